@@ -1,0 +1,131 @@
+# rbe-bench: one file, no recursion.  `make help` lists the targets.
+#
+# You own CC CXX CFLAGS LDFLAGS EMULATOR SEED; the project owns FLAGS.
+
+CONFIG    ?= release
+CC        := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+BUILDROOT ?= build
+ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+B         := $(BUILDROOT)/$(ARCH)-$(CONFIG)
+Q         := $(if $(V),,@)
+PYTHON    ?= python3
+
+FLAGS.release := -O2 -g
+FLAGS.debug   := -O0 -g
+FLAGS.asan    := -O1 -g -fsanitize=address -fno-omit-frame-pointer
+FLAGS.ubsan   := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all
+FLAGS.tsan    := -O1 -g -fsanitize=thread
+ifeq ($(FLAGS.$(CONFIG)),)
+$(error unknown CONFIG '$(CONFIG)'; valid: release debug asan ubsan tsan)
+endif
+
+WARN    := -Wall -Wextra -Wshadow -Wvla
+WARN_C  := -Wmissing-prototypes -Wstrict-prototypes
+# No fast-math anywhere, and no contraction: the scalar reference must round alike on every
+# compiler and machine.
+COMMON  := -I. -D_GNU_SOURCE -pthread -ffp-contract=off -fno-math-errno $(FLAGS.$(CONFIG))
+FLAGS   := -std=c11 $(WARN) $(WARN_C) $(COMMON)
+FLAGSXX := -std=c++17 $(WARN) $(COMMON)
+
+# --- what is compiled ---------------------------------------------------------------------
+# Rooms, lowest first.  Every *.c of a room goes into librbe.a, but for the programs' mains.
+x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
+arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
+kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
+mains   := rbe/main.c bench/main.c
+rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c))
+# bench/ needs Google Benchmark, hwloc and libpfm4; its objects stay out of librbe.a.
+bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc)
+
+objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
+library := $(call objs,$(kernels) $(rooms))
+
+tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_*.c \
+                      eval/test/check_*.c tune/test/check_*.c reports/test/check_*.c)
+benchtests := $(wildcard bench/test/check_*.c)
+shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*.sh \
+                      bench/test/check_*.sh reports/test/check_*.sh ci/test/check_*.sh \
+                      datasets/test/check_*.sh)
+testbins  := $(patsubst %.c,$(B)/%,$(tests))
+benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
+
+LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ldnnl -lm
+BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
+
+# A file's last word names its ISA, and so its flags.
+AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
+$(B)/%_sse41.o:       ISA := -msse4.1 -mssse3
+$(B)/%_avx2.o:        ISA := -mavx2 -mfma -mf16c
+$(B)/%_avx512.o:      ISA := $(AVX512)
+$(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
+$(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
+$(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
+
+.PHONY: all programs check check-% bench eval report deps fetch clean help FORCE
+.SECONDARY:
+
+all: programs                               ## build the programs: rbe and rbe-bench
+programs: $(B)/bin/rbe $(B)/bin/rbe-bench
+
+$(B)/librbe.a: $(library)
+	@echo '  AR    $@'
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/bin/rbe: $(B)/rbe/main.o $(B)/librbe.a
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/bin/rbe-bench: $(B)/bench/main.o $(call objs,$(bench)) $(B)/librbe.a
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
+
+$(testbins): $(B)/%: $(B)/%.o $(B)/librbe.a
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
+	@echo '  LINK  $@'
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.cc $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CXX   $<'
+	$(Q)$(CXX) $(FLAGSXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+
+# Rebuild when the command line changed, not only when a file did.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
+	 echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' > $@
+
+# --- tests --------------------------------------------------------------------------------
+check: $(testbins) $(benchbins) programs    ## run every test; the last line counts them
+	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
+	    scripts/run-tests.sh $(B)/check.log $(testbins) $(benchbins) $(shtests)
+
+# make check-kernels, check-rbe, check-gpt2, ...: one room's tests.
+check-%: programs
+	$(Q)$(MAKE) --no-print-directory $(filter $(B)/$*/%,$(testbins) $(benchbins))
+	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
+	    scripts/run-tests.sh $(B)/check-$*.log \
+	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
+
+deps:                                       ## install the libraries and tools this needs
+	$(Q)scripts/deps.sh
+
+clean:                                      ## remove what was built
+	rm -rf $(BUILDROOT)
+
+help:                                       ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+	 awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+-include $(patsubst %.o,%.d,$(library) $(call objs,$(bench) $(mains)) $(testbins:=.o) $(benchbins:=.o))

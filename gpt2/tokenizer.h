@@ -1,0 +1,36 @@
+/*
+ * tokenizer.h - GPT-2's byte-level BPE.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_GPT2_TOKENIZER_H
+#define RBE_GPT2_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rbe/status.h"
+
+struct rbe_tokenizer;
+
+/* From a folder that holds vocab.json or encoder.json, and merges.txt or vocab.bpe. */
+enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folder,
+                                   struct rbe_diag *d);
+void rbe_tokenizer_close(struct rbe_tokenizer **t);
+
+uint32_t rbe_tokenizer_vocab(const struct rbe_tokenizer *t);
+uint32_t rbe_tokenizer_eos(const struct rbe_tokenizer *t);
+
+/* Ids of the text in a fresh array (*ids, the caller frees).  Invalid UTF-8 is an error that
+ * names the byte offset.  "<|endoftext|>" in the text is the special token only when
+ * `special` is set. */
+enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *text,
+                                     size_t size, bool special, uint32_t **ids, size_t *count,
+                                     struct rbe_diag *d);
+
+/* The bytes of one token (not NUL-terminated; may be part of a character); NULL when id is
+ * not in the vocabulary. */
+const char *rbe_tokenizer_bytes(const struct rbe_tokenizer *t, uint32_t id, size_t *size);
+
+#endif

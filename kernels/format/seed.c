@@ -1,0 +1,64 @@
+/*
+ * seed.c - sizes and reference decoding of `seed` and `seed4` (layout in seed.h).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/format/seed.h"
+
+#include "kernels/f16.h"
+#include "kernels/format/format.h"
+
+static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block, uint32_t aux)
+{
+    (void)aux;
+    if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
+        return (struct rbe_matrix_size){0};
+    return (struct rbe_matrix_size){
+        .codes = rbe_seed_strips(rows, block) * rbe_seed_groups(cols) * RBE_SEED_WORDS *
+                 RBE_SEED_LANES * sizeof(uint16_t),
+        .scale = rows * sizeof(uint16_t),
+        .col_scale = cols * sizeof(uint16_t),
+    };
+}
+
+/* The window of row r, column n. */
+static uint16_t window(const struct rbe_matrix *w, size_t r, size_t n)
+{
+    const size_t groups = rbe_seed_groups(w->cols), strip = r / w->block;
+    const unsigned bit = rbe_seed_bit((unsigned)(r % w->block), w->block);
+    const uint16_t *line = (const uint16_t *)w->codes +
+                           ((strip * groups + n / 32) * 8 + bit / 16) * 32 + n % 32;
+    uint32_t two = line[0];
+
+    /* The next word: in this strip, or word 0 of the strip below, or zero past the last. */
+    if (bit / 16 < 7)
+        two |= (uint32_t)line[32] << 16;
+    else if (strip + 1 < rbe_seed_strips(w->rows, w->block))
+        two |= (uint32_t)line[(ptrdiff_t)(groups * 8 - 7) * 32] << 16;
+    return (uint16_t)(two >> bit % 16);
+}
+
+static float col_scale(const struct rbe_matrix *w, size_t n)
+{
+    return w->col_scale ? rbe_f16_to_f32(w->col_scale[n]) : 1;
+}
+
+static void decode_seed(const struct rbe_matrix *w, size_t r, float *out)
+{
+    const float s = rbe_f16_to_f32(w->scale[r]);
+
+    for (size_t n = 0; n < w->cols; n++)
+        out[n] = s * col_scale(w, n) * (float)rbe_seed_map(window(w, r, n));
+}
+
+static void decode_seed4(const struct rbe_matrix *w, size_t r, float *out)
+{
+    const float s = rbe_f16_to_f32(w->scale[r]);
+    const unsigned i = (unsigned)(r % w->block);
+
+    for (size_t n = 0; n < w->cols; n++)
+        out[n] = s * col_scale(w, n) * (float)rbe_seed4_map(window(w, r, n), i);
+}
+
+const struct rbe_format_ops rbe_format_seed = {size, decode_seed, RBE_SEED_GMAX, true};
+const struct rbe_format_ops rbe_format_seed4 = {size, decode_seed4, RBE_SEED4_GMAX, true};

@@ -1,0 +1,130 @@
+/*
+ * kernel.h - the registry of interchangeable fused-decode kernels.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A kernel multiplies an encoded matrix by activations, decoding the weights as it goes and
+ * never writing the decoded matrix to memory.  kernels.def is the only list of kernels; it
+ * drives dispatch, tests and benches.  Formats are described in kernels/format/.
+ */
+#ifndef RBE_KERNELS_KERNEL_H
+#define RBE_KERNELS_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum rbe_format {
+    RBE_F32,
+    RBE_F16,
+    RBE_INT8,           /* groups of 128 columns, f16 scale each */
+    RBE_INT4,           /* groups of 32 columns, f16 scale each */
+    RBE_SEED,           /* state-transition seeds, two signed bytes (codecs.md 3) */
+    RBE_SEED4,          /* the same seeds, four nibbles */
+    RBE_HYBRID,         /* eight basis functions and sparse DCT (codecs.md 2) */
+    RBE_PACKED128,      /* the chapter's published seed (codecs.md 1) */
+    RBE_FORMAT_COUNT
+};
+
+/* "seed", "int4", ...; NULL past the end. */
+const char *rbe_format_name(enum rbe_format f);
+
+/* RBE_FORMAT_COUNT when the name is unknown. */
+enum rbe_format rbe_format_by_name(const char *name);
+
+/*
+ * An encoded matrix W [rows = M outputs][cols = N inputs]: views into memory somebody else
+ * owns, usually a mapped model file.  Which fields a format uses, and how `codes` is laid
+ * out, stands in kernels/format/<format>.h.
+ */
+struct rbe_matrix {
+    enum rbe_format format;
+    uint32_t rows, cols;
+    uint32_t block;             /* B: rows of a strip (seed), side of a block (hybrid, ...) */
+    uint32_t aux;               /* hybrid: K; else 0 */
+    const void *codes;
+    size_t code_bytes;
+    const uint16_t *scale;      /* f16: [rows] (seed), [rows][groups] (int8, int4) */
+    const uint16_t *col_scale;  /* f16 [cols], or NULL for all ones (seed, seed4) */
+};
+
+/*
+ * Activations made ready for a matrix by rbe_act_prepare(): `count` vectors of `cols`.
+ * Integer formats read q and scale, float formats read x.
+ */
+struct rbe_act {
+    size_t count;               /* vectors: 1 for decode, T for prefill */
+    size_t cols;
+    size_t stride;              /* elements between vectors in x and q; >= cols, multiple of 64 */
+    float *x;                   /* [count][stride], zero past cols */
+    int16_t *q;                 /* [count][stride], zero past cols */
+    float *scale;               /* [count]: x[n] is about q[n] * scale */
+};
+
+/* Bytes rbe_act_init() needs for `count` vectors of up to `max_cols`. */
+size_t rbe_act_bytes(size_t count, size_t max_cols);
+
+/* Lays an act out in `mem` (64-byte aligned, rbe_act_bytes() long).  Does not own it. */
+void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols);
+
+/*
+ * Fills `a` from x [count][ldx] for products with w: copies, folds the column scales in and,
+ * for integer formats, quantises to 16 bits with the largest scale that keeps every int32
+ * sum exact: |g| * sum|q| < 2^31 (codecs.md 3).  Same result on every ISA, bit for bit.
+ */
+void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float *x,
+                     size_t ldx, size_t count);
+
+/*
+ * y[t * ldy + r] = sum over c of W[r][c] * a.x[t][c] for row0 <= r < row1, t < a.count.
+ *
+ * row0 is a multiple of rbe_row_step(w); row1 too, or equal to w->rows.  GEMV kernels take
+ * count == 1 only.  A kernel never allocates, never fails, writes only the named rows, and
+ * reads not one byte past the codes, scales and padded activations.
+ */
+typedef void rbe_product_fn(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                            size_t ldy, size_t row0, size_t row1);
+
+enum rbe_op { RBE_GEMV, RBE_GEMM, RBE_OP_COUNT };
+
+struct rbe_kernel {
+    const char *name;           /* gemv_seed_avx512: unique, stable, the key in every report */
+    enum rbe_op op;
+    enum rbe_format format;
+    uint32_t isa;               /* RBE_ISA_* bits, all of which it needs (kernels/cpu.h) */
+    rbe_product_fn *run;
+};
+
+/* Every kernel compiled in, in the order of kernels.def; NULL past the end. */
+const struct rbe_kernel *rbe_kernel_at(size_t i);
+
+/* The kernel so named, or NULL.  Does not ask whether this CPU can run it. */
+const struct rbe_kernel *rbe_kernel_by_name(const char *name);
+
+/* The last listed kernel of this op and format that `isa` can run; NULL if there is none. */
+const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa);
+
+static inline bool rbe_kernel_runs_on(const struct rbe_kernel *k, uint32_t isa)
+{
+    return (k->isa & ~isa) == 0;
+}
+
+/* Rows a product may be split at: B for strips and blocks, 1 for plain formats. */
+size_t rbe_row_step(const struct rbe_matrix *w);
+
+/*
+ * Bytes of codes, scales and column scales a well-formed matrix of this shape has, for
+ * formats whose size follows from it; 0 when the shape is impossible for the format
+ * (kernels/format/).  The container checks files with it, benches allocate by it.
+ */
+struct rbe_matrix_size {
+    size_t codes, scale, col_scale;
+};
+struct rbe_matrix_size rbe_matrix_size(enum rbe_format f, uint32_t rows, uint32_t cols,
+                                       uint32_t block, uint32_t aux);
+
+/* Decodes row r into out [cols], column scales applied: the slow, obvious reference, also
+ * used to look tokens up. */
+void rbe_decode_row(const struct rbe_matrix *w, size_t r, float *out);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * registry.c - look-up in the one list.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/kernel.h"
+
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/list.h"
+
+static const struct rbe_kernel table[] = {
+#define RBE_KERNEL(op, format, isa, op_enum, format_enum, bits)                                \
+    {#op "_" #format "_" #isa, op_enum, format_enum, bits, rbe_##op##_##format##_##isa},
+#include "kernels/kernels.def"
+#undef RBE_KERNEL
+};
+enum { KERNEL_COUNT = sizeof table / sizeof table[0] };
+
+static const char *const format_names[RBE_FORMAT_COUNT] = {
+    [RBE_F32] = "f32",   [RBE_F16] = "f16",     [RBE_INT8] = "int8",     [RBE_INT4] = "int4",
+    [RBE_SEED] = "seed", [RBE_SEED4] = "seed4", [RBE_HYBRID] = "hybrid",
+    [RBE_PACKED128] = "packed128",
+};
+
+const char *rbe_format_name(enum rbe_format f)
+{
+    return (unsigned)f < RBE_FORMAT_COUNT ? format_names[f] : NULL;
+}
+
+enum rbe_format rbe_format_by_name(const char *name)
+{
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++)
+        if (!strcmp(name, format_names[f]))
+            return (enum rbe_format)f;
+    return RBE_FORMAT_COUNT;
+}
+
+const struct rbe_kernel *rbe_kernel_at(size_t i)
+{
+    return i < KERNEL_COUNT ? &table[i] : NULL;
+}
+
+const struct rbe_kernel *rbe_kernel_by_name(const char *name)
+{
+    for (size_t i = 0; i < KERNEL_COUNT; i++)
+        if (!strcmp(table[i].name, name))
+            return &table[i];
+    return NULL;
+}
+
+const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa)
+{
+    const struct rbe_kernel *best = NULL;
+
+    for (size_t i = 0; i < KERNEL_COUNT; i++)
+        if (table[i].op == op && table[i].format == f && rbe_kernel_runs_on(&table[i], isa))
+            best = &table[i];
+    return best;
+}

@@ -1,0 +1,34 @@
+/*
+ * command.h - what the subcommands of rbe share: option parsing and error lines.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_RBE_COMMAND_H
+#define RBE_RBE_COMMAND_H
+
+#include <popt.h>
+
+#include "rbe/status.h"
+
+/* argv[0] is the subcommand's name.  Returns the exit status: 0 ok, 1 failed, 2 usage. */
+typedef int rbe_command_fn(int argc, const char **argv);
+
+#define RBE_COMMAND(name, what) rbe_command_fn rbe_cmd_##name;
+#include "rbe/commands.def"
+#undef RBE_COMMAND
+
+/*
+ * Parses a popt table; `usage` is what stands after the options in the first line of help
+ * ("MODEL TEXT"), `about` a sentence or two below it, and every table gets --help.
+ * Returns the positional arguments (NULL-terminated, valid until the program ends) in *args
+ * and their number in *count.  On --help prints and returns 0 in *code; on a bad option
+ * prints one line and *code is 2; then the result is false and the command returns *code.
+ */
+#include <stdbool.h>
+bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
+               const char *about, const char ***args, int *count, int *code);
+
+/* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
+int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * container.h - the RBE model file: a safetensors file whose matrices may be encoded.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Every weight matrix of the model, `h.3.mlp.c_fc.weight` say, is a list of one or more
+ * parts, each covering a range of its rows (outputs; tokens for wte) with its own codec and
+ * B.  A part is stored as up to three tensors: NAME.codes (U8), NAME.scale (F16),
+ * NAME.col_scale (F16), with NAME.<part> for parts beyond the first; its parameters stand as
+ * JSON under NAME in __metadata__, with an XXH3 checksum for each tensor.  `rbe.config` is
+ * the config.json of the original, `rbe.version` the format's version, `rbe.profile`,
+ * `rbe.source_sha256`, `rbe.encoder` say where it came from.  Other tensors (norms, biases,
+ * wpe) are plain F16 or F32 under their GPT-2 names, checksummed too.
+ *
+ * A matrix may be encoded in a rotated basis: W' = W R with R = diag(signs) H, H a
+ * normalised Hadamard matrix in blocks of `hadamard` columns.  Then y = W' (R^T x); the
+ * signs come from a seed (rbe_rotation).  wte's column means may have been moved to wpe
+ * (exact: a constant shift of all logits).
+ */
+#ifndef RBE_RBE_CONTAINER_H
+#define RBE_RBE_CONTAINER_H
+
+#include "kernels/kernel.h"
+#include "rbe/safetensors.h"
+#include "rbe/status.h"
+
+struct rbe_part {
+    uint32_t row0;              /* first row of the whole matrix this part covers */
+    struct rbe_matrix m;        /* m.rows rows from there */
+};
+
+/* A weight matrix W [rows][cols] of a linear layer, as stored. */
+struct rbe_weight {
+    char name[64];
+    uint32_t rows, cols;
+    uint32_t hadamard;          /* 0: not rotated; else block of the transform, divides cols */
+    uint64_t sign_seed;
+    size_t part_count;
+    struct rbe_part *parts;     /* in row order, covering every row once */
+    size_t bytes;               /* of its tensors on disk */
+};
+
+struct rbe_container;
+
+/* Opens and checks everything but the checksums of the codes, which `verify` adds. */
+enum rbe_status rbe_container_open(struct rbe_container **out, const char *path, bool verify,
+                                   struct rbe_diag *d);
+void rbe_container_close(struct rbe_container **c);
+
+/* True when the file says it is an RBE container (has rbe.version); for telling one from a
+ * plain checkpoint. */
+bool rbe_container_is(const struct rbe_safetensors *s);
+
+const struct rbe_safetensors *rbe_container_file(const struct rbe_container *c);
+const struct rbe_weight *rbe_container_weight(const struct rbe_container *c, const char *name);
+size_t rbe_container_weight_count(const struct rbe_container *c);
+const struct rbe_weight *rbe_container_weight_at(const struct rbe_container *c, size_t i);
+
+/* x <- R^T x, count vectors of n, n a multiple of block: random signs, then an orthonormal
+ * fast Walsh-Hadamard transform of each block.  Same bits on every ISA. */
+void rbe_rotate(float *x, size_t ldx, size_t count, size_t n, uint32_t block,
+                uint64_t sign_seed);
+/* The inverse: x <- R x. */
+void rbe_unrotate(float *x, size_t ldx, size_t count, size_t n, uint32_t block,
+                  uint64_t sign_seed);
+
+/* Building a container: add weights (what they point to stays the caller's until written)
+ * and plain tensors, then write. */
+struct rbe_container_builder;
+enum rbe_status rbe_container_begin(struct rbe_container_builder **out, struct rbe_diag *d);
+enum rbe_status rbe_container_add_weight(struct rbe_container_builder *b,
+                                         const struct rbe_weight *w, struct rbe_diag *d);
+enum rbe_status rbe_container_add_tensor(struct rbe_container_builder *b, const char *name,
+                                         enum rbe_dtype dtype, unsigned dims,
+                                         const uint64_t *shape, const void *data,
+                                         struct rbe_diag *d);
+enum rbe_status rbe_container_add_meta(struct rbe_container_builder *b, const char *key,
+                                       const char *value, struct rbe_diag *d);
+enum rbe_status rbe_container_write(struct rbe_container_builder *b, const char *path,
+                                    struct rbe_diag *d);
+void rbe_container_end(struct rbe_container_builder **b);
+
+#endif

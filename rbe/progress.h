@@ -1,0 +1,41 @@
+/*
+ * progress.h - how long work shows where it is, and how it is interrupted.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_RBE_PROGRESS_H
+#define RBE_RBE_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One line of progress on stderr: on a terminal a bar with rate and time left, redrawn at
+ * most ten times a second; otherwise a plain line every ten seconds.  Call from one thread.
+ */
+struct rbe_progress {
+    const char *what, *unit;
+    double total, done;         /* in units; total 0 = unknown */
+    double started, drawn, step; /* seconds, monotonic */
+    bool tty, quiet;
+};
+
+void rbe_progress_start(struct rbe_progress *p, const char *what, const char *unit,
+                        double total);
+/* `note` (may be NULL) stands at the end of the line: a loss, a tensor's name. */
+void rbe_progress_update(struct rbe_progress *p, double done, const char *note);
+void rbe_progress_end(struct rbe_progress *p);
+
+/* Silences all progress of this process (--quiet). */
+void rbe_progress_silence(void);
+
+/* From now on SIGINT and SIGTERM set a flag instead of ending the process; a second one
+ * ends it at once. */
+void rbe_catch_interrupt(void);
+bool rbe_interrupted(void);
+void rbe_clear_interrupt(void);
+
+/* Seconds since some fixed point, monotonic. */
+double rbe_now(void);
+
+#endif

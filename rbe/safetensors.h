@@ -1,0 +1,74 @@
+/*
+ * safetensors.h - reading and writing safetensors files, every field checked.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Format: u64 header length (little-endian), a JSON object name -> {dtype, shape,
+ * data_offsets}, then the data.  Checked at open: header length against the file and a
+ * limit, JSON, dtypes, shape products (overflow), offsets (in range, in step with dtype and
+ * shape, no overlap, no hole).  Duplicate names are refused.
+ */
+#ifndef RBE_RBE_SAFETENSORS_H
+#define RBE_RBE_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rbe/status.h"
+
+enum rbe_dtype { RBE_DT_F32, RBE_DT_F16, RBE_DT_BF16, RBE_DT_U8, RBE_DT_I8, RBE_DT_I16,
+                 RBE_DT_I32, RBE_DT_I64, RBE_DT_F64, RBE_DT_BOOL, RBE_DT_COUNT };
+
+const char *rbe_dtype_name(enum rbe_dtype t);
+size_t rbe_dtype_size(enum rbe_dtype t);
+
+enum { RBE_ST_MAX_DIMS = 8 };
+
+struct rbe_tensor {
+    const char *name;
+    enum rbe_dtype dtype;
+    unsigned dims;
+    uint64_t shape[RBE_ST_MAX_DIMS];
+    uint64_t count;             /* product of shape */
+    const void *data;           /* into the mapping; aligned to nothing */
+    size_t bytes;
+};
+
+struct rbe_safetensors;
+
+enum rbe_status rbe_safetensors_open(struct rbe_safetensors **out, const char *path,
+                                     struct rbe_diag *d);
+void rbe_safetensors_close(struct rbe_safetensors **s);
+
+size_t rbe_safetensors_count(const struct rbe_safetensors *s);
+/* In file order. */
+const struct rbe_tensor *rbe_safetensors_at(const struct rbe_safetensors *s, size_t i);
+/* NULL when absent. */
+const struct rbe_tensor *rbe_safetensors_find(const struct rbe_safetensors *s,
+                                              const char *name);
+/* A string of __metadata__, or NULL. */
+const char *rbe_safetensors_meta(const struct rbe_safetensors *s, const char *key);
+size_t rbe_safetensors_file_bytes(const struct rbe_safetensors *s);
+const char *rbe_safetensors_path(const struct rbe_safetensors *s);
+
+/* Copies a float tensor (F32, F16, BF16) to f32. Fails naming the tensor when its dtype is
+ * another, or when a value is NaN or infinite. */
+enum rbe_status rbe_tensor_to_f32(const struct rbe_tensor *t, float *out, struct rbe_diag *d);
+
+/* One tensor to write; data stays the caller's. */
+struct rbe_tensor_out {
+    const char *name;
+    enum rbe_dtype dtype;
+    unsigned dims;
+    uint64_t shape[RBE_ST_MAX_DIMS];
+    const void *data;
+};
+/* Writes a file by rename; meta is key, value, key, value, ..., NULL.  Tensors' data start
+ * at multiples of 64 bytes where the sizes allow (header padded with spaces; larger dtypes
+ * first is the caller's business). */
+enum rbe_status rbe_safetensors_write(const char *path, const struct rbe_tensor_out *tensors,
+                                      size_t count, const char *const *meta,
+                                      struct rbe_diag *d);
+
+#endif

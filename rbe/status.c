@@ -1,0 +1,60 @@
+/*
+ * status.c - status texts.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "rbe/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const texts[] = {
+    [RBE_OK] = "ok",
+    [-RBE_ERR_NOMEM] = "out of memory",
+    [-RBE_ERR_IO] = "input/output error",
+    [-RBE_ERR_FORMAT] = "malformed file",
+    [-RBE_ERR_MISMATCH] = "inputs do not fit together",
+    [-RBE_ERR_ARG] = "impossible request",
+    [-RBE_ERR_LIMIT] = "limit exceeded",
+    [-RBE_ERR_INTERRUPTED] = "interrupted",
+    [-RBE_ERR_NUMERIC] = "not a finite number",
+};
+
+const char *rbe_strerror(enum rbe_status s)
+{
+    const size_t i = (size_t)-s;
+    return i < sizeof texts / sizeof texts[0] && texts[i] ? texts[i] : "unknown status";
+}
+
+enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt, ...)
+{
+    if (d) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(d->text, sizeof d->text, fmt, ap);
+        va_end(ap);
+    }
+    return s;
+}
+
+enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
+{
+    const int e = errno;
+
+    if (d) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(d->text, sizeof d->text, fmt, ap);
+        va_end(ap);
+        const size_t n = strlen(d->text);
+        snprintf(d->text + n, sizeof d->text - n, ": %s", strerror(e));
+    }
+    return e == ENOMEM ? RBE_ERR_NOMEM : RBE_ERR_IO;
+}
+
+int rbe_exit_code(enum rbe_status s)
+{
+    return s == RBE_OK ? 0 : s == RBE_ERR_ARG ? 2 : 1;
+}
