@@ -16,7 +16,7 @@
 static unsigned check_passed, check_failed;
 
 /* Counts, and says where it failed; the program goes on.  True when it holds. */
-#define CHECK(cond) check_that((cond), __FILE__, __LINE__, #cond)
+#define CHECK(cond) check_that(!!(cond), __FILE__, __LINE__, #cond)
 
 /* |got - want| <= tol, written so that NaN fails. */
 #define CHECK_NEAR(got, want, tol) check_near((got), (want), (tol), __FILE__, __LINE__, #got)
