@@ -1,0 +1,124 @@
+/*
+ * encode.h - turning a weight matrix into codes: one front for every codec.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * rbe_encode_weight() checks, rotates, allocates and splits into parts, then calls the
+ * codec's own encoder (encode_<codec>.c) once for each part.  Encoders see the matrix as the
+ * codec stores it: already rotated, with the moments of the rotated inputs.
+ */
+#ifndef RBE_RBE_ENCODE_H
+#define RBE_RBE_ENCODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/kernel.h"
+#include "rbe/container.h"
+#include "rbe/status.h"
+#include "rbe/threads.h"
+
+enum rbe_search { RBE_SEARCH_DEFAULT, RBE_SEARCH_FAST, RBE_SEARCH_BEST, RBE_SEARCH_COUNT };
+
+/* "default", "fast", "best"; NULL past the end. */
+const char *rbe_search_name(enum rbe_search s);
+/* RBE_SEARCH_COUNT when the name is unknown. */
+enum rbe_search rbe_search_by_name(const char *name);
+
+/* Which scales an encoder with a choice stores (seed, seed4). */
+enum rbe_scales { RBE_SCALES_ROW_COL, RBE_SCALES_ROW };
+
+/* Codec of `rows` consecutive rows. */
+struct rbe_encode_part {
+    uint32_t rows;
+    enum rbe_format format;
+    uint32_t block, aux;        /* as in struct rbe_matrix */
+};
+
+/*
+ * Called from the calling thread now and then with the part done, 0..1 of the whole weight.
+ * Returning false stops the encoder, which then answers RBE_ERR_INTERRUPTED.
+ */
+typedef bool rbe_encode_progress_fn(void *arg, double done);
+
+/* All zero but for format and block is a valid choice: the defaults. */
+struct rbe_encode_options {
+    enum rbe_format format;     /* unless `parts` is given */
+    uint32_t block, aux;        /* block 0 and aux 0 for formats that use none */
+    size_t part_count;          /* row ranges with their own codec, in row order; 0: one */
+    const struct rbe_encode_part *parts;        /* their rows add up to the matrix's */
+
+    enum rbe_search search;
+    unsigned window;            /* seed: newest bits searched, 8..16; 0: by search level */
+    float search_scale;         /* seed: in units of sigma; 0: tuned to the rate */
+    enum rbe_scales scales;
+    bool scale_search;          /* int8, int4: scales of least error instead of max / range */
+
+    uint32_t hadamard;          /* 0, or block of the rotation: divides cols, power of two */
+    uint64_t sign_seed;
+
+    /* What an error costs: sum over m of row_importance[m] * e_m H e_m^T, e_m the error of
+     * row m.  In the basis of `w` as passed in; NULL: all ones, and the identity. */
+    const float *row_importance;        /* [rows], positive */
+    const float *moment;                /* [cols][cols], H = mean of x x^T, symmetric */
+    float damping;              /* added to H's diagonal, of its mean; 0: the default, 0.01 */
+
+    rbe_encode_progress_fn *progress;   /* may be NULL */
+    void *progress_arg;
+};
+
+/*
+ * Encodes w [rows][cols] (outputs by inputs; finite) into *out, which then owns its memory
+ * (rbe_weight_free) and has no name yet.  pool may be NULL.
+ * RBE_ERR_ARG: a shape, block or option the codec cannot have.  RBE_ERR_NUMERIC: NaN or
+ * infinity in w.  On failure *out is empty.
+ */
+enum rbe_status rbe_encode_weight(struct rbe_weight *out, const float *w, uint32_t rows,
+                                  uint32_t cols, const struct rbe_encode_options *o,
+                                  struct rbe_pool *pool, struct rbe_diag *d);
+
+/* Frees what rbe_encode_weight() or rbe_weight_alloc() made; harmless on a zeroed one. */
+void rbe_weight_free(struct rbe_weight *w);
+
+/* A weight of these parts with zeroed, 64-byte aligned codes and scales. */
+enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t cols,
+                                 const struct rbe_encode_part *parts, size_t part_count,
+                                 enum rbe_scales scales, struct rbe_diag *d);
+
+/* Decodes row r of the whole weight into out [cols], in the original (unrotated) basis. */
+void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out);
+
+/* Bytes such a weight takes, or 0 when a part is impossible. */
+size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
+
+/* --- the codecs' side --------------------------------------------------------------------- */
+
+/*
+ * What an encoder gets: w [m->rows][m->cols] rotated, to be encoded into codes, scale and
+ * col_scale, which are zeroed memory of rbe_matrix_size() bytes that *m points to as well
+ * (so rbe_decode_row(m) sees what was written so far).  col_scale is NULL when none is to be
+ * stored.  importance and moment are of this part, in the stored basis, as in the options.
+ */
+struct rbe_encode_job {
+    const struct rbe_encode_options *o;
+    struct rbe_matrix *m;
+    const float *w;
+    void *codes;
+    uint16_t *scale, *col_scale;
+    const float *importance;    /* [m->rows] or NULL */
+    const float *moment;        /* [m->cols][m->cols] or NULL */
+    struct rbe_pool *pool;
+    double done0, done1;        /* the part of the weight's progress this job is */
+};
+
+/* Reports progress 0..1 of the job; false: stop and return RBE_ERR_INTERRUPTED. */
+bool rbe_encode_tick(const struct rbe_encode_job *j, double done);
+
+typedef enum rbe_status rbe_encode_fn(const struct rbe_encode_job *j, struct rbe_diag *d);
+
+rbe_encode_fn rbe_encode_f32, rbe_encode_f16, rbe_encode_int8, rbe_encode_int4,
+    rbe_encode_seed,            /* seed and seed4, told apart by j->m->format */
+    rbe_encode_hybrid, rbe_encode_packed128;
+
+#endif
