@@ -1,0 +1,420 @@
+/*
+ * result.c - appending and reading result lines, and the facts about the machine.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "rbe/result.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernels/cpu.h"
+#include "rbe/file.h"
+
+struct rbe_result_file {
+    char *path;                 /* NULL: nothing is written */
+    int fd;
+};
+
+/* --- the machine -------------------------------------------------------------------------- */
+
+/* The value of the first "key : value" line of a /proc file; empty when there is none. */
+static void proc_value(char *buf, size_t size, const char *path, const char *key)
+{
+    char line[512];
+    const size_t n = strlen(key);
+    FILE *f = fopen(path, "r");
+
+    buf[0] = 0;
+    if (!f)
+        return;
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, n) || !strchr(" \t:", line[n]))
+            continue;
+        char *v = strchr(line, ':');
+        if (!v)
+            continue;
+        v += 1 + strspn(v + 1, " \t");
+        v[strcspn(v, "\n")] = 0;
+        snprintf(buf, size, "%s", v);
+        break;
+    }
+    fclose(f);
+}
+
+char *rbe_affinity_string(char *buf, size_t size)
+{
+    cpu_set_t set;
+    size_t at = 0;
+
+    buf[0] = 0;
+    if (sched_getaffinity(0, sizeof set, &set))
+        return buf;
+    for (int i = 0; i < CPU_SETSIZE && at + 16 < size; i++) {
+        if (!CPU_ISSET(i, &set))
+            continue;
+        int last = i;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set))
+            last++;
+        at += (size_t)snprintf(buf + at, size - at, "%s%d", at ? "," : "", i);
+        if (last > i)
+            at += (size_t)snprintf(buf + at, size - at, "-%d", last);
+        i = last;
+    }
+    return buf;
+}
+
+struct rbe_usage rbe_usage_now(void)
+{
+    struct rbe_usage u = {0, 0, 0};
+    char value[64];
+    struct rusage r;
+
+    proc_value(value, sizeof value, "/proc/self/status", "VmRSS");
+    u.resident_bytes = strtoull(value, NULL, 10) * 1024;
+    proc_value(value, sizeof value, "/proc/self/status", "VmHWM");
+    u.peak_bytes = strtoull(value, NULL, 10) * 1024;
+    if (!getrusage(RUSAGE_SELF, &r))
+        u.cpu_s = (double)r.ru_utime.tv_sec + (double)r.ru_stime.tv_sec +
+                  1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+    return u;
+}
+
+static json_t *machine(unsigned threads)
+{
+    char cpu[256], isa[128], affinity[256], value[64];
+    struct utsname u;
+    json_t *m = json_object();
+
+    if (uname(&u))
+        memset(&u, 0, sizeof u);
+    proc_value(cpu, sizeof cpu, "/proc/cpuinfo", "model name");
+    if (!cpu[0])
+        snprintf(cpu, sizeof cpu, "%s", u.machine[0] ? u.machine : "unknown");
+    proc_value(value, sizeof value, "/proc/meminfo", "MemTotal");
+    cpu_set_t set;
+    const int cores = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
+    if (json_object_set_new(m, "cpu", json_string(cpu)) ||
+        json_object_set_new(m, "arch", json_string(u.machine)) ||
+        json_object_set_new(m, "cores", json_integer(cores)) ||
+        json_object_set_new(m, "threads", json_integer(threads)) ||
+        json_object_set_new(m, "affinity",
+                            json_string(rbe_affinity_string(affinity, sizeof affinity))) ||
+        json_object_set_new(m, "isa",
+                            json_string(rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
+        json_object_set_new(m, "memory_bytes",
+                            json_integer(strtoll(value, NULL, 10) * 1024)) ||
+        json_object_set_new(m, "kernel", json_string(u.release))) {
+        json_decref(m);
+        return NULL;
+    }
+    return m;
+}
+
+/* This process's command line, the program's folder left out. */
+static json_t *command_line(void)
+{
+    char buf[4096];
+    FILE *f = fopen("/proc/self/cmdline", "r");
+
+    if (!f)
+        return json_string("");
+    size_t n = fread(buf, 1, sizeof buf - 1, f);
+    fclose(f);
+    while (n && !buf[n - 1])
+        n--;
+    buf[n] = 0;
+    const char *slash = strrchr(buf, '/');      /* of argv[0]: its NUL still stands */
+    const char *from = slash ? slash + 1 : buf;
+    for (size_t i = 0; i < n; i++)
+        if (!buf[i])
+            buf[i] = ' ';
+    json_t *s = json_string(from);
+    /* An argument that is not UTF-8 must not cost the record. */
+    return s ? s : json_string("(not UTF-8)");
+}
+
+/* The commit checked out around the program, from .git; empty when there is none. */
+static void commit_of_tree(char out[64])
+{
+    char path[4096];
+    struct rbe_diag d;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+
+    out[0] = 0;
+    for (int up = 0; n > 0 && up < 6; up++) {
+        path[n] = 0;
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return;
+        n = slash - path;
+        char *head = NULL;
+        size_t size;
+        strcpy(slash, "/.git/HEAD");
+        if (rbe_read_file(&head, &size, path, &d))
+            continue;
+        head[strcspn(head, "\n")] = 0;
+        if (!strncmp(head, "ref: ", 5) && strlen(head) < 200) {
+            char *ref = NULL;
+            snprintf(slash, sizeof path - (size_t)n, "/.git/%s", head + 5);
+            if (!rbe_read_file(&ref, &size, path, &d)) {
+                snprintf(out, 64, "%.*s", (int)strcspn(ref, "\n"), ref);
+                free(ref);
+            }
+        } else {
+            snprintf(out, 64, "%.40s", head);
+        }
+        free(head);
+        return;
+    }
+}
+
+static json_t *commit(void)
+{
+    static char known[64];
+    const char *env = getenv("RBE_COMMIT");
+
+    if (env && *env)
+        return json_string(env);
+    if (!known[0])
+        commit_of_tree(known);
+    return known[0] ? json_string(known) : json_null();
+}
+
+/* --- records ------------------------------------------------------------------------------ */
+
+json_t *rbe_result_real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+int rbe_result_set_real(json_t *record, const char *key, double x)
+{
+    return json_object_set_new(record, key, rbe_result_real(x));
+}
+
+json_t *rbe_result_new(const char *kind, unsigned threads)
+{
+    const time_t now = time(NULL);
+    struct tm tm;
+    char utc[32];
+    json_t *r = json_object();
+
+    strftime(utc, sizeof utc, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+    if (json_object_set_new(r, "schema", json_string(RBE_RESULT_SCHEMA)) ||
+        json_object_set_new(r, "kind", json_string(kind)) ||
+        json_object_set_new(r, "time_utc", json_string(utc)) ||
+        json_object_set_new(r, "command", command_line()) ||
+        json_object_set_new(r, "commit", commit()) ||
+        json_object_set_new(r, "machine", machine(threads))) {
+        json_decref(r);
+        return NULL;
+    }
+    return r;
+}
+
+int rbe_result_set_model(json_t *record, const char *key, const struct rbe_result_model *m)
+{
+    const char *base = strrchr(m->path, '/');
+    json_t *o = json_object();
+    const double bits = m->params ? 8.0 * (double)m->bytes / (double)m->params : NAN;
+
+    if (json_object_set_new(o, "name", json_string(m->name)) ||
+        json_object_set_new(o, "path", json_string(base ? base + 1 : m->path)) ||
+        json_object_set_new(o, "sha256", m->sha256 ? json_string(m->sha256) : json_null()) ||
+        json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes)) ||
+        json_object_set_new(o, "parameters", json_integer((json_int_t)m->params)) ||
+        json_object_set_new(o, "rbe", json_boolean(m->rbe)) ||
+        json_object_set_new(o, "label", m->label ? json_string(m->label) : json_null()) ||
+        rbe_result_set_real(o, "bits_per_weight", bits)) {
+        json_decref(o);
+        return -1;
+    }
+    return json_object_set_new(record, key, o);
+}
+
+int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes)
+{
+    return json_object_set_new(record, "text",
+                               json_pack("{s:s, s:s, s:I}", "name", name, "sha256", sha256,
+                                         "bytes", (json_int_t)bytes));
+}
+
+/* --- files -------------------------------------------------------------------------------- */
+
+/* Folders of path, when it names any. */
+static enum rbe_status make_parent(const char *path, struct rbe_diag *d)
+{
+    char *copy = strdup(path);
+    enum rbe_status err = RBE_OK;
+
+    if (!copy)
+        return RBE_ERR_NOMEM;
+    char *slash = strrchr(copy, '/');
+    if (slash && slash != copy) {
+        *slash = 0;
+        err = rbe_make_dirs(copy, d);
+    }
+    free(copy);
+    return err;
+}
+
+/* Whether the file is empty or begins like one of ours; cuts an unfinished last line. */
+static enum rbe_status check_existing(int fd, const char *path, struct rbe_diag *d)
+{
+    static const char begin[] = "{\"schema\":\"" RBE_RESULT_SCHEMA "\"";
+    char buf[4096];
+    const off_t size = lseek(fd, 0, SEEK_END);
+
+    if (size <= 0)
+        return size ? rbe_fail_errno(d, "%s", path) : RBE_OK;
+    const ssize_t n = pread(fd, buf, sizeof begin - 1, 0);
+    if (n < 0)
+        return rbe_fail_errno(d, "%s", path);
+    if (memcmp(buf, begin, (size_t)n))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: exists and is not a result file (schema %s)",
+                        path, RBE_RESULT_SCHEMA);
+    off_t end = size;
+    while (end > 0) {
+        const off_t from = end > (off_t)sizeof buf ? end - (off_t)sizeof buf : 0;
+        const ssize_t got = pread(fd, buf, (size_t)(end - from), from);
+        if (got != end - from)
+            return rbe_fail_errno(d, "%s", path);
+        const char *nl = memrchr(buf, '\n', (size_t)got);
+        if (nl) {
+            end = from + (nl - buf) + 1;
+            break;
+        }
+        end = from;
+    }
+    if (end < size && ftruncate(fd, end))
+        return rbe_fail_errno(d, "%s", path);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
+                                struct rbe_diag *d)
+{
+    struct rbe_result_file *f = calloc(1, sizeof *f);
+    enum rbe_status err = RBE_OK;
+
+    *out = NULL;
+    if (!f)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    f->fd = -1;
+    if (path) {
+        if ((err = make_parent(path, d)))
+            goto out;
+        err = RBE_ERR_NOMEM;
+        if (!(f->path = strdup(path)))
+            goto out;
+        f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+        if (f->fd < 0) {
+            err = rbe_fail_errno(d, "%s", path);
+            goto out;
+        }
+        err = check_existing(f->fd, path, d);
+    }
+out:
+    if (err)
+        rbe_result_close(&f);
+    *out = f;
+    return err;
+}
+
+void rbe_result_close(struct rbe_result_file **f)
+{
+    if (!*f)
+        return;
+    if ((*f)->fd >= 0)
+        close((*f)->fd);
+    free((*f)->path);
+    free(*f);
+    *f = NULL;
+}
+
+enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
+                                  struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
+
+    json_decref(record);
+    if (!text)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a result line");
+    if (f->fd >= 0) {
+        const size_t n = strlen(text);
+        text[n] = '\n';         /* over the NUL: the length is known */
+        const ssize_t put = write(f->fd, text, n + 1);
+        if (put < 0)
+            err = rbe_fail_errno(d, "%s", f->path);
+        else if ((size_t)put != n + 1)
+            err = rbe_fail(d, RBE_ERR_IO, "%s: wrote %zd of %zu bytes (disk full?)", f->path,
+                           put, n + 1);
+    }
+    free(text);
+    return err;
+}
+
+enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfinished,
+                                struct rbe_diag *d)
+{
+    char *text = NULL;
+    size_t size = 0;
+    json_t *all = json_array();
+    enum rbe_status err;
+    unsigned lines = 0, torn = 0;
+
+    *out = NULL;
+    if ((err = rbe_read_file(&text, &size, path, d)))
+        goto out;
+    for (size_t at = 0; at < size;) {
+        const char *nl = memchr(text + at, '\n', size - at);
+        const size_t n = nl ? (size_t)(nl - (text + at)) : size - at;
+        json_error_t e;
+        lines++;
+        if (!nl) {
+            torn++;
+            break;
+        }
+        json_t *r = json_loadb(text + at, n, JSON_REJECT_DUPLICATES, &e);
+        at += n + 1;
+        if (!r) {
+            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: %s", path, lines, e.text);
+            goto out;
+        }
+        const char *schema = json_string_value(json_object_get(r, "schema"));
+        const char *kind = json_string_value(json_object_get(r, "kind"));
+        if (!schema || strcmp(schema, RBE_RESULT_SCHEMA) || !kind) {
+            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: schema '%s', kind '%s': not %s",
+                           path, lines, schema ? schema : "", kind ? kind : "",
+                           RBE_RESULT_SCHEMA);
+            json_decref(r);
+            goto out;
+        }
+        if (json_array_append_new(all, r)) {
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+            goto out;
+        }
+    }
+    if (unfinished)
+        *unfinished = torn;
+out:
+    free(text);
+    if (err) {
+        json_decref(all);
+        all = NULL;
+    }
+    *out = all;
+    return err;
+}

@@ -1,0 +1,104 @@
+/*
+ * check_result.c - result files: whole lines, crash tails, foreign files, common fields.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/test/check.h"
+#include "rbe/file.h"
+#include "rbe/result.h"
+
+static char folder[] = "/tmp/rbe-check-result-XXXXXX";
+
+static void append_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "a");
+
+    CHECK(f && fputs(text, f) >= 0);
+    if (f)
+        fclose(f);
+}
+
+static enum rbe_status append_one(const char *path, double x, struct rbe_diag *d)
+{
+    struct rbe_result_file *f;
+    enum rbe_status err = rbe_result_open(&f, path, d);
+
+    if (err)
+        return err;
+    json_t *r = rbe_result_new("perplexity", 2);
+    const struct rbe_result_model m = {.name = "a", .path = "x/y/a.rbe", .sha256 = "00",
+                                       .bytes = 1000, .params = 2000, .rbe = true};
+    CHECK(!rbe_result_set_model(r, "model", &m));
+    CHECK(!rbe_result_set_text(r, "t", "11", 5));
+    CHECK(!rbe_result_set_real(r, "nll_mean", x));
+    err = rbe_result_append(f, r, d);
+    rbe_result_close(&f);
+    return err;
+}
+
+int main(void)
+{
+    struct rbe_diag d = {""};
+    json_t *all;
+    unsigned torn = 0;
+
+    CHECK(mkdtemp(folder) != NULL);
+    char *path = rbe_path_join(folder, "new/results.jsonl");
+    char *foreign = rbe_path_join(folder, "notes.txt");
+    const double x = 0.1 + 0.2;
+    CHECK(append_one(path, x, &d) == RBE_OK);
+    CHECK(append_one(path, NAN, &d) == RBE_OK);
+    CHECK(rbe_result_read(&all, path, &torn, &d) == RBE_OK && torn == 0);
+    CHECK(json_array_size(all) == 2);
+    json_t *r = json_array_get(all, 0), *m = json_object_get(r, "model");
+    CHECK(json_real_value(json_object_get(r, "nll_mean")) == x);
+    CHECK(json_is_null(json_object_get(json_array_get(all, 1), "nll_mean")));
+    CHECK(!strcmp(json_string_value(json_object_get(m, "path")), "a.rbe"));
+    CHECK(json_real_value(json_object_get(m, "bits_per_weight")) == 4.0);
+    json_t *machine = json_object_get(r, "machine");
+    CHECK(json_integer_value(json_object_get(machine, "threads")) == 2);
+    CHECK(json_integer_value(json_object_get(machine, "cores")) >= 1);
+    CHECK(json_integer_value(json_object_get(machine, "memory_bytes")) > 0);
+    CHECK(strlen(json_string_value(json_object_get(r, "time_utc"))) == 20);
+    json_decref(all);
+
+    /* A crash tail is left out by readers and cut by the next writer. */
+    append_text(path, "{\"schema\":\"rbe-result-1\",\"kind\":\"pair");
+    CHECK(rbe_result_read(&all, path, &torn, &d) == RBE_OK && torn == 1);
+    CHECK(json_array_size(all) == 2);
+    json_decref(all);
+    CHECK(append_one(path, 3, &d) == RBE_OK);
+    CHECK(rbe_result_read(&all, path, &torn, &d) == RBE_OK && torn == 0);
+    CHECK(json_array_size(all) == 3);
+    json_decref(all);
+
+    /* A damaged line is named. */
+    append_text(path, "nonsense\n");
+    CHECK(rbe_result_read(&all, path, NULL, &d) == RBE_ERR_FORMAT && !all);
+    CHECK(strstr(d.text, "line 4") != NULL);
+
+    /* A file of another kind is refused and stays as it was. */
+    append_text(foreign, "dear diary");
+    CHECK(append_one(foreign, 1, &d) == RBE_ERR_FORMAT);
+    char *text;
+    size_t size;
+    CHECK(rbe_read_file(&text, &size, foreign, &d) == RBE_OK && !strcmp(text, "dear diary"));
+    free(text);
+
+    const struct rbe_usage u = rbe_usage_now();
+    CHECK(u.resident_bytes > 0 && u.peak_bytes >= u.resident_bytes && u.cpu_s >= 0);
+    unlink(path);
+    unlink(foreign);
+    *strrchr(path, '/') = 0;
+    rmdir(path);
+    rmdir(folder);
+    free(path);
+    free(foreign);
+    return check_done();
+}
