@@ -1,0 +1,283 @@
+/*
+ * encode.c - the front of the encoders: checks, rotation, parts, memory.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "rbe/encode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static rbe_encode_fn *const encoders[RBE_FORMAT_COUNT] = {
+    [RBE_F32] = rbe_encode_f32,
+};
+
+static const char *const search_names[RBE_SEARCH_COUNT] = {
+    [RBE_SEARCH_DEFAULT] = "default",
+    [RBE_SEARCH_FAST] = "fast",
+    [RBE_SEARCH_BEST] = "best",
+};
+
+const char *rbe_search_name(enum rbe_search s)
+{
+    return (unsigned)s < RBE_SEARCH_COUNT ? search_names[s] : NULL;
+}
+
+enum rbe_search rbe_search_by_name(const char *name)
+{
+    int s = 0;
+
+    while (s < RBE_SEARCH_COUNT && strcmp(search_names[s], name) != 0)
+        s++;
+    return (enum rbe_search)s;
+}
+
+/* --- memory --------------------------------------------------------------------------------- */
+
+/* Zeroed, 64-byte aligned, never of size 0. */
+static void *alloc_zeroed(size_t size)
+{
+    const size_t n = (size + 63) / 64 * 64;
+    void *p = aligned_alloc(64, n ? n : 64);
+
+    if (p)
+        memset(p, 0, n ? n : 64);
+    return p;
+}
+
+/* Views are const because they usually point into a mapped file; these were allocated. */
+static void free_view(const void *p)
+{
+    free((void *)(uintptr_t)p);
+}
+
+void rbe_weight_free(struct rbe_weight *w)
+{
+    for (size_t i = 0; w->parts && i < w->part_count; i++) {
+        free_view(w->parts[i].m.codes);
+        free_view(w->parts[i].m.scale);
+        free_view(w->parts[i].m.col_scale);
+    }
+    free(w->parts);
+    *w = (struct rbe_weight){0};
+}
+
+static bool has_choice_of_scales(enum rbe_format f)
+{
+    return f == RBE_SEED || f == RBE_SEED4;
+}
+
+static enum rbe_status alloc_part(struct rbe_matrix *m, enum rbe_scales scales,
+                                  struct rbe_diag *d)
+{
+    const struct rbe_matrix_size s =
+        rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
+
+    if (!s.codes)
+        return rbe_fail(d, RBE_ERR_ARG, "%u x %u cannot be encoded as %s with block %u, %u",
+                        m->rows, m->cols, rbe_format_name(m->format), m->block, m->aux);
+    const bool cols = s.col_scale &&
+                      !(has_choice_of_scales(m->format) && scales == RBE_SCALES_ROW);
+    m->code_bytes = s.codes;
+    m->codes = alloc_zeroed(s.codes);
+    m->scale = s.scale ? alloc_zeroed(s.scale) : NULL;
+    m->col_scale = cols ? alloc_zeroed(s.col_scale) : NULL;
+    if (!m->codes || (s.scale && !m->scale) || (cols && !m->col_scale))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    return RBE_OK;
+}
+
+static size_t stored_bytes(const struct rbe_matrix *m)
+{
+    const struct rbe_matrix_size s =
+        rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
+
+    return s.codes + s.scale + (m->col_scale ? s.col_scale : 0);
+}
+
+enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t cols,
+                                 const struct rbe_encode_part *parts, size_t part_count,
+                                 enum rbe_scales scales, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    uint64_t row = 0;
+
+    *out = (struct rbe_weight){.rows = rows, .cols = cols};
+    if (!rows || !cols)
+        return rbe_fail(d, RBE_ERR_ARG, "an empty matrix cannot be encoded");
+    out->parts = calloc(part_count, sizeof *out->parts);
+    if (!out->parts)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (; out->part_count < part_count && !err; out->part_count++) {
+        const struct rbe_encode_part *from = &parts[out->part_count];
+        struct rbe_part *p = &out->parts[out->part_count];
+
+        p->row0 = (uint32_t)row;
+        p->m = (struct rbe_matrix){.format = from->format, .rows = from->rows, .cols = cols,
+                                   .block = from->block, .aux = from->aux};
+        row += from->rows;
+        if (row > rows)
+            err = rbe_fail(d, RBE_ERR_ARG, "parts have more than the %u rows", rows);
+        else
+            err = alloc_part(&p->m, scales, d);
+        if (!err)
+            out->bytes += stored_bytes(&p->m);
+    }
+    if (!err && row != rows)
+        err = rbe_fail(d, RBE_ERR_ARG, "parts have %u of %u rows", (unsigned)row, rows);
+    if (err)
+        rbe_weight_free(out);
+    return err;
+}
+
+size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o)
+{
+    const struct rbe_encode_part whole = {rows, o->format, o->block, o->aux};
+    const struct rbe_encode_part *parts = o->part_count ? o->parts : &whole;
+    const size_t n = o->part_count ? o->part_count : 1;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_encode_part *p = &parts[i];
+        const struct rbe_matrix_size s =
+            rbe_matrix_size(p->format, p->rows, cols, p->block, p->aux);
+
+        if (!s.codes)
+            return 0;
+        bytes += s.codes + s.scale;
+        if (!(has_choice_of_scales(p->format) && o->scales == RBE_SCALES_ROW))
+            bytes += s.col_scale;
+    }
+    return bytes;
+}
+
+void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out)
+{
+    size_t i = 0;
+
+    while (i + 1 < w->part_count && r >= w->parts[i + 1].row0)
+        i++;
+    rbe_decode_row(&w->parts[i].m, r - w->parts[i].row0, out);
+    if (w->hadamard)
+        rbe_unrotate(out, w->cols, 1, w->cols, w->hadamard, w->sign_seed);
+}
+
+/* --- encoding ------------------------------------------------------------------------------- */
+
+bool rbe_encode_tick(const struct rbe_encode_job *j, double done)
+{
+    const struct rbe_encode_options *o = j->o;
+
+    return !o->progress ||
+           o->progress(o->progress_arg, j->done0 + done * (j->done1 - j->done0));
+}
+
+static enum rbe_status check(const float *w, uint32_t rows, uint32_t cols,
+                             const struct rbe_encode_options *o, struct rbe_diag *d)
+{
+    const size_t n = (size_t)rows * cols;
+
+    if (o->hadamard && (o->hadamard & (o->hadamard - 1) || cols % o->hadamard))
+        return rbe_fail(d, RBE_ERR_ARG,
+                        "a rotation block of %u is not a power of two that divides %u columns",
+                        o->hadamard, cols);
+    if ((unsigned)o->search >= RBE_SEARCH_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "unknown search level");
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(w[i]))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "%s at row %zu, column %zu",
+                            isnan(w[i]) ? "NaN" : "infinity", i / cols, i % cols);
+    for (uint32_t r = 0; o->row_importance && r < rows; r++)
+        if (!(o->row_importance[r] > 0) || isinf(o->row_importance[r]))
+            return rbe_fail(d, RBE_ERR_ARG, "importance of row %u is not positive", r);
+    return RBE_OK;
+}
+
+/* H <- R^T H R, H [n][n] symmetric: rotate the rows, then the columns. */
+static void rotate_moment(float *h, size_t n, uint32_t block, uint64_t seed)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        rbe_rotate(h, n, n, n, block, seed);
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k < i; k++) {
+                const float t = h[i * n + k];
+                h[i * n + k] = h[k * n + i];
+                h[k * n + i] = t;
+            }
+    }
+}
+
+static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
+                                    const float *moment, const struct rbe_encode_options *o,
+                                    struct rbe_pool *pool, struct rbe_diag *d)
+{
+    for (size_t i = 0; i < out->part_count; i++) {
+        struct rbe_part *p = &out->parts[i];
+        rbe_encode_fn *const encode = encoders[p->m.format];
+        const struct rbe_encode_job j = {
+            .o = o,
+            .m = &p->m,
+            .w = w + (size_t)p->row0 * out->cols,
+            .codes = (void *)(uintptr_t)p->m.codes,
+            .scale = (uint16_t *)(uintptr_t)p->m.scale,
+            .col_scale = (uint16_t *)(uintptr_t)p->m.col_scale,
+            .importance = o->row_importance ? o->row_importance + p->row0 : NULL,
+            .moment = moment,
+            .pool = pool,
+            .done0 = (double)p->row0 / out->rows,
+            .done1 = (double)(p->row0 + p->m.rows) / out->rows,
+        };
+        enum rbe_status err;
+
+        if (!encode)
+            return rbe_fail(d, RBE_ERR_ARG, "there is no encoder for %s",
+                            rbe_format_name(p->m.format));
+        if ((err = encode(&j, d)))
+            return err;
+        if (!rbe_encode_tick(&j, 1))
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    }
+    return RBE_OK;
+}
+
+enum rbe_status rbe_encode_weight(struct rbe_weight *out, const float *w, uint32_t rows,
+                                  uint32_t cols, const struct rbe_encode_options *o,
+                                  struct rbe_pool *pool, struct rbe_diag *d)
+{
+    const struct rbe_encode_part whole = {rows, o->format, o->block, o->aux};
+    const size_t n = (size_t)rows * cols, square = (size_t)cols * cols;
+    float *rotated = NULL, *moment = NULL;
+    enum rbe_status err;
+
+    *out = (struct rbe_weight){0};
+    if ((err = check(w, rows, cols, o, d)))
+        return err;
+    err = rbe_weight_alloc(out, rows, cols, o->part_count ? o->parts : &whole,
+                           o->part_count ? o->part_count : 1, o->scales, d);
+    if (err)
+        return err;
+    if (o->hadamard) {
+        out->hadamard = o->hadamard;
+        out->sign_seed = o->sign_seed;
+        rotated = malloc(n * sizeof *rotated);
+        moment = o->moment ? malloc(square * sizeof *moment) : NULL;
+        if (!rotated || (o->moment && !moment)) {
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+            goto out;
+        }
+        memcpy(rotated, w, n * sizeof *w);
+        rbe_rotate(rotated, cols, rows, cols, o->hadamard, o->sign_seed);
+        if (moment) {
+            memcpy(moment, o->moment, square * sizeof *moment);
+            rotate_moment(moment, cols, o->hadamard, o->sign_seed);
+        }
+    }
+    err = encode_parts(out, rotated ? rotated : w, moment ? moment : o->moment, o, pool, d);
+out:
+    free(rotated);
+    free(moment);
+    if (err)
+        rbe_weight_free(out);
+    return err;
+}

@@ -1,0 +1,239 @@
+/*
+ * quality.c - error, rate and the guards of every quality table.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "rbe/quality.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    double psnr_db;
+} levels[RBE_LEVEL_COUNT] = {
+    [RBE_LEVEL_NONE] = {"none", -INFINITY},
+    [RBE_LEVEL_LOW] = {"Low", 20},
+    [RBE_LEVEL_MEDIUM] = {"Medium", 30},
+    [RBE_LEVEL_HIGH] = {"High", 40},
+    [RBE_LEVEL_ULTRA] = {"Ultra", 50},
+};
+
+const char *rbe_level_name(enum rbe_level l)
+{
+    return (unsigned)l < RBE_LEVEL_COUNT ? levels[l].name : NULL;
+}
+
+enum rbe_level rbe_level_by_name(const char *name)
+{
+    int l = 0;
+
+    while (l < RBE_LEVEL_COUNT && strcmp(levels[l].name, name) != 0)
+        l++;
+    return (enum rbe_level)l;
+}
+
+double rbe_level_psnr_db(enum rbe_level l)
+{
+    return levels[l].psnr_db;
+}
+
+double rbe_rate_bound(double bits_per_weight)
+{
+    return exp2(-bits_per_weight);
+}
+
+void rbe_quality_fill(struct rbe_quality *q, size_t weights, size_t bytes, double sum_w2,
+                      double sum_e2, double peak)
+{
+    const double n = (double)weights;
+
+    *q = (struct rbe_quality){.weights = weights, .bytes = bytes, .peak = peak};
+    q->bits = 8 * (double)bytes / n;
+    q->ratio = 4 * n / (double)bytes;
+    q->rms = sqrt(sum_w2 / n);
+    q->rmse = sqrt(sum_e2 / n);
+    q->relative_rmse = q->rmse == 0 ? 0 : q->rmse / q->rms;
+    q->bound = rbe_rate_bound(q->bits);
+    q->psnr_db = q->rmse == 0 ? INFINITY : 20 * log10(peak / q->rmse);
+    q->cost = q->relative_rmse * q->relative_rmse;
+}
+
+/* Sums for each row, added up in row order afterwards: any number of threads, same bits. */
+struct row_sums {
+    const float *w;
+    const struct rbe_weight *enc;
+    const float *h;             /* moment, or NULL: the identity */
+    double *w2, *e2;            /* [rows] */
+    float *scratch;             /* [threads][2][cols] */
+};
+
+/* v H v^T; H symmetric.  Eight sums side by side, so that the compiler may use vectors. */
+static double quadratic(const float *v, const float *h, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const float *row = h + i * n;
+        double dot[8] = {0}, all = 0;
+        size_t k = 0;
+
+        for (; k + 8 <= n; k += 8)
+            for (size_t l = 0; l < 8; l++)
+                dot[l] += (double)row[k + l] * v[k + l];
+        for (; k < n; k++)
+            dot[k % 8] += (double)row[k] * v[k];
+        for (size_t l = 0; l < 8; l++)
+            all += dot[l];
+        sum += v[i] * all;
+    }
+    return sum;
+}
+
+static double squares(const float *v, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += (double)v[i] * v[i];
+    return sum;
+}
+
+static void sum_rows(void *arg, unsigned part, unsigned parts)
+{
+    const struct row_sums *s = arg;
+    const size_t cols = s->enc->cols;
+    float *e = s->scratch + part * cols;
+    size_t r0, r1;
+
+    rbe_split(s->enc->rows, 1, part, parts, &r0, &r1);
+    for (size_t r = r0; r < r1; r++) {
+        const float *w = s->w + r * cols;
+
+        rbe_weight_decode_row(s->enc, r, e);
+        for (size_t c = 0; c < cols; c++)
+            e[c] -= w[c];
+        s->w2[r] = s->h ? quadratic(w, s->h, cols) : squares(w, cols);
+        s->e2[r] = s->h ? quadratic(e, s->h, cols) : squares(e, cols);
+    }
+}
+
+static enum rbe_status measure(double *sum_w2, double *sum_e2, const float *w,
+                               const struct rbe_weight *enc, const float *h,
+                               struct rbe_pool *pool, struct rbe_diag *d)
+{
+    const unsigned threads = pool ? rbe_pool_threads(pool) : 1;
+    struct row_sums s = {.w = w, .enc = enc, .h = h};
+    enum rbe_status err = RBE_OK;
+
+    *sum_w2 = *sum_e2 = 0;
+    s.w2 = malloc(enc->rows * sizeof *s.w2);
+    s.e2 = malloc(enc->rows * sizeof *s.e2);
+    s.scratch = malloc((size_t)threads * enc->cols * sizeof *s.scratch);
+    if (!s.w2 || !s.e2 || !s.scratch) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    rbe_pool_run(pool, sum_rows, &s);
+    for (size_t r = 0; r < enc->rows; r++) {
+        *sum_w2 += s.w2[r];
+        *sum_e2 += s.e2[r];
+    }
+out:
+    free(s.w2);
+    free(s.e2);
+    free(s.scratch);
+    return err;
+}
+
+enum rbe_status rbe_quality_measure(struct rbe_quality *q, const float *w,
+                                    const struct rbe_weight *enc, struct rbe_pool *pool,
+                                    struct rbe_diag *d)
+{
+    const size_t n = (size_t)enc->rows * enc->cols;
+    double w2, e2, peak = 0;
+    enum rbe_status err;
+
+    *q = (struct rbe_quality){0};
+    if ((err = measure(&w2, &e2, w, enc, NULL, pool, d)))
+        return err;
+    for (size_t i = 0; i < n; i++)
+        peak = fabs((double)w[i]) > peak ? fabs((double)w[i]) : peak;
+    rbe_quality_fill(q, n, enc->bytes, w2, e2, peak);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_quality_cost(double *cost, const float *w, const struct rbe_weight *enc,
+                                 const float *h, struct rbe_pool *pool, struct rbe_diag *d)
+{
+    double w2, e2;
+    const enum rbe_status err = measure(&w2, &e2, w, enc, h, pool, d);
+
+    *cost = err || e2 == 0 ? 0 : e2 / w2;
+    return err;
+}
+
+double rbe_block_mean_error(const float *w, size_t rows, size_t cols, size_t block)
+{
+    double e2 = 0, w2 = 0;
+
+    for (size_t r0 = 0; r0 < rows; r0 += block)
+        for (size_t c0 = 0; c0 < cols; c0 += block) {
+            const size_t r1 = rows - r0 < block ? rows : r0 + block;
+            const size_t c1 = cols - c0 < block ? cols : c0 + block;
+            double sum = 0, sq = 0;
+
+            for (size_t r = r0; r < r1; r++)
+                for (size_t c = c0; c < c1; c++) {
+                    sum += w[r * cols + c];
+                    sq += (double)w[r * cols + c] * w[r * cols + c];
+                }
+            const double left = sq - sum * sum / (double)((r1 - r0) * (c1 - c0));
+            e2 += left > 0 ? left : 0;
+            w2 += sq;
+        }
+    return w2 > 0 ? sqrt(e2 / w2) : 0;
+}
+
+/* Box and Muller on splitmix64. */
+void rbe_white_gaussian(float *w, size_t n, uint64_t seed)
+{
+    uint64_t s = seed;
+    double u[2];
+
+    for (size_t i = 0; i < n; i += 2) {
+        for (int k = 0; k < 2; k++) {
+            uint64_t z = s += 0x9E3779B97F4A7C15ULL;
+            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
+            z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
+            u[k] = ((double)((z ^ z >> 31) >> 11) + 0.5) * 0x1p-53;
+        }
+        const double r = sqrt(-2 * log(u[0])), a = 6.283185307179586476925 * u[1];
+        w[i] = (float)(r * cos(a));
+        if (i + 1 < n)
+            w[i + 1] = (float)(r * sin(a));
+    }
+}
+
+enum rbe_status rbe_quality_gaussian(struct rbe_quality *q, uint32_t rows, uint32_t cols,
+                                     const struct rbe_encode_options *o, uint64_t seed,
+                                     struct rbe_pool *pool, struct rbe_diag *d)
+{
+    const size_t n = (size_t)rows * cols;
+    struct rbe_encode_options plain = *o;
+    struct rbe_weight enc = {0};
+    enum rbe_status err;
+
+    *q = (struct rbe_quality){0};
+    plain.row_importance = plain.moment = NULL;
+    float *w = malloc(n * sizeof *w);
+    if (!w)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    rbe_white_gaussian(w, n, seed);
+    if (!(err = rbe_encode_weight(&enc, w, rows, cols, &plain, pool, d)))
+        err = rbe_quality_measure(q, w, &enc, pool, d);
+    rbe_weight_free(&enc);
+    free(w);
+    return err;
+}
