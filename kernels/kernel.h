@@ -48,6 +48,9 @@ struct rbe_matrix {
     const uint16_t *col_scale;  /* f16 [cols], or NULL for all ones (seed, seed4) */
 };
 
+/* Kernels may read activations up to the next multiple of this many columns: zeros. */
+enum { RBE_ACT_PAD = 128 };
+
 /*
  * Activations made ready for a matrix by rbe_act_prepare(): `count` vectors of `cols`.
  * Integer formats read q and scale, float formats read x.
@@ -55,9 +58,10 @@ struct rbe_matrix {
 struct rbe_act {
     size_t count;               /* vectors: 1 for decode, T for prefill */
     size_t cols;
-    size_t stride;              /* elements between vectors in x and q; >= cols, multiple of 64 */
-    float *x;                   /* [count][stride], zero past cols */
-    int16_t *q;                 /* [count][stride], zero past cols */
+    size_t stride;              /* elements between vectors in x and q; >= cols, a multiple
+                                 * of RBE_ACT_PAD */
+    float *x;                   /* [count][stride], zero from cols to its RBE_ACT_PAD */
+    int16_t *q;                 /* [count][stride], the same */
     float *scale;               /* [count]: x[n] is about q[n] * scale */
 };
 
@@ -70,7 +74,8 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols);
 /*
  * Fills `a` from x [count][ldx] for products with w: copies, folds the column scales in and,
  * for integer formats, quantises to 16 bits with the largest scale that keeps every int32
- * sum exact: |g| * sum|q| < 2^31 (codecs.md 3).  Same result on every ISA, bit for bit.
+ * sum exact: |g| * sum|q| < 2^31 over the columns a sum spans.  Same result on every ISA,
+ * bit for bit.
  */
 void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float *x,
                      size_t ldx, size_t count);

@@ -11,9 +11,10 @@
 #include "kernels/kernel.h"
 
 static const struct rbe_format_ops *const formats[RBE_FORMAT_COUNT] = {
-    [RBE_F32] = &rbe_format_f32,
-    [RBE_SEED] = &rbe_format_seed,
-    [RBE_SEED4] = &rbe_format_seed4,
+    [RBE_F32] = &rbe_format_f32,       [RBE_F16] = &rbe_format_f16,
+    [RBE_INT8] = &rbe_format_int8,     [RBE_INT4] = &rbe_format_int4,
+    [RBE_SEED] = &rbe_format_seed,     [RBE_SEED4] = &rbe_format_seed4,
+    [RBE_HYBRID] = &rbe_format_hybrid, [RBE_PACKED128] = &rbe_format_packed128,
 };
 
 struct rbe_matrix_size rbe_matrix_size(enum rbe_format f, uint32_t rows, uint32_t cols,
@@ -36,7 +37,7 @@ void rbe_decode_row(const struct rbe_matrix *w, size_t r, float *out)
 
 static size_t padded(size_t cols)
 {
-    return (cols + 63) / 64 * 64;
+    return (cols + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD;
 }
 
 size_t rbe_act_bytes(size_t count, size_t max_cols)
@@ -59,42 +60,53 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols)
 
 /*
  * q = round(x * s) with s as large as both limits allow: |q| <= 32767, and gmax * sum|q| <=
- * 2^31 - 1.  Rounding moves each |q| by at most 1/2, so s bounds the sum of |x| * s by what
- * is left after cols / 2.  The sums run in double over a fixed order and the roundings are
+ * 2^31 - 1 over the columns an int32 sum spans.  Rounding moves each |q| by at most 1/2, so s
+ * bounds the sum of |x| * s by what is left after cols / 2; rounding s and x * s to f32 adds
+ * less than 2^-22 of it.  The sums run in double over a fixed order and the roundings are
  * IEEE, so every machine finds the same q.
  */
-static void quantise(struct rbe_act *a, size_t t, int gmax)
+static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *ops)
 {
     const float *x = a->x + t * a->stride;
     int16_t *q = a->q + t * a->stride;
-    double sum = 0, max = 0;
+    const size_t n4 = padded(a->cols);      /* x is zero past cols */
+    double sum4[4] = {0}, limit;
+    float max4[4] = {0};
 
-    for (size_t n = 0; n < a->cols; n++) {
-        const double v = fabs((double)x[n]);
-        sum += v;
-        max = v > max ? v : max;
-    }
-    memset(q, 0, a->stride * sizeof *q);
-    a->scale[t] = 0;
+    for (size_t n = 0; n < n4; n += 4)
+        for (size_t l = 0; l < 4; l++) {
+            const float v = fabsf(x[n + l]);
+            sum4[l] += (double)v;
+            max4[l] = v > max4[l] ? v : max4[l];
+        }
+    const double sum = sum4[0] + sum4[1] + sum4[2] + sum4[3];
+    double max = 0;
+    for (size_t l = 0; l < 4; l++)
+        max = (double)max4[l] > max ? (double)max4[l] : max;
+
     if (!(max > 0) || !isfinite(sum)) {
         /* All zero, or poisoned: then the product must be NaN, not a number. */
+        memset(q, 0, n4 * sizeof *q);
         a->scale[t] = max > 0 || isnan(sum) ? NAN : 0;
         return;
     }
-    const double room = floor(2147483647.0 / gmax) - (double)a->cols / 2;
-    double s = room / sum;
-    if (s * max > 32766.5)
-        s = 32766.5 / max;
-    const float inv = (float)s;
-    for (size_t n = 0; n < a->cols; n++)
-        q[n] = (int16_t)lrintf(x[n] * inv);
-    a->scale[t] = 1 / inv;
+    limit = 32766.5 / max;
+    if (ops->span == 0 || (double)ops->span * ops->gmax * 32767 > 2147483647.0) {
+        const double room = floor(2147483647.0 / ops->gmax) - (double)a->cols / 2;
+        const double s = room / sum * (1 - 0x1p-22);
+        limit = s < limit ? s : limit;
+    }
+    /* x below 2^-112 may then round to zero; its products are next to nothing in f32. */
+    const float s = (float)(limit < 0x1p+126 ? limit : 0x1p+126);
+    for (size_t n = 0; n < n4; n++)
+        q[n] = (int16_t)lrintf(x[n] * s);
+    a->scale[t] = 1 / s;
 }
 
 void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float *x,
                      size_t ldx, size_t count)
 {
-    const int gmax = formats[w->format]->gmax;
+    const struct rbe_format_ops *ops = formats[w->format];
 
     a->count = count;
     a->cols = w->cols;
@@ -103,11 +115,11 @@ void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float 
         const float *from = x + t * ldx;
 
         memcpy(to, from, w->cols * sizeof *to);
-        memset(to + w->cols, 0, (a->stride - w->cols) * sizeof *to);
+        memset(to + w->cols, 0, (padded(w->cols) - w->cols) * sizeof *to);
         if (w->col_scale)
             for (size_t n = 0; n < w->cols; n++)
                 to[n] *= rbe_f16_to_f32(w->col_scale[n]);
-        if (gmax)
-            quantise(a, t, gmax);
+        if (ops->gmax)
+            quantise(a, t, ops);
     }
 }

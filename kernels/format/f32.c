@@ -18,4 +18,4 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
     memcpy(out, (const float *)w->codes + r * w->cols, w->cols * sizeof *out);
 }
 
-const struct rbe_format_ops rbe_format_f32 = {size, decode_row, 0, false};
+const struct rbe_format_ops rbe_format_f32 = {.size = size, .decode_row = decode_row};

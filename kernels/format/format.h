@@ -15,6 +15,8 @@ struct rbe_format_ops {
     void (*decode_row)(const struct rbe_matrix *w, size_t r, float *out);
     /* Largest |integer weight|, for formats that multiply in integers; 0 for the others. */
     int gmax;
+    /* Columns one int32 sum spans: 0 for all of them. */
+    uint32_t span;
     /* Rows a product may be split at are multiples of the block. */
     bool steps_by_block;
 };

@@ -60,5 +60,7 @@ static void decode_seed4(const struct rbe_matrix *w, size_t r, float *out)
         out[n] = s * col_scale(w, n) * (float)rbe_seed4_map(window(w, r, n), i);
 }
 
-const struct rbe_format_ops rbe_format_seed = {size, decode_seed, RBE_SEED_GMAX, true};
-const struct rbe_format_ops rbe_format_seed4 = {size, decode_seed4, RBE_SEED4_GMAX, true};
+const struct rbe_format_ops rbe_format_seed = {
+    .size = size, .decode_row = decode_seed, .gmax = RBE_SEED_GMAX, .steps_by_block = true};
+const struct rbe_format_ops rbe_format_seed4 = {
+    .size = size, .decode_row = decode_seed4, .gmax = RBE_SEED4_GMAX, .steps_by_block = true};
