@@ -34,7 +34,8 @@ x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
 mains   := rbe/main.c bench/main.c
-rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c))
+rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c \
+                              datasets/*.c))
 # bench/ needs Google Benchmark, hwloc and libpfm4; its objects stay out of librbe.a.
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc)
 
@@ -42,7 +43,8 @@ objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 library := $(call objs,$(kernels) $(rooms))
 
 tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_*.c \
-                      eval/test/check_*.c tune/test/check_*.c reports/test/check_*.c)
+                      eval/test/check_*.c tune/test/check_*.c reports/test/check_*.c \
+                      datasets/test/check_*.c)
 benchtests := $(wildcard bench/test/check_*.c)
 shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*.sh \
                       bench/test/check_*.sh reports/test/check_*.sh ci/test/check_*.sh \
@@ -117,6 +119,9 @@ check-%: programs
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
 	    scripts/run-tests.sh $(B)/check-$*.log \
 	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
+
+fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM=folder or mirror)
+	$(Q)$< fetch $(if $(FROM),--from "$(FROM)") $(FETCH)
 
 deps:                                       ## install the libraries and tools this needs
 	$(Q)scripts/deps.sh

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# deps.sh [--ci] [--list] - install what the project needs and this machine lacks.
+#
+# SPDX-License-Identifier: MIT
+#
+# Debian and Ubuntu: apt, only the missing packages, through sudo when not root.  Elsewhere it
+# prints what to install.  --ci adds what the jobs of ci/run.sh need; --list only says what is
+# missing and exits 1 if anything is.
+set -eu
+
+build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot-nox libdnnl-dev
+       libpcre2-dev libjansson-dev libpopt-dev libxxhash-dev libssl-dev libcurl4-openssl-dev
+       libedit-dev xz-utils unzip)
+# libomp: the OpenMP run-time that clang links when oneDNN's headers ask for it.
+ci=(clang libclang-rt-14-dev libomp-14-dev qemu-user gcc-aarch64-linux-gnu
+    libc6-dev-arm64-cross shellcheck clang-format parallel binutils valgrind)
+
+want=("${build[@]}") list=0
+for a in "$@"; do
+    case $a in
+    --ci) want+=("${ci[@]}") ;;
+    --list) list=1 ;;
+    *) echo "deps.sh: unknown option '$a'; valid: --ci --list" >&2; exit 2 ;;
+    esac
+done
+
+if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
+    echo "This is not Debian or Ubuntu.  Install the equivalents of these Debian packages:" >&2
+    printf '  %s\n' "${want[@]}" >&2
+    exit 1
+fi
+
+missing=()
+for p in "${want[@]}"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$p" 2> /dev/null | grep -qx installed ||
+        missing+=("$p")
+done
+if [ ${#missing[@]} = 0 ]; then
+    echo "every package is installed"
+    exit 0
+fi
+echo "missing: ${missing[*]}"
+[ $list = 0 ] || exit 1
+
+root=()
+if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo > /dev/null; then
+        echo "deps.sh: not root and no sudo; as root run: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    root=(sudo)
+fi
+export DEBIAN_FRONTEND=noninteractive
+"${root[@]}" apt-get update -q
+"${root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
