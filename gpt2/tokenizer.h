@@ -22,6 +22,11 @@ void rbe_tokenizer_close(struct rbe_tokenizer **t);
 uint32_t rbe_tokenizer_vocab(const struct rbe_tokenizer *t);
 uint32_t rbe_tokenizer_eos(const struct rbe_tokenizer *t);
 
+/* RBE_ERR_MISMATCH when a model of `vocab` tokens, `eos` the end of text, cannot be run with
+ * it; `folder` is for the message. */
+enum rbe_status rbe_tokenizer_fits(const struct rbe_tokenizer *t, const char *folder,
+                                   uint32_t vocab, uint32_t eos, struct rbe_diag *d);
+
 /* Ids of the text in a fresh array (*ids, the caller frees).  Invalid UTF-8 is an error that
  * names the byte offset.  "<|endoftext|>" in the text is the special token only when
  * `special` is set. */

@@ -1,0 +1,133 @@
+/*
+ * data.c - finds what ships, however the program was installed.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "gpt2/data.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rbe/file.h"
+
+static bool exists(const char *path)
+{
+    return path && !access(path, R_OK);
+}
+
+/* DIR/SUB/NAME when it exists, else NULL. */
+static char *try_path(const char *dir, const char *sub, const char *name)
+{
+    char *folder = rbe_path_join(dir, sub);
+    char *path = folder ? rbe_path_join(folder, name) : NULL;
+
+    free(folder);
+    if (!exists(path)) {
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+/* In `dir` (overwritten) and every folder above it. */
+static char *search_upward(char *dir, const char *name)
+{
+    char *found = NULL, *slash;
+
+    do {
+        found = try_path(dir, "datasets/embedded", name);
+        if (!found)
+            found = try_path(dir, "share/rbe-bench", name);
+        slash = strrchr(dir, '/');
+        if (slash)
+            *slash = 0;
+    } while (!found && slash);
+    return found;
+}
+
+char *rbe_data_path(const char *name)
+{
+    const char *env = getenv("RBE_DATA");
+    char dir[PATH_MAX];
+    char *found = NULL;
+
+    if (env)
+        return try_path(env, ".", name);
+    const ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    if (n > 0) {
+        dir[n] = 0;
+        found = search_upward(dir, name);
+    }
+    if (!found && getcwd(dir, sizeof dir))
+        found = search_upward(dir, name);
+    return found;
+}
+
+static bool has_tokenizer(const char *folder)
+{
+    char *a = rbe_path_join(folder, "vocab.json"), *b = rbe_path_join(folder, "encoder.json");
+    const bool has = exists(a) || exists(b);
+
+    free(a);
+    free(b);
+    return has;
+}
+
+/* The folder itself, or the folder a file stands in; fresh, NULL when out of memory. */
+static char *folder_of(const char *path)
+{
+    struct stat st;
+    char *s = strdup(path);
+
+    if (!s || (!stat(path, &st) && S_ISDIR(st.st_mode)))
+        return s;
+    char *slash = strrchr(s, '/');
+    if (slash)
+        slash[slash == s] = 0;
+    else
+        strcpy(s, ".");         /* a file's name has at least one character */
+    return s;
+}
+
+static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *folder,
+                                    const struct rbe_gpt2_config *c, struct rbe_diag *d)
+{
+    enum rbe_status err = rbe_tokenizer_open(out, folder, d);
+
+    if (!err && (err = rbe_tokenizer_fits(*out, folder, c->vocab, c->eos, d)))
+        rbe_tokenizer_close(out);
+    return err;
+}
+
+enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
+                                   const char *model_path, const struct rbe_gpt2_config *c,
+                                   struct rbe_diag *d)
+{
+    static const char *const shipped[] = {"rbe-mini", "gpt2"};
+    enum rbe_status err = RBE_ERR_IO;
+
+    *out = NULL;
+    if (folder)
+        return open_fitting(out, folder, c, d);
+    char *beside = *model_path ? folder_of(model_path) : NULL;
+    if (beside && has_tokenizer(beside)) {
+        err = open_fitting(out, beside, c, d);
+        free(beside);
+        return err;
+    }
+    free(beside);
+    for (size_t i = 0; err && i < sizeof shipped / sizeof shipped[0]; i++) {
+        char *path = rbe_data_path(shipped[i]);
+        if (path)
+            err = open_fitting(out, path, c, NULL);
+        free(path);
+    }
+    if (err)
+        err = rbe_fail(d, RBE_ERR_IO, "%s: no vocab.json and merges.txt beside it, and no "
+                       "shipped tokenizer has %u tokens", model_path, c->vocab);
+    return err;
+}

@@ -1,0 +1,30 @@
+/*
+ * data.h - where the embedded model, its tokenizer and the text are.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_GPT2_DATA_H
+#define RBE_GPT2_DATA_H
+
+#include "gpt2/config.h"
+#include "gpt2/tokenizer.h"
+#include "rbe/status.h"
+
+/*
+ * Path of a shipped file or folder ("rbe-mini", "wiki.test.raw") in a fresh string, or NULL
+ * when it is nowhere.  Looked for in $RBE_DATA; then in datasets/embedded and
+ * share/rbe-bench of the program's folder and those above it; then in datasets/embedded of
+ * the current folder and those above it.
+ */
+char *rbe_data_path(const char *name);
+
+/*
+ * The tokenizer of a model: from `folder` when given; else from the model's folder or the
+ * folder the model file stands in; else the shipped one that fits the model.  One that does
+ * not fit the model (number of tokens, id of the end of text) is RBE_ERR_MISMATCH.
+ */
+enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
+                                   const char *model_path, const struct rbe_gpt2_config *c,
+                                   struct rbe_diag *d);
+
+#endif
