@@ -1,0 +1,383 @@
+/*
+ * text.c - the texts that are evaluated: checked, counted, cut as each protocol wants.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "eval/text.h"
+
+#include <jansson.h>
+#include <pcre2.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rbe/file.h"
+
+/* --- UTF-8 and white space ----------------------------------------------------------------- */
+
+/* Length of the valid character at s, 0 when it is none. */
+static size_t character(const unsigned char *s, size_t left, uint32_t *code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t n;
+
+    if (s[0] < 0x80) {
+        *code = s[0];
+        return 1;
+    }
+    if (s[0] >= 0xC2 && s[0] < 0xE0)
+        n = 2;
+    else if (s[0] >= 0xE0 && s[0] < 0xF0)
+        n = 3;
+    else if (s[0] >= 0xF0 && s[0] < 0xF5)
+        n = 4;
+    else
+        return 0;
+    if (left < n)
+        return 0;
+    uint32_t c = s[0] & (0x7Fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+        c = c << 6 | (s[i] & 0x3F);
+    }
+    if (c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
+        return 0;
+    *code = c;
+    return n;
+}
+
+size_t rbe_utf8_valid(const char *s, size_t size)
+{
+    size_t i = 0;
+    uint32_t c;
+
+    while (i < size) {
+        const size_t n = character((const unsigned char *)s + i, size - i, &c);
+        if (!n || !c)
+            return i;
+        i += n;
+    }
+    return i;
+}
+
+/* What Python's str.split() and \s take for white space. */
+static bool is_space(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+/* Words, and whether white space stands at either end. */
+static size_t words(const char *s, size_t size, bool *starts, bool *ends)
+{
+    size_t count = 0, i = 0;
+    bool space = true;
+
+    *starts = *ends = false;
+    while (i < size) {
+        uint32_t c = 0;
+        const size_t n = character((const unsigned char *)s + i, size - i, &c);
+        const bool sp = n && is_space(c);
+        if (i == 0)
+            *starts = sp;
+        count += space && !sp;
+        space = sp;
+        i += n ? n : 1;
+    }
+    *ends = size && space;
+    return count;
+}
+
+size_t rbe_count_words(const char *s, size_t size)
+{
+    bool starts, ends;
+
+    return words(s, size, &starts, &ends);
+}
+
+size_t rbe_count_fields(const char *s, size_t size)
+{
+    bool starts, ends;
+    const size_t n = words(s, size, &starts, &ends);
+
+    /* Nothing but white space splits into two empty fields, nothing at all into one. */
+    if (!n)
+        return size ? 2 : 1;
+    return n + starts + ends;
+}
+
+/* --- files --------------------------------------------------------------------------------- */
+
+static enum rbe_status check_text(const char *s, size_t size, const char *path,
+                                  struct rbe_diag *d)
+{
+    const size_t bad = rbe_utf8_valid(s, size);
+
+    if (!size)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: empty", path);
+    if (bad < size)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: not text: %s at byte %zu", path,
+                        s[bad] ? "invalid UTF-8" : "NUL", bad);
+    return RBE_OK;
+}
+
+/* The "text" members of JSON lines, a newline after each, in place of *s. */
+static enum rbe_status from_jsonl(char **s, size_t *size, const char *path, struct rbe_diag *d)
+{
+    char *out = malloc(*size + 1);
+    size_t at = 0, used = 0;
+    unsigned line = 0;
+
+    if (!out)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    while (at < *size) {
+        const char *nl = memchr(*s + at, '\n', *size - at);
+        const size_t n = nl ? (size_t)(nl - (*s + at)) : *size - at;
+        json_error_t e;
+        line++;
+        if (n) {
+            json_t *o = json_loadb(*s + at, n, JSON_ALLOW_NUL, &e);
+            const json_t *t = json_object_get(o, "text");
+            if (!json_is_string(t)) {
+                json_decref(o);
+                free(out);
+                return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: %s", path, line,
+                                o ? "no string \"text\"" : e.text);
+            }
+            /* A JSON string is never shorter than what it stands for. */
+            memcpy(out + used, json_string_value(t), json_string_length(t));
+            used += json_string_length(t);
+            out[used++] = '\n';
+            json_decref(o);
+        }
+        at += n + 1;
+    }
+    out[used] = 0;
+    free(*s);
+    *s = out;
+    *size = used;
+    return RBE_OK;
+}
+
+enum rbe_status rbe_text_open(struct rbe_text *t, const char *path, struct rbe_diag *d)
+{
+    const char *base = strrchr(path, '/');
+    const size_t n = strlen(path);
+    enum rbe_status err;
+
+    memset(t, 0, sizeof *t);
+    if ((err = rbe_read_file(&t->bytes, &t->size, path, d)))
+        return err;
+    t->file_bytes = t->size;
+    rbe_sha256(t->sha256, t->bytes, t->size);
+    err = RBE_ERR_NOMEM;
+    if (!(t->name = strdup(base ? base + 1 : path)))
+        goto out;
+    if ((err = check_text(t->bytes, t->size, path, d)))
+        goto out;
+    if (n > 6 && !strcmp(path + n - 6, ".jsonl") &&
+        !(err = from_jsonl(&t->bytes, &t->size, path, d)))
+        err = check_text(t->bytes, t->size, path, d);
+out:
+    if (err)
+        rbe_text_close(t);
+    return err;
+}
+
+void rbe_text_close(struct rbe_text *t)
+{
+    free(t->name);
+    free(t->bytes);
+    memset(t, 0, sizeof *t);
+}
+
+/* --- rows and pages ------------------------------------------------------------------------ */
+
+enum rbe_status rbe_text_join_rows(const char *s, size_t size, char **out, size_t *out_size,
+                                   struct rbe_diag *d)
+{
+    /* Every row is followed by at most two newlines more than it has. */
+    char *o = malloc(3 * size + 3);
+    size_t used = 0, at = 0;
+
+    *out = NULL;
+    *out_size = 0;
+    if (!o)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu bytes of text", 3 * size);
+    while (at < size) {
+        const char *nl = memchr(s + at, '\n', size - at);
+        const size_t n = nl ? (size_t)(nl - (s + at)) + 1 : size - at;
+        if (at) {
+            memcpy(o + used, "\n\n", 2);
+            used += 2;
+        }
+        if (rbe_count_words(s + at, n)) {
+            memcpy(o + used, s + at, n);
+            used += n;
+        }
+        at += n;
+    }
+    o[used] = 0;
+    *out = o;
+    *out_size = used;
+    return RBE_OK;
+}
+
+/* Whether a line, white space at its ends taken off, is `= Title =` and not `= = ...`. */
+static bool is_heading(const char *s, size_t n)
+{
+    while (n && (s[0] == ' ' || s[0] == '\t' || s[0] == '\r'))
+        s++, n--;
+    while (n && (s[n - 1] == ' ' || s[n - 1] == '\t' || s[n - 1] == '\r'))
+        n--;
+    return n >= 5 && !memcmp(s, "= ", 2) && !memcmp(s + n - 2, " =", 2) && s[2] != '=' &&
+           s[n - 3] != '=';
+}
+
+enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out,
+                               size_t *count, struct rbe_diag *d)
+{
+    struct rbe_page *pages = NULL;
+    size_t n = 0, room = 0, at = 0, begin = 0;
+
+    *out = NULL;
+    *count = 0;
+    for (;;) {
+        const char *nl = at < size ? memchr(s + at, '\n', size - at) : NULL;
+        const size_t len = nl ? (size_t)(nl - (s + at)) : size - at;
+        if (at >= size || is_heading(s + at, len)) {
+            /* The newline before a heading parts two pages and belongs to neither. */
+            const size_t end = at >= size ? size : at ? at - 1 : 0;
+            if (end > begin && rbe_count_words(s + begin, end - begin)) {
+                if (n == room) {
+                    struct rbe_page *more = realloc(pages, (room += 64) * sizeof *pages);
+                    if (!more) {
+                        free(pages);
+                        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for pages");
+                    }
+                    pages = more;
+                }
+                pages[n++] = (struct rbe_page){begin, end};
+            }
+            begin = at;
+        }
+        if (at >= size)
+            break;
+        at += len + 1;
+    }
+    *out = pages;
+    *count = n;
+    return RBE_OK;
+}
+
+/* --- lm-eval's detokeniser ----------------------------------------------------------------- */
+
+/* In order; a pattern is a regular expression when `regex` is set.  The degree sign is written
+ * by its UTF-8 bytes. */
+static const struct rule {
+    const char *from, *to;
+    bool regex;
+} rules[] = {
+    {"s '", "s'", false},
+    {"/' [0-9]/", "/'[0-9]/", true},
+    {" @-@ ", "-", false},
+    {" @,@ ", ",", false},
+    {" @.@ ", ".", false},
+    {" : ", ": ", false},
+    {" ; ", "; ", false},
+    {" . ", ". ", false},
+    {" ! ", "! ", false},
+    {" ? ", "? ", false},
+    {" , ", ", ", false},
+    {"\\(\\s*([^\\)]*?)\\s*\\)", "($1)", true},
+    {"\\[\\s*([^\\]]*?)\\s*\\]", "[$1]", true},
+    {"{\\s*([^}]*?)\\s*}", "{$1}", true},
+    {"\"\\s*([^\"]*?)\\s*\"", "\"$1\"", true},
+    {"'\\s*([^']*?)\\s*'", "'$1'", true},
+    {"= = = =", "====", false},
+    {"= = =", "===", false},
+    {"= =", "==", false},
+    {" \xC2\xB0 ", "\xC2\xB0", false},
+    {" \n", "\n", false},
+    {"\n ", "\n", false},
+    {" N ", " 1 ", false},
+    {" 's", "'s", false},
+};
+enum { RULES = sizeof rules / sizeof rules[0] };
+
+/* Replaces every occurrence, left to right.  No `to` is longer than its `from`. */
+static void replace_all(char *s, size_t *size, const char *from, const char *to)
+{
+    const size_t nf = strlen(from), nt = strlen(to);
+    size_t in = 0, out = 0;
+
+    while (in < *size) {
+        const char *hit = memmem(s + in, *size - in, from, nf);
+        const size_t n = hit ? (size_t)(hit - (s + in)) : *size - in;
+        memmove(s + out, s + in, n);
+        in += n;
+        out += n;
+        if (hit) {
+            memcpy(s + out, to, nt);
+            in += nf;
+            out += nt;
+        }
+    }
+    s[out] = 0;
+    *size = out;
+}
+
+static enum rbe_status replace_regex(char *s, size_t *size, char *scratch, const char *from,
+                                     const char *to, struct rbe_diag *d)
+{
+    int code;
+    PCRE2_SIZE at, room = *size + 1;
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)from, PCRE2_ZERO_TERMINATED,
+                                   PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
+
+    if (!re)
+        return rbe_fail(d, RBE_ERR_NOMEM, "cannot compile a pattern (PCRE2 error %d)", code);
+    code = pcre2_substitute(re, (PCRE2_SPTR)s, *size, 0, PCRE2_SUBSTITUTE_GLOBAL, NULL, NULL,
+                            (PCRE2_SPTR)to, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)scratch,
+                            &room);
+    pcre2_code_free(re);
+    if (code < 0)
+        return rbe_fail(d, RBE_ERR_FORMAT, "cannot detokenise the text (PCRE2 error %d)", code);
+    memcpy(s, scratch, room + 1);
+    *size = room;
+    return RBE_OK;
+}
+
+enum rbe_status rbe_text_detokenise(const char *s, size_t size, char **out, size_t *out_size,
+                                    struct rbe_diag *d)
+{
+    char *o = malloc(size + 1), *scratch = malloc(size + 1);
+    enum rbe_status err = RBE_ERR_NOMEM;
+    size_t n = size;
+
+    *out = NULL;
+    *out_size = 0;
+    if (!o || !scratch)
+        goto out;
+    memcpy(o, s, size);
+    o[size] = 0;
+    err = RBE_OK;
+    for (int i = 0; i < RULES && !err; i++) {
+        if (rules[i].regex)
+            err = replace_regex(o, &n, scratch, rules[i].from, rules[i].to, d);
+        else
+            replace_all(o, &n, rules[i].from, rules[i].to);
+    }
+    *out_size = n;
+out:
+    free(scratch);
+    if (err) {
+        free(o);
+        o = NULL;
+    }
+    *out = o;
+    return err;
+}
