@@ -24,8 +24,9 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
     snprintf(name, sizeof name, "rbe %s", argv[0]);
     const char *old = argv[0];
     argv[0] = name;
-    /* Kept to the end of the process: the arguments it returns live in it. */
-    poptContext c = poptGetContext(name, argc, argv, all, 0);
+    /* Kept, and reachable, to the end of the process: the arguments live in it. */
+    static poptContext c;
+    c = poptGetContext(name, argc, argv, all, 0);
     argv[0] = old;
     char line[256];
     snprintf(line, sizeof line, "[OPTION...] %s", usage);

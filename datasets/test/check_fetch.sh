@@ -21,7 +21,7 @@ check() {
         cat "$work/out" "$work/err" 2> /dev/null
     fi
 }
-run() { "$rbe" fetch --manifest "$work/MANIFEST" --to "$work/to" "$@" > "$work/out" 2> "$work/err"; }
+run() { "$rbe" fetch --manifest "$work/MANIFEST" --to "${to:-$work/to}" "$@" > "$work/out" 2> "$work/err"; }
 fails() { local want=$1; shift; run "$@"; [ $? = "$want" ]; }
 one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 row() { printf '%s %s %s MIT - %s\n' "$1" "$2" "$3" "$4" >> "$work/MANIFEST"; }
@@ -82,14 +82,17 @@ check 'a missing mirror fails' fails 1 --from "$work/none" lone.bin
 check 'and is named' one_line "$work/none"
 
 : > "$work/file"
+to=$work/file
 check 'a target that is a file fails' \
-    fails 1 --from "$work/mirror" --to "$work/file" set/c.bin
+    fails 1 --from "$work/mirror" set/c.bin
 check 'with its name' one_line "$work/file"
 if [ "$(id -u)" != 0 ]; then
     mkdir "$work/ro" && chmod a-w "$work/ro"
-    check 'an unwritable folder fails' fails 1 --from "$work/mirror" --to "$work/ro" set/c.bin
+    to=$work/ro
+    check 'an unwritable folder fails' fails 1 --from "$work/mirror" set/c.bin
     check 'with its name' one_line "$work/ro"
 fi
+to=
 if [ -w /dev/full ] && (ulimit -f 100 && true); then
     cp "$work/good" "$work/mirror/set/a+b%.bin"
     (
