@@ -6,15 +6,23 @@
  * Every weight matrix of the model, `h.3.mlp.c_fc.weight` say, is a list of one or more
  * parts, each covering a range of its rows (outputs; tokens for wte) with its own codec and
  * B.  A part is stored as up to three tensors: NAME.codes (U8), NAME.scale (F16),
- * NAME.col_scale (F16), with NAME.<part> for parts beyond the first; its parameters stand as
- * JSON under NAME in __metadata__, with an XXH3 checksum for each tensor.  `rbe.config` is
- * the config.json of the original, `rbe.version` the format's version, `rbe.profile`,
- * `rbe.source_sha256`, `rbe.encoder` say where it came from.  Other tensors (norms, biases,
- * wpe) are plain F16 or F32 under their GPT-2 names, checksummed too.
+ * NAME.col_scale (F16), with NAME.<part> for parts beyond the first.  Its parameters stand as
+ * JSON under NAME in __metadata__:
+ *     {"rows":1024,"cols":256,"hadamard":256,"sign_seed":"7",
+ *      "parts":[{"rows":1024,"codec":"seed","block":44}]}
+ * (hadamard, sign_seed, block and aux are left out when 0).  `rbe.version` is the format's
+ * version, `rbe.config` the config.json of the original, `rbe.profile`, `rbe.source_sha256`,
+ * `rbe.encoder` say where it came from, `rbe.keys` lists these keys, space-separated.  Other
+ * tensors (norms, biases, wpe) are plain F16 or F32 under their GPT-2 names.
+ *
+ * The tensor `rbe.checksums` (U8 [tensors][8]) holds the XXH3 checksum, little-endian, of
+ * every other tensor in file order; `rbe.header_xxh3` that of names, types, shapes, metadata
+ * and checksums.  Tensors begin at multiples of the largest power of two, up to 64, that
+ * divides their size, so that codes of the seed formats are aligned to vector registers.
  *
  * A matrix may be encoded in a rotated basis: W' = W R with R = diag(signs) H, H a
  * normalised Hadamard matrix in blocks of `hadamard` columns.  Then y = W' (R^T x); the
- * signs come from a seed (rbe_rotation).  wte's column means may have been moved to wpe
+ * signs come from a seed (rbe_rotate).  wte's column means may have been moved to wpe
  * (exact: a constant shift of all logits).
  */
 #ifndef RBE_RBE_CONTAINER_H
