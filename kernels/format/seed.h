@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/kernel.h"
+
 enum {
     RBE_SEED_MIN_BLOCK = 16,
     RBE_SEED_MAX_BLOCK = 4096,
@@ -45,6 +47,33 @@ static inline size_t rbe_seed_groups(size_t cols)
 static inline unsigned rbe_seed_bit(unsigned i, unsigned block)
 {
     return 128 * i / block;
+}
+
+/* Where the windows of one row stand: bits [shift, shift + 16) of two words of a column. */
+struct rbe_seed_window {
+    const uint16_t *low, *high;     /* [groups][8][32]; high NULL: zeros, past the last strip */
+    unsigned shift;
+};
+
+static inline struct rbe_seed_window rbe_seed_window_at(const struct rbe_matrix *w, size_t r)
+{
+    const size_t strip_words = rbe_seed_groups(w->cols) * RBE_SEED_WORDS * RBE_SEED_LANES;
+    const size_t strip = r / w->block;
+    const unsigned bit = rbe_seed_bit((unsigned)(r % w->block), w->block), word = bit / 16;
+    const uint16_t *base = (const uint16_t *)w->codes + strip * strip_words;
+    struct rbe_seed_window at = {
+        base + word * RBE_SEED_LANES, base + (word + 1) * RBE_SEED_LANES, bit % 16};
+
+    if (word + 1 == RBE_SEED_WORDS)
+        at.high = strip + 1 < rbe_seed_strips(w->rows, w->block) ? base + strip_words : NULL;
+    return at;
+}
+
+/* The window of column n. */
+static inline uint16_t rbe_seed_window(const struct rbe_seed_window *at, size_t n)
+{
+    const size_t i = n / RBE_SEED_LANES * (RBE_SEED_WORDS * RBE_SEED_LANES) + n % RBE_SEED_LANES;
+    return (uint16_t)(((uint32_t)(at->high ? at->high[i] : 0) << 16 | at->low[i]) >> at->shift);
 }
 
 /* Two signed bytes: mean -1, standard deviation 104.5, triangular. */
