@@ -40,6 +40,7 @@ rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c r
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc)
 
 objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
+kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
 
 tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_*.c \
@@ -50,6 +51,7 @@ shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*
                       bench/test/check_*.sh reports/test/check_*.sh ci/test/check_*.sh \
                       datasets/test/check_*.sh)
 testbins  := $(patsubst %.c,$(B)/%,$(tests))
+kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ldnnl -lm
@@ -64,11 +66,16 @@ $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 
-.PHONY: all programs check check-% bench eval report deps fetch clean help FORCE
+.PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
 .SECONDARY:
 
 all: programs                               ## build the programs: rbe and rbe-bench
 programs: $(B)/bin/rbe $(B)/bin/rbe-bench
+
+# The kernels alone, which need no library but libm: their tests build for any machine.
+$(B)/librbe-kernels.a: $(kernelobjs)
+	@echo '  AR    $@'
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(B)/librbe.a: $(library)
 	@echo '  AR    $@'
@@ -84,7 +91,11 @@ $(B)/bin/rbe-bench: $(B)/bench/main.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
 
-$(testbins): $(B)/%: $(B)/%.o $(B)/librbe.a
+$(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ -lm
+
+$(filter-out $(kernelbins),$(testbins)): $(B)/%: $(B)/%.o $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -109,18 +120,25 @@ $(B)/flags: FORCE
 	 echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' > $@
 
 # --- tests --------------------------------------------------------------------------------
+tests: $(testbins) $(benchbins)            ## build the test programs
+
 check: $(testbins) $(benchbins) programs    ## run every test; the last line counts them
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
 	    scripts/run-tests.sh $(B)/check.log $(testbins) $(benchbins) $(shtests)
 
 # make check-kernels, check-rbe, check-gpt2, ...: one room's tests.
+# The kernels' tests need no program and no library.
+check-kernels: $(kernelbins)
+	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' \
+	    scripts/run-tests.sh $(B)/check-kernels.log $(kernelbins)
+
 check-%: programs
 	$(Q)$(MAKE) --no-print-directory $(filter $(B)/$*/%,$(testbins) $(benchbins))
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
 	    scripts/run-tests.sh $(B)/check-$*.log \
 	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
 
-fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM=folder or mirror)
+fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM=mirror)
 	$(Q)$< fetch $(if $(FROM),--from "$(FROM)") $(FETCH)
 
 deps:                                       ## install the libraries and tools this needs
@@ -133,4 +151,5 @@ help:                                       ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
 	 awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
--include $(patsubst %.o,%.d,$(library) $(call objs,$(bench) $(mains)) $(testbins:=.o) $(benchbins:=.o))
+-include $(patsubst %.o,%.d,$(library) $(call objs,$(bench) $(mains)) \
+                              $(testbins:=.o) $(benchbins:=.o))

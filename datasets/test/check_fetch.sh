@@ -21,7 +21,10 @@ check() {
         cat "$work/out" "$work/err" 2> /dev/null
     fi
 }
-run() { "$rbe" fetch --manifest "$work/MANIFEST" --to "${to:-$work/to}" "$@" > "$work/out" 2> "$work/err"; }
+run() {
+    "$rbe" fetch --manifest "$work/MANIFEST" --to "${to:-$work/to}" "$@" \
+        > "$work/out" 2> "$work/err"
+}
 fails() { local want=$1; shift; run "$@"; [ $? = "$want" ]; }
 one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 row() { printf '%s %s %s MIT - %s\n' "$1" "$2" "$3" "$4" >> "$work/MANIFEST"; }

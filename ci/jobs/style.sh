@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# style.sh - blanks, ASCII, width, SPDX lines, shellcheck, and who includes whom
+#
+# SPDX-License-Identifier: MIT
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+bad=0
+
+# complain WHAT LINES...: LINES are the places; none is good.
+complain() {
+    if [ -n "$2" ]; then
+        printf 'FAIL %s:\n%s\n' "$1" "$2"
+        bad=1
+    fi
+}
+
+if git rev-parse --is-inside-work-tree > /dev/null 2>&1; then
+    mapfile -t files < <(git ls-files -co --exclude-standard | sort -u)
+else
+    mapfile -t files < <(find . -type f -not -path './.git/*' -not -path './build/*' \
+        -not -path './results/*' -not -path './data/*' | sed 's#^\./##' | sort)
+fi
+code=() shell=() text=() c=()
+for f in "${files[@]}"; do
+    [ -f "$f" ] || continue
+    case $f in
+    datasets/embedded/*) ;;
+    *.c | *.h | *.cc) c+=("$f") code+=("$f") ;;
+    *.def | *.gp | Makefile) code+=("$f") ;;
+    *.sh | .ci/run) code+=("$f") shell+=("$f") ;;
+    *.md | *.txt | datasets/MANIFEST | rbe/profiles/*) text+=("$f") ;;
+    esac
+done
+[ ${#c[@]} -gt 0 ] || { echo 'FAIL no source found'; exit 1; }
+
+tab=$(printf '\t')
+notabs=()
+for f in "${code[@]}"; do [ "$f" = Makefile ] || notabs+=("$f"); done
+complain 'tabs' "$(grep -nH "$tab" "${notabs[@]}" | cut -c 1-90)"
+complain 'trailing blanks' \
+    "$(grep -nHE '[[:blank:]]+$' "${code[@]}" "${text[@]}" | cut -c 1-90)"
+complain 'not ASCII' "$(LC_ALL=C grep -nHP '[^\x00-\x7F]' "${code[@]}" | cut -c 1-90)"
+complain 'wider than 96 columns' "$(grep -nHE '^.{97,}' "${code[@]}" | cut -c 1-90)"
+complain 'carriage returns' "$(grep -lP '\r$' "${code[@]}" "${text[@]}")"
+for f in "${code[@]}" "${text[@]}"; do
+    [ -z "$(tail -c 1 "$f")" ] || complain 'no final newline' "$f"
+done
+for f in "${c[@]}" "${shell[@]}"; do
+    head -n 12 "$f" | grep -q 'SPDX-License-Identifier: MIT' || complain 'no SPDX line' "$f"
+done
+
+# The dependency direction of docs/ARCHITECTURE.md: what a room may include.
+allowed() {
+    case $1 in
+    kernels) echo 'kernels' ;;
+    rbe) echo 'kernels rbe' ;;
+    gpt2) echo 'kernels rbe gpt2' ;;
+    eval) echo 'kernels rbe gpt2 eval' ;;
+    tune) echo 'kernels rbe gpt2 tune' ;;
+    deploy) echo 'kernels rbe gpt2 deploy' ;;
+    bench) echo 'kernels rbe gpt2 bench' ;;
+    reports) echo 'rbe reports' ;;
+    datasets) echo 'rbe datasets' ;;
+    *) echo "$1" ;;
+    esac
+}
+for f in "${c[@]}"; do
+    room=${f%%/*}
+    while IFS= read -r line; do
+        path=${line#*\"}
+        path=${path%%\"*}
+        case " $(allowed "$room") " in
+        *" ${path%%/*} "*) [ -f "$path" ] || complain 'included file not found' "$f: $path" ;;
+        *)
+            # Every test may use the one test header.
+            [ "$path" = kernels/test/check.h ] ||
+                complain "a room includes what it must not" "$f: $path"
+            ;;
+        esac
+    done < <(grep -E '^ *# *include *"' "$f")
+done
+guarded='^#ifndef RBE_'
+for f in "${c[@]}"; do
+    case $f in
+    # Bodies that a file includes once for each set of operations have no guard.
+    */body/*.h | *_body.h) ;;
+    *.h) grep -q "$guarded" "$f" || complain 'header without include guard' "$f" ;;
+    esac
+done
+
+if command -v shellcheck > /dev/null; then
+    complain 'shellcheck' "$(shellcheck "${shell[@]}" 2>&1)"
+else
+    echo 'SKIP shellcheck: not installed'
+fi
+[ $bad = 0 ] && echo "${#code[@]} code files and ${#text[@]} text files in style"
+exit $bad
