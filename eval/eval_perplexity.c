@@ -1,0 +1,370 @@
+/*
+ * eval_perplexity.c - `rbe eval perplexity`: models, texts and protocols in one command.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Every window goes through all models before the next one: what is finished when the work is
+ * interrupted is paired, and time ratios compare the same minutes.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/evaluations.h"
+#include "eval/options.h"
+#include "eval/perplexity.h"
+#include "gpt2/data.h"
+#include "rbe/progress.h"
+
+/* Partial results of long work are appended this often. */
+static const double checkpoint_s = 60;
+
+struct job {
+    struct rbe_eval_options *o;
+    struct rbe_runner *runners;
+    const struct rbe_text *text;
+    struct rbe_windows w;
+    size_t first, count, done;  /* windows: the first of this shard, wanted, measured */
+    double **nll, *scored;      /* [model][count], [count] */
+    double *scratch, *seconds;  /* [context], [model] */
+};
+
+static void job_free(struct job *j)
+{
+    for (size_t m = 0; j->nll && m < j->o->model_count; m++)
+        free(j->nll[m]);
+    free(j->nll);
+    free(j->scored);
+    free(j->scratch);
+    free(j->seconds);
+    rbe_windows_free(&j->w);
+}
+
+static enum rbe_status job_allocate(struct job *j, struct rbe_diag *d)
+{
+    const size_t models = j->o->model_count;
+    bool ok = (j->nll = calloc(models, sizeof *j->nll)) &&
+              (j->scored = calloc(j->count + 1, sizeof *j->scored)) &&
+              (j->scratch = calloc(j->w.context + 1, sizeof *j->scratch)) &&
+              (j->seconds = calloc(models, sizeof *j->seconds));
+
+    for (size_t m = 0; ok && m < models; m++)
+        ok = (j->nll[m] = calloc(j->count + 1, sizeof **j->nll));
+    return ok ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu windows", j->count);
+}
+
+static json_t *make_record(struct job *j, size_t m)
+{
+    json_t *r = rbe_eval_record(j->o, "perplexity", &j->runners[m]);
+
+    if (r && (rbe_result_set_text(r, j->text->name, j->text->sha256, j->text->file_bytes) ||
+              rbe_perplexity_describe(r, &j->w) ||
+              rbe_perplexity_summarise(r, j->nll[m], j->scored, j->done, j->first,
+                                       j->seconds[m], (unsigned)j->o->resamples))) {
+        json_decref(r);
+        r = NULL;
+    }
+    return r;
+}
+
+/* --- going on after an interrupt ----------------------------------------------------------- */
+
+/* Whether an old record is of this model, text, protocol and shard. */
+static bool belongs(const struct job *j, const json_t *r, size_t m)
+{
+    const char *kind = json_string_value(json_object_get(r, "kind"));
+    const char *model =
+        json_string_value(json_object_get(json_object_get(r, "model"), "sha256"));
+    const char *text = json_string_value(json_object_get(json_object_get(r, "text"), "sha256"));
+    const char *protocol = json_string_value(json_object_get(r, "protocol"));
+
+    return kind && !strcmp(kind, "perplexity") && model && text && protocol &&
+           !strcmp(model, rbe_gpt2_sha256(j->runners[m].model)) &&
+           !strcmp(text, j->text->sha256) &&
+           !strcmp(protocol, rbe_protocol_name(j->w.protocol)) &&
+           json_integer_value(json_object_get(r, "context")) == j->w.context &&
+           json_integer_value(json_object_get(r, "windows_total")) == (json_int_t)j->w.count &&
+           json_integer_value(json_object_get(r, "first_window")) == (json_int_t)j->first;
+}
+
+static enum rbe_status resume(struct job *j, const json_t *old, struct rbe_diag *d)
+{
+    size_t least = j->count;
+
+    for (size_t m = 0; m < j->o->model_count; m++) {
+        const json_t *last = NULL, *r;
+        size_t i, n = 0;
+        json_array_foreach(old, i, r) if (belongs(j, r, m)) last = r;
+        if (last) {
+            double *nll, *scored;
+            const enum rbe_status err = rbe_perplexity_samples(last, &nll, &scored, &n, d);
+            if (err)
+                return err;
+            if (n > j->count)
+                n = j->count;
+            memcpy(j->nll[m], nll, n * sizeof *nll);
+            memcpy(j->scored, scored, n * sizeof *scored);
+            j->seconds[m] = rbe_eval_number(last, "seconds");
+            free(nll);
+            free(scored);
+        }
+        least = n < least ? n : least;
+    }
+    j->done = least;
+    if (!least)
+        memset(j->seconds, 0, j->o->model_count * sizeof *j->seconds);
+    return RBE_OK;
+}
+
+/* --- measuring ----------------------------------------------------------------------------- */
+
+static enum rbe_status checkpoint(struct job *j, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (size_t m = 0; m < j->o->model_count && !err; m++)
+        err = rbe_result_append(j->o->results, make_record(j, m), d);
+    return err;
+}
+
+static enum rbe_status measure(struct job *j, struct rbe_diag *d)
+{
+    char what[64];
+    struct rbe_progress p;
+    double saved = rbe_now();
+    const double start = saved;
+    const size_t before = j->done;
+    enum rbe_status err;
+
+    snprintf(what, sizeof what, "%s %.40s", rbe_protocol_name(j->w.protocol), j->text->name);
+    rbe_progress_start(&p, what, "windows", (double)(j->count - j->done));
+    while (j->done < j->count) {
+        for (size_t m = 0; m < j->o->model_count; m++) {
+            struct rbe_runner *r = &j->runners[m];
+            const double from = r->seconds;
+            if ((err = rbe_perplexity_window(r, &j->w, j->first + j->done, j->scratch,
+                                             &j->nll[m][j->done], &j->scored[j->done], d)))
+                return err;
+            j->seconds[m] += r->seconds - from;
+        }
+        j->done++;
+        const double now = rbe_now();
+        /* From the second window on: the first pays for warming up. */
+        if (!j->o->quiet && (j->done == before + 2 || j->count == before + 1)) {
+            const double left = (now - start) / (double)(j->done - before) *
+                                (double)(j->count - j->done);
+            fprintf(stderr, "%s: %zu windows of %u tokens, %zu model(s), about %.0f s\n", what,
+                    j->count - before, j->w.context, j->o->model_count, left);
+        }
+        rbe_progress_update(&p, (double)(j->done - before), NULL);
+        if (rbe_interrupted() && j->done < j->count) {
+            rbe_progress_end(&p);
+            if ((err = checkpoint(j, d)))
+                return err;
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu windows%s",
+                            j->done, j->count, j->o->out ? "; --resume goes on" : "");
+        }
+        if (j->o->out && now - saved > checkpoint_s && j->done < j->count) {
+            if ((err = checkpoint(j, d)))
+                return err;
+            saved = rbe_now();
+        }
+    }
+    rbe_progress_end(&p);
+    return RBE_OK;
+}
+
+/* --- results ------------------------------------------------------------------------------- */
+
+static void print_heading(const struct job *j)
+{
+    double scored = 0;
+
+    for (size_t i = 0; i < j->done; i++)
+        scored += j->scored[i];
+    printf("%s  %s (%s)  context %u, stride %u  %zu tokens, %.0f scored  %zu of %zu windows%s\n",
+           j->text->name, rbe_protocol_name(j->w.protocol), rbe_protocol_alias(j->w.protocol),
+           j->w.context, j->w.stride, j->w.text_tokens, scored, j->done, j->w.count,
+           j->done < j->w.count ? " (partial)" : "");
+    printf("  %-24s %9s  %-19s %8s %8s %9s %8s %8s\n", "model", "ppl", "95 % interval",
+           "nll", "+-", "word ppl", "bits/B", "s");
+}
+
+static void print_record(const json_t *r, const json_t *pair)
+{
+    const json_t *ci = json_object_get(r, "perplexity_ci95");
+    const char *name = json_string_value(json_object_get(json_object_get(r, "model"), "name"));
+
+    printf("  %-24s %9.3f  [%8.3f,%8.3f] %8.4f %8.4f %9.2f %8.4f %8.1f\n", name,
+           rbe_eval_number(r, "perplexity"), json_number_value(json_array_get(ci, 0)),
+           json_number_value(json_array_get(ci, 1)), rbe_eval_number(r, "nll_mean"),
+           rbe_eval_number(r, "nll_se"), rbe_eval_number(r, "word_perplexity"),
+           rbe_eval_number(r, "bits_per_byte"), rbe_eval_number(r, "seconds"));
+    if (!pair)
+        return;
+    ci = json_object_get(pair, "percent_change_ci95");
+    printf("  %-24s %+8.3f %% [%+7.3f,%+7.3f] %% against %s, %.2f times its time\n", "",
+           rbe_eval_number(pair, "percent_change"), json_number_value(json_array_get(ci, 0)),
+           json_number_value(json_array_get(ci, 1)),
+           json_string_value(json_object_get(json_object_get(pair, "base"), "name")),
+           rbe_eval_number(pair, "time_ratio"));
+}
+
+static enum rbe_status finish(struct job *j, struct rbe_diag *d)
+{
+    const unsigned resamples = (unsigned)j->o->resamples;
+    json_t *base = NULL;
+    enum rbe_status err = RBE_OK;
+
+    if (!j->o->json)
+        print_heading(j);
+    for (size_t m = 0; m < j->o->model_count && !err; m++) {
+        json_t *r = make_record(j, m), *pair = NULL;
+        if (!r) {
+            err = RBE_ERR_NOMEM;
+            break;
+        }
+        if (m) {
+            if (!(pair = rbe_eval_record(j->o, "paired", NULL)))
+                err = RBE_ERR_NOMEM;
+            else
+                err = rbe_perplexity_pair(pair, base, r, resamples, d);
+        } else {
+            base = json_incref(r);
+        }
+        if (!err && !j->o->json)
+            print_record(r, pair);
+        if (err) {
+            json_decref(r);
+            json_decref(pair);
+            break;
+        }
+        err = rbe_eval_emit(j->o, r, d);
+        if (pair && !err)
+            err = rbe_eval_emit(j->o, pair, d);
+    }
+    json_decref(base);
+    return err;
+}
+
+static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
+                           const struct rbe_text *text, const struct rbe_tokenizer *t,
+                           enum rbe_protocol p, uint32_t context, const json_t *old,
+                           struct rbe_diag *d)
+{
+    struct job j = {.o = o, .runners = runners, .text = text};
+    size_t end;
+    enum rbe_status err;
+
+    if ((err = rbe_windows_make(&j.w, p, text, t, runners[0].n_ctx, context, d)))
+        return err;
+    rbe_eval_range(o, j.w.count, &j.first, &end);
+    j.count = end - j.first;
+    if (o->limit && j.count > (size_t)o->limit)
+        j.count = (size_t)o->limit;
+    if (!j.count)
+        err = rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu windows to share",
+                       o->shard_index + 1, o->shard_count, j.w.count);
+    if (!err && !(err = job_allocate(&j, d)) && (!old || !(err = resume(&j, old, d))) &&
+        !(err = measure(&j, d)))
+        err = finish(&j, d);
+    job_free(&j);
+    return err;
+}
+
+/* "P1,P3", "all" or one name into a list ended by RBE_PROTOCOL_COUNT. */
+static enum rbe_status parse_protocols(const char *s, enum rbe_protocol *out,
+                                       struct rbe_diag *d)
+{
+    char name[32];
+    int n = 0;
+    enum rbe_status err = RBE_OK;
+
+    if (!strcmp(s, "all"))
+        s = "P1,P2,P3,P4";
+    while (!err && *s && n < RBE_PROTOCOL_COUNT) {
+        const size_t len = strcspn(s, ",");
+        snprintf(name, sizeof name, "%.*s", (int)len, s);
+        err = rbe_protocol_parse(&out[n++], name, d);
+        s += len + (s[len] == ',');
+    }
+    if (!err && (*s || !n))
+        err = rbe_fail(d, RBE_ERR_ARG, "--protocol: wants one to four names");
+    out[n] = RBE_PROTOCOL_COUNT;
+    return err;
+}
+
+static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocols,
+                               uint32_t context, bool resuming, struct rbe_diag *d)
+{
+    enum rbe_protocol list[RBE_PROTOCOL_COUNT + 1];
+    struct rbe_runner *runners = NULL;
+    struct rbe_tokenizer *t = NULL;
+    json_t *old = NULL;
+    enum rbe_status err;
+
+    if ((err = parse_protocols(protocols, list, d)))
+        return err;
+    if (resuming && !o->out)
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
+    if ((err = rbe_eval_begin(o, true, d)) ||
+        (resuming && (err = rbe_result_read(&old, o->out, NULL, d))) ||
+        (err = rbe_eval_open_models(o, 0, &runners, d)) ||
+        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
+                                  rbe_gpt2_config(runners[0].model), d)))
+        goto out;
+    for (char **path = o->texts; *path && !err; path++) {
+        struct rbe_text text;
+        if ((err = rbe_text_open(&text, *path, d)))
+            break;
+        for (int i = 0; list[i] != RBE_PROTOCOL_COUNT && !err; i++)
+            err = run(o, runners, &text, t, list[i], context, old, d);
+        rbe_text_close(&text);
+    }
+out:
+    json_decref(old);
+    rbe_tokenizer_close(&t);
+    rbe_eval_close_models(o, &runners);
+    rbe_eval_end(o);
+    return err;
+}
+
+int rbe_eval_perplexity(int argc, const char **argv)
+{
+    struct rbe_eval_options o = {0};
+    char *protocols = "P1";
+    int context = 0, resuming = 0, count, code;
+    struct rbe_diag d = {""};
+    const char **args;
+    const struct poptOption table[] = {
+        RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SHARD_OPTION(&o),
+        {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
+         "UTF-8 text, or .jsonl with a \"text\" a line; repeat it (default: the embedded "
+         "WikiText test)", "FILE"},
+        {"protocol", 'p', POPT_ARG_STRING, &protocols, 0,
+         "P1 (hf), P2 (hf-stride), P3 (llamacpp), P4 (lm-eval), a list of them, or all "
+         "(default P1)", "NAME"},
+        {"windows", 0, POPT_ARG_INT, &o.limit, 0, "only the first N windows", "N"},
+        {"context", 0, POPT_ARG_INT, &context, 0, "window length (default: the protocol's)",
+         "N"},
+        {"resamples", 0, POPT_ARG_INT, &o.resamples, 0, "bootstrap resamples (default 2000)",
+         "N"},
+        {"resume", 0, POPT_ARG_NONE, &resuming, 0,
+         "go on from the partial results in --out", NULL},
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "", "Perplexity with standard errors over windows; "
+                   "models after the first are compared with it window by window.", &args,
+                   &count, &code))
+        return code;
+    enum rbe_status err = RBE_OK;
+    if (count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
+    else if (context < 0 || o.resamples < 0)
+        err = rbe_fail(&d, RBE_ERR_ARG, "negative --context or --resamples");
+    else
+        err = run_all(&o, protocols, (uint32_t)context, resuming, &d);
+    return rbe_report_failure(argv[0], err, &d);
+}

@@ -1,0 +1,70 @@
+/*
+ * options.h - what the evaluations have in common on the command line.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_EVAL_OPTIONS_H
+#define RBE_EVAL_OPTIONS_H
+
+#include <popt.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "eval/runner.h"
+#include "rbe/result.h"
+#include "rbe/status.h"
+
+struct rbe_eval_options {
+    char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
+    char *out, *tokenizer, *shard;
+    int threads, json, quiet, limit, resamples;
+    /* Filled by rbe_eval_begin(). */
+    size_t model_count;
+    unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
+    struct rbe_pool *pool;
+    struct rbe_result_file *results;
+};
+
+/* Rows of a popt table over a struct rbe_eval_options *o. */
+#define RBE_EVAL_OPTIONS(o)                                                                    \
+    {"model", 'm', POPT_ARG_ARGV, &(o)->models, 0,                                             \
+     "model: folder, checkpoint or RBE file; repeat it, the first is the base of comparisons "  \
+     "(default: the embedded rbe-mini)", "PATH"},                                              \
+    {"out", 'o', POPT_ARG_STRING, &(o)->out, 0, "append result lines to this file", "FILE"},   \
+    {"tokenizer", 0, POPT_ARG_STRING, &(o)->tokenizer, 0,                                      \
+     "folder of the vocabulary (default: the model's, else a shipped one that fits)", "DIR"},  \
+    {"threads", 't', POPT_ARG_INT, &(o)->threads, 0, "threads (default: all CPUs)", "N"},      \
+    {"json", 0, POPT_ARG_NONE, &(o)->json, 0, "print result lines instead of a table", NULL},  \
+    {"quiet", 'q', POPT_ARG_NONE, &(o)->quiet, 0, "no progress", NULL}
+
+#define RBE_EVAL_SHARD_OPTION(o)                                                               \
+    {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0,                                              \
+     "measure part I of N only (1/4, 2/4, ...); rbe merge joins the parts", "I/N"}
+
+/*
+ * Checks what was parsed, opens the pool and the result file, catches interrupts.  Texts get
+ * the embedded WikiText when none was named and want_text is set.
+ */
+enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d);
+void rbe_eval_end(struct rbe_eval_options *o);
+
+/* This shard's part of [0, total). */
+void rbe_eval_range(const struct rbe_eval_options *o, size_t total, size_t *begin, size_t *end);
+
+/* Opens all models into a fresh array; all must match the first. */
+enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
+                                     struct rbe_runner **out, struct rbe_diag *d);
+void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);
+
+/* A record of this kind with `model` = r (NULL: none) and the thread count; NULL when out of
+ * memory. */
+json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
+                        struct rbe_runner *r);
+
+/* Prints the record with --json, and appends it to the results; takes the reference. */
+enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d);
+
+/* A number of a record, NaN when it is null or missing. */
+double rbe_eval_number(const json_t *record, const char *key);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * runner.c - a model opened for evaluation.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/runner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/softmax.h"
+#include "rbe/progress.h"
+#include "rbe/result.h"
+
+enum { LOGIT_FLOATS = 8 << 20 };
+
+/* "rbe-mini" of ".../rbe-mini", ".../rbe-mini/model.safetensors" or "rbe-mini.rbe". */
+static char *model_name(const char *path)
+{
+    char *copy = strdup(path);
+
+    if (!copy)
+        return NULL;
+    size_t n = strlen(copy);
+    while (n > 1 && copy[n - 1] == '/')
+        copy[--n] = 0;
+    char *base = strrchr(copy, '/');
+    if (base && !strcmp(base + 1, "model.safetensors")) {
+        *base = 0;
+        base = strrchr(copy, '/');
+    }
+    base = base ? base + 1 : copy;
+    n = strlen(base);
+    if (n > 4 && !strcmp(base + n - 4, ".rbe"))
+        base[n - 4] = 0;
+    char *name = strdup(base);
+    free(copy);
+    return name;
+}
+
+enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
+                                struct rbe_pool *pool, struct rbe_diag *d)
+{
+    enum rbe_status err;
+
+    memset(r, 0, sizeof *r);
+    r->pool = pool;
+    if ((err = rbe_gpt2_open(&r->model, path, d)))
+        goto out;
+    const struct rbe_gpt2_config *c = rbe_gpt2_config(r->model);
+    r->n_ctx = c->n_ctx;
+    r->vocab = c->vocab;
+    r->rows = rows ? rows : LOGIT_FLOATS / c->vocab;
+    if (r->rows > c->n_ctx)
+        r->rows = c->n_ctx;
+    if (!r->rows)
+        r->rows = 1;
+    err = RBE_ERR_NOMEM;
+    if (!(r->name = model_name(path)) ||
+        !(r->logits = malloc((size_t)r->rows * r->vocab * sizeof *r->logits)))
+        goto out;
+    const struct rbe_session_limits l = {.max_tokens = r->n_ctx, .max_batch = r->n_ctx,
+                                         .max_logits = r->rows};
+    err = rbe_session_open(&r->session, r->model, l, pool, d);
+out:
+    if (err)
+        rbe_runner_close(r);
+    return err;
+}
+
+void rbe_runner_close(struct rbe_runner *r)
+{
+    rbe_session_close(&r->session);
+    rbe_gpt2_close(&r->model);
+    free(r->logits);
+    free(r->name);
+    memset(r, 0, sizeof *r);
+}
+
+int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key)
+{
+    const struct rbe_result_model m = {
+        .name = r->name, .path = rbe_gpt2_path(r->model), .sha256 = rbe_gpt2_sha256(r->model),
+        .label = rbe_gpt2_label(r->model), .bytes = rbe_gpt2_file_bytes(r->model),
+        .params = rbe_gpt2_config_params(rbe_gpt2_config(r->model)),
+        .rbe = rbe_gpt2_is_rbe(r->model)};
+
+    return rbe_result_set_model(record, key, &m);
+}
+
+enum rbe_status rbe_runner_forward(struct rbe_runner *r, uint32_t keep, const uint32_t *tokens,
+                                   size_t n, struct rbe_diag *d)
+{
+    const double start = rbe_now();
+
+    rbe_session_truncate(r->session, keep);
+    const enum rbe_status err = rbe_forward(r->session, tokens, n, d);
+    r->seconds += rbe_now() - start;
+    return err;
+}
+
+enum rbe_status rbe_runner_logits(struct rbe_runner *r, size_t first, size_t count,
+                                  struct rbe_diag *d)
+{
+    const double start = rbe_now();
+    const enum rbe_status err = rbe_logits(r->session, first, count, r->logits, d);
+
+    r->seconds += rbe_now() - start;
+    return err;
+}
+
+struct scoring {
+    const struct rbe_runner *r;
+    size_t count;
+    const uint32_t *targets;
+    double *nll;
+    uint8_t *greedy;
+};
+
+static void score_rows(void *arg, unsigned i, unsigned n)
+{
+    const struct scoring *s = arg;
+    size_t begin, end;
+
+    rbe_split(s->count, 1, i, n, &begin, &end);
+    for (size_t t = begin; t < end; t++) {
+        const float *row = s->r->logits + t * s->r->vocab;
+        s->nll[t] = rbe_log_sum_exp(row, s->r->vocab) - (double)row[s->targets[t]];
+        if (s->greedy)
+            s->greedy[t] = rbe_argmax(row, s->r->vocab) == s->targets[t];
+    }
+}
+
+enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
+                               const uint32_t *targets, double *nll, uint8_t *greedy,
+                               struct rbe_diag *d)
+{
+    for (size_t at = 0; at < count; at += r->rows) {
+        const size_t n = count - at < r->rows ? count - at : r->rows;
+        const enum rbe_status err = rbe_runner_logits(r, first + at, n, d);
+        const double start = rbe_now();
+        if (err)
+            return err;
+        struct scoring s = {r, n, targets + at, nll + at, greedy ? greedy + at : NULL};
+        rbe_pool_run(r->pool, score_rows, &s);
+        r->seconds += rbe_now() - start;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(nll[i]))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "%s: logits are not finite", r->name);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
+                                 struct rbe_diag *d)
+{
+    const struct rbe_gpt2_config *x = rbe_gpt2_config(a->model), *y = rbe_gpt2_config(b->model);
+
+    if (x->vocab != y->vocab || x->eos != y->eos)
+        return rbe_fail(d, RBE_ERR_MISMATCH,
+                        "%s and %s have different vocabularies (%u and %u tokens)", a->name,
+                        b->name, x->vocab, y->vocab);
+    if (x->n_ctx != y->n_ctx)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different contexts (%u and %u)",
+                        a->name, b->name, x->n_ctx, y->n_ctx);
+    return RBE_OK;
+}

@@ -1,0 +1,59 @@
+/*
+ * runner.h - a model opened for evaluation: tokenizer, session, and rows of logits.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_EVAL_RUNNER_H
+#define RBE_EVAL_RUNNER_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "gpt2/model.h"
+#include "gpt2/tokenizer.h"
+#include "rbe/status.h"
+#include "rbe/threads.h"
+
+struct rbe_runner {
+    char *name;                 /* the folder's or file's, without .rbe */
+    struct rbe_gpt2 *model;
+    struct rbe_session *session;
+    struct rbe_pool *pool;      /* not owned */
+    uint32_t n_ctx, vocab;
+    uint32_t rows;              /* logit rows at once */
+    float *logits;              /* [rows][vocab] */
+    double seconds;             /* spent in rbe_runner_* calls since open */
+};
+
+/* path as rbe_gpt2_open() takes it. rows 0: as many as 32 MiB of logits hold, at most n_ctx;
+ * a session for n_ctx tokens in one batch. */
+enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
+                                struct rbe_pool *pool, struct rbe_diag *d);
+void rbe_runner_close(struct rbe_runner *r);
+
+/* record[key] = what identifies the model. */
+int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key);
+
+/*
+ * Runs n tokens after the first `keep` of what the session holds already (0: afresh).
+ */
+enum rbe_status rbe_runner_forward(struct rbe_runner *r, uint32_t keep, const uint32_t *tokens,
+                                   size_t n, struct rbe_diag *d);
+
+/* Fills r->logits with count <= rows rows from position `first` of the last forward. */
+enum rbe_status rbe_runner_logits(struct rbe_runner *r, size_t first, size_t count,
+                                  struct rbe_diag *d);
+
+/*
+ * -log p of targets[i] after position first + i of the last forward, i < count (any count),
+ * into nll; greedy[i] (may be NULL) says whether the target was the most likely token.
+ */
+enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
+                               const uint32_t *targets, double *nll, uint8_t *greedy,
+                               struct rbe_diag *d);
+
+/* RBE_ERR_MISMATCH when two models cannot be compared token by token. */
+enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
+                                 struct rbe_diag *d);
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * check_windows.c - texts and windows of the protocols, against cuts made by hand.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The token counts of WikiText-103 test with the embedded vocabulary are those that stand in
+ * reference.json beside the model.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/text.h"
+#include "eval/windows.h"
+#include "gpt2/data.h"
+#include "kernels/test/check.h"
+
+static bool is(const char *got, const char *want)
+{
+    const bool ok = got && !strcmp(got, want);
+
+    if (!ok)
+        printf("     got  '%s'\n     want '%s'\n", got ? got : "(null)", want);
+    return ok;
+}
+
+static void check_counts(void)
+{
+    CHECK(rbe_count_words(" a b\n c ", 8) == 3);
+    CHECK(rbe_count_fields(" a b\n c ", 8) == 5);
+    CHECK(rbe_count_fields("a b", 3) == 2);
+    CHECK(rbe_count_fields(" ", 1) == 2 && rbe_count_fields("", 0) == 1);
+    /* U+00A0 and U+2003 are white space; U+200B is not. */
+    CHECK(rbe_count_words("a\xC2\xA0" "b\xE2\x80\x83" "c\xE2\x80\x8B" "d", 12) == 3);
+    CHECK(rbe_utf8_valid("ab\xC3\xA9", 4) == 4);
+    CHECK(rbe_utf8_valid("ab\xC3", 3) == 2);
+    CHECK(rbe_utf8_valid("a\xED\xA0\x80", 4) == 1);         /* a surrogate */
+    CHECK(rbe_utf8_valid("\xC0\x80", 2) == 0);              /* overlong */
+    CHECK(rbe_utf8_valid("a\0b", 3) == 1);
+    CHECK(rbe_utf8_valid("\xF4\x90\x80\x80", 4) == 0);      /* past U+10FFFF */
+}
+
+static void check_cutting_text(void)
+{
+    static const char raw[] = " \n = A = \n \n one @-@ two . \n = = B = = \n \n = C D = \n x";
+    struct rbe_diag d = {""};
+    struct rbe_page *pages;
+    char *out;
+    size_t n;
+
+    CHECK(!rbe_text_join_rows(raw, 19, &out, &n, &d));
+    CHECK(is(out, "\n\n = A = \n\n\n\n\n one @"));
+    CHECK(n == strlen(out));
+    free(out);
+    CHECK(!rbe_text_pages(raw, sizeof raw - 1, &pages, &n, &d));
+    CHECK(n == 2);
+    if (n == 2) {
+        CHECK(!strncmp(raw + pages[0].begin, " = A = \n", 8));
+        CHECK(raw[pages[0].end] == '\n' && !strncmp(raw + pages[0].end + 1, " = C D", 6));
+        CHECK(pages[1].begin == pages[0].end + 1 && pages[1].end == sizeof raw - 1);
+    }
+    free(pages);
+    static const struct {
+        const char *from, *to;
+    } cases[] = {
+        {" = A = \n \n one @-@ two , three @,@ 000 . \n", " = A =\n\none-two, three,000.\n"},
+        {"the boys ' ball , it 's ( so ) \" quoted text \"", "the boys' ball, it's (so) "
+         "\"quoted text\""},
+        {"3 @.@ 5 \xC2\xB0 C ; yes : no ! why ? [ x ] { y }", "3.5\xC2\xB0" "C; yes: no! why? "
+         "[x] {y}"},
+        {" = = = = Deep = = = = \n N N x", " ==== Deep ====\nN 1 x"},
+        {"' single ' and ( two\n lines )", "'single' and (two\nlines)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CHECK(!rbe_text_detokenise(cases[i].from, strlen(cases[i].from), &out, &n, &d));
+        CHECK(is(out, cases[i].to) && n == strlen(out));
+        free(out);
+    }
+}
+
+/* Cuts n tokens and checks "start:length:first ..." */
+static void check_cut(enum rbe_protocol p, uint32_t context, uint32_t stride, size_t n,
+                      const char *want)
+{
+    struct rbe_windows w = {.protocol = p, .context = context, .stride = stride};
+    struct rbe_diag d = {""};
+    char got[512] = "";
+    size_t at = 0;
+
+    CHECK(!rbe_windows_cut(&w, 0, n, &d));
+    for (size_t i = 0; i < w.count; i++)
+        at += (size_t)snprintf(got + at, sizeof got - at, "%s%zu:%u:%u", at ? " " : "",
+                               w.w[i].start, w.w[i].length, w.w[i].first);
+    CHECK(is(got, want));
+    rbe_windows_free(&w);
+}
+
+static void check_cuts(void)
+{
+    check_cut(RBE_P1, 4, 4, 10, "0:4:1 4:4:1 8:2:1");
+    check_cut(RBE_P1, 4, 4, 9, "0:4:1 4:4:1");
+    check_cut(RBE_P2, 4, 2, 9, "0:4:1 2:4:2 4:4:2 6:3:2");
+    check_cut(RBE_P2, 4, 2, 4, "0:4:1");
+    /* Positions 257 .. 511 of 512: 255 targets. */
+    check_cut(RBE_P3, 512, 512, 1300, "0:512:257 512:512:257");
+    /* A page of 34 tokens and 10 inputs a window: the windows of lm-eval's own test. */
+    check_cut(RBE_P4, 10, 10, 34, "0:11:1 10:11:1 20:11:1 24:11:7");
+    check_cut(RBE_P4, 10, 10, 6, "0:7:1");
+    check_cut(RBE_P4, 10, 10, 10, "0:11:1");
+}
+
+static void check_wikitext(void)
+{
+    char *path = rbe_data_path("wiki.test.raw"), *folder = rbe_data_path("rbe-mini");
+    struct rbe_diag d = {""};
+    struct rbe_tokenizer *t;
+    struct rbe_windows w;
+    struct rbe_text text;
+
+    if (!CHECK(path && folder) || !CHECK(!rbe_text_open(&text, path, &d)) ||
+        !CHECK(!rbe_tokenizer_open(&t, folder, &d)))
+        return;
+    CHECK(text.size == 1290590 && rbe_count_words(text.bytes, text.size) == 241211);
+    CHECK(!strcmp(text.sha256,
+                  "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08"));
+    CHECK(!rbe_windows_make(&w, RBE_P1, &text, t, 512, 0, &d));
+    size_t scored = 0;
+    for (size_t i = 0; i < w.count; i++)
+        scored += w.w[i].length - w.w[i].first;
+    CHECK(w.token_count == 353855 && w.count == 692 && scored == 353163);
+    rbe_windows_free(&w);
+    CHECK(!rbe_windows_make(&w, RBE_P3, &text, t, 512, 0, &d));
+    CHECK(w.token_count == 352431 && w.count * 255 == 175440);
+    rbe_windows_free(&w);
+    CHECK(!rbe_windows_make(&w, RBE_P4, &text, t, 512, 0, &d));
+    scored = 0;
+    for (size_t i = 0; i < w.count; i++)
+        scored += w.w[i].length - w.w[i].first;
+    CHECK(w.pages == 62 && scored == w.text_tokens && w.space_words == 241211);
+    CHECK(w.words == 241211 + 2 * 62);
+    rbe_windows_free(&w);
+    CHECK(rbe_windows_make(&w, RBE_P1, &text, t, 512, 513, &d) == RBE_ERR_ARG);
+    CHECK(rbe_windows_make(&w, RBE_P1, &text, t, 512, 3, &d) == RBE_ERR_ARG);
+    text.size = 300;
+    CHECK(rbe_windows_make(&w, RBE_P1, &text, t, 512, 0, &d) == RBE_ERR_FORMAT);
+    CHECK(strstr(d.text, "shorter than one window") != NULL);
+    rbe_text_close(&text);
+    rbe_tokenizer_close(&t);
+    free(path);
+    free(folder);
+}
+
+static void check_file(const char *name, const char *content, size_t n, const char *why)
+{
+    char path[64] = "/tmp/rbe-check-text-XXXXXX";
+    char full[96];
+    struct rbe_diag d = {""};
+    struct rbe_text t;
+
+    if (!CHECK(mkdtemp(path) != NULL))
+        return;
+    snprintf(full, sizeof full, "%s/%s", path, name);
+    FILE *f = fopen(full, "wb");
+    CHECK(f && fwrite(content, 1, n, f) == n);
+    if (f)
+        fclose(f);
+    const enum rbe_status err = rbe_text_open(&t, full, &d);
+    if (why) {
+        CHECK(err == RBE_ERR_FORMAT && strstr(d.text, why));
+    } else if (CHECK(!err)) {
+        CHECK(is(t.bytes, "one\ntwo \xC3\xA9\n"));
+        rbe_text_close(&t);
+    }
+    unlink(full);
+    rmdir(path);
+}
+
+static void check_files(void)
+{
+    static const char jsonl[] = "{\"text\": \"one\"}\n\n{\"a\": 1, \"text\": \"two \\u00e9\"}";
+
+    check_file("a.txt", "", 0, "empty");
+    check_file("a.txt", "ab\xFF", 3, "invalid UTF-8 at byte 2");
+    check_file("a.txt", "ab\0c", 4, "NUL at byte 2");
+    check_file("a.jsonl", jsonl, sizeof jsonl - 1, NULL);
+    check_file("a.jsonl", "{\"text\": \"x\"}\n{\"text\": 5}\n", 27, "line 2");
+    check_file("a.jsonl", "{\"text\": \"x\"}\n{oops\n", 20, "line 2");
+    check_file("a.txt", "one\ntwo \xC3\xA9\n", 11, NULL);
+}
+
+int main(void)
+{
+    check_counts();
+    check_cutting_text();
+    check_cuts();
+    check_wikitext();
+    check_files();
+    return check_done();
+}
