@@ -1,0 +1,195 @@
+/*
+ * simd_neon.h - the vector operations that kernels/body/ is written in: Advanced SIMD.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * f32x: as many floats as a register holds.  s16x: 32 weights of 16 bits.  s32x and lanes:
+ * the 16 int32 and f32 lanes of int8.h.  Each ISA has a header with these same names.
+ */
+#ifndef RBE_KERNELS_ARM_SIMD_NEON_H
+#define RBE_KERNELS_ARM_SIMD_NEON_H
+
+#include <arm_neon.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { F32_LANES = 4, SIMD_REGISTERS = 32 };
+
+typedef float32x4_t f32x;
+
+static inline f32x f32_set(float v)
+{
+    return vdupq_n_f32(v);
+}
+
+static inline f32x f32_load(const float *p)
+{
+    return vld1q_f32(p);
+}
+
+static inline void f32_store(float *p, f32x v)
+{
+    vst1q_f32(p, v);
+}
+
+static inline f32x f32_load_half(const uint16_t *p)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+
+static inline f32x f32_add(f32x a, f32x b)
+{
+    return vaddq_f32(a, b);
+}
+
+static inline f32x f32_sub(f32x a, f32x b)
+{
+    return vsubq_f32(a, b);
+}
+
+static inline f32x f32_mul(f32x a, f32x b)
+{
+    return vmulq_f32(a, b);
+}
+
+static inline f32x f32_div(f32x a, f32x b)
+{
+    return vdivq_f32(a, b);
+}
+
+static inline f32x f32_sqrt(f32x a)
+{
+    return vsqrtq_f32(a);
+}
+
+/* a > b ? a : b; b when either is NaN. */
+static inline f32x f32_max(f32x a, f32x b)
+{
+    return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+
+static inline f32x f32_min(f32x a, f32x b)
+{
+    return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+
+static inline f32x f32_abs(f32x a)
+{
+    return vabsq_f32(a);
+}
+
+/* a > 0 ? yes : no, lane by lane. */
+static inline f32x f32_if_positive(f32x a, f32x yes, f32x no)
+{
+    return vbslq_f32(vcgtq_f32(a, vdupq_n_f32(0)), yes, no);
+}
+
+/* The bits of a, plus the bits of t moved up to the exponent. */
+static inline f32x f32_add_exponent(f32x a, f32x t)
+{
+    return vreinterpretq_f32_u32(
+        vaddq_u32(vreinterpretq_u32_f32(a), vshlq_n_u32(vreinterpretq_u32_f32(t), 23)));
+}
+
+/* a * b + c, rounded once where the machine can. */
+static inline f32x f32_fma(f32x a, f32x b, f32x c)
+{
+    return vfmaq_f32(c, a, b);
+}
+
+static inline float f32_sum(f32x v)
+{
+    const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+static inline void half4(float out[4], const uint16_t *h)
+{
+    vst1q_f32(out, f32_load_half(h));
+}
+
+static inline float half1(uint16_t h)
+{
+    return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h))), 0);
+}
+
+typedef struct {
+    int16x8_t a, b, c, d;
+} s16x;
+
+typedef struct {
+    int32x4_t a, b, c, d;
+} s32x;
+
+typedef struct {
+    float32x4_t a, b, c, d;
+} lanes;
+
+static inline s16x s16_bytes(const int8_t *p)
+{
+    const int8x16_t low = vld1q_s8(p), high = vld1q_s8(p + 16);
+    return (s16x){vmovl_s8(vget_low_s8(low)), vmovl_high_s8(low), vmovl_s8(vget_low_s8(high)),
+                  vmovl_high_s8(high)};
+}
+
+static inline s16x s16_load(const uint16_t *p)
+{
+    return (s16x){vreinterpretq_s16_u16(vld1q_u16(p)), vreinterpretq_s16_u16(vld1q_u16(p + 8)),
+                  vreinterpretq_s16_u16(vld1q_u16(p + 16)),
+                  vreinterpretq_s16_u16(vld1q_u16(p + 24))};
+}
+
+static inline int16x8_t s16_nibble8(int16x8_t w, int k)
+{
+    return vshrq_n_s16(vshlq_s16(w, vdupq_n_s16((int16_t)(12 - 4 * k))), 12);
+}
+
+/* Nibble k of each word, sign-extended. */
+static inline s16x s16_nibble(s16x w, int k)
+{
+    return (s16x){s16_nibble8(w.a, k), s16_nibble8(w.b, k), s16_nibble8(w.c, k),
+                  s16_nibble8(w.d, k)};
+}
+
+static inline int32x4_t s32_dot8(int16x8_t w, int16x8_t q)
+{
+    return vpaddq_s32(vmull_s16(vget_low_s16(w), vget_low_s16(q)), vmull_high_s16(w, q));
+}
+
+/* Lane l: w[2 l] q[2 l] + w[2 l + 1] q[2 l + 1]. */
+static inline s32x s32_dot(s16x w, const int16_t *q)
+{
+    return (s32x){s32_dot8(w.a, vld1q_s16(q)), s32_dot8(w.b, vld1q_s16(q + 8)),
+                  s32_dot8(w.c, vld1q_s16(q + 16)), s32_dot8(w.d, vld1q_s16(q + 24))};
+}
+
+static inline s32x s32_add(s32x x, s32x y)
+{
+    return (s32x){vaddq_s32(x.a, y.a), vaddq_s32(x.b, y.b), vaddq_s32(x.c, y.c),
+                  vaddq_s32(x.d, y.d)};
+}
+
+static inline lanes lanes_zero(void)
+{
+    const float32x4_t zero = vdupq_n_f32(0);
+    return (lanes){zero, zero, zero, zero};
+}
+
+/* acc + scale * (float)v, rounded twice. */
+static inline lanes lanes_add(lanes acc, s32x v, float scale)
+{
+    const float32x4_t s = vdupq_n_f32(scale);
+    return (lanes){vaddq_f32(acc.a, vmulq_f32(s, vcvtq_f32_s32(v.a))),
+                   vaddq_f32(acc.b, vmulq_f32(s, vcvtq_f32_s32(v.b))),
+                   vaddq_f32(acc.c, vmulq_f32(s, vcvtq_f32_s32(v.c))),
+                   vaddq_f32(acc.d, vmulq_f32(s, vcvtq_f32_s32(v.d)))};
+}
+
+/* By halves, as int8.h says. */
+static inline float lanes_sum(lanes v)
+{
+    return f32_sum(vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d)));
+}
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * integers.h - the body of every vector kernel of int8 and int4.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Written in the operations of an ISA's simd header, which the kernel file includes first.
+ * The order of the float sums is fixed by int8.h and int4.h: all ISAs agree bit for bit, and
+ * so do gemv and gemm.
+ */
+#ifndef RBE_KERNELS_BODY_INTEGERS_H
+#define RBE_KERNELS_BODY_INTEGERS_H
+
+#include "kernels/body/unroll.h"
+#include "kernels/format/int4.h"
+#include "kernels/format/int8.h"
+#include "kernels/kernel.h"
+
+static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
+                            const struct rbe_act *a, size_t t, float *y)
+{
+    const int16_t *q = a->q + t * a->stride;
+    lanes sum = lanes_zero();
+
+    for (size_t g = 0; g < groups; g++, code += 128, q += 128) {
+        const s32x low =
+            s32_add(s32_dot(s16_bytes(code), q), s32_dot(s16_bytes(code + 32), q + 32));
+        const s32x high =
+            s32_add(s32_dot(s16_bytes(code + 64), q + 64), s32_dot(s16_bytes(code + 96), q + 96));
+        sum = lanes_add(sum, s32_add(low, high), half1(scale[g]));
+    }
+    *y = lanes_sum(sum) * a->scale[t];
+}
+
+static inline void dot_int4(const uint16_t *code, const uint16_t *scale, size_t units,
+                            const struct rbe_act *a, size_t t, float *y)
+{
+    const int16_t *q = a->q + t * a->stride;
+    lanes sum = lanes_zero();
+
+    for (size_t u = 0; u < units; u++, code += 32, scale += 4, q += 128) {
+        const s16x w = s16_load(code);
+        float s[4];
+        half4(s, scale);
+        sum = lanes_add(sum, s32_dot(s16_nibble(w, 0), q), s[0]);
+        sum = lanes_add(sum, s32_dot(s16_nibble(w, 1), q + 32), s[1]);
+        sum = lanes_add(sum, s32_dot(s16_nibble(w, 2), q + 64), s[2]);
+        sum = lanes_add(sum, s32_dot(s16_nibble(w, 3), q + 96), s[3]);
+    }
+    *y = lanes_sum(sum) * a->scale[t];
+}
+
+/* Vectors that share one decoding of the weights: what the registers hold. */
+enum { BATCH = F32_LANES == 16 ? 4 : 2 };
+
+/* Rows whose codes stay in the first-level or second-level cache while the vectors pass. */
+enum { INTEGER_PANEL = 32 };
+
+static inline void batch_int8(const int8_t *code, const uint16_t *scale, size_t groups,
+                              const struct rbe_act *a, size_t t0, float *y, size_t ldy)
+{
+    const int16_t *q = a->q + t0 * a->stride;
+    lanes sum[BATCH];
+
+    RBE_UNROLL
+    for (int t = 0; t < BATCH; t++)
+        sum[t] = lanes_zero();
+    for (size_t g = 0; g < groups; g++, code += 128, q += 128) {
+        const float s = half1(scale[g]);
+        const s16x w0 = s16_bytes(code), w1 = s16_bytes(code + 32), w2 = s16_bytes(code + 64),
+                   w3 = s16_bytes(code + 96);
+        RBE_UNROLL
+        for (int t = 0; t < BATCH; t++) {
+            const int16_t *qt = q + t * a->stride;
+            const s32x low = s32_add(s32_dot(w0, qt), s32_dot(w1, qt + 32));
+            const s32x high = s32_add(s32_dot(w2, qt + 64), s32_dot(w3, qt + 96));
+            sum[t] = lanes_add(sum[t], s32_add(low, high), s);
+        }
+    }
+    RBE_UNROLL
+    for (int t = 0; t < BATCH; t++)
+        y[t * ldy] = lanes_sum(sum[t]) * a->scale[t0 + t];
+}
+
+static inline void batch_int4(const uint16_t *code, const uint16_t *scale, size_t units,
+                              const struct rbe_act *a, size_t t0, float *y, size_t ldy)
+{
+    const int16_t *q = a->q + t0 * a->stride;
+    lanes sum[BATCH];
+
+    RBE_UNROLL
+    for (int t = 0; t < BATCH; t++)
+        sum[t] = lanes_zero();
+    for (size_t u = 0; u < units; u++, code += 32, scale += 4, q += 128) {
+        const s16x w = s16_load(code);
+        float s[4];
+        half4(s, scale);
+        RBE_UNROLL
+        for (int k = 0; k < 4; k++) {
+            const s16x nibbles = s16_nibble(w, k);
+            RBE_UNROLL
+            for (int t = 0; t < BATCH; t++)
+                sum[t] = lanes_add(sum[t], s32_dot(nibbles, q + t * a->stride + 32 * k), s[k]);
+        }
+    }
+    RBE_UNROLL
+    for (int t = 0; t < BATCH; t++)
+        y[t * ldy] = lanes_sum(sum[t]) * a->scale[t0 + t];
+}
+
+static inline void gemv_int8(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                             size_t row0, size_t row1)
+{
+    const size_t groups = rbe_int8_groups(w->cols);
+
+    for (size_t r = row0; r < row1; r++)
+        dot_int8((const int8_t *)w->codes + r * groups * 128, w->scale + r * groups, groups, a,
+                 0, y + r);
+}
+
+static inline void gemv_int4(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                             size_t row0, size_t row1)
+{
+    const size_t units = rbe_int4_units(w->cols);
+
+    for (size_t r = row0; r < row1; r++)
+        dot_int4((const uint16_t *)w->codes + r * units * 32, w->scale + r * units * 4, units,
+                 a, 0, y + r);
+}
+
+#define GEMM_PANELS(format, type, words, scales, parts)                                        \
+    static inline void gemm_##format(const struct rbe_matrix *w, const struct rbe_act *a,      \
+                                     float *y, size_t ldy, size_t row0, size_t row1)           \
+    {                                                                                          \
+        const size_t n = parts(w->cols);                                                       \
+                                                                                               \
+        for (size_t panel = row0; panel < row1; panel += INTEGER_PANEL) {                      \
+            const size_t end = panel + INTEGER_PANEL < row1 ? panel + INTEGER_PANEL : row1;    \
+            size_t t = 0;                                                                      \
+            for (; t + BATCH <= a->count; t += BATCH)                                          \
+                for (size_t r = panel; r < end; r++)                                           \
+                    batch_##format((const type *)w->codes + r * n * words,                     \
+                                   w->scale + r * n * scales, n, a, t, y + t * ldy + r, ldy);  \
+            for (; t < a->count; t++)                                                          \
+                for (size_t r = panel; r < end; r++)                                           \
+                    dot_##format((const type *)w->codes + r * n * words,                       \
+                                 w->scale + r * n * scales, n, a, t, y + t * ldy + r);         \
+        }                                                                                      \
+    }
+
+GEMM_PANELS(int8, int8_t, 128, 1, rbe_int8_groups)
+GEMM_PANELS(int4, uint16_t, 32, 4, rbe_int4_units)
+
+#undef GEMM_PANELS
+
+#endif

@@ -1,0 +1,188 @@
+/*
+ * simd_avx2.h - the vector operations that kernels/body/ is written in: AVX2, FMA, F16C.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * f32x: as many floats as a register holds.  s16x: 32 weights of 16 bits.  s32x and lanes:
+ * the 16 int32 and f32 lanes of int8.h.  Each ISA has a header with these same names.
+ */
+#ifndef RBE_KERNELS_X86_SIMD_AVX2_H
+#define RBE_KERNELS_X86_SIMD_AVX2_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef __AVX2__
+#error "needs -mavx2: the Makefile takes ISA flags from the file name's suffix"
+#endif
+
+enum { F32_LANES = 8, SIMD_REGISTERS = 16 };
+
+typedef __m256 f32x;
+
+static inline f32x f32_set(float v)
+{
+    return _mm256_set1_ps(v);
+}
+
+static inline f32x f32_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+static inline void f32_store(float *p, f32x v)
+{
+    _mm256_storeu_ps(p, v);
+}
+
+static inline f32x f32_load_half(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+static inline f32x f32_add(f32x a, f32x b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+static inline f32x f32_sub(f32x a, f32x b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+static inline f32x f32_mul(f32x a, f32x b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+static inline f32x f32_div(f32x a, f32x b)
+{
+    return _mm256_div_ps(a, b);
+}
+
+static inline f32x f32_sqrt(f32x a)
+{
+    return _mm256_sqrt_ps(a);
+}
+
+/* a > b ? a : b; b when either is NaN. */
+static inline f32x f32_max(f32x a, f32x b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+static inline f32x f32_min(f32x a, f32x b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+static inline f32x f32_abs(f32x a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a);
+}
+
+/* a > 0 ? yes : no, lane by lane. */
+static inline f32x f32_if_positive(f32x a, f32x yes, f32x no)
+{
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ));
+}
+
+/* The bits of a, plus the bits of t moved up to the exponent. */
+static inline f32x f32_add_exponent(f32x a, f32x t)
+{
+    return _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
+}
+
+/* a * b + c, rounded once where the machine can. */
+static inline f32x f32_fma(f32x a, f32x b, f32x c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline float f32_sum4(__m128 v)
+{
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+
+static inline float f32_sum(f32x v)
+{
+    return f32_sum4(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
+}
+
+static inline void half4(float out[4], const uint16_t *h)
+{
+    _mm_storeu_ps(out, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)h)));
+}
+
+static inline float half1(uint16_t h)
+{
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+
+typedef struct {
+    __m256i a, b;
+} s16x;
+
+typedef struct {
+    __m256i a, b;
+} s32x;
+
+typedef struct {
+    __m256 a, b;
+} lanes;
+
+static inline s16x s16_bytes(const int8_t *p)
+{
+    return (s16x){_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)),
+                  _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(p + 16)))};
+}
+
+static inline s16x s16_load(const uint16_t *p)
+{
+    return (s16x){_mm256_loadu_si256((const __m256i *)p),
+                  _mm256_loadu_si256((const __m256i *)(p + 16))};
+}
+
+/* Nibble k of each word, sign-extended. */
+static inline s16x s16_nibble(s16x w, int k)
+{
+    return (s16x){_mm256_srai_epi16(_mm256_slli_epi16(w.a, 12 - 4 * k), 12),
+                  _mm256_srai_epi16(_mm256_slli_epi16(w.b, 12 - 4 * k), 12)};
+}
+
+/* Lane l: w[2 l] q[2 l] + w[2 l + 1] q[2 l + 1]. */
+static inline s32x s32_dot(s16x w, const int16_t *q)
+{
+    return (s32x){_mm256_madd_epi16(w.a, _mm256_loadu_si256((const __m256i *)q)),
+                  _mm256_madd_epi16(w.b, _mm256_loadu_si256((const __m256i *)(q + 16)))};
+}
+
+static inline s32x s32_add(s32x x, s32x y)
+{
+    return (s32x){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
+}
+
+static inline lanes lanes_zero(void)
+{
+    return (lanes){_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+
+/* acc + scale * (float)v, rounded twice. */
+static inline lanes lanes_add(lanes acc, s32x v, float scale)
+{
+    const __m256 s = _mm256_set1_ps(scale);
+    return (lanes){_mm256_add_ps(acc.a, _mm256_mul_ps(s, _mm256_cvtepi32_ps(v.a))),
+                   _mm256_add_ps(acc.b, _mm256_mul_ps(s, _mm256_cvtepi32_ps(v.b)))};
+}
+
+/* By halves, as int8.h says. */
+static inline float lanes_sum(lanes v)
+{
+    return f32_sum(_mm256_add_ps(v.a, v.b));
+}
+
+#endif

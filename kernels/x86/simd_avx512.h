@@ -1,0 +1,175 @@
+/*
+ * simd_avx512.h - the vector operations that kernels/body/ is written in: AVX-512 F, BW, DQ, VL.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * f32x: as many floats as a register holds.  s16x: 32 weights of 16 bits.  s32x and lanes:
+ * the 16 int32 and f32 lanes of int8.h.  Each ISA has a header with these same names.
+ */
+#ifndef RBE_KERNELS_X86_SIMD_AVX512_H
+#define RBE_KERNELS_X86_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef __AVX512BW__
+#error "needs -mavx512bw: the Makefile takes ISA flags from the file name's suffix"
+#endif
+
+enum { F32_LANES = 16, SIMD_REGISTERS = 32 };
+
+typedef __m512 f32x;
+
+static inline f32x f32_set(float v)
+{
+    return _mm512_set1_ps(v);
+}
+
+static inline f32x f32_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline void f32_store(float *p, f32x v)
+{
+    _mm512_storeu_ps(p, v);
+}
+
+static inline f32x f32_load_half(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline f32x f32_add(f32x a, f32x b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline f32x f32_sub(f32x a, f32x b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline f32x f32_mul(f32x a, f32x b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+static inline f32x f32_div(f32x a, f32x b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+static inline f32x f32_sqrt(f32x a)
+{
+    return _mm512_sqrt_ps(a);
+}
+
+/* a > b ? a : b; b when either is NaN. */
+static inline f32x f32_max(f32x a, f32x b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+static inline f32x f32_min(f32x a, f32x b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+static inline f32x f32_abs(f32x a)
+{
+    return _mm512_abs_ps(a);
+}
+
+/* a > 0 ? yes : no, lane by lane. */
+static inline f32x f32_if_positive(f32x a, f32x yes, f32x no)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), no, yes);
+}
+
+/* The bits of a, plus the bits of t moved up to the exponent. */
+static inline f32x f32_add_exponent(f32x a, f32x t)
+{
+    return _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
+}
+
+/* a * b + c, rounded once where the machine can. */
+static inline f32x f32_fma(f32x a, f32x b, f32x c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline float f32_sum4(__m128 v)
+{
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+
+static inline float f32_sum(f32x v)
+{
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    return f32_sum4(_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+
+static inline void half4(float out[4], const uint16_t *h)
+{
+    _mm_storeu_ps(out, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)h)));
+}
+
+static inline float half1(uint16_t h)
+{
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+
+typedef __m512i s16x;
+typedef __m512i s32x;
+typedef __m512 lanes;
+
+static inline s16x s16_bytes(const int8_t *p)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline s16x s16_load(const uint16_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+/* Nibble k of each word, sign-extended. */
+static inline s16x s16_nibble(s16x w, int k)
+{
+    return _mm512_srai_epi16(_mm512_slli_epi16(w, (unsigned)(12 - 4 * k)), 12);
+}
+
+/* Lane l: w[2 l] q[2 l] + w[2 l + 1] q[2 l + 1]. */
+static inline s32x s32_dot(s16x w, const int16_t *q)
+{
+    return _mm512_madd_epi16(w, _mm512_loadu_si512(q));
+}
+
+static inline s32x s32_add(s32x x, s32x y)
+{
+    return _mm512_add_epi32(x, y);
+}
+
+static inline lanes lanes_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+
+/* acc + scale * (float)v, rounded twice. */
+static inline lanes lanes_add(lanes acc, s32x v, float scale)
+{
+    return _mm512_add_ps(acc, _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(v)));
+}
+
+/* By halves, as int8.h says. */
+static inline float lanes_sum(lanes v)
+{
+    return f32_sum(v);
+}
+
+#endif

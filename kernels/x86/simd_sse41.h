@@ -1,0 +1,208 @@
+/*
+ * simd_sse41.h - the vector operations that kernels/body/ is written in: SSE4.1.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * f32x: as many floats as a register holds.  s16x: 32 weights of 16 bits.  s32x and lanes:
+ * the 16 int32 and f32 lanes of int8.h.  Each ISA has a header with these same names.
+ */
+#ifndef RBE_KERNELS_X86_SIMD_SSE41_H
+#define RBE_KERNELS_X86_SIMD_SSE41_H
+
+#include <smmintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef __SSE4_1__
+#error "needs -msse4.1: the Makefile takes ISA flags from the file name's suffix"
+#endif
+
+enum { F32_LANES = 4, SIMD_REGISTERS = 16 };
+
+typedef __m128 f32x;
+
+static inline f32x f32_set(float v)
+{
+    return _mm_set1_ps(v);
+}
+
+static inline f32x f32_load(const float *p)
+{
+    return _mm_loadu_ps(p);
+}
+
+static inline void f32_store(float *p, f32x v)
+{
+    _mm_storeu_ps(p, v);
+}
+
+/* No F16C yet: the exponent is moved up as bits and corrected by an exact product with
+ * 2^112, which makes subnormals right too; infinities and NaN are put back. */
+static inline f32x f32_load_half(const uint16_t *p)
+{
+    const __m128i h = _mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i *)p));
+    const __m128i magnitude = _mm_and_si128(h, _mm_set1_epi32(0x7FFF));
+    const __m128i sign = _mm_slli_epi32(_mm_xor_si128(h, magnitude), 16);
+    const __m128 scaled = _mm_mul_ps(_mm_castsi128_ps(_mm_slli_epi32(magnitude, 13)),
+                                     _mm_set1_ps(0x1p+112F));
+    const __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7BFF)),
+                                          _mm_set1_epi32(0x7F800000));
+    return _mm_or_ps(scaled, _mm_castsi128_ps(_mm_or_si128(sign, special)));
+}
+
+static inline f32x f32_add(f32x a, f32x b)
+{
+    return _mm_add_ps(a, b);
+}
+
+static inline f32x f32_sub(f32x a, f32x b)
+{
+    return _mm_sub_ps(a, b);
+}
+
+static inline f32x f32_mul(f32x a, f32x b)
+{
+    return _mm_mul_ps(a, b);
+}
+
+static inline f32x f32_div(f32x a, f32x b)
+{
+    return _mm_div_ps(a, b);
+}
+
+static inline f32x f32_sqrt(f32x a)
+{
+    return _mm_sqrt_ps(a);
+}
+
+/* a > b ? a : b; b when either is NaN. */
+static inline f32x f32_max(f32x a, f32x b)
+{
+    return _mm_max_ps(a, b);
+}
+
+static inline f32x f32_min(f32x a, f32x b)
+{
+    return _mm_min_ps(a, b);
+}
+
+static inline f32x f32_abs(f32x a)
+{
+    return _mm_andnot_ps(_mm_set1_ps(-0.0F), a);
+}
+
+/* a > 0 ? yes : no, lane by lane. */
+static inline f32x f32_if_positive(f32x a, f32x yes, f32x no)
+{
+    return _mm_blendv_ps(no, yes, _mm_cmpgt_ps(a, _mm_setzero_ps()));
+}
+
+/* The bits of a, plus the bits of t moved up to the exponent. */
+static inline f32x f32_add_exponent(f32x a, f32x t)
+{
+    return _mm_castsi128_ps(
+        _mm_add_epi32(_mm_castps_si128(a), _mm_slli_epi32(_mm_castps_si128(t), 23)));
+}
+
+/* a * b + c, rounded once where the machine can. */
+static inline f32x f32_fma(f32x a, f32x b, f32x c)
+{
+    return _mm_add_ps(_mm_mul_ps(a, b), c);
+}
+
+static inline float f32_sum(f32x v)
+{
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+
+static inline void half4(float out[4], const uint16_t *h)
+{
+    _mm_storeu_ps(out, f32_load_half(h));
+}
+
+static inline float half1(uint16_t h)
+{
+    const uint16_t four[4] = {h};
+    return _mm_cvtss_f32(f32_load_half(four));
+}
+
+typedef struct {
+    __m128i a, b, c, d;
+} s16x;
+
+typedef struct {
+    __m128i a, b, c, d;
+} s32x;
+
+typedef struct {
+    __m128 a, b, c, d;
+} lanes;
+
+static inline s16x s16_bytes(const int8_t *p)
+{
+    const __m128i low = _mm_loadu_si128((const __m128i *)p);
+    const __m128i high = _mm_loadu_si128((const __m128i *)(p + 16));
+    return (s16x){_mm_cvtepi8_epi16(low), _mm_cvtepi8_epi16(_mm_srli_si128(low, 8)),
+                  _mm_cvtepi8_epi16(high), _mm_cvtepi8_epi16(_mm_srli_si128(high, 8))};
+}
+
+static inline s16x s16_load(const uint16_t *p)
+{
+    return (s16x){_mm_loadu_si128((const __m128i *)p),
+                  _mm_loadu_si128((const __m128i *)(p + 8)),
+                  _mm_loadu_si128((const __m128i *)(p + 16)),
+                  _mm_loadu_si128((const __m128i *)(p + 24))};
+}
+
+static inline __m128i s16_nibble8(__m128i w, int k)
+{
+    return _mm_srai_epi16(_mm_slli_epi16(w, 12 - 4 * k), 12);
+}
+
+/* Nibble k of each word, sign-extended. */
+static inline s16x s16_nibble(s16x w, int k)
+{
+    return (s16x){s16_nibble8(w.a, k), s16_nibble8(w.b, k), s16_nibble8(w.c, k),
+                  s16_nibble8(w.d, k)};
+}
+
+/* Lane l: w[2 l] q[2 l] + w[2 l + 1] q[2 l + 1]. */
+static inline s32x s32_dot(s16x w, const int16_t *q)
+{
+    return (s32x){_mm_madd_epi16(w.a, _mm_loadu_si128((const __m128i *)q)),
+                  _mm_madd_epi16(w.b, _mm_loadu_si128((const __m128i *)(q + 8))),
+                  _mm_madd_epi16(w.c, _mm_loadu_si128((const __m128i *)(q + 16))),
+                  _mm_madd_epi16(w.d, _mm_loadu_si128((const __m128i *)(q + 24)))};
+}
+
+static inline s32x s32_add(s32x x, s32x y)
+{
+    return (s32x){_mm_add_epi32(x.a, y.a), _mm_add_epi32(x.b, y.b), _mm_add_epi32(x.c, y.c),
+                  _mm_add_epi32(x.d, y.d)};
+}
+
+static inline lanes lanes_zero(void)
+{
+    const __m128 zero = _mm_setzero_ps();
+    return (lanes){zero, zero, zero, zero};
+}
+
+/* acc + scale * (float)v, rounded twice. */
+static inline lanes lanes_add(lanes acc, s32x v, float scale)
+{
+    const __m128 s = _mm_set1_ps(scale);
+    return (lanes){_mm_add_ps(acc.a, _mm_mul_ps(s, _mm_cvtepi32_ps(v.a))),
+                   _mm_add_ps(acc.b, _mm_mul_ps(s, _mm_cvtepi32_ps(v.b))),
+                   _mm_add_ps(acc.c, _mm_mul_ps(s, _mm_cvtepi32_ps(v.c))),
+                   _mm_add_ps(acc.d, _mm_mul_ps(s, _mm_cvtepi32_ps(v.d)))};
+}
+
+/* By halves, as int8.h says. */
+static inline float lanes_sum(lanes v)
+{
+    return f32_sum(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
+}
+
+#endif
