@@ -30,11 +30,13 @@ static uint16_t window(const struct rbe_matrix *w, size_t r, size_t n)
                            ((strip * groups + n / 32) * 8 + bit / 16) * 32 + n % 32;
     uint32_t two = line[0];
 
-    /* The next word: in this strip, or word 0 of the strip below, or zero past the last. */
+    /* The next word: in this strip, or word 0 of the strip below, or of the first. */
     if (bit / 16 < 7)
         two |= (uint32_t)line[32] << 16;
     else if (strip + 1 < rbe_seed_strips(w->rows, w->block))
         two |= (uint32_t)line[(ptrdiff_t)(groups * 8 - 7) * 32] << 16;
+    else
+        two |= (uint32_t)((const uint16_t *)w->codes)[n / 32 * 8 * 32 + n % 32] << 16;|= (uint32_t)line[(ptrdiff_t)(groups * 8 - 7) * 32] << 16;
     return (uint16_t)(two >> bit % 16);
 }
 

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * A strip is one column and B consecutive rows, generated from 128 bits.  The strips of a
- * column are chained into one bit stream, little-endian; the stream is padded with zeros
- * past its last strip.  Row i of a strip reads the 16-bit window u that starts at bit
+ * column are chained into one bit stream, little-endian; after its last
+ * strip it goes on with its first, a ring.  Row i of a strip reads the 16-bit window u that starts at bit
  * floor(128 i / B) of the strip.
  *
  * codes, u16: [strips = ceil(rows / B)][groups = ceil(cols / 32)][8 words][32 columns].
@@ -51,7 +51,7 @@ static inline unsigned rbe_seed_bit(unsigned i, unsigned block)
 
 /* Where the windows of one row stand: bits [shift, shift + 16) of two words of a column. */
 struct rbe_seed_window {
-    const uint16_t *low, *high;     /* [groups][8][32]; high NULL: zeros, past the last strip */
+    const uint16_t *low, *high;     /* [groups][8][32] */
     unsigned shift;
 };
 
@@ -65,7 +65,7 @@ static inline struct rbe_seed_window rbe_seed_window_at(const struct rbe_matrix 
         base + word * RBE_SEED_LANES, base + (word + 1) * RBE_SEED_LANES, bit % 16};
 
     if (word + 1 == RBE_SEED_WORDS)
-        at.high = strip + 1 < rbe_seed_strips(w->rows, w->block) ? base + strip_words : NULL;
+        at.high = strip + 1 < rbe_seed_strips(w->rows, w->block) ? base + strip_words : w->codes;
     return at;
 }
 
@@ -73,7 +73,7 @@ static inline struct rbe_seed_window rbe_seed_window_at(const struct rbe_matrix 
 static inline uint16_t rbe_seed_window(const struct rbe_seed_window *at, size_t n)
 {
     const size_t i = n / RBE_SEED_LANES * (RBE_SEED_WORDS * RBE_SEED_LANES) + n % RBE_SEED_LANES;
-    return (uint16_t)(((uint32_t)(at->high ? at->high[i] : 0) << 16 | at->low[i]) >> at->shift);
+    return (uint16_t)(((uint32_t)at->high[i] << 16 | at->low[i]) >> at->shift);
 }
 
 /* Two signed bytes: mean -1, standard deviation 104.5, triangular. */

@@ -39,7 +39,6 @@ enum {
 /* One pass over the columns: where the lines are, and how far ahead to ask for more. */
 struct pass {
     const uint8_t *low, *high;  /* lines j and j + 1 of the first group */
-    size_t high_step;           /* GROUP_BYTES; 0 where high is the line of zeros */
     const int16_t *q;
     size_t groups;
     uintptr_t ahead;            /* bytes from low to the line to prefetch */
@@ -53,13 +52,12 @@ INLINE void multiply_rows(const int n, const struct pass *p, const struct row_co
 {
     const uint8_t *low = p->low, *high = p->high;
     const int16_t *q = p->q, *const end = q + p->groups * RBE_SEED_LANES;
-    const size_t high_step = p->high_step;
     const uintptr_t ahead = p->ahead;
 #define START(i) vec sum##i = vec_zero();
     EACH_ROW(START)
 #undef START
 
-    for (; q < end; low += GROUP_BYTES, high += high_step) {
+    for (; q < end; low += GROUP_BYTES, high += GROUP_BYTES) {
         __builtin_prefetch((const void *)((uintptr_t)low + ahead));
         for (int part = 0; part < LINE_VECS; part++, q += VEC_LANES) {
             const vec w0 = vec_load(low + part * VEC_LANES * 2);
@@ -128,7 +126,6 @@ static void put_shared(const struct strip_out *o, vec *sums, unsigned made)
 static void multiply_strip(const struct rbe_matrix *w, const int16_t *q, size_t strip,
                            const struct strip_out *o)
 {
-    static const uint8_t zeros[LINE_BYTES];
     const bool shared = !ROW_TERM && o->block > 128;
     const unsigned steps = shared ? 128 : o->block;     /* windows taken from the 128 bits */
     const unsigned used = shared ? rbe_seed_bit(o->rows - 1, o->block) + 1 : o->rows;
@@ -146,17 +143,15 @@ static void multiply_strip(const struct rbe_matrix *w, const int16_t *q, size_t 
         struct pass p = {
             .low = base + word * LINE_BYTES,
             .high = base + (word + 1) * LINE_BYTES,
-            .high_step = GROUP_BYTES,
             .q = q,
             .groups = groups,
             .ahead = (1 + lines_ahead) * LINE_BYTES + (wraps ? strip_bytes - GROUP_BYTES : 0),
         };
         int n = 0;
 
-        if (word + 1 == RBE_SEED_WORDS) {       /* line 0 of the strip below, or zeros */
+        if (word + 1 == RBE_SEED_WORDS) {       /* line 0 of the strip below; the last wraps */
             const bool last = strip + 1 == rbe_seed_strips(w->rows, o->block);
-            p.high = last ? zeros : base + strip_bytes;
-            p.high_step = last ? 0 : GROUP_BYTES;
+            p.high = last ? (const uint8_t *)w->codes : base + strip_bytes;
         }
         for (; n < VEC_ROWS && i < used && bit / 16 == word; n++, i++) {
             set_row(&k[n], bit % 16, i);

@@ -170,7 +170,8 @@ static void check_shape(enum rbe_format format, uint32_t rows, uint32_t cols, ui
  * Row 15: the low byte is word 7's 80, the high byte the strip below's FF: u FF80;
  * 0xFF80 * 0xE37D = 0xE30B4180, h 4180: -128 + 65 = -63.
  * Row 16: u 00FF; 0xFF * 0xE37D = 0xE29983, h 9983: -125 - 103 = -228.
- * Row 31: past the last strip the stream is zeros: u 0, g 0.
+ * Row 31: past the last strip the stream goes on with the first, 0x34: u 3400;
+ * 0x3400 * 0xE37D = 0x2E356400, h 6400: 0 + 100 = 100.
  */
 static void check_by_hand(void)
 {
@@ -181,7 +182,7 @@ static void check_by_hand(void)
         uint16_t u;
         int g;
     } want[] = {
-        {0, 0x1234, 99}, {1, 0x7812, -160}, {15, 0xFF80, -63}, {16, 0x00FF, -228}, {31, 0, 0}};
+        {0, 0x1234, 99}, {1, 0x7812, -160}, {15, 0xFF80, -63}, {16, 0x00FF, -228}, {31, 0x3400, 100}};
 
     codes[0] = 0x1234;
     codes[32] = 0x5678;
