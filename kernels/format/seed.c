@@ -36,7 +36,7 @@ static uint16_t window(const struct rbe_matrix *w, size_t r, size_t n)
     else if (strip + 1 < rbe_seed_strips(w->rows, w->block))
         two |= (uint32_t)line[(ptrdiff_t)(groups * 8 - 7) * 32] << 16;
     else
-        two |= (uint32_t)((const uint16_t *)w->codes)[n / 32 * 8 * 32 + n % 32] << 16;|= (uint32_t)line[(ptrdiff_t)(groups * 8 - 7) * 32] << 16;
+        two |= (uint32_t)((const uint16_t *)w->codes)[n / 32 * 8 * 32 + n % 32] << 16;
     return (uint16_t)(two >> bit % 16);
 }
 
