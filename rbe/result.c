@@ -76,7 +76,7 @@ char *rbe_affinity_string(char *buf, size_t size)
 
 struct rbe_usage rbe_usage_now(void)
 {
-    struct rbe_usage u = {0, 0, 0};
+    struct rbe_usage u = {0, 0, 0, 0};
     char value[64];
     struct rusage r;
 
@@ -84,6 +84,8 @@ struct rbe_usage rbe_usage_now(void)
     u.resident_bytes = strtoull(value, NULL, 10) * 1024;
     proc_value(value, sizeof value, "/proc/self/status", "VmHWM");
     u.peak_bytes = strtoull(value, NULL, 10) * 1024;
+    proc_value(value, sizeof value, "/proc/self/status", "VmPeak");
+    u.peak_virtual_bytes = strtoull(value, NULL, 10) * 1024;
     if (!getrusage(RUSAGE_SELF, &r))
         u.cpu_s = (double)r.ru_utime.tv_sec + (double)r.ru_stime.tv_sec +
                   1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);

@@ -69,10 +69,10 @@ enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfini
 /* CPU list this process may run on, "0-1,4"; read back from the kernel. */
 char *rbe_affinity_string(char *buf, size_t size);
 
-/* Resident and peak resident bytes of this process, and CPU seconds used (all threads);
- * 0 where the system does not tell. */
+/* Resident, peak resident and peak virtual bytes of this process, and CPU seconds used (all
+ * threads); 0 where the system does not tell. */
 struct rbe_usage {
-    uint64_t resident_bytes, peak_bytes;
+    uint64_t resident_bytes, peak_bytes, peak_virtual_bytes;
     double cpu_s;
 };
 struct rbe_usage rbe_usage_now(void);

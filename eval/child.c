@@ -1,0 +1,132 @@
+/*
+ * child.c - running this program again, in a process of its own and under limits.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rbe/progress.h"
+
+enum { REPORT_MAX = 1 << 20, STACK_BYTES = 1 << 20 };
+
+/* In the child between fork and exec: only calls that are safe there. */
+static void become(char *const *argv, const int out[2], const int err[2],
+                   struct rbe_child_limits limits)
+{
+    /* Threads get their stack's size from this; 8 MiB each would eat the limit. */
+    const struct rlimit stack = {STACK_BYTES, STACK_BYTES};
+    const struct rlimit space = {limits.address_space, limits.address_space};
+
+    if (dup2(out[1], STDOUT_FILENO) < 0 || dup2(err[1], STDERR_FILENO) < 0)
+        _exit(126);
+    close(out[0]);
+    close(err[0]);
+    if (limits.address_space &&
+        (setrlimit(RLIMIT_STACK, &stack) || setrlimit(RLIMIT_AS, &space)))
+        _exit(126);
+    execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+/* Reads to the end, keeps what fits, always leaves a NUL. */
+static size_t drain(int fd, char *buf, size_t size)
+{
+    size_t n = 0;
+    char rest[4096];
+
+    for (;;) {
+        const bool full = n + 1 >= size;
+        const ssize_t got = read(fd, full ? rest : buf + n, full ? sizeof rest : size - 1 - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        n += full ? 0 : (size_t)got;
+    }
+    buf[n] = 0;
+    return n;
+}
+
+static enum rbe_status explain(const char *model, int status, char *text, struct rbe_diag *d)
+{
+    size_t n = strlen(text);
+
+    while (n && text[n - 1] == '\n')
+        text[--n] = 0;
+    const char *line = strrchr(text, '\n');
+    line = line ? line + 1 : text;
+    if (WIFSIGNALED(status))
+        return rbe_fail(d, RBE_ERR_LIMIT, "%s: ended by signal %d (%s)", model,
+                        WTERMSIG(status), *line ? line : strsignal(WTERMSIG(status)));
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s", *line ? line : "the worker failed and said nothing");
+}
+
+enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
+                                   unsigned prompt, unsigned tokens,
+                                   struct rbe_child_limits limits, struct rbe_diag *d)
+{
+    char t[16], p[16], n[16], text[4096];
+    int report[2] = {-1, -1}, errors[2] = {-1, -1}, status = 0;
+    char *buf = malloc(REPORT_MAX);
+    enum rbe_status err = RBE_OK;
+
+    *out = NULL;
+    snprintf(t, sizeof t, "%u", threads);
+    snprintf(p, sizeof p, "%u", prompt);
+    snprintf(n, sizeof n, "%u", tokens);
+    char *const argv[] = {"rbe", "eval", "worker", "--model", (char *)model, "--threads", t,
+                          "--prompt", p, "--tokens", n, NULL};
+    if (!buf)
+        return RBE_ERR_NOMEM;
+    fflush(NULL);
+    const double start = rbe_now();
+    if (pipe(report) || pipe(errors)) {
+        err = rbe_fail_errno(d, "pipe");
+        goto out;
+    }
+    const pid_t pid = fork();
+    if (pid < 0) {
+        err = rbe_fail_errno(d, "fork");
+        goto out;
+    }
+    if (!pid)
+        become(argv, report, errors, limits);
+    close(report[1]);
+    close(errors[1]);
+    report[1] = errors[1] = -1;
+    /* The worker says at most a line on stderr: it never blocks on that pipe. */
+    drain(report[0], buf, REPORT_MAX);
+    drain(errors[0], text, sizeof text);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    const double wall = rbe_now() - start;
+    if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+        err = explain(model, status, text, d);
+        goto out;
+    }
+    json_error_t e;
+    *out = json_loads(buf, 0, &e);
+    if (!*out)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "the worker's report is unreadable: %s", e.text);
+    else
+        json_object_set_new(*out, "wall_s", json_real(wall));
+out:
+    for (int i = 0; i < 2; i++) {
+        if (report[i] >= 0)
+            close(report[i]);
+        if (errors[i] >= 0)
+            close(errors[i]);
+    }
+    free(buf);
+    return err;
+}

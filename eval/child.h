@@ -1,0 +1,30 @@
+/*
+ * child.h - running this program again, in a process of its own and under limits.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Memory and start-up belong to a process: what one model needs is measured in a process
+ * that never held another.
+ */
+#ifndef RBE_EVAL_CHILD_H
+#define RBE_EVAL_CHILD_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "rbe/status.h"
+
+struct rbe_child_limits {
+    uint64_t address_space;     /* RLIMIT_AS in bytes; 0: none */
+};
+
+/*
+ * Runs `rbe eval worker` on the model with the given number of threads: prompt tokens in,
+ * `tokens` tokens out.  On success *out is its report (see eval_worker.c) with `wall_s`, from
+ * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line as the reason.
+ */
+enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
+                                   unsigned prompt, unsigned tokens,
+                                   struct rbe_child_limits limits, struct rbe_diag *d);
+
+#endif

@@ -1,0 +1,527 @@
+/*
+ * eval_inference.c - `rbe eval inference`: time per token, first token, prefill, memory.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The models take turns, burst by burst, at every depth, so that a slow minute of the machine
+ * hits all of them.  Memory and start-up are measured in a process per model.
+ */
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "eval/child.h"
+#include "eval/evaluations.h"
+#include "eval/options.h"
+#include "eval/stats.h"
+#include "eval/timing.h"
+#include "rbe/progress.h"
+
+enum { MAX_DEPTHS = 16, PREFILLS = 5, MAX_BURST = 64 };
+
+/* The clock of other processes' CPU use ticks in 10 ms: a shorter burst could not be judged. */
+static const double burst_s = 0.3;
+static const unsigned max_retries = 2;
+
+struct plan {
+    struct rbe_eval_options *o;
+    struct rbe_runner *runners;
+    uint32_t *prompt;           /* random tokens, n_ctx of them */
+    uint32_t depths[MAX_DEPTHS + 1];
+    int depth_count, c2;        /* c2: index of the depth after the prompt */
+    int prompt_tokens, tokens, retries, no_child, sequences, length;
+    char group[64];
+};
+
+/* What was measured of one model. */
+struct figures {
+    struct rbe_times at[MAX_DEPTHS + 1], all;
+    double prefill_ms[PREFILLS], first_ms[PREFILLS];
+    json_t *child;
+};
+
+static void free_figures(struct figures *f, size_t count)
+{
+    for (size_t m = 0; f && m < count; m++) {
+        for (int i = 0; i <= MAX_DEPTHS; i++)
+            rbe_times_free(&f[m].at[i]);
+        rbe_times_free(&f[m].all);
+        json_decref(f[m].child);
+    }
+    free(f);
+}
+
+/* --- decoding at depths -------------------------------------------------------------------- */
+
+/* Brings every session to the depth and returns tokens a burst should have. */
+static enum rbe_status prepare_depth(struct plan *p, uint32_t depth, size_t *burst,
+                                     struct rbe_diag *d)
+{
+    double slowest = 0;
+    enum rbe_status err = RBE_OK;
+    const size_t room = p->runners[0].n_ctx - depth;
+
+    for (size_t m = 0; m < p->o->model_count && !err; m++) {
+        struct rbe_runner *r = &p->runners[m];
+        struct rbe_times warm = {0};
+        rbe_session_truncate(r->session, 0);
+        if (depth)
+            err = rbe_forward(r->session, p->prompt, depth, d);
+        if (!err)
+            err = rbe_time_decode(&warm, r, p->prompt[0], room < 4 ? room : 4, 0, d);
+        if (!err && rbe_times_median(&warm) > slowest)
+            slowest = rbe_times_median(&warm);
+        rbe_times_free(&warm);
+    }
+    size_t n = slowest > 0 ? (size_t)ceil(1e3 * burst_s / slowest) : MAX_BURST;
+    n = n > MAX_BURST ? MAX_BURST : n < 4 ? 4 : n;
+    *burst = n < room ? n : room;
+    return err;
+}
+
+static enum rbe_status measure_depth(struct plan *p, int i, struct figures *f,
+                                     struct rbe_progress *bar, double *done,
+                                     struct rbe_diag *d)
+{
+    size_t burst;
+    enum rbe_status err = prepare_depth(p, p->depths[i], &burst, d);
+
+    for (int taken = 0; taken < p->tokens && !err; taken += (int)burst) {
+        for (size_t m = 0; m < p->o->model_count && !err; m++)
+            err = rbe_time_decode(&f[m].at[i], &p->runners[m], p->prompt[0], burst,
+                                  (unsigned)p->retries, d);
+        if (!err && rbe_interrupted())
+            err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted at depth %u", p->depths[i]);
+        *done += (double)burst;
+        rbe_progress_update(bar, *done, NULL);
+    }
+    return err;
+}
+
+static enum rbe_status measure_prefill(struct plan *p, struct figures *f, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (int k = -1; k < PREFILLS && !err; k++)     /* the first one warms up */
+        for (size_t m = 0; m < p->o->model_count && !err; m++) {
+            const int at = k < 0 ? 0 : k;
+            err = rbe_time_prefill(&p->runners[m], p->prompt, (size_t)p->prompt_tokens,
+                                   &f[m].prefill_ms[at], &f[m].first_ms[at], NULL, d);
+        }
+    return err;
+}
+
+static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct rbe_diag *d)
+{
+    struct rbe_progress bar;
+    double done = 0;
+    enum rbe_status err;
+
+    if ((err = measure_prefill(p, f, d)))
+        return err;
+    rbe_progress_start(&bar, "decode", "tokens", (double)p->depth_count * p->tokens);
+    for (int i = 0; i < p->depth_count && !err; i++)
+        err = measure_depth(p, i, f, &bar, &done, d);
+    rbe_progress_end(&bar);
+    for (size_t m = 0; m < p->o->model_count && !err && !p->no_child; m++)
+        err = rbe_child_generate(&f[m].child, p->o->models[m], rbe_pool_threads(p->o->pool),
+                                 (unsigned)p->prompt_tokens, 100,
+                                 (struct rbe_child_limits){0}, d);
+    return err;
+}
+
+/* --- sequences (chapter 8.6.1) ------------------------------------------------------------- */
+
+static json_t *sequence_record(struct plan *p, size_t m, struct figures *f,
+                               const double *prefill_ms, const double *first_ms, int count)
+{
+    json_t *r = rbe_eval_record(p->o, "inference", &p->runners[m]);
+    const struct rbe_ratio prefill = rbe_mean_se(prefill_ms, (size_t)count);
+    const struct rbe_ratio first = rbe_mean_se(first_ms, (size_t)count);
+    double total = 0;
+
+    if (!r)
+        return NULL;
+    for (int s = 0; s < count; s++)
+        total += prefill_ms[s];
+    for (size_t i = 0; i < f->all.count; i++)
+        total += f->all.ms[i];
+    json_t *decode = rbe_times_json(&f->all);
+    json_object_set_new(r, "group", json_string(p->group));
+    json_object_set_new(r, "mode", json_string("sequences"));
+    json_object_set_new(r, "sequences", json_integer(count));
+    json_object_set_new(r, "length", json_integer(p->length));
+    json_object_set_new(r, "prompt_tokens", json_integer(p->prompt_tokens));
+    rbe_result_set_real(r, "ms_per_token", total / ((double)count * p->length));
+    json_object_set_new(r, "decode", json_pack("[o]", decode));
+    rbe_result_set_real(r, "decode_median_ms", rbe_times_median(&f->all));
+    json_object_set_new(r, "prefill",
+                        json_pack("{s:i, s:o, s:o, s:o}", "tokens", p->prompt_tokens, "mean_ms",
+                                  rbe_result_real(prefill.value), "mean_ms_se",
+                                  rbe_result_real(prefill.se), "tokens_per_s",
+                                  rbe_result_real(1e3 * p->prompt_tokens / prefill.value)));
+    rbe_result_set_real(r, "first_token_ms", first.value);
+    json_object_set_new(r, "model_bytes",
+                        json_integer((json_int_t)rbe_gpt2_file_bytes(p->runners[m].model)));
+    json_object_set_new(r, "bytes_per_token",
+                        json_integer((json_int_t)rbe_gpt2_bytes_per_token(p->runners[m].model)));
+    json_object_set_new(r, "validity", rbe_times_validity(&f->all));
+    return r;
+}
+
+static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
+{
+    const size_t models = p->o->model_count, n = (size_t)p->sequences;
+    struct figures *f = calloc(models, sizeof *f);
+    double *prefill = calloc(2 * models * n, sizeof *prefill);
+    double *first = prefill ? prefill + models * n : NULL;
+    const uint32_t prompt = (uint32_t)p->prompt_tokens;
+    enum rbe_status err = f && prefill ? RBE_OK : RBE_ERR_NOMEM;
+    struct rbe_progress bar;
+    uint64_t rng = 7;
+    int done = 0;
+
+    rbe_progress_start(&bar, "sequences", "sequences", (double)n);
+    for (size_t s = 0; s < n && !err && !rbe_interrupted(); s++) {
+        for (uint32_t i = 0; i < prompt; i++)
+            p->prompt[i] = rbe_random_below(&rng, p->runners[0].vocab);
+        for (size_t m = 0; m < models && !err; m++) {
+            uint32_t token;
+            err = rbe_time_prefill(&p->runners[m], p->prompt, prompt, &prefill[m * n + s],
+                                   &first[m * n + s], &token, d);
+            if (!err && (uint32_t)p->length > prompt)
+                err = rbe_time_decode(&f[m].all, &p->runners[m], token,
+                                      (uint32_t)p->length - prompt, 0, d);
+        }
+        done += !err;
+        rbe_progress_update(&bar, (double)done, NULL);
+    }
+    rbe_progress_end(&bar);
+    for (size_t m = 0; m < models && !err && done; m++) {
+        json_t *r = sequence_record(p, m, &f[m], prefill + m * n, first + m * n, done);
+        if (r)
+            json_object_set_new(r, "complete", json_boolean(done == p->sequences));
+        if (!p->o->json && r)
+            printf("  %-24s %7.3f ms/token in all, decode median %.3f ms, prefill %.0f "
+                   "tokens/s, first token %.1f ms (%d sequences of %d)\n", p->runners[m].name,
+                   rbe_eval_number(r, "ms_per_token"), rbe_eval_number(r, "decode_median_ms"),
+                   rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s"),
+                   rbe_eval_number(r, "first_token_ms"), done, p->length);
+        err = rbe_eval_emit(p->o, r, d);
+    }
+    if (!err && done < p->sequences)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %d of %d sequences", done,
+                       p->sequences);
+    free_figures(f, models);
+    free(prefill);
+    return err;
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+/* Median of base over median of this one, over bursts drawn again: the two lists were taken
+ * in step, so index i of both saw the same seconds. */
+struct two_lists {
+    const double *base, *own;
+    double *scratch;
+};
+
+static double median_ratio(const void *arg, const uint32_t *index, size_t n)
+{
+    const struct two_lists *l = arg;
+
+    for (size_t i = 0; i < n; i++)
+        l->scratch[i] = l->base[index[i]];
+    rbe_sort(l->scratch, n);
+    const double base = rbe_median(l->scratch, n);
+    for (size_t i = 0; i < n; i++)
+        l->scratch[i] = l->own[index[i]];
+    rbe_sort(l->scratch, n);
+    return base / rbe_median(l->scratch, n);
+}
+
+static int set_speedup(json_t *r, const struct rbe_times *base, const struct rbe_times *own)
+{
+    const size_t n = base->count < own->count ? base->count : own->count;
+    double *scratch = calloc(n + 1, sizeof *scratch);
+
+    if (!scratch)
+        return -1;
+    const struct two_lists l = {base->ms, own->ms, scratch};
+    const struct rbe_interval ci =
+        rbe_bootstrap(median_ratio, &l, n, 500, RBE_BOOTSTRAP_SEED);
+    free(scratch);
+    return rbe_result_set_real(r, "speedup", rbe_times_median(base) / rbe_times_median(own)) ||
+           json_object_set_new(r, "speedup_ci95",
+                               json_pack("[o, o]", rbe_result_real(ci.low),
+                                         rbe_result_real(ci.high)));
+}
+
+static double median_of(const double *x, size_t n)
+{
+    double copy[PREFILLS];
+
+    memcpy(copy, x, n * sizeof *x);
+    rbe_sort(copy, n);
+    return rbe_median(copy, n);
+}
+
+static json_t *decode_array(const struct plan *p, const struct figures *f, json_t *raw)
+{
+    json_t *all = json_array();
+
+    for (int i = 0; i < p->depth_count; i++) {
+        json_t *o = rbe_times_json(&f->at[i]), *times = json_array();
+        char key[16];
+        json_object_set_new(o, "depth", json_integer(p->depths[i]));
+        json_object_set_new(o, "validity", rbe_times_validity(&f->at[i]));
+        json_array_append_new(all, o);
+        for (size_t k = 0; k < f->at[i].count; k++)
+            json_array_append_new(times, rbe_result_real(f->at[i].ms[k]));
+        snprintf(key, sizeof key, "%u", p->depths[i]);
+        json_object_set_new(raw, key, times);
+    }
+    return all;
+}
+
+/* CPUs each thread of the pool may run on, as the kernel tells the thread itself. */
+struct affinity {
+    char text[64][64];
+};
+
+static void read_affinity(void *arg, unsigned i, unsigned n)
+{
+    struct affinity *a = arg;
+
+    (void)n;
+    if (i < 64)
+        rbe_affinity_string(a->text[i], sizeof a->text[i]);
+}
+
+static json_t *affinity_array(struct rbe_pool *pool)
+{
+    struct affinity a = {{{0}}};
+    const unsigned n = rbe_pool_threads(pool);
+    json_t *all = json_array();
+
+    rbe_pool_run(pool, read_affinity, &a);
+    for (unsigned i = 0; i < n && i < 64; i++)
+        json_array_append_new(all, json_string(a.text[i]));
+    return all;
+}
+
+static void set_child(json_t *r, const struct figures *f)
+{
+    if (!f->child)
+        return;
+    json_object_set_new(
+        r, "hundred",
+        json_pack("{s:i, s:O, s:O, s:O, s:O}", "tokens", 100, "load_s",
+                  json_object_get(f->child, "load_s"), "generate_s",
+                  json_object_get(f->child, "generate_s"), "first_token_ms",
+                  json_object_get(f->child, "first_token_ms"), "wall_s",
+                  json_object_get(f->child, "wall_s")));
+    json_object_set(r, "resident_bytes", json_object_get(f->child, "resident_bytes"));
+    json_object_set(r, "peak_bytes", json_object_get(f->child, "peak_bytes"));
+    json_object_set(r, "session_bytes", json_object_get(f->child, "session_bytes"));
+}
+
+static json_t *latency_record(struct plan *p, size_t m, const struct figures *all)
+{
+    const struct figures *f = &all[m];
+    struct rbe_runner *run = &p->runners[m];
+    json_t *r = rbe_eval_record(p->o, "inference", run), *raw = json_object();
+    const double prefill = median_of(f->prefill_ms, PREFILLS);
+    const double median = rbe_times_median(&f->at[p->c2]);
+    const size_t bytes = rbe_gpt2_bytes_per_token(run->model);
+
+    if (!r) {
+        json_decref(raw);
+        return NULL;
+    }
+    json_object_set_new(r, "group", json_string(p->group));
+    json_object_set_new(r, "mode", json_string("latency"));
+    json_object_set_new(r, "prompt_tokens", json_integer(p->prompt_tokens));
+    rbe_result_set_real(r, "decode_median_ms", median);
+    if (m)
+        set_speedup(r, &all[0].at[p->c2], &f->at[p->c2]);
+    json_object_set_new(r, "decode", decode_array(p, f, raw));
+    json_object_set_new(r, "prefill",
+                        json_pack("{s:i, s:o, s:o}", "tokens", p->prompt_tokens, "median_ms",
+                                  rbe_result_real(prefill), "tokens_per_s",
+                                  rbe_result_real(1e3 * p->prompt_tokens / prefill)));
+    rbe_result_set_real(r, "first_token_ms", median_of(f->first_ms, PREFILLS));
+    json_object_set_new(r, "model_bytes",
+                        json_integer((json_int_t)rbe_gpt2_file_bytes(run->model)));
+    json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
+    rbe_result_set_real(r, "gb_per_s", (double)bytes / median / 1e6);
+    set_child(r, f);
+    json_t *validity = rbe_times_validity(&f->at[p->c2]);
+    json_object_set(r, "cpu_utilisation", json_object_get(validity, "cpu_utilisation"));
+    json_object_set_new(validity, "thread_affinity", affinity_array(p->o->pool));
+    json_object_set_new(validity, "page_bytes", json_integer(sysconf(_SC_PAGESIZE)));
+    json_object_set_new(r, "validity", validity);
+    json_object_set_new(r, "samples_ms", raw);
+    return r;
+}
+
+static void print_latency(const struct plan *p, const json_t *r)
+{
+    const json_t *x, *hundred = json_object_get(r, "hundred");
+    size_t i;
+
+    printf("%s%s%s\n", json_string_value(json_object_get(json_object_get(r, "model"), "name")),
+           json_is_string(json_object_get(json_object_get(r, "model"), "label")) ? "  " : "",
+           json_is_string(json_object_get(json_object_get(r, "model"), "label"))
+               ? json_string_value(json_object_get(json_object_get(r, "model"), "label"))
+               : "");
+    printf("  %8s %8s %9s %9s %9s %9s %9s\n", "depth", "tokens", "median ms", "mad", "p95",
+           "p99", "tokens/s");
+    json_array_foreach(json_object_get(r, "decode"), i, x)
+        printf("  %8lld %8lld %9.3f %9.3f %9.3f %9.3f %9.1f\n",
+               (long long)json_integer_value(json_object_get(x, "depth")),
+               (long long)json_integer_value(json_object_get(x, "tokens")),
+               rbe_eval_number(x, "median_ms"), rbe_eval_number(x, "mad_ms"),
+               rbe_eval_number(x, "p95_ms"), rbe_eval_number(x, "p99_ms"),
+               rbe_eval_number(x, "tokens_per_s"));
+    printf("  prefill %.0f tokens/s, first token after %d tokens %.1f ms, %.2f MB a token, "
+           "%.1f GB/s\n", rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s"),
+           p->prompt_tokens, rbe_eval_number(r, "first_token_ms"),
+           rbe_eval_number(r, "bytes_per_token") / 1e6, rbe_eval_number(r, "gb_per_s"));
+    if (hundred)
+        printf("  alone: 100 tokens in %.2f s (load %.2f s), resident %.1f MB, peak %.1f MB, "
+               "file %.2f MB\n", rbe_eval_number(hundred, "wall_s"),
+               rbe_eval_number(hundred, "load_s"), rbe_eval_number(r, "resident_bytes") / 1e6,
+               rbe_eval_number(r, "peak_bytes") / 1e6, rbe_eval_number(r, "model_bytes") / 1e6);
+    x = json_object_get(r, "speedup_ci95");
+    if (x)
+        printf("  %.2f times as fast as the first model [%.2f, %.2f]\n",
+               rbe_eval_number(r, "speedup"), json_number_value(json_array_get(x, 0)),
+               json_number_value(json_array_get(x, 1)));
+    x = json_object_get(r, "validity");
+    printf("  other processes used %.1f %% of the CPUs; %lld bursts repeated, %lld kept above "
+           "the limit\n", 100 * rbe_eval_number(x, "foreign_cpu"),
+           (long long)json_integer_value(json_object_get(x, "repeats")),
+           (long long)json_integer_value(json_object_get(x, "tainted")));
+}
+
+static enum rbe_status run_latency(struct plan *p, struct rbe_diag *d)
+{
+    struct figures *f = calloc(p->o->model_count, sizeof *f);
+    enum rbe_status err = f ? measure_latency(p, f, d) : RBE_ERR_NOMEM;
+
+    for (size_t m = 0; m < p->o->model_count && !err; m++) {
+        json_t *r = latency_record(p, m, f);
+        if (r && !p->o->json)
+            print_latency(p, r);
+        err = rbe_eval_emit(p->o, r, d);
+    }
+    free_figures(f, p->o->model_count);
+    return err;
+}
+
+/* --- the command --------------------------------------------------------------------------- */
+
+/* The depths that fit the context, and the one after the prompt among them. */
+static enum rbe_status plan_depths(struct plan *p, const char *list, struct rbe_diag *d)
+{
+    const uint32_t n_ctx = p->runners[0].n_ctx;
+
+    p->c2 = -1;
+    while (*list) {
+        char *end;
+        const unsigned long x = strtoul(list, &end, 10);
+        if (end == list || (*end && *end != ',') || p->depth_count == MAX_DEPTHS)
+            return rbe_fail(d, RBE_ERR_ARG, "--depths: wants at most %d numbers with commas",
+                            MAX_DEPTHS);
+        if (x + 4 <= n_ctx) {
+            if (x == (unsigned long)p->prompt_tokens)
+                p->c2 = p->depth_count;
+            p->depths[p->depth_count++] = (uint32_t)x;
+        }
+        list = end + (*end == ',');
+    }
+    if (p->c2 < 0) {
+        p->c2 = p->depth_count;
+        p->depths[p->depth_count++] = (uint32_t)p->prompt_tokens;
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status run_plan(struct plan *p, const char *depths, struct rbe_diag *d)
+{
+    enum rbe_status err;
+    uint64_t rng = 3;
+
+    if ((err = rbe_eval_begin(p->o, false, d)) ||
+        (err = rbe_eval_open_models(p->o, 1, &p->runners, d)))
+        goto out;
+    const uint32_t n_ctx = p->runners[0].n_ctx;
+    if (p->sequences && !p->length)
+        p->length = n_ctx < 512 ? (int)n_ctx : 512;
+    if ((uint32_t)p->prompt_tokens + 4 > n_ctx || (uint32_t)p->length > n_ctx) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%d tokens are beyond the model's %u",
+                       p->length > p->prompt_tokens ? p->length : p->prompt_tokens, n_ctx);
+        goto out;
+    }
+    if (!(p->prompt = calloc(n_ctx, sizeof *p->prompt))) {
+        err = RBE_ERR_NOMEM;
+        goto out;
+    }
+    for (uint32_t i = 0; i < n_ctx; i++)
+        p->prompt[i] = rbe_random_below(&rng, p->runners[0].vocab);
+    snprintf(p->group, sizeof p->group, "%lld-%d", (long long)time(NULL), (int)getpid());
+    if (p->sequences)
+        err = run_sequences(p, d);
+    else if (!(err = plan_depths(p, depths, d)))
+        err = run_latency(p, d);
+out:
+    free(p->prompt);
+    rbe_eval_close_models(p->o, &p->runners);
+    rbe_eval_end(p->o);
+    return err;
+}
+
+int rbe_eval_inference(int argc, const char **argv)
+{
+    struct rbe_eval_options o = {0};
+    struct plan p = {.o = &o, .prompt_tokens = 128, .tokens = 128,
+                     .retries = (int)max_retries};
+    char *depths = "0,128,256,512,960";
+    struct rbe_diag d = {""};
+    int count, code;
+    const char **args;
+    const struct poptOption table[] = {
+        RBE_EVAL_OPTIONS(&o),
+        {"prompt", 0, POPT_ARG_INT, &p.prompt_tokens, 0, "prompt tokens (default 128)", "N"},
+        {"tokens", 0, POPT_ARG_INT, &p.tokens, 0,
+         "tokens timed at each depth (default 128; p99 needs 100)", "N"},
+        {"depths", 0, POPT_ARG_STRING, &depths, 0,
+         "tokens in the cache before (default 0,128,256,512,960, as far as they fit)", "LIST"},
+        {"retries", 0, POPT_ARG_INT, &p.retries, 0,
+         "repeats of a burst disturbed by other processes (default 2)", "N"},
+        {"no-child", 0, POPT_ARG_NONE, &p.no_child, 0,
+         "leave out memory and the hundred tokens", NULL},
+        {"sequences", 0, POPT_ARG_INT, &p.sequences, 0,
+         "whole sequences instead of depths; the long mode is 100", "N"},
+        {"length", 0, POPT_ARG_INT, &p.length, 0,
+         "tokens of a sequence, the prompt included (default 512)", "N"},
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "", "Time per token at several depths, first token, "
+                   "prefill, memory; several models take turns.", &args, &count, &code))
+        return code;
+    enum rbe_status err;
+    if (count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
+    else if (p.prompt_tokens < 1 || p.tokens < 1 || p.retries < 0 || p.sequences < 0 ||
+             p.length < 0 || (p.length && p.length < p.prompt_tokens))
+        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
+    else
+        err = run_plan(&p, depths, &d);
+    return rbe_report_failure(argv[0], err, &d);
+}
