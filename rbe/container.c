@@ -674,6 +674,62 @@ static size_t out_bytes(const struct rbe_tensor_out *t)
     return n;
 }
 
+static size_t digits(uint64_t v)
+{
+    size_t n = 1;
+
+    while (v /= 10)
+        n++;
+    return n;
+}
+
+/* Length of s as a JSON string, quotes counted; SIZE_MAX when out of memory. */
+static size_t quoted_length(const char *s)
+{
+    json_t *j = json_string(s);
+    char *text = j ? json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    const size_t n = text ? strlen(text) : SIZE_MAX;
+
+    free(text);
+    json_decref(j);
+    return n;
+}
+
+/* As written: "NAME":{"dtype":"U8","shape":[N],"data_offsets":[A,B]}, */
+static size_t entry_length(const struct rbe_tensor_out *t, size_t at)
+{
+    size_t n = strlen("\"\":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[,]},") +
+               strlen(t->name) + strlen(rbe_dtype_name(t->dtype)) + digits(at) +
+               digits(at + out_bytes(t));
+
+    for (unsigned i = 0; i < t->dims; i++)
+        n += digits(t->shape[i]) + (i > 0);
+    return n;
+}
+
+size_t rbe_container_file_bytes(const struct rbe_container_builder *b)
+{
+    const struct rbe_tensor_out sums = {.name = CHECKSUMS, .dtype = RBE_DT_U8, .dims = 2,
+                                        .shape = {b->tensor_count, 8}};
+    /* {"__metadata__":{...},...}: each entry brings its comma, the last has none. */
+    size_t header = strlen("{\"__metadata__\":{},}") - 2, at = 0;
+
+    for (size_t i = 0; i < b->meta_count; i++)
+        header += quoted_length(b->meta[i]) + 1;
+    header += strlen("\"" KEYS "\":,") + quoted_length(b->keys) +
+              strlen("\"" HEADER_SUM "\":\"0123456789abcdef\",");
+    for (size_t align = 64; align; align /= 2)
+        for (size_t i = 0; i < b->tensor_count; i++) {
+            const struct rbe_tensor_out *t = &b->tensors[i];
+            if (alignment_for(out_bytes(t)) == align) {
+                header += entry_length(t, at);
+                at += out_bytes(t);
+            }
+        }
+    header += entry_length(&sums, at);
+    return (8 + header + 63) / 64 * 64 + at + out_bytes(&sums);
+}
+
 /* Checksums of all tensors but the last one, into the last one's memory, and the header's. */
 static enum rbe_status sum_up(const struct rbe_container_builder *b,
                               const struct rbe_tensor_out *tensors, uint8_t *sums, char hex[17],

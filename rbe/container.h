@@ -84,6 +84,8 @@ enum rbe_status rbe_container_add_tensor(struct rbe_container_builder *b, const 
                                          struct rbe_diag *d);
 enum rbe_status rbe_container_add_meta(struct rbe_container_builder *b, const char *key,
                                        const char *value, struct rbe_diag *d);
+/* Bytes rbe_container_write() would write: exact, without looking at any data. */
+size_t rbe_container_file_bytes(const struct rbe_container_builder *b);
 enum rbe_status rbe_container_write(struct rbe_container_builder *b, const char *path,
                                     struct rbe_diag *d);
 void rbe_container_end(struct rbe_container_builder **b);

@@ -68,6 +68,10 @@ static void write_model(struct rbe_weight w[2])
     CHECK(rbe_container_add_tensor(b, "ln_f.weight", RBE_DT_F16, 1, short_shape, norm, &d) ==
           RBE_ERR_ARG);
     CHECK(rbe_container_write(b, path, &d) == RBE_OK);
+    struct rbe_map map;
+    CHECK(rbe_map_open(&map, path, &d) == RBE_OK &&
+          map.size == rbe_container_file_bytes(b));
+    rbe_map_close(&map);
     /* Writing again gives the same file. */
     CHECK(rbe_container_write(b, other, &d) == RBE_OK);
     char sha[2][65];
