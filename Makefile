@@ -38,7 +38,9 @@ mains   := rbe/main.c bench/main.c
 rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c \
                               datasets/*.c))
 # bench/ needs Google Benchmark, hwloc and libpfm4; its objects stay out of librbe.a.
-bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc)
+bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
+           $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
+           $(if $(filter aarch64,$(ARCH)),$(wildcard bench/arm/*.c))
 
 objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
@@ -141,6 +143,10 @@ check-%: programs
 
 fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM=mirror)
 	$(Q)$< fetch $(if $(FROM),--from "$(FROM)") $(FETCH)
+
+bench: check-bench                          ## measure the kernels into results/bench.json
+	$(Q)$(B)/bin/rbe-bench --out results/bench.json --tsv results/bench.tsv \
+	    --svg results/topology.svg $(BENCHFLAGS)
 
 deps:                                       ## install the libraries and tools this needs
 	$(Q)scripts/deps.sh

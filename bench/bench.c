@@ -1,0 +1,506 @@
+/*
+ * bench.c - a whole run: machine, roofs, cases, Google Benchmark, files.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bench/bench.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/gbench.h"
+#include "bench/summary.h"
+#include "kernels/cpu.h"
+#include "rbe/file.h"
+#include "rbe/progress.h"
+#include "rbe/result.h"
+
+enum { REPETITIONS = 7 };
+
+struct run {
+    const struct rbe_bench_options *o;
+    struct rbe_machine *machine;
+    struct rbe_cpulist cpus;
+    struct rbe_teams teams;
+    struct rbe_roofs roofs;
+    struct rbe_data *data;
+    struct rbe_suite *suite;
+    struct rbe_selection selection;
+    json_t *extra;              /* what goes into the result's context as "rbe" */
+    char *partial;              /* the file that Google Benchmark writes */
+    char *out_flag;
+    char *samples_path;
+    FILE *samples;
+    const char *out, *filter;
+    unsigned repetitions, left_out;
+    bool list_only, own_table;
+};
+
+/* --- flags of Google Benchmark ------------------------------------------------------------ */
+
+static const char *flag_value(const char *arg, const char *flag)
+{
+    const size_t n = strlen(flag);
+    return !strncmp(arg, flag, n) && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+/* What of Google Benchmark's flags this program must know; returns a bad one or NULL. */
+static const char *read_flags(struct run *r)
+{
+    const char *v;
+
+    r->repetitions = REPETITIONS;
+    r->filter = "";
+    r->own_table = !r->o->quiet;
+    for (int i = 1; i < r->o->google_count; i++) {
+        const char *arg = r->o->google[i];
+        if ((v = flag_value(arg, "--benchmark_out")))
+            r->out = v;
+        else if ((v = flag_value(arg, "--benchmark_out_format")) && strcmp(v, "json"))
+            return arg;
+        else if ((v = flag_value(arg, "--benchmark_repetitions")))
+            r->repetitions = (unsigned)atoi(v);
+        else if ((v = flag_value(arg, "--benchmark_filter")))
+            r->filter = strcmp(v, "all") ? v : "";
+        else if (flag_value(arg, "--benchmark_format"))
+            r->own_table = false;
+        else if ((v = flag_value(arg, "--benchmark_min_time")))
+            return "--benchmark_min_time (use --min-time)";
+        else if (!strcmp(arg, "--benchmark_list_tests") ||
+                 flag_value(arg, "--benchmark_list_tests"))
+            r->list_only = strcmp(arg, "--benchmark_list_tests=false");
+    }
+    return r->repetitions < 1 || r->repetitions > 1000 ? "--benchmark_repetitions" : NULL;
+}
+
+/* Our defaults first: a later flag of the user wins. */
+static enum rbe_status start_google(struct run *r, struct rbe_diag *d)
+{
+    const int room = r->o->google_count + 8;
+    char **argv = calloc((size_t)room, sizeof *argv), min_time[64];
+    int argc = 0;
+
+    if (!argv)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    snprintf(min_time, sizeof min_time, "--benchmark_min_time=%.9g", r->o->min_seconds);
+    argv[argc++] = r->o->google[0];
+    argv[argc++] = min_time;
+    argv[argc++] = "--benchmark_repetitions=7";
+    argv[argc++] = "--benchmark_enable_random_interleaving=true";
+    if (r->out_flag)
+        argv[argc++] = r->out_flag;
+    for (int i = 1; i < r->o->google_count; i++)
+        if (!flag_value(r->o->google[i], "--benchmark_out"))
+            argv[argc++] = r->o->google[i];
+    _Static_assert(REPETITIONS == 7, "the flag above says so too");
+    const char *bad = rbe_gbench_init(&argc, argv);
+    const enum rbe_status err =
+        bad ? rbe_fail(d, RBE_ERR_ARG, "%s: not a flag of Google Benchmark, or no value for it",
+                       bad)
+            : RBE_OK;
+    free(argv);
+    return err;
+}
+
+/* --- the machine -------------------------------------------------------------------------- */
+
+static bool wanted_threads(const struct run *r, unsigned t)
+{
+    const struct rbe_list *l = &r->selection.threads;
+
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->v[i] == t)
+            return true;
+    /* 1, 2, 4, ... unless asked otherwise; 1 always, as what speed-ups refer to. */
+    return t == 1 || (!l->count && (t & (t - 1)) == 0);
+}
+
+static enum rbe_status open_teams(struct run *r, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (unsigned t = 1; t <= r->cpus.count && t <= RBE_MAX_CPUS && !err; t++)
+        if (wanted_threads(r, t))
+            err = rbe_team_open(&r->teams.of[t], t, &r->cpus, d);
+    return err;
+}
+
+static size_t memory_bytes(void)
+{
+    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Large enough to leave every cache, by what the system claims: virtual machines claim too
+ * much or too little, so the measured curve has the last word (cold_bytes below). */
+static size_t largest_set(const struct run *r)
+{
+    const size_t claimed = rbe_machine_llc_bytes(r->machine), limit = memory_bytes() / 8;
+    size_t n = claimed * 4 < (size_t)256 << 20 ? (size_t)256 << 20 : claimed * 4;
+
+    if (n > (size_t)2 << 30)
+        n = (size_t)2 << 30;
+    n = n > limit ? limit : n;
+    return n / 4096 * 4096;
+}
+
+static size_t cold_bytes(const struct run *r)
+{
+    const size_t claimed = rbe_machine_llc_bytes(r->machine);
+    size_t n = 2 * claimed > 2 * r->roofs.cache_bytes ? 2 * claimed : 2 * r->roofs.cache_bytes;
+
+    if (n < (size_t)128 << 20)
+        n = (size_t)128 << 20;
+    return n > memory_bytes() / 8 ? memory_bytes() / 8 : n;
+}
+
+static void say(const struct run *r, const char *text)
+{
+    if (!r->o->quiet)
+        fprintf(stderr, "rbe-bench: %s\n", text);
+}
+
+static enum rbe_status measure_roofs(struct run *r, struct rbe_diag *d)
+{
+    unsigned threads = 0;
+    char text[200];
+
+    for (unsigned t = 1; t <= r->cpus.count; t++)
+        if (r->teams.of[t])
+            threads = t;
+    say(r, "measuring read bandwidth and multiply-add rates first");
+    const enum rbe_status err = rbe_roofs_measure(&r->roofs, r->teams.of, threads, rbe_cpu_isa(),
+                                                  largest_set(r), 0.02, d);
+    if (err)
+        return err;
+    snprintf(text, sizeof text, "one thread reads %.1f GB/s from memory; caches end at %zu MiB "
+             "(the system claims %zu); cold means %zu MiB",
+             rbe_roofs_read(&r->roofs, SIZE_MAX, 1) / 1e9, r->roofs.cache_bytes >> 20,
+             rbe_machine_llc_bytes(r->machine) >> 20, cold_bytes(r) >> 20);
+    say(r, text);
+    return RBE_OK;
+}
+
+/* --- context ------------------------------------------------------------------------------ */
+
+static void context_string(json_t *extra, const char *key, const char *value)
+{
+    rbe_gbench_context(key, value);
+    json_object_set_new(extra, key, json_string(value));
+}
+
+static enum rbe_status describe(struct run *r, struct rbe_diag *d)
+{
+    char text[512];
+    json_t *facts, *warnings, *v, *topology;
+    struct rbe_cpulist read_back = {0};
+    size_t i;
+
+    r->extra = rbe_result_new("bench", r->cpus.count);
+    if (!r->extra)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    rbe_machine_conditions(r->machine, &facts, &warnings);
+    topology = rbe_machine_json(r->machine);
+    for (unsigned t = 1; t <= r->cpus.count; t++)
+        if (r->teams.of[t])
+            read_back = r->teams.of[t]->pinned;
+    context_string(r->extra, "cpus_pinned",
+                   rbe_cpulist_string(&read_back, text, sizeof text));
+    context_string(r->extra, "isa", rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
+    context_string(r->extra, "topology_summary",
+                   json_string_value(json_object_get(topology, "summary")));
+    if (r->roofs.points) {
+        snprintf(text, sizeof text, "%.4g", rbe_roofs_read(&r->roofs, SIZE_MAX, 1));
+        context_string(r->extra, "memory_roof_1_thread", text);
+        snprintf(text, sizeof text, "%zu", rbe_data_cold_bytes(r->data));
+        context_string(r->extra, "cold_bytes", text);
+        json_object_set_new(r->extra, "roofs", rbe_roofs_json(&r->roofs));
+    }
+    json_object_set_new(r->extra, "topology", topology);
+    json_object_set_new(r->extra, "conditions", facts);
+    json_object_set_new(r->extra, "warnings", warnings);
+    json_object_set_new(r->extra, "unstable_limit", json_real(RBE_UNSTABLE));
+    json_object_set_new(r->extra, "foreign_limit", json_real(r->o->foreign_percent / 100));
+    json_array_foreach(warnings, i, v)
+        say(r, json_string_value(v));
+    return RBE_OK;
+}
+
+/* --- files -------------------------------------------------------------------------------- */
+
+static char *with_suffix(const char *path, const char *suffix)
+{
+    char *p = malloc(strlen(path) + strlen(suffix) + 1);
+
+    if (p)
+        strcat(strcpy(p, path), suffix);
+    return p;
+}
+
+/* Every destination is tried before anything is measured. */
+static enum rbe_status open_files(struct run *r, struct rbe_diag *d)
+{
+    const char *tmp = getenv("TMPDIR");
+    char own[64];
+
+    snprintf(own, sizeof own, "/rbe-bench.%ld", (long)getpid());
+    if (r->out) {
+        r->partial = with_suffix(r->out, ".partial");
+        r->samples_path = with_suffix(r->out, ".samples.jsonl");
+    } else {
+        char *base = with_suffix(tmp && *tmp ? tmp : "/tmp", own);
+        r->partial = base ? with_suffix(base, ".json") : NULL;
+        free(base);
+    }
+    if (!r->partial || (r->out && !r->samples_path))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    FILE *f = fopen(r->partial, "w");
+    if (!f)
+        return rbe_fail_errno(d, "%s", r->out ? r->out : r->partial);
+    fclose(f);
+    if (r->samples_path && !(r->samples = fopen(r->samples_path, "w")))
+        return rbe_fail_errno(d, "%s", r->samples_path);
+    const size_t n = strlen(r->partial) + 32;
+    if (!(r->out_flag = malloc(n)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    snprintf(r->out_flag, n, "--benchmark_out=%s", r->partial);
+    return RBE_OK;
+}
+
+static enum rbe_status write_json(const json_t *j, const char *path, struct rbe_diag *d)
+{
+    struct rbe_outfile f = {0};
+    enum rbe_status err = rbe_outfile_open(&f, path, d);
+
+    if (!err && json_dumpf(j, f.f, JSON_INDENT(1) | JSON_REAL_PRECISION(9)))
+        err = rbe_fail_errno(d, "%s", path);
+    if (!err)
+        err = rbe_outfile_commit(&f, d);
+    rbe_outfile_discard(&f);
+    return err;
+}
+
+static enum rbe_status write_tsv(const struct rbe_bench_rows *rows, const json_t *result,
+                                 const char *path, struct rbe_diag *d)
+{
+    struct rbe_outfile f = {0};
+    enum rbe_status err = rbe_outfile_open(&f, path, d);
+
+    if (!err) {
+        rbe_summary_tsv(f.f, rows, result);
+        err = rbe_outfile_commit(&f, d);
+    }
+    rbe_outfile_discard(&f);
+    return err;
+}
+
+static enum rbe_status load(json_t **out, const char *path, struct rbe_diag *d)
+{
+    json_error_t e;
+
+    *out = json_load_file(path, 0, &e);
+    if (*out)
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+}
+
+/* The rows of a result, printed and written where they were asked for. */
+static enum rbe_status present(const struct rbe_bench_options *o, const json_t *result,
+                               bool table, struct rbe_diag *d)
+{
+    struct rbe_bench_rows rows;
+    enum rbe_status err = rbe_summary(&rows, result, d);
+
+    if (err)
+        return err;
+    if (table)
+        rbe_summary_table(stdout, &rows);
+    if (o->tsv)
+        err = write_tsv(&rows, result, o->tsv, d);
+    rbe_bench_rows_free(&rows);
+    return err;
+}
+
+/* What Google Benchmark wrote, completed, takes its place by rename. */
+static enum rbe_status finish(struct run *r, struct rbe_diag *d)
+{
+    const struct rbe_suite_result s = rbe_suite_result(r->suite);
+    json_t *result;
+    enum rbe_status err = load(&result, r->partial, d);
+
+    if (err)
+        return err;
+    json_object_set_new(r->extra, "interrupted", json_boolean(rbe_interrupted()));
+    json_object_set_new(r->extra, "samples",
+                        json_pack("{s:i, s:i, s:i}", "taken", (int)s.samples, "repeated",
+                                  (int)s.repeated, "disturbed", (int)s.disturbed));
+    json_object_set_new(r->extra, "verification",
+                        json_pack("{s:i, s:i, s:s}", "passed", (int)s.verified, "failed",
+                                  (int)s.failed, "first_failure", s.first_failure));
+    json_object_set_new(r->extra, "left_out_as_too_slow", json_integer(r->left_out));
+    json_object_set_new(r->extra, "huge_page_share",
+                        rbe_result_real(rbe_data_huge_share(r->data)));
+    json_object_set(json_object_get(result, "context"), "rbe", r->extra);
+    if (r->out)
+        err = write_json(result, r->out, d);
+    if (!err)
+        err = present(r->o, result, r->own_table, d);
+    json_decref(result);
+    if (!err)
+        unlink(r->partial);
+    return err;
+}
+
+/* --- the run ------------------------------------------------------------------------------ */
+
+static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
+{
+    const struct rbe_bench_options *o = r->o;
+    enum rbe_status err;
+
+    if ((err = rbe_machine_open(&r->machine, d)))
+        return err;
+    if (o->cpus)
+        err = rbe_cpulist_parse(&r->cpus, o->cpus, d);
+    else
+        rbe_machine_one_per_core(r->machine, &r->cpus);
+    r->selection.slowest = o->slowest;
+    if (err || (err = rbe_selection_parse(&r->selection, &o->texts, rbe_cpu_isa(),
+                                          r->cpus.count, d)))
+        return err;
+    if (o->svg && (err = rbe_machine_svg(r->machine, &r->cpus, o->svg, d)))
+        return err;
+    if (!r->list_only && (err = open_files(r, d)))
+        return err;
+    if ((err = start_google(r, d)) || (err = open_teams(r, d)))
+        return err;
+    if (!r->list_only && (err = measure_roofs(r, d)))
+        return err;
+    return rbe_data_open(&r->data, cold_bytes(r), d);
+}
+
+static enum rbe_status plan(struct run *r, struct rbe_diag *d)
+{
+    const struct rbe_suite_options so = {.min_seconds = r->o->min_seconds,
+                                         .foreign_limit = r->o->foreign_percent / 100,
+                                         .repeats_max = (unsigned)r->o->repeats,
+                                         .raw = r->samples};
+    enum rbe_status err = rbe_suite_open(&r->suite, r->data, &r->teams,
+                                         r->roofs.points ? &r->roofs : NULL, &so, d);
+    char text[128];
+
+    if (err || (err = rbe_plan(r->suite, &r->selection, rbe_cpu_isa(), &r->left_out, d)))
+        return err;
+    if (r->left_out && !r->list_only) {
+        snprintf(text, sizeof text, "%u case(s) left out: a product would last more than "
+                 "%g s (--slowest)", r->left_out, r->o->slowest);
+        say(r, text);
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status measure(struct run *r, struct rbe_diag *d)
+{
+    struct rbe_suite_result s;
+
+    if (r->list_only) {
+        rbe_gbench_run(false, false);
+        return RBE_OK;
+    }
+    const enum rbe_status err = describe(r, d);
+    if (err)
+        return err;
+    if (r->o->quiet)
+        rbe_progress_silence();
+    rbe_suite_expect(r->suite, r->filter, r->repetitions);
+    const size_t ran = rbe_gbench_run(r->own_table || r->o->quiet, true);
+    s = rbe_suite_result(r->suite);
+    if (!ran)
+        return rbe_fail(d, RBE_ERR_ARG, "the filter '%s' selects nothing of %zu benchmarks "
+                        "(--benchmark_list_tests shows them)", r->filter,
+                        rbe_suite_count(r->suite));
+    const enum rbe_status written = finish(r, d);
+    if (written)
+        return written;
+    if (rbe_interrupted())
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted; what was measured is kept%s%s",
+                        r->out ? " in " : "", r->out ? r->out : "");
+    if (s.failed)
+        return rbe_fail(d, RBE_ERR_NUMERIC, "%u case(s) failed verification and were not timed; "
+                        "first: %s", s.failed, s.first_failure);
+    return RBE_OK;
+}
+
+static void close_run(struct run *r, bool keep_partial)
+{
+    rbe_suite_close(&r->suite);
+    rbe_data_close(&r->data);
+    rbe_roofs_close(&r->roofs);
+    for (unsigned t = 0; t <= RBE_MAX_CPUS; t++)
+        rbe_team_close(&r->teams.of[t]);
+    rbe_machine_close(&r->machine);
+    json_decref(r->extra);
+    if (r->samples)
+        fclose(r->samples);
+    if (r->partial && !keep_partial)
+        unlink(r->partial);
+    free(r->partial);
+    free(r->samples_path);
+    free(r->out_flag);
+}
+
+static int complain(enum rbe_status err, const struct rbe_diag *d)
+{
+    if (err)
+        fprintf(stderr, "rbe-bench: %s\n", d->text[0] ? d->text : rbe_strerror(err));
+    return rbe_exit_code(err);
+}
+
+static int summarise(const struct rbe_bench_options *o)
+{
+    struct rbe_diag d = {{0}};
+    json_t *result;
+    enum rbe_status err = load(&result, o->summarise, &d);
+
+    if (!err) {
+        err = present(o, result, !o->quiet, &d);
+        json_decref(result);
+    }
+    return complain(err, &d);
+}
+
+int rbe_bench_main(const struct rbe_bench_options *o)
+{
+    struct run *r = calloc(1, sizeof *r);
+    struct rbe_diag d = {{0}};
+    enum rbe_status err = RBE_OK;
+
+    if (o->summarise) {
+        free(r);
+        return summarise(o);
+    }
+    if (!r)
+        return complain(rbe_fail(&d, RBE_ERR_NOMEM, "out of memory"), &d);
+    r->o = o;
+    r->out = o->out;
+    const char *bad = read_flags(r);
+    if (bad)
+        err = rbe_fail(&d, RBE_ERR_ARG, "%s: not possible here", bad);
+    else if (o->min_seconds <= 0 || o->min_seconds > 60 || o->repeats < 0 || o->repeats > 100 ||
+             o->foreign_percent <= 0 || o->slowest < 0)
+        err = rbe_fail(&d, RBE_ERR_ARG, "--min-time is above 0 and at most 60 s, --repeats 0 to "
+                       "100, --foreign-limit above 0, --slowest 0 or more");
+    rbe_catch_interrupt();
+    if (!err)
+        err = prepare(r, &d);
+    if (!err)
+        err = plan(r, &d);
+    if (!err)
+        err = measure(r, &d);
+    /* A result that could not be completed is left for the user to look at. */
+    close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO);
+    free(r);
+    return complain(err, &d);
+}

@@ -1,0 +1,654 @@
+/*
+ * suite.c - the cases: verify once, then time, with the validity of every sample beside it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bench/suite.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/gbench.h"
+#include "bench/plan.h"
+#include "rbe/progress.h"
+
+enum case_kind { PRODUCT, MODEL, PREPARE, PROBE };
+
+enum { SHAPES_MAX = 5 };
+
+/* One matrix shape of a case, `times` of them in a row. */
+struct part {
+    struct rbe_matrix w;
+    struct rbe_matrix_size size;
+    unsigned times;
+    struct rbe_act act;
+    void *act_memory;
+    float *x;                   /* [count][cols] */
+};
+
+struct bench_case {
+    struct rbe_suite *suite;
+    char name[160], label[160];
+    enum case_kind kind;
+    const struct rbe_kernel *kernel;
+    const struct rbe_probe *probe;
+    enum rbe_format format;
+    unsigned threads, layers, parts_count;
+    struct part parts[SHAPES_MAX];
+    size_t rows_max, cols_max, count, bytes_read;
+    double bytes, weights;      /* of one iteration */
+    bool cold, verified, bad;
+    struct rbe_cursor cursor;
+};
+
+struct rbe_suite {
+    struct rbe_data *data;
+    const struct rbe_teams *teams;
+    const struct rbe_roofs *roofs;
+    struct rbe_suite_options o;
+    struct bench_case **cases;
+    size_t count, room;
+    struct rbe_suite_result result;
+    struct rbe_progress progress;
+    double expected, done;
+    float *y;                   /* products land here, one case at a time */
+    size_t y_size;
+};
+
+enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
+                               const struct rbe_teams *teams, const struct rbe_roofs *roofs,
+                               const struct rbe_suite_options *o, struct rbe_diag *d)
+{
+    struct rbe_suite *s = calloc(1, sizeof *s);
+
+    *out = s;
+    if (!s)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    *s = (struct rbe_suite){.data = data, .teams = teams, .roofs = roofs, .o = *o};
+    return RBE_OK;
+}
+
+static void free_case(struct bench_case *c)
+{
+    for (unsigned i = 0; i < c->parts_count; i++) {
+        free(c->parts[i].act_memory);
+        free(c->parts[i].x);
+    }
+    free(c);
+}
+
+void rbe_suite_close(struct rbe_suite **s)
+{
+    if (!*s)
+        return;
+    for (size_t i = 0; i < (*s)->count; i++)
+        free_case((*s)->cases[i]);
+    free((*s)->cases);
+    free((*s)->y);
+    free(*s);
+    *s = NULL;
+}
+
+size_t rbe_suite_count(const struct rbe_suite *s)
+{
+    return s->count;
+}
+
+const char *rbe_suite_name(const struct rbe_suite *s, size_t i)
+{
+    return s->cases[i]->name;
+}
+
+struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s)
+{
+    return s->result;
+}
+
+void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)
+{
+    s->expected = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (!*filter || rbe_gbench_selects(filter, s->cases[i]->name))
+            s->expected += repetitions;
+    rbe_progress_start(&s->progress, "measuring", "samples", s->expected);
+}
+
+/* --- verification ------------------------------------------------------------------------- */
+
+/* Formats that multiply in integers leave a scale; the others leave it as it was. */
+static bool in_integers(const struct rbe_act *a)
+{
+    return !isnan(a->scale[0]);
+}
+
+/* |error| <= g(n) sum|w x|, g(n) = n u / (1 - n u), holds for every order of summation; n
+ * also covers decoding.  hybrid and packed128 sum terms up to a block's side times larger
+ * than the weights they make. */
+static double bound(const struct rbe_matrix *w, double sum_abs)
+{
+    const double u = FLT_EPSILON / 2, n = (double)w->cols + 8;
+    const bool rendered = w->format == RBE_HYBRID || w->format == RBE_PACKED128;
+
+    return (rendered ? (double)w->block : 1.0) * n * u / (1 - n * u) * sum_abs;
+}
+
+static bool verify_row(const struct rbe_matrix *w, const struct rbe_act *a, const float *y,
+                       size_t ldy, size_t r, float *row, char *why, size_t why_size)
+{
+    struct rbe_matrix plain = *w;
+
+    /* Column scales are in the activations already. */
+    plain.col_scale = NULL;
+    rbe_decode_row(&plain, r, row);
+    for (size_t t = 0; t < a->count; t++) {
+        double sum = 0, sum_abs = 0;
+        for (size_t c = 0; c < w->cols; c++) {
+            const double x = in_integers(a) ? (double)a->q[t * a->stride + c] * a->scale[t]
+                                            : a->x[t * a->stride + c];
+            sum += row[c] * x;
+            sum_abs += fabs(row[c] * x);
+        }
+        const double err = fabs(y[t * ldy + r] - sum), limit = bound(w, sum_abs) + FLT_MIN;
+        if (!(err <= limit)) {
+            snprintf(why, why_size, "row %zu, vector %zu: got %.9g, want %.9g, allowed error "
+                     "%.3g", r, t, (double)y[t * ldy + r], sum, limit);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool rbe_suite_verify(const struct rbe_matrix *w, const struct rbe_act *a, const float *y,
+                      size_t ldy, char *why, size_t why_size)
+{
+    /* Every row of small matrices; of large ones the first and last hundred and every k-th,
+     * k odd, so that all places within a strip are met. */
+    const size_t budget = 2000000 / (w->cols * a->count + 1) + 200;
+    const size_t stride = w->rows > budget ? (w->rows / budget + 1) | 1 : 1;
+    float *row = malloc(w->cols * sizeof *row);
+    bool ok = row != NULL;
+
+    if (!ok)
+        snprintf(why, why_size, "out of memory");
+    for (size_t r = 0; r < w->rows && ok; r++)
+        if (r % stride == 0 || r < 100 || r + 100 >= w->rows)
+            ok = verify_row(w, a, y, ldy, r, row, why, why_size);
+    free(row);
+    return ok;
+}
+
+/* --- one iteration ------------------------------------------------------------------------ */
+
+struct job {
+    const struct bench_case *c;
+    const struct part *p;
+    float *y;
+};
+
+static void product_part(void *arg, unsigned i, unsigned n)
+{
+    const struct job *j = arg;
+    size_t begin, end;
+
+    rbe_split(j->p->w.rows, rbe_row_step(&j->p->w), i, n, &begin, &end);
+    if (begin < end)
+        j->c->kernel->run(&j->p->w, &j->p->act, j->y, j->p->w.rows, begin, end);
+}
+
+static struct rbe_team *team_of(const struct bench_case *c)
+{
+    return c->suite->teams->of[c->threads];
+}
+
+static void one_product(struct bench_case *c, struct part *p)
+{
+    struct job j = {c, p, c->suite->y};
+
+    rbe_data_move(c->suite->data, &c->cursor, c->cold, &p->size, &p->w);
+    rbe_pool_run(team_of(c)->pool, product_part, &j);
+}
+
+/* GPT-2's order: the four matrices of a block, layer after layer, then the output layer. */
+static void one_model(struct bench_case *c)
+{
+    for (unsigned layer = 0; layer < c->layers; layer++)
+        for (unsigned i = 0; i + 1 < c->parts_count; i++)
+            one_product(c, &c->parts[i]);
+    one_product(c, &c->parts[c->parts_count - 1]);
+}
+
+static void one_prepare(struct bench_case *c)
+{
+    for (unsigned i = 0; i < c->parts_count; i++)
+        for (unsigned k = 0; k < c->parts[i].times; k++)
+            rbe_act_prepare(&c->parts[i].act, &c->parts[i].w, c->parts[i].x,
+                            c->parts[i].w.cols, c->count);
+}
+
+/* Seconds that n iterations took. */
+static double run_iterations(struct bench_case *c, uint64_t n)
+{
+    const double start = rbe_now();
+
+    if (c->kind == PROBE)
+        return rbe_probe_time(c->probe, team_of(c), c->suite->roofs->buffer, c->bytes_read, n);
+    for (uint64_t i = 0; i < n; i++) {
+        if (c->kind == PRODUCT)
+            one_product(c, &c->parts[0]);
+        else if (c->kind == MODEL)
+            one_model(c);
+        else
+            one_prepare(c);
+    }
+    return rbe_now() - start;
+}
+
+static void fail_case(struct bench_case *c, const char *why)
+{
+    struct rbe_suite_result *r = &c->suite->result;
+
+    c->bad = true;
+    if (!r->failed++)
+        snprintf(r->first_failure, sizeof r->first_failure, "%.100s: %.150s", c->name, why);
+}
+
+/* Each of the case's matrices once, with the buffers it will be timed with. */
+static void verify_case(struct bench_case *c)
+{
+    struct rbe_suite *s = c->suite;
+    char why[256];
+
+    c->verified = true;
+    if (c->kind != PRODUCT && c->kind != MODEL)
+        return;
+    for (unsigned i = 0; i < c->parts_count && !c->bad; i++) {
+        struct part *p = &c->parts[i];
+        for (size_t k = 0; k < p->w.rows * c->count; k++)
+            s->y[k] = NAN;      /* a row that is not written is wrong */
+        one_product(c, p);
+        if (!rbe_suite_verify(&p->w, &p->act, s->y, p->w.rows, why, sizeof why))
+            fail_case(c, why);
+    }
+    if (!c->bad)
+        s->result.verified++;
+}
+
+/* --- samples ------------------------------------------------------------------------------ */
+
+struct sample {
+    uint64_t iterations;
+    double seconds;
+    struct rbe_validity v;
+    unsigned attempts;
+    bool accepted;
+};
+
+static void log_sample(const struct bench_case *c, const struct sample *s)
+{
+    FILE *f = c->suite->o.raw;
+
+    if (!f)
+        return;
+    fprintf(f, "{\"name\": \"%s\", \"iterations\": %llu, \"seconds\": %.9g, \"lost\": %.4g, "
+            "\"foreign\": %.4g, \"steal\": %.4g, \"attempt\": %u, \"accepted\": %s}\n",
+            c->name, (unsigned long long)s->iterations, s->seconds, s->v.lost, s->v.foreign,
+            s->v.steal, s->attempts, s->accepted ? "true" : "false");
+    fflush(f);
+}
+
+/* Times n iterations, again while others used the CPUs; calibration runs, shorter than half
+ * of what will be asked for, are taken as they are. */
+static struct sample take_sample(struct bench_case *c, uint64_t n)
+{
+    const struct rbe_suite_options *o = &c->suite->o;
+    struct rbe_suite_result *r = &c->suite->result;
+    struct sample s = {.iterations = n};
+    struct rbe_meter m;
+
+    for (;;) {
+        rbe_meter_start(&m);
+        s.seconds = run_iterations(c, n);
+        s.v = rbe_meter_stop(&m, c->threads);
+        s.attempts++;
+        const bool full = s.seconds >= o->min_seconds / 2, valid = rbe_valid(&s.v, o->foreign_limit);
+        s.accepted = valid || !full;
+        if (!full)
+            return s;
+        r->samples++;
+        log_sample(c, &s);
+        if (valid)
+            return s;
+        if (s.attempts > o->repeats_max || rbe_interrupted()) {
+            r->disturbed++;
+            return s;
+        }
+        r->repeated++;
+    }
+}
+
+static enum rbe_probe_kind arithmetic(const struct bench_case *c)
+{
+    if (c->kind == PROBE)
+        return c->probe->kind;
+    return in_integers(&c->parts[0].act) ? RBE_PROBE_DOT_I16 : RBE_PROBE_FMA_F32;
+}
+
+static void report(struct rbe_gbench_state *g, const struct bench_case *c,
+                   const struct sample *s)
+{
+    const double per = s->seconds / (double)s->iterations;
+    const struct part *p = &c->parts[0];
+    const uint32_t isa = c->kernel ? c->kernel->isa : c->probe ? c->probe->isa : 0;
+
+    rbe_gbench_label(g, c->label);
+    if (c->bytes > 0) {
+        rbe_gbench_counter(g, "bytes_per_second", c->bytes / per);
+        rbe_gbench_counter(g, "bytes", c->bytes);
+    }
+    if (c->weights > 0) {
+        rbe_gbench_counter(g, "items_per_second", c->weights / per);
+        rbe_gbench_counter(g, "weights", c->weights);
+    }
+    if (c->kind == PRODUCT) {
+        rbe_gbench_counter(g, "rows", p->w.rows);
+        rbe_gbench_counter(g, "cols", p->w.cols);
+    }
+    if (c->kind == PRODUCT || c->kind == MODEL) {
+        rbe_gbench_counter(g, "block", p->w.block);
+        rbe_gbench_counter(g, "aux", p->w.aux);
+        rbe_gbench_counter(g, "vectors", (double)c->count);
+        rbe_gbench_counter(g, "bits_per_weight", 8 * c->bytes / c->weights * (double)c->count);
+        rbe_gbench_counter(g, "ratio", 4 * c->weights / (double)c->count / c->bytes);
+    }
+    rbe_gbench_counter(g, "threads_pinned", c->threads);
+    if (c->suite->roofs && c->bytes > 0) {
+        /* A hot matrix is read from the level that holds it. */
+        const size_t set = c->kind == PROBE ? c->bytes_read : c->cold ? SIZE_MAX : (size_t)c->bytes;
+        const double roof = rbe_roofs_read(c->suite->roofs, set, c->threads);
+        if (roof > 0) {
+            rbe_gbench_counter(g, "read_roof", roof);
+            rbe_gbench_counter(g, "read_fraction", c->bytes / per / roof);
+        }
+    }
+    if (c->suite->roofs && c->weights > 0) {
+        const double peak = rbe_roofs_peak(c->suite->roofs, arithmetic(c), isa, c->threads);
+        if (peak > 0) {
+            rbe_gbench_counter(g, "peak", peak);
+            rbe_gbench_counter(g, "peak_fraction", c->weights / per / peak);
+        }
+    }
+    rbe_gbench_counter(g, "lost_share", s->v.lost);
+    if (s->v.foreign >= 0)
+        rbe_gbench_counter(g, "foreign_share", s->v.foreign);
+    if (s->v.steal >= 0)
+        rbe_gbench_counter(g, "steal_share", s->v.steal);
+    rbe_gbench_counter(g, "repeats", s->attempts - 1);
+    rbe_gbench_counter(g, "disturbed", !s->accepted);
+}
+
+static void run_case(struct rbe_gbench_state *g, void *arg)
+{
+    struct bench_case *c = arg;
+    uint64_t n;
+
+    if (rbe_interrupted()) {
+        rbe_gbench_fail(g, "interrupted");
+        return;
+    }
+    if (!c->verified)
+        verify_case(c);
+    if (c->bad) {
+        rbe_gbench_fail(g, "verification failed, not timed");
+        return;
+    }
+    while (rbe_gbench_next(g, &n)) {
+        const struct sample s = take_sample(c, n);
+        rbe_gbench_seconds(g, s.seconds);
+        report(g, c, &s);
+        if (s.seconds >= c->suite->o.min_seconds || s.iterations > 1)
+            rbe_progress_update(&c->suite->progress, ++c->suite->done, c->name);
+    }
+}
+
+/* --- registration ------------------------------------------------------------------------- */
+
+static enum rbe_status add_part(struct bench_case *c, uint32_t rows, uint32_t cols,
+                                uint32_t block, uint32_t aux, unsigned times,
+                                struct rbe_diag *d)
+{
+    struct part *p = &c->parts[c->parts_count];
+    const enum rbe_status err = rbe_data_next(c->suite->data, &c->cursor, c->cold, c->format,
+                                              rows, cols, block, aux, &p->w, d);
+
+    if (err)
+        return err;
+    c->parts_count++;
+    p->size = rbe_matrix_size(c->format, rows, cols, block, aux);
+    p->times = times;
+    c->bytes += (double)times * (double)(p->size.codes + p->size.scale + p->size.col_scale);
+    c->weights += (double)times * rows * cols * (double)c->count;
+    if (rows > c->rows_max)
+        c->rows_max = rows;
+    const size_t act_bytes = (rbe_act_bytes(c->count, cols) + 63) / 64 * 64;
+    p->act_memory = aligned_alloc(64, act_bytes);
+    p->x = malloc(c->count * cols * sizeof *p->x);
+    if (!p->act_memory || !p->x)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < c->count * cols; i++)
+        p->x[i] = (float)((int)(i * 2654435761U >> 16 & 0xFFFF) - 32768) / 32768;
+    rbe_act_init(&p->act, p->act_memory, c->count, cols);
+    p->act.scale[0] = NAN;      /* see in_integers() */
+    rbe_act_prepare(&p->act, &p->w, p->x, cols, c->count);
+    return RBE_OK;
+}
+
+static enum rbe_status new_case(struct rbe_suite *s, struct bench_case **out,
+                                enum case_kind kind, unsigned threads, struct rbe_diag *d)
+{
+    struct bench_case *c = calloc(1, sizeof *c);
+
+    *out = c;
+    if (!c)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    c->suite = s;
+    c->kind = kind;
+    c->threads = threads;
+    c->count = 1;
+    return RBE_OK;
+}
+
+/* Takes c over, whether it succeeds or not. */
+static enum rbe_status register_case(struct rbe_suite *s, struct bench_case *c,
+                                     struct rbe_diag *d)
+{
+    const size_t y_size = c->rows_max * c->count;
+
+    if (s->count == s->room) {
+        const size_t room = s->room ? 2 * s->room : 256;
+        struct bench_case **p = realloc(s->cases, room * sizeof *p);
+        if (!p)
+            goto nomem;
+        s->cases = p;
+        s->room = room;
+    }
+    if (y_size > s->y_size) {
+        free(s->y);
+        s->y_size = 0;
+        if (!(s->y = malloc(y_size * sizeof *s->y)))
+            goto nomem;
+        s->y_size = y_size;
+    }
+    s->cases[s->count++] = c;
+    rbe_gbench_add(c->name, run_case, c);
+    return RBE_OK;
+nomem:
+    free_case(c);
+    return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+}
+
+static const char *isa_suffix(const char *kernel)
+{
+    const char *s = strrchr(kernel, '_');
+    return s ? s + 1 : kernel;
+}
+
+static void append(char *buf, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void append(char *buf, size_t size, const char *fmt, ...)
+{
+    const size_t used = strlen(buf);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(buf + used, size - used, fmt, ap);
+    va_end(ap);
+}
+
+enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_case *p,
+                                  struct rbe_diag *d)
+{
+    struct bench_case *c;
+    enum rbe_status err = new_case(s, &c, PRODUCT, p->threads, d);
+
+    if (err)
+        return err;
+    c->kernel = p->kernel;
+    c->format = p->kernel->format;
+    c->cold = p->cold;
+    c->count = p->kernel->op == RBE_GEMM && p->count ? p->count : 1;
+    if ((err = add_part(c, p->rows, p->cols, p->block, p->aux, 1, d))) {
+        free_case(c);
+        return err;
+    }
+    snprintf(c->name, sizeof c->name, "%s/%ux%u", p->kernel->name, p->rows, p->cols);
+    if (p->block)
+        append(c->name, sizeof c->name, "/B:%u", p->block);
+    if (p->aux)
+        append(c->name, sizeof c->name, "/K:%u", p->aux);
+    if (p->kernel->op == RBE_GEMM)
+        append(c->name, sizeof c->name, "/T:%zu", c->count);
+    append(c->name, sizeof c->name, "/%s/t:%u", p->cold ? "cold" : "hot", p->threads);
+    snprintf(c->label, sizeof c->label, "kind=product op=%s format=%s isa=%s cache=%s",
+             p->kernel->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
+             isa_suffix(p->kernel->name), p->cold ? "cold" : "hot");
+    return register_case(s, c, d);
+}
+
+enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case *m,
+                                struct rbe_diag *d)
+{
+    struct bench_case *c;
+    enum rbe_status err = new_case(s, &c, MODEL, m->threads, d);
+    const uint32_t e = m->width;
+
+    if (err)
+        return err;
+    c->kernel = m->kernel;
+    c->format = m->kernel->format;
+    c->cold = true;
+    c->layers = m->layers;
+    if ((err = add_part(c, 3 * e, e, m->block, m->aux, m->layers, d)) ||
+        (err = add_part(c, e, e, m->block, m->aux, m->layers, d)) ||
+        (err = add_part(c, 4 * e, e, m->block, m->aux, m->layers, d)) ||
+        (err = add_part(c, e, 4 * e, m->block, m->aux, m->layers, d)) ||
+        (err = add_part(c, m->vocab, e, m->block, m->aux, 1, d))) {
+        free_case(c);
+        return err;
+    }
+    snprintf(c->name, sizeof c->name, "model_%s/%s", m->kernel->name, m->size);
+    if (m->block)
+        append(c->name, sizeof c->name, "/B:%u", m->block);
+    if (m->aux)
+        append(c->name, sizeof c->name, "/K:%u", m->aux);
+    append(c->name, sizeof c->name, "/cold/t:%u", m->threads);
+    snprintf(c->label, sizeof c->label, "kind=model op=gemv format=%s isa=%s cache=cold",
+             rbe_format_name(c->format), isa_suffix(m->kernel->name));
+    return register_case(s, c, d);
+}
+
+enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const char *size,
+                                  uint32_t layers, uint32_t width, struct rbe_diag *d)
+{
+    const uint32_t block = f == RBE_SEED || f == RBE_SEED4 ? 44 : 64;
+    struct bench_case *c;
+    enum rbe_status err = new_case(s, &c, PREPARE, 1, d);
+
+    if (err)
+        return err;
+    c->format = f;
+    if ((err = add_part(c, 64, width, block, 0, 3 * layers + 1, d)) ||
+        (err = add_part(c, 64, 4 * width, block, 0, layers, d))) {
+        free_case(c);
+        return err;
+    }
+    c->bytes = c->weights = 0;
+    snprintf(c->name, sizeof c->name, "prepare_%s/%s/t:1", rbe_format_name(f), size);
+    snprintf(c->label, sizeof c->label, "kind=prepare op=prepare format=%s isa=scalar cache=hot",
+             rbe_format_name(f));
+    return register_case(s, c, d);
+}
+
+enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, size_t bytes,
+                                unsigned threads, struct rbe_diag *d)
+{
+    struct bench_case *c;
+    enum rbe_status err = new_case(s, &c, PROBE, threads, d);
+
+    if (err)
+        return err;
+    c->probe = p;
+    c->bytes_read = bytes;
+    snprintf(c->name, sizeof c->name, "%s", p->name);
+    if (p->kind == RBE_PROBE_READ) {
+        c->bytes = (double)bytes;
+        append(c->name, sizeof c->name, "/bytes:%zu", bytes);
+    } else {
+        c->weights = p->work * RBE_PROBE_ROUNDS * threads;
+    }
+    append(c->name, sizeof c->name, "/t:%u", threads);
+    snprintf(c->label, sizeof c->label, "kind=probe op=%s format=none isa=%s cache=hot",
+             p->kind == RBE_PROBE_READ ? "read" : "peak", isa_suffix(p->name));
+    return register_case(s, c, d);
+}
+
+double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k)
+{
+    struct bench_case *c;
+    uint32_t block, aux;
+    double cost = 0;
+
+    rbe_plan_default(k->format, &block, &aux);
+    if (new_case(s, &c, PRODUCT, 1, NULL))
+        return 0;
+    c->kernel = k;
+    c->format = k->format;
+    c->count = k->op == RBE_GEMM ? 4 : 1;
+    float *y = malloc(256 * 4 * sizeof *y);
+    if (y && !add_part(c, 256, 768, block, aux, 1, NULL)) {
+        k->run(&c->parts[0].w, &c->parts[0].act, y, 256, 0, 256);
+        const double start = rbe_now();
+        k->run(&c->parts[0].w, &c->parts[0].act, y, 256, 0, 256);
+        cost = (rbe_now() - start) / c->weights;
+    }
+    free(y);
+    free_case(c);
+    return cost;
+}
+
+const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s)
+{
+    return s->roofs;
+}
+
+unsigned rbe_suite_max_threads(const struct rbe_suite *s)
+{
+    unsigned n = 0;
+
+    for (unsigned t = 1; t <= RBE_MAX_CPUS; t++)
+        if (s->teams->of[t])
+            n = t;
+    return n;
+}

@@ -1,0 +1,102 @@
+/*
+ * suite.h - what is measured: products of one kernel on one shape, whole models, probes.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A case verifies its kernel against rbe_decode_row() before it is timed; one that fails is
+ * never timed, and the run fails.
+ */
+#ifndef RBE_BENCH_SUITE_H
+#define RBE_BENCH_SUITE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "bench/data.h"
+#include "bench/machine.h"
+#include "bench/probe.h"
+#include "kernels/kernel.h"
+#include "rbe/status.h"
+
+/* Pinned pools of 1, 2, ... threads; NULL where a count is not used. */
+struct rbe_teams {
+    struct rbe_team *of[RBE_MAX_CPUS + 1];
+};
+
+struct rbe_suite_options {
+    double min_seconds;         /* of one repetition */
+    double foreign_limit;       /* share above which a sample is repeated */
+    unsigned repeats_max;       /* how often one sample is repeated at most */
+    FILE *raw;                  /* a JSON line per sample as it is taken, or NULL */
+};
+
+struct rbe_suite;
+
+/* Borrows everything; the suite must be closed first.  roofs may be NULL. */
+enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
+                               const struct rbe_teams *teams, const struct rbe_roofs *roofs,
+                               const struct rbe_suite_options *o, struct rbe_diag *d);
+void rbe_suite_close(struct rbe_suite **s);
+
+/* One matrix times one vector (or `count` of them, for a gemm kernel). */
+struct rbe_product_case {
+    const struct rbe_kernel *kernel;
+    uint32_t rows, cols, block, aux, count;
+    unsigned threads;
+    bool cold;
+};
+enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_case *c,
+                                  struct rbe_diag *d);
+
+/* All matrices of a GPT-2 with this many layers, one token: cold, one region per matrix. */
+struct rbe_model_case {
+    const struct rbe_kernel *kernel;
+    const char *size;           /* "124M", for the name */
+    uint32_t layers, width, vocab, block, aux;
+    unsigned threads;
+};
+enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case *c,
+                                struct rbe_diag *d);
+
+/* Quantising and copying the inputs of such a model: what a token pays beside products. */
+enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const char *size,
+                                  uint32_t layers, uint32_t width, struct rbe_diag *d);
+
+/* A probe again, among the other rows. */
+enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, size_t bytes,
+                                unsigned threads, struct rbe_diag *d);
+
+/* Seconds per weight and vector of a kernel at its default block, by one short product: to
+ * leave out what would take too long. */
+double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k);
+
+const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s);
+/* The largest team. */
+unsigned rbe_suite_max_threads(const struct rbe_suite *s);
+
+/* How many cases there are, and the name of each. */
+size_t rbe_suite_count(const struct rbe_suite *s);
+const char *rbe_suite_name(const struct rbe_suite *s, size_t i);
+
+/* For progress: repetitions that `filter` selects, at so many a case. */
+void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions);
+
+/* After the run. */
+struct rbe_suite_result {
+    unsigned verified, failed;      /* cases */
+    unsigned samples, repeated, disturbed;
+    char first_failure[256];
+};
+struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s);
+
+/*
+ * The check itself: y [count][ldy] against double precision over decoded rows, each within
+ * the bound that holds for any order of summation.  False says why in `why`.
+ */
+bool rbe_suite_verify(const struct rbe_matrix *w, const struct rbe_act *a, const float *y,
+                      size_t ldy, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,318 @@
+/*
+ * summary.c - robust rows from repetitions.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bench/summary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/stats.h"
+
+static double number_or_nan(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static const char *string_or(const json_t *o, const char *key, const char *otherwise)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : otherwise;
+}
+
+/* "a=1 b=2": the value of `key` into buf, "-" when there is none. */
+static void label_value(const char *label, const char *key, char *buf, size_t size)
+{
+    const size_t n = strlen(key);
+
+    snprintf(buf, size, "-");
+    for (const char *s = label; s && *s; s += strcspn(s, " "), s += *s == ' ')
+        if (!strncmp(s, key, n) && s[n] == '=') {
+            const size_t length = strcspn(s + n + 1, " ");
+            snprintf(buf, size, "%.*s", (int)length, s + n + 1);
+        }
+}
+
+static double time_unit_ns(const char *unit)
+{
+    return !strcmp(unit, "s") ? 1e9 : !strcmp(unit, "ms") ? 1e6 : !strcmp(unit, "us") ? 1e3 : 1;
+}
+
+static bool is_repetition(const json_t *b, const char *run_name)
+{
+    return !strcmp(string_or(b, "run_type", ""), "iteration") &&
+           !strcmp(string_or(b, "run_name", ""), run_name);
+}
+
+/* The median of a counter over the repetitions of a row. */
+static double median_of(const json_t *list, const char *run_name, const char *key, double *room)
+{
+    size_t n = 0, i;
+    const json_t *b;
+
+    json_array_foreach(list, i, b) {
+        const double v = is_repetition(b, run_name) ? number_or_nan(b, key) : NAN;
+        if (!isnan(v))
+            room[n++] = v;
+    }
+    return rbe_median(room, n);
+}
+
+static double fold(const json_t *list, const char *run_name, const char *key, bool max)
+{
+    double out = 0;
+    size_t i;
+    const json_t *b;
+
+    json_array_foreach(list, i, b) {
+        const double v = is_repetition(b, run_name) ? number_or_nan(b, key) : NAN;
+        if (!isnan(v))
+            out = max ? fmax(out, v) : out + v;
+    }
+    return out;
+}
+
+/* Medians of each launch's times, and how they scatter. */
+static void between_launches(struct rbe_bench_row *r, const json_t *list, const char *run_name,
+                             double *room, double *medians)
+{
+    unsigned launches = 0;
+
+    for (int launch = 0;; launch++) {
+        size_t n = 0, i;
+        const json_t *b;
+        json_array_foreach(list, i, b)
+            if (is_repetition(b, run_name) && !json_object_get(b, "error_occurred") &&
+                (json_object_get(b, "launch")
+                     ? json_integer_value(json_object_get(b, "launch")) == launch
+                     : launch == 0))
+                room[n++] = number_or_nan(b, "real_time");
+        if (!n)
+            break;
+        medians[launches++] = rbe_median(room, n);
+    }
+    r->launches = launches;
+    if (launches > 1) {
+        for (unsigned i = 0; i < launches; i++)
+            room[i] = medians[i];
+        const double middle = rbe_median(room, launches);
+        r->between = rbe_mad(medians, launches) / middle;
+    }
+}
+
+static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *first,
+                     double *room, double *room2)
+{
+    const char *run_name = string_or(first, "run_name", "");
+    const char *suffix = strstr(run_name, "/manual_time");
+    const char *label = "";
+    double unit = 1;
+    size_t n = 0, i;
+    const json_t *b;
+
+    snprintf(r->name, sizeof r->name, "%.*s",
+             (int)(suffix ? (size_t)(suffix - run_name) : strlen(run_name)), run_name);
+    json_array_foreach(list, i, b) {
+        if (!is_repetition(b, run_name))
+            continue;
+        if (json_is_true(json_object_get(b, "error_occurred"))) {
+            snprintf(r->error, sizeof r->error, "%s", string_or(b, "error_message", "error"));
+            continue;
+        }
+        label = string_or(b, "label", label);
+        unit = time_unit_ns(string_or(b, "time_unit", "ns"));
+        const double t = number_or_nan(b, "real_time");
+        if (!isnan(t))
+            room[n++] = t * unit;
+    }
+    r->samples = (unsigned)n;
+    for (size_t k = 0; k < n; k++)
+        room2[k] = room[k];
+    r->ns_min = rbe_quantile(room, n, 0);
+    r->ns_median = rbe_median(room, n);
+    r->ns_mad = rbe_mad(room2, n);
+    r->unstable = n && !(r->ns_mad <= RBE_UNSTABLE * r->ns_median);
+    label_value(label, "kind", r->kind, sizeof r->kind);
+    label_value(label, "op", r->op, sizeof r->op);
+    label_value(label, "format", r->format, sizeof r->format);
+    label_value(label, "isa", r->isa, sizeof r->isa);
+    label_value(label, "cache", r->cache, sizeof r->cache);
+    const struct {
+        const char *key;
+        double *to;
+    } counters[] = {
+        {"rows", &r->rows}, {"cols", &r->cols}, {"block", &r->block}, {"aux", &r->aux},
+        {"vectors", &r->vectors}, {"threads_pinned", &r->threads}, {"bytes", &r->bytes},
+        {"weights", &r->weights}, {"bits_per_weight", &r->bits_per_weight},
+        {"ratio", &r->ratio}, {"bytes_per_second", &r->bytes_per_second},
+        {"items_per_second", &r->weights_per_second}, {"read_roof", &r->read_roof},
+        {"read_fraction", &r->read_fraction}, {"peak", &r->peak},
+        {"peak_fraction", &r->peak_fraction},
+    };
+    for (size_t k = 0; k < sizeof counters / sizeof counters[0]; k++)
+        *counters[k].to = median_of(list, run_name, counters[k].key, room);
+    r->foreign_max = fold(list, run_name, "foreign_share", true);
+    r->lost_max = fold(list, run_name, "lost_share", true);
+    r->repeats = fold(list, run_name, "repeats", false);
+    r->disturbed = fold(list, run_name, "disturbed", false);
+    between_launches(r, list, run_name, room, room2);
+}
+
+enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
+                            struct rbe_diag *d)
+{
+    const json_t *list = json_object_get(result, "benchmarks"), *b;
+    const size_t n = json_array_size(list);
+    enum rbe_status err = RBE_ERR_NOMEM;
+    json_t *seen = json_object();
+    size_t i;
+
+    *out = (struct rbe_bench_rows){0};
+    double *room = malloc((n + 1) * sizeof *room), *room2 = malloc((n + 1) * sizeof *room2);
+    if (!json_is_array(list)) {
+        err = rbe_fail(d, RBE_ERR_FORMAT, "no \"benchmarks\": not a Google Benchmark result");
+        goto out;
+    }
+    if (!seen || !room || !room2 || !(out->row = calloc(n + 1, sizeof *out->row))) {
+        rbe_fail(d, err, "out of memory");
+        goto out;
+    }
+    err = RBE_OK;
+    json_array_foreach(list, i, b) {
+        const char *name = string_or(b, "run_name", NULL);
+        if (!name) {
+            err = rbe_fail(d, RBE_ERR_FORMAT, "benchmark %zu has no \"run_name\"", i);
+            goto out;
+        }
+        if (strcmp(string_or(b, "run_type", ""), "iteration") || json_object_get(seen, name))
+            continue;
+        json_object_set_new(seen, name, json_true());
+        fill_row(&out->row[out->count++], list, b, room, room2);
+    }
+out:
+    free(room);
+    free(room2);
+    json_decref(seen);
+    if (err)
+        rbe_bench_rows_free(out);
+    return err;
+}
+
+void rbe_bench_rows_free(struct rbe_bench_rows *r)
+{
+    free(r->row);
+    *r = (struct rbe_bench_rows){0};
+}
+
+/* --- output ------------------------------------------------------------------------------- */
+
+static void put(FILE *f, double v)
+{
+    if (isnan(v))
+        fputs("\t-", f);
+    else
+        fprintf(f, "\t%.9g", v);
+}
+
+static void header_line(FILE *f, const json_t *context, const char *key)
+{
+    const json_t *v = json_object_get(context, key);
+
+    if (json_is_string(v))
+        fprintf(f, "# %s %s\n", key, json_string_value(v));
+    else if (json_is_number(v))
+        fprintf(f, "# %s %.9g\n", key, json_number_value(v));
+}
+
+void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *result)
+{
+    const json_t *context = json_object_get(result, "context"), *v;
+    const json_t *rbe = json_object_get(context, "rbe");
+    size_t i;
+
+    fputs("# schema rbe-bench-1\n", f);
+    header_line(f, context, "date");
+    header_line(f, context, "commit");
+    header_line(f, context, "command");
+    header_line(f, context, "cpu");
+    header_line(f, context, "isa");
+    header_line(f, context, "cpus_pinned");
+    header_line(f, context, "topology");
+    header_line(f, context, "memory_roof_1_thread");
+    json_array_foreach(json_object_get(rbe, "warnings"), i, v)
+        fprintf(f, "# warning %s\n", json_string_value(v));
+    fputs("name\tkind\top\tformat\tisa\tcache\trows\tcols\tblock\taux\tvectors\tthreads\tsamples"
+          "\tns_median\tns_mad\tns_min\tbytes\tweights\tbits_per_weight\tratio"
+          "\tbytes_per_second\tweights_per_second\tread_roof\tread_fraction\tpeak"
+          "\tpeak_fraction\tforeign_max\tlost_max\trepeats\tdisturbed\tlaunches\tbetween"
+          "\tunstable\terror\n", f);
+    for (i = 0; i < r->count; i++) {
+        const struct rbe_bench_row *b = &r->row[i];
+        fprintf(f, "%s\t%s\t%s\t%s\t%s\t%s", b->name, b->kind, b->op, b->format, b->isa,
+                b->cache);
+        const double first[] = {b->rows, b->cols, b->block, b->aux, b->vectors, b->threads,
+                                b->samples, b->ns_median, b->ns_mad, b->ns_min, b->bytes,
+                                b->weights, b->bits_per_weight, b->ratio, b->bytes_per_second,
+                                b->weights_per_second, b->read_roof, b->read_fraction, b->peak,
+                                b->peak_fraction, b->foreign_max, b->lost_max, b->repeats,
+                                b->disturbed, b->launches, b->between};
+        for (size_t k = 0; k < sizeof first / sizeof first[0]; k++)
+            put(f, first[k]);
+        fprintf(f, "\t%d\t%s\n", b->unstable, b->error[0] ? b->error : "-");
+    }
+}
+
+/* "12.3 us" in 9 columns. */
+static const char *time_text(double ns, char *buf, size_t size)
+{
+    if (ns < 1e4)
+        snprintf(buf, size, "%.4g ns", ns);
+    else if (ns < 1e7)
+        snprintf(buf, size, "%.4g us", ns / 1e3);
+    else
+        snprintf(buf, size, "%.4g ms", ns / 1e6);
+    return buf;
+}
+
+static void cell(FILE *f, int width, const char *fmt, double v)
+{
+    char buf[32] = "-";
+
+    if (!isnan(v))
+        snprintf(buf, sizeof buf, fmt, v);
+    fprintf(f, " %*s", width, buf);
+}
+
+void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
+{
+    unsigned unstable = 0;
+    char buf[32];
+
+    fprintf(f, "%-52s %10s %6s %8s %8s %6s %6s %6s\n", "benchmark", "median", "MAD %",
+            "GB/s", "Gw/s", "bits", "read %", "peak %");
+    for (size_t i = 0; i < r->count; i++) {
+        const struct rbe_bench_row *b = &r->row[i];
+        fprintf(f, "%-52s", b->name);
+        if (!b->samples) {
+            fprintf(f, " %s\n", b->error[0] ? b->error : "no samples");
+            continue;
+        }
+        fprintf(f, " %10s", time_text(b->ns_median, buf, sizeof buf));
+        cell(f, 6, "%.1f", 100 * b->ns_mad / b->ns_median);
+        cell(f, 8, "%.2f", b->bytes_per_second / 1e9);
+        cell(f, 8, "%.2f", b->weights_per_second / 1e9);
+        cell(f, 6, "%.2f", b->bits_per_weight);
+        cell(f, 6, "%.0f", 100 * b->read_fraction);
+        cell(f, 6, "%.0f", 100 * b->peak_fraction);
+        fprintf(f, "%s%s\n", b->unstable ? "  unstable" : "",
+                b->error[0] ? "  (stopped early)" : "");
+        unstable += b->unstable;
+    }
+    fprintf(f, "GB/s: encoded bytes; Gw/s: weights (multiply-adds); read %%: of the measured "
+            "read bandwidth;\npeak %%: of the measured multiply-add rate of that ISA.  "
+            "%u of %zu rows unstable (MAD above %.0f %% of the median).\n", unstable, r->count,
+            100 * RBE_UNSTABLE);
+}
