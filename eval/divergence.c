@@ -1,0 +1,279 @@
+/*
+ * divergence.c - how far a model's predictions are from the original's, token by token.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/divergence.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/options.h"
+#include "eval/softmax.h"
+#include "eval/stats.h"
+#include "rbe/result.h"
+
+static const char *const sum_names[RBE_DIV_SUMS] = {
+    [RBE_DIV_KL] = "kl",     [RBE_DIV_TOP1] = "top1",         [RBE_DIV_DP] = "dp",
+    [RBE_DIV_DP2] = "dp2",   [RBE_DIV_NLL_BASE] = "nll_base", [RBE_DIV_NLL_MODEL] = "nll_model",
+    [RBE_DIV_TOKENS] = "tokens"};
+
+/* --- histograms ---------------------------------------------------------------------------- */
+
+void rbe_histogram_add(struct rbe_histogram *h, double x)
+{
+    double at = x > 0 ? (log2(x) - RBE_HIST_LOW) * RBE_HIST_OCTAVE + 1 : 0;
+
+    at = at < 0 ? 0 : at > RBE_HIST_BINS - 1 ? RBE_HIST_BINS - 1 : at;
+    h->n[(size_t)at]++;
+}
+
+double rbe_histogram_quantile(const struct rbe_histogram *h, double q)
+{
+    uint64_t total = 0, seen = 0;
+
+    for (int i = 0; i < RBE_HIST_BINS; i++)
+        total += h->n[i];
+    if (!total)
+        return NAN;
+    /* The order statistic that a quantile without interpolation takes. */
+    const uint64_t want = (uint64_t)(q * (double)(total - 1));
+    int i = 0;
+    while ((seen += h->n[i]) <= want)
+        i++;
+    return i ? exp2((i - 0.5) / RBE_HIST_OCTAVE + RBE_HIST_LOW) : 0;
+}
+
+static json_t *histogram_json(const struct rbe_histogram *h)
+{
+    json_t *a = json_array();
+
+    for (int i = 0; i < RBE_HIST_BINS; i++)
+        if (h->n[i])
+            json_array_append_new(a, json_pack("[i, I]", i, (json_int_t)h->n[i]));
+    return a;
+}
+
+static enum rbe_status histogram_read(struct rbe_histogram *h, const json_t *a,
+                                      struct rbe_diag *d)
+{
+    const json_t *pair;
+    size_t k;
+
+    json_array_foreach(a, k, pair) {
+        const json_int_t i = json_integer_value(json_array_get(pair, 0));
+        const json_int_t n = json_integer_value(json_array_get(pair, 1));
+        if (i < 0 || i >= RBE_HIST_BINS || n < 1)
+            return rbe_fail(d, RBE_ERR_FORMAT, "histogram entry %zu is out of range", k);
+        h->n[i] += (uint64_t)n;
+    }
+    return RBE_OK;
+}
+
+/* --- measuring ----------------------------------------------------------------------------- */
+
+enum rbe_status rbe_divergence_init(struct rbe_divergence *v, size_t windows,
+                                    struct rbe_diag *d)
+{
+    memset(v, 0, sizeof *v);
+    v->windows = windows;
+    for (int i = 0; i < RBE_DIV_SUMS; i++)
+        if (!(v->sum[i] = calloc(windows + 1, sizeof(double)))) {
+            rbe_divergence_free(v);
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu windows", windows);
+        }
+    return RBE_OK;
+}
+
+void rbe_divergence_free(struct rbe_divergence *v)
+{
+    for (int i = 0; i < RBE_DIV_SUMS; i++)
+        free(v->sum[i]);
+    memset(v, 0, sizeof *v);
+}
+
+/* What one token contributes; filled by many threads, summed by one in order. */
+struct token {
+    double kl, dp, nll_base, nll_model;
+    bool top1;
+};
+
+static void compare_rows(struct token *t, const float *base, const float *model, size_t vocab,
+                         uint32_t target)
+{
+    const double lb = rbe_log_sum_exp(base, vocab), lm = rbe_log_sum_exp(model, vocab);
+
+    t->kl = rbe_kl_divergence(base, lb, model, lm, vocab);
+    t->top1 = rbe_argmax(base, vocab) == rbe_argmax(model, vocab);
+    t->nll_base = lb - (double)base[target];
+    t->nll_model = lm - (double)model[target];
+    t->dp = exp(-t->nll_model) - exp(-t->nll_base);
+}
+
+static void add_token(struct rbe_divergence *v, size_t k, const struct token *t)
+{
+    v->sum[RBE_DIV_KL][k] += t->kl;
+    v->sum[RBE_DIV_TOP1][k] += t->top1;
+    v->sum[RBE_DIV_DP][k] += t->dp;
+    v->sum[RBE_DIV_DP2][k] += t->dp * t->dp;
+    v->sum[RBE_DIV_NLL_BASE][k] += t->nll_base;
+    v->sum[RBE_DIV_NLL_MODEL][k] += t->nll_model;
+    v->sum[RBE_DIV_TOKENS][k] += 1;
+    if (t->kl > v->max_kl)
+        v->max_kl = t->kl;
+    rbe_histogram_add(&v->kl, t->kl);
+    rbe_histogram_add(&v->dp, fabs(t->dp));
+}
+
+void rbe_divergence_token(struct rbe_divergence *v, size_t k, const float *base,
+                          const float *model, size_t vocab, uint32_t target)
+{
+    struct token t;
+
+    compare_rows(&t, base, model, vocab, target);
+    add_token(v, k, &t);
+}
+
+struct comparing {
+    const struct rbe_runner *base, *model;
+    const uint32_t *targets;
+    struct token *out;
+    size_t count;
+};
+
+static void compare_part(void *arg, unsigned i, unsigned n)
+{
+    const struct comparing *c = arg;
+    const size_t vocab = c->base->vocab;
+    size_t begin, end;
+
+    rbe_split(c->count, 1, i, n, &begin, &end);
+    for (size_t t = begin; t < end; t++)
+        compare_rows(&c->out[t], c->base->logits + t * vocab, c->model->logits + t * vocab,
+                     vocab, c->targets[t]);
+}
+
+enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
+                                      const struct rbe_windows *w, size_t i, size_t k,
+                                      struct rbe_divergence *v, struct rbe_diag *d)
+{
+    const struct rbe_window *x = &w->w[i];
+    const uint32_t *tokens = w->tokens + x->start;
+    const size_t total = x->length - x->first;
+    struct token *out = malloc(r[0].rows * sizeof *out);
+    enum rbe_status err = out ? RBE_OK : RBE_ERR_NOMEM;
+
+    for (size_t m = 0; m < count && !err; m++)
+        err = rbe_runner_forward(&r[m], 0, tokens, x->length - 1, d);
+    for (size_t at = 0; at < total && !err; at += r[0].rows) {
+        const size_t n = total - at < r[0].rows ? total - at : r[0].rows;
+        for (size_t m = 0; m < count && !err; m++) {
+            if ((err = rbe_runner_logits(&r[m], x->first - 1 + at, n, d)) || !m)
+                continue;
+            struct comparing c = {&r[0], &r[m], tokens + x->first + at, out, n};
+            rbe_pool_run(r[0].pool, compare_part, &c);
+            for (size_t t = 0; t < n && !err; t++) {
+                if (!isfinite(out[t].kl))
+                    err = rbe_fail(d, RBE_ERR_NUMERIC, "%s or %s: logits are not finite",
+                                   r[0].name, r[m].name);
+                else
+                    add_token(&v[m - 1], k, &out[t]);
+            }
+        }
+    }
+    free(out);
+    return err;
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+static struct rbe_ratio mean_of(const struct rbe_divergence *v, enum rbe_divergence_sum what,
+                                size_t n)
+{
+    return rbe_ratio_of_sums(v->sum[what], v->sum[RBE_DIV_TOKENS], n);
+}
+
+int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, size_t windows,
+                             size_t first_window)
+{
+    const size_t n = windows;
+    const struct rbe_ratio kl = mean_of(v, RBE_DIV_KL, n), top1 = mean_of(v, RBE_DIV_TOP1, n);
+    const struct rbe_ratio dp = mean_of(v, RBE_DIV_DP, n), dp2 = mean_of(v, RBE_DIV_DP2, n);
+    const double rms = sqrt(dp2.value);
+    const double total = rbe_eval_number(record, "windows_total");
+    double tokens = 0;
+    json_t *samples = json_object();
+    int bad = 0;
+
+    for (int i = 0; i < RBE_DIV_SUMS; i++) {
+        json_t *a = json_array();
+        for (size_t k = 0; k < n; k++)
+            json_array_append_new(a, i == RBE_DIV_TOP1 || i == RBE_DIV_TOKENS
+                                         ? json_integer((json_int_t)v->sum[i][k])
+                                         : rbe_result_real(v->sum[i][k]));
+        bad |= json_object_set_new(samples, sum_names[i], a);
+    }
+    for (size_t k = 0; k < n; k++)
+        tokens += v->sum[RBE_DIV_TOKENS][k];
+    bad |= json_object_set_new(record, "windows", json_integer((json_int_t)n));
+    bad |= json_object_set_new(record, "first_window", json_integer((json_int_t)first_window));
+    bad |= json_object_set_new(record, "complete",
+                               json_boolean((double)n == total && !first_window));
+    bad |= json_object_set_new(record, "tokens", json_integer((json_int_t)tokens));
+    bad |= json_object_set_new(
+        record, "kl",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "mean", rbe_result_real(kl.value),
+                  "mean_se", rbe_result_real(kl.se), "p50",
+                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.5)), "p90",
+                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.9)), "p99",
+                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.99)), "p999",
+                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.999)), "max",
+                  rbe_result_real(v->max_kl)));
+    bad |= json_object_set_new(record, "top1",
+                               json_pack("{s:o, s:o}", "agreement", rbe_result_real(top1.value),
+                                         "agreement_se", rbe_result_real(top1.se)));
+    /* d sqrt(x) = dx / (2 sqrt(x)). */
+    bad |= json_object_set_new(
+        record, "true_token",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", rbe_result_real(dp.value),
+                  "mean_se", rbe_result_real(dp.se), "rms", rbe_result_real(rms), "rms_se",
+                  rbe_result_real(dp2.se / (2 * rms)), "p50_abs",
+                  rbe_result_real(rbe_histogram_quantile(&v->dp, 0.5)), "p99_abs",
+                  rbe_result_real(rbe_histogram_quantile(&v->dp, 0.99))));
+    bad |= rbe_result_set_real(record, "perplexity_ratio",
+                               exp(mean_of(v, RBE_DIV_NLL_MODEL, n).value -
+                                   mean_of(v, RBE_DIV_NLL_BASE, n).value));
+    bad |= json_object_set_new(record, "samples", samples);
+    bad |= json_object_set_new(record, "kl_histogram", histogram_json(&v->kl));
+    bad |= json_object_set_new(record, "true_token_histogram", histogram_json(&v->dp));
+    return bad;
+}
+
+enum rbe_status rbe_divergence_read(struct rbe_divergence *v, const json_t *record,
+                                    struct rbe_diag *d)
+{
+    const json_t *samples = json_object_get(record, "samples");
+    const size_t n = json_array_size(json_object_get(samples, "tokens"));
+    const double max = rbe_eval_number(json_object_get(record, "kl"), "max");
+    enum rbe_status err;
+
+    for (int i = 0; i < RBE_DIV_SUMS; i++) {
+        const json_t *a = json_object_get(samples, sum_names[i]);
+        double *more = realloc(v->sum[i], (v->windows + n + 1) * sizeof *more);
+        if (!more)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for windows");
+        v->sum[i] = more;
+        if (!json_is_array(a) || json_array_size(a) != n)
+            return rbe_fail(d, RBE_ERR_FORMAT, "a divergence record without its samples");
+        for (size_t k = 0; k < n; k++)
+            more[v->windows + k] = json_number_value(json_array_get(a, k));
+    }
+    if ((err = histogram_read(&v->kl, json_object_get(record, "kl_histogram"), d)) ||
+        (err = histogram_read(&v->dp, json_object_get(record, "true_token_histogram"), d)))
+        return err;
+    v->windows += n;
+    if (max > v->max_kl)
+        v->max_kl = max;
+    return RBE_OK;
+}
