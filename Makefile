@@ -37,6 +37,8 @@ kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) 
 mains   := rbe/main.c bench/main.c
 rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c \
                               datasets/*.c))
+# A file for one ISA is compiled for that architecture only.
+rooms   := $(if $(filter x86_64,$(ARCH)),$(rooms),$(filter-out %_avx2.c %_avx512.c,$(rooms)))
 # bench/ needs Google Benchmark, hwloc and libpfm4; its objects stay out of librbe.a.
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
            $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
@@ -57,7 +59,10 @@ testbins  := $(patsubst %.c,$(B)/%,$(tests))
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 
-LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ldnnl -lm
+# Dense products go through oneDNN where it is at hand; DNNL= builds without it.
+DNNL      := $(if $(filter undefined,$(origin DNNL)),$(filter x86_64,$(ARCH)),$(DNNL))
+COMMON    += $(if $(DNNL),-DRBE_HAVE_DNNL)
+LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl $(if $(DNNL),-ldnnl -lgomp) -lm
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 
 # A file's last word names its ISA, and so its flags.

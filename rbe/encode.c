@@ -14,6 +14,8 @@ static rbe_encode_fn *const encoders[RBE_FORMAT_COUNT] = {
     [RBE_F16] = rbe_encode_f16,
     [RBE_INT8] = rbe_encode_int8,
     [RBE_INT4] = rbe_encode_int4,
+    [RBE_SEED] = rbe_encode_seed,
+    [RBE_SEED4] = rbe_encode_seed,
 };
 
 static const char *const search_names[RBE_SEARCH_COUNT] = {

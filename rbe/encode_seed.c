@@ -1,0 +1,476 @@
+/*
+ * encode_seed.c - scales, search and refit of `seed` and `seed4` matrices.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Rows and columns are brought to unit RMS, each column is searched (seed_search.h), the row
+ * scales are fitted again to what was found.  With the second moment H of the inputs, columns
+ * go one after the other and each takes over the error of those before it (feedback.h);
+ * then a column is cut into row blocks that the threads share.  The cut depends on the shape
+ * alone, so the result does not depend on the number of threads.
+ */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/f16.h"
+#include "kernels/format/seed.h"
+#include "rbe/encode.h"
+#include "rbe/feedback.h"
+#include "rbe/seed_search.h"
+
+enum {
+    BLOCK_ROWS = 384,           /* rows of a block, at least: joints cost a little */
+    BLOCKS_MAX = 64,
+    SCALE_PASSES = 3,
+};
+
+/* Stored column scales are about 2^-8 and row scales 2^8 times larger, so that both are
+ * normal f16 numbers for weights of usual size. */
+#define COL_UNIT 0x1p-8F
+
+struct encoder {
+    const struct rbe_encode_job *job;
+    enum rbe_format format;
+    size_t rows, cols, strips, groups;
+    unsigned block;
+    float unit;                 /* output of the map that stands for one sigma */
+    float *w;                   /* [cols][rows], weights / row scale, less fed-back errors */
+    float *row, *col;           /* scales in use: w[n][m] is about col[n] / unit * g */
+    int16_t *g;                 /* [cols][rows] */
+    float *target;              /* [threads or 1][rows] */
+    float *importance;          /* [rows] or NULL */
+    size_t block_count, cut[BLOCKS_MAX + 1];    /* strips */
+    uint16_t *words;            /* [threads or 1][8 * strips] */
+    uint16_t joint[BLOCKS_MAX];
+    struct worker {
+        struct rbe_seed_search *search;
+        float *scratch;         /* [4 * block] */
+    } *workers;
+    unsigned threads;
+    struct rbe_feedback *feedback;      /* NULL: none */
+    size_t column;              /* being searched, under feedback */
+    atomic_size_t taken;        /* columns begun, without */
+    atomic_bool stop;
+};
+
+/* --- scales ------------------------------------------------------------------------------ */
+
+/* Standard deviation of the maps' outputs. */
+static float map_sigma(enum rbe_format f)
+{
+    return f == RBE_SEED4 ? 9.22F : 104.5F;
+}
+
+/*
+ * Range of the outputs in units of sigma over the source's: more than 1 at high rates, where
+ * the tails decide, less at low ones, where the best reproduction shrinks.  Found by trial on
+ * a white Gaussian source (docs/ENCODER.md).
+ */
+static float tuned_scale(enum rbe_format f, unsigned block)
+{
+    static const struct {
+        float bits, seed, seed4;
+    } table[] = {{0.03F, 0.2F, 0.2F}, {0.5F, 0.65F, 0.65F}, {1, 0.85F, 0.9F},
+                 {2, 1.07F, 1},       {2.91F, 1.18F, 1.07F}, {4, 1.3F, 1.18F},
+                 {5.33F, 1.42F, 1.25F}, {8, 1.9F, 1.45F}};
+    const float bits = 128.0F / (float)block;
+    size_t i = 1;
+
+    while (i + 1 < sizeof table / sizeof table[0] && bits > table[i].bits)
+        i++;
+    const float at = (bits - table[i - 1].bits) / (table[i].bits - table[i - 1].bits);
+    const float low = f == RBE_SEED4 ? table[i - 1].seed4 : table[i - 1].seed;
+    const float high = f == RBE_SEED4 ? table[i].seed4 : table[i].seed;
+    return low + (at < 0 ? 0 : at > 1 ? 1 : at) * (high - low);
+}
+
+static float round_f16(float v)
+{
+    return rbe_f16_to_f32(rbe_f16_from_f32(v));
+}
+
+/* Row and column RMS by turns; columns first rounded to what will be stored. */
+static enum rbe_status find_scales(struct encoder *e, struct rbe_diag *d)
+{
+    const size_t rows = e->rows, cols = e->cols;
+    const float *w = e->job->w;
+    double *sum = malloc(cols * sizeof *sum);
+
+    if (!sum)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t n = 0; n < cols; n++)
+        e->col[n] = 1;
+    for (int pass = 0; pass < SCALE_PASSES; pass++) {
+        const bool last = pass + 1 == SCALE_PASSES;
+
+        memset(sum, 0, cols * sizeof *sum);
+        for (size_t m = 0; m < rows; m++) {
+            double s = 0;
+            for (size_t n = 0; n < cols; n++) {
+                const double v = (double)w[m * cols + n] / (double)e->col[n];
+                s += v * v;
+            }
+            e->row[m] = (float)sqrt(s / (double)cols);
+            if (!e->job->col_scale || last || !(s > 0))
+                continue;
+            for (size_t n = 0; n < cols; n++) {
+                const double v = (double)w[m * cols + n] / (double)e->row[m];
+                sum[n] += v * v;
+            }
+        }
+        for (size_t n = 0; n < cols && e->job->col_scale && !last; n++) {
+            const float v = round_f16((float)sqrt(sum[n] / (double)rows) * COL_UNIT) / COL_UNIT;
+            e->col[n] = v > 0 ? v : 1;
+        }
+    }
+    free(sum);
+    for (size_t m = 0; m < rows; m++)
+        if (!(e->row[m] > 0))
+            e->row[m] = 1;
+    return RBE_OK;
+}
+
+/* Scale of what is stored for row m: w = stored_row * (col * COL_UNIT) * g. */
+static float row_to_stored(const struct encoder *e, float row)
+{
+    return e->job->col_scale ? row / (e->unit * COL_UNIT) : row / e->unit;
+}
+
+static float row_from_stored(const struct encoder *e, float stored)
+{
+    return e->job->col_scale ? stored * e->unit * COL_UNIT : stored * e->unit;
+}
+
+/* --- searching columns ------------------------------------------------------------------- */
+
+/* Does the last row's window reach past the last strip? */
+static bool ring_is_read(const struct encoder *e)
+{
+    const size_t last = e->rows - 1;
+
+    return rbe_seed_bit((unsigned)(last % e->block), e->block) + 16 > 128;
+}
+
+/* The 16 bits before block b: between it and the block above, the last one for b = 0. */
+static void fix_joint(struct encoder *e, struct worker *k, const float *target, size_t b)
+{
+    const size_t strip = b ? e->cut[b] - 1 : e->strips - 1, block = e->block;
+    const size_t above = strip * block, below = b ? e->cut[b] * block : 0;
+    const size_t above_rows = e->rows - above < block ? e->rows - above : block;
+
+    e->joint[b] = rbe_seed_search_join(k->search, target + above, above_rows, target + below,
+                                       e->rows - below, k->scratch, k->scratch + 2 * block);
+}
+
+static void search_block(const struct encoder *e, struct worker *k, const float *target,
+                         const uint16_t *joint, size_t b, uint16_t *words)
+{
+    const size_t first = e->cut[b] * e->block, next = e->cut[b + 1] * e->block;
+    const bool last = b + 1 == e->block_count, ring = ring_is_read(e);
+    const struct rbe_seed_span span = {
+        .target = target + first,
+        .weight = e->importance ? e->importance + first : NULL,
+        .first = first,
+        .count = (next < e->rows ? next : e->rows) - first,
+        .end = 128 * e->cut[b + 1],
+        .start = b || ring ? joint[b] : RBE_SEED_ANY,
+        .tail = last ? ring ? joint[0] : 0 : joint[b + 1],
+    };
+    rbe_seed_search_run(k->search, &span, words + 8 * e->cut[b]);
+}
+
+/* Stores the words of column n interleaved, and the outputs they stand for. */
+static void store_column(struct encoder *e, size_t n, const uint16_t *words)
+{
+    uint16_t *const codes = e->job->codes;
+
+    for (size_t j = 0; j < 8 * e->strips; j++) {
+        const size_t line = (j / 8 * e->groups + n / RBE_SEED_LANES) * 8 + j % 8;
+        codes[line * RBE_SEED_LANES + n % RBE_SEED_LANES] = words[j];
+    }
+    rbe_seed_decode_column(e->format, e->block, words, e->rows, e->g + n * e->rows);
+}
+
+static void fill_target(const struct encoder *e, size_t n, size_t first, size_t end,
+                        float *target)
+{
+    const float *w = e->w + n * e->rows;
+    const float scale = e->unit / e->col[n];
+
+    for (size_t m = first; m < end; m++)
+        target[m] = w[m] * scale;
+}
+
+/* Without feedback: whole columns, taken by whichever thread is free. */
+static void columns_alone(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+    struct worker *k = &e->workers[i];
+    float *target = e->target + i * e->rows;
+    uint16_t *words = e->words + i * 8 * e->strips;
+    size_t at;
+
+    (void)n;
+    while (!atomic_load(&e->stop) && (at = atomic_fetch_add(&e->taken, 1)) < e->cols) {
+        uint16_t joint = 0;
+
+        fill_target(e, at, 0, e->rows, target);
+        if (ring_is_read(e))
+            joint = rbe_seed_search_join(
+                k->search, target + (e->strips - 1) * e->block,
+                e->rows - (e->strips - 1) * e->block, target, e->rows, k->scratch,
+                k->scratch + 2 * e->block);
+        search_block(e, k, target, &joint, 0, words);
+        store_column(e, at, words);
+        if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
+            atomic_store(&e->stop, true);
+    }
+}
+
+/* Under feedback the threads share the blocks of one column: first its targets, then the
+ * joints, which need targets of two blocks, then the blocks. */
+static void block_targets(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+
+    for (size_t b = i; b < e->block_count; b += n) {
+        const size_t first = e->cut[b] * e->block, next = e->cut[b + 1] * e->block;
+        const size_t end = next < e->rows ? next : e->rows;
+
+        rbe_feedback_before(e->feedback, e->column, e->w, e->rows, first, end);
+        fill_target(e, rbe_feedback_column(e->feedback, e->column), first, end, e->target);
+    }
+}
+
+static void block_joints(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+
+    for (size_t b = i; b < e->block_count; b += n)
+        if (b || ring_is_read(e))
+            fix_joint(e, &e->workers[i], e->target, b);
+}
+
+static void block_search(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+
+    for (size_t b = i; b < e->block_count; b += n)
+        search_block(e, &e->workers[i], e->target, e->joint, b, e->words);
+}
+
+static void block_errors(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+    const size_t at = rbe_feedback_column(e->feedback, e->column);
+    const float step = e->col[at] / e->unit;
+
+    for (size_t b = i; b < e->block_count; b += n) {
+        const size_t first = e->cut[b] * e->block, next = e->cut[b + 1] * e->block;
+        const size_t end = next < e->rows ? next : e->rows;
+
+        rbe_feedback_after(e->feedback, e->column, e->w, e->g + at * e->rows, step, e->rows,
+                           first, end);
+    }
+}
+
+static void columns_in_turn(struct encoder *e)
+{
+    for (size_t i = 0; i < e->cols && !atomic_load(&e->stop); i++) {
+        e->column = i;
+        rbe_pool_run(e->job->pool, block_targets, e);
+        rbe_pool_run(e->job->pool, block_joints, e);
+        rbe_pool_run(e->job->pool, block_search, e);
+        store_column(e, rbe_feedback_column(e->feedback, i), e->words);
+        rbe_pool_run(e->job->pool, block_errors, e);
+        if (!rbe_encode_tick(e->job, (double)i / (double)e->cols))
+            atomic_store(&e->stop, true);
+    }
+}
+
+/* --- scales again ------------------------------------------------------------------------ */
+
+struct refit {
+    struct encoder *e;
+    atomic_bool failed;
+};
+
+/* Row scales of least error for the codes found: s = w H v / v H v, v what the codes give
+ * at scale 1; H the identity without a moment. */
+static void refit_rows(void *arg, unsigned i, unsigned n)
+{
+    struct refit *f = arg;
+    struct encoder *e = f->e;
+    const size_t cols = e->cols;
+    const float *h = e->job->moment;
+    float *v = malloc(2 * cols * sizeof *v), *hv = v + cols;
+    size_t begin, end;
+
+    if (!v) {
+        atomic_store(&f->failed, true);
+        return;
+    }
+    rbe_split(e->rows, 1, i, n, &begin, &end);
+    for (size_t m = begin; m < end; m++) {
+        const float *w = e->job->w + m * cols;
+        double up = 0, down = 0;
+
+        for (size_t c = 0; c < cols; c++)
+            v[c] = e->col[c] / e->unit * (float)e->g[c * e->rows + m];
+        if (h) {
+            memset(hv, 0, cols * sizeof *hv);
+            for (size_t c = 0; c < cols; c++)
+                for (size_t k = 0; k < cols; k++)
+                    hv[k] += v[c] * h[c * cols + k];
+        } else {
+            memcpy(hv, v, cols * sizeof *hv);
+        }
+        for (size_t c = 0; c < cols; c++) {
+            up += (double)w[c] * (double)hv[c];
+            down += (double)v[c] * (double)hv[c];
+        }
+        if (up > 0 && down > 0)
+            e->row[m] = (float)(up / down);
+    }
+    free(v);
+}
+
+static enum rbe_status store_scales(struct encoder *e, struct rbe_diag *d)
+{
+    for (size_t m = 0; m < e->rows; m++) {
+        e->job->scale[m] = rbe_f16_from_f32(row_to_stored(e, e->row[m]));
+        if (!isfinite(rbe_f16_to_f32(e->job->scale[m])))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu is too large for an f16 scale", m);
+    }
+    for (size_t n = 0; n < e->cols && e->job->col_scale; n++) {
+        e->job->col_scale[n] = rbe_f16_from_f32(e->col[n] * COL_UNIT);
+        if (!isfinite(rbe_f16_to_f32(e->job->col_scale[n])))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "column %zu is too large for an f16 scale", n);
+    }
+    return RBE_OK;
+}
+
+/* --- all of it --------------------------------------------------------------------------- */
+
+static unsigned search_bits(const struct rbe_encode_options *o)
+{
+    static const unsigned bits[RBE_SEARCH_COUNT] = {
+        [RBE_SEARCH_FAST] = 11, [RBE_SEARCH_DEFAULT] = 14, [RBE_SEARCH_BEST] = 16};
+
+    return o->window ? o->window : bits[o->search];
+}
+
+static void cut_blocks(struct encoder *e)
+{
+    size_t n = e->feedback ? e->rows / BLOCK_ROWS : 1;
+
+    n = n < 1 ? 1 : n > BLOCKS_MAX ? BLOCKS_MAX : n;
+    n = n > e->strips ? e->strips : n;
+    e->block_count = n;
+    for (size_t b = 0; b <= n; b++)
+        e->cut[b] = e->strips * b / n;
+}
+
+static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
+{
+    const struct rbe_encode_job *j = e->job;
+    const size_t n = e->rows * e->cols;
+    const unsigned sets = e->feedback ? 1 : e->threads;
+    enum rbe_status err;
+
+    cut_blocks(e);
+    e->w = malloc(n * sizeof *e->w);
+    e->g = malloc(n * sizeof *e->g);
+    e->row = malloc(e->rows * sizeof *e->row);
+    e->col = malloc(e->cols * sizeof *e->col);
+    e->target = malloc(sets * e->rows * sizeof *e->target);
+    e->words = malloc(sets * 8 * e->strips * sizeof *e->words);
+    e->importance = j->importance ? malloc(e->rows * sizeof *e->importance) : NULL;
+    e->workers = calloc(e->threads, sizeof *e->workers);
+    if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->workers ||
+        (j->importance && !e->importance))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (unsigned i = 0; i < e->threads; i++) {
+        err = rbe_seed_search_open(&e->workers[i].search, e->format, e->block,
+                                   search_bits(j->o), d);
+        if (err)
+            return err;
+        e->workers[i].scratch = malloc(4 * (size_t)e->block * sizeof(float));
+        if (!e->workers[i].scratch)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    if ((err = find_scales(e, d)))
+        return err;
+    for (size_t m = 0; m < e->rows; m++) {
+        e->row[m] = row_from_stored(
+            e, rbe_f16_to_f32(rbe_f16_from_f32(row_to_stored(e, e->row[m]))));
+        if (!(e->row[m] > 0) || isinf(e->row[m]))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu has no f16 scale", m);
+        for (size_t c = 0; c < e->cols; c++)
+            e->w[c * e->rows + m] = j->w[m * e->cols + c] / e->row[m];
+        if (e->importance)
+            e->importance[m] = j->importance[m] * e->row[m] * e->row[m];
+    }
+    return RBE_OK;
+}
+
+static void release(struct encoder *e)
+{
+    for (unsigned i = 0; e->workers && i < e->threads; i++) {
+        rbe_seed_search_close(&e->workers[i].search);
+        free(e->workers[i].scratch);
+    }
+    free(e->workers);
+    free(e->importance);
+    free(e->words);
+    free(e->target);
+    free(e->col);
+    free(e->row);
+    free(e->g);
+    free(e->w);
+    rbe_feedback_close(&e->feedback);
+}
+
+enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag *d)
+{
+    const struct rbe_encode_options *o = j->o;
+    struct encoder e = {
+        .job = j,
+        .format = j->m->format,
+        .rows = j->m->rows,
+        .cols = j->m->cols,
+        .block = j->m->block,
+        .strips = rbe_seed_strips(j->m->rows, j->m->block),
+        .groups = rbe_seed_groups(j->m->cols),
+        .threads = rbe_pool_threads(j->pool),
+    };
+    struct refit refit = {.e = &e};
+    enum rbe_status err = RBE_OK;
+
+    if (o->search_scale < 0 || isnan(o->search_scale))
+        return rbe_fail(d, RBE_ERR_ARG, "a search scale of %g", (double)o->search_scale);
+    e.unit = map_sigma(e.format) /
+             (o->search_scale > 0 ? o->search_scale : tuned_scale(e.format, e.block));
+    if (j->moment)
+        err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, d);
+    if (!err)
+        err = prepare(&e, d);
+    if (err)
+        goto out;
+    if (e.feedback)
+        columns_in_turn(&e);
+    else
+        rbe_pool_run(j->pool, columns_alone, &e);
+    if (atomic_load(&e.stop)) {
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+        goto out;
+    }
+    rbe_pool_run(j->pool, refit_rows, &refit);
+    err = atomic_load(&refit.failed) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
+                                     : store_scales(&e, d);
+out:
+    release(&e);
+    return err;
+}

@@ -1,0 +1,206 @@
+/*
+ * feedback.c - damped inverse Cholesky factor and blocked error feedback (feedback.h).
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Errors of a panel of columns are gathered and reach the columns after the panel together,
+ * so that those are read and written once for each panel.
+ */
+#include "rbe/feedback.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANEL = 32 };
+#define DEFAULT_DAMPING 0.01
+
+struct rbe_feedback {
+    size_t n;
+    size_t *order;              /* [n], column of each place */
+    float *u;                   /* [n][n] by place, upper, rows divided by their diagonal */
+    float *error;               /* [PANEL][rows] */
+};
+
+/* a [n][n] <- its lower Cholesky factor L, a = L L^T; false when not positive definite. */
+static bool cholesky(double *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double s = a[i * n + j];
+            for (size_t k = 0; k < j; k++)
+                s -= a[i * n + k] * a[j * n + k];
+            if (i != j) {
+                a[i * n + j] = s / a[j * n + j];
+            } else {
+                if (!(s > 0) || isinf(s))
+                    return false;
+                a[i * n + i] = sqrt(s);
+            }
+        }
+    }
+    return true;
+}
+
+/* a [n][n], lower <- its inverse, row by row: X[i] = (e_i - sum of L[i][k] X[k]) / L[i][i]. */
+static void invert_lower(double *a, size_t n, double *row)
+{
+    for (size_t i = 0; i < n; i++) {
+        memset(row, 0, n * sizeof *row);
+        for (size_t k = 0; k < i; k++) {
+            const double l = a[i * n + k];
+            for (size_t j = 0; j <= k; j++)
+                row[j] -= l * a[k * n + j];
+        }
+        row[i] = 1;
+        const double d = a[i * n + i];
+        for (size_t j = 0; j <= i; j++)
+            a[i * n + j] = row[j] / d;
+    }
+}
+
+/*
+ * H^-1 = U^T U with U upper.  Let P reverse the places: P H P = L L^T gives H = R R^T with
+ * R = P L P upper, so H^-1 = R^-T R^-1 and U = R^-1 = P L^-1 P.
+ */
+static enum rbe_status factor(struct rbe_feedback *f, const float *moment, double damping,
+                              struct rbe_diag *d)
+{
+    const size_t n = f->n;
+    double *a = malloc((n * n + n) * sizeof *a), mean = 0;
+
+    if (!a)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        mean += (double)moment[i * n + i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            const size_t p = f->order[n - 1 - i], q = f->order[n - 1 - j];
+            a[i * n + j] = (double)moment[p * n + q] + (i == j ? damping * mean : 0);
+        }
+    if (!(mean > 0) || !cholesky(a, n)) {
+        free(a);
+        return rbe_fail(d, RBE_ERR_NUMERIC,
+                        "the second moment of the inputs is not positive definite");
+    }
+    invert_lower(a, n, a + n * n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i; j < n; j++)
+            f->u[i * n + j] = (float)(a[(n - 1 - i) * n + n - 1 - j] /
+                                      a[(n - 1 - i) * n + n - 1 - i]);
+    free(a);
+    return RBE_OK;
+}
+
+struct place {
+    float key;
+    size_t column;
+};
+
+static int falling(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+
+    if (x->key != y->key)
+        return x->key < y->key ? 1 : -1;
+    return x->column < y->column ? -1 : x->column > y->column;
+}
+
+static enum rbe_status order_columns(struct rbe_feedback *f, const float *moment,
+                                     struct rbe_diag *d)
+{
+    struct place *p = malloc(f->n * sizeof *p);
+
+    if (!p)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < f->n; i++)
+        p[i] = (struct place){moment[i * f->n + i], i};
+    qsort(p, f->n, sizeof *p, falling);
+    for (size_t i = 0; i < f->n; i++)
+        f->order[i] = p[i].column;
+    free(p);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment, size_t n,
+                                  size_t rows, float damping, struct rbe_diag *d)
+{
+    struct rbe_feedback *f = calloc(1, sizeof *f);
+    enum rbe_status err = RBE_ERR_NOMEM;
+
+    *out = NULL;
+    if (!f)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    f->n = n;
+    f->order = malloc(n * sizeof *f->order);
+    f->u = calloc(n * n, sizeof *f->u);
+    f->error = malloc(PANEL * rows * sizeof *f->error);
+    if (!f->order || !f->u || !f->error)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    else if (!(err = order_columns(f, moment, d)))
+        err = factor(f, moment, damping > 0 ? (double)damping : DEFAULT_DAMPING, d);
+    if (err)
+        rbe_feedback_close(&f);
+    *out = f;
+    return err;
+}
+
+void rbe_feedback_close(struct rbe_feedback **f)
+{
+    if (*f) {
+        free((*f)->order);
+        free((*f)->u);
+        free((*f)->error);
+        free(*f);
+    }
+    *f = NULL;
+}
+
+size_t rbe_feedback_column(const struct rbe_feedback *f, size_t i)
+{
+    return f->order[i];
+}
+
+/* to <- to - sum over p of u[p * stride] * error[p], count errors of `rows` rows. */
+static void take_off(float *restrict to, const float *u, size_t stride, const float *error,
+                     size_t count, size_t rows, size_t first, size_t end)
+{
+    size_t p = 0;
+
+    for (; p + 4 <= count; p += 4) {
+        const float a = u[p * stride], b = u[(p + 1) * stride], c = u[(p + 2) * stride],
+                    d = u[(p + 3) * stride];
+        const float *x = error + p * rows;
+        for (size_t m = first; m < end; m++)
+            to[m] -= (a * x[m] + b * x[m + rows]) + (c * x[m + 2 * rows] + d * x[m + 3 * rows]);
+    }
+    for (; p < count; p++)
+        for (size_t m = first; m < end; m++)
+            to[m] -= u[p * stride] * error[p * rows + m];
+}
+
+void rbe_feedback_before(const struct rbe_feedback *f, size_t i, float *w, size_t rows,
+                         size_t first, size_t end)
+{
+    const size_t panel = i / PANEL * PANEL;
+
+    take_off(w + f->order[i] * rows, f->u + panel * f->n + i, f->n, f->error, i - panel, rows,
+             first, end);
+}
+
+void rbe_feedback_after(struct rbe_feedback *f, size_t i, float *w, const int16_t *g,
+                        float step, size_t rows, size_t first, size_t end)
+{
+    const size_t panel = i / PANEL * PANEL;
+    const float *from = w + f->order[i] * rows;
+    float *error = f->error + (i - panel) * rows;
+
+    for (size_t m = first; m < end; m++)
+        error[m] = from[m] - step * (float)g[m];
+    if (i + 1 - panel < PANEL)
+        return;
+    for (size_t k = i + 1; k < f->n; k++)
+        take_off(w + f->order[k] * rows, f->u + panel * f->n + k, f->n, f->error, PANEL, rows,
+                 first, end);
+}

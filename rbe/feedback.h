@@ -1,0 +1,41 @@
+/*
+ * feedback.h - error feedback from input column to input column.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The cost of an error E [rows][cols] of a layer's weights is tr(E H E^T), H the second
+ * moment of its inputs.  With H^-1 = U^T U, U upper triangular, rounding column after column
+ * and taking E_n U[n][k] / U[n][n] off every later column k makes each later column repair
+ * what it can of the errors before it (Frantar et al. 2022, "GPTQ"; Chee et al. 2023, "QuIP",
+ * call it LDLQ).  H gets a damping on its diagonal first.  Rows do not touch one another.
+ */
+#ifndef RBE_RBE_FEEDBACK_H
+#define RBE_RBE_FEEDBACK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rbe/status.h"
+
+struct rbe_feedback;
+
+/* moment [n][n]; damping: of the mean of its diagonal, 0: 0.01.  Columns are taken in the
+ * order of falling diagonal.  RBE_ERR_NUMERIC: not positive definite even so. */
+enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment, size_t n,
+                                  size_t rows, float damping, struct rbe_diag *d);
+void rbe_feedback_close(struct rbe_feedback **f);
+
+/* Which column is the i-th. */
+size_t rbe_feedback_column(const struct rbe_feedback *f, size_t i);
+
+/*
+ * Before the i-th column is rounded: brings w's column up to date, w [n][rows], rows first to
+ * end.  After: its error, w - step * g.  Both are to be called for every i in turn, and rows
+ * may be given in pieces, by several threads.
+ */
+void rbe_feedback_before(const struct rbe_feedback *f, size_t i, float *w, size_t rows,
+                         size_t first, size_t end);
+void rbe_feedback_after(struct rbe_feedback *f, size_t i, float *w, const int16_t *g,
+                        float step, size_t rows, size_t first, size_t end);
+
+#endif

@@ -1,0 +1,267 @@
+/*
+ * seed_search.c - Viterbi search with a sliding window of decisions (seed_search.h).
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * decisions is a ring: one line for each row that brings new bits, [2^(L - k)] bytes.  When
+ * it is full, the best path of that moment is followed back and its oldest quarter becomes final.
+ * Should the path that wins in the end differ there (it does not in practice), the stream is
+ * still valid: outputs are read back from the stream, never from the path.
+ */
+#include "rbe/seed_search.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/format/seed.h"
+#include "rbe/trellis.h"
+
+/* h = u * multiplier + row * step (rbe_seed_map, rbe_seed4_map). */
+enum { SEED_MULTIPLIER = 0xE37D, SEED4_MULTIPLIER = 0x9E3B, SEED4_STEP = 0x6487 };
+
+struct rbe_seed_search {
+    const struct rbe_trellis_ops *ops;
+    struct rbe_trellis trellis;
+    bool nibbles;
+    unsigned block, bits;
+    size_t line;                /* bytes of a ring line */
+    uint8_t *decisions;         /* [RBE_SEED_DEPTH][line] */
+    uint8_t *start;             /* [2^L], carries of row 0 */
+    float *scratch;             /* [2^16] */
+    void *memory;
+};
+
+static unsigned least_bits(unsigned block, unsigned bits)
+{
+    const unsigned most = (128 + block - 1) / block;    /* new bits of a row, at most */
+
+    return bits < most + 4 ? most + 4 : bits;
+}
+
+/* New bits of a row that has any, at least. */
+static unsigned least_shift(unsigned block)
+{
+    return block > 128 ? 1 : 128 / block;
+}
+
+struct layout {
+    size_t cost, group, window, next_window, start, scratch, decisions, total;
+};
+
+static struct layout layout_of(unsigned block, unsigned bits)
+{
+    const size_t states = (size_t)1 << bits, line = states >> least_shift(block);
+    struct layout l = {0};
+
+    l.group = l.cost + states * sizeof(float);
+    l.window = l.group + states * sizeof(float);
+    l.next_window = l.window + states * sizeof(uint16_t);
+    l.start = l.next_window + states * sizeof(uint16_t);
+    l.scratch = l.start + states;
+    l.decisions = l.scratch + 65536 * sizeof(float);
+    l.total = l.decisions + RBE_SEED_DEPTH * line;
+    return l;
+}
+
+size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
+{
+    return sizeof(struct rbe_seed_search) + layout_of(block, least_bits(block, bits)).total;
+}
+
+enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
+                                     unsigned block, unsigned bits, struct rbe_diag *d)
+{
+    *out = NULL;
+    if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
+        return rbe_fail(d, RBE_ERR_ARG, "block %u: seed takes %d to %d", block,
+                        RBE_SEED_MIN_BLOCK, RBE_SEED_MAX_BLOCK);
+    if (bits < 8 || bits > 16)
+        return rbe_fail(d, RBE_ERR_ARG, "a search window of %u bits: 8 to 16 are possible",
+                        bits);
+    bits = least_bits(block, bits);
+    const struct layout l = layout_of(block, bits);
+    struct rbe_seed_search *s = calloc(1, sizeof *s);
+    uint8_t *memory = s ? aligned_alloc(64, (l.total + 63) / 64 * 64) : NULL;
+    if (!memory) {
+        free(s);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    s->ops = rbe_trellis_best(rbe_cpu_isa());
+    s->nibbles = format == RBE_SEED4;
+    s->block = block;
+    s->bits = bits;
+    s->line = (size_t)1 << (bits - least_shift(block));
+    s->memory = memory;
+    s->start = memory + l.start;
+    s->scratch = (float *)(memory + l.scratch);
+    s->decisions = memory + l.decisions;
+    s->trellis = (struct rbe_trellis){
+        .bits = bits,
+        .cost = (float *)(memory + l.cost),
+        .group = (float *)(memory + l.group),
+        .window = (uint16_t *)(memory + l.window),
+        .next_window = (uint16_t *)(memory + l.next_window),
+    };
+    *out = s;
+    return RBE_OK;
+}
+
+void rbe_seed_search_close(struct rbe_seed_search **s)
+{
+    if (*s) {
+        free((*s)->memory);
+        free(*s);
+    }
+    *s = NULL;
+}
+
+/* First bit of row r's window in the column. */
+static size_t offset(size_t r, unsigned block)
+{
+    return 128 * (r / block) + rbe_seed_bit((unsigned)(r % block), block);
+}
+
+/* Writes `count` <= 16 bits at bit `at`; those from `end` on do not exist. */
+static void put_bits(uint16_t *words, size_t at, unsigned count, unsigned value, size_t end)
+{
+    for (unsigned i = 0; i < count && at + i < end; i++)
+        words[(at + i) / 16] |= (uint16_t)((value >> i & 1) << (at + i) % 16);
+}
+
+static unsigned best_state(const struct rbe_trellis *t)
+{
+    const size_t states = (size_t)1 << t->bits;
+    unsigned best = 0;
+
+    for (size_t i = 1; i < states; i++)
+        if (t->cost[i] < t->cost[best])
+            best = (unsigned)i;
+    return best;
+}
+
+/* What the generator does at row r (seed.h), as the trellis wants it. */
+static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
+                                     const struct rbe_seed_span *p, size_t r)
+{
+    const size_t at = offset(r, s->block), i = r - p->first;
+    struct rbe_trellis_row row = {.target = p->target[i],
+                                  .weight = p->weight ? p->weight[i] : 1,
+                                  .nibbles = s->nibbles};
+
+    row.multiplier = s->nibbles ? SEED4_MULTIPLIER : SEED_MULTIPLIER;
+    row.addend = s->nibbles ? (unsigned)(r % s->block) * SEED4_STEP : 0;
+    row.only = p->start;
+    if (r == p->first)
+        return row;
+    row.shift = (unsigned)(at - offset(r - 1, s->block));
+    row.free = row.shift;
+    if (p->tail != RBE_SEED_ANY && at + 16 > p->end) {  /* some new bits lie past the end */
+        const size_t first = at + 16 - row.shift;
+        row.free = first < p->end ? (unsigned)(p->end - first) : 0;
+        row.fixed = (unsigned)p->tail >> (first + row.free - p->end) &
+                    ((1U << (row.shift - row.free)) - 1);
+    }
+    return row;
+}
+
+/* Follows the path into `state` at row `last` back to row `first` and writes the bits that
+ * rows first..keep brought.  `ring` is the line after the one of row `last`. */
+static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p, size_t first,
+                  size_t keep, size_t last, unsigned state, size_t ring, uint16_t *words)
+{
+    const size_t base = p->first / s->block * 128;
+
+    for (size_t r = last; r > p->first && r >= first; r--) {
+        const size_t at = offset(r, s->block);
+        const unsigned k = (unsigned)(at - offset(r - 1, s->block));
+
+        if (!k)
+            continue;
+        const unsigned group = state & ((1U << (s->bits - k)) - 1);
+        if (r <= keep)
+            put_bits(words, at + 16 - k - base, k, state >> (s->bits - k), p->end - base);
+        ring--;
+        state = group << k | s->decisions[ring % RBE_SEED_DEPTH * s->line + group];
+    }
+    if (first == p->first) {
+        const unsigned carry = s->bits < 16 ? s->start[state] : 0;
+        put_bits(words, offset(first, s->block) - base, 16, state << (16 - s->bits) | carry,
+                 p->end - base);
+    }
+}
+
+void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *p,
+                         uint16_t *words)
+{
+    struct rbe_trellis *t = &s->trellis;
+    const size_t stop = p->first + p->count;
+    size_t next = p->first;     /* first row whose bits are not final */
+    size_t ring = 0, kept = 0;  /* lines written; lines whose rows are final */
+
+    if (!p->count)
+        return;
+    memset(words, 0, (p->end / 128 - p->first / s->block) * 8 * sizeof *words);
+    for (size_t r = p->first; r < stop; r++) {
+        const struct rbe_trellis_row row = row_of(s, p, r);
+
+        if (r == p->first) {
+            s->ops->start(t, &row, s->scratch, s->start);
+            continue;
+        }
+        if (row.shift && ring - kept == RBE_SEED_DEPTH) {
+            /* Count back over the rows that wrote all lines but the oldest quarter. */
+            size_t keep = r - 1;
+            for (size_t n = 0; n < RBE_SEED_DEPTH / 4 * 3; keep--)
+                n += offset(keep, s->block) != offset(keep - 1, s->block);
+            trace(s, p, next, keep, r - 1, best_state(t), ring, words);
+            next = keep + 1;
+            kept += RBE_SEED_DEPTH / 4;
+        }
+        s->ops->step(t, &row, s->decisions + ring % RBE_SEED_DEPTH * s->line);
+        ring += row.shift != 0;
+    }
+    trace(s, p, next, stop, stop - 1, best_state(t), ring, words);
+}
+
+uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const float *above,
+                              size_t above_rows, const float *below, size_t below_rows,
+                              float *target, float *weight)
+{
+    const size_t block = s->block;
+    /* 96 bits on each side: what lies further off hardly matters. */
+    const size_t reach = (3 * block + 3) / 4;
+    const size_t first = block - reach, rows = below_rows < reach ? below_rows : reach;
+    uint16_t words[16];
+
+    for (size_t i = 0; i < reach; i++) {
+        const size_t r = first + i;
+        target[i] = r < above_rows ? above[r] : 0;
+        weight[i] = r < above_rows ? 1 : 0;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        target[reach + i] = below[i];
+        weight[reach + i] = 1;
+    }
+    const struct rbe_seed_span span = {.target = target, .weight = weight, .first = first,
+                                       .count = reach + rows, .end = 256,
+                                       .start = RBE_SEED_ANY, .tail = RBE_SEED_ANY};
+    rbe_seed_search_run(s, &span, words);
+    return words[8];
+}
+
+void rbe_seed_decode_column(enum rbe_format format, unsigned block, const uint16_t *words,
+                            size_t rows, int16_t *g)
+{
+    const size_t count = 8 * rbe_seed_strips(rows, block);
+
+    for (size_t r = 0; r < rows; r++) {
+        const size_t at = offset(r, block), w = at / 16;
+        const uint32_t high = words[w + 1 < count ? w + 1 : 0];
+        const uint16_t u = (uint16_t)((high << 16 | words[w]) >> at % 16);
+
+        g[r] = (int16_t)(format == RBE_SEED4 ? rbe_seed4_map(u, (unsigned)(r % block))
+                                             : rbe_seed_map(u));
+    }
+}

@@ -1,0 +1,297 @@
+/*
+ * check_encode_seed.c - the search for seeds: optimal where that can be tried out, near the
+ * rate-distortion bound, the same on every ISA and for any number of threads.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/format/seed.h"
+#include "kernels/test/check.h"
+#include "rbe/encode.h"
+#include "rbe/seed_search.h"
+#include "rbe/trellis.h"
+
+static struct check_rng rng;
+
+/* Twelve uniforms: near enough to Gaussian, and cheap. */
+static float gaussian(void)
+{
+    float s = 0;
+
+    for (int i = 0; i < 12; i++)
+        s += check_unit(&rng);
+    return s / 2;
+}
+
+static void fill(float *x, size_t n, float sigma)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = sigma * gaussian();
+}
+
+/* --- a column ------------------------------------------------------------------------------ */
+
+static double cost_of(const int16_t *g, const float *target, size_t rows)
+{
+    double sum = 0;
+
+    for (size_t r = 0; r < rows; r++)
+        sum += ((double)target[r] - g[r]) * ((double)target[r] - g[r]);
+    return sum;
+}
+
+/* Every stream of the bits that `rows` rows of one strip read, without a joint. */
+static double least_by_trial(enum rbe_format f, unsigned block, const float *target, size_t rows)
+{
+    const unsigned bits = rbe_seed_bit((unsigned)rows - 1, block) + 16;
+    double least = INFINITY;
+
+    for (uint32_t s = 0; s < 1U << bits; s++) {
+        const uint16_t words[8] = {(uint16_t)s, (uint16_t)(s >> 16)};
+        int16_t g[64];
+
+        rbe_seed_decode_column(f, block, words, rows, g);
+        const double c = cost_of(g, target, rows);
+        least = c < least ? c : least;
+    }
+    return least;
+}
+
+static void check_optimal(enum rbe_format f, unsigned block, size_t rows)
+{
+    const float sigma = f == RBE_SEED4 ? 9 : 100;
+    struct rbe_seed_search *s = NULL;
+    uint16_t words[8];
+    float target[64];
+    int16_t g[64];
+
+    CHECK(rbe_seed_search_open(&s, f, block, 16, NULL) == RBE_OK);
+    fill(target, rows, sigma);
+    const struct rbe_seed_span span = {.target = target, .count = rows, .end = 128,
+                                       .start = RBE_SEED_ANY, .tail = 0};
+    rbe_seed_search_run(s, &span, words);
+    rbe_seed_decode_column(f, block, words, rows, g);
+    const double want = least_by_trial(f, block, target, rows);
+    /* Costs are bent by up to 2^-15 of themselves at each row. */
+    CHECK_NEAR(cost_of(g, target, rows), want, 1e-3 * want + 1e-3);
+    rbe_seed_search_close(&s);
+}
+
+/* All steps compiled in give the same words. */
+static void check_same(enum rbe_format f, unsigned block, unsigned bits, size_t rows)
+{
+    static const char *const masks[] = {"", "avx512", "avx2"};
+    const size_t words = 8 * rbe_seed_strips(rows, block);
+    float *target = malloc(rows * sizeof *target), *weight = malloc(rows * sizeof *weight);
+    uint16_t *w[3];
+
+    fill(target, rows, f == RBE_SEED4 ? 8 : 90);
+    for (size_t r = 0; r < rows; r++)
+        weight[r] = 1.5F + check_unit(&rng);
+    const struct rbe_seed_span span = {.target = target, .weight = weight, .count = rows,
+                                       .end = 16 * words, .start = 4711, .tail = 4711};
+    for (int i = 0; i < 3; i++) {
+        struct rbe_seed_search *s = NULL;
+
+        w[i] = calloc(words, sizeof *w[i]);
+        setenv("RBE_DISABLE_ISA", masks[i], 1);
+        rbe_cpu_init();
+        CHECK(rbe_seed_search_open(&s, f, block, bits, NULL) == RBE_OK);
+        rbe_seed_search_run(s, &span, w[i]);
+        rbe_seed_search_close(&s);
+        CHECK(memcmp(w[i], w[0], words * sizeof *w[i]) == 0);
+        CHECK(w[i][0] == 4711);
+    }
+    unsetenv("RBE_DISABLE_ISA");
+    rbe_cpu_init();
+    for (int i = 0; i < 3; i++)
+        free(w[i]);
+    free(weight);
+    free(target);
+}
+
+/* --- a matrix ------------------------------------------------------------------------------ */
+
+/* Loss in dB over the bound 2^-2R of a white Gaussian matrix, R from its codes' bytes. */
+static double loss_db(enum rbe_format f, uint32_t block, uint32_t rows, uint32_t cols,
+                      const struct rbe_encode_options *how, struct rbe_pool *pool,
+                      struct rbe_weight *keep)
+{
+    float *w = malloc((size_t)rows * cols * sizeof *w), *out = malloc(cols * sizeof *out);
+    struct rbe_encode_options o = how ? *how : (struct rbe_encode_options){0};
+    struct rbe_weight e;
+    double error = 0, power = 0;
+
+    fill(w, (size_t)rows * cols, 0.02F);
+    o.format = f;
+    o.block = block;
+    if (!CHECK(rbe_encode_weight(&e, w, rows, cols, &o, pool, NULL) == RBE_OK))
+        return INFINITY;
+    for (uint32_t r = 0; r < rows; r++) {
+        rbe_weight_decode_row(&e, r, out);
+        for (uint32_t c = 0; c < cols; c++) {
+            const double v = (double)w[(size_t)r * cols + c];
+            error += (v - (double)out[c]) * (v - (double)out[c]);
+            power += v * v;
+        }
+    }
+    free(out);
+    free(w);
+    if (keep)
+        *keep = e;
+    else
+        rbe_weight_free(&e);
+    return 10 * log10(error / power) + 20 * log10(2) * 128 / block;
+}
+
+static void check_loss(enum rbe_format f, uint32_t block, uint32_t rows, unsigned window,
+                       double most)
+{
+    const struct rbe_encode_options o = {.window = window};
+    const double loss = loss_db(f, block, rows, 32, &o, NULL, NULL);
+
+    printf("%-5s B %4u, %4u rows, window %2u: %.2f dB over the bound\n", rbe_format_name(f),
+           block, rows, window, loss);
+    CHECK(loss <= most);
+    CHECK(loss >= -0.3);        /* below the bound something is counted wrongly */
+}
+
+static bool same_weight(const struct rbe_weight *a, const struct rbe_weight *b)
+{
+    const struct rbe_matrix *x = &a->parts[0].m, *y = &b->parts[0].m;
+
+    return x->code_bytes == y->code_bytes && memcmp(x->codes, y->codes, x->code_bytes) == 0 &&
+           memcmp(x->scale, y->scale, x->rows * sizeof *x->scale) == 0;
+}
+
+/* The moment of inputs that are correlated and of very different size. */
+static float *correlated(uint32_t n)
+{
+    float *h = calloc((size_t)n * n, sizeof *h);
+
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < n; k++)
+            h[i * n + k] = powf(0.9F, fabsf((float)i - (float)k)) *
+                           (1 + (float)(i % 7)) * (1 + (float)(k % 7));
+    return h;
+}
+
+static void check_threads_agree(bool feedback)
+{
+    enum { ROWS = 900, COLS = 40 };
+    float *h = feedback ? correlated(COLS) : NULL;
+    const struct rbe_encode_options o = {.window = 10, .moment = h};
+    const struct check_rng start = rng;
+    struct rbe_weight alone, w;
+
+    loss_db(RBE_SEED, 44, ROWS, COLS, &o, NULL, &alone);
+    for (unsigned t = 2; t <= 3; t++) {
+        struct rbe_pool *pool = NULL;
+
+        CHECK(rbe_pool_open(&pool, t, NULL) == RBE_OK);
+        rng = start;
+        loss_db(RBE_SEED, 44, ROWS, COLS, &o, pool, &w);
+        CHECK(same_weight(&alone, &w));
+        rbe_weight_free(&w);
+        rbe_pool_close(&pool);
+    }
+    rbe_weight_free(&alone);
+    free(h);
+}
+
+/* tr(E H E^T) over tr(W H W^T). */
+static double moment_loss(const float *w, const struct rbe_weight *e, const float *h)
+{
+    const uint32_t n = e->cols;
+    float *out = malloc(n * sizeof *out);
+    double up = 0, down = 0;
+
+    for (uint32_t r = 0; r < e->rows; r++) {
+        rbe_weight_decode_row(e, r, out);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t k = 0; k < n; k++) {
+                const double x = (double)w[r * n + i], y = (double)w[r * n + k];
+                const double hik = (double)h[i * n + k];
+                up += (x - (double)out[i]) * (y - (double)out[k]) * hik;
+                down += x * y * hik;
+            }
+    }
+    free(out);
+    return up / down;
+}
+
+static void check_feedback_helps(void)
+{
+    enum { ROWS = 256, COLS = 64 };
+    float *h = correlated(COLS), *w = malloc(sizeof(float) * ROWS * COLS);
+    struct rbe_encode_options o = {.format = RBE_SEED, .block = 44, .window = 10};
+    struct rbe_weight plain, fed;
+
+    fill(w, (size_t)ROWS * COLS, 1);
+    CHECK(rbe_encode_weight(&plain, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    o.moment = h;
+    CHECK(rbe_encode_weight(&fed, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    const double a = moment_loss(w, &plain, h), b = moment_loss(w, &fed, h);
+    printf("output error: %.5f plain, %.5f with feedback\n", a, b);
+    CHECK(b < 0.5 * a);
+    rbe_weight_free(&plain);
+    rbe_weight_free(&fed);
+    free(w);
+    free(h);
+}
+
+static void check_arguments(void)
+{
+    struct rbe_seed_search *s = NULL;
+    struct rbe_encode_options o = {.format = RBE_SEED, .block = 44, .search_scale = -1};
+    float h[4] = {1, 2, 2, 1}, w[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct rbe_weight e;
+    struct rbe_diag d;
+
+    CHECK(rbe_seed_search_open(&s, RBE_SEED, 15, 12, &d) == RBE_ERR_ARG && !s);
+    CHECK(rbe_seed_search_open(&s, RBE_SEED, 44, 17, &d) == RBE_ERR_ARG && !s);
+    CHECK(rbe_encode_weight(&e, w, 4, 2, &o, NULL, &d) == RBE_ERR_ARG);
+    o.search_scale = 0;
+    o.moment = h;               /* eigenvalues 3 and -1 */
+    CHECK(rbe_encode_weight(&e, w, 4, 2, &o, NULL, &d) == RBE_ERR_NUMERIC);
+    /* A zero row and column, and a matrix of one weight. */
+    memset(w, 0, sizeof w);
+    o.moment = NULL;
+    CHECK(rbe_encode_weight(&e, w, 4, 2, &o, NULL, &d) == RBE_OK);
+    rbe_weight_free(&e);
+    w[0] = 3;
+    CHECK(rbe_encode_weight(&e, w, 1, 1, &o, NULL, &d) == RBE_OK);
+    rbe_weight_decode_row(&e, 0, w + 1);
+    CHECK_NEAR((double)w[1], 3, 0.01);
+    rbe_weight_free(&e);
+}
+
+int main(int argc, char **argv)
+{
+    static const uint32_t blocks[] = {16, 17, 44, 64, 127, 128, 129, 500, 4096};
+
+    rng = check_seed(argc, argv);
+    rbe_cpu_init();
+    for (int f = RBE_SEED; f <= RBE_SEED4; f++) {
+        check_optimal((enum rbe_format)f, 128, 4);
+        check_optimal((enum rbe_format)f, 44, 2);
+        check_optimal((enum rbe_format)f, 60, 2);
+        check_optimal((enum rbe_format)f, 1000, 25);
+        for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+            check_same((enum rbe_format)f, blocks[i], 8 + (unsigned)i, 300);
+        check_loss((enum rbe_format)f, 64, 512, 12, 1.5);
+        check_loss((enum rbe_format)f, 44, 512, 12, 1.5);
+        check_loss((enum rbe_format)f, 32, 512, 12, 5.5);
+    }
+    /* One column far longer than the window of decisions. */
+    check_same(RBE_SEED, 44, 8, 9000);
+    check_threads_agree(false);
+    check_threads_agree(true);
+    check_feedback_helps();
+    check_arguments();
+    return check_done();
+}
