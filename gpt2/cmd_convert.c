@@ -1,0 +1,378 @@
+/*
+ * cmd_convert.c - rbe convert: a checkpoint to an RBE model, with a row for each matrix.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gpt2/convert.h"
+#include "gpt2/data.h"
+#include "rbe/command.h"
+#include "rbe/file.h"
+#include "rbe/result.h"
+
+struct arguments {
+    const char *model, *out, *profile, *codec, *search, *json;
+    int block, threads, plan, quiet;
+    double bits, bytes;
+};
+
+/* "hybrid", or "seed+seed4" of parts that differ. */
+static void codec_names(char *buf, size_t size, const struct rbe_convert_row *r)
+{
+    unsigned seen = 0;
+    size_t at = 0;
+
+    if (!r->options.part_count) {
+        snprintf(buf, size, "%s", rbe_format_name(r->options.format));
+        return;
+    }
+    buf[0] = 0;
+    for (size_t i = 0; i < r->options.part_count && at < size; i++) {
+        const enum rbe_format f = r->options.parts[i].format;
+        if (!(seen >> f & 1))
+            at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? "+" : "",
+                                   rbe_format_name(f));
+        seen |= 1U << f;
+    }
+}
+
+/* "44", "36-52" of parts that differ, "64 k9" of hybrid, "-" of codecs without blocks. */
+static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
+{
+    const struct rbe_encode_options *o = &r->options;
+    uint32_t low = o->block, high = o->block;
+
+    for (size_t i = 0; i < o->part_count; i++) {
+        const uint32_t b = o->parts[i].block;
+        low = i && low < b ? low : b;
+        high = i && high > b ? high : b;
+    }
+    if (!high)
+        snprintf(buf, size, "-");
+    else if (!o->part_count && o->format == RBE_HYBRID)
+        snprintf(buf, size, "%u k%u", low, o->aux & 0x7FFFFFFF);
+    else if (low == high)
+        snprintf(buf, size, "%u", low);
+    else
+        snprintf(buf, size, "%u-%u", low, high);
+}
+
+static void print_head(void)
+{
+    printf("%-24s %11s %-9s %8s %9s %7s %8s %7s %7s %6s %-14s %6s\n", "tensor", "shape",
+           "codec", "B", "bytes", "bits/w", "ratio", "relRMSE", "bound", "PSNR", "quality",
+           "s");
+}
+
+static void print_row(void *arg, const struct rbe_convert_row *r)
+{
+    const struct rbe_quality *q = &r->quality;
+    char shape[24], codec[32], block[24], level[32] = "";
+
+    (void)arg;
+    snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
+    codec_names(codec, sizeof codec, r);
+    block_text(block, sizeof block, r);
+    if (r->choice.level != RBE_LEVEL_NONE)
+        snprintf(level, sizeof level, "%s %s", rbe_level_name(r->choice.level),
+                 q->psnr_db >= rbe_level_psnr_db(r->choice.level) ? "met" : "missed");
+    printf("%-24s %11s %-9s %8s %9zu %7.4g %7.4g%c %7.4f %7.4f %6.2f %-14s %6.1f%s\n",
+           r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
+           r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, q->psnr_db, level, r->seconds,
+           r->reused ? " (kept)" : "");
+    fflush(stdout);
+}
+
+static void print_plan(const struct rbe_convert *c)
+{
+    printf("%-24s %11s %-9s %8s %11s %7s\n", "tensor", "shape", "codec", "B", "bytes",
+           "bits/w");
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        char shape[24], codec[32], block[24];
+
+        if (!r->tensor->matrix)
+            continue;
+        const size_t bytes = rbe_encode_bytes(r->tensor->rows, r->tensor->cols, &r->options);
+        snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
+        codec_names(codec, sizeof codec, r);
+        block_text(block, sizeof block, r);
+        printf("%-24s %11s %-9s %8s %11zu %7.4g\n", r->tensor->name, shape, codec, block,
+               bytes, 8 * (double)bytes / ((double)r->tensor->rows * r->tensor->cols));
+    }
+    printf("planned file: %" PRIu64 " bytes, %.4f bits a parameter\n", c->file_bytes,
+           8 * (double)c->file_bytes / (double)c->params);
+}
+
+static void print_totals(const struct rbe_convert *c)
+{
+    uint64_t weights = 0, bytes = 0, unmet = 0, missed = 0;
+    double w2 = 0, e2 = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_quality *q = &r->quality;
+        const double n = (double)q->weights;
+
+        if (!r->tensor->matrix)
+            continue;
+        weights += q->weights;
+        bytes += q->bytes;
+        w2 += n * q->rms * q->rms;
+        e2 += n * q->rmse * q->rmse;
+        unmet += !r->rate_met;
+        missed += r->choice.level != RBE_LEVEL_NONE &&
+                  !(q->psnr_db >= rbe_level_psnr_db(r->choice.level));
+    }
+    printf("matrices: %" PRIu64 " weights in %" PRIu64 " bytes, %.4f bits a weight, %.4g:1 of "
+           "f32, relative RMSE %.4f\n", weights, bytes,
+           8 * (double)bytes / (double)weights, 4 * (double)weights / (double)bytes,
+           w2 > 0 ? sqrt(e2 / w2) : 0);
+    printf("file: %" PRIu64 " bytes for %" PRIu64 " parameters (tied output layer counted "
+           "once): %.4f bits a parameter\n      (8 * file bytes / parameters; norms, biases, "
+           "positions and the header included), %.4g:1 of f32\n", c->file_bytes, c->params,
+           8 * (double)c->file_bytes / (double)c->params,
+           4 * (double)c->params / (double)c->file_bytes);
+    printf("compressed parameters: %" PRIu64 " (%s)\n", rbe_convert_compressed(c),
+           RBE_COMPRESSED_DEFINITION);
+    if (unmet)
+        printf("! %" PRIu64 " matrices: the codec cannot have the rate the profile asks for at "
+               "that block; its smallest is used\n", unmet);
+    if (missed)
+        printf("quality: %" PRIu64 " matrices miss their level (PSNR = 20 log10(largest |w| / "
+               "RMSE); Ultra 50, High 40, Medium 30, Low 20 dB)\n", missed);
+}
+
+static json_t *row_json(const struct rbe_convert_row *r)
+{
+    const struct rbe_quality *q = &r->quality;
+    const struct rbe_encode_options *o = &r->options;
+    char codec[32];
+
+    codec_names(codec, sizeof codec, r);
+    json_t *j = json_pack(
+        "{s:s, s:s, s:i, s:[I, I], s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
+        "s:o}", "name", r->tensor->name, "class", rbe_class_name(r->tensor_class), "layer",
+        r->layer, "shape", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols, "codec",
+        codec, "block", (json_int_t)o->block, "aux", (json_int_t)(o->aux & 0x7FFFFFFF),
+        "hadamard", (json_int_t)o->hadamard, "bytes", (json_int_t)q->bytes, "bits_per_weight",
+        rbe_result_real(q->bits), "ratio", rbe_result_real(q->ratio), "relative_rmse",
+        rbe_result_real(q->relative_rmse), "bound", rbe_result_real(q->bound), "psnr_db",
+        rbe_result_real(q->psnr_db), "seconds", rbe_result_real(r->seconds), "rate_met",
+        r->rate_met, "parts", json_array());
+    for (size_t i = 0; j && i < o->part_count; i++)
+        json_array_append_new(json_object_get(j, "parts"),
+                              json_pack("{s:I, s:s, s:I}", "rows",
+                                        (json_int_t)o->parts[i].rows, "codec",
+                                        rbe_format_name(o->parts[i].format), "block",
+                                        (json_int_t)o->parts[i].block));
+    if (j && r->choice.level != RBE_LEVEL_NONE) {
+        json_object_set_new(j, "quality", json_string(rbe_level_name(r->choice.level)));
+        json_object_set_new(j, "quality_met", json_boolean(
+            q->psnr_db >= rbe_level_psnr_db(r->choice.level)));
+    }
+    return j;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The name of the folder a checkpoint stands in, else its file's. */
+static void model_name(char *buf, size_t size, const char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    snprintf(buf, size, "%.*s", (int)n, path);
+    const char *last = base_name(buf);
+    memmove(buf, last, strlen(last) + 1);
+}
+
+static enum rbe_status append_result(const struct arguments *a, const struct rbe_convert *c,
+                                     unsigned threads, struct rbe_diag *d)
+{
+    const struct rbe_source *s = c->source;
+    struct rbe_result_file *file = NULL;
+    char sha[65], name[128], out_name[128];
+    enum rbe_status err;
+    bool bad;
+
+    if ((err = rbe_sha256_file(sha, a->out, d)) || (err = rbe_result_open(&file, a->json, d)))
+        return err;
+    model_name(name, sizeof name, a->model);
+    model_name(out_name, sizeof out_name, a->out);
+    const struct rbe_result_model base = {
+        .name = name, .path = base_name(rbe_safetensors_path(s->file)), .sha256 = s->sha256,
+        .label = s->label, .bytes = rbe_safetensors_file_bytes(s->file), .params = c->params};
+    const struct rbe_result_model model = {
+        .name = out_name, .path = base_name(a->out), .sha256 = sha, .label = s->label,
+        .bytes = c->file_bytes, .params = c->params, .rbe = true};
+    json_t *j = rbe_result_new("convert", threads), *rows = json_array();
+    for (size_t i = 0; i < c->count; i++)
+        if (c->rows[i].tensor->matrix)
+            json_array_append_new(rows, row_json(&c->rows[i]));
+    json_t *totals = json_pack(
+        "{s:I, s:I, s:o, s:I, s:s}", "bytes", (json_int_t)c->file_bytes, "parameters",
+        (json_int_t)c->params, "bits_per_weight",
+        rbe_result_real(8 * (double)c->file_bytes / (double)c->params),
+        "compressed_parameters", (json_int_t)rbe_convert_compressed(c),
+        "compressed_definition", RBE_COMPRESSED_DEFINITION);
+    bad = !j || rbe_result_set_model(j, "base", &base) ||
+          rbe_result_set_model(j, "model", &model) ||
+          json_object_set_new(j, "profile",
+                              json_string(rbe_profile_name(c->o.profile))) ||
+          rbe_result_set_real(j, "seconds", c->seconds);
+    bad = json_object_set_new(j, "totals", totals) || bad;
+    bad = json_object_set_new(j, "tensors", rows) || bad;
+    if (bad) {
+        json_decref(j);
+        j = NULL;
+    }
+    err = rbe_result_append(file, j, d);
+    rbe_result_close(&file);
+    return err;
+}
+
+/* The profile the options name, or the default for this model. */
+static enum rbe_status open_profile(struct rbe_profile **out, const struct arguments *a,
+                                    const struct rbe_source *s, struct rbe_diag *d)
+{
+    char name[64];
+
+    *out = NULL;
+    if (a->codec) {
+        if (a->profile)
+            return rbe_fail(d, RBE_ERR_ARG, "--profile and --codec exclude one another");
+        if (a->block > 0)
+            snprintf(name, sizeof name, "%.32s-b%d", a->codec, a->block);
+        else
+            snprintf(name, sizeof name, "%.32s", a->codec);
+        return rbe_profile_open(out, name, d);
+    }
+    if (a->block)
+        return rbe_fail(d, RBE_ERR_ARG, "--block needs --codec");
+    if (a->profile)
+        return rbe_profile_open(out, a->profile, d);
+    return rbe_profile_open(out, rbe_gpt2_config_params(&s->config) == 124439808
+                                     ? "mobile-45mb" : "mini-2.89", d);
+}
+
+static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
+{
+    if (a->bits < 0 || a->bits > 32 || !(a->bits >= 0))
+        return rbe_fail(d, RBE_ERR_ARG, "--bits: between 0 and 32 a parameter");
+    if (!(a->bytes >= 0 && a->bytes < 1e15))
+        return rbe_fail(d, RBE_ERR_ARG, "--bytes: a number of bytes");
+    if (a->bits > 0 && a->bytes > 0)
+        return rbe_fail(d, RBE_ERR_ARG, "--bits and --bytes exclude one another");
+    if (a->threads < 0 || a->threads > 1024)
+        return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
+    if (a->block < 0)
+        return rbe_fail(d, RBE_ERR_ARG, "--block: a positive number");
+    if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
+    return RBE_OK;
+}
+
+static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
+{
+    struct rbe_source *source = NULL;
+    struct rbe_profile *profile = NULL;
+    struct rbe_convert *c = NULL;
+    struct rbe_pool *pool = NULL;
+    struct rbe_progress progress = {0};
+    enum rbe_status err;
+
+    if ((err = check_arguments(a, d)) || (err = rbe_source_open(&source, a->model, d)) ||
+        (err = open_profile(&profile, a, source, d)) ||
+        (err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
+        goto out;
+    const struct rbe_convert_options o = {
+        .profile = profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
+        .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
+        .progress = &progress, .row_done = print_row};
+    if ((err = rbe_convert_plan(&c, source, &o, d)))
+        goto out;
+    if (a->plan) {
+        print_plan(c);
+        goto out;
+    }
+    printf("%s -> %s, profile %s (%s)\n", a->model, a->out, rbe_profile_name(profile),
+           rbe_profile_about(profile));
+    if (source->label)
+        printf("synthetic weights: %s\n", source->label);
+    print_head();
+    rbe_catch_interrupt();
+    err = rbe_convert_run(c, a->out, d);
+    if (err == RBE_ERR_INTERRUPTED)
+        rbe_fail(d, err, "interrupted; finished matrices are kept in %s.partial, the same "
+                 "command goes on", a->out);
+    if (err)
+        goto out;
+    print_totals(c);
+    if (a->json)
+        err = append_result(a, c, rbe_pool_threads(pool), d);
+out:
+    rbe_convert_close(&c);
+    rbe_pool_close(&pool);
+    rbe_profile_close(&profile);
+    rbe_source_close(&source);
+    return err;
+}
+
+int rbe_cmd_convert(int argc, const char **argv)
+{
+    struct arguments a = {0};
+    const struct poptOption table[] = {
+        {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
+         "which codec each tensor gets (default: mobile-45mb for GPT-2 small, else mini-2.89)",
+         "NAME|FILE"},
+        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, "instead: one codec for every matrix",
+         "NAME"},
+        {"block", 0, POPT_ARG_INT, &a.block, 0, "with --codec: B", "N"},
+        {"bits", 0, POPT_ARG_DOUBLE, &a.bits, 0,
+         "budget: 8 * file bytes / parameters (default: the profile's)", "X"},
+        {"bytes", 0, POPT_ARG_DOUBLE, &a.bytes, 0, "budget: size of the file", "N"},
+        {"search", 0, POPT_ARG_STRING, &a.search, 0, "encoder effort: fast, default or best",
+         "LEVEL"},
+        {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
+         "N"},
+        {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",
+         NULL},
+        {"json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
+        {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
+        POPT_TABLEEND};
+    struct rbe_diag d = {""};
+    const char **args;
+    int count, code;
+
+    if (!rbe_parse(argc, argv, table, "MODEL OUT.rbe",
+                   "Converts a GPT-2 checkpoint (a folder with config.json and "
+                   "model.safetensors, or the\nfile) into an RBE model and prints what each "
+                   "matrix cost and lost.  An interrupted\nconversion goes on where it stopped "
+                   "when the same command runs again.", &args, &count, &code))
+        return code;
+    if (count != 2 && !(a.plan && count == 1)) {
+        fprintf(stderr, "rbe convert: want MODEL and OUT.rbe; --help explains\n");
+        return 2;
+    }
+    if (a.quiet)
+        rbe_progress_silence();
+    /* The shipped model goes by its name. */
+    char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
+    a.model = shipped ? shipped : args[0];
+    a.out = args[1] ? args[1] : "";
+    const enum rbe_status err = convert(&a, &d);
+    free(shipped);
+    return rbe_report_failure("convert", err, &d);
+}

@@ -1,0 +1,654 @@
+/*
+ * convert.c - plans, encodes and writes an RBE model.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "gpt2/convert.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernels/f16.h"
+#include "kernels/format/seed.h"
+#include "rbe/container.h"
+#include "rbe/file.h"
+
+/* Changes whenever an encoder would give other bytes for the same options. */
+#define ENCODER "rbe-encoder-1"
+
+static enum rbe_status no_memory(struct rbe_diag *d)
+{
+    return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+}
+
+/* --- the plan ------------------------------------------------------------------------------- */
+
+static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_source_tensor *t,
+                                const struct rbe_convert_options *o, struct rbe_diag *d)
+{
+    struct rbe_diag why = {""};
+    enum rbe_status err;
+
+    r->tensor = t;
+    r->tensor_class = rbe_class_of(t->name, &r->layer);
+    r->choice = rbe_profile_choice(o->profile, r->tensor_class, r->layer);
+    r->rate_met = true;
+    if (!t->matrix)
+        return RBE_OK;
+    if ((err = rbe_choice_resolve(&r->choice, t->rows, t->cols, &r->options, &r->rate_met,
+                                  &why)))
+        return rbe_fail(d, err, "profile %s, tensor '%s': %s", rbe_profile_name(o->profile),
+                        t->name, why.text);
+    if (o->search >= 0)
+        r->options.search = (enum rbe_search)o->search;
+    if (r->options.hadamard)
+        r->options.sign_seed = 1;
+    return RBE_OK;
+}
+
+static bool is_open(const struct rbe_convert_row *r)
+{
+    return r->tensor->matrix && rbe_choice_is_open(&r->choice);
+}
+
+/* Every open matrix gets block b, or the largest below it that its shape has a use for. */
+static void set_blocks(struct rbe_convert *c, uint32_t b)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (is_open(&c->rows[i]))
+            c->rows[i].options.block = b;
+}
+
+static enum rbe_status share_budget(struct rbe_convert *c, struct rbe_diag *d)
+{
+    uint64_t least = UINT64_MAX;
+    uint32_t smallest = 0;
+    enum rbe_status err;
+    bool open = false;
+
+    for (size_t i = 0; i < c->count; i++)
+        open = open || is_open(&c->rows[i]);
+    if (!open) {
+        if ((err = rbe_convert_size(&c->file_bytes, c, d)))
+            return err;
+        if (c->budget_bytes && c->file_bytes > c->budget_bytes)
+            return rbe_fail(d, RBE_ERR_LIMIT, "%" PRIu64 " bytes are more than the budget of "
+                            "%" PRIu64 ", and profile %s leaves nothing to choose",
+                            c->file_bytes, c->budget_bytes, rbe_profile_name(c->o.profile));
+        return RBE_OK;
+    }
+    if (!c->budget_bytes)
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s leaves B to a budget: give --bits or "
+                        "--bytes", rbe_profile_name(c->o.profile));
+    /* Every B up to 64, then in steps of a sixty-fourth. */
+    for (uint32_t b = RBE_SEED_MIN_BLOCK; b <= RBE_SEED_MAX_BLOCK; b += b < 64 ? 1 : b / 64) {
+        uint64_t bytes;
+
+        set_blocks(c, b);
+        if ((err = rbe_convert_size(&bytes, c, d)))
+            return err;
+        if (bytes < least) {
+            least = bytes;
+            smallest = b;
+        }
+        if (bytes <= c->budget_bytes) {
+            c->file_bytes = bytes;
+            return RBE_OK;
+        }
+    }
+    set_blocks(c, smallest);
+    return rbe_fail(d, RBE_ERR_LIMIT, "a budget of %" PRIu64 " bytes (%.4g bits a parameter) "
+                    "cannot be met: the smallest possible with profile %s is %" PRIu64
+                    " bytes (%.4g bits)", c->budget_bytes,
+                    8 * (double)c->budget_bytes / (double)c->params,
+                    rbe_profile_name(c->o.profile), least,
+                    8 * (double)least / (double)c->params);
+}
+
+enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_source *s,
+                                 const struct rbe_convert_options *o, struct rbe_diag *d)
+{
+    const double profile_bits = rbe_profile_budget_bits(o->profile);
+    enum rbe_status err = RBE_OK;
+
+    *out = NULL;
+    struct rbe_convert *c = calloc(1, sizeof *c);
+    if (!c || !(c->rows = calloc(s->count, sizeof *c->rows))) {
+        err = no_memory(d);
+        goto out;
+    }
+    c->source = s;
+    c->o = *o;
+    c->count = s->count;
+    c->params = rbe_gpt2_config_params(&s->config);
+    if (o->budget_bytes)
+        c->budget_bytes = o->budget_bytes;
+    else if (o->budget_bits > 0)
+        c->budget_bytes = (uint64_t)(o->budget_bits * (double)c->params / 8);
+    else if (profile_bits > 0)
+        c->budget_bytes = (uint64_t)(profile_bits * (double)c->params / 8);
+    else
+        c->budget_bytes = rbe_profile_budget_bytes(o->profile);
+    for (size_t i = 0; i < c->count && !err; i++)
+        err = plan_row(&c->rows[i], &s->tensors[i], o, d);
+    if (!err)
+        err = share_budget(c, d);
+out:
+    if (err)
+        rbe_convert_close(&c);
+    *out = c;
+    return err;
+}
+
+void rbe_convert_close(struct rbe_convert **pc)
+{
+    struct rbe_convert *c = *pc;
+
+    if (!c)
+        return;
+    for (size_t i = 0; c->rows && i < c->count; i++)
+        free(c->rows[i].own_parts);
+    free(c->rows);
+    free(c);
+    *pc = NULL;
+}
+
+/* --- what goes into the file ---------------------------------------------------------------- */
+
+static enum rbe_status add_metadata(struct rbe_container_builder *b,
+                                    const struct rbe_convert *c, struct rbe_diag *d)
+{
+    const struct rbe_source *s = c->source;
+    enum rbe_status err;
+
+    /* Without the white space of the original file. */
+    json_t *j = json_loads(s->config_json, 0, NULL);
+    char *config = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    if (!config)
+        return no_memory(d);
+    if ((err = rbe_container_add_meta(b, "rbe.config", config, d)) ||
+        (err = rbe_container_add_meta(b, "rbe.profile", rbe_profile_name(c->o.profile), d)) ||
+        (err = rbe_container_add_meta(b, "rbe.source_sha256", s->sha256, d)) ||
+        (err = rbe_container_add_meta(b, "rbe.encoder", ENCODER, d)))
+        goto out;
+    if (s->label)
+        err = rbe_container_add_meta(b, "synthetic", s->label, d);
+out:
+    free(config);
+    return err;
+}
+
+static enum rbe_status add_plain(struct rbe_container_builder *b,
+                                 const struct rbe_convert_row *r, const void *data,
+                                 struct rbe_diag *d)
+{
+    const struct rbe_source_tensor *t = r->tensor;
+    const uint64_t shape[2] = {t->tensor->dims == 2 ? t->rows : t->cols, t->cols};
+
+    return rbe_container_add_tensor(b, t->name,
+                                    r->choice.format == RBE_F32 ? RBE_DT_F32 : RBE_DT_F16,
+                                    t->tensor->dims, shape, data, d);
+}
+
+enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
+                                 struct rbe_diag *d)
+{
+    static const uint16_t some[1];      /* stands for data that is not looked at */
+    struct rbe_container_builder *b = NULL;
+    struct rbe_part *parts = NULL;
+    enum rbe_status err;
+
+    *bytes = 0;
+    if ((err = rbe_container_begin(&b, d)) || (err = add_metadata(b, c, d)))
+        goto out;
+    for (size_t i = 0; i < c->count && !err; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_encode_options *o = &r->options;
+        const struct rbe_encode_part whole = {r->tensor->rows, o->format, o->block, o->aux};
+        const size_t n = o->part_count ? o->part_count : 1;
+        struct rbe_weight w = {.rows = r->tensor->rows, .cols = r->tensor->cols,
+                               .hadamard = o->hadamard, .sign_seed = o->sign_seed,
+                               .part_count = n};
+
+        if (!r->tensor->matrix) {
+            err = add_plain(b, r, some, d);
+            continue;
+        }
+        struct rbe_part *grown = realloc(parts, n * sizeof *grown);
+        if (!grown) {
+            err = no_memory(d);
+            break;
+        }
+        w.parts = parts = grown;
+        for (size_t k = 0; k < n; k++) {
+            const struct rbe_encode_part *p = o->part_count ? &o->parts[k] : &whole;
+            const struct rbe_matrix_size s =
+                rbe_matrix_size(p->format, p->rows, w.cols, p->block, p->aux);
+            const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
+            parts[k].m = (struct rbe_matrix){
+                .format = p->format, .rows = p->rows, .cols = w.cols, .block = p->block,
+                .aux = p->aux, .codes = some, .code_bytes = s.codes,
+                .scale = s.scale ? some : NULL,
+                .col_scale = s.col_scale && !(seed && o->scales == RBE_SCALES_ROW) ? some
+                                                                                  : NULL};
+        }
+        snprintf(w.name, sizeof w.name, "%s", r->tensor->name);
+        err = rbe_container_add_weight(b, &w, d);
+    }
+    if (!err)
+        *bytes = rbe_container_file_bytes(b);
+out:
+    free(parts);
+    rbe_container_end(&b);
+    return err;
+}
+
+/* --- finished matrices on disk -------------------------------------------------------------- */
+
+/* Everything that decides the bytes of a matrix, hashed. */
+static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_convert_row *r)
+{
+    const struct rbe_encode_options *o = &r->options;
+    char text[512];
+    size_t at;
+
+    at = (size_t)snprintf(text, sizeof text,
+                          ENCODER " %s %s %d %u %u search %d %u %a scales %d %d rotation %u "
+                          "%" PRIu64 " center %d energy %a", c->source->sha256,
+                          r->tensor->name, (int)o->format, o->block, o->aux, (int)o->search,
+                          o->window, (double)o->search_scale, (int)o->scales,
+                          (int)o->scale_search, o->hadamard, o->sign_seed,
+                          (int)r->choice.center, r->choice.energy);
+    /* Parts are many; each folds into the hash of those before it. */
+    rbe_sha256(hex, text, at);
+    for (size_t i = 0; i < o->part_count; i++) {
+        at = (size_t)snprintf(text, sizeof text, "%s %u %d %u %u", hex, o->parts[i].rows,
+                              (int)o->parts[i].format, o->parts[i].block, o->parts[i].aux);
+        rbe_sha256(hex, text, at);
+    }
+}
+
+static char *row_path(const char *folder, const struct rbe_convert_row *r)
+{
+    char name[96];
+
+    snprintf(name, sizeof name, "%s.rbe", r->tensor->name);
+    return rbe_path_join(folder, name);
+}
+
+static enum rbe_status save_row(const struct rbe_convert *c, const struct rbe_convert_row *r,
+                                const struct rbe_weight *w, const char *path,
+                                struct rbe_diag *d)
+{
+    const struct rbe_quality *q = &r->quality;
+    struct rbe_container_builder *b = NULL;
+    enum rbe_status err;
+    char key[65], stats[256];
+
+    row_key(key, c, r);
+    snprintf(stats, sizeof stats, "%a %a %a %a", q->rms, q->rmse, q->peak, r->seconds);
+    if (!(err = rbe_container_begin(&b, d)) && !(err = rbe_container_add_weight(b, w, d)) &&
+        !(err = rbe_container_add_meta(b, "rbe.part_key", key, d)) &&
+        !(err = rbe_container_add_meta(b, "rbe.part_stats", stats, d)))
+        err = rbe_container_write(b, path, d);
+    rbe_container_end(&b);
+    return err;
+}
+
+/* Opens a finished matrix; false when there is none, or it is not what this run needs. */
+static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, const char *path,
+                     struct rbe_container **out)
+{
+    double rms, rmse, peak, seconds;
+    char key[65];
+
+    *out = NULL;
+    if (access(path, R_OK) || rbe_container_open(out, path, true, NULL))
+        return false;
+    const struct rbe_safetensors *f = rbe_container_file(*out);
+    const char *had = rbe_safetensors_meta(f, "rbe.part_key");
+    const char *stats = rbe_safetensors_meta(f, "rbe.part_stats");
+    const struct rbe_weight *w = rbe_container_weight(*out, r->tensor->name);
+    row_key(key, c, r);
+    if (!had || strcmp(had, key) != 0 || !stats || !w ||
+        sscanf(stats, "%la %la %la %la", &rms, &rmse, &peak, &seconds) != 4) {
+        rbe_container_close(out);
+        return false;
+    }
+    const double n = (double)w->rows * w->cols;
+    rbe_quality_fill(&r->quality, (size_t)w->rows * w->cols, w->bytes, rms * rms * n,
+                     rmse * rmse * n, peak);
+    r->seconds = seconds;
+    return true;
+}
+
+/* Removes what this program wrote there, and the folder when nothing else is in it. */
+static void remove_folder(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *e;
+
+    while (dir && (e = readdir(dir))) {
+        const size_t n = strlen(e->d_name);
+        char *path = n > 4 && !strcmp(e->d_name + n - 4, ".rbe")
+                         ? rbe_path_join(folder, e->d_name) : NULL;
+        if (path)
+            unlink(path);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(folder);
+}
+
+/* --- encoding ------------------------------------------------------------------------------- */
+
+struct meter {
+    const struct rbe_convert *c;
+    const char *name;
+    double before, size;        /* parameters done before this matrix; of this matrix */
+};
+
+static bool on_progress(void *arg, double done)
+{
+    const struct meter *m = arg;
+
+    if (m->c->o.progress)
+        rbe_progress_update(m->c->o.progress, m->before + done * m->size, m->name);
+    return !rbe_interrupted();
+}
+
+/* Means of wte's columns [cols], fresh. */
+static enum rbe_status column_means(float **out, const float *w, size_t rows, size_t cols,
+                                    struct rbe_diag *d)
+{
+    double *sum = calloc(cols, sizeof *sum);
+
+    *out = malloc(cols * sizeof **out);
+    if (!sum || !*out) {
+        free(sum);
+        free(*out);
+        *out = NULL;
+        return no_memory(d);
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < cols; k++)
+            sum[k] += w[r * cols + k];
+    for (size_t k = 0; k < cols; k++)
+        (*out)[k] = (float)(sum[k] / (double)rows);
+    free(sum);
+    return RBE_OK;
+}
+
+static bool is_centered(const struct rbe_convert_row *r)
+{
+    return r->tensor_class == RBE_CLASS_WTE && r->choice.center;
+}
+
+/* A tensor's weights as they are encoded: column means removed where the profile says so. */
+static enum rbe_status read_weights(float **out, const struct rbe_convert *c,
+                                    const struct rbe_convert_row *r, struct rbe_diag *d)
+{
+    const size_t rows = r->tensor->rows, cols = r->tensor->cols;
+    enum rbe_status err = rbe_source_read(out, c->source, r->tensor, d);
+    float *mean;
+
+    if (err || !is_centered(r))
+        return err;
+    if ((err = column_means(&mean, *out, rows, cols, d))) {
+        free(*out);
+        *out = NULL;
+        return err;
+    }
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < cols; k++)
+            (*out)[i * cols + k] -= mean[k];
+    free(mean);
+    return RBE_OK;
+}
+
+static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row *r,
+                                  const char *path, double before, struct rbe_diag *d)
+{
+    const struct rbe_source_tensor *t = r->tensor;
+    const double start = rbe_now();
+    struct meter m = {c, t->name, before, (double)t->rows * t->cols};
+    struct rbe_encode_options o = r->options;
+    struct rbe_diag why = {""};
+    struct rbe_weight w = {0};
+    enum rbe_status err;
+    float *x;
+
+    if ((err = read_weights(&x, c, r, d)))
+        return err;
+    o.progress = on_progress;
+    o.progress_arg = &m;
+    if (!on_progress(&m, 0))
+        err = RBE_ERR_INTERRUPTED;
+    else
+        err = rbe_encode_weight(&w, x, t->rows, t->cols, &o, c->o.pool, &why);
+    if (err) {
+        rbe_fail(d, err, "tensor '%s': %s", t->name, why.text);
+        goto out;
+    }
+    if ((err = rbe_quality_measure(&r->quality, x, &w, c->o.pool, d)))
+        goto out;
+    r->seconds = rbe_now() - start;
+    snprintf(w.name, sizeof w.name, "%s", t->name);
+    err = save_row(c, r, &w, path, d);
+out:
+    rbe_weight_free(&w);
+    free(x);
+    return err;
+}
+
+static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
+                                  struct rbe_container **parts, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    double done = 0;
+
+    for (size_t i = 0; i < c->count && !err; i++) {
+        struct rbe_convert_row *r = &c->rows[i];
+
+        if (!r->tensor->matrix)
+            continue;
+        char *path = row_path(folder, r);
+        if (!path)
+            return no_memory(d);
+        r->reused = load_row(c, r, path, &parts[i]);
+        if (!r->reused) {
+            err = encode_row(c, r, path, done, d);
+            if (!err)
+                err = rbe_container_open(&parts[i], path, true, d);
+        }
+        free(path);
+        if (err)
+            return err;
+        r->done = true;
+        c->seconds += r->seconds;
+        done += (double)r->tensor->rows * r->tensor->cols;
+        if (c->o.row_done)
+            c->o.row_done(c->o.arg, r);
+    }
+    return err;
+}
+
+/* --- the file ------------------------------------------------------------------------------- */
+
+/* A plain tensor's bytes as stored, fresh; wpe takes wte's means in. */
+static enum rbe_status plain_data(void **out, const struct rbe_convert *c,
+                                  const struct rbe_convert_row *r, const float *mean,
+                                  struct rbe_diag *d)
+{
+    const size_t rows = r->tensor->rows, cols = r->tensor->cols;
+    enum rbe_status err;
+    uint16_t *half;
+    float *x;
+
+    *out = NULL;
+    if ((err = rbe_source_read(&x, c->source, r->tensor, d)))
+        return err;
+    if (mean && r->tensor_class == RBE_CLASS_WPE)
+        for (size_t i = 0; i < rows * cols; i++)
+            x[i] += mean[i % cols];
+    if (r->choice.format == RBE_F32) {
+        *out = x;
+        return RBE_OK;
+    }
+    if (!(half = malloc(rows * cols * sizeof *half))) {
+        err = no_memory(d);
+        goto out;
+    }
+    for (size_t i = 0; i < rows * cols && !err; i++) {
+        half[i] = rbe_f16_from_f32(x[i]);
+        if (!isfinite(rbe_f16_to_f32(half[i])))
+            err = rbe_fail(d, RBE_ERR_NUMERIC, "tensor '%s': %g does not fit f16",
+                           r->tensor->name, (double)x[i]);
+    }
+    *out = half;
+out:
+    free(x);
+    if (err) {
+        free(*out);
+        *out = NULL;
+    }
+    return err;
+}
+
+static enum rbe_status wte_means(float **out, const struct rbe_convert *c, struct rbe_diag *d)
+{
+    const struct rbe_convert_row *r = &c->rows[0];
+    enum rbe_status err;
+    float *x;
+
+    *out = NULL;
+    if (!is_centered(r))
+        return RBE_OK;
+    if ((err = rbe_source_read(&x, c->source, r->tensor, d)))
+        return err;
+    err = column_means(out, x, r->tensor->rows, r->tensor->cols, d);
+    free(x);
+    return err;
+}
+
+static enum rbe_status write_file(struct rbe_convert *c, const char *path,
+                                  struct rbe_container *const *parts, struct rbe_diag *d)
+{
+    struct rbe_container_builder *b = NULL;
+    void **plain = calloc(c->count, sizeof *plain);
+    float *mean = NULL;
+    enum rbe_status err;
+    struct stat st;
+
+    if (!plain) {
+        err = no_memory(d);
+        goto out;
+    }
+    if ((err = wte_means(&mean, c, d)) || (err = rbe_container_begin(&b, d)) ||
+        (err = add_metadata(b, c, d)))
+        goto out;
+    for (size_t i = 0; i < c->count && !err; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+
+        if (r->tensor->matrix) {
+            err = rbe_container_add_weight(b, rbe_container_weight(parts[i], r->tensor->name),
+                                           d);
+        } else {
+            if (!(err = plain_data(&plain[i], c, r, mean, d)))
+                err = add_plain(b, r, plain[i], d);
+        }
+    }
+    if (err || (err = rbe_container_write(b, path, d)))
+        goto out;
+    if (stat(path, &st) < 0)
+        err = rbe_fail_errno(d, "%s", path);
+    else
+        c->file_bytes = (uint64_t)st.st_size;
+out:
+    rbe_container_end(&b);
+    for (size_t i = 0; plain && i < c->count; i++)
+        free(plain[i]);
+    free(plain);
+    free(mean);
+    return err;
+}
+
+enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d)
+{
+    const size_t n = strlen(path);
+    struct rbe_container **parts = calloc(c->count, sizeof *parts);
+    char *folder = malloc(n + 9);
+    enum rbe_status err;
+    double total = 0;
+    struct stat st;
+
+    if (!parts || !folder) {
+        err = no_memory(d);
+        goto out;
+    }
+    sprintf(folder, "%s.partial", path);
+    if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
+        err = rbe_fail(d, RBE_ERR_IO, "%s: exists and is not a file", path);
+        goto out;
+    }
+    if (mkdir(folder, 0777) < 0 && errno != EEXIST) {
+        err = rbe_fail_errno(d, "%s: cannot write", path);
+        goto out;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        if (c->rows[i].tensor->matrix)
+            total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
+    if (c->o.progress)
+        rbe_progress_start(c->o.progress, "convert", "weights", total);
+    err = encode_all(c, folder, parts, d);
+    if (c->o.progress)
+        rbe_progress_end(c->o.progress);
+    if (!err)
+        err = write_file(c, path, parts, d);
+out:
+    for (size_t i = 0; parts && i < c->count; i++)
+        rbe_container_close(&parts[i]);
+    if (!err)
+        remove_folder(folder);
+    else if (folder)
+        rmdir(folder);          /* when nothing was finished */
+    free(parts);
+    free(folder);
+    return err;
+}
+
+uint64_t rbe_convert_compressed(const struct rbe_convert *c)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_encode_options *o = &r->options;
+        const struct rbe_encode_part whole = {r->tensor->rows, o->format, o->block, o->aux};
+
+        if (!r->tensor->matrix) {
+            sum += (uint64_t)r->tensor->rows * r->tensor->cols;
+            continue;
+        }
+        for (size_t k = 0; k < (o->part_count ? o->part_count : 1); k++) {
+            const struct rbe_encode_part *p = o->part_count ? &o->parts[k] : &whole;
+            const struct rbe_matrix_size s =
+                rbe_matrix_size(p->format, p->rows, r->tensor->cols, p->block, p->aux);
+            const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
+            sum += (s.codes + 3) / 4 + s.scale / 2;
+            if (s.col_scale && !(seed && o->scales == RBE_SCALES_ROW))
+                sum += s.col_scale / 2;
+        }
+    }
+    return sum;
+}

@@ -1,0 +1,88 @@
+/*
+ * convert.h - a checkpoint becomes an RBE model, one tensor at a time.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * First a plan (which codec and B each matrix gets, within the budget), then the encoding,
+ * then the file.  Finished matrices lie as small containers in the folder OUT.partial until
+ * the file is complete, so that an interrupted conversion goes on where it stopped; each is
+ * keyed by everything that decides its bytes, so that nothing stale is ever taken over.
+ */
+#ifndef RBE_GPT2_CONVERT_H
+#define RBE_GPT2_CONVERT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gpt2/source.h"
+#include "rbe/encode.h"
+#include "rbe/profile.h"
+#include "rbe/progress.h"
+#include "rbe/quality.h"
+
+/* What happened to one tensor, or will. */
+struct rbe_convert_row {
+    const struct rbe_source_tensor *tensor;
+    enum rbe_class tensor_class;
+    int layer;                          /* -1 outside the blocks */
+    struct rbe_choice choice;
+    struct rbe_encode_options options;  /* matrices; `parts` points to own_parts */
+    struct rbe_encode_part *own_parts;  /* or NULL: one part */
+    bool rate_met;                      /* the codec can have the rate the profile asks for */
+    bool done, reused;                  /* encoded; taken over from an interrupted run */
+    struct rbe_quality quality;         /* of what was encoded: column means removed */
+    double seconds;
+};
+
+struct rbe_convert_options {
+    const struct rbe_profile *profile;
+    double budget_bits;         /* of file bytes * 8 / parameters; 0: the profile's budget */
+    uint64_t budget_bytes;      /* of the file; 0: budget_bits */
+    int search;                 /* enum rbe_search for all matrices, or -1: the profile's */
+    struct rbe_pool *pool;      /* may be NULL */
+    struct rbe_progress *progress;      /* started and ended by rbe_convert_run(), or NULL */
+    /* Called as each matrix is finished, or taken over; may be NULL. */
+    void (*row_done)(void *arg, const struct rbe_convert_row *row);
+    void *arg;
+};
+
+struct rbe_convert {
+    const struct rbe_source *source;
+    struct rbe_convert_options o;
+    struct rbe_convert_row *rows;       /* one for each tensor of the source */
+    size_t count;
+    uint64_t params;                    /* of the model, tied output layer counted once */
+    uint64_t budget_bytes;              /* 0: none */
+    uint64_t file_bytes;                /* planned; then measured */
+    double seconds;                     /* of encoding, interrupted runs included */
+};
+
+/*
+ * Decides every tensor's codec.  Matrices whose B is open share the budget: the smallest
+ * common B that fits (rbe_convert_allocate() may have better ideas).  RBE_ERR_LIMIT: the
+ * budget cannot be met; the message says the smallest size that can.
+ */
+enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_source *s,
+                                 const struct rbe_convert_options *o, struct rbe_diag *d);
+void rbe_convert_close(struct rbe_convert **c);
+
+/* Exact size of the file under the present options of every row. */
+enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
+                                 struct rbe_diag *d);
+
+/*
+ * Encodes and writes `path` in one step at the end.  RBE_ERR_INTERRUPTED (rbe_interrupted())
+ * leaves the finished matrices in PATH.partial; any failure leaves an existing `path` as it
+ * was.
+ */
+enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d);
+
+/*
+ * Compressed parameters (evaluation.md, C10): what a converted model stores, counted in the
+ * original's unit of 32 bits for codes, and one for each scale, norm, bias and position.
+ */
+#define RBE_COMPRESSED_DEFINITION                                                              \
+    "32-bit words of codes, plus scales, norms, biases and positions, one each"
+uint64_t rbe_convert_compressed(const struct rbe_convert *c);
+
+#endif
