@@ -13,6 +13,7 @@
 
 #include "bench/gbench.h"
 #include "bench/summary.h"
+#include "gpt2/dense.h"
 #include "kernels/cpu.h"
 #include "rbe/file.h"
 #include "rbe/progress.h"
@@ -122,9 +123,13 @@ static enum rbe_status open_teams(struct run *r, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
-    for (unsigned t = 1; t <= r->cpus.count && t <= RBE_MAX_CPUS && !err; t++)
-        if (wanted_threads(r, t))
-            err = rbe_team_open(&r->teams.of[t], t, &r->cpus, d);
+    for (unsigned t = 1; t <= r->cpus.count && t <= RBE_MAX_CPUS && !err; t++) {
+        if (!wanted_threads(r, t))
+            continue;
+        err = rbe_team_open(&r->teams.of[t], t, &r->cpus, d);
+        if (!err)
+            err = rbe_perf_open(&r->teams.perf[t], r->teams.of[t]->tid, t, r->o->events, d);
+    }
     return err;
 }
 
@@ -216,13 +221,19 @@ static enum rbe_status describe(struct run *r, struct rbe_diag *d)
         context_string(r->extra, "memory_roof_1_thread", text);
         snprintf(text, sizeof text, "%zu", rbe_data_cold_bytes(r->data));
         context_string(r->extra, "cold_bytes", text);
-        json_object_set_new(r->extra, "roofs", rbe_roofs_json(&r->roofs));
     }
     json_object_set_new(r->extra, "topology", topology);
     json_object_set_new(r->extra, "conditions", facts);
     json_object_set_new(r->extra, "warnings", warnings);
     json_object_set_new(r->extra, "unstable_limit", json_real(RBE_UNSTABLE));
     json_object_set_new(r->extra, "foreign_limit", json_real(r->o->foreign_percent / 100));
+    json_object_set_new(r->extra, "counters", rbe_perf_json(r->teams.perf[1]));
+    if (!rbe_perf_hardware(r->teams.perf[1])) {
+        snprintf(text, sizeof text, "no hardware counters: %s; software events instead",
+                 rbe_perf_reason(r->teams.perf[1]));
+        json_array_append_new(warnings, json_string(text));
+    }
+    json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
     json_array_foreach(warnings, i, v)
         say(r, json_string_value(v));
     return RBE_OK;
@@ -342,6 +353,9 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     json_object_set_new(r->extra, "left_out_as_too_slow", json_integer(r->left_out));
     json_object_set_new(r->extra, "huge_page_share",
                         rbe_result_real(rbe_data_huge_share(r->data)));
+    /* Probes among the rows may have found the machine faster than at the start. */
+    json_object_set_new(r->extra, "roofs", rbe_roofs_json(&r->roofs));
+    rbe_suite_final_roofs(r->suite, json_object_get(result, "benchmarks"));
     json_object_set(json_object_get(result, "context"), "rbe", r->extra);
     if (r->out)
         err = write_json(result, r->out, d);
@@ -438,8 +452,10 @@ static void close_run(struct run *r, bool keep_partial)
     rbe_suite_close(&r->suite);
     rbe_data_close(&r->data);
     rbe_roofs_close(&r->roofs);
-    for (unsigned t = 0; t <= RBE_MAX_CPUS; t++)
+    for (unsigned t = 0; t <= RBE_MAX_CPUS; t++) {
+        rbe_perf_close(&r->teams.perf[t]);
         rbe_team_close(&r->teams.of[t]);
+    }
     rbe_machine_close(&r->machine);
     json_decref(r->extra);
     if (r->samples)

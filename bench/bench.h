@@ -10,9 +10,9 @@
 
 struct rbe_bench_options {
     struct rbe_selection_texts texts;
-    const char *cpus, *out, *tsv, *svg, *summarise;
+    const char *cpus, *events, *out, *tsv, *svg, *summarise;
     double min_seconds, slowest, foreign_percent;
-    int repeats, quiet;
+    int repeats, launches, quiet;
     int google_count, argc;
     char **google;              /* Google Benchmark's flags, after the program's name */
     char **argv;                /* the whole command line, for the record */

@@ -59,7 +59,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
         {"cpus", 0, POPT_ARG_STRING, &o->cpus, 0,
          "pin threads to these, in this order: 0-3,8 (one of each core)", "LIST"},
         {"cache", 0, POPT_ARG_STRING, &o->texts.cache, 0, "cold, hot, or both", "LIST"},
-        {"kinds", 0, POPT_ARG_STRING, &o->texts.kinds, 0, "product, model, prepare, probe",
+        {"kinds", 0, POPT_ARG_STRING, &o->texts.kinds, 0, "product, model, prepare, probe, dense",
          "LIST"},
         {"min-time", 0, POPT_ARG_DOUBLE, &o->min_seconds, 0,
          "seconds of one repetition (0.03)", "S"},
@@ -69,6 +69,10 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "repeat samples during which others used more of the CPUs (3)", "PERCENT"},
         {"repeats", 0, POPT_ARG_INT, &o->repeats, 0, "repeat one sample at most so often (3)",
          "N"},
+        {"events", 0, POPT_ARG_STRING, &o->events, 0,
+         "count these events, by libpfm4's names (cycles, instructions, misses, ...)", "LIST"},
+        {"launches", 0, POPT_ARG_INT, &o->launches, 0,
+         "measure in so many processes, one after the other (1)", "N"},
         {"out", 'o', POPT_ARG_STRING, &o->out, 0,
          "write Google Benchmark's JSON, and every sample to FILE.samples.jsonl at once",
          "FILE"},
@@ -101,7 +105,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 int main(int argc, char **argv)
 {
     static struct rbe_bench_options o = {.min_seconds = 0.03, .slowest = 0.3, .foreign_percent = 3,
-                                  .repeats = 3};
+                                  .repeats = 3, .launches = 1};
     const char *bad = rbe_cpu_init();
     int gc = 0, pc = 0;
 

@@ -185,9 +185,10 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
                                     const struct rbe_selection_texts *t, uint32_t isa,
                                     unsigned max_threads, struct rbe_diag *d)
 {
-    static const char *const kinds[] = {"product", "model", "prepare", "probe"};
+    static const char *const kinds[] = {"product", "model", "prepare", "probe", "dense"};
     static const char *const caches[] = {"cold", "hot"};
-    bool *const kind_flags[] = {&sel->product, &sel->model, &sel->prepare, &sel->probe};
+    bool *const kind_flags[] = {&sel->product, &sel->model, &sel->prepare, &sel->probe,
+                                &sel->dense};
     bool *const cache_flags[] = {&sel->cold, &sel->hot};
     const struct rbe_kernel *k;
     enum rbe_status err;
@@ -205,10 +206,10 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
         (err = parse_numbers(&sel->threads, t->threads, "--threads", 1, max_threads, d)) ||
         (err = parse_numbers(&sel->vectors, t->vectors, "--vectors", 1, 4096, d)) ||
         (err = parse_words(t->cache, "--cache", 2, caches, cache_flags, d)) ||
-        (err = parse_words(t->kinds, "--kinds", 4, kinds, kind_flags, d)))
+        (err = parse_words(t->kinds, "--kinds", 5, kinds, kind_flags, d)))
         return err;
     if (!t->kinds)
-        sel->product = sel->model = sel->prepare = sel->probe = true;
+        sel->product = sel->model = sel->prepare = sel->probe = sel->dense = true;
     return RBE_OK;
 }
 
@@ -392,6 +393,9 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
     }
     if (s->probe && !err)
         err = probes(&p, d);
+    /* Prefill of 512 tokens by the widest matrix of a block. */
+    for (unsigned t = 1; s->dense && t <= p.max_threads && !err; t *= 2)
+        err = rbe_suite_dense(suite, 512, 3072, 768, t, d);
     *left_out = p.left_out;
     return err;
 }

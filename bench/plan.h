@@ -32,7 +32,7 @@ struct rbe_selection {
     struct rbe_shape shapes[RBE_LIST_MAX];
     struct rbe_list blocks, threads, vectors;
     bool cold, hot;                 /* both false: not given */
-    bool product, model, prepare, probe;
+    bool product, model, prepare, probe, dense;
     double slowest;                 /* seconds a product may last to be in the default set */
 };
 

@@ -79,7 +79,7 @@ static double rate(const struct rbe_probe *p, const struct rbe_team *team, const
     return best;
 }
 
-/* 4 KiB, then 1.5 and 2 times, up to the largest. */
+/* 16 KiB, twice that, ..., from 1 MiB on with one between, and the largest. */
 static unsigned working_sets(size_t *bytes, size_t max)
 {
     unsigned n = 0;
@@ -89,6 +89,8 @@ static unsigned working_sets(size_t *bytes, size_t max)
         if (b >= 1 << 20 && b * 3 / 2 <= max)
             bytes[n++] = b * 3 / 2;
     }
+    if (!n || bytes[n - 1] != max)
+        bytes[n++] = max;
     return n;
 }
 
@@ -101,6 +103,16 @@ static size_t knee(const struct rbe_roofs *r)
     while (i && r->read[i - 1][1] <= 1.15 * end)
         i--;
     return r->bytes[i];
+}
+
+/* Reads are measured with the four widest probes that run here: one of them is fastest. */
+static bool narrow(int k, uint32_t isa)
+{
+    int wider = 0;
+
+    for (int i = k + 1; i < PROBE_COUNT; i++)
+        wider += table[i].kind == RBE_PROBE_READ && !(table[i].isa & ~isa);
+    return wider >= 4;
 }
 
 enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *teams,
@@ -120,9 +132,9 @@ enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *t
     for (unsigned t = 1; t <= r->threads; t++) {
         if (!teams[t])
             continue;
-        for (int k = 0; k < PROBE_COUNT; k++) {
+        for (int k = 0; k < PROBE_COUNT && !rbe_interrupted(); k++) {
             const struct rbe_probe *probe = &table[k];
-            if (probe->isa & ~isa)
+            if (probe->isa & ~isa || (probe->kind == RBE_PROBE_READ && narrow(k, isa)))
                 continue;
             if (probe->kind != RBE_PROBE_READ) {
                 r->peak[k][t] = rate(probe, teams[t], p, 0, seconds);
@@ -137,6 +149,21 @@ enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *t
     }
     r->cache_bytes = knee(r);
     return RBE_OK;
+}
+
+void rbe_roofs_note(struct rbe_roofs *r, const struct rbe_probe *p, size_t bytes,
+                    unsigned threads, double rate)
+{
+    if (threads > r->threads)
+        return;
+    if (p->kind != RBE_PROBE_READ) {
+        double *peak = &r->peak[p - table][threads];
+        *peak = rate > *peak ? rate : *peak;
+        return;
+    }
+    for (unsigned i = 0; i < r->points; i++)
+        if (r->bytes[i] == bytes && rate > r->read[i][threads])
+            r->read[i][threads] = rate;
 }
 
 void rbe_roofs_close(struct rbe_roofs *r)

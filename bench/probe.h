@@ -71,6 +71,10 @@ enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *t
                                   double seconds, struct rbe_diag *d);
 void rbe_roofs_close(struct rbe_roofs *r);
 
+/* A later, faster run of a probe raises its roof. */
+void rbe_roofs_note(struct rbe_roofs *r, const struct rbe_probe *p, size_t bytes,
+                    unsigned threads, double rate);
+
 /* Peak for a kernel of `isa` that multiplies as `kind` says: its best probe's; 0 when
  * unknown. */
 double rbe_roofs_peak(const struct rbe_roofs *r, enum rbe_probe_kind kind, uint32_t isa,

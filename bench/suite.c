@@ -13,9 +13,11 @@
 
 #include "bench/gbench.h"
 #include "bench/plan.h"
+#include "gpt2/dense.h"
+#include "kernels/cpu.h"
 #include "rbe/progress.h"
 
-enum case_kind { PRODUCT, MODEL, PREPARE, PROBE };
+enum case_kind { PRODUCT, MODEL, PREPARE, PROBE, DENSE };
 
 enum { SHAPES_MAX = 5 };
 
@@ -38,7 +40,11 @@ struct bench_case {
     enum rbe_format format;
     unsigned threads, layers, parts_count;
     struct part parts[SHAPES_MAX];
-    size_t rows_max, cols_max, count, bytes_read;
+    size_t rows_max, count, bytes_read;
+    struct {
+        size_t m, n, k;
+        float *a, *b, *c;       /* [m][k], [k][n], [m][n] */
+    } dense;
     double bytes, weights;      /* of one iteration */
     bool cold, verified, bad;
     struct rbe_cursor cursor;
@@ -47,7 +53,7 @@ struct bench_case {
 struct rbe_suite {
     struct rbe_data *data;
     const struct rbe_teams *teams;
-    const struct rbe_roofs *roofs;
+    struct rbe_roofs *roofs;
     struct rbe_suite_options o;
     struct bench_case **cases;
     size_t count, room;
@@ -59,7 +65,7 @@ struct rbe_suite {
 };
 
 enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
-                               const struct rbe_teams *teams, const struct rbe_roofs *roofs,
+                               const struct rbe_teams *teams, struct rbe_roofs *roofs,
                                const struct rbe_suite_options *o, struct rbe_diag *d)
 {
     struct rbe_suite *s = calloc(1, sizeof *s);
@@ -77,6 +83,9 @@ static void free_case(struct bench_case *c)
         free(c->parts[i].act_memory);
         free(c->parts[i].x);
     }
+    free(c->dense.a);
+    free(c->dense.b);
+    free(c->dense.c);
     free(c);
 }
 
@@ -228,6 +237,17 @@ static void one_prepare(struct bench_case *c)
                             c->parts[i].w.cols, c->count);
 }
 
+static void dense_part(void *arg, unsigned i, unsigned n)
+{
+    const struct bench_case *c = arg;
+    size_t begin, end;
+
+    rbe_split(c->dense.n, 64, i, n, &begin, &end);
+    if (begin < end)
+        rbe_sgemm(false, false, c->dense.m, end - begin, c->dense.k, 1, c->dense.a, c->dense.k,
+                  c->dense.b + begin, c->dense.n, 0, c->dense.c + begin, c->dense.n);
+}
+
 /* Seconds that n iterations took. */
 static double run_iterations(struct bench_case *c, uint64_t n)
 {
@@ -240,6 +260,8 @@ static double run_iterations(struct bench_case *c, uint64_t n)
             one_product(c, &c->parts[0]);
         else if (c->kind == MODEL)
             one_model(c);
+        else if (c->kind == DENSE)
+            rbe_pool_run(team_of(c)->pool, dense_part, c);
         else
             one_prepare(c);
     }
@@ -255,6 +277,32 @@ static void fail_case(struct bench_case *c, const char *why)
         snprintf(r->first_failure, sizeof r->first_failure, "%.100s: %.150s", c->name, why);
 }
 
+/* A few elements of the dense product, in double, to the bound for any order. */
+static void verify_dense(struct bench_case *c)
+{
+    const size_t m = c->dense.m, n = c->dense.n, k = c->dense.k;
+    const double u = FLT_EPSILON / 2, g = (double)k * u / (1 - (double)k * u);
+    char why[128];
+
+    rbe_pool_run(team_of(c)->pool, dense_part, c);
+    for (size_t e = 0; e < 1000 && !c->bad; e++) {
+        const size_t i = e * 7919 % m, j = e * 104729 % n;
+        double sum = 0, sum_abs = 0;
+        for (size_t t = 0; t < k; t++) {
+            const double v = (double)c->dense.a[i * k + t] * c->dense.b[t * n + j];
+            sum += v;
+            sum_abs += fabs(v);
+        }
+        if (!(fabs(c->dense.c[i * n + j] - sum) <= g * sum_abs)) {
+            snprintf(why, sizeof why, "element %zu, %zu: got %.9g, want %.9g", i, j,
+                     (double)c->dense.c[i * n + j], sum);
+            fail_case(c, why);
+        }
+    }
+    if (!c->bad)
+        c->suite->result.verified++;
+}
+
 /* Each of the case's matrices once, with the buffers it will be timed with. */
 static void verify_case(struct bench_case *c)
 {
@@ -262,6 +310,8 @@ static void verify_case(struct bench_case *c)
     char why[256];
 
     c->verified = true;
+    if (c->kind == DENSE)
+        verify_dense(c);
     if (c->kind != PRODUCT && c->kind != MODEL)
         return;
     for (unsigned i = 0; i < c->parts_count && !c->bad; i++) {
@@ -284,6 +334,7 @@ struct sample {
     struct rbe_validity v;
     unsigned attempts;
     bool accepted;
+    double event[RBE_PERF_EVENTS], running;
 };
 
 static void log_sample(const struct bench_case *c, const struct sample *s)
@@ -309,8 +360,13 @@ static struct sample take_sample(struct bench_case *c, uint64_t n)
     struct rbe_meter m;
 
     for (;;) {
+        struct rbe_perf *perf = c->suite->teams->perf[c->threads];
         rbe_meter_start(&m);
+        if (perf)
+            rbe_perf_start(perf);
         s.seconds = run_iterations(c, n);
+        if (perf)
+            rbe_perf_stop(perf, s.event, &s.running);
         s.v = rbe_meter_stop(&m, c->threads);
         s.attempts++;
         const bool full = s.seconds >= o->min_seconds / 2, valid = rbe_valid(&s.v, o->foreign_limit);
@@ -333,7 +389,44 @@ static enum rbe_probe_kind arithmetic(const struct bench_case *c)
 {
     if (c->kind == PROBE)
         return c->probe->kind;
+    if (c->kind == DENSE)
+        return RBE_PROBE_FMA_F32;
     return in_integers(&c->parts[0].act) ? RBE_PROBE_DOT_I16 : RBE_PROBE_FMA_F32;
+}
+
+/* Roofs of a case; 0 where none applies. */
+static double read_roof(const struct bench_case *c)
+{
+    if (!c->suite->roofs || c->bytes <= 0)
+        return 0;
+    /* A hot matrix is read from the level that holds it. */
+    return rbe_roofs_read(c->suite->roofs,
+                          c->kind == PROBE ? c->bytes_read
+                          : c->cold        ? SIZE_MAX
+                                           : (size_t)c->bytes,
+                          c->threads);
+}
+
+static double peak(const struct bench_case *c)
+{
+    const uint32_t isa = c->kernel  ? c->kernel->isa
+                         : c->probe ? c->probe->isa
+                                    : rbe_cpu_isa();
+
+    if (!c->suite->roofs || c->weights <= 0)
+        return 0;
+    return rbe_roofs_peak(c->suite->roofs, arithmetic(c), isa, c->threads);
+}
+
+static void report_events(struct rbe_gbench_state *g, const struct bench_case *c,
+                          const struct sample *s)
+{
+    const struct rbe_perf *perf = c->suite->teams->perf[c->threads];
+
+    for (unsigned i = 0; perf && i < rbe_perf_count(perf); i++)
+        rbe_gbench_counter(g, rbe_perf_name(perf, i), s->event[i] / (double)s->iterations);
+    if (perf && rbe_perf_hardware(perf))
+        rbe_gbench_counter(g, "counters_running_share", s->running);
 }
 
 static void report(struct rbe_gbench_state *g, const struct bench_case *c,
@@ -341,7 +434,7 @@ static void report(struct rbe_gbench_state *g, const struct bench_case *c,
 {
     const double per = s->seconds / (double)s->iterations;
     const struct part *p = &c->parts[0];
-    const uint32_t isa = c->kernel ? c->kernel->isa : c->probe ? c->probe->isa : 0;
+    const double roof = read_roof(c), top = peak(c);
 
     rbe_gbench_label(g, c->label);
     if (c->bytes > 0) {
@@ -364,22 +457,17 @@ static void report(struct rbe_gbench_state *g, const struct bench_case *c,
         rbe_gbench_counter(g, "ratio", 4 * c->weights / (double)c->count / c->bytes);
     }
     rbe_gbench_counter(g, "threads_pinned", c->threads);
-    if (c->suite->roofs && c->bytes > 0) {
-        /* A hot matrix is read from the level that holds it. */
-        const size_t set = c->kind == PROBE ? c->bytes_read : c->cold ? SIZE_MAX : (size_t)c->bytes;
-        const double roof = rbe_roofs_read(c->suite->roofs, set, c->threads);
-        if (roof > 0) {
-            rbe_gbench_counter(g, "read_roof", roof);
-            rbe_gbench_counter(g, "read_fraction", c->bytes / per / roof);
-        }
+    if (c->kind == DENSE)
+        rbe_gbench_counter(g, "gflops", 2e-9 * c->weights / per);
+    if (roof > 0) {
+        rbe_gbench_counter(g, "read_roof", roof);
+        rbe_gbench_counter(g, "read_fraction", c->bytes / per / roof);
     }
-    if (c->suite->roofs && c->weights > 0) {
-        const double peak = rbe_roofs_peak(c->suite->roofs, arithmetic(c), isa, c->threads);
-        if (peak > 0) {
-            rbe_gbench_counter(g, "peak", peak);
-            rbe_gbench_counter(g, "peak_fraction", c->weights / per / peak);
-        }
+    if (top > 0) {
+        rbe_gbench_counter(g, "peak", top);
+        rbe_gbench_counter(g, "peak_fraction", c->weights / per / top);
     }
+    report_events(g, c, s);
     rbe_gbench_counter(g, "lost_share", s->v.lost);
     if (s->v.foreign >= 0)
         rbe_gbench_counter(g, "foreign_share", s->v.foreign);
@@ -407,8 +495,11 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
     while (rbe_gbench_next(g, &n)) {
         const struct sample s = take_sample(c, n);
         rbe_gbench_seconds(g, s.seconds);
+        if (c->kind == PROBE && s.seconds >= c->suite->o.min_seconds / 2)
+            rbe_roofs_note(c->suite->roofs, c->probe, c->bytes_read, c->threads,
+                           (c->bytes > 0 ? c->bytes : c->weights) * (double)n / s.seconds);
         report(g, c, &s);
-        if (s.seconds >= c->suite->o.min_seconds || s.iterations > 1)
+        if (s.seconds >= c->suite->o.min_seconds / 2 && c->suite->done < c->suite->expected)
             rbe_progress_update(&c->suite->progress, ++c->suite->done, c->name);
     }
 }
@@ -591,6 +682,34 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
     return register_case(s, c, d);
 }
 
+enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t k,
+                                unsigned threads, struct rbe_diag *d)
+{
+    struct bench_case *c;
+    const enum rbe_status err = new_case(s, &c, DENSE, threads, d);
+
+    if (err)
+        return err;
+    c->dense.m = m;
+    c->dense.n = n;
+    c->dense.k = k;
+    c->dense.a = malloc(m * k * sizeof(float));
+    c->dense.b = malloc(k * n * sizeof(float));
+    c->dense.c = malloc(m * n * sizeof(float));
+    if (!c->dense.a || !c->dense.b || !c->dense.c) {
+        free_case(c);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < m * k; i++)
+        c->dense.a[i] = (float)(i * 2654435761U >> 16 & 0xFF) / 256 - 0.5F;
+    for (size_t i = 0; i < k * n; i++)
+        c->dense.b[i] = (float)(i * 2246822519U >> 16 & 0xFF) / 256 - 0.5F;
+    c->weights = (double)m * (double)n * (double)k;
+    snprintf(c->name, sizeof c->name, "dense_sgemm/%zux%zux%zu/t:%u", m, n, k, threads);
+    snprintf(c->label, sizeof c->label, "kind=dense op=gemm format=f32 isa=library cache=hot");
+    return register_case(s, c, d);
+}
+
 enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, size_t bytes,
                                 unsigned threads, struct rbe_diag *d)
 {
@@ -651,4 +770,45 @@ unsigned rbe_suite_max_threads(const struct rbe_suite *s)
         if (s->teams->of[t])
             n = t;
     return n;
+}
+
+/* --- after the run ------------------------------------------------------------------------ */
+
+static const struct bench_case *case_of(const struct rbe_suite *s, const char *run_name)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const size_t n = strlen(s->cases[i]->name);
+        if (!strncmp(run_name, s->cases[i]->name, n) && (!run_name[n] || run_name[n] == '/'))
+            return s->cases[i];
+    }
+    return NULL;
+}
+
+/* Of mean, median, deviations alike: all but the coefficient of variation scale. */
+static void set_fraction(json_t *row, const char *rate, const char *roof_key,
+                         const char *fraction_key, double roof)
+{
+    const json_t *v = json_object_get(row, rate);
+    const char *aggregate = json_string_value(json_object_get(row, "aggregate_name"));
+
+    if (!json_is_number(v) || roof <= 0 || (aggregate && !strcmp(aggregate, "cv")))
+        return;
+    if (!aggregate || !strcmp(aggregate, "mean") || !strcmp(aggregate, "median"))
+        json_object_set_new(row, roof_key, json_real(roof));
+    json_object_set_new(row, fraction_key, json_real(json_number_value(v) / roof));
+}
+
+void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(benchmarks, i, row) {
+        const char *name = json_string_value(json_object_get(row, "run_name"));
+        const struct bench_case *c = name ? case_of(s, name) : NULL;
+        if (!c)
+            continue;
+        set_fraction(row, "bytes_per_second", "read_roof", "read_fraction", read_roof(c));
+        set_fraction(row, "items_per_second", "peak", "peak_fraction", peak(c));
+    }
 }

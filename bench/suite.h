@@ -17,13 +17,15 @@
 
 #include "bench/data.h"
 #include "bench/machine.h"
+#include "bench/perf.h"
 #include "bench/probe.h"
 #include "kernels/kernel.h"
 #include "rbe/status.h"
 
-/* Pinned pools of 1, 2, ... threads; NULL where a count is not used. */
+/* Pinned pools of 1, 2, ... threads and their counters; NULL where a count is not used. */
 struct rbe_teams {
     struct rbe_team *of[RBE_MAX_CPUS + 1];
+    struct rbe_perf *perf[RBE_MAX_CPUS + 1];
 };
 
 struct rbe_suite_options {
@@ -35,9 +37,10 @@ struct rbe_suite_options {
 
 struct rbe_suite;
 
-/* Borrows everything; the suite must be closed first.  roofs may be NULL. */
+/* Borrows everything; the suite must be closed first.  roofs may be NULL; a probe that runs
+ * faster later than at first raises them. */
 enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
-                               const struct rbe_teams *teams, const struct rbe_roofs *roofs,
+                               const struct rbe_teams *teams, struct rbe_roofs *roofs,
                                const struct rbe_suite_options *o, struct rbe_diag *d);
 void rbe_suite_close(struct rbe_suite **s);
 
@@ -69,6 +72,10 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
 enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, size_t bytes,
                                 unsigned threads, struct rbe_diag *d);
 
+/* The dense library: C [m][n] = A [m][k] B [k][n], the columns of C divided among threads. */
+enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t k,
+                                unsigned threads, struct rbe_diag *d);
+
 /* Seconds per weight and vector of a kernel at its default block, by one short product: to
  * leave out what would take too long. */
 double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k);
@@ -83,6 +90,10 @@ const char *rbe_suite_name(const struct rbe_suite *s, size_t i);
 
 /* For progress: repetitions that `filter` selects, at so many a case. */
 void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions);
+
+/* After the run: puts the final roofs, and what fraction of them was reached, into the rows
+ * of a Google Benchmark result. */
+void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks);
 
 /* After the run. */
 struct rbe_suite_result {

@@ -128,6 +128,7 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
         if (!isnan(t))
             room[n++] = t * unit;
     }
+    r->family = (unsigned)json_integer_value(json_object_get(first, "family_index"));
     r->samples = (unsigned)n;
     for (size_t k = 0; k < n; k++)
         room2[k] = room[k];
@@ -161,6 +162,14 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
     between_launches(r, list, run_name, room, room2);
 }
 
+static int by_family(const void *a, const void *b)
+{
+    const unsigned x = ((const struct rbe_bench_row *)a)->family;
+    const unsigned y = ((const struct rbe_bench_row *)b)->family;
+
+    return (x > y) - (x < y);
+}
+
 enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
                             struct rbe_diag *d)
 {
@@ -192,6 +201,7 @@ enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
         json_object_set_new(seen, name, json_true());
         fill_row(&out->row[out->count++], list, b, room, room2);
     }
+    qsort(out->row, out->count, sizeof *out->row, by_family);
 out:
     free(room);
     free(room2);
@@ -235,13 +245,13 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
 
     fputs("# schema rbe-bench-1\n", f);
     header_line(f, context, "date");
-    header_line(f, context, "commit");
-    header_line(f, context, "command");
-    header_line(f, context, "cpu");
-    header_line(f, context, "isa");
-    header_line(f, context, "cpus_pinned");
-    header_line(f, context, "topology");
-    header_line(f, context, "memory_roof_1_thread");
+    header_line(f, rbe, "commit");
+    header_line(f, rbe, "command");
+    header_line(f, json_object_get(rbe, "machine"), "cpu");
+    header_line(f, rbe, "isa");
+    header_line(f, rbe, "cpus_pinned");
+    header_line(f, rbe, "topology_summary");
+    header_line(f, rbe, "cold_bytes");
     json_array_foreach(json_object_get(rbe, "warnings"), i, v)
         fprintf(f, "# warning %s\n", json_string_value(v));
     fputs("name\tkind\top\tformat\tisa\tcache\trows\tcols\tblock\taux\tvectors\tthreads\tsamples"

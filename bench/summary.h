@@ -23,7 +23,7 @@ struct rbe_bench_row {
     char name[160];             /* without "/manual_time" */
     char kind[16], op[16], format[16], isa[16], cache[8];
     char error[128];            /* why there are no times; else empty */
-    unsigned samples, launches;
+    unsigned samples, launches, family;     /* family: the order of registration */
     double ns_median, ns_mad, ns_min;       /* of one iteration */
     double between;             /* MAD / median of the launches' medians; 0 with one launch */
     bool unstable;
@@ -38,7 +38,8 @@ struct rbe_bench_rows {
     size_t count;
 };
 
-/* Groups the repetitions of a Google Benchmark result by name, in order of first appearance.
+/* Groups the repetitions of a Google Benchmark result by name, in the order of their
+ * registration.
  * RBE_ERR_FORMAT: not such a result. */
 enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
                             struct rbe_diag *d);
