@@ -141,6 +141,17 @@ static unsigned best_state(const struct rbe_trellis *t)
     return best;
 }
 
+/* How many bits row r > first adds to the window that are not fixed by the tail. */
+static unsigned chosen_bits(const struct rbe_seed_search *s, const struct rbe_seed_span *p,
+                            size_t r)
+{
+    const size_t end = offset(r, s->block) + 16, begin = offset(r - 1, s->block) + 16;
+
+    if (p->tail == RBE_SEED_ANY || end <= p->end)
+        return (unsigned)(end - begin);
+    return begin < p->end ? (unsigned)(p->end - begin) : 0;
+}
+
 /* What the generator does at row r (seed.h), as the trellis wants it. */
 static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
                                      const struct rbe_seed_span *p, size_t r)
@@ -156,13 +167,10 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
     if (r == p->first)
         return row;
     row.shift = (unsigned)(at - offset(r - 1, s->block));
-    row.free = row.shift;
-    if (p->tail != RBE_SEED_ANY && at + 16 > p->end) {  /* some new bits lie past the end */
-        const size_t first = at + 16 - row.shift;
-        row.free = first < p->end ? (unsigned)(p->end - first) : 0;
-        row.fixed = (unsigned)p->tail >> (first + row.free - p->end) &
+    row.free = chosen_bits(s, p, r);
+    if (row.free < row.shift)
+        row.fixed = (unsigned)p->tail >> (at + 16 - row.shift + row.free - p->end) &
                     ((1U << (row.shift - row.free)) - 1);
-    }
     return row;
 }
 
@@ -174,14 +182,14 @@ static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p
     const size_t base = p->first / s->block * 128;
 
     for (size_t r = last; r > p->first && r >= first; r--) {
-        const size_t at = offset(r, s->block);
-        const unsigned k = (unsigned)(at - offset(r - 1, s->block));
+        const unsigned k = chosen_bits(s, p, r);
 
         if (!k)
             continue;
         const unsigned group = state & ((1U << (s->bits - k)) - 1);
         if (r <= keep)
-            put_bits(words, at + 16 - k - base, k, state >> (s->bits - k), p->end - base);
+            put_bits(words, offset(r - 1, s->block) + 16 - base, k, state >> (s->bits - k),
+                     p->end - base);
         ring--;
         state = group << k | s->decisions[ring % RBE_SEED_DEPTH * s->line + group];
     }
@@ -210,17 +218,17 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
             s->ops->start(t, &row, s->scratch, s->start);
             continue;
         }
-        if (row.shift && ring - kept == RBE_SEED_DEPTH) {
+        if (row.free && ring - kept == RBE_SEED_DEPTH) {
             /* Count back over the rows that wrote all lines but the oldest quarter. */
             size_t keep = r - 1;
             for (size_t n = 0; n < RBE_SEED_DEPTH / 4 * 3; keep--)
-                n += offset(keep, s->block) != offset(keep - 1, s->block);
+                n += chosen_bits(s, p, keep) != 0;
             trace(s, p, next, keep, r - 1, best_state(t), ring, words);
             next = keep + 1;
             kept += RBE_SEED_DEPTH / 4;
         }
         s->ops->step(t, &row, s->decisions + ring % RBE_SEED_DEPTH * s->line);
-        ring += row.shift != 0;
+        ring += row.free != 0;
     }
     trace(s, p, next, stop, stop - 1, best_state(t), ring, words);
 }

@@ -20,17 +20,18 @@
 struct rbe_trellis {
     unsigned bits;              /* L, 8..16, at least shift + 4 */
     unsigned shift;             /* k of the last step */
+    int draining;               /* window is [2^L], each state's whole window */
     float *cost;                /* [2^L], of the states; at least 0 */
     float *group;               /* [2^(L - shift)], the best of each group, least one 0 */
     uint16_t *window;           /* [2^(L - shift)], its window, shifted down by `shift` */
-    uint16_t *next_window;      /* the same size, being written */
+    uint16_t *next_window;      /* being written; both have room for 2^L */
 };
 
 /* A row to be generated. */
 struct rbe_trellis_row {
     unsigned shift;             /* k: bits new in this row's window */
     unsigned free;              /* of them, this many lowest ones may be chosen ... */
-    unsigned fixed;             /* ... and the others are these: fixed << free */
+    unsigned fixed;             /* ... and the others are these */
     float target, weight;       /* the cost of output g: weight * (target - g)^2 */
     unsigned multiplier, addend;        /* h = window * multiplier + addend, mod 2^16 */
     int only;                   /* start: the one window allowed, or -1 for all */
@@ -38,9 +39,12 @@ struct rbe_trellis_row {
 };
 
 /*
+ * Once a row has fixed bits, all later ones have nothing but: the end of a span.  From there
+ * on a state is the newest L bits that were chosen, and no choice is lost to a carry.
+ *
  * start: the first row; decision [2^L] gets the carry chosen for each
  * state.  step: a later row; decision [2^(L - k)] gets the lowest k bits of each group's best
- * state (untouched when k is 0).
+ * state, k = free here (untouched when that is 0).
  */
 struct rbe_trellis_ops {
     void (*start)(struct rbe_trellis *t, const struct rbe_trellis_row *r, float *scratch,

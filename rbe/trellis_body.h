@@ -144,11 +144,6 @@ INLINE void spread(struct rbe_trellis *t, const struct rbe_trellis_row *r, int n
     for (unsigned n = 0; n < 1U << k; n++) {
         float *const cost = t->cost + n * groups;
 
-        if (n >> r->free != r->fixed) {
-            for (size_t g = 0; g < groups; g += 16)
-                STORE(cost + g, zero + NEVER);
-            continue;
-        }
         const uint16_t top = (uint16_t)((uint32_t)n << (16 - k));
         for (size_t g = 0; g < groups; g += 16) {
             const v16h u = load_h(t->window + g) | top;
@@ -156,6 +151,51 @@ INLINE void spread(struct rbe_trellis *t, const struct rbe_trellis_row *r, int n
             STORE(cost + g, load_f(t->group + g) + weight * (e * e));
         }
     }
+}
+
+/* Adds the errors of `windows` to costs: cost[i] = base[i] + weight * e^2. */
+INLINE void add_errors(const struct rbe_trellis_row *r, const float *base, const uint16_t *windows,
+                       float *cost, size_t count)
+{
+    const v16f zero = {0}, target = zero + r->target, weight = zero + r->weight;
+
+    for (size_t i = 0; i < count; i += 16) {
+        const v16h u = load_h(windows + i);
+        const v16f e = target - output(&u, r->multiplier, r->addend, r->nibbles);
+        STORE(cost + i, load_f(base + i) + weight * (e * e));
+    }
+}
+
+/* The first row with fixed bits: the last bits that can be chosen, then whole windows. */
+static void begin_drain(struct rbe_trellis *t, const struct rbe_trellis_row *r,
+                        uint8_t *decision)
+{
+    const unsigned k = r->shift, fixed = k - r->free;
+    const size_t groups = (size_t)1 << (t->bits - r->free);
+
+    fold(t, r->free, decision, t->bits < 16);
+    for (size_t n = 0; n < (size_t)1 << r->free; n++) {
+        const uint16_t top = (uint16_t)(n << (16 - k) | r->fixed << (16 - fixed));
+        uint16_t *const windows = t->next_window + n * groups;
+
+        for (size_t g = 0; g < groups; g++)
+            windows[g] = (uint16_t)(t->window[g] >> fixed | top);
+        add_errors(r, t->group, windows, t->cost + n * groups, groups);
+    }
+    uint16_t *const swap = t->window;
+    t->window = t->next_window;
+    t->next_window = swap;
+    t->draining = 1;
+}
+
+static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
+{
+    const size_t states = (size_t)1 << t->bits;
+    const uint16_t top = (uint16_t)((uint32_t)r->fixed << (16 - r->shift));
+
+    for (size_t s = 0; s < states; s++)
+        t->window[s] = (uint16_t)(t->window[s] >> r->shift | top);
+    add_errors(r, t->cost, t->window, t->cost, states);
 }
 
 INLINE void step_k(struct rbe_trellis *t, const struct rbe_trellis_row *r, uint8_t *decision,
@@ -173,6 +213,14 @@ INLINE void step_k(struct rbe_trellis *t, const struct rbe_trellis_row *r, uint8
 
 static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, uint8_t *decision)
 {
+    if (t->draining) {
+        drain(t, r);
+        return;
+    }
+    if (r->free < r->shift) {
+        begin_drain(t, r, decision);
+        return;
+    }
     switch (r->shift) {
     case 0: step_k(t, r, decision, 0); break;
     case 1: step_k(t, r, decision, 1); break;
@@ -211,6 +259,7 @@ static void start(struct rbe_trellis *t, const struct rbe_trellis_row *r, float 
     t->window = all.window;
     t->next_window = all.next_window;
     t->shift = 0;
+    t->draining = 0;
 }
 
 const struct rbe_trellis_ops RBE_TRELLIS_OPS = {start, step};
