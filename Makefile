@@ -23,9 +23,12 @@ endif
 # -Wpsabi only notes that vector arguments changed in gcc 4.6; ours are all static inline.
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wno-psabi
 WARN_C  := -Wmissing-prototypes -Wstrict-prototypes
+# Dense products go through oneDNN where it is at hand; DNNL= builds without it.
+DNNL    := $(if $(filter undefined,$(origin DNNL)),$(filter x86_64,$(ARCH)),$(DNNL))
 # No fast-math anywhere, and no contraction: the scalar reference must round alike on every
 # compiler and machine.
-COMMON  := -I. -D_GNU_SOURCE -pthread -ffp-contract=off -fno-math-errno $(FLAGS.$(CONFIG))
+COMMON  := -I. -D_GNU_SOURCE -pthread -ffp-contract=off -fno-math-errno \
+           $(if $(DNNL),-DRBE_HAVE_DNNL) $(FLAGS.$(CONFIG))
 FLAGS   := -std=c11 $(WARN) $(WARN_C) $(COMMON)
 FLAGSXX := -std=c++17 $(WARN) $(COMMON)
 
@@ -59,9 +62,6 @@ testbins  := $(patsubst %.c,$(B)/%,$(tests))
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 
-# Dense products go through oneDNN where it is at hand; DNNL= builds without it.
-DNNL      := $(if $(filter undefined,$(origin DNNL)),$(filter x86_64,$(ARCH)),$(DNNL))
-COMMON    += $(if $(DNNL),-DRBE_HAVE_DNNL)
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl $(if $(DNNL),-ldnnl -lgomp) -lm
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 

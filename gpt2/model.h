@@ -79,6 +79,16 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
 enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
                            struct rbe_diag *d);
 
+/*
+ * From now on fn(arg, name, x, ldx, count, cols) is called before every product of a weight
+ * matrix, with its inputs x [count][ldx] as the layer before made them (not rotated, column
+ * scales not applied); name is the weight's, "h.0.attn.c_attn.weight".  "wte.weight" when
+ * logits are asked for.  fn NULL: no more calls.
+ */
+typedef void rbe_session_tap_fn(void *arg, const char *name, const float *x, size_t ldx,
+                                size_t count, size_t cols);
+void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg);
+
 /* -log p of `target` under logits [vocab], in double, by a stable log-sum-exp. */
 double rbe_nll(const float *logits, size_t vocab, uint32_t target);
 
