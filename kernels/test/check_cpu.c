@@ -1,0 +1,90 @@
+/*
+ * check_cpu.c - feature bits, their masking by $RBE_DISABLE_ISA, and look-up in the registry.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/kernel.h"
+#include "kernels/test/check.h"
+
+static uint32_t masked(const char *names)
+{
+    setenv("RBE_DISABLE_ISA", names, 1);
+    CHECK(rbe_cpu_init() == NULL);
+    return rbe_cpu_isa();
+}
+
+static int refused(const char *names, const char *name)
+{
+    setenv("RBE_DISABLE_ISA", names, 1);
+    const char *unknown = rbe_cpu_init();
+    return unknown && !strcmp(unknown, name);
+}
+
+static void check_masking(uint32_t all)
+{
+    const uint32_t x86 =
+        RBE_ISA_SSE41 | RBE_ISA_AVX2 | RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2;
+
+    CHECK(masked("") == all);
+    CHECK(masked("all") == 0);
+    CHECK(masked("vnni") == (all & ~(uint32_t)RBE_ISA_VNNI));
+    CHECK(masked("avx512") == (all & ~(uint32_t)(RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2)));
+    CHECK(masked("avx2") == (all & ~(x86 & ~(uint32_t)RBE_ISA_SSE41)));
+    CHECK(masked("sse41") == (all & ~x86));
+    CHECK(masked("vbmi2,neon") ==
+          (all & ~(uint32_t)(RBE_ISA_VBMI2 | RBE_ISA_NEON | RBE_ISA_DOTPROD)));
+    CHECK(masked("avx2,avx512,vnni") == (all & ~(x86 & ~(uint32_t)RBE_ISA_SSE41)));
+    CHECK(refused("avx3", "avx3"));
+    CHECK(refused("avx2,AVX512", "AVX512"));
+    CHECK(refused("av", "av"));
+    CHECK(refused("avx2 ", "avx2 "));
+    CHECK(refused("none", "none"));
+}
+
+static void check_names(void)
+{
+    char text[64], tiny[8];
+
+    CHECK(!strcmp(rbe_isa_string(0, text, sizeof text), "scalar"));
+    CHECK(!strcmp(rbe_isa_string(RBE_ISA_AVX2 | RBE_ISA_VNNI, text, sizeof text), "avx2+vnni"));
+    rbe_isa_string(UINT32_MAX, tiny, sizeof tiny);
+    CHECK(strlen(tiny) < sizeof tiny);
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
+        CHECK(rbe_format_name((enum rbe_format)f) != NULL);
+        CHECK(rbe_format_by_name(rbe_format_name((enum rbe_format)f)) == (enum rbe_format)f);
+    }
+    CHECK(rbe_format_name(RBE_FORMAT_COUNT) == NULL);
+    CHECK(rbe_format_by_name("int5") == RBE_FORMAT_COUNT);
+}
+
+static void check_registry(uint32_t all)
+{
+    size_t n = 0;
+    unsigned scalars = 0;
+
+    for (; rbe_kernel_at(n); n++) {
+        const struct rbe_kernel *k = rbe_kernel_at(n);
+        CHECK(rbe_kernel_by_name(k->name) == k);
+        scalars += k->isa == 0;
+        /* Whatever is masked, an operation keeps a kernel that the rest can run. */
+        CHECK(rbe_kernel_best(k->op, k->format, 0)->isa == 0);
+        CHECK(rbe_kernel_runs_on(rbe_kernel_best(k->op, k->format, all), all));
+    }
+    CHECK(n > 0);
+    CHECK(scalars >= 2);
+    CHECK(rbe_kernel_at(n) == NULL);
+    CHECK(rbe_kernel_by_name("gemv_seed_avx3") == NULL);
+}
+
+int main(void)
+{
+    CHECK(rbe_cpu_isa() == 0);      /* nobody asked yet */
+    const uint32_t all = rbe_cpu_isa_unmasked();
+    check_masking(all);
+    check_names();
+    check_registry(all);
+    return check_done();
+}
