@@ -1,0 +1,133 @@
+/*
+ * cmd_report.c - rbe report: result files to a table, a page and a Markdown file.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rbe/command.h"
+#include "rbe/file.h"
+#include "reports/page.h"
+
+static enum rbe_status write_page(const struct rbe_document *doc, const char *folder,
+                                  const char *name, struct rbe_diag *d)
+{
+    struct rbe_outfile o = {0};
+    enum rbe_status err;
+    char *path = rbe_path_join(folder, name);
+
+    if (!path)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (!(err = rbe_outfile_open(&o, path, d))) {
+        err = strcmp(name, "index.html") ? rbe_document_markdown(doc, o.f)
+              : rbe_document_html(doc, "RBE: measured against its promises", o.f);
+        if (err)
+            rbe_fail(d, err, "%s: out of memory", path);
+        else
+            err = rbe_outfile_commit(&o, d);
+        rbe_outfile_discard(&o);
+    }
+    free(path);
+    return err;
+}
+
+static json_t *criteria_json(const struct rbe_criteria *c)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_criterion *r = &c->rows[i];
+        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}",
+            "id", r->id, "what", r->what, "verdict", rbe_verdict_name(r->verdict),
+            "target", r->target, "original", r->original, "rbe", r->rbe, "margin", r->margin,
+            "model", r->model, "how", r->how, "source", r->source));
+    }
+    return json_pack("{s:s,s:I,s:I,s:I,s:o}", "schema", "rbe-report-1", "pass",
+                     (json_int_t)c->pass, "fail", (json_int_t)c->fail, "not_measured",
+                     (json_int_t)c->not_measured, "criteria", rows);
+}
+
+static enum rbe_status build(const char *results, const char *out, const char *model, bool json,
+                             struct rbe_diag *d)
+{
+    struct rbe_results *r = NULL;
+    struct rbe_criteria c = {0};
+    struct rbe_plotter plotter = {0};
+    struct rbe_document *doc = NULL;
+    enum rbe_status err;
+    char verdict[128];
+
+    if ((err = rbe_results_open(&r, results, d)) ||
+        (err = rbe_criteria_judge(&c, r, model, d)) ||
+        (err = rbe_plotter_open(&plotter, out, d)) || (err = rbe_document_open(&doc, d)) ||
+        (err = rbe_page_write(doc, r, &c, &plotter, d)) ||
+        (err = write_page(doc, out, "index.html", d)) ||
+        (err = write_page(doc, out, "report.md", d)))
+        goto out;
+    for (size_t i = 0; i < r->note_count; i++)
+        fprintf(stderr, "rbe report: %s\n", r->notes[i]);
+    if (plotter.failed)
+        fprintf(stderr, "rbe report: %u plots were not drawn (gnuplot)\n", plotter.failed);
+    if (json) {
+        json_t *j = criteria_json(&c);
+        json_dumpf(j, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+        putchar('\n');
+        json_decref(j);
+        goto out;
+    }
+    rbe_document_print_table(doc, 0, 7, 48, stdout);
+    if (c.count > c.judged) {
+        printf("\nOther models:\n");
+        rbe_document_print_table(doc, 1, 8, 48, stdout);
+    }
+    rbe_page_verdict(verdict, sizeof verdict, &c);
+    printf("\n%s.\n", verdict);
+    for (size_t i = 0; i < c.count; i++)
+        if (c.rows[i].verdict == RBE_NOT_MEASURED)
+            printf("%-4s not measured: %s\n", c.rows[i].id, c.rows[i].how);
+    printf("page: %s/index.html (%u plots)\n", out, plotter.drawn);
+out:
+    if (err && !d->text[0])
+        rbe_fail(d, err, "%s", rbe_strerror(err));
+    rbe_document_close(&doc);
+    rbe_plotter_close(&plotter);
+    rbe_criteria_free(&c);
+    rbe_results_close(&r);
+    return err;
+}
+
+int rbe_cmd_report(int argc, const char **argv)
+{
+    char *out = NULL, *model = NULL;
+    int json = 0, count, code;
+    const char **args;
+    struct rbe_diag d = {""};
+    const struct poptOption table[] = {
+        {"out", 'o', POPT_ARG_STRING, &out, 0,
+         "folder of the page (default: RESULTS/report)", "FOLDER"},
+        {"model", 0, POPT_ARG_STRING, &model, 0,
+         "the RBE model to judge (default: the one nearest 2.89 bits a weight)", "NAME"},
+        {"json", 0, POPT_ARG_NONE, &json, 0, "print the criteria as JSON", NULL},
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "RESULTS",
+                   "Reads the result files (*.jsonl, *.json) of the folder RESULTS, judges the "
+                   "success\ncriteria C1 to C10, prints them, and writes index.html, report.md "
+                   "and plots/.\nIt measures nothing: a criterion without a row is NOT "
+                   "MEASURED.  A FAIL is a\nresult, so the exit status is 0.",
+                   &args, &count, &code))
+        return code;
+    if (count != 1) {
+        fputs("rbe report: give one folder of result files; see rbe report --help\n", stderr);
+        return 2;
+    }
+    char *folder = out ? strdup(out) : rbe_path_join(args[0], "report");
+    code = folder ? rbe_report_failure("report", build(args[0], folder, model, json, &d), &d)
+           : 1;
+    free(folder);
+    free(model);
+    free(out);
+    return code;
+}

@@ -1,0 +1,55 @@
+/*
+ * criteria.h - the success criteria C1 to C10 of the chapter, judged on result rows.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_REPORTS_CRITERIA_H
+#define RBE_REPORTS_CRITERIA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "reports/results.h"
+
+enum rbe_verdict { RBE_PASS, RBE_FAIL, RBE_NOT_MEASURED };
+
+const char *rbe_verdict_name(enum rbe_verdict v);
+
+enum { RBE_CRITERION_TEXT = 256 };
+
+/* One line of the table.  Texts are empty where there is nothing to say. */
+struct rbe_criterion {
+    const char *id;             /* "C3", "C3b", ... */
+    const char *what;           /* in words that need no context */
+    enum rbe_verdict verdict;
+    bool other;                 /* one of the same checks on another model */
+    char target[RBE_CRITERION_TEXT];
+    char original[RBE_CRITERION_TEXT], rbe[RBE_CRITERION_TEXT], margin[RBE_CRITERION_TEXT];
+    char model[RBE_CRITERION_TEXT]; /* what it was measured on */
+    char how[2 * RBE_CRITERION_TEXT]; /* how; or why it was not measured */
+    char source[RBE_CRITERION_TEXT];  /* file:line of the row */
+};
+
+struct rbe_criteria {
+    struct rbe_criterion *rows;
+    size_t count;
+    size_t judged, pass, fail, not_measured; /* of the rows that are not `other` */
+    int base, model;            /* the pair judged first; -1 = none */
+};
+
+/*
+ * Judges the pair of original and RBE model that has the full perplexity (model: the RBE
+ * model nearest 45 MB for GPT-2 small, 2.89 bits a weight, or the one named), then, for the
+ * criteria of size, speed and memory, each other pair.  `named` may be NULL.
+ */
+enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_results *r,
+                                   const char *named, struct rbe_diag *d);
+void rbe_criteria_free(struct rbe_criteria *c);
+
+/* "4.23 MB", decimal; "?" for NAN. */
+void rbe_megabytes(char *out, size_t size, double bytes);
+
+/* The perplexity rows' protocol that the criteria use. */
+#define RBE_CRITERIA_PROTOCOL "P1"
+
+#endif

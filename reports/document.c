@@ -1,0 +1,428 @@
+/*
+ * document.c - the blocks of a report, and their writers.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/document.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE };
+
+struct block {
+    enum block_kind kind;
+    int level;                  /* of a heading */
+    char *text;                 /* of a plot: its caption; of a table: its column titles */
+    char *svg, *png;
+    size_t columns, cells;
+    char **cell;
+};
+
+struct rbe_document {
+    struct block *blocks;
+    size_t count;
+    bool failed;
+};
+
+enum rbe_status rbe_document_open(struct rbe_document **out, struct rbe_diag *d)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+}
+
+void rbe_document_close(struct rbe_document **doc)
+{
+    struct rbe_document *p = *doc;
+
+    *doc = NULL;
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->count; i++) {
+        struct block *b = &p->blocks[i];
+        for (size_t k = 0; k < b->cells; k++)
+            free(b->cell[k]);
+        free(b->cell);
+        free(b->text);
+        free(b->svg);
+        free(b->png);
+    }
+    free(p->blocks);
+    free(p);
+}
+
+static struct block *add_block(struct rbe_document *doc, enum block_kind kind)
+{
+    struct block *p = realloc(doc->blocks, (doc->count + 1) * sizeof *p);
+
+    if (!p) {
+        doc->failed = true;
+        return NULL;
+    }
+    doc->blocks = p;
+    p[doc->count] = (struct block){.kind = kind};
+    return &p[doc->count++];
+}
+
+static void add_text(struct rbe_document *doc, enum block_kind kind, int level,
+                     const char *fmt, va_list ap)
+{
+    struct block *b = add_block(doc, kind);
+
+    if (b) {
+        b->level = level;
+        if (vasprintf(&b->text, fmt, ap) < 0) {
+            b->text = NULL;
+            doc->failed = true;
+        }
+    }
+}
+
+#define TEXT_BLOCK(name, kind)                                                              \
+    void rbe_document_##name(struct rbe_document *doc, const char *fmt, ...)                \
+    {                                                                                       \
+        va_list ap;                                                                         \
+        va_start(ap, fmt);                                                                  \
+        add_text(doc, kind, 0, fmt, ap);                                                    \
+        va_end(ap);                                                                         \
+    }
+TEXT_BLOCK(paragraph, PARAGRAPH)
+TEXT_BLOCK(verdict, VERDICT)
+TEXT_BLOCK(verbatim, VERBATIM)
+TEXT_BLOCK(fold, FOLD)
+
+void rbe_document_heading(struct rbe_document *doc, int level, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_text(doc, HEADING, level, fmt, ap);
+    va_end(ap);
+}
+
+void rbe_document_unfold(struct rbe_document *doc)
+{
+    add_block(doc, UNFOLD);
+}
+
+void rbe_document_plot(struct rbe_document *doc, const char *svg, const char *png,
+                       const char *caption)
+{
+    struct block *b = add_block(doc, PLOT);
+
+    if (b) {
+        b->svg = strdup(svg);
+        b->png = strdup(png);
+        b->text = strdup(caption);
+        doc->failed |= !b->svg || !b->png || !b->text;
+    }
+}
+
+void rbe_document_table(struct rbe_document *doc, const char *columns)
+{
+    struct block *b = add_block(doc, TABLE);
+
+    if (b) {
+        b->text = strdup(columns);
+        doc->failed |= !b->text;
+        b->columns = 1;
+        for (const char *s = columns; (s = strchr(s, '|')); s++)
+            b->columns++;
+    }
+}
+
+void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
+{
+    struct block *b = doc->count ? &doc->blocks[doc->count - 1] : NULL;
+    char *text = NULL;
+    va_list ap;
+
+    if (!b || b->kind != TABLE) {
+        doc->failed = true;
+        return;
+    }
+    char **p = realloc(b->cell, (b->cells + 1) * sizeof *p);
+    if (!p) {
+        doc->failed = true;
+        return;
+    }
+    b->cell = p;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    if (text)
+        b->cell[b->cells++] = text;
+    else
+        doc->failed = true;
+}
+
+size_t rbe_document_tables(const struct rbe_document *doc)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < doc->count; i++)
+        n += doc->blocks[i].kind == TABLE;
+    return n;
+}
+
+/* Column `i` of the titles, as a length in *n; a leading '>' is taken off. */
+static const char *column(const struct block *b, size_t i, size_t *n, bool *right)
+{
+    const char *s = b->text;
+
+    while (i-- > 0)
+        s = strchr(s, '|') + 1;
+    *right = *s == '>';
+    s += *right;
+    *n = strcspn(s, "|");
+    return s;
+}
+
+/* --- HTML --------------------------------------------------------------------------- */
+
+static void put_html(FILE *f, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        switch (s[i]) {
+        case '&': fputs("&amp;", f); break;
+        case '<': fputs("&lt;", f); break;
+        case '>': fputs("&gt;", f); break;
+        case '"': fputs("&quot;", f); break;
+        default: putc(s[i], f);
+        }
+}
+
+static void html_text(FILE *f, const char *tag, const char *attributes, const char *s)
+{
+    fprintf(f, "<%s%s>", tag, attributes);
+    put_html(f, s, strlen(s));
+    fprintf(f, "</%s>\n", tag);
+}
+
+/* A state cell is coloured by its word. */
+static const char *state_class(const char *s)
+{
+    return !strcmp(s, "PASS") ? " class=\"pass\"" : !strcmp(s, "FAIL") ? " class=\"fail\""
+           : !strcmp(s, "NOT MEASURED") ? " class=\"none\"" : "";
+}
+
+static void html_table(FILE *f, const struct block *b)
+{
+    bool right;
+    size_t n;
+
+    fputs("<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>", f);
+    for (size_t i = 0; i < b->columns; i++) {
+        const char *s = column(b, i, &n, &right);
+        fprintf(f, "<th scope=\"col\"%s>", right ? " class=\"r\"" : "");
+        put_html(f, s, n);
+        fputs("</th>", f);
+    }
+    fputs("</tr></thead>\n<tbody>\n", f);
+    for (size_t i = 0; i < b->cells; i++) {
+        const char *s = b->cell[i], *state = state_class(s);
+        column(b, i % b->columns, &n, &right);
+        if (i % b->columns == 0)
+            fputs("<tr>", f);
+        fprintf(f, "<td%s>", *state ? state : right ? " class=\"r\"" : "");
+        if (*state)
+            fputs("<b>", f);
+        put_html(f, s, strlen(s));
+        fputs(*state ? "</b></td>" : "</td>", f);
+        if ((i + 1) % b->columns == 0)
+            fputs("</tr>\n", f);
+    }
+    fputs("</tbody></table></div>\n", f);
+}
+
+static const char style[] =
+    ":root{color-scheme:light dark;--fg:#1d2229;--bg:#fff;--soft:#5a6472;--line:#d5dae1;"
+    "--card:#f5f7f9;--pass:#116329;--passbg:#dcf5e3;--fail:#a40e26;--failbg:#ffe3e4;"
+    "--none:#5c4400;--nonebg:#fbeecb}\n"
+    "@media(prefers-color-scheme:dark){:root{--fg:#e4e8ed;--bg:#14171b;--soft:#a3adba;"
+    "--line:#363d47;--card:#1d2127;--pass:#7ee2a0;--passbg:#123420;--fail:#ff9ba1;"
+    "--failbg:#43161b;--none:#f0cf7a;--nonebg:#3a2f10}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0 auto;max-width:72rem;padding:1rem 1rem 4rem;color:var(--fg);"
+    "background:var(--bg);font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
+    "'DejaVu Sans',sans-serif;overflow-wrap:break-word}\n"
+    "h1{font-size:1.6rem;line-height:1.2;margin:.5rem 0}\n"
+    "h2{font-size:1.25rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);"
+    "padding-bottom:.2rem}\n"
+    "h3{font-size:1.05rem;margin:1.4rem 0 .4rem}\n"
+    "p{margin:.5rem 0;max-width:46rem}\n"
+    ".verdict{font-size:1.1rem;font-weight:600;background:var(--card);border-left:.3rem solid "
+    "var(--soft);padding:.6rem .8rem;max-width:none}\n"
+    ".scroll{overflow-x:auto;margin:.8rem 0;border:1px solid var(--line);border-radius:.3rem}\n"
+    "table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:"
+    "tabular-nums}\n"
+    "th,td{padding:.35rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid "
+    "var(--line);min-width:5.5rem;overflow-wrap:normal}\n"
+    "th:first-child,td:first-child{min-width:2rem}\n"
+    "tbody tr:last-child td{border-bottom:0}\n"
+    "th{background:var(--card);white-space:nowrap}\n"
+    ".r{text-align:right}\n"
+    ".pass,.fail,.none{white-space:nowrap}\n"
+    ".pass b,.fail b,.none b{padding:.1rem .4rem;border-radius:.25rem;font-size:.85em}\n"
+    ".pass b{color:var(--pass);background:var(--passbg)}\n"
+    ".fail b{color:var(--fail);background:var(--failbg)}\n"
+    ".none b{color:var(--none);background:var(--nonebg)}\n"
+    "figure{margin:1rem 0;padding:0}\n"
+    "figure div{overflow-x:auto}\n"
+    "svg{display:block;width:100%;min-width:34rem;max-width:60rem;height:auto;"
+    "color:var(--fg)}\n"
+    "figcaption{color:var(--soft);font-size:.9rem;max-width:46rem}\n"
+    "pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);padding:.6rem;"
+    "font-size:.85rem;border-radius:.3rem;white-space:pre-wrap}\n"
+    "summary{cursor:pointer;margin:.6rem 0;color:var(--soft)}\n";
+
+enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *title, FILE *f)
+{
+    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+          "<meta name=\"color-scheme\" content=\"light dark\">\n", f);
+    html_text(f, "title", "", title);
+    fprintf(f, "<style>\n%s</style>\n</head>\n<body>\n", style);
+    for (size_t i = 0; i < doc->count; i++) {
+        const struct block *b = &doc->blocks[i];
+        char tag[3] = "h1";
+        switch (b->kind) {
+        case HEADING:
+            tag[1] = (char)('0' + b->level);
+            html_text(f, tag, "", b->text);
+            break;
+        case PARAGRAPH: html_text(f, "p", "", b->text); break;
+        case VERDICT: html_text(f, "p", " class=\"verdict\"", b->text); break;
+        case VERBATIM: html_text(f, "pre", "", b->text); break;
+        case FOLD:
+            fputs("<details>", f);
+            html_text(f, "summary", "", b->text);
+            break;
+        case UNFOLD: fputs("</details>\n", f); break;
+        case PLOT:
+            fprintf(f, "<figure><div>\n%s\n</div>", b->svg);
+            html_text(f, "figcaption", "", b->text);
+            fputs("</figure>\n", f);
+            break;
+        case TABLE: html_table(f, b); break;
+        }
+    }
+    fputs("</body>\n</html>\n", f);
+    return doc->failed ? RBE_ERR_NOMEM : RBE_OK;
+}
+
+/* --- Markdown ----------------------------------------------------------------------- */
+
+/* Escapes what Markdown would take for its own. */
+static void put_markdown(FILE *f, const char *s, size_t n, bool cell)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strchr("\\`*_<>[]#", s[i]) || (cell && s[i] == '|'))
+            putc('\\', f);
+        putc(s[i] == '\n' && cell ? ' ' : s[i], f);
+    }
+}
+
+static void markdown_table(FILE *f, const struct block *b)
+{
+    bool right;
+    size_t n;
+
+    for (size_t i = 0; i < b->columns; i++) {
+        const char *s = column(b, i, &n, &right);
+        fputs(i ? " | " : "| ", f);
+        put_markdown(f, s, n, true);
+    }
+    fputs(" |\n|", f);
+    for (size_t i = 0; i < b->columns; i++) {
+        column(b, i, &n, &right);
+        fputs(right ? "---:|" : "---|", f);
+    }
+    putc('\n', f);
+    for (size_t i = 0; i < b->cells; i++) {
+        const char *s = b->cell[i], *bold = *state_class(s) ? "**" : "";
+        fprintf(f, "%s%s", i % b->columns ? " | " : "| ", bold);
+        put_markdown(f, s, strlen(s), true);
+        fprintf(f, "%s%s", bold, (i + 1) % b->columns ? "" : " |\n");
+    }
+    putc('\n', f);
+}
+
+enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
+{
+    for (size_t i = 0; i < doc->count; i++) {
+        const struct block *b = &doc->blocks[i];
+        switch (b->kind) {
+        case HEADING:
+            fprintf(f, "%.*s ", b->level, "######");
+            put_markdown(f, b->text, strlen(b->text), false);
+            fputs("\n\n", f);
+            break;
+        case PARAGRAPH:
+            put_markdown(f, b->text, strlen(b->text), false);
+            fputs("\n\n", f);
+            break;
+        case VERDICT:
+            fputs("**", f);
+            put_markdown(f, b->text, strlen(b->text), false);
+            fputs("**\n\n", f);
+            break;
+        case VERBATIM: fprintf(f, "~~~text\n%s\n~~~\n\n", b->text); break;
+        case FOLD:
+            fputs("<details><summary>", f);
+            put_html(f, b->text, strlen(b->text));
+            fputs("</summary>\n\n", f);
+            break;
+        case UNFOLD: fputs("</details>\n\n", f); break;
+        case PLOT:
+            fputs("![", f);
+            put_markdown(f, b->text, strlen(b->text), false);
+            fprintf(f, "](%s)\n\n", b->png);
+            break;
+        case TABLE: markdown_table(f, b); break;
+        }
+    }
+    return doc->failed ? RBE_ERR_NOMEM : RBE_OK;
+}
+
+/* --- terminal ----------------------------------------------------------------------- */
+
+void rbe_document_print_table(const struct rbe_document *doc, size_t table, size_t columns,
+                              size_t width, FILE *f)
+{
+    const struct block *b = NULL;
+    size_t wide[16] = {0}, n;
+    bool right;
+
+    for (size_t i = 0, seen = 0; i < doc->count && !b; i++)
+        if (doc->blocks[i].kind == TABLE && seen++ == table)
+            b = &doc->blocks[i];
+    if (!b)
+        return;
+    if (columns > b->columns)
+        columns = b->columns;
+    if (columns > 16)
+        columns = 16;
+    for (size_t i = 0; i < columns; i++) {
+        column(b, i, &wide[i], &right);
+        for (size_t k = i; k < b->cells; k += b->columns)
+            if (strlen(b->cell[k]) > wide[i])
+                wide[i] = strlen(b->cell[k]);
+        if (wide[i] > width)
+            wide[i] = width;
+    }
+    for (size_t i = 0; i < columns; i++) {
+        const char *s = column(b, i, &n, &right);
+        fprintf(f, "%s%-*.*s", i ? "  " : "", (int)wide[i],
+                (int)(n < wide[i] ? n : wide[i]), s);
+    }
+    putc('\n', f);
+    for (size_t k = 0; k + b->columns <= b->cells; k += b->columns) {
+        for (size_t i = 0; i < columns; i++)
+            fprintf(f, "%s%-*.*s", i ? "  " : "", i + 1 < columns ? (int)wide[i] : 0,
+                    (int)wide[i], b->cell[k + i]);
+        putc('\n', f);
+    }
+}

@@ -1,0 +1,58 @@
+/*
+ * document.h - a report as a list of blocks, written as HTML or Markdown.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Text is plain; each writer escapes what its language needs.  Functions that add return
+ * nothing: the first failure (out of memory) sticks and the writers return it.
+ */
+#ifndef RBE_REPORTS_DOCUMENT_H
+#define RBE_REPORTS_DOCUMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "rbe/status.h"
+
+struct rbe_document;
+
+enum rbe_status rbe_document_open(struct rbe_document **out, struct rbe_diag *d);
+void rbe_document_close(struct rbe_document **doc);
+
+void rbe_document_heading(struct rbe_document *doc, int level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void rbe_document_paragraph(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The one sentence that the report comes down to. */
+void rbe_document_verdict(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Text kept as it is: command lines, samples. */
+void rbe_document_verbatim(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Blocks between these fold away behind a line of text. */
+void rbe_document_fold(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void rbe_document_unfold(struct rbe_document *doc);
+
+/* A picture: SVG text put into the page (copied), and the name of the PNG for Markdown. */
+void rbe_document_plot(struct rbe_document *doc, const char *svg, const char *png,
+                       const char *caption);
+
+/* A table: begins with its column titles, separated by '|'; a title that starts with '>'
+ * holds numbers and is set flush right.  Then row after row of as many cells. */
+void rbe_document_table(struct rbe_document *doc, const char *columns);
+void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *title, FILE *f);
+enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f);
+
+/* The table that was begun last, as aligned columns; columns beyond `columns` are left out
+ * and cells are cut at `width` characters. */
+void rbe_document_print_table(const struct rbe_document *doc, size_t table, size_t columns,
+                              size_t width, FILE *f);
+/* How many tables there are so far; table i is the i-th begun. */
+size_t rbe_document_tables(const struct rbe_document *doc);
+
+#endif

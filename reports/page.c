@@ -1,0 +1,1178 @@
+/*
+ * page.c - what the report says: verdict, criteria, and the evidence behind them.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/page.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What every section needs. */
+struct page {
+    struct rbe_document *doc;
+    const struct rbe_results *r;
+    const struct rbe_criteria *c;
+    struct rbe_plotter *plotter;
+    struct rbe_diag *d;
+};
+
+/* 45 MB over the 124,439,808 parameters of GPT-2 small, in bits. */
+static const double budget_bits = 45e6 * 8 / 124439808;
+
+void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c)
+{
+    snprintf(out, size, "%zu of %zu checks pass, %zu fail, %zu were not measured", c->pass,
+             c->judged, c->fail, c->not_measured);
+}
+
+static const struct rbe_model_seen *model_at(const struct page *p, int i)
+{
+    return i < 0 ? NULL : &p->r->models[i];
+}
+
+static const char *text_or(const char *s, const char *other)
+{
+    return s && *s ? s : other;
+}
+
+/* A number, or a dash where it is missing. */
+static void number_cell(struct rbe_document *doc, const char *format, double x)
+{
+    char text[64];
+
+    if (isnan(x)) {
+        rbe_document_cell(doc, "-");
+        return;
+    }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(text, sizeof text, format, x);
+#pragma GCC diagnostic pop
+    rbe_document_cell(doc, "%s", text);
+}
+
+static void megabytes_cell(struct rbe_document *doc, double bytes)
+{
+    char text[32];
+
+    rbe_megabytes(text, sizeof text, bytes);
+    rbe_document_cell(doc, "%s", isnan(bytes) ? "-" : text);
+}
+
+/* "name" or "name (synthetic ...)". */
+static void model_cell(const struct page *p, int i)
+{
+    const struct rbe_model_seen *m = model_at(p, i);
+
+    if (m)
+        rbe_document_cell(p->doc, "%s%s%s%s", text_or(m->name, "?"), m->label ? " (" : "",
+                          m->label ? m->label : "", m->label ? ")" : "");
+    else
+        rbe_document_cell(p->doc, "-");
+}
+
+static int model_of(const struct page *p, const struct rbe_row *row)
+{
+    return rbe_results_model(p->r, rbe_value_at(row->v, "model"));
+}
+
+/* The next row of a kind from *i on, or NULL. */
+static const struct rbe_row *next(const struct page *p, const char *kind, size_t *i)
+{
+    while (*i < p->r->count) {
+        const struct rbe_row *row = &p->r->rows[(*i)++];
+        if (!strcmp(row->kind, kind))
+            return row;
+    }
+    return NULL;
+}
+
+static bool any(const struct page *p, const char *kind)
+{
+    size_t i = 0;
+    return next(p, kind, &i) != NULL;
+}
+
+/* --- first screen ------------------------------------------------------------------- */
+
+static void criteria_table(const struct page *p, bool other)
+{
+    rbe_document_table(p->doc, other ? "|promise|verdict|target|original (f32)|RBE|margin|model"
+                       : "|promise|verdict|target|original (f32)|RBE|margin");
+    for (size_t i = 0; i < p->c->count; i++) {
+        const struct rbe_criterion *c = &p->c->rows[i];
+        if (c->other != other)
+            continue;
+        rbe_document_cell(p->doc, "%s", c->id);
+        rbe_document_cell(p->doc, "%s", c->what);
+        rbe_document_cell(p->doc, "%s", rbe_verdict_name(c->verdict));
+        rbe_document_cell(p->doc, "%s", c->target);
+        rbe_document_cell(p->doc, "%s", c->original);
+        rbe_document_cell(p->doc, "%s", c->rbe);
+        rbe_document_cell(p->doc, "%s", c->margin);
+        if (other)
+            rbe_document_cell(p->doc, "%s", c->model);
+    }
+}
+
+static void first_screen(const struct page *p)
+{
+    const struct rbe_model_seen *b = model_at(p, p->c->base), *m = model_at(p, p->c->model);
+    char verdict[128];
+
+    rbe_document_heading(p->doc, 1, "Does a language model still work at a tenth of its size?");
+    rbe_document_paragraph(p->doc,
+        "Riemannian Basis Encoding (RBE) stores the weights of the language model GPT-2 as "
+        "short seeds, and generates the weights from the seeds while it multiplies, so that "
+        "a model takes about 2.9 bits a weight instead of 32. The book chapter that proposes "
+        "it promises ten things: a tenth of the memory, twice the speed, at most 5 %% worse "
+        "predictions, and so on. This page says which of them hold, measured.");
+    rbe_page_verdict(verdict, sizeof verdict, p->c);
+    if (b && m) {
+        char bytes[32], original[32];
+        rbe_megabytes(bytes, sizeof bytes, m->bytes);
+        rbe_megabytes(original, sizeof original, 4 * m->parameters);
+        rbe_document_verdict(p->doc, "%s. Measured on %s, %.1f million parameters: %s as "
+                             "f32, %s as %s.", verdict, text_or(b->name, "?"),
+                             m->parameters / 1e6, original, bytes, text_or(m->name, "RBE"));
+    } else {
+        rbe_document_verdict(p->doc, "%s.", verdict);
+    }
+    if (b && b->name && !strncmp(b->name, "rbe-mini", 8))
+        rbe_document_paragraph(p->doc,
+            "rbe-mini has the architecture of GPT-2 and a tenth of its parameters; it ships "
+            "with the project. It is not GPT-2: where a promise is a number of GPT-2 small "
+            "alone, the table says NOT MEASURED.");
+
+    criteria_table(p, false);
+    rbe_document_paragraph(p->doc,
+        "PASS: the target is met. FAIL: it is missed, by the margin. NOT MEASURED: no run has "
+        "measured it; the next table says why. A positive margin is room to spare; intervals "
+        "in parentheses are 95 %% confidence intervals.");
+    const bool others = p->c->count > p->c->judged;
+    if (others) {
+        rbe_document_heading(p->doc, 3, "Size and speed on other models");
+        criteria_table(p, true);
+    }
+    rbe_document_heading(p->doc, 3, "How each was measured, or why not");
+    rbe_document_table(p->doc, "|verdict|measured on|how, or why not|raw row");
+    for (size_t i = 0; i < p->c->count; i++) {
+        const struct rbe_criterion *c = &p->c->rows[i];
+        rbe_document_cell(p->doc, "%s", c->id);
+        rbe_document_cell(p->doc, "%s", rbe_verdict_name(c->verdict));
+        rbe_document_cell(p->doc, "%s", c->model);
+        rbe_document_cell(p->doc, "%s", c->how);
+        rbe_document_cell(p->doc, "%s", c->source);
+    }
+}
+
+/* --- size and quality --------------------------------------------------------------- */
+
+/* Windows measured of most models: points of one plot must be of the same text. */
+static double common_windows(const struct page *p, int base)
+{
+    double best = NAN;
+    size_t most = 0, i = 0;
+    const struct rbe_row *row;
+
+    while ((row = next(p, "paired", &i))) {
+        const double w = rbe_number_at(row->v, "windows");
+        size_t n = 0, k = 0;
+        const struct rbe_row *o;
+        if (rbe_results_model(p->r, rbe_value_at(row->v, "base")) != base ||
+            strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL))
+            continue;
+        while ((o = next(p, "paired", &k)))
+            n += rbe_results_model(p->r, rbe_value_at(o->v, "base")) == base &&
+                 rbe_number_at(o->v, "windows") == w &&
+                 !strcmp(rbe_string_at(o->v, "protocol"), RBE_CRITERIA_PROTOCOL);
+        if (n > most || (n == most && w > best)) {
+            most = n;
+            best = w;
+        }
+    }
+    return best;
+}
+
+/* In which line of the plot a model stands: its codec, and apart what is no uniform rate. */
+static void series_name(const struct rbe_model_seen *m, char out[64])
+{
+    const char *profile = text_or(m->profile, ""), *codec = text_or(m->codec, "RBE");
+
+    if (m->name && strstr(m->name, "tuned"))
+        snprintf(out, 64, "%s, tuned", codec);
+    else if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
+        snprintf(out, 64, "%s, parts", codec);
+    else if (strstr(profile, "mini-") || strstr(profile, "mobile"))
+        snprintf(out, 64, "%s, allocated", codec);
+    else
+        snprintf(out, 64, "%s", codec);
+}
+
+struct rate_point {
+    double bits, perplexity;
+    char series[64];
+};
+
+static int by_series_and_bits(const void *a, const void *b)
+{
+    const struct rate_point *x = a, *y = b;
+    const int c = strcmp(x->series, y->series);
+    return c ? c : (x->bits > y->bits) - (x->bits < y->bits);
+}
+
+static enum rbe_status rate_plot(const struct page *p, int base)
+{
+    const double windows = common_windows(p, base);
+    struct rate_point *points = calloc(p->r->count + 1, sizeof *points);
+    struct rbe_plot_data data;
+    const struct rbe_row *row;
+    size_t n = 0, i = 0, left_out = 0;
+    double f32 = NAN, total = NAN;
+    char vars[128], caption[512], title[160];
+
+    if (!points || !rbe_plot_begin(&data)) {
+        free(points);
+        return RBE_ERR_NOMEM;
+    }
+    while ((row = next(p, "paired", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        if (rbe_results_model(p->r, rbe_value_at(row->v, "base")) != base ||
+            rbe_number_at(row->v, "windows") != windows ||
+            strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL))
+            continue;
+        f32 = rbe_number_at(row->v, "base_perplexity");
+        total = rbe_number_at(row->v, "scored");
+        const double y = rbe_number_at(row->v, "perplexity");
+        if (!m->rbe || isnan(m->bits))
+            continue;
+        /* Further up a plot shows nothing but that point. */
+        if (!(y < 2 * f32)) {
+            left_out++;
+            continue;
+        }
+        points[n].bits = m->bits;
+        points[n].perplexity = y;
+        series_name(m, points[n++].series);
+    }
+    qsort(points, n, sizeof *points, by_series_and_bits);
+    fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
+    for (size_t k = 0; k < n; k++) {
+        char name[64];
+        rbe_plot_series(&data, name, points[k].series);
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, points[k].bits, points[k].perplexity);
+        data.rows++;
+    }
+    free(points);
+    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; ", f32, budget_bits);
+    snprintf(title, sizeof title, "Perplexity against size, %s",
+             text_or(model_at(p, base) ? model_at(p, base)->name : NULL, "?"));
+    snprintf(caption, sizeof caption,
+             "Perplexity (lower is better) of each encoded model against its size; protocol "
+             RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). Dashed: the f32 original.%s",
+             total, windows, left_out ? " Models at more than twice the original's "
+             "perplexity are in the table only." : "");
+    return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate", title, vars, caption,
+                         p->d);
+}
+
+static void perplexity_table(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    rbe_document_table(p->doc, "model|codec|>file|>bits/weight|protocol|>windows|>perplexity|"
+                       ">original|>change|95 % interval|>time, x f32");
+    while ((row = next(p, "paired", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        const json_t *ci = rbe_value_at(row->v, "percent_change_ci95");
+        model_cell(p, model_of(p, row));
+        rbe_document_cell(p->doc, "%s", text_or(m->codec, "-"));
+        megabytes_cell(p->doc, m->bytes);
+        number_cell(p->doc, "%.3f", m->bits);
+        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "protocol"));
+        rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "windows"),
+                          rbe_true_at(row->v, "complete") ? " (all)" : "");
+        number_cell(p->doc, "%.4g", rbe_number_at(row->v, "perplexity"));
+        number_cell(p->doc, "%.4g", rbe_number_at(row->v, "base_perplexity"));
+        number_cell(p->doc, "%+.4g %%", rbe_number_at(row->v, "percent_change"));
+        if (json_array_size(ci) == 2)
+            rbe_document_cell(p->doc, "%+.4g to %+.4g %%",
+                              json_number_value(json_array_get(ci, 0)),
+                              json_number_value(json_array_get(ci, 1)));
+        else
+            rbe_document_cell(p->doc, "-");
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "time_ratio"));
+    }
+}
+
+static void other_perplexities(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    if (!any(p, "perplexity"))
+        return;
+    rbe_document_fold(p->doc, "Every perplexity measured, by text and protocol");
+    rbe_document_table(p->doc, "model|text|protocol|>context|>stride|>scored|>perplexity|"
+                       ">per word|>bits/byte|>-log p, s.e.|>tokens/s");
+    while ((row = next(p, "perplexity", &i))) {
+        model_cell(p, model_of(p, row));
+        rbe_document_cell(p->doc, "%s%s", text_or(rbe_string_at(row->v, "text.name"), "-"),
+                          rbe_true_at(row->v, "complete") ? "" : " (part)");
+        rbe_document_cell(p->doc, "%s %s", rbe_string_at(row->v, "protocol"),
+                          text_or(rbe_string_at(row->v, "protocol_name"), ""));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "context"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "stride"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "scored"));
+        number_cell(p->doc, "%.5g", rbe_number_at(row->v, "perplexity"));
+        number_cell(p->doc, "%.5g", rbe_number_at(row->v, "word_perplexity"));
+        number_cell(p->doc, "%.4f", rbe_number_at(row->v, "bits_per_byte"));
+        number_cell(p->doc, "%.4f", rbe_number_at(row->v, "nll_se"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens_per_s"));
+    }
+    rbe_document_unfold(p->doc);
+}
+
+static enum rbe_status quality(const struct page *p)
+{
+    enum rbe_status err;
+
+    rbe_document_heading(p->doc, 2, "Size against quality");
+    if (!any(p, "paired")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run compares perplexities.");
+        other_perplexities(p);
+        return RBE_OK;
+    }
+    if ((err = rate_plot(p, p->c->base)))
+        return err;
+    perplexity_table(p);
+    other_perplexities(p);
+    return RBE_OK;
+}
+
+/* --- allocation --------------------------------------------------------------------- */
+
+/* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for what lies in no layer. */
+static bool tensor_class(const char *name, int *layer, const char **class)
+{
+    static const char *const names[][2] = {{".attn.c_attn.", "attn.qkv"},
+        {".attn.c_proj.", "attn.proj"}, {".mlp.c_fc.", "mlp.fc"}, {".mlp.c_proj.", "mlp.proj"}};
+    const char *h = !strncmp(name, "h.", 2) ? name : strstr(name, ".h.");
+
+    if (!h || sscanf(h + (h == name ? 2 : 3), "%d", layer) != 1)
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (strstr(name, names[i][0])) {
+            *class = names[i][1];
+            return true;
+        }
+    return false;
+}
+
+static enum rbe_status allocation(const struct page *p)
+{
+    const struct rbe_row *row = p->c->model < 0 ? NULL
+                                : rbe_results_last(p->r, "convert", p->c->model);
+    static const char *const order[] = {"attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"};
+    struct rbe_plot_data data;
+    char vars[64], title[160];
+    double wte = 0, wte_weights = 0;
+    enum rbe_status err;
+    size_t i;
+    json_t *t;
+
+    rbe_document_heading(p->doc, 2, "Where the bits go");
+    if (!row) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no conversion of the judged model was "
+                               "recorded.");
+        return RBE_OK;
+    }
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# class\tlayer\tbits_per_weight\n");
+    for (int k = 0; k < 4; k++)
+        json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+            const char *class;
+            char name[64];
+            int layer;
+            const char *tensor = rbe_string_at(t, "name");
+            if (!tensor || !tensor_class(tensor, &layer, &class) || strcmp(class, order[k]))
+                continue;
+            rbe_plot_series(&data, name, class);
+            fprintf(data.tsv, "%s\t%d\t%.17g\n", name, layer,
+                    rbe_number_at(t, "bits_per_weight"));
+            data.rows++;
+        }
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+        const char *tensor = rbe_string_at(t, "name");
+        const double b = rbe_number_at(t, "bytes"), bits = rbe_number_at(t, "bits_per_weight");
+        if (tensor && strstr(tensor, "wte") && b > 0 && bits > 0) {
+            wte += 8 * b;
+            wte_weights += 8 * b / bits;
+        }
+    }
+    snprintf(vars, sizeof vars, "wte=%.17g; ", wte_weights > 0 ? wte / wte_weights : 0);
+    snprintf(title, sizeof title, "Bits by layer and matrix, %s",
+             text_or(model_at(p, p->c->model)->name, "?"));
+    if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "allocation", "allocation", title,
+                             vars, "Bits per weight of each matrix, scales counted; dashed: "
+                             "the token embedding, which is the output layer too.", p->d)))
+        return err;
+
+    rbe_document_fold(p->doc, "Every tensor of %s",
+                      text_or(model_at(p, p->c->model)->name, "?"));
+    rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
+                       ">relative RMSE|>bound|>s");
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+        const json_t *shape = rbe_value_at(t, "shape");
+        char dims[64] = "";
+        for (size_t k = 0; k < json_array_size(shape) && k < 4; k++)
+            snprintf(dims + strlen(dims), sizeof dims - strlen(dims), "%s%lld", k ? " x " : "",
+                     (long long)json_integer_value(json_array_get(shape, k)));
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(t, "name"), "?"));
+        rbe_document_cell(p->doc, "%s", dims);
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(t, "codec"), "?"));
+        number_cell(p->doc, "%.0f", rbe_number_at(t, "block"));
+        number_cell(p->doc, "%.0f", rbe_number_at(t, "bytes"));
+        number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "ratio"));
+        number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
+        number_cell(p->doc, "%.4f", rbe_number_at(t, "bound"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+    }
+    rbe_document_unfold(p->doc);
+    return RBE_OK;
+}
+
+static void conversions(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    if (!any(p, "convert"))
+        return;
+    rbe_document_heading(p->doc, 3, "Conversions");
+    rbe_document_table(p->doc, "model|profile|main codec|>file|>bits/weight|"
+                       ">relative RMSE, mean|>bound, mean|>s");
+    while ((row = next(p, "convert", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        double rmse = 0, bound = 0;
+        size_t k, n = 0;
+        json_t *t;
+        json_array_foreach(rbe_value_at(row->v, "tensors"), k, t) {
+            const double x = rbe_number_at(t, "relative_rmse");
+            const char *codec = rbe_string_at(t, "codec");
+            if (isnan(x) || !codec || codec[0] == 'f')
+                continue;
+            rmse += x;
+            bound += rbe_number_at(t, "bound");
+            n++;
+        }
+        model_cell(p, model_of(p, row));
+        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "profile"));
+        rbe_document_cell(p->doc, "%s", text_or(m->codec, "-"));
+        megabytes_cell(p->doc, m->bytes);
+        number_cell(p->doc, "%.3f", m->bits);
+        number_cell(p->doc, "%.4f", n ? rmse / (double)n : NAN);
+        number_cell(p->doc, "%.4f", n ? bound / (double)n : NAN);
+        number_cell(p->doc, "%.1f", rbe_number_at(row->v, "seconds"));
+    }
+}
+
+/* --- recovery ----------------------------------------------------------------------- */
+
+static enum rbe_status recovery(const struct page *p)
+{
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    char vars[64];
+    double f32 = 0;
+    size_t i = 0, k;
+    json_t *t;
+
+    if (!any(p, "recovery"))
+        return RBE_OK;
+    rbe_document_heading(p->doc, 2, "Won back by training");
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
+    while ((row = next(p, "recovery", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        char name[64];
+        rbe_plot_series(&data, name, m ? m->name : "?");
+        if (!isnan(rbe_number_at(row->v, "base_perplexity")))
+            f32 = rbe_number_at(row->v, "base_perplexity");
+        json_array_foreach(rbe_value_at(row->v, "points"), k, t) {
+            fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "tokens") / 1e6,
+                    rbe_number_at(t, "perplexity"));
+            data.rows++;
+        }
+    }
+    snprintf(vars, sizeof vars, "f32=%.17g; ", f32);
+    return rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
+                         "Perplexity during recovery training", vars,
+                         "Perplexity on validation text while the encoded model is trained "
+                         "to follow the original.", p->d);
+}
+
+/* --- divergence, comprehension, generation -------------------------------------------- */
+
+static enum rbe_status divergence(const struct page *p)
+{
+    static const char *const fields[] = {"kl.p50", "kl.mean", "kl.p90", "kl.p99", "kl.p999"};
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    size_t i = 0;
+    enum rbe_status err;
+
+    rbe_document_heading(p->doc, 2, "Token by token against the original");
+    if (!any(p, "divergence")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has compared the predictions.");
+        return RBE_OK;
+    }
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# model\tindex (p50 mean p90 p99 p999)\tkl_nats\n");
+    while ((row = next(p, "divergence", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        char name[64];
+        rbe_plot_series(&data, name, m ? m->name : "?");
+        for (int k = 0; k < 5; k++) {
+            const double x = rbe_number_at(row->v, fields[k]);
+            if (x > 0) {
+                fprintf(data.tsv, "%s\t%d\t%.17g\n", name, k, x);
+                data.rows++;
+            }
+        }
+        fputc('\n', data.tsv);
+    }
+    if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "divergence", "divergence",
+                             "Divergence of the predictions", "",
+                             "Kullback-Leibler divergence of each model's next-token "
+                             "distribution from the original's (0: the same).", p->d)))
+        return err;
+    rbe_document_table(p->doc, "model|>tokens|>KL mean|>s.e.|>median|>99 %|>99.9 %|"
+                       ">same first choice|>change of the true token's p, mean|>RMS");
+    i = 0;
+    while ((row = next(p, "divergence", &i))) {
+        model_cell(p, model_of(p, row));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
+        number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean"));
+        number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean_se"));
+        number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.p50"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p99"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p999"));
+        number_cell(p->doc, "%.2f %%", 100 * rbe_number_at(row->v, "top1.agreement"));
+        number_cell(p->doc, "%+.5f", rbe_number_at(row->v, "true_token.mean"));
+        number_cell(p->doc, "%.4f", rbe_number_at(row->v, "true_token.rms"));
+    }
+    return RBE_OK;
+}
+
+static void comprehension(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    rbe_document_heading(p->doc, 2, "Comprehension");
+    if (!any(p, "comprehension")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no comprehension task was run.");
+        return;
+    }
+    rbe_document_table(p->doc, "model|task|>items|measure|>value|>s.e.|>change|>s.e. of it");
+    while ((row = next(p, "comprehension", &i))) {
+        const char *metric;
+        json_t *value;
+        json_object_foreach(rbe_value_at(row->v, "metrics"), metric, value) {
+            const json_t *pair = json_object_get(rbe_value_at(row->v, "paired"), metric);
+            model_cell(p, model_of(p, row));
+            rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "task"));
+            rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "items"),
+                              rbe_true_at(row->v, "complete") ? "" : " (part)");
+            rbe_document_cell(p->doc, "%s", metric);
+            number_cell(p->doc, "%.4g", rbe_number_at(value, "value"));
+            number_cell(p->doc, "%.3g", rbe_number_at(value, "se"));
+            number_cell(p->doc, "%+.3g", rbe_number_at(pair, "change"));
+            number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
+        }
+    }
+}
+
+static void generation(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, k;
+    json_t *t;
+
+    rbe_document_heading(p->doc, 2, "Generated text");
+    if (!any(p, "generation")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has compared generated texts.");
+        return;
+    }
+    rbe_document_table(p->doc, "model|>coherence retained|>fluency retained|"
+                       ">relevance retained|>rep-4 (original)|>rep-4|>distinct-1 (original)|"
+                       ">distinct-1|>distinct-2 (original)|>distinct-2");
+    while ((row = next(p, "generation", &i))) {
+        model_cell(p, model_of(p, row));
+        number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "coherence.retained"));
+        number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "fluency.retained"));
+        number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "relevance.retained"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.original"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.model"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.original"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.model"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.original"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.model"));
+    }
+    i = 0;
+    while ((row = next(p, "generation", &i))) {
+        if (!json_array_size(rbe_value_at(row->v, "samples")))
+            continue;
+        rbe_document_fold(p->doc, "Samples: the original's and %s's answers to the same prompts",
+                          text_or(rbe_string_at(row->v, "model.name"), "the model"));
+        rbe_document_table(p->doc, "prompt|original|model");
+        json_array_foreach(rbe_value_at(row->v, "samples"), k, t) {
+            if (k >= 8)
+                break;
+            rbe_document_cell(p->doc, "%.400s", text_or(rbe_string_at(t, "prompt"), ""));
+            rbe_document_cell(p->doc, "%.1200s", text_or(rbe_string_at(t, "original"), ""));
+            rbe_document_cell(p->doc, "%.1200s", text_or(rbe_string_at(t, "model"), ""));
+        }
+        rbe_document_unfold(p->doc);
+    }
+}
+
+/* --- speed and memory ------------------------------------------------------------------ */
+
+static void inference_table(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, k;
+    json_t *t;
+
+    rbe_document_table(p->doc, "model|run|>threads|>ms/token|>tokens/s|>speed-up|"
+                       ">prefill, tokens/s|>first token, ms|>file|>peak memory|"
+                       ">read, GB/s|>CPUs used|>repeats");
+    while ((row = next(p, "inference", &i))) {
+        const double ms = rbe_number_at(row->v, "decode_median_ms");
+        model_cell(p, model_of(p, row));
+        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "mode"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "machine.threads"));
+        number_cell(p->doc, "%.3f", ms);
+        number_cell(p->doc, "%.1f", 1000 / ms);
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "speedup"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "prefill.tokens_per_s"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "first_token_ms"));
+        megabytes_cell(p->doc, rbe_number_at(row->v, "model_bytes"));
+        megabytes_cell(p->doc, rbe_number_at(row->v, "peak_bytes"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "gb_per_s"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "cpu_utilisation"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "validity.repeats"));
+    }
+    rbe_document_fold(p->doc, "Time for a token by depth of the context");
+    rbe_document_table(p->doc, "model|>tokens in the context|>samples|>median, ms|>MAD, ms|"
+                       ">p95, ms|>p99, ms|>tokens/s");
+    i = 0;
+    while ((row = next(p, "inference", &i)))
+        json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
+            model_cell(p, model_of(p, row));
+            number_cell(p->doc, "%.0f", rbe_number_at(t, "depth"));
+            number_cell(p->doc, "%.0f", rbe_number_at(t, "tokens"));
+            number_cell(p->doc, "%.3f", rbe_number_at(t, "median_ms"));
+            number_cell(p->doc, "%.3f", rbe_number_at(t, "mad_ms"));
+            number_cell(p->doc, "%.3f", rbe_number_at(t, "p95_ms"));
+            number_cell(p->doc, "%.3f", rbe_number_at(t, "p99_ms"));
+            number_cell(p->doc, "%.1f", rbe_number_at(t, "tokens_per_s"));
+        }
+    rbe_document_unfold(p->doc);
+    if (!any(p, "edge"))
+        return;
+    rbe_document_heading(p->doc, 3, "Under a memory limit");
+    rbe_document_table(p->doc, "model|>limit|>threads|>tokens|result|>peak, resident|"
+                       ">peak, address space|>ms/token");
+    i = 0;
+    while ((row = next(p, "edge", &i))) {
+        const bool passed = rbe_true_at(row->v, "passed");
+        model_cell(p, model_of(p, row));
+        megabytes_cell(p->doc, rbe_number_at(row->v, "limit_bytes"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "threads"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
+        rbe_document_cell(p->doc, "%s", passed ? "runs"
+                          : text_or(rbe_string_at(row->v, "reason"), "does not run"));
+        megabytes_cell(p->doc, rbe_number_at(row->v, "peak_bytes"));
+        megabytes_cell(p->doc, rbe_number_at(row->v, "peak_virtual_bytes"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "median_ms"));
+    }
+}
+
+/* A benchmark row: its median over repetitions, or the single run when it was not repeated. */
+static bool is_median(const json_t *b)
+{
+    const char *aggregate = rbe_string_at(b, "aggregate_name");
+    return aggregate ? !strcmp(aggregate, "median")
+           : !(rbe_number_at(b, "repetitions") > 1);
+}
+
+/* The word behind "KEY=" of a label such as "kind=product op=gemv format=seed". */
+static bool label_is(const json_t *b, const char *key, const char *value)
+{
+    const char *label = rbe_string_at(b, "label"), *at;
+    char want[64];
+
+    snprintf(want, sizeof want, "%s=%s", key, value);
+    at = label ? strstr(label, want) : NULL;
+    const char end = at ? at[strlen(want)] : 'x';
+    return at && (end == 0 || end == ' ') && (at == label || at[-1] == ' ');
+}
+
+/* Median absolute deviation of `field` over the repetitions of the run `name`, from the mad
+ * aggregate; 0 when the run was not repeated. */
+static double deviation(const json_t *benchmarks, const char *name, const char *field)
+{
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(benchmarks, i, b) {
+        const char *aggregate = rbe_string_at(b, "aggregate_name");
+        const char *run = rbe_string_at(b, "run_name");
+        if (aggregate && run && !strcmp(run, name) && !strcmp(aggregate, "mad")) {
+            const double x = rbe_number_at(b, field);
+            return isnan(x) ? 0 : x;
+        }
+    }
+    return 0;
+}
+
+static double to_ms(const json_t *b, double t)
+{
+    const char *unit = rbe_string_at(b, "time_unit");
+
+    return !unit || !strcmp(unit, "ns") ? t / 1e6 : !strcmp(unit, "us") ? t / 1e3
+           : !strcmp(unit, "s") ? t * 1e3 : t;
+}
+
+/* The part of a name up to the first '/'. */
+static void kernel_name(char out[64], const char *name)
+{
+    snprintf(out, 64, "%.*s", (int)strcspn(name, "/"), name);
+}
+
+/* Products of the largest shape, cold, with the most threads, against the read roof. */
+static enum rbe_status kernel_plot(const struct page *p, const json_t *doc, const char *id)
+{
+    const json_t *list = rbe_value_at(doc, "benchmarks");
+    double threads = 0, weights = 0, roof = NAN;
+    struct rbe_plot_data data;
+    char vars[96], title[160];
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(list, i, b)
+        if (is_median(b) && label_is(b, "kind", "product") && label_is(b, "op", "gemv") &&
+            label_is(b, "cache", "cold")) {
+            threads = fmax(threads, rbe_number_at(b, "threads_pinned"));
+            weights = fmax(weights, rbe_number_at(b, "rows") * rbe_number_at(b, "cols"));
+        }
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# kernel\tgb_per_s\tmad\n");
+    double rows = 0, cols = 0;
+    json_array_foreach(list, i, b) {
+        const char *name = rbe_string_at(b, "run_name");
+        const double r = rbe_number_at(b, "rows"), c = rbe_number_at(b, "cols");
+        const double rate = rbe_number_at(b, "bytes_per_second");
+        char kernel[64], what[96];
+        if (!name || !is_median(b) || !label_is(b, "kind", "product") ||
+            !label_is(b, "op", "gemv") || !label_is(b, "cache", "cold") ||
+            rbe_number_at(b, "threads_pinned") != threads || r * c != weights || isnan(rate))
+            continue;
+        rows = r;
+        cols = c;
+        kernel_name(kernel, name);
+        const double block = rbe_number_at(b, "block");
+        if (block > 0)
+            snprintf(what, sizeof what, "%s B=%.0f", kernel, block);
+        else
+            snprintf(what, sizeof what, "%s", kernel);
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", what, rate / 1e9,
+                deviation(list, name, "bytes_per_second") / 1e9);
+        data.rows++;
+        if (!isnan(rbe_number_at(b, "read_roof")))
+            roof = rbe_number_at(b, "read_roof") / 1e9;
+    }
+    snprintf(vars, sizeof vars, "roof=%.17g; rows=%zu; ", isnan(roof) ? 0 : roof, data.rows);
+    snprintf(title, sizeof title, "Matrix times vector, %.0f x %.0f, cold, %.0f threads", rows,
+             cols, threads);
+    return rbe_plot_draw(p->plotter, &data, p->doc, "kernels", id, title, vars,
+                         "Bytes of encoded weights that each kernel reads in a second, against "
+                         "the read bandwidth of this machine measured in the same run. A kernel "
+                         "at the roof waits for memory; one below it computes.", p->d);
+}
+
+static enum rbe_status token_plot(const struct page *p, const json_t *doc, const char *id)
+{
+    const json_t *list = rbe_value_at(doc, "benchmarks");
+    struct rbe_plot_data data;
+    double threads = 0;
+    char vars[64], size[32] = "", title[160];
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(list, i, b)
+        if (is_median(b) && label_is(b, "kind", "model"))
+            threads = fmax(threads, rbe_number_at(b, "threads_pinned"));
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# kernel\tms_per_token\tmad\n");
+    json_array_foreach(list, i, b) {
+        const char *name = rbe_string_at(b, "run_name");
+        char kernel[64];
+        if (!name || !is_median(b) || !label_is(b, "kind", "model") ||
+            rbe_number_at(b, "threads_pinned") != threads)
+            continue;
+        kernel_name(kernel, name);
+        const char *slash = strchr(name, '/');
+        if (slash)
+            snprintf(size, sizeof size, "%.*s", (int)strcspn(slash + 1, "/"), slash + 1);
+        const double block = rbe_number_at(b, "block");
+        fprintf(data.tsv, "%s", !strncmp(kernel, "model_gemv_", 11) ? kernel + 11 : kernel);
+        if (block > 0)
+            fprintf(data.tsv, " B=%.0f", block);
+        fprintf(data.tsv, "\t%.17g\t%.17g\n", to_ms(b, rbe_number_at(b, "real_time")),
+                to_ms(b, deviation(list, name, "real_time")));
+        data.rows++;
+    }
+    snprintf(vars, sizeof vars, "rows=%zu; ", data.rows);
+    snprintf(title, sizeof title, "All matrices of a GPT-2 of %s for one token, %.0f threads",
+             size, threads);
+    return rbe_plot_draw(p->plotter, &data, p->doc, "tokens", id, title, vars,
+                         "Time of every matrix product of one token, weights cold; the rest of "
+                         "a token (attention, norms, sampling) comes on top.", p->d);
+}
+
+/* Weights a second by B, of the formats measured at three values of B or more. */
+static enum rbe_status sweep_plot(const struct page *p, const json_t *doc, const char *id)
+{
+    const json_t *list = rbe_value_at(doc, "benchmarks");
+    struct rbe_plot_data data;
+    double threads = 0;
+    size_t i, k;
+    json_t *b, *o;
+
+    json_array_foreach(list, i, b)
+        if (is_median(b) && rbe_number_at(b, "block") > 0)
+            threads = fmax(threads, rbe_number_at(b, "threads_pinned"));
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# kernel\tblock\tweights_per_second_1e9\n");
+    json_array_foreach(list, i, b) {
+        const char *name = rbe_string_at(b, "run_name");
+        char kernel[64], other[64], series[64];
+        const double rows = rbe_number_at(b, "rows"), cols = rbe_number_at(b, "cols");
+        double seen[64];
+        size_t blocks = 0;
+        if (!name || !is_median(b) || !label_is(b, "kind", "product") ||
+            !label_is(b, "cache", "cold") || !label_is(b, "op", "gemv") ||
+            !(rbe_number_at(b, "block") > 0) || rbe_number_at(b, "threads_pinned") != threads)
+            continue;
+        kernel_name(kernel, name);
+        json_array_foreach(list, k, o) {
+            const char *run = rbe_string_at(o, "run_name");
+            const double block = rbe_number_at(o, "block");
+            size_t j = 0;
+            if (!run || !is_median(o) || rbe_number_at(o, "rows") != rows ||
+                rbe_number_at(o, "cols") != cols || !label_is(o, "cache", "cold") ||
+                rbe_number_at(o, "threads_pinned") != threads)
+                continue;
+            kernel_name(other, run);
+            while (j < blocks && seen[j] != block)
+                j++;
+            if (!strcmp(other, kernel) && j == blocks && blocks < 64)
+                seen[blocks++] = block;
+        }
+        if (blocks < 3)
+            continue;
+        char what[96];
+        snprintf(what, sizeof what, "%.40s,%.0fx%.0f", kernel, rows, cols);
+        rbe_plot_series(&data, series, what);
+        fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, rbe_number_at(b, "block"),
+                rbe_number_at(b, "items_per_second") / 1e9);
+        data.rows++;
+    }
+    return rbe_plot_draw(p->plotter, &data, p->doc, "sweep", id, "Speed by block size", "",
+                         "Weights decoded and multiplied in a second by the block size B, which "
+                         "sets the size: 128 / B bits a weight.", p->d);
+}
+
+static enum rbe_status roof_plot(const struct page *p, const json_t *doc, const char *id)
+{
+    const json_t *list = rbe_value_at(doc, "benchmarks");
+    struct rbe_plot_data data;
+    size_t i;
+    json_t *b;
+
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# probe\tbytes\tgb_per_s\n");
+    json_array_foreach(list, i, b) {
+        const char *name = rbe_string_at(b, "run_name"), *size;
+        char kernel[64], what[96], series[64];
+        if (!name || !is_median(b) || !label_is(b, "kind", "probe") ||
+            !label_is(b, "op", "read") || !(size = strstr(name, "bytes:")))
+            continue;
+        kernel_name(kernel, name);
+        snprintf(what, sizeof what, "%s,%.0f-threads", kernel,
+                 rbe_number_at(b, "threads_pinned"));
+        rbe_plot_series(&data, series, what);
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", series, strtod(size + 6, NULL),
+                rbe_number_at(b, "bytes_per_second") / 1e9);
+        data.rows++;
+    }
+    return rbe_plot_draw(p->plotter, &data, p->doc, "roof", id, "Read bandwidth of this machine",
+                         "", "Read bandwidth by the size of the working set: the steps are the "
+                         "caches, the right end is memory, where the weights come from.", p->d);
+}
+
+static enum rbe_status speed(const struct page *p)
+{
+    enum rbe_status err = RBE_OK;
+
+    rbe_document_heading(p->doc, 2, "Speed and memory");
+    if (any(p, "inference") || any(p, "edge"))
+        inference_table(p);
+    else
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has timed a model.");
+    if (!p->r->bench_count) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no benchmark of the kernels was run.");
+        return RBE_OK;
+    }
+    rbe_document_heading(p->doc, 3, "Kernels");
+    for (size_t i = 0; i < p->r->bench_count && !err; i++) {
+        static enum rbe_status (*const plots[])(const struct page *, const json_t *,
+                                                const char *) = {kernel_plot, token_plot,
+                                                                 sweep_plot, roof_plot};
+        static const char *const names[] = {"kernels", "tokens", "sweep", "roof"};
+        for (size_t k = 0; k < 4 && !err; k++) {
+            char id[64];
+            snprintf(id, sizeof id, i ? "%s-%zu" : "%s", names[k], i + 1);
+            err = plots[k](p, p->r->bench[i], id);
+        }
+    }
+    return err;
+}
+
+/* --- conversation ----------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Up to 400 points of the distribution of token times of one conversation. */
+static enum rbe_status cdf_rows(struct rbe_plot_data *data, const char *series,
+                                const json_t *turns)
+{
+    size_t n = 0, room = 0, i, k;
+    json_t *turn, *t;
+    double *all;
+
+    json_array_foreach(turns, i, turn)
+        room += json_array_size(rbe_value_at(turn, "token_ms"));
+    if (!room)
+        return RBE_OK;
+    if (!(all = malloc(room * sizeof *all)))
+        return RBE_ERR_NOMEM;
+    json_array_foreach(turns, i, turn)
+        json_array_foreach(rbe_value_at(turn, "token_ms"), k, t)
+            if (json_is_number(t) && json_number_value(t) > 0)
+                all[n++] = json_number_value(t);
+    qsort(all, n, sizeof *all, by_value);
+    const size_t points = n < 400 ? n : 400;
+    for (i = 0; i < points; i++) {
+        const size_t at = points > 1 ? i * (n - 1) / (points - 1) : 0;
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", series, all[at],
+                (double)(at + 1) / (double)n);
+        data->rows++;
+    }
+    free(all);
+    return RBE_OK;
+}
+
+static enum rbe_status conversation_plots(const struct page *p)
+{
+    struct rbe_plot_data turns, context, cdf;
+    const struct rbe_row *row;
+    enum rbe_status err = RBE_OK;
+    size_t i = 0, k;
+    json_t *t;
+
+    const bool ok = rbe_plot_begin(&turns) & rbe_plot_begin(&context) & rbe_plot_begin(&cdf);
+    if (!ok)
+        return RBE_ERR_NOMEM;
+    fprintf(turns.tsv, "# model\tturn\tfirst_token_ms\tp95_ms\n");
+    fprintf(context.tsv, "# model\tcontext_tokens\tp50_ms\n");
+    fprintf(cdf.tsv, "# model\tms\tshare\n");
+    while (!err && (row = next(p, "conversation", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        char name[64];
+        rbe_plot_series(&turns, name, m ? m->name : "?");
+        rbe_plot_series(&context, name, m ? m->name : "?");
+        rbe_plot_series(&cdf, name, m ? m->name : "?");
+        json_array_foreach(rbe_value_at(row->v, "turns"), k, t) {
+            fprintf(turns.tsv, "%s\t%zu\t%.17g\t%.17g\n", name, k + 1,
+                    rbe_number_at(t, "first_token_ms"), rbe_number_at(t, "p95_ms"));
+            fprintf(context.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "context_tokens"),
+                    rbe_number_at(t, "p50_ms"));
+            turns.rows++;
+            context.rows++;
+        }
+        err = cdf_rows(&cdf, name, rbe_value_at(row->v, "turns"));
+    }
+    const enum rbe_status a = rbe_plot_draw(p->plotter, &turns, p->doc, "turns", "turns",
+        "Latency by turn", "", "Time to the first token of each answer, and the 95th "
+        "percentile of the time between its tokens.", p->d);
+    const enum rbe_status b = rbe_plot_draw(p->plotter, &context, p->doc, "context", "context",
+        "Time for a token by length of the context", "", "Median time between tokens of each "
+        "turn against the tokens in the context at its end.", p->d);
+    const enum rbe_status c = rbe_plot_draw(p->plotter, &cdf, p->doc, "cdf", "cdf",
+        "Distribution of the time for a token", "", "Share of all tokens of the conversation "
+        "that came within a given time.", p->d);
+    return err ? err : a ? a : b ? b : c;
+}
+
+static enum rbe_status conversation(const struct page *p)
+{
+    const struct rbe_row *row;
+    enum rbe_status err;
+    size_t i = 0;
+
+    rbe_document_heading(p->doc, 2, "Conversation");
+    if (!any(p, "conversation")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no conversation was held.");
+        return RBE_OK;
+    }
+    if ((err = conversation_plots(p)))
+        return err;
+    rbe_document_table(p->doc, "model|>turns|>turns within limits|>tokens|"
+                       ">worst first token, ms|>worst p95, ms|>p50, ms|>p99, ms|"
+                       ">load, s|>100 tokens, s|>coherence|>perplexity by the scorer");
+    while ((row = next(p, "conversation", &i))) {
+        model_cell(p, model_of(p, row));
+        rbe_document_cell(p->doc, "%zu", json_array_size(rbe_value_at(row->v, "turns")));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "summary.turns_within"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "summary.tokens"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.first_token_ms_max"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.p95_ms_max"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.p50_ms"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.p99_ms"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "load_s"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.hundred_tokens_s"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "summary.coherence"));
+        number_cell(p->doc, "%.1f", rbe_number_at(row->v, "summary.quality"));
+    }
+    return RBE_OK;
+}
+
+/* --- provenance ------------------------------------------------------------------------ */
+
+static void failed_steps(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, failed = 0;
+
+    while ((row = next(p, "step", &i)))
+        failed += !rbe_true_at(row->v, "ok");
+    if (failed) {
+        rbe_document_heading(p->doc, 2, "Steps that failed");
+        rbe_document_table(p->doc, "step|reason");
+        i = 0;
+        while ((row = next(p, "step", &i)))
+            if (!rbe_true_at(row->v, "ok")) {
+                rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "step"));
+                rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(row->v, "reason"), "?"));
+            }
+    }
+}
+
+static void provenance(const struct page *p)
+{
+    const struct rbe_row *row;
+    size_t i, shown = 0;
+
+    rbe_document_heading(p->doc, 2, "Machine and provenance");
+    rbe_document_table(p->doc, "machine|architecture|>CPUs|>memory|kernel|features in use|"
+                       "commit|measured, UTC");
+    for (i = 0; i < p->r->count; i++) {
+        const json_t *v = p->r->rows[i].v;
+        bool again = false;
+        for (size_t k = 0; k < i && !again; k++)
+            again = json_equal(rbe_value_at(p->r->rows[k].v, "machine.cpu"),
+                               rbe_value_at(v, "machine.cpu")) &&
+                    json_equal(rbe_value_at(p->r->rows[k].v, "commit"),
+                               rbe_value_at(v, "commit"));
+        if (again || !rbe_string_at(v, "machine.cpu"))
+            continue;
+        shown++;
+        rbe_document_cell(p->doc, "%s", rbe_string_at(v, "machine.cpu"));
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(v, "machine.arch"), "-"));
+        number_cell(p->doc, "%.0f", rbe_number_at(v, "machine.cores"));
+        megabytes_cell(p->doc, rbe_number_at(v, "machine.memory_bytes"));
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(v, "machine.kernel"), "-"));
+        const json_t *isa = rbe_value_at(v, "machine.isa");
+        if (json_is_array(isa)) {
+            char list[256] = "";
+            for (size_t k = 0; k < json_array_size(isa); k++)
+                snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", k ? " " : "",
+                         text_or(json_string_value(json_array_get(isa, k)), "?"));
+            rbe_document_cell(p->doc, "%s", list);
+        } else {
+            rbe_document_cell(p->doc, "%s", text_or(json_string_value(isa), "-"));
+        }
+        rbe_document_cell(p->doc, "%.12s", text_or(rbe_string_at(v, "commit"), "-"));
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(v, "time_utc"), "-"));
+    }
+    if (!shown)
+        rbe_document_paragraph(p->doc, "The rows name no machine.");
+    rbe_document_fold(p->doc, "Commands that made the rows");
+    FILE *f;
+    char *text = NULL;
+    size_t size;
+    if ((f = open_memstream(&text, &size))) {
+        i = 0;
+        for (size_t k = 0; k < p->r->count; k++) {
+            row = &p->r->rows[k];
+            fprintf(f, "%s:%zu %s: %s\n", row->file, row->line, row->kind,
+                    text_or(rbe_string_at(row->v, "command"), "-"));
+        }
+        fclose(f);
+        rbe_document_verbatim(p->doc, "%s", text);
+        free(text);
+    }
+    rbe_document_unfold(p->doc);
+    for (i = 0; i < p->r->note_count; i++)
+        rbe_document_paragraph(p->doc, "Note: %s.", p->r->notes[i]);
+}
+
+enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_results *r,
+                               const struct rbe_criteria *c, struct rbe_plotter *plotter,
+                               struct rbe_diag *d)
+{
+    const struct page p = {doc, r, c, plotter, d};
+    enum rbe_status err;
+
+    first_screen(&p);
+    failed_steps(&p);
+    if ((err = quality(&p)) || (err = recovery(&p)) || (err = allocation(&p)))
+        return err;
+    conversions(&p);
+    if ((err = speed(&p)) || (err = conversation(&p)) || (err = divergence(&p)))
+        return err;
+    generation(&p);
+    comprehension(&p);
+    provenance(&p);
+    return RBE_OK;
+}

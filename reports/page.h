@@ -1,0 +1,22 @@
+/*
+ * page.h - the report: what is said, in which order.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_REPORTS_PAGE_H
+#define RBE_REPORTS_PAGE_H
+
+#include "reports/criteria.h"
+#include "reports/document.h"
+#include "reports/plots.h"
+#include "reports/results.h"
+
+/* Fills doc; its first table is that of the criteria. */
+enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_results *r,
+                               const struct rbe_criteria *c, struct rbe_plotter *plotter,
+                               struct rbe_diag *d);
+
+/* "7 of 16 checks pass, 4 fail, 5 were not measured". */
+void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c);
+
+#endif

@@ -1,0 +1,14 @@
+# allocation.gp - how many bits does each matrix get?
+#
+# SPDX-License-Identifier: MIT
+#
+# in: class, layer, bits per weight; series, title, wte (bits of the embedding, or 0).
+set title title
+set xlabel 'layer'
+set ylabel 'bits per weight, scales counted'
+set yrange [0:*]
+set xtics 1
+name(i) = word(series, i)
+plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
+         with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i), \
+     wte > 0 ? wte : NaN with lines lw 2 dt (8,4) lc rgb ink title sprintf('wte: %.2f', wte)

@@ -1,0 +1,24 @@
+# common.gp - what every plot shares; loaded first.
+#
+# SPDX-License-Identifier: MIT
+#
+# The caller sets: out (file to write), kind (svg or png), id (a word), in (TSV), and what
+# each plot needs.
+# In SVG all text and axes have the colour of ink, which the page replaces by its own.
+ink = kind eq 'svg' ? '#010203' : '#1d2229'
+soft = '#8a8f98'
+array hue[8] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', '#4aa3a8']
+if (kind eq 'svg') \
+    set terminal svg size 860,440 dynamic noenhanced font 'sans-serif,14' name id; \
+else \
+    set terminal pngcairo size 1290,660 noenhanced font 'DejaVu Sans,13' background '#ffffff'
+set output out
+set datafile separator tab
+set border 3 lc rgb ink
+set tics nomirror tc rgb ink
+set grid ytics lc rgb soft lw 0.4 dt (2,4)
+set key tc rgb ink outside right top vertical samplen 1.5 spacing 1.15
+set title tc rgb ink
+set xlabel tc rgb ink
+set ylabel tc rgb ink
+set style line 1 lc rgb hue[1]

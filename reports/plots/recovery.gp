@@ -1,0 +1,13 @@
+# recovery.gp - how much perplexity does training after encoding win back?
+#
+# SPDX-License-Identifier: MIT
+#
+# in: series, tokens / 1e6, perplexity; series, title, f32 (of the original, or 0).
+set title title
+set xlabel 'training tokens, millions'
+set ylabel 'perplexity, validation text'
+set xrange [0:*]
+name(i) = word(series, i)
+plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
+         with linespoints lw 2 pt 4 + i ps 0.7 lc rgb hue[(i - 1) % 8 + 1] title name(i), \
+     f32 > 0 ? f32 : NaN with lines lw 2 dt (8,4) lc rgb ink title sprintf('f32: %.2f', f32)

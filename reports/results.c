@@ -1,0 +1,485 @@
+/*
+ * results.c - reading result files.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/results.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rbe/file.h"
+
+#define SCHEMA "rbe-result-1"
+
+/* --- values ------------------------------------------------------------------------- */
+
+json_t *rbe_value_at(const json_t *v, const char *path)
+{
+    char name[64];
+
+    while (v && *path) {
+        const size_t n = strcspn(path, ".");
+        if (n >= sizeof name)
+            return NULL;
+        memcpy(name, path, n);
+        name[n] = 0;
+        v = json_object_get(v, name);
+        path += n + (path[n] == '.');
+    }
+    return (json_t *)(uintptr_t)v;
+}
+
+double rbe_number_at(const json_t *v, const char *path)
+{
+    const json_t *x = rbe_value_at(v, path);
+    return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+const char *rbe_string_at(const json_t *v, const char *path)
+{
+    return json_string_value(rbe_value_at(v, path));
+}
+
+bool rbe_true_at(const json_t *v, const char *path)
+{
+    return json_is_true(rbe_value_at(v, path));
+}
+
+/* --- rows --------------------------------------------------------------------------- */
+
+static enum rbe_status add_note(struct rbe_results *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static enum rbe_status add_note(struct rbe_results *r, const char *fmt, ...)
+{
+    va_list ap;
+    char *text = NULL;
+
+    va_start(ap, fmt);
+    const int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    char **p = n < 0 ? NULL : realloc(r->notes, (r->note_count + 1) * sizeof *p);
+    if (!p) {
+        free(n < 0 ? NULL : text);
+        return RBE_ERR_NOMEM;
+    }
+    r->notes = p;
+    r->notes[r->note_count++] = text;
+    return RBE_OK;
+}
+
+static const char *model_key(const json_t *m)
+{
+    const char *s = rbe_string_at(m, "sha256");
+    return s ? s : rbe_string_at(m, "name");
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same_number(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
+/* Do both rows say the same thing of the same things, so that the later one counts? */
+static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
+{
+    static const char *const texts[] = {"protocol", "task", "mode", "text.sha256", "group",
+                                        "script.sha256", "arch", "scope", "machine.arch",
+                                        "step"};
+    static const char *const numbers[] = {"windows", "first_window", "items"};
+
+    if (strcmp(a->kind, b->kind) ||
+        !same(model_key(rbe_value_at(a->v, "model")), model_key(rbe_value_at(b->v, "model"))) ||
+        !same(model_key(rbe_value_at(a->v, "base")), model_key(rbe_value_at(b->v, "base"))))
+        return false;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!same(rbe_string_at(a->v, texts[i]), rbe_string_at(b->v, texts[i])))
+            return false;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!same_number(rbe_number_at(a->v, numbers[i]), rbe_number_at(b->v, numbers[i])))
+            return false;
+    return true;
+}
+
+/* Fields that a kind cannot do without: a row that lacks one is refused. */
+static const struct {
+    const char *kind, *need[4];
+} required[] = {
+    {"perplexity", {"model.name", "perplexity", "scored", "protocol"}},
+    {"paired", {"model.name", "base.name", "percent_change", "protocol"}},
+    {"divergence", {"model.name", "base.name", "kl.mean", "top1.agreement"}},
+    {"inference", {"model.name", "mode", "machine.threads"}},
+    {"conversation", {"model.name", "turns", "summary"}},
+    {"generation", {"model.name", "base.name", "fluency.retained", "coherence.retained"}},
+    {"comprehension", {"model.name", "task", "metrics"}},
+    {"edge", {"model.name", "limit_bytes", "tokens", "passed"}},
+    {"convert", {"model.name", "profile", "tensors"}},
+    {"recovery", {"model.name", "points"}},
+    {"platform", {"arch", "scope", "compared", "equal"}},
+    {"step", {"step", "ok"}},
+};
+
+static enum rbe_status check_row(const json_t *v, const char *file, size_t line,
+                                 struct rbe_diag *d)
+{
+    const char *schema = rbe_string_at(v, "schema"), *kind = rbe_string_at(v, "kind");
+
+    if (!schema)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: no result row: it has no \"schema\"", file,
+                        line);
+    if (strcmp(schema, SCHEMA))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: schema '%.40s', but this reads " SCHEMA,
+                        file, line, schema);
+    if (!kind)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: the row has no \"kind\"", file, line);
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        if (strcmp(required[i].kind, kind))
+            continue;
+        for (int k = 0; k < 4 && required[i].need[k]; k++) {
+            const json_t *x = rbe_value_at(v, required[i].need[k]);
+            if (!x || json_is_null(x))
+                return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: %s row without \"%s\"", file, line,
+                                kind, required[i].need[k]);
+        }
+        return RBE_OK;
+    }
+    return RBE_OK;
+}
+
+static bool known_kind(const char *kind)
+{
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++)
+        if (!strcmp(required[i].kind, kind))
+            return true;
+    return false;
+}
+
+/* Takes v over. */
+static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *file, size_t line,
+                               struct rbe_diag *d)
+{
+    const struct rbe_row row = {v, rbe_string_at(v, "kind"), file, line};
+
+    if (!known_kind(row.kind)) {
+        const enum rbe_status err = add_note(r, "%s:%zu: rows of kind '%.40s' are not "
+                                             "reported; left out", file, line, row.kind);
+        json_decref(v);
+        return err;
+    }
+    for (size_t i = 0; i < r->count; i++)
+        if (same_key(&r->rows[i], &row)) {
+            const char *was = rbe_string_at(r->rows[i].v, "time_utc");
+            const char *is = rbe_string_at(v, "time_utc");
+            if (was && is && strcmp(is, was) < 0) {
+                json_decref(v);
+                return RBE_OK;
+            }
+            json_decref(r->rows[i].v);
+            r->rows[i] = row;
+            return RBE_OK;
+        }
+    struct rbe_row *p = realloc(r->rows, (r->count + 1) * sizeof *p);
+    if (!p) {
+        json_decref(v);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    r->rows = p;
+    r->rows[r->count++] = row;
+    return RBE_OK;
+}
+
+static enum rbe_status add_bench(struct rbe_results *r, json_t *v, const char *file,
+                                 struct rbe_diag *d)
+{
+    json_t **p = realloc(r->bench, (r->bench_count + 1) * sizeof *p);
+    if (p)
+        r->bench = p;
+    const char **q = realloc(r->bench_file, (r->bench_count + 1) * sizeof *q);
+    if (q)
+        r->bench_file = q;
+    if (!p || !q) {
+        json_decref(v);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    r->bench[r->bench_count] = v;
+    r->bench_file[r->bench_count++] = file;
+    return RBE_OK;
+}
+
+static enum rbe_status parse(json_t **v, const char *text, size_t size, const char *file,
+                             size_t line, struct rbe_diag *d)
+{
+    json_error_t e;
+
+    *v = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
+    if (!*v)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: not JSON: %s", file,
+                        line ? line : (size_t)e.line, e.text);
+    if (!json_is_object(*v)) {
+        json_decref(*v);
+        *v = NULL;
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: not a JSON object", file,
+                        line ? line : 1);
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status read_lines(struct rbe_results *r, const char *text, size_t size,
+                                  const char *path, const char *file, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    size_t line = 0;
+
+    for (const char *s = text, *end = text + size; s < end && !err; ) {
+        const char *nl = memchr(s, '\n', (size_t)(end - s));
+        line++;
+        if (!nl)
+            return add_note(r, "%s:%zu: the last line has no end (the run was cut off); left "
+                            "out", file, line);
+        json_t *v;
+        if (nl > s) {
+            err = parse(&v, s, (size_t)(nl - s), path, line, d);
+            if (!err && (err = check_row(v, path, line, d)))
+                json_decref(v);
+            if (!err)
+                err = add_row(r, v, file, line, d);
+        }
+        s = nl + 1;
+    }
+    return err;
+}
+
+static enum rbe_status read_document(struct rbe_results *r, const char *text, size_t size,
+                                     const char *path, const char *file, struct rbe_diag *d)
+{
+    enum rbe_status err;
+    json_t *v;
+
+    if ((err = parse(&v, text, size, path, 0, d)))
+        return err;
+    if (json_is_array(rbe_value_at(v, "benchmarks"))) {
+        if (json_is_object(rbe_value_at(v, "context")))
+            return add_bench(r, v, file, d);
+        json_decref(v);
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: benchmarks without \"context\"", path);
+    }
+    if ((err = check_row(v, path, 1, d))) {
+        json_decref(v);
+        return err;
+    }
+    return add_row(r, v, file, 1, d);
+}
+
+static bool ends_with(const char *s, const char *suffix)
+{
+    const size_t n = strlen(s), m = strlen(suffix);
+    return n > m && !strcmp(s + n - m, suffix);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static enum rbe_status list_files(struct rbe_results *r, const char *folder,
+                                  struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    struct dirent *e;
+    DIR *dir = opendir(folder);
+
+    if (!dir)
+        return rbe_fail_errno(d, "%s", folder);
+    while (!err && (e = readdir(dir))) {
+        if (e->d_name[0] == '.' ||
+            (!ends_with(e->d_name, ".jsonl") && !ends_with(e->d_name, ".json")))
+            continue;
+        char **p = realloc(r->names, (r->file_count + 1) * sizeof *p);
+        if (p)
+            r->names = p;
+        if (!p || !(r->names[r->file_count] = strdup(e->d_name)))
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        else
+            r->file_count++;
+    }
+    closedir(dir);
+    if (r->file_count)
+        qsort(r->names, r->file_count, sizeof *r->names, by_name);
+    return err;
+}
+
+/* --- models ------------------------------------------------------------------------- */
+
+int rbe_results_model(const struct rbe_results *r, const json_t *model)
+{
+    const char *key = model_key(model);
+
+    for (size_t i = 0; key && i < r->model_count; i++)
+        if (!strcmp(r->models[i].key, key))
+            return (int)i;
+    return -1;
+}
+
+static enum rbe_status see_model(struct rbe_results *r, const json_t *m, struct rbe_diag *d)
+{
+    if (!model_key(m))
+        return RBE_OK;
+    int i = rbe_results_model(r, m);
+    if (i < 0) {
+        struct rbe_model_seen *p = realloc(r->models, (r->model_count + 1) * sizeof *p);
+        if (!p)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        r->models = p;
+        i = (int)r->model_count++;
+        r->models[i] = (struct rbe_model_seen){.key = model_key(m), .base = -1, .bytes = NAN,
+                                               .parameters = NAN, .bits = NAN};
+    }
+    struct rbe_model_seen *s = &r->models[i];
+    if (rbe_string_at(m, "name"))
+        s->name = rbe_string_at(m, "name");
+    if (rbe_string_at(m, "label"))
+        s->label = rbe_string_at(m, "label");
+    if (!isnan(rbe_number_at(m, "bytes")))
+        s->bytes = rbe_number_at(m, "bytes");
+    if (!isnan(rbe_number_at(m, "parameters")))
+        s->parameters = rbe_number_at(m, "parameters");
+    if (!isnan(rbe_number_at(m, "bits_per_weight")))
+        s->bits = rbe_number_at(m, "bits_per_weight");
+    s->rbe |= rbe_true_at(m, "rbe");
+    return RBE_OK;
+}
+
+/* The codec that holds most of the bytes. */
+static const char *main_codec(const json_t *tensors)
+{
+    const char *best = NULL;
+    double most = 0;
+    size_t i, k;
+    json_t *t, *u;
+
+    json_array_foreach(tensors, i, t) {
+        const char *codec = rbe_string_at(t, "codec");
+        double sum = 0;
+        if (!codec)
+            continue;
+        json_array_foreach(tensors, k, u) {
+            const double b = rbe_number_at(u, "bytes");
+            if (same(rbe_string_at(u, "codec"), codec) && b > 0)
+                sum += b;
+        }
+        if (sum > most) {
+            most = sum;
+            best = codec;
+        }
+    }
+    return best;
+}
+
+static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; i < r->count && !err; i++) {
+        const json_t *v = r->rows[i].v;
+        if (!(err = see_model(r, rbe_value_at(v, "model"), d)))
+            err = see_model(r, rbe_value_at(v, "base"), d);
+    }
+    for (size_t i = 0; i < r->count && !err; i++) {
+        const json_t *v = r->rows[i].v;
+        const int m = rbe_results_model(r, rbe_value_at(v, "model"));
+        const int b = rbe_results_model(r, rbe_value_at(v, "base"));
+        if (m < 0)
+            continue;
+        if (b >= 0 && b != m && !r->models[b].rbe)
+            r->models[m].base = b;
+        if (!strcmp(r->rows[i].kind, "convert")) {
+            r->models[m].profile = rbe_string_at(v, "profile");
+            r->models[m].codec = main_codec(rbe_value_at(v, "tensors"));
+        }
+        /* Rows measured interleaved belong together: the plain one is the original. */
+        const char *group = rbe_string_at(v, "group");
+        for (size_t k = 0; group && r->models[m].base < 0 && r->models[m].rbe && k < r->count;
+             k++) {
+            const int o = rbe_results_model(r, rbe_value_at(r->rows[k].v, "model"));
+            if (same(rbe_string_at(r->rows[k].v, "group"), group) && o >= 0 &&
+                !r->models[o].rbe)
+                r->models[m].base = o;
+        }
+    }
+    return err;
+}
+
+const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *kind,
+                                       int model)
+{
+    for (size_t i = r->count; i-- > 0; )
+        if (!strcmp(r->rows[i].kind, kind) &&
+            rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
+            return &r->rows[i];
+    return NULL;
+}
+
+enum rbe_status rbe_results_open(struct rbe_results **out, const char *folder,
+                                 struct rbe_diag *d)
+{
+    enum rbe_status err;
+    struct rbe_results *r = calloc(1, sizeof *r);
+
+    *out = NULL;
+    if (!r)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    err = list_files(r, folder, d);
+    for (size_t i = 0; i < r->file_count && !err; i++) {
+        char *path = rbe_path_join(folder, r->names[i]), *text = NULL;
+        size_t size;
+        if (!path)
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        else if (!(err = rbe_read_file(&text, &size, path, d)))
+            err = ends_with(r->names[i], ".jsonl")
+                  ? read_lines(r, text, size, path, r->names[i], d)
+                  : read_document(r, text, size, path, r->names[i], d);
+        free(text);
+        free(path);
+    }
+    if (!err && !r->count && !r->bench_count)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no result rows in it", folder);
+    if (!err)
+        err = see_models(r, d);
+    if (err)
+        rbe_results_close(&r);
+    *out = r;
+    return err;
+}
+
+void rbe_results_close(struct rbe_results **r)
+{
+    struct rbe_results *p = *r;
+
+    *r = NULL;
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->count; i++)
+        json_decref(p->rows[i].v);
+    for (size_t i = 0; i < p->bench_count; i++)
+        json_decref(p->bench[i]);
+    for (size_t i = 0; i < p->note_count; i++)
+        free(p->notes[i]);
+    for (size_t i = 0; i < p->file_count; i++)
+        free(p->names[i]);
+    free(p->rows);
+    free(p->bench);
+    free(p->bench_file);
+    free(p->models);
+    free(p->notes);
+    free(p->names);
+    free(p);
+}

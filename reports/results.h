@@ -1,0 +1,70 @@
+/*
+ * results.h - result files read back: checked rows, and the models that they speak of.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Reads what docs/RESULTS.md defines (JSON lines, *.jsonl, or one row, *.json) and Google
+ * Benchmark's JSON (*.json with "benchmarks").  Nothing else of the project is asked.
+ */
+#ifndef RBE_REPORTS_RESULTS_H
+#define RBE_REPORTS_RESULTS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rbe/status.h"
+
+struct rbe_row {
+    json_t *v;                  /* the object */
+    const char *kind;
+    const char *file;           /* base name of the file it stood in */
+    size_t line;
+};
+
+/* A model that some row names. */
+struct rbe_model_seen {
+    const char *key;            /* sha256, or the name where that is null */
+    const char *name, *label;   /* label: NULL, or "synthetic ..." */
+    const char *codec;          /* the one with most bytes, from its convert row, or NULL */
+    const char *profile;        /* from its convert row, or NULL */
+    double bytes, parameters, bits;
+    bool rbe;
+    int base;                   /* index of the original it is compared with, or -1 */
+};
+
+struct rbe_results {
+    struct rbe_row *rows;       /* without those that a later row of the same key replaces */
+    size_t count;
+    json_t **bench;             /* Google Benchmark documents */
+    const char **bench_file;
+    size_t bench_count;
+    struct rbe_model_seen *models;
+    size_t model_count;
+    char **notes;               /* what a reader must be told: lines left out */
+    size_t note_count;
+    char **names;               /* files read, base names */
+    size_t file_count;
+};
+
+/* Reads every *.jsonl and *.json of a folder, in the order of their names.  A row that is not
+ * understood fails naming file and line; so does a folder without any row. */
+enum rbe_status rbe_results_open(struct rbe_results **out, const char *folder,
+                                 struct rbe_diag *d);
+void rbe_results_close(struct rbe_results **r);
+
+/* The value at a path of names with dots between; NAN, NULL or false where it is missing,
+ * null, or of another type. */
+double rbe_number_at(const json_t *v, const char *path);
+const char *rbe_string_at(const json_t *v, const char *path);
+bool rbe_true_at(const json_t *v, const char *path);
+json_t *rbe_value_at(const json_t *v, const char *path);
+
+/* Index of the model that an object {name, sha256, ...} names, or -1. */
+int rbe_results_model(const struct rbe_results *r, const json_t *model);
+
+/* The last row of a kind about this model, or NULL. */
+const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *kind,
+                                       int model);
+
+#endif
