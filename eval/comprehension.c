@@ -1,0 +1,675 @@
+/*
+ * comprehension.c - loading, scoring and summing up the comprehension tasks.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/comprehension.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "eval/options.h"
+#include "eval/stats.h"
+#include "eval/text.h"
+#include "rbe/file.h"
+#include "rbe/result.h"
+
+static const char *const names[RBE_TASK_COUNT] = {
+    [RBE_LAMBADA] = "lambada", [RBE_HELLASWAG] = "hellaswag",
+    [RBE_WINOGRANDE] = "winogrande", [RBE_BLIMP] = "blimp"};
+
+const char *rbe_task_name(enum rbe_task t)
+{
+    return names[t];
+}
+
+enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_diag *d)
+{
+    for (int i = 0; i < RBE_TASK_COUNT; i++)
+        if (!strcasecmp(name, names[i])) {
+            *t = (enum rbe_task)i;
+            return RBE_OK;
+        }
+    return rbe_fail(d, RBE_ERR_ARG,
+                    "unknown task '%s'; valid: lambada, hellaswag, winogrande, blimp", name);
+}
+
+/* --- items --------------------------------------------------------------------------------- */
+
+static uint32_t count_characters(const char *s)
+{
+    uint32_t n = 0;
+
+    for (; *s; s++)
+        n += (*s & 0xC0) != 0x80;
+    return n;
+}
+
+enum rbe_status rbe_choice_encode(struct rbe_choice *c, const char *context,
+                                  const char *continuation, const struct rbe_tokenizer *t,
+                                  uint32_t n_ctx, struct rbe_diag *d)
+{
+    const size_t nc = strlen(context), nn = strlen(continuation);
+    size_t keep = nc, whole = 0, alone = 0;
+    uint32_t *ids = NULL, *head = NULL;
+    char *text = malloc(nc + nn + 1);
+    enum rbe_status err = text ? RBE_OK : RBE_ERR_NOMEM;
+
+    memset(c, 0, sizeof *c);
+    c->characters = count_characters(continuation) - (continuation[0] == ' ');
+    /* Spaces at the end of the context belong to the continuation's first token. */
+    while (keep && isspace((unsigned char)context[keep - 1]))
+        keep--;
+    if (err)
+        return err;
+    memcpy(text, context, nc);
+    memcpy(text + nc, continuation, nn + 1);
+    if ((err = rbe_tokenizer_encode(t, text, nc + nn, false, &ids, &whole, d)) ||
+        (err = rbe_tokenizer_encode(t, text, keep, false, &head, &alone, d)))
+        goto out;
+    if (!whole) {
+        err = rbe_fail(d, RBE_ERR_FORMAT, "an empty choice");
+        goto out;
+    }
+    err = RBE_ERR_NOMEM;
+    if (!(c->tokens = malloc((whole + 1) * sizeof *c->tokens)))
+        goto out;
+    err = RBE_OK;
+    size_t n = 0;
+    if (!alone)
+        c->tokens[n++] = rbe_tokenizer_eos(t);
+    memcpy(c->tokens + n, ids, whole * sizeof *ids);
+    c->first = (uint32_t)(alone ? alone : 1);
+    n += whole;
+    if (c->first >= n)
+        c->first = (uint32_t)n - 1;
+    if (n > (size_t)n_ctx + 1) {
+        const size_t drop = n - n_ctx - 1;
+        memmove(c->tokens, c->tokens + drop, (n - drop) * sizeof *c->tokens);
+        c->first = c->first > drop + 1 ? c->first - (uint32_t)drop : 1;
+        n -= drop;
+    }
+    c->count = (uint32_t)n;
+    if (!c->first) {            /* a single token with a context it swallowed */
+        free(c->tokens);
+        c->tokens = NULL;
+        err = rbe_fail(d, RBE_ERR_FORMAT, "a choice of one token");
+    }
+out:
+    free(text);
+    free(ids);
+    free(head);
+    return err;
+}
+
+static struct rbe_item *new_item(struct rbe_items *x)
+{
+    if (x->count == x->room) {
+        const size_t room = x->room ? 2 * x->room : 256;
+        struct rbe_item *more = realloc(x->item, room * sizeof *more);
+        if (!more)
+            return NULL;
+        x->item = more;
+        x->room = room;
+    }
+    struct rbe_item *it = &x->item[x->count++];
+    memset(it, 0, sizeof *it);
+    return it;
+}
+
+void rbe_items_free(struct rbe_items *x)
+{
+    for (size_t i = 0; i < x->count; i++)
+        for (unsigned k = 0; k < x->item[i].choices; k++)
+            free(x->item[i].choice[k].tokens);
+    for (size_t g = 0; g < x->group_count; g++)
+        free(x->groups[g]);
+    free(x->groups);
+    free(x->item);
+    free(x->name);
+    memset(x, 0, sizeof *x);
+}
+
+/* What the loaders share. */
+struct loading {
+    struct rbe_items *x;
+    const struct rbe_tokenizer *t;
+    uint32_t n_ctx;
+    const char *path;
+    unsigned line;
+};
+
+static enum rbe_status add_choice(struct loading *l, struct rbe_item *it, const char *context,
+                                  const char *continuation, struct rbe_diag *d)
+{
+    struct rbe_diag why = {""};
+    const enum rbe_status err = rbe_choice_encode(&it->choice[it->choices], context,
+                                                  continuation, l->t, l->n_ctx, &why);
+
+    if (err)
+        return rbe_fail(d, err, "%s: line %u: %s", l->path, l->line,
+                        why.text[0] ? why.text : rbe_strerror(err));
+    it->choices++;
+    return RBE_OK;
+}
+
+static enum rbe_status malformed(const struct loading *l, const char *what, struct rbe_diag *d)
+{
+    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: %s", l->path, l->line, what);
+}
+
+static char *join3(const char *a, size_t na, const char *b, const char *c)
+{
+    const size_t nb = strlen(b), nc = strlen(c);
+    char *s = malloc(na + nb + nc + 1);
+
+    if (s) {
+        memcpy(s, a, na);
+        memcpy(s + na, b, nb);
+        memcpy(s + na + nb, c, nc + 1);
+    }
+    return s;
+}
+
+static enum rbe_status lambada_line(struct loading *l, const json_t *o, struct rbe_diag *d)
+{
+    const char *text = json_string_value(json_object_get(o, "text"));
+    const char *space = text ? strrchr(text, ' ') : NULL;
+
+    if (!space || space == text || !space[1])
+        return malformed(l, "no \"text\" of two words or more", d);
+    struct rbe_item *it = new_item(l->x);
+    char *context = strndup(text, (size_t)(space - text));
+    enum rbe_status err = it && context ? RBE_OK : RBE_ERR_NOMEM;
+    if (!err)
+        err = add_choice(l, it, context, space, d);
+    free(context);
+    return err;
+}
+
+static const char *skip_space(const char *s)
+{
+    while (isspace((unsigned char)*s))
+        s++;
+    return s;
+}
+
+static enum rbe_status winogrande_line(struct loading *l, const json_t *o, struct rbe_diag *d)
+{
+    const char *s = json_string_value(json_object_get(o, "sentence"));
+    const char *option[2] = {json_string_value(json_object_get(o, "option1")),
+                             json_string_value(json_object_get(o, "option2"))};
+    const char *answer = json_string_value(json_object_get(o, "answer"));
+    const char *blank = s ? strchr(s, '_') : NULL;
+    enum rbe_status err = RBE_OK;
+
+    if (!blank || !option[0] || !option[1] || !answer ||
+        (strcmp(answer, "1") && strcmp(answer, "2")))
+        return malformed(l, "not a sentence with a blank, two options and an answer", d);
+    struct rbe_item *it = new_item(l->x);
+    char *target = join3(" ", 1, skip_space(blank + 1), "");
+    if (!it || !target)
+        err = RBE_ERR_NOMEM;
+    for (size_t n = target ? strlen(target) : 0; n && isspace((unsigned char)target[n - 1]);)
+        target[--n] = 0;
+    for (int k = 0; k < 2 && !err; k++) {
+        char *context = join3(s, (size_t)(blank - s), option[k], "");
+        err = context ? add_choice(l, it, context, target, d) : RBE_ERR_NOMEM;
+        free(context);
+    }
+    if (it)
+        it->answer = answer[0] == '2';
+    free(target);
+    return err;
+}
+
+static enum rbe_status find_group(struct rbe_items *x, const char *name, unsigned *group)
+{
+    for (size_t g = 0; g < x->group_count; g++)
+        if (!strcmp(x->groups[g], name)) {
+            *group = (unsigned)g;
+            return RBE_OK;
+        }
+    char **more = realloc(x->groups, (x->group_count + 1) * sizeof *more);
+    if (!more)
+        return RBE_ERR_NOMEM;
+    x->groups = more;
+    if (!(more[x->group_count] = strdup(name)))
+        return RBE_ERR_NOMEM;
+    *group = (unsigned)x->group_count++;
+    return RBE_OK;
+}
+
+static enum rbe_status blimp_line(struct loading *l, const json_t *o, struct rbe_diag *d)
+{
+    static const char *const keys[2] = {"sentence_good", "sentence_bad"};
+    const char *term = json_string_value(json_object_get(o, "linguistics_term"));
+    unsigned group;
+    enum rbe_status err;
+
+    for (int k = 0; k < 2; k++)
+        if (!json_is_string(json_object_get(o, keys[k])))
+            return malformed(l, "no \"sentence_good\" and \"sentence_bad\"", d);
+    if ((err = find_group(l->x, term ? term : "unnamed", &group)))
+        return err;
+    struct rbe_item *it = new_item(l->x);
+    if (!it)
+        return RBE_ERR_NOMEM;
+    it->group = group;
+    for (int k = 0; k < 2 && !err; k++) {
+        char *s = join3(" ", 1, json_string_value(json_object_get(o, keys[k])), "");
+        err = s ? add_choice(l, it, "", s, d) : RBE_ERR_NOMEM;
+        free(s);
+    }
+    return err;
+}
+
+static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, size_t limit,
+                                  struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    size_t taken = 0;
+
+    for (size_t at = 0; at < size && !err && (!limit || taken < limit);) {
+        const char *nl = memchr(text + at, '\n', size - at);
+        const size_t n = nl ? (size_t)(nl - (text + at)) : size - at;
+        json_error_t e;
+        l->line++;
+        if (n) {
+            json_t *o = json_loadb(text + at, n, 0, &e);
+            if (!o)
+                err = malformed(l, e.text, d);
+            else if (l->x->task == RBE_LAMBADA)
+                err = lambada_line(l, o, d);
+            else if (l->x->task == RBE_WINOGRANDE)
+                err = winogrande_line(l, o, d);
+            else
+                err = blimp_line(l, o, d);
+            json_decref(o);
+            taken++;
+        }
+        at += n + 1;
+    }
+    return err;
+}
+
+/* WikiHow's markup as lm-eval takes it out: " [title]" to ". ", other [..] to nothing, double
+ * spaces to single ones, ends stripped.  In place. */
+static void hellaswag_clean(char *s)
+{
+    char *out = s;
+    const char *in = skip_space(s);
+    size_t n = strlen(in);
+
+    while (n && isspace((unsigned char)in[n - 1]))
+        n--;
+    const char *end = in + n;
+    while (in < end) {
+        if (end - in >= 8 && !memcmp(in, " [title]", 8)) {
+            *out++ = '.';
+            *out++ = ' ';
+            in += 8;
+        } else if (*in == '[' && memchr(in, ']', (size_t)(end - in))) {
+            in = (const char *)memchr(in, ']', (size_t)(end - in)) + 1;
+        } else {
+            *out++ = *in++;
+        }
+    }
+    *out = 0;
+    /* str.replace("  ", " "): pairs from the left, once. */
+    const char *from = s;
+    for (out = s; *from; from++) {
+        if (from[0] == ' ' && from[1] == ' ')
+            from++;
+        *out++ = *from;
+    }
+    *out = 0;
+}
+
+/*
+ * lm-eval capitalises the part of the context that starts the ending's sentence; the text
+ * file has the context joined, so the last sentence is taken when it begins in lower case.
+ */
+static void hellaswag_capitalise(char *s)
+{
+    char *last = NULL;
+
+    for (char *p = s; *p; p++)
+        if (strchr(".!?", *p) && p[1] == ' ' && p[2])
+            last = p + 2;
+    if (last && islower((unsigned char)*last))
+        *last = (char)toupper((unsigned char)*last);
+}
+
+static char *next_line(char **at)
+{
+    char *line = *at;
+
+    if (!line || !*line)
+        return NULL;
+    char *nl = strchr(line, '\n');
+    *at = nl ? nl + 1 : line + strlen(line);
+    if (nl)
+        *nl = 0;
+    return line;
+}
+
+static enum rbe_status load_hellaswag(struct loading *l, char *text, size_t limit,
+                                      struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    char *context, *at = text;
+
+    while (!err && (!limit || l->x->count < limit) && (context = next_line(&at))) {
+        const char *label = next_line(&at);
+        l->line += 2;
+        if (!label || label[0] < '0' || label[0] > '3' || label[1])
+            return malformed(l, "wants the number of the right ending, 0 to 3", d);
+        struct rbe_item *it = new_item(l->x);
+        if (!it)
+            return RBE_ERR_NOMEM;
+        it->answer = (unsigned)(label[0] - '0');
+        hellaswag_capitalise(context);
+        hellaswag_clean(context);
+        for (int k = 0; k < 4 && !err; k++) {
+            char *ending = next_line(&at);
+            l->line++;
+            if (!ending)
+                return malformed(l, "the file ends within an item", d);
+            hellaswag_clean(ending);
+            char *s = join3(" ", 1, ending, "");
+            err = s ? add_choice(l, it, context, s, d) : RBE_ERR_NOMEM;
+            free(s);
+        }
+    }
+    return err;
+}
+
+static enum rbe_status load_file(struct rbe_items *x, const char *path,
+                                 const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
+                                 struct rbe_diag *d)
+{
+    struct loading l = {x, t, n_ctx, path, 0};
+    char *text = NULL, both[130];
+    size_t size;
+    enum rbe_status err = rbe_read_file(&text, &size, path, d);
+
+    if (err)
+        return err;
+    const size_t bad = rbe_utf8_valid(text, size);
+    if (!size || bad < size) {
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s", path,
+                       size ? "not text (packed? unpack it first)" : "empty");
+    } else {
+        x->bytes += size;
+        snprintf(both, sizeof both, "%s", x->sha256);
+        rbe_sha256(both + strlen(both), text, size);
+        if (x->sha256[0])
+            rbe_sha256(x->sha256, both, strlen(both));
+        else
+            memcpy(x->sha256, both, 65);
+        err = x->task == RBE_HELLASWAG ? load_hellaswag(&l, text, limit, d)
+                                       : load_jsonl(&l, text, size, limit, d);
+    }
+    free(text);
+    return err;
+}
+
+static int is_jsonl(const struct dirent *e)
+{
+    const size_t n = strlen(e->d_name);
+
+    return n > 6 && !strcmp(e->d_name + n - 6, ".jsonl");
+}
+
+enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const char *path,
+                               const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
+                               struct rbe_diag *d)
+{
+    const char *base = strrchr(path, '/');
+    struct dirent **list = NULL;
+    struct stat st;
+    int n = 0;
+    enum rbe_status err = RBE_OK;
+
+    memset(out, 0, sizeof *out);
+    out->task = task;
+    out->limited = limit > 0;
+    if (!(out->name = strdup(base && base[1] ? base + 1 : path)))
+        return RBE_ERR_NOMEM;
+    if (task == RBE_BLIMP && !stat(path, &st) && S_ISDIR(st.st_mode)) {
+        if ((n = scandir(path, &list, is_jsonl, alphasort)) < 0) {
+            n = 0;
+            err = rbe_fail_errno(d, "%s", path);
+        } else if (!n) {
+            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no .jsonl file in this folder", path);
+        }
+        for (int i = 0; i < n && !err; i++) {
+            char *file = rbe_path_join(path, list[i]->d_name);
+            err = file ? load_file(out, file, t, n_ctx, limit, d) : RBE_ERR_NOMEM;
+            free(file);
+        }
+        for (int i = 0; i < n; i++)
+            free(list[i]);
+        free(list);
+    } else {
+        err = load_file(out, path, t, n_ctx, limit, d);
+    }
+    if (!err && !out->count)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no items", path);
+    if (err)
+        rbe_items_free(out);
+    return err;
+}
+
+/* --- scoring ------------------------------------------------------------------------------- */
+
+enum rbe_status rbe_scorer_open(struct rbe_scorer *s, struct rbe_runner *r, struct rbe_diag *d)
+{
+    memset(s, 0, sizeof *s);
+    s->r = r;
+    s->held = calloc(r->n_ctx + 1, sizeof *s->held);
+    s->nll = calloc(r->n_ctx + 1, sizeof *s->nll);
+    s->greedy = calloc(r->n_ctx + 1, 1);
+    if (s->held && s->nll && s->greedy)
+        return RBE_OK;
+    rbe_scorer_close(s);
+    return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+}
+
+void rbe_scorer_close(struct rbe_scorer *s)
+{
+    free(s->held);
+    free(s->nll);
+    free(s->greedy);
+    memset(s, 0, sizeof *s);
+}
+
+enum rbe_status rbe_score(struct rbe_scorer *s, const struct rbe_choice *c, double *log_p,
+                          bool *greedy, struct rbe_diag *d)
+{
+    const uint32_t inputs = c->count - 1, n = c->count - c->first;
+    uint32_t keep = 0;
+    enum rbe_status err;
+
+    while (keep < s->held_count && keep < inputs && s->held[keep] == c->tokens[keep])
+        keep++;
+    /* The hidden state before the first scored token is needed: it must be run. */
+    if (keep > c->first - 1)
+        keep = c->first - 1;
+    s->held_count = 0;
+    if ((err = rbe_runner_forward(s->r, keep, c->tokens + keep, inputs - keep, d)) ||
+        (err = rbe_runner_nll(s->r, c->first - 1 - keep, n, c->tokens + c->first, s->nll,
+                              s->greedy, d)))
+        return err;
+    memcpy(s->held, c->tokens, inputs * sizeof *s->held);
+    s->held_count = inputs;
+    s->run += inputs - keep;
+    s->skipped += keep;
+    *log_p = 0;
+    *greedy = true;
+    for (uint32_t i = 0; i < n; i++) {
+        *log_p -= s->nll[i];
+        *greedy = *greedy && s->greedy[i];
+    }
+    return RBE_OK;
+}
+
+struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
+                            const double *log_p, bool greedy)
+{
+    struct rbe_answer a = {0, 0, log_p[item->answer]};
+    unsigned best = 0, best_norm = 0;
+
+    if (task == RBE_LAMBADA) {
+        a.acc = greedy;
+        return a;
+    }
+    for (unsigned k = 1; k < item->choices; k++) {
+        if (log_p[k] > log_p[best])
+            best = k;
+        if (log_p[k] / item->choice[k].characters >
+            log_p[best_norm] / item->choice[best_norm].characters)
+            best_norm = k;
+    }
+    a.acc = best == item->answer;
+    a.acc_norm = best_norm == item->answer;
+    return a;
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+static double *column(const json_t *record, const char *name, size_t *n)
+{
+    const json_t *a = json_object_get(json_object_get(record, "samples"), name);
+
+    *n = json_array_size(a);
+    double *x = json_is_array(a) ? calloc(*n + 1, sizeof *x) : NULL;
+    for (size_t i = 0; x && i < *n; i++)
+        x[i] = json_number_value(json_array_get(a, i));
+    return x;
+}
+
+static json_t *value_se(double value, double se)
+{
+    return json_pack("{s:o, s:o}", "value", rbe_result_real(value), "se", rbe_result_real(se));
+}
+
+/* mean and error of a column as a metric, and its paired change from the base's column. */
+static int set_metric(json_t *metrics, json_t *paired, const json_t *record, const json_t *base,
+                      const char *name)
+{
+    size_t n, m;
+    double *x = column(record, name, &n), *y = base ? column(base, name, &m) : NULL;
+    int bad = !x;
+
+    if (x) {
+        const struct rbe_ratio r = rbe_mean_se(x, n);
+        if (!strcmp(name, "log_p"))     /* perplexity = exp(-mean); d exp(x) = exp(x) dx */
+            bad |= json_object_set_new(metrics, "perplexity",
+                                       value_se(exp(-r.value), exp(-r.value) * r.se));
+        else
+            bad |= json_object_set_new(metrics, name, value_se(r.value, r.se));
+    }
+    if (x && y && m == n) {
+        for (size_t i = 0; i < n; i++)
+            x[i] -= y[i];
+        const struct rbe_ratio r = rbe_mean_se(x, n);
+        bad |= json_object_set_new(paired, name,
+                                   json_pack("{s:o, s:o}", "change", rbe_result_real(r.value),
+                                             "change_se", rbe_result_real(r.se)));
+    }
+    free(x);
+    free(y);
+    return bad;
+}
+
+static json_t *group_table(const json_t *record)
+{
+    const json_t *names_json = json_object_get(record, "group_names");
+    const json_t *group = json_object_get(json_object_get(record, "samples"), "group");
+    const json_t *acc = json_object_get(json_object_get(record, "samples"), "acc");
+    json_t *table = json_object();
+
+    for (size_t g = 0; g < json_array_size(names_json); g++) {
+        double right = 0;
+        json_int_t n = 0;
+        for (size_t i = 0; i < json_array_size(group); i++)
+            if (json_integer_value(json_array_get(group, i)) == (json_int_t)g) {
+                right += json_number_value(json_array_get(acc, i));
+                n++;
+            }
+        json_object_set_new(table, json_string_value(json_array_get(names_json, g)),
+                            json_pack("{s:o, s:I}", "acc", rbe_result_real(right / (double)n),
+                                      "items", n));
+    }
+    return table;
+}
+
+int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
+{
+    const char *task = json_string_value(json_object_get(record, "task"));
+    const json_t *samples = json_object_get(record, "samples");
+    const size_t n = json_array_size(json_object_get(samples, "acc"));
+    json_t *metrics = json_object(), *paired = json_object();
+    int bad = json_object_set_new(record, "items", json_integer((json_int_t)n));
+
+    bad |= json_object_set_new(record, "complete",
+                               json_boolean((double)n == rbe_eval_number(record, "items_total") &&
+                                            !json_integer_value(
+                                                json_object_get(record, "first_item"))));
+    bad |= set_metric(metrics, paired, record, base, "acc");
+    if (task && !strcmp(task, "hellaswag"))
+        bad |= set_metric(metrics, paired, record, base, "acc_norm");
+    if (task && !strcmp(task, "lambada"))
+        bad |= set_metric(metrics, paired, record, base, "log_p");
+    bad |= json_object_set_new(record, "metrics", metrics);
+    if (json_array_size(json_object_get(record, "group_names")))
+        bad |= json_object_set_new(record, "groups", group_table(record));
+    if (base) {
+        bad |= json_object_set(record, "base", json_object_get(base, "model"));
+        bad |= json_object_set_new(record, "paired", paired);
+    } else {
+        json_decref(paired);
+    }
+    return bad;
+}
+
+int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
+                                const struct rbe_answer *a, size_t first, size_t count,
+                                const json_t *base)
+{
+    json_t *acc = json_array(), *norm = json_array(), *log_p = json_array();
+    json_t *group = json_array(), *group_names = json_array();
+    json_t *samples = json_pack("{s:o}", "acc", acc);
+
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(acc, json_integer((json_int_t)a[i].acc));
+        json_array_append_new(norm, json_integer((json_int_t)a[i].acc_norm));
+        json_array_append_new(log_p, rbe_result_real(a[i].log_p));
+        json_array_append_new(group, json_integer(x->item[first + i].group));
+    }
+    for (size_t g = 0; g < x->group_count; g++)
+        json_array_append_new(group_names, json_string(x->groups[g]));
+    json_object_set_new(record, "task", json_string(rbe_task_name(x->task)));
+    json_object_set_new(record, "items_total",
+                        x->limited ? json_null() : json_integer((json_int_t)x->count));
+    json_object_set_new(record, "first_item", json_integer((json_int_t)first));
+    json_object_set_new(record, "group_names", group_names);
+    if (x->task == RBE_HELLASWAG)
+        json_object_set(samples, "acc_norm", norm);
+    if (x->task == RBE_LAMBADA)
+        json_object_set(samples, "log_p", log_p);
+    if (x->group_count)
+        json_object_set(samples, "group", group);
+    json_decref(norm);
+    json_decref(log_p);
+    json_decref(group);
+    json_object_set_new(record, "samples", samples);
+    return rbe_comprehension_summarise_samples(record, base);
+}

@@ -1,0 +1,111 @@
+/*
+ * comprehension.h - LAMBADA, HellaSwag, Winogrande and BLiMP, scored as lm-evaluation-harness
+ * scores them.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Every item is a set of choices, every choice a context and a continuation; its score is
+ * log p(continuation | context).
+ *
+ *   lambada     one choice: the last word, a space before it; acc: every token of it is the
+ *               most likely one; perplexity = exp(-mean log p)
+ *   hellaswag   four endings; acc: highest log p; acc_norm: highest log p per character
+ *   winogrande  partial evaluation: what follows the blank, given the text up to it with either
+ *               option in its place
+ *   blimp       the acceptable sentence against the other, after <|endoftext|>; by phenomenon
+ *
+ * Context and continuation are encoded together, and the context alone says where the
+ * continuation starts.  Longer than n_ctx + 1 tokens: cut from the left.
+ */
+#ifndef RBE_EVAL_COMPREHENSION_H
+#define RBE_EVAL_COMPREHENSION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eval/runner.h"
+#include "gpt2/tokenizer.h"
+#include "rbe/status.h"
+
+enum rbe_task { RBE_LAMBADA, RBE_HELLASWAG, RBE_WINOGRANDE, RBE_BLIMP, RBE_TASK_COUNT };
+
+const char *rbe_task_name(enum rbe_task t);
+enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_diag *d);
+
+struct rbe_choice {
+    uint32_t *tokens;           /* context and continuation */
+    uint32_t count, first;      /* tokens first .. count - 1 are scored, first >= 1 */
+    uint32_t characters;        /* of the continuation, its leading space not counted */
+};
+
+enum { RBE_MAX_CHOICES = 4 };
+
+struct rbe_item {
+    struct rbe_choice choice[RBE_MAX_CHOICES];
+    unsigned choices, answer;
+    unsigned group;             /* BLiMP: index of the phenomenon */
+};
+
+struct rbe_items {
+    enum rbe_task task;
+    struct rbe_item *item;
+    size_t count, room;
+    char **groups;
+    size_t group_count;
+    char sha256[65];            /* of the file; of the files' hashes for a folder */
+    uint64_t bytes;
+    char *name;
+    bool limited;               /* loaded with a limit: how many there are is not known */
+};
+
+/*
+ * path: the task's file (LAMBADA, Winogrande and BLiMP: JSON lines; HellaSwag: six lines an
+ * item), or for BLiMP a folder of .jsonl files.  limit: only the first so many items of each
+ * file, 0 for all.  A malformed line is an error with its number.
+ */
+enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const char *path,
+                               const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
+                               struct rbe_diag *d);
+void rbe_items_free(struct rbe_items *x);
+
+/* Adds a choice to an item: what is above, for one context and continuation. */
+enum rbe_status rbe_choice_encode(struct rbe_choice *c, const char *context,
+                                  const char *continuation, const struct rbe_tokenizer *t,
+                                  uint32_t n_ctx, struct rbe_diag *d);
+
+/* Runs sequences one after the other; what two neighbours share from the start is not run
+ * again. */
+struct rbe_scorer {
+    struct rbe_runner *r;
+    uint32_t *held;             /* [n_ctx]: tokens in the session */
+    uint32_t held_count;
+    double *nll;                /* [n_ctx] */
+    uint8_t *greedy;
+    uint64_t run, skipped;      /* tokens run, and not run again */
+};
+enum rbe_status rbe_scorer_open(struct rbe_scorer *s, struct rbe_runner *r, struct rbe_diag *d);
+void rbe_scorer_close(struct rbe_scorer *s);
+/* log p of the scored tokens of c, and whether each was the most likely. */
+enum rbe_status rbe_score(struct rbe_scorer *s, const struct rbe_choice *c, double *log_p,
+                          bool *greedy, struct rbe_diag *d);
+
+struct rbe_answer {
+    double acc, acc_norm, log_p;        /* 0/1, 0/1, of the right choice */
+};
+/* From the choices' log p; greedy is that of choice 0. */
+struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
+                            const double *log_p, bool greedy);
+
+/*
+ * Sets metrics, groups and samples of a record from the answers to items first ..
+ * first + count - 1; `base` (may be NULL) the record of the first model: sets paired too.
+ */
+int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
+                                const struct rbe_answer *a, size_t first, size_t count,
+                                const json_t *base);
+/* The same from what stands in the record's samples (task, items_total, group names set). */
+int rbe_comprehension_summarise_samples(json_t *record, const json_t *base);
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * check_divergence.c - divergence sums, histograms and shards, by hand-made distributions.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "eval/divergence.h"
+#include "eval/options.h"
+#include "kernels/test/check.h"
+
+static void check_histogram(void)
+{
+    struct rbe_histogram h = {{0}};
+
+    CHECK(isnan(rbe_histogram_quantile(&h, 0.5)));
+    for (int i = 1; i <= 1000; i++)
+        rbe_histogram_add(&h, i / 1000.0);
+    /* A bin is 1.1 % wide: its middle is within 0.55 %. */
+    CHECK_NEAR(rbe_histogram_quantile(&h, 0.5), 0.5, 0.004);
+    CHECK_NEAR(rbe_histogram_quantile(&h, 0.99), 0.99, 0.008);
+    CHECK_NEAR(rbe_histogram_quantile(&h, 0.999), 0.999, 0.008);
+    struct rbe_histogram z = {{0}};
+    for (int i = 0; i < 3; i++)
+        rbe_histogram_add(&z, 0);
+    rbe_histogram_add(&z, 1e9);         /* beyond the last bin: counted in it */
+    CHECK(rbe_histogram_quantile(&z, 0.5) == 0);
+    CHECK(rbe_histogram_quantile(&z, 1) > 200);
+}
+
+static double in(const json_t *r, const char *group, const char *key)
+{
+    return rbe_eval_number(json_object_get(r, group), key);
+}
+
+/* Window 0: one token predicted apart, one alike; window 1: one alike. */
+static void fill(struct rbe_divergence *v, size_t from, size_t to)
+{
+    const float p[3] = {logf(2), 0, 0}, q[3] = {0, 0, logf(2)};
+
+    for (size_t k = from; k < to; k++) {
+        if (k == 0) {
+            rbe_divergence_token(v, 0, p, q, 3, 0);
+            rbe_divergence_token(v, 0, p, p, 3, 1);
+        } else {
+            rbe_divergence_token(v, k - from, q, q, 3, 2);
+        }
+    }
+}
+
+static json_t *record(const struct rbe_divergence *v, size_t n, size_t first)
+{
+    json_t *r = json_pack("{s:i}", "windows_total", 2);
+
+    CHECK(!rbe_divergence_summarise(r, v, n, first));
+    return r;
+}
+
+int main(void)
+{
+    struct rbe_divergence v, part, joined;
+    struct rbe_diag d = {""};
+
+    check_histogram();
+    CHECK(!rbe_divergence_init(&v, 2, &d));
+    fill(&v, 0, 2);
+    json_t *r = record(&v, 2, 0);
+    /* KL of (1/2 1/4 1/4) from (1/4 1/4 1/2) is ln(2)/4, over three tokens. */
+    CHECK_NEAR(in(r, "kl", "mean"), log(2) / 12, 1e-7);
+    CHECK_NEAR(in(r, "kl", "max"), log(2) / 4, 1e-6);
+    CHECK_NEAR(in(r, "top1", "agreement"), 2.0 / 3, 1e-15);
+    /* The true token fell from 1/2 to 1/4. */
+    CHECK_NEAR(in(r, "true_token", "mean"), -0.25 / 3, 1e-7);
+    CHECK_NEAR(in(r, "true_token", "rms"), sqrt(0.0625 / 3), 1e-7);
+    CHECK_NEAR(rbe_eval_number(r, "perplexity_ratio"), exp(log(2) / 3), 1e-6);
+    /* Windows of 2 and 1 tokens with 1 and 1 agreements: deviations -1/3 and 1/3 of the
+     * ratio 2/3; variance 2 * 2/9 / 9. */
+    CHECK_NEAR(in(r, "top1", "agreement_se"), sqrt(4.0 / 81), 1e-12);
+    CHECK(json_is_true(json_object_get(r, "complete")));
+
+    /* Two shards read back give the same record, bit for bit. */
+    CHECK(!rbe_divergence_init(&joined, 0, &d));
+    for (size_t s = 0; s < 2; s++) {
+        CHECK(!rbe_divergence_init(&part, 1, &d));
+        fill(&part, s, s + 1);
+        json_t *shard = record(&part, 1, s);
+        CHECK(json_is_false(json_object_get(shard, "complete")));
+        char *text = json_dumps(shard, 0);
+        json_t *back = json_loads(text, 0, NULL);
+        CHECK(!rbe_divergence_read(&joined, back, &d));
+        free(text);
+        json_decref(back);
+        json_decref(shard);
+        rbe_divergence_free(&part);
+    }
+    json_t *again = record(&joined, joined.windows, 0);
+    CHECK(json_equal(r, again));
+    json_decref(again);
+    json_decref(r);
+    rbe_divergence_free(&joined);
+    rbe_divergence_free(&v);
+    return check_done();
+}

@@ -1,0 +1,177 @@
+/*
+ * check_perplexity.c - the embedded model's perplexity against an independent implementation.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * reference.json beside the model has the -log p of the first windows of P1 from a float64
+ * forward pass.  The whole text takes a minute; these windows find what would go wrong there.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/comprehension.h"
+#include "eval/divergence.h"
+#include "eval/options.h"
+#include "eval/perplexity.h"
+#include "gpt2/data.h"
+#include "kernels/cpu.h"
+#include "kernels/test/check.h"
+#include "rbe/file.h"
+
+enum { WINDOWS = 4 };
+
+static json_t *reference(const char *folder)
+{
+    char *path = rbe_path_join(folder, "reference.json");
+    json_t *r = path ? json_load_file(path, 0, NULL) : NULL;
+
+    free(path);
+    return json_object_get(r, "P1");
+}
+
+static void check_first_windows(struct rbe_runner *r, const struct rbe_windows *w,
+                                const json_t *want, double *nll, double *scored)
+{
+    const json_t *first = json_object_get(want, "first_windows_nll");
+    struct rbe_diag d = {""};
+    double *scratch = calloc(w->context, sizeof *scratch);
+
+    CHECK((json_int_t)w->count == json_integer_value(json_object_get(want, "windows")));
+    CHECK(json_array_size(first) >= WINDOWS);
+    for (size_t i = 0; i < WINDOWS && scratch; i++) {
+        CHECK(!rbe_perplexity_window(r, w, i, scratch, &nll[i], &scored[i], &d));
+        /* A float32 pass against a float64 one: the acceptance bound is 0.1 %; what is seen
+         * is below 1e-5. */
+        CHECK_NEAR(nll[i] / scored[i], json_number_value(json_array_get(first, i)), 2e-4);
+        CHECK(scored[i] == 511);
+    }
+    free(scratch);
+}
+
+static json_t *record(const struct rbe_windows *w, const char *model, const double *nll,
+                      const double *scored, size_t first, size_t n)
+{
+    json_t *r = json_pack("{s:s, s:{s:s}, s:s}", "kind", "perplexity", "model", "name", model,
+                          "text", "t");
+
+    CHECK(!rbe_perplexity_describe(r, w));
+    CHECK(!rbe_perplexity_summarise(r, nll, scored, n, first, 1.5, 100));
+    return r;
+}
+
+/* By hand: windows of 511 tokens with sums 511 and 1022: mean 1.5; +5.11 each: +0.01. */
+static void check_records(const struct rbe_windows *w)
+{
+    const double a[2] = {511, 1022}, b[2] = {516.11, 1027.11}, n[2] = {511, 511};
+    struct rbe_diag d = {""};
+    json_t *x = record(w, "base", a, n, 0, 2), *y = record(w, "other", b, n, 0, 2);
+    json_t *pair = json_object();
+
+    CHECK_NEAR(rbe_eval_number(x, "nll_mean"), 1.5, 1e-12);
+    CHECK_NEAR(rbe_eval_number(x, "perplexity"), exp(1.5), 1e-9);
+    CHECK_NEAR(rbe_eval_number(x, "nll_se"), 0.5, 1e-12);       /* two means, 1 and 2 */
+    CHECK_NEAR(rbe_eval_number(x, "bits_per_byte"), 1.5 * 353855 / 1290590 / log(2), 1e-9);
+    CHECK_NEAR(rbe_eval_number(x, "word_perplexity"), exp(1.5 * 353855 / 241211), 1e-6);
+    CHECK(json_is_false(json_object_get(x, "complete")));
+    CHECK(!rbe_perplexity_pair(pair, x, y, 100, &d));
+    CHECK_NEAR(rbe_eval_number(pair, "nll_change"), 0.01, 1e-12);
+    CHECK_NEAR(rbe_eval_number(pair, "percent_change"), 100 * (exp(0.01) - 1), 1e-9);
+    CHECK_NEAR(rbe_eval_number(pair, "nll_change_se"), 0, 1e-12);
+    /* Samples survive being written and read. */
+    char *text = json_dumps(x, 0);
+    json_t *back = json_loads(text, 0, NULL);
+    double *nll, *scored;
+    size_t count;
+    CHECK(!rbe_perplexity_samples(back, &nll, &scored, &count, &d) && count == 2);
+    json_t *again = record(w, "base", nll, scored, 0, count);
+    CHECK(json_equal(again, x));
+    free(nll);
+    free(scored);
+    free(text);
+    json_decref(again);
+    json_decref(back);
+    /* Other windows: no pair. */
+    json_t *z = record(w, "other", b, n, 5, 2);
+    CHECK(rbe_perplexity_pair(pair, x, z, 100, &d) == RBE_ERR_MISMATCH);
+    json_decref(z);
+    json_decref(pair);
+    json_decref(x);
+    json_decref(y);
+}
+
+/* A model against itself: nothing diverges, and the -log p are those of the window. */
+static void check_self_divergence(struct rbe_runner *r, const struct rbe_windows *w,
+                                  const double *nll)
+{
+    struct rbe_divergence v;
+    struct rbe_diag d = {""};
+    struct rbe_runner both[2] = {r[0], r[0]};
+
+    CHECK(!rbe_divergence_init(&v, 1, &d));
+    CHECK(!rbe_divergence_window(both, 2, w, 0, 0, &v, &d));
+    CHECK(v.sum[RBE_DIV_TOKENS][0] == 511 && v.sum[RBE_DIV_TOP1][0] == 511);
+    CHECK(v.sum[RBE_DIV_DP2][0] == 0 && v.max_kl < 1e-6);
+    CHECK_NEAR(v.sum[RBE_DIV_NLL_BASE][0], nll[0], 1e-9);
+    rbe_divergence_free(&v);
+}
+
+/* Scores with a shared prefix are those without; they are sums of the token's -log p. */
+static void check_scorer(struct rbe_runner *r, const struct rbe_tokenizer *t)
+{
+    struct rbe_scorer s;
+    struct rbe_choice a, b;
+    struct rbe_diag d = {""};
+    double fresh, again, other;
+    bool greedy;
+
+    CHECK(!rbe_choice_encode(&a, "The river rises in the mountains and", " flows", t, 512, &d));
+    CHECK(!rbe_choice_encode(&b, "The river rises in the mountains and", " sings", t, 512, &d));
+    CHECK(a.characters == 5 && a.first < a.count);
+    CHECK(!rbe_scorer_open(&s, r, &d));
+    CHECK(!rbe_score(&s, &b, &other, &greedy, &d));
+    CHECK(!rbe_score(&s, &a, &again, &greedy, &d));
+    CHECK(s.skipped >= a.first - 1);
+    s.held_count = 0;
+    CHECK(!rbe_score(&s, &a, &fresh, &greedy, &d));
+    CHECK_NEAR(again, fresh, 1e-4);
+    CHECK(fresh > other);
+    /* reference.json: " fl" and "ows" are the last two tokens of the first prompt. */
+    CHECK_NEAR(fresh, -4.947026302 - 0.148087160, 2e-3);
+    rbe_scorer_close(&s);
+    free(a.tokens);
+    free(b.tokens);
+}
+
+int main(void)
+{
+    char *folder = rbe_data_path("rbe-mini"), *path = rbe_data_path("wiki.test.raw");
+    struct rbe_diag d = {""};
+    struct rbe_pool *pool = NULL;
+    struct rbe_tokenizer *t = NULL;
+    struct rbe_runner r = {0};
+    struct rbe_windows w = {0};
+    struct rbe_text text = {0};
+    double nll[WINDOWS], scored[WINDOWS];
+
+    rbe_cpu_init();
+    if (!CHECK(folder && path) || !CHECK(!rbe_pool_open(&pool, 0, &d)) ||
+        !CHECK(!rbe_runner_open(&r, folder, 100, pool, &d)) ||
+        !CHECK(!rbe_tokenizer_open(&t, folder, &d)) || !CHECK(!rbe_text_open(&text, path, &d)) ||
+        !CHECK(!rbe_windows_make(&w, RBE_P1, &text, t, r.n_ctx, 0, &d))) {
+        printf("%s\n", d.text);
+        return check_done();
+    }
+    check_first_windows(&r, &w, reference(folder), nll, scored);
+    check_records(&w);
+    check_self_divergence(&r, &w, nll);
+    check_scorer(&r, t);
+    rbe_windows_free(&w);
+    rbe_text_close(&text);
+    rbe_tokenizer_close(&t);
+    rbe_runner_close(&r);
+    rbe_pool_close(&pool);
+    free(folder);
+    free(path);
+    return check_done();
+}
