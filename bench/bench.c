@@ -177,7 +177,7 @@ static enum rbe_status measure_roofs(struct run *r, struct rbe_diag *d)
             threads = t;
     say(r, "measuring read bandwidth and multiply-add rates first");
     const enum rbe_status err = rbe_roofs_measure(&r->roofs, r->teams.of, threads, rbe_cpu_isa(),
-                                                  largest_set(r), 0.02, d);
+                                                  largest_set(r), r->o->probe_seconds, d);
     if (err)
         return err;
     snprintf(text, sizeof text, "one thread reads %.1f GB/s from memory; caches end at %zu MiB "
@@ -196,16 +196,13 @@ static void context_string(json_t *extra, const char *key, const char *value)
     json_object_set_new(extra, key, json_string(value));
 }
 
-static enum rbe_status describe(struct run *r, struct rbe_diag *d)
+static void describe(struct run *r)
 {
     char text[512];
     json_t *facts, *warnings, *v, *topology;
     struct rbe_cpulist read_back = {0};
     size_t i;
 
-    r->extra = rbe_result_new("bench", r->cpus.count);
-    if (!r->extra)
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     rbe_machine_conditions(r->machine, &facts, &warnings);
     topology = rbe_machine_json(r->machine);
     for (unsigned t = 1; t <= r->cpus.count; t++)
@@ -236,7 +233,6 @@ static enum rbe_status describe(struct run *r, struct rbe_diag *d)
     json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
     json_array_foreach(warnings, i, v)
         say(r, json_string_value(v));
-    return RBE_OK;
 }
 
 /* --- files -------------------------------------------------------------------------------- */
@@ -334,6 +330,19 @@ static enum rbe_status present(const struct rbe_bench_options *o, const json_t *
     return err;
 }
 
+/* Google Benchmark writes times of 0 beside an error: a row that was not timed has none. */
+static void drop_times_of_failed(json_t *benchmarks)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(benchmarks, i, row)
+        if (json_is_true(json_object_get(row, "error_occurred"))) {
+            json_object_del(row, "real_time");
+            json_object_del(row, "cpu_time");
+        }
+}
+
 /* What Google Benchmark wrote, completed, takes its place by rename. */
 static enum rbe_status finish(struct run *r, struct rbe_diag *d)
 {
@@ -356,6 +365,7 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     /* Probes among the rows may have found the machine faster than at the start. */
     json_object_set_new(r->extra, "roofs", rbe_roofs_json(&r->roofs));
     rbe_suite_final_roofs(r->suite, json_object_get(result, "benchmarks"));
+    drop_times_of_failed(json_object_get(result, "benchmarks"));
     json_object_set(json_object_get(result, "context"), "rbe", r->extra);
     if (r->out)
         err = write_json(result, r->out, d);
@@ -384,6 +394,9 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
     if (err || (err = rbe_selection_parse(&r->selection, &o->texts, rbe_cpu_isa(),
                                           r->cpus.count, d)))
         return err;
+    /* Before any thread is pinned: the record is of what this process was given. */
+    if (!(r->extra = rbe_result_new("bench", r->cpus.count)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (o->svg && (err = rbe_machine_svg(r->machine, &r->cpus, o->svg, d)))
         return err;
     if (!r->list_only && (err = open_files(r, d)))
@@ -423,9 +436,7 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
         rbe_gbench_run(false, false);
         return RBE_OK;
     }
-    const enum rbe_status err = describe(r, d);
-    if (err)
-        return err;
+    describe(r);
     if (r->o->quiet)
         rbe_progress_silence();
     rbe_suite_expect(r->suite, r->filter, r->repetitions);
@@ -505,9 +516,11 @@ int rbe_bench_main(const struct rbe_bench_options *o)
     if (bad)
         err = rbe_fail(&d, RBE_ERR_ARG, "%s: not possible here", bad);
     else if (o->min_seconds <= 0 || o->min_seconds > 60 || o->repeats < 0 || o->repeats > 100 ||
-             o->foreign_percent <= 0 || o->slowest < 0)
-        err = rbe_fail(&d, RBE_ERR_ARG, "--min-time is above 0 and at most 60 s, --repeats 0 to "
-                       "100, --foreign-limit above 0, --slowest 0 or more");
+             o->foreign_percent <= 0 || o->slowest < 0 || o->probe_seconds <= 0 ||
+             o->probe_seconds > 10 || o->launches < 1 || o->launches > 100)
+        err = rbe_fail(&d, RBE_ERR_ARG, "--min-time is above 0 and at most 60 s, --probe-time above "
+                       "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, "
+                       "--foreign-limit above 0, --slowest 0 or more");
     rbe_catch_interrupt();
     if (!err)
         err = prepare(r, &d);

@@ -63,6 +63,8 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "LIST"},
         {"min-time", 0, POPT_ARG_DOUBLE, &o->min_seconds, 0,
          "seconds of one repetition (0.03)", "S"},
+        {"probe-time", 0, POPT_ARG_DOUBLE, &o->probe_seconds, 0,
+         "seconds for each point of the machine's roofs (0.02)", "S"},
         {"slowest", 0, POPT_ARG_DOUBLE, &o->slowest, 0,
          "leave out products that last longer (0.3; 0: none)", "S"},
         {"foreign-limit", 0, POPT_ARG_DOUBLE, &o->foreign_percent, 0,
@@ -104,8 +106,9 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct rbe_bench_options o = {.min_seconds = 0.03, .slowest = 0.3, .foreign_percent = 3,
-                                  .repeats = 3, .launches = 1};
+    static struct rbe_bench_options o = {.min_seconds = 0.03, .slowest = 0.3,
+                                         .foreign_percent = 3, .repeats = 3, .launches = 1,
+                                         .probe_seconds = 0.02};
     const char *bad = rbe_cpu_init();
     int gc = 0, pc = 0;
 

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# check_bench.sh - rbe-bench from the outside: usage errors, files, interrupts.
+#
+# SPDX-License-Identifier: MIT
+set -u
+bench=${RBE_BIN:?}/rbe-bench
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+ok() { # WHAT CONDITION...
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        head -n 5 "$dir/err"
+    fi
+}
+
+lines() { [ "$(wc -l < "$1")" = "$2" ]; }
+equal() { [ "$1" = "$2" ]; }
+
+# One line on stderr that holds TEXT, exit 2, nothing on stdout.
+usage() { # TEXT ARGUMENT...
+    local text=$1
+    shift
+    "$bench" "$@" > "$dir/out" 2> "$dir/err"
+    ok "exit 2: $*" equal $? 2
+    ok "one line: $*" lines "$dir/err" 1
+    ok "says '$text': $*" grep -qF -- "$text" "$dir/err"
+    ok "nothing on stdout: $*" lines "$dir/out" 0
+}
+
+usage 'gemv_f32_scalar' --kernels gemv_no_such
+usage 'valid: f32' --formats f31
+usage 'scalar' --isa avx1024
+usage 'leaves no kernel' --formats f32 --kernels 'gemv_seed_*'
+usage 'valid: ' --cpus 9999
+usage 'valid: ' --cpus 0,x
+usage 'ROWSxCOLS' --shapes 768
+usage 'ROWSxCOLS' --shapes 99999999x3
+usage 'from 4 to 4096' --blocks 5000
+usage 'from 1 to' --threads 4000
+usage 'from 1 to' --threads 0
+usage 'cold hot' --cache warm
+usage 'product model' --kinds nothing
+usage '--no-such-option' --no-such-option
+usage 'unexpected argument' stray
+usage '--benchmark_no_such' --benchmark_no_such=1
+usage '--benchmark_format=xml' --benchmark_format=xml
+usage '--benchmark_repetitions' --benchmark_repetitions=0
+usage '--min-time' --min-time -1
+usage '--launches' --launches 0
+usage 'no_such_event' --events no_such_event --kinds prepare
+RBE_DISABLE_ISA=nonsense "$bench" > "$dir/out" 2> "$dir/err"
+ok 'RBE_DISABLE_ISA: exit 2' equal $? 2
+ok 'RBE_DISABLE_ISA: valid names' grep -q 'valid: sse41' "$dir/err"
+
+"$bench" --help > "$dir/out" 2> "$dir/err"
+ok 'help: exit 0' equal $? 0
+ok 'help: options' grep -q -- '--cpus' "$dir/out"
+
+"$bench" --benchmark_list_tests > "$dir/list" 2> "$dir/err"
+ok 'list: exit 0' equal $? 0
+for shape in 2304x768 768x768 3072x768 768x3072 50257x768; do
+    ok "list: gemv_f32_scalar on $shape" grep -q "^gemv_f32_scalar/$shape/" "$dir/list"
+done
+ok 'list: 14 block sizes or more' test \
+    "$(grep -oE '^gemv_seed_scalar/3072x768/B:[0-9]+/cold' "$dir/list" | sort -u | wc -l)" -ge 14
+ok 'list: whole models' grep -q '^model_gemv_seed_' "$dir/list"
+RBE_DISABLE_ISA=all "$bench" --benchmark_list_tests > "$dir/list" 2> "$dir/err"
+ok 'masked: only scalar kernels' bash -c "! grep -vE '_scalar/|^prepare_|^dense_' '$dir/list'"
+
+# A small run: valid JSON (it can be read again), every field that reports need.
+run=("$bench" --kernels gemv_f32_scalar --shapes 96x64 --kinds product --min-time 0.002
+    --probe-time 0.0005 --benchmark_repetitions=3)
+"${run[@]}" --cache cold,hot --out "$dir/r.json" --tsv "$dir/r.tsv" --svg "$dir/t.svg" \
+    > "$dir/out" 2> "$dir/err"
+ok 'run: exit 0' equal $? 0
+for field in bytes_per_second items_per_second read_fraction peak_fraction bits_per_weight \
+    ratio lost_share foreign_share repetition_index read_curve measured_cache_bytes peaks \
+    topology cpus_pinned conditions warnings counters unavailable verification page_bytes \
+    median mad schema command; do
+    ok "json: $field" grep -q "\"$field\"" "$dir/r.json"
+done
+ok 'json: nothing is NaN' bash -c "! grep -qiE ': *-?(nan|inf)' '$dir/r.json'"
+ok 'no partial file is left' test ! -e "$dir/r.json.partial"
+ok 'raw samples' test "$(grep -c '"accepted"' "$dir/r.json.samples.jsonl")" -ge 6
+ok 'tsv: 2 rows' equal "$(grep -c '^gemv' "$dir/r.tsv")" 2
+ok 'tsv: equal columns' equal \
+    "$(grep -v '^#' "$dir/r.tsv" | awk -F'\t' '{ print NF }' | sort -u | wc -l)" 1
+ok 'svg' grep -q "class='pinned'" "$dir/t.svg"
+if ! grep -q '"hardware": true' "$dir/r.json"; then
+    ok 'absent counters: the reason is printed' grep -q 'no hardware counters: ' "$dir/err"
+    ok 'absent counters: no zeros' bash -c "! grep -q '\"cycles\": 0' '$dir/r.json'"
+fi
+"$bench" --summarise "$dir/r.json" > "$dir/again" 2> "$dir/err"
+ok 'summarise: exit 0' equal $? 0
+ok 'summarise: the same table' cmp -s "$dir/out" "$dir/again"
+head -c 2000 "$dir/r.json" > "$dir/cut.json"
+"$bench" --summarise "$dir/cut.json" > "$dir/out" 2> "$dir/err"
+ok 'cut json: exit 1' equal $? 1
+ok 'cut json: one line naming it' grep -q 'cut.json: line' "$dir/err"
+echo '{}' > "$dir/empty.json"
+"$bench" --summarise "$dir/empty.json" > "$dir/out" 2> "$dir/err"
+ok 'other json: exit 1' equal $? 1
+
+"${run[@]}" --benchmark_filter=nothing_is_called_this > "$dir/out" 2> "$dir/err"
+ok 'empty selection: exit 2' equal $? 2
+ok 'empty selection: says so' grep -q 'selects nothing' "$dir/err"
+"${run[@]}" --out "$dir/no/such/folder.json" > "$dir/out" 2> "$dir/err"
+ok 'unwritable: exit 1' equal $? 1
+ok 'unwritable: one line' lines "$dir/err" 1
+
+# Ctrl-C: stops soon, keeps what was measured, says so.
+"${run[@]}" --min-time 0.2 --benchmark_repetitions=50 \
+    --out "$dir/i.json" > "$dir/out" 2> "$dir/err" &
+pid=$!
+for _ in $(seq 100); do
+    [ -s "$dir/i.json.samples.jsonl" ] && break
+    sleep 0.2
+done
+sleep 0.5
+kill -INT $pid
+wait $pid
+ok 'interrupt: exit 1' equal $? 1
+ok 'interrupt: says so' grep -q 'interrupted' "$dir/err"
+ok 'interrupt: the result says so' grep -q '"interrupted": true' "$dir/i.json"
+ok 'interrupt: the result can be read' "$bench" -q --summarise "$dir/i.json"
+
+# A crash: samples taken so far are there, no result pretends to be whole.
+"${run[@]}" --min-time 0.2 --benchmark_repetitions=50 --out "$dir/k.json" > "$dir/out" \
+    2> "$dir/err" &
+pid=$!
+for _ in $(seq 100); do
+    [ -s "$dir/k.json.samples.jsonl" ] && break
+    sleep 0.2
+done
+kill -KILL $pid
+wait $pid 2> /dev/null
+ok 'kill: samples are kept' test -s "$dir/k.json.samples.jsonl"
+ok 'kill: no result' test ! -e "$dir/k.json"
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
