@@ -558,9 +558,9 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
     }
     const double change = rbe_number_at(q->v, "percent_change");
     SAY(c->original, "%.2f", rbe_number_at(q->v, "base_perplexity"));
-    SAY(c->rbe, "%.0f to %.0f : 1; %.4g: %+.4g %%", low, high,
+    SAY(c->rbe, "%.0f to %.0f : 1; %.1f: %+.1f %%", low, high,
         rbe_number_at(q->v, "perplexity"), change);
-    SAY(c->margin, "%+.4g points", 5 - change);
+    SAY(c->margin, "%+.1f points", 5 - change);
     /* Rounded to whole ratios: a header may cost the last half per cent. */
     const bool ratios = low >= .995 * schedules[s].lowest && high >= .995 * schedules[s].highest;
     c->verdict = ratios && change <= 5 ? RBE_PASS : RBE_FAIL;

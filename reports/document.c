@@ -226,7 +226,9 @@ static void html_table(FILE *f, const struct block *b)
         column(b, i % b->columns, &n, &right);
         if (i % b->columns == 0)
             fputs("<tr>", f);
-        fprintf(f, "<td%s>", *state ? state : right ? " class=\"r\"" : "");
+        /* A long text needs room on a narrow screen, where the table scrolls. */
+        fprintf(f, "<td%s>", *state ? state : right ? " class=\"r\""
+                : strlen(s) > 48 ? " class=\"w\"" : "");
         if (*state)
             fputs("<b>", f);
         put_html(f, s, strlen(s));
@@ -264,6 +266,7 @@ static const char style[] =
     "tbody tr:last-child td{border-bottom:0}\n"
     "th{background:var(--card);white-space:nowrap}\n"
     ".r{text-align:right}\n"
+    "td.w{min-width:16rem}\n"
     ".pass,.fail,.none{white-space:nowrap}\n"
     ".pass b,.fail b,.none b{padding:.1rem .4rem;border-radius:.25rem;font-size:.85em}\n"
     ".pass b{color:var(--pass);background:var(--passbg)}\n"
@@ -273,6 +276,8 @@ static const char style[] =
     "figure div{overflow-x:auto}\n"
     "svg{display:block;width:100%;min-width:34rem;max-width:60rem;height:auto;"
     "color:var(--fg)}\n"
+    /* Ink is currentColor, and gnuplot sets color to black around it. */
+    "svg g[color=black]{color:var(--fg)}\n"
     "figcaption{color:var(--soft);font-size:.9rem;max-width:46rem}\n"
     "pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);padding:.6rem;"
     "font-size:.85rem;border-radius:.3rem;white-space:pre-wrap}\n"

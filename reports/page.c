@@ -202,11 +202,11 @@ static void series_name(const struct rbe_model_seen *m, char out[64])
     const char *profile = text_or(m->profile, ""), *codec = text_or(m->codec, "RBE");
 
     if (m->name && strstr(m->name, "tuned"))
-        snprintf(out, 64, "%s, tuned", codec);
+        snprintf(out, 64, "%s-tuned", codec);
     else if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
-        snprintf(out, 64, "%s, parts", codec);
+        snprintf(out, 64, "%s-parts", codec);
     else if (strstr(profile, "mini-") || strstr(profile, "mobile"))
-        snprintf(out, 64, "%s, allocated", codec);
+        snprintf(out, 64, "%s-allocated", codec);
     else
         snprintf(out, 64, "%s", codec);
 }
@@ -295,11 +295,11 @@ static void perplexity_table(const struct page *p)
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "protocol"));
         rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "windows"),
                           rbe_true_at(row->v, "complete") ? " (all)" : "");
-        number_cell(p->doc, "%.4g", rbe_number_at(row->v, "perplexity"));
-        number_cell(p->doc, "%.4g", rbe_number_at(row->v, "base_perplexity"));
-        number_cell(p->doc, "%+.4g %%", rbe_number_at(row->v, "percent_change"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "perplexity"));
+        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "base_perplexity"));
+        number_cell(p->doc, "%+.2f %%", rbe_number_at(row->v, "percent_change"));
         if (json_array_size(ci) == 2)
-            rbe_document_cell(p->doc, "%+.4g to %+.4g %%",
+            rbe_document_cell(p->doc, "%+.2f to %+.2f %%",
                               json_number_value(json_array_get(ci, 0)),
                               json_number_value(json_array_get(ci, 1)));
         else
@@ -896,7 +896,7 @@ static enum rbe_status sweep_plot(const struct page *p, const json_t *doc, const
         if (blocks < 3)
             continue;
         char what[96];
-        snprintf(what, sizeof what, "%.40s,%.0fx%.0f", kernel, rows, cols);
+        snprintf(what, sizeof what, "%.40s %.0fx%.0f", kernel, rows, cols);
         rbe_plot_series(&data, series, what);
         fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, rbe_number_at(b, "block"),
                 rbe_number_at(b, "items_per_second") / 1e9);
@@ -924,7 +924,7 @@ static enum rbe_status roof_plot(const struct page *p, const json_t *doc, const 
             !label_is(b, "op", "read") || !(size = strstr(name, "bytes:")))
             continue;
         kernel_name(kernel, name);
-        snprintf(what, sizeof what, "%s,%.0f-threads", kernel,
+        snprintf(what, sizeof what, "%s/t:%.0f", kernel,
                  rbe_number_at(b, "threads_pinned"));
         rbe_plot_series(&data, series, what);
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", series, strtod(size + 6, NULL),

@@ -14,6 +14,8 @@ else \
     set terminal pngcairo size 1290,660 noenhanced font 'DejaVu Sans,13' background '#ffffff'
 set output out
 set datafile separator tab
+# A series is picked by making the others' rows NaN; they do not break its line.
+set datafile missing NaN
 set border 3 lc rgb ink
 set tics nomirror tc rgb ink
 set grid ytics lc rgb soft lw 0.4 dt (2,4)

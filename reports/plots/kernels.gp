@@ -8,10 +8,11 @@ set xlabel 'encoded weights read, GB/s (median; bar: MAD)'
 set xrange [0:*]
 set yrange [rows - 0.4:-0.6]
 set grid noytics xtics
-set key below
+set key off
 set ytics scale 0
 set arrow 1 from roof, graph 0 to roof, graph 1 nohead lc rgb hue[5] lw 2
+set label 1 sprintf('read roof: %.1f GB/s ', roof) at roof, graph 1.03 right tc rgb ink
+set title offset 0, 0.8
 plot in using 2:0:(0):2:($0 - 0.36):($0 + 0.36):ytic(1) with boxxyerror \
-         fs solid 0.85 border lc rgb hue[1] lc rgb hue[1] title 'kernel', \
-     in using 2:0:3 with xerrorbars pt 0 lw 1.5 lc rgb ink notitle, \
-     NaN with lines lw 2 lc rgb hue[5] title sprintf('measured read roof: %.1f GB/s', roof)
+         fs solid 0.85 border lc rgb hue[1] lc rgb hue[1], \
+     in using 2:0:3 with xerrorbars pt 0 lw 1.5 lc rgb ink
