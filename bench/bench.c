@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bench/gbench.h"
+#include "bench/launches.h"
 #include "bench/summary.h"
 #include "gpt2/dense.h"
 #include "kernels/cpu.h"
@@ -498,6 +499,30 @@ static int summarise(const struct rbe_bench_options *o)
     return complain(err, &d);
 }
 
+/* Several processes instead of this one. */
+static enum rbe_status several(struct run *r, struct rbe_diag *d)
+{
+    struct rbe_diag later = {{0}};
+    json_t *result;
+
+    if (r->list_only)
+        return rbe_fail(d, RBE_ERR_ARG, "--launches: a list needs none");
+    if (r->out && !(r->samples_path = with_suffix(r->out, ".samples.jsonl")))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (r->out && !(r->samples = fopen(r->samples_path, "w")))
+        return rbe_fail_errno(d, "%s", r->samples_path);
+    const enum rbe_status err = rbe_launches(&result, r->o, r->samples_path, d);
+    if (!result)
+        return err;
+    enum rbe_status written = r->out ? write_json(result, r->out, &later) : RBE_OK;
+    if (!written)
+        written = present(r->o, result, r->own_table, &later);
+    json_decref(result);
+    if (!err && written)
+        *d = later;
+    return err ? err : written;
+}
+
 int rbe_bench_main(const struct rbe_bench_options *o)
 {
     struct run *r = calloc(1, sizeof *r);
@@ -522,12 +547,17 @@ int rbe_bench_main(const struct rbe_bench_options *o)
                        "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, "
                        "--foreign-limit above 0, --slowest 0 or more");
     rbe_catch_interrupt();
+    if (!err && o->launches > 1) {
+        err = several(r, &d);
+        goto out;
+    }
     if (!err)
         err = prepare(r, &d);
     if (!err)
         err = plan(r, &d);
     if (!err)
         err = measure(r, &d);
+out:
     /* A result that could not be completed is left for the user to look at. */
     close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO);
     free(r);

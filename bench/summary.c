@@ -301,8 +301,8 @@ void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
     unsigned unstable = 0;
     char buf[32];
 
-    fprintf(f, "%-52s %10s %6s %8s %8s %6s %6s %6s\n", "benchmark", "median", "MAD %",
-            "GB/s", "Gw/s", "bits", "read %", "peak %");
+    fprintf(f, "%-52s %10s %6s %6s %8s %8s %6s %6s %6s\n", "benchmark", "median", "MAD %",
+            "betw %", "GB/s", "Gw/s", "bits", "read %", "peak %");
     for (size_t i = 0; i < r->count; i++) {
         const struct rbe_bench_row *b = &r->row[i];
         fprintf(f, "%-52s", b->name);
@@ -312,6 +312,7 @@ void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
         }
         fprintf(f, " %10s", time_text(b->ns_median, buf, sizeof buf));
         cell(f, 6, "%.1f", 100 * b->ns_mad / b->ns_median);
+        cell(f, 6, "%.1f", b->launches > 1 ? 100 * b->between : NAN);
         cell(f, 8, "%.2f", b->bytes_per_second / 1e9);
         cell(f, 8, "%.2f", b->weights_per_second / 1e9);
         cell(f, 6, "%.2f", b->bits_per_weight);
@@ -321,8 +322,8 @@ void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
                 b->error[0] ? "  (stopped early)" : "");
         unstable += b->unstable;
     }
-    fprintf(f, "GB/s: encoded bytes; Gw/s: weights (multiply-adds); read %%: of the measured "
-            "read bandwidth;\npeak %%: of the measured multiply-add rate of that ISA.  "
-            "%u of %zu rows unstable (MAD above %.0f %% of the median).\n", unstable, r->count,
-            100 * RBE_UNSTABLE);
+    fprintf(f, "betw %%: MAD of the launches' medians; GB/s: encoded bytes; Gw/s: weights "
+            "(multiply-adds);\nread %%: of the measured read bandwidth; peak %%: of the measured "
+            "multiply-add rate of that ISA.\n%u of %zu rows unstable (MAD above %.0f %% of the "
+            "median).\n", unstable, r->count, 100 * RBE_UNSTABLE);
 }

@@ -115,6 +115,13 @@ ok 'empty selection: says so' grep -q 'selects nothing' "$dir/err"
 ok 'unwritable: exit 1' equal $? 1
 ok 'unwritable: one line' lines "$dir/err" 1
 
+# Two processes, joined: both are among the rows, and their spread is printed.
+"${run[@]}" --launches 2 --out "$dir/l.json" --tsv "$dir/l.tsv" > "$dir/out" 2> "$dir/err"
+ok 'launches: exit 0' equal $? 0
+ok 'launches: both' grep -q '"launch": 1' "$dir/l.json"
+ok 'launches: samples of both' equal "$(awk -F'\t' '$1 ~ /^gemv/ { print $13 }' "$dir/l.tsv")" 6
+ok 'launches: count' grep -q '"launches": 2' "$dir/l.json"
+
 # Ctrl-C: stops soon, keeps what was measured, says so.
 "${run[@]}" --min-time 0.2 --benchmark_repetitions=50 \
     --out "$dir/i.json" > "$dir/out" 2> "$dir/err" &

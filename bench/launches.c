@@ -1,0 +1,138 @@
+/*
+ * launches.c - runs this program several times and joins the results.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bench/launches.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rbe/progress.h"
+
+extern char **environ;
+
+/* Options that the launches get differently; true with how many arguments one takes up. */
+static bool ours(char *const *argv, int *length)
+{
+    static const char *const names[] = {"--launches", "--out", "-o", "--tsv", "--svg",
+                                        "--benchmark_out"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const size_t n = strlen(names[i]);
+        if (strncmp(argv[0], names[i], n) || (argv[0][n] && argv[0][n] != '='))
+            continue;
+        *length = argv[0][n] == '=' || !argv[1] ? 1 : 2;
+        return true;
+    }
+    return false;
+}
+
+static enum rbe_status launch(const struct rbe_bench_options *o, char *out, int *code,
+                              struct rbe_diag *d)
+{
+    char **argv = calloc((size_t)o->argc + 4, sizeof *argv);
+    enum rbe_status err = RBE_OK;
+    int argc = 0, length, status;
+    pid_t pid;
+
+    if (!argv)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (int i = 0; i < o->argc; i += length) {
+        length = 1;
+        if (i && ours(o->argv + i, &length))
+            continue;
+        argv[argc++] = o->argv[i];
+    }
+    argv[argc++] = "--quiet";
+    argv[argc++] = "--out";
+    argv[argc++] = out;
+    const int rc = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ);
+    if (rc) {
+        errno = rc;
+        err = rbe_fail_errno(d, "cannot start a launch");
+    }
+    while (!rc && waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) {
+            err = rbe_fail_errno(d, "waiting for a launch");
+            break;
+        }
+    if (!err)
+        *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    free(argv);
+    return err;
+}
+
+/* Appends the rows of `more` to `all`, which may be NULL; takes `more` over. */
+static void join(json_t **all, json_t *more, int number)
+{
+    json_t *list = json_object_get(more, "benchmarks"), *row;
+    size_t i;
+
+    json_array_foreach(list, i, row)
+        json_object_set_new(row, "launch", json_integer(number));
+    if (!*all) {
+        *all = more;
+        return;
+    }
+    json_array_extend(json_object_get(*all, "benchmarks"), list);
+    json_decref(more);
+}
+
+static void append_file(const char *to, const char *from)
+{
+    char buf[65536];
+    size_t n;
+    FILE *in = fopen(from, "r"), *out = to ? fopen(to, "a") : NULL;
+
+    while (in && out && (n = fread(buf, 1, sizeof buf, in)))
+        fwrite(buf, 1, n, out);
+    if (in)
+        fclose(in);
+    if (out)
+        fclose(out);
+    unlink(from);
+}
+
+enum rbe_status rbe_launches(json_t **out, const struct rbe_bench_options *o,
+                             const char *samples, struct rbe_diag *d)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct rbe_progress progress;
+    enum rbe_status err = RBE_OK;
+    char path[4096], samples_from[4200];
+    int code = 0;
+
+    *out = NULL;
+    if (o->quiet)
+        rbe_progress_silence();
+    rbe_progress_start(&progress, "launches", "launches", o->launches);
+    for (int i = 0; i < o->launches && !err && !code && !rbe_interrupted(); i++) {
+        snprintf(path, sizeof path, "%s/rbe-bench.%ld.%d.json", tmp && *tmp ? tmp : "/tmp",
+                 (long)getpid(), i);
+        snprintf(samples_from, sizeof samples_from, "%s.samples.jsonl", path);
+        err = launch(o, path, &code, d);
+        json_t *one = json_load_file(path, 0, NULL);
+        if (one)
+            join(out, one, i);
+        append_file(samples, samples_from);
+        unlink(path);
+        rbe_progress_update(&progress, i + 1, NULL);
+    }
+    rbe_progress_end(&progress);
+    if (*out)
+        json_object_set_new(json_object_get(json_object_get(*out, "context"), "rbe"),
+                            "launches", json_integer(o->launches));
+    if (!err && rbe_interrupted())
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted; the launches so far are kept");
+    /* The launch has said why on its own. */
+    if (!err && code)
+        err = rbe_fail(d, code == 2 ? RBE_ERR_ARG : RBE_ERR_NUMERIC,
+                       "a launch ended with status %d", code);
+    return err;
+}
