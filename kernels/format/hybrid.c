@@ -13,8 +13,11 @@
 #define PI 3.14159265358979323846
 
 static struct rbe_hybrid_tables tables[5];
-static float dct16[16 * 16], dct32[32 * 32], dct64[64 * 64], dct128[128 * 128],
-    dct256[256 * 256];
+/* D, its transpose, and half of d, one after the other, for each B. */
+enum { TABLE_FLOATS = 2 * 2 + 1 };      /* in units of B * B / 2 */
+static float floats16[TABLE_FLOATS * 16 * 16 / 2], floats32[TABLE_FLOATS * 32 * 32 / 2],
+    floats64[TABLE_FLOATS * 64 * 64 / 2], floats128[TABLE_FLOATS * 128 * 128 / 2],
+    floats256[TABLE_FLOATS * 256 * 256 / 2];
 static pthread_once_t once[5] = {PTHREAD_ONCE_INIT, PTHREAD_ONCE_INIT, PTHREAD_ONCE_INIT,
                                  PTHREAD_ONCE_INIT, PTHREAD_ONCE_INIT};
 
@@ -64,17 +67,20 @@ static void orthonormalise(struct rbe_hybrid_tables *t)
         }
 }
 
-static void build(unsigned log2_block, float *dct)
+static void build(unsigned log2_block, float *floats)
 {
     struct rbe_hybrid_tables *t = &tables[log2_block - 4];
     const unsigned b = 1U << log2_block;
+    float *dct = floats, *columns = floats + b * b, *distance = floats + 2 * b * b;
 
     t->block = b;
     t->log2_block = log2_block;
     t->dct = dct;
+    t->dct_columns = columns;
+    t->distance = distance;
     for (unsigned k = 0; k < b; k++)
         for (unsigned i = 0; i < b; i++)
-            dct[k * b + i] =
+            columns[i * b + k] = dct[k * b + i] =
                 (float)(sqrt((k ? 2.0 : 1.0) / b) * cos(PI * k * (2 * i + 1) / (2.0 * b)));
     for (unsigned j = 0; j < b; j++) {
         const double x = coordinate(j, b);
@@ -83,32 +89,35 @@ static void build(unsigned log2_block, float *dct)
         t->cos1[j] = (float)cos(PI * x);
         t->cos2[j] = (float)cos(2 * PI * x);
     }
+    for (unsigned j = 0; j < b / 2; j++)
+        for (unsigned i = 0; i < b; i++)
+            distance[j * b + i] = sqrtf(t->x2[j] + t->x2[i]);
     orthonormalise(t);
 }
 
 static void build16(void)
 {
-    build(4, dct16);
+    build(4, floats16);
 }
 
 static void build32(void)
 {
-    build(5, dct32);
+    build(5, floats32);
 }
 
 static void build64(void)
 {
-    build(6, dct64);
+    build(6, floats64);
 }
 
 static void build128(void)
 {
-    build(7, dct128);
+    build(7, floats128);
 }
 
 static void build256(void)
 {
-    build(8, dct256);
+    build(8, floats256);
 }
 
 const struct rbe_hybrid_tables *rbe_hybrid_tables(unsigned block)

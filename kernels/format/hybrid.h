@@ -44,6 +44,8 @@ enum { RBE_HYBRID_MIN_BLOCK = 16, RBE_HYBRID_MAX_BLOCK = 256, RBE_HYBRID_BASIS =
 struct rbe_hybrid_tables {
     unsigned block, log2_block;
     const float *dct;                       /* D [B][B] */
+    const float *dct_columns;               /* its transpose: [i][k] */
+    const float *distance;                  /* d at (i, j): [j < B / 2][i]; symmetric in j */
     float x[RBE_HYBRID_MAX_BLOCK];          /* coordinate of column or row */
     float x2[RBE_HYBRID_MAX_BLOCK];         /* x^2 */
     float cos1[RBE_HYBRID_MAX_BLOCK];       /* cos pi x */

@@ -1,0 +1,15 @@
+/*
+ * gemm_hybrid_neon.c - basis functions and DCT coefficients times several vectors, four lanes of NEON; see kernels/body/hybrid.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/arm/simd_neon.h"
+
+#include "kernels/body/hybrid.h"
+#include "kernels/list.h"
+
+void rbe_gemm_hybrid_neon(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                          size_t ldy, size_t row0, size_t row1)
+{
+    gemm_hybrid(w, a, y, ldy, row0, row1);
+}

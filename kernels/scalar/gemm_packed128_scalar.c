@@ -1,0 +1,15 @@
+/*
+ * gemm_packed128_scalar.c - rendered seeds times several vectors; see kernels/body/packed128.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/scalar/simd_scalar.h"
+
+#include "kernels/body/packed128.h"
+#include "kernels/list.h"
+
+void rbe_gemm_packed128_scalar(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                               size_t ldy, size_t row0, size_t row1)
+{
+    gemm_packed128(w, a, y, ldy, row0, row1);
+}

@@ -1,0 +1,16 @@
+/*
+ * gemv_packed128_scalar.c - rendered seeds times a vector; see kernels/body/packed128.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/scalar/simd_scalar.h"
+
+#include "kernels/body/packed128.h"
+#include "kernels/list.h"
+
+void rbe_gemv_packed128_scalar(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                               size_t ldy, size_t row0, size_t row1)
+{
+    (void)ldy;
+    gemv_packed128(w, a, y, row0, row1);
+}

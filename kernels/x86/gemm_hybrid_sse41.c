@@ -1,0 +1,15 @@
+/*
+ * gemm_hybrid_sse41.c - basis functions and DCT coefficients times several vectors, four lanes of SSE4.1; see kernels/body/hybrid.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/x86/simd_sse41.h"
+
+#include "kernels/body/hybrid.h"
+#include "kernels/list.h"
+
+void rbe_gemm_hybrid_sse41(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                           size_t ldy, size_t row0, size_t row1)
+{
+    gemm_hybrid(w, a, y, ldy, row0, row1);
+}

@@ -1,0 +1,16 @@
+/*
+ * gemv_hybrid_avx2.c - basis functions and DCT coefficients times a vector, eight lanes of AVX2; see kernels/body/hybrid.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/x86/simd_avx2.h"
+
+#include "kernels/body/hybrid.h"
+#include "kernels/list.h"
+
+void rbe_gemv_hybrid_avx2(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                          size_t ldy, size_t row0, size_t row1)
+{
+    (void)ldy;
+    gemv_hybrid(w, a, y, row0, row1);
+}
