@@ -134,16 +134,19 @@ static enum rbe_status open_teams(struct run *r, struct rbe_diag *d)
     return err;
 }
 
-static size_t memory_bytes(void)
+/* The most that one arena of weights may take. */
+static size_t set_limit(const struct run *r)
 {
-    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+
+    return r->o->set_limit_mib ? (size_t)r->o->set_limit_mib << 20 : memory / 8;
 }
 
 /* Large enough to leave every cache, by what the system claims: virtual machines claim too
  * much or too little, so the measured curve has the last word (cold_bytes below). */
 static size_t largest_set(const struct run *r)
 {
-    const size_t claimed = rbe_machine_llc_bytes(r->machine), limit = memory_bytes() / 8;
+    const size_t claimed = rbe_machine_llc_bytes(r->machine), limit = set_limit(r);
     size_t n = claimed * 4 < (size_t)256 << 20 ? (size_t)256 << 20 : claimed * 4;
 
     if (n > (size_t)2 << 30)
@@ -159,7 +162,7 @@ static size_t cold_bytes(const struct run *r)
 
     if (n < (size_t)128 << 20)
         n = (size_t)128 << 20;
-    return n > memory_bytes() / 8 ? memory_bytes() / 8 : n;
+    return n > set_limit(r) ? set_limit(r) : n;
 }
 
 static void say(const struct run *r, const char *text)
@@ -229,6 +232,11 @@ static void describe(struct run *r)
     if (!rbe_perf_hardware(r->teams.perf[1])) {
         snprintf(text, sizeof text, "no hardware counters: %s; software events instead",
                  rbe_perf_reason(r->teams.perf[1]));
+        json_array_append_new(warnings, json_string(text));
+    }
+    if (r->roofs.points && set_limit(r) < 2 * rbe_machine_llc_bytes(r->machine)) {
+        snprintf(text, sizeof text, "cold weights take %zu MiB only: caches may hold much of "
+                 "them", cold_bytes(r) >> 20);
         json_array_append_new(warnings, json_string(text));
     }
     json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
@@ -542,10 +550,10 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = rbe_fail(&d, RBE_ERR_ARG, "%s: not possible here", bad);
     else if (o->min_seconds <= 0 || o->min_seconds > 60 || o->repeats < 0 || o->repeats > 100 ||
              o->foreign_percent <= 0 || o->slowest < 0 || o->probe_seconds <= 0 ||
-             o->probe_seconds > 10 || o->launches < 1 || o->launches > 100)
+             o->probe_seconds > 10 || o->set_limit_mib < 0 || o->launches < 1 || o->launches > 100)
         err = rbe_fail(&d, RBE_ERR_ARG, "--min-time is above 0 and at most 60 s, --probe-time above "
-                       "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, "
-                       "--foreign-limit above 0, --slowest 0 or more");
+                       "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, --set-limit "
+                       "0 or more, --foreign-limit above 0, --slowest 0 or more");
     rbe_catch_interrupt();
     if (!err && o->launches > 1) {
         err = several(r, &d);

@@ -65,8 +65,11 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "seconds of one repetition (0.03)", "S"},
         {"probe-time", 0, POPT_ARG_DOUBLE, &o->probe_seconds, 0,
          "seconds for each point of the machine's roofs (0.02)", "S"},
+        {"set-limit", 0, POPT_ARG_INT, &o->set_limit_mib, 0,
+         "use no more than this for weights and for the roofs (an eighth of the memory)",
+         "MIB"},
         {"slowest", 0, POPT_ARG_DOUBLE, &o->slowest, 0,
-         "leave out products that last longer (0.3; 0: none)", "S"},
+         "leave out products that last longer (0.5; 0: none)", "S"},
         {"foreign-limit", 0, POPT_ARG_DOUBLE, &o->foreign_percent, 0,
          "repeat samples during which others used more of the CPUs (3)", "PERCENT"},
         {"repeats", 0, POPT_ARG_INT, &o->repeats, 0, "repeat one sample at most so often (3)",
@@ -106,7 +109,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct rbe_bench_options o = {.min_seconds = 0.03, .slowest = 0.3,
+    static struct rbe_bench_options o = {.min_seconds = 0.03, .slowest = 0.5,
                                          .foreign_percent = 3, .repeats = 3, .launches = 1,
                                          .probe_seconds = 0.02};
     const char *bad = rbe_cpu_init();

@@ -349,12 +349,29 @@ static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
     return err;
 }
 
+/* Points of the read curve below its end, by the widest probe. */
+static enum rbe_status read_curve(struct planner *p, unsigned threads, struct rbe_diag *d)
+{
+    const struct rbe_roofs *roofs = rbe_suite_roofs(p->suite);
+    const struct rbe_probe *probe, *widest = NULL;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; (probe = rbe_probe_at(i)); i++)
+        if (probe->kind == RBE_PROBE_READ && !(probe->isa & ~p->isa))
+            widest = probe;
+    for (unsigned i = 0; i + 1 < roofs->points && !err; i += i < 6 ? 1 : 2)
+        err = rbe_suite_probe(p->suite, widest, roofs->bytes[i], threads, d);
+    return err;
+}
+
 static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
 {
     const struct rbe_roofs *roofs = rbe_suite_roofs(p->suite);
     const struct rbe_probe *probe;
     enum rbe_status err = RBE_OK;
 
+    for (unsigned t = 1; roofs && t <= p->max_threads && !err; t *= 2)
+        err = read_curve(p, t, d);
     for (size_t i = 0; roofs && (probe = rbe_probe_at(i)) && !err; i++) {
         if (probe->isa & ~p->isa)
             continue;

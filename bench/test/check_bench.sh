@@ -76,7 +76,7 @@ ok 'masked: only scalar kernels' bash -c "! grep -vE '_scalar/|^prepare_|^dense_
 
 # A small run: valid JSON (it can be read again), every field that reports need.
 run=("$bench" --kernels gemv_f32_scalar --shapes 96x64 --kinds product --min-time 0.002
-    --probe-time 0.0005 --benchmark_repetitions=3)
+    --probe-time 0.0005 --set-limit 16 --benchmark_repetitions=3)
 "${run[@]}" --cache cold,hot --out "$dir/r.json" --tsv "$dir/r.tsv" --svg "$dir/t.svg" \
     > "$dir/out" 2> "$dir/err"
 ok 'run: exit 0' equal $? 0
