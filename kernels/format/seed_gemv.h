@@ -3,22 +3,24 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * The windows of a strip are taken word by word: all rows whose window starts in word j need
- * only lines j and j + 1, so for up to VEC_ROWS such rows the accumulators live in registers
- * while one pass over the columns loads two lines and the activations.  A strip is read once
- * from memory, in line order; each line is asked for a few kilobytes ahead.
+ * A pass over the columns serves the rows whose windows start in one word, or in two: their
+ * accumulators live in registers, and each step loads two or three lines and the activations.
+ * Where B is a multiple of 4, every two words of a strip hold B / 4 rows at the same shifts:
+ * for common such B these loops are compiled with their shift counts as immediates.  While a strip
+ * is multiplied, the next is asked for line by line, in the order of memory.
  *
- * The includer defines, for `vec` (VEC_LANES 16-bit lanes):
+ * The includer defines, for `vec` (VEC_LANES 16-bit lanes, VEC_ROWS accumulators a pass):
  *   struct row_const            what one row needs: shift counts, row term
- *   set_row(k, shift, term)     fills it
+ *   set_row(k, shift, i)        fills it for row i of a strip
  *   vec_load, vec_zero
  *   window(w0, w1, k)           (w1:w0) >> shift, low 16 bits
- *   map(u, k)                   the integer weights g
+ *   window_fixed(w0, w1, shift) the same, shift a constant
+ *   map(u, k)                   the integer weights g, plus OFFSET
  *   dot(sum, g, x)              32-bit sums of products of lane pairs, wrapping
  *   reduce(out, sums, n)        out[i] = the sum of the 32-bit lanes of sums[i], i < n <= 16;
  *                               may read and write up to 16
  *   finish(y, sum, scale, s, n) y[i] = (float)sum[i] * (f16 scale[i] * s), i < n
- *   OFFSET                      map() gives g + OFFSET: taken off again with sum(q)
+ *   OFFSET                      taken off again with the sum of q
  *   ROW_TERM                    1 when map() depends on the row and not on the window alone
  */
 #ifndef RBE_KERNELS_FORMAT_SEED_GEMV_H
@@ -32,55 +34,147 @@ enum {
     LINE_BYTES = RBE_SEED_LANES * 2,
     GROUP_BYTES = LINE_BYTES * RBE_SEED_WORDS,
     LINE_VECS = RBE_SEED_LANES / VEC_LANES,
-    SUMS_MAX = 128,             /* rows whose sums wait for their reduction */
-    PREFETCH_BYTES = 6144,
+    SUMS_MAX = 128 + VEC_ROWS,  /* rows whose sums wait for their reduction */
+    AHEAD_BYTES = 8192,         /* how far ahead of their use lines are asked for, at least */
 };
 
-/* One pass over the columns: where the lines are, and how far ahead to ask for more. */
+/* One pass over the columns, for rows whose windows start in word j or j + 1. */
 struct pass {
-    const uint8_t *low, *high;  /* lines j and j + 1 of the first group */
+    const uint8_t *low, *high;  /* lines j and j + 2 (two words) or j + 1 of the first group */
     const int16_t *q;
     size_t groups;
-    uintptr_t ahead;            /* bytes from low to the line to prefetch */
+    uintptr_t ahead;            /* address of the first line to ask for */
 };
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) \
                      DO(12) DO(13) DO(14) DO(15)
 
-INLINE void multiply_rows(const int n, const struct pass *p, const struct row_const *k,
+/*
+ * n0 rows of word j and n1 of word j + 1.  With a block, they are rows r0, r0 + 1, ... of two
+ * words that start at a multiple of 32 bits; with block 0, k has the shifts.
+ */
+INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigned n0,
+                          const unsigned n1, const struct pass *p, const struct row_const *k,
                           vec *restrict sum)
 {
     const uint8_t *low = p->low, *high = p->high;
     const int16_t *q = p->q, *const end = q + p->groups * RBE_SEED_LANES;
-    const uintptr_t ahead = p->ahead;
+    uintptr_t ahead = p->ahead;
 #define START(i) vec sum##i = vec_zero();
     EACH_ROW(START)
 #undef START
 
     for (; q < end; low += GROUP_BYTES, high += GROUP_BYTES) {
-        __builtin_prefetch((const void *)((uintptr_t)low + ahead));
+        __builtin_prefetch((const void *)ahead);
+        ahead += LINE_BYTES;
+        if (n1 > 0) {
+            __builtin_prefetch((const void *)ahead);
+            ahead += LINE_BYTES;
+        }
         for (int part = 0; part < LINE_VECS; part++, q += VEC_LANES) {
             const vec w0 = vec_load(low + part * VEC_LANES * 2);
-            const vec w1 = vec_load(high + part * VEC_LANES * 2);
+            const vec w2 = vec_load(high + part * VEC_LANES * 2);
+            const vec w1 = n1 > 0 ? vec_load(low + LINE_BYTES + part * VEC_LANES * 2) : w2;
             const vec x = vec_load(q);
-#define STEP(i) if (i < n) sum##i = dot(sum##i, map(window(w0, w1, &k[i]), &k[i]), x);
+#define STEP(i)                                                                               \
+    if (i < n0 + n1) {                                                                        \
+        const vec first = i < n0 ? w0 : w1, second = i < n0 ? w1 : w2;                        \
+        const vec u = block ? window_fixed(first, second, 128 * (r0 + i) / (block | !block) % 16) \
+                            : window(first, second, &k[i]);                                   \
+        sum##i = dot(sum##i, map(u, &k[i]), x);                                               \
+    }
             EACH_ROW(STEP)
 #undef STEP
         }
     }
-#define STORE(i) if (i < n) sum[i] = sum##i;
+#define STORE(i) if (i < n0 + n1) sum[i] = sum##i;
     EACH_ROW(STORE)
 #undef STORE
 }
 
-/* n is 1..VEC_ROWS: one copy of the loop for each. */
-static void multiply(int n, const struct pass *p, const struct row_const *k, vec *sum)
+static void multiply_any(unsigned n, const struct pass *p, const struct row_const *k, vec *sum)
 {
     switch (n) {
-#define CASE(i) case i + 1: if (i < VEC_ROWS) multiply_rows(i + 1, p, k, sum); break;
-    EACH_ROW(CASE)
+#define CASE(i)                                                                               \
+    case i + 1:                                                                               \
+        if (i < VEC_ROWS)                                                                     \
+            multiply_rows(0, 0, i + 1, 0, p, k, sum);                                         \
+        break;
+        EACH_ROW(CASE)
 #undef CASE
     }
+}
+
+/* A strip. */
+struct strip {
+    const uint8_t *base, *below;        /* below: the strip that goes on with its bits */
+    const int16_t *q;
+    size_t groups;
+    uintptr_t ahead;                    /* what to ask for while it is multiplied */
+};
+
+INLINE struct pass pass_at(const struct strip *s, unsigned word, unsigned words)
+{
+    const unsigned high = word + words;
+    return (struct pass){
+        .low = s->base + word * LINE_BYTES,
+        .high = high < RBE_SEED_WORDS ? s->base + high * LINE_BYTES : s->below,
+        .q = s->q,
+        .groups = s->groups,
+        .ahead = s->ahead + word * s->groups * LINE_BYTES,
+    };
+}
+
+/* Rows r0 .. r0 + n0 + n1 of the block / 4 that start in words 2 pair and 2 pair + 1. */
+INLINE void multiply_some(const unsigned block, const unsigned r0, const unsigned n0,
+                          const unsigned n1, const struct strip *s, unsigned pair, vec *sums)
+{
+    const unsigned row = pair * (block / 4) + r0, word = 2 * pair + 128 * r0 / block / 16;
+    const struct pass p = pass_at(s, word, n1 > 0 ? 2 : 1);
+    struct row_const k[VEC_ROWS];
+
+    for (unsigned i = 0; ROW_TERM && i < n0 + n1; i++)
+        set_row(&k[i], 0, row + i);
+    multiply_rows(block, r0, n0, n1, &p, k, sums + row);
+}
+
+INLINE void multiply_word(const unsigned block, const unsigned r0, const unsigned n,
+                          const struct strip *s, unsigned pair, vec *sums)
+{
+    const unsigned half = n > VEC_ROWS ? (n + 1) / 2 : n;
+
+    multiply_some(block, r0, half, 0, s, pair, sums);
+    if (half < n)
+        multiply_some(block, r0 + half, n - half, 0, s, pair, sums);
+}
+
+/* A whole strip of a block that is a multiple of 4. */
+INLINE void multiply_fixed(const unsigned block, const struct strip *s, vec *sums)
+{
+    const unsigned even = (block + 7) / 8, odd = block / 4 - even;
+
+    for (unsigned pair = 0; pair < RBE_SEED_WORDS / 2; pair++) {
+        if (even + odd <= VEC_ROWS) {
+            multiply_some(block, 0, even, odd, s, pair, sums);
+        } else {
+            multiply_word(block, 0, even, s, pair, sums);
+            multiply_word(block, even, odd, s, pair, sums);
+        }
+    }
+}
+
+static bool multiply_whole(unsigned block, const struct strip *s, vec *sums)
+{
+    switch (block) {
+#define CASE(b)                                                                               \
+    case b:                                                                                   \
+        multiply_fixed(b, s, sums);                                                           \
+        return true;
+        CASE(16) CASE(20) CASE(24) CASE(28) CASE(32) CASE(36) CASE(40) CASE(44) CASE(48)
+        CASE(52) CASE(56) CASE(64) CASE(80) CASE(96) CASE(128)
+#undef CASE
+    }
+    return false;
 }
 
 /* Where a strip's sums go. */
@@ -95,7 +189,7 @@ struct strip_out {
 /* Reduces sums[0 .. made), which belong to the rows from `first` on. */
 static void put_rows(const struct strip_out *o, vec *sums, unsigned first, unsigned made)
 {
-    int32_t total[SUMS_MAX + 16];
+    int32_t total[SUMS_MAX];
 
     for (unsigned j = 0; j < made; j += 16)
         reduce(total + j, sums + j, (int)(made - j < 16 ? made - j : 16));
@@ -107,7 +201,7 @@ static void put_rows(const struct strip_out *o, vec *sums, unsigned first, unsig
 /* The same where sums[b] belongs to every row whose window starts at bit b. */
 static void put_shared(const struct strip_out *o, vec *sums, unsigned made)
 {
-    int32_t total[SUMS_MAX + 16], row[SUMS_MAX];
+    int32_t total[SUMS_MAX], row[SUMS_MAX];
 
     for (unsigned j = 0; j < made; j += 16)
         reduce(total + j, sums + j, (int)(made - j < 16 ? made - j : 16));
@@ -119,69 +213,86 @@ static void put_shared(const struct strip_out *o, vec *sums, unsigned made)
     }
 }
 
+/* Walks the windows of a strip: window i starts at bit floor(128 i / steps). */
+struct cursor {
+    unsigned i, bit, rest, steps, used;     /* 128 i = bit * steps + rest */
+    unsigned bit_step, rest_step;           /* 128 = bit_step * steps + rest_step */
+};
+
+/* Takes the rows whose windows start in this word, at most max; returns how many. */
+static inline unsigned take_rows(struct cursor *c, unsigned word, unsigned max,
+                                 struct row_const *k)
+{
+    unsigned n = 0;
+
+    for (; n < max && c->i < c->used && c->bit / 16 == word; n++, c->i++) {
+        set_row(&k[n], c->bit % 16, c->i);
+        c->bit += c->bit_step;
+        c->rest += c->rest_step;
+        if (c->rest >= c->steps) {
+            c->rest -= c->steps;
+            c->bit++;
+        }
+    }
+    return n;
+}
+
 /*
  * Row i of the strip reads window floor(128 i / B).  With B > 128 neighbouring rows share a
  * window; without a row term they share its sum too, and only 128 sums are made.
  */
-static void multiply_strip(const struct rbe_matrix *w, const int16_t *q, size_t strip,
-                           const struct strip_out *o)
+static void multiply_strip(const struct strip *s, const struct strip_out *o)
 {
     const bool shared = !ROW_TERM && o->block > 128;
-    const unsigned steps = shared ? 128 : o->block;     /* windows taken from the 128 bits */
-    const unsigned used = shared ? rbe_seed_bit(o->rows - 1, o->block) + 1 : o->rows;
-    const size_t groups = rbe_seed_groups(w->cols), strip_bytes = groups * GROUP_BYTES;
-    const uint8_t *base = (const uint8_t *)w->codes + strip * strip_bytes;
-    const size_t far = (PREFETCH_BYTES - 1) / (groups * LINE_BYTES) + 1;
-    const unsigned lines_ahead = far < RBE_SEED_WORDS ? (unsigned)far : RBE_SEED_WORDS - 1;
-    vec sums[SUMS_MAX + 16];
+    const unsigned steps = shared ? 128 : o->block;
+    struct cursor c = {
+        .steps = steps,
+        .used = shared ? rbe_seed_bit(o->rows - 1, o->block) + 1 : o->rows,
+        .bit_step = 128 / steps,
+        .rest_step = 128 % steps,
+    };
+    vec sums[SUMS_MAX];
     unsigned made = 0, first = 0;
 
-    for (unsigned i = 0, bit = 0, rest = 0; i < used;) {    /* 128 i = bit * steps + rest */
-        const unsigned word = bit / 16;
-        const bool wraps = word + 1 + lines_ahead >= RBE_SEED_WORDS;
+    if (c.used == steps && multiply_whole(steps, s, sums))
+        c.i = made = steps;
+    while (c.i < c.used) {
+        const unsigned word = c.bit / 16;
+        const struct pass p = pass_at(s, word, 1);
         struct row_const k[VEC_ROWS];
-        struct pass p = {
-            .low = base + word * LINE_BYTES,
-            .high = base + (word + 1) * LINE_BYTES,
-            .q = q,
-            .groups = groups,
-            .ahead = (1 + lines_ahead) * LINE_BYTES + (wraps ? strip_bytes - GROUP_BYTES : 0),
-        };
-        int n = 0;
-
-        if (word + 1 == RBE_SEED_WORDS) {       /* line 0 of the strip below; the last wraps */
-            const bool last = strip + 1 == rbe_seed_strips(w->rows, o->block);
-            p.high = last ? (const uint8_t *)w->codes : base + strip_bytes;
-        }
-        for (; n < VEC_ROWS && i < used && bit / 16 == word; n++, i++) {
-            set_row(&k[n], bit % 16, i);
-            bit += 128 / steps;
-            rest += 128 % steps;
-            if (rest >= steps) {
-                rest -= steps;
-                bit++;
-            }
-        }
-        multiply(n, &p, k, sums + made);
-        made += (unsigned)n;
-        if (!shared && (made + VEC_ROWS > SUMS_MAX || i == used)) {
+        const unsigned n = take_rows(&c, word, VEC_ROWS, k);
+        multiply_any(n, &p, k, sums + made);
+        made += n;
+        if (!shared && made + VEC_ROWS > SUMS_MAX) {
             put_rows(o, sums, first, made);
-            first = i;
+            first = c.i;
             made = 0;
         }
     }
     if (shared)
         put_shared(o, sums, made);
+    else
+        put_rows(o, sums, first, made);
 }
 
 static void multiply_matrix(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                             size_t row0, size_t row1)
 {
+    const size_t groups = rbe_seed_groups(w->cols), strip_bytes = groups * GROUP_BYTES;
+    const size_t ahead = (AHEAD_BYTES / strip_bytes + 1) * strip_bytes;
     uint32_t sum = 0;
 
     for (size_t n = 0; OFFSET != 0 && n < w->cols; n++)
         sum += (uint32_t)a->q[n];
     for (size_t r = row0; r < row1; r += w->block) {
+        const uint8_t *base = (const uint8_t *)w->codes + r / w->block * strip_bytes;
+        const struct strip s = {
+            .base = base,
+            .below = w->rows - r > w->block ? base + strip_bytes : w->codes,
+            .q = a->q,
+            .groups = groups,
+            .ahead = (uintptr_t)base + ahead,
+        };
         const struct strip_out o = {
             .y = y + r,
             .scale = w->scale + r,
@@ -190,7 +301,7 @@ static void multiply_matrix(const struct rbe_matrix *w, const struct rbe_act *a,
             .rows = (unsigned)(row1 - r < w->block ? row1 - r : w->block),
             .block = w->block,
         };
-        multiply_strip(w, a->q, r / w->block, &o);
+        multiply_strip(&s, &o);
     }
 }
 

@@ -54,6 +54,12 @@ static inline vec window(vec w0, vec w1, const struct row_const *k)
     return _mm256_or_si256(_mm256_srl_epi16(w0, k->right), _mm256_sll_epi16(w1, k->left));
 }
 
+static inline vec window_fixed(vec w0, vec w1, unsigned shift)
+{
+    return shift ? _mm256_or_si256(_mm256_srli_epi16(w0, (int)shift),
+                                   _mm256_slli_epi16(w1, 16 - (int)shift)) : w0;
+}
+
 static inline vec map(vec u, const struct row_const *k)
 {
 #if MAP_SEED4

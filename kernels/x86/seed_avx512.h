@@ -62,6 +62,18 @@ static inline vec window(vec w0, vec w1, const struct row_const *k)
 #endif
 }
 
+static inline vec window_fixed(vec w0, vec w1, unsigned shift)
+{
+#if !defined(__AVX512VBMI2__) && defined(__OPTIMIZE__)      /* constant once inlined */
+    return shift ? _mm512_or_si512(_mm512_srli_epi16(w0, shift),
+                                   _mm512_slli_epi16(w1, 16 - shift)) : w0;
+#else
+    struct row_const k;
+    set_row(&k, shift, 0);
+    return window(w0, w1, &k);
+#endif
+}
+
 static inline vec map(vec u, const struct row_const *k)
 {
 #if MAP_SEED4
