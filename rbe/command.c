@@ -16,18 +16,16 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
         {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)table, 0, "Options:", NULL},
         {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL},
         POPT_TABLEEND};
-    char name[64];
+    static char name[64];       /* popt's help shows argv[0], long after this returned */
 
     *args = NULL;
     *count = 0;
     *code = 0;
     snprintf(name, sizeof name, "rbe %s", argv[0]);
-    const char *old = argv[0];
     argv[0] = name;
     /* Kept, and reachable, to the end of the process: the arguments live in it. */
     static poptContext c;
     c = poptGetContext(name, argc, argv, all, 0);
-    argv[0] = old;
     char line[256];
     snprintf(line, sizeof line, "[OPTION...] %s", usage);
     poptSetOtherOptionHelp(c, line);

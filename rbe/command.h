@@ -7,6 +7,7 @@
 #define RBE_RBE_COMMAND_H
 
 #include <popt.h>
+#include <stdbool.h>
 
 #include "rbe/status.h"
 
@@ -23,8 +24,8 @@ typedef int rbe_command_fn(int argc, const char **argv);
  * Returns the positional arguments (NULL-terminated, valid until the program ends) in *args
  * and their number in *count.  On --help prints and returns 0 in *code; on a bad option
  * prints one line and *code is 2; then the result is false and the command returns *code.
+ * argv[0] becomes "rbe COMMAND".
  */
-#include <stdbool.h>
 bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
                const char *about, const char ***args, int *count, int *code);
 
