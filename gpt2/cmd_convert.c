@@ -17,8 +17,8 @@
 #include "rbe/result.h"
 
 struct arguments {
-    const char *model, *out, *profile, *codec, *search, *json;
-    int block, threads, plan, quiet;
+    const char *model, *out, *profile, *codec, *search, *calibration, *json;
+    int block, threads, plan, quiet, no_calibration;
     double bits, bytes;
 };
 
@@ -275,6 +275,9 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--bytes: a number of bytes");
     if (a->bits > 0 && a->bytes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--bits and --bytes exclude one another");
+    if (a->calibration && a->no_calibration)
+        return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
+                        "another");
     if (a->threads < 0 || a->threads > 1024)
         return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
     if (a->block < 0)
@@ -288,6 +291,7 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
 {
     struct rbe_source *source = NULL;
     struct rbe_profile *profile = NULL;
+    struct rbe_calibration *calibration = NULL;
     struct rbe_convert *c = NULL;
     struct rbe_pool *pool = NULL;
     struct rbe_progress progress = {0};
@@ -311,8 +315,16 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
            rbe_profile_about(profile));
     if (source->label)
         printf("synthetic weights: %s\n", source->label);
-    print_head();
     rbe_catch_interrupt();
+    if (rbe_convert_wants_calibration(c) && !a->no_calibration) {
+        err = rbe_calibrate_file(&calibration, a->model, a->calibration, 0, pool, &progress, d);
+        if (err)
+            goto out;
+        c->o.calibration = calibration;
+        printf("calibrated on %zu tokens of %s\n", rbe_calibration_tokens(calibration),
+               a->calibration ? a->calibration : "the shipped sample");
+    }
+    print_head();
     err = rbe_convert_run(c, a->out, d);
     if (err == RBE_ERR_INTERRUPTED)
         rbe_fail(d, err, "interrupted; finished matrices are kept in %s.partial, the same "
@@ -324,6 +336,7 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         err = append_result(a, c, rbe_pool_threads(pool), d);
 out:
     rbe_convert_close(&c);
+    rbe_calibration_close(&calibration);
     rbe_pool_close(&pool);
     rbe_profile_close(&profile);
     rbe_source_close(&source);
@@ -345,6 +358,10 @@ int rbe_cmd_convert(int argc, const char **argv)
         {"bytes", 0, POPT_ARG_DOUBLE, &a.bytes, 0, "budget: size of the file", "N"},
         {"search", 0, POPT_ARG_STRING, &a.search, 0, "encoder effort: fast, default or best",
          "LEVEL"},
+        {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
+         "text whose inputs decide which errors matter (default: a shipped sample)", "FILE"},
+        {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
+         "encode each matrix for itself", NULL},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
          "N"},
         {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",

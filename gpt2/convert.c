@@ -254,6 +254,24 @@ out:
 
 /* --- finished matrices on disk -------------------------------------------------------------- */
 
+static bool uses_feedback(const struct rbe_convert_row *r)
+{
+    bool seed = r->options.format == RBE_SEED || r->options.format == RBE_SEED4;
+
+    for (size_t i = 0; i < r->options.part_count; i++)
+        seed = seed || r->options.parts[i].format == RBE_SEED ||
+               r->options.parts[i].format == RBE_SEED4;
+    return r->tensor->matrix && r->choice.feedback && seed;
+}
+
+bool rbe_convert_wants_calibration(const struct rbe_convert *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (uses_feedback(&c->rows[i]))
+            return true;
+    return false;
+}
+
 /* Everything that decides the bytes of a matrix, hashed. */
 static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_convert_row *r)
 {
@@ -270,6 +288,12 @@ static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_
                           (int)r->choice.center, r->choice.energy);
     /* Parts are many; each folds into the hash of those before it. */
     rbe_sha256(hex, text, at);
+    if (c->o.calibration && uses_feedback(r)) {
+        at = (size_t)snprintf(text, sizeof text, "%s calibration %s %zu", hex,
+                              rbe_calibration_sha256(c->o.calibration),
+                              rbe_calibration_tokens(c->o.calibration));
+        rbe_sha256(hex, text, at);
+    }
     for (size_t i = 0; i < o->part_count; i++) {
         at = (size_t)snprintf(text, sizeof text, "%s %u %d %u %u", hex, o->parts[i].rows,
                               (int)o->parts[i].format, o->parts[i].block, o->parts[i].aux);
@@ -432,6 +456,8 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
         return err;
     o.progress = on_progress;
     o.progress_arg = &m;
+    if (c->o.calibration && uses_feedback(r))
+        o.moment = rbe_calibration_moment(c->o.calibration, t->name);
     if (!on_progress(&m, 0))
         err = RBE_ERR_INTERRUPTED;
     else

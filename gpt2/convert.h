@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gpt2/calibrate.h"
 #include "gpt2/source.h"
 #include "rbe/encode.h"
 #include "rbe/profile.h"
@@ -39,6 +40,7 @@ struct rbe_convert_options {
     double budget_bits;         /* of file bytes * 8 / parameters; 0: the profile's budget */
     uint64_t budget_bytes;      /* of the file; 0: budget_bits */
     int search;                 /* enum rbe_search for all matrices, or -1: the profile's */
+    const struct rbe_calibration *calibration;  /* NULL: encode without error feedback */
     struct rbe_pool *pool;      /* may be NULL */
     struct rbe_progress *progress;      /* started and ended by rbe_convert_run(), or NULL */
     /* Called as each matrix is finished, or taken over; may be NULL. */
@@ -69,6 +71,9 @@ void rbe_convert_close(struct rbe_convert **c);
 /* Exact size of the file under the present options of every row. */
 enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
                                  struct rbe_diag *d);
+
+/* True when some matrix would be encoded with what a calibration tells. */
+bool rbe_convert_wants_calibration(const struct rbe_convert *c);
 
 /*
  * Encodes and writes `path` in one step at the end.  RBE_ERR_INTERRUPTED (rbe_interrupted())
