@@ -108,6 +108,12 @@ static size_t arena_floats(const struct rbe_gpt2_config *c, bool plain)
            (plain ? padded(c->vocab * e) : 0);
 }
 
+/* Values of the largest matrix that has to be transposed. */
+static size_t largest_matrix(const struct rbe_gpt2_config *c)
+{
+    return (size_t)c->n_embd * (3 * c->n_embd > c->n_inner ? 3 * c->n_embd : c->n_inner);
+}
+
 /* --- plain checkpoints --------------------------------------------------------------------- */
 
 /* to [out][in] = from [in][out], in blocks that stay in the L1 cache. */
@@ -282,14 +288,12 @@ static enum rbe_status load(struct rbe_gpt2 *m, const struct rbe_safetensors *fi
     if (plain && (err = check_extra(&l)))
         return err;
     const size_t floats = arena_floats(c, plain);
-    const size_t largest = (size_t)c->n_embd *
-                           (3 * c->n_embd > c->n_inner ? 3 * c->n_embd : c->n_inner);
     m->layers = calloc(c->n_layer, sizeof *m->layers);
     m->arena = aligned_alloc(64, floats * sizeof(float));
     if (plain) {
         m->own_weights = calloc(count, sizeof *m->own_weights);
         m->own_parts = calloc(count, sizeof *m->own_parts);
-        l.scratch = malloc(largest * sizeof(float));
+        l.scratch = malloc(largest_matrix(c) * sizeof(float));
     }
     if (!m->layers || !m->arena || (plain && (!m->own_weights || !m->own_parts || !l.scratch))) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: %zu MB of memory are not to be had", m->path,
@@ -347,6 +351,26 @@ static char *model_file(const char *path)
     return strdup(path);
 }
 
+/* Opens the file and finds the configuration: all that can be known before loading. */
+static enum rbe_status open_head(struct rbe_gpt2 *m, struct rbe_safetensors **file,
+                                 struct rbe_diag *d)
+{
+    enum rbe_status err = rbe_safetensors_open(file, m->path, d);
+
+    if (err)
+        return err;
+    m->file_bytes = rbe_safetensors_file_bytes(*file);
+    const char *label = rbe_safetensors_meta(*file, "synthetic");
+    if (label && !(m->label = strdup(label)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", m->path);
+    if (!rbe_container_is(*file))
+        return read_config(m, d);
+    const char *config = rbe_safetensors_meta(*file, "rbe.config");
+    if (!config)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: rbe.config is missing", m->path);
+    return rbe_gpt2_config_parse(&m->config, config, strlen(config), m->path, d);
+}
+
 enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d)
 {
     struct rbe_safetensors *file = NULL;
@@ -354,35 +378,38 @@ enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rb
 
     *out = NULL;
     struct rbe_gpt2 *m = calloc(1, sizeof *m);
-    if (!m || !(m->path = model_file(path))) {
+    if (!m || !(m->path = model_file(path)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-        goto out;
+    else if (!(err = open_head(m, &file, d))) {
+        if (!rbe_container_is(file))
+            err = load(m, file, d);
+        else if (!(err = rbe_container_open(&m->container, m->path, false, d)))
+            err = load(m, rbe_container_file(m->container), d);
     }
-    if ((err = rbe_safetensors_open(&file, m->path, d)))
-        goto out;
-    m->file_bytes = rbe_safetensors_file_bytes(file);
-    const char *label = rbe_safetensors_meta(file, "synthetic");
-    if (label && !(m->label = strdup(label))) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-        goto out;
-    }
-    if (rbe_container_is(file)) {
-        if ((err = rbe_container_open(&m->container, m->path, false, d)))
-            goto out;
-        const struct rbe_safetensors *s = rbe_container_file(m->container);
-        const char *config = rbe_safetensors_meta(s, "rbe.config");
-        if (!config)
-            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: rbe.config is missing", m->path);
-        else if (!(err = rbe_gpt2_config_parse(&m->config, config, strlen(config), m->path, d)))
-            err = load(m, s, d);
-    } else if (!(err = read_config(m, d))) {
-        err = load(m, file, d);
-    }
-out:
     rbe_safetensors_close(&file);
     if (err)
         rbe_gpt2_close(&m);
     *out = m;
+    return err;
+}
+
+enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d)
+{
+    struct rbe_gpt2 m = {.path = model_file(path)};
+    struct rbe_safetensors *file = NULL;
+    enum rbe_status err;
+
+    *bytes = 0;
+    if (!m.path)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    else if (!(err = open_head(&m, &file, d))) {
+        const bool plain = !rbe_container_is(file);
+        *bytes = m.file_bytes + arena_floats(&m.config, plain) * sizeof(float) +
+                 (plain ? largest_matrix(&m.config) * sizeof(float) : 0);
+    }
+    rbe_safetensors_close(&file);
+    free(m.label);
+    free(m.path);
     return err;
 }
 

@@ -29,6 +29,9 @@ struct rbe_gpt2;
 enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d);
 void rbe_gpt2_close(struct rbe_gpt2 **m);
 
+/* Bytes rbe_gpt2_open() takes at its height: the mapped file, f32 copies, scratch. */
+enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d);
+
 const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m);
 /* The file the weights came from, its size, and whether it is an RBE container. */
 const char *rbe_gpt2_path(const struct rbe_gpt2 *m);

@@ -558,3 +558,57 @@ out:
     *count = e.count;
     return RBE_OK;
 }
+
+/* --- decoding ----------------------------------------------------------------------------- */
+
+/* Bytes of the well-formed UTF-8 character at s (Unicode's table 3-7), or 0. */
+static size_t character(const unsigned char *s, size_t left)
+{
+    const unsigned c = s[0];
+    const size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+
+    if (n < 2)
+        return n;
+    const unsigned low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    const unsigned high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    if (left < n || s[1] < low || s[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+    return n;
+}
+
+char *rbe_tokenizer_text(const struct rbe_tokenizer *t, const uint32_t *ids, size_t count,
+                         size_t *size)
+{
+    size_t total = 0, at = 0, n, to = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!rbe_tokenizer_bytes(t, ids[i], &n))
+            return NULL;
+        total += n;
+    }
+    char *raw = malloc(total + 1), *text = malloc(3 * total + 1);
+    if (!raw || !text) {
+        free(raw);
+        free(text);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *b = rbe_tokenizer_bytes(t, ids[i], &n);
+        memcpy(raw + at, b, n);
+        at += n;
+    }
+    for (size_t i = 0; i < total;) {
+        n = character((const unsigned char *)raw + i, total - i);
+        memcpy(text + to, n ? raw + i : "\xEF\xBF\xBD", n ? n : 3);
+        to += n ? n : 3;
+        i += n ? n : 1;
+    }
+    text[to] = 0;
+    free(raw);
+    if (size)
+        *size = to;
+    return text;
+}

@@ -38,4 +38,10 @@ enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *
  * not in the vocabulary. */
 const char *rbe_tokenizer_bytes(const struct rbe_tokenizer *t, uint32_t id, size_t *size);
 
+/* The text of ids in a fresh string, NUL-terminated, as valid UTF-8: what is not, such as a
+ * character cut by the last token, becomes U+FFFD.  *size may be NULL.  NULL when out of
+ * memory or when an id is not in the vocabulary. */
+char *rbe_tokenizer_text(const struct rbe_tokenizer *t, const uint32_t *ids, size_t count,
+                         size_t *size);
+
 #endif

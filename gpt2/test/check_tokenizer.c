@@ -38,6 +38,9 @@ static size_t encode(const struct rbe_tokenizer *t, const char *text, size_t siz
         at += n;
     }
     CHECK(same && at == size);
+    char *back = rbe_tokenizer_text(t, *ids, count, &n);
+    CHECK(back && n == size && !memcmp(back, text, size));
+    free(back);
     return count;
 }
 
@@ -270,8 +273,16 @@ static void check_special(const struct rbe_tokenizer *t)
 
     size_t n = encode(t, text, sizeof text - 1, true, &ids);
     CHECK(n == 5 && ids[1] == eos && ids[3] == eos && ids[4] == eos && ids[0] != eos);
+    CHECK(!rbe_tokenizer_text(t, (const uint32_t[]){8192}, 1, NULL));
     free(ids);
     n = encode(t, text, sizeof text - 1, false, &ids);
+    /* Half a character is replaced. */
+    uint32_t *half;
+    CHECK(encode(t, "\xF0\x9F\x98\x80", 4, false, &half) > 1);
+    char *cut = rbe_tokenizer_text(t, half, 1, NULL);
+    CHECK(cut && strstr(cut, "\xEF\xBF\xBD") == cut);
+    free(cut);
+    free(half);
     bool any = false;
     for (size_t i = 0; i < n; i++)
         any |= ids[i] == eos;
