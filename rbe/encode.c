@@ -16,6 +16,8 @@ static rbe_encode_fn *const encoders[RBE_FORMAT_COUNT] = {
     [RBE_INT4] = rbe_encode_int4,
     [RBE_SEED] = rbe_encode_seed,
     [RBE_SEED4] = rbe_encode_seed,
+    [RBE_HYBRID] = rbe_encode_hybrid,
+    [RBE_PACKED128] = rbe_encode_packed128,
 };
 
 static const char *const search_names[RBE_SEARCH_COUNT] = {
