@@ -146,6 +146,9 @@ check-%: programs
 	    scripts/run-tests.sh $(B)/check-$*.log \
 	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
 
+report: programs                            ## convert, measure, judge: results/report/
+	$(Q)RBE_BIN=$(abspath $(B))/bin scripts/report.sh
+
 fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM=mirror)
 	$(Q)$< fetch $(if $(FROM),--from "$(FROM)") $(FETCH)
 

@@ -583,12 +583,21 @@ static void c10(struct rbe_criterion *c, const struct pair *p)
         not_measured(c, "no row gives the bytes and parameters of an RBE model");
         return;
     }
-    const double words = m->bytes / 4;
+    const struct rbe_row *convert = row_of(p, "convert", false);
+    const char *definition = convert
+                             ? rbe_string_at(convert->v, "totals.compressed_definition") : NULL;
+    double words = convert ? rbe_number_at(convert->v, "totals.compressed_parameters") : NAN;
+    if (isnan(words) || !definition) {
+        words = m->bytes / 4;
+        definition = "32-bit words of the model file, header and all";
+    } else {
+        cite(c, convert);
+    }
     SAY(c->original, "%.2fM", m->parameters / 1e6);
     SAY(c->rbe, "%.3fM (%.2f %%)", words / 1e6, 100 * words / m->parameters);
     SAY(c->margin, "%+.3fM", (share * m->parameters - words) / 1e6);
-    SAY(c->how, "definition: 32-bit words of the model file, code words, scales, tables and "
-        "header all counted, as the chapter counts 4 bytes a parameter");
+    SAY(c->how, "definition: %s; the target is the chapter's share of the original's "
+        "parameters", definition);
     c->verdict = words < share * m->parameters ? RBE_PASS : RBE_FAIL;
 }
 

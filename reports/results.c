@@ -300,7 +300,8 @@ static enum rbe_status list_files(struct rbe_results *r, const char *folder,
     if (!dir)
         return rbe_fail_errno(d, "%s", folder);
     while (!err && (e = readdir(dir))) {
-        if (e->d_name[0] == '.' ||
+        /* Samples of a bench are for other programs. */
+        if (e->d_name[0] == '.' || ends_with(e->d_name, ".samples.jsonl") ||
             (!ends_with(e->d_name, ".jsonl") && !ends_with(e->d_name, ".json")))
             continue;
         char **p = realloc(r->names, (r->file_count + 1) * sizeof *p);

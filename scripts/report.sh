@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# report.sh - from a checkpoint to the page: convert, measure, judge.  `make report` calls it.
+#
+# SPDX-License-Identifier: MIT
+#
+# Environment (make passes its variables on):
+#   RBE_BIN   folder with the programs (default: the release build)
+#   RESULTS   where rows, models, logs and the page go (default: results)
+#   MODEL     checkpoint to measure (default: the embedded rbe-mini)
+#   PROFILE   of the model that is judged (default: mini-2.89)
+#   WINDOWS   windows of the subset that the curve is measured on (default: 60)
+#   THREADS   (default: all CPUs)
+#   QUICK=1   few windows, few models: a rehearsal, labelled as such by its rows
+# What was converted by the same program before is not converted again.  A step that fails is
+# a row of steps.jsonl; the criteria it was for read NOT MEASURED, and the exit status is 1.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+bin=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}
+results=${RESULTS:-results}
+model=${MODEL:-datasets/embedded/rbe-mini}
+profile=${PROFILE:-mini-2.89}
+threads=${THREADS:-$(nproc)}
+windows=${WINDOWS:-60}
+quick=${QUICK:-}
+# Ratios by B want the search at one effort; the judged model gets the default one.
+curve=(seed-b32 seed-b40 seed-b44 seed-b56 seed-b64)
+plain=(int8 int4)
+schedules=(chapter-8.3.1 chapter-8.3.2)
+if [ -n "$quick" ]; then
+    curve=(seed-b44) windows=4 schedules=()
+fi
+
+export PATH=$bin:$PATH
+command -v rbe > /dev/null || { echo "report.sh: no rbe in $bin; run make" >&2; exit 1; }
+models=$results/models logs=$results/logs
+mkdir -p "$models" "$logs" || exit 1
+began=$SECONDS failed=0
+
+# A text fit to stand in a JSON string.
+plain_text() { tr -d '\000-\037\042\134\177' | LC_ALL=C tr -d '\200-\377' | cut -c 1-300; }
+
+# step NAME CRITERIA COMMAND...: runs it, its output in a log, and records how it went.
+step() {
+    local name=$1 criteria=$2 start=$SECONDS ok=true reason='' word=ok
+    shift 2
+    printf '%4d s  %-28s ' $((SECONDS - began)) "$name"
+    if ! "$@" > "$logs/$name.log" 2>&1 < /dev/null; then
+        ok=false word=FAILED failed=$((failed + 1))
+        reason=$(grep -v '^[[:blank:]]*$' "$logs/$name.log" | tail -n 1 | plain_text)
+    fi
+    printf '%s, %d s%s\n' "$word" $((SECONDS - start)) "${reason:+: $reason}"
+    printf '{"schema":"rbe-result-1","kind":"step","time_utc":"%s","command":"%s",' \
+        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(echo "$*" | plain_text)" >> "$results/steps.jsonl"
+    printf '"step":"%s","ok":%s,"seconds":%d,"criteria":[%s],"reason":"%s"}\n' "$name" $ok \
+        $((SECONDS - start)) "$(echo "$criteria" | sed 's/[^ ][^ ]*/"&"/g; s/ /,/g')" \
+        "$reason" >> "$results/steps.jsonl"
+    [ $ok = true ]
+}
+
+# convert PROFILE CRITERIA [OPTION...]: into $models/PROFILE.rbe, unless that is there and newer
+# than the program that would write it.
+convert() {
+    local name=$1 criteria=$2 out=$models/$1.rbe rows=$results/convert-$1.jsonl
+    shift 2
+    if [ "$out" -nt "$bin/rbe" ] && [ -s "$rows" ]; then
+        printf '%4d s  %-28s there already\n' $((SECONDS - began)) "convert-$name"
+        return
+    fi
+    rm -f "$rows"
+    step "convert-$name" "$criteria" rbe convert "$model" "$out" --profile "$name" \
+        --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
+}
+
+rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,conversation}.jsonl \
+    "$results"/{generation,comprehension}.jsonl "$results"/bench.json*
+
+convert "$profile" 'C1 C10'
+for p in "${curve[@]}"; do convert "$p" '' --search fast; done
+for p in "${plain[@]}"; do convert "$p" ''; done
+for p in "${schedules[@]}"; do
+    case $p in
+    *2) convert "$p" C9b ;;
+    *) convert "$p" C9 ;;
+    esac
+done
+
+# The judged model and the original, then all models on the subset.
+judged=$models/$profile.rbe
+pair=(--model "$model" --model "$judged")
+common=(--threads "$threads" --quiet)
+full=(--protocol P1)
+[ -z "$quick" ] || full+=(--windows "$windows")
+step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
+    --out "$results/perplexity.jsonl"
+every=(--model "$model")
+for p in "$profile" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
+    [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
+done
+step curve 'C9 C9b' rbe eval perplexity "${every[@]}" "${common[@]}" --protocol P1 \
+    --windows "$windows" --out "$results/curve.jsonl"
+step divergence '' rbe eval divergence "${pair[@]}" "${common[@]}" --windows "$windows" \
+    --out "$results/divergence.jsonl"
+
+step inference 'C1b C2 C2b C4' rbe eval inference "${pair[@]}" "${common[@]}" \
+    ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
+step edge C8 rbe eval edge "${pair[@]}" --quiet --out "$results/edge.jsonl"
+step conversation C5 rbe eval conversation "${pair[@]}" "${common[@]}" \
+    ${quick:+--turns 4} --out "$results/conversation.jsonl"
+step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
+    ${quick:+--prompts 4} --out "$results/generation.jsonl"
+step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
+    --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
+    --out "$results/comprehension.jsonl" lambada=datasets/embedded/lambada_test.jsonl
+step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
+    --kinds product,model,probe --threads "$threads" --min-time 0.02 \
+    --benchmark_repetitions=3 --benchmark_report_aggregates_only=true \
+    --out "$results/bench.json"
+
+echo
+rbe report "$results" --out "$results/report" || failed=$((failed + 1))
+echo "$((SECONDS - began)) s; open $results/report/index.html"
+if [ $failed -gt 0 ]; then
+    echo "report.sh: $failed steps failed; the page names them" >&2
+    exit 1
+fi
