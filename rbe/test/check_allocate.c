@@ -1,0 +1,86 @@
+/*
+ * check_allocate.c - the allocation is within the budget and as good as trying everything.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+
+#include "kernels/test/check.h"
+#include "rbe/allocate.h"
+
+enum { ITEMS = 5, CHOICES = 6, ALL = 7776 };    /* 6^5 */
+
+static double best_by_trial(const struct rbe_allocate_item *items, uint64_t budget)
+{
+    double best = INFINITY;
+
+    for (unsigned n = 0; n < ALL; n++) {
+        uint64_t bytes = 0;
+        double cost = 0;
+        unsigned rest = n;
+        for (int i = 0; i < ITEMS; i++, rest /= CHOICES) {
+            bytes += items[i].choices[rest % CHOICES].bytes;
+            cost += items[i].choices[rest % CHOICES].cost;
+        }
+        if (bytes <= budget && cost < best)
+            best = cost;
+    }
+    return best;
+}
+
+static void check_random(struct check_rng *r)
+{
+    struct rbe_allocate_choice c[ITEMS][CHOICES];
+    struct rbe_allocate_item items[ITEMS];
+    uint64_t least = 0, most = 0;
+
+    for (int i = 0; i < ITEMS; i++) {
+        const double scale = 1 + check_below(r, 50);
+        const uint64_t unit = 10 + check_below(r, 10);
+        for (unsigned k = 0; k < CHOICES; k++)
+            c[i][k] = (struct rbe_allocate_choice){unit * (k + 1), scale * exp2(-2.0 * k)};
+        least += unit;
+        most += CHOICES * unit;
+        items[i] = (struct rbe_allocate_item){c[i], CHOICES, 0};
+    }
+    const uint64_t budget = least + check_below(r, (uint32_t)(most - least + 20));
+    uint64_t bytes = 0;
+    double cost = 0;
+    CHECK(rbe_allocate(items, ITEMS, budget, NULL) == RBE_OK);
+    for (int i = 0; i < ITEMS; i++) {
+        bytes += c[i][items[i].chosen].bytes;
+        cost += c[i][items[i].chosen].cost;
+    }
+    CHECK(bytes <= budget);
+    /* The last step may not fit: then the loss is at most one item's, seen below a third. */
+    CHECK(cost <= 1.35 * best_by_trial(items, budget) + 1e-9);
+    CHECK(rbe_allocate(items, ITEMS, least - 1, NULL) == RBE_ERR_LIMIT);
+    CHECK(rbe_allocate(items, ITEMS, most, NULL) == RBE_OK);
+    for (int i = 0; i < ITEMS; i++)
+        CHECK(items[i].chosen == CHOICES - 1);
+}
+
+static void check_seed_choices(void)
+{
+    struct rbe_allocate_choice c[4096];
+    uint32_t blocks[4096];
+    const size_t n = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4);
+
+    /* 256 rows: 16 strips of 16 down to 1 of 256, each once, at its smallest block. */
+    CHECK(n >= 10 && blocks[0] == 16 && blocks[n - 1] == 256);
+    for (size_t i = 1; i < n; i++)
+        CHECK(c[i].bytes < c[i - 1].bytes && c[i].cost > c[i - 1].cost);
+    for (size_t i = 0; i < n; i++)
+        if (blocks[i] == 32)
+            CHECK_NEAR(c[i].cost, 8, 1e-12);
+}
+
+int main(int argc, char **argv)
+{
+    struct check_rng r = check_seed(argc, argv);
+
+    for (int i = 0; i < 100; i++)
+        check_random(&r);
+    check_seed_choices();
+    return check_done();
+}
