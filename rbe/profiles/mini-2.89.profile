@@ -4,5 +4,5 @@ about: every matrix as seed within 2.89 bits a parameter, file size counted
 budget-bits: 2.89
 other codec=f16
 wpe   codec=f16
-all   codec=seed
-wte   hadamard=max center=on
+all   codec=seed hadamard=max
+wte   center=on

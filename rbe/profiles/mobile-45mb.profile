@@ -4,5 +4,5 @@ about: every matrix as seed within 45 MB of file; the default for GPT-2 small
 budget-bytes: 45000000
 other codec=f16
 wpe   codec=f16
-all   codec=seed
-wte   hadamard=max center=on
+all   codec=seed hadamard=max
+wte   center=on
