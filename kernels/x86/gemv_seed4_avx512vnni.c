@@ -9,7 +9,7 @@
 #define MAP_SEED4 1
 #include "kernels/x86/seed_avx512.h"
 
-#include "kernels/format/seed_gemv.h"
+#include "kernels/body/seed_gemv.h"
 #include "kernels/list.h"
 
 void rbe_gemv_seed4_avx512vnni(const struct rbe_matrix *w, const struct rbe_act *a, float *y,

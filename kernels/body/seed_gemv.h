@@ -23,8 +23,8 @@
  *   OFFSET                      taken off again with the sum of q
  *   ROW_TERM                    1 when map() depends on the row and not on the window alone
  */
-#ifndef RBE_KERNELS_FORMAT_SEED_GEMV_H
-#define RBE_KERNELS_FORMAT_SEED_GEMV_H
+#ifndef RBE_KERNELS_BODY_SEED_GEMV_H
+#define RBE_KERNELS_BODY_SEED_GEMV_H
 
 #include "kernels/format/seed.h"
 
@@ -35,6 +35,7 @@ enum {
     GROUP_BYTES = LINE_BYTES * RBE_SEED_WORDS,
     LINE_VECS = RBE_SEED_LANES / VEC_LANES,
     SUMS_MAX = 128 + VEC_ROWS,  /* rows whose sums wait for their reduction */
+    BLOCK_GROUPS = 24,          /* column groups at a time: 12 kB, and as much ahead, fit L1 */
     AHEAD_BYTES = 8192,         /* how far ahead of their use lines are asked for, at least */
 };
 
@@ -44,6 +45,7 @@ struct pass {
     const int16_t *q;
     size_t groups;
     uintptr_t ahead;            /* address of the first line to ask for */
+    bool add;                   /* to the sums; otherwise they are set */
 };
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) \
@@ -63,6 +65,11 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
 #define START(i) vec sum##i = vec_zero();
     EACH_ROW(START)
 #undef START
+#define LOAD(i) if (i < n0 + n1) sum##i = sum[i];
+    if (p->add) {
+        EACH_ROW(LOAD)
+    }
+#undef LOAD
 
     for (; q < end; low += GROUP_BYTES, high += GROUP_BYTES) {
         __builtin_prefetch((const void *)ahead);
@@ -105,13 +112,28 @@ static void multiply_any(unsigned n, const struct pass *p, const struct row_cons
     }
 }
 
-/* A strip. */
+/* Some columns of a strip. */
 struct strip {
     const uint8_t *base, *below;        /* below: the strip that goes on with its bits */
     const int16_t *q;
     size_t groups;
-    uintptr_t ahead;                    /* what to ask for while it is multiplied */
+    uintptr_t ahead;                    /* what to ask for while they are multiplied */
+    bool add;
 };
+
+/* The columns of groups [g, g + n) of a strip. */
+INLINE struct strip columns(const struct strip *s, size_t g, size_t n)
+{
+    const size_t bytes = n * GROUP_BYTES;
+    return (struct strip){
+        .base = s->base + g * GROUP_BYTES,
+        .below = s->below + g * GROUP_BYTES,
+        .q = s->q + g * RBE_SEED_LANES,
+        .groups = n,
+        .ahead = (uintptr_t)s->base + g * GROUP_BYTES + (AHEAD_BYTES / bytes + 1) * bytes,
+        .add = g > 0,
+    };
+}
 
 INLINE struct pass pass_at(const struct strip *s, unsigned word, unsigned words)
 {
@@ -122,6 +144,7 @@ INLINE struct pass pass_at(const struct strip *s, unsigned word, unsigned words)
         .q = s->q,
         .groups = s->groups,
         .ahead = s->ahead + word * s->groups * LINE_BYTES,
+        .add = s->add,
     };
 }
 
@@ -237,6 +260,22 @@ static inline unsigned take_rows(struct cursor *c, unsigned word, unsigned max,
     return n;
 }
 
+/* The sums of the rows from c on, as many as there is room for; c ends behind them. */
+static unsigned multiply_part(const struct strip *s, struct cursor *c, vec *sums)
+{
+    unsigned made = 0;
+
+    while (c->i < c->used && made + VEC_ROWS <= SUMS_MAX) {
+        const unsigned word = c->bit / 16;
+        const struct pass p = pass_at(s, word, 1);
+        struct row_const k[VEC_ROWS];
+        const unsigned n = take_rows(c, word, VEC_ROWS, k);
+        multiply_any(n, &p, k, sums + made);
+        made += n;
+    }
+    return made;
+}
+
 /*
  * Row i of the strip reads window floor(128 i / B).  With B > 128 neighbouring rows share a
  * window; without a row term they share its sum too, and only 128 sums are made.
@@ -245,6 +284,7 @@ static void multiply_strip(const struct strip *s, const struct strip_out *o)
 {
     const bool shared = !ROW_TERM && o->block > 128;
     const unsigned steps = shared ? 128 : o->block;
+    const size_t blocks = (s->groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS;
     struct cursor c = {
         .steps = steps,
         .used = shared ? rbe_seed_bit(o->rows - 1, o->block) + 1 : o->rows,
@@ -252,34 +292,31 @@ static void multiply_strip(const struct strip *s, const struct strip_out *o)
         .rest_step = 128 % steps,
     };
     vec sums[SUMS_MAX];
-    unsigned made = 0, first = 0;
 
-    if (c.used == steps && multiply_whole(steps, s, sums))
-        c.i = made = steps;
     while (c.i < c.used) {
-        const unsigned word = c.bit / 16;
-        const struct pass p = pass_at(s, word, 1);
-        struct row_const k[VEC_ROWS];
-        const unsigned n = take_rows(&c, word, VEC_ROWS, k);
-        multiply_any(n, &p, k, sums + made);
-        made += n;
-        if (!shared && made + VEC_ROWS > SUMS_MAX) {
-            put_rows(o, sums, first, made);
-            first = c.i;
-            made = 0;
+        const struct cursor start = c;
+        unsigned made = 0;
+        for (size_t b = 0; b < blocks; b++) {
+            const size_t g = s->groups * b / blocks, end = s->groups * (b + 1) / blocks;
+            const struct strip part = columns(s, g, end - g);
+            if (start.used == steps && multiply_whole(steps, &part, sums)) {
+                c.i = made = steps;
+                continue;
+            }
+            c = start;
+            made = multiply_part(&part, &c, sums);
         }
+        if (shared)
+            put_shared(o, sums, made);
+        else
+            put_rows(o, sums, start.i, made);
     }
-    if (shared)
-        put_shared(o, sums, made);
-    else
-        put_rows(o, sums, first, made);
 }
 
 static void multiply_matrix(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                             size_t row0, size_t row1)
 {
     const size_t groups = rbe_seed_groups(w->cols), strip_bytes = groups * GROUP_BYTES;
-    const size_t ahead = (AHEAD_BYTES / strip_bytes + 1) * strip_bytes;
     uint32_t sum = 0;
 
     for (size_t n = 0; OFFSET != 0 && n < w->cols; n++)
@@ -291,7 +328,6 @@ static void multiply_matrix(const struct rbe_matrix *w, const struct rbe_act *a,
             .below = w->rows - r > w->block ? base + strip_bytes : w->codes,
             .q = a->q,
             .groups = groups,
-            .ahead = (uintptr_t)base + ahead,
         };
         const struct strip_out o = {
             .y = y + r,
