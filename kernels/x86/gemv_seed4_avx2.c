@@ -13,7 +13,7 @@
 #include "kernels/list.h"
 
 void rbe_gemv_seed4_avx2(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-    size_t ldy, size_t row0, size_t row1)
+                         size_t ldy, size_t row0, size_t row1)
 {
     (void)ldy;
     multiply_matrix(w, a, y, row0, row1);

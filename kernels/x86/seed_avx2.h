@@ -17,6 +17,8 @@ typedef __m256i vec;
 enum {
     VEC_LANES = 16,
     VEC_ROWS = 8,
+    TILE_ROWS = 2,              /* sums of a GEMM in registers */
+    TILE_VECTORS = 4,
     OFFSET = MAP_SEED4 ? 30 : 0,
     ROW_TERM = MAP_SEED4,
 };
@@ -42,6 +44,11 @@ static inline void set_row(struct row_const *k, unsigned shift, unsigned i)
 static inline vec vec_load(const void *p)
 {
     return _mm256_loadu_si256(p);
+}
+
+static inline void vec_store(void *p, vec v)
+{
+    _mm256_storeu_si256((__m256i *)p, v);
 }
 
 static inline vec vec_zero(void)

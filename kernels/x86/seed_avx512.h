@@ -16,6 +16,8 @@ typedef __m512i vec;
 enum {
     VEC_LANES = 32,
     VEC_ROWS = 16,
+    TILE_ROWS = 4,              /* sums of a GEMM in registers */
+    TILE_VECTORS = 4,
     OFFSET = MAP_SEED4 ? 30 : 0,
     ROW_TERM = MAP_SEED4,
 };
@@ -46,6 +48,11 @@ static inline void set_row(struct row_const *k, unsigned shift, unsigned i)
 static inline vec vec_load(const void *p)
 {
     return _mm512_loadu_si512(p);
+}
+
+static inline void vec_store(void *p, vec v)
+{
+    _mm512_storeu_si512(p, v);
 }
 
 static inline vec vec_zero(void)
