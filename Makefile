@@ -155,6 +155,7 @@ fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM
 bench: check-bench                          ## measure the kernels into results/bench.json
 	$(Q)$(B)/bin/rbe-bench --out results/bench.json --tsv results/bench.tsv \
 	    --svg results/topology.svg $(BENCHFLAGS)
+	$(Q)bench/plots.sh results/bench.tsv results/plots || true
 
 deps:                                       ## install the libraries and tools this needs
 	$(Q)scripts/deps.sh

@@ -296,12 +296,13 @@ static enum rbe_status default_products(struct planner *p, size_t i, struct rbe_
     if (k->op == RBE_GEMM)
         return product(p, i, up, 0, 1, DEFAULT_VECTORS, true, d);
     for (int a = 0; a < GPT2_SHAPES && !err; a++)
-        err = product(p, i, gpt2_shapes[a], 0, 1, 1, true, d);
+        if (!strips(k->format) || gpt2_shapes[a].rows != up.rows)
+            err = product(p, i, gpt2_shapes[a], 0, 1, 1, true, d);
+    /* That shape is in the sweep, with the usual block among the others. */
+    for (size_t b = 0; strips(k->format) && b < sizeof sweep_blocks / 4 && !err; b++)
+        err = product(p, i, up, sweep_blocks[b], 1, 1, true, d);
     if (!err)
         err = product(p, i, up, 0, 1, 1, false, d);
-    for (size_t b = 0; strips(k->format) && b < sizeof sweep_blocks / 4 && !err; b++)
-        if (sweep_blocks[b] != 44)
-            err = product(p, i, up, sweep_blocks[b], 1, 1, true, d);
     for (unsigned t = 2; is_best(k, p->isa) && t <= p->max_threads && !err; t *= 2) {
         err = product(p, i, up, 0, t, 1, true, d);
         if (!err)

@@ -12,7 +12,7 @@
 #include "rbe/file.h"
 
 /* Pixels; a text line is 18 high. */
-enum { UNIT_W = 92, UNIT_H = 34, PAD = 8, LINE = 22 };
+enum { UNIT_W = 124, UNIT_H = 34, PAD = 8, LINE = 22 };
 
 static bool drawn(hwloc_obj_t o)
 {
@@ -65,7 +65,7 @@ static void title(hwloc_obj_t o, char *buf, size_t size)
         snprintf(buf, size, kib >= 1024 && kib % 1024 == 0 ? "L%u %llu MiB" : "L%u %llu KiB",
                  o->attr->cache.depth, kib >= 1024 && kib % 1024 == 0 ? kib >> 10 : kib);
     } else if (o->type == HWLOC_OBJ_MACHINE) {
-        snprintf(buf, size, "machine, %.1f GiB", (double)o->total_memory / (1 << 30));
+        snprintf(buf, size, "machine");
     } else {
         snprintf(buf, size, "%s %u",
                  o->type == HWLOC_OBJ_PACKAGE ? "package"

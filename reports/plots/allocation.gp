@@ -8,6 +8,7 @@ set xlabel 'layer'
 set ylabel 'bits per weight, scales counted'
 set yrange [0:*]
 set xtics 1
+set xrange [-0.5:*]
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
          with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i), \

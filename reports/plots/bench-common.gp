@@ -1,0 +1,52 @@
+# bench-common.gp - what the plots of rbe-bench's own table share; loaded first.
+#
+# SPDX-License-Identifier: MIT
+#
+# The caller sets: out (file to write), kind (svg or png), in (the TSV of rbe-bench --tsv).
+# Ink is a grey that reads on white and on black: the SVG has no background of its own.
+ink = '#6e7781'
+if (kind eq 'svg') \
+    set terminal svg size 900,480 dynamic noenhanced font 'sans-serif,14'; \
+else \
+    set terminal pngcairo size 1350,720 noenhanced font 'DejaVu Sans,13' background '#ffffff'
+set output out
+set datafile separator tab
+set datafile columnheaders
+set datafile missing '-'
+set border 3 lc rgb ink
+set tics nomirror tc rgb ink
+set grid ytics lc rgb ink lw 0.4 dt (2,4)
+set key tc rgb ink outside right top vertical samplen 1.5 spacing 1.15 noautotitle
+set title tc rgb ink
+set xlabel tc rgb ink
+set ylabel tc rgb ink
+
+# Names in the order of the registry, and a colour for each ISA; what is absent draws nothing.
+formats = 'f32 f16 int8 int4 seed seed4 hybrid packed128'
+isas = 'scalar sse41 avx2 avx512 avx512vnni avx512vbmi2 neon neondot'
+array hue[8] = ['#8a8f98', '#b455a8', '#3b82c4', '#2e9e6b', '#d9730d', '#c0392b', '#7d6ee7', '#4aa3a8']
+place(list, name) = int(sum [i = 1:words(list)] (word(list, i) eq name ? i : 0))
+
+# Rows of one multiplication by a 3072 x 768 matrix, each format at its usual block size.
+usual(f) = f eq 'seed' || f eq 'seed4' ? 44 : f eq 'hybrid' ? 64 : f eq 'packed128' ? 16 : 0
+is_product(cache) = strcol('kind') eq 'product' && strcol('op') eq 'gemv' && \
+    strcol('cache') eq cache && column('rows') == 3072 && column('cols') == 768
+is_usual(cache, threads) = is_product(cache) && column('threads') == threads && \
+    column('block') == usual(strcol('format'))
+
+# ISAs and formats that are there, so that the key and the axis hold no others.
+present_isas = ''
+present_formats = ''
+has(list, name) = place(list, name) > 0
+note(f, i) = (present_formats = has(present_formats, f) ? present_formats : present_formats.' '.f, \
+              present_isas = has(present_isas, i) ? present_isas : present_isas.' '.i, 1)
+stats in using (is_usual('cold', 1) ? note(strcol('format'), strcol('isa')) : NaN) nooutput
+shown_isas = ''
+do for [i = 1:words(isas)] { if (has(present_isas, word(isas, i))) { shown_isas = shown_isas.' '.word(isas, i) } }
+shown_formats = ''
+do for [i = 1:words(formats)] { if (has(present_formats, word(formats, i))) { shown_formats = shown_formats.' '.word(formats, i) } }
+colour(isa) = hue[place(isas, isa)]
+
+# Clustered bars: ISA i's bar in the cluster of a format.
+bar = 0.84 / (words(shown_isas) > 0 ? words(shown_isas) : 1)
+bar_x(f, i) = place(shown_formats, f) - 0.42 + bar * (i - 0.5)
