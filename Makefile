@@ -153,6 +153,7 @@ fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM
 	$(Q)$< fetch $(if $(FROM),--from "$(FROM)") $(FETCH)
 
 bench: check-bench                          ## measure the kernels into results/bench.json
+	@mkdir -p results
 	$(Q)$(B)/bin/rbe-bench --out results/bench.json --tsv results/bench.tsv \
 	    --svg results/topology.svg $(BENCHFLAGS)
 	$(Q)bench/plots.sh results/bench.tsv results/plots || true
