@@ -15,8 +15,8 @@
 
 #include "rbe/file.h"
 
-/* Runs a program, its output to /dev/null but for errors; its exit status, or 127. */
-static int run(char *const argv[])
+/* Runs a program, what it says appended to `log`; its exit status, or 127. */
+static int run(char *const argv[], const char *log)
 {
     extern char **environ;
     posix_spawn_file_actions_t act;
@@ -26,7 +26,8 @@ static int run(char *const argv[])
     if (posix_spawn_file_actions_init(&act))
         return 127;
     posix_spawn_file_actions_addopen(&act, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&act, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&act, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    posix_spawn_file_actions_adddup2(&act, 1, 2);
     const int rc = posix_spawnp(&pid, argv[0], &act, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&act);
     if (rc)
@@ -77,7 +78,7 @@ enum rbe_status rbe_plotter_open(struct rbe_plotter *p, const char *folder, stru
         return err;
     }
     p->scripts = find_scripts();
-    p->gnuplot = p->scripts && run(probe) == 0;
+    p->gnuplot = p->scripts && run(probe, "/dev/null") == 0;
     return RBE_OK;
 }
 
@@ -138,6 +139,7 @@ static int gnuplot(const struct rbe_plotter *plotter, const char *kind, const ch
                    const char *title, const char *vars)
 {
     char *settings = NULL, *common = rbe_path_join(plotter->scripts, "common.gp"), *file = NULL;
+    char *log = rbe_path_join(plotter->folder, "plots/gnuplot.log");
     size_t size;
     int rc = 127;
     FILE *f = open_memstream(&settings, &size);
@@ -155,10 +157,11 @@ static int gnuplot(const struct rbe_plotter *plotter, const char *kind, const ch
     char name[128];
     snprintf(name, sizeof name, "%s.gp", script);
     file = rbe_path_join(plotter->scripts, name);
-    if (settings && common && file) {
+    if (settings && common && file && log) {
         char *const argv[] = {"gnuplot", "-e", settings, common, file, NULL};
-        rc = run(argv);
+        rc = run(argv, log);
     }
+    free(log);
     free(file);
     free(common);
     free(settings);
@@ -229,8 +232,9 @@ enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data 
     if (!rc)
         rc = gnuplot(plotter, "png", name, id, path[0], path[2], p->series, title, vars);
     if (rc) {
-        rbe_document_paragraph(doc, "%s: not drawn, because gnuplot failed (exit %d); the "
-                               "numbers are in %s.", title, rc, file[0]);
+        rbe_document_paragraph(doc, "%s: not drawn, because gnuplot failed (exit %d, see "
+                               "plots/gnuplot.log); the numbers are in %s.", title, rc,
+                               file[0]);
         plotter->failed++;
         goto out;
     }

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# check_report.sh - rbe report from made-up rows: the table, the page, and what it refuses.
+#
+# SPDX-License-Identifier: MIT
+set -u
+rbe=${RBE_BIN:?folder with the program rbe}/rbe
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+check() {
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        head -n 20 "$work/out" "$work/err" 2> /dev/null
+    fi
+}
+run() { "$rbe" report "$@" > "$work/out" 2> "$work/err"; }
+fails() {
+    local want=$1
+    shift
+    run "$@"
+    [ $? = "$want" ]
+}
+one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
+has() { grep -qF -- "$2" "$1"; }
+lacks() { ! grep -qE -- "$2" "$1"; }
+
+mkdir "$work/r"
+mini='"parameters":11705856,"label":null,"bytes"'
+base='{"name":"rbe-mini","sha256":"aa",'$mini':23426000,"rbe":false,"bits_per_weight":16}'
+head='{"schema":"rbe-result-1","time_utc":"2025-01-31T12:00:00Z","command":"rbe eval <x>",'
+head+='"commit":"0123abc","machine":{"cpu":"a & b","arch":"x86_64","cores":2,"threads":2},'
+ppl='"text":{"name":"wiki.test.raw","sha256":"ee"},"protocol":"P1","windows":9,"scored":4599,'
+ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
+ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
+tensor='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
+tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1}'
+for bits in 2 3 4; do
+    # A name that must be quoted for JSON, HTML and gnuplot alike.
+    odd="'\\\"\$(x)"
+    model='{"name":"seed-'$bits$odd'","sha256":"b'$bits'",'$mini':'$((bits * 1463232))
+    model+=',"rbe":true,"bits_per_weight":'$bits'}'
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$model,$ppl:$((60 - bits))}"
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"$model"',"profile":"p","seconds":1,
+"tensors":['"$tensor"']}' | tr '\n' ' '
+    echo
+done > "$work/r/rows.jsonl"
+cat > "$work/r/bench.json" <<'JSON'
+{"context": {"date": "2025-01-31"}, "benchmarks": [
+ {"name": "gemv_seed_avx2/96x64/B:44/cold/t:1", "run_name": "gemv_seed_avx2/96x64/B:44/cold/t:1",
+  "run_type": "iteration", "repetitions": 1, "real_time": 1000, "time_unit": "ns",
+  "label": "kind=product op=gemv format=seed isa=avx2 cache=cold", "rows": 96, "cols": 64,
+  "block": 44, "bytes_per_second": 5e9, "items_per_second": 1e10, "read_roof": 1e10,
+  "threads_pinned": 1}]}
+JSON
+
+check 'makes a report' run "$work/r" --out "$work/page"
+check 'prints a verdict' grep -q 'checks pass' "$work/out"
+check 'prints C3' grep -Eq '^C3 .*PASS .*at most 5 %' "$work/out"
+check 'says why not' grep -q '^C5 .*not measured: no conversation' "$work/out"
+page=$work/page/index.html
+check 'writes the page' has "$page" '</html>'
+check 'escapes what rows say' has "$page" 'a &amp; b'
+check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
+check 'needs no network' lacks "$page" '(src|href)="?https?:|@import|url\('
+check 'has both colour schemes' has "$page" 'prefers-color-scheme:dark'
+check 'has no script' lacks "$page" '<script'
+check 'writes Markdown' has "$work/page/report.md" '**PASS**'
+if command -v gnuplot > /dev/null; then
+    check 'draws the curve' has "$page" '<title>rate</title>'
+    check 'and the kernels' has "$page" '<title>kernels</title>'
+    check 'in the page'\''s ink' lacks "$page" 'rgb\( *1, *2, *3\)'
+    check 'as PNG too' test -s "$work/page/plots/rate.png"
+    check 'ran nothing that a name said' test ! -e x
+fi
+check 'prints JSON' run "$work/r" --out "$work/page" --json
+check 'of all criteria' has "$work/out" '"id": "C10"'
+check 'judges the model named' run "$work/r" --out "$work/page" --model "seed-4'\"\$(x)"
+PATH=$work check 'goes without gnuplot' "$rbe" report "$work/r" --out "$work/bare" \
+    > "$work/out" 2> "$work/err"
+check 'and says so' has "$work/bare/index.html" 'not drawn, because gnuplot is missing'
+
+check 'wants a folder' fails 2
+check 'in one line' one_line 'one folder'
+check 'a missing folder fails' fails 1 "$work/none"
+check 'and is named' one_line "$work/none"
+mkdir "$work/empty"
+check 'an empty folder fails' fails 1 "$work/empty"
+check 'with the reason' one_line 'no result rows'
+check 'an unknown model is a usage error' fails 2 "$work/r" --out "$work/page" --model x
+: > "$work/file"
+check 'a page that cannot be written fails' fails 1 "$work/r" --out "$work/file"
+check 'and is named too' one_line "$work/file"
+printf '{"schema":"rbe-result-1","kind":"pai' >> "$work/r/rows.jsonl"
+check 'a line cut off is left out' run "$work/r" --out "$work/page"
+check 'and told' one_line 'rows.jsonl:7: the last line has no end'
+echo '{"schema":"elsewhere-3","kind":"paired"}' > "$work/r/other.jsonl"
+check 'another schema fails' fails 1 "$work/r" --out "$work/page"
+check 'naming it' one_line "other.jsonl:1: schema 'elsewhere-3'"
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
