@@ -22,12 +22,14 @@ profile=${PROFILE:-mini-2.89}
 threads=${THREADS:-$(nproc)}
 windows=${WINDOWS:-60}
 quick=${QUICK:-}
-# Ratios by B want the search at one effort; the judged model gets the default one.
+# The curve by B is encoded with the fast search and without calibration, all points alike;
+# the judged model with all that the encoder has.
 curve=(seed-b32 seed-b40 seed-b44 seed-b56 seed-b64)
+effort=()
 plain=(int8 int4)
 schedules=(chapter-8.3.1 chapter-8.3.2)
 if [ -n "$quick" ]; then
-    curve=(seed-b44) windows=4 schedules=()
+    curve=(seed-b44) windows=4 schedules=() effort=(--search fast --no-calibration)
 fi
 
 export PATH=$bin:$PATH
@@ -74,8 +76,8 @@ convert() {
 rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,conversation}.jsonl \
     "$results"/{generation,comprehension}.jsonl "$results"/bench.json*
 
-convert "$profile" 'C1 C10'
-for p in "${curve[@]}"; do convert "$p" '' --search fast; done
+convert "$profile" 'C1 C10' "${effort[@]}"
+for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
 for p in "${plain[@]}"; do convert "$p" ''; done
 for p in "${schedules[@]}"; do
     case $p in
