@@ -1,0 +1,118 @@
+/*
+ * seed_neon.h - NEON vectors for the seed kernels.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The includer defines MAP_SEED4 as 0 or 1.
+ */
+#ifndef RBE_KERNELS_ARM_SEED_NEON_H
+#define RBE_KERNELS_ARM_SEED_NEON_H
+
+#include <arm_neon.h>
+
+#include "kernels/f16.h"
+#include "kernels/format/seed.h"
+
+typedef uint16x8_t vec;         /* sums are int32x4_t in its bits */
+enum {
+    VEC_LANES = 8,
+    VEC_ROWS = 16,
+    TILE_ROWS = 4,              /* sums of a GEMM in registers */
+    TILE_VECTORS = 4,
+    OFFSET = MAP_SEED4 ? 30 : 0,
+    ROW_TERM = MAP_SEED4,
+};
+
+struct row_const {
+    int16x8_t right, left;      /* shifts to the left, right being negative */
+#if MAP_SEED4
+    vec term;
+#endif
+};
+
+static inline void set_row(struct row_const *k, unsigned shift, unsigned i)
+{
+    k->right = vdupq_n_s16((int16_t)-(int)shift);
+    k->left = vdupq_n_s16((int16_t)(16 - (int)shift));  /* 16 shifts everything out */
+#if MAP_SEED4
+    k->term = vdupq_n_u16((uint16_t)(i * 0x6487U));
+#else
+    (void)i;
+#endif
+}
+
+static inline vec vec_load(const void *p)
+{
+    return vreinterpretq_u16_u8(vld1q_u8(p));
+}
+
+static inline void vec_store(void *p, vec v)
+{
+    vst1q_u8(p, vreinterpretq_u8_u16(v));
+}
+
+static inline vec vec_zero(void)
+{
+    return vdupq_n_u16(0);
+}
+
+static inline vec window(vec w0, vec w1, const struct row_const *k)
+{
+    return vorrq_u16(vshlq_u16(w0, k->right), vshlq_u16(w1, k->left));
+}
+
+/* The shift is a constant once inlined, and one case is left. */
+static inline vec window_fixed(vec w0, vec w1, unsigned shift)
+{
+    switch (shift) {
+#define CASE(s)                                                                                \
+    case s:                                                                                    \
+        return vsliq_n_u16(vshrq_n_u16(w0, s), w1, 16 - s);
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
+        CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14) CASE(15)
+#undef CASE
+    }
+    return w0;
+}
+
+static inline vec map(vec u, const struct row_const *k)
+{
+#if MAP_SEED4
+    const uint8x16_t h = vreinterpretq_u8_u16(vmlaq_n_u16(k->term, u, 0x9E3B));
+    return vpaddlq_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
+#else
+    (void)k;
+    return vreinterpretq_u16_s16(
+        vpaddlq_s8(vreinterpretq_s8_u16(vmulq_n_u16(u, 0xE37D))));
+#endif
+}
+
+static inline vec dot(vec sum, vec g, vec x)
+{
+    const int16x8_t a = vreinterpretq_s16_u16(g), b = vreinterpretq_s16_u16(x);
+    const int32x4_t low = vmlal_s16(vreinterpretq_s32_u16(sum), vget_low_s16(a),
+                                    vget_low_s16(b));
+    return vreinterpretq_u16_s32(vmlal_high_s16(low, a, b));
+}
+
+static inline void reduce(int32_t *out, const vec *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = vaddvq_s32(vreinterpretq_s32_u16(s[i]));
+}
+
+static inline void finish(float *y, const int32_t *sum, const uint16_t *scale, float act_scale,
+                          size_t n)
+{
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t s = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(scale + i)));
+        vst1q_f32(y + i, vmulq_f32(vcvtq_f32_s32(vld1q_s32(sum + i)),
+                                   vmulq_n_f32(s, act_scale)));
+    }
+    for (; i < n; i++)
+        y[i] = (float)sum[i] * (rbe_f16_to_f32(scale[i]) * act_scale);
+}
+
+#endif
