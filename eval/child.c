@@ -68,7 +68,9 @@ static enum rbe_status explain(const char *model, int status, char *text, struct
     if (WIFSIGNALED(status))
         return rbe_fail(d, RBE_ERR_LIMIT, "%s: ended by signal %d (%s)", model,
                         WTERMSIG(status), *line ? line : strsignal(WTERMSIG(status)));
-    return rbe_fail(d, RBE_ERR_LIMIT, "%s", *line ? line : "the worker failed and said nothing");
+    /* 2: the request was impossible, whatever the limit. */
+    return rbe_fail(d, WEXITSTATUS(status) == 2 ? RBE_ERR_ARG : RBE_ERR_LIMIT, "%s",
+                    *line ? line : "the worker failed and said nothing");
 }
 
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,

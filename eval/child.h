@@ -21,7 +21,8 @@ struct rbe_child_limits {
 /*
  * Runs `rbe eval worker` on the model with the given number of threads: prompt tokens in,
  * `tokens` tokens out.  On success *out is its report (see eval_worker.c) with `wall_s`, from
- * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line as the reason.
+ * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line as the reason,
+ * or RBE_ERR_ARG when it called the request impossible.
  */
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
                                    unsigned prompt, unsigned tokens,

@@ -46,6 +46,7 @@ enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t
 
     memset(r, 0, sizeof *r);
     r->pool = pool;
+    const double start = rbe_now();
     if ((err = rbe_gpt2_open(&r->model, path, d)))
         goto out;
     const struct rbe_gpt2_config *c = rbe_gpt2_config(r->model);
@@ -63,6 +64,7 @@ enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t
     const struct rbe_session_limits l = {.max_tokens = r->n_ctx, .max_batch = r->n_ctx,
                                          .max_logits = r->rows};
     err = rbe_session_open(&r->session, r->model, l, pool, d);
+    r->load_s = rbe_now() - start;
 out:
     if (err)
         rbe_runner_close(r);

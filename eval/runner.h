@@ -23,6 +23,7 @@ struct rbe_runner {
     uint32_t rows;              /* logit rows at once */
     float *logits;              /* [rows][vocab] */
     double seconds;             /* spent in rbe_runner_* calls since open */
+    double load_s;              /* opening took this long */
 };
 
 /* path as rbe_gpt2_open() takes it. rows 0: as many as 32 MiB of logits hold, at most n_ctx;

@@ -1,0 +1,220 @@
+/*
+ * conversation.c - turns of a conversation with a model, streamed and timed.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/conversation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/text.h"
+#include "rbe/progress.h"
+
+struct rbe_conversation {
+    struct rbe_runner *r;
+    const struct rbe_tokenizer *t;
+    struct rbe_conversation_options o;
+    struct rbe_sampler *sampler;
+    uint32_t *ids;              /* [n_ctx]: everything said and not forgotten */
+    uint32_t count, held;       /* in ids; of them in the session's cache */
+    uint32_t *starts;           /* [n_ctx]: where each turn begins in ids */
+    uint32_t turns;
+    double *token_ms;           /* [max_tokens]: nothing is allocated while timing */
+    uint32_t dropped;           /* by the turn under way */
+};
+
+void rbe_turn_free(struct rbe_turn *t)
+{
+    free(t->token_ms);
+    free(t->answer);
+    free(t->ids);
+    memset(t, 0, sizeof *t);
+}
+
+enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_runner *r,
+                                      const struct rbe_tokenizer *t,
+                                      struct rbe_conversation_options o, struct rbe_diag *d)
+{
+    struct rbe_conversation *c = calloc(1, sizeof *c);
+
+    *out = NULL;
+    if (!o.max_tokens || o.max_tokens + 8 > r->n_ctx) {
+        free(c);
+        return rbe_fail(d, RBE_ERR_ARG, "answers of %u tokens do not fit a context of %u",
+                        o.max_tokens, r->n_ctx);
+    }
+    if (!c || !(c->sampler = rbe_sampler_open(r->vocab, o.sampling)) ||
+        !(c->ids = calloc(r->n_ctx, sizeof *c->ids)) ||
+        !(c->starts = calloc(r->n_ctx, sizeof *c->starts)) ||
+        !(c->token_ms = calloc(o.max_tokens, sizeof *c->token_ms))) {
+        rbe_conversation_close(&c);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a conversation");
+    }
+    c->r = r;
+    c->t = t;
+    c->o = o;
+    *out = c;
+    return RBE_OK;
+}
+
+void rbe_conversation_close(struct rbe_conversation **c)
+{
+    if (!*c)
+        return;
+    rbe_sampler_close(&(*c)->sampler);
+    free((*c)->ids);
+    free((*c)->starts);
+    free((*c)->token_ms);
+    free(*c);
+    *c = NULL;
+}
+
+void rbe_conversation_reset(struct rbe_conversation *c)
+{
+    c->count = c->held = c->turns = 0;
+}
+
+/* Drops the oldest turns until n more tokens and an answer fit; down to three quarters of the
+ * context when any must go, so that not every turn reads all again. */
+static void make_room(struct rbe_conversation *c, uint32_t n)
+{
+    const uint32_t need = n + c->o.max_tokens, all = c->r->n_ctx;
+    uint32_t drop = 0;
+
+    c->dropped = 0;
+    if (c->count + need <= all)
+        return;
+    while (c->dropped < c->turns && c->count - drop + need > all - all / 4) {
+        c->dropped++;
+        drop = c->dropped < c->turns ? c->starts[c->dropped] : c->count;
+    }
+    memmove(c->ids, c->ids + drop, (c->count - drop) * sizeof *c->ids);
+    for (uint32_t i = c->dropped; i < c->turns; i++)
+        c->starts[i - c->dropped] = c->starts[i] - drop;
+    c->turns -= c->dropped;
+    c->count -= drop;
+    c->held = 0;
+}
+
+char *rbe_detokenise(const struct rbe_tokenizer *t, const uint32_t *ids, size_t n)
+{
+    size_t size = 0, at = 0, k;
+
+    for (size_t i = 0; i < n; i++)
+        if (rbe_tokenizer_bytes(t, ids[i], &k))
+            size += k;
+    char *s = malloc(size + 1);
+    if (!s)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *bytes = rbe_tokenizer_bytes(t, ids[i], &k);
+        if (bytes) {
+            memcpy(s + at, bytes, k);
+            at += k;
+        }
+    }
+    /* A token may be part of a character, and a model may put parts together wrongly: what
+     * is not UTF-8 becomes a question mark, but is cut off at the end. */
+    s[at] = 0;
+    for (size_t i; (i = rbe_utf8_valid(s, at)) < at;) {
+        if (at - i < 4 && (s[i] & 0xC0) == 0xC0)
+            at = i;
+        else
+            s[i] = '?';
+        s[at] = 0;
+    }
+    return s;
+}
+
+/* Chooses tokens into ids until the answer ends. */
+static enum rbe_status answer(struct rbe_conversation *c, double arrived, rbe_stream_fn *stream,
+                              void *arg, struct rbe_turn *turn, struct rbe_diag *d)
+{
+    double last = arrived;
+    size_t size;
+    enum rbe_status err;
+
+    for (uint32_t i = 0; i < c->o.max_tokens; i++) {
+        if ((err = rbe_forward(c->r->session, c->ids + c->held, c->count - c->held, d)))
+            return err;
+        c->held = c->count;
+        if ((err = rbe_logits(c->r->session, RBE_LAST, 1, c->r->logits, d)))
+            return err;
+        const uint32_t token = rbe_sample(c->sampler, c->r->logits);
+        const double now = rbe_now();
+        if (i)
+            c->token_ms[i - 1] = 1e3 * (now - last);
+        else
+            turn->first_ms = 1e3 * (now - arrived);
+        last = now;
+        if (token == rbe_tokenizer_eos(c->t) && i)
+            break;
+        c->ids[c->count++] = token;
+        turn->tokens++;
+        const char *bytes = rbe_tokenizer_bytes(c->t, token, &size);
+        const bool newline = bytes && memchr(bytes, '\n', size);
+        if (stream && bytes && !stream(arg, bytes, size))
+            break;
+        if (newline && turn->tokens >= c->o.min_tokens)
+            break;
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status keep_turn(struct rbe_conversation *c, struct rbe_turn *turn,
+                                 struct rbe_diag *d)
+{
+    const uint32_t intervals = turn->tokens ? turn->tokens - 1 : 0;
+
+    turn->answer = rbe_detokenise(c->t, c->ids + turn->context_tokens, turn->tokens);
+    turn->ids = malloc((c->count + 1) * sizeof *turn->ids);
+    turn->token_ms = malloc((intervals + 1) * sizeof *turn->token_ms);
+    if (!turn->answer || !turn->ids || !turn->token_ms)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a turn");
+    memcpy(turn->ids, c->ids, c->count * sizeof *turn->ids);
+    memcpy(turn->token_ms, c->token_ms, intervals * sizeof *turn->token_ms);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *question,
+                                      rbe_stream_fn *stream, void *arg, struct rbe_turn *turn,
+                                      struct rbe_diag *d)
+{
+    const double arrived = rbe_now();
+    const size_t room = strlen(question) + 32;
+    char *text = malloc(room);
+    uint32_t *ids = NULL;
+    size_t n = 0;
+    enum rbe_status err = RBE_ERR_NOMEM;
+
+    memset(turn, 0, sizeof *turn);
+    if (!text)
+        goto out;
+    snprintf(text, room, "%sQuestion: %s\nAnswer:", c->turns ? "\n" : "", question);
+    if ((err = rbe_tokenizer_encode(c->t, text, strlen(text), false, &ids, &n, d)))
+        goto out;
+    if (n + c->o.max_tokens > c->r->n_ctx) {
+        err = rbe_fail(d, RBE_ERR_LIMIT, "a question of %zu tokens and an answer of %u do not "
+                       "fit a context of %u", n, c->o.max_tokens, c->r->n_ctx);
+        goto out;
+    }
+    make_room(c, (uint32_t)n);
+    /* The last token of the answer before was never run: it goes with this question. */
+    rbe_session_truncate(c->r->session, c->held);
+    c->starts[c->turns++] = c->count;
+    memcpy(c->ids + c->count, ids, n * sizeof *ids);
+    c->count += (uint32_t)n;
+    turn->prompt_tokens = (uint32_t)n;
+    turn->context_tokens = c->count;
+    turn->dropped = c->dropped;
+    if (!(err = answer(c, arrived, stream, arg, turn, d)))
+        err = keep_turn(c, turn, d);
+out:
+    if (err)
+        rbe_turn_free(turn);
+    free(text);
+    free(ids);
+    return err;
+}

@@ -1,0 +1,67 @@
+/*
+ * conversation.h - turns of a conversation with a model, streamed and timed.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A turn is "Question: ...\nAnswer:" followed by the model's tokens.  What was said stays in
+ * the session's cache; when the next turn would not fit the context, the oldest turns are
+ * forgotten, down to three quarters of it, and the rest is read again: that turn's first
+ * token takes longer, and says so.
+ */
+#ifndef RBE_EVAL_CONVERSATION_H
+#define RBE_EVAL_CONVERSATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eval/runner.h"
+#include "gpt2/sampler.h"
+#include "gpt2/tokenizer.h"
+#include "rbe/status.h"
+
+struct rbe_conversation;
+
+struct rbe_conversation_options {
+    struct rbe_sampling sampling;
+    uint32_t max_tokens;        /* an answer's end, at the latest */
+    uint32_t min_tokens;        /* a newline ends an answer from here on */
+};
+
+struct rbe_turn {
+    uint32_t prompt_tokens;     /* of this turn's question, frame included */
+    uint32_t tokens;            /* of the answer */
+    uint32_t context_tokens;    /* in the cache when the answer began */
+    uint32_t dropped;           /* turns forgotten before this one */
+    double first_ms;            /* from the question's arrival to the first token */
+    double *token_ms;           /* [tokens - 1]: from token to token */
+    char *answer;               /* text, NUL-terminated; broken UTF-8 at its end cut off */
+    uint32_t *ids;              /* [context_tokens + tokens]: history, question, answer */
+};
+void rbe_turn_free(struct rbe_turn *t);
+
+/* Called with the bytes of each token as it is chosen (maybe part of a character); false stops
+ * the answer. */
+typedef bool rbe_stream_fn(void *arg, const char *bytes, size_t size);
+
+/* The runner's session is the conversation's until it is closed. */
+enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_runner *r,
+                                      const struct rbe_tokenizer *t,
+                                      struct rbe_conversation_options o, struct rbe_diag *d);
+void rbe_conversation_close(struct rbe_conversation **c);
+/* Forgets everything said. */
+void rbe_conversation_reset(struct rbe_conversation *c);
+
+/*
+ * One question, one answer into *turn (the caller frees it).  stream may be NULL.  A question
+ * too long for the context is RBE_ERR_LIMIT and leaves the conversation as it was.
+ */
+enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *question,
+                                      rbe_stream_fn *stream, void *arg, struct rbe_turn *turn,
+                                      struct rbe_diag *d);
+
+/* The bytes of ids as text, NUL-terminated, an unfinished character at the end cut off; fresh
+ * string, NULL when out of memory. */
+char *rbe_detokenise(const struct rbe_tokenizer *t, const uint32_t *ids, size_t n);
+
+#endif

@@ -1,0 +1,371 @@
+/*
+ * eval_conversation.c - `rbe eval conversation`: the latency tester of chapter 8.6.2.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Every model answers the same script with the same random numbers, the models turn by turn
+ * in alternation; when all is said, the first model, the original, judges every answer.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/conversation.h"
+#include "eval/evaluations.h"
+#include "eval/options.h"
+#include "eval/quality.h"
+#include "eval/stats.h"
+#include "eval/text.h"
+#include "eval/timing.h"
+#include "gpt2/data.h"
+#include "rbe/progress.h"
+
+/* Criterion C5. */
+static const double c5_first_ms = 1000, c5_p95_ms = 50;
+enum { HUNDRED = 100 };
+
+struct said {
+    struct rbe_turn turn;
+    struct rbe_usage usage;
+    struct rbe_load_share share;
+    double coherence, quality;
+};
+
+struct talk {
+    struct rbe_eval_options *o;
+    struct rbe_runner *runners;
+    const struct rbe_tokenizer *t;
+    struct rbe_text script;
+    const char **line;
+    int lines, stream;
+    struct rbe_conversation_options how;
+    struct said *said;          /* [model][lines] */
+};
+
+/* The script's turns; what they point to stays in script.bytes. */
+static enum rbe_status load_script(struct talk *k, const char *path, int turns,
+                                   struct rbe_diag *d)
+{
+    char *found = path ? NULL : rbe_data_path("conversation.txt");
+    enum rbe_status err;
+
+    if (!path && !found)
+        return rbe_fail(d, RBE_ERR_IO, "the shipped conversation.txt is not found; set RBE_DATA");
+    err = rbe_text_open(&k->script, path ? path : found, d);
+    free(found);
+    if (err)
+        return err;
+    if (!(k->line = calloc(k->script.size + 1, sizeof *k->line)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for the script");
+    for (char *s = strtok(k->script.bytes, "\r\n"); s; s = strtok(NULL, "\r\n"))
+        if (*s != '#' && rbe_count_words(s, strlen(s)) && (!turns || k->lines < turns))
+            k->line[k->lines++] = s;
+    if (!k->lines)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: no turns in it", k->script.name);
+    return RBE_OK;
+}
+
+static bool to_stdout(void *arg, const char *bytes, size_t size)
+{
+    (void)arg;
+    fwrite(bytes, 1, size, stdout);
+    fflush(stdout);
+    return true;
+}
+
+static enum rbe_status talk(struct talk *k, struct rbe_conversation **c, int *done,
+                            struct rbe_diag *d)
+{
+    const size_t models = k->o->model_count;
+    struct rbe_progress p;
+    enum rbe_status err = RBE_OK;
+
+    rbe_progress_start(&p, "conversation", "turns", k->lines);
+    for (*done = 0; *done < k->lines && !err && !rbe_interrupted(); ++*done) {
+        for (size_t m = 0; m < models && !err; m++) {
+            struct said *s = &k->said[m * (size_t)k->lines + (size_t)*done];
+            if (k->stream)
+                printf("\n[%d %s] %s\n>", *done + 1, k->runners[m].name, k->line[*done]);
+            const struct rbe_load before = rbe_load_now();
+            err = rbe_conversation_turn(c[m], k->line[*done], k->stream ? to_stdout : NULL, NULL,
+                                        &s->turn, d);
+            const struct rbe_load after = rbe_load_now();
+            s->share = rbe_load_between(&before, &after);
+            s->usage = rbe_usage_now();
+            if (!err && s->turn.dropped && !k->o->quiet)
+                fprintf(stderr, "turn %d, %s: context of %u full, %u oldest turns dropped\n",
+                        *done + 1, k->runners[m].name, k->runners[m].n_ctx, s->turn.dropped);
+        }
+        rbe_progress_update(&p, *done + 1, NULL);
+    }
+    rbe_progress_end(&p);
+    return err;
+}
+
+/* The original's opinion of every answer. */
+static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
+{
+    const uint32_t eos = rbe_tokenizer_eos(k->t);
+    struct rbe_scorer s;
+    enum rbe_status err = rbe_scorer_open(&s, &k->runners[0], d);
+
+    for (size_t m = 0; m < k->o->model_count && !err; m++)
+        for (int i = 0; i < done && !err; i++) {
+            struct said *x = &k->said[m * (size_t)k->lines + (size_t)i];
+            const uint32_t *text = x->turn.ids + x->turn.context_tokens;
+            double after, alone;
+            if ((err = rbe_log_p(&s, eos, x->turn.ids, x->turn.context_tokens, text,
+                                 x->turn.tokens, &after, d)) ||
+                (err = rbe_log_p(&s, eos, NULL, 0, text, x->turn.tokens, &alone, d)))
+                break;
+            x->coherence = (after - alone) / x->turn.tokens;
+            x->quality = exp(-after / x->turn.tokens);
+        }
+    rbe_scorer_close(&s);
+    return err;
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+static json_t *turn_json(const struct talk *k, int i, const struct said *s)
+{
+    const struct rbe_turn *t = &s->turn;
+    const size_t n = t->tokens ? t->tokens - 1 : 0;
+    double *ms = calloc(n + 1, sizeof *ms);
+    json_t *raw = json_array();
+
+    if (!ms) {
+        json_decref(raw);
+        return NULL;
+    }
+    for (size_t j = 0; j < n; j++)
+        json_array_append_new(raw, rbe_result_real(t->token_ms[j]));
+    if (n)
+        memcpy(ms, t->token_ms, n * sizeof *ms);
+    const double mean = rbe_mean_se(ms, n).value;
+    rbe_sort(ms, n);
+    json_t *o = json_pack(
+        "{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}",
+        "turn", i + 1, "prompt", k->line[i], "response", t->answer, "prompt_tokens",
+        (int)t->prompt_tokens, "tokens", (int)t->tokens, "context_tokens",
+        (int)t->context_tokens, "dropped_turns", (int)t->dropped, "first_token_ms",
+        rbe_result_real(t->first_ms), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)),
+        "p95_ms", rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
+        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "mean_ms",
+        rbe_result_real(mean), "resident_bytes", (json_int_t)s->usage.resident_bytes,
+        "cpu_utilisation", rbe_result_real(s->share.own_cpus), "coherence",
+        rbe_result_real(s->coherence), "quality", rbe_result_real(s->quality), "token_ms", raw);
+    free(ms);
+    return o;
+}
+
+/* Seconds of this model's turns until so many tokens were made, load included; NaN when there
+ * were fewer. */
+static double seconds_to(const struct said *s, int turns, double load_s, unsigned tokens)
+{
+    double ms = 0;
+    unsigned made = 0;
+
+    for (int i = 0; i < turns; i++)
+        for (uint32_t j = 0; j < s[i].turn.tokens; j++) {
+            ms += j ? s[i].turn.token_ms[j - 1] : s[i].turn.first_ms;
+            if (++made == tokens)
+                return load_s + ms / 1e3;
+        }
+    return NAN;
+}
+
+static json_t *summary_json(const struct said *s, int turns, double load_s)
+{
+    size_t n = 0, all = 0;
+    double first_max = 0, p95_max = 0, busy = 0, coherence = 0, quality = 0;
+    int within = 0, dropped = 0;
+
+    for (int i = 0; i < turns; i++)
+        all += s[i].turn.tokens;
+    double *ms = calloc(all + 1, sizeof *ms), *one = calloc(all + 1, sizeof *one);
+    if (!ms || !one) {
+        free(ms);
+        free(one);
+        return NULL;
+    }
+    for (int i = 0; i < turns; i++) {
+        const struct rbe_turn *t = &s[i].turn;
+        const size_t m = t->tokens ? t->tokens - 1 : 0;
+        memcpy(one, t->token_ms, m * sizeof *one);
+        memcpy(ms + n, t->token_ms, m * sizeof *ms);
+        n += m;
+        rbe_sort(one, m);
+        /* A turn too short for a p95 is held to its largest. */
+        double p95 = rbe_percentile_if_enough(one, m, 0.95);
+        if (isnan(p95))
+            p95 = m ? one[m - 1] : 0;
+        first_max = fmax(first_max, t->first_ms);
+        p95_max = fmax(p95_max, p95);
+        within += t->first_ms < c5_first_ms && p95 <= c5_p95_ms;
+        dropped += (int)t->dropped;
+        busy += s[i].share.foreign;
+        coherence += s[i].coherence;
+        quality += log(s[i].quality);
+    }
+    rbe_sort(ms, n);
+    json_t *o = json_pack(
+        "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "turns", turns,
+        "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max), "p95_ms_max",
+        rbe_result_real(p95_max), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
+        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
+        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "turns_within", within,
+        "dropped_turns", dropped, "hundred_tokens_s",
+        rbe_result_real(seconds_to(s, turns, load_s, HUNDRED)), "coherence",
+        rbe_result_real(coherence / turns), "quality", rbe_result_real(exp(quality / turns)),
+        "foreign_cpu", rbe_result_real(busy / turns));
+    free(ms);
+    free(one);
+    return o;
+}
+
+static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
+{
+    json_t *r = rbe_eval_record(k->o, "conversation", &k->runners[m]), *all = json_array();
+    const struct said *s = k->said + m * (size_t)k->lines;
+    const struct rbe_sampling *how = &k->how.sampling;
+
+    if (!r || rbe_runner_record(&k->runners[0], r, "scorer")) {
+        json_decref(all);
+        json_decref(r);
+        return NULL;
+    }
+    json_object_set_new(r, "script",
+                        json_pack("{s:s, s:s, s:i}", "name", k->script.name, "sha256",
+                                  k->script.sha256, "turns", k->lines));
+    json_object_set_new(r, "sampling",
+                        json_pack("{s:f, s:i, s:f, s:I}", "temperature",
+                                  (double)how->temperature, "top_k", (int)how->top_k, "top_p",
+                                  (double)how->top_p, "seed", (json_int_t)how->seed));
+    json_object_set_new(r, "min_tokens", json_integer(k->how.min_tokens));
+    json_object_set_new(r, "max_tokens", json_integer(k->how.max_tokens));
+    rbe_result_set_real(r, "load_s", k->runners[m].load_s);
+    rbe_result_set_real(r, "wall_s", wall_s);
+    json_object_set_new(r, "complete", json_boolean(turns == k->lines));
+    json_object_set_new(r, "summary", summary_json(s, turns, k->runners[m].load_s));
+    for (int i = 0; i < turns; i++)
+        json_array_append_new(all, turn_json(k, i, &s[i]));
+    json_object_set_new(r, "turns", all);
+    return r;
+}
+
+static void print_record(const json_t *r)
+{
+    const json_t *s = json_object_get(r, "summary");
+
+    printf("%-24s %lld turns, %lld tokens: first token at most %.1f ms; ms/token p50 %.2f, p95 "
+           "%.2f, p99 %.2f, worst turn's p95 %.2f\n%-24s %lld turns within 1 s and 50 ms/token;"
+           " 100 tokens in %.2f s with loading; coherence %.3f nats/token, quality (perplexity) "
+           "%.1f\n",
+           json_string_value(json_object_get(json_object_get(r, "model"), "name")),
+           (long long)json_integer_value(json_object_get(s, "turns")),
+           (long long)json_integer_value(json_object_get(s, "tokens")),
+           rbe_eval_number(s, "first_token_ms_max"), rbe_eval_number(s, "p50_ms"),
+           rbe_eval_number(s, "p95_ms"), rbe_eval_number(s, "p99_ms"),
+           rbe_eval_number(s, "p95_ms_max"), "",
+           (long long)json_integer_value(json_object_get(s, "turns_within")),
+           rbe_eval_number(s, "hundred_tokens_s"), rbe_eval_number(s, "coherence"),
+           rbe_eval_number(s, "quality"));
+}
+
+static enum rbe_status run(struct talk *k, const char *script, int turns, struct rbe_diag *d)
+{
+    struct rbe_eval_options *o = k->o;
+    struct rbe_conversation **c = NULL;
+    struct rbe_tokenizer *t = NULL;
+    int done = 0;
+    enum rbe_status err;
+
+    if ((err = load_script(k, script, turns, d)) || (err = rbe_eval_begin(o, false, d)) ||
+        (err = rbe_eval_open_models(o, 64, &k->runners, d)) ||
+        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
+                                  rbe_gpt2_config(k->runners[0].model), d)))
+        goto out;
+    k->t = t;
+    err = RBE_ERR_NOMEM;
+    if (!(k->said = calloc(o->model_count * (size_t)k->lines, sizeof *k->said)) ||
+        !(c = calloc(o->model_count, sizeof *c)))
+        goto out;
+    err = RBE_OK;
+    for (size_t m = 0; m < o->model_count && !err; m++)
+        err = rbe_conversation_open(&c[m], &k->runners[m], t, k->how, d);
+    const double start = rbe_now();
+    if (!err)
+        err = talk(k, c, &done, d);
+    const double wall_s = rbe_now() - start;
+    if (!err)
+        err = judge(k, done, d);
+    if (k->stream)
+        putchar('\n');
+    for (size_t m = 0; m < o->model_count && !err && done; m++) {
+        json_t *r = make_record(k, m, done, wall_s);
+        if (r && !o->json)
+            print_record(r);
+        err = rbe_eval_emit(o, r, d);
+    }
+    if (!err && done < k->lines)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %d of %d turns", done,
+                       k->lines);
+out:
+    for (size_t m = 0; c && m < o->model_count; m++)
+        rbe_conversation_close(&c[m]);
+    free(c);
+    for (size_t i = 0; k->said && i < o->model_count * (size_t)k->lines; i++)
+        rbe_turn_free(&k->said[i].turn);
+    free(k->said);
+    free(k->line);
+    rbe_text_close(&k->script);
+    rbe_tokenizer_close(&t);
+    rbe_eval_close_models(o, &k->runners);
+    rbe_eval_end(o);
+    return err;
+}
+
+int rbe_eval_conversation(int argc, const char **argv)
+{
+    struct rbe_eval_options o = {0};
+    struct talk k = {.o = &o};
+    char *script = NULL;
+    int turns = 0, max_tokens = 48, min_tokens = 24, top_k = 40, seed = 1, count, code;
+    float temperature = 0.8F, top_p = 1;
+    struct rbe_diag d = {""};
+    const char **args;
+    const struct poptOption table[] = {
+        RBE_EVAL_OPTIONS(&o),
+        {"script", 0, POPT_ARG_STRING, &script, 0,
+         "a question a line, # for comments (default: the shipped one of 50)", "FILE"},
+        {"turns", 0, POPT_ARG_INT, &turns, 0, "only the first N turns", "N"},
+        {"max-tokens", 0, POPT_ARG_INT, &max_tokens, 0, "longest answer (default 48)", "N"},
+        {"min-tokens", 0, POPT_ARG_INT, &min_tokens, 0,
+         "a newline ends an answer from here on (default 24: a p95 needs 20 intervals)", "N"},
+        {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
+        {"top-k", 0, POPT_ARG_INT, &top_k, 0, "0: all (default 40)", "N"},
+        {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
+        {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
+        {"stream", 0, POPT_ARG_NONE, &k.stream, 0, "print the conversation as it goes", NULL},
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "", "Every model answers a script of questions, streaming; "
+                   "times per turn, and the first model's judgement of the answers.", &args,
+                   &count, &code))
+        return code;
+    enum rbe_status err;
+    if (count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
+    else if (turns < 0 || max_tokens < 2 || min_tokens < 0 || top_k < 0 || !(temperature >= 0) ||
+             !(top_p > 0 && top_p <= 1))
+        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
+    else {
+        k.how = (struct rbe_conversation_options){
+            {temperature, (uint32_t)top_k, top_p, (uint64_t)seed}, (uint32_t)max_tokens,
+            (uint32_t)min_tokens};
+        err = run(&k, script, turns, &d);
+    }
+    return rbe_report_failure(argv[0], err, &d);
+}
