@@ -437,7 +437,8 @@ static void c7(struct rbe_criterion *c, const struct pair *p)
         c->verdict = n > 0 && same == n ? RBE_PASS : RBE_FAIL;
         cite(c, whole);
     } else if (twin_rows(p, &arm, &other)) {
-        const double a = rbe_number_at(arm->v, "nll_sum"), b = rbe_number_at(other->v, "nll_sum");
+        const double a = rbe_number_at(arm->v, "nll_sum");
+        const double b = rbe_number_at(other->v, "nll_sum");
         SAY(c->original, "sum of -log p %.17g", b);
         SAY(c->rbe, "%.17g", a);
         SAY(c->margin, "%.2g relative", fabs(a - b) / b);
@@ -562,7 +563,8 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
         rbe_number_at(q->v, "perplexity"), change);
     SAY(c->margin, "%+.1f points", 5 - change);
     /* Rounded to whole ratios: a header may cost the last half per cent. */
-    const bool ratios = low >= .995 * schedules[s].lowest && high >= .995 * schedules[s].highest;
+    const bool ratios = low >= .995 * schedules[s].lowest &&
+                        high >= .995 * schedules[s].highest;
     c->verdict = ratios && change <= 5 ? RBE_PASS : RBE_FAIL;
     if (!rbe_true_at(q->v, "complete"))
         SAY(c->how, "profile %s, %zu tensors, bytes on disk; relative RMSE %.4f on average, "

@@ -631,8 +631,8 @@ static void generation(const struct page *p)
     while ((row = next(p, "generation", &i))) {
         if (!json_array_size(rbe_value_at(row->v, "samples")))
             continue;
-        rbe_document_fold(p->doc, "Samples: the original's and %s's answers to the same prompts",
-                          text_or(rbe_string_at(row->v, "model.name"), "the model"));
+        rbe_document_fold(p->doc, "Samples: answers of the original and of %s to the same "
+                          "prompts", text_or(rbe_string_at(row->v, "model.name"), "the model"));
         rbe_document_table(p->doc, "prompt|original|model");
         json_array_foreach(rbe_value_at(row->v, "samples"), k, t) {
             if (k >= 8)
@@ -808,8 +808,8 @@ static enum rbe_status kernel_plot(const struct page *p, const json_t *doc, cons
              cols, threads);
     return rbe_plot_draw(p->plotter, &data, p->doc, "kernels", id, title, vars,
                          "Bytes of encoded weights that each kernel reads in a second, against "
-                         "the read bandwidth of this machine measured in the same run. A kernel "
-                         "at the roof waits for memory; one below it computes.", p->d);
+                         "the read bandwidth of this machine measured in the same run. A "
+                         "kernel at the roof waits for memory; one below it computes.", p->d);
 }
 
 static enum rbe_status token_plot(const struct page *p, const json_t *doc, const char *id)
@@ -903,8 +903,8 @@ static enum rbe_status sweep_plot(const struct page *p, const json_t *doc, const
         data.rows++;
     }
     return rbe_plot_draw(p->plotter, &data, p->doc, "sweep", id, "Speed by block size", "",
-                         "Weights decoded and multiplied in a second by the block size B, which "
-                         "sets the size: 128 / B bits a weight.", p->d);
+                         "Weights decoded and multiplied in a second by the block size B, "
+                         "which sets the size: 128 / B bits a weight.", p->d);
 }
 
 static enum rbe_status roof_plot(const struct page *p, const json_t *doc, const char *id)
@@ -931,8 +931,8 @@ static enum rbe_status roof_plot(const struct page *p, const json_t *doc, const 
                 rbe_number_at(b, "bytes_per_second") / 1e9);
         data.rows++;
     }
-    return rbe_plot_draw(p->plotter, &data, p->doc, "roof", id, "Read bandwidth of this machine",
-                         "", "Read bandwidth by the size of the working set: the steps are the "
+    return rbe_plot_draw(p->plotter, &data, p->doc, "roof", id,
+                         "Read bandwidth of this machine", "", "Read bandwidth by the size of the working set: the steps are the "
                          "caches, the right end is memory, where the weights come from.", p->d);
 }
 

@@ -20,13 +20,14 @@ else
     mapfile -t files < <(find . -type f -not -path './.git/*' -not -path './build/*' \
         -not -path './results/*' -not -path './data/*' | sed 's#^\./##' | sort)
 fi
-code=() shell=() text=() c=()
+code=() shell=() text=() c=() def=()
 for f in "${files[@]}"; do
     [ -f "$f" ] || continue
     case $f in
     datasets/embedded/*) ;;
     *.c | *.h | *.cc) c+=("$f") code+=("$f") ;;
-    *.def | *.gp | Makefile) code+=("$f") ;;
+    *.def) code+=("$f") def+=("$f") ;;
+    *.gp | Makefile) code+=("$f") ;;
     *.sh | .ci/run) code+=("$f") shell+=("$f") ;;
     *.md | *.txt | datasets/MANIFEST | rbe/profiles/*) text+=("$f") ;;
     esac
@@ -40,7 +41,9 @@ complain 'tabs' "$(grep -nH "$tab" "${notabs[@]}" | cut -c 1-90)"
 complain 'trailing blanks' \
     "$(grep -nHE '[[:blank:]]+$' "${code[@]}" "${text[@]}" | cut -c 1-90)"
 complain 'not ASCII' "$(LC_ALL=C grep -nHP '[^\x00-\x7F]' "${code[@]}" | cut -c 1-90)"
-complain 'wider than 96 columns' "$(grep -nHE '^.{97,}' "${code[@]}" | cut -c 1-90)"
+complain 'wider than 96 columns' \
+    "$(grep -nHE '^.{97,}' "${c[@]}" Makefile "${def[@]}" | cut -c 1-90)"
+complain 'wider than 120 columns' "$(grep -nHE '^.{121,}' "${code[@]}" | cut -c 1-90)"
 complain 'carriage returns' "$(grep -lP '\r$' "${code[@]}" "${text[@]}")"
 for f in "${code[@]}" "${text[@]}"; do
     [ -z "$(tail -c 1 "$f")" ] || complain 'no final newline' "$f"

@@ -24,7 +24,8 @@ set ylabel tc rgb ink
 # Names in the order of the registry, and a colour for each ISA; what is absent draws nothing.
 formats = 'f32 f16 int8 int4 seed seed4 hybrid packed128'
 isas = 'scalar sse41 avx2 avx512 avx512vnni avx512vbmi2 neon neondot'
-array hue[8] = ['#8a8f98', '#b455a8', '#3b82c4', '#2e9e6b', '#d9730d', '#c0392b', '#7d6ee7', '#4aa3a8']
+array hue[8] = ['#8a8f98', '#b455a8', '#3b82c4', '#2e9e6b', \
+    '#d9730d', '#c0392b', '#7d6ee7', '#4aa3a8']
 place(list, name) = int(sum [i = 1:words(list)] (word(list, i) eq name ? i : 0))
 
 # Rows of one multiplication by a 3072 x 768 matrix, each format at its usual block size.
@@ -38,15 +39,25 @@ is_usual(cache, threads) = is_product(cache) && column('threads') == threads && 
 present_isas = ''
 present_formats = ''
 has(list, name) = place(list, name) > 0
-note(f, i) = (present_formats = has(present_formats, f) ? present_formats : present_formats.' '.f, \
-              present_isas = has(present_isas, i) ? present_isas : present_isas.' '.i, 1)
+with_name(list, name) = has(list, name) ? list : list.' '.name
+note(f, i) = (present_formats = with_name(present_formats, f), \
+              present_isas = with_name(present_isas, i), 1)
 stats in using (is_usual('cold', 1) ? note(strcol('format'), strcol('isa')) : NaN) nooutput
+keep(list, name) = has(list, name) ? ' '.name : ''
 shown_isas = ''
-do for [i = 1:words(isas)] { if (has(present_isas, word(isas, i))) { shown_isas = shown_isas.' '.word(isas, i) } }
+do for [i = 1:words(isas)] { shown_isas = shown_isas.keep(present_isas, word(isas, i)) }
 shown_formats = ''
-do for [i = 1:words(formats)] { if (has(present_formats, word(formats, i))) { shown_formats = shown_formats.' '.word(formats, i) } }
-colour(isa) = hue[place(isas, isa)]
+do for [f = 1:words(formats)] {
+    shown_formats = shown_formats.keep(present_formats, word(formats, f))
+}
+isa(i) = word(shown_isas, i)
+format(f) = word(shown_formats, f)
+colour(i) = hue[place(isas, isa(i))]
+# The usual rows of shown ISA i, and 10^9 a second of a column, NaN for other rows.
+is_of(i) = is_usual('cold', 1) && strcol('isa') eq isa(i)
+giga(i, name) = is_of(i) ? column(name) / 1e9 : NaN
+mad(v) = v * column('ns_mad') / column('ns_median')
 
-# Clustered bars: ISA i's bar in the cluster of a format.
+# Clustered bars: ISA i's bar in the cluster of a row's format.
 bar = 0.84 / (words(shown_isas) > 0 ? words(shown_isas) : 1)
-bar_x(f, i) = place(shown_formats, f) - 0.42 + bar * (i - 0.5)
+bar_x(i) = place(shown_formats, strcol('format')) - 0.42 + bar * (i - 0.5)

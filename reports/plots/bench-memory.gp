@@ -4,15 +4,18 @@
 is_read = 'strcol("kind") eq "probe" && strcol("op") eq "read"'
 probe(s) = s[1:strstrt(s, '/') - 1]
 widest = ''
-stats in using (@is_read ? (widest = probe(strcol('name')), 1) : NaN) nooutput
 most = 1
-stats in using (@is_read ? (most = column('threads') > most ? column('threads') : most, 1) : NaN) nooutput
+larger(a, b) = a > b ? a : b
+stats in using (@is_read ? (widest = probe(strcol('name')), \
+    most = larger(most, column('threads')), 1) : NaN) nooutput
 set title 'Read bandwidth by working set ('.widest.'): the steps are the caches'
 set xlabel 'bytes read over and over'
 set ylabel 'GB/s'
 set logscale x 2
 set format x '%.0b %BB'
 set yrange [0:*]
-series(t) = @is_read && probe(strcol('name')) eq widest && column('threads') == t
-plot for [t = 1:most] in using (series(t) ? column('bytes') : NaN):(column('bytes_per_second') / 1e9) \
-    smooth unique with linespoints lw 2 pt 7 ps 0.8 lc rgb hue[t == 1 ? 3 : 5] title sprintf('%d thread%s', t, t > 1 ? 's' : '')
+size(t) = @is_read && probe(strcol('name')) eq widest && column('threads') == t \
+    ? column('bytes') : NaN
+plot for [t = 1:most] in using (size(t)):(column('bytes_per_second') / 1e9) \
+    smooth unique with linespoints lw 2 pt 7 ps 0.8 lc rgb hue[t == 1 ? 3 : 5] \
+    title sprintf('%d thread%s', t, t > 1 ? 's' : '')

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# readme-table.sh [RESULTS] - puts the verdict, the table and the plot of a report into README.
+#
+# SPDX-License-Identifier: MIT
+#
+# RESULTS (default: results) is what `make report` filled.  What stands between the two marker
+# lines of README.md is replaced, and docs/rate.png by the report's plot.
+set -eu
+cd "$(dirname "$0")/.."
+results=${1:-results}
+report=$results/report/report.md
+[ -s "$report" ] || { echo "readme-table.sh: $report: not there; run make report" >&2; exit 1; }
+
+new=$(mktemp)
+trap 'rm -f "$new"' EXIT
+{
+    awk '/^\*\*/ && !seen++ { print; print "" }' "$report"
+    # The first table, its first column included.
+    awk '/^\|/ { print; on = 1; next } on { exit }' "$report"
+    echo
+    awk -F ' *[|] *' '/^## Machine and provenance/ { on = 1 } on && /^\|---/ { getline
+        printf "Measured %s UTC on %s, %s CPUs, features %s", $9, $2, $4, $7
+        if ($8 != "-") printf ", commit %s", $8
+        print "."; exit }' "$report"
+} > "$new"
+awk -v new="$new" '/^<!-- end of the table/ { on = 0 }
+    !on { print }
+    /^<!-- table / { on = 1; while ((getline line < new) > 0) print line }' README.md > "$new.md"
+grep -q '^<!-- end of the table' "$new.md" || { echo 'readme-table.sh: no markers' >&2; exit 1; }
+mv "$new.md" README.md
+[ ! -s "$results/report/plots/rate.png" ] || cp "$results/report/plots/rate.png" docs/rate.png
+echo "README.md and docs/rate.png are those of $report"
