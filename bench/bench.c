@@ -31,8 +31,8 @@ struct run {
     struct rbe_data *data;
     struct rbe_suite *suite;
     struct rbe_selection selection;
-    json_t *extra;              /* what goes into the result's context as "rbe" */
-    char *partial;              /* the file that Google Benchmark writes */
+    json_t *extra; /* what goes into the result's context as "rbe" */
+    char *partial; /* the file that Google Benchmark writes */
     char *out_flag;
     char *samples_path;
     FILE *samples;
@@ -180,11 +180,12 @@ static enum rbe_status measure_roofs(struct run *r, struct rbe_diag *d)
         if (r->teams.of[t])
             threads = t;
     say(r, "measuring read bandwidth and multiply-add rates first");
-    const enum rbe_status err = rbe_roofs_measure(&r->roofs, r->teams.of, threads, rbe_cpu_isa(),
-                                                  largest_set(r), r->o->probe_seconds, d);
+    const enum rbe_status err = rbe_roofs_measure(
+        &r->roofs, r->teams.of, threads, rbe_cpu_isa(), largest_set(r), r->o->probe_seconds, d);
     if (err)
         return err;
-    snprintf(text, sizeof text, "one thread reads %.1f GB/s from memory; caches end at %zu MiB "
+    snprintf(text, sizeof text,
+             "one thread reads %.1f GB/s from memory; caches end at %zu MiB "
              "(the system claims %zu); cold means %zu MiB",
              rbe_roofs_read(&r->roofs, SIZE_MAX, 1) / 1e9, r->roofs.cache_bytes >> 20,
              rbe_machine_llc_bytes(r->machine) >> 20, cold_bytes(r) >> 20);
@@ -212,8 +213,7 @@ static void describe(struct run *r)
     for (unsigned t = 1; t <= r->cpus.count; t++)
         if (r->teams.of[t])
             read_back = r->teams.of[t]->pinned;
-    context_string(r->extra, "cpus_pinned",
-                   rbe_cpulist_string(&read_back, text, sizeof text));
+    context_string(r->extra, "cpus_pinned", rbe_cpulist_string(&read_back, text, sizeof text));
     context_string(r->extra, "isa", rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
     context_string(r->extra, "topology_summary",
                    json_string_value(json_object_get(topology, "summary")));
@@ -235,13 +235,14 @@ static void describe(struct run *r)
         json_array_append_new(warnings, json_string(text));
     }
     if (r->roofs.points && set_limit(r) < 2 * rbe_machine_llc_bytes(r->machine)) {
-        snprintf(text, sizeof text, "cold weights take %zu MiB only: caches may hold much of "
-                 "them", cold_bytes(r) >> 20);
+        snprintf(text, sizeof text,
+                 "cold weights take %zu MiB only: caches may hold much of "
+                 "them",
+                 cold_bytes(r) >> 20);
         json_array_append_new(warnings, json_string(text));
     }
     json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
-    json_array_foreach(warnings, i, v)
-        say(r, json_string_value(v));
+    json_array_foreach(warnings, i, v) say(r, json_string_value(v));
 }
 
 /* --- files -------------------------------------------------------------------------------- */
@@ -345,11 +346,12 @@ static void drop_times_of_failed(json_t *benchmarks)
     json_t *row;
     size_t i;
 
-    json_array_foreach(benchmarks, i, row)
-        if (json_is_true(json_object_get(row, "error_occurred"))) {
-            json_object_del(row, "real_time");
-            json_object_del(row, "cpu_time");
-        }
+    json_array_foreach(benchmarks, i,
+                       row) if (json_is_true(json_object_get(row, "error_occurred")))
+    {
+        json_object_del(row, "real_time");
+        json_object_del(row, "cpu_time");
+    }
 }
 
 /* What Google Benchmark wrote, completed, takes its place by rename. */
@@ -400,8 +402,8 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
     else
         rbe_machine_one_per_core(r->machine, &r->cpus);
     r->selection.slowest = o->slowest;
-    if (err || (err = rbe_selection_parse(&r->selection, &o->texts, rbe_cpu_isa(),
-                                          r->cpus.count, d)))
+    if (err ||
+        (err = rbe_selection_parse(&r->selection, &o->texts, rbe_cpu_isa(), r->cpus.count, d)))
         return err;
     /* Before any thread is pinned: the record is of what this process was given. */
     if (!(r->extra = rbe_result_new("bench", r->cpus.count)))
@@ -430,8 +432,10 @@ static enum rbe_status plan(struct run *r, struct rbe_diag *d)
     if (err || (err = rbe_plan(r->suite, &r->selection, rbe_cpu_isa(), &r->left_out, d)))
         return err;
     if (r->left_out && !r->list_only) {
-        snprintf(text, sizeof text, "%u case(s) left out: a product would last more than "
-                 "%g s (--slowest)", r->left_out, r->o->slowest);
+        snprintf(text, sizeof text,
+                 "%u case(s) left out: a product would last more than "
+                 "%g s (--slowest)",
+                 r->left_out, r->o->slowest);
         say(r, text);
     }
     return RBE_OK;
@@ -452,9 +456,10 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
     const size_t ran = rbe_gbench_run(r->own_table || r->o->quiet, true);
     s = rbe_suite_result(r->suite);
     if (!ran)
-        return rbe_fail(d, RBE_ERR_ARG, "the filter '%s' selects nothing of %zu benchmarks "
-                        "(--benchmark_list_tests shows them)", r->filter,
-                        rbe_suite_count(r->suite));
+        return rbe_fail(d, RBE_ERR_ARG,
+                        "the filter '%s' selects nothing of %zu benchmarks "
+                        "(--benchmark_list_tests shows them)",
+                        r->filter, rbe_suite_count(r->suite));
     const enum rbe_status written = finish(r, d);
     if (written)
         return written;
@@ -462,8 +467,10 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted; what was measured is kept%s%s",
                         r->out ? " in " : "", r->out ? r->out : "");
     if (s.failed)
-        return rbe_fail(d, RBE_ERR_NUMERIC, "%u case(s) failed verification and were not timed; "
-                        "first: %s", s.failed, s.first_failure);
+        return rbe_fail(d, RBE_ERR_NUMERIC,
+                        "%u case(s) failed verification and were not timed; "
+                        "first: %s",
+                        s.failed, s.first_failure);
     return RBE_OK;
 }
 
@@ -550,10 +557,13 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = rbe_fail(&d, RBE_ERR_ARG, "%s: not possible here", bad);
     else if (o->min_seconds <= 0 || o->min_seconds > 60 || o->repeats < 0 || o->repeats > 100 ||
              o->foreign_percent <= 0 || o->slowest < 0 || o->probe_seconds <= 0 ||
-             o->probe_seconds > 10 || o->set_limit_mib < 0 || o->launches < 1 || o->launches > 100)
-        err = rbe_fail(&d, RBE_ERR_ARG, "--min-time is above 0 and at most 60 s, --probe-time above "
-                       "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, --set-limit "
-                       "0 or more, --foreign-limit above 0, --slowest 0 or more");
+             o->probe_seconds > 10 || o->set_limit_mib < 0 || o->launches < 1 ||
+             o->launches > 100)
+        err =
+            rbe_fail(&d, RBE_ERR_ARG,
+                     "--min-time is above 0 and at most 60 s, --probe-time above "
+                     "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, --set-limit "
+                     "0 or more, --foreign-limit above 0, --slowest 0 or more");
     rbe_catch_interrupt();
     if (!err && o->launches > 1) {
         err = several(r, &d);

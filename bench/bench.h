@@ -14,8 +14,8 @@ struct rbe_bench_options {
     double min_seconds, slowest, foreign_percent, probe_seconds;
     int repeats, launches, quiet, set_limit_mib;
     int google_count, argc;
-    char **google;              /* Google Benchmark's flags, after the program's name */
-    char **argv;                /* the whole command line, for the record */
+    char **google; /* Google Benchmark's flags, after the program's name */
+    char **argv;   /* the whole command line, for the record */
 };
 
 /* Prints what went wrong; returns the exit status. */

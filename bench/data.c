@@ -17,7 +17,7 @@
  * have an arena for each block size and K. */
 enum kind { BYTES, FLOATS, HALVES, RECORDS };
 
-enum { PATTERN = 1 << 20, ARENAS = 32 };    /* bytes of random codes, repeated */
+enum { PATTERN = 1 << 20, ARENAS = 32 }; /* bytes of random codes, repeated */
 
 struct arena {
     enum kind kind;
@@ -71,7 +71,7 @@ static void fill_words(enum kind k, uint8_t *out, size_t size)
             const float f[2] = {unit_float((uint32_t)r), unit_float((uint32_t)(r >> 32))};
             memcpy(&v, f, sizeof v);
         } else if (k == HALVES) {
-            v = 0;      /* random signs and mantissas, 2^-6 <= |v| < 2^-5 */
+            v = 0; /* random signs and mantissas, 2^-6 <= |v| < 2^-5 */
             for (int j = 0; j < 4; j++)
                 v |= ((r >> 16 * j & 0x83FF) | 9 << 10) << 16 * j;
         }
@@ -89,8 +89,7 @@ static void fill_records(uint32_t block, uint32_t aux, uint8_t *out, size_t size
     memset(out, 0, size);
     for (size_t at = 0; at + bytes <= size; at += bytes) {
         for (unsigned m = 0; m < RBE_HYBRID_BASIS; m++)
-            rbe_hybrid_put_coefficient(out + at, aux, m,
-                                       unit_float((uint32_t)next_random(&s)));
+            rbe_hybrid_put_coefficient(out + at, aux, m, unit_float((uint32_t)next_random(&s)));
         for (size_t e = 0; e < k; e++) {
             const size_t cells = (size_t)block * block, low = cells * e / k;
             const size_t span = cells * (e + 1) / k - low;
@@ -147,7 +146,7 @@ static enum rbe_status need(struct rbe_data *data, enum kind k, uint32_t block, 
     struct arena *a = find(data, k, block, aux);
     size_t unit = PATTERN;
 
-    if (k == RECORDS)   /* whole records */
+    if (k == RECORDS) /* whole records */
         unit = PATTERN / rbe_hybrid_bytes(block, aux) * rbe_hybrid_bytes(block, aux);
     if (size < data->cold_bytes)
         size = data->cold_bytes;
@@ -218,8 +217,8 @@ enum rbe_status rbe_data_next(struct rbe_data *data, struct rbe_cursor *c, bool 
     const struct rbe_matrix_size size = rbe_matrix_size(f, rows, cols, block, aux);
     enum rbe_status err;
 
-    *w = (struct rbe_matrix){.format = f, .rows = rows, .cols = cols, .block = block,
-                             .aux = aux};
+    *w = (struct rbe_matrix){
+        .format = f, .rows = rows, .cols = cols, .block = block, .aux = aux};
     if (!size.codes)
         return rbe_fail(d, RBE_ERR_ARG, "%s has no %u x %u matrix with block %u",
                         rbe_format_name(f), rows, cols, block);

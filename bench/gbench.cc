@@ -21,7 +21,8 @@ struct rbe_gbench_state {
     benchmark::State &state;
 };
 
-namespace {
+namespace
+{
 
 double mad(const std::vector<double> &v)
 {
@@ -31,8 +32,9 @@ double mad(const std::vector<double> &v)
 
 /* Google's JSON writer prints NaN and Infinity, which no JSON reader takes: such counters
  * (the coefficient of variation of a column of zeros is one) are left out. */
-class FiniteJson : public benchmark::JSONReporter {
-public:
+class FiniteJson : public benchmark::JSONReporter
+{
+  public:
     void ReportRuns(const std::vector<Run> &runs) override
     {
         std::vector<Run> copy(runs);
@@ -43,10 +45,16 @@ public:
     }
 };
 
-class Silent : public benchmark::BenchmarkReporter {
-public:
-    bool ReportContext(const Context &) override { return true; }
-    void ReportRuns(const std::vector<Run> &) override {}
+class Silent : public benchmark::BenchmarkReporter
+{
+  public:
+    bool ReportContext(const Context &) override
+    {
+        return true;
+    }
+    void ReportRuns(const std::vector<Run> &) override
+    {
+    }
 };
 
 bool value_of(const char *arg, const char *flag, std::string *value)
@@ -58,7 +66,7 @@ bool value_of(const char *arg, const char *flag, std::string *value)
     return true;
 }
 
-}  // namespace
+} // namespace
 
 bool rbe_gbench_next(struct rbe_gbench_state *s, uint64_t *iterations)
 {
@@ -89,10 +97,11 @@ void rbe_gbench_fail(struct rbe_gbench_state *s, const char *why)
 
 void rbe_gbench_add(const char *name, rbe_gbench_fn *fn, void *arg)
 {
-    benchmark::RegisterBenchmark(name, [fn, arg](benchmark::State &state) {
-        rbe_gbench_state s{state};
-        fn(&s, arg);
-    })
+    benchmark::RegisterBenchmark(name,
+                                 [fn, arg](benchmark::State &state) {
+                                     rbe_gbench_state s{state};
+                                     fn(&s, arg);
+                                 })
         ->UseManualTime()
         ->ComputeStatistics("mad", mad);
 }

@@ -20,8 +20,8 @@ extern char **environ;
 /* Options that the launches get differently; true with how many arguments one takes up. */
 static bool ours(char *const *argv, int *length)
 {
-    static const char *const names[] = {"--launches", "--out", "-o", "--tsv", "--svg",
-                                        "--benchmark_out"};
+    static const char *const names[] = {"--launches", "--out", "-o",
+                                        "--tsv",      "--svg", "--benchmark_out"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const size_t n = strlen(names[i]);
@@ -74,8 +74,7 @@ static void join(json_t **all, json_t *more, int number)
     json_t *list = json_object_get(more, "benchmarks"), *row;
     size_t i;
 
-    json_array_foreach(list, i, row)
-        json_object_set_new(row, "launch", json_integer(number));
+    json_array_foreach(list, i, row) json_object_set_new(row, "launch", json_integer(number));
     if (!*all) {
         *all = more;
         return;

@@ -94,8 +94,10 @@ enum rbe_status rbe_cpulist_parse(struct rbe_cpulist *l, const char *text, struc
     if (!*s)
         return RBE_OK;
 bad:
-    return rbe_fail(d, RBE_ERR_ARG, "'%s' is no list of CPUs of this process; valid: %s, each "
-                    "once", text, rbe_cpulist_string(&allowed, names, sizeof names));
+    return rbe_fail(d, RBE_ERR_ARG,
+                    "'%s' is no list of CPUs of this process; valid: %s, each "
+                    "once",
+                    text, rbe_cpulist_string(&allowed, names, sizeof names));
 }
 
 /* --- topology ----------------------------------------------------------------------------- */
@@ -140,7 +142,7 @@ void rbe_machine_one_per_core(const struct rbe_machine *m, struct rbe_cpulist *l
                 l->cpu[l->count++] = m->allowed.cpu[i];
                 break;
             }
-    if (!l->count)      /* no cores known */
+    if (!l->count) /* no cores known */
         *l = m->allowed;
 }
 
@@ -171,10 +173,9 @@ json_t *rbe_machine_json(const struct rbe_machine *m)
     json_t *caches = json_array();
     char summary[512], part[64];
     const int cores = count_of(m, HWLOC_OBJ_CORE), pus = count_of(m, HWLOC_OBJ_PU);
-    size_t used = (size_t)snprintf(summary, sizeof summary,
-                                   "%d package(s), %d NUMA node(s), %d core(s), %d thread(s)",
-                                   count_of(m, HWLOC_OBJ_PACKAGE),
-                                   count_of(m, HWLOC_OBJ_NUMANODE), cores, pus);
+    size_t used = (size_t)snprintf(
+        summary, sizeof summary, "%d package(s), %d NUMA node(s), %d core(s), %d thread(s)",
+        count_of(m, HWLOC_OBJ_PACKAGE), count_of(m, HWLOC_OBJ_NUMANODE), cores, pus);
 
     for (int i = 0; i < CACHE_LEVELS; i++) {
         const hwloc_obj_t o = hwloc_get_obj_by_type(m->topology, cache_types[i], 0);
@@ -240,7 +241,8 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
     char line[256], text[400];
     double load[3], busy, idle, steal;
 
-    if (first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof line)) {
+    if (first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
+                   sizeof line)) {
         json_object_set_new(facts, "governor", json_string(line));
         if (strcmp(line, "performance")) {
             snprintf(text, sizeof text, "the frequency governor is '%s', not 'performance'",
@@ -279,8 +281,10 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
         const double share = steal / (busy + idle + steal + 1e-9);
         json_object_set_new(facts, "steal_share_since_boot", json_real(share));
         if (share > 0.001) {
-            snprintf(text, sizeof text, "the host took %.1f %% of the CPU time since boot "
-                     "(steal)", 100 * share);
+            snprintf(text, sizeof text,
+                     "the host took %.1f %% of the CPU time since boot "
+                     "(steal)",
+                     100 * share);
             warn(w, text);
         }
     }

@@ -20,7 +20,7 @@ enum { RBE_MAX_CPUS = 256 };
 
 struct rbe_cpulist {
     unsigned count;
-    unsigned cpu[RBE_MAX_CPUS];     /* numbers of the operating system, in the order asked */
+    unsigned cpu[RBE_MAX_CPUS]; /* numbers of the operating system, in the order asked */
 };
 
 /* "0-3,8".  RBE_ERR_ARG, naming the CPUs this process may use, for anything else. */
@@ -58,7 +58,7 @@ struct rbe_team {
     struct rbe_pool *pool;
     unsigned threads;
     pid_t tid[RBE_MAX_CPUS];
-    struct rbe_cpulist pinned;      /* read back from the system, thread by thread */
+    struct rbe_cpulist pinned; /* read back from the system, thread by thread */
 };
 
 /* RBE_ERR_ARG when there are more threads than CPUs in the list. */
@@ -68,15 +68,15 @@ void rbe_team_close(struct rbe_team **t);
 
 /* What else ran while a sample was taken. */
 struct rbe_meter {
-    double wall, cpu;               /* seconds: clock, and this process on all CPUs */
-    double busy, steal;             /* seconds of all CPUs, from /proc/stat */
-    bool stat;                      /* /proc/stat could be read */
+    double wall, cpu;   /* seconds: clock, and this process on all CPUs */
+    double busy, steal; /* seconds of all CPUs, from /proc/stat */
+    bool stat;          /* /proc/stat could be read */
 };
 struct rbe_validity {
-    double lost;        /* share of the threads' time in which they did not run */
-    double foreign;     /* share of all CPUs' time used by others; -1 when unknown */
-    double steal;       /* share of all CPUs' time the host took; -1 when unknown */
-    double grain;       /* the share that one tick of /proc/stat amounts to */
+    double lost;    /* share of the threads' time in which they did not run */
+    double foreign; /* share of all CPUs' time used by others; -1 when unknown */
+    double steal;   /* share of all CPUs' time the host took; -1 when unknown */
+    double grain;   /* the share that one tick of /proc/stat amounts to */
 };
 void rbe_meter_start(struct rbe_meter *m);
 struct rbe_validity rbe_meter_stop(const struct rbe_meter *m, unsigned threads);

@@ -12,7 +12,7 @@
 
 struct rbe_machine {
     hwloc_topology_t topology;
-    struct rbe_cpulist allowed;     /* when the program started */
+    struct rbe_cpulist allowed; /* when the program started */
 };
 
 #endif

@@ -19,7 +19,8 @@ static const char about[] =
     "the read bandwidth and multiply-add rate measured in the same run.  Without selections\n"
     "it runs a default set of a few minutes.  Lists are comma-separated; names may hold\n"
     "wildcards.  Google Benchmark's own flags are taken too: --benchmark_filter=REGEX,\n"
-    "--benchmark_repetitions=N, --benchmark_list_tests, --benchmark_format=console|json|csv, ...\n"
+    "--benchmark_repetitions=N, --benchmark_list_tests, --benchmark_format=console|json|csv, "
+    "...\n"
     "Exit status: 0 ok, 1 failed (a kernel that is wrong, say), 2 usage.\n";
 
 static int fail_usage(const char *what, const char *why)
@@ -52,17 +53,19 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "LIST"},
         {"shapes", 0, POPT_ARG_STRING, &o->texts.shapes, 0, "matrices: 3072x768,768x768",
          "LIST"},
-        {"blocks", 0, POPT_ARG_STRING, &o->texts.blocks, 0, "block sizes B: 16,44,4096", "LIST"},
+        {"blocks", 0, POPT_ARG_STRING, &o->texts.blocks, 0, "block sizes B: 16,44,4096",
+         "LIST"},
         {"vectors", 0, POPT_ARG_STRING, &o->texts.vectors, 0,
          "vectors a gemm kernel takes at once: 1,32", "LIST"},
-        {"threads", 0, POPT_ARG_STRING, &o->texts.threads, 0, "numbers of threads: 1,2", "LIST"},
+        {"threads", 0, POPT_ARG_STRING, &o->texts.threads, 0, "numbers of threads: 1,2",
+         "LIST"},
         {"cpus", 0, POPT_ARG_STRING, &o->cpus, 0,
          "pin threads to these, in this order: 0-3,8 (one of each core)", "LIST"},
         {"cache", 0, POPT_ARG_STRING, &o->texts.cache, 0, "cold, hot, or both", "LIST"},
-        {"kinds", 0, POPT_ARG_STRING, &o->texts.kinds, 0, "product, model, prepare, probe, dense",
-         "LIST"},
-        {"min-time", 0, POPT_ARG_DOUBLE, &o->min_seconds, 0,
-         "seconds of one repetition (0.03)", "S"},
+        {"kinds", 0, POPT_ARG_STRING, &o->texts.kinds, 0,
+         "product, model, prepare, probe, dense", "LIST"},
+        {"min-time", 0, POPT_ARG_DOUBLE, &o->min_seconds, 0, "seconds of one repetition (0.03)",
+         "S"},
         {"probe-time", 0, POPT_ARG_DOUBLE, &o->probe_seconds, 0,
          "seconds for each point of the machine's roofs (0.02)", "S"},
         {"set-limit", 0, POPT_ARG_INT, &o->set_limit_mib, 0,
@@ -109,8 +112,11 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct rbe_bench_options o = {.min_seconds = 0.03, .slowest = 0.5,
-                                         .foreign_percent = 3, .repeats = 3, .launches = 1,
+    static struct rbe_bench_options o = {.min_seconds = 0.03,
+                                         .slowest = 0.5,
+                                         .foreign_percent = 3,
+                                         .repeats = 3,
+                                         .launches = 1,
                                          .probe_seconds = 0.02};
     const char *bad = rbe_cpu_init();
     int gc = 0, pc = 0;

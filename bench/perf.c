@@ -24,16 +24,16 @@ struct reading {
 };
 
 struct event {
-    char name[NAME];            /* in results */
+    char name[NAME]; /* in results */
     bool hardware;
-    int *fd;                    /* [threads] */
-    struct reading *base;       /* [threads], at the start */
+    int *fd;              /* [threads] */
+    struct reading *base; /* [threads], at the start */
 };
 
 struct rbe_perf {
     unsigned threads, count;
     struct event event[RBE_PERF_EVENTS];
-    json_t *unavailable;        /* name: reason */
+    json_t *unavailable; /* name: reason */
     char reason[256];
 };
 
@@ -166,7 +166,7 @@ enum rbe_status rbe_perf_open(struct rbe_perf **out, const pid_t *tid, unsigned 
         err = add_named(p, tid, events, d);
     for (int i = 0; i < DEFAULTS && !events && !err; i++) {
         err = add_event(p, tid, defaults[i].pfm, defaults[i].name, d);
-        if (err == RBE_ERR_ARG) {   /* an older libpfm4 */
+        if (err == RBE_ERR_ARG) { /* an older libpfm4 */
             unavailable(p, defaults[i].name, defaults[i].hardware, d ? d->text : "unknown");
             err = RBE_OK;
         }

@@ -89,8 +89,10 @@ static enum rbe_status parse_shapes(struct rbe_selection *sel, const char *text,
         if (sel->shapes_count == RBE_LIST_MAX || !isdigit((unsigned char)item[0]) ||
             sscanf(item, "%7ux%7u%n", &out->rows, &out->cols, &used) != 2 || item[used] ||
             !out->rows || !out->cols || (uint64_t)out->rows * out->cols > 1U << 30)
-            return rbe_fail(d, RBE_ERR_ARG, "--shapes: '%s' is no ROWSxCOLS such as 3072x768 "
-                            "(at most 2^30 weights)", item);
+            return rbe_fail(d, RBE_ERR_ARG,
+                            "--shapes: '%s' is no ROWSxCOLS such as 3072x768 "
+                            "(at most 2^30 weights)",
+                            item);
         sel->shapes_count++;
     }
     if (text && !sel->shapes_count)
@@ -107,8 +109,9 @@ enum what { BY_NAME, BY_FORMAT, BY_ISA };
 
 static const char *key(const struct rbe_kernel *k, enum what what)
 {
-    return what == BY_NAME ? k->name : what == BY_FORMAT ? rbe_format_name(k->format)
-                                                         : isa_suffix(k);
+    return what == BY_NAME     ? k->name
+           : what == BY_FORMAT ? rbe_format_name(k->format)
+                               : isa_suffix(k);
 }
 
 /* All distinct keys, for messages. */
@@ -219,7 +222,7 @@ struct planner {
     struct rbe_suite *suite;
     const struct rbe_selection *sel;
     uint32_t isa;
-    double cost[256];       /* seconds per weight and vector, at the default block */
+    double cost[256]; /* seconds per weight and vector, at the default block */
     unsigned max_threads, left_out;
 };
 
@@ -237,8 +240,12 @@ static enum rbe_status product(struct planner *p, size_t i, struct rbe_shape sha
                                struct rbe_diag *d)
 {
     const struct rbe_kernel *k = rbe_kernel_at(i);
-    struct rbe_product_case c = {.kernel = k, .rows = shape.rows, .cols = shape.cols,
-                                 .count = vectors, .threads = threads, .cold = cold};
+    struct rbe_product_case c = {.kernel = k,
+                                 .rows = shape.rows,
+                                 .cols = shape.cols,
+                                 .count = vectors,
+                                 .threads = threads,
+                                 .cold = cold};
 
     rbe_plan_default(k->format, &c.block, &c.aux);
     if (block && c.block) {
@@ -315,8 +322,12 @@ static enum rbe_status one_model(struct planner *p, size_t i, uint32_t block, un
                                  struct rbe_diag *d)
 {
     const struct rbe_kernel *k = rbe_kernel_at(i);
-    struct rbe_model_case c = {.kernel = k, .size = "124M", .layers = GPT2_LAYERS,
-                               .width = GPT2_WIDTH, .vocab = GPT2_VOCAB, .threads = threads};
+    struct rbe_model_case c = {.kernel = k,
+                               .size = "124M",
+                               .layers = GPT2_LAYERS,
+                               .width = GPT2_WIDTH,
+                               .vocab = GPT2_VOCAB,
+                               .threads = threads};
 
     rbe_plan_default(k->format, &c.block, &c.aux);
     if (block && c.block)
@@ -389,8 +400,8 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
 enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s, uint32_t isa,
                          unsigned *left_out, struct rbe_diag *d)
 {
-    struct planner p = {.suite = suite, .sel = s, .isa = isa,
-                        .max_threads = rbe_suite_max_threads(suite)};
+    struct planner p = {
+        .suite = suite, .sel = s, .isa = isa, .max_threads = rbe_suite_max_threads(suite)};
     const bool asked = s->shapes_count || s->blocks.count || s->threads.count ||
                        s->vectors.count || s->cold || s->hot;
     bool prepared[RBE_FORMAT_COUNT] = {false};

@@ -26,14 +26,14 @@ struct rbe_shape {
 
 /* A list that is empty was not given: then the default set applies. */
 struct rbe_selection {
-    bool kernel[256];               /* by index in the registry */
-    bool kernels_given;             /* --kernels, --formats or --isa */
+    bool kernel[256];   /* by index in the registry */
+    bool kernels_given; /* --kernels, --formats or --isa */
     unsigned shapes_count;
     struct rbe_shape shapes[RBE_LIST_MAX];
     struct rbe_list blocks, threads, vectors;
-    bool cold, hot;                 /* both false: not given */
+    bool cold, hot; /* both false: not given */
     bool product, model, prepare, probe, dense;
-    double slowest;                 /* seconds a product may last to be in the default set */
+    double slowest; /* seconds a product may last to be in the default set */
 };
 
 /* Texts of the options; NULL: not given.  isa: what this CPU runs; max_threads: pinned CPUs. */

@@ -36,7 +36,7 @@ struct pass {
 static void run_pass(void *arg, unsigned i, unsigned threads)
 {
     const struct pass *j = arg;
-    volatile uint64_t sink = 0;
+    uint64_t sink = 0;
     size_t begin = 0, end = RBE_PROBE_ROUNDS;
 
     if (j->probe->kind == RBE_PROBE_READ)
@@ -44,6 +44,8 @@ static void run_pass(void *arg, unsigned i, unsigned threads)
     for (uint64_t k = 0; k < j->n; k++)
         sink ^= j->probe->run(j->buffer + (j->probe->kind == RBE_PROBE_READ ? begin : 0),
                               end - begin);
+    /* The work must look needed. */
+    __asm__ volatile("" : : "r"(sink));
 }
 
 double rbe_probe_time(const struct rbe_probe *p, const struct rbe_team *team,
@@ -73,7 +75,7 @@ static double rate(const struct rbe_probe *p, const struct rbe_team *team, const
         t = rbe_probe_time(p, team, buffer, bytes, n);
         if (work * (double)n / t > best)
             best = work * (double)n / t;
-        if (t > seconds)        /* one pass is long enough already */
+        if (t > seconds) /* one pass is long enough already */
             trial += 2;
     }
     return best;
@@ -127,7 +129,7 @@ enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *t
     r->buffer_bytes = max_bytes;
     r->isa = isa;
     r->threads = threads < RBE_ROOF_THREADS ? threads : RBE_ROOF_THREADS;
-    memset(p, 1, max_bytes);    /* untouched pages would all be the one page of zeros */
+    memset(p, 1, max_bytes); /* untouched pages would all be the one page of zeros */
     r->points = working_sets(r->bytes, max_bytes);
     for (unsigned t = 1; t <= r->threads; t++) {
         if (!teams[t])

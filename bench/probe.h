@@ -14,10 +14,10 @@
 #include "rbe/status.h"
 
 enum rbe_probe_kind {
-    RBE_PROBE_READ,         /* loads from a buffer */
-    RBE_PROBE_FMA_F32,      /* multiply and add of floats */
-    RBE_PROBE_DOT_I16,      /* products of 16-bit integers into 32-bit sums */
-    RBE_PROBE_DOT_I8,       /* products of bytes into 32-bit sums */
+    RBE_PROBE_READ,    /* loads from a buffer */
+    RBE_PROBE_FMA_F32, /* multiply and add of floats */
+    RBE_PROBE_DOT_I16, /* products of 16-bit integers into 32-bit sums */
+    RBE_PROBE_DOT_I8,  /* products of bytes into 32-bit sums */
 };
 
 /*
@@ -27,10 +27,10 @@ enum rbe_probe_kind {
 typedef uint64_t rbe_probe_fn(const void *p, size_t n);
 
 struct rbe_probe {
-    const char *name;           /* probe_read_avx512 */
+    const char *name; /* probe_read_avx512 */
     enum rbe_probe_kind kind;
-    uint32_t isa;               /* RBE_ISA_* bits it needs */
-    double work;                /* multiply-adds of a round; READ: 1 */
+    uint32_t isa; /* RBE_ISA_* bits it needs */
+    double work;  /* multiply-adds of a round; READ: 1 */
     rbe_probe_fn *run;
 };
 
@@ -47,7 +47,7 @@ double rbe_probe_time(const struct rbe_probe *p, const struct rbe_team *team,
 enum { RBE_CURVE_MAX = 32, RBE_ROOF_THREADS = 16, RBE_ROOF_PROBES = 32 };
 
 struct rbe_roofs {
-    uint8_t *buffer;            /* what READ probes read, buffer_bytes long */
+    uint8_t *buffer; /* what READ probes read, buffer_bytes long */
     size_t buffer_bytes;
     uint32_t isa;
     /* Read bandwidth by working set: bytes, and bytes/s for each number of threads, the best
@@ -57,7 +57,7 @@ struct rbe_roofs {
     double read[RBE_CURVE_MAX][RBE_ROOF_THREADS + 1];
     /* Multiply-adds/s of probe i by threads; 0 where it cannot run. */
     double peak[RBE_ROOF_PROBES][RBE_ROOF_THREADS + 1];
-    unsigned threads;           /* the most that was measured */
+    unsigned threads; /* the most that was measured */
     /* Where the curve of one thread has come down to its end: what all caches hold. */
     size_t cache_bytes;
 };

@@ -9,8 +9,7 @@
 #include "bench/probe.h"
 #include "kernels/cpu.h"
 
-#define RBE_BENCH_PROBE(kind, kind_enum, isa, bits, work)                                      \
-    rbe_probe_fn rbe_probe_##kind##_##isa;
+#define RBE_BENCH_PROBE(kind, kind_enum, isa, bits, work) rbe_probe_fn rbe_probe_##kind##_##isa;
 #include "bench/probes.def"
 #undef RBE_BENCH_PROBE
 

@@ -28,7 +28,7 @@ struct part {
     unsigned times;
     struct rbe_act act;
     void *act_memory;
-    float *x;                   /* [count][cols] */
+    float *x; /* [count][cols] */
 };
 
 struct bench_case {
@@ -43,9 +43,9 @@ struct bench_case {
     size_t rows_max, count, bytes_read;
     struct {
         size_t m, n, k;
-        float *a, *b, *c;       /* [m][k], [k][n], [m][n] */
+        float *a, *b, *c; /* [m][k], [k][n], [m][n] */
     } dense;
-    double bytes, weights;      /* of one iteration */
+    double bytes, weights; /* of one iteration */
     bool cold, verified, bad;
     struct rbe_cursor cursor;
 };
@@ -60,7 +60,7 @@ struct rbe_suite {
     struct rbe_suite_result result;
     struct rbe_progress progress;
     double expected, done;
-    float *y;                   /* products land here, one case at a time */
+    float *y; /* products land here, one case at a time */
     size_t y_size;
 };
 
@@ -162,8 +162,10 @@ static bool verify_row(const struct rbe_matrix *w, const struct rbe_act *a, cons
         }
         const double err = fabs(y[t * ldy + r] - sum), limit = bound(w, sum_abs) + FLT_MIN;
         if (!(err <= limit)) {
-            snprintf(why, why_size, "row %zu, vector %zu: got %.9g, want %.9g, allowed error "
-                     "%.3g", r, t, (double)y[t * ldy + r], sum, limit);
+            snprintf(why, why_size,
+                     "row %zu, vector %zu: got %.9g, want %.9g, allowed error "
+                     "%.3g",
+                     r, t, (double)y[t * ldy + r], sum, limit);
             return false;
         }
     }
@@ -233,8 +235,8 @@ static void one_prepare(struct bench_case *c)
 {
     for (unsigned i = 0; i < c->parts_count; i++)
         for (unsigned k = 0; k < c->parts[i].times; k++)
-            rbe_act_prepare(&c->parts[i].act, &c->parts[i].w, c->parts[i].x,
-                            c->parts[i].w.cols, c->count);
+            rbe_act_prepare(&c->parts[i].act, &c->parts[i].w, c->parts[i].x, c->parts[i].w.cols,
+                            c->count);
 }
 
 static void dense_part(void *arg, unsigned i, unsigned n)
@@ -317,7 +319,7 @@ static void verify_case(struct bench_case *c)
     for (unsigned i = 0; i < c->parts_count && !c->bad; i++) {
         struct part *p = &c->parts[i];
         for (size_t k = 0; k < p->w.rows * c->count; k++)
-            s->y[k] = NAN;      /* a row that is not written is wrong */
+            s->y[k] = NAN; /* a row that is not written is wrong */
         one_product(c, p);
         if (!rbe_suite_verify(&p->w, &p->act, s->y, p->w.rows, why, sizeof why))
             fail_case(c, why);
@@ -343,7 +345,8 @@ static void log_sample(const struct bench_case *c, const struct sample *s)
 
     if (!f)
         return;
-    fprintf(f, "{\"name\": \"%s\", \"iterations\": %llu, \"seconds\": %.9g, \"lost\": %.4g, "
+    fprintf(f,
+            "{\"name\": \"%s\", \"iterations\": %llu, \"seconds\": %.9g, \"lost\": %.4g, "
             "\"foreign\": %.4g, \"steal\": %.4g, \"attempt\": %u, \"accepted\": %s}\n",
             c->name, (unsigned long long)s->iterations, s->seconds, s->v.lost, s->v.foreign,
             s->v.steal, s->attempts, s->accepted ? "true" : "false");
@@ -369,7 +372,8 @@ static struct sample take_sample(struct bench_case *c, uint64_t n)
             rbe_perf_stop(perf, s.event, &s.running);
         s.v = rbe_meter_stop(&m, c->threads);
         s.attempts++;
-        const bool full = s.seconds >= o->min_seconds / 2, valid = rbe_valid(&s.v, o->foreign_limit);
+        const bool full = s.seconds >= o->min_seconds / 2,
+                   valid = rbe_valid(&s.v, o->foreign_limit);
         s.accepted = valid || !full;
         if (!full)
             return s;
@@ -411,9 +415,7 @@ static double read_roof(const struct bench_case *c)
 
 static double peak(const struct bench_case *c)
 {
-    const uint32_t isa = c->kernel  ? c->kernel->isa
-                         : c->probe ? c->probe->isa
-                                    : rbe_cpu_isa();
+    const uint32_t isa = c->kernel ? c->kernel->isa : c->probe ? c->probe->isa : rbe_cpu_isa();
 
     if (!c->suite->roofs || c->weights <= 0)
         return 0;
@@ -533,7 +535,7 @@ static enum rbe_status add_part(struct bench_case *c, uint32_t rows, uint32_t co
     for (size_t i = 0; i < c->count * cols; i++)
         p->x[i] = (float)((int)(i * 2654435761U >> 16 & 0xFFFF) - 32768) / 32768;
     rbe_act_init(&p->act, p->act_memory, c->count, cols);
-    p->act.scale[0] = NAN;      /* see in_integers() */
+    p->act.scale[0] = NAN; /* see in_integers() */
     rbe_act_prepare(&p->act, &p->w, p->x, cols, c->count);
     return RBE_OK;
 }
@@ -679,8 +681,8 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
     }
     c->bytes = c->weights = 0;
     snprintf(c->name, sizeof c->name, "prepare_%s/%s/t:1", rbe_format_name(f), size);
-    snprintf(c->label, sizeof c->label, "kind=prepare op=prepare format=%s isa=scalar cache=hot",
-             rbe_format_name(f));
+    snprintf(c->label, sizeof c->label,
+             "kind=prepare op=prepare format=%s isa=scalar cache=hot", rbe_format_name(f));
     return register_case(s, c, d);
 }
 
@@ -805,7 +807,8 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
     json_t *row;
     size_t i;
 
-    json_array_foreach(benchmarks, i, row) {
+    json_array_foreach(benchmarks, i, row)
+    {
         const char *name = json_string_value(json_object_get(row, "run_name"));
         const struct bench_case *c = name ? case_of(s, name) : NULL;
         if (!c)

@@ -29,10 +29,10 @@ struct rbe_teams {
 };
 
 struct rbe_suite_options {
-    double min_seconds;         /* of one repetition */
-    double foreign_limit;       /* share above which a sample is repeated */
-    unsigned repeats_max;       /* how often one sample is repeated at most */
-    FILE *raw;                  /* a JSON line per sample as it is taken, or NULL */
+    double min_seconds;   /* of one repetition */
+    double foreign_limit; /* share above which a sample is repeated */
+    unsigned repeats_max; /* how often one sample is repeated at most */
+    FILE *raw;            /* a JSON line per sample as it is taken, or NULL */
 };
 
 struct rbe_suite;
@@ -57,7 +57,7 @@ enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_
 /* All matrices of a GPT-2 with this many layers, one token: cold, one region per matrix. */
 struct rbe_model_case {
     const struct rbe_kernel *kernel;
-    const char *size;           /* "124M", for the name */
+    const char *size; /* "124M", for the name */
     uint32_t layers, width, vocab, block, aux;
     unsigned threads;
 };
@@ -97,7 +97,7 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks);
 
 /* After the run. */
 struct rbe_suite_result {
-    unsigned verified, failed;      /* cases */
+    unsigned verified, failed; /* cases */
     unsigned samples, repeated, disturbed;
     char first_failure[256];
 };

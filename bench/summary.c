@@ -53,7 +53,8 @@ static double median_of(const json_t *list, const char *run_name, const char *ke
     size_t n = 0, i;
     const json_t *b;
 
-    json_array_foreach(list, i, b) {
+    json_array_foreach(list, i, b)
+    {
         const double v = is_repetition(b, run_name) ? number_or_nan(b, key) : NAN;
         if (!isnan(v))
             room[n++] = v;
@@ -67,7 +68,8 @@ static double fold(const json_t *list, const char *run_name, const char *key, bo
     size_t i;
     const json_t *b;
 
-    json_array_foreach(list, i, b) {
+    json_array_foreach(list, i, b)
+    {
         const double v = is_repetition(b, run_name) ? number_or_nan(b, key) : NAN;
         if (!isnan(v))
             out = max ? fmax(out, v) : out + v;
@@ -84,12 +86,12 @@ static void between_launches(struct rbe_bench_row *r, const json_t *list, const 
     for (int launch = 0;; launch++) {
         size_t n = 0, i;
         const json_t *b;
-        json_array_foreach(list, i, b)
-            if (is_repetition(b, run_name) && !json_object_get(b, "error_occurred") &&
-                (json_object_get(b, "launch")
-                     ? json_integer_value(json_object_get(b, "launch")) == launch
-                     : launch == 0))
-                room[n++] = number_or_nan(b, "real_time");
+        json_array_foreach(
+            list, i, b) if (is_repetition(b, run_name) &&
+                            !json_object_get(b, "error_occurred") &&
+                            (json_object_get(b, "launch")
+                                 ? json_integer_value(json_object_get(b, "launch")) == launch
+                                 : launch == 0)) room[n++] = number_or_nan(b, "real_time");
         if (!n)
             break;
         medians[launches++] = rbe_median(room, n);
@@ -115,7 +117,8 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
 
     snprintf(r->name, sizeof r->name, "%.*s",
              (int)(suffix ? (size_t)(suffix - run_name) : strlen(run_name)), run_name);
-    json_array_foreach(list, i, b) {
+    json_array_foreach(list, i, b)
+    {
         if (!is_repetition(b, run_name))
             continue;
         if (json_is_true(json_object_get(b, "error_occurred"))) {
@@ -145,12 +148,21 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
         const char *key;
         double *to;
     } counters[] = {
-        {"rows", &r->rows}, {"cols", &r->cols}, {"block", &r->block}, {"aux", &r->aux},
-        {"vectors", &r->vectors}, {"threads_pinned", &r->threads}, {"bytes", &r->bytes},
-        {"weights", &r->weights}, {"bits_per_weight", &r->bits_per_weight},
-        {"ratio", &r->ratio}, {"bytes_per_second", &r->bytes_per_second},
-        {"items_per_second", &r->weights_per_second}, {"read_roof", &r->read_roof},
-        {"read_fraction", &r->read_fraction}, {"peak", &r->peak},
+        {"rows", &r->rows},
+        {"cols", &r->cols},
+        {"block", &r->block},
+        {"aux", &r->aux},
+        {"vectors", &r->vectors},
+        {"threads_pinned", &r->threads},
+        {"bytes", &r->bytes},
+        {"weights", &r->weights},
+        {"bits_per_weight", &r->bits_per_weight},
+        {"ratio", &r->ratio},
+        {"bytes_per_second", &r->bytes_per_second},
+        {"items_per_second", &r->weights_per_second},
+        {"read_roof", &r->read_roof},
+        {"read_fraction", &r->read_fraction},
+        {"peak", &r->peak},
         {"peak_fraction", &r->peak_fraction},
     };
     for (size_t k = 0; k < sizeof counters / sizeof counters[0]; k++)
@@ -190,7 +202,8 @@ enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
         goto out;
     }
     err = RBE_OK;
-    json_array_foreach(list, i, b) {
+    json_array_foreach(list, i, b)
+    {
         const char *name = string_or(b, "run_name", NULL);
         if (!name) {
             err = rbe_fail(d, RBE_ERR_FORMAT, "benchmark %zu has no \"run_name\"", i);
@@ -254,21 +267,43 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
     header_line(f, rbe, "cold_bytes");
     json_array_foreach(json_object_get(rbe, "warnings"), i, v)
         fprintf(f, "# warning %s\n", json_string_value(v));
-    fputs("name\tkind\top\tformat\tisa\tcache\trows\tcols\tblock\taux\tvectors\tthreads\tsamples"
-          "\tns_median\tns_mad\tns_min\tbytes\tweights\tbits_per_weight\tratio"
-          "\tbytes_per_second\tweights_per_second\tread_roof\tread_fraction\tpeak"
-          "\tpeak_fraction\tforeign_max\tlost_max\trepeats\tdisturbed\tlaunches\tbetween"
-          "\tunstable\terror\n", f);
+    fputs(
+        "name\tkind\top\tformat\tisa\tcache\trows\tcols\tblock\taux\tvectors\tthreads\tsamples"
+        "\tns_median\tns_mad\tns_min\tbytes\tweights\tbits_per_weight\tratio"
+        "\tbytes_per_second\tweights_per_second\tread_roof\tread_fraction\tpeak"
+        "\tpeak_fraction\tforeign_max\tlost_max\trepeats\tdisturbed\tlaunches\tbetween"
+        "\tunstable\terror\n",
+        f);
     for (i = 0; i < r->count; i++) {
         const struct rbe_bench_row *b = &r->row[i];
         fprintf(f, "%s\t%s\t%s\t%s\t%s\t%s", b->name, b->kind, b->op, b->format, b->isa,
                 b->cache);
-        const double first[] = {b->rows, b->cols, b->block, b->aux, b->vectors, b->threads,
-                                b->samples, b->ns_median, b->ns_mad, b->ns_min, b->bytes,
-                                b->weights, b->bits_per_weight, b->ratio, b->bytes_per_second,
-                                b->weights_per_second, b->read_roof, b->read_fraction, b->peak,
-                                b->peak_fraction, b->foreign_max, b->lost_max, b->repeats,
-                                b->disturbed, b->launches, b->between};
+        const double first[] = {b->rows,
+                                b->cols,
+                                b->block,
+                                b->aux,
+                                b->vectors,
+                                b->threads,
+                                b->samples,
+                                b->ns_median,
+                                b->ns_mad,
+                                b->ns_min,
+                                b->bytes,
+                                b->weights,
+                                b->bits_per_weight,
+                                b->ratio,
+                                b->bytes_per_second,
+                                b->weights_per_second,
+                                b->read_roof,
+                                b->read_fraction,
+                                b->peak,
+                                b->peak_fraction,
+                                b->foreign_max,
+                                b->lost_max,
+                                b->repeats,
+                                b->disturbed,
+                                b->launches,
+                                b->between};
         for (size_t k = 0; k < sizeof first / sizeof first[0]; k++)
             put(f, first[k]);
         fprintf(f, "\t%d\t%s\n", b->unstable, b->error[0] ? b->error : "-");
@@ -322,8 +357,11 @@ void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
                 b->error[0] ? "  (stopped early)" : "");
         unstable += b->unstable;
     }
-    fprintf(f, "betw %%: MAD of the launches' medians; GB/s: encoded bytes; Gw/s: weights "
-            "(multiply-adds);\nread %%: of the measured read bandwidth; peak %%: of the measured "
-            "multiply-add rate of that ISA.\n%u of %zu rows unstable (MAD above %.0f %% of the "
-            "median).\n", unstable, r->count, 100 * RBE_UNSTABLE);
+    fprintf(
+        f,
+        "betw %%: MAD of the launches' medians; GB/s: encoded bytes; Gw/s: weights "
+        "(multiply-adds);\nread %%: of the measured read bandwidth; peak %%: of the measured "
+        "multiply-add rate of that ISA.\n%u of %zu rows unstable (MAD above %.0f %% of the "
+        "median).\n",
+        unstable, r->count, 100 * RBE_UNSTABLE);
 }

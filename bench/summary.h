@@ -20,17 +20,17 @@
 #define RBE_UNSTABLE 0.03
 
 struct rbe_bench_row {
-    char name[160];             /* without "/manual_time" */
+    char name[160]; /* without "/manual_time" */
     char kind[16], op[16], format[16], isa[16], cache[8];
-    char error[128];            /* why there are no times; else empty */
-    unsigned samples, launches, family;     /* family: the order of registration */
-    double ns_median, ns_mad, ns_min;       /* of one iteration */
-    double between;             /* MAD / median of the launches' medians; 0 with one launch */
+    char error[128];                    /* why there are no times; else empty */
+    unsigned samples, launches, family; /* family: the order of registration */
+    double ns_median, ns_mad, ns_min;   /* of one iteration */
+    double between; /* MAD / median of the launches' medians; 0 with one launch */
     bool unstable;
     /* Counters, the median over repetitions; NaN when the row has none. */
     double rows, cols, block, aux, vectors, threads, bytes, weights, bits_per_weight, ratio;
     double bytes_per_second, weights_per_second, read_roof, read_fraction, peak, peak_fraction;
-    double foreign_max, lost_max, repeats, disturbed;   /* over all repetitions */
+    double foreign_max, lost_max, repeats, disturbed; /* over all repetitions */
 };
 
 struct rbe_bench_rows {

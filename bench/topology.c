@@ -87,8 +87,11 @@ static void draw(FILE *f, hwloc_obj_t o, const struct rbe_cpulist *pinned, int x
             if (pinned->cpu[i] == o->os_index)
                 mark = (int)i;
         title(o, text, sizeof text);
-        fprintf(f, "<rect x='%d' y='%d' width='%d' height='%d' rx='4' class='%s'/>\n", x, y, w, h,
-                mark >= 0 ? "pinned" : hwloc_obj_type_is_dcache(o->type) ? "cache" : "box");
+        fprintf(f, "<rect x='%d' y='%d' width='%d' height='%d' rx='4' class='%s'/>\n", x, y, w,
+                h,
+                mark >= 0                           ? "pinned"
+                : hwloc_obj_type_is_dcache(o->type) ? "cache"
+                                                    : "box");
         if (mark >= 0)
             fprintf(f, "<text x='%d' y='%d' class='on'>%s: thread %d</text>\n", x + 6, y + 21,
                     text, mark);

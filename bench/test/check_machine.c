@@ -29,8 +29,8 @@ static void lists(const struct rbe_cpulist *all)
 
     snprintf(text, sizeof text, "%u", all->cpu[0]);
     CHECK(rbe_cpulist_parse(&l, text, &d) == RBE_OK && l.count == 1 && l.cpu[0] == all->cpu[0]);
-    static const char *const bad[] = {"", ",", "x", "-1", "1-", "0,", "100000", "2-1",
-                                      "99999999999999999999", "0 1", "0,0"};
+    static const char *const bad[] = {
+        "", ",", "x", "-1", "1-", "0,", "100000", "2-1", "99999999999999999999", "0 1", "0,0"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         d.text[0] = 0;
         CHECK(rbe_cpulist_parse(&l, bad[i], &d) == RBE_ERR_ARG);

@@ -22,8 +22,8 @@ static bool has(const struct rbe_perf *p, const char *name)
 /* Every default event is either counted or has its reason. */
 static void all_accounted_for(const struct rbe_perf *p)
 {
-    static const char *const names[] = {"cycles", "instructions", "llc_read_misses",
-                                        "task_clock_ns", "page_faults", "context_switches"};
+    static const char *const names[] = {"cycles",        "instructions", "llc_read_misses",
+                                        "task_clock_ns", "page_faults",  "context_switches"};
     json_t *j = rbe_perf_json(p);
     const json_t *gone = json_object_get(j, "unavailable");
 
@@ -50,12 +50,11 @@ int main(void)
 
     if (CHECK(rbe_perf_open(&p, &self, 1, NULL, &d) == RBE_OK)) {
         all_accounted_for(p);
-        printf("hardware counters: %s\n",
-               rbe_perf_hardware(p) ? "yes" : rbe_perf_reason(p));
+        printf("hardware counters: %s\n", rbe_perf_hardware(p) ? "yes" : rbe_perf_reason(p));
         rbe_perf_start(p);
-        volatile uint64_t sink = 0;
+        uint64_t sink = 0;
         for (int i = 0; i < 20000000; i++)
-            sink += (uint64_t)i;
+            __asm__ volatile("" : "+r"(sink));
         rbe_perf_stop(p, value, &running);
         for (unsigned i = 0; i < rbe_perf_count(p); i++)
             if (!strcmp(rbe_perf_name(p, i), "task_clock_ns"))

@@ -57,9 +57,8 @@ static const json_t *row_of(const json_t *list, const char *prefix)
     const json_t *b;
     size_t i;
 
-    json_array_foreach(list, i, b)
-        if (!strncmp(json_string_value(json_object_get(b, "name")), prefix, strlen(prefix)))
-            return b;
+    json_array_foreach(list, i, b) if (!strncmp(json_string_value(json_object_get(b, "name")),
+                                                prefix, strlen(prefix))) return b;
     return NULL;
 }
 
@@ -92,8 +91,8 @@ int main(void)
     CHECK(rbe_data_open(&data, 1 << 22, &d) == RBE_OK);
     CHECK(rbe_suite_open(&suite, data, &teams, NULL, &o, &d) == RBE_OK);
     for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++) {
-        const struct rbe_product_case c = {.kernel = &planted[i], .rows = 96, .cols = 64,
-                                           .threads = 1, .cold = true};
+        const struct rbe_product_case c = {
+            .kernel = &planted[i], .rows = 96, .cols = 64, .threads = 1, .cold = true};
         CHECK(rbe_suite_product(suite, &c, &d) == RBE_OK);
     }
     CHECK(rbe_gbench_run(true, true) == 4);

@@ -23,7 +23,8 @@ shape(f) = 3 + place(formats, format(f))
 intensity(i, f) = is_of(i) && strcol('format') eq format(f) \
     ? column('weights') / column('bytes') : NaN
 limit(x, i) = (p = peak[place(isas, isa(i))], roof * x < p ? roof * x : p)
-plot for [i = 1:words(shown_isas)] limit(x, i) with lines lw 1.5 lc rgb colour(i) title isa(i), \
+plot for [i = 1:words(shown_isas)] limit(x, i) \
+        with lines lw 1.5 lc rgb colour(i) title isa(i), \
      for [i = 1:words(shown_isas)] for [f = 1:words(shown_formats)] in \
         using (intensity(i, f)):(column('weights_per_second') / 1e9) \
         with points pt shape(f) ps 1.3 lw 1.5 lc rgb colour(i), \

@@ -18,11 +18,12 @@ set ytics scale 0
 do for [i = 1:words(names)] { set ytics add (short(word(names, i)) i) }
 text(v) = sprintf(v >= 99.5 ? ' %.0f' : ' %.3g', v)
 height(t) = place(names, base(strcol('name'))) - 0.2 + 0.4 * (t - 1)
+label_at(t) = ms(t, column('ns_median') + column('ns_mad'))
 ms(t, v) = @is_model && column('threads') == t ? v / 1e6 : NaN
 plot for [t = 1:(most > 1 ? 2 : 1)] in \
         using (ms(t, column('ns_median'))):(height(t)):(column('ns_mad') / 1e6) \
         with xerrorbars pt 5 ps 1.1 lw 1.5 lc rgb hue[t == 1 ? 3 : 5] \
         title sprintf('%d thread%s', t, t > 1 ? 's' : ''), \
      for [t = 1:(most > 1 ? 2 : 1)] in using \
-        (ms(t, column('ns_median') + column('ns_mad'))):(height(t)):(text(column('ns_median') / 1e6)) \
+        (label_at(t)):(height(t)):(text(column('ns_median') / 1e6)) \
         with labels left offset 0.6, 0 tc rgb ink
