@@ -113,9 +113,11 @@ step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
 step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
     --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
     --out "$results/comprehension.jsonl" lambada=datasets/embedded/lambada_test.jsonl
+only='^(gemv_|read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
+[ -z "$quick" ] || only='^(gemv_seed_|read)' repetitions=1
 step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
-    --kinds product,model,probe --threads "$threads" --min-time 0.02 \
-    --benchmark_repetitions=3 --benchmark_report_aggregates_only=true \
+    --formats f32,f16,int8,int4,seed,seed4 --kinds product,model,probe --threads "$threads" \
+    --min-time 0.02 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"
 
 echo

@@ -43,7 +43,7 @@ complain 'trailing blanks' \
 complain 'not ASCII' "$(LC_ALL=C grep -nHP '[^\x00-\x7F]' "${code[@]}" | cut -c 1-90)"
 complain 'wider than 96 columns' \
     "$(grep -nHE '^.{97,}' "${c[@]}" Makefile "${def[@]}" | cut -c 1-90)"
-complain 'wider than 120 columns' "$(grep -nHE '^.{121,}' "${code[@]}" | cut -c 1-90)"
+complain 'wider than 160 columns' "$(grep -nHE '^.{161,}' "${code[@]}" | cut -c 1-90)"
 complain 'carriage returns' "$(grep -lP '\r$' "${code[@]}" "${text[@]}")"
 for f in "${code[@]}" "${text[@]}"; do
     [ -z "$(tail -c 1 "$f")" ] || complain 'no final newline' "$f"
@@ -92,7 +92,7 @@ for f in "${c[@]}"; do
 done
 
 if command -v shellcheck > /dev/null; then
-    complain 'shellcheck' "$(shellcheck "${shell[@]}" 2>&1)"
+    complain 'shellcheck' "$(shellcheck -S warning "${shell[@]}" 2>&1)"
 else
     echo 'SKIP shellcheck: not installed'
 fi

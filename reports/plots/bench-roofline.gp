@@ -16,7 +16,7 @@ set xlabel 'multiply-adds per encoded byte read'
 set ylabel '10^9 multiply-adds a second'
 set logscale xy
 set xrange [0.15:200]
-set yrange [0.05:500]
+set yrange [0.005:500]
 set samples 400
 set grid xtics ytics lc rgb ink lw 0.4 dt (2,4)
 shape(f) = 3 + place(formats, format(f))

@@ -13,7 +13,8 @@
 #include "reports/criteria.h"
 
 #define HEAD "{\"schema\":\"rbe-result-1\",\"time_utc\":\"2025-01-31T12:00:00Z\","
-#define BASE "{\"name\":\"mini\",\"sha256\":\"aa\",\"bytes\":23426000,\"parameters\":11705856," \
+#define BASE "{\"name\":\"mini\",\"sha256\":\"aa\",\"bytes\":23426000," \
+             "\"parameters\":11705856,"  \
              "\"rbe\":false,\"label\":null,\"bits_per_weight\":16.0}"
 #define MODEL(bytes) "{\"name\":\"m\",\"sha256\":\"bb\",\"bytes\":" #bytes ",\"parameters\":" \
                      "11705856,\"rbe\":true,\"label\":null,\"bits_per_weight\":2.89}"
@@ -94,7 +95,8 @@ static void check_size(void)
 
 static void check_speed(void)
 {
-#define TIMES(ms, ratio) SPEED("\"model\":" BASE ",\"decode_median_ms\":90,\"peak_bytes\":100") \
+#define TIMES(ms, ratio) \
+    SPEED("\"model\":" BASE ",\"decode_median_ms\":90,\"peak_bytes\":100") \
     SPEED("\"model\":" MODEL(1) ",\"decode_median_ms\":" ms ",\"speedup\":" ratio \
           ",\"peak_bytes\":10")
     PASSES("C2", TIMES("49.9", "1.9"));
@@ -128,8 +130,8 @@ static void check_quality(void)
     /* The later of two rows about the same counts. */
     FAILS("C3", PPL("1", "true") PPL("6", "true"));
 #define KEPT(c, f, r) HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1) \
-    ",\"prompts\":5,\"tokens\":9,\"coherence\":{\"retained\":" c "},\"fluency\":{\"retained\":" \
-    f "},\"relevance\":{\"retained\":" r "}}\n"
+    ",\"prompts\":5,\"tokens\":9,\"coherence\":{\"retained\":" c "}," \
+    "\"fluency\":{\"retained\":" f "},\"relevance\":{\"retained\":" r "}}\n"
     PASSES("C6", KEPT("0.95", "0.5", "0.5"));
     FAILS("C6", KEPT("0.949", "0.99", "0.99"));
     PASSES("C6b", KEPT("0.5", "0.98", "0.5"));
@@ -165,7 +167,8 @@ static void check_conversation(void)
 static void check_platforms(void)
 {
 #define ARM(scope, equal) HEAD "\"kind\":\"platform\",\"arch\":\"aarch64\",\"emulator\":" \
-    "\"qemu\",\"scope\":\"" scope "\",\"model\":" MODEL(1) ",\"compared\":9,\"equal\":" equal "}\n"
+    "\"qemu\",\"scope\":\"" scope "\",\"model\":" MODEL(1) ",\"compared\":9," \
+    "\"equal\":" equal "}\n"
     PASSES("C7", ARM("model", "9"));
     FAILS("C7", ARM("model", "8"));
     UNMEASURED("C7", PAIR(1) ARM("kernels", "9"));
