@@ -97,7 +97,7 @@ static void print_plan(const struct rbe_convert *c)
         const struct rbe_convert_row *r = &c->rows[i];
         char shape[24], codec[32], block[24];
 
-        if (!r->tensor->matrix)
+        if (!r->encoded)
             continue;
         const size_t bytes = rbe_encode_bytes(r->tensor->rows, r->tensor->cols, &r->options);
         snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
@@ -120,7 +120,7 @@ static void print_totals(const struct rbe_convert *c)
         const struct rbe_quality *q = &r->quality;
         const double n = (double)q->weights;
 
-        if (!r->tensor->matrix)
+        if (!r->encoded)
             continue;
         weights += q->weights;
         bytes += q->bytes;
@@ -219,7 +219,7 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new("convert", threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
-        if (c->rows[i].tensor->matrix)
+        if (c->rows[i].encoded)
             json_array_append_new(rows, row_json(&c->rows[i]));
     json_t *totals = json_pack(
         "{s:I, s:I, s:o, s:I, s:s}", "bytes", (json_int_t)c->file_bytes, "parameters",

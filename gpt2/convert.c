@@ -41,7 +41,9 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
     r->tensor_class = rbe_class_of(t->name, &r->layer);
     r->choice = rbe_profile_choice(o->profile, r->tensor_class, r->layer);
     r->rate_met = true;
-    if (!t->matrix)
+    r->encoded = t->matrix || (r->tensor_class == RBE_CLASS_WPE &&
+                               r->choice.format != RBE_F32 && r->choice.format != RBE_F16);
+    if (!r->encoded)
         return RBE_OK;
     if ((err = rbe_choice_resolve(&r->choice, t->rows, t->cols, &r->options, &r->rate_met,
                                   &why)))
@@ -56,7 +58,7 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
 
 static bool is_open(const struct rbe_convert_row *r)
 {
-    return r->tensor->matrix && rbe_choice_is_open(&r->choice);
+    return r->encoded && rbe_choice_is_open(&r->choice);
 }
 
 /* Every open matrix gets block b, or the largest below it that its shape has a use for. */
@@ -219,7 +221,7 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
                                .hadamard = o->hadamard, .sign_seed = o->sign_seed,
                                .part_count = n};
 
-        if (!r->tensor->matrix) {
+        if (!r->encoded) {
             err = add_plain(b, r, some, d);
             continue;
         }
@@ -418,24 +420,47 @@ static bool is_centered(const struct rbe_convert_row *r)
     return r->tensor_class == RBE_CLASS_WTE && r->choice.center;
 }
 
-/* A tensor's weights as they are encoded: column means removed where the profile says so. */
+/* The means moved from wte to wpe, fresh; NULL where none are. */
+static enum rbe_status wte_means(float **out, const struct rbe_convert *c, struct rbe_diag *d)
+{
+    const struct rbe_convert_row *r = &c->rows[0];
+    enum rbe_status err;
+    float *x;
+
+    *out = NULL;
+    if (!is_centered(r))
+        return RBE_OK;
+    if ((err = rbe_source_read(&x, c->source, r->tensor, d)))
+        return err;
+    err = column_means(out, x, r->tensor->rows, r->tensor->cols, d);
+    free(x);
+    return err;
+}
+
+/* A tensor's weights as they are encoded: column means moved from wte to wpe where the profile
+ * says so. */
 static enum rbe_status read_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d)
 {
     const size_t rows = r->tensor->rows, cols = r->tensor->cols;
     enum rbe_status err = rbe_source_read(out, c->source, r->tensor, d);
-    float *mean;
+    float *mean = NULL;
 
-    if (err || !is_centered(r))
+    if (err)
         return err;
-    if ((err = column_means(&mean, *out, rows, cols, d))) {
+    if (r->tensor_class == RBE_CLASS_WPE)
+        err = wte_means(&mean, c, d);
+    else if (is_centered(r))
+        err = column_means(&mean, *out, rows, cols, d);
+    if (err) {
         free(*out);
         *out = NULL;
         return err;
     }
-    for (size_t i = 0; i < rows; i++)
+    const float sign = r->tensor_class == RBE_CLASS_WPE ? 1 : -1;
+    for (size_t i = 0; mean && i < rows; i++)
         for (size_t k = 0; k < cols; k++)
-            (*out)[i * cols + k] -= mean[k];
+            (*out)[i * cols + k] += sign * mean[k];
     free(mean);
     return RBE_OK;
 }
@@ -486,7 +511,7 @@ static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
     for (size_t i = 0; i < c->count && !err; i++) {
         struct rbe_convert_row *r = &c->rows[i];
 
-        if (!r->tensor->matrix)
+        if (!r->encoded)
             continue;
         char *path = row_path(folder, r);
         if (!path)
@@ -551,22 +576,6 @@ out:
     return err;
 }
 
-static enum rbe_status wte_means(float **out, const struct rbe_convert *c, struct rbe_diag *d)
-{
-    const struct rbe_convert_row *r = &c->rows[0];
-    enum rbe_status err;
-    float *x;
-
-    *out = NULL;
-    if (!is_centered(r))
-        return RBE_OK;
-    if ((err = rbe_source_read(&x, c->source, r->tensor, d)))
-        return err;
-    err = column_means(out, x, r->tensor->rows, r->tensor->cols, d);
-    free(x);
-    return err;
-}
-
 static enum rbe_status write_file(struct rbe_convert *c, const char *path,
                                   struct rbe_container *const *parts, struct rbe_diag *d)
 {
@@ -586,7 +595,7 @@ static enum rbe_status write_file(struct rbe_convert *c, const char *path,
     for (size_t i = 0; i < c->count && !err; i++) {
         const struct rbe_convert_row *r = &c->rows[i];
 
-        if (r->tensor->matrix) {
+        if (r->encoded) {
             err = rbe_container_add_weight(b, rbe_container_weight(parts[i], r->tensor->name),
                                            d);
         } else {
@@ -632,7 +641,7 @@ enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct 
         goto out;
     }
     for (size_t i = 0; i < c->count; i++)
-        if (c->rows[i].tensor->matrix)
+        if (c->rows[i].encoded)
             total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
     if (c->o.progress)
         rbe_progress_start(c->o.progress, "convert", "weights", total);
@@ -662,7 +671,7 @@ uint64_t rbe_convert_compressed(const struct rbe_convert *c)
         const struct rbe_encode_options *o = &r->options;
         const struct rbe_encode_part whole = {r->tensor->rows, o->format, o->block, o->aux};
 
-        if (!r->tensor->matrix) {
+        if (!r->encoded) {
             sum += (uint64_t)r->tensor->rows * r->tensor->cols;
             continue;
         }

@@ -29,6 +29,7 @@ struct rbe_convert_row {
     struct rbe_choice choice;
     struct rbe_encode_options options;  /* matrices; `parts` points to own_parts */
     struct rbe_encode_part *own_parts;  /* or NULL: one part */
+    bool encoded;                       /* a matrix, or positions with a codec of their own */
     bool rate_met;                      /* the codec can have the rate the profile asks for */
     bool done, reused;                  /* encoded; taken over from an interrupted run */
     struct rbe_quality quality;         /* of what was encoded: column means removed */

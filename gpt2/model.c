@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "gpt2/weights.h"
+#include "rbe/encode.h"
 #include "rbe/file.h"
 
 enum { NAME_SIZE = 64 };
@@ -228,6 +229,27 @@ static enum rbe_status container_weight(const struct loader *l, const char *name
     return RBE_OK;
 }
 
+/* Positions are looked up, never multiplied: encoded ones are decoded here. */
+static enum rbe_status load_positions(struct loader *l)
+{
+    struct rbe_gpt2 *m = l->m;
+    const struct rbe_gpt2_config *c = &m->config;
+    const struct rbe_weight *w =
+        m->container ? rbe_container_weight(m->container, "wpe.weight") : NULL;
+
+    if (!w)
+        return take_tensor(l, "wpe.weight", c->n_ctx, c->n_embd, &m->wpe);
+    if (w->rows != c->n_ctx || w->cols != c->n_embd)
+        return rbe_fail(l->d, RBE_ERR_MISMATCH, "%s: weight 'wpe.weight' is %u x %u, the "
+                        "configuration wants %u x %u", m->path, w->rows, w->cols, c->n_ctx,
+                        c->n_embd);
+    for (size_t r = 0; r < w->rows; r++)
+        rbe_weight_decode_row(w, r, l->next + r * w->cols);
+    m->wpe = l->next;
+    l->next += padded((size_t)w->rows * w->cols);
+    return RBE_OK;
+}
+
 static enum rbe_status load_layer(struct loader *l, uint32_t i)
 {
     struct rbe_gpt2 *m = l->m;
@@ -305,7 +327,7 @@ static enum rbe_status load(struct rbe_gpt2 *m, const struct rbe_safetensors *fi
         err = plain_weight(&l, 0, "wte.weight", c->vocab, c->n_embd, false, &m->wte);
     else
         err = container_weight(&l, "wte.weight", c->vocab, c->n_embd, &m->wte);
-    if (err || (err = take_tensor(&l, "wpe.weight", c->n_ctx, c->n_embd, &m->wpe)) ||
+    if (err || (err = load_positions(&l)) ||
         (err = take_tensor(&l, "ln_f.weight", c->n_embd, 0, &m->lnf_gain)) ||
         (err = take_tensor(&l, "ln_f.bias", c->n_embd, 0, &m->lnf_bias)))
         goto out;

@@ -252,14 +252,14 @@ static bool has_rate(enum rbe_format f)
 
 static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
 {
-    const unsigned plain = 1 << RBE_CLASS_WPE | 1 << RBE_CLASS_OTHER;
+    const unsigned plain = 1 << RBE_CLASS_OTHER;
     const unsigned no_layers = 1 << RBE_CLASS_WTE | 1 << RBE_CLASS_WPE;
     const bool codec = u->set & 1 << KEY_CODEC;
     const unsigned rate = u->set & (1 << KEY_BITS | 1 << KEY_RATIO | 1 << KEY_K |
                                     1 << KEY_ENERGY);
 
     if (u->classes & plain && codec && u->c.format != RBE_F32 && u->c.format != RBE_F16)
-        return fault(r, "wpe and other stay plain: codec f16 or f32");
+        return fault(r, "norms and biases stay plain: codec f16 or f32");
     if (u->set & 1 << KEY_LAYERS && !(u->classes & ~no_layers))
         return fault(r, "there are no layers of this class");
     if (codec && !has_rate(u->c.format) && (rate || u->set & 1 << KEY_BLOCK))

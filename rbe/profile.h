@@ -14,7 +14,7 @@
  * ones win, key by key; a line with a codec forgets the block, rate and k of those before.
  *
  *     layers=A-B       only these layers (0-based, B may be missing: A only); not for wte, wpe
- *     codec=NAME       f32 f16 int8 int4 seed seed4 hybrid packed128; wpe and other: f32 f16
+ *     codec=NAME       f32 f16 int8 int4 seed seed4 hybrid packed128; other: f32 f16
  *     block=N          B
  *     bits=X ratio=X   rate of this tensor, scales counted: B (seed, packed128) or K (hybrid)
  *                      follows; without block, bits and ratio seed's B follows the budget

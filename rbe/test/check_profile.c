@@ -93,7 +93,7 @@ static void faults(void)
         {"mlp.fc layers=8-3 codec=seed", "no value"},
         {"mlp.fc layers=a codec=seed", "no value"},
         {"wte layers=3 codec=seed", "no layers"},
-        {"wpe codec=seed", "stay plain"},
+        {"other codec=seed", "stay plain"},
         {"other codec=int4", "stay plain"},
         {"all", "says nothing"},
         {"size: 3\nall codec=seed", "t:1: unknown header"},
