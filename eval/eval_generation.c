@@ -1,0 +1,445 @@
+/*
+ * eval_generation.c - `rbe eval generation`: what quality of the original's texts is retained.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Both models go on from the same beginnings with the same random numbers; the original
+ * judges both (evaluation.md 4).
+ *   fluency    perplexity of the texts alone, original over model, at most 1
+ *   coherence  log p(text | prompt) - log p(text), per token, as a ratio
+ *   relevance  how often the true prompt is the most probable of eight, given the text (equal
+ *              priors: the largest log p(text | prompt)), as a ratio
+ * Intervals by bootstrap over prompts, the same draws for both models.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/conversation.h"
+#include "eval/evaluations.h"
+#include "eval/options.h"
+#include "eval/quality.h"
+#include "eval/stats.h"
+#include "eval/text.h"
+#include "gpt2/data.h"
+#include "gpt2/sampler.h"
+#include "rbe/progress.h"
+
+enum { CANDIDATES = 8, REPETITION_GRAM = 4 };
+
+/* Criterion C6. */
+static const double target_fluency = 0.98, target_coherence = 0.95, target_relevance = 0.93;
+
+/* What one model wrote after every prompt, and what the original thinks of it. */
+struct author {
+    uint32_t *text;             /* [prompts][tokens] */
+    size_t *length;             /* [prompts] */
+    double *alone, *after;      /* [prompts]: log p(text), log p(text | prompt) */
+    double *relevant;           /* [prompts]: 1 when the true prompt was picked */
+};
+
+struct generation {
+    struct rbe_eval_options *o;
+    struct rbe_runner *runners;
+    struct rbe_tokenizer *t;
+    int prompts, tokens, prompt_tokens, samples;
+    struct rbe_sampling how;
+    uint32_t *prompt;           /* [prompts][prompt_tokens] */
+    struct author *author;      /* [model] */
+    char text_name[128], text_sha256[65];
+    size_t text_bytes;
+};
+
+static void free_authors(struct generation *g)
+{
+    for (size_t m = 0; g->author && m < g->o->model_count; m++) {
+        free(g->author[m].text);
+        free(g->author[m].length);
+        free(g->author[m].alone);
+        free(g->author[m].after);
+        free(g->author[m].relevant);
+    }
+    free(g->author);
+    free(g->prompt);
+}
+
+static enum rbe_status allocate(struct generation *g, struct rbe_diag *d)
+{
+    const size_t n = (size_t)g->prompts;
+
+    g->prompt = calloc(n * (size_t)g->prompt_tokens, sizeof *g->prompt);
+    g->author = calloc(g->o->model_count, sizeof *g->author);
+    bool ok = g->prompt && g->author;
+    for (size_t m = 0; ok && m < g->o->model_count; m++) {
+        struct author *a = &g->author[m];
+        a->text = calloc(n * (size_t)g->tokens, sizeof *a->text);
+        a->length = calloc(n, sizeof *a->length);
+        a->alone = calloc(n, sizeof *a->alone);
+        a->after = calloc(n, sizeof *a->after);
+        a->relevant = calloc(n, sizeof *a->relevant);
+        ok = a->text && a->length && a->alone && a->after && a->relevant;
+    }
+    return ok ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
+}
+
+/* Beginnings at equal distances through the text. */
+static enum rbe_status take_prompts(struct generation *g, struct rbe_diag *d)
+{
+    struct rbe_text text;
+    uint32_t *ids = NULL;
+    size_t n = 0;
+    enum rbe_status err = rbe_text_open(&text, g->o->texts[0], d);
+
+    if (err)
+        return err;
+    snprintf(g->text_name, sizeof g->text_name, "%s", text.name);
+    memcpy(g->text_sha256, text.sha256, sizeof text.sha256);
+    g->text_bytes = text.file_bytes;
+    err = rbe_tokenizer_encode(g->t, text.bytes, text.size, false, &ids, &n, d);
+    const size_t step = n / (size_t)g->prompts, len = (size_t)g->prompt_tokens;
+    if (!err && step < len)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: too short for %d prompts of %d tokens",
+                       text.name, g->prompts, g->prompt_tokens);
+    for (size_t i = 0; !err && i < (size_t)g->prompts; i++)
+        memcpy(g->prompt + i * len, ids + i * step + (step - len) / 2, len * sizeof *ids);
+    free(ids);
+    rbe_text_close(&text);
+    return err;
+}
+
+static enum rbe_status write_one(struct generation *g, size_t m, size_t i, struct rbe_diag *d)
+{
+    struct rbe_runner *r = &g->runners[m];
+    struct author *a = &g->author[m];
+    struct rbe_sampling how = g->how;
+    uint32_t *text = a->text + i * (size_t)g->tokens;
+    const uint32_t *next = g->prompt + i * (size_t)g->prompt_tokens;
+    size_t n = (size_t)g->prompt_tokens;
+    enum rbe_status err = RBE_OK;
+
+    how.seed += i;
+    struct rbe_sampler *s = rbe_sampler_open(r->vocab, how);
+    if (!s)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    rbe_session_truncate(r->session, 0);
+    while (a->length[i] < (size_t)g->tokens) {
+        if ((err = rbe_forward(r->session, next, n, d)) ||
+            (err = rbe_logits(r->session, RBE_LAST, 1, r->logits, d)))
+            break;
+        const uint32_t token = rbe_sample(s, r->logits);
+        /* An end at once would leave nothing to judge. */
+        if (token == rbe_tokenizer_eos(g->t) && a->length[i])
+            break;
+        next = &text[a->length[i]];
+        text[a->length[i]++] = token;
+        n = 1;
+    }
+    rbe_sampler_close(&s);
+    return err;
+}
+
+static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, size_t m, size_t i,
+                                 struct rbe_diag *d)
+{
+    const uint32_t eos = rbe_tokenizer_eos(g->t);
+    const size_t len = (size_t)g->prompt_tokens, all = (size_t)g->prompts;
+    struct author *a = &g->author[m];
+    const uint32_t *text = a->text + i * (size_t)g->tokens;
+    enum rbe_status err;
+
+    if ((err = rbe_log_p(s, eos, NULL, 0, text, a->length[i], &a->alone[i], d)) ||
+        (err = rbe_log_p(s, eos, g->prompt + i * len, len, text, a->length[i], &a->after[i],
+                         d)))
+        return err;
+    /* The other candidates: the next prompts, around the end. */
+    a->relevant[i] = 1;
+    for (size_t k = 1; k < CANDIDATES && k < all; k++) {
+        double other;
+        if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, a->length[i],
+                             &other, d)))
+            return err;
+        if (other > a->after[i])
+            a->relevant[i] = 0;
+    }
+    return RBE_OK;
+}
+
+/* --- the three ratios over drawn prompts --------------------------------------------------- */
+
+static double fluency(const struct author *a, const uint32_t *index, size_t n)
+{
+    double log_p = 0, tokens = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        log_p += a->alone[index[i]];
+        tokens += (double)a->length[index[i]];
+    }
+    return exp(-log_p / tokens);
+}
+
+static double coherence(const struct author *a, const uint32_t *index, size_t n)
+{
+    double gain = 0;
+
+    for (size_t i = 0; i < n; i++)
+        gain += (a->after[index[i]] - a->alone[index[i]]) / (double)a->length[index[i]];
+    return gain / (double)n;
+}
+
+static double relevance(const struct author *a, const uint32_t *index, size_t n)
+{
+    double right = 0;
+
+    for (size_t i = 0; i < n; i++)
+        right += a->relevant[index[i]];
+    return right / (double)n;
+}
+
+struct two_authors {
+    const struct author *original, *model;
+    double (*measure)(const struct author *a, const uint32_t *index, size_t n);
+    bool smaller_is_better;
+};
+
+static double retained(const void *arg, const uint32_t *index, size_t n)
+{
+    const struct two_authors *t = arg;
+    const double a = t->measure(t->original, index, n), b = t->measure(t->model, index, n);
+
+    return t->smaller_is_better ? a / b : b / a;
+}
+
+static json_t *ratio_json(const struct generation *g, size_t m,
+                          double (*measure)(const struct author *, const uint32_t *, size_t),
+                          bool smaller_is_better, double target)
+{
+    const size_t n = (size_t)g->prompts;
+    const struct two_authors t = {&g->author[0], &g->author[m], measure, smaller_is_better};
+    uint32_t *index = calloc(n, sizeof *index);
+
+    if (!index)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        index[i] = (uint32_t)i;
+    const struct rbe_interval ci =
+        rbe_bootstrap(retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
+    const double value = retained(&t, index, n);
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:[o, o], s:f}", "original",
+                          rbe_result_real(measure(t.original, index, n)), "model",
+                          rbe_result_real(measure(t.model, index, n)), "retained",
+                          rbe_result_real(fmin(value, 1)), "ratio", rbe_result_real(value),
+                          "retained_ci95", rbe_result_real(fmin(ci.low, 1)),
+                          rbe_result_real(fmin(ci.high, 1)), "target", target);
+    free(index);
+    return o;
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+static double repetition(const struct generation *g, size_t m)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < (size_t)g->prompts; i++)
+        sum += rbe_repetition(g->author[m].text + i * (size_t)g->tokens, g->author[m].length[i],
+                              REPETITION_GRAM);
+    return sum / g->prompts;
+}
+
+static double distinct(const struct generation *g, size_t m, size_t gram)
+{
+    const uint32_t **texts = calloc((size_t)g->prompts, sizeof *texts);
+    double share = NAN;
+
+    for (size_t i = 0; texts && i < (size_t)g->prompts; i++)
+        texts[i] = g->author[m].text + i * (size_t)g->tokens;
+    if (texts)
+        share = rbe_distinct(texts, g->author[m].length, (size_t)g->prompts, gram);
+    free(texts);
+    return share;
+}
+
+static json_t *both(double original, double model)
+{
+    return json_pack("{s:o, s:o}", "original", rbe_result_real(original), "model",
+                     rbe_result_real(model));
+}
+
+static json_t *samples_json(const struct generation *g, size_t m)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < (size_t)g->prompts && i < (size_t)g->samples; i++) {
+        const size_t at = i * (size_t)g->tokens;
+        char *p = rbe_detokenise(g->t, g->prompt + i * (size_t)g->prompt_tokens,
+                                 (size_t)g->prompt_tokens);
+        char *a = rbe_detokenise(g->t, g->author[0].text + at, g->author[0].length[i]);
+        char *b = rbe_detokenise(g->t, g->author[m].text + at, g->author[m].length[i]);
+        if (p && a && b)
+            json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "prompt", p, "original", a,
+                                                 "model", b));
+        free(p);
+        free(a);
+        free(b);
+    }
+    return all;
+}
+
+static json_t *make_record(struct generation *g, size_t m)
+{
+    json_t *r = rbe_eval_record(g->o, "generation", &g->runners[m]);
+
+    if (!r || rbe_runner_record(&g->runners[0], r, "base") ||
+        rbe_result_set_text(r, g->text_name, g->text_sha256, g->text_bytes)) {
+        json_decref(r);
+        return NULL;
+    }
+    json_object_set_new(r, "prompts", json_integer(g->prompts));
+    json_object_set_new(r, "prompt_tokens", json_integer(g->prompt_tokens));
+    json_object_set_new(r, "tokens", json_integer(g->tokens));
+    json_object_set_new(r, "candidates",
+                        json_integer(g->prompts < CANDIDATES ? g->prompts : CANDIDATES));
+    json_object_set_new(r, "sampling",
+                        json_pack("{s:f, s:i, s:f, s:I}", "temperature",
+                                  (double)g->how.temperature, "top_k", (int)g->how.top_k,
+                                  "top_p", (double)g->how.top_p, "seed",
+                                  (json_int_t)g->how.seed));
+    json_object_set_new(r, "fluency", ratio_json(g, m, fluency, true, target_fluency));
+    json_object_set_new(r, "coherence", ratio_json(g, m, coherence, false, target_coherence));
+    json_object_set_new(r, "relevance", ratio_json(g, m, relevance, false, target_relevance));
+    json_object_set_new(r, "rep4", both(repetition(g, 0), repetition(g, m)));
+    json_object_set_new(r, "distinct1", both(distinct(g, 0, 1), distinct(g, m, 1)));
+    json_object_set_new(r, "distinct2", both(distinct(g, 0, 2), distinct(g, m, 2)));
+    json_object_set_new(r, "samples", samples_json(g, m));
+    return r;
+}
+
+static void print_record(const json_t *r)
+{
+    static const char *const ratios[] = {"fluency", "coherence", "relevance"};
+    static const char *const counts[] = {"rep4", "distinct1", "distinct2"};
+
+    printf("%s against %s, %lld texts of %lld tokens\n",
+           json_string_value(json_object_get(json_object_get(r, "model"), "name")),
+           json_string_value(json_object_get(json_object_get(r, "base"), "name")),
+           (long long)json_integer_value(json_object_get(r, "prompts")),
+           (long long)json_integer_value(json_object_get(r, "tokens")));
+    for (int i = 0; i < 3; i++) {
+        const json_t *x = json_object_get(r, ratios[i]), *ci = json_object_get(x,
+                                                                               "retained_ci95");
+        printf("  %-10s %8.3f -> %8.3f  retained %5.1f %% [%5.1f, %5.1f], target %.0f %%\n",
+               ratios[i], rbe_eval_number(x, "original"), rbe_eval_number(x, "model"),
+               100 * rbe_eval_number(x, "retained"),
+               100 * json_number_value(json_array_get(ci, 0)),
+               100 * json_number_value(json_array_get(ci, 1)),
+               100 * rbe_eval_number(x, "target"));
+    }
+    for (int i = 0; i < 3; i++) {
+        const json_t *x = json_object_get(r, counts[i]);
+        printf("  %-10s %8.3f -> %8.3f\n", counts[i], rbe_eval_number(x, "original"),
+               rbe_eval_number(x, "model"));
+    }
+}
+
+static enum rbe_status work(struct generation *g, struct rbe_diag *d)
+{
+    const size_t models = g->o->model_count;
+    struct rbe_progress p;
+    struct rbe_scorer s;
+    enum rbe_status err = rbe_scorer_open(&s, &g->runners[0], d);
+
+    rbe_progress_start(&p, "generation", "texts", 2.0 * g->prompts * (double)models);
+    for (size_t i = 0; i < (size_t)g->prompts && !err; i++)
+        for (size_t m = 0; m < models && !err; m++) {
+            if (rbe_interrupted())
+                err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu prompts", i);
+            else
+                err = write_one(g, m, i, d);
+            rbe_progress_update(&p, (double)(i * models + m + 1), NULL);
+        }
+    /* Written all, then judged all: the judge's session is the first author's. */
+    for (size_t i = 0; i < (size_t)g->prompts && !err; i++)
+        for (size_t m = 0; m < models && !err; m++) {
+            if (rbe_interrupted())
+                err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted while judging");
+            else
+                err = judge_one(g, &s, m, i, d);
+            rbe_progress_update(&p, (double)((i + (size_t)g->prompts) * models + m + 1), NULL);
+        }
+    rbe_progress_end(&p);
+    rbe_scorer_close(&s);
+    for (size_t m = 1; m < models && !err; m++) {
+        json_t *r = make_record(g, m);
+        if (r && !g->o->json)
+            print_record(r);
+        err = rbe_eval_emit(g->o, r, d);
+    }
+    return err;
+}
+
+static enum rbe_status run(struct generation *g, struct rbe_diag *d)
+{
+    enum rbe_status err = rbe_eval_begin(g->o, true, d);
+
+    if (!err && g->o->model_count < 2)
+        err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
+    if (err || (err = rbe_eval_open_models(g->o, 64, &g->runners, d)) ||
+        (err = rbe_find_tokenizer(&g->t, g->o->tokenizer, g->o->models[0],
+                                  rbe_gpt2_config(g->runners[0].model), d)))
+        goto out;
+    if ((uint32_t)(g->prompt_tokens + g->tokens) > g->runners[0].n_ctx) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%d tokens and %d more are beyond the model's %u",
+                       g->prompt_tokens, g->tokens, g->runners[0].n_ctx);
+        goto out;
+    }
+    if (!(err = allocate(g, d)) && !(err = take_prompts(g, d)))
+        err = work(g, d);
+out:
+    free_authors(g);
+    rbe_tokenizer_close(&g->t);
+    rbe_eval_close_models(g->o, &g->runners);
+    rbe_eval_end(g->o);
+    return err;
+}
+
+int rbe_eval_generation(int argc, const char **argv)
+{
+    struct rbe_eval_options o = {0};
+    struct generation g = {.o = &o, .prompts = 40, .tokens = 64, .prompt_tokens = 48,
+                           .samples = 6};
+    int top_k = 40, seed = 1, count, code;
+    float temperature = 0.8F, top_p = 1;
+    struct rbe_diag d = {""};
+    const char **args;
+    const struct poptOption table[] = {
+        RBE_EVAL_OPTIONS(&o),
+        {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
+         "where the prompts come from (default: the embedded WikiText test)", "FILE"},
+        {"prompts", 0, POPT_ARG_INT, &g.prompts, 0, "texts to write (default 40)", "N"},
+        {"prompt", 0, POPT_ARG_INT, &g.prompt_tokens, 0, "tokens of a prompt (default 48)",
+         "N"},
+        {"tokens", 0, POPT_ARG_INT, &g.tokens, 0, "tokens of a text (default 64)", "N"},
+        {"samples", 0, POPT_ARG_INT, &g.samples, 0, "texts kept in the result (default 6)",
+         "N"},
+        {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
+        {"top-k", 0, POPT_ARG_INT, &top_k, 0, "0: all (default 40)", "N"},
+        {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
+        {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "", "Fluency, coherence and relevance retained, judged by "
+                   "the first model; repetition; samples side by side.", &args, &count, &code))
+        return code;
+    enum rbe_status err;
+    if (count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
+    else if (g.prompts < 2 || g.tokens < 2 || g.prompt_tokens < 1 || g.samples < 0 ||
+             top_k < 0 || !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
+        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
+    else {
+        g.how = (struct rbe_sampling){temperature, (uint32_t)top_k, top_p, (uint64_t)seed};
+        err = run(&g, &d);
+    }
+    return rbe_report_failure(argv[0], err, &d);
+}
