@@ -62,7 +62,7 @@ testbins  := $(patsubst %.c,$(B)/%,$(tests))
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 
-LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl $(if $(DNNL),-ldnnl -lgomp) -lm
+LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl $(if $(DNNL),-ldnnl -lgomp) -ledit -lm
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 
 # A file's last word names its ISA, and so its flags.
