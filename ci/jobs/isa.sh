@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# isa.sh - the kernels' tests with features masked one after the other, newest first.
+#
+# SPDX-License-Identifier: MIT
+#
+# At every step the set of kernels that say 'ok' must be exactly those of kernels.def whose
+# ISA bits are left: a kernel that silently is not run fails the job.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+export BUILDROOT=${BUILDROOT:-build}
+arch=$(${CC:-gcc} -dumpmachine)
+arch=${arch%%-*}
+bin=$BUILDROOT/$arch-release/kernels/test
+
+make -s "$bin/check_kernels" "$bin/check_cpu" || exit 1
+
+# NAME BITS for each kernel, from the preprocessor's view of the one list.
+list=$(printf '%s\n' \
+    '#define RBE_KERNEL(op, format, isa, o, f, bits) KERNEL op##_##format##_##isa bits' \
+    '#include "kernels/kernels.def"' | ${CC:-gcc} -E -P -I. - | sed 's/KERNEL/\nKERNEL/g' |
+    tr -d '|' | awk '$1 == "KERNEL" { $1 = ""; print }')
+[ -n "$list" ] || { echo "FAIL the list of kernels is empty"; exit 1; }
+
+# expected MASK-OF-NAMES: kernels all of whose bits are among the names.
+expected() {
+    local have=" $1 " name bits b ok
+    while read -r name bits; do
+        ok=1
+        for b in $bits; do
+            case $b in
+            0) ;;
+            *) [[ $have == *" $b "* ]] || ok=0 ;;
+            esac
+        done
+        if [ $ok = 1 ]; then echo "$name"; fi
+    done <<< "$list" | sort
+}
+
+bits_of() {     # sse41+avx2 -> RBE_ISA_SSE41 RBE_ISA_AVX2
+    local s=${1^^}
+    s=" ${s//+/ }"
+    [ "$1" = scalar ] && return
+    echo "${s// / RBE_ISA_}"
+}
+
+bad=0 steps=0
+mask=
+for next in '' vbmi2 vnni avx512 avx2 sse41 dotprod neon all; do
+    mask=${mask:+$mask,}$next
+    out=$(RBE_DISABLE_ISA=$mask RBE_CHECK_EVERY=${RBE_CHECK_EVERY:-4} ${EMULATOR:-} "$bin/check_kernels")
+    rc=$?
+    isa=$(sed -n 's/^isa \([^,]*\),.*/\1/p' <<< "$out")
+    if [ "$isa" = "${last-none}" ]; then
+        continue        # this CPU lacks it: nothing changed
+    fi
+    last=$isa
+    steps=$((steps + 1))
+    ok=$(sed -n 's/^ok  *\([a-z0-9_]*\) .*/\1/p' <<< "$out" | sort)
+    want=$(expected "$(bits_of "$isa")")
+    if [ $rc != 0 ] || [ "$ok" != "$want" ]; then
+        echo "FAIL with '$mask' masked ($isa): exit $rc"
+        grep FAIL <<< "$out" | head -n 10
+        diff <(echo "$want") <(echo "$ok") | sed -n 's/^</not run:/p; s/^>/not expected:/p'
+        bad=1
+    else
+        echo "ok   $isa: $(wc -l <<< "$ok") kernels"
+    fi
+done
+${EMULATOR:-} "$bin/check_cpu" || bad=1
+RBE_DISABLE_ISA=avx3 ${EMULATOR:-} "$bin/check_kernels" > /dev/null
+[ $? = 2 ] || { echo "FAIL an unknown name in RBE_DISABLE_ISA is not refused"; bad=1; }
+echo "$steps levels"
+[ $bad = 0 ] && [ $steps -ge 2 ]
