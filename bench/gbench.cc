@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <regex>
 #include <string>
 #include <vector>
 
@@ -122,18 +121,6 @@ const char *rbe_gbench_init(int *argc, char **argv)
                 return argv[i];
     benchmark::Initialize(argc, argv);
     return *argc > 1 ? argv[1] : nullptr;
-}
-
-bool rbe_gbench_selects(const char *filter, const char *name)
-{
-    const bool negative = filter[0] == '-';
-
-    try {
-        const std::regex re(filter + negative, std::regex_constants::extended);
-        return std::regex_search(name, re) != negative;
-    } catch (const std::regex_error &) {
-        return false;
-    }
 }
 
 size_t rbe_gbench_run(bool silent, bool file)

@@ -54,9 +54,6 @@ void rbe_gbench_context(const char *key, const char *value);
  */
 const char *rbe_gbench_init(int *argc, char **argv);
 
-/* Whether the filter among `argv` (before _init) selects a benchmark of this name. */
-bool rbe_gbench_selects(const char *filter, const char *name);
-
 /*
  * Runs what the filter selects; returns how many.  With `silent`, nothing is printed on
  * standard output; otherwise Google Benchmark's reporter of --benchmark_format prints.

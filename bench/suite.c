@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,11 +117,24 @@ struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s)
     return s->result;
 }
 
+/* As Google Benchmark filters: an extended regular expression, "-" before it negates. */
+static bool selects(const char *filter, const char *name)
+{
+    const bool negative = filter[0] == '-';
+    regex_t re;
+
+    if (regcomp(&re, filter + negative, REG_EXTENDED | REG_NOSUB))
+        return false;
+    const bool found = !regexec(&re, name, 0, NULL, 0);
+    regfree(&re);
+    return found != negative;
+}
+
 void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)
 {
     s->expected = 0;
     for (size_t i = 0; i < s->count; i++)
-        if (!*filter || rbe_gbench_selects(filter, s->cases[i]->name))
+        if (!*filter || selects(filter, s->cases[i]->name))
             s->expected += repetitions;
     rbe_progress_start(&s->progress, "measuring", "samples", s->expected);
 }
