@@ -123,15 +123,15 @@ static void rotation(void)
 static void parts_and_errors(void)
 {
     enum { R = 5, C = 8 };
-    float w[R][C], row[C];
+    float w[R + 1][C], row[C];
     const struct rbe_encode_part parts[2] = {{2, RBE_F32, 0, 0}, {3, RBE_F32, 0, 0}};
     struct rbe_encode_options o = {.part_count = 2, .parts = parts, .hadamard = 4};
     struct rbe_diag d = {""};
     struct rbe_weight enc;
 
-    rbe_white_gaussian(w[0], R * C, 9);
+    rbe_white_gaussian(w[0], (R + 1) * C, 9);
     CHECK(rbe_encode_weight(&enc, w[0], R, C, &o, NULL, &d) == RBE_OK);
-    CHECK(enc.part_count == 2 && enc.parts[1].row0 == 2 && enc.bytes == sizeof w);
+    CHECK(enc.part_count == 2 && enc.parts[1].row0 == 2 && enc.bytes == R * sizeof w[0]);
     CHECK(enc.bytes == rbe_encode_bytes(R, C, &o));
     for (int r = 0; r < R; r++) {
         rbe_weight_decode_row(&enc, (size_t)r, row);
