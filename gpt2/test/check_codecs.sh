@@ -1,0 +1,62 @@
+#!/bin/bash
+# check_codecs.sh - rbe codecs: the comparison table and its guards on one small matrix.
+#
+# SPDX-License-Identifier: MIT
+set -u
+rbe=${RBE_BIN:?}/rbe
+root=$(cd "$(dirname "$0")/../.." && pwd)
+mini=$root/datasets/embedded/rbe-mini
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+check() { # WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        sed 's/^/     /' "$dir/err" "$dir/out" 2>/dev/null
+    fi
+}
+
+run() { "$rbe" codecs -q "$@" >"$dir/out" 2>"$dir/err"; }
+
+fails() { # CODE TEXT ARGUMENT...
+    local code=$1 text=$2 got
+    shift 2
+    run "$@"
+    got=$?
+    [ "$got" = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+}
+
+# Columns of a row: asked, codec, ...; the error of CODEC at the ratio ASKED.
+error_of() {
+    awk -v asked="$1" -v codec="$2" '$1 == asked && $2 == codec {
+        for (i = 3; i <= NF; i++) if ($i == ">=" || $i == "<") print $(i - 4) }' "$dir/out"
+}
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 < b + 0) }'; }
+
+check 'the table' run "$mini" --tensor h.5.attn.c_proj --ratios 8,64 --json "$dir/r.jsonl"
+check 'a row for each codec and ratio' [ "$(grep -c '>=' "$dir/out")" -ge 16 ]
+check 'no control beats the bound' [ "$(grep -c ' <  ' "$dir/out")" = 0 ]
+for codec in packed128 hybrid seed4 svd; do
+    check "seed beats $codec at 8:1" less "$(error_of 8:1 seed)" "$(error_of 8:1 "$codec")"
+done
+check 'seed at 8:1 is good' less "$(error_of 8:1 seed)" 0.13
+check 'seed is worse at 64:1' less "$(error_of 8:1 seed)" "$(error_of 64:1 seed)"
+check 'the published seed loses nearly all' less 0.8 "$(error_of 8:1 packed128)"
+check 'the result has its kind' grep -q '"kind":"codecs"' "$dir/r.jsonl"
+check 'and its rows' [ "$(grep -o '"asked"' "$dir/r.jsonl" | wc -l)" = 15 ]
+
+check 'no such tensor' fails 2 'no matrix' "$mini" --tensor nothing
+check 'no such file' fails 1 'No such file' "$dir/x"
+check 'bad ratios' fails 2 'separated by' "$mini" --ratios 8,x
+check 'ratios that are none' fails 2 'above 2' "$mini" --ratios 1
+check 'unknown search' fails 2 'fast, default or best' "$mini" --search slow
+check 'no arguments' fails 2 'want a MODEL'
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
