@@ -60,6 +60,8 @@ static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *
     bool greedy = false, each;
     enum rbe_status err = RBE_OK;
 
+    /* Nothing is shared across items: a shard that starts here must round alike. */
+    s->held_count = 0;
     for (unsigned k = 0; k < it->choices && !err; k++) {
         err = rbe_score(s, &it->choice[k], &log_p[k], &each, d);
         if (!k)

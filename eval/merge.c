@@ -1,0 +1,325 @@
+/*
+ * merge.c - joining the result files of shards into the unsharded result.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/merge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/comprehension.h"
+#include "eval/divergence.h"
+#include "eval/options.h"
+#include "eval/perplexity.h"
+#include "rbe/result.h"
+
+/* A shard's record, where it came from, and what it covers: [first, first + count). */
+struct part {
+    const json_t *record;
+    const char *file;
+    size_t index;               /* of the file */
+    json_int_t first, count;
+};
+
+static const char *text_of(const json_t *r, const char *a, const char *b)
+{
+    const json_t *o = json_object_get(r, a);
+    const char *s = json_string_value(b ? json_object_get(o, b) : o);
+
+    return s ? s : "";
+}
+
+static bool same_object(const json_t *a, const json_t *b, const char *key)
+{
+    return !strcmp(text_of(a, key, "sha256"), text_of(b, key, "sha256"));
+}
+
+/* Whether two records are parts of one result. */
+static bool same_key(const json_t *a, const json_t *b)
+{
+    static const char *const equal[] = {"kind", "protocol", "context", "windows_total", "task",
+                                        "items_total", "group_names"};
+
+    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++) {
+        const json_t *x = json_object_get(a, equal[i]), *y = json_object_get(b, equal[i]);
+        if ((x || y) && !json_equal(x, y))
+            return false;
+    }
+    return same_object(a, b, "model") && same_object(a, b, "base") && same_object(a, b, "text");
+}
+
+static bool is_comprehension(const json_t *r)
+{
+    return !strcmp(text_of(r, "kind", NULL), "comprehension");
+}
+
+static bool is_divergence(const json_t *r)
+{
+    return !strcmp(text_of(r, "kind", NULL), "divergence");
+}
+
+/* For messages: "perplexity P1 of rbe-mini on wiki.test.raw". */
+static void describe(char *buf, size_t size, const json_t *r)
+{
+    snprintf(buf, size, "%.20s %.12s of %.40s on %.60s", text_of(r, "kind", NULL),
+             is_comprehension(r) ? text_of(r, "task", NULL) : text_of(r, "protocol", NULL),
+             text_of(r, "model", "name"), text_of(r, "text", "name"));
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const struct part *x = a, *y = b;
+
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* Parts in order must cover [0, total) once each. */
+static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
+{
+    const json_t *r = p[0].record;
+    const char *unit = is_comprehension(r) ? "items" : "windows";
+    const json_t *total = json_object_get(r, is_comprehension(r) ? "items_total"
+                                                                 : "windows_total");
+    json_int_t at = 0;
+    char what[200];
+
+    describe(what, sizeof what, r);
+    if (!json_is_integer(total))
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: measured with a limit: nothing to join", what);
+    qsort(p, n, sizeof *p, by_first);
+    for (size_t i = 0; i < n; i++) {
+        if (p[i].first < at)
+            return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s %lld to %lld are there twice (%s)",
+                            what, unit, (long long)p[i].first, (long long)at - 1, p[i].file);
+        if (p[i].first > at)
+            break;
+        at += p[i].count;
+    }
+    if (at != json_integer_value(total))
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s from %lld on are missing (of %lld)", what,
+                        unit, (long long)at, (long long)json_integer_value(total));
+    return RBE_OK;
+}
+
+/* samples[name] of all parts, end to end. */
+static json_t *join_column(const struct part *p, size_t n, const char *name)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_extend(all, json_object_get(json_object_get(p[i].record, "samples"), name));
+    return all;
+}
+
+static json_t *join_samples(const struct part *p, size_t n)
+{
+    json_t *all = json_object(), *column;
+    const char *name;
+
+    json_object_foreach(json_object_get(p[0].record, "samples"), name, column)
+        json_object_set_new(all, name, join_column(p, n, name));
+    return all;
+}
+
+static double total_seconds(const struct part *p, size_t n)
+{
+    double s = 0;
+
+    for (size_t i = 0; i < n; i++)
+        s += rbe_eval_number(p[i].record, "seconds");
+    return s;
+}
+
+static enum rbe_status join_perplexity(json_t *r, const struct part *p, size_t n,
+                                       struct rbe_diag *d)
+{
+    double *nll = NULL, *scored = NULL;
+    size_t count;
+
+    json_object_set_new(r, "samples", join_samples(p, n));
+    enum rbe_status err = rbe_perplexity_samples(r, &nll, &scored, &count, d);
+    if (!err && rbe_perplexity_summarise(r, nll, scored, count, 0, total_seconds(p, n), 0))
+        err = RBE_ERR_NOMEM;
+    free(nll);
+    free(scored);
+    return err;
+}
+
+static enum rbe_status join_divergence(json_t *r, const struct part *p, size_t n,
+                                       struct rbe_diag *d)
+{
+    struct rbe_divergence v;
+    enum rbe_status err = rbe_divergence_init(&v, 0, d);
+
+    for (size_t i = 0; i < n && !err; i++)
+        err = rbe_divergence_read(&v, p[i].record, d);
+    if (!err && rbe_divergence_summarise(r, &v, v.windows, 0))
+        err = RBE_ERR_NOMEM;
+    rbe_divergence_free(&v);
+    return err;
+}
+
+/* The joined record of the same task and text whose model is r's base, or NULL. */
+static const json_t *find_base(const json_t *joined, const json_t *r)
+{
+    const json_t *x;
+    size_t i;
+
+    json_array_foreach(joined, i, x)
+        if (!strcmp(text_of(x, "kind", NULL), text_of(r, "kind", NULL)) &&
+            !strcmp(text_of(x, "task", NULL), text_of(r, "task", NULL)) &&
+            same_object(x, r, "text") &&
+            !strcmp(text_of(x, "model", "sha256"), text_of(r, "base", "sha256")))
+            return x;
+    return NULL;
+}
+
+static enum rbe_status join_comprehension(json_t *r, const struct part *p, size_t n,
+                                          const json_t *joined, struct rbe_diag *d)
+{
+    const json_t *base = json_object_get(r, "base") ? find_base(joined, r) : NULL;
+    char what[200];
+
+    describe(what, sizeof what, r);
+    if (json_object_get(r, "base") && !base)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the base's record is missing", what);
+    json_object_set_new(r, "samples", join_samples(p, n));
+    json_object_set_new(r, "first_item", json_integer(0));
+    return rbe_comprehension_summarise_samples(r, base) ? RBE_ERR_NOMEM : RBE_OK;
+}
+
+static enum rbe_status join(json_t *joined, struct part *p, size_t n, struct rbe_diag *d)
+{
+    enum rbe_status err = check_cover(p, n, d);
+
+    if (err)
+        return err;
+    json_t *r = json_deep_copy(p[0].record);
+    if (!r)
+        return RBE_ERR_NOMEM;
+    if (is_divergence(r))
+        err = join_divergence(r, p, n, d);
+    else if (is_comprehension(r))
+        err = join_comprehension(r, p, n, joined, d);
+    else
+        err = join_perplexity(r, p, n, d);
+    json_object_set_new(r, "shards", json_integer((json_int_t)n));
+    if (err || json_array_append(joined, r)) {
+        json_decref(r);
+        return err ? err : RBE_ERR_NOMEM;
+    }
+    json_decref(r);
+    return RBE_OK;
+}
+
+/* Pairs joined perplexity records as the shards' paired records say. */
+static enum rbe_status join_pair(json_t *joined, const json_t *pair, struct rbe_diag *d)
+{
+    const json_t *x, *base = NULL, *model = NULL;
+    size_t i;
+    const int resamples = (int)json_integer_value(
+        json_object_get(json_object_get(pair, "bootstrap"), "resamples"));
+
+    json_array_foreach(joined, i, x) {
+        if (strcmp(text_of(x, "kind", NULL), "perplexity") || !same_object(x, pair, "text") ||
+            !json_equal(json_object_get(x, "protocol"), json_object_get(pair, "protocol")))
+            continue;
+        if (!strcmp(text_of(x, "model", "sha256"), text_of(pair, "base", "sha256")))
+            base = x;
+        if (!strcmp(text_of(x, "model", "sha256"), text_of(pair, "model", "sha256")))
+            model = x;
+    }
+    if (!base || !model)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "a paired record of %s without its perplexity",
+                        text_of(pair, "model", "name"));
+    json_t *r = json_deep_copy(pair);
+    const enum rbe_status err =
+        r ? rbe_perplexity_pair(r, base, model, (unsigned)resamples, d) : RBE_ERR_NOMEM;
+    if (err || json_array_append(joined, r)) {
+        json_decref(r);
+        return err ? err : RBE_ERR_NOMEM;
+    }
+    json_decref(r);
+    return RBE_OK;
+}
+
+static enum rbe_status collect(struct part **out, size_t *count, json_t *const *files,
+                               const char *const *names, size_t n, struct rbe_diag *d)
+{
+    static const char *const kinds[] = {"perplexity", "paired", "divergence", "comprehension"};
+    struct part *parts = NULL;
+    size_t total = 0, used = 0;
+
+    for (size_t f = 0; f < n; f++)
+        total += json_array_size(files[f]);
+    if (!(parts = calloc(total + 1, sizeof *parts)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t f = 0; f < n; f++) {
+        const json_t *r;
+        size_t i, k = 0;
+        json_array_foreach(files[f], i, r) {
+            while (k < 4 && strcmp(text_of(r, "kind", NULL), kinds[k]))
+                k++;
+            if (k == 4) {
+                free(parts);
+                return rbe_fail(d, RBE_ERR_ARG, "%s: a record of kind '%s' has no shards",
+                                names[f], text_of(r, "kind", NULL));
+            }
+            k = 0;
+            const bool items = is_comprehension(r);
+            struct part p = {r, names[f], f,
+                             json_integer_value(json_object_get(r, items ? "first_item"
+                                                                         : "first_window")),
+                             json_integer_value(json_object_get(r, items ? "items"
+                                                                         : "windows"))};
+            /* Saved again while it went on: the later one is the fuller. */
+            size_t old = 0;
+            while (old < used && !(parts[old].index == f && parts[old].first == p.first &&
+                                   same_key(parts[old].record, r)))
+                old++;
+            parts[old] = p;
+            used += old == used;
+        }
+    }
+    *out = parts;
+    *count = used;
+    return RBE_OK;
+}
+
+enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const *names,
+                          size_t count, struct rbe_diag *d)
+{
+    struct part *parts = NULL, *group = NULL;
+    size_t n = 0;
+    json_t *joined = json_array();
+    enum rbe_status err = collect(&parts, &n, files, names, count, d);
+
+    *out = NULL;
+    if (!err && !(group = calloc(n + 1, sizeof *group)))
+        err = RBE_ERR_NOMEM;
+    if (!err && !n)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no records", names[0]);
+    for (size_t i = 0; i < n && !err; i++) {
+        size_t k = 0;
+        const json_t *first = parts[i].record;
+        if (!first)
+            continue;
+        const bool paired = !strcmp(text_of(first, "kind", NULL), "paired");
+        for (size_t j = i; j < n; j++)
+            if (parts[j].record && same_key(first, parts[j].record)) {
+                group[k++] = parts[j];
+                parts[j].record = NULL;
+            }
+        err = paired ? join_pair(joined, first, d) : join(joined, group, k, d);
+    }
+    free(parts);
+    free(group);
+    if (err) {
+        json_decref(joined);
+        joined = NULL;
+    }
+    *out = joined;
+    return err;
+}

@@ -1,0 +1,27 @@
+/*
+ * merge.h - joining the result files of shards into the unsharded result.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Records hold the samples of their windows or items; joined in order and summed up by the
+ * function that sums up an unsharded run, they give the same bits.
+ */
+#ifndef RBE_EVAL_MERGE_H
+#define RBE_EVAL_MERGE_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "rbe/status.h"
+
+/*
+ * files: arrays of records (rbe_result_read()), one per shard, named by `names` in messages.
+ * Joins perplexity, divergence and comprehension records of the same model, text and protocol
+ * or task; recomputes paired ones.  Of several records of one shard in a file (results saved
+ * while it went on) the last counts.  Parts that are missing, or there twice, are
+ * RBE_ERR_MISMATCH; records of other kinds RBE_ERR_ARG.  A fresh array in *out.
+ */
+enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const *names,
+                          size_t count, struct rbe_diag *d);
+
+#endif

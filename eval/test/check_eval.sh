@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# check_eval.sh - rbe eval on the command line: shards, resuming, bad input.
+#
+# SPDX-License-Identifier: MIT
+#
+# RBE_BIN names the folder with the programs.  A short piece of the embedded text keeps every
+# run at a second or two.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+export RBE_DATA=$PWD/datasets/embedded
+rbe=${RBE_BIN:?names the folder with the programs}/rbe
+model=$RBE_DATA/rbe-mini
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+ok() { # ok WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@" > "$work/out" 2> "$work/err"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        head -n 3 "$work/err"
+    fi
+}
+
+# fails STATUS PATTERN COMMAND...: exits so, with one line on stderr that matches.
+fails() {
+    local status=$1 pattern=$2 rc
+    shift 2
+    "$@" > "$work/out" 2> "$work/err"
+    rc=$?
+    if [ $rc = "$status" ] && [ "$(wc -l < "$work/err")" = 1 ] && grep -q "$pattern" "$work/err"
+    then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $* : exit $rc, wanted $status and one line with '$pattern'"
+        head -n 3 "$work/err"
+    fi
+}
+
+# Lines without what may differ between runs: times, command lines, the machine's load.
+same() {
+    local f
+    for f in "$1" "$2"; do
+        sed -E 's/"(time_utc|command)":"([^"\\]|\\.)*",?//g
+                s/"(seconds|tokens_per_s|time_ratio)":[^,}]*,?//g
+                s/,?"shards":[0-9]+//g' "$f" | sort > "$f.plain"
+    done
+    cmp "$1.plain" "$2.plain"
+}
+
+other=$work/int4.rbe
+ok 'a second model' "$rbe" convert "$model" "$other" --profile int4 --quiet
+head -c 24000 "$RBE_DATA/wiki.test.raw" > "$work/text"
+grep -v '^[[:space:]]*$' "$RBE_DATA/wiki.test.raw" | head -n 40 | tr -d '"\134' | cut -c 2-160 |
+    sed 's/ *$//; s/.*/{"text": "&"}/' | grep ' [^ ]*"}$' | head -n 9 > "$work/lambada.jsonl"
+evaluate() { "$rbe" eval "$@" --quiet --threads 1; }
+
+# --- shards join to the unsharded result, bit for bit ---------------------------------------
+pair=(--model "$model" --model "$other" --text "$work/text")
+ok 'perplexity, whole' evaluate perplexity "${pair[@]}" --context 256 --out "$work/whole"
+for i in 1 2 3 4; do
+    ok "perplexity, shard $i" evaluate perplexity "${pair[@]}" --context 256 --shard $i/4 \
+        --out "$work/part$i"
+done
+ok 'merge perplexity' "$rbe" merge --out "$work/joined" "$work"/part[3142]
+ok 'joined perplexity is the whole' same "$work/whole" "$work/joined"
+ok 'divergence, whole' evaluate divergence "${pair[@]}" --out "$work/dwhole"
+for i in 1 2 3; do
+    ok "divergence, shard $i" evaluate divergence "${pair[@]}" --shard $i/3 \
+        --out "$work/dpart$i"
+done
+ok 'merge divergence' "$rbe" merge --out "$work/djoined" "$work"/dpart?
+ok 'joined divergence is the whole' same "$work/dwhole" "$work/djoined"
+two=(--model "$model" --model "$other" "lambada=$work/lambada.jsonl")
+ok 'comprehension, whole' evaluate comprehension "${two[@]}" --out "$work/cwhole"
+for i in 1 2; do
+    ok "comprehension, shard $i" evaluate comprehension "${two[@]}" --shard $i/2 \
+        --out "$work/cpart$i"
+done
+ok 'merge comprehension' "$rbe" merge --out "$work/cjoined" "$work"/cpart?
+ok 'joined comprehension is the whole' same "$work/cwhole" "$work/cjoined"
+
+fails 1 'missing' "$rbe" merge --out "$work/bad" "$work"/part[124]
+fails 2 'named twice' "$rbe" merge --out "$work/bad" "$work/part1" "$work/part1"
+cp "$work/part2" "$work/again"
+fails 1 'twice' "$rbe" merge --out "$work/bad" "$work"/part? "$work/again"
+sed 's/\("text":{"name":"[^"]*","sha256":"\)..../\1beef/' "$work/part3" > "$work/other"
+fails 1 'missing' "$rbe" merge --out "$work/bad" "$work"/part[124] "$work/other"
+ok 'nothing was written by refused merges' test ! -e "$work/bad"
+
+# --- an interrupted run goes on ---------------------------------------------------------------
+ok 'two windows' evaluate perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/resume"
+ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$work/resume"
+tail -n 3 "$work/resume" > "$work/rest"
+ok 'resumed is the whole' same "$work/whole" "$work/rest"
+
+# --- bad input ----------------------------------------------------------------------------------
+: > "$work/empty"
+fails 1 'empty' evaluate perplexity --text "$work/empty"
+head -c 3000 "$model/model.safetensors" > "$work/binary"
+fails 1 'not text' evaluate perplexity --text "$work/binary"
+head -c 200 "$work/text" > "$work/short"
+fails 1 'shorter than one window' evaluate perplexity --text "$work/short"
+fails 2 'beyond the model' evaluate perplexity --context 1024
+fails 2 'unknown protocol' evaluate perplexity --protocol P9
+fails 2 'shard' evaluate perplexity --shard 5/4
+fails 1 'No such file' evaluate perplexity --model "$work/none"
+fails 1 'not a result file' evaluate perplexity --text "$work/text" --out "$work/text"
+printf '{"text": "a good line"}\n{"text": \n' > "$work/broken.jsonl"
+fails 1 'line 2' evaluate comprehension "lambada=$work/broken.jsonl"
+fails 1 'line 2' evaluate perplexity --text "$work/broken.jsonl"
+fails 2 'unknown task' evaluate comprehension quiz=x
+fails 2 'two or more' evaluate divergence
+fails 2 'unknown evaluation' "$rbe" eval nothing
+fails 2 'beyond the model' evaluate edge --tokens 600
+
+# --- the rest runs -----------------------------------------------------------------------------
+ok 'edge' evaluate edge --tokens 4 --out "$work/edge"
+ok 'edge fits' grep -q '"passed":true' "$work/edge"
+ok 'edge, too small a limit' evaluate edge --tokens 4 --limit 60 --out "$work/edge60"
+ok 'and says so' grep -q '"passed":false,"reason":"[^"]' "$work/edge60"
+ok 'inference' evaluate inference --tokens 4 --prompt 16 --depths 0 --retries 0 \
+    --out "$work/inference"
+ok 'sequences' evaluate inference --sequences 1 --length 24 --prompt 16
+ok 'conversation' evaluate conversation --turns 2 --max-tokens 6 --out "$work/conversation"
+ok 'generation' evaluate generation --model "$model" --model "$model" --text "$work/text" \
+    --prompts 2 --tokens 6 --prompt 8 --out "$work/generation"
+ok 'retained by itself' grep -q '"relevance":{[^}]*"retained":1.0' "$work/generation"
+printf 'Who?\n/reset\n\n/quit\n' > "$work/talk"
+ok 'chat' "$rbe" chat --max-tokens 4 < "$work/talk"
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
