@@ -146,6 +146,9 @@ check-%: programs
 	    scripts/run-tests.sh $(B)/check-$*.log \
 	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
 
+eval: programs                              ## evaluate the embedded model, f32 against RBE: results/eval.jsonl
+	$(Q)RBE_BIN=$(abspath $(B))/bin scripts/evaluate.sh
+
 report: programs                            ## convert, measure, judge: results/report/
 	$(Q)RBE_BIN=$(abspath $(B))/bin scripts/report.sh
 

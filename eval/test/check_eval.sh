@@ -93,6 +93,14 @@ sed 's/\("text":{"name":"[^"]*","sha256":"\)..../\1beef/' "$work/part3" > "$work
 fails 1 'missing' "$rbe" merge --out "$work/bad" "$work"/part[124] "$work/other"
 ok 'nothing was written by refused merges' test ! -e "$work/bad"
 
+if command -v parallel > "$work/out"; then
+    ok 'GNU parallel, four shards' env PATH="$RBE_BIN:$PATH" JOBS=2 scripts/eval-parallel.sh 4 \
+        "$work/pjoined" perplexity "${pair[@]}" --context 256 --threads 1
+    ok 'and the same result' same "$work/whole" "$work/pjoined"
+else
+    echo 'SKIP GNU parallel is not installed'
+fi
+
 # --- an interrupted run goes on ---------------------------------------------------------------
 ok 'two windows' evaluate perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/resume"
 ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$work/resume"
