@@ -403,10 +403,14 @@ enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rb
     if (!m || !(m->path = model_file(path)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
     else if (!(err = open_head(m, &file, d))) {
-        if (!rbe_container_is(file))
+        if (!rbe_container_is(file)) {
             err = load(m, file, d);
-        else if (!(err = rbe_container_open(&m->container, m->path, false, d)))
-            err = load(m, rbe_container_file(m->container), d);
+        } else {
+            rbe_safetensors_close(&file);       /* the container maps it itself */
+            err = rbe_container_open(&m->container, m->path, false, d);
+            if (!err)
+                err = load(m, rbe_container_file(m->container), d);
+        }
     }
     rbe_safetensors_close(&file);
     if (err)
