@@ -677,7 +677,7 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
         json_array_foreach(rbe_value_at(v, "criteria"), k, id)
             if (json_is_string(id) && !strcmp(json_string_value(id), c->id)) {
                 const char *reason = rbe_string_at(v, "reason");
-                not_measured(c, "the step '%s' failed: %s", rbe_string_at(v, "step"),
+                not_measured(c, "the step '%s' did not run: %s", rbe_string_at(v, "step"),
                              reason ? reason : "no reason given");
                 cite(c, &r->rows[i]);
             }

@@ -873,18 +873,34 @@ static enum rbe_status token_plot(const struct page *p, const json_t *doc, const
                          "a token (attention, norms, sampling) comes on top.", p->d);
 }
 
+/* The number of threads that most of the cold products with a block were measured with. */
+static double sweep_threads(const json_t *list)
+{
+    unsigned count[65] = {0}, best = 1;
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(list, i, b) {
+        const double threads = rbe_number_at(b, "threads_pinned");
+        if (is_median(b) && label_is(b, "kind", "product") && label_is(b, "cache", "cold") &&
+            rbe_number_at(b, "block") > 0 && threads >= 1 && threads <= 64)
+            count[(unsigned)threads]++;
+    }
+    for (unsigned t = 1; t <= 64; t++)
+        if (count[t] > count[best])
+            best = t;
+    return best;
+}
+
 /* Weights a second by B, of the formats measured at three values of B or more. */
 static enum rbe_status sweep_plot(const struct page *p, const json_t *doc, const char *id)
 {
     const json_t *list = rbe_value_at(doc, "benchmarks");
     struct rbe_plot_data data;
-    double threads = 0;
+    const double threads = sweep_threads(list);
     size_t i, k;
     json_t *b, *o;
 
-    json_array_foreach(list, i, b)
-        if (is_median(b) && rbe_number_at(b, "block") > 0)
-            threads = fmax(threads, rbe_number_at(b, "threads_pinned"));
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# kernel\tblock\tweights_per_second_1e9\n");
@@ -916,7 +932,8 @@ static enum rbe_status sweep_plot(const struct page *p, const json_t *doc, const
         if (blocks < 3)
             continue;
         char what[96];
-        snprintf(what, sizeof what, "%.40s %.0fx%.0f", kernel, rows, cols);
+        snprintf(what, sizeof what, "%.40s %.0fx%.0f",
+                 !strncmp(kernel, "gemv_", 5) ? kernel + 5 : kernel, rows, cols);
         rbe_plot_series(&data, series, what);
         fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, rbe_number_at(b, "block"),
                 rbe_number_at(b, "items_per_second") / 1e9);
@@ -1108,7 +1125,7 @@ static void failed_steps(const struct page *p)
     while ((row = next(p, "step", &i)))
         failed += !rbe_true_at(row->v, "ok");
     if (failed) {
-        rbe_document_heading(p->doc, 2, "Steps that failed");
+        rbe_document_heading(p->doc, 2, "Steps that failed or were left out");
         rbe_document_table(p->doc, "step|reason");
         i = 0;
         while ((row = next(p, "step", &i)))

@@ -46,8 +46,11 @@ step() {
     local name=$1 criteria=$2 start=$SECONDS ok=true reason='' word=ok
     shift 2
     printf '%4d s  %-28s ' $((SECONDS - began)) "$name"
-    if ! "$@" > "$logs/$name.log" 2>&1 < /dev/null; then
-        ok=false word=FAILED failed=$((failed + 1))
+    "$@" > "$logs/$name.log" 2>&1 < /dev/null
+    local rc=$?
+    if [ $rc != 0 ]; then
+        ok=false word=skipped
+        [ $rc = 77 ] || { word=FAILED && failed=$((failed + 1)); }
         reason=$(grep -v '^[[:blank:]]*$' "$logs/$name.log" | tail -n 1 | plain_text)
     fi
     printf '%s, %d s%s\n' "$word" $((SECONDS - start)) "${reason:+: $reason}"
@@ -73,8 +76,8 @@ convert() {
         --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
 }
 
-rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,conversation}.jsonl \
-    "$results"/{generation,comprehension}.jsonl "$results"/bench.json*
+rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,arm}.jsonl \
+    "$results"/{conversation,generation,comprehension}.jsonl "$results"/bench.json*
 
 convert "$profile" 'C1 C10' "${effort[@]}"
 for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
@@ -113,6 +116,7 @@ step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
 step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
     --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
     --out "$results/comprehension.jsonl" lambada=datasets/embedded/lambada_test.jsonl
+step arm C7 scripts/arm.sh "$judged" "$results/arm.jsonl"
 only='^(gemv_|read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|read)' repetitions=1
 step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \

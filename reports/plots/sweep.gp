@@ -7,9 +7,8 @@ set title title
 set xlabel 'block size B (bits per weight = 128 / B, before scales)'
 set ylabel 'weights decoded and multiplied, 10^9 a second'
 set logscale x 2
-set yrange [0:*]
-set key below
+set logscale y
 set bmargin 6
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-    with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i)
+    smooth unique with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i)
