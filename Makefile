@@ -61,6 +61,8 @@ shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*
 testbins  := $(patsubst %.c,$(B)/%,$(tests))
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
+# Measuring programs that need no library but librbe.a; docs/KERNEL-LOG.md quotes them.
+timers    := $(patsubst %.c,$(B)/%,$(wildcard kernels/test/time_*.c))
 
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl $(if $(DNNL),-ldnnl -lgomp) -ledit -lm
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
@@ -106,6 +108,13 @@ $(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
 $(filter-out $(kernelbins),$(testbins)): $(B)/%: $(B)/%.o $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(timers): $(B)/%: $(B)/%.o $(if $(x86),$(B)/kernels/test/seed_prototype_avx512vbmi2.o) \
+             $(B)/librbe.a
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ -lm
+
+timers: $(timers)                           ## build the kernels' measuring programs
 
 $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'

@@ -5,9 +5,11 @@
  */
 #include "kernels/kernel.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "kernels/funnel.h"
 #include "kernels/list.h"
 
 static const struct rbe_kernel table[] = {
@@ -50,10 +52,28 @@ const struct rbe_kernel *rbe_kernel_by_name(const char *name)
     return NULL;
 }
 
+/* The bits of isa that make kernels faster on this CPU. */
+static uint32_t worthwhile(uint32_t isa)
+{
+#if defined(__x86_64__)
+    static atomic_int pays = -1;        /* measured once; two threads may both do it */
+    const uint32_t needs = RBE_ISA_VBMI2 | RBE_ISA_VNNI;
+
+    if ((isa & rbe_cpu_isa_unmasked() & needs) == needs) {
+        if (pays < 0)
+            pays = rbe_funnel_shift_pays();
+        if (!pays)
+            isa &= ~(uint32_t)RBE_ISA_VBMI2;
+    }
+#endif
+    return isa;
+}
+
 const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa)
 {
     const struct rbe_kernel *best = NULL;
 
+    isa = worthwhile(isa);
     for (size_t i = 0; i < KERNEL_COUNT; i++)
         if (table[i].op == op && table[i].format == f && rbe_kernel_runs_on(&table[i], isa))
             best = &table[i];

@@ -22,7 +22,7 @@ rm -f kernels/test/time_* kernels/arm/*.c
 for f in kernels/x86/*.c; do
     case $f in
     *_f32_avx2.c | *_f16_avx2.c | *_int8_avx2.c | *_int4_avx2.c | *_hybrid_avx2.c | \
-        *_packed128_avx2.c | *gemv_seed_avx2.c) ;;
+        *_packed128_avx2.c | *gemv_seed_avx2.c | */funnel_*) ;;
     *) rm -f "$f" ;;
     esac
 done

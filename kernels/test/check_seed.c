@@ -162,6 +162,38 @@ static void check_shape(enum rbe_format format, uint32_t rows, uint32_t cols, ui
     fixture_free(&f);
 }
 
+/* More vectors than a GEMM takes at once: each row block must start afresh for the rest. */
+static void check_many_vectors(enum rbe_format format, struct check_rng *rng)
+{
+    enum { ROWS = 37, COLS = 65, MANY = 2 * 256 + 3 };
+    struct fixture f;
+    struct rbe_act a;
+
+    fixture_make(&f, format, ROWS, COLS, 20, RANDOM, rng);
+    void *memory = take(rbe_act_bytes(MANY, COLS));
+    float *y = take(MANY * ROWS * sizeof *y);
+    rbe_act_init(&a, memory, MANY, COLS);
+    a.cols = COLS;
+    for (size_t t = 0; t < MANY; t++) {
+        memcpy(a.q + t * a.stride, f.a.q + t % VECTORS * f.a.stride, a.stride * sizeof *a.q);
+        a.scale[t] = f.a.scale[t % VECTORS];
+    }
+    for (size_t i = 0; rbe_kernel_at(i); i++) {
+        const struct rbe_kernel *k = rbe_kernel_at(i);
+        size_t bad = 0;
+        if (k->op != RBE_GEMM || k->format != format || !rbe_kernel_runs_on(k, rbe_cpu_isa()))
+            continue;
+        memset(y, 0xA5, MANY * ROWS * sizeof *y);
+        k->run(&f.w, &a, y, ROWS, 0, ROWS);
+        for (size_t t = 0; t < MANY; t++)
+            bad += !!memcmp(y + t * ROWS, f.want + t % VECTORS * ROWS, ROWS * sizeof *y);
+        CHECK(bad == 0);
+    }
+    free(memory);
+    free(y);
+    fixture_free(&f);
+}
+
 /*
  * A column worked out by hand.  B = 16: rows 0..15 read bits 0, 8, ..., 120.  Two strips;
  * words 0x1234 0x5678 0 0 0 0 0 0x8001, then 0x00FF and zeros.
@@ -182,7 +214,8 @@ static void check_by_hand(void)
         uint16_t u;
         int g;
     } want[] = {
-        {0, 0x1234, 99}, {1, 0x7812, -160}, {15, 0xFF80, -63}, {16, 0x00FF, -228}, {31, 0x3400, 100}};
+        {0, 0x1234, 99}, {1, 0x7812, -160}, {15, 0xFF80, -63}, {16, 0x00FF, -228},
+        {31, 0x3400, 100}};
 
     codes[0] = 0x1234;
     codes[32] = 0x5678;
@@ -237,9 +270,11 @@ int main(int argc, char **argv)
             check_shape(format, 1 + check_below(&rng, 3 * block), cols, block, RANDOM, &rng);
             check_shape(format, 2 * block, 33, block, RANDOM, &rng);
         }
-        for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
-            check_shape(format, 1 + check_below(&rng, 2 * large[i]), columns[check_below(&rng, 7)],
-                        large[i], RANDOM, &rng);
+        for (size_t i = 0; i < sizeof large / sizeof large[0]; i++) {
+            const uint32_t rows = 1 + check_below(&rng, 2 * large[i]);
+            check_shape(format, rows, columns[check_below(&rng, 7)], large[i], RANDOM, &rng);
+        }
+        check_many_vectors(format, &rng);
         check_shape(format, 100, 768, 44, RANDOM, &rng);
         check_shape(format, 90, 3072, 44, RANDOM, &rng);
         check_shape(format, 60, 768, 43, LARGEST, &rng);
