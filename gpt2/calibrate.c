@@ -33,6 +33,7 @@ struct site {
 struct rbe_calibration {
     struct site *sites;
     size_t site_count, tokens;
+    uint32_t *text;             /* [tokens] */
     uint32_t *counts;
     char sha256[65];
     struct rbe_pool *pool;      /* while gathering */
@@ -161,10 +162,12 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
                         count, n * WINDOWS_MIN);
     c = calloc(1, sizeof *c);
     logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
-    if (!c || !logits || !(c->counts = calloc(config->vocab, sizeof *c->counts))) {
+    if (!c || !logits || !(c->counts = calloc(config->vocab, sizeof *c->counts)) ||
+        !(c->text = malloc(windows * n * sizeof *c->text))) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
+    memcpy(c->text, tokens, windows * n * sizeof *c->text);
     c->pool = pool;
     const struct rbe_session_limits limits = {.max_batch = config->n_ctx,
                                               .max_logits = LOGITS};
@@ -258,8 +261,14 @@ void rbe_calibration_close(struct rbe_calibration **pc)
     }
     free(c->sites);
     free(c->counts);
+    free(c->text);
     free(c);
     *pc = NULL;
+}
+
+const uint32_t *rbe_calibration_text(const struct rbe_calibration *c)
+{
+    return c->text;
 }
 
 size_t rbe_calibration_tokens(const struct rbe_calibration *c)

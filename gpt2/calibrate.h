@@ -16,7 +16,7 @@
 
 struct rbe_calibration;
 
-enum { RBE_CALIBRATION_TOKENS = 65536 };        /* by default */
+enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
 
 /*
  * Over the first `count` tokens at most, in whole windows of the model's context; fewer than
@@ -36,7 +36,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                                    struct rbe_progress *progress, struct rbe_diag *d);
 void rbe_calibration_close(struct rbe_calibration **c);
 
-/* Tokens that went in. */
+/* Tokens that went in, and their number. */
+const uint32_t *rbe_calibration_text(const struct rbe_calibration *c);
 size_t rbe_calibration_tokens(const struct rbe_calibration *c);
 /* sha256 of the text file, or "" when made from tokens: for keys of finished work. */
 const char *rbe_calibration_sha256(const struct rbe_calibration *c);

@@ -18,7 +18,7 @@
 
 struct arguments {
     const char *model, *out, *profile, *codec, *search, *calibration, *json;
-    int block, threads, plan, quiet, no_calibration;
+    int block, threads, plan, quiet, no_calibration, allocate;
     double bits, bytes;
 };
 
@@ -91,8 +91,8 @@ static void print_row(void *arg, const struct rbe_convert_row *r)
 
 static void print_plan(const struct rbe_convert *c)
 {
-    printf("%-24s %11s %-9s %8s %11s %7s\n", "tensor", "shape", "codec", "B", "bytes",
-           "bits/w");
+    printf("%-24s %11s %-9s %8s %11s %7s %11s\n", "tensor", "shape", "codec", "B", "bytes",
+           "bits/w", "probe KL");
     for (size_t i = 0; i < c->count; i++) {
         const struct rbe_convert_row *r = &c->rows[i];
         char shape[24], codec[32], block[24];
@@ -103,8 +103,11 @@ static void print_plan(const struct rbe_convert *c)
         snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
         codec_names(codec, sizeof codec, r);
         block_text(block, sizeof block, r);
-        printf("%-24s %11s %-9s %8s %11zu %7.4g\n", r->tensor->name, shape, codec, block,
-               bytes, 8 * (double)bytes / ((double)r->tensor->rows * r->tensor->cols));
+        printf("%-24s %11s %-9s %8s %11zu %7.4g", r->tensor->name, shape, codec, block, bytes,
+               8 * (double)bytes / ((double)r->tensor->rows * r->tensor->cols));
+        if (r->sensitivity > 0)
+            printf(" %11.3g", r->sensitivity);
+        printf("\n");
     }
     printf("planned file: %" PRIu64 " bytes, %.4f bits a parameter\n", c->file_bytes,
            8 * (double)c->file_bytes / (double)c->params);
@@ -172,6 +175,8 @@ static json_t *row_json(const struct rbe_convert_row *r)
                                         (json_int_t)o->parts[i].rows, "codec",
                                         rbe_format_name(o->parts[i].format), "block",
                                         (json_int_t)o->parts[i].block));
+    if (j && r->sensitivity > 0)
+        json_object_set_new(j, "probe_divergence", rbe_result_real(r->sensitivity));
     if (j && r->choice.level != RBE_LEVEL_NONE) {
         json_object_set_new(j, "quality", json_string(rbe_level_name(r->choice.level)));
         json_object_set_new(j, "quality_met", json_boolean(
@@ -275,6 +280,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--bytes: a number of bytes");
     if (a->bits > 0 && a->bytes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--bits and --bytes exclude one another");
+    if (a->allocate && a->no_calibration)
+        return rbe_fail(d, RBE_ERR_ARG, "--allocate needs a calibration text");
     if (a->calibration && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
                         "another");
@@ -307,6 +314,17 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         .progress = &progress, .row_done = print_row};
     if ((err = rbe_convert_plan(&c, source, &o, d)))
         goto out;
+    rbe_catch_interrupt();
+    if (rbe_convert_wants_calibration(c) && !a->no_calibration && !(a->plan && !a->allocate)) {
+        err = rbe_calibrate_file(&calibration, a->model, a->calibration, 0, pool, &progress, d);
+        if (err)
+            goto out;
+        c->o.calibration = calibration;
+        printf("calibrated on %zu tokens of %s\n", rbe_calibration_tokens(calibration),
+               a->calibration ? a->calibration : "the shipped sample");
+        if (a->allocate && (err = rbe_convert_allocate(c, a->model, d)))
+            goto out;
+    }
     if (a->plan) {
         print_plan(c);
         goto out;
@@ -315,15 +333,6 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
            rbe_profile_about(profile));
     if (source->label)
         printf("synthetic weights: %s\n", source->label);
-    rbe_catch_interrupt();
-    if (rbe_convert_wants_calibration(c) && !a->no_calibration) {
-        err = rbe_calibrate_file(&calibration, a->model, a->calibration, 0, pool, &progress, d);
-        if (err)
-            goto out;
-        c->o.calibration = calibration;
-        printf("calibrated on %zu tokens of %s\n", rbe_calibration_tokens(calibration),
-               a->calibration ? a->calibration : "the shipped sample");
-    }
     print_head();
     err = rbe_convert_run(c, a->out, d);
     if (err == RBE_ERR_INTERRUPTED)
@@ -360,6 +369,8 @@ int rbe_cmd_convert(int argc, const char **argv)
          "LEVEL"},
         {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
          "text whose inputs decide which errors matter (default: a shipped sample)", "FILE"},
+        {"allocate", 0, POPT_ARG_NONE, &a.allocate, 0,
+         "measure how much each open matrix matters, instead of giving all the same B", NULL},
         {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
          "encode each matrix for itself", NULL},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",

@@ -439,7 +439,7 @@ static enum rbe_status wte_means(float **out, const struct rbe_convert *c, struc
 
 /* A tensor's weights as they are encoded: column means moved from wte to wpe where the profile
  * says so. */
-static enum rbe_status read_weights(float **out, const struct rbe_convert *c,
+enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d)
 {
     const size_t rows = r->tensor->rows, cols = r->tensor->cols;
@@ -477,7 +477,7 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
     enum rbe_status err;
     float *x;
 
-    if ((err = read_weights(&x, c, r, d)))
+    if ((err = rbe_convert_weights(&x, c, r, d)))
         return err;
     o.progress = on_progress;
     o.progress_arg = &m;

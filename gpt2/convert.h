@@ -32,6 +32,7 @@ struct rbe_convert_row {
     bool encoded;                       /* a matrix, or positions with a codec of their own */
     bool rate_met;                      /* the codec can have the rate the profile asks for */
     bool done, reused;                  /* encoded; taken over from an interrupted run */
+    double sensitivity;                 /* nats a token at the rate it was measured at, or 0 */
     struct rbe_quality quality;         /* of what was encoded: column means removed */
     double seconds;
 };
@@ -72,6 +73,20 @@ void rbe_convert_close(struct rbe_convert **c);
 /* Exact size of the file under the present options of every row. */
 enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
                                  struct rbe_diag *d);
+
+/*
+ * Shares the budget by measured sensitivity instead: every matrix whose B is open, and each
+ * quarter of a large vocabulary's rows, is encoded alone with a small search; what that does
+ * to the predictions (sensitivity.h) is taken to add up and to fall by 4 with each bit.  The
+ * plan's blocks become those of least total divergence.  Needs a calibration and a budget;
+ * does nothing when no B is open.
+ */
+enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
+                                     struct rbe_diag *d);
+
+/* A row's weights as they are encoded [rows][cols], fresh: wte's means moved to wpe. */
+enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
+                                    const struct rbe_convert_row *r, struct rbe_diag *d);
 
 /* True when some matrix would be encoded with what a calibration tells. */
 bool rbe_convert_wants_calibration(const struct rbe_convert *c);

@@ -1,5 +1,5 @@
 /*
- * weights.h - what a loaded model holds; shared by model.c and session.c only.
+ * weights.h - what a loaded model holds; shared by the files of gpt2 only.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -36,6 +36,8 @@ static void rules(void)
         "mlp.fc layers=3-8 codec=hybrid ratio=100 quality=High\n"
         "  mlp.fc\tlayers=5 search=fast scales=row\n"
         "wte center=on codec=int4 scale-search=on\n"
+        "mlp.proj ratio=10\n"
+        "mlp.proj layers=1 block=50\n"
         "wpe codec=f32\n";
     struct rbe_profile *p;
     struct rbe_diag d = {""};
@@ -58,6 +60,11 @@ static void rules(void)
     c = rbe_profile_choice(p, RBE_CLASS_FC, 5);
     CHECK(c.format == RBE_HYBRID && c.search == RBE_SEARCH_FAST);
     CHECK(c.scales == RBE_SCALES_ROW);
+    c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 0);
+    CHECK(c.format == RBE_SEED && c.block == 0);
+    CHECK_NEAR(c.bits, 3.2, 1e-12);
+    c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 1);
+    CHECK(c.format == RBE_SEED && c.block == 50 && c.bits == 0);
     c = rbe_profile_choice(p, RBE_CLASS_WTE, -1);
     CHECK(c.format == RBE_INT4 && c.center && c.scale_search && c.block == 0);
     CHECK(rbe_profile_choice(p, RBE_CLASS_WPE, -1).format == RBE_F32);
@@ -135,7 +142,7 @@ static void shipped(void)
         rbe_profile_close(&p);
     }
     CHECK(rbe_profile_open(&p, "phase9", &d) == RBE_ERR_ARG && !p);
-    CHECK(strstr(d.text, "hybrid-architecture, int4, int8, mini-2.89") != NULL);
+    CHECK(strstr(d.text, "hybrid-architecture, int4, int8, mini-2.25, mini-2.89") != NULL);
     CHECK(rbe_profile_open(&p, "seed-bx", &d) == RBE_ERR_ARG);
     CHECK(rbe_profile_open(&p, "int4-b32", &d) == RBE_ERR_ARG);
     CHECK(rbe_profile_open(&p, "/nonexistent/x.profile", &d) == RBE_ERR_IO);
@@ -172,6 +179,10 @@ static void rates(void)
     CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && o.hadamard == 256);
     CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_OK && o.hadamard == 1024);
     c.block = 5;
+    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_choice){.format = RBE_INT4, .bits = 3, .k = -1};
+    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_choice){.format = RBE_SEED, .block = 44, .k = 3};
     CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
 }
 

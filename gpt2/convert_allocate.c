@@ -1,0 +1,211 @@
+/*
+ * convert_allocate.c - shares a conversion's budget by measured sensitivity.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpt2/convert.h"
+#include "gpt2/sensitivity.h"
+#include "rbe/allocate.h"
+
+enum {
+    RANGES = 4,                 /* of the rows of a large vocabulary */
+    RANGE_ROWS = 1024,          /* a range has at least so many */
+    PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
+    CHOICES = 512,
+    ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
+};
+
+/* A matrix, or one range of its rows. */
+struct item {
+    struct rbe_convert_row *row;
+    uint32_t row0, rows;
+    double kl;
+    struct rbe_allocate_choice choices[CHOICES];
+    uint32_t blocks[CHOICES];
+};
+
+struct work {
+    struct rbe_convert *c;
+    struct item *items;
+    struct rbe_allocate_item *offers;
+    size_t count;
+};
+
+static bool is_open(const struct rbe_convert_row *r)
+{
+    return r->encoded && rbe_choice_is_open(&r->choice);
+}
+
+static size_t ranges_of(const struct rbe_convert_row *r)
+{
+    return r->tensor_class == RBE_CLASS_WTE && r->tensor->rows >= RANGES * RANGE_ROWS ? RANGES
+                                                                                     : 1;
+}
+
+/* The weights the probe's model gets for rows of an item: decoded, means put back. */
+static enum rbe_status probe(struct work *k, struct item *t, const float *plain,
+                             const float *x, struct rbe_sensitivity *s, struct rbe_diag *d)
+{
+    const struct rbe_convert_row *r = t->row;
+    const size_t cols = r->tensor->cols, at = (size_t)t->row0 * cols;
+    struct rbe_encode_options o = r->options;
+    struct rbe_weight w = {0};
+    float *out = malloc(t->rows * cols * sizeof *out);
+    enum rbe_status err;
+
+    if (!out)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    o.window = PROBE_WINDOW;
+    if (r->choice.feedback)
+        o.moment = rbe_calibration_moment(k->c->o.calibration, r->tensor->name);
+    err = rbe_encode_weight(&w, x + at, t->rows, (uint32_t)cols, &o, k->c->o.pool, d);
+    for (size_t m = 0; m < t->rows && !err; m++) {
+        rbe_weight_decode_row(&w, m, out + m * cols);
+        for (size_t n = 0; n < cols; n++)
+            out[m * cols + n] += plain[at + m * cols + n] - x[at + m * cols + n];
+    }
+    if (!err)
+        err = rbe_sensitivity_measure(s, r->tensor->name, t->row0, t->rows, out, &t->kl, d);
+    rbe_weight_free(&w);
+    free(out);
+    return err;
+}
+
+static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
+                                   struct rbe_sensitivity *s, struct rbe_diag *d)
+{
+    const size_t n = ranges_of(r);
+    float *plain = NULL, *x = NULL;
+    enum rbe_status err;
+
+    if ((err = rbe_source_read(&plain, k->c->source, r->tensor, d)) ||
+        (err = rbe_convert_weights(&x, k->c, r, d)))
+        goto out;
+    r->sensitivity = 0;
+    for (size_t i = 0; i < n && !err; i++) {
+        struct item *t = &k->items[k->count];
+        const uint32_t rows = r->tensor->rows;
+
+        t->row = r;
+        t->row0 = (uint32_t)(rows * i / n);
+        t->rows = (uint32_t)(rows * (i + 1) / n) - t->row0;
+        if ((err = probe(k, t, plain, x, s, d)))
+            break;
+        k->offers[k->count++] = (struct rbe_allocate_item){
+            .choices = t->choices,
+            .count = rbe_allocate_seed(t->choices, t->blocks, CHOICES, t->rows,
+                                       r->tensor->cols, t->kl, 128.0 / r->options.block)};
+        r->sensitivity += t->kl;
+    }
+out:
+    free(plain);
+    free(x);
+    return err;
+}
+
+/* The chosen blocks into the plan's options. */
+static enum rbe_status apply(struct work *k, struct rbe_diag *d)
+{
+    for (size_t i = 0; i < k->count;) {
+        struct rbe_convert_row *r = k->items[i].row;
+        const size_t n = ranges_of(r);
+
+        if (n == 1) {
+            r->options.block = k->items[i].blocks[k->offers[i].chosen];
+            i++;
+            continue;
+        }
+        if (!r->own_parts && !(r->own_parts = calloc(n, sizeof *r->own_parts)))
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        for (size_t p = 0; p < n; p++, i++)
+            r->own_parts[p] = (struct rbe_encode_part){
+                k->items[i].rows, r->options.format, k->items[i].blocks[k->offers[i].chosen],
+                0};
+        r->options.parts = r->own_parts;
+        r->options.part_count = n;
+    }
+    return RBE_OK;
+}
+
+/* What the file takes besides the items is known once a plan stands: plan, compare, correct. */
+static enum rbe_status fit(struct work *k, struct rbe_diag *d)
+{
+    struct rbe_convert *c = k->c;
+    uint64_t others = 0;
+    enum rbe_status err;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t bytes = 0, size;
+
+        if (others > c->budget_bytes)
+            return rbe_fail(d, RBE_ERR_LIMIT, "%" PRIu64 " bytes of norms, positions and header "
+                            "are more than the budget", others);
+        if ((err = rbe_allocate(k->offers, k->count, c->budget_bytes - others, d)) ||
+            (err = apply(k, d)) || (err = rbe_convert_size(&size, c, d)))
+            return err;
+        for (size_t i = 0; i < k->count; i++)
+            bytes += k->items[i].choices[k->offers[i].chosen].bytes;
+        if (size <= c->budget_bytes && round) {
+            c->file_bytes = size;
+            return RBE_OK;
+        }
+        others = size - bytes + (round ? 64 : 0);       /* alignment moves a little */
+    }
+    return rbe_fail(d, RBE_ERR_LIMIT, "no allocation fits %" PRIu64 " bytes", c->budget_bytes);
+}
+
+enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
+                                     struct rbe_diag *d)
+{
+    struct rbe_sensitivity *s = NULL;
+    struct work k = {.c = c};
+    size_t items = 0;
+    double total = 0, done = 0;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; i < c->count; i++)
+        if (is_open(&c->rows[i])) {
+            items += ranges_of(&c->rows[i]);
+            total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
+        }
+    if (!items)
+        return RBE_OK;
+    if (!c->o.calibration || !c->budget_bytes)
+        return rbe_fail(d, RBE_ERR_ARG, "measured allocation needs a calibration text and a "
+                        "budget");
+    k.items = calloc(items, sizeof *k.items);
+    k.offers = calloc(items, sizeof *k.offers);
+    if (!k.items || !k.offers) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    if (c->o.progress)
+        rbe_progress_start(c->o.progress, "measure", "weights", total);
+    err = rbe_sensitivity_open(&s, model_path, c->o.calibration, c->o.pool, d);
+    for (size_t i = 0; i < c->count && !err; i++) {
+        struct rbe_convert_row *r = &c->rows[i];
+
+        if (!is_open(r))
+            continue;
+        if (rbe_interrupted())
+            err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+        else
+            err = measure_row(&k, r, s, d);
+        done += (double)r->tensor->rows * r->tensor->cols;
+        if (c->o.progress)
+            rbe_progress_update(c->o.progress, done, r->tensor->name);
+    }
+    if (c->o.progress)
+        rbe_progress_end(c->o.progress);
+    rbe_sensitivity_close(&s);
+    if (!err)
+        err = fit(&k, d);
+out:
+    free(k.items);
+    free(k.offers);
+    return err;
+}
