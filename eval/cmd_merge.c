@@ -50,7 +50,8 @@ int rbe_cmd_merge(int argc, const char **argv)
     int count, code;
     const char **args;
     const struct poptOption table[] = {
-        {"out", 'o', POPT_ARG_STRING, &out, 0, "append the joined records to this file", "FILE"},
+        {"out", 'o', POPT_ARG_STRING, &out, 0, "append the joined records to this file",
+         "FILE"},
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "FILE...", "Joins the result files of an evaluation run "

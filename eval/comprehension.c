@@ -39,7 +39,7 @@ enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_di
                     "unknown task '%s'; valid: lambada, hellaswag, winogrande, blimp", name);
 }
 
-/* --- items --------------------------------------------------------------------------------- */
+/* --- items ------------------------------------------------------------------------------- */
 
 static uint32_t count_characters(const char *s)
 {
@@ -467,7 +467,7 @@ enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const 
     return err;
 }
 
-/* --- scoring ------------------------------------------------------------------------------- */
+/* --- scoring ----------------------------------------------------------------------------- */
 
 enum rbe_status rbe_scorer_open(struct rbe_scorer *s, struct rbe_runner *r, struct rbe_diag *d)
 {
@@ -542,7 +542,7 @@ struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
     return a;
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
 static double *column(const json_t *record, const char *name, size_t *n)
 {
@@ -619,10 +619,10 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
     json_t *metrics = json_object(), *paired = json_object();
     int bad = json_object_set_new(record, "items", json_integer((json_int_t)n));
 
+    const double total = rbe_eval_number(record, "items_total");
+    const bool from_start = !json_integer_value(json_object_get(record, "first_item"));
     bad |= json_object_set_new(record, "complete",
-                               json_boolean((double)n == rbe_eval_number(record, "items_total") &&
-                                            !json_integer_value(
-                                                json_object_get(record, "first_item"))));
+                               json_boolean((double)n == total && from_start));
     bad |= set_metric(metrics, paired, record, base, "acc");
     if (task && !strcmp(task, "hellaswag"))
         bad |= set_metric(metrics, paired, record, base, "acc_norm");

@@ -19,7 +19,7 @@ static const char *const sum_names[RBE_DIV_SUMS] = {
     [RBE_DIV_DP2] = "dp2",   [RBE_DIV_NLL_BASE] = "nll_base", [RBE_DIV_NLL_MODEL] = "nll_model",
     [RBE_DIV_TOKENS] = "tokens"};
 
-/* --- histograms ---------------------------------------------------------------------------- */
+/* --- histograms -------------------------------------------------------------------------- */
 
 void rbe_histogram_add(struct rbe_histogram *h, double x)
 {
@@ -71,7 +71,7 @@ static enum rbe_status histogram_read(struct rbe_histogram *h, const json_t *a,
     return RBE_OK;
 }
 
-/* --- measuring ----------------------------------------------------------------------------- */
+/* --- measuring --------------------------------------------------------------------------- */
 
 enum rbe_status rbe_divergence_init(struct rbe_divergence *v, size_t windows,
                                     struct rbe_diag *d)
@@ -186,7 +186,7 @@ enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
     return err;
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
 static struct rbe_ratio mean_of(const struct rbe_divergence *v, enum rbe_divergence_sum what,
                                 size_t n)

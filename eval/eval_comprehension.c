@@ -126,8 +126,8 @@ static enum rbe_status parse_task(const char *arg, enum rbe_task *task, const ch
     const char *eq = strchr(arg, '=');
 
     if (!eq || !eq[1] || eq - arg >= (ptrdiff_t)sizeof name)
-        return rbe_fail(d, RBE_ERR_ARG, "'%s': wants TASK=PATH, e.g. lambada=lambada_test.jsonl",
-                        arg);
+        return rbe_fail(d, RBE_ERR_ARG,
+                        "'%s': wants TASK=PATH, e.g. lambada=lambada_test.jsonl", arg);
     memcpy(name, arg, (size_t)(eq - arg));
     name[eq - arg] = 0;
     *path = eq + 1;
@@ -179,9 +179,10 @@ int rbe_eval_comprehension(int argc, const char **argv)
         {"limit", 0, POPT_ARG_INT, &o.limit, 0, "only the first N items of each file", "N"},
         POPT_TABLEEND};
 
-    if (!rbe_parse(argc, argv, table, "TASK=PATH...", "TASK is lambada, winogrande (JSON lines), "
-                   "hellaswag (six lines an item) or blimp (folder of JSON lines); scored by "
-                   "the conventions of lm-evaluation-harness.", &args, &count, &code))
+    if (!rbe_parse(argc, argv, table, "TASK=PATH...", "TASK is lambada, winogrande (JSON "
+                   "lines), hellaswag (six lines an item) or blimp (folder of JSON lines); "
+                   "scored by the conventions of lm-evaluation-harness.", &args, &count,
+                   &code))
         return code;
     enum rbe_status err;
     if (!count)

@@ -51,7 +51,8 @@ static enum rbe_status load_script(struct talk *k, const char *path, int turns,
     enum rbe_status err;
 
     if (!path && !found)
-        return rbe_fail(d, RBE_ERR_IO, "the shipped conversation.txt is not found; set RBE_DATA");
+        return rbe_fail(d, RBE_ERR_IO,
+                        "the shipped conversation.txt is not found; set RBE_DATA");
     err = rbe_text_open(&k->script, path ? path : found, d);
     free(found);
     if (err)
@@ -88,8 +89,8 @@ static enum rbe_status talk(struct talk *k, struct rbe_conversation **c, int *do
             if (k->stream)
                 printf("\n[%d %s] %s\n>", *done + 1, k->runners[m].name, k->line[*done]);
             const struct rbe_load before = rbe_load_now();
-            err = rbe_conversation_turn(c[m], k->line[*done], k->stream ? to_stdout : NULL, NULL,
-                                        &s->turn, d);
+            err = rbe_conversation_turn(c[m], k->line[*done], k->stream ? to_stdout : NULL,
+                                        NULL, &s->turn, d);
             const struct rbe_load after = rbe_load_now();
             s->share = rbe_load_between(&before, &after);
             s->usage = rbe_usage_now();
@@ -126,7 +127,7 @@ static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
     return err;
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
 static json_t *turn_json(const struct talk *k, int i, const struct said *s)
 {
@@ -261,8 +262,8 @@ static void print_record(const json_t *r)
 
     printf("%-24s %lld turns, %lld tokens: first token at most %.1f ms; ms/token p50 %.2f, p95 "
            "%.2f, p99 %.2f, worst turn's p95 %.2f\n%-24s %lld turns within 1 s and 50 ms/token;"
-           " 100 tokens in %.2f s with loading; coherence %.3f nats/token, quality (perplexity) "
-           "%.1f\n",
+           " 100 tokens in %.2f s with loading; coherence %.3f nats/token, quality "
+           "(perplexity) %.1f\n",
            json_string_value(json_object_get(json_object_get(r, "model"), "name")),
            (long long)json_integer_value(json_object_get(s, "turns")),
            (long long)json_integer_value(json_object_get(s, "tokens")),
@@ -351,15 +352,15 @@ int rbe_eval_conversation(int argc, const char **argv)
         {"stream", 0, POPT_ARG_NONE, &k.stream, 0, "print the conversation as it goes", NULL},
         POPT_TABLEEND};
 
-    if (!rbe_parse(argc, argv, table, "", "Every model answers a script of questions, streaming; "
-                   "times per turn, and the first model's judgement of the answers.", &args,
-                   &count, &code))
+    if (!rbe_parse(argc, argv, table, "", "Every model answers a script of questions, "
+                   "streaming; times per turn, and the first model's judgement of the answers.",
+                   &args, &count, &code))
         return code;
     enum rbe_status err;
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (turns < 0 || max_tokens < 2 || min_tokens < 0 || top_k < 0 || !(temperature >= 0) ||
-             !(top_p > 0 && top_p <= 1))
+    else if (turns < 0 || max_tokens < 2 || min_tokens < 0 || top_k < 0 ||
+             !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
     else {
         k.how = (struct rbe_conversation_options){

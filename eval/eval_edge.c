@@ -84,8 +84,8 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
     }
     if (r && !o->json) {
         if (*passed)
-            printf("%s: runs in %d MiB: %d tokens, %d threads, peak %.1f MiB of addresses, %.1f "
-                   "MiB resident, median %.2f ms/token\n", runner.name, e->megabytes,
+            printf("%s: runs in %d MiB: %d tokens, %d threads, peak %.1f MiB of addresses, "
+                   "%.1f MiB resident, median %.2f ms/token\n", runner.name, e->megabytes,
                    e->tokens, e->threads, rbe_eval_number(r, "peak_virtual_bytes") / 1048576,
                    rbe_eval_number(r, "peak_bytes") / 1048576, rbe_eval_number(r, "median_ms"));
         else

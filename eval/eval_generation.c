@@ -165,7 +165,7 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
     return RBE_OK;
 }
 
-/* --- the three ratios over drawn prompts --------------------------------------------------- */
+/* --- the three ratios over drawn prompts ------------------------------------------------- */
 
 static double fluency(const struct author *a, const uint32_t *index, size_t n)
 {
@@ -235,7 +235,7 @@ static json_t *ratio_json(const struct generation *g, size_t m,
     return o;
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
 static double repetition(const struct generation *g, size_t m)
 {
@@ -428,8 +428,9 @@ int rbe_eval_generation(int argc, const char **argv)
         {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
         POPT_TABLEEND};
 
-    if (!rbe_parse(argc, argv, table, "", "Fluency, coherence and relevance retained, judged by "
-                   "the first model; repetition; samples side by side.", &args, &count, &code))
+    if (!rbe_parse(argc, argv, table, "", "Fluency, coherence and relevance retained, judged "
+                   "by the first model; repetition; samples side by side.", &args, &count,
+                   &code))
         return code;
     enum rbe_status err;
     if (count)

@@ -55,7 +55,7 @@ static void free_figures(struct figures *f, size_t count)
     free(f);
 }
 
-/* --- decoding at depths -------------------------------------------------------------------- */
+/* --- decoding at depths ------------------------------------------------------------------ */
 
 /* Brings every session to the depth and returns tokens a burst should have. */
 static enum rbe_status prepare_depth(struct plan *p, uint32_t depth, size_t *burst,
@@ -134,7 +134,7 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct
     return err;
 }
 
-/* --- sequences (chapter 8.6.1) ------------------------------------------------------------- */
+/* --- sequences (chapter 8.6.1) ----------------------------------------------------------- */
 
 static json_t *sequence_record(struct plan *p, size_t m, struct figures *f,
                                const double *prefill_ms, const double *first_ms, int count)
@@ -142,6 +142,7 @@ static json_t *sequence_record(struct plan *p, size_t m, struct figures *f,
     json_t *r = rbe_eval_record(p->o, "inference", &p->runners[m]);
     const struct rbe_ratio prefill = rbe_mean_se(prefill_ms, (size_t)count);
     const struct rbe_ratio first = rbe_mean_se(first_ms, (size_t)count);
+    const size_t bytes = rbe_gpt2_bytes_per_token(p->runners[m].model);
     double total = 0;
 
     if (!r)
@@ -167,8 +168,7 @@ static json_t *sequence_record(struct plan *p, size_t m, struct figures *f,
     rbe_result_set_real(r, "first_token_ms", first.value);
     json_object_set_new(r, "model_bytes",
                         json_integer((json_int_t)rbe_gpt2_file_bytes(p->runners[m].model)));
-    json_object_set_new(r, "bytes_per_token",
-                        json_integer((json_int_t)rbe_gpt2_bytes_per_token(p->runners[m].model)));
+    json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
     json_object_set_new(r, "validity", rbe_times_validity(&f->all));
     return r;
 }
@@ -221,7 +221,7 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
     return err;
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
 /* Median of base over median of this one, over bursts drawn again: the two lists were taken
  * in step, so index i of both saw the same seconds. */
@@ -424,7 +424,7 @@ static enum rbe_status run_latency(struct plan *p, struct rbe_diag *d)
     return err;
 }
 
-/* --- the command --------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------- */
 
 /* The depths that fit the context, and the one after the prompt among them. */
 static enum rbe_status plan_depths(struct plan *p, const char *list, struct rbe_diag *d)

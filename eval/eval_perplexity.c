@@ -68,7 +68,7 @@ static json_t *make_record(struct job *j, size_t m)
     return r;
 }
 
-/* --- going on after an interrupt ----------------------------------------------------------- */
+/* --- going on after an interrupt --------------------------------------------------------- */
 
 /* Whether an old record is of this model, text, protocol and shard. */
 static bool belongs(const struct job *j, const json_t *r, size_t m)
@@ -117,7 +117,7 @@ static enum rbe_status resume(struct job *j, const json_t *old, struct rbe_diag 
     return RBE_OK;
 }
 
-/* --- measuring ----------------------------------------------------------------------------- */
+/* --- measuring --------------------------------------------------------------------------- */
 
 static enum rbe_status checkpoint(struct job *j, struct rbe_diag *d)
 {
@@ -175,7 +175,7 @@ static enum rbe_status measure(struct job *j, struct rbe_diag *d)
     return RBE_OK;
 }
 
-/* --- results ------------------------------------------------------------------------------- */
+/* --- results ----------------------------------------------------------------------------- */
 
 static void print_heading(const struct job *j)
 {
@@ -183,8 +183,9 @@ static void print_heading(const struct job *j)
 
     for (size_t i = 0; i < j->done; i++)
         scored += j->scored[i];
-    printf("%s  %s (%s)  context %u, stride %u  %zu tokens, %.0f scored  %zu of %zu windows%s\n",
-           j->text->name, rbe_protocol_name(j->w.protocol), rbe_protocol_alias(j->w.protocol),
+    printf("%s  %s (%s)  context %u, stride %u  %zu tokens, %.0f scored  %zu of %zu "
+           "windows%s\n", j->text->name, rbe_protocol_name(j->w.protocol),
+           rbe_protocol_alias(j->w.protocol),
            j->w.context, j->w.stride, j->w.text_tokens, scored, j->done, j->w.count,
            j->done < j->w.count ? " (partial)" : "");
     printf("  %-24s %9s  %-19s %8s %8s %9s %8s %8s\n", "model", "ppl", "95 % interval",

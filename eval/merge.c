@@ -87,7 +87,8 @@ static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
 
     describe(what, sizeof what, r);
     if (!json_is_integer(total))
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: measured with a limit: nothing to join", what);
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: measured with a limit: nothing to join",
+                        what);
     qsort(p, n, sizeof *p, by_first);
     for (size_t i = 0; i < n; i++) {
         if (p[i].first < at)

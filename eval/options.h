@@ -28,8 +28,8 @@ struct rbe_eval_options {
 /* Rows of a popt table over a struct rbe_eval_options *o. */
 #define RBE_EVAL_OPTIONS(o)                                                                    \
     {"model", 'm', POPT_ARG_ARGV, &(o)->models, 0,                                             \
-     "model: folder, checkpoint or RBE file; repeat it, the first is the base of comparisons "  \
-     "(default: the embedded rbe-mini)", "PATH"},                                              \
+     "model: folder, checkpoint or RBE file; repeat it, the first is the base of "             \
+     "comparisons (default: the embedded rbe-mini)", "PATH"},                                  \
     {"out", 'o', POPT_ARG_STRING, &(o)->out, 0, "append result lines to this file", "FILE"},   \
     {"tokenizer", 0, POPT_ARG_STRING, &(o)->tokenizer, 0,                                      \
      "folder of the vocabulary (default: the model's, else a shipped one that fits)", "DIR"},  \

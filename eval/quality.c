@@ -40,7 +40,7 @@ enum rbe_status rbe_log_p(struct rbe_scorer *s, uint32_t eos, const uint32_t *be
     return err;
 }
 
-/* --- n-grams ------------------------------------------------------------------------------- */
+/* --- n-grams ----------------------------------------------------------------------------- */
 
 struct gram {
     const uint32_t *at;

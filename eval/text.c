@@ -14,7 +14,7 @@
 
 #include "rbe/file.h"
 
-/* --- UTF-8 and white space ----------------------------------------------------------------- */
+/* --- UTF-8 and white space --------------------------------------------------------------- */
 
 /* Length of the valid character at s, 0 when it is none. */
 static size_t character(const unsigned char *s, size_t left, uint32_t *code)
@@ -109,7 +109,7 @@ size_t rbe_count_fields(const char *s, size_t size)
     return n + starts + ends;
 }
 
-/* --- files --------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------- */
 
 static enum rbe_status check_text(const char *s, size_t size, const char *path,
                                   struct rbe_diag *d)
@@ -194,7 +194,7 @@ void rbe_text_close(struct rbe_text *t)
     memset(t, 0, sizeof *t);
 }
 
-/* --- rows and pages ------------------------------------------------------------------------ */
+/* --- rows and pages ---------------------------------------------------------------------- */
 
 enum rbe_status rbe_text_join_rows(const char *s, size_t size, char **out, size_t *out_size,
                                    struct rbe_diag *d)
@@ -273,7 +273,7 @@ enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out
     return RBE_OK;
 }
 
-/* --- lm-eval's detokeniser ----------------------------------------------------------------- */
+/* --- lm-eval's detokeniser --------------------------------------------------------------- */
 
 /* In order; a pattern is a regular expression when `regex` is set.  The degree sign is written
  * by its UTF-8 bytes. */

@@ -107,7 +107,7 @@ ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$wo
 tail -n 3 "$work/resume" > "$work/rest"
 ok 'resumed is the whole' same "$work/whole" "$work/rest"
 
-# --- bad input ----------------------------------------------------------------------------------
+# --- bad input -------------------------------------------------------------------------------
 : > "$work/empty"
 fails 1 'empty' evaluate perplexity --text "$work/empty"
 head -c 3000 "$model/model.safetensors" > "$work/binary"
@@ -127,7 +127,7 @@ fails 2 'two or more' evaluate divergence
 fails 2 'unknown evaluation' "$rbe" eval nothing
 fails 2 'beyond the model' evaluate edge --tokens 600
 
-# --- the rest runs -----------------------------------------------------------------------------
+# --- the rest runs ---------------------------------------------------------------------------
 ok 'edge' evaluate edge --tokens 4 --out "$work/edge"
 ok 'edge fits' grep -q '"passed":true' "$work/edge"
 ok 'edge, too small a limit' evaluate edge --tokens 4 --limit 60 --out "$work/edge60"

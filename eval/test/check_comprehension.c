@@ -1,0 +1,231 @@
+/*
+ * check_comprehension.c - items of every task, judging and repetition, worked out by hand.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/comprehension.h"
+#include "eval/conversation.h"
+#include "eval/options.h"
+#include "eval/quality.h"
+#include "gpt2/data.h"
+#include "kernels/test/check.h"
+
+static struct rbe_tokenizer *tokenizer;
+static char folder[] = "/tmp/rbe-check-items-XXXXXX";
+
+static enum rbe_status load(struct rbe_items *x, enum rbe_task task, const char *content,
+                            size_t limit, struct rbe_diag *d)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "%s/items", folder);
+    FILE *f = fopen(path, "w");
+    if (!CHECK(f && fputs(content, f) >= 0))
+        return RBE_ERR_IO;
+    fclose(f);
+    const enum rbe_status err = rbe_items_load(x, task, path, tokenizer, 512, limit, d);
+    unlink(path);
+    return err;
+}
+
+/* Whether a choice's context and continuation are these texts. */
+static bool reads(const struct rbe_choice *c, const char *context, const char *continuation)
+{
+    const uint32_t from = c->tokens[0] == rbe_tokenizer_eos(tokenizer);
+    char *a = rbe_detokenise(tokenizer, c->tokens + from, c->first - from);
+    char *b = rbe_detokenise(tokenizer, c->tokens + c->first, c->count - c->first);
+    const bool ok = a && b && !strcmp(a, context) && !strcmp(b, continuation);
+
+    if (!ok)
+        printf("     got '%s' | '%s'\n", a ? a : "", b ? b : "");
+    free(a);
+    free(b);
+    return ok;
+}
+
+static void check_lambada(void)
+{
+    struct rbe_items x;
+    struct rbe_diag d = {""};
+
+    CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"He sat by the river\"}\n{\"text\": "
+                "\"a b\"}\n", 0, &d));
+    CHECK(x.count == 2 && x.item[0].choices == 1 && !x.limited);
+    CHECK(reads(&x.item[0].choice[0], "He sat by the", " river"));
+    CHECK(x.item[0].choice[0].characters == 5);
+    rbe_items_free(&x);
+    CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"c d\"}\n", 1, &d));
+    CHECK(x.count == 1 && x.limited);
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"word\"}\n", 0, &d) ==
+              RBE_ERR_FORMAT && strstr(d.text, "line 2"));
+    CHECK(load(&x, RBE_LAMBADA, "", 0, &d) == RBE_ERR_FORMAT);
+}
+
+static void check_winogrande(void)
+{
+    struct rbe_items x;
+    struct rbe_diag d = {""};
+
+    CHECK(!load(&x, RBE_WINOGRANDE, "{\"sentence\": \"The cup fell as the _ was wet.\", "
+                "\"option1\": \"table\", \"option2\": \"hand\", \"answer\": \"2\"}\n", 0, &d));
+    CHECK(x.count == 1 && x.item[0].choices == 2 && x.item[0].answer == 1);
+    CHECK(reads(&x.item[0].choice[0], "The cup fell as the table", " was wet."));
+    CHECK(reads(&x.item[0].choice[1], "The cup fell as the hand", " was wet."));
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_WINOGRANDE, "{\"sentence\": \"no blank\", \"option1\": \"a\", "
+               "\"option2\": \"b\", \"answer\": \"1\"}\n", 0, &d) == RBE_ERR_FORMAT);
+    CHECK(strstr(d.text, "line 1") != NULL);
+}
+
+static void check_hellaswag(void)
+{
+    struct rbe_items x;
+    struct rbe_diag d = {""};
+
+    CHECK(!load(&x, RBE_HELLASWAG,
+                "Cooking: A man stands. he\n2\nsings.\nruns  off.\n cooks [step] it.\nsleeps.\n"
+                "Home: How to sew [title] Begin [substeps] here.\n0\na\nb\nc\nd\n", 0, &d));
+    CHECK(x.count == 2 && x.item[0].choices == 4 && x.item[0].answer == 2);
+    CHECK(reads(&x.item[0].choice[0], "Cooking: A man stands. He", " sings."));
+    CHECK(reads(&x.item[0].choice[1], "Cooking: A man stands. He", " runs off."));
+    CHECK(reads(&x.item[0].choice[2], "Cooking: A man stands. He", " cooks it."));
+    CHECK(x.item[0].choice[2].characters == 9);
+    CHECK(reads(&x.item[1].choice[3], "Home: How to sew. Begin here.", " d"));
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_HELLASWAG, "A: b\n4\na\nb\nc\nd\n", 0, &d) == RBE_ERR_FORMAT);
+    CHECK(strstr(d.text, "line 2") != NULL);
+    CHECK(load(&x, RBE_HELLASWAG, "A: b\n1\na\nb\n", 0, &d) == RBE_ERR_FORMAT);
+}
+
+static void check_blimp(void)
+{
+    struct rbe_items x;
+    struct rbe_diag d = {""};
+
+    CHECK(!load(&x, RBE_BLIMP,
+                "{\"sentence_good\": \"She sees herself.\", \"sentence_bad\": \"She sees "
+                "himself.\", \"linguistics_term\": \"anaphor\"}\n"
+                "{\"sentence_good\": \"A\", \"sentence_bad\": \"B\", \"linguistics_term\": "
+                "\"binding\"}\n", 0, &d));
+    CHECK(x.count == 2 && x.group_count == 2 && x.item[1].group == 1);
+    CHECK(x.item[0].choice[0].tokens[0] == rbe_tokenizer_eos(tokenizer));
+    CHECK(reads(&x.item[0].choice[1], "", " She sees himself."));
+    const struct rbe_answer a[2] = {{1, 1, -3}, {0, 0, -4}};
+    json_t *r = json_object();
+    CHECK(!rbe_comprehension_summarise(r, &x, a, 0, 2, NULL));
+    const json_t *groups = json_object_get(r, "groups");
+    CHECK(rbe_eval_number(json_object_get(groups, "anaphor"), "acc") == 1);
+    CHECK(rbe_eval_number(json_object_get(groups, "binding"), "acc") == 0);
+    json_decref(r);
+    rbe_items_free(&x);
+}
+
+static double metric(const json_t *r, const char *table, const char *name, const char *key)
+{
+    return rbe_eval_number(json_object_get(json_object_get(r, table), name), key);
+}
+
+static void check_judging(void)
+{
+    struct rbe_item it = {.choices = 3, .answer = 1};
+    const double log_p[3] = {-6, -8, -9};
+
+    for (int k = 0; k < 3; k++)
+        it.choice[k].characters = (uint32_t)(5 + 5 * k);        /* 5, 10, 15 */
+    /* By log p the first; per character -1.2, -0.8, -0.6: the last. */
+    struct rbe_answer a = rbe_judge(&it, RBE_HELLASWAG, log_p, false);
+    CHECK(a.acc == 0 && a.acc_norm == 0 && a.log_p == -8);
+    it.answer = 2;
+    CHECK(rbe_judge(&it, RBE_HELLASWAG, log_p, false).acc_norm == 1);
+    it.answer = 0;
+    CHECK(rbe_judge(&it, RBE_HELLASWAG, log_p, false).acc == 1);
+    CHECK(rbe_judge(&it, RBE_LAMBADA, log_p, true).acc == 1);
+    CHECK(rbe_judge(&it, RBE_LAMBADA, log_p, false).acc == 0);
+
+    /* Two models on four items: log p -1 -2 -3 -2 and half a nat less each. */
+    struct rbe_item items[4] = {{.choices = 0}};
+    const struct rbe_items x = {.task = RBE_LAMBADA, .item = items, .count = 4};
+    struct rbe_answer base[4], other[4];
+    for (int i = 0; i < 4; i++) {
+        base[i] = (struct rbe_answer){i < 2, 0, -(double[]){1, 2, 3, 2}[i]};
+        other[i] = (struct rbe_answer){i < 1, 0, base[i].log_p - 0.5};
+    }
+    json_t *p = json_pack("{s:{s:s}}", "model", "name", "base"), *q = json_object();
+    CHECK(!rbe_comprehension_summarise(p, &x, base, 0, 4, NULL));
+    CHECK(!rbe_comprehension_summarise(q, &x, other, 0, 4, p));
+    CHECK_NEAR(metric(p, "metrics", "acc", "value"), 0.5, 1e-15);
+    /* Variance of 1 1 0 0: 1/3; standard error sqrt(1/12). */
+    CHECK_NEAR(metric(p, "metrics", "acc", "se"), sqrt(1.0 / 12), 1e-15);
+    CHECK_NEAR(metric(p, "metrics", "perplexity", "value"), exp(2), 1e-12);
+    /* Variance of the log p 2/3: error of the mean sqrt(1/6), of its exponential e^2 times. */
+    CHECK_NEAR(metric(p, "metrics", "perplexity", "se"), exp(2) * sqrt(1.0 / 6), 1e-12);
+    CHECK_NEAR(metric(q, "paired", "log_p", "change"), -0.5, 1e-15);
+    CHECK_NEAR(metric(q, "paired", "log_p", "change_se"), 0, 1e-15);
+    CHECK_NEAR(metric(q, "paired", "acc", "change"), -0.25, 1e-15);
+    CHECK_NEAR(metric(q, "paired", "acc", "change_se"), 0.25, 1e-15);   /* 0 -1 0 0 */
+    CHECK(json_is_true(json_object_get(q, "complete")));
+    json_decref(p);
+    json_decref(q);
+}
+
+static void check_repetition(void)
+{
+    /* 1 2 1 2 1 2 1: bigrams 12 21 12 21 12 21, 2 distinct of 6; 4-grams 1212 2121 1212
+     * 2121, 2 of 4. */
+    const uint32_t a[] = {1, 2, 1, 2, 1, 2, 1}, b[] = {3, 4, 5, 6}, c[] = {1, 2};
+    const uint32_t *const texts[] = {a, b, c};
+    const size_t n[] = {7, 4, 2};
+
+    CHECK_NEAR(rbe_repetition(a, 7, 4), 0.5, 1e-15);
+    CHECK_NEAR(rbe_repetition(b, 4, 4), 0, 1e-15);
+    CHECK_NEAR(rbe_repetition(c, 2, 4), 0, 1e-15);
+    CHECK_NEAR(rbe_distinct(texts, n, 1, 2), 2.0 / 6, 1e-15);
+    /* Together: 12 21 34 45 56 distinct of 6 + 3 + 1. */
+    CHECK_NEAR(rbe_distinct(texts, n, 3, 2), 5.0 / 10, 1e-15);
+    CHECK_NEAR(rbe_distinct(texts, n, 3, 1), 6.0 / 13, 1e-15);
+    CHECK(isnan(rbe_distinct(texts + 2, n + 2, 1, 4)));
+}
+
+/* A choice longer than the context loses its left end; the scored part stays. */
+static void check_cutting(void)
+{
+    struct rbe_choice c;
+    struct rbe_diag d = {""};
+    char text[400] = "";
+
+    for (int i = 0; i < 60; i++)
+        strcat(text, " word");
+    CHECK(!rbe_choice_encode(&c, text, " river", tokenizer, 16, &d));
+    CHECK(c.count == 17 && reads(&c, text + strlen(text) - 5 * (c.first), " river"));
+    free(c.tokens);
+    /* Spaces at the end of the context are scored with the continuation. */
+    CHECK(!rbe_choice_encode(&c, "the  ", "river", tokenizer, 512, &d));
+    CHECK(reads(&c, "the", "  river"));
+    free(c.tokens);
+}
+
+int main(void)
+{
+    char *path = rbe_data_path("rbe-mini");
+    struct rbe_diag d = {""};
+
+    if (!CHECK(path && mkdtemp(folder)) || !CHECK(!rbe_tokenizer_open(&tokenizer, path, &d)))
+        return check_done();
+    check_lambada();
+    check_winogrande();
+    check_hellaswag();
+    check_blimp();
+    check_judging();
+    check_repetition();
+    check_cutting();
+    rbe_tokenizer_close(&tokenizer);
+    rmdir(folder);
+    free(path);
+    return check_done();
+}

@@ -1,0 +1,218 @@
+/*
+ * check_conversation.c - history, the context's limit, and no allocation per token.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/conversation.h"
+#include "eval/softmax.h"
+#include "eval/timing.h"
+#include "gpt2/data.h"
+#include "kernels/cpu.h"
+#include "kernels/test/check.h"
+
+/* --- counting allocations ---------------------------------------------------------------- */
+
+static atomic_ulong allocations;
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define COUNTING 1
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t m);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t align, size_t n);
+
+void *malloc(size_t n)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t m)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_calloc(n, m);
+}
+
+void *realloc(void *p, size_t n)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_realloc(p, n);
+}
+
+void *aligned_alloc(size_t align, size_t n)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_memalign(align, n);
+}
+#else
+#define COUNTING 0
+#endif
+
+static void check_no_allocation(struct rbe_runner *r)
+{
+    const struct rbe_sampling how = {0.8F, 40, 0.95F, 1};
+    struct rbe_sampler *s = rbe_sampler_open(r->vocab, how);
+    struct rbe_diag d = {""};
+    uint32_t token = 464;
+    unsigned long before = 0;
+
+    if (!COUNTING) {
+        printf("SKIP allocations per token: not counted in this build\n");
+        return;
+    }
+    free(malloc(1));
+    CHECK(atomic_load(&allocations) > 0);
+    rbe_session_truncate(r->session, 0);
+    for (int i = 0; i < 20; i++) {
+        if (i == 4)             /* what is allocated once has been */
+            before = atomic_load(&allocations);
+        if (rbe_forward(r->session, &token, 1, &d) ||
+            rbe_logits(r->session, RBE_LAST, 1, r->logits, &d)) {
+            CHECK(!"forward");
+            break;
+        }
+        token = rbe_sample(s, r->logits);
+    }
+    CHECK(atomic_load(&allocations) == before);
+    rbe_sampler_close(&s);
+}
+
+/* --- history ----------------------------------------------------------------------------- */
+
+struct heard {
+    char text[4096];
+    size_t size;
+    unsigned calls, stop_after;
+};
+
+static bool hear(void *arg, const char *bytes, size_t size)
+{
+    struct heard *h = arg;
+
+    memcpy(h->text + h->size, bytes, size);
+    h->size += size;
+    h->text[h->size] = 0;
+    return ++h->calls != h->stop_after;
+}
+
+/* The first token of the answer is what a fresh session says after the same tokens: nothing of
+ * the cache was wrong. */
+static void check_cache(struct rbe_runner *fresh, const struct rbe_turn *t)
+{
+    struct rbe_diag d = {""};
+
+    CHECK(!rbe_runner_forward(fresh, 0, t->ids, t->context_tokens, &d));
+    CHECK(!rbe_logits(fresh->session, RBE_LAST, 1, fresh->logits, &d));
+    CHECK(rbe_argmax(fresh->logits, fresh->vocab) == t->ids[t->context_tokens]);
+}
+
+static void check_history(struct rbe_runner *r, struct rbe_runner *fresh,
+                          const struct rbe_tokenizer *t)
+{
+    const struct rbe_conversation_options how = {.sampling = {.top_p = 1}, .max_tokens = 24,
+                                                 .min_tokens = 24};
+    struct rbe_conversation *c;
+    struct rbe_turn turn;
+    struct rbe_diag d = {""};
+    uint32_t context = 0;
+    bool dropped = false;
+
+    CHECK(!rbe_conversation_open(&c, r, t, how, &d));
+    for (int i = 0; i < 16; i++) {
+        struct heard h = {.size = 0};
+        if (!CHECK(!rbe_conversation_turn(c, "Where does the river rise, and where does it go?",
+                                          hear, &h, &turn, &d)))
+            break;
+        CHECK(turn.tokens >= 1 && turn.tokens <= 24 && turn.first_ms > 0);
+        CHECK(turn.context_tokens + 24 <= r->n_ctx);
+        CHECK(!strncmp(h.text, turn.answer, strlen(turn.answer)));
+        CHECK(turn.dropped ? turn.context_tokens <= r->n_ctx * 3 / 4
+                           : turn.context_tokens == context + turn.prompt_tokens);
+        if (turn.dropped && !dropped)
+            check_cache(fresh, &turn);
+        if (i == 1)
+            check_cache(fresh, &turn);
+        dropped = dropped || turn.dropped;
+        context = turn.context_tokens + turn.tokens;
+        rbe_turn_free(&turn);
+    }
+    CHECK(dropped);
+
+    /* The listener stops the answer. */
+    struct heard h = {.stop_after = 3};
+    CHECK(!rbe_conversation_turn(c, "And then?", hear, &h, &turn, &d));
+    CHECK(turn.tokens == 3);
+    rbe_turn_free(&turn);
+
+    /* Too long a question is refused, and the conversation goes on. */
+    char *longest = calloc(1, 4000);
+    for (int i = 0; i < 700; i++)
+        strcat(longest, "word ");
+    CHECK(rbe_conversation_turn(c, longest, NULL, NULL, &turn, &d) == RBE_ERR_LIMIT);
+    free(longest);
+    CHECK(!rbe_conversation_turn(c, "Still there?", NULL, NULL, &turn, &d));
+    rbe_turn_free(&turn);
+    rbe_conversation_reset(c);
+    CHECK(!rbe_conversation_turn(c, "Who?", NULL, NULL, &turn, &d));
+    CHECK(turn.context_tokens == turn.prompt_tokens);
+    rbe_turn_free(&turn);
+    rbe_conversation_close(&c);
+}
+
+static void check_timing(struct rbe_runner *r)
+{
+    struct rbe_times t = {0};
+    struct rbe_diag d = {""};
+    const uint32_t prompt[8] = {464, 7850, 374, 2696, 287, 262, 3817, 1299};
+    double ms, first;
+    uint32_t token;
+
+    CHECK(!rbe_time_prefill(r, prompt, 8, &ms, &first, &token, &d));
+    CHECK(ms > 0 && first >= ms && token < r->vocab);
+    CHECK(!rbe_time_decode(&t, r, token, 5, 0, &d));
+    CHECK(t.count == 5 && rbe_session_length(r->session) == 8 && rbe_times_median(&t) > 0);
+    json_t *o = rbe_times_json(&t);
+    CHECK(json_is_null(json_object_get(o, "p99_ms")));
+    CHECK(json_is_null(json_object_get(o, "p95_ms")));
+    CHECK(json_is_real(json_object_get(o, "median_ms")));
+    json_decref(o);
+    rbe_times_free(&t);
+    /* Two of four CPUs busy for a second, half of one by this process: 1.5 of 4 foreign. */
+    const struct rbe_load a = {.wall = 1, .own_cpu = 2, .busy = 10, .steal = 0, .cpus = 4};
+    const struct rbe_load b = {.wall = 2, .own_cpu = 2.5, .busy = 12, .steal = 0.4, .cpus = 4};
+    const struct rbe_load_share s = rbe_load_between(&a, &b);
+    CHECK_NEAR(s.foreign, 0.375, 1e-12);
+    CHECK_NEAR(s.steal, 0.1, 1e-12);
+    CHECK_NEAR(s.own_cpus, 0.5, 1e-12);
+}
+
+int main(void)
+{
+    char *folder = rbe_data_path("rbe-mini");
+    struct rbe_tokenizer *t = NULL;
+    struct rbe_runner r = {0}, fresh = {0};
+    struct rbe_pool *pool = NULL;
+    struct rbe_diag d = {""};
+
+    rbe_cpu_init();
+    if (!CHECK(folder) || !CHECK(!rbe_pool_open(&pool, 0, &d)) ||
+        !CHECK(!rbe_runner_open(&r, folder, 1, pool, &d)) ||
+        !CHECK(!rbe_runner_open(&fresh, folder, 1, pool, &d)) ||
+        !CHECK(!rbe_tokenizer_open(&t, folder, &d))) {
+        printf("%s\n", d.text);
+        return check_done();
+    }
+    check_no_allocation(&r);
+    check_history(&r, &fresh, t);
+    check_timing(&r);
+    rbe_tokenizer_close(&t);
+    rbe_runner_close(&r);
+    rbe_runner_close(&fresh);
+    rbe_pool_close(&pool);
+    free(folder);
+    return check_done();
+}
