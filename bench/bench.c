@@ -340,6 +340,42 @@ static enum rbe_status present(const struct rbe_bench_options *o, const json_t *
     return err;
 }
 
+/* Rows come as they end, in random order: from now on in the order of registration. */
+struct ordered {
+    json_int_t family;
+    size_t index;
+};
+
+static int by_family(const void *a, const void *b)
+{
+    const struct ordered *x = a, *y = b;
+
+    if (x->family != y->family)
+        return x->family < y->family ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static void sort_rows(json_t *result)
+{
+    json_t *old = json_object_get(result, "benchmarks"), *sorted = json_array(), *row;
+    const size_t n = json_array_size(old);
+    struct ordered *order = calloc(n + 1, sizeof *order);
+    size_t i;
+
+    /* Without memory the order stays as it is. */
+    if (order && sorted) {
+        json_array_foreach(old, i, row)
+            order[i] = (struct ordered){json_integer_value(json_object_get(row, "family_index")),
+                                        i};
+        qsort(order, n, sizeof *order, by_family);
+        for (i = 0; i < n; i++)
+            json_array_append(sorted, json_array_get(old, order[i].index));
+        json_object_set(result, "benchmarks", sorted);
+    }
+    json_decref(sorted);
+    free(order);
+}
+
 /* Google Benchmark writes times of 0 beside an error: a row that was not timed has none. */
 static void drop_times_of_failed(json_t *benchmarks)
 {
@@ -378,6 +414,7 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     rbe_suite_final_roofs(r->suite, json_object_get(result, "benchmarks"));
     drop_times_of_failed(json_object_get(result, "benchmarks"));
     json_object_set(json_object_get(result, "context"), "rbe", r->extra);
+    sort_rows(result);
     if (r->out)
         err = write_json(result, r->out, d);
     if (!err)
@@ -529,6 +566,7 @@ static enum rbe_status several(struct run *r, struct rbe_diag *d)
     const enum rbe_status err = rbe_launches(&result, r->o, r->samples_path, d);
     if (!result)
         return err;
+    sort_rows(result);
     enum rbe_status written = r->out ? write_json(result, r->out, &later) : RBE_OK;
     if (!written)
         written = present(r->o, result, r->own_table, &later);

@@ -361,19 +361,27 @@ static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
     return err;
 }
 
-/* Points of the read curve below its end, by the widest probe. */
+static const struct rbe_probe *widest_read(uint32_t isa)
+{
+    const struct rbe_probe *probe, *widest = NULL;
+
+    for (size_t i = 0; (probe = rbe_probe_at(i)); i++)
+        if (probe->kind == RBE_PROBE_READ && !(probe->isa & ~isa))
+            widest = probe;
+    return widest;
+}
+
+/* The read curve by the widest probe: all of its points up to 1 MiB, then each second. */
 static enum rbe_status read_curve(struct planner *p, unsigned threads, struct rbe_diag *d)
 {
     const struct rbe_roofs *roofs = rbe_suite_roofs(p->suite);
-    const struct rbe_probe *probe, *widest = NULL;
+    const unsigned last = roofs->points - 1;
     enum rbe_status err = RBE_OK;
 
-    for (size_t i = 0; (probe = rbe_probe_at(i)); i++)
-        if (probe->kind == RBE_PROBE_READ && !(probe->isa & ~p->isa))
-            widest = probe;
-    for (unsigned i = 0; i + 1 < roofs->points && !err; i += i < 6 ? 1 : 2)
-        err = rbe_suite_probe(p->suite, widest, roofs->bytes[i], threads, d);
-    return err;
+    for (unsigned i = 0; i < last && !err; i += i < 6 ? 1 : 2)
+        err = rbe_suite_probe(p->suite, widest_read(p->isa), roofs->bytes[i], threads, d);
+    return err ? err
+               : rbe_suite_probe(p->suite, widest_read(p->isa), roofs->bytes[last], threads, d);
 }
 
 static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
@@ -385,7 +393,7 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
     for (unsigned t = 1; roofs && t <= p->max_threads && !err; t *= 2)
         err = read_curve(p, t, d);
     for (size_t i = 0; roofs && (probe = rbe_probe_at(i)) && !err; i++) {
-        if (probe->isa & ~p->isa)
+        if (probe->isa & ~p->isa || probe == widest_read(p->isa))
             continue;
         for (unsigned t = 1; t <= p->max_threads && !err; t *= 2) {
             if (probe->kind == RBE_PROBE_READ)

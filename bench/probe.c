@@ -158,7 +158,7 @@ void rbe_roofs_note(struct rbe_roofs *r, const struct rbe_probe *p, size_t bytes
 {
     if (threads > r->threads)
         return;
-    if (p->kind != RBE_PROBE_READ) {
+    if (p && p->kind != RBE_PROBE_READ) {
         double *peak = &r->peak[p - table][threads];
         *peak = rate > *peak ? rate : *peak;
         return;

@@ -71,7 +71,8 @@ enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *t
                                   double seconds, struct rbe_diag *d);
 void rbe_roofs_close(struct rbe_roofs *r);
 
-/* A later, faster run of a probe raises its roof. */
+/* A later, faster run of a probe raises its roof; p NULL: so many bytes a second were read
+ * from that working set by other means. */
 void rbe_roofs_note(struct rbe_roofs *r, const struct rbe_probe *p, size_t bytes,
                     unsigned threads, double rate);
 

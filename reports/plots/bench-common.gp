@@ -13,6 +13,8 @@ set output out
 set datafile separator tab
 set datafile columnheaders
 set datafile missing '-'
+# No gap around the points of error bars.
+set pointintervalbox 0
 set border 3 lc rgb ink
 set tics nomirror tc rgb ink
 set grid ytics lc rgb ink lw 0.4 dt (2,4)
