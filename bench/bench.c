@@ -364,9 +364,10 @@ static void sort_rows(json_t *result)
 
     /* Without memory the order stays as it is. */
     if (order && sorted) {
-        json_array_foreach(old, i, row)
-            order[i] = (struct ordered){json_integer_value(json_object_get(row, "family_index")),
-                                        i};
+        json_array_foreach(old, i, row) {
+            order[i].family = json_integer_value(json_object_get(row, "family_index"));
+            order[i].index = i;
+        }
         qsort(order, n, sizeof *order, by_family);
         for (i = 0; i < n; i++)
             json_array_append(sorted, json_array_get(old, order[i].index));
