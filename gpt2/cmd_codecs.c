@@ -80,7 +80,7 @@ struct table {
     const char *file_name;
 };
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------- */
 
 static bool is_linear(const char *name)
 {
@@ -165,7 +165,7 @@ out:
     return err;
 }
 
-/* --- measuring ------------------------------------------------------------------------------ */
+/* --- measuring -------------------------------------------------------------------------- */
 
 struct sums {
     double bytes, w2, e2, peak;
@@ -275,7 +275,7 @@ out:
     return err;
 }
 
-/* --- printing ------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------- */
 
 static void block_text(char *buf, size_t size, const struct row *r)
 {
@@ -357,7 +357,7 @@ static enum rbe_status append_result(const struct table *t, struct rbe_diag *d)
     return err;
 }
 
-/* --- the command ---------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------ */
 
 static enum rbe_status read_ratios(struct table *t, struct rbe_diag *d)
 {

@@ -60,7 +60,7 @@ static size_t alignment_for(size_t bytes)
     return low > 64 ? 64 : low;
 }
 
-/* --- checksums ------------------------------------------------------------------------------ */
+/* --- checksums -------------------------------------------------------------------------- */
 
 static void hash_text(XXH3_state_t *x, const char *s)
 {
@@ -108,7 +108,7 @@ static void put_u64(uint8_t *p, uint64_t v)
         p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------- */
 
 bool rbe_container_is(const struct rbe_safetensors *s)
 {
@@ -348,8 +348,8 @@ static enum rbe_status read_weights(struct rbe_container *c, struct rbe_diag *d)
 }
 
 /* Names, types, shapes and metadata against the header's checksum. */
-static enum rbe_status check_header(const struct rbe_container *c, const struct rbe_tensor *sums,
-                                    struct rbe_diag *d)
+static enum rbe_status check_header(const struct rbe_container *c,
+                                    const struct rbe_tensor *sums, struct rbe_diag *d)
 {
     const char *path = rbe_safetensors_path(c->file);
     const char *want = rbe_safetensors_meta(c->file, HEADER_SUM);
@@ -478,7 +478,7 @@ void rbe_container_close(struct rbe_container **pc)
     *pc = NULL;
 }
 
-/* --- writing -------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------- */
 
 struct rbe_container_builder {
     struct rbe_tensor_out *tensors;     /* names are owned */

@@ -40,7 +40,7 @@ enum rbe_search rbe_search_by_name(const char *name)
     return (enum rbe_search)s;
 }
 
-/* --- memory --------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------- */
 
 /* Zeroed, 64-byte aligned, never of size 0. */
 static void *alloc_zeroed(size_t size)
@@ -170,7 +170,7 @@ void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out)
         rbe_unrotate(out, w->cols, 1, w->cols, w->hadamard, w->sign_seed);
 }
 
-/* --- encoding ------------------------------------------------------------------------------- */
+/* --- encoding --------------------------------------------------------------------------- */
 
 bool rbe_encode_tick(const struct rbe_encode_job *j, double done)
 {

@@ -92,7 +92,7 @@ void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out);
 /* Bytes such a weight takes, or 0 when a part is impossible. */
 size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 
-/* --- the codecs' side --------------------------------------------------------------------- */
+/* --- the codecs' side ------------------------------------------------------------------- */
 
 /*
  * What an encoder gets: w [m->rows][m->cols] rotated, to be encoded into codes, scale and

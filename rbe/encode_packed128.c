@@ -206,7 +206,8 @@ static bool newton_step(const struct tile *t, unsigned block, const struct rbe_p
 {
     const float r = rbe_f32_from_bits((uint32_t)(p->lo >> 32));
     const float theta = rbe_f32_from_bits((uint32_t)p->lo), h = 1e-3F;
-    const struct rbe_packed128 pr = pack(r + h, theta, 0, 1, 0), pt = pack(r, theta + h, 0, 1, 0);
+    const struct rbe_packed128 pr = pack(r + h, theta, 0, 1, 0);
+    const struct rbe_packed128 pt = pack(r, theta + h, 0, 1, 0);
     const struct rbe_packed128_seed at = rbe_packed128_open(p), in_r = rbe_packed128_open(&pr),
                                     in_t = rbe_packed128_open(&pt);
     double a[4][5] = {{0}}, x[4];

@@ -34,9 +34,9 @@ static const char *const class_names[RBE_CLASS_COUNT] = {
 };
 
 /* The keys of a rule, in the order of `set`'s bits. */
-enum key { KEY_CODEC, KEY_BLOCK, KEY_BITS, KEY_RATIO, KEY_K, KEY_ENERGY, KEY_LAYOUT, KEY_QUALITY,
-           KEY_SEARCH, KEY_WINDOW, KEY_SEARCH_SCALE, KEY_SCALES, KEY_SCALE_SEARCH,
-           KEY_HADAMARD, KEY_CENTER, KEY_FEEDBACK, KEY_LAYERS, KEY_COUNT };
+enum key { KEY_CODEC, KEY_BLOCK, KEY_BITS, KEY_RATIO, KEY_K, KEY_ENERGY, KEY_LAYOUT,
+           KEY_QUALITY, KEY_SEARCH, KEY_WINDOW, KEY_SEARCH_SCALE, KEY_SCALES,
+           KEY_SCALE_SEARCH, KEY_HADAMARD, KEY_CENTER, KEY_FEEDBACK, KEY_LAYERS, KEY_COUNT };
 
 static const char *const key_names[KEY_COUNT] = {
     [KEY_CODEC] = "codec",       [KEY_BLOCK] = "block",
@@ -95,7 +95,7 @@ enum rbe_class rbe_class_of(const char *tensor, int *layer)
     return RBE_CLASS_OTHER;
 }
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------- */
 
 struct reader {
     const char *where;
@@ -417,7 +417,7 @@ void rbe_profile_close(struct rbe_profile **pp)
     *pp = NULL;
 }
 
-/* --- finding -------------------------------------------------------------------------------- */
+/* --- finding ---------------------------------------------------------------------------- */
 
 static const char *const folders[] = {"rbe/profiles", "share/rbe-bench/profiles"};
 
@@ -551,7 +551,7 @@ out:
     return err;
 }
 
-/* --- answering ------------------------------------------------------------------------------ */
+/* --- answering -------------------------------------------------------------------------- */
 
 const char *rbe_profile_name(const struct rbe_profile *p)
 {
@@ -597,8 +597,13 @@ static void override(struct rbe_choice *c, const struct rule *u)
         c->bits = u->c.bits;
         c->k = u->c.k;
         c->energy = u->c.energy;
+        if (c->format != RBE_HYBRID)
+            c->block = 0;
     }
     TAKE(KEY_BLOCK, block);
+    /* Block and rate are one choice but for hybrid: the later one stands. */
+    if (set & 1U << KEY_BLOCK && c->format != RBE_HYBRID)
+        c->bits = 0;
     TAKE(KEY_LAYOUT, published);
     TAKE(KEY_QUALITY, level);
     TAKE(KEY_SEARCH, search);
@@ -688,6 +693,11 @@ enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, ui
     const uint32_t layout = c->published ? RBE_HYBRID_PUBLISHED : 0;
 
     *met = true;
+    if (!has_rate(c->format) && (c->block || c->bits > 0))
+        return rbe_fail(d, RBE_ERR_ARG, "%s has no block and no rate to choose",
+                        rbe_format_name(c->format));
+    if (c->format != RBE_HYBRID && (c->k >= 0 || c->energy > 0))
+        return rbe_fail(d, RBE_ERR_ARG, "k and energy belong to codec=hybrid");
     *o = (struct rbe_encode_options){
         .format = c->format, .block = c->block, .search = c->search, .window = c->window,
         .search_scale = c->search_scale, .scales = c->scales,
