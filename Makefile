@@ -76,7 +76,7 @@ $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 
-.PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
+.PHONY: all programs tests timers check check-% bench eval report deps fetch clean help FORCE
 .SECONDARY:
 
 all: programs                               ## build the programs: rbe and rbe-bench
