@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# deps.sh [--ci] [--list] - install what the project needs and this machine lacks.
+# deps.sh [--ci] [--arm] [--list] - install what the project needs and this machine lacks.
 #
 # SPDX-License-Identifier: MIT
 #
 # Debian and Ubuntu: apt, only the missing packages, through sudo when not root.  Elsewhere it
-# prints what to install.  --ci adds what the jobs of ci/run.sh need; --list only says what is
-# missing and exits 1 if anything is.
+# prints what to install.  --ci adds what the jobs of ci/run.sh need; --arm what the whole
+# program needs to be built for 64-bit ARM and run by an emulator (the arm64 packages of the
+# libraries); --list only says what is missing and exits 1 if anything is.
 set -eu
 
 build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot-nox libdnnl-dev
@@ -15,12 +16,19 @@ build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot
 ci=(clang libclang-rt-14-dev libomp-14-dev qemu-user gcc-aarch64-linux-gnu
     libc6-dev-arm64-cross shellcheck clang-format parallel binutils valgrind)
 
-want=("${build[@]}") list=0
+arm=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+for p in libpcre2-dev libjansson-dev libpopt-dev libxxhash-dev libssl-dev libcurl4-openssl-dev \
+    libedit-dev; do
+    arm+=("$p:arm64")
+done
+
+want=("${build[@]}") list=0 foreign=''
 for a in "$@"; do
     case $a in
     --ci) want+=("${ci[@]}") ;;
+    --arm) want+=("${arm[@]}") foreign=arm64 ;;
     --list) list=1 ;;
-    *) echo "deps.sh: unknown option '$a'; valid: --ci --list" >&2; exit 2 ;;
+    *) echo "deps.sh: unknown option '$a'; valid: --ci --arm --list" >&2; exit 2 ;;
     esac
 done
 
@@ -50,6 +58,7 @@ if [ "$(id -u)" != 0 ]; then
     fi
     root=(sudo)
 fi
+[ -z "$foreign" ] || "${root[@]}" dpkg --add-architecture $foreign
 export DEBIAN_FRONTEND=noninteractive
 "${root[@]}" apt-get update -q
 "${root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"

@@ -46,7 +46,7 @@ else
 fi | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
     xargs -0 cp -p --parents -t "$work/tree"
 [ ! -d ../shared ] || ln -s "$(cd ../shared && pwd)" "$work/shared"
-[ "${root#"$PWD"/}" = "$root" ] || ln -s "$root" "$work/tree/build"
+ln -s "$root" "$work/tree/build"
 export BUILDROOT=$root
 
 for page in "${pages[@]}"; do
