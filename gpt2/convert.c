@@ -19,6 +19,7 @@
 #include "kernels/f16.h"
 #include "kernels/format/seed.h"
 #include "rbe/container.h"
+#include "rbe/encode_hybrid.h"
 #include "rbe/file.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
@@ -54,6 +55,29 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
     if (r->options.hadamard)
         r->options.sign_seed = 1;
     return RBE_OK;
+}
+
+/* K of a hybrid matrix whose profile names the energy to leave: that takes the weights. */
+static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_convert_row *r,
+                                   struct rbe_diag *d)
+{
+    struct rbe_encode_options *o = &r->options;
+    enum rbe_status err;
+    uint32_t k;
+    float *w;
+
+    if (!r->encoded || !(r->choice.energy > 0))
+        return RBE_OK;
+    if ((err = rbe_convert_weights(&w, c, r, d)))
+        return err;
+    if (o->hadamard)
+        rbe_rotate(w, r->tensor->cols, r->tensor->rows, r->tensor->cols, o->hadamard,
+                   o->sign_seed);
+    err = rbe_hybrid_k_for_energy(&k, w, r->tensor->rows, r->tensor->cols, o->block,
+                                  r->choice.energy, c->o.pool, d);
+    free(w);
+    o->aux |= err ? 0 : k;
+    return err;
 }
 
 static bool is_open(const struct rbe_convert_row *r)
@@ -141,6 +165,8 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
         c->budget_bytes = rbe_profile_budget_bytes(o->profile);
     for (size_t i = 0; i < c->count && !err; i++)
         err = plan_row(&c->rows[i], &s->tensors[i], o, d);
+    for (size_t i = 0; i < c->count && !err; i++)
+        err = plan_energy(c, &c->rows[i], d);
     if (!err)
         err = share_budget(c, d);
 out:

@@ -108,6 +108,11 @@ sed 's/"n_embd": 256/"n_embd": 128/' "$mini/config.json" >"$dir/nan/config.json"
 cp "$mini/model.safetensors" "$dir/nan"
 check 'a configuration of another model' fails 1 'shape' "$dir/nan" "$dir/x.rbe"
 
+# K of hybrid from the energy to leave: a relative RMSE of sqrt(0.25).
+printf 'all codec=int4\nattn.proj codec=hybrid block=32 energy=0.25\n' >"$dir/energy.profile"
+check 'hybrid by energy' run "$mini" "$dir/e.rbe" -p "$dir/energy.profile"
+check 'leaves that energy' [ "$(grep -c 'attn.c_proj.* 0\.\(49\|50\)[0-9]* .*' "$dir/out")" = 12 ]
+
 # Requests that cannot be met.
 check 'a budget too small' fails 1 'the smallest possible' "$mini" "$dir/x.rbe" --bytes 300000
 check 'two budgets' fails 2 exclude "$mini" "$dir/x.rbe" --bytes 300000 --bits 3
