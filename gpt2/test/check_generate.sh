@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# check_generate.sh - rbe generate, rbe info and rbe synth as a user meets them.
+#
+# SPDX-License-Identifier: MIT
+set -u
+rbe=${RBE_BIN:?folder of the programs}/rbe
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+check() { # WHAT, then a command that must hold
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+    fi
+}
+
+# refuse EXIT PATTERN COMMAND...: that exit status, nothing on stdout, one line on stderr.
+refuse() {
+    local want=$1 pattern=$2 rc
+    shift 2
+    "$@" > "$dir/out" 2> "$dir/err"
+    rc=$?
+    check "exit $want, was $rc: $*" [ "$rc" = "$want" ]
+    check "one line: $*" [ "$(wc -l < "$dir/err")" = 1 ]
+    check "says '$pattern': $* -> $(cat "$dir/err")" grep -q -- "$pattern" "$dir/err"
+    check "nothing on stdout: $*" [ ! -s "$dir/out" ]
+}
+
+# The likeliest continuation does not depend on seed, threads or instruction set.
+prompt='The river rises in the mountains and flows'
+"$rbe" generate -p "$prompt" -n 12 -t 0 -j 1 > "$dir/a" || failed=$((failed + 1))
+"$rbe" generate -p "$prompt" -n 12 -t 0 -j 2 --seed 9 > "$dir/b"
+RBE_DISABLE_ISA=all "$rbe" generate -p "$prompt" -n 12 -t 0 > "$dir/c"
+check 'starts with the prompt' grep -q "^$prompt" "$dir/a"
+check 'same text with other threads and seed' cmp -s "$dir/a" "$dir/b"
+check 'same text without vector instructions' cmp -s "$dir/a" "$dir/c"
+
+# A seed is a text; another is another.
+for seed in 1 1 2; do
+    "$rbe" generate -p "$prompt" -n 30 --seed $seed --top-p 0.95 --top-k 200 > "$dir/s$seed.new"
+    [ ! -e "$dir/s$seed" ] || check 'same seed, same text' cmp -s "$dir/s$seed" "$dir/s$seed.new"
+    mv "$dir/s$seed.new" "$dir/s$seed"
+done
+check 'another seed, another text' test "$(cat "$dir/s1")" != "$(cat "$dir/s2")"
+
+printf '%s' "$prompt" > "$dir/prompt"
+"$rbe" generate --prompt-file "$dir/prompt" -n 12 -t 0 > "$dir/d"
+check 'prompt from a file' cmp -s "$dir/a" "$dir/d"
+"$rbe" generate -p "$prompt" -n 7 -t 0 --ignore-eos --json > "$dir/json"
+check 'seven ids' [ "$(jq '.ids | length' "$dir/json")" = 7 ]
+check 'timing' jq -e '.load_s > 0 and .first_token_s > 0 and .ms_per_token > 0
+    and .total_s >= .first_token_s and .peak_memory_bytes > 0' "$dir/json" > "$dir/null"
+
+# Synthetic checkpoints.
+"$rbe" synth --shape 2,32,4,64,300 --seed 5 "$dir/tiny" || failed=$((failed + 1))
+"$rbe" synth --shape 2,32,4,64,300 --seed 5 "$dir/tiny2"
+"$rbe" synth --shape 2,32,4,64,300 --seed 6 "$dir/tiny3"
+check 'same seed, same bytes' cmp -s "$dir/tiny/model.safetensors" "$dir/tiny2/model.safetensors"
+check 'another seed, other bytes' test "$(cmp "$dir/tiny/model.safetensors" \
+    "$dir/tiny3/model.safetensors" 2>&1)"
+check 'runs without a tokenizer' [ "$("$rbe" generate "$dir/tiny" -n 4 --ignore-eos | wc -w)" = 4 ]
+check 'labelled synthetic' jq -e '.label | startswith("synthetic")' \
+    <("$rbe" info --json "$dir/tiny") > "$dir/null"
+check 'parameters' [ "$("$rbe" info --json "$dir/tiny" | jq .parameters)" = \
+    $((300 * 32 + 64 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 64)) ]
+check 'tensors' [ "$("$rbe" info --json | jq '.tensors | length')" = 148 ]
+check 'info for people' grep -q 'h.11.mlp.c_proj.weight' <("$rbe" info)
+
+# What cannot be done is said in a line.
+refuse 1 'No such file' "$rbe" generate "$dir/none"
+refuse 1 'No such file' "$rbe" info "$dir/none"
+refuse 2 'context' "$rbe" generate -n 600
+refuse 2 'tokens' "$rbe" generate -n 0
+refuse 2 'temperature' "$rbe" generate -t -1
+refuse 2 'top-p' "$rbe" generate --top-p 0
+refuse 2 'exclude' "$rbe" generate -p a --prompt-file "$dir/prompt"
+refuse 1 'tokenizer' "$rbe" generate "$dir/tiny" -p hello
+refuse 1 'vocabulary' "$rbe" generate "$dir/tiny" --tokenizer datasets/embedded/rbe-mini
+printf 'ab\xffcd' > "$dir/latin"
+refuse 1 'UTF-8 at byte 2' "$rbe" generate --prompt-file "$dir/latin"
+refuse 1 'limit of 60.0 MB' "$rbe" generate -n 5 --memory-limit 60000000
+refuse 2 'unknown size' "$rbe" synth --size 7B "$dir/x"
+refuse 2 'multiple' "$rbe" synth --shape 2,33,4,64,300 "$dir/x"
+refuse 2 'dtype' "$rbe" synth --dtype F8 "$dir/x"
+refuse 1 'cannot' "$rbe" synth --shape 1,8,1,8,300 /proc/none/x
+check 'nothing left of it' test ! -e "$dir/x"
+for cut in 5 100 3000 20000; do
+    mkdir -p "$dir/cut"
+    cp "$dir/tiny/config.json" "$dir/cut/"
+    head -c $cut "$dir/tiny/model.safetensors" > "$dir/cut/model.safetensors"
+    refuse 1 'model.safetensors' "$rbe" info "$dir/cut"
+done
+
+# The model that ships runs within a limit, measured by the kernel.
+check 'runs within 256 MB' "$rbe" generate -n 40 -j 4 --memory-limit 256000000 > "$dir/null"
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
