@@ -30,7 +30,7 @@ static enum rbe_status no_memory(struct rbe_diag *d)
     return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 }
 
-/* --- the plan ------------------------------------------------------------------------------- */
+/* --- the plan --------------------------------------------------------------------------- */
 
 static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_source_tensor *t,
                                 const struct rbe_convert_options *o, struct rbe_diag *d)
@@ -189,7 +189,7 @@ void rbe_convert_close(struct rbe_convert **pc)
     *pc = NULL;
 }
 
-/* --- what goes into the file ---------------------------------------------------------------- */
+/* --- what goes into the file ------------------------------------------------------------ */
 
 static enum rbe_status add_metadata(struct rbe_container_builder *b,
                                     const struct rbe_convert *c, struct rbe_diag *d)
@@ -280,7 +280,7 @@ out:
     return err;
 }
 
-/* --- finished matrices on disk -------------------------------------------------------------- */
+/* --- finished matrices on disk ---------------------------------------------------------- */
 
 static bool uses_feedback(const struct rbe_convert_row *r)
 {
@@ -402,7 +402,7 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
-/* --- encoding ------------------------------------------------------------------------------- */
+/* --- encoding --------------------------------------------------------------------------- */
 
 struct meter {
     const struct rbe_convert *c;
@@ -560,7 +560,7 @@ static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
     return err;
 }
 
-/* --- the file ------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------- */
 
 /* A plain tensor's bytes as stored, fresh; wpe takes wte's means in. */
 static enum rbe_status plain_data(void **out, const struct rbe_convert *c,
