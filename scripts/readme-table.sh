@@ -18,7 +18,12 @@ trap 'rm -f "$new"' EXIT
     # The first table, its first column included.
     awk '/^\|/ { print; on = 1; next } on { exit }' "$report"
     echo
+    awk -F ' *[|] *' '/^### How each was measured/ { on = 1 } /^## / { on = 0 }
+        on && $3 == "**NOT MEASURED**" && !seen[$5]++ { print "* " $2 " not measured: " $5 "." }
+        ' "$report"
+    echo
     awk -F ' *[|] *' '/^## Machine and provenance/ { on = 1 } on && /^\|---/ { getline
+        sub(/Z$/, "", $9); sub(/T/, " ", $9)
         printf "Measured %s UTC on %s, %s CPUs, features %s", $9, $2, $4, $7
         if ($8 != "-") printf ", commit %s", $8
         print "."; exit }' "$report"
