@@ -107,7 +107,7 @@ const struct rbe_kernel *rbe_kernel_at(size_t i);
 const struct rbe_kernel *rbe_kernel_by_name(const char *name);
 
 /* The last listed kernel of this op and format that `isa` can run; NULL if there is none.
- * Kernels with the funnel shift are passed over where it measures slower (funnel.h). */
+ * For `seed`, funnel-shift kernels are passed over where they measure slower (funnel.h). */
 const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa);
 
 static inline bool rbe_kernel_runs_on(const struct rbe_kernel *k, uint32_t isa)

@@ -73,7 +73,8 @@ const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint
 {
     const struct rbe_kernel *best = NULL;
 
-    isa = worthwhile(isa);
+    if (f == RBE_SEED)      /* seed4 leaves the multiplier idle often enough for it to pay */
+        isa = worthwhile(isa);
     for (size_t i = 0; i < KERNEL_COUNT; i++)
         if (table[i].op == op && table[i].format == f && rbe_kernel_runs_on(&table[i], isa))
             best = &table[i];
