@@ -776,6 +776,25 @@ static double shown_block(const json_t *list, const char *kind)
     return best;
 }
 
+/* Bars in the order of their names, whatever order they were measured in. */
+struct bar {
+    char name[96];
+    double value, mad;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct bar *)a)->name, ((const struct bar *)b)->name);
+}
+
+static void write_bars(struct rbe_plot_data *data, struct bar *bars, size_t n)
+{
+    qsort(bars, n, sizeof *bars, by_name);
+    for (size_t i = 0; i < n; i++)
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", bars[i].name, bars[i].value, bars[i].mad);
+    data->rows = n;
+}
+
 /* Products of the largest shape, cold, with the most threads, against the read roof. */
 static enum rbe_status kernel_plot(const struct page *p, const json_t *doc, const char *id)
 {
@@ -795,12 +814,19 @@ static enum rbe_status kernel_plot(const struct page *p, const json_t *doc, cons
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# kernel\tgb_per_s\tmad\n");
+    struct bar *bars = calloc(json_array_size(list) + 1, sizeof *bars);
+    size_t n = 0;
+    if (!bars) {
+        fclose(data.tsv);
+        free(data.text);
+        return RBE_ERR_NOMEM;
+    }
     double rows = 0, cols = 0;
     json_array_foreach(list, i, b) {
         const char *name = rbe_string_at(b, "run_name");
         const double r = rbe_number_at(b, "rows"), c = rbe_number_at(b, "cols");
         const double rate = rbe_number_at(b, "bytes_per_second");
-        char kernel[64], what[96];
+        char kernel[64];
         if (!name || !is_median(b) || !label_is(b, "kind", "product") ||
             !label_is(b, "op", "gemv") || !label_is(b, "cache", "cold") ||
             rbe_number_at(b, "threads_pinned") != threads || r * c != weights || isnan(rate))
@@ -812,15 +838,16 @@ static enum rbe_status kernel_plot(const struct page *p, const json_t *doc, cons
         if (block > 0 && block != shown_block(list, "product"))
             continue;
         if (block > 0)
-            snprintf(what, sizeof what, "%s B=%.0f", kernel, block);
+            snprintf(bars[n].name, sizeof bars[n].name, "%s B=%.0f", kernel, block);
         else
-            snprintf(what, sizeof what, "%s", kernel);
-        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", what, rate / 1e9,
-                deviation(list, name, "bytes_per_second") / 1e9);
-        data.rows++;
+            snprintf(bars[n].name, sizeof bars[n].name, "%s", kernel);
+        bars[n].value = rate / 1e9;
+        bars[n++].mad = deviation(list, name, "bytes_per_second") / 1e9;
         if (!isnan(rbe_number_at(b, "read_roof")))
             roof = rbe_number_at(b, "read_roof") / 1e9;
     }
+    write_bars(&data, bars, n);
+    free(bars);
     snprintf(vars, sizeof vars, "roof=%.17g; rows=%zu; ", isnan(roof) ? 0 : roof, data.rows);
     snprintf(title, sizeof title, "Matrix times vector, %.0f x %.0f, cold, %.0f threads", rows,
              cols, threads);
@@ -845,6 +872,13 @@ static enum rbe_status token_plot(const struct page *p, const json_t *doc, const
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# kernel\tms_per_token\tmad\n");
+    struct bar *bars = calloc(json_array_size(list) + 1, sizeof *bars);
+    size_t n = 0;
+    if (!bars) {
+        fclose(data.tsv);
+        free(data.text);
+        return RBE_ERR_NOMEM;
+    }
     json_array_foreach(list, i, b) {
         const char *name = rbe_string_at(b, "run_name");
         char kernel[64];
@@ -858,13 +892,16 @@ static enum rbe_status token_plot(const struct page *p, const json_t *doc, const
         if (slash)
             snprintf(size, sizeof size, "%.*s", (int)strcspn(slash + 1, "/"), slash + 1);
         const double block = rbe_number_at(b, "block");
-        fprintf(data.tsv, "%s", !strncmp(kernel, "model_gemv_", 11) ? kernel + 11 : kernel);
+        const char *short_name = !strncmp(kernel, "model_gemv_", 11) ? kernel + 11 : kernel;
         if (block > 0)
-            fprintf(data.tsv, " B=%.0f", block);
-        fprintf(data.tsv, "\t%.17g\t%.17g\n", to_ms(b, rbe_number_at(b, "real_time")),
-                to_ms(b, deviation(list, name, "real_time")));
-        data.rows++;
+            snprintf(bars[n].name, sizeof bars[n].name, "%s B=%.0f", short_name, block);
+        else
+            snprintf(bars[n].name, sizeof bars[n].name, "%s", short_name);
+        bars[n].value = to_ms(b, rbe_number_at(b, "real_time"));
+        bars[n++].mad = to_ms(b, deviation(list, name, "real_time"));
     }
+    write_bars(&data, bars, n);
+    free(bars);
     snprintf(vars, sizeof vars, "rows=%zu; ", data.rows);
     snprintf(title, sizeof title, "All matrices of a GPT-2 of %s for one token, %.0f threads",
              size, threads);

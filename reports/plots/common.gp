@@ -8,10 +8,12 @@
 ink = kind eq 'svg' ? '#010203' : '#1d2229'
 soft = '#8a8f98'
 array hue[8] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', '#4aa3a8']
+# Plots with a line for each of many rows grow.
+high = exists('rows') && rows > 12 ? 140 + 26 * rows : 440
 if (kind eq 'svg') \
-    set terminal svg size 860,440 dynamic noenhanced font 'sans-serif,14' name id; \
+    set terminal svg size 860,high dynamic noenhanced font 'sans-serif,14' name id; \
 else \
-    set terminal pngcairo size 1290,660 noenhanced font 'DejaVu Sans,13' background '#ffffff'
+    set terminal pngcairo size 1290,1.5*high noenhanced font 'DejaVu Sans,13' background '#ffffff'
 set output out
 set datafile separator tab
 # A series is picked by making the others' rows NaN; they do not break its line.

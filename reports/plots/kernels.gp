@@ -5,7 +5,8 @@
 # in: kernel, GB/s, MAD of it; roof (GB/s), rows, title.
 set title title
 set xlabel 'encoded weights read, GB/s (median; bar: MAD)'
-set xrange [0:*]
+stats in using 2 nooutput
+set xrange [0:1.06 * (roof > STATS_max ? roof : STATS_max)]
 set yrange [rows - 0.4:-0.6]
 set grid noytics xtics
 set key off
