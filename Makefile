@@ -64,7 +64,8 @@ benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 # Measuring programs that need no library but librbe.a; docs/KERNEL-LOG.md quotes them.
 timers    := $(patsubst %.c,$(B)/%,$(wildcard kernels/test/time_*.c))
 
-LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl $(if $(DNNL),-ldnnl -lgomp) -ledit -lm
+LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ledit \
+             $(if $(DNNL),-ldnnl -lgomp) -lm
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 
 # A file's last word names its ISA, and so its flags.
@@ -155,7 +156,7 @@ check-%: programs
 	    scripts/run-tests.sh $(B)/check-$*.log \
 	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
 
-eval: programs                              ## evaluate the embedded model, f32 against RBE: results/eval.jsonl
+eval: programs                              ## f32 against RBE: results/eval.jsonl
 	$(Q)RBE_BIN=$(abspath $(B))/bin scripts/evaluate.sh
 
 report: programs                            ## convert, measure, judge: results/report/
@@ -177,7 +178,7 @@ clean:                                      ## remove what was built
 	rm -rf $(BUILDROOT)
 
 help:                                       ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 	 awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
 -include $(patsubst %.o,%.d,$(library) $(call objs,$(bench) $(mains)) \
