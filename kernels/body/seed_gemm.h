@@ -121,8 +121,8 @@ static void put_tile(const struct block_out *o, const int32_t *total, size_t row
     }
 }
 
-static void multiply_block(const struct decoded *d, const int16_t *q, size_t stride, size_t cols,
-                           size_t count, const struct block_out *o)
+static void multiply_block(const struct decoded *d, const int16_t *q, size_t stride,
+                           size_t cols, size_t count, const struct block_out *o)
 {
     int32_t total[16];
 

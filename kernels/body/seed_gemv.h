@@ -6,8 +6,8 @@
  * A pass over the columns serves the rows whose windows start in one word, or in two: their
  * accumulators live in registers, and each step loads two or three lines and the activations.
  * Where B is a multiple of 4, every two words of a strip hold B / 4 rows at the same shifts:
- * for common such B these loops are compiled with their shift counts as immediates.  While a strip
- * is multiplied, the next is asked for line by line, in the order of memory.
+ * for common such B these loops are compiled with their shift counts as immediates.  While a
+ * strip is multiplied, the next is asked for line by line, in the order of memory.
  *
  * The includer defines, for `vec` (VEC_LANES 16-bit lanes, VEC_ROWS accumulators a pass):
  *   struct row_const            what one row needs: shift counts, row term
@@ -83,12 +83,13 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
             const vec w2 = vec_load(high + part * VEC_LANES * 2);
             const vec w1 = n1 > 0 ? vec_load(low + LINE_BYTES + part * VEC_LANES * 2) : w2;
             const vec x = vec_load(q);
-#define STEP(i)                                                                               \
-    if (i < n0 + n1) {                                                                        \
-        const vec first = i < n0 ? w0 : w1, second = i < n0 ? w1 : w2;                        \
-        const vec u = block ? window_fixed(first, second, 128 * (r0 + i) / (block | !block) % 16) \
-                            : window(first, second, &k[i]);                                   \
-        sum##i = dot(sum##i, map(u, &k[i]), x);                                               \
+#define STEP(i)                                                                                \
+    if (i < n0 + n1) {                                                                         \
+        const vec first = i < n0 ? w0 : w1, second = i < n0 ? w1 : w2;                         \
+        const vec u =                                                                          \
+            block ? window_fixed(first, second, 128 * (r0 + i) / (block | !block) % 16)        \
+                  : window(first, second, &k[i]);                                              \
+        sum##i = dot(sum##i, map(u, &k[i]), x);                                                \
     }
             EACH_ROW(STEP)
 #undef STEP

@@ -5,8 +5,8 @@
  *
  * A strip is one column and B consecutive rows, generated from 128 bits.  The strips of a
  * column are chained into one bit stream, little-endian; after its last
- * strip it goes on with its first, a ring.  Row i of a strip reads the 16-bit window u that starts at bit
- * floor(128 i / B) of the strip.
+ * strip it goes on with its first, a ring.  Row i of a strip reads the 16-bit window u that
+ * starts at bit floor(128 i / B) of the strip.
  *
  * codes, u16: [strips = ceil(rows / B)][groups = ceil(cols / 32)][8 words][32 columns].
  * Word j of a strip holds its bits 16 j .. 16 j + 15.  So one 64-byte line is word j of 32
@@ -65,14 +65,16 @@ static inline struct rbe_seed_window rbe_seed_window_at(const struct rbe_matrix 
         base + word * RBE_SEED_LANES, base + (word + 1) * RBE_SEED_LANES, bit % 16};
 
     if (word + 1 == RBE_SEED_WORDS)
-        at.high = strip + 1 < rbe_seed_strips(w->rows, w->block) ? base + strip_words : w->codes;
+        at.high =
+            strip + 1 < rbe_seed_strips(w->rows, w->block) ? base + strip_words : w->codes;
     return at;
 }
 
 /* The window of column n. */
 static inline uint16_t rbe_seed_window(const struct rbe_seed_window *at, size_t n)
 {
-    const size_t i = n / RBE_SEED_LANES * (RBE_SEED_WORDS * RBE_SEED_LANES) + n % RBE_SEED_LANES;
+    const size_t i =
+        n / RBE_SEED_LANES * (RBE_SEED_WORDS * RBE_SEED_LANES) + n % RBE_SEED_LANES;
     return (uint16_t)(((uint32_t)at->high[i] << 16 | at->low[i]) >> at->shift);
 }
 

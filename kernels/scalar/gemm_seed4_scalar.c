@@ -1,5 +1,6 @@
 /*
- * gemm_seed4_scalar.c - seeds of four nibbles times several quantised vectors, each weight decoded once.
+ * gemm_seed4_scalar.c - seeds of four nibbles times several quantised vectors, each weight
+ * decoded once.
  *
  * SPDX-License-Identifier: MIT
  */

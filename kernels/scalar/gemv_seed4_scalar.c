@@ -1,5 +1,6 @@
 /*
- * gemv_seed4_scalar.c - seeds of four nibbles times quantised activations, one weight at a time.
+ * gemv_seed4_scalar.c - seeds of four nibbles times quantised activations, one weight at a
+ * time.
  *
  * SPDX-License-Identifier: MIT
  *

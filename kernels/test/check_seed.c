@@ -52,8 +52,8 @@ static void fixture_free(struct fixture *f)
 enum fill { RANDOM, LARGEST };
 
 /* LARGEST drives the sums as far as they can go: all weights alike, all activations equal. */
-static void fixture_make(struct fixture *f, enum rbe_format format, uint32_t rows, uint32_t cols,
-                         uint32_t block, enum fill fill, struct check_rng *rng)
+static void fixture_make(struct fixture *f, enum rbe_format format, uint32_t rows,
+                         uint32_t cols, uint32_t block, enum fill fill, struct check_rng *rng)
 {
     const struct rbe_matrix_size size = rbe_matrix_size(format, rows, cols, block, 0);
     uint16_t *codes = take(size.codes), *scale = take(size.scale);
@@ -69,7 +69,8 @@ static void fixture_make(struct fixture *f, enum rbe_format format, uint32_t row
         scale[r] = rbe_f16_from_f32(0.01F + 0.02F * check_unit(rng));
     for (size_t n = 0; col_scale && n < cols; n++)
         col_scale[n] = rbe_f16_from_f32(1 + 0.5F * check_unit(rng));
-    f->w = (struct rbe_matrix){format, rows, cols, block, 0, codes, size.codes, scale, col_scale};
+    f->w =
+        (struct rbe_matrix){format, rows, cols, block, 0, codes, size.codes, scale, col_scale};
 
     float *x = take(VECTORS * cols * sizeof *x);
     for (size_t i = 0; i < (size_t)VECTORS * cols; i++)
@@ -136,7 +137,8 @@ static unsigned check_kernels(struct fixture *f, struct check_rng *rng)
 {
     const size_t strips = rbe_seed_strips(f->w.rows, f->w.block);
     const size_t from = check_below(rng, (uint32_t)strips) * f->w.block;
-    const size_t to = from + check_below(rng, (uint32_t)(strips - from / f->w.block)) * f->w.block;
+    const size_t to =
+        from + check_below(rng, (uint32_t)(strips - from / f->w.block)) * f->w.block;
     unsigned ran = 0;
 
     for (size_t i = 0; rbe_kernel_at(i); i++) {
