@@ -217,7 +217,8 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         "model", slash ? slash + 1 : path, "label", rbe_gpt2_label(g->model), "rbe",
         rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt, "ids", ids, "text", text, "load_s",
         g->load_s, "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
-        made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1)) : json_null(),
+        made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1))
+                 : json_null(),
         "threads", (int)rbe_pool_threads(g->pool), "model_bytes",
         (json_int_t)rbe_gpt2_file_bytes(g->model), "bytes_per_token",
         (json_int_t)rbe_gpt2_bytes_per_token(g->model), "peak_memory_bytes",

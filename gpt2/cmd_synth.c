@@ -22,9 +22,10 @@ static enum rbe_status parse_shape(struct rbe_gpt2_config *c, const char *shape,
     if (sscanf(shape, "%u,%u,%u,%u,%u%c", &layers, &width, &heads, &context, &vocab, &end) != 5)
         return rbe_fail(d, RBE_ERR_ARG, "--shape '%s': LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY",
                         shape);
-    const int n = snprintf(json, sizeof json, "{\"n_layer\": %u, \"n_embd\": %u, \"n_head\": %u, "
-                           "\"n_ctx\": %u, \"vocab_size\": %u}", layers, width, heads, context,
-                           vocab);
+    const int n = snprintf(json, sizeof json,
+                           "{\"n_layer\": %u, \"n_embd\": %u, "
+                           "\"n_head\": %u, \"n_ctx\": %u, \"vocab_size\": %u}",
+                           layers, width, heads, context, vocab);
     return rbe_gpt2_config_parse(c, json, (size_t)n, "--shape", d) ? RBE_ERR_ARG : RBE_OK;
 }
 

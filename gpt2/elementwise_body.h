@@ -95,7 +95,7 @@ INLINE vf exp_lanes(vf x)
     return p * (vf)(((vi)biased + (127 - 0x4B400000)) << 23);
 }
 
-/* --- sums ---------------------------------------------------------------------------------- */
+/* --- sums --------------------------------------------------------------------------------- */
 
 /* Sixteen lanes; registers past the sixteenth lane stay unused. */
 struct lanes {
@@ -149,7 +149,7 @@ INLINE float max_lanes(vf v)
     return m;
 }
 
-/* --- the functions ------------------------------------------------------------------------- */
+/* --- the functions ------------------------------------------------------------------------ */
 
 static void layer_norm(float *y, const float *x, const float *gain, const float *bias,
                        size_t n, float eps)

@@ -18,7 +18,7 @@
 
 enum { NAME_SIZE = 64 };
 
-/* --- names and shapes ---------------------------------------------------------------------- */
+/* --- names and shapes --------------------------------------------------------------------- */
 
 static const char *const linear_names[RBE_LINEARS] = {"attn.c_attn", "attn.c_proj",
                                                       "mlp.c_fc", "mlp.c_proj"};
@@ -115,7 +115,7 @@ static size_t largest_matrix(const struct rbe_gpt2_config *c)
     return (size_t)c->n_embd * (3 * c->n_embd > c->n_inner ? 3 * c->n_embd : c->n_inner);
 }
 
-/* --- plain checkpoints --------------------------------------------------------------------- */
+/* --- plain checkpoints -------------------------------------------------------------------- */
 
 /* to [out][in] = from [in][out], in blocks that stay in the L1 cache. */
 static void transpose(float *to, const float *from, size_t in, size_t out)
@@ -211,7 +211,7 @@ static enum rbe_status check_extra(const struct loader *l)
     return RBE_OK;
 }
 
-/* --- both kinds ---------------------------------------------------------------------------- */
+/* --- both kinds --------------------------------------------------------------------------- */
 
 static enum rbe_status container_weight(const struct loader *l, const char *name, uint32_t rows,
                                         uint32_t cols, const struct rbe_weight **out)
@@ -304,8 +304,9 @@ static enum rbe_status load(struct rbe_gpt2 *m, const struct rbe_safetensors *fi
 
     /* A damaged configuration must not make us ask for memory the file cannot fill. */
     if (plain && rbe_gpt2_config_params(c) > rbe_safetensors_file_bytes(file))
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %zu bytes are too few for the %llu parameters "
-                        "of the configuration", m->path, rbe_safetensors_file_bytes(file),
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %zu bytes are too few for the %llu "
+                        "parameters of the configuration", m->path,
+                        rbe_safetensors_file_bytes(file),
                         (unsigned long long)rbe_gpt2_config_params(c));
     if (plain && (err = check_extra(&l)))
         return err;
@@ -317,7 +318,8 @@ static enum rbe_status load(struct rbe_gpt2 *m, const struct rbe_safetensors *fi
         m->own_parts = calloc(count, sizeof *m->own_parts);
         l.scratch = malloc(largest_matrix(c) * sizeof(float));
     }
-    if (!m->layers || !m->arena || (plain && (!m->own_weights || !m->own_parts || !l.scratch))) {
+    if (!m->layers || !m->arena ||
+        (plain && (!m->own_weights || !m->own_parts || !l.scratch))) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: %zu MB of memory are not to be had", m->path,
                        floats * sizeof(float) / 1000000);
         goto out;

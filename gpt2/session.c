@@ -45,7 +45,7 @@ struct rbe_session {
     uint32_t kept;              /* final hidden states in h */
 };
 
-/* --- memory -------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------- */
 
 /* Zero means the default; nothing beyond what the model has. */
 static struct rbe_session_limits settle(const struct rbe_gpt2 *m, struct rbe_session_limits l)
@@ -133,7 +133,7 @@ size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l)
     return sizeof(struct rbe_session) + layout(m, settle(m, l), NULL);
 }
 
-/* --- opening ------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------ */
 
 /* Every format of the weight must have a kernel here. */
 static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weight *w,
@@ -212,7 +212,7 @@ void rbe_session_truncate(struct rbe_session *s, uint32_t n)
         s->length = n;
 }
 
-/* --- matrix products ----------------------------------------------------------------------- */
+/* --- matrix products ---------------------------------------------------------------------- */
 
 /* What happens to the outputs once they are there. */
 enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU };
@@ -349,7 +349,7 @@ static void multiply(struct rbe_session *s, const struct rbe_weight *w, const fl
     }
 }
 
-/* --- the layers ---------------------------------------------------------------------------- */
+/* --- the layers --------------------------------------------------------------------------- */
 
 /* A batch going through: tokens at positions first, first + 1, ... */
 struct batch {

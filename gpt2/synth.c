@@ -123,12 +123,14 @@ static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_co
     if (!path)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
     if (!(err = rbe_outfile_open(&o, path, d))) {
-        fprintf(o.f, "{\n \"model_type\": \"gpt2\",\n \"vocab_size\": %u,\n \"n_positions\": %u,"
+        fprintf(o.f,
+                "{\n \"model_type\": \"gpt2\",\n \"vocab_size\": %u,\n \"n_positions\": %u,"
                 "\n \"n_ctx\": %u,\n \"n_embd\": %u,\n \"n_layer\": %u,\n \"n_head\": %u,\n"
                 " \"n_inner\": %u,\n \"activation_function\": \"gelu_new\",\n"
                 " \"layer_norm_epsilon\": 1e-05,\n \"tie_word_embeddings\": true,\n"
-                " \"bos_token_id\": %u,\n \"eos_token_id\": %u\n}\n", c->vocab, c->n_ctx,
-                c->n_ctx, c->n_embd, c->n_layer, c->n_head, c->n_inner, c->eos, c->eos);
+                " \"bos_token_id\": %u,\n \"eos_token_id\": %u\n}\n",
+                c->vocab, c->n_ctx, c->n_ctx, c->n_embd, c->n_layer, c->n_head, c->n_inner,
+                c->eos, c->eos);
         err = rbe_outfile_commit(&o, d);
     }
     free(path);
@@ -153,7 +155,8 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
         goto done;
     }
     if (dtype != RBE_DT_F32 && dtype != RBE_DT_F16 && dtype != RBE_DT_BF16) {
-        err = rbe_fail(d, RBE_ERR_ARG, "weights as %s: F32, F16 or BF16", rbe_dtype_name(dtype));
+        err = rbe_fail(d, RBE_ERR_ARG, "weights as %s: F32, F16 or BF16",
+                       rbe_dtype_name(dtype));
         goto done;
     }
     count = list_tensors(r, c);

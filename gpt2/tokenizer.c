@@ -565,7 +565,12 @@ out:
 static size_t character(const unsigned char *s, size_t left)
 {
     const unsigned c = s[0];
-    const size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    const size_t n = c < 0x80   ? 1
+                     : c < 0xC2 ? 0
+                     : c < 0xE0 ? 2
+                     : c < 0xF0 ? 3
+                     : c < 0xF5 ? 4
+                                : 0;
 
     if (n < 2)
         return n;

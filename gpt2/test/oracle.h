@@ -130,7 +130,8 @@ static void oracle_layer(struct oracle *o, uint32_t l)
 
     s[0] = oracle_norm(o, oracle_layer_tensor(o, l, "ln_1.weight"),
                        oracle_layer_tensor(o, l, "ln_1.bias"));
-    double *qkv = oracle_linear(o, s[0], e, 3 * e, oracle_layer_tensor(o, l, "attn.c_attn.weight"),
+    double *qkv = oracle_linear(o, s[0], e, 3 * e,
+                                oracle_layer_tensor(o, l, "attn.c_attn.weight"),
                                 oracle_layer_tensor(o, l, "attn.c_attn.bias"));
     s[1] = oracle_attention(o, qkv);
     free(qkv);

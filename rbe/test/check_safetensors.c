@@ -104,7 +104,9 @@ static void check_hostile(void)
            "\"data_offsets\":[0,0]}}", 0);
     REFUSE("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],"
            "\"data_offsets\":[0,0]}}", 0);
-    REFUSE("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1);
+    REFUSE("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],"
+           "\"data_offsets\":[0,1]}}",
+           1);
     /* Overlap, hole before, hole between, same range twice, duplicate name. */
     REFUSE("{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
            "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 6);
