@@ -40,7 +40,7 @@ struct rbe_calibration {
     bool failed;                /* out of memory in the tap */
 };
 
-/* --- gathering ------------------------------------------------------------------------------ */
+/* --- gathering ---------------------------------------------------------------------------- */
 
 static struct site *find(const struct rbe_calibration *c, const char *name)
 {
@@ -203,7 +203,7 @@ out:
     return err;
 }
 
-/* --- from files ----------------------------------------------------------------------------- */
+/* --- from files --------------------------------------------------------------------------- */
 
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, size_t tokens, struct rbe_pool *pool,

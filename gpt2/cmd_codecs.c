@@ -454,7 +454,7 @@ out:
 
 int rbe_cmd_codecs(int argc, const char **argv)
 {
-    struct arguments a = {.sample = 4};
+    static struct arguments a = {.sample = 4};      /* popt's copies stay reachable */
     const struct poptOption table[] = {
         {"tensor", 0, POPT_ARG_STRING, &a.match, 0, "only matrices with this in their name",
          "TEXT"},

@@ -354,7 +354,7 @@ out:
 
 int rbe_cmd_convert(int argc, const char **argv)
 {
-    struct arguments a = {0};
+    static struct arguments a;      /* popt's copies stay reachable */
     const struct poptOption table[] = {
         {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
          "which codec each tensor gets (default: mobile-45mb for GPT-2 small, else mini-2.89)",

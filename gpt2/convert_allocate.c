@@ -142,8 +142,10 @@ static enum rbe_status fit(struct work *k, struct rbe_diag *d)
         uint64_t bytes = 0, size;
 
         if (others > c->budget_bytes)
-            return rbe_fail(d, RBE_ERR_LIMIT, "%" PRIu64 " bytes of norms, positions and header "
-                            "are more than the budget", others);
+            return rbe_fail(d, RBE_ERR_LIMIT,
+                            "%" PRIu64 " bytes of norms, positions and header "
+                            "are more than the budget",
+                            others);
         if ((err = rbe_allocate(k->offers, k->count, c->budget_bytes - others, d)) ||
             (err = apply(k, d)) || (err = rbe_convert_size(&size, c, d)))
             return err;

@@ -4,9 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * decisions is a ring: one line for each row that brings new bits, [2^(L - k)] bytes.  When
- * it is full, the best path of that moment is followed back and its oldest quarter becomes final.
- * Should the path that wins in the end differ there (it does not in practice), the stream is
- * still valid: outputs are read back from the stream, never from the path.
+ * it is full, the best path of that moment is followed back and its oldest quarter becomes
+ * final. Should the path that wins in the end differ there (it does not in practice), the
+ * stream is still valid: outputs are read back from the stream, never from the path.
  */
 #include "rbe/seed_search.h"
 

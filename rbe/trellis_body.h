@@ -59,7 +59,8 @@ INLINE void pair_min(v16i *out, const v16i *a, const v16i *b)
     *out = min_i(&even, &odd);
 }
 
-/* Minima of groups of 2^k lanes: 2^k vectors in v, one out. Unrolled: they stay in registers. */
+/* Minima of groups of 2^k lanes: 2^k vectors in v, one out. Unrolled: they stay in registers.
+ */
 INLINE v16i group_min(v16i *v, unsigned k)
 {
 #pragma GCC unroll 4
@@ -154,8 +155,8 @@ INLINE void spread(struct rbe_trellis *t, const struct rbe_trellis_row *r, int n
 }
 
 /* Adds the errors of `windows` to costs: cost[i] = base[i] + weight * e^2. */
-INLINE void add_errors(const struct rbe_trellis_row *r, const float *base, const uint16_t *windows,
-                       float *cost, size_t count)
+INLINE void add_errors(const struct rbe_trellis_row *r, const float *base,
+                       const uint16_t *windows, float *cost, size_t count)
 {
     const v16f zero = {0}, target = zero + r->target, weight = zero + r->weight;
 

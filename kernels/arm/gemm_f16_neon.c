@@ -1,5 +1,6 @@
 /*
- * gemm_f16_neon.c - half floats times several vectors, four lanes of NEON; see kernels/body/floats.h.
+ * gemm_f16_neon.c - half floats times several vectors, four lanes of NEON; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

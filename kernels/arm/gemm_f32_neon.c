@@ -1,5 +1,6 @@
 /*
- * gemm_f32_neon.c - plain floats times several vectors, four lanes of NEON; see kernels/body/floats.h.
+ * gemm_f32_neon.c - plain floats times several vectors, four lanes of NEON; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

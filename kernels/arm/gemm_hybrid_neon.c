@@ -1,5 +1,6 @@
 /*
- * gemm_hybrid_neon.c - basis functions and DCT coefficients times several vectors, four lanes of NEON; see kernels/body/hybrid.h.
+ * gemm_hybrid_neon.c - basis functions and DCT coefficients times several vectors, four lanes
+ * of NEON; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_int4_neon.c - nibbles times several vectors, four lanes of NEON; see kernels/body/integers.h.
+ * gemm_int4_neon.c - nibbles times several vectors, four lanes of NEON; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

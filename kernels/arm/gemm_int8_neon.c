@@ -1,5 +1,6 @@
 /*
- * gemm_int8_neon.c - bytes times several vectors, four lanes of NEON; see kernels/body/integers.h.
+ * gemm_int8_neon.c - bytes times several vectors, four lanes of NEON; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

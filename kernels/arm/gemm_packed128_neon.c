@@ -1,5 +1,6 @@
 /*
- * gemm_packed128_neon.c - rendered seeds times several vectors, four lanes of NEON; see kernels/body/packed128.h.
+ * gemm_packed128_neon.c - rendered seeds times several vectors, four lanes of NEON; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_hybrid_neon.c - basis functions and DCT coefficients times a vector, four lanes of NEON; see kernels/body/hybrid.h.
+ * gemv_hybrid_neon.c - basis functions and DCT coefficients times a vector, four lanes of NEON;
+ * see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

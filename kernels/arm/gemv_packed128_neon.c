@@ -1,5 +1,6 @@
 /*
- * gemv_packed128_neon.c - rendered seeds times a vector, four lanes of NEON; see kernels/body/packed128.h.
+ * gemv_packed128_neon.c - rendered seeds times a vector, four lanes of NEON; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -75,7 +75,8 @@ static inline void hybrid_entries(struct hybrid_entries *out, const unsigned cha
 
     if (aux & RBE_HYBRID_PUBLISHED) {
         for (size_t e = 0; e < n; e++) {
-            const struct rbe_hybrid_entry v = rbe_hybrid_get(record, log2_block, aux, first + e);
+            const struct rbe_hybrid_entry v =
+                rbe_hybrid_get(record, log2_block, aux, first + e);
             out->value[e] = v.value;
             out->index[e] = (uint16_t)(v.k << log2_block | v.l);
         }
@@ -178,7 +179,8 @@ static inline void gemv_hybrid(const struct rbe_matrix *w, const struct rbe_act 
         y[r] = 0;
     for (size_t n0 = 0; n0 < w->cols; n0 += HYBRID_SCRATCH) {
         const size_t left = w->cols - n0;
-        const size_t blocks = rbe_hybrid_blocks(left < HYBRID_SCRATCH ? left : HYBRID_SCRATCH, b);
+        const size_t blocks =
+            rbe_hybrid_blocks(left < HYBRID_SCRATCH ? left : HYBRID_SCRATCH, b);
         for (size_t c = 0; c < blocks; c++)
             hybrid_column(t, a->x + n0 + c * b, left - c * b < b ? left - c * b : b,
                           spectrum + c * b, radial + c * b, sum[c]);
@@ -310,14 +312,16 @@ static inline void gemm_hybrid(const struct rbe_matrix *w, const struct rbe_act 
                 y[(v + i) * ldy + r] = 0;
         for (size_t n0 = 0; n0 < w->cols; n0 += HYBRID_CHUNK) {
             const size_t left = w->cols - n0;
-            const size_t blocks = rbe_hybrid_blocks(left < HYBRID_CHUNK ? left : HYBRID_CHUNK, b);
+            const size_t blocks =
+                rbe_hybrid_blocks(left < HYBRID_CHUNK ? left : HYBRID_CHUNK, b);
             for (size_t c = 0; c < blocks; c++)
                 hybrid_batch_column(t, a->x + v * a->stride + n0 + c * b, a->stride, count,
                                     left - c * b < b ? left - c * b : b, &h, c);
             for (size_t r = row0; r < row1; r += b)
                 hybrid_batch_row(
-                    t, (const unsigned char *)w->codes + (r / b * wide + n0 / b) * bytes, w->aux,
-                    blocks, &h, count, y + v * ldy + r, ldy, row1 - r < b ? row1 - r : b);
+                    t, (const unsigned char *)w->codes + (r / b * wide + n0 / b) * bytes,
+                    w->aux, blocks, &h, count, y + v * ldy + r, ldy,
+                    row1 - r < b ? row1 - r : b);
         }
     }
 }

@@ -24,8 +24,8 @@ static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t gr
     for (size_t g = 0; g < groups; g++, code += 128, q += 128) {
         const s32x low =
             s32_add(s32_dot(s16_bytes(code), q), s32_dot(s16_bytes(code + 32), q + 32));
-        const s32x high =
-            s32_add(s32_dot(s16_bytes(code + 64), q + 64), s32_dot(s16_bytes(code + 96), q + 96));
+        const s32x high = s32_add(s32_dot(s16_bytes(code + 64), q + 64),
+                                  s32_dot(s16_bytes(code + 96), q + 96));
         sum = lanes_add(sum, s32_add(low, high), half1(scale[g]));
     }
     *y = lanes_sum(sum) * a->scale[t];

@@ -141,8 +141,9 @@ static inline void gemm_packed128(const struct rbe_matrix *w, const struct rbe_a
 {
     const size_t block = w->block, padded = (block + F32_LANES - 1) / F32_LANES * F32_LANES;
     const size_t wide = rbe_packed128_blocks(w->cols, block);
-    const size_t most = PACKED128_COLUMNS / padded < PACKED128_SEEDS ? PACKED128_COLUMNS / padded
-                                                                     : PACKED128_SEEDS;
+    const size_t most = PACKED128_COLUMNS / padded < PACKED128_SEEDS
+                            ? PACKED128_COLUMNS / padded
+                            : PACKED128_SEEDS;
     struct packed128_scratch s;
 
     memset(s.coordinate, 0, sizeof s.coordinate);
@@ -154,7 +155,8 @@ static inline void gemm_packed128(const struct rbe_matrix *w, const struct rbe_a
     for (size_t t0 = 0; t0 < a->count; t0 += PACKED128_BATCH)
         for (size_t c0 = 0; c0 < wide; c0 += most) {
             const size_t blocks = wide - c0 < most ? wide - c0 : most;
-            const size_t count = a->count - t0 < PACKED128_BATCH ? a->count - t0 : PACKED128_BATCH;
+            const size_t count =
+                a->count - t0 < PACKED128_BATCH ? a->count - t0 : PACKED128_BATCH;
             memset(s.x, 0, sizeof s.x);
             for (size_t t = 0; t < count; t++)
                 for (size_t c = 0; c < blocks; c++) {

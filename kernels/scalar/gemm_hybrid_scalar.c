@@ -1,5 +1,6 @@
 /*
- * gemm_hybrid_scalar.c - basis functions and DCT coefficients times several vectors; see kernels/body/hybrid.h.
+ * gemm_hybrid_scalar.c - basis functions and DCT coefficients times several vectors; see
+ * kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_hybrid_scalar.c - basis functions and DCT coefficients times a vector; see kernels/body/hybrid.h.
+ * gemv_hybrid_scalar.c - basis functions and DCT coefficients times a vector; see
+ * kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -70,7 +70,8 @@ static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
             wrong += !(fabs((double)scaled / (double)a->scale[t] - q) <= 0.5 + 0.01);
             largest = abs(q) > largest ? abs(q) : largest;
         }
-        for (size_t n = w->cols; n < (w->cols + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD; n++)
+        for (size_t n = w->cols; n < (w->cols + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD;
+             n++)
             wrong += a->q[t * a->stride + n] != 0 || a->x[t * a->stride + n] != 0;
         CHECK(wrong == 0);
         CHECK(largest <= 32767);

@@ -31,7 +31,8 @@ static void check_masking(uint32_t all)
     CHECK(masked("") == all);
     CHECK(masked("all") == 0);
     CHECK(masked("vnni") == (all & ~(uint32_t)RBE_ISA_VNNI));
-    CHECK(masked("avx512") == (all & ~(uint32_t)(RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2)));
+    CHECK(masked("avx512") ==
+          (all & ~(uint32_t)(RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2)));
     CHECK(masked("avx2") == (all & ~(x86 & ~(uint32_t)RBE_ISA_SSE41)));
     CHECK(masked("sse41") == (all & ~x86));
     CHECK(masked("vbmi2,neon") ==

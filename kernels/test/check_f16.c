@@ -16,7 +16,8 @@ static double value(unsigned h)
 
     if (exponent == 31)
         return mantissa ? NAN : sign * INFINITY;
-    return exponent ? sign * ldexp(1024 + mantissa, exponent - 25) : sign * ldexp(mantissa, -24);
+    return exponent ? sign * ldexp(1024 + mantissa, exponent - 25)
+                    : sign * ldexp(mantissa, -24);
 }
 
 int main(int argc, char **argv)

@@ -480,7 +480,8 @@ static void run_kernel(const struct run *run, const struct rbe_matrix *w,
                            is_integer(w->format) || w->format == RBE_HYBRID)) {
             complain(run, "wrong", t, r, y[i], want[t * w->rows + r]);
         } else if (reference && !same(y[i], reference[t * w->rows + r])) {
-            complain(run, "differs from scalar", t, r, y[i], (double)reference[t * w->rows + r]);
+            complain(run, "differs from scalar", t, r, y[i],
+                     (double)reference[t * w->rows + r]);
         }
     }
     cases[run->kernel]++;

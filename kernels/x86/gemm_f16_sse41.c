@@ -1,5 +1,6 @@
 /*
- * gemm_f16_sse41.c - half floats times several vectors, four lanes of SSE4.1; see kernels/body/floats.h.
+ * gemm_f16_sse41.c - half floats times several vectors, four lanes of SSE4.1; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

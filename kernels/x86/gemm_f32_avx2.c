@@ -1,5 +1,6 @@
 /*
- * gemm_f32_avx2.c - plain floats times several vectors, eight lanes of AVX2; see kernels/body/floats.h.
+ * gemm_f32_avx2.c - plain floats times several vectors, eight lanes of AVX2; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_f32_avx512.c - plain floats times several vectors, sixteen lanes of AVX-512; see kernels/body/floats.h.
+ * gemm_f32_avx512.c - plain floats times several vectors, sixteen lanes of AVX-512; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_hybrid_avx2.c - basis functions and DCT coefficients times several vectors, eight lanes of AVX2; see kernels/body/hybrid.h.
+ * gemm_hybrid_avx2.c - basis functions and DCT coefficients times several vectors, eight lanes
+ * of AVX2; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_hybrid_avx512.c - basis functions and DCT coefficients times several vectors, sixteen lanes of AVX-512; see kernels/body/hybrid.h.
+ * gemm_hybrid_avx512.c - basis functions and DCT coefficients times several vectors, sixteen
+ * lanes of AVX-512; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_hybrid_sse41.c - basis functions and DCT coefficients times several vectors, four lanes of SSE4.1; see kernels/body/hybrid.h.
+ * gemm_hybrid_sse41.c - basis functions and DCT coefficients times several vectors, four lanes
+ * of SSE4.1; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_int4_avx2.c - nibbles times several vectors, eight lanes of AVX2; see kernels/body/integers.h.
+ * gemm_int4_avx2.c - nibbles times several vectors, eight lanes of AVX2; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

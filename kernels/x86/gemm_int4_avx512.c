@@ -1,5 +1,6 @@
 /*
- * gemm_int4_avx512.c - nibbles times several vectors, sixteen lanes of AVX-512; see kernels/body/integers.h.
+ * gemm_int4_avx512.c - nibbles times several vectors, sixteen lanes of AVX-512; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_int8_avx2.c - bytes times several vectors, eight lanes of AVX2; see kernels/body/integers.h.
+ * gemm_int8_avx2.c - bytes times several vectors, eight lanes of AVX2; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_int8_sse41.c - bytes times several vectors, four lanes of SSE4.1; see kernels/body/integers.h.
+ * gemm_int8_sse41.c - bytes times several vectors, four lanes of SSE4.1; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

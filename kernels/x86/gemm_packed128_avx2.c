@@ -1,5 +1,6 @@
 /*
- * gemm_packed128_avx2.c - rendered seeds times several vectors, eight lanes of AVX2; see kernels/body/packed128.h.
+ * gemm_packed128_avx2.c - rendered seeds times several vectors, eight lanes of AVX2; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

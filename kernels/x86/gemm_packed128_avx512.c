@@ -1,5 +1,6 @@
 /*
- * gemm_packed128_avx512.c - rendered seeds times several vectors, sixteen lanes of AVX-512; see kernels/body/packed128.h.
+ * gemm_packed128_avx512.c - rendered seeds times several vectors, sixteen lanes of AVX-512; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemm_packed128_sse41.c - rendered seeds times several vectors, four lanes of SSE4.1; see kernels/body/packed128.h.
+ * gemm_packed128_sse41.c - rendered seeds times several vectors, four lanes of SSE4.1; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

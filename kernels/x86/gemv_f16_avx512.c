@@ -1,5 +1,6 @@
 /*
- * gemv_f16_avx512.c - half floats times a vector, sixteen lanes of AVX-512; see kernels/body/floats.h.
+ * gemv_f16_avx512.c - half floats times a vector, sixteen lanes of AVX-512; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

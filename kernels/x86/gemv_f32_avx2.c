@@ -1,5 +1,6 @@
 /*
- * gemv_f32_avx2.c - plain floats times a vector, eight lanes of AVX2; see kernels/body/floats.h.
+ * gemv_f32_avx2.c - plain floats times a vector, eight lanes of AVX2; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_f32_avx512.c - plain floats times a vector, sixteen lanes of AVX-512; see kernels/body/floats.h.
+ * gemv_f32_avx512.c - plain floats times a vector, sixteen lanes of AVX-512; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_f32_sse41.c - plain floats times a vector, four lanes of SSE4.1; see kernels/body/floats.h.
+ * gemv_f32_sse41.c - plain floats times a vector, four lanes of SSE4.1; see
+ * kernels/body/floats.h.
  *
  * SPDX-License-Identifier: MIT
  */

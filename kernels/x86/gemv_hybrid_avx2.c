@@ -1,5 +1,6 @@
 /*
- * gemv_hybrid_avx2.c - basis functions and DCT coefficients times a vector, eight lanes of AVX2; see kernels/body/hybrid.h.
+ * gemv_hybrid_avx2.c - basis functions and DCT coefficients times a vector, eight lanes of
+ * AVX2; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_hybrid_avx512.c - basis functions and DCT coefficients times a vector, sixteen lanes of AVX-512; see kernels/body/hybrid.h.
+ * gemv_hybrid_avx512.c - basis functions and DCT coefficients times a vector, sixteen lanes of
+ * AVX-512; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

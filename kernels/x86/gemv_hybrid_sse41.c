@@ -1,5 +1,6 @@
 /*
- * gemv_hybrid_sse41.c - basis functions and DCT coefficients times a vector, four lanes of SSE4.1; see kernels/body/hybrid.h.
+ * gemv_hybrid_sse41.c - basis functions and DCT coefficients times a vector, four lanes of
+ * SSE4.1; see kernels/body/hybrid.h.
  *
  * SPDX-License-Identifier: MIT
  */

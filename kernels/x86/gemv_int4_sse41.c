@@ -1,5 +1,6 @@
 /*
- * gemv_int4_sse41.c - nibbles times a vector, four lanes of SSE4.1; see kernels/body/integers.h.
+ * gemv_int4_sse41.c - nibbles times a vector, four lanes of SSE4.1; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

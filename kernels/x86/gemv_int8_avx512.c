@@ -1,5 +1,6 @@
 /*
- * gemv_int8_avx512.c - bytes times a vector, sixteen lanes of AVX-512; see kernels/body/integers.h.
+ * gemv_int8_avx512.c - bytes times a vector, sixteen lanes of AVX-512; see
+ * kernels/body/integers.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_packed128_avx2.c - rendered seeds times a vector, eight lanes of AVX2; see kernels/body/packed128.h.
+ * gemv_packed128_avx2.c - rendered seeds times a vector, eight lanes of AVX2; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_packed128_avx512.c - rendered seeds times a vector, sixteen lanes of AVX-512; see kernels/body/packed128.h.
+ * gemv_packed128_avx512.c - rendered seeds times a vector, sixteen lanes of AVX-512; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,6 @@
 /*
- * gemv_packed128_sse41.c - rendered seeds times a vector, four lanes of SSE4.1; see kernels/body/packed128.h.
+ * gemv_packed128_sse41.c - rendered seeds times a vector, four lanes of SSE4.1; see
+ * kernels/body/packed128.h.
  *
  * SPDX-License-Identifier: MIT
  */

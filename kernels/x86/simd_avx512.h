@@ -1,5 +1,6 @@
 /*
- * simd_avx512.h - the vector operations that kernels/body/ is written in: AVX-512 F, BW, DQ, VL.
+ * simd_avx512.h - the vector operations that kernels/body/ is written in: AVX-512 F, BW, DQ,
+ * VL.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -86,7 +87,8 @@ static inline f32x f32_abs(f32x a)
 /* a > 0 ? yes : no, lane by lane. */
 static inline f32x f32_if_positive(f32x a, f32x yes, f32x no)
 {
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), no, yes);
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), no,
+                                yes);
 }
 
 /* The bits of a, plus the bits of t moved up to the exponent. */

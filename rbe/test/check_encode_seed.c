@@ -33,7 +33,7 @@ static void fill(float *x, size_t n, float sigma)
         x[i] = sigma * gaussian();
 }
 
-/* --- a column ------------------------------------------------------------------------------ */
+/* --- a column ----------------------------------------------------------------------------- */
 
 static double cost_of(const int16_t *g, const float *target, size_t rows)
 {
@@ -45,7 +45,8 @@ static double cost_of(const int16_t *g, const float *target, size_t rows)
 }
 
 /* Every stream of the bits that `rows` rows of one strip read, without a joint. */
-static double least_by_trial(enum rbe_format f, unsigned block, const float *target, size_t rows)
+static double least_by_trial(enum rbe_format f, unsigned block, const float *target,
+                             size_t rows)
 {
     const unsigned bits = rbe_seed_bit((unsigned)rows - 1, block) + 16;
     double least = INFINITY;
@@ -114,7 +115,7 @@ static void check_same(enum rbe_format f, unsigned block, unsigned bits, size_t 
     free(target);
 }
 
-/* --- a matrix ------------------------------------------------------------------------------ */
+/* --- a matrix ----------------------------------------------------------------------------- */
 
 /* Loss in dB over the bound 2^-2R of a white Gaussian matrix, R from its codes' bytes. */
 static double loss_db(enum rbe_format f, uint32_t block, uint32_t rows, uint32_t cols,

@@ -22,7 +22,7 @@ static void fill(void *arg, unsigned i, unsigned n)
     j->calls[i]++;
     rbe_split(j->total, j->step, i, n, &begin, &end);
     for (size_t k = begin; k < end; k++)
-        j->cells[k]++;      /* plain memory: the pool must order it, the thread sanitizer sees */
+        j->cells[k]++; /* plain memory: the pool must order it, the thread sanitizer sees */
 }
 
 static void check_pool(unsigned threads)
