@@ -1,5 +1,5 @@
-# The whole of GPT-2 small in 45 MB.  The embedding gets more bits than the blocks, as on
-# rbe-mini, where that was measured; --allocate measures it for the model at hand.
+# The whole of GPT-2 small in 45 MB.  The embedding gets more bits than the blocks, as estimated
+# from rbe-mini (docs/ENCODER.md); --allocate measures it for the model at hand.
 name: mobile-45mb
 about: every matrix as seed within 45 MB of file; the default for GPT-2 small
 budget-bytes: 45000000
