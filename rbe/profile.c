@@ -497,8 +497,7 @@ static void list_shipped(char *buf, size_t size)
     free(folder);
 }
 
-/* CODEC or CODEC-bN as a profile's text; false when the name is neither.  Codecs whose error is
- * white get what the budget profiles give them: rotated inputs, a centred embedding. */
+/* CODEC or CODEC-bN as a profile's text; false when the name is neither. */
 static bool synthesise(char *text, size_t size, const char *name)
 {
     const char *dash = strstr(name, "-b");
@@ -516,13 +515,7 @@ static bool synthesise(char *text, size_t size, const char *name)
                                  "wpe codec=%s\nother codec=%s\nall codec=%s", name, codec,
                      rest, rest, rest, codec);
     if (dash)
-        n += snprintf(text + n, size - (size_t)n, " block=%ld", block);
-    if (f == RBE_SEED || f == RBE_SEED4) {
-        n += snprintf(text + n, size - (size_t)n, " hadamard=max\nwte codec=%s hadamard=max "
-                      "center=on", codec);
-        if (dash)
-            snprintf(text + n, size - (size_t)n, " block=%ld", block);
-    }
+        snprintf(text + n, size - (size_t)n, " block=%ld", block);
     return true;
 }
 
