@@ -24,7 +24,7 @@ windows=${WINDOWS:-60}
 quick=${QUICK:-}
 # The curve by B is encoded with the fast search and without calibration, all points alike;
 # the judged model with all that the encoder has.
-curve=(seed-b32 seed-b40 seed-b44 seed-b56 seed-b64)
+curve=(seed-b32 seed-b40 seed-b44 seed-b48 seed-b56)
 effort=()
 plain=(int8 int4)
 schedules=(chapter-8.3.1 chapter-8.3.2)
