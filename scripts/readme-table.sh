@@ -22,11 +22,16 @@ trap 'rm -f "$new"' EXIT
         on && $3 == "**NOT MEASURED**" && !seen[$5]++ { print "* " $2 " not measured: " $5 "." }
         ' "$report"
     echo
-    awk -F ' *[|] *' '/^## Machine and provenance/ { on = 1 } on && /^\|---/ { getline
-        sub(/Z$/, "", $9); sub(/T/, " ", $9)
-        printf "Measured %s UTC on %s, %s CPUs, features %s", $9, $2, $4, $7
-        if ($8 != "-") printf ", commit %s", $8
-        print "."; exit }' "$report"
+    # One line for all rows of the table of machines: some steps mask features on purpose.
+    awk -F ' *[|] *' '/^## Machine and provenance/ { on = 1; next } /^</ { on = 0 }
+        on && NF > 8 && $9 ~ /^[0-9]/ {
+            sub(/Z$/, "", $9); sub(/T/, " ", $9); at = $9; machine = $2; cpus = $4
+            if (length($7) > length(features)) features = $7
+            if ($8 != "-" && !seen[$8]++) commits = commits (commits ? ", " : "") $8
+        }
+        END { printf "Measured until %s UTC on %s, %s CPUs, features %s", at, machine, cpus, features
+              if (commits) printf ", at commit %s", commits
+              print "." }' "$report"
 } > "$new"
 awk -v new="$new" '/^<!-- end of the table/ { on = 0 }
     !on { print }
