@@ -91,10 +91,6 @@ void rbe_gbench_label(struct rbe_gbench_state *s, const char *text)
 
 void rbe_gbench_fail(struct rbe_gbench_state *s, const char *why)
 {
-    /* All repetitions of a case must tell the same number of iterations, or the library aborts;
-     * a state that was never started tells none. */
-    if (s->state.iterations() == 0)
-        s->state.KeepRunningBatch(s->state.max_iterations);
     s->state.SkipWithError(why);
 }
 

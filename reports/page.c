@@ -1085,7 +1085,7 @@ static enum rbe_status conversation_plots(const struct page *p)
     size_t i = 0, k;
     json_t *t;
 
-    const bool ok = rbe_plot_begin(&turns) & rbe_plot_begin(&context) & rbe_plot_begin(&cdf);
+    const bool ok = rbe_plot_begin(&turns) && rbe_plot_begin(&context) && rbe_plot_begin(&cdf);
     if (!ok)
         return RBE_ERR_NOMEM;
     fprintf(turns.tsv, "# model\tturn\tfirst_token_ms\tp95_ms\n");
