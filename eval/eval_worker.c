@@ -111,7 +111,8 @@ out:
 
 int rbe_eval_worker(int argc, const char **argv)
 {
-    struct work w = {.threads = 0, .prompt = 128, .tokens = 100};
+    static struct work w;       /* popt's copies stay reachable */
+    w = (struct work){.threads = 0, .prompt = 128, .tokens = 100};
     struct rbe_diag d = {""};
     int count, code;
     const char **args;

@@ -255,8 +255,9 @@ static enum rbe_status check_options(const struct options *o, struct rbe_diag *d
 
 int rbe_cmd_generate(int argc, const char **argv)
 {
-    struct generation g = {.o = {.tokens = 100, .temperature = 0.8F, .top_p = 1},
-                           .started = rbe_now()};
+    static struct generation g;     /* popt's copies stay reachable */
+    g = (struct generation){.o = {.tokens = 100, .temperature = 0.8F, .top_p = 1},
+                            .started = rbe_now()};
     struct options *o = &g.o;
     const struct poptOption table[] = {
         {"prompt", 'p', POPT_ARG_STRING, &o->prompt, 0, "text to go on from", "TEXT"},

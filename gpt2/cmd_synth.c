@@ -31,7 +31,9 @@ static enum rbe_status parse_shape(struct rbe_gpt2_config *c, const char *shape,
 
 int rbe_cmd_synth(int argc, const char **argv)
 {
-    const char *size = "124M", *shape = NULL, *dtype = "F16", **args;
+    /* popt's copies stay reachable */
+    static const char *size = "124M", *shape, *dtype = "F16";
+    const char **args;
     long long seed = 1;
     int count, code;
     const struct poptOption table[] = {

@@ -27,7 +27,9 @@ static json_t *reference(const char *folder)
     json_t *r = path ? json_load_file(path, 0, NULL) : NULL;
 
     free(path);
-    return json_object_get(r, "P1");
+    json_t *p1 = json_incref(json_object_get(r, "P1"));
+    json_decref(r);
+    return p1;
 }
 
 static void check_first_windows(struct rbe_runner *r, const struct rbe_windows *w,
@@ -163,7 +165,9 @@ int main(void)
         printf("%s\n", d.text);
         return check_done();
     }
-    check_first_windows(&r, &w, reference(folder), nll, scored);
+    json_t *want = reference(folder);
+    check_first_windows(&r, &w, want, nll, scored);
+    json_decref(want);
     check_records(&w);
     check_self_divergence(&r, &w, nll);
     check_scorer(&r, t);
