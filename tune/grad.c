@@ -71,8 +71,10 @@ static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slic
 
 /* --- open and close ----------------------------------------------------------------------- */
 
-size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l)
+size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                       unsigned threads)
 {
+    (void)threads;
     return list_slices(c, NULL) * sizeof(float) * (l.forward_only ? 1 : 2);
 }
 
@@ -82,7 +84,7 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
 {
     *out = NULL;
     struct rbe_train *t = calloc(1, sizeof *t);
-    const size_t bytes = rbe_train_bytes(c, l), count = slice_count(c);
+    const size_t bytes = rbe_train_bytes(c, l, rbe_pool_threads(pool)), count = slice_count(c);
     if (!t || !(t->slices = calloc(count, sizeof *t->slices)) ||
         !(t->arena = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
         rbe_train_close(&t);

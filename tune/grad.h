@@ -47,8 +47,10 @@ struct rbe_train_slice {
 
 struct rbe_train;
 
-/* Bytes rbe_train_open() will allocate, or SIZE_MAX when that does not fit a size_t. */
-size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l);
+/* Bytes rbe_train_open() will allocate with a pool of `threads`; SIZE_MAX when they do not
+ * fit a size_t. */
+size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                       unsigned threads);
 
 /*
  * Parameters are zero at first.  pool may be NULL and must outlive it; a teacher may share
