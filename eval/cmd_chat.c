@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #include "eval/conversation.h"
-#include "eval/stats.h"
 #include "eval/text.h"
 #include "gpt2/data.h"
 #include "rbe/command.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 struct chat {
     struct rbe_runner runner;

@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 
 #include "eval/options.h"
-#include "eval/stats.h"
 #include "eval/text.h"
 #include "rbe/file.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 static const char *const names[RBE_TASK_COUNT] = {
     [RBE_LAMBADA] = "lambada", [RBE_HELLASWAG] = "hellaswag",

@@ -11,8 +11,8 @@
 
 #include "eval/options.h"
 #include "eval/softmax.h"
-#include "eval/stats.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 static const char *const sum_names[RBE_DIV_SUMS] = {
     [RBE_DIV_KL] = "kl",     [RBE_DIV_TOP1] = "top1",         [RBE_DIV_DP] = "dp",

@@ -15,11 +15,11 @@
 #include "eval/evaluations.h"
 #include "eval/options.h"
 #include "eval/quality.h"
-#include "eval/stats.h"
 #include "eval/text.h"
 #include "eval/timing.h"
 #include "gpt2/data.h"
 #include "rbe/progress.h"
+#include "rbe/stats.h"
 
 /* Criterion C5. */
 static const double c5_first_ms = 1000, c5_p95_ms = 50;

@@ -13,8 +13,8 @@
 #include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/options.h"
-#include "eval/stats.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 struct edge {
     int megabytes, tokens, threads;

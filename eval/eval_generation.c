@@ -20,11 +20,11 @@
 #include "eval/evaluations.h"
 #include "eval/options.h"
 #include "eval/quality.h"
-#include "eval/stats.h"
 #include "eval/text.h"
 #include "gpt2/data.h"
 #include "gpt2/sampler.h"
 #include "rbe/progress.h"
+#include "rbe/stats.h"
 
 enum { CANDIDATES = 8, REPETITION_GRAM = 4 };
 

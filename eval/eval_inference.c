@@ -17,9 +17,9 @@
 #include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/options.h"
-#include "eval/stats.h"
 #include "eval/timing.h"
 #include "rbe/progress.h"
+#include "rbe/stats.h"
 
 enum { MAX_DEPTHS = 16, PREFILLS = 5, MAX_BURST = 64 };
 

@@ -14,10 +14,10 @@
 
 #include "eval/evaluations.h"
 #include "eval/softmax.h"
-#include "eval/stats.h"
 #include "gpt2/model.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 struct work {
     char *model;

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "eval/options.h"
-#include "eval/stats.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 enum rbe_status rbe_perplexity_window(struct rbe_runner *r, const struct rbe_windows *w,
                                       size_t i, double *scratch, double *nll, double *scored,

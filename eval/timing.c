@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "eval/softmax.h"
-#include "eval/stats.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
+#include "rbe/stats.h"
 
 struct rbe_load rbe_load_now(void)
 {

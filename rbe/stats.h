@@ -6,8 +6,8 @@
  * Tokens of one window are correlated, so every error here is over windows (or turns,
  * items), never over tokens.  Sums run in index order: the same samples give the same bits.
  */
-#ifndef RBE_EVAL_STATS_H
-#define RBE_EVAL_STATS_H
+#ifndef RBE_RBE_STATS_H
+#define RBE_RBE_STATS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "eval/stats.h"
+#include "rbe/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
