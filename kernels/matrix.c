@@ -6,9 +6,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/f16.h"
+#include "kernels/cpu.h"
 #include "kernels/format/format.h"
 #include "kernels/kernel.h"
+#include "kernels/transform.h"
 
 static const struct rbe_format_ops *const formats[RBE_FORMAT_COUNT] = {
     [RBE_F32] = &rbe_format_f32,       [RBE_F16] = &rbe_format_f16,
@@ -65,41 +66,27 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols)
  * less than 2^-22 of it.  The sums run in double over a fixed order and the roundings are
  * IEEE, so every machine finds the same q.
  */
-static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *ops)
+static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *ops,
+                     const struct rbe_transform *f, struct rbe_magnitude m)
 {
-    const float *x = a->x + t * a->stride;
     int16_t *q = a->q + t * a->stride;
-    const size_t n4 = padded(a->cols);      /* x is zero past cols */
-    double sum4[4] = {0}, limit;
-    float max4[4] = {0};
+    const size_t n = padded(a->cols);       /* x is zero past cols */
 
-    for (size_t n = 0; n < n4; n += 4)
-        for (size_t l = 0; l < 4; l++) {
-            const float v = fabsf(x[n + l]);
-            sum4[l] += (double)v;
-            max4[l] = v > max4[l] ? v : max4[l];
-        }
-    const double sum = sum4[0] + sum4[1] + sum4[2] + sum4[3];
-    double max = 0;
-    for (size_t l = 0; l < 4; l++)
-        max = (double)max4[l] > max ? (double)max4[l] : max;
-
-    if (!(max > 0) || !isfinite(sum)) {
+    if (!(m.max > 0) || !isfinite(m.sum)) {
         /* All zero, or poisoned: then the product must be NaN, not a number. */
-        memset(q, 0, n4 * sizeof *q);
-        a->scale[t] = max > 0 || isnan(sum) ? NAN : 0;
+        memset(q, 0, n * sizeof *q);
+        a->scale[t] = m.max > 0 || isnan(m.sum) ? NAN : 0;
         return;
     }
-    limit = 32766.5 / max;
+    double limit = 32766.5 / (double)m.max;
     if (ops->span == 0 || (double)ops->span * ops->gmax * 32767 > 2147483647.0) {
         const double room = floor(2147483647.0 / ops->gmax) - (double)a->cols / 2;
-        const double s = room / sum * (1 - 0x1p-22);
+        const double s = room / m.sum * (1 - 0x1p-22);
         limit = s < limit ? s : limit;
     }
     /* x below 2^-112 may then round to zero; its products are next to nothing in f32. */
     const float s = (float)(limit < 0x1p+126 ? limit : 0x1p+126);
-    for (size_t n = 0; n < n4; n++)
-        q[n] = (int16_t)lrintf(x[n] * s);
+    f->quantise(q, a->x + t * a->stride, n, s);
     a->scale[t] = 1 / s;
 }
 
@@ -107,19 +94,14 @@ void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float 
                      size_t ldx, size_t count)
 {
     const struct rbe_format_ops *ops = formats[w->format];
+    const struct rbe_transform *f = rbe_transform_best(rbe_cpu_isa());
 
     a->count = count;
     a->cols = w->cols;
     for (size_t t = 0; t < count; t++) {
-        float *to = a->x + t * a->stride;
-        const float *from = x + t * ldx;
-
-        memcpy(to, from, w->cols * sizeof *to);
-        memset(to + w->cols, 0, (padded(w->cols) - w->cols) * sizeof *to);
-        if (w->col_scale)
-            for (size_t n = 0; n < w->cols; n++)
-                to[n] *= rbe_f16_to_f32(w->col_scale[n]);
+        const struct rbe_magnitude m =
+            f->scale(a->x + t * a->stride, x + t * ldx, w->col_scale, w->cols);
         if (ops->gmax)
-            quantise(a, t, ops);
+            quantise(a, t, ops, f, m);
     }
 }

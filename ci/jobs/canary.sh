@@ -22,7 +22,7 @@ rm -f kernels/test/time_* kernels/arm/*.c
 for f in kernels/x86/*.c; do
     case $f in
     *_f32_avx2.c | *_f16_avx2.c | *_int8_avx2.c | *_int4_avx2.c | *_hybrid_avx2.c | \
-        *_packed128_avx2.c | *gemv_seed_avx2.c | */funnel_*) ;;
+        *_packed128_avx2.c | *gemv_seed_avx2.c | */funnel_* | */transform_*) ;;
     *) rm -f "$f" ;;
     esac
 done
@@ -36,7 +36,7 @@ done <<< "$one" > list
 mv list kernels/kernels.def
 
 bin=build/x86_64-release/kernels/test
-tests=("$bin/check_kernels" "$bin/check_format" "$bin/check_act")
+tests=("$bin/check_kernels" "$bin/check_format" "$bin/check_act" "$bin/check_transform")
 build() {
     make -s -j"$(nproc)" BUILDROOT=build "${tests[@]}" > build.log 2>&1
 }
@@ -93,6 +93,10 @@ packed128: a slot off by one       | kernels/body/packed128.h    | s/\(j - i\) \
 seed: another multiplier           | kernels/format/seed.h       | s/0xE37D/0xE37B/
 activations: one step too large    | kernels/matrix.c            | s/32766.5/32768.5/
 activations: sums may overflow     | kernels/matrix.c            | s/floor\(2147483647.0 /floor(2248146943.0 /
+activations: truncated, not rounded| kernels/x86/simd_avx2.h     | s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
+activations: a lane of the sum lost| kernels/x86/simd_avx2.h     | s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/
+rotation: a stage's signs swapped  | kernels/x86/simd_avx2.h     | s/f32_flip\(v, 0xCC\)/f32_flip(v, 0x33)/
+rotation: signs of a word shifted  | kernels/body/transform.h    | s/\(s >> k\) \&/(s >> (k + 1)) \&/
 END
 echo "$caught faults caught, $missed missed"
 [ $missed = 0 ] && [ $caught -gt 10 ]

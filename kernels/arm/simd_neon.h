@@ -98,6 +98,51 @@ static inline f32x f32_fma(f32x a, f32x b, f32x c)
     return vfmaq_f32(c, a, b);
 }
 
+/* Lanes whose bit is set, negated. */
+static inline f32x f32_flip(f32x v, uint32_t bits)
+{
+    static const uint32_t bit[4] = {1, 2, 4, 8};
+    const uint32x4_t set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(bit));
+    return vreinterpretq_f32_u32(
+        veorq_u32(vreinterpretq_u32_f32(v), vandq_u32(set, vdupq_n_u32(0x80000000))));
+}
+
+/* Lane i: v[i] + v[i + half] where i & half is 0, else v[i - half] - v[i]; half < F32_LANES. */
+static inline f32x f32_butterfly(f32x v, int half)
+{
+    if (half == 1)
+        return vaddq_f32(vrev64q_f32(v), f32_flip(v, 0xA));
+    return vaddq_f32(vextq_f32(v, v, 2), f32_flip(v, 0xC));
+}
+
+/* Rounded to nearest, ties to even; |v| < 2^15. */
+static inline void f32_store_s16(int16_t *p, f32x v)
+{
+    vst1_s16(p, vqmovn_s32(vcvtnq_s32_f32(v)));
+}
+
+/* As many doubles as f32x has floats. */
+typedef struct {
+    float64x2_t a, b;
+} f64x;
+
+static inline f64x f64_zero(void)
+{
+    return (f64x){vdupq_n_f64(0), vdupq_n_f64(0)};
+}
+
+static inline f64x f64_add(f64x sum, f32x v)
+{
+    return (f64x){vaddq_f64(sum.a, vcvt_f64_f32(vget_low_f32(v))),
+                  vaddq_f64(sum.b, vcvt_high_f64_f32(v))};
+}
+
+static inline void f64_store(double *p, f64x v)
+{
+    vst1q_f64(p, v.a);
+    vst1q_f64(p + 2, v.b);
+}
+
 static inline float f32_sum(f32x v)
 {
     const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));

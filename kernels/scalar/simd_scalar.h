@@ -32,6 +32,11 @@ static inline void f32_store(float *p, f32x v)
     *p = v;
 }
 
+static inline f32x f32_load_half(const uint16_t *p)
+{
+    return rbe_f16_to_f32(*p);
+}
+
 static inline f32x f32_add(f32x a, f32x b)
 {
     return a + b;
@@ -87,6 +92,43 @@ static inline f32x f32_add_exponent(f32x a, f32x t)
 static inline f32x f32_fma(f32x a, f32x b, f32x c)
 {
     return a * b + c;
+}
+
+/* Lanes whose bit is set, negated. */
+static inline f32x f32_flip(f32x v, uint32_t bits)
+{
+    return rbe_f32_from_bits(rbe_bits_from_f32(v) ^ bits << 31);
+}
+
+/* Lane i: v[i] + v[i + half] where i & half is 0, else v[i - half] - v[i]; half < F32_LANES. */
+static inline f32x f32_butterfly(f32x v, int half)
+{
+    (void)half;
+    return v;
+}
+
+/* Rounded to nearest, ties to even; |v| < 2^15. */
+static inline void f32_store_s16(int16_t *p, f32x v)
+{
+    *p = (int16_t)lrintf(v);
+}
+
+/* As many doubles as f32x has floats. */
+typedef double f64x;
+
+static inline f64x f64_zero(void)
+{
+    return 0;
+}
+
+static inline f64x f64_add(f64x sum, f32x v)
+{
+    return sum + (double)v;
+}
+
+static inline void f64_store(double *p, f64x v)
+{
+    *p = v;
 }
 
 static inline float f32_sum(f32x v)

@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernels/cpu.h"
@@ -28,49 +27,16 @@
 #include "kernels/format/seed.h"
 #include "kernels/kernel.h"
 #include "kernels/test/check.h"
+#include "kernels/test/guard.h"
 
 enum fill { EXACT, ONE_HOT, RANDOM, SPECIAL, FILL_COUNT };
 static const char *const fill_names[FILL_COUNT] = {"exact", "one-hot", "random", "special"};
 
-/* Where a buffer lies between its two unreadable pages. */
-enum place { AT_END, AT_START, ODD, PLACE_COUNT };
 static const char *const place_names[PLACE_COUNT] = {"at the end", "at the start", "odd"};
 
 enum { MAX_COUNT = 33, MAX_KERNELS = 256 };
 
 static struct check_rng rng;
-
-/* --- memory between unreadable pages ------------------------------------------------------ */
-
-struct guarded {
-    unsigned char *base;
-    size_t room;
-};
-
-static size_t page_bytes;
-
-static bool guarded_open(struct guarded *g, size_t bytes)
-{
-    g->room = (bytes + page_bytes - 1) / page_bytes * page_bytes;
-    unsigned char *all = mmap(NULL, g->room + 2 * page_bytes, PROT_NONE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED)
-        return false;
-    g->base = all + page_bytes;
-    return mprotect(g->base, g->room, PROT_READ | PROT_WRITE) == 0;
-}
-
-/* `bytes` of it; `unit` is the alignment the contract promises. */
-static void *guarded_at(const struct guarded *g, enum place place, size_t bytes, size_t unit)
-{
-    if (bytes + unit > g->room) {
-        printf("FAIL the test's buffers are too small for %zu bytes\n", bytes);
-        exit(1);
-    }
-    if (place == AT_END)
-        return g->base + (g->room - bytes) / unit * unit;
-    return g->base + (place == ODD ? unit : 0);
-}
 
 static struct guarded codes_room, scale_room, x_room, q_room, act_scale_room, y_room;
 static float *decoded;          /* [rows][cols] */
@@ -590,7 +556,6 @@ int main(int argc, char **argv)
     if (getenv("RBE_CHECK_EVERY"))
         every = (unsigned)strtoul(getenv("RBE_CHECK_EVERY"), NULL, 10);
     every += !every;
-    page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     decoded = malloc(sizeof *decoded * 400000);
     want = malloc(sizeof *want * MAX_COUNT * 4200);
     bound = malloc(sizeof *bound * MAX_COUNT * 4200);

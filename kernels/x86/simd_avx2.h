@@ -102,6 +102,55 @@ static inline f32x f32_fma(f32x a, f32x b, f32x c)
     return _mm256_fmadd_ps(a, b, c);
 }
 
+/* Lanes whose bit is set, negated. */
+static inline f32x f32_flip(f32x v, uint32_t bits)
+{
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set =
+        _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)bits), bit), bit);
+    return _mm256_xor_ps(v, _mm256_and_ps(_mm256_castsi256_ps(set), _mm256_set1_ps(-0.0F)));
+}
+
+/* Lane i: v[i] + v[i + half] where i & half is 0, else v[i - half] - v[i]; half < F32_LANES. */
+static inline f32x f32_butterfly(f32x v, int half)
+{
+    if (half == 1)
+        return _mm256_add_ps(_mm256_permute_ps(v, 0xB1), f32_flip(v, 0xAA));
+    if (half == 2)
+        return _mm256_add_ps(_mm256_permute_ps(v, 0x4E), f32_flip(v, 0xCC));
+    return _mm256_add_ps(_mm256_permute2f128_ps(v, v, 1), f32_flip(v, 0xF0));
+}
+
+/* Rounded to nearest, ties to even; |v| < 2^15. */
+static inline void f32_store_s16(int16_t *p, f32x v)
+{
+    const __m256i n = _mm256_cvtps_epi32(v);
+    _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(_mm256_castsi256_si128(n),
+                                                   _mm256_extracti128_si256(n, 1)));
+}
+
+/* As many doubles as f32x has floats. */
+typedef struct {
+    __m256d a, b;
+} f64x;
+
+static inline f64x f64_zero(void)
+{
+    return (f64x){_mm256_setzero_pd(), _mm256_setzero_pd()};
+}
+
+static inline f64x f64_add(f64x sum, f32x v)
+{
+    return (f64x){_mm256_add_pd(sum.a, _mm256_cvtps_pd(_mm256_castps256_ps128(v))),
+                  _mm256_add_pd(sum.b, _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)))};
+}
+
+static inline void f64_store(double *p, f64x v)
+{
+    _mm256_storeu_pd(p, v.a);
+    _mm256_storeu_pd(p + 4, v.b);
+}
+
 static inline float f32_sum4(__m128 v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));

@@ -104,6 +104,53 @@ static inline f32x f32_fma(f32x a, f32x b, f32x c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+/* Lanes whose bit is set, negated. */
+static inline f32x f32_flip(f32x v, uint32_t bits)
+{
+    const __m512 minus = _mm512_set1_ps(-0.0F);
+    return _mm512_mask_xor_ps(v, (__mmask16)bits, v, minus);
+}
+
+/* Lane i: v[i] + v[i + half] where i & half is 0, else v[i - half] - v[i]; half < F32_LANES. */
+static inline f32x f32_butterfly(f32x v, int half)
+{
+    if (half == 1)
+        return _mm512_add_ps(_mm512_permute_ps(v, 0xB1), f32_flip(v, 0xAAAA));
+    if (half == 2)
+        return _mm512_add_ps(_mm512_permute_ps(v, 0x4E), f32_flip(v, 0xCCCC));
+    if (half == 4)
+        return _mm512_add_ps(_mm512_shuffle_f32x4(v, v, 0xB1), f32_flip(v, 0xF0F0));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(v, v, 0x4E), f32_flip(v, 0xFF00));
+}
+
+/* Rounded to nearest, ties to even; |v| < 2^15. */
+static inline void f32_store_s16(int16_t *p, f32x v)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+
+/* As many doubles as f32x has floats. */
+typedef struct {
+    __m512d a, b;
+} f64x;
+
+static inline f64x f64_zero(void)
+{
+    return (f64x){_mm512_setzero_pd(), _mm512_setzero_pd()};
+}
+
+static inline f64x f64_add(f64x sum, f32x v)
+{
+    return (f64x){_mm512_add_pd(sum.a, _mm512_cvtps_pd(_mm512_castps512_ps256(v))),
+                  _mm512_add_pd(sum.b, _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)))};
+}
+
+static inline void f64_store(double *p, f64x v)
+{
+    _mm512_storeu_pd(p, v.a);
+    _mm512_storeu_pd(p + 8, v.b);
+}
+
 static inline float f32_sum4(__m128 v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));

@@ -111,6 +111,51 @@ static inline f32x f32_fma(f32x a, f32x b, f32x c)
     return _mm_add_ps(_mm_mul_ps(a, b), c);
 }
 
+/* Lanes whose bit is set, negated. */
+static inline f32x f32_flip(f32x v, uint32_t bits)
+{
+    const __m128i bit = _mm_setr_epi32(1, 2, 4, 8);
+    const __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), bit), bit);
+    return _mm_xor_ps(v, _mm_and_ps(_mm_castsi128_ps(set), _mm_set1_ps(-0.0F)));
+}
+
+/* Lane i: v[i] + v[i + half] where i & half is 0, else v[i - half] - v[i]; half < F32_LANES. */
+static inline f32x f32_butterfly(f32x v, int half)
+{
+    if (half == 1)
+        return _mm_add_ps(_mm_shuffle_ps(v, v, 0xB1), f32_flip(v, 0xA));
+    return _mm_add_ps(_mm_shuffle_ps(v, v, 0x4E), f32_flip(v, 0xC));
+}
+
+/* Rounded to nearest, ties to even; |v| < 2^15. */
+static inline void f32_store_s16(int16_t *p, f32x v)
+{
+    const __m128i n = _mm_cvtps_epi32(v);
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi32(n, n));
+}
+
+/* As many doubles as f32x has floats. */
+typedef struct {
+    __m128d a, b;
+} f64x;
+
+static inline f64x f64_zero(void)
+{
+    return (f64x){_mm_setzero_pd(), _mm_setzero_pd()};
+}
+
+static inline f64x f64_add(f64x sum, f32x v)
+{
+    return (f64x){_mm_add_pd(sum.a, _mm_cvtps_pd(v)),
+                  _mm_add_pd(sum.b, _mm_cvtps_pd(_mm_movehl_ps(v, v)))};
+}
+
+static inline void f64_store(double *p, f64x v)
+{
+    _mm_storeu_pd(p, v.a);
+    _mm_storeu_pd(p + 2, v.b);
+}
+
 static inline float f32_sum(f32x v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));

@@ -1,0 +1,209 @@
+/*
+ * transform.h - the functions of kernels/transform.h, for any width of registers.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Written in the operations of an ISA's simd header, which the file that defines the table
+ * includes first.  Sums run in sixteen lanes whatever the width: lane i takes elements i,
+ * i + 16, ..., and the lanes are added by halves.  A Hadamard transform takes its stages in
+ * the order of their strides, several to a pass over memory: the same additions everywhere.
+ */
+#ifndef RBE_KERNELS_BODY_TRANSFORM_H
+#define RBE_KERNELS_BODY_TRANSFORM_H
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/body/unroll.h"
+#include "kernels/cpu.h"
+#include "kernels/f16.h"
+#include "kernels/kernel.h"
+#include "kernels/transform.h"
+
+enum { SUM_LANES = 16, SUM_VECS = SUM_LANES / F32_LANES };
+
+struct magnitudes {
+    f64x sum[SUM_VECS];
+    f32x max[SUM_VECS];
+};
+
+/* Sixteen more values. */
+static inline void measure(struct magnitudes *m, int i, f32x v)
+{
+    const f32x a = f32_abs(v);
+    m->sum[i] = f64_add(m->sum[i], a);
+    m->max[i] = f32_max(a, m->max[i]);
+}
+
+static inline struct rbe_magnitude total(const struct magnitudes *m)
+{
+    double sum[SUM_LANES];
+    float max[SUM_LANES];
+
+    for (int i = 0; i < SUM_VECS; i++) {
+        f64_store(sum + i * F32_LANES, m->sum[i]);
+        f32_store(max + i * F32_LANES, m->max[i]);
+    }
+    for (int half = SUM_LANES / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) {
+            sum[l] += sum[l + half];
+            max[l] = max[l] > max[l + half] ? max[l] : max[l + half];
+        }
+    return (struct rbe_magnitude){sum[0], max[0]};
+}
+
+static struct rbe_magnitude scale(float *to, const float *from, const uint16_t *scales,
+                                  size_t n)
+{
+    const size_t end = (n + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD;
+    struct magnitudes m;
+    size_t k = 0;
+
+    RBE_UNROLL
+    for (int i = 0; i < SUM_VECS; i++) {
+        m.sum[i] = f64_zero();
+        m.max[i] = f32_set(0);
+    }
+    for (; k + SUM_LANES <= n; k += SUM_LANES) {
+        RBE_UNROLL
+        for (int i = 0; i < SUM_VECS; i++) {
+            const size_t at = k + (size_t)i * F32_LANES;
+            f32x v = f32_load(from + at);
+            if (scales)
+                v = f32_mul(v, f32_load_half(scales + at));
+            f32_store(to + at, v);
+            measure(&m, i, v);
+        }
+    }
+    for (size_t i = k; i < n; i++)
+        to[i] = scales ? from[i] * rbe_f16_to_f32(scales[i]) : from[i];
+    memset(to + n, 0, (end - n) * sizeof *to);
+    if (k < n) {
+        RBE_UNROLL
+        for (int i = 0; i < SUM_VECS; i++)
+            measure(&m, i, f32_load(to + k + (size_t)i * F32_LANES));
+    }
+    return total(&m);
+}
+
+static void quantise(int16_t *q, const float *x, size_t n, float s)
+{
+    const f32x by = f32_set(s);
+
+    for (size_t i = 0; i < n; i += F32_LANES)
+        f32_store_s16(q + i, f32_mul(f32_load(x + i), by));
+}
+
+/* splitmix64's output function: 64 signs of columns 64 word .. 64 word + 63. */
+static inline uint64_t sign_word(uint64_t seed, uint64_t word)
+{
+    uint64_t z = seed + (word + 1) * 0x9E3779B97F4A7C15ULL;
+
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
+    return z ^ z >> 31;
+}
+
+static void flip_signs(float *x, size_t n, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i += 64) {
+        const uint64_t s = sign_word(seed, i / 64);
+        const size_t count = n - i < 64 ? n - i : 64;
+        size_t k = 0;
+
+        for (; k + F32_LANES <= count; k += F32_LANES) {
+            const uint32_t bits = (uint32_t)(s >> k) & ((1U << F32_LANES) - 1);
+            f32_store(x + i + k, f32_flip(f32_load(x + i + k), bits));
+        }
+        for (; k < count; k++) {
+            const uint32_t sign = (uint32_t)(s >> k & 1) << 31;
+            x[i + k] = rbe_f32_from_bits(rbe_bits_from_f32(x[i + k]) ^ sign);
+        }
+    }
+}
+
+/* The stages whose strides are shorter than a register. */
+static inline void stages_inside(float *x, size_t block, float factor)
+{
+    const f32x f = f32_set(factor);
+
+    for (size_t i = 0; i < block; i += F32_LANES) {
+        f32x v = f32_load(x + i);
+        RBE_UNROLL
+        for (int half = 1; half < F32_LANES; half *= 2)
+            v = f32_butterfly(v, half);
+        f32_store(x + i, f32_mul(v, f));
+    }
+}
+
+/* The stage of stride `half`. */
+static inline void one_stage(float *x, size_t block, size_t half, float factor)
+{
+    const f32x f = f32_set(factor);
+
+    for (size_t i = 0; i < block; i += 2 * half)
+        for (size_t k = i; k < i + half; k += F32_LANES) {
+            const f32x a = f32_load(x + k), b = f32_load(x + k + half);
+            f32_store(x + k, f32_mul(f32_add(a, b), f));
+            f32_store(x + k + half, f32_mul(f32_sub(a, b), f));
+        }
+}
+
+/* The stages of strides `half` and 2 half. */
+static inline void two_stages(float *x, size_t block, size_t half, float factor)
+{
+    const f32x f = f32_set(factor);
+
+    for (size_t i = 0; i < block; i += 4 * half)
+        for (size_t k = i; k < i + half; k += F32_LANES) {
+            float *const p = x + k;
+            const f32x a = f32_load(p), b = f32_load(p + half), c = f32_load(p + 2 * half),
+                       d = f32_load(p + 3 * half);
+            const f32x ab = f32_add(a, b), a_b = f32_sub(a, b), cd = f32_add(c, d),
+                       c_d = f32_sub(c, d);
+            f32_store(p, f32_mul(f32_add(ab, cd), f));
+            f32_store(p + half, f32_mul(f32_add(a_b, c_d), f));
+            f32_store(p + 2 * half, f32_mul(f32_sub(ab, cd), f));
+            f32_store(p + 3 * half, f32_mul(f32_sub(a_b, c_d), f));
+        }
+}
+
+/* A block narrower than a register. */
+static void hadamard_narrow(float *x, size_t block, float norm)
+{
+    for (size_t half = 1; half < block; half *= 2)
+        for (size_t i = 0; i < block; i += 2 * half)
+            for (size_t k = i; k < i + half; k++) {
+                const float a = x[k], b = x[k + half];
+                x[k] = a + b;
+                x[k + half] = a - b;
+            }
+    for (size_t k = 0; k < block; k++)
+        x[k] *= norm;
+}
+
+/* Factors of 1 change nothing; the last pass brings the norm. */
+static void hadamard(float *x, size_t n, size_t block)
+{
+    const float norm = (float)(1 / sqrt((double)block));
+
+    for (const float *const end = x + n; x < end; x += block) {
+        size_t half = F32_LANES, passes = 0;
+
+        if (block < F32_LANES) {
+            hadamard_narrow(x, block, norm);
+            continue;
+        }
+        for (size_t h = half; h < block; h *= 2)
+            passes++;
+        stages_inside(x, block, passes ? 1 : norm);
+        if (passes % 2) {
+            one_stage(x, block, half, passes == 1 ? norm : 1);
+            half *= 2;
+        }
+        for (; half < block; half *= 4)
+            two_stages(x, block, half, 4 * half == block ? norm : 1);
+    }
+}
+
+#endif
