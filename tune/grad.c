@@ -1,28 +1,27 @@
 /*
- * grad.c - parameters, memory and the layout of a rbe_train.
+ * grad.c - parameters, memory, the output layer and the steps of a rbe_train.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "tune/grad.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpt2/dense.h"
+#include "kernels/cpu.h"
 #include "tune/train.h"
 
-enum { ALIGN = 16 };            /* floats: 64 bytes */
-
-static size_t padded(size_t n)
-{
-    return (n + ALIGN - 1) / ALIGN * ALIGN;
-}
+/* Logits held at a time: about 8 MB, but not so few rows that products become slow. */
+enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
 
 /* --- slices ------------------------------------------------------------------------------- */
 
 static size_t slice_count(const struct rbe_gpt2_config *c)
 {
-    return 4 + RBE_TRAIN_LAYER_SLICES * (size_t)c->n_layer;
+    return 4 + RBE_LAYER_TENSORS * (size_t)c->n_layer;
 }
 
 static void add_slice(struct rbe_train_slice **s, size_t *at, const char *name, bool matrix,
@@ -36,7 +35,7 @@ static void add_slice(struct rbe_train_slice **s, size_t *at, const char *name, 
         snprintf((*s)->name, sizeof (*s)->name, "%s", name);
         ++*s;
     }
-    *at += padded(count);
+    *at += rbe_train_padded(count);
 }
 
 /* Lists the slices into s (NULL: only counts); returns the floats of all. */
@@ -47,7 +46,7 @@ static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slic
         const char *name;
         bool matrix;
         uint32_t rows, cols;
-    } layer[RBE_TRAIN_LAYER_SLICES] = {
+    } layer[RBE_LAYER_TENSORS] = {
         {"ln_1.weight", false, 1, e},        {"ln_1.bias", false, 1, e},
         {"attn.c_attn.weight", true, 3 * e, e}, {"attn.c_attn.bias", false, 1, 3 * e},
         {"attn.c_proj.weight", true, e, e},  {"attn.c_proj.bias", false, 1, e},
@@ -59,7 +58,7 @@ static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slic
     add_slice(&s, &at, "wte.weight", true, c->vocab, e);
     add_slice(&s, &at, "wpe.weight", false, c->n_ctx, e);
     for (uint32_t i = 0; i < c->n_layer; i++)
-        for (int k = 0; k < RBE_TRAIN_LAYER_SLICES; k++) {
+        for (int k = 0; k < RBE_LAYER_TENSORS; k++) {
             char name[64];
             snprintf(name, sizeof name, "h.%u.%s", i, layer[k].name);
             add_slice(&s, &at, name, layer[k].matrix, layer[k].rows, layer[k].cols);
@@ -69,35 +68,156 @@ static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slic
     return at;
 }
 
-/* --- open and close ----------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------- */
+
+/* The arena as it is cut up: with `arena` NULL only counted. */
+struct cut {
+    float *arena;
+    size_t at;
+    bool overflow;
+};
+
+/* The next a * b floats. */
+static float *take(struct cut *c, size_t a, size_t b)
+{
+    size_t n, end;
+
+    if (__builtin_mul_overflow(a, b, &n) || n > SIZE_MAX / 8 ||
+        __builtin_add_overflow(c->at, rbe_train_padded(n), &end)) {
+        c->overflow = true;
+        return NULL;
+    }
+    float *p = c->arena ? c->arena + c->at : NULL;
+    c->at = end;
+    return p;
+}
+
+static void take_kept(struct cut *c, const struct rbe_gpt2_config *g, size_t tokens,
+                      struct rbe_train_kept *k)
+{
+    const size_t e = g->n_embd;
+
+    k->qkv = take(c, tokens, 3 * e);
+    k->att = take(c, tokens, e);
+    k->mid = take(c, tokens, e);
+    k->ff = take(c, tokens, g->n_inner);
+}
+
+static void take_worker(struct cut *c, const struct rbe_gpt2_config *g,
+                        struct rbe_train_limits l, struct rbe_train_worker *w)
+{
+    const size_t queries = l.time < RBE_TRAIN_QUERIES ? l.time : RBE_TRAIN_QUERIES;
+
+    w->h = take(c, RBE_TRAIN_CHUNK, g->n_embd);
+    w->act = take(c, RBE_TRAIN_CHUNK, g->n_inner);
+    w->p = take(c, queries, rbe_train_padded(l.time));
+    w->dp = NULL;
+    w->vectors = NULL;
+    if (!l.forward_only) {
+        w->dp = take(c, queries, rbe_train_padded(l.time));
+        w->vectors = take(c, 1, rbe_train_vector_at(g, RBE_LAYER_TENSORS));
+    }
+}
+
+/* Positions whose logits are held at a time. */
+static size_t head_rows(const struct rbe_gpt2_config *c, size_t tokens)
+{
+    size_t rows = HEAD_FLOATS / c->vocab / 16 * 16;
+
+    rows = rows < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX : rows;
+    return rows < tokens ? rows : tokens;
+}
+
+/* Lays everything out; t's arrays kept and workers exist, or t is a throw-away to count. */
+static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
+                     struct rbe_train_limits l, unsigned threads, float *arena)
+{
+    const size_t tokens = (size_t)l.batch * l.time, e = c->n_embd;
+    const bool all = !l.forward_only && !l.recompute;
+    struct cut cut = {.arena = arena};
+    struct rbe_train_kept kept = {0};
+    struct rbe_train_worker worker;
+
+    t->floats = list_slices(c, NULL);
+    t->params = take(&cut, 1, t->floats);
+    t->grads = l.forward_only ? NULL : take(&cut, 1, t->floats);
+    t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
+    t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1, rbe_train_padded(tokens * e));
+    t->hidden = take(&cut, tokens, e);
+    t->head_rows = head_rows(c, tokens);
+    t->logits = take(&cut, t->head_rows, c->vocab);
+    t->other_logits = take(&cut, t->head_rows, c->vocab);
+    for (uint32_t i = 0; i < c->n_layer; i++) {
+        if (!i || all)
+            take_kept(&cut, c, tokens, &kept);
+        if (arena)
+            t->kept[i] = kept;
+    }
+    if (!l.forward_only) {
+        t->dx = take(&cut, tokens, e);
+        t->dmid = take(&cut, tokens, e);
+        t->datt = take(&cut, tokens, e);
+        t->dff = take(&cut, tokens, c->n_inner);
+        t->dqkv = take(&cut, tokens, 3 * e);
+        t->h1 = take(&cut, tokens, e);
+        t->h2 = take(&cut, tokens, e);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        take_worker(&cut, c, l, arena ? &t->workers[i] : &worker);
+    return cut.overflow ? SIZE_MAX : cut.at * sizeof(float);
+}
 
 size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
                        unsigned threads)
 {
-    (void)threads;
-    return list_slices(c, NULL) * sizeof(float) * (l.forward_only ? 1 : 2);
+    struct rbe_train counted = {.c = *c};
+    const size_t arena = layout(&counted, c, l, threads, NULL);
+    const size_t rest = sizeof counted + slice_count(c) * sizeof *counted.slices +
+                        c->n_layer * sizeof *counted.kept + threads * sizeof *counted.workers;
+
+    return arena > SIZE_MAX - rest ? SIZE_MAX : arena + rest;
+}
+
+static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                                    struct rbe_diag *d)
+{
+    if (!l.batch || !l.time || l.time > c->n_ctx || l.batch > UINT32_MAX / l.time)
+        return rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u sequences of %u tokens: the model "
+                        "holds 1 to %u tokens", l.batch, l.time, c->n_ctx);
+    return RBE_OK;
 }
 
 enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_config *c,
                                struct rbe_train_limits l, struct rbe_pool *pool,
                                struct rbe_diag *d)
 {
+    const unsigned threads = rbe_pool_threads(pool);
+    struct rbe_train *t = NULL, counted = {.c = *c};
+    enum rbe_status err;
+
     *out = NULL;
-    struct rbe_train *t = calloc(1, sizeof *t);
-    const size_t bytes = rbe_train_bytes(c, l, rbe_pool_threads(pool)), count = slice_count(c);
-    if (!t || !(t->slices = calloc(count, sizeof *t->slices)) ||
+    if ((err = check_limits(c, l, d)))
+        return err;
+    const size_t bytes = layout(&counted, c, l, threads, NULL), count = slice_count(c);
+    if (bytes > SIZE_MAX - 64 || !(t = calloc(1, sizeof *t)) ||
+        !(t->slices = calloc(count, sizeof *t->slices)) ||
+        !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||
+        !(t->workers = calloc(threads, sizeof *t->workers)) ||
         !(t->arena = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
         rbe_train_close(&t);
-        return rbe_fail(d, RBE_ERR_NOMEM, "training needs %zu MB of memory", bytes >> 20);
+        return rbe_fail(d, RBE_ERR_NOMEM, "training %u x %u tokens at a time needs %.0f MB of "
+                        "memory", l.batch, l.time, (double)bytes * 1e-6);
     }
-    memset(t->arena, 0, bytes);
     t->c = *c;
     t->limits = l;
     t->pool = pool;
+    t->e = rbe_elementwise_best(rbe_cpu_isa());
+    t->v = rbe_vector_best(rbe_cpu_isa());
     t->slice_count = count;
-    t->floats = list_slices(c, t->slices);
-    t->params = t->arena;
-    t->grads = l.forward_only ? NULL : t->arena + t->floats;
+    list_slices(c, t->slices);
+    layout(t, c, l, threads, t->arena);
+    memset(t->params, 0, t->floats * sizeof *t->params);
+    rbe_train_zero(t);
     *out = t;
     return RBE_OK;
 }
@@ -109,6 +229,8 @@ void rbe_train_close(struct rbe_train **pt)
     if (!t)
         return;
     free(t->slices);
+    free(t->kept);
+    free(t->workers);
     free(t->arena);
     free(t);
     *pt = NULL;
@@ -181,38 +303,202 @@ enum rbe_status rbe_train_load(struct rbe_train *t, const struct rbe_source *s,
     return RBE_OK;
 }
 
-/* --- not yet ------------------------------------------------------------------------------ */
+/* --- the head: logits, losses and the output layer's gradients ---------------------------- */
+
+/* Positions first..first + count on their way through the output layer. */
+struct head {
+    struct rbe_pass *p;
+    const struct rbe_loss *loss;
+    struct rbe_train *teacher;  /* NULL: the loss needs none */
+    float weight;
+    bool backward;
+    size_t first, count;
+};
+
+static const float *wte(const struct rbe_train *t)
+{
+    return t->params + t->slices[RBE_SLICE_WTE].at;
+}
+
+/* logits [count][vocab] of positions from first on. */
+static void project(const struct rbe_train *t, size_t first, size_t count, float *logits)
+{
+    const size_t e = t->c.n_embd, vocab = t->c.vocab;
+
+    rbe_sgemm(false, true, count, vocab, e, 1, t->hidden + first * e, e, wte(t), e, 0, logits,
+              vocab);
+}
+
+static void run_losses(void *arg, unsigned i, unsigned n)
+{
+    const struct head *h = arg;
+    struct rbe_train *t = h->p->t;
+    const size_t e = t->c.n_embd, vocab = t->c.vocab;
+    size_t a, b;
+
+    rbe_split(h->count, 1, i, n, &a, &b);
+    float *s = t->logits + a * vocab, *o = t->other_logits + a * vocab;
+    project(t, h->first + a, b - a, s);
+    if (h->teacher)
+        project(h->teacher, h->first + a, b - a, o);
+    for (size_t k = 0; k < b - a; k++)
+        rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab,
+                     h->p->b->targets[h->first + a + k], h->weight, h->backward,
+                     &t->workers[i].sums);
+    if (h->backward)
+        rbe_sgemm(false, false, b - a, e, vocab, 1, s, vocab, wte(t), e, 0,
+                  t->dmid + (h->first + a) * e, e);
+}
+
+/* Thread i's rows of the output layer's gradient. */
+static void run_head_weights(void *arg, unsigned i, unsigned n)
+{
+    const struct head *h = arg;
+    const struct rbe_train *t = h->p->t;
+    const size_t e = t->c.n_embd, vocab = t->c.vocab;
+    size_t a, b;
+
+    rbe_split(vocab, 16, i, n, &a, &b);
+    rbe_sgemm(true, false, b - a, e, h->count, 1, t->logits + a, vocab,
+              t->hidden + h->first * e, e, 1,
+              t->grads + t->slices[RBE_SLICE_WTE].at + a * e, e);
+}
+
+/* Leaves the gradient by the hidden states in dmid and adds that of wte. */
+static void run_head(struct head *h, struct rbe_loss_sums *sums)
+{
+    struct rbe_train *t = h->p->t;
+    const size_t tokens = h->p->tokens;
+    const unsigned threads = rbe_pool_threads(t->pool);
+
+    for (unsigned i = 0; i < threads; i++)
+        t->workers[i].sums = (struct rbe_loss_sums){0};
+    for (h->first = 0; h->first < tokens; h->first += h->count) {
+        h->count = tokens - h->first < t->head_rows ? tokens - h->first : t->head_rows;
+        rbe_pool_run(t->pool, run_losses, h);
+        if (h->backward && !t->slices[RBE_SLICE_WTE].frozen)
+            rbe_pool_run(t->pool, run_head_weights, h);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        rbe_loss_sums_add(sums, &t->workers[i].sums);
+}
+
+/* --- steps -------------------------------------------------------------------------------- */
+
+static enum rbe_status check_batch(const struct rbe_train *t, const struct rbe_train_batch *b,
+                                   bool targets, struct rbe_diag *d)
+{
+    const size_t tokens = (size_t)b->batch * b->time;
+    const uint32_t vocab = t->c.vocab;
+
+    if (!b->batch || !b->time || b->batch > t->limits.batch || b->time > t->limits.time)
+        return rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u x %u tokens: room was made for "
+                        "%u x %u", b->batch, b->time, t->limits.batch, t->limits.time);
+    for (size_t i = 0; i < tokens; i++) {
+        if (b->tokens[i] >= vocab)
+            return rbe_fail(d, RBE_ERR_ARG, "token %u at %zu: the vocabulary has %u",
+                            b->tokens[i], i, vocab);
+        if (targets && b->targets[i] >= vocab && b->targets[i] != RBE_NO_TARGET)
+            return rbe_fail(d, RBE_ERR_ARG, "target %u at %zu: the vocabulary has %u",
+                            b->targets[i], i, vocab);
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status check_teacher(const struct rbe_train *t, const struct rbe_train *teacher,
+                                     const struct rbe_train_batch *b, struct rbe_diag *d)
+{
+    if (!teacher)
+        return rbe_fail(d, RBE_ERR_ARG, "the loss needs a teacher");
+    if (teacher->c.vocab != t->c.vocab)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "the teacher's vocabulary has %u tokens, the "
+                        "student's %u", teacher->c.vocab, t->c.vocab);
+    return check_batch(teacher, b, false, d);
+}
+
+static enum rbe_status run(struct rbe_train *t, const struct rbe_train_batch *b,
+                           const struct rbe_loss *loss, struct rbe_train *teacher, float weight,
+                           bool backward, struct rbe_loss_sums *sums, struct rbe_diag *d)
+{
+    struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
+    struct rbe_loss_sums mine = {0};
+    enum rbe_status err;
+
+    if ((err = check_batch(t, b, true, d)))
+        return err;
+    if (!rbe_loss_distils(loss))
+        teacher = NULL;
+    else if ((err = check_teacher(t, teacher, b, d)))
+        return err;
+    if (teacher) {
+        struct rbe_pass q = {.t = teacher, .b = b, .tokens = p.tokens};
+        rbe_pass_forward(&q);
+    }
+    rbe_pass_forward(&p);
+    struct head h = {.p = &p, .loss = loss, .teacher = teacher, .weight = weight,
+                     .backward = backward};
+    run_head(&h, &mine);
+    rbe_loss_sums_add(sums, &mine);
+    if (!isfinite(mine.loss))
+        return rbe_fail(d, RBE_ERR_NUMERIC, "the loss is not finite");
+    if (backward)
+        rbe_pass_backward(&p);
+    return RBE_OK;
+}
 
 enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
                                const struct rbe_loss *loss, struct rbe_train *teacher,
                                float weight, struct rbe_loss_sums *sums, struct rbe_diag *d)
 {
-    (void)t, (void)b, (void)loss, (void)teacher, (void)weight, (void)sums;
-    return rbe_fail(d, RBE_ERR_ARG, "the backward pass is not built yet");
+    if (t->limits.forward_only)
+        return rbe_fail(d, RBE_ERR_ARG, "opened for forward passes only");
+    return run(t, b, loss, teacher, weight, true, sums, d);
 }
 
 enum rbe_status rbe_train_evaluate(struct rbe_train *t, const struct rbe_train_batch *b,
                                    const struct rbe_loss *loss, struct rbe_train *teacher,
                                    struct rbe_loss_sums *sums, struct rbe_diag *d)
 {
-    return rbe_train_step(t, b, loss, teacher, 0, sums, d);
+    return run(t, b, loss, teacher, 0, false, sums, d);
 }
 
 enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_batch *b,
                                   struct rbe_diag *d)
 {
-    (void)t, (void)b;
-    return rbe_fail(d, RBE_ERR_ARG, "the forward pass is not built yet");
+    struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
+    const enum rbe_status err = check_batch(t, b, false, d);
+
+    if (!err)
+        rbe_pass_forward(&p);
+    return err;
 }
 
 enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count,
                                  float *logits, struct rbe_diag *d)
 {
-    (void)t, (void)first, (void)count, (void)logits;
-    return rbe_fail(d, RBE_ERR_ARG, "the forward pass is not built yet");
+    if (first > t->forwarded || count > t->forwarded - first)
+        return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %zu were run", count,
+                        first, t->forwarded);
+    project(t, first, count, logits);
+    return RBE_OK;
 }
 
 double rbe_train_flops(const struct rbe_gpt2_config *c, struct rbe_train_limits l, bool teacher)
 {
-    return (double)rbe_gpt2_config_params(c) * l.batch * l.time * (teacher ? 8 : 6);
+    const double e = c->n_embd, f = c->n_inner, tokens = (double)l.batch * l.time;
+    double pairs = 0;           /* (query, key) pairs multiplied in a sequence */
+
+    for (uint32_t q = 0; q < l.time; q += RBE_TRAIN_QUERIES) {
+        const uint32_t end = l.time - q < RBE_TRAIN_QUERIES ? l.time : q + RBE_TRAIN_QUERIES;
+        pairs += (double)(end - q) * end;
+    }
+    const double linear = tokens * c->n_layer * (4 * e * e + 2 * e * f);
+    const double head = tokens * c->vocab * e, product = pairs * l.batch * c->n_layer * e;
+    const double forward = linear + head + 2 * product;
+    /* The backward pass computes the scores again, then four products of their size. */
+    double all = forward + (l.forward_only ? 0 : 2 * (linear + head) + 5 * product);
+
+    if (l.recompute && !l.forward_only)         /* but for mlp.c_proj and the head */
+        all += tokens * c->n_layer * (4 * e * e + e * f) + 2 * product;
+    return 2 * (all + (teacher ? forward : 0));
 }

@@ -31,8 +31,8 @@ struct rbe_vector {
     void (*gelu)(float *y, const float *x, size_t n);
     /* d *= GELU'(x); then x = GELU(x). */
     void (*gelu_back)(float *d, float *x, size_t n);
-    /* y = norm(x) gain + bias; dx = base + the gradient of that norm by x for dy; dgain and
-     * dbias (dgain NULL: neither) += theirs.  dx may be base or dy. */
+    /* y = norm(x) gain + bias; dx = base (NULL: zero) + the gradient of that norm by x for dy;
+     * dgain and dbias += theirs.  dx may be base or dy. */
     void (*norm_back)(float *dx, const float *base, float *y, const float *x,
                       const float *gain, const float *bias, const float *dy, float *dgain,
                       float *dbias, size_t n, float eps);

@@ -116,12 +116,13 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
     const float gx_mean = sum_lanes(gx_sum) * r / (float)n;
 #define BODY(LOAD, STORE)                                                                      \
     const vf h = (LOAD(x + i) - mean) * r, d = LOAD(dy + i), w = LOAD(gain + i);               \
-    if (dgain) {                                                                               \
-        STORE(dgain + i, LOAD(dgain + i) + d * h);                                             \
-        STORE(dbias + i, LOAD(dbias + i) + d);                                                 \
-    }                                                                                          \
+    STORE(dgain + i, LOAD(dgain + i) + d * h);                                                 \
+    STORE(dbias + i, LOAD(dbias + i) + d);                                                     \
     STORE(y + i, h * w + LOAD(bias + i));                                                      \
-    STORE(dx + i, LOAD(base + i) + (d * w - g_mean - h * gx_mean) * r);
+    vf to = (d * w - g_mean - h * gx_mean) * r;                                                \
+    if (base)                                                                                  \
+        to += LOAD(base + i);                                                                  \
+    STORE(dx + i, to);
     EACH(n, BODY);
 #undef BODY
 }
