@@ -3,8 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Every window goes through all models before the next one: what is finished when the work is
- * interrupted is paired, and time ratios compare the same minutes.
+ * Every thread takes whole windows.  A few of them go through all models before the next few:
+ * what is finished when the work is interrupted is paired, and time ratios compare the same
+ * minutes.
  */
 #include <math.h>
 #include <stdio.h>
@@ -20,14 +21,27 @@
 /* Partial results of long work are appended this often. */
 static const double checkpoint_s = 60;
 
+/* Rows of logits a thread makes at once: few, so that they are still in its cache when they
+ * are summed. */
+enum { ROWS = 128 };
+
+/* All models take turns about this often; the windows of a turn at most, for each thread. */
+static const double turn_s = 0.5;
+enum { TURN_MAX = 16 };
+
+/* What the warm-up before a long pass reads of a window. */
+enum { WARM_UP_TOKENS = 256, WARM_UP_LEAST = 16 };
+
 struct job {
     struct rbe_eval_options *o;
     struct rbe_runner *runners;
+    struct rbe_runner *lanes;   /* [model][lane_count], one lane a thread */
+    unsigned lane_count;
     const struct rbe_text *text;
     struct rbe_windows w;
     size_t first, count, done;  /* windows: the first of this shard, wanted, measured */
     double **nll, *scored;      /* [model][count], [count] */
-    double *scratch, *seconds;  /* [context], [model] */
+    double *seconds;            /* [model] */
 };
 
 static void job_free(struct job *j)
@@ -36,8 +50,10 @@ static void job_free(struct job *j)
         free(j->nll[m]);
     free(j->nll);
     free(j->scored);
-    free(j->scratch);
     free(j->seconds);
+    for (size_t i = 0; j->lanes && i < j->o->model_count * j->lane_count; i++)
+        rbe_runner_close(&j->lanes[i]);
+    free(j->lanes);
     rbe_windows_free(&j->w);
 }
 
@@ -46,12 +62,26 @@ static enum rbe_status job_allocate(struct job *j, struct rbe_diag *d)
     const size_t models = j->o->model_count;
     bool ok = (j->nll = calloc(models, sizeof *j->nll)) &&
               (j->scored = calloc(j->count + 1, sizeof *j->scored)) &&
-              (j->scratch = calloc(j->w.context + 1, sizeof *j->scratch)) &&
               (j->seconds = calloc(models, sizeof *j->seconds));
 
     for (size_t m = 0; ok && m < models; m++)
         ok = (j->nll[m] = calloc(j->count + 1, sizeof **j->nll));
     return ok ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu windows", j->count);
+}
+
+/* A session for every thread and model: whole windows side by side need no barriers. */
+static enum rbe_status open_lanes(struct job *j, struct rbe_diag *d)
+{
+    const unsigned threads = rbe_pool_threads(j->o->pool);
+    enum rbe_status err = RBE_OK;
+
+    j->lane_count = j->count < threads ? (unsigned)j->count : threads;
+    const size_t all = j->o->model_count * j->lane_count;
+    if (!(j->lanes = calloc(all, sizeof *j->lanes)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < all && !err; i++)
+        err = rbe_runner_share(&j->lanes[i], &j->runners[i / j->lane_count], ROWS, d);
+    return err;
 }
 
 static json_t *make_record(struct job *j, size_t m)
@@ -128,35 +158,87 @@ static enum rbe_status checkpoint(struct job *j, struct rbe_diag *d)
     return err;
 }
 
+/* Runs the first `tokens` of lane_count windows through every model, scoring the same share
+ * of them as of whole ones; *seconds is what it took. */
+static enum rbe_status warm_up(struct job *j, uint32_t tokens, double *seconds,
+                               struct rbe_diag *d)
+{
+    struct rbe_windows w = j->w;
+    double *values = calloc(2 * (size_t)j->lane_count, sizeof *values);
+    enum rbe_status err = RBE_ERR_NOMEM;
+
+    if ((w.w = calloc(j->lane_count, sizeof *w.w)) && values) {
+        for (size_t i = 0; i < j->lane_count; i++) {
+            w.w[i] = j->w.w[j->first + i];
+            if (w.w[i].length > tokens + 1) {
+                w.w[i].first = 1 + (uint32_t)((uint64_t)tokens * (w.w[i].first - 1) /
+                                              (w.w[i].length - 1));
+                w.w[i].length = tokens + 1;
+            }
+        }
+        const double start = rbe_now();
+        err = RBE_OK;
+        for (size_t m = 0; m < j->o->model_count && !err; m++)
+            err = rbe_perplexity_windows(j->lanes + m * j->lane_count, j->lane_count,
+                                         j->o->pool, &w, 0, j->lane_count, values,
+                                         values + j->lane_count, d);
+        *seconds = rbe_now() - start;
+    }
+    free(w.w);
+    free(values);
+    return err;
+}
+
+/* Says how long the pass will take before it starts, measured on these very models. */
+static enum rbe_status project(struct job *j, const char *what, struct rbe_diag *d)
+{
+    double seconds = 0, tokens = 0;
+    enum rbe_status err;
+
+    for (size_t i = j->done; i < j->count; i++)
+        tokens += j->w.w[j->first + i].length;
+    const uint32_t part = j->w.context - 1 < WARM_UP_TOKENS ? j->w.context - 1 : WARM_UP_TOKENS;
+    const double warm = (double)part * j->lane_count;
+    if (j->o->quiet || tokens < 4 * warm)
+        return RBE_OK;
+    if ((err = warm_up(j, WARM_UP_LEAST, &seconds, d)) ||
+        (err = warm_up(j, part, &seconds, d)))
+        return err;
+    fprintf(stderr, "%s: %zu windows of %u tokens, %zu model(s), %u at once: about %.0f s "
+            "(from %u tokens of a window)\n", what, j->count - j->done, j->w.context,
+            j->o->model_count, j->lane_count, seconds * tokens / warm, part);
+    return RBE_OK;
+}
+
 static enum rbe_status measure(struct job *j, struct rbe_diag *d)
 {
     char what[64];
     struct rbe_progress p;
     double saved = rbe_now();
-    const double start = saved;
     const size_t before = j->done;
+    size_t each = 1;            /* windows of a turn for each thread */
     enum rbe_status err;
 
     snprintf(what, sizeof what, "%s %.40s", rbe_protocol_name(j->w.protocol), j->text->name);
+    if ((err = project(j, what, d)))
+        return err;
     rbe_progress_start(&p, what, "windows", (double)(j->count - j->done));
     while (j->done < j->count) {
+        const double start = rbe_now();
+        const size_t left = j->count - j->done;
+        const size_t n = left < each * j->lane_count ? left : each * j->lane_count;
         for (size_t m = 0; m < j->o->model_count; m++) {
-            struct rbe_runner *r = &j->runners[m];
-            const double from = r->seconds;
-            if ((err = rbe_perplexity_window(r, &j->w, j->first + j->done, j->scratch,
-                                             &j->nll[m][j->done], &j->scored[j->done], d)))
+            const double from = rbe_now();
+            if ((err = rbe_perplexity_windows(j->lanes + m * j->lane_count, j->lane_count,
+                                              j->o->pool, &j->w, j->first + j->done, n,
+                                              j->nll[m] + j->done, j->scored + j->done, d)))
                 return err;
-            j->seconds[m] += r->seconds - from;
+            j->seconds[m] += rbe_now() - from;
         }
-        j->done++;
+        j->done += n;
         const double now = rbe_now();
-        /* From the second window on: the first pays for warming up. */
-        if (!j->o->quiet && (j->done == before + 2 || j->count == before + 1)) {
-            const double left = (now - start) / (double)(j->done - before) *
-                                (double)(j->count - j->done);
-            fprintf(stderr, "%s: %zu windows of %u tokens, %zu model(s), about %.0f s\n", what,
-                    j->count - before, j->w.context, j->o->model_count, left);
-        }
+        if (now - start < turn_s && each < TURN_MAX)
+            each *= 2;
         rbe_progress_update(&p, (double)(j->done - before), NULL);
         if (rbe_interrupted() && j->done < j->count) {
             rbe_progress_end(&p);
@@ -268,7 +350,7 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runner
         err = rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu windows to share",
                        o->shard_index + 1, o->shard_count, j.w.count);
     if (!err && !(err = job_allocate(&j, d)) && (!old || !(err = resume(&j, old, d))) &&
-        !(err = measure(&j, d)))
+        !(err = open_lanes(&j, d)) && !(err = measure(&j, d)))
         err = finish(&j, d);
     job_free(&j);
     return err;
@@ -311,7 +393,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocols
         return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
     if ((err = rbe_eval_begin(o, true, d)) ||
         (resuming && (err = rbe_result_read(&old, o->out, NULL, d))) ||
-        (err = rbe_eval_open_models(o, 0, &runners, d)) ||
+        (err = rbe_eval_open_models(o, 1, &runners, d)) ||
         (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
                                   rbe_gpt2_config(runners[0].model), d)))
         goto out;

@@ -6,6 +6,7 @@
 #include "eval/perplexity.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,55 @@ enum rbe_status rbe_perplexity_window(struct rbe_runner *r, const struct rbe_win
     *nll = sum;
     *scored = (double)n;
     return RBE_OK;
+}
+
+struct lane_job {
+    struct rbe_runner *lanes;
+    unsigned lane_count;
+    const struct rbe_windows *w;
+    size_t first, count;
+    double *nll, *scored;
+    double *scratch;            /* [lane][context] */
+    enum rbe_status *err;       /* [lane] */
+    struct rbe_diag *diag;      /* [lane] */
+    atomic_size_t next;
+};
+
+/* Whoever is free takes the next window. */
+static void run_lane(void *arg, unsigned i, unsigned n)
+{
+    struct lane_job *j = arg;
+    size_t k;
+
+    (void)n;
+    while (i < j->lane_count && !j->err[i] && (k = atomic_fetch_add(&j->next, 1)) < j->count)
+        j->err[i] = rbe_perplexity_window(
+            &j->lanes[i], j->w, j->first + k, j->scratch + (size_t)i * j->w->context,
+            &j->nll[k], &j->scored[k], &j->diag[i]);
+}
+
+enum rbe_status rbe_perplexity_windows(struct rbe_runner *lanes, unsigned lane_count,
+                                       struct rbe_pool *pool, const struct rbe_windows *w,
+                                       size_t first, size_t count, double *nll,
+                                       double *scored, struct rbe_diag *d)
+{
+    struct lane_job j = {.lanes = lanes, .lane_count = lane_count, .w = w, .first = first,
+                         .count = count, .nll = nll, .scored = scored};
+    enum rbe_status err = RBE_ERR_NOMEM;
+
+    if ((j.scratch = calloc((size_t)lane_count * w->context, sizeof *j.scratch)) &&
+        (j.err = calloc(lane_count, sizeof *j.err)) &&
+        (j.diag = calloc(lane_count, sizeof *j.diag))) {
+        rbe_pool_run(pool, run_lane, &j);
+        err = RBE_OK;
+        for (unsigned i = 0; i < lane_count && !err; i++)
+            if ((err = j.err[i]))
+                *d = j.diag[i];
+    }
+    free(j.scratch);
+    free(j.err);
+    free(j.diag);
+    return err;
 }
 
 int rbe_perplexity_describe(json_t *record, const struct rbe_windows *w)

@@ -22,6 +22,16 @@ enum rbe_status rbe_perplexity_window(struct rbe_runner *r, const struct rbe_win
                                       size_t i, double *scratch, double *nll, double *scored,
                                       struct rbe_diag *d);
 
+/*
+ * The same for the windows [first, first + count), into nll[0 ..] and scored[0 ..]: every
+ * thread of the pool takes whole windows, in lanes[i] for thread i (runners of one model,
+ * rbe_runner_share(), at most as many as threads).  The values do not depend on their number.
+ */
+enum rbe_status rbe_perplexity_windows(struct rbe_runner *lanes, unsigned lane_count,
+                                       struct rbe_pool *pool, const struct rbe_windows *w,
+                                       size_t first, size_t count, double *nll,
+                                       double *scored, struct rbe_diag *d);
+
 /* Sets protocol, context, stride, tokens, windows_total, words, text_bytes from w. */
 int rbe_perplexity_describe(json_t *record, const struct rbe_windows *w);
 

@@ -39,6 +39,25 @@ static char *model_name(const char *path)
     return name;
 }
 
+/* Rows of logits and a session for r->model. */
+static enum rbe_status open_session(struct rbe_runner *r, uint32_t rows, struct rbe_diag *d)
+{
+    const struct rbe_gpt2_config *c = rbe_gpt2_config(r->model);
+
+    r->n_ctx = c->n_ctx;
+    r->vocab = c->vocab;
+    r->rows = rows ? rows : LOGIT_FLOATS / c->vocab;
+    if (r->rows > c->n_ctx)
+        r->rows = c->n_ctx;
+    if (!r->rows)
+        r->rows = 1;
+    const struct rbe_session_limits l = {.max_tokens = r->n_ctx, .max_batch = r->n_ctx,
+                                         .max_logits = r->rows};
+    if (!(r->logits = malloc((size_t)r->rows * r->vocab * sizeof *r->logits)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %u rows of logits", r->rows);
+    return rbe_session_open(&r->session, r->model, l, r->pool, d);
+}
+
 enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
                                 struct rbe_pool *pool, struct rbe_diag *d)
 {
@@ -49,23 +68,24 @@ enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t
     const double start = rbe_now();
     if ((err = rbe_gpt2_open(&r->model, path, d)))
         goto out;
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(r->model);
-    r->n_ctx = c->n_ctx;
-    r->vocab = c->vocab;
-    r->rows = rows ? rows : LOGIT_FLOATS / c->vocab;
-    if (r->rows > c->n_ctx)
-        r->rows = c->n_ctx;
-    if (!r->rows)
-        r->rows = 1;
     err = RBE_ERR_NOMEM;
-    if (!(r->name = model_name(path)) ||
-        !(r->logits = malloc((size_t)r->rows * r->vocab * sizeof *r->logits)))
-        goto out;
-    const struct rbe_session_limits l = {.max_tokens = r->n_ctx, .max_batch = r->n_ctx,
-                                         .max_logits = r->rows};
-    err = rbe_session_open(&r->session, r->model, l, pool, d);
+    if ((r->name = model_name(path)))
+        err = open_session(r, rows, d);
     r->load_s = rbe_now() - start;
 out:
+    if (err)
+        rbe_runner_close(r);
+    return err;
+}
+
+enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *of,
+                                 uint32_t rows, struct rbe_diag *d)
+{
+    memset(r, 0, sizeof *r);
+    r->model = of->model;
+    r->name = of->name;
+    r->shared = true;
+    const enum rbe_status err = open_session(r, rows, d);
     if (err)
         rbe_runner_close(r);
     return err;
@@ -74,9 +94,11 @@ out:
 void rbe_runner_close(struct rbe_runner *r)
 {
     rbe_session_close(&r->session);
-    rbe_gpt2_close(&r->model);
     free(r->logits);
-    free(r->name);
+    if (!r->shared) {
+        rbe_gpt2_close(&r->model);
+        free(r->name);
+    }
     memset(r, 0, sizeof *r);
 }
 

@@ -7,6 +7,7 @@
 #define RBE_EVAL_RUNNER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "gpt2/model.h"
@@ -24,6 +25,7 @@ struct rbe_runner {
     float *logits;              /* [rows][vocab] */
     double seconds;             /* spent in rbe_runner_* calls since open */
     double load_s;              /* opening took this long */
+    bool shared;                /* name and model are another runner's */
 };
 
 /* path as rbe_gpt2_open() takes it. rows 0: as many as 32 MiB of logits hold, at most n_ctx;
@@ -31,6 +33,13 @@ struct rbe_runner {
 enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
                                 struct rbe_pool *pool, struct rbe_diag *d);
 void rbe_runner_close(struct rbe_runner *r);
+
+/*
+ * A runner of the same model that works on one thread beside others: a session and rows of
+ * logits of its own, the model and its name those of `of`, which must outlive it.
+ */
+enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *of,
+                                 uint32_t rows, struct rbe_diag *d);
 
 /* record[key] = what identifies the model. */
 int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key);

@@ -11,6 +11,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "gpt2/elementwise.h"
+#include "kernels/cpu.h"
+
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t lanes_int __attribute__((vector_size(16)));
 
@@ -84,20 +87,7 @@ static double sum_lanes(lanes v)
 
 double rbe_log_sum_exp(const float *logits, size_t n)
 {
-    const float max = largest(logits, n);
-    double sum = 0;
-    size_t i = 0;
-
-    while (i + LANES <= n) {
-        const size_t end = n - i < RUN ? n - (n - i) % LANES : i + RUN;
-        lanes s = splat(0);
-        for (; i < end; i += LANES)
-            s += exp_lanes(load(logits + i) - splat(max));
-        sum += sum_lanes(s);
-    }
-    for (; i < n; i++)
-        sum += (double)exp_one(logits[i] - max);
-    return (double)max + log(sum);
+    return rbe_elementwise_best(rbe_cpu_isa())->log_sum_exp(logits, n);
 }
 
 uint32_t rbe_argmax(const float *logits, size_t n)

@@ -20,7 +20,7 @@
 #include "gpt2/weights.h"
 #include "kernels/cpu.h"
 
-enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 128 };
+enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
 
 struct rbe_session {
     const struct rbe_gpt2 *m;
