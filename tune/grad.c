@@ -142,7 +142,8 @@ static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
     t->params = take(&cut, 1, t->floats);
     t->grads = l.forward_only ? NULL : take(&cut, 1, t->floats);
     t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
-    t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1, rbe_train_padded(tokens * e));
+    t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
+                rbe_train_padded(tokens * e));
     t->hidden = take(&cut, tokens, e);
     t->head_rows = head_rows(c, tokens);
     t->logits = take(&cut, t->head_rows, c->vocab);

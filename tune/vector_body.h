@@ -69,7 +69,8 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
                       float *dbias, size_t n, float eps)
 {
     const size_t whole = n / LANES * LANES;
-    struct lanes sum = {.a = {0}}, squares = {.a = {0}}, g_sum = {.a = {0}}, gx_sum = {.a = {0}};
+    struct lanes sum = {.a = {0}}, squares = {.a = {0}};
+    struct lanes g_sum = {.a = {0}}, gx_sum = {.a = {0}};
     float x_last[LANES], g_last[LANES];
     size_t j = 0;
 
