@@ -57,7 +57,7 @@ tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_
 benchtests := $(wildcard bench/test/check_*.c)
 shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*.sh \
                       bench/test/check_*.sh reports/test/check_*.sh ci/test/check_*.sh \
-                      datasets/test/check_*.sh)
+                      tune/test/check_*.sh datasets/test/check_*.sh)
 testbins  := $(patsubst %.c,$(B)/%,$(tests))
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))

@@ -1,0 +1,108 @@
+/*
+ * student.h - an RBE model in training: what of it can move, and how it moves.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A student keeps the f32 weights of a rbe_train (tune/grad.h) equal to what its container
+ * would decode to, and turns the gradients of those weights into gradients of what is stored.
+ *
+ *   coded   codes stand still; the scales of rows and columns move.  With g the codes' values,
+ *           W = diag(row) g diag(col) R^T and G the gradient by W, G' = G R:
+ *           d row[m] = sum over n of G'[m][n] g[m][n] col[n], and so for columns.  Scales move
+ *           as s = s0 (1 + theta), so one rate fits all; forward they are rounded to f16, as
+ *           they are stored, and the gradient takes the rounding for the identity.
+ *   latent  the weights themselves move (f32); student_encode() finds codes for them.  Between
+ *           two encodings W = latent + error, error that of the last encoding: the gradient
+ *           goes straight through the encoder.
+ *   plain   norms, biases, positions and matrices stored as f16 or f32: move, and are rounded
+ *           as stored (positions stored as int8: when written).
+ *
+ * Matrices stored as hybrid or packed128 have no scales to move; they can be latent.
+ */
+#ifndef RBE_TUNE_STUDENT_H
+#define RBE_TUNE_STUDENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gpt2/source.h"
+#include "rbe/container.h"
+#include "rbe/encode.h"
+#include "rbe/status.h"
+#include "rbe/threads.h"
+#include "tune/archive.h"
+#include "tune/grad.h"
+#include "tune/optimizer.h"
+
+struct rbe_student;
+
+/* Bytes rbe_student_open() and rbe_student_thaw() of every matrix take, optimiser included. */
+size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent);
+
+/*
+ * Reads `model` into t's parameters; all matrices coded.  latent: rbe_student_thaw() will be
+ * used.  RBE_ERR_MISMATCH: another shape, or not made from `source`; both names are given.
+ * All arguments must outlive the student.
+ */
+enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
+                                 const struct rbe_source *source,
+                                 const struct rbe_container *model, bool latent,
+                                 struct rbe_pool *pool, struct rbe_diag *d);
+/* The control: the original itself, nothing encoded and nothing rounded. */
+enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_train *t,
+                                       const struct rbe_source *source, struct rbe_pool *pool,
+                                       struct rbe_diag *d);
+void rbe_student_close(struct rbe_student **s);
+
+/* Learning rates of the three kinds, relative to the size of what moves: a scale's own value,
+ * else the tensor's RMS.  0: stands still. */
+struct rbe_student_rates {
+    float scales, latents, plain;
+    float decay;                /* of scales, towards the values they started from */
+};
+void rbe_student_set_rates(struct rbe_student *s, const struct rbe_student_rates *r);
+
+/* One step from t's gradients, which it zeroes; then t's parameters are up to date. */
+enum rbe_status rbe_student_step(struct rbe_student *s, float rate, float max_norm,
+                                 double *norm, struct rbe_diag *d);
+
+/* Trainable numbers that move at the present rates. */
+uint64_t rbe_student_moving(const struct rbe_student *s);
+
+/* Matrices in the model's order: wte first. */
+size_t rbe_student_matrices(const struct rbe_student *s);
+const char *rbe_student_matrix(const struct rbe_student *s, size_t i);
+bool rbe_student_is_latent(const struct rbe_student *s, size_t i);
+
+/* Matrix i becomes latent: its original, or (keep_error) its original plus the error of its
+ * present codes, so that nothing changes at first. */
+enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_error,
+                                 struct rbe_diag *d);
+
+/*
+ * Finds codes for latent matrix i with the codec, block and rotation of the container.
+ * moment: as in rbe/encode.h, may be NULL.  again: it stays latent, else it is coded from now
+ * on.  A matrix that is not latent is left alone.
+ */
+enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
+                                   const float *moment, bool again, struct rbe_diag *d);
+
+/* t's parameters become what a file written now would decode to (latent matrices apart): to be
+ * evaluated.  rbe_student_refresh() goes back, before training goes on. */
+enum rbe_status rbe_student_snap(struct rbe_student *s, struct rbe_diag *d);
+void rbe_student_refresh(struct rbe_student *s);
+
+/* Writes the container: the tensors of the one that was opened, and as many bytes.  All
+ * matrices must be coded. */
+enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struct rbe_diag *d);
+/* Writes FOLDER/model.safetensors (f32) and config.json: the control. */
+enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folder,
+                                        struct rbe_diag *d);
+
+/* Everything that a continued training needs, to or from a checkpoint; reading needs a student
+ * opened from the same files, and leaves it unusable when it fails. */
+enum rbe_status rbe_student_archive(struct rbe_student *s, struct rbe_archive *a,
+                                    struct rbe_diag *d);
+
+#endif

@@ -1,0 +1,300 @@
+/*
+ * check_student.c - what a student moves is what is stored: scales found again by descent,
+ * codes found again by encoding, files of the same size.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/test/check.h"
+#include "tune/student.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gpt2/convert.h"
+#include "gpt2/synth.h"
+#include "rbe/file.h"
+
+static const char config_json[] = "{\"n_layer\": 2, \"n_embd\": 32, \"n_head\": 2, "
+                                  "\"n_ctx\": 16, \"vocab_size\": 97}";
+/* Every kind of matrix: rotated, in blocks, two codecs with groups, one without scales. */
+static const char profile_text[] =
+    "name: mixed\nother codec=f16\nwpe codec=int8\nall codec=seed block=44 hadamard=max\n"
+    "wte codec=seed4 block=32 center=on\nattn.proj layers=0 codec=int4\n"
+    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=packed128 block=16\n"
+    "mlp.fc layers=1 codec=f16\n";
+
+struct world {
+    char dir[32], *model;
+    struct rbe_gpt2_config config;
+    struct rbe_source *source;
+    struct rbe_container *container;
+};
+
+static void need(enum rbe_status err, const struct rbe_diag *d, const char *what)
+{
+    if (!CHECK(err == RBE_OK)) {
+        printf("     %s: %s\n", what, d->text);
+        exit(1);
+    }
+}
+
+static void make_world(struct world *w)
+{
+    struct rbe_profile *p;
+    struct rbe_convert *c;
+    struct rbe_diag d = {""};
+
+    strcpy(w->dir, "/tmp/rbe-student-XXXXXX");
+    CHECK(mkdtemp(w->dir) != NULL);
+    w->model = rbe_path_join(w->dir, "m.rbe");
+    need(rbe_gpt2_config_parse(&w->config, config_json, strlen(config_json), "test", &d), &d,
+         "config");
+    need(rbe_synth(w->dir, &w->config, RBE_DT_F32, 5, &d), &d, "synth");
+    need(rbe_source_open(&w->source, w->dir, &d), &d, "source");
+    need(rbe_profile_parse(&p, profile_text, "mixed", &d), &d, "profile");
+    const struct rbe_convert_options o = {.profile = p, .search = RBE_SEARCH_FAST};
+    need(rbe_convert_plan(&c, w->source, &o, &d), &d, "plan");
+    need(rbe_convert_run(c, w->model, &d), &d, "convert");
+    rbe_convert_close(&c);
+    rbe_profile_close(&p);
+    need(rbe_container_open(&w->container, w->model, true, &d), &d, "container");
+}
+
+static struct rbe_train *open_train(const struct world *w)
+{
+    struct rbe_train *t;
+    struct rbe_diag d = {""};
+
+    need(rbe_train_open(&t, &w->config, (struct rbe_train_limits){.batch = 1, .time = 8}, NULL,
+                        &d), &d, "train");
+    return t;
+}
+
+static long size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) ? -1 : (long)st.st_size;
+}
+
+/* Sum of squares of the difference of two sets of weights. */
+static double distance(struct rbe_train *t, const float *other)
+{
+    const float *p = rbe_train_params(t);
+    double sum = 0;
+
+    for (size_t i = 0; i < rbe_train_floats(t); i++)
+        sum += (double)(p[i] - other[i]) * (double)(p[i] - other[i]);
+    return sum;
+}
+
+/* The weights are those that the file decodes to. */
+static void check_reading(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+    float row[128];
+
+    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
+        const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
+        const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
+        double worst = 0;
+        for (size_t r = 0; r < x->rows; r++) {
+            rbe_weight_decode_row(x, r, row);
+            for (size_t c = 0; c < x->cols; c++)
+                worst = fmax(worst, fabs((double)(row[c] - rbe_train_params(t)
+                                                  [slice->at + r * x->cols + c])));
+        }
+        CHECK(worst < 1e-6);
+    }
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+}
+
+/* Moves all that is continuous at random, writes a file, and finds the same values again from
+ * the gradient of the distance to it: only right gradients lead there. */
+static void check_descent(const struct world *w, struct check_rng *rng)
+{
+    struct rbe_train *t = open_train(w);
+    char *path = rbe_path_join(w->dir, "moved.rbe");
+    const struct rbe_student_rates rates = {.scales = 1, .plain = 1};
+    struct rbe_student *s;
+    struct rbe_container *moved;
+    struct rbe_diag d = {""};
+    double norm;
+
+    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    const size_t n = rbe_train_floats(t);
+    float *target = malloc(n * sizeof *target), *start = malloc(n * sizeof *start);
+    memcpy(start, rbe_train_params(t), n * sizeof *start);
+    rbe_student_set_rates(s, &rates);
+    CHECK(rbe_student_moving(s) > 1000);
+    for (int i = 0; i < 4; i++) {
+        for (size_t k = 0; k < rbe_train_slices(t); k++)
+            for (size_t m = 0; m < rbe_train_slice(t, k)->count; m++)
+                rbe_train_gradients(t)[rbe_train_slice(t, k)->at + m] = check_unit(rng);
+        need(rbe_student_step(s, 0.02F, 0, &norm, &d), &d, "step");
+    }
+    need(rbe_student_write(s, path, &d), &d, "write");
+    CHECK(size_of(path) == size_of(w->model));
+    need(rbe_student_snap(s, &d), &d, "snap");
+    memcpy(target, rbe_train_params(t), n * sizeof *target);
+    rbe_student_close(&s);
+
+    /* The file says the same. */
+    need(rbe_container_open(&moved, path, true, &d), &d, "open");
+    need(rbe_student_open(&s, t, w->source, moved, false, NULL, &d), &d, "student");
+    CHECK(distance(t, target) < 1e-9);
+    rbe_student_close(&s);
+    rbe_container_close(&moved);
+
+    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    rbe_student_set_rates(s, &rates);
+    const double first = distance(t, target);
+    for (int i = 0; i < 600; i++) {
+        for (size_t k = 0; k < n; k++)
+            rbe_train_gradients(t)[k] = rbe_train_params(t)[k] - target[k];
+        need(rbe_student_step(s, 0.003F * (1 - (float)i / 600), 0, &norm, &d), &d, "step");
+    }
+    const double last = distance(t, target);
+    CHECK(first > 1e-3);
+    if (!CHECK(last < 1e-4 * first))
+        printf("     %g -> %g\n", first, last);
+    /* Rates of 0: nothing moves. */
+    rbe_student_set_rates(s, &(struct rbe_student_rates){0});
+    CHECK(rbe_student_moving(s) == 0);
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(target);
+    free(start);
+    free(path);
+}
+
+/* Encoding the original again gives the converter's file; a latent matrix that keeps its
+ * error changes nothing at first. */
+static void check_encoding(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    char *path = rbe_path_join(w->dir, "again.rbe");
+    struct rbe_container *again;
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    need(rbe_student_open(&s, t, w->source, w->container, true, NULL, &d), &d, "student");
+    const size_t n = rbe_train_floats(t), matrices = rbe_student_matrices(s);
+    float *start = malloc(n * sizeof *start);
+    memcpy(start, rbe_train_params(t), n * sizeof *start);
+    double total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += (double)start[i] * (double)start[i];
+    CHECK(matrices == 8);       /* one of the nine is f16 */
+    for (size_t i = 0; i < matrices; i++)
+        need(rbe_student_thaw(s, i, true, &d), &d, "thaw");
+    CHECK(distance(t, start) == 0);
+    CHECK(rbe_student_write(s, path, &d) == RBE_ERR_ARG);
+    for (size_t i = 0; i < matrices; i++)
+        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, true, &d), &d, "encode");
+    CHECK(rbe_student_is_latent(s, 0));
+    /* The same codes, but for what a rounding of original + error - error may do. */
+    CHECK(distance(t, start) < 0.02 * total);
+    rbe_student_close(&s);
+
+    need(rbe_student_open(&s, t, w->source, w->container, true, NULL, &d), &d, "student");
+    for (size_t i = 0; i < matrices; i++) {
+        need(rbe_student_thaw(s, i, false, &d), &d, "thaw");
+        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, false, &d), &d, "encode");
+    }
+    CHECK(!rbe_student_is_latent(s, 0));
+    need(rbe_student_write(s, path, &d), &d, "write");
+    need(rbe_container_open(&again, path, true, &d), &d, "open");
+    for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
+        const struct rbe_weight *a = rbe_container_weight_at(w->container, i);
+        const struct rbe_weight *b = rbe_container_weight(again, a->name);
+        CHECK(b && b->bytes == a->bytes &&
+              !memcmp(a->parts[0].m.codes, b->parts[0].m.codes, a->parts[0].m.code_bytes));
+    }
+    CHECK(size_of(path) == size_of(w->model));
+    rbe_container_close(&again);
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(start);
+    free(path);
+}
+
+/* The means of wte were moved: its original has them removed, too. */
+static void check_centered(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    need(rbe_student_open(&s, t, w->source, w->container, true, NULL, &d), &d, "student");
+    need(rbe_student_thaw(s, 0, false, &d), &d, "thaw");
+    const struct rbe_train_slice *wte = rbe_train_find(t, "wte.weight");
+    for (size_t c = 0; c < wte->cols; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < wte->rows; r++)
+            sum += (double)rbe_train_params(t)[wte->at + r * wte->cols + c];
+        CHECK_NEAR(sum / wte->rows, 0, 1e-7);
+    }
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+}
+
+static void check_mismatch(const struct world *w)
+{
+    char *folder = rbe_path_join(w->dir, "other"), *path;
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s = NULL;
+    struct rbe_source *other;
+    struct rbe_diag d = {""};
+
+    need(rbe_synth(folder, &w->config, RBE_DT_F32, 6, &d), &d, "synth");
+    need(rbe_source_open(&other, folder, &d), &d, "source");
+    CHECK(rbe_student_open(&s, t, other, w->container, false, NULL, &d) == RBE_ERR_MISMATCH);
+    CHECK(strstr(d.text, "was not made from") && !s);
+    rbe_source_close(&other);
+    rbe_train_close(&t);
+    for (int i = 0; i < 2; i++) {
+        path = rbe_path_join(folder, i ? "config.json" : "model.safetensors");
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+    free(folder);
+}
+
+static void remove_world(struct world *w)
+{
+    static const char *const names[] = {"m.rbe", "moved.rbe", "again.rbe", "config.json",
+                                        "model.safetensors"};
+
+    rbe_container_close(&w->container);
+    rbe_source_close(&w->source);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = rbe_path_join(w->dir, names[i]);
+        unlink(path);
+        free(path);
+    }
+    rmdir(w->dir);
+    free(w->model);
+}
+
+int main(int argc, char **argv)
+{
+    struct check_rng rng = check_seed(argc, argv);
+    struct world w;
+
+    make_world(&w);
+    check_reading(&w);
+    check_descent(&w, &rng);
+    check_encoding(&w);
+    check_centered(&w);
+    check_mismatch(&w);
+    remove_world(&w);
+    return check_done();
+}

@@ -1,0 +1,119 @@
+/*
+ * check_tokens.c - training text: documents, limits, bad files, and the order of windows.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/test/check.h"
+#include "tune/tokens.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "gpt2/data.h"
+#include "rbe/file.h"
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wb");
+
+    if (!CHECK(f != NULL))
+        exit(1);
+    fwrite(text, 1, strlen(text), f);
+    fclose(f);
+}
+
+static bool fails(const struct rbe_tokenizer *t, const char *path, const char *reason)
+{
+    struct rbe_tokens x;
+    struct rbe_diag d = {""};
+    const bool failed = rbe_tokens_open(&x, &path, 1, 0, t, &d) != RBE_OK;
+
+    rbe_tokens_close(&x);
+    if (!failed || !strstr(d.text, reason) || !strstr(d.text, path))
+        printf("     got '%s'\n", d.text);
+    return failed && strstr(d.text, reason) && strstr(d.text, path);
+}
+
+static void check_reading(const struct rbe_tokenizer *t, const char *dir)
+{
+    char *jsonl = rbe_path_join(dir, "a.jsonl"), *txt = rbe_path_join(dir, "b.txt");
+    const char *const both[] = {jsonl, txt};
+    struct rbe_tokens x;
+    uint32_t *ids;
+    size_t n;
+
+    write_file(jsonl, "{\"title\": \"T\", \"text\": \"One two.\"}\n\n{\"text\": \"Three\"}\n");
+    write_file(txt, "Four five");
+    if (!CHECK(rbe_tokens_open(&x, both, 2, 0, t, NULL) == RBE_OK))
+        exit(1);
+    CHECK(x.documents == 3);
+    CHECK(rbe_tokenizer_encode(t, "T\n\nOne two.", 11, false, &ids, &n, NULL) == RBE_OK);
+    CHECK(n < x.count && !memcmp(x.ids, ids, n * sizeof *ids));
+    CHECK(x.ids[n] == rbe_tokenizer_eos(t));
+    CHECK(x.ids[x.count - 1] == rbe_tokenizer_eos(t));
+    CHECK(x.bytes == 11 + 5 + 9);
+    free(ids);
+    rbe_tokens_close(&x);
+    /* The first document is enough for one token. */
+    CHECK(rbe_tokens_open(&x, both, 2, 1, t, NULL) == RBE_OK && x.documents == 1);
+    rbe_tokens_close(&x);
+
+    write_file(jsonl, "{\"text\": \"fine\"}\n{\"txt\": 1}\n");
+    CHECK(fails(t, jsonl, "line 2: no string"));
+    write_file(jsonl, "{\"text\": ");
+    CHECK(fails(t, jsonl, "line 1"));
+    write_file(jsonl, "\n");
+    CHECK(fails(t, jsonl, "no text"));
+    write_file(txt, "");
+    CHECK(fails(t, txt, "no text"));
+    write_file(txt, "bad \xFF byte");
+    CHECK(fails(t, txt, "4"));
+    CHECK(fails(t, "text.jsonl.xz", "compressed"));
+    unlink(jsonl);
+    unlink(txt);
+    free(jsonl);
+    free(txt);
+}
+
+/* Every pass takes each window of its cut once; passes and seeds differ. */
+static void check_order(size_t count, size_t length)
+{
+    const size_t windows = count / length - 1;
+    unsigned char *seen = calloc(count, 1);
+    size_t moved = 0;
+
+    for (uint64_t pass = 0; pass < 3; pass++) {
+        size_t offset = rbe_tokens_window(count, length, 7, pass * windows) % length;
+        bool ok = true;
+        memset(seen, 0, count);
+        for (size_t i = 0; i < windows; i++) {
+            const size_t at = rbe_tokens_window(count, length, 7, pass * windows + i);
+            ok = ok && at % length == offset && at + length <= count && !seen[at]++;
+            moved += at != offset + i * length;
+        }
+        CHECK(ok);
+    }
+    CHECK(windows < 4 || moved > windows);
+    CHECK(windows < 4 || rbe_tokens_window(count, length, 7, 0) !=
+                             rbe_tokens_window(count, length, 8, 0) ||
+          rbe_tokens_window(count, length, 7, 1) != rbe_tokens_window(count, length, 8, 1));
+    free(seen);
+}
+
+int main(void)
+{
+    char dir[] = "/tmp/rbe-tokens-XXXXXX", *folder = rbe_data_path("rbe-mini");
+    struct rbe_tokenizer *t = NULL;
+
+    if (!CHECK(mkdtemp(dir) && folder &&
+               rbe_tokenizer_open(&t, folder, NULL) == RBE_OK))
+        return check_done();
+    check_reading(t, dir);
+    check_order(20, 10);
+    check_order(1000, 10);
+    check_order(4109, 64);
+    rbe_tokenizer_close(&t);
+    free(folder);
+    rmdir(dir);
+    return check_done();
+}

@@ -1,0 +1,199 @@
+/*
+ * tokens.c - reads training text and shuffles its windows.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The order is a permutation computed, not stored: a Feistel network of four rounds over the
+ * smallest power of four that holds the windows, walked along its cycle until the value is one
+ * of them.
+ */
+#include "tune/tokens.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rbe/file.h"
+
+/* --- reading ---------------------------------------------------------------------------- */
+
+struct reader {
+    struct rbe_tokens *t;
+    const struct rbe_tokenizer *tokenizer;
+    size_t room, limit;
+    const char *path;
+    struct rbe_diag *d;
+};
+
+static bool full(const struct reader *r)
+{
+    return r->limit && r->t->count >= r->limit;
+}
+
+static enum rbe_status add_document(struct reader *r, const char *text, size_t size)
+{
+    struct rbe_tokens *t = r->t;
+    struct rbe_diag why = {""};
+    enum rbe_status err;
+    uint32_t *ids;
+    size_t n;
+
+    err = rbe_tokenizer_encode(r->tokenizer, text, size, false, &ids, &n, &why);
+    if (err)
+        return rbe_fail(r->d, err, "%s: %s", r->path, why.text);
+    if (t->count + n + 1 > r->room) {
+        const size_t room = 2 * r->room + n + 1;
+        uint32_t *grown = realloc(t->ids, room * sizeof *grown);
+        if (!grown) {
+            free(ids);
+            return rbe_fail(r->d, RBE_ERR_NOMEM, "%s: out of memory", r->path);
+        }
+        t->ids = grown;
+        r->room = room;
+    }
+    memcpy(t->ids + t->count, ids, n * sizeof *ids);
+    t->count += n;
+    t->ids[t->count++] = rbe_tokenizer_eos(r->tokenizer);
+    t->documents++;
+    t->bytes += size;
+    free(ids);
+    return RBE_OK;
+}
+
+/* One line of JSON; an empty one is nothing. */
+static enum rbe_status add_line(struct reader *r, const char *line, size_t size,
+                                unsigned number)
+{
+    enum rbe_status err = RBE_OK;
+    char *joined = NULL;
+    json_error_t e;
+
+    if (!size)
+        return RBE_OK;
+    json_t *o = json_loadb(line, size, 0, &e);
+    const json_t *text = json_object_get(o, "text"), *title = json_object_get(o, "title");
+    if (!json_is_string(text)) {
+        err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: line %u: %s", r->path, number,
+                       o ? "no string \"text\"" : e.text);
+        goto out;
+    }
+    const size_t head = json_is_string(title) ? json_string_length(title) + 2 : 0;
+    const size_t body = json_string_length(text);
+    if (!(joined = malloc(head + body + 1))) {
+        err = rbe_fail(r->d, RBE_ERR_NOMEM, "%s: out of memory", r->path);
+        goto out;
+    }
+    if (head) {
+        memcpy(joined, json_string_value(title), head - 2);
+        memcpy(joined + head - 2, "\n\n", 2);
+    }
+    memcpy(joined + head, json_string_value(text), body);
+    if (body)
+        err = add_document(r, joined, head + body);
+out:
+    free(joined);
+    json_decref(o);
+    return err;
+}
+
+static bool ends_in(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+static enum rbe_status add_file(struct reader *r)
+{
+    const size_t before = r->t->count;
+    struct rbe_map map = {0};
+    enum rbe_status err;
+    unsigned line = 0;
+
+    if (ends_in(r->path, ".xz") || ends_in(r->path, ".gz") || ends_in(r->path, ".zst"))
+        return rbe_fail(r->d, RBE_ERR_ARG, "%s: compressed; unpack it first", r->path);
+    if ((err = rbe_map_open(&map, r->path, r->d)))
+        return err;
+    const char *const s = (const char *)map.bytes;
+    if (!ends_in(r->path, ".jsonl")) {
+        if (map.size)
+            err = add_document(r, s, map.size);
+    } else {
+        for (size_t at = 0; at < map.size && !err && !full(r);) {
+            const char *nl = memchr(s + at, '\n', map.size - at);
+            const size_t n = nl ? (size_t)(nl - (s + at)) : map.size - at;
+            err = add_line(r, s + at, n, ++line);
+            at += n + 1;
+        }
+    }
+    if (!err && r->t->count == before)
+        err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: no text in it", r->path);
+    rbe_map_close(&map);
+    return err;
+}
+
+enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths, size_t count,
+                                size_t limit, const struct rbe_tokenizer *t,
+                                struct rbe_diag *d)
+{
+    struct reader r = {.t = out, .tokenizer = t, .limit = limit, .d = d};
+    enum rbe_status err = RBE_OK;
+
+    *out = (struct rbe_tokens){0};
+    for (size_t i = 0; i < count && !err && !full(&r); i++) {
+        r.path = paths[i];
+        err = add_file(&r);
+    }
+    if (err)
+        rbe_tokens_close(out);
+    else
+        rbe_sha256(out->sha256, out->ids, out->count * sizeof *out->ids);
+    return err;
+}
+
+void rbe_tokens_close(struct rbe_tokens *t)
+{
+    free(t->ids);
+    *t = (struct rbe_tokens){0};
+}
+
+/* --- order ------------------------------------------------------------------------------ */
+
+uint64_t rbe_tokens_mix(uint64_t x)
+{
+    x += 0x9E3779B97F4A7C15;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
+    x = (x ^ x >> 27) * 0x94D049BB133111EB;
+    return x ^ x >> 31;
+}
+
+/* A permutation of 0 .. 4^half - 1 chosen by the key. */
+static uint64_t feistel(uint64_t x, unsigned half, uint64_t key)
+{
+    const uint64_t mask = ((uint64_t)1 << half) - 1;
+    uint64_t left = x >> half, right = x & mask;
+
+    for (unsigned round = 0; round < 4; round++) {
+        const uint64_t next = left ^ (rbe_tokens_mix((key + round) ^ right << 8) & mask);
+        left = right;
+        right = next;
+    }
+    return left << half | right;
+}
+
+size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index)
+{
+    /* One window less than fit, so that every offset below `length` leaves as many. */
+    const uint64_t windows = count / length - 1, pass = index / windows;
+    const uint64_t key = rbe_tokens_mix(seed ^ rbe_tokens_mix(pass));
+    uint64_t at = index % windows;
+    unsigned half = 1;
+
+    while ((uint64_t)1 << 2 * half < windows)
+        half++;
+    do
+        at = feistel(at, half, key);
+    while (at >= windows);
+    return (size_t)(key % length + at * length);
+}

@@ -1,0 +1,44 @@
+/*
+ * tokens.h - the token stream a training reads, and the order of its windows.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_TUNE_TOKENS_H
+#define RBE_TUNE_TOKENS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gpt2/tokenizer.h"
+#include "rbe/status.h"
+
+struct rbe_tokens {
+    uint32_t *ids;              /* [count] */
+    size_t count, documents, bytes;     /* bytes: of text */
+    char sha256[65];            /* of the ids: what identifies a run's text */
+};
+
+/*
+ * Tokens of text files, one after the other.  NAME.jsonl: an object a line with a string
+ * "text" and perhaps a "title", which is put above it; anything else is one document of plain
+ * UTF-8.  The end-of-text token stands after each document.  Reading ends after the document
+ * that brings `limit` tokens (0: all of them).  A compressed, empty or damaged file is an
+ * error that names it.
+ */
+enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths, size_t count,
+                                size_t limit, const struct rbe_tokenizer *t,
+                                struct rbe_diag *d);
+void rbe_tokens_close(struct rbe_tokens *t);
+
+/*
+ * Where window `index` of `length` tokens starts, in a stream of `count`.  Each pass over the
+ * text cuts it at an offset of its own and takes the windows in an order of its own; both
+ * follow from the seed and the index alone, so that a training that goes on after a stop reads
+ * on where it was.  count >= 2 * length.
+ */
+size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index);
+
+/* splitmix64's output for state x: a good hash of one word. */
+uint64_t rbe_tokens_mix(uint64_t x);
+
+#endif
