@@ -68,6 +68,10 @@ static enum rbe_status explain(const char *model, int status, char *text, struct
     if (WIFSIGNALED(status))
         return rbe_fail(d, RBE_ERR_LIMIT, "%s: ended by signal %d (%s)", model,
                         WTERMSIG(status), *line ? line : strsignal(WTERMSIG(status)));
+    /* 127: the dynamic linker gave up before the program began. */
+    if (WEXITSTATUS(status) == 127)
+        return rbe_fail(d, RBE_ERR_LIMIT, "the limit does not hold the program and its "
+                        "libraries (%s)", *line ? line : "it could not be started");
     /* 2: the request was impossible, whatever the limit. */
     return rbe_fail(d, WEXITSTATUS(status) == 2 ? RBE_ERR_ARG : RBE_ERR_LIMIT, "%s",
                     *line ? line : "the worker failed and said nothing");

@@ -269,6 +269,131 @@ static enum rbe_status blimp_line(struct loading *l, const json_t *o, struct rbe
     return err;
 }
 
+/* WikiHow's markup as lm-eval takes it out: ends stripped, " [title]" to ". ", then every
+ * other [..] to nothing, then double spaces to single ones.  In place; it only shrinks. */
+static void hellaswag_clean(char *s)
+{
+    static const char title[] = " [title]";
+    const size_t mark = sizeof title - 1;
+    const char *in = skip_space(s), *close;
+    char *out = s;
+    size_t n = strlen(in);
+
+    while (n && isspace((unsigned char)in[n - 1]))
+        n--;
+    for (const char *end = in + n; in < end;)
+        if ((size_t)(end - in) >= mark && !memcmp(in, title, mark)) {
+            *out++ = '.';
+            *out++ = ' ';
+            in += mark;
+        } else {
+            *out++ = *in++;
+        }
+    *out = 0;
+    for (in = out = s; *in;)
+        if (*in == '[' && (close = in + strcspn(in, "]\n"), *close == ']'))
+            in = close + 1;
+        else
+            *out++ = *in++;
+    *out = 0;
+    /* str.replace("  ", " "): pairs from the left, once. */
+    for (in = out = s; *in; in++) {
+        if (in[0] == ' ' && in[1] == ' ')
+            in++;
+        *out++ = *in;
+    }
+    *out = 0;
+}
+
+/* Python's str.capitalize(), in place: the first letter in upper case, all others in lower
+ * case.  ASCII and Latin-1 letters (two bytes in UTF-8, C3 80 to C3 BE); others stay. */
+static void capitalise(char *s)
+{
+    for (char *p = s; *p; p++) {
+        unsigned char *c = (unsigned char *)p;
+        const bool latin = c[0] == 0xC3 && c[1];
+        if (latin) {
+            /* 97 and B7 are the signs of multiplication and division; DF is the sharp s. */
+            if (p == s && c[1] >= 0xA0 && c[1] <= 0xBE && c[1] != 0xB7)
+                c[1] -= 0x20;
+            else if (p != s && c[1] >= 0x80 && c[1] <= 0x9E && c[1] != 0x97)
+                c[1] += 0x20;
+            p++;
+        } else {
+            *c = (unsigned char)(p == s ? toupper(*c) : tolower(*c));
+        }
+    }
+}
+
+/* The text file has ctx_a and ctx_b joined: where the last sentence begins in lower case, it
+ * is taken for ctx_b. */
+static void hellaswag_capitalise(char *s)
+{
+    char *last = NULL;
+
+    for (char *p = s; *p; p++)
+        if (strchr(".!?", *p) && p[1] == ' ' && p[2])
+            last = p + 2;
+    if (last && islower((unsigned char)*last))
+        capitalise(last);
+}
+
+/* The query and an ending, both cleaned in place. */
+static enum rbe_status hellaswag_choice(struct loading *l, struct rbe_item *it,
+                                        const char *query, char *ending, struct rbe_diag *d)
+{
+    hellaswag_clean(ending);
+    char *s = join3(" ", 1, ending, "");
+    const enum rbe_status err = s ? add_choice(l, it, query, s, d) : RBE_ERR_NOMEM;
+
+    free(s);
+    return err;
+}
+
+/* The original's fields: query = activity_label + ": " + ctx_a + " " + capitalised ctx_b. */
+static enum rbe_status hellaswag_line(struct loading *l, const json_t *o, struct rbe_diag *d)
+{
+    const char *label = json_string_value(json_object_get(o, "activity_label"));
+    const char *ctx_a = json_string_value(json_object_get(o, "ctx_a"));
+    const char *ctx_b = json_string_value(json_object_get(o, "ctx_b"));
+    const json_t *endings = json_object_get(o, "endings"), *gold = json_object_get(o, "label");
+    const char *digit = json_string_value(gold);
+    const json_int_t answer = json_is_integer(gold) ? json_integer_value(gold)
+                              : digit && digit[0] && !digit[1] ? digit[0] - '0' : -1;
+    enum rbe_status err = RBE_OK;
+
+    if (!label || !ctx_a || !ctx_b || json_array_size(endings) != 4 || answer < 0 ||
+        answer > 3)
+        return malformed(l, "not an activity_label, ctx_a, ctx_b, four endings and a label "
+                         "from 0 to 3", d);
+    struct rbe_item *it = new_item(l->x);
+    char *b = strdup(ctx_b);
+    char *head = join3(label, strlen(label), ": ", ctx_a), *query = NULL;
+    if (!it || !b || !head) {
+        err = RBE_ERR_NOMEM;
+    } else {
+        capitalise(b);
+        it->answer = (unsigned)answer;
+        if (!(query = join3(head, strlen(head), " ", b)))
+            err = RBE_ERR_NOMEM;
+        else
+            hellaswag_clean(query);
+    }
+    for (size_t k = 0; k < 4 && !err; k++) {
+        const char *text = json_string_value(json_array_get(endings, k));
+        char *ending = text ? strdup(text) : NULL;
+        if (!text)
+            err = malformed(l, "an ending that is not a string", d);
+        else
+            err = ending ? hellaswag_choice(l, it, query, ending, d) : RBE_ERR_NOMEM;
+        free(ending);
+    }
+    free(b);
+    free(head);
+    free(query);
+    return err;
+}
+
 static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, size_t limit,
                                   struct rbe_diag *d)
 {
@@ -288,6 +413,8 @@ static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, si
                 err = lambada_line(l, o, d);
             else if (l->x->task == RBE_WINOGRANDE)
                 err = winogrande_line(l, o, d);
+            else if (l->x->task == RBE_HELLASWAG)
+                err = hellaswag_line(l, o, d);
             else
                 err = blimp_line(l, o, d);
             json_decref(o);
@@ -296,54 +423,6 @@ static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, si
         at += n + 1;
     }
     return err;
-}
-
-/* WikiHow's markup as lm-eval takes it out: " [title]" to ". ", other [..] to nothing, double
- * spaces to single ones, ends stripped.  In place. */
-static void hellaswag_clean(char *s)
-{
-    char *out = s;
-    const char *in = skip_space(s);
-    size_t n = strlen(in);
-
-    while (n && isspace((unsigned char)in[n - 1]))
-        n--;
-    const char *end = in + n;
-    while (in < end) {
-        if (end - in >= 8 && !memcmp(in, " [title]", 8)) {
-            *out++ = '.';
-            *out++ = ' ';
-            in += 8;
-        } else if (*in == '[' && memchr(in, ']', (size_t)(end - in))) {
-            in = (const char *)memchr(in, ']', (size_t)(end - in)) + 1;
-        } else {
-            *out++ = *in++;
-        }
-    }
-    *out = 0;
-    /* str.replace("  ", " "): pairs from the left, once. */
-    const char *from = s;
-    for (out = s; *from; from++) {
-        if (from[0] == ' ' && from[1] == ' ')
-            from++;
-        *out++ = *from;
-    }
-    *out = 0;
-}
-
-/*
- * lm-eval capitalises the part of the context that starts the ending's sentence; the text
- * file has the context joined, so the last sentence is taken when it begins in lower case.
- */
-static void hellaswag_capitalise(char *s)
-{
-    char *last = NULL;
-
-    for (char *p = s; *p; p++)
-        if (strchr(".!?", *p) && p[1] == ' ' && p[2])
-            last = p + 2;
-    if (last && islower((unsigned char)*last))
-        *last = (char)toupper((unsigned char)*last);
 }
 
 static char *next_line(char **at)
@@ -359,7 +438,7 @@ static char *next_line(char **at)
     return line;
 }
 
-static enum rbe_status load_hellaswag(struct loading *l, char *text, size_t limit,
+static enum rbe_status load_hellaswag_text(struct loading *l, char *text, size_t limit,
                                       struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
@@ -381,10 +460,7 @@ static enum rbe_status load_hellaswag(struct loading *l, char *text, size_t limi
             l->line++;
             if (!ending)
                 return malformed(l, "the file ends within an item", d);
-            hellaswag_clean(ending);
-            char *s = join3(" ", 1, ending, "");
-            err = s ? add_choice(l, it, context, s, d) : RBE_ERR_NOMEM;
-            free(s);
+            err = hellaswag_choice(l, it, context, ending, d);
         }
     }
     return err;
@@ -413,8 +489,10 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
             rbe_sha256(x->sha256, both, strlen(both));
         else
             memcpy(x->sha256, both, 65);
-        err = x->task == RBE_HELLASWAG ? load_hellaswag(&l, text, limit, d)
-                                       : load_jsonl(&l, text, size, limit, d);
+        const bool lines = x->task == RBE_HELLASWAG && *skip_space(text) != '{';
+        x->variant = lines ? "text-file" : "lm-eval";
+        err = lines ? load_hellaswag_text(&l, text, limit, d)
+                    : load_jsonl(&l, text, size, limit, d);
     }
     free(text);
     return err;
@@ -657,6 +735,7 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
     for (size_t g = 0; g < x->group_count; g++)
         json_array_append_new(group_names, json_string(x->groups[g]));
     json_object_set_new(record, "task", json_string(rbe_task_name(x->task)));
+    json_object_set_new(record, "variant", json_string(x->variant));
     json_object_set_new(record, "items_total",
                         x->limited ? json_null() : json_integer((json_int_t)x->count));
     json_object_set_new(record, "first_item", json_integer((json_int_t)first));

@@ -9,7 +9,10 @@
  *
  *   lambada     one choice: the last word, a space before it; acc: every token of it is the
  *               most likely one; perplexity = exp(-mean log p)
- *   hellaswag   four endings; acc: highest log p; acc_norm: highest log p per character
+ *   hellaswag   four endings; acc: highest log p; acc_norm: highest log p per character.
+ *               Variant lm-eval: the original's JSON lines, the context made of
+ *               activity_label, ctx_a and ctx_b.  Variant text-file: six lines an item, the
+ *               context joined already; ctx_b is guessed (a last sentence in lower case)
  *   winogrande  partial evaluation: what follows the blank, given the text up to it with either
  *               option in its place
  *   blimp       the acceptable sentence against the other, after <|endoftext|>; by phenomenon
@@ -56,13 +59,13 @@ struct rbe_items {
     size_t group_count;
     char sha256[65];            /* of the file; of the files' hashes for a folder */
     uint64_t bytes;
+    const char *variant;        /* "lm-eval", or "text-file" (HellaSwag) */
     char *name;
     bool limited;               /* loaded with a limit: how many there are is not known */
 };
 
 /*
- * path: the task's file (LAMBADA, Winogrande and BLiMP: JSON lines; HellaSwag: six lines an
- * item), or for BLiMP a folder of .jsonl files.  limit: only the first so many items of each
+ * path: the task's file (JSON lines; HellaSwag also six lines an item), or for BLiMP a folder of .jsonl files.  limit: only the first so many items of each
  * file, 0 for all.  A malformed line is an error with its number.
  */
 enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const char *path,

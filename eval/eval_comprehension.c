@@ -32,7 +32,10 @@ static void print_record(const json_t *r)
     const char *key;
     json_t *m, *metrics = json_object_get(r, "metrics");
     const json_t *paired = json_object_get(r, "paired");
+    const char *variant = json_string_value(json_object_get(r, "variant"));
 
+    if (variant && strcmp(variant, "lm-eval"))
+        printf("(variant %s) ", variant);
     printf("%-11s %-24s %6lld items", json_string_value(json_object_get(r, "task")),
            json_string_value(json_object_get(json_object_get(r, "model"), "name")),
            (long long)json_integer_value(json_object_get(r, "items")));
@@ -179,9 +182,9 @@ int rbe_eval_comprehension(int argc, const char **argv)
         {"limit", 0, POPT_ARG_INT, &o.limit, 0, "only the first N items of each file", "N"},
         POPT_TABLEEND};
 
-    if (!rbe_parse(argc, argv, table, "TASK=PATH...", "TASK is lambada, winogrande (JSON "
-                   "lines), hellaswag (six lines an item) or blimp (folder of JSON lines); "
-                   "scored by the conventions of lm-evaluation-harness.", &args, &count,
+    if (!rbe_parse(argc, argv, table, "TASK=PATH...", "TASK is lambada, winogrande, "
+                   "hellaswag (JSON lines; hellaswag also the text file of six lines an item) "
+                   "or blimp (folder of JSON lines); scored by the conventions of lm-evaluation-harness.", &args, &count,
                    &code))
         return code;
     enum rbe_status err;

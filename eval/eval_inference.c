@@ -21,7 +21,7 @@
 #include "rbe/progress.h"
 #include "rbe/stats.h"
 
-enum { MAX_DEPTHS = 16, PREFILLS = 5, MAX_BURST = 64 };
+enum { MAX_DEPTHS = 16, PREFILLS = 5, MAX_BURST = 64, CHILD_TOKENS = 100 };
 
 /* The clock of other processes' CPU use ticks in 10 ms: a shorter burst could not be judged. */
 static const double burst_s = 0.3;
@@ -53,6 +53,45 @@ static void free_figures(struct figures *f, size_t count)
         json_decref(f[m].child);
     }
     free(f);
+}
+
+/* Milliseconds that a prefill of the prompt and a decoded token take, of all models together,
+ * from one prefill and a few tokens of each. */
+static enum rbe_status warm_up(struct plan *p, double *prefill_ms, double *token_ms,
+                               struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    *prefill_ms = *token_ms = 0;
+    for (size_t m = 0; m < p->o->model_count && !err; m++) {
+        struct rbe_times few = {0};
+        double ms = 0;
+        uint32_t token = 0;
+        err = rbe_time_prefill(&p->runners[m], p->prompt, (size_t)p->prompt_tokens, &ms, NULL,
+                               &token, d);
+        if (!err)
+            err = rbe_time_decode(&few, &p->runners[m], token, 4, 0, d);
+        *prefill_ms += ms;
+        *token_ms += err ? 0 : rbe_times_median(&few);
+        rbe_times_free(&few);
+    }
+    return err;
+}
+
+/* Says how long the run will take, before it starts.  tokens: decoded by each model;
+ * prefills: of the prompt's length. */
+static enum rbe_status project(struct plan *p, double prefills, double tokens,
+                               struct rbe_diag *d)
+{
+    double prefill_ms, token_ms;
+    enum rbe_status err = warm_up(p, &prefill_ms, &token_ms, d);
+
+    if (!err && !p->o->quiet)
+        fprintf(stderr, "inference: %zu model(s), %.0f tokens each: about %.0f s (prefill of "
+                "%d tokens %.0f ms, a token %.1f ms, all models together)\n",
+                p->o->model_count, tokens, 1e-3 * (prefills * prefill_ms + tokens * token_ms),
+                p->prompt_tokens, prefill_ms, token_ms);
+    return err;
 }
 
 /* --- decoding at depths ------------------------------------------------------------------ */
@@ -121,7 +160,14 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct
     double done = 0;
     enum rbe_status err;
 
-    if ((err = measure_prefill(p, f, d)))
+    double prefills = PREFILLS + 1, tokens = (double)p->depth_count * (p->tokens + 4);
+    for (int i = 0; i < p->depth_count; i++)
+        prefills += (double)p->depths[i] / p->prompt_tokens;
+    if (!p->no_child) {
+        prefills++;
+        tokens += CHILD_TOKENS;
+    }
+    if ((err = project(p, prefills, tokens, d)) || (err = measure_prefill(p, f, d)))
         return err;
     rbe_progress_start(&bar, "decode", "tokens", (double)p->depth_count * p->tokens);
     for (int i = 0; i < p->depth_count && !err; i++)
@@ -129,7 +175,7 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct
     rbe_progress_end(&bar);
     for (size_t m = 0; m < p->o->model_count && !err && !p->no_child; m++)
         err = rbe_child_generate(&f[m].child, p->o->models[m], rbe_pool_threads(p->o->pool),
-                                 (unsigned)p->prompt_tokens, 100,
+                                 (unsigned)p->prompt_tokens, CHILD_TOKENS,
                                  (struct rbe_child_limits){0}, d);
     return err;
 }
@@ -169,7 +215,13 @@ static json_t *sequence_record(struct plan *p, size_t m, struct figures *f,
     json_object_set_new(r, "model_bytes",
                         json_integer((json_int_t)rbe_gpt2_file_bytes(p->runners[m].model)));
     json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
-    json_object_set_new(r, "validity", rbe_times_validity(&f->all));
+    if (f->child) {
+        json_object_set(r, "resident_bytes", json_object_get(f->child, "resident_bytes"));
+        json_object_set(r, "peak_bytes", json_object_get(f->child, "peak_bytes"));
+    }
+    json_t *validity = rbe_times_validity(&f->all);
+    json_object_set(r, "cpu_utilisation", json_object_get(validity, "cpu_utilisation"));
+    json_object_set_new(r, "validity", validity);
     return r;
 }
 
@@ -185,6 +237,13 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
     uint64_t rng = 7;
     int done = 0;
 
+    if (!err)
+        err = project(p, (double)n, (double)n * (p->length - p->prompt_tokens), d);
+    /* Memory of one sequence, in a process that holds this model alone. */
+    for (size_t m = 0; m < models && !err && !p->no_child && (uint32_t)p->length > prompt; m++)
+        err = rbe_child_generate(&f[m].child, p->o->models[m], rbe_pool_threads(p->o->pool),
+                                 prompt, (uint32_t)p->length - prompt,
+                                 (struct rbe_child_limits){0}, d);
     rbe_progress_start(&bar, "sequences", "sequences", (double)n);
     for (size_t s = 0; s < n && !err && !rbe_interrupted(); s++) {
         for (uint32_t i = 0; i < prompt; i++)
@@ -207,10 +266,12 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
             json_object_set_new(r, "complete", json_boolean(done == p->sequences));
         if (!p->o->json && r)
             printf("  %-24s %7.3f ms/token in all, decode median %.3f ms, prefill %.0f "
-                   "tokens/s, first token %.1f ms (%d sequences of %d)\n", p->runners[m].name,
+                   "tokens/s, first token %.1f ms, peak %.1f MB, %.2f CPUs busy (%d sequences of "
+                   "%d)\n", p->runners[m].name,
                    rbe_eval_number(r, "ms_per_token"), rbe_eval_number(r, "decode_median_ms"),
                    rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s"),
-                   rbe_eval_number(r, "first_token_ms"), done, p->length);
+                   rbe_eval_number(r, "first_token_ms"), rbe_eval_number(r, "peak_bytes") / 1e6,
+                   rbe_eval_number(r, "cpu_utilisation"), done, p->length);
         err = rbe_eval_emit(p->o, r, d);
     }
     if (!err && done < p->sequences)
@@ -320,7 +381,7 @@ static void set_child(json_t *r, const struct figures *f)
         return;
     json_object_set_new(
         r, "hundred",
-        json_pack("{s:i, s:O, s:O, s:O, s:O}", "tokens", 100, "load_s",
+        json_pack("{s:i, s:O, s:O, s:O, s:O}", "tokens", CHILD_TOKENS, "load_s",
                   json_object_get(f->child, "load_s"), "generate_s",
                   json_object_get(f->child, "generate_s"), "first_token_ms",
                   json_object_get(f->child, "first_token_ms"), "wall_s",

@@ -18,9 +18,6 @@
 #include "gpt2/data.h"
 #include "rbe/progress.h"
 
-/* Partial results of long work are appended this often. */
-static const double checkpoint_s = 60;
-
 /* Rows of logits a thread makes at once: few, so that they are still in its cache when they
  * are summed. */
 enum { ROWS = 128 };
@@ -34,6 +31,7 @@ enum { WARM_UP_TOKENS = 256, WARM_UP_LEAST = 16 };
 
 struct job {
     struct rbe_eval_options *o;
+    double checkpoint_s;        /* partial results are appended this often */
     struct rbe_runner *runners;
     struct rbe_runner *lanes;   /* [model][lane_count], one lane a thread */
     unsigned lane_count;
@@ -247,7 +245,7 @@ static enum rbe_status measure(struct job *j, struct rbe_diag *d)
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu windows%s",
                             j->done, j->count, j->o->out ? "; --resume goes on" : "");
         }
-        if (j->o->out && now - saved > checkpoint_s && j->done < j->count) {
+        if (j->o->out && now - saved >= j->checkpoint_s && j->done < j->count) {
             if ((err = checkpoint(j, d)))
                 return err;
             saved = rbe_now();
@@ -331,16 +329,24 @@ static enum rbe_status finish(struct job *j, struct rbe_diag *d)
     return err;
 }
 
+/* Options of this command alone. */
+struct how {
+    char *protocols;
+    int context, resume, checkpoint_s;
+};
+
 static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
                            const struct rbe_text *text, const struct rbe_tokenizer *t,
-                           enum rbe_protocol p, uint32_t context, const json_t *old,
+                           enum rbe_protocol p, const struct how *how, const json_t *old,
                            struct rbe_diag *d)
 {
-    struct job j = {.o = o, .runners = runners, .text = text};
+    struct job j = {.o = o, .runners = runners, .text = text,
+                    .checkpoint_s = how->checkpoint_s};
     size_t end;
     enum rbe_status err;
 
-    if ((err = rbe_windows_make(&j.w, p, text, t, runners[0].n_ctx, context, d)))
+    if ((err = rbe_windows_make(&j.w, p, text, t, runners[0].n_ctx,
+                                (uint32_t)how->context, d)))
         return err;
     rbe_eval_range(o, j.w.count, &j.first, &end);
     j.count = end - j.first;
@@ -378,8 +384,8 @@ static enum rbe_status parse_protocols(const char *s, enum rbe_protocol *out,
     return err;
 }
 
-static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocols,
-                               uint32_t context, bool resuming, struct rbe_diag *d)
+static enum rbe_status run_all(struct rbe_eval_options *o, const struct how *how,
+                               struct rbe_diag *d)
 {
     enum rbe_protocol list[RBE_PROTOCOL_COUNT + 1];
     struct rbe_runner *runners = NULL;
@@ -387,12 +393,12 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocols
     json_t *old = NULL;
     enum rbe_status err;
 
-    if ((err = parse_protocols(protocols, list, d)))
+    if ((err = parse_protocols(how->protocols, list, d)))
         return err;
-    if (resuming && !o->out)
+    if (how->resume && !o->out)
         return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
     if ((err = rbe_eval_begin(o, true, d)) ||
-        (resuming && (err = rbe_result_read(&old, o->out, NULL, d))) ||
+        (how->resume && (err = rbe_result_read(&old, o->out, NULL, d))) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
         (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
                                   rbe_gpt2_config(runners[0].model), d)))
@@ -402,7 +408,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocols
         if ((err = rbe_text_open(&text, *path, d)))
             break;
         for (int i = 0; list[i] != RBE_PROTOCOL_COUNT && !err; i++)
-            err = run(o, runners, &text, t, list[i], context, old, d);
+            err = run(o, runners, &text, t, list[i], how, old, d);
         rbe_text_close(&text);
     }
 out:
@@ -416,8 +422,8 @@ out:
 int rbe_eval_perplexity(int argc, const char **argv)
 {
     struct rbe_eval_options o = {0};
-    char *protocols = "P1";
-    int context = 0, resuming = 0, count, code;
+    struct how how = {.protocols = "P1", .checkpoint_s = 60};
+    int count, code;
     struct rbe_diag d = {""};
     const char **args;
     const struct poptOption table[] = {
@@ -426,16 +432,19 @@ int rbe_eval_perplexity(int argc, const char **argv)
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
          "UTF-8 text, or .jsonl with a \"text\" a line; repeat it (default: the embedded "
          "WikiText test)", "FILE"},
-        {"protocol", 'p', POPT_ARG_STRING, &protocols, 0,
+        {"protocol", 'p', POPT_ARG_STRING, &how.protocols, 0,
          "P1 (hf), P2 (hf-stride), P3 (llamacpp), P4 (lm-eval), a list of them, or all "
          "(default P1)", "NAME"},
         {"windows", 0, POPT_ARG_INT, &o.limit, 0, "only the first N windows", "N"},
-        {"context", 0, POPT_ARG_INT, &context, 0, "window length (default: the protocol's)",
+        {"context", 0, POPT_ARG_INT, &how.context, 0, "window length (default: the protocol's)",
          "N"},
         {"resamples", 0, POPT_ARG_INT, &o.resamples, 0, "bootstrap resamples (default 2000)",
          "N"},
-        {"resume", 0, POPT_ARG_NONE, &resuming, 0,
+        {"resume", 0, POPT_ARG_NONE, &how.resume, 0,
          "go on from the partial results in --out", NULL},
+        {"checkpoint", 0, POPT_ARG_INT, &how.checkpoint_s, 0,
+         "append partial results every so many seconds (default 60; 0: as often as can be)",
+         "S"},
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "", "Perplexity with standard errors over windows; "
@@ -445,9 +454,9 @@ int rbe_eval_perplexity(int argc, const char **argv)
     enum rbe_status err = RBE_OK;
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (context < 0 || o.resamples < 0)
-        err = rbe_fail(&d, RBE_ERR_ARG, "negative --context or --resamples");
+    else if (how.context < 0 || o.resamples < 0 || how.checkpoint_s < 0)
+        err = rbe_fail(&d, RBE_ERR_ARG, "negative --context, --resamples or --checkpoint");
     else
-        err = run_all(&o, protocols, (uint32_t)context, resuming, &d);
+        err = run_all(&o, &how, &d);
     return rbe_report_failure(argv[0], err, &d);
 }

@@ -14,6 +14,7 @@
 
 #include "eval/evaluations.h"
 #include "eval/softmax.h"
+#include "gpt2/memory.h"
 #include "gpt2/model.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
@@ -57,10 +58,14 @@ static enum rbe_status work(const struct work *w, struct rbe_diag *d)
     uint32_t *prompt = NULL;
     double *ms = NULL;
     uint64_t rng = 1;
+    size_t bytes;
     enum rbe_status err;
 
     const double start = rbe_now();
+    /* The threads' stacks count too: they are there before anything is compared. */
     if ((err = rbe_pool_open(&pool, (unsigned)w->threads, d)) ||
+        (err = rbe_gpt2_open_bytes(&bytes, w->model, d)) ||
+        (err = rbe_memory_check("the model", bytes, rbe_memory_limit(), d)) ||
         (err = rbe_gpt2_open(&m, w->model, d)))
         goto out;
     const struct rbe_gpt2_config *c = rbe_gpt2_config(m);
@@ -71,6 +76,9 @@ static enum rbe_status work(const struct work *w, struct rbe_diag *d)
                        w->prompt, w->tokens, c->n_ctx);
         goto out;
     }
+    bytes = rbe_session_bytes(m, l) + c->vocab * sizeof *logits;
+    if ((err = rbe_memory_check("the session", bytes, rbe_memory_limit(), d)))
+        goto out;
     err = RBE_ERR_NOMEM;
     if (!(logits = malloc(c->vocab * sizeof *logits)) ||
         !(prompt = malloc((size_t)w->prompt * sizeof *prompt)) ||

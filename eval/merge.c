@@ -40,7 +40,7 @@ static bool same_object(const json_t *a, const json_t *b, const char *key)
 static bool same_key(const json_t *a, const json_t *b)
 {
     static const char *const equal[] = {"kind", "protocol", "context", "windows_total", "task",
-                                        "items_total", "group_names"};
+                                        "variant", "items_total", "group_names"};
 
     for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++) {
         const json_t *x = json_object_get(a, equal[i]), *y = json_object_get(b, equal[i]);

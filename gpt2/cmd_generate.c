@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "gpt2/data.h"
+#include "gpt2/memory.h"
 #include "gpt2/model.h"
 #include "gpt2/sampler.h"
 #include "rbe/command.h"
@@ -39,31 +39,6 @@ struct generation {
     size_t prompt_count, count;
     double started, load_s, first_s, total_s;
 };
-
-/* Address space of this process now, in bytes. */
-static size_t address_space(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-
-    if (f && fscanf(f, "%lu", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static enum rbe_status check_fits(const struct options *o, const char *what, size_t more,
-                                  struct rbe_diag *d)
-{
-    const size_t now = address_space();
-
-    if (!o->memory_limit || now + more <= (size_t)o->memory_limit)
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_LIMIT, "%s needs %.1f MB besides the %.1f MB in use: more than "
-                    "the limit of %.1f MB", what, (double)more / 1e6, (double)now / 1e6,
-                    (double)o->memory_limit / 1e6);
-}
 
 /* From here on the kernel refuses what passes the limit. */
 static enum rbe_status set_limit(const struct options *o, struct rbe_diag *d)
@@ -125,7 +100,7 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     size_t bytes;
 
     if ((err = rbe_gpt2_open_bytes(&bytes, o->model, d)) ||
-        (err = check_fits(o, o->model, bytes, d)) || (err = set_limit(o, d)) ||
+        (err = rbe_memory_check(o->model, bytes, (size_t)o->memory_limit, d)) || (err = set_limit(o, d)) ||
         (err = rbe_gpt2_open(&g->model, o->model, d)))
         return err;
     const struct rbe_gpt2_config *c = rbe_gpt2_config(g->model);
@@ -140,7 +115,8 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     const struct rbe_session_limits l = {.max_tokens = room,
                                          .max_batch = o->memory_limit ? 32 : 0};
     const size_t vocab = c->vocab * sizeof(float);
-    if ((err = check_fits(o, "the session", rbe_session_bytes(g->model, l) + 3 * vocab, d)) ||
+    if ((err = rbe_memory_check("the session", rbe_session_bytes(g->model, l) + 3 * vocab,
+                                (size_t)o->memory_limit, d)) ||
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;

@@ -98,6 +98,27 @@ static void check_hellaswag(void)
     CHECK(x.item[0].choice[2].characters == 9);
     CHECK(reads(&x.item[1].choice[3], "Home: How to sew. Begin here.", " d"));
     rbe_items_free(&x);
+    /* The text file's guess lowers the rest of ctx_b, as str.capitalize() does. */
+    CHECK(!load(&x, RBE_HELLASWAG, "A: One. the USA\n0\na\nb\nc\nd\n", 0, &d));
+    CHECK(!strcmp(x.variant, "text-file") && reads(&x.item[0].choice[0], "A: One. The usa",
+                                                   " a"));
+    rbe_items_free(&x);
+    /* The original's fields; label as number and as string; ctx_b empty. */
+    CHECK(!load(&x, RBE_HELLASWAG,
+                "{\"activity_label\": \"Cooking\", \"ctx_a\": \"A man. Stands\", \"ctx_b\": "
+                "\"in the USA\", \"endings\": [\"a\", \"[x] b  b\", \"c\", \"d\"], \"label\": 2}\n"
+                "{\"activity_label\": \"Home\", \"ctx_a\": \"How [title] to [step] do.\", "
+                "\"ctx_b\": \"\", \"endings\": [\"a\", \"b\", \"c\", \"d\"], \"label\": \"1\"}\n",
+                0, &d));
+    CHECK(!strcmp(x.variant, "lm-eval") && x.count == 2 && x.item[0].answer == 2 &&
+          x.item[1].answer == 1);
+    CHECK(reads(&x.item[0].choice[0], "Cooking: A man. Stands In the usa", " a"));
+    CHECK(reads(&x.item[0].choice[1], "Cooking: A man. Stands In the usa", "  b b"));
+    CHECK(x.item[0].choice[1].characters == 4);
+    CHECK(reads(&x.item[1].choice[3], "Home: How. to do.", " d"));
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_HELLASWAG, "{\"ctx_a\": \"a\"}\n", 0, &d) == RBE_ERR_FORMAT &&
+          strstr(d.text, "line 1") != NULL);
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n4\na\nb\nc\nd\n", 0, &d) == RBE_ERR_FORMAT);
     CHECK(strstr(d.text, "line 2") != NULL);
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n1\na\nb\n", 0, &d) == RBE_ERR_FORMAT);

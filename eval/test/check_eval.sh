@@ -107,6 +107,34 @@ ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$wo
 tail -n 3 "$work/resume" > "$work/rest"
 ok 'resumed is the whole' same "$work/whole" "$work/rest"
 
+# A real Ctrl-C and a real kill, with the work under way: windows of sixteen tokens, of which
+# there are hundreds.  The last rows are complete and the same as those of one quiet run.
+head -c 6000 "$RBE_DATA/wiki.test.raw" > "$work/long"
+tiny=(perplexity "${pair[@]:0:4}" --text "$work/long" --context 16 --threads 2 --quiet
+      --resamples 20)
+ok 'many windows' "$rbe" eval "${tiny[@]}" --out "$work/quiet"
+killed() { # killed SIGNAL FILE: 0 when the signal came in the middle of the work
+    local pid tries=0
+    "$rbe" eval "${tiny[@]}" --checkpoint 0 --out "$2" 2> "$work/said" &
+    pid=$!
+    while [ ! -s "$2" ] && [ $tries -lt 400 ]; do
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+    kill -s "$1" $pid
+    wait $pid 2> "$work/ignored"
+    tail -n 1 "$2" | grep -q '"complete":false'
+}
+for signal in INT KILL; do
+    ok "ended by $signal half way" killed $signal "$work/$signal"
+    [ $signal = KILL ] || ok 'says how to go on' grep -q 'resume goes on' "$work/said"
+    # What a crash within a line leaves behind is not in the way.
+    [ $signal = INT ] || printf '{"schema":"rbe-res' >> "$work/$signal"
+    ok "resumed after $signal" "$rbe" eval "${tiny[@]}" --resume --out "$work/$signal"
+    tail -n 3 "$work/$signal" > "$work/rest"
+    ok "resumed after $signal is the whole" same "$work/quiet" "$work/rest"
+done
+
 # --- bad input -------------------------------------------------------------------------------
 : > "$work/empty"
 fails 1 'empty' evaluate perplexity --text "$work/empty"
@@ -132,9 +160,14 @@ ok 'edge' evaluate edge --tokens 4 --out "$work/edge"
 ok 'edge fits' grep -q '"passed":true' "$work/edge"
 ok 'edge, too small a limit' evaluate edge --tokens 4 --limit 60 --out "$work/edge60"
 ok 'and says so' grep -q '"passed":false,"reason":"[^"]' "$work/edge60"
+ok 'edge, too small for the model' evaluate edge --tokens 4 --limit 110 --out "$work/edge110"
+ok 'and says how much' grep -q 'MB in all: more than the limit of 115.3 MB' "$work/edge110"
 ok 'inference' evaluate inference --tokens 4 --prompt 16 --depths 0 --retries 0 \
     --out "$work/inference"
-ok 'sequences' evaluate inference --sequences 1 --length 24 --prompt 16
+ok 'sequences' evaluate inference --sequences 2 --length 24 --prompt 16 --out "$work/sequences"
+ok 'sequences with memory' grep -q '"peak_bytes":[0-9].*"cpu_utilisation":' "$work/sequences"
+"$rbe" eval inference --tokens 4 --prompt 16 --depths 0 --no-child > "$work/out" 2> "$work/said"
+ok 'projected time comes first' grep -q 'about [0-9]* s' "$work/said"
 ok 'conversation' evaluate conversation --turns 2 --max-tokens 6 --out "$work/conversation"
 ok 'generation' evaluate generation --model "$model" --model "$model" --text "$work/text" \
     --prompts 2 --tokens 6 --prompt 8 --out "$work/generation"
