@@ -12,6 +12,7 @@
 
 #include "bench/bench.h"
 #include "kernels/cpu.h"
+#include "rbe/man.h"
 #include "rbe/progress.h"
 
 static const char about[] =
@@ -44,7 +45,7 @@ static void split(int argc, char **argv, int *gc, char **gv, int *pc, const char
 
 static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 {
-    int help = 0, rc;
+    int help = 0, man = 0, rc;
     const struct poptOption table[] = {
         {"kernels", 0, POPT_ARG_STRING, &o->texts.kernels, 0, "only these kernels", "LIST"},
         {"formats", 0, POPT_ARG_STRING, &o->texts.formats, 0, "only these formats: seed,int4",
@@ -91,6 +92,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "measure nothing: print the table of a JSON written before", "FILE"},
         {"quiet", 'q', POPT_ARG_NONE, &o->quiet, 0, "no progress, no table", NULL},
         {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL},
+        {"man", 0, POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &man, 0, NULL, NULL},
         POPT_TABLEEND};
     poptContext c = poptGetContext("rbe-bench", argc, argv, table, 0);
 
@@ -101,7 +103,14 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
         rc = fail_usage(poptBadOption(c, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
     else if (poptPeekArg(c))
         rc = fail_usage(poptPeekArg(c), "unexpected argument (see --help)");
-    if (help && rc == -1) {
+    if (man && rc == -1) {
+        rbe_man_head(stdout, "rbe-bench", "measures kernels that multiply encoded weights",
+                     "[OPTION...] [--benchmark_...]");
+        rbe_man_text(stdout, "DESCRIPTION", about);
+        rbe_man_options(stdout, table);
+        rbe_man_tail(stdout, "rbe(1), rbe-measure(1), rbe-bench-plots(1)");
+        rc = 0;
+    } else if (help && rc == -1) {
         poptPrintHelp(c, stdout, 0);
         printf("\n%s", about);
         rc = 0;

@@ -8,23 +8,26 @@
 
 #include "eval/evaluations.h"
 
-static const struct {
-    const char *name, *title, *what;
-    rbe_command_fn *run;
-} evaluations[] = {
-#define RBE_EVALUATION(name, what) {#name, "eval " #name, what, rbe_eval_##name},
+static const struct rbe_man_item items[] = {
+#define RBE_EVALUATION(name, what) {#name, what},
 #include "eval/evaluations.def"
 #undef RBE_EVALUATION
 };
-enum { COUNT = sizeof evaluations / sizeof evaluations[0] };
+static const struct {
+    const char *title;
+    rbe_command_fn *run;
+} evaluations[] = {
+#define RBE_EVALUATION(name, what) {"eval " #name, rbe_eval_##name},
+#include "eval/evaluations.def"
+#undef RBE_EVALUATION
+};
+enum { COUNT = sizeof items / sizeof items[0] };
 
 static void usage(FILE *f)
 {
-    fprintf(f, "Usage: rbe eval WHAT [OPTION...]\n"
-               "Measures a model, or compares models with the first one.\n\n");
-    for (int i = 0; i < COUNT; i++)
-        fprintf(f, "  %-14s %s\n", evaluations[i].name, evaluations[i].what);
-    fprintf(f, "\nrbe eval WHAT --help explains one.  Result lines: docs/RESULTS.md.\n");
+    rbe_print_commands(f, "rbe eval", "WHAT [OPTION...]",
+                       "Measures a model, or compares models with the first one.", items, COUNT,
+                       "rbe eval WHAT --help explains one.  Result lines: docs/RESULTS.md.");
 }
 
 int rbe_cmd_eval(int argc, const char **argv)
@@ -38,13 +41,14 @@ int rbe_cmd_eval(int argc, const char **argv)
         return 0;
     }
     for (int i = 0; i < COUNT; i++)
-        if (!strcmp(argv[1], evaluations[i].name)) {
+        if (!strcmp(argv[1], items[i].name)) {
+            rbe_describe(items[i].what);
             argv[1] = evaluations[i].title;
             return evaluations[i].run(argc - 1, argv + 1);
         }
     fprintf(stderr, "rbe eval: unknown evaluation '%s'; valid:", argv[1]);
     for (int i = 0; i < COUNT; i++)
-        fprintf(stderr, " %s", evaluations[i].name);
+        fprintf(stderr, " %s", items[i].name);
     fputc('\n', stderr);
     return 2;
 }

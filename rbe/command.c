@@ -7,6 +7,43 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+
+/* How --help looks, and what a manual page calls the command. */
+static bool as_man;
+static const char *description = "";
+
+void rbe_help_as_man(void)
+{
+    as_man = true;
+}
+
+void rbe_describe(const char *what)
+{
+    description = what;
+}
+
+void rbe_print_commands(FILE *f, const char *name, const char *usage, const char *about,
+                        const struct rbe_man_item *items, size_t n, const char *closing)
+{
+    if (as_man) {
+        char text[512];
+        snprintf(text, sizeof text, "%s\n%s", about, closing);
+        rbe_man_head(f, name, description, usage);
+        rbe_man_text(f, "DESCRIPTION", text);
+        rbe_man_list(f, "COMMANDS", items, n);
+        rbe_man_tail(f, "rbe(1), rbe-bench(1), rbe-measure(1)");
+        return;
+    }
+    int wide = 0;
+    for (size_t i = 0; i < n; i++)
+        if ((int)strlen(items[i].name) > wide)
+            wide = (int)strlen(items[i].name);
+    fprintf(f, "Usage: %s %s\n%s\n\n", name, usage, about);
+    for (size_t i = 0; i < n; i++)
+        fprintf(f, "  %-*s  %s\n", wide, items[i].name, items[i].what);
+    fprintf(f, "\n%s\n", closing);
+}
 
 bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
                const char *about, const char ***args, int *count, int *code)
@@ -27,7 +64,7 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
     static poptContext c;
     c = poptGetContext(name, argc, argv, all, 0);
     char line[256];
-    snprintf(line, sizeof line, "[OPTION...] %s", usage);
+    snprintf(line, sizeof line, "[OPTION...]%s%s", *usage ? " " : "", usage);
     poptSetOtherOptionHelp(c, line);
     while ((rc = poptGetNextOpt(c)) > 0)
         ;
@@ -38,8 +75,15 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
         return false;
     }
     if (help) {
-        poptPrintHelp(c, stdout, 0);
-        printf("\n%s\n", about);
+        if (as_man) {
+            rbe_man_head(stdout, name, description, line);
+            rbe_man_text(stdout, "DESCRIPTION", about);
+            rbe_man_options(stdout, all);
+            rbe_man_tail(stdout, "rbe(1), rbe-bench(1), rbe-measure(1)");
+        } else {
+            poptPrintHelp(c, stdout, 0);
+            printf("\n%s\n", about);
+        }
         return false;
     }
     *args = poptGetArgs(c);

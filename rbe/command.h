@@ -9,6 +9,7 @@
 #include <popt.h>
 #include <stdbool.h>
 
+#include "rbe/man.h"
 #include "rbe/status.h"
 
 /* argv[0] is the subcommand's name.  Returns the exit status: 0 ok, 1 failed, 2 usage. */
@@ -28,6 +29,16 @@ typedef int rbe_command_fn(int argc, const char **argv);
  */
 bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
                const char *about, const char ***args, int *count, int *code);
+
+/* What --help of a command that only has subcommands prints: usage ("rbe COMMAND ..."), a
+ * sentence, the list, and a closing text. */
+void rbe_print_commands(FILE *f, const char *name, const char *usage, const char *about,
+                        const struct rbe_man_item *items, size_t n, const char *closing);
+
+/* From here on --help prints a manual page.  rbe_describe() says, before a command runs, in
+ * one line what it does; only manual pages show it. */
+void rbe_help_as_man(void);
+void rbe_describe(const char *what);
 
 /* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);

@@ -8,25 +8,80 @@
 
 #include "kernels/cpu.h"
 #include "rbe/command.h"
+#include "rbe/version.h"
 
-static const struct {
-    const char *name, *what;
-    rbe_command_fn *run;
-} commands[] = {
-#define RBE_COMMAND(name, what) {#name, what, rbe_cmd_##name},
+static const struct rbe_man_item items[] = {
+#define RBE_COMMAND(name, what) {#name, what},
 #include "rbe/commands.def"
 #undef RBE_COMMAND
 };
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+static rbe_command_fn *const functions[] = {
+#define RBE_COMMAND(name, what) rbe_cmd_##name,
+#include "rbe/commands.def"
+#undef RBE_COMMAND
+};
+enum { COMMAND_COUNT = sizeof items / sizeof items[0] };
 
 static void usage(FILE *f)
 {
-    fprintf(f, "Usage: rbe COMMAND [OPTION...] ...\n"
-               "GPT-2 in Riemannian Basis Encoding: convert, run, measure.\n\n");
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(f, "\nrbe COMMAND --help explains one.  RBE_DISABLE_ISA=NAME,... masks CPU "
-               "features\n(%s).\n", rbe_isa_names());
+    char closing[256];
+
+    snprintf(closing, sizeof closing, "rbe COMMAND --help explains one; rbe --version says "
+             "which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features (%s).",
+             rbe_isa_names());
+    rbe_describe("GPT-2 in Riemannian Basis Encoding: convert, run, measure");
+    rbe_print_commands(f, "rbe", "COMMAND [OPTION...] ...",
+                       "GPT-2 in Riemannian Basis Encoding: convert, run, measure.", items,
+                       COMMAND_COUNT, closing);
+}
+
+/* The exit status of a command, unless its output could not be written. */
+static int finish(int code)
+{
+    if (fflush(stdout) || ferror(stdout)) {
+        perror("rbe: standard output");
+        return code ? code : 1;
+    }
+    return code;
+}
+
+static int run(int i, int argc, const char **argv)
+{
+    rbe_describe(items[i].what);
+    return finish(functions[i](argc, argv));
+}
+
+static int find(const char *name)
+{
+    int i = 0;
+
+    while (i < COMMAND_COUNT && strcmp(name, items[i].name))
+        i++;
+    return i;
+}
+
+/* rbe man [COMMAND [WHAT]]: the manual page, for scripts/manpages.sh. */
+static int man(int argc, char **argv)
+{
+    const char *args[4] = {NULL};
+    int n = 0;
+
+    rbe_help_as_man();
+    if (argc == 0) {
+        usage(stdout);
+        return finish(0);
+    }
+    const int i = find(argv[0]);
+    if (argc > 2 || i == COMMAND_COUNT) {
+        fputs("rbe man: want a COMMAND, or COMMAND WHAT\n", stderr);
+        return 2;
+    }
+    while (n < argc) {
+        args[n] = argv[n];
+        n++;
+    }
+    args[n++] = "--help";
+    return run(i, n, args);
 }
 
 int main(int argc, char **argv)
@@ -44,20 +99,20 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         usage(stdout);
-        return 0;
+        return finish(0);
     }
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        if (!strcmp(argv[1], commands[i].name)) {
-            const int code = commands[i].run(argc - 1, (const char **)argv + 1);
-            if (fflush(stdout) || ferror(stdout)) {
-                perror("rbe: standard output");
-                return code ? code : 1;
-            }
-            return code;
-        }
+    if (!strcmp(argv[1], "--version")) {
+        puts("rbe-bench " RBE_VERSION);
+        return finish(0);
+    }
+    if (!strcmp(argv[1], "man"))
+        return man(argc - 2, argv + 2);
+    const int i = find(argv[1]);
+    if (i < COMMAND_COUNT)
+        return run(i, argc - 1, (const char **)argv + 1);
     fprintf(stderr, "rbe: unknown command '%s'; valid:", argv[1]);
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(stderr, " %s", commands[i].name);
+    for (int k = 0; k < COMMAND_COUNT; k++)
+        fprintf(stderr, " %s", items[k].name);
     fputc('\n', stderr);
     return 2;
 }
