@@ -11,6 +11,17 @@ B         := $(BUILDROOT)/$(ARCH)-$(CONFIG)
 Q         := $(if $(V),,@)
 PYTHON    ?= python3
 
+# Where `make install` puts things; DESTDIR stands before all of them.
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR    ?= $(PREFIX)/share/rbe-bench
+MANDIR     ?= $(PREFIX)/share/man
+VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' rbe/version.h)
+# Rises when a program linked with the shared library would have to be built again.
+SOVERSION  := 0
+
 FLAGS.release := -O2 -g
 FLAGS.debug   := -O0 -g
 FLAGS.asan    := -O1 -g -fsanitize=address -fno-omit-frame-pointer
@@ -27,7 +38,10 @@ WARN_C  := -Wmissing-prototypes -Wstrict-prototypes
 DNNL    := $(if $(filter undefined,$(origin DNNL)),$(filter x86_64,$(ARCH)),$(DNNL))
 # No fast-math anywhere, and no contraction: the scalar reference must round alike on every
 # compiler and machine.
-COMMON  := -I. -D_GNU_SOURCE -pthread -ffp-contract=off -fno-math-errno \
+# Position-independent throughout, so that one set of objects makes programs and shared library;
+# the kernels' instructions are the same without it.
+COMMON  := -I. -D_GNU_SOURCE -pthread -fPIC -fno-semantic-interposition -ffp-contract=off \
+           -fno-math-errno \
            $(if $(DNNL),-DRBE_HAVE_DNNL) $(FLAGS.$(CONFIG))
 FLAGS   := -std=c11 $(WARN) $(WARN_C) $(COMMON)
 FLAGSXX := -std=c++17 $(WARN) $(COMMON)
@@ -50,6 +64,13 @@ bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
 objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
+
+# What is installed for other programs: the library without the commands, and its headers.
+publicobjs := $(call objs,$(kernels) $(filter-out %/command.c %/man.c, \
+                $(filter-out $(wildcard */cmd_*.c),$(filter rbe/%.c gpt2/%.c,$(rooms)))))
+headers := $(filter-out %_body.h gpt2/lanes.h rbe/command.h rbe/man.h kernels/funnel.h \
+             kernels/list.h, $(wildcard kernels/*.h kernels/format/*.h rbe/*.h gpt2/*.h))
+shared  := librbe.so.$(SOVERSION)
 
 tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_*.c \
                       eval/test/check_*.c tune/test/check_*.c reports/test/check_*.c \
@@ -78,6 +99,7 @@ $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 
 .PHONY: all programs tests timers check check-% bench eval report deps fetch clean help FORCE
+.PHONY: libraries man install dist deb
 .SECONDARY:
 
 all: programs                               ## build the programs: rbe and rbe-bench
@@ -136,6 +158,67 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
 	 echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' > $@
+
+# --- installing ---------------------------------------------------------------------------
+LIBRARYLIBS := -ljansson -lpcre2-8 -lxxhash -lcrypto $(if $(DNNL),-ldnnl -lgomp) -lm
+
+$(B)/lib/librbe.a: $(publicobjs)
+	@mkdir -p $(@D)
+	@echo '  AR    $@'
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/lib/librbe.map: $(B)/lib/librbe.a $(headers) scripts/symbols.sh
+	$(Q)scripts/symbols.sh RBE_$(SOVERSION) $< $(headers) > $@.tmp && mv $@.tmp $@
+
+$(B)/lib/$(shared): $(B)/lib/librbe.map $(publicobjs)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -shared -Wl,-z,defs -Wl,-soname,$(shared) \
+	    -Wl,--version-script=$< -o $@ $(publicobjs) $(LIBRARYLIBS)
+
+libraries: $(B)/lib/librbe.a $(B)/lib/$(shared) ## build librbe, static and shared
+
+man: programs                               ## make the manual pages from --help
+	$(Q)scripts/manpages.sh $(abspath $(B))/bin $(B)/man
+
+define pkgconfig
+prefix=$(PREFIX)
+libdir=$(LIBDIR)
+includedir=$(INCLUDEDIR)
+
+Name: librbe
+Description: GPT-2 in Riemannian Basis Encoding: kernels, encoders, runtime
+Version: $(VERSION)
+Requires.private: jansson libpcre2-8 libxxhash libcrypto
+Libs: -L$${libdir} -lrbe
+Libs.private: $(if $(DNNL),-ldnnl -lgomp) -lm -pthread
+Cflags: -I$${includedir}/rbe-bench
+endef
+export pkgconfig
+
+to := $(DESTDIR)
+install: programs libraries man             ## programs, library, data (DESTDIR, PREFIX)
+	$(Q)install -d $(to)$(BINDIR) $(to)$(LIBDIR)/pkgconfig $(to)$(MANDIR)/man1 \
+	    $(to)$(DATADIR)/profiles $(to)$(DATADIR)/plots
+	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench $(to)$(BINDIR)
+	$(Q)install scripts/report.sh $(to)$(BINDIR)/rbe-measure
+	$(Q)install bench/plots.sh $(to)$(BINDIR)/rbe-bench-plots
+	$(Q)install -m 644 $(B)/lib/librbe.a $(B)/lib/$(shared) $(to)$(LIBDIR)
+	$(Q)ln -sf $(shared) $(to)$(LIBDIR)/librbe.so
+	$(Q)echo "$$pkgconfig" > $(to)$(LIBDIR)/pkgconfig/librbe.pc
+	$(Q)for h in $(headers); do \
+	    install -D -m 644 $$h $(to)$(INCLUDEDIR)/rbe-bench/$$h || exit 1; done
+	$(Q)(cd datasets/embedded && find . -type f) | while read -r f; do \
+	    install -D -m 644 datasets/embedded/$$f $(to)$(DATADIR)/$$f || exit 1; done
+	$(Q)install -m 644 datasets/MANIFEST $(to)$(DATADIR)
+	$(Q)install -m 644 rbe/profiles/*.profile $(to)$(DATADIR)/profiles
+	$(Q)install -m 644 reports/plots/*.gp $(to)$(DATADIR)/plots
+	$(Q)install -m 644 $(B)/man/*.1 $(to)$(MANDIR)/man1
+
+dist:                                       ## a source archive of the commit checked out
+	$(Q)BUILDROOT=$(BUILDROOT) scripts/dist.sh $(VERSION)
+
+deb:                                        ## Debian packages, into BUILDROOT/deb
+	$(Q)BUILDROOT=$(BUILDROOT) scripts/deb.sh $(VERSION)
 
 # --- tests --------------------------------------------------------------------------------
 tests: $(testbins) $(benchbins)             ## build the test programs

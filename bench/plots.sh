@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# plots.sh TSV FOLDER - draw every reports/plots/bench-*.gp from the table of rbe-bench --tsv.
+# plots.sh TSV FOLDER - draws every plot of the table that rbe-bench --tsv wrote
 #
 # SPDX-License-Identifier: MIT
+#
+# As SVG and PNG.  A plot whose rows were not measured is left out, and the exit status is 1.
+# Installed it is rbe-bench-plots.
 set -u
 if [ $# != 2 ] || [ ! -f "$1" ]; then
-    echo "usage: bench/plots.sh TSV FOLDER" >&2
+    echo "usage: ${0##*/} TSV FOLDER" >&2
     exit 2
 fi
-scripts=$(dirname "$0")/../reports/plots
+above=$(dirname "$(readlink -f "$0")")/..
+scripts=$above/reports/plots
+[ -d "$scripts" ] || scripts=$above/share/rbe-bench/plots
 if ! command -v gnuplot > /dev/null; then
     echo "plots.sh: gnuplot is not installed" >&2
     exit 1

@@ -14,7 +14,8 @@ build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot
        libedit-dev xz-utils unzip)
 # libomp: the OpenMP run-time that clang links when oneDNN's headers ask for it.
 ci=(clang libclang-rt-14-dev libomp-14-dev qemu-user gcc-aarch64-linux-gnu
-    libc6-dev-arm64-cross shellcheck clang-format parallel binutils valgrind)
+    libc6-dev-arm64-cross shellcheck clang-format parallel binutils valgrind
+    debhelper fakeroot lintian mandoc man-db)
 
 arm=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 for p in libpcre2-dev libjansson-dev libpopt-dev libxxhash-dev libssl-dev libcurl4-openssl-dev \

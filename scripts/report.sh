@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# report.sh - from a checkpoint to the page: convert, measure, judge.  `make report` calls it.
+# report.sh - from a checkpoint to the page: convert, measure, judge
 #
 # SPDX-License-Identifier: MIT
 #
-# Environment (make passes its variables on):
-#   RBE_BIN   folder with the programs (default: the release build)
+# `make report` calls it in the source tree; installed it is rbe-measure, and works in the
+# current folder.  Environment (make passes its variables on):
+#   RBE_BIN   folder with the programs (default: the release build, or this script's folder)
 #   RESULTS   where rows, models, logs and the page go (default: results)
 #   MODEL     checkpoint to measure (default: the embedded rbe-mini)
 #   PROFILE   of the model that is judged (default: mini-2.89)
@@ -14,10 +15,25 @@
 # What was converted by the same program before is not converted again.  A step that fails is
 # a row of steps.jsonl; the criteria it was for read NOT MEASURED, and the exit status is 1.
 set -u
-cd "$(dirname "$0")/.." || exit 1
-bin=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | grep -v '^SPDX'
+    exit 0
+    ;;
+?*)
+    echo "${0##*/}: unexpected argument '$1'; --help says what it takes" >&2
+    exit 2
+    ;;
+esac
+above=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd) || exit 1
+data=$above/share/rbe-bench bin=${RBE_BIN:-$above/bin}
+if [ -f "$above/Makefile" ]; then
+    cd "$above" || exit 1
+    data=datasets/embedded
+    bin=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}
+fi
 results=${RESULTS:-results}
-model=${MODEL:-datasets/embedded/rbe-mini}
+model=${MODEL:-$data/rbe-mini}
 profile=${PROFILE:-mini-2.89}
 threads=${THREADS:-$(nproc)}
 windows=${WINDOWS:-60}
@@ -33,7 +49,7 @@ if [ -n "$quick" ]; then
 fi
 
 export PATH=$bin:$PATH
-command -v rbe > /dev/null || { echo "report.sh: no rbe in $bin; run make" >&2; exit 1; }
+command -v rbe > /dev/null || { echo "${0##*/}: no rbe in $bin; run make" >&2; exit 1; }
 models=$results/models logs=$results/logs
 mkdir -p "$models" "$logs" || exit 1
 began=$SECONDS failed=0
@@ -115,8 +131,12 @@ step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
     ${quick:+--prompts 4} --out "$results/generation.jsonl"
 step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
     --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
-    --out "$results/comprehension.jsonl" lambada=datasets/embedded/lambada_test.jsonl
-step arm C7 scripts/arm.sh "$judged" "$results/arm.jsonl"
+    --out "$results/comprehension.jsonl" lambada="$data"/lambada_test.jsonl
+arm() {
+    [ -f scripts/arm.sh ] || { echo 'the ARM program is built from the source tree'; return 77; }
+    scripts/arm.sh "$@"
+}
+step arm C7 arm "$judged" "$results/arm.jsonl"
 only='^(gemv_|read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|read)' repetitions=1
 step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
