@@ -1,0 +1,119 @@
+/*
+ * worker.c - starting a worker, asking it, ending it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* One line of the worker; what it says of an error becomes ours. */
+static enum rbe_status read_line(struct rbe_worker *w, struct rbe_diag *d)
+{
+    const ssize_t n = getline(&w->line, &w->size, w->out);
+
+    if (n <= 0)
+        return rbe_fail(d, RBE_ERR_IO, "the worker of %s ended without an answer", w->name);
+    if (w->line[n - 1] != '\n')
+        return rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s: an answer was cut off", w->name);
+    w->line[n - 1] = 0;
+    if (!strncmp(w->line, "error", 5))
+        return rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s: %s", w->name, w->line);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_worker_open(struct rbe_worker *w, const char *name, const char *command,
+                                struct rbe_diag *d)
+{
+    int to[2] = {-1, -1}, from[2] = {-1, -1};
+    enum rbe_status err;
+
+    *w = (struct rbe_worker){.name = name};
+    signal(SIGPIPE, SIG_IGN);
+    if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC) || (w->pid = fork()) < 0) {
+        err = rbe_fail_errno(d, "starting the worker of %s", name);
+        w->pid = 0;
+        for (int i = 0; i < 2; i++) {
+            if (to[i] >= 0)
+                close(to[i]);
+            if (from[i] >= 0)
+                close(from[i]);
+        }
+        return err;
+    }
+    if (!w->pid) {
+        signal(SIGPIPE, SIG_DFL);
+        if (dup2(to[0], STDIN_FILENO) < 0 || dup2(from[1], STDOUT_FILENO) < 0)
+            _exit(126);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    w->in = fdopen(to[1], "w");
+    w->out = fdopen(from[0], "r");
+    if (!w->in || !w->out)
+        err = rbe_fail_errno(d, "starting the worker of %s", name);
+    else if (!(err = read_line(w, d)) && strcmp(w->line, "ready"))
+        err = rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s said '%.60s', not ready", name,
+                       w->line);
+    if (err)
+        rbe_worker_close(w);
+    return err;
+}
+
+void rbe_worker_close(struct rbe_worker *w)
+{
+    if (w->in)
+        fclose(w->in);
+    if (w->out)
+        fclose(w->out);
+    if (w->pid > 0) {
+        /* The end of its input ends a worker that waits; a busy one is not waited for. */
+        pid_t gone = 0;
+        for (int i = 0; i < 50 && !gone; i++) {
+            gone = waitpid(w->pid, NULL, WNOHANG);
+            if (!gone)
+                usleep(1000);
+        }
+        if (!gone) {
+            kill(w->pid, SIGKILL);
+            while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        }
+    }
+    free(w->line);
+    *w = (struct rbe_worker){0};
+}
+
+enum rbe_status rbe_worker_ask(struct rbe_worker *w, const char *what, unsigned long n,
+                               double *v, size_t count, struct rbe_diag *d)
+{
+    enum rbe_status err;
+
+    if (fprintf(w->in, "%s %lu\n", what, n) < 0 || fflush(w->in))
+        return rbe_fail(d, RBE_ERR_IO, "the worker of %s ended", w->name);
+    if ((err = read_line(w, d)))
+        return err;
+    if (!count)
+        return !strcmp(w->line, "ok") ? RBE_OK
+               : rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s said '%.60s', not ok", w->name,
+                          w->line);
+    char *s = w->line, *end;
+    for (size_t i = 0; i < count; i++, s = end) {
+        v[i] = strtod(s, &end);
+        if (end == s || !(v[i] > 0) || !isfinite(v[i]))
+            return rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s: %s: number %zu of %zu is "
+                            "missing or impossible", w->name, what, i + 1, count);
+    }
+    return s[strspn(s, " ")] ? rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s: %s: more numbers "
+                                        "than the %zu asked for", w->name, what, count)
+           : RBE_OK;
+}

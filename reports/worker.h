@@ -1,0 +1,34 @@
+/*
+ * worker.h - a program that answers a line with a line, over pipes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_REPORTS_WORKER_H
+#define RBE_REPORTS_WORKER_H
+
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "rbe/status.h"
+
+struct rbe_worker {
+    pid_t pid;
+    FILE *in, *out;             /* to it, from it */
+    const char *name;           /* for messages; not owned */
+    char *line;                 /* last answer */
+    size_t size;
+};
+
+/* Runs `command` by /bin/sh and waits for its line "ready". */
+enum rbe_status rbe_worker_open(struct rbe_worker *w, const char *name, const char *command,
+                                struct rbe_diag *d);
+/* Ends it, by force if need be; harmless on a zeroed struct. */
+void rbe_worker_close(struct rbe_worker *w);
+
+/* Sends "WHAT N" and reads `count` positive numbers from its answer into v; count 0: the
+ * answer must be "ok". */
+enum rbe_status rbe_worker_ask(struct rbe_worker *w, const char *what, unsigned long n,
+                               double *v, size_t count, struct rbe_diag *d);
+
+#endif
