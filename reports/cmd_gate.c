@@ -337,5 +337,5 @@ int rbe_cmd_gate(int argc, const char **argv)
         err = o.replay ? rbe_replay(stdout, o.replay, o.metrics, &o.t,
                                     (unsigned)o.decisions, &d)
               : run(&o, &code, &d);
-    return err ? rbe_report_failure(argv[0], err, &d) : code;
+    return err ? rbe_report_failure("gate", err, &d) : code;
 }

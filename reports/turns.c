@@ -96,7 +96,9 @@ static enum rbe_status sample(struct pair *p, int side, const struct rbe_turns_m
         return err;
     rbe_sort(p->unit, m->count);
     *ns = rbe_quantile(p->unit, m->count, quantile);
-    return RBE_OK;
+    /* A clock of CPU time may stand still for one unit in a virtual machine, not for many. */
+    return *ns > 0 ? RBE_OK : rbe_fail(d, RBE_ERR_NUMERIC, "the worker of %s: %s took no time",
+                                       p->side[side].name, m->name);
 }
 
 /* Both sides once, not counted: pages are touched, caches filled.  The first time says how
@@ -110,7 +112,7 @@ static enum rbe_status warm_up(struct pair *p, struct rbe_turns_metric *m, doubl
 
     m->count = LEAST_UNITS;
     for (int side = 0; side < 2 && !err; side++) {
-        err = sample(p, side, m, 0, &ns, d);
+        err = sample(p, side, m, 0.5, &ns, d);
         slower = !err && ns > slower ? ns : slower;
     }
     const double n = ceil(1e6 * sample_ms / (slower > 0 ? slower : 1));

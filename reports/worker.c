@@ -109,7 +109,7 @@ enum rbe_status rbe_worker_ask(struct rbe_worker *w, const char *what, unsigned 
     char *s = w->line, *end;
     for (size_t i = 0; i < count; i++, s = end) {
         v[i] = strtod(s, &end);
-        if (end == s || !(v[i] > 0) || !isfinite(v[i]))
+        if (end == s || !(v[i] >= 0) || !isfinite(v[i]))
             return rbe_fail(d, RBE_ERR_FORMAT, "the worker of %s: %s: number %zu of %zu is "
                             "missing or impossible", w->name, what, i + 1, count);
     }

@@ -26,8 +26,8 @@ enum rbe_status rbe_worker_open(struct rbe_worker *w, const char *name, const ch
 /* Ends it, by force if need be; harmless on a zeroed struct. */
 void rbe_worker_close(struct rbe_worker *w);
 
-/* Sends "WHAT N" and reads `count` positive numbers from its answer into v; count 0: the
- * answer must be "ok". */
+/* Sends "WHAT N" and reads `count` numbers, none below 0, from its answer into v; count 0:
+ * the answer must be "ok". */
 enum rbe_status rbe_worker_ask(struct rbe_worker *w, const char *what, unsigned long n,
                                double *v, size_t count, struct rbe_diag *d);
 
