@@ -275,7 +275,8 @@ int rbe_cmd_gate(int argc, const char **argv)
     static struct options o;    /* popt's copies stay reachable */
     o = (struct options){
         .t = {.budget_s = 120, .sample_ms = 20, .quantile = 0.1}, .blocks = 3, .percent = 3,
-        .metrics = "decode,prefill,gemv_seed,gemv_int4,memory", .base_name = "base", .fresh_name = "new",
+        .metrics = "decode,prefill,gemv_seed,gemv_int4,memory", .base_name = "base",
+        .fresh_name = "new",
         .seed = 1, .threads = 1, .decisions = 1000};
     struct rbe_diag d = {""};
     int count, code;
@@ -324,8 +325,8 @@ int rbe_cmd_gate(int argc, const char **argv)
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "",
-                   "Asks two workers (ci/gate_worker.c) in turns, A B B A, until each metric is "
-                   "judged.\nExit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too noisy "
+                   "Asks two workers (ci/gate_worker.c) in turns, A B B A, until each metric "
+                   "is judged.\nExit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too noisy "
                    "to tell.\nci/gate.sh builds both and calls this.",
                    &args, &count, &code))
         return code;
