@@ -33,6 +33,28 @@ static enum rbe_status write_page(const struct rbe_document *doc, const char *fo
     return err;
 }
 
+/* Every row that was read, in the order that the page numbers them. */
+static enum rbe_status write_rows(const struct rbe_results *r, const char *folder,
+                                  struct rbe_diag *d)
+{
+    struct rbe_outfile o = {0};
+    enum rbe_status err;
+    char *path = rbe_path_join(folder, RBE_DOCUMENT_RAW);
+
+    if (!path)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (!(err = rbe_outfile_open(&o, path, d))) {
+        for (size_t i = 0; i < r->count; i++) {
+            json_dumpf(r->rows[i].v, o.f, JSON_COMPACT | JSON_PRESERVE_ORDER);
+            putc('\n', o.f);
+        }
+        err = rbe_outfile_commit(&o, d);
+        rbe_outfile_discard(&o);
+    }
+    free(path);
+    return err;
+}
+
 static json_t *criteria_json(const struct rbe_criteria *c)
 {
     json_t *rows = json_array();
@@ -64,7 +86,7 @@ static enum rbe_status build(const char *results, const char *out, const char *m
         (err = rbe_plotter_open(&plotter, out, d)) || (err = rbe_document_open(&doc, d)) ||
         (err = rbe_page_write(doc, r, &c, &plotter, d)) ||
         (err = write_page(doc, out, "index.html", d)) ||
-        (err = write_page(doc, out, "report.md", d)))
+        (err = write_page(doc, out, "report.md", d)) || (err = write_rows(r, out, d)))
         goto out;
     for (size_t i = 0; i < r->note_count; i++)
         fprintf(stderr, "rbe report: %s\n", r->notes[i]);

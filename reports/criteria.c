@@ -127,6 +127,11 @@ static void c1_file(struct rbe_criterion *c, const struct pair *p)
     SAY(c->margin, "%.2f %% saved: %+.2f points", 100 * saved, 100 * (saved - .9));
     SAY(c->how, "bytes of the model file on disk against 4 bytes for each of %.0f parameters",
         m->parameters);
+    const struct rbe_row *row = row_of(p, "convert", false);
+    if (!row)
+        row = inference(p, false, "model_bytes");
+    if (row)
+        cite(c, row);
     const bool fits = !is_gpt2_small(m) || m->bytes <= 45e6;
     c->verdict = saved >= .9 && fits ? RBE_PASS : RBE_FAIL;
     if (!fits)

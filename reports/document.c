@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE };
+enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE, RAW };
 
 struct block {
     enum block_kind kind;
@@ -18,6 +18,8 @@ struct block {
     char *svg, *png;
     size_t columns, cells;
     char **cell;
+    size_t *link;               /* of each cell: 1 + what it links to, or 0 */
+    size_t number;              /* of evidence, whose text stands in svg */
 };
 
 struct rbe_document {
@@ -44,6 +46,7 @@ void rbe_document_close(struct rbe_document **doc)
         for (size_t k = 0; k < b->cells; k++)
             free(b->cell[k]);
         free(b->cell);
+        free(b->link);
         free(b->text);
         free(b->svg);
         free(b->png);
@@ -143,11 +146,16 @@ void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
         return;
     }
     char **p = realloc(b->cell, (b->cells + 1) * sizeof *p);
-    if (!p) {
+    if (p)
+        b->cell = p;
+    size_t *link = realloc(b->link, (b->cells + 1) * sizeof *link);
+    if (link)
+        b->link = link;
+    if (!p || !link) {
         doc->failed = true;
         return;
     }
-    b->cell = p;
+    link[b->cells] = 0;
     va_start(ap, fmt);
     if (vasprintf(&text, fmt, ap) < 0)
         text = NULL;
@@ -156,6 +164,30 @@ void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
         b->cell[b->cells++] = text;
     else
         doc->failed = true;
+}
+
+void rbe_document_link(struct rbe_document *doc, size_t number)
+{
+    struct block *b = doc->count ? &doc->blocks[doc->count - 1] : NULL;
+
+    if (b && b->kind == TABLE && b->cells)
+        b->link[b->cells - 1] = number + 1;
+}
+
+void rbe_document_raw(struct rbe_document *doc, size_t number, const char *text,
+                      const char *title, ...)
+{
+    struct block *b;
+    va_list ap;
+
+    va_start(ap, title);
+    add_text(doc, RAW, 0, title, ap);
+    va_end(ap);
+    if (doc->count && (b = &doc->blocks[doc->count - 1])->kind == RAW) {
+        b->number = number;
+        b->svg = strdup(text);
+        doc->failed |= !b->svg;
+    }
 }
 
 size_t rbe_document_tables(const struct rbe_document *doc)
@@ -226,13 +258,16 @@ static void html_table(FILE *f, const struct block *b)
         column(b, i % b->columns, &n, &right);
         if (i % b->columns == 0)
             fputs("<tr>", f);
-        /* A long text needs room on a narrow screen, where the table scrolls. */
+        /* A long text needs room on a narrow screen, where the table scrolls; a name or a
+         * number is not broken. */
         fprintf(f, "<td%s>", *state ? state : right ? " class=\"r\""
-                : strlen(s) > 48 ? " class=\"w\"" : "");
+                : strlen(s) > 48 ? " class=\"w\"" : strlen(s) < 18 ? " class=\"n\"" : "");
+        if (b->link[i])
+            fprintf(f, "<a href=\"#row-%zu\">", b->link[i] - 1);
         if (*state)
             fputs("<b>", f);
         put_html(f, s, strlen(s));
-        fputs(*state ? "</b></td>" : "</td>", f);
+        fprintf(f, "%s%s</td>", *state ? "</b>" : "", b->link[i] ? "</a>" : "");
         if ((i + 1) % b->columns == 0)
             fputs("</tr>\n", f);
     }
@@ -242,10 +277,10 @@ static void html_table(FILE *f, const struct block *b)
 static const char style[] =
     ":root{color-scheme:light dark;--fg:#1d2229;--bg:#fff;--soft:#5a6472;--line:#d5dae1;"
     "--card:#f5f7f9;--pass:#116329;--passbg:#dcf5e3;--fail:#a40e26;--failbg:#ffe3e4;"
-    "--none:#5c4400;--nonebg:#fbeecb}\n"
+    "--none:#5c4400;--nonebg:#fbeecb;--link:#0b57b0}\n"
     "@media(prefers-color-scheme:dark){:root{--fg:#e4e8ed;--bg:#14171b;--soft:#a3adba;"
     "--line:#363d47;--card:#1d2127;--pass:#7ee2a0;--passbg:#123420;--fail:#ff9ba1;"
-    "--failbg:#43161b;--none:#f0cf7a;--nonebg:#3a2f10}}\n"
+    "--failbg:#43161b;--none:#f0cf7a;--nonebg:#3a2f10;--link:#8ab8ff}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0 auto;max-width:72rem;padding:1rem 1rem 4rem;color:var(--fg);"
     "background:var(--bg);font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
@@ -266,6 +301,7 @@ static const char style[] =
     "tbody tr:last-child td{border-bottom:0}\n"
     "th{background:var(--card);white-space:nowrap}\n"
     ".r{text-align:right}\n"
+    "td.n,td.r{white-space:nowrap}\n"
     "td.w{min-width:16rem}\n"
     ".pass,.fail,.none{white-space:nowrap}\n"
     ".pass b,.fail b,.none b{padding:.1rem .4rem;border-radius:.25rem;font-size:.85em}\n"
@@ -281,8 +317,11 @@ static const char style[] =
     "figcaption{color:var(--soft);font-size:.9rem;max-width:46rem}\n"
     "pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);padding:.6rem;"
     "font-size:.85rem;border-radius:.3rem;white-space:pre-wrap}\n"
-    "summary{cursor:pointer;margin:.6rem 0;color:var(--soft)}\n";
-
+    "summary{cursor:pointer;margin:.6rem 0;color:var(--soft)}\n"
+    ".raw summary{margin:.1rem 0;font-size:.9rem}\n"
+    ".raw pre{max-height:24rem;overflow:auto;overflow-wrap:anywhere}\n"
+    ".raw pre:target{outline:2px solid var(--link);outline-offset:.2rem}\n"
+    "a{color:var(--link)}\n";
 enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *title, FILE *f)
 {
     fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -312,6 +351,15 @@ enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *ti
             fputs("</figure>\n", f);
             break;
         case TABLE: html_table(f, b); break;
+        case RAW:
+            fputs("<details class=\"raw\">", f);
+            html_text(f, "summary", "", b->text);
+            /* A browser that follows a link into folded text opens it. */
+            fprintf(f, "<pre id=\"row-%zu\">", b->number);
+            put_html(f, b->svg, strlen(b->svg));
+            fputs("</pre>\n", f);
+            fputs("</details>\n", f);
+            break;
         }
     }
     fputs("</body>\n</html>\n", f);
@@ -349,7 +397,11 @@ static void markdown_table(FILE *f, const struct block *b)
     for (size_t i = 0; i < b->cells; i++) {
         const char *s = b->cell[i], *bold = *state_class(s) ? "**" : "";
         fprintf(f, "%s%s", i % b->columns ? " | " : "| ", bold);
+        if (b->link[i])
+            putc('[', f);
         put_markdown(f, s, strlen(s), true);
+        if (b->link[i])
+            fprintf(f, "](" RBE_DOCUMENT_RAW "#L%zu)", b->link[i] - 1);
         fprintf(f, "%s%s", bold, (i + 1) % b->columns ? "" : " |\n");
     }
     putc('\n', f);
@@ -387,6 +439,7 @@ enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
             fprintf(f, "](%s)\n\n", b->png);
             break;
         case TABLE: markdown_table(f, b); break;
+        case RAW: break;        /* stands beside the page */
         }
     }
     return doc->failed ? RBE_ERR_NOMEM : RBE_OK;

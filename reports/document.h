@@ -44,6 +44,13 @@ void rbe_document_plot(struct rbe_document *doc, const char *svg, const char *pn
 void rbe_document_table(struct rbe_document *doc, const char *columns);
 void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* The cell added last becomes a link to what rbe_document_raw() adds under this number. */
+void rbe_document_link(struct rbe_document *doc, size_t number);
+/* Evidence to link to, folded away: `text` word for word.  Markdown links to line `number`
+ * of RBE_DOCUMENT_RAW beside the page, which the caller writes. */
+#define RBE_DOCUMENT_RAW "rows.jsonl"
+void rbe_document_raw(struct rbe_document *doc, size_t number, const char *text,
+                      const char *title, ...) __attribute__((format(printf, 4, 5)));
 
 enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *title, FILE *f);
 enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f);

@@ -23,7 +23,7 @@ static const double budget_bits = 45e6 * 8 / 124439808;
 
 void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c)
 {
-    snprintf(out, size, "%zu of %zu checks pass, %zu fail, %zu were not measured", c->pass,
+    snprintf(out, size, "%zu of %zu checks pass, %zu fail, %zu not measured", c->pass,
              c->judged, c->fail, c->not_measured);
 }
 
@@ -117,6 +117,19 @@ static void criteria_table(const struct page *p, bool other)
     }
 }
 
+/* 1 + index of the row that stood at FILE:LINE, or 0. */
+static size_t row_number(const struct page *p, const char *source)
+{
+    char at[RBE_CRITERION_TEXT];
+
+    for (size_t i = 0; i < p->r->count; i++) {
+        snprintf(at, sizeof at, "%s:%zu", p->r->rows[i].file, p->r->rows[i].line);
+        if (!strcmp(at, source))
+            return i + 1;
+    }
+    return 0;
+}
+
 static void first_screen(const struct page *p)
 {
     const struct rbe_model_seen *b = model_at(p, p->c->base), *m = model_at(p, p->c->model);
@@ -165,6 +178,9 @@ static void first_screen(const struct page *p)
         rbe_document_cell(p->doc, "%s", c->model);
         rbe_document_cell(p->doc, "%s", c->how);
         rbe_document_cell(p->doc, "%s", c->source);
+        const size_t number = row_number(p, c->source);
+        if (number)
+            rbe_document_link(p->doc, number);
     }
 }
 
@@ -213,8 +229,54 @@ static void series_name(const struct rbe_model_seen *m, char out[64])
 
 struct rate_point {
     double bits, perplexity;
-    char series[64];
+    char series[64], how[64];
 };
+
+/* How a model was encoded, from the options in the command of its convert row. */
+static void encoding(const struct page *p, int model, char out[64])
+{
+    const struct rbe_row *row = rbe_results_last(p->r, "convert", model);
+    const char *command = row ? rbe_string_at(row->v, "command") : NULL;
+    const char *codec = text_or(model_at(p, model)->codec, ""), *search;
+    char effort[16] = "default";
+    bool seeds = false;
+    size_t i;
+    json_t *t;
+
+    if (!command) {
+        snprintf(out, 64, "not recorded");
+        return;
+    }
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
+        seeds |= !strncmp(text_or(rbe_string_at(t, "codec"), ""), "seed", 4);
+    if (!seeds) {
+        snprintf(out, 64, "%s", strncmp(codec, "int", 3) ? "nothing to search"
+                 : "rounded to nearest");
+        return;
+    }
+    if ((search = strstr(command, "--search")))
+        snprintf(effort, sizeof effort, "%.*s", (int)strcspn(search + 9, " "), search + 9);
+    snprintf(out, 64, "%s search, %s%s", effort,
+             strstr(command, "--no-calibration") ? "no calibration" : "calibrated",
+             strstr(command, "--allocate") ? ", measured allocation" : "");
+}
+
+/* "seed: fast search, no calibration; int8: rounded to nearest", of points sorted by series. */
+static void encodings(const struct rate_point *points, size_t n, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = 0;
+    for (size_t i = 0; i < n && used + 1 < size; i++) {
+        bool said = false;
+        for (size_t k = 0; k < i && !said; k++)
+            said = !strcmp(points[k].series, points[i].series) &&
+                   !strcmp(points[k].how, points[i].how);
+        if (!said)
+            used += (size_t)snprintf(out + used, size - used, "%s%s: %s", used ? "; " : "",
+                                     points[i].series, points[i].how);
+    }
+}
 
 static int by_series_and_bits(const void *a, const void *b)
 {
@@ -231,7 +293,7 @@ static enum rbe_status rate_plot(const struct page *p, int base)
     const struct rbe_row *row;
     size_t n = 0, i = 0, left_out = 0;
     double f32 = NAN, total = NAN;
-    char vars[128], caption[512], title[160];
+    char vars[128], caption[1024], title[160];
 
     if (!points || !rbe_plot_begin(&data)) {
         free(points);
@@ -255,6 +317,7 @@ static enum rbe_status rate_plot(const struct page *p, int base)
         }
         points[n].bits = m->bits;
         points[n].perplexity = y;
+        encoding(p, model_of(p, row), points[n].how);
         series_name(m, points[n++].series);
     }
     qsort(points, n, sizeof *points, by_series_and_bits);
@@ -265,6 +328,8 @@ static enum rbe_status rate_plot(const struct page *p, int base)
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, points[k].bits, points[k].perplexity);
         data.rows++;
     }
+    char how[400];
+    encodings(points, n, how, sizeof how);
     free(points);
     snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; ", f32, budget_bits);
     snprintf(title, sizeof title, "Perplexity against size, %s",
@@ -274,6 +339,11 @@ static enum rbe_status rate_plot(const struct page *p, int base)
              RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). Dashed: the f32 original.%s",
              total, windows, left_out ? " Models at more than twice the original's "
              "perplexity are in the table only." : "");
+    if (*how) {
+        const size_t used = strlen(caption);
+        snprintf(caption + used, sizeof caption - used, " How the points were encoded: %s. "
+                 "Only points encoded alike compare codecs.", how);
+    }
     return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate", title, vars, caption,
                          p->d);
 }
@@ -455,7 +525,7 @@ static void conversions(const struct page *p)
     if (!any(p, "convert"))
         return;
     rbe_document_heading(p->doc, 3, "Conversions");
-    rbe_document_table(p->doc, "model|profile|main codec|>file|>bits/weight|"
+    rbe_document_table(p->doc, "model|profile|main codec|encoder|>file|>bits/weight|"
                        ">relative RMSE, mean|>bound, mean|>s");
     while ((row = next(p, "convert", &i))) {
         const struct rbe_model_seen *m = model_at(p, model_of(p, row));
@@ -474,6 +544,9 @@ static void conversions(const struct page *p)
         model_cell(p, model_of(p, row));
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "profile"));
         rbe_document_cell(p->doc, "%s", text_or(m->codec, "-"));
+        char how[64];
+        encoding(p, model_of(p, row), how);
+        rbe_document_cell(p->doc, "%s", how);
         megabytes_cell(p->doc, m->bytes);
         number_cell(p->doc, "%.3f", m->bits);
         number_cell(p->doc, "%.4f", n ? rmse / (double)n : NAN);
@@ -706,6 +779,63 @@ static void inference_table(const struct page *p)
         megabytes_cell(p->doc, rbe_number_at(row->v, "peak_virtual_bytes"));
         number_cell(p->doc, "%.3f", rbe_number_at(row->v, "median_ms"));
     }
+}
+
+/* Tokens a second by depth of the context, and bytes: what the chapter promises most of. */
+static enum rbe_status inference_plots(const struct page *p)
+{
+    struct rbe_plot_data speed, memory;
+    const struct rbe_row *row;
+    enum rbe_status err;
+    size_t i = 0, k;
+    double threads = NAN;
+    char caption[256];
+    json_t *t;
+
+    if (!rbe_plot_begin(&speed))
+        return RBE_ERR_NOMEM;
+    fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
+    while ((row = next(p, "inference", &i))) {
+        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+        char what[96], name[64];
+        if (strcmp(text_or(rbe_string_at(row->v, "mode"), ""), "latency"))
+            continue;
+        threads = rbe_number_at(row->v, "machine.threads");
+        snprintf(what, sizeof what, "%.60s", m ? m->name : "?");
+        rbe_plot_series(&speed, name, what);
+        json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
+            const double rate = 1000 / rbe_number_at(t, "median_ms");
+            if (isnan(rate) || isinf(rate))
+                continue;
+            fprintf(speed.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "depth"), rate);
+            speed.rows++;
+        }
+    }
+    snprintf(caption, sizeof caption, "Tokens generated in a second (of the median time for a "
+             "token), batch 1, %.0f threads, by the tokens already in the context.", threads);
+    if ((err = rbe_plot_draw(p->plotter, &speed, p->doc, "throughput", "throughput",
+                             "Generation speed", "", caption, p->d)))
+        return err;
+    if (!rbe_plot_begin(&memory))
+        return RBE_ERR_NOMEM;
+    fprintf(memory.tsv, "# model\tweights_f32_mb\tfile_mb\tpeak_mb\n");
+    i = 0;
+    while ((row = next(p, "edge", &i))) {
+        const int at = model_of(p, row);
+        const struct rbe_model_seen *m = model_at(p, at);
+        char name[64];
+        const double peak = rbe_number_at(row->v, "peak_bytes");
+        if (!m || isnan(peak) || isnan(m->bytes))
+            continue;
+        rbe_plot_series(&memory, name, m->name);
+        fprintf(memory.tsv, "%s\t%.17g\t%.17g\t%.17g\n", name, 4e-6 * m->parameters,
+                m->bytes / 1e6, peak / 1e6);
+        memory.rows++;
+    }
+    return rbe_plot_draw(p->plotter, &memory, p->doc, "memory", "memory", "Memory", "",
+                         "The weights as f32, the model file, and the most resident memory of "
+                         "a process that generates 256 tokens with batch 1 inside the memory "
+                         "limit below (program, key-value cache and scratch included).", p->d);
 }
 
 /* A benchmark row: its median over repetitions, or the single run when it was not repeated. */
@@ -1016,10 +1146,13 @@ static enum rbe_status speed(const struct page *p)
     enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 2, "Speed and memory");
-    if (any(p, "inference") || any(p, "edge"))
+    if (any(p, "inference") || any(p, "edge")) {
+        if ((err = inference_plots(p)))
+            return err;
         inference_table(p);
-    else
+    } else {
         rbe_document_paragraph(p->doc, "NOT MEASURED: no run has timed a model.");
+    }
     if (!p->r->bench_count) {
         rbe_document_paragraph(p->doc, "NOT MEASURED: no benchmark of the kernels was run.");
         return RBE_OK;
@@ -1232,6 +1365,31 @@ static void provenance(const struct page *p)
         rbe_document_paragraph(p->doc, "Note: %s.", p->r->notes[i]);
 }
 
+/* Every row as it was read, which the criteria link to. */
+static enum rbe_status raw_rows(const struct page *p)
+{
+    /* A conversation's row holds the time of every token: such stand beside the page only. */
+    enum { TOO_LONG = 128 * 1024 };
+
+    rbe_document_heading(p->doc, 2, "Raw rows");
+    rbe_document_paragraph(p->doc, "Every row that this page was made from, as the programs "
+                           "wrote it: all of them line by line in " RBE_DOCUMENT_RAW
+                           " beside this page, and the same below.");
+    for (size_t i = 0; i < p->r->count; i++) {
+        const struct rbe_row *row = &p->r->rows[i];
+        char *text = json_dumps(row->v, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        const char *model = rbe_string_at(row->v, "model.name");
+        if (!text)
+            return RBE_ERR_NOMEM;
+        rbe_document_raw(p->doc, i + 1, strlen(text) > TOO_LONG
+                         ? "Too long for the page: see " RBE_DOCUMENT_RAW : text,
+                         "%s:%zu %s%s%s", row->file, row->line, row->kind, model ? ", " : "",
+                         model ? model : "");
+        free(text);
+    }
+    return RBE_OK;
+}
+
 enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_results *r,
                                const struct rbe_criteria *c, struct rbe_plotter *plotter,
                                struct rbe_diag *d)
@@ -1249,5 +1407,5 @@ enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_result
     generation(&p);
     comprehension(&p);
     provenance(&p);
-    return RBE_OK;
+    return raw_rows(&p);
 }

@@ -16,7 +16,7 @@ enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_result
                                const struct rbe_criteria *c, struct rbe_plotter *plotter,
                                struct rbe_diag *d);
 
-/* "7 of 16 checks pass, 4 fail, 5 were not measured". */
+/* "7 of 16 checks pass, 4 fail, 5 not measured". */
 void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c);
 
 #endif

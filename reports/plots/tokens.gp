@@ -12,4 +12,5 @@ set key off
 set ytics scale 0
 plot in using 2:0:(0):2:($0 - 0.36):($0 + 0.36):ytic(1) with boxxyerror \
          fs solid 0.85 border lc rgb hue[3] lc rgb hue[3], \
-     in using 2:0:3 with xerrorbars pt 0 lw 1.5 lc rgb ink
+     in using 2:0:3 with xerrorbars pt 0 lw 1.5 lc rgb ink, \
+     in using ($2 + $3):0:(sprintf('  %.3g', $2)) with labels left tc rgb ink

@@ -70,6 +70,14 @@ check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
 check 'needs no network' lacks "$page" '(src|href)="?https?:|@import|url\('
 check 'has both colour schemes' has "$page" 'prefers-color-scheme:dark'
 check 'has no script' lacks "$page" '<script'
+row=$(grep -o 'href="#row-[0-9]*">rows.jsonl:[0-9]*' "$page" | head -n 1)
+check 'links a criterion to its row' test -n "$row"
+check 'which the page holds' has "$page" "id=\"$(grep -o 'row-[0-9]*' <<< "$row")\""
+sed -n "$(grep -o -m 1 '[0-9]*' <<< "$row" | head -n 1)p" "$work/page/rows.jsonl" > "$work/row"
+check 'and the file beside it' has "$work/row" '"kind":"convert"'
+check 'as Markdown, too' grep -qE 'rows\.jsonl:[0-9]+\]\(rows\.jsonl#L[0-9]+\)' \
+    "$work/page/report.md"
+check 'says how a point was encoded' has "$page" 'How the points were encoded'
 check 'writes Markdown' has "$work/page/report.md" '**PASS**'
 if command -v gnuplot > /dev/null; then
     check 'draws the curve' has "$page" '<title>rate</title>'
