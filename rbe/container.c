@@ -23,7 +23,7 @@ enum {
     MAX_NAME = sizeof((struct rbe_weight *)0)->name - 1,
 };
 
-#define VERSION "1"
+#define VERSION "2"
 #define CHECKSUMS "rbe.checksums"
 #define HEADER_SUM "rbe.header_xxh3"
 #define KEYS "rbe.keys"
@@ -428,7 +428,8 @@ static enum rbe_status read_container(struct rbe_container *c, bool verify, stru
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: not an RBE model file", path);
     if (strcmp(version, VERSION) != 0)
         return rbe_fail(d, RBE_ERR_FORMAT,
-                        "%s: format version '%.16s' is not known; this program reads " VERSION,
+                        "%s: format version '%.16s' is not known; this program reads " VERSION
+                        ": convert the checkpoint again",
                         path, version);
     for (size_t i = 0; i < n; i++)
         if (!rbe_safetensors_at(c->file, i)->bytes)

@@ -34,6 +34,7 @@ struct encoder {
     const struct rbe_encode_job *job;
     enum rbe_format format;
     size_t rows, cols, strips, groups;
+    size_t stream;              /* words of a column */
     unsigned block;
     float unit;                 /* output of the map that stands for one sigma */
     float *w;                   /* [cols][rows], weights / row scale, less fed-back errors */
@@ -42,7 +43,7 @@ struct encoder {
     float *target;              /* [threads or 1][rows] */
     float *importance;          /* [rows] or NULL */
     size_t block_count, cut[BLOCKS_MAX + 1];    /* strips */
-    uint16_t *words;            /* [threads or 1][8 * strips] */
+    uint16_t *words;            /* [threads or 1][stream] */
     uint16_t joint[BLOCKS_MAX];
     struct worker {
         struct rbe_seed_search *search;
@@ -145,23 +146,25 @@ static float row_from_stored(const struct encoder *e, float stored)
 
 /* --- searching columns ------------------------------------------------------------------- */
 
-/* Does the last row's window reach past the last strip? */
+/* Does the last row's window reach past the last word? */
 static bool ring_is_read(const struct encoder *e)
 {
     const size_t last = e->rows - 1;
 
-    return rbe_seed_bit((unsigned)(last % e->block), e->block) + 16 > 128;
+    return rbe_seed_bit((unsigned)(last % e->block), e->block) % 16 > 0;
 }
 
 /* The 16 bits before block b: between it and the block above, the last one for b = 0. */
-static void fix_joint(struct encoder *e, struct worker *k, const float *target, size_t b)
+static uint16_t find_joint(const struct encoder *e, struct worker *k, const float *target,
+                           size_t b)
 {
     const size_t strip = b ? e->cut[b] - 1 : e->strips - 1, block = e->block;
     const size_t above = strip * block, below = b ? e->cut[b] * block : 0;
     const size_t above_rows = e->rows - above < block ? e->rows - above : block;
+    const unsigned words = b ? RBE_SEED_WORDS : rbe_seed_last_words(e->rows, block);
 
-    e->joint[b] = rbe_seed_search_join(k->search, target + above, above_rows, target + below,
-                                       e->rows - below, k->scratch, k->scratch + 2 * block);
+    return rbe_seed_search_join(k->search, target + above, above_rows, words, target + below,
+                                e->rows - below, k->scratch, k->scratch + 2 * block);
 }
 
 static void search_block(const struct encoder *e, struct worker *k, const float *target,
@@ -174,7 +177,7 @@ static void search_block(const struct encoder *e, struct worker *k, const float 
         .weight = e->importance ? e->importance + first : NULL,
         .first = first,
         .count = (next < e->rows ? next : e->rows) - first,
-        .end = 128 * e->cut[b + 1],
+        .end = last ? 16 * e->stream : 128 * e->cut[b + 1],
         .start = b || ring ? joint[b] : RBE_SEED_ANY,
         .tail = last ? ring ? joint[0] : 0 : joint[b + 1],
     };
@@ -186,8 +189,10 @@ static void store_column(struct encoder *e, size_t n, const uint16_t *words)
 {
     uint16_t *const codes = e->job->codes;
 
-    for (size_t j = 0; j < 8 * e->strips; j++) {
-        const size_t line = (j / 8 * e->groups + n / RBE_SEED_LANES) * 8 + j % 8;
+    for (size_t j = 0; j < e->stream; j++) {
+        const size_t strip = j / RBE_SEED_WORDS * RBE_SEED_WORDS, left = e->stream - strip;
+        const size_t group = left < RBE_SEED_WORDS ? left : RBE_SEED_WORDS;
+        const size_t line = strip * e->groups + n / RBE_SEED_LANES * group + j - strip;
         codes[line * RBE_SEED_LANES + n % RBE_SEED_LANES] = words[j];
     }
     rbe_seed_decode_column(e->format, e->block, words, e->rows, e->g + n * e->rows);
@@ -209,7 +214,7 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
     struct encoder *e = arg;
     struct worker *k = &e->workers[i];
     float *target = e->target + i * e->rows;
-    uint16_t *words = e->words + i * 8 * e->strips;
+    uint16_t *words = e->words + i * e->stream;
     size_t at;
 
     (void)n;
@@ -218,10 +223,7 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
 
         fill_target(e, at, 0, e->rows, target);
         if (ring_is_read(e))
-            joint = rbe_seed_search_join(
-                k->search, target + (e->strips - 1) * e->block,
-                e->rows - (e->strips - 1) * e->block, target, e->rows, k->scratch,
-                k->scratch + 2 * e->block);
+            joint = find_joint(e, k, target, 0);
         search_block(e, k, target, &joint, 0, words);
         store_column(e, at, words);
         if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
@@ -250,7 +252,7 @@ static void block_joints(void *arg, unsigned i, unsigned n)
 
     for (size_t b = i; b < e->block_count; b += n)
         if (b || ring_is_read(e))
-            fix_joint(e, &e->workers[i], e->target, b);
+            e->joint[b] = find_joint(e, &e->workers[i], e->target, b);
 }
 
 static void block_search(void *arg, unsigned i, unsigned n)
@@ -386,7 +388,7 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     e->row = malloc(e->rows * sizeof *e->row);
     e->col = malloc(e->cols * sizeof *e->col);
     e->target = malloc(sets * e->rows * sizeof *e->target);
-    e->words = malloc(sets * 8 * e->strips * sizeof *e->words);
+    e->words = malloc(sets * e->stream * sizeof *e->words);
     e->importance = j->importance ? malloc(e->rows * sizeof *e->importance) : NULL;
     e->workers = calloc(e->threads, sizeof *e->workers);
     if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->workers ||
@@ -444,6 +446,7 @@ enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag 
         .block = j->m->block,
         .strips = rbe_seed_strips(j->m->rows, j->m->block),
         .groups = rbe_seed_groups(j->m->cols),
+        .stream = rbe_seed_column_words(j->m->rows, j->m->block),
         .threads = rbe_pool_threads(j->pool),
     };
     struct refit refit = {.e = &e};

@@ -118,9 +118,21 @@ void rbe_seed_search_close(struct rbe_seed_search **s)
 }
 
 /* First bit of row r's window in the column. */
-static size_t offset(size_t r, unsigned block)
+static size_t row_bit(size_t r, unsigned block)
 {
     return 128 * (r / block) + rbe_seed_bit((unsigned)(r % block), block);
+}
+
+/* Row r's place in its strip. */
+static unsigned place(const struct rbe_seed_search *s, const struct rbe_seed_span *p, size_t r)
+{
+    return (unsigned)((p->turn && r >= p->turn ? r - p->turn : r) % s->block);
+}
+
+static size_t offset(const struct rbe_seed_search *s, const struct rbe_seed_span *p, size_t r)
+{
+    return p->turn && r >= p->turn ? p->turn_bit + row_bit(r - p->turn, s->block)
+                                   : row_bit(r, s->block);
 }
 
 /* Writes `count` <= 16 bits at bit `at`; those from `end` on do not exist. */
@@ -145,7 +157,7 @@ static unsigned best_state(const struct rbe_trellis *t)
 static unsigned chosen_bits(const struct rbe_seed_search *s, const struct rbe_seed_span *p,
                             size_t r)
 {
-    const size_t end = offset(r, s->block) + 16, begin = offset(r - 1, s->block) + 16;
+    const size_t end = offset(s, p, r) + 16, begin = offset(s, p, r - 1) + 16;
 
     if (p->tail == RBE_SEED_ANY || end <= p->end)
         return (unsigned)(end - begin);
@@ -156,17 +168,17 @@ static unsigned chosen_bits(const struct rbe_seed_search *s, const struct rbe_se
 static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
                                      const struct rbe_seed_span *p, size_t r)
 {
-    const size_t at = offset(r, s->block), i = r - p->first;
+    const size_t at = offset(s, p, r), i = r - p->first;
     struct rbe_trellis_row row = {.target = p->target[i],
                                   .weight = p->weight ? p->weight[i] : 1,
                                   .nibbles = s->nibbles};
 
     row.multiplier = s->nibbles ? SEED4_MULTIPLIER : SEED_MULTIPLIER;
-    row.addend = s->nibbles ? (unsigned)(r % s->block) * SEED4_STEP : 0;
+    row.addend = s->nibbles ? place(s, p, r) * SEED4_STEP : 0;
     row.only = p->start;
     if (r == p->first)
         return row;
-    row.shift = (unsigned)(at - offset(r - 1, s->block));
+    row.shift = (unsigned)(at - offset(s, p, r - 1));
     row.free = chosen_bits(s, p, r);
     if (row.free < row.shift)
         row.fixed = (unsigned)p->tail >> (at + 16 - row.shift + row.free - p->end) &
@@ -188,14 +200,14 @@ static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p
             continue;
         const unsigned group = state & ((1U << (s->bits - k)) - 1);
         if (r <= keep)
-            put_bits(words, offset(r - 1, s->block) + 16 - base, k, state >> (s->bits - k),
+            put_bits(words, offset(s, p, r - 1) + 16 - base, k, state >> (s->bits - k),
                      p->end - base);
         ring--;
         state = group << k | s->decisions[ring % RBE_SEED_DEPTH * s->line + group];
     }
     if (first == p->first) {
         const unsigned carry = s->bits < 16 ? s->start[state] : 0;
-        put_bits(words, offset(first, s->block) - base, 16, state << (16 - s->bits) | carry,
+        put_bits(words, offset(s, p, first) - base, 16, state << (16 - s->bits) | carry,
                  p->end - base);
     }
 }
@@ -210,7 +222,7 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
 
     if (!p->count)
         return;
-    memset(words, 0, (p->end / 128 - p->first / s->block) * 8 * sizeof *words);
+    memset(words, 0, (p->end / 16 - p->first / s->block * 8) * sizeof *words);
     for (size_t r = p->first; r < stop; r++) {
         const struct rbe_trellis_row row = row_of(s, p, r);
 
@@ -234,38 +246,42 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
 }
 
 uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const float *above,
-                              size_t above_rows, const float *below, size_t below_rows,
-                              float *target, float *weight)
+                              size_t above_rows, unsigned above_words, const float *below,
+                              size_t below_rows, float *target, float *weight)
 {
     const size_t block = s->block;
+    /* Rows of the strip above that would start in its words: those past above_rows cost
+     * nothing, but bring their bits, so that no row brings more than a trellis takes. */
+    const size_t full = (above_words * block + RBE_SEED_WORDS - 1) / RBE_SEED_WORDS;
     /* 96 bits on each side: what lies further off hardly matters. */
-    const size_t reach = (3 * block + 3) / 4;
-    const size_t first = block - reach, rows = below_rows < reach ? below_rows : reach;
-    uint16_t words[16];
+    const size_t reach = (3 * block + 3) / 4, upper = full < reach ? full : reach;
+    const size_t first = full - upper, lower = below_rows < reach ? below_rows : reach;
+    uint16_t words[2 * RBE_SEED_WORDS];
 
-    for (size_t i = 0; i < reach; i++) {
+    for (size_t i = 0; i < upper; i++) {
         const size_t r = first + i;
         target[i] = r < above_rows ? above[r] : 0;
         weight[i] = r < above_rows ? 1 : 0;
     }
-    for (size_t i = 0; i < rows; i++) {
-        target[reach + i] = below[i];
-        weight[reach + i] = 1;
+    for (size_t i = 0; i < lower; i++) {
+        target[upper + i] = below[i];
+        weight[upper + i] = 1;
     }
-    const struct rbe_seed_span span = {.target = target, .weight = weight, .first = first,
-                                       .count = reach + rows, .end = 256,
-                                       .start = RBE_SEED_ANY, .tail = RBE_SEED_ANY};
+    const struct rbe_seed_span span = {
+        .target = target, .weight = weight, .first = first, .count = upper + lower,
+        .turn = full, .turn_bit = 16 * above_words, .end = 16 * above_words + 128,
+        .start = RBE_SEED_ANY, .tail = RBE_SEED_ANY};
     rbe_seed_search_run(s, &span, words);
-    return words[8];
+    return words[above_words];
 }
 
 void rbe_seed_decode_column(enum rbe_format format, unsigned block, const uint16_t *words,
                             size_t rows, int16_t *g)
 {
-    const size_t count = 8 * rbe_seed_strips(rows, block);
+    const size_t count = rbe_seed_column_words(rows, block);
 
     for (size_t r = 0; r < rows; r++) {
-        const size_t at = offset(r, block), w = at / 16;
+        const size_t at = row_bit(r, block), w = at / 16;
         const uint32_t high = words[w + 1 < count ? w + 1 : 0];
         const uint16_t u = (uint16_t)((high << 16 | words[w]) >> at % 16);
 

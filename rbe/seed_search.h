@@ -41,6 +41,9 @@ struct rbe_seed_span {
     const float *target;        /* [count], what the outputs g shall come near */
     const float *weight;        /* [count], cost of (target - g)^2; NULL: all ones */
     size_t first, count;        /* rows first .. first + count - 1 of the column */
+    size_t turn;                /* this row and later ones are 0, 1, ... of the ring's next
+                                 * turn, which begins at bit turn_bit; 0: no such row */
+    size_t turn_bit;            /* 0 without */
     size_t end;                 /* bits of the column from here on are not the span's */
     int start;                  /* window of the first row, or RBE_SEED_ANY */
     int tail;                   /* the 16 bits at `end`, or RBE_SEED_ANY: chosen freely */
@@ -53,13 +56,14 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
 
 /*
  * The 16 bits to fix between the strip `above` (above_rows <= block targets) and the rows
- * `below` it.  target, weight: room for 2 * block each.
+ * `below` it.  above_words: 8, or fewer where the column ends (rbe_seed_last_words()) and
+ * `below` is its beginning.  target, weight: room for 2 * block each.
  */
 uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const float *above,
-                              size_t above_rows, const float *below, size_t below_rows,
-                              float *target, float *weight);
+                              size_t above_rows, unsigned above_words, const float *below,
+                              size_t below_rows, float *target, float *weight);
 
-/* Outputs g [rows] of a whole column, words [8 * ceil(rows / block)]. */
+/* Outputs g [rows] of a whole column, words [rbe_seed_column_words()]. */
 void rbe_seed_decode_column(enum rbe_format format, unsigned block, const uint16_t *words,
                             size_t rows, int16_t *g);
 

@@ -43,15 +43,17 @@ static void decode(struct decoded *d, const struct rbe_matrix *w, size_t r, size
             continue;
         }
         const struct rbe_seed_window at = rbe_seed_window_at(w, r + i);
-        const size_t first = col * RBE_SEED_WORDS;      /* col is a multiple of 32 */
+        const uint16_t *low = at.low + col / RBE_SEED_LANES * at.low_step;
+        const uint16_t *high = at.high + col / RBE_SEED_LANES * at.high_step;
         struct row_const k;
 
         set_row(&k, at.shift, (unsigned)((r + i) % w->block));
-        for (size_t n = 0; n < cols; n += VEC_LANES) {
-            const size_t word = first + n / RBE_SEED_LANES * (RBE_SEED_LANES * RBE_SEED_WORDS) +
-                                n % RBE_SEED_LANES;
-            vec_store(to + n, map(window(vec_load(at.low + word), vec_load(at.high + word), &k),
-                                  &k));
+        for (size_t n = 0; n < cols; n += RBE_SEED_LANES) {
+            for (size_t l = 0; l < RBE_SEED_LANES; l += VEC_LANES)
+                vec_store(to + n + l, map(window(vec_load(low + l), vec_load(high + l), &k),
+                                          &k));
+            low += at.low_step;
+            high += at.high_step;
         }
     }
 }

@@ -32,7 +32,6 @@
 
 enum {
     LINE_BYTES = RBE_SEED_LANES * 2,
-    GROUP_BYTES = LINE_BYTES * RBE_SEED_WORDS,
     LINE_VECS = RBE_SEED_LANES / VEC_LANES,
     SUMS_MAX = 128 + VEC_ROWS,  /* rows whose sums wait for their reduction */
     BLOCK_GROUPS = 24,          /* column groups at a time: 12 kB, and as much ahead, fit L1 */
@@ -42,6 +41,7 @@ enum {
 /* One pass over the columns, for rows whose windows start in word j or j + 1. */
 struct pass {
     const uint8_t *low, *high;  /* lines j and j + 2 (two words) or j + 1 of the first group */
+    size_t low_step, high_step; /* bytes from group to group */
     const int16_t *q;
     size_t groups;
     uintptr_t ahead;            /* address of the first line to ask for */
@@ -71,7 +71,7 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
     }
 #undef LOAD
 
-    for (; q < end; low += GROUP_BYTES, high += GROUP_BYTES) {
+    for (; q < end; low += p->low_step, high += p->high_step) {
         __builtin_prefetch((const void *)ahead);
         ahead += LINE_BYTES;
         if (n1 > 0) {
@@ -116,6 +116,7 @@ static void multiply_any(unsigned n, const struct pass *p, const struct row_cons
 /* Some columns of a strip. */
 struct strip {
     const uint8_t *base, *below;        /* below: the strip that goes on with its bits */
+    unsigned words, below_words;
     const int16_t *q;
     size_t groups;
     uintptr_t ahead;                    /* what to ask for while they are multiplied */
@@ -125,13 +126,15 @@ struct strip {
 /* The columns of groups [g, g + n) of a strip. */
 INLINE struct strip columns(const struct strip *s, size_t g, size_t n)
 {
-    const size_t bytes = n * GROUP_BYTES;
+    const size_t group = s->words * LINE_BYTES, bytes = n * group;
     return (struct strip){
-        .base = s->base + g * GROUP_BYTES,
-        .below = s->below + g * GROUP_BYTES,
+        .base = s->base + g * group,
+        .below = s->below + g * s->below_words * LINE_BYTES,
+        .words = s->words,
+        .below_words = s->below_words,
         .q = s->q + g * RBE_SEED_LANES,
         .groups = n,
-        .ahead = (uintptr_t)s->base + g * GROUP_BYTES + (AHEAD_BYTES / bytes + 1) * bytes,
+        .ahead = (uintptr_t)s->base + g * group + (AHEAD_BYTES / bytes + 1) * bytes,
         .add = g > 0,
     };
 }
@@ -139,9 +142,12 @@ INLINE struct strip columns(const struct strip *s, size_t g, size_t n)
 INLINE struct pass pass_at(const struct strip *s, unsigned word, unsigned words)
 {
     const unsigned high = word + words;
+    const bool inside = high < s->words;
     return (struct pass){
         .low = s->base + word * LINE_BYTES,
-        .high = high < RBE_SEED_WORDS ? s->base + high * LINE_BYTES : s->below,
+        .high = inside ? s->base + high * LINE_BYTES : s->below,
+        .low_step = s->words * LINE_BYTES,
+        .high_step = (inside ? s->words : s->below_words) * LINE_BYTES,
         .q = s->q,
         .groups = s->groups,
         .ahead = s->ahead + word * s->groups * LINE_BYTES,
@@ -317,16 +323,19 @@ static void multiply_strip(const struct strip *s, const struct strip_out *o)
 static void multiply_matrix(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                             size_t row0, size_t row1)
 {
-    const size_t groups = rbe_seed_groups(w->cols), strip_bytes = groups * GROUP_BYTES;
+    const size_t groups = rbe_seed_groups(w->cols);
     uint32_t sum = 0;
 
     for (size_t n = 0; OFFSET != 0 && n < w->cols; n++)
         sum += (uint32_t)a->q[n];
     for (size_t r = row0; r < row1; r += w->block) {
-        const uint8_t *base = (const uint8_t *)w->codes + r / w->block * strip_bytes;
+        const struct rbe_seed_strip here = rbe_seed_strip_at(w, r / w->block);
+        const struct rbe_seed_strip below = rbe_seed_strip_after(w, r / w->block);
         const struct strip s = {
-            .base = base,
-            .below = w->rows - r > w->block ? base + strip_bytes : w->codes,
+            .base = (const uint8_t *)here.line,
+            .below = (const uint8_t *)below.line,
+            .words = here.words,
+            .below_words = below.words,
             .q = a->q,
             .groups = groups,
         };

@@ -14,30 +14,32 @@ static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block,
     if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
         return (struct rbe_matrix_size){0};
     return (struct rbe_matrix_size){
-        .codes = rbe_seed_strips(rows, block) * rbe_seed_groups(cols) * RBE_SEED_WORDS *
-                 RBE_SEED_LANES * sizeof(uint16_t),
+        .codes = rbe_seed_column_words(rows, block) * rbe_seed_groups(cols) * RBE_SEED_LANES *
+                 sizeof(uint16_t),
         .scale = rows * sizeof(uint16_t),
         .col_scale = cols * sizeof(uint16_t),
     };
 }
 
+/* Word j of column n's stream, or its first past the end. */
+static uint16_t word(const struct rbe_matrix *w, size_t j, size_t n)
+{
+    const size_t groups = rbe_seed_groups(w->cols);
+    const size_t words = rbe_seed_column_words(w->rows, w->block);
+    const size_t strip = j < words ? j / 8 : 0, left = words - 8 * strip;
+    const size_t in = j < words ? j % 8 : 0, of = left < 8 ? left : 8;
+
+    return ((const uint16_t *)
+                w->codes)[strip * groups * 8 * 32 + (n / 32 * of + in) * 32 + n % 32];
+}
+
 /* The window of row r, column n. */
 static uint16_t window(const struct rbe_matrix *w, size_t r, size_t n)
 {
-    const size_t groups = rbe_seed_groups(w->cols), strip = r / w->block;
     const unsigned bit = rbe_seed_bit((unsigned)(r % w->block), w->block);
-    const uint16_t *line = (const uint16_t *)w->codes +
-                           ((strip * groups + n / 32) * 8 + bit / 16) * 32 + n % 32;
-    uint32_t two = line[0];
+    const size_t j = r / w->block * 8 + bit / 16;
 
-    /* The next word: in this strip, or word 0 of the strip below, or of the first. */
-    if (bit / 16 < 7)
-        two |= (uint32_t)line[32] << 16;
-    else if (strip + 1 < rbe_seed_strips(w->rows, w->block))
-        two |= (uint32_t)line[(ptrdiff_t)(groups * 8 - 7) * 32] << 16;
-    else
-        two |= (uint32_t)((const uint16_t *)w->codes)[n / 32 * 8 * 32 + n % 32] << 16;
-    return (uint16_t)(two >> bit % 16);
+    return (uint16_t)(((uint32_t)word(w, j + 1, n) << 16 | word(w, j, n)) >> bit % 16);
 }
 
 static float col_scale(const struct rbe_matrix *w, size_t n)

@@ -35,8 +35,9 @@ static void check_sizes(void)
     CHECK(size_is(RBE_INT4, 768, 768, 0, 0, 768 * 384, 768 * 24 * 2));   /* 4.5 bits */
     CHECK(size_is(RBE_INT4, 2, 129, 0, 0, 256, 32));
     CHECK(size_is(RBE_SEED, 768, 768, 64, 0, 768 * 12 * 16, 768 * 2));
-    CHECK(size_is(RBE_SEED, 65, 33, 64, 0, 2 * 2 * 512, 130));
-    CHECK(size_is(RBE_SEED4, 1, 1, 4096, 0, 512, 2));
+    CHECK(size_is(RBE_SEED, 65, 33, 64, 0, (8 + 1) * 2 * 64, 130));
+    CHECK(size_is(RBE_SEED, 768, 3072, 44, 0, (17 * 8 + 4) * 96 * 64, 1536));
+    CHECK(size_is(RBE_SEED4, 1, 1, 4096, 0, 64, 2));
     CHECK(size_is(RBE_SEED, 64, 64, 15, 0, 0, 0));
     CHECK(size_is(RBE_SEED, 64, 64, 4097, 0, 0, 0));
     /* B = 64, K = 10: 16 + 20 + 15 bytes of indices, to even. */

@@ -128,14 +128,16 @@ static void fill_int4(const struct rbe_matrix *w, uint16_t *codes, enum fill fil
 
 static void fill_seed(const struct rbe_matrix *w, uint16_t *codes, enum fill fill)
 {
-    const size_t groups = rbe_seed_groups(w->cols);
     const uint16_t same = (uint16_t)check_next(&rng);
 
-    for (size_t s = 0; s < rbe_seed_strips(w->rows, w->block); s++)
+    for (size_t s = 0; s < rbe_seed_strips(w->rows, w->block); s++) {
+        const struct rbe_seed_strip strip = rbe_seed_strip_at(w, s);
+        uint16_t *line = codes + (strip.line - (const uint16_t *)w->codes);
         for (size_t n = 0; n < w->cols; n++)
-            for (size_t j = 0; j < 8; j++)
-                codes[((s * groups + n / 32) * 8 + j) * 32 + n % 32] =
+            for (size_t j = 0; j < strip.words; j++)
+                line[(n / 32 * strip.words + j) * 32 + n % 32] =
                     fill == SPECIAL ? same : (uint16_t)(check_next(&rng) >> 32);
+    }
 }
 
 static void fill_hybrid(const struct rbe_matrix *w, unsigned char *codes, enum fill fill)

@@ -28,13 +28,13 @@ enum { B = 44, LINE = 64, GROUP = 512 };
 #define WORD(i) (128 * (i) / B / 16)
 #define SHIFT(i) (128 * (i) / B % 16)
 
-/* `line(p, j)`: word j of the group at p, word 8 being the next strip's word 0. */
-#define LINE_AT(p, j) _mm512_loadu_si512((j) < 8 ? (p) + (j) * LINE : (p) + below)
+/* Word j of group g of this step, word 8 being the next strip's word 0. */
+#define LINE_AT(g, j)                                                                         \
+    _mm512_loadu_si512((j) < 8 ? base + (g) * GROUP + (j) * LINE : below + (g) * below_step)
 
 #define ADD(i, g)                                                                             \
     {                                                                                         \
-        const uint8_t *const p = base + (g) * GROUP;                                          \
-        const __m512i u = _mm512_shrdi_epi16(LINE_AT(p, WORD(i)), LINE_AT(p, WORD(i) + 1),    \
+        const __m512i u = _mm512_shrdi_epi16(LINE_AT(g, WORD(i)), LINE_AT(g, WORD(i) + 1),    \
                                              SHIFT(i));                                       \
         sum = _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(ones, _mm512_mullo_epi16(u, k)),  \
                                   x##g);                                                      \
@@ -45,18 +45,22 @@ enum { B = 44, LINE = 64, GROUP = 512 };
                                             const struct rbe_act *a, float *y, size_t ldy,    \
                                             size_t row0, size_t row1)                         \
     {                                                                                         \
-        const size_t groups = rbe_seed_groups(w->cols), below = groups * GROUP;               \
-        const size_t strips = rbe_seed_strips(w->rows, B);                                    \
+        const size_t groups = rbe_seed_groups(w->cols);                                       \
         const __m512i k = _mm512_set1_epi16((short)0xE37D), ones = _mm512_set1_epi8(1);       \
         __m512i acc[B];                                                                       \
         (void)ldy;                                                                            \
         for (size_t r = row0; r < row1; r += B) {                                             \
-            const uint8_t *base = (const uint8_t *)w->codes + r / B * below;                  \
-            if (r / B + 1 == strips)                                                          \
-                base = last_strip(w, base);                                                   \
+            const struct rbe_seed_strip here = rbe_seed_strip_at(w, r / B);                   \
+            const struct rbe_seed_strip next = rbe_seed_strip_after(w, r / B);                \
+            const size_t below_step = next.words * (size_t)LINE;                              \
+            const uint8_t *base = (const uint8_t *)here.line;                                 \
+            const uint8_t *below = (const uint8_t *)next.line;                                \
+            if (here.words < 8)                                                               \
+                base = whole_strip(&here, &next, groups);                                     \
             memset(acc, 0, sizeof acc);                                                       \
             for (size_t n = 0; n < groups; n += groups_a_step,                                \
-                        base += GROUP * (groups_a_step)) {                                    \
+                        base += GROUP * (groups_a_step),                                      \
+                        below += below_step * (groups_a_step)) {                              \
                 const int16_t *const q = a->q + n * 32;                                       \
                 LOAD_X                                                                        \
                 ROWS(ADD_ALL)                                                                 \
@@ -67,14 +71,17 @@ enum { B = 44, LINE = 64, GROUP = 512 };
         }                                                                                     \
     }
 
-/* The strip below the last is the first: a copy of both, for up to 3072 columns. */
-static const uint8_t *last_strip(const struct rbe_matrix *w, const uint8_t *base)
+/* The last strip, for up to 3072 columns: its words, and the first of the ring behind them. */
+static const uint8_t *whole_strip(const struct rbe_seed_strip *s,
+                                  const struct rbe_seed_strip *next, size_t groups)
 {
-    static _Thread_local uint8_t copy[2 * 96 * GROUP];
-    const size_t bytes = rbe_seed_groups(w->cols) * GROUP;
+    static _Thread_local uint8_t copy[96 * GROUP];
+    const size_t words = s->words;
 
-    memcpy(copy, base, bytes);
-    memcpy(copy + bytes, w->codes, bytes);
+    for (size_t g = 0; g < groups; g++) {
+        memcpy(copy + g * GROUP, s->line + g * words * 32, words * LINE);
+        memcpy(copy + g * GROUP + words * LINE, next->line + g * next->words * 32, LINE);
+    }
     return copy;
 }
 

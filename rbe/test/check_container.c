@@ -259,11 +259,12 @@ static void hostile_fields(void)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        hostile(cases[i].json, n, 32, "1", cases[i].why);
+        hostile(cases[i].json, n, 32, "2", cases[i].why);
     const char *good = cases[0].json;
-    hostile(good, n, 31, "1", "wrong type, size");
-    hostile(good, n - 1, 32, "1", "wrong type or size");
-    hostile(good, n, 32, "2", "version '2'");
+    hostile(good, n, 31, "2", "wrong type, size");
+    hostile(good, n - 1, 32, "2", "wrong type or size");
+    hostile(good, n, 32, "1", "version '1' is not known");
+    hostile(good, n, 32, "3", "version '3' is not known");
     hostile(good, n, 32, "", "version ''");
 }
 

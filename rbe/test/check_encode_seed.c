@@ -44,6 +44,16 @@ static double cost_of(const int16_t *g, const float *target, size_t rows)
     return sum;
 }
 
+/* The first rows of a strip that begins with these bits. */
+static void decode_bits(enum rbe_format f, unsigned block, uint32_t bits, size_t rows,
+                        int16_t *g)
+{
+    for (unsigned r = 0; r < rows; r++) {
+        const uint16_t u = (uint16_t)(bits >> rbe_seed_bit(r, block));
+        g[r] = (int16_t)(f == RBE_SEED4 ? rbe_seed4_map(u, r) : rbe_seed_map(u));
+    }
+}
+
 /* Every stream of the bits that `rows` rows of one strip read, without a joint. */
 static double least_by_trial(enum rbe_format f, unsigned block, const float *target,
                              size_t rows)
@@ -52,10 +62,9 @@ static double least_by_trial(enum rbe_format f, unsigned block, const float *tar
     double least = INFINITY;
 
     for (uint32_t s = 0; s < 1U << bits; s++) {
-        const uint16_t words[8] = {(uint16_t)s, (uint16_t)(s >> 16)};
         int16_t g[64];
 
-        rbe_seed_decode_column(f, block, words, rows, g);
+        decode_bits(f, block, s, rows, g);
         const double c = cost_of(g, target, rows);
         least = c < least ? c : least;
     }
@@ -75,7 +84,7 @@ static void check_optimal(enum rbe_format f, unsigned block, size_t rows)
     const struct rbe_seed_span span = {.target = target, .count = rows, .end = 128,
                                        .start = RBE_SEED_ANY, .tail = 0};
     rbe_seed_search_run(s, &span, words);
-    rbe_seed_decode_column(f, block, words, rows, g);
+    decode_bits(f, block, words[0] | (uint32_t)words[1] << 16, rows, g);
     const double want = least_by_trial(f, block, target, rows);
     /* Costs are bent by up to 2^-15 of themselves at each row. */
     CHECK_NEAR(cost_of(g, target, rows), want, 1e-3 * want + 1e-3);
