@@ -198,7 +198,7 @@ export pkgconfig
 to := $(DESTDIR)
 install: programs libraries man             ## programs, library, data (DESTDIR, PREFIX)
 	$(Q)install -d $(to)$(BINDIR) $(to)$(LIBDIR)/pkgconfig $(to)$(MANDIR)/man1 \
-	    $(to)$(DATADIR)/profiles $(to)$(DATADIR)/plots
+	    $(to)$(DATADIR)/profiles $(to)$(DATADIR)/tune $(to)$(DATADIR)/plots
 	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench $(to)$(BINDIR)
 	$(Q)install scripts/report.sh $(to)$(BINDIR)/rbe-measure
 	$(Q)install bench/plots.sh $(to)$(BINDIR)/rbe-bench-plots
@@ -211,6 +211,7 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	    install -D -m 644 datasets/embedded/$$f $(to)$(DATADIR)/$$f || exit 1; done
 	$(Q)install -m 644 datasets/MANIFEST $(to)$(DATADIR)
 	$(Q)install -m 644 rbe/profiles/*.profile $(to)$(DATADIR)/profiles
+	$(Q)install -m 644 tune/profiles/*.profile $(to)$(DATADIR)/tune
 	$(Q)install -m 644 reports/plots/*.gp $(to)$(DATADIR)/plots
 	$(Q)install -m 644 $(B)/man/*.1 $(to)$(MANDIR)/man1
 

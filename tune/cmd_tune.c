@@ -310,14 +310,24 @@ static json_t *stages_json(const struct run *r)
     return stages;
 }
 
-static int set_model(json_t *j, const char *key, const struct run *r, const char *path,
-                     const char *sha, bool rbe)
+/* The folder's name, for the file in it is always called the same. */
+static void original_name(char *buf, size_t size, const char *path)
 {
-    const char *name = base_name(path);
+    char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+
+    if (slash)
+        *slash = 0;
+    snprintf(buf, size, "%s", slash ? base_name(folder) : base_name(path));
+    free(folder);
+}
+
+static int set_model(json_t *j, const char *key, const struct run *r, const char *path,
+                     const char *name, const char *sha, bool rbe)
+{
     struct stat st;
 
     return rbe_result_set_model(j, key, &(struct rbe_result_model){
-        .name = name, .path = name, .sha256 = sha, .label = r->source->label,
+        .name = name, .path = base_name(path), .sha256 = sha, .label = r->source->label,
         .bytes = stat(path, &st) ? 0 : (uint64_t)st.st_size,
         .params = rbe_gpt2_config_params(&r->source->config), .rbe = rbe});
 }
@@ -334,17 +344,23 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
         (err = rbe_result_open(&file, r->a->json, d)))
         return err;
     json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
-    bad |= !j || set_model(j, "base", r, rbe_safetensors_path(r->source->file),
-                           r->source->sha256, false);
-    if (!r->a->control)
-        bad = bad || set_model(j, "before", r, r->a->model, r->model_sha, true) ||
-              set_model(j, "model", r, r->a->out, sha, true);
+    const char *original = rbe_safetensors_path(r->source->file);
+    char base[128];
+    original_name(base, sizeof base, original);
+    bad |= !j || set_model(j, "base", r, original, base, r->source->sha256, false);
+    if (r->a->control)
+        bad = bad || set_model(j, "model", r, original, "control", r->source->sha256, false);
+    else
+        bad = bad ||
+              set_model(j, "before", r, r->a->model, base_name(r->a->model), r->model_sha,
+                        true) ||
+              set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
     json_t *rest = json_pack(
         "{s:b, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
         r->a->control, "profile", r->recipe.name, "loss", r->recipe.loss, "schedule",
         rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens, "seed",
         (json_int_t)r->o.seed, "seconds", rbe_result_real(x->seconds), "tokens_per_s",
-        rbe_result_real((double)x->tokens / x->seconds), "original_perplexity",
+        rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
         rbe_result_real(x->original > 0 ? x->original : NAN), "valid",
         json_pack("{s:s, s:i, s:i}", "sha256", r->valid.sha256, "windows",
                   (int)r->o.valid_windows, "context", (int)r->o.time),

@@ -1,8 +1,8 @@
-# Encoding group by group: the first layers first, the embedding, the most sensitive, last;
-# what is not yet encoded is trained to make up for it.  Then the continuous rest alone.
+# What measured best so far (docs/TUNING.md): codes stand still, all that is continuous moves,
+# by the plain divergence from the original, in many small steps.
 name: default
-about: encode layer by layer, train the rest in between, then the scales
+about: row and column scales, norms, biases and positions
 loss: kl
 schedule: cosine
-stage encode epochs=2 matrices=progressive order=forward latents=1e-3 scales=1e-3 plain=1e-3
-stage scales epochs=1 scales=2e-3 plain=2e-3
+batch: 1024
+stage scales epochs=1 scales=3e-3 plain=3e-3

@@ -115,6 +115,68 @@ static void check_reading(const struct world *w)
     rbe_train_close(&t);
 }
 
+/* Sum of squares of the gradients of a weight's scales, in doubles and by another way: with
+ * W' as decoded in the stored basis, d L / d theta is the sum of G' W' over what a scale
+ * covers. */
+static double oracle(const struct rbe_weight *w, const float *gradient)
+{
+    double total = 0, cols[128];
+    float row[128], g[128];
+
+    for (size_t i = 0; i < w->part_count; i++) {
+        const struct rbe_matrix *m = &w->parts[i].m;
+        const uint32_t width =
+            m->format == RBE_INT8 ? 128 : m->format == RBE_INT4 ? 32 : m->cols;
+
+        memset(cols, 0, sizeof cols);
+        for (uint32_t r = 0; r < m->rows; r++) {
+            rbe_decode_row(m, r, row);
+            memcpy(g, gradient + (w->parts[i].row0 + r) * m->cols, m->cols * sizeof *g);
+            if (w->hadamard)
+                rbe_rotate(g, m->cols, 1, m->cols, w->hadamard, w->sign_seed);
+            for (uint32_t c = 0; c < m->cols; c += width) {
+                double sum = 0;
+                for (uint32_t k = c; k < c + width && k < m->cols; k++) {
+                    sum += (double)g[k] * (double)row[k];
+                    cols[k] += (double)g[k] * (double)row[k];
+                }
+                total += sum * sum;
+            }
+        }
+        for (uint32_t c = 0; m->col_scale && c < m->cols; c++)
+            total += cols[c] * cols[c];
+    }
+    return total;
+}
+
+/* The size of each matrix's gradient alone. */
+static void check_gradients(const struct world *w, struct check_rng *rng)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+    double norm;
+
+    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1});
+    for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
+        const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
+        const enum rbe_format f = x->parts[0].m.format;
+        const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
+        float *g = rbe_train_gradients(t) + slice->at;
+
+        if (!slice->matrix || f == RBE_F16 || f == RBE_PACKED128)
+            continue;
+        for (size_t k = 0; k < slice->count; k++)
+            g[k] = check_unit(rng);
+        const double want = sqrt(oracle(x, g));
+        need(rbe_student_step(s, 0, 0, &norm, &d), &d, "step");
+        CHECK_NEAR(norm, want, 1e-5 * want);
+    }
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+}
+
 /* Moves all that is continuous at random, writes a file, and finds the same values again from
  * the gradient of the distance to it: only right gradients lead there. */
 static void check_descent(const struct world *w, struct check_rng *rng)
@@ -291,6 +353,7 @@ int main(int argc, char **argv)
 
     make_world(&w);
     check_reading(&w);
+    check_gradients(&w, &rng);
     check_descent(&w, &rng);
     check_encoding(&w);
     check_centered(&w);
