@@ -7,11 +7,13 @@
  * Ctrl-C stops the answer; at the prompt it clears the line; Ctrl-D or /quit ends.
  */
 #include <histedit.h>
-#include <signal.h>
+#include <locale.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "eval/conversation.h"
 #include "eval/text.h"
@@ -39,14 +41,47 @@ static char *prompt(EditLine *e)
     return text;
 }
 
+/*
+ * The next character for libedit.  Ctrl-C may come while the process is not in read(), or go
+ * to another thread: the flag is looked at ten times a second.
+ */
+static int read_character(EditLine *e, wchar_t *out)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    mbstate_t state;
+    size_t done = (size_t)-2;
+
+    (void)e;
+    memset(&state, 0, sizeof state);
+    while (done == (size_t)-2) {        /* the beginning of a character */
+        char byte;
+        while (!rbe_interrupted() && poll(&in, 1, 100) < 1)
+            ;
+        if (rbe_interrupted())
+            return -1;
+        const ssize_t got = read(STDIN_FILENO, &byte, 1);
+        if (got <= 0)
+            return (int)got;
+        done = mbrtowc(out, &byte, 1, &state);
+        if (done == (size_t)-1) {       /* not of this locale: left out */
+            memset(&state, 0, sizeof state);
+            done = (size_t)-2;
+        }
+    }
+    return 1;
+}
+
 static bool open_editor(struct chat *c)
 {
     HistEvent event;
 
+    /* Letters beyond ASCII are typed in the terminal's encoding; numbers stay plain. */
+    setlocale(LC_CTYPE, "");
     if (!isatty(STDIN_FILENO) || !(c->edit = el_init("rbe", stdin, stdout, stderr)))
         return false;
     el_set(c->edit, EL_PROMPT, prompt);
     el_set(c->edit, EL_EDITOR, "emacs");
+    el_set(c->edit, EL_GETCFN, read_character);
     if ((c->history = history_init())) {
         history(c->history, &event, H_SETSIZE, 200);
         el_set(c->edit, EL_HIST, history, c->history);

@@ -10,8 +10,13 @@
 #   RBE       the RBE model (default: RESULTS/models/PROFILE.rbe, converted when missing)
 #   PROFILE   (default: mini-2.89)
 #   TEXTS     more texts for perplexity, separated by spaces
-#   LAMBADA HELLASWAG WINOGRANDE BLIMP   data of the comprehension tasks (default: LAMBADA only)
-#   WINDOWS   windows of P2, P3, P4 and of the divergence (default: 40; 0: all)
+#   DATA      folder of fetched data (default: data, else $RBE_SHARED/data, else ../shared/data)
+#   LAMBADA HELLASWAG WINOGRANDE BLIMP   data of the comprehension tasks (default: LAMBADA as
+#             shipped, the others where DATA has them; what is not there is left out)
+#   WINDOWS   windows of P2, P3, P4, of other texts and of the divergence (default: 40; 0: all)
+#   ITEMS     items of a comprehension task (default: 200; 0: all), of BLiMP a tenth per file
+#   PROMPTS   of the generation quality (default: the program's)
+#   QUIET=1   no progress
 #   THREADS   (default: all CPUs)
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,26 +25,59 @@ results=${RESULTS:-results}
 model=${MODEL:-datasets/embedded/rbe-mini}
 profile=${PROFILE:-mini-2.89}
 rbe_model=${RBE:-$results/models/$profile.rbe}
+items=${ITEMS:-200}
 common=(--threads "${THREADS:-$(nproc)}" --out "$results/eval.jsonl")
+[ -z "${QUIET:-}" ] || common+=(--quiet)
 part=(--windows "${WINDOWS:-40}")
 mkdir -p "$results/models"
 [ -f "$rbe_model" ] || rbe convert "$model" "$rbe_model" --profile "$profile"
 pair=(--model "$model" --model "$rbe_model")
-texts=()
-for t in ${TEXTS:-}; do texts+=(--text "$t"); done
+
+data=${DATA:-}
+for folder in data "${RBE_SHARED:-../shared}/data"; do
+    [ -n "$data" ] || [ ! -d "$folder" ] || data=$folder
+done
+
+# find_data PATH...: prints the first that is there, unpacked into RESULTS/data when it must be.
+find_data() {
+    local f to
+    for f; do
+        f=$data/$f
+        to=$results/data/$(basename "${f%.*}")
+        if [ -z "$data" ] || [ ! -f "$f" ]; then continue; fi
+        mkdir -p "$results/data"
+        case $f in
+        *.xz) { [ -s "$to" ] || xz -dc "$f" > "$to"; } 2> /dev/null || continue ;;
+        *.zip) unzip -qojn "$f" '*.jsonl' -d "$to" 2> /dev/null || continue ;;
+        *) to=$f ;;
+        esac
+        echo "$to"
+        return
+    done
+}
+hellaswag=${HELLASWAG:-$(find_data hellaswag/hellaswag_val.jsonl \
+    hellaswag/hellaswag_val_full.txt{,.xz})}
+winogrande=${WINOGRANDE:-$(find_data winogrande/dev.jsonl)}
+blimp=${BLIMP:-$(find_data blimp/BLiMP.zip)}
+lambada=${LAMBADA:-datasets/embedded/lambada_test.jsonl}
 
 rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1
 rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P2,P3,P4 "${part[@]}"
-[ ${#texts[@]} = 0 ] || rbe eval perplexity "${pair[@]}" "${common[@]}" "${texts[@]}"
+texts=(--text datasets/embedded/wiki.valid.raw)
+[ ! -f "$lambada" ] || texts+=(--text "$lambada")
+for t in ${TEXTS:-}; do texts+=(--text "$t"); done
+rbe eval perplexity "${pair[@]}" "${common[@]}" "${texts[@]}" "${part[@]}"
 rbe eval divergence "${pair[@]}" "${common[@]}" "${part[@]}"
 rbe eval inference "${pair[@]}" "${common[@]}"
 rbe eval edge "${pair[@]}" --out "$results/eval.jsonl"
 rbe eval conversation "${pair[@]}" "${common[@]}"
-rbe eval generation "${pair[@]}" "${common[@]}" --prompts 24
-tasks=("lambada=${LAMBADA:-datasets/embedded/lambada_test.jsonl}")
-[ -f "${tasks[0]#*=}" ] || tasks=()
-[ -z "${HELLASWAG:-}" ] || tasks+=("hellaswag=$HELLASWAG")
-[ -z "${WINOGRANDE:-}" ] || tasks+=("winogrande=$WINOGRANDE")
-[ -z "${BLIMP:-}" ] || tasks+=("blimp=$BLIMP")
-[ ${#tasks[@]} = 0 ] || rbe eval comprehension "${pair[@]}" "${common[@]}" --limit 200 "${tasks[@]}"
+rbe eval generation "${pair[@]}" "${common[@]}" ${PROMPTS:+--prompts "$PROMPTS"}
+tasks=()
+[ ! -f "$lambada" ] || tasks+=("lambada=$lambada")
+[ -z "$hellaswag" ] || tasks+=("hellaswag=$hellaswag")
+[ -z "$winogrande" ] || tasks+=("winogrande=$winogrande")
+[ ${#tasks[@]} = 0 ] || rbe eval comprehension "${pair[@]}" "${common[@]}" --limit "$items" \
+    "${tasks[@]}"
+[ -z "$blimp" ] || rbe eval comprehension "${pair[@]}" "${common[@]}" \
+    --limit $(((items + 9) / 10)) "blimp=$blimp"
 echo "rows: $results/eval.jsonl"

@@ -55,7 +55,7 @@ same() {
 
 other=$work/int4.rbe
 ok 'a second model' "$rbe" convert "$model" "$other" --profile int4 --quiet
-head -c 24000 "$RBE_DATA/wiki.test.raw" > "$work/text"
+head -c 12000 "$RBE_DATA/wiki.test.raw" > "$work/text"
 grep -v '^[[:space:]]*$' "$RBE_DATA/wiki.test.raw" | head -n 40 | tr -d '"\134' | cut -c 2-160 |
     sed 's/ *$//; s/.*/{"text": "&"}/' | grep ' [^ ]*"}$' | head -n 9 > "$work/lambada.jsonl"
 evaluate() { "$rbe" eval "$@" --quiet --threads 1; }
@@ -108,7 +108,7 @@ tail -n 3 "$work/resume" > "$work/rest"
 ok 'resumed is the whole' same "$work/whole" "$work/rest"
 
 # A real Ctrl-C and a real kill, with the work under way: windows of sixteen tokens, of which
-# there are hundreds.  The last rows are complete and the same as those of one quiet run.
+# there are a hundred.  The last rows are complete and the same as those of one quiet run.
 head -c 6000 "$RBE_DATA/wiki.test.raw" > "$work/long"
 tiny=(perplexity "${pair[@]:0:4}" --text "$work/long" --context 16 --threads 2 --quiet
       --resamples 20)
