@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "gpt2/convert.h"
@@ -18,7 +19,7 @@
 
 struct arguments {
     const char *model, *out, *profile, *codec, *search, *calibration, *json;
-    int block, threads, plan, quiet, no_calibration, allocate;
+    int block, threads, plan, quiet, no_calibration, no_feedback, allocate, even;
     double bits, bytes;
 };
 
@@ -65,15 +66,15 @@ static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
 
 static void print_head(void)
 {
-    printf("%-24s %11s %-9s %8s %9s %7s %8s %7s %7s %6s %-14s %6s\n", "tensor", "shape",
-           "codec", "B", "bytes", "bits/w", "ratio", "relRMSE", "bound", "PSNR", "quality",
-           "s");
+    printf("%-24s %11s %-9s %8s %9s %7s %8s %7s %7s %7s %6s %-14s %6s\n", "tensor",
+           "shape", "codec", "B", "bytes", "bits/w", "ratio", "relRMSE", "bound", "outErr",
+           "PSNR", "quality", "s");
 }
 
 static void print_row(void *arg, const struct rbe_convert_row *r)
 {
     const struct rbe_quality *q = &r->quality;
-    char shape[24], codec[32], block[24], level[32] = "";
+    char shape[24], codec[32], block[24], level[32] = "", output[16] = "-";
 
     (void)arg;
     snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
@@ -82,10 +83,12 @@ static void print_row(void *arg, const struct rbe_convert_row *r)
     if (r->choice.level != RBE_LEVEL_NONE)
         snprintf(level, sizeof level, "%s %s", rbe_level_name(r->choice.level),
                  q->psnr_db >= rbe_level_psnr_db(r->choice.level) ? "met" : "missed");
-    printf("%-24s %11s %-9s %8s %9zu %7.4g %7.4g%c %7.4f %7.4f %6.2f %-14s %6.1f%s\n",
+    if (r->output_error > 0)
+        snprintf(output, sizeof output, "%.4f", sqrt(r->output_error));
+    printf("%-24s %11s %-9s %8s %9zu %7.4g %7.4g%c %7.4f %7.4f %7s %6.2f %-14s %6.1f%s\n",
            r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
-           r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, q->psnr_db, level, r->seconds,
-           r->reused ? " (kept)" : "");
+           r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, output, q->psnr_db, level,
+           r->seconds, r->reused ? " (kept)" : "");
     fflush(stdout);
 }
 
@@ -108,9 +111,25 @@ static void print_plan(const struct rbe_convert *c)
         if (r->sensitivity > 0)
             printf(" %11.3g", r->sensitivity);
         printf("\n");
+        for (size_t k = 0, row = 0; k < r->options.part_count; k++) {
+            const struct rbe_encode_part *p = &r->options.parts[k];
+
+            snprintf(shape, sizeof shape, "%zu..%zu", row, row + p->rows - 1);
+            printf("  rows %-17s %11s %-9s %8u %11s %7.4g\n", shape, "",
+                   rbe_format_name(p->format), p->block, "", 128.0 / p->block);
+            row += p->rows;
+        }
     }
     printf("planned file: %" PRIu64 " bytes, %.4f bits a parameter\n", c->file_bytes,
            8 * (double)c->file_bytes / (double)c->params);
+}
+
+/* Largest resident memory of this process so far. */
+static double peak_bytes(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_SELF, &u) ? NAN : 1024 * (double)u.ru_maxrss;
 }
 
 static void print_totals(const struct rbe_convert *c)
@@ -144,6 +163,7 @@ static void print_totals(const struct rbe_convert *c)
            4 * (double)c->params / (double)c->file_bytes);
     printf("compressed parameters: %" PRIu64 " (%s)\n", rbe_convert_compressed(c),
            RBE_COMPRESSED_DEFINITION);
+    printf("%.0f s of encoding; peak memory %.0f MB\n", c->seconds, peak_bytes() / 1e6);
     if (unmet)
         printf("! %" PRIu64 " matrices: the codec cannot have the rate the profile asks for at "
                "that block; its smallest is used\n", unmet);
@@ -175,6 +195,8 @@ static json_t *row_json(const struct rbe_convert_row *r)
                                         (json_int_t)o->parts[i].rows, "codec",
                                         rbe_format_name(o->parts[i].format), "block",
                                         (json_int_t)o->parts[i].block));
+    if (j && r->output_error > 0)
+        json_object_set_new(j, "output_error", rbe_result_real(sqrt(r->output_error)));
     if (j && r->sensitivity > 0)
         json_object_set_new(j, "probe_divergence", rbe_result_real(r->sensitivity));
     if (j && r->choice.level != RBE_LEVEL_NONE) {
@@ -201,6 +223,15 @@ static void model_name(char *buf, size_t size, const char *path)
     snprintf(buf, size, "%.*s", (int)n, path);
     const char *last = base_name(buf);
     memmove(buf, last, strlen(last) + 1);
+}
+
+static json_t *calibration_json(const struct rbe_convert *c)
+{
+    const struct rbe_calibration *k = c->o.calibration;
+
+    return !k ? json_null()
+              : json_pack("{s:I, s:s, s:b}", "tokens", (json_int_t)rbe_calibration_tokens(k),
+                          "sha256", rbe_calibration_sha256(k), "feedback", !c->o.no_feedback);
 }
 
 static enum rbe_status append_result(const struct arguments *a, const struct rbe_convert *c,
@@ -237,6 +268,8 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
           json_object_set_new(j, "profile",
                               json_string(rbe_profile_name(c->o.profile))) ||
           rbe_result_set_real(j, "seconds", c->seconds);
+    bad = json_object_set_new(j, "calibration", calibration_json(c)) || bad;
+    bad = rbe_result_set_real(j, "peak_bytes", peak_bytes()) || bad;
     bad = json_object_set_new(j, "totals", totals) || bad;
     bad = json_object_set_new(j, "tensors", rows) || bad;
     if (bad) {
@@ -280,6 +313,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--bytes: a number of bytes");
     if (a->bits > 0 && a->bytes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--bits and --bytes exclude one another");
+    if (a->allocate && a->even)
+        return rbe_fail(d, RBE_ERR_ARG, "--allocate and --even exclude one another");
     if (a->allocate && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate needs a calibration text");
     if (a->calibration && a->no_calibration)
@@ -311,18 +346,20 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     const struct rbe_convert_options o = {
         .profile = profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
-        .progress = &progress, .row_done = print_row};
+        .no_feedback = a->no_feedback, .progress = &progress, .row_done = print_row};
     if ((err = rbe_convert_plan(&c, source, &o, d)))
         goto out;
     rbe_catch_interrupt();
-    if (rbe_convert_wants_calibration(c) && !a->no_calibration && !(a->plan && !a->allocate)) {
+    const bool allocate =
+        a->allocate || (rbe_profile_measured(profile) && !a->even && !a->no_calibration);
+    if (rbe_convert_wants_calibration(c) && !a->no_calibration && (!a->plan || allocate)) {
         err = rbe_calibrate_file(&calibration, a->model, a->calibration, 0, pool, &progress, d);
         if (err)
             goto out;
         c->o.calibration = calibration;
         printf("calibrated on %zu tokens of %s\n", rbe_calibration_tokens(calibration),
                a->calibration ? a->calibration : "the shipped sample");
-        if (a->allocate && (err = rbe_convert_allocate(c, a->model, d)))
+        if (allocate && (err = rbe_convert_allocate(c, a->model, d)))
             goto out;
     }
     if (a->plan) {
@@ -370,9 +407,14 @@ int rbe_cmd_convert(int argc, const char **argv)
         {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
          "text whose inputs decide which errors matter (default: a shipped sample)", "FILE"},
         {"allocate", 0, POPT_ARG_NONE, &a.allocate, 0,
-         "measure how much each open matrix matters, instead of giving all the same B", NULL},
+         "share the budget by how much each open matrix matters, as measured on the "
+         "calibration text (profiles may ask for it)", NULL},
+        {"even", 0, POPT_ARG_NONE, &a.even, 0, "give all open matrices the same B", NULL},
         {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
-         "encode each matrix for itself", NULL},
+         "encode each matrix for itself, all open ones with the same B", NULL},
+        {"no-feedback", 0, POPT_ARG_NONE, &a.no_feedback, 0,
+         "calibrate for the allocation and the column outErr, but encode without feedback",
+         NULL},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
          "N"},
         {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",

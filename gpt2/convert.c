@@ -316,7 +316,7 @@ static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_
                           (int)r->choice.center, r->choice.energy);
     /* Parts are many; each folds into the hash of those before it. */
     rbe_sha256(hex, text, at);
-    if (c->o.calibration && uses_feedback(r)) {
+    if (c->o.calibration && uses_feedback(r) && !c->o.no_feedback) {
         at = (size_t)snprintf(text, sizeof text, "%s calibration %s %zu", hex,
                               rbe_calibration_sha256(c->o.calibration),
                               rbe_calibration_tokens(c->o.calibration));
@@ -347,7 +347,8 @@ static enum rbe_status save_row(const struct rbe_convert *c, const struct rbe_co
     char key[65], stats[256];
 
     row_key(key, c, r);
-    snprintf(stats, sizeof stats, "%a %a %a %a", q->rms, q->rmse, q->peak, r->seconds);
+    snprintf(stats, sizeof stats, "%a %a %a %a %a", q->rms, q->rmse, q->peak, r->output_error,
+             r->seconds);
     if (!(err = rbe_container_begin(&b, d)) && !(err = rbe_container_add_weight(b, w, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_key", key, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_stats", stats, d)))
@@ -360,7 +361,7 @@ static enum rbe_status save_row(const struct rbe_convert *c, const struct rbe_co
 static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, const char *path,
                      struct rbe_container **out)
 {
-    double rms, rmse, peak, seconds;
+    double rms, rmse, peak, output_error, seconds;
     char key[65];
 
     *out = NULL;
@@ -372,13 +373,14 @@ static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, con
     const struct rbe_weight *w = rbe_container_weight(*out, r->tensor->name);
     row_key(key, c, r);
     if (!had || strcmp(had, key) != 0 || !stats || !w ||
-        sscanf(stats, "%la %la %la %la", &rms, &rmse, &peak, &seconds) != 4) {
+        sscanf(stats, "%la %la %la %la %la", &rms, &rmse, &peak, &output_error, &seconds) != 5) {
         rbe_container_close(out);
         return false;
     }
     const double n = (double)w->rows * w->cols;
     rbe_quality_fill(&r->quality, (size_t)w->rows * w->cols, w->bytes, rms * rms * n,
                      rmse * rmse * n, peak);
+    r->output_error = output_error;
     r->seconds = seconds;
     return true;
 }
@@ -500,6 +502,7 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
     struct rbe_encode_options o = r->options;
     struct rbe_diag why = {""};
     struct rbe_weight w = {0};
+    const float *moment = NULL;
     enum rbe_status err;
     float *x;
 
@@ -507,8 +510,10 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
         return err;
     o.progress = on_progress;
     o.progress_arg = &m;
-    if (c->o.calibration && uses_feedback(r))
-        o.moment = rbe_calibration_moment(c->o.calibration, t->name);
+    if (c->o.calibration && t->matrix)
+        moment = rbe_calibration_moment(c->o.calibration, t->name);
+    if (uses_feedback(r) && !c->o.no_feedback)
+        o.moment = moment;
     if (!on_progress(&m, 0))
         err = RBE_ERR_INTERRUPTED;
     else
@@ -518,6 +523,8 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
         goto out;
     }
     if ((err = rbe_quality_measure(&r->quality, x, &w, c->o.pool, d)))
+        goto out;
+    if (moment && (err = rbe_quality_cost(&r->output_error, x, &w, moment, c->o.pool, d)))
         goto out;
     r->seconds = rbe_now() - start;
     snprintf(w.name, sizeof w.name, "%s", t->name);

@@ -33,6 +33,7 @@ struct rbe_convert_row {
     bool rate_met;                      /* the codec can have the rate the profile asks for */
     bool done, reused;                  /* encoded; taken over from an interrupted run */
     double sensitivity;                 /* nats a token at the rate it was measured at, or 0 */
+    double output_error;                /* relative, under the calibration's moment; or 0 */
     struct rbe_quality quality;         /* of what was encoded: column means removed */
     double seconds;
 };
@@ -43,6 +44,7 @@ struct rbe_convert_options {
     uint64_t budget_bytes;      /* of the file; 0: budget_bits */
     int search;                 /* enum rbe_search for all matrices, or -1: the profile's */
     const struct rbe_calibration *calibration;  /* NULL: encode without error feedback */
+    bool no_feedback;           /* the calibration measures output errors only */
     struct rbe_pool *pool;      /* may be NULL */
     struct rbe_progress *progress;      /* started and ended by rbe_convert_run(), or NULL */
     /* Called as each matrix is finished, or taken over; may be NULL. */
@@ -76,9 +78,10 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
 
 /*
  * Shares the budget by measured sensitivity instead: every matrix whose B is open, and each
- * quarter of a large vocabulary's rows, is encoded alone with a small search; what that does
- * to the predictions (sensitivity.h) is taken to add up and to fall by 4 with each bit.  The
- * plan's blocks become those of least total divergence.  Needs a calibration and a budget;
+ * of seven ranges of a large vocabulary's rows, is encoded alone at the plan's B with a small
+ * search; what that does to the predictions (sensitivity.h) is taken to add up and to fall by
+ * 4 with each bit.  The plan's blocks become those of least total divergence, none far below
+ * the plan's rate.  Needs a calibration and a budget;
  * does nothing when no B is open.
  */
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,

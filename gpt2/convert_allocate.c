@@ -12,12 +12,17 @@
 #include "rbe/allocate.h"
 
 enum {
-    RANGES = 4,                 /* of the rows of a large vocabulary */
-    RANGE_ROWS = 1024,          /* a range has at least so many */
+    RANGES = 7,                 /* of the rows of a large vocabulary */
+    RANGE_ROWS = 64,            /* the first of them has at least so many */
     PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
     CHOICES = 512,
     ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
 };
+
+/* How far below and above the common rate, in bits a weight, a matrix may go: divergence falls
+ * by 4 with each bit near the rate it was measured at, and explodes where little is left. */
+#define BELOW 0.6
+#define ABOVE 4
 
 /* A matrix, or one range of its rows. */
 struct item {
@@ -40,10 +45,19 @@ static bool is_open(const struct rbe_convert_row *r)
     return r->encoded && rbe_choice_is_open(&r->choice);
 }
 
+/* Token numbers follow the order in which pairs were merged, so they rise as frequency falls,
+ * and most of the divergence is in the first rows: ranges of 1/64, 1/64, 1/32, ... 1/2 of the
+ * vocabulary, each with its own B. */
 static size_t ranges_of(const struct rbe_convert_row *r)
 {
-    return r->tensor_class == RBE_CLASS_WTE && r->tensor->rows >= RANGES * RANGE_ROWS ? RANGES
-                                                                                     : 1;
+    const bool large = r->tensor->rows >> (RANGES - 1) >= RANGE_ROWS;
+
+    return r->tensor_class == RBE_CLASS_WTE && large ? RANGES : 1;
+}
+
+static uint32_t range_start(const struct rbe_convert_row *r, size_t i, size_t n)
+{
+    return i ? r->tensor->rows >> (n - i) : 0;
 }
 
 /* The weights the probe's model gets for rows of an item: decoded, means put back. */
@@ -88,17 +102,17 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
     r->sensitivity = 0;
     for (size_t i = 0; i < n && !err; i++) {
         struct item *t = &k->items[k->count];
-        const uint32_t rows = r->tensor->rows;
 
         t->row = r;
-        t->row0 = (uint32_t)(rows * i / n);
-        t->rows = (uint32_t)(rows * (i + 1) / n) - t->row0;
+        t->row0 = range_start(r, i, n);
+        t->rows = range_start(r, i + 1, n) - t->row0;
         if ((err = probe(k, t, plain, x, s, d)))
             break;
         k->offers[k->count++] = (struct rbe_allocate_item){
             .choices = t->choices,
             .count = rbe_allocate_seed(t->choices, t->blocks, CHOICES, t->rows,
-                                       r->tensor->cols, t->kl, 128.0 / r->options.block)};
+                                       r->tensor->cols, t->kl, 128.0 / r->options.block,
+                                       BELOW, ABOVE)};
         r->sensitivity += t->kl;
     }
 out:

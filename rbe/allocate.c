@@ -96,7 +96,8 @@ enum rbe_status rbe_allocate(struct rbe_allocate_item *items, size_t count, uint
 }
 
 size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
-                         uint32_t rows, uint32_t cols, double cost, double bits)
+                         uint32_t rows, uint32_t cols, double cost, double bits, double below,
+                         double above)
 {
     size_t n = 0;
 
@@ -106,6 +107,8 @@ size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, 
         const struct rbe_matrix_size s = rbe_matrix_size(RBE_SEED, rows, cols, b, 0);
         const uint64_t bytes = s.codes + s.scale + s.col_scale;
 
+        if (128.0 / b > bits + above || 128.0 / b < bits - below)
+            continue;
         if (!s.codes || (n && choices[n - 1].bytes == bytes))
             continue;
         blocks[n] = b;

@@ -61,6 +61,7 @@ struct rbe_profile {
     char *name, *about, *text;
     double budget_bits;
     uint64_t budget_bytes;
+    bool measured;
     struct rule *rules;
     size_t count;
 };
@@ -345,10 +346,15 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         p->budget_bytes = (uint64_t)x;
         return RBE_OK;
     }
+    if (!strcmp(line, "allocation")) {
+        p->measured = !strcmp(value, "measured");
+        return p->measured || !strcmp(value, "even")
+                   ? RBE_OK : fault(r, "allocation is measured or even, not '%.40s'", value);
+    }
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
-    return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes",
-                 line);
+    return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
+                 "allocation", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -576,6 +582,11 @@ double rbe_profile_budget_bits(const struct rbe_profile *p)
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p)
 {
     return p->budget_bytes;
+}
+
+bool rbe_profile_measured(const struct rbe_profile *p)
+{
+    return p->measured;
 }
 
 /* Key by key, those the later line sets. */

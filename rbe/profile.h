@@ -7,6 +7,7 @@
  *     name: phase1
  *     about: one line for people
  *     budget-bits: 2.89            or budget-bytes: 45000000, of the whole file
+ *     allocation: measured         the budget is shared by measured sensitivity (or: even)
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
  * CLASS is wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other (norms and biases) or all
@@ -88,6 +89,8 @@ const char *rbe_profile_text(const struct rbe_profile *p);
 /* 0 when it sets none. */
 double rbe_profile_budget_bits(const struct rbe_profile *p);
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);
+/* True: the open choices are to be shared out by measured sensitivity. */
+bool rbe_profile_measured(const struct rbe_profile *p);
 
 struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class c, int layer);
 

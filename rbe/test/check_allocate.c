@@ -64,7 +64,7 @@ static void check_seed_choices(void)
 {
     struct rbe_allocate_choice c[4096];
     uint32_t blocks[4096];
-    const size_t n = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4);
+    const size_t n = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4, 4, 4);
 
     /* 256 rows: 16 strips of 16 down to 1 of 256, each once, at its smallest block. */
     CHECK(n >= 10 && blocks[0] == 16 && blocks[n - 1] == 256);
@@ -73,6 +73,9 @@ static void check_seed_choices(void)
     for (size_t i = 0; i < n; i++)
         if (blocks[i] == 32)
             CHECK_NEAR(c[i].cost, 8, 1e-12);
+    /* Near 4 bits only: 26 to 36 rows a strip. */
+    const size_t near = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4, 0.5, 1);
+    CHECK(near >= 3 && blocks[0] >= 26 && blocks[near - 1] <= 36);
 }
 
 int main(int argc, char **argv)
