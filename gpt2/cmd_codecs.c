@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gpt2/data.h"
+#include "gpt2/distortion.h"
 #include "rbe/command.h"
 #include "rbe/file.h"
 #include "rbe/profile.h"
@@ -23,7 +24,7 @@
 enum { MAX_RATIOS = 16, MAX_MATRICES = 1024, MIN_SIDE = 64 };
 
 struct arguments {
-    const char *path, *match, *ratios, *search, *json;
+    const char *path, *match, *ratios, *search, *json, *white;
     int sample, threads, quiet;
 };
 
@@ -357,6 +358,95 @@ static enum rbe_status append_result(const struct table *t, struct rbe_diag *d)
     return err;
 }
 
+/* --- white Gaussian weights --------------------------------------------------------------- */
+
+enum { WHITE_MAX = 6 };         /* three blocks by two formats */
+
+static enum rbe_status append_white(const struct rbe_distortion *rows, size_t count,
+                                    uint32_t m, uint32_t n, unsigned threads,
+                                    const char *path, struct rbe_diag *d)
+{
+    struct rbe_result_file *file;
+    enum rbe_status err = rbe_result_open(&file, path, d);
+
+    if (err)
+        return err;
+    json_t *j = rbe_result_new("distortion", threads), *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:f}", "codec",
+                            rbe_format_name(rows[i].format), "block",
+                            (json_int_t)rows[i].block, "search",
+                            rbe_search_name(rows[i].search), "bits_per_weight", rows[i].bits,
+                            "loss_db", rbe_result_real(rows[i].loss_db), "wanted_db",
+                            rbe_result_real(rows[i].wanted_db), "relative_rmse",
+                            rbe_result_real(rows[i].quality.relative_rmse), "seconds",
+                            rows[i].seconds));
+    bool bad = !j || json_object_set_new(j, "shape", json_pack("[I, I]", (json_int_t)m,
+                                                               (json_int_t)n));
+    bad = json_object_set_new(j, "rows", list) || bad;
+    if (bad) {
+        json_decref(j);
+        j = NULL;
+    }
+    err = rbe_result_append(file, j, d);
+    rbe_result_close(&file);
+    return err;
+}
+
+/* Both seed formats at 2, 2.91 and 4 bits on one white Gaussian matrix. */
+static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
+{
+    static const uint32_t blocks[] = {64, 44, 32};
+    struct rbe_distortion rows[WHITE_MAX];
+    struct rbe_pool *pool = NULL;
+    enum rbe_search search = RBE_SEARCH_DEFAULT;
+    enum rbe_status err;
+    float *w = NULL;
+    size_t count = 0;
+    uint32_t m, n;
+    char end;
+
+    if (sscanf(a->white, "%ux%u%c", &m, &n, &end) != 2 || !m || !n || m > 1 << 16 ||
+        n > 1 << 16)
+        return rbe_fail(d, RBE_ERR_ARG, "--white: ROWSxCOLS, each up to 65536");
+    if (a->search && (search = rbe_search_by_name(a->search)) == RBE_SEARCH_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
+    if (!(w = malloc((size_t)m * n * sizeof *w)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
+        goto out;
+    rbe_white_gaussian(w, (size_t)m * n, 1);
+    rbe_catch_interrupt();
+    printf("White Gaussian weights, %u x %u; loss in dB over the bound 2^-2R, R = 128/B\n", m,
+           n);
+    printf("%-6s %4s %7s %-8s %8s %8s %9s %7s\n", "codec", "B", "bits", "search", "loss",
+           "wanted", "relRMSE", "s");
+    for (int f = RBE_SEED; f <= RBE_SEED4 && !err; f++)
+        for (size_t i = 0; i < sizeof blocks / sizeof *blocks && !err; i++) {
+            struct rbe_distortion *r = &rows[count];
+            if (rbe_interrupted()) {
+                err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+                break;
+            }
+            err = rbe_distortion_measure(r, w, m, n, (enum rbe_format)f, blocks[i], search,
+                                         pool, d);
+            if (err)
+                break;
+            count++;
+            printf("%-6s %4u %7.4g %-8s %8.3f %8.4g %9.5f %7.1f\n",
+                   rbe_format_name(r->format), r->block, r->bits, rbe_search_name(search),
+                   r->loss_db, r->wanted_db, r->quality.relative_rmse, r->seconds);
+            fflush(stdout);
+        }
+    if (!err && a->json)
+        err = append_white(rows, count, m, n, rbe_pool_threads(pool), a->json, d);
+out:
+    rbe_pool_close(&pool);
+    free(w);
+    return err;
+}
+
 /* --- the command ------------------------------------------------------------------------ */
 
 static enum rbe_status read_ratios(struct table *t, struct rbe_diag *d)
@@ -463,6 +553,9 @@ int rbe_cmd_codecs(int argc, const char **argv)
         {"ratios", 0, POPT_ARG_STRING, &a.ratios, 0, "default: 8,16,64,300,500,1000", "LIST"},
         {"search", 0, POPT_ARG_STRING, &a.search, 0,
          "seed encoder effort: fast (default), default or best", "LEVEL"},
+        {"white", 0, POPT_ARG_STRING, &a.white, 0,
+         "instead of a model's: what the search for seeds loses on a white Gaussian matrix "
+         "(--search: default)", "ROWSxCOLS"},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
          "N"},
         {"json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
@@ -477,7 +570,9 @@ int rbe_cmd_codecs(int argc, const char **argv)
                    "true ratio, error,\nthe rate-distortion bound, a control on white noise, "
                    "and low rank and block means of the\nsame size.", &args, &count, &code))
         return code;
-    if (count != 1) {
+    if (a.white && !count)
+        return rbe_report_failure("codecs", run_white(&a, &d), &d);
+    if (count != 1 || a.white) {
         fprintf(stderr, "rbe codecs: want a MODEL or FILE.safetensors; --help explains\n");
         return 2;
     }

@@ -23,7 +23,7 @@
 #include "rbe/file.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
-#define ENCODER "rbe-encoder-1"
+#define ENCODER "rbe-encoder-2"
 
 static enum rbe_status no_memory(struct rbe_diag *d)
 {

@@ -74,8 +74,8 @@ static float tuned_scale(enum rbe_format f, unsigned block)
     static const struct {
         float bits, seed, seed4;
     } table[] = {{0.03F, 0.2F, 0.2F}, {0.5F, 0.65F, 0.65F}, {1, 0.85F, 0.9F},
-                 {2, 1.07F, 1},       {2.91F, 1.18F, 1.07F}, {4, 1.3F, 1.18F},
-                 {5.33F, 1.42F, 1.25F}, {8, 1.9F, 1.45F}};
+                 {2, 1.07F, 1},       {2.91F, 1.15F, 1.07F}, {4, 1.24F, 1.18F},
+                 {5.33F, 1.34F, 1.25F}, {6.4F, 1.45F, 1.35F}, {8, 1.55F, 1.45F}};
     const float bits = 128.0F / (float)block;
     size_t i = 1;
 
@@ -356,12 +356,15 @@ static enum rbe_status store_scales(struct encoder *e, struct rbe_diag *d)
 
 /* --- all of it --------------------------------------------------------------------------- */
 
-static unsigned search_bits(const struct rbe_encode_options *o)
+static unsigned search_bits(const struct rbe_encode_options *o, unsigned block)
 {
     static const unsigned bits[RBE_SEARCH_COUNT] = {
         [RBE_SEARCH_FAST] = 11, [RBE_SEARCH_DEFAULT] = 14, [RBE_SEARCH_BEST] = 16};
 
-    return o->window ? o->window : bits[o->search];
+    if (o->window)
+        return o->window;
+    /* Where a row brings 3.5 new bits or more, 14 hold too few rows. */
+    return bits[o->search] + (o->search == RBE_SEARCH_DEFAULT && 128 >= 3.5 * block);
 }
 
 static void cut_blocks(struct encoder *e)
@@ -396,7 +399,7 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < e->threads; i++) {
         err = rbe_seed_search_open(&e->workers[i].search, e->format, e->block,
-                                   search_bits(j->o), d);
+                                   search_bits(j->o, e->block), d);
         if (err)
             return err;
         e->workers[i].scratch = malloc(4 * (size_t)e->block * sizeof(float));

@@ -51,6 +51,11 @@ check 'the published seed loses nearly all' less 0.8 "$(error_of 8:1 packed128)"
 check 'the result has its kind' grep -q '"kind":"codecs"' "$dir/r.jsonl"
 check 'and its rows' [ "$(grep -o '"asked"' "$dir/r.jsonl" | wc -l)" = 15 ]
 
+check 'a white Gaussian matrix' run --white 512x32 --search fast --json "$dir/w.jsonl"
+check 'loses little of the bound' [ "$(grep -c '^seed' "$dir/out")" = 6 ]
+check 'but something' [ "$(awk '$1 ~ /^seed/ && $5 > 0.3 && $5 < 5' "$dir/out" | wc -l)" = 6 ]
+check 'a row of that' grep -q '"kind":"distortion"' "$dir/w.jsonl"
+check 'a bad shape' fails 2 ROWSxCOLS --white 512
 check 'no such tensor' fails 2 'no matrix' "$mini" --tensor nothing
 check 'no such file' fails 1 'No such file' "$dir/x"
 check 'bad ratios' fails 2 'separated by' "$mini" --ratios 8,x

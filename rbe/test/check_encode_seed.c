@@ -297,6 +297,12 @@ int main(int argc, char **argv)
         check_loss((enum rbe_format)f, 44, 512, 12, 1.5);
         check_loss((enum rbe_format)f, 32, 512, 12, 5.5);
     }
+    /* The targets of default and best effort, with slack for short columns: the whole
+     * 3072 x 768 is `rbe codecs --white`. */
+    check_loss(RBE_SEED, 64, 1536, 14, 0.9 + 0.1);
+    check_loss(RBE_SEED, 44, 1536, 14, 1.0 + 0.1);
+    check_loss(RBE_SEED, 32, 1536, 15, 1.4 + 0.1);
+    check_loss(RBE_SEED, 32, 1536, 16, 1.1 + 0.1);
     /* One column far longer than the window of decisions. */
     check_same(RBE_SEED, 44, 8, 9000);
     check_threads_agree(false);
