@@ -163,7 +163,7 @@ void rbe_man_list(FILE *f, const char *section, const struct rbe_man_item *items
 void rbe_man_tail(FILE *f, const char *see)
 {
     fputs(".SH EXIT STATUS\n0: it worked; 1: it failed, and a line on standard error says why; "
-          "2: it was called\nwrongly.\n.SH SEE ALSO\n", f);
+          "2: it was called\nwrongly; further ones are told above.\n.SH SEE ALSO\n", f);
     put(f, see, true);
     putc('\n', f);
 }

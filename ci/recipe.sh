@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# recipe.sh [BASE_REV] [OPTION OF gate.sh...] - the gate on any CI service, or by hand
+#
+# SPDX-License-Identifier: MIT
+#
+# Compares the checkout with BASE_REV (default: where it left $BASE_BRANCH, else its parent)
+# and posts the verdict as Markdown: to standard output, to $GITHUB_STEP_SUMMARY where that is
+# set, and to the command in $POST_COMMAND, which reads it from a file named last.
+#   OUT           folder of what is kept: gate.md, gate.log, history.jsonl (default: results/gate)
+#   BASE_BRANCH   such as origin/main
+#   POST_COMMAND  such as 'gh pr comment 12 --body-file'
+# The exit status is that of gate.sh: 0 pass; everything else is no pass.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+out=${OUT:-results/gate}
+mkdir -p "$out" || exit 1
+
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'
+    exit 0
+    ;;
+'' | -*)
+    base=$(git rev-parse --verify --quiet 'HEAD^')
+    if [ -n "${BASE_BRANCH:-}" ]; then
+        base=$(git merge-base "$BASE_BRANCH" HEAD) ||
+            { echo "recipe.sh: no common ancestor with $BASE_BRANCH (a shallow clone?)" >&2
+              exit 1; }
+    fi
+    [ -n "$base" ] || { echo 'recipe.sh: no parent to compare with; give BASE_REV' >&2; exit 2; }
+    ;;
+*)
+    base=$1
+    shift
+    ;;
+esac
+
+rm -f "$out/gate.md"
+ci/gate.sh --markdown "$out/gate.md" --append "$out/history.jsonl" "$@" "$base" \
+    2>&1 | tee "$out/gate.log"
+code=${PIPESTATUS[0]}
+
+# When nothing was compared there is no table: then the last line says why.
+if [ ! -s "$out/gate.md" ]; then
+    case $code in
+    0) word=pass ;;
+    *) word='**not passed**' ;;
+    esac
+    printf '### Gate: %s\n\n%s\n' "$word" "$(tail -n 1 "$out/gate.log")" > "$out/gate.md"
+fi
+cat "$out/gate.md"
+[ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$out/gate.md" >> "$GITHUB_STEP_SUMMARY"
+if [ -n "${POST_COMMAND:-}" ]; then
+    # shellcheck disable=SC2086
+    $POST_COMMAND "$out/gate.md" || echo 'recipe.sh: the verdict was not posted' >&2
+fi
+exit "$code"
