@@ -70,6 +70,51 @@ check 'finished matrices are kept' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
 check 'the same file as uninterrupted' cmp "$dir/cut.rbe" "$dir/whole.rbe"
 check 'nothing else stays' [ ! -e "$dir/cut.rbe.partial" ]
 
+# Killed without a chance to say goodbye: the same.
+rm "$dir/cut.rbe"
+"$rbe" convert -q "$mini" "$dir/cut.rbe" -p "$dir/slow.profile" >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 2000); do
+    [ "$(find "$dir/cut.rbe.partial" -name '*.weight.rbe' 2>/dev/null | wc -l)" -ge 3 ] && break
+    sleep 0.01
+done
+kill -KILL $pid
+wait $pid 2>"$dir/err"
+check 'killed, no file yet' [ ! -e "$dir/cut.rbe" ]
+check 'going on after that' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile"
+check 'finished matrices are kept then too' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
+check 'the same file as one never killed' cmp "$dir/cut.rbe" "$dir/whole.rbe"
+
+# Calibrated and with a measured allocation, on a model small enough to test.
+tiny=$dir/tiny
+"$rbe" synth --shape 2,64,2,64,8192 "$tiny" >"$dir/out" 2>&1
+head -c 30000 "$root/datasets/embedded/calibration.txt" >"$dir/c.txt"
+measured=("$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --search fast)
+plain_error() { awk '$1 ~ /^h\.[01]\.mlp/ { sum += $10 } END { print sum }' "$dir/out"; }
+check 'a measured allocation' run "${measured[@]}" "$dir/m.rbe" --json "$dir/m.jsonl"
+with=$(plain_error)
+check 'within the budget' [ "$(($(size "$dir/m.rbe") * 8))" -le $((628480 * 4)) ]
+check 'near to it' [ "$(($(size "$dir/m.rbe") * 8))" -gt $((628480 * 39 / 10)) ]
+check 'rows of the embedding apart' grep -q '"parts":\[{"rows":128,' "$dir/m.jsonl"
+check 'divergences in the result' grep -q '"probe_divergence":' "$dir/m.jsonl"
+check 'and peak memory' grep -q '"peak_bytes":[1-9]' "$dir/m.jsonl"
+check 'the same again' run "${measured[@]}" "$dir/m2.rbe"
+check 'bit for bit' cmp "$dir/m.rbe" "$dir/m2.rbe"
+check 'without feedback' run "${measured[@]}" "$dir/m3.rbe" --no-feedback
+check 'layers err more' awk -v a="$with" -v b="$(plain_error)" \
+    'BEGIN { exit !(a > 0 && b > 1.3 * a) }'
+check 'even' run "$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --even --plan
+check 'means one B' [ "$(awk '/ seed / { print $4 }' "$dir/out" | sort -u | wc -l)" = 1 ]
+head -c 300 "$dir/c.txt" >"$dir/short.txt"
+check 'a short calibration text' fails 2 'short.txt: calibration text too short' "$tiny" \
+    "$dir/x.rbe" --calibration "$dir/short.txt"
+head -c 30000 /dev/urandom >"$dir/noise"
+check 'no text at all' fails 1 'noise: not valid UTF-8' "$tiny" "$dir/x.rbe" --calibration \
+    "$dir/noise"
+check 'a budget no allocation can meet' fails 1 'the smallest possible with profile mini-2.89' \
+    "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes 9000
+check 'a device as output' fails 1 'not a file' "$mini" /dev/full -p int8
+
 # Damaged or foreign leftovers are not taken over.
 mkdir "$dir/a2.rbe.partial"
 echo rubbish >"$dir/a2.rbe.partial/wte.weight.rbe"
