@@ -73,6 +73,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         a->evaluations < 0 || a->valid_windows < 1 || a->stop_after < 0)
         return rbe_fail(d, RBE_ERR_ARG, "--micro, --threads: from 1 to 1024; --evaluations, "
                         "--valid-windows: positive");
+    if (a->resume && a->minutes > 0)
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: give the --tokens that --minutes came to");
     if (a->resume && !a->checkpoint)
         return rbe_fail(d, RBE_ERR_ARG, "--resume needs --checkpoint");
     if (a->calibration && a->no_calibration)
@@ -125,6 +127,17 @@ static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
 
 /* --- memory ------------------------------------------------------------------------------- */
 
+/* Second moments of every matrix's inputs, and the model that they are measured with. */
+static size_t calibration_bytes(const struct run *r)
+{
+    const struct rbe_gpt2_config *c = &r->source->config;
+    const size_t e = c->n_embd, f = c->n_inner, params = (size_t)rbe_gpt2_config_params(c);
+
+    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+        return 0;
+    return (c->n_layer * (3 * e * e + f * f) + e * e + params) * sizeof(float);
+}
+
 static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits l,
                                     struct rbe_diag *d)
 {
@@ -138,15 +151,20 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits
         rbe_loss_distils(&r->loss) ? rbe_train_bytes(c, forward, threads) : 0;
     const size_t own = r->a->control ? (size_t)rbe_gpt2_config_params(c) * 3 * sizeof(float)
                                      : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe));
-    const size_t text = (r->text.count + r->valid.count) * sizeof(uint32_t);
-    const double need = ((double)student + (double)teacher + (double)own + (double)text) / 1e6;
+    const size_t files = rbe_safetensors_file_bytes(r->source->file) +
+                         (r->model ? rbe_safetensors_file_bytes(rbe_container_file(r->model))
+                                   : 0) +
+                         (r->text.count + r->valid.count) * sizeof(uint32_t);
+    const size_t calibration = calibration_bytes(r);
+    const double need = ((double)student + (double)teacher + (double)own + (double)files +
+                         (double)calibration) / 1e6;
     const double machine =
         (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e6;
     const double limit = r->a->memory > 0 ? r->a->memory : machine;
 
-    printf("memory: %.0f MB (student %.0f, teacher %.0f, what is trained %.0f, text %.0f) of "
-           "%.0f\n", need, (double)student / 1e6, (double)teacher / 1e6, (double)own / 1e6,
-           (double)text / 1e6, limit);
+    printf("memory: %.0f MB (student %.0f, teacher %.0f, what is trained %.0f, calibration "
+           "%.0f, files %.0f) of %.0f\n", need, (double)student / 1e6, (double)teacher / 1e6,
+           (double)own / 1e6, (double)calibration / 1e6, (double)files / 1e6, limit);
     if (need > limit)
         return rbe_fail(d, RBE_ERR_LIMIT, "not enough memory: %.0f MB are needed, %.0f MB are "
                         "%s; a smaller --micro or --recompute needs less", need, limit,
