@@ -49,9 +49,7 @@ const char *rbe_dense_name(void)
     return name;
 }
 
-static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
-                       const float *a, size_t lda, const float *b, size_t ldb, float beta,
-                       float *c, size_t ldc)
+bool rbe_dense_here(void)
 {
     if (!rbe_dense_fast())
         return false;
@@ -59,6 +57,15 @@ static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alp
         omp_set_num_threads(1);
         alone = true;
     }
+    return true;
+}
+
+static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+                       const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                       float *c, size_t ldc)
+{
+    if (!rbe_dense_here())
+        return false;
     return dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
                       (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
                       (dnnl_dim_t)ldc) == dnnl_success;
@@ -67,6 +74,11 @@ static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alp
 #else
 
 bool rbe_dense_fast(void)
+{
+    return false;
+}
+
+bool rbe_dense_here(void)
 {
     return false;
 }

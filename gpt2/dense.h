@@ -16,6 +16,10 @@
  * kernels. */
 bool rbe_dense_fast(void);
 
+/* The same; and from now on the library works on the calling thread alone, as rbe_sgemm() has
+ * it do: for those who call the library themselves. */
+bool rbe_dense_here(void);
+
 /* "oneDNN 2.6.3 dnnl_sgemm" or "plain loops". */
 const char *rbe_dense_name(void);
 

@@ -10,7 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "gpt2/dense.h"
 #include "tune/train.h"
 
 size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k)
@@ -60,6 +59,17 @@ static void add_rows(const struct rbe_train *t, float *sum, const float *x, size
 
 /* --- a layer ------------------------------------------------------------------------------ */
 
+/* dx [count][in] = dy [count][out] times the layer's weight k. */
+static void back(const struct rbe_pass *p, struct rbe_train_worker *w, int k, const float *dy,
+                 size_t count, float *dx)
+{
+    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+
+    rbe_product_run(w->product, count, s->cols, s->rows, 1,
+                    (struct rbe_factor){.v = dy, .ld = s->rows},
+                    rbe_train_weight(p->t, s, false), 0, dx, s->cols);
+}
+
 /* From dx, by the layer's output, to dmid and datt. */
 static void to_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
                          size_t count)
@@ -72,20 +82,17 @@ static void to_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t 
     float *dff = t->dff + first * f, *dmid = t->dmid + first * e;
 
     add_rows(t, vector(p, w, RBE_B_OUT), dx, count, e);
-    rbe_sgemm(false, false, count, f, e, 1, dx, e, rbe_layer_param(t, l, RBE_W_OUT), f, 0, dff,
-              f);
+    back(p, w, RBE_W_OUT, dx, count, dff);
     t->v->gelu_back(dff, k->ff + first * f, count * f);
     add_rows(t, vector(p, w, RBE_B_FC), dff, count, f);
-    rbe_sgemm(false, false, count, e, f, 1, dff, f, rbe_layer_param(t, l, RBE_W_FC), e, 0, w->h,
-              e);
+    back(p, w, RBE_W_FC, dff, count, w->h);
     for (size_t i = 0; i < count; i++)
         t->v->norm_back(dmid + i * e, dx + i * e, t->h2 + (first + i) * e,
                         k->mid + (first + i) * e, rbe_layer_param(t, l, RBE_LN2_GAIN),
                         rbe_layer_param(t, l, RBE_LN2_BIAS), w->h + i * e,
                         vector(p, w, RBE_LN2_GAIN), vector(p, w, RBE_LN2_BIAS), e, t->c.ln_eps);
     add_rows(t, vector(p, w, RBE_B_PROJ), dmid, count, e);
-    rbe_sgemm(false, false, count, e, e, 1, dmid, e, rbe_layer_param(t, l, RBE_W_PROJ), e, 0,
-              t->datt + first * e, e);
+    back(p, w, RBE_W_PROJ, dmid, count, t->datt + first * e);
 }
 
 /* From datt to dqkv.  The last block of queries sees all keys, so it comes first and sets
@@ -105,17 +112,23 @@ static void attend_back(struct rbe_pass *p, struct rbe_train_worker *w, size_t s
     for (size_t end = time; end > 0;) {
         const size_t q0 = (end - 1) / RBE_TRAIN_QUERIES * RBE_TRAIN_QUERIES, rows = end - q0;
         const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
-        rbe_sgemm(true, false, end, dim, rows, 1, w->p, ld, dout + q0 * e, e, beta, dq + 2 * e,
-                  l3);
-        rbe_sgemm(false, true, rows, end, dim, 1, dout + q0 * e, e, q + 2 * e, l3, 0, w->dp,
-                  ld);
+        rbe_product_run(w->product, end, dim, rows, 1,
+                        (struct rbe_factor){.v = w->p, .ld = ld, .t = true},
+                        (struct rbe_factor){.v = dout + q0 * e, .ld = e}, beta, dq + 2 * e, l3);
+        rbe_product_run(w->product, rows, end, dim, 1,
+                        (struct rbe_factor){.v = dout + q0 * e, .ld = e},
+                        (struct rbe_factor){.v = q + 2 * e, .ld = l3, .t = true}, 0, w->dp, ld);
         for (size_t r = 0; r < rows; r++) {
             const size_t seen = q0 + r + 1;
             t->v->softmax_back(w->dp + r * ld, w->p + r * ld, seen, scale);
             memset(w->dp + r * ld + seen, 0, (end - seen) * sizeof *w->dp);
         }
-        rbe_sgemm(false, false, rows, dim, end, 1, w->dp, ld, q + e, l3, 0, dq + q0 * l3, l3);
-        rbe_sgemm(true, false, end, dim, rows, 1, w->dp, ld, q + q0 * l3, l3, beta, dq + e, l3);
+        rbe_product_run(w->product, rows, dim, end, 1,
+                        (struct rbe_factor){.v = w->dp, .ld = ld},
+                        (struct rbe_factor){.v = q + e, .ld = l3}, 0, dq + q0 * l3, l3);
+        rbe_product_run(w->product, end, dim, rows, 1,
+                        (struct rbe_factor){.v = w->dp, .ld = ld, .t = true},
+                        (struct rbe_factor){.v = q + q0 * l3, .ld = l3}, beta, dq + e, l3);
         beta = 1;
         end = q0;
     }
@@ -132,8 +145,7 @@ static void to_input(struct rbe_pass *p, struct rbe_train_worker *w, size_t firs
     const float *x = t->x + l * t->x_stride + first * e;
 
     add_rows(t, vector(p, w, RBE_B_QKV), dqkv, count, 3 * e);
-    rbe_sgemm(false, false, count, e, 3 * e, 1, dqkv, 3 * e, rbe_layer_param(t, l, RBE_W_QKV),
-              e, 0, w->h, e);
+    back(p, w, RBE_W_QKV, dqkv, count, w->h);
     for (size_t i = 0; i < count; i++)
         t->v->norm_back(t->datt + (first + i) * e, t->dmid + (first + i) * e,
                         t->h1 + (first + i) * e, x + i * e, rbe_layer_param(t, l, RBE_LN1_GAIN),
@@ -151,8 +163,10 @@ static void weight_rows(const struct rbe_pass *p, int k, const float *dy, const 
     if (s->frozen)
         return;
     rbe_split(s->rows, 16, i, n, &a, &b);
-    rbe_sgemm(true, false, b - a, s->cols, p->tokens, 1, dy + a, s->rows, x, s->cols, 1,
-              p->t->grads + s->at + a * s->cols, s->cols);
+    rbe_product_run(p->t->workers[i].product, b - a, s->cols, p->tokens, 1,
+                    (struct rbe_factor){.v = dy + a, .ld = s->rows, .t = true},
+                    (struct rbe_factor){.v = x, .ld = s->cols}, 1,
+                    p->t->grads + s->at + a * s->cols, s->cols);
 }
 
 static void run_weights(void *arg, unsigned i, unsigned n)

@@ -9,7 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "gpt2/dense.h"
 #include "tune/train.h"
 
 /* --- sharing work out --------------------------------------------------------------------- */
@@ -65,8 +64,9 @@ size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, con
     const size_t e = t->c.n_embd, dim = e / t->c.n_head, keys = q0 + rows;
     const size_t ld = rbe_train_padded(keys);
 
-    rbe_sgemm(false, true, rows, keys, dim, (float)(1 / sqrt((double)dim)), q + q0 * 3 * e,
-              3 * e, q + e, 3 * e, 0, w->p, ld);
+    rbe_product_run(w->product, rows, keys, dim, (float)(1 / sqrt((double)dim)),
+                    (struct rbe_factor){.v = q + q0 * 3 * e, .ld = 3 * e},
+                    (struct rbe_factor){.v = q + e, .ld = 3 * e, .t = true}, 0, w->p, ld);
     for (size_t r = 0; r < rows; r++) {
         const size_t seen = q0 + r + 1;
         t->e->softmax(w->p + r * ld, seen);
@@ -86,8 +86,9 @@ static void attend(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequen
     for (size_t q0 = 0; q0 < time; q0 += RBE_TRAIN_QUERIES) {
         const size_t rows = time - q0 < RBE_TRAIN_QUERIES ? time - q0 : RBE_TRAIN_QUERIES;
         const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
-        rbe_sgemm(false, false, rows, dim, q0 + rows, 1, w->p, ld, q + 2 * e, 3 * e, 0,
-                  out + q0 * e, e);
+        rbe_product_run(w->product, rows, dim, q0 + rows, 1,
+                        (struct rbe_factor){.v = w->p, .ld = ld},
+                        (struct rbe_factor){.v = q + 2 * e, .ld = 3 * e}, 0, out + q0 * e, e);
     }
 }
 
@@ -107,6 +108,17 @@ static void norm(const struct rbe_train *t, float *y, const float *x, const floa
         t->e->layer_norm(y + i * e, x + i * e, gain, bias, e, t->c.ln_eps);
 }
 
+/* y [count][out] = x [count][in] times the layer's weight k, plus beta y. */
+static void apply(const struct rbe_pass *p, struct rbe_train_worker *w, int k, const float *x,
+                  size_t count, float beta, float *y)
+{
+    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+
+    rbe_product_run(w->product, count, s->rows, s->cols, 1,
+                    (struct rbe_factor){.v = x, .ld = s->cols},
+                    rbe_train_weight(p->t, s, true), beta, y, s->rows);
+}
+
 /* The layer's Q, K and V from its input. */
 static void into_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
                            size_t count)
@@ -118,8 +130,7 @@ static void into_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_
 
     norm(t, w->h, stream(p, l, first), rbe_layer_param(t, l, RBE_LN1_GAIN),
          rbe_layer_param(t, l, RBE_LN1_BIAS), count);
-    rbe_sgemm(false, true, count, 3 * e, e, 1, w->h, e, rbe_layer_param(t, l, RBE_W_QKV), e, 0,
-              qkv, 3 * e);
+    apply(p, w, RBE_W_QKV, w->h, count, 0, qkv);
     for (size_t i = 0; i < count; i++)
         t->e->bias_add(qkv + i * 3 * e, rbe_layer_param(t, l, RBE_B_QKV), 3 * e);
 }
@@ -157,20 +168,17 @@ static void after_attention(struct rbe_pass *p, struct rbe_train_worker *w, size
     float *mid = k->mid + first * e, *ff = k->ff + first * f, *next = stream(p, l + 1, first);
 
     add_bias(t, mid, stream(p, l, first), rbe_layer_param(t, l, RBE_B_PROJ), count);
-    rbe_sgemm(false, true, count, e, e, 1, k->att + first * e, e,
-              rbe_layer_param(t, l, RBE_W_PROJ), e, 1, mid, e);
+    apply(p, w, RBE_W_PROJ, k->att + first * e, count, 1, mid);
     norm(t, w->h, mid, rbe_layer_param(t, l, RBE_LN2_GAIN), rbe_layer_param(t, l, RBE_LN2_BIAS),
          count);
-    rbe_sgemm(false, true, count, f, e, 1, w->h, e, rbe_layer_param(t, l, RBE_W_FC), e, 0, ff,
-              f);
+    apply(p, w, RBE_W_FC, w->h, count, 0, ff);
     for (size_t i = 0; i < count; i++)
         t->e->bias_add(ff + i * f, rbe_layer_param(t, l, RBE_B_FC), f);
     if (p->again)
         return;
     t->v->gelu(w->act, ff, count * f);
     add_bias(t, next, mid, rbe_layer_param(t, l, RBE_B_OUT), count);
-    rbe_sgemm(false, true, count, e, f, 1, w->act, f, rbe_layer_param(t, l, RBE_W_OUT), f, 1,
-              next, e);
+    apply(p, w, RBE_W_OUT, w->act, count, 1, next);
     if (l + 1 < t->c.n_layer) {
         struct rbe_pass following = *p;
         following.layer = l + 1;
@@ -182,8 +190,19 @@ static void after_attention(struct rbe_pass *p, struct rbe_train_worker *w, size
     }
 }
 
+static void run_round(void *arg, unsigned i, unsigned n)
+{
+    const struct rbe_train *t = arg;
+    size_t a, b;
+
+    rbe_split(t->floats, 4096, i, n, &a, &b);
+    t->v->round_bf16(t->rounded + a, t->params + a, b - a, 1);
+}
+
 void rbe_pass_forward(struct rbe_pass *p)
 {
+    if (p->t->rounded)
+        rbe_pool_run(p->t->pool, run_round, p->t);
     rbe_pass_tokens(p, embed);
     for (p->layer = 0; p->layer < p->t->c.n_layer; p->layer++) {
         rbe_pass_heads(p, attend);

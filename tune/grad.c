@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpt2/dense.h"
 #include "kernels/cpu.h"
 #include "tune/train.h"
 
@@ -141,6 +140,7 @@ static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
     t->floats = list_slices(c, NULL);
     t->params = take(&cut, 1, t->floats);
     t->grads = l.forward_only ? NULL : take(&cut, 1, t->floats);
+    t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
     t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
     t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
                 rbe_train_padded(tokens * e));
@@ -174,7 +174,8 @@ size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits 
     struct rbe_train counted = {.c = *c};
     const size_t arena = layout(&counted, c, l, threads, NULL);
     const size_t rest = sizeof counted + slice_count(c) * sizeof *counted.slices +
-                        c->n_layer * sizeof *counted.kept + threads * sizeof *counted.workers;
+                        c->n_layer * sizeof *counted.kept +
+                        threads * (sizeof *counted.workers + rbe_product_bytes(l.bf16));
 
     return arena > SIZE_MAX - rest ? SIZE_MAX : arena + rest;
 }
@@ -217,6 +218,11 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
     t->slice_count = count;
     list_slices(c, t->slices);
     layout(t, c, l, threads, t->arena);
+    for (unsigned i = 0; i < threads; i++)
+        if ((err = rbe_product_open(&t->workers[i].product, l.bf16, d))) {
+            rbe_train_close(&t);
+            return err;
+        }
     memset(t->params, 0, t->floats * sizeof *t->params);
     rbe_train_zero(t);
     *out = t;
@@ -229,6 +235,8 @@ void rbe_train_close(struct rbe_train **pt)
 
     if (!t)
         return;
+    for (unsigned i = 0; t->workers && i < rbe_pool_threads(t->pool); i++)
+        rbe_product_close(&t->workers[i].product);
     free(t->slices);
     free(t->kept);
     free(t->workers);
@@ -316,18 +324,15 @@ struct head {
     size_t first, count;
 };
 
-static const float *wte(const struct rbe_train *t)
-{
-    return t->params + t->slices[RBE_SLICE_WTE].at;
-}
-
-/* logits [count][vocab] of positions from first on. */
-static void project(const struct rbe_train *t, size_t first, size_t count, float *logits)
+/* logits [count][vocab] of positions from first on, on thread i. */
+static void project(const struct rbe_train *t, unsigned i, size_t first, size_t count,
+                    float *logits)
 {
     const size_t e = t->c.n_embd, vocab = t->c.vocab;
 
-    rbe_sgemm(false, true, count, vocab, e, 1, t->hidden + first * e, e, wte(t), e, 0, logits,
-              vocab);
+    rbe_product_run(t->workers[i].product, count, vocab, e, 1,
+                    (struct rbe_factor){.v = t->hidden + first * e, .ld = e},
+                    rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], true), 0, logits, vocab);
 }
 
 static void run_losses(void *arg, unsigned i, unsigned n)
@@ -339,16 +344,18 @@ static void run_losses(void *arg, unsigned i, unsigned n)
 
     rbe_split(h->count, 1, i, n, &a, &b);
     float *s = t->logits + a * vocab, *o = t->other_logits + a * vocab;
-    project(t, h->first + a, b - a, s);
+    project(t, i, h->first + a, b - a, s);
     if (h->teacher)
-        project(h->teacher, h->first + a, b - a, o);
+        project(h->teacher, i, h->first + a, b - a, o);
     for (size_t k = 0; k < b - a; k++)
         rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab,
                      h->p->b->targets[h->first + a + k], h->weight, h->backward,
                      &t->workers[i].sums);
     if (h->backward)
-        rbe_sgemm(false, false, b - a, e, vocab, 1, s, vocab, wte(t), e, 0,
-                  t->dmid + (h->first + a) * e, e);
+        rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
+                        (struct rbe_factor){.v = s, .ld = vocab},
+                        rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], false), 0,
+                        t->dmid + (h->first + a) * e, e);
 }
 
 /* Thread i's rows of the output layer's gradient. */
@@ -360,9 +367,10 @@ static void run_head_weights(void *arg, unsigned i, unsigned n)
     size_t a, b;
 
     rbe_split(vocab, 16, i, n, &a, &b);
-    rbe_sgemm(true, false, b - a, e, h->count, 1, t->logits + a, vocab,
-              t->hidden + h->first * e, e, 1,
-              t->grads + t->slices[RBE_SLICE_WTE].at + a * e, e);
+    rbe_product_run(t->workers[i].product, b - a, e, h->count, 1,
+                    (struct rbe_factor){.v = t->logits + a, .ld = vocab, .t = true},
+                    (struct rbe_factor){.v = t->hidden + h->first * e, .ld = e}, 1,
+                    t->grads + t->slices[RBE_SLICE_WTE].at + a * e, e);
 }
 
 /* Leaves the gradient by the hidden states in dmid and adds that of wte. */
@@ -414,6 +422,8 @@ static enum rbe_status check_teacher(const struct rbe_train *t, const struct rbe
     if (teacher->c.vocab != t->c.vocab)
         return rbe_fail(d, RBE_ERR_MISMATCH, "the teacher's vocabulary has %u tokens, the "
                         "student's %u", teacher->c.vocab, t->c.vocab);
+    if (rbe_pool_threads(teacher->pool) < rbe_pool_threads(t->pool))
+        return rbe_fail(d, RBE_ERR_ARG, "the teacher was opened for fewer threads");
     return check_batch(teacher, b, false, d);
 }
 
@@ -480,7 +490,7 @@ enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count
     if (first > t->forwarded || count > t->forwarded - first)
         return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %zu were run", count,
                         first, t->forwarded);
-    project(t, first, count, logits);
+    project(t, 0, first, count, logits);
     return RBE_OK;
 }
 

@@ -33,6 +33,9 @@ struct rbe_train_limits {
     bool forward_only;          /* a teacher or a validation: no gradients kept */
     bool recompute;             /* keep only every layer's input, run layers twice: slower,
                                  * far less memory */
+    bool bf16;                  /* round the inputs of products to bf16 (tune/product.h):
+                                 * faster, and gradients good to about a part in 200; a
+                                 * student and its teacher may differ in it */
 };
 
 /* One tensor. */
@@ -53,8 +56,9 @@ size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits 
                        unsigned threads);
 
 /*
- * Parameters are zero at first.  pool may be NULL and must outlive it; a teacher may share
- * the student's.  RBE_ERR_ARG: an impossible shape; RBE_ERR_NOMEM says how much was needed.
+ * Parameters are zero at first.  pool may be NULL and must outlive it; a teacher shares the
+ * student's, or has one of as many threads.  RBE_ERR_ARG: an impossible shape, or bf16 where
+ * rbe_product_has_bf16() says no; RBE_ERR_NOMEM says how much was needed.
  */
 enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_config *c,
                                struct rbe_train_limits l, struct rbe_pool *pool,

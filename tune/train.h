@@ -8,6 +8,7 @@
 
 #include "gpt2/elementwise.h"
 #include "tune/grad.h"
+#include "tune/product.h"
 #include "tune/vector.h"
 
 /* A layer's tensors, in the checkpoint's order. */
@@ -34,6 +35,7 @@ struct rbe_train_worker {
     float *p, *dp;              /* [query block][padded time]; dp NULL when forward_only */
     float *vectors;             /* gradients of a layer's vectors; NULL when forward_only */
     struct rbe_loss_sums sums;
+    struct rbe_product *product;
 };
 
 struct rbe_train {
@@ -47,6 +49,7 @@ struct rbe_train {
 
     float *arena;               /* everything below */
     float *params, *grads;
+    uint16_t *rounded;          /* [floats] parameters as the pass began; NULL without bf16 */
     float *x;                   /* [layers + 1][tokens][n_embd] the residual stream, or one */
     size_t x_stride;            /* from layer to layer; 0 when there is one */
     float *hidden;              /* [tokens][n_embd] after ln_f */
@@ -81,6 +84,15 @@ static inline const float *rbe_layer_param(const struct rbe_train *t, uint32_t l
 static inline size_t rbe_train_padded(size_t floats)
 {
     return (floats + 15) / 16 * 16;
+}
+
+/* A weight as the second factor of a product: W [out][in] as it is (backward), or turned
+ * (forward). */
+static inline struct rbe_factor rbe_train_weight(const struct rbe_train *t,
+                                                 const struct rbe_train_slice *s, bool turned)
+{
+    return (struct rbe_factor){.v = t->params + s->at, .ld = s->cols, .t = turned,
+                               .bf16 = t->rounded ? t->rounded + s->at : NULL};
 }
 
 /* Where a layer's vector k starts in a worker's `vectors`; for k = RBE_LAYER_TENSORS, their

@@ -364,8 +364,36 @@ static void blend(float *y, const float *x, size_t n, float a, float b)
 #undef BODY
 }
 
+typedef uint32_t vu __attribute__((vector_size(4 * WIDTH)));
+typedef uint16_t vh __attribute__((vector_size(2 * WIDTH)));
+
+/* The upper half, after adding just under half of the lower (or half, where what stays is
+ * odd).  A NaN would overflow into an infinity or a zero: it keeps its upper half with the
+ * quiet bit set. */
+INLINE vh halves(vf x)
+{
+    const vu bits = (vu)x, nan = (vu)(x != x);
+    const vu rounded = bits + 0x7FFF + (bits >> 16 & 1);
+
+    return __builtin_convertvector(((rounded & ~nan) | ((bits | 0x400000) & nan)) >> 16, vh);
+}
+
+static void round_bf16(uint16_t *to, const float *x, size_t n, float scale)
+{
+    size_t i = 0;
+
+    for (; i + WIDTH <= n; i += WIDTH) {
+        const vh h = halves(load(x + i) * scale);
+        memcpy(to + i, &h, sizeof h);
+    }
+    if (i < n) {
+        const vh h = halves(load_part(x + i, n - i, 0) * scale);
+        memcpy(to + i, &h, (n - i) * sizeof *to);
+    }
+}
+
 const struct rbe_vector RBE_VECTOR = {
     .name = RBE_VECTOR_NAME, .isa = RBE_VECTOR_ISA, .add = add, .gelu = gelu,
     .gelu_back = gelu_back, .norm_back = norm_back, .softmax_back = softmax_back,
     .loss_row = loss_row, .squares = squares, .adam = adam, .momentum = momentum,
-    .blend = blend};
+    .round_bf16 = round_bf16, .blend = blend};

@@ -15,6 +15,7 @@
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "tune/grad.h"
+#include "tune/product.h"
 
 /* --- the oracle --------------------------------------------------------------------------- */
 
@@ -473,6 +474,62 @@ static void check_errors(struct rbe_pool *pool)
     CHECK(rbe_train_open(&none, &other, l, pool, NULL) == RBE_ERR_NOMEM && !none);
 }
 
+/* --- bf16 --------------------------------------------------------------------------------- */
+
+/* Rounded inputs change a gradient a little, and the same calls give the same bits.  Odd
+ * widths, and sums longer than the pieces that are rounded at a time. */
+static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
+{
+    static const struct rbe_gpt2_config c = {2300, 300, 36, 2, 3, 144, 1e-5F, 0};
+    struct rbe_train_limits l = {.batch = 4, .time = 270}, half = l;
+    half.bf16 = true;
+    if (!rbe_product_has_bf16()) {
+        struct rbe_train *none;
+        CHECK(rbe_train_open(&none, &c, half, pool, NULL) == RBE_ERR_ARG && !none);
+        printf("SKIP bf16: this CPU or build has no such products\n");
+        return;
+    }
+    enum { N = 4 * 270 };
+    struct rbe_train *t = open_train(&c, l, pool), *h = open_train(&c, half, pool);
+    struct rbe_train *again = open_train(&c, half, pool);
+    uint32_t tokens[N], targets[N];
+    const struct rbe_train_batch b = {4, 270, tokens, targets};
+    const struct rbe_loss kl = {0.5F, 1, 1};
+    struct rbe_loss_sums sums = {0}, rounded = {0}, same = {0};
+    const size_t n = rbe_train_floats(t);
+
+    fill(t, rng);
+    fill_batch(tokens, targets, N, c.vocab, rng);
+    memcpy(rbe_train_params(h), rbe_train_params(t), n * sizeof(float));
+    memcpy(rbe_train_params(again), rbe_train_params(t), n * sizeof(float));
+    struct rbe_train_limits f = l;
+    f.forward_only = true;
+    struct rbe_train *teacher = open_train(&c, f, pool);
+    fill(teacher, rng);
+    CHECK(!rbe_train_step(t, &b, &kl, teacher, 1, &sums, NULL));
+    CHECK(!rbe_train_step(h, &b, &kl, teacher, 1, &rounded, NULL));
+    CHECK(!rbe_train_step(again, &b, &kl, teacher, 1, &same, NULL));
+    CHECK(!memcmp(&rounded, &same, sizeof same));
+    CHECK(!memcmp(rbe_train_gradients(h), rbe_train_gradients(again), n * sizeof(float)));
+    CHECK(rounded.loss != sums.loss);
+    CHECK_NEAR(rounded.loss, sums.loss, 2e-3 * sums.loss);
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+        const float *a = rbe_train_gradients(t) + s->at, *r = rbe_train_gradients(h) + s->at;
+        double error = 0, size = 0;
+        for (size_t k = 0; k < s->count; k++) {
+            error += ((double)a[k] - (double)r[k]) * ((double)a[k] - (double)r[k]);
+            size += (double)a[k] * (double)a[k];
+        }
+        if (!CHECK(sqrt(error) <= 0.03 * sqrt(size)))
+            printf("     %s: %.3g of %.3g\n", s->name, sqrt(error), sqrt(size));
+    }
+    rbe_train_close(&teacher);
+    rbe_train_close(&again);
+    rbe_train_close(&h);
+    rbe_train_close(&t);
+}
+
 /* --- the runtime -------------------------------------------------------------------------- */
 
 /* Logits of the shipped model, here and from a session. */
@@ -529,6 +586,7 @@ int main(int argc, char **argv)
     check_ways(pool, &rng);
     check_frozen(pool, &rng);
     check_errors(pool);
+    check_bf16(pool, &rng);
     check_runtime(pool, &rng);
     rbe_pool_close(&pool);
     return check_done();

@@ -144,6 +144,40 @@ static void check_softmax(const struct rbe_vector *v, size_t version, size_t siz
     same_bits(version, size, 8, got);
 }
 
+/* The nearest of the two neighbours, the even one of a tie. */
+static void check_rounding(const struct rbe_vector *v, size_t size)
+{
+    const size_t n = sizes[size];
+    uint16_t to[MAX + 1];
+
+    to[n] = 4321;
+    v->round_bf16(to, x, n, 0.3F);
+    for (size_t i = 0; i < n; i++) {
+        const float want = x[i] * 0.3F;
+        const uint32_t low = (uint32_t)to[i] << 16;
+        float back;
+        memcpy(&back, &low, sizeof back);
+        CHECK_NEAR(back, want, fabs((double)want) * 0x1p-8);
+        float down = 0, up = 0;
+        const uint32_t below = low - 0x10000, above = low + 0x10000;
+        memcpy(&down, &below, sizeof down);
+        memcpy(&up, &above, sizeof up);
+        CHECK(fabsf(back - want) <= fabsf(down - want) &&
+              fabsf(back - want) <= fabsf(up - want));
+    }
+    CHECK(to[n] == 4321);
+    static const uint32_t ties[] = {0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF,
+                                    0x7FFFFFFF, 0xFF800000, 0x7F800001, 0x80000000};
+    static const uint16_t wants[] = {0x3F80, 0x3F82, 0x3F81, 0x7F80, 0x7FFF, 0xFF80, 0x7FC0,
+                                     0x8000};
+    for (size_t i = 0; i < sizeof ties / sizeof ties[0]; i++) {
+        float value;
+        memcpy(&value, &ties[i], sizeof value);
+        v->round_bf16(to, &value, 1, 1);
+        CHECK(to[0] == wants[i]);
+    }
+}
+
 /* --- losses ------------------------------------------------------------------------------- */
 
 static double log_sum(const double *z, size_t n, double by)
@@ -316,6 +350,7 @@ int main(int argc, char **argv)
             check_softmax(v, k, size);
             check_squares(v, size);
             check_moves(v, k, size);
+            check_rounding(v, size);
             check_loss(v, k, size, "ce", 12);
             check_loss(v, k, size, "kl", 13);
             check_loss(v, k, size, "chapter", 14);
