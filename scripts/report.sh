@@ -93,7 +93,7 @@ convert() {
 }
 
 rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,arm}.jsonl \
-    "$results"/{conversation,generation,comprehension}.jsonl "$results"/bench.json*
+    "$results"/{conversation,generation,comprehension,recovery}.jsonl "$results"/bench.json*
 
 convert "$profile" 'C1 C10' "${effort[@]}"
 for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
@@ -105,8 +105,14 @@ for p in "${schedules[@]}"; do
     esac
 done
 
-# The judged model and the original, then all models on the subset.
+# The judged model and the original, then all models on the subset.  Where a model after
+# recovery training ships (docs/TUNING.md), that one is judged, and its curve shown.
 judged=$models/$profile.rbe
+tuned=$data/$profile-tuned.rbe
+if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
+    judged=$tuned
+    cp "${tuned%.rbe}.jsonl" "$results/recovery.jsonl" || failed=$((failed + 1))
+fi
 pair=(--model "$model" --model "$judged")
 common=(--threads "$threads" --quiet)
 full=(--protocol P1)
@@ -114,6 +120,7 @@ full=(--protocol P1)
 step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
     --out "$results/perplexity.jsonl"
 every=(--model "$model")
+[ "$judged" != "$tuned" ] || every+=(--model "$tuned")
 for p in "$profile" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
     [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
 done

@@ -25,7 +25,7 @@ struct arguments {
     const char **texts;         /* popt's, NULL-terminated; or NULL */
     double tokens, minutes, every, memory;
     int seed, micro, evaluations, valid_windows, threads, resume, control, no_calibration,
-        recompute, quiet, stop_after;
+        recompute, bf16, quiet, stop_after;
 };
 
 /* Everything a run holds, so that one function closes it. */
@@ -181,17 +181,18 @@ static void make_key(struct run *r)
 
     rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text));
     const int n = snprintf(text, sizeof text, "tune 1 %s %s %s %s %" PRIu64 " %" PRIu64
-                           " %s %s %u %u %u %u %d %d", r->source->sha256, r->model_sha, recipe,
+                           " %s %s %u %u %u %u %d %d %d %d", r->source->sha256, r->model_sha, recipe,
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
-                           r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control);
+                           r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
+                           r->a->bf16, r->a->recompute);
     rbe_sha256(r->key, text, (size_t)n);
 }
 
 static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
 {
     struct rbe_train_limits l = {.batch = r->o.micro, .time = r->o.time,
-                                 .recompute = r->a->recompute};
+                                 .recompute = r->a->recompute, .bf16 = r->a->bf16};
     const struct rbe_gpt2_config *c = &r->source->config;
     enum rbe_status err;
 
@@ -374,8 +375,8 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
                         true) ||
               set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
     json_t *rest = json_pack(
-        "{s:b, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
-        r->a->control, "profile", r->recipe.name, "loss", r->recipe.loss, "schedule",
+        "{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
+        r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss", r->recipe.loss, "schedule",
         rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens, "seed",
         (json_int_t)r->o.seed, "seconds", rbe_result_real(x->seconds), "tokens_per_s",
         rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
@@ -464,6 +465,8 @@ int rbe_cmd_tune(int argc, const char **argv)
          "sequences at once; fewer need less memory (default: 4)", "N"},
         {"recompute", 0, POPT_ARG_NONE, &a.recompute, 0,
          "keep fewer activations, compute them twice", NULL},
+        {"bf16", 0, POPT_ARG_NONE, &a.bf16, 0,
+         "round the inputs of matrix products to bf16: faster where the CPU has it", NULL},
         {"memory", 0, POPT_ARG_DOUBLE, &a.memory, 0,
          "refuse to start above this (default: what the machine has)", "MB"},
         {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
