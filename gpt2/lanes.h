@@ -11,6 +11,7 @@
 #define RBE_GPT2_LANES_H
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
