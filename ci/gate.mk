@@ -2,6 +2,9 @@
 #
 # SPDX-License-Identifier: MIT
 # PLANT: see ci/gate_worker.c.
+ifeq ($(B),)
+$(error a Makefile without a build folder B)
+endif
 gate-programs: $(B)/bin/rbe $(B)/bin/gate-worker
 .PHONY: gate-programs
 

@@ -10,18 +10,19 @@
 #   --metrics LIST   decode,prefill,gemv_FORMAT,memory (see rbe gate --help)
 #   --threads N      threads of the measured programs (1)
 #   --clock cpu|wall what times are taken of (cpu with one thread, else wall)
-#   --no-exact       leave out model bytes and perplexity (saves two conversions)
+#   --codec NAME     what each side encodes its model with (seed)
+#   --no-exact       leave out model bytes and perplexity
 #   --instructions   count instructions under valgrind instead of taking times
 #   --markdown FILE  write the verdict as Markdown
 #   --append FILE    append a line to this history
 #   --even-if-same   measure although both programs are the same to the byte
-#   --keep FOLDER    build and convert here, and use what is there of the same revision
+#   --keep FOLDER    build the base here, and use what is there of the same revision
 #   --plant P        slow the working tree's program down by P percent (to try the gate)
 # Exit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too noisy to tell, 5 the base does
 # not build or run, so nothing was compared.
 set -u
-here=$(cd "$(dirname "$0")/.." && pwd) || exit 1
-cd "$here" || exit 1
+cd "$(dirname "$0")/.." || exit 1
+here=$PWD
 
 usage() {
     echo "gate.sh: $1; see the head of ci/gate.sh" >&2
@@ -32,148 +33,180 @@ fail() {
     exit "$1"
 }
 
-threshold=3 budget=120 threads=1 clock='' exact=1 instructions=0 keep='' plant='' always=0
+threshold=3 budget=120 threads=1 clock='' codec=seed exact=1 instructions=0 keep='' plant=''
 metrics=decode,prefill,gemv_seed,gemv_int4,memory
-base='' pass=()
+base='' pass=() always=0
 while [ $# -gt 0 ]; do
     case $1 in
-    --threshold | --budget | --metrics | --threads | --clock | --markdown | --append | \
-        --keep | --plant)
-        [ $# -ge 2 ] || usage "$1 wants a value"
-        ;;
-    esac
-    case $1 in
-    --threshold) threshold=$2 && shift ;;
-    --budget) budget=$2 && shift ;;
-    --metrics) metrics=$2 && shift ;;
-    --threads) threads=$2 && shift ;;
-    --clock) clock=$2 && shift ;;
-    --markdown | --append) pass+=("$1" "$2") && shift ;;
-    --keep) keep=$2 && shift ;;
-    --plant) plant=$2 && shift ;;
     --no-exact) exact=0 ;;
-    --even-if-same) always=1 ;;
     --instructions) instructions=1 ;;
+    --even-if-same) always=1 ;;
     -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
-    -*) usage "unknown option '$1'" ;;
-    *) [ -z "$base" ] || usage "one base revision, not '$1' too"
-       base=$1 ;;
+    --*)
+        [ $# -ge 2 ] || usage "$1: unknown option, or its value is missing"
+        case $1 in
+        --threshold) threshold=$2 ;;
+        --budget) budget=$2 ;;
+        --metrics) metrics=$2 ;;
+        --threads) threads=$2 ;;
+        --clock) clock=$2 ;;
+        --codec) codec=$2 ;;
+        --markdown | --append) pass+=("$1" "$2") ;;
+        --keep) keep=$2 ;;
+        --plant) plant=$2 ;;
+        *) usage "unknown option '$1'" ;;
+        esac
+        shift
+        ;;
+    *)
+        [ -z "$base" ] || usage "one base revision, not '$1' too"
+        base=$1
+        ;;
     esac
     shift
 done
 [ -n "$base" ] || usage 'give the base revision'
 sha=$(git rev-parse --verify --quiet "$base^{commit}") || fail 1 "no revision '$base'"
-name=$(git describe --always --dirty --abbrev=10 2> /dev/null || echo 'working tree')
+name=$(git describe --always --dirty --abbrev=10)
 
-# Paths of equal length, so that neither side's environment is larger.
-work=${keep:-$(mktemp -d)}
-mkdir -p "$work" && work=$(cd "$work" && pwd) || exit 1
-tree=$work/tree-$sha
-# What BASE_REV left out is never asked for again; the worktree's record goes with it.
+work=$(mktemp -d) || exit 1
+keep=${keep:-$work}
+mkdir -p "$keep" && keep=$(cd "$keep" && pwd) || exit 1
+tree=$work/tree
 tidy() {
     git worktree remove --force "$tree" > /dev/null 2>&1
-    [ -n "$keep" ] || rm -rf "$work"
+    rm -rf "$work"
 }
 trap tidy EXIT
 trap 'exit 130' INT TERM
 
-# build TREE NAME [PLANT]: rbe and the worker of a tree, into $work/NAME.
+# build TREE BUILDROOT LOG: rbe and the worker of a tree.  Debug data that names the folder
+# does not keep a compiler cache from serving both.
 export CCACHE_NOHASHDIR=1
+arch=$(gcc -dumpmachine)
+bin=${arch%%-*}-release/bin
 build() {
-    local root=$work/$2
-    find "$root" -name 'gate_worker.o' -delete 2> /dev/null
-    make -s -C "$1" -f Makefile -f ci/gate.mk BUILDROOT="$root" PLANT="${3:-}" -j"$(nproc)" \
-        gate-programs > "$root.log" 2>&1
+    local rc
+    find "$2" -name gate_worker.o -delete 2> /dev/null
+    make -s -C "$1" -f Makefile -f ci/gate.mk BUILDROOT="$2" PLANT="${4:-}" -j"$(nproc)" \
+        gate-programs > "$3" 2>&1
+    rc=$?
+    [ $rc != 0 ] || [ -x "$2/$bin/gate-worker" ] || rc=1
+    # A planted worker must not be linked again by accident.
+    [ -z "${4:-}" ] || find "$2" -name gate_worker.o -delete
+    return $rc
 }
+explain() { grep -m 5 -iE 'error|No rule|undefined' "$1" >&2; }
 
-# The base: its own sources, with this tree's worker where that compiles, else its own.
-bins() { echo "$work/$1/$(gcc -dumpmachine | cut -d- -f1)-release/bin"; }
-if [ ! -x "$(bins "b-$sha")/gate-worker" ]; then
+# The base: its own sources with this tree's worker where that compiles, else its own.
+build_base() {
+    local own
     git worktree prune
-    git worktree add --detach --quiet "$tree" "$sha" || fail 5 "cannot check out '$base'"
-    mkdir -p "$tree/ci"
+    git worktree add --detach --quiet "$tree" "$sha" || return 1
     own=$(git -C "$tree" ls-files ci/gate_worker.c)
+    mkdir -p "$tree/ci"
     cp ci/gate_worker.c ci/gate.mk "$tree/ci/"
-    echo "building $base ($sha)" >&2
-    if ! build "$tree" "b-$sha"; then
-        [ -z "$own" ] || git -C "$tree" checkout --quiet -- ci/gate_worker.c ci/gate.mk
-        if [ -z "$own" ] || ! build "$tree" "b-$sha"; then
-            grep -m 5 -E 'error|Error|No rule' "$work/b-$sha.log" >&2
-            fail 5 "the base '$base' does not build: nothing compared, not passed"
-        fi
-    fi
-fi
-echo 'building the working tree' >&2
-if ! build "$here" "n-$sha" "${plant:+-DRBE_PLANT_SLOWDOWN}"; then
-    grep -m 5 -E 'error|Error|No rule' "$work/n-$sha.log" >&2
-    fail 1 'the working tree does not build'
-fi
-old=$(bins "b-$sha") new=$(bins "n-$sha")
-
-# Each side runs a model of its own making: the encoder is compared too.
-convert() {
-    echo "converting with $2" >&2
-    "$1/rbe" convert --quiet --codec=seed --block=44 --search=fast --no-calibration \
-        --threads="$(nproc)" datasets/embedded/rbe-mini "$3" > "$3.log" 2>&1
+    build "$tree" "$keep/b-$sha" "$work/base.log" && return 0
+    [ -n "$own" ] && git -C "$tree" checkout --quiet -- ci/gate_worker.c ci/gate.mk &&
+        build "$tree" "$keep/b-$sha" "$work/base.log"
 }
-a=$work/b-$sha.rbe b=$work/n-$sha.rbe
-[ -s "$a" ] || convert "$old" "$base" "$a" ||
-    fail 5 "the base '$base' does not convert: $(tail -n 1 "$a.log")"
+root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
+echo 'building the working tree' >&2
+build "$here" "$root" "$work/new.log" || {
+    explain "$work/new.log"
+    fail 1 'the working tree does not build'
+}
+mkdir "$work/base" "$work/head"
+cp "$root/$bin/rbe" "$root/$bin/gate-worker" "$work/head/"
+if [ "$sha" = "$(git rev-parse HEAD)" ] && [ -z "$(git status --porcelain)" ]; then
+    cp "$work/head/rbe" "$work/head/gate-worker" "$work/base/"
+else
+    if [ ! -x "$keep/b-$sha/$bin/gate-worker" ]; then
+        echo "building $base ($sha)" >&2
+        build_base || {
+            [ ! -f "$work/base.log" ] || explain "$work/base.log"
+            fail 5 "the base '$base' does not build: nothing was compared, so this is no pass"
+        }
+    fi
+    cp "$keep/b-$sha/$bin/rbe" "$keep/b-$sha/$bin/gate-worker" "$work/base/"
+fi
+
 # same PROGRAM: is it the same code on both sides?
 same() {
     local side
-    for side in "$old" "$new"; do
-        strip -R .note.gnu.build-id -o "$side/$1.plain" "$side/$1" || return 1
+    for side in base head; do
+        strip -R .note.gnu.build-id -o "$work/$side/plain" "$work/$side/$1" 2> /dev/null ||
+            cp "$work/$side/$1" "$work/$side/plain"
     done
-    cmp -s "$old/$1.plain" "$new/$1.plain"
+    cmp -s "$work/base/plain" "$work/head/plain"
 }
-rm -f "$b"
+if [ -z "$plant" ] && [ $always = 0 ] && same rbe && same gate-worker; then
+    echo "pass: the programs of $base and of the working tree are the same to the byte"
+    exit 0
+fi
+
+# Each side runs a model of its own making: the encoder is compared too.
+convert() {
+    "$work/$1/rbe" convert --quiet --codec="$codec" --block=44 --search=fast \
+        --no-calibration datasets/embedded/rbe-mini "$work/$1/model.rbe" \
+        > "$work/$1.log" 2>&1
+}
+echo "encoding rbe-mini ($codec)" >&2
+convert base || fail 5 "the base '$base' does not convert: $(tail -n 1 "$work/base.log")"
 if same rbe; then
-    cp "$a" "$b"
-    if same gate-worker && [ $always = 0 ]; then
-        echo "pass: the programs of $base and of the working tree are the same to the byte"
-        exit 0
-    fi
+    cp "$work/base/model.rbe" "$work/head/model.rbe"
 else
-    convert "$new" 'the working tree' "$b" ||
-        fail 1 "the working tree does not convert: $(tail -n 1 "$b.log")"
+    convert head || fail 1 "the working tree does not convert: $(tail -n 1 "$work/head.log")"
 fi
 
 perplexity() {
-    "$1/rbe" eval perplexity --quiet --json --model "$2" --text datasets/embedded/wiki.valid.raw \
-        --windows 16 --resamples 2 2> "$2.log" |
+    "$work/$1/rbe" eval perplexity --quiet --json --model "$work/$1/model.rbe" --windows 16 \
+        --text datasets/embedded/wiki.valid.raw --resamples 2 2> "$work/$1.log" |
         sed -n 's/.*"perplexity": *\([0-9.][0-9.e+-]*\).*/\1/p' | tail -n 1
 }
 if [ $exact = 1 ]; then
-    p=$(perplexity "$old" "$a") q=$(perplexity "$new" "$b")
-    [ -n "$p" ] || fail 5 "the base has no perplexity: $(tail -n 1 "$a.log")"
-    [ -n "$q" ] || fail 1 "the working tree has no perplexity: $(tail -n 1 "$b.log")"
-    pass+=(--exact "perplexity=$p:$q" --exact "bytes=$(stat -c %s "$a"):$(stat -c %s "$b")")
+    p=$(perplexity base) q=$(perplexity head)
+    [ -n "$p" ] || fail 5 "the base has no perplexity: $(tail -n 1 "$work/base.log")"
+    [ -n "$q" ] || fail 1 "the working tree has no perplexity: $(tail -n 1 "$work/head.log")"
+    pass+=(--exact "perplexity=$p:$q")
+    pass+=(--exact "bytes=$(stat -c %s "$work/base/model.rbe"):$(stat -c %s \
+        "$work/head/model.rbe")")
 fi
 
-# Instructions of one unit: the difference of two runs, so that loading does not count.
+if [ -n "$plant" ]; then
+    build "$here" "$root" "$work/new.log" -DRBE_PLANT_SLOWDOWN ||
+        fail 1 'the planted worker does not build'
+    mv "$root/$bin/gate-worker" "$work/head/gate-worker"
+fi
+
+# Instructions of a unit: the difference of two runs, so that loading does not count.  Valgrind
+# knows no AVX-512.
 count() {
-    local n out=$work/callgrind.out
+    local n
     for n in 1 4; do
-        printf '%s %s\n' "$3" "$n" |
-            RBE_DISABLE_ISA=avx512,vnni,vbmi2 valgrind --tool=callgrind \
-                --callgrind-out-file="$out" "$1/gate-worker" "$2" 1 2>&1 > /dev/null |
+        printf '%s %s\n' "$2" "$n" |
+            RBE_DISABLE_ISA=avx512,vnni,vbmi2 RBE_PLANT_SLOWDOWN=${plant:-0} \
+                valgrind --tool=callgrind --callgrind-out-file="$work/callgrind" \
+                "$work/$1/gate-worker" "$work/$1/model.rbe" 1 2>&1 > /dev/null |
             sed -n 's/.*Collected : *//p'
-    done | paste -sd ' ' | awk '{ print ($2 - $1) / 3 }'
+    done | paste -sd ' ' | awk 'NF == 2 { print ($2 - $1) / 3 }'
 }
 if [ $instructions = 1 ]; then
     command -v valgrind > /dev/null || fail 1 'valgrind is not installed'
     for m in ${metrics//,/ }; do
         [ "$m" != memory ] || continue
-        p=$(count "$old" "$a" "$m") q=$(count "$new" "$b" "$m")
+        echo "counting instructions of $m" >&2
+        p=$(count base "$m") q=$(count head "$m")
+        [ -n "$p" ] || fail 5 "no instructions of $m counted for the base"
+        [ -n "$q" ] || fail 1 "no instructions of $m counted for the working tree"
         pass+=(--count "$m=$p:$q")
     done
     metrics=''
 fi
 
-worker() { printf "exec '%s/gate-worker' '%s' %s %s" "$1" "$2" "$threads" "$clock"; }
+worker() { printf "exec '%s/gate-worker' '%s/model.rbe' %s %s" "$1" "$1" "$threads" "$clock"; }
 [ "$threads" = 1 ] || pass+=(--no-pin)
-"$new/rbe" gate --base "$(worker "$old" "$a")" \
-    --new "${plant:+RBE_PLANT_SLOWDOWN=$plant }$(worker "$new" "$b")" --metrics "$metrics" \
+"$root/$bin/rbe" gate --base "$(worker "$work/base")" \
+    --new "${plant:+RBE_PLANT_SLOWDOWN=$plant }$(worker "$work/head")" --metrics "$metrics" \
     --threads "$threads" --threshold "$threshold" --budget "$budget" --base-name "$base" \
     --new-name "$name" "${pass[@]}"
