@@ -26,7 +26,7 @@ struct source {
 static enum rbe_status complain(const struct source *s, const char *what, const char *why)
 {
     if (s->line)
-        return rbe_fail(s->d, RBE_ERR_FORMAT, "%s:%zu: %s: %s", s->path, s->line, what, why);
+        return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: line %zu: %s: %s", s->path, s->line, what, why);
     return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: %s: %s", s->path, what, why);
 }
 
