@@ -215,7 +215,7 @@ static enum rbe_status measure(struct sums *s, struct row *row, const struct tab
     if (row->how->method == USE_SVD) {
         double error;
         row->aux = rbe_svd_rank(rows, cols, (size_t)bytes);
-        if (!(err = rbe_svd_error(&error, w, rows, cols, row->aux, t->pool, d)))
+        if (!(err = rbe_svd_error(&error, w, rows, cols, row->aux, NULL, t->pool, d)))
             relative(s, w, n, error, (double)rbe_svd_bytes(rows, cols, row->aux));
     } else if (row->how->method == USE_MEANS) {
         /* The mean of each tile as f16. */

@@ -20,7 +20,7 @@
 struct arguments {
     const char *model, *out, *profile, *codec, *search, *calibration, *json;
     int block, threads, plan, quiet, no_calibration, no_feedback, allocate, even;
-    double bits, bytes;
+    double bits, bytes, low_rank;
 };
 
 /* "hybrid", or "seed+seed4" of parts that differ. */
@@ -163,6 +163,10 @@ static void print_totals(const struct rbe_convert *c)
            4 * (double)c->params / (double)c->file_bytes);
     printf("compressed parameters: %" PRIu64 " (%s)\n", rbe_convert_compressed(c),
            RBE_COMPRESSED_DEFINITION);
+    if (c->o.low_rank > 0)
+        printf("as low-rank factors: %" PRIu64 " bytes, %.4f bits a parameter\n",
+               rbe_convert_low_rank_bytes(c),
+               8 * (double)rbe_convert_low_rank_bytes(c) / (double)c->params);
     printf("%.0f s of encoding; peak memory %.0f MB\n", c->seconds, peak_bytes() / 1e6);
     if (unmet)
         printf("! %" PRIu64 " matrices: the codec cannot have the rate the profile asks for at "
@@ -271,6 +275,10 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
     bad = json_object_set_new(j, "calibration", calibration_json(c)) || bad;
     bad = rbe_result_set_real(j, "peak_bytes", peak_bytes()) || bad;
     bad = json_object_set_new(j, "totals", totals) || bad;
+    if (c->o.low_rank > 0)
+        bad = json_object_set_new(j, "low_rank_bytes",
+                                  json_integer((json_int_t)rbe_convert_low_rank_bytes(c))) ||
+              bad;
     bad = json_object_set_new(j, "tensors", rows) || bad;
     if (bad) {
         json_decref(j);
@@ -313,6 +321,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--bytes: a number of bytes");
     if (a->bits > 0 && a->bytes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--bits and --bytes exclude one another");
+    if (!(a->low_rank >= 0 && a->low_rank < 1e6))
+        return rbe_fail(d, RBE_ERR_ARG, "--low-rank: a ratio");
     if (a->allocate && a->even)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate and --even exclude one another");
     if (a->allocate && a->no_calibration)
@@ -346,7 +356,7 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     const struct rbe_convert_options o = {
         .profile = profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
-        .no_feedback = a->no_feedback, .progress = &progress, .row_done = print_row};
+        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &progress, .row_done = print_row};
     if ((err = rbe_convert_plan(&c, source, &o, d)))
         goto out;
     rbe_catch_interrupt();
@@ -415,6 +425,9 @@ int rbe_cmd_convert(int argc, const char **argv)
         {"no-feedback", 0, POPT_ARG_NONE, &a.no_feedback, 0,
          "calibrate for the allocation and the column outErr, but encode without feedback",
          NULL},
+        {"low-rank", 0, POPT_ARG_DOUBLE, &a.low_rank, 0,
+         "for comparison: every matrix's best approximation whose two f16 factors are X times "
+         "smaller than f32 (the file itself holds the product)", "X"},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
          "N"},
         {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",

@@ -21,6 +21,7 @@
 #include "rbe/container.h"
 #include "rbe/encode_hybrid.h"
 #include "rbe/file.h"
+#include "rbe/svd.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
 #define ENCODER "rbe-encoder-2"
@@ -208,6 +209,12 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
         (err = rbe_container_add_meta(b, "rbe.source_sha256", s->sha256, d)) ||
         (err = rbe_container_add_meta(b, "rbe.encoder", ENCODER, d)))
         goto out;
+    if (c->o.low_rank > 0) {
+        char text[64];
+        snprintf(text, sizeof text, "%.17g", c->o.low_rank);
+        if ((err = rbe_container_add_meta(b, "rbe.low_rank", text, d)))
+            goto out;
+    }
     if (s->label)
         err = rbe_container_add_meta(b, "synthetic", s->label, d);
 out:
@@ -309,11 +316,11 @@ static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_
 
     at = (size_t)snprintf(text, sizeof text,
                           ENCODER " %s %s %d %u %u search %d %u %a scales %d %d rotation %u "
-                          "%" PRIu64 " center %d energy %a", c->source->sha256,
+                          "%" PRIu64 " center %d energy %a low rank %a", c->source->sha256,
                           r->tensor->name, (int)o->format, o->block, o->aux, (int)o->search,
                           o->window, (double)o->search_scale, (int)o->scales,
                           (int)o->scale_search, o->hadamard, o->sign_seed,
-                          (int)r->choice.center, r->choice.energy);
+                          (int)r->choice.center, r->choice.energy, c->o.low_rank);
     /* Parts are many; each folds into the hash of those before it. */
     rbe_sha256(hex, text, at);
     if (c->o.calibration && uses_feedback(r) && !c->o.no_feedback) {
@@ -465,6 +472,27 @@ static enum rbe_status wte_means(float **out, const struct rbe_convert *c, struc
     return err;
 }
 
+static uint32_t low_rank_of(const struct rbe_convert *c, const struct rbe_convert_row *r)
+{
+    const double bytes = 4.0 * r->tensor->rows * r->tensor->cols / c->o.low_rank;
+
+    return rbe_svd_rank(r->tensor->rows, r->tensor->cols, (size_t)bytes);
+}
+
+uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c)
+{
+    uint64_t bytes = c->file_bytes;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+
+        if (r->tensor->matrix)
+            bytes += rbe_svd_bytes(r->tensor->rows, r->tensor->cols, low_rank_of(c, r)) -
+                     rbe_encode_bytes(r->tensor->rows, r->tensor->cols, &r->options);
+    }
+    return c->o.low_rank > 0 ? bytes : 0;
+}
+
 /* A tensor's weights as they are encoded: column means moved from wte to wpe where the profile
  * says so. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
@@ -490,7 +518,16 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
         for (size_t k = 0; k < cols; k++)
             (*out)[i * cols + k] += sign * mean[k];
     free(mean);
-    return RBE_OK;
+    if (c->o.low_rank > 0 && r->tensor->matrix) {
+        double error;
+        err = rbe_svd_error(&error, *out, r->tensor->rows, r->tensor->cols, low_rank_of(c, r),
+                            *out, c->o.pool, d);
+        if (err) {
+            free(*out);
+            *out = NULL;
+        }
+    }
+    return err;
 }
 
 static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row *r,

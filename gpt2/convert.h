@@ -44,6 +44,8 @@ struct rbe_convert_options {
     uint64_t budget_bytes;      /* of the file; 0: budget_bits */
     int search;                 /* enum rbe_search for all matrices, or -1: the profile's */
     const struct rbe_calibration *calibration;  /* NULL: encode without error feedback */
+    double low_rank;            /* not 0: matrices become their projection to the rank whose
+                                   f16 factors have this ratio, stored as the profile says */
     bool no_feedback;           /* the calibration measures output errors only */
     struct rbe_pool *pool;      /* may be NULL */
     struct rbe_progress *progress;      /* started and ended by rbe_convert_run(), or NULL */
@@ -87,9 +89,12 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d);
 
-/* A row's weights as they are encoded [rows][cols], fresh: wte's means moved to wpe. */
+/* A row's weights as they are encoded [rows][cols], fresh: wte's means moved to wpe, low rank. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d);
+
+/* What the file would take if it held the factors of a low-rank conversion, or 0. */
+uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
 
 /* True when some matrix would be encoded with what a calibration tells. */
 bool rbe_convert_wants_calibration(const struct rbe_convert *c);

@@ -6,6 +6,7 @@
 #include "rbe/svd.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,8 @@ struct svd_work {
     float *v;                   /* [rank][n], rounded to f16 */
     double *row_error;          /* [m] */
     float *scratch;             /* [threads][n] */
+    bool turn;                  /* `a` is the transpose */
+    float *out;                 /* the projection, as the caller's matrix lies; or NULL */
 };
 
 static double dot(const double *a, const double *b, size_t n)
@@ -198,6 +201,8 @@ static void do_errors(void *arg, unsigned part, unsigned parts)
         for (size_t c = 0; c < s->n; c++)
             sum += (double)left[c] * left[c];
         s->row_error[r] = sum;
+        for (size_t c = 0; s->out && c < s->n; c++)
+            s->out[s->turn ? c * s->m + r : r * s->n + c] = row[c] - left[c];
     }
 }
 
@@ -226,11 +231,12 @@ static enum rbe_status alloc_work(struct svd_work *s, const float *w, uint32_t r
 }
 
 enum rbe_status rbe_svd_error(double *error, const float *w, uint32_t rows, uint32_t cols,
-                              uint32_t rank, struct rbe_pool *pool, struct rbe_diag *d)
+                              uint32_t rank, float *approximation, struct rbe_pool *pool,
+                              struct rbe_diag *d)
 {
     const unsigned threads = pool ? rbe_pool_threads(pool) : 1;
     struct svd_work s = {.m = rows > cols ? rows : cols, .n = rows < cols ? rows : cols,
-                         .rank = rank};
+                         .rank = rank, .turn = rows < cols, .out = approximation};
     enum rbe_status err;
     double e2 = 0, w2 = 0;
 

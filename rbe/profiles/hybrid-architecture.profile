@@ -4,5 +4,5 @@ about: feed-forward as seed at 10:1, everything else f16
 other codec=f16
 wpe   codec=f16
 all   codec=f16
-mlp.fc   codec=seed ratio=10
-mlp.proj codec=seed ratio=10
+mlp.fc   codec=seed ratio=10 hadamard=max
+mlp.proj codec=seed ratio=10 hadamard=max

@@ -4,5 +4,5 @@ about: feed-forward as seed at 10:1, everything else f32
 other codec=f32
 wpe   codec=f32
 all   codec=f32
-mlp.fc   codec=seed ratio=10
-mlp.proj codec=seed ratio=10
+mlp.fc   codec=seed ratio=10 hadamard=max
+mlp.proj codec=seed ratio=10 hadamard=max

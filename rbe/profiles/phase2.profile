@@ -3,5 +3,5 @@ name: phase2
 about: feed-forward and attention as seed at 10:1, everything else f32
 other codec=f32
 wpe   codec=f32
-all   codec=seed ratio=10
+all   codec=seed ratio=10 hadamard=max
 wte   codec=f32

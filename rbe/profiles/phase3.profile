@@ -3,5 +3,5 @@ name: phase3
 about: every matrix as seed at 10:1, norms, biases and positions f32
 other codec=f32
 wpe   codec=f32
-all   codec=seed ratio=10
-wte   hadamard=max center=on
+all   codec=seed ratio=10 hadamard=max
+wte   center=on

@@ -30,11 +30,11 @@ static void known_values(uint32_t rows, uint32_t cols)
     }
     left = all;
     for (uint32_t k = 0; k < RANK; k++) {
-        CHECK(rbe_svd_error(&e, w, rows, cols, k, NULL, &d) == RBE_OK);
+        CHECK(rbe_svd_error(&e, w, rows, cols, k, NULL, NULL, &d) == RBE_OK);
         CHECK_NEAR(e, sqrt(left / all), 1e-3);
         left -= s[k] * s[k];
     }
-    CHECK(rbe_svd_error(&e, w, rows, cols, RANK, NULL, &d) == RBE_OK && e < 1e-3);
+    CHECK(rbe_svd_error(&e, w, rows, cols, RANK, NULL, NULL, &d) == RBE_OK && e < 1e-3);
     free(w);
 }
 
@@ -50,7 +50,7 @@ int main(void)
     known_values(24, 70);
     rbe_white_gaussian(w, R * C, 4);
     for (uint32_t k = 0; k <= C; k += 8) {
-        CHECK(rbe_svd_error(&e, w, R, C, k, NULL, &d) == RBE_OK);
+        CHECK(rbe_svd_error(&e, w, R, C, k, NULL, NULL, &d) == RBE_OK);
         CHECK(e < before);
         /* No more than rate and distortion allow for white noise, but for rounding. */
         CHECK(e >= (1 - 1e-12) * rbe_rate_bound(8.0 * (double)rbe_svd_bytes(R, C, k) /
@@ -59,10 +59,10 @@ int main(void)
     }
     CHECK(e < 1e-3);                    /* full rank: f16 rounding is left */
     CHECK(rbe_pool_open(&pool, 3, &d) == RBE_OK);
-    CHECK(rbe_svd_error(&e, w, R, C, 9, NULL, &d) == RBE_OK);
-    CHECK(rbe_svd_error(&again, w, R, C, 9, pool, &d) == RBE_OK && again == e);
+    CHECK(rbe_svd_error(&e, w, R, C, 9, NULL, NULL, &d) == RBE_OK);
+    CHECK(rbe_svd_error(&again, w, R, C, 9, NULL, pool, &d) == RBE_OK && again == e);
     rbe_pool_close(&pool);
-    CHECK(rbe_svd_error(&e, w, R, C, C + 1, NULL, &d) == RBE_ERR_ARG);
+    CHECK(rbe_svd_error(&e, w, R, C, C + 1, NULL, NULL, &d) == RBE_ERR_ARG);
     CHECK(rbe_svd_rank(768, 2304, 6143) == 0 && rbe_svd_rank(768, 2304, 6144) == 1);
     CHECK(rbe_svd_rank(4, 4, 100000) == 4);
     return check_done();
