@@ -15,22 +15,12 @@
 #include "eval/evaluations.h"
 #include "eval/options.h"
 #include "eval/quality.h"
+#include "eval/said.h"
 #include "eval/text.h"
 #include "eval/timing.h"
 #include "gpt2/data.h"
 #include "rbe/progress.h"
 #include "rbe/stats.h"
-
-/* Criterion C5. */
-static const double c5_first_ms = 1000, c5_p95_ms = 50;
-enum { HUNDRED = 100 };
-
-struct said {
-    struct rbe_turn turn;
-    struct rbe_usage usage;
-    struct rbe_load_share share;
-    double coherence, quality;
-};
 
 struct talk {
     struct rbe_eval_options *o;
@@ -40,7 +30,7 @@ struct talk {
     const char **line;
     int lines, stream;
     struct rbe_conversation_options how;
-    struct said *said;          /* [model][lines] */
+    struct rbe_said *said;          /* [model][lines] */
 };
 
 /* The script's turns; what they point to stays in script.bytes. */
@@ -85,7 +75,7 @@ static enum rbe_status talk(struct talk *k, struct rbe_conversation **c, int *do
     rbe_progress_start(&p, "conversation", "turns", k->lines);
     for (*done = 0; *done < k->lines && !err && !rbe_interrupted(); ++*done) {
         for (size_t m = 0; m < models && !err; m++) {
-            struct said *s = &k->said[m * (size_t)k->lines + (size_t)*done];
+            struct rbe_said *s = &k->said[m * (size_t)k->lines + (size_t)*done];
             if (k->stream)
                 printf("\n[%d %s] %s\n>", *done + 1, k->runners[m].name, k->line[*done]);
             const struct rbe_load before = rbe_load_now();
@@ -113,7 +103,7 @@ static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
 
     for (size_t m = 0; m < k->o->model_count && !err; m++)
         for (int i = 0; i < done && !err; i++) {
-            struct said *x = &k->said[m * (size_t)k->lines + (size_t)i];
+            struct rbe_said *x = &k->said[m * (size_t)k->lines + (size_t)i];
             const uint32_t *text = x->turn.ids + x->turn.context_tokens;
             double after, alone;
             if ((err = rbe_log_p(&s, eos, x->turn.ids, x->turn.context_tokens, text,
@@ -129,7 +119,7 @@ static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
 
 /* --- records ----------------------------------------------------------------------------- */
 
-static json_t *turn_json(const struct talk *k, int i, const struct said *s)
+static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s)
 {
     const struct rbe_turn *t = &s->turn;
     const size_t n = t->tokens ? t->tokens - 1 : 0;
@@ -161,75 +151,10 @@ static json_t *turn_json(const struct talk *k, int i, const struct said *s)
     return o;
 }
 
-/* Seconds of this model's turns until so many tokens were made, load included; NaN when there
- * were fewer. */
-static double seconds_to(const struct said *s, int turns, double load_s, unsigned tokens)
-{
-    double ms = 0;
-    unsigned made = 0;
-
-    for (int i = 0; i < turns; i++)
-        for (uint32_t j = 0; j < s[i].turn.tokens; j++) {
-            ms += j ? s[i].turn.token_ms[j - 1] : s[i].turn.first_ms;
-            if (++made == tokens)
-                return load_s + ms / 1e3;
-        }
-    return NAN;
-}
-
-static json_t *summary_json(const struct said *s, int turns, double load_s)
-{
-    size_t n = 0, all = 0;
-    double first_max = 0, p95_max = 0, busy = 0, coherence = 0, quality = 0;
-    int within = 0, dropped = 0;
-
-    for (int i = 0; i < turns; i++)
-        all += s[i].turn.tokens;
-    double *ms = calloc(all + 1, sizeof *ms), *one = calloc(all + 1, sizeof *one);
-    if (!ms || !one) {
-        free(ms);
-        free(one);
-        return NULL;
-    }
-    for (int i = 0; i < turns; i++) {
-        const struct rbe_turn *t = &s[i].turn;
-        const size_t m = t->tokens ? t->tokens - 1 : 0;
-        memcpy(one, t->token_ms, m * sizeof *one);
-        memcpy(ms + n, t->token_ms, m * sizeof *ms);
-        n += m;
-        rbe_sort(one, m);
-        /* A turn too short for a p95 is held to its largest. */
-        double p95 = rbe_percentile_if_enough(one, m, 0.95);
-        if (isnan(p95))
-            p95 = m ? one[m - 1] : 0;
-        first_max = fmax(first_max, t->first_ms);
-        p95_max = fmax(p95_max, p95);
-        within += t->first_ms < c5_first_ms && p95 <= c5_p95_ms;
-        dropped += (int)t->dropped;
-        busy += s[i].share.foreign;
-        coherence += s[i].coherence;
-        quality += log(s[i].quality);
-    }
-    rbe_sort(ms, n);
-    json_t *o = json_pack(
-        "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "turns", turns,
-        "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max), "p95_ms_max",
-        rbe_result_real(p95_max), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
-        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
-        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "turns_within", within,
-        "dropped_turns", dropped, "hundred_tokens_s",
-        rbe_result_real(seconds_to(s, turns, load_s, HUNDRED)), "coherence",
-        rbe_result_real(coherence / turns), "quality", rbe_result_real(exp(quality / turns)),
-        "foreign_cpu", rbe_result_real(busy / turns));
-    free(ms);
-    free(one);
-    return o;
-}
-
 static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
 {
     json_t *r = rbe_eval_record(k->o, "conversation", &k->runners[m]), *all = json_array();
-    const struct said *s = k->said + m * (size_t)k->lines;
+    const struct rbe_said *s = k->said + m * (size_t)k->lines;
     const struct rbe_sampling *how = &k->how.sampling;
 
     if (!r || rbe_runner_record(&k->runners[0], r, "scorer")) {
@@ -249,7 +174,7 @@ static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
     rbe_result_set_real(r, "load_s", k->runners[m].load_s);
     rbe_result_set_real(r, "wall_s", wall_s);
     json_object_set_new(r, "complete", json_boolean(turns == k->lines));
-    json_object_set_new(r, "summary", summary_json(s, turns, k->runners[m].load_s));
+    json_object_set_new(r, "summary", rbe_said_summary(s, turns, k->runners[m].load_s));
     for (int i = 0; i < turns; i++)
         json_array_append_new(all, turn_json(k, i, &s[i]));
     json_object_set_new(r, "turns", all);

@@ -34,9 +34,7 @@ static const double target_fluency = 0.98, target_coherence = 0.95, target_relev
 /* What one model wrote after every prompt, and what the original thinks of it. */
 struct author {
     uint32_t *text;             /* [prompts][tokens] */
-    size_t *length;             /* [prompts] */
-    double *alone, *after;      /* [prompts]: log p(text), log p(text | prompt) */
-    double *relevant;           /* [prompts]: 1 when the true prompt was picked */
+    struct rbe_judged by;       /* arrays of [prompts] */
 };
 
 struct generation {
@@ -55,10 +53,10 @@ static void free_authors(struct generation *g)
 {
     for (size_t m = 0; g->author && m < g->o->model_count; m++) {
         free(g->author[m].text);
-        free(g->author[m].length);
-        free(g->author[m].alone);
-        free(g->author[m].after);
-        free(g->author[m].relevant);
+        free(g->author[m].by.length);
+        free(g->author[m].by.alone);
+        free(g->author[m].by.after);
+        free(g->author[m].by.relevant);
     }
     free(g->author);
     free(g->prompt);
@@ -74,11 +72,11 @@ static enum rbe_status allocate(struct generation *g, struct rbe_diag *d)
     for (size_t m = 0; ok && m < g->o->model_count; m++) {
         struct author *a = &g->author[m];
         a->text = calloc(n * (size_t)g->tokens, sizeof *a->text);
-        a->length = calloc(n, sizeof *a->length);
-        a->alone = calloc(n, sizeof *a->alone);
-        a->after = calloc(n, sizeof *a->after);
-        a->relevant = calloc(n, sizeof *a->relevant);
-        ok = a->text && a->length && a->alone && a->after && a->relevant;
+        a->by.length = calloc(n, sizeof *a->by.length);
+        a->by.alone = calloc(n, sizeof *a->by.alone);
+        a->by.after = calloc(n, sizeof *a->by.after);
+        a->by.relevant = calloc(n, sizeof *a->by.relevant);
+        ok = a->text && a->by.length && a->by.alone && a->by.after && a->by.relevant;
     }
     return ok ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
 }
@@ -123,16 +121,16 @@ static enum rbe_status write_one(struct generation *g, size_t m, size_t i, struc
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     rbe_session_truncate(r->session, 0);
-    while (a->length[i] < (size_t)g->tokens) {
+    while (a->by.length[i] < (size_t)g->tokens) {
         if ((err = rbe_forward(r->session, next, n, d)) ||
             (err = rbe_logits(r->session, RBE_LAST, 1, r->logits, d)))
             break;
         const uint32_t token = rbe_sample(s, r->logits);
         /* An end at once would leave nothing to judge. */
-        if (token == rbe_tokenizer_eos(g->t) && a->length[i])
+        if (token == rbe_tokenizer_eos(g->t) && a->by.length[i])
             break;
-        next = &text[a->length[i]];
-        text[a->length[i]++] = token;
+        next = &text[a->by.length[i]];
+        text[a->by.length[i]++] = token;
         n = 1;
     }
     rbe_sampler_close(&s);
@@ -148,74 +146,33 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
     const uint32_t *text = a->text + i * (size_t)g->tokens;
     enum rbe_status err;
 
-    if ((err = rbe_log_p(s, eos, NULL, 0, text, a->length[i], &a->alone[i], d)) ||
-        (err = rbe_log_p(s, eos, g->prompt + i * len, len, text, a->length[i], &a->after[i],
+    if ((err = rbe_log_p(s, eos, NULL, 0, text, a->by.length[i], &a->by.alone[i], d)) ||
+        (err = rbe_log_p(s, eos, g->prompt + i * len, len, text, a->by.length[i], &a->by.after[i],
                          d)))
         return err;
     /* The other candidates: the next prompts, around the end. */
-    a->relevant[i] = 1;
+    a->by.relevant[i] = 1;
     for (size_t k = 1; k < CANDIDATES && k < all; k++) {
         double other;
-        if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, a->length[i],
+        if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, a->by.length[i],
                              &other, d)))
             return err;
-        if (other > a->after[i])
-            a->relevant[i] = 0;
+        if (other > a->by.after[i]) {
+            a->by.relevant[i] = 0;
+            break;
+        }
     }
     return RBE_OK;
 }
 
-/* --- the three ratios over drawn prompts ------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
-static double fluency(const struct author *a, const uint32_t *index, size_t n)
-{
-    double log_p = 0, tokens = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        log_p += a->alone[index[i]];
-        tokens += (double)a->length[index[i]];
-    }
-    return exp(-log_p / tokens);
-}
-
-static double coherence(const struct author *a, const uint32_t *index, size_t n)
-{
-    double gain = 0;
-
-    for (size_t i = 0; i < n; i++)
-        gain += (a->after[index[i]] - a->alone[index[i]]) / (double)a->length[index[i]];
-    return gain / (double)n;
-}
-
-static double relevance(const struct author *a, const uint32_t *index, size_t n)
-{
-    double right = 0;
-
-    for (size_t i = 0; i < n; i++)
-        right += a->relevant[index[i]];
-    return right / (double)n;
-}
-
-struct two_authors {
-    const struct author *original, *model;
-    double (*measure)(const struct author *a, const uint32_t *index, size_t n);
-    bool smaller_is_better;
-};
-
-static double retained(const void *arg, const uint32_t *index, size_t n)
-{
-    const struct two_authors *t = arg;
-    const double a = t->measure(t->original, index, n), b = t->measure(t->model, index, n);
-
-    return t->smaller_is_better ? a / b : b / a;
-}
-
-static json_t *ratio_json(const struct generation *g, size_t m,
-                          double (*measure)(const struct author *, const uint32_t *, size_t),
+static json_t *ratio_json(const struct generation *g, size_t m, rbe_measure_fn *measure,
                           bool smaller_is_better, double target)
 {
     const size_t n = (size_t)g->prompts;
-    const struct two_authors t = {&g->author[0], &g->author[m], measure, smaller_is_better};
+    const struct rbe_two_judged t = {&g->author[0].by, &g->author[m].by, measure,
+                                     smaller_is_better};
     uint32_t *index = calloc(n, sizeof *index);
 
     if (!index)
@@ -223,8 +180,8 @@ static json_t *ratio_json(const struct generation *g, size_t m,
     for (size_t i = 0; i < n; i++)
         index[i] = (uint32_t)i;
     const struct rbe_interval ci =
-        rbe_bootstrap(retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
-    const double value = retained(&t, index, n);
+        rbe_bootstrap(rbe_retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
+    const double value = rbe_retained(&t, index, n);
     json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:[o, o], s:f}", "original",
                           rbe_result_real(measure(t.original, index, n)), "model",
                           rbe_result_real(measure(t.model, index, n)), "retained",
@@ -235,14 +192,12 @@ static json_t *ratio_json(const struct generation *g, size_t m,
     return o;
 }
 
-/* --- records ----------------------------------------------------------------------------- */
-
 static double repetition(const struct generation *g, size_t m)
 {
     double sum = 0;
 
     for (size_t i = 0; i < (size_t)g->prompts; i++)
-        sum += rbe_repetition(g->author[m].text + i * (size_t)g->tokens, g->author[m].length[i],
+        sum += rbe_repetition(g->author[m].text + i * (size_t)g->tokens, g->author[m].by.length[i],
                               REPETITION_GRAM);
     return sum / g->prompts;
 }
@@ -255,7 +210,7 @@ static double distinct(const struct generation *g, size_t m, size_t gram)
     for (size_t i = 0; texts && i < (size_t)g->prompts; i++)
         texts[i] = g->author[m].text + i * (size_t)g->tokens;
     if (texts)
-        share = rbe_distinct(texts, g->author[m].length, (size_t)g->prompts, gram);
+        share = rbe_distinct(texts, g->author[m].by.length, (size_t)g->prompts, gram);
     free(texts);
     return share;
 }
@@ -274,8 +229,8 @@ static json_t *samples_json(const struct generation *g, size_t m)
         const size_t at = i * (size_t)g->tokens;
         char *p = rbe_detokenise(g->t, g->prompt + i * (size_t)g->prompt_tokens,
                                  (size_t)g->prompt_tokens);
-        char *a = rbe_detokenise(g->t, g->author[0].text + at, g->author[0].length[i]);
-        char *b = rbe_detokenise(g->t, g->author[m].text + at, g->author[m].length[i]);
+        char *a = rbe_detokenise(g->t, g->author[0].text + at, g->author[0].by.length[i]);
+        char *b = rbe_detokenise(g->t, g->author[m].text + at, g->author[m].by.length[i]);
         if (p && a && b)
             json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "prompt", p, "original", a,
                                                  "model", b));
@@ -305,9 +260,11 @@ static json_t *make_record(struct generation *g, size_t m)
                                   (double)g->how.temperature, "top_k", (int)g->how.top_k,
                                   "top_p", (double)g->how.top_p, "seed",
                                   (json_int_t)g->how.seed));
-    json_object_set_new(r, "fluency", ratio_json(g, m, fluency, true, target_fluency));
-    json_object_set_new(r, "coherence", ratio_json(g, m, coherence, false, target_coherence));
-    json_object_set_new(r, "relevance", ratio_json(g, m, relevance, false, target_relevance));
+    json_object_set_new(r, "fluency", ratio_json(g, m, rbe_fluency, true, target_fluency));
+    json_object_set_new(r, "coherence", ratio_json(g, m, rbe_coherence, false,
+                                                   target_coherence));
+    json_object_set_new(r, "relevance", ratio_json(g, m, rbe_relevance, false,
+                                                   target_relevance));
     json_object_set_new(r, "rep4", both(repetition(g, 0), repetition(g, m)));
     json_object_set_new(r, "distinct1", both(distinct(g, 0, 1), distinct(g, m, 1)));
     json_object_set_new(r, "distinct2", both(distinct(g, 0, 2), distinct(g, m, 2)));

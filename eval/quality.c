@@ -40,6 +40,45 @@ enum rbe_status rbe_log_p(struct rbe_scorer *s, uint32_t eos, const uint32_t *be
     return err;
 }
 
+/* --- what is retained -------------------------------------------------------------------- */
+
+double rbe_fluency(const struct rbe_judged *by, const uint32_t *index, size_t n)
+{
+    double log_p = 0, tokens = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        log_p += by->alone[index[i]];
+        tokens += (double)by->length[index[i]];
+    }
+    return exp(-log_p / tokens);
+}
+
+double rbe_coherence(const struct rbe_judged *by, const uint32_t *index, size_t n)
+{
+    double gain = 0;
+
+    for (size_t i = 0; i < n; i++)
+        gain += (by->after[index[i]] - by->alone[index[i]]) / (double)by->length[index[i]];
+    return gain / (double)n;
+}
+
+double rbe_relevance(const struct rbe_judged *by, const uint32_t *index, size_t n)
+{
+    double right = 0;
+
+    for (size_t i = 0; i < n; i++)
+        right += by->relevant[index[i]];
+    return right / (double)n;
+}
+
+double rbe_retained(const void *two_judged, const uint32_t *index, size_t n)
+{
+    const struct rbe_two_judged *t = two_judged;
+    const double a = t->measure(t->original, index, n), b = t->measure(t->model, index, n);
+
+    return t->smaller_is_better ? a / b : b / a;
+}
+
 /* --- n-grams ----------------------------------------------------------------------------- */
 
 struct gram {

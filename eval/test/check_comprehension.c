@@ -213,6 +213,31 @@ static void check_repetition(void)
     CHECK(isnan(rbe_distinct(texts + 2, n + 2, 1, 4)));
 }
 
+/* Two texts of 2 and 4 tokens: log p alone -4 and -8, after the prompt -3 and -4. */
+static void check_retained(void)
+{
+    size_t length[2] = {2, 4};
+    double alone[2] = {-4, -8}, after[2] = {-3, -4}, both[2] = {1, 1};
+    double worse[2] = {-5, -13}, less[2] = {-4.5, -12}, one[2] = {1, 0};
+    const struct rbe_judged a = {length, alone, after, both}, b = {length, worse, less, one};
+    const uint32_t all[2] = {0, 1}, twice[2] = {1, 1};
+
+    CHECK_NEAR(rbe_fluency(&a, all, 2), exp(2), 1e-12);         /* 12 nats, 6 tokens */
+    CHECK_NEAR(rbe_fluency(&b, all, 2), exp(3), 1e-12);
+    CHECK_NEAR(rbe_coherence(&a, all, 2), 0.75, 1e-15);         /* (1/2 + 4/4) / 2 */
+    CHECK_NEAR(rbe_coherence(&b, all, 2), 0.25, 1e-15);         /* (0.5/2 + 1/4) / 2 */
+    CHECK_NEAR(rbe_relevance(&a, all, 2), 1, 1e-15);
+    CHECK_NEAR(rbe_relevance(&b, all, 2), 0.5, 1e-15);
+    CHECK_NEAR(rbe_coherence(&a, twice, 2), 1, 1e-15);
+    struct rbe_two_judged t = {&a, &b, rbe_fluency, true};
+    CHECK_NEAR(rbe_retained(&t, all, 2), exp(-1), 1e-12);
+    t.measure = rbe_coherence;
+    t.smaller_is_better = false;
+    CHECK_NEAR(rbe_retained(&t, all, 2), 1.0 / 3, 1e-12);
+    t.measure = rbe_relevance;
+    CHECK_NEAR(rbe_retained(&t, all, 2), 0.5, 1e-15);
+}
+
 /* A choice longer than the context loses its left end; the scored part stays. */
 static void check_cutting(void)
 {
@@ -244,6 +269,7 @@ int main(void)
     check_blimp();
     check_judging();
     check_repetition();
+    check_retained();
     check_cutting();
     rbe_tokenizer_close(&tokenizer);
     rmdir(folder);

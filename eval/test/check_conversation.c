@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "eval/conversation.h"
+#include "eval/options.h"
+#include "eval/said.h"
 #include "eval/softmax.h"
 #include "eval/timing.h"
 #include "gpt2/data.h"
@@ -191,6 +193,41 @@ static void check_timing(struct rbe_runner *r)
     CHECK_NEAR(s.own_cpus, 0.5, 1e-12);
 }
 
+/* Two turns worked out by hand. */
+static void check_summary(void)
+{
+    double one[4] = {10, 20, 30, 40}, two[2] = {60, 20};
+    struct rbe_said s[2] = {
+        {.turn = {.tokens = 5, .first_ms = 100, .token_ms = one}, .coherence = 1, .quality = 10},
+        {.turn = {.tokens = 3, .first_ms = 500, .token_ms = two, .dropped = 2}, .coherence = 2,
+         .quality = 1000}};
+    json_t *o = rbe_said_summary(s, 2, 1.5);
+
+    CHECK(rbe_eval_number(o, "tokens") == 8 && rbe_eval_number(o, "turns") == 2);
+    CHECK(rbe_eval_number(o, "first_token_ms_max") == 500);
+    /* Too few tokens for a p95: the largest stands for it. */
+    CHECK(rbe_eval_number(o, "p95_ms_max") == 60);
+    CHECK(rbe_eval_number(o, "turns_within") == 1);     /* the second has 60 > 50 ms */
+    /* 10 20 20 30 40 60: the middle is 25. */
+    CHECK(rbe_eval_number(o, "p50_ms") == 25);
+    CHECK(json_is_null(json_object_get(o, "p95_ms")));
+    CHECK(rbe_eval_number(o, "dropped_turns") == 2);
+    CHECK(rbe_eval_number(o, "coherence") == 1.5);
+    CHECK_NEAR(rbe_eval_number(o, "quality"), 100, 1e-9);       /* geometric mean */
+    CHECK(json_is_null(json_object_get(o, "hundred_tokens_s")));
+    json_decref(o);
+    /* A hundred tokens: 1.5 s of loading, 100 ms, then 99 times 10 ms. */
+    double many[120];
+    for (int i = 0; i < 120; i++)
+        many[i] = 10;
+    s[0].turn.token_ms = many;
+    s[0].turn.tokens = 121;
+    o = rbe_said_summary(s, 1, 1.5);
+    CHECK_NEAR(rbe_eval_number(o, "hundred_tokens_s"), 1.5 + 0.1 + 0.99, 1e-12);
+    CHECK(rbe_eval_number(o, "p95_ms") == 10 && rbe_eval_number(o, "p99_ms") == 10);
+    json_decref(o);
+}
+
 int main(void)
 {
     char *folder = rbe_data_path("rbe-mini");
@@ -210,6 +247,7 @@ int main(void)
     check_no_allocation(&r);
     check_history(&r, &fresh, t);
     check_timing(&r);
+    check_summary();
     rbe_tokenizer_close(&t);
     rbe_runner_close(&r);
     rbe_runner_close(&fresh);

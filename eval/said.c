@@ -1,0 +1,81 @@
+/*
+ * said.c - what is reported of all the turns of a conversation.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/said.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rbe/stats.h"
+
+/* Criterion C5. */
+static const double c5_first_ms = 1000, c5_p95_ms = 50;
+enum { HUNDRED = 100 };
+
+/* Seconds of this model's turns until so many tokens were made, load included; NaN when there
+ * were fewer. */
+static double seconds_to(const struct rbe_said *s, int turns, double load_s, unsigned tokens)
+{
+    double ms = 0;
+    unsigned made = 0;
+
+    for (int i = 0; i < turns; i++)
+        for (uint32_t j = 0; j < s[i].turn.tokens; j++) {
+            ms += j ? s[i].turn.token_ms[j - 1] : s[i].turn.first_ms;
+            if (++made == tokens)
+                return load_s + ms / 1e3;
+        }
+    return NAN;
+}
+
+json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
+{
+    size_t n = 0, all = 0;
+    double first_max = 0, p95_max = 0, busy = 0, coherence = 0, quality = 0;
+    int within = 0, dropped = 0;
+
+    for (int i = 0; i < turns; i++)
+        all += s[i].turn.tokens;
+    double *ms = calloc(all + 1, sizeof *ms), *one = calloc(all + 1, sizeof *one);
+    if (!ms || !one) {
+        free(ms);
+        free(one);
+        return NULL;
+    }
+    for (int i = 0; i < turns; i++) {
+        const struct rbe_turn *t = &s[i].turn;
+        const size_t m = t->tokens ? t->tokens - 1 : 0;
+        memcpy(one, t->token_ms, m * sizeof *one);
+        memcpy(ms + n, t->token_ms, m * sizeof *ms);
+        n += m;
+        rbe_sort(one, m);
+        /* A turn too short for a p95 is held to its largest. */
+        double p95 = rbe_percentile_if_enough(one, m, 0.95);
+        if (isnan(p95))
+            p95 = m ? one[m - 1] : 0;
+        first_max = fmax(first_max, t->first_ms);
+        p95_max = fmax(p95_max, p95);
+        within += t->first_ms < c5_first_ms && p95 <= c5_p95_ms;
+        dropped += (int)t->dropped;
+        busy += s[i].share.foreign;
+        coherence += s[i].coherence;
+        quality += log(s[i].quality);
+    }
+    rbe_sort(ms, n);
+    json_t *o = json_pack(
+        "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "turns", turns,
+        "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max), "p95_ms_max",
+        rbe_result_real(p95_max), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
+        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
+        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "turns_within", within,
+        "dropped_turns", dropped, "hundred_tokens_s",
+        rbe_result_real(seconds_to(s, turns, load_s, HUNDRED)), "coherence",
+        rbe_result_real(coherence / turns), "quality", rbe_result_real(exp(quality / turns)),
+        "foreign_cpu", rbe_result_real(busy / turns));
+    free(ms);
+    free(one);
+    return o;
+}
