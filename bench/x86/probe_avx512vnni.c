@@ -27,7 +27,7 @@ uint64_t rbe_probe_dot_i16_avx512vnni(const void *p, size_t n)
 #define X(j) sum = _mm512_add_epi32(sum, s##j);
     RBE_EACH12(X)
 #undef X
-    return (uint64_t)_mm512_reduce_add_epi64(sum);
+    return (uint64_t)(uint32_t)_mm512_cvtsi512_si32(sum);
 }
 
 uint64_t rbe_probe_dot_i8_avx512vnni(const void *p, size_t n)
@@ -47,5 +47,5 @@ uint64_t rbe_probe_dot_i8_avx512vnni(const void *p, size_t n)
 #define X(j) sum = _mm512_add_epi32(sum, s##j);
     RBE_EACH12(X)
 #undef X
-    return (uint64_t)_mm512_reduce_add_epi64(sum);
+    return (uint64_t)(uint32_t)_mm512_cvtsi512_si32(sum);
 }
