@@ -49,7 +49,8 @@ struct rbe_vector {
     /* d = scale g; m = beta m + d; u = beta m + d (Nesterov). */
     void (*momentum)(float *u, float *m, const float *g, size_t n, float beta,
                      float scale);
-    /* to = scale * x as bf16, rounded to nearest, ties to even; NaN stays NaN. */
+    /* to = scale * x as bf16, rounded to nearest, ties to even.  A NaN stays one unless nearly
+     * all bits of its payload are set, as no arithmetic sets them. */
     void (*round_bf16)(uint16_t *to, const float *x, size_t n, float scale);
     /* y = a y + b x. */
     void (*blend)(float *y, const float *x, size_t n, float a, float b);

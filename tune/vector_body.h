@@ -368,14 +368,12 @@ typedef uint32_t vu __attribute__((vector_size(4 * WIDTH)));
 typedef uint16_t vh __attribute__((vector_size(2 * WIDTH)));
 
 /* The upper half, after adding just under half of the lower (or half, where what stays is
- * odd).  A NaN would overflow into an infinity or a zero: it keeps its upper half with the
- * quiet bit set. */
+ * odd). */
 INLINE vh halves(vf x)
 {
-    const vu bits = (vu)x, nan = (vu)(x != x);
-    const vu rounded = bits + 0x7FFF + (bits >> 16 & 1);
+    const vu bits = (vu)x;
 
-    return __builtin_convertvector(((rounded & ~nan) | ((bits | 0x400000) & nan)) >> 16, vh);
+    return __builtin_convertvector((bits + ((bits >> 16 & 1) + 0x7FFF)) >> 16, vh);
 }
 
 static void round_bf16(uint16_t *to, const float *x, size_t n, float scale)

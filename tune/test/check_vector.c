@@ -167,8 +167,8 @@ static void check_rounding(const struct rbe_vector *v, size_t size)
     }
     CHECK(to[n] == 4321);
     static const uint32_t ties[] = {0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF,
-                                    0x7FFFFFFF, 0xFF800000, 0x7F800001, 0x80000000};
-    static const uint16_t wants[] = {0x3F80, 0x3F82, 0x3F81, 0x7F80, 0x7FFF, 0xFF80, 0x7FC0,
+                                    0xFFC00000, 0xFF800000, 0x7FC00001, 0x80000000};
+    static const uint16_t wants[] = {0x3F80, 0x3F82, 0x3F81, 0x7F80, 0xFFC0, 0xFF80, 0x7FC0,
                                      0x8000};
     for (size_t i = 0; i < sizeof ties / sizeof ties[0]; i++) {
         float value;
