@@ -97,8 +97,9 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
 
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d)
 {
+    /* rbe_parse() has put the program's name before argv[0] already. */
     if (s)
-        fprintf(stderr, "rbe %s: %s\n", command,
+        fprintf(stderr, "rbe %s: %s\n", strncmp(command, "rbe ", 4) ? command : command + 4,
                 d && d->text[0] ? d->text : rbe_strerror(s));
     return rbe_exit_code(s);
 }

@@ -26,14 +26,15 @@ ok() { # ok WHAT COMMAND...
     fi
 }
 
-# fails STATUS PATTERN COMMAND...: exits so, with one line on stderr that matches.
+# fails STATUS PATTERN COMMAND...: exits so, with one line on stderr that names the command
+# once and matches.
 fails() {
     local status=$1 pattern=$2 rc
     shift 2
     "$@" > "$work/out" 2> "$work/err"
     rc=$?
-    if [ $rc = "$status" ] && [ "$(wc -l < "$work/err")" = 1 ] && grep -q "$pattern" "$work/err"
-    then
+    if [ $rc = "$status" ] && [ "$(wc -l < "$work/err")" = 1 ] &&
+        grep -q "^rbe [a-qs-z].*$pattern" "$work/err"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
@@ -154,6 +155,19 @@ fails 2 'unknown task' evaluate comprehension quiz=x
 fails 2 'two or more' evaluate divergence
 fails 2 'unknown evaluation' "$rbe" eval nothing
 fails 2 'beyond the model' evaluate edge --tokens 600
+fails 2 'beyond the model' evaluate inference --prompt 600
+fails 2 'beyond the model' evaluate inference --sequences 1 --length 600
+fails 2 'beyond the model' evaluate generation "${pair[@]:0:4}" --tokens 600
+fails 2 'do not fit a context' evaluate conversation --max-tokens 600
+fails 1 'empty' evaluate conversation --script "$work/empty"
+fails 1 'not text' evaluate comprehension "lambada=$work/binary"
+ok 'another vocabulary' "$rbe" synth --shape 1,64,2,512,1000 "$work/other-vocabulary"
+for e in perplexity divergence generation conversation inference; do
+    fails 1 'different vocabularies' evaluate $e "${pair[@]:0:2}" \
+        --model "$work/other-vocabulary"
+done
+ok 'another context' "$rbe" synth --shape 1,64,2,128,8192 "$work/other-context"
+fails 1 'different contexts' evaluate divergence "${pair[@]:0:2}" --model "$work/other-context"
 
 # --- the rest runs ---------------------------------------------------------------------------
 ok 'edge' evaluate edge --tokens 4 --out "$work/edge"
