@@ -284,38 +284,10 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
 
 /* --- records ----------------------------------------------------------------------------- */
 
-/* Median of base over median of this one, over bursts drawn again: the two lists were taken
- * in step, so index i of both saw the same seconds. */
-struct two_lists {
-    const double *base, *own;
-    double *scratch;
-};
-
-static double median_ratio(const void *arg, const uint32_t *index, size_t n)
-{
-    const struct two_lists *l = arg;
-
-    for (size_t i = 0; i < n; i++)
-        l->scratch[i] = l->base[index[i]];
-    rbe_sort(l->scratch, n);
-    const double base = rbe_median(l->scratch, n);
-    for (size_t i = 0; i < n; i++)
-        l->scratch[i] = l->own[index[i]];
-    rbe_sort(l->scratch, n);
-    return base / rbe_median(l->scratch, n);
-}
-
 static int set_speedup(json_t *r, const struct rbe_times *base, const struct rbe_times *own)
 {
-    const size_t n = base->count < own->count ? base->count : own->count;
-    double *scratch = calloc(n + 1, sizeof *scratch);
+    const struct rbe_interval ci = rbe_times_speedup_ci(base, own);
 
-    if (!scratch)
-        return -1;
-    const struct two_lists l = {base->ms, own->ms, scratch};
-    const struct rbe_interval ci =
-        rbe_bootstrap(median_ratio, &l, n, 500, RBE_BOOTSTRAP_SEED);
-    free(scratch);
     return rbe_result_set_real(r, "speedup", rbe_times_median(base) / rbe_times_median(own)) ||
            json_object_set_new(r, "speedup_ci95",
                                json_pack("[o, o]", rbe_result_real(ci.low),

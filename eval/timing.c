@@ -172,3 +172,37 @@ json_t *rbe_times_validity(const struct rbe_times *t)
                      "cpu_utilisation", rbe_result_real(t->cpus / w), "repeats",
                      (int)t->repeats, "tainted", (int)t->tainted, "limit", RBE_FOREIGN_LIMIT);
 }
+
+struct two_lists {
+    const double *base, *own;
+    double *scratch;
+};
+
+static double median_ratio(const void *arg, const uint32_t *index, size_t n)
+{
+    const struct two_lists *l = arg;
+
+    for (size_t i = 0; i < n; i++)
+        l->scratch[i] = l->base[index[i]];
+    rbe_sort(l->scratch, n);
+    const double base = rbe_median(l->scratch, n);
+    for (size_t i = 0; i < n; i++)
+        l->scratch[i] = l->own[index[i]];
+    rbe_sort(l->scratch, n);
+    return base / rbe_median(l->scratch, n);
+}
+
+struct rbe_interval rbe_times_speedup_ci(const struct rbe_times *base,
+                                         const struct rbe_times *own)
+{
+    const size_t n = base->count < own->count ? base->count : own->count;
+    double *scratch = calloc(n + 1, sizeof *scratch);
+
+    if (!scratch)
+        return (struct rbe_interval){NAN, NAN};
+    const struct two_lists l = {base->ms, own->ms, scratch};
+    const struct rbe_interval ci =
+        rbe_bootstrap(median_ratio, &l, n, 500, RBE_BOOTSTRAP_SEED);
+    free(scratch);
+    return ci;
+}

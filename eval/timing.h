@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "eval/runner.h"
+#include "rbe/stats.h"
 #include "rbe/status.h"
 
 /* A sample during which other processes used more of the CPUs than this is repeated. */
@@ -60,5 +61,13 @@ json_t *rbe_times_json(const struct rbe_times *t);
 /* {foreign_cpu, steal, cpu_utilisation, repeats, tainted, limit}. */
 json_t *rbe_times_validity(const struct rbe_times *t);
 double rbe_times_median(const struct rbe_times *t);
+
+/*
+ * 95 % interval of median(base) / median(own), by bootstrap over samples drawn alike from
+ * both: the lists were taken in step, so index i of both saw the same seconds.  NaN when
+ * there are too few, or no memory.
+ */
+struct rbe_interval rbe_times_speedup_ci(const struct rbe_times *base,
+                                         const struct rbe_times *own);
 
 #endif
