@@ -15,7 +15,6 @@
 
 #include <string.h>
 
-#include "kernels/f16.h"
 #include "kernels/format/seed.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -95,41 +94,37 @@ INLINE void multiply_tile(const unsigned vectors, const int16_t *g, const int16_
 struct block_out {
     float *y;                   /* [vector][ldy], of the first row */
     size_t ldy, rows;
-    float scale[DECODE_ROWS];
+    const uint16_t *scale;      /* of the first row */
     const float *act_scale;     /* of the first vector */
     const int32_t *offset;      /* of the first vector: OFFSET * sum of q */
     bool first, last;           /* columns: y holds nothing yet; y gets its floats */
 };
 
-static void put_tile(const struct block_out *o, const int32_t *total, size_t row, size_t vector,
-                     size_t vectors)
+static void put_vector(const struct block_out *o, int32_t *sum, size_t vector)
 {
-    const size_t rows = o->rows - row < TILE_ROWS ? o->rows - row : TILE_ROWS;
+    float *y = o->y + vector * o->ldy;
 
-    for (size_t t = 0; t < vectors; t++) {
-        float *y = o->y + (vector + t) * o->ldy + row;
-        for (size_t r = 0; r < rows; r++) {
-            int32_t sum = total[t * TILE_ROWS + r], before = 0;
-            if (!o->first)
-                memcpy(&before, &y[r], sizeof before);
-            sum = (int32_t)((uint32_t)sum + (uint32_t)before);
-            if (o->last) {
-                sum = (int32_t)((uint32_t)sum - (uint32_t)o->offset[vector + t]);
-                y[r] = (float)sum * (o->scale[row + r] * o->act_scale[vector + t]);
-            } else {
-                memcpy(&y[r], &sum, sizeof sum);
-            }
-        }
+    for (size_t r = 0; !o->first && r < o->rows; r++) {
+        int32_t before;
+        memcpy(&before, &y[r], sizeof before);
+        sum[r] = (int32_t)((uint32_t)sum[r] + (uint32_t)before);
     }
+    if (!o->last) {
+        memcpy(y, sum, o->rows * sizeof *sum);
+        return;
+    }
+    for (size_t r = 0; OFFSET != 0 && r < o->rows; r++)
+        sum[r] = (int32_t)((uint32_t)sum[r] - (uint32_t)o->offset[vector]);
+    finish(y, sum, o->scale, o->act_scale[vector], o->rows);
 }
 
 static void multiply_block(const struct decoded *d, const int16_t *q, size_t stride,
                            size_t cols, size_t count, const struct block_out *o)
 {
-    int32_t total[16];
-
     for (size_t t = 0; t < count; t += TILE_VECTORS) {
         const size_t vectors = count - t < TILE_VECTORS ? count - t : TILE_VECTORS;
+        int32_t sum[TILE_VECTORS][DECODE_ROWS], total[16];
+
         for (size_t r = 0; r < o->rows; r += TILE_ROWS) {
             const int16_t *g = d->g[r], *x = q + t * stride;
             if (vectors == TILE_VECTORS)
@@ -140,8 +135,11 @@ static void multiply_block(const struct decoded *d, const int16_t *q, size_t str
                 multiply_tile(2, g, x, stride, cols, total);
             else
                 multiply_tile(3, g, x, stride, cols, total);
-            put_tile(o, total, r, t, vectors);
+            for (size_t v = 0; v < vectors; v++)
+                memcpy(&sum[v][r], total + v * TILE_ROWS, TILE_ROWS * sizeof *total);
         }
+        for (size_t v = 0; v < vectors; v++)
+            put_vector(o, sum[v], t + v);
     }
 }
 
@@ -162,17 +160,16 @@ static void multiply_vectors(const struct rbe_matrix *w, const struct rbe_act *a
     for (size_t col = 0; col < padded; col += DECODE_COLS) {
         const size_t cols = padded - col < DECODE_COLS ? padded - col : DECODE_COLS;
         for (size_t r = row0; r < row1; r += DECODE_ROWS) {
-            struct block_out o = {
+            const struct block_out o = {
                 .y = y + t0 * ldy + r,
                 .ldy = ldy,
                 .rows = row1 - r < DECODE_ROWS ? row1 - r : DECODE_ROWS,
+                .scale = w->scale + r,
                 .act_scale = a->scale + t0,
                 .offset = offset,
                 .first = col == 0,
                 .last = col + cols == padded,
             };
-            for (size_t i = 0; i < o.rows; i++)
-                o.scale[i] = rbe_f16_to_f32(w->scale[r + i]);
             decode(&d, w, r, o.rows, col, cols);
             multiply_block(&d, q + col, a->stride, cols, count, &o);
         }
