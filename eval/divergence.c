@@ -156,20 +156,26 @@ static void compare_part(void *arg, unsigned i, unsigned n)
 
 enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
                                       const struct rbe_windows *w, size_t i, size_t k,
-                                      struct rbe_divergence *v, struct rbe_diag *d)
+                                      struct rbe_divergence *v,
+                                      struct rbe_recording *recording, struct rbe_diag *d)
 {
+    const bool recorded = recording && !recording->writing;
     const struct rbe_window *x = &w->w[i];
     const uint32_t *tokens = w->tokens + x->start;
     const size_t total = x->length - x->first;
     struct token *out = malloc(r[0].rows * sizeof *out);
     enum rbe_status err = out ? RBE_OK : RBE_ERR_NOMEM;
 
-    for (size_t m = 0; m < count && !err; m++)
+    for (size_t m = recorded; m < count && !err; m++)
         err = rbe_runner_forward(&r[m], 0, tokens, x->length - 1, d);
     for (size_t at = 0; at < total && !err; at += r[0].rows) {
         const size_t n = total - at < r[0].rows ? total - at : r[0].rows;
         for (size_t m = 0; m < count && !err; m++) {
-            if ((err = rbe_runner_logits(&r[m], x->first - 1 + at, n, d)) || !m)
+            if (m || !recorded)
+                err = rbe_runner_logits(&r[m], x->first - 1 + at, n, d);
+            if (!m && !err && recording)
+                err = rbe_recording_rows(recording, r[0].logits, n, d);
+            if (err || !m)
                 continue;
             struct comparing c = {&r[0], &r[m], tokens + x->first + at, out, n};
             rbe_pool_run(r[0].pool, compare_part, &c);

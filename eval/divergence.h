@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "eval/recording.h"
 #include "eval/runner.h"
 #include "eval/windows.h"
 #include "rbe/status.h"
@@ -59,10 +60,13 @@ void rbe_divergence_token(struct rbe_divergence *v, size_t k, const float *base,
 /*
  * Runs window i of w through r[0] (the base) and r[1..count-1]; v[m - 1] takes model m's
  * divergence as its window k.  All runners have room for the same number of rows.
+ * recording (may be NULL): takes the base's predictions, or stands in for its run; windows
+ * from 0 in order then.
  */
 enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
                                       const struct rbe_windows *w, size_t i, size_t k,
-                                      struct rbe_divergence *v, struct rbe_diag *d);
+                                      struct rbe_divergence *v,
+                                      struct rbe_recording *recording, struct rbe_diag *d);
 
 /* Sets samples, histograms and all that follows from them, over the first `windows`. */
 int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, size_t windows,

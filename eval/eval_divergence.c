@@ -52,10 +52,16 @@ static void print_record(const json_t *r)
            rbe_eval_number(r, "perplexity_ratio"));
 }
 
+/* The base's predictions to a file, or from one. */
+struct tape {
+    char *record, *recorded;
+};
+
 static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
                            const struct rbe_text *text, const struct rbe_windows *w,
-                           struct rbe_diag *d)
+                           const struct tape *tape, struct rbe_diag *d)
 {
+    struct rbe_recording *recording = NULL;
     const size_t others = o->model_count - 1;
     struct rbe_divergence *v = calloc(others, sizeof *v);
     struct rbe_progress p;
@@ -68,15 +74,24 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runner
         count = (size_t)o->limit;
     for (size_t m = 0; m < others && !err; m++)
         err = rbe_divergence_init(&v[m], count, d);
+    if (!err && tape->record)
+        err = rbe_recording_create(&recording, tape->record, &runners[0], text, w, count, d);
+    else if (!err && tape->recorded)
+        err = rbe_recording_open(&recording, tape->recorded, &runners[0], text, w, count, d);
     rbe_progress_start(&p, "divergence", "windows", (double)count);
     while (!err && done < count && !rbe_interrupted()) {
-        err = rbe_divergence_window(runners, o->model_count, w, first + done, done, v, d);
+        err = rbe_divergence_window(runners, o->model_count, w, first + done, done, v,
+                                    recording, d);
         done += !err;
         rbe_progress_update(&p, (double)done, NULL);
     }
     rbe_progress_end(&p);
+    if (!err && recording && done == count)
+        err = rbe_recording_commit(recording, d);
     for (size_t m = 0; m < others && !err && done; m++) {
         json_t *r = make_record(o, runners, m + 1, text, w, &v[m], done, first);
+        if (r)
+            json_object_set_new(r, "recorded", tape->recorded ? json_string("F16") : json_null());
         if (r && !o->json)
             print_record(r);
         err = rbe_eval_emit(o, r, d);
@@ -87,11 +102,12 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runner
     for (size_t m = 0; v && m < others; m++)
         rbe_divergence_free(&v[m]);
     free(v);
+    rbe_recording_close(&recording);
     return err;
 }
 
 static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
-                               struct rbe_diag *d)
+                               const struct tape *tape, struct rbe_diag *d)
 {
     struct rbe_runner *runners = NULL;
     struct rbe_tokenizer *t = NULL;
@@ -100,6 +116,11 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
 
     if ((err = rbe_protocol_parse(&p, protocol, d)) || (err = rbe_eval_begin(o, true, d)))
         return err;
+    if ((tape->record || tape->recorded) && (o->shard || o->texts[1] ||
+                                             (tape->record && tape->recorded))) {
+        err = rbe_fail(d, RBE_ERR_ARG, "one of --record and --recorded, one text, no --shard");
+        goto out;
+    }
     if (o->model_count < 2) {
         err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
         goto out;
@@ -114,7 +135,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
         if ((err = rbe_text_open(&text, *path, d)))
             break;
         if (!(err = rbe_windows_make(&w, p, &text, t, runners[0].n_ctx, 0, d))) {
-            err = run(o, runners, &text, &w, d);
+            err = run(o, runners, &text, &w, tape, d);
             rbe_windows_free(&w);
         }
         rbe_text_close(&text);
@@ -130,6 +151,7 @@ int rbe_eval_divergence(int argc, const char **argv)
 {
     struct rbe_eval_options o = {0};
     char *protocol = "P1";
+    struct tape tape = {NULL, NULL};
     struct rbe_diag d = {""};
     int count, code;
     const char **args;
@@ -140,6 +162,11 @@ int rbe_eval_divergence(int argc, const char **argv)
          "UTF-8 text; repeat it (default: the embedded WikiText test)", "FILE"},
         {"protocol", 'p', POPT_ARG_STRING, &protocol, 0, "which windows (default P1)", "NAME"},
         {"windows", 0, POPT_ARG_INT, &o.limit, 0, "only the first N windows", "N"},
+        {"record", 0, POPT_ARG_STRING, &tape.record, 0,
+         "keep the first model's predictions in this file (half precision, two bytes a word "
+         "of the vocabulary and token)", "FILE"},
+        {"recorded", 0, POPT_ARG_STRING, &tape.recorded, 0,
+         "take them from it instead of running the first model", "FILE"},
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "", "KL divergence from the first model, top-1 "
@@ -149,6 +176,6 @@ int rbe_eval_divergence(int argc, const char **argv)
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else
-        err = run_all(&o, protocol, &d);
+        err = run_all(&o, protocol, &tape, &d);
     return rbe_report_failure(argv[0], err, &d);
 }

@@ -65,6 +65,11 @@ int main(void)
         printf("SKIP RBE_BIN does not name the folder of the programs\n");
         return 77;
     }
+    const char *emulator = getenv("EMULATOR");
+    if (emulator && *emulator) {
+        printf("SKIP the program does not run without an emulator\n");
+        return 77;
+    }
     const pid_t child = forkpty(&terminal, NULL, NULL, NULL);
     if (child < 0) {
         printf("SKIP no pseudo-terminal\n");

@@ -77,6 +77,28 @@ for i in 1 2 3; do
 done
 ok 'merge divergence' "$rbe" merge --out "$work/djoined" "$work"/dpart?
 ok 'joined divergence is the whole' same "$work/dwhole" "$work/djoined"
+# --- the original's predictions from a file ---------------------------------------------------
+ok 'recording' evaluate divergence "${pair[@]}" --windows 2 --record "$work/tape" \
+    --out "$work/taped"
+ok 'from the recording' evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/tape" \
+    --out "$work/taped"
+ok 'is said' grep -q '"recorded":"F16"' "$work/taped"
+# Half precision: every mean within a thousandth of the direct one.
+close() {
+    grep -o '"kl":{"mean":[^,]*' "$1" | sed 's/.*://' |
+        awk 'NR == 1 { a = $1 } NR == 2 { d = $1 / a - 1; exit !(d * d < 1e-6 && a > 0) }
+             END { if (NR < 2) exit 1 }'
+}
+ok 'and the same but for rounding' close "$work/taped"
+fails 1 'another model' evaluate divergence --model "$other" --model "$model" \
+    --text "$work/text" --windows 2 --recorded "$work/tape"
+fails 1 'another text' evaluate divergence "${pair[@]:0:4}" --windows 2 --recorded "$work/tape"
+fails 1 '2 windows, 3' evaluate divergence "${pair[@]}" --windows 3 --recorded "$work/tape"
+head -c 9000000 "$work/tape" > "$work/cut"
+fails 1 'cut off' evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/cut"
+fails 1 'not a recording' evaluate divergence "${pair[@]}" --recorded "$work/text"
+fails 2 'no --shard' evaluate divergence "${pair[@]}" --recorded "$work/tape" --shard 1/2
+
 two=(--model "$model" --model "$other" "lambada=$work/lambada.jsonl")
 ok 'comprehension, whole' evaluate comprehension "${two[@]}" --out "$work/cwhole"
 for i in 1 2; do

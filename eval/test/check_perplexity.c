@@ -111,7 +111,7 @@ static void check_self_divergence(struct rbe_runner *r, const struct rbe_windows
     struct rbe_runner both[2] = {r[0], r[0]};
 
     CHECK(!rbe_divergence_init(&v, 1, &d));
-    CHECK(!rbe_divergence_window(both, 2, w, 0, 0, &v, &d));
+    CHECK(!rbe_divergence_window(both, 2, w, 0, 0, &v, NULL, &d));
     CHECK(v.sum[RBE_DIV_TOKENS][0] == 511 && v.sum[RBE_DIV_TOP1][0] == 511);
     CHECK(v.sum[RBE_DIV_DP2][0] == 0 && v.max_kl < 1e-6);
     CHECK_NEAR(v.sum[RBE_DIV_NLL_BASE][0], nll[0], 1e-9);
