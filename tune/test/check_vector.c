@@ -209,8 +209,8 @@ static void definition(double *what, const struct rbe_loss *l, const double *s, 
               (double)l->alpha * (double)l->factor * what[1];
 }
 
-static void check_loss(const struct rbe_vector *v, size_t version, size_t size, const char *name,
-                       int keep)
+static void check_loss(const struct rbe_vector *v, size_t version, size_t size,
+                       const char *name, int keep)
 {
     const size_t n = sizes[size], target = n / 2, stride = n / 40 + 1;
     struct rbe_loss_sums sums = {.count = 2, .ce = 1}, again = sums;
