@@ -502,7 +502,8 @@ static int is_jsonl(const struct dirent *e)
 {
     const size_t n = strlen(e->d_name);
 
-    return n > 6 && !strcmp(e->d_name + n - 6, ".jsonl");
+    /* Archives made on a Mac have a "._name" beside every file. */
+    return n > 6 && e->d_name[0] != '.' && !strcmp(e->d_name + n - 6, ".jsonl");
 }
 
 enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const char *path,

@@ -16,6 +16,7 @@
 #   WINDOWS   windows of P2, P3, P4, of other texts and of the divergence (default: 40; 0: all)
 #   ITEMS     items of a comprehension task (default: 200; 0: all), of BLiMP a tenth per file
 #   PROMPTS   of the generation quality (default: the program's)
+#   QUICK=1   few windows, items, turns and prompts: a rehearsal, marked incomplete by its rows
 #   QUIET=1   no progress
 #   THREADS   (default: all CPUs)
 set -eu
@@ -25,10 +26,15 @@ results=${RESULTS:-results}
 model=${MODEL:-datasets/embedded/rbe-mini}
 profile=${PROFILE:-mini-2.89}
 rbe_model=${RBE:-$results/models/$profile.rbe}
-items=${ITEMS:-200}
+windows=${WINDOWS:-40} items=${ITEMS:-200} prompts=${PROMPTS:-}
+first=() times=() turns=()      # of P1, of inference, of the conversation
+if [ -n "${QUICK:-}" ]; then
+    windows=2 items=10 prompts=4
+    first=(--windows 2) times=(--tokens 8 --retries 0) turns=(--turns 3)
+fi
 common=(--threads "${THREADS:-$(nproc)}" --out "$results/eval.jsonl")
 [ -z "${QUIET:-}" ] || common+=(--quiet)
-part=(--windows "${WINDOWS:-40}")
+part=(--windows "$windows")
 mkdir -p "$results/models"
 [ -f "$rbe_model" ] || rbe convert "$model" "$rbe_model" --profile "$profile"
 pair=(--model "$model" --model "$rbe_model")
@@ -48,7 +54,7 @@ find_data() {
         mkdir -p "$results/data"
         case $f in
         *.xz) { [ -s "$to" ] || xz -dc "$f" > "$to"; } 2> /dev/null || continue ;;
-        *.zip) unzip -qojn "$f" '*.jsonl' -d "$to" 2> /dev/null || continue ;;
+        *.zip) unzip -qjn "$f" 'data/*.jsonl' -d "$to" 2> /dev/null || continue ;;
         *) to=$f ;;
         esac
         echo "$to"
@@ -61,17 +67,17 @@ winogrande=${WINOGRANDE:-$(find_data winogrande/dev.jsonl)}
 blimp=${BLIMP:-$(find_data blimp/BLiMP.zip)}
 lambada=${LAMBADA:-datasets/embedded/lambada_test.jsonl}
 
-rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1
+rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1 "${first[@]}"
 rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P2,P3,P4 "${part[@]}"
 texts=(--text datasets/embedded/wiki.valid.raw)
 [ ! -f "$lambada" ] || texts+=(--text "$lambada")
 for t in ${TEXTS:-}; do texts+=(--text "$t"); done
 rbe eval perplexity "${pair[@]}" "${common[@]}" "${texts[@]}" "${part[@]}"
 rbe eval divergence "${pair[@]}" "${common[@]}" "${part[@]}"
-rbe eval inference "${pair[@]}" "${common[@]}"
+rbe eval inference "${pair[@]}" "${common[@]}" "${times[@]}"
 rbe eval edge "${pair[@]}" --out "$results/eval.jsonl"
-rbe eval conversation "${pair[@]}" "${common[@]}"
-rbe eval generation "${pair[@]}" "${common[@]}" ${PROMPTS:+--prompts "$PROMPTS"}
+rbe eval conversation "${pair[@]}" "${common[@]}" "${turns[@]}"
+rbe eval generation "${pair[@]}" "${common[@]}" ${prompts:+--prompts "$prompts"}
 tasks=()
 [ ! -f "$lambada" ] || tasks+=("lambada=$lambada")
 [ -z "$hellaswag" ] || tasks+=("hellaswag=$hellaswag")

@@ -208,6 +208,10 @@ ok 'conversation' evaluate conversation --turns 2 --max-tokens 6 --out "$work/co
 ok 'generation' evaluate generation --model "$model" --model "$model" --text "$work/text" \
     --prompts 2 --tokens 6 --prompt 8 --out "$work/generation"
 ok 'retained by itself' grep -q '"relevance":{[^}]*"retained":1.0' "$work/generation"
+mkdir "$work/blimp"
+printf '{"sentence_good": "She sees it.", "sentence_bad": "She see it."}\n' > "$work/blimp/a.jsonl"
+printf '\0\5\26\7' > "$work/blimp/._a.jsonl"
+ok 'a folder of tasks, hidden files left out' evaluate comprehension "blimp=$work/blimp"
 printf 'Who?\n/reset\n\n/quit\n' > "$work/talk"
 ok 'chat' "$rbe" chat --max-tokens 4 < "$work/talk"
 
