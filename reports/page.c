@@ -557,14 +557,37 @@ static void conversions(const struct page *p)
 
 /* --- recovery ----------------------------------------------------------------------- */
 
+/* Points of a latent stage are not those of an RBE model: a line of their own. */
+static void recovery_points(const struct page *p, const struct rbe_row *row,
+                            struct rbe_plot_data *data)
+{
+    const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+    const bool control = rbe_true_at(row->v, "control");
+    size_t k;
+    json_t *t;
+
+    json_array_foreach(rbe_value_at(row->v, "points"), k, t) {
+        const bool latent = json_is_false(rbe_value_at(t, "encoded")) && !control;
+        const double y = rbe_number_at(t, "perplexity");
+        char name[64], what[80];
+        if (isnan(y))
+            continue;
+        snprintf(what, sizeof what, "%.40s%s%s", m ? m->name : "?", control ? ", f32 tuned" : "",
+                 latent ? ", not encoded yet" : "");
+        rbe_plot_series(data, name, what);
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "tokens") / 1e6, y);
+        data->rows++;
+    }
+}
+
 static enum rbe_status recovery(const struct page *p)
 {
     const struct rbe_row *row;
     struct rbe_plot_data data;
+    enum rbe_status err;
     char vars[64];
     double f32 = 0;
-    size_t i = 0, k;
-    json_t *t;
+    size_t i = 0;
 
     if (!any(p, "recovery"))
         return RBE_OK;
@@ -573,22 +596,73 @@ static enum rbe_status recovery(const struct page *p)
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
     while ((row = next(p, "recovery", &i))) {
-        const struct rbe_model_seen *m = model_at(p, model_of(p, row));
-        char name[64];
-        rbe_plot_series(&data, name, m ? m->name : "?");
+        recovery_points(p, row, &data);
         if (!isnan(rbe_number_at(row->v, "base_perplexity")))
             f32 = rbe_number_at(row->v, "base_perplexity");
-        json_array_foreach(rbe_value_at(row->v, "points"), k, t) {
-            fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "tokens") / 1e6,
-                    rbe_number_at(t, "perplexity"));
-            data.rows++;
-        }
     }
     snprintf(vars, sizeof vars, "f32=%.17g; ", f32);
-    return rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
-                         "Perplexity during recovery training", vars,
-                         "Perplexity on validation text while the encoded model is trained "
-                         "to follow the original.", p->d);
+    if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
+                             "Perplexity during recovery training", vars,
+                             "Perplexity on validation text while the encoded model is trained "
+                             "to follow the original; not the test text of the criteria.",
+                             p->d)))
+        return err;
+    rbe_document_table(p->doc, "model|profile|loss|>tokens|>first|>last|>original, f32|"
+                       ">tokens/s|>s");
+    i = 0;
+    while ((row = next(p, "recovery", &i))) {
+        const json_t *points = rbe_value_at(row->v, "points");
+        const size_t n = json_array_size(points);
+        rbe_document_cell(p->doc, "%s%s", text_or(rbe_string_at(row->v, "model.name"), "?"),
+                          rbe_true_at(row->v, "control") ? " (control: f32)" : "");
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(row->v, "profile"), "-"));
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(row->v, "loss"), "-"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
+        number_cell(p->doc, "%.3f", rbe_number_at(json_array_get(points, 0), "perplexity"));
+        number_cell(p->doc, "%.3f", rbe_number_at(json_array_get(points, n ? n - 1 : 0),
+                                                  "perplexity"));
+        number_cell(p->doc, "%.3f", rbe_number_at(row->v, "base_perplexity"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens_per_s"));
+        number_cell(p->doc, "%.0f", rbe_number_at(row->v, "seconds"));
+    }
+    return RBE_OK;
+}
+
+/* --- codecs on the same matrices --------------------------------------------------------- */
+
+static enum rbe_status distortion(const struct page *p)
+{
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    char title[160], name[64];
+    size_t i = 0, k;
+    json_t *t;
+
+    while ((row = next(p, "codecs", &i))) {
+        if (!rbe_plot_begin(&data))
+            return RBE_ERR_NOMEM;
+        fprintf(data.tsv, "# codec\tbits_per_weight\trelative_rmse\n");
+        json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
+            const double x = rbe_number_at(t, "bits_per_weight");
+            const double y = rbe_number_at(t, "relative_rmse");
+            /* A codec that cannot go as low says so; its lowest rate stands there once. */
+            if (!(x > 0) || !(y > 0) || json_is_false(rbe_value_at(t, "met")))
+                continue;
+            rbe_plot_series(&data, name, text_or(rbe_string_at(t, "codec"), "?"));
+            fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, x, y);
+            data.rows++;
+        }
+        snprintf(title, sizeof title, "Error against size, %zu matrices of %s",
+                 json_array_size(rbe_value_at(row->v, "matrices")),
+                 text_or(rbe_string_at(row->v, "source.name"), "?"));
+        const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
+            "distortion", title, "", "Relative RMSE of the weights as decoded, by the true size "
+            "of each codec, without calibration; svd and block means: the same bytes in f16. "
+            "Dashed: 2^-bits, below which no codec can be on white Gaussian weights.", p->d);
+        if (err)
+            return err;
+    }
+    return RBE_OK;
 }
 
 /* --- divergence, comprehension, generation -------------------------------------------- */
@@ -1399,7 +1473,8 @@ enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_result
 
     first_screen(&p);
     failed_steps(&p);
-    if ((err = quality(&p)) || (err = recovery(&p)) || (err = allocation(&p)))
+    if ((err = quality(&p)) || (err = distortion(&p)) || (err = recovery(&p)) ||
+        (err = allocation(&p)))
         return err;
     conversions(&p);
     if ((err = speed(&p)) || (err = conversation(&p)) || (err = divergence(&p)))

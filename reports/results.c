@@ -93,7 +93,7 @@ static bool same_number(double a, double b)
 static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
 {
     static const char *const texts[] = {"protocol", "task", "mode", "text.sha256", "group",
-                                        "script.sha256", "arch", "scope", "machine.arch",
+                                        "script.sha256", "source.sha256", "arch", "scope", "machine.arch",
                                         "step"};
     static const char *const numbers[] = {"windows", "first_window", "items"};
 
@@ -124,6 +124,7 @@ static const struct {
     {"edge", {"model.name", "limit_bytes", "tokens", "passed"}},
     {"convert", {"model.name", "profile", "tensors"}},
     {"recovery", {"model.name", "points"}},
+    {"codecs", {"source.name", "rows"}},
     {"platform", {"arch", "scope", "compared", "equal"}},
     {"step", {"step", "ok"}},
 };
