@@ -21,7 +21,7 @@ enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
 
 struct arguments {
     const char *original, *model, *out, *profile, *loss, *valid, *calibration, *checkpoint,
-        *json;
+        *json, *layout;
     const char **texts;         /* popt's, NULL-terminated; or NULL */
     double tokens, minutes, every, memory;
     int seed, micro, evaluations, valid_windows, threads, resume, control, no_calibration,
@@ -38,6 +38,7 @@ struct run {
     struct rbe_pool *pool;
     struct rbe_tokenizer *tokenizer;
     struct rbe_tokens text, valid;
+    enum rbe_layout layout;
     struct rbe_train *train, *teacher;
     struct rbe_student *student;
     struct rbe_progress progress;
@@ -108,7 +109,8 @@ static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
         n++;
     /* No window is needed twice when the text is long enough. */
     const size_t limit = (size_t)r->tokens + least;
-    err = rbe_tokens_open(&r->text, texts, n, r->a->minutes > 0 ? 0 : limit, r->tokenizer, d);
+    err = rbe_tokens_open(&r->text, texts, n, r->a->minutes > 0 ? 0 : limit, r->layout,
+                          r->tokenizer, d);
     if (!err && r->text.count < least)
         err = rbe_fail(d, RBE_ERR_ARG, "%s: the text is too short: %zu tokens, and %zu are "
                        "needed", texts[0], r->text.count, least);
@@ -116,7 +118,7 @@ static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
         err = shipped(&valid, "wiki.valid.raw", d);
     const char *const v = r->a->valid ? r->a->valid : valid;
     if (!err)
-        err = rbe_tokens_open(&r->valid, &v, 1, 0, r->tokenizer, d);
+        err = rbe_tokens_open(&r->valid, &v, 1, 0, RBE_LAYOUT_ROWS, r->tokenizer, d);
     if (!err && r->valid.count < (size_t)r->o.time + 1)
         err = rbe_fail(d, RBE_ERR_ARG, "%s: the text is too short: %zu tokens, and %u are "
                        "needed", v, r->valid.count, r->o.time + 1);
@@ -181,7 +183,8 @@ static void make_key(struct run *r)
 
     rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text));
     const int n = snprintf(text, sizeof text, "tune 1 %s %s %s %s %" PRIu64 " %" PRIu64
-                           " %s %s %u %u %u %u %d %d %d %d", r->source->sha256, r->model_sha, recipe,
+                           " %s %s %u %u %u %u %d %d %d %d", r->source->sha256, r->model_sha,
+                           recipe,
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
                            r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
@@ -260,6 +263,11 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         (err = rbe_source_open(&r->source, a->original, d)) ||
         (err = rbe_pool_open(&r->pool, (unsigned)a->threads, d)))
         return err;
+    const char *const layout = a->layout ? a->layout : rbe_layout_name(RBE_LAYOUT_BOTH);
+    while (r->layout < RBE_LAYOUT_COUNT && strcmp(rbe_layout_name(r->layout), layout) != 0)
+        r->layout++;
+    if (r->layout == RBE_LAYOUT_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--layout '%.40s': plain, rows or both", layout);
     if (a->control && rbe_recipe_has_latents(&r->recipe))
         return rbe_fail(d, RBE_ERR_ARG, "--control: the original has no codes; give a profile "
                         "whose stages are all matrices=coded");
@@ -376,8 +384,8 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
               set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
     json_t *rest = json_pack(
         "{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
-        r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss", r->recipe.loss, "schedule",
-        rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens, "seed",
+        r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss", r->recipe.loss,
+        "schedule", rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens, "seed",
         (json_int_t)r->o.seed, "seconds", rbe_result_real(x->seconds), "tokens_per_s",
         rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
         rbe_result_real(x->original > 0 ? x->original : NAN), "valid",
@@ -454,8 +462,11 @@ int rbe_cmd_tune(int argc, const char **argv)
          "kl, ce, chapter or chapter-plain (default: the profile's)", "NAME"},
         {"text", 0, POPT_ARG_ARGV, &a.texts, 0,
          "text to train on, more than once for more (default: shipped Wikipedia text)", "FILE"},
+        {"layout", 0, POPT_ARG_STRING, &a.layout, 0,
+         "of documents: plain, rows (as WikiText under P1) or both by turns (default: both)",
+         "NAME"},
         {"valid", 0, POPT_ARG_STRING, &a.valid, 0,
-         "text whose perplexity is watched (default: wiki.valid.raw)", "FILE"},
+         "text whose perplexity is watched, as rows (default: wiki.valid.raw)", "FILE"},
         {"valid-windows", 0, POPT_ARG_INT, &a.valid_windows, 0,
          "windows of it (default: 60)", "N"},
         {"evaluations", 0, POPT_ARG_INT, &a.evaluations, 0,

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,10 +19,19 @@
 
 /* --- reading ---------------------------------------------------------------------------- */
 
+static const char *const layouts[RBE_LAYOUT_COUNT] = {
+    [RBE_LAYOUT_PLAIN] = "plain", [RBE_LAYOUT_ROWS] = "rows", [RBE_LAYOUT_BOTH] = "both"};
+
+const char *rbe_layout_name(enum rbe_layout l)
+{
+    return (unsigned)l < RBE_LAYOUT_COUNT ? layouts[l] : NULL;
+}
+
 struct reader {
     struct rbe_tokens *t;
     const struct rbe_tokenizer *tokenizer;
     size_t room, limit;
+    enum rbe_layout layout;
     const char *path;
     struct rbe_diag *d;
 };
@@ -31,7 +41,77 @@ static bool full(const struct reader *r)
     return r->limit && r->t->count >= r->limit;
 }
 
+static bool as_rows(const struct reader *r)
+{
+    return r->layout == RBE_LAYOUT_ROWS ||
+           (r->layout == RBE_LAYOUT_BOTH && r->t->documents % 2);
+}
+
+/* Lines joined by two newlines, each with the newline it ends with; those of white space are
+ * empty rows. */
+static char *join_rows(const char *text, size_t size, size_t *out_size)
+{
+    char *out = malloc(3 * size + 1), *to = out;
+
+    for (size_t at = 0; out && at < size;) {
+        const char *nl = memchr(text + at, '\n', size - at);
+        const size_t n = nl ? (size_t)(nl - (text + at)) + 1 : size - at;
+        size_t blank = 0;
+        while (blank < n && strchr(" \t\r\n", text[at + blank]))
+            blank++;
+        if (at) {
+            memcpy(to, "\n\n", 2);
+            to += 2;
+        }
+        if (blank < n) {
+            memcpy(to, text + at, n);
+            to += n;
+        }
+        at += n;
+    }
+    *out_size = out ? (size_t)(to - out) : 0;
+    return out;
+}
+
+/* A document of JSON as WikiText has its articles: a heading, a blank around each line. */
+static char *as_article(const char *title, const char *text, size_t *out_size)
+{
+    const size_t size = strlen(text);
+    char *out = malloc(4 * size + (title ? strlen(title) : 0) + 32), *to = out;
+
+    if (!out)
+        return NULL;
+    to += sprintf(to, " \n");
+    if (title)
+        to += sprintf(to, " = %s = \n \n", title);
+    for (const char *s = text; *s;) {
+        const size_t n = strcspn(s, "\n");
+        if (n)
+            to += sprintf(to, " %.*s \n", (int)n, s);
+        s += n + (s[n] == '\n');
+    }
+    *out_size = (size_t)(to - out);
+    return out;
+}
+
+static enum rbe_status add_laid_out(struct reader *r, const char *text, size_t size);
+
 static enum rbe_status add_document(struct reader *r, const char *text, size_t size)
+{
+    enum rbe_status err;
+    size_t n;
+
+    if (!as_rows(r))
+        return add_laid_out(r, text, size);
+    char *rows = join_rows(text, size, &n);
+    if (!rows)
+        return rbe_fail(r->d, RBE_ERR_NOMEM, "%s: out of memory", r->path);
+    err = add_laid_out(r, rows, n);
+    free(rows);
+    return err;
+}
+
+static enum rbe_status add_laid_out(struct reader *r, const char *text, size_t size)
 {
     struct rbe_tokens *t = r->t;
     struct rbe_diag why = {""};
@@ -76,6 +156,13 @@ static enum rbe_status add_line(struct reader *r, const char *line, size_t size,
     if (!json_is_string(text)) {
         err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: line %u: %s", r->path, number,
                        o ? "no string \"text\"" : e.text);
+        goto out;
+    }
+    if (as_rows(r)) {
+        size_t n = 0;
+        joined = as_article(json_string_value(title), json_string_value(text), &n);
+        err = joined ? add_document(r, joined, n)
+                     : rbe_fail(r->d, RBE_ERR_NOMEM, "%s: out of memory", r->path);
         goto out;
     }
     const size_t head = json_is_string(title) ? json_string_length(title) + 2 : 0;
@@ -134,10 +221,10 @@ static enum rbe_status add_file(struct reader *r)
 }
 
 enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths, size_t count,
-                                size_t limit, const struct rbe_tokenizer *t,
-                                struct rbe_diag *d)
+                                size_t limit, enum rbe_layout layout,
+                                const struct rbe_tokenizer *t, struct rbe_diag *d)
 {
-    struct reader r = {.t = out, .tokenizer = t, .limit = limit, .d = d};
+    struct reader r = {.t = out, .tokenizer = t, .limit = limit, .layout = layout, .d = d};
     enum rbe_status err = RBE_OK;
 
     *out = (struct rbe_tokens){0};

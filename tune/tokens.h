@@ -19,6 +19,17 @@ struct rbe_tokens {
 };
 
 /*
+ * How documents are laid out.  RBE_LAYOUT_ROWS is that of perplexity protocol P1 over WikiText:
+ * lines as rows joined by two newlines, a row of white space empty; of a document in JSON the
+ * title as " = Title = " between empty rows and a blank at either end of each line.
+ * RBE_LAYOUT_BOTH: plain and rows by turns.
+ */
+enum rbe_layout { RBE_LAYOUT_PLAIN, RBE_LAYOUT_ROWS, RBE_LAYOUT_BOTH, RBE_LAYOUT_COUNT };
+
+/* "plain", "rows", "both"; NULL past the end. */
+const char *rbe_layout_name(enum rbe_layout l);
+
+/*
  * Tokens of text files, one after the other.  NAME.jsonl: an object a line with a string
  * "text" and perhaps a "title", which is put above it; anything else is one document of plain
  * UTF-8.  The end-of-text token stands after each document.  Reading ends after the document
@@ -26,8 +37,8 @@ struct rbe_tokens {
  * error that names it.
  */
 enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths, size_t count,
-                                size_t limit, const struct rbe_tokenizer *t,
-                                struct rbe_diag *d);
+                                size_t limit, enum rbe_layout layout,
+                                const struct rbe_tokenizer *t, struct rbe_diag *d);
 void rbe_tokens_close(struct rbe_tokens *t);
 
 /*

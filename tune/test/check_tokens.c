@@ -26,7 +26,7 @@ static bool fails(const struct rbe_tokenizer *t, const char *path, const char *r
 {
     struct rbe_tokens x;
     struct rbe_diag d = {""};
-    const bool failed = rbe_tokens_open(&x, &path, 1, 0, t, &d) != RBE_OK;
+    const bool failed = rbe_tokens_open(&x, &path, 1, 0, RBE_LAYOUT_PLAIN, t, &d) != RBE_OK;
 
     rbe_tokens_close(&x);
     if (!failed || !strstr(d.text, reason) || !strstr(d.text, path))
@@ -44,7 +44,7 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
 
     write_file(jsonl, "{\"title\": \"T\", \"text\": \"One two.\"}\n\n{\"text\": \"Three\"}\n");
     write_file(txt, "Four five");
-    if (!CHECK(rbe_tokens_open(&x, both, 2, 0, t, NULL) == RBE_OK))
+    if (!CHECK(rbe_tokens_open(&x, both, 2, 0, RBE_LAYOUT_PLAIN, t, NULL) == RBE_OK))
         exit(1);
     CHECK(x.documents == 3);
     CHECK(rbe_tokenizer_encode(t, "T\n\nOne two.", 11, false, &ids, &n, NULL) == RBE_OK);
@@ -55,7 +55,21 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
     free(ids);
     rbe_tokens_close(&x);
     /* The first document is enough for one token. */
-    CHECK(rbe_tokens_open(&x, both, 2, 1, t, NULL) == RBE_OK && x.documents == 1);
+    CHECK(rbe_tokens_open(&x, both, 2, 1, RBE_LAYOUT_PLAIN, t, NULL) == RBE_OK);
+    CHECK(x.documents == 1);
+    rbe_tokens_close(&x);
+
+    /* As rows: what P1 makes of the same article in WikiText's form. */
+    const char *const rows = "\n\n = T = \n\n\n\n\n One \n\n\n two. \n";
+    write_file(jsonl, "{\"title\": \"T\", \"text\": \"One\\n\\ntwo.\"}\n");
+    CHECK(rbe_tokens_open(&x, both, 1, 0, RBE_LAYOUT_ROWS, t, NULL) == RBE_OK);
+    CHECK(rbe_tokenizer_encode(t, rows, strlen(rows), false, &ids, &n, NULL) == RBE_OK);
+    CHECK(n + 1 == x.count && !memcmp(x.ids, ids, n * sizeof *ids));
+    free(ids);
+    rbe_tokens_close(&x);
+    write_file(txt, " \n = T = \n \n One \n two. \n");
+    CHECK(rbe_tokens_open(&x, both + 1, 1, 0, RBE_LAYOUT_ROWS, t, NULL) == RBE_OK);
+    CHECK(n + 1 == x.count);
     rbe_tokens_close(&x);
 
     write_file(jsonl, "{\"text\": \"fine\"}\n{\"txt\": 1}\n");

@@ -153,6 +153,7 @@ check 'no profile' fails 2 'unknown training profile' "${common[@]}" "$dir/g.rbe
 printf 'stage a epochs=1 colour=red\n' >"$dir/x.profile"
 check 'a bad profile' fails 2 'x.profile:1:' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
 check 'no loss' fails 2 "'huber'" "${common[@]}" "$dir/g.rbe" --loss huber
+check 'no layout' fails 2 "'columns'" "${common[@]}" "$dir/g.rbe" --layout columns
 check 'too many goals' fails 2 exclude "${common[@]}" "$dir/g.rbe" --tokens 1e6 --minutes 5
 check 'no arguments' fails 2 'want ORIGINAL'
 check 'nothing was written' [ ! -e "$dir/g.rbe" ]
