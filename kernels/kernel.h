@@ -51,6 +51,9 @@ struct rbe_matrix {
 /* Kernels may read activations up to the next multiple of this many columns: zeros. */
 enum { RBE_ACT_PAD = 128 };
 
+/* Largest |q| of quantised activations: q = 256 high + low with two signed bytes. */
+enum { RBE_ACT_MAX = 127 * 256 + 127 };
+
 /*
  * Activations made ready for a matrix by rbe_act_prepare(): `count` vectors of `cols`.
  * Integer formats read q and scale, float formats read x.

@@ -60,7 +60,7 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols)
 }
 
 /*
- * q = round(x * s) with s as large as both limits allow: |q| <= 32767, and gmax * sum|q| <=
+ * q = round(x * s) with s as large as both limits allow: |q| <= RBE_ACT_MAX, and gmax * sum|q| <=
  * 2^31 - 1 over the columns an int32 sum spans.  Rounding moves each |q| by at most 1/2, so s
  * bounds the sum of |x| * s by what is left after cols / 2; rounding s and x * s to f32 adds
  * less than 2^-22 of it.  The sums run in double over a fixed order and the roundings are
@@ -78,7 +78,7 @@ static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *o
         a->scale[t] = m.max > 0 || isnan(m.sum) ? NAN : 0;
         return;
     }
-    double limit = 32766.5 / (double)m.max;
+    double limit = (RBE_ACT_MAX - 0.5) / (double)m.max;
     if (ops->span == 0 || (double)ops->span * ops->gmax * 32767 > 2147483647.0) {
         const double room = floor(2147483647.0 / ops->gmax) - (double)a->cols / 2;
         const double s = room / m.sum * (1 - 0x1p-22);

@@ -91,7 +91,7 @@ hybrid: reads past the indices     | kernels/body/hybrid.h       | s/\/ 16 \+ 1 
 hybrid: a basis function forgotten | kernels/body/hybrid.h       | s/ \+ theta\[7\] \* sum\[SUM_COS1\]//
 packed128: a slot off by one       | kernels/body/packed128.h    | s/\(j - i\) \& 3/(j + i) \& 3/
 seed: another multiplier           | kernels/format/seed.h       | s/0xE37D/0xE37B/
-activations: one step too large    | kernels/matrix.c            | s/32766.5/32768.5/
+activations: one step too large    | kernels/matrix.c            | s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
 activations: sums may overflow     | kernels/matrix.c            | s/floor\(2147483647.0 /floor(2248146943.0 /
 activations: truncated, not rounded| kernels/x86/simd_avx2.h     | s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
 activations: a lane of the sum lost| kernels/x86/simd_avx2.h     | s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/

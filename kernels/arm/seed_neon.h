@@ -1,7 +1,11 @@
 /*
- * seed_neon.h - NEON vectors for the seed kernels.
+ * seed_neon.h - NEON vectors for the seed kernels; the dot product where compiled in.
  *
  * SPDX-License-Identifier: MIT
+ *
+ * The dot product multiplies signed bytes.  Both maps are sums of two bytes, so it takes their
+ * halves as they are, and activations as q = 256 high + low, each byte standing twice; high
+ * and low have sums of their own.
  *
  * The includer defines MAP_SEED4 as 0 or 1.
  */
@@ -16,7 +20,11 @@
 typedef uint16x8_t vec;         /* sums are int32x4_t in its bits */
 enum {
     VEC_LANES = 8,
+#ifdef __ARM_FEATURE_DOTPROD
+    VEC_ROWS = 8,               /* of two sums each */
+#else
     VEC_ROWS = 16,
+#endif
     TILE_ROWS = 4,              /* sums of a GEMM in registers */
     TILE_VECTORS = 4,
     OFFSET = MAP_SEED4 ? 30 : 0,
@@ -75,15 +83,68 @@ static inline vec window_fixed(vec w0, vec w1, unsigned shift)
     return w0;
 }
 
-static inline vec map(vec u, const struct row_const *k)
+/* The two bytes whose sum is the weight, plus OFFSET. */
+static inline vec map_bytes(vec u, const struct row_const *k)
 {
 #if MAP_SEED4
     const uint8x16_t h = vreinterpretq_u8_u16(vmlaq_n_u16(k->term, u, 0x9E3B));
-    return vpaddlq_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
+    return vreinterpretq_u16_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
 #else
     (void)k;
-    return vreinterpretq_u16_s16(
-        vpaddlq_s8(vreinterpretq_s8_u16(vmulq_n_u16(u, 0xE37D))));
+    return vmulq_n_u16(u, 0xE37D);
+#endif
+}
+
+#ifdef __ARM_FEATURE_DOTPROD
+
+#define SPLIT_SUMS
+typedef struct {
+    int32x4_t high, low;
+} acc;
+typedef struct {
+    int8x16_t high, low;
+} act;
+
+static inline acc acc_zero(void)
+{
+    return (acc){vdupq_n_s32(0), vdupq_n_s32(0)};
+}
+
+static inline act act_load(const int16_t *q)
+{
+    const int16x8_t x = vld1q_s16(q);
+    const int8x16_t low = vreinterpretq_s8_s16(x);
+    const int8x16_t high = vreinterpretq_s8_s16(vrshrq_n_s16(x, 8));
+    return (act){vtrn1q_s8(high, high), vtrn1q_s8(low, low)};
+}
+
+static inline vec map(vec u, const struct row_const *k)
+{
+    return map_bytes(u, k);
+}
+
+static inline acc dot(acc sum, vec g, act x)
+{
+    const int8x16_t w = vreinterpretq_s8_u16(g);
+    return (acc){vdotq_s32(sum.high, w, x.high), vdotq_s32(sum.low, w, x.low)};
+}
+
+static inline void reduce(int32_t *out, const acc *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = (int32_t)(((uint32_t)vaddvq_s32(s[i].high) << 8) +
+                           (uint32_t)vaddvq_s32(s[i].low));
+}
+
+#else
+
+static inline vec map(vec u, const struct row_const *k)
+{
+    const vec bytes = map_bytes(u, k);
+#if MAP_SEED4
+    return vpaddlq_u8(vreinterpretq_u8_u16(bytes));
+#else
+    return vreinterpretq_u16_s16(vpaddlq_s8(vreinterpretq_s8_u16(bytes)));
 #endif
 }
 
@@ -100,6 +161,8 @@ static inline void reduce(int32_t *out, const vec *s, int n)
     for (int i = 0; i < n; i++)
         out[i] = vaddvq_s32(vreinterpretq_s32_u16(s[i]));
 }
+
+#endif
 
 static inline void finish(float *y, const int32_t *sum, const uint16_t *scale, float act_scale,
                           size_t n)

@@ -22,6 +22,8 @@
  *   finish(y, sum, scale, s, n) y[i] = (float)sum[i] * (f16 scale[i] * s), i < n
  *   OFFSET                      taken off again with the sum of q
  *   ROW_TERM                    1 when map() depends on the row and not on the window alone
+ * and, with SPLIT_SUMS, acc (a row's sum, else a vec), act (activations, else a vec) and
+ * acc_zero, act_load.
  */
 #ifndef RBE_KERNELS_BODY_SEED_GEMV_H
 #define RBE_KERNELS_BODY_SEED_GEMV_H
@@ -29,6 +31,21 @@
 #include "kernels/format/seed.h"
 
 #define INLINE static inline __attribute__((always_inline))
+
+#ifndef SPLIT_SUMS
+typedef vec acc;
+typedef vec act;
+
+static inline acc acc_zero(void)
+{
+    return vec_zero();
+}
+
+static inline act act_load(const int16_t *q)
+{
+    return vec_load(q);
+}
+#endif
 
 enum {
     LINE_BYTES = RBE_SEED_LANES * 2,
@@ -57,12 +74,12 @@ struct pass {
  */
 INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigned n0,
                           const unsigned n1, const struct pass *p, const struct row_const *k,
-                          vec *restrict sum)
+                          acc *restrict sum)
 {
     const uint8_t *low = p->low, *high = p->high;
     const int16_t *q = p->q, *const end = q + p->groups * RBE_SEED_LANES;
     uintptr_t ahead = p->ahead;
-#define START(i) vec sum##i = vec_zero();
+#define START(i) acc sum##i = acc_zero();
     EACH_ROW(START)
 #undef START
 #define LOAD(i) if (i < n0 + n1) sum##i = sum[i];
@@ -82,7 +99,7 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
             const vec w0 = vec_load(low + part * VEC_LANES * 2);
             const vec w2 = vec_load(high + part * VEC_LANES * 2);
             const vec w1 = n1 > 0 ? vec_load(low + LINE_BYTES + part * VEC_LANES * 2) : w2;
-            const vec x = vec_load(q);
+            const act x = act_load(q);
 #define STEP(i)                                                                                \
     if (i < n0 + n1) {                                                                         \
         const vec first = i < n0 ? w0 : w1, second = i < n0 ? w1 : w2;                         \
@@ -100,7 +117,7 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
 #undef STORE
 }
 
-static void multiply_any(unsigned n, const struct pass *p, const struct row_const *k, vec *sum)
+static void multiply_any(unsigned n, const struct pass *p, const struct row_const *k, acc *sum)
 {
     switch (n) {
 #define CASE(i)                                                                               \
@@ -157,7 +174,7 @@ INLINE struct pass pass_at(const struct strip *s, unsigned word, unsigned words)
 
 /* Rows r0 .. r0 + n0 + n1 of the block / 4 that start in words 2 pair and 2 pair + 1. */
 INLINE void multiply_some(const unsigned block, const unsigned r0, const unsigned n0,
-                          const unsigned n1, const struct strip *s, unsigned pair, vec *sums)
+                          const unsigned n1, const struct strip *s, unsigned pair, acc *sums)
 {
     const unsigned row = pair * (block / 4) + r0, word = 2 * pair + 128 * r0 / block / 16;
     const struct pass p = pass_at(s, word, n1 > 0 ? 2 : 1);
@@ -169,7 +186,7 @@ INLINE void multiply_some(const unsigned block, const unsigned r0, const unsigne
 }
 
 INLINE void multiply_word(const unsigned block, const unsigned r0, const unsigned n,
-                          const struct strip *s, unsigned pair, vec *sums)
+                          const struct strip *s, unsigned pair, acc *sums)
 {
     const unsigned half = n > VEC_ROWS ? (n + 1) / 2 : n;
 
@@ -179,7 +196,7 @@ INLINE void multiply_word(const unsigned block, const unsigned r0, const unsigne
 }
 
 /* A whole strip of a block that is a multiple of 4. */
-INLINE void multiply_fixed(const unsigned block, const struct strip *s, vec *sums)
+INLINE void multiply_fixed(const unsigned block, const struct strip *s, acc *sums)
 {
     const unsigned even = (block + 7) / 8, odd = block / 4 - even;
 
@@ -193,7 +210,7 @@ INLINE void multiply_fixed(const unsigned block, const struct strip *s, vec *sum
     }
 }
 
-static bool multiply_whole(unsigned block, const struct strip *s, vec *sums)
+static bool multiply_whole(unsigned block, const struct strip *s, acc *sums)
 {
     switch (block) {
 #define CASE(b)                                                                               \
@@ -217,7 +234,7 @@ struct strip_out {
 };
 
 /* Reduces sums[0 .. made), which belong to the rows from `first` on. */
-static void put_rows(const struct strip_out *o, vec *sums, unsigned first, unsigned made)
+static void put_rows(const struct strip_out *o, acc *sums, unsigned first, unsigned made)
 {
     int32_t total[SUMS_MAX];
 
@@ -229,7 +246,7 @@ static void put_rows(const struct strip_out *o, vec *sums, unsigned first, unsig
 }
 
 /* The same where sums[b] belongs to every row whose window starts at bit b. */
-static void put_shared(const struct strip_out *o, vec *sums, unsigned made)
+static void put_shared(const struct strip_out *o, acc *sums, unsigned made)
 {
     int32_t total[SUMS_MAX], row[SUMS_MAX];
 
@@ -268,7 +285,7 @@ static inline unsigned take_rows(struct cursor *c, unsigned word, unsigned max,
 }
 
 /* The sums of the rows from c on, as many as there is room for; c ends behind them. */
-static unsigned multiply_part(const struct strip *s, struct cursor *c, vec *sums)
+static unsigned multiply_part(const struct strip *s, struct cursor *c, acc *sums)
 {
     unsigned made = 0;
 
@@ -298,7 +315,7 @@ static void multiply_strip(const struct strip *s, const struct strip_out *o)
         .bit_step = 128 / steps,
         .rest_step = 128 % steps,
     };
-    vec sums[SUMS_MAX];
+    acc sums[SUMS_MAX];
 
     while (c.i < c.used) {
         const struct cursor start = c;

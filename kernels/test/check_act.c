@@ -66,7 +66,7 @@ static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
                                  (w->col_scale ? rbe_f16_to_f32(w->col_scale[n]) : 1);
             const int q = a->q[t * a->stride + n];
             wrong += rbe_bits_from_f32(a->x[t * a->stride + n]) != rbe_bits_from_f32(scaled);
-            /* A half step, and three roundings of a product of at most 32767. */
+            /* A half step, and three roundings of a product of at most 2^15. */
             wrong += !(fabs((double)scaled / (double)a->scale[t] - q) <= 0.5 + 0.01);
             largest = abs(q) > largest ? abs(q) : largest;
         }
@@ -74,11 +74,11 @@ static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
              n++)
             wrong += a->q[t * a->stride + n] != 0 || a->x[t * a->stride + n] != 0;
         CHECK(wrong == 0);
-        CHECK(largest <= 32767);
+        CHECK(largest <= RBE_ACT_MAX);
         CHECK(sums_fit(a, t, ops));
         /* One of the limits is used up, but for numbers near the smallest. */
         if (ops->span && kind != 4)
-            CHECK(largest >= 32765);
+            CHECK(largest >= RBE_ACT_MAX - 2);
     }
 }
 
