@@ -7,7 +7,7 @@
 #   prepare            builds the worker, plain and with a planted slow-down; encodes a model
 #   live LEVEL N       N real decisions with a slow-down of LEVEL percent; 0 = the same program
 #   pool LEVEL N       records N rounds of such a pair
-#   table [LABEL]      Markdown: the live decisions, and 1000 decisions drawn from each pool
+#   table              Markdown: the live decisions, and 1000 decisions drawn from each pool
 # METRICS (default decode) and BUDGET (default 120 s) are taken from the environment.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -57,10 +57,10 @@ live() {
     done
 }
 
+# decisions, rounds of the pool, regressions, passes, too noisy, rounds and seconds of each.
 drawn() {
     "$folder/rbe" gate --replay "$folder/pool-$1" --metrics "$metrics" --budget "$budget" \
-        --decisions 1000 |
-        sed -E 's/^([0-9]+) decisions from ([0-9]+) rounds: ([0-9]+) regression, ([0-9]+) pass, ([0-9]+) too noisy;.*seconds median ([0-9.]+), 95 % ([0-9.]+), most ([0-9.]+)/\1 \2 \3 \4 \5 \6 \7 \8/'
+        --decisions 1000 | sed 's/95 %//g; s/[^0-9. ]//g'
 }
 
 table() {
@@ -79,7 +79,7 @@ table() {
         if [ -f "$folder/pool-$level" ]; then
             drawn "$level" | awk -v level="$level" '{ printf \
                 "| %s %% | drawn from %d rounds | %d | %d | %d | %d | %s | %s | %s |\n", level,
-                $2, $1, $3, $4, $5, $6, $7, $8 }'
+                $2, $1, $3, $4, $5, $8, $9, $10 }'
         fi
     done
 }

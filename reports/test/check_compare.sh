@@ -41,8 +41,10 @@ machine() {
 # result TIMES PERPLEXITY BYTES [CPU]: two rows.
 result() {
     local head='{"schema":"rbe-result-1","kind":'
-    echo "$head\"perplexity\",$(machine "${4:-cpu a}"),\"model\":{\"name\":\"m\"},\"text\":{\"name\":\"t\"},\"protocol\":\"P1\",\"windows\":9,\"perplexity\":$2}"
-    echo "$head\"inference\",$(machine "${4:-cpu a}"),\"model\":{\"name\":\"m\"},\"mode\":\"latency\",\"model_bytes\":$3,\"samples_ms\":{\"128\":[$1]}}"
+    local of
+    of="$(machine "${4:-cpu a}"),\"model\":{\"name\":\"m\"}"
+    echo "$head\"perplexity\",$of,\"text\":{\"name\":\"t\"},\"protocol\":\"P1\",\"windows\":9,\"perplexity\":$2}"
+    echo "$head\"inference\",$of,\"mode\":\"latency\",\"model_bytes\":$3,\"samples_ms\":{\"128\":[$1]}}"
 }
 base=$(times 1 0.02 60)
 result "$base" 50 1000 > "$work/base.jsonl"
