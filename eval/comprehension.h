@@ -65,8 +65,9 @@ struct rbe_items {
 };
 
 /*
- * path: the task's file (JSON lines; HellaSwag also six lines an item), or for BLiMP a folder of .jsonl files.  limit: only the first so many items of each
- * file, 0 for all.  A malformed line is an error with its number.
+ * path: the task's file (JSON lines; HellaSwag also six lines an item), or for BLiMP a folder
+ * of .jsonl files.  limit: only the first so many items of each file, 0 for all.  A malformed
+ * line is an error with its number.
  */
 enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const char *path,
                                const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,

@@ -184,8 +184,8 @@ int rbe_eval_comprehension(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "TASK=PATH...", "TASK is lambada, winogrande, "
                    "hellaswag (JSON lines; hellaswag also the text file of six lines an item) "
-                   "or blimp (folder of JSON lines); scored by the conventions of lm-evaluation-harness.", &args, &count,
-                   &code))
+                   "or blimp (folder of JSON lines); scored by the conventions of "
+                   "lm-evaluation-harness.", &args, &count, &code))
         return code;
     enum rbe_status err;
     if (!count)

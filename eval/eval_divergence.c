@@ -91,7 +91,8 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runner
     for (size_t m = 0; m < others && !err && done; m++) {
         json_t *r = make_record(o, runners, m + 1, text, w, &v[m], done, first);
         if (r)
-            json_object_set_new(r, "recorded", tape->recorded ? json_string("F16") : json_null());
+            json_object_set_new(r, "recorded",
+                                tape->recorded ? json_string("F16") : json_null());
         if (r && !o->json)
             print_record(r);
         err = rbe_eval_emit(o, r, d);

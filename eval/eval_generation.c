@@ -12,6 +12,7 @@
  * Intervals by bootstrap over prompts, the same draws for both models.
  */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@
 #include "rbe/progress.h"
 #include "rbe/stats.h"
 
-enum { CANDIDATES = 8, REPETITION_GRAM = 4 };
+enum { CANDIDATES = 8, REPETITION_GRAM = 4, ROWS = 64 };
 
 /* Criterion C6. */
 static const double target_fluency = 0.98, target_coherence = 0.95, target_relevance = 0.93;
@@ -106,9 +107,9 @@ static enum rbe_status take_prompts(struct generation *g, struct rbe_diag *d)
     return err;
 }
 
-static enum rbe_status write_one(struct generation *g, size_t m, size_t i, struct rbe_diag *d)
+static enum rbe_status write_one(struct generation *g, struct rbe_runner *r, size_t m, size_t i,
+                                 struct rbe_diag *d)
 {
-    struct rbe_runner *r = &g->runners[m];
     struct author *a = &g->author[m];
     struct rbe_sampling how = g->how;
     uint32_t *text = a->text + i * (size_t)g->tokens;
@@ -144,18 +145,17 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
     const size_t len = (size_t)g->prompt_tokens, all = (size_t)g->prompts;
     struct author *a = &g->author[m];
     const uint32_t *text = a->text + i * (size_t)g->tokens;
+    const size_t n = a->by.length[i];
     enum rbe_status err;
 
-    if ((err = rbe_log_p(s, eos, NULL, 0, text, a->by.length[i], &a->by.alone[i], d)) ||
-        (err = rbe_log_p(s, eos, g->prompt + i * len, len, text, a->by.length[i], &a->by.after[i],
-                         d)))
+    if ((err = rbe_log_p(s, eos, NULL, 0, text, n, &a->by.alone[i], d)) ||
+        (err = rbe_log_p(s, eos, g->prompt + i * len, len, text, n, &a->by.after[i], d)))
         return err;
     /* The other candidates: the next prompts, around the end. */
     a->by.relevant[i] = 1;
     for (size_t k = 1; k < CANDIDATES && k < all; k++) {
         double other;
-        if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, a->by.length[i],
-                             &other, d)))
+        if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, n, &other, d)))
             return err;
         if (other > a->by.after[i]) {
             a->by.relevant[i] = 0;
@@ -197,8 +197,8 @@ static double repetition(const struct generation *g, size_t m)
     double sum = 0;
 
     for (size_t i = 0; i < (size_t)g->prompts; i++)
-        sum += rbe_repetition(g->author[m].text + i * (size_t)g->tokens, g->author[m].by.length[i],
-                              REPETITION_GRAM);
+        sum += rbe_repetition(g->author[m].text + i * (size_t)g->tokens,
+                              g->author[m].by.length[i], REPETITION_GRAM);
     return sum / g->prompts;
 }
 
@@ -299,34 +299,87 @@ static void print_record(const json_t *r)
     }
 }
 
+/* Every thread takes whole prompts, with a session of its own for every model. */
+struct lanes {
+    struct generation *g;
+    struct rbe_runner *runner;  /* [thread][model] */
+    struct rbe_scorer *scorer;  /* [thread], on the thread's session of the original */
+    enum rbe_status *err;       /* [thread] */
+    struct rbe_diag *diag;      /* [thread] */
+    unsigned count;
+    struct rbe_progress bar;    /* drawn by thread 0 */
+    atomic_size_t next, done;
+};
+
+static void run_lane(void *arg, unsigned t, unsigned threads)
+{
+    struct lanes *l = arg;
+    struct generation *g = l->g;
+    const size_t models = g->o->model_count;
+    size_t i;
+
+    (void)threads;
+    while (t < l->count && !l->err[t] && !rbe_interrupted() &&
+           (i = atomic_fetch_add(&l->next, 1)) < (size_t)g->prompts) {
+        for (size_t m = 0; m < models && !l->err[t]; m++)
+            l->err[t] = write_one(g, &l->runner[t * models + m], m, i, &l->diag[t]);
+        /* The author has used the judge's session. */
+        l->scorer[t].held_count = 0;
+        for (size_t m = 0; m < models && !l->err[t]; m++)
+            l->err[t] = judge_one(g, &l->scorer[t], m, i, &l->diag[t]);
+        const size_t done = atomic_fetch_add(&l->done, 1) + 1;
+        if (!t)
+            rbe_progress_update(&l->bar, (double)done, NULL);
+    }
+}
+
+static void close_lanes(struct lanes *l)
+{
+    for (size_t t = 0; l->scorer && t < l->count; t++)
+        rbe_scorer_close(&l->scorer[t]);
+    for (size_t i = 0; l->runner && i < l->count * l->g->o->model_count; i++)
+        rbe_runner_close(&l->runner[i]);
+    free(l->runner);
+    free(l->scorer);
+    free(l->err);
+    free(l->diag);
+}
+
+static enum rbe_status open_lanes(struct lanes *l, struct rbe_diag *d)
+{
+    const size_t models = l->g->o->model_count;
+    enum rbe_status err = RBE_OK;
+
+    if (!(l->runner = calloc(l->count * models, sizeof *l->runner)) ||
+        !(l->scorer = calloc(l->count, sizeof *l->scorer)) ||
+        !(l->err = calloc(l->count, sizeof *l->err)) ||
+        !(l->diag = calloc(l->count, sizeof *l->diag)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < l->count * models && !err; i++)
+        err = rbe_runner_share(&l->runner[i], &l->g->runners[i % models], ROWS, d);
+    for (size_t t = 0; t < l->count && !err; t++)
+        err = rbe_scorer_open(&l->scorer[t], &l->runner[t * models], d);
+    return err;
+}
+
 static enum rbe_status work(struct generation *g, struct rbe_diag *d)
 {
-    const size_t models = g->o->model_count;
-    struct rbe_progress p;
-    struct rbe_scorer s;
-    enum rbe_status err = rbe_scorer_open(&s, &g->runners[0], d);
+    struct lanes l = {.g = g, .count = rbe_pool_threads(g->o->pool)};
+    enum rbe_status err = open_lanes(&l, d);
 
-    rbe_progress_start(&p, "generation", "texts", 2.0 * g->prompts * (double)models);
-    for (size_t i = 0; i < (size_t)g->prompts && !err; i++)
-        for (size_t m = 0; m < models && !err; m++) {
-            if (rbe_interrupted())
-                err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu prompts", i);
-            else
-                err = write_one(g, m, i, d);
-            rbe_progress_update(&p, (double)(i * models + m + 1), NULL);
-        }
-    /* Written all, then judged all: the judge's session is the first author's. */
-    for (size_t i = 0; i < (size_t)g->prompts && !err; i++)
-        for (size_t m = 0; m < models && !err; m++) {
-            if (rbe_interrupted())
-                err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted while judging");
-            else
-                err = judge_one(g, &s, m, i, d);
-            rbe_progress_update(&p, (double)((i + (size_t)g->prompts) * models + m + 1), NULL);
-        }
-    rbe_progress_end(&p);
-    rbe_scorer_close(&s);
-    for (size_t m = 1; m < models && !err; m++) {
+    if (!err) {
+        rbe_progress_start(&l.bar, "generation", "prompts", g->prompts);
+        rbe_pool_run(g->o->pool, run_lane, &l);
+        rbe_progress_end(&l.bar);
+    }
+    for (unsigned t = 0; t < l.count && !err; t++)
+        if ((err = l.err[t]))
+            *d = l.diag[t];
+    if (!err && atomic_load(&l.done) < (size_t)g->prompts)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %d prompts",
+                       atomic_load(&l.done), g->prompts);
+    close_lanes(&l);
+    for (size_t m = 1; m < g->o->model_count && !err; m++) {
         json_t *r = make_record(g, m);
         if (r && !g->o->json)
             print_record(r);
@@ -341,7 +394,7 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
 
     if (!err && g->o->model_count < 2)
         err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
-    if (err || (err = rbe_eval_open_models(g->o, 64, &g->runners, d)) ||
+    if (err || (err = rbe_eval_open_models(g->o, 1, &g->runners, d)) ||
         (err = rbe_find_tokenizer(&g->t, g->o->tokenizer, g->o->models[0],
                                   rbe_gpt2_config(g->runners[0].model), d)))
         goto out;
@@ -363,7 +416,7 @@ out:
 int rbe_eval_generation(int argc, const char **argv)
 {
     struct rbe_eval_options o = {0};
-    struct generation g = {.o = &o, .prompts = 40, .tokens = 64, .prompt_tokens = 48,
+    struct generation g = {.o = &o, .prompts = 200, .tokens = 64, .prompt_tokens = 48,
                            .samples = 6};
     int top_k = 40, seed = 1, count, code;
     float temperature = 0.8F, top_p = 1;
@@ -373,7 +426,7 @@ int rbe_eval_generation(int argc, const char **argv)
         RBE_EVAL_OPTIONS(&o),
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
          "where the prompts come from (default: the embedded WikiText test)", "FILE"},
-        {"prompts", 0, POPT_ARG_INT, &g.prompts, 0, "texts to write (default 40)", "N"},
+        {"prompts", 0, POPT_ARG_INT, &g.prompts, 0, "texts to write (default 200)", "N"},
         {"prompt", 0, POPT_ARG_INT, &g.prompt_tokens, 0, "tokens of a prompt (default 48)",
          "N"},
         {"tokens", 0, POPT_ARG_INT, &g.tokens, 0, "tokens of a text (default 64)", "N"},

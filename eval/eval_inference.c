@@ -266,8 +266,8 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
             json_object_set_new(r, "complete", json_boolean(done == p->sequences));
         if (!p->o->json && r)
             printf("  %-24s %7.3f ms/token in all, decode median %.3f ms, prefill %.0f "
-                   "tokens/s, first token %.1f ms, peak %.1f MB, %.2f CPUs busy (%d sequences of "
-                   "%d)\n", p->runners[m].name,
+                   "tokens/s, first token %.1f ms, peak %.1f MB, %.2f CPUs busy (%d sequences "
+                   "of %d)\n", p->runners[m].name,
                    rbe_eval_number(r, "ms_per_token"), rbe_eval_number(r, "decode_median_ms"),
                    rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s"),
                    rbe_eval_number(r, "first_token_ms"), rbe_eval_number(r, "peak_bytes") / 1e6,

@@ -129,7 +129,8 @@ enum rbe_status rbe_recording_open(struct rbe_recording **out, const char *path,
 
     if (!err && (!(r->in = fopen(path, "rb")) || fstat(fileno(r->in), &st)))
         err = rbe_fail_errno(d, "%s", path);
-    else if (!err && (fread(head, sizeof head, 1, r->in) != 1 || head[sizeof head - 1] != '\n' ||
+    else if (!err && (fread(head, sizeof head, 1, r->in) != 1 ||
+                      head[sizeof head - 1] != '\n' ||
                       !(has = json_loadb(head, sizeof head, 0, NULL)) ||
                       !json_is_object(has)))
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: not a recording of rbe eval divergence", path);

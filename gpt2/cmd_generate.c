@@ -100,7 +100,8 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     size_t bytes;
 
     if ((err = rbe_gpt2_open_bytes(&bytes, o->model, d)) ||
-        (err = rbe_memory_check(o->model, bytes, (size_t)o->memory_limit, d)) || (err = set_limit(o, d)) ||
+        (err = rbe_memory_check(o->model, bytes, (size_t)o->memory_limit, d)) ||
+        (err = set_limit(o, d)) ||
         (err = rbe_gpt2_open(&g->model, o->model, d)))
         return err;
     const struct rbe_gpt2_config *c = rbe_gpt2_config(g->model);

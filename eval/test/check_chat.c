@@ -24,8 +24,8 @@ static int terminal = -1;
 static char seen[1 << 16], before[256];
 static size_t size;
 
-/* Reads until `what` has come, forgets everything up to its end but what stood before it; false when the program ended
- * or took too long. */
+/* Reads until `what` has come, keeps what stood before it, forgets all up to its end; false
+ * when the program ended or took too long. */
 static bool await(const char *what)
 {
     for (;;) {

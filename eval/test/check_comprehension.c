@@ -106,9 +106,11 @@ static void check_hellaswag(void)
     /* The original's fields; label as number and as string; ctx_b empty. */
     CHECK(!load(&x, RBE_HELLASWAG,
                 "{\"activity_label\": \"Cooking\", \"ctx_a\": \"A man. Stands\", \"ctx_b\": "
-                "\"in the USA\", \"endings\": [\"a\", \"[x] b  b\", \"c\", \"d\"], \"label\": 2}\n"
+                "\"in the USA\", \"endings\": [\"a\", \"[x] b  b\", \"c\", \"d\"], \"label\": "
+                "2}\n"
                 "{\"activity_label\": \"Home\", \"ctx_a\": \"How [title] to [step] do.\", "
-                "\"ctx_b\": \"\", \"endings\": [\"a\", \"b\", \"c\", \"d\"], \"label\": \"1\"}\n",
+                "\"ctx_b\": \"\", \"endings\": [\"a\", \"b\", \"c\", \"d\"], \"label\": "
+                "\"1\"}\n",
                 0, &d));
     CHECK(!strcmp(x.variant, "lm-eval") && x.count == 2 && x.item[0].answer == 2 &&
           x.item[1].answer == 1);

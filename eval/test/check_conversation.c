@@ -211,7 +211,8 @@ static void check_summary(void)
 {
     double one[4] = {10, 20, 30, 40}, two[2] = {60, 20};
     struct rbe_said s[2] = {
-        {.turn = {.tokens = 5, .first_ms = 100, .token_ms = one}, .coherence = 1, .quality = 10},
+        {.turn = {.tokens = 5, .first_ms = 100, .token_ms = one}, .coherence = 1,
+         .quality = 10},
         {.turn = {.tokens = 3, .first_ms = 500, .token_ms = two, .dropped = 2}, .coherence = 2,
          .quality = 1000}};
     json_t *o = rbe_said_summary(s, 2, 1.5);

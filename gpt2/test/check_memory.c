@@ -81,7 +81,8 @@ enum { TOKENS = 256, THREADS = 4 };
 static void check_session(struct rbe_gpt2 *m, unsigned threads, int tokens)
 {
     const uint32_t vocab = rbe_gpt2_config(m)->vocab;
-    const struct rbe_session_limits l = {.max_tokens = TOKENS, .max_batch = 16, .max_logits = 2};
+    const struct rbe_session_limits l = {.max_tokens = TOKENS, .max_batch = 16,
+                                         .max_logits = 2};
     const struct rbe_sampling how = {.temperature = 1, .top_k = 40, .top_p = 0.9F};
     struct rbe_pool *pool;
     struct rbe_session *s;
