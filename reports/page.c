@@ -572,8 +572,8 @@ static void recovery_points(const struct page *p, const struct rbe_row *row,
         char name[64], what[80];
         if (isnan(y))
             continue;
-        snprintf(what, sizeof what, "%.40s%s%s", m ? m->name : "?", control ? ", f32 tuned" : "",
-                 latent ? ", not encoded yet" : "");
+        snprintf(what, sizeof what, "%.40s%s%s", m ? m->name : "?", control ? " f32 tuned" : "",
+                 latent ? " not encoded yet" : "");
         rbe_plot_series(data, name, what);
         fprintf(data->tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "tokens") / 1e6, y);
         data->rows++;
