@@ -147,7 +147,9 @@ fi
 
 # Each side runs a model of its own making: the encoder is compared too.
 convert() {
-    "$work/$1/rbe" convert --quiet --codec="$codec" --block=44 --search=fast \
+    local block=()
+    [[ $codec != seed* ]] || block=(--block=44)
+    "$work/$1/rbe" convert --quiet --codec="$codec" "${block[@]}" --search=fast \
         --no-calibration datasets/embedded/rbe-mini "$work/$1/model.rbe" \
         > "$work/$1.log" 2>&1
 }
