@@ -162,5 +162,9 @@ for p in "$root"/tune/profiles/*.profile; do
         --profile "$p" --tokens 100 --text "$text" --valid "$text" --memory 1
 done
 
+# The model that ships after training is one that this program reads.
+check 'the shipped model loads' "$rbe" info "$root/datasets/embedded/mini-2.89-tuned.rbe" \
+    >"$dir/out" 2>"$dir/err"
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
