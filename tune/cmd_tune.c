@@ -385,7 +385,8 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
     json_t *rest = json_pack(
         "{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
         r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss", r->recipe.loss,
-        "schedule", rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens, "seed",
+        "schedule", rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens,
+        "seed",
         (json_int_t)r->o.seed, "seconds", rbe_result_real(x->seconds), "tokens_per_s",
         rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
         rbe_result_real(x->original > 0 ? x->original : NAN), "valid",
