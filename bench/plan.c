@@ -184,6 +184,25 @@ static enum rbe_status parse_words(const char *text, const char *option, unsigne
     return RBE_OK;
 }
 
+/* Every block size is one that some selected kernel's format takes. */
+static enum rbe_status check_blocks(const struct rbe_selection *sel, struct rbe_diag *d)
+{
+    const struct rbe_kernel *k;
+
+    for (unsigned b = 0; b < sel->blocks.count; b++) {
+        bool taken = false;
+        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < 256; i++)
+            taken |= sel->kernel[i] &&
+                     rbe_matrix_size(k->format, 4096, 4096, sel->blocks.v[b], 0).codes > 0;
+        if (!taken)
+            return rbe_fail(d, RBE_ERR_ARG,
+                            "--blocks: no selected kernel takes B = %u; valid: seed and seed4 "
+                            "16 to 4096, hybrid 16, 32, ... 256, packed128 4 to 512",
+                            sel->blocks.v[b]);
+    }
+    return RBE_OK;
+}
+
 enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
                                     const struct rbe_selection_texts *t, uint32_t isa,
                                     unsigned max_threads, struct rbe_diag *d)
@@ -210,6 +229,8 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
         (err = parse_numbers(&sel->vectors, t->vectors, "--vectors", 1, 4096, d)) ||
         (err = parse_words(t->cache, "--cache", 2, caches, cache_flags, d)) ||
         (err = parse_words(t->kinds, "--kinds", 5, kinds, kind_flags, d)))
+        return err;
+    if (t->blocks && (err = check_blocks(sel, d)))
         return err;
     if (!t->kinds)
         sel->product = sel->model = sel->prepare = sel->probe = sel->dense = true;

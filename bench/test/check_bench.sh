@@ -43,6 +43,7 @@ usage 'valid: ' --cpus 0,x
 usage 'ROWSxCOLS' --shapes 768
 usage 'ROWSxCOLS' --shapes 99999999x3
 usage 'from 4 to 4096' --blocks 5000
+usage 'takes B = 15' --formats seed --blocks 15
 usage 'from 1 to' --threads 4000
 usage 'from 1 to' --threads 0
 usage 'cold hot' --cache warm

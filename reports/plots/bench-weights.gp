@@ -10,5 +10,5 @@ do for [f = 1:words(shown_formats)] { set xtics add (format(f) f) }
 rate(i) = giga(i, 'weights_per_second')
 plot for [i = 1:words(shown_isas)] in using (bar_x(i)):(rate(i)):(bar * 0.9) with boxes \
         fs solid 0.9 border lc rgb colour(i) lc rgb colour(i) title isa(i), \
-     for [i = 1:words(shown_isas)] in using (bar_x(i)):(rate(i)):(mad(rate(i))) \
-        with yerrorbars ps 0 lw 1.5 lc rgb ink
+     for [i = 1:words(shown_isas)] in using (bar_x(i)):(rate(i) - mad(rate(i))):(0): \
+        (2 * mad(rate(i))) with vectors heads size graph 0.004, 90 lw 1.5 lc rgb ink
