@@ -356,7 +356,8 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     const struct rbe_convert_options o = {
         .profile = profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
-        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &progress, .row_done = print_row};
+        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &progress,
+        .row_done = print_row};
     if ((err = rbe_convert_plan(&c, source, &o, d)))
         goto out;
     rbe_catch_interrupt();

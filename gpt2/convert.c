@@ -380,7 +380,8 @@ static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, con
     const struct rbe_weight *w = rbe_container_weight(*out, r->tensor->name);
     row_key(key, c, r);
     if (!had || strcmp(had, key) != 0 || !stats || !w ||
-        sscanf(stats, "%la %la %la %la %la", &rms, &rmse, &peak, &output_error, &seconds) != 5) {
+        sscanf(stats, "%la %la %la %la %la", &rms, &rmse, &peak, &output_error,
+               &seconds) != 5) {
         rbe_container_close(out);
         return false;
     }

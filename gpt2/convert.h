@@ -89,7 +89,8 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d);
 
-/* A row's weights as they are encoded [rows][cols], fresh: wte's means moved to wpe, low rank. */
+/* A row's weights as they are encoded [rows][cols], fresh: wte's means moved to wpe, of low
+ * rank where that is asked for. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d);
 

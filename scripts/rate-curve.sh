@@ -59,7 +59,7 @@ rbe eval perplexity "${every[@]}" "${threads[@]}" --text "$text" --windows "${WI
 # codec, bits a parameter, perplexity.  SVD counts as its factors would: the file holds products.
 field() { sed -n "s/.*\"$1\":\([0-9.eE+-]*\).*/\1/p"; }
 {
-    echo "# codec	bits_per_parameter	perplexity"
+    printf '# codec\tbits_per_parameter\tperplexity\n'
     for i in "${!names[@]}"; do
         row=$(grep '"kind":"paired"' "$results/rate.jsonl" |
             grep -F "\"path\":\"${names[i]}.rbe\"" | tail -n 1)
