@@ -172,7 +172,7 @@ out:
 
 int rbe_eval_comprehension(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct rbe_diag d = {""};
     int count, code;
     const char **args;

@@ -255,9 +255,9 @@ out:
 
 int rbe_eval_conversation(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct talk k = {.o = &o};
-    char *script = NULL;
+    static char *script;
     int turns = 0, max_tokens = 48, min_tokens = 24, top_k = 40, seed = 1, count, code;
     float temperature = 0.8F, top_p = 1;
     struct rbe_diag d = {""};

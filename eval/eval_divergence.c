@@ -150,9 +150,9 @@ out:
 
 int rbe_eval_divergence(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
-    char *protocol = "P1";
-    struct tape tape = {NULL, NULL};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
+    static char *protocol = "P1";
+    static struct tape tape;
     struct rbe_diag d = {""};
     int count, code;
     const char **args;

@@ -99,7 +99,7 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
 
 int rbe_eval_edge(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct edge e = {256, 256, 4};
     struct rbe_diag d = {""};
     int count, code, strict = 0;

@@ -415,7 +415,7 @@ out:
 
 int rbe_eval_generation(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct generation g = {.o = &o, .prompts = 200, .tokens = 64, .prompt_tokens = 48,
                            .samples = 6};
     int top_k = 40, seed = 1, count, code;

@@ -521,10 +521,10 @@ out:
 
 int rbe_eval_inference(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct plan p = {.o = &o, .prompt_tokens = 128, .tokens = 128,
                      .retries = (int)max_retries};
-    char *depths = "0,128,256,512,960";
+    static char *depths = "0,128,256,512,960";
     struct rbe_diag d = {""};
     int count, code;
     const char **args;

@@ -421,8 +421,8 @@ out:
 
 int rbe_eval_perplexity(int argc, const char **argv)
 {
-    struct rbe_eval_options o = {0};
-    struct how how = {.protocols = "P1", .checkpoint_s = 60};
+    static struct rbe_eval_options o;   /* popt's copies stay reachable */
+    static struct how how = {.protocols = "P1", .checkpoint_s = 60};
     int count, code;
     struct rbe_diag d = {""};
     const char **args;
