@@ -101,8 +101,7 @@ size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, 
 {
     size_t n = 0;
 
-    /* From the most bytes down: the largest block of each number of strips is undercut by
-     * the smallest, which costs the same bytes and errs less. */
+    /* From the most bytes down: of the blocks that cost the same, the smallest errs least. */
     for (uint32_t b = RBE_SEED_MIN_BLOCK; b <= RBE_SEED_MAX_BLOCK && n < room; b++) {
         const struct rbe_matrix_size s = rbe_matrix_size(RBE_SEED, rows, cols, b, 0);
         const uint64_t bytes = s.codes + s.scale + s.col_scale;

@@ -326,8 +326,8 @@ int rbe_cmd_gate(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "",
                    "Asks two workers (ci/gate_worker.c) in turns, A B B A, until each metric "
-                   "is judged.\nExit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too noisy "
-                   "to tell.\nci/gate.sh builds both and calls this.",
+                   "is judged.\nExit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too "
+                   "noisy to tell.\nci/gate.sh builds both and calls this.",
                    &args, &count, &code))
         return code;
     enum rbe_status err;

@@ -49,12 +49,14 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
         struct level *l = name ? find(levels, name) : NULL;
         char series[64];
         if (!name || !verdict || !(ratio > 0))
-            return rbe_fail(d, RBE_ERR_FORMAT, "%s: gate row %u: a metric without name, verdict "
-                            "or ratio", where, entry);
+            return rbe_fail(d, RBE_ERR_FORMAT,
+                            "%s: gate row %u: a metric without name, verdict or ratio", where,
+                            entry);
         if (!l)
             return rbe_fail(d, RBE_ERR_LIMIT, "%s: more than %d metrics", where, MOST_METRICS);
         double low = ratio, high = ratio;
-        if (json_is_number(json_array_get(ends, 0)) && json_is_number(json_array_get(ends, 1))) {
+        if (json_is_number(json_array_get(ends, 0)) &&
+            json_is_number(json_array_get(ends, 1))) {
             low = json_number_value(json_array_get(ends, 0));
             high = json_number_value(json_array_get(ends, 1));
         }
@@ -127,9 +129,9 @@ int rbe_cmd_trend(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "HISTORY",
                    "Draws what ci/gate.sh --append wrote: for each metric the product of all "
-                   "changes so\nfar, with the interval of each run.  Right when each run's base "
-                   "is what the run\nbefore measured.  Writes plots/trend.svg, .png and .tsv in "
-                   "the folder.", &args, &count, &code))
+                   "changes so\nfar, with the interval of each run.  Right when each run's "
+                   "base is what the run\nbefore measured.  Writes plots/trend.svg, .png and "
+                   ".tsv in the folder.", &args, &count, &code))
         return code;
     if (count != 1) {
         fputs("rbe trend: give one history file; see rbe trend --help\n", stderr);

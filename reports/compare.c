@@ -203,9 +203,9 @@ enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *
         return rbe_fail(d, RBE_ERR_MISMATCH, "the files have no row in common (base has '%s')",
                         a->v[0].key);
     if (c->missing && !o->missing)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%zu rows of the base are missing in the new file, "
-                        "first '%s': --missing compares the others", c->missing,
-                        c->first_missing);
+        return rbe_fail(d, RBE_ERR_MISMATCH,
+                        "%zu rows of the base are missing in the new file, first '%s': "
+                        "--missing compares the others", c->missing, c->first_missing);
     const double limit = p_limit(c, o->alpha);
     for (size_t i = 0; i < c->count; i++) {
         struct rbe_comparison_row *r = &c->rows[i];

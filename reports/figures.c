@@ -26,7 +26,8 @@ struct source {
 static enum rbe_status complain(const struct source *s, const char *what, const char *why)
 {
     if (s->line)
-        return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: line %zu: %s: %s", s->path, s->line, what, why);
+        return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: line %zu: %s: %s", s->path, s->line, what,
+                        why);
     return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: %s: %s", s->path, what, why);
 }
 
@@ -260,8 +261,8 @@ static enum rbe_status read_rows(struct source *s)
             err = add_line(s, v);
     }
     if (!err && unfinished)
-        err = rbe_fail(s->d, RBE_ERR_FORMAT, "%s: the last line is cut off: the run did not end",
-                       s->path);
+        err = rbe_fail(s->d, RBE_ERR_FORMAT,
+                       "%s: the last line is cut off: the run did not end", s->path);
     json_decref(rows);
     return err;
 }

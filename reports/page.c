@@ -656,9 +656,10 @@ static enum rbe_status distortion(const struct page *p)
                  json_array_size(rbe_value_at(row->v, "matrices")),
                  text_or(rbe_string_at(row->v, "source.name"), "?"));
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
-            "distortion", title, "", "Relative RMSE of the weights as decoded, by the true size "
-            "of each codec, without calibration; svd and block means: the same bytes in f16. "
-            "Dashed: 2^-bits, below which no codec can be on white Gaussian weights.", p->d);
+            "distortion", title, "", "Relative RMSE of the weights as decoded, by the true "
+            "size of each codec, without calibration; svd and block means: the same bytes in "
+            "f16. Dashed: 2^-bits, below which no codec can be on white Gaussian weights.",
+            p->d);
         if (err)
             return err;
     }

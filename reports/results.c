@@ -93,8 +93,8 @@ static bool same_number(double a, double b)
 static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
 {
     static const char *const texts[] = {"protocol", "task", "mode", "text.sha256", "group",
-                                        "script.sha256", "source.sha256", "arch", "scope", "machine.arch",
-                                        "step"};
+                                        "script.sha256", "source.sha256", "arch", "scope",
+                                        "machine.arch", "step"};
     static const char *const numbers[] = {"windows", "first_window", "items"};
 
     if (strcmp(a->kind, b->kind) ||

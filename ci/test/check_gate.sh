@@ -113,11 +113,12 @@ RBE
 ifeq ($(B),)
 $(error no B)
 endif
+.RECIPEPREFIX := >
 gate-programs:
-	mkdir -p $(B)/bin
-	{ head -n 1 rbe.sh; cat speed; sed 1d rbe.sh; } > $(B)/bin/rbe
-	{ head -n 1 ci/gate_worker.c; cat speed; sed 1d ci/gate_worker.c; } > $(B)/bin/gate-worker
-	chmod +x $(B)/bin/rbe $(B)/bin/gate-worker
+>mkdir -p $(B)/bin
+>{ head -n 1 rbe.sh; cat speed; sed 1d rbe.sh; } > $(B)/bin/rbe
+>{ head -n 1 ci/gate_worker.c; cat speed; sed 1d ci/gate_worker.c; } > $(B)/bin/gate-worker
+>chmod +x $(B)/bin/rbe $(B)/bin/gate-worker
 MK
     cd "$tree" || exit 1
     export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b

@@ -66,8 +66,8 @@ static void check_seed_choices(void)
     uint32_t blocks[4096];
     const size_t n = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4, 4, 4);
 
-    /* 256 rows: 16 strips of 16 down to 1 of 256, each once, at its smallest block. */
-    CHECK(n >= 10 && blocks[0] == 16 && blocks[n - 1] == 256);
+    /* Every size once, at its smallest block: 50 and 51 rows a strip take as much. */
+    CHECK(n >= 50 && blocks[0] == 16 && blocks[n - 1] > 256);
     for (size_t i = 1; i < n; i++)
         CHECK(c[i].bytes < c[i - 1].bytes && c[i].cost > c[i - 1].cost);
     for (size_t i = 0; i < n; i++)

@@ -38,7 +38,7 @@ static void check_mann_whitney(void)
         y[i] = i + 5.5;
     }
     CHECK_NEAR(rbe_mann_whitney(x, 25, y, 25), 0.016982216353508, 1e-12);
-    /* U = 20 * 21 / 2 of 26 and 26, beyond the exact ones: z = 127.5 / sqrt(26 * 26 * 53 / 12). */
+    /* U = 20 * 21 / 2 of 26 and 26, beyond the exact: z = 127.5 / sqrt(26 * 26 * 53 / 12) */
     CHECK_NEAR(rbe_mann_whitney(x, 26, y, 26), erfc(127.5 / sqrt(676.0 * 53 / 12) / sqrt(2)),
                1e-12);
 }
