@@ -13,7 +13,7 @@
 #include <vector>
 
 extern "C" {
-#include "bench/stats.h"
+#include "rbe/stats.h"
 }
 
 struct rbe_gbench_state {
@@ -25,8 +25,9 @@ namespace
 
 double mad(const std::vector<double> &v)
 {
-    std::vector<double> copy(v);
-    return rbe_mad(copy.data(), copy.size());
+    std::vector<double> sorted(v), scratch(v.size());
+    rbe_sort(sorted.data(), sorted.size());
+    return rbe_mad(sorted.data(), sorted.size(), scratch.data());
 }
 
 /* Google's JSON writer prints NaN and Infinity, which no JSON reader takes: such counters

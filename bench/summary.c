@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/stats.h"
+#include "rbe/stats.h"
 
 static double number_or_nan(const json_t *o, const char *key)
 {
@@ -59,6 +59,7 @@ static double median_of(const json_t *list, const char *run_name, const char *ke
         if (!isnan(v))
             room[n++] = v;
     }
+    rbe_sort(room, n);
     return rbe_median(room, n);
 }
 
@@ -94,14 +95,13 @@ static void between_launches(struct rbe_bench_row *r, const json_t *list, const 
                                  : launch == 0)) room[n++] = number_or_nan(b, "real_time");
         if (!n)
             break;
+        rbe_sort(room, n);
         medians[launches++] = rbe_median(room, n);
     }
     r->launches = launches;
     if (launches > 1) {
-        for (unsigned i = 0; i < launches; i++)
-            room[i] = medians[i];
-        const double middle = rbe_median(room, launches);
-        r->between = rbe_mad(medians, launches) / middle;
+        rbe_sort(medians, launches);
+        r->between = rbe_mad(medians, launches, room) / rbe_median(medians, launches);
     }
 }
 
@@ -133,11 +133,10 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
     }
     r->family = (unsigned)json_integer_value(json_object_get(first, "family_index"));
     r->samples = (unsigned)n;
-    for (size_t k = 0; k < n; k++)
-        room2[k] = room[k];
+    rbe_sort(room, n);
     r->ns_min = rbe_quantile(room, n, 0);
     r->ns_median = rbe_median(room, n);
-    r->ns_mad = rbe_mad(room2, n);
+    r->ns_mad = rbe_mad(room, n, room2);
     r->unstable = n && !(r->ns_mad <= RBE_UNSTABLE * r->ns_median);
     label_value(label, "kind", r->kind, sizeof r->kind);
     label_value(label, "op", r->op, sizeof r->op);

@@ -39,6 +39,40 @@ static void check_means(void)
     CHECK_NEAR(rbe_percentile_if_enough(many, 100, 0.99), 98.01, 1e-9);
 }
 
+static void check_order_statistics(void)
+{
+    /* Sorted: 1 1 2 2 4 6 9.  Median 2; deviations 1 1 0 0 2 4 7, sorted 0 0 1 1 2 4 7. */
+    double a[] = {9, 2, 1, 6, 4, 1, 2}, scratch[9];
+    rbe_sort(a, 7);
+    CHECK_NEAR(rbe_median(a, 7), 2, 0);
+    CHECK_NEAR(rbe_mad(a, 7, scratch), 1, 0);
+
+    /* Even count: median (3 + 5) / 2 = 4; deviations 3 1 1 4, sorted 1 1 3 4: 2. */
+    double b[] = {5, 1, 8, 3};
+    rbe_sort(b, 4);
+    CHECK_NEAR(rbe_median(b, 4), 4, 0);
+    CHECK_NEAR(rbe_mad(b, 4, scratch), 2, 0);
+
+    const double one[] = {7};
+    CHECK_NEAR(rbe_median(one, 1), 7, 0);
+    CHECK_NEAR(rbe_mad(one, 1, scratch), 0, 0);
+    CHECK(isnan(rbe_median(one, 0)));
+    CHECK(isnan(rbe_mad(one, 0, scratch)));
+
+    /* One wild sample in nine moves neither. */
+    double c[] = {10, 11, 10, 11, 10, 11, 10, 1e9, 10};
+    rbe_sort(c, 9);
+    CHECK_NEAR(rbe_median(c, 9), 10, 0);
+    CHECK_NEAR(rbe_mad(c, 9, scratch), 0, 0);
+
+    double q[] = {40, 10, 30, 20, 50};
+    rbe_sort(q, 5);
+    CHECK_NEAR(rbe_quantile(q, 5, 0), 10, 0);
+    CHECK_NEAR(rbe_quantile(q, 5, 1), 50, 0);
+    CHECK_NEAR(rbe_quantile(q, 5, 0.25), 20, 0);
+    CHECK_NEAR(rbe_quantile(q, 5, 0.9), 46, 1e-12);
+}
+
 static void check_bootstrap(struct check_rng *rng)
 {
     /* The interval of a mean of 400 uniform values in [-1, 1): half-width about
@@ -65,6 +99,7 @@ int main(int argc, char **argv)
     struct check_rng rng = check_seed(argc, argv);
 
     check_means();
+    check_order_statistics();
     check_bootstrap(&rng);
     return check_done();
 }
