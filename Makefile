@@ -68,8 +68,9 @@ library := $(call objs,$(kernels) $(rooms))
 # What is installed for other programs: the library without the commands, and its headers.
 publicobjs := $(call objs,$(kernels) $(filter-out %/command.c %/man.c, \
                 $(filter-out $(wildcard */cmd_*.c),$(filter rbe/%.c gpt2/%.c,$(rooms)))))
-headers := $(filter-out %_body.h gpt2/lanes.h rbe/command.h rbe/man.h kernels/funnel.h \
-             kernels/list.h, $(wildcard kernels/*.h kernels/format/*.h rbe/*.h gpt2/*.h))
+headers := $(filter-out %_body.h gpt2/lanes.h gpt2/train.h gpt2/vector.h rbe/command.h \
+             rbe/man.h kernels/funnel.h kernels/list.h, \
+             $(wildcard kernels/*.h kernels/format/*.h rbe/*.h gpt2/*.h))
 shared  := librbe.so.$(SOVERSION)
 
 tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_*.c \

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "gpt2/dense.h"
+#include "gpt2/vector.h"
 #include "kernels/cpu.h"
-#include "tune/vector.h"
 
 /* The norm's partial sums are of this many values, whatever the number of threads. */
 enum { BLOCK = 65536, NEWTON_STEPS = 5 };

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gpt2/loss.h"
 #include "rbe/file.h"
-#include "tune/loss.h"
 
 static const char *const mechanisms[RBE_MECHANISM_COUNT] = {
     [RBE_MATRICES_CODED] = "coded",

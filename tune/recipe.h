@@ -6,7 +6,7 @@
  *     # comment
  *     name: three-stages
  *     about: one line for people
- *     loss: kl                 ce, kl, chapter or chapter-plain (tune/loss.h)
+ *     loss: kl                 ce, kl, chapter or chapter-plain (gpt2/loss.h)
  *     schedule: cosine         or linear, constant, adaptive, published (tune/schedule.h)
  *     warmup: 0.05             part of a stage's steps
  *     floor: 0                 part of the rate that is left at a stage's end

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A student keeps the f32 weights of a rbe_train (tune/grad.h) equal to what its container
+ * A student keeps the f32 weights of a rbe_train (gpt2/grad.h) equal to what its container
  * would decode to, and turns the gradients of those weights into gradients of what is stored.
  *
  *   coded   codes stand still; the scales of rows and columns move.  With g the codes' values,
@@ -26,13 +26,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gpt2/grad.h"
 #include "gpt2/source.h"
 #include "rbe/container.h"
 #include "rbe/encode.h"
 #include "rbe/status.h"
 #include "rbe/threads.h"
 #include "tune/archive.h"
-#include "tune/grad.h"
 #include "tune/optimizer.h"
 
 struct rbe_student;

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gpt2/loss.h"
 #include "rbe/progress.h"
-#include "tune/loss.h"
 #include "tune/recipe.h"
 #include "tune/student.h"
 #include "tune/tokens.h"

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "tune/train.h"
+#include "gpt2/train.h"
 
 /* --- sharing work out --------------------------------------------------------------------- */
 

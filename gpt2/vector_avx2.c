@@ -6,4 +6,4 @@
 #define RBE_VECTOR rbe_vector_avx2
 #define RBE_VECTOR_NAME "avx2"
 #define RBE_VECTOR_ISA RBE_ISA_AVX2
-#include "tune/vector_body.h"
+#include "gpt2/vector_body.h"

@@ -8,8 +8,8 @@
  * RBE_VECTOR_ISA.
  */
 #include "gpt2/lanes.h"
+#include "gpt2/vector.h"
 #include "kernels/cpu.h"
-#include "tune/vector.h"
 
 /* A row's sums go through f32 lanes for this many values, then through a double. */
 enum { BLOCK = 512 };

@@ -7,8 +7,8 @@
  * sums are f32, and so is everything that is kept.  Where the CPU has AVX512_BF16 this is
  * twice as fast as f32 at best.
  */
-#ifndef RBE_TUNE_PRODUCT_H
-#define RBE_TUNE_PRODUCT_H
+#ifndef RBE_GPT2_PRODUCT_H
+#define RBE_GPT2_PRODUCT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,13 +6,13 @@
  * Inputs are rounded piece by piece into buffers that stay in the second-level cache.  A
  * primitive is made once for each shape and kept, for making one compiles code.
  */
-#include "tune/product.h"
+#include "gpt2/product.h"
 
 #include <stdlib.h>
 
 #include "gpt2/dense.h"
+#include "gpt2/vector.h"
 #include "kernels/cpu.h"
-#include "tune/vector.h"
 
 static void in_f32(size_t m, size_t n, size_t k, float alpha, struct rbe_factor a,
                    struct rbe_factor b, float beta, float *c, size_t ldc)

@@ -3,12 +3,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "tune/loss.h"
+#include "gpt2/loss.h"
 
 #include <string.h>
 
+#include "gpt2/vector.h"
 #include "kernels/cpu.h"
-#include "tune/vector.h"
 
 enum rbe_status rbe_loss_named(struct rbe_loss *l, const char *name, struct rbe_diag *d)
 {

@@ -6,4 +6,4 @@
 #define RBE_VECTOR rbe_vector_avx512
 #define RBE_VECTOR_NAME "avx512"
 #define RBE_VECTOR_ISA RBE_ISA_AVX512
-#include "tune/vector_body.h"
+#include "gpt2/vector_body.h"

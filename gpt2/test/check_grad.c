@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include "gpt2/data.h"
+#include "gpt2/grad.h"
 #include "gpt2/model.h"
+#include "gpt2/product.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-#include "tune/grad.h"
-#include "tune/product.h"
 
 /* --- the oracle --------------------------------------------------------------------------- */
 

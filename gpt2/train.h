@@ -1,15 +1,15 @@
 /*
- * train.h - what a rbe_train holds; shared by the files of tune that compute with it.
+ * train.h - what a rbe_train holds; shared by the files that compute with it.
  *
  * SPDX-License-Identifier: MIT
  */
-#ifndef RBE_TUNE_TRAIN_H
-#define RBE_TUNE_TRAIN_H
+#ifndef RBE_GPT2_TRAIN_H
+#define RBE_GPT2_TRAIN_H
 
 #include "gpt2/elementwise.h"
-#include "tune/grad.h"
-#include "tune/product.h"
-#include "tune/vector.h"
+#include "gpt2/grad.h"
+#include "gpt2/product.h"
+#include "gpt2/vector.h"
 
 /* A layer's tensors, in the checkpoint's order. */
 enum rbe_train_tensor {

@@ -6,14 +6,14 @@
  * Compiled several times from one source (vector_body.h), like gpt2/elementwise.h, whose
  * functions the forward pass uses; all versions agree bit for bit.
  */
-#ifndef RBE_TUNE_VECTOR_H
-#define RBE_TUNE_VECTOR_H
+#ifndef RBE_GPT2_VECTOR_H
+#define RBE_GPT2_VECTOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tune/loss.h"
+#include "gpt2/loss.h"
 
 /* Constants of one AdamW step: d = gradient g; m = b1 m + (1 - b1) d;
  * v = b2 v + (1 - b2) d^2; p = p keep - step m / (sqrt(v) root + eps). */

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "gpt2/elementwise.h"
+#include "gpt2/vector.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-#include "tune/vector.h"
 
 enum { MAX = 2048 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};

@@ -11,8 +11,8 @@
  *
  * and d loss / d s = (1 - alpha) (softmax(s) - onehot(y)) + alpha factor / T (q - p).
  */
-#ifndef RBE_TUNE_LOSS_H
-#define RBE_TUNE_LOSS_H
+#ifndef RBE_GPT2_LOSS_H
+#define RBE_GPT2_LOSS_H
 
 #include <stdbool.h>
 #include <stddef.h>

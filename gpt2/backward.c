@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "tune/train.h"
+#include "gpt2/train.h"
 
 size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k)
 {

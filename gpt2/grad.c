@@ -3,15 +3,15 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "tune/grad.h"
+#include "gpt2/grad.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpt2/train.h"
 #include "kernels/cpu.h"
-#include "tune/train.h"
 
 /* Logits held at a time: about 8 MB, but not so few rows that products become slow. */
 enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };

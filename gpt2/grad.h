@@ -14,18 +14,18 @@
  * in an order that follows from the shapes and the number of threads alone, so that the
  * same calls give the same bits.
  */
-#ifndef RBE_TUNE_GRAD_H
-#define RBE_TUNE_GRAD_H
+#ifndef RBE_GPT2_GRAD_H
+#define RBE_GPT2_GRAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "gpt2/config.h"
+#include "gpt2/loss.h"
 #include "gpt2/source.h"
 #include "rbe/status.h"
 #include "rbe/threads.h"
-#include "tune/loss.h"
 
 /* A micro-batch: `batch` sequences of `time` tokens each. */
 struct rbe_train_limits {
@@ -33,7 +33,7 @@ struct rbe_train_limits {
     bool forward_only;          /* a teacher or a validation: no gradients kept */
     bool recompute;             /* keep only every layer's input, run layers twice: slower,
                                  * far less memory */
-    bool bf16;                  /* round the inputs of products to bf16 (tune/product.h):
+    bool bf16;                  /* round the inputs of products to bf16 (gpt2/product.h):
                                  * faster, and gradients good to about a part in 200; a
                                  * student and its teacher may differ in it */
 };

@@ -6,7 +6,7 @@
 #define RBE_VECTOR rbe_vector_any
 #define RBE_VECTOR_NAME "any"
 #define RBE_VECTOR_ISA 0
-#include "tune/vector_body.h"
+#include "gpt2/vector_body.h"
 
 static const struct rbe_vector *const versions[] = {
     &rbe_vector_any,
