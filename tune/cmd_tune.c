@@ -151,8 +151,11 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits
     const size_t student = rbe_train_bytes(c, l, threads);
     const size_t teacher =
         rbe_loss_distils(&r->loss) ? rbe_train_bytes(c, forward, threads) : 0;
-    const size_t own = r->a->control ? (size_t)rbe_gpt2_config_params(c) * 3 * sizeof(float)
-                                     : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe));
+    const size_t floats = (size_t)rbe_gpt2_config_params(c) *
+                          (rbe_recipe_averages(&r->recipe) ? 4 : 3);
+    const size_t own = r->a->control ? floats * sizeof(float)
+                                     : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe),
+                                                         r->recipe.optimizer);
     const size_t files = rbe_safetensors_file_bytes(r->source->file) +
                          (r->model ? rbe_safetensors_file_bytes(rbe_container_file(r->model))
                                    : 0) +
@@ -205,7 +208,8 @@ static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
         err = rbe_student_open_plain(&r->student, r->train, r->source, r->pool, d);
     else
         err = rbe_student_open(&r->student, r->train, r->source, r->model,
-                               rbe_recipe_has_latents(&r->recipe), r->pool, d);
+                               rbe_recipe_has_latents(&r->recipe), r->recipe.optimizer,
+                               r->pool, d);
     if (err || !rbe_loss_distils(&r->loss))
         return err;
     l.forward_only = true;
@@ -244,9 +248,11 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
 {
     const struct run *r = arg;
 
-    printf("%11" PRIu64 " tokens  %-12s validation perplexity %.3f%s\n", p->tokens,
-           p->tokens ? r->recipe.stages[p->stage].name : "start", p->perplexity,
-           p->latent ? "  (not all matrices are encoded)" : "");
+    printf("%11" PRIu64 " tokens  %-12s validation perplexity %.3f", p->tokens,
+           p->tokens ? r->recipe.stages[p->stage].name : "start", p->perplexity);
+    if (!isnan(p->divergence))
+        printf("  divergence %.5f  agreement %.2f %%", p->divergence, 100 * p->agreement);
+    printf("%s\n", p->latent ? "  (not all matrices are encoded)" : "");
     fflush(stdout);
 }
 
@@ -314,9 +320,10 @@ static json_t *points_json(const struct run *r)
     for (size_t i = 0; i < r->result.count; i++) {
         const struct rbe_trainer_point *p = &r->result.points[i];
         json_array_append_new(points, json_pack(
-            "{s:I, s:o, s:s, s:b}", "tokens", (json_int_t)p->tokens, "perplexity",
-            rbe_result_real(p->perplexity), "stage", r->recipe.stages[p->stage].name, "encoded",
-            !p->latent));
+            "{s:I, s:o, s:o, s:o, s:s, s:b}", "tokens", (json_int_t)p->tokens, "perplexity",
+            rbe_result_real(p->perplexity), "divergence", rbe_result_real(p->divergence),
+            "agreement", rbe_result_real(p->agreement), "stage",
+            r->recipe.stages[p->stage].name, "encoded", !p->latent));
     }
     return points;
 }
@@ -330,9 +337,9 @@ static json_t *stages_json(const struct run *r)
         const struct rbe_stage *s = &r->recipe.stages[i];
         at += rbe_recipe_steps(&r->recipe, i, r->tokens) * r->recipe.batch;
         json_array_append_new(stages, json_pack(
-            "{s:s, s:s, s:f, s:f, s:f, s:I}", "name", s->name, "mechanism",
+            "{s:s, s:s, s:f, s:f, s:f, s:f, s:I}", "name", s->name, "mechanism",
             rbe_mechanism_name(s->matrices), "scales", s->scales, "plain", s->plain, "latents",
-            s->latents, "end_tokens", (json_int_t)at));
+            s->latents, "average", s->average, "end_tokens", (json_int_t)at));
     }
     return stages;
 }
@@ -383,11 +390,12 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
                         true) ||
               set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
     json_t *rest = json_pack(
-        "{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "control",
-        r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss", r->recipe.loss,
-        "schedule", rbe_schedule_name(r->recipe.schedule), "tokens", (json_int_t)x->tokens,
-        "seed",
-        (json_int_t)r->o.seed, "seconds", rbe_result_real(x->seconds), "tokens_per_s",
+        "{s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "control", r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss",
+        r->recipe.loss, "schedule", rbe_schedule_name(r->recipe.schedule), "optimizer",
+        rbe_optimizer_name(r->recipe.optimizer), "layout", rbe_layout_name(r->layout), "tokens",
+        (json_int_t)x->tokens, "seed", (json_int_t)r->o.seed, "seconds",
+        rbe_result_real(x->seconds), "tokens_per_s",
         rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
         rbe_result_real(x->original > 0 ? x->original : NAN), "valid",
         json_pack("{s:s, s:i, s:i}", "sha256", r->valid.sha256, "windows",

@@ -57,6 +57,11 @@ enum rbe_status rbe_optimizer_named(enum rbe_optimizer_kind *k, const char *name
     return rbe_fail(d, RBE_ERR_ARG, "unknown optimiser '%s'; valid: adamw, muon", name);
 }
 
+const char *rbe_optimizer_name(enum rbe_optimizer_kind k)
+{
+    return k == RBE_MUON ? "muon" : "adamw";
+}
+
 /* --- memory ------------------------------------------------------------------------------- */
 
 struct sizes {
@@ -68,6 +73,12 @@ static size_t smaller(const struct rbe_optimizer_span *s)
     return s->rows < s->cols ? s->rows : s->cols;
 }
 
+/* A first moment, and AdamW's second. */
+static size_t state_floats(const struct rbe_optimizer_span *s)
+{
+    return (s->kind == RBE_MUON ? 1 : 2) * s->rows * s->cols;
+}
+
 static struct sizes sizes_of(const struct rbe_optimizer_span *spans, size_t count)
 {
     struct sizes z = {0};
@@ -76,7 +87,7 @@ static struct sizes sizes_of(const struct rbe_optimizer_span *spans, size_t coun
         const struct rbe_optimizer_span *s = &spans[i];
         const size_t n = s->rows * s->cols, small = smaller(s);
         z.blocks += (n + BLOCK - 1) / BLOCK;
-        z.floats += s->kind == RBE_MUON ? n : 2 * n;
+        z.floats += state_floats(s);
         if (s->kind == RBE_MUON) {
             z.matrix = n > z.matrix ? n : z.matrix;
             z.gram = small * small > z.gram ? small * small : z.gram;
@@ -153,7 +164,7 @@ enum rbe_status rbe_optimizer_open(struct rbe_optimizer **out,
         struct span *s = &o->spans[i];
         *s = (struct span){.s = spans[i], .count = spans[i].rows * spans[i].cols, .at = at,
                            .block = block};
-        at += s->s.kind == RBE_MUON ? s->count : 2 * s->count;
+        at += state_floats(&spans[i]);
         block += (s->count + BLOCK - 1) / BLOCK;
     }
     *out = o;
@@ -182,6 +193,14 @@ void rbe_optimizer_set(struct rbe_optimizer *o, size_t i, float rate, float deca
 {
     o->spans[i].s.rate = rate;
     o->spans[i].s.decay = decay;
+}
+
+void rbe_optimizer_forget(struct rbe_optimizer *o, size_t i)
+{
+    const struct span *s = &o->spans[i];
+
+    memset(o->state + s->at, 0, state_floats(&s->s) * sizeof *o->state);
+    o->steps[i] = 0;
 }
 
 float *rbe_optimizer_state(struct rbe_optimizer *o, size_t *floats)

@@ -26,6 +26,8 @@ enum rbe_optimizer_kind { RBE_ADAMW, RBE_MUON };
 enum rbe_status rbe_optimizer_named(enum rbe_optimizer_kind *k, const char *name,
                                     struct rbe_diag *d);
 
+const char *rbe_optimizer_name(enum rbe_optimizer_kind k);
+
 struct rbe_optimizer_span {
     float *param;               /* [rows][cols] */
     const float *gradient;      /* [rows][cols] */
@@ -57,6 +59,9 @@ void rbe_optimizer_close(struct rbe_optimizer **o);
 
 /* Changes how span i is moved from now on; its state stays. */
 void rbe_optimizer_set(struct rbe_optimizer *o, size_t i, float rate, float decay);
+
+/* Span i starts anew: no moments, no steps made. */
+void rbe_optimizer_forget(struct rbe_optimizer *o, size_t i);
 
 /*
  * One step with this learning rate.  Where max_norm > 0 and the gradients' norm (over spans

@@ -58,7 +58,7 @@ static bool set_key(struct rbe_stage *s, const char *key, const char *v)
         double *to, low, high;
     } numbers[] = {{"epochs", &s->epochs, 1e-6, 1e9}, {"scales", &s->scales, 0, 1e3},
                    {"plain", &s->plain, 0, 1e3},        {"latents", &s->latents, 0, 1e3},
-                   {"decay", &s->decay, 0, 100}};
+                   {"decay", &s->decay, 0, 100},       {"average", &s->average, 0, 1}};
     double x;
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -104,6 +104,9 @@ static enum rbe_status read_stage(struct rbe_recipe *r, char *line, const char *
     if (!(s->epochs > 0))
         return rbe_fail(d, RBE_ERR_ARG, "%s:%d: stage '%s' has no epochs", where, number,
                         s->name);
+    if (s->average > 0 && s->matrices != RBE_MATRICES_CODED)
+        return rbe_fail(d, RBE_ERR_ARG, "%s:%d: stage '%s': average is for matrices=coded",
+                        where, number, s->name);
     r->epochs += s->epochs;
     r->count++;
     return RBE_OK;
@@ -131,6 +134,8 @@ static bool set_header(struct rbe_recipe *r, const char *key, const char *v)
         return rbe_loss_named(&loss, v, NULL) == RBE_OK;
     } else if (!strcmp(key, "schedule")) {
         return (r->schedule = rbe_schedule_by_name(v)) != RBE_SCHEDULE_COUNT;
+    } else if (!strcmp(key, "optimizer")) {
+        return rbe_optimizer_named(&r->optimizer, v, NULL) == RBE_OK;
     } else if (!strcmp(key, "batch") && get_number(v, 1, 1e7, &x)) {
         r->batch = (uint32_t)x;
     } else {
@@ -274,6 +279,14 @@ bool rbe_recipe_has_latents(const struct rbe_recipe *r)
 {
     for (size_t i = 0; i < r->count; i++)
         if (r->stages[i].matrices != RBE_MATRICES_CODED)
+            return true;
+    return false;
+}
+
+bool rbe_recipe_averages(const struct rbe_recipe *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->stages[i].average > 0)
             return true;
     return false;
 }

@@ -12,6 +12,7 @@
  *     floor: 0                 part of the rate that is left at a stage's end
  *     clip: 1                  largest norm of the gradient; 0: any
  *     batch: 4096              tokens of a step
+ *     optimizer: adamw         of latent matrices but the embedding: or muon
  *     stage NAME epochs=N KEY=VALUE...
  *
  * Stages come in turn; each gets the part of all tokens that its epochs are of all epochs.
@@ -21,6 +22,8 @@
  *     plain=X          of norms, biases, positions, relative to the RMS of the tensor
  *     latents=X        of matrices that are latent (tune/student.h), likewise
  *     decay=X          of scales, towards the values they start from
+ *     average=X        the stage gives the mean of the states after its last X of all steps, 0
+ *                      to 1 (matrices=coded alone)
  *     matrices=coded   codes stand still (the default)
  *     matrices=progressive     all latent at first, from the original; encoded group by group
  *                      (the embedding, each layer), the rest trained on in between
@@ -39,6 +42,7 @@
 
 #include "rbe/encode.h"
 #include "rbe/status.h"
+#include "tune/optimizer.h"
 #include "tune/schedule.h"
 
 enum rbe_mechanism { RBE_MATRICES_CODED, RBE_MATRICES_PROGRESSIVE, RBE_MATRICES_LATENT,
@@ -54,7 +58,7 @@ enum { RBE_RECIPE_STAGES = 16 };
 struct rbe_stage {
     char name[32];
     double epochs;
-    double scales, plain, latents, decay;
+    double scales, plain, latents, decay, average;
     enum rbe_mechanism matrices;
     enum rbe_encode_order order;
     uint64_t encode_every;
@@ -64,6 +68,7 @@ struct rbe_stage {
 struct rbe_recipe {
     char name[64], about[160], loss[32];
     enum rbe_schedule schedule;
+    enum rbe_optimizer_kind optimizer;
     double warmup, floor, clip, epochs;         /* epochs: of all stages */
     uint32_t batch;
     size_t count;
@@ -85,5 +90,7 @@ uint64_t rbe_recipe_steps(const struct rbe_recipe *r, size_t i, uint64_t tokens)
 
 /* True when some stage trains weights. */
 bool rbe_recipe_has_latents(const struct rbe_recipe *r);
+/* True when some stage takes means. */
+bool rbe_recipe_averages(const struct rbe_recipe *r);
 
 #endif

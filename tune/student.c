@@ -57,12 +57,15 @@ struct rbe_student {
     struct tensor *tensors;
     size_t count;
     struct rbe_optimizer *optimizer;
-    struct rbe_optimizer_span *spans;
-    size_t span_count;
+    struct rbe_optimizer_span *spans;   /* scales and plain tensors, then latents */
+    size_t span_count, settled; /* settled: spans that are no latents */
     double *sums;               /* [CHUNKS][largest cols] */
     float *buffer;              /* [CHUNKS][largest cols] */
     size_t widest;
     struct rbe_student_rates rates;
+    float *means;               /* of the settled spans, in turn; NULL: none was taken */
+    uint64_t averaged;          /* states that the means are of */
+    bool swapped;               /* means and present values have changed places */
 };
 
 static enum rbe_status no_memory(struct rbe_diag *d)
@@ -169,6 +172,12 @@ static void apply(struct rbe_student *s, struct tensor *t)
         for (size_t i = 0; i < t->slice->count; i++)
             w[i] = t->dtype == RBE_DT_F16 && !t->w.rows ? as_f16(t->master[i]) : t->master[i];
     }
+}
+
+static void apply_all(struct rbe_student *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        apply(s, &s->tensors[i]);
 }
 
 static void scale_gradients(void *arg, unsigned i, unsigned n)
@@ -423,8 +432,8 @@ static enum rbe_status open_tensor(struct rbe_student *s, struct tensor *t, stru
     return RBE_OK;
 }
 
-/* The spans the optimiser moves: scales, latents, plain tensors. */
-static void list_spans(struct rbe_student *s, bool latent)
+/* The spans the optimiser moves: scales and plain tensors, then latents. */
+static void list_spans(struct rbe_student *s, bool latent, enum rbe_optimizer_kind kind)
 {
     struct rbe_optimizer_span *to = s->spans;
 
@@ -443,12 +452,24 @@ static void list_spans(struct rbe_student *s, bool latent)
                                                     .gradient = p->col_grad, .rows = 1,
                                                     .cols = p->cols};
         }
-        if (t->kind != PLAIN && !latent)
+        if (t->kind != PLAIN)
             continue;
         t->span = (int)(to - s->spans);
-        *to++ = (struct rbe_optimizer_span){
-            .param = t->kind == PLAIN ? t->master : weights_of(s, t),
-            .gradient = gradient_of(s, t), .rows = t->slice->rows, .cols = t->slice->cols};
+        *to++ = (struct rbe_optimizer_span){.param = t->master, .gradient = gradient_of(s, t),
+                                            .rows = t->slice->rows, .cols = t->slice->cols};
+    }
+    s->settled = (size_t)(to - s->spans);
+    for (size_t i = 0; latent && i < s->count; i++) {
+        struct tensor *t = &s->tensors[i];
+
+        if (t->kind == PLAIN)
+            continue;
+        t->span = (int)(to - s->spans);
+        /* A step of the embedding's, few of whose rows a batch has, is no matrix's. */
+        *to++ = (struct rbe_optimizer_span){.param = weights_of(s, t),
+                                            .gradient = gradient_of(s, t),
+                                            .rows = t->slice->rows, .cols = t->slice->cols,
+                                            .kind = i ? kind : RBE_ADAMW};
     }
     s->span_count = (size_t)(to - s->spans);
 }
@@ -510,7 +531,8 @@ static enum rbe_status find_center(struct rbe_student *s, struct rbe_diag *d)
 static enum rbe_status open_student(struct rbe_student **out, struct rbe_train *t,
                                     const struct rbe_source *source,
                                     const struct rbe_container *model, bool latent,
-                                    struct rbe_pool *pool, struct rbe_diag *d)
+                                    enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                    struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
     size_t spans = 0;
@@ -550,7 +572,7 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_train *
     }
     if ((err = find_center(s, d)))
         goto out;
-    list_spans(s, latent);
+    list_spans(s, latent, kind);
     err = rbe_optimizer_open(&s->optimizer, s->spans, s->span_count,
                              (struct rbe_optimizer_options){.decay = 1}, pool, d);
 out:
@@ -563,16 +585,17 @@ out:
 enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
                                  const struct rbe_source *source,
                                  const struct rbe_container *model, bool latent,
-                                 struct rbe_pool *pool, struct rbe_diag *d)
+                                 enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                 struct rbe_diag *d)
 {
-    return open_student(out, t, source, model, latent, pool, d);
+    return open_student(out, t, source, model, latent, kind, pool, d);
 }
 
 enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_train *t,
                                        const struct rbe_source *source, struct rbe_pool *pool,
                                        struct rbe_diag *d)
 {
-    return open_student(out, t, source, NULL, false, pool, d);
+    return open_student(out, t, source, NULL, false, RBE_ADAMW, pool, d);
 }
 
 void rbe_student_close(struct rbe_student **ps)
@@ -590,6 +613,7 @@ void rbe_student_close(struct rbe_student **ps)
         free(t->error);
     }
     free(s->tensors);
+    free(s->means);
     free(s->spans);
     free(s->sums);
     free(s->buffer);
@@ -597,15 +621,20 @@ void rbe_student_close(struct rbe_student **ps)
     *ps = NULL;
 }
 
-size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent)
+size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent,
+                         enum rbe_optimizer_kind kind)
 {
     const size_t e = c->n_embd, params = (size_t)rbe_gpt2_config_params(c);
     const size_t layer = 4 * e + 3 * e + e + c->n_inner + e + 4 * e;
-    const size_t plain = (c->n_layer * layer + 2 * e + c->n_ctx * e) * sizeof(float) * 3;
-    const size_t scales = (c->n_layer * (layer + 8 * e) + c->vocab + e) * sizeof(float) * 6;
+    const size_t plain = (c->n_layer * layer + 2 * e + c->n_ctx * e) * sizeof(float) * 4;
+    const size_t scales = (c->n_layer * (layer + 8 * e) + c->vocab + e) * sizeof(float) * 7;
+    const size_t largest = e * (c->n_inner > 3 * e ? c->n_inner : 3 * e);
+    size_t latents = 3 * params;        /* an error and two moments */
 
-    /* Codes' values in 16 bits, the codes; latents: an error and two moments each. */
-    return params * 3 + plain + scales + (latent ? params * 3 * sizeof(float) : 0);
+    if (kind == RBE_MUON)
+        latents = 2 * params + e * c->vocab + 2 * largest + 2 * e * e;
+    /* Codes' values in 16 bits, the codes. */
+    return params * 3 + plain + scales + (latent ? latents * sizeof(float) : 0);
 }
 
 /* --- moving ------------------------------------------------------------------------------- */
@@ -665,9 +694,54 @@ enum rbe_status rbe_student_step(struct rbe_student *s, float rate, float max_no
             chain(s, &s->tensors[i]);
     if ((err = rbe_optimizer_step(s->optimizer, rate, max_norm, norm, d)))
         return err;
-    rbe_student_refresh(s);
+    apply_all(s);
     rbe_train_zero(s->train);
     return RBE_OK;
+}
+
+/* --- means of the states ------------------------------------------------------------------ */
+
+static size_t settled_floats(const struct rbe_student *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->settled; i++)
+        n += s->spans[i].rows * s->spans[i].cols;
+    return n;
+}
+
+static enum rbe_status open_means(struct rbe_student *s, struct rbe_diag *d)
+{
+    if (!s->means)
+        s->means = calloc(settled_floats(s) + 1, sizeof *s->means);
+    return s->means ? RBE_OK : no_memory(d);
+}
+
+enum rbe_status rbe_student_average(struct rbe_student *s, struct rbe_diag *d)
+{
+    const enum rbe_status err = open_means(s, d);
+    float *mean = s->means;
+
+    if (err)
+        return err;
+    const float part = (float)(1 / (double)++s->averaged);
+    for (size_t i = 0; i < s->settled; i++)
+        for (size_t k = 0; k < s->spans[i].rows * s->spans[i].cols; k++, mean++)
+            *mean += part * (s->spans[i].param[k] - *mean);
+    return RBE_OK;
+}
+
+static void swap_means(struct rbe_student *s)
+{
+    float *mean = s->means;
+
+    for (size_t i = 0; i < s->settled; i++)
+        for (size_t k = 0; k < s->spans[i].rows * s->spans[i].cols; k++, mean++) {
+            const float was = s->spans[i].param[k];
+            s->spans[i].param[k] = *mean;
+            *mean = was;
+        }
+    s->swapped = !s->swapped;
 }
 
 /* --- matrices ----------------------------------------------------------------------------- */
@@ -747,19 +821,10 @@ enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_erro
     return err;
 }
 
-/* Moments and counts of a span that starts anew. */
 static void forget(struct rbe_student *s, int span)
 {
-    size_t n, at = 0;
-
-    if (span == NO_SPAN)
-        return;
-    float *state = rbe_optimizer_state(s->optimizer, &n);
-    uint64_t *steps = rbe_optimizer_steps(s->optimizer, &n);
-    for (int i = 0; i < span; i++)
-        at += 2 * s->spans[i].rows * s->spans[i].cols;
-    memset(state + at, 0, 2 * s->spans[span].rows * s->spans[span].cols * sizeof *state);
-    steps[span] = 0;
+    if (span != NO_SPAN)
+        rbe_optimizer_forget(s->optimizer, (size_t)span);
 }
 
 /* Codes for x with the codec, blocks and rotation that t has. */
@@ -887,6 +952,10 @@ enum rbe_status rbe_student_snap(struct rbe_student *s, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
+    if (s->averaged && !s->swapped) {
+        swap_means(s);
+        apply_all(s);
+    }
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *t = &s->tensors[i];
         struct job j = {s, t, NULL};
@@ -901,8 +970,20 @@ enum rbe_status rbe_student_snap(struct rbe_student *s, struct rbe_diag *d)
 
 void rbe_student_refresh(struct rbe_student *s)
 {
-    for (size_t i = 0; i < s->count; i++)
-        apply(s, &s->tensors[i]);
+    if (s->swapped)
+        swap_means(s);
+    apply_all(s);
+}
+
+void rbe_student_settle(struct rbe_student *s)
+{
+    if (!s->averaged)
+        return;
+    if (!s->swapped)
+        swap_means(s);
+    s->averaged = 0;
+    s->swapped = false;
+    apply_all(s);
 }
 
 static enum rbe_status add_plain(struct rbe_container_builder *b, const struct rbe_student *s,
@@ -1084,6 +1165,10 @@ enum rbe_status rbe_student_archive(struct rbe_student *s, struct rbe_archive *a
     uint64_t *steps = rbe_optimizer_steps(s->optimizer, &n);
     if (!err)
         err = rbe_archive_bytes(a, steps, n * sizeof *steps, d);
+    if (!err)
+        err = rbe_archive_bytes(a, &s->averaged, sizeof s->averaged, d);
+    if (!err && s->averaged && !(err = open_means(s, d)))
+        err = rbe_archive_bytes(a, s->means, settled_floats(s) * sizeof *s->means, d);
     for (size_t i = 0; i < s->count && !err && rbe_archive_reading(a); i++) {
         apply(s, &s->tensors[i]);
         set_rates(s, &s->tensors[i]);

@@ -38,17 +38,20 @@
 struct rbe_student;
 
 /* Bytes rbe_student_open() and rbe_student_thaw() of every matrix take, optimiser included. */
-size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent);
+size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent,
+                         enum rbe_optimizer_kind kind);
 
 /*
  * Reads `model` into t's parameters; all matrices coded.  latent: rbe_student_thaw() will be
- * used.  RBE_ERR_MISMATCH: another shape, or not made from `source`; both names are given.
+ * used; kind: what moves latent matrices but the embedding, whose rows and all else AdamW
+ * moves.  RBE_ERR_MISMATCH: another shape, or not made from `source`; both names are given.
  * All arguments must outlive the student.
  */
 enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
                                  const struct rbe_source *source,
                                  const struct rbe_container *model, bool latent,
-                                 struct rbe_pool *pool, struct rbe_diag *d);
+                                 enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                 struct rbe_diag *d);
 /* The control: the original itself, nothing encoded and nothing rounded. */
 enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_train *t,
                                        const struct rbe_source *source, struct rbe_pool *pool,
@@ -67,6 +70,15 @@ void rbe_student_set_rates(struct rbe_student *s, const struct rbe_student_rates
 enum rbe_status rbe_student_step(struct rbe_student *s, float rate, float max_norm,
                                  double *norm, struct rbe_diag *d);
 
+/*
+ * Takes the present scales and plain tensors into their means.  From then on what is
+ * evaluated (rbe_student_snap()) are the means, while steps go on from the present values;
+ * rbe_student_settle() puts the means in their place and forgets them.  Latent matrices have
+ * no means: none may be taken while there are any.
+ */
+enum rbe_status rbe_student_average(struct rbe_student *s, struct rbe_diag *d);
+void rbe_student_settle(struct rbe_student *s);
+
 /* Trainable numbers that move at the present rates. */
 uint64_t rbe_student_moving(const struct rbe_student *s);
 
@@ -84,12 +96,18 @@ enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_erro
  * Finds codes for latent matrix i with the codec, block and rotation of the container.
  * moment: as in rbe/encode.h, may be NULL.  again: it stays latent, else it is coded from now
  * on.  A matrix that is not latent is left alone.
+ *
+ * The optimiser's state: scales start anew, for they belong to other codes.  A latent that
+ * stays latent goes on with its moments and steps, for it has not moved; one that is coded
+ * from now on forgets them.  So once all is coded nothing of the latents' time is left: the
+ * matrices train on as those of a student opened from the file.
  */
 enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
                                    const float *moment, bool again, struct rbe_diag *d);
 
-/* t's parameters become what a file written now would decode to (latent matrices apart): to be
- * evaluated.  rbe_student_refresh() goes back, before training goes on. */
+/* t's parameters become what a file written now would decode to (latent matrices apart; with
+ * the means where some were taken): to be evaluated.  rbe_student_refresh() goes back, before
+ * training goes on. */
 enum rbe_status rbe_student_snap(struct rbe_student *s, struct rbe_diag *d);
 void rbe_student_refresh(struct rbe_student *s);
 

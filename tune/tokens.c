@@ -9,6 +9,7 @@
  */
 #include "tune/tokens.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -73,21 +74,88 @@ static char *join_rows(const char *text, size_t size, size_t *out_size)
     return out;
 }
 
+/* A letter or a digit; bytes of other scripts count as letters. */
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || (unsigned char)c >= 0x80;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Is the full stop at s[i] the end of a sentence, not of an initial or inside a word? */
+static bool ends_sentence(const char *s, size_t i, size_t n)
+{
+    size_t next = i + 1;
+
+    if (i < 2 || !is_word(s[i - 1]) || !is_word(s[i - 2]))
+        return i && strchr(")\"", s[i - 1]);
+    while (next < n && strchr("\")", s[next]))
+        next++;
+    if (next < n && s[next] != ' ')
+        return false;
+    while (next < n && s[next] == ' ')
+        next++;
+    return next == n || !islower((unsigned char)s[next]);
+}
+
+static char *put_apart(char *to, const char *s, size_t n)
+{
+    if (to[-1] != ' ')
+        *to++ = ' ';
+    memcpy(to, s, n);
+    to[n] = ' ';
+    return to + n + 1;
+}
+
+/* Punctuation apart from words, hyphens, points and commas inside them marked by '@', as
+ * WikiText spells them.  At most five bytes for one; to[-1] is there. */
+static char *put_line(char *to, const char *s, size_t n)
+{
+    char mark[] = "@.@";
+
+    for (size_t i = 0; i < n; i++) {
+        const char before = i ? s[i - 1] : ' ', after = i + 1 < n ? s[i + 1] : ' ';
+
+        mark[1] = s[i];
+        if ((s[i] == ',' || s[i] == '.') && is_digit(before) && is_digit(after))
+            to = put_apart(to, mark, 3);
+        else if (s[i] == '-' && is_word(before) && is_word(after))
+            to = put_apart(to, mark, 3);
+        else if (strchr(",;:?!()[]\"%", s[i]) || (s[i] == '.' && ends_sentence(s, i, n)))
+            to = put_apart(to, s + i, 1);
+        else if (s[i] == '\'' && is_word(before) && is_word(after))
+            to = put_apart(to, s + i, 1) - 1;
+        else if (s[i] != ' ' || to[-1] != ' ')
+            *to++ = s[i];
+    }
+    if (to[-1] != ' ')
+        *to++ = ' ';
+    return to;
+}
+
 /* A document of JSON as WikiText has its articles: a heading, a blank around each line. */
 static char *as_article(const char *title, const char *text, size_t *out_size)
 {
-    const size_t size = strlen(text);
-    char *out = malloc(4 * size + (title ? strlen(title) : 0) + 32), *to = out;
+    const size_t size = strlen(text), head = title ? strlen(title) : 0;
+    char *out = malloc(8 * (size + head) + 32), *to = out;
 
     if (!out)
         return NULL;
     to += sprintf(to, " \n");
-    if (title)
-        to += sprintf(to, " = %s = \n \n", title);
+    if (title) {
+        to = put_line(to + sprintf(to, " = "), title, head);
+        to += sprintf(to, "= \n \n");
+    }
     for (const char *s = text; *s;) {
         const size_t n = strcspn(s, "\n");
-        if (n)
-            to += sprintf(to, " %.*s \n", (int)n, s);
+        if (n) {
+            *to++ = ' ';
+            to = put_line(to, s, n);
+            *to++ = '\n';
+        }
         s += n + (s[n] == '\n');
     }
     *out_size = (size_t)(to - out);

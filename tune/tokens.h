@@ -21,7 +21,8 @@ struct rbe_tokens {
 /*
  * How documents are laid out.  RBE_LAYOUT_ROWS is that of perplexity protocol P1 over WikiText:
  * lines as rows joined by two newlines, a row of white space empty; of a document in JSON the
- * title as " = Title = " between empty rows and a blank at either end of each line.
+ * title as " = Title = " between empty rows, a blank at either end of each line, and
+ * punctuation spelled as WikiText does ("1 @,@ 000 , well @-@ known ( it 's so ) .").
  * RBE_LAYOUT_BOTH: plain and rows by turns.
  */
 enum rbe_layout { RBE_LAYOUT_PLAIN, RBE_LAYOUT_ROWS, RBE_LAYOUT_BOTH, RBE_LAYOUT_COUNT };

@@ -61,13 +61,14 @@ static uint64_t steps_of(const struct trainer *t, size_t stage)
 
 /* --- evaluation --------------------------------------------------------------------------- */
 
-enum rbe_status rbe_trainer_evaluate(double *perplexity, struct rbe_train *t,
+enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_train *t,
+                                     struct rbe_train *teacher,
                                      const struct rbe_trainer_options *o, struct rbe_diag *d)
 {
     const struct rbe_tokens *v = o->valid;
     const size_t all = (v->count - 1) / o->time;
     const size_t n = all < o->valid_windows ? all : o->valid_windows;
-    const struct rbe_loss ce = {0, 1, 1};
+    const struct rbe_loss both = {teacher ? 0.5F : 0, 1, 1};
     struct rbe_loss_sums sums = {0};
     enum rbe_status err = RBE_OK;
 
@@ -85,10 +86,13 @@ enum rbe_status rbe_trainer_evaluate(double *perplexity, struct rbe_train *t,
                    (o->time - 1) * sizeof *tokens);
             targets[(size_t)b.batch * o->time + o->time - 1] = RBE_NO_TARGET;
         }
-        err = rbe_train_evaluate(t, &b, &ce, NULL, &sums, d);
+        err = rbe_train_evaluate(t, &b, &both, teacher, &sums, d);
     }
     free(tokens);
-    *perplexity = sums.count ? exp(sums.ce / (double)sums.count) : NAN;
+    const double count = sums.count ? (double)sums.count : NAN;
+    p->perplexity = exp(sums.ce / count);
+    p->divergence = teacher ? sums.kl / count : NAN;
+    p->agreement = teacher ? (double)sums.agree / count : NAN;
     return err;
 }
 
@@ -101,7 +105,7 @@ static enum rbe_status add_point(struct trainer *t)
         p.latent += rbe_student_is_latent(t->s, i);
     if ((err = rbe_student_snap(t->s, t->d)))
         return err;
-    err = rbe_trainer_evaluate(&p.perplexity, t->train, t->o, t->d);
+    err = rbe_trainer_evaluate(&p, t->train, t->teacher, t->o, t->d);
     rbe_student_refresh(t->s);
     if (err)
         return err;
@@ -318,7 +322,9 @@ static enum rbe_status train_step(struct trainer *t)
     t->now.loss = t->now.tokens ? 0.9 * t->now.loss + 0.1 * loss : loss;
     t->now.tokens += (uint64_t)sequences * o->time;
     t->now.step++;
-    return RBE_OK;
+    const double counted = stage_of(t)->average * (double)t->steps_here;
+    return (double)(t->steps_here - t->now.step) < counted ? rbe_student_average(t->s, t->d)
+                                                           : RBE_OK;
 }
 
 /* Is an evaluation due after this step?  They are spread evenly over all steps. */
@@ -368,6 +374,7 @@ static enum rbe_status run_stage(struct trainer *t, double first_tokens)
                             o->checkpoint ? "; --resume goes on" : "");
     }
     const double start = rbe_now();
+    rbe_student_settle(t->s);
     if (stage_of(t)->matrices)
         err = encode_all(t, false);
     t->now.seconds += rbe_now() - start;
@@ -384,9 +391,11 @@ static enum rbe_status run_all(struct trainer *t)
         if ((err = restore(t)))
             return err;
         use_rates(t);
-    } else if (t->teacher && (err = rbe_trainer_evaluate(&t->now.original, t->teacher, o,
-                                                         t->d))) {
-        return err;
+    } else if (t->teacher) {
+        struct rbe_trainer_point original;
+        if ((err = rbe_trainer_evaluate(&original, t->teacher, NULL, o, t->d)))
+            return err;
+        t->now.original = original.perplexity;
     }
     if (!o->resume) {
         t->now.factor = 1;

@@ -20,6 +20,9 @@
 struct rbe_trainer_point {
     uint64_t tokens;            /* trained on so far */
     double perplexity;          /* of the validation windows */
+    double divergence, agreement;       /* from the teacher, there: KL in nats; part of the
+                                         * positions with the same most likely token.  NAN
+                                         * without a teacher */
     uint32_t stage;             /* index in the recipe */
     uint32_t latent;            /* matrices without codes then: not an RBE model yet */
 };
@@ -66,8 +69,9 @@ enum rbe_status rbe_trainer_run(struct rbe_trainer_result *r, struct rbe_student
                                 struct rbe_train *t, struct rbe_train *teacher,
                                 const struct rbe_trainer_options *o, struct rbe_diag *d);
 
-/* Perplexity of the model as it would be written now; tokens scored in *scored (or NULL). */
-enum rbe_status rbe_trainer_evaluate(double *perplexity, struct rbe_train *t,
+/* t on the validation windows: the figures of *p.  teacher may be NULL. */
+enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_train *t,
+                                     struct rbe_train *teacher,
                                      const struct rbe_trainer_options *o, struct rbe_diag *d);
 
 #endif

@@ -73,6 +73,17 @@ static struct rbe_train *open_train(const struct world *w)
     return t;
 }
 
+static struct rbe_student *open_student(const struct world *w, struct rbe_train *t,
+                                        const struct rbe_container *c,
+                                        enum rbe_optimizer_kind kind)
+{
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    need(rbe_student_open(&s, t, w->source, c, true, kind, NULL, &d), &d, "student");
+    return s;
+}
+
 static long size_of(const char *path)
 {
     struct stat st;
@@ -98,7 +109,7 @@ static void check_reading(const struct world *w)
     struct rbe_diag d = {""};
     float row[128];
 
-    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
         const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
         const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
@@ -157,7 +168,7 @@ static void check_gradients(const struct world *w, struct check_rng *rng)
     struct rbe_diag d = {""};
     double norm;
 
-    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1});
     for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
         const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
@@ -189,7 +200,7 @@ static void check_descent(const struct world *w, struct check_rng *rng)
     struct rbe_diag d = {""};
     double norm;
 
-    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     const size_t n = rbe_train_floats(t);
     float *target = malloc(n * sizeof *target), *start = malloc(n * sizeof *start);
     memcpy(start, rbe_train_params(t), n * sizeof *start);
@@ -209,12 +220,12 @@ static void check_descent(const struct world *w, struct check_rng *rng)
 
     /* The file says the same. */
     need(rbe_container_open(&moved, path, true, &d), &d, "open");
-    need(rbe_student_open(&s, t, w->source, moved, false, NULL, &d), &d, "student");
+    s = open_student(w, t, moved, RBE_ADAMW);
     CHECK(distance(t, target) < 1e-9);
     rbe_student_close(&s);
     rbe_container_close(&moved);
 
-    need(rbe_student_open(&s, t, w->source, w->container, false, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     rbe_student_set_rates(s, &rates);
     const double first = distance(t, target);
     for (int i = 0; i < 600; i++) {
@@ -246,7 +257,7 @@ static void check_encoding(const struct world *w)
     struct rbe_student *s;
     struct rbe_diag d = {""};
 
-    need(rbe_student_open(&s, t, w->source, w->container, true, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     const size_t n = rbe_train_floats(t), matrices = rbe_student_matrices(s);
     float *start = malloc(n * sizeof *start);
     memcpy(start, rbe_train_params(t), n * sizeof *start);
@@ -265,7 +276,7 @@ static void check_encoding(const struct world *w)
     CHECK(distance(t, start) < 0.02 * total);
     rbe_student_close(&s);
 
-    need(rbe_student_open(&s, t, w->source, w->container, true, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     for (size_t i = 0; i < matrices; i++) {
         need(rbe_student_thaw(s, i, false, &d), &d, "thaw");
         need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, false, &d), &d, "encode");
@@ -287,6 +298,188 @@ static void check_encoding(const struct world *w)
     free(path);
 }
 
+/* `count` steps with gradients of this size and signs that a hash of their place gives. */
+static void steps_along(struct rbe_student *s, struct rbe_train *t, float size, int count)
+{
+    struct rbe_diag d = {""};
+    double norm;
+
+    for (int i = 0; i < count; i++) {
+        for (size_t k = 0; k < rbe_train_slices(t); k++)
+            for (size_t m = 0; m < rbe_train_slice(t, k)->count; m++)
+                rbe_train_gradients(t)[rbe_train_slice(t, k)->at + m] =
+                    (m * 2654435761U >> 16 & 1) ? size : -size;
+        need(rbe_student_step(s, 0.01F, 0, &norm, &d), &d, "step");
+    }
+}
+
+static void all_matrices(struct rbe_student *s, bool thaw, bool again)
+{
+    struct rbe_diag d = {""};
+
+    for (size_t i = 0; i < rbe_student_matrices(s); i++)
+        if (thaw)
+            need(rbe_student_thaw(s, i, true, &d), &d, "thaw");
+        else
+            need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, again, &d), &d, "encode");
+}
+
+/* Once all is coded the optimiser remembers nothing of the time before: the student trains on
+ * as one opened from the file that it writes, both its scales and, thawed again, its latents. */
+static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
+{
+    char *path = rbe_path_join(w->dir, "again.rbe");
+    struct rbe_train *t = open_train(w), *u = open_train(w);
+    const struct rbe_student_rates rates = {.scales = 1, .latents = 1};
+    const size_t bytes = rbe_train_floats(t) * sizeof(float);
+    struct rbe_student *s = open_student(w, t, w->container, kind), *fresh;
+    struct rbe_container *file;
+    struct rbe_diag d = {""};
+
+    rbe_student_set_rates(s, &rates);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, true, false);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, false, true);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, false, false);
+    need(rbe_student_write(s, path, &d), &d, "write");
+    need(rbe_container_open(&file, path, true, &d), &d, "open");
+    fresh = open_student(w, u, file, kind);
+    /* A latent's rate is of the RMS that its matrix had when it was opened. */
+    rbe_student_set_rates(fresh, &rates);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    steps_along(s, t, -0.5F, 2);
+    steps_along(fresh, u, -0.5F, 2);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    all_matrices(s, true, false);
+    all_matrices(fresh, true, false);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    steps_along(s, t, -0.5F, 2);
+    steps_along(fresh, u, -0.5F, 2);
+    const double total = bytes / sizeof(float);
+    if (!CHECK(distance(t, rbe_train_params(u)) < 1e-9 * total))
+        printf("     %g\n", distance(t, rbe_train_params(u)));
+    rbe_student_close(&s);
+    rbe_student_close(&fresh);
+    rbe_container_close(&file);
+    rbe_train_close(&t);
+    rbe_train_close(&u);
+    free(path);
+}
+
+/* A latent that is encoded and stays latent keeps its moments: after three steps along g one
+ * along -g still goes g's way, by m / (1 - b1^4) of the rate, m = b1 (1 - b1^3) - (1 - b1). */
+static void check_goes_on(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s = open_student(w, t, w->container, RBE_ADAMW);
+    const double b1 = 0.9, m = b1 * (1 - pow(b1, 3)) - (1 - b1);
+    const struct rbe_train_slice *x = rbe_train_find(t, "wte.weight");
+    float *was = malloc(x->count * sizeof *was);
+    double size = 0, worst = 0;
+
+    for (size_t k = 0; k < x->count; k++)
+        size += (double)rbe_train_params(t)[x->at + k] * (double)rbe_train_params(t)[x->at + k];
+    const double rate = 0.01 * sqrt(size / (double)x->count);
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
+    all_matrices(s, true, false);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, false, true);
+    memcpy(was, rbe_train_params(t) + x->at, x->count * sizeof *was);
+    steps_along(s, t, -1, 1);
+    for (size_t k = 0; k < x->count; k++) {
+        const double sign = (k * 2654435761U >> 16 & 1) ? 1 : -1;
+        const double moved = (double)(rbe_train_params(t)[x->at + k] - was[k]);
+        worst = fmax(worst, fabs(moved + sign * rate * m / (1 - pow(b1, 4))));
+    }
+    if (!CHECK(worst < 1e-3 * rate))
+        printf("     %g of the rate\n", worst / rate);
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(was);
+}
+
+/* Muon moves a latent layer by a nearly orthogonal step, AdamW the embedding and the rest. */
+static void check_muon(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s = open_student(w, t, w->container, RBE_MUON);
+    float *was = malloc(rbe_train_floats(t) * sizeof *was);
+    const char *const names[] = {"wte.weight", "h.0.mlp.c_proj.weight"};
+    double least[2], most[2];
+
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
+    all_matrices(s, true, false);
+    memcpy(was, rbe_train_params(t), rbe_train_floats(t) * sizeof *was);
+    steps_along(s, t, 1, 1);
+    for (int i = 0; i < 2; i++) {
+        const struct rbe_train_slice *x = rbe_train_find(t, names[i]);
+        least[i] = INFINITY;
+        most[i] = 0;
+        for (size_t k = x->at; k < x->at + x->count; k++) {
+            const double moved = fabs((double)(rbe_train_params(t)[k] - was[k]));
+            least[i] = fmin(least[i], moved);
+            most[i] = fmax(most[i], moved);
+        }
+    }
+    CHECK_NEAR(least[0], most[0], 1e-3 * most[0]);      /* signs alone */
+    CHECK(least[1] < 0.8 * most[1] && most[1] > 0);     /* singular vectors */
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(was);
+}
+
+/* The mean of states is what is evaluated and what the stage ends with; taking it changes
+ * nothing in how steps go on. */
+static void check_means(const struct world *w)
+{
+    struct rbe_train *t = open_train(w), *u = open_train(w);
+    struct rbe_student *s = open_student(w, t, w->container, RBE_ADAMW);
+    struct rbe_student *other = open_student(w, u, w->container, RBE_ADAMW);
+    const size_t n = rbe_train_floats(t), bytes = n * sizeof(float);
+    const struct rbe_train_slice *x = rbe_train_find(t, "h.1.ln_1.weight");
+    float *first = malloc(bytes), *mean = malloc(bytes);
+    struct rbe_diag d = {""};
+    double worst = 0, apart = 0;
+
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1, .plain = 1});
+    rbe_student_set_rates(other, &(struct rbe_student_rates){.scales = 1, .plain = 1});
+    steps_along(s, t, 1, 1);
+    steps_along(other, u, 1, 1);
+    memcpy(first, rbe_train_params(t), bytes);
+    need(rbe_student_average(s, &d), &d, "average");
+    steps_along(s, t, 1, 3);
+    steps_along(other, u, 1, 3);
+    need(rbe_student_average(s, &d), &d, "average");
+    need(rbe_student_snap(s, &d), &d, "snap");
+    memcpy(mean, rbe_train_params(t), bytes);
+    for (size_t k = x->at; k < x->at + x->count; k++) {
+        const double now = (double)rbe_train_params(u)[k], then = (double)first[k];
+        worst = fmax(worst, fabs((double)mean[k] - (now + then) / 2));
+        apart = fmax(apart, fabs(now - then));
+    }
+    CHECK(apart > 0.01 && worst < 0.002);       /* rounded to f16 */
+    rbe_student_refresh(s);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    steps_along(s, t, -1, 2);
+    steps_along(other, u, -1, 2);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    rbe_student_settle(s);
+    need(rbe_student_snap(s, &d), &d, "snap");
+    CHECK(!memcmp(rbe_train_params(t), mean, bytes));
+    rbe_student_refresh(s);
+    steps_along(s, t, 1, 1);
+    need(rbe_student_snap(s, &d), &d, "snap");
+    CHECK(memcmp(rbe_train_params(t), mean, bytes));    /* forgotten */
+    rbe_student_close(&s);
+    rbe_student_close(&other);
+    rbe_train_close(&t);
+    rbe_train_close(&u);
+    free(first);
+    free(mean);
+}
+
 /* The means of wte were moved: its original has them removed, too. */
 static void check_centered(const struct world *w)
 {
@@ -294,7 +487,7 @@ static void check_centered(const struct world *w)
     struct rbe_student *s;
     struct rbe_diag d = {""};
 
-    need(rbe_student_open(&s, t, w->source, w->container, true, NULL, &d), &d, "student");
+    s = open_student(w, t, w->container, RBE_ADAMW);
     need(rbe_student_thaw(s, 0, false, &d), &d, "thaw");
     const struct rbe_train_slice *wte = rbe_train_find(t, "wte.weight");
     for (size_t c = 0; c < wte->cols; c++) {
@@ -317,7 +510,8 @@ static void check_mismatch(const struct world *w)
 
     need(rbe_synth(folder, &w->config, RBE_DT_F32, 6, &d), &d, "synth");
     need(rbe_source_open(&other, folder, &d), &d, "source");
-    CHECK(rbe_student_open(&s, t, other, w->container, false, NULL, &d) == RBE_ERR_MISMATCH);
+    CHECK(rbe_student_open(&s, t, other, w->container, false, RBE_ADAMW, NULL, &d) ==
+          RBE_ERR_MISMATCH);
     CHECK(strstr(d.text, "was not made from") && !s);
     rbe_source_close(&other);
     rbe_train_close(&t);
@@ -356,6 +550,11 @@ int main(int argc, char **argv)
     check_gradients(&w, &rng);
     check_descent(&w, &rng);
     check_encoding(&w);
+    check_forgets(&w, RBE_ADAMW);
+    check_forgets(&w, RBE_MUON);
+    check_goes_on(&w);
+    check_muon(&w);
+    check_means(&w);
     check_centered(&w);
     check_mismatch(&w);
     remove_world(&w);

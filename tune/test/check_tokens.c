@@ -60,17 +60,39 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
     rbe_tokens_close(&x);
 
     /* As rows: what P1 makes of the same article in WikiText's form. */
-    const char *const rows = "\n\n = T = \n\n\n\n\n One \n\n\n two. \n";
-    write_file(jsonl, "{\"title\": \"T\", \"text\": \"One\\n\\ntwo.\"}\n");
+    const char *const rows = "\n\n = T ( a ) = \n\n\n\n\n One \n\n\n two . \n";
+    write_file(jsonl, "{\"title\": \"T (a)\", \"text\": \"One\\n\\ntwo.\"}\n");
     CHECK(rbe_tokens_open(&x, both, 1, 0, RBE_LAYOUT_ROWS, t, NULL) == RBE_OK);
     CHECK(rbe_tokenizer_encode(t, rows, strlen(rows), false, &ids, &n, NULL) == RBE_OK);
     CHECK(n + 1 == x.count && !memcmp(x.ids, ids, n * sizeof *ids));
     free(ids);
     rbe_tokens_close(&x);
-    write_file(txt, " \n = T = \n \n One \n two. \n");
+    write_file(txt, " \n = T ( a ) = \n \n One \n two . \n");
     CHECK(rbe_tokens_open(&x, both + 1, 1, 0, RBE_LAYOUT_ROWS, t, NULL) == RBE_OK);
     CHECK(n + 1 == x.count);
     rbe_tokens_close(&x);
+
+    /* Punctuation as WikiText has it, in JSON's documents alone. */
+    static const char *const spelled[][2] = {
+        {"A 1,000.5-day well-known (so-called) \\\"end\\\"; it's U.S. No. 5, e.g. this: yes!",
+         " A 1 @,@ 000 @.@ 5 @-@ day well @-@ known ( so @-@ called ) \" end \" ; it 's U.S. "
+         "No . 5 , e.g. this : yes ! "},
+        {"H. americanus grew (much). It was 5%, or \\\"more.\\\" That is all.",
+         " H. americanus grew ( much ) . It was 5 % , or \" more . \" That is all . "},
+        {"version 1. of it ... and - so on, etc.", " version 1. of it ... and - so on , etc . "},
+        {"a.b , c", " a.b , c "}, {".", " . "}, {"", NULL}};
+    for (size_t i = 0; spelled[i][1]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"text\": \"%s\"}\n", spelled[i][0]);
+        write_file(jsonl, text);
+        snprintf(text, sizeof text, "\n\n%s\n", spelled[i][1]);
+        CHECK(rbe_tokens_open(&x, both, 1, 0, RBE_LAYOUT_ROWS, t, NULL) == RBE_OK);
+        CHECK(rbe_tokenizer_encode(t, text, strlen(text), false, &ids, &n, NULL) == RBE_OK);
+        if (!CHECK(n + 1 == x.count && !memcmp(x.ids, ids, n * sizeof *ids)))
+            printf("     '%s'\n", spelled[i][0]);
+        free(ids);
+        rbe_tokens_close(&x);
+    }
 
     write_file(jsonl, "{\"text\": \"fine\"}\n{\"txt\": 1}\n");
     CHECK(fails(t, jsonl, "line 2: no string"));

@@ -41,9 +41,10 @@ cat >"$dir/mixed.profile" <<'END'
 name: mixed
 loss: chapter
 batch: 256
+optimizer: muon
 stage latent epochs=1 matrices=latent latents=1e-3 scales=1e-3 plain=1e-3 encode-every=2 search=fast
 stage encode epochs=1 matrices=progressive latents=1e-3 scales=1e-3 plain=1e-3 search=fast
-stage scales epochs=1 scales=1e-2 plain=1e-2
+stage scales epochs=1 scales=1e-2 plain=1e-2 average=0.5
 END
 common=("$o" "$m")
 args=(--profile "$dir/mixed.profile" --tokens 4608 --text "$text" --valid "$text")
@@ -76,7 +77,7 @@ check 'cross entropy falls' awk "BEGIN { exit !(${after:-1e9} < 0.9 * ${before:-
 
 # Stopped in every stage, then going on: the same file as in one go.
 cut=("${common[@]}" "$dir/d.rbe" "${args[@]}" --checkpoint "$dir/ck")
-for at in 3 7 14; do
+for at in 3 7 14 17; do
     rm -f "$dir/d.rbe"
     check "stopped after $at steps" fails 1 '--resume goes on' "${cut[@]}" --stop-after "$at"
     check 'no file yet' [ ! -e "$dir/d.rbe" ]
@@ -157,9 +158,21 @@ check 'no layout' fails 2 "'columns'" "${common[@]}" "$dir/g.rbe" --layout colum
 check 'too many goals' fails 2 exclude "${common[@]}" "$dir/g.rbe" --tokens 1e6 --minutes 5
 check 'no arguments' fails 2 'want ORIGINAL'
 check 'nothing was written' [ ! -e "$dir/g.rbe" ]
+printf 'stage a epochs=1 matrices=latent average=0.5\n' >"$dir/x.profile"
+check 'no mean of latents' fails 2 'average is for' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
+
+# Every profile that ships runs to its end and says in its row what it was.
 for p in "$root"/tune/profiles/*.profile; do
-    check "$(basename "$p") reads" fails 1 'MB are needed' "${common[@]}" "$dir/g.rbe" \
-        --profile "$p" --tokens 100 --text "$text" --valid "$text" --memory 1
+    name=$(basename "$p" .profile)
+    rm -f "$dir/g.rbe" "$dir/r.jsonl"
+    check "$name runs" run "${common[@]}" "$dir/g.rbe" --profile "$name" --tokens 2048 \
+        --text "$text" --valid "$text" --out-json "$dir/r.jsonl"
+    check "$name keeps the size" [ "$(size "$dir/g.rbe")" = "$(size "$m")" ]
+    schedule=$(sed -n 's/^schedule: *//p' "$p")
+    check "$name in its row" grep -q "\"profile\":\"$name\".*\"schedule\":\"$schedule\"" \
+        "$dir/r.jsonl"
+    mechanisms=$(sed -n 's/^stage .*matrices=\([a-z]*\).*/\1/p' "$p")
+    check "$name's mechanism" grep -q "\"mechanism\":\"${mechanisms:-coded}\"" "$dir/r.jsonl"
 done
 
 # The model that ships after training is one that this program reads.
