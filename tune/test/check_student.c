@@ -106,7 +106,6 @@ static void check_reading(const struct world *w)
 {
     struct rbe_train *t = open_train(w);
     struct rbe_student *s;
-    struct rbe_diag d = {""};
     float row[128];
 
     s = open_student(w, t, w->container, RBE_ADAMW);
@@ -380,7 +379,7 @@ static void check_goes_on(const struct world *w)
     double size = 0, worst = 0;
 
     for (size_t k = 0; k < x->count; k++)
-        size += (double)rbe_train_params(t)[x->at + k] * (double)rbe_train_params(t)[x->at + k];
+        size += pow((double)rbe_train_params(t)[x->at + k], 2);
     const double rate = 0.01 * sqrt(size / (double)x->count);
     rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
     all_matrices(s, true, false);

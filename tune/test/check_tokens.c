@@ -74,7 +74,8 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
 
     /* Punctuation as WikiText has it, in JSON's documents alone. */
     static const char *const spelled[][2] = {
-        {"A 1,000.5-day well-known (so-called) \\\"end\\\"; it's U.S. No. 5, e.g. this: yes!",
+        {"A 1,000.5-day well-known (so-called) \\\"end\\\"; it's U.S. No. 5, e.g. this: "
+         "yes!",
          " A 1 @,@ 000 @.@ 5 @-@ day well @-@ known ( so @-@ called ) \" end \" ; it 's U.S. "
          "No . 5 , e.g. this : yes ! "},
         {"H. americanus grew (much). It was 5%, or \\\"more.\\\" That is all.",
