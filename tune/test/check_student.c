@@ -324,7 +324,7 @@ static void all_matrices(struct rbe_student *s, bool thaw, bool again)
 }
 
 /* Once all is coded the optimiser remembers nothing of the time before: the student trains on
- * as one opened from the file that it writes, both its scales and, thawed again, its latents. */
+ * as one opened from the file that it writes: its scales and, thawed again, its latents. */
 static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
 {
     char *path = rbe_path_join(w->dir, "again.rbe");

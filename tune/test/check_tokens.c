@@ -80,7 +80,8 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
          "No . 5 , e.g. this : yes ! "},
         {"H. americanus grew (much). It was 5%, or \\\"more.\\\" That is all.",
          " H. americanus grew ( much ) . It was 5 % , or \" more . \" That is all . "},
-        {"version 1. of it ... and - so on, etc.", " version 1. of it ... and - so on , etc . "},
+        {"version 1. of it ... and - so on, etc.",
+         " version 1. of it ... and - so on , etc . "},
         {"a.b , c", " a.b , c "}, {".", " . "}, {"", NULL}};
     for (size_t i = 0; spelled[i][1]; i++) {
         char text[256];
