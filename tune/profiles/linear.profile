@@ -1,6 +1,6 @@
-# As default.profile, the rate falling along a line instead of half a cosine.
+# As continuous.profile, the rate falling along a line.
 name: linear
-about: default, with linear decay
+about: row and column scales, norms, biases and positions, linear decay
 loss: kl
 schedule: linear
 batch: 1024

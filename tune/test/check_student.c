@@ -356,7 +356,7 @@ static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
     CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
     steps_along(s, t, -0.5F, 2);
     steps_along(fresh, u, -0.5F, 2);
-    const double total = bytes / sizeof(float);
+    const double total = (double)rbe_train_floats(t);
     if (!CHECK(distance(t, rbe_train_params(u)) < 1e-9 * total))
         printf("     %g\n", distance(t, rbe_train_params(u)));
     rbe_student_close(&s);
