@@ -7,6 +7,7 @@ about: the three stages, the rate driven by performance
 loss: chapter
 schedule: adaptive
 warmup: 0
+batch: 1024
 stage frozen    epochs=10 scales=1e-5 plain=0
 stage selective epochs=15 scales=5e-6 plain=1e-6
 stage full      epochs=25 scales=1e-6 plain=1e-6 decay=0.1

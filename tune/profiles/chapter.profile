@@ -7,6 +7,7 @@ about: the chapter's three stages: frozen, selective, full
 loss: chapter
 schedule: constant
 warmup: 0
+batch: 1024
 stage frozen    epochs=10 scales=1e-5 plain=0
 stage selective epochs=15 scales=5e-6 plain=1e-6
 stage full      epochs=25 scales=1e-6 plain=1e-6 decay=0.1
