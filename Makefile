@@ -199,7 +199,8 @@ export pkgconfig
 to := $(DESTDIR)
 install: programs libraries man             ## programs, library, data (DESTDIR, PREFIX)
 	$(Q)install -d $(to)$(BINDIR) $(to)$(LIBDIR)/pkgconfig $(to)$(MANDIR)/man1 \
-	    $(to)$(DATADIR)/profiles $(to)$(DATADIR)/tune $(to)$(DATADIR)/plots
+	    $(to)$(DATADIR)/profiles $(to)$(DATADIR)/tune $(to)$(DATADIR)/plots \
+	    $(to)$(DATADIR)/recorded
 	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench $(to)$(BINDIR)
 	$(Q)install scripts/report.sh $(to)$(BINDIR)/rbe-measure
 	$(Q)install bench/plots.sh $(to)$(BINDIR)/rbe-bench-plots
@@ -214,6 +215,7 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	$(Q)install -m 644 rbe/profiles/*.profile $(to)$(DATADIR)/profiles
 	$(Q)install -m 644 tune/profiles/*.profile $(to)$(DATADIR)/tune
 	$(Q)install -m 644 reports/plots/*.gp $(to)$(DATADIR)/plots
+	$(Q)install -m 644 reports/recorded/*.jsonl $(to)$(DATADIR)/recorded
 	$(Q)install -m 644 $(B)/man/*.1 $(to)$(MANDIR)/man1
 
 dist:                                       ## a source archive of the commit checked out

@@ -44,7 +44,7 @@ static enum rbe_status write_rows(const struct rbe_results *r, const char *folde
     if (!path)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!(err = rbe_outfile_open(&o, path, d))) {
-        for (size_t i = 0; i < r->count; i++) {
+        for (size_t i = 0; i < r->all; i++) {
             json_dumpf(r->rows[i].v, o.f, JSON_COMPACT | JSON_PRESERVE_ORDER);
             putc('\n', o.f);
         }
@@ -138,7 +138,9 @@ int rbe_cmd_report(int argc, const char **argv)
                    "Reads the result files (*.jsonl, *.json) of the folder RESULTS, judges the "
                    "success\ncriteria C1 to C10, prints them, and writes index.html, report.md "
                    "and plots/.\nIt measures nothing: a criterion without a row is NOT "
-                   "MEASURED.  A FAIL is a\nresult, so the exit status is 0.",
+                   "MEASURED.  A FAIL is a\nresult, so the exit status is 0.  Files in "
+                   "RESULTS/recorded were measured at another\ntime: shown, labelled so, and "
+                   "never judged.",
                    &args, &count, &code))
         return code;
     if (count != 1) {

@@ -110,13 +110,22 @@ static void interval(char *out, size_t size, const json_t *v, const char *path,
              json_number_value(json_array_get(ci, 1)));
 }
 
+/* One number into a text, by a format of our own tables. */
+static void number(char out[RBE_CRITERION_TEXT], const char *format, double x)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(out, RBE_CRITERION_TEXT, format, x);
+#pragma GCC diagnostic pop
+}
+
 /* --- C1: memory ------------------------------------------------------------------------ */
 
 static void c1_file(struct rbe_criterion *c, const struct pair *p)
 {
     const struct rbe_model_seen *m = seen(p, false);
 
-    SAY(c->target, "468 to 45 MB: 90 %% of f32 saved");
+    SAY(c->target, "90 %% of f32 saved (GPT-2: 468 to 45 MB)");
     if (!m || isnan(m->bytes) || isnan(m->parameters)) {
         not_measured(c, "no row gives the bytes and parameters of an RBE model");
         return;
@@ -244,7 +253,7 @@ static void c3_ratio(struct rbe_criterion *c, const struct pair *p)
     }
     const double x = rbe_number_at(b->v, "percent_change");
     interval(ci, sizeof ci, b->v, "percent_change_ci95", "%+.2f");
-    SAY(c->original, "%.3f", rbe_number_at(b->v, "base_perplexity"));
+    SAY(c->original, "perplexity %.3f", rbe_number_at(b->v, "base_perplexity"));
     SAY(c->rbe, "%.3f: %+.2f %%%s", rbe_number_at(b->v, "perplexity"), x, ci);
     SAY(c->margin, "%+.2f points", 5 - x);
     cite(c, b);
@@ -320,7 +329,7 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
     const struct rbe_row *a = row_of(p, "conversation", true);
     const struct rbe_row *b = row_of(p, "conversation", false);
 
-    SAY(c->target, "each of 50 turns: first token < 1 s, p95 <= 50 ms");
+    SAY(c->target, "each of 50 turns: first token < 1 s, 95 %% of tokens <= 50 ms");
     if (!b) {
         not_measured(c, "no conversation with the RBE model");
         return;
@@ -337,26 +346,41 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
         p95 = fmax(p95, q);
     }
     if (a)
-        SAY(c->original, "worst %.3g ms, %.3g ms",
+        SAY(c->original, "worst turn %.3g ms, %.3g ms",
             rbe_number_at(a->v, "summary.first_token_ms_max"),
             rbe_number_at(a->v, "summary.p95_ms_max"));
-    SAY(c->rbe, "%zu of %zu turns; worst %.3g ms, %.3g ms", within, n, first,
-        p95);
-    SAY(c->margin, "%.3g ms, %.3g ms", 1000 - first, 50 - p95);
+    SAY(c->rbe, "%zu of %zu turns; worst turn %.3g ms, %.3g ms", within, n, first, p95);
+    SAY(c->margin, "%+.3g ms, %+.3g ms", 1000 - first, 50 - p95);
     cite(c, b);
     if (n < 50) {
         not_measured(c, "the conversation had %zu turns, not 50", n);
         return;
     }
-    SAY(c->how, "scripted conversation, streamed; the worst turn's first token and p95 of the "
-        "time between tokens");
+    SAY(c->how, "scripted conversation, streamed; the worst turn's time to its first token, and "
+        "the worst turn's 95th percentile (p95) of the time between tokens");
     c->verdict = within == n ? RBE_PASS : RBE_FAIL;
 }
 
 /* --- C6: generation -------------------------------------------------------------------- */
 
+/* What each measure of a generated text is, in its unit. */
+static const struct {
+    const char *name, *format, *means;
+    double scale;
+} measures[] = {
+    {"coherence", "%.4g nats/token", "how much likelier a text is after its prompt than alone",
+     1},
+    {"fluency", "perplexity %.4g", "the scorer's perplexity of the text", 1},
+    {"relevance", "%.1f %% right", "how often the scorer picks the true prompt among eight",
+     100},
+};
+
 static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, double target)
 {
+    size_t k = 0;
+
+    while (strcmp(measures[k].name, what))
+        k++;
     const struct rbe_row *b = row_of(p, "generation", false);
     char path[48], ci[96];
 
@@ -369,19 +393,21 @@ static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, 
         return;
     }
     snprintf(path, sizeof path, "%s.original", what);
-    SAY(c->original, "%.4g", rbe_number_at(b->v, path));
+    number(c->original, measures[k].format, measures[k].scale * rbe_number_at(b->v, path));
     snprintf(path, sizeof path, "%s.model", what);
-    const double value = rbe_number_at(b->v, path);
+    number(c->rbe, measures[k].format, measures[k].scale * rbe_number_at(b->v, path));
     snprintf(path, sizeof path, "%s.retained_ci95", what);
     const json_t *range = rbe_value_at(b->v, path);
     ci[0] = 0;
     if (json_array_size(range) == 2)
         SAY(ci, " (%.1f to %.1f)", 100 * json_number_value(json_array_get(range, 0)),
             100 * json_number_value(json_array_get(range, 1)));
-    SAY(c->rbe, "%.4g: %.1f %%%s", value, 100 * x, ci);
+    const size_t used = strlen(c->rbe);
+    say(c->rbe + used, sizeof c->rbe - used, ": %.1f %%%s", 100 * x, ci);
     SAY(c->margin, "%+.1f points", 100 * (x - target));
-    SAY(c->how, "%.0f prompts, %.0f tokens each, same random numbers; the f32 original scores "
-        "both texts", rbe_number_at(b->v, "prompts"), rbe_number_at(b->v, "tokens"));
+    SAY(c->how, "%s; %.0f prompts, %.0f tokens each, same random numbers; the f32 original "
+        "scores both texts", measures[k].means, rbe_number_at(b->v, "prompts"),
+        rbe_number_at(b->v, "tokens"));
     c->verdict = x >= target ? RBE_PASS : RBE_FAIL;
     cite(c, b);
 }
@@ -569,10 +595,10 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
         return;
     }
     const double change = rbe_number_at(q->v, "percent_change");
-    SAY(c->original, "%.2f", rbe_number_at(q->v, "base_perplexity"));
-    SAY(c->rbe, "%.0f to %.0f : 1; %.1f: %+.1f %%", low, high,
-        rbe_number_at(q->v, "perplexity"), change);
-    SAY(c->margin, "%+.1f points", 5 - change);
+    SAY(c->original, "perplexity %.2f", rbe_number_at(q->v, "base_perplexity"));
+    SAY(c->rbe, "%.0f to %.0f : 1; perplexity %.*f: %+.*f %%", low, high, change < 1000,
+        rbe_number_at(q->v, "perplexity"), change < 1000, change);
+    SAY(c->margin, "%+.*f points", change < 1000, 5 - change);
     /* Rounded to whole ratios: a header may cost the last half per cent. */
     const bool ratios = low >= .995 * schedules[s].lowest &&
                         high >= .995 * schedules[s].highest;
@@ -591,7 +617,7 @@ static void c10(struct rbe_criterion *c, const struct pair *p)
     const struct rbe_model_seen *m = seen(p, false);
     const double share = 12e6 / 117210240;
 
-    SAY(c->target, "117M to 12M: under %.2f %%", 100 * share);
+    SAY(c->target, "under %.2f %% left (GPT-2: 117M to 12M)", 100 * share);
     if (!m || isnan(m->bytes) || isnan(m->parameters)) {
         not_measured(c, "no row gives the bytes and parameters of an RBE model");
         return;
@@ -606,7 +632,7 @@ static void c10(struct rbe_criterion *c, const struct pair *p)
     } else {
         cite(c, convert);
     }
-    SAY(c->original, "%.2fM", m->parameters / 1e6);
+    SAY(c->original, "%.2fM parameters", m->parameters / 1e6);
     SAY(c->rbe, "%.3fM (%.2f %%)", words / 1e6, 100 * words / m->parameters);
     SAY(c->margin, "%+.3fM", (share * m->parameters - words) / 1e6);
     SAY(c->how, "definition: %s; the target is the chapter's share of the original's "
@@ -653,8 +679,8 @@ static const struct {
     {"C6c", "relevance of generated text", NULL, false},
     {"C7", "ARM NEON build", c7, false},
     {"C8", "edge device", c8, true},
-    {"C9", "ratios by depth", NULL, false},
-    {"C9b", "ratios by depth, FFN and attention", NULL, false},
+    {"C9", "the chapter's ratios by depth", NULL, false},
+    {"C9b", "the same, feed-forward and attention", NULL, false},
     {"C10", "compressed parameters", c10, true},
 };
 enum { LIST = sizeof list / sizeof *list };
@@ -729,7 +755,7 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
     *out = (struct rbe_criteria){.base = -1, .model = -1};
     for (size_t i = 0; i < r->model_count; i++) {
         const struct pair p = {r, r->models[i].base, (int)i};
-        if (!r->models[i].rbe)
+        if (!r->models[i].rbe || !r->models[i].measured)
             continue;
         if (named && (!r->models[i].name || strcmp(named, r->models[i].name)))
             continue;
@@ -750,13 +776,14 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
             if (first && i > 0)
                 break;
             if (!first) {
-                if (r->models[i].rbe || (int)i == out->base)
+                if (r->models[i].rbe || !r->models[i].measured || (int)i == out->base)
                     continue;
                 p = (struct pair){r, (int)i, -1};
                 best = -INFINITY;
                 for (size_t k = 0; k < r->model_count; k++) {
                     const struct pair t = {r, (int)i, (int)k};
-                    if (r->models[k].base == (int)i && r->models[k].rbe && merit(&t) >= best) {
+                    if (r->models[k].base == (int)i && r->models[k].rbe &&
+                        r->models[k].measured && merit(&t) >= best) {
                         best = merit(&t);
                         p.model = (int)k;
                     }

@@ -89,10 +89,57 @@ static const struct rbe_row *next(const struct page *p, const char *kind, size_t
     return NULL;
 }
 
+/* The same, recorded rows included. */
+static const struct rbe_row *next_of_all(const struct page *p, const char *kind, size_t *i)
+{
+    const struct rbe_row *row = next(p, kind, i);
+
+    while (!row && *i < p->r->all) {
+        row = &p->r->rows[(*i)++];
+        if (strcmp(row->kind, kind))
+            row = NULL;
+    }
+    return row;
+}
+
 static bool any(const struct page *p, const char *kind)
 {
     size_t i = 0;
     return next(p, kind, &i) != NULL;
+}
+
+static bool any_of_all(const struct page *p, const char *kind)
+{
+    size_t i = 0;
+    return next_of_all(p, kind, &i) != NULL;
+}
+
+static bool is_recorded(const struct page *p, const struct rbe_row *row)
+{
+    return row >= p->r->rows + p->r->count;
+}
+
+/* The model of a row, and when it was recorded if this run did not measure it. */
+static void row_model_cell(const struct page *p, const struct rbe_row *row)
+{
+    const struct rbe_model_seen *m = model_at(p, model_of(p, row));
+
+    if (is_recorded(p, row))
+        rbe_document_cell(p->doc, "%s (recorded %.10s)", m ? text_or(m->name, "?") : "?",
+                          text_or(rbe_string_at(row->v, "time_utc"), "?"));
+    else
+        model_cell(p, model_of(p, row));
+}
+
+/* The last row of a kind about a model, recorded ones included. */
+static const struct rbe_row *last_row(const struct page *p, const char *kind, int model)
+{
+    const struct rbe_row *row, *found = rbe_results_last(p->r, kind, model);
+
+    for (size_t i = p->r->count; !found && (row = next_of_all(p, kind, &i)); )
+        if (model_of(p, row) == model)
+            found = row;
+    return found;
 }
 
 /* --- first screen ------------------------------------------------------------------- */
@@ -164,6 +211,11 @@ static void first_screen(const struct page *p)
         "PASS: the target is met. FAIL: it is missed, by the margin. NOT MEASURED: no run has "
         "measured it; the next table says why. A positive margin is room to spare; intervals "
         "in parentheses are 95 %% confidence intervals.");
+    rbe_document_paragraph(p->doc,
+        "A model reads and writes text in tokens: words or pieces of words. Perplexity is among "
+        "how many equally likely tokens it would have to guess the next one: lower is better. "
+        "The original is the same model with 32-bit numbers (f32), run by the same program on "
+        "the same machine.");
     const bool others = p->c->count > p->c->judged;
     if (others) {
         rbe_document_heading(p->doc, 3, "Size and speed on other models");
@@ -186,6 +238,13 @@ static void first_screen(const struct page *p)
 
 /* --- size and quality --------------------------------------------------------------- */
 
+/* Does a paired row compare with this original by the protocol of the criteria? */
+static bool same_task(const struct page *p, const struct rbe_row *row, int base)
+{
+    return rbe_results_model(p->r, rbe_value_at(row->v, "base")) == base &&
+           !strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL);
+}
+
 /* Windows measured of most models: points of one plot must be of the same text. */
 static double common_windows(const struct page *p, int base)
 {
@@ -193,17 +252,14 @@ static double common_windows(const struct page *p, int base)
     size_t most = 0, i = 0;
     const struct rbe_row *row;
 
-    while ((row = next(p, "paired", &i))) {
+    while ((row = next_of_all(p, "paired", &i))) {
         const double w = rbe_number_at(row->v, "windows");
         size_t n = 0, k = 0;
         const struct rbe_row *o;
-        if (rbe_results_model(p->r, rbe_value_at(row->v, "base")) != base ||
-            strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL))
+        if (!same_task(p, row, base))
             continue;
-        while ((o = next(p, "paired", &k)))
-            n += rbe_results_model(p->r, rbe_value_at(o->v, "base")) == base &&
-                 rbe_number_at(o->v, "windows") == w &&
-                 !strcmp(rbe_string_at(o->v, "protocol"), RBE_CRITERIA_PROTOCOL);
+        while ((o = next_of_all(p, "paired", &k)))
+            n += same_task(p, o, base) && rbe_number_at(o->v, "windows") == w;
         if (n > most || (n == most && w > best)) {
             most = n;
             best = w;
@@ -212,30 +268,50 @@ static double common_windows(const struct page *p, int base)
     return best;
 }
 
-/* In which line of the plot a model stands: its codec, and apart what is no uniform rate. */
-static void series_name(const struct rbe_model_seen *m, char out[64])
+/* The lines of the plot, in the order of the legend; a '_' is shown as a blank. */
+static const char *const series_names[] = {
+    "seed,_before_recovery", "seed,_after_recovery", "seed,_one_B", "parts_of_the_model",
+    "int8", "int4", "low_rank_(SVD)", "hybrid", "packed128", "schedules_of_the_chapter",
+};
+enum { SERIES = sizeof series_names / sizeof *series_names };
+
+/* In which line a model stands: its codec, and apart what differs in more than the rate. */
+static size_t series_of(const struct rbe_model_seen *m)
 {
-    const char *profile = text_or(m->profile, ""), *codec = text_or(m->codec, "RBE");
+    const char *profile = text_or(m->profile, ""), *codec = text_or(m->codec, "");
 
     if (m->name && strstr(m->name, "tuned"))
-        snprintf(out, 64, "%s-tuned", codec);
-    else if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
-        snprintf(out, 64, "%s-parts", codec);
-    else if (strstr(profile, "mini-") || strstr(profile, "mobile"))
-        snprintf(out, 64, "%s-allocated", codec);
-    else
-        snprintf(out, 64, "%s", codec);
+        return 1;
+    if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
+        return 3;
+    if (!strncmp(profile, "chapter", 7))
+        return 9;
+    if (strstr(profile, "mini-") || strstr(profile, "mobile"))
+        return 0;
+    for (size_t i = 4; i < SERIES; i++)
+        if (!strcmp(codec, series_names[i]))
+            return i;
+    return !strcmp(codec, "svd") ? 6 : 2;
 }
 
 struct rate_point {
     double bits, perplexity;
-    char series[64], how[64];
+    size_t series;
+    bool recorded;
+    char how[64];
+};
+
+struct rate_points {
+    struct rate_point *v;
+    size_t count;
+    double f32, tokens, windows;
+    char when[16], where[96];   /* of the last recorded point; empty: there is none */
 };
 
 /* How a model was encoded, from the options in the command of its convert row. */
 static void encoding(const struct page *p, int model, char out[64])
 {
-    const struct rbe_row *row = rbe_results_last(p->r, "convert", model);
+    const struct rbe_row *row = last_row(p, "convert", model);
     const char *command = row ? rbe_string_at(row->v, "command") : NULL;
     const char *codec = text_or(model_at(p, model)->codec, ""), *search;
     char effort[16] = "default";
@@ -244,7 +320,7 @@ static void encoding(const struct page *p, int model, char out[64])
     json_t *t;
 
     if (!command) {
-        snprintf(out, 64, "not recorded");
+        snprintf(out, 64, last_row(p, "recovery", model) ? "trained" : "not recorded");
         return;
     }
     json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
@@ -261,91 +337,185 @@ static void encoding(const struct page *p, int model, char out[64])
              strstr(command, "--allocate") ? ", measured allocation" : "");
 }
 
-/* "seed: fast search, no calibration; int8: rounded to nearest", of points sorted by series. */
-static void encodings(const struct rate_point *points, size_t n, char *out, size_t size)
+static void put_name(FILE *f, const char *series)
 {
-    size_t used = 0;
+    for (; *series; series++)
+        putc(*series == '_' ? ' ' : *series, f);
+}
 
-    out[0] = 0;
-    for (size_t i = 0; i < n && used + 1 < size; i++) {
+/* "seed, one B: fast search, no calibration; int8: rounded to nearest", of sorted points. */
+static void put_encodings(FILE *f, const struct rate_points *r)
+{
+    const char *before = "How the points were encoded: ";
+
+    for (size_t i = 0; i < r->count; i++) {
         bool said = false;
         for (size_t k = 0; k < i && !said; k++)
-            said = !strcmp(points[k].series, points[i].series) &&
-                   !strcmp(points[k].how, points[i].how);
-        if (!said)
-            used += (size_t)snprintf(out + used, size - used, "%s%s: %s", used ? "; " : "",
-                                     points[i].series, points[i].how);
+            said = r->v[k].series == r->v[i].series && !strcmp(r->v[k].how, r->v[i].how);
+        if (said)
+            continue;
+        fputs(before, f);
+        put_name(f, series_names[r->v[i].series]);
+        fprintf(f, ": %s", r->v[i].how);
+        before = "; ";
     }
+    fputs(". ", f);
+}
+
+/* Which points this run did not measure. */
+static void put_recorded(FILE *f, const struct rate_points *r)
+{
+    const char *before = "Recorded earlier (";
+    size_t fresh = 0;
+
+    if (!*r->when)
+        return;
+    for (size_t s = 0; s < SERIES; s++) {
+        size_t recorded = 0, measured = 0;
+        for (size_t i = 0; i < r->count; i++) {
+            recorded += r->v[i].series == s && r->v[i].recorded;
+            measured += r->v[i].series == s && !r->v[i].recorded;
+        }
+        fresh += measured;
+        if (!recorded)
+            continue;
+        if (*before == 'R')
+            fprintf(f, "%s%s, %s): ", before, r->where, r->when);
+        else
+            fputs(before, f);
+        if (measured)
+            fprintf(f, "%zu points of ", recorded);
+        put_name(f, series_names[s]);
+        before = "; ";
+    }
+    fprintf(f, ". %s", fresh ? "All others: measured in this run. " : "");
 }
 
 static int by_series_and_bits(const void *a, const void *b)
 {
     const struct rate_point *x = a, *y = b;
-    const int c = strcmp(x->series, y->series);
-    return c ? c : (x->bits > y->bits) - (x->bits < y->bits);
+
+    if (x->series != y->series)
+        return x->series < y->series ? -1 : 1;
+    return (x->bits > y->bits) - (x->bits < y->bits);
 }
 
-static enum rbe_status rate_plot(const struct page *p, int base)
+/* Is there a point measured in this run where this recorded one would stand? */
+static bool measured_beside(const struct rate_points *r, size_t series, double bits)
 {
-    const double windows = common_windows(p, base);
-    struct rate_point *points = calloc(p->r->count + 1, sizeof *points);
-    struct rbe_plot_data data;
-    const struct rbe_row *row;
-    size_t n = 0, i = 0, left_out = 0;
-    double f32 = NAN, total = NAN;
-    char vars[128], caption[1024], title[160];
+    for (size_t i = 0; i < r->count; i++)
+        if (r->v[i].series == series && !r->v[i].recorded && fabs(r->v[i].bits - bits) < .005)
+            return true;
+    return false;
+}
 
-    if (!points || !rbe_plot_begin(&data)) {
-        free(points);
+static enum rbe_status rate_points(struct rate_points *r, const struct page *p, int base)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    *r = (struct rate_points){.f32 = NAN, .tokens = NAN, .windows = common_windows(p, base)};
+    if (!(r->v = calloc(p->r->all + 1, sizeof *r->v)))
         return RBE_ERR_NOMEM;
-    }
-    while ((row = next(p, "paired", &i))) {
+    while ((row = next_of_all(p, "paired", &i))) {
         const struct rbe_model_seen *m = model_at(p, model_of(p, row));
-        if (rbe_results_model(p->r, rbe_value_at(row->v, "base")) != base ||
-            rbe_number_at(row->v, "windows") != windows ||
-            strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL))
+        struct rate_point x = {.recorded = is_recorded(p, row)};
+        if (!same_task(p, row, base) || rbe_number_at(row->v, "windows") != r->windows)
             continue;
-        f32 = rbe_number_at(row->v, "base_perplexity");
-        total = rbe_number_at(row->v, "scored");
-        const double y = rbe_number_at(row->v, "perplexity");
-        if (!m->rbe || isnan(m->bits))
+        r->f32 = rbe_number_at(row->v, "base_perplexity");
+        r->tokens = rbe_number_at(row->v, "scored");
+        x.perplexity = rbe_number_at(row->v, "perplexity");
+        x.bits = m->bits;
+        x.series = series_of(m);
+        if (!m->rbe || isnan(x.bits) || !isfinite(x.perplexity) ||
+            (x.recorded && measured_beside(r, x.series, x.bits)))
             continue;
-        /* Further up a plot shows nothing but that point. */
-        if (!(y < 2 * f32)) {
+        encoding(p, model_of(p, row), x.how);
+        if (x.recorded) {
+            snprintf(r->when, sizeof r->when, "%.10s",
+                     text_or(rbe_string_at(row->v, "time_utc"), "?"));
+            snprintf(r->where, sizeof r->where, "%.64s, %.0f CPUs",
+                     text_or(rbe_string_at(row->v, "machine.cpu"), "?"),
+                     rbe_number_at(row->v, "machine.cores"));
+        }
+        r->v[r->count++] = x;
+    }
+    qsort(r->v, r->count, sizeof *r->v, by_series_and_bits);
+    return RBE_OK;
+}
+
+/* The points of at most `most` times the original's perplexity, or all of them. */
+static enum rbe_status draw_rate(const struct page *p, int base, const struct rate_points *r,
+                                 double most)
+{
+    const bool all = isinf(most);
+    struct rbe_plot_data data;
+    char vars[128], title[160], *caption = NULL;
+    size_t left_out = 0, size;
+    FILE *f;
+
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
+    for (size_t k = 0; k < r->count; k++) {
+        char name[64];
+        if (!(r->v[k].perplexity < most * r->f32)) {
             left_out++;
             continue;
         }
-        points[n].bits = m->bits;
-        points[n].perplexity = y;
-        encoding(p, model_of(p, row), points[n].how);
-        series_name(m, points[n++].series);
-    }
-    qsort(points, n, sizeof *points, by_series_and_bits);
-    fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
-    for (size_t k = 0; k < n; k++) {
-        char name[64];
-        rbe_plot_series(&data, name, points[k].series);
-        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, points[k].bits, points[k].perplexity);
+        rbe_plot_series(&data, name, series_names[r->v[k].series]);
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, r->v[k].bits, r->v[k].perplexity);
         data.rows++;
     }
-    char how[400];
-    encodings(points, n, how, sizeof how);
-    free(points);
-    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; ", f32, budget_bits);
-    snprintf(title, sizeof title, "Perplexity against size, %s",
-             text_or(model_at(p, base) ? model_at(p, base)->name : NULL, "?"));
-    snprintf(caption, sizeof caption,
-             "Perplexity (lower is better) of each encoded model against its size; protocol "
-             RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). Dashed: the f32 original.%s",
-             total, windows, left_out ? " Models at more than twice the original's "
-             "perplexity are in the table only." : "");
-    if (*how) {
-        const size_t used = strlen(caption);
-        snprintf(caption + used, sizeof caption - used, " How the points were encoded: %s. "
-                 "Only points encoded alike compare codecs.", how);
+    if (!(f = open_memstream(&caption, &size))) {
+        fclose(data.tsv);
+        free(data.text);
+        return RBE_ERR_NOMEM;
     }
-    return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate", title, vars, caption,
-                         p->d);
+    if (all)
+        fprintf(f, "The same with every model, however poor, on a logarithmic scale. low rank "
+                "(SVD): the size is that of its factors in f16. ");
+    else
+        fprintf(f, "Perplexity (lower is better) of each encoded model against its size, the "
+                "whole file counted; protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f "
+                "windows). Dashed: the f32 original, and the size that 45 MB are for GPT-2 "
+                "small. ", r->tokens, r->windows);
+    if (left_out)
+        fprintf(f, "Not shown here, but in the next plot: %zu of more than %.0f times the "
+                "original's perplexity. ", left_out, most);
+    if (!all) {
+        put_recorded(f, r);
+        put_encodings(f, r);
+        fputs("Only points encoded alike compare codecs.", f);
+    }
+    fclose(f);
+    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; whole=%d; ", r->f32, budget_bits,
+             all);
+    snprintf(title, sizeof title, "Perplexity against size, %s%s",
+             text_or(model_at(p, base) ? model_at(p, base)->name : NULL, "?"),
+             all ? ": every codec" : "");
+    const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "rate",
+                                              all ? "rate_all" : "rate", title, vars, caption,
+                                              p->d);
+    free(caption);
+    return err;
+}
+
+static enum rbe_status rate_plots(const struct page *p, int base)
+{
+    enum { MOST = 2 };
+    struct rate_points r;
+    enum rbe_status err = rate_points(&r, p, base);
+    bool more = false;
+
+    if (!err && !(err = draw_rate(p, base, &r, MOST))) {
+        for (size_t i = 0; i < r.count; i++)
+            more |= !(r.v[i].perplexity < MOST * r.f32);
+        if (more)
+            err = draw_rate(p, base, &r, INFINITY);
+    }
+    free(r.v);
+    return err;
 }
 
 static void perplexity_table(const struct page *p)
@@ -355,10 +525,10 @@ static void perplexity_table(const struct page *p)
 
     rbe_document_table(p->doc, "model|codec|>file|>bits/weight|protocol|>windows|>perplexity|"
                        ">original|>change|95 % interval|>time, x f32");
-    while ((row = next(p, "paired", &i))) {
+    while ((row = next_of_all(p, "paired", &i))) {
         const struct rbe_model_seen *m = model_at(p, model_of(p, row));
         const json_t *ci = rbe_value_at(row->v, "percent_change_ci95");
-        model_cell(p, model_of(p, row));
+        row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", text_or(m->codec, "-"));
         megabytes_cell(p->doc, m->bytes);
         number_cell(p->doc, "%.3f", m->bits);
@@ -411,12 +581,12 @@ static enum rbe_status quality(const struct page *p)
     enum rbe_status err;
 
     rbe_document_heading(p->doc, 2, "Size against quality");
-    if (!any(p, "paired")) {
+    if (!any_of_all(p, "paired")) {
         rbe_document_paragraph(p->doc, "NOT MEASURED: no run compares perplexities.");
         other_perplexities(p);
         return RBE_OK;
     }
-    if ((err = rate_plot(p, p->c->base)))
+    if ((err = rate_plots(p, p->c->base)))
         return err;
     perplexity_table(p);
     other_perplexities(p);
@@ -442,10 +612,34 @@ static bool tensor_class(const char *name, int *layer, const char **class)
     return false;
 }
 
-static enum rbe_status allocation(const struct page *p)
+/* How the judged model was encoded.  Training keeps every matrix's place and size, so for a
+ * trained model it is the conversion of the model that it was made from. */
+static const struct rbe_row *judged_conversion(const struct page *p)
 {
     const struct rbe_row *row = p->c->model < 0 ? NULL
                                 : rbe_results_last(p->r, "convert", p->c->model);
+    const struct rbe_row *training = row || p->c->model < 0 ? NULL
+                                     : last_row(p, "recovery", p->c->model);
+    const json_t *before = training ? rbe_value_at(training->v, "before") : NULL;
+    const char *path = rbe_string_at(before, "path");
+    size_t i = 0;
+
+    if (row || !before)
+        return row;
+    if ((row = last_row(p, "convert", rbe_results_model(p->r, before))))
+        return row;
+    /* Converted anew by another version of the encoder: the same name and size will do. */
+    while ((row = next(p, "convert", &i)))
+        if (path && text_or(rbe_string_at(row->v, "model.path"), "")[0] &&
+            !strcmp(path, rbe_string_at(row->v, "model.path")) &&
+            rbe_number_at(row->v, "model.bytes") == rbe_number_at(before, "bytes"))
+            break;
+    return row;
+}
+
+static enum rbe_status allocation(const struct page *p)
+{
+    const struct rbe_row *row = judged_conversion(p);
     static const char *const order[] = {"attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"};
     struct rbe_plot_data data;
     char vars[64], title[160];
@@ -485,15 +679,20 @@ static enum rbe_status allocation(const struct page *p)
         }
     }
     snprintf(vars, sizeof vars, "wte=%.17g; ", wte_weights > 0 ? wte / wte_weights : 0);
+    const int shown = model_of(p, row);
     snprintf(title, sizeof title, "Bits by layer and matrix, %s",
-             text_or(model_at(p, p->c->model)->name, "?"));
+             text_or(rbe_string_at(row->v, "model.name"), "?"));
     if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "allocation", "allocation", title,
-                             vars, "Bits per weight of each matrix, scales counted; dashed: "
-                             "the token embedding, which is the output layer too.", p->d)))
+                             vars, shown == p->c->model ?
+                             "Bits per weight of each matrix, scales counted; dashed: "
+                             "the token embedding, which is the output layer too." :
+                             "Bits per weight of each matrix, scales counted; dashed: the token "
+                             "embedding, which is the output layer too. The judged model is "
+                             "this one after training, which changes no size.", p->d)))
         return err;
 
     rbe_document_fold(p->doc, "Every tensor of %s",
-                      text_or(model_at(p, p->c->model)->name, "?"));
+                      text_or(rbe_string_at(row->v, "model.name"), "?"));
     rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
                        ">relative RMSE|>bound|>s");
     json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
@@ -522,12 +721,12 @@ static void conversions(const struct page *p)
     const struct rbe_row *row;
     size_t i = 0;
 
-    if (!any(p, "convert"))
+    if (!any_of_all(p, "convert"))
         return;
     rbe_document_heading(p->doc, 3, "Conversions");
     rbe_document_table(p->doc, "model|profile|main codec|encoder|>file|>bits/weight|"
                        ">relative RMSE, mean|>bound, mean|>s");
-    while ((row = next(p, "convert", &i))) {
+    while ((row = next_of_all(p, "convert", &i))) {
         const struct rbe_model_seen *m = model_at(p, model_of(p, row));
         double rmse = 0, bound = 0;
         size_t k, n = 0;
@@ -541,7 +740,7 @@ static void conversions(const struct page *p)
             bound += rbe_number_at(t, "bound");
             n++;
         }
-        model_cell(p, model_of(p, row));
+        row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "profile"));
         rbe_document_cell(p->doc, "%s", text_or(m->codec, "-"));
         char how[64];
@@ -589,13 +788,13 @@ static enum rbe_status recovery(const struct page *p)
     double f32 = 0;
     size_t i = 0;
 
-    if (!any(p, "recovery"))
+    if (!any_of_all(p, "recovery"))
         return RBE_OK;
     rbe_document_heading(p->doc, 2, "Won back by training");
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
-    while ((row = next(p, "recovery", &i))) {
+    while ((row = next_of_all(p, "recovery", &i))) {
         recovery_points(p, row, &data);
         if (!isnan(rbe_number_at(row->v, "base_perplexity")))
             f32 = rbe_number_at(row->v, "base_perplexity");
@@ -610,7 +809,7 @@ static enum rbe_status recovery(const struct page *p)
     rbe_document_table(p->doc, "model|profile|loss|>tokens|>first|>last|>original, f32|"
                        ">tokens/s|>s");
     i = 0;
-    while ((row = next(p, "recovery", &i))) {
+    while ((row = next_of_all(p, "recovery", &i))) {
         const json_t *points = rbe_value_at(row->v, "points");
         const size_t n = json_array_size(points);
         rbe_document_cell(p->doc, "%s%s", text_or(rbe_string_at(row->v, "model.name"), "?"),
@@ -746,6 +945,22 @@ static void comprehension(const struct page *p)
             number_cell(p->doc, "%+.3g", rbe_number_at(pair, "change"));
             number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
         }
+    }
+    i = 0;
+    while ((row = next(p, "comprehension", &i))) {
+        const char *group;
+        json_t *value;
+        if (!json_object_size(rbe_value_at(row->v, "groups")))
+            continue;
+        rbe_document_fold(p->doc, "%s by phenomenon, %s", rbe_string_at(row->v, "task"),
+                          text_or(rbe_string_at(row->v, "model.name"), "?"));
+        rbe_document_table(p->doc, "phenomenon|>items|>accuracy");
+        json_object_foreach(rbe_value_at(row->v, "groups"), group, value) {
+            rbe_document_cell(p->doc, "%s", group);
+            number_cell(p->doc, "%.0f", rbe_number_at(value, "items"));
+            number_cell(p->doc, "%.3f", rbe_number_at(value, "acc"));
+        }
+        rbe_document_unfold(p->doc);
     }
 }
 
@@ -1240,7 +1455,7 @@ static enum rbe_status speed(const struct page *p)
         static const char *const names[] = {"kernels", "tokens", "sweep", "roof"};
         for (size_t k = 0; k < 4 && !err; k++) {
             char id[64];
-            snprintf(id, sizeof id, i ? "%s-%zu" : "%s", names[k], i + 1);
+            snprintf(id, sizeof id, i ? "%s_%zu" : "%s", names[k], i + 1);
             err = plots[k](p, p->r->bench[i], id);
         }
     }
@@ -1389,7 +1604,7 @@ static void provenance(const struct page *p)
     rbe_document_heading(p->doc, 2, "Machine and provenance");
     rbe_document_table(p->doc, "machine|architecture|>CPUs|>memory|kernel|features in use|"
                        "commit|measured, UTC");
-    for (i = 0; i < p->r->count; i++) {
+    for (i = 0; i < p->r->all; i++) {
         const json_t *v = p->r->rows[i].v;
         bool again = false;
         for (size_t k = 0; k < i && !again; k++)
@@ -1416,7 +1631,8 @@ static void provenance(const struct page *p)
             rbe_document_cell(p->doc, "%s", text_or(json_string_value(isa), "-"));
         }
         rbe_document_cell(p->doc, "%.12s", text_or(rbe_string_at(v, "commit"), "-"));
-        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(v, "time_utc"), "-"));
+        rbe_document_cell(p->doc, "%s%s", i < p->r->count ? "" : "recorded ",
+                          text_or(rbe_string_at(v, "time_utc"), "-"));
     }
     if (!shown)
         rbe_document_paragraph(p->doc, "The rows name no machine.");
@@ -1426,7 +1642,7 @@ static void provenance(const struct page *p)
     size_t size;
     if ((f = open_memstream(&text, &size))) {
         i = 0;
-        for (size_t k = 0; k < p->r->count; k++) {
+        for (size_t k = 0; k < p->r->all; k++) {
             row = &p->r->rows[k];
             fprintf(f, "%s:%zu %s: %s\n", row->file, row->line, row->kind,
                     text_or(rbe_string_at(row->v, "command"), "-"));
@@ -1450,7 +1666,7 @@ static enum rbe_status raw_rows(const struct page *p)
     rbe_document_paragraph(p->doc, "Every row that this page was made from, as the programs "
                            "wrote it: all of them line by line in " RBE_DOCUMENT_RAW
                            " beside this page, and the same below.");
-    for (size_t i = 0; i < p->r->count; i++) {
+    for (size_t i = 0; i < p->r->all; i++) {
         const struct rbe_row *row = &p->r->rows[i];
         char *text = json_dumps(row->v, JSON_COMPACT | JSON_PRESERVE_ORDER);
         const char *model = rbe_string_at(row->v, "model.name");

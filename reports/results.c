@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rbe/file.h"
 
@@ -164,11 +165,19 @@ static bool known_kind(const char *kind)
     return false;
 }
 
-/* Takes v over. */
+#define RECORDED "recorded"
+
+static bool is_recorded(const char *file)
+{
+    return !strncmp(file, RECORDED "/", sizeof RECORDED);
+}
+
+/* Takes v over.  Recorded rows come after all others: a measured one of the same key counts. */
 static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *file, size_t line,
                                struct rbe_diag *d)
 {
     const struct rbe_row row = {v, rbe_string_at(v, "kind"), file, line};
+    const bool recorded = is_recorded(file);
 
     if (!known_kind(row.kind)) {
         const enum rbe_status err = add_note(r, "%s:%zu: rows of kind '%.40s' are not "
@@ -176,11 +185,11 @@ static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *fil
         json_decref(v);
         return err;
     }
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->all; i++)
         if (same_key(&r->rows[i], &row)) {
             const char *was = rbe_string_at(r->rows[i].v, "time_utc");
             const char *is = rbe_string_at(v, "time_utc");
-            if (was && is && strcmp(is, was) < 0) {
+            if ((recorded && i < r->count) || (was && is && strcmp(is, was) < 0)) {
                 json_decref(v);
                 return RBE_OK;
             }
@@ -188,13 +197,14 @@ static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *fil
             r->rows[i] = row;
             return RBE_OK;
         }
-    struct rbe_row *p = realloc(r->rows, (r->count + 1) * sizeof *p);
+    struct rbe_row *p = realloc(r->rows, (r->all + 1) * sizeof *p);
     if (!p) {
         json_decref(v);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
     r->rows = p;
-    r->rows[r->count++] = row;
+    r->rows[r->all++] = row;
+    r->count += !recorded;
     return RBE_OK;
 }
 
@@ -268,9 +278,12 @@ static enum rbe_status read_document(struct rbe_results *r, const char *text, si
     if ((err = parse(&v, text, size, path, 0, d)))
         return err;
     if (json_is_array(rbe_value_at(v, "benchmarks"))) {
-        if (json_is_object(rbe_value_at(v, "context")))
+        const bool whole = json_is_object(rbe_value_at(v, "context"));
+        if (whole && !is_recorded(file))
             return add_bench(r, v, file, d);
         json_decref(v);
+        if (whole)
+            return add_note(r, "%s: a recorded benchmark is not reported; left out", file);
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: benchmarks without \"context\"", path);
     }
     if ((err = check_row(v, path, 1, d))) {
@@ -291,10 +304,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* The names of the result files of a folder, `prefix` before them. */
 static enum rbe_status list_files(struct rbe_results *r, const char *folder,
-                                  struct rbe_diag *d)
+                                  const char *prefix, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
+    const size_t first = r->file_count;
     struct dirent *e;
     DIR *dir = opendir(folder);
 
@@ -308,14 +323,27 @@ static enum rbe_status list_files(struct rbe_results *r, const char *folder,
         char **p = realloc(r->names, (r->file_count + 1) * sizeof *p);
         if (p)
             r->names = p;
-        if (!p || !(r->names[r->file_count] = strdup(e->d_name)))
+        if (!p || asprintf(&r->names[r->file_count], "%s%s", prefix, e->d_name) < 0)
             err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         else
             r->file_count++;
     }
     closedir(dir);
-    if (r->file_count)
-        qsort(r->names, r->file_count, sizeof *r->names, by_name);
+    if (r->file_count > first)
+        qsort(r->names + first, r->file_count - first, sizeof *r->names, by_name);
+    return err;
+}
+
+/* Those of the folder, then those of recorded/ in it, if there is one. */
+static enum rbe_status list_all(struct rbe_results *r, const char *folder, struct rbe_diag *d)
+{
+    char *recorded = rbe_path_join(folder, RECORDED);
+    enum rbe_status err = recorded ? list_files(r, folder, "", d)
+                          : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+
+    if (!err && access(recorded, F_OK) == 0)
+        err = list_files(r, recorded, RECORDED "/", d);
+    free(recorded);
     return err;
 }
 
@@ -331,7 +359,8 @@ int rbe_results_model(const struct rbe_results *r, const json_t *model)
     return -1;
 }
 
-static enum rbe_status see_model(struct rbe_results *r, const json_t *m, struct rbe_diag *d)
+static enum rbe_status see_model(struct rbe_results *r, const json_t *m, bool measured,
+                                 struct rbe_diag *d)
 {
     if (!model_key(m))
         return RBE_OK;
@@ -357,6 +386,7 @@ static enum rbe_status see_model(struct rbe_results *r, const json_t *m, struct 
     if (!isnan(rbe_number_at(m, "bits_per_weight")))
         s->bits = rbe_number_at(m, "bits_per_weight");
     s->rbe |= rbe_true_at(m, "rbe");
+    s->measured |= measured;
     return RBE_OK;
 }
 
@@ -390,12 +420,12 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
-    for (size_t i = 0; i < r->count && !err; i++) {
+    for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
-        if (!(err = see_model(r, rbe_value_at(v, "model"), d)))
-            err = see_model(r, rbe_value_at(v, "base"), d);
+        if (!(err = see_model(r, rbe_value_at(v, "model"), i < r->count, d)))
+            err = see_model(r, rbe_value_at(v, "base"), i < r->count, d);
     }
-    for (size_t i = 0; i < r->count && !err; i++) {
+    for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
         const int m = rbe_results_model(r, rbe_value_at(v, "model"));
         const int b = rbe_results_model(r, rbe_value_at(v, "base"));
@@ -406,6 +436,12 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
         if (!strcmp(r->rows[i].kind, "convert")) {
             r->models[m].profile = rbe_string_at(v, "profile");
             r->models[m].codec = main_codec(rbe_value_at(v, "tensors"));
+            /* The file holds the products of the factors; what counts are the factors. */
+            const double factors = rbe_number_at(v, "low_rank_bytes");
+            if (factors > 0) {
+                r->models[m].codec = "svd";
+                r->models[m].bits = 8 * factors / r->models[m].parameters;
+            }
         }
         /* Rows measured interleaved belong together: the plain one is the original. */
         const char *group = rbe_string_at(v, "group");
@@ -439,7 +475,7 @@ enum rbe_status rbe_results_open(struct rbe_results **out, const char *folder,
     *out = NULL;
     if (!r)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    err = list_files(r, folder, d);
+    err = list_all(r, folder, d);
     for (size_t i = 0; i < r->file_count && !err; i++) {
         char *path = rbe_path_join(folder, r->names[i]), *text = NULL;
         size_t size;
@@ -452,7 +488,7 @@ enum rbe_status rbe_results_open(struct rbe_results **out, const char *folder,
         free(text);
         free(path);
     }
-    if (!err && !r->count && !r->bench_count)
+    if (!err && !r->all && !r->bench_count)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no result rows in it", folder);
     if (!err)
         err = see_models(r, d);
@@ -469,7 +505,7 @@ void rbe_results_close(struct rbe_results **r)
     *r = NULL;
     if (!p)
         return;
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->all; i++)
         json_decref(p->rows[i].v);
     for (size_t i = 0; i < p->bench_count; i++)
         json_decref(p->bench[i]);

@@ -5,6 +5,9 @@
  *
  * Reads what docs/RESULTS.md defines (JSON lines, *.jsonl, or one row, *.json) and Google
  * Benchmark's JSON (*.json with "benchmarks").  Nothing else of the project is asked.
+ *
+ * Rows in the folder's subfolder recorded/ were measured at another time, maybe elsewhere: a
+ * page may show them, labelled so, but nothing is judged by them.
  */
 #ifndef RBE_REPORTS_RESULTS_H
 #define RBE_REPORTS_RESULTS_H
@@ -18,7 +21,7 @@
 struct rbe_row {
     json_t *v;                  /* the object */
     const char *kind;
-    const char *file;           /* base name of the file it stood in */
+    const char *file;           /* the file it stood in, within the folder */
     size_t line;
 };
 
@@ -30,12 +33,14 @@ struct rbe_model_seen {
     const char *profile;        /* from its convert row, or NULL */
     double bytes, parameters, bits;
     bool rbe;
+    bool measured;              /* some row names it that is not a recorded one */
     int base;                   /* index of the original it is compared with, or -1 */
 };
 
 struct rbe_results {
     struct rbe_row *rows;       /* without those that a later row of the same key replaces */
-    size_t count;
+    size_t count;               /* measured; recorded ones of other keys follow up to... */
+    size_t all;                 /* ...here */
     json_t **bench;             /* Google Benchmark documents */
     const char **bench_file;
     size_t bench_count;
@@ -43,12 +48,12 @@ struct rbe_results {
     size_t model_count;
     char **notes;               /* what a reader must be told: lines left out */
     size_t note_count;
-    char **names;               /* files read, base names */
+    char **names;               /* files read, within the folder */
     size_t file_count;
 };
 
-/* Reads every *.jsonl and *.json of a folder, in the order of their names.  A row that is not
- * understood fails naming file and line; so does a folder without any row. */
+/* Reads every *.jsonl and *.json of a folder and of its recorded/, in the order of their names.
+ * A row that is not understood fails naming file and line; so does a folder without any row. */
 enum rbe_status rbe_results_open(struct rbe_results **out, const char *folder,
                                  struct rbe_diag *d);
 void rbe_results_close(struct rbe_results **r);

@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
-# rate-curve.sh - perplexity against size for every codec: seed, hybrid, packed128, int8, int4, SVD.
+# rate-curve.sh [--record] - perplexity against size for every codec, before and after training.
 #
 # SPDX-License-Identifier: MIT
 #
 # Environment:
 #   RBE_BIN   folder with the programs (default: the release build)
-#   RESULTS   where rows, models and the plot go (default: results)
+#   RESULTS   where rows, models and the page go (default: results/rate)
 #   MODEL     the original (default: the embedded rbe-mini)
 #   TEXT      (default: the embedded WikiText-103 test)
-#   WINDOWS   of the text, from its beginning (default: 30)
+#   WINDOWS   of the text, from its beginning; as many as `make report` takes (default: 60)
 #   SEEDS     profiles of the seed points (default: mini-2.25 mini-2.89 mini-3.25 mini-4.0)
-#   RATIOS    of hybrid and SVD (default: "4 8 11")
-#   OPTIONS   more options of rbe convert for the seed points (say --no-calibration)
+#   TRAINED   models after recovery training (default: those that ship, and RESULTS/models/*-tuned.rbe)
+#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe (default: none)
+#   RATIOS    of hybrid and low rank (default: "4 8 11")
+#   OPTIONS   more options of rbe convert for the seed points (say --search fast)
 #   THREADS   (default: all CPUs)
-# Writes RESULTS/rate.jsonl (rows of kind paired, one a model), rate.tsv and rate.svg.  Models
-# that are there already are not converted again.
+# Converts, trains and measures what is not there yet, and makes RESULTS/page/index.html.  Delete
+# RESULTS to begin anew.  With --record the rows are kept in reports/recorded/rate-curve.jsonl,
+# which ships, and which `make report` shows as recorded.
 set -eu
 cd "$(dirname "$0")/.."
+case ${1:-} in
+'' | --record) record=${1:-} ;;
+*)
+    echo "${0##*/}: unexpected argument '$1'; its first lines say what it takes" >&2
+    exit 2
+    ;;
+esac
 export PATH=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}:$PATH
-results=${RESULTS:-results}
+results=${RESULTS:-results/rate}
 model=${MODEL:-datasets/embedded/rbe-mini}
 text=${TEXT:-datasets/embedded/wiki.test.raw}
 threads=(--threads "${THREADS:-$(nproc)}")
@@ -27,51 +37,56 @@ read -ra ratios <<< "${RATIOS:-4 8 11}"
 read -ra options <<< "${OPTIONS:-}"
 models=$results/models
 mkdir -p "$models"
-rm -f "$results/rate.jsonl"
 
-names=() codecs=()
-# add CODEC NAME [OPTION...]
+every=(--model "$model") rows=()
+# add NAME [OPTION...]: the model and its row, if they are not there.
 add() {
-    local codec=$1 name=$2
-    shift 2
-    names+=("$name") codecs+=("$codec")
-    if [ ! -s "$models/$name.rbe" ] || [ ! -s "$models/$name.log" ]; then
-        rbe convert "$model" "$models/$name.rbe" "${threads[@]}" -q "$@" > "$models/$name.log"
+    local out=$models/$1.rbe row=$models/$1.jsonl
+    shift
+    if [ ! -s "$out" ] || [ ! -s "$row" ]; then
+        rm -f "$out" "$row"
+        rbe convert "$model" "$out" "${threads[@]}" --quiet --json "$row" "$@" > "${out%.rbe}.log"
     fi
+    every+=(--model "$out") rows+=("$row")
 }
-for p in "${seeds[@]}"; do add seed "$p" --profile "$p" "${options[@]}"; done
-add int8 int8 --profile int8
-add int4 int4 --profile int4
+for p in "${seeds[@]}"; do add "$p" --profile "$p" "${options[@]}"; done
+add int8 --profile int8
+add int4 --profile int4
 for r in "${ratios[@]}"; do
     printf 'wpe codec=f16\nother codec=f16\nall codec=hybrid block=64 ratio=%s\n' "$r" \
         > "$models/hybrid-$r.profile"
-    add hybrid "hybrid-$r" --profile "$models/hybrid-$r.profile"
-    add svd "svd-$r" --codec f16 --low-rank "$r"
+    add "hybrid-$r" --profile "$models/hybrid-$r.profile"
+    add "svd-$r" --codec f16 --low-rank "$r"
 done
 printf 'wpe codec=f16\nother codec=f16\nall codec=packed128 block=16\n' > "$models/packed128.profile"
-add packed128 packed128 --profile "$models/packed128.profile"
+add packed128 --profile "$models/packed128.profile"
 
-every=(--model "$model")
-for n in "${names[@]}"; do every+=(--model "$models/$n.rbe"); done
-rbe eval perplexity "${every[@]}" "${threads[@]}" --text "$text" --windows "${WINDOWS:-30}" -q \
-    --out "$results/rate.jsonl"
+for p in "${seeds[@]}"; do
+    if [ -z "${TOKENS:-}" ] || [ -s "$models/$p-tuned.rbe" ]; then continue; fi
+    rm -f "$models/$p-tuned.jsonl"
+    rbe tune "$model" "$models/$p.rbe" "$models/$p-tuned.rbe" "${threads[@]}" --quiet \
+        --tokens "$TOKENS" --out-json "$models/$p-tuned.jsonl"
+done
+shopt -s nullglob
+trained=("$models"/*-tuned.rbe)
+[ "$model" != datasets/embedded/rbe-mini ] || trained+=(datasets/embedded/*-tuned.rbe)
+[ -z "${TRAINED+x}" ] || read -ra trained <<< "$TRAINED"
+for m in "${trained[@]}"; do
+    every+=(--model "$m")
+    [ ! -s "${m%.rbe}.jsonl" ] || rows+=("${m%.rbe}.jsonl")
+done
 
-# codec, bits a parameter, perplexity.  SVD counts as its factors would: the file holds products.
-field() { sed -n "s/.*\"$1\":\([0-9.eE+-]*\).*/\1/p"; }
-{
-    printf '# codec\tbits_per_parameter\tperplexity\n'
-    for i in "${!names[@]}"; do
-        row=$(grep '"kind":"paired"' "$results/rate.jsonl" |
-            grep -F "\"path\":\"${names[i]}.rbe\"" | tail -n 1)
-        bits=$(sed -n 's/.* bytes, \([0-9.]*\) bits a parameter$/\1/p' "$models/${names[i]}.log")
-        [ "${codecs[i]}" = svd ] ||
-            bits=$(sed -n 's/^file: .*: \([0-9.]*\) bits a parameter$/\1/p' "$models/${names[i]}.log")
-        printf '%s\t%s\t%s\n' "${codecs[i]}" "$bits" "$(field perplexity <<< "$row")"
-    done
-} > "$results/rate.tsv"
-f32=$(grep '"kind":"paired"' "$results/rate.jsonl" | tail -n 1 | field base_perplexity)
-gnuplot -e "in='$results/rate.tsv'; out='$results/rate.svg'; f32=$f32; \
-    what='$(basename "$model"), first ${WINDOWS:-30} windows of $(basename "$text"), P1'" \
-    reports/rate-curve.gp
-column -t -s "$(printf '\t')" "$results/rate.tsv"
-echo "f32: $f32; rows: $results/rate.jsonl; plot: $results/rate.svg"
+rm -f "$results/perplexity.jsonl"
+rbe eval perplexity "${every[@]}" "${threads[@]}" --text "$text" --protocol P1 \
+    --windows "${WINDOWS:-60}" --quiet --out "$results/perplexity.jsonl" > "$results/perplexity.log"
+# A row with the perplexity of each window is for other readers.
+mkdir -p "$results/rows"
+{ cat "${rows[@]}" && grep '"kind":"paired"' "$results/perplexity.jsonl"; } \
+    > "$results/rows/rate-curve.jsonl"
+rbe report "$results/rows" --out "$results/page" > "$results/page.log"
+echo "rows: $results/rows/rate-curve.jsonl; plots: $results/page/plots/rate.svg, rate_all.svg"
+if [ -n "$record" ]; then
+    mkdir -p reports/recorded
+    cp "$results/rows/rate-curve.jsonl" reports/recorded/rate-curve.jsonl
+    echo "recorded: reports/recorded/rate-curve.jsonl"
+fi

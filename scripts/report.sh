@@ -27,9 +27,10 @@ case ${1:-} in
 esac
 above=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd) || exit 1
 data=$above/share/rbe-bench bin=${RBE_BIN:-$above/bin}
+recorded=$data/recorded
 if [ -f "$above/Makefile" ]; then
     cd "$above" || exit 1
-    data=datasets/embedded
+    data=datasets/embedded recorded=reports/recorded
     bin=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}
 fi
 results=${RESULTS:-results}
@@ -51,7 +52,7 @@ fi
 export PATH=$bin:$PATH
 command -v rbe > /dev/null || { echo "${0##*/}: no rbe in $bin; run make" >&2; exit 1; }
 models=$results/models logs=$results/logs
-mkdir -p "$models" "$logs" || exit 1
+mkdir -p "$models" "$logs" "$results/recorded" || exit 1
 began=$SECONDS failed=0
 
 # A text fit to stand in a JSON string.
@@ -93,7 +94,8 @@ convert() {
 }
 
 rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,arm}.jsonl \
-    "$results"/{conversation,generation,comprehension,recovery}.jsonl "$results"/bench.json*
+    "$results"/{conversation,generation,comprehension,recovery}.jsonl "$results"/bench.json* \
+    "$results"/recorded/*
 
 convert "$profile" 'C1 C10' "${effort[@]}"
 for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
@@ -111,7 +113,11 @@ judged=$models/$profile.rbe
 tuned=$data/$profile-tuned.rbe
 if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
     judged=$tuned
-    cp "${tuned%.rbe}.jsonl" "$results/recovery.jsonl" || failed=$((failed + 1))
+    cp "${tuned%.rbe}.jsonl" "$results/recorded/recovery.jsonl" || failed=$((failed + 1))
+fi
+# What takes too long for this run was recorded, ships, and is labelled so on the page.
+if [ "$model" = "$data/rbe-mini" ] && [ -d "$recorded" ]; then
+    cp "$recorded"/*.jsonl "$results/recorded" || failed=$((failed + 1))
 fi
 pair=(--model "$model" --model "$judged")
 common=(--threads "$threads" --quiet)

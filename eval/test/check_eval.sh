@@ -124,6 +124,15 @@ else
     echo 'SKIP GNU parallel is not installed'
 fi
 
+# The array script, as a cluster would start its tasks; one that is requeued goes on.
+for i in 1 2 1; do
+    ok "Slurm, task $i of 2" env PATH="$RBE_BIN:$PATH" SLURM_ARRAY_TASK_ID=$i \
+        SLURM_ARRAY_TASK_COUNT=2 SLURM_CPUS_PER_TASK=1 scripts/eval-slurm.sh "$work/slurm" \
+        perplexity "${pair[@]}" --context 256
+done
+ok 'Slurm, joined' "$rbe" merge --out "$work/sjoined" "$work"/slurm/*.jsonl
+ok 'is the same, too' same "$work/whole" "$work/sjoined"
+
 # --- an interrupted run goes on ---------------------------------------------------------------
 ok 'two windows' evaluate perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/resume"
 ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$work/resume"

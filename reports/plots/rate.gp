@@ -2,15 +2,25 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: series, bits per weight, perplexity; series: their names; f32, budget, text.
+# in: series, bits per weight, perplexity; series: their names, a '_' for a blank; f32, budget;
+# whole: 1 for all points on a logarithmic scale.
 set title title
 set xlabel 'bits per weight (whole file)'
 set ylabel 'perplexity, WikiText-103 test'
-set yrange [floor(f32 * 0.985):*]
-set xrange [2:*]
+if (whole) {
+    set logscale y
+    set format y '%.0f'
+    set yrange [f32 * 0.8:*]
+    set xrange [0:*]
+} else {
+    set yrange [floor(f32 * 0.985):*]
+    set xrange [2:*]
+}
 set arrow 1 from budget, graph 0 to budget, graph 1 nohead lc rgb soft lw 1.5 dt (6,4)
 set label 1 sprintf(' %.2f bits: 45 MB for GPT-2 small', budget) at budget, graph 0.96 tc rgb ink
 name(i) = word(series, i)
+spaced(s) = strstrt(s, '_') ? \
+    s[1:strstrt(s, '_') - 1].' '.spaced(s[strstrt(s, '_') + 1:strlen(s)]) : s
 plot f32 with lines lw 2 dt (8,4) lc rgb ink title sprintf("f32: %.2f", f32), \
      for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i ps 1.1 lc rgb hue[(i - 1) % 8 + 1] title name(i)
+         with linespoints lw 2 pt 4 + i ps 1.1 lc rgb hue[(i - 1) % 8 + 1] title spaced(name(i))

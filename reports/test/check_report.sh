@@ -58,6 +58,7 @@ cat > "$work/r/bench.json" <<'JSON'
   "block": 44, "bytes_per_second": 5e9, "items_per_second": 1e10, "read_roof": 1e10,
   "threads_pinned": 1}]}
 JSON
+cp "$work/r/bench.json" "$work/r/bench2.json"
 
 check 'makes a report' run "$work/r" --out "$work/page"
 check 'prints a verdict' grep -q 'checks pass' "$work/out"
@@ -82,6 +83,7 @@ check 'writes Markdown' has "$work/page/report.md" '**PASS**'
 if command -v gnuplot > /dev/null; then
     check 'draws the curve' has "$page" '<title>rate</title>'
     check 'and the kernels' has "$page" '<title>kernels</title>'
+    check 'of every benchmark' has "$page" '<title>kernels_2</title>'
     check 'in the page'\''s ink' lacks "$page" 'rgb\( *1, *2, *3\)'
     check 'as PNG too' test -s "$work/page/plots/rate.png"
     check 'ran nothing that a name said' test ! -e x
@@ -92,6 +94,38 @@ check 'judges the model named' run "$work/r" --out "$work/page" --model "seed-4'
 PATH=$work check 'goes without gnuplot' "$rbe" report "$work/r" --out "$work/bare" \
     > "$work/out" 2> "$work/err"
 check 'and says so' has "$work/bare/index.html" 'not drawn, because gnuplot is missing'
+
+# Rows of another time: shown and labelled, never judged; one measured again counts instead.
+mkdir "$work/r/recorded"
+model='{"name":"hybrid-4","sha256":"c1",'$mini':5000000,"rbe":true,"bits_per_weight":2.89}'
+svd='{"name":"svd-8","sha256":"c2",'$mini':23426000,"rbe":true,"bits_per_weight":16}'
+again='{"name":"seed-2'$odd'","sha256":"b2",'$mini':2926464,"rbe":true,"bits_per_weight":2}'
+for m in "$model" "$svd" "$again"; do
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$m,$ppl:99876}"
+done > "$work/r/recorded/curve.jsonl"
+{
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"$model"',"profile":"p","seconds":1,
+"tensors":['"${tensor/seed/hybrid}"']}' | tr '\n' ' '
+    echo
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"$svd"',"profile":"f16","seconds":1,
+"low_rank_bytes":5852928,"tensors":['"${tensor/seed/f16}"']}' | tr '\n' ' '
+    echo
+} >> "$work/r/recorded/curve.jsonl"
+check 'takes recorded rows' run "$work/r" --out "$work/rec"
+check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
+page=$work/rec/index.html
+check 'labels them in the tables' has "$page" 'hybrid-4 (recorded 2025-01-31)'
+check 'and under the plot' has "$page" \
+    'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): low rank (SVD); hybrid. All others: measured'
+check 'counts the factors of a low rank' has "$work/rec/plots/rate_all.tsv" \
+    "$(printf 'low_rank_(SVD)\t4\t99876')"
+check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_all.tsv")" = 2
+check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
+if command -v gnuplot > /dev/null; then
+    check 'draws all of them' has "$page" '<title>rate_all</title>'
+fi
+rm -r "$work/r/recorded"
+page=$work/page/index.html
 
 check 'wants a folder' fails 2
 check 'in one line' one_line 'one folder'
@@ -110,6 +144,20 @@ check 'and told' one_line 'rows.jsonl:7: the last line has no end'
 echo '{"schema":"elsewhere-3","kind":"paired"}' > "$work/r/other.jsonl"
 check 'another schema fails' fails 1 "$work/r" --out "$work/page"
 check 'naming it' one_line "other.jsonl:1: schema 'elsewhere-3'"
+rm "$work/r/other.jsonl"
+head -n 1 "$work/r/rows.jsonl" > "$work/row"
+for what in 's/"percent_change":4.5,//|paired row without "percent_change"' \
+    's/"percent_change":4.5/"percent_change":null/|paired row without "percent_change"' \
+    's/"percent_change":4.5/"percent_change":NaN/|other.jsonl:1: not JSON' \
+    's/"kind":"paired",//|other.jsonl:1: the row has no "kind"'; do
+    sed "${what%|*}" "$work/row" > "$work/r/other.jsonl"
+    check "${what%|*} fails" fails 1 "$work/r" --out "$work/page"
+    check 'with the reason' one_line "${what#*|}"
+done
+rm "$work/r/other.jsonl"
+head -c 300 "$work/r/bench.json" > "$work/r/cut.json"
+check 'a benchmark cut off fails' fails 1 "$work/r" --out "$work/page"
+check 'and is named' one_line 'cut.json:[0-9]*: not JSON'
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
