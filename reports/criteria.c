@@ -501,7 +501,7 @@ static void c8(struct rbe_criterion *c, const struct pair *p)
 {
     const struct rbe_row *a = row_of(p, "edge", true), *b = row_of(p, "edge", false);
 
-    SAY(c->target, "inside 256 MB: batch 1, 256 tokens");
+    SAY(c->target, "inside 256 MiB: batch 1, 256 tokens");
     if (!b) {
         not_measured(c, "no run of the RBE model under a memory limit");
         return;

@@ -300,7 +300,7 @@ static const char style[] =
     "th:first-child,td:first-child{min-width:2rem}\n"
     "tbody tr:last-child td{border-bottom:0}\n"
     "th{background:var(--card);white-space:nowrap}\n"
-    ".r{text-align:right}\n"
+    "th.r,td.r{text-align:right;min-width:0}\n"
     "td.n,td.r{white-space:nowrap}\n"
     "td.w{min-width:16rem}\n"
     ".pass,.fail,.none{white-space:nowrap}\n"

@@ -5,6 +5,7 @@
  */
 #include "reports/page.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,7 +274,10 @@ static const char *const series_names[] = {
     "seed,_before_recovery", "seed,_after_recovery", "seed,_one_B", "parts_of_the_model",
     "int8", "int4", "low_rank_(SVD)", "hybrid", "packed128", "schedules_of_the_chapter",
 };
-enum { SERIES = sizeof series_names / sizeof *series_names };
+enum {
+    SERIES = sizeof series_names / sizeof *series_names,
+    SEARCHED = 4,               /* those before it are found by a search */
+};
 
 /* In which line a model stands: its codec, and apart what differs in more than the rate. */
 static size_t series_of(const struct rbe_model_seen *m)
@@ -352,14 +356,14 @@ static void put_encodings(FILE *f, const struct rate_points *r)
         bool said = false;
         for (size_t k = 0; k < i && !said; k++)
             said = r->v[k].series == r->v[i].series && !strcmp(r->v[k].how, r->v[i].how);
-        if (said)
+        if (said || r->v[i].series >= SEARCHED)
             continue;
         fputs(before, f);
         put_name(f, series_names[r->v[i].series]);
         fprintf(f, ": %s", r->v[i].how);
         before = "; ";
     }
-    fputs(". ", f);
+    fputs(*before == 'H' ? "" : ". The other codecs have nothing to search. ", f);
 }
 
 /* Which points this run did not measure. */
@@ -535,12 +539,14 @@ static void perplexity_table(const struct page *p)
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "protocol"));
         rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "windows"),
                           rbe_true_at(row->v, "complete") ? " (all)" : "");
-        number_cell(p->doc, "%.2f", rbe_number_at(row->v, "perplexity"));
+        const double change = rbe_number_at(row->v, "percent_change");
+        const int digits = fabs(change) < 1000 ? 2 : 0;
+        number_cell(p->doc, digits ? "%.2f" : "%.0f", rbe_number_at(row->v, "perplexity"));
         number_cell(p->doc, "%.2f", rbe_number_at(row->v, "base_perplexity"));
-        number_cell(p->doc, "%+.2f %%", rbe_number_at(row->v, "percent_change"));
+        number_cell(p->doc, digits ? "%+.2f %%" : "%+.0f %%", change);
         if (json_array_size(ci) == 2)
-            rbe_document_cell(p->doc, "%+.2f to %+.2f %%",
-                              json_number_value(json_array_get(ci, 0)),
+            rbe_document_cell(p->doc, "%+.*f to %+.*f %%", digits,
+                              json_number_value(json_array_get(ci, 0)), digits,
                               json_number_value(json_array_get(ci, 1)));
         else
             rbe_document_cell(p->doc, "-");
@@ -694,7 +700,7 @@ static enum rbe_status allocation(const struct page *p)
     rbe_document_fold(p->doc, "Every tensor of %s",
                       text_or(rbe_string_at(row->v, "model.name"), "?"));
     rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
-                       ">relative RMSE|>bound|>s");
+                       ">relative RMSE|>bound|>time, s");
     json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
         const json_t *shape = rbe_value_at(t, "shape");
         char dims[64] = "";
@@ -725,7 +731,7 @@ static void conversions(const struct page *p)
         return;
     rbe_document_heading(p->doc, 3, "Conversions");
     rbe_document_table(p->doc, "model|profile|main codec|encoder|>file|>bits/weight|"
-                       ">relative RMSE, mean|>bound, mean|>s");
+                       ">relative RMSE, mean|>bound, mean|>time, s");
     while ((row = next_of_all(p, "convert", &i))) {
         const struct rbe_model_seen *m = model_at(p, model_of(p, row));
         double rmse = 0, bound = 0;
@@ -741,7 +747,9 @@ static void conversions(const struct page *p)
             n++;
         }
         row_model_cell(p, row);
-        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "profile"));
+        const char *profile = rbe_string_at(row->v, "profile");
+        const char *slash = strrchr(profile, '/');
+        rbe_document_cell(p->doc, "%s", slash ? slash + 1 : profile);
         rbe_document_cell(p->doc, "%s", text_or(m->codec, "-"));
         char how[64];
         encoding(p, model_of(p, row), how);
@@ -784,9 +792,11 @@ static enum rbe_status recovery(const struct page *p)
     const struct rbe_row *row;
     struct rbe_plot_data data;
     enum rbe_status err;
-    char vars[64];
+    const json_t *stages = NULL;        /* of the training that has most */
+    char vars[512];
     double f32 = 0;
     size_t i = 0;
+    int used;
 
     if (!any_of_all(p, "recovery"))
         return RBE_OK;
@@ -796,24 +806,39 @@ static enum rbe_status recovery(const struct page *p)
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
     while ((row = next_of_all(p, "recovery", &i))) {
         recovery_points(p, row, &data);
+        if (json_array_size(rbe_value_at(row->v, "stages")) > json_array_size(stages))
+            stages = rbe_value_at(row->v, "stages");
         if (!isnan(rbe_number_at(row->v, "base_perplexity")))
             f32 = rbe_number_at(row->v, "base_perplexity");
     }
-    snprintf(vars, sizeof vars, "f32=%.17g; ", f32);
+    used = snprintf(vars, sizeof vars, "f32=%.17g; stages='", f32);
+    for (i = 0; i < json_array_size(stages) && used < (int)sizeof vars - 64; i++) {
+        const json_t *stage = json_array_get(stages, i);
+        char word[24];
+        snprintf(word, sizeof word, "%s", text_or(rbe_string_at(stage, "name"), "?"));
+        for (char *c = word; *c; c++)
+            if (!isalnum((unsigned char)*c))
+                *c = '-';
+        used += snprintf(vars + used, sizeof vars - (size_t)used, "%s %.6g ", word,
+                         fmax(0, rbe_number_at(stage, "end_tokens")) / 1e6);
+    }
+    snprintf(vars + used, sizeof vars - (size_t)used, "'; ");
     if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
                              "Perplexity during recovery training", vars,
                              "Perplexity on validation text while the encoded model is trained "
-                             "to follow the original; not the test text of the criteria.",
+                             "to follow the original; not the test text of the criteria. "
+                             "Dotted: where a stage of the training ends, with its name.",
                              p->d)))
         return err;
-    rbe_document_table(p->doc, "model|profile|loss|>tokens|>first|>last|>original, f32|"
-                       ">tokens/s|>s");
+    rbe_document_table(p->doc, "model|profile|loss|>tokens|>perplexity before|>after|"
+                       ">original, f32|>tokens/s|>time, s");
     i = 0;
     while ((row = next_of_all(p, "recovery", &i))) {
         const json_t *points = rbe_value_at(row->v, "points");
         const size_t n = json_array_size(points);
-        rbe_document_cell(p->doc, "%s%s", text_or(rbe_string_at(row->v, "model.name"), "?"),
-                          rbe_true_at(row->v, "control") ? " (control: f32)" : "");
+        rbe_document_cell(p->doc, "%s%s%s", text_or(rbe_string_at(row->v, "model.name"), "?"),
+                          rbe_true_at(row->v, "control") ? " (control: f32)" : "",
+                          is_recorded(p, row) ? " (recorded)" : "");
         rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(row->v, "profile"), "-"));
         rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(row->v, "loss"), "-"));
         number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
@@ -1060,7 +1085,7 @@ static void inference_table(const struct page *p)
     while ((row = next(p, "edge", &i))) {
         const bool passed = rbe_true_at(row->v, "passed");
         model_cell(p, model_of(p, row));
-        megabytes_cell(p->doc, rbe_number_at(row->v, "limit_bytes"));
+        number_cell(p->doc, "%.0f MiB", rbe_number_at(row->v, "limit_bytes") / 1048576);
         number_cell(p->doc, "%.0f", rbe_number_at(row->v, "threads"));
         number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
         rbe_document_cell(p->doc, "%s", passed ? "runs"

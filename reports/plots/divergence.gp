@@ -4,7 +4,7 @@
 #
 # in: series, index, KL in nats; series, title.
 set title title
-set ylabel 'KL divergence from the original, nats, logarithmic'
+set ylabel 'KL from the original, nats, logarithmic'
 set logscale y
 set xrange [-0.3:4.3]
 set xtics ('median' 0, 'mean' 1, '90 %%' 2, '99 %%' 3, '99.9 %%' 4)

@@ -9,7 +9,7 @@ set xlabel 'bits per weight (whole file)'
 set ylabel 'perplexity, WikiText-103 test'
 if (whole) {
     set logscale y
-    set format y '%.0f'
+    set format y '%.0s%c'
     set yrange [f32 * 0.8:*]
     set xrange [0:*]
 } else {
@@ -17,7 +17,8 @@ if (whole) {
     set xrange [2:*]
 }
 set arrow 1 from budget, graph 0 to budget, graph 1 nohead lc rgb soft lw 1.5 dt (6,4)
-set label 1 sprintf(' %.2f bits: 45 MB for GPT-2 small', budget) at budget, graph 0.96 tc rgb ink
+set label 1 sprintf('%.2f bits: 45 MB for GPT-2 small', budget) \
+    at budget, graph 0.96 offset 0.7,0 tc rgb ink
 name(i) = word(series, i)
 spaced(s) = strstrt(s, '_') ? \
     s[1:strstrt(s, '_') - 1].' '.spaced(s[strstrt(s, '_') + 1:strlen(s)]) : s

@@ -2,11 +2,18 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: series, tokens / 1e6, perplexity; series, title, f32 (of the original, or 0).
+# in: series, tokens / 1e6, perplexity; series, title, f32 (of the original, or 0), stages: the
+# name of each and where it ends, in millions of tokens.
 set title title
 set xlabel 'training tokens, millions'
 set ylabel 'perplexity, validation text'
 set xrange [0:*]
+do for [i = 1:words(stages):2] {
+    at = real(word(stages, i + 1))
+    set arrow from at, graph 0 to at, graph 1 nohead lc rgb soft lw 1 dt (2,3)
+    set label word(stages, i) at at, graph (0.97 - 0.06 * ((i - 1) / 2 % 3)) right \
+        offset -0.5,0 tc rgb ink
+}
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
          with linespoints lw 2 pt 4 + i ps 0.7 lc rgb hue[(i - 1) % 8 + 1] title name(i), \

@@ -4,11 +4,11 @@
 #
 # in: kernel, B, weights per second / 1e9; series, title.
 set title title
-set xlabel 'block size B (bits per weight = 128 / B, before scales)'
-set ylabel 'weights decoded and multiplied, 10^9 a second'
+set xlabel 'block size B (128 / B bits per weight, before scales)'
+set ylabel '10^9 weights decoded and multiplied a second'
 set logscale x 2
 set logscale y
-set bmargin 6
+set key maxcols 1 spacing 1.05
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
     smooth unique with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i)

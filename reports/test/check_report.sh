@@ -110,6 +110,10 @@ done > "$work/r/recorded/curve.jsonl"
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"$svd"',"profile":"f16","seconds":1,
 "low_rank_bytes":5852928,"tensors":['"${tensor/seed/f16}"']}' | tr '\n' ' '
     echo
+    echo "$head"'"kind":"recovery","base":'"$base"',"model":'"$model"',"tokens":9,"stages":
+[{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9},
+{"tokens":9,"perplexity":8}]}' | tr '\n' ' '
+    echo
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
@@ -123,6 +127,7 @@ check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_al
 check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
 if command -v gnuplot > /dev/null; then
     check 'draws all of them' has "$page" '<title>rate_all</title>'
+    check 'and the training, with its stages' grep -q '>it-s<' "$work/rec/index.html"
 fi
 rm -r "$work/r/recorded"
 page=$work/page/index.html
