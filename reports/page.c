@@ -819,7 +819,7 @@ static enum rbe_status recovery(const struct page *p)
         for (char *c = word; *c; c++)
             if (!isalnum((unsigned char)*c))
                 *c = '-';
-        used += snprintf(vars + used, sizeof vars - (size_t)used, "%s %.6g ", word,
+        used += snprintf(vars + used, sizeof vars - (size_t)used, "%s %.6f ", word,
                          fmax(0, rbe_number_at(stage, "end_tokens")) / 1e6);
     }
     snprintf(vars + used, sizeof vars - (size_t)used, "'; ");
