@@ -356,8 +356,8 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
         not_measured(c, "the conversation had %zu turns, not 50", n);
         return;
     }
-    SAY(c->how, "scripted conversation, streamed; the worst turn's time to its first token, and "
-        "the worst turn's 95th percentile (p95) of the time between tokens");
+    SAY(c->how, "scripted conversation, streamed; the worst turn's time to its first token, "
+        "and the worst turn's 95th percentile (p95) of the time between tokens");
     c->verdict = within == n ? RBE_PASS : RBE_FAIL;
 }
 

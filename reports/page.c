@@ -126,7 +126,8 @@ static void row_model_cell(const struct page *p, const struct rbe_row *row)
     const struct rbe_model_seen *m = model_at(p, model_of(p, row));
 
     if (is_recorded(p, row))
-        rbe_document_cell(p->doc, "%s (recorded %.10s)", m ? text_or(m->name, "?") : "?",
+        rbe_document_cell(p->doc, "%s (%s%srecorded %.10s)", m ? text_or(m->name, "?") : "?",
+                          m && m->label ? m->label : "", m && m->label ? "; " : "",
                           text_or(rbe_string_at(row->v, "time_utc"), "?"));
     else
         model_cell(p, model_of(p, row));
@@ -213,8 +214,8 @@ static void first_screen(const struct page *p)
         "measured it; the next table says why. A positive margin is room to spare; intervals "
         "in parentheses are 95 %% confidence intervals.");
     rbe_document_paragraph(p->doc,
-        "A model reads and writes text in tokens: words or pieces of words. Perplexity is among "
-        "how many equally likely tokens it would have to guess the next one: lower is better. "
+        "A model reads and writes text in tokens: words or pieces of words. Perplexity is "
+        "among how many equally likely tokens it would have to guess the next one: lower is better. "
         "The original is the same model with 32-bit numbers (f32), run by the same program on "
         "the same machine.");
     const bool others = p->c->count > p->c->judged;
@@ -692,8 +693,8 @@ static enum rbe_status allocation(const struct page *p)
                              vars, shown == p->c->model ?
                              "Bits per weight of each matrix, scales counted; dashed: "
                              "the token embedding, which is the output layer too." :
-                             "Bits per weight of each matrix, scales counted; dashed: the token "
-                             "embedding, which is the output layer too. The judged model is "
+                             "Bits per weight of each matrix, scales counted; dashed: the "
+                             "token embedding, which is the output layer too. The judged model is "
                              "this one after training, which changes no size.", p->d)))
         return err;
 
@@ -854,6 +855,35 @@ static enum rbe_status recovery(const struct page *p)
 
 /* --- codecs on the same matrices --------------------------------------------------------- */
 
+/* The same rows as numbers, with their guards. */
+static void codecs_table(const struct page *p, const struct rbe_row *row)
+{
+    size_t k;
+    json_t *t;
+
+    rbe_document_fold(p->doc, "Every codec at the same ratios%s%.10s%s",
+                      is_recorded(p, row) ? " (recorded " : "",
+                      is_recorded(p, row) ? text_or(rbe_string_at(row->v, "time_utc"), "?")
+                      : "", is_recorded(p, row) ? ")" : "");
+    rbe_document_table(p->doc, "codec|>asked ratio|>true ratio|>bits/weight|>relative RMSE|"
+                       ">bound|>PSNR, dB|>on white noise|>its bound|>time, s");
+    json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
+        const bool met = !json_is_false(rbe_value_at(t, "met"));
+        rbe_document_cell(p->doc, "%s", text_or(rbe_string_at(t, "codec"), "?"));
+        number_cell(p->doc, met ? "%.0f : 1" : "%.0f : 1 (has none)",
+                    rbe_number_at(t, "asked"));
+        number_cell(p->doc, "%.1f : 1", rbe_number_at(t, "ratio"));
+        number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
+        number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
+        number_cell(p->doc, "%.4f", rbe_number_at(t, "bound"));
+        number_cell(p->doc, "%.1f", rbe_number_at(t, "psnr_db"));
+        number_cell(p->doc, "%.4f", rbe_number_at(t, "control_rmse"));
+        number_cell(p->doc, "%.4f", rbe_number_at(t, "control_bound"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+    }
+    rbe_document_unfold(p->doc);
+}
+
 static enum rbe_status distortion(const struct page *p)
 {
     const struct rbe_row *row;
@@ -862,7 +892,7 @@ static enum rbe_status distortion(const struct page *p)
     size_t i = 0, k;
     json_t *t;
 
-    while ((row = next(p, "codecs", &i))) {
+    while ((row = next_of_all(p, "codecs", &i))) {
         if (!rbe_plot_begin(&data))
             return RBE_ERR_NOMEM;
         fprintf(data.tsv, "# codec\tbits_per_weight\trelative_rmse\n");
@@ -880,12 +910,14 @@ static enum rbe_status distortion(const struct page *p)
                  json_array_size(rbe_value_at(row->v, "matrices")),
                  text_or(rbe_string_at(row->v, "source.name"), "?"));
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
-            "distortion", title, "", "Relative RMSE of the weights as decoded, by the true "
-            "size of each codec, without calibration; svd and block means: the same bytes in "
-            "f16. Dashed: 2^-bits, below which no codec can be on white Gaussian weights.",
+            "distortion", title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
+            "by the true size of each codec, without calibration; svd and block means: the same "
+            "bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
+            "weights.",
             p->d);
         if (err)
             return err;
+        codecs_table(p, row);
     }
     return RBE_OK;
 }
@@ -1044,9 +1076,9 @@ static void inference_table(const struct page *p)
     rbe_document_table(p->doc, "model|run|>threads|>ms/token|>tokens/s|>speed-up|"
                        ">prefill, tokens/s|>first token, ms|>file|>peak memory|"
                        ">read, GB/s|>CPUs used|>repeats");
-    while ((row = next(p, "inference", &i))) {
+    while ((row = next_of_all(p, "inference", &i))) {
         const double ms = rbe_number_at(row->v, "decode_median_ms");
-        model_cell(p, model_of(p, row));
+        row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "mode"));
         number_cell(p->doc, "%.0f", rbe_number_at(row->v, "machine.threads"));
         number_cell(p->doc, "%.3f", ms);
@@ -1064,9 +1096,9 @@ static void inference_table(const struct page *p)
     rbe_document_table(p->doc, "model|>tokens in the context|>samples|>median, ms|>MAD, ms|"
                        ">p95, ms|>p99, ms|>tokens/s");
     i = 0;
-    while ((row = next(p, "inference", &i)))
+    while ((row = next_of_all(p, "inference", &i)))
         json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
-            model_cell(p, model_of(p, row));
+            row_model_cell(p, row);
             number_cell(p->doc, "%.0f", rbe_number_at(t, "depth"));
             number_cell(p->doc, "%.0f", rbe_number_at(t, "tokens"));
             number_cell(p->doc, "%.3f", rbe_number_at(t, "median_ms"));
@@ -1076,15 +1108,15 @@ static void inference_table(const struct page *p)
             number_cell(p->doc, "%.1f", rbe_number_at(t, "tokens_per_s"));
         }
     rbe_document_unfold(p->doc);
-    if (!any(p, "edge"))
+    if (!any_of_all(p, "edge"))
         return;
     rbe_document_heading(p->doc, 3, "Under a memory limit");
     rbe_document_table(p->doc, "model|>limit|>threads|>tokens|result|>peak, resident|"
                        ">peak, address space|>ms/token");
     i = 0;
-    while ((row = next(p, "edge", &i))) {
+    while ((row = next_of_all(p, "edge", &i))) {
         const bool passed = rbe_true_at(row->v, "passed");
-        model_cell(p, model_of(p, row));
+        row_model_cell(p, row);
         number_cell(p->doc, "%.0f MiB", rbe_number_at(row->v, "limit_bytes") / 1048576);
         number_cell(p->doc, "%.0f", rbe_number_at(row->v, "threads"));
         number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
@@ -1461,7 +1493,7 @@ static enum rbe_status speed(const struct page *p)
     enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 2, "Speed and memory");
-    if (any(p, "inference") || any(p, "edge")) {
+    if (any_of_all(p, "inference") || any_of_all(p, "edge")) {
         if ((err = inference_plots(p)))
             return err;
         inference_table(p);

@@ -10,13 +10,17 @@
 #   TEXT      (default: the embedded WikiText-103 test)
 #   WINDOWS   of the text, from its beginning; as many as `make report` takes (default: 60)
 #   SEEDS     profiles of the seed points (default: mini-2.25 mini-2.89 mini-3.25 mini-4.0)
-#   TRAINED   models after recovery training (default: those that ship, and RESULTS/models/*-tuned.rbe)
-#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe (default: none)
+#   TRAINED   models after recovery training (default: those that ship and
+#             RESULTS/models/*-tuned.rbe)
+#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe
+#   PARTS     profiles that encode a part of the model, the chapter's phases among them
+#             (default: phase1 phase2 phase3 hybrid-architecture)
 #   RATIOS    of hybrid and low rank (default: "4 8 11")
 #   OPTIONS   more options of rbe convert for the seed points (say --search fast)
 #   THREADS   (default: all CPUs)
-# Converts, trains and measures what is not there yet, and makes RESULTS/page/index.html.  Delete
-# RESULTS to begin anew.  With --record the rows are kept in reports/recorded/rate-curve.jsonl,
+# Converts and trains what is not there yet, measures perplexity, the time for a token (seeds and
+# parts) and every codec at the chapter's ratios, and makes RESULTS/page/index.html.  Delete RESULTS
+# to begin anew.  With --record the rows are kept in reports/recorded/rate-curve.jsonl,
 # which ships, and which `make report` shows as recorded.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,6 +37,7 @@ model=${MODEL:-datasets/embedded/rbe-mini}
 text=${TEXT:-datasets/embedded/wiki.test.raw}
 threads=(--threads "${THREADS:-$(nproc)}")
 read -ra seeds <<< "${SEEDS:-mini-2.25 mini-2.89 mini-3.25 mini-4.0}"
+read -ra parts <<< "${PARTS:-phase1 phase2 phase3 hybrid-architecture}"
 read -ra ratios <<< "${RATIOS:-4 8 11}"
 read -ra options <<< "${OPTIONS:-}"
 models=$results/models
@@ -49,7 +54,8 @@ add() {
     fi
     every+=(--model "$out") rows+=("$row")
 }
-for p in "${seeds[@]}"; do add "$p" --profile "$p" "${options[@]}"; done
+for p in "${seeds[@]}" "${parts[@]}"; do add "$p" --profile "$p" "${options[@]}"; done
+timed=("${every[@]}")
 add int8 --profile int8
 add int4 --profile int4
 for r in "${ratios[@]}"; do
@@ -79,10 +85,20 @@ done
 rm -f "$results/perplexity.jsonl"
 rbe eval perplexity "${every[@]}" "${threads[@]}" --text "$text" --protocol P1 \
     --windows "${WINDOWS:-60}" --quiet --out "$results/perplexity.jsonl" > "$results/perplexity.log"
+rm -f "$results/inference.jsonl"
+rbe eval inference "${timed[@]}" "${threads[@]}" --depths 0,128 --quiet \
+    --out "$results/inference.jsonl" > "$results/inference.log"
+if [ ! -s "$results/codecs.jsonl" ]; then
+    rbe codecs "$model" "${threads[@]}" --quiet --json "$results/codecs.jsonl" \
+        > "$results/codecs.log"
+fi
 # A row with the perplexity of each window is for other readers.
 mkdir -p "$results/rows"
-{ cat "${rows[@]}" && grep '"kind":"paired"' "$results/perplexity.jsonl"; } \
-    > "$results/rows/rate-curve.jsonl"
+{
+    cat "${rows[@]}"
+    grep '"kind":"paired"' "$results/perplexity.jsonl"
+    cat "$results/inference.jsonl" "$results/codecs.jsonl"
+} > "$results/rows/rate-curve.jsonl"
 rbe report "$results/rows" --out "$results/page" > "$results/page.log"
 echo "rows: $results/rows/rate-curve.jsonl; plots: $results/page/plots/rate.svg, rate_all.svg"
 if [ -n "$record" ]; then

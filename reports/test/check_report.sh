@@ -114,6 +114,10 @@ done > "$work/r/recorded/curve.jsonl"
 [{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9},
 {"tokens":9,"perplexity":8}]}' | tr '\n' ' '
     echo
+    echo "$head"'"kind":"inference","mode":"latency","decode_median_ms":7,"decode":[],"model":'"$svd}"
+    echo "$head"'"kind":"codecs","source":{"name":"s"},"matrices":[],"rows":[{"codec":"seed",
+"asked":8,"ratio":8.1,"bits_per_weight":3.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
+    echo
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
@@ -123,6 +127,9 @@ check 'and under the plot' has "$page" \
     'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): low rank (SVD); hybrid. All others: measured'
 check 'counts the factors of a low rank' has "$work/rec/plots/rate_all.tsv" \
     "$(printf 'low_rank_(SVD)\t4\t99876')"
+check 'shows recorded times' has "$page" 'svd-8 (recorded 2025-01-31)</td><td class="n">latency'
+check 'but judges none' grep -q '^C2 .*NOT MEASURED' "$work/out"
+check 'and codecs' has "$page" 'Every codec at the same ratios (recorded 2025-01-31)'
 check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_all.tsv")" = 2
 check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
 if command -v gnuplot > /dev/null; then
