@@ -43,7 +43,7 @@ static void zero_vectors(const struct rbe_pass *p)
 /* Adds the threads' sums of vector k to a slice's gradient. */
 static void add_vector(const struct rbe_pass *p, const struct rbe_train_slice *s, int k)
 {
-    if (s->frozen)
+    if (s->frozen || !p->t->grads)
         return;
     for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
         p->t->e->bias_add(p->t->grads + s->at, vector(p, &p->t->workers[i], k), s->count);
@@ -160,7 +160,7 @@ static void weight_rows(const struct rbe_pass *p, int k, const float *dy, const 
     const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
     size_t a, b;
 
-    if (s->frozen)
+    if (s->frozen || !p->t->grads)
         return;
     rbe_split(s->rows, 16, i, n, &a, &b);
     rbe_product_run(p->t->workers[i].product, b - a, s->cols, p->tokens, 1,
@@ -181,6 +181,17 @@ static void run_weights(void *arg, unsigned i, unsigned n)
     weight_rows(p, RBE_W_QKV, t->dqkv, t->h1, i, n);
 }
 
+static void tap_layer(const struct rbe_pass *p)
+{
+    const struct rbe_train *t = p->t;
+    const struct rbe_train_kept *k = &t->kept[p->layer];
+
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_OUT), k->ff, t->dx, p->tokens);
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_FC), t->h2, t->dff, p->tokens);
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_PROJ), k->att, t->dmid, p->tokens);
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_QKV), t->h1, t->dqkv, p->tokens);
+}
+
 static void layer_back(struct rbe_pass *p)
 {
     static const int vectors[] = {RBE_LN1_GAIN, RBE_LN1_BIAS, RBE_B_QKV, RBE_B_PROJ,
@@ -194,6 +205,7 @@ static void layer_back(struct rbe_pass *p)
     rbe_pass_heads(p, attend_back);
     rbe_pass_tokens(p, to_input);
     rbe_pool_run(t->pool, run_weights, p);
+    tap_layer(p);
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
         add_vector(p, rbe_layer_slice(t, p->layer, vectors[i]), vectors[i]);
     float *swap = t->dx;
@@ -247,5 +259,6 @@ void rbe_pass_backward(struct rbe_pass *p)
     add_vector(p, &t->slices[t->slice_count - 1], RBE_LN1_BIAS);
     for (p->layer = t->c.n_layer; p->layer-- > 0;)
         layer_back(p);
-    rbe_pool_run(t->pool, run_embeddings, p);
+    if (t->grads)
+        rbe_pool_run(t->pool, run_embeddings, p);
 }

@@ -4,14 +4,24 @@
  * SPDX-License-Identifier: MIT
  *
  * Runs the model over windows of a text and gathers, for every weight matrix, the second
- * moment H = mean of x x^T and the mean of its inputs x.  For wte.weight, the tied output
- * layer, x are the final hidden states: the metric of an error of the logits.  Encoders take
- * H as the cost of an error (rbe/encode.h).
+ * moment H = mean of x x^T of its inputs x.  For wte.weight, the tied output layer, x are the
+ * final hidden states: the metric of an error of the logits.  Encoders take H as the cost of
+ * an error (rbe/encode.h).
+ *
+ * RBE_METRIC_FISHER comes nearer to the divergence of the predictions, which for an error e_i
+ * of output row i is about half of e_i (mean of g_i^2 x x^T) e_i^T: g_i the gradient, by that
+ * output, of the loss of tokens drawn from the predictions themselves (the Fisher
+ * information; for a logit g_i^2 is p (1 - p) in the mean).  It is taken apart into one H for
+ * all rows, whose positions weigh |g| (the logits': sum of p (1 - p)), and a weight of each
+ * row, the root of the mean of g_i^2.  By the factors themselves the positions would weigh
+ * |g|^2 and the rows that mean; what a sample of text tells of them is too uncertain for that.
  */
 #ifndef RBE_GPT2_CALIBRATE_H
 #define RBE_GPT2_CALIBRATE_H
 
 #include "gpt2/model.h"
+#include "gpt2/source.h"
+#include "rbe/profile.h"
 #include "rbe/progress.h"
 
 struct rbe_calibration;
@@ -27,12 +37,19 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
                               const uint32_t *tokens, size_t count, struct rbe_pool *pool,
                               struct rbe_progress *progress, struct rbe_diag *d);
 
+/* The same by RBE_METRIC_FISHER: takes a backward pass. */
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
+                                     const uint32_t *tokens, size_t count,
+                                     struct rbe_pool *pool, struct rbe_progress *progress,
+                                     struct rbe_diag *d);
+
 /*
- * The same from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
+ * Either from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
  * calibration.txt), tokenized with the model's tokenizer.  tokens 0: the default number.
  */
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
-                                   const char *text_path, size_t tokens, struct rbe_pool *pool,
+                                   const char *text_path, enum rbe_metric metric,
+                                   size_t tokens, struct rbe_pool *pool,
                                    struct rbe_progress *progress, struct rbe_diag *d);
 void rbe_calibration_close(struct rbe_calibration **c);
 
@@ -42,9 +59,12 @@ size_t rbe_calibration_tokens(const struct rbe_calibration *c);
 /* sha256 of the text file, or "" when made from tokens: for keys of finished work. */
 const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
-/* H [cols][cols] and mean [cols] of the inputs of the weight so named; NULL when unknown. */
+enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
+
+/* H [cols][cols] of the inputs of the weight so named; NULL when unknown. */
 const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
-const float *rbe_calibration_mean(const struct rbe_calibration *c, const char *name);
+/* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS. */
+const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);
 
 /* How often each token occurred [vocab]. */
 const uint32_t *rbe_calibration_counts(const struct rbe_calibration *c);

@@ -18,7 +18,7 @@
 #include "rbe/result.h"
 
 struct arguments {
-    const char *model, *out, *profile, *codec, *search, *calibration, *json;
+    const char *model, *out, *profile, *codec, *search, *calibration, *metric, *json;
     int block, threads, plan, quiet, no_calibration, no_feedback, allocate, even;
     double bits, bytes, low_rank;
 };
@@ -234,8 +234,10 @@ static json_t *calibration_json(const struct rbe_convert *c)
     const struct rbe_calibration *k = c->o.calibration;
 
     return !k ? json_null()
-              : json_pack("{s:I, s:s, s:b}", "tokens", (json_int_t)rbe_calibration_tokens(k),
-                          "sha256", rbe_calibration_sha256(k), "feedback", !c->o.no_feedback);
+              : json_pack("{s:I, s:s, s:s, s:b}", "tokens",
+                          (json_int_t)rbe_calibration_tokens(k), "metric",
+                          rbe_metric_name(rbe_calibration_metric(k)), "sha256",
+                          rbe_calibration_sha256(k), "feedback", !c->o.no_feedback);
 }
 
 static enum rbe_status append_result(const struct arguments *a, const struct rbe_convert *c,
@@ -336,6 +338,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--block: a positive number");
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
+    if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
     return RBE_OK;
 }
 
@@ -361,10 +365,13 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     if ((err = rbe_convert_plan(&c, source, &o, d)))
         goto out;
     rbe_catch_interrupt();
+    const enum rbe_metric metric =
+        a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(profile);
     const bool allocate =
         a->allocate || (rbe_profile_measured(profile) && !a->even && !a->no_calibration);
     if (rbe_convert_wants_calibration(c) && !a->no_calibration && (!a->plan || allocate)) {
-        err = rbe_calibrate_file(&calibration, a->model, a->calibration, 0, pool, &progress, d);
+        err = rbe_calibrate_file(&calibration, a->model, a->calibration, metric, 0, pool,
+                                 &progress, d);
         if (err)
             goto out;
         c->o.calibration = calibration;
@@ -417,6 +424,10 @@ int rbe_cmd_convert(int argc, const char **argv)
          "LEVEL"},
         {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
          "text whose inputs decide which errors matter (default: a shipped sample)", "FILE"},
+        {"metric", 0, POPT_ARG_STRING, &a.metric, 0,
+         "what an error costs: inputs (the inputs that meet it, all alike) or fisher (those by "
+         "how much the predictions depend on the layer; takes a backward pass; default: the "
+         "profile's)", "NAME"},
         {"allocate", 0, POPT_ARG_NONE, &a.allocate, 0,
          "share the budget by how much each open matrix matters, as measured on the "
          "calibration text (profiles may ask for it)", NULL},

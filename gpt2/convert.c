@@ -324,7 +324,8 @@ static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_
     /* Parts are many; each folds into the hash of those before it. */
     rbe_sha256(hex, text, at);
     if (c->o.calibration && uses_feedback(r) && !c->o.no_feedback) {
-        at = (size_t)snprintf(text, sizeof text, "%s calibration %s %zu", hex,
+        at = (size_t)snprintf(text, sizeof text, "%s calibration %s %s %zu", hex,
+                              rbe_metric_name(rbe_calibration_metric(c->o.calibration)),
                               rbe_calibration_sha256(c->o.calibration),
                               rbe_calibration_tokens(c->o.calibration));
         rbe_sha256(hex, text, at);
@@ -550,8 +551,10 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
     o.progress_arg = &m;
     if (c->o.calibration && t->matrix)
         moment = rbe_calibration_moment(c->o.calibration, t->name);
-    if (uses_feedback(r) && !c->o.no_feedback)
+    if (uses_feedback(r) && !c->o.no_feedback) {
         o.moment = moment;
+        o.row_importance = moment ? rbe_calibration_rows(c->o.calibration, t->name) : NULL;
+    }
     if (!on_progress(&m, 0))
         err = RBE_ERR_INTERRUPTED;
     else

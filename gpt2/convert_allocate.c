@@ -74,8 +74,11 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *plain,
     if (!out)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     o.window = PROBE_WINDOW;
-    if (r->choice.feedback)
+    if (r->choice.feedback) {
+        const float *rows = rbe_calibration_rows(k->c->o.calibration, r->tensor->name);
         o.moment = rbe_calibration_moment(k->c->o.calibration, r->tensor->name);
+        o.row_importance = rows ? rows + t->row0 : NULL;
+    }
     err = rbe_encode_weight(&w, x + at, t->rows, (uint32_t)cols, &o, k->c->o.pool, d);
     for (size_t m = 0; m < t->rows && !err; m++) {
         rbe_weight_decode_row(&w, m, out + m * cols);

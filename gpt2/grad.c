@@ -139,7 +139,7 @@ static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
 
     t->floats = list_slices(c, NULL);
     t->params = take(&cut, 1, t->floats);
-    t->grads = l.forward_only ? NULL : take(&cut, 1, t->floats);
+    t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
     t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
     t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
     t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
@@ -250,6 +250,12 @@ const struct rbe_gpt2_config *rbe_train_config(const struct rbe_train *t)
     return &t->c;
 }
 
+void rbe_train_tap(struct rbe_train *t, rbe_train_tap_fn *fn, void *arg)
+{
+    t->tap = fn;
+    t->tap_arg = arg;
+}
+
 size_t rbe_train_slices(const struct rbe_train *t)
 {
     return t->slice_count;
@@ -335,6 +341,19 @@ static void project(const struct rbe_train *t, unsigned i, size_t first, size_t 
                     rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], true), 0, logits, vocab);
 }
 
+/* The token at `u` of the predictions' cumulative sum; p [vocab] is scratch. */
+static uint32_t draw(const struct rbe_train *t, const float *logits, float *p, float u)
+{
+    double sum = 0;
+    uint32_t k = 0;
+
+    memcpy(p, logits, t->c.vocab * sizeof *p);
+    t->e->softmax(p, t->c.vocab);
+    while (k + 1 < t->c.vocab && (sum += (double)p[k]) <= (double)u)
+        k++;
+    return k;
+}
+
 static void run_losses(void *arg, unsigned i, unsigned n)
 {
     const struct head *h = arg;
@@ -347,10 +366,15 @@ static void run_losses(void *arg, unsigned i, unsigned n)
     project(t, i, h->first + a, b - a, s);
     if (h->teacher)
         project(h->teacher, i, h->first + a, b - a, o);
-    for (size_t k = 0; k < b - a; k++)
-        rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab,
-                     h->p->b->targets[h->first + a + k], h->weight, h->backward,
-                     &t->workers[i].sums);
+    for (size_t k = 0; k < b - a; k++) {
+        const size_t at = h->first + a + k;
+        const uint32_t target =
+            h->p->b->draws ? draw(t, s + k * vocab, o + k * vocab, h->p->b->draws[at])
+                           : h->p->b->targets[at];
+
+        rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab, target,
+                     h->weight, h->backward, &t->workers[i].sums);
+    }
     if (h->backward)
         rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
                         (struct rbe_factor){.v = s, .ld = vocab},
@@ -385,8 +409,12 @@ static void run_head(struct head *h, struct rbe_loss_sums *sums)
     for (h->first = 0; h->first < tokens; h->first += h->count) {
         h->count = tokens - h->first < t->head_rows ? tokens - h->first : t->head_rows;
         rbe_pool_run(t->pool, run_losses, h);
-        if (h->backward && !t->slices[RBE_SLICE_WTE].frozen)
+        if (!h->backward)
+            continue;
+        if (t->grads && !t->slices[RBE_SLICE_WTE].frozen)
             rbe_pool_run(t->pool, run_head_weights, h);
+        rbe_pass_tap(h->p, &t->slices[RBE_SLICE_WTE], t->hidden + h->first * t->c.n_embd,
+                     t->logits, h->count);
     }
     for (unsigned i = 0; i < threads; i++)
         rbe_loss_sums_add(sums, &t->workers[i].sums);
@@ -435,8 +463,10 @@ static enum rbe_status run(struct rbe_train *t, const struct rbe_train_batch *b,
     struct rbe_loss_sums mine = {0};
     enum rbe_status err;
 
-    if ((err = check_batch(t, b, true, d)))
+    if ((err = check_batch(t, b, !b->draws, d)))
         return err;
+    if (b->draws && rbe_loss_distils(loss))
+        return rbe_fail(d, RBE_ERR_ARG, "drawn targets and a teacher");
     if (!rbe_loss_distils(loss))
         teacher = NULL;
     else if ((err = check_teacher(t, teacher, b, d)))

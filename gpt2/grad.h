@@ -31,6 +31,8 @@
 struct rbe_train_limits {
     uint32_t batch, time;       /* the largest; time 1..n_ctx */
     bool forward_only;          /* a teacher or a validation: no gradients kept */
+    bool tap_only;              /* no gradients of parameters: what passes by on the way is
+                                 * for rbe_train_tap() */
     bool recompute;             /* keep only every layer's input, run layers twice: slower,
                                  * far less memory */
     bool bf16;                  /* round the inputs of products to bf16 (gpt2/product.h):
@@ -73,7 +75,7 @@ struct rbe_train_slice *rbe_train_slice(struct rbe_train *t, size_t i);
 struct rbe_train_slice *rbe_train_find(struct rbe_train *t, const char *name);     /* or NULL */
 
 /* The flat arrays, [rbe_train_floats()], 64-byte aligned; what lies between slices is zero
- * and must stay so.  Gradients: NULL when forward_only. */
+ * and must stay so.  Gradients: NULL when forward_only or tap_only. */
 size_t rbe_train_floats(const struct rbe_train *t);
 float *rbe_train_params(struct rbe_train *t);
 float *rbe_train_gradients(struct rbe_train *t);
@@ -89,6 +91,8 @@ struct rbe_train_batch {
     uint32_t batch, time;       /* at most the limits */
     const uint32_t *tokens;     /* [batch][time] */
     const uint32_t *targets;    /* [batch][time] the token that follows, or RBE_NO_TARGET */
+    const float *draws;         /* [batch][time] 0..1, or NULL: targets are not read but drawn
+                                 * from the predictions by these; not with a teacher */
 };
 
 /*
@@ -103,6 +107,16 @@ struct rbe_train_batch {
 enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
                                const struct rbe_loss *loss, struct rbe_train *teacher,
                                float weight, struct rbe_loss_sums *sums, struct rbe_diag *d);
+
+/*
+ * What a step's backward pass calls for every matrix with its inputs x [tokens][cols] and the
+ * gradient dy [tokens][rows] by its outputs, from the calling thread, which may use the pool;
+ * dy has the step's weight in it.  The output layer comes first, as wte and in several pieces
+ * of the tokens.  fn NULL: no more.
+ */
+typedef void rbe_train_tap_fn(void *arg, const struct rbe_train_slice *s, const float *x,
+                              const float *dy, size_t tokens);
+void rbe_train_tap(struct rbe_train *t, rbe_train_tap_fn *fn, void *arg);
 
 /* The same without gradients: for validation; forward_only will do. */
 enum rbe_status rbe_train_evaluate(struct rbe_train *t, const struct rbe_train_batch *b,

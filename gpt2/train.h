@@ -63,6 +63,8 @@ struct rbe_train {
     float *h1, *h2;             /* [n_embd] outputs of the norms */
 
     struct rbe_train_worker *workers;
+    rbe_train_tap_fn *tap;      /* or NULL */
+    void *tap_arg;
     size_t forwarded;           /* tokens whose hidden states are held */
 };
 
@@ -107,6 +109,14 @@ struct rbe_pass {
     uint32_t layer;
     bool again;                 /* a layer is run a second time for its backward pass */
 };
+
+/* Tells the tap, where there is one. */
+static inline void rbe_pass_tap(const struct rbe_pass *p, const struct rbe_train_slice *s,
+                                const float *x, const float *dy, size_t tokens)
+{
+    if (p->t->tap)
+        p->t->tap(p->t->tap_arg, s, x, dy, tokens);
+}
 
 /* Splits p->tokens over the pool and calls fn with chunks of each share. */
 typedef void rbe_chunk_fn(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,

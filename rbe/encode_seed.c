@@ -160,11 +160,20 @@ static uint16_t find_joint(const struct encoder *e, struct worker *k, const floa
 {
     const size_t strip = b ? e->cut[b] - 1 : e->strips - 1, block = e->block;
     const size_t above = strip * block, below = b ? e->cut[b] * block : 0;
-    const size_t above_rows = e->rows - above < block ? e->rows - above : block;
     const unsigned words = b ? RBE_SEED_WORDS : rbe_seed_last_words(e->rows, block);
+    const struct rbe_seed_side upper = {
+        .target = target + above,
+        .weight = e->importance ? e->importance + above : NULL,
+        .rows = e->rows - above < block ? e->rows - above : block,
+    };
+    const struct rbe_seed_side lower = {
+        .target = target + below,
+        .weight = e->importance ? e->importance + below : NULL,
+        .rows = e->rows - below,
+    };
 
-    return rbe_seed_search_join(k->search, target + above, above_rows, words, target + below,
-                                e->rows - below, k->scratch, k->scratch + 2 * block);
+    return rbe_seed_search_join(k->search, &upper, words, &lower, k->scratch,
+                                k->scratch + 2 * block);
 }
 
 static void search_block(const struct encoder *e, struct worker *k, const float *target,

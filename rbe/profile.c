@@ -62,9 +62,27 @@ struct rbe_profile {
     double budget_bits;
     uint64_t budget_bytes;
     bool measured;
+    enum rbe_metric metric;
     struct rule *rules;
     size_t count;
 };
+
+static const char *const metric_names[RBE_METRIC_COUNT] = {
+    [RBE_METRIC_INPUTS] = "inputs", [RBE_METRIC_FISHER] = "fisher"};
+
+const char *rbe_metric_name(enum rbe_metric m)
+{
+    return (unsigned)m < RBE_METRIC_COUNT ? metric_names[m] : NULL;
+}
+
+enum rbe_metric rbe_metric_by_name(const char *name)
+{
+    int m = 0;
+
+    while (m < RBE_METRIC_COUNT && strcmp(metric_names[m], name) != 0)
+        m++;
+    return (enum rbe_metric)m;
+}
 
 const char *rbe_class_name(enum rbe_class c)
 {
@@ -351,10 +369,15 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         return p->measured || !strcmp(value, "even")
                    ? RBE_OK : fault(r, "allocation is measured or even, not '%.40s'", value);
     }
+    if (!strcmp(line, "metric")) {
+        p->metric = rbe_metric_by_name(value);
+        return p->metric != RBE_METRIC_COUNT
+                   ? RBE_OK : fault(r, "metric is inputs or fisher, not '%.40s'", value);
+    }
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation", line);
+                 "allocation, metric", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -587,6 +610,11 @@ uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p)
 bool rbe_profile_measured(const struct rbe_profile *p)
 {
     return p->measured;
+}
+
+enum rbe_metric rbe_profile_metric(const struct rbe_profile *p)
+{
+    return p->metric;
 }
 
 /* Key by key, those the later line sets. */

@@ -8,6 +8,7 @@
  *     about: one line for people
  *     budget-bits: 2.89            or budget-bytes: 45000000, of the whole file
  *     allocation: measured         the budget is shared by measured sensitivity (or: even)
+ *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
  * CLASS is wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other (norms and biases) or all
@@ -47,6 +48,15 @@ enum rbe_class { RBE_CLASS_WTE, RBE_CLASS_WPE, RBE_CLASS_QKV, RBE_CLASS_ATTN_PRO
 const char *rbe_class_name(enum rbe_class c);
 /* Class and layer of a GPT-2 tensor ("h.3.mlp.c_fc.weight"); layer is -1 outside the blocks. */
 enum rbe_class rbe_class_of(const char *tensor, int *layer);
+
+/* What makes an error of a matrix cost: the inputs that meet it, all alike; or those by how
+ * much the predictions depend on the layer's outputs there (gpt2/calibrate.h). */
+enum rbe_metric { RBE_METRIC_INPUTS, RBE_METRIC_FISHER, RBE_METRIC_COUNT };
+
+/* "inputs", "fisher"; NULL past the end. */
+const char *rbe_metric_name(enum rbe_metric m);
+/* RBE_METRIC_COUNT when the name is unknown. */
+enum rbe_metric rbe_metric_by_name(const char *name);
 
 /* What a profile wants for one tensor. */
 struct rbe_choice {
@@ -91,6 +101,7 @@ double rbe_profile_budget_bits(const struct rbe_profile *p);
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);
 /* True: the open choices are to be shared out by measured sensitivity. */
 bool rbe_profile_measured(const struct rbe_profile *p);
+enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 
 struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class c, int layer);
 

@@ -245,27 +245,27 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
     trace(s, p, next, stop, stop - 1, best_state(t), ring, words);
 }
 
-uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const float *above,
-                              size_t above_rows, unsigned above_words, const float *below,
-                              size_t below_rows, float *target, float *weight)
+uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const struct rbe_seed_side *above,
+                              unsigned above_words, const struct rbe_seed_side *below,
+                              float *target, float *weight)
 {
     const size_t block = s->block;
-    /* Rows of the strip above that would start in its words: those past above_rows cost
+    /* Rows of the strip above that would start in its words: those past above->rows cost
      * nothing, but bring their bits, so that no row brings more than a trellis takes. */
     const size_t full = (above_words * block + RBE_SEED_WORDS - 1) / RBE_SEED_WORDS;
     /* 96 bits on each side: what lies further off hardly matters. */
     const size_t reach = (3 * block + 3) / 4, upper = full < reach ? full : reach;
-    const size_t first = full - upper, lower = below_rows < reach ? below_rows : reach;
+    const size_t first = full - upper, lower = below->rows < reach ? below->rows : reach;
     uint16_t words[2 * RBE_SEED_WORDS];
 
     for (size_t i = 0; i < upper; i++) {
         const size_t r = first + i;
-        target[i] = r < above_rows ? above[r] : 0;
-        weight[i] = r < above_rows ? 1 : 0;
+        target[i] = r < above->rows ? above->target[r] : 0;
+        weight[i] = r >= above->rows ? 0 : above->weight ? above->weight[r] : 1;
     }
     for (size_t i = 0; i < lower; i++) {
-        target[upper + i] = below[i];
-        weight[upper + i] = 1;
+        target[upper + i] = below->target[i];
+        weight[upper + i] = below->weight ? below->weight[i] : 1;
     }
     const struct rbe_seed_span span = {
         .target = target, .weight = weight, .first = first, .count = upper + lower,

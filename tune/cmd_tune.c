@@ -221,7 +221,8 @@ static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
 /* Tokens for --minutes: from the speed of two steps whose gradients are thrown away. */
 static enum rbe_status tokens_for_minutes(struct run *r, struct rbe_diag *d)
 {
-    const struct rbe_train_batch b = {r->o.micro, r->o.time, r->text.ids, r->text.ids + 1};
+    const struct rbe_train_batch b = {r->o.micro, r->o.time, r->text.ids, r->text.ids + 1,
+                                      NULL};
     struct rbe_loss_sums sums = {0};
     enum rbe_status err;
     double rate = 0;

@@ -78,7 +78,7 @@ enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_tra
     if (!tokens)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t at = 0; at < n && !err;) {
-        struct rbe_train_batch b = {0, o->time, tokens, targets};
+        struct rbe_train_batch b = {.time = o->time, .tokens = tokens, .targets = targets};
         for (; b.batch < o->micro && at < n; b.batch++, at++) {
             const uint32_t *from = v->ids + at * all / n * o->time;
             memcpy(tokens + (size_t)b.batch * o->time, from, o->time * sizeof *tokens);
@@ -148,8 +148,8 @@ static enum rbe_status need_calibration(struct trainer *t)
     if (t->calibration || !t->o->original)
         return RBE_OK;
     struct rbe_progress *p = t->o->progress, was = p ? *p : (struct rbe_progress){0};
-    err = rbe_calibrate_file(&t->calibration, t->o->original, t->o->calibration, 0, t->o->pool,
-                             p, t->d);
+    err = rbe_calibrate_file(&t->calibration, t->o->original, t->o->calibration,
+                             RBE_METRIC_INPUTS, 0, t->o->pool, p, t->d);
     if (p)
         *p = was;
     return err;
@@ -305,7 +305,7 @@ static enum rbe_status train_step(struct trainer *t)
 
     for (uint32_t done = 0; done < sequences;) {
         const uint32_t n = sequences - done < o->micro ? sequences - done : o->micro;
-        const struct rbe_train_batch b = {n, o->time, t->tokens, t->targets};
+        const struct rbe_train_batch b = {n, o->time, t->tokens, t->targets, NULL};
         take_windows(t, n);
         err = rbe_train_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
         if (err)

@@ -282,7 +282,7 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
     struct rbe_train *t = open_train(&s->c, limits, pool);
     struct rbe_train *teacher = open_train(&s->c, forward, pool);
     uint32_t tokens[MOST_TOKENS], targets[MOST_TOKENS];
-    const struct rbe_train_batch b = {s->batch, s->time, tokens, targets};
+    const struct rbe_train_batch b = {s->batch, s->time, tokens, targets, NULL};
     struct rbe_diag d = {""};
 
     fill(t, rng);
@@ -342,7 +342,8 @@ static struct outcome outcome(struct rbe_train_limits l, struct rbe_pool *pool,
         o.sums = (struct rbe_loss_sums){0};
         for (uint32_t i = 0; i < parts; i++) {
             const size_t at = i * (TOKENS / parts);
-            const struct rbe_train_batch b = {BATCH / parts, TIME, tokens + at, targets + at};
+            const struct rbe_train_batch b = {BATCH / parts, TIME, tokens + at,
+                                              targets + at, NULL};
             CHECK(!rbe_train_step(t, &b, &ce, NULL, 0.5F, &o.sums, &d));
         }
         float *g = malloc(rbe_train_floats(t) * sizeof *g);
@@ -402,7 +403,7 @@ static void check_frozen(struct rbe_pool *pool, struct check_rng *rng)
     uint32_t tokens[TOKENS], targets[TOKENS];
     const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
     struct rbe_train *t = open_train(&small, limits, pool);
-    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets};
+    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets, NULL};
     const struct rbe_loss ce = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
 
@@ -427,11 +428,97 @@ static void check_frozen(struct rbe_pool *pool, struct check_rng *rng)
     rbe_train_close(&t);
 }
 
+/* What the tap saw, multiplied out: the parameters' gradients once more. */
+struct tapped {
+    double *gradients;          /* [floats] */
+    size_t calls;
+};
+
+static void on_tap(void *arg, const struct rbe_train_slice *s, const float *x, const float *dy,
+                   size_t tokens)
+{
+    struct tapped *k = arg;
+
+    k->calls++;
+    for (size_t i = 0; i < tokens; i++)
+        for (size_t r = 0; r < s->rows; r++)
+            for (size_t c = 0; c < s->cols; c++)
+                k->gradients[s->at + r * s->cols + c] +=
+                    (double)dy[i * s->rows + r] * (double)x[i * s->cols + c];
+}
+
+/* Inputs and gradients by the outputs make the gradients of the linear layers, and of rows of
+ * wte whose tokens are no input; the same when those are not computed; and drawn targets are
+ * those the predictions say. */
+static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
+{
+    uint32_t tokens[TOKENS], targets[TOKENS];
+    float draws[TOKENS], logits[53];
+    bool is_input[53] = {false};
+    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_train_limits only = limits;
+    only.tap_only = true;
+    struct rbe_train *t = open_train(&small, limits, pool);
+    struct rbe_train *u = open_train(&small, only, pool);
+    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_train_batch drawn = {BATCH, TIME, tokens, NULL, draws};
+    const struct rbe_loss ce = {0, 1, 1}, kl = {1, 1, 1};
+    const size_t n = rbe_train_floats(t);
+    struct tapped k = {calloc(n, sizeof(double)), 0};
+    struct tapped v = {calloc(n, sizeof(double)), 0};
+    struct rbe_loss_sums sums = {0}, other = {0};
+
+    fill(t, rng);
+    memcpy(rbe_train_params(u), rbe_train_params(t), n * sizeof(float));
+    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
+    for (size_t i = 0; i < TOKENS; i++)
+        tokens[i] %= 20;
+    CHECK(!rbe_train_forward(t, &b, NULL));
+    for (size_t i = 0; i < TOKENS; i++) {
+        double all = 0, sum = 0;
+        is_input[tokens[i]] = true;
+        draws[i] = check_unit(rng);
+        CHECK(!rbe_train_logits(t, i, 1, logits, NULL));
+        for (size_t w = 0; w < 53; w++)
+            all += exp((double)logits[w]);
+        for (targets[i] = 0; targets[i] < 52; targets[i]++)
+            if ((sum += exp((double)logits[targets[i]]) / all) > (double)draws[i])
+                break;
+    }
+    rbe_train_tap(t, on_tap, &k);
+    rbe_train_tap(u, on_tap, &v);
+    CHECK(!rbe_train_step(t, &b, &ce, NULL, 0.5F, &sums, NULL));
+    CHECK(!rbe_train_step(u, &drawn, &ce, NULL, 0.5F, &other, NULL));
+    CHECK_NEAR(sums.loss, other.loss, 1e-6 * sums.loss);
+    CHECK(k.calls == v.calls && k.calls > 4 * small.n_layer);
+    CHECK(!memcmp(k.gradients, v.gradients, n * sizeof *k.gradients));
+    CHECK(!rbe_train_gradients(u));
+    CHECK(rbe_train_bytes(&small, only, 2) < rbe_train_bytes(&small, limits, 2));
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+        const float *g = rbe_train_gradients(t) + s->at;
+        double worst = 0, largest = 0;
+        for (size_t j = 0; j < s->count; j++) {
+            if (!i && is_input[j / s->cols])
+                continue;
+            largest = fmax(largest, fabs((double)g[j]));
+            worst = fmax(worst, fabs((double)g[j] - k.gradients[s->at + j]));
+        }
+        if (s->matrix)
+            CHECK(largest > 0 && worst <= 1e-5 * largest);
+    }
+    CHECK(rbe_train_step(t, &drawn, &kl, t, 1, &sums, NULL) == RBE_ERR_ARG);
+    free(k.gradients);
+    free(v.gradients);
+    rbe_train_close(&t);
+    rbe_train_close(&u);
+}
+
 static void check_errors(struct rbe_pool *pool)
 {
     uint32_t tokens[8] = {1, 2, 3, 4, 5, 6, 7, 8}, targets[8] = {2, 3, 4, 5, 6, 7, 8, 9};
     struct rbe_train_limits l = {.batch = 1, .time = 8};
-    struct rbe_train_batch b = {1, 8, tokens, targets};
+    struct rbe_train_batch b = {1, 8, tokens, targets, NULL};
     struct rbe_gpt2_config other = small;
     struct rbe_loss loss = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
@@ -493,7 +580,7 @@ static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
     struct rbe_train *t = open_train(&c, l, pool), *h = open_train(&c, half, pool);
     struct rbe_train *again = open_train(&c, half, pool);
     uint32_t tokens[N], targets[N];
-    const struct rbe_train_batch b = {4, 270, tokens, targets};
+    const struct rbe_train_batch b = {4, 270, tokens, targets, NULL};
     const struct rbe_loss kl = {0.5F, 1, 1};
     struct rbe_loss_sums sums = {0}, rounded = {0}, same = {0};
     const size_t n = rbe_train_floats(t);
@@ -552,7 +639,7 @@ static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
     CHECK(!rbe_session_open(&s, model, (struct rbe_session_limits){.max_logits = 1}, pool, &d));
     for (size_t i = 0; i < 2 * N; i++)
         tokens[i] = check_below(rng, c->vocab);
-    CHECK(!rbe_train_forward(t, &(struct rbe_train_batch){2, N, tokens, NULL}, &d));
+    CHECK(!rbe_train_forward(t, &(struct rbe_train_batch){2, N, tokens, NULL, NULL}, &d));
     float *a = malloc(c->vocab * sizeof *a), *b = malloc(c->vocab * sizeof *b);
     for (size_t k = 0; k < 2; k++) {
         rbe_session_truncate(s, 0);
@@ -585,6 +672,7 @@ int main(int argc, char **argv)
         check_shape(&shapes[i], pool, &rng);
     check_ways(pool, &rng);
     check_frozen(pool, &rng);
+    check_tap(pool, &rng);
     check_errors(pool);
     check_bf16(pool, &rng);
     check_runtime(pool, &rng);

@@ -4,6 +4,7 @@ name: mini-2.25
 about: every matrix as seed within 2.25 bits a parameter, file size counted
 budget-bits: 2.25
 allocation: measured
+metric: fisher
 other codec=f16
 wpe   codec=int8
 all   codec=seed hadamard=max

@@ -5,6 +5,7 @@ name: mini-2.89
 about: every matrix as seed within 2.89 bits a parameter, file size counted
 budget-bits: 2.89
 allocation: measured
+metric: fisher
 other codec=f16
 wpe   codec=int8
 all   codec=seed hadamard=max

@@ -4,6 +4,7 @@ name: mini-4.0
 about: every matrix as seed within 4 bits a parameter, file size counted
 budget-bits: 4
 allocation: measured
+metric: fisher
 other codec=f16
 wpe   codec=int8
 all   codec=seed hadamard=max

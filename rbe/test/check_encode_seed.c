@@ -35,12 +35,14 @@ static void fill(float *x, size_t n, float sigma)
 
 /* --- a column ----------------------------------------------------------------------------- */
 
-static double cost_of(const int16_t *g, const float *target, size_t rows)
+static double cost_of(const int16_t *g, const float *target, const float *weight, size_t rows)
 {
     double sum = 0;
 
-    for (size_t r = 0; r < rows; r++)
-        sum += ((double)target[r] - g[r]) * ((double)target[r] - g[r]);
+    for (size_t r = 0; r < rows; r++) {
+        const double e = (double)target[r] - g[r];
+        sum += weight ? (double)weight[r] * e * e : e * e;
+    }
     return sum;
 }
 
@@ -56,7 +58,7 @@ static void decode_bits(enum rbe_format f, unsigned block, uint32_t bits, size_t
 
 /* Every stream of the bits that `rows` rows of one strip read, without a joint. */
 static double least_by_trial(enum rbe_format f, unsigned block, const float *target,
-                             size_t rows)
+                             const float *weight, size_t rows)
 {
     const unsigned bits = rbe_seed_bit((unsigned)rows - 1, block) + 16;
     double least = INFINITY;
@@ -65,29 +67,33 @@ static double least_by_trial(enum rbe_format f, unsigned block, const float *tar
         int16_t g[64];
 
         decode_bits(f, block, s, rows, g);
-        const double c = cost_of(g, target, rows);
+        const double c = cost_of(g, target, weight, rows);
         least = c < least ? c : least;
     }
     return least;
 }
 
-static void check_optimal(enum rbe_format f, unsigned block, size_t rows)
+/* With each row's error weighted, by turns 1, 7, 49, 1, ..., or all alike. */
+static void check_optimal(enum rbe_format f, unsigned block, size_t rows, bool weighted)
 {
     const float sigma = f == RBE_SEED4 ? 9 : 100;
     struct rbe_seed_search *s = NULL;
     uint16_t words[8];
-    float target[64];
+    float target[64], weight[64];
     int16_t g[64];
 
     CHECK(rbe_seed_search_open(&s, f, block, 16, NULL) == RBE_OK);
     fill(target, rows, sigma);
-    const struct rbe_seed_span span = {.target = target, .count = rows, .end = 128,
-                                       .start = RBE_SEED_ANY, .tail = 0};
+    for (size_t r = 0; r < rows; r++)
+        weight[r] = r % 3 ? r % 3 == 1 ? 7 : 49 : 1;
+    const struct rbe_seed_span span = {.target = target, .weight = weighted ? weight : NULL,
+                                       .count = rows, .end = 128, .start = RBE_SEED_ANY,
+                                       .tail = 0};
     rbe_seed_search_run(s, &span, words);
     decode_bits(f, block, words[0] | (uint32_t)words[1] << 16, rows, g);
-    const double want = least_by_trial(f, block, target, rows);
+    const double want = least_by_trial(f, block, target, span.weight, rows);
     /* Costs are bent by up to 2^-15 of themselves at each row. */
-    CHECK_NEAR(cost_of(g, target, rows), want, 1e-3 * want + 1e-3);
+    CHECK_NEAR(cost_of(g, target, span.weight, rows), want, 1e-3 * want + 1e-3);
     rbe_seed_search_close(&s);
 }
 
@@ -254,6 +260,63 @@ static void check_feedback_helps(void)
     free(h);
 }
 
+/* Mean over the rows of weight * squared error, weight NULL: ones. */
+static double weighted_loss(const float *w, const struct rbe_weight *e, const float *weight)
+{
+    float out[64];
+    double sum = 0;
+
+    for (uint32_t r = 0; r < e->rows; r++) {
+        rbe_weight_decode_row(e, r, out);
+        for (uint32_t i = 0; i < e->cols; i++) {
+            const double x = (double)w[r * e->cols + i] - (double)out[i];
+            sum += (weight ? (double)weight[r] : 1) * x * x;
+        }
+    }
+    return sum / e->rows / e->cols;
+}
+
+/*
+ * Rows that matter get what the others lose.  Every third row's errors weigh 40, of rows of
+ * four sizes, whose sizes the encoder has to undo: a search that knows must win by far under
+ * the weights, and lose without them.
+ */
+static void check_row_importance(bool feedback)
+{
+    enum { ROWS = 300, COLS = 32 };
+    float *h = feedback ? correlated(COLS) : NULL, w[ROWS * COLS], weight[ROWS];
+    struct rbe_encode_options o = {.format = RBE_SEED, .block = 44, .window = 10, .moment = h};
+    struct rbe_weight alike, by_weight, ones;
+
+    fill(w, (size_t)ROWS * COLS, 1);
+    for (size_t r = 0; r < ROWS; r++) {
+        weight[r] = (r % 3 ? 1.0F : 40.0F);
+        for (size_t i = 0; i < COLS; i++)
+            w[r * COLS + i] *= (float)(1U << r % 4);
+        weight[r] /= (float)(1U << r % 4) * (float)(1U << r % 4);
+    }
+    CHECK(rbe_encode_weight(&alike, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    o.row_importance = weight;
+    CHECK(rbe_encode_weight(&by_weight, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    if (!feedback) {
+        const double a = weighted_loss(w, &alike, weight);
+        const double b = weighted_loss(w, &by_weight, weight);
+        printf("weighted error: %.5f alike, %.5f by weight\n", a, b);
+        CHECK(b < 0.6 * a);
+    }
+    /* The inverse squares of the sizes undo them: no weights at all, up to rounding. */
+    for (size_t r = 0; r < ROWS; r++)
+        weight[r] = 1 / (float)(1U << r % 4) / (float)(1U << r % 4);
+    CHECK(rbe_encode_weight(&ones, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    const double a = weighted_loss(w, &alike, weight), c = weighted_loss(w, &ones, weight);
+    CHECK_NEAR(c, a, 0.1 * a);
+    CHECK(weighted_loss(w, &by_weight, weight) > 1.1 * a);
+    rbe_weight_free(&alike);
+    rbe_weight_free(&by_weight);
+    rbe_weight_free(&ones);
+    free(h);
+}
+
 static void check_arguments(void)
 {
     struct rbe_seed_search *s = NULL;
@@ -287,10 +350,12 @@ int main(int argc, char **argv)
     rng = check_seed(argc, argv);
     rbe_cpu_init();
     for (int f = RBE_SEED; f <= RBE_SEED4; f++) {
-        check_optimal((enum rbe_format)f, 128, 4);
-        check_optimal((enum rbe_format)f, 44, 2);
-        check_optimal((enum rbe_format)f, 60, 2);
-        check_optimal((enum rbe_format)f, 1000, 25);
+        for (int weighted = 0; weighted < 2; weighted++) {
+            check_optimal((enum rbe_format)f, 128, 4, weighted);
+            check_optimal((enum rbe_format)f, 44, 2, weighted);
+            check_optimal((enum rbe_format)f, 60, 2, weighted);
+            check_optimal((enum rbe_format)f, 1000, 25, weighted);
+        }
         for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
             check_same((enum rbe_format)f, blocks[i], 8 + (unsigned)i, 300);
         check_loss((enum rbe_format)f, 64, 512, 12, 1.5);
@@ -308,6 +373,8 @@ int main(int argc, char **argv)
     check_threads_agree(false);
     check_threads_agree(true);
     check_feedback_helps();
+    check_row_importance(false);
+    check_row_importance(true);
     check_arguments();
     return check_done();
 }

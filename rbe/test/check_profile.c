@@ -33,6 +33,7 @@ static void rules(void)
         "about:  what it is \r\n"
         "budget-bits: 2.5   # of the file\n"
         "allocation: measured\n"
+        "metric: fisher\n"
         "all codec=seed block=44 search=best hadamard=256\n"
         "mlp.fc layers=3-8 codec=hybrid ratio=100 quality=High\n"
         "  mlp.fc\tlayers=5 search=fast scales=row\n"
@@ -51,6 +52,9 @@ static void rules(void)
     CHECK(!strcmp(rbe_profile_about(p), "what it is"));
     CHECK_NEAR(rbe_profile_budget_bits(p), 2.5, 0);
     CHECK(rbe_profile_measured(p));
+    CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
+    CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
+    CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
     CHECK(rbe_profile_budget_bytes(p) == 0 && !strcmp(rbe_profile_text(p), text));
     struct rbe_choice c = rbe_profile_choice(p, RBE_CLASS_FC, 2);
     CHECK(c.format == RBE_SEED && c.block == 44 && c.search == RBE_SEARCH_BEST);
@@ -108,6 +112,7 @@ static void faults(void)
         {"size: 3\nall codec=seed", "t:1: unknown header"},
         {"budget-bits: lots\nall codec=seed", "no budget"},
         {"allocation: fair\nall codec=seed", "measured or even"},
+        {"metric: feet\nall codec=seed", "inputs or fisher"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
     };
 
