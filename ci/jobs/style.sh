@@ -95,7 +95,7 @@ for f in "${c[@]}"; do
 done
 
 if command -v shellcheck > /dev/null; then
-    complain 'shellcheck' "$(shellcheck -S warning "${shell[@]}" 2>&1)"
+    complain 'shellcheck' "$(shellcheck -x -S warning "${shell[@]}" 2>&1)"
 else
     echo 'SKIP shellcheck: not installed'
 fi

@@ -2,32 +2,11 @@
 # check_gate.sh - the gate's decisions on made-up times, and ci/gate.sh on a made-up project
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 rbe=${RBE_BIN:?folder with the program rbe}/rbe
 here=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
 
-check() {
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        head -n 20 "$work/out" "$work/err" 2> /dev/null
-    fi
-}
-# gives STATUS COMMAND...
-gives() {
-    local want=$1
-    shift
-    "$@" > "$work/out" 2> "$work/err" < /dev/null
-    [ $? = "$want" ]
-}
-one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 has() { grep -q -- "$2" "$1"; }
 
 # A worker whose units last MS milliseconds, more or less by up to SPREAD thousandths.
@@ -154,5 +133,4 @@ MK
     check 'refuses a tree that does not build' gives 1 own good
     check 'leaves no worktree behind' test "$(git worktree list | wc -l)" = 1
 fi
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -2,22 +2,9 @@
 # check_recipe.sh - ci/recipe.sh in a made-up repository: its base, what it posts, its exit status
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 here=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-check() {
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        head -n 8 "$work/out"
-    fi
-}
 
 mkdir -p "$work/repository/ci"
 cd "$work/repository" || exit 1
@@ -94,5 +81,4 @@ assert all(("run" in s) != ("uses" in s) for j in jobs for s in j["steps"])
         check "$f calls $script, which is there" test -x "$here/$script"
     done < <(grep -oE '\b(ci|scripts)/[a-z]+\.sh' "$f" | sort -u)
 done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -2,31 +2,16 @@
 # check_fetch.sh - rbe fetch from a local mirror: resume, checksums, and what it says.
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 rbe=${RBE_BIN:?folder with the program rbe}/rbe
 top=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d)
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-passed=0 failed=0
 
-# check WHAT COMMAND...: the command must succeed.
-check() {
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        cat "$work/out" "$work/err" 2> /dev/null
-    fi
-}
 run() {
     "$rbe" fetch --manifest "$work/MANIFEST" --to "${to:-$work/to}" "$@" \
         > "$work/out" 2> "$work/err"
 }
 fails() { local want=$1; shift; run "$@"; [ $? = "$want" ]; }
-one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 row() { printf '%s %s %s MIT - %s\n' "$1" "$2" "$3" "$4" >> "$work/MANIFEST"; }
 sha() { sha256sum < "$1" | cut -c1-64; }
 
@@ -158,5 +143,4 @@ else
     echo 'SKIP the shared folder: no ../shared'
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

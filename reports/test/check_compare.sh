@@ -2,31 +2,10 @@
 # check_compare.sh - rbe compare and rbe trend on made-up files: verdicts, and what they refuse
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 rbe=${RBE_BIN:?folder with the program rbe}/rbe
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
 
-check() {
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        head -n 20 "$work/out" "$work/err" 2> /dev/null
-    fi
-}
-# gives STATUS COMMAND...
-gives() {
-    local want=$1
-    shift
-    "$@" > "$work/out" 2> "$work/err" < /dev/null
-    [ $? = "$want" ]
-}
-one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 has() { grep -q -- "$2" "$1"; }
 compare() { "$rbe" compare "$@"; }
 
@@ -147,5 +126,4 @@ if command -v gnuplot > /dev/null; then
 fi
 check 'no history' gives 1 "$rbe" trend "$work/base.jsonl" --out "$work/t"
 check 'in one line' one_line 'no row of the gate'
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -2,23 +2,10 @@
 # check_report.sh - rbe report from made-up rows: the table, the page, and what it refuses.
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 rbe=${RBE_BIN:?folder with the program rbe}/rbe
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
 
-check() {
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        head -n 20 "$work/out" "$work/err" 2> /dev/null
-    fi
-}
 run() { "$rbe" report "$@" > "$work/out" 2> "$work/err"; }
 fails() {
     local want=$1
@@ -26,7 +13,6 @@ fails() {
     run "$@"
     [ $? = "$want" ]
 }
-one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 has() { grep -qF -- "$2" "$1"; }
 lacks() { ! grep -qE -- "$2" "$1"; }
 
@@ -171,5 +157,4 @@ head -c 300 "$work/r/bench.json" > "$work/r/cut.json"
 check 'a benchmark cut off fails' fails 1 "$work/r" --out "$work/page"
 check 'and is named' one_line 'cut.json:[0-9]*: not JSON'
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish
