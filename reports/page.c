@@ -215,8 +215,8 @@ static void first_screen(const struct page *p)
         "in parentheses are 95 %% confidence intervals.");
     rbe_document_paragraph(p->doc,
         "A model reads and writes text in tokens: words or pieces of words. Perplexity is "
-        "among how many equally likely tokens it would have to guess the next one: lower is better. "
-        "The original is the same model with 32-bit numbers (f32), run by the same program on "
+        "among how many equally likely tokens it would have to guess the next one: lower is "
+        "better. The original is the same model with 32-bit numbers (f32), run by the same program on "
         "the same machine.");
     const bool others = p->c->count > p->c->judged;
     if (others) {
@@ -694,8 +694,8 @@ static enum rbe_status allocation(const struct page *p)
                              "Bits per weight of each matrix, scales counted; dashed: "
                              "the token embedding, which is the output layer too." :
                              "Bits per weight of each matrix, scales counted; dashed: the "
-                             "token embedding, which is the output layer too. The judged model is "
-                             "this one after training, which changes no size.", p->d)))
+                             "token embedding, which is the output layer too. The judged model "
+                             "is this one after training, which changes no size.", p->d)))
         return err;
 
     rbe_document_fold(p->doc, "Every tensor of %s",
@@ -911,10 +911,9 @@ static enum rbe_status distortion(const struct page *p)
                  text_or(rbe_string_at(row->v, "source.name"), "?"));
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
             "distortion", title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
-            "by the true size of each codec, without calibration; svd and block means: the same "
-            "bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
-            "weights.",
-            p->d);
+            "by the true size of each codec, without calibration; svd and block means: the "
+            "same bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
+            "weights.", p->d);
         if (err)
             return err;
         codecs_table(p, row);
