@@ -216,8 +216,8 @@ static void first_screen(const struct page *p)
     rbe_document_paragraph(p->doc,
         "A model reads and writes text in tokens: words or pieces of words. Perplexity is "
         "among how many equally likely tokens it would have to guess the next one: lower is "
-        "better. The original is the same model with 32-bit numbers (f32), run by the same program on "
-        "the same machine.");
+        "better. The original is the same model with 32-bit numbers (f32), run by the same "
+        "program on the same machine.");
     const bool others = p->c->count > p->c->judged;
     if (others) {
         rbe_document_heading(p->doc, 3, "Size and speed on other models");
