@@ -373,7 +373,9 @@ static unsigned search_bits(const struct rbe_encode_options *o, unsigned block)
     if (o->window)
         return o->window;
     /* Where a row brings 3.5 new bits or more, 14 hold too few rows. */
-    return bits[o->search] + (o->search == RBE_SEARCH_DEFAULT && 128 >= 3.5 * block);
+    const bool many = 128 >= 3.5 * block;
+
+    return bits[o->search == RBE_SEARCH_DEFAULT && many ? RBE_SEARCH_BEST : o->search];
 }
 
 static void cut_blocks(struct encoder *e)
