@@ -310,6 +310,7 @@ struct rate_points {
     struct rate_point *v;
     size_t count;
     double f32, tokens, windows;
+    size_t other_windows;       /* models measured on another part of the text only */
     char when[16], where[96];   /* of the last recorded point; empty: there is none */
 };
 
@@ -414,6 +415,20 @@ static bool measured_beside(const struct rate_points *r, size_t series, double b
     return false;
 }
 
+/* Was the model of this row measured on so many windows, too? */
+static bool measured_alike(const struct page *p, const struct rbe_row *row, int base,
+                           double windows)
+{
+    const struct rbe_row *o;
+    size_t i = 0;
+
+    while ((o = next_of_all(p, "paired", &i)))
+        if (same_task(p, o, base) && rbe_number_at(o->v, "windows") == windows &&
+            model_of(p, o) == model_of(p, row))
+            return true;
+    return false;
+}
+
 static enum rbe_status rate_points(struct rate_points *r, const struct page *p, int base)
 {
     const struct rbe_row *row;
@@ -425,8 +440,12 @@ static enum rbe_status rate_points(struct rate_points *r, const struct page *p, 
     while ((row = next_of_all(p, "paired", &i))) {
         const struct rbe_model_seen *m = model_at(p, model_of(p, row));
         struct rate_point x = {.recorded = is_recorded(p, row)};
-        if (!same_task(p, row, base) || rbe_number_at(row->v, "windows") != r->windows)
+        if (!same_task(p, row, base))
             continue;
+        if (rbe_number_at(row->v, "windows") != r->windows) {
+            r->other_windows += !x.recorded && !measured_alike(p, row, base, r->windows);
+            continue;
+        }
         r->f32 = rbe_number_at(row->v, "base_perplexity");
         r->tokens = rbe_number_at(row->v, "scored");
         x.perplexity = rbe_number_at(row->v, "perplexity");
@@ -488,6 +507,9 @@ static enum rbe_status draw_rate(const struct page *p, int base, const struct ra
     if (left_out)
         fprintf(f, "Not shown here, but in the next plot: %zu of more than %.0f times the "
                 "original's perplexity. ", left_out, most);
+    if (!all && r->other_windows)
+        fprintf(f, "In the table only, as measured on another part of the text: %zu. ",
+                r->other_windows);
     if (!all) {
         put_recorded(f, r);
         put_encodings(f, r);
@@ -1598,6 +1620,34 @@ static enum rbe_status conversation_plots(const struct page *p)
     return err ? err : a ? a : b ? b : c;
 }
 
+static void turns_table(const struct page *p, const struct rbe_row *row)
+{
+    size_t k;
+    json_t *t;
+
+    rbe_document_fold(p->doc, "Every turn of %s", text_or(rbe_string_at(row->v, "model.name"),
+                                                          "the model"));
+    rbe_document_table(p->doc, ">turn|question|>tokens|>context|>turns dropped|"
+                       ">first token, ms|>p50, ms|>p95, ms|>p99, ms|>resident|>CPUs used|"
+                       ">coherence|>perplexity by the scorer");
+    json_array_foreach(rbe_value_at(row->v, "turns"), k, t) {
+        number_cell(p->doc, "%.0f", rbe_number_at(t, "turn"));
+        rbe_document_cell(p->doc, "%.120s", text_or(rbe_string_at(t, "prompt"), ""));
+        number_cell(p->doc, "%.0f", rbe_number_at(t, "tokens"));
+        number_cell(p->doc, "%.0f", rbe_number_at(t, "context_tokens"));
+        number_cell(p->doc, "%.0f", rbe_number_at(t, "dropped_turns"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "first_token_ms"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "p50_ms"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "p95_ms"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "p99_ms"));
+        megabytes_cell(p->doc, rbe_number_at(t, "resident_bytes"));
+        number_cell(p->doc, "%.2f", rbe_number_at(t, "cpu_utilisation"));
+        number_cell(p->doc, "%.3f", rbe_number_at(t, "coherence"));
+        number_cell(p->doc, "%.1f", rbe_number_at(t, "quality"));
+    }
+    rbe_document_unfold(p->doc);
+}
+
 static enum rbe_status conversation(const struct page *p)
 {
     const struct rbe_row *row;
@@ -1628,6 +1678,9 @@ static enum rbe_status conversation(const struct page *p)
         number_cell(p->doc, "%.3f", rbe_number_at(row->v, "summary.coherence"));
         number_cell(p->doc, "%.1f", rbe_number_at(row->v, "summary.quality"));
     }
+    i = 0;
+    while ((row = next(p, "conversation", &i)))
+        turns_table(p, row);
     return RBE_OK;
 }
 
