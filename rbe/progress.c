@@ -30,10 +30,26 @@ static void on_signal(int sig)
     }
 }
 
+/*
+ * oneDNN's generated products point the stack pointer into scratch memory from the heap while
+ * they run: what a signal pushes there would overwrite the heap.  So handlers get a stack of
+ * their own, on this thread; a pool's threads (threads.c) take no such signals.
+ */
+static void have_signal_stack(void)
+{
+    static unsigned char memory[1 << 16];
+    const stack_t own = {.ss_sp = memory, .ss_size = sizeof memory};
+    stack_t had;
+
+    if (!sigaltstack(NULL, &had) && had.ss_flags & SS_DISABLE)
+        sigaltstack(&own, NULL);
+}
+
 void rbe_catch_interrupt(void)
 {
-    struct sigaction a = {.sa_handler = on_signal};
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
 
+    have_signal_stack();
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -87,6 +88,20 @@ static void post(struct rbe_pool *p)
     }
 }
 
+/* A thread that leaves interrupts to the others: see rbe_catch_interrupt(). */
+static int start(struct worker *w)
+{
+    sigset_t interrupts, had;
+
+    sigemptyset(&interrupts);
+    sigaddset(&interrupts, SIGINT);
+    sigaddset(&interrupts, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &interrupts, &had);
+    const int failed = pthread_create(&w->thread, NULL, work, w);
+    pthread_sigmask(SIG_SETMASK, &had, NULL);
+    return failed;
+}
+
 enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rbe_diag *d)
 {
     *out = NULL;
@@ -105,7 +120,7 @@ enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rb
     for (unsigned i = 1; i < threads; i++) {
         struct worker *w = &p->workers[i];
         *w = (struct worker){.pool = p, .index = i};
-        if (pthread_create(&w->thread, NULL, work, w)) {
+        if (start(w)) {
             rbe_pool_close(&p);
             return rbe_fail(d, RBE_ERR_NOMEM, "cannot start thread %u of %u", i, threads);
         }

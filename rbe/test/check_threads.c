@@ -1,12 +1,14 @@
 /*
- * check_threads.c - the pool runs every part once, and publishes what workers wrote.
+ * check_threads.c - the pool runs every part once, and publishes what workers wrote; interrupts.
  *
  * SPDX-License-Identifier: MIT
  */
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
 #include "kernels/test/check.h"
+#include "rbe/progress.h"
 #include "rbe/threads.h"
 
 struct job {
@@ -53,6 +55,35 @@ static void check_pool(unsigned threads)
     rbe_pool_close(&p);
 }
 
+static void blocked(void *arg, unsigned i, unsigned n)
+{
+    sigset_t mask;
+
+    (void)n;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    ((int *)arg)[i] = sigismember(&mask, SIGINT) && sigismember(&mask, SIGTERM);
+}
+
+/* Interrupts come to the first thread alone, on a stack of their own. */
+static void check_interrupts(void)
+{
+    struct sigaction a;
+    struct rbe_pool *p;
+    int got[3] = {0};
+    stack_t stack;
+
+    rbe_catch_interrupt();
+    CHECK(!sigaltstack(NULL, &stack) && !(stack.ss_flags & SS_DISABLE));
+    CHECK(!sigaction(SIGTERM, NULL, &a) && a.sa_flags & SA_ONSTACK);
+    CHECK(!raise(SIGTERM) && rbe_interrupted());
+    rbe_clear_interrupt();
+    if (!CHECK(rbe_pool_open(&p, 3, NULL) == RBE_OK))
+        return;
+    rbe_pool_run(p, blocked, got);
+    CHECK(!got[0] && got[1] && got[2]);
+    rbe_pool_close(&p);
+}
+
 int main(void)
 {
     struct rbe_diag d = {{0}};
@@ -60,6 +91,7 @@ int main(void)
 
     for (unsigned t = 1; t <= 5; t++)
         check_pool(t);
+    check_interrupts();
     CHECK(rbe_pool_open(&p, 5000, &d) == RBE_ERR_ARG && !p && d.text[0]);
     CHECK(rbe_pool_open(&p, 0, &d) == RBE_OK && rbe_pool_threads(p) >= 1);
     rbe_pool_close(&p);
