@@ -9,7 +9,7 @@
  *   coherence  log p(text | prompt) - log p(text), per token, as a ratio
  *   relevance  how often the true prompt is the most probable of eight, given the text (equal
  *              priors: the largest log p(text | prompt)), as a ratio
- * Intervals by bootstrap over prompts, the same draws for both models.
+ * What one text is worth does not depend on which others are measured: shards take prompts.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -19,18 +19,15 @@
 
 #include "eval/conversation.h"
 #include "eval/evaluations.h"
+#include "eval/generation.h"
 #include "eval/options.h"
 #include "eval/quality.h"
 #include "eval/text.h"
 #include "gpt2/data.h"
 #include "gpt2/sampler.h"
 #include "rbe/progress.h"
-#include "rbe/stats.h"
 
-enum { CANDIDATES = 8, REPETITION_GRAM = 4, ROWS = 64 };
-
-/* Criterion C6. */
-static const double target_fluency = 0.98, target_coherence = 0.95, target_relevance = 0.93;
+enum { CANDIDATES = 8, ROWS = 64 };
 
 /* What one model wrote after every prompt, and what the original thinks of it. */
 struct author {
@@ -43,6 +40,7 @@ struct generation {
     struct rbe_runner *runners;
     struct rbe_tokenizer *t;
     int prompts, tokens, prompt_tokens, samples;
+    size_t first, end;          /* prompts of this shard */
     struct rbe_sampling how;
     uint32_t *prompt;           /* [prompts][prompt_tokens] */
     struct author *author;      /* [model] */
@@ -82,7 +80,7 @@ static enum rbe_status allocate(struct generation *g, struct rbe_diag *d)
     return ok ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
 }
 
-/* Beginnings at equal distances through the text. */
+/* Beginnings at equal distances through the text: all of them, for they are candidates too. */
 static enum rbe_status take_prompts(struct generation *g, struct rbe_diag *d)
 {
     struct rbe_text text;
@@ -167,65 +165,11 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
 
 /* --- records ----------------------------------------------------------------------------- */
 
-static json_t *ratio_json(const struct generation *g, size_t m, rbe_measure_fn *measure,
-                          bool smaller_is_better, double target)
-{
-    const size_t n = (size_t)g->prompts;
-    const struct rbe_two_judged t = {&g->author[0].by, &g->author[m].by, measure,
-                                     smaller_is_better};
-    uint32_t *index = calloc(n, sizeof *index);
-
-    if (!index)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        index[i] = (uint32_t)i;
-    const struct rbe_interval ci =
-        rbe_bootstrap(rbe_retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
-    const double value = rbe_retained(&t, index, n);
-    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:[o, o], s:f}", "original",
-                          rbe_result_real(measure(t.original, index, n)), "model",
-                          rbe_result_real(measure(t.model, index, n)), "retained",
-                          rbe_result_real(fmin(value, 1)), "ratio", rbe_result_real(value),
-                          "retained_ci95", rbe_result_real(fmin(ci.low, 1)),
-                          rbe_result_real(fmin(ci.high, 1)), "target", target);
-    free(index);
-    return o;
-}
-
-static double repetition(const struct generation *g, size_t m)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < (size_t)g->prompts; i++)
-        sum += rbe_repetition(g->author[m].text + i * (size_t)g->tokens,
-                              g->author[m].by.length[i], REPETITION_GRAM);
-    return sum / g->prompts;
-}
-
-static double distinct(const struct generation *g, size_t m, size_t gram)
-{
-    const uint32_t **texts = calloc((size_t)g->prompts, sizeof *texts);
-    double share = NAN;
-
-    for (size_t i = 0; texts && i < (size_t)g->prompts; i++)
-        texts[i] = g->author[m].text + i * (size_t)g->tokens;
-    if (texts)
-        share = rbe_distinct(texts, g->author[m].by.length, (size_t)g->prompts, gram);
-    free(texts);
-    return share;
-}
-
-static json_t *both(double original, double model)
-{
-    return json_pack("{s:o, s:o}", "original", rbe_result_real(original), "model",
-                     rbe_result_real(model));
-}
-
 static json_t *samples_json(const struct generation *g, size_t m)
 {
     json_t *all = json_array();
 
-    for (size_t i = 0; i < (size_t)g->prompts && i < (size_t)g->samples; i++) {
+    for (size_t i = g->first; i < g->end && i < (size_t)g->samples; i++) {
         const size_t at = i * (size_t)g->tokens;
         char *p = rbe_detokenise(g->t, g->prompt + i * (size_t)g->prompt_tokens,
                                  (size_t)g->prompt_tokens);
@@ -241,16 +185,28 @@ static json_t *samples_json(const struct generation *g, size_t m)
     return all;
 }
 
-static json_t *make_record(struct generation *g, size_t m)
+static json_t *author_json(const struct generation *g, size_t m)
+{
+    const struct author *a = &g->author[m];
+
+    return rbe_generation_samples(a->text, (size_t)g->tokens, &a->by, g->first,
+                                  g->end - g->first);
+}
+
+/* A fresh record in *out. */
+static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
+                                   struct rbe_diag *d)
 {
     json_t *r = rbe_eval_record(g->o, "generation", &g->runners[m]);
 
+    *out = NULL;
     if (!r || rbe_runner_record(&g->runners[0], r, "base") ||
         rbe_result_set_text(r, g->text_name, g->text_sha256, g->text_bytes)) {
         json_decref(r);
-        return NULL;
+        return RBE_ERR_NOMEM;
     }
-    json_object_set_new(r, "prompts", json_integer(g->prompts));
+    json_object_set_new(r, "prompts_total", json_integer(g->prompts));
+    json_object_set_new(r, "first_prompt", json_integer((json_int_t)g->first));
     json_object_set_new(r, "prompt_tokens", json_integer(g->prompt_tokens));
     json_object_set_new(r, "tokens", json_integer(g->tokens));
     json_object_set_new(r, "candidates",
@@ -260,16 +216,24 @@ static json_t *make_record(struct generation *g, size_t m)
                                   (double)g->how.temperature, "top_k", (int)g->how.top_k,
                                   "top_p", (double)g->how.top_p, "seed",
                                   (json_int_t)g->how.seed));
-    json_object_set_new(r, "fluency", ratio_json(g, m, rbe_fluency, true, target_fluency));
-    json_object_set_new(r, "coherence", ratio_json(g, m, rbe_coherence, false,
-                                                   target_coherence));
-    json_object_set_new(r, "relevance", ratio_json(g, m, rbe_relevance, false,
-                                                   target_relevance));
-    json_object_set_new(r, "rep4", both(repetition(g, 0), repetition(g, m)));
-    json_object_set_new(r, "distinct1", both(distinct(g, 0, 1), distinct(g, m, 1)));
-    json_object_set_new(r, "distinct2", both(distinct(g, 0, 2), distinct(g, m, 2)));
+    json_object_set_new(r, "samples_kept",
+                        json_integer(g->samples < g->prompts ? g->samples : g->prompts));
     json_object_set_new(r, "samples", samples_json(g, m));
-    return r;
+    json_object_set_new(r, "per_prompt", json_pack("{s:o, s:o}", "original", author_json(g, 0),
+                                                   "model", author_json(g, m)));
+    const enum rbe_status err = rbe_generation_summarise(r, d);
+    if (err)
+        json_decref(r);
+    else
+        *out = r;
+    return err;
+}
+
+static double number_at(const json_t *array, size_t i)
+{
+    const json_t *x = json_array_get(array, i);
+
+    return json_is_number(x) ? json_number_value(x) : NAN;
 }
 
 static void print_record(const json_t *r)
@@ -288,8 +252,7 @@ static void print_record(const json_t *r)
         printf("  %-10s %8.3f -> %8.3f  retained %5.1f %% [%5.1f, %5.1f], target %.0f %%\n",
                ratios[i], rbe_eval_number(x, "original"), rbe_eval_number(x, "model"),
                100 * rbe_eval_number(x, "retained"),
-               100 * json_number_value(json_array_get(ci, 0)),
-               100 * json_number_value(json_array_get(ci, 1)),
+               100 * number_at(ci, 0), 100 * number_at(ci, 1),
                100 * rbe_eval_number(x, "target"));
     }
     for (int i = 0; i < 3; i++) {
@@ -320,7 +283,7 @@ static void run_lane(void *arg, unsigned t, unsigned threads)
 
     (void)threads;
     while (t < l->count && !l->err[t] && !rbe_interrupted() &&
-           (i = atomic_fetch_add(&l->next, 1)) < (size_t)g->prompts) {
+           (i = atomic_fetch_add(&l->next, 1)) < g->end) {
         for (size_t m = 0; m < models && !l->err[t]; m++)
             l->err[t] = write_one(g, &l->runner[t * models + m], m, i, &l->diag[t]);
         /* The author has used the judge's session. */
@@ -364,24 +327,27 @@ static enum rbe_status open_lanes(struct lanes *l, struct rbe_diag *d)
 
 static enum rbe_status work(struct generation *g, struct rbe_diag *d)
 {
-    struct lanes l = {.g = g, .count = rbe_pool_threads(g->o->pool)};
+    struct lanes l = {.g = g, .count = rbe_pool_threads(g->o->pool), .next = g->first};
+    const size_t count = g->end - g->first;
     enum rbe_status err = open_lanes(&l, d);
 
     if (!err) {
-        rbe_progress_start(&l.bar, "generation", "prompts", g->prompts);
+        rbe_progress_start(&l.bar, "generation", "prompts", (double)count);
         rbe_pool_run(g->o->pool, run_lane, &l);
         rbe_progress_end(&l.bar);
     }
     for (unsigned t = 0; t < l.count && !err; t++)
         if ((err = l.err[t]))
             *d = l.diag[t];
-    if (!err && atomic_load(&l.done) < (size_t)g->prompts)
-        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %d prompts",
-                       atomic_load(&l.done), g->prompts);
+    if (!err && atomic_load(&l.done) < count)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu prompts",
+                       atomic_load(&l.done), count);
     close_lanes(&l);
     for (size_t m = 1; m < g->o->model_count && !err; m++) {
-        json_t *r = make_record(g, m);
-        if (r && !g->o->json)
+        json_t *r;
+        if ((err = make_record(&r, g, m, d)))
+            break;
+        if (!g->o->json)
             print_record(r);
         err = rbe_eval_emit(g->o, r, d);
     }
@@ -401,6 +367,12 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     if ((uint32_t)(g->prompt_tokens + g->tokens) > g->runners[0].n_ctx) {
         err = rbe_fail(d, RBE_ERR_ARG, "%d tokens and %d more are beyond the model's %u",
                        g->prompt_tokens, g->tokens, g->runners[0].n_ctx);
+        goto out;
+    }
+    rbe_eval_range(g->o, (size_t)g->prompts, &g->first, &g->end);
+    if (g->first == g->end) {
+        err = rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %d prompts to share",
+                       g->o->shard_index + 1, g->o->shard_count, g->prompts);
         goto out;
     }
     if (!(err = allocate(g, d)) && !(err = take_prompts(g, d)))
@@ -424,6 +396,7 @@ int rbe_eval_generation(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SHARD_OPTION(&o),
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
          "where the prompts come from (default: the embedded WikiText test)", "FILE"},
         {"prompts", 0, POPT_ARG_INT, &g.prompts, 0, "texts to write (default 200)", "N"},

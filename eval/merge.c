@@ -11,9 +11,22 @@
 
 #include "eval/comprehension.h"
 #include "eval/divergence.h"
+#include "eval/generation.h"
 #include "eval/options.h"
 #include "eval/perplexity.h"
 #include "rbe/result.h"
+
+/* What can be joined, and the fields that say which part a record is. */
+static const struct kind {
+    const char *name, *unit, *first, *total;    /* unit: the field that counts them, too */
+} kinds[] = {
+    {"perplexity", "windows", "first_window", "windows_total"},
+    {"paired", "windows", "first_window", "windows_total"},
+    {"divergence", "windows", "first_window", "windows_total"},
+    {"comprehension", "items", "first_item", "items_total"},
+    {"generation", "prompts", "first_prompt", "prompts_total"},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* A shard's record, where it came from, and what it covers: [first, first + count). */
 struct part {
@@ -31,6 +44,20 @@ static const char *text_of(const json_t *r, const char *a, const char *b)
     return s ? s : "";
 }
 
+static bool is(const json_t *r, const char *kind)
+{
+    return !strcmp(text_of(r, "kind", NULL), kind);
+}
+
+/* The record's kind, or NULL when it is not one that has shards. */
+static const struct kind *kind_of(const json_t *r)
+{
+    for (int i = 0; i < KINDS; i++)
+        if (is(r, kinds[i].name))
+            return &kinds[i];
+    return NULL;
+}
+
 static bool same_object(const json_t *a, const json_t *b, const char *key)
 {
     return !strcmp(text_of(a, key, "sha256"), text_of(b, key, "sha256"));
@@ -40,32 +67,29 @@ static bool same_object(const json_t *a, const json_t *b, const char *key)
 static bool same_key(const json_t *a, const json_t *b)
 {
     static const char *const equal[] = {"kind", "protocol", "context", "windows_total", "task",
-                                        "variant", "items_total", "group_names"};
+                                        "variant", "items_total", "group_names",
+                                        "prompts_total", "prompt_tokens", "candidates",
+                                        "sampling", "samples_kept"};
 
     for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++) {
         const json_t *x = json_object_get(a, equal[i]), *y = json_object_get(b, equal[i]);
         if ((x || y) && !json_equal(x, y))
             return false;
     }
+    /* Elsewhere `tokens` are those of the part. */
+    if (is(a, "generation") &&
+        !json_equal(json_object_get(a, "tokens"), json_object_get(b, "tokens")))
+        return false;
     return same_object(a, b, "model") && same_object(a, b, "base") && same_object(a, b, "text");
-}
-
-static bool is_comprehension(const json_t *r)
-{
-    return !strcmp(text_of(r, "kind", NULL), "comprehension");
-}
-
-static bool is_divergence(const json_t *r)
-{
-    return !strcmp(text_of(r, "kind", NULL), "divergence");
 }
 
 /* For messages: "perplexity P1 of rbe-mini on wiki.test.raw". */
 static void describe(char *buf, size_t size, const json_t *r)
 {
-    snprintf(buf, size, "%.20s %.12s of %.40s on %.60s", text_of(r, "kind", NULL),
-             is_comprehension(r) ? text_of(r, "task", NULL) : text_of(r, "protocol", NULL),
-             text_of(r, "model", "name"), text_of(r, "text", "name"));
+    const char *how = text_of(r, is(r, "comprehension") ? "task" : "protocol", NULL);
+
+    snprintf(buf, size, "%.20s%s%.12s of %.40s on %.60s", text_of(r, "kind", NULL),
+             *how ? " " : "", how, text_of(r, "model", "name"), text_of(r, "text", "name"));
 }
 
 static int by_first(const void *a, const void *b)
@@ -79,9 +103,8 @@ static int by_first(const void *a, const void *b)
 static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
 {
     const json_t *r = p[0].record;
-    const char *unit = is_comprehension(r) ? "items" : "windows";
-    const json_t *total = json_object_get(r, is_comprehension(r) ? "items_total"
-                                                                 : "windows_total");
+    const char *unit = kind_of(r)->unit;
+    const json_t *total = json_object_get(r, kind_of(r)->total);
     json_int_t at = 0;
     char what[200];
 
@@ -104,24 +127,32 @@ static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
     return RBE_OK;
 }
 
-/* samples[name] of all parts, end to end. */
-static json_t *join_column(const struct part *p, size_t n, const char *name)
+/* Appends arrays of b to those of a; members of objects one by one. */
+static int extend(json_t *a, json_t *b)
 {
-    json_t *all = json_array();
+    const char *name;
+    json_t *x;
+    int bad = 0;
 
-    for (size_t i = 0; i < n; i++)
-        json_array_extend(all, json_object_get(json_object_get(p[i].record, "samples"), name));
-    return all;
+    if (json_is_array(a))
+        return json_array_extend(a, b);
+    json_object_foreach(a, name, x)
+        bad |= extend(x, json_object_get(b, name));
+    return bad;
 }
 
-static json_t *join_samples(const struct part *p, size_t n)
+/* r[key]: the samples of all parts, end to end. */
+static enum rbe_status join_samples(json_t *r, const struct part *p, size_t n, const char *key,
+                                    struct rbe_diag *d)
 {
-    json_t *all = json_object(), *column;
-    const char *name;
+    json_t *all = json_deep_copy(json_object_get(p[0].record, key));
 
-    json_object_foreach(json_object_get(p[0].record, "samples"), name, column)
-        json_object_set_new(all, name, join_column(p, n, name));
-    return all;
+    for (size_t i = 0; i < n; i++)
+        if (!all || (i && extend(all, json_object_get(p[i].record, key)))) {
+            json_decref(all);
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record without its samples", p[i].file);
+        }
+    return json_object_set_new(r, key, all) ? RBE_ERR_NOMEM : RBE_OK;
 }
 
 static double total_seconds(const struct part *p, size_t n)
@@ -138,9 +169,10 @@ static enum rbe_status join_perplexity(json_t *r, const struct part *p, size_t n
 {
     double *nll = NULL, *scored = NULL;
     size_t count;
+    enum rbe_status err = join_samples(r, p, n, "samples", d);
 
-    json_object_set_new(r, "samples", join_samples(p, n));
-    enum rbe_status err = rbe_perplexity_samples(r, &nll, &scored, &count, d);
+    if (!err)
+        err = rbe_perplexity_samples(r, &nll, &scored, &count, d);
     if (!err && rbe_perplexity_summarise(r, nll, scored, count, 0, total_seconds(p, n), 0))
         err = RBE_ERR_NOMEM;
     free(nll);
@@ -186,9 +218,21 @@ static enum rbe_status join_comprehension(json_t *r, const struct part *p, size_
     describe(what, sizeof what, r);
     if (json_object_get(r, "base") && !base)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the base's record is missing", what);
-    json_object_set_new(r, "samples", join_samples(p, n));
+    const enum rbe_status err = join_samples(r, p, n, "samples", d);
+    if (err)
+        return err;
     json_object_set_new(r, "first_item", json_integer(0));
     return rbe_comprehension_summarise_samples(r, base) ? RBE_ERR_NOMEM : RBE_OK;
+}
+
+static enum rbe_status join_generation(json_t *r, const struct part *p, size_t n,
+                                       struct rbe_diag *d)
+{
+    enum rbe_status err = join_samples(r, p, n, "samples", d);
+
+    if (!err)
+        err = join_samples(r, p, n, "per_prompt", d);
+    return err ? err : rbe_generation_summarise(r, d);
 }
 
 static enum rbe_status join(json_t *joined, struct part *p, size_t n, struct rbe_diag *d)
@@ -200,10 +244,12 @@ static enum rbe_status join(json_t *joined, struct part *p, size_t n, struct rbe
     json_t *r = json_deep_copy(p[0].record);
     if (!r)
         return RBE_ERR_NOMEM;
-    if (is_divergence(r))
+    if (is(r, "divergence"))
         err = join_divergence(r, p, n, d);
-    else if (is_comprehension(r))
+    else if (is(r, "comprehension"))
         err = join_comprehension(r, p, n, joined, d);
+    else if (is(r, "generation"))
+        err = join_generation(r, p, n, d);
     else
         err = join_perplexity(r, p, n, d);
     json_object_set_new(r, "shards", json_integer((json_int_t)n));
@@ -249,7 +295,6 @@ static enum rbe_status join_pair(json_t *joined, const json_t *pair, struct rbe_
 static enum rbe_status collect(struct part **out, size_t *count, json_t *const *files,
                                const char *const *names, size_t n, struct rbe_diag *d)
 {
-    static const char *const kinds[] = {"perplexity", "paired", "divergence", "comprehension"};
     struct part *parts = NULL;
     size_t total = 0, used = 0;
 
@@ -259,22 +304,17 @@ static enum rbe_status collect(struct part **out, size_t *count, json_t *const *
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t f = 0; f < n; f++) {
         const json_t *r;
-        size_t i, k = 0;
+        size_t i;
         json_array_foreach(files[f], i, r) {
-            while (k < 4 && strcmp(text_of(r, "kind", NULL), kinds[k]))
-                k++;
-            if (k == 4) {
+            const struct kind *kind = kind_of(r);
+            if (!kind) {
                 free(parts);
                 return rbe_fail(d, RBE_ERR_ARG, "%s: a record of kind '%s' has no shards",
                                 names[f], text_of(r, "kind", NULL));
             }
-            k = 0;
-            const bool items = is_comprehension(r);
             struct part p = {r, names[f], f,
-                             json_integer_value(json_object_get(r, items ? "first_item"
-                                                                         : "first_window")),
-                             json_integer_value(json_object_get(r, items ? "items"
-                                                                         : "windows"))};
+                             json_integer_value(json_object_get(r, kind->first)),
+                             json_integer_value(json_object_get(r, kind->unit))};
             /* Saved again while it went on: the later one is the fuller. */
             size_t old = 0;
             while (old < used && !(parts[old].index == f && parts[old].first == p.first &&

@@ -108,6 +108,32 @@ done
 ok 'merge comprehension' "$rbe" merge --out "$work/cjoined" "$work"/cpart?
 ok 'joined comprehension is the whole' same "$work/cwhole" "$work/cjoined"
 
+# Seven prompts: parts of different sizes, samples from two of them.
+gen=(generation "${pair[@]}" --prompts 7 --tokens 6 --prompt 8 --samples 5)
+ok 'generation, whole' evaluate "${gen[@]}" --out "$work/gwhole"
+ok 'generation on two threads' "$rbe" eval "${gen[@]}" --quiet --threads 2 --out "$work/gtwo"
+for n in 2 3; do
+    for ((i = 1; i <= n; i++)); do
+        ok "generation, shard $i of $n" evaluate "${gen[@]}" --shard $i/$n \
+            --out "$work/gpart$n$i"
+    done
+    ok "merge $n parts of generation" "$rbe" merge --out "$work/gjoined$n" "$work/gpart$n"?
+    ok "joined generation is the whole, $n parts" same "$work/gwhole" "$work/gjoined$n"
+done
+ok 'a part says so' grep -q '"complete":false' "$work/gpart31"
+sed 's/"threads":2/"threads":1/' "$work/gtwo" > "$work/gtwo1"
+ok 'generation does not depend on threads' same "$work/gwhole" "$work/gtwo1"
+evaluate "${gen[@]}" --shard 2/2 --seed 5 --out "$work/gseed" > "$work/out"
+fails 1 'generation of int4 .*prompts from 3 on are missing' "$rbe" merge --out "$work/bad" \
+    "$work/gpart21" "$work/gseed"
+fails 1 'prompts from 2 on are missing' "$rbe" merge --out "$work/bad" "$work"/gpart3[13]
+cp "$work/gpart32" "$work/gagain"
+fails 1 'prompts 2 to 3 are there twice' "$rbe" merge --out "$work/bad" "$work"/gpart3? \
+    "$work/gagain"
+sed 's/"alone":\[[^,]*,/"alone":[/' "$work/gpart22" > "$work/gshort"
+fails 1 'without its samples' "$rbe" merge --out "$work/bad" "$work/gpart21" "$work/gshort"
+fails 2 'only 7 prompts to share' evaluate "${gen[@]}" --shard 1/8
+
 fails 1 'missing' "$rbe" merge --out "$work/bad" "$work"/part[124]
 fails 2 'named twice' "$rbe" merge --out "$work/bad" "$work/part1" "$work/part1"
 cp "$work/part2" "$work/again"

@@ -1,0 +1,194 @@
+/*
+ * generation.c - what quality of the original's texts a model retains, from a record's samples.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The measures are those of quality.h.  Intervals by bootstrap over prompts, the same draws for
+ * both models.
+ */
+#include "eval/generation.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "eval/options.h"
+#include "rbe/result.h"
+#include "rbe/stats.h"
+
+enum { REPETITION_GRAM = 4 };
+
+/* Criterion C6. */
+static const double target_fluency = 0.98, target_coherence = 0.95, target_relevance = 0.93;
+
+/* What one model wrote, and what the original thinks of it: arrays of [count]. */
+struct author {
+    uint32_t *tokens;           /* of all texts, one after the other */
+    const uint32_t **text;      /* where each begins */
+    struct rbe_judged by;
+    size_t count;
+};
+
+/* --- samples ----------------------------------------------------------------------------- */
+
+json_t *rbe_generation_samples(const uint32_t *text, size_t room, const struct rbe_judged *by,
+                               size_t first, size_t count)
+{
+    json_t *texts = json_array(), *alone = json_array(), *after = json_array();
+    json_t *relevant = json_array();
+    int bad = 0;
+
+    for (size_t i = first; i < first + count; i++) {
+        json_t *ids = json_array();
+        for (size_t k = 0; k < by->length[i]; k++)
+            bad |= json_array_append_new(ids, json_integer(text[i * room + k]));
+        bad |= json_array_append_new(texts, ids);
+        bad |= json_array_append_new(alone, rbe_result_real(by->alone[i]));
+        bad |= json_array_append_new(after, rbe_result_real(by->after[i]));
+        bad |= json_array_append_new(relevant, json_integer((json_int_t)by->relevant[i]));
+    }
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o}", "tokens", texts, "alone", alone, "after",
+                          after, "relevant", relevant);
+    if (bad) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+static void free_author(struct author *a)
+{
+    free(a->tokens);
+    free(a->text);
+    free(a->by.length);
+    free(a->by.alone);
+    free(a->by.after);
+    free(a->by.relevant);
+}
+
+/* [n] numbers, NaN for what could not be measured; NULL: not such an array, or no memory. */
+static double *column(const json_t *o, const char *name, size_t n)
+{
+    const json_t *a = json_object_get(o, name);
+    double *x = json_array_size(a) == n ? malloc((n + 1) * sizeof *x) : NULL;
+
+    for (size_t i = 0; x && i < n; i++) {
+        const json_t *v = json_array_get(a, i);
+        x[i] = json_is_number(v) ? json_number_value(v) : NAN;
+    }
+    return x;
+}
+
+static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe_diag *d)
+{
+    const json_t *texts = json_object_get(o, "tokens");
+    const size_t n = json_array_size(texts);
+    size_t all = 0, at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        all += json_array_size(json_array_get(texts, i));
+        if (!json_array_size(json_array_get(texts, i)))
+            return rbe_fail(d, RBE_ERR_FORMAT, "a generation record with an empty text");
+    }
+    a->count = n;
+    a->tokens = malloc((all + 1) * sizeof *a->tokens);
+    a->text = malloc((n + 1) * sizeof *a->text);
+    a->by.length = malloc((n + 1) * sizeof *a->by.length);
+    if (!a->tokens || !a->text || !a->by.length)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
+    a->by.alone = column(o, "alone", n);
+    a->by.after = column(o, "after", n);
+    a->by.relevant = column(o, "relevant", n);
+    if (!n || !a->by.alone || !a->by.after || !a->by.relevant)
+        return rbe_fail(d, RBE_ERR_FORMAT, "a generation record without its samples");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *ids = json_array_get(texts, i);
+        a->text[i] = a->tokens + at;
+        a->by.length[i] = json_array_size(ids);
+        for (size_t k = 0; k < a->by.length[i]; k++)
+            a->tokens[at++] = (uint32_t)json_integer_value(json_array_get(ids, k));
+    }
+    return RBE_OK;
+}
+
+/* --- measures ---------------------------------------------------------------------------- */
+
+static json_t *ratio_json(const struct author *original, const struct author *model,
+                          rbe_measure_fn *measure, bool smaller_is_better, double target)
+{
+    const size_t n = model->count;
+    const struct rbe_two_judged t = {&original->by, &model->by, measure, smaller_is_better};
+    uint32_t *index = calloc(n, sizeof *index);
+
+    if (!index)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        index[i] = (uint32_t)i;
+    const struct rbe_interval ci =
+        rbe_bootstrap(rbe_retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
+    const double value = rbe_retained(&t, index, n);
+    /* fmin() would make a value that is not a number 1. */
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:[o, o], s:f}", "original",
+                          rbe_result_real(measure(t.original, index, n)), "model",
+                          rbe_result_real(measure(t.model, index, n)), "retained",
+                          rbe_result_real(value > 1 ? 1 : value), "ratio",
+                          rbe_result_real(value), "retained_ci95",
+                          rbe_result_real(ci.low > 1 ? 1 : ci.low),
+                          rbe_result_real(ci.high > 1 ? 1 : ci.high), "target", target);
+    free(index);
+    return o;
+}
+
+static double repetition(const struct author *a)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < a->count; i++)
+        sum += rbe_repetition(a->text[i], a->by.length[i], REPETITION_GRAM);
+    return sum / (double)a->count;
+}
+
+static double distinct(const struct author *a, size_t gram)
+{
+    return rbe_distinct(a->text, a->by.length, a->count, gram);
+}
+
+static json_t *both(double original, double model)
+{
+    return json_pack("{s:o, s:o}", "original", rbe_result_real(original), "model",
+                     rbe_result_real(model));
+}
+
+enum rbe_status rbe_generation_summarise(json_t *record, struct rbe_diag *d)
+{
+    const json_t *samples = json_object_get(record, "per_prompt");
+    struct author a = {0}, b = {0};
+    enum rbe_status err = read_author(&a, json_object_get(samples, "original"), d);
+
+    if (!err)
+        err = read_author(&b, json_object_get(samples, "model"), d);
+    if (!err && a.count != b.count)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "a generation record of %zu texts against %zu",
+                       b.count, a.count);
+    if (err)
+        goto out;
+    const struct {
+        const char *key;
+        json_t *value;
+    } field[] = {
+        {"prompts", json_integer((json_int_t)b.count)},
+        {"complete", json_boolean((double)b.count == rbe_eval_number(record, "prompts_total"))},
+        {"fluency", ratio_json(&a, &b, rbe_fluency, true, target_fluency)},
+        {"coherence", ratio_json(&a, &b, rbe_coherence, false, target_coherence)},
+        {"relevance", ratio_json(&a, &b, rbe_relevance, false, target_relevance)},
+        {"rep4", both(repetition(&a), repetition(&b))},
+        {"distinct1", both(distinct(&a, 1), distinct(&b, 1))},
+        {"distinct2", both(distinct(&a, 2), distinct(&b, 2))},
+    };
+    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
+        if (json_object_set_new(record, field[i].key, field[i].value))
+            err = RBE_ERR_NOMEM;
+out:
+    free_author(&a);
+    free_author(&b);
+    return err;
+}
