@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Records hold the samples of their windows or items; joined in order and summed up by the
+ * Records hold the samples of their windows, items or prompts; joined in order and summed up by the
  * function that sums up an unsharded run, they give the same bits.
  */
 #ifndef RBE_EVAL_MERGE_H
@@ -16,8 +16,8 @@
 
 /*
  * files: arrays of records (rbe_result_read()), one per shard, named by `names` in messages.
- * Joins perplexity, divergence and comprehension records of the same model, text and protocol
- * or task; recomputes paired ones.  Of several records of one shard in a file (results saved
+ * Joins perplexity, divergence, comprehension and generation records of the same model, text
+ * and protocol, task or sampling; recomputes paired ones.  Of several records of one shard in a file (results saved
  * while it went on) the last counts.  Parts that are missing, or there twice, are
  * RBE_ERR_MISMATCH; records of other kinds RBE_ERR_ARG.  A fresh array in *out.
  */

@@ -387,6 +387,10 @@ static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, 
     SAY(c->target, ">= %.0f %% retained", 100 * target);
     snprintf(path, sizeof path, "%s.retained", what);
     const double x = b ? rbe_number_at(b->v, path) : NAN;
+    if (b && json_is_false(rbe_value_at(b->v, "complete"))) {
+        not_measured(c, "the generation row is a part of the prompts: no %s", what);
+        return;
+    }
     if (isnan(x)) {
         not_measured(c, b ? "the generation row has no %s"
                      : "no generation row of the RBE model (%s)", what);

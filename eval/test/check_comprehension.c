@@ -10,6 +10,7 @@
 
 #include "eval/comprehension.h"
 #include "eval/conversation.h"
+#include "eval/generation.h"
 #include "eval/options.h"
 #include "eval/quality.h"
 #include "gpt2/data.h"
@@ -215,6 +216,50 @@ static void check_repetition(void)
     CHECK(isnan(rbe_distinct(texts + 2, n + 2, 1, 4)));
 }
 
+static double at(const json_t *r, const char *key, const char *name)
+{
+    return rbe_eval_number(json_object_get(r, key), name);
+}
+
+/* Two prompts worked out by hand: the same row from both, and of the second alone. */
+static void check_generation(void)
+{
+    const uint32_t said[8] = {7, 7, 9, 0, 1, 2, 0, 0}, copy[8] = {7, 7, 7, 7, 1, 1, 0, 0};
+    size_t three_two[2] = {3, 2}, four_two[2] = {4, 2};
+    double alone[2] = {-6, -4}, after[2] = {-3, -2}, worse[2] = {-8, -10}, less[2] = {-6, -8};
+    double both[2] = {1, 1}, one[2] = {0, 1};
+    const struct rbe_judged a = {three_two, alone, after, both};
+    const struct rbe_judged b = {four_two, worse, less, one};
+    struct rbe_diag d = {""};
+
+    for (size_t first = 0; first < 2; first++) {
+        const size_t n = 2 - first;
+        json_t *r = json_pack("{s:i, s:{s:o, s:o}}", "prompts_total", 2, "per_prompt",
+                              "original", rbe_generation_samples(said, 4, &a, first, n),
+                              "model", rbe_generation_samples(copy, 4, &b, first, n));
+        CHECK(!rbe_generation_summarise(r, &d));
+        CHECK(json_integer_value(json_object_get(r, "prompts")) == (json_int_t)n);
+        CHECK(json_is_true(json_object_get(r, "complete")) == !first);
+        /* 10 nats over 5 tokens against 18 over 6; the second alone: 4 over 2, 10 over 2. */
+        CHECK_NEAR(at(r, "fluency", "original"), exp(2), 1e-12);
+        CHECK_NEAR(at(r, "fluency", "model"), exp(first ? 5 : 3), 1e-10);
+        CHECK_NEAR(at(r, "fluency", "retained"), exp(first ? -3 : -1), 1e-12);
+        /* Nats a token gained: 1 and 1 against 1/2 and 1. */
+        CHECK_NEAR(at(r, "coherence", "retained"), first ? 1 : 0.75, 1e-12);
+        CHECK_NEAR(at(r, "relevance", "retained"), first ? 1 : 0.5, 1e-12);
+        /* 7 7 9, 1 2: four of five; 7 7 7 7, 1 1: two of six. */
+        CHECK_NEAR(at(r, "distinct1", "original"), first ? 1 : 0.8, 1e-12);
+        CHECK_NEAR(at(r, "distinct1", "model"), first ? 0.5 : 1.0 / 3, 1e-12);
+        CHECK_NEAR(at(r, "distinct2", "model"), first ? 1 : 0.5, 1e-12);
+        CHECK(at(r, "rep4", "model") == 0);
+        /* A text that lost its judgement. */
+        json_array_remove(json_object_get(json_object_get(json_object_get(r, "per_prompt"),
+                                                          "model"), "after"), 0);
+        CHECK(rbe_generation_summarise(r, &d) == RBE_ERR_FORMAT);
+        json_decref(r);
+    }
+}
+
 /* Two texts of 2 and 4 tokens: log p alone -4 and -8, after the prompt -3 and -4. */
 static void check_retained(void)
 {
@@ -272,6 +317,7 @@ int main(void)
     check_judging();
     check_repetition();
     check_retained();
+    check_generation();
     check_cutting();
     rbe_tokenizer_close(&tokenizer);
     rmdir(folder);
