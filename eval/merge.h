@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Records hold the samples of their windows, items or prompts; joined in order and summed up by the
- * function that sums up an unsharded run, they give the same bits.
+ * Records hold the samples of their windows, items or prompts; joined in order and summed up by
+ * the function that sums up an unsharded run, they give the same bits.
  */
 #ifndef RBE_EVAL_MERGE_H
 #define RBE_EVAL_MERGE_H
@@ -17,9 +17,9 @@
 /*
  * files: arrays of records (rbe_result_read()), one per shard, named by `names` in messages.
  * Joins perplexity, divergence, comprehension and generation records of the same model, text
- * and protocol, task or sampling; recomputes paired ones.  Of several records of one shard in a file (results saved
- * while it went on) the last counts.  Parts that are missing, or there twice, are
- * RBE_ERR_MISMATCH; records of other kinds RBE_ERR_ARG.  A fresh array in *out.
+ * and protocol, task or sampling; recomputes paired ones.  Of several records of one shard in
+ * a file (results saved while it went on) the last counts.  Parts that are missing, or there
+ * twice, are RBE_ERR_MISMATCH; records of other kinds RBE_ERR_ARG.  A fresh array in *out.
  */
 enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const *names,
                           size_t count, struct rbe_diag *d);

@@ -1,5 +1,5 @@
 /*
- * check_threads.c - the pool runs every part once, and publishes what workers wrote; interrupts.
+ * check_threads.c - the pool runs every part once and publishes what workers wrote; interrupts
  *
  * SPDX-License-Identifier: MIT
  */
