@@ -329,14 +329,31 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
     return end(out, c, err, progress, d);
 }
 
+/* One window at a time, no gradients of parameters. */
+static struct rbe_train_limits fisher_limits(const struct rbe_gpt2_config *c)
+{
+    return (struct rbe_train_limits){.batch = 1, .time = c->n_ctx, .tap_only = true,
+                                     .recompute = true};
+}
+
+size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
+                             unsigned threads)
+{
+    const size_t e = c->n_embd, f = c->n_inner;
+    const size_t moments = (c->n_layer * (3 * e * e + f * f) + e * e) * sizeof(float);
+
+    return moments + (metric == RBE_METRIC_FISHER
+                          ? rbe_train_bytes(c, fisher_limits(c), threads)
+                          : (size_t)rbe_gpt2_config_params(c) * sizeof(float));
+}
+
 enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
                                      const uint32_t *tokens, size_t count,
                                      struct rbe_pool *pool, struct rbe_progress *progress,
                                      struct rbe_diag *d)
 {
     const struct rbe_gpt2_config *config = &s->config;
-    const struct rbe_train_limits limits = {.batch = 1, .time = config->n_ctx,
-                                            .tap_only = true, .recompute = true};
+    const struct rbe_train_limits limits = fisher_limits(config);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = config->n_ctx;
     const size_t widest = config->n_embd > config->n_inner ? config->n_embd : config->n_inner;

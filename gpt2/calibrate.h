@@ -51,6 +51,9 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                                    const char *text_path, enum rbe_metric metric,
                                    size_t tokens, struct rbe_pool *pool,
                                    struct rbe_progress *progress, struct rbe_diag *d);
+/* Bytes it takes meanwhile: the moments of every matrix's inputs and the model. */
+size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
+                             unsigned threads);
 void rbe_calibration_close(struct rbe_calibration **c);
 
 /* Tokens that went in, and their number. */

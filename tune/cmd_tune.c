@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gpt2/calibrate.h"
 #include "gpt2/data.h"
 #include "rbe/command.h"
 #include "rbe/file.h"
@@ -20,8 +21,8 @@
 enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
 
 struct arguments {
-    const char *original, *model, *out, *profile, *loss, *valid, *calibration, *checkpoint,
-        *json, *layout;
+    const char *original, *model, *out, *profile, *loss, *valid, *calibration, *metric,
+        *checkpoint, *json, *layout;
     const char **texts;         /* popt's, NULL-terminated; or NULL */
     double tokens, minutes, every, memory;
     int seed, micro, evaluations, valid_windows, threads, resume, control, no_calibration,
@@ -81,6 +82,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
     if (a->calibration && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
                         "another");
+    if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
     return RBE_OK;
 }
 
@@ -129,15 +132,11 @@ static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
 
 /* --- memory ------------------------------------------------------------------------------- */
 
-/* Second moments of every matrix's inputs, and the model that they are measured with. */
 static size_t calibration_bytes(const struct run *r)
 {
-    const struct rbe_gpt2_config *c = &r->source->config;
-    const size_t e = c->n_embd, f = c->n_inner, params = (size_t)rbe_gpt2_config_params(c);
-
     if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
         return 0;
-    return (c->n_layer * (3 * e * e + f * f) + e * e + params) * sizeof(float);
+    return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
 }
 
 static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits l,
@@ -186,12 +185,12 @@ static void make_key(struct run *r)
 
     rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text));
     const int n = snprintf(text, sizeof text, "tune 1 %s %s %s %s %" PRIu64 " %" PRIu64
-                           " %s %s %u %u %u %u %d %d %d %d", r->source->sha256, r->model_sha,
-                           recipe,
+                           " %s %s %u %u %u %u %d %d %d %d %s", r->source->sha256,
+                           r->model_sha, recipe,
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
                            r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
-                           r->a->bf16, r->a->recompute);
+                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.metric));
     rbe_sha256(r->key, text, (size_t)n);
 }
 
@@ -292,6 +291,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         .evaluations = (uint32_t)a->evaluations, .text = &r->text, .valid = &r->valid,
         .valid_windows = (uint32_t)a->valid_windows,
         .original = a->no_calibration ? NULL : a->original, .calibration = a->calibration,
+        .metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
         .checkpoint = a->checkpoint, .every_s = 60 * a->every, .resume = a->resume,
         .stop_after = (uint64_t)a->stop_after, .key = r->key, .pool = r->pool,
         .progress = &r->progress, .on_point = on_point, .arg = r};
@@ -492,6 +492,9 @@ int rbe_cmd_tune(int argc, const char **argv)
          "refuse to start above this (default: what the machine has)", "MB"},
         {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
          "text for the encoder, as in rbe convert", "FILE"},
+        {"metric", 0, POPT_ARG_STRING, &a.metric, 0,
+         "what an error costs in the encoder, as in rbe convert: inputs or fisher (default: "
+         "fisher)", "NAME"},
         {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
          "encode without error feedback", NULL},
         {"checkpoint", 0, POPT_ARG_STRING, &a.checkpoint, 0,

@@ -831,13 +831,14 @@ static void forget(struct rbe_student *s, int span)
 static enum rbe_status encode_like(struct rbe_weight *out, const struct rbe_student *s,
                                    const struct tensor *t, const float *x,
                                    enum rbe_search search, const float *moment,
-                                   struct rbe_diag *d)
+                                   const float *importance, struct rbe_diag *d)
 {
     struct rbe_encode_part *parts = calloc(t->w.part_count, sizeof *parts);
     struct rbe_encode_options o = {
         .part_count = t->w.part_count, .parts = parts, .search = search,
         .scales = t->w.parts[0].m.col_scale ? RBE_SCALES_ROW_COL : RBE_SCALES_ROW,
-        .hadamard = t->w.hadamard, .sign_seed = t->w.sign_seed, .moment = moment};
+        .hadamard = t->w.hadamard, .sign_seed = t->w.sign_seed, .moment = moment,
+        .row_importance = importance};
     struct rbe_diag why = {""};
     enum rbe_status err;
 
@@ -871,7 +872,8 @@ static enum rbe_status take_codes(struct rbe_student *s, struct tensor *t, struc
 }
 
 enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
-                                   const float *moment, bool again, struct rbe_diag *d)
+                                   const float *moment, const float *importance, bool again,
+                                   struct rbe_diag *d)
 {
     struct tensor *t = matrix_at(s, i);
     const size_t n = t->slice->count;
@@ -885,7 +887,7 @@ enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_sea
         return no_memory(d);
     for (size_t k = 0; k < n; k++)
         x[k] = t->error ? w[k] - t->error[k] : w[k];
-    if ((err = encode_like(&fresh, s, t, x, search, moment, d)))
+    if ((err = encode_like(&fresh, s, t, x, search, moment, importance, d)))
         goto out;
     rbe_weight_free(&t->w);
     t->w = fresh;
@@ -929,7 +931,7 @@ static enum rbe_status store_weight(struct rbe_student *s, struct tensor *t, str
     if (t->kind == LATENT)
         return rbe_fail(d, RBE_ERR_ARG, "tensor '%s' is not encoded", t->slice->name);
     if (t->kind == PLAIN) {
-        err = encode_like(&fresh, s, t, t->master, RBE_SEARCH_DEFAULT, NULL, d);
+        err = encode_like(&fresh, s, t, t->master, RBE_SEARCH_DEFAULT, NULL, NULL, d);
         if (err)
             return err;
         rbe_weight_free(&t->w);

@@ -94,8 +94,8 @@ enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_erro
 
 /*
  * Finds codes for latent matrix i with the codec, block and rotation of the container.
- * moment: as in rbe/encode.h, may be NULL.  again: it stays latent, else it is coded from now
- * on.  A matrix that is not latent is left alone.
+ * moment, importance: of the columns and rows, as in rbe/encode.h; may be NULL.  again: it
+ * stays latent, else it is coded from now on.  A matrix that is not latent is left alone.
  *
  * The optimiser's state: scales start anew, for they belong to other codes.  A latent that
  * stays latent goes on with its moments and steps, for it has not moved; one that is coded
@@ -103,7 +103,8 @@ enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_erro
  * matrices train on as those of a student opened from the file.
  */
 enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
-                                   const float *moment, bool again, struct rbe_diag *d);
+                                   const float *moment, const float *importance, bool again,
+                                   struct rbe_diag *d);
 
 /* t's parameters become what a file written now would decode to (latent matrices apart; with
  * the means where some were taken): to be evaluated.  rbe_student_refresh() goes back, before

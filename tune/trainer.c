@@ -149,7 +149,7 @@ static enum rbe_status need_calibration(struct trainer *t)
         return RBE_OK;
     struct rbe_progress *p = t->o->progress, was = p ? *p : (struct rbe_progress){0};
     err = rbe_calibrate_file(&t->calibration, t->o->original, t->o->calibration,
-                             RBE_METRIC_INPUTS, 0, t->o->pool, p, t->d);
+                             t->o->metric, 0, t->o->pool, p, t->d);
     if (p)
         *p = was;
     return err;
@@ -158,14 +158,15 @@ static enum rbe_status need_calibration(struct trainer *t)
 static enum rbe_status encode_group(struct trainer *t, unsigned group, bool again)
 {
     enum rbe_status err = need_calibration(t);
+    const struct rbe_calibration *c = t->calibration;
 
     for (size_t i = 0; i < rbe_student_matrices(t->s) && !err; i++) {
         const char *name = rbe_student_matrix(t->s, i);
         if (group_of(name) != group || !rbe_student_is_latent(t->s, i))
             continue;
-        err = rbe_student_encode(
-            t->s, i, stage_of(t)->search,
-            t->calibration ? rbe_calibration_moment(t->calibration, name) : NULL, again, t->d);
+        err = rbe_student_encode(t->s, i, stage_of(t)->search,
+                                 c ? rbe_calibration_moment(c, name) : NULL,
+                                 c ? rbe_calibration_rows(c, name) : NULL, again, t->d);
         if (!err && rbe_interrupted())
             err = rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted while encoding%s",
                            t->o->checkpoint ? "; --resume goes on from the last checkpoint"

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "gpt2/loss.h"
+#include "rbe/profile.h"
 #include "rbe/progress.h"
 #include "tune/recipe.h"
 #include "tune/student.h"
@@ -40,6 +41,7 @@ struct rbe_trainer_options {
     uint32_t valid_windows;     /* at most so many, spread over the text */
     /* For encoding: the original's file for calibration, NULL: without. */
     const char *original, *calibration;
+    enum rbe_metric metric;
     const char *checkpoint;     /* or NULL: none */
     double every_s;             /* seconds between checkpoints */
     bool resume;                /* go on from the checkpoint, which must be there */

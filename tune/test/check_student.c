@@ -269,7 +269,7 @@ static void check_encoding(const struct world *w)
     CHECK(distance(t, start) == 0);
     CHECK(rbe_student_write(s, path, &d) == RBE_ERR_ARG);
     for (size_t i = 0; i < matrices; i++)
-        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, true, &d), &d, "encode");
+        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, true, &d), &d, "encode");
     CHECK(rbe_student_is_latent(s, 0));
     /* The same codes, but for what a rounding of original + error - error may do. */
     CHECK(distance(t, start) < 0.02 * total);
@@ -278,7 +278,7 @@ static void check_encoding(const struct world *w)
     s = open_student(w, t, w->container, RBE_ADAMW);
     for (size_t i = 0; i < matrices; i++) {
         need(rbe_student_thaw(s, i, false, &d), &d, "thaw");
-        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, false, &d), &d, "encode");
+        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, false, &d), &d, "encode");
     }
     CHECK(!rbe_student_is_latent(s, 0));
     need(rbe_student_write(s, path, &d), &d, "write");
@@ -320,7 +320,7 @@ static void all_matrices(struct rbe_student *s, bool thaw, bool again)
         if (thaw)
             need(rbe_student_thaw(s, i, true, &d), &d, "thaw");
         else
-            need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, again, &d), &d, "encode");
+            need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, again, &d), &d, "encode");
 }
 
 /* Once all is coded the optimiser remembers nothing of the time before: the student trains on
