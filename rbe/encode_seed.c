@@ -3,11 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Rows and columns are brought to unit RMS, each column is searched (seed_search.h), the row
- * scales are fitted again to what was found.  With the second moment H of the inputs, columns
- * go one after the other and each takes over the error of those before it (feedback.h);
- * then a column is cut into row blocks that the threads share.  The cut depends on the shape
- * alone, so the result does not depend on the number of threads.
+ * Rows and columns are brought to unit RMS, each column is searched (seed_search.h), and the
+ * scales are fitted again to what was found (refit.h).  With the second moment H of the
+ * inputs, columns go one after the other and each takes over the error of those before it
+ * (feedback.h); then a column is cut into row blocks that the threads share.  The cut depends
+ * on the shape alone, so the result does not depend on the number of threads.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -18,6 +18,7 @@
 #include "kernels/format/seed.h"
 #include "rbe/encode.h"
 #include "rbe/feedback.h"
+#include "rbe/refit.h"
 #include "rbe/seed_search.h"
 
 enum {
@@ -303,49 +304,29 @@ static void columns_in_turn(struct encoder *e)
 
 /* --- scales again ------------------------------------------------------------------------ */
 
-struct refit {
-    struct encoder *e;
-    atomic_bool failed;
-};
-
-/* Row scales of least error for the codes found: s = w H v / v H v, v what the codes give
- * at scale 1; H the identity without a moment. */
-static void refit_rows(void *arg, unsigned i, unsigned n)
+/* The weights less errors are of no use any more: their memory takes W H. */
+static enum rbe_status refit(struct encoder *e, struct rbe_diag *d)
 {
-    struct refit *f = arg;
-    struct encoder *e = f->e;
-    const size_t cols = e->cols;
-    const float *h = e->job->moment;
-    float *v = malloc(2 * cols * sizeof *v), *hv = v + cols;
-    size_t begin, end;
+    const struct rbe_refit f = {
+        .rows = e->rows,
+        .cols = e->cols,
+        .w = e->job->w,
+        .g = e->g,
+        .moment = e->job->moment,
+        .importance = e->job->importance,
+        .scratch = e->w,
+        .row = e->row,
+        .col = e->col,
+        .col_unit = e->job->col_scale ? COL_UNIT * e->unit : 0,
+    };
+    enum rbe_status err;
 
-    if (!v) {
-        atomic_store(&f->failed, true);
-        return;
-    }
-    rbe_split(e->rows, 1, i, n, &begin, &end);
-    for (size_t m = begin; m < end; m++) {
-        const float *w = e->job->w + m * cols;
-        double up = 0, down = 0;
-
-        for (size_t c = 0; c < cols; c++)
-            v[c] = e->col[c] / e->unit * (float)e->g[c * e->rows + m];
-        if (h) {
-            memset(hv, 0, cols * sizeof *hv);
-            for (size_t c = 0; c < cols; c++)
-                for (size_t k = 0; k < cols; k++)
-                    hv[k] += v[c] * h[c * cols + k];
-        } else {
-            memcpy(hv, v, cols * sizeof *hv);
-        }
-        for (size_t c = 0; c < cols; c++) {
-            up += (double)w[c] * (double)hv[c];
-            down += (double)v[c] * (double)hv[c];
-        }
-        if (up > 0 && down > 0)
-            e->row[m] = (float)(up / down);
-    }
-    free(v);
+    for (size_t n = 0; n < e->cols; n++)
+        e->col[n] /= e->unit;
+    err = rbe_refit_scales(&f, e->job->pool, d);
+    for (size_t n = 0; n < e->cols; n++)
+        e->col[n] *= e->unit;
+    return err;
 }
 
 static enum rbe_status store_scales(struct encoder *e, struct rbe_diag *d)
@@ -463,7 +444,6 @@ enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag 
         .stream = rbe_seed_column_words(j->m->rows, j->m->block),
         .threads = rbe_pool_threads(j->pool),
     };
-    struct refit refit = {.e = &e};
     enum rbe_status err = RBE_OK;
 
     if (o->search_scale < 0 || isnan(o->search_scale))
@@ -484,9 +464,9 @@ enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag 
         err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         goto out;
     }
-    rbe_pool_run(j->pool, refit_rows, &refit);
-    err = atomic_load(&refit.failed) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
-                                     : store_scales(&e, d);
+    err = refit(&e, d);
+    if (!err)
+        err = store_scales(&e, d);
 out:
     release(&e);
     return err;

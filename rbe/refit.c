@@ -1,0 +1,396 @@
+/*
+ * refit.c - alternating least squares of row and column scales (refit.h).
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Nearly all of the work is three products: W H once, V H for each fit of the rows (V what the
+ * codes stand for), and the Gram matrix of the codes for each fit of the columns.  All go by
+ * tiles of 64 x 64 dot products, each over its whole length in the same order, so that the
+ * threads may share the tiles as they like.
+ */
+#include "rbe/refit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/f16.h"
+
+enum {
+    TILE = 64,
+    CHUNK = 256,                /* two panels of 64 KiB stay in the second-level cache */
+    LANES = 4,
+    ROUNDS = 3,
+    STEPS = 100,                /* of the conjugate gradients at most */
+};
+
+/* Added to the columns' system, of its mean diagonal, towards the present scales: columns
+ * that hardly count have their scales from noise without it. */
+#define RIDGE 0.01
+
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+
+struct tile {
+    float a[TILE][CHUNK], b[TILE][CHUNK];
+    double out[TILE][TILE];     /* out[i][j]: a[i] times b[j] */
+};
+
+struct work {
+    const struct rbe_refit *f;
+    const float *wh;            /* [rows][cols], W H */
+    struct tile *tiles;         /* [threads] */
+    float *a;                   /* [cols][cols], or [cols] without a moment */
+    double *b;                  /* [6][cols]: b, then room of the solver */
+    float *weight;              /* [rows], importance * row^2 */
+};
+
+/* --- tiles ------------------------------------------------------------------------------- */
+
+static lanes load(const float *p)
+{
+    lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static double sum_of(lanes v)
+{
+    return ((double)v[0] + (double)v[1]) + ((double)v[2] + (double)v[3]);
+}
+
+/* out += a b^T over a whole chunk: panels are padded with zeros. */
+static void tile_add(struct tile *t)
+{
+    for (size_t i = 0; i < TILE; i += 4)
+        for (size_t j = 0; j < TILE; j += 2) {
+            lanes s[4][2] = {{{0}}};
+
+            for (size_t k = 0; k < CHUNK; k += LANES) {
+                const lanes x = load(t->b[j] + k), y = load(t->b[j + 1] + k);
+                for (size_t p = 0; p < 4; p++) {
+                    const lanes v = load(t->a[i + p] + k);
+                    s[p][0] += v * x;
+                    s[p][1] += v * y;
+                }
+            }
+            for (size_t p = 0; p < 4; p++) {
+                t->out[i + p][j] += sum_of(s[p][0]);
+                t->out[i + p][j + 1] += sum_of(s[p][1]);
+            }
+        }
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows i0 to i0 + TILE and columns k0 to k1 of x [rows][cols]. */
+static void pack(float panel[TILE][CHUNK], const float *x, size_t rows, size_t cols, size_t i0,
+                 size_t k0, size_t k1)
+{
+    memset(panel, 0, TILE * sizeof panel[0]);
+    for (size_t i = i0; i < least(rows, i0 + TILE); i++)
+        memcpy(panel[i - i0], x + i * cols + k0, (k1 - k0) * sizeof *x);
+}
+
+/* The same of what the codes stand for at row scales 1. */
+static void pack_values(float panel[TILE][CHUNK], const struct rbe_refit *f, size_t i0,
+                        size_t k0, size_t k1)
+{
+    const size_t i1 = least(f->rows, i0 + TILE);
+
+    memset(panel, 0, TILE * sizeof panel[0]);
+    for (size_t k = k0; k < k1; k++)
+        for (size_t i = i0; i < i1; i++)
+            panel[i - i0][k - k0] = f->col[k] * (float)f->g[k * f->rows + i];
+}
+
+/* Codes of columns i0 to i0 + TILE in rows k0 to k1, times weight of the row, NULL: one. */
+static void pack_codes(float panel[TILE][CHUNK], const struct rbe_refit *f, const float *weight,
+                       size_t i0, size_t k0, size_t k1)
+{
+    memset(panel, 0, TILE * sizeof panel[0]);
+    for (size_t i = i0; i < least(f->cols, i0 + TILE); i++)
+        for (size_t k = k0; k < k1; k++)
+            panel[i - i0][k - k0] =
+                (weight ? weight[k] : 1) * (float)f->g[i * f->rows + k];
+}
+
+/* --- W H --------------------------------------------------------------------------------- */
+
+static void multiply(void *arg, unsigned part, unsigned parts)
+{
+    struct work *u = arg;
+    const struct rbe_refit *f = u->f;
+    struct tile *t = &u->tiles[part];
+
+    for (size_t m = part * (size_t)TILE; m < f->rows; m += parts * (size_t)TILE)
+        for (size_t n = 0; n < f->cols; n += TILE) {
+            memset(t->out, 0, sizeof t->out);
+            for (size_t k = 0; k < f->cols; k += CHUNK) {
+                const size_t k1 = least(f->cols, k + CHUNK);
+                pack(t->a, f->w, f->rows, f->cols, m, k, k1);
+                pack(t->b, f->moment, f->cols, f->cols, n, k, k1);
+                tile_add(t);
+            }
+            for (size_t i = 0; i < TILE && m + i < f->rows; i++)
+                for (size_t j = 0; j < TILE && n + j < f->cols; j++)
+                    f->scratch[(m + i) * f->cols + n + j] = (float)t->out[i][j];
+        }
+}
+
+/* --- rows -------------------------------------------------------------------------------- */
+
+/* v H v^T and w H v^T of the TILE rows from m on, v what the codes stand for. */
+static void row_sums(const struct work *u, struct tile *t, size_t m, double *down, double *up)
+{
+    const struct rbe_refit *f = u->f;
+
+    for (size_t i = 0; i < TILE; i++)
+        down[i] = up[i] = 0;
+    for (size_t n = 0; n < f->cols; n += TILE) {
+        const size_t n1 = least(f->cols, n + TILE);
+
+        memset(t->out, 0, sizeof t->out);
+        /* H is symmetric: what is right of the diagonal's tile counts twice. */
+        for (size_t k = n1; f->moment && k < f->cols; k += CHUNK) {
+            const size_t k1 = least(f->cols, k + CHUNK);
+            pack_values(t->a, f, m, k, k1);
+            pack(t->b, f->moment, f->cols, f->cols, n, k, k1);
+            tile_add(t);
+        }
+        for (size_t i = 0; i < TILE; i++)
+            for (size_t j = 0; j < TILE; j++)
+                t->out[i][j] *= 2;
+        pack_values(t->a, f, m, n, n1);
+        if (f->moment) {
+            pack(t->b, f->moment, f->cols, f->cols, n, n, n1);
+            tile_add(t);
+        }
+        for (size_t i = 0; i < least(TILE, f->rows - m); i++)
+            for (size_t j = 0; j < n1 - n; j++) {
+                const double v = (double)t->a[i][j];
+                down[i] += v * (f->moment ? t->out[i][j] : v);
+                up[i] += v * (double)u->wh[(m + i) * f->cols + n + j];
+            }
+    }
+}
+
+static void fit_rows(void *arg, unsigned part, unsigned parts)
+{
+    struct work *u = arg;
+    const struct rbe_refit *f = u->f;
+    double down[TILE], up[TILE];
+
+    for (size_t m = part * (size_t)TILE; m < f->rows; m += parts * (size_t)TILE) {
+        row_sums(u, &u->tiles[part], m, down, up);
+        for (size_t i = 0; i < least(TILE, f->rows - m); i++) {
+            const float s = (float)(up[i] / down[i]);
+            if (up[i] > 0 && down[i] > 0 && s > 0 && isfinite(s))
+                f->row[m + i] = s;
+        }
+    }
+}
+
+/* --- columns ----------------------------------------------------------------------------- */
+
+/*
+ * In x, the relative changes of the columns, the error is E0 - 2 b x + x A x.  With v the
+ * weights that the codes and present scales give, element n, k of A is H[n][k] times the sum
+ * over m of importance[m] * v[m][n] * v[m][k], and b the row sums of A taken from the sums over
+ * m of importance[m] * v[m][n] * (W H)[m][n].
+ */
+static void gram_tile(const struct work *u, struct tile *t, size_t n, size_t k)
+{
+    const struct rbe_refit *f = u->f;
+
+    memset(t->out, 0, sizeof t->out);
+    for (size_t m = 0; m < f->rows; m += CHUNK) {
+        const size_t m1 = least(f->rows, m + CHUNK);
+        pack_codes(t->a, f, u->weight, n, m, m1);
+        pack_codes(t->b, f, NULL, k, m, m1);
+        tile_add(t);
+    }
+    for (size_t i = n; i < least(f->cols, n + TILE); i++)
+        for (size_t j = k; j < least(f->cols, k + TILE); j++) {
+            const double v = (double)f->col[i] * (double)f->col[j] * t->out[i - n][j - k];
+            if (f->moment)
+                u->a[i * f->cols + j] = u->a[j * f->cols + i] =
+                    (float)(v * (double)f->moment[i * f->cols + j]);
+            else if (i == j)
+                u->a[i] = (float)v;
+        }
+}
+
+static void gram(void *arg, unsigned part, unsigned parts)
+{
+    struct work *u = arg;
+    size_t index = 0;
+
+    for (size_t n = 0; n < u->f->cols; n += TILE)
+        for (size_t k = u->f->moment ? 0 : n; k <= n; k += TILE)
+            if (index++ % parts == part)
+                gram_tile(u, &u->tiles[part], n, k);
+}
+
+/* The sums over m of importance * v * (W H), for each column. */
+static void column_sums(void *arg, unsigned part, unsigned parts)
+{
+    struct work *u = arg;
+    const struct rbe_refit *f = u->f;
+
+    for (size_t n = part * (size_t)TILE; n < f->cols; n += parts * (size_t)TILE) {
+        const size_t n1 = least(f->cols, n + TILE);
+        double sum[TILE] = {0};
+
+        for (size_t m = 0; m < f->rows; m++) {
+            const double s = (double)u->weight[m] / (double)f->row[m];
+            for (size_t k = n; k < n1; k++)
+                sum[k - n] += s * (double)f->g[k * f->rows + m] *
+                              (double)u->wh[m * f->cols + k];
+        }
+        for (size_t k = n; k < n1; k++)
+            u->b[k] = (double)f->col[k] * sum[k - n];
+    }
+}
+
+/* to <- A x */
+static void times_a(const struct work *u, double *to, const double *x)
+{
+    const size_t cols = u->f->cols;
+
+    for (size_t n = 0; n < cols; n++) {
+        const float *a = u->a + n * cols;
+        double s[LANES] = {0};
+        size_t k = 0;
+
+        if (!u->f->moment) {
+            to[n] = (double)u->a[n] * x[n];
+            continue;
+        }
+        for (; k + LANES <= cols; k += LANES)
+            for (size_t l = 0; l < LANES; l++)
+                s[l] += (double)a[k + l] * x[k + l];
+        for (; k < cols; k++)
+            s[0] += (double)a[k] * x[k];
+        to[n] = (s[0] + s[1]) + (s[2] + s[3]);
+    }
+}
+
+static double dot(const double *a, const double *b, size_t n)
+{
+    double s = 0;
+
+    for (size_t i = 0; i < n; i++)
+        s += a[i] * b[i];
+    return s;
+}
+
+static double diagonal(const struct work *u, size_t n)
+{
+    return (double)u->a[u->f->moment ? n * u->f->cols + n : n];
+}
+
+/*
+ * x <- (A + ridge)^-1 b by conjugate gradients, preconditioned by the diagonal: codes of two
+ * columns have next to nothing in common, so the diagonal rules and few steps do, where a
+ * factor would take cols^3 / 6 products.  v: 4 vectors.
+ */
+static void solve(const struct work *u, double *x, double ridge, double *v)
+{
+    const size_t n = u->f->cols;
+    double *r = v, *z = v + n, *p = v + 2 * n, *ap = v + 3 * n, rz = 0, first = 0;
+
+    memset(x, 0, n * sizeof *x);
+    memcpy(r, u->b, n * sizeof *r);
+    for (int step = 0; step < STEPS; step++) {
+        for (size_t i = 0; i < n; i++)
+            z[i] = r[i] / (diagonal(u, i) + ridge);
+        const double now = dot(r, z, n), keep = step ? now / rz : 0;
+        first = step ? first : now;
+        if (!(now > 1e-10 * first))
+            return;
+        rz = now;
+        for (size_t i = 0; i < n; i++)
+            p[i] = z[i] + (step ? keep * p[i] : 0);
+        times_a(u, ap, p);
+        for (size_t i = 0; i < n; i++)
+            ap[i] += ridge * p[i];
+        const double length = rz / dot(p, ap, n);
+        for (size_t i = 0; i < n; i++) {
+            x[i] += length * p[i];
+            r[i] -= length * ap[i];
+        }
+    }
+}
+
+static float stored(const struct rbe_refit *f, float col)
+{
+    return rbe_f16_to_f32(rbe_f16_from_f32(col * f->col_unit)) / f->col_unit;
+}
+
+/* Did the columns get better? */
+static bool fit_cols(struct work *u, struct rbe_pool *pool)
+{
+    const struct rbe_refit *f = u->f;
+    const size_t n = f->cols;
+    double *x = u->b + n, *ax = x + n, mean = 0;
+
+    for (size_t m = 0; m < f->rows; m++)
+        u->weight[m] = f->row[m] * f->row[m] * (f->importance ? f->importance[m] : 1);
+    rbe_pool_run(pool, gram, u);
+    rbe_pool_run(pool, column_sums, u);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = 1;
+        mean += diagonal(u, i) / (double)n;
+    }
+    if (!(mean > 0) || isinf(mean))
+        return false;
+    times_a(u, ax, x);
+    for (size_t i = 0; i < n; i++)
+        u->b[i] -= ax[i];
+    solve(u, x, RIDGE * mean, ax);
+    for (size_t i = 0; i < n; i++) {
+        const float to = stored(f, (float)((double)f->col[i] * (1 + x[i])));
+        x[i] = to > 0 && isfinite(to) ? (double)to / (double)f->col[i] - 1 : 0;
+    }
+    /* Rounding to f16 can cost more than is left to gain. */
+    times_a(u, ax, x);
+    if (!(2 * dot(u->b, x, n) - dot(x, ax, n) > 0))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        f->col[i] = (float)((double)f->col[i] * (1 + x[i]));
+    return true;
+}
+
+/* --- by turns ---------------------------------------------------------------------------- */
+
+enum rbe_status rbe_refit_scales(const struct rbe_refit *f, struct rbe_pool *pool,
+                                 struct rbe_diag *d)
+{
+    const bool columns = f->col_unit > 0;
+    const size_t square = f->moment ? f->cols * f->cols : f->cols;
+    struct work u = {.f = f, .wh = f->moment ? f->scratch : f->w};
+    enum rbe_status err = RBE_OK;
+
+    u.tiles = malloc(rbe_pool_threads(pool) * sizeof *u.tiles);
+    u.a = columns ? malloc(square * sizeof *u.a) : NULL;
+    u.b = columns ? malloc(6 * f->cols * sizeof *u.b) : NULL;
+    u.weight = columns ? malloc(f->rows * sizeof *u.weight) : NULL;
+    if (!u.tiles || (columns && (!u.a || !u.b || !u.weight))) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    if (f->moment)
+        rbe_pool_run(pool, multiply, &u);
+    rbe_pool_run(pool, fit_rows, &u);
+    for (int round = 0; columns && round < ROUNDS && fit_cols(&u, pool); round++)
+        rbe_pool_run(pool, fit_rows, &u);
+out:
+    free(u.weight);
+    free(u.b);
+    free(u.a);
+    free(u.tiles);
+    return err;
+}
