@@ -320,7 +320,8 @@ static void all_matrices(struct rbe_student *s, bool thaw, bool again)
         if (thaw)
             need(rbe_student_thaw(s, i, true, &d), &d, "thaw");
         else
-            need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, again, &d), &d, "encode");
+            need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, again, &d), &d,
+                 "encode");
 }
 
 /* Once all is coded the optimiser remembers nothing of the time before: the student trains on
