@@ -114,7 +114,8 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
         k->offers[k->count++] = (struct rbe_allocate_item){
             .choices = t->choices,
             .count = rbe_allocate_seed(t->choices, t->blocks, CHOICES, t->rows,
-                                       r->tensor->cols, t->kl, 128.0 / r->options.block,
+                                       r->tensor->cols, t->kl * r->choice.cost,
+                                       128.0 / r->options.block,
                                        BELOW, ABOVE)};
         r->sensitivity += t->kl;
     }

@@ -36,7 +36,8 @@ static const char *const class_names[RBE_CLASS_COUNT] = {
 /* The keys of a rule, in the order of `set`'s bits. */
 enum key { KEY_CODEC, KEY_BLOCK, KEY_BITS, KEY_RATIO, KEY_K, KEY_ENERGY, KEY_LAYOUT,
            KEY_QUALITY, KEY_SEARCH, KEY_WINDOW, KEY_SEARCH_SCALE, KEY_SCALES,
-           KEY_SCALE_SEARCH, KEY_HADAMARD, KEY_CENTER, KEY_FEEDBACK, KEY_LAYERS, KEY_COUNT };
+           KEY_SCALE_SEARCH, KEY_HADAMARD, KEY_CENTER, KEY_FEEDBACK, KEY_COST, KEY_LAYERS,
+           KEY_COUNT };
 
 static const char *const key_names[KEY_COUNT] = {
     [KEY_CODEC] = "codec",       [KEY_BLOCK] = "block",
@@ -47,7 +48,8 @@ static const char *const key_names[KEY_COUNT] = {
     [KEY_SEARCH_SCALE] = "search-scale",
     [KEY_SCALES] = "scales",     [KEY_SCALE_SEARCH] = "scale-search",
     [KEY_HADAMARD] = "hadamard", [KEY_CENTER] = "center",
-    [KEY_FEEDBACK] = "feedback", [KEY_LAYERS] = "layers",
+    [KEY_FEEDBACK] = "feedback", [KEY_COST] = "cost",
+    [KEY_LAYERS] = "layers",
 };
 
 struct rule {
@@ -245,6 +247,8 @@ static bool set_key(struct rule *u, enum key k, const char *v)
         return get_switch(v, &c->center);
     case KEY_FEEDBACK:
         return get_switch(v, &c->feedback);
+    case KEY_COST:
+        return get_number(v, 1e-3, 1e3, &c->cost);
     case KEY_LAYERS:
         return get_layers(v, u);
     case KEY_COUNT:
@@ -296,7 +300,8 @@ static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
 
 static enum rbe_status read_rule(struct rbe_profile *p, const struct reader *r, char *line)
 {
-    struct rule u = {.layer0 = 0, .layer1 = MAX_LAYER, .c = {.k = -1, .feedback = true}};
+    struct rule u = {.layer0 = 0, .layer1 = MAX_LAYER,
+                     .c = {.k = -1, .feedback = true, .cost = 1}};
     char names[256], *save, *word = strtok_r(line, " \t", &save);
     int c = 0, k;
 
@@ -653,12 +658,13 @@ static void override(struct rbe_choice *c, const struct rule *u)
     TAKE(KEY_HADAMARD, hadamard);
     TAKE(KEY_CENTER, center);
     TAKE(KEY_FEEDBACK, feedback);
+    TAKE(KEY_COST, cost);
 #undef TAKE
 }
 
 struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class c, int layer)
 {
-    struct rbe_choice out = {.format = RBE_F16, .k = -1, .feedback = true};
+    struct rbe_choice out = {.format = RBE_F16, .k = -1, .feedback = true, .cost = 1};
 
     for (size_t i = 0; i < p->count; i++) {
         const struct rule *u = &p->rules[i];

@@ -30,6 +30,8 @@
  *     hadamard=N       rotate inputs in blocks of N; N = max: the largest that fits, up to 1024
  *     center=on        wte: move the columns' means to wpe
  *     feedback=off     do not use calibration data for this tensor
+ *     cost=X           allocation: counts X times its measured divergence (default 1), say more
+ *                      where training will not win it back, less where it will
  */
 #ifndef RBE_RBE_PROFILE_H
 #define RBE_RBE_PROFILE_H
@@ -74,6 +76,7 @@ struct rbe_choice {
     bool scale_search;
     uint32_t hadamard;          /* RBE_HADAMARD_MAX: as large as fits */
     bool center, feedback;
+    double cost;                /* 1: as measured */
 };
 
 #define RBE_HADAMARD_MAX UINT32_MAX

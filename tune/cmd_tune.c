@@ -261,7 +261,9 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     const struct arguments *a = r->a;
     enum rbe_status err;
 
-    if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : "default", d)))
+    /* The original has no codes to find: its default moves what is continuous alone. */
+    const char *const profile = a->control ? "scales" : "default";
+    if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))
         return err;
     if (a->loss)
         snprintf(r->recipe.loss, sizeof r->recipe.loss, "%s", a->loss);
@@ -464,7 +466,8 @@ int rbe_cmd_tune(int argc, const char **argv)
                                  .valid_windows = 60};     /* popt's copies stay reachable */
     const struct poptOption table[] = {
         {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
-         "what is trained, in which stages (default: default)", "NAME|FILE"},
+         "what is trained, in which stages (default: default; scales with --control)",
+         "NAME|FILE"},
         {"tokens", 0, POPT_ARG_DOUBLE, &a.tokens, 0,
          "tokens to train on in all (default: 2000000)", "N"},
         {"minutes", 0, POPT_ARG_DOUBLE, &a.minutes, 0, "instead: about so long", "M"},

@@ -105,6 +105,12 @@ check 'layers err more' awk -v a="$with" -v b="$(plain_error)" \
     'BEGIN { exit !(a > 0 && b > 1.3 * a) }'
 check 'even' run "$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --even --plan
 check 'means one B' [ "$(awk '/ seed / { print $4 }' "$dir/out" | sort -u | wc -l)" = 1 ]
+embedding_bytes() { awk '/^wte.weight/ { print $5 }' "$dir/out"; }
+check 'as measured' run "${measured[@]}" --plan
+as_measured=$(embedding_bytes)
+{ cat "$root/rbe/profiles/mini-2.89.profile"; echo 'wte cost=30'; } >"$dir/cost.profile"
+check 'the embedding counts more' run "${measured[@]}" -p "$dir/cost.profile" --plan
+check 'and gets more bytes' [ "$(embedding_bytes)" -gt "$as_measured" ]
 head -c 300 "$dir/c.txt" >"$dir/short.txt"
 check 'a short calibration text' fails 2 'short.txt: calibration text too short' "$tiny" \
     "$dir/x.rbe" --calibration "$dir/short.txt"

@@ -39,7 +39,7 @@ static void rules(void)
         "  mlp.fc\tlayers=5 search=fast scales=row\n"
         "wte center=on codec=int4 scale-search=on\n"
         "mlp.proj ratio=10\n"
-        "mlp.proj layers=1 block=50\n"
+        "mlp.proj layers=1 block=50 cost=0.35\n"
         "wpe codec=f32\n";
     struct rbe_profile *p;
     struct rbe_diag d = {""};
@@ -69,8 +69,10 @@ static void rules(void)
     c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 0);
     CHECK(c.format == RBE_SEED && c.block == 0);
     CHECK_NEAR(c.bits, 3.2, 1e-12);
+    CHECK_NEAR(c.cost, 1, 0);
     c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 1);
     CHECK(c.format == RBE_SEED && c.block == 50 && c.bits == 0);
+    CHECK_NEAR(c.cost, 0.35, 0);
     c = rbe_profile_choice(p, RBE_CLASS_WTE, -1);
     CHECK(c.format == RBE_INT4 && c.center && c.scale_search && c.block == 0);
     CHECK(rbe_profile_choice(p, RBE_CLASS_WPE, -1).format == RBE_F32);
@@ -150,7 +152,7 @@ static void shipped(void)
         rbe_profile_close(&p);
     }
     CHECK(rbe_profile_open(&p, "phase9", &d) == RBE_ERR_ARG && !p);
-    CHECK(strstr(d.text, "hybrid-architecture, int4, int8, mini-2.25, mini-2.89") != NULL);
+    CHECK(strstr(d.text, "hybrid-architecture, int4, int8, mini-2.25, mini-2.25-train"));
     CHECK(rbe_profile_open(&p, "seed-bx", &d) == RBE_ERR_ARG);
     CHECK(rbe_profile_open(&p, "int4-b32", &d) == RBE_ERR_ARG);
     CHECK(rbe_profile_open(&p, "/nonexistent/x.profile", &d) == RBE_ERR_IO);
