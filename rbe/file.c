@@ -81,8 +81,12 @@ enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct
 {
     enum rbe_status err = RBE_OK;
     const size_t n = strlen(path);
+    struct stat st;
 
     *o = (struct rbe_outfile){0};
+    /* The rename would put a file in the place of a device, a pipe, or a folder. */
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
     o->path = strdup(path);
     o->tmp = malloc(n + 12);
     if (!o->path || !o->tmp) {

@@ -27,7 +27,8 @@ enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct
 
 /*
  * A file being written beside `path`; it takes path's place only at commit, after every
- * byte was written and synced.  Write to `f` with stdio.
+ * byte was written and synced.  Write to `f` with stdio.  Only a regular file is replaced:
+ * RBE_ERR_IO for a device, a pipe, a folder.
  */
 struct rbe_outfile {
     FILE *f;

@@ -25,7 +25,7 @@ const char *rbe_strerror(enum rbe_status s);
 
 /* Why a call failed: one line, no newline, naming file and reason. */
 struct rbe_diag {
-    char text[512];
+    char text[2048];            /* a list of all kernels is 1,400 long */
 };
 
 /* Writes the reason (d may be NULL) and returns s:  return rbe_fail(d, RBE_ERR_FORMAT, ...) */

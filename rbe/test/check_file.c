@@ -75,6 +75,16 @@ int main(void)
     CHECK(holds(path, "first") && access(tmp, F_OK) != 0);
     free(tmp);
 
+    /* What is no regular file is not replaced by one. */
+    char *pipe_path = rbe_path_join(folder, "pipe");
+    CHECK(!mkfifo(pipe_path, 0600));
+    CHECK(rbe_outfile_open(&o, pipe_path, &d) == RBE_ERR_IO && !o.f);
+    CHECK(strstr(d.text, pipe_path) && strstr(d.text, "not a regular file"));
+    CHECK(!stat(pipe_path, &st) && S_ISFIFO(st.st_mode));
+    CHECK(rbe_outfile_open(&o, folder, &d) == RBE_ERR_IO);
+    unlink(pipe_path);
+    free(pipe_path);
+
     CHECK(rbe_outfile_open(&o, "/nonexistent/folder/f", &d) == RBE_ERR_IO);
     CHECK(strstr(d.text, "/nonexistent/folder/f: cannot write: No such file"));
     CHECK(rbe_map_open(&m, "/nonexistent", &d) == RBE_ERR_IO && !m.bytes);
