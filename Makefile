@@ -83,8 +83,6 @@ shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*
 testbins  := $(patsubst %.c,$(B)/%,$(tests))
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
-# Measuring programs that need no library but librbe.a; docs/KERNEL-LOG.md quotes them.
-timers    := $(patsubst %.c,$(B)/%,$(wildcard kernels/test/time_*.c))
 
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ledit \
              $(if $(DNNL),-ldnnl -lgomp) -lm
@@ -98,8 +96,10 @@ $(B)/%_avx512.o:      ISA := $(AVX512)
 $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
+# Results say what the program was built with.
+$(B)/bench/build.o:   BUILT = -DRBE_BUILD_FLAGS='"$(subst ",\",$(strip $(FLAGS) $(CPPFLAGS) $(CFLAGS)))"'
 
-.PHONY: all programs tests timers check check-% bench eval report deps fetch clean help FORCE
+.PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
 .PHONY: libraries man install dist deb
 .SECONDARY:
 
@@ -133,13 +133,6 @@ $(filter-out $(kernelbins),$(testbins)): $(B)/%: $(B)/%.o $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(timers): $(B)/%: $(B)/%.o $(if $(x86),$(B)/kernels/test/seed_prototype_avx512vbmi2.o) \
-             $(B)/librbe.a
-	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ -lm
-
-timers: $(timers)                           ## build the kernels' measuring programs
-
 $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
@@ -147,7 +140,7 @@ $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(ISA) $(BUILT) -MMD -MP -c -o $@ $<
 
 $(B)/%.o: %.cc $(B)/flags
 	@mkdir -p $(@D)
@@ -257,7 +250,7 @@ bench: check-bench                          ## measure the kernels into results/
 	@mkdir -p results
 	$(Q)$(B)/bin/rbe-bench --out results/bench.json --tsv results/bench.tsv \
 	    --svg results/topology.svg $(BENCHFLAGS)
-	$(Q)bench/plots.sh results/bench.tsv results/plots || true
+	$(Q)bench/plots.sh results/bench.tsv results/plots
 
 deps:                                       ## install the libraries and tools this needs
 	$(Q)scripts/deps.sh

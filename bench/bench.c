@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
+#include "bench/build.h"
 #include "bench/gbench.h"
 #include "bench/launches.h"
 #include "bench/summary.h"
@@ -39,6 +41,7 @@ struct run {
     const char *out, *filter;
     unsigned repetitions, left_out;
     bool list_only, own_table;
+    bool whole; /* the result stands complete at `out` */
 };
 
 /* --- flags of Google Benchmark ------------------------------------------------------------ */
@@ -47,6 +50,17 @@ static const char *flag_value(const char *arg, const char *flag)
 {
     const size_t n = strlen(flag);
     return !strncmp(arg, flag, n) && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+/* As Google Benchmark reads a truth value. */
+static bool is_true(const char *v)
+{
+    static const char *const no[] = {"0", "n", "no", "f", "false", "off"};
+
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        if (!strcasecmp(v, no[i]))
+            return false;
+    return true;
 }
 
 /* What of Google Benchmark's flags this program must know; returns a bad one or NULL. */
@@ -71,9 +85,13 @@ static const char *read_flags(struct run *r)
             r->own_table = false;
         else if ((v = flag_value(arg, "--benchmark_min_time")))
             return "--benchmark_min_time (use --min-time)";
-        else if (!strcmp(arg, "--benchmark_list_tests") ||
-                 flag_value(arg, "--benchmark_list_tests"))
-            r->list_only = strcmp(arg, "--benchmark_list_tests=false");
+        else if (!strcmp(arg, "--benchmark_report_aggregates_only") ||
+                 ((v = flag_value(arg, "--benchmark_report_aggregates_only")) && is_true(v)))
+            return "--benchmark_report_aggregates_only (rows are made of the repetitions)";
+        else if (!strcmp(arg, "--benchmark_list_tests"))
+            r->list_only = true;
+        else if ((v = flag_value(arg, "--benchmark_list_tests")))
+            r->list_only = is_true(v);
     }
     return r->repetitions < 1 || r->repetitions > 1000 ? "--benchmark_repetitions" : NULL;
 }
@@ -81,7 +99,7 @@ static const char *read_flags(struct run *r)
 /* Our defaults first: a later flag of the user wins. */
 static enum rbe_status start_google(struct run *r, struct rbe_diag *d)
 {
-    const int room = r->o->google_count + 8;
+    const int room = r->o->google_count + 10;
     char **argv = calloc((size_t)room, sizeof *argv), min_time[64];
     int argc = 0;
 
@@ -92,6 +110,11 @@ static enum rbe_status start_google(struct run *r, struct rbe_diag *d)
     argv[argc++] = min_time;
     argv[argc++] = "--benchmark_repetitions=7";
     argv[argc++] = "--benchmark_enable_random_interleaving=true";
+    /* The environment may set it. */
+    argv[argc++] = "--benchmark_report_aggregates_only=false";
+    /* Without a filter the library grows its list by one row at a time: seconds for 10,000. */
+    if (r->selection.full)
+        argv[argc++] = "--benchmark_filter=.*";
     if (r->out_flag)
         argv[argc++] = r->out_flag;
     for (int i = 1; i < r->o->google_count; i++)
@@ -109,23 +132,12 @@ static enum rbe_status start_google(struct run *r, struct rbe_diag *d)
 
 /* --- the machine -------------------------------------------------------------------------- */
 
-static bool wanted_threads(const struct run *r, unsigned t)
-{
-    const struct rbe_list *l = &r->selection.threads;
-
-    for (unsigned i = 0; i < l->count; i++)
-        if (l->v[i] == t)
-            return true;
-    /* 1, 2, 4, ... unless asked otherwise; 1 always, as what speed-ups refer to. */
-    return t == 1 || (!l->count && (t & (t - 1)) == 0);
-}
-
 static enum rbe_status open_teams(struct run *r, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
     for (unsigned t = 1; t <= r->cpus.count && t <= RBE_MAX_CPUS && !err; t++) {
-        if (!wanted_threads(r, t))
+        if (!rbe_plan_uses(&r->selection, r->cpus.count, t))
             continue;
         err = rbe_team_open(&r->teams.of[t], t, &r->cpus, d);
         if (!err)
@@ -242,7 +254,15 @@ static void describe(struct run *r)
         json_array_append_new(warnings, json_string(text));
     }
     json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
+    context_string(r->extra, "compiler", rbe_build_compiler());
+    context_string(r->extra, "flags", rbe_build_flags());
+    json_object_set_new(r->extra, "dirty", rbe_build_dirty());
     json_array_foreach(warnings, i, v) say(r, json_string_value(v));
+    if (r->samples) { /* the first line says what the samples were taken on */
+        json_dumpf(r->extra, r->samples, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        fputc('\n', r->samples);
+        fflush(r->samples);
+    }
 }
 
 /* --- files -------------------------------------------------------------------------------- */
@@ -256,10 +276,20 @@ static char *with_suffix(const char *path, const char *suffix)
     return p;
 }
 
-/* Every destination is tried before anything is measured. */
-static enum rbe_status open_files(struct run *r, struct rbe_diag *d)
+static enum rbe_status try_output(const char *path, struct rbe_diag *d)
+{
+    struct rbe_outfile f = {0};
+    const enum rbe_status err = path ? rbe_outfile_open(&f, path, d) : RBE_OK;
+
+    rbe_outfile_discard(&f);
+    return err;
+}
+
+/* Names what is written on the way, and tries every destination before anything is measured. */
+static enum rbe_status name_files(struct run *r, struct rbe_diag *d)
 {
     const char *tmp = getenv("TMPDIR");
+    enum rbe_status err;
     char own[64];
 
     snprintf(own, sizeof own, "/rbe-bench.%ld", (long)getpid());
@@ -273,16 +303,21 @@ static enum rbe_status open_files(struct run *r, struct rbe_diag *d)
     }
     if (!r->partial || (r->out && !r->samples_path))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    FILE *f = fopen(r->partial, "w");
-    if (!f)
-        return rbe_fail_errno(d, "%s", r->out ? r->out : r->partial);
-    fclose(f);
-    if (r->samples_path && !(r->samples = fopen(r->samples_path, "w")))
-        return rbe_fail_errno(d, "%s", r->samples_path);
+    if ((err = try_output(r->out, d)) || (err = try_output(r->samples_path, d)) ||
+        (err = try_output(r->partial, d)) || (err = try_output(r->o->tsv, d)) ||
+        (err = try_output(r->o->svg, d)))
+        return err;
     const size_t n = strlen(r->partial) + 32;
     if (!(r->out_flag = malloc(n)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     snprintf(r->out_flag, n, "--benchmark_out=%s", r->partial);
+    return RBE_OK;
+}
+
+static enum rbe_status open_samples(struct run *r, struct rbe_diag *d)
+{
+    if (r->samples_path && !(r->samples = fopen(r->samples_path, "w")))
+        return rbe_fail_errno(d, "%s", r->samples_path);
     return RBE_OK;
 }
 
@@ -340,43 +375,6 @@ static enum rbe_status present(const struct rbe_bench_options *o, const json_t *
     return err;
 }
 
-/* Rows come as they end, in random order: from now on in the order of registration. */
-struct ordered {
-    json_int_t family;
-    size_t index;
-};
-
-static int by_family(const void *a, const void *b)
-{
-    const struct ordered *x = a, *y = b;
-
-    if (x->family != y->family)
-        return x->family < y->family ? -1 : 1;
-    return (x->index > y->index) - (x->index < y->index);
-}
-
-static void sort_rows(json_t *result)
-{
-    json_t *old = json_object_get(result, "benchmarks"), *sorted = json_array(), *row;
-    const size_t n = json_array_size(old);
-    struct ordered *order = calloc(n + 1, sizeof *order);
-    size_t i;
-
-    /* Without memory the order stays as it is. */
-    if (order && sorted) {
-        json_array_foreach(old, i, row) {
-            order[i].family = json_integer_value(json_object_get(row, "family_index"));
-            order[i].index = i;
-        }
-        qsort(order, n, sizeof *order, by_family);
-        for (i = 0; i < n; i++)
-            json_array_append(sorted, json_array_get(old, order[i].index));
-        json_object_set(result, "benchmarks", sorted);
-    }
-    json_decref(sorted);
-    free(order);
-}
-
 /* Google Benchmark writes times of 0 beside an error: a row that was not timed has none. */
 static void drop_times_of_failed(json_t *benchmarks)
 {
@@ -415,20 +413,20 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     rbe_suite_final_roofs(r->suite, json_object_get(result, "benchmarks"));
     drop_times_of_failed(json_object_get(result, "benchmarks"));
     json_object_set(json_object_get(result, "context"), "rbe", r->extra);
-    sort_rows(result);
+    rbe_summary_sort(result);
     if (r->out)
         err = write_json(result, r->out, d);
+    r->whole = r->out && !err;
     if (!err)
         err = present(r->o, result, r->own_table, d);
     json_decref(result);
-    if (!err)
-        unlink(r->partial);
     return err;
 }
 
 /* --- the run ------------------------------------------------------------------------------ */
 
-static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
+/* Machine, CPUs, and what is to be measured; draws the machine. */
+static enum rbe_status look(struct run *r, struct rbe_diag *d)
 {
     const struct rbe_bench_options *o = r->o;
     enum rbe_status err;
@@ -439,20 +437,29 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
         err = rbe_cpulist_parse(&r->cpus, o->cpus, d);
     else
         rbe_machine_one_per_core(r->machine, &r->cpus);
+    /* A filter selects among all rows, and so a list shows all of them. */
+    r->selection.full = o->full || r->list_only || *r->filter;
     r->selection.slowest = o->slowest;
     if (err ||
         (err = rbe_selection_parse(&r->selection, &o->texts, rbe_cpu_isa(), r->cpus.count, d)))
         return err;
+    if (!r->list_only && (err = name_files(r, d)))
+        return err;
+    return o->svg ? rbe_machine_svg(r->machine, &r->cpus, o->svg, d) : RBE_OK;
+}
+
+static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
+{
+    enum rbe_status err;
+
     /* Before any thread is pinned: the record is of what this process was given. */
     if (!(r->extra = rbe_result_new("bench", r->cpus.count)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if (o->svg && (err = rbe_machine_svg(r->machine, &r->cpus, o->svg, d)))
-        return err;
-    if (!r->list_only && (err = open_files(r, d)))
-        return err;
     if ((err = start_google(r, d)) || (err = open_teams(r, d)))
         return err;
-    if (!r->list_only && (err = measure_roofs(r, d)))
+    if (r->list_only)
+        rbe_roofs_plan(&r->roofs, rbe_cpu_isa(), largest_set(r));
+    else if ((err = open_samples(r, d)) || (err = measure_roofs(r, d)))
         return err;
     return rbe_data_open(&r->data, cold_bytes(r), d);
 }
@@ -464,16 +471,14 @@ static enum rbe_status plan(struct run *r, struct rbe_diag *d)
                                          .repeats_max = (unsigned)r->o->repeats,
                                          .raw = r->samples};
     enum rbe_status err = rbe_suite_open(&r->suite, r->data, &r->teams,
-                                         r->roofs.points ? &r->roofs : NULL, &so, d);
+                                         &r->roofs, &so, d);
     char text[128];
 
     if (err || (err = rbe_plan(r->suite, &r->selection, rbe_cpu_isa(), &r->left_out, d)))
         return err;
     if (r->left_out && !r->list_only) {
         snprintf(text, sizeof text,
-                 "%u case(s) left out: a product would last more than "
-                 "%g s (--slowest)",
-                 r->left_out, r->o->slowest);
+                 "%u case(s) left out: a product would last too long (--slowest)", r->left_out);
         say(r, text);
     }
     return RBE_OK;
@@ -506,8 +511,8 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
                         r->out ? " in " : "", r->out ? r->out : "");
     if (s.failed)
         return rbe_fail(d, RBE_ERR_NUMERIC,
-                        "%u case(s) failed verification and were not timed; "
-                        "first: %s",
+                        "%u case(s) failed verification, or could not be made, and were not "
+                        "timed; first: %s",
                         s.failed, s.first_failure);
     return RBE_OK;
 }
@@ -523,9 +528,13 @@ static void close_run(struct run *r, bool keep_partial)
     }
     rbe_machine_close(&r->machine);
     json_decref(r->extra);
-    if (r->samples)
+    if (r->samples) {
+        const bool empty = ftell(r->samples) == 0;
         fclose(r->samples);
-    if (r->partial && !keep_partial)
+        if (empty)
+            unlink(r->samples_path);
+    }
+    if (r->partial && (!keep_partial || r->whole))
         unlink(r->partial);
     free(r->partial);
     free(r->samples_path);
@@ -546,6 +555,7 @@ static int summarise(const struct rbe_bench_options *o)
     enum rbe_status err = load(&result, o->summarise, &d);
 
     if (!err) {
+        rbe_summary_sort(result);
         err = present(o, result, !o->quiet, &d);
         json_decref(result);
     }
@@ -560,14 +570,17 @@ static enum rbe_status several(struct run *r, struct rbe_diag *d)
 
     if (r->list_only)
         return rbe_fail(d, RBE_ERR_ARG, "--launches: a list needs none");
-    if (r->out && !(r->samples_path = with_suffix(r->out, ".samples.jsonl")))
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if (r->out && !(r->samples = fopen(r->samples_path, "w")))
-        return rbe_fail_errno(d, "%s", r->samples_path);
-    const enum rbe_status err = rbe_launches(&result, r->o, r->samples_path, d);
+    /* The launches append to it. */
+    enum rbe_status err = open_samples(r, d);
+    if (err)
+        return err;
+    if (r->samples)
+        fclose(r->samples);
+    r->samples = NULL;
+    err = rbe_launches(&result, r->o, r->samples_path, d);
     if (!result)
         return err;
-    sort_rows(result);
+    rbe_summary_sort(result);
     enum rbe_status written = r->out ? write_json(result, r->out, &later) : RBE_OK;
     if (!written)
         written = present(r->o, result, r->own_table, &later);
@@ -575,6 +588,15 @@ static enum rbe_status several(struct run *r, struct rbe_diag *d)
     if (!err && written)
         *d = later;
     return err ? err : written;
+}
+
+/* Written so that NaN is not. */
+static bool possible(const struct rbe_bench_options *o)
+{
+    return o->min_seconds > 0 && o->min_seconds <= 60 && o->repeats >= 0 && o->repeats <= 100 &&
+           o->foreign_percent > 0 && (o->slowest >= 0 || !o->slowest_given) &&
+           o->probe_seconds > 0 && o->probe_seconds <= 10 && o->set_limit_mib >= 0 &&
+           o->launches >= 1 && o->launches <= 100;
 }
 
 int rbe_bench_main(const struct rbe_bench_options *o)
@@ -594,16 +616,15 @@ int rbe_bench_main(const struct rbe_bench_options *o)
     const char *bad = read_flags(r);
     if (bad)
         err = rbe_fail(&d, RBE_ERR_ARG, "%s: not possible here", bad);
-    else if (o->min_seconds <= 0 || o->min_seconds > 60 || o->repeats < 0 || o->repeats > 100 ||
-             o->foreign_percent <= 0 || o->slowest < 0 || o->probe_seconds <= 0 ||
-             o->probe_seconds > 10 || o->set_limit_mib < 0 || o->launches < 1 ||
-             o->launches > 100)
+    else if (!possible(o))
         err =
             rbe_fail(&d, RBE_ERR_ARG,
                      "--min-time is above 0 and at most 60 s, --probe-time above "
                      "0 and at most 10 s, --repeats 0 to 100, --launches 1 to 100, --set-limit "
                      "0 or more, --foreign-limit above 0, --slowest 0 or more");
     rbe_catch_interrupt();
+    if (!err)
+        err = look(r, &d);
     if (!err && o->launches > 1) {
         err = several(r, &d);
         goto out;

@@ -159,6 +159,8 @@ static enum rbe_status need(struct rbe_data *data, enum kind k, uint32_t block, 
     uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return rbe_fail_errno(d, "%zu MiB of weights", size >> 20);
+    /* A mapped model file has small pages; so have these. */
+    madvise(p, size, MADV_NOHUGEPAGE);
     if (k == RECORDS)
         fill_records(block, aux, p, unit);
     else

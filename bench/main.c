@@ -19,9 +19,9 @@ static const char about[] =
     "Measures the kernels: each is verified, then timed, cold unless asked otherwise, against\n"
     "the read bandwidth and multiply-add rate measured in the same run.  Without selections\n"
     "it runs a default set of a few minutes.  Lists are comma-separated; names may hold\n"
-    "wildcards.  Google Benchmark's own flags are taken too: --benchmark_filter=REGEX,\n"
-    "--benchmark_repetitions=N, --benchmark_list_tests, --benchmark_format=console|json|csv, "
-    "...\n"
+    "wildcards.  Google Benchmark's own flags are taken too: --benchmark_filter=REGEX, which\n"
+    "selects among all rows as --full registers them, --benchmark_list_tests, which lists them,\n"
+    "--benchmark_repetitions=N, --benchmark_format=console|json|csv, ...\n"
     "Exit status: 0 ok, 1 failed (a kernel that is wrong, say), 2 usage.\n";
 
 static int fail_usage(const char *what, const char *why)
@@ -42,6 +42,9 @@ static void split(int argc, char **argv, int *gc, char **gv, int *pc, const char
     gv[*gc] = NULL;
     pv[*pc] = NULL;
 }
+
+/* What popt returns for an option that must be seen to be given. */
+enum { SLOWEST = 1 };
 
 static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 {
@@ -72,8 +75,10 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
         {"set-limit", 0, POPT_ARG_INT, &o->set_limit_mib, 0,
          "use no more than this for weights and for the roofs (an eighth of the memory)",
          "MIB"},
-        {"slowest", 0, POPT_ARG_DOUBLE, &o->slowest, 0,
-         "leave out products that last longer (0.5; 0: none)", "S"},
+        {"full", 0, POPT_ARG_NONE, &o->full, 0,
+         "every shape, B, number of threads and cache of what is selected: hours", NULL},
+        {"slowest", 0, POPT_ARG_DOUBLE, &o->slowest, SLOWEST,
+         "leave out products that last longer (0.5 in the default set; 0: none)", "S"},
         {"foreign-limit", 0, POPT_ARG_DOUBLE, &o->foreign_percent, 0,
          "repeat samples during which others used more of the CPUs (3)", "PERCENT"},
         {"repeats", 0, POPT_ARG_INT, &o->repeats, 0, "repeat one sample at most so often (3)",
@@ -98,7 +103,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 
     poptSetOtherOptionHelp(c, "[OPTION...] [--benchmark_...]");
     while ((rc = poptGetNextOpt(c)) > 0)
-        ;
+        o->slowest_given |= rc == SLOWEST;
     if (rc < -1)
         rc = fail_usage(poptBadOption(c, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
     else if (poptPeekArg(c))
@@ -122,7 +127,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 int main(int argc, char **argv)
 {
     static struct rbe_bench_options o = {.min_seconds = 0.03,
-                                         .slowest = 0.5,
+                                         .slowest = -1,
                                          .foreign_percent = 3,
                                          .repeats = 3,
                                          .launches = 1,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/seed_prototype.h"
 #include "kernels/cpu.h"
 #include "kernels/format/hybrid.h"
 
@@ -21,23 +22,87 @@ enum { GPT2_SHAPES = sizeof gpt2_shapes / sizeof gpt2_shapes[0] };
 
 enum { GPT2_LAYERS = 12, GPT2_WIDTH = 768, GPT2_VOCAB = 50257, DEFAULT_VECTORS = 32 };
 
-/* Bits a weight from 8 down to 1/32. */
-static const uint32_t sweep_blocks[] = {16, 20, 24, 28,  32,  36,  40,   44,   48,
+/* seed: bits a weight from 8 down to 1/32. */
+static const uint32_t strip_blocks[] = {16, 20, 24, 28,  32,  36,  40,   44,   48,
                                         56, 64, 96, 128, 256, 512, 1024, 2048, 4096};
+static const uint32_t hybrid_blocks[] = {16, 32, 64, 128, 256};
+static const uint32_t packed_blocks[] = {4, 8, 16, 32, 64, 128, 256, 512};
 
-void rbe_plan_default(enum rbe_format f, uint32_t *block, uint32_t *aux)
+#define LIST(a) ((struct values){sizeof(a) / sizeof(a)[0], a})
+
+struct values {
+    unsigned count;
+    const uint32_t *v;
+};
+
+/* Seconds a product of the default set may last. */
+static const double DEFAULT_SLOWEST = 0.5;
+
+static const struct rbe_kernel prototypes[] = {
+#if defined(__x86_64__)
+#define PROTOTYPE(n)                                                                           \
+    {"gemv_seed_prototype" #n "_avx512vbmi2", RBE_GEMV, RBE_SEED,                              \
+     RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2, rbe_seed_prototype_##n},
+    PROTOTYPE(1) PROTOTYPE(2) PROTOTYPE(4)
+#undef PROTOTYPE
+#endif
+    {0}};
+enum { PROTOTYPE_BLOCK = 44 };
+
+static size_t registered(void)
 {
-    *block = *aux = 0;
-    if (f == RBE_SEED || f == RBE_SEED4)
-        *block = 44;
-    if (f == RBE_PACKED128)
-        *block = 16;
-    if (f == RBE_HYBRID) {
-        /* The most entries that 64 * 64 weights may have at 11 : 1. */
-        *block = 64;
-        while (rbe_hybrid_bytes(*block, *aux + 1) * 11 <= 64 * 64 * 4)
-            ++*aux;
+    size_t n = 0;
+
+    while (rbe_kernel_at(n))
+        n++;
+    return n;
+}
+
+const struct rbe_kernel *rbe_plan_kernel(size_t i)
+{
+    const size_t n = registered();
+
+    if (i < n)
+        return rbe_kernel_at(i);
+    i -= n;
+    return i < sizeof prototypes / sizeof prototypes[0] && prototypes[i].name ? &prototypes[i]
+                                                                             : NULL;
+}
+
+static bool is_prototype(const struct rbe_kernel *k)
+{
+    return !rbe_kernel_by_name(k->name);
+}
+
+static bool takes_block(const struct rbe_kernel *k, uint32_t block)
+{
+    return !is_prototype(k) || block == PROTOTYPE_BLOCK;
+}
+
+uint32_t rbe_plan_block(enum rbe_format f)
+{
+    switch (f) {
+    case RBE_SEED:
+    case RBE_SEED4:
+        return 44;
+    case RBE_PACKED128:
+        return 16;
+    case RBE_HYBRID:
+        return 64;
+    default:
+        return 0;
     }
+}
+
+uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block)
+{
+    uint32_t aux = 0;
+
+    if (f == RBE_HYBRID)
+        while (aux < block * block &&
+               rbe_hybrid_bytes(block, aux + 1) * 11 <= (size_t)block * block * 4)
+            aux++;
+    return aux;
 }
 
 /* --- lists -------------------------------------------------------------------------------- */
@@ -100,62 +165,72 @@ static enum rbe_status parse_shapes(struct rbe_selection *sel, const char *text,
     return RBE_OK;
 }
 
-static const char *isa_suffix(const struct rbe_kernel *k)
-{
-    return strrchr(k->name, '_') + 1;
-}
-
 enum what { BY_NAME, BY_FORMAT, BY_ISA };
 
 static const char *key(const struct rbe_kernel *k, enum what what)
 {
     return what == BY_NAME     ? k->name
            : what == BY_FORMAT ? rbe_format_name(k->format)
-                               : isa_suffix(k);
+                               : rbe_isa_suffix(k->name);
 }
 
-/* All distinct keys, for messages. */
+/* All distinct keys of what runs here, for messages. */
 static void valid_keys(enum what what, uint32_t isa, char *buf, size_t size)
 {
     const struct rbe_kernel *k;
 
     buf[0] = 0;
-    for (size_t i = 0; (k = rbe_kernel_at(i)); i++) {
+    for (size_t i = 0; (k = rbe_plan_kernel(i)); i++) {
         bool seen = !rbe_kernel_runs_on(k, isa);
         for (size_t j = 0; j < i && !seen; j++)
-            seen = rbe_kernel_runs_on(rbe_kernel_at(j), isa) &&
-                   !strcmp(key(rbe_kernel_at(j), what), key(k, what));
+            seen = rbe_kernel_runs_on(rbe_plan_kernel(j), isa) &&
+                   !strcmp(key(rbe_plan_kernel(j), what), key(k, what));
         const size_t used = strlen(buf);
         if (!seen)
             snprintf(buf + used, size - used, "%s%s", used ? " " : "", key(k, what));
     }
 }
 
+/* Whether a name ends in an ISA that kernels are written for, on this machine or another. */
+static bool known_isa(const char *name)
+{
+    static const char *const all[] = {"sse41",       "avx2", "avx512", "avx512vnni",
+                                      "avx512vbmi2", "neon", "neondot"};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (!strcmp(rbe_isa_suffix(name), all[i]))
+            return true;
+    return false;
+}
+
 /* Keeps the kernels that an item of the list matches; an item that matches none is an error. */
 static enum rbe_status keep(struct rbe_selection *sel, const char *text, const char *option,
                             enum what what, uint32_t isa, struct rbe_diag *d)
 {
-    bool wanted[256] = {false};
+    bool wanted[RBE_PLAN_KERNELS] = {false};
     const struct rbe_kernel *k;
     const char *s = text;
-    char item[64], valid[2048];
+    char item[64], valid[sizeof d->text];
 
     if (!text)
         return RBE_OK;
     sel->kernels_given = true;
     while (next_item(&s, item, sizeof item)) {
         bool found = false;
-        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < 256; i++)
+        for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
             if (rbe_kernel_runs_on(k, isa) && !fnmatch(item, key(k, what), 0))
                 wanted[i] = found = true;
         if (!found) {
             valid_keys(what, isa, valid, sizeof valid);
-            return rbe_fail(d, RBE_ERR_ARG, "%s: nothing here is called '%s'; valid: %.400s",
-                            option, item, valid);
+            return rbe_fail(d, RBE_ERR_ARG, "%s: %s '%s'; valid: %s", option,
+                            what != BY_FORMAT && known_isa(item)
+                                ? "this CPU cannot run, or $RBE_DISABLE_ISA masks,"
+                                : "nothing here is called",
+                            item, valid);
         }
     }
     bool any = false;
-    for (size_t i = 0; i < 256; i++)
+    for (size_t i = 0; i < RBE_PLAN_KERNELS; i++)
         any |= sel->kernel[i] &= wanted[i];
     if (!any)
         return rbe_fail(d, RBE_ERR_ARG, "%s: '%s' leaves no kernel", option, text);
@@ -181,6 +256,8 @@ static enum rbe_status parse_words(const char *text, const char *option, unsigne
         if (!found)
             return rbe_fail(d, RBE_ERR_ARG, "%s: unknown '%s'; valid: %s", option, item, valid);
     }
+    if (text && !*text)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: an empty list; valid: %s", option, valid);
     return RBE_OK;
 }
 
@@ -191,7 +268,7 @@ static enum rbe_status check_blocks(const struct rbe_selection *sel, struct rbe_
 
     for (unsigned b = 0; b < sel->blocks.count; b++) {
         bool taken = false;
-        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < 256; i++)
+        for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
             taken |= sel->kernel[i] &&
                      rbe_matrix_size(k->format, 4096, 4096, sel->blocks.v[b], 0).codes > 0;
         if (!taken)
@@ -215,10 +292,8 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
     const struct rbe_kernel *k;
     enum rbe_status err;
 
-    const double slowest = sel->slowest;
-    memset(sel, 0, sizeof *sel);
-    sel->slowest = slowest;
-    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < 256; i++)
+    *sel = (struct rbe_selection){.slowest = sel->slowest, .full = sel->full};
+    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
         sel->kernel[i] = rbe_kernel_runs_on(k, isa);
     if ((err = keep(sel, t->kernels, "--kernels", BY_NAME, isa, d)) ||
         (err = keep(sel, t->formats, "--formats", BY_FORMAT, isa, d)) ||
@@ -243,141 +318,181 @@ struct planner {
     struct rbe_suite *suite;
     const struct rbe_selection *sel;
     uint32_t isa;
-    double cost[256]; /* seconds per weight and vector, at the default block */
-    unsigned max_threads, left_out;
+    double slowest;                /* seconds; 0: no limit */
+    double cost[RBE_PLAN_KERNELS]; /* seconds per weight and vector, at the default block */
+    unsigned left_out;
 };
 
 static bool slow(struct planner *p, size_t i, double weights)
 {
+    if (p->slowest <= 0)
+        return false;
     if (p->cost[i] <= 0)
-        p->cost[i] = rbe_suite_cost(p->suite, rbe_kernel_at(i));
-    const bool is = p->sel->slowest > 0 && p->cost[i] * weights > p->sel->slowest;
+        p->cost[i] = rbe_suite_cost(p->suite, rbe_plan_kernel(i));
+    const bool is = p->cost[i] * weights > p->slowest;
     p->left_out += is;
     return is;
 }
 
-static enum rbe_status product(struct planner *p, size_t i, struct rbe_shape shape,
-                               uint32_t block, unsigned threads, uint32_t vectors, bool cold,
-                               struct rbe_diag *d)
+/* --- which values each axis takes --------------------------------------------------------- */
+
+/* Without a list: all that the format takes with --full; the sweep of strips; or the default. */
+static struct values blocks_of(const struct planner *p, const struct rbe_kernel *k, bool sweep,
+                               uint32_t *room)
 {
-    const struct rbe_kernel *k = rbe_kernel_at(i);
-    struct rbe_product_case c = {.kernel = k,
-                                 .rows = shape.rows,
-                                 .cols = shape.cols,
-                                 .count = vectors,
-                                 .threads = threads,
-                                 .cold = cold};
-
-    rbe_plan_default(k->format, &c.block, &c.aux);
-    if (block && c.block) {
-        c.block = block;
-        /* Not every block size is one of every format: a sweep goes on without it. */
-        if (!rbe_matrix_size(k->format, shape.rows, shape.cols, block, c.aux).codes)
-            return RBE_OK;
-    }
-    if (slow(p, i, (double)shape.rows * shape.cols * (k->op == RBE_GEMM ? vectors : 1)))
-        return RBE_OK;
-    return rbe_suite_product(p->suite, &c, d);
+    *room = rbe_plan_block(k->format);
+    if (*room && p->sel->blocks.count)
+        return (struct values){p->sel->blocks.count, p->sel->blocks.v};
+    if (is_prototype(k))
+        return (struct values){1, room};
+    if (strips(k->format) && (p->sel->full || sweep))
+        return LIST(strip_blocks);
+    if (k->format == RBE_HYBRID && p->sel->full)
+        return LIST(hybrid_blocks);
+    if (k->format == RBE_PACKED128 && p->sel->full)
+        return LIST(packed_blocks);
+    return (struct values){1, room};
 }
-
-/* --- the sets ----------------------------------------------------------------------------- */
 
 static bool is_best(const struct rbe_kernel *k, uint32_t isa)
 {
     return k == rbe_kernel_best(k->op, k->format, isa);
 }
 
-/* Everything the lists name, against each other. */
-static enum rbe_status asked_products(struct planner *p, size_t i, struct rbe_diag *d)
+static bool wants_threads(const struct planner *p, unsigned t)
+{
+    const struct rbe_list *l = &p->sel->threads;
+    bool listed = !l->count;
+
+    for (unsigned i = 0; i < l->count; i++)
+        listed |= l->v[i] == t;
+    return listed && rbe_suite_has_threads(p->suite, t);
+}
+
+bool rbe_plan_uses(const struct rbe_selection *s, unsigned cpus, unsigned t)
+{
+    if (t > cpus)
+        return false;
+    for (unsigned i = 0; i < s->threads.count; i++)
+        if (s->threads.v[i] == t)
+            return true;
+    return t == 1 || (!s->threads.count && ((t & (t - 1)) == 0 || t == cpus));
+}
+
+/*
+ * Whether a row is in the set, by the axes that were not asked for: GPT-2's shapes cold at the
+ * usual block on one thread; the block sweep and hot weights on one shape; the best kernels
+ * on more threads.  What was asked for holds, each with the defaults of the others.
+ */
+static bool in_set(const struct planner *p, const struct rbe_product_case *c, bool up,
+                   bool head, bool usual)
 {
     const struct rbe_selection *s = p->sel;
-    const struct rbe_kernel *k = rbe_kernel_at(i);
-    const unsigned shapes = s->shapes_count ? s->shapes_count : GPT2_SHAPES;
-    const unsigned blocks = s->blocks.count ? s->blocks.count : 1;
-    const unsigned threads = s->threads.count ? s->threads.count : 1;
-    const unsigned vectors = k->op == RBE_GEMM && s->vectors.count ? s->vectors.count : 1;
-    enum rbe_status err = RBE_OK;
-    uint32_t default_block, aux;
+    const bool asked = s->shapes_count || s->blocks.count || s->threads.count ||
+                       s->vectors.count || s->cold || s->hot;
+    const bool gemm = c->kernel->op == RBE_GEMM;
 
-    rbe_plan_default(k->format, &default_block, &aux);
-    for (unsigned a = 0; a < shapes; a++)
-        for (unsigned b = 0; b < (default_block ? blocks : 1); b++)
-            for (unsigned t = 0; t < threads; t++)
-                for (unsigned v = 0; v < vectors; v++)
-                    for (int hot = 0; hot < 2 && !err; hot++)
-                        if (hot ? s->hot : s->cold || !s->hot)
-                            err = product(p, i, s->shapes_count ? s->shapes[a] : gpt2_shapes[a],
-                                          s->blocks.count ? s->blocks.v[b] : 0,
-                                          s->threads.count ? s->threads.v[t] : 1,
-                                          s->vectors.count ? s->vectors.v[v] : DEFAULT_VECTORS,
-                                          !hot, d);
+    if (s->full)
+        return true;
+    if (is_prototype(c->kernel) && !s->kernels_given)
+        return false;
+    if (gemm && !s->shapes_count && !up)
+        return false;
+    if (!s->blocks.count && !usual && (s->shapes_count || !up || gemm))
+        return false;
+    if (!c->cold && !s->hot && (asked || gemm || !up || !usual || c->threads > 1))
+        return false;
+    return s->threads.count || c->threads == 1 ||
+           (!asked && !gemm && c->cold && usual && (up || head) && is_best(c->kernel, p->isa));
+}
+
+static enum rbe_status product(struct planner *p, size_t i, const struct rbe_product_case *c,
+                               struct rbe_diag *d)
+{
+    /* Not every block size is one of every format: a sweep goes on without it. */
+    if (!takes_block(c->kernel, c->block) ||
+        !rbe_matrix_size(c->kernel->format, c->rows, c->cols, c->block, c->aux).codes ||
+        slow(p, i, (double)c->rows * c->cols * c->count))
+        return RBE_OK;
+    return rbe_suite_product(p->suite, c, d);
+}
+
+/* One kernel, shape and block on every number of threads, cold and hot, of so many vectors. */
+static enum rbe_status threads_and_caches(struct planner *p, size_t i,
+                                          struct rbe_product_case *c, struct rbe_diag *d)
+{
+    const struct rbe_selection *s = p->sel;
+    const bool up = c->rows == 3072 && c->cols == 768, head = c->rows == GPT2_VOCAB;
+    const bool usual = c->block == rbe_plan_block(c->kernel->format);
+    const uint32_t usual_count = c->kernel->op == RBE_GEMM ? DEFAULT_VECTORS : 1;
+    const struct values counts = c->kernel->op == RBE_GEMM && s->vectors.count
+                                     ? (struct values){s->vectors.count, s->vectors.v}
+                                     : (struct values){1, &usual_count};
+    enum rbe_status err = RBE_OK;
+
+    for (unsigned t = 1; t <= RBE_MAX_CPUS; t++)
+        for (unsigned v = 0; wants_threads(p, t) && v < counts.count; v++)
+            for (int hot = 0; hot < 2 && !err; hot++) {
+                const bool listed = hot ? s->hot : s->cold;
+                c->threads = t;
+                c->count = counts.v[v];
+                c->cold = !hot;
+                if ((listed || (!s->cold && !s->hot)) && in_set(p, c, up, head, usual))
+                    err = product(p, i, c, d);
+            }
     return err;
 }
 
-/* GPT-2's shapes cold; one shape hot; the block sweep; the best kernels on more threads. */
-static enum rbe_status default_products(struct planner *p, size_t i, struct rbe_diag *d)
+static enum rbe_status products(struct planner *p, size_t i, struct rbe_diag *d)
 {
-    const struct rbe_kernel *k = rbe_kernel_at(i);
-    const struct rbe_shape up = {3072, 768}, head = {50257, 768};
+    const struct rbe_selection *s = p->sel;
+    struct rbe_product_case c = {.kernel = rbe_plan_kernel(i)};
     enum rbe_status err = RBE_OK;
+    uint32_t room;
+    const struct values blocks = blocks_of(p, c.kernel, true, &room);
 
-    if (k->op == RBE_GEMM)
-        return product(p, i, up, 0, 1, DEFAULT_VECTORS, true, d);
-    for (int a = 0; a < GPT2_SHAPES && !err; a++)
-        if (!strips(k->format) || gpt2_shapes[a].rows != up.rows)
-            err = product(p, i, gpt2_shapes[a], 0, 1, 1, true, d);
-    /* That shape is in the sweep, with the usual block among the others. */
-    for (size_t b = 0; strips(k->format) && b < sizeof sweep_blocks / 4 && !err; b++)
-        err = product(p, i, up, sweep_blocks[b], 1, 1, true, d);
-    if (!err)
-        err = product(p, i, up, 0, 1, 1, false, d);
-    for (unsigned t = 2; is_best(k, p->isa) && t <= p->max_threads && !err; t *= 2) {
-        err = product(p, i, up, 0, t, 1, true, d);
-        if (!err)
-            err = product(p, i, head, 0, t, 1, true, d);
-    }
+    for (unsigned a = 0; a < (s->shapes_count ? s->shapes_count : GPT2_SHAPES); a++)
+        for (unsigned b = 0; b < blocks.count && !err; b++) {
+            const struct rbe_shape shape = s->shapes_count ? s->shapes[a] : gpt2_shapes[a];
+            c.rows = shape.rows;
+            c.cols = shape.cols;
+            c.block = blocks.v[b];
+            c.aux = rbe_plan_aux(c.kernel->format, c.block);
+            err = threads_and_caches(p, i, &c, d);
+        }
     return err;
 }
 
-static enum rbe_status one_model(struct planner *p, size_t i, uint32_t block, unsigned threads,
-                                 struct rbe_diag *d)
+/* --- the other kinds ---------------------------------------------------------------------- */
+
+/* Strips on every ISA, the other formats on their best one, unless asked for. */
+static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
 {
-    const struct rbe_kernel *k = rbe_kernel_at(i);
+    const struct rbe_selection *s = p->sel;
+    const struct rbe_kernel *k = rbe_plan_kernel(i);
     struct rbe_model_case c = {.kernel = k,
                                .size = "124M",
                                .layers = GPT2_LAYERS,
                                .width = GPT2_WIDTH,
-                               .vocab = GPT2_VOCAB,
-                               .threads = threads};
-
-    rbe_plan_default(k->format, &c.block, &c.aux);
-    if (block && c.block)
-        c.block = block;
-    if (!rbe_matrix_size(k->format, GPT2_WIDTH, GPT2_WIDTH, c.block, c.aux).codes)
-        return RBE_OK;
-    if (slow(p, i, 123.5e6))
-        return RBE_OK;
-    return rbe_suite_model(p->suite, &c, d);
-}
-
-/* Strips on every ISA, the other formats on their best one, on 1, 2, 4, ... threads. */
-static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
-{
-    const struct rbe_selection *s = p->sel;
-    const struct rbe_kernel *k = rbe_kernel_at(i);
-    const unsigned blocks = s->blocks.count && strips(k->format) ? s->blocks.count : 1;
+                               .vocab = GPT2_VOCAB};
     enum rbe_status err = RBE_OK;
+    uint32_t room;
+    const struct values blocks = blocks_of(p, k, false, &room);
 
-    if (k->op != RBE_GEMV || (!strips(k->format) && !s->kernels_given && !is_best(k, p->isa)))
+    if (k->op != RBE_GEMV ||
+        (!strips(k->format) && !s->kernels_given && !s->full && !is_best(k, p->isa)))
         return RBE_OK;
-    for (unsigned b = 0; b < blocks && !err; b++) {
-        const uint32_t block = s->blocks.count ? s->blocks.v[b] : 0;
-        if (s->threads.count)
-            for (unsigned t = 0; t < s->threads.count && !err; t++)
-                err = one_model(p, i, block, s->threads.v[t], d);
-        else
-            for (unsigned t = 1; t <= p->max_threads && !err; t *= 2)
-                err = one_model(p, i, block, t, d);
+    for (unsigned b = 0; b < blocks.count; b++) {
+        c.block = blocks.v[b];
+        c.aux = rbe_plan_aux(k->format, c.block);
+        if (!takes_block(k, c.block) ||
+            !rbe_matrix_size(k->format, GPT2_WIDTH, GPT2_WIDTH, c.block, c.aux).codes)
+            continue;
+        for (unsigned t = 1; t <= RBE_MAX_CPUS && !err; t++) {
+            c.threads = t;
+            if (wants_threads(p, t) && !slow(p, i, 123.5e6))
+                err = rbe_suite_model(p->suite, &c, d);
+        }
     }
     return err;
 }
@@ -405,23 +520,22 @@ static enum rbe_status read_curve(struct planner *p, unsigned threads, struct rb
                : rbe_suite_probe(p->suite, widest_read(p->isa), roofs->bytes[last], threads, d);
 }
 
+/* On every team: roofs belong to each number of threads. */
 static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
 {
     const struct rbe_roofs *roofs = rbe_suite_roofs(p->suite);
     const struct rbe_probe *probe;
     enum rbe_status err = RBE_OK;
 
-    for (unsigned t = 1; roofs && t <= p->max_threads && !err; t *= 2)
-        err = read_curve(p, t, d);
-    for (size_t i = 0; roofs && (probe = rbe_probe_at(i)) && !err; i++) {
-        if (probe->isa & ~p->isa || probe == widest_read(p->isa))
+    for (unsigned t = 1; roofs && t <= RBE_MAX_CPUS && !err; t++) {
+        if (!rbe_suite_has_threads(p->suite, t))
             continue;
-        for (unsigned t = 1; t <= p->max_threads && !err; t *= 2) {
-            if (probe->kind == RBE_PROBE_READ)
-                err = rbe_suite_probe(p->suite, probe, roofs->buffer_bytes, t, d);
-            else
-                err = rbe_suite_probe(p->suite, probe, 0, t, d);
-        }
+        err = read_curve(p, t, d);
+        for (size_t i = 0; (probe = rbe_probe_at(i)) && !err; i++)
+            if (!(probe->isa & ~p->isa) && probe != widest_read(p->isa))
+                err = rbe_suite_probe(
+                    p->suite, probe,
+                    probe->kind == RBE_PROBE_READ ? roofs->bytes[roofs->points - 1] : 0, t, d);
     }
     return err;
 }
@@ -429,19 +543,20 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
 enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s, uint32_t isa,
                          unsigned *left_out, struct rbe_diag *d)
 {
-    struct planner p = {
-        .suite = suite, .sel = s, .isa = isa, .max_threads = rbe_suite_max_threads(suite)};
-    const bool asked = s->shapes_count || s->blocks.count || s->threads.count ||
-                       s->vectors.count || s->cold || s->hot;
+    const bool asked = s->full || s->kernels_given || s->shapes_count || s->blocks.count;
+    struct planner p = {.suite = suite,
+                        .sel = s,
+                        .isa = isa,
+                        .slowest = s->slowest >= 0 ? s->slowest : asked ? 0 : DEFAULT_SLOWEST};
     bool prepared[RBE_FORMAT_COUNT] = {false};
     const struct rbe_kernel *k;
     enum rbe_status err = RBE_OK;
 
-    for (size_t i = 0; (k = rbe_kernel_at(i)) && !err; i++) {
+    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS && !err; i++) {
         if (!s->kernel[i])
             continue;
         if (s->product)
-            err = asked ? asked_products(&p, i, d) : default_products(&p, i, d);
+            err = products(&p, i, d);
         if (s->model && !err)
             err = models(&p, i, d);
         if (s->prepare && !err && !prepared[k->format]) {
@@ -452,8 +567,9 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
     if (s->probe && !err)
         err = probes(&p, d);
     /* Prefill of 512 tokens by the widest matrix of a block. */
-    for (unsigned t = 1; s->dense && t <= p.max_threads && !err; t *= 2)
-        err = rbe_suite_dense(suite, 512, 3072, 768, t, d);
+    for (unsigned t = 1; s->dense && t <= RBE_MAX_CPUS && !err; t++)
+        if (wants_threads(&p, t))
+            err = rbe_suite_dense(suite, 512, 3072, 768, t, d);
     *left_out = p.left_out;
     return err;
 }

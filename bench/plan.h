@@ -24,16 +24,25 @@ struct rbe_shape {
     uint32_t rows, cols;
 };
 
+enum { RBE_PLAN_KERNELS = 256 };
+
+/* Every kernel of the registry, then the prototypes that the seed kernels are compared with;
+ * NULL past the end. */
+const struct rbe_kernel *rbe_plan_kernel(size_t i);
+
 /* A list that is empty was not given: then the default set applies. */
 struct rbe_selection {
-    bool kernel[256];   /* by index in the registry */
+    bool kernel[RBE_PLAN_KERNELS]; /* by rbe_plan_kernel() */
     bool kernels_given; /* --kernels, --formats or --isa */
     unsigned shapes_count;
     struct rbe_shape shapes[RBE_LIST_MAX];
     struct rbe_list blocks, threads, vectors;
     bool cold, hot; /* both false: not given */
     bool product, model, prepare, probe, dense;
-    double slowest; /* seconds a product may last to be in the default set */
+    bool full; /* what is not given takes all its values, not those of the default set */
+    /* Seconds a product may last to be registered; 0: no limit; negative: half a second in
+     * the default set, none where rows are asked for. */
+    double slowest;
 };
 
 /* Texts of the options; NULL: not given.  isa: what this CPU runs; max_threads: pinned CPUs. */
@@ -41,18 +50,26 @@ struct rbe_selection_texts {
     const char *kernels, *formats, *isa, *shapes, *blocks, *threads, *vectors, *cache, *kinds;
 };
 
-/* RBE_ERR_ARG: a name that is not known, with the valid ones. */
+/* Sets all but s->full and s->slowest.  RBE_ERR_ARG: a name that is not known, with the valid
+ * ones. */
 enum rbe_status rbe_selection_parse(struct rbe_selection *s,
                                     const struct rbe_selection_texts *t, uint32_t isa,
                                     unsigned max_threads, struct rbe_diag *d);
 
-/* Registers them.  *left_out counts cases of the default set that are slower than
- * s->slowest. */
+/* Whether the run needs a team of t threads, of at most `cpus`: those asked for, or 1, 2, 4,
+ * ... and all; 1 always, as what speed-ups refer to. */
+bool rbe_plan_uses(const struct rbe_selection *s, unsigned cpus, unsigned t);
+
+/* Registers them, on the teams that are open.  *left_out counts the products that take longer
+ * than the limit; without one nothing is timed here. */
 enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s, uint32_t isa,
                          unsigned *left_out, struct rbe_diag *d);
 
-/* Block and aux a format is measured at when none is asked for: that of 45 MB for GPT-2 small
- * (11 : 1) where the format can choose. */
-void rbe_plan_default(enum rbe_format f, uint32_t *block, uint32_t *aux);
+/* The block size a format is measured at when none is asked for, that of 45 MB for GPT-2 small
+ * (11 : 1) where the format can choose; 0: it has none. */
+uint32_t rbe_plan_block(enum rbe_format f);
+
+/* hybrid's K that makes a block of B 11 : 1; 0 for the other formats. */
+uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block);
 
 #endif

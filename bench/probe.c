@@ -117,20 +117,25 @@ static bool narrow(int k, uint32_t isa)
     return wider >= 4;
 }
 
+void rbe_roofs_plan(struct rbe_roofs *r, uint32_t isa, size_t max_bytes)
+{
+    memset(r, 0, sizeof *r);
+    r->buffer_bytes = max_bytes;
+    r->isa = isa;
+    r->points = working_sets(r->bytes, max_bytes);
+}
+
 enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *teams,
                                   unsigned threads, uint32_t isa, size_t max_bytes,
                                   double seconds, struct rbe_diag *d)
 {
-    memset(r, 0, sizeof *r);
+    rbe_roofs_plan(r, isa, max_bytes);
     void *p = mmap(NULL, max_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return rbe_fail_errno(d, "%zu MiB to measure the memory", max_bytes >> 20);
     r->buffer = p;
-    r->buffer_bytes = max_bytes;
-    r->isa = isa;
-    r->threads = threads < RBE_ROOF_THREADS ? threads : RBE_ROOF_THREADS;
+    r->threads = threads;
     memset(p, 1, max_bytes); /* untouched pages would all be the one page of zeros */
-    r->points = working_sets(r->bytes, max_bytes);
     for (unsigned t = 1; t <= r->threads; t++) {
         if (!teams[t])
             continue;

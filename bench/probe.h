@@ -44,23 +44,26 @@ const struct rbe_probe *rbe_probe_at(size_t i);
 double rbe_probe_time(const struct rbe_probe *p, const struct rbe_team *team,
                       const void *buffer, size_t bytes, uint64_t n);
 
-enum { RBE_CURVE_MAX = 32, RBE_ROOF_THREADS = 16, RBE_ROOF_PROBES = 32 };
+enum { RBE_CURVE_MAX = 32, RBE_ROOF_PROBES = 32 };
 
 struct rbe_roofs {
     uint8_t *buffer; /* what READ probes read, buffer_bytes long */
-    size_t buffer_bytes;
+    size_t buffer_bytes; /* the largest working set */
     uint32_t isa;
     /* Read bandwidth by working set: bytes, and bytes/s for each number of threads, the best
      * of all READ probes. */
     unsigned points;
     size_t bytes[RBE_CURVE_MAX];
-    double read[RBE_CURVE_MAX][RBE_ROOF_THREADS + 1];
+    double read[RBE_CURVE_MAX][RBE_MAX_CPUS + 1];
     /* Multiply-adds/s of probe i by threads; 0 where it cannot run. */
-    double peak[RBE_ROOF_PROBES][RBE_ROOF_THREADS + 1];
+    double peak[RBE_ROOF_PROBES][RBE_MAX_CPUS + 1];
     unsigned threads; /* the most that was measured */
     /* Where the curve of one thread has come down to its end: what all caches hold. */
     size_t cache_bytes;
 };
+
+/* The curve's points up to a working set of max_bytes, and nothing measured: for a list. */
+void rbe_roofs_plan(struct rbe_roofs *r, uint32_t isa, size_t max_bytes);
 
 /*
  * Measures them with teams[1], teams[2], ... teams[threads] (NULL: not that many) up to a

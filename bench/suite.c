@@ -14,8 +14,10 @@
 
 #include "bench/gbench.h"
 #include "bench/plan.h"
+#include "bench/work.h"
 #include "gpt2/dense.h"
 #include "kernels/cpu.h"
+#include "kernels/transform.h"
 #include "rbe/progress.h"
 
 enum case_kind { PRODUCT, MODEL, PREPARE, PROBE, DENSE };
@@ -41,13 +43,15 @@ struct bench_case {
     enum rbe_format format;
     unsigned threads, layers, parts_count;
     struct part parts[SHAPES_MAX];
-    size_t rows_max, count, bytes_read;
+    size_t rows_max, count, working_set; /* bytes; PROBE and PREPARE */
     struct {
         size_t m, n, k;
         float *a, *b, *c; /* [m][k], [k][n], [m][n] */
     } dense;
-    double bytes, weights; /* of one iteration */
-    bool cold, verified, bad;
+    double bytes, weights, multiply_adds; /* of one iteration */
+    enum rbe_probe_kind arithmetic;       /* what the multiply-adds are held against */
+    uint32_t isa;                         /* ditto */
+    bool cold, made, verified, bad;
     struct rbe_cursor cursor;
 };
 
@@ -61,7 +65,7 @@ struct rbe_suite {
     struct rbe_suite_result result;
     struct rbe_progress progress;
     double expected, done;
-    float *y; /* products land here, one case at a time */
+    float *y, *y_scalar; /* products land here, one case at a time */
     size_t y_size;
 };
 
@@ -98,6 +102,7 @@ void rbe_suite_close(struct rbe_suite **s)
         free_case((*s)->cases[i]);
     free((*s)->cases);
     free((*s)->y);
+    free((*s)->y_scalar);
     free(*s);
     *s = NULL;
 }
@@ -118,24 +123,18 @@ struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s)
 }
 
 /* As Google Benchmark filters: an extended regular expression, "-" before it negates. */
-static bool selects(const char *filter, const char *name)
+void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)
 {
     const bool negative = filter[0] == '-';
     regex_t re;
 
-    if (regcomp(&re, filter + negative, REG_EXTENDED | REG_NOSUB))
-        return false;
-    const bool found = !regexec(&re, name, 0, NULL, 0);
-    regfree(&re);
-    return found != negative;
-}
-
-void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)
-{
     s->expected = 0;
-    for (size_t i = 0; i < s->count; i++)
-        if (!*filter || selects(filter, s->cases[i]->name))
-            s->expected += repetitions;
+    if (!regcomp(&re, filter + negative, REG_EXTENDED | REG_NOSUB)) {
+        for (size_t i = 0; i < s->count; i++)
+            if (!regexec(&re, s->cases[i]->name, 0, NULL, 0) != negative)
+                s->expected += repetitions;
+        regfree(&re);
+    }
     rbe_progress_start(&s->progress, "measuring", "samples", s->expected);
 }
 
@@ -270,7 +269,7 @@ static double run_iterations(struct bench_case *c, uint64_t n)
     const double start = rbe_now();
 
     if (c->kind == PROBE)
-        return rbe_probe_time(c->probe, team_of(c), c->suite->roofs->buffer, c->bytes_read, n);
+        return rbe_probe_time(c->probe, team_of(c), c->suite->roofs->buffer, c->working_set, n);
     for (uint64_t i = 0; i < n; i++) {
         if (c->kind == PRODUCT)
             one_product(c, &c->parts[0]);
@@ -319,6 +318,25 @@ static void verify_dense(struct bench_case *c)
         c->suite->result.verified++;
 }
 
+/* Sums in integers are exact: every kernel gives the scalar one's bits, in every row. */
+static bool same_as_scalar(struct bench_case *c, const struct part *p, char *why, size_t size)
+{
+    const struct rbe_kernel *scalar = rbe_kernel_best(RBE_GEMV, c->format, 0);
+    const float *y = c->suite->y;
+    float *want = c->suite->y_scalar;
+
+    if (c->kernel->op != RBE_GEMV || !scalar || !rbe_work_in_integers(c->format))
+        return true;
+    scalar->run(&p->w, &p->act, want, p->w.rows, 0, p->w.rows);
+    for (size_t r = 0; r < p->w.rows; r++)
+        if (memcmp(&y[r], &want[r], sizeof *y)) {
+            snprintf(why, size, "row %zu: got %.9g, the scalar kernel %.9g", r, (double)y[r],
+                     (double)want[r]);
+            return false;
+        }
+    return true;
+}
+
 /* Each of the case's matrices once, with the buffers it will be timed with. */
 static void verify_case(struct bench_case *c)
 {
@@ -335,7 +353,8 @@ static void verify_case(struct bench_case *c)
         for (size_t k = 0; k < p->w.rows * c->count; k++)
             s->y[k] = NAN; /* a row that is not written is wrong */
         one_product(c, p);
-        if (!rbe_suite_verify(&p->w, &p->act, s->y, p->w.rows, why, sizeof why))
+        if (!rbe_suite_verify(&p->w, &p->act, s->y, p->w.rows, why, sizeof why) ||
+            !same_as_scalar(c, p, why, sizeof why))
             fail_case(c, why);
     }
     if (!c->bad)
@@ -405,15 +424,6 @@ static struct sample take_sample(struct bench_case *c, uint64_t n)
     }
 }
 
-static enum rbe_probe_kind arithmetic(const struct bench_case *c)
-{
-    if (c->kind == PROBE)
-        return c->probe->kind;
-    if (c->kind == DENSE)
-        return RBE_PROBE_FMA_F32;
-    return in_integers(&c->parts[0].act) ? RBE_PROBE_DOT_I16 : RBE_PROBE_FMA_F32;
-}
-
 /* Roofs of a case; 0 where none applies. */
 static double read_roof(const struct bench_case *c)
 {
@@ -421,19 +431,17 @@ static double read_roof(const struct bench_case *c)
         return 0;
     /* A hot matrix is read from the level that holds it. */
     return rbe_roofs_read(c->suite->roofs,
-                          c->kind == PROBE ? c->bytes_read
-                          : c->cold        ? SIZE_MAX
-                                           : (size_t)c->bytes,
+                          c->working_set ? c->working_set
+                          : c->cold      ? SIZE_MAX
+                                         : (size_t)c->bytes,
                           c->threads);
 }
 
 static double peak(const struct bench_case *c)
 {
-    const uint32_t isa = c->kernel ? c->kernel->isa : c->probe ? c->probe->isa : rbe_cpu_isa();
-
-    if (!c->suite->roofs || c->weights <= 0)
+    if (!c->suite->roofs || c->multiply_adds <= 0)
         return 0;
-    return rbe_roofs_peak(c->suite->roofs, arithmetic(c), isa, c->threads);
+    return rbe_roofs_peak(c->suite->roofs, c->arithmetic, c->isa, c->threads);
 }
 
 static void report_events(struct rbe_gbench_state *g, const struct bench_case *c,
@@ -463,6 +471,10 @@ static void report(struct rbe_gbench_state *g, const struct bench_case *c,
         rbe_gbench_counter(g, "items_per_second", c->weights / per);
         rbe_gbench_counter(g, "weights", c->weights);
     }
+    if (c->multiply_adds > 0) {
+        rbe_gbench_counter(g, "multiply_adds", c->multiply_adds);
+        rbe_gbench_counter(g, "multiply_adds_per_second", c->multiply_adds / per);
+    }
     if (c->kind == PRODUCT) {
         rbe_gbench_counter(g, "rows", p->w.rows);
         rbe_gbench_counter(g, "cols", p->w.cols);
@@ -483,7 +495,7 @@ static void report(struct rbe_gbench_state *g, const struct bench_case *c,
     }
     if (top > 0) {
         rbe_gbench_counter(g, "peak", top);
-        rbe_gbench_counter(g, "peak_fraction", c->weights / per / top);
+        rbe_gbench_counter(g, "peak_fraction", c->multiply_adds / per / top);
     }
     report_events(g, c, s);
     rbe_gbench_counter(g, "lost_share", s->v.lost);
@@ -505,15 +517,83 @@ static void raise_roofs(const struct bench_case *c, const struct sample *s)
     if (!roofs || s->seconds < c->suite->o.min_seconds / 2)
         return;
     if (c->kind == PROBE)
-        rbe_roofs_note(roofs, c->probe, c->bytes_read, c->threads,
-                       (c->bytes > 0 ? c->bytes : c->weights) * n);
+        rbe_roofs_note(roofs, c->probe, c->working_set, c->threads,
+                       (c->bytes > 0 ? c->bytes : c->multiply_adds) * n);
     else if (c->cold && s->accepted)
         rbe_roofs_note(roofs, NULL, roofs->bytes[roofs->points - 1], c->threads, c->bytes * n);
+}
+
+/* --- memory, at the first run ------------------------------------------------------------- */
+
+static enum rbe_status make_part(struct bench_case *c, struct part *p, struct rbe_diag *d)
+{
+    const uint32_t cols = p->w.cols;
+    const enum rbe_status err =
+        rbe_data_next(c->suite->data, &c->cursor, c->cold, c->format, p->w.rows, cols,
+                      p->w.block, p->w.aux, &p->w, d);
+
+    if (err)
+        return err;
+    const size_t act_bytes = (rbe_act_bytes(c->count, cols) + 63) / 64 * 64;
+    p->act_memory = aligned_alloc(64, act_bytes);
+    p->x = malloc(c->count * cols * sizeof *p->x);
+    if (!p->act_memory || !p->x)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < c->count * cols; i++)
+        p->x[i] = (float)((int)(i * 2654435761U >> 16 & 0xFFFF) - 32768) / 32768;
+    rbe_act_init(&p->act, p->act_memory, c->count, cols);
+    p->act.scale[0] = NAN; /* see in_integers() */
+    rbe_act_prepare(&p->act, &p->w, p->x, cols, c->count);
+    return RBE_OK;
+}
+
+static enum rbe_status make_dense(struct bench_case *c, struct rbe_diag *d)
+{
+    const size_t m = c->dense.m, n = c->dense.n, k = c->dense.k;
+
+    c->dense.a = malloc(m * k * sizeof *c->dense.a);
+    c->dense.b = malloc(k * n * sizeof *c->dense.b);
+    c->dense.c = malloc(m * n * sizeof *c->dense.c);
+    if (!c->dense.a || !c->dense.b || !c->dense.c)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < m * k; i++)
+        c->dense.a[i] = (float)(i * 2654435761U >> 16 & 0xFF) / 256 - 0.5F;
+    for (size_t i = 0; i < k * n; i++)
+        c->dense.b[i] = (float)(i * 2246822519U >> 16 & 0xFF) / 256 - 0.5F;
+    return RBE_OK;
+}
+
+static enum rbe_status grow_y(struct rbe_suite *s, size_t size, struct rbe_diag *d)
+{
+    if (size <= s->y_size)
+        return RBE_OK;
+    free(s->y);
+    free(s->y_scalar);
+    s->y_size = 0;
+    s->y = malloc(size * sizeof *s->y);
+    s->y_scalar = malloc(size * sizeof *s->y_scalar);
+    if (!s->y || !s->y_scalar)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    s->y_size = size;
+    return RBE_OK;
+}
+
+static enum rbe_status make_case(struct bench_case *c, struct rbe_diag *d)
+{
+    enum rbe_status err = c->kind == DENSE ? make_dense(c, d) : RBE_OK;
+
+    for (unsigned i = 0; i < c->parts_count && !err; i++)
+        err = make_part(c, &c->parts[i], d);
+    if (!err)
+        err = grow_y(c->suite, c->rows_max * c->count, d);
+    c->made = !err;
+    return err;
 }
 
 static void run_case(struct rbe_gbench_state *g, void *arg)
 {
     struct bench_case *c = arg;
+    struct rbe_diag d = {{0}};
     uint64_t n;
 
     if (rbe_interrupted()) {
@@ -523,10 +603,12 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
         rbe_gbench_fail(g, "interrupted");
         return;
     }
-    if (!c->verified)
+    if (!c->made && make_case(c, &d))
+        fail_case(c, d.text);
+    if (!c->verified && !c->bad)
         verify_case(c);
     if (c->bad) {
-        rbe_gbench_fail(g, "verification failed, not timed");
+        rbe_gbench_fail(g, c->made ? "verification failed, not timed" : "not made, not timed");
         return;
     }
     while (rbe_gbench_next(g, &n)) {
@@ -541,41 +623,43 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
 
 /* --- registration ------------------------------------------------------------------------- */
 
+/* Adds one shape's figures; its memory comes with make_part(). */
 static enum rbe_status add_part(struct bench_case *c, uint32_t rows, uint32_t cols,
                                 uint32_t block, uint32_t aux, unsigned times,
                                 struct rbe_diag *d)
 {
+    const struct rbe_matrix_size size = rbe_matrix_size(c->format, rows, cols, block, aux);
     struct part *p = &c->parts[c->parts_count];
-    const enum rbe_status err = rbe_data_next(c->suite->data, &c->cursor, c->cold, c->format,
-                                              rows, cols, block, aux, &p->w, d);
 
-    if (err)
-        return err;
+    if (!size.codes)
+        return rbe_fail(d, RBE_ERR_ARG, "%s has no %u x %u matrix with block %u",
+                        rbe_format_name(c->format), rows, cols, block);
     c->parts_count++;
-    p->size = rbe_matrix_size(c->format, rows, cols, block, aux);
+    p->size = size;
+    p->w = (struct rbe_matrix){
+        .format = c->format, .rows = rows, .cols = cols, .block = block, .aux = aux};
     p->times = times;
-    c->bytes += (double)times * (double)(p->size.codes + p->size.scale + p->size.col_scale);
+    c->bytes += (double)times * (double)(size.codes + size.scale + size.col_scale);
     c->weights += (double)times * rows * cols * (double)c->count;
+    if (c->kernel) {
+        const struct rbe_work work = rbe_work_of(c->kernel, rows, cols, block, aux,
+                                                 (uint32_t)c->count, c->threads);
+        c->multiply_adds += times * work.multiply_adds;
+        c->arithmetic = work.kind;
+        c->isa = c->kernel->isa;
+    }
     if (rows > c->rows_max)
         c->rows_max = rows;
-    const size_t act_bytes = (rbe_act_bytes(c->count, cols) + 63) / 64 * 64;
-    p->act_memory = aligned_alloc(64, act_bytes);
-    p->x = malloc(c->count * cols * sizeof *p->x);
-    if (!p->act_memory || !p->x)
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < c->count * cols; i++)
-        p->x[i] = (float)((int)(i * 2654435761U >> 16 & 0xFFFF) - 32768) / 32768;
-    rbe_act_init(&p->act, p->act_memory, c->count, cols);
-    p->act.scale[0] = NAN; /* see in_integers() */
-    rbe_act_prepare(&p->act, &p->w, p->x, cols, c->count);
     return RBE_OK;
 }
 
 static enum rbe_status new_case(struct rbe_suite *s, struct bench_case **out,
                                 enum case_kind kind, unsigned threads, struct rbe_diag *d)
 {
+    *out = NULL;
+    if (!rbe_suite_has_threads(s, threads))
+        return rbe_fail(d, RBE_ERR_ARG, "no team of %u threads was opened", threads);
     struct bench_case *c = calloc(1, sizeof *c);
-
     *out = c;
     if (!c)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -590,35 +674,30 @@ static enum rbe_status new_case(struct rbe_suite *s, struct bench_case **out,
 static enum rbe_status register_case(struct rbe_suite *s, struct bench_case *c,
                                      struct rbe_diag *d)
 {
-    const size_t y_size = c->rows_max * c->count;
-
     if (s->count == s->room) {
         const size_t room = s->room ? 2 * s->room : 256;
         struct bench_case **p = realloc(s->cases, room * sizeof *p);
-        if (!p)
-            goto nomem;
+        if (!p) {
+            free_case(c);
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        }
         s->cases = p;
         s->room = room;
-    }
-    if (y_size > s->y_size) {
-        free(s->y);
-        s->y_size = 0;
-        if (!(s->y = malloc(y_size * sizeof *s->y)))
-            goto nomem;
-        s->y_size = y_size;
     }
     s->cases[s->count++] = c;
     rbe_gbench_add(c->name, run_case, c);
     return RBE_OK;
-nomem:
-    free_case(c);
-    return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 }
 
-static const char *isa_suffix(const char *kernel)
+const char *rbe_isa_suffix(const char *name)
 {
-    const char *s = strrchr(kernel, '_');
-    return s ? s + 1 : kernel;
+    const char *s = strrchr(name, '_');
+    return s ? s + 1 : name;
+}
+
+bool rbe_suite_has_threads(const struct rbe_suite *s, unsigned t)
+{
+    return t <= RBE_MAX_CPUS && s->teams->of[t];
 }
 
 static void append(char *buf, size_t size, const char *fmt, ...)
@@ -659,7 +738,7 @@ enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_
     append(c->name, sizeof c->name, "/%s/t:%u", p->cold ? "cold" : "hot", p->threads);
     snprintf(c->label, sizeof c->label, "kind=product op=%s format=%s isa=%s cache=%s",
              p->kernel->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
-             isa_suffix(p->kernel->name), p->cold ? "cold" : "hot");
+             rbe_isa_suffix(p->kernel->name), p->cold ? "cold" : "hot");
     return register_case(s, c, d);
 }
 
@@ -691,7 +770,7 @@ enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case
         append(c->name, sizeof c->name, "/K:%u", m->aux);
     append(c->name, sizeof c->name, "/cold/t:%u", m->threads);
     snprintf(c->label, sizeof c->label, "kind=model op=gemv format=%s isa=%s cache=cold",
-             rbe_format_name(c->format), isa_suffix(m->kernel->name));
+             rbe_format_name(c->format), rbe_isa_suffix(m->kernel->name));
     return register_case(s, c, d);
 }
 
@@ -699,6 +778,7 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
                                   uint32_t layers, uint32_t width, struct rbe_diag *d)
 {
     const uint32_t block = f == RBE_SEED || f == RBE_SEED4 ? 44 : 64;
+    const struct rbe_transform *t = rbe_transform_best(rbe_cpu_isa());
     struct bench_case *c;
     enum rbe_status err = new_case(s, &c, PREPARE, 1, d);
 
@@ -710,10 +790,21 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
         free_case(c);
         return err;
     }
+    /* What is read: values and their scales, the same ones over and over.  A value is
+     * multiplied by its column's scale, where there is one, and once to be quantised. */
     c->bytes = c->weights = 0;
+    for (unsigned i = 0; i < c->parts_count; i++) {
+        const struct part *p = &c->parts[i];
+        const double values = (double)p->w.cols * p->times;
+        c->working_set += p->w.cols * sizeof(float) + p->size.col_scale;
+        c->bytes += values * sizeof(float) + (double)p->size.col_scale * p->times;
+        c->multiply_adds += values * ((p->size.col_scale > 0) + rbe_work_in_integers(f));
+    }
+    c->arithmetic = RBE_PROBE_FMA_F32;
+    c->isa = t->isa;
     snprintf(c->name, sizeof c->name, "prepare_%s/%s/t:1", rbe_format_name(f), size);
-    snprintf(c->label, sizeof c->label,
-             "kind=prepare op=prepare format=%s isa=scalar cache=hot", rbe_format_name(f));
+    snprintf(c->label, sizeof c->label, "kind=prepare op=prepare format=%s isa=%s cache=hot",
+             rbe_format_name(f), t->name);
     return register_case(s, c, d);
 }
 
@@ -728,18 +819,9 @@ enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t 
     c->dense.m = m;
     c->dense.n = n;
     c->dense.k = k;
-    c->dense.a = malloc(m * k * sizeof(float));
-    c->dense.b = malloc(k * n * sizeof(float));
-    c->dense.c = malloc(m * n * sizeof(float));
-    if (!c->dense.a || !c->dense.b || !c->dense.c) {
-        free_case(c);
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    }
-    for (size_t i = 0; i < m * k; i++)
-        c->dense.a[i] = (float)(i * 2654435761U >> 16 & 0xFF) / 256 - 0.5F;
-    for (size_t i = 0; i < k * n; i++)
-        c->dense.b[i] = (float)(i * 2246822519U >> 16 & 0xFF) / 256 - 0.5F;
-    c->weights = (double)m * (double)n * (double)k;
+    c->weights = c->multiply_adds = (double)m * (double)n * (double)k;
+    c->arithmetic = RBE_PROBE_FMA_F32;
+    c->isa = rbe_cpu_isa();
     snprintf(c->name, sizeof c->name, "dense_sgemm/%zux%zux%zu/t:%u", m, n, k, threads);
     snprintf(c->label, sizeof c->label, "kind=dense op=gemm format=f32 isa=library cache=hot");
     return register_case(s, c, d);
@@ -754,34 +836,36 @@ enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, 
     if (err)
         return err;
     c->probe = p;
-    c->bytes_read = bytes;
+    c->working_set = bytes;
     snprintf(c->name, sizeof c->name, "%s", p->name);
     if (p->kind == RBE_PROBE_READ) {
         c->bytes = (double)bytes;
         append(c->name, sizeof c->name, "/bytes:%zu", bytes);
     } else {
-        c->weights = p->work * RBE_PROBE_ROUNDS * threads;
+        c->weights = c->multiply_adds = p->work * RBE_PROBE_ROUNDS * threads;
+        c->arithmetic = p->kind;
+        c->isa = p->isa;
     }
     append(c->name, sizeof c->name, "/t:%u", threads);
     snprintf(c->label, sizeof c->label, "kind=probe op=%s format=none isa=%s cache=hot",
-             p->kind == RBE_PROBE_READ ? "read" : "peak", isa_suffix(p->name));
+             p->kind == RBE_PROBE_READ ? "read" : "peak", rbe_isa_suffix(p->name));
     return register_case(s, c, d);
 }
 
 double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k)
 {
+    const uint32_t block = rbe_plan_block(k->format), aux = rbe_plan_aux(k->format, block);
     struct bench_case *c;
-    uint32_t block, aux;
     double cost = 0;
 
-    rbe_plan_default(k->format, &block, &aux);
     if (new_case(s, &c, PRODUCT, 1, NULL))
         return 0;
     c->kernel = k;
     c->format = k->format;
     c->count = k->op == RBE_GEMM ? 4 : 1;
     float *y = malloc(256 * 4 * sizeof *y);
-    if (y && !add_part(c, 256, 768, block, aux, 1, NULL)) {
+    if (y && !add_part(c, 256, 768, block, aux, 1, NULL) &&
+        !make_part(c, &c->parts[0], NULL)) {
         k->run(&c->parts[0].w, &c->parts[0].act, y, 256, 0, 256);
         const double start = rbe_now();
         k->run(&c->parts[0].w, &c->parts[0].act, y, 256, 0, 256);
@@ -795,16 +879,6 @@ double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k)
 const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s)
 {
     return s->roofs;
-}
-
-unsigned rbe_suite_max_threads(const struct rbe_suite *s)
-{
-    unsigned n = 0;
-
-    for (unsigned t = 1; t <= RBE_MAX_CPUS; t++)
-        if (s->teams->of[t])
-            n = t;
-    return n;
 }
 
 /* --- after the run ------------------------------------------------------------------------ */
@@ -845,6 +919,6 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
         if (!c)
             continue;
         set_fraction(row, "bytes_per_second", "read_roof", "read_fraction", read_roof(c));
-        set_fraction(row, "items_per_second", "peak", "peak_fraction", peak(c));
+        set_fraction(row, "multiply_adds_per_second", "peak", "peak_fraction", peak(c));
     }
 }

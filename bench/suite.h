@@ -3,8 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A case verifies its kernel against rbe_decode_row() before it is timed; one that fails is
- * never timed, and the run fails.
+ * A case verifies its kernel against rbe_decode_row() before it is timed, and a matrix times a
+ * vector in integers against the scalar kernel's bits; one that fails is never timed, and the
+ * run fails.
  */
 #ifndef RBE_BENCH_SUITE_H
 #define RBE_BENCH_SUITE_H
@@ -44,7 +45,17 @@ enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
                                const struct rbe_suite_options *o, struct rbe_diag *d);
 void rbe_suite_close(struct rbe_suite **s);
 
-/* One matrix times one vector (or `count` of them, for a gemm kernel). */
+/* The last word of a kernel's or a probe's name: "avx2". */
+const char *rbe_isa_suffix(const char *name);
+
+/* Whether there is a team of t threads.  Cases on others are refused: RBE_ERR_ARG. */
+bool rbe_suite_has_threads(const struct rbe_suite *s, unsigned t);
+
+/*
+ * What follows registers a case.  Its matrices and vectors are made when it is first run, so
+ * that a case that a filter leaves out costs nothing.
+ *
+ * One matrix times one vector (or `count` of them, for a gemm kernel). */
 struct rbe_product_case {
     const struct rbe_kernel *kernel;
     uint32_t rows, cols, block, aux, count;
@@ -81,8 +92,6 @@ enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t 
 double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k);
 
 const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s);
-/* The largest team. */
-unsigned rbe_suite_max_threads(const struct rbe_suite *s);
 
 /* How many cases there are, and the name of each. */
 size_t rbe_suite_count(const struct rbe_suite *s);
@@ -97,7 +106,7 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks);
 
 /* After the run. */
 struct rbe_suite_result {
-    unsigned verified, failed; /* cases */
+    unsigned verified, failed; /* cases; failed: wrong, or no memory for its matrices */
     unsigned samples, repeated, disturbed;
     char first_failure[256];
 };

@@ -105,8 +105,8 @@ static void between_launches(struct rbe_bench_row *r, const json_t *list, const 
     }
 }
 
-static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *first,
-                     double *room, double *room2)
+static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *all,
+                     const json_t *list, const json_t *first, double *room, double *room2)
 {
     const char *run_name = string_or(first, "run_name", "");
     const char *suffix = strstr(run_name, "/manual_time");
@@ -131,13 +131,13 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
         if (!isnan(t))
             room[n++] = t * unit;
     }
-    r->family = (unsigned)json_integer_value(json_object_get(first, "family_index"));
     r->samples = (unsigned)n;
     rbe_sort(room, n);
     r->ns_min = rbe_quantile(room, n, 0);
     r->ns_median = rbe_median(room, n);
     r->ns_mad = rbe_mad(room, n, room2);
-    r->unstable = n && !(r->ns_mad <= RBE_UNSTABLE * r->ns_median);
+    r->unstable =
+        n && !(n >= RBE_STABLE_SAMPLES && r->ns_mad <= RBE_UNSTABLE * r->ns_median);
     label_value(label, "kind", r->kind, sizeof r->kind);
     label_value(label, "op", r->op, sizeof r->op);
     label_value(label, "format", r->format, sizeof r->format);
@@ -161,11 +161,14 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
         {"items_per_second", &r->weights_per_second},
         {"read_roof", &r->read_roof},
         {"read_fraction", &r->read_fraction},
+        {"multiply_adds_per_second", &r->multiply_adds_per_second},
         {"peak", &r->peak},
         {"peak_fraction", &r->peak_fraction},
     };
     for (size_t k = 0; k < sizeof counters / sizeof counters[0]; k++)
         *counters[k].to = median_of(list, run_name, counters[k].key, room);
+    for (unsigned k = 0; k < all->events; k++)
+        r->event[k] = median_of(list, run_name, all->event[k], room);
     r->foreign_max = fold(list, run_name, "foreign_share", true);
     r->lost_max = fold(list, run_name, "lost_share", true);
     r->repeats = fold(list, run_name, "repeats", false);
@@ -173,12 +176,52 @@ static void fill_row(struct rbe_bench_row *r, const json_t *list, const json_t *
     between_launches(r, list, run_name, room, room2);
 }
 
+struct ordered {
+    json_int_t family;
+    size_t index;
+};
+
 static int by_family(const void *a, const void *b)
 {
-    const unsigned x = ((const struct rbe_bench_row *)a)->family;
-    const unsigned y = ((const struct rbe_bench_row *)b)->family;
+    const struct ordered *x = a, *y = b;
 
-    return (x > y) - (x < y);
+    if (x->family != y->family)
+        return x->family < y->family ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+void rbe_summary_sort(json_t *result)
+{
+    json_t *old = json_object_get(result, "benchmarks"), *sorted = json_array(), *row;
+    const size_t n = json_array_size(old);
+    struct ordered *order = calloc(n + 1, sizeof *order);
+    size_t i;
+
+    /* Without memory, and where there are no rows, all stays as it is. */
+    if (order && sorted && json_is_array(old)) {
+        json_array_foreach(old, i, row) {
+            order[i].family = json_integer_value(json_object_get(row, "family_index"));
+            order[i].index = i;
+        }
+        qsort(order, n, sizeof *order, by_family);
+        for (i = 0; i < n; i++)
+            json_array_append(sorted, json_array_get(old, order[i].index));
+        json_object_set(result, "benchmarks", sorted);
+    }
+    json_decref(sorted);
+    free(order);
+}
+
+/* The names of the events that this run counted. */
+static void read_events(struct rbe_bench_rows *out, const json_t *result)
+{
+    const json_t *rbe = json_object_get(json_object_get(result, "context"), "rbe"), *name;
+    size_t i;
+
+    json_array_foreach(json_object_get(json_object_get(rbe, "counters"), "counted"), i, name)
+        if (json_is_string(name) && out->events < RBE_ROW_EVENTS)
+            snprintf(out->event[out->events++], sizeof out->event[0], "%s",
+                     json_string_value(name));
 }
 
 enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
@@ -201,6 +244,7 @@ enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
         goto out;
     }
     err = RBE_OK;
+    read_events(out, result);
     json_array_foreach(list, i, b)
     {
         const char *name = string_or(b, "run_name", NULL);
@@ -211,9 +255,10 @@ enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
         if (strcmp(string_or(b, "run_type", ""), "iteration") || json_object_get(seen, name))
             continue;
         json_object_set_new(seen, name, json_true());
-        fill_row(&out->row[out->count++], list, b, room, room2);
+        fill_row(&out->row[out->count++], out, list, b, room, room2);
     }
-    qsort(out->row, out->count, sizeof *out->row, by_family);
+    if (!out->count)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "no repetitions among the \"benchmarks\"");
 out:
     free(room);
     free(room2);
@@ -247,23 +292,69 @@ static void header_line(FILE *f, const json_t *context, const char *key)
         fprintf(f, "# %s %s\n", key, json_string_value(v));
     else if (json_is_number(v))
         fprintf(f, "# %s %.9g\n", key, json_number_value(v));
+    else if (v)
+        fprintf(f, "# %s %s\n", key, json_is_null(v) ? "unknown" : json_is_true(v) ? "1" : "0");
+}
+
+static void header_machine(FILE *f, const json_t *rbe)
+{
+    const json_t *topology = json_object_get(rbe, "topology"), *v;
+    size_t i;
+
+    header_line(f, json_object_get(rbe, "machine"), "cpu");
+    header_line(f, rbe, "isa");
+    header_line(f, rbe, "cpus_pinned");
+    header_line(f, rbe, "topology_summary");
+    header_line(f, topology, "numa_nodes");
+    header_line(f, topology, "smt");
+    json_array_foreach(json_object_get(topology, "caches"), i, v)
+        fprintf(f, "# cache level=%d bytes=%lld count=%d shared_by_threads=%d\n",
+                (int)json_integer_value(json_object_get(v, "level")),
+                (long long)json_integer_value(json_object_get(v, "bytes")),
+                (int)json_integer_value(json_object_get(v, "count")),
+                (int)json_integer_value(json_object_get(v, "shared_by_threads")));
+    header_line(f, json_object_get(rbe, "conditions"), "governor");
+    header_line(f, json_object_get(rbe, "conditions"), "turbo");
+    header_line(f, rbe, "cold_bytes");
+}
+
+/* The whole read curve, and every probe's rate. */
+static void header_roofs(FILE *f, const json_t *roofs)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(json_object_get(roofs, "read_curve"), i, v)
+        fprintf(f, "# roof_read threads=%d bytes=%lld bytes_per_second=%.9g\n",
+                (int)json_integer_value(json_object_get(v, "threads")),
+                (long long)json_integer_value(json_object_get(v, "bytes")),
+                json_number_value(json_object_get(v, "bytes_per_second")));
+    json_array_foreach(json_object_get(roofs, "peaks"), i, v)
+        fprintf(f, "# roof_peak probe=%s threads=%d multiply_adds_per_second=%.9g\n",
+                string_or(v, "probe", "-"),
+                (int)json_integer_value(json_object_get(v, "threads")),
+                json_number_value(json_object_get(v, "multiply_adds_per_second")));
 }
 
 void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *result)
 {
     const json_t *context = json_object_get(result, "context"), *v;
-    const json_t *rbe = json_object_get(context, "rbe");
+    json_t *rbe = json_object_get(context, "rbe"), *absent, *reason;
+    const char *name;
     size_t i;
 
     fputs("# schema rbe-bench-1\n", f);
     header_line(f, context, "date");
     header_line(f, rbe, "commit");
+    header_line(f, rbe, "dirty");
+    header_line(f, rbe, "compiler");
+    header_line(f, rbe, "flags");
     header_line(f, rbe, "command");
-    header_line(f, json_object_get(rbe, "machine"), "cpu");
-    header_line(f, rbe, "isa");
-    header_line(f, rbe, "cpus_pinned");
-    header_line(f, rbe, "topology_summary");
-    header_line(f, rbe, "cold_bytes");
+    header_machine(f, rbe);
+    header_roofs(f, json_object_get(rbe, "roofs"));
+    absent = json_object_get(json_object_get(rbe, "counters"), "unavailable");
+    json_object_foreach(absent, name, reason)
+        fprintf(f, "# no_counter %s %s\n", name, json_string_value(reason));
     json_array_foreach(json_object_get(rbe, "warnings"), i, v)
         fprintf(f, "# warning %s\n", json_string_value(v));
     fputs(
@@ -271,8 +362,11 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
         "\tns_median\tns_mad\tns_min\tbytes\tweights\tbits_per_weight\tratio"
         "\tbytes_per_second\tweights_per_second\tread_roof\tread_fraction\tpeak"
         "\tpeak_fraction\tforeign_max\tlost_max\trepeats\tdisturbed\tlaunches\tbetween"
-        "\tunstable\terror\n",
+        "\tunstable\terror\tmultiply_adds_per_second",
         f);
+    for (unsigned k = 0; k < r->events; k++)
+        fprintf(f, "\t%s", r->event[k]);
+    fputc('\n', f);
     for (i = 0; i < r->count; i++) {
         const struct rbe_bench_row *b = &r->row[i];
         fprintf(f, "%s\t%s\t%s\t%s\t%s\t%s", b->name, b->kind, b->op, b->format, b->isa,
@@ -305,7 +399,11 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
                                 b->between};
         for (size_t k = 0; k < sizeof first / sizeof first[0]; k++)
             put(f, first[k]);
-        fprintf(f, "\t%d\t%s\n", b->unstable, b->error[0] ? b->error : "-");
+        fprintf(f, "\t%d\t%s", b->unstable, b->error[0] ? b->error : "-");
+        put(f, b->multiply_adds_per_second);
+        for (unsigned k = 0; k < r->events; k++)
+            put(f, b->event[k]);
+        fputc('\n', f);
     }
 }
 
@@ -352,15 +450,18 @@ void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
         cell(f, 6, "%.2f", b->bits_per_weight);
         cell(f, 6, "%.0f", 100 * b->read_fraction);
         cell(f, 6, "%.0f", 100 * b->peak_fraction);
-        fprintf(f, "%s%s\n", b->unstable ? "  unstable" : "",
+        fprintf(f, "%s%s\n",
+                b->samples < RBE_STABLE_SAMPLES ? "  too few samples"
+                : b->unstable                   ? "  unstable"
+                                                : "",
                 b->error[0] ? "  (stopped early)" : "");
         unstable += b->unstable;
     }
     fprintf(
         f,
-        "betw %%: MAD of the launches' medians; GB/s: encoded bytes; Gw/s: weights "
-        "(multiply-adds);\nread %%: of the measured read bandwidth; peak %%: of the measured "
-        "multiply-add rate of that ISA.\n%u of %zu rows unstable (MAD above %.0f %% of the "
-        "median).\n",
-        unstable, r->count, 100 * RBE_UNSTABLE);
+        "betw %%: MAD of the launches' medians; GB/s: encoded bytes; Gw/s: weights;\n"
+        "read %%: of the measured read bandwidth; peak %%: the multiply-adds done, of the "
+        "measured rate of that ISA.\n%u of %zu rows unstable (MAD above %.0f %% of the "
+        "median, or fewer than %d samples).\n",
+        unstable, r->count, 100 * RBE_UNSTABLE, RBE_STABLE_SAMPLES);
 }

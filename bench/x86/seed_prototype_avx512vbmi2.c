@@ -9,7 +9,7 @@
 #ifndef __AVX512VBMI2__
 #error "needs -mavx512vbmi2: the Makefile takes ISA flags from the file name's suffix"
 #endif
-#include "kernels/test/seed_prototype.h"
+#include "bench/seed_prototype.h"
 
 #include <immintrin.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#ifndef RBE_KERNELS_TEST_SEED_PROTOTYPE_H
-#define RBE_KERNELS_TEST_SEED_PROTOTYPE_H
+#ifndef RBE_BENCH_SEED_PROTOTYPE_H
+#define RBE_BENCH_SEED_PROTOTYPE_H
 
 #include "kernels/kernel.h"
 
