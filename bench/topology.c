@@ -1,5 +1,6 @@
 /*
- * topology.c - a drawing of packages, caches, cores and threads, with the pinned CPUs marked.
+ * topology.c - a drawing of packages, NUMA nodes, caches, cores and threads, with the pinned
+ * CPUs marked.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -27,6 +28,16 @@ static bool drawn(hwloc_obj_t o)
     }
 }
 
+/* NUMA nodes are hwloc's memory children: a line for each above what it serves. */
+static int memory_lines(hwloc_obj_t o)
+{
+    int n = 0;
+
+    for (hwloc_obj_t m = o->memory_first_child; m; m = m->next_sibling)
+        n += m->type == HWLOC_OBJ_NUMANODE;
+    return n;
+}
+
 static void sizes(hwloc_obj_t o, int *w, int *h);
 
 /* Width and height of the children beside each other. */
@@ -47,6 +58,8 @@ static void row_size(hwloc_obj_t o, int *w, int *h)
 static void sizes(hwloc_obj_t o, int *w, int *h)
 {
     row_size(o, w, h);
+    if (*w || drawn(o))
+        *h += memory_lines(o) * (LINE + PAD);
     if (!drawn(o))
         return;
     if (o->type == HWLOC_OBJ_PU) {
@@ -100,6 +113,17 @@ static void draw(FILE *f, hwloc_obj_t o, const struct rbe_cpulist *pinned, int x
                     y + (o->type == HWLOC_OBJ_PU ? 21 : 17), text);
         x += PAD;
         y += LINE + PAD;
+        w -= 2 * PAD;
+    }
+    for (hwloc_obj_t m = o->memory_first_child; m; m = m->next_sibling) {
+        if (m->type != HWLOC_OBJ_NUMANODE)
+            continue;
+        fprintf(f,
+                "<rect x='%d' y='%d' width='%d' height='%d' rx='4' class='numa'/>\n"
+                "<text x='%d' y='%d'>NUMA %u: %.1f GiB</text>\n",
+                x, y, w, LINE, x + 6, y + 16, m->os_index,
+                (double)m->attr->numanode.local_memory / (1 << 30));
+        y += LINE + PAD;
     }
     for (hwloc_obj_t c = o->first_child; c; c = c->next_sibling) {
         int cw, ch;
@@ -127,7 +151,7 @@ enum rbe_status rbe_machine_svg(const struct rbe_machine *m, const struct rbe_cp
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' "
             "height='%d' font-family='sans-serif' font-size='13'>\n"
             "<style>rect{fill:none;stroke:#7d8590;stroke-width:1.2}"
-            ".cache{fill:#7d8590;fill-opacity:.15}.pinned{fill:#2f7ed8;stroke:#2f7ed8}"
+            ".cache{fill:#7d8590;fill-opacity:.15}.numa{stroke-dasharray:4 3}.pinned{fill:#2f7ed8;stroke:#2f7ed8}"
             "text{fill:#7d8590}.on{fill:#fff}</style>\n",
             w + 2 * PAD, h + 2 * PAD, w + 2 * PAD, h + 2 * PAD);
     draw(f.f, root, pinned, PAD, PAD);

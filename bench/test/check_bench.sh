@@ -35,8 +35,14 @@ usage() { # TEXT ARGUMENT...
 }
 
 usage 'gemv_f32_scalar' --kernels gemv_no_such
+ok 'all valid kernels, to the last' grep -q "$("$bench" --benchmark_list_tests |
+    grep -oE '^gem[vm]_[a-z0-9_]+' | tail -n 1)" "$dir/err"
 usage 'valid: f32' --formats f31
 usage 'scalar' --isa avx1024
+case $(uname -m) in
+x86_64) usage "masks, 'neon'; valid: scalar" --isa neon ;;
+*) usage "masks, 'avx2'; valid: scalar" --isa avx2 ;;
+esac
 usage 'leaves no kernel' --formats f32 --kernels 'gemv_seed_*'
 usage 'valid: ' --cpus 9999
 usage 'valid: ' --cpus 0,x
@@ -48,6 +54,8 @@ usage 'from 1 to' --threads 4000
 usage 'from 1 to' --threads 0
 usage 'cold hot' --cache warm
 usage 'product model' --kinds nothing
+usage 'an empty list' --kinds ''
+usage 'an empty list' --cache ''
 usage '--no-such-option' --no-such-option
 usage 'unexpected argument' stray
 usage '--benchmark_no_such' --benchmark_no_such=1
@@ -55,6 +63,12 @@ usage '--benchmark_format=xml' --benchmark_format=xml
 usage '--benchmark_repetitions' --benchmark_repetitions=0
 usage '--min-time' --min-time -1
 usage '--launches' --launches 0
+for option in min-time probe-time foreign-limit slowest; do
+    usage "--$option" --$option nan
+done
+usage '--slowest' --slowest -1
+usage 'aggregates_only' --benchmark_report_aggregates_only=true
+usage 'aggregates_only' --benchmark_report_aggregates_only
 usage 'no_such_event' --events no_such_event --kinds prepare
 RBE_DISABLE_ISA=nonsense "$bench" > "$dir/out" 2> "$dir/err"
 ok 'RBE_DISABLE_ISA: exit 2' equal $? 2
@@ -72,6 +86,21 @@ done
 ok 'list: 14 block sizes or more' test \
     "$(grep -oE '^gemv_seed_scalar/3072x768/B:[0-9]+/cold' "$dir/list" | sort -u | wc -l)" -ge 14
 ok 'list: whole models' grep -q '^model_gemv_seed_' "$dir/list"
+ok 'list: probes' grep -q '^probe_read_.*/bytes:[0-9]*/t:1' "$dir/list"
+# Every kernel that a shape and format fits, on every shape, B, number of threads and cache.
+for kernel in $(grep -oE '^gem[vm]_seed4?_[a-z0-9]+/' "$dir/list" | sort -u); do
+    for shape in 2304x768 768x768 3072x768 768x3072 50257x768; do
+        ok "list: B of $kernel$shape" test \
+            "$(grep "^$kernel$shape/B:" "$dir/list" | cut -d/ -f3 | sort -u | wc -l)" -ge 14
+    done
+done
+best=$(grep -oE '^gemv_seed_[a-z0-9]+/' "$dir/list" | tail -n 1)
+"$bench" --benchmark_list_tests --benchmark_filter="${best}768x768/B:64/" > "$dir/some" 2> "$dir/err"
+ok 'list: filtered, cold' grep -q "^${best}768x768/B:64/cold/t:1/" "$dir/some"
+ok 'list: filtered, hot' grep -q "^${best}768x768/B:64/hot/t:1/" "$dir/some"
+ok 'list: filtered, nothing else' bash -c "! grep -qvF '${best}768x768/B:64/' '$dir/some'"
+"$bench" --benchmark_list_tests --formats hybrid --isa scalar --blocks 32 > "$dir/some" 2> "$dir/err"
+ok 'list: K goes with B' grep -q '/B:32/K:109/' "$dir/some"
 RBE_DISABLE_ISA=all "$bench" --benchmark_list_tests > "$dir/list" 2> "$dir/err"
 ok 'masked: only scalar kernels' bash -c "! grep -vE '_scalar/|^prepare_|^dense_' '$dir/list'"
 
@@ -84,7 +113,7 @@ ok 'run: exit 0' equal $? 0
 for field in bytes_per_second items_per_second read_fraction peak_fraction bits_per_weight \
     ratio lost_share foreign_share repetition_index read_curve measured_cache_bytes peaks \
     topology cpus_pinned conditions warnings counters unavailable verification page_bytes \
-    median mad schema command; do
+    multiply_adds_per_second compiler flags dirty median mad schema command; do
     ok "json: $field" grep -q "\"$field\"" "$dir/r.json"
 done
 ok 'json: nothing is NaN' bash -c "! grep -qiE ': *-?(nan|inf)' '$dir/r.json'"
@@ -93,6 +122,16 @@ ok 'raw samples' test "$(grep -c '"accepted"' "$dir/r.json.samples.jsonl")" -ge 
 ok 'tsv: 2 rows' equal "$(grep -c '^gemv' "$dir/r.tsv")" 2
 ok 'tsv: equal columns' equal \
     "$(grep -v '^#' "$dir/r.tsv" | awk -F'\t' '{ print NF }' | sort -u | wc -l)" 1
+for key in commit dirty compiler flags cpu isa topology_summary numa_nodes smt 'cache level=' \
+    roof_read roof_peak cold_bytes; do
+    ok "tsv: header has $key" grep -q "^# $key" "$dir/r.tsv"
+done
+ok 'tsv: counters' bash -c "grep '^name' '$dir/r.tsv' | grep -q task_clock_ns || \
+    grep -q '^# no_counter task_clock_ns' '$dir/r.tsv'"
+head -n 1 "$dir/r.json.samples.jsonl" > "$dir/first"
+for key in numa_nodes smt caches compiler commit cpus_pinned; do
+    ok "samples: first line has $key" grep -q "\"$key\"" "$dir/first"
+done
 ok 'svg' grep -q "class='pinned'" "$dir/t.svg"
 if ! grep -q '"hardware": true' "$dir/r.json"; then
     ok 'absent counters: the reason is printed' grep -q 'no hardware counters: ' "$dir/err"
@@ -109,6 +148,26 @@ echo '{}' > "$dir/empty.json"
 "$bench" --summarise "$dir/empty.json" > "$dir/out" 2> "$dir/err"
 ok 'other json: exit 1' equal $? 1
 
+# What is no regular file is neither replaced nor waited for.
+mkfifo "$dir/pipe"
+for option in out tsv svg; do
+    "${run[@]}" --$option "$dir/pipe" > "$dir/out" 2> "$dir/err"
+    ok "--$option a pipe: exit 1" equal $? 1
+    ok "--$option a pipe: one line" lines "$dir/err" 1
+    ok "--$option a pipe: says so" grep -q 'pipe: cannot write: not a regular file' "$dir/err"
+    ok "--$option a pipe: still one" test -p "$dir/pipe"
+done
+rm "$dir/pipe"
+# A table that cannot be written is found before anything is measured, and nothing is left.
+"${run[@]}" --out "$dir/u.json" --tsv "$dir/no/such/folder.tsv" > "$dir/out" 2> "$dir/err"
+ok 'unwritable tsv: exit 1' equal $? 1
+ok 'unwritable tsv: one line' lines "$dir/err" 1
+ok 'unwritable tsv: nothing is left' bash -c "! ls '$dir'/u.json* 2> /dev/null"
+# Two NUMA nodes of a machine that hwloc makes up.
+HWLOC_SYNTHETIC='pack:2 [numa(memory=1073741824)] core:2 pu:1' "${run[@]}" --threads 1 \
+    --svg "$dir/numa.svg" --benchmark_filter=nothing_is_called_this > "$dir/out" 2> "$dir/err"
+ok 'svg: NUMA nodes' equal "$(grep -c '>NUMA [01]: 1.0 GiB<' "$dir/numa.svg")" 2
+
 "${run[@]}" --benchmark_filter=nothing_is_called_this > "$dir/out" 2> "$dir/err"
 ok 'empty selection: exit 2' equal $? 2
 ok 'empty selection: says so' grep -q 'selects nothing' "$dir/err"
@@ -116,11 +175,25 @@ ok 'empty selection: says so' grep -q 'selects nothing' "$dir/err"
 ok 'unwritable: exit 1' equal $? 1
 ok 'unwritable: one line' lines "$dir/err" 1
 
+# Scatter is judged from three samples on.
+"${run[@]}" --benchmark_repetitions=2 --tsv "$dir/two.tsv" > "$dir/out" 2> "$dir/err"
+unstable=$(awk -F'\t' '/^#/ { next } !c { for (i = 1; i <= NF; i++) if ($i == "unstable") c = i; next }
+    { print $c }' "$dir/two.tsv" | sort -u)
+ok 'two samples: unstable' equal "$unstable" 1
+ok 'two samples: says so' grep -q 'too few samples' "$dir/out"
+# Without repetitions there are no rows, and that is no success.
+sed 's/"run_type": "iteration"/"run_type": "aggregate"/' "$dir/r.json" > "$dir/agg.json"
+"$bench" --summarise "$dir/agg.json" > "$dir/out" 2> "$dir/err"
+ok 'no repetitions: exit 1' equal $? 1
+ok 'no repetitions: says so' grep -q 'no repetitions' "$dir/err"
+
 # Two processes, joined: both are among the rows, and their spread is printed.
-"${run[@]}" --launches 2 --out "$dir/l.json" --tsv "$dir/l.tsv" > "$dir/out" 2> "$dir/err"
+"${run[@]}" --launches 2 --out "$dir/l.json" --tsv "$dir/l.tsv" --svg "$dir/l.svg" \
+    > "$dir/out" 2> "$dir/err"
 ok 'launches: exit 0' equal $? 0
 ok 'launches: both' grep -q '"launch": 1' "$dir/l.json"
 ok 'launches: samples of both' equal "$(awk -F'\t' '$1 ~ /^gemv/ { print $13 }' "$dir/l.tsv")" 6
+ok 'launches: svg' grep -q "class='pinned'" "$dir/l.svg"
 ok 'launches: count' grep -q '"launches": 2' "$dir/l.json"
 
 # Ctrl-C: stops soon, keeps what was measured, says so.
@@ -128,7 +201,7 @@ ok 'launches: count' grep -q '"launches": 2' "$dir/l.json"
     --out "$dir/i.json" > "$dir/out" 2> "$dir/err" &
 pid=$!
 for _ in $(seq 100); do
-    [ -s "$dir/i.json.samples.jsonl" ] && break
+    grep -qs '"accepted"' "$dir/i.json.samples.jsonl" && break
     sleep 0.2
 done
 sleep 0.5
@@ -144,12 +217,12 @@ ok 'interrupt: the result can be read' "$bench" -q --summarise "$dir/i.json"
     2> "$dir/err" &
 pid=$!
 for _ in $(seq 100); do
-    [ -s "$dir/k.json.samples.jsonl" ] && break
+    grep -qs '"accepted"' "$dir/k.json.samples.jsonl" && break
     sleep 0.2
 done
 kill -KILL $pid
 wait $pid 2> /dev/null
-ok 'kill: samples are kept' test -s "$dir/k.json.samples.jsonl"
+ok 'kill: samples are kept' grep -q '"accepted"' "$dir/k.json.samples.jsonl"
 ok 'kill: no result' test ! -e "$dir/k.json"
 
 echo "$passed passed, $failed failed"

@@ -88,6 +88,7 @@ int main(void)
     json_t *j = rbe_machine_json(m);
     CHECK(json_integer_value(json_object_get(j, "threads")) >= 1);
     CHECK(json_string_value(json_object_get(j, "summary")) != NULL);
+    const unsigned nodes = (unsigned)json_integer_value(json_object_get(j, "numa_nodes"));
     json_decref(j);
     rbe_machine_conditions(m, &facts, &warnings);
     CHECK(json_integer_value(json_object_get(facts, "page_bytes")) >= 4096);
@@ -108,6 +109,10 @@ int main(void)
                 marks++;
             CHECK(marks == all.count);
             CHECK(strstr(text, "</svg>") != NULL);
+            marks = 0;
+            for (const char *s = text; (s = strstr(s, ">NUMA ")); s++)
+                marks++;
+            CHECK(marks == nodes && nodes >= 1);
         }
         free(text);
         unlink(path);

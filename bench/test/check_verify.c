@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bench/gbench.h"
+#include "bench/plan.h"
 #include "bench/suite.h"
 #include "kernels/cpu.h"
 #include "kernels/list.h"
@@ -45,10 +46,20 @@ static void writes_nothing(const struct rbe_matrix *w, const struct rbe_act *a, 
     silent_calls++;
 }
 
+/* Within every bound of rounding, and yet not what sums in integers give. */
+static void off_by_a_bit(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                         size_t ldy, size_t row0, size_t row1)
+{
+    rbe_gemv_seed_scalar(w, a, y, ldy, row0, row1);
+    if (row1 == w->rows)
+        y[row1 - 1] = nextafterf(y[row1 - 1], INFINITY);
+}
+
 static const struct rbe_kernel planted[] = {
     {"gemv_f32_dropsone", RBE_GEMV, RBE_F32, 0, drops_one},
     {"gemv_f32_givesnan", RBE_GEMV, RBE_F32, 0, gives_nan},
     {"gemv_f32_silent", RBE_GEMV, RBE_F32, 0, writes_nothing},
+    {"gemv_seed_offbyabit", RBE_GEMV, RBE_SEED, 0, off_by_a_bit},
     {"gemv_f32_right", RBE_GEMV, RBE_F32, 0, rbe_gemv_f32_scalar},
 };
 
@@ -92,15 +103,20 @@ int main(void)
     CHECK(rbe_suite_open(&suite, data, &teams, NULL, &o, &d) == RBE_OK);
     for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++) {
         const struct rbe_product_case c = {
-            .kernel = &planted[i], .rows = 96, .cols = 64, .threads = 1, .cold = true};
+            .kernel = &planted[i],
+            .rows = 96,
+            .cols = 64,
+            .block = rbe_plan_block(planted[i].format),
+            .threads = 1,
+            .cold = true};
         CHECK(rbe_suite_product(suite, &c, &d) == RBE_OK);
     }
-    CHECK(rbe_gbench_run(true, true) == 4);
+    CHECK(rbe_gbench_run(true, true) == 5);
 
     const struct rbe_suite_result r = rbe_suite_result(suite);
-    CHECK(r.failed == 3);
+    CHECK(r.failed == 4);
     CHECK(r.verified == 1);
-    CHECK(strstr(r.first_failure, "gemv_f32_") != NULL);
+    CHECK(strstr(r.first_failure, "gemv_") != NULL);
     /* Called once, to be verified; timing would call again. */
     CHECK(wrong_calls == 1);
     CHECK(nan_calls == 1);
@@ -110,7 +126,7 @@ int main(void)
     json_t *result = json_load_file(path, 0, &e);
     if (CHECK(result != NULL)) {
         const json_t *list = json_object_get(result, "benchmarks");
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             const json_t *b = row_of(list, planted[i].name);
             if (!CHECK(b != NULL))
                 continue;
