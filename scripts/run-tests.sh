@@ -4,11 +4,12 @@
 # SPDX-License-Identifier: MIT
 #
 # A program's verdict is its exit status; 77 means skipped.  Its last line may read
-# 'N passed, N failed', and then those are added up; else the program counts as one.
+# 'N passed, N failed', and then those are added up; else the program counts as one.  Lines
+# 'isa ...' say which instruction sets a program ran; those that differ stand at the end.
 set -u
 log=$1
 shift
-passed=0 failed=0 skipped=0 bad=()
+passed=0 failed=0 skipped=0 bad=() ran=()
 : > "$log"
 for t in "$@"; do
     out=$(mktemp)
@@ -44,8 +45,12 @@ for t in "$@"; do
         [ $rc -lt 128 ] || tail -n 5 "$out"
     fi
     grep '^SKIP' "$out" | sed 's/^/        /'
+    while IFS= read -r line; do
+        case " ${ran[*]-} " in *" $line "*) ;; *) ran+=("$line") ;; esac
+    done < <(grep '^isa ' "$out")
     rm -f "$out"
 done
 [ ${#bad[@]} = 0 ] || printf 'failed: %s\n' "${bad[@]}"
+[ ${#ran[@]} = 0 ] || printf '%s\n' "${ran[@]}"
 printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
 [ $failed = 0 ] && [ $passed -gt 0 ]
