@@ -712,6 +712,12 @@ static void append(char *buf, size_t size, const char *fmt, ...)
     va_end(ap);
 }
 
+/* Whether it is the kernel that the model's runtime takes here. */
+static bool is_used(const struct rbe_kernel *k)
+{
+    return k == rbe_kernel_best(k->op, k->format, rbe_cpu_isa());
+}
+
 enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_case *p,
                                   struct rbe_diag *d)
 {
@@ -736,9 +742,9 @@ enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_
     if (p->kernel->op == RBE_GEMM)
         append(c->name, sizeof c->name, "/T:%zu", c->count);
     append(c->name, sizeof c->name, "/%s/t:%u", p->cold ? "cold" : "hot", p->threads);
-    snprintf(c->label, sizeof c->label, "kind=product op=%s format=%s isa=%s cache=%s",
+    snprintf(c->label, sizeof c->label, "kind=product op=%s format=%s isa=%s cache=%s used=%d",
              p->kernel->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
-             rbe_isa_suffix(p->kernel->name), p->cold ? "cold" : "hot");
+             rbe_isa_suffix(p->kernel->name), p->cold ? "cold" : "hot", is_used(p->kernel));
     return register_case(s, c, d);
 }
 
@@ -769,8 +775,8 @@ enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case
     if (m->aux)
         append(c->name, sizeof c->name, "/K:%u", m->aux);
     append(c->name, sizeof c->name, "/cold/t:%u", m->threads);
-    snprintf(c->label, sizeof c->label, "kind=model op=gemv format=%s isa=%s cache=cold",
-             rbe_format_name(c->format), rbe_isa_suffix(m->kernel->name));
+    snprintf(c->label, sizeof c->label, "kind=model op=gemv format=%s isa=%s cache=cold used=%d",
+             rbe_format_name(c->format), rbe_isa_suffix(m->kernel->name), is_used(m->kernel));
     return register_case(s, c, d);
 }
 

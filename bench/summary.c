@@ -143,6 +143,7 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *all,
     label_value(label, "format", r->format, sizeof r->format);
     label_value(label, "isa", r->isa, sizeof r->isa);
     label_value(label, "cache", r->cache, sizeof r->cache);
+    label_value(label, "used", r->used, sizeof r->used);
     const struct {
         const char *key;
         double *to;
@@ -362,7 +363,7 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
         "\tns_median\tns_mad\tns_min\tbytes\tweights\tbits_per_weight\tratio"
         "\tbytes_per_second\tweights_per_second\tread_roof\tread_fraction\tpeak"
         "\tpeak_fraction\tforeign_max\tlost_max\trepeats\tdisturbed\tlaunches\tbetween"
-        "\tunstable\terror\tmultiply_adds_per_second",
+        "\tunstable\terror\tused\tmultiply_adds_per_second",
         f);
     for (unsigned k = 0; k < r->events; k++)
         fprintf(f, "\t%s", r->event[k]);
@@ -399,7 +400,7 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
                                 b->between};
         for (size_t k = 0; k < sizeof first / sizeof first[0]; k++)
             put(f, first[k]);
-        fprintf(f, "\t%d\t%s", b->unstable, b->error[0] ? b->error : "-");
+        fprintf(f, "\t%d\t%s\t%s", b->unstable, b->error[0] ? b->error : "-", b->used);
         put(f, b->multiply_adds_per_second);
         for (unsigned k = 0; k < r->events; k++)
             put(f, b->event[k]);

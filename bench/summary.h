@@ -25,6 +25,7 @@ enum { RBE_STABLE_SAMPLES = 3, RBE_ROW_EVENTS = 16 };
 struct rbe_bench_row {
     char name[160]; /* without "/manual_time" */
     char kind[16], op[16], format[16], isa[16], cache[8];
+    char used[4]; /* "1": the kernel that rbe_kernel_best() takes here; "0", "-" */
     char error[128];            /* why there are no times; else empty */
     unsigned samples, launches;
     double ns_median, ns_mad, ns_min;   /* of one iteration */

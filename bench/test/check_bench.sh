@@ -187,6 +187,39 @@ sed 's/"run_type": "iteration"/"run_type": "aggregate"/' "$dir/r.json" > "$dir/a
 ok 'no repetitions: exit 1' equal $? 1
 ok 'no repetitions: says so' grep -q 'no repetitions' "$dir/err"
 
+# Every plot, from made-up rows in the columns of a real table; without threads there is none of
+# them, and that is no failure; a table without rows is one.
+here=$(cd "$(dirname "$0")/.." && pwd)
+if command -v gnuplot > /dev/null; then
+    awk -f "$here/test/table.awk" "$dir/r.tsv" > "$dir/made.tsv"
+    "$here/plots.sh" "$dir/made.tsv" "$dir/plots" > "$dir/out" 2> "$dir/err"
+    ok 'plots: exit 0' equal $? 0
+    ok 'plots: nothing to say' lines "$dir/err" 0
+    for gp in "$here"/../reports/plots/bench-*.gp; do
+        name=$(basename "$gp" .gp)
+        [ "$name" = bench-common ] && continue
+        ok "plots: $name.png" bash -c "head -c 4 '$dir/plots/$name.png' | grep -q PNG"
+        ok "plots: $name.svg" grep -q '</svg>' "$dir/plots/$name.svg"
+    done
+    ok 'plots: the kernel that is used' grep -q 'seed_avx512vnni' "$dir/plots/bench-threads.svg"
+    ok 'plots: no other' bash -c "! grep -q 'seed_avx512vbmi2' '$dir/plots/bench-threads.svg'"
+    for t in 1 2 4 8; do
+        ok "plots: tokens on $t" grep -q ">$t thread" "$dir/plots/bench-tokens.svg"
+        ok "plots: memory on $t" grep -q ">$t thread" "$dir/plots/bench-memory.svg"
+    done
+    awk -v threads=1 -f "$here/test/table.awk" "$dir/r.tsv" > "$dir/made.tsv"
+    "$here/plots.sh" "$dir/made.tsv" "$dir/plots" > "$dir/out" 2> "$dir/err"
+    ok 'plots, one thread: exit 0' equal $? 0
+    ok 'plots, one thread: one left out' grep -q '^plots.sh: bench-threads left out' "$dir/err"
+    ok 'plots, one thread: not drawn' test ! -e "$dir/plots/bench-threads.png"
+    grep -v '^gemv' "$dir/r.tsv" > "$dir/made.tsv"
+    "$here/plots.sh" "$dir/made.tsv" "$dir/plots" > "$dir/out" 2> "$dir/err"
+    ok 'plots, no rows: exit 1' equal $? 1
+else
+    ok 'gnuplot is there in CI' test -z "${CI:-}"
+    echo 'SKIP plots: gnuplot is not installed'
+fi
+
 # Two processes, joined: both are among the rows, and their spread is printed.
 "${run[@]}" --launches 2 --out "$dir/l.json" --tsv "$dir/l.tsv" --svg "$dir/l.svg" \
     > "$dir/out" 2> "$dir/err"

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The caller sets: out (file to write), kind (svg or png), in (the TSV of rbe-bench --tsv).
+# A script whose rows are not in the table ends with status 3.
 # Ink is a grey that reads on white and on black: the SVG has no background of its own.
 ink = '#6e7781'
 if (kind eq 'svg') \
@@ -15,6 +16,7 @@ set datafile columnheaders
 set datafile missing '-'
 # No gap around the points of error bars.
 set pointintervalbox 0
+set errorbars small
 set border 3 lc rgb ink
 set tics nomirror tc rgb ink
 set grid ytics lc rgb ink lw 0.4 dt (2,4)
@@ -29,11 +31,15 @@ isas = 'scalar sse41 avx2 avx512 avx512vnni avx512vbmi2 neon neondot'
 array hue[8] = ['#8a8f98', '#b455a8', '#3b82c4', '#2e9e6b', \
     '#d9730d', '#c0392b', '#7d6ee7', '#4aa3a8']
 place(list, name) = int(sum [i = 1:words(list)] (word(list, i) eq name ? i : 0))
+larger(a, b) = a > b ? a : b
+smaller(a, b) = a < b ? a : b
 
-# Rows of one multiplication by a 3072 x 768 matrix, each format at its usual block size.
+# Rows of one multiplication by a 3072 x 768 matrix, each format at its usual block size; the
+# prototypes are in the plot of tokens only.
 usual(f) = f eq 'seed' || f eq 'seed4' ? 44 : f eq 'hybrid' ? 64 : f eq 'packed128' ? 16 : 0
 is_product(cache) = strcol('kind') eq 'product' && strcol('op') eq 'gemv' && \
-    strcol('cache') eq cache && column('rows') == 3072 && column('cols') == 768
+    strcol('cache') eq cache && column('rows') == 3072 && column('cols') == 768 && \
+    column('ns_median') > 0 && strstrt(strcol('name'), 'prototype') == 0
 is_usual(cache, threads) = is_product(cache) && column('threads') == threads && \
     column('block') == usual(strcol('format'))
 
@@ -60,6 +66,23 @@ is_of(i) = is_usual('cold', 1) && strcol('isa') eq isa(i)
 giga(i, name) = is_of(i) ? column(name) / 1e9 : NaN
 mad(v) = v * column('ns_mad') / column('ns_median')
 
+# A cross stands above what scattered too much, or has too few samples, to be believed.
+is_shaky = 'column("unstable") > 0'
+unstable = 'unstable'
+mark(v) = @is_shaky ? v : NaN
+
 # Clustered bars: ISA i's bar in the cluster of a row's format.
 bar = 0.84 / (words(shown_isas) > 0 ? words(shown_isas) : 1)
 bar_x(i) = place(shown_formats, strcol('format')) - 0.42 + bar * (i - 0.5)
+
+# Numbers of threads among the rows that a script chose, and a colour for each.  The script
+# notes them, and then puts those that were noted into `counts`, rising.
+counts = ''
+noted = ''
+most_threads = 1
+note_count(t) = (noted = with_name(noted, sprintf('%d', t)), \
+    most_threads = larger(most_threads, t), 1)
+keep_count(t) = has(noted, sprintf('%d', t)) ? sprintf('%d ', t) : ''
+count(i) = int(word(counts, i))
+count_hue(i) = hue[i == 1 ? 3 : i == 2 ? 5 : (i - 3) % 8 + 1]
+count_title(i) = sprintf('%d thread%s', count(i), count(i) > 1 ? 's' : '')
