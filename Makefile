@@ -97,7 +97,8 @@ $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 # Results say what the program was built with.
-$(B)/bench/build.o:   BUILT = -DRBE_BUILD_FLAGS='"$(subst ",\",$(strip $(FLAGS) $(CPPFLAGS) $(CFLAGS)))"'
+built = $(subst ",\",$(strip $(FLAGS) $(CPPFLAGS) $(CFLAGS)))
+$(B)/bench/build.o:   BUILT = -DRBE_BUILD_FLAGS='"$(built)"'
 
 .PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
 .PHONY: libraries man install dist deb

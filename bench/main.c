@@ -20,8 +20,8 @@ static const char about[] =
     "the read bandwidth and multiply-add rate measured in the same run.  Without selections\n"
     "it runs a default set of a few minutes.  Lists are comma-separated; names may hold\n"
     "wildcards.  Google Benchmark's own flags are taken too: --benchmark_filter=REGEX, which\n"
-    "selects among all rows as --full registers them, --benchmark_list_tests, which lists them,\n"
-    "--benchmark_repetitions=N, --benchmark_format=console|json|csv, ...\n"
+    "selects among all rows as --full registers them, --benchmark_list_tests, which lists\n"
+    "them, --benchmark_repetitions=N, --benchmark_format=console|json|csv, ...\n"
     "Exit status: 0 ok, 1 failed (a kernel that is wrong, say), 2 usage.\n";
 
 static int fail_usage(const char *what, const char *why)

@@ -336,7 +336,7 @@ static bool slow(struct planner *p, size_t i, double weights)
 
 /* --- which values each axis takes --------------------------------------------------------- */
 
-/* Without a list: all that the format takes with --full; the sweep of strips; or the default. */
+/* Without a list: all that the format takes, of strips the sweep, or the default. */
 static struct values blocks_of(const struct planner *p, const struct rbe_kernel *k, bool sweep,
                                uint32_t *room)
 {

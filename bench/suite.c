@@ -775,7 +775,8 @@ enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case
     if (m->aux)
         append(c->name, sizeof c->name, "/K:%u", m->aux);
     append(c->name, sizeof c->name, "/cold/t:%u", m->threads);
-    snprintf(c->label, sizeof c->label, "kind=model op=gemv format=%s isa=%s cache=cold used=%d",
+    snprintf(c->label, sizeof c->label,
+             "kind=model op=gemv format=%s isa=%s cache=cold used=%d",
              rbe_format_name(c->format), rbe_isa_suffix(m->kernel->name), is_used(m->kernel));
     return register_case(s, c, d);
 }

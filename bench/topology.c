@@ -151,7 +151,8 @@ enum rbe_status rbe_machine_svg(const struct rbe_machine *m, const struct rbe_cp
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' "
             "height='%d' font-family='sans-serif' font-size='13'>\n"
             "<style>rect{fill:none;stroke:#7d8590;stroke-width:1.2}"
-            ".cache{fill:#7d8590;fill-opacity:.15}.numa{stroke-dasharray:4 3}.pinned{fill:#2f7ed8;stroke:#2f7ed8}"
+            ".cache{fill:#7d8590;fill-opacity:.15}.numa{stroke-dasharray:4 3}"
+            ".pinned{fill:#2f7ed8;stroke:#2f7ed8}"
             "text{fill:#7d8590}.on{fill:#fff}</style>\n",
             w + 2 * PAD, h + 2 * PAD, w + 2 * PAD, h + 2 * PAD);
     draw(f.f, root, pinned, PAD, PAD);
