@@ -27,6 +27,9 @@ set ylabel '10^9 multiply-adds a second (bar: MAD)'
 set logscale xy
 set xrange [left / 2:larger(right, high / roof) * 2]
 set yrange [low / 2:high * 2]
+set xtics (1)
+do for [d = -3:4] { do for [m in '1 2 5'] { set xtics add (m * 10.0**d) } }
+set format x '%g'
 set samples 400
 set grid xtics ytics lc rgb ink lw 0.4 dt (2,4)
 shape(f) = 3 + place(formats, format(f))
