@@ -24,8 +24,10 @@ for script in "$scripts"/bench-*.gp; do
     name=$(basename "$script" .gp)
     [ "$name" = bench-common ] && continue
     for kind in svg png; do
-        gnuplot -e "in='$1'; out='$2/.$name.$kind'; kind='$kind'" \
-            "$scripts/bench-common.gp" "$script" 2> "$2/.$name.err"
+        # A name within SVG has no '-'.
+        gnuplot -e "in='$1'; out='$2/.$name.$kind'; kind='$kind'; ink='#6e7781'" \
+            -e "id='${name//-/_}'" \
+            "$scripts/common.gp" "$scripts/bench-common.gp" "$script" 2> "$2/.$name.err"
         rc=$?
         if [ $rc = 0 ] && [ -s "$2/.$name.$kind" ]; then
             mv "$2/.$name.$kind" "$2/$name.$kind"

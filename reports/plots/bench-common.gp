@@ -1,29 +1,16 @@
-# bench-common.gp - what the plots of rbe-bench's own table share; loaded first.
+# bench-common.gp - what the plots of rbe-bench's own table share; loaded after common.gp.
 #
 # SPDX-License-Identifier: MIT
 #
-# The caller sets: out (file to write), kind (svg or png), in (the TSV of rbe-bench --tsv).
+# in: the TSV of rbe-bench --tsv; ink is a grey that reads on white and on black, because the
+# SVG has no background of its own.
 # A script whose rows are not in the table ends with status 3.
-# Ink is a grey that reads on white and on black: the SVG has no background of its own.
-ink = '#6e7781'
-if (kind eq 'svg') \
-    set terminal svg size 900,480 dynamic noenhanced font 'sans-serif,14'; \
-else \
-    set terminal pngcairo size 1350,720 noenhanced font 'DejaVu Sans,13' background '#ffffff'
-set output out
-set datafile separator tab
 set datafile columnheaders
 set datafile missing '-'
 # No gap around the points of error bars.
 set pointintervalbox 0
 set errorbars small
-set border 3 lc rgb ink
-set tics nomirror tc rgb ink
-set grid ytics lc rgb ink lw 0.4 dt (2,4)
-set key tc rgb ink outside right top vertical samplen 1.5 spacing 1.15 noautotitle
-set title tc rgb ink
-set xlabel tc rgb ink
-set ylabel tc rgb ink
+set key noautotitle
 
 # Names in the order of the registry, and a colour for each ISA; what is absent draws nothing.
 formats = 'f32 f16 int8 int4 seed seed4 hybrid packed128'

@@ -4,8 +4,9 @@
 #
 # The caller sets: out (file to write), kind (svg or png), id (a word), in (TSV), and what
 # each plot needs.
-# In SVG all text and axes have the colour of ink, which the page replaces by its own.
-ink = kind eq 'svg' ? '#010203' : '#1d2229'
+# In SVG all text and axes have the colour of ink, which the page replaces by its own; whoever
+# draws for no page gives another ink.
+if (!exists('ink')) { ink = kind eq 'svg' ? '#010203' : '#1d2229' }
 soft = '#8a8f98'
 array hue[8] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', '#4aa3a8']
 # Plots with a line for each of many rows grow.
