@@ -101,6 +101,12 @@ int main(int argc, char **argv)
     rbe_roofs_note(&roofs, p, set, 1, old);
     CHECK(rbe_roofs_read(&roofs, SIZE_MAX, 1) == old * 2);
 
+    /* Any number of threads has roofs of its own. */
+    roofs.threads = RBE_MAX_CPUS;
+    rbe_roofs_note(&roofs, NULL, set, RBE_MAX_CPUS, 5e9);
+    CHECK(rbe_roofs_read(&roofs, SIZE_MAX, RBE_MAX_CPUS) == 5e9);
+    CHECK(rbe_roofs_read(&roofs, SIZE_MAX, 1) == old * 2);
+
     rbe_roofs_close(&roofs);
     rbe_team_close(&teams[1]);
     rbe_machine_close(&machine);
