@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const double rbe_budget_bits = 45e6 * 8 / 124439808;
+
 /* What a criterion is judged on. */
 struct pair {
     const struct rbe_results *r;
@@ -725,9 +727,6 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
     }
 }
 
-/* The bits that 45 MB give to each of GPT-2 small's parameters. */
-static const double budget_bits = 45e6 * 8 / 124439808;
-
 /* How good a pair is for the first table: the whole perplexity counts most, then any, then
  * nearness to the budget. */
 static double merit(const struct pair *p)
@@ -741,11 +740,11 @@ static double merit(const struct pair *p)
     if (b && !b->label)
         x += 50;
     if (!isnan(m->bits))
-        x -= fmin(fabs(m->bits - budget_bits), 40);
+        x -= fmin(fabs(m->bits - rbe_budget_bits), 40);
     else
         x -= 40;
     /* Of two of the same size the one within the budget, then the one converted last. */
-    if (m->bits > budget_bits * 1.005)
+    if (m->bits > rbe_budget_bits * 1.005)
         x -= .5;
     return x;
 }

@@ -49,6 +49,9 @@ void rbe_criteria_free(struct rbe_criteria *c);
 /* "4.23 MB", decimal; "?" for NAN. */
 void rbe_megabytes(char *out, size_t size, double bytes);
 
+/* The bits that 45 MB give to each of GPT-2 small's 124,439,808 parameters. */
+extern const double rbe_budget_bits;
+
 /* The perplexity rows' protocol that the criteria use. */
 #define RBE_CRITERIA_PROTOCOL "P1"
 

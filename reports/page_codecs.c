@@ -1,0 +1,250 @@
+/*
+ * page_codecs.c - where the bits go: every matrix, every conversion, every codec.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- allocation --------------------------------------------------------------------- */
+
+/* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for what lies in no layer. */
+static bool tensor_class(const char *name, int *layer, const char **class)
+{
+    static const char *const names[][2] = {{".attn.c_attn.", "attn.qkv"},
+        {".attn.c_proj.", "attn.proj"}, {".mlp.c_fc.", "mlp.fc"}, {".mlp.c_proj.", "mlp.proj"}};
+    const char *h = !strncmp(name, "h.", 2) ? name : strstr(name, ".h.");
+
+    if (!h || sscanf(h + (h == name ? 2 : 3), "%d", layer) != 1)
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (strstr(name, names[i][0])) {
+            *class = names[i][1];
+            return true;
+        }
+    return false;
+}
+
+/* How the judged model was encoded.  Training keeps every matrix's place and size, so for a
+ * trained model it is the conversion of the model that it was made from. */
+static const struct rbe_row *judged_conversion(const struct rbe_page *p)
+{
+    const struct rbe_row *row = p->c->model < 0 ? NULL
+                                : rbe_results_last(p->r, "convert", p->c->model);
+    const struct rbe_row *training = row || p->c->model < 0 ? NULL
+                                     : rbe_last_row(p, "recovery", p->c->model);
+    const json_t *before = training ? rbe_value_at(training->v, "before") : NULL;
+    const char *path = rbe_string_at(before, "path");
+    size_t i = 0;
+
+    if (row || !before)
+        return row;
+    if ((row = rbe_last_row(p, "convert", rbe_results_model(p->r, before))))
+        return row;
+    /* Converted anew by another version of the encoder: the same name and size will do. */
+    while ((row = rbe_next(p, "convert", &i)))
+        if (path && rbe_text_or(rbe_string_at(row->v, "model.path"), "")[0] &&
+            !strcmp(path, rbe_string_at(row->v, "model.path")) &&
+            rbe_number_at(row->v, "model.bytes") == rbe_number_at(before, "bytes"))
+            break;
+    return row;
+}
+
+static enum rbe_status allocation(const struct rbe_page *p)
+{
+    const struct rbe_row *row = judged_conversion(p);
+    static const char *const order[] = {"attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"};
+    struct rbe_plot_data data;
+    char vars[64], title[160];
+    double wte = 0, wte_weights = 0;
+    enum rbe_status err;
+    size_t i;
+    json_t *t;
+
+    rbe_document_heading(p->doc, 2, "Where the bits go");
+    if (!row) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no conversion of the judged model was "
+                               "recorded.");
+        return RBE_OK;
+    }
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# class\tlayer\tbits_per_weight\n");
+    for (int k = 0; k < 4; k++)
+        json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+            const char *class;
+            char name[64];
+            int layer;
+            const char *tensor = rbe_string_at(t, "name");
+            if (!tensor || !tensor_class(tensor, &layer, &class) || strcmp(class, order[k]))
+                continue;
+            rbe_plot_series(&data, name, class);
+            fprintf(data.tsv, "%s\t%d\t%.17g\n", name, layer,
+                    rbe_number_at(t, "bits_per_weight"));
+            data.rows++;
+        }
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+        const char *tensor = rbe_string_at(t, "name");
+        const double b = rbe_number_at(t, "bytes"), bits = rbe_number_at(t, "bits_per_weight");
+        if (tensor && strstr(tensor, "wte") && b > 0 && bits > 0) {
+            wte += 8 * b;
+            wte_weights += 8 * b / bits;
+        }
+    }
+    snprintf(vars, sizeof vars, "wte=%.17g; ", wte_weights > 0 ? wte / wte_weights : 0);
+    const int shown = rbe_model_of(p, row);
+    snprintf(title, sizeof title, "Bits by layer and matrix, %s",
+             rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
+    if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "allocation", "allocation", title,
+                             vars, shown == p->c->model ?
+                             "Bits per weight of each matrix, scales counted; dashed: "
+                             "the token embedding, which is the output layer too." :
+                             "Bits per weight of each matrix, scales counted; dashed: the "
+                             "token embedding, which is the output layer too. The judged model "
+                             "is this one after training, which changes no size.", p->d)))
+        return err;
+
+    rbe_document_fold(p->doc, "Every tensor of %s",
+                      rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
+    rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
+                       ">relative RMSE|>bound|>time, s");
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+        const json_t *shape = rbe_value_at(t, "shape");
+        char dims[64] = "";
+        for (size_t k = 0; k < json_array_size(shape) && k < 4; k++)
+            snprintf(dims + strlen(dims), sizeof dims - strlen(dims), "%s%lld", k ? " x " : "",
+                     (long long)json_integer_value(json_array_get(shape, k)));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "name"), "?"));
+        rbe_document_cell(p->doc, "%s", dims);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "codec"), "?"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "block"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "bytes"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "ratio"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "bound"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+    }
+    rbe_document_unfold(p->doc);
+    return RBE_OK;
+}
+
+static void conversions(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    if (!rbe_any_of_all(p, "convert"))
+        return;
+    rbe_document_heading(p->doc, 3, "Conversions");
+    rbe_document_table(p->doc, "model|profile|main codec|encoder|>file|>bits/weight|"
+                       ">relative RMSE, mean|>bound, mean|>time, s");
+    while ((row = rbe_next_of_all(p, "convert", &i))) {
+        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+        double rmse = 0, bound = 0;
+        size_t k, n = 0;
+        json_t *t;
+        json_array_foreach(rbe_value_at(row->v, "tensors"), k, t) {
+            const double x = rbe_number_at(t, "relative_rmse");
+            const char *codec = rbe_string_at(t, "codec");
+            if (isnan(x) || !codec || codec[0] == 'f')
+                continue;
+            rmse += x;
+            bound += rbe_number_at(t, "bound");
+            n++;
+        }
+        rbe_row_model_cell(p, row);
+        const char *profile = rbe_string_at(row->v, "profile");
+        const char *slash = strrchr(profile, '/');
+        rbe_document_cell(p->doc, "%s", slash ? slash + 1 : profile);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(m->codec, "-"));
+        char how[64];
+        rbe_page_encoding(p, rbe_model_of(p, row), how);
+        rbe_document_cell(p->doc, "%s", how);
+        rbe_megabytes_cell(p->doc, m->bytes);
+        rbe_number_cell(p->doc, "%.3f", m->bits);
+        rbe_number_cell(p->doc, "%.4f", n ? rmse / (double)n : NAN);
+        rbe_number_cell(p->doc, "%.4f", n ? bound / (double)n : NAN);
+        rbe_number_cell(p->doc, "%.1f", rbe_number_at(row->v, "seconds"));
+    }
+}
+
+enum rbe_status rbe_section_allocation(const struct rbe_page *p)
+{
+    const enum rbe_status err = allocation(p);
+
+    if (!err)
+        conversions(p);
+    return err;
+}
+
+/* --- codecs on the same matrices --------------------------------------------------------- */
+
+/* The same rows as numbers, with their guards. */
+static void codecs_table(const struct rbe_page *p, const struct rbe_row *row)
+{
+    size_t k;
+    json_t *t;
+
+    const bool recorded = rbe_row_recorded(p, row);
+    rbe_document_fold(p->doc, "Every codec at the same ratios%s%.10s%s",
+                      recorded ? " (recorded " : "",
+                      recorded ? rbe_text_or(rbe_string_at(row->v, "time_utc"), "?") : "",
+                      recorded ? ")" : "");
+    rbe_document_table(p->doc, "codec|>asked ratio|>true ratio|>bits/weight|>relative RMSE|"
+                       ">bound|>PSNR, dB|>on white noise|>its bound|>time, s");
+    json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
+        const bool met = !json_is_false(rbe_value_at(t, "met"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "codec"), "?"));
+        rbe_number_cell(p->doc, met ? "%.0f : 1" : "%.0f : 1 (has none)",
+                        rbe_number_at(t, "asked"));
+        rbe_number_cell(p->doc, "%.1f : 1", rbe_number_at(t, "ratio"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "bound"));
+        rbe_number_cell(p->doc, "%.1f", rbe_number_at(t, "psnr_db"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "control_rmse"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "control_bound"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+    }
+    rbe_document_unfold(p->doc);
+}
+
+enum rbe_status rbe_section_codecs(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    char title[160], name[64];
+    size_t i = 0, k;
+    json_t *t;
+
+    while ((row = rbe_next_of_all(p, "codecs", &i))) {
+        if (!rbe_plot_begin(&data))
+            return RBE_ERR_NOMEM;
+        fprintf(data.tsv, "# codec\tbits_per_weight\trelative_rmse\n");
+        json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
+            const double x = rbe_number_at(t, "bits_per_weight");
+            const double y = rbe_number_at(t, "relative_rmse");
+            /* A codec that cannot go as low says so; its lowest rate stands there once. */
+            if (!(x > 0) || !(y > 0) || json_is_false(rbe_value_at(t, "met")))
+                continue;
+            rbe_plot_series(&data, name, rbe_text_or(rbe_string_at(t, "codec"), "?"));
+            fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, x, y);
+            data.rows++;
+        }
+        snprintf(title, sizeof title, "Error against size, %zu matrices of %s",
+                 json_array_size(rbe_value_at(row->v, "matrices")),
+                 rbe_text_or(rbe_string_at(row->v, "source.name"), "?"));
+        const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
+            "distortion", title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
+            "by the true size of each codec, without calibration; svd and block means: the "
+            "same bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
+            "weights.", p->d);
+        if (err)
+            return err;
+        codecs_table(p, row);
+    }
+    return RBE_OK;
+}

@@ -1,0 +1,336 @@
+/*
+ * page_kernels.c - plots of what rbe-bench measured.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A benchmark row: its median over repetitions, or the single run when it was not repeated. */
+static bool is_median(const json_t *b)
+{
+    const char *aggregate = rbe_string_at(b, "aggregate_name");
+    return aggregate ? !strcmp(aggregate, "median")
+           : !(rbe_number_at(b, "repetitions") > 1);
+}
+
+/* The word behind "KEY=" of a label such as "kind=product op=gemv format=seed". */
+static bool label_is(const json_t *b, const char *key, const char *value)
+{
+    const char *label = rbe_string_at(b, "label"), *at;
+    char want[64];
+
+    snprintf(want, sizeof want, "%s=%s", key, value);
+    at = label ? strstr(label, want) : NULL;
+    const char end = at ? at[strlen(want)] : 'x';
+    return at && (end == 0 || end == ' ') && (at == label || at[-1] == ' ');
+}
+
+/* Median absolute deviation of `field` over the repetitions of the run `name`, from the mad
+ * aggregate; 0 when the run was not repeated. */
+static double deviation(const json_t *benchmarks, const char *name, const char *field)
+{
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(benchmarks, i, b) {
+        const char *aggregate = rbe_string_at(b, "aggregate_name");
+        const char *run = rbe_string_at(b, "run_name");
+        if (aggregate && run && !strcmp(run, name) && !strcmp(aggregate, "mad")) {
+            const double x = rbe_number_at(b, field);
+            return isnan(x) ? 0 : x;
+        }
+    }
+    return 0;
+}
+
+static double to_ms(const json_t *b, double t)
+{
+    const char *unit = rbe_string_at(b, "time_unit");
+
+    return !unit || !strcmp(unit, "ns") ? t / 1e6 : !strcmp(unit, "us") ? t / 1e3
+           : !strcmp(unit, "s") ? t * 1e3 : t;
+}
+
+/* The part of a name up to the first '/'. */
+static void kernel_name(char out[64], const char *name)
+{
+    snprintf(out, 64, "%.*s", (int)strcspn(name, "/"), name);
+}
+
+/* Of the block sizes measured, the one nearest 45 MB for GPT-2 small: 44. */
+static double shown_block(const json_t *list, const char *kind)
+{
+    double best = 0;
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(list, i, b) {
+        const double block = rbe_number_at(b, "block");
+        if (label_is(b, "kind", kind) && block > 0 &&
+            (best <= 0 || fabs(block - 44) < fabs(best - 44)))
+            best = block;
+    }
+    return best;
+}
+
+/* Bars in the order of their names, whatever order they were measured in. */
+struct bar {
+    char name[96];
+    double value, mad;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct bar *)a)->name, ((const struct bar *)b)->name);
+}
+
+/* The results that one bar plot shows: of the most threads, and of the largest shape. */
+struct choice {
+    const char *kind;           /* the label's */
+    bool cold_products;         /* only those, by a vector */
+    double threads, weights;    /* of the results chosen: filled by collect_bars */
+};
+
+static bool is_chosen(const struct choice *c, const json_t *b)
+{
+    return rbe_string_at(b, "run_name") && is_median(b) && label_is(b, "kind", c->kind) &&
+           (!c->cold_products || (label_is(b, "op", "gemv") && label_is(b, "cache", "cold")));
+}
+
+static double weights_of(const json_t *b)
+{
+    return rbe_number_at(b, "rows") * rbe_number_at(b, "cols");
+}
+
+/* The bar of one result: its kernel and block size, its value, and how far that strays. */
+typedef void bar_fn(struct bar *bar, const json_t *list, const json_t *b);
+
+static void rate_bar(struct bar *bar, const json_t *list, const json_t *b)
+{
+    bar->value = rbe_number_at(b, "bytes_per_second") / 1e9;
+    bar->mad = deviation(list, rbe_string_at(b, "run_name"), "bytes_per_second") / 1e9;
+}
+
+static void time_bar(struct bar *bar, const json_t *list, const json_t *b)
+{
+    bar->value = to_ms(b, rbe_number_at(b, "real_time"));
+    bar->mad = to_ms(b, deviation(list, rbe_string_at(b, "run_name"), "real_time"));
+}
+
+/* Collects the bars into data; *one is one of the results shown, NULL when there is none. */
+static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **one,
+                                    const json_t *list, struct choice *c, bar_fn *fill)
+{
+    struct bar *bars = calloc(json_array_size(list) + 1, sizeof *bars);
+    const double shown = shown_block(list, c->kind);
+    size_t i, n = 0;
+    json_t *b;
+
+    *one = NULL;
+    if (!bars || !rbe_plot_begin(data)) {
+        free(bars);
+        return RBE_ERR_NOMEM;
+    }
+    json_array_foreach(list, i, b)
+        if (is_chosen(c, b)) {
+            c->threads = fmax(c->threads, rbe_number_at(b, "threads_pinned"));
+            c->weights = fmax(c->weights, weights_of(b));
+        }
+    json_array_foreach(list, i, b) {
+        const double block = rbe_number_at(b, "block");
+        char kernel[64];
+        if (!is_chosen(c, b) || rbe_number_at(b, "threads_pinned") != c->threads ||
+            (c->cold_products && weights_of(b) != c->weights) || (block > 0 && block != shown))
+            continue;
+        fill(&bars[n], list, b);
+        if (isnan(bars[n].value))
+            continue;
+        *one = b;
+        kernel_name(kernel, rbe_string_at(b, "run_name"));
+        const char *name = !strncmp(kernel, "model_gemv_", 11) ? kernel + 11 : kernel;
+        if (block > 0)
+            snprintf(bars[n].name, sizeof bars[n].name, "%s B=%.0f", name, block);
+        else
+            snprintf(bars[n].name, sizeof bars[n].name, "%s", name);
+        n++;
+    }
+    qsort(bars, n, sizeof *bars, by_name);
+    for (i = 0; i < n; i++)
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", bars[i].name, bars[i].value, bars[i].mad);
+    data->rows = n;
+    free(bars);
+    return RBE_OK;
+}
+
+/* Products of the largest shape, cold, with the most threads, against the read roof. */
+static enum rbe_status kernel_plot(const struct rbe_page *p, const json_t *list, const char *id)
+{
+    struct choice c = {.kind = "product", .cold_products = true};
+    struct rbe_plot_data data;
+    char vars[96], title[160];
+    const json_t *one;
+    const enum rbe_status err = collect_bars(&data, &one, list, &c, rate_bar);
+
+    if (err)
+        return err;
+    const double roof = rbe_number_at(one, "read_roof");
+    snprintf(vars, sizeof vars, "roof=%.17g; rows=%zu; ", isnan(roof) ? 0 : roof / 1e9,
+             data.rows);
+    snprintf(title, sizeof title, "Matrix times vector, %.0f x %.0f, cold, %.0f threads",
+             rbe_number_at(one, "rows"), rbe_number_at(one, "cols"), c.threads);
+    return rbe_plot_draw(p->plotter, &data, p->doc, "kernels", id, title, vars,
+                         "Bytes of encoded weights that each kernel reads in a second, against "
+                         "the read bandwidth of this machine measured in the same run. A "
+                         "kernel at the roof waits for memory; one below it computes.", p->d);
+}
+
+static enum rbe_status token_plot(const struct rbe_page *p, const json_t *list, const char *id)
+{
+    struct choice c = {.kind = "model"};
+    struct rbe_plot_data data;
+    char vars[64], title[160];
+    const json_t *one;
+    const enum rbe_status err = collect_bars(&data, &one, list, &c, time_bar);
+
+    if (err)
+        return err;
+    const char *name = rbe_string_at(one, "run_name"), *size = name ? strchr(name, '/') : NULL;
+    snprintf(vars, sizeof vars, "rows=%zu; ", data.rows);
+    snprintf(title, sizeof title, "All matrices of a GPT-2 of %.*s for one token, %.0f threads",
+             size ? (int)strcspn(size + 1, "/") : 0, size ? size + 1 : "", c.threads);
+    return rbe_plot_draw(p->plotter, &data, p->doc, "tokens", id, title, vars,
+                         "Time of every matrix product of one token, weights cold; the rest of "
+                         "a token (attention, norms, sampling) comes on top.", p->d);
+}
+
+/* The number of threads that most of the cold products with a block were measured with. */
+static double sweep_threads(const json_t *list)
+{
+    unsigned count[65] = {0}, best = 1;
+    size_t i;
+    json_t *b;
+
+    json_array_foreach(list, i, b) {
+        const double threads = rbe_number_at(b, "threads_pinned");
+        if (is_median(b) && label_is(b, "kind", "product") && label_is(b, "cache", "cold") &&
+            rbe_number_at(b, "block") > 0 && threads >= 1 && threads <= 64)
+            count[(unsigned)threads]++;
+    }
+    for (unsigned t = 1; t <= 64; t++)
+        if (count[t] > count[best])
+            best = t;
+    return best;
+}
+
+/* Weights a second by B, of the formats measured at three values of B or more. */
+static enum rbe_status sweep_plot(const struct rbe_page *p, const json_t *list, const char *id)
+{
+    struct rbe_plot_data data;
+    const double threads = sweep_threads(list);
+    size_t i, k;
+    json_t *b, *o;
+
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# kernel\tblock\tweights_per_second_1e9\n");
+    json_array_foreach(list, i, b) {
+        const char *name = rbe_string_at(b, "run_name");
+        char kernel[64], other[64], series[64];
+        const double rows = rbe_number_at(b, "rows"), cols = rbe_number_at(b, "cols");
+        double seen[64];
+        size_t blocks = 0;
+        if (!name || !is_median(b) || !label_is(b, "kind", "product") ||
+            !label_is(b, "cache", "cold") || !label_is(b, "op", "gemv") ||
+            !(rbe_number_at(b, "block") > 0) || rbe_number_at(b, "threads_pinned") != threads)
+            continue;
+        kernel_name(kernel, name);
+        json_array_foreach(list, k, o) {
+            const char *run = rbe_string_at(o, "run_name");
+            const double block = rbe_number_at(o, "block");
+            size_t j = 0;
+            if (!run || !is_median(o) || rbe_number_at(o, "rows") != rows ||
+                rbe_number_at(o, "cols") != cols || !label_is(o, "cache", "cold") ||
+                rbe_number_at(o, "threads_pinned") != threads)
+                continue;
+            kernel_name(other, run);
+            while (j < blocks && seen[j] != block)
+                j++;
+            if (!strcmp(other, kernel) && j == blocks && blocks < 64)
+                seen[blocks++] = block;
+        }
+        if (blocks < 3)
+            continue;
+        char what[96];
+        snprintf(what, sizeof what, "%.40s %.0fx%.0f",
+                 !strncmp(kernel, "gemv_", 5) ? kernel + 5 : kernel, rows, cols);
+        rbe_plot_series(&data, series, what);
+        fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, rbe_number_at(b, "block"),
+                rbe_number_at(b, "items_per_second") / 1e9);
+        data.rows++;
+    }
+    return rbe_plot_draw(p->plotter, &data, p->doc, "sweep", id, "Speed by block size", "",
+                         "Weights decoded and multiplied in a second by the block size B, "
+                         "which sets the size: 128 / B bits a weight.", p->d);
+}
+
+static enum rbe_status roof_plot(const struct rbe_page *p, const json_t *list, const char *id)
+{
+    struct rbe_plot_data data;
+    size_t i;
+    json_t *b;
+
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# probe\tbytes\tgb_per_s\n");
+    json_array_foreach(list, i, b) {
+        const char *name = rbe_string_at(b, "run_name"), *size;
+        char kernel[64], what[96], series[64];
+        if (!name || !is_median(b) || !label_is(b, "kind", "probe") ||
+            !label_is(b, "op", "read") || !(size = strstr(name, "bytes:")))
+            continue;
+        kernel_name(kernel, name);
+        snprintf(what, sizeof what, "%s/t:%.0f", kernel,
+                 rbe_number_at(b, "threads_pinned"));
+        rbe_plot_series(&data, series, what);
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", series, strtod(size + 6, NULL),
+                rbe_number_at(b, "bytes_per_second") / 1e9);
+        data.rows++;
+    }
+    return rbe_plot_draw(p->plotter, &data, p->doc, "roof", id,
+                         "Read bandwidth of this machine", "",
+                         "Read bandwidth by the size of the working set: the steps are the "
+                         "caches, the right end is memory, where the weights come from.", p->d);
+}
+
+/* The plots of a document, in the order of the page. */
+static const struct {
+    const char *name, *title;
+    enum rbe_status (*draw)(const struct rbe_page *, const json_t *, const char *);
+} plots[] = {
+    {"kernels", "Matrix times vector", kernel_plot},
+    {"tokens", "All matrices of one token", token_plot},
+    {"sweep", "Speed by block size", sweep_plot},
+    {"roof", "Read bandwidth of this machine", roof_plot},
+};
+enum { PLOTS = sizeof plots / sizeof *plots };
+
+enum rbe_status rbe_section_kernels(const struct rbe_page *p)
+{
+    enum rbe_status err = RBE_OK;
+
+    rbe_document_heading(p->doc, 3, "Kernels");
+    if (!p->r->bench_count)
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no benchmark of the kernels was run.");
+    for (size_t i = 0; i < p->r->bench_count && !err; i++)
+        for (size_t k = 0; k < PLOTS && !err; k++) {
+            const json_t *list = rbe_value_at(p->r->bench[i], "benchmarks");
+            char id[64];
+            snprintf(id, sizeof id, i ? "%s_%zu" : "%s", plots[k].name, i + 1);
+            err = plots[k].draw(p, list, id);
+        }
+    return err;
+}

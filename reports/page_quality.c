@@ -1,0 +1,152 @@
+/*
+ * page_quality.c - predictions, generated texts and comprehension against the original.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <string.h>
+
+/* --- divergence, comprehension, generation -------------------------------------------- */
+
+enum rbe_status rbe_section_divergence(const struct rbe_page *p)
+{
+    static const char *const fields[] = {"kl.p50", "kl.mean", "kl.p90", "kl.p99", "kl.p999"};
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    size_t i = 0;
+    enum rbe_status err;
+
+    rbe_document_heading(p->doc, 2, "Token by token against the original");
+    if (!rbe_any(p, "divergence")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has compared the predictions.");
+        return RBE_OK;
+    }
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# model\tindex (p50 mean p90 p99 p999)\tkl_nats\n");
+    while ((row = rbe_next(p, "divergence", &i))) {
+        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+        char name[64];
+        rbe_plot_series(&data, name, m ? m->name : "?");
+        for (int k = 0; k < 5; k++) {
+            const double x = rbe_number_at(row->v, fields[k]);
+            if (x > 0) {
+                fprintf(data.tsv, "%s\t%d\t%.17g\n", name, k, x);
+                data.rows++;
+            }
+        }
+        fputc('\n', data.tsv);
+    }
+    if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "divergence", "divergence",
+                             "Divergence of the predictions", "",
+                             "Kullback-Leibler divergence of each model's next-token "
+                             "distribution from the original's (0: the same).", p->d)))
+        return err;
+    rbe_document_table(p->doc, "model|>tokens|>KL mean|>s.e.|>median|>99 %|>99.9 %|"
+                       ">same first choice|>change of the true token's p, mean|>RMS");
+    i = 0;
+    while ((row = rbe_next(p, "divergence", &i))) {
+        rbe_model_cell(p, rbe_model_of(p, row));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean_se"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.p50"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p99"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p999"));
+        rbe_number_cell(p->doc, "%.2f %%", 100 * rbe_number_at(row->v, "top1.agreement"));
+        rbe_number_cell(p->doc, "%+.5f", rbe_number_at(row->v, "true_token.mean"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "true_token.rms"));
+    }
+    return RBE_OK;
+}
+
+void rbe_section_comprehension(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    rbe_document_heading(p->doc, 2, "Comprehension");
+    if (!rbe_any(p, "comprehension")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no comprehension task was run.");
+        return;
+    }
+    rbe_document_table(p->doc, "model|task|>items|measure|>value|>s.e.|>change|>s.e. of it");
+    while ((row = rbe_next(p, "comprehension", &i))) {
+        const char *metric;
+        json_t *value;
+        json_object_foreach(rbe_value_at(row->v, "metrics"), metric, value) {
+            const json_t *pair = json_object_get(rbe_value_at(row->v, "paired"), metric);
+            rbe_model_cell(p, rbe_model_of(p, row));
+            rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "task"));
+            rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "items"),
+                              rbe_true_at(row->v, "complete") ? "" : " (part)");
+            rbe_document_cell(p->doc, "%s", metric);
+            rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "value"));
+            rbe_number_cell(p->doc, "%.3g", rbe_number_at(value, "se"));
+            rbe_number_cell(p->doc, "%+.3g", rbe_number_at(pair, "change"));
+            rbe_number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
+        }
+    }
+    i = 0;
+    while ((row = rbe_next(p, "comprehension", &i))) {
+        const char *group;
+        json_t *value;
+        if (!json_object_size(rbe_value_at(row->v, "groups")))
+            continue;
+        rbe_document_fold(p->doc, "%s by phenomenon, %s", rbe_string_at(row->v, "task"),
+                          rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
+        rbe_document_table(p->doc, "phenomenon|>items|>accuracy");
+        json_object_foreach(rbe_value_at(row->v, "groups"), group, value) {
+            rbe_document_cell(p->doc, "%s", group);
+            rbe_number_cell(p->doc, "%.0f", rbe_number_at(value, "items"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "acc"));
+        }
+        rbe_document_unfold(p->doc);
+    }
+}
+
+void rbe_section_generation(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, k;
+    json_t *t;
+
+    rbe_document_heading(p->doc, 2, "Generated text");
+    if (!rbe_any(p, "generation")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has compared generated texts.");
+        return;
+    }
+    rbe_document_table(p->doc, "model|>coherence retained|>fluency retained|"
+                       ">relevance retained|>rep-4 (original)|>rep-4|>distinct-1 (original)|"
+                       ">distinct-1|>distinct-2 (original)|>distinct-2");
+    while ((row = rbe_next(p, "generation", &i))) {
+        rbe_model_cell(p, rbe_model_of(p, row));
+        rbe_number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "coherence.retained"));
+        rbe_number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "fluency.retained"));
+        rbe_number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "relevance.retained"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.original"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.model"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.original"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.model"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.original"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.model"));
+    }
+    i = 0;
+    while ((row = rbe_next(p, "generation", &i))) {
+        if (!json_array_size(rbe_value_at(row->v, "samples")))
+            continue;
+        rbe_document_fold(p->doc, "Samples: answers of the original and of %s to the same "
+                          "prompts",
+                          rbe_text_or(rbe_string_at(row->v, "model.name"), "the model"));
+        rbe_document_table(p->doc, "prompt|original|model");
+        json_array_foreach(rbe_value_at(row->v, "samples"), k, t) {
+            if (k >= 8)
+                break;
+            rbe_document_cell(p->doc, "%.400s", rbe_text_or(rbe_string_at(t, "prompt"), ""));
+            rbe_document_cell(p->doc, "%.1200s", rbe_text_or(rbe_string_at(t, "original"), ""));
+            rbe_document_cell(p->doc, "%.1200s", rbe_text_or(rbe_string_at(t, "model"), ""));
+        }
+        rbe_document_unfold(p->doc);
+    }
+}

@@ -1,0 +1,393 @@
+/*
+ * page_rate.c - size against quality: the curve, and every perplexity.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- size and quality --------------------------------------------------------------- */
+
+/* Does a paired row compare with this original by the protocol of the criteria? */
+static bool same_task(const struct rbe_page *p, const struct rbe_row *row, int base)
+{
+    return rbe_results_model(p->r, rbe_value_at(row->v, "base")) == base &&
+           !strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL);
+}
+
+/* Windows measured of most models: points of one plot must be of the same text. */
+static double common_windows(const struct rbe_page *p, int base)
+{
+    double best = NAN;
+    size_t most = 0, i = 0;
+    const struct rbe_row *row;
+
+    while ((row = rbe_next_of_all(p, "paired", &i))) {
+        const double w = rbe_number_at(row->v, "windows");
+        size_t n = 0, k = 0;
+        const struct rbe_row *o;
+        if (!same_task(p, row, base))
+            continue;
+        while ((o = rbe_next_of_all(p, "paired", &k)))
+            n += same_task(p, o, base) && rbe_number_at(o->v, "windows") == w;
+        if (n > most || (n == most && w > best)) {
+            most = n;
+            best = w;
+        }
+    }
+    return best;
+}
+
+/* The lines of the plot, in the order of the legend; a '_' is shown as a blank. */
+static const char *const series_names[] = {
+    "seed,_before_recovery", "seed,_after_recovery", "seed,_one_B", "parts_of_the_model",
+    "int8", "int4", "low_rank_(SVD)", "hybrid", "packed128", "schedules_of_the_chapter",
+};
+enum {
+    SERIES = sizeof series_names / sizeof *series_names,
+    SEARCHED = 4,               /* those before it are found by a search */
+};
+
+/* In which line a model stands: its codec, and apart what differs in more than the rate. */
+static size_t series_of(const struct rbe_model_seen *m)
+{
+    const char *profile = rbe_text_or(m->profile, ""), *codec = rbe_text_or(m->codec, "");
+
+    if (m->name && strstr(m->name, "tuned"))
+        return 1;
+    if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
+        return 3;
+    if (!strncmp(profile, "chapter", 7))
+        return 9;
+    if (strstr(profile, "mini-") || strstr(profile, "mobile"))
+        return 0;
+    for (size_t i = 4; i < SERIES; i++)
+        if (!strcmp(codec, series_names[i]))
+            return i;
+    return !strcmp(codec, "svd") ? 6 : 2;
+}
+
+struct rate_point {
+    double bits, perplexity;
+    size_t series;
+    bool recorded;
+    char how[64];
+};
+
+struct rate_points {
+    struct rate_point *v;
+    size_t count;
+    double f32, tokens, windows;
+    size_t other_windows;       /* models measured on another part of the text only */
+    char when[16], where[96];   /* of the last recorded point; empty: there is none */
+};
+
+void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
+{
+    const struct rbe_row *row = rbe_last_row(p, "convert", model);
+    const char *command = row ? rbe_string_at(row->v, "command") : NULL;
+    const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, ""), *search;
+    char effort[16] = "default";
+    bool seeds = false;
+    size_t i;
+    json_t *t;
+
+    if (!command) {
+        snprintf(out, 64, rbe_last_row(p, "recovery", model) ? "trained" : "not recorded");
+        return;
+    }
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
+        seeds |= !strncmp(rbe_text_or(rbe_string_at(t, "codec"), ""), "seed", 4);
+    if (!seeds) {
+        snprintf(out, 64, "%s", strncmp(codec, "int", 3) ? "nothing to search"
+                 : "rounded to nearest");
+        return;
+    }
+    if ((search = strstr(command, "--search")))
+        snprintf(effort, sizeof effort, "%.*s", (int)strcspn(search + 9, " "), search + 9);
+    snprintf(out, 64, "%s search, %s%s", effort,
+             strstr(command, "--no-calibration") ? "no calibration" : "calibrated",
+             strstr(command, "--allocate") ? ", measured allocation" : "");
+}
+
+static void put_name(FILE *f, const char *series)
+{
+    for (; *series; series++)
+        putc(*series == '_' ? ' ' : *series, f);
+}
+
+/* "seed, one B: fast search, no calibration; int8: rounded to nearest", of sorted points. */
+static void put_encodings(FILE *f, const struct rate_points *r)
+{
+    const char *before = "How the points were encoded: ";
+
+    for (size_t i = 0; i < r->count; i++) {
+        bool said = false;
+        for (size_t k = 0; k < i && !said; k++)
+            said = r->v[k].series == r->v[i].series && !strcmp(r->v[k].how, r->v[i].how);
+        if (said || r->v[i].series >= SEARCHED)
+            continue;
+        fputs(before, f);
+        put_name(f, series_names[r->v[i].series]);
+        fprintf(f, ": %s", r->v[i].how);
+        before = "; ";
+    }
+    fputs(*before == 'H' ? "" : ". The other codecs have nothing to search. ", f);
+}
+
+/* Which points this run did not measure. */
+static void put_recorded(FILE *f, const struct rate_points *r)
+{
+    const char *before = "Recorded earlier (";
+    size_t fresh = 0;
+
+    if (!*r->when)
+        return;
+    for (size_t s = 0; s < SERIES; s++) {
+        size_t recorded = 0, measured = 0;
+        for (size_t i = 0; i < r->count; i++) {
+            recorded += r->v[i].series == s && r->v[i].recorded;
+            measured += r->v[i].series == s && !r->v[i].recorded;
+        }
+        fresh += measured;
+        if (!recorded)
+            continue;
+        if (*before == 'R')
+            fprintf(f, "%s%s, %s): ", before, r->where, r->when);
+        else
+            fputs(before, f);
+        if (measured)
+            fprintf(f, "%zu points of ", recorded);
+        put_name(f, series_names[s]);
+        before = "; ";
+    }
+    fprintf(f, ". %s", fresh ? "All others: measured in this run. " : "");
+}
+
+static int by_series_and_bits(const void *a, const void *b)
+{
+    const struct rate_point *x = a, *y = b;
+
+    if (x->series != y->series)
+        return x->series < y->series ? -1 : 1;
+    return (x->bits > y->bits) - (x->bits < y->bits);
+}
+
+/* Is there a point measured in this run where this recorded one would stand? */
+static bool measured_beside(const struct rate_points *r, size_t series, double bits)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->v[i].series == series && !r->v[i].recorded && fabs(r->v[i].bits - bits) < .005)
+            return true;
+    return false;
+}
+
+/* Was the model of this row measured on so many windows, too? */
+static bool measured_alike(const struct rbe_page *p, const struct rbe_row *row, int base,
+                           double windows)
+{
+    const struct rbe_row *o;
+    size_t i = 0;
+
+    while ((o = rbe_next_of_all(p, "paired", &i)))
+        if (same_task(p, o, base) && rbe_number_at(o->v, "windows") == windows &&
+            rbe_model_of(p, o) == rbe_model_of(p, row))
+            return true;
+    return false;
+}
+
+static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page *p, int base)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    *r = (struct rate_points){.f32 = NAN, .tokens = NAN, .windows = common_windows(p, base)};
+    if (!(r->v = calloc(p->r->all + 1, sizeof *r->v)))
+        return RBE_ERR_NOMEM;
+    while ((row = rbe_next_of_all(p, "paired", &i))) {
+        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+        struct rate_point x = {.recorded = rbe_row_recorded(p, row)};
+        if (!same_task(p, row, base))
+            continue;
+        if (rbe_number_at(row->v, "windows") != r->windows) {
+            r->other_windows += !x.recorded && !measured_alike(p, row, base, r->windows);
+            continue;
+        }
+        r->f32 = rbe_number_at(row->v, "base_perplexity");
+        r->tokens = rbe_number_at(row->v, "scored");
+        x.perplexity = rbe_number_at(row->v, "perplexity");
+        x.bits = m->bits;
+        x.series = series_of(m);
+        if (!m->rbe || isnan(x.bits) || !isfinite(x.perplexity) ||
+            (x.recorded && measured_beside(r, x.series, x.bits)))
+            continue;
+        rbe_page_encoding(p, rbe_model_of(p, row), x.how);
+        if (x.recorded) {
+            snprintf(r->when, sizeof r->when, "%.10s",
+                     rbe_text_or(rbe_string_at(row->v, "time_utc"), "?"));
+            snprintf(r->where, sizeof r->where, "%.64s, %.0f CPUs",
+                     rbe_text_or(rbe_string_at(row->v, "machine.cpu"), "?"),
+                     rbe_number_at(row->v, "machine.cores"));
+        }
+        r->v[r->count++] = x;
+    }
+    qsort(r->v, r->count, sizeof *r->v, by_series_and_bits);
+    return RBE_OK;
+}
+
+/* The points of at most `most` times the original's perplexity, or all of them. */
+static enum rbe_status draw_rate(const struct rbe_page *p, int base,
+                                 const struct rate_points *r, double most)
+{
+    const bool all = isinf(most);
+    struct rbe_plot_data data;
+    char vars[128], title[160], *caption = NULL;
+    size_t left_out = 0, size;
+    FILE *f;
+
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
+    for (size_t k = 0; k < r->count; k++) {
+        char name[64];
+        if (!(r->v[k].perplexity < most * r->f32)) {
+            left_out++;
+            continue;
+        }
+        rbe_plot_series(&data, name, series_names[r->v[k].series]);
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, r->v[k].bits, r->v[k].perplexity);
+        data.rows++;
+    }
+    if (!(f = open_memstream(&caption, &size))) {
+        fclose(data.tsv);
+        free(data.text);
+        return RBE_ERR_NOMEM;
+    }
+    if (all)
+        fprintf(f, "The same with every model, however poor, on a logarithmic scale. low rank "
+                "(SVD): the size is that of its factors in f16. ");
+    else
+        fprintf(f, "Perplexity (lower is better) of each encoded model against its size, the "
+                "whole file counted; protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f "
+                "windows). Dashed: the f32 original, and the size that 45 MB are for GPT-2 "
+                "small. ", r->tokens, r->windows);
+    if (left_out)
+        fprintf(f, "Not shown here, but in the next plot: %zu of more than %.0f times the "
+                "original's perplexity. ", left_out, most);
+    if (!all && r->other_windows)
+        fprintf(f, "In the table only, as measured on another part of the text: %zu. ",
+                r->other_windows);
+    if (!all) {
+        put_recorded(f, r);
+        put_encodings(f, r);
+        fputs("Only points encoded alike compare codecs.", f);
+    }
+    fclose(f);
+    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; whole=%d; ", r->f32, rbe_budget_bits,
+             all);
+    snprintf(title, sizeof title, "Perplexity against size, %s%s",
+             rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"),
+             all ? ": every codec" : "");
+    const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "rate",
+                                              all ? "rate_all" : "rate", title, vars, caption,
+                                              p->d);
+    free(caption);
+    return err;
+}
+
+static enum rbe_status rate_plots(const struct rbe_page *p, int base)
+{
+    enum { MOST = 2 };
+    struct rate_points r;
+    enum rbe_status err = rate_points(&r, p, base);
+    bool more = false;
+
+    if (!err && !(err = draw_rate(p, base, &r, MOST))) {
+        for (size_t i = 0; i < r.count; i++)
+            more |= !(r.v[i].perplexity < MOST * r.f32);
+        if (more)
+            err = draw_rate(p, base, &r, INFINITY);
+    }
+    free(r.v);
+    return err;
+}
+
+static void perplexity_table(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    rbe_document_table(p->doc, "model|codec|>file|>bits/weight|protocol|>windows|>perplexity|"
+                       ">original|>change|95 % interval|>time, x f32");
+    while ((row = rbe_next_of_all(p, "paired", &i))) {
+        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+        const json_t *ci = rbe_value_at(row->v, "percent_change_ci95");
+        rbe_row_model_cell(p, row);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(m->codec, "-"));
+        rbe_megabytes_cell(p->doc, m->bytes);
+        rbe_number_cell(p->doc, "%.3f", m->bits);
+        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "protocol"));
+        rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "windows"),
+                          rbe_true_at(row->v, "complete") ? " (all)" : "");
+        const double change = rbe_number_at(row->v, "percent_change");
+        const int digits = fabs(change) < 1000 ? 2 : 0;
+        rbe_number_cell(p->doc, digits ? "%.2f" : "%.0f", rbe_number_at(row->v, "perplexity"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "base_perplexity"));
+        rbe_number_cell(p->doc, digits ? "%+.2f %%" : "%+.0f %%", change);
+        if (json_array_size(ci) == 2)
+            rbe_document_cell(p->doc, "%+.*f to %+.*f %%", digits,
+                              json_number_value(json_array_get(ci, 0)), digits,
+                              json_number_value(json_array_get(ci, 1)));
+        else
+            rbe_document_cell(p->doc, "-");
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "time_ratio"));
+    }
+}
+
+static void other_perplexities(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    if (!rbe_any(p, "perplexity"))
+        return;
+    rbe_document_fold(p->doc, "Every perplexity measured, by text and protocol");
+    rbe_document_table(p->doc, "model|text|protocol|>context|>stride|>scored|>perplexity|"
+                       ">per word|>bits/byte|>-log p, s.e.|>tokens/s");
+    while ((row = rbe_next(p, "perplexity", &i))) {
+        rbe_model_cell(p, rbe_model_of(p, row));
+        rbe_document_cell(p->doc, "%s%s", rbe_text_or(rbe_string_at(row->v, "text.name"), "-"),
+                          rbe_true_at(row->v, "complete") ? "" : " (part)");
+        rbe_document_cell(p->doc, "%s %s", rbe_string_at(row->v, "protocol"),
+                          rbe_text_or(rbe_string_at(row->v, "protocol_name"), ""));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "context"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "stride"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "scored"));
+        rbe_number_cell(p->doc, "%.5g", rbe_number_at(row->v, "perplexity"));
+        rbe_number_cell(p->doc, "%.5g", rbe_number_at(row->v, "word_perplexity"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "bits_per_byte"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "nll_se"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens_per_s"));
+    }
+    rbe_document_unfold(p->doc);
+}
+
+enum rbe_status rbe_section_rate(const struct rbe_page *p)
+{
+    enum rbe_status err;
+
+    rbe_document_heading(p->doc, 2, "Size against quality");
+    if (!rbe_any_of_all(p, "paired")) {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run compares perplexities.");
+        other_perplexities(p);
+        return RBE_OK;
+    }
+    if ((err = rate_plots(p, p->c->base)))
+        return err;
+    perplexity_table(p);
+    other_perplexities(p);
+    return RBE_OK;
+}

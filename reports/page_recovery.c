@@ -1,0 +1,101 @@
+/*
+ * page_recovery.c - what training after encoding wins back.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+/* --- recovery ----------------------------------------------------------------------- */
+
+/* Points of a latent stage are not those of an RBE model: a line of their own. */
+static void recovery_points(const struct rbe_page *p, const struct rbe_row *row,
+                            struct rbe_plot_data *data)
+{
+    const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+    const bool control = rbe_true_at(row->v, "control");
+    size_t k;
+    json_t *t;
+
+    json_array_foreach(rbe_value_at(row->v, "points"), k, t) {
+        const bool latent = json_is_false(rbe_value_at(t, "encoded")) && !control;
+        const double y = rbe_number_at(t, "perplexity");
+        char name[64], what[80];
+        if (isnan(y))
+            continue;
+        snprintf(what, sizeof what, "%.40s%s%s", m ? m->name : "?", control ? " f32 tuned" : "",
+                 latent ? " not encoded yet" : "");
+        rbe_plot_series(data, name, what);
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "tokens") / 1e6, y);
+        data->rows++;
+    }
+}
+
+enum rbe_status rbe_section_recovery(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    enum rbe_status err;
+    const json_t *stages = NULL;        /* of the training that has most */
+    char vars[512];
+    double f32 = 0;
+    size_t i = 0;
+    int used;
+
+    if (!rbe_any_of_all(p, "recovery"))
+        return RBE_OK;
+    rbe_document_heading(p->doc, 2, "Won back by training");
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
+    while ((row = rbe_next_of_all(p, "recovery", &i))) {
+        recovery_points(p, row, &data);
+        if (json_array_size(rbe_value_at(row->v, "stages")) > json_array_size(stages))
+            stages = rbe_value_at(row->v, "stages");
+        if (!isnan(rbe_number_at(row->v, "base_perplexity")))
+            f32 = rbe_number_at(row->v, "base_perplexity");
+    }
+    used = snprintf(vars, sizeof vars, "f32=%.17g; stages='", f32);
+    for (i = 0; i < json_array_size(stages) && used < (int)sizeof vars - 64; i++) {
+        const json_t *stage = json_array_get(stages, i);
+        char word[24];
+        snprintf(word, sizeof word, "%s", rbe_text_or(rbe_string_at(stage, "name"), "?"));
+        for (char *c = word; *c; c++)
+            if (!isalnum((unsigned char)*c))
+                *c = '-';
+        used += snprintf(vars + used, sizeof vars - (size_t)used, "%s %.6f ", word,
+                         fmax(0, rbe_number_at(stage, "end_tokens")) / 1e6);
+    }
+    snprintf(vars + used, sizeof vars - (size_t)used, "'; ");
+    if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
+                             "Perplexity during recovery training", vars,
+                             "Perplexity on validation text while the encoded model is trained "
+                             "to follow the original; not the test text of the criteria. "
+                             "Dotted: where a stage of the training ends, with its name.",
+                             p->d)))
+        return err;
+    rbe_document_table(p->doc, "model|profile|loss|>tokens|>perplexity before|>after|"
+                       ">original, f32|>tokens/s|>time, s");
+    i = 0;
+    while ((row = rbe_next_of_all(p, "recovery", &i))) {
+        const json_t *points = rbe_value_at(row->v, "points");
+        const size_t n = json_array_size(points);
+        rbe_document_cell(p->doc, "%s%s%s",
+                          rbe_text_or(rbe_string_at(row->v, "model.name"), "?"),
+                          rbe_true_at(row->v, "control") ? " (control: f32)" : "",
+                          rbe_row_recorded(p, row) ? " (recorded)" : "");
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(row->v, "profile"), "-"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(row->v, "loss"), "-"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(json_array_get(points, 0), "perplexity"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(json_array_get(points, n ? n - 1 : 0),
+                                                      "perplexity"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "base_perplexity"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens_per_s"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "seconds"));
+    }
+    return RBE_OK;
+}

@@ -1,0 +1,116 @@
+/*
+ * page_rows.c - failed steps, machines, and the rows themselves.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- provenance ------------------------------------------------------------------------ */
+
+void rbe_section_failed_steps(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, failed = 0;
+
+    while ((row = rbe_next(p, "step", &i)))
+        failed += !rbe_true_at(row->v, "ok");
+    if (failed) {
+        rbe_document_heading(p->doc, 2, "Steps that failed or were left out");
+        rbe_document_table(p->doc, "step|reason");
+        i = 0;
+        while ((row = rbe_next(p, "step", &i)))
+            if (!rbe_true_at(row->v, "ok")) {
+                rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "step"));
+                rbe_document_cell(p->doc, "%s",
+                                  rbe_text_or(rbe_string_at(row->v, "reason"), "?"));
+            }
+    }
+}
+
+void rbe_section_provenance(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i, shown = 0;
+
+    rbe_document_heading(p->doc, 2, "Machine and provenance");
+    rbe_document_table(p->doc, "machine|architecture|>CPUs|>memory|kernel|features in use|"
+                       "commit|measured, UTC");
+    for (i = 0; i < p->r->all; i++) {
+        const json_t *v = p->r->rows[i].v;
+        bool again = false;
+        for (size_t k = 0; k < i && !again; k++)
+            again = json_equal(rbe_value_at(p->r->rows[k].v, "machine.cpu"),
+                               rbe_value_at(v, "machine.cpu")) &&
+                    json_equal(rbe_value_at(p->r->rows[k].v, "commit"),
+                               rbe_value_at(v, "commit"));
+        if (again || !rbe_string_at(v, "machine.cpu"))
+            continue;
+        shown++;
+        rbe_document_cell(p->doc, "%s", rbe_string_at(v, "machine.cpu"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(v, "machine.arch"), "-"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(v, "machine.cores"));
+        rbe_megabytes_cell(p->doc, rbe_number_at(v, "machine.memory_bytes"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(v, "machine.kernel"), "-"));
+        const json_t *isa = rbe_value_at(v, "machine.isa");
+        if (json_is_array(isa)) {
+            char list[256] = "";
+            for (size_t k = 0; k < json_array_size(isa); k++)
+                snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", k ? " " : "",
+                         rbe_text_or(json_string_value(json_array_get(isa, k)), "?"));
+            rbe_document_cell(p->doc, "%s", list);
+        } else {
+            rbe_document_cell(p->doc, "%s", rbe_text_or(json_string_value(isa), "-"));
+        }
+        rbe_document_cell(p->doc, "%.12s", rbe_text_or(rbe_string_at(v, "commit"), "-"));
+        rbe_document_cell(p->doc, "%s%s", i < p->r->count ? "" : "recorded ",
+                          rbe_text_or(rbe_string_at(v, "time_utc"), "-"));
+    }
+    if (!shown)
+        rbe_document_paragraph(p->doc, "The rows name no machine.");
+    rbe_document_fold(p->doc, "Commands that made the rows");
+    FILE *f;
+    char *text = NULL;
+    size_t size;
+    if ((f = open_memstream(&text, &size))) {
+        i = 0;
+        for (size_t k = 0; k < p->r->all; k++) {
+            row = &p->r->rows[k];
+            fprintf(f, "%s:%zu %s: %s\n", row->file, row->line, row->kind,
+                    rbe_text_or(rbe_string_at(row->v, "command"), "-"));
+        }
+        fclose(f);
+        rbe_document_verbatim(p->doc, "%s", text);
+        free(text);
+    }
+    rbe_document_unfold(p->doc);
+    for (i = 0; i < p->r->note_count; i++)
+        rbe_document_paragraph(p->doc, "Note: %s.", p->r->notes[i]);
+}
+
+/* Every row as it was read, which the criteria link to. */
+enum rbe_status rbe_section_raw_rows(const struct rbe_page *p)
+{
+    /* A conversation's row holds the time of every token: such stand beside the page only. */
+    enum { TOO_LONG = 128 * 1024 };
+
+    rbe_document_heading(p->doc, 2, "Raw rows");
+    rbe_document_paragraph(p->doc, "Every row that this page was made from, as the programs "
+                           "wrote it: all of them line by line in " RBE_DOCUMENT_RAW
+                           " beside this page, and the same below.");
+    for (size_t i = 0; i < p->r->all; i++) {
+        const struct rbe_row *row = &p->r->rows[i];
+        char *text = json_dumps(row->v, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        const char *model = rbe_string_at(row->v, "model.name");
+        if (!text)
+            return RBE_ERR_NOMEM;
+        rbe_document_raw(p->doc, i + 1, strlen(text) > TOO_LONG
+                         ? "Too long for the page: see " RBE_DOCUMENT_RAW : text,
+                         "%s:%zu %s%s%s", row->file, row->line, row->kind, model ? ", " : "",
+                         model ? model : "");
+        free(text);
+    }
+    return RBE_OK;
+}

@@ -1,0 +1,144 @@
+/*
+ * page_speed.c - time, memory, and the memory limit.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- speed and memory ------------------------------------------------------------------ */
+
+static void inference_table(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, k;
+    json_t *t;
+
+    rbe_document_table(p->doc, "model|run|>threads|>ms/token|>tokens/s|>speed-up|"
+                       ">prefill, tokens/s|>first token, ms|>file|>peak memory|"
+                       ">read, GB/s|>CPUs used|>repeats");
+    while ((row = rbe_next_of_all(p, "inference", &i))) {
+        const double ms = rbe_number_at(row->v, "decode_median_ms");
+        rbe_row_model_cell(p, row);
+        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "mode"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "machine.threads"));
+        rbe_number_cell(p->doc, "%.3f", ms);
+        rbe_number_cell(p->doc, "%.1f", 1000 / ms);
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "speedup"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "prefill.tokens_per_s"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "first_token_ms"));
+        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "model_bytes"));
+        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "peak_bytes"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "gb_per_s"));
+        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "cpu_utilisation"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "validity.repeats"));
+    }
+    rbe_document_fold(p->doc, "Time for a token by depth of the context");
+    rbe_document_table(p->doc, "model|>tokens in the context|>samples|>median, ms|>MAD, ms|"
+                       ">p95, ms|>p99, ms|>tokens/s");
+    i = 0;
+    while ((row = rbe_next_of_all(p, "inference", &i)))
+        json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
+            rbe_row_model_cell(p, row);
+            rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "depth"));
+            rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "tokens"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "median_ms"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "mad_ms"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "p95_ms"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "p99_ms"));
+            rbe_number_cell(p->doc, "%.1f", rbe_number_at(t, "tokens_per_s"));
+        }
+    rbe_document_unfold(p->doc);
+    if (!rbe_any_of_all(p, "edge"))
+        return;
+    rbe_document_heading(p->doc, 3, "Under a memory limit");
+    rbe_document_table(p->doc, "model|>limit|>threads|>tokens|result|>peak, resident|"
+                       ">peak, address space|>ms/token");
+    i = 0;
+    while ((row = rbe_next_of_all(p, "edge", &i))) {
+        const bool passed = rbe_true_at(row->v, "passed");
+        rbe_row_model_cell(p, row);
+        rbe_number_cell(p->doc, "%.0f MiB", rbe_number_at(row->v, "limit_bytes") / 1048576);
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "threads"));
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
+        rbe_document_cell(p->doc, "%s", passed ? "runs"
+                          : rbe_text_or(rbe_string_at(row->v, "reason"), "does not run"));
+        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "peak_bytes"));
+        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "peak_virtual_bytes"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "median_ms"));
+    }
+}
+
+/* Tokens a second by depth of the context, and bytes: what the chapter promises most of. */
+static enum rbe_status inference_plots(const struct rbe_page *p)
+{
+    struct rbe_plot_data speed, memory;
+    const struct rbe_row *row;
+    enum rbe_status err;
+    size_t i = 0, k;
+    double threads = NAN;
+    char caption[256];
+    json_t *t;
+
+    if (!rbe_plot_begin(&speed))
+        return RBE_ERR_NOMEM;
+    fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
+    while ((row = rbe_next(p, "inference", &i))) {
+        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+        char what[96], name[64];
+        if (strcmp(rbe_text_or(rbe_string_at(row->v, "mode"), ""), "latency"))
+            continue;
+        threads = rbe_number_at(row->v, "machine.threads");
+        snprintf(what, sizeof what, "%.60s", m ? m->name : "?");
+        rbe_plot_series(&speed, name, what);
+        json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
+            const double rate = 1000 / rbe_number_at(t, "median_ms");
+            if (isnan(rate) || isinf(rate))
+                continue;
+            fprintf(speed.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "depth"), rate);
+            speed.rows++;
+        }
+    }
+    snprintf(caption, sizeof caption, "Tokens generated in a second (of the median time for a "
+             "token), batch 1, %.0f threads, by the tokens already in the context.", threads);
+    if ((err = rbe_plot_draw(p->plotter, &speed, p->doc, "throughput", "throughput",
+                             "Generation speed", "", caption, p->d)))
+        return err;
+    if (!rbe_plot_begin(&memory))
+        return RBE_ERR_NOMEM;
+    fprintf(memory.tsv, "# model\tweights_f32_mb\tfile_mb\tpeak_mb\n");
+    i = 0;
+    while ((row = rbe_next(p, "edge", &i))) {
+        const int at = rbe_model_of(p, row);
+        const struct rbe_model_seen *m = rbe_page_model(p, at);
+        char name[64];
+        const double peak = rbe_number_at(row->v, "peak_bytes");
+        if (!m || isnan(peak) || isnan(m->bytes))
+            continue;
+        rbe_plot_series(&memory, name, m->name);
+        fprintf(memory.tsv, "%s\t%.17g\t%.17g\t%.17g\n", name, 4e-6 * m->parameters,
+                m->bytes / 1e6, peak / 1e6);
+        memory.rows++;
+    }
+    return rbe_plot_draw(p->plotter, &memory, p->doc, "memory", "memory", "Memory", "",
+                         "The weights as f32, the model file, and the most resident memory of "
+                         "a process that generates 256 tokens with batch 1 inside the memory "
+                         "limit below (program, key-value cache and scratch included).", p->d);
+}
+
+enum rbe_status rbe_section_speed(const struct rbe_page *p)
+{
+    enum rbe_status err;
+
+    rbe_document_heading(p->doc, 2, "Speed and memory");
+    if (rbe_any_of_all(p, "inference") || rbe_any_of_all(p, "edge")) {
+        if ((err = inference_plots(p)))
+            return err;
+        inference_table(p);
+    } else {
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has timed a model.");
+    }
+    return rbe_section_kernels(p);
+}

@@ -1,0 +1,122 @@
+/*
+ * section.c - rows found, and cells of tables filled.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/section.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct rbe_model_seen *rbe_page_model(const struct rbe_page *p, int i)
+{
+    return i < 0 ? NULL : &p->r->models[i];
+}
+
+const char *rbe_text_or(const char *s, const char *other)
+{
+    return s && *s ? s : other;
+}
+
+void rbe_number_cell(struct rbe_document *doc, const char *format, double x)
+{
+    char text[64];
+
+    if (isnan(x)) {
+        rbe_document_cell(doc, "-");
+        return;
+    }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(text, sizeof text, format, x);
+#pragma GCC diagnostic pop
+    rbe_document_cell(doc, "%s", text);
+}
+
+void rbe_megabytes_cell(struct rbe_document *doc, double bytes)
+{
+    char text[32];
+
+    rbe_megabytes(text, sizeof text, bytes);
+    rbe_document_cell(doc, "%s", isnan(bytes) ? "-" : text);
+}
+
+void rbe_model_cell(const struct rbe_page *p, int i)
+{
+    const struct rbe_model_seen *m = rbe_page_model(p, i);
+
+    if (m)
+        rbe_document_cell(p->doc, "%s%s%s%s", rbe_text_or(m->name, "?"), m->label ? " (" : "",
+                          m->label ? m->label : "", m->label ? ")" : "");
+    else
+        rbe_document_cell(p->doc, "-");
+}
+
+int rbe_model_of(const struct rbe_page *p, const struct rbe_row *row)
+{
+    return rbe_results_model(p->r, rbe_value_at(row->v, "model"));
+}
+
+const struct rbe_row *rbe_next(const struct rbe_page *p, const char *kind, size_t *i)
+{
+    while (*i < p->r->count) {
+        const struct rbe_row *row = &p->r->rows[(*i)++];
+        if (!strcmp(row->kind, kind))
+            return row;
+    }
+    return NULL;
+}
+
+const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind,
+                                      size_t *i)
+{
+    const struct rbe_row *row = rbe_next(p, kind, i);
+
+    while (!row && *i < p->r->all) {
+        row = &p->r->rows[(*i)++];
+        if (strcmp(row->kind, kind))
+            row = NULL;
+    }
+    return row;
+}
+
+bool rbe_any(const struct rbe_page *p, const char *kind)
+{
+    size_t i = 0;
+    return rbe_next(p, kind, &i) != NULL;
+}
+
+bool rbe_any_of_all(const struct rbe_page *p, const char *kind)
+{
+    size_t i = 0;
+    return rbe_next_of_all(p, kind, &i) != NULL;
+}
+
+bool rbe_row_recorded(const struct rbe_page *p, const struct rbe_row *row)
+{
+    return row >= p->r->rows + p->r->count;
+}
+
+void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row)
+{
+    const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+
+    if (rbe_row_recorded(p, row))
+        rbe_document_cell(p->doc, "%s (%s%srecorded %.10s)",
+                          m ? rbe_text_or(m->name, "?") : "?",
+                          m && m->label ? m->label : "", m && m->label ? "; " : "",
+                          rbe_text_or(rbe_string_at(row->v, "time_utc"), "?"));
+    else
+        rbe_model_cell(p, rbe_model_of(p, row));
+}
+
+const struct rbe_row *rbe_last_row(const struct rbe_page *p, const char *kind, int model)
+{
+    const struct rbe_row *row, *found = rbe_results_last(p->r, kind, model);
+
+    for (size_t i = p->r->count; !found && (row = rbe_next_of_all(p, kind, &i)); )
+        if (rbe_model_of(p, row) == model)
+            found = row;
+    return found;
+}

@@ -1,0 +1,68 @@
+/*
+ * section.h - what the sections of the page share, and the sections, each in its page_*.c.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_REPORTS_SECTION_H
+#define RBE_REPORTS_SECTION_H
+
+#include "reports/page.h"
+
+/* What every section needs. */
+struct rbe_page {
+    struct rbe_document *doc;
+    const struct rbe_results *r;
+    const struct rbe_criteria *c;
+    struct rbe_plotter *plotter;
+    struct rbe_diag *d;
+};
+
+/* --- rows ---------------------------------------------------------------------------- */
+
+/* The next measured row of a kind from index *i on, or NULL; *i moves behind it. */
+const struct rbe_row *rbe_next(const struct rbe_page *p, const char *kind, size_t *i);
+/* The same, recorded rows included: they come last. */
+const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind, size_t *i);
+bool rbe_any(const struct rbe_page *p, const char *kind);
+bool rbe_any_of_all(const struct rbe_page *p, const char *kind);
+bool rbe_row_recorded(const struct rbe_page *p, const struct rbe_row *row);
+/* The last row of a kind about a model, a recorded one where none was measured; or NULL. */
+const struct rbe_row *rbe_last_row(const struct rbe_page *p, const char *kind, int model);
+
+/* The model of an index, NULL for -1; the index of a row's model, or -1. */
+const struct rbe_model_seen *rbe_page_model(const struct rbe_page *p, int i);
+int rbe_model_of(const struct rbe_page *p, const struct rbe_row *row);
+
+/* --- cells of the table that was begun last ---------------------------------------------- */
+
+/* s, or `other` where s is NULL or empty. */
+const char *rbe_text_or(const char *s, const char *other);
+/* A number by a format of one double, or a dash for NAN. */
+void rbe_number_cell(struct rbe_document *doc, const char *format, double x);
+void rbe_megabytes_cell(struct rbe_document *doc, double bytes);
+/* "name" or "name (synthetic ...)". */
+void rbe_model_cell(const struct rbe_page *p, int i);
+/* The model of a row, and when it was recorded if this run did not measure it. */
+void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row);
+
+/* --- sections ---------------------------------------------------------------------------- */
+
+/* How a model was encoded, from the options in the command of its convert row. */
+void rbe_page_encoding(const struct rbe_page *p, int model, char out[64]);
+
+enum rbe_status rbe_section_rate(const struct rbe_page *p);
+enum rbe_status rbe_section_codecs(const struct rbe_page *p);
+enum rbe_status rbe_section_recovery(const struct rbe_page *p);
+enum rbe_status rbe_section_allocation(const struct rbe_page *p);
+enum rbe_status rbe_section_speed(const struct rbe_page *p);
+/* Plots of rbe-bench's documents; a part of the section of speed. */
+enum rbe_status rbe_section_kernels(const struct rbe_page *p);
+enum rbe_status rbe_section_conversation(const struct rbe_page *p);
+enum rbe_status rbe_section_divergence(const struct rbe_page *p);
+void rbe_section_generation(const struct rbe_page *p);
+void rbe_section_comprehension(const struct rbe_page *p);
+void rbe_section_failed_steps(const struct rbe_page *p);
+void rbe_section_provenance(const struct rbe_page *p);
+enum rbe_status rbe_section_raw_rows(const struct rbe_page *p);
+
+#endif
