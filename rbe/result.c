@@ -95,6 +95,7 @@ struct rbe_usage rbe_usage_now(void)
 static json_t *machine(unsigned threads)
 {
     char cpu[256], isa[128], affinity[256], value[64];
+    const char *emulator = getenv("RBE_EMULATOR");
     struct utsname u;
     json_t *m = json_object();
 
@@ -116,7 +117,9 @@ static json_t *machine(unsigned threads)
                             json_string(rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
         json_object_set_new(m, "memory_bytes",
                             json_integer(strtoll(value, NULL, 10) * 1024)) ||
-        json_object_set_new(m, "kernel", json_string(u.release))) {
+        json_object_set_new(m, "kernel", json_string(u.release)) ||
+        json_object_set_new(m, "emulator", emulator && *emulator ? json_string(emulator)
+                            : json_null())) {
         json_decref(m);
         return NULL;
     }

@@ -55,4 +55,7 @@ extern const double rbe_budget_bits;
 /* The perplexity rows' protocol that the criteria use. */
 #define RBE_CRITERIA_PROTOCOL "P1"
 
+/* Is the row of WikiText-103's test text, the one that the targets are of, to the byte? */
+bool rbe_is_wikitext(const json_t *row);
+
 #endif

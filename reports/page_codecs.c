@@ -27,34 +27,9 @@ static bool tensor_class(const char *name, int *layer, const char **class)
     return false;
 }
 
-/* How the judged model was encoded.  Training keeps every matrix's place and size, so for a
- * trained model it is the conversion of the model that it was made from. */
-static const struct rbe_row *judged_conversion(const struct rbe_page *p)
-{
-    const struct rbe_row *row = p->c->model < 0 ? NULL
-                                : rbe_results_last(p->r, "convert", p->c->model);
-    const struct rbe_row *training = row || p->c->model < 0 ? NULL
-                                     : rbe_last_row(p, "recovery", p->c->model);
-    const json_t *before = training ? rbe_value_at(training->v, "before") : NULL;
-    const char *path = rbe_string_at(before, "path");
-    size_t i = 0;
-
-    if (row || !before)
-        return row;
-    if ((row = rbe_last_row(p, "convert", rbe_results_model(p->r, before))))
-        return row;
-    /* Converted anew by another version of the encoder: the same name and size will do. */
-    while ((row = rbe_next(p, "convert", &i)))
-        if (path && rbe_text_or(rbe_string_at(row->v, "model.path"), "")[0] &&
-            !strcmp(path, rbe_string_at(row->v, "model.path")) &&
-            rbe_number_at(row->v, "model.bytes") == rbe_number_at(before, "bytes"))
-            break;
-    return row;
-}
-
 static enum rbe_status allocation(const struct rbe_page *p)
 {
-    const struct rbe_row *row = judged_conversion(p);
+    const struct rbe_row *row = rbe_results_conversion(p->r, p->c->model);
     static const char *const order[] = {"attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"};
     struct rbe_plot_data data;
     char vars[64], title[160];

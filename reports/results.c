@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 #include "rbe/file.h"
-
-#define SCHEMA "rbe-result-1"
+#include "reports/fields.h"
 
 /* --- values ------------------------------------------------------------------------- */
 
@@ -94,9 +93,9 @@ static bool same_number(double a, double b)
 static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
 {
     static const char *const texts[] = {"protocol", "task", "mode", "text.sha256", "group",
-                                        "script.sha256", "source.sha256", "arch", "scope",
-                                        "machine.arch", "step"};
-    static const char *const numbers[] = {"windows", "first_window", "items"};
+                                        "script.sha256", "source.sha256", "machine.arch",
+                                        "step"};
+    static const char *const numbers[] = {"windows", "first_window", "items", "context"};
 
     if (strcmp(a->kind, b->kind) ||
         !same(model_key(rbe_value_at(a->v, "model")), model_key(rbe_value_at(b->v, "model"))) ||
@@ -109,60 +108,6 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
         if (!same_number(rbe_number_at(a->v, numbers[i]), rbe_number_at(b->v, numbers[i])))
             return false;
     return true;
-}
-
-/* Fields that a kind cannot do without: a row that lacks one is refused. */
-static const struct {
-    const char *kind, *need[4];
-} required[] = {
-    {"perplexity", {"model.name", "perplexity", "scored", "protocol"}},
-    {"paired", {"model.name", "base.name", "percent_change", "protocol"}},
-    {"divergence", {"model.name", "base.name", "kl.mean", "top1.agreement"}},
-    {"inference", {"model.name", "mode", "machine.threads"}},
-    {"conversation", {"model.name", "turns", "summary"}},
-    {"generation", {"model.name", "base.name", "fluency.retained", "coherence.retained"}},
-    {"comprehension", {"model.name", "task", "metrics"}},
-    {"edge", {"model.name", "limit_bytes", "tokens", "passed"}},
-    {"convert", {"model.name", "profile", "tensors"}},
-    {"recovery", {"model.name", "points"}},
-    {"codecs", {"source.name", "rows"}},
-    {"platform", {"arch", "scope", "compared", "equal"}},
-    {"step", {"step", "ok"}},
-};
-
-static enum rbe_status check_row(const json_t *v, const char *file, size_t line,
-                                 struct rbe_diag *d)
-{
-    const char *schema = rbe_string_at(v, "schema"), *kind = rbe_string_at(v, "kind");
-
-    if (!schema)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: no result row: it has no \"schema\"", file,
-                        line);
-    if (strcmp(schema, SCHEMA))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: schema '%.40s', but this reads " SCHEMA,
-                        file, line, schema);
-    if (!kind)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: the row has no \"kind\"", file, line);
-    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
-        if (strcmp(required[i].kind, kind))
-            continue;
-        for (int k = 0; k < 4 && required[i].need[k]; k++) {
-            const json_t *x = rbe_value_at(v, required[i].need[k]);
-            if (!x || json_is_null(x))
-                return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: %s row without \"%s\"", file, line,
-                                kind, required[i].need[k]);
-        }
-        return RBE_OK;
-    }
-    return RBE_OK;
-}
-
-static bool known_kind(const char *kind)
-{
-    for (size_t i = 0; i < sizeof required / sizeof *required; i++)
-        if (!strcmp(required[i].kind, kind))
-            return true;
-    return false;
 }
 
 #define RECORDED "recorded"
@@ -179,7 +124,7 @@ static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *fil
     const struct rbe_row row = {v, rbe_string_at(v, "kind"), file, line};
     const bool recorded = is_recorded(file);
 
-    if (!known_kind(row.kind)) {
+    if (!rbe_known_kind(row.kind)) {
         const enum rbe_status err = add_note(r, "%s:%zu: rows of kind '%.40s' are not "
                                              "reported; left out", file, line, row.kind);
         json_decref(v);
@@ -259,7 +204,7 @@ static enum rbe_status read_lines(struct rbe_results *r, const char *text, size_
         json_t *v;
         if (nl > s) {
             err = parse(&v, s, (size_t)(nl - s), path, line, d);
-            if (!err && (err = check_row(v, path, line, d)))
+            if (!err && (err = rbe_check_row(v, path, line, d)))
                 json_decref(v);
             if (!err)
                 err = add_row(r, v, file, line, d);
@@ -279,6 +224,10 @@ static enum rbe_status read_document(struct rbe_results *r, const char *text, si
         return err;
     if (json_is_array(rbe_value_at(v, "benchmarks"))) {
         const bool whole = json_is_object(rbe_value_at(v, "context"));
+        if ((err = rbe_check_benchmarks(v, path, d))) {
+            json_decref(v);
+            return err;
+        }
         if (whole && !is_recorded(file))
             return add_bench(r, v, file, d);
         json_decref(v);
@@ -286,7 +235,7 @@ static enum rbe_status read_document(struct rbe_results *r, const char *text, si
             return add_note(r, "%s: a recorded benchmark is not reported; left out", file);
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: benchmarks without \"context\"", path);
     }
-    if ((err = check_row(v, path, 1, d))) {
+    if ((err = rbe_check_row(v, path, 1, d))) {
         json_decref(v);
         return err;
     }
@@ -453,6 +402,12 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
                 r->models[m].base = o;
         }
     }
+    for (size_t i = 0; i < r->model_count && !err; i++) {
+        const struct rbe_row *row = r->models[i].codec || !r->models[i].rbe ? NULL
+                                    : rbe_results_conversion(r, (int)i);
+        if (row)
+            r->models[i].codec = main_codec(rbe_value_at(row->v, "tensors"));
+    }
     return err;
 }
 
@@ -463,6 +418,42 @@ const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *
         if (!strcmp(r->rows[i].kind, kind) &&
             rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
             return &r->rows[i];
+    return NULL;
+}
+
+/* The last row of a kind about this model, a recorded one where none was measured; or NULL. */
+static const struct rbe_row *last_of_all(const struct rbe_results *r, const char *kind,
+                                         int model)
+{
+    const struct rbe_row *row = rbe_results_last(r, kind, model);
+
+    for (size_t i = r->all; !row && i-- > r->count; )
+        if (!strcmp(r->rows[i].kind, kind) &&
+            rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
+            row = &r->rows[i];
+    return row;
+}
+
+const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int model)
+{
+    const struct rbe_row *row = model < 0 ? NULL : last_of_all(r, "convert", model);
+    const struct rbe_row *training = row || model < 0 ? NULL : last_of_all(r, "recovery", model);
+    const json_t *before = training ? rbe_value_at(training->v, "before") : NULL;
+    const char *path = rbe_string_at(before, "path");
+    const int from = before ? rbe_results_model(r, before) : -1;
+
+    if (row || !before)
+        return row;
+    if (from >= 0 && (row = last_of_all(r, "convert", from)))
+        return row;
+    /* Converted anew by another version of the encoder: the same name and size will do. */
+    for (size_t i = 0; i < r->count; i++) {
+        const json_t *v = r->rows[i].v;
+        if (!strcmp(r->rows[i].kind, "convert") && path &&
+            same(path, rbe_string_at(v, "model.path")) &&
+            rbe_number_at(v, "model.bytes") == rbe_number_at(before, "bytes"))
+            return &r->rows[i];
+    }
     return NULL;
 }
 

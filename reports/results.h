@@ -29,7 +29,7 @@ struct rbe_row {
 struct rbe_model_seen {
     const char *key;            /* sha256, or the name where that is null */
     const char *name, *label;   /* label: NULL, or "synthetic ..." */
-    const char *codec;          /* the one with most bytes, from its convert row, or NULL */
+    const char *codec;          /* the one with most bytes, from its conversion, or NULL */
     const char *profile;        /* from its convert row, or NULL */
     double bytes, parameters, bits;
     bool rbe;
@@ -71,5 +71,12 @@ int rbe_results_model(const struct rbe_results *r, const json_t *model);
 /* The last row of a kind about this model, or NULL. */
 const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *kind,
                                        int model);
+
+/*
+ * How a model was encoded: its convert row or, as training keeps every matrix's place and size,
+ * that of the model it was trained from; a recorded row where none was measured.  NULL: no row
+ * tells.
+ */
+const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int model);
 
 #endif

@@ -21,7 +21,8 @@ mini='"parameters":11705856,"label":null,"bytes"'
 base='{"name":"rbe-mini","sha256":"aa",'$mini':23426000,"rbe":false,"bits_per_weight":16}'
 head='{"schema":"rbe-result-1","time_utc":"2025-01-31T12:00:00Z","command":"rbe eval <x>",'
 head+='"commit":"0123abc","machine":{"cpu":"a & b","arch":"x86_64","cores":2,"threads":2},'
-ppl='"text":{"name":"wiki.test.raw","sha256":"ee"},"protocol":"P1","windows":9,"scored":4599,'
+sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
+ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
 ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
 ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
 tensor='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
@@ -147,6 +148,8 @@ head -n 1 "$work/r/rows.jsonl" > "$work/row"
 for what in 's/"percent_change":4.5,//|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":null/|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":NaN/|other.jsonl:1: not JSON' \
+    's/"percent_change":4.5/"percent_change":"x"/|"percent_change" is no number' \
+    's/"protocol":"P1"/"protocol":1/|"protocol" is no text' \
     's/"kind":"paired",//|other.jsonl:1: the row has no "kind"'; do
     sed "${what%|*}" "$work/row" > "$work/r/other.jsonl"
     check "${what%|*} fails" fails 1 "$work/r" --out "$work/page"
