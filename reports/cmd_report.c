@@ -33,19 +33,19 @@ static enum rbe_status write_page(const struct rbe_document *doc, const char *fo
     return err;
 }
 
-/* Every row that was read, in the order that the page numbers them. */
-static enum rbe_status write_rows(const struct rbe_results *r, const char *folder,
-                                  struct rbe_diag *d)
+/* One JSON value a line. */
+static enum rbe_status write_lines(const char *folder, const char *name, json_t *const *line,
+                                   size_t count, struct rbe_diag *d)
 {
     struct rbe_outfile o = {0};
     enum rbe_status err;
-    char *path = rbe_path_join(folder, RBE_DOCUMENT_RAW);
+    char *path = rbe_path_join(folder, name);
 
     if (!path)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!(err = rbe_outfile_open(&o, path, d))) {
-        for (size_t i = 0; i < r->all; i++) {
-            json_dumpf(r->rows[i].v, o.f, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        for (size_t i = 0; i < count; i++) {
+            json_dumpf(line[i], o.f, JSON_COMPACT | JSON_PRESERVE_ORDER);
             putc('\n', o.f);
         }
         err = rbe_outfile_commit(&o, d);
@@ -53,6 +53,39 @@ static enum rbe_status write_rows(const struct rbe_results *r, const char *folde
     }
     free(path);
     return err;
+}
+
+/* What the page was made from: the rows in the order that it numbers them, and benchmarks. */
+static enum rbe_status write_rows(const struct rbe_results *r, const char *folder,
+                                  struct rbe_diag *d)
+{
+    json_t **line = calloc(r->all + 1, sizeof *line);
+    enum rbe_status err;
+    char name[32];
+
+    if (!line)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < r->all; i++)
+        line[i] = r->rows[i].v;
+    err = write_lines(folder, RBE_DOCUMENT_RAW, line, r->all, d);
+    for (size_t i = 0; i < r->bench_count && !err; i++) {
+        rbe_page_bench_file(name, i);
+        err = write_lines(folder, name, &r->bench[i], 1, d);
+    }
+    free(line);
+    return err;
+}
+
+/* What is written would stand among the results, and over some of their names. */
+static enum rbe_status check_apart(const char *results, const char *out, struct rbe_diag *d)
+{
+    char *a = realpath(results, NULL), *b = realpath(out, NULL);
+    const bool same = a && b && !strcmp(a, b);
+
+    free(a);
+    free(b);
+    return same ? rbe_fail(d, RBE_ERR_ARG, "%s: the folder of the results cannot be that of "
+                           "the page", out) : RBE_OK;
 }
 
 static json_t *criteria_json(const struct rbe_criteria *c)
@@ -71,6 +104,9 @@ static json_t *criteria_json(const struct rbe_criteria *c)
                      (json_int_t)c->not_measured, "criteria", rows);
 }
 
+/* Of a column in the terminal: no target is as long. */
+enum { WIDTH = 72 };
+
 static enum rbe_status build(const char *results, const char *out, const char *model, bool json,
                              struct rbe_diag *d)
 {
@@ -81,7 +117,7 @@ static enum rbe_status build(const char *results, const char *out, const char *m
     enum rbe_status err;
     char verdict[128];
 
-    if ((err = rbe_results_open(&r, results, d)) ||
+    if ((err = check_apart(results, out, d)) || (err = rbe_results_open(&r, results, d)) ||
         (err = rbe_criteria_judge(&c, r, model, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)) || (err = rbe_document_open(&doc, d)) ||
         (err = rbe_page_write(doc, r, &c, &plotter, d)) ||
@@ -99,10 +135,10 @@ static enum rbe_status build(const char *results, const char *out, const char *m
         json_decref(j);
         goto out;
     }
-    rbe_document_print_table(doc, 0, 7, 48, stdout);
+    rbe_document_print_table(doc, 0, 7, WIDTH, stdout);
     if (c.count > c.judged) {
         printf("\nOther models:\n");
-        rbe_document_print_table(doc, 1, 8, 48, stdout);
+        rbe_document_print_table(doc, 1, 8, WIDTH, stdout);
     }
     rbe_page_verdict(verdict, sizeof verdict, &c);
     printf("\n%s.\n", verdict);

@@ -184,23 +184,22 @@ static void c1_peak(struct rbe_criterion *c, const struct pair *p)
 
 enum { PROMPT = 128 };          /* tokens before those that are timed */
 
-/* The last row with `field` where each token was timed after that prompt. */
-static const struct rbe_row *timed(const struct pair *p, bool base, const char *field)
+/* Only where each token was timed after that prompt. */
+const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
+                                         const char *field)
 {
-    const int m = base ? p->base : p->model;
-
-    for (size_t i = p->r->count; m >= 0 && i-- > 0; ) {
-        const struct rbe_row *row = &p->r->rows[i];
+    for (size_t i = r->count; model >= 0 && i-- > 0; ) {
+        const struct rbe_row *row = &r->rows[i];
         if (!strcmp(row->kind, "inference") && !isnan(rbe_number_at(row->v, field)) &&
             !strcmp(rbe_string_at(row->v, "mode"), "latency") &&
             rbe_number_at(row->v, "prompt_tokens") == PROMPT &&
-            rbe_results_model(p->r, rbe_value_at(row->v, "model")) == m)
+            rbe_results_model(r, rbe_value_at(row->v, "model")) == model)
             return row;
     }
     return NULL;
 }
 
-/* Why timed() found nothing. */
+/* Why there is no such row of the RBE model. */
 static void not_timed(struct rbe_criterion *c, const struct pair *p, const char *field)
 {
     const struct rbe_row *other = inference(p, false, field);
@@ -218,8 +217,8 @@ static void not_timed(struct rbe_criterion *c, const struct pair *p, const char 
 
 static void c2_time(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *a = timed(p, true, "decode_median_ms");
-    const struct rbe_row *b = timed(p, false, "decode_median_ms");
+    const struct rbe_row *a = rbe_criteria_timed(p->r, p->base, "decode_median_ms");
+    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, "decode_median_ms");
 
     SAY(c->target, "< 50 ms/token");
     if (!b) {
@@ -242,7 +241,7 @@ static void c2_time(struct rbe_criterion *c, const struct pair *p)
 
 static void c2_ratio(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *b = timed(p, false, "speedup");
+    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, "speedup");
     char ci[96];
 
     SAY(c->target, ">= 2 x the original, same run");
@@ -274,18 +273,17 @@ bool rbe_is_wikitext(const json_t *row)
     return sha256 && !strcmp(sha256, wikitext_sha256);
 }
 
-/* The paired row of the most windows. */
-static const struct rbe_row *paired(const struct pair *p)
+const struct rbe_row *rbe_criteria_paired(const struct rbe_results *r, int base, int model)
 {
     const struct rbe_row *best = NULL;
 
-    for (size_t i = 0; i < p->r->count; i++) {
-        const struct rbe_row *row = &p->r->rows[i];
-        const char *protocol = rbe_string_at(row->v, "protocol");
-        if (strcmp(row->kind, "paired") || strcmp(protocol, RBE_CRITERIA_PROTOCOL) ||
+    for (size_t i = 0; i < r->count; i++) {
+        const struct rbe_row *row = &r->rows[i];
+        if (strcmp(row->kind, "paired") ||
+            strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL) ||
             !rbe_is_wikitext(row->v) ||
-            rbe_results_model(p->r, rbe_value_at(row->v, "model")) != p->model ||
-            rbe_results_model(p->r, rbe_value_at(row->v, "base")) != p->base)
+            rbe_results_model(r, rbe_value_at(row->v, "model")) != model ||
+            rbe_results_model(r, rbe_value_at(row->v, "base")) != base)
             continue;
         if (!best || rbe_number_at(row->v, "windows") >= rbe_number_at(best->v, "windows"))
             best = row;
@@ -295,7 +293,7 @@ static const struct rbe_row *paired(const struct pair *p)
 
 static void c3_ratio(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *b = paired(p);
+    const struct rbe_row *b = rbe_criteria_paired(p->r, p->base, p->model);
     char ci[96];
 
     SAY(c->target, "at most 5 %% worse");
@@ -322,7 +320,7 @@ static void c3_ratio(struct rbe_criterion *c, const struct pair *p)
 
 static void c3_value(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *b = paired(p);
+    const struct rbe_row *b = rbe_criteria_paired(p->r, p->base, p->model);
     const struct rbe_model_seen *m = seen(p, true);
 
     SAY(c->target, "< 31.0 where the original has 29.4");
@@ -492,7 +490,7 @@ static bool same_at(const struct rbe_row *a, const struct rbe_row *b, const char
     return x == y || json_equal(x, y);  /* both missing: alike */
 }
 
-/* The same sum of -log p, of the same text, from an aarch64 and from another machine; or false. */
+/* The sum of -log p of the same text from an aarch64 and from another machine, or false. */
 static bool twin_rows(const struct pair *p, const struct rbe_row **arm,
                       const struct rbe_row **other)
 {
@@ -645,8 +643,7 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
         bound += rbe_number_at(t, "bound");
         n++;
     }
-    const struct pair schedule = {p->r, p->base, model};
-    const struct rbe_row *q = paired(&schedule);
+    const struct rbe_row *q = rbe_criteria_paired(p->r, p->base, model);
     if (!n) {
         not_measured(c, "the conversion by %s encoded no tensor", schedules[s].profile);
         return;
@@ -796,7 +793,7 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
  * nearness to the budget. */
 static double merit(const struct pair *p)
 {
-    const struct rbe_row *q = paired(p);
+    const struct rbe_row *q = rbe_criteria_paired(p->r, p->base, p->model);
     const struct rbe_model_seen *m = seen(p, false), *b = seen(p, true);
     double x = 0;
 

@@ -55,6 +55,12 @@ extern const double rbe_budget_bits;
 /* The perplexity rows' protocol that the criteria use. */
 #define RBE_CRITERIA_PROTOCOL "P1"
 
+/* The rows that C3 and C2 read: the perplexity of most windows against that original, and the
+ * last time for a token of a model (`field` as in the row); NULL where there is none. */
+const struct rbe_row *rbe_criteria_paired(const struct rbe_results *r, int base, int model);
+const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
+                                         const char *field);
+
 /* Is the row of WikiText-103's test text, the one that the targets are of, to the byte? */
 bool rbe_is_wikitext(const json_t *row);
 

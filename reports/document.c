@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE, RAW };
+enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE, RAW,
+                  FILE_LINK };
 
 struct block {
     enum block_kind kind;
@@ -19,7 +20,7 @@ struct block {
     size_t columns, cells;
     char **cell;
     size_t *link;               /* of each cell: 1 + what it links to, or 0 */
-    size_t number;              /* of evidence, whose text stands in svg */
+    size_t number;              /* of evidence, whose text stands in svg; NULL: too long */
 };
 
 struct rbe_document {
@@ -185,18 +186,23 @@ void rbe_document_raw(struct rbe_document *doc, size_t number, const char *text,
     va_end(ap);
     if (doc->count && (b = &doc->blocks[doc->count - 1])->kind == RAW) {
         b->number = number;
-        b->svg = strdup(text);
-        doc->failed |= !b->svg;
+        b->svg = text ? strdup(text) : NULL;
+        doc->failed |= text && !b->svg;
     }
 }
 
-size_t rbe_document_tables(const struct rbe_document *doc)
+void rbe_document_file(struct rbe_document *doc, const char *file, const char *fmt, ...)
 {
-    size_t n = 0;
+    struct block *b;
+    va_list ap;
 
-    for (size_t i = 0; i < doc->count; i++)
-        n += doc->blocks[i].kind == TABLE;
-    return n;
+    va_start(ap, fmt);
+    add_text(doc, FILE_LINK, 0, fmt, ap);
+    va_end(ap);
+    if (doc->count && (b = &doc->blocks[doc->count - 1])->kind == FILE_LINK) {
+        b->svg = strdup(file);
+        doc->failed |= !b->svg;
+    }
 }
 
 /* Column `i` of the titles, as a length in *n; a leading '>' is taken off. */
@@ -318,7 +324,7 @@ static const char style[] =
     "pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);padding:.6rem;"
     "font-size:.85rem;border-radius:.3rem;white-space:pre-wrap}\n"
     "summary{cursor:pointer;margin:.6rem 0;color:var(--soft)}\n"
-    ".raw summary{margin:.1rem 0;font-size:.9rem}\n"
+    "p.raw,.raw summary{margin:.1rem 0;font-size:.9rem}\n"
     ".raw pre{max-height:24rem;overflow:auto;overflow-wrap:anywhere}\n"
     ".raw pre:target{outline:2px solid var(--link);outline-offset:.2rem}\n"
     "a{color:var(--link)}\n";
@@ -351,7 +357,20 @@ enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *ti
             fputs("</figure>\n", f);
             break;
         case TABLE: html_table(f, b); break;
+        case FILE_LINK:
+            fprintf(f, "<p><a href=\"%s\">", b->svg);
+            put_html(f, b->text, strlen(b->text));
+            fputs("</a></p>\n", f);
+            break;
         case RAW:
+            if (!b->svg) {
+                fprintf(f, "<p class=\"raw\" id=\"row-%zu\"><a href=\"" RBE_DOCUMENT_RAW
+                        "#L%zu\">", b->number, b->number);
+                put_html(f, b->text, strlen(b->text));
+                fprintf(f, "</a>: too long for the page, line %zu of " RBE_DOCUMENT_RAW
+                        "</p>\n", b->number);
+                break;
+            }
             fputs("<details class=\"raw\">", f);
             html_text(f, "summary", "", b->text);
             /* A browser that follows a link into folded text opens it. */
@@ -440,6 +459,11 @@ enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
             break;
         case TABLE: markdown_table(f, b); break;
         case RAW: break;        /* stands beside the page */
+        case FILE_LINK:
+            putc('[', f);
+            put_markdown(f, b->text, strlen(b->text), false);
+            fprintf(f, "](%s)\n\n", b->svg);
+            break;
         }
     }
     return doc->failed ? RBE_ERR_NOMEM : RBE_OK;

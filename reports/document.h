@@ -46,8 +46,12 @@ void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The cell added last becomes a link to what rbe_document_raw() adds under this number. */
 void rbe_document_link(struct rbe_document *doc, size_t number);
-/* Evidence to link to, folded away: `text` word for word.  Markdown links to line `number`
- * of RBE_DOCUMENT_RAW beside the page, which the caller writes. */
+/* A link to a file beside the page. */
+void rbe_document_file(struct rbe_document *doc, const char *file, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Evidence to link to, folded away: `text` word for word, or NULL where it is too long for the
+ * page.  Then, and in Markdown, links go to line `number` of RBE_DOCUMENT_RAW beside the page,
+ * which the caller writes. */
 #define RBE_DOCUMENT_RAW "rows.jsonl"
 void rbe_document_raw(struct rbe_document *doc, size_t number, const char *text,
                       const char *title, ...) __attribute__((format(printf, 4, 5)));
@@ -55,11 +59,8 @@ void rbe_document_raw(struct rbe_document *doc, size_t number, const char *text,
 enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *title, FILE *f);
 enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f);
 
-/* The table that was begun last, as aligned columns; columns beyond `columns` are left out
+/* Table number `table`, from 0, as aligned columns; columns beyond `columns` are left out
  * and cells are cut at `width` characters. */
 void rbe_document_print_table(const struct rbe_document *doc, size_t table, size_t columns,
                               size_t width, FILE *f);
-/* How many tables there are so far; table i is the i-th begun. */
-size_t rbe_document_tables(const struct rbe_document *doc);
-
 #endif

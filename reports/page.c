@@ -5,6 +5,7 @@
  */
 #include "reports/section.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,46 +48,113 @@ static size_t row_number(const struct rbe_page *p, const char *source)
     return 0;
 }
 
-static void first_screen(const struct rbe_page *p)
+/* "Encoded, NAME takes 4.23 MB instead of 46.82 MB ...": size, speed and quality. */
+static void put_summary(const struct rbe_page *p, FILE *f)
 {
     const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
     const struct rbe_model_seen *m = rbe_page_model(p, p->c->model);
-    char verdict[128];
+    const struct rbe_row *time = rbe_criteria_timed(p->r, p->c->model, "decode_median_ms");
+    const struct rbe_row *base_time = rbe_criteria_timed(p->r, p->c->base, "decode_median_ms");
+    const struct rbe_row *text = rbe_criteria_paired(p->r, p->c->base, p->c->model);
+    char bytes[32], original[32];
+
+    if (!m) {
+        fputs("This run measured no encoded model. ", f);
+        return;
+    }
+    rbe_megabytes(bytes, sizeof bytes, m->bytes);
+    rbe_megabytes(original, sizeof original, 4 * m->parameters);
+    fprintf(f, "Encoded, %s (%.1f million weights) takes %s instead of %s",
+            rbe_text_or(b ? b->name : m->name, "the model"), m->parameters / 1e6, bytes,
+            original);
+    if (b && b->label)
+        fprintf(f, " (%s)", b->label);
+    if (time) {
+        const double ms = rbe_number_at(time->v, "decode_median_ms");
+        const double times = rbe_number_at(time->v, "speedup");
+        fprintf(f, "; it writes a token in %.3g ms", ms);
+        if (base_time)
+            fprintf(f, " instead of %.3g ms", rbe_number_at(base_time->v, "decode_median_ms"));
+        if (!isnan(times))
+            fprintf(f, " (%.2f times as fast)", times);
+    } else {
+        fputs("; its speed was not measured", f);
+    }
+    if (text) {
+        const double change = rbe_number_at(text->v, "percent_change");
+        fprintf(f, "; its perplexity is %.2f instead of %.2f (%.*f %% %s)%s. ",
+                rbe_number_at(text->v, "perplexity"),
+                rbe_number_at(text->v, "base_perplexity"), fabs(change) < 100 ? 1 : 0,
+                fabs(change), change > 0 ? "worse" : "better",
+                rbe_true_at(text->v, "complete") ? "" : ", on a part of the text only");
+    } else {
+        fputs("; its quality was not measured. ", f);
+    }
+}
+
+/* The summary in one box, then each check that failed. */
+static void summary(const struct rbe_page *p)
+{
+    char verdict[128], *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    const char *before = "Failed: ";
+
+    if (!f)
+        return;                 /* what follows fails in the same way, and tells */
+    put_summary(p, f);
+    rbe_page_verdict(verdict, sizeof verdict, p->c);
+    fprintf(f, "%s.", verdict);
+    fclose(f);
+    rbe_document_verdict(p->doc, "%s", text);
+    free(text);
+    if (!p->c->fail || !(f = open_memstream(&text, &size)))
+        return;
+    for (size_t i = 0; i < p->c->judged; i++) {
+        const struct rbe_criterion *c = &p->c->rows[i];
+        if (c->verdict != RBE_FAIL)
+            continue;
+        fprintf(f, "%s%s, %s: %s (wanted: %s; margin: %s)", before, c->id, c->what, c->rbe,
+                c->target, rbe_text_or(c->margin, "none"));
+        before = "; ";
+    }
+    fclose(f);
+    rbe_document_paragraph(p->doc, "%s.", text);
+    free(text);
+}
+
+static enum rbe_status first_screen(const struct rbe_page *p)
+{
+    const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
+    enum rbe_status err;
 
     rbe_document_heading(p->doc, 1, "Does a language model still work at a tenth of its size?");
     rbe_document_paragraph(p->doc,
-        "Riemannian Basis Encoding (RBE) stores the weights of the language model GPT-2 as "
-        "short seeds, and generates the weights from the seeds while it multiplies, so that "
-        "a model takes about 2.9 bits a weight instead of 32. The book chapter that proposes "
-        "it promises ten things: a tenth of the memory, twice the speed, at most 5 %% worse "
-        "predictions, and so on. This page says which of them hold, measured.");
-    rbe_page_verdict(verdict, sizeof verdict, p->c);
-    if (b && m) {
-        char bytes[32], original[32];
-        rbe_megabytes(bytes, sizeof bytes, m->bytes);
-        rbe_megabytes(original, sizeof original, 4 * m->parameters);
-        rbe_document_verdict(p->doc, "%s. Measured on %s, %.1f million parameters: %s as "
-                             "f32, %s as %s.", verdict, rbe_text_or(b->name, "?"),
-                             m->parameters / 1e6, original, bytes, rbe_text_or(m->name, "RBE"));
-    } else {
-        rbe_document_verdict(p->doc, "%s.", verdict);
-    }
+        "A language model such as GPT-2 is a large table of numbers, its weights. Riemannian "
+        "Basis Encoding (RBE) stores them as short seeds and generates them anew while it "
+        "multiplies, in about 2.9 bits a weight instead of 32. A book chapter promises ten "
+        "things of it, C1 to C10: a tenth of the memory, twice the speed, at most 5 %% worse "
+        "predictions, and so on. Some are checked in two or three ways (C1 and C1b), which "
+        "makes %zu checks. This page says which of them hold, measured.", p->c->judged);
+    summary(p);
+    rbe_document_paragraph(p->doc,
+        "A token is a word or a piece of one: a model reads and writes text token by token. "
+        "Perplexity says how well it predicts: among how many equally likely tokens it would "
+        "have to guess the next one. Lower is better. The original is the same model with "
+        "32-bit numbers (f32), run by the same program on the same machine.");
     if (b && b->name && !strncmp(b->name, "rbe-mini", 8))
         rbe_document_paragraph(p->doc,
             "rbe-mini has the architecture of GPT-2 and a tenth of its parameters; it ships "
             "with the project. It is not GPT-2: where a promise is a number of GPT-2 small "
             "alone, the table says NOT MEASURED.");
-
+    if ((err = rbe_page_rate_plot(p)))
+        return err;
+    rbe_document_heading(p->doc, 2, "The promises, one by one");
     criteria_table(p, false);
     rbe_document_paragraph(p->doc,
         "PASS: the target is met. FAIL: it is missed, by the margin. NOT MEASURED: no run has "
-        "measured it; the next table says why. A positive margin is room to spare; intervals "
+        "measured it; the table below says why. A positive margin is room to spare; intervals "
         "in parentheses are 95 %% confidence intervals.");
-    rbe_document_paragraph(p->doc,
-        "A model reads and writes text in tokens: words or pieces of words. Perplexity is "
-        "among how many equally likely tokens it would have to guess the next one: lower is "
-        "better. The original is the same model with 32-bit numbers (f32), run by the same "
-        "program on the same machine.");
     const bool others = p->c->count > p->c->judged;
     if (others) {
         rbe_document_heading(p->doc, 3, "Size and speed on other models");
@@ -100,11 +168,12 @@ static void first_screen(const struct rbe_page *p)
         rbe_document_cell(p->doc, "%s", rbe_verdict_name(c->verdict));
         rbe_document_cell(p->doc, "%s", c->model);
         rbe_document_cell(p->doc, "%s", c->how);
-        rbe_document_cell(p->doc, "%s", c->source);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(c->source, "-"));
         const size_t number = row_number(p, c->source);
         if (number)
             rbe_document_link(p->doc, number);
     }
+    return RBE_OK;
 }
 
 enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_results *r,
@@ -114,7 +183,8 @@ enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_result
     const struct rbe_page p = {doc, r, c, plotter, d};
     enum rbe_status err;
 
-    first_screen(&p);
+    if ((err = first_screen(&p)))
+        return err;
     rbe_section_failed_steps(&p);
     if ((err = rbe_section_rate(&p)) || (err = rbe_section_codecs(&p)) ||
         (err = rbe_section_recovery(&p)) || (err = rbe_section_allocation(&p)) ||

@@ -19,4 +19,7 @@ enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_result
 /* "7 of 16 checks pass, 4 fail, 5 not measured". */
 void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c);
 
+/* The name beside the page of the i-th of Google Benchmark's documents. */
+void rbe_page_bench_file(char out[32], size_t i);
+
 #endif

@@ -10,6 +10,15 @@
 
 /* --- allocation --------------------------------------------------------------------- */
 
+/* "768 x 3072" */
+static void shape_text(char out[64], const json_t *shape)
+{
+    out[0] = 0;
+    for (size_t k = 0; k < json_array_size(shape) && k < 4; k++)
+        snprintf(out + strlen(out), 64 - strlen(out), "%s%lld", k ? " x " : "",
+                 (long long)json_integer_value(json_array_get(shape, k)));
+}
+
 /* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for what lies in no layer. */
 static bool tensor_class(const char *name, int *layer, const char **class)
 {
@@ -46,6 +55,7 @@ static enum rbe_status allocation(const struct rbe_page *p)
     }
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
+    data.missing = "its conversion names no matrix of a layer";
     fprintf(data.tsv, "# class\tlayer\tbits_per_weight\n");
     for (int k = 0; k < 4; k++)
         json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
@@ -86,11 +96,8 @@ static enum rbe_status allocation(const struct rbe_page *p)
     rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
                        ">relative RMSE|>bound|>time, s");
     json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
-        const json_t *shape = rbe_value_at(t, "shape");
-        char dims[64] = "";
-        for (size_t k = 0; k < json_array_size(shape) && k < 4; k++)
-            snprintf(dims + strlen(dims), sizeof dims - strlen(dims), "%s%lld", k ? " x " : "",
-                     (long long)json_integer_value(json_array_get(shape, k)));
+        char dims[64];
+        shape_text(dims, rbe_value_at(t, "shape"));
         rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "name"), "?"));
         rbe_document_cell(p->doc, "%s", dims);
         rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "codec"), "?"));
@@ -111,9 +118,9 @@ static void conversions(const struct rbe_page *p)
     const struct rbe_row *row;
     size_t i = 0;
 
-    if (!rbe_any_of_all(p, "convert"))
-        return;
     rbe_document_heading(p->doc, 3, "Conversions");
+    if (!rbe_page_has(p, "convert", "convert", "no model was converted"))
+        return;
     rbe_document_table(p->doc, "model|profile|main codec|encoder|>file|>bits/weight|"
                        ">relative RMSE, mean|>bound, mean|>time, s");
     while ((row = rbe_next_of_all(p, "convert", &i))) {
@@ -146,12 +153,86 @@ static void conversions(const struct rbe_page *p)
     }
 }
 
+/* What one layer's matrices of one class came to. */
+struct layer_sum {
+    double weights, bytes, rmse, bound;
+    size_t tensors;
+};
+
+/* Layer by layer, what a schedule of the chapter gave and what it cost. */
+static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
+{
+    static const char *const parts[] = {"attn.", "mlp."};
+    static const char *const words[] = {"attention", "feed-forward"};
+    const json_t *tensors = rbe_value_at(row->v, "tensors");
+    const char *class;
+    int layer = 0, last = -1;
+    size_t i;
+    json_t *t;
+
+    rbe_document_fold(p->doc, "%s, layer by layer (%s%s%.10s)",
+                      rbe_string_at(row->v, "profile"),
+                      rbe_string_at(row->v, "model.name"),
+                      rbe_row_recorded(p, row) ? ", recorded " : "",
+                      rbe_row_recorded(p, row)
+                      ? rbe_text_or(rbe_string_at(row->v, "time_utc"), "?") : "");
+    rbe_document_table(p->doc, ">layer|matrices|>number|>bytes|>ratio|>relative RMSE, mean|"
+                       ">bound, mean");
+    json_array_foreach(tensors, i, t)
+        if (tensor_class(rbe_string_at(t, "name"), &layer, &class) && layer > last)
+            last = layer;
+    for (int l = 0; l <= last; l++)
+        for (int k = 0; k < 2; k++) {
+            struct layer_sum s = {0};
+            json_array_foreach(tensors, i, t) {
+                const double ratio = rbe_number_at(t, "ratio");
+                const double bytes = rbe_number_at(t, "bytes");
+                if (!tensor_class(rbe_string_at(t, "name"), &layer, &class) || layer != l ||
+                    strncmp(class, parts[k], strlen(parts[k])) || !(ratio > 0) || !(bytes >= 0))
+                    continue;
+                s.weights += ratio * bytes;
+                s.bytes += bytes;
+                s.rmse += rbe_number_at(t, "relative_rmse");
+                s.bound += rbe_number_at(t, "bound");
+                s.tensors++;
+            }
+            if (!s.tensors)
+                continue;
+            rbe_document_cell(p->doc, "%d", l);
+            rbe_document_cell(p->doc, "%s", words[k]);
+            rbe_document_cell(p->doc, "%zu", s.tensors);
+            rbe_number_cell(p->doc, "%.0f", s.bytes);
+            rbe_number_cell(p->doc, "%.1f : 1", s.weights / s.bytes);
+            rbe_number_cell(p->doc, "%.4f", s.rmse / (double)s.tensors);
+            rbe_number_cell(p->doc, "%.4f", s.bound / (double)s.tensors);
+        }
+    rbe_document_unfold(p->doc);
+}
+
+static void schedules(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, shown = 0;
+
+    rbe_document_heading(p->doc, 3, "The chapter's schedules");
+    while ((row = rbe_next_of_all(p, "convert", &i)))
+        if (!strncmp(rbe_string_at(row->v, "profile"), "chapter-", 8)) {
+            schedule_table(p, row);
+            shown++;
+        }
+    if (!shown)
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no conversion by a schedule of the "
+                               "chapter (profiles chapter-*).");
+}
+
 enum rbe_status rbe_section_allocation(const struct rbe_page *p)
 {
     const enum rbe_status err = allocation(p);
 
-    if (!err)
+    if (!err) {
         conversions(p);
+        schedules(p);
+    }
     return err;
 }
 
@@ -187,7 +268,7 @@ static void codecs_table(const struct rbe_page *p, const struct rbe_row *row)
     rbe_document_unfold(p->doc);
 }
 
-enum rbe_status rbe_section_codecs(const struct rbe_page *p)
+static enum rbe_status codecs_plots(const struct rbe_page *p)
 {
     const struct rbe_row *row;
     struct rbe_plot_data data;
@@ -198,6 +279,7 @@ enum rbe_status rbe_section_codecs(const struct rbe_page *p)
     while ((row = rbe_next_of_all(p, "codecs", &i))) {
         if (!rbe_plot_begin(&data))
             return RBE_ERR_NOMEM;
+        data.missing = "no row gives an error and a size";
         fprintf(data.tsv, "# codec\tbits_per_weight\trelative_rmse\n");
         json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
             const double x = rbe_number_at(t, "bits_per_weight");
@@ -222,4 +304,46 @@ enum rbe_status rbe_section_codecs(const struct rbe_page *p)
         codecs_table(p, row);
     }
     return RBE_OK;
+}
+
+/* What the search for seeds loses on white noise, where the bound is known. */
+static void white_noise(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0, k;
+    json_t *t;
+
+    rbe_document_heading(p->doc, 3, "Loss on white noise");
+    if (!rbe_page_has(p, "distortion", NULL, "no run of rbe codecs --white"))
+        return;
+    rbe_document_paragraph(p->doc, "How far above the least possible distortion, 2^-2R of a "
+                           "white Gaussian matrix at R bits a weight, each search ends.");
+    rbe_document_table(p->doc, "shape|codec|>B|search|>bits/weight|>loss, dB|>wanted, dB|"
+                       ">relative RMSE|>time, s");
+    while ((row = rbe_next_of_all(p, "distortion", &i)))
+        json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
+            char shape[64];
+            shape_text(shape, rbe_value_at(row->v, "shape"));
+            rbe_document_cell(p->doc, "%s%s", shape,
+                              rbe_row_recorded(p, row) ? " (recorded)" : "");
+            rbe_document_cell(p->doc, "%s", rbe_string_at(t, "codec"));
+            rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "block"));
+            rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "search"), "-"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "loss_db"));
+            rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "wanted_db"));
+            rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
+            rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+        }
+}
+
+enum rbe_status rbe_section_codecs(const struct rbe_page *p)
+{
+    enum rbe_status err = RBE_OK;
+
+    rbe_document_heading(p->doc, 2, "Codecs on the same matrices");
+    if (rbe_page_has(p, "codecs", NULL, "no run of rbe codecs"))
+        err = codecs_plots(p);
+    white_noise(p);
+    return err;
 }

@@ -57,6 +57,8 @@ static enum rbe_status conversation_plots(const struct rbe_page *p)
     const bool ok = rbe_plot_begin(&turns) && rbe_plot_begin(&context) && rbe_plot_begin(&cdf);
     if (!ok)
         return RBE_ERR_NOMEM;
+    turns.missing = "no conversation of this run gives its times";
+    context.missing = cdf.missing = turns.missing;
     fprintf(turns.tsv, "# model\tturn\tfirst_token_ms\tp95_ms\n");
     fprintf(context.tsv, "# model\tcontext_tokens\tp50_ms\n");
     fprintf(cdf.tsv, "# model\tms\tshare\n");
@@ -123,17 +125,15 @@ enum rbe_status rbe_section_conversation(const struct rbe_page *p)
     size_t i = 0;
 
     rbe_document_heading(p->doc, 2, "Conversation");
-    if (!rbe_any(p, "conversation")) {
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no conversation was held.");
+    if (!rbe_page_has(p, "conversation", "conversation", "no conversation was held"))
         return RBE_OK;
-    }
     if ((err = conversation_plots(p)))
         return err;
     rbe_document_table(p->doc, "model|>turns|>turns within limits|>tokens|"
                        ">worst first token, ms|>worst p95, ms|>p50, ms|>p99, ms|"
                        ">load, s|>100 tokens, s|>coherence|>perplexity by the scorer");
-    while ((row = rbe_next(p, "conversation", &i))) {
-        rbe_model_cell(p, rbe_model_of(p, row));
+    while ((row = rbe_next_of_all(p, "conversation", &i))) {
+        rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%zu", json_array_size(rbe_value_at(row->v, "turns")));
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "summary.turns_within"));
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "summary.tokens"));
@@ -147,7 +147,7 @@ enum rbe_status rbe_section_conversation(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.1f", rbe_number_at(row->v, "summary.quality"));
     }
     i = 0;
-    while ((row = rbe_next(p, "conversation", &i)))
+    while ((row = rbe_next_of_all(p, "conversation", &i)))
         turns_table(p, row);
     return RBE_OK;
 }

@@ -323,14 +323,21 @@ enum rbe_status rbe_section_kernels(const struct rbe_page *p)
     enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 3, "Kernels");
-    if (!p->r->bench_count)
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no benchmark of the kernels was run.");
-    for (size_t i = 0; i < p->r->bench_count && !err; i++)
-        for (size_t k = 0; k < PLOTS && !err; k++) {
-            const json_t *list = rbe_value_at(p->r->bench[i], "benchmarks");
+    if (!p->r->bench_count) {
+        rbe_page_has(p, "benchmark", "bench", "no benchmark of the kernels was run");
+        return RBE_OK;
+    }
+    for (size_t k = 0; k < PLOTS && !err; k++) {
+        const unsigned before = p->plotter->drawn + p->plotter->failed;
+        for (size_t i = 0; i < p->r->bench_count && !err; i++) {
             char id[64];
             snprintf(id, sizeof id, i ? "%s_%zu" : "%s", plots[k].name, i + 1);
-            err = plots[k].draw(p, list, id);
+            err = plots[k].draw(p, rbe_value_at(p->r->bench[i], "benchmarks"), id);
         }
+        /* One document may hold what another lacks. */
+        if (!err && p->plotter->drawn + p->plotter->failed == before)
+            rbe_document_paragraph(p->doc, "%s: NOT MEASURED: no benchmark file has results of "
+                                   "this kind.", plots[k].title);
+    }
     return err;
 }

@@ -5,6 +5,7 @@
  */
 #include "reports/section.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- divergence, comprehension, generation -------------------------------------------- */
@@ -18,17 +19,18 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
     enum rbe_status err;
 
     rbe_document_heading(p->doc, 2, "Token by token against the original");
-    if (!rbe_any(p, "divergence")) {
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has compared the predictions.");
+    if (!rbe_page_has(p, "divergence", "divergence", "no run has compared the predictions"))
         return RBE_OK;
-    }
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
+    data.missing = "every divergence is 0";
     fprintf(data.tsv, "# model\tindex (p50 mean p90 p99 p999)\tkl_nats\n");
-    while ((row = rbe_next(p, "divergence", &i))) {
+    while ((row = rbe_next_of_all(p, "divergence", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
-        char name[64];
-        rbe_plot_series(&data, name, m ? m->name : "?");
+        char name[64], what[80];
+        snprintf(what, sizeof what, "%.40s%s", m ? rbe_text_or(m->name, "?") : "?",
+                 rbe_row_recorded(p, row) ? " (recorded)" : "");
+        rbe_plot_series(&data, name, what);
         for (int k = 0; k < 5; k++) {
             const double x = rbe_number_at(row->v, fields[k]);
             if (x > 0) {
@@ -43,22 +45,46 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
                              "Kullback-Leibler divergence of each model's next-token "
                              "distribution from the original's (0: the same).", p->d)))
         return err;
-    rbe_document_table(p->doc, "model|>tokens|>KL mean|>s.e.|>median|>99 %|>99.9 %|"
-                       ">same first choice|>change of the true token's p, mean|>RMS");
+    rbe_document_table(p->doc, "model|text|>tokens|>KL mean, nats|>s.e.|>median|>90 %|>99 %|"
+                       ">99.9 %|>same first choice|>s.e.|"
+                       ">change of the true token's p, mean|>s.e.|>RMS|>s.e.");
     i = 0;
-    while ((row = rbe_next(p, "divergence", &i))) {
-        rbe_model_cell(p, rbe_model_of(p, row));
+    while ((row = rbe_next_of_all(p, "divergence", &i))) {
+        rbe_row_model_cell(p, row);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(row->v, "text.name"), "-"));
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
         rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean"));
         rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean_se"));
         rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.p50"));
+        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p90"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p99"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p999"));
         rbe_number_cell(p->doc, "%.2f %%", 100 * rbe_number_at(row->v, "top1.agreement"));
+        rbe_number_cell(p->doc, "%.2f", 100 * rbe_number_at(row->v, "top1.agreement_se"));
         rbe_number_cell(p->doc, "%+.5f", rbe_number_at(row->v, "true_token.mean"));
+        rbe_number_cell(p->doc, "%.5f", rbe_number_at(row->v, "true_token.mean_se"));
         rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "true_token.rms"));
+        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "true_token.rms_se"));
     }
     return RBE_OK;
+}
+
+/* The paired change of a metric and its error.  That of LAMBADA's perplexity, exp(-mean log p),
+ * follows from the change of log p, in percent. */
+static void change_cells(const struct rbe_page *p, const json_t *paired, const char *metric)
+{
+    const json_t *pair = json_object_get(paired, metric);
+    const double log_p = rbe_number_at(paired, "log_p.change");
+
+    if (!pair && !strcmp(metric, "perplexity") && !isnan(log_p)) {
+        const double ratio = exp(-log_p);
+        rbe_number_cell(p->doc, "%+.3g %%", 100 * (ratio - 1));
+        rbe_number_cell(p->doc, "%.2g %%", 100 * ratio * rbe_number_at(paired,
+                                                                       "log_p.change_se"));
+        return;
+    }
+    rbe_number_cell(p->doc, "%+.3g", rbe_number_at(pair, "change"));
+    rbe_number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
 }
 
 void rbe_section_comprehension(const struct rbe_page *p)
@@ -67,29 +93,25 @@ void rbe_section_comprehension(const struct rbe_page *p)
     size_t i = 0;
 
     rbe_document_heading(p->doc, 2, "Comprehension");
-    if (!rbe_any(p, "comprehension")) {
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no comprehension task was run.");
+    if (!rbe_page_has(p, "comprehension", "comprehension", "no comprehension task was run"))
         return;
-    }
     rbe_document_table(p->doc, "model|task|>items|measure|>value|>s.e.|>change|>s.e. of it");
-    while ((row = rbe_next(p, "comprehension", &i))) {
+    while ((row = rbe_next_of_all(p, "comprehension", &i))) {
         const char *metric;
         json_t *value;
         json_object_foreach(rbe_value_at(row->v, "metrics"), metric, value) {
-            const json_t *pair = json_object_get(rbe_value_at(row->v, "paired"), metric);
-            rbe_model_cell(p, rbe_model_of(p, row));
+            rbe_row_model_cell(p, row);
             rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "task"));
             rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "items"),
                               rbe_true_at(row->v, "complete") ? "" : " (part)");
             rbe_document_cell(p->doc, "%s", metric);
             rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "value"));
             rbe_number_cell(p->doc, "%.3g", rbe_number_at(value, "se"));
-            rbe_number_cell(p->doc, "%+.3g", rbe_number_at(pair, "change"));
-            rbe_number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
+            change_cells(p, rbe_value_at(row->v, "paired"), metric);
         }
     }
     i = 0;
-    while ((row = rbe_next(p, "comprehension", &i))) {
+    while ((row = rbe_next_of_all(p, "comprehension", &i))) {
         const char *group;
         json_t *value;
         if (!json_object_size(rbe_value_at(row->v, "groups")))
@@ -113,18 +135,21 @@ void rbe_section_generation(const struct rbe_page *p)
     json_t *t;
 
     rbe_document_heading(p->doc, 2, "Generated text");
-    if (!rbe_any(p, "generation")) {
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has compared generated texts.");
+    if (!rbe_page_has(p, "generation", "generation", "no run has compared generated texts"))
         return;
-    }
-    rbe_document_table(p->doc, "model|>coherence retained|>fluency retained|"
-                       ">relevance retained|>rep-4 (original)|>rep-4|>distinct-1 (original)|"
+    rbe_document_table(p->doc, "model|>prompts|>coherence retained (95 %)|"
+                       ">fluency retained (95 %)|>relevance retained (95 %)|"
+                       ">rep-4 (original)|>rep-4|>distinct-1 (original)|"
                        ">distinct-1|>distinct-2 (original)|>distinct-2");
-    while ((row = rbe_next(p, "generation", &i))) {
-        rbe_model_cell(p, rbe_model_of(p, row));
-        rbe_number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "coherence.retained"));
-        rbe_number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "fluency.retained"));
-        rbe_number_cell(p->doc, "%.1f %%", 100 * rbe_number_at(row->v, "relevance.retained"));
+    while ((row = rbe_next_of_all(p, "generation", &i))) {
+        rbe_row_model_cell(p, row);
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "prompts"));
+        rbe_share_cell(p->doc, rbe_number_at(row->v, "coherence.retained"),
+                       rbe_value_at(row->v, "coherence.retained_ci95"));
+        rbe_share_cell(p->doc, rbe_number_at(row->v, "fluency.retained"),
+                       rbe_value_at(row->v, "fluency.retained_ci95"));
+        rbe_share_cell(p->doc, rbe_number_at(row->v, "relevance.retained"),
+                       rbe_value_at(row->v, "relevance.retained_ci95"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.original"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.model"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.original"));
@@ -133,7 +158,7 @@ void rbe_section_generation(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.model"));
     }
     i = 0;
-    while ((row = rbe_next(p, "generation", &i))) {
+    while ((row = rbe_next_of_all(p, "generation", &i))) {
         if (!json_array_size(rbe_value_at(row->v, "samples")))
             continue;
         rbe_document_fold(p->doc, "Samples: answers of the original and of %s to the same "

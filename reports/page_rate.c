@@ -11,11 +11,12 @@
 
 /* --- size and quality --------------------------------------------------------------- */
 
-/* Does a paired row compare with this original by the protocol of the criteria? */
+/* Does a paired row compare with this original by the text and protocol of the criteria? */
 static bool same_task(const struct rbe_page *p, const struct rbe_row *row, int base)
 {
     return rbe_results_model(p->r, rbe_value_at(row->v, "base")) == base &&
-           !strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL);
+           !strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL) &&
+           rbe_is_wikitext(row->v);
 }
 
 /* Windows measured of most models: points of one plot must be of the same text. */
@@ -250,6 +251,8 @@ static enum rbe_status draw_rate(const struct rbe_page *p, int base,
 
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
+    data.missing = "no row compares a model of this original by the whole of protocol "
+                   RBE_CRITERIA_PROTOCOL " or a part of it, on WikiText-103's test text";
     fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
     for (size_t k = 0; k < r->count; k++) {
         char name[64];
@@ -275,8 +278,8 @@ static enum rbe_status draw_rate(const struct rbe_page *p, int base,
                 "windows). Dashed: the f32 original, and the size that 45 MB are for GPT-2 "
                 "small. ", r->tokens, r->windows);
     if (left_out)
-        fprintf(f, "Not shown here, but in the next plot: %zu of more than %.0f times the "
-                "original's perplexity. ", left_out, most);
+        fprintf(f, "Not shown here, but under 'Size against quality' below: %zu of more than "
+                "%.0f times the original's perplexity. ", left_out, most);
     if (!all && r->other_windows)
         fprintf(f, "In the table only, as measured on another part of the text: %zu. ",
                 r->other_windows);
@@ -298,21 +301,58 @@ static enum rbe_status draw_rate(const struct rbe_page *p, int base,
     return err;
 }
 
-static enum rbe_status rate_plots(const struct rbe_page *p, int base)
+/* The original that the curve is of: the judged one, or of the first row that has one. */
+static int curve_base(const struct rbe_page *p)
 {
-    enum { MOST = 2 };
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    if (p->c->base >= 0)
+        return p->c->base;
+    while ((row = rbe_next_of_all(p, "paired", &i)))
+        if (same_task(p, row, rbe_results_model(p->r, rbe_value_at(row->v, "base"))))
+            return rbe_results_model(p->r, rbe_value_at(row->v, "base"));
+    return -1;
+}
+
+enum { MOST = 2 };              /* times the original's perplexity, in the close plot */
+
+enum rbe_status rbe_page_rate_plot(const struct rbe_page *p)
+{
+    const int base = curve_base(p);
+    struct rate_points r;
+    enum rbe_status err = rate_points(&r, p, base);
+
+    if (!err)
+        err = draw_rate(p, base, &r, MOST);
+    free(r.v);
+    return err;
+}
+
+static enum rbe_status whole_rate_plot(const struct rbe_page *p)
+{
+    const int base = curve_base(p);
     struct rate_points r;
     enum rbe_status err = rate_points(&r, p, base);
     bool more = false;
 
-    if (!err && !(err = draw_rate(p, base, &r, MOST))) {
-        for (size_t i = 0; i < r.count; i++)
-            more |= !(r.v[i].perplexity < MOST * r.f32);
-        if (more)
-            err = draw_rate(p, base, &r, INFINITY);
-    }
+    for (size_t i = 0; !err && i < r.count; i++)
+        more |= !(r.v[i].perplexity < MOST * r.f32);
+    if (more)
+        err = draw_rate(p, base, &r, INFINITY);
     free(r.v);
     return err;
+}
+
+/* The text's name; two of one name are told apart by their hashes. */
+static void text_cell(const struct rbe_page *p, const struct rbe_row *row)
+{
+    const char *name = rbe_text_or(rbe_string_at(row->v, "text.name"), "-");
+
+    if (rbe_is_wikitext(row->v) || !rbe_string_at(row->v, "text.sha256"))
+        rbe_document_cell(p->doc, "%s", name);
+    else
+        rbe_document_cell(p->doc, "%s (%.8s)", name, rbe_string_at(row->v, "text.sha256"));
 }
 
 static void perplexity_table(const struct rbe_page *p)
@@ -320,8 +360,8 @@ static void perplexity_table(const struct rbe_page *p)
     const struct rbe_row *row;
     size_t i = 0;
 
-    rbe_document_table(p->doc, "model|codec|>file|>bits/weight|protocol|>windows|>perplexity|"
-                       ">original|>change|95 % interval|>time, x f32");
+    rbe_document_table(p->doc, "model|codec|>file|>bits/weight|text|protocol|>windows|"
+                       ">perplexity|>original|>change|95 % interval|>time, x f32");
     while ((row = rbe_next_of_all(p, "paired", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         const json_t *ci = rbe_value_at(row->v, "percent_change_ci95");
@@ -329,6 +369,7 @@ static void perplexity_table(const struct rbe_page *p)
         rbe_document_cell(p->doc, "%s", rbe_text_or(m->codec, "-"));
         rbe_megabytes_cell(p->doc, m->bytes);
         rbe_number_cell(p->doc, "%.3f", m->bits);
+        text_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "protocol"));
         rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "windows"),
                           rbe_true_at(row->v, "complete") ? " (all)" : "");
@@ -352,17 +393,17 @@ static void other_perplexities(const struct rbe_page *p)
     const struct rbe_row *row;
     size_t i = 0;
 
-    if (!rbe_any(p, "perplexity"))
+    if (!rbe_any_of_all(p, "perplexity"))
         return;
     rbe_document_fold(p->doc, "Every perplexity measured, by text and protocol");
     rbe_document_table(p->doc, "model|text|protocol|>context|>stride|>scored|>perplexity|"
                        ">per word|>bits/byte|>-log p, s.e.|>tokens/s");
-    while ((row = rbe_next(p, "perplexity", &i))) {
-        rbe_model_cell(p, rbe_model_of(p, row));
-        rbe_document_cell(p->doc, "%s%s", rbe_text_or(rbe_string_at(row->v, "text.name"), "-"),
+    while ((row = rbe_next_of_all(p, "perplexity", &i))) {
+        rbe_row_model_cell(p, row);
+        text_cell(p, row);
+        rbe_document_cell(p->doc, "%s %s%s", rbe_string_at(row->v, "protocol"),
+                          rbe_text_or(rbe_string_at(row->v, "protocol_name"), ""),
                           rbe_true_at(row->v, "complete") ? "" : " (part)");
-        rbe_document_cell(p->doc, "%s %s", rbe_string_at(row->v, "protocol"),
-                          rbe_text_or(rbe_string_at(row->v, "protocol_name"), ""));
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "context"));
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "stride"));
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "scored"));
@@ -377,17 +418,13 @@ static void other_perplexities(const struct rbe_page *p)
 
 enum rbe_status rbe_section_rate(const struct rbe_page *p)
 {
-    enum rbe_status err;
+    enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 2, "Size against quality");
-    if (!rbe_any_of_all(p, "paired")) {
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no run compares perplexities.");
-        other_perplexities(p);
-        return RBE_OK;
+    if (rbe_page_has(p, "paired", "perplexity", "no run compares perplexities")) {
+        err = whole_rate_plot(p);
+        perplexity_table(p);
     }
-    if ((err = rate_plots(p, p->c->base)))
-        return err;
-    perplexity_table(p);
     other_perplexities(p);
-    return RBE_OK;
+    return err;
 }

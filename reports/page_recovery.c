@@ -45,11 +45,12 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     size_t i = 0;
     int used;
 
-    if (!rbe_any_of_all(p, "recovery"))
-        return RBE_OK;
     rbe_document_heading(p->doc, 2, "Won back by training");
+    if (!rbe_page_has(p, "recovery", NULL, "no training after encoding was run"))
+        return RBE_OK;
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
+    data.missing = "no training gives a perplexity";
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
     while ((row = rbe_next_of_all(p, "recovery", &i))) {
         recovery_points(p, row, &data);

@@ -90,25 +90,38 @@ void rbe_section_provenance(const struct rbe_page *p)
         rbe_document_paragraph(p->doc, "Note: %s.", p->r->notes[i]);
 }
 
+void rbe_page_bench_file(char out[32], size_t i)
+{
+    snprintf(out, 32, i ? "bench_%zu.json" : "bench.json", i + 1);
+}
+
 /* Every row as it was read, which the criteria link to. */
 enum rbe_status rbe_section_raw_rows(const struct rbe_page *p)
 {
     /* A conversation's row holds the time of every token: such stand beside the page only. */
     enum { TOO_LONG = 128 * 1024 };
+    char file[32];
 
     rbe_document_heading(p->doc, 2, "Raw rows");
     rbe_document_paragraph(p->doc, "Every row that this page was made from, as the programs "
-                           "wrote it: all of them line by line in " RBE_DOCUMENT_RAW
-                           " beside this page, and the same below.");
+                           "wrote it, stands on a line of " RBE_DOCUMENT_RAW " beside this "
+                           "page (index.html has them below, too); the results of rbe-bench in "
+                           "files of their own.");
+    rbe_document_file(p->doc, RBE_DOCUMENT_RAW, "%s: %zu rows", RBE_DOCUMENT_RAW, p->r->all);
+    for (size_t i = 0; i < p->r->bench_count; i++) {
+        rbe_page_bench_file(file, i);
+        rbe_document_file(p->doc, file, "%s: %zu results of rbe-bench, from %s", file,
+                          json_array_size(rbe_value_at(p->r->bench[i], "benchmarks")),
+                          p->r->bench_file[i]);
+    }
     for (size_t i = 0; i < p->r->all; i++) {
         const struct rbe_row *row = &p->r->rows[i];
         char *text = json_dumps(row->v, JSON_COMPACT | JSON_PRESERVE_ORDER);
         const char *model = rbe_string_at(row->v, "model.name");
         if (!text)
             return RBE_ERR_NOMEM;
-        rbe_document_raw(p->doc, i + 1, strlen(text) > TOO_LONG
-                         ? "Too long for the page: see " RBE_DOCUMENT_RAW : text,
-                         "%s:%zu %s%s%s", row->file, row->line, row->kind, model ? ", " : "",
+        rbe_document_raw(p->doc, i + 1, strlen(text) > TOO_LONG ? NULL : text, "%s:%zu %s%s%s",
+                         row->file, row->line, row->kind, model ? ", " : "",
                          model ? model : "");
         free(text);
     }

@@ -51,12 +51,15 @@ static void inference_table(const struct rbe_page *p)
             rbe_number_cell(p->doc, "%.1f", rbe_number_at(t, "tokens_per_s"));
         }
     rbe_document_unfold(p->doc);
-    if (!rbe_any_of_all(p, "edge"))
-        return;
-    rbe_document_heading(p->doc, 3, "Under a memory limit");
+}
+
+static void edge_table(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
     rbe_document_table(p->doc, "model|>limit|>threads|>tokens|result|>peak, resident|"
                        ">peak, address space|>ms/token");
-    i = 0;
     while ((row = rbe_next_of_all(p, "edge", &i))) {
         const bool passed = rbe_true_at(row->v, "passed");
         rbe_row_model_cell(p, row);
@@ -71,12 +74,11 @@ static void inference_table(const struct rbe_page *p)
     }
 }
 
-/* Tokens a second by depth of the context, and bytes: what the chapter promises most of. */
-static enum rbe_status inference_plots(const struct rbe_page *p)
+/* Tokens a second by depth of the context. */
+static enum rbe_status speed_plot(const struct rbe_page *p)
 {
-    struct rbe_plot_data speed, memory;
+    struct rbe_plot_data speed;
     const struct rbe_row *row;
-    enum rbe_status err;
     size_t i = 0, k;
     double threads = NAN;
     char caption[256];
@@ -84,6 +86,7 @@ static enum rbe_status inference_plots(const struct rbe_page *p)
 
     if (!rbe_plot_begin(&speed))
         return RBE_ERR_NOMEM;
+    speed.missing = "this run has timed no token";
     fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
     while ((row = rbe_next(p, "inference", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
@@ -103,13 +106,21 @@ static enum rbe_status inference_plots(const struct rbe_page *p)
     }
     snprintf(caption, sizeof caption, "Tokens generated in a second (of the median time for a "
              "token), batch 1, %.0f threads, by the tokens already in the context.", threads);
-    if ((err = rbe_plot_draw(p->plotter, &speed, p->doc, "throughput", "throughput",
-                             "Generation speed", "", caption, p->d)))
-        return err;
+    return rbe_plot_draw(p->plotter, &speed, p->doc, "throughput", "throughput",
+                         "Generation speed", "", caption, p->d);
+}
+
+/* Bytes: what the chapter promises most of. */
+static enum rbe_status memory_plot(const struct rbe_page *p)
+{
+    struct rbe_plot_data memory;
+    const struct rbe_row *row;
+    size_t i = 0;
+
     if (!rbe_plot_begin(&memory))
         return RBE_ERR_NOMEM;
+    memory.missing = "this run has generated under no memory limit";
     fprintf(memory.tsv, "# model\tweights_f32_mb\tfile_mb\tpeak_mb\n");
-    i = 0;
     while ((row = rbe_next(p, "edge", &i))) {
         const int at = rbe_model_of(p, row);
         const struct rbe_model_seen *m = rbe_page_model(p, at);
@@ -133,12 +144,14 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
     enum rbe_status err;
 
     rbe_document_heading(p->doc, 2, "Speed and memory");
-    if (rbe_any_of_all(p, "inference") || rbe_any_of_all(p, "edge")) {
-        if ((err = inference_plots(p)))
-            return err;
+    if ((err = speed_plot(p)))
+        return err;
+    if (rbe_page_has(p, "inference", "inference", "no run has timed a model"))
         inference_table(p);
-    } else {
-        rbe_document_paragraph(p->doc, "NOT MEASURED: no run has timed a model.");
-    }
+    rbe_document_heading(p->doc, 3, "Under a memory limit");
+    if ((err = memory_plot(p)))
+        return err;
+    if (rbe_page_has(p, "edge", "edge", "no run has generated under a memory limit"))
+        edge_table(p);
     return rbe_section_kernels(p);
 }

@@ -208,8 +208,11 @@ enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data 
 
     fclose(p->tsv);
     p->tsv = NULL;
-    if (!p->rows)
+    if (!p->rows) {
+        if (p->missing)
+            rbe_document_paragraph(doc, "%s: NOT MEASURED: %s.", title, p->missing);
         goto out;
+    }
     err = RBE_ERR_NOMEM;
     for (int i = 0; i < 3; i++) {
         snprintf(file[i], sizeof file[i], "plots/%s.%s", id, ends[i]);

@@ -29,6 +29,7 @@ struct rbe_plot_data {
     size_t size;
     char series[1024];          /* names added by rbe_plot_series, separated by blanks */
     size_t rows;                /* rows written: the caller counts */
+    const char *missing;        /* what to say when there are none, or NULL */
 };
 bool rbe_plot_begin(struct rbe_plot_data *p);
 /* A name fit to be a series: blanks and quotes replaced; added to p->series when new. */
@@ -37,7 +38,8 @@ void rbe_plot_series(struct rbe_plot_data *p, char out[64], const char *name);
 /*
  * Draws scripts/NAME.gp from the data as SVG (into doc) and PNG (plots/ID.png), with the
  * TSV beside it.  `vars` are gnuplot assignments beyond in, out, kind, id, series, title.
- * Nothing is added to doc when there are no rows; without gnuplot a sentence says so.
+ * Without rows doc says that this was not measured, and p->missing as the reason; without
+ * gnuplot, that it was not drawn.
  */
 enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data *p,
                               struct rbe_document *doc, const char *name, const char *id,

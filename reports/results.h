@@ -42,7 +42,7 @@ struct rbe_results {
     size_t count;               /* measured; recorded ones of other keys follow up to... */
     size_t all;                 /* ...here */
     json_t **bench;             /* Google Benchmark documents */
-    const char **bench_file;
+    const char **bench_file;    /* the file each stood in, within the folder */
     size_t bench_count;
     struct rbe_model_seen *models;
     size_t model_count;

@@ -42,6 +42,16 @@ void rbe_megabytes_cell(struct rbe_document *doc, double bytes)
     rbe_document_cell(doc, "%s", isnan(bytes) ? "-" : text);
 }
 
+void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interval)
+{
+    if (isnan(share) || json_array_size(interval) != 2)
+        rbe_number_cell(doc, "%.1f %%", 100 * share);
+    else
+        rbe_document_cell(doc, "%.1f %% (%.1f to %.1f)", 100 * share,
+                          100 * json_number_value(json_array_get(interval, 0)),
+                          100 * json_number_value(json_array_get(interval, 1)));
+}
+
 void rbe_model_cell(const struct rbe_page *p, int i)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, i);
@@ -81,16 +91,40 @@ const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind
     return row;
 }
 
-bool rbe_any(const struct rbe_page *p, const char *kind)
-{
-    size_t i = 0;
-    return rbe_next(p, kind, &i) != NULL;
-}
-
 bool rbe_any_of_all(const struct rbe_page *p, const char *kind)
 {
     size_t i = 0;
     return rbe_next_of_all(p, kind, &i) != NULL;
+}
+
+/* Why a step of the run failed or was left out, or NULL. */
+static const char *step_reason(const struct rbe_page *p, const char *name)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    while (name && (row = rbe_next(p, "step", &i)))
+        if (!rbe_true_at(row->v, "ok") &&
+            !strncmp(rbe_string_at(row->v, "step"), name, strlen(name)))
+            return rbe_text_or(rbe_string_at(row->v, "reason"), "no reason given");
+    return NULL;
+}
+
+bool rbe_page_has(const struct rbe_page *p, const char *kind, const char *step, const char *why)
+{
+    size_t i = 0;
+
+    if (rbe_next(p, kind, &i))
+        return true;
+    const bool recorded = rbe_any_of_all(p, kind);
+    const char *reason = step_reason(p, step);
+    rbe_document_paragraph(p->doc, "NOT MEASURED%s: %s%s%s.%s",
+                           recorded ? " in this run" : "", reason ? "the step '" : why,
+                           reason ? step : "", reason ? "' did not run" : "",
+                           recorded ? " What follows was recorded at another time." : "");
+    if (reason)
+        rbe_document_paragraph(p->doc, "It said: %s", reason);
+    return recorded;
 }
 
 bool rbe_row_recorded(const struct rbe_page *p, const struct rbe_row *row)

@@ -23,8 +23,14 @@ struct rbe_page {
 const struct rbe_row *rbe_next(const struct rbe_page *p, const char *kind, size_t *i);
 /* The same, recorded rows included: they come last. */
 const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind, size_t *i);
-bool rbe_any(const struct rbe_page *p, const char *kind);
 bool rbe_any_of_all(const struct rbe_page *p, const char *kind);
+/*
+ * Says that no row of a kind was measured in this run, and why: the step of the run that was to
+ * measure it and failed (its name begins with `step`, or NULL), else `why`.  False when there
+ * are no recorded rows to show, either.
+ */
+bool rbe_page_has(const struct rbe_page *p, const char *kind, const char *step,
+                  const char *why);
 bool rbe_row_recorded(const struct rbe_page *p, const struct rbe_row *row);
 /* The last row of a kind about a model, a recorded one where none was measured; or NULL. */
 const struct rbe_row *rbe_last_row(const struct rbe_page *p, const char *kind, int model);
@@ -42,6 +48,8 @@ void rbe_number_cell(struct rbe_document *doc, const char *format, double x);
 void rbe_megabytes_cell(struct rbe_document *doc, double bytes);
 /* "name" or "name (synthetic ...)". */
 void rbe_model_cell(const struct rbe_page *p, int i);
+/* "98.1 % (97.0 to 99.2)" of a share and its interval, a pair; a dash where it is missing. */
+void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interval);
 /* The model of a row, and when it was recorded if this run did not measure it. */
 void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row);
 
@@ -50,6 +58,9 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row);
 /* How a model was encoded, from the options in the command of its convert row. */
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64]);
 
+/* The plot of size against quality, of models up to twice the original's perplexity. */
+enum rbe_status rbe_page_rate_plot(const struct rbe_page *p);
+/* All of them on a logarithmic scale, and every perplexity. */
 enum rbe_status rbe_section_rate(const struct rbe_page *p);
 enum rbe_status rbe_section_codecs(const struct rbe_page *p);
 enum rbe_status rbe_section_recovery(const struct rbe_page *p);

@@ -11,5 +11,5 @@ set xtics 1
 set xrange [-0.5:*]
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i), \
+         with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % |hue| + 1] title name(i), \
      wte > 0 ? wte : NaN with lines lw 2 dt (8,4) lc rgb ink title sprintf('wte: %.2f', wte)

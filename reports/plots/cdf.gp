@@ -10,4 +10,4 @@ set logscale x
 set yrange [0:1]
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-    with lines lw 2 lc rgb hue[(i - 1) % 8 + 1] title name(i)
+    with lines lw 2 lc rgb hue[(i - 1) % |hue| + 1] title name(i)

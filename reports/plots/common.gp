@@ -8,7 +8,9 @@
 # draws for no page gives another ink.
 if (!exists('ink')) { ink = kind eq 'svg' ? '#010203' : '#1d2229' }
 soft = '#8a8f98'
-array hue[8] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', '#4aa3a8']
+# As many as the curve of size against quality has lines.
+array hue[10] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', \
+    '#4aa3a8', '#a56a3a', '#e0569b']
 # Plots with a line for each of many rows grow.
 high = exists('rows') && rows > 12 ? 140 + 26 * rows : 440
 if (kind eq 'svg') \

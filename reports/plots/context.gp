@@ -10,4 +10,4 @@ set xrange [0:*]
 set yrange [0:*]
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-    with points pt 4 + i ps 0.9 lc rgb hue[(i - 1) % 8 + 1] title name(i)
+    with points pt 4 + i ps 0.9 lc rgb hue[(i - 1) % |hue| + 1] title name(i)

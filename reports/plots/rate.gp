@@ -24,4 +24,4 @@ spaced(s) = strstrt(s, '_') ? \
     s[1:strstrt(s, '_') - 1].' '.spaced(s[strstrt(s, '_') + 1:strlen(s)]) : s
 plot f32 with lines lw 2 dt (8,4) lc rgb ink title sprintf("f32: %.2f", f32), \
      for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i ps 1.1 lc rgb hue[(i - 1) % 8 + 1] title spaced(name(i))
+         with linespoints lw 2 pt 4 + i ps 1.1 lc rgb hue[(i - 1) % |hue| + 1] title spaced(name(i))

@@ -16,5 +16,5 @@ do for [i = 1:words(stages):2] {
 }
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i ps 0.7 lc rgb hue[(i - 1) % 8 + 1] title name(i), \
+         with linespoints lw 2 pt 4 + i ps 0.7 lc rgb hue[(i - 1) % |hue| + 1] title name(i), \
      f32 > 0 ? f32 : NaN with lines lw 2 dt (8,4) lc rgb ink title sprintf('f32: %.2f', f32)

@@ -11,4 +11,4 @@ set logscale y
 set key maxcols 1 spacing 1.05
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-    smooth unique with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i)
+    smooth unique with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % |hue| + 1] title name(i)

@@ -9,4 +9,4 @@ set ylabel 'tokens generated per second'
 set yrange [0:*]
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % 8 + 1] title name(i)
+         with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % |hue| + 1] title name(i)

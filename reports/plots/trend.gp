@@ -16,9 +16,9 @@ n = words(series)
 at(i) = $2 + (i - (n + 1) / 2.0) * 0.5 / n
 is(i) = strcol(1) eq name(i)
 plot for [i = 1:n] in using (is(i) ? at(i) : NaN):3:4:5 with yerrorbars pt 0 lw 1.2 \
-        lc rgb hue[(i - 1) % 8 + 1] notitle, \
+        lc rgb hue[(i - 1) % |hue| + 1] notitle, \
      for [i = 1:n] in using (is(i) ? at(i) : NaN):3 with linespoints lw 1.8 pt 3 + i ps 0.8 \
-        lc rgb hue[(i - 1) % 8 + 1] title name(i), \
+        lc rgb hue[(i - 1) % |hue| + 1] title name(i), \
      for [i = 1:n] in using (is(i) && $6 > 0 ? at(i) : NaN):3 with points pt 6 ps 2.4 lw 2 \
         lc rgb hue[5] notitle, \
      keyentry with points pt 6 ps 2.4 lw 2 lc rgb hue[5] title 'regression'
