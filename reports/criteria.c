@@ -112,9 +112,12 @@ static void interval(char *out, size_t size, const json_t *v, const char *path,
              json_number_value(json_array_get(ci, 1)));
 }
 
-/* One number into a text, by a format of our own tables. */
+/* One number into a text, by a format of our own tables; no text for NAN. */
 static void number(char out[RBE_CRITERION_TEXT], const char *format, double x)
 {
+    out[0] = 0;
+    if (isnan(x))
+        return;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(out, RBE_CRITERION_TEXT, format, x);
@@ -471,7 +474,7 @@ static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, 
         SAY(ci, " (%.1f to %.1f)", 100 * json_number_value(json_array_get(range, 0)),
             100 * json_number_value(json_array_get(range, 1)));
     const size_t used = strlen(c->rbe);
-    say(c->rbe + used, sizeof c->rbe - used, ": %.1f %%%s", 100 * x, ci);
+    say(c->rbe + used, sizeof c->rbe - used, "%s%.1f %%%s", used ? ": " : "", 100 * x, ci);
     SAY(c->margin, "%+.1f points", 100 * (x - target));
     SAY(c->how, "%s; %.0f prompts, %d candidates each, texts of %.0f tokens by the same random "
         "numbers; the f32 original scores both texts", measures[k].means,
@@ -594,10 +597,15 @@ static void c8(struct rbe_criterion *c, const struct pair *p)
         return;
     }
     rbe_megabytes(c->rbe, sizeof c->rbe, peak);
-    SAY(c->margin, "%.1f MB left", (limit - rbe_number_at(b->v, "peak_virtual_bytes")) / 1e6);
+    const double left = limit - rbe_number_at(b->v, "peak_virtual_bytes");
+    const double ms = rbe_number_at(b->v, "median_ms");
+    if (!isnan(left))
+        SAY(c->margin, "%.1f MB left", left / 1e6);
+    char pace[64] = "";
+    if (!isnan(ms))
+        SAY(pace, " %.3g ms/token;", ms);
     SAY(c->how, "%.0f tokens by %.0f threads in a process limited to %.0f bytes of address "
-        "space; %.3g ms/token; resident peak shown", tokens, threads, limit,
-        rbe_number_at(b->v, "median_ms"));
+        "space;%s resident peak shown", tokens, threads, limit, pace);
     c->verdict = RBE_PASS;
 }
 

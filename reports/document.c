@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE, RAW,
-                  FILE_LINK };
+                  FILE_LINK, ITEM };
 
 struct block {
     enum block_kind kind;
@@ -93,6 +93,7 @@ static void add_text(struct rbe_document *doc, enum block_kind kind, int level,
     }
 TEXT_BLOCK(paragraph, PARAGRAPH)
 TEXT_BLOCK(verdict, VERDICT)
+TEXT_BLOCK(item, ITEM)
 TEXT_BLOCK(verbatim, VERBATIM)
 TEXT_BLOCK(fold, FOLD)
 
@@ -267,7 +268,8 @@ static void html_table(FILE *f, const struct block *b)
         /* A long text needs room on a narrow screen, where the table scrolls; a name or a
          * number is not broken. */
         fprintf(f, "<td%s>", *state ? state : right ? " class=\"r\""
-                : strlen(s) > 48 ? " class=\"w\"" : strlen(s) < 18 ? " class=\"n\"" : "");
+                : strlen(s) > 48 ? " class=\"w\"" : strlen(s) < 18 ? " class=\"n\""
+                : " class=\"m\"");
         if (b->link[i])
             fprintf(f, "<a href=\"#row-%zu\">", b->link[i] - 1);
         if (*state)
@@ -298,6 +300,8 @@ static const char style[] =
     "p{margin:.5rem 0;max-width:46rem}\n"
     ".verdict{font-size:1.1rem;font-weight:600;background:var(--card);border-left:.3rem solid "
     "var(--soft);padding:.6rem .8rem;max-width:none}\n"
+    ".item{margin:.2rem 0;padding-left:1.1rem;text-indent:-.9rem}\n"
+    ".item::before{content:'\\2022\\00a0\\00a0'}\n"
     ".scroll{overflow-x:auto;margin:.8rem 0;border:1px solid var(--line);border-radius:.3rem}\n"
     "table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:"
     "tabular-nums}\n"
@@ -308,6 +312,7 @@ static const char style[] =
     "th{background:var(--card);white-space:nowrap}\n"
     "th.r,td.r{text-align:right;min-width:0}\n"
     "td.n,td.r{white-space:nowrap}\n"
+    "td.m,td.m:first-child{min-width:9rem}\n"
     "td.w{min-width:16rem}\n"
     ".pass,.fail,.none{white-space:nowrap}\n"
     ".pass b,.fail b,.none b{padding:.1rem .4rem;border-radius:.25rem;font-size:.85em}\n"
@@ -316,7 +321,7 @@ static const char style[] =
     ".none b{color:var(--none);background:var(--nonebg)}\n"
     "figure{margin:1rem 0;padding:0}\n"
     "figure div{overflow-x:auto}\n"
-    "svg{display:block;width:100%;min-width:34rem;max-width:60rem;height:auto;"
+    "svg{display:block;width:100%;min-width:22rem;max-width:38rem;height:auto;"
     "color:var(--fg)}\n"
     /* Ink is currentColor, and gnuplot sets color to black around it. */
     "svg g[color=black]{color:var(--fg)}\n"
@@ -345,6 +350,7 @@ enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *ti
             break;
         case PARAGRAPH: html_text(f, "p", "", b->text); break;
         case VERDICT: html_text(f, "p", " class=\"verdict\"", b->text); break;
+        case ITEM: html_text(f, "p", " class=\"item\"", b->text); break;
         case VERBATIM: html_text(f, "pre", "", b->text); break;
         case FOLD:
             fputs("<details>", f);
@@ -444,6 +450,12 @@ enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
             fputs("**", f);
             put_markdown(f, b->text, strlen(b->text), false);
             fputs("**\n\n", f);
+            break;
+        case ITEM:
+            fputs("- ", f);
+            put_markdown(f, b->text, strlen(b->text), false);
+            /* The last of a list ends it. */
+            fputs(i + 1 < doc->count && doc->blocks[i + 1].kind == ITEM ? "\n" : "\n\n", f);
             break;
         case VERBATIM: fprintf(f, "~~~text\n%s\n~~~\n\n", b->text); break;
         case FOLD:

@@ -27,6 +27,9 @@ void rbe_document_paragraph(struct rbe_document *doc, const char *fmt, ...)
 /* The one sentence that the report comes down to. */
 void rbe_document_verdict(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* A line of a list. */
+void rbe_document_item(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Text kept as it is: command lines, samples. */
 void rbe_document_verbatim(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

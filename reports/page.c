@@ -98,7 +98,6 @@ static void summary(const struct rbe_page *p)
     char verdict[128], *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
-    const char *before = "Failed: ";
 
     if (!f)
         return;                 /* what follows fails in the same way, and tells */
@@ -108,19 +107,14 @@ static void summary(const struct rbe_page *p)
     fclose(f);
     rbe_document_verdict(p->doc, "%s", text);
     free(text);
-    if (!p->c->fail || !(f = open_memstream(&text, &size)))
-        return;
+    if (p->c->fail)
+        rbe_document_paragraph(p->doc, "Failed:");
     for (size_t i = 0; i < p->c->judged; i++) {
         const struct rbe_criterion *c = &p->c->rows[i];
-        if (c->verdict != RBE_FAIL)
-            continue;
-        fprintf(f, "%s%s, %s: %s (wanted: %s; margin: %s)", before, c->id, c->what, c->rbe,
-                c->target, rbe_text_or(c->margin, "none"));
-        before = "; ";
+        if (c->verdict == RBE_FAIL)
+            rbe_document_item(p->doc, "%s, %s: %s (wanted: %s; margin: %s)", c->id, c->what,
+                              c->rbe, c->target, rbe_text_or(c->margin, "none"));
     }
-    fclose(f);
-    rbe_document_paragraph(p->doc, "%s.", text);
-    free(text);
 }
 
 static enum rbe_status first_screen(const struct rbe_page *p)

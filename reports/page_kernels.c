@@ -151,7 +151,7 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
             continue;
         *one = b;
         kernel_name(kernel, rbe_string_at(b, "run_name"));
-        const char *name = !strncmp(kernel, "model_gemv_", 11) ? kernel + 11 : kernel;
+        const char *name = strstr(kernel, "gemv_") ? strstr(kernel, "gemv_") + 5 : kernel;
         if (block > 0)
             snprintf(bars[n].name, sizeof bars[n].name, "%s B=%.0f", name, block);
         else
@@ -180,8 +180,9 @@ static enum rbe_status kernel_plot(const struct rbe_page *p, const json_t *list,
     const double roof = rbe_number_at(one, "read_roof");
     snprintf(vars, sizeof vars, "roof=%.17g; rows=%zu; ", isnan(roof) ? 0 : roof / 1e9,
              data.rows);
-    snprintf(title, sizeof title, "Matrix times vector, %.0f x %.0f, cold, %.0f threads",
-             rbe_number_at(one, "rows"), rbe_number_at(one, "cols"), c.threads);
+    snprintf(title, sizeof title, "Matrix times vector, %.0f x %.0f, cold, %.0f thread%s",
+             rbe_number_at(one, "rows"), rbe_number_at(one, "cols"), c.threads,
+             c.threads > 1 ? "s" : "");
     return rbe_plot_draw(p->plotter, &data, p->doc, "kernels", id, title, vars,
                          "Bytes of encoded weights that each kernel reads in a second, against "
                          "the read bandwidth of this machine measured in the same run. A "
@@ -200,8 +201,10 @@ static enum rbe_status token_plot(const struct rbe_page *p, const json_t *list, 
         return err;
     const char *name = rbe_string_at(one, "run_name"), *size = name ? strchr(name, '/') : NULL;
     snprintf(vars, sizeof vars, "rows=%zu; ", data.rows);
-    snprintf(title, sizeof title, "All matrices of a GPT-2 of %.*s for one token, %.0f threads",
-             size ? (int)strcspn(size + 1, "/") : 0, size ? size + 1 : "", c.threads);
+    snprintf(title, sizeof title,
+             "All matrices of GPT-2 %.*s for one token, %.0f thread%s",
+             size ? (int)strcspn(size + 1, "/") : 0, size ? size + 1 : "", c.threads,
+             c.threads > 1 ? "s" : "");
     return rbe_plot_draw(p->plotter, &data, p->doc, "tokens", id, title, vars,
                          "Time of every matrix product of one token, weights cold; the rest of "
                          "a token (attention, norms, sampling) comes on top.", p->d);

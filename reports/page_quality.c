@@ -106,7 +106,7 @@ void rbe_section_comprehension(const struct rbe_page *p)
                               rbe_true_at(row->v, "complete") ? "" : " (part)");
             rbe_document_cell(p->doc, "%s", metric);
             rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "value"));
-            rbe_number_cell(p->doc, "%.3g", rbe_number_at(value, "se"));
+            rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "se"));
             change_cells(p, rbe_value_at(row->v, "paired"), metric);
         }
     }

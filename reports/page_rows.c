@@ -30,6 +30,20 @@ void rbe_section_failed_steps(const struct rbe_page *p)
     }
 }
 
+static bool same_machine(const json_t *a, const json_t *b)
+{
+    static const char *const paths[] = {"machine.cpu", "machine.arch", "machine.cores",
+                                        "machine.kernel", "machine.isa", "machine.emulator",
+                                        "commit"};
+    bool same = true;
+
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        const json_t *x = rbe_value_at(a, paths[i]), *y = rbe_value_at(b, paths[i]);
+        same &= x == y || json_equal(x, y);
+    }
+    return same;
+}
+
 void rbe_section_provenance(const struct rbe_page *p)
 {
     const struct rbe_row *row;
@@ -42,15 +56,15 @@ void rbe_section_provenance(const struct rbe_page *p)
         const json_t *v = p->r->rows[i].v;
         bool again = false;
         for (size_t k = 0; k < i && !again; k++)
-            again = json_equal(rbe_value_at(p->r->rows[k].v, "machine.cpu"),
-                               rbe_value_at(v, "machine.cpu")) &&
-                    json_equal(rbe_value_at(p->r->rows[k].v, "commit"),
-                               rbe_value_at(v, "commit"));
+            again = same_machine(p->r->rows[k].v, v) &&
+                    (k < p->r->count) == (i < p->r->count);
         if (again || !rbe_string_at(v, "machine.cpu"))
             continue;
         shown++;
         rbe_document_cell(p->doc, "%s", rbe_string_at(v, "machine.cpu"));
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(v, "machine.arch"), "-"));
+        const char *emulator = rbe_string_at(v, "machine.emulator");
+        rbe_document_cell(p->doc, "%s%s%s", rbe_text_or(rbe_string_at(v, "machine.arch"), "-"),
+                          emulator ? ", emulated by " : "", emulator ? emulator : "");
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(v, "machine.cores"));
         rbe_megabytes_cell(p->doc, rbe_number_at(v, "machine.memory_bytes"));
         rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(v, "machine.kernel"), "-"));

@@ -105,7 +105,8 @@ static enum rbe_status speed_plot(const struct rbe_page *p)
         }
     }
     snprintf(caption, sizeof caption, "Tokens generated in a second (of the median time for a "
-             "token), batch 1, %.0f threads, by the tokens already in the context.", threads);
+             "token), batch 1, %.0f thread%s, by the tokens already in the context.", threads,
+             threads > 1 ? "s" : "");
     return rbe_plot_draw(p->plotter, &speed, p->doc, "throughput", "throughput",
                          "Generation speed", "", caption, p->d);
 }

@@ -150,8 +150,8 @@ arm() {
     scripts/arm.sh "$@"
 }
 step arm C7 arm "$judged" "$results/arm.jsonl"
-only='^(gemv_|read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
-[ -z "$quick" ] || only='^(gemv_seed_|read)' repetitions=1
+only='^(gemv_|probe_read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
+[ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
 step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
     --formats f32,f16,int8,int4,seed,seed4 --kinds product,model,probe --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \

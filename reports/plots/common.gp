@@ -11,12 +11,14 @@ soft = '#8a8f98'
 # As many as the curve of size against quality has lines.
 array hue[10] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', \
     '#4aa3a8', '#a56a3a', '#e0569b']
-# Plots with a line for each of many rows grow.
-high = exists('rows') && rows > 12 ? 140 + 26 * rows : 440
+# Plots with a bar for each of many rows grow; so does the key, with two series a line.  Narrow,
+# so that a phone shows all of it with text that can be read.
+high = (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + 10 * words(series)
 if (kind eq 'svg') \
-    set terminal svg size 860,high dynamic noenhanced font 'sans-serif,14' name id; \
+    set terminal svg size 520,high dynamic noenhanced font 'sans-serif,14' name id; \
 else \
-    set terminal pngcairo size 1290,1.5*high noenhanced font 'DejaVu Sans,13' background '#ffffff'
+    set terminal pngcairo size 1.8*520,1.8*high noenhanced font 'DejaVu Sans,10' \
+        fontscale 1.8 linewidth 1.8 pointscale 1.8 background '#ffffff'
 set output out
 set datafile separator tab
 # A series is picked by making the others' rows NaN; they do not break its line.
@@ -24,7 +26,8 @@ set datafile missing NaN
 set border 3 lc rgb ink
 set tics nomirror tc rgb ink
 set grid ytics lc rgb soft lw 0.4 dt (2,4)
-set key tc rgb ink outside right top vertical samplen 1.5 spacing 1.15
+# An empty title keeps it from the label above it.
+set key tc rgb ink outside bottom center horizontal samplen 1.5 spacing 1.15 title ' '
 set title tc rgb ink
 set xlabel tc rgb ink
 set ylabel tc rgb ink

@@ -5,7 +5,7 @@
 # in: kernel, B, weights per second / 1e9; series, title.
 set title title
 set xlabel 'block size B (128 / B bits per weight, before scales)'
-set ylabel '10^9 weights decoded and multiplied a second'
+set ylabel '10^9 weights multiplied a second'
 set logscale x 2
 set logscale y
 set key maxcols 1 spacing 1.05

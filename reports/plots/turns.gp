@@ -5,6 +5,8 @@
 # in: series, turn, first token ms, p95 ms/token; series, title.
 set title title
 set xlabel 'turn'
+stats in using 2 nooutput
+if (STATS_max <= 10) { set xtics 1 }
 set ylabel 'ms, logarithmic'
 set logscale y
 set yrange [*:2000]

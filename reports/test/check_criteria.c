@@ -13,6 +13,7 @@
 #include "reports/criteria.h"
 
 #define HEAD "{\"schema\":\"rbe-result-1\",\"time_utc\":\"2025-01-31T12:00:00Z\","
+#define SCORED ",\"scored\":9,\"context\":128"
 #define BASE "{\"name\":\"mini\",\"sha256\":\"aa\",\"bytes\":23426000," \
              "\"parameters\":11705856,"  \
              "\"rbe\":false,\"label\":null,\"bits_per_weight\":16.0}"
@@ -76,7 +77,7 @@ static const char *verdict(const char *id, const char *rows)
 
 /* A row that only says that the pair exists. */
 #define PAIR(bytes) HEAD "\"kind\":\"paired\",\"base\":" BASE ",\"model\":" MODEL(bytes) \
-    ",\"text\":" TEXT ",\"protocol\":\"P2\",\"windows\":1,\"percent_change\":1," \
+    SCORED ",\"text\":" TEXT ",\"protocol\":\"P2\",\"windows\":1,\"percent_change\":1," \
     "\"base_perplexity\":50,\"perplexity\":50.5}\n"
 
 static void check_size(void)
@@ -107,8 +108,8 @@ static void check_size(void)
                "\"perplexity\":50,\"scored\":10}\n");
     /* On GPT-2 small 45 MB count, too. */
 #define SMALL_PAIR(bytes) HEAD "\"kind\":\"paired\",\"base\":" SMALL ",\"model\":" \
-    SMALL_RBE(bytes) ",\"text\":" TEXT ",\"protocol\":\"P1\",\"windows\":9,\"complete\":true," \
-    "\"percent_change\":4.9,\"base_perplexity\":29.4,\"perplexity\":30.84}\n"
+    SMALL_RBE(bytes) SCORED ",\"text\":" TEXT ",\"protocol\":\"P1\",\"windows\":9," \
+    "\"complete\":true,\"percent_change\":4.9,\"base_perplexity\":29.4,\"perplexity\":30.84}\n"
     PASSES("C1", SMALL_PAIR(45000000));
     FAILS("C1", SMALL_PAIR(45000001));
     PASSES("C3b", SMALL_PAIR(45000000));
@@ -150,7 +151,7 @@ static void check_speed(void)
 }
 
 #define PPL(change, complete) HEAD "\"kind\":\"paired\",\"base\":" BASE ",\"model\":" MODEL(1) \
-    ",\"text\":" TEXT ",\"protocol\":\"P1\",\"windows\":9,\"complete\":" complete \
+    SCORED ",\"text\":" TEXT ",\"protocol\":\"P1\",\"windows\":9,\"complete\":" complete \
     ",\"percent_change\":" change ",\"base_perplexity\":50,\"perplexity\":52}\n"
 
 static void check_quality(void)
@@ -162,7 +163,7 @@ static void check_quality(void)
     UNMEASURED("C3b", PPL("1", "true"));
     /* Another text, whatever its name: wikitext-2-valid, or one that was changed. */
 #define OF_TEXT(name, sha) HEAD "\"kind\":\"paired\",\"base\":" BASE ",\"model\":" MODEL(1) \
-    ",\"text\":{\"name\":\"" name "\",\"sha256\":\"" sha "\"},\"protocol\":\"P1\"," \
+    SCORED ",\"text\":{\"name\":\"" name "\",\"sha256\":\"" sha "\"},\"protocol\":\"P1\"," \
     "\"windows\":9,\"complete\":true,\"percent_change\":1,\"base_perplexity\":50," \
     "\"perplexity\":51}\n"
     PASSES("C3", OF_TEXT("any", SHA));
@@ -182,7 +183,7 @@ static void check_quality(void)
     UNMEASURED("C6c", KEPT("0.99", "0.99", "null"));
     UNMEASURED("C6", PAIR(1));
     UNMEASURED("C6", HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1)
-               ",\"prompts\":7,\"candidates\":7,\"coherence\":{\"retained\":1},"
+               ",\"prompts\":7,\"candidates\":7,\"tokens\":9,\"coherence\":{\"retained\":1},"
                "\"fluency\":{\"retained\":1},\"relevance\":{\"retained\":1}}\n");
 }
 
@@ -311,7 +312,7 @@ static void check_types(void)
 #define ROW(kind, fields) HEAD "\"kind\":\"" kind "\",\"base\":" BASE ",\"model\":" MODEL(1) \
     "," fields "}\n"
 #define PAIRED(fields) ROW("paired", "\"base_perplexity\":50,\"percent_change\":1," \
-                           "\"windows\":1," fields)
+                           "\"windows\":1,\"scored\":9,\"context\":128," fields)
 #define GOOD "\"perplexity\":51,\"protocol\":\"P1\","
 #define CONVERTED(tensors) ROW("convert", "\"profile\":\"p\",\"tensors\":" tensors)
     static const char *const cases[][2] = {

@@ -49,6 +49,8 @@ cp "$work/r/bench.json" "$work/r/bench2.json"
 
 check 'makes a report' run "$work/r" --out "$work/page"
 check 'prints a verdict' grep -q 'checks pass' "$work/out"
+check 'cuts no target' has "$work/out" \
+    'each of 50 turns: first token < 1 s, 95 % of tokens <= 50 ms '
 check 'prints C3' grep -Eq '^C3 .*PASS .*at most 5 %' "$work/out"
 check 'says why not' grep -q '^C5 .*not measured: no conversation' "$work/out"
 page=$work/page/index.html
@@ -66,6 +68,34 @@ check 'and the file beside it' has "$work/row" '"kind":"convert"'
 check 'as Markdown, too' grep -qE 'rows\.jsonl:[0-9]+\]\(rows\.jsonl#L[0-9]+\)' \
     "$work/page/report.md"
 check 'says how a point was encoded' has "$page" 'How the points were encoded'
+# before WHAT WHAT: the first stands above the second in the page.
+above() {
+    local at_a at_b
+    at_a=$(grep -nF -m 1 -- "$1" "$page" | cut -d: -f1)
+    at_b=$(grep -nF -m 1 -- "$2" "$page" | cut -d: -f1)
+    [ -n "$at_a" ] && [ -n "$at_b" ] && [ "$at_a" -lt "$at_b" ]
+}
+check 'begins with size and quality' grep -q 'class="verdict">Encoded, rbe-mini (11.7 million
+ weights) takes [0-9.]* MB instead of 46.82 MB; .*perplexity is 57.00 instead of 52.46 (4.5 % worse)' \
+    <(tr '\n' ' ' < "$page")
+check 'and the checks' grep -q 'class="verdict">.*[0-9]* of 16 checks pass' "$page"
+check 'says what a token is first' above 'A token is a word' '<table>'
+if command -v gnuplot > /dev/null; then
+    check 'then draws the curve' above '<title>rate</title>' '<table>'
+    check 'after saying what perplexity is' above 'Perplexity says how well' '<title>rate</title>'
+fi
+check 'counts the promises as the checks' has "$page" 'promises ten things'
+check 'copies the benchmarks' cmp -s <(tr -d ' \n' < "$work/r/bench.json") \
+    <(sed 's/5000000000.0/5e9/; s/10000000000.0/1e10/g' "$work/page/bench.json" | tr -d ' \n')
+check 'and links to them' has "$page" '<a href="bench.json">bench.json: 1 results'
+check 'each' has "$page" '<a href="bench_2.json">bench_2.json: 1 results of rbe-bench, from bench2.json'
+for what in 'no run has timed a model' 'this run has timed no token' \
+    'no run has generated under a memory limit' 'no conversation was held' \
+    'no run has compared generated texts' 'no run has compared the predictions' \
+    'no comprehension task was run' 'no training after encoding was run' 'no run of rbe codecs' \
+    'All matrices of one token: NOT MEASURED' 'no conversion by a schedule'; do
+    check "tells of '$what'" grep -q "NOT MEASURED.*$what\|^<p>$what" "$page"
+done
 check 'writes Markdown' has "$work/page/report.md" '**PASS**'
 if command -v gnuplot > /dev/null; then
     check 'draws the curve' has "$page" '<title>rate</title>'
@@ -75,6 +105,63 @@ if command -v gnuplot > /dev/null; then
     check 'as PNG too' test -s "$work/page/plots/rate.png"
     check 'ran nothing that a name said' test ! -e x
 fi
+# A row too long for the page; other texts; what has an interval shows it.
+mkdir "$work/more"
+cp "$work/r"/*.json* "$work/more"
+one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
+{
+    echo "$head"'"kind":"step","step":"long","ok":true,"reason":"'"$(printf '%0131072d' 0)"'"}'
+    echo "$head"'"kind":"step","step":"conversation","ok":false,"reason":"out of luck"}'
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$one,${ppl/$sha/f00dfeedbeef}:54.321}"
+    echo "$head"'"kind":"divergence","base":'"$base"',"model":'"$one"',"kl":{"mean":0.5,"p90":0.777},
+"top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
+        tr '\n' ' '
+    echo
+    echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"tokens":4,
+"fluency":{"retained":0.9,"retained_ci95":[0.8,0.95]},"coherence":{"retained":0.5},
+"relevance":{"retained":0.7}}' | tr '\n' ' '
+    echo
+    echo "$head"'"kind":"comprehension","base":'"$base"',"model":'"$one"',"task":"lambada","items":9,
+"metrics":{"perplexity":{"value":20,"se":1}},"paired":{"log_p":{"change":-0.1,"change_se":0.01}}}' |
+        tr '\n' ' '
+    echo
+    echo "$head"'"kind":"distortion","shape":[64,256],"rows":[{"codec":"seed","loss_db":1.875}]}'
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"${one/b3/b9}"',"profile":"chapter-8.3.1",
+"seconds":1,"tensors":['"$tensor,${tensor/mlp.c_fc/attn.c_attn}"']}' | tr '\n' ' '
+    echo
+} > "$work/more/more.jsonl"
+check 'reads more' run "$work/more" --out "$work/mpage"
+page=$work/mpage/index.html
+number=$(grep -n '"step":"long"' "$work/mpage/rows.jsonl" | cut -d: -f1)
+check 'says which failed, and by how much' has "$page" \
+    '<p class="item">C6, coherence of generated text: 50.0 % (wanted: &gt;= 95 % retained; margin: -45.0 points)'
+check 'links to a row too long for it' has "$page" "id=\"row-$number\"><a href=\"rows.jsonl#L$number\">"
+check 'by its line' has "$page" "line $number of rows.jsonl"
+check 'names the text in the table' has "$page" 'wiki.test.raw (f00dfeed)'
+check 'keeps another text off the curve' lacks "$work/mpage/plots/rate.tsv" '54.321'
+check 'gives the reason of a step' has "$page" "NOT MEASURED: the step 'conversation' did not run."
+check 'in its words' has "$page" 'It said: out of luck'
+check 'shows 90 % of the divergence' has "$page" '>0.777<'
+check 'and errors' grep -q '>75.00 %</td><td class="r">1.23</td>.*>0.01234<' <(tr '\n' ' ' < "$page")
+check 'no number where there is none' lacks "$page" '>-?nan|[ >]nan[ <]'
+check 'intervals of generation' has "$page" '90.0 % (80.0 to 95.0)'
+check 'the change of perplexity on LAMBADA' has "$page" '>+10.5 %</td><td class="r">1.1 %<'
+check 'the loss on white noise' grep -q '64 x 256.*>1.875<' <(tr '\n' ' ' < "$page")
+check 'the schedules by layer' has "$page" 'chapter-8.3.1, layer by layer'
+check 'with ratio, error and bound' grep -q \
+    '>feed-forward</td>.*>10.0 : 1</td><td class="r">0.1000</td><td class="r">0.0900<' "$page"
+mkdir -p "$work/only/recorded"
+grep -v '"step"' "$work/more/more.jsonl" > "$work/only/recorded/rows.jsonl"
+head -n 1 "$work/r/rows.jsonl" >> "$work/only/recorded/rows.jsonl"
+check 'reads recorded rows alone' run "$work/only" --out "$work/opage"
+page=$work/opage/index.html
+check 'says that this run measured nothing' has "$page" 'This run measured no encoded model'
+check 'nor this' has "$page" \
+    'NOT MEASURED in this run: no run has compared the predictions. What follows was recorded'
+check 'draws their curve' test -s "$work/opage/plots/rate.tsv"
+check 'keeps the page apart from the rows' fails 2 "$work/r" --out "$work/r"
+check 'and says why' one_line 'cannot be that of the page'
+page=$work/page/index.html
 check 'prints JSON' run "$work/r" --out "$work/page" --json
 check 'of all criteria' has "$work/out" '"id": "C10"'
 check 'judges the model named' run "$work/r" --out "$work/page" --model "seed-4'\"\$(x)"
