@@ -5,7 +5,7 @@
 #
 # Of $RESULTS when that is a folder of results, else of a few small measurements.  Nothing may
 # be wider than the screen (tables and plots scroll by themselves), the ink of the plots must
-# stand out from the background, every link must have its target.  The pictures stay in
+# stand out from the background, every link must have its target, in the page or beside it.  The pictures stay in
 # $BUILDROOT/page for people to look at.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -88,5 +88,8 @@ look phone-light 390 1
 look phone-dark 390 0
 look desktop-light 1280 1
 look desktop-dark 1280 0
+while IFS= read -r file; do
+    [ -s "$out/${file%%#*}" ] || { echo "FAIL a link to $file: not there"; bad=1; }
+done < <(grep -o 'href="[^#"][^"]*"' "$out/index.html" | sed 's/^href="//; s/"$//' | sort -u)
 echo "pictures of the page, $(wc -c < "$out/index.html") bytes: $out"
 exit $bad
