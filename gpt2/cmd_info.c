@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpt2/convert.h"
 #include "gpt2/data.h"
 #include "gpt2/model.h"
 #include "rbe/command.h"
+#include "rbe/result.h"
 
 static const char command[] = "info";
 
@@ -19,46 +21,48 @@ struct row {
     const char *name;
     char shape[64], codec[32];
     uint32_t block;             /* 0: none */
+    bool rotated;
     size_t bytes;
     double weights;
+    uint64_t words;             /* as RBE_COMPRESSED_DEFINITION counts */
 };
 
-static void print_row(const struct row *r, json_t *rows)
+/* Adds what the row counts to *words. */
+static void print_row(const struct row *r, json_t *rows, uint64_t *words)
 {
     const double bits = r->weights > 0 ? 8 * (double)r->bytes / r->weights : 0;
 
+    *words += r->words;
+
     if (rows) {
-        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:i, s:I, s:f}", "name", r->name,
-                                              "shape", r->shape, "codec", r->codec, "block",
-                                              (int)r->block, "bytes", (json_int_t)r->bytes,
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:b, s:i, s:I, s:f}", "name",
+                                              r->name, "shape", r->shape, "codec", r->codec,
+                                              "rotated", r->rotated, "block", (int)r->block,
+                                              "bytes", (json_int_t)r->bytes,
                                               "bits_per_weight", bits));
         return;
     }
-    char block[16] = "";
+    char block[16] = "", codec[40];
+    snprintf(codec, sizeof codec, "%s%s", r->codec, r->rotated ? " rot" : "");
     if (r->block)
         snprintf(block, sizeof block, "%u", r->block);
-    printf("%-28s %14s  %-9s %5s %11zu %8.3f\n", r->name, r->shape, r->codec, block, r->bytes,
+    printf("%-28s %14s  %-9s %5s %11zu %8.3f\n", r->name, r->shape, codec, block, r->bytes,
            bits);
 }
 
-/* Bytes of one part's tensors. */
-static size_t part_bytes(const struct rbe_matrix *m)
-{
-    const struct rbe_matrix_size s = rbe_matrix_size(m->format, m->rows, m->cols, m->block,
-                                                     m->aux);
-    return m->code_bytes + s.scale + (m->col_scale ? s.col_scale : 0);
-}
-
-static void print_weight(const struct rbe_weight *w, json_t *rows)
+static void print_weight(const struct rbe_weight *w, json_t *rows, uint64_t *words)
 {
     for (size_t i = 0; i < w->part_count; i++) {
-        const struct rbe_part *p = &w->parts[i];
-        struct row r = {.name = w->name, .block = p->m.block, .bytes = part_bytes(&p->m),
-                        .weights = (double)p->m.rows * p->m.cols};
-        snprintf(r.shape, sizeof r.shape, "%u x %u", p->m.rows, p->m.cols);
-        snprintf(r.codec, sizeof r.codec, "%s%s", rbe_format_name(p->m.format),
-                 w->hadamard ? " rot" : "");
-        print_row(&r, rows);
+        const struct rbe_matrix *m = &w->parts[i].m;
+        const struct rbe_matrix_size s = rbe_matrix_size(m->format, m->rows, m->cols, m->block,
+                                                         m->aux);
+        const size_t scales = s.scale + (m->col_scale ? s.col_scale : 0);
+        struct row r = {.name = w->name, .block = m->block, .bytes = m->code_bytes + scales,
+                        .weights = (double)m->rows * m->cols, .rotated = w->hadamard,
+                        .words = (s.codes + 3) / 4 + scales / 2};
+        snprintf(r.shape, sizeof r.shape, "%u x %u", m->rows, m->cols);
+        snprintf(r.codec, sizeof r.codec, "%s", rbe_format_name(m->format));
+        print_row(&r, rows, words);
     }
 }
 
@@ -75,25 +79,46 @@ static bool is_code(const struct rbe_container *c, const char *name)
 }
 
 static void print_tensors(const struct rbe_safetensors *s, const struct rbe_container *c,
-                          json_t *rows)
+                          json_t *rows, uint64_t *words)
 {
     if (!rows)
         printf("%-28s %14s  %-9s %5s %11s %8s\n", "tensor", "shape", "codec", "B", "bytes",
                "bits/w");
     for (size_t i = 0; c && i < rbe_container_weight_count(c); i++)
-        print_weight(rbe_container_weight_at(c, i), rows);
+        print_weight(rbe_container_weight_at(c, i), rows, words);
     for (size_t i = 0; i < rbe_safetensors_count(s); i++) {
         const struct rbe_tensor *t = rbe_safetensors_at(s, i);
         if (c && is_code(c, t->name))
             continue;
-        struct row r = {.name = t->name, .bytes = t->bytes, .weights = (double)t->count};
+        /* Checksums are no parameters. */
+        struct row r = {.name = t->name, .bytes = t->bytes, .weights = (double)t->count,
+                        .words = strncmp(t->name, "rbe.", 4) ? t->count : 0};
         size_t n = 0;
         for (unsigned k = 0; k < t->dims && n < sizeof r.shape; k++)
             n += (size_t)snprintf(r.shape + n, sizeof r.shape - n, "%s%llu", k ? " x " : "",
                                   (unsigned long long)t->shape[k]);
         snprintf(r.codec, sizeof r.codec, "%s", rbe_dtype_name(t->dtype));
-        print_row(&r, rows);
+        print_row(&r, rows, words);
     }
+}
+
+/* Adds the fields that make j a result row of kind `contents`. */
+static int make_row(json_t *j, struct rbe_gpt2 *m, uint64_t words)
+{
+    const char *path = rbe_gpt2_path(m), *slash = strrchr(path, '/');
+    const struct rbe_result_model model = {
+        .name = slash ? slash + 1 : path, .path = path, .sha256 = rbe_gpt2_sha256(m),
+        .label = rbe_gpt2_label(m), .bytes = rbe_gpt2_file_bytes(m),
+        .params = rbe_gpt2_config_params(rbe_gpt2_config(m)), .rbe = rbe_gpt2_is_rbe(m)};
+    json_t *row = rbe_result_new("contents", 1);
+    const int bad = !row || rbe_result_set_model(row, "model", &model) ||
+                    json_object_set_new(row, "totals", json_pack(
+                        "{s:I, s:s}", "compressed_parameters", (json_int_t)words,
+                        "compressed_definition", RBE_COMPRESSED_DEFINITION)) ||
+                    json_object_update(j, row);
+
+    json_decref(row);
+    return bad;
 }
 
 static json_t *describe(struct rbe_gpt2 *m, const struct rbe_safetensors *s)
@@ -147,6 +172,7 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
     struct rbe_container *c = NULL;
     json_t *j = NULL, *rows = NULL;
     enum rbe_status err;
+    uint64_t words = 0;
 
     if ((err = rbe_gpt2_open(&m, path, d)) ||
         (err = rbe_safetensors_open(&s, rbe_gpt2_path(m), d)))
@@ -159,10 +185,13 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
     }
     if (!as_json)
         print_summary(j);
-    print_tensors(s, c, rows);
+    print_tensors(s, c, rows, &words);
     if (as_json) {
-        json_object_set(j, "tensors", rows);
-        json_dumpf(j, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
+        if (json_object_set(j, "tensors", rows) || make_row(j, m, words)) {
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+            goto out;
+        }
+        json_dumpf(j, stdout, JSON_INDENT(1));
         putchar('\n');
     } else if (verify && c) {
         printf("\nall checksums hold\n");
@@ -190,7 +219,8 @@ int rbe_cmd_info(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "[MODEL]",
                    "Shows the shape of a model and every tensor's codec, bytes and bits a "
-                   "weight.\nWithout MODEL, the model that ships.", &args, &count, &code))
+                   "weight.\nWithout MODEL, the model that ships.  The JSON is a result row, "
+                   "which rbe report takes.", &args, &count, &code))
         return code;
     const char *path = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));
     if (count > 1)

@@ -437,6 +437,8 @@ static const struct rbe_row *last_of_all(const struct rbe_results *r, const char
 const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int model)
 {
     const struct rbe_row *row = model < 0 ? NULL : last_of_all(r, "convert", model);
+    if (!row && model >= 0)
+        row = rbe_results_last(r, "contents", model);
     const struct rbe_row *training = row || model < 0 ? NULL
                                      : last_of_all(r, "recovery", model);
     const json_t *before = training ? rbe_value_at(training->v, "before") : NULL;

@@ -73,9 +73,9 @@ const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *
                                        int model);
 
 /*
- * How a model was encoded: its convert row or, as training keeps every matrix's place and size,
- * that of the model it was trained from; a recorded row where none was measured.  NULL: no row
- * tells.
+ * How a model was encoded: its convert row, or what rbe info found in its file, or, as training
+ * keeps every matrix's place and size, the convert row of the model it was trained from; a
+ * recorded one where none was measured.  NULL: no row tells.
  */
 const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int model);
 

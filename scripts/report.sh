@@ -94,7 +94,7 @@ convert() {
 }
 
 rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,arm}.jsonl \
-    "$results"/{conversation,generation,comprehension,recovery}.jsonl "$results"/bench.json* \
+    "$results"/{conversation,generation,comprehension,recovery}.jsonl "$results"/{bench,contents}.json* \
     "$results"/recorded/*
 
 convert "$profile" 'C1 C10' "${effort[@]}"
@@ -119,6 +119,9 @@ fi
 if [ "$model" = "$data/rbe-mini" ] && [ -d "$recorded" ]; then
     cp "$recorded"/*.jsonl "$results/recorded" || failed=$((failed + 1))
 fi
+# What its file holds: a shipped model has no conversion of this run.
+contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
+step contents C10 contents "$judged" "$results/contents.json"
 pair=(--model "$model" --model "$judged")
 common=(--threads "$threads" --quiet)
 full=(--protocol P1)

@@ -42,6 +42,9 @@ bytes=$(size "$dir/a.rbe")
 check 'the total is the size of the file' grep -q "^file: $bytes bytes" "$dir/out"
 check 'a row for each matrix' [ "$(grep -c '^h\.\|^wte' "$dir/out")" = 49 ]
 check 'int4 has 4.5 bits a weight' grep -q 'bytes, 4.5000 bits a weight' "$dir/out"
+check 'info counts the same parameters' test \
+    "$("$rbe" info --json "$dir/a.rbe" | jq .totals.compressed_parameters)" = \
+    "$(head -n 1 "$dir/r.jsonl" | jq .totals.compressed_parameters)"
 check 'the result line has the same size' grep -q "\"totals\":{\"bytes\":$bytes," "$dir/r.jsonl"
 check 'no partial folder stays' [ ! -e "$dir/a.rbe.partial" ]
 check 'the plan runs' run "$mini" --plan --profile int4

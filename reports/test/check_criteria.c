@@ -102,6 +102,11 @@ static void check_size(void)
     FAILS("C10", PAIR(4793000) TRAINED CONVERT("b0", "2000000"));
     CHECK(!strcmp(source, "r.jsonl:3") && strstr(how, "words, as converted"));
     FAILS("C10", PAIR(4793000) TRAINED CONVERT("b1", "2000000"));
+#define CONTENTS(words) HEAD "\"kind\":\"contents\",\"model\":" MODEL(4793000) \
+    ",\"tensors\":[],\"totals\":{\"compressed_parameters\":" words "," \
+    "\"compressed_definition\":\"words\"}}\n"
+    FAILS("C10", PAIR(4793000) TRAINED CONTENTS("2000000") CONVERT("b0", "9"));
+    CHECK(!strcmp(source, "r.jsonl:3") && !strstr(how, "converted"));
     PASSES("C1", PAIR(4682342));
     CHECK(!strcmp(source, "r.jsonl:1"));
     UNMEASURED("C1", HEAD "\"kind\":\"perplexity\",\"model\":" BASE ",\"protocol\":\"P1\","
