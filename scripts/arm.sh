@@ -26,6 +26,6 @@ args=(eval perplexity --model "$model" --protocol P1 --windows 1 --context 128 -
 # The dense library sums in an order of its own, which depends on the machine: without it.
 RBE_DISABLE_ISA=all rbe "${args[@]}"
 # The row must say who ran it: from inside, an emulated machine looks like a real one.
-emulator=$(qemu-aarch64 --version | head -n 1)
+emulator=$(qemu-aarch64 --version | sed -n '1s, (.*,,p')
 qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/lib/aarch64-linux-gnu \
     -E RBE_EMULATOR="$emulator" "$arm" "${args[@]}"

@@ -15,6 +15,8 @@ if (whole) {
 } else {
     set yrange [floor(f32 * 0.985):*]
     set xrange [2:*]
+    # Room for the label below.
+    set offsets 0, 0, graph 0.12, 0
 }
 set arrow 1 from budget, graph 0 to budget, graph 1 nohead lc rgb soft lw 1.5 dt (6,4)
 set label 1 sprintf('%.2f bits: 45 MB for GPT-2 small', budget) \
