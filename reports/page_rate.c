@@ -88,7 +88,7 @@ struct rate_points {
 
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
 {
-    const struct rbe_row *row = rbe_last_row(p, "convert", model);
+    const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
     const char *command = row ? rbe_string_at(row->v, "command") : NULL;
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, ""), *search;
     char effort[16] = "default";
@@ -97,7 +97,8 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     json_t *t;
 
     if (!command) {
-        snprintf(out, 64, rbe_last_row(p, "recovery", model) ? "trained" : "not recorded");
+        snprintf(out, 64, rbe_results_last_of_all(p->r, "recovery", model) ? "trained"
+                 : "not recorded");
         return;
     }
     json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)

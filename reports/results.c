@@ -414,20 +414,19 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
 const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *kind,
                                        int model)
 {
-    for (size_t i = r->count; i-- > 0; )
+    for (size_t i = r->count; model >= 0 && i-- > 0; )
         if (!strcmp(r->rows[i].kind, kind) &&
             rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
             return &r->rows[i];
     return NULL;
 }
 
-/* The last row of a kind about this model, a recorded one where none was measured; or NULL. */
-static const struct rbe_row *last_of_all(const struct rbe_results *r, const char *kind,
-                                         int model)
+const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const char *kind,
+                                              int model)
 {
     const struct rbe_row *row = rbe_results_last(r, kind, model);
 
-    for (size_t i = r->all; !row && i-- > r->count; )
+    for (size_t i = r->all; model >= 0 && !row && i-- > r->count; )
         if (!strcmp(r->rows[i].kind, kind) &&
             rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
             row = &r->rows[i];
@@ -436,18 +435,15 @@ static const struct rbe_row *last_of_all(const struct rbe_results *r, const char
 
 const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int model)
 {
-    const struct rbe_row *row = model < 0 ? NULL : last_of_all(r, "convert", model);
-    if (!row && model >= 0)
-        row = rbe_results_last(r, "contents", model);
-    const struct rbe_row *training = row || model < 0 ? NULL
-                                     : last_of_all(r, "recovery", model);
-    const json_t *before = training ? rbe_value_at(training->v, "before") : NULL;
-    const char *path = rbe_string_at(before, "path");
-    const int from = before ? rbe_results_model(r, before) : -1;
+    const struct rbe_row *row = rbe_results_last_of_all(r, "convert", model), *training;
 
-    if (row || !before)
+    if (row || (row = rbe_results_last(r, "contents", model)) ||
+        !(training = rbe_results_last_of_all(r, "recovery", model)))
         return row;
-    if (from >= 0 && (row = last_of_all(r, "convert", from)))
+    const json_t *before = rbe_value_at(training->v, "before");
+    const char *path = rbe_string_at(before, "path");
+    const int from = rbe_results_model(r, before);
+    if (from >= 0 && (row = rbe_results_last_of_all(r, "convert", from)))
         return row;
     /* Converted anew by another version of the encoder: the same name and size will do. */
     for (size_t i = 0; i < r->count; i++) {

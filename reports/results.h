@@ -68,9 +68,12 @@ json_t *rbe_value_at(const json_t *v, const char *path);
 /* Index of the model that an object {name, sha256, ...} names, or -1. */
 int rbe_results_model(const struct rbe_results *r, const json_t *model);
 
-/* The last row of a kind about this model, or NULL. */
+/* The last measured row of a kind about this model, or NULL (also for model -1). */
 const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *kind,
                                        int model);
+/* The same, a recorded one where none was measured. */
+const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const char *kind,
+                                              int model);
 
 /*
  * How a model was encoded: its convert row, or what rbe info found in its file, or, as training

@@ -144,13 +144,3 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row)
     else
         rbe_model_cell(p, rbe_model_of(p, row));
 }
-
-const struct rbe_row *rbe_last_row(const struct rbe_page *p, const char *kind, int model)
-{
-    const struct rbe_row *row, *found = rbe_results_last(p->r, kind, model);
-
-    for (size_t i = p->r->count; !found && (row = rbe_next_of_all(p, kind, &i)); )
-        if (rbe_model_of(p, row) == model)
-            found = row;
-    return found;
-}

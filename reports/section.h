@@ -32,8 +32,6 @@ bool rbe_any_of_all(const struct rbe_page *p, const char *kind);
 bool rbe_page_has(const struct rbe_page *p, const char *kind, const char *step,
                   const char *why);
 bool rbe_row_recorded(const struct rbe_page *p, const struct rbe_row *row);
-/* The last row of a kind about a model, a recorded one where none was measured; or NULL. */
-const struct rbe_row *rbe_last_row(const struct rbe_page *p, const char *kind, int model);
 
 /* The model of an index, NULL for -1; the index of a row's model, or -1. */
 const struct rbe_model_seen *rbe_page_model(const struct rbe_page *p, int i);
