@@ -112,7 +112,7 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
 {
     echo "$head"'"kind":"step","step":"long","ok":true,"reason":"'"$(printf '%0131072d' 0)"'"}'
     echo "$head"'"kind":"step","step":"conversation","ok":false,"reason":"out of luck"}'
-    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$one,${ppl/$sha/f00dfeedbeef}:54.321}"
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$one,${ppl/$sha/f00dfeedbeef}:54.5}"
     echo "$head"'"kind":"divergence","base":'"$base"',"model":'"$one"',"kl":{"mean":0.5,"p90":0.777},
 "top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
         tr '\n' ' '
@@ -138,7 +138,7 @@ check 'says which failed, and by how much' has "$page" \
 check 'links to a row too long for it' has "$page" "id=\"row-$number\"><a href=\"rows.jsonl#L$number\">"
 check 'by its line' has "$page" "line $number of rows.jsonl"
 check 'names the text in the table' has "$page" 'wiki.test.raw (f00dfeed)'
-check 'keeps another text off the curve' lacks "$work/mpage/plots/rate.tsv" '54.321'
+check 'keeps another text off the curve' lacks "$work/mpage/plots/rate.tsv" '54\.5'
 check 'gives the reason of a step' has "$page" "NOT MEASURED: the step 'conversation' did not run."
 check 'in its words' has "$page" 'It said: out of luck'
 check 'shows 90 % of the divergence' has "$page" '>0.777<'
