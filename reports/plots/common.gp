@@ -11,14 +11,19 @@ soft = '#8a8f98'
 # As many as the curve of size against quality has lines.
 array hue[10] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7', '#8a8f3c', \
     '#4aa3a8', '#a56a3a', '#e0569b']
-# Plots with a bar for each of many rows grow; so does the key, with two series a line.  Narrow,
-# so that a phone shows all of it with text that can be read.
-high = (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + 10 * words(series)
+# The plots of the page have series; they are narrow, the key below, so that a phone shows all
+# of it with text that can be read.  Those with a bar for each of many rows grow; so does the
+# key, with two series a line.  Other plots are wide, the key at their right.
+narrow = exists('series')
+wide = narrow ? 520 : 860
+high = narrow ? (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + 10 * words(series) : 440
+scale = narrow ? 1.8 : 1.5
+thick = narrow ? 1.8 : 1
 if (kind eq 'svg') \
-    set terminal svg size 520,high dynamic noenhanced font 'sans-serif,14' name id; \
+    set terminal svg size wide,high dynamic noenhanced font 'sans-serif,14' name id; \
 else \
-    set terminal pngcairo size 1.8*520,1.8*high noenhanced font 'DejaVu Sans,10' \
-        fontscale 1.8 linewidth 1.8 pointscale 1.8 background '#ffffff'
+    set terminal pngcairo size scale*wide,scale*high noenhanced font 'DejaVu Sans,10' \
+        fontscale (narrow ? 1.8 : 1.3) linewidth thick pointscale thick background '#ffffff'
 set output out
 set datafile separator tab
 # A series is picked by making the others' rows NaN; they do not break its line.
@@ -26,8 +31,9 @@ set datafile missing NaN
 set border 3 lc rgb ink
 set tics nomirror tc rgb ink
 set grid ytics lc rgb soft lw 0.4 dt (2,4)
+set key tc rgb ink outside right top vertical samplen 1.5 spacing 1.15
 # An empty title keeps it from the label above it.
-set key tc rgb ink outside bottom center horizontal samplen 1.5 spacing 1.15 title ' '
+if (narrow) { set key outside bottom center horizontal title ' ' }
 set title tc rgb ink
 set xlabel tc rgb ink
 set ylabel tc rgb ink
