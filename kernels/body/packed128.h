@@ -3,10 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Row by row of a row of blocks: where a weight stands in its block fixes d and the angle, so
- * these are found once for all blocks beside each other; then each seed renders as many
- * weights as a register holds, by the very operations of format/packed128.h, so that every
- * ISA renders the same bits, and only the sum over columns rounds differently.
+ * A tile of a few rows is rendered to scratch and then serves all vectors.  Where a weight
+ * stands in its block fixes d and the angle, so these are found once a row for all blocks
+ * beside each other; then each seed renders as many weights as a register holds, by the very
+ * operations of format/packed128.h, so that every ISA renders the same bits, and only the sum
+ * over columns rounds differently.
  *
  * Written in the operations of an ISA's simd header, which the kernel file includes first.
  * Scratch is on the stack, bounded for every shape.
@@ -16,14 +17,19 @@
 
 #include <stdbool.h>
 
+#include "kernels/body/floats.h"
 #include "kernels/body/unroll.h"
 #include "kernels/format/packed128.h"
 #include "kernels/kernel.h"
 
 enum {
-    PACKED128_BATCH = 4,        /* vectors that share a rendering */
-    PACKED128_SEEDS = 64,       /* blocks beside each other, at most ... */
-    PACKED128_COLUMNS = 2048,   /* ... and their columns, padded to whole registers */
+    PACKED128_SEEDS = 64,       /* blocks beside each other in a tile, at most ... */
+    PACKED128_COLUMNS = 512,    /* ... and their columns: with 8 rows 16 KiB */
+    PACKED128_WIDTH = PACKED128_COLUMNS + 16,
+    PACKED128_ROWS = 8,
+    PACKED128_PASS = SIMD_REGISTERS / 8,    /* rows whose sums are in registers at once, ... */
+    PACKED128_VECTORS = 4,      /* ... times vectors */
+    PACKED128_AT_ONCE = 256,    /* vectors a tile meets: 512 KiB of them stay in L2 */
 };
 
 /* A seed, ready to render: `is[s]` is positive in the columns whose state is s, starting with
@@ -104,78 +110,156 @@ static inline f32x packed128_render(const struct packed128_seed *s, unsigned tur
 struct packed128_scratch {
     struct packed128_seed seed[PACKED128_SEEDS];
     float coordinate[RBE_PACKED128_MAX_BLOCK + 16];
-    float x[PACKED128_BATCH][PACKED128_COLUMNS];    /* block after block, padded with zeros */
+    float d[RBE_PACKED128_MAX_BLOCK + 16];          /* of one row's columns */
+    float sin_a[RBE_PACKED128_MAX_BLOCK + 16], cos_a[RBE_PACKED128_MAX_BLOCK + 16];
+    float w[PACKED128_ROWS][PACKED128_WIDTH];
 };
 
-/* Rows r0..r0 + n of one row of blocks times `count` vectors, over the blocks in scratch. */
-static inline void packed128_rows(const struct packed128_scratch *s, size_t block,
-                                  size_t padded, size_t blocks, size_t n, size_t count,
-                                  float *y, size_t ldy)
+/* Row i of the blocks in scratch to `out`; `cols` of its columns exist, then come zeros up to
+ * the end of a register. */
+static inline void packed128_row(struct packed128_scratch *s, size_t block, size_t blocks,
+                                 size_t i, float *out, size_t cols)
 {
-    for (size_t i = 0; i < n; i++) {
-        const f32x row = f32_set(s->coordinate[i]), row2 = f32_mul(row, row);
-        f32x sum[PACKED128_BATCH];
+    const f32x row = f32_set(s->coordinate[i]), row2 = f32_mul(row, row);
+
+    for (size_t j = 0; j < block; j += F32_LANES) {
+        const f32x column = f32_load(s->coordinate + j);
+        const f32x d = f32_sqrt(f32_add(f32_mul(column, column), row2));
+        f32_store(s->d + j, d);
+        f32_store(s->sin_a + j, f32_if_positive(d, f32_div(row, d), f32_set(0)));
+        f32_store(s->cos_a + j, f32_if_positive(d, f32_div(column, d), f32_set(1)));
+    }
+    /* The last register of a block overlaps the next one, which is written after it. */
+    for (size_t c = 0; c < blocks; c++)
+        for (size_t j = 0; j < block; j += F32_LANES)
+            f32_store(out + c * block + j,
+                      packed128_render(&s->seed[c], (unsigned)(j - i) & 3, f32_load(s->d + j),
+                                       f32_load(s->sin_a + j), f32_load(s->cos_a + j)));
+    for (size_t n = cols; n % F32_LANES; n++)
+        out[n] = 0;
+}
+
+struct packed128_sums {
+    f32x v[PACKED128_PASS][PACKED128_VECTORS];
+};
+
+/* One register of columns; `n` of them exist, past which activations may be anything. */
+static inline __attribute__((always_inline)) void
+packed128_step(struct packed128_sums *sum, const int vectors, const float *w, const float *x,
+               size_t stride, size_t n)
+{
+    f32x v[PACKED128_PASS];
+
+    RBE_UNROLL
+    for (int r = 0; r < PACKED128_PASS; r++)
+        v[r] = f32_load(w + r * PACKED128_WIDTH);
+    RBE_UNROLL
+    for (int t = 0; t < vectors; t++) {
+        const f32x xt = n < F32_LANES ? weights_f32_tail(x + t * stride, n)
+                                      : f32_load(x + t * stride);
         RBE_UNROLL
-        for (int t = 0; t < PACKED128_BATCH; t++)
-            sum[t] = f32_set(0);
-        for (size_t j = 0; j < block; j += F32_LANES) {
-            const f32x column = f32_load(s->coordinate + j);
-            const f32x d = f32_sqrt(f32_add(f32_mul(column, column), row2));
-            const f32x sin_a = f32_if_positive(d, f32_div(row, d), f32_set(0));
-            const f32x cos_a = f32_if_positive(d, f32_div(column, d), f32_set(1));
-            const unsigned turn = (unsigned)(j - i) & 3;
-            for (size_t c = 0; c < blocks; c++) {
-                const f32x w = packed128_render(&s->seed[c], turn, d, sin_a, cos_a);
-                RBE_UNROLL
-                for (int t = 0; t < PACKED128_BATCH; t++)
-                    sum[t] = f32_fma(w, f32_load(s->x[t] + c * padded + j), sum[t]);
-            }
+        for (int r = 0; r < PACKED128_PASS; r++)
+            sum->v[r][t] = f32_fma(v[r], xt, sum->v[r][t]);
+    }
+}
+
+/* Adds the products of PACKED128_PASS rows from w on, `rows` of which are wanted, and of
+ * `vectors` vectors from x on to y. */
+static inline __attribute__((always_inline)) void
+packed128_multiply(const int vectors, const float *w, size_t cols, const float *x,
+                   size_t stride, float *y, size_t ldy, size_t rows)
+{
+    struct packed128_sums sum;
+    size_t c = 0;
+
+    RBE_UNROLL
+    for (int r = 0; r < PACKED128_PASS; r++) {
+        RBE_UNROLL
+        for (int t = 0; t < vectors; t++)
+            sum.v[r][t] = f32_set(0);
+    }
+    for (; c + F32_LANES <= cols; c += F32_LANES)
+        packed128_step(&sum, vectors, w + c, x + c, stride, F32_LANES);
+    if (c < cols)
+        packed128_step(&sum, vectors, w + c, x + c, stride, cols - c);
+    RBE_UNROLL
+    for (int r = 0; r < PACKED128_PASS; r++) {
+        RBE_UNROLL
+        for (int t = 0; t < vectors; t++)
+            if ((size_t)r < rows)
+                y[t * ldy + r] += f32_sum(sum.v[r][t]);
+    }
+}
+
+/* The tile's n rows times `count` vectors. */
+static inline void packed128_tile(const struct packed128_scratch *s, size_t n, size_t cols,
+                                  const float *x, size_t stride, size_t count, float *y,
+                                  size_t ldy)
+{
+    for (size_t t = 0; t < count;) {
+        const bool all = count - t >= PACKED128_VECTORS;
+        for (size_t r = 0; r < n; r += PACKED128_PASS) {
+            const float *xt = x + t * stride;
+            float *yt = y + t * ldy + r;
+            if (all)
+                packed128_multiply(PACKED128_VECTORS, s->w[r], cols, xt, stride, yt, ldy, n - r);
+            else
+                packed128_multiply(1, s->w[r], cols, xt, stride, yt, ldy, n - r);
         }
-        for (size_t t = 0; t < count; t++)
-            y[t * ldy + i] += f32_sum(sum[t]);
+        t += all ? PACKED128_VECTORS : 1;
+    }
+}
+
+/* Rows row0..row1 of `blocks` blocks from c0 on, times `count` vectors from t0 on. */
+static inline void packed128_columns(struct packed128_scratch *s, const struct rbe_matrix *w,
+                                     const struct rbe_act *a, size_t t0, size_t count,
+                                     size_t c0, size_t blocks, float *y, size_t ldy,
+                                     size_t row0, size_t row1)
+{
+    const size_t block = w->block, n0 = c0 * block;
+    const size_t cols = w->cols - n0 < blocks * block ? w->cols - n0 : blocks * block;
+
+    for (size_t r = row0; r < row1; r += block) {
+        const struct rbe_packed128 *code = (const struct rbe_packed128 *)w->codes +
+                                           r / block * rbe_packed128_blocks(w->cols, block) + c0;
+        const size_t rows = row1 - r < block ? row1 - r : block;
+
+        for (size_t c = 0; c < blocks; c++)
+            packed128_open(&s->seed[c], code + c);
+        for (size_t i = 0; i < rows; i += PACKED128_ROWS) {
+            const size_t n = rows - i < PACKED128_ROWS ? rows - i : PACKED128_ROWS;
+            for (size_t k = 0; k < n; k++)
+                packed128_row(s, block, blocks, i + k, s->w[k], cols);
+            packed128_tile(s, n, cols, a->x + t0 * a->stride + n0, a->stride, count,
+                           y + t0 * ldy + r + i, ldy);
+        }
     }
 }
 
 static inline void gemm_packed128(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                                   size_t ldy, size_t row0, size_t row1)
 {
-    const size_t block = w->block, padded = (block + F32_LANES - 1) / F32_LANES * F32_LANES;
-    const size_t wide = rbe_packed128_blocks(w->cols, block);
-    const size_t most = PACKED128_COLUMNS / padded < PACKED128_SEEDS
-                            ? PACKED128_COLUMNS / padded
+    const size_t wide = rbe_packed128_blocks(w->cols, w->block);
+    const size_t most = PACKED128_COLUMNS / w->block < PACKED128_SEEDS
+                            ? PACKED128_COLUMNS / w->block
                             : PACKED128_SEEDS;
     struct packed128_scratch s;
 
+    memset(s.w, 0, sizeof s.w);     /* rows that no tile reaches are multiplied, too */
     memset(s.coordinate, 0, sizeof s.coordinate);
-    for (unsigned j = 0; j < block; j++)
+    for (unsigned j = 0; j < w->block; j++)
         s.coordinate[j] = rbe_packed128_coordinate(j, w->block);
     for (size_t t = 0; t < a->count; t++)
         for (size_t r = row0; r < row1; r++)
             y[t * ldy + r] = 0;
-    for (size_t t0 = 0; t0 < a->count; t0 += PACKED128_BATCH)
-        for (size_t c0 = 0; c0 < wide; c0 += most) {
-            const size_t blocks = wide - c0 < most ? wide - c0 : most;
-            const size_t count =
-                a->count - t0 < PACKED128_BATCH ? a->count - t0 : PACKED128_BATCH;
-            memset(s.x, 0, sizeof s.x);
-            for (size_t t = 0; t < count; t++)
-                for (size_t c = 0; c < blocks; c++) {
-                    const size_t n0 = (c0 + c) * block;
-                    memcpy(s.x[t] + c * padded, a->x + (t0 + t) * a->stride + n0,
-                           (w->cols - n0 < block ? w->cols - n0 : block) * sizeof(float));
-                }
-            for (size_t r = row0; r < row1; r += block) {
-                const struct rbe_packed128 *code =
-                    (const struct rbe_packed128 *)w->codes + r / block * wide + c0;
-                for (size_t c = 0; c < blocks; c++)
-                    packed128_open(&s.seed[c], code + c);
-                packed128_rows(&s, block, padded, blocks, row1 - r < block ? row1 - r : block,
-                               count, y + t0 * ldy + r, ldy);
-            }
-        }
+    for (size_t t = 0; t < a->count; t += PACKED128_AT_ONCE) {
+        const size_t left = a->count - t;
+        for (size_t c = 0; c < wide; c += most)
+            packed128_columns(&s, w, a, t, left < PACKED128_AT_ONCE ? left : PACKED128_AT_ONCE,
+                              c, wide - c < most ? wide - c : most, y, ldy, row0, row1);
+    }
 }
 
-/* One vector: rendering costs so much more than the three idle multiply-adds. */
 static inline void gemv_packed128(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                                   size_t row0, size_t row1)
 {
