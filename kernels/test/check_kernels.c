@@ -34,7 +34,7 @@ static const char *const fill_names[FILL_COUNT] = {"exact", "one-hot", "random",
 
 static const char *const place_names[PLACE_COUNT] = {"at the end", "at the start", "odd"};
 
-enum { MAX_COUNT = 33, MAX_KERNELS = 256 };
+enum { MAX_COUNT = 33, MANY = 259, MAX_KERNELS = 256 };    /* MANY: of few columns */
 
 static struct check_rng rng;
 
@@ -542,6 +542,34 @@ static void check_blocks(enum rbe_format f, uint32_t block, uint32_t aux)
         }
 }
 
+/* What the lists above leave out: the chapter's side of 128 and the largest one, and more
+ * columns than a kernel of `hybrid` takes at a time. */
+static void check_lone_shapes(void)
+{
+    static const struct shape shapes[] = {
+        {RBE_PACKED128, 5, 768, 128, 0},   {RBE_PACKED128, 129, 260, 128, 0},
+        {RBE_PACKED128, 9, 600, 512, 0},   {RBE_PACKED128, 513, 17, 512, 0},
+        {RBE_HYBRID, 17, 4097, 16, 3},     {RBE_HYBRID, 5, 4608, 256, 9},
+    };
+
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        check_shape(&shapes[i]);
+}
+
+/* More vectors than any kernel takes at a time: 256. */
+static void check_many_vectors(void)
+{
+    static const struct shape shapes[] = {
+        {RBE_F32, 9, 65, 0, 0},       {RBE_F16, 9, 65, 0, 0},     {RBE_INT8, 9, 65, 0, 0},
+        {RBE_INT4, 9, 65, 0, 0},      {RBE_SEED, 18, 65, 17, 0},  {RBE_SEED4, 18, 65, 17, 0},
+        {RBE_HYBRID, 17, 33, 16, 3},  {RBE_PACKED128, 9, 65, 7, 0},
+    };
+
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        if (shapes_seen++ % every == 0)
+            check_case(&shapes[i], RANDOM, AT_END, MANY);
+}
+
 int main(int argc, char **argv)
 {
     const char *unknown = rbe_cpu_init();
@@ -595,6 +623,8 @@ int main(int argc, char **argv)
     static const uint32_t sides[] = {4, 7, 16, 32, 33, 64};
     for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
         check_blocks(RBE_PACKED128, sides[i], 0);
+    check_lone_shapes();
+    check_many_vectors();
 
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);
