@@ -215,6 +215,12 @@ static inline s32x s32_add(s32x x, s32x y)
                   vaddq_s32(x.d, y.d)};
 }
 
+/* sum + s32_dot(w, q) */
+static inline s32x s32_dot_add(s32x sum, s16x w, const int16_t *q)
+{
+    return s32_add(sum, s32_dot(w, q));
+}
+
 static inline lanes lanes_zero(void)
 {
     const float32x4_t zero = vdupq_n_f32(0);

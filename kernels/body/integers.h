@@ -23,9 +23,9 @@ static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t gr
 
     for (size_t g = 0; g < groups; g++, code += 128, q += 128) {
         const s32x low =
-            s32_add(s32_dot(s16_bytes(code), q), s32_dot(s16_bytes(code + 32), q + 32));
-        const s32x high = s32_add(s32_dot(s16_bytes(code + 64), q + 64),
-                                  s32_dot(s16_bytes(code + 96), q + 96));
+            s32_dot_add(s32_dot(s16_bytes(code), q), s16_bytes(code + 32), q + 32);
+        const s32x high =
+            s32_dot_add(s32_dot(s16_bytes(code + 64), q + 64), s16_bytes(code + 96), q + 96);
         sum = lanes_add(sum, s32_add(low, high), half1(scale[g]));
     }
     *y = lanes_sum(sum) * a->scale[t];
@@ -71,8 +71,8 @@ static inline void batch_int8(const int8_t *code, const uint16_t *scale, size_t 
         RBE_UNROLL
         for (int t = 0; t < BATCH; t++) {
             const int16_t *qt = q + t * a->stride;
-            const s32x low = s32_add(s32_dot(w0, qt), s32_dot(w1, qt + 32));
-            const s32x high = s32_add(s32_dot(w2, qt + 64), s32_dot(w3, qt + 96));
+            const s32x low = s32_dot_add(s32_dot(w0, qt), w1, qt + 32);
+            const s32x high = s32_dot_add(s32_dot(w2, qt + 64), w3, qt + 96);
             sum[t] = lanes_add(sum[t], s32_add(low, high), s);
         }
     }

@@ -215,6 +215,12 @@ static inline s32x s32_add(s32x x, s32x y)
     return (s32x){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }
 
+/* sum + s32_dot(w, q) */
+static inline s32x s32_dot_add(s32x sum, s16x w, const int16_t *q)
+{
+    return s32_add(sum, s32_dot(w, q));
+}
+
 static inline lanes lanes_zero(void)
 {
     return (lanes){_mm256_setzero_ps(), _mm256_setzero_ps()};

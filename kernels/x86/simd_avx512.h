@@ -204,6 +204,16 @@ static inline s32x s32_add(s32x x, s32x y)
     return _mm512_add_epi32(x, y);
 }
 
+/* sum + s32_dot(w, q) */
+static inline s32x s32_dot_add(s32x sum, s16x w, const int16_t *q)
+{
+#ifdef __AVX512VNNI__
+    return _mm512_dpwssd_epi32(sum, w, _mm512_loadu_si512(q));
+#else
+    return s32_add(sum, s32_dot(w, q));
+#endif
+}
+
 static inline lanes lanes_zero(void)
 {
     return _mm512_setzero_ps();

@@ -228,6 +228,12 @@ static inline s32x s32_add(s32x x, s32x y)
                   _mm_add_epi32(x.d, y.d)};
 }
 
+/* sum + s32_dot(w, q) */
+static inline s32x s32_dot_add(s32x sum, s16x w, const int16_t *q)
+{
+    return s32_add(sum, s32_dot(w, q));
+}
+
 static inline lanes lanes_zero(void)
 {
     const __m128 zero = _mm_setzero_ps();
