@@ -202,6 +202,14 @@ static inline int32x4_t s32_dot8(int16x8_t w, int16x8_t q)
     return vpaddq_s32(vmull_s16(vget_low_s16(w), vget_low_s16(q)), vmull_high_s16(w, q));
 }
 
+static inline void s16_store(uint16_t *p, s16x w)
+{
+    vst1q_u16(p, vreinterpretq_u16_s16(w.a));
+    vst1q_u16(p + 8, vreinterpretq_u16_s16(w.b));
+    vst1q_u16(p + 16, vreinterpretq_u16_s16(w.c));
+    vst1q_u16(p + 24, vreinterpretq_u16_s16(w.d));
+}
+
 /* Lane l: w[2 l] q[2 l] + w[2 l + 1] q[2 l + 1]. */
 static inline s32x s32_dot(s16x w, const int16_t *q)
 {

@@ -161,4 +161,31 @@ GEMM_TILE(f16, uint16_t, f32_load_half, weights_f16_tail)
 #undef GEMM_TILE
 #undef TILE_STEP
 
+enum { HALF_TILE = 16384 };     /* weights: 64 KiB of scratch */
+
+/* f16 where no instruction converts it: as many rows as fit are converted for all vectors. */
+static inline void gemm_f16_converted(const struct rbe_matrix *w, const struct rbe_act *a,
+                                      float *y, size_t ldy, size_t row0, size_t row1)
+{
+    const size_t cols = w->cols, fit = HALF_TILE / cols;
+    float tile[HALF_TILE + F32_LANES];
+
+    if (fit == 0) {
+        gemm_f16(w, a, y, ldy, row0, row1);
+        return;
+    }
+    for (size_t r = row0; r < row1; r += fit) {
+        const size_t rows = row1 - r < fit ? row1 - r : fit, n = rows * cols;
+        const uint16_t *code = (const uint16_t *)w->codes + r * cols;
+        const struct rbe_matrix converted = {
+            .format = RBE_F32, .rows = (uint32_t)rows, .cols = w->cols, .codes = tile};
+        size_t i = 0;
+        for (; i + F32_LANES <= n; i += F32_LANES)
+            f32_store(tile + i, f32_load_half(code + i));
+        if (i < n)
+            f32_store(tile + i, weights_f16_tail(code + i, n - i));
+        gemm_f32(&converted, a, y + r, ldy, 0, rows);
+    }
+}
+
 #endif

@@ -81,7 +81,8 @@ static inline void batch_int8(const int8_t *code, const uint16_t *scale, size_t 
         y[t * ldy] = lanes_sum(sum[t]) * a->scale[t0 + t];
 }
 
-static inline void batch_int4(const uint16_t *code, const uint16_t *scale, size_t units,
+/* weight: [units][128], widened. */
+static inline void batch_int4(const uint16_t *weight, const uint16_t *scale, size_t units,
                               const struct rbe_act *a, size_t t0, float *y, size_t ldy)
 {
     const int16_t *q = a->q + t0 * a->stride;
@@ -90,16 +91,15 @@ static inline void batch_int4(const uint16_t *code, const uint16_t *scale, size_
     RBE_UNROLL
     for (int t = 0; t < BATCH; t++)
         sum[t] = lanes_zero();
-    for (size_t u = 0; u < units; u++, code += 32, scale += 4, q += 128) {
-        const s16x w = s16_load(code);
+    for (size_t u = 0; u < units; u++, weight += 128, scale += 4, q += 128) {
         float s[4];
         half4(s, scale);
         RBE_UNROLL
         for (int k = 0; k < 4; k++) {
-            const s16x nibbles = s16_nibble(w, k);
+            const s16x w = s16_load(weight + 32 * k);
             RBE_UNROLL
             for (int t = 0; t < BATCH; t++)
-                sum[t] = lanes_add(sum[t], s32_dot(nibbles, q + t * a->stride + 32 * k), s[k]);
+                sum[t] = lanes_add(sum[t], s32_dot(w, q + t * a->stride + 32 * k), s[k]);
         }
     }
     RBE_UNROLL
@@ -127,29 +127,73 @@ static inline void gemv_int4(const struct rbe_matrix *w, const struct rbe_act *a
                  a, 0, y + r);
 }
 
-#define GEMM_PANELS(format, type, words, scales, parts)                                        \
-    static inline void gemm_##format(const struct rbe_matrix *w, const struct rbe_act *a,      \
-                                     float *y, size_t ldy, size_t row0, size_t row1)           \
-    {                                                                                          \
-        const size_t n = parts(w->cols);                                                       \
-                                                                                               \
-        for (size_t panel = row0; panel < row1; panel += INTEGER_PANEL) {                      \
-            const size_t end = panel + INTEGER_PANEL < row1 ? panel + INTEGER_PANEL : row1;    \
-            size_t t = 0;                                                                      \
-            for (; t + BATCH <= a->count; t += BATCH)                                          \
-                for (size_t r = panel; r < end; r++)                                           \
-                    batch_##format((const type *)w->codes + r * n * words,                     \
-                                   w->scale + r * n * scales, n, a, t, y + t * ldy + r, ldy);  \
-            for (; t < a->count; t++)                                                          \
-                for (size_t r = panel; r < end; r++)                                           \
-                    dot_##format((const type *)w->codes + r * n * words,                       \
-                                 w->scale + r * n * scales, n, a, t, y + t * ldy + r);         \
-        }                                                                                      \
+static inline void gemm_int8(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                             size_t ldy, size_t row0, size_t row1)
+{
+    const size_t n = rbe_int8_groups(w->cols);
+
+    for (size_t panel = row0; panel < row1; panel += INTEGER_PANEL) {
+        const size_t end = panel + INTEGER_PANEL < row1 ? panel + INTEGER_PANEL : row1;
+        size_t t = 0;
+        for (; t + BATCH <= a->count; t += BATCH)
+            for (size_t r = panel; r < end; r++)
+                batch_int8((const int8_t *)w->codes + r * n * 128, w->scale + r * n, n, a, t,
+                           y + t * ldy + r, ldy);
+        for (; t < a->count; t++)
+            for (size_t r = panel; r < end; r++)
+                dot_int8((const int8_t *)w->codes + r * n * 128, w->scale + r * n, n, a, t,
+                         y + t * ldy + r);
     }
+}
 
-GEMM_PANELS(int8, int8_t, 128, 1, rbe_int8_groups)
-GEMM_PANELS(int4, uint16_t, 32, 4, rbe_int4_units)
+/* Nibbles are widened a tile of rows at a time: for int8 that gains nothing. */
+enum {
+    INT4_TILE = 16384,          /* weights: 32 KiB of scratch */
+    INT4_ROWS = 16,             /* rows of a tile, at most */
+    INT4_AT_ONCE = 262144,      /* activations a tile meets, which stay in L2 */
+};
 
-#undef GEMM_PANELS
+static inline void widen_int4(uint16_t *to, const uint16_t *code, size_t units)
+{
+    for (size_t u = 0; u < units; u++, code += 32, to += 128) {
+        const s16x w = s16_load(code);
+        RBE_UNROLL
+        for (int k = 0; k < 4; k++)
+            s16_store(to + 32 * k, s16_nibble(w, k));
+    }
+}
+
+/* Vectors t0..t0 + count, whole batches of them, of matrices that a tile holds a row of. */
+static inline void tiles_int4(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                              size_t ldy, size_t row0, size_t row1, size_t t0, size_t count)
+{
+    const size_t n = rbe_int4_units(w->cols), fit = INT4_TILE / 128 / n;
+    const size_t most = fit < INT4_ROWS ? fit : INT4_ROWS;
+    _Alignas(64) uint16_t tile[INT4_TILE];
+
+    for (size_t r0 = row0; r0 < row1; r0 += most) {
+        const size_t rows = row1 - r0 < most ? row1 - r0 : most;
+        widen_int4(tile, (const uint16_t *)w->codes + r0 * n * 32, rows * n);
+        for (size_t t = t0; t < t0 + count; t += BATCH)
+            for (size_t r = 0; r < rows; r++)
+                batch_int4(tile + r * n * 128, w->scale + (r0 + r) * n * 4, n, a, t,
+                           y + t * ldy + r0 + r, ldy);
+    }
+}
+
+static inline void gemm_int4(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                             size_t ldy, size_t row0, size_t row1)
+{
+    const size_t n = rbe_int4_units(w->cols), most = INT4_AT_ONCE / 128 / n / BATCH * BATCH;
+    /* Wider matrices, and vectors left over, are taken one vector at a time. */
+    const size_t whole = n * 128 <= INT4_TILE ? a->count / BATCH * BATCH : 0;
+
+    for (size_t t = 0; t < whole; t += most)
+        tiles_int4(w, a, y, ldy, row0, row1, t, whole - t < most ? whole - t : most);
+    for (size_t r = row0; r < row1; r++)
+        for (size_t t = whole; t < a->count; t++)
+            dot_int4((const uint16_t *)w->codes + r * n * 32, w->scale + r * n * 4, n, a, t,
+                     y + t * ldy + r);
+}
 
 #endif

@@ -543,13 +543,14 @@ static void check_blocks(enum rbe_format f, uint32_t block, uint32_t aux)
 }
 
 /* What the lists above leave out: the chapter's side of 128 and the largest one, and more
- * columns than a kernel of `hybrid` takes at a time. */
+ * columns than kernels take at a time or have scratch for. */
 static void check_lone_shapes(void)
 {
     static const struct shape shapes[] = {
         {RBE_PACKED128, 5, 768, 128, 0},   {RBE_PACKED128, 129, 260, 128, 0},
         {RBE_PACKED128, 9, 600, 512, 0},   {RBE_PACKED128, 513, 17, 512, 0},
         {RBE_HYBRID, 17, 4097, 16, 3},     {RBE_HYBRID, 5, 4608, 256, 9},
+        {RBE_F16, 2, 16390, 0, 0},         {RBE_INT4, 2, 16390, 0, 0},
     };
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)

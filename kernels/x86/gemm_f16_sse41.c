@@ -12,5 +12,5 @@
 void rbe_gemm_f16_sse41(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                         size_t ldy, size_t row0, size_t row1)
 {
-    gemm_f16(w, a, y, ldy, row0, row1);
+    gemm_f16_converted(w, a, y, ldy, row0, row1);
 }

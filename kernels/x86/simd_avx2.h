@@ -196,6 +196,12 @@ static inline s16x s16_load(const uint16_t *p)
                   _mm256_loadu_si256((const __m256i *)(p + 16))};
 }
 
+static inline void s16_store(uint16_t *p, s16x w)
+{
+    _mm256_storeu_si256((__m256i *)p, w.a);
+    _mm256_storeu_si256((__m256i *)(p + 16), w.b);
+}
+
 /* Nibble k of each word, sign-extended. */
 static inline s16x s16_nibble(s16x w, int k)
 {

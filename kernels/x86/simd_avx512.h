@@ -187,6 +187,11 @@ static inline s16x s16_load(const uint16_t *p)
     return _mm512_loadu_si512(p);
 }
 
+static inline void s16_store(uint16_t *p, s16x w)
+{
+    _mm512_storeu_si512(p, w);
+}
+
 /* Nibble k of each word, sign-extended. */
 static inline s16x s16_nibble(s16x w, int k)
 {

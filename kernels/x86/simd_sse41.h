@@ -213,6 +213,14 @@ static inline s16x s16_nibble(s16x w, int k)
                   s16_nibble8(w.d, k)};
 }
 
+static inline void s16_store(uint16_t *p, s16x w)
+{
+    _mm_storeu_si128((__m128i *)p, w.a);
+    _mm_storeu_si128((__m128i *)(p + 8), w.b);
+    _mm_storeu_si128((__m128i *)(p + 16), w.c);
+    _mm_storeu_si128((__m128i *)(p + 24), w.d);
+}
+
 /* Lane l: w[2 l] q[2 l] + w[2 l + 1] q[2 l + 1]. */
 static inline s32x s32_dot(s16x w, const int16_t *q)
 {
