@@ -2,6 +2,10 @@
 # canary.sh - plants one known fault after the other in a copy; the tests must fail each time.
 #
 # SPDX-License-Identifier: MIT
+#
+# Each fault names the test that must notice it and, for check_kernels, the format it touches.
+# Several copies are worked on at a time, one to a core.  Faults of ISAs that this machine
+# cannot run are left out by name.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 work=$(mktemp -d) || exit 1
@@ -12,91 +16,153 @@ x86_64*) ;;
 esac
 grep -qw avx2 /proc/cpuinfo || { echo "SKIP this CPU has no AVX2"; exit 77; }
 
-# Only what the faults touch, so that each build takes a second.
-mkdir -p "$work/kernels" "$work/scripts"
-cp Makefile "$work/"
-cp -r kernels/. "$work/kernels/"
-cp scripts/run-tests.sh "$work/scripts/"
-cd "$work" || exit 1
-rm -f kernels/test/time_* kernels/arm/*.c
-for f in kernels/x86/*.c; do
+# What the faults touch and nothing else, so that each build takes a second or two.
+mkdir -p "$work/0/scripts" "$work/log"
+cp Makefile "$work/0/"
+cp -r kernels "$work/0/"
+cp scripts/run-tests.sh "$work/0/scripts/"
+cd "$work/0" || exit 1
+rm -f kernels/test/time_*
+for f in kernels/x86/*.c kernels/arm/*.c; do
     case $f in
     *_f32_avx2.c | *_f16_avx2.c | *_int8_avx2.c | *_int4_avx2.c | *_hybrid_avx2.c | \
-        *_packed128_avx2.c | *gemv_seed_avx2.c | */funnel_* | */transform_*) ;;
+        *_packed128_avx2.c | *gemv_seed_avx2.c | *gemm_seed_avx2.c | *gemm_seed4_avx2.c) ;;
+    *gemm_f16_sse41.c | *gemm_seed_sse41.c | *gemm_int4_avx512.c | *gemv_int8_avx512vnni.c | \
+        *gemm_seed4_avx512.c) ;;
+    *gemv_int8_neondot.c | *gemm_int4_neon.c | *gemm_seed4_neon.c) ;;
+    */funnel_* | */transform_*) ;;
     *) rm -f "$f" ;;
     esac
 done
-# One line per kernel, then those that are left.
-one=$(tr '\n' ' ' < kernels/kernels.def | sed 's/RBE_KERNEL(/\nRBE_KERNEL(/g' |
-    sed -n 's/^\(RBE_KERNEL([^)]*)\).*/\1/p' | grep -v '(op,')
+# One line per kernel, then those that are left, of each architecture.
+sed -n '/^RBE_KERNEL.*[^)]$/N; s/\n */ /; /^[R#]/p' kernels/kernels.def > lines
 while read -r line; do
-    file=$(sed -E 's/RBE_KERNEL\((\w+), *(\w+), *(\w+),.*/\1_\2_\3.c/' <<< "$line")
-    if [ -f "kernels/scalar/$file" ] || [ -f "kernels/x86/$file" ]; then echo "$line"; fi
-done <<< "$one" > list
-mv list kernels/kernels.def
+    case $line in
+    RBE_KERNEL*)
+        file=$(sed -E 's/RBE_KERNEL\((\w+), *(\w+), *(\w+),.*/\1_\2_\3.c/' <<< "$line")
+        for f in kernels/*/"$file"; do [ ! -f "$f" ] || echo "$line"; done
+        ;;
+    '#'*) echo "$line" ;;
+    esac
+done < lines > kernels/kernels.def
 
-bin=build/x86_64-release/kernels/test
-tests=("$bin/check_kernels" "$bin/check_format" "$bin/check_act" "$bin/check_transform")
+arm=
+if command -v aarch64-linux-gnu-gcc qemu-aarch64 > /dev/null; then arm=1; fi
+
+# build ARCH TEST, then run ARCH TEST FORMAT, in the copy that is the current folder
 build() {
-    make -s -j"$(nproc)" BUILDROOT=build "${tests[@]}" > build.log 2>&1
+    local cc=${CC:-gcc}
+    [ "$1" != aarch64 ] || cc=aarch64-linux-gnu-gcc
+    make -s BUILDROOT=build CC="$cc" CFLAGS=-O1 "build/$1-release/kernels/test/$2" > build.log 2>&1
 }
 run() {
-    local t
-    for t in "${tests[@]}"; do
-        RBE_CHECK_EVERY=${RBE_CHECK_EVERY:-3} "$t" > "test.log" 2>&1 || return 1
-    done
+    local emulator=()
+    [ "$1" != aarch64 ] || emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
+    if [ "$3" = - ]; then unset RBE_CHECK_FORMAT; else export RBE_CHECK_FORMAT=$3; fi
+    "${emulator[@]}" "build/$1-release/kernels/test/$2" > test.log 2>&1
 }
 
-build || { tail -n 20 build.log; echo "FAIL the copy does not build"; exit 1; }
-run || { grep FAIL test.log | head; echo "FAIL the copy without a fault fails"; exit 1; }
-
-caught=0 missed=0
-while IFS='|' read -r what file expression; do
-    what=${what%"${what##*[![:space:]]}"} file=${file//[[:space:]]/}
-    cp "$file" saved
-    sed -i -E "$expression" "$file"
-    if cmp -s "$file" saved; then
-        echo "FAIL cannot plant: $what (the text in $file has changed)"
-        missed=$((missed + 1))
-        continue
-    fi
-    if ! build; then
-        echo "FAIL does not build: $what"
+# try WHAT ARCH TEST FORMAT FILE EXPRESSION
+try() {
+    cp "$5" saved
+    sed -i -E "$6" "$5"
+    if cmp -s "$5" saved; then
+        echo "FAIL cannot plant: $1 (the text in $5 has changed)"
+    elif ! build "$2" "$3"; then
         tail -n 5 build.log
-        missed=$((missed + 1))
-    elif run; then
-        echo "FAIL not caught: $what"
-        missed=$((missed + 1))
+        echo "FAIL does not build: $1"
+    elif run "$2" "$3" "$4"; then
+        echo "FAIL not caught: $1"
     else
-        echo "ok   caught: $what: $(grep -m 1 FAIL test.log | cut -c 1-60)"
-        caught=$((caught + 1))
+        echo "ok   caught: $1: $(grep -m 1 FAIL test.log | cut -c 1-60)"
     fi
-    cp saved "$file"
-    touch "$file"
-done << 'END'
-int4: last unit dropped            | kernels/body/integers.h     | s/u < units; u\+\+/u + 1 < units; u++/
-int4: two groups swapped           | kernels/body/integers.h     | s/s16_nibble\(w, 1\), q \+ 32/s16_nibble(w, 2), q + 32/
-int4: nibbles taken as unsigned    | kernels/x86/simd_avx2.h     | s/_mm256_srai_epi16/_mm256_srli_epi16/
-int8: scale rounded                | kernels/body/integers.h     | s/half1\(scale\[g\]\)/half1(scale[g] \& 0xFFF0)/
-integers: product and sum fused    | kernels/x86/simd_avx2.h     | s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
-gemm: first vector's scale for all | kernels/body/integers.h     | s/a->scale\[t0 \+ t\]/a->scale[t0]/
-f32: reads past the last row       | kernels/body/floats.h       | s/weights_f32_tail\(row \+ c, cols - c\), /f32_load(row + c), /
-f32: writes one row too many       | kernels/body/floats.h       | s/for \(size_t r = row0; r < row1; r\+\+\)$/for (size_t r = row0; r <= row1; r++)/
-f16: last columns dropped          | kernels/body/floats.h       | s/f32_fma\(weights_f16_tail\(.*\), s1\)/s1/
-f16: NaN for a result              | kernels/body/floats.h       | s/y\[r\] = dot_f16\((.*)$/y[r] = (float)__builtin_nan("") * dot_f16(\1/
-f16: an accumulator forgotten      | kernels/body/floats.h       | s/f32_add\(s2, s3\)/s2/
-gemm: traps                        | kernels/body/floats.h       | s/(const size_t cols = w->cols, count = a->count;)/if (a->count > 6) __builtin_trap(); \1/
-hybrid: last entry dropped         | kernels/body/hybrid.h       | s/e < m; e\+\+/e + 1 < m; e++/
-hybrid: reads past the indices     | kernels/body/hybrid.h       | s/\/ 16 \+ 1 < words;/\/ 16 < words;/
-hybrid: a basis function forgotten | kernels/body/hybrid.h       | s/ \+ theta\[7\] \* sum\[SUM_COS1\]//
-packed128: a slot off by one       | kernels/body/packed128.h    | s/\(j - i\) \& 3/(j + i) \& 3/
-seed: another multiplier           | kernels/format/seed.h       | s/0xE37D/0xE37B/
-activations: one step too large    | kernels/matrix.c            | s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
-activations: sums may overflow     | kernels/matrix.c            | s/floor\(2147483647.0 /floor(2248146943.0 /
-activations: truncated, not rounded| kernels/x86/simd_avx2.h     | s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
-activations: a lane of the sum lost| kernels/x86/simd_avx2.h     | s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/
-rotation: a stage's signs swapped  | kernels/x86/simd_avx2.h     | s/f32_flip\(v, 0xCC\)/f32_flip(v, 0x33)/
-rotation: signs of a word shifted  | kernels/body/transform.h    | s/\(s >> k\) \&/(s >> (k + 1)) \&/
-END
-echo "$caught faults caught, $missed missed"
-[ $missed = 0 ] && [ $caught -gt 10 ]
+    cp saved "$5"
+}
+
+# lane N: every COPIES-th fault, from the N-th on
+lane() {
+    local i=0 what arch test format file expression
+    cd "$work/$1" || exit 1
+    while IFS='|' read -r what arch test format file expression; do
+        if [ $((i++ % copies)) = "$1" ]; then
+            try "${what%"${what##*[![:space:]]}"}" "${arch// /}" "check_${test// /}" \
+                "${format// /}" "${file// /}" "$expression"
+        fi
+    done < "$work/faults" > "$work/log/$1"
+}
+
+sed 's/ *| */|/; s/^ *//' > "$work/all" << 'EOF'
+int4: last unit dropped            |x86_64 |kernels  |int4     |kernels/body/integers.h     | s/u < units; u\+\+/u + 1 < units; u++/
+int4: two groups swapped           |x86_64 |kernels  |int4     |kernels/body/integers.h     | s/s16_nibble\(w, 1\), q \+ 32/s16_nibble(w, 2), q + 32/
+int4: one row's scales for a tile  |x86_64 |kernels  |int4     |kernels/body/integers.h     | s/\(r0 \+ r\) \* n \* 4/r0 * n * 4/
+int4: nibbles taken as unsigned    |x86_64 |kernels  |int4     |kernels/x86/simd_avx2.h     | s/_mm256_srai_epi16/_mm256_srli_epi16/
+int4: the same with AVX-512        |avx512f|kernels  |int4     |kernels/x86/simd_avx512.h   | s/_mm512_srai_epi16/_mm512_srli_epi16/
+int4: the same with NEON           |aarch64|kernels  |int4     |kernels/arm/simd_neon.h     | s/12 - 4 \* k/12 - 3 * k/
+int8: scale rounded                |x86_64 |kernels  |int8     |kernels/body/integers.h     | s/half1\(scale\[g\]\)/half1(scale[g] \& 0xFFF0)/
+int8: a sum lost (VNNI)            |avx512_vnni|kernels|int8   |kernels/x86/simd_avx512.h   | s/_mm512_dpwssd_epi32\(sum,/_mm512_dpwssd_epi32(_mm512_setzero_si512(),/
+int8: high bytes count less (NEON) |aarch64|kernels  |int8     |kernels/arm/int8_neondot.h  | s/high\[r\]\[j\], 256/high[r][j], 255/
+integers: product and sum fused    |x86_64 |kernels  |int8     |kernels/x86/simd_avx2.h     | s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
+gemm: first vector's scale for all |x86_64 |kernels  |int8     |kernels/body/integers.h     | s/a->scale\[t0 \+ t\]/a->scale[t0]/
+f32: reads past the last row       |x86_64 |kernels  |f32      |kernels/body/floats.h       | s/weights_f32_tail\(row \+ c, cols - c\), /f32_load(row + c), /
+f32: writes one row too many       |x86_64 |kernels  |f32      |kernels/body/floats.h       | s/for \(size_t r = row0; r < row1; r\+\+\)$/for (size_t r = row0; r <= row1; r++)/
+f16: last columns dropped          |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/f32_fma\(weights_f16_tail\(.*\), s1\)/s1/
+f16: NaN for a result              |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/y\[r\] = dot_f16\((.*)$/y[r] = (float)__builtin_nan("") * dot_f16(\1/
+f16: an accumulator forgotten      |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/f32_add\(s2, s3\)/s2/
+f16: reads past the last (SSE4.1)  |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/weights_f16_tail\(code \+ i, n - i\)/f32_load_half(code + i)/
+gemm: traps                        |x86_64 |kernels  |f32      |kernels/body/floats.h       | s/(const size_t cols = w->cols, count = a->count;)/if (a->count > 6) __builtin_trap(); \1/
+hybrid: last entry dropped         |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/e < m; e\+\+/e + 1 < m; e++/
+hybrid: reads past the indices     |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/\/ 16 \+ 1 < words;/\/ 16 < words;/
+hybrid: a basis function forgotten |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/ \+ theta\[7\] \* sum\[SUM_COS1\]//
+hybrid: gemv's first columns again |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/hybrid_column\(t, a->x \+ n0 \+/hybrid_column(t, a->x +/
+packed128: a slot off by one       |x86_64 |kernels  |packed128|kernels/body/packed128.h    | s/\(j - i\) \& 3/(j + i) \& 3/
+packed128: vectors 256 on lost     |x86_64 |kernels  |packed128|kernels/body/packed128.h    | s/y \+ t0 \* ldy \+ r \+ i/y + r + i/
+seed: another multiplier           |x86_64 |kernels  |seed     |kernels/format/seed.h       | s/0xE37D/0xE37B/
+seed: columns 768 on alone         |x86_64 |kernels  |seed     |kernels/body/seed_gemv.h    | s/\.add = g > 0/.add = false/
+seed: the ring's joint misread     |x86_64 |kernels  |seed     |kernels/body/seed_gemv.h    | s/\(inside \? s->words : s->below_words\)/s->words/
+seed: gemm's first columns lost    |x86_64 |kernels  |seed     |kernels/body/seed_gemm.h    | s/= 0; !o->first \&\& r/= 0; o->rows > 99 \&\& r/
+seed: columns swapped (SSE4.1)     |x86_64 |kernels  |seed     |kernels/x86/seed_sse41.h    | s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
+seed4: the first row's term for all|x86_64 |kernels  |seed4    |kernels/body/seed_gemm.h    | s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
+seed4: another row term (AVX-512)  |avx512f|kernels  |seed4    |kernels/x86/seed_avx512.h   | s/i \* 0x6487U/i * 0x6485U/
+seed4: the offset twice (NEON)     |aarch64|kernels  |seed4    |kernels/arm/seed_neon.h     | s/vdupq_n_u8\(15\)/vdupq_n_u8(14)/
+activations: one step too large    |x86_64 |act      |-        |kernels/matrix.c            | s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
+activations: sums may overflow     |x86_64 |act      |-        |kernels/matrix.c            | s/floor\(2147483647.0 /floor(2248146943.0 /
+activations: truncated, not rounded|x86_64 |transform|-        |kernels/x86/simd_avx2.h     | s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
+activations: a lane of the sum lost|x86_64 |transform|-        |kernels/x86/simd_avx2.h     | s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/
+rotation: a stage's signs swapped  |x86_64 |transform|-        |kernels/x86/simd_avx2.h     | s/f32_flip\(v, 0xCC\)/f32_flip(v, 0x33)/
+rotation: signs of a word shifted  |x86_64 |transform|-        |kernels/body/transform.h    | s/\(s >> k\) \&/(s >> (k + 1)) \&/
+EOF
+# A feature for an architecture: x86-64, where the CPU has it.
+skipped=0
+while IFS='|' read -r what arch rest; do
+    arch=${arch// /}
+    case $arch in
+    x86_64) ;;
+    aarch64) [ -n "$arm" ] || arch= ;;
+    *) if grep -qw "$arch" /proc/cpuinfo; then arch=x86_64; else arch=; fi ;;
+    esac
+    if [ -n "$arch" ]; then
+        echo "$what|$arch|$rest"
+    else
+        skipped=$((skipped + 1))
+        echo "SKIP $what" >&2
+    fi
+done < "$work/all" > "$work/faults"
+
+for test in kernels act transform; do
+    for arch in x86_64 ${arm:+aarch64}; do
+        [ "$test-$arch" = kernels-aarch64 ] || [ "$arch" = x86_64 ] || continue
+        build "$arch" "check_$test" ||
+            { tail -n 20 build.log; echo "FAIL the copy does not build"; exit 1; }
+        RBE_CHECK_EVERY=$([ "$arch" = x86_64 ] && echo 3 || echo 30) run "$arch" "check_$test" - ||
+            { grep FAIL test.log | head; echo "FAIL the copy without a fault fails"; exit 1; }
+    done
+done
+copies=$(nproc)
+for ((n = 1; n < copies; n++)); do cp -a "$work/0" "$work/$n"; done
+for ((n = 0; n < copies; n++)); do lane $n & done
+wait
+cat "$work"/log/*
+caught=$(grep -hc '^ok' "$work"/log/* | paste -sd + | bc)
+faults=$(wc -l < "$work/faults")
+echo "$caught faults caught, $((faults - caught)) missed, $skipped skipped"
+[ "$caught" = "$faults" ] && [ "$caught" -gt 20 ]

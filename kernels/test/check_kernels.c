@@ -36,7 +36,8 @@ static const char *const place_names[PLACE_COUNT] = {"at the end", "at the start
 
 enum { MAX_COUNT = 33, MANY = 259, MAX_KERNELS = 256 };    /* MANY: of few columns */
 
-static struct check_rng rng;
+/* Shapes have numbers of their own, so that a part of them is always the same part. */
+static struct check_rng rng, shape_rng;
 
 static struct guarded codes_room, scale_room, x_room, q_room, act_scale_room, y_room;
 static float *decoded;          /* [rows][cols] */
@@ -491,17 +492,29 @@ static void check_case(const struct shape *s, enum fill fill, enum place place, 
     }
 }
 
-/* Under an emulator: every n-th shape only, $RBE_CHECK_EVERY. */
-static unsigned every = 1, shapes_seen;
+/* A part of the shapes: $RBE_CHECK_FROM, + $RBE_CHECK_EVERY, + 2 $RBE_CHECK_EVERY, ...; and
+ * those of one format only, $RBE_CHECK_FORMAT. */
+static unsigned every = 1, from, shapes_seen;
+static enum rbe_format only = RBE_FORMAT_COUNT;
+
+static bool is_wanted(const struct shape *s)
+{
+    return shapes_seen++ % every == from && (only == RBE_FORMAT_COUNT || s->format == only);
+}
+
+static unsigned number_from(const char *variable, unsigned otherwise)
+{
+    const char *value = getenv(variable);
+    return value ? (unsigned)strtoul(value, NULL, 10) : otherwise;
+}
 
 static void check_shape(const struct shape *s)
 {
     static const size_t counts[] = {1, 2, 3, 7, 16, 33};
     const bool big = (size_t)s->rows * s->cols > 20000;
 
-    if (shapes_seen++ % every)
+    if (!is_wanted(s))
         return;
-
     if (!rbe_matrix_size(s->format, s->rows, s->cols, s->block, s->aux).codes) {
         printf("FAIL %s %u x %u B %u: no size\n", rbe_format_name(s->format), s->rows, s->cols,
                s->block);
@@ -536,7 +549,7 @@ static void check_blocks(enum rbe_format f, uint32_t block, uint32_t aux)
 
     for (size_t r = 0; r < sizeof heights / sizeof heights[0]; r++)
         for (int i = 0; i < 3; i++) {
-            const uint32_t cols = widths[check_below(&rng, WIDTHS)];
+            const uint32_t cols = widths[check_below(&shape_rng, WIDTHS)];
             if ((uint64_t)heights[r] * cols < 150000)
                 check_shape(&(struct shape){f, heights[r], cols, block, aux});
         }
@@ -567,7 +580,7 @@ static void check_many_vectors(void)
     };
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        if (shapes_seen++ % every == 0)
+        if (is_wanted(&shapes[i]))
             check_case(&shapes[i], RANDOM, AT_END, MANY);
 }
 
@@ -577,16 +590,23 @@ int main(int argc, char **argv)
     char isa[128];
     unsigned ran = 0;
 
-    rng = check_seed(argc, argv);
+    rng = shape_rng = check_seed(argc, argv);
     if (unknown) {
         printf("unknown ISA '%s' in RBE_DISABLE_ISA; known: %s\n", unknown, rbe_isa_names());
         return 2;
     }
     printf("isa %s, mask %#x\n", rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa), rbe_cpu_isa());
 
-    if (getenv("RBE_CHECK_EVERY"))
-        every = (unsigned)strtoul(getenv("RBE_CHECK_EVERY"), NULL, 10);
+    every = number_from("RBE_CHECK_EVERY", 1);
     every += !every;
+    from = number_from("RBE_CHECK_FROM", 0) % every;
+    if (getenv("RBE_CHECK_FORMAT")) {
+        only = rbe_format_by_name(getenv("RBE_CHECK_FORMAT"));
+        if (only == RBE_FORMAT_COUNT) {
+            printf("unknown format '%s' in RBE_CHECK_FORMAT\n", getenv("RBE_CHECK_FORMAT"));
+            return 2;
+        }
+    }
     decoded = malloc(sizeof *decoded * 400000);
     want = malloc(sizeof *want * MAX_COUNT * 4200);
     bound = malloc(sizeof *bound * MAX_COUNT * 4200);
@@ -633,6 +653,8 @@ int main(int argc, char **argv)
             printf("SKIP %s: needs %s\n", k->name, rbe_isa_string(k->isa, isa, sizeof isa));
             continue;
         }
+        if (only != RBE_FORMAT_COUNT && k->format != only)
+            continue;
         printf("%s %s (%u cases)\n", failures[i] || !cases[i] ? "FAIL" : "ok  ", k->name,
                cases[i]);
         ran++;
