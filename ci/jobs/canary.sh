@@ -92,44 +92,44 @@ lane() {
 }
 
 sed 's/ *| */|/; s/^ *//' > "$work/all" << 'EOF'
-int4: last unit dropped            |x86_64 |kernels  |int4     |kernels/body/integers.h     | s/u < units; u\+\+/u + 1 < units; u++/
-int4: two groups swapped           |x86_64 |kernels  |int4     |kernels/body/integers.h     | s/s16_nibble\(w, 1\), q \+ 32/s16_nibble(w, 2), q + 32/
-int4: one row's scales for a tile  |x86_64 |kernels  |int4     |kernels/body/integers.h     | s/\(r0 \+ r\) \* n \* 4/r0 * n * 4/
-int4: nibbles taken as unsigned    |x86_64 |kernels  |int4     |kernels/x86/simd_avx2.h     | s/_mm256_srai_epi16/_mm256_srli_epi16/
-int4: the same with AVX-512        |avx512f|kernels  |int4     |kernels/x86/simd_avx512.h   | s/_mm512_srai_epi16/_mm512_srli_epi16/
-int4: the same with NEON           |aarch64|kernels  |int4     |kernels/arm/simd_neon.h     | s/12 - 4 \* k/12 - 3 * k/
-int8: scale rounded                |x86_64 |kernels  |int8     |kernels/body/integers.h     | s/half1\(scale\[g\]\)/half1(scale[g] \& 0xFFF0)/
-int8: a sum lost (VNNI)            |avx512_vnni|kernels|int8   |kernels/x86/simd_avx512.h   | s/_mm512_dpwssd_epi32\(sum,/_mm512_dpwssd_epi32(_mm512_setzero_si512(),/
-int8: high bytes count less (NEON) |aarch64|kernels  |int8     |kernels/arm/int8_neondot.h  | s/high\[r\]\[j\], 256/high[r][j], 255/
-integers: product and sum fused    |x86_64 |kernels  |int8     |kernels/x86/simd_avx2.h     | s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
-gemm: first vector's scale for all |x86_64 |kernels  |int8     |kernels/body/integers.h     | s/a->scale\[t0 \+ t\]/a->scale[t0]/
-f32: reads past the last row       |x86_64 |kernels  |f32      |kernels/body/floats.h       | s/weights_f32_tail\(row \+ c, cols - c\), /f32_load(row + c), /
-f32: writes one row too many       |x86_64 |kernels  |f32      |kernels/body/floats.h       | s/for \(size_t r = row0; r < row1; r\+\+\)$/for (size_t r = row0; r <= row1; r++)/
-f16: last columns dropped          |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/f32_fma\(weights_f16_tail\(.*\), s1\)/s1/
-f16: NaN for a result              |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/y\[r\] = dot_f16\((.*)$/y[r] = (float)__builtin_nan("") * dot_f16(\1/
-f16: an accumulator forgotten      |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/f32_add\(s2, s3\)/s2/
-f16: reads past the last (SSE4.1)  |x86_64 |kernels  |f16      |kernels/body/floats.h       | s/weights_f16_tail\(code \+ i, n - i\)/f32_load_half(code + i)/
-gemm: traps                        |x86_64 |kernels  |f32      |kernels/body/floats.h       | s/(const size_t cols = w->cols, count = a->count;)/if (a->count > 6) __builtin_trap(); \1/
-hybrid: last entry dropped         |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/e < m; e\+\+/e + 1 < m; e++/
-hybrid: reads past the indices     |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/\/ 16 \+ 1 < words;/\/ 16 < words;/
-hybrid: a basis function forgotten |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/ \+ theta\[7\] \* sum\[SUM_COS1\]//
-hybrid: gemv's first columns again |x86_64 |kernels  |hybrid   |kernels/body/hybrid.h       | s/hybrid_column\(t, a->x \+ n0 \+/hybrid_column(t, a->x +/
-packed128: a slot off by one       |x86_64 |kernels  |packed128|kernels/body/packed128.h    | s/\(j - i\) \& 3/(j + i) \& 3/
-packed128: vectors 256 on lost     |x86_64 |kernels  |packed128|kernels/body/packed128.h    | s/y \+ t0 \* ldy \+ r \+ i/y + r + i/
-seed: another multiplier           |x86_64 |kernels  |seed     |kernels/format/seed.h       | s/0xE37D/0xE37B/
-seed: columns 768 on alone         |x86_64 |kernels  |seed     |kernels/body/seed_gemv.h    | s/\.add = g > 0/.add = false/
-seed: the ring's joint misread     |x86_64 |kernels  |seed     |kernels/body/seed_gemv.h    | s/\(inside \? s->words : s->below_words\)/s->words/
-seed: gemm's first columns lost    |x86_64 |kernels  |seed     |kernels/body/seed_gemm.h    | s/= 0; !o->first \&\& r/= 0; o->rows > 99 \&\& r/
-seed: columns swapped (SSE4.1)     |x86_64 |kernels  |seed     |kernels/x86/seed_sse41.h    | s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
-seed4: the first row's term for all|x86_64 |kernels  |seed4    |kernels/body/seed_gemm.h    | s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
-seed4: another row term (AVX-512)  |avx512f|kernels  |seed4    |kernels/x86/seed_avx512.h   | s/i \* 0x6487U/i * 0x6485U/
-seed4: the offset twice (NEON)     |aarch64|kernels  |seed4    |kernels/arm/seed_neon.h     | s/vdupq_n_u8\(15\)/vdupq_n_u8(14)/
-activations: one step too large    |x86_64 |act      |-        |kernels/matrix.c            | s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
-activations: sums may overflow     |x86_64 |act      |-        |kernels/matrix.c            | s/floor\(2147483647.0 /floor(2248146943.0 /
-activations: truncated, not rounded|x86_64 |transform|-        |kernels/x86/simd_avx2.h     | s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
-activations: a lane of the sum lost|x86_64 |transform|-        |kernels/x86/simd_avx2.h     | s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/
-rotation: a stage's signs swapped  |x86_64 |transform|-        |kernels/x86/simd_avx2.h     | s/f32_flip\(v, 0xCC\)/f32_flip(v, 0x33)/
-rotation: signs of a word shifted  |x86_64 |transform|-        |kernels/body/transform.h    | s/\(s >> k\) \&/(s >> (k + 1)) \&/
+int4: last unit dropped            |x86_64|kernels|int4|kernels/body/integers.h|s/u < units; u\+\+/u + 1 < units; u++/
+int4: two groups swapped           |x86_64|kernels|int4|kernels/body/integers.h|s/s16_nibble\(w, 1\), q \+ 32/s16_nibble(w, 2), q + 32/
+int4: one row's scales for a tile  |x86_64|kernels|int4|kernels/body/integers.h|s/\(r0 \+ r\) \* n \* 4/r0 * n * 4/
+int4: nibbles taken as unsigned    |x86_64|kernels|int4|kernels/x86/simd_avx2.h|s/_mm256_srai_epi16/_mm256_srli_epi16/
+int4: the same with AVX-512        |avx512f|kernels|int4|kernels/x86/simd_avx512.h|s/_mm512_srai_epi16/_mm512_srli_epi16/
+int4: the same with NEON           |aarch64|kernels|int4|kernels/arm/simd_neon.h|s/12 - 4 \* k/12 - 3 * k/
+int8: scale rounded                |x86_64|kernels|int8|kernels/body/integers.h|s/half1\(scale\[g\]\)/half1(scale[g] \& 0xFFF0)/
+int8: a sum lost (VNNI)            |avx512_vnni|kernels|int8|kernels/x86/simd_avx512.h|s/_mm512_dpwssd_epi32\(sum,/_mm512_dpwssd_epi32(_mm512_setzero_si512(),/
+int8: high bytes count less (NEON) |aarch64|kernels|int8|kernels/arm/int8_neondot.h|s/high\[r\]\[j\], 256/high[r][j], 255/
+integers: product and sum fused    |x86_64|kernels|int8|kernels/x86/simd_avx2.h|s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
+gemm: first vector's scale for all |x86_64|kernels|int8|kernels/body/integers.h|s/a->scale\[t0 \+ t\]/a->scale[t0]/
+f32: reads past the last row       |x86_64|kernels|f32|kernels/body/floats.h|s/weights_f32_tail\(row \+ c, cols - c\), /f32_load(row + c), /
+f32: writes one row too many       |x86_64|kernels|f32|kernels/body/floats.h|s/for \(size_t r = row0; r < row1; r\+\+\)$/for (size_t r = row0; r <= row1; r++)/
+f16: last columns dropped          |x86_64|kernels|f16|kernels/body/floats.h|s/f32_fma\(weights_f16_tail\(.*\), s1\)/s1/
+f16: NaN for a result              |x86_64|kernels|f16|kernels/body/floats.h|s/y\[r\] = dot_f16\((.*)$/y[r] = (float)__builtin_nan("") * dot_f16(\1/
+f16: an accumulator forgotten      |x86_64|kernels|f16|kernels/body/floats.h|s/f32_add\(s2, s3\)/s2/
+f16: reads past the last (SSE4.1)  |x86_64|kernels|f16|kernels/body/floats.h|s/weights_f16_tail\(code \+ i, n - i\)/f32_load_half(code + i)/
+gemm: traps                        |x86_64|kernels|f32|kernels/body/floats.h|s/(const size_t cols = w->cols, count = a->count;)/if (a->count > 6) __builtin_trap(); \1/
+hybrid: last entry dropped         |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/e < m; e\+\+/e + 1 < m; e++/
+hybrid: reads past the indices     |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/\/ 16 \+ 1 < words;/\/ 16 < words;/
+hybrid: a basis function forgotten |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/ \+ theta\[7\] \* sum\[SUM_COS1\]//
+hybrid: gemv's first columns again |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/hybrid_column\(t, a->x \+ n0 \+/hybrid_column(t, a->x +/
+packed128: a slot off by one       |x86_64|kernels|packed128|kernels/body/packed128.h|s/\(j - i\) \& 3/(j + i) \& 3/
+packed128: vectors 256 on lost     |x86_64|kernels|packed128|kernels/body/packed128.h|s/y \+ t0 \* ldy \+ r \+ i/y + r + i/
+seed: another multiplier           |x86_64|kernels|seed|kernels/format/seed.h|s/0xE37D/0xE37B/
+seed: columns 768 on alone         |x86_64|kernels|seed|kernels/body/seed_gemv.h|s/\.add = g > 0/.add = false/
+seed: the ring's joint misread     |x86_64|kernels|seed|kernels/body/seed_gemv.h|s/\(inside \? s->words : s->below_words\)/s->words/
+seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/= 0; !o->first \&\& r/= 0; o->rows > 99 \&\& r/
+seed: columns swapped (SSE4.1)     |x86_64|kernels|seed|kernels/x86/seed_sse41.h|s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
+seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
+seed4: another row term (AVX-512)  |avx512f|kernels|seed4|kernels/x86/seed_avx512.h|s/i \* 0x6487U/i * 0x6485U/
+seed4: the offset twice (NEON)     |aarch64|kernels|seed4|kernels/arm/seed_neon.h|s/vdupq_n_u8\(15\)/vdupq_n_u8(14)/
+activations: one step too large    |x86_64|act|-|kernels/matrix.c|s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
+activations: sums may overflow     |x86_64|act|-|kernels/matrix.c|s/floor\(2147483647.0 /floor(2248146943.0 /
+activations: truncated, not rounded|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
+activations: a lane of the sum lost|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/
+rotation: a stage's signs swapped  |x86_64|transform|-|kernels/x86/simd_avx2.h|s/f32_flip\(v, 0xCC\)/f32_flip(v, 0x33)/
+rotation: signs of a word shifted  |x86_64|transform|-|kernels/body/transform.h|s/\(s >> k\) \&/(s >> (k + 1)) \&/
 EOF
 # A feature for an architecture: x86-64, where the CPU has it.
 skipped=0

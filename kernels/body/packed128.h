@@ -199,12 +199,12 @@ static inline void packed128_tile(const struct packed128_scratch *s, size_t n, s
     for (size_t t = 0; t < count;) {
         const bool all = count - t >= PACKED128_VECTORS;
         for (size_t r = 0; r < n; r += PACKED128_PASS) {
-            const float *xt = x + t * stride;
+            const float *w = s->w[r], *xt = x + t * stride;
             float *yt = y + t * ldy + r;
             if (all)
-                packed128_multiply(PACKED128_VECTORS, s->w[r], cols, xt, stride, yt, ldy, n - r);
+                packed128_multiply(PACKED128_VECTORS, w, cols, xt, stride, yt, ldy, n - r);
             else
-                packed128_multiply(1, s->w[r], cols, xt, stride, yt, ldy, n - r);
+                packed128_multiply(1, w, cols, xt, stride, yt, ldy, n - r);
         }
         t += all ? PACKED128_VECTORS : 1;
     }
@@ -217,11 +217,12 @@ static inline void packed128_columns(struct packed128_scratch *s, const struct r
                                      size_t row0, size_t row1)
 {
     const size_t block = w->block, n0 = c0 * block;
+    const size_t wide = rbe_packed128_blocks(w->cols, block);
     const size_t cols = w->cols - n0 < blocks * block ? w->cols - n0 : blocks * block;
 
     for (size_t r = row0; r < row1; r += block) {
-        const struct rbe_packed128 *code = (const struct rbe_packed128 *)w->codes +
-                                           r / block * rbe_packed128_blocks(w->cols, block) + c0;
+        const struct rbe_packed128 *code =
+            (const struct rbe_packed128 *)w->codes + r / block * wide + c0;
         const size_t rows = row1 - r < block ? row1 - r : block;
 
         for (size_t c = 0; c < blocks; c++)
