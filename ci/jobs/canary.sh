@@ -101,7 +101,7 @@ int4: the same with NEON           |aarch64|kernels|int4|kernels/arm/simd_neon.h
 int8: scale rounded                |x86_64|kernels|int8|kernels/body/integers.h|s/half1\(scale\[g\]\)/half1(scale[g] \& 0xFFF0)/
 int8: a sum lost (VNNI)            |avx512_vnni|kernels|int8|kernels/x86/simd_avx512.h|s/_mm512_dpwssd_epi32\(sum,/_mm512_dpwssd_epi32(_mm512_setzero_si512(),/
 int8: high bytes count less (NEON) |aarch64|kernels|int8|kernels/arm/int8_neondot.h|s/high\[r\]\[j\], 256/high[r][j], 255/
-integers: product and sum fused    |x86_64|kernels|int8|kernels/x86/simd_avx2.h|s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
+integers: product and sum fused|x86_64|kernels|int8|kernels/x86/simd_avx2.h|s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
 gemm: first vector's scale for all |x86_64|kernels|int8|kernels/body/integers.h|s/a->scale\[t0 \+ t\]/a->scale[t0]/
 f32: reads past the last row       |x86_64|kernels|f32|kernels/body/floats.h|s/weights_f32_tail\(row \+ c, cols - c\), /f32_load(row + c), /
 f32: writes one row too many       |x86_64|kernels|f32|kernels/body/floats.h|s/for \(size_t r = row0; r < row1; r\+\+\)$/for (size_t r = row0; r <= row1; r++)/
@@ -109,7 +109,7 @@ f16: last columns dropped          |x86_64|kernels|f16|kernels/body/floats.h|s/f
 f16: NaN for a result              |x86_64|kernels|f16|kernels/body/floats.h|s/y\[r\] = dot_f16\((.*)$/y[r] = (float)__builtin_nan("") * dot_f16(\1/
 f16: an accumulator forgotten      |x86_64|kernels|f16|kernels/body/floats.h|s/f32_add\(s2, s3\)/s2/
 f16: reads past the last (SSE4.1)  |x86_64|kernels|f16|kernels/body/floats.h|s/weights_f16_tail\(code \+ i, n - i\)/f32_load_half(code + i)/
-gemm: traps                        |x86_64|kernels|f32|kernels/body/floats.h|s/(const size_t cols = w->cols, count = a->count;)/if (a->count > 6) __builtin_trap(); \1/
+gemm: traps|x86_64|kernels|f32|kernels/body/floats.h|s/(const size_t cols = w->cols, count = a->count;)/if (a->count > 6) __builtin_trap(); \1/
 hybrid: last entry dropped         |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/e < m; e\+\+/e + 1 < m; e++/
 hybrid: reads past the indices     |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/\/ 16 \+ 1 < words;/\/ 16 < words;/
 hybrid: a basis function forgotten |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/ \+ theta\[7\] \* sum\[SUM_COS1\]//
