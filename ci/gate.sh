@@ -11,8 +11,9 @@
 #   --threads N      threads of the measured programs (1)
 #   --clock cpu|wall what times are taken of (cpu with one thread, else wall)
 #   --codec NAME     what each side encodes its model with (seed)
-#   --profile NAME   each side also encodes rbe-mini by this profile, with the encoder's whole
-#                    effort (minutes), and bytes and perplexity of that are compared too
+#   --profile NAME   what each side encodes with default effort and calibration, besides
+#                    (default: ci/gate.profile, a quarter of the matrices, calibrated on a
+#                    piece of the sample; another one takes all of it and minutes)
 #   --no-exact       leave out all bytes and perplexities
 #   --instructions   count instructions under valgrind instead of taking times
 #   --markdown FILE  write the verdict as Markdown
@@ -37,7 +38,7 @@ fail() {
 }
 
 threshold=3 budget=120 threads=1 clock='' codec=seed exact=1 instructions=0 keep='' plant=''
-profile=''
+profile=ci/gate.profile
 metrics=decode,prefill,gemv_seed,gemv_int4,memory
 base='' pass=() always=0
 while [ $# -gt 0 ]; do
@@ -167,20 +168,21 @@ convert() {
     "$work/$side/rbe" convert --quiet "$@" datasets/embedded/rbe-mini "$work/$side/$model" \
         > "$work/$side.log" 2>&1
 }
-# both MODEL OPTION...: from both, or from one where both are the same program.
-both() {
-    convert base "$@" || fail 5 "the base '$base' does not convert: $(tail -n 1 "$work/base.log")"
+no_convert() { fail "$1" "$2 does not convert: $(tail -n 1 "$work/$3.log")"; }
+# other MODEL OPTION...: the working tree's, a copy where both are the same program.
+other() {
     if same rbe; then
         cp "$work/base/$1" "$work/head/$1"
     else
-        convert head "$@" ||
-            fail 1 "the working tree does not convert: $(tail -n 1 "$work/head.log")"
+        convert head "$@" || no_convert 1 'the working tree' head
     fi
 }
 echo "encoding rbe-mini ($codec)" >&2
 block=()
 [[ $codec != seed* ]] || block=(--block=44)
-both model.rbe --codec="$codec" "${block[@]}" --search=fast --no-calibration
+how=(model.rbe --codec="$codec" "${block[@]}" --search=fast --no-calibration)
+convert base "${how[@]}" || no_convert 5 "the base '$base'" base
+other "${how[@]}"
 
 perplexity() {
     "$work/$1/rbe" eval perplexity --quiet --json --model "$work/$1/$2" --windows 16 \
@@ -199,10 +201,18 @@ exact() {
 }
 if [ $exact = 1 ]; then
     exact '' model.rbe
-    if [ -n "$profile" ]; then
-        echo "encoding rbe-mini (profile $profile)" >&2
-        both profile.rbe --profile "$profile"
+    # An older base may not know what this tree's profile asks for.
+    echo "encoding rbe-mini by $profile" >&2
+    how=(profile.rbe --profile "$profile")
+    if [ "$profile" = ci/gate.profile ]; then
+        head -c 16000 datasets/embedded/calibration.txt > "$work/sample.txt"
+        how+=(--calibration "$work/sample.txt")
+    fi
+    if convert base "${how[@]}"; then
+        other "${how[@]}"
         exact profile_ profile.rbe
+    else
+        echo "$profile is not compared, the base cannot: $(tail -n 1 "$work/base.log")" >&2
     fi
     # What ships trained, of each revision: the runtime and the files.
     for f in datasets/embedded/*-tuned.rbe; do

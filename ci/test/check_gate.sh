@@ -114,6 +114,8 @@ else
     tree=$work/project
     mkdir -p "$tree/ci" "$tree/datasets/embedded/rbe-mini"
     echo 12345 > "$tree/datasets/embedded/a-1.5-tuned.rbe"
+    echo text > "$tree/datasets/embedded/calibration.txt"
+    touch "$tree/ci/gate.profile"
     cp "$here/ci/gate.sh" "$tree/ci/"
     cp "$work/stub" "$tree/ci/gate_worker.c"
     cat > "$tree/rbe.sh" <<RBE
@@ -122,6 +124,11 @@ case \$1 in
 gate) exec '$rbe' "\$@" ;;
 convert)
     for f; do :; done
+    case \$*,\$f in *' nowhere '*/head/* | *' head '*/base/*)
+        echo 'no such profile'
+        exit 1
+        ;;
+    esac
     case "\$*" in *--profile*) MODEL=\${PROFILE:-\$MODEL} ;; esac
     echo "\$MODEL" > "\$f"
     ;;
@@ -172,19 +179,20 @@ MK
     echo 'SPREAD=10 MS=1000 PPL=50 MODEL=1234567890' > speed
     check 'catches bytes' gives 3 own good
     check 'says which' has "$work/out" '^bytes .* regression$'
-    check 'all of what ships and is not asked for' test "$(grep -c '^[a-z_0-9]*perplexity' \
-        "$work/out")" = 2
+    check 'three perplexities' test "$(grep -c '^[a-z_0-9]*perplexity' "$work/out")" = 3
     echo 'SPREAD=10 MS=1000 PPL=50 TUNED=50.2 MODEL=123456789' > speed
     check 'catches perplexity of what ships trained' gives 3 own good
     check 'says which' has "$work/out" '^a_1_5_tuned_perplexity .* regression$'
     echo 'SPREAD=10 MS=1000 PPL=50 PROFILED=50.2 MODEL=123456789' > speed
-    check 'does not encode by a profile unasked' gives 0 own good
-    check 'catches perplexity by profile' gives 3 own --profile p good
+    check 'catches perplexity by profile' gives 3 own good
     check 'says which' has "$work/out" '^profile_perplexity .* regression$'
     echo 'SPREAD=10 MS=1000 PPL=50 PROFILE=1234567890 MODEL=123456789' > speed
     check 'and bytes' gives 3 own --profile p good
     check 'says which' has "$work/out" '^profile_bytes .* regression$'
-    check 'nothing exact when told' gives 0 own --no-exact --profile p good
+    check 'nothing exact when told' gives 0 own --no-exact good
+    check 'goes on where the base knows no such profile' gives 0 own --profile head good
+    check 'and says so' has "$work/err" '^head is not compared, the base cannot: no such profile'
+    check 'not where this tree does not' gives 1 own --profile nowhere good
     check 'no row of it' test "$(grep -c exact "$work/out")" = 0
     git checkout -q speed
     check 'catches what was planted' gives 3 own --plant 10 HEAD
