@@ -74,7 +74,7 @@ diff "$work/had" "$work/wanted" ||
 # The curve, on what is there.
 RESULTS=$work/rate TEXT=datasets/embedded/wiki.valid.raw scripts/rate-curve.sh > "$work/log" 2>&1 ||
     { tail -n 20 "$work/log" && complain 'scripts/rate-curve.sh'; }
-for f in rows/rate-curve.jsonl page/plots/rate.svg page/plots/rate_all.svg; do
+for f in rows/rate-curve.jsonl page/plots/{rate,distortion}.svg; do
     [ -s "$work/rate/$f" ] || complain "scripts/rate-curve.sh made no $f"
 done
 echo "$steps steps, $(wc -l < "$work/wanted") criteria, $(wc -c < "$report") bytes of report.md"
