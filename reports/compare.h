@@ -71,7 +71,8 @@ struct rbe_comparison {
     bool machines_differ;       /* or one of them is unknown */
 };
 
-/* RBE_ERR_MISMATCH: other or unknown machines, rows missing, or nothing in common.  Borrows a and b. */
+/* RBE_ERR_MISMATCH: other or unknown machines, rows missing, or nothing in common.  Borrows a
+ * and b. */
 enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *a,
                             const struct rbe_figures *b, const struct rbe_compare_options *o,
                             struct rbe_diag *d);

@@ -8,10 +8,12 @@
 # ```sh long (minutes) is only parsed, and its make targets looked up: the job docs-long
 # (CI_LONG=1) runs it, smaller: scripts with QUICK=1, rbe with the options of `smaller` below.
 # A block fenced as ```sh left out: REASON is parsed, and named with its reason.
+# CI_PAGES names the pages (default: all).
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
 pages=(README.md CONTRIBUTING.md docs/*.md)
+[ -z "${CI_PAGES:-}" ] || read -ra pages <<< "$CI_PAGES"
 bad=0 commands=0 paths=0
 
 complain() {

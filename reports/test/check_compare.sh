@@ -88,7 +88,9 @@ check 'or some rows only' gives 1 compare --other-machine "$work/half.jsonl" "$w
 more() {
     local of head='{"schema":"rbe-result-1","kind":'
     of="$(machine 'cpu a'),\"model\":{\"name\":\"m\"}"
-    echo "$head\"inference\",$of,\"mode\":\"latency\",\"prompt_tokens\":128,\"prefill\":{\"tokens\":128,\"median_ms\":$1},\"first_token_ms\":$2,\"peak_bytes\":$3,\"samples_ms\":{\"128\":[$base]}}"
+    echo "$head\"inference\",$of,\"mode\":\"latency\",\"prompt_tokens\":128,\"prefill\":" \
+        "{\"tokens\":128,\"median_ms\":$1},\"first_token_ms\":$2,\"peak_bytes\":$3," \
+        "\"samples_ms\":{\"128\":[$base]}}"
     echo "$head\"conversation\",$of,\"turns\":[$(for t in $(times "$2" 0.01 40 | tr ',' ' '); do
         printf '%s{"first_token_ms":%s,"token_ms":[1,1.01]}' "$comma" "$t"
         comma=,
