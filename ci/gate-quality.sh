@@ -22,7 +22,6 @@ bin=$root/${arch%%-*}-release/bin
 prepare() {
     local plant
     for plant in -DRBE_PLANT_SLOWDOWN ''; do
-        find "$root" -name gate_worker.o -delete
         make -s -f Makefile -f ci/gate.mk PLANT="$plant" -j"$(nproc)" gate-programs || exit 1
         cp "$bin/gate-worker" "$folder/worker${plant:+-planted}" || exit 1
     done

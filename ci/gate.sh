@@ -11,12 +11,16 @@
 #   --threads N      threads of the measured programs (1)
 #   --clock cpu|wall what times are taken of (cpu with one thread, else wall)
 #   --codec NAME     what each side encodes its model with (seed)
-#   --no-exact       leave out model bytes and perplexity
+#   --profile NAME   what each side encodes with default effort and calibration, besides
+#                    (default: ci/gate.profile, a quarter of the matrices, calibrated on a
+#                    piece of the sample; another one takes all of it and minutes)
+#   --no-exact       leave out all bytes and perplexities
 #   --instructions   count instructions under valgrind instead of taking times
 #   --markdown FILE  write the verdict as Markdown
 #   --append FILE    append a line to this history
 #   --even-if-same   measure although both programs are the same to the byte
-#   --keep FOLDER    build the base here, and use what is there of the same revision
+#   --keep FOLDER    build the base here, and use what is there of the same revision, worker
+#                    and compiler
 #   --plant P        slow the working tree's program down by P percent (to try the gate)
 # Exit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too noisy to tell, 5 the base does
 # not build or run, so nothing was compared.
@@ -34,6 +38,7 @@ fail() {
 }
 
 threshold=3 budget=120 threads=1 clock='' codec=seed exact=1 instructions=0 keep='' plant=''
+profile=ci/gate.profile
 metrics=decode,prefill,gemv_seed,gemv_int4,memory
 base='' pass=() always=0
 while [ $# -gt 0 ]; do
@@ -51,6 +56,7 @@ while [ $# -gt 0 ]; do
         --threads) threads=$2 ;;
         --clock) clock=$2 ;;
         --codec) codec=$2 ;;
+        --profile) profile=$2 ;;
         --markdown | --append) pass+=("$1" "$2") ;;
         --keep) keep=$2 ;;
         --plant) plant=$2 ;;
@@ -87,28 +93,29 @@ arch=$(gcc -dumpmachine)
 bin=${arch%%-*}-release/bin
 build() {
     local rc
-    find "$2" -name gate_worker.o -delete 2> /dev/null
     make -s -C "$1" -f Makefile -f ci/gate.mk BUILDROOT="$2" PLANT="${4:-}" -j"$(nproc)" \
         gate-programs > "$3" 2>&1
     rc=$?
     [ $rc != 0 ] || [ -x "$2/$bin/gate-worker" ] || rc=1
-    # A planted worker must not be linked again by accident.
-    [ -z "${4:-}" ] || find "$2" -name gate_worker.o -delete
     return $rc
 }
 explain() { grep -m 5 -iE 'error|No rule|undefined' "$1" >&2; }
 
-# The base: its own sources with this tree's worker where that compiles, else its own.
+# The base: its own sources with this tree's worker where that compiles, else its own.  What
+# is kept of a base is good for one worker and one compiler.
+kept=$keep/b-$sha-$(cat ci/gate_worker.c ci/gate.mk - <<< "${CC:-} ${CFLAGS:-} ${LDFLAGS:-}" |
+    sha256sum | cut -c 1-12)
 build_base() {
     local own
+    rm -rf "$kept"
     git worktree prune
     git worktree add --detach --quiet "$tree" "$sha" || return 1
     own=$(git -C "$tree" ls-files ci/gate_worker.c)
     mkdir -p "$tree/ci"
     cp ci/gate_worker.c ci/gate.mk "$tree/ci/"
-    build "$tree" "$keep/b-$sha" "$work/base.log" && return 0
+    build "$tree" "$kept" "$work/base.log" && return 0
     [ -n "$own" ] && git -C "$tree" checkout --quiet -- ci/gate_worker.c ci/gate.mk &&
-        build "$tree" "$keep/b-$sha" "$work/base.log"
+        build "$tree" "$kept" "$work/base.log" && touch "$kept/own-worker"
 }
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
 echo 'building the working tree' >&2
@@ -121,14 +128,19 @@ cp "$root/$bin/rbe" "$root/$bin/gate-worker" "$work/head/"
 if [ "$sha" = "$(git rev-parse HEAD)" ] && [ -z "$(git status --porcelain)" ]; then
     cp "$work/head/rbe" "$work/head/gate-worker" "$work/base/"
 else
-    if [ ! -x "$keep/b-$sha/$bin/gate-worker" ]; then
+    if [ ! -x "$kept/$bin/gate-worker" ]; then
         echo "building $base ($sha)" >&2
         build_base || {
             [ ! -f "$work/base.log" ] || explain "$work/base.log"
             fail 5 "the base '$base' does not build: nothing was compared, so this is no pass"
         }
     fi
-    cp "$keep/b-$sha/$bin/rbe" "$keep/b-$sha/$bin/gate-worker" "$work/base/"
+    cp "$kept/$bin/rbe" "$kept/$bin/gate-worker" "$work/base/"
+    if [ -f "$kept/own-worker" ]; then
+        echo "this tree's ci/gate_worker.c does not compile against $base: it is measured by" \
+            'its own, which may measure other things' >&2
+        base+=' (by its own worker)'
+    fi
 fi
 
 # same PROGRAM: is it the same code on both sides?
@@ -146,33 +158,67 @@ if [ -z "$plant" ] && [ $always = 0 ] && same rbe && same gate-worker; then
 fi
 
 # Each side runs a model of its own making: the encoder is compared too.
+# convert SIDE MODEL OPTION...
 convert() {
-    local block=()
-    [[ $codec != seed* ]] || block=(--block=44)
-    "$work/$1/rbe" convert --quiet --codec="$codec" "${block[@]}" --search=fast \
-        --no-calibration datasets/embedded/rbe-mini "$work/$1/model.rbe" \
-        > "$work/$1.log" 2>&1
+    local side=$1 model=$2
+    shift 2
+    "$work/$side/rbe" convert --quiet "$@" datasets/embedded/rbe-mini "$work/$side/$model" \
+        > "$work/$side.log" 2>&1
+}
+no_convert() { fail "$1" "$2 does not convert: $(tail -n 1 "$work/$3.log")"; }
+# other MODEL OPTION...: the working tree's, a copy where both are the same program.
+other() {
+    if same rbe; then
+        cp "$work/base/$1" "$work/head/$1"
+    else
+        convert head "$@" || no_convert 1 'the working tree' head
+    fi
 }
 echo "encoding rbe-mini ($codec)" >&2
-convert base || fail 5 "the base '$base' does not convert: $(tail -n 1 "$work/base.log")"
-if same rbe; then
-    cp "$work/base/model.rbe" "$work/head/model.rbe"
-else
-    convert head || fail 1 "the working tree does not convert: $(tail -n 1 "$work/head.log")"
-fi
+block=()
+[[ $codec != seed* ]] || block=(--block=44)
+how=(model.rbe --codec="$codec" "${block[@]}" --search=fast --no-calibration)
+convert base "${how[@]}" || no_convert 5 "the base '$base'" base
+other "${how[@]}"
 
 perplexity() {
-    "$work/$1/rbe" eval perplexity --quiet --json --model "$work/$1/model.rbe" --windows 16 \
+    "$work/$1/rbe" eval perplexity --quiet --json --model "$work/$1/$2" --windows 16 \
         --text datasets/embedded/wiki.valid.raw --resamples 2 2> "$work/$1.log" |
         sed -n 's/.*"perplexity": *\([0-9.][0-9.e+-]*\).*/\1/p' | tail -n 1
 }
+# exact PREFIX MODEL: its perplexity and bytes on both sides.
+exact() {
+    local p q
+    p=$(perplexity base "$2") q=$(perplexity head "$2")
+    [ -n "$p" ] || fail 5 "the base has no ${1}perplexity: $(tail -n 1 "$work/base.log")"
+    [ -n "$q" ] ||
+        fail 1 "the working tree has no ${1}perplexity: $(tail -n 1 "$work/head.log")"
+    pass+=(--exact "${1}perplexity=$p:$q" --exact "${1}bytes=$(stat -c %s \
+        "$work/base/$2"):$(stat -c %s "$work/head/$2")")
+}
 if [ $exact = 1 ]; then
-    p=$(perplexity base) q=$(perplexity head)
-    [ -n "$p" ] || fail 5 "the base has no perplexity: $(tail -n 1 "$work/base.log")"
-    [ -n "$q" ] || fail 1 "the working tree has no perplexity: $(tail -n 1 "$work/head.log")"
-    pass+=(--exact "perplexity=$p:$q")
-    pass+=(--exact "bytes=$(stat -c %s "$work/base/model.rbe"):$(stat -c %s \
-        "$work/head/model.rbe")")
+    exact '' model.rbe
+    # An older base may not know what this tree's profile asks for.
+    echo "encoding rbe-mini by $profile" >&2
+    how=(profile.rbe --profile "$profile")
+    if [ "$profile" = ci/gate.profile ]; then
+        head -c 16000 datasets/embedded/calibration.txt > "$work/sample.txt"
+        how+=(--calibration "$work/sample.txt")
+    fi
+    if convert base "${how[@]}"; then
+        other "${how[@]}"
+        exact profile_ profile.rbe
+    else
+        echo "$profile is not compared, the base cannot: $(tail -n 1 "$work/base.log")" >&2
+    fi
+    # What ships trained, of each revision: the runtime and the files.
+    for f in datasets/embedded/*-tuned.rbe; do
+        if [ ! -f "$f" ] || ! git show "$sha:$f" > "$work/base/tuned.rbe" 2> /dev/null; then
+            continue
+        fi
+        cp "$f" "$work/head/tuned.rbe"
+        exact "$(basename "$f" .rbe | tr -c 'a-z0-9\n' _)_" tuned.rbe
+    done
 fi
 
 if [ -n "$plant" ]; then

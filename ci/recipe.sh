@@ -3,11 +3,12 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# Compares the checkout with BASE_REV (default: where it left $BASE_BRANCH, else its parent)
-# and posts the verdict as Markdown: to standard output, to $GITHUB_STEP_SUMMARY where that is
+# Compares the checkout with BASE_REV (default: where it left $BASE_BRANCH, else $BEFORE where
+# that is there, else its parent) and posts the verdict as Markdown: to standard output, to $GITHUB_STEP_SUMMARY where that is
 # set, and to the command in $POST_COMMAND, which reads it from a file named last.
 #   OUT           folder of what is kept: gate.md, gate.log, history.jsonl (default: results/gate)
 #   BASE_BRANCH   such as origin/main
+#   BEFORE        what the branch was before a push of several commits
 #   POST_COMMAND  such as 'gh pr comment 12 --body-file'
 # The exit status is that of gate.sh: 0 pass; everything else is no pass.
 set -u
@@ -22,6 +23,10 @@ case ${1:-} in
     ;;
 '' | -*)
     base=$(git rev-parse --verify --quiet 'HEAD^')
+    # Zeros for a new branch, and a commit that a forced push took away, are not there.
+    if [ -n "${BEFORE:-}" ] && git rev-parse --verify --quiet "$BEFORE^{commit}" > /dev/null; then
+        base=$BEFORE
+    fi
     if [ -n "${BASE_BRANCH:-}" ]; then
         base=$(git merge-base "$BASE_BRANCH" HEAD) ||
             { echo "recipe.sh: no common ancestor with $BASE_BRANCH (a shallow clone?)" >&2

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# run.sh [--list] [JOB...] [^JOB...] - the jobs of continuous integration, also by hand.
+# run.sh [--list] [--no-skip] [JOB...] [^JOB...] - the jobs of continuous integration, also by hand.
 #
 # SPDX-License-Identifier: MIT
 #
-# Without names every job runs; ^JOB leaves one out.  Each job's output goes to
+# Without names every job runs; ^JOB leaves one out; with --no-skip a job that is skipped, for
+# a tool that is missing, has failed.  Each job's output goes to
 # $BUILDROOT/ci/JOB.log, and what it says last is shown when it fails.  The last line counts
 # the jobs: 'N passed, N failed'.  A job is an executable ci/jobs/JOB.sh; its second line
 # starts '# JOB.sh - ' and says what it does; its exit status is its verdict, 77 = skipped.
@@ -18,7 +19,7 @@ for f in ci/jobs/*.sh; do
     all+=("${name%.sh}")
 done
 
-jobs=() without=()
+jobs=() without=() no_skip=0
 for a in "$@"; do
     case $a in
     --list)
@@ -27,8 +28,12 @@ for a in "$@"; do
         done
         exit 0
         ;;
+    --no-skip)
+        no_skip=1
+        continue
+        ;;
     -*)
-        echo "run.sh: unknown option '$a'; valid: --list" >&2
+        echo "run.sh: unknown option '$a'; valid: --list --no-skip" >&2
         exit 2
         ;;
     esac
@@ -55,7 +60,10 @@ for j in "${jobs[@]}"; do
     word=ok
     case $rc in
     0) passed=$((passed + 1)) ;;
-    77) word=SKIP ;;
+    77)
+        word=SKIP
+        [ $no_skip = 0 ] || word=FAIL failed=$((failed + 1))
+        ;;
     *) word=FAIL failed=$((failed + 1)) ;;
     esac
     printf '  %-4s  %-10s %4d s  %s\n' $word "$j" $((SECONDS - start)) \

@@ -43,6 +43,11 @@ static void print_row(const struct rbe_comparison_row *r, bool md)
            rbe_change_name(r->change));
 }
 
+static const char *machine_of(const struct rbe_figures *f)
+{
+    return f->machine[0] ? f->machine : "one that is not named";
+}
+
 static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
                   const struct rbe_figures *b, const struct options *o)
 {
@@ -54,7 +59,7 @@ static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
                c->counts[RBE_TOO_NOISY]);
     if (c->machines_differ)
         printf("%sDIFFERENT MACHINES%s: base on %s; new on %s. Times tell of the machines "
-               "too.\n%s", md ? "**" : "", md ? "**" : "", a->machine, b->machine,
+               "too.\n%s", md ? "**" : "", md ? "**" : "", machine_of(a), machine_of(b),
                md ? "\n" : "");
     printf("%s", md ? "| row | base | new | change | 95 % interval | p | samples | verdict |\n"
            "|---|---:|---:|---:|---|---:|---:|---|\n" : "");
@@ -164,7 +169,7 @@ int rbe_cmd_compare(int argc, const char **argv)
         {"exact", 0, POPT_ARG_DOUBLE, &o.exact_percent, 0,
          "the same for figures without noise (default 0.1)", "PERCENT"},
         {"other-machine", 0, POPT_ARG_NONE, &o.other_machine, 0,
-         "compare although the machines differ", NULL},
+         "compare although the machines differ or are not named", NULL},
         {"missing", 0, POPT_ARG_NONE, &o.missing, 0,
          "compare although rows of the base are missing in NEW", NULL},
         {"strict", 0, POPT_ARG_NONE, &o.strict, 0, "exit with 4 when a row is too noisy", NULL},

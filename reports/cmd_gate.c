@@ -15,7 +15,7 @@
 #include "reports/replay.h"
 #include "reports/turns.h"
 
-enum { EXIT_REGRESSION = 3, EXIT_NOISY = 4, MOST_EXACT = 16 };
+enum { EXIT_REGRESSION = 3, EXIT_NOISY = 4, EXIT_BASE = 5, MOST_EXACT = 16 };
 
 /* Perplexity and bytes are the same in every run: more than this is a change. */
 static const double exact_limit = 0.001;
@@ -243,6 +243,8 @@ static enum rbe_status run(struct options *o, int *code, struct rbe_diag *d)
     const enum rbe_gate_verdict v = overall(o, &t);
     *code = v == RBE_GATE_PASS ? 0 : v == RBE_GATE_REGRESSION ? EXIT_REGRESSION : EXIT_NOISY;
 out:
+    if (t.base_failed)
+        *code = EXIT_BASE;
     rbe_result_close(&raw);
     rbe_turns_free(&t);
     return err;
@@ -254,8 +256,9 @@ static enum rbe_status check(struct options *o, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "wants --base COMMAND and --new COMMAND");
     if (!(o->percent > 0 && o->percent <= 100))
         return rbe_fail(d, RBE_ERR_ARG, "--threshold is in percent, above 0");
-    if (!(o->t.budget_s > 0) || !(o->t.sample_ms > 0) || o->blocks < 1 || o->rounds < 0 ||
-        !(o->t.quantile >= 0 && o->t.quantile <= 1) || o->decisions < 1)
+    if (!(o->t.budget_s > 0) || !(o->t.patience_s > 0) || !(o->t.sample_ms > 0) ||
+        o->blocks < 1 || o->rounds < 0 || !(o->t.quantile >= 0 && o->t.quantile <= 1) ||
+        o->decisions < 1)
         return rbe_fail(d, RBE_ERR_ARG, "a number is out of range");
     o->t.base = o->base;
     o->t.fresh = o->fresh;
@@ -274,7 +277,8 @@ int rbe_cmd_gate(int argc, const char **argv)
 {
     static struct options o;    /* popt's copies stay reachable */
     o = (struct options){
-        .t = {.budget_s = 120, .sample_ms = 20, .quantile = 0.1}, .blocks = 3, .percent = 3,
+        .t = {.budget_s = 120, .patience_s = 60, .sample_ms = 20, .quantile = 0.1},
+        .blocks = 3, .percent = 3,
         .metrics = "decode,prefill,gemv_seed,gemv_int4,memory", .base_name = "base",
         .fresh_name = "new",
         .seed = 1, .threads = 1, .decisions = 1000};
@@ -296,6 +300,8 @@ int rbe_cmd_gate(int argc, const char **argv)
          "slow-down that must be caught (default 3)", "PERCENT"},
         {"budget", 0, POPT_ARG_DOUBLE, &o.t.budget_s, 0,
          "start no round after so many seconds (default 120)", "S"},
+        {"patience", 0, POPT_ARG_DOUBLE, &o.t.patience_s, 0,
+         "a worker that takes longer for an answer has failed (default 60)", "S"},
         {"sample-ms", 0, POPT_ARG_DOUBLE, &o.t.sample_ms, 0,
          "how long one sample lasts (default 20)", "MS"},
         {"quantile", 0, POPT_ARG_DOUBLE, &o.t.quantile, 0,
@@ -327,7 +333,8 @@ int rbe_cmd_gate(int argc, const char **argv)
     if (!rbe_parse(argc, argv, table, "",
                    "Asks two workers (ci/gate_worker.c) in turns, A B B A, until each metric "
                    "is judged.\nExit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too "
-                   "noisy to tell.\nci/gate.sh builds both and calls this.",
+                   "noisy to tell,\n5 the worker of the base failed.  ci/gate.sh builds both "
+                   "and calls this.",
                    &args, &count, &code))
         return code;
     enum rbe_status err;
@@ -338,5 +345,6 @@ int rbe_cmd_gate(int argc, const char **argv)
         err = o.replay ? rbe_replay(stdout, o.replay, o.metrics, &o.t,
                                     (unsigned)o.decisions, &d)
               : run(&o, &code, &d);
-    return err ? rbe_report_failure("gate", err, &d) : code;
+    const int failed = err ? rbe_report_failure("gate", err, &d) : 0;
+    return code ? code : failed;
 }

@@ -78,7 +78,7 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
     struct rbe_plotter plotter = {0};
     struct rbe_plot_data p = {0};
     json_t *rows = NULL, *r;
-    unsigned entries = 0;
+    unsigned entries = 0, unfinished = 0;
     enum rbe_status err;
     char vars[64];
     size_t i;
@@ -87,13 +87,18 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
-    if ((err = rbe_result_read(&rows, path, NULL, d)))
+    if ((err = rbe_result_read(&rows, path, &unfinished, d)))
         goto out;
+    if (unfinished)
+        fprintf(stderr, "rbe trend: %s: the last line is cut off and left out\n", path);
     json_array_foreach(rows, i, r)
         if (!strcmp(rbe_string_at(r, "kind"), "gate") && !err)
             err = add_row(&p, levels, r, ++entries, path, d);
     if (!err && !entries)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no row of the gate in it", path);
+    if (!err && !p.rows)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %u rows of the gate, none with a metric", path,
+                       entries);
     if (err || (err = rbe_document_open(&doc, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)))
         goto out;

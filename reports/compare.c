@@ -110,8 +110,10 @@ static enum rbe_change towards(const struct rbe_figure *f, bool larger)
     return larger == f->higher ? RBE_BETTER : RBE_WORSE;
 }
 
-static enum rbe_change judge_exact(const struct rbe_comparison_row *r, double limit)
+static enum rbe_change judge_exact(const struct rbe_comparison_row *r,
+                                   const struct rbe_compare_options *o)
 {
+    const double limit = r->base->coarse ? o->threshold : o->exact;
     const double a = r->base->value, b = r->fresh->value;
 
     if (fabs(b - a) <= limit * fabs(a))
@@ -192,7 +194,12 @@ enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *
                             struct rbe_diag *d)
 {
     memset(c, 0, sizeof *c);
-    c->machines_differ = strcmp(a->machine, b->machine);
+    const bool unknown = !a->machine[0] || !b->machine[0];
+    c->machines_differ = unknown || strcmp(a->machine, b->machine);
+    if (unknown && !o->other_machine)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "the rows of the %s do not say on which machine "
+                        "they were measured: --other-machine compares them all the same",
+                        a->machine[0] ? "new file" : "base");
     if (c->machines_differ && !o->other_machine)
         return rbe_fail(d, RBE_ERR_MISMATCH, "measured on different machines (%s; %s): "
                         "--other-machine compares them all the same", a->machine, b->machine);
@@ -209,7 +216,7 @@ enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *
     const double limit = p_limit(c, o->alpha);
     for (size_t i = 0; i < c->count; i++) {
         struct rbe_comparison_row *r = &c->rows[i];
-        r->change = r->base->exact ? judge_exact(r, o->exact) : judge_timed(r, o, limit);
+        r->change = r->base->exact ? judge_exact(r, o) : judge_timed(r, o, limit);
         c->counts[r->change]++;
     }
     return RBE_OK;

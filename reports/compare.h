@@ -27,6 +27,7 @@ struct rbe_figure {
     char *key;                  /* what must be equal to be compared */
     const char *unit;
     bool exact;                 /* no noise: samples is one value */
+    bool coarse;                /* exact but for pages (memory): judged like a time */
     bool higher;                /* more is better */
     double *samples, value;     /* value: their median */
     size_t count;
@@ -35,7 +36,7 @@ struct rbe_figure {
 struct rbe_figures {
     struct rbe_figure *v;       /* sorted by key; of equal keys the last row's is kept */
     size_t count;
-    char machine[160];          /* of the rows; "" when they do not say */
+    char machine[320];          /* of the rows; "" when they do not say */
     unsigned skipped;           /* rows of kinds that hold nothing to compare */
 };
 
@@ -49,7 +50,7 @@ struct rbe_compare_options {
                                  * Hochberg over all timed rows) */
     unsigned resamples;
     uint64_t seed;
-    bool other_machine;         /* compare although the machines differ */
+    bool other_machine;         /* compare although the machines differ or are unknown */
     bool missing;               /* go on when the new file lacks rows */
 };
 struct rbe_compare_options rbe_compare_defaults(void);
@@ -67,10 +68,11 @@ struct rbe_comparison {
     size_t count, missing, added;
     const char *first_missing;  /* key, or NULL */
     unsigned counts[4];         /* by enum rbe_change */
-    bool machines_differ;
+    bool machines_differ;       /* or one of them is unknown */
 };
 
-/* RBE_ERR_MISMATCH: other machines, rows missing, or nothing in common.  Borrows a and b. */
+/* RBE_ERR_MISMATCH: other or unknown machines, rows missing, or nothing in common.  Borrows a
+ * and b. */
 enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *a,
                             const struct rbe_figures *b, const struct rbe_compare_options *o,
                             struct rbe_diag *d);

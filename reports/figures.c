@@ -138,6 +138,43 @@ static enum rbe_status add_samples(const struct source *s, const json_t *list, c
     return !err && !g->count ? complain(s, key, "no samples") : err;
 }
 
+/* One time without its samples, where the row has it. */
+static enum rbe_status add_time(const struct source *s, double ms, const char *key)
+{
+    struct rbe_figure *g = isnan(ms) ? NULL : add(s, "ms", "%s", key);
+
+    return isnan(ms) ? RBE_OK : g ? push(s, g, ms) : no_memory(s);
+}
+
+/* Reading the prompt, and until the first token is out. */
+static enum rbe_status add_prompt(const struct source *s, const json_t *v, const char *of,
+                                  double threads)
+{
+    const double median = rbe_number_at(v, "prefill.median_ms");
+    const double tokens = rbe_number_at(v, "prompt_tokens");
+    enum rbe_status err;
+    char key[256];
+
+    snprintf(key, sizeof key, "%s %s prefill of %.0f, %.0f threads", of,
+             text_or(v, "mode", "?"), tokens, threads);
+    err = add_time(s, isnan(median) ? rbe_number_at(v, "prefill.mean_ms") : median, key);
+    snprintf(key, sizeof key, "%s %s first token after %.0f, %.0f threads", of,
+             text_or(v, "mode", "?"), tokens, threads);
+    return err ? err : add_time(s, rbe_number_at(v, "first_token_ms"), key);
+}
+
+/* Peak resident memory, where the row has it. */
+static enum rbe_status add_peak(const struct source *s, const json_t *v, const char *of)
+{
+    const double peak = rbe_number_at(v, "peak_bytes");
+    struct rbe_figure *g = isnan(peak) ? NULL : add(s, "bytes", "%s peak memory", of);
+
+    if (!g)
+        return isnan(peak) ? RBE_OK : no_memory(s);
+    g->exact = g->coarse = true;
+    return push(s, g, peak);
+}
+
 static enum rbe_status add_inference(const struct source *s, const json_t *v, const char *of)
 {
     json_t *samples = rbe_value_at(v, "samples_ms"), *list;
@@ -161,8 +198,12 @@ static enum rbe_status add_inference(const struct source *s, const json_t *v, co
         err = add_samples(s, one, "ms", key);
         json_decref(one);
     }
+    if (!err)
+        err = add_prompt(s, v, of, threads);
     const double bytes = rbe_number_at(v, "model_bytes");
-    return err || isnan(bytes) ? err : exact(s, bytes, false, "bytes", "model bytes", of);
+    if (!err && !isnan(bytes))
+        err = exact(s, bytes, false, "bytes", "model bytes", of);
+    return err ? err : add_peak(s, v, of);
 }
 
 static enum rbe_status add_conversation(const struct source *s, const json_t *v,
@@ -178,7 +219,14 @@ static enum rbe_status add_conversation(const struct source *s, const json_t *v,
         json_array_foreach(rbe_value_at(turn, "token_ms"), k, x)
             if (!err)
                 err = push(s, g, json_is_number(x) ? json_number_value(x) : NAN);
-    return !err && !g->count ? complain(s, of, "no samples") : err;
+    if (err || !g->count)
+        return err ? err : complain(s, of, "no samples");
+    g = add(s, "ms", "%s first tokens, %.0f threads", of, rbe_number_at(v, "machine.threads"));
+    err = g ? RBE_OK : no_memory(s);
+    json_array_foreach(rbe_value_at(v, "turns"), i, turn)
+        if (!err)
+            err = push(s, g, rbe_number_at(turn, "first_token_ms"));
+    return err;
 }
 
 static enum rbe_status add_comprehension(const struct source *s, const json_t *v,
@@ -216,6 +264,8 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
         return add_inference(s, v, of);
     if (!strcmp(kind, "conversation"))
         return add_conversation(s, v, of);
+    if (!strcmp(kind, "edge") && !isnan(rbe_number_at(v, "peak_bytes")))
+        return add_peak(s, v, of);
     if (!strcmp(kind, "comprehension"))
         return add_comprehension(s, v, of);
     if (!strcmp(kind, "generation")) {
@@ -233,16 +283,23 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
     return RBE_OK;
 }
 
-/* "cpu, x86_64, 2 cores, isa": all rows of a file must agree. */
+/* "cpu, x86_64, 2 cores, isa, memory, kernel": all rows of a file must agree, and all must say
+ * it or none. */
 static enum rbe_status see_machine(const struct source *s, const json_t *m)
 {
-    char text[sizeof s->f->machine];
+    const double memory = rbe_number_at(m, "memory_bytes");
+    char text[sizeof s->f->machine], more[96] = "";
 
+    const bool first = !s->f->count && !s->f->skipped;
     if (!json_is_object(m))
-        return RBE_OK;
-    snprintf(text, sizeof text, "%s, %s, %.0f cores, %s", text_or(m, "cpu", "?"),
-             text_or(m, "arch", "?"), rbe_number_at(m, "cores"), text_or(m, "isa", "?"));
-    if (s->f->machine[0] && strcmp(s->f->machine, text))
+        return s->f->machine[0] ? complain(s, "machine", "missing, unlike in the rows before")
+               : RBE_OK;
+    if (!isnan(memory))
+        snprintf(more, sizeof more, ", %.1f GB, kernel %s", memory / 1e9,
+                 text_or(m, "kernel", "?"));
+    snprintf(text, sizeof text, "%s, %s, %.0f cores, %s%s", text_or(m, "cpu", "?"),
+             text_or(m, "arch", "?"), rbe_number_at(m, "cores"), text_or(m, "isa", "?"), more);
+    if (!first && strcmp(s->f->machine, text))
         return complain(s, text, "another machine than in the rows before");
     memcpy(s->f->machine, text, sizeof text);
     return RBE_OK;

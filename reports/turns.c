@@ -164,7 +164,8 @@ static enum rbe_status start(struct pair *p, const struct rbe_turns_options *o, 
 
     for (int i = 0; i < 2 && !err; i++) {
         const int side = i ? !first : first;
-        err = rbe_worker_open(&p->side[side], names[side], commands[side], d);
+        err = rbe_worker_open(&p->side[side], names[side], commands[side],
+                              o->patience_s, d);
     }
     for (int side = 0; side < 2 && !err && o->pin; side++)
         err = rbe_worker_ask(&p->side[side], "cpu", (unsigned long)cpu, NULL, 0, d);
@@ -186,8 +187,9 @@ static enum rbe_status one_round(struct rbe_turns *t, const struct rbe_turns_opt
         if (!err && rbe_interrupted())
             err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted in round %u", t->rounds + 1);
     }
-    rbe_worker_close(&p->side[0]);
-    rbe_worker_close(&p->side[1]);
+    for (int side = 0; side < 2; side++)
+        rbe_worker_close(&p->side[side]);
+    t->base_failed = err && err != RBE_ERR_INTERRUPTED && p->side[0].failed;
     return err;
 }
 

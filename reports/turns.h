@@ -20,6 +20,7 @@ struct rbe_turns_options {
     const char *base, *fresh;   /* command lines of the workers (ci/gate_worker.c) */
     double threshold;           /* of every timed metric, 0.03 */
     double budget_s;            /* no round starts after this */
+    double patience_s;          /* a worker that takes longer for an answer has failed */
     double sample_ms;           /* one sample of one metric lasts about this long */
     double quantile;            /* of the units' times: the sample's time */
     unsigned blocks;            /* A B B A blocks of each metric in a round */
@@ -43,6 +44,7 @@ struct rbe_turns {
     size_t count;
     unsigned rounds;
     double seconds;
+    bool base_failed;           /* rbe_turns_run() failed, in the worker of the base */
 };
 
 /* Metrics by name, with commas; "memory" is known to be exact. */

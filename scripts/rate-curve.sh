@@ -18,6 +18,7 @@
 #   RATIOS    of hybrid and low rank (default: "4 8 11")
 #   OPTIONS   more options of rbe convert for the seed points (say --search fast)
 #   THREADS   (default: all CPUs)
+#   QUICK=1   one seed point, fast search, one window, few codecs: a rehearsal
 # Converts and trains what is not there yet, measures perplexity, the time for a token (seeds and
 # parts) and every codec at the chapter's ratios, and makes RESULTS/page/index.html.  Delete RESULTS
 # to begin anew.  With --record the rows are kept in reports/recorded/rate-curve.jsonl,
@@ -40,6 +41,12 @@ read -ra seeds <<< "${SEEDS:-mini-2.25 mini-2.89 mini-3.25 mini-4.0}"
 read -ra parts <<< "${PARTS:-phase1 phase2 phase3 hybrid-architecture}"
 read -ra ratios <<< "${RATIOS:-4 8 11}"
 read -ra options <<< "${OPTIONS:-}"
+windows=${WINDOWS:-60}
+packed=packed128 codecs=() times=()
+if [ -n "${QUICK:-}" ]; then
+    seeds=(seed-b44) parts=() ratios=(11) options=(--search fast --no-calibration) windows=1
+    packed='' codecs=(--sample 1 --ratios 8) times=(--tokens 4 --retries 0)
+fi
 models=$results/models
 mkdir -p "$models"
 
@@ -64,8 +71,11 @@ for r in "${ratios[@]}"; do
     add "hybrid-$r" --profile "$models/hybrid-$r.profile"
     add "svd-$r" --codec f16 --low-rank "$r"
 done
-printf 'wpe codec=f16\nother codec=f16\nall codec=packed128 block=16\n' > "$models/packed128.profile"
-add packed128 --profile "$models/packed128.profile"
+if [ -n "$packed" ]; then
+    printf 'wpe codec=f16\nother codec=f16\nall codec=packed128 block=16\n' \
+        > "$models/packed128.profile"
+    add packed128 --profile "$models/packed128.profile"
+fi
 
 for p in "${seeds[@]}"; do
     if [ -z "${TOKENS:-}" ] || [ -s "$models/$p-tuned.rbe" ]; then continue; fi
@@ -84,12 +94,12 @@ done
 
 rm -f "$results/perplexity.jsonl"
 rbe eval perplexity "${every[@]}" "${threads[@]}" --text "$text" --protocol P1 \
-    --windows "${WINDOWS:-60}" --quiet --out "$results/perplexity.jsonl" > "$results/perplexity.log"
+    --windows "$windows" --quiet --out "$results/perplexity.jsonl" > "$results/perplexity.log"
 rm -f "$results/inference.jsonl"
 rbe eval inference "${timed[@]}" "${threads[@]}" --depths 0,128 --quiet \
-    --out "$results/inference.jsonl" > "$results/inference.log"
+    "${times[@]}" --out "$results/inference.jsonl" > "$results/inference.log"
 if [ ! -s "$results/codecs.jsonl" ]; then
-    rbe codecs "$model" "${threads[@]}" --quiet --json "$results/codecs.jsonl" \
+    rbe codecs "$model" "${threads[@]}" "${codecs[@]}" --quiet --json "$results/codecs.jsonl" \
         > "$results/codecs.log"
 fi
 # A row with the perplexity of each window is for other readers.

@@ -11,6 +11,7 @@
 #   PROFILE   of the model that is judged (default: mini-2.89)
 #   WINDOWS   windows of the subset that the curve is measured on (default: 60)
 #   THREADS   (default: all CPUs)
+#   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
 #   QUICK=1   few windows, few models: a rehearsal, labelled as such by its rows
 # What was converted by the same program before is not converted again.  A step that fails is
 # a row of steps.jsonl; the criteria it was for read NOT MEASURED, and the exit status is 1.
@@ -149,6 +150,7 @@ step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
     --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
     --out "$results/comprehension.jsonl" lambada="$data"/lambada_test.jsonl
 arm() {
+    [ "${ARM:-}" != no ] || { echo 'left out by ARM=no'; return 77; }
     [ -f scripts/arm.sh ] || { echo 'the ARM program is built from the source tree'; return 77; }
     scripts/arm.sh "$@"
 }

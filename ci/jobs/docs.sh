@@ -5,12 +5,15 @@
 #
 # The blocks fenced as ```sh of one page run in order, in one shell, in a copy of the tree that
 # shares this one's build folder; a command that fails fails the job.  A block fenced as
-# ```sh long (minutes; the job `check` and the scripts' own tests cover it) is only parsed,
-# and its make targets looked up; CI_LONG=1 runs it too.
+# ```sh long (minutes) is only parsed, and its make targets looked up: the job docs-long
+# (CI_LONG=1) runs it, smaller: scripts with QUICK=1, rbe with the options of `smaller` below.
+# A block fenced as ```sh left out: REASON is parsed, and named with its reason.
+# CI_PAGES names the pages (default: all).
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
 pages=(README.md CONTRIBUTING.md docs/*.md)
+[ -z "${CI_PAGES:-}" ] || read -ra pages <<< "$CI_PAGES"
 bad=0 commands=0 paths=0
 
 complain() {
@@ -49,26 +52,58 @@ fi | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
 ln -s "$root" "$work/tree/build"
 export BUILDROOT=$root
 
+# What long commands get, as if typed behind them.
+smaller() {
+    cat << 'END'
+export QUICK=1 RBE_CHECK_EVERY=50
+rbe() {
+    case "$1 ${2:-}" in
+    convert*) set -- "$@" --search fast --no-calibration --quiet ;;
+    tune*) set -- "$@" --profile linear --tokens 3000 --valid-windows 2 --evaluations 1 --quiet ;;
+    synth*) set -- "$@" --shape 2,64,2,128,50257 ;;
+    eval\ perplexity*) set -- "$@" --windows 1 --quiet ;;
+    eval\ inference*) set -- "$@" --retries 0 --quiet ;;
+    esac
+    case "$*" in
+    *--sequences*) set -- "$@" --sequences 2 --length 8 ;;
+    eval\ inference*) set -- "$@" --tokens 4 ;;
+    esac
+    command rbe "$@"
+}
+rbe-bench() { command rbe-bench "$@" --min-time 0.001 --probe-time 0.001 --set-limit 8 --quiet; }
+export -f rbe rbe-bench
+END
+}
+left_out=()
 for page in "${pages[@]}"; do
     [ -f "$page" ] || continue
-    awk '/^```sh/ { on = 1; long = ($0 ~ / long/); next } /^```/ { on = 0 }
-         on { print (long ? "long" : "run") "\t" $0 }' "$page" > "$work/blocks"
-    n=$(grep -c '^run' "$work/blocks")
-    commands=$((commands + $(wc -l < "$work/blocks")))
-    sed -n 's/^long\t//p' "$work/blocks" > "$work/long.sh"
+    awk '/^```sh/ { on = /^```sh$/ ? "run" : /^```sh long$/ ? "long" : /^```sh left out: ./ ? "out" : "odd"
+                    why = $0; sub(/.*left out: /, "", why); if (on == "out") print "why\t" why
+                    if (on == "odd") print "odd\t" $0; next }
+         /^```/ { on = "" } on { print on "\t" $0 }' "$page" > "$work/blocks"
+    commands=$((commands + $(grep -cvP '^why\t' "$work/blocks")))
+    while IFS= read -r odd; do complain "$page: a block fenced as $odd"; done \
+        < <(sed -n 's/^odd\t//p' "$work/blocks")
+    while IFS= read -r why; do left_out+=("$page: $why"); done \
+        < <(sed -n 's/^why\t//p' "$work/blocks")
+    sed -n 's/^\(long\|out\)\t//p' "$work/blocks" > "$work/long.sh"
     bash -n "$work/long.sh" || complain "$page: a long block does not parse"
     while IFS= read -r target; do
         make -n "$target" > /dev/null 2>&1 || complain "$page: no target '$target'"
     done < <(grep -oE 'make +[a-z][a-z-]*' "$work/long.sh" | awk '{ print $2 }' | sort -u)
     if [ -n "${CI_LONG:-}" ]; then
-        cut -f 2- "$work/blocks" > "$work/run.sh"
+        { smaller && sed -n 's/^long\t//p' "$work/blocks"; } > "$work/run.sh"
+        grep -q '^long' "$work/blocks" || continue
     else
         sed -n 's/^run\t//p' "$work/blocks" > "$work/run.sh"
     fi
     [ -s "$work/run.sh" ] || continue
-    echo "== $page: $n lines"
+    echo "== $page"
+    start=$SECONDS
     (cd "$work/tree" && bash -eux -o pipefail "$work/run.sh" < /dev/null) ||
         complain "$page: a command fails"
+    echo "== $page: $((SECONDS - start)) s"
 done
-[ $bad = 0 ] && echo "$commands lines of commands, $paths paths"
+for l in "${left_out[@]}"; do echo "left out: $l"; done
+[ $bad = 0 ] && echo "$commands lines of commands, $paths paths, ${#left_out[@]} blocks left out"
 exit $bad

@@ -20,6 +20,8 @@ while read -r what n; do
     memory) echo "${MEMORY:-1000000}" ;;
     bad) echo '1 2 nonsense' ;;
     gone) exit 0 ;;
+    stuck) sleep 1000 ;;
+    quiet) echo 'error as it was told' ;;
     *)
         for ((i = 0; i < n; i++)); do
             printf '%d ' $((MS * (1000 + RANDOM % (2 * SPREAD + 1) - SPREAD)))
@@ -56,11 +58,26 @@ check 'says when it is too noisy' gives 4 gate 1000 --budget 0.5
 SPREAD=10
 check 'catches memory' gives 3 "$rbe" gate --base "exec $work/stub" \
     --new "MEMORY=1040000 exec $work/stub" --metrics memory
-check 'refuses a worker that talks nonsense' gives 1 gate 1000 --metrics bad
+check 'refuses a base that talks nonsense' gives 5 gate 1000 --metrics bad
 check 'in one line' one_line 'the worker of the base: bad: number 3 of 3'
-check 'and one that goes away' gives 1 gate 1000 --metrics gone
+check 'and one that goes away' gives 5 gate 1000 --metrics gone
 check 'in one line' one_line 'ended without an answer'
-check 'and one that never was' gives 1 "$rbe" gate --base false --new false
+check 'and one that says why' gives 5 gate 1000 --metrics quiet
+check 'in one line' one_line 'the worker of the base: error as it was told'
+check 'and one that never was' gives 5 "$rbe" gate --base false \
+    --new "MS=1000 SPREAD=0 exec $work/stub"
+check 'a new build that goes away' gives 1 "$rbe" gate --metrics decode \
+    --base "MS=1000 SPREAD=0 exec $work/stub" --new 'echo ready; read x; exit 0'
+check 'in one line' one_line 'the worker of the new build ended'
+SECONDS=0
+check 'ends a base that stops answering' gives 5 gate 1000 --metrics stuck --budget 1 \
+    --patience 0.5
+check 'in one line' one_line 'the worker of the base gave no answer in 0.5 s'
+check 'and one that never begins' gives 1 "$rbe" gate --metrics decode --patience 0.5 \
+    --base "MS=1000 SPREAD=0 exec $work/stub" --new 'sleep 1000; echo ready'
+check 'in one line' one_line 'the worker of the new build gave no answer'
+check 'within seconds' test $SECONDS -lt 20
+check 'wants patience' gives 2 gate 1000 --patience 0
 check 'wants workers' gives 2 "$rbe" gate
 check 'and sane numbers' gives 2 gate 1000 --threshold 0
 check 'records rounds' gives 0 gate 1000 --rounds 20 --record "$work/pool"
@@ -70,33 +87,72 @@ check '50 of 50 pass' has "$work/out" '^50 decisions from 20 rounds: 0 regressio
 head -n 5 "$work/pool" > "$work/few"
 check 'not from five' gives 1 "$rbe" gate --replay "$work/few" --metrics decode
 
+# How the gate's quality is measured, on the same made-up times.
+quality=$work/quality
+mkdir "$quality"
+cp "$rbe" "$quality/rbe"
+echo model > "$quality/model.rbe"
+{ head -n 1 "$work/stub" && echo 'SPREAD=10 MS=1000' && sed 1d "$work/stub"; } > "$quality/worker"
+# shellcheck disable=SC2016
+sed 's/MS=1000/MS=$((1000 + 10 * RBE_PLANT_SLOWDOWN))/' "$quality/worker" \
+    > "$quality/worker-planted"
+chmod +x "$quality/worker" "$quality/worker-planted"
+measure() { BUDGET=20 "$here/ci/gate-quality.sh" "$quality" "$@"; }
+check 'gate-quality.sh decides' gives 0 measure live 0 2 live 10 2
+check 'two pass' test "$(cut -d ' ' -f 1 "$quality/live-0" | paste -sd ' ')" = '0 0'
+check 'two do not' test "$(cut -d ' ' -f 1 "$quality/live-10" | paste -sd ' ')" = '3 3'
+check 'records' gives 0 measure pool 10 20
+check 'and counts' gives 0 measure table
+check 'the live ones' has "$work/out" '^| 0 % | live | 2 | 0 | 2 | 0 |'
+check 'and those drawn' has "$work/out" '^| 10 % | drawn from 20 rounds | 1000 | 1000 | 0 | 0 |'
+check 'knows its steps' gives 2 measure nonsense
+
 # A project whose programs are scripts, with a history: slow, broken, and as it is.
 if ! command -v git > /dev/null; then
     echo 'SKIP ci/gate.sh: no git'
 else
     tree=$work/project
     mkdir -p "$tree/ci" "$tree/datasets/embedded/rbe-mini"
+    echo 12345 > "$tree/datasets/embedded/a-1.5-tuned.rbe"
+    echo text > "$tree/datasets/embedded/calibration.txt"
+    touch "$tree/ci/gate.profile"
     cp "$here/ci/gate.sh" "$tree/ci/"
     cp "$work/stub" "$tree/ci/gate_worker.c"
     cat > "$tree/rbe.sh" <<RBE
 #!/bin/sh
 case \$1 in
 gate) exec '$rbe' "\$@" ;;
-convert) for f; do :; done; echo "\$MODEL" > "\$f" ;;
-eval) echo "{\"perplexity\": \$PPL}" ;;
+convert)
+    for f; do :; done
+    case \$*,\$f in *' nowhere '*/head/* | *' head '*/base/*)
+        echo 'no such profile'
+        exit 1
+        ;;
+    esac
+    case "\$*" in *--profile*) MODEL=\${PROFILE:-\$MODEL} ;; esac
+    echo "\$MODEL" > "\$f"
+    ;;
+eval)
+    case "\$*" in *tuned*) PPL=\${TUNED:-\$PPL} ;; *profile*) PPL=\${PROFILED:-\$PPL} ;; esac
+    echo "{\"perplexity\": \$PPL}"
+    ;;
 esac
 RBE
     echo "B = \$(BUILDROOT)/$(gcc -dumpmachine | cut -d- -f1)-release" > "$tree/Makefile"
-    # Programs with the speed of their tree written into them.
+    # Programs with the speed of their tree written into them, and slower when a fault is
+    # planted; a worker that wants a new function builds only where it is.
     cat > "$tree/ci/gate.mk" <<'MK'
 ifeq ($(B),)
 $(error no B)
 endif
 .RECIPEPREFIX := >
+planted = $(if $(PLANT),echo 'MS=$$((MS * (100 + RBE_PLANT_SLOWDOWN) / 100))',true)
 gate-programs:
+>! grep -q new_function ci/gate_worker.c || grep -q new_function rbe.sh
 >mkdir -p $(B)/bin
 >{ head -n 1 rbe.sh; cat speed; sed 1d rbe.sh; } > $(B)/bin/rbe
->{ head -n 1 ci/gate_worker.c; cat speed; sed 1d ci/gate_worker.c; } > $(B)/bin/gate-worker
+>{ head -n 1 ci/gate_worker.c; cat speed; $(planted); sed 1d ci/gate_worker.c; } \
+> > $(B)/bin/gate-worker
 >chmod +x $(B)/bin/rbe $(B)/bin/gate-worker
 MK
     cd "$tree" || exit 1
@@ -123,6 +179,72 @@ MK
     echo 'SPREAD=10 MS=1000 PPL=50 MODEL=1234567890' > speed
     check 'catches bytes' gives 3 own good
     check 'says which' has "$work/out" '^bytes .* regression$'
+    check 'three perplexities' test "$(grep -c '^[a-z_0-9]*perplexity' "$work/out")" = 3
+    echo 'SPREAD=10 MS=1000 PPL=50 TUNED=50.2 MODEL=123456789' > speed
+    check 'catches perplexity of what ships trained' gives 3 own good
+    check 'says which' has "$work/out" '^a_1_5_tuned_perplexity .* regression$'
+    echo 'SPREAD=10 MS=1000 PPL=50 PROFILED=50.2 MODEL=123456789' > speed
+    check 'catches perplexity by profile' gives 3 own good
+    check 'says which' has "$work/out" '^profile_perplexity .* regression$'
+    echo 'SPREAD=10 MS=1000 PPL=50 PROFILE=1234567890 MODEL=123456789' > speed
+    check 'and bytes' gives 3 own --profile p good
+    check 'says which' has "$work/out" '^profile_bytes .* regression$'
+    check 'nothing exact when told' gives 0 own --no-exact good
+    check 'goes on where the base knows no such profile' gives 0 own --profile head good
+    check 'and says so' has "$work/err" '^head is not compared, the base cannot: no such profile'
+    check 'not where this tree does not' gives 1 own --profile nowhere good
+    check 'no row of it' test "$(grep -c exact "$work/out")" = 0
+    git checkout -q speed
+    check 'catches what was planted' gives 3 own --plant 10 HEAD
+    check 'in the times' has "$work/out" '^decode .*regression$'
+    check 'not in the next run' gives 0 own --even-if-same HEAD
+
+    # Instructions: of a valgrind that counts 100 and a unit's milliseconds for each.
+    mkdir "$work/tools"
+    cat > "$work/tools/valgrind" << 'VALGRIND'
+#!/usr/bin/env bash
+read -r _ n
+ms=$(sed -n 's/.*MS=\([0-9]*\).*/\1/p' "${@:(-3):1}" | head -n 1)
+echo "==1== Collected : $((100 + n * ms))" >&2
+VALGRIND
+    chmod +x "$work/tools/valgrind"
+    instructions() { PATH=$work/tools:$PATH own --instructions --no-exact "$@"; }
+    echo 'SPREAD=10 MS=1010 PPL=50 MODEL=123456789' > speed
+    check 'allows 1 % more instructions' gives 0 instructions good
+    check 'of a unit, not of loading' has "$work/out" '^decode  *1000  *1010 '
+    echo 'SPREAD=10 MS=1030 PPL=50 MODEL=123456789' > speed
+    check 'not 3 %' gives 3 instructions good
+
+    # What is kept of a base is used again, but not with another worker.
+    echo 'SPREAD=10 MS=1060 PPL=50 MODEL=123456789' > speed
+    keep() { own --no-exact --keep "$work/keep" "$@"; }
+    check 'keeps the base' gives 3 keep good
+    check 'which it built' has "$work/err" '^building good'
+    check 'uses it' gives 3 keep good
+    check 'without building' test "$(grep -c 'building good' "$work/err")" = 0
+    cp ci/gate_worker.c "$work/worker"
+    sed -i 's/) echo ok ;;/) sleep 0; echo ok ;;/' ci/gate_worker.c
+    check 'not with another worker' gives 3 keep good
+    check 'then builds again' has "$work/err" '^building good'
+    check 'says nothing of old workers' test "$(grep -c 'its own' "$work/err" "$work/out" |
+        cut -d : -f 2 | paste -sd +)" = 0+0
+    echo '# new_function' >> ci/gate_worker.c
+    echo '# new_function' >> rbe.sh
+    for how in building using; do
+        check "$how a base by its own worker" gives 3 keep good
+        check 'is said' has "$work/err" 'does not compile against good'
+        check 'in the verdict too' has "$work/out" 'against good (by its own worker)'
+    done
+    git checkout -q -- rbe.sh speed
+    cp "$work/worker" ci/gate_worker.c
+
+    # A base whose program breaks.
+    # shellcheck disable=SC2016
+    echo 'SPREAD=10 MS=1000 PPL=50 MODEL=123456789; [ "${0%worker}" = "$0" ] || exit 0' > speed
+    git add -A && git commit -q -m breaks && git tag breaks
+    git checkout -q good -- speed
+    check 'a base whose worker breaks' gives 5 own breaks
+    check 'is named' has "$work/err" 'the worker of the base'
     check 'does not pass a base that does not build' gives 5 own broken
     check 'and says so' has "$work/err" 'does not build: nothing was compared'
     check 'knows its revisions' gives 1 own nowhere

@@ -25,7 +25,7 @@ exit "${CODE:-0}"
 END
 chmod +x ci/gate.sh
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null OUT=$work/kept
-unset GITHUB_STEP_SUMMARY POST_COMMAND BASE_BRANCH
+unset GITHUB_STEP_SUMMARY POST_COMMAND BASE_BRANCH BEFORE
 git init -q -b main .
 commit() {
     git -c user.name=x -c user.email=x@x -c commit.gpgsign=false commit -q --allow-empty -m "$1"
@@ -45,12 +45,16 @@ run() { ci/recipe.sh "$@" > "$work/out" 2>&1; }
 check 'compares with the parent' run
 check 'which is this' grep -q "^base $third" "$work/out"
 check 'prints the verdict' grep -qF "| verdict of $third |" "$work/out"
+BEFORE=$second check 'compares with what was there before a push' run
+check 'which is that' grep -q "^base $second" "$work/out"
+BEFORE=0000000000000000000000000000000000000000 check 'not with what is not there' run
+check 'but with the parent' grep -q "^base $third" "$work/out"
 BASE_BRANCH=main check 'compares with where it left main' run
 check 'which is that' grep -q "^base $second" "$work/out"
 check 'takes a revision and options' run "$first" --no-exact
 check 'passes them on' grep -q 'option given' "$work/out"
 check 'and the revision' grep -q "^base $first" "$work/out"
-check 'keeps a history' test "$(wc -l < "$work/kept/history.jsonl")" = 3
+check 'keeps a history' test "$(wc -l < "$work/kept/history.jsonl")" = 5
 
 export GITHUB_STEP_SUMMARY=$work/summary POST_COMMAND="cp -t $work/posted"
 mkdir "$work/posted"
@@ -66,6 +70,29 @@ POST_COMMAND=false run
 check 'a post that fails does not change the verdict' test $? = 0
 BASE_BRANCH=nowhere run
 check 'an unknown branch fails' test $? = 1
+# Every job of ci/run.sh is one of the workflow's.
+check 'the workflow runs every job' diff \
+    <(sed -n '/^ *job:$/,/steps:/s/^ *- \([a-z-]*\)$/\1/p' "$here/.github/workflows/check.yml" |
+        sort) <(basename -s .sh "$here"/ci/jobs/*.sh | sort)
+
+# Counting jobs.
+mkdir -p "$work/runner/ci/jobs"
+cp "$here/ci/run.sh" "$work/runner/ci/"
+for job in 'good 0' 'bad 1' 'absent 77'; do
+    echo "exit ${job#* }" > "$work/runner/ci/jobs/${job% *}.sh"
+done
+unset BUILDROOT
+jobs_give() { # STATUS LINE ARGUMENT...
+    local want=$1 line=$2
+    shift 2
+    gives "$want" "$work/runner/ci/run.sh" "$@" && test "$(tail -n 1 "$work/out")" = "$line"
+}
+check 'jobs are counted' jobs_give 1 '1 passed, 1 failed'
+check 'one left out' jobs_give 0 '1 passed, 0 failed' ^bad
+check 'one that is skipped may fail' jobs_give 1 '1 passed, 1 failed' --no-skip ^bad
+check 'nothing run is no pass' jobs_give 1 '0 passed, 0 failed' absent
+check 'unknown jobs are refused' gives 2 "$work/runner/ci/run.sh" nonsense
+
 for f in "$here"/.github/workflows/*.yml; do
     check "$f has no tab" test -z "$(grep -P '\t' "$f")"
     if python3 -c 'import yaml' 2> /dev/null; then

@@ -32,6 +32,16 @@ check 'nothing is left over' test -z "$(find "$work/to" -name '*.part')"
 check 'a second run keeps what is there' run --from /nonexistent set
 check 'and says so' grep -q 'a+b%.bin *present' "$work/out"
 
+# As README has it.  The program is there; make must not think of building it.
+bin=$(cd "$RBE_BIN" && pwd)
+made() {
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$top" -o "$bin/rbe" B="${bin%/bin}" \
+        FROM="$work/mirror" FETCH="--manifest $work/MANIFEST --to $work/made set" fetch \
+        > "$work/out" 2> "$work/err"
+}
+check 'make fetch FROM=mirror' made
+check 'has the file' cmp -s "$work/mirror/set/a+b%.bin" "$work/made/set/a+b%.bin"
+
 rm "$a"
 head -c 100000 "$work/mirror/set/a+b%.bin" > "$a.part"
 check 'resumes behind the bytes it has' run --from "file://$work/mirror" set/a+b%.bin

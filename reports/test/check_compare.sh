@@ -15,7 +15,8 @@ times() {
         printf "%s%.6f", i ? "," : "", s * (1 + d * (2 * rand() - 1)) }'
 }
 machine() {
-    printf '"machine":{"cpu":"%s","arch":"x86_64","cores":2,"threads":1,"isa":"avx2"}' "$1"
+    printf '"machine":{"cpu":"%s","arch":"x86_64","cores":2,"threads":1,"isa":"avx2",' "$1"
+    printf '"memory_bytes":%s,"kernel":"%s"}' "${MEMORY:-8e9}" "${KERNEL:-6.1}"
 }
 # result TIMES PERPLEXITY BYTES [CPU]: two rows.
 result() {
@@ -63,6 +64,52 @@ cp "$work/out" "$work/first"
 compare --json "$work/base.jsonl" "$work/slow.jsonl" > "$work/out" 2>&1
 check 'the same twice' test "$(grep -o '"metrics".*' "$work/out")" = \
     "$(grep -o '"metrics".*' "$work/first")"
+
+# Two of one name are not one; nor are two that are not named.
+MEMORY=16e9 result "$base" 50 1000 > "$work/larger.jsonl"
+check 'refuses another memory' gives 1 compare "$work/base.jsonl" "$work/larger.jsonl"
+check 'naming both' one_line '8.0 GB, kernel 6.1; .*16.0 GB, kernel 6.1'
+KERNEL=6.2 result "$base" 50 1000 > "$work/updated.jsonl"
+check 'another kernel' gives 1 compare "$work/base.jsonl" "$work/updated.jsonl"
+cat "$work/base.jsonl" "$work/updated.jsonl" > "$work/mixed.jsonl"
+check 'both in one file' gives 1 compare "$work/mixed.jsonl" "$work/mixed.jsonl"
+sed 's/"machine":{[^}]*},//' "$work/base.jsonl" > "$work/nameless.jsonl"
+check 'and none' gives 1 compare "$work/nameless.jsonl" "$work/nameless.jsonl"
+check 'in one line' one_line 'the rows of the base do not say on which machine'
+check 'on one side' gives 1 compare "$work/base.jsonl" "$work/nameless.jsonl"
+check 'in one line' one_line 'the rows of the new file do not say'
+check 'unless told' gives 0 compare --other-machine "$work/nameless.jsonl" "$work/nameless.jsonl"
+check 'and says so' has "$work/out" 'new on one that is not named'
+{ head -n 1 "$work/base.jsonl" && tail -n 1 "$work/nameless.jsonl"; } > "$work/half.jsonl"
+check 'or some rows only' gives 1 compare --other-machine "$work/half.jsonl" "$work/half.jsonl"
+
+# Prefill, first token and peak memory.
+# more PREFILL FIRST PEAK: an inference row with these, a conversation and an edge row.
+more() {
+    local of head='{"schema":"rbe-result-1","kind":'
+    of="$(machine 'cpu a'),\"model\":{\"name\":\"m\"}"
+    echo "$head\"inference\",$of,\"mode\":\"latency\",\"prompt_tokens\":128,\"prefill\":" \
+        "{\"tokens\":128,\"median_ms\":$1},\"first_token_ms\":$2,\"peak_bytes\":$3," \
+        "\"samples_ms\":{\"128\":[$base]}}"
+    echo "$head\"conversation\",$of,\"turns\":[$(for t in $(times "$2" 0.01 40 | tr ',' ' '); do
+        printf '%s{"first_token_ms":%s,"token_ms":[1,1.01]}' "$comma" "$t"
+        comma=,
+    done)]}"
+    echo "$head\"edge\",$of,\"peak_bytes\":$3}"
+}
+comma=''
+more 20 30 1000000 > "$work/more.jsonl"
+more 25 40 1000000 > "$work/later.jsonl"
+more 20 30 1040000 > "$work/fatter.jsonl"
+more 20 30 1010000 > "$work/page.jsonl"
+compare "$work/more.jsonl" "$work/later.jsonl" > "$work/out" 2>&1
+check 'a slower first token is worse' test $? = 3
+check 'by the turns of a conversation' has "$work/out" '^conversation m first tokens.*worse$'
+check 'prefill has a row' has "$work/out" 'prefill of 128, 1 threads  *20 ms  *25 ms  *+25.00 %'
+check 'and the first token' has "$work/out" 'first token after 128, 1 threads *30 ms  *40 ms'
+check 'more memory is worse' gives 3 compare "$work/more.jsonl" "$work/fatter.jsonl"
+check 'twice' test "$(grep -c 'peak memory .*worse$' "$work/out")" = 2
+check 'a page is not' gives 0 compare "$work/more.jsonl" "$work/page.jsonl"
 
 # What is no result file.
 head -c 300 "$work/base.jsonl" > "$work/cut.jsonl"
@@ -124,6 +171,14 @@ if command -v gnuplot > /dev/null; then
     # 1.01 * 0.9 * 1.05 = 0.95445
     check 'multiplies' has "$work/t/plots/trend.tsv" "^decode$(printf '\t')3$(printf '\t')-4.555"
 fi
+printf '{"schema":"rbe-result-1","ki' >> "$work/history.jsonl"
+if command -v gnuplot > /dev/null; then
+    check 'a history cut off' gives 0 "$rbe" trend "$work/history.jsonl" --out "$work/t"
+    check 'is said to be' one_line 'history.jsonl: the last line is cut off'
+fi
+echo '{"schema":"rbe-result-1","kind":"gate","metrics":[]}' > "$work/empty.jsonl"
+check 'a history without metrics' gives 1 "$rbe" trend "$work/empty.jsonl" --out "$work/t"
+check 'in one line' one_line '1 rows of the gate, none with a metric'
 check 'no history' gives 1 "$rbe" trend "$work/base.jsonl" --out "$work/t"
 check 'in one line' one_line 'no row of the gate'
 finish
