@@ -85,11 +85,14 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
     if (r && !o->json) {
         if (*passed)
             printf("%s: runs in %d MiB: %d tokens, %d threads, peak %.1f MiB of addresses, "
-                   "%.1f MiB resident, median %.2f ms/token\n", runner.name, e->megabytes,
-                   e->tokens, e->threads, rbe_eval_number(r, "peak_virtual_bytes") / 1048576,
-                   rbe_eval_number(r, "peak_bytes") / 1048576, rbe_eval_number(r, "median_ms"));
+                   "%.1f MiB resident, median %s ms/token\n", rbe_show_model(r, "model").text,
+                   e->megabytes, e->tokens, e->threads,
+                   rbe_eval_number(r, "peak_virtual_bytes") / 1048576,
+                   rbe_eval_number(r, "peak_bytes") / 1048576,
+                   rbe_show("%.2f", rbe_eval_number(r, "median_ms")).text);
         else
-            printf("%s: does not run in %d MiB: %s\n", runner.name, e->megabytes, why.text);
+            printf("%s: does not run in %d MiB: %s\n", rbe_show_model(r, "model").text,
+                   e->megabytes, why.text);
     }
     err = rbe_eval_emit(o, r, d);
     json_decref(child);
@@ -106,6 +109,7 @@ int rbe_eval_edge(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_NO_SHARD_OPTION(&o),
         {"limit", 0, POPT_ARG_INT, &e.megabytes, 0, "MiB of addresses (default 256)", "MIB"},
         {"tokens", 0, POPT_ARG_INT, &e.tokens, 0, "tokens to make (default 256)", "N"},
         {"strict", 0, POPT_ARG_NONE, &strict, 0, "exit 1 when a model does not fit", NULL},
@@ -121,7 +125,8 @@ int rbe_eval_edge(int argc, const char **argv)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else if (e.megabytes < 1 || e.megabytes > 1 << 20 || e.tokens < 1 || e.threads < 1)
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else
+    else if (!(err = rbe_eval_refuse_shard(&o, "one generation in one process has no parts",
+                                           &d)))
         err = rbe_eval_begin(&o, false, &d);
     bool all = true;
     for (size_t m = 0; !err && m < o.model_count; m++) {
