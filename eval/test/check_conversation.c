@@ -1,9 +1,8 @@
 /*
- * check_conversation.c - history, the context's limit, and no allocation per token.
+ * check_conversation.c - history, the context's limit, times and what is reported of them.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,74 +14,6 @@
 #include "gpt2/data.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-
-/* --- counting allocations ---------------------------------------------------------------- */
-
-static atomic_ulong allocations;
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define COUNTING 1
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t m);
-void *__libc_realloc(void *p, size_t n);
-void *__libc_memalign(size_t align, size_t n);
-
-void *malloc(size_t n)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t m)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_calloc(n, m);
-}
-
-void *realloc(void *p, size_t n)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_realloc(p, n);
-}
-
-void *aligned_alloc(size_t align, size_t n)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_memalign(align, n);
-}
-#else
-#define COUNTING 0
-#endif
-
-static void check_no_allocation(struct rbe_runner *r)
-{
-    const struct rbe_sampling how = {0.8F, 40, 0.95F, 1};
-    struct rbe_sampler *s = rbe_sampler_open(r->vocab, how);
-    struct rbe_diag d = {""};
-    uint32_t token = 464;
-    unsigned long before = 0;
-
-    if (!COUNTING) {
-        printf("SKIP allocations per token: not counted in this build\n");
-        rbe_sampler_close(&s);
-        return;
-    }
-    free(malloc(1));
-    CHECK(atomic_load(&allocations) > 0);
-    rbe_session_truncate(r->session, 0);
-    for (int i = 0; i < 20; i++) {
-        if (i == 4)             /* what is allocated once has been */
-            before = atomic_load(&allocations);
-        if (rbe_forward(r->session, &token, 1, &d) ||
-            rbe_logits(r->session, RBE_LAST, 1, r->logits, &d)) {
-            CHECK(!"forward");
-            break;
-        }
-        token = rbe_sample(s, r->logits);
-    }
-    CHECK(atomic_load(&allocations) == before);
-    rbe_sampler_close(&s);
-}
 
 /* --- history ----------------------------------------------------------------------------- */
 
@@ -258,7 +189,6 @@ int main(void)
         printf("%s\n", d.text);
         return check_done();
     }
-    check_no_allocation(&r);
     check_history(&r, &fresh, t);
     check_timing(&r);
     check_summary();

@@ -4,7 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * reference.json beside the model has the -log p of the first windows of P1 from a float64
- * forward pass.  The whole text takes a minute; these windows find what would go wrong there.
+ * forward pass, and the whole perplexities of P1 and P3.  The whole text takes a minute (the job
+ * `reference` does it); these windows find what would go wrong there.  Windows of P3 are
+ * compared with the oracle of gpt2/test.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -15,21 +17,22 @@
 #include "eval/options.h"
 #include "eval/perplexity.h"
 #include "gpt2/data.h"
+#include "gpt2/test/oracle.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "rbe/file.h"
 
 enum { WINDOWS = 4 };
 
-static json_t *reference(const char *folder)
+static json_t *reference(const char *folder, const char *protocol)
 {
     char *path = rbe_path_join(folder, "reference.json");
     json_t *r = path ? json_load_file(path, 0, NULL) : NULL;
 
     free(path);
-    json_t *p1 = json_incref(json_object_get(r, "P1"));
+    json_t *of = json_incref(json_object_get(r, protocol));
     json_decref(r);
-    return p1;
+    return of;
 }
 
 static void check_first_windows(struct rbe_runner *r, const struct rbe_windows *w,
@@ -49,6 +52,67 @@ static void check_first_windows(struct rbe_runner *r, const struct rbe_windows *
         CHECK(scored[i] == 511);
     }
     free(scratch);
+}
+
+/* Sum of -log p of a window's scored tokens, in double from the checkpoint. */
+static double oracle_nll(const struct rbe_safetensors *file, const struct rbe_gpt2_config *c,
+                         const struct rbe_windows *w, size_t i)
+{
+    const struct rbe_window *x = &w->w[i];
+    const uint32_t *tokens = w->tokens + x->start;
+    struct oracle o;
+    double nll = 0;
+
+    oracle_run(&o, c, file, tokens, x->length - 1);
+    double *wte = oracle_tensor(&o, "wte.weight");
+    for (uint32_t t = x->first; t < x->length; t++) {
+        const double *h = o.last + (t - 1) * c->n_embd;
+        double sum = 0, right = 0;
+        for (uint32_t k = 0; k < c->vocab; k++) {
+            double y = 0;
+            for (uint32_t e = 0; e < c->n_embd; e++)
+                y += h[e] * wte[(size_t)k * c->n_embd + e];
+            sum += exp(y);      /* logits of a trained model are far from overflow */
+            right = k == tokens[t] ? y : right;
+        }
+        nll += log(sum) - right;
+    }
+    free(wte);
+    oracle_close(&o);
+    return nll;
+}
+
+/* P3: what is scored of the whole text, and the first windows, shorter ones for the oracle's
+ * sake. */
+static void check_p3(struct rbe_runner *r, const struct rbe_text *text,
+                     const struct rbe_tokenizer *t, const char *folder)
+{
+    enum { CONTEXT = 96 };
+    json_t *want = reference(folder, "P3");
+    struct rbe_safetensors *file = NULL;
+    struct rbe_windows w;
+    struct rbe_diag d = {""};
+    double scratch[CONTEXT], nll, scored;
+    char *path = rbe_path_join(folder, "model.safetensors");
+
+    if (CHECK(!rbe_windows_make(&w, RBE_P3, text, t, r->n_ctx, 0, &d))) {
+        CHECK((json_int_t)w.text_tokens == json_integer_value(json_object_get(want, "tokens")));
+        CHECK((json_int_t)w.count * 255 == json_integer_value(json_object_get(want, "scored")));
+        rbe_windows_free(&w);
+    }
+    if (CHECK(!rbe_safetensors_open(&file, path, &d)) &&
+        CHECK(!rbe_windows_make(&w, RBE_P3, text, t, r->n_ctx, CONTEXT, &d))) {
+        for (size_t i = 0; i < 2; i++) {
+            CHECK(!rbe_perplexity_window(r, &w, i, scratch, &nll, &scored, &d));
+            CHECK(scored == CONTEXT / 2 - 1);
+            CHECK_NEAR(nll / scored, oracle_nll(file, rbe_gpt2_config(r->model), &w, i) / scored,
+                       2e-4);
+        }
+        rbe_windows_free(&w);
+    }
+    rbe_safetensors_close(&file);
+    free(path);
+    json_decref(want);
 }
 
 static json_t *record(const struct rbe_windows *w, const char *model, const double *nll,
@@ -165,9 +229,10 @@ int main(void)
         printf("%s\n", d.text);
         return check_done();
     }
-    json_t *want = reference(folder);
+    json_t *want = reference(folder, "P1");
     check_first_windows(&r, &w, want, nll, scored);
     json_decref(want);
+    check_p3(&r, &text, t, folder);
     check_records(&w);
     check_self_divergence(&r, &w, nll);
     check_scorer(&r, t);
