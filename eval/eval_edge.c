@@ -8,34 +8,15 @@
  * a limit on resident memory.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/options.h"
 #include "rbe/result.h"
-#include "rbe/stats.h"
 
 struct edge {
     int megabytes, tokens, threads;
 };
-
-static double median_token(const json_t *child)
-{
-    const json_t *a = json_object_get(child, "token_ms");
-    const size_t n = json_array_size(a);
-    double *ms = calloc(n + 1, sizeof *ms);
-
-    if (!ms)
-        return 0;
-    /* The first one waits for the prompt. */
-    for (size_t i = 1; i < n; i++)
-        ms[i - 1] = json_number_value(json_array_get(a, i));
-    rbe_sort(ms, n ? n - 1 : 0);
-    const double m = rbe_median(ms, n ? n - 1 : 0);
-    free(ms);
-    return m;
-}
 
 /* The model is opened here only to name it; one that does not open ends the command. */
 static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *e,
@@ -80,7 +61,7 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
                             child ? json_incref(json_object_get(child, "wall_s"))
                                   : json_null());
         json_object_set_new(r, "median_ms",
-                            child ? rbe_result_real(median_token(child)) : json_null());
+                            child ? rbe_result_real(rbe_child_median(child)) : json_null());
     }
     if (r && !o->json) {
         if (*passed)

@@ -415,7 +415,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
     json_object_set_new(r, "model_bytes",
                         json_integer((json_int_t)rbe_gpt2_file_bytes(run->model)));
     json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
-    rbe_result_set_real(r, "gb_per_s", (double)bytes / median / 1e6);
+    rbe_result_set_real(r, "gb_per_s", rbe_gb_per_s((double)bytes, median));
     set_child(r, f);
     json_t *validity = rbe_times_validity(&f->at[p->c2]);
     json_object_set(r, "cpu_utilisation", json_object_get(validity, "cpu_utilisation"));

@@ -65,6 +65,14 @@ static bool same_object(const json_t *a, const json_t *b, const char *key)
     return !strcmp(text_of(a, key, "sha256"), text_of(b, key, "sha256"));
 }
 
+/* Members of the same value; both may be missing. */
+static bool same_member(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+
+    return (!x && !y) || json_equal(x, y);
+}
+
 /* Whether two records are parts of one result. */
 static bool same_key(const json_t *a, const json_t *b)
 {
@@ -74,20 +82,17 @@ static bool same_key(const json_t *a, const json_t *b)
                                         "sampling", "samples_kept", "recorded", "limit",
                                         "bootstrap", "mode", "sequences_total", "length"};
 
-    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++) {
-        const json_t *x = json_object_get(a, equal[i]), *y = json_object_get(b, equal[i]);
-        if ((x || y) && !json_equal(x, y))
+    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
+        if (!same_member(a, b, equal[i]))
             return false;
-    }
     /* Elsewhere `tokens` are those of the part. */
-    if (is(a, "generation") &&
-        !json_equal(json_object_get(a, "tokens"), json_object_get(b, "tokens")))
+    if (is(a, "generation") && !same_member(a, b, "tokens"))
         return false;
     /* Times of different machines have no mean. */
     static const char *const machine[] = {"cpu", "isa", "threads"};
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
-        if (!json_equal(json_object_get(json_object_get(a, "machine"), machine[i]),
-                        json_object_get(json_object_get(b, "machine"), machine[i])))
+        if (!same_member(json_object_get(a, "machine"), json_object_get(b, "machine"),
+                         machine[i]))
             return false;
     return same_object(a, b, "model") && same_object(a, b, "base") && same_object(a, b, "text");
 }

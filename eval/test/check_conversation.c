@@ -3,9 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/child.h"
 #include "eval/conversation.h"
 #include "eval/options.h"
 #include "eval/said.h"
@@ -125,6 +127,25 @@ static void check_timing(struct rbe_runner *r)
     CHECK_NEAR(rbe_eval_number(o, "mean_ms"), 14, 1e-12);
     CHECK_NEAR(rbe_eval_number(o, "tokens_per_s"), 4 / 0.056, 1e-9);
     json_decref(o);
+    /* 1 to 100 ms: p95 is at 0.95 * 99 = 94.05 steps from the first, p99 at 98.01. */
+    double hundred[100];
+    for (int i = 0; i < 100; i++)
+        hundred[i] = 100 - i;
+    const struct rbe_times long_list = {.ms = hundred, .count = 100};
+    o = rbe_times_json(&long_list);
+    CHECK_NEAR(rbe_eval_number(o, "p50_ms"), 50.5, 1e-12);
+    CHECK_NEAR(rbe_eval_number(o, "p95_ms"), 95.05, 1e-9);
+    CHECK_NEAR(rbe_eval_number(o, "p99_ms"), 99.01, 1e-9);
+    json_decref(o);
+    /* 45 MB in 9 ms. */
+    CHECK_NEAR(rbe_gb_per_s(45e6, 9), 5, 1e-12);
+    /* What a worker reports: the first token waits for the prompt and does not count. */
+    o = json_pack("{s:[f,f,f,f]}", "token_ms", 100.0, 3.0, 1.0, 2.0);
+    CHECK(rbe_child_median(o) == 2);
+    json_decref(o);
+    o = json_pack("{s:[f]}", "token_ms", 100.0);
+    CHECK(isnan(rbe_child_median(o)));
+    json_decref(o);
     /* Half the time at every index: twice as fast in every draw. */
     const struct rbe_interval ci = rbe_times_speedup_ci(&t, &quick);
     CHECK(ci.low == 2 && ci.high == 2);
@@ -143,7 +164,7 @@ static void check_summary(void)
     double one[4] = {10, 20, 30, 40}, two[2] = {60, 20};
     struct rbe_said s[2] = {
         {.turn = {.tokens = 5, .first_ms = 100, .token_ms = one}, .coherence = 1,
-         .quality = 10},
+         .quality = 10, .usage = {.resident_bytes = 7}},
         {.turn = {.tokens = 3, .first_ms = 500, .token_ms = two, .dropped = 2}, .coherence = 2,
          .quality = 1000}};
     json_t *o = rbe_said_summary(s, 2, 1.5);
@@ -156,6 +177,7 @@ static void check_summary(void)
     /* 10 20 20 30 40 60: the middle is 25. */
     CHECK(rbe_eval_number(o, "p50_ms") == 25);
     CHECK(json_is_null(json_object_get(o, "p95_ms")));
+    CHECK(rbe_eval_number(o, "resident_bytes_max") == 7);
     CHECK(rbe_eval_number(o, "dropped_turns") == 2);
     CHECK(rbe_eval_number(o, "coherence") == 1.5);
     CHECK_NEAR(rbe_eval_number(o, "quality"), 100, 1e-9);       /* geometric mean */
