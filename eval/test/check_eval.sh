@@ -248,8 +248,7 @@ done
 
 # The other evaluations save what is finished at Ctrl-C, and go on from it; how long the start
 # takes is not known, so the signal is tried later and later.
-head -c 24000 "$RBE_DATA/wiki.test.raw" > "$work/longer"
-head -n 60 "$RBE_DATA/lambada_test.jsonl" > "$work/sixty.jsonl"
+head -n 30 "$RBE_DATA/lambada_test.jsonl" > "$work/thirty.jsonl"
 interrupted() { # interrupted FILE COMMAND...: 0 when a partial row was left
     local file=$1 delay pid
     shift
@@ -264,11 +263,11 @@ interrupted() { # interrupted FILE COMMAND...: 0 when a partial row was left
     done
     return 1
 }
-slow() { # slow WHAT: the arguments of a run of some seconds
+slow() { # slow WHAT: the arguments of a run of a second or so
     case $1 in
-    divergence) args=("${pair[@]:0:4}" --text "$work/longer") ;;
-    comprehension) args=("${pair[@]:0:4}" "lambada=$work/sixty.jsonl") ;;
-    generation) args=("${pair[@]:0:4}" --text "$work/longer" --prompts 24 --tokens 24
+    divergence) args=("${pair[@]:0:4}" --text "$work/text") ;;
+    comprehension) args=("${pair[@]:0:4}" "lambada=$work/thirty.jsonl") ;;
+    generation) args=("${pair[@]:0:4}" --text "$work/text" --prompts 12 --tokens 24
                       --prompt 8) ;;
     esac
 }
