@@ -73,7 +73,8 @@ static void print_record(const json_t *r)
     json_object_foreach(metrics, key, m) {
         const bool share = strcmp(key, "perplexity");
         const double scale = share ? 100 : 1;
-        printf("  %s %s +- %s%s", key, rbe_show("%.4g", scale * rbe_eval_number(m, "value")).text,
+        printf("  %s %s +- %s%s", key,
+               rbe_show("%.4g", scale * rbe_eval_number(m, "value")).text,
                rbe_show("%.2g", scale * rbe_eval_number(m, "se")).text,
                change_of(json_object_get(paired, share ? key : "log_p"), share ? "" : "log p ",
                          scale).text);
@@ -160,7 +161,8 @@ static enum rbe_status resume(struct job *j, struct rbe_diag *d)
     size_t least = j->count;
 
     for (size_t m = 0; m < j->o->model_count; m++) {
-        json_t *like = describe(j->o, &j->runners[m], m ? &j->runners[0] : NULL, j->x, j->first);
+        json_t *like = describe(j->o, &j->runners[m], m ? &j->runners[0] : NULL, j->x,
+                                j->first);
         if (!like)
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         const size_t n = rbe_comprehension_restore(rbe_merge_find(j->o->old, like),

@@ -157,7 +157,8 @@ static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s,
         rbe_result_real(t->first_ms), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)),
         "p95_ms", rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
         rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "mean_ms",
-        rbe_result_real(mean), "model_bytes", model_bytes, "resident_bytes", (json_int_t)s->usage.resident_bytes,
+        rbe_result_real(mean), "model_bytes", model_bytes, "resident_bytes",
+        (json_int_t)s->usage.resident_bytes,
         "cpu_utilisation", rbe_result_real(s->share.own_cpus), "coherence",
         rbe_result_real(s->coherence), "quality", rbe_result_real(s->quality), "token_ms", raw);
     free(ms);

@@ -68,8 +68,9 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
     rbe_sort(ms, n);
     json_t *o = json_pack(
         "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:I}", "turns",
-        turns, "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max), "p95_ms_max",
-        rbe_result_real(p95_max), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
+        turns, "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max),
+        "p95_ms_max", rbe_result_real(p95_max), "p50_ms",
+        rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
         rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
         rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "turns_within", within,
         "dropped_turns", dropped, "hundred_tokens_s",

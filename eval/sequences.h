@@ -1,5 +1,5 @@
 /*
- * sequences.h - the long mode of `rbe eval inference`: whole sequences, and what their times say.
+ * sequences.h - the long mode of `rbe eval inference`: what the times of whole sequences say.
  *
  * SPDX-License-Identifier: MIT
  *

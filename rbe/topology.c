@@ -1,5 +1,5 @@
 /*
- * topology.c - sockets, cores, caches and memory nodes of the machine, as the kernel tells them.
+ * topology.c - sockets, cores, caches and memory nodes, as the kernel tells them.
  *
  * SPDX-License-Identifier: MIT
  *

@@ -343,13 +343,13 @@ resident() { sed -n "$1"p "$work/conversation" | grep -o '"resident_bytes_max":[
 ok 'memory of a turn is of one model' test $(($(resident 1) - $(resident 2))) -gt 10000000
 ok 'a turn says the size of the model' grep -q '"model_bytes":23426000,"resident_bytes"' \
     "$work/conversation"
-"$rbe" eval perplexity "${pair[@]}" --windows 1 --quiet > "$work/out"
-ok 'one window has no interval' grep -Eq 'rbe-mini +[0-9.]+ +\[-\].* - ' "$work/out"
-"$rbe" eval perplexity "${pair[@]}" --context 128 --threads 1 --json > "$work/out" 2> "$work/said"
+"$rbe" eval perplexity "${pair[@]}" --windows 1 --quiet > "$work/table"
+ok 'one window has no interval' grep -Eq 'rbe-mini +[0-9.]+ +\[-\].* - ' "$work/table"
+"$rbe" eval perplexity "${pair[@]}" --context 128 --threads 1 --json > "$work/rows" 2> "$work/said"
 # Of other work on the machine: within a factor of eight.
 projected() {
     sed -n 's/.*windows of 128 tokens, 2 model.*about \([0-9]*\) s .*/\1/p' "$work/said"
-    grep -o '"seconds":[^,}]*' "$work/out" | sed 's/.*://'
+    grep '"kind":"perplexity"' "$work/rows" | grep -o '"seconds":[^,}]*' | sed 's/.*://'
 }
 near() { projected | awk 'NR == 1 { want = $1 } NR > 1 { got += $1 }
     END { exit !(NR == 3 && want < 8 * got + 1 && got < 8 * (want + 1)) }'; }

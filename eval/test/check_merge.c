@@ -25,7 +25,8 @@ static json_t *sequences(const char *model, int first, int count)
 
     for (int i = first; i < first + count; i++)
         CHECK(!rbe_sequences_add(samples, 10 + 10 * i, 11 + 11 * i, 7, &t[i]));
-    json_t *r = json_pack("{s:s, s:{s:s, s:i}, s:{s:s, s:s}, s:s, s:i, s:i, s:i, s:i, s:i, s:o}",
+    json_t *r = json_pack("{s:s, s:{s:s, s:i}, s:{s:s, s:s}, s:s, s:i, s:i, s:i, s:i, s:i, "
+                          "s:o}",
                           "kind", "inference", "machine", "cpu", "x", "threads", 1, "model",
                           "name", model, "sha256", model, "mode", "sequences",
                           "sequences_total", 2, "first_sequence", first, "length", 4,
@@ -96,7 +97,8 @@ static void check_join(void)
     json_t *latency = sequences("a", 0, 1);
     json_object_del(latency, "sequences_total");
     CHECK(join(&joined, (json_t *[]){latency}, 1, &d) == RBE_ERR_ARG);
-    CHECK(join(&joined, (json_t *[]){json_pack("{s:s}", "kind", "edge")}, 1, &d) == RBE_ERR_ARG);
+    json_t *edge = json_pack("{s:s}", "kind", "edge");
+    CHECK(join(&joined, (json_t *[]){edge}, 1, &d) == RBE_ERR_ARG);
 }
 
 static json_t *window(const char *model, enum rbe_protocol p, size_t first, unsigned resamples)
@@ -117,8 +119,8 @@ static void check_refusals(void)
     json_t *joined;
     struct rbe_diag d = {""};
 
-    CHECK(!join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 50)}, 2,
-                &d));
+    CHECK(!join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 50)},
+                2, &d));
     const json_t *r = json_array_get(joined, 0);
     CHECK_NEAR(rbe_eval_number(r, "nll_mean"), 2.1, 1e-12);
     CHECK(rbe_eval_number(json_object_get(r, "bootstrap"), "resamples") == 50);
