@@ -6,6 +6,7 @@
 #include "eval/child.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "rbe/progress.h"
+#include "rbe/stats.h"
 
 enum { REPORT_MAX = 1 << 20, STACK_BYTES = 1 << 20 };
 
@@ -135,4 +137,20 @@ out:
     }
     free(buf);
     return err;
+}
+
+double rbe_child_median(const json_t *report)
+{
+    const json_t *a = json_object_get(report, "token_ms");
+    const size_t n = json_array_size(a);
+    double *ms = calloc(n + 1, sizeof *ms), m = NAN;
+
+    for (size_t i = 1; ms && i < n; i++)
+        ms[i - 1] = json_number_value(json_array_get(a, i));
+    if (ms && n > 1) {
+        rbe_sort(ms, n - 1);
+        m = rbe_median(ms, n - 1);
+    }
+    free(ms);
+    return m;
 }

@@ -28,4 +28,8 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
                                    unsigned prompt, unsigned tokens,
                                    struct rbe_child_limits limits, struct rbe_diag *d);
 
+/* Median of a report's milliseconds from token to token: the first one, which waits for the
+ * prompt, left out.  NaN when there is no other. */
+double rbe_child_median(const json_t *report);
+
 #endif

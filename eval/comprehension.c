@@ -518,7 +518,7 @@ enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const 
 
     memset(out, 0, sizeof *out);
     out->task = task;
-    out->limited = limit > 0;
+    out->limit = limit;
     if (!(out->name = strdup(base && base[1] ? base + 1 : path)))
         return RBE_ERR_NOMEM;
     if (task == RBE_BLIMP && !stat(path, &st) && S_ISDIR(st.st_mode)) {
@@ -668,25 +668,46 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
     return bad;
 }
 
-static json_t *group_table(const json_t *record)
+/* Of the items of phenomenon g: accuracy, its error, and against the base's on the same. */
+static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
 {
-    const json_t *names_json = json_object_get(record, "group_names");
     const json_t *group = json_object_get(json_object_get(record, "samples"), "group");
-    const json_t *acc = json_object_get(json_object_get(record, "samples"), "acc");
+    size_t n, m = 0, k = 0;
+    double *x = column(record, "acc", &n), *y = base ? column(base, "acc", &m) : NULL;
+    json_t *row = NULL;
+
+    if (!x)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (json_integer_value(json_array_get(group, i)) == g) {
+            x[k] = x[i];
+            if (y && m == n)
+                y[k] = y[i];
+            k++;
+        }
+    const struct rbe_ratio acc = rbe_mean_se(x, k);
+    row = json_pack("{s:o, s:o, s:I}", "acc", rbe_result_real(acc.value), "acc_se",
+                    rbe_result_real(acc.se), "items", (json_int_t)k);
+    if (y && m == n) {
+        for (size_t i = 0; i < k; i++)
+            x[i] -= y[i];
+        const struct rbe_ratio change = rbe_mean_se(x, k);
+        rbe_result_set_real(row, "change", change.value);
+        rbe_result_set_real(row, "change_se", change.se);
+    }
+    free(x);
+    free(y);
+    return row;
+}
+
+static json_t *group_table(const json_t *record, const json_t *base)
+{
+    const json_t *all = json_object_get(record, "group_names");
     json_t *table = json_object();
 
-    for (size_t g = 0; g < json_array_size(names_json); g++) {
-        double right = 0;
-        json_int_t n = 0;
-        for (size_t i = 0; i < json_array_size(group); i++)
-            if (json_integer_value(json_array_get(group, i)) == (json_int_t)g) {
-                right += json_number_value(json_array_get(acc, i));
-                n++;
-            }
-        json_object_set_new(table, json_string_value(json_array_get(names_json, g)),
-                            json_pack("{s:o, s:I}", "acc", rbe_result_real(right / (double)n),
-                                      "items", n));
-    }
+    for (size_t g = 0; g < json_array_size(all); g++)
+        json_object_set_new(table, json_string_value(json_array_get(all, g)),
+                            group_row(record, base, (json_int_t)g));
     return table;
 }
 
@@ -709,7 +730,7 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
         bad |= set_metric(metrics, paired, record, base, "log_p");
     bad |= json_object_set_new(record, "metrics", metrics);
     if (json_array_size(json_object_get(record, "group_names")))
-        bad |= json_object_set_new(record, "groups", group_table(record));
+        bad |= json_object_set_new(record, "groups", group_table(record, base));
     if (base) {
         bad |= json_object_set(record, "base", json_object_get(base, "model"));
         bad |= json_object_set_new(record, "paired", paired);
@@ -719,13 +740,31 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
     return bad;
 }
 
+int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t first)
+{
+    json_t *group_names = json_array();
+    int bad = 0;
+
+    for (size_t g = 0; g < x->group_count; g++)
+        bad |= json_array_append_new(group_names, json_string(x->groups[g]));
+    bad |= json_object_set_new(record, "task", json_string(rbe_task_name(x->task)));
+    bad |= json_object_set_new(record, "variant", json_string(x->variant));
+    /* With a limit, how many there are is not known. */
+    bad |= json_object_set_new(record, "items_total",
+                               x->limit ? json_null() : json_integer((json_int_t)x->count));
+    bad |= json_object_set_new(record, "limit",
+                               x->limit ? json_integer((json_int_t)x->limit) : json_null());
+    bad |= json_object_set_new(record, "first_item", json_integer((json_int_t)first));
+    bad |= json_object_set_new(record, "group_names", group_names);
+    return bad;
+}
+
 int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
                                 const struct rbe_answer *a, size_t first, size_t count,
                                 const json_t *base)
 {
     json_t *acc = json_array(), *norm = json_array(), *log_p = json_array();
-    json_t *group = json_array(), *group_names = json_array();
-    json_t *samples = json_pack("{s:o}", "acc", acc);
+    json_t *group = json_array(), *samples = json_pack("{s:o}", "acc", acc);
 
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(acc, json_integer((json_int_t)a[i].acc));
@@ -733,14 +772,6 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
         json_array_append_new(log_p, rbe_result_real(a[i].log_p));
         json_array_append_new(group, json_integer(x->item[first + i].group));
     }
-    for (size_t g = 0; g < x->group_count; g++)
-        json_array_append_new(group_names, json_string(x->groups[g]));
-    json_object_set_new(record, "task", json_string(rbe_task_name(x->task)));
-    json_object_set_new(record, "variant", json_string(x->variant));
-    json_object_set_new(record, "items_total",
-                        x->limited ? json_null() : json_integer((json_int_t)x->count));
-    json_object_set_new(record, "first_item", json_integer((json_int_t)first));
-    json_object_set_new(record, "group_names", group_names);
     if (x->task == RBE_HELLASWAG)
         json_object_set(samples, "acc_norm", norm);
     if (x->task == RBE_LAMBADA)
@@ -750,6 +781,23 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
     json_decref(norm);
     json_decref(log_p);
     json_decref(group);
-    json_object_set_new(record, "samples", samples);
+    if (rbe_comprehension_describe(record, x, first) ||
+        json_object_set_new(record, "samples", samples))
+        return -1;
     return rbe_comprehension_summarise_samples(record, base);
+}
+
+size_t rbe_comprehension_restore(const json_t *record, struct rbe_answer *a, size_t most)
+{
+    const json_t *samples = json_object_get(record, "samples");
+    const json_t *acc = json_object_get(samples, "acc");
+    const json_t *norm = json_object_get(samples, "acc_norm");
+    const json_t *log_p = json_object_get(samples, "log_p");
+    size_t n = 0;
+
+    for (; n < most && n < json_array_size(acc); n++)
+        a[n] = (struct rbe_answer){json_number_value(json_array_get(acc, n)),
+                                   json_number_value(json_array_get(norm, n)),
+                                   json_number_value(json_array_get(log_p, n))};
+    return n;
 }

@@ -61,7 +61,7 @@ struct rbe_items {
     uint64_t bytes;
     const char *variant;        /* "lm-eval", or "text-file" (HellaSwag) */
     char *name;
-    bool limited;               /* loaded with a limit: how many there are is not known */
+    size_t limit;               /* items of each file at most, 0: all were loaded */
 };
 
 /*
@@ -101,6 +101,14 @@ struct rbe_answer {
 /* From the choices' log p; greedy is that of choice 0. */
 struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
                             const double *log_p, bool greedy);
+
+/* Sets what says which part of which task a record is: task, variant, items_total, limit,
+ * group_names, first_item. */
+int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t first);
+
+/* Answers to the first items of a described record's part, at most `most`, from its samples;
+ * how many. */
+size_t rbe_comprehension_restore(const json_t *record, struct rbe_answer *a, size_t most);
 
 /*
  * Sets metrics, groups and samples of a record from the answers to items first ..

@@ -29,6 +29,12 @@ void rbe_histogram_add(struct rbe_histogram *h, double x)
     h->n[(size_t)at]++;
 }
 
+void rbe_histogram_join(struct rbe_histogram *h, const struct rbe_histogram *b)
+{
+    for (int i = 0; i < RBE_HIST_BINS; i++)
+        h->n[i] += b->n[i];
+}
+
 double rbe_histogram_quantile(const struct rbe_histogram *h, double q)
 {
     uint64_t total = 0, seen = 0;
@@ -77,12 +83,25 @@ enum rbe_status rbe_divergence_init(struct rbe_divergence *v, size_t windows,
                                     struct rbe_diag *d)
 {
     memset(v, 0, sizeof *v);
-    v->windows = windows;
-    for (int i = 0; i < RBE_DIV_SUMS; i++)
-        if (!(v->sum[i] = calloc(windows + 1, sizeof(double)))) {
-            rbe_divergence_free(v);
-            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu windows", windows);
-        }
+    const enum rbe_status err = rbe_divergence_reserve(v, windows, d);
+    if (err)
+        rbe_divergence_free(v);
+    else
+        v->windows = windows;
+    return err;
+}
+
+enum rbe_status rbe_divergence_reserve(struct rbe_divergence *v, size_t more,
+                                       struct rbe_diag *d)
+{
+    for (int i = 0; i < RBE_DIV_SUMS; i++) {
+        double *sum = realloc(v->sum[i], (v->windows + more + 1) * sizeof *sum);
+        if (!sum)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu windows",
+                            v->windows + more);
+        memset(sum + v->windows, 0, (more + 1) * sizeof *sum);
+        v->sum[i] = sum;
+    }
     return RBE_OK;
 }
 
@@ -192,6 +211,14 @@ enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
     return err;
 }
 
+void rbe_divergence_join(struct rbe_divergence *v, const struct rbe_divergence *b)
+{
+    rbe_histogram_join(&v->kl, &b->kl);
+    rbe_histogram_join(&v->dp, &b->dp);
+    if (b->max_kl > v->max_kl)
+        v->max_kl = b->max_kl;
+}
+
 /* --- records ----------------------------------------------------------------------------- */
 
 static struct rbe_ratio mean_of(const struct rbe_divergence *v, enum rbe_divergence_sum what,
@@ -262,18 +289,16 @@ enum rbe_status rbe_divergence_read(struct rbe_divergence *v, const json_t *reco
     const json_t *samples = json_object_get(record, "samples");
     const size_t n = json_array_size(json_object_get(samples, "tokens"));
     const double max = rbe_eval_number(json_object_get(record, "kl"), "max");
-    enum rbe_status err;
+    enum rbe_status err = rbe_divergence_reserve(v, n, d);
 
+    if (err)
+        return err;
     for (int i = 0; i < RBE_DIV_SUMS; i++) {
         const json_t *a = json_object_get(samples, sum_names[i]);
-        double *more = realloc(v->sum[i], (v->windows + n + 1) * sizeof *more);
-        if (!more)
-            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for windows");
-        v->sum[i] = more;
         if (!json_is_array(a) || json_array_size(a) != n)
             return rbe_fail(d, RBE_ERR_FORMAT, "a divergence record without its samples");
         for (size_t k = 0; k < n; k++)
-            more[v->windows + k] = json_number_value(json_array_get(a, k));
+            v->sum[i][v->windows + k] = json_number_value(json_array_get(a, k));
     }
     if ((err = histogram_read(&v->kl, json_object_get(record, "kl_histogram"), d)) ||
         (err = histogram_read(&v->dp, json_object_get(record, "true_token_histogram"), d)))

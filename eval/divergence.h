@@ -39,6 +39,8 @@ struct rbe_histogram {
     uint64_t n[RBE_HIST_BINS];
 };
 void rbe_histogram_add(struct rbe_histogram *h, double x);
+/* Adds the counts of b to h. */
+void rbe_histogram_join(struct rbe_histogram *h, const struct rbe_histogram *b);
 /* The q-quantile: the geometric middle of the bin that holds it; NaN when empty. */
 double rbe_histogram_quantile(const struct rbe_histogram *h, double q);
 
@@ -52,6 +54,9 @@ struct rbe_divergence {
 enum rbe_status rbe_divergence_init(struct rbe_divergence *v, size_t windows,
                                     struct rbe_diag *d);
 void rbe_divergence_free(struct rbe_divergence *v);
+/* Room for `more` windows after those that v has. */
+enum rbe_status rbe_divergence_reserve(struct rbe_divergence *v, size_t more,
+                                       struct rbe_diag *d);
 
 /* Adds one token to window k: rows of logits [vocab] of both models, and what came. */
 void rbe_divergence_token(struct rbe_divergence *v, size_t k, const float *base,
@@ -71,6 +76,9 @@ enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
 /* Sets samples, histograms and all that follows from them, over the first `windows`. */
 int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, size_t windows,
                              size_t first_window);
+
+/* Adds the histograms and the maximum of b, whose sums are v's own arrays, to v. */
+void rbe_divergence_join(struct rbe_divergence *v, const struct rbe_divergence *b);
 
 /* The sums and histograms of a record, added after the windows v has (v from init with no
  * windows, or from an earlier call): how shards are joined. */

@@ -9,22 +9,53 @@
 
 #include "eval/comprehension.h"
 #include "eval/evaluations.h"
+#include "eval/lanes.h"
+#include "eval/merge.h"
 #include "eval/options.h"
 #include "gpt2/data.h"
 #include "rbe/progress.h"
+
+/* Rows of logits a lane makes at once. */
+enum { ROWS = 64 };
+
+/* A record without its samples, or NULL: out of memory. */
+static json_t *describe(struct rbe_eval_options *o, struct rbe_runner *r,
+                        struct rbe_runner *base, const struct rbe_items *x, size_t first)
+{
+    json_t *record = rbe_eval_record(o, "comprehension", r);
+
+    if (record && ((base && rbe_runner_record(base, record, "base")) ||
+                   rbe_result_set_text(record, x->name, x->sha256, x->bytes) ||
+                   rbe_comprehension_describe(record, x, first))) {
+        json_decref(record);
+        record = NULL;
+    }
+    return record;
+}
 
 static json_t *make_record(struct rbe_eval_options *o, struct rbe_runner *r,
                            const struct rbe_items *x, const struct rbe_answer *a, size_t first,
                            size_t count, const json_t *base)
 {
-    json_t *record = rbe_eval_record(o, "comprehension", r);
+    json_t *record = describe(o, r, NULL, x, first);
 
-    if (record && (rbe_result_set_text(record, x->name, x->sha256, x->bytes) ||
-                   rbe_comprehension_summarise(record, x, a, first, count, base))) {
+    if (record && rbe_comprehension_summarise(record, x, a, first, count, base)) {
         json_decref(record);
         record = NULL;
     }
     return record;
+}
+
+/* " (+0.3 +- 0.1)" of a change, times scale; empty where nothing was compared. */
+static struct rbe_shown change_of(const json_t *paired, const char *what, double scale)
+{
+    struct rbe_shown s = {""};
+
+    if (paired && json_object_get(paired, "change"))
+        snprintf(s.text, sizeof s.text, " (%s%.40s +- %.40s)", what,
+                 rbe_show("%+.3g", rbe_eval_number(paired, "change") * scale).text,
+                 rbe_show("%.2g", rbe_eval_number(paired, "change_se") * scale).text);
+    return s;
 }
 
 static void print_record(const json_t *r)
@@ -37,22 +68,24 @@ static void print_record(const json_t *r)
     if (variant && strcmp(variant, "lm-eval"))
         printf("(variant %s) ", variant);
     printf("%-11s %-24s %6lld items", json_string_value(json_object_get(r, "task")),
-           json_string_value(json_object_get(json_object_get(r, "model"), "name")),
+           rbe_show_model(r, "model").text,
            (long long)json_integer_value(json_object_get(r, "items")));
     json_object_foreach(metrics, key, m) {
         const bool share = strcmp(key, "perplexity");
-        const json_t *p = json_object_get(paired, share ? key : "log_p");
-        printf("  %s %.4g +- %.2g", key, rbe_eval_number(m, "value") * (share ? 100 : 1),
-               rbe_eval_number(m, "se") * (share ? 100 : 1));
-        if (p)
-            printf(" (%s%+.3g +- %.2g)", share ? "" : "log p ",
-                   rbe_eval_number(p, "change") * (share ? 100 : 1),
-                   rbe_eval_number(p, "change_se") * (share ? 100 : 1));
+        const double scale = share ? 100 : 1;
+        printf("  %s %s +- %s%s", key,
+               rbe_show("%.4g", scale * rbe_eval_number(m, "value")).text,
+               rbe_show("%.2g", scale * rbe_eval_number(m, "se")).text,
+               change_of(json_object_get(paired, share ? key : "log_p"), share ? "" : "log p ",
+                         scale).text);
     }
     putchar('\n');
     json_t *groups = json_object_get(r, "groups"), *g;
     json_object_foreach(groups, key, g)
-        printf("    %-32s %6.2f %%\n", key, 100 * rbe_eval_number(g, "acc"));
+        printf("    %-32s %s %% +- %s%s\n", key,
+               rbe_show("%6.2f", 100 * rbe_eval_number(g, "acc")).text,
+               rbe_show("%.2f", 100 * rbe_eval_number(g, "acc_se")).text,
+               change_of(g, "", 100).text);
 }
 
 static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *x, size_t i,
@@ -75,49 +108,115 @@ static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *
     return err;
 }
 
-static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
-                           const struct rbe_items *x, struct rbe_diag *d)
-{
-    const size_t models = o->model_count;
-    size_t first, end, done = 0;
-    struct rbe_scorer *s = calloc(models, sizeof *s);
-    struct rbe_progress p;
-    json_t *base = NULL;
-    enum rbe_status err = s ? RBE_OK : RBE_ERR_NOMEM;
+struct job {
+    struct rbe_eval_options *o;
+    struct rbe_runner *runners;
+    const struct rbe_items *x;
+    size_t first, count, done;  /* items: the first of this shard, wanted, answered */
+    struct rbe_answer *a;       /* [model][count] */
+    struct rbe_scorer *scorer;  /* [lane][model] */
+};
 
-    rbe_eval_range(o, x->count, &first, &end);
-    const size_t count = end - first;
-    struct rbe_answer *a = calloc(models * count + 1, sizeof *a);
-    if (!a)
-        err = RBE_ERR_NOMEM;
+static enum rbe_status one_item(void *arg, unsigned lane, struct rbe_runner *r, size_t i,
+                                struct rbe_diag *d)
+{
+    const struct job *j = arg;
+    const size_t models = j->o->model_count;
+    enum rbe_status err = RBE_OK;
+
+    (void)r;                    /* each scorer has its own */
     for (size_t m = 0; m < models && !err; m++)
-        err = rbe_scorer_open(&s[m], &runners[m], d);
-    rbe_progress_start(&p, rbe_task_name(x->task), "items", (double)count);
-    while (!err && done < count && !rbe_interrupted()) {
-        for (size_t m = 0; m < models && !err; m++)
-            err = score_item(&s[m], x, first + done, &a[m * count + done], d);
-        done += !err;
-        rbe_progress_update(&p, (double)done, NULL);
+        err = score_item(&j->scorer[lane * models + m], j->x, i,
+                         &j->a[m * j->count + i - j->first], d);
+    return err;
+}
+
+static enum rbe_status measure(struct job *j, struct rbe_diag *d)
+{
+    const size_t models = j->o->model_count, left = j->count - j->done;
+    struct rbe_lanes l;
+    size_t done = 0;
+    enum rbe_status err = rbe_lanes_open(&l, j->runners, models, left, ROWS, j->o->pool, d);
+
+    if (err)
+        return err;
+    if (!(j->scorer = calloc(models * l.count + 1, sizeof *j->scorer)))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < models * l.count && !err; i++)
+        err = rbe_scorer_open(&j->scorer[i], &l.runner[i], d);
+    if (!err)
+        err = rbe_lanes_run(&l, j->first + j->done, left, one_item, j,
+                            rbe_task_name(j->x->task), "items", &done, d);
+    j->done += done;
+    for (size_t i = 0; j->scorer && i < models * l.count; i++)
+        rbe_scorer_close(&j->scorer[i]);
+    free(j->scorer);
+    rbe_lanes_close(&l);
+    return err;
+}
+
+/* Items that all models have answered already, by their rows. */
+static enum rbe_status resume(struct job *j, struct rbe_diag *d)
+{
+    size_t least = j->count;
+
+    for (size_t m = 0; m < j->o->model_count; m++) {
+        json_t *like = describe(j->o, &j->runners[m], m ? &j->runners[0] : NULL, j->x,
+                                j->first);
+        if (!like)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        const size_t n = rbe_comprehension_restore(rbe_merge_find(j->o->old, like),
+                                                   j->a + m * j->count, j->count);
+        least = n < least ? n : least;
+        json_decref(like);
     }
-    rbe_progress_end(&p);
-    for (size_t m = 0; m < models && !err && done; m++) {
-        json_t *r = make_record(o, &runners[m], x, a + m * count, first, done, base);
-        if (r && done < count)
+    j->done = least;
+    return RBE_OK;
+}
+
+static enum rbe_status emit(struct job *j, struct rbe_diag *d)
+{
+    json_t *base = NULL;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t m = 0; m < j->o->model_count && !err && j->done; m++) {
+        json_t *r = make_record(j->o, &j->runners[m], j->x, j->a + m * j->count, j->first,
+                                j->done, base);
+        if (r && j->done < j->count)
             json_object_set_new(r, "complete", json_false());
         if (!m)
             base = json_incref(r);
-        if (r && !o->json)
+        if (r && !j->o->json)
             print_record(r);
-        err = rbe_eval_emit(o, r, d);
+        err = rbe_eval_emit(j->o, r, d);
     }
-    if (!err && done < count)
-        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu items", done,
-                       count);
+    if (!err && j->done < j->count)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu items%s", j->done,
+                       j->count, j->o->out ? "; --resume goes on" : "");
     json_decref(base);
-    for (size_t m = 0; s && m < models; m++)
-        rbe_scorer_close(&s[m]);
-    free(s);
-    free(a);
+    return err;
+}
+
+static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
+                           const struct rbe_items *x, struct rbe_diag *d)
+{
+    struct job j = {.o = o, .runners = runners, .x = x};
+    /* The limit is one of each file, applied when they were loaded. */
+    struct rbe_eval_options all = *o;
+    all.limit = 0;
+    enum rbe_status err = rbe_eval_share(&all, x->count, "items", &j.first, &j.count, d);
+
+    if (err)
+        return err;
+    if (!(j.a = calloc(o->model_count * j.count + 1, sizeof *j.a)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (o->old)
+        err = resume(&j, d);
+    if (!err && j.done < j.count)
+        err = measure(&j, d);
+    if (!err)
+        err = emit(&j, d);
+    free(j.a);
     return err;
 }
 
@@ -151,7 +250,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char **tasks,
     if (err)
         return err;
     if ((err = rbe_eval_begin(o, false, d)) ||
-        (err = rbe_eval_open_models(o, 64, &runners, d)) ||
+        (err = rbe_eval_open_models(o, 1, &runners, d)) ||
         (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
                                   rbe_gpt2_config(runners[0].model), d)))
         goto out;
@@ -179,6 +278,7 @@ int rbe_eval_comprehension(int argc, const char **argv)
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
         RBE_EVAL_SHARD_OPTION(&o),
+        RBE_EVAL_RESUME_OPTION(&o),
         {"limit", 0, POPT_ARG_INT, &o.limit, 0, "only the first N items of each file", "N"},
         POPT_TABLEEND};
 

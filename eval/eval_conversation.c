@@ -3,8 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Every model answers the same script with the same random numbers, the models turn by turn
- * in alternation; when all is said, the first model, the original, judges every answer.
+ * Every model answers the same script with the same random numbers, each in a process of its
+ * own, turn by turn in alternation; when all is said, the first model, the original, judges
+ * every answer.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "eval/options.h"
 #include "eval/quality.h"
 #include "eval/said.h"
+#include "eval/talker.h"
 #include "eval/text.h"
 #include "eval/timing.h"
 #include "gpt2/data.h"
@@ -30,6 +32,8 @@ struct talk {
     const char **line;
     int lines, stream;
     struct rbe_conversation_options how;
+    struct rbe_talker **talker;     /* [model] */
+    double *load_s;                 /* [model] */
     struct rbe_said *said;          /* [model][lines] */
 };
 
@@ -57,33 +61,40 @@ static enum rbe_status load_script(struct talk *k, const char *path, int turns,
     return RBE_OK;
 }
 
-static bool to_stdout(void *arg, const char *bytes, size_t size)
+static enum rbe_status open_talkers(struct talk *k, struct rbe_diag *d)
 {
-    (void)arg;
-    fwrite(bytes, 1, size, stdout);
-    fflush(stdout);
-    return true;
+    const struct rbe_eval_options *o = k->o;
+    enum rbe_status err = RBE_OK;
+
+    if (!(k->talker = calloc(o->model_count, sizeof *k->talker)) ||
+        !(k->load_s = calloc(o->model_count, sizeof *k->load_s)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t m = 0; m < o->model_count && !err; m++)
+        err = rbe_talker_open(&k->talker[m],
+                              &(struct rbe_talker_options){
+                                  .model = o->models[m], .tokenizer = o->tokenizer,
+                                  .vocabulary_of = o->models[0], .how = k->how,
+                                  .threads = (unsigned)o->threads, .stream = k->stream}, d);
+    return err;
 }
 
-static enum rbe_status talk(struct talk *k, struct rbe_conversation **c, int *done,
-                            struct rbe_diag *d)
+static enum rbe_status talk(struct talk *k, int *done, struct rbe_diag *d)
 {
     const size_t models = k->o->model_count;
     struct rbe_progress p;
     enum rbe_status err = RBE_OK;
 
+    for (size_t m = 0; m < models && !err; m++)
+        err = rbe_talker_load(k->talker[m], &k->load_s[m], d);
     rbe_progress_start(&p, "conversation", "turns", k->lines);
-    for (*done = 0; *done < k->lines && !err && !rbe_interrupted(); ++*done) {
+    for (*done = 0; *done < k->lines && !err && !rbe_interrupted(); *done += !err) {
         for (size_t m = 0; m < models && !err; m++) {
             struct rbe_said *s = &k->said[m * (size_t)k->lines + (size_t)*done];
-            if (k->stream)
+            if (k->stream) {
                 printf("\n[%d %s] %s\n>", *done + 1, k->runners[m].name, k->line[*done]);
-            const struct rbe_load before = rbe_load_now();
-            err = rbe_conversation_turn(c[m], k->line[*done], k->stream ? to_stdout : NULL,
-                                        NULL, &s->turn, d);
-            const struct rbe_load after = rbe_load_now();
-            s->share = rbe_load_between(&before, &after);
-            s->usage = rbe_usage_now();
+                fflush(stdout);
+            }
+            err = rbe_talker_turn(k->talker[m], k->line[*done], s, d);
             if (!err && s->turn.dropped && !k->o->quiet)
                 fprintf(stderr, "turn %d, %s: context of %u full, %u oldest turns dropped\n",
                         *done + 1, k->runners[m].name, k->runners[m].n_ctx, s->turn.dropped);
@@ -119,7 +130,8 @@ static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
 
 /* --- records ----------------------------------------------------------------------------- */
 
-static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s)
+static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s,
+                         json_int_t model_bytes)
 {
     const struct rbe_turn *t = &s->turn;
     const size_t n = t->tokens ? t->tokens - 1 : 0;
@@ -137,14 +149,16 @@ static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s)
     const double mean = rbe_mean_se(ms, n).value;
     rbe_sort(ms, n);
     json_t *o = json_pack(
-        "{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}",
+        "{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, "
+        "s:o}",
         "turn", i + 1, "prompt", k->line[i], "response", t->answer, "prompt_tokens",
         (int)t->prompt_tokens, "tokens", (int)t->tokens, "context_tokens",
         (int)t->context_tokens, "dropped_turns", (int)t->dropped, "first_token_ms",
         rbe_result_real(t->first_ms), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)),
         "p95_ms", rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
         rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "mean_ms",
-        rbe_result_real(mean), "resident_bytes", (json_int_t)s->usage.resident_bytes,
+        rbe_result_real(mean), "model_bytes", model_bytes, "resident_bytes",
+        (json_int_t)s->usage.resident_bytes,
         "cpu_utilisation", rbe_result_real(s->share.own_cpus), "coherence",
         rbe_result_real(s->coherence), "quality", rbe_result_real(s->quality), "token_ms", raw);
     free(ms);
@@ -171,12 +185,14 @@ static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
                                   (double)how->top_p, "seed", (json_int_t)how->seed));
     json_object_set_new(r, "min_tokens", json_integer(k->how.min_tokens));
     json_object_set_new(r, "max_tokens", json_integer(k->how.max_tokens));
-    rbe_result_set_real(r, "load_s", k->runners[m].load_s);
+    rbe_result_set_real(r, "load_s", k->load_s[m]);
     rbe_result_set_real(r, "wall_s", wall_s);
     json_object_set_new(r, "complete", json_boolean(turns == k->lines));
-    json_object_set_new(r, "summary", rbe_said_summary(s, turns, k->runners[m].load_s));
+    json_object_set_new(r, "summary", rbe_said_summary(s, turns, k->load_s[m]));
     for (int i = 0; i < turns; i++)
-        json_array_append_new(all, turn_json(k, i, &s[i]));
+        json_array_append_new(
+            all, turn_json(k, i, &s[i],
+                           (json_int_t)rbe_gpt2_file_bytes(k->runners[m].model)));
     json_object_set_new(r, "turns", all);
     return r;
 }
@@ -185,45 +201,44 @@ static void print_record(const json_t *r)
 {
     const json_t *s = json_object_get(r, "summary");
 
-    printf("%-24s %lld turns, %lld tokens: first token at most %.1f ms; ms/token p50 %.2f, p95 "
-           "%.2f, p99 %.2f, worst turn's p95 %.2f\n%-24s %lld turns within 1 s and 50 ms/token;"
-           " 100 tokens in %.2f s with loading; coherence %.3f nats/token, quality "
-           "(perplexity) %.1f\n",
-           json_string_value(json_object_get(json_object_get(r, "model"), "name")),
+    printf("%-24s %lld turns, %lld tokens: first token at most %s ms; ms/token p50 %s, p95 %s, "
+           "p99 %s, worst turn's p95 %s\n", rbe_show_model(r, "model").text,
            (long long)json_integer_value(json_object_get(s, "turns")),
            (long long)json_integer_value(json_object_get(s, "tokens")),
-           rbe_eval_number(s, "first_token_ms_max"), rbe_eval_number(s, "p50_ms"),
-           rbe_eval_number(s, "p95_ms"), rbe_eval_number(s, "p99_ms"),
-           rbe_eval_number(s, "p95_ms_max"), "",
-           (long long)json_integer_value(json_object_get(s, "turns_within")),
-           rbe_eval_number(s, "hundred_tokens_s"), rbe_eval_number(s, "coherence"),
-           rbe_eval_number(s, "quality"));
+           rbe_show("%.1f", rbe_eval_number(s, "first_token_ms_max")).text,
+           rbe_show("%.2f", rbe_eval_number(s, "p50_ms")).text,
+           rbe_show("%.2f", rbe_eval_number(s, "p95_ms")).text,
+           rbe_show("%.2f", rbe_eval_number(s, "p99_ms")).text,
+           rbe_show("%.2f", rbe_eval_number(s, "p95_ms_max")).text);
+    printf("%-24s %lld turns within 1 s and 50 ms/token; 100 tokens in %s s with loading; "
+           "coherence %s nats/token, quality (perplexity) %s; file %s MB, resident at most %s "
+           "MB\n", "", (long long)json_integer_value(json_object_get(s, "turns_within")),
+           rbe_show("%.2f", rbe_eval_number(s, "hundred_tokens_s")).text,
+           rbe_show("%.3f", rbe_eval_number(s, "coherence")).text,
+           rbe_show("%.1f", rbe_eval_number(s, "quality")).text,
+           rbe_show("%.2f", rbe_eval_number(json_object_get(r, "model"), "bytes") / 1e6).text,
+           rbe_show("%.1f", rbe_eval_number(s, "resident_bytes_max") / 1e6).text);
 }
 
 static enum rbe_status run(struct talk *k, const char *script, int turns, struct rbe_diag *d)
 {
     struct rbe_eval_options *o = k->o;
-    struct rbe_conversation **c = NULL;
     struct rbe_tokenizer *t = NULL;
     int done = 0;
     enum rbe_status err;
 
     if ((err = load_script(k, script, turns, d)) || (err = rbe_eval_begin(o, false, d)) ||
+        (err = open_talkers(k, d)) ||
         (err = rbe_eval_open_models(o, 64, &k->runners, d)) ||
         (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
                                   rbe_gpt2_config(k->runners[0].model), d)))
         goto out;
     k->t = t;
     err = RBE_ERR_NOMEM;
-    if (!(k->said = calloc(o->model_count * (size_t)k->lines, sizeof *k->said)) ||
-        !(c = calloc(o->model_count, sizeof *c)))
+    if (!(k->said = calloc(o->model_count * (size_t)k->lines, sizeof *k->said)))
         goto out;
-    err = RBE_OK;
-    for (size_t m = 0; m < o->model_count && !err; m++)
-        err = rbe_conversation_open(&c[m], &k->runners[m], t, k->how, d);
     const double start = rbe_now();
-    if (!err)
-        err = talk(k, c, &done, d);
+    err = talk(k, &done, d);
     const double wall_s = rbe_now() - start;
     if (!err)
         err = judge(k, done, d);
@@ -239,9 +254,10 @@ static enum rbe_status run(struct talk *k, const char *script, int turns, struct
         err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %d of %d turns", done,
                        k->lines);
 out:
-    for (size_t m = 0; c && m < o->model_count; m++)
-        rbe_conversation_close(&c[m]);
-    free(c);
+    for (size_t m = 0; k->talker && m < o->model_count; m++)
+        rbe_talker_close(&k->talker[m]);
+    free(k->talker);
+    free(k->load_s);
     for (size_t i = 0; k->said && i < o->model_count * (size_t)k->lines; i++)
         rbe_turn_free(&k->said[i].turn);
     free(k->said);
@@ -264,6 +280,7 @@ int rbe_eval_conversation(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_NO_SHARD_OPTION(&o),
         {"script", 0, POPT_ARG_STRING, &script, 0,
          "a question a line, # for comments (default: the shipped one of 50)", "FILE"},
         {"turns", 0, POPT_ARG_INT, &turns, 0, "only the first N turns", "N"},
@@ -287,7 +304,8 @@ int rbe_eval_conversation(int argc, const char **argv)
     else if (turns < 0 || max_tokens < 2 || min_tokens < 0 || top_k < 0 ||
              !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else {
+    else if (!(err = rbe_eval_refuse_shard(&o, "every turn of a conversation needs the ones "
+                                           "before: it has no parts", &d))) {
         k.how = (struct rbe_conversation_options){
             {temperature, (uint32_t)top_k, top_p, (uint64_t)seed}, (uint32_t)max_tokens,
             (uint32_t)min_tokens};

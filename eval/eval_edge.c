@@ -8,34 +8,15 @@
  * a limit on resident memory.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/options.h"
 #include "rbe/result.h"
-#include "rbe/stats.h"
 
 struct edge {
     int megabytes, tokens, threads;
 };
-
-static double median_token(const json_t *child)
-{
-    const json_t *a = json_object_get(child, "token_ms");
-    const size_t n = json_array_size(a);
-    double *ms = calloc(n + 1, sizeof *ms);
-
-    if (!ms)
-        return 0;
-    /* The first one waits for the prompt. */
-    for (size_t i = 1; i < n; i++)
-        ms[i - 1] = json_number_value(json_array_get(a, i));
-    rbe_sort(ms, n ? n - 1 : 0);
-    const double m = rbe_median(ms, n ? n - 1 : 0);
-    free(ms);
-    return m;
-}
 
 /* The model is opened here only to name it; one that does not open ends the command. */
 static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *e,
@@ -80,16 +61,19 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
                             child ? json_incref(json_object_get(child, "wall_s"))
                                   : json_null());
         json_object_set_new(r, "median_ms",
-                            child ? rbe_result_real(median_token(child)) : json_null());
+                            child ? rbe_result_real(rbe_child_median(child)) : json_null());
     }
     if (r && !o->json) {
         if (*passed)
             printf("%s: runs in %d MiB: %d tokens, %d threads, peak %.1f MiB of addresses, "
-                   "%.1f MiB resident, median %.2f ms/token\n", runner.name, e->megabytes,
-                   e->tokens, e->threads, rbe_eval_number(r, "peak_virtual_bytes") / 1048576,
-                   rbe_eval_number(r, "peak_bytes") / 1048576, rbe_eval_number(r, "median_ms"));
+                   "%.1f MiB resident, median %s ms/token\n", rbe_show_model(r, "model").text,
+                   e->megabytes, e->tokens, e->threads,
+                   rbe_eval_number(r, "peak_virtual_bytes") / 1048576,
+                   rbe_eval_number(r, "peak_bytes") / 1048576,
+                   rbe_show("%.2f", rbe_eval_number(r, "median_ms")).text);
         else
-            printf("%s: does not run in %d MiB: %s\n", runner.name, e->megabytes, why.text);
+            printf("%s: does not run in %d MiB: %s\n", rbe_show_model(r, "model").text,
+                   e->megabytes, why.text);
     }
     err = rbe_eval_emit(o, r, d);
     json_decref(child);
@@ -106,6 +90,7 @@ int rbe_eval_edge(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_NO_SHARD_OPTION(&o),
         {"limit", 0, POPT_ARG_INT, &e.megabytes, 0, "MiB of addresses (default 256)", "MIB"},
         {"tokens", 0, POPT_ARG_INT, &e.tokens, 0, "tokens to make (default 256)", "N"},
         {"strict", 0, POPT_ARG_NONE, &strict, 0, "exit 1 when a model does not fit", NULL},
@@ -121,7 +106,8 @@ int rbe_eval_edge(int argc, const char **argv)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else if (e.megabytes < 1 || e.megabytes > 1 << 20 || e.tokens < 1 || e.threads < 1)
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else
+    else if (!(err = rbe_eval_refuse_shard(&o, "one generation in one process has no parts",
+                                           &d)))
         err = rbe_eval_begin(&o, false, &d);
     bool all = true;
     for (size_t m = 0; !err && m < o.model_count; m++) {

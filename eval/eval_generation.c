@@ -12,7 +12,6 @@
  * What one text is worth does not depend on which others are measured: shards take prompts.
  */
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,8 @@
 #include "eval/conversation.h"
 #include "eval/evaluations.h"
 #include "eval/generation.h"
+#include "eval/lanes.h"
+#include "eval/merge.h"
 #include "eval/options.h"
 #include "eval/quality.h"
 #include "eval/text.h"
@@ -193,17 +194,15 @@ static json_t *author_json(const struct generation *g, size_t m)
                                   g->end - g->first);
 }
 
-/* A fresh record in *out. */
-static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
-                                   struct rbe_diag *d)
+/* A record without its samples, or NULL: out of memory. */
+static json_t *describe(struct generation *g, size_t m)
 {
     json_t *r = rbe_eval_record(g->o, "generation", &g->runners[m]);
 
-    *out = NULL;
     if (!r || rbe_runner_record(&g->runners[0], r, "base") ||
         rbe_result_set_text(r, g->text_name, g->text_sha256, g->text_bytes)) {
         json_decref(r);
-        return RBE_ERR_NOMEM;
+        return NULL;
     }
     json_object_set_new(r, "prompts_total", json_integer(g->prompts));
     json_object_set_new(r, "first_prompt", json_integer((json_int_t)g->first));
@@ -218,6 +217,18 @@ static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
                                   (json_int_t)g->how.seed));
     json_object_set_new(r, "samples_kept",
                         json_integer(g->samples < g->prompts ? g->samples : g->prompts));
+    return r;
+}
+
+/* A fresh record in *out. */
+static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
+                                   struct rbe_diag *d)
+{
+    json_t *r = describe(g, m);
+
+    *out = NULL;
+    if (!r)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     json_object_set_new(r, "samples", samples_json(g, m));
     json_object_set_new(r, "per_prompt", json_pack("{s:o, s:o}", "original", author_json(g, 0),
                                                    "model", author_json(g, m)));
@@ -229,121 +240,108 @@ static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
     return err;
 }
 
-static double number_at(const json_t *array, size_t i)
-{
-    const json_t *x = json_array_get(array, i);
-
-    return json_is_number(x) ? json_number_value(x) : NAN;
-}
-
 static void print_record(const json_t *r)
 {
     static const char *const ratios[] = {"fluency", "coherence", "relevance"};
     static const char *const counts[] = {"rep4", "distinct1", "distinct2"};
 
-    printf("%s against %s, %lld texts of %lld tokens\n",
-           json_string_value(json_object_get(json_object_get(r, "model"), "name")),
-           json_string_value(json_object_get(json_object_get(r, "base"), "name")),
+    printf("%s against %s, %lld texts of %lld tokens\n", rbe_show_model(r, "model").text,
+           rbe_show_model(r, "base").text,
            (long long)json_integer_value(json_object_get(r, "prompts")),
            (long long)json_integer_value(json_object_get(r, "tokens")));
     for (int i = 0; i < 3; i++) {
-        const json_t *x = json_object_get(r, ratios[i]), *ci = json_object_get(x,
-                                                                               "retained_ci95");
-        printf("  %-10s %8.3f -> %8.3f  retained %5.1f %% [%5.1f, %5.1f], target %.0f %%\n",
-               ratios[i], rbe_eval_number(x, "original"), rbe_eval_number(x, "model"),
-               100 * rbe_eval_number(x, "retained"),
-               100 * number_at(ci, 0), 100 * number_at(ci, 1),
-               100 * rbe_eval_number(x, "target"));
+        const json_t *x = json_object_get(r, ratios[i]);
+        printf("  %-10s %s -> %s  retained %s %s, target %.2f\n", ratios[i],
+               rbe_show("%8.3f", rbe_eval_number(x, "original")).text,
+               rbe_show("%8.3f", rbe_eval_number(x, "model")).text,
+               rbe_show("%.3f", rbe_eval_number(x, "retained")).text,
+               rbe_show_interval("%.3f", json_object_get(x, "retained_ci95")).text,
+               rbe_eval_number(x, "target"));
     }
     for (int i = 0; i < 3; i++) {
         const json_t *x = json_object_get(r, counts[i]);
-        printf("  %-10s %8.3f -> %8.3f\n", counts[i], rbe_eval_number(x, "original"),
-               rbe_eval_number(x, "model"));
+        printf("  %-10s %s -> %s\n", counts[i],
+               rbe_show("%8.3f", rbe_eval_number(x, "original")).text,
+               rbe_show("%8.3f", rbe_eval_number(x, "model")).text);
     }
 }
 
-/* Every thread takes whole prompts, with a session of its own for every model. */
-struct lanes {
+/* --- measuring --------------------------------------------------------------------------- */
+
+/* What is finished already, by the rows of all models. */
+static enum rbe_status resume(struct generation *g, size_t *done, struct rbe_diag *d)
+{
+    const size_t count = g->end - g->first;
+
+    *done = count;
+    for (size_t m = 1; m < g->o->model_count; m++) {
+        json_t *like = describe(g, m);
+        if (!like)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        const json_t *r = json_object_get(rbe_merge_find(g->o->old, like), "per_prompt");
+        const size_t room = (size_t)g->tokens;
+        const size_t a = rbe_generation_restore(json_object_get(r, "original"),
+                                                g->author[0].text, room, &g->author[0].by,
+                                                g->first, count);
+        const size_t b = rbe_generation_restore(json_object_get(r, "model"), g->author[m].text,
+                                                room, &g->author[m].by, g->first, count);
+        *done = a < *done ? a : *done;
+        *done = b < *done ? b : *done;
+        json_decref(like);
+    }
+    /* What one model had more than another is written again. */
+    for (size_t m = 0; m < g->o->model_count; m++)
+        for (size_t i = g->first + *done; i < g->end; i++)
+            g->author[m].by.length[i] = 0;
+    return RBE_OK;
+}
+
+struct lane_work {
     struct generation *g;
-    struct rbe_runner *runner;  /* [thread][model] */
-    struct rbe_scorer *scorer;  /* [thread], on the thread's session of the original */
-    enum rbe_status *err;       /* [thread] */
-    struct rbe_diag *diag;      /* [thread] */
-    unsigned count;
-    struct rbe_progress bar;    /* drawn by thread 0 */
-    atomic_size_t next, done;
+    struct rbe_scorer *scorer;  /* [lane], on the lane's session of the original */
 };
 
-static void run_lane(void *arg, unsigned t, unsigned threads)
+static enum rbe_status write_and_judge(void *arg, unsigned lane, struct rbe_runner *r, size_t i,
+                                       struct rbe_diag *d)
 {
-    struct lanes *l = arg;
-    struct generation *g = l->g;
-    const size_t models = g->o->model_count;
-    size_t i;
-
-    (void)threads;
-    while (t < l->count && !l->err[t] && !rbe_interrupted() &&
-           (i = atomic_fetch_add(&l->next, 1)) < g->end) {
-        for (size_t m = 0; m < models && !l->err[t]; m++)
-            l->err[t] = write_one(g, &l->runner[t * models + m], m, i, &l->diag[t]);
-        /* The author has used the judge's session. */
-        l->scorer[t].held_count = 0;
-        for (size_t m = 0; m < models && !l->err[t]; m++)
-            l->err[t] = judge_one(g, &l->scorer[t], m, i, &l->diag[t]);
-        const size_t done = atomic_fetch_add(&l->done, 1) + 1;
-        if (!t)
-            rbe_progress_update(&l->bar, (double)done, NULL);
-    }
-}
-
-static void close_lanes(struct lanes *l)
-{
-    for (size_t t = 0; l->scorer && t < l->count; t++)
-        rbe_scorer_close(&l->scorer[t]);
-    for (size_t i = 0; l->runner && i < l->count * l->g->o->model_count; i++)
-        rbe_runner_close(&l->runner[i]);
-    free(l->runner);
-    free(l->scorer);
-    free(l->err);
-    free(l->diag);
-}
-
-static enum rbe_status open_lanes(struct lanes *l, struct rbe_diag *d)
-{
-    const size_t models = l->g->o->model_count;
+    const struct lane_work *w = arg;
+    const size_t models = w->g->o->model_count;
+    struct rbe_scorer *s = &w->scorer[lane];
     enum rbe_status err = RBE_OK;
 
-    if (!(l->runner = calloc(l->count * models, sizeof *l->runner)) ||
-        !(l->scorer = calloc(l->count, sizeof *l->scorer)) ||
-        !(l->err = calloc(l->count, sizeof *l->err)) ||
-        !(l->diag = calloc(l->count, sizeof *l->diag)))
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < l->count * models && !err; i++)
-        err = rbe_runner_share(&l->runner[i], &l->g->runners[i % models], ROWS, d);
-    for (size_t t = 0; t < l->count && !err; t++)
-        err = rbe_scorer_open(&l->scorer[t], &l->runner[t * models], d);
+    for (size_t m = 0; m < models && !err; m++)
+        err = write_one(w->g, &r[m], m, i, d);
+    /* The author has used the judge's session. */
+    s->held_count = 0;
+    for (size_t m = 0; m < models && !err; m++)
+        err = judge_one(w->g, s, m, i, d);
     return err;
 }
 
 static enum rbe_status work(struct generation *g, struct rbe_diag *d)
 {
-    struct lanes l = {.g = g, .count = rbe_pool_threads(g->o->pool), .next = g->first};
-    const size_t count = g->end - g->first;
-    enum rbe_status err = open_lanes(&l, d);
+    const size_t models = g->o->model_count, count = g->end - g->first;
+    struct rbe_lanes l;
+    struct lane_work w = {.g = g};
+    size_t before = 0, done = 0;
+    enum rbe_status err = g->o->old ? resume(g, &before, d) : RBE_OK;
 
-    if (!err) {
-        rbe_progress_start(&l.bar, "generation", "prompts", (double)count);
-        rbe_pool_run(g->o->pool, run_lane, &l);
-        rbe_progress_end(&l.bar);
-    }
+    if (err || (err = rbe_lanes_open(&l, g->runners, models, count, ROWS, g->o->pool, d)))
+        return err;
+    if (!(w.scorer = calloc(l.count, sizeof *w.scorer)))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned t = 0; t < l.count && !err; t++)
-        if ((err = l.err[t]))
-            *d = l.diag[t];
-    if (!err && atomic_load(&l.done) < count)
-        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu prompts",
-                       atomic_load(&l.done), count);
-    close_lanes(&l);
-    for (size_t m = 1; m < g->o->model_count && !err; m++) {
+        err = rbe_scorer_open(&w.scorer[t], &l.runner[t * models], d);
+    if (!err)
+        err = rbe_lanes_run(&l, g->first + before, count - before, write_and_judge, &w,
+                            "generation", "prompts", &done, d);
+    for (unsigned t = 0; w.scorer && t < l.count; t++)
+        rbe_scorer_close(&w.scorer[t]);
+    free(w.scorer);
+    rbe_lanes_close(&l);
+    done += before;
+    g->end = g->first + done;
+    for (size_t m = 1; m < models && !err && done; m++) {
         json_t *r;
         if ((err = make_record(&r, g, m, d)))
             break;
@@ -351,6 +349,9 @@ static enum rbe_status work(struct generation *g, struct rbe_diag *d)
             print_record(r);
         err = rbe_eval_emit(g->o, r, d);
     }
+    if (!err && done < count)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu prompts%s", done,
+                       count, g->o->out ? "; --resume goes on" : "");
     return err;
 }
 
@@ -369,12 +370,10 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
                        g->prompt_tokens, g->tokens, g->runners[0].n_ctx);
         goto out;
     }
-    rbe_eval_range(g->o, (size_t)g->prompts, &g->first, &g->end);
-    if (g->first == g->end) {
-        err = rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %d prompts to share",
-                       g->o->shard_index + 1, g->o->shard_count, g->prompts);
+    size_t count;
+    if ((err = rbe_eval_share(g->o, (size_t)g->prompts, "prompts", &g->first, &count, d)))
         goto out;
-    }
+    g->end = g->first + count;
     if (!(err = allocate(g, d)) && !(err = take_prompts(g, d)))
         err = work(g, d);
 out:
@@ -397,6 +396,7 @@ int rbe_eval_generation(int argc, const char **argv)
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
         RBE_EVAL_SHARD_OPTION(&o),
+        RBE_EVAL_RESUME_OPTION(&o),
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
          "where the prompts come from (default: the embedded WikiText test)", "FILE"},
         {"prompts", 0, POPT_ARG_INT, &g.prompts, 0, "texts to write (default 200)", "N"},

@@ -17,6 +17,7 @@
 #include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/options.h"
+#include "eval/sequences.h"
 #include "eval/timing.h"
 #include "rbe/progress.h"
 #include "rbe/stats.h"
@@ -39,7 +40,7 @@ struct plan {
 
 /* What was measured of one model. */
 struct figures {
-    struct rbe_times at[MAX_DEPTHS + 1], all;
+    struct rbe_times at[MAX_DEPTHS + 1];
     double prefill_ms[PREFILLS], first_ms[PREFILLS];
     json_t *child;
 };
@@ -49,7 +50,6 @@ static void free_figures(struct figures *f, size_t count)
     for (size_t m = 0; f && m < count; m++) {
         for (int i = 0; i <= MAX_DEPTHS; i++)
             rbe_times_free(&f[m].at[i]);
-        rbe_times_free(&f[m].all);
         json_decref(f[m].child);
     }
     free(f);
@@ -154,7 +154,9 @@ static enum rbe_status measure_prefill(struct plan *p, struct figures *f, struct
     return err;
 }
 
-static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct rbe_diag *d)
+/* *finished: depths that were measured, fewer than asked for after an interrupt. */
+static enum rbe_status measure_latency(struct plan *p, struct figures *f, int *finished,
+                                       struct rbe_diag *d)
 {
     struct rbe_progress bar;
     double done = 0;
@@ -170,8 +172,8 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct
     if ((err = project(p, prefills, tokens, d)) || (err = measure_prefill(p, f, d)))
         return err;
     rbe_progress_start(&bar, "decode", "tokens", (double)p->depth_count * p->tokens);
-    for (int i = 0; i < p->depth_count && !err; i++)
-        err = measure_depth(p, i, f, &bar, &done, d);
+    for (*finished = 0; *finished < p->depth_count && !err; *finished += !err)
+        err = measure_depth(p, *finished, f, &bar, &done, d);
     rbe_progress_end(&bar);
     for (size_t m = 0; m < p->o->model_count && !err && !p->no_child; m++)
         err = rbe_child_generate(&f[m].child, p->o->models[m], rbe_pool_threads(p->o->pool),
@@ -182,103 +184,125 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, struct
 
 /* --- sequences (chapter 8.6.1) ----------------------------------------------------------- */
 
-static json_t *sequence_record(struct plan *p, size_t m, struct figures *f,
-                               const double *prefill_ms, const double *first_ms, int count)
+/* One sequence by every model; each prompt follows from its sequence's number alone, so that
+ * a shard has the same ones. */
+static enum rbe_status one_sequence(struct plan *p, size_t s, json_t *const *samples,
+                                    struct rbe_diag *d)
 {
-    json_t *r = rbe_eval_record(p->o, "inference", &p->runners[m]);
-    const struct rbe_ratio prefill = rbe_mean_se(prefill_ms, (size_t)count);
-    const struct rbe_ratio first = rbe_mean_se(first_ms, (size_t)count);
-    const size_t bytes = rbe_gpt2_bytes_per_token(p->runners[m].model);
-    double total = 0;
+    const uint32_t prompt = (uint32_t)p->prompt_tokens, length = (uint32_t)p->length;
+    uint64_t rng = 7 + s;
+    enum rbe_status err = RBE_OK;
 
-    if (!r)
-        return NULL;
-    for (int s = 0; s < count; s++)
-        total += prefill_ms[s];
-    for (size_t i = 0; i < f->all.count; i++)
-        total += f->all.ms[i];
-    json_t *decode = rbe_times_json(&f->all);
+    for (uint32_t i = 0; i < prompt; i++)
+        p->prompt[i] = rbe_random_below(&rng, p->runners[0].vocab);
+    for (size_t m = 0; m < p->o->model_count && !err; m++) {
+        struct rbe_times t = {0};
+        double prefill, first;
+        uint32_t token;
+        err = rbe_time_prefill(&p->runners[m], p->prompt, prompt, &prefill, &first, &token, d);
+        if (!err && length > prompt)
+            err = rbe_time_decode(&t, &p->runners[m], token, length - prompt, 0, d);
+        if (!err && rbe_sequences_add(samples[m], prefill, first, token, &t))
+            err = RBE_ERR_NOMEM;
+        rbe_times_free(&t);
+    }
+    return err;
+}
+
+/* A fresh record in *out; takes the reference to the samples. */
+static enum rbe_status sequence_record(json_t **out, struct plan *p, size_t m, size_t first,
+                                       json_t *samples, const json_t *child,
+                                       struct rbe_diag *d)
+{
+    const struct rbe_gpt2 *model = p->runners[m].model;
+    json_t *r = rbe_eval_record(p->o, "inference", &p->runners[m]);
+
+    *out = r;
+    if (!r) {
+        json_decref(samples);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
     json_object_set_new(r, "group", json_string(p->group));
     json_object_set_new(r, "mode", json_string("sequences"));
-    json_object_set_new(r, "sequences", json_integer(count));
+    json_object_set_new(r, "sequences_total", json_integer(p->sequences));
+    json_object_set_new(r, "first_sequence", json_integer((json_int_t)first));
     json_object_set_new(r, "length", json_integer(p->length));
     json_object_set_new(r, "prompt_tokens", json_integer(p->prompt_tokens));
-    rbe_result_set_real(r, "ms_per_token", total / ((double)count * p->length));
-    json_object_set_new(r, "decode", json_pack("[o]", decode));
-    rbe_result_set_real(r, "decode_median_ms", rbe_times_median(&f->all));
-    json_object_set_new(r, "prefill",
-                        json_pack("{s:i, s:o, s:o, s:o}", "tokens", p->prompt_tokens, "mean_ms",
-                                  rbe_result_real(prefill.value), "mean_ms_se",
-                                  rbe_result_real(prefill.se), "tokens_per_s",
-                                  rbe_result_real(1e3 * p->prompt_tokens / prefill.value)));
-    rbe_result_set_real(r, "first_token_ms", first.value);
     json_object_set_new(r, "model_bytes",
-                        json_integer((json_int_t)rbe_gpt2_file_bytes(p->runners[m].model)));
-    json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
-    if (f->child) {
-        json_object_set(r, "resident_bytes", json_object_get(f->child, "resident_bytes"));
-        json_object_set(r, "peak_bytes", json_object_get(f->child, "peak_bytes"));
+                        json_integer((json_int_t)rbe_gpt2_file_bytes(model)));
+    json_object_set_new(r, "bytes_per_token",
+                        json_integer((json_int_t)rbe_gpt2_bytes_per_token(model)));
+    if (child) {
+        json_object_set(r, "resident_bytes", json_object_get(child, "resident_bytes"));
+        json_object_set(r, "peak_bytes", json_object_get(child, "peak_bytes"));
     }
-    json_t *validity = rbe_times_validity(&f->all);
-    json_object_set(r, "cpu_utilisation", json_object_get(validity, "cpu_utilisation"));
-    json_object_set_new(r, "validity", validity);
-    return r;
+    json_object_set_new(r, "samples", samples);
+    return rbe_sequences_summarise(r, d);
+}
+
+static void print_sequences(const struct plan *p, const json_t *r)
+{
+    const double peak = rbe_eval_number(r, "peak_bytes") / 1e6;
+
+    printf("  %-24s %s ms/token in all, decode median %s ms, prefill %s tokens/s, first token "
+           "%s ms, peak %s MB, %s CPUs busy (%lld sequences of %d)\n",
+           rbe_show_model(r, "model").text,
+           rbe_show("%7.3f", rbe_eval_number(r, "ms_per_token")).text,
+           rbe_show("%.3f", rbe_eval_number(r, "decode_median_ms")).text,
+           rbe_show("%.0f",
+                    rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s")).text,
+           rbe_show("%.1f", rbe_eval_number(r, "first_token_ms")).text,
+           rbe_show("%.1f", peak).text,
+           rbe_show("%.2f", rbe_eval_number(r, "cpu_utilisation")).text,
+           (long long)json_integer_value(json_object_get(r, "sequences")), p->length);
 }
 
 static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
 {
-    const size_t models = p->o->model_count, n = (size_t)p->sequences;
-    struct figures *f = calloc(models, sizeof *f);
-    double *prefill = calloc(2 * models * n, sizeof *prefill);
-    double *first = prefill ? prefill + models * n : NULL;
-    const uint32_t prompt = (uint32_t)p->prompt_tokens;
-    enum rbe_status err = f && prefill ? RBE_OK : RBE_ERR_NOMEM;
+    const size_t models = p->o->model_count;
+    json_t **samples = calloc(2 * models, sizeof *samples), **child = samples + models;
+    const uint32_t prompt = (uint32_t)p->prompt_tokens, length = (uint32_t)p->length;
     struct rbe_progress bar;
-    uint64_t rng = 7;
-    int done = 0;
+    size_t first, n, done = 0;
+    enum rbe_status err = samples ? RBE_OK : RBE_ERR_NOMEM;
 
-    if (!err)
-        err = project(p, (double)n, (double)n * (p->length - p->prompt_tokens), d);
-    /* Memory of one sequence, in a process that holds this model alone. */
-    for (size_t m = 0; m < models && !err && !p->no_child && (uint32_t)p->length > prompt; m++)
-        err = rbe_child_generate(&f[m].child, p->o->models[m], rbe_pool_threads(p->o->pool),
-                                 prompt, (uint32_t)p->length - prompt,
-                                 (struct rbe_child_limits){0}, d);
+    if (err || (err = rbe_eval_share(p->o, (size_t)p->sequences, "sequences", &first, &n, d)) ||
+        (err = project(p, (double)n, (double)n * (length - prompt), d)))
+        goto out;
+    for (size_t m = 0; m < models && !err; m++) {
+        if (!(samples[m] = rbe_sequences_samples()))
+            err = RBE_ERR_NOMEM;
+        /* Memory of one sequence, in a process that holds this model alone. */
+        else if (!p->no_child && length > prompt)
+            err = rbe_child_generate(&child[m], p->o->models[m], rbe_pool_threads(p->o->pool),
+                                     prompt, length - prompt, (struct rbe_child_limits){0}, d);
+    }
     rbe_progress_start(&bar, "sequences", "sequences", (double)n);
-    for (size_t s = 0; s < n && !err && !rbe_interrupted(); s++) {
-        for (uint32_t i = 0; i < prompt; i++)
-            p->prompt[i] = rbe_random_below(&rng, p->runners[0].vocab);
-        for (size_t m = 0; m < models && !err; m++) {
-            uint32_t token;
-            err = rbe_time_prefill(&p->runners[m], p->prompt, prompt, &prefill[m * n + s],
-                                   &first[m * n + s], &token, d);
-            if (!err && (uint32_t)p->length > prompt)
-                err = rbe_time_decode(&f[m].all, &p->runners[m], token,
-                                      (uint32_t)p->length - prompt, 0, d);
-        }
+    while (done < n && !err && !rbe_interrupted()) {
+        err = one_sequence(p, first + done, samples, d);
         done += !err;
         rbe_progress_update(&bar, (double)done, NULL);
     }
     rbe_progress_end(&bar);
     for (size_t m = 0; m < models && !err && done; m++) {
-        json_t *r = sequence_record(p, m, &f[m], prefill + m * n, first + m * n, done);
-        if (r)
-            json_object_set_new(r, "complete", json_boolean(done == p->sequences));
-        if (!p->o->json && r)
-            printf("  %-24s %7.3f ms/token in all, decode median %.3f ms, prefill %.0f "
-                   "tokens/s, first token %.1f ms, peak %.1f MB, %.2f CPUs busy (%d sequences "
-                   "of %d)\n", p->runners[m].name,
-                   rbe_eval_number(r, "ms_per_token"), rbe_eval_number(r, "decode_median_ms"),
-                   rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s"),
-                   rbe_eval_number(r, "first_token_ms"), rbe_eval_number(r, "peak_bytes") / 1e6,
-                   rbe_eval_number(r, "cpu_utilisation"), done, p->length);
+        json_t *r;
+        err = sequence_record(&r, p, m, first, samples[m], child[m], d);
+        samples[m] = NULL;
+        if (err) {
+            json_decref(r);
+            break;
+        }
+        if (!p->o->json)
+            print_sequences(p, r);
         err = rbe_eval_emit(p->o, r, d);
     }
-    if (!err && done < p->sequences)
-        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %d of %d sequences", done,
-                       p->sequences);
-    free_figures(f, models);
-    free(prefill);
+    if (!err && done < n)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu sequences", done,
+                       n);
+out:
+    for (size_t i = 0; samples && i < 2 * models; i++)
+        json_decref(samples[i]);
+    free(samples);
     return err;
 }
 
@@ -391,7 +415,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
     json_object_set_new(r, "model_bytes",
                         json_integer((json_int_t)rbe_gpt2_file_bytes(run->model)));
     json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
-    rbe_result_set_real(r, "gb_per_s", (double)bytes / median / 1e6);
+    rbe_result_set_real(r, "gb_per_s", rbe_gb_per_s((double)bytes, median));
     set_child(r, f);
     json_t *validity = rbe_times_validity(&f->at[p->c2]);
     json_object_set(r, "cpu_utilisation", json_object_get(validity, "cpu_utilisation"));
@@ -407,37 +431,39 @@ static void print_latency(const struct plan *p, const json_t *r)
     const json_t *x, *hundred = json_object_get(r, "hundred");
     size_t i;
 
-    printf("%s%s%s\n", json_string_value(json_object_get(json_object_get(r, "model"), "name")),
-           json_is_string(json_object_get(json_object_get(r, "model"), "label")) ? "  " : "",
-           json_is_string(json_object_get(json_object_get(r, "model"), "label"))
-               ? json_string_value(json_object_get(json_object_get(r, "model"), "label"))
-               : "");
+    printf("%s\n", rbe_show_model(r, "model").text);
     printf("  %8s %8s %9s %9s %9s %9s %9s\n", "depth", "tokens", "median ms", "mad", "p95",
            "p99", "tokens/s");
     json_array_foreach(json_object_get(r, "decode"), i, x)
-        printf("  %8lld %8lld %9.3f %9.3f %9.3f %9.3f %9.1f\n",
+        printf("  %8lld %8lld %s %s %s %s %s\n",
                (long long)json_integer_value(json_object_get(x, "depth")),
                (long long)json_integer_value(json_object_get(x, "tokens")),
-               rbe_eval_number(x, "median_ms"), rbe_eval_number(x, "mad_ms"),
-               rbe_eval_number(x, "p95_ms"), rbe_eval_number(x, "p99_ms"),
-               rbe_eval_number(x, "tokens_per_s"));
-    printf("  prefill %.0f tokens/s, first token after %d tokens %.1f ms, %.2f MB a token, "
-           "%.1f GB/s\n", rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s"),
-           p->prompt_tokens, rbe_eval_number(r, "first_token_ms"),
-           rbe_eval_number(r, "bytes_per_token") / 1e6, rbe_eval_number(r, "gb_per_s"));
+               rbe_show("%9.3f", rbe_eval_number(x, "median_ms")).text,
+               rbe_show("%9.3f", rbe_eval_number(x, "mad_ms")).text,
+               rbe_show("%9.3f", rbe_eval_number(x, "p95_ms")).text,
+               rbe_show("%9.3f", rbe_eval_number(x, "p99_ms")).text,
+               rbe_show("%9.1f", rbe_eval_number(x, "tokens_per_s")).text);
+    printf("  prefill %s tokens/s, first token after %d tokens %s ms, %s MB a token, %s GB/s\n",
+           rbe_show("%.0f",
+                    rbe_eval_number(json_object_get(r, "prefill"), "tokens_per_s")).text,
+           p->prompt_tokens, rbe_show("%.1f", rbe_eval_number(r, "first_token_ms")).text,
+           rbe_show("%.2f", rbe_eval_number(r, "bytes_per_token") / 1e6).text,
+           rbe_show("%.1f", rbe_eval_number(r, "gb_per_s")).text);
     if (hundred)
-        printf("  alone: 100 tokens in %.2f s (load %.2f s), resident %.1f MB, peak %.1f MB, "
-               "file %.2f MB\n", rbe_eval_number(hundred, "wall_s"),
-               rbe_eval_number(hundred, "load_s"), rbe_eval_number(r, "resident_bytes") / 1e6,
-               rbe_eval_number(r, "peak_bytes") / 1e6, rbe_eval_number(r, "model_bytes") / 1e6);
+        printf("  alone: 100 tokens in %s s (load %s s), resident %s MB, peak %s MB, file %s "
+               "MB\n", rbe_show("%.2f", rbe_eval_number(hundred, "wall_s")).text,
+               rbe_show("%.2f", rbe_eval_number(hundred, "load_s")).text,
+               rbe_show("%.1f", rbe_eval_number(r, "resident_bytes") / 1e6).text,
+               rbe_show("%.1f", rbe_eval_number(r, "peak_bytes") / 1e6).text,
+               rbe_show("%.2f", rbe_eval_number(r, "model_bytes") / 1e6).text);
     x = json_object_get(r, "speedup_ci95");
     if (x)
-        printf("  %.2f times as fast as the first model [%.2f, %.2f]\n",
-               rbe_eval_number(r, "speedup"), json_number_value(json_array_get(x, 0)),
-               json_number_value(json_array_get(x, 1)));
+        printf("  %s times as fast as the first model %s\n",
+               rbe_show("%.2f", rbe_eval_number(r, "speedup")).text,
+               rbe_show_interval("%.2f", x).text);
     x = json_object_get(r, "validity");
-    printf("  other processes used %.1f %% of the CPUs; %lld bursts repeated, %lld kept above "
-           "the limit\n", 100 * rbe_eval_number(x, "foreign_cpu"),
+    printf("  other processes used %s %% of the CPUs; %lld bursts repeated, %lld kept above "
+           "the limit\n", rbe_show("%.1f", 100 * rbe_eval_number(x, "foreign_cpu")).text,
            (long long)json_integer_value(json_object_get(x, "repeats")),
            (long long)json_integer_value(json_object_get(x, "tainted")));
 }
@@ -445,33 +471,56 @@ static void print_latency(const struct plan *p, const json_t *r)
 static enum rbe_status run_latency(struct plan *p, struct rbe_diag *d)
 {
     struct figures *f = calloc(p->o->model_count, sizeof *f);
-    enum rbe_status err = f ? measure_latency(p, f, d) : RBE_ERR_NOMEM;
+    struct rbe_diag why = {""};
+    const int asked = p->depth_count;
+    int finished = 0;
+    enum rbe_status err = f ? measure_latency(p, f, &finished, &why) : RBE_ERR_NOMEM;
+    const bool interrupted = err == RBE_ERR_INTERRUPTED;
 
-    for (size_t m = 0; m < p->o->model_count && !err; m++) {
+    if (err && !interrupted)
+        *d = why;
+    else
+        err = RBE_OK;
+    /* What was finished before an interrupt is a result, too. */
+    p->depth_count = finished;
+    for (size_t m = 0; m < p->o->model_count && !err && finished; m++) {
         json_t *r = latency_record(p, m, f);
+        if (r)
+            json_object_set_new(r, "complete", json_boolean(finished == asked));
         if (r && !p->o->json)
             print_latency(p, r);
         err = rbe_eval_emit(p->o, r, d);
     }
+    if (!err && interrupted)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "%.200s", why.text);
     free_figures(f, p->o->model_count);
     return err;
 }
 
 /* --- the command ------------------------------------------------------------------------- */
 
-/* The depths that fit the context, and the one after the prompt among them. */
-static enum rbe_status plan_depths(struct plan *p, const char *list, struct rbe_diag *d)
+/* Depths measured where none were named, as far as they fit the context. */
+static const char *const usual_depths = "0,128,256,512,960";
+enum { LEAST_BURST = 4 };
+
+/* The list, and the depth after the prompt.  What was asked for and does not fit is refused. */
+static enum rbe_status plan_depths(struct plan *p, const char *asked, struct rbe_diag *d)
 {
     const uint32_t n_ctx = p->runners[0].n_ctx;
+    const char *list = asked ? asked : usual_depths;
 
     p->c2 = -1;
     while (*list) {
-        char *end;
-        const unsigned long x = strtoul(list, &end, 10);
+        char *end = (char *)list;
+        const unsigned long x = *list >= '0' && *list <= '9' ? strtoul(list, &end, 10) : 0;
         if (end == list || (*end && *end != ',') || p->depth_count == MAX_DEPTHS)
-            return rbe_fail(d, RBE_ERR_ARG, "--depths: wants at most %d numbers with commas",
-                            MAX_DEPTHS);
-        if (x + 4 <= n_ctx) {
+            return rbe_fail(d, RBE_ERR_ARG, "--depths %s: wants at most %d numbers from 0 on "
+                            "with commas", asked, MAX_DEPTHS);
+        if (x > n_ctx || x + LEAST_BURST > n_ctx) {
+            if (asked)
+                return rbe_fail(d, RBE_ERR_ARG, "--depths %s: %lu and %d tokens more are "
+                                "beyond the model's %u", asked, x, LEAST_BURST, n_ctx);
+        } else {
             if (x == (unsigned long)p->prompt_tokens)
                 p->c2 = p->depth_count;
             p->depths[p->depth_count++] = (uint32_t)x;
@@ -496,7 +545,7 @@ static enum rbe_status run_plan(struct plan *p, const char *depths, struct rbe_d
     const uint32_t n_ctx = p->runners[0].n_ctx;
     if (p->sequences && !p->length)
         p->length = n_ctx < 512 ? (int)n_ctx : 512;
-    if ((uint32_t)p->prompt_tokens + 4 > n_ctx || (uint32_t)p->length > n_ctx) {
+    if ((uint32_t)p->prompt_tokens + LEAST_BURST > n_ctx || (uint32_t)p->length > n_ctx) {
         err = rbe_fail(d, RBE_ERR_ARG, "%d tokens are beyond the model's %u",
                        p->length > p->prompt_tokens ? p->length : p->prompt_tokens, n_ctx);
         goto out;
@@ -524,12 +573,13 @@ int rbe_eval_inference(int argc, const char **argv)
     static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct plan p = {.o = &o, .prompt_tokens = 128, .tokens = 128,
                      .retries = (int)max_retries};
-    static char *depths = "0,128,256,512,960";
+    static char *depths;
     struct rbe_diag d = {""};
     int count, code;
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SHARD_OPTION(&o),
         {"prompt", 0, POPT_ARG_INT, &p.prompt_tokens, 0, "prompt tokens (default 128)", "N"},
         {"tokens", 0, POPT_ARG_INT, &p.tokens, 0,
          "tokens timed at each depth (default 128; p99 needs 100)", "N"},
@@ -554,7 +604,8 @@ int rbe_eval_inference(int argc, const char **argv)
     else if (p.prompt_tokens < 1 || p.tokens < 1 || p.retries < 0 || p.sequences < 0 ||
              p.length < 0 || (p.length && p.length < p.prompt_tokens))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else
+    else if (p.sequences || !(err = rbe_eval_refuse_shard(&o, "only sequences have parts: "
+                                                          "--sequences N", &d)))
         err = run_plan(&p, depths, &d);
     return rbe_report_failure(argv[0], err, &d);
 }

@@ -268,28 +268,26 @@ static void print_heading(const struct job *j)
            rbe_protocol_alias(j->w.protocol),
            j->w.context, j->w.stride, j->w.text_tokens, scored, j->done, j->w.count,
            j->done < j->w.count ? " (partial)" : "");
-    printf("  %-24s %9s  %-19s %8s %8s %9s %8s %8s\n", "model", "ppl", "95 % interval",
+    printf("  %-24s %9s  %-20s %8s %8s %9s %8s %8s\n", "model", "ppl", "95 % interval",
            "nll", "+-", "word ppl", "bits/B", "s");
 }
 
 static void print_record(const json_t *r, const json_t *pair)
 {
-    const json_t *ci = json_object_get(r, "perplexity_ci95");
-    const char *name = json_string_value(json_object_get(json_object_get(r, "model"), "name"));
-
-    printf("  %-24s %9.3f  [%8.3f,%8.3f] %8.4f %8.4f %9.2f %8.4f %8.1f\n", name,
-           rbe_eval_number(r, "perplexity"), json_number_value(json_array_get(ci, 0)),
-           json_number_value(json_array_get(ci, 1)), rbe_eval_number(r, "nll_mean"),
-           rbe_eval_number(r, "nll_se"), rbe_eval_number(r, "word_perplexity"),
-           rbe_eval_number(r, "bits_per_byte"), rbe_eval_number(r, "seconds"));
-    if (!pair)
-        return;
-    ci = json_object_get(pair, "percent_change_ci95");
-    printf("  %-24s %+8.3f %% [%+7.3f,%+7.3f] %% against %s, %.2f times its time\n", "",
-           rbe_eval_number(pair, "percent_change"), json_number_value(json_array_get(ci, 0)),
-           json_number_value(json_array_get(ci, 1)),
-           json_string_value(json_object_get(json_object_get(pair, "base"), "name")),
-           rbe_eval_number(pair, "time_ratio"));
+    printf("  %-24s %s  %-20s %s %s %s %s %s\n", rbe_show_model(r, "model").text,
+           rbe_show("%9.3f", rbe_eval_number(r, "perplexity")).text,
+           rbe_show_interval("%.3f", json_object_get(r, "perplexity_ci95")).text,
+           rbe_show("%8.4f", rbe_eval_number(r, "nll_mean")).text,
+           rbe_show("%8.4f", rbe_eval_number(r, "nll_se")).text,
+           rbe_show("%9.2f", rbe_eval_number(r, "word_perplexity")).text,
+           rbe_show("%8.4f", rbe_eval_number(r, "bits_per_byte")).text,
+           rbe_show("%8.1f", rbe_eval_number(r, "seconds")).text);
+    if (pair)
+        printf("  %-24s %s %% %s %% against %s, %s times its time\n", "",
+               rbe_show("%+8.3f", rbe_eval_number(pair, "percent_change")).text,
+               rbe_show_interval("%+.3f", json_object_get(pair, "percent_change_ci95")).text,
+               rbe_show_model(pair, "base").text,
+               rbe_show("%.2f", rbe_eval_number(pair, "time_ratio")).text);
 }
 
 static enum rbe_status finish(struct job *j, struct rbe_diag *d)
@@ -332,30 +330,22 @@ static enum rbe_status finish(struct job *j, struct rbe_diag *d)
 /* Options of this command alone. */
 struct how {
     char *protocols;
-    int context, resume, checkpoint_s;
+    int context, checkpoint_s;
 };
 
 static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
                            const struct rbe_text *text, const struct rbe_tokenizer *t,
-                           enum rbe_protocol p, const struct how *how, const json_t *old,
-                           struct rbe_diag *d)
+                           enum rbe_protocol p, const struct how *how, struct rbe_diag *d)
 {
     struct job j = {.o = o, .runners = runners, .text = text,
                     .checkpoint_s = how->checkpoint_s};
-    size_t end;
     enum rbe_status err;
 
     if ((err = rbe_windows_make(&j.w, p, text, t, runners[0].n_ctx,
                                 (uint32_t)how->context, d)))
         return err;
-    rbe_eval_range(o, j.w.count, &j.first, &end);
-    j.count = end - j.first;
-    if (o->limit && j.count > (size_t)o->limit)
-        j.count = (size_t)o->limit;
-    if (!j.count)
-        err = rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu windows to share",
-                       o->shard_index + 1, o->shard_count, j.w.count);
-    if (!err && !(err = job_allocate(&j, d)) && (!old || !(err = resume(&j, old, d))) &&
+    err = rbe_eval_share(o, j.w.count, "windows", &j.first, &j.count, d);
+    if (!err && !(err = job_allocate(&j, d)) && (!o->old || !(err = resume(&j, o->old, d))) &&
         !(err = open_lanes(&j, d)) && !(err = measure(&j, d)))
         err = finish(&j, d);
     job_free(&j);
@@ -390,15 +380,11 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const struct how *how
     enum rbe_protocol list[RBE_PROTOCOL_COUNT + 1];
     struct rbe_runner *runners = NULL;
     struct rbe_tokenizer *t = NULL;
-    json_t *old = NULL;
     enum rbe_status err;
 
     if ((err = parse_protocols(how->protocols, list, d)))
         return err;
-    if (how->resume && !o->out)
-        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
     if ((err = rbe_eval_begin(o, true, d)) ||
-        (how->resume && (err = rbe_result_read(&old, o->out, NULL, d))) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
         (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
                                   rbe_gpt2_config(runners[0].model), d)))
@@ -408,11 +394,10 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const struct how *how
         if ((err = rbe_text_open(&text, *path, d)))
             break;
         for (int i = 0; list[i] != RBE_PROTOCOL_COUNT && !err; i++)
-            err = run(o, runners, &text, t, list[i], how, old, d);
+            err = run(o, runners, &text, t, list[i], how, d);
         rbe_text_close(&text);
     }
 out:
-    json_decref(old);
     rbe_tokenizer_close(&t);
     rbe_eval_close_models(o, &runners);
     rbe_eval_end(o);
@@ -440,8 +425,7 @@ int rbe_eval_perplexity(int argc, const char **argv)
          "N"},
         {"resamples", 0, POPT_ARG_INT, &o.resamples, 0, "bootstrap resamples (default 2000)",
          "N"},
-        {"resume", 0, POPT_ARG_NONE, &how.resume, 0,
-         "go on from the partial results in --out", NULL},
+        RBE_EVAL_RESUME_OPTION(&o),
         {"checkpoint", 0, POPT_ARG_INT, &how.checkpoint_s, 0,
          "append partial results every so many seconds (default 60; 0: as often as can be)",
          "S"},

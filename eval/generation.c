@@ -55,6 +55,32 @@ json_t *rbe_generation_samples(const uint32_t *text, size_t room, const struct r
     return o;
 }
 
+size_t rbe_generation_restore(const json_t *member, uint32_t *text, size_t room,
+                              struct rbe_judged *by, size_t first, size_t most)
+{
+    const json_t *texts = json_object_get(member, "tokens");
+    const json_t *alone = json_object_get(member, "alone");
+    const json_t *after = json_object_get(member, "after");
+    const json_t *relevant = json_object_get(member, "relevant");
+    size_t n = 0;
+
+    for (; n < most; n++) {
+        const json_t *ids = json_array_get(texts, n), *a = json_array_get(alone, n);
+        const json_t *b = json_array_get(after, n), *c = json_array_get(relevant, n);
+        const size_t i = first + n, length = json_array_size(ids);
+        if (!length || length > room || !json_is_number(a) || !json_is_number(b) ||
+            !json_is_number(c))
+            break;
+        for (size_t k = 0; k < length; k++)
+            text[i * room + k] = (uint32_t)json_integer_value(json_array_get(ids, k));
+        by->length[i] = length;
+        by->alone[i] = json_number_value(a);
+        by->after[i] = json_number_value(b);
+        by->relevant[i] = json_number_value(c);
+    }
+    return n;
+}
+
 static void free_author(struct author *a)
 {
     free(a->tokens);

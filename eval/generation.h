@@ -19,6 +19,11 @@
 json_t *rbe_generation_samples(const uint32_t *text, size_t room, const struct rbe_judged *by,
                                size_t first, size_t count);
 
+/* The other way round: the texts of such a member and their judgement into the arrays, from
+ * `first` on; how many, at most `most`. */
+size_t rbe_generation_restore(const json_t *member, uint32_t *text, size_t room,
+                              struct rbe_judged *by, size_t first, size_t most);
+
 /*
  * Sets prompts, complete and all measures of a record from its `per_prompt` and
  * `prompts_total`.  Sums run in the order of the prompts: the same samples give the same bits.

@@ -14,6 +14,7 @@
 #include "eval/generation.h"
 #include "eval/options.h"
 #include "eval/perplexity.h"
+#include "eval/sequences.h"
 #include "rbe/result.h"
 
 /* What can be joined, and the fields that say which part a record is. */
@@ -24,6 +25,7 @@ static const struct kind {
     {"paired", "windows", "first_window", "windows_total"},
     {"divergence", "windows", "first_window", "windows_total"},
     {"comprehension", "items", "first_item", "items_total"},
+    {"inference", "sequences", "first_sequence", "sequences_total"},
     {"generation", "prompts", "first_prompt", "prompts_total"},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -63,24 +65,49 @@ static bool same_object(const json_t *a, const json_t *b, const char *key)
     return !strcmp(text_of(a, key, "sha256"), text_of(b, key, "sha256"));
 }
 
+/* Members of the same value; both may be missing. */
+static bool same_member(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+
+    return (!x && !y) || json_equal(x, y);
+}
+
 /* Whether two records are parts of one result. */
 static bool same_key(const json_t *a, const json_t *b)
 {
     static const char *const equal[] = {"kind", "protocol", "context", "windows_total", "task",
                                         "variant", "items_total", "group_names",
                                         "prompts_total", "prompt_tokens", "candidates",
-                                        "sampling", "samples_kept"};
+                                        "sampling", "samples_kept", "recorded", "limit",
+                                        "bootstrap", "mode", "sequences_total", "length"};
 
-    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++) {
-        const json_t *x = json_object_get(a, equal[i]), *y = json_object_get(b, equal[i]);
-        if ((x || y) && !json_equal(x, y))
+    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
+        if (!same_member(a, b, equal[i]))
             return false;
-    }
     /* Elsewhere `tokens` are those of the part. */
-    if (is(a, "generation") &&
-        !json_equal(json_object_get(a, "tokens"), json_object_get(b, "tokens")))
+    if (is(a, "generation") && !same_member(a, b, "tokens"))
         return false;
+    /* Times of different machines have no mean. */
+    static const char *const machine[] = {"cpu", "isa", "threads"};
+    for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
+        if (!same_member(json_object_get(a, "machine"), json_object_get(b, "machine"),
+                         machine[i]))
+            return false;
     return same_object(a, b, "model") && same_object(a, b, "base") && same_object(a, b, "text");
+}
+
+const json_t *rbe_merge_find(const json_t *old, const json_t *like)
+{
+    const char *first = kind_of(like)->first;
+    const json_t *r, *found = NULL;
+    size_t i;
+
+    json_array_foreach(old, i, r)
+        if (same_key(r, like) &&
+            json_equal(json_object_get(r, first), json_object_get(like, first)))
+            found = r;
+    return found;
 }
 
 /* For messages: "perplexity P1 of rbe-mini on wiki.test.raw". */
@@ -173,7 +200,9 @@ static enum rbe_status join_perplexity(json_t *r, const struct part *p, size_t n
 
     if (!err)
         err = rbe_perplexity_samples(r, &nll, &scored, &count, d);
-    if (!err && rbe_perplexity_summarise(r, nll, scored, count, 0, total_seconds(p, n), 0))
+    const unsigned draws = (unsigned)json_integer_value(
+        json_object_get(json_object_get(r, "bootstrap"), "resamples"));
+    if (!err && rbe_perplexity_summarise(r, nll, scored, count, 0, total_seconds(p, n), draws))
         err = RBE_ERR_NOMEM;
     free(nll);
     free(scored);
@@ -235,6 +264,23 @@ static enum rbe_status join_generation(json_t *r, const struct part *p, size_t n
     return err ? err : rbe_generation_summarise(r, d);
 }
 
+static enum rbe_status join_inference(json_t *r, const struct part *p, size_t n,
+                                      struct rbe_diag *d)
+{
+    static const char *const memory[] = {"resident_bytes", "peak_bytes"};
+    const enum rbe_status err = join_samples(r, p, n, "samples", d);
+
+    /* A process for each part: the largest. */
+    for (size_t k = 0; k < sizeof memory / sizeof memory[0]; k++)
+        for (size_t i = 1; i < n; i++) {
+            json_t *x = json_object_get(p[i].record, memory[k]);
+            if (json_number_value(x) > json_number_value(json_object_get(r, memory[k])))
+                json_object_set(r, memory[k], x);
+        }
+    json_object_set_new(r, "first_sequence", json_integer(0));
+    return err ? err : rbe_sequences_summarise(r, d);
+}
+
 static enum rbe_status join(json_t *joined, struct part *p, size_t n, struct rbe_diag *d)
 {
     enum rbe_status err = check_cover(p, n, d);
@@ -246,6 +292,8 @@ static enum rbe_status join(json_t *joined, struct part *p, size_t n, struct rbe
         return RBE_ERR_NOMEM;
     if (is(r, "divergence"))
         err = join_divergence(r, p, n, d);
+    else if (is(r, "inference"))
+        err = join_inference(r, p, n, d);
     else if (is(r, "comprehension"))
         err = join_comprehension(r, p, n, joined, d);
     else if (is(r, "generation"))
@@ -307,7 +355,7 @@ static enum rbe_status collect(struct part **out, size_t *count, json_t *const *
         size_t i;
         json_array_foreach(files[f], i, r) {
             const struct kind *kind = kind_of(r);
-            if (!kind) {
+            if (!kind || (is(r, "inference") && !json_object_get(r, kind->total))) {
                 free(parts);
                 return rbe_fail(d, RBE_ERR_ARG, "%s: a record of kind '%s' has no shards",
                                 names[f], text_of(r, "kind", NULL));

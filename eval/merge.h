@@ -24,4 +24,8 @@
 enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const *names,
                           size_t count, struct rbe_diag *d);
 
+/* The last of the records `old` that holds the same part of the same result as `like`, which
+ * need not have its samples yet; NULL when none does.  What --resume goes on from. */
+const json_t *rbe_merge_find(const json_t *old, const json_t *like);
+
 #endif

@@ -52,6 +52,11 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
         return rbe_fail(d, RBE_ERR_ARG, "--threads %d is out of range", o->threads);
     if (o->limit < 0)
         return rbe_fail(d, RBE_ERR_ARG, "a limit of %d is out of range", o->limit);
+    if (o->resume && !o->out)
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
+    /* Parts of a limited run could not be told from those of the whole. */
+    if (o->limit && o->shard)
+        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: not together with a limit", o->shard);
     if ((err = parse_shard(o, d)) || (err = default_path(&o->models, "rbe-mini", d)) ||
         (want_text && (err = default_path(&o->texts, "wiki.test.raw", d))))
         return err;
@@ -60,7 +65,8 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if (o->quiet)
         rbe_progress_silence();
     rbe_catch_interrupt();
-    if ((err = rbe_result_open(&o->results, o->out, d)))
+    if ((err = rbe_result_open(&o->results, o->out, d)) ||
+        (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
         return err;
     return rbe_pool_open(&o->pool, (unsigned)o->threads, d);
 }
@@ -68,12 +74,31 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
 void rbe_eval_end(struct rbe_eval_options *o)
 {
     rbe_pool_close(&o->pool);
+    json_decref(o->old);
+    o->old = NULL;
     rbe_result_close(&o->results);
 }
 
-void rbe_eval_range(const struct rbe_eval_options *o, size_t total, size_t *begin, size_t *end)
+enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
+                                      struct rbe_diag *d)
 {
-    rbe_split(total, 1, o->shard_index, o->shard_count, begin, end);
+    return o->shard ? rbe_fail(d, RBE_ERR_ARG, "--shard %s: %s", o->shard, why) : RBE_OK;
+}
+
+enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
+                               const char *unit, size_t *first, size_t *count,
+                               struct rbe_diag *d)
+{
+    size_t end;
+
+    rbe_split(total, 1, o->shard_index, o->shard_count, first, &end);
+    *count = end - *first;
+    if (!*count)
+        return rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu %s to share",
+                        o->shard_index + 1, o->shard_count, total, unit);
+    if (o->limit && *count > (size_t)o->limit)
+        *count = (size_t)o->limit;
+    return RBE_OK;
 }
 
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
@@ -130,4 +155,38 @@ double rbe_eval_number(const json_t *record, const char *key)
     const json_t *x = json_object_get(record, key);
 
     return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+struct rbe_shown rbe_show(const char *format, double x)
+{
+    struct rbe_shown s;
+
+    if (isfinite(x))
+        snprintf(s.text, sizeof s.text, format, x);
+    else
+        snprintf(s.text, sizeof s.text, "%*s", atoi(format + strspn(format, "%+-")), "-");
+    return s;
+}
+
+struct rbe_shown rbe_show_interval(const char *format, const json_t *pair)
+{
+    struct rbe_shown s = {"[-]"};
+    const json_t *low = json_array_get(pair, 0), *high = json_array_get(pair, 1);
+
+    if (json_is_number(low) && json_is_number(high))
+        snprintf(s.text, sizeof s.text, "[%.60s, %.60s]",
+                 rbe_show(format, json_number_value(low)).text,
+                 rbe_show(format, json_number_value(high)).text);
+    return s;
+}
+
+struct rbe_shown rbe_show_model(const json_t *record, const char *key)
+{
+    const json_t *m = json_object_get(record, key);
+    const char *name = json_string_value(json_object_get(m, "name"));
+    struct rbe_shown s;
+
+    snprintf(s.text, sizeof s.text, "%.100s%s", name ? name : "?",
+             json_is_string(json_object_get(m, "label")) ? " (synthetic)" : "");
+    return s;
 }

@@ -17,12 +17,13 @@
 struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
     char *out, *tokenizer, *shard;
-    int threads, json, quiet, limit, resamples;
+    int threads, json, quiet, limit, resamples, resume;
     /* Filled by rbe_eval_begin(). */
     size_t model_count;
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
     struct rbe_pool *pool;
     struct rbe_result_file *results;
+    json_t *old;                /* --resume: the records of `out`, else NULL */
 };
 
 /* Rows of a popt table over a struct rbe_eval_options *o. */
@@ -48,8 +49,23 @@ struct rbe_eval_options {
 enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d);
 void rbe_eval_end(struct rbe_eval_options *o);
 
-/* This shard's part of [0, total). */
-void rbe_eval_range(const struct rbe_eval_options *o, size_t total, size_t *begin, size_t *end);
+#define RBE_EVAL_RESUME_OPTION(o)                                                              \
+    {"resume", 0, POPT_ARG_NONE, &(o)->resume, 0,                                              \
+     "go on from the partial results in --out", NULL}
+
+/* An option of the evaluations that cannot be split, so that asking says why. */
+#define RBE_EVAL_NO_SHARD_OPTION(o)                                                            \
+    {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0, "refused: there is only one item", "I/N"}
+enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
+                                      struct rbe_diag *d);
+
+/*
+ * This shard's part of [0, total), at most --limit of it when there are no shards.  RBE_ERR_ARG
+ * when nothing is left for it: `unit` names what is shared ("windows").
+ */
+enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
+                               const char *unit, size_t *first, size_t *count,
+                               struct rbe_diag *d);
 
 /* Opens all models into a fresh array; all must match the first. */
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
@@ -66,5 +82,21 @@ enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct
 
 /* A number of a record, NaN when it is null or missing. */
 double rbe_eval_number(const json_t *record, const char *key);
+
+/* --- what tables for people show --------------------------------------------------------- */
+
+struct rbe_shown {
+    char text[128];
+};
+
+/* x by a printf format of one double ("%9.3f"), or "-" in the same width when it was not
+ * measured (NaN). */
+struct rbe_shown rbe_show(const char *format, double x);
+
+/* "[low, high]" of a record's pair, either end by the format; "[-]" when not measured. */
+struct rbe_shown rbe_show_interval(const char *format, const json_t *pair);
+
+/* The name of a record's "model" or "base"; weights that were generated are called so. */
+struct rbe_shown rbe_show_model(const json_t *record, const char *key);
 
 #endif

@@ -127,6 +127,12 @@ static json_t *count_array(const double *x, size_t n)
     return a;
 }
 
+static json_t *bootstrap_json(unsigned resamples)
+{
+    return json_pack("{s:i, s:i}", "resamples", (int)resamples, "seed",
+                     (int)RBE_BOOTSTRAP_SEED);
+}
+
 int rbe_perplexity_summarise(json_t *record, const double *nll, const double *scored,
                              size_t count, size_t first_window, double seconds,
                              unsigned resamples)
@@ -134,8 +140,9 @@ int rbe_perplexity_summarise(json_t *record, const double *nll, const double *sc
     const char *protocol = json_string_value(json_object_get(record, "protocol"));
     const bool every_token = protocol && !strcmp(protocol, "P4");
     const struct rbe_ratio mean = rbe_ratio_of_sums(nll, scored, count);
-    const struct rbe_interval ci = rbe_bootstrap_ratio(
-        nll, scored, count, resamples ? resamples : RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
+    const unsigned draws = resamples ? resamples : RBE_BOOTSTRAP;
+    const struct rbe_interval ci =
+        rbe_bootstrap_ratio(nll, scored, count, draws, RBE_BOOTSTRAP_SEED);
     const double total = rbe_eval_number(record, "windows_total");
     const double tokens = rbe_eval_number(record, "tokens");
     const double words = rbe_eval_number(record, "words");
@@ -162,6 +169,7 @@ int rbe_perplexity_summarise(json_t *record, const double *nll, const double *sc
     bad |= json_object_set_new(record, "perplexity_ci95",
                                json_pack("[o, o]", rbe_result_real(exp(ci.low)),
                                          rbe_result_real(exp(ci.high))));
+    bad |= json_object_set_new(record, "bootstrap", bootstrap_json(draws));
     bad |= rbe_result_set_real(record, "word_perplexity", exp(whole / words));
     bad |= rbe_result_set_real(record, "white_space_word_perplexity",
                                exp(whole / space_words));
@@ -239,9 +247,7 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
     bad |= json_object_set(out, "perplexity", json_object_get(model, "perplexity"));
     bad |= rbe_result_set_real(out, "time_ratio",
                                base_s > 0 ? rbe_eval_number(model, "seconds") / base_s : NAN);
-    bad |= json_object_set_new(out, "bootstrap",
-                               json_pack("{s:i, s:i}", "resamples", (int)resamples, "seed",
-                                         (int)RBE_BOOTSTRAP_SEED));
+    bad |= json_object_set_new(out, "bootstrap", bootstrap_json(resamples));
     return bad;
 }
 

@@ -34,7 +34,7 @@ static double seconds_to(const struct rbe_said *s, int turns, double load_s, uns
 json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
 {
     size_t n = 0, all = 0;
-    double first_max = 0, p95_max = 0, busy = 0, coherence = 0, quality = 0;
+    double first_max = 0, p95_max = 0, resident_max = 0, busy = 0, coherence = 0, quality = 0;
     int within = 0, dropped = 0;
 
     for (int i = 0; i < turns; i++)
@@ -58,6 +58,7 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
             p95 = m ? one[m - 1] : 0;
         first_max = fmax(first_max, t->first_ms);
         p95_max = fmax(p95_max, p95);
+        resident_max = fmax(resident_max, (double)s[i].usage.resident_bytes);
         within += t->first_ms < c5_first_ms && p95 <= c5_p95_ms;
         dropped += (int)t->dropped;
         busy += s[i].share.foreign;
@@ -66,15 +67,17 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
     }
     rbe_sort(ms, n);
     json_t *o = json_pack(
-        "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "turns", turns,
-        "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max), "p95_ms_max",
-        rbe_result_real(p95_max), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
+        "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:I}", "turns",
+        turns, "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max),
+        "p95_ms_max", rbe_result_real(p95_max), "p50_ms",
+        rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
         rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
         rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "turns_within", within,
         "dropped_turns", dropped, "hundred_tokens_s",
         rbe_result_real(seconds_to(s, turns, load_s, HUNDRED)), "coherence",
         rbe_result_real(coherence / turns), "quality", rbe_result_real(exp(quality / turns)),
-        "foreign_cpu", rbe_result_real(busy / turns));
+        "foreign_cpu", rbe_result_real(busy / turns), "resident_bytes_max",
+        (json_int_t)resident_max);
     free(ms);
     free(one);
     return o;

@@ -141,6 +141,11 @@ double rbe_times_median(const struct rbe_times *t)
     return m;
 }
 
+double rbe_gb_per_s(double bytes, double ms)
+{
+    return bytes / ms / 1e6;
+}
+
 json_t *rbe_times_json(const struct rbe_times *t)
 {
     double *x = malloc((2 * t->count + 1) * sizeof *x);

@@ -61,6 +61,8 @@ json_t *rbe_times_json(const struct rbe_times *t);
 /* {foreign_cpu, steal, cpu_utilisation, repeats, tainted, limit}. */
 json_t *rbe_times_validity(const struct rbe_times *t);
 double rbe_times_median(const struct rbe_times *t);
+/* Decimal gigabytes a second of so many bytes in so many milliseconds. */
+double rbe_gb_per_s(double bytes, double ms);
 
 /*
  * 95 % interval of median(base) / median(own), by bootstrap over samples drawn alike from

@@ -92,7 +92,4 @@ typedef void rbe_session_tap_fn(void *arg, const char *name, const float *x, siz
                                 size_t count, size_t cols);
 void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg);
 
-/* -log p of `target` under logits [vocab], in double, by a stable log-sum-exp. */
-double rbe_nll(const float *logits, size_t vocab, uint32_t target);
-
 #endif

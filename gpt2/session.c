@@ -531,9 +531,3 @@ enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, fl
              NOTHING);
     return RBE_OK;
 }
-
-double rbe_nll(const float *logits, size_t vocab, uint32_t target)
-{
-    return rbe_elementwise_best(rbe_cpu_isa())->log_sum_exp(logits, vocab) -
-           (double)logits[target];
-}

@@ -20,6 +20,7 @@
 
 #include "kernels/cpu.h"
 #include "rbe/file.h"
+#include "rbe/topology.h"
 
 struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
@@ -92,6 +93,16 @@ struct rbe_usage rbe_usage_now(void)
     return u;
 }
 
+/* Read once: it takes a few files for every CPU. */
+static json_t *topology(void)
+{
+    static json_t *known;
+
+    if (!known)
+        known = rbe_topology("/sys/devices/system");
+    return json_incref(known);
+}
+
 static json_t *machine(unsigned threads)
 {
     char cpu[256], isa[128], affinity[256], value[64];
@@ -117,6 +128,7 @@ static json_t *machine(unsigned threads)
                             json_string(rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
         json_object_set_new(m, "memory_bytes",
                             json_integer(strtoll(value, NULL, 10) * 1024)) ||
+        json_object_set_new(m, "topology", topology()) ||
         json_object_set_new(m, "kernel", json_string(u.release)) ||
         json_object_set_new(m, "emulator", emulator && *emulator ? json_string(emulator)
                             : json_null())) {

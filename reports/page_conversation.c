@@ -98,7 +98,8 @@ static void turns_table(const struct rbe_page *p, const struct rbe_row *row)
     rbe_document_fold(p->doc, "Every turn of %s",
                       rbe_text_or(rbe_string_at(row->v, "model.name"), "the model"));
     rbe_document_table(p->doc, ">turn|question|>tokens|>context|>turns dropped|"
-                       ">first token, ms|>p50, ms|>p95, ms|>p99, ms|>resident|>CPUs used|"
+                       ">first token, ms|>p50, ms|>p95, ms|>p99, ms|>model file|"
+                       ">resident|>CPUs used|"
                        ">coherence|>perplexity by the scorer");
     json_array_foreach(rbe_value_at(row->v, "turns"), k, t) {
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "turn"));
@@ -110,6 +111,7 @@ static void turns_table(const struct rbe_page *p, const struct rbe_row *row)
         rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "p50_ms"));
         rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "p95_ms"));
         rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "p99_ms"));
+        rbe_megabytes_cell(p->doc, rbe_number_at(t, "model_bytes"));
         rbe_megabytes_cell(p->doc, rbe_number_at(t, "resident_bytes"));
         rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "cpu_utilisation"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "coherence"));

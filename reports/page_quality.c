@@ -118,11 +118,15 @@ void rbe_section_comprehension(const struct rbe_page *p)
             continue;
         rbe_document_fold(p->doc, "%s by phenomenon, %s", rbe_string_at(row->v, "task"),
                           rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
-        rbe_document_table(p->doc, "phenomenon|>items|>accuracy");
+        rbe_document_table(p->doc, "phenomenon|>items|>accuracy|>standard error|>change|"
+                           ">standard error of the change");
         json_object_foreach(rbe_value_at(row->v, "groups"), group, value) {
             rbe_document_cell(p->doc, "%s", group);
             rbe_number_cell(p->doc, "%.0f", rbe_number_at(value, "items"));
             rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "acc"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "acc_se"));
+            rbe_number_cell(p->doc, "%+.3f", rbe_number_at(value, "change"));
+            rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "change_se"));
         }
         rbe_document_unfold(p->doc);
     }

@@ -12,14 +12,14 @@
 #   sbatch --dependency=afterok:$jobs --wrap 'rbe merge --out p1.jsonl parts/*.jsonl'
 #
 # rbe must be on the PATH of the nodes, PARTS on a shared file system.  A task that was
-# requeued goes on where it stopped (perplexity).
+# requeued goes on where it stopped (not the sequences of inference).
 set -eu
 parts=$1 what=$2
 shift 2
 mkdir -p "$parts"
 out=$parts/$SLURM_ARRAY_TASK_ID.jsonl
 resume=()
-if [ -s "$out" ] && [ "$what" = perplexity ]; then
+if [ -s "$out" ] && [ "$what" != inference ]; then
     resume=(--resume)
 fi
 exec rbe eval "$what" "$@" "${resume[@]}" --quiet --threads "$SLURM_CPUS_PER_TASK" \

@@ -16,9 +16,13 @@
 #   WINDOWS   windows of P2, P3, P4, of other texts and of the divergence (default: 40; 0: all)
 #   ITEMS     items of a comprehension task (default: 200; 0: all), of BLiMP a tenth per file
 #   PROMPTS   of the generation quality (default: the program's)
+#   SEQUENCES of 512 tokens, of the long mode (default: 100; 0: leave it out)
 #   QUICK=1   few windows, items, turns and prompts: a rehearsal, marked incomplete by its rows
 #   QUIET=1   no progress
 #   THREADS   (default: all CPUs)
+#
+# An evaluation that fails does not keep the others from running: the last line names those
+# that did, and the exit status is 1.
 set -eu
 cd "$(dirname "$0")/.."
 export PATH=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}:$PATH
@@ -27,9 +31,11 @@ model=${MODEL:-datasets/embedded/rbe-mini}
 profile=${PROFILE:-mini-2.89}
 rbe_model=${RBE:-$results/models/$profile.rbe}
 windows=${WINDOWS:-40} items=${ITEMS:-200} prompts=${PROMPTS:-}
+sequences=${SEQUENCES:-100} long=()
 first=() times=() turns=()      # of P1, of inference, of the conversation
 if [ -n "${QUICK:-}" ]; then
     windows=2 items=10 prompts=4
+    sequences=${SEQUENCES:-2} long=(--length 24 --prompt 16)
     first=(--windows 2) times=(--tokens 8 --retries 0) turns=(--turns 3)
 fi
 common=(--threads "${THREADS:-$(nproc)}" --out "$results/eval.jsonl")
@@ -67,23 +73,47 @@ winogrande=${WINOGRANDE:-$(find_data winogrande/dev.jsonl)}
 blimp=${BLIMP:-$(find_data blimp/BLiMP.zip)}
 lambada=${LAMBADA:-datasets/embedded/lambada_test.jsonl}
 
-rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1 "${first[@]}"
-rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P2,P3,P4 "${part[@]}"
+failed=()
+# step NAME EVALUATION...: runs it.  An interrupt is for everything: the program saves what it
+# has, and nothing more is begun.
+step() {
+    local name=$1 rc=0
+    shift
+    rbe eval "$@" || rc=$?
+    [ $rc = 0 ] || failed+=("$name")
+    if [ -n "$interrupted" ]; then
+        echo "$0: interrupted at $name" >&2
+        exit 130
+    fi
+}
+interrupted=
+trap 'interrupted=1' INT TERM
+both=("${pair[@]}" "${common[@]}")
+
 texts=(--text datasets/embedded/wiki.valid.raw)
 [ ! -f "$lambada" ] || texts+=(--text "$lambada")
 for t in ${TEXTS:-}; do texts+=(--text "$t"); done
-rbe eval perplexity "${pair[@]}" "${common[@]}" "${texts[@]}" "${part[@]}"
-rbe eval divergence "${pair[@]}" "${common[@]}" "${part[@]}"
-rbe eval inference "${pair[@]}" "${common[@]}" "${times[@]}"
-rbe eval edge "${pair[@]}" --out "$results/eval.jsonl"
-rbe eval conversation "${pair[@]}" "${common[@]}" "${turns[@]}"
-rbe eval generation "${pair[@]}" "${common[@]}" ${prompts:+--prompts "$prompts"}
 tasks=()
 [ ! -f "$lambada" ] || tasks+=("lambada=$lambada")
 [ -z "$hellaswag" ] || tasks+=("hellaswag=$hellaswag")
 [ -z "$winogrande" ] || tasks+=("winogrande=$winogrande")
-[ ${#tasks[@]} = 0 ] || rbe eval comprehension "${pair[@]}" "${common[@]}" --limit "$items" \
+
+step perplexity-P1 perplexity "${both[@]}" --protocol P1 "${first[@]}"
+step perplexity-P2-P4 perplexity "${both[@]}" --protocol P2,P3,P4 "${part[@]}"
+step perplexity-texts perplexity "${both[@]}" "${texts[@]}" "${part[@]}"
+step divergence divergence "${both[@]}" "${part[@]}"
+step inference inference "${both[@]}" "${times[@]}"
+[ "$sequences" = 0 ] ||
+    step sequences inference "${both[@]}" --sequences "$sequences" "${long[@]}"
+step edge edge "${pair[@]}" --out "$results/eval.jsonl"
+step conversation conversation "${both[@]}" "${turns[@]}"
+step generation generation "${both[@]}" ${prompts:+--prompts "$prompts"}
+[ ${#tasks[@]} = 0 ] || step comprehension comprehension "${both[@]}" --limit "$items" \
     "${tasks[@]}"
-[ -z "$blimp" ] || rbe eval comprehension "${pair[@]}" "${common[@]}" \
-    --limit $(((items + 9) / 10)) "blimp=$blimp"
+[ -z "$blimp" ] || step blimp comprehension "${both[@]}" --limit $(((items + 9) / 10)) \
+    "blimp=$blimp"
 echo "rows: $results/eval.jsonl"
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "$0: failed: ${failed[*]}" >&2
+    exit 1
+fi

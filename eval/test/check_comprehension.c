@@ -56,12 +56,12 @@ static void check_lambada(void)
 
     CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"He sat by the river\"}\n{\"text\": "
                 "\"a b\"}\n", 0, &d));
-    CHECK(x.count == 2 && x.item[0].choices == 1 && !x.limited);
+    CHECK(x.count == 2 && x.item[0].choices == 1 && !x.limit);
     CHECK(reads(&x.item[0].choice[0], "He sat by the", " river"));
     CHECK(x.item[0].choice[0].characters == 5);
     rbe_items_free(&x);
     CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"c d\"}\n", 1, &d));
-    CHECK(x.count == 1 && x.limited);
+    CHECK(x.count == 1 && x.limit == 1);
     rbe_items_free(&x);
     CHECK(load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"word\"}\n", 0, &d) ==
               RBE_ERR_FORMAT && strstr(d.text, "line 2"));
@@ -127,6 +127,45 @@ static void check_hellaswag(void)
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n1\na\nb\n", 0, &d) == RBE_ERR_FORMAT);
 }
 
+static double metric(const json_t *r, const char *table, const char *name, const char *key)
+{
+    return rbe_eval_number(json_object_get(json_object_get(r, table), name), key);
+}
+
+/* Five items of two phenomena, two models. */
+static void check_phenomena(void)
+{
+    struct rbe_item items[5] = {{.group = 0}, {.group = 1}, {.group = 0}, {.group = 0},
+                                {.group = 1}};
+    char *names[2] = {"anaphor", "binding"};
+    const struct rbe_items x = {.task = RBE_BLIMP, .variant = "lm-eval", .item = items,
+                                .count = 5, .groups = names, .group_count = 2};
+    const struct rbe_answer a[5] = {{1, 0, 0}, {1, 0, 0}, {1, 0, 0}, {0, 0, 0}, {1, 0, 0}};
+    const struct rbe_answer b[5] = {{1, 0, 0}, {1, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
+    json_t *p = json_pack("{s:{s:s}}", "model", "name", "base"), *q = json_object();
+
+    CHECK(!rbe_comprehension_summarise(p, &x, a, 0, 5, NULL));
+    CHECK(!rbe_comprehension_summarise(q, &x, b, 0, 5, p));
+    /* 1 1 0: mean 2/3, variance 1/3, error 1/3; 1 1: no error. */
+    CHECK_NEAR(metric(p, "groups", "anaphor", "acc"), 2.0 / 3, 1e-15);
+    CHECK_NEAR(metric(p, "groups", "anaphor", "acc_se"), 1.0 / 3, 1e-15);
+    CHECK(metric(p, "groups", "anaphor", "items") == 3);
+    CHECK(metric(p, "groups", "binding", "acc") == 1);
+    CHECK(metric(p, "groups", "binding", "acc_se") == 0);
+    CHECK(isnan(metric(p, "groups", "binding", "change")));
+    /* Changes 0 -1 0 and 0 -1: -1/3 with error 1/3, -1/2 with error 1/2. */
+    CHECK_NEAR(metric(q, "groups", "anaphor", "change"), -1.0 / 3, 1e-15);
+    CHECK_NEAR(metric(q, "groups", "anaphor", "change_se"), 1.0 / 3, 1e-15);
+    CHECK_NEAR(metric(q, "groups", "binding", "change"), -0.5, 1e-15);
+    CHECK_NEAR(metric(q, "groups", "binding", "change_se"), 0.5, 1e-15);
+    /* Samples of all items go back into answers. */
+    struct rbe_answer again[5];
+    CHECK(rbe_comprehension_restore(q, again, 5) == 5 && again[1].acc == 1 && !again[4].acc);
+    CHECK(rbe_comprehension_restore(q, again, 3) == 3);
+    json_decref(p);
+    json_decref(q);
+}
+
 static void check_blimp(void)
 {
     struct rbe_items x;
@@ -140,19 +179,8 @@ static void check_blimp(void)
     CHECK(x.count == 2 && x.group_count == 2 && x.item[1].group == 1);
     CHECK(x.item[0].choice[0].tokens[0] == rbe_tokenizer_eos(tokenizer));
     CHECK(reads(&x.item[0].choice[1], "", " She sees himself."));
-    const struct rbe_answer a[2] = {{1, 1, -3}, {0, 0, -4}};
-    json_t *r = json_object();
-    CHECK(!rbe_comprehension_summarise(r, &x, a, 0, 2, NULL));
-    const json_t *groups = json_object_get(r, "groups");
-    CHECK(rbe_eval_number(json_object_get(groups, "anaphor"), "acc") == 1);
-    CHECK(rbe_eval_number(json_object_get(groups, "binding"), "acc") == 0);
-    json_decref(r);
     rbe_items_free(&x);
-}
-
-static double metric(const json_t *r, const char *table, const char *name, const char *key)
-{
-    return rbe_eval_number(json_object_get(json_object_get(r, table), name), key);
+    check_phenomena();
 }
 
 static void check_judging(void)
@@ -174,7 +202,8 @@ static void check_judging(void)
 
     /* Two models on four items: log p -1 -2 -3 -2 and half a nat less each. */
     struct rbe_item items[4] = {{.choices = 0}};
-    const struct rbe_items x = {.task = RBE_LAMBADA, .item = items, .count = 4};
+    const struct rbe_items x = {.task = RBE_LAMBADA, .variant = "lm-eval",
+                                .item = items, .count = 4};
     struct rbe_answer base[4], other[4];
     for (int i = 0; i < 4; i++) {
         base[i] = (struct rbe_answer){i < 2, 0, -(double[]){1, 2, 3, 2}[i]};

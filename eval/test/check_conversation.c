@@ -1,12 +1,13 @@
 /*
- * check_conversation.c - history, the context's limit, and no allocation per token.
+ * check_conversation.c - history, the context's limit, times and what is reported of them.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdatomic.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/child.h"
 #include "eval/conversation.h"
 #include "eval/options.h"
 #include "eval/said.h"
@@ -15,74 +16,6 @@
 #include "gpt2/data.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-
-/* --- counting allocations ---------------------------------------------------------------- */
-
-static atomic_ulong allocations;
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define COUNTING 1
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t m);
-void *__libc_realloc(void *p, size_t n);
-void *__libc_memalign(size_t align, size_t n);
-
-void *malloc(size_t n)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t m)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_calloc(n, m);
-}
-
-void *realloc(void *p, size_t n)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_realloc(p, n);
-}
-
-void *aligned_alloc(size_t align, size_t n)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __libc_memalign(align, n);
-}
-#else
-#define COUNTING 0
-#endif
-
-static void check_no_allocation(struct rbe_runner *r)
-{
-    const struct rbe_sampling how = {0.8F, 40, 0.95F, 1};
-    struct rbe_sampler *s = rbe_sampler_open(r->vocab, how);
-    struct rbe_diag d = {""};
-    uint32_t token = 464;
-    unsigned long before = 0;
-
-    if (!COUNTING) {
-        printf("SKIP allocations per token: not counted in this build\n");
-        rbe_sampler_close(&s);
-        return;
-    }
-    free(malloc(1));
-    CHECK(atomic_load(&allocations) > 0);
-    rbe_session_truncate(r->session, 0);
-    for (int i = 0; i < 20; i++) {
-        if (i == 4)             /* what is allocated once has been */
-            before = atomic_load(&allocations);
-        if (rbe_forward(r->session, &token, 1, &d) ||
-            rbe_logits(r->session, RBE_LAST, 1, r->logits, &d)) {
-            CHECK(!"forward");
-            break;
-        }
-        token = rbe_sample(s, r->logits);
-    }
-    CHECK(atomic_load(&allocations) == before);
-    rbe_sampler_close(&s);
-}
 
 /* --- history ----------------------------------------------------------------------------- */
 
@@ -194,6 +127,25 @@ static void check_timing(struct rbe_runner *r)
     CHECK_NEAR(rbe_eval_number(o, "mean_ms"), 14, 1e-12);
     CHECK_NEAR(rbe_eval_number(o, "tokens_per_s"), 4 / 0.056, 1e-9);
     json_decref(o);
+    /* 1 to 100 ms: p95 is at 0.95 * 99 = 94.05 steps from the first, p99 at 98.01. */
+    double hundred[100];
+    for (int i = 0; i < 100; i++)
+        hundred[i] = 100 - i;
+    const struct rbe_times long_list = {.ms = hundred, .count = 100};
+    o = rbe_times_json(&long_list);
+    CHECK_NEAR(rbe_eval_number(o, "p50_ms"), 50.5, 1e-12);
+    CHECK_NEAR(rbe_eval_number(o, "p95_ms"), 95.05, 1e-9);
+    CHECK_NEAR(rbe_eval_number(o, "p99_ms"), 99.01, 1e-9);
+    json_decref(o);
+    /* 45 MB in 9 ms. */
+    CHECK_NEAR(rbe_gb_per_s(45e6, 9), 5, 1e-12);
+    /* What a worker reports: the first token waits for the prompt and does not count. */
+    o = json_pack("{s:[f,f,f,f]}", "token_ms", 100.0, 3.0, 1.0, 2.0);
+    CHECK(rbe_child_median(o) == 2);
+    json_decref(o);
+    o = json_pack("{s:[f]}", "token_ms", 100.0);
+    CHECK(isnan(rbe_child_median(o)));
+    json_decref(o);
     /* Half the time at every index: twice as fast in every draw. */
     const struct rbe_interval ci = rbe_times_speedup_ci(&t, &quick);
     CHECK(ci.low == 2 && ci.high == 2);
@@ -212,7 +164,7 @@ static void check_summary(void)
     double one[4] = {10, 20, 30, 40}, two[2] = {60, 20};
     struct rbe_said s[2] = {
         {.turn = {.tokens = 5, .first_ms = 100, .token_ms = one}, .coherence = 1,
-         .quality = 10},
+         .quality = 10, .usage = {.resident_bytes = 7}},
         {.turn = {.tokens = 3, .first_ms = 500, .token_ms = two, .dropped = 2}, .coherence = 2,
          .quality = 1000}};
     json_t *o = rbe_said_summary(s, 2, 1.5);
@@ -225,6 +177,7 @@ static void check_summary(void)
     /* 10 20 20 30 40 60: the middle is 25. */
     CHECK(rbe_eval_number(o, "p50_ms") == 25);
     CHECK(json_is_null(json_object_get(o, "p95_ms")));
+    CHECK(rbe_eval_number(o, "resident_bytes_max") == 7);
     CHECK(rbe_eval_number(o, "dropped_turns") == 2);
     CHECK(rbe_eval_number(o, "coherence") == 1.5);
     CHECK_NEAR(rbe_eval_number(o, "quality"), 100, 1e-9);       /* geometric mean */
@@ -258,7 +211,6 @@ int main(void)
         printf("%s\n", d.text);
         return check_done();
     }
-    check_no_allocation(&r);
     check_history(&r, &fresh, t);
     check_timing(&r);
     check_summary();

@@ -66,6 +66,7 @@ int main(void)
     CHECK(json_integer_value(json_object_get(machine, "cores")) >= 1);
     CHECK(json_integer_value(json_object_get(machine, "memory_bytes")) > 0);
     CHECK(json_is_null(json_object_get(machine, "emulator")));
+    CHECK(json_is_array(json_object_get(json_object_get(machine, "topology"), "caches")));
     CHECK(strlen(json_string_value(json_object_get(r, "time_utc"))) == 20);
     json_decref(all);
 

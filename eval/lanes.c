@@ -1,0 +1,93 @@
+/*
+ * lanes.c - whole items side by side: every thread has sessions of its own.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "eval/lanes.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rbe/progress.h"
+
+enum rbe_status rbe_lanes_open(struct rbe_lanes *l, const struct rbe_runner *of, size_t models,
+                               size_t items, uint32_t rows, struct rbe_pool *pool,
+                               struct rbe_diag *d)
+{
+    const unsigned threads = rbe_pool_threads(pool);
+    enum rbe_status err = RBE_OK;
+
+    *l = (struct rbe_lanes){.models = models, .pool = pool,
+                            .count = items < threads ? (unsigned)items : threads};
+    if (!(l->runner = calloc(models * l->count + 1, sizeof *l->runner)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < models * l->count && !err; i++)
+        err = rbe_runner_share(&l->runner[i], &of[i % models], rows, d);
+    if (err)
+        rbe_lanes_close(l);
+    return err;
+}
+
+void rbe_lanes_close(struct rbe_lanes *l)
+{
+    for (size_t i = 0; l->runner && i < l->models * l->count; i++)
+        rbe_runner_close(&l->runner[i]);
+    free(l->runner);
+    memset(l, 0, sizeof *l);
+}
+
+struct work {
+    struct rbe_lanes *l;
+    rbe_lane_fn *fn;
+    void *arg;
+    enum rbe_status *err;       /* [lane] */
+    struct rbe_diag *diag;      /* [lane] */
+    struct rbe_progress bar;    /* drawn by thread 0 */
+    size_t first, count;
+    atomic_size_t next, done;   /* items taken; finished */
+};
+
+/* Whoever is free takes the next item.  What was taken is finished, also after an interrupt:
+ * the finished ones have no gaps. */
+static void run_lane(void *arg, unsigned t, unsigned threads)
+{
+    struct work *w = arg;
+    size_t i;
+
+    (void)threads;
+    while (t < w->l->count && !w->err[t] && !rbe_interrupted() &&
+           (i = atomic_fetch_add(&w->next, 1)) < w->count) {
+        w->err[t] = w->fn(w->arg, t, w->l->runner + t * w->l->models, w->first + i,
+                          &w->diag[t]);
+        const size_t done = atomic_fetch_add(&w->done, 1) + 1;
+        if (!t)
+            rbe_progress_update(&w->bar, (double)done, NULL);
+    }
+}
+
+enum rbe_status rbe_lanes_run(struct rbe_lanes *l, size_t first, size_t count, rbe_lane_fn *fn,
+                              void *arg, const char *what, const char *unit, size_t *done,
+                              struct rbe_diag *d)
+{
+    struct work w = {.l = l, .fn = fn, .arg = arg, .first = first, .count = count};
+    enum rbe_status err = RBE_OK;
+
+    *done = 0;
+    if (!(w.err = calloc(l->count + 1, sizeof *w.err)) ||
+        !(w.diag = calloc(l->count + 1, sizeof *w.diag))) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    rbe_progress_start(&w.bar, what, unit, (double)count);
+    rbe_pool_run(l->pool, run_lane, &w);
+    rbe_progress_end(&w.bar);
+    for (unsigned t = 0; t < l->count && !err; t++)
+        if ((err = w.err[t]))
+            *d = w.diag[t];
+    *done = atomic_load(&w.done);
+out:
+    free(w.err);
+    free(w.diag);
+    return err;
+}

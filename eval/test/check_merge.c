@@ -1,0 +1,179 @@
+/*
+ * check_merge.c - sequences summed up by hand, and what cannot be joined.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <string.h>
+
+#include "eval/merge.h"
+#include "eval/options.h"
+#include "eval/perplexity.h"
+#include "eval/sequences.h"
+#include "kernels/test/check.h"
+
+/* Two sequences of four tokens, two of them the prompt. */
+static json_t *sequences(const char *model, int first, int count)
+{
+    double one[2] = {1, 3}, two[2] = {2, 2};
+    const struct rbe_times t[2] = {
+        {.ms = one, .count = 2, .weight = 1, .foreign = 0.1, .steal = 0, .cpus = 1},
+        {.ms = two, .count = 2, .weight = 3, .foreign = 0.9, .steal = 0.3, .cpus = 6,
+         .tainted = 1}};
+    json_t *samples = rbe_sequences_samples();
+    struct rbe_diag d = {""};
+
+    for (int i = first; i < first + count; i++)
+        CHECK(!rbe_sequences_add(samples, 10 + 10 * i, 11 + 11 * i, 7, &t[i]));
+    json_t *r = json_pack("{s:s, s:{s:s, s:i}, s:{s:s, s:s}, s:s, s:i, s:i, s:i, s:i, s:i, "
+                          "s:o}",
+                          "kind", "inference", "machine", "cpu", "x", "threads", 1, "model",
+                          "name", model, "sha256", model, "mode", "sequences",
+                          "sequences_total", 2, "first_sequence", first, "length", 4,
+                          "prompt_tokens", 2, "peak_bytes", 100 + first, "samples", samples);
+    CHECK(!rbe_sequences_summarise(r, &d));
+    return r;
+}
+
+static void check_sequences(void)
+{
+    json_t *r = sequences("a", 0, 2);
+    const json_t *prefill = json_object_get(r, "prefill");
+    const json_t *validity = json_object_get(r, "validity");
+    struct rbe_diag d = {""};
+
+    /* 10 + 20 of prefill, 1 + 3 + 2 + 2 of decoding: 38 ms over eight tokens. */
+    CHECK_NEAR(rbe_eval_number(r, "ms_per_token"), 4.75, 1e-12);
+    CHECK_NEAR(rbe_eval_number(r, "decode_median_ms"), 2, 1e-12);
+    CHECK_NEAR(rbe_eval_number(r, "first_token_ms"), 16.5, 1e-12);
+    CHECK_NEAR(rbe_eval_number(prefill, "mean_ms"), 15, 1e-12);
+    CHECK_NEAR(rbe_eval_number(prefill, "mean_ms_se"), 5, 1e-12);   /* 50 / 2, its root */
+    CHECK_NEAR(rbe_eval_number(prefill, "tokens_per_s"), 2000.0 / 15, 1e-9);
+    /* One second with a tenth of foreign use, three with three tenths. */
+    CHECK_NEAR(rbe_eval_number(validity, "foreign_cpu"), 0.25, 1e-12);
+    CHECK_NEAR(rbe_eval_number(validity, "steal"), 0.075, 1e-12);
+    CHECK_NEAR(rbe_eval_number(r, "cpu_utilisation"), 1.75, 1e-12);
+    CHECK(rbe_eval_number(validity, "tainted") == 1);
+    CHECK(json_is_true(json_object_get(r, "complete")));
+    json_object_del(json_object_get(r, "samples"), "steal");
+    CHECK(rbe_sequences_summarise(r, &d) == RBE_ERR_FORMAT);
+    json_decref(r);
+}
+
+/* Joins a file for each record; takes the references. */
+static enum rbe_status join(json_t **out, json_t *const *records, size_t n, struct rbe_diag *d)
+{
+    static const char *const names[] = {"one", "two", "three"};
+    json_t *files[3];
+
+    for (size_t i = 0; i < n; i++)
+        files[i] = json_pack("[o]", records[i]);
+    const enum rbe_status err = rbe_merge(out, files, names, n, d);
+    for (size_t i = 0; i < n; i++)
+        json_decref(files[i]);
+    return err;
+}
+
+static void check_join(void)
+{
+    json_t *joined, *whole = sequences("a", 0, 2);
+    struct rbe_diag d = {""};
+
+    CHECK(!join(&joined, (json_t *[]){sequences("a", 1, 1), sequences("a", 0, 1)}, 2, &d));
+    json_t *r = json_array_get(joined, 0);
+    CHECK(json_array_size(joined) == 1 && rbe_eval_number(r, "shards") == 2);
+    CHECK(rbe_eval_number(r, "peak_bytes") == 101);     /* the larger of the two */
+    json_object_del(r, "shards");
+    json_object_set(r, "peak_bytes", json_object_get(whole, "peak_bytes"));
+    CHECK(json_equal(r, whole));
+    json_decref(joined);
+    json_decref(whole);
+    /* Of another model, from another machine, of another kind. */
+    CHECK(join(&joined, (json_t *[]){sequences("a", 0, 1), sequences("b", 1, 1)}, 2, &d) ==
+          RBE_ERR_MISMATCH && strstr(d.text, "missing"));
+    json_t *other = sequences("a", 1, 1);
+    json_object_set_new(json_object_get(other, "machine"), "threads", json_integer(2));
+    CHECK(join(&joined, (json_t *[]){sequences("a", 0, 1), other}, 2, &d) == RBE_ERR_MISMATCH);
+    json_t *latency = sequences("a", 0, 1);
+    json_object_del(latency, "sequences_total");
+    CHECK(join(&joined, (json_t *[]){latency}, 1, &d) == RBE_ERR_ARG);
+    json_t *edge = json_pack("{s:s}", "kind", "edge");
+    CHECK(join(&joined, (json_t *[]){edge}, 1, &d) == RBE_ERR_ARG);
+}
+
+static json_t *window(const char *model, enum rbe_protocol p, size_t first, unsigned resamples)
+{
+    const struct rbe_windows w = {.protocol = p, .context = 8, .stride = 8, .count = 2,
+                                  .text_tokens = 10, .words = 5, .space_words = 5, .bytes = 40};
+    const double nll[1] = {10.0 + (double)first}, n[1] = {5};
+    json_t *r = json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:s}}", "kind", "perplexity", "model",
+                          "name", model, "sha256", model, "text", "name", "t", "sha256", "t");
+
+    CHECK(!rbe_perplexity_describe(r, &w));
+    CHECK(!rbe_perplexity_summarise(r, nll, n, 1, first, 1, resamples));
+    return r;
+}
+
+static void check_refusals(void)
+{
+    json_t *joined;
+    struct rbe_diag d = {""};
+
+    CHECK(!join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 50)},
+                2, &d));
+    const json_t *r = json_array_get(joined, 0);
+    CHECK_NEAR(rbe_eval_number(r, "nll_mean"), 2.1, 1e-12);
+    CHECK(rbe_eval_number(json_object_get(r, "bootstrap"), "resamples") == 50);
+    json_decref(joined);
+    CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("b", RBE_P1, 1, 50)}, 2,
+               &d) == RBE_ERR_MISMATCH && strstr(d.text, "missing"));
+    CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P3, 1, 50)}, 2,
+               &d) == RBE_ERR_MISMATCH && strstr(d.text, "P1"));
+    /* Intervals of other draws are not those of the whole. */
+    CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 60)}, 2,
+               &d) == RBE_ERR_MISMATCH);
+}
+
+/* What --resume goes on from: the last row of the same part. */
+static void check_find(void)
+{
+    json_t *old = json_pack("[o, o, o]", window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 50),
+                            window("a", RBE_P1, 0, 50));
+    json_t *like = window("a", RBE_P1, 0, 50), *other = window("b", RBE_P1, 0, 50);
+
+    CHECK(rbe_merge_find(old, like) == json_array_get(old, 2));
+    CHECK(!rbe_merge_find(old, other) && !rbe_merge_find(NULL, like));
+    json_decref(old);
+    json_decref(like);
+    json_decref(other);
+}
+
+/* Tables show what was not measured as such. */
+static void check_shown(void)
+{
+    json_t *pair = json_pack("[f, f]", 1.25, 2.5), *none = json_pack("[n, n]");
+    json_t *r = json_pack("{s:{s:s, s:s}, s:{s:s, s:n}}", "model", "name", "m", "label",
+                          "synthetic GPT-2", "base", "name", "b", "label");
+
+    CHECK(!strcmp(rbe_show("%7.3f", 1.5).text, "  1.500"));
+    CHECK(!strcmp(rbe_show("%+7.3f", NAN).text, "      -"));
+    CHECK(!strcmp(rbe_show("%.2f", INFINITY).text, "-"));
+    CHECK(!strcmp(rbe_show_interval("%.2f", pair).text, "[1.25, 2.50]"));
+    CHECK(!strcmp(rbe_show_interval("%.2f", none).text, "[-]"));
+    CHECK(!strcmp(rbe_show_interval("%.2f", NULL).text, "[-]"));
+    CHECK(!strcmp(rbe_show_model(r, "model").text, "m (synthetic)"));
+    CHECK(!strcmp(rbe_show_model(r, "base").text, "b"));
+    json_decref(pair);
+    json_decref(none);
+    json_decref(r);
+}
+
+int main(void)
+{
+    check_sequences();
+    check_join();
+    check_refusals();
+    check_find();
+    check_shown();
+    return check_done();
+}
