@@ -451,7 +451,8 @@ enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag 
     e.unit = map_sigma(e.format) /
              (o->search_scale > 0 ? o->search_scale : tuned_scale(e.format, e.block));
     if (j->moment)
-        err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, d);
+        err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, j->pool,
+                                d);
     if (!err)
         err = prepare(&e, d);
     if (err)
