@@ -240,16 +240,16 @@ static json_t *calibration_json(const struct rbe_convert *c)
                           rbe_calibration_sha256(k), "feedback", !c->o.no_feedback);
 }
 
-static enum rbe_status append_result(const struct arguments *a, const struct rbe_convert *c,
-                                     unsigned threads, struct rbe_diag *d)
+static enum rbe_status append_result(struct rbe_result_file *file, const struct arguments *a,
+                                     const struct rbe_convert *c, unsigned threads,
+                                     struct rbe_diag *d)
 {
     const struct rbe_source *s = c->source;
-    struct rbe_result_file *file = NULL;
     char sha[65], name[128], out_name[128];
     enum rbe_status err;
     bool bad;
 
-    if ((err = rbe_sha256_file(sha, a->out, d)) || (err = rbe_result_open(&file, a->json, d)))
+    if ((err = rbe_sha256_file(sha, a->out, d)))
         return err;
     model_name(name, sizeof name, a->model);
     model_name(out_name, sizeof out_name, a->out);
@@ -275,6 +275,8 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
                               json_string(rbe_profile_name(c->o.profile))) ||
           rbe_result_set_real(j, "seconds", c->seconds);
     bad = json_object_set_new(j, "calibration", calibration_json(c)) || bad;
+    bad = json_object_set_new(j, "allocation",
+                              json_string(c->measured ? "measured" : "even")) || bad;
     bad = rbe_result_set_real(j, "peak_bytes", peak_bytes()) || bad;
     bad = json_object_set_new(j, "totals", totals) || bad;
     if (c->o.low_rank > 0)
@@ -286,9 +288,7 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
         json_decref(j);
         j = NULL;
     }
-    err = rbe_result_append(file, j, d);
-    rbe_result_close(&file);
-    return err;
+    return rbe_result_append(file, j, d);
 }
 
 /* The profile the options name, or the default for this model. */
@@ -311,8 +311,7 @@ static enum rbe_status open_profile(struct rbe_profile **out, const struct argum
         return rbe_fail(d, RBE_ERR_ARG, "--block needs --codec");
     if (a->profile)
         return rbe_profile_open(out, a->profile, d);
-    return rbe_profile_open(out, rbe_gpt2_config_params(&s->config) == 124439808
-                                     ? "mobile-45mb" : "mini-2.89", d);
+    return rbe_profile_open(out, rbe_convert_default_profile(&s->config), d);
 }
 
 static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
@@ -329,9 +328,9 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--allocate and --even exclude one another");
     if (a->allocate && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate needs a calibration text");
-    if (a->calibration && a->no_calibration)
-        return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
-                        "another");
+    if ((a->calibration || a->metric) && a->no_calibration)
+        return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration and "
+                        "--metric");
     if (a->threads < 0 || a->threads > 1024)
         return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
     if (a->block < 0)
@@ -343,6 +342,26 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
     return RBE_OK;
 }
 
+/* Options that would decide nothing with this plan. */
+static enum rbe_status check_used(const struct arguments *a, const struct rbe_convert *c,
+                                  struct rbe_diag *d)
+{
+    const char *const name = rbe_profile_name(c->o.profile);
+    const char *const unused =
+        a->calibration ? "--calibration" : a->metric ? "--metric"
+        : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate" : NULL;
+    bool open = false;
+
+    if (unused && !rbe_convert_wants_calibration(c))
+        return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
+                        "calibration tells", unused, name);
+    for (size_t i = 0; i < c->count; i++)
+        open = open || rbe_convert_is_open(&c->rows[i]);
+    if (a->allocate && !open)
+        return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
+    return RBE_OK;
+}
+
 static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
 {
     struct rbe_source *source = NULL;
@@ -350,6 +369,7 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     struct rbe_calibration *calibration = NULL;
     struct rbe_convert *c = NULL;
     struct rbe_pool *pool = NULL;
+    struct rbe_result_file *json = NULL;
     struct rbe_progress progress = {0};
     enum rbe_status err;
 
@@ -362,7 +382,10 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
         .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &progress,
         .row_done = print_row};
-    if ((err = rbe_convert_plan(&c, source, &o, d)))
+    if ((err = rbe_convert_plan(&c, source, &o, d)) || (err = check_used(a, c, d)))
+        goto out;
+    /* Not after the work, should there be no place for its result. */
+    if (!a->plan && (err = rbe_result_open(&json, a->json, d)))
         goto out;
     rbe_catch_interrupt();
     const enum rbe_metric metric =
@@ -379,6 +402,9 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
                a->calibration ? a->calibration : "the shipped sample");
         if (allocate && (err = rbe_convert_allocate(c, a->model, d)))
             goto out;
+        if (allocate && !c->measured)
+            printf("no measured allocation fits the budget: all open matrices get the same "
+                   "B\n");
     }
     if (a->plan) {
         print_plan(c);
@@ -397,8 +423,9 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         goto out;
     print_totals(c);
     if (a->json)
-        err = append_result(a, c, rbe_pool_threads(pool), d);
+        err = append_result(json, a, c, rbe_pool_threads(pool), d);
 out:
+    rbe_result_close(&json);
     rbe_convert_close(&c);
     rbe_calibration_close(&calibration);
     rbe_pool_close(&pool);

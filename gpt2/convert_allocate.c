@@ -3,19 +3,19 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gpt2/convert.h"
 #include "gpt2/sensitivity.h"
+#include "kernels/format/seed.h"
 #include "rbe/allocate.h"
 
 enum {
     RANGES = 7,                 /* of the rows of a large vocabulary */
     RANGE_ROWS = 64,            /* the first of them has at least so many */
     PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
-    CHOICES = 512,
+    CHOICES = RBE_SEED_MAX_BLOCK,       /* every block */
     ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
 };
 
@@ -39,11 +39,6 @@ struct work {
     struct rbe_allocate_item *offers;
     size_t count;
 };
-
-static bool is_open(const struct rbe_convert_row *r)
-{
-    return r->encoded && rbe_choice_is_open(&r->choice);
-}
 
 /* Token numbers follow the order in which pairs were merged, so they rise as frequency falls,
  * and most of the divergence is in the first rows: ranges of 1/64, 1/64, 1/32, ... 1/2 of the
@@ -114,8 +109,8 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
         k->offers[k->count++] = (struct rbe_allocate_item){
             .choices = t->choices,
             .count = rbe_allocate_seed(t->choices, t->blocks, CHOICES, t->rows,
-                                       r->tensor->cols, t->kl * r->choice.cost,
-                                       128.0 / r->options.block,
+                                       r->tensor->cols, r->options.scales,
+                                       t->kl * r->choice.cost, 128.0 / r->options.block,
                                        BELOW, ABOVE)};
         r->sensitivity += t->kl;
     }
@@ -149,33 +144,47 @@ static enum rbe_status apply(struct work *k, struct rbe_diag *d)
     return RBE_OK;
 }
 
-/* What the file takes besides the items is known once a plan stands: plan, compare, correct. */
+/* The plan's one block again. */
+static void restore(struct work *k, uint32_t block)
+{
+    for (size_t i = 0; i < k->count; i++) {
+        struct rbe_encode_options *o = &k->items[i].row->options;
+
+        o->block = block;
+        o->parts = NULL;
+        o->part_count = 0;
+    }
+}
+
+/*
+ * What the file takes besides the items is known once a plan stands: plan, compare, correct.
+ * Leaves the common block, for which there is room, where no allocation finds any.
+ */
 static enum rbe_status fit(struct work *k, struct rbe_diag *d)
 {
     struct rbe_convert *c = k->c;
+    const uint32_t block = k->items[0].row->options.block;
     uint64_t others = 0;
     enum rbe_status err;
 
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && others <= c->budget_bytes; round++) {
         uint64_t bytes = 0, size;
 
-        if (others > c->budget_bytes)
-            return rbe_fail(d, RBE_ERR_LIMIT,
-                            "%" PRIu64 " bytes of norms, positions and header "
-                            "are more than the budget",
-                            others);
-        if ((err = rbe_allocate(k->offers, k->count, c->budget_bytes - others, d)) ||
-            (err = apply(k, d)) || (err = rbe_convert_size(&size, c, d)))
+        if (rbe_allocate(k->offers, k->count, c->budget_bytes - others, NULL))
+            break;
+        if ((err = apply(k, d)) || (err = rbe_convert_size(&size, c, d)))
             return err;
         for (size_t i = 0; i < k->count; i++)
             bytes += k->items[i].choices[k->offers[i].chosen].bytes;
         if (size <= c->budget_bytes && round) {
             c->file_bytes = size;
+            c->measured = true;
             return RBE_OK;
         }
         others = size - bytes + (round ? 64 : 0);       /* alignment moves a little */
     }
-    return rbe_fail(d, RBE_ERR_LIMIT, "no allocation fits %" PRIu64 " bytes", c->budget_bytes);
+    restore(k, block);
+    return RBE_OK;
 }
 
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
@@ -188,7 +197,7 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
     enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; i < c->count; i++)
-        if (is_open(&c->rows[i])) {
+        if (rbe_convert_is_open(&c->rows[i])) {
             items += ranges_of(&c->rows[i]);
             total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
         }
@@ -209,7 +218,7 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
     for (size_t i = 0; i < c->count && !err; i++) {
         struct rbe_convert_row *r = &c->rows[i];
 
-        if (!is_open(r))
+        if (!rbe_convert_is_open(r))
             continue;
         if (rbe_interrupted())
             err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");

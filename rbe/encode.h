@@ -89,6 +89,11 @@ enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t
 /* Decodes row r of the whole weight into out [cols], in the original (unrotated) basis. */
 void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out);
 
+/* Bytes of a part's codes and of the scales that are stored; codes 0: the codec cannot have
+ * this shape or block. */
+struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uint32_t cols,
+                                            enum rbe_scales scales);
+
 /* Bytes such a weight takes, or 0 when a part is impossible. */
 size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 

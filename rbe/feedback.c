@@ -24,8 +24,8 @@ struct rbe_feedback {
 };
 
 /*
- * Both steps below subtract products in the same order as the textbook does, one after the other
- * for each element: tiles and threads change no bit of the result, only how often memory is
+ * Both steps below subtract products in the order of the textbook, one after the other for
+ * each element: tiles and threads change no bit of the result, only how often memory is
  * read.  The elements of a tile are independent of one another, so they fill vectors.
  */
 enum { TILE_ROWS = 4, TILE_COLS = 4, SLAB = 64 };

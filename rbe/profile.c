@@ -223,7 +223,7 @@ static bool set_key(struct rule *u, enum key k, const char *v)
         c->search = rbe_search_by_name(v);
         return c->search != RBE_SEARCH_COUNT;
     case KEY_WINDOW:
-        ok = get_whole(v, 4, 16, &n);
+        ok = get_whole(v, 8, 16, &n);
         c->window = (unsigned)n;
         return ok;
     case KEY_SEARCH_SCALE:

@@ -104,6 +104,8 @@ static void faults(void)
         {"all codec=seed k=3", "belong to codec=hybrid"},
         {"all codec=seed quality=superb", "no value"},
         {"all codec=seed hadamard=3", "no value"},
+        {"all codec=seed window=7", "no value"},
+        {"all codec=seed window=17", "no value"},
         {"all codec=seed center=yes", "no value"},
         {"mlp.fc layers=8-3 codec=seed", "no value"},
         {"mlp.fc layers=a codec=seed", "no value"},
