@@ -393,6 +393,20 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
 
 /* --- from files --------------------------------------------------------------------------- */
 
+/* Control bytes are valid UTF-8, and would be tokens as good as any. */
+static enum rbe_status check_text(const char *text, size_t size, const char *path,
+                                  struct rbe_diag *d)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+
+        if ((c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7F)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: not a text: byte 0x%02x at %zu", path, c,
+                            i);
+    }
+    return RBE_OK;
+}
+
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, enum rbe_metric metric,
                                    size_t tokens, struct rbe_pool *pool,
@@ -415,6 +429,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                             "text with --calibration");
     }
     if ((err = rbe_read_file(&text, &size, text_path, d)) ||
+        (err = check_text(text, size, text_path, d)) ||
         (err = metric == RBE_METRIC_FISHER ? rbe_source_open(&s, model_path, d)
                                            : rbe_gpt2_open(&m, model_path, d)) ||
         (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_gpt2_config(m),
@@ -429,8 +444,11 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     count = count < tokens ? count : tokens;
     err = s ? rbe_calibrate_fisher(out, s, ids, count, pool, progress, &why)
             : rbe_calibrate(out, m, ids, count, pool, progress, &why);
-    if (err)
+    /* A text too short is the text's fault; what else fails names the model's tensor. */
+    if (err == RBE_ERR_ARG)
         rbe_fail(d, err, "%s: %s", text_path, why.text);
+    else if (err)
+        rbe_fail(d, err, "%s", why.text);
     else
         rbe_sha256((*out)->sha256, text, size);
 out:

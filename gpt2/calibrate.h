@@ -45,7 +45,8 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
 
 /*
  * Either from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
- * calibration.txt), tokenized with the model's tokenizer.  tokens 0: the default number.
+ * calibration.txt; RBE_ERR_FORMAT for control bytes other than tab and line ends), tokenized
+ * with the model's tokenizer.  tokens 0: the default number.
  */
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, enum rbe_metric metric,

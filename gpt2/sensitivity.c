@@ -42,8 +42,10 @@ double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t 
             sum_b += (double)expf(b[k] - top_b);
             cross += ea * (((double)a[k] - (double)top_a) - ((double)b[k] - (double)top_b));
         }
-        /* log p - log q = (a - b) - (log-sum-exps), averaged under p. */
-        total += cross / sum_a - log(sum_a) + log(sum_b);
+        /* log p - log q = (a - b) - (log-sum-exps), averaged under p; never below 0 but by
+         * rounding. */
+        const double kl = cross / sum_a - log(sum_a) + log(sum_b);
+        total += kl < 0 ? 0 : kl;
     }
     return count ? total / (double)count : 0;
 }

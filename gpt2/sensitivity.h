@@ -28,7 +28,7 @@ enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *n
                                         size_t row0, size_t rows, const float *w, double *kl,
                                         struct rbe_diag *d);
 
-/* Mean of KL(p || q) over `count` rows of logits p, q [count][vocab], in nats. */
+/* Mean of KL(p || q) over `count` rows of logits p, q [count][vocab], in nats, at least 0. */
 double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t vocab);
 
 #endif

@@ -224,6 +224,11 @@ static void check_divergence(void)
     CHECK_NEAR(rbe_mean_divergence(p, q, 1, 2), log(4.0 / 3) / 2, 1e-6);
     CHECK_NEAR(rbe_mean_divergence(p, p, 1, 2), 0, 1e-12);
     CHECK_NEAR(rbe_mean_divergence(p, q, 0, 2), 0, 0);
+    /* Next to nothing: rounding does not bring it below 0. */
+    for (int i = 0; i < 300; i++) {
+        const float a[2] = {0, 0.01F * (float)i}, b[2] = {1e-7F, 0.01F * (float)i};
+        CHECK(rbe_mean_divergence(a, b, 1, 2) >= 0);
+    }
 }
 
 int main(void)
