@@ -17,10 +17,13 @@
 #include "rbe/file.h"
 #include "rbe/result.h"
 
+/* What a conversion may take when nothing else is said. */
+#define MEMORY_MB 2000.0
+
 struct arguments {
     const char *model, *out, *profile, *codec, *search, *calibration, *metric, *json;
     int block, threads, plan, quiet, no_calibration, no_feedback, allocate, even;
-    double bits, bytes, low_rank;
+    double bits, bytes, low_rank, memory;
 };
 
 /* "hybrid", or "seed+seed4" of parts that differ. */
@@ -333,6 +336,8 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
                         "--metric");
     if (a->threads < 0 || a->threads > 1024)
         return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
+    if (!(a->memory >= 0 && a->memory < 1e9))
+        return rbe_fail(d, RBE_ERR_ARG, "--memory: a number of MB");
     if (a->block < 0)
         return rbe_fail(d, RBE_ERR_ARG, "--block: a positive number");
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
@@ -360,6 +365,26 @@ static enum rbe_status check_used(const struct arguments *a, const struct rbe_co
     if (a->allocate && !open)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
     return RBE_OK;
+}
+
+/* Says what the conversion takes, and refuses what is too much before it begins. */
+static enum rbe_status check_memory(const struct arguments *a, const struct rbe_convert *c,
+                                    bool calibrates, enum rbe_metric metric, bool allocate,
+                                    struct rbe_diag *d)
+{
+    const double limit = a->memory > 0 ? a->memory : MEMORY_MB;
+    const unsigned threads = rbe_pool_threads(c->o.pool);
+    const double need =
+        (double)rbe_convert_bytes(c, calibrates, metric, allocate, threads) / 1e6;
+
+    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f\n", need, limit);
+    fflush(stdout);
+    if (need <= limit || (a->plan && !allocate))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s: the conversion needs up to %.0f MB of memory "
+                    "besides the mapped checkpoint, %.0f are allowed (--memory)%s", a->model,
+                    need, limit, allocate ? "; --even needs less"
+                                 : calibrates ? "; --no-calibration needs less" : "");
 }
 
 static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
@@ -392,7 +417,10 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(profile);
     const bool allocate =
         a->allocate || (rbe_profile_measured(profile) && !a->even && !a->no_calibration);
-    if (rbe_convert_wants_calibration(c) && !a->no_calibration && (!a->plan || allocate)) {
+    const bool calibrates = rbe_convert_wants_calibration(c) && !a->no_calibration;
+    if ((err = check_memory(a, c, calibrates, metric, calibrates && allocate, d)))
+        goto out;
+    if (calibrates && (!a->plan || allocate)) {
         err = rbe_calibrate_file(&calibration, a->model, a->calibration, metric, 0, pool,
                                  &progress, d);
         if (err)
@@ -467,6 +495,9 @@ int rbe_cmd_convert(int argc, const char **argv)
         {"low-rank", 0, POPT_ARG_DOUBLE, &a.low_rank, 0,
          "for comparison: every matrix's best approximation whose two f16 factors are X times "
          "smaller than f32 (the file itself holds the product)", "X"},
+        {"memory", 0, POPT_ARG_DOUBLE, &a.memory, 0,
+         "refuse to take more than so many MB besides the mapped checkpoint (default: 2000)",
+         "MB"},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
          "N"},
         {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",

@@ -97,6 +97,17 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d);
 
+/* Bytes rbe_convert_allocate() takes at its height, besides the calibration. */
+size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads);
+
+/*
+ * Bytes a conversion takes at its height, the mapped checkpoint and some MB of program and
+ * tables apart: of the calibration by `metric` where `calibrates`, of the allocation where
+ * `allocates`, of the encoding, whichever is most.
+ */
+size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
+                         bool allocates, unsigned threads);
+
 /* A row's weights as they are stored [rows][cols], fresh: wte's means moved to wpe, of low
  * rank where that is asked for. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,

@@ -148,6 +148,24 @@ size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_op
     return bytes;
 }
 
+size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
+                         unsigned threads)
+{
+    const struct rbe_encode_part whole = {rows, o->format, o->block, o->aux};
+    const size_t square = o->moment ? (size_t)cols * cols : 0;
+    size_t most = 0;
+
+    for (size_t i = 0; i < (o->part_count ? o->part_count : 1); i++) {
+        const struct rbe_encode_part *p = o->part_count ? &o->parts[i] : &whole;
+        const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
+        const size_t own = seed ? rbe_encode_seed_memory(p, cols, o, threads) : 0;
+        most = own > most ? own : most;
+    }
+    if (o->hadamard)
+        most += ((size_t)rows * cols + square) * sizeof(float);
+    return most + rbe_encode_bytes(rows, cols, o);
+}
+
 void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out)
 {
     size_t i = 0;

@@ -255,6 +255,12 @@ enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment
     return err;
 }
 
+size_t rbe_feedback_bytes(size_t n, size_t rows)
+{
+    return sizeof(struct rbe_feedback) + n * sizeof(size_t) + n * n * sizeof(float) +
+           PANEL * rows * sizeof(float) + (n + SLAB) * n * sizeof(double);
+}
+
 void rbe_feedback_close(struct rbe_feedback **f)
 {
     if (*f) {

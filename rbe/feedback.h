@@ -26,6 +26,8 @@ struct rbe_feedback;
 enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment, size_t n,
                                   size_t rows, float damping, struct rbe_pool *pool,
                                   struct rbe_diag *d);
+/* Bytes that open takes, at its height. */
+size_t rbe_feedback_bytes(size_t n, size_t rows);
 void rbe_feedback_close(struct rbe_feedback **f);
 
 /* Which column is the i-th. */
