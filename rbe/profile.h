@@ -97,8 +97,6 @@ void rbe_profile_close(struct rbe_profile **p);
 
 const char *rbe_profile_name(const struct rbe_profile *p);
 const char *rbe_profile_about(const struct rbe_profile *p);
-/* The text it was read from: part of what identifies a conversion. */
-const char *rbe_profile_text(const struct rbe_profile *p);
 /* 0 when it sets none. */
 double rbe_profile_budget_bits(const struct rbe_profile *p);
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);
