@@ -36,6 +36,28 @@ static bool tensor_class(const char *name, int *layer, const char **class)
     return false;
 }
 
+/* Rows that have a B of their own, one line each: the embedding's, by falling frequency of
+ * the tokens. */
+static void parts_table(const struct rbe_page *p, const json_t *tensor)
+{
+    const json_t *part;
+    double row = 0;
+    size_t i;
+
+    rbe_document_paragraph(p->doc, "Ranges of the rows of %s, scales not counted:",
+                           rbe_text_or(rbe_string_at(tensor, "name"), "?"));
+    rbe_document_table(p->doc, "rows|codec|>B|>bits/weight");
+    json_array_foreach(rbe_value_at(tensor, "parts"), i, part) {
+        const double rows = rbe_number_at(part, "rows"), b = rbe_number_at(part, "block");
+
+        rbe_document_cell(p->doc, "%.0f to %.0f", row, row + rows - 1);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(part, "codec"), "?"));
+        rbe_number_cell(p->doc, "%.0f", b);
+        rbe_number_cell(p->doc, "%.2f", b > 0 ? 128 / b : NAN);
+        row += rows;
+    }
+}
+
 static enum rbe_status allocation(const struct rbe_page *p)
 {
     const struct rbe_row *row = rbe_results_conversion(p->r, p->c->model);
@@ -91,6 +113,9 @@ static enum rbe_status allocation(const struct rbe_page *p)
                              "is this one after training, which changes no size.", p->d)))
         return err;
 
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
+        if (json_array_size(rbe_value_at(t, "parts")))
+            parts_table(p, t);
     rbe_document_fold(p->doc, "Every tensor of %s",
                       rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
     rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"

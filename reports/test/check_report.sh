@@ -25,7 +25,10 @@ sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
 ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
 ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
 ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
-tensor='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
+tensor='{"name":"wte.weight","shape":[9,4],"codec":"seed","block":44,"bytes":9,'
+tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed","block":64}],'
+tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
+tensor+='"probe_divergence":0.1},{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1}'
 for bits in 2 3 4; do
     # A name that must be quoted for JSON, HTML and gnuplot alike.
@@ -58,6 +61,9 @@ check 'writes the page' has "$page" '</html>'
 check 'escapes what rows say' has "$page" 'a &amp; b'
 check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
 check 'needs no network' lacks "$page" '(src|href)="?https?:|@import|url\('
+check 'shows rows with a B of their own' has "$page" '3 to 8'
+check 'at their rate' grep -q '3 to 8.*seed.*64.*2\.00' "$page"
+check 'says that the bits were measured' has "$page" 'measured allocation'
 check 'has both colour schemes' has "$page" 'prefers-color-scheme:dark'
 check 'has no script' lacks "$page" '<script'
 row=$(grep -o 'href="#row-[0-9]*">rows.jsonl:[0-9]*' "$page" | head -n 1)
