@@ -106,6 +106,10 @@ check 'bit for bit' cmp "$dir/m.rbe" "$dir/m2.rbe"
 check 'without feedback' run "${measured[@]}" "$dir/m3.rbe" --no-feedback
 check 'layers err more' awk -v a="$with" -v b="$(plain_error)" \
     'BEGIN { exit !(a > 0 && b > 1.3 * a) }'
+check 'it says what memory it takes' grep -q '^memory: up to [1-9][0-9]* MB' "$dir/out"
+check 'and refuses more than is allowed' fails 1 'besides the mapped checkpoint, 5 are allowed' \
+    "${measured[@]}" "$dir/x.rbe" --memory 5
+check 'a limit that is none' fails 2 '--memory' "$tiny" "$dir/x.rbe" --memory -1
 check 'even' run "$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --even --plan
 check 'means one B' [ "$(awk '/ seed / { print $4 }' "$dir/out" | sort -u | wc -l)" = 1 ]
 embedding_bytes() { awk '/^wte.weight/ { print $5 }' "$dir/out"; }
@@ -141,6 +145,34 @@ check 'one byte less is refused' fails 1 "the smallest possible with profile min
 check 'a budget no allocation can meet' fails 1 'the smallest possible with profile mini-2.89' \
     "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes 9000
 check 'a device as output' fails 1 'not a file' "$mini" /dev/full -p int8
+
+# An interrupt while calibrating is nothing that the text did.
+"$rbe" convert -q "$mini" "$dir/i.rbe" -p mini-2.89 >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 2000); do
+    grep -q '^memory' "$dir/out" && break
+    sleep 0.01
+done
+kill -INT $pid
+wait $pid
+check 'an interrupted calibration' same "$dir/err" 'rbe convert: interrupted'
+
+# Low rank: of each matrix the projection whose two f16 factors have an eighth of f32's bytes.
+check 'low rank' run "$tiny" "$dir/l.rbe" -p int8 --low-rank 8 --json "$dir/l.jsonl"
+rank() { echo $((4 * $1 * $2 / 8 / (2 * ($1 + $2)) * 2 * ($1 + $2))); } # bytes of the factors
+int8() { awk -v t="$1" '$1 == t { print $5 }' "$dir/out"; }
+want=$(size "$dir/l.rbe")
+for t in wte.weight:8192:64 h.{0,1}.attn.c_attn.weight:192:64 h.{0,1}.attn.c_proj.weight:64:64 \
+    h.{0,1}.mlp.c_fc.weight:256:64 h.{0,1}.mlp.c_proj.weight:64:256; do
+    IFS=: read -r name rows cols <<<"$t"
+    want=$((want - $(int8 "$name") + $(rank "$rows" "$cols")))
+done
+check 'the size is that of the factors' grep -q "^as low-rank factors: $want bytes" "$dir/out"
+check 'and recorded' grep -q "\"low_rank_bytes\":$want" "$dir/l.jsonl"
+check 'int8 holds the product' grep -q 'h.0.mlp.c_fc.weight.* int8 .* 0.00[0-9]* ' "$dir/out"
+kl=$("$rbe" eval divergence -q -m "$tiny" -m "$dir/l.rbe" --text "$dir/c.txt" --json |
+    sed 's/.*"kl":{"mean":\([^,]*\).*/\1/')
+check 'which is not the matrix' awk -v kl="$kl" 'BEGIN { exit !(kl > 1e-3) }'
 
 # Damaged or foreign leftovers are not taken over.
 mkdir "$dir/a2.rbe.partial"
