@@ -297,11 +297,13 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
 {
     const struct rbe_row *row;
     struct rbe_plot_data data;
-    char title[160], name[64];
-    size_t i = 0, k;
+    char title[160], name[64], id[32] = "distortion";
+    size_t i = 0, k, plots = 0;
     json_t *t;
 
     while ((row = rbe_next_of_all(p, "codecs", &i))) {
+        if (plots++)
+            snprintf(id, sizeof id, "distortion_%zu", plots);
         if (!rbe_plot_begin(&data))
             return RBE_ERR_NOMEM;
         data.missing = "no row gives an error and a size";
@@ -320,7 +322,7 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
                  json_array_size(rbe_value_at(row->v, "matrices")),
                  rbe_text_or(rbe_string_at(row->v, "source.name"), "?"));
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
-            "distortion", title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
+            id, title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
             "by the true size of each codec, without calibration; svd and block means: the "
             "same bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
             "weights.", p->d);

@@ -198,6 +198,9 @@ done > "$work/r/recorded/curve.jsonl"
     echo "$head"'"kind":"codecs","source":{"name":"s"},"matrices":[],"rows":[{"codec":"seed",
 "asked":8,"ratio":8.1,"bits_per_weight":3.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
     echo
+    echo "$head"'"kind":"codecs","source":{"name":"t"},"matrices":[],"rows":[{"codec":"int8",
+"asked":8,"ratio":8.1,"bits_per_weight":4.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
+    echo
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
@@ -209,6 +212,9 @@ check 'counts the factors of a low rank' has "$work/rec/plots/rate_all.tsv" \
     "$(printf 'low_rank_(SVD)\t4\t99876')"
 check 'shows recorded times' has "$page" 'svd-8 (recorded 2025-01-31)</td><td class="n">latency'
 check 'but judges none' grep -q '^C2 .*NOT MEASURED' "$work/out"
+check 'each table of codecs keeps its plot' \
+    grep -q '^seed' "$work/rec/plots/distortion.tsv"
+check 'also the second' grep -q '^int8' "$work/rec/plots/distortion-2.tsv"
 check 'and codecs' has "$page" 'Every codec at the same ratios (recorded 2025-01-31)'
 check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_all.tsv")" = 2
 check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
