@@ -28,7 +28,8 @@ ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
 tensor='{"name":"wte.weight","shape":[9,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed","block":64}],'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
-tensor+='"probe_divergence":0.1},{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
+tensor+='"probe_divergence":0.1},'
+tensor+='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1}'
 for bits in 2 3 4; do
     # A name that must be quoted for JSON, HTML and gnuplot alike.
@@ -198,7 +199,7 @@ done > "$work/r/recorded/curve.jsonl"
     echo "$head"'"kind":"codecs","source":{"name":"s"},"matrices":[],"rows":[{"codec":"seed",
 "asked":8,"ratio":8.1,"bits_per_weight":3.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
     echo
-    echo "$head"'"kind":"codecs","source":{"name":"t"},"matrices":[],"rows":[{"codec":"int8",
+    echo "$head"'"kind":"codecs","source":{"name":"t","sha256":"cc"},"matrices":[],"rows":[{"codec":"int8",
 "asked":8,"ratio":8.1,"bits_per_weight":4.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
     echo
 } >> "$work/r/recorded/curve.jsonl"
@@ -214,7 +215,7 @@ check 'shows recorded times' has "$page" 'svd-8 (recorded 2025-01-31)</td><td cl
 check 'but judges none' grep -q '^C2 .*NOT MEASURED' "$work/out"
 check 'each table of codecs keeps its plot' \
     grep -q '^seed' "$work/rec/plots/distortion.tsv"
-check 'also the second' grep -q '^int8' "$work/rec/plots/distortion-2.tsv"
+check 'also the second' grep -q '^int8' "$work/rec/plots/distortion_2.tsv"
 check 'and codecs' has "$page" 'Every codec at the same ratios (recorded 2025-01-31)'
 check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_all.tsv")" = 2
 check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
