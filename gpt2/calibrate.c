@@ -42,7 +42,6 @@ struct rbe_calibration {
     struct site *sites;
     size_t site_count, tokens;
     uint32_t *text;             /* [tokens] */
-    uint32_t *counts;
     char sha256[65];
 
     /* While gathering. */
@@ -255,15 +254,12 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
                         "calibration text too short: %zu tokens, at least %zu are needed",
                         count, n * WINDOWS_MIN);
     struct rbe_calibration *c = calloc(1, sizeof *c);
-    if (!c || !(c->counts = calloc(config->vocab, sizeof *c->counts)) ||
-        !(c->text = malloc(windows * n * sizeof *c->text))) {
+    if (!c || !(c->text = malloc(windows * n * sizeof *c->text))) {
         rbe_calibration_close(&c);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
     memcpy(c->text, tokens, windows * n * sizeof *c->text);
     c->tokens = windows * n;
-    for (size_t i = 0; i < c->tokens; i++)
-        c->counts[tokens[i]]++;
     c->metric = metric;
     c->pool = pool;
     *out = c;
@@ -299,13 +295,21 @@ static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration 
     return err;
 }
 
+static struct rbe_session_limits tap_limits(const struct rbe_gpt2_config *c)
+{
+    return (struct rbe_session_limits){.max_batch = c->n_ctx, .max_logits = LOGITS};
+}
+
+static uint32_t widest(const struct rbe_gpt2_config *c)
+{
+    return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+}
+
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
                               const uint32_t *tokens, size_t count, struct rbe_pool *pool,
                               struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_gpt2_config *config = rbe_gpt2_config(m);
-    const struct rbe_session_limits limits = {.max_batch = config->n_ctx,
-                                              .max_logits = LOGITS};
     const size_t n = config->n_ctx;
     struct rbe_calibration *c;
     struct rbe_session *s = NULL;
@@ -315,7 +319,7 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
     if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, pool, d)))
         return err;
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
-    err = logits ? rbe_session_open(&s, m, limits, pool, d)
+    err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
                  : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!err)
         rbe_session_tap(s, on_product, c);
@@ -336,15 +340,26 @@ static struct rbe_train_limits fisher_limits(const struct rbe_gpt2_config *c)
                                      .recompute = true};
 }
 
+size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric)
+{
+    const size_t e = c->n_embd, f = c->n_inner, layers = c->n_layer;
+    const size_t moments = layers * (3 * e * e + f * f) + e * e;
+    const size_t rows = layers * (5 * e + f) + c->vocab;
+
+    return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
+           (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
+}
+
 size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
                              unsigned threads)
 {
-    const size_t e = c->n_embd, f = c->n_inner;
-    const size_t moments = (c->n_layer * (3 * e * e + f * f) + e * e) * sizeof(float);
+    const size_t kept = rbe_calibration_kept_bytes(c, metric);
 
-    return moments + (metric == RBE_METRIC_FISHER
-                          ? rbe_train_bytes(c, fisher_limits(c), threads)
-                          : (size_t)rbe_gpt2_config_params(c) * sizeof(float));
+    if (metric == RBE_METRIC_FISHER)
+        return kept + c->n_ctx * (2 + (size_t)widest(c)) * sizeof(float) +
+               rbe_train_bytes(c, fisher_limits(c), threads);
+    return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_gpt2_config_params(c)) *
+           sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
 }
 
 enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
@@ -356,7 +371,6 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
     const struct rbe_train_limits limits = fisher_limits(config);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = config->n_ctx;
-    const size_t widest = config->n_embd > config->n_inner ? config->n_embd : config->n_inner;
     struct rbe_loss_sums sums = {0};
     struct rbe_calibration *c;
     struct rbe_train *t = NULL;
@@ -368,7 +382,7 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
     if ((err = begin(&c, RBE_METRIC_FISHER, config, tokens, count, pool, d)))
         return err;
     c->weights = malloc(n * sizeof *c->weights);
-    c->scaled = malloc(n * widest * sizeof *c->scaled);
+    c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
     draws = malloc(n * sizeof *draws);
     if (!c->weights || !c->scaled || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -393,6 +407,20 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
 
 /* --- from files --------------------------------------------------------------------------- */
 
+/* Control bytes are valid UTF-8, and would be tokens as good as any. */
+static enum rbe_status check_text(const char *text, size_t size, const char *path,
+                                  struct rbe_diag *d)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+
+        if ((c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7F)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: not a text: byte 0x%02x at %zu", path, c,
+                            i);
+    }
+    return RBE_OK;
+}
+
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, enum rbe_metric metric,
                                    size_t tokens, struct rbe_pool *pool,
@@ -415,6 +443,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                             "text with --calibration");
     }
     if ((err = rbe_read_file(&text, &size, text_path, d)) ||
+        (err = check_text(text, size, text_path, d)) ||
         (err = metric == RBE_METRIC_FISHER ? rbe_source_open(&s, model_path, d)
                                            : rbe_gpt2_open(&m, model_path, d)) ||
         (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_gpt2_config(m),
@@ -429,8 +458,11 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     count = count < tokens ? count : tokens;
     err = s ? rbe_calibrate_fisher(out, s, ids, count, pool, progress, &why)
             : rbe_calibrate(out, m, ids, count, pool, progress, &why);
-    if (err)
+    /* A text too short is the text's fault; what else fails names the model's tensor. */
+    if (err == RBE_ERR_ARG)
         rbe_fail(d, err, "%s: %s", text_path, why.text);
+    else if (err)
+        rbe_fail(d, err, "%s", why.text);
     else
         rbe_sha256((*out)->sha256, text, size);
 out:
@@ -455,7 +487,6 @@ void rbe_calibration_close(struct rbe_calibration **pc)
         free(c->sites[i].importance);
     }
     free(c->sites);
-    free(c->counts);
     free(c->text);
     free(c);
     *pc = NULL;
@@ -493,9 +524,4 @@ const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *n
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c)
 {
     return c->metric;
-}
-
-const uint32_t *rbe_calibration_counts(const struct rbe_calibration *c)
-{
-    return c->counts;
 }

@@ -45,15 +45,19 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
 
 /*
  * Either from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
- * calibration.txt), tokenized with the model's tokenizer.  tokens 0: the default number.
+ * calibration.txt; RBE_ERR_FORMAT for control bytes other than tab and line ends), tokenized
+ * with the model's tokenizer.  tokens 0: the default number.
  */
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, enum rbe_metric metric,
                                    size_t tokens, struct rbe_pool *pool,
                                    struct rbe_progress *progress, struct rbe_diag *d);
-/* Bytes it takes meanwhile: the moments of every matrix's inputs and the model. */
+/* Bytes it takes meanwhile: what is kept, and the model. */
 size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
                              unsigned threads);
+/* Bytes a finished one holds: the moments of every matrix's inputs, the weights of rows, the
+ * tokens. */
+size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
 
 /* Tokens that went in, and their number. */
@@ -68,8 +72,5 @@ enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
 /* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS. */
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);
-
-/* How often each token occurred [vocab]. */
-const uint32_t *rbe_calibration_counts(const struct rbe_calibration *c);
 
 #endif

@@ -227,17 +227,14 @@ static enum rbe_status measure(struct sums *s, struct row *row, const struct tab
                  2.0 * ((rows + b - 1) / b) * ((cols + b - 1) / b));
     } else {
         struct rbe_encode_options o;
-        struct rbe_weight enc = {0};
         struct rbe_quality q;
 
         if (!(err = resolve(&o, &met, row, t, rows, cols, d)) &&
-            !(err = rbe_encode_weight(&enc, w, rows, cols, &o, t->pool, d)) &&
-            !(err = rbe_quality_measure(&q, w, &enc, t->pool, d))) {
+            !(err = rbe_quality_encode(&q, w, rows, cols, &o, t->pool, d))) {
             relative(s, w, n, q.relative_rmse, (double)q.bytes);
             row->block = o.block;
             row->aux = o.aux;
         }
-        rbe_weight_free(&enc);
     }
     row->met = row->met && met;
     return err;
@@ -296,7 +293,9 @@ static void print_head(const struct table *t)
            t->m[0].name, t->count > 1 ? ", ..." : "");
     printf("Bits and ratio count everything stored. bound = 2^-bits, the least relative RMSE "
            "that white\nGaussian weights allow; control = the same settings on such weights, "
-           "which cannot beat it.\nAll zeros have a relative RMSE of 1.\n");
+           "which cannot beat it.\nAll zeros have a relative RMSE of 1. No "
+           "calibration is used: relRMSE is also the relative\nerror of the outputs, for "
+           "inputs alike in size and independent of one another.\n");
     printf("%7s  %-11s %9s %9s %8s %8s %8s %7s  %7s >= %-7s %6s\n", "asked", "codec", "B",
            "ratio", "bits/w", "relRMSE", "bound", "PSNR", "control", "bound", "s");
 }
@@ -329,13 +328,9 @@ static json_t *row_json(const struct row *r)
                      rbe_result_real(r->control_bound), "seconds", json_real(r->seconds));
 }
 
-static enum rbe_status append_result(const struct table *t, struct rbe_diag *d)
+static enum rbe_status append_result(struct rbe_result_file *file, const struct table *t,
+                                     struct rbe_diag *d)
 {
-    struct rbe_result_file *file;
-    enum rbe_status err = rbe_result_open(&file, t->a->json, d);
-
-    if (err)
-        return err;
     json_t *j = rbe_result_new("codecs", rbe_pool_threads(t->pool));
     json_t *rows = json_array(), *names = json_array();
     for (size_t i = 0; i < t->row_count; i++)
@@ -353,24 +348,18 @@ static enum rbe_status append_result(const struct table *t, struct rbe_diag *d)
         json_decref(j);
         j = NULL;
     }
-    err = rbe_result_append(file, j, d);
-    rbe_result_close(&file);
-    return err;
+    return rbe_result_append(file, j, d);
 }
 
 /* --- white Gaussian weights --------------------------------------------------------------- */
 
 enum { WHITE_MAX = 6 };         /* three blocks by two formats */
 
-static enum rbe_status append_white(const struct rbe_distortion *rows, size_t count,
+static enum rbe_status append_white(struct rbe_result_file *file,
+                                    const struct rbe_distortion *rows, size_t count,
                                     uint32_t m, uint32_t n, unsigned threads,
-                                    const char *path, struct rbe_diag *d)
+                                    struct rbe_diag *d)
 {
-    struct rbe_result_file *file;
-    enum rbe_status err = rbe_result_open(&file, path, d);
-
-    if (err)
-        return err;
     json_t *j = rbe_result_new("distortion", threads), *list = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(
@@ -389,9 +378,7 @@ static enum rbe_status append_white(const struct rbe_distortion *rows, size_t co
         json_decref(j);
         j = NULL;
     }
-    err = rbe_result_append(file, j, d);
-    rbe_result_close(&file);
-    return err;
+    return rbe_result_append(file, j, d);
 }
 
 /* Both seed formats at 2, 2.91 and 4 bits on one white Gaussian matrix. */
@@ -399,6 +386,7 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
 {
     static const uint32_t blocks[] = {64, 44, 32};
     struct rbe_distortion rows[WHITE_MAX];
+    struct rbe_result_file *json = NULL;
     struct rbe_pool *pool = NULL;
     enum rbe_search search = RBE_SEARCH_DEFAULT;
     enum rbe_status err;
@@ -407,6 +395,8 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
     uint32_t m, n;
     char end;
 
+    if (a->threads < 0 || a->threads > 1024)
+        return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
     if (sscanf(a->white, "%ux%u%c", &m, &n, &end) != 2 || !m || !n || m > 1 << 16 ||
         n > 1 << 16)
         return rbe_fail(d, RBE_ERR_ARG, "--white: ROWSxCOLS, each up to 65536");
@@ -414,7 +404,8 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
     if (!(w = malloc((size_t)m * n * sizeof *w)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
+    if ((err = rbe_result_open(&json, a->json, d)) ||
+        (err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
         goto out;
     rbe_white_gaussian(w, (size_t)m * n, 1);
     rbe_catch_interrupt();
@@ -440,8 +431,9 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
             fflush(stdout);
         }
     if (!err && a->json)
-        err = append_white(rows, count, m, n, rbe_pool_threads(pool), a->json, d);
+        err = append_white(json, rows, count, m, n, rbe_pool_threads(pool), d);
 out:
+    rbe_result_close(&json);
     rbe_pool_close(&pool);
     free(w);
     return err;
@@ -495,6 +487,7 @@ static enum rbe_status fill_table(struct table *t, struct rbe_diag *d)
 static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
 {
     struct table *t = calloc(1, sizeof *t);
+    struct rbe_result_file *json = NULL;
     char *path = NULL;
     enum rbe_status err;
     struct stat st;
@@ -519,7 +512,7 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
     const char *slash = strrchr(path, '/');
     t->file_name = slash ? slash + 1 : path;
     if ((err = read_ratios(t, d)) || (err = rbe_pool_open(&t->pool, (unsigned)a->threads, d)) ||
-        (err = read_matrices(t, path, d)))
+        (err = read_matrices(t, path, d)) || (err = rbe_result_open(&json, a->json, d)))
         goto out;
     print_head(t);
     rbe_catch_interrupt();
@@ -531,8 +524,9 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
             break;
         }
     if (a->json)
-        err = append_result(t, d);
+        err = append_result(json, t, d);
 out:
+    rbe_result_close(&json);
     for (size_t i = 0; i < t->count; i++)
         free(t->m[i].w);
     free(t->m);

@@ -17,10 +17,13 @@
 #include "rbe/file.h"
 #include "rbe/result.h"
 
+/* What a conversion may take when nothing else is said. */
+#define MEMORY_MB 2000.0
+
 struct arguments {
     const char *model, *out, *profile, *codec, *search, *calibration, *metric, *json;
     int block, threads, plan, quiet, no_calibration, no_feedback, allocate, even;
-    double bits, bytes, low_rank;
+    double bits, bytes, low_rank, memory;
 };
 
 /* "hybrid", or "seed+seed4" of parts that differ. */
@@ -240,16 +243,16 @@ static json_t *calibration_json(const struct rbe_convert *c)
                           rbe_calibration_sha256(k), "feedback", !c->o.no_feedback);
 }
 
-static enum rbe_status append_result(const struct arguments *a, const struct rbe_convert *c,
-                                     unsigned threads, struct rbe_diag *d)
+static enum rbe_status append_result(struct rbe_result_file *file, const struct arguments *a,
+                                     const struct rbe_convert *c, unsigned threads,
+                                     struct rbe_diag *d)
 {
     const struct rbe_source *s = c->source;
-    struct rbe_result_file *file = NULL;
     char sha[65], name[128], out_name[128];
     enum rbe_status err;
     bool bad;
 
-    if ((err = rbe_sha256_file(sha, a->out, d)) || (err = rbe_result_open(&file, a->json, d)))
+    if ((err = rbe_sha256_file(sha, a->out, d)))
         return err;
     model_name(name, sizeof name, a->model);
     model_name(out_name, sizeof out_name, a->out);
@@ -275,6 +278,8 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
                               json_string(rbe_profile_name(c->o.profile))) ||
           rbe_result_set_real(j, "seconds", c->seconds);
     bad = json_object_set_new(j, "calibration", calibration_json(c)) || bad;
+    bad = json_object_set_new(j, "allocation",
+                              json_string(c->measured ? "measured" : "even")) || bad;
     bad = rbe_result_set_real(j, "peak_bytes", peak_bytes()) || bad;
     bad = json_object_set_new(j, "totals", totals) || bad;
     if (c->o.low_rank > 0)
@@ -286,9 +291,7 @@ static enum rbe_status append_result(const struct arguments *a, const struct rbe
         json_decref(j);
         j = NULL;
     }
-    err = rbe_result_append(file, j, d);
-    rbe_result_close(&file);
-    return err;
+    return rbe_result_append(file, j, d);
 }
 
 /* The profile the options name, or the default for this model. */
@@ -311,8 +314,7 @@ static enum rbe_status open_profile(struct rbe_profile **out, const struct argum
         return rbe_fail(d, RBE_ERR_ARG, "--block needs --codec");
     if (a->profile)
         return rbe_profile_open(out, a->profile, d);
-    return rbe_profile_open(out, rbe_gpt2_config_params(&s->config) == 124439808
-                                     ? "mobile-45mb" : "mini-2.89", d);
+    return rbe_profile_open(out, rbe_convert_default_profile(&s->config), d);
 }
 
 static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
@@ -329,11 +331,13 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
         return rbe_fail(d, RBE_ERR_ARG, "--allocate and --even exclude one another");
     if (a->allocate && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate needs a calibration text");
-    if (a->calibration && a->no_calibration)
-        return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
-                        "another");
+    if ((a->calibration || a->metric) && a->no_calibration)
+        return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration and "
+                        "--metric");
     if (a->threads < 0 || a->threads > 1024)
         return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
+    if (!(a->memory >= 0 && a->memory < 1e9))
+        return rbe_fail(d, RBE_ERR_ARG, "--memory: a number of MB");
     if (a->block < 0)
         return rbe_fail(d, RBE_ERR_ARG, "--block: a positive number");
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
@@ -343,6 +347,46 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
     return RBE_OK;
 }
 
+/* Options that would decide nothing with this plan. */
+static enum rbe_status check_used(const struct arguments *a, const struct rbe_convert *c,
+                                  struct rbe_diag *d)
+{
+    const char *const name = rbe_profile_name(c->o.profile);
+    const char *const unused =
+        a->calibration ? "--calibration" : a->metric ? "--metric"
+        : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate" : NULL;
+    bool open = false;
+
+    if (unused && !rbe_convert_wants_calibration(c))
+        return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
+                        "calibration tells", unused, name);
+    for (size_t i = 0; i < c->count; i++)
+        open = open || rbe_convert_is_open(&c->rows[i]);
+    if (a->allocate && !open)
+        return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
+    return RBE_OK;
+}
+
+/* Says what the conversion takes, and refuses what is too much before it begins. */
+static enum rbe_status check_memory(const struct arguments *a, const struct rbe_convert *c,
+                                    bool calibrates, enum rbe_metric metric, bool allocate,
+                                    struct rbe_diag *d)
+{
+    const double limit = a->memory > 0 ? a->memory : MEMORY_MB;
+    const unsigned threads = rbe_pool_threads(c->o.pool);
+    const double need =
+        (double)rbe_convert_bytes(c, calibrates, metric, allocate, threads) / 1e6;
+
+    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f\n", need, limit);
+    fflush(stdout);
+    if (need <= limit || (a->plan && !allocate))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s: the conversion needs up to %.0f MB of memory "
+                    "besides the mapped checkpoint, %.0f are allowed (--memory)%s", a->model,
+                    need, limit, allocate ? "; --even needs less"
+                                 : calibrates ? "; --no-calibration needs less" : "");
+}
+
 static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
 {
     struct rbe_source *source = NULL;
@@ -350,6 +394,7 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     struct rbe_calibration *calibration = NULL;
     struct rbe_convert *c = NULL;
     struct rbe_pool *pool = NULL;
+    struct rbe_result_file *json = NULL;
     struct rbe_progress progress = {0};
     enum rbe_status err;
 
@@ -362,14 +407,20 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
         .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &progress,
         .row_done = print_row};
-    if ((err = rbe_convert_plan(&c, source, &o, d)))
+    if ((err = rbe_convert_plan(&c, source, &o, d)) || (err = check_used(a, c, d)))
+        goto out;
+    /* Not after the work, should there be no place for its result. */
+    if (!a->plan && (err = rbe_result_open(&json, a->json, d)))
         goto out;
     rbe_catch_interrupt();
     const enum rbe_metric metric =
         a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(profile);
     const bool allocate =
         a->allocate || (rbe_profile_measured(profile) && !a->even && !a->no_calibration);
-    if (rbe_convert_wants_calibration(c) && !a->no_calibration && (!a->plan || allocate)) {
+    const bool calibrates = rbe_convert_wants_calibration(c) && !a->no_calibration;
+    if ((err = check_memory(a, c, calibrates, metric, calibrates && allocate, d)))
+        goto out;
+    if (calibrates && (!a->plan || allocate)) {
         err = rbe_calibrate_file(&calibration, a->model, a->calibration, metric, 0, pool,
                                  &progress, d);
         if (err)
@@ -379,6 +430,9 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
                a->calibration ? a->calibration : "the shipped sample");
         if (allocate && (err = rbe_convert_allocate(c, a->model, d)))
             goto out;
+        if (allocate && !c->measured)
+            printf("no measured allocation fits the budget: all open matrices get the same "
+                   "B\n");
     }
     if (a->plan) {
         print_plan(c);
@@ -397,8 +451,9 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         goto out;
     print_totals(c);
     if (a->json)
-        err = append_result(a, c, rbe_pool_threads(pool), d);
+        err = append_result(json, a, c, rbe_pool_threads(pool), d);
 out:
+    rbe_result_close(&json);
     rbe_convert_close(&c);
     rbe_calibration_close(&calibration);
     rbe_pool_close(&pool);
@@ -440,6 +495,9 @@ int rbe_cmd_convert(int argc, const char **argv)
         {"low-rank", 0, POPT_ARG_DOUBLE, &a.low_rank, 0,
          "for comparison: every matrix's best approximation whose two f16 factors are X times "
          "smaller than f32 (the file itself holds the product)", "X"},
+        {"memory", 0, POPT_ARG_DOUBLE, &a.memory, 0,
+         "refuse to take more than so many MB besides the mapped checkpoint (default: 2000)",
+         "MB"},
         {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
          "N"},
         {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",

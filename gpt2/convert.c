@@ -81,16 +81,16 @@ static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_conve
     return err;
 }
 
-static bool is_open(const struct rbe_convert_row *r)
+bool rbe_convert_is_open(const struct rbe_convert_row *r)
 {
     return r->encoded && rbe_choice_is_open(&r->choice);
 }
 
-/* Every open matrix gets block b, or the largest below it that its shape has a use for. */
+/* Every open matrix gets block b, also where it has fewer rows. */
 static void set_blocks(struct rbe_convert *c, uint32_t b)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (is_open(&c->rows[i]))
+        if (rbe_convert_is_open(&c->rows[i]))
             c->rows[i].options.block = b;
 }
 
@@ -102,7 +102,7 @@ static enum rbe_status share_budget(struct rbe_convert *c, struct rbe_diag *d)
     bool open = false;
 
     for (size_t i = 0; i < c->count; i++)
-        open = open || is_open(&c->rows[i]);
+        open = open || rbe_convert_is_open(&c->rows[i]);
     if (!open) {
         if ((err = rbe_convert_size(&c->file_bytes, c, d)))
             return err;
@@ -190,6 +190,13 @@ void rbe_convert_close(struct rbe_convert **pc)
     *pc = NULL;
 }
 
+const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c)
+{
+    const uint64_t gpt2_small = 124439808;
+
+    return rbe_gpt2_config_params(c) == gpt2_small ? "mobile-45mb" : "mini-2.89";
+}
+
 /* --- what goes into the file ------------------------------------------------------------ */
 
 static enum rbe_status add_metadata(struct rbe_container_builder *b,
@@ -234,6 +241,17 @@ static enum rbe_status add_plain(struct rbe_container_builder *b,
                                     t->tensor->dims, shape, data, d);
 }
 
+/* The parts of a matrix; *whole is where one that is not divided gets its only one. */
+static const struct rbe_encode_part *parts_of(const struct rbe_convert_row *r,
+                                              struct rbe_encode_part *whole, size_t *count)
+{
+    const struct rbe_encode_options *o = &r->options;
+
+    *whole = (struct rbe_encode_part){r->tensor->rows, o->format, o->block, o->aux};
+    *count = o->part_count ? o->part_count : 1;
+    return o->part_count ? o->parts : whole;
+}
+
 enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
                                  struct rbe_diag *d)
 {
@@ -248,8 +266,9 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
     for (size_t i = 0; i < c->count && !err; i++) {
         const struct rbe_convert_row *r = &c->rows[i];
         const struct rbe_encode_options *o = &r->options;
-        const struct rbe_encode_part whole = {r->tensor->rows, o->format, o->block, o->aux};
-        const size_t n = o->part_count ? o->part_count : 1;
+        struct rbe_encode_part whole;
+        size_t n;
+        const struct rbe_encode_part *from = parts_of(r, &whole, &n);
         struct rbe_weight w = {.rows = r->tensor->rows, .cols = r->tensor->cols,
                                .hadamard = o->hadamard, .sign_seed = o->sign_seed,
                                .part_count = n};
@@ -265,16 +284,12 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
         }
         w.parts = parts = grown;
         for (size_t k = 0; k < n; k++) {
-            const struct rbe_encode_part *p = o->part_count ? &o->parts[k] : &whole;
-            const struct rbe_matrix_size s =
-                rbe_matrix_size(p->format, p->rows, w.cols, p->block, p->aux);
-            const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
+            const struct rbe_encode_part *p = &from[k];
+            const struct rbe_matrix_size s = rbe_encode_part_size(p, w.cols, o->scales);
             parts[k].m = (struct rbe_matrix){
                 .format = p->format, .rows = p->rows, .cols = w.cols, .block = p->block,
                 .aux = p->aux, .codes = some, .code_bytes = s.codes,
-                .scale = s.scale ? some : NULL,
-                .col_scale = s.col_scale && !(seed && o->scales == RBE_SCALES_ROW) ? some
-                                                                                  : NULL};
+                .scale = s.scale ? some : NULL, .col_scale = s.col_scale ? some : NULL};
         }
         snprintf(w.name, sizeof w.name, "%s", r->tensor->name);
         err = rbe_container_add_weight(b, &w, d);
@@ -495,8 +510,6 @@ uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c)
     return c->o.low_rank > 0 ? bytes : 0;
 }
 
-/* A tensor's weights as they are encoded: column means moved from wte to wpe where the profile
- * says so. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d)
 {
@@ -587,6 +600,7 @@ static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
 
         if (!r->encoded)
             continue;
+        const double m = (double)r->tensor->rows * r->tensor->cols;
         char *path = row_path(folder, r);
         if (!path)
             return no_memory(d);
@@ -599,9 +613,11 @@ static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
         free(path);
         if (err)
             return err;
+        if (r->reused && c->o.progress)
+            rbe_progress_skip(c->o.progress, m);
         r->done = true;
         c->seconds += r->seconds;
-        done += (double)r->tensor->rows * r->tensor->cols;
+        done += m;
         if (c->o.row_done)
             c->o.row_done(c->o.arg, r);
     }
@@ -610,31 +626,27 @@ static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
 
 /* --- the file --------------------------------------------------------------------------- */
 
-/* A plain tensor's bytes as stored, fresh; wpe takes wte's means in. */
+/* A plain tensor's bytes as stored, fresh. */
 static enum rbe_status plain_data(void **out, const struct rbe_convert *c,
-                                  const struct rbe_convert_row *r, const float *mean,
-                                  struct rbe_diag *d)
+                                  const struct rbe_convert_row *r, struct rbe_diag *d)
 {
-    const size_t rows = r->tensor->rows, cols = r->tensor->cols;
+    const size_t n = (size_t)r->tensor->rows * r->tensor->cols;
     enum rbe_status err;
     uint16_t *half;
     float *x;
 
     *out = NULL;
-    if ((err = rbe_source_read(&x, c->source, r->tensor, d)))
+    if ((err = rbe_convert_weights(&x, c, r, d)))
         return err;
-    if (mean && r->tensor_class == RBE_CLASS_WPE)
-        for (size_t i = 0; i < rows * cols; i++)
-            x[i] += mean[i % cols];
     if (r->choice.format == RBE_F32) {
         *out = x;
         return RBE_OK;
     }
-    if (!(half = malloc(rows * cols * sizeof *half))) {
+    if (!(half = malloc(n * sizeof *half))) {
         err = no_memory(d);
         goto out;
     }
-    for (size_t i = 0; i < rows * cols && !err; i++) {
+    for (size_t i = 0; i < n && !err; i++) {
         half[i] = rbe_f16_from_f32(x[i]);
         if (!isfinite(rbe_f16_to_f32(half[i])))
             err = rbe_fail(d, RBE_ERR_NUMERIC, "tensor '%s': %g does not fit f16",
@@ -655,7 +667,6 @@ static enum rbe_status write_file(struct rbe_convert *c, const char *path,
 {
     struct rbe_container_builder *b = NULL;
     void **plain = calloc(c->count, sizeof *plain);
-    float *mean = NULL;
     enum rbe_status err;
     struct stat st;
 
@@ -663,8 +674,7 @@ static enum rbe_status write_file(struct rbe_convert *c, const char *path,
         err = no_memory(d);
         goto out;
     }
-    if ((err = wte_means(&mean, c, d)) || (err = rbe_container_begin(&b, d)) ||
-        (err = add_metadata(b, c, d)))
+    if ((err = rbe_container_begin(&b, d)) || (err = add_metadata(b, c, d)))
         goto out;
     for (size_t i = 0; i < c->count && !err; i++) {
         const struct rbe_convert_row *r = &c->rows[i];
@@ -673,7 +683,7 @@ static enum rbe_status write_file(struct rbe_convert *c, const char *path,
             err = rbe_container_add_weight(b, rbe_container_weight(parts[i], r->tensor->name),
                                            d);
         } else {
-            if (!(err = plain_data(&plain[i], c, r, mean, d)))
+            if (!(err = plain_data(&plain[i], c, r, d)))
                 err = add_plain(b, r, plain[i], d);
         }
     }
@@ -688,7 +698,6 @@ out:
     for (size_t i = 0; plain && i < c->count; i++)
         free(plain[i]);
     free(plain);
-    free(mean);
     return err;
 }
 
@@ -736,27 +745,69 @@ out:
     return err;
 }
 
+/* --- memory ------------------------------------------------------------------------------ */
+
+/* Of rbe_convert_weights(): *kept is the row's weights. */
+static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
+                            const struct rbe_convert_row *r, unsigned threads)
+{
+    const struct rbe_source_tensor *t = r->tensor, *wte = c->rows[0].tensor;
+    const size_t own = (size_t)t->rows * t->cols * sizeof(float);
+    size_t more = t->transposed ? own : 0;
+
+    *kept = own;
+    if (r->tensor_class == RBE_CLASS_WPE && is_centered(&c->rows[0]))
+        more = (size_t)wte->rows * wte->cols * sizeof(float);
+    if (c->o.low_rank > 0 && t->matrix) {
+        const size_t svd = rbe_svd_memory(t->rows, t->cols, low_rank_of(c, r), threads);
+        more = svd > more ? svd : more;
+    }
+    return own + more;
+}
+
+size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
+                         bool allocates, unsigned threads)
+{
+    static const float some[1];         /* stands for a moment that is not looked at */
+    const struct rbe_gpt2_config *config = &c->source->config;
+    const size_t held = calibrates ? rbe_calibration_kept_bytes(config, metric) : 0;
+    const size_t first = calibrates ? rbe_calibration_bytes(config, metric, threads) : 0;
+    size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        struct rbe_encode_options o = r->options;
+        size_t kept, coding = 0;
+        const size_t reading = weights_bytes(&kept, c, r, threads);
+
+        if (calibrates && uses_feedback(r) && !c->o.no_feedback)
+            o.moment = some;
+        if (r->encoded)
+            coding = kept + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o, threads);
+        most = reading > most ? reading : most;
+        most = coding > most ? coding : most;
+    }
+    return held + most > first ? held + most : first;
+}
+
 uint64_t rbe_convert_compressed(const struct rbe_convert *c)
 {
     uint64_t sum = 0;
 
     for (size_t i = 0; i < c->count; i++) {
         const struct rbe_convert_row *r = &c->rows[i];
-        const struct rbe_encode_options *o = &r->options;
-        const struct rbe_encode_part whole = {r->tensor->rows, o->format, o->block, o->aux};
+        struct rbe_encode_part whole;
+        size_t n;
+        const struct rbe_encode_part *parts = parts_of(r, &whole, &n);
 
         if (!r->encoded) {
             sum += (uint64_t)r->tensor->rows * r->tensor->cols;
             continue;
         }
-        for (size_t k = 0; k < (o->part_count ? o->part_count : 1); k++) {
-            const struct rbe_encode_part *p = o->part_count ? &o->parts[k] : &whole;
+        for (size_t k = 0; k < n; k++) {
             const struct rbe_matrix_size s =
-                rbe_matrix_size(p->format, p->rows, r->tensor->cols, p->block, p->aux);
-            const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
-            sum += (s.codes + 3) / 4 + s.scale / 2;
-            if (s.col_scale && !(seed && o->scales == RBE_SCALES_ROW))
-                sum += s.col_scale / 2;
+                rbe_encode_part_size(&parts[k], r->tensor->cols, r->options.scales);
+            sum += (s.codes + 3) / 4 + s.scale / 2 + s.col_scale / 2;
         }
     }
     return sum;

@@ -62,6 +62,7 @@ struct rbe_convert {
     uint64_t params;                    /* of the model, tied output layer counted once */
     uint64_t budget_bytes;              /* 0: none */
     uint64_t file_bytes;                /* planned; then measured */
+    bool measured;                      /* the blocks are those of rbe_convert_allocate() */
     double seconds;                     /* of encoding, interrupted runs included */
 };
 
@@ -74,6 +75,12 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
                                  const struct rbe_convert_options *o, struct rbe_diag *d);
 void rbe_convert_close(struct rbe_convert **c);
 
+/* The profile for a model of this shape when none is named. */
+const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c);
+
+/* Whether the plan finds this matrix's B. */
+bool rbe_convert_is_open(const struct rbe_convert_row *r);
+
 /* Exact size of the file under the present options of every row. */
 enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
                                  struct rbe_diag *d);
@@ -83,13 +90,25 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
  * of seven ranges of a large vocabulary's rows, is encoded alone at the plan's B with a small
  * search; what that does to the predictions (sensitivity.h) is taken to add up and to fall by
  * 4 with each bit.  The plan's blocks become those of least total divergence, none far below
- * the plan's rate.  Needs a calibration and a budget;
- * does nothing when no B is open.
+ * the plan's rate.  Ranges have scales of their own: where the budget leaves no room for them
+ * the plan stays as it is, with c->measured false.  Needs a calibration and a budget; does
+ * nothing when no B is open.
  */
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d);
 
-/* A row's weights as they are encoded [rows][cols], fresh: wte's means moved to wpe, of low
+/* Bytes rbe_convert_allocate() takes at its height, besides the calibration. */
+size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads);
+
+/*
+ * Bytes a conversion takes at its height, the mapped checkpoint and some MB of program and
+ * tables apart: of the calibration by `metric` where `calibrates`, of the allocation where
+ * `allocates`, of the encoding, whichever is most.
+ */
+size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
+                         bool allocates, unsigned threads);
+
+/* A row's weights as they are stored [rows][cols], fresh: wte's means moved to wpe, of low
  * rank where that is asked for. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d);

@@ -30,16 +30,13 @@ enum rbe_status rbe_distortion_measure(struct rbe_distortion *out, const float *
 {
     const struct rbe_encode_options o = {.format = format, .block = block, .search = search};
     const double start = rbe_now();
-    struct rbe_weight enc = {0};
     enum rbe_status err;
 
     *out = (struct rbe_distortion){.format = format, .block = block, .search = search,
                                    .bits = 128.0 / block,
                                    .wanted_db = wanted(format, block, search)};
-    if (!(err = rbe_encode_weight(&enc, w, rows, cols, &o, pool, d)))
-        err = rbe_quality_measure(&out->quality, w, &enc, pool, d);
+    err = rbe_quality_encode(&out->quality, w, rows, cols, &o, pool, d);
     out->loss_db = 20 * log10(out->quality.relative_rmse) + 20 * log10(2) * out->bits;
     out->seconds = rbe_now() - start;
-    rbe_weight_free(&enc);
     return err;
 }

@@ -56,6 +56,9 @@ struct rbe_session_limits {
 /* Bytes rbe_session_open() will allocate. */
 size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l);
 
+/* The same for a plain checkpoint of this shape. */
+size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l);
+
 /* pool may be NULL (one thread) and must outlive the session. */
 enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
                                  struct rbe_session_limits l, struct rbe_pool *pool,

@@ -42,8 +42,10 @@ double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t 
             sum_b += (double)expf(b[k] - top_b);
             cross += ea * (((double)a[k] - (double)top_a) - ((double)b[k] - (double)top_b));
         }
-        /* log p - log q = (a - b) - (log-sum-exps), averaged under p. */
-        total += cross / sum_a - log(sum_a) + log(sum_b);
+        /* log p - log q = (a - b) - (log-sum-exps), averaged under p; never below 0 but by
+         * rounding. */
+        const double kl = cross / sum_a - log(sum_a) + log(sum_b);
+        total += kl < 0 ? 0 : kl;
     }
     return count ? total / (double)count : 0;
 }
@@ -67,6 +69,31 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, double *kl, stru
     return err;
 }
 
+static void set_windows(struct rbe_sensitivity *s, const struct rbe_gpt2_config *c)
+{
+    s->length = c->n_ctx < WINDOW ? c->n_ctx : WINDOW;
+    s->windows = KEPT_FLOATS / (c->vocab * s->length);
+    s->windows = s->windows < 1 ? 1 : s->windows > WINDOWS_MAX ? WINDOWS_MAX : s->windows;
+}
+
+static struct rbe_session_limits session_limits(const struct rbe_sensitivity *s)
+{
+    return (struct rbe_session_limits){.max_tokens = (uint32_t)s->length,
+                                       .max_batch = (uint32_t)s->length,
+                                       .max_logits = LOGITS};
+}
+
+size_t rbe_sensitivity_bytes(const struct rbe_gpt2_config *c)
+{
+    struct rbe_sensitivity s = {0};
+
+    set_windows(&s, c);
+    return sizeof s + s.windows * s.length * (sizeof *s.tokens + c->vocab * sizeof *s.base) +
+           LOGITS * (size_t)c->vocab * sizeof *s.logits +
+           (size_t)rbe_gpt2_config_params(c) * sizeof(float) +
+           rbe_session_plain_bytes(c, session_limits(&s));
+}
+
 enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *model_path,
                                      const struct rbe_calibration *c, struct rbe_pool *pool,
                                      struct rbe_diag *d)
@@ -85,9 +112,7 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
     }
     const struct rbe_gpt2_config *config = rbe_gpt2_config(s->model);
     const size_t vocab = config->vocab, total = rbe_calibration_tokens(c);
-    s->length = config->n_ctx < WINDOW ? config->n_ctx : WINDOW;
-    s->windows = KEPT_FLOATS / (vocab * s->length);
-    s->windows = s->windows < 1 ? 1 : s->windows > WINDOWS_MAX ? WINDOWS_MAX : s->windows;
+    set_windows(s, config);
     s->tokens = malloc(s->windows * s->length * sizeof *s->tokens);
     s->base = malloc(s->windows * s->length * vocab * sizeof *s->base);
     s->logits = malloc(LOGITS * vocab * sizeof *s->logits);
@@ -99,10 +124,7 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
         memcpy(s->tokens + w * s->length,
                rbe_calibration_text(c) + total / s->windows * w,
                s->length * sizeof *s->tokens);
-    const struct rbe_session_limits limits = {.max_tokens = (uint32_t)s->length,
-                                              .max_batch = (uint32_t)s->length,
-                                              .max_logits = LOGITS};
-    err = rbe_session_open(&s->session, s->model, limits, pool, d);
+    err = rbe_session_open(&s->session, s->model, session_limits(s), pool, d);
     for (size_t w = 0; w < s->windows && !err; w++)
         err = run(s, w, NULL, d);
 out:
@@ -139,8 +161,8 @@ static const struct rbe_weight *find(const struct rbe_gpt2 *m, const char *name)
 }
 
 enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *name,
-                                        size_t row0, size_t rows, const float *w, double *kl,
-                                        struct rbe_diag *d)
+                                        size_t row0, size_t rows, const float *change,
+                                        double *kl, struct rbe_diag *d)
 {
     const struct rbe_weight *m = find(s->model, name);
     enum rbe_status err = RBE_OK;
@@ -156,7 +178,8 @@ enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *n
     if (!keep)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     memcpy(keep, at, n * sizeof *keep);
-    memcpy(at, w, n * sizeof *at);
+    for (size_t i = 0; i < n; i++)
+        at[i] += change[i];
     for (size_t i = 0; i < s->windows && !err; i++)
         err = run(s, i, kl, d);
     *kl /= (double)(s->windows * s->length);

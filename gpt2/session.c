@@ -48,10 +48,9 @@ struct rbe_session {
 /* --- memory ------------------------------------------------------------------------------- */
 
 /* Zero means the default; nothing beyond what the model has. */
-static struct rbe_session_limits settle(const struct rbe_gpt2 *m, struct rbe_session_limits l)
+static struct rbe_session_limits settle(const struct rbe_gpt2_config *c,
+                                        struct rbe_session_limits l)
 {
-    const struct rbe_gpt2_config *c = &m->config;
-
     if (!l.max_tokens || l.max_tokens > c->n_ctx)
         l.max_tokens = c->n_ctx;
     if (!l.max_batch)
@@ -96,19 +95,18 @@ static uint32_t query_block(struct rbe_session_limits l)
 }
 
 /* Lays the arena out; with s, sets its pointers.  Returns the bytes. */
-static size_t layout(const struct rbe_gpt2 *m, struct rbe_session_limits l,
-                     struct rbe_session *s)
+static size_t layout(const struct rbe_gpt2_config *c, bool batch_act, bool rotated,
+                     struct rbe_session_limits l, struct rbe_session *s)
 {
-    const struct rbe_gpt2_config *c = &m->config;
     const size_t e = c->n_embd, batch = l.max_batch;
-    const size_t act_count = needs_batch_act(m) ? batch : 1;
+    const size_t act_count = batch_act ? batch : 1;
     const size_t sizes[] = {
         2 * (size_t)c->n_layer * l.max_tokens * e * sizeof(float),
         batch * e * sizeof(float),
         batch * e * sizeof(float),
         batch * 3 * e * sizeof(float),
         batch * c->n_inner * sizeof(float),
-        m->rotated ? batch * widest(c) * sizeof(float) : 0,
+        rotated ? batch * widest(c) * sizeof(float) : 0,
         (size_t)c->n_head * query_block(l) * l.max_tokens * sizeof(float),
         rbe_act_bytes(act_count, widest(c))};
     float **const places[] = {s ? &s->kv : NULL,  s ? &s->x : NULL,
@@ -130,7 +128,14 @@ static size_t layout(const struct rbe_gpt2 *m, struct rbe_session_limits l,
 
 size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l)
 {
-    return sizeof(struct rbe_session) + layout(m, settle(m, l), NULL);
+    return sizeof(struct rbe_session) + layout(&m->config, needs_batch_act(m), m->rotated,
+                                                settle(&m->config, l), NULL);
+}
+
+size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l)
+{
+    return sizeof(struct rbe_session) +
+           layout(c, !rbe_dense_fast(), false, settle(c, l), NULL);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -162,7 +167,7 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
     enum rbe_status err;
 
     *out = NULL;
-    l = settle(m, l);
+    l = settle(&m->config, l);
     struct rbe_session *s = calloc(1, sizeof *s);
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -174,12 +179,13 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
     for (uint32_t i = 0; i < m->config.n_layer; i++)
         for (int k = 0; !err && k < RBE_LINEARS; k++)
             err = pick_kernels(s, m->layers[i].weight[k], d);
-    const size_t bytes = layout(m, l, NULL);
+    const bool batch_act = needs_batch_act(m);
+    const size_t bytes = layout(&m->config, batch_act, m->rotated, l, NULL);
     if (!err && !(s->arena = aligned_alloc(64, bytes)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "a session needs %zu MB of memory, which are not to "
                        "be had", bytes / 1000000);
     if (!err)
-        layout(m, l, s);
+        layout(&m->config, batch_act, m->rotated, l, s);
     else
         rbe_session_close(&s);
     *out = s;

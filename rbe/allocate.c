@@ -9,7 +9,6 @@
 #include <math.h>
 
 #include "kernels/format/seed.h"
-#include "kernels/kernel.h"
 
 /* Every item takes its least cost + lambda * bytes, fewer bytes on a tie; returns the bytes. */
 static uint64_t choose(struct rbe_allocate_item *items, size_t count, double lambda)
@@ -96,14 +95,15 @@ enum rbe_status rbe_allocate(struct rbe_allocate_item *items, size_t count, uint
 }
 
 size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
-                         uint32_t rows, uint32_t cols, double cost, double bits, double below,
-                         double above)
+                         uint32_t rows, uint32_t cols, enum rbe_scales scales, double cost,
+                         double bits, double below, double above)
 {
     size_t n = 0;
 
     /* From the most bytes down: of the blocks that cost the same, the smallest errs least. */
     for (uint32_t b = RBE_SEED_MIN_BLOCK; b <= RBE_SEED_MAX_BLOCK && n < room; b++) {
-        const struct rbe_matrix_size s = rbe_matrix_size(RBE_SEED, rows, cols, b, 0);
+        const struct rbe_encode_part p = {rows, RBE_SEED, b, 0};
+        const struct rbe_matrix_size s = rbe_encode_part_size(&p, cols, scales);
         const uint64_t bytes = s.codes + s.scale + s.col_scale;
 
         if (128.0 / b > bits + above || 128.0 / b < bits - below)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rbe/encode.h"
 #include "rbe/status.h"
 
 struct rbe_allocate_choice {
@@ -42,7 +43,7 @@ enum rbe_status rbe_allocate(struct rbe_allocate_item *items, size_t count, uint
  * returns how many.
  */
 size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
-                         uint32_t rows, uint32_t cols, double cost, double bits, double below,
-                         double above);
+                         uint32_t rows, uint32_t cols, enum rbe_scales scales, double cost,
+                         double bits, double below, double above);
 
 #endif

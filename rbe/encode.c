@@ -70,37 +70,29 @@ void rbe_weight_free(struct rbe_weight *w)
     *w = (struct rbe_weight){0};
 }
 
-static bool has_choice_of_scales(enum rbe_format f)
+struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uint32_t cols,
+                                            enum rbe_scales scales)
 {
-    return f == RBE_SEED || f == RBE_SEED4;
+    struct rbe_matrix_size s = rbe_matrix_size(p->format, p->rows, cols, p->block, p->aux);
+
+    if ((p->format == RBE_SEED || p->format == RBE_SEED4) && scales == RBE_SCALES_ROW)
+        s.col_scale = 0;
+    return s;
 }
 
-static enum rbe_status alloc_part(struct rbe_matrix *m, enum rbe_scales scales,
+static enum rbe_status alloc_part(struct rbe_matrix *m, struct rbe_matrix_size s,
                                   struct rbe_diag *d)
 {
-    const struct rbe_matrix_size s =
-        rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
-
     if (!s.codes)
         return rbe_fail(d, RBE_ERR_ARG, "%u x %u cannot be encoded as %s with block %u, %u",
                         m->rows, m->cols, rbe_format_name(m->format), m->block, m->aux);
-    const bool cols = s.col_scale &&
-                      !(has_choice_of_scales(m->format) && scales == RBE_SCALES_ROW);
     m->code_bytes = s.codes;
     m->codes = alloc_zeroed(s.codes);
     m->scale = s.scale ? alloc_zeroed(s.scale) : NULL;
-    m->col_scale = cols ? alloc_zeroed(s.col_scale) : NULL;
-    if (!m->codes || (s.scale && !m->scale) || (cols && !m->col_scale))
+    m->col_scale = s.col_scale ? alloc_zeroed(s.col_scale) : NULL;
+    if (!m->codes || (s.scale && !m->scale) || (s.col_scale && !m->col_scale))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     return RBE_OK;
-}
-
-static size_t stored_bytes(const struct rbe_matrix *m)
-{
-    const struct rbe_matrix_size s =
-        rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
-
-    return s.codes + s.scale + (m->col_scale ? s.col_scale : 0);
 }
 
 enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t cols,
@@ -119,6 +111,7 @@ enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t
     for (; out->part_count < part_count && !err; out->part_count++) {
         const struct rbe_encode_part *from = &parts[out->part_count];
         struct rbe_part *p = &out->parts[out->part_count];
+        const struct rbe_matrix_size s = rbe_encode_part_size(from, cols, scales);
 
         p->row0 = (uint32_t)row;
         p->m = (struct rbe_matrix){.format = from->format, .rows = from->rows, .cols = cols,
@@ -127,9 +120,9 @@ enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t
         if (row > rows)
             err = rbe_fail(d, RBE_ERR_ARG, "parts have more than the %u rows", rows);
         else
-            err = alloc_part(&p->m, scales, d);
+            err = alloc_part(&p->m, s, d);
         if (!err)
-            out->bytes += stored_bytes(&p->m);
+            out->bytes += s.codes + s.scale + s.col_scale;
     }
     if (!err && row != rows)
         err = rbe_fail(d, RBE_ERR_ARG, "parts have %u of %u rows", (unsigned)row, rows);
@@ -146,17 +139,31 @@ size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_op
     size_t bytes = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const struct rbe_encode_part *p = &parts[i];
-        const struct rbe_matrix_size s =
-            rbe_matrix_size(p->format, p->rows, cols, p->block, p->aux);
+        const struct rbe_matrix_size s = rbe_encode_part_size(&parts[i], cols, o->scales);
 
         if (!s.codes)
             return 0;
-        bytes += s.codes + s.scale;
-        if (!(has_choice_of_scales(p->format) && o->scales == RBE_SCALES_ROW))
-            bytes += s.col_scale;
+        bytes += s.codes + s.scale + s.col_scale;
     }
     return bytes;
+}
+
+size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
+                         unsigned threads)
+{
+    const struct rbe_encode_part whole = {rows, o->format, o->block, o->aux};
+    const size_t square = o->moment ? (size_t)cols * cols : 0;
+    size_t most = 0;
+
+    for (size_t i = 0; i < (o->part_count ? o->part_count : 1); i++) {
+        const struct rbe_encode_part *p = o->part_count ? &o->parts[i] : &whole;
+        const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
+        const size_t own = seed ? rbe_encode_seed_memory(p, cols, o, threads) : 0;
+        most = own > most ? own : most;
+    }
+    if (o->hadamard)
+        most += ((size_t)rows * cols + square) * sizeof(float);
+    return most + rbe_encode_bytes(rows, cols, o);
 }
 
 void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out)

@@ -89,8 +89,19 @@ enum rbe_status rbe_weight_alloc(struct rbe_weight *out, uint32_t rows, uint32_t
 /* Decodes row r of the whole weight into out [cols], in the original (unrotated) basis. */
 void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out);
 
+/* Bytes of a part's codes and of the scales that are stored; codes 0: the codec cannot have
+ * this shape or block. */
+struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uint32_t cols,
+                                            enum rbe_scales scales);
+
 /* Bytes such a weight takes, or 0 when a part is impossible. */
 size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
+
+/* Bytes rbe_encode_weight() takes at its height with a pool of `threads`: copies, searches and
+ * the result; w and o->moment are the caller's and are not looked at.  What hybrid and
+ * packed128 need besides copies does not grow with the matrix and is not counted. */
+size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
+                         unsigned threads);
 
 /* --- the codecs' side ------------------------------------------------------------------- */
 
@@ -120,5 +131,9 @@ typedef enum rbe_status rbe_encode_fn(const struct rbe_encode_job *j, struct rbe
 rbe_encode_fn rbe_encode_f32, rbe_encode_f16, rbe_encode_int8, rbe_encode_int4,
     rbe_encode_seed,            /* seed and seed4, told apart by j->m->format */
     rbe_encode_hybrid, rbe_encode_packed128;
+
+/* What rbe_encode_seed() allocates for a part. */
+size_t rbe_encode_seed_memory(const struct rbe_encode_part *p, uint32_t cols,
+                              const struct rbe_encode_options *o, unsigned threads);
 
 #endif

@@ -413,6 +413,20 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     return RBE_OK;
 }
 
+size_t rbe_encode_seed_memory(const struct rbe_encode_part *p, uint32_t cols,
+                              const struct rbe_encode_options *o, unsigned threads)
+{
+    const size_t n = (size_t)p->rows * cols, sets = o->moment ? 1 : threads;
+    const size_t worker = sizeof(struct worker) + 4 * (size_t)p->block * sizeof(float) +
+                          rbe_seed_search_bytes(p->block, search_bits(o, p->block));
+    const size_t stream = rbe_seed_column_words(p->rows, p->block);
+
+    return n * (sizeof(float) + sizeof(int16_t)) +
+           (2 * (size_t)p->rows + cols) * sizeof(float) +
+           sets * (p->rows * sizeof(float) + stream * sizeof(uint16_t)) + threads * worker +
+           (o->moment ? rbe_feedback_bytes(cols, p->rows) : 0);
+}
+
 static void release(struct encoder *e)
 {
     for (unsigned i = 0; e->workers && i < e->threads; i++) {
@@ -451,7 +465,8 @@ enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag 
     e.unit = map_sigma(e.format) /
              (o->search_scale > 0 ? o->search_scale : tuned_scale(e.format, e.block));
     if (j->moment)
-        err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, d);
+        err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, j->pool,
+                                d);
     if (!err)
         err = prepare(&e, d);
     if (err)

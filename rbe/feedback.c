@@ -23,13 +23,82 @@ struct rbe_feedback {
     float *error;               /* [PANEL][rows] */
 };
 
-/* a [n][n] <- its lower Cholesky factor L, a = L L^T; false when not positive definite. */
-static bool cholesky(double *a, size_t n)
+/*
+ * Both steps below subtract products in the order of the textbook, one after the other for
+ * each element: tiles and threads change no bit of the result, only how often memory is
+ * read.  The elements of a tile are independent of one another, so they fill vectors.
+ */
+enum { TILE_ROWS = 4, TILE_COLS = 4, SLAB = 64 };
+
+struct factoring {
+    double *a;                  /* [n][n] */
+    size_t n, at, end;          /* rows or columns of the slab at hand */
+    double *slab;               /* [SLAB][n]: the slab's columns of L, turned; or rows of L */
+};
+
+/* c [TILE_ROWS][TILE_COLS] -= sum over k < count, in turn, of l[row][k] * x[k][column]. */
+static void tile(double *c, const double *l, const double *x, size_t count, size_t ldl,
+                 size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j <= i; j++) {
+    double t[TILE_ROWS][TILE_COLS];
+
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        for (size_t j = 0; j < TILE_COLS; j++)
+            t[r][j] = c[r * n + j];
+    for (size_t k = 0; k < count; k++)
+        for (size_t r = 0; r < TILE_ROWS; r++)
+            for (size_t j = 0; j < TILE_COLS; j++)
+                t[r][j] -= l[r * ldl + k] * x[k * n + j];
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        for (size_t j = 0; j < TILE_COLS; j++)
+            c[r * n + j] = t[r][j];
+}
+
+/* The same for fewer rows or columns. */
+static void piece(double *c, const double *l, const double *x, size_t count, size_t ldl,
+                  size_t n, size_t rows, size_t cols)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < cols; j++) {
+            double t = c[r * n + j];
+            for (size_t k = 0; k < count; k++)
+                t -= l[r * ldl + k] * x[k * n + j];
+            c[r * n + j] = t;
+        }
+}
+
+static void any_tile(double *c, const double *l, const double *x, size_t count, size_t ldl,
+                     size_t n, size_t rows, size_t cols)
+{
+    if (rows >= TILE_ROWS && cols >= TILE_COLS)
+        tile(c, l, x, count, ldl, n);
+    else
+        piece(c, l, x, count, ldl, n, rows < TILE_ROWS ? rows : TILE_ROWS,
+              cols < TILE_COLS ? cols : TILE_COLS);
+}
+
+/* Rows below the slab take its columns' products off, up to the diagonal's tile. */
+static void cholesky_rest(void *arg, unsigned part, unsigned parts)
+{
+    const struct factoring *f = arg;
+    const size_t n = f->n;
+
+    for (size_t i = f->end + part * TILE_ROWS; i < n; i += parts * TILE_ROWS)
+        for (size_t j = f->end; j < i + TILE_ROWS && j < n; j += TILE_COLS)
+            any_tile(f->a + i * n + j, f->a + i * n + f->at, f->slab + j, f->end - f->at, n, n,
+                     n - i, n - j);
+}
+
+/* Columns at..end of rows at and below, those before already taken off. */
+static bool cholesky_slab(const struct factoring *f)
+{
+    const size_t n = f->n;
+    double *a = f->a;
+
+    for (size_t i = f->at; i < n; i++)
+        for (size_t j = f->at; j <= i && j < f->end; j++) {
             double s = a[i * n + j];
-            for (size_t k = 0; k < j; k++)
+            for (size_t k = f->at; k < j; k++)
                 s -= a[i * n + k] * a[j * n + k];
             if (i != j) {
                 a[i * n + j] = s / a[j * n + j];
@@ -39,24 +108,61 @@ static bool cholesky(double *a, size_t n)
                 a[i * n + i] = sqrt(s);
             }
         }
+    return true;
+}
+
+/* a <- its lower Cholesky factor L, a = L L^T; false when not positive definite. */
+static bool cholesky(struct factoring *f, struct rbe_pool *pool)
+{
+    const size_t n = f->n;
+
+    for (f->at = 0; f->at < n; f->at = f->end) {
+        f->end = f->at + SLAB < n ? f->at + SLAB : n;
+        if (!cholesky_slab(f))
+            return false;
+        for (size_t k = f->at; k < f->end; k++)
+            for (size_t i = f->end; i < n; i++)
+                f->slab[(k - f->at) * n + i] = f->a[i * n + k];
+        rbe_pool_run(pool, cholesky_rest, f);
     }
     return true;
 }
 
-/* a [n][n], lower <- its inverse, row by row: X[i] = (e_i - sum of L[i][k] X[k]) / L[i][i]. */
-static void invert_lower(double *a, size_t n, double *row)
+/* Columns of the slab's rows of the inverse, from the rows above, which are finished. */
+static void invert_above(void *arg, unsigned part, unsigned parts)
 {
-    for (size_t i = 0; i < n; i++) {
-        memset(row, 0, n * sizeof *row);
-        for (size_t k = 0; k < i; k++) {
-            const double l = a[i * n + k];
-            for (size_t j = 0; j <= k; j++)
-                row[j] -= l * a[k * n + j];
+    const struct factoring *f = arg;
+    const size_t n = f->n;
+
+    for (size_t j = part * TILE_COLS; j < f->at; j += parts * TILE_COLS)
+        for (size_t i = f->at; i < f->end; i += TILE_ROWS)
+            any_tile(f->a + i * n + j, f->slab + (i - f->at) * n + j, f->a + j * n + j,
+                     f->at - j, n, n, f->end - i, f->at - j);
+}
+
+/* a, lower <- its inverse, row by row: X[i] = (e_i - sum of L[i][k] X[k]) / L[i][i]; above the
+ * diagonal zeros. */
+static void invert_lower(struct factoring *f, struct rbe_pool *pool)
+{
+    const size_t n = f->n;
+    double *a = f->a;
+
+    for (f->at = 0; f->at < n; f->at = f->end) {
+        f->end = f->at + SLAB < n ? f->at + SLAB : n;
+        memcpy(f->slab, a + f->at * n, (f->end - f->at) * n * sizeof *a);
+        memset(a + f->at * n, 0, (f->end - f->at) * n * sizeof *a);
+        rbe_pool_run(pool, invert_above, f);
+        for (size_t i = f->at; i < f->end; i++) {
+            const double *l = f->slab + (i - f->at) * n;
+            double *row = a + i * n;
+
+            for (size_t k = f->at; k < i; k++)
+                for (size_t j = 0; j <= k; j++)
+                    row[j] -= l[k] * a[k * n + j];
+            row[i] = 1;
+            for (size_t j = 0; j <= i; j++)
+                row[j] /= l[i];
         }
-        row[i] = 1;
-        const double d = a[i * n + i];
-        for (size_t j = 0; j <= i; j++)
-            a[i * n + j] = row[j] / d;
     }
 }
 
@@ -65,10 +171,11 @@ static void invert_lower(double *a, size_t n, double *row)
  * R = P L P upper, so H^-1 = R^-T R^-1 and U = R^-1 = P L^-1 P.
  */
 static enum rbe_status factor(struct rbe_feedback *f, const float *moment, double damping,
-                              struct rbe_diag *d)
+                              struct rbe_pool *pool, struct rbe_diag *d)
 {
     const size_t n = f->n;
-    double *a = malloc((n * n + n) * sizeof *a), mean = 0;
+    double *a = malloc((n + SLAB) * n * sizeof *a), mean = 0;
+    struct factoring all = {.a = a, .n = n, .slab = a + n * n};
 
     if (!a)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -79,12 +186,12 @@ static enum rbe_status factor(struct rbe_feedback *f, const float *moment, doubl
             const size_t p = f->order[n - 1 - i], q = f->order[n - 1 - j];
             a[i * n + j] = (double)moment[p * n + q] + (i == j ? damping * mean : 0);
         }
-    if (!(mean > 0) || !cholesky(a, n)) {
+    if (!(mean > 0) || !cholesky(&all, pool)) {
         free(a);
         return rbe_fail(d, RBE_ERR_NUMERIC,
                         "the second moment of the inputs is not positive definite");
     }
-    invert_lower(a, n, a + n * n);
+    invert_lower(&all, pool);
     for (size_t i = 0; i < n; i++)
         for (size_t j = i; j < n; j++)
             f->u[i * n + j] = (float)(a[(n - 1 - i) * n + n - 1 - j] /
@@ -124,7 +231,8 @@ static enum rbe_status order_columns(struct rbe_feedback *f, const float *moment
 }
 
 enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment, size_t n,
-                                  size_t rows, float damping, struct rbe_diag *d)
+                                  size_t rows, float damping, struct rbe_pool *pool,
+                                  struct rbe_diag *d)
 {
     struct rbe_feedback *f = calloc(1, sizeof *f);
     enum rbe_status err = RBE_ERR_NOMEM;
@@ -139,11 +247,18 @@ enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment
     if (!f->order || !f->u || !f->error)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     else if (!(err = order_columns(f, moment, d)))
-        err = factor(f, moment, damping > 0 ? (double)damping : DEFAULT_DAMPING, d);
+        err = factor(f, moment, damping > 0 ? (double)damping : DEFAULT_DAMPING, pool,
+                     d);
     if (err)
         rbe_feedback_close(&f);
     *out = f;
     return err;
+}
+
+size_t rbe_feedback_bytes(size_t n, size_t rows)
+{
+    return sizeof(struct rbe_feedback) + n * sizeof(size_t) + n * n * sizeof(float) +
+           PANEL * rows * sizeof(float) + (n + SLAB) * n * sizeof(double);
 }
 
 void rbe_feedback_close(struct rbe_feedback **f)

@@ -16,13 +16,18 @@
 #include <stdint.h>
 
 #include "rbe/status.h"
+#include "rbe/threads.h"
 
 struct rbe_feedback;
 
 /* moment [n][n]; damping: of the mean of its diagonal, 0: 0.01.  Columns are taken in the
- * order of falling diagonal.  RBE_ERR_NUMERIC: not positive definite even so. */
+ * order of falling diagonal.  pool may be NULL; the bits do not depend on it.
+ * RBE_ERR_NUMERIC: not positive definite even so. */
 enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment, size_t n,
-                                  size_t rows, float damping, struct rbe_diag *d);
+                                  size_t rows, float damping, struct rbe_pool *pool,
+                                  struct rbe_diag *d);
+/* Bytes that open takes, at its height. */
+size_t rbe_feedback_bytes(size_t n, size_t rows);
 void rbe_feedback_close(struct rbe_feedback **f);
 
 /* Which column is the i-th. */

@@ -60,7 +60,7 @@ struct rule {
 };
 
 struct rbe_profile {
-    char *name, *about, *text;
+    char *name, *about;
     double budget_bits;
     uint64_t budget_bytes;
     bool measured;
@@ -223,7 +223,7 @@ static bool set_key(struct rule *u, enum key k, const char *v)
         c->search = rbe_search_by_name(v);
         return c->search != RBE_SEARCH_COUNT;
     case KEY_WINDOW:
-        ok = get_whole(v, 4, 16, &n);
+        ok = get_whole(v, 8, 16, &n);
         c->window = (unsigned)n;
         return ok;
     case KEY_SEARCH_SCALE:
@@ -411,7 +411,7 @@ enum rbe_status rbe_profile_parse(struct rbe_profile **out, const char *text, co
 
     *out = NULL;
     struct rbe_profile *p = calloc(1, sizeof *p);
-    if (!copy || !p || !(p->text = strdup(text))) {
+    if (!copy || !p) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", where);
         goto out;
     }
@@ -445,7 +445,6 @@ void rbe_profile_close(struct rbe_profile **pp)
         return;
     free(p->name);
     free(p->about);
-    free(p->text);
     free(p->rules);
     free(p);
     *pp = NULL;
@@ -595,11 +594,6 @@ const char *rbe_profile_name(const struct rbe_profile *p)
 const char *rbe_profile_about(const struct rbe_profile *p)
 {
     return p->about ? p->about : "";
-}
-
-const char *rbe_profile_text(const struct rbe_profile *p)
-{
-    return p->text;
 }
 
 double rbe_profile_budget_bits(const struct rbe_profile *p)

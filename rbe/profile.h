@@ -24,7 +24,7 @@
  *     energy=X         hybrid: smallest K that leaves this part of the energy (0..1)
  *     layout=published hybrid: 8-byte coefficients instead of f16 and packed indices
  *     quality=LEVEL    Ultra High Medium Low: PSNR above 50 40 30 20 dB, reported
- *     search=LEVEL     fast default best;  window=N, search-scale=X: seed's search by hand
+ *     search=LEVEL     fast default best;  window=8..16, search-scale=X: seed's by hand
  *     scales=row       seed: no column scales (scales=row-col, the default, has both)
  *     scale-search=on  int8, int4: scales of least error
  *     hadamard=N       rotate inputs in blocks of N; N = max: the largest that fits, up to 1024
@@ -97,8 +97,6 @@ void rbe_profile_close(struct rbe_profile **p);
 
 const char *rbe_profile_name(const struct rbe_profile *p);
 const char *rbe_profile_about(const struct rbe_profile *p);
-/* The text it was read from: part of what identifies a conversion. */
-const char *rbe_profile_text(const struct rbe_profile *p);
 /* 0 when it sets none. */
 double rbe_profile_budget_bits(const struct rbe_profile *p);
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);

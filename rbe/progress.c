@@ -69,11 +69,18 @@ void rbe_progress_silence(void)
     silent = true;
 }
 
+double rbe_progress_left(const struct rbe_progress *p, double spent)
+{
+    const double own = p->done - p->skipped;
+
+    return own > 0 && p->total > p->done ? spent * (p->total - p->done) / own : 0;
+}
+
 static void draw(struct rbe_progress *p, const char *note, bool last)
 {
-    const double t = rbe_now() - p->started, rate = t > 0 ? p->done / t : 0;
+    const double t = rbe_now() - p->started, rate = t > 0 ? (p->done - p->skipped) / t : 0;
     const double part = p->total > 0 ? p->done / p->total : 0;
-    const double left = last ? t : rate > 0 ? (p->total - p->done) / rate : 0;
+    const double left = last ? t : rbe_progress_left(p, t);
     char bar[21];
 
     memset(bar, '.', 20);
@@ -112,6 +119,11 @@ void rbe_progress_update(struct rbe_progress *p, double done, const char *note)
         return;
     p->drawn = t;
     draw(p, note, false);
+}
+
+void rbe_progress_skip(struct rbe_progress *p, double amount)
+{
+    p->skipped += amount;
 }
 
 void rbe_progress_end(struct rbe_progress *p)

@@ -16,6 +16,7 @@
 struct rbe_progress {
     const char *what, *unit;
     double total, done;         /* in units; total 0 = unknown */
+    double skipped;             /* of those done, what took no time */
     double started, drawn, step; /* seconds, monotonic */
     bool tty, quiet;
 };
@@ -24,7 +25,12 @@ void rbe_progress_start(struct rbe_progress *p, const char *what, const char *un
                         double total);
 /* `note` (may be NULL) stands at the end of the line: a loss, a tensor's name. */
 void rbe_progress_update(struct rbe_progress *p, double done, const char *note);
+/* `amount` units more are done by earlier work: they tell nothing of the rate.  The next
+ * update counts them in its `done`. */
+void rbe_progress_skip(struct rbe_progress *p, double amount);
 void rbe_progress_end(struct rbe_progress *p);
+/* Seconds left at the rate so far, `spent` seconds after the start; 0 when nothing tells. */
+double rbe_progress_left(const struct rbe_progress *p, double spent);
 
 /* Silences all progress of this process (--quiet). */
 void rbe_progress_silence(void);

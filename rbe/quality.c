@@ -57,7 +57,6 @@ void rbe_quality_fill(struct rbe_quality *q, size_t weights, size_t bytes, doubl
     q->relative_rmse = q->rmse == 0 ? 0 : q->rmse / q->rms;
     q->bound = rbe_rate_bound(q->bits);
     q->psnr_db = q->rmse == 0 ? INFINITY : 20 * log10(peak / q->rmse);
-    q->cost = q->relative_rmse * q->relative_rmse;
 }
 
 /* Sums for each row, added up in row order afterwards: any number of threads, same bits. */
@@ -216,24 +215,16 @@ void rbe_white_gaussian(float *w, size_t n, uint64_t seed)
     }
 }
 
-enum rbe_status rbe_quality_gaussian(struct rbe_quality *q, uint32_t rows, uint32_t cols,
-                                     const struct rbe_encode_options *o, uint64_t seed,
-                                     struct rbe_pool *pool, struct rbe_diag *d)
+enum rbe_status rbe_quality_encode(struct rbe_quality *q, const float *w, uint32_t rows,
+                                   uint32_t cols, const struct rbe_encode_options *o,
+                                   struct rbe_pool *pool, struct rbe_diag *d)
 {
-    const size_t n = (size_t)rows * cols;
-    struct rbe_encode_options plain = *o;
     struct rbe_weight enc = {0};
     enum rbe_status err;
 
     *q = (struct rbe_quality){0};
-    plain.row_importance = plain.moment = NULL;
-    float *w = malloc(n * sizeof *w);
-    if (!w)
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    rbe_white_gaussian(w, n, seed);
-    if (!(err = rbe_encode_weight(&enc, w, rows, cols, &plain, pool, d)))
+    if (!(err = rbe_encode_weight(&enc, w, rows, cols, o, pool, d)))
         err = rbe_quality_measure(q, w, &enc, pool, d);
     rbe_weight_free(&enc);
-    free(w);
     return err;
 }

@@ -35,8 +35,6 @@ struct rbe_quality {
     double relative_rmse;       /* rmse / rms: 1 for all zeros; 0 when both are 0 */
     double bound;               /* 2^-bits: least relative RMSE for a white Gaussian source */
     double psnr_db;             /* 20 log10(peak / rmse); infinity when rmse is 0 */
-    double cost;                /* relative error under the input moment; relative_rmse^2
-                                   without one (rbe_quality_cost) */
 };
 
 /* Compares enc with w [enc->rows][enc->cols]. Same result for any number of threads. */
@@ -62,11 +60,13 @@ double rbe_block_mean_error(const float *w, size_t rows, size_t cols, size_t blo
 /* n independent standard normal values, the same on every machine to rounding of libm. */
 void rbe_white_gaussian(float *w, size_t n, uint64_t seed);
 
-/* The control: white Gaussian noise of this shape, encoded with the same settings (without
- * importance and moment, which belong to another matrix). Its relative_rmse cannot be below
- * its bound; when it is, sizes are not counted right. */
-enum rbe_status rbe_quality_gaussian(struct rbe_quality *q, uint32_t rows, uint32_t cols,
-                                     const struct rbe_encode_options *o, uint64_t seed,
-                                     struct rbe_pool *pool, struct rbe_diag *d);
+/*
+ * Encodes w [rows][cols] and measures the outcome.  With white Gaussian noise of the same shape
+ * as w this is the control of every table: its relative_rmse cannot be below its bound; when it
+ * is, sizes are not counted right.
+ */
+enum rbe_status rbe_quality_encode(struct rbe_quality *q, const float *w, uint32_t rows,
+                                   uint32_t cols, const struct rbe_encode_options *o,
+                                   struct rbe_pool *pool, struct rbe_diag *d);
 
 #endif

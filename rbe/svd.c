@@ -230,6 +230,15 @@ static enum rbe_status alloc_work(struct svd_work *s, const float *w, uint32_t r
     return RBE_OK;
 }
 
+size_t rbe_svd_memory(uint32_t rows, uint32_t cols, uint32_t rank, unsigned threads)
+{
+    const size_t m = rows > cols ? rows : cols, n = rows < cols ? rows : cols;
+    const size_t p = (size_t)rank + EXTRA < n ? (size_t)rank + EXTRA : n;
+
+    return (m * n + (rank ? rank : 1) * n + threads * n + p * n) * sizeof(float) +
+           (n * n + 2 * p * n + 2 * p * p + m) * sizeof(double);
+}
+
 enum rbe_status rbe_svd_error(double *error, const float *w, uint32_t rows, uint32_t cols,
                               uint32_t rank, float *approximation, struct rbe_pool *pool,
                               struct rbe_diag *d)

@@ -19,6 +19,9 @@
 size_t rbe_svd_bytes(uint32_t rows, uint32_t cols, uint32_t rank);
 uint32_t rbe_svd_rank(uint32_t rows, uint32_t cols, size_t bytes);
 
+/* Bytes rbe_svd_error() allocates with a pool of `threads`. */
+size_t rbe_svd_memory(uint32_t rows, uint32_t cols, uint32_t rank, unsigned threads);
+
 /*
  * *error = relative RMSE of w [rows][cols] against its projection to the leading `rank`
  * (<= min(rows, cols)) right singular vectors, both factors rounded to f16.  The vectors come

@@ -36,6 +36,28 @@ static bool tensor_class(const char *name, int *layer, const char **class)
     return false;
 }
 
+/* Rows that have a B of their own, one line each: the embedding's, by falling frequency of
+ * the tokens. */
+static void parts_table(const struct rbe_page *p, const json_t *tensor)
+{
+    const json_t *part;
+    double row = 0;
+    size_t i;
+
+    rbe_document_paragraph(p->doc, "Ranges of the rows of %s, scales not counted:",
+                           rbe_text_or(rbe_string_at(tensor, "name"), "?"));
+    rbe_document_table(p->doc, "rows|codec|>B|>bits/weight");
+    json_array_foreach(rbe_value_at(tensor, "parts"), i, part) {
+        const double rows = rbe_number_at(part, "rows"), b = rbe_number_at(part, "block");
+
+        rbe_document_cell(p->doc, "%.0f to %.0f", row, row + rows - 1);
+        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(part, "codec"), "?"));
+        rbe_number_cell(p->doc, "%.0f", b);
+        rbe_number_cell(p->doc, "%.2f", b > 0 ? 128 / b : NAN);
+        row += rows;
+    }
+}
+
 static enum rbe_status allocation(const struct rbe_page *p)
 {
     const struct rbe_row *row = rbe_results_conversion(p->r, p->c->model);
@@ -91,6 +113,9 @@ static enum rbe_status allocation(const struct rbe_page *p)
                              "is this one after training, which changes no size.", p->d)))
         return err;
 
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
+        if (json_array_size(rbe_value_at(t, "parts")))
+            parts_table(p, t);
     rbe_document_fold(p->doc, "Every tensor of %s",
                       rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
     rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
@@ -272,11 +297,13 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
 {
     const struct rbe_row *row;
     struct rbe_plot_data data;
-    char title[160], name[64];
-    size_t i = 0, k;
+    char title[160], name[64], id[32] = "distortion";
+    size_t i = 0, k, plots = 0;
     json_t *t;
 
     while ((row = rbe_next_of_all(p, "codecs", &i))) {
+        if (plots++)
+            snprintf(id, sizeof id, "distortion_%zu", plots);
         if (!rbe_plot_begin(&data))
             return RBE_ERR_NOMEM;
         data.missing = "no row gives an error and a size";
@@ -295,7 +322,7 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
                  json_array_size(rbe_value_at(row->v, "matrices")),
                  rbe_text_or(rbe_string_at(row->v, "source.name"), "?"));
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
-            "distortion", title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
+            id, title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
             "by the true size of each codec, without calibration; svd and block means: the "
             "same bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
             "weights.", p->d);

@@ -92,7 +92,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     const char *command = row ? rbe_string_at(row->v, "command") : NULL;
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, ""), *search;
     char effort[16] = "default";
-    bool seeds = false;
+    bool seeds = false, measured = false;
     size_t i;
     json_t *t;
 
@@ -101,8 +101,13 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
                  : "not recorded");
         return;
     }
-    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
+    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
         seeds |= !strncmp(rbe_text_or(rbe_string_at(t, "codec"), ""), "seed", 4);
+        /* Records from before the field `allocation` have what the probes found. */
+        measured |= rbe_number_at(t, "probe_divergence") > 0;
+    }
+    if (rbe_string_at(row->v, "allocation"))
+        measured = !strcmp(rbe_string_at(row->v, "allocation"), "measured");
     if (!seeds) {
         snprintf(out, 64, "%s", strncmp(codec, "int", 3) ? "nothing to search"
                  : "rounded to nearest");
@@ -112,7 +117,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
         snprintf(effort, sizeof effort, "%.*s", (int)strcspn(search + 9, " "), search + 9);
     snprintf(out, 64, "%s search, %s%s", effort,
              strstr(command, "--no-calibration") ? "no calibration" : "calibrated",
-             strstr(command, "--allocate") ? ", measured allocation" : "");
+             measured ? ", measured allocation" : "");
 }
 
 static void put_name(FILE *f, const char *series)

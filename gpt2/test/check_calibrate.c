@@ -78,21 +78,23 @@ static void check_moments(struct rbe_gpt2 *m, const char *path)
     /* f32 sums of 4096 terms. */
     CHECK(worst <= 1e-4 * scale && scale > 0);
 
-    /* Changing nothing diverges by nothing; zeroing a matrix by a lot. */
+    /* Changing nothing diverges by nothing; a change larger than the weights by a lot. */
     struct rbe_sensitivity *v = NULL;
-    float *zero = calloc(256 * COLS, sizeof *zero);
+    float *change = malloc(256 * COLS * sizeof *change);
+    for (size_t i = 0; i < 256 * COLS; i++)
+        change[i] = i % 3 ? 0.1F : -0.2F;
     double kl = -1;
     if (CHECK(rbe_sensitivity_open(&v, path, c, NULL, &d) == RBE_OK)) {
-        CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, zero, &kl, &d) ==
+        CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl, &d) ==
               RBE_OK);
         CHECK(kl > 0.01);
-        CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 0, zero, &kl, &d) ==
+        CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 0, change, &kl, &d) ==
               RBE_OK);
         CHECK_NEAR(kl, 0, 1e-6);
-        CHECK(rbe_sensitivity_measure(v, "nothing", 0, 1, zero, &kl, &d) == RBE_ERR_ARG);
+        CHECK(rbe_sensitivity_measure(v, "nothing", 0, 1, change, &kl, &d) == RBE_ERR_ARG);
     }
     rbe_sensitivity_close(&v);
-    free(zero);
+    free(change);
     rbe_session_close(&s);
     rbe_calibration_close(&c);
     free(slow.moment);
@@ -224,6 +226,11 @@ static void check_divergence(void)
     CHECK_NEAR(rbe_mean_divergence(p, q, 1, 2), log(4.0 / 3) / 2, 1e-6);
     CHECK_NEAR(rbe_mean_divergence(p, p, 1, 2), 0, 1e-12);
     CHECK_NEAR(rbe_mean_divergence(p, q, 0, 2), 0, 0);
+    /* Next to nothing: rounding does not bring it below 0. */
+    for (int i = 0; i < 300; i++) {
+        const float a[2] = {0, 0.01F * (float)i}, b[2] = {1e-7F, 0.01F * (float)i};
+        CHECK(rbe_mean_divergence(a, b, 1, 2) >= 0);
+    }
 }
 
 int main(void)

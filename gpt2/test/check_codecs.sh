@@ -51,10 +51,23 @@ check 'the published seed loses nearly all' less 0.8 "$(error_of 8:1 packed128)"
 check 'the result has its kind' grep -q '"kind":"codecs"' "$dir/r.jsonl"
 check 'and its rows' [ "$(grep -o '"asked"' "$dir/r.jsonl" | wc -l)" = 15 ]
 
+# The attention tensors of the real GPT-2 small, where they are at hand.
+real=$root/../shared/data/gpt2-partial/gpt2-attention.safetensors
+if [ -e "$real" ]; then
+    check 'a real attention tensor' run "$real" --tensor h.0.attn.c_proj.weight --ratios 64
+    check 'seed keeps some of it' less "$(error_of 64:1 seed)" 0.86
+    check 'more than low rank' less "$(error_of 64:1 seed)" "$(error_of 64:1 svd)"
+    check 'the published seed next to nothing' less 0.97 "$(error_of 64:1 packed128)"
+else
+    echo "SKIP real attention tensors: $real is not there"
+fi
+
 check 'a white Gaussian matrix' run --white 512x32 --search fast --json "$dir/w.jsonl"
 check 'loses little of the bound' [ "$(grep -c '^seed' "$dir/out")" = 6 ]
 check 'but something' [ "$(awk '$1 ~ /^seed/ && $5 > 0.3 && $5 < 5' "$dir/out" | wc -l)" = 6 ]
 check 'a row of that' grep -q '"kind":"distortion"' "$dir/w.jsonl"
+check 'no negative threads' fails 2 '--threads' --white 512x32 --threads -5
+check 'no place for the result' fails 1 "$dir" --white 512x32 --json "$dir"
 check 'a bad shape' fails 2 ROWSxCOLS --white 512
 check 'no such tensor' fails 2 'no matrix' "$mini" --tensor nothing
 check 'no such file' fails 1 'No such file' "$dir/x"

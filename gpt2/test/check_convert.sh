@@ -106,6 +106,10 @@ check 'bit for bit' cmp "$dir/m.rbe" "$dir/m2.rbe"
 check 'without feedback' run "${measured[@]}" "$dir/m3.rbe" --no-feedback
 check 'layers err more' awk -v a="$with" -v b="$(plain_error)" \
     'BEGIN { exit !(a > 0 && b > 1.3 * a) }'
+check 'it says what memory it takes' grep -q '^memory: up to [1-9][0-9]* MB' "$dir/out"
+check 'and refuses more than is allowed' fails 1 'besides the mapped checkpoint, 5 are allowed' \
+    "${measured[@]}" "$dir/x.rbe" --memory 5
+check 'a limit that is none' fails 2 '--memory' "$tiny" "$dir/x.rbe" --memory -1
 check 'even' run "$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --even --plan
 check 'means one B' [ "$(awk '/ seed / { print $4 }' "$dir/out" | sort -u | wc -l)" = 1 ]
 embedding_bytes() { awk '/^wte.weight/ { print $5 }' "$dir/out"; }
@@ -115,14 +119,60 @@ as_measured=$(embedding_bytes)
 check 'the embedding counts more' run "${measured[@]}" -p "$dir/cost.profile" --plan
 check 'and gets more bytes' [ "$(embedding_bytes)" -gt "$as_measured" ]
 head -c 300 "$dir/c.txt" >"$dir/short.txt"
+head -c 30000 /dev/zero >"$dir/zeros"
+check 'zeros are no text' fails 1 'zeros: not a text' "$tiny" "$dir/x.rbe" --calibration \
+    "$dir/zeros"
+printf 'a\033[1mb\177' | cat "$dir/c.txt" - >"$dir/control.txt"
+check 'nor are control bytes' fails 1 'control.txt: not a text: byte 0x1b' "$tiny" \
+    "$dir/x.rbe" --calibration "$dir/control.txt"
 check 'a short calibration text' fails 2 'short.txt: calibration text too short' "$tiny" \
     "$dir/x.rbe" --calibration "$dir/short.txt"
-head -c 30000 /dev/urandom >"$dir/noise"
+head -c 30000 /dev/urandom | LC_ALL=C tr '\000-\037\177' x >"$dir/noise"
 check 'no text at all' fails 1 'noise: not valid UTF-8' "$tiny" "$dir/x.rbe" --calibration \
     "$dir/noise"
+# Smaller than any allocation with ranges of the embedding apart, which have scales of their
+# own: one B for all.
+smallest=$("$rbe" convert -q "$tiny" --plan -p mini-2.89 --bytes 9000 2>&1 |
+    sed 's/.* is \([0-9]*\) bytes.*/\1/')
+check 'the smallest budget that is named' run "$tiny" "$dir/s.rbe" -p mini-2.89 --bytes \
+    "$smallest" --calibration "$dir/c.txt" --search fast --json "$dir/s.jsonl"
+check 'is met' [ "$(size "$dir/s.rbe")" = "$smallest" ]
+check 'and says how' grep -q 'no measured allocation fits' "$dir/out"
+check 'in the result too' grep -q '"allocation":"even"' "$dir/s.jsonl"
+check 'the other was measured' grep -q '"allocation":"measured"' "$dir/m.jsonl"
+check 'one byte less is refused' fails 1 "the smallest possible with profile mini-2.89 is $smallest" \
+    "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes $((smallest - 1))
 check 'a budget no allocation can meet' fails 1 'the smallest possible with profile mini-2.89' \
     "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes 9000
 check 'a device as output' fails 1 'not a file' "$mini" /dev/full -p int8
+
+# An interrupt while calibrating is nothing that the text did.
+"$rbe" convert -q "$mini" "$dir/i.rbe" -p mini-2.89 >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 2000); do
+    grep -q '^memory' "$dir/out" && break
+    sleep 0.01
+done
+kill -INT $pid
+wait $pid
+check 'an interrupted calibration' same "$dir/err" 'rbe convert: interrupted'
+
+# Low rank: of each matrix the projection whose two f16 factors have an eighth of f32's bytes.
+check 'low rank' run "$tiny" "$dir/l.rbe" -p int8 --low-rank 8 --json "$dir/l.jsonl"
+rank() { echo $((4 * $1 * $2 / 8 / (2 * ($1 + $2)) * 2 * ($1 + $2))); } # bytes of the factors
+int8() { awk -v t="$1" '$1 == t { print $5 }' "$dir/out"; }
+want=$(size "$dir/l.rbe")
+for t in wte.weight:8192:64 h.{0,1}.attn.c_attn.weight:192:64 h.{0,1}.attn.c_proj.weight:64:64 \
+    h.{0,1}.mlp.c_fc.weight:256:64 h.{0,1}.mlp.c_proj.weight:64:256; do
+    IFS=: read -r name rows cols <<<"$t"
+    want=$((want - $(int8 "$name") + $(rank "$rows" "$cols")))
+done
+check 'the size is that of the factors' grep -q "^as low-rank factors: $want bytes" "$dir/out"
+check 'and recorded' grep -q "\"low_rank_bytes\":$want" "$dir/l.jsonl"
+check 'int8 holds the product' grep -q 'h.0.mlp.c_fc.weight.* int8 .* 0.00[0-9]* ' "$dir/out"
+kl=$("$rbe" eval divergence -q -m "$tiny" -m "$dir/l.rbe" --text "$dir/c.txt" --json |
+    sed 's/.*"kl":{"mean":\([^,]*\).*/\1/')
+check 'which is not the matrix' awk -v kl="$kl" 'BEGIN { exit !(kl > 1e-3) }'
 
 # Damaged or foreign leftovers are not taken over.
 mkdir "$dir/a2.rbe.partial"
@@ -155,6 +205,10 @@ printf '\x00\x7e' | dd of="$dir/nan/model.safetensors" bs=1 seek=4000000 conv=no
 check 'NaN is named by tensor' fails 1 "tensor '" "$dir/nan" "$dir/x.rbe" --profile int8
 check 'as NaN' grep -q NaN "$dir/err"
 check 'and leaves no file' [ ! -e "$dir/x.rbe" ]
+# The backward pass of the calibration meets them first: the model's fault, not the text's.
+check 'under the Fisher metric too' fails 1 "model.safetensors: tensor '" "$dir/nan" "$dir/x.rbe" \
+    --codec seed --block 44 --metric fisher --calibration "$dir/c.txt"
+check 'the line begins with the model' grep -q "^rbe convert: $dir/nan/" "$dir/err"
 rm -rf "$dir/x.rbe.partial"
 truncate -s 3000000 "$dir/nan/model.safetensors"
 check 'a truncated checkpoint' fails 1 truncated "$dir/nan" "$dir/x.rbe"
@@ -181,6 +235,14 @@ check 'an RBE model' fails 2 'already' "$dir/a.rbe" "$dir/x.rbe"
 check 'no folder for the output' fails 1 'cannot write' "$mini" "$dir/no/x.rbe" -p int8
 mkdir "$dir/folder"
 check 'a folder as output' fails 1 'not a file' "$mini" "$dir/folder" -p int8
+check 'a metric that decides nothing' fails 2 '--metric: with profile int4' "$mini" \
+    "$dir/x.rbe" --codec int4 --metric fisher
+check 'a text that decides nothing' fails 2 '--calibration: with profile int8' "$mini" \
+    "$dir/x.rbe" -p int8 --calibration "$dir/c.txt"
+check 'nothing to allocate' fails 2 '--allocate: profile seed-b44' "$mini" "$dir/x.rbe" \
+    --codec seed --block 44 --allocate
+check 'no place for the result' fails 1 "$dir/folder" "$mini" "$dir/x.rbe" --codec seed \
+    --block 44 --json "$dir/folder"
 check 'no arguments' fails 2 'want MODEL'
 check 'nothing was written' [ ! -e "$dir/x.rbe" ]
 

@@ -64,7 +64,8 @@ static void check_seed_choices(void)
 {
     struct rbe_allocate_choice c[4096];
     uint32_t blocks[4096];
-    const size_t n = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4, 4, 4);
+    const size_t n =
+        rbe_allocate_seed(c, blocks, 4096, 256, 256, RBE_SCALES_ROW_COL, 8, 4, 4, 4);
 
     /* Every size once, at its smallest block: 50 and 51 rows a strip take as much. */
     CHECK(n >= 50 && blocks[0] == 16 && blocks[n - 1] > 256);
@@ -74,8 +75,13 @@ static void check_seed_choices(void)
         if (blocks[i] == 32)
             CHECK_NEAR(c[i].cost, 8, 1e-12);
     /* Near 4 bits only: 26 to 36 rows a strip. */
-    const size_t near = rbe_allocate_seed(c, blocks, 4096, 256, 256, 8, 4, 0.5, 1);
+    const size_t near =
+        rbe_allocate_seed(c, blocks, 4096, 256, 256, RBE_SCALES_ROW_COL, 8, 4, 0.5, 1);
     CHECK(near >= 3 && blocks[0] >= 26 && blocks[near - 1] <= 36);
+    /* Without column scales, an f16 for each column less. */
+    const uint64_t both = c[0].bytes;
+    rbe_allocate_seed(c, blocks, 1, 256, 256, RBE_SCALES_ROW, 8, 4, 0.5, 1);
+    CHECK(c[0].bytes == both - 512);
 }
 
 int main(int argc, char **argv)

@@ -177,6 +177,39 @@ static void check_loss(enum rbe_format f, uint32_t block, uint32_t rows, unsigne
     CHECK(loss >= -0.3);        /* below the bound something is counted wrongly */
 }
 
+/*
+ * Default and best effort, as a conversion uses them, at the project's rates; `most` is what
+ * was found with 0.08 dB of slack for other draws: the search is exact arithmetic, but a
+ * narrow matrix is a small sample.
+ */
+static void check_efforts(void)
+{
+    static const struct {
+        uint32_t block, rows, cols;
+        enum rbe_search search;
+        double most;
+    } cases[] = {
+        {64, 1536, 32, RBE_SEARCH_DEFAULT, 0.63}, {64, 1536, 32, RBE_SEARCH_BEST, 0.41},
+        {44, 1536, 32, RBE_SEARCH_DEFAULT, 0.70}, {44, 1536, 32, RBE_SEARCH_BEST, 0.48},
+        {32, 1536, 32, RBE_SEARCH_DEFAULT, 0.92}, {32, 1536, 32, RBE_SEARCH_BEST, 0.91},
+        {44, 1024, 256, RBE_SEARCH_DEFAULT, 0.90},
+    };
+    struct rbe_pool *pool = NULL;
+
+    CHECK(rbe_pool_open(&pool, 2, NULL) == RBE_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct rbe_encode_options o = {.search = cases[i].search};
+        const double loss =
+            loss_db(RBE_SEED, cases[i].block, cases[i].rows, cases[i].cols, &o, pool, NULL);
+
+        printf("B %u, %u x %u, %s search: %.3f dB over the bound\n", cases[i].block,
+               cases[i].rows, cases[i].cols, rbe_search_name(cases[i].search), loss);
+        CHECK(loss <= cases[i].most);
+        CHECK(loss >= 0.3);     /* nearer than any search gets: something is counted wrongly */
+    }
+    rbe_pool_close(&pool);
+}
+
 static bool same_weight(const struct rbe_weight *a, const struct rbe_weight *b)
 {
     const struct rbe_matrix *x = &a->parts[0].m, *y = &b->parts[0].m;
@@ -402,12 +435,7 @@ int main(int argc, char **argv)
         check_loss((enum rbe_format)f, 44, 512, 12, 1.5);
         check_loss((enum rbe_format)f, 32, 512, 12, 5.5);
     }
-    /* The targets of default and best effort, with slack for short columns: the whole
-     * 3072 x 768 is `rbe codecs --white`. */
-    check_loss(RBE_SEED, 64, 1536, 14, 0.9 + 0.1);
-    check_loss(RBE_SEED, 44, 1536, 14, 1.0 + 0.1);
-    check_loss(RBE_SEED, 32, 1536, 15, 1.4 + 0.1);
-    check_loss(RBE_SEED, 32, 1536, 16, 1.1 + 0.1);
+    check_efforts();
     /* One column far longer than the window of decisions. */
     check_same(RBE_SEED, 44, 8, 9000);
     check_threads_agree(false);

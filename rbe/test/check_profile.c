@@ -55,7 +55,7 @@ static void rules(void)
     CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
     CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
     CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
-    CHECK(rbe_profile_budget_bytes(p) == 0 && !strcmp(rbe_profile_text(p), text));
+    CHECK(rbe_profile_budget_bytes(p) == 0);
     struct rbe_choice c = rbe_profile_choice(p, RBE_CLASS_FC, 2);
     CHECK(c.format == RBE_SEED && c.block == 44 && c.search == RBE_SEARCH_BEST);
     CHECK(c.scales == RBE_SCALES_ROW_COL && c.hadamard == 256 && c.feedback);
@@ -104,6 +104,8 @@ static void faults(void)
         {"all codec=seed k=3", "belong to codec=hybrid"},
         {"all codec=seed quality=superb", "no value"},
         {"all codec=seed hadamard=3", "no value"},
+        {"all codec=seed window=7", "no value"},
+        {"all codec=seed window=17", "no value"},
         {"all codec=seed center=yes", "no value"},
         {"mlp.fc layers=8-3 codec=seed", "no value"},
         {"mlp.fc layers=a codec=seed", "no value"},

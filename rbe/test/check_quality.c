@@ -82,7 +82,7 @@ static void gaussian(void)
     struct rbe_encode_options o = {.format = RBE_F32, .hadamard = 32, .sign_seed = 3};
     struct rbe_diag d = {""};
     struct rbe_quality q;
-    CHECK(rbe_quality_gaussian(&q, 33, 96, &o, 1, NULL, &d) == RBE_OK);
+    CHECK(rbe_quality_encode(&q, w, 33, 96, &o, NULL, &d) == RBE_OK);
     /* Rotated and back: six roundings each way. */
     CHECK(q.relative_rmse > 0 && q.relative_rmse < 12 * FLT_EPSILON);
 }

@@ -25,7 +25,11 @@ sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
 ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
 ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
 ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
-tensor='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
+tensor='{"name":"wte.weight","shape":[9,4],"codec":"seed","block":44,"bytes":9,'
+tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed","block":64}],'
+tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
+tensor+='"probe_divergence":0.1},'
+tensor+='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1}'
 for bits in 2 3 4; do
     # A name that must be quoted for JSON, HTML and gnuplot alike.
@@ -58,6 +62,9 @@ check 'writes the page' has "$page" '</html>'
 check 'escapes what rows say' has "$page" 'a &amp; b'
 check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
 check 'needs no network' lacks "$page" '(src|href)="?https?:|@import|url\('
+check 'shows rows with a B of their own' has "$page" '3 to 8'
+check 'at their rate' grep -q '3 to 8.*seed.*64.*2\.00' "$page"
+check 'says that the bits were measured' has "$page" 'measured allocation'
 check 'has both colour schemes' has "$page" 'prefers-color-scheme:dark'
 check 'has no script' lacks "$page" '<script'
 row=$(grep -o 'href="#row-[0-9]*">rows.jsonl:[0-9]*' "$page" | head -n 1)
@@ -192,6 +199,9 @@ done > "$work/r/recorded/curve.jsonl"
     echo "$head"'"kind":"codecs","source":{"name":"s"},"matrices":[],"rows":[{"codec":"seed",
 "asked":8,"ratio":8.1,"bits_per_weight":3.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
     echo
+    echo "$head"'"kind":"codecs","source":{"name":"t","sha256":"cc"},"matrices":[],"rows":[{"codec":"int8",
+"asked":8,"ratio":8.1,"bits_per_weight":4.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
+    echo
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
@@ -203,6 +213,9 @@ check 'counts the factors of a low rank' has "$work/rec/plots/rate_all.tsv" \
     "$(printf 'low_rank_(SVD)\t4\t99876')"
 check 'shows recorded times' has "$page" 'svd-8 (recorded 2025-01-31)</td><td class="n">latency'
 check 'but judges none' grep -q '^C2 .*NOT MEASURED' "$work/out"
+check 'each table of codecs keeps its plot' \
+    grep -q '^seed' "$work/rec/plots/distortion.tsv"
+check 'also the second' grep -q '^int8' "$work/rec/plots/distortion_2.tsv"
 check 'and codecs' has "$page" 'Every codec at the same ratios (recorded 2025-01-31)'
 check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_all.tsv")" = 2
 check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
