@@ -12,7 +12,8 @@
 #   SEEDS     profiles of the seed points (default: mini-2.25 mini-2.89 mini-3.25 mini-4.0)
 #   TRAINED   models after recovery training (default: those that ship and
 #             RESULTS/models/*-tuned.rbe)
-#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe
+#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe, from its
+#             profile NAME-train where there is one
 #   PARTS     profiles that encode a part of the model, the chapter's phases among them
 #             (default: phase1 phase2 phase3 hybrid-architecture)
 #   RATIOS    of hybrid and low rank (default: "4 8 11")
@@ -51,15 +52,19 @@ models=$results/models
 mkdir -p "$models"
 
 every=(--model "$model") rows=()
-# add NAME [OPTION...]: the model and its row, if they are not there.
-add() {
+# convert NAME [OPTION...]: the model and its row, if they are not there.
+convert() {
     local out=$models/$1.rbe row=$models/$1.jsonl
     shift
     if [ ! -s "$out" ] || [ ! -s "$row" ]; then
         rm -f "$out" "$row"
         rbe convert "$model" "$out" "${threads[@]}" --quiet --json "$row" "$@" > "${out%.rbe}.log"
     fi
-    every+=(--model "$out") rows+=("$row")
+}
+# add NAME [OPTION...]: converted, and a point of the curve.
+add() {
+    convert "$@"
+    every+=(--model "$models/$1.rbe") rows+=("$models/$1.jsonl")
 }
 for p in "${seeds[@]}" "${parts[@]}"; do add "$p" --profile "$p" "${options[@]}"; done
 timed=("${every[@]}")
@@ -79,8 +84,13 @@ fi
 
 for p in "${seeds[@]}"; do
     if [ -z "${TOKENS:-}" ] || [ -s "$models/$p-tuned.rbe" ]; then continue; fi
+    start=$p
+    if [ -s "rbe/profiles/$p-train.profile" ]; then
+        start=$p-train
+        convert "$start" --profile "$start" "${options[@]}"
+    fi
     rm -f "$models/$p-tuned.jsonl"
-    rbe tune "$model" "$models/$p.rbe" "$models/$p-tuned.rbe" "${threads[@]}" --quiet \
+    rbe tune "$model" "$models/$start.rbe" "$models/$p-tuned.rbe" "${threads[@]}" --quiet \
         --tokens "$TOKENS" --out-json "$models/$p-tuned.jsonl"
 done
 shopt -s nullglob
