@@ -252,7 +252,7 @@ head -n 30 "$RBE_DATA/lambada_test.jsonl" > "$work/thirty.jsonl"
 interrupted() { # interrupted FILE COMMAND...: 0 when a partial row was left
     local file=$1 delay pid
     shift
-    for delay in 0.2 0.4 0.8 1.6 3.2 6.4; do
+    for delay in 0.2 0.4 0.8 1.6 3.2 6.4 12.8; do
         rm -f "$file"
         "$@" --out "$file" > "$work/out" 2> "$work/said" &
         pid=$!
