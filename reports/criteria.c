@@ -101,11 +101,11 @@ static const struct rbe_row *inference(const struct pair *p, bool base, const ch
 static void interval(char *out, size_t size, const json_t *v, const char *path,
                      const char *format)
 {
-    const json_t *ci = rbe_value_at(v, path);
+    const json_t *ci = rbe_interval_at(v, path);
     char fmt[64];
 
     out[0] = 0;
-    if (json_array_size(ci) != 2)
+    if (!ci)
         return;
     snprintf(fmt, sizeof fmt, " (%s to %s)", format, format);
     snprintf(out, size, fmt, json_number_value(json_array_get(ci, 0)),
@@ -468,9 +468,9 @@ static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, 
     snprintf(path, sizeof path, "%s.model", what);
     number(c->rbe, measures[k].format, measures[k].scale * rbe_number_at(b->v, path));
     snprintf(path, sizeof path, "%s.retained_ci95", what);
-    const json_t *range = rbe_value_at(b->v, path);
+    const json_t *range = rbe_interval_at(b->v, path);
     ci[0] = 0;
-    if (json_array_size(range) == 2)
+    if (range)
         SAY(ci, " (%.1f to %.1f)", 100 * json_number_value(json_array_get(range, 0)),
             100 * json_number_value(json_array_get(range, 1)));
     const size_t used = strlen(c->rbe);

@@ -107,6 +107,9 @@ static const char *wrong_type(const json_t *x, char type)
     case 'o': return json_is_object(x) ? NULL : "no object";
     case 'l': return json_is_array(x) ? NULL : "no list";
     case 'i':
+        if (json_array_size(x) == 2 && json_is_null(json_array_get(x, 0)) &&
+            json_is_null(json_array_get(x, 1)))
+            return NULL;        /* one window has no interval */
         return json_array_size(x) == 2 && json_is_number(json_array_get(x, 0)) &&
                json_is_number(json_array_get(x, 1)) ? NULL : "no pair of numbers";
     case 'n': return isfinite(v) ? NULL : "no number";

@@ -149,11 +149,11 @@ void rbe_section_generation(const struct rbe_page *p)
         rbe_row_model_cell(p, row);
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "prompts"));
         rbe_share_cell(p->doc, rbe_number_at(row->v, "coherence.retained"),
-                       rbe_value_at(row->v, "coherence.retained_ci95"));
+                       rbe_interval_at(row->v, "coherence.retained_ci95"));
         rbe_share_cell(p->doc, rbe_number_at(row->v, "fluency.retained"),
-                       rbe_value_at(row->v, "fluency.retained_ci95"));
+                       rbe_interval_at(row->v, "fluency.retained_ci95"));
         rbe_share_cell(p->doc, rbe_number_at(row->v, "relevance.retained"),
-                       rbe_value_at(row->v, "relevance.retained_ci95"));
+                       rbe_interval_at(row->v, "relevance.retained_ci95"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.original"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.model"));
         rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.original"));

@@ -370,7 +370,7 @@ static void perplexity_table(const struct rbe_page *p)
                        ">perplexity|>original|>change|95 % interval|>time, x f32");
     while ((row = rbe_next_of_all(p, "paired", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
-        const json_t *ci = rbe_value_at(row->v, "percent_change_ci95");
+        const json_t *ci = rbe_interval_at(row->v, "percent_change_ci95");
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_text_or(m->codec, "-"));
         rbe_megabytes_cell(p->doc, m->bytes);
@@ -384,7 +384,7 @@ static void perplexity_table(const struct rbe_page *p)
         rbe_number_cell(p->doc, digits ? "%.2f" : "%.0f", rbe_number_at(row->v, "perplexity"));
         rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "base_perplexity"));
         rbe_number_cell(p->doc, digits ? "%+.2f %%" : "%+.0f %%", change);
-        if (json_array_size(ci) == 2)
+        if (ci)
             rbe_document_cell(p->doc, "%+.*f to %+.*f %%", digits,
                               json_number_value(json_array_get(ci, 0)), digits,
                               json_number_value(json_array_get(ci, 1)));

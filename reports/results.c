@@ -35,6 +35,14 @@ json_t *rbe_value_at(const json_t *v, const char *path)
     return (json_t *)(uintptr_t)v;
 }
 
+const json_t *rbe_interval_at(const json_t *v, const char *path)
+{
+    const json_t *x = rbe_value_at(v, path);
+
+    return json_is_number(json_array_get(x, 0)) && json_is_number(json_array_get(x, 1)) ? x
+                                                                                        : NULL;
+}
+
 double rbe_number_at(const json_t *v, const char *path)
 {
     const json_t *x = rbe_value_at(v, path);

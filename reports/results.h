@@ -64,6 +64,8 @@ double rbe_number_at(const json_t *v, const char *path);
 const char *rbe_string_at(const json_t *v, const char *path);
 bool rbe_true_at(const json_t *v, const char *path);
 json_t *rbe_value_at(const json_t *v, const char *path);
+/* The pair [low, high] there; NULL too where it is one of nulls: an interval not measured. */
+const json_t *rbe_interval_at(const json_t *v, const char *path);
 
 /* Index of the model that an object {name, sha256, ...} names, or -1. */
 int rbe_results_model(const struct rbe_results *r, const json_t *model);

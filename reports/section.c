@@ -44,7 +44,7 @@ void rbe_megabytes_cell(struct rbe_document *doc, double bytes)
 
 void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interval)
 {
-    if (isnan(share) || json_array_size(interval) != 2)
+    if (isnan(share) || !interval)
         rbe_number_cell(doc, "%.1f %%", 100 * share);
     else
         rbe_document_cell(doc, "%.1f %% (%.1f to %.1f)", 100 * share,

@@ -250,11 +250,16 @@ for what in 's/"percent_change":4.5,//|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":NaN/|other.jsonl:1: not JSON' \
     's/"percent_change":4.5/"percent_change":"x"/|"percent_change" is no number' \
     's/"protocol":"P1"/"protocol":1/|"protocol" is no text' \
+    's/\[4.1,4.9\]/[4.1,null]/|"percent_change_ci95" is no pair of numbers' \
     's/"kind":"paired",//|other.jsonl:1: the row has no "kind"'; do
     sed "${what%|*}" "$work/row" > "$work/r/other.jsonl"
     check "${what%|*} fails" fails 1 "$work/r" --out "$work/page"
     check 'with the reason' one_line "${what#*|}"
 done
+sed 's/\[4.1,4.9\]/[null,null]/; s/"percent_change":4.5/"percent_change":4.57/; s/"P1"/"P2"/' \
+    "$work/row" > "$work/r/other.jsonl"
+check 'a change of one window has no interval' run "$work/r" --out "$work/page"
+check 'and shows none' grep -q '| +4\.57 % | - |' "$work/page/report.md"
 rm "$work/r/other.jsonl"
 head -c 300 "$work/r/bench.json" > "$work/r/cut.json"
 check 'a benchmark cut off fails' fails 1 "$work/r" --out "$work/page"
