@@ -72,7 +72,7 @@ diff "$work/had" "$work/wanted" ||
         'scripts/readme-table.sh'
 
 # The curve, on what is there.
-RESULTS=$work/rate TEXT=datasets/embedded/wiki.valid.raw scripts/rate-curve.sh > "$work/log" 2>&1 ||
+RESULTS=$work/rate scripts/rate-curve.sh > "$work/log" 2>&1 ||
     { tail -n 20 "$work/log" && complain 'scripts/rate-curve.sh'; }
 for f in rows/rate-curve.jsonl page/plots/{rate,distortion}.svg; do
     [ -s "$work/rate/$f" ] || complain "scripts/rate-curve.sh made no $f"
