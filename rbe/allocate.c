@@ -108,7 +108,7 @@ size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, 
 
         if (128.0 / b > bits + above || 128.0 / b < bits - below)
             continue;
-        if (!s.codes || (n && choices[n - 1].bytes == bytes))
+        if (!s.codes || !rbe_seed_is_fast(b) || (n && choices[n - 1].bytes == bytes))
             continue;
         blocks[n] = b;
         choices[n++] = (struct rbe_allocate_choice){

@@ -36,11 +36,11 @@ enum rbe_status rbe_allocate(struct rbe_allocate_item *items, size_t count, uint
                              struct rbe_diag *d);
 
 /*
- * The choices of a seed matrix of this shape, one for each block: the cost at `bits` a weight
- * is given, and falls by 4 with each bit more.  That law holds near the rate it was measured
- * at, so only blocks from bits - below to bits + above are offered.  Fills at most `room`
- * choices and their blocks, only those that no other undercuts in both bytes and cost;
- * returns how many.
+ * The choices of a seed matrix of this shape, one for each fast block
+ * (kernels/format/seed.h): the cost at `bits` a weight is given, and falls by 4 with each bit
+ * more.  That law holds near the rate it was measured at, so only blocks from bits - below to
+ * bits + above are offered.  Fills at most `room` choices and their blocks, only those that no
+ * other undercuts in both bytes and cost; returns how many.
  */
 size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
                          uint32_t rows, uint32_t cols, enum rbe_scales scales, double cost,

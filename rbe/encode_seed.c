@@ -46,10 +46,7 @@ struct encoder {
     size_t block_count, cut[BLOCKS_MAX + 1];    /* strips */
     uint16_t *words;            /* [threads or 1][stream] */
     uint16_t joint[BLOCKS_MAX];
-    struct worker {
-        struct rbe_seed_search *search;
-        float *scratch;         /* [4 * block] */
-    } *workers;
+    struct rbe_seed_search **search;    /* [threads] */
     unsigned threads;
     struct rbe_feedback *feedback;      /* NULL: none */
     size_t column;              /* being searched, under feedback */
@@ -155,30 +152,8 @@ static bool ring_is_read(const struct encoder *e)
     return rbe_seed_bit((unsigned)(last % e->block), e->block) % 16 > 0;
 }
 
-/* The 16 bits before block b: between it and the block above, the last one for b = 0. */
-static uint16_t find_joint(const struct encoder *e, struct worker *k, const float *target,
-                           size_t b)
-{
-    const size_t strip = b ? e->cut[b] - 1 : e->strips - 1, block = e->block;
-    const size_t above = strip * block, below = b ? e->cut[b] * block : 0;
-    const unsigned words = b ? RBE_SEED_WORDS : rbe_seed_last_words(e->rows, block);
-    const struct rbe_seed_side upper = {
-        .target = target + above,
-        .weight = e->importance ? e->importance + above : NULL,
-        .rows = e->rows - above < block ? e->rows - above : block,
-    };
-    const struct rbe_seed_side lower = {
-        .target = target + below,
-        .weight = e->importance ? e->importance + below : NULL,
-        .rows = e->rows - below,
-    };
-
-    return rbe_seed_search_join(k->search, &upper, words, &lower, k->scratch,
-                                k->scratch + 2 * block);
-}
-
-static void search_block(const struct encoder *e, struct worker *k, const float *target,
-                         const uint16_t *joint, size_t b, uint16_t *words)
+static void search_block(const struct encoder *e, struct rbe_seed_search *s,
+                         const float *target, const uint16_t *joint, size_t b, uint16_t *words)
 {
     const size_t first = e->cut[b] * e->block, next = e->cut[b + 1] * e->block;
     const bool last = b + 1 == e->block_count, ring = ring_is_read(e);
@@ -191,7 +166,7 @@ static void search_block(const struct encoder *e, struct worker *k, const float 
         .start = b || ring ? joint[b] : RBE_SEED_ANY,
         .tail = last ? ring ? joint[0] : 0 : joint[b + 1],
     };
-    rbe_seed_search_run(k->search, &span, words + 8 * e->cut[b]);
+    rbe_seed_search_run(s, &span, words + 8 * e->cut[b]);
 }
 
 /* Stores the words of column n interleaved, and the outputs they stand for. */
@@ -222,7 +197,7 @@ static void fill_target(const struct encoder *e, size_t n, size_t first, size_t 
 static void columns_alone(void *arg, unsigned i, unsigned n)
 {
     struct encoder *e = arg;
-    struct worker *k = &e->workers[i];
+    struct rbe_seed_search *s = e->search[i];
     float *target = e->target + i * e->rows;
     uint16_t *words = e->words + i * e->stream;
     size_t at;
@@ -233,8 +208,8 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
 
         fill_target(e, at, 0, e->rows, target);
         if (ring_is_read(e))
-            joint = find_joint(e, k, target, 0);
-        search_block(e, k, target, &joint, 0, words);
+            joint = rbe_seed_search_join(s, target, e->importance, e->rows, 0);
+        search_block(e, s, target, &joint, 0, words);
         store_column(e, at, words);
         if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
             atomic_store(&e->stop, true);
@@ -262,7 +237,8 @@ static void block_joints(void *arg, unsigned i, unsigned n)
 
     for (size_t b = i; b < e->block_count; b += n)
         if (b || ring_is_read(e))
-            e->joint[b] = find_joint(e, &e->workers[i], e->target, b);
+            e->joint[b] = rbe_seed_search_join(e->search[i], e->target, e->importance,
+                                               e->rows, e->cut[b]);
 }
 
 static void block_search(void *arg, unsigned i, unsigned n)
@@ -270,7 +246,7 @@ static void block_search(void *arg, unsigned i, unsigned n)
     struct encoder *e = arg;
 
     for (size_t b = i; b < e->block_count; b += n)
-        search_block(e, &e->workers[i], e->target, e->joint, b, e->words);
+        search_block(e, e->search[i], e->target, e->joint, b, e->words);
 }
 
 static void block_errors(void *arg, unsigned i, unsigned n)
@@ -385,18 +361,15 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     e->target = malloc(sets * e->rows * sizeof *e->target);
     e->words = malloc(sets * e->stream * sizeof *e->words);
     e->importance = j->importance ? malloc(e->rows * sizeof *e->importance) : NULL;
-    e->workers = calloc(e->threads, sizeof *e->workers);
-    if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->workers ||
+    e->search = calloc(e->threads, sizeof *e->search);
+    if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->search ||
         (j->importance && !e->importance))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < e->threads; i++) {
-        err = rbe_seed_search_open(&e->workers[i].search, e->format, e->block,
+        err = rbe_seed_search_open(&e->search[i], e->format, e->block,
                                    search_bits(j->o, e->block), d);
         if (err)
             return err;
-        e->workers[i].scratch = malloc(4 * (size_t)e->block * sizeof(float));
-        if (!e->workers[i].scratch)
-            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
     if ((err = find_scales(e, d)))
         return err;
@@ -417,23 +390,21 @@ size_t rbe_encode_seed_memory(const struct rbe_encode_part *p, uint32_t cols,
                               const struct rbe_encode_options *o, unsigned threads)
 {
     const size_t n = (size_t)p->rows * cols, sets = o->moment ? 1 : threads;
-    const size_t worker = sizeof(struct worker) + 4 * (size_t)p->block * sizeof(float) +
+    const size_t search = sizeof(struct rbe_seed_search *) +
                           rbe_seed_search_bytes(p->block, search_bits(o, p->block));
     const size_t stream = rbe_seed_column_words(p->rows, p->block);
 
     return n * (sizeof(float) + sizeof(int16_t)) +
            (2 * (size_t)p->rows + cols) * sizeof(float) +
-           sets * (p->rows * sizeof(float) + stream * sizeof(uint16_t)) + threads * worker +
+           sets * (p->rows * sizeof(float) + stream * sizeof(uint16_t)) + threads * search +
            (o->moment ? rbe_feedback_bytes(cols, p->rows) : 0);
 }
 
 static void release(struct encoder *e)
 {
-    for (unsigned i = 0; e->workers && i < e->threads; i++) {
-        rbe_seed_search_close(&e->workers[i].search);
-        free(e->workers[i].scratch);
-    }
-    free(e->workers);
+    for (unsigned i = 0; e->search && i < e->threads; i++)
+        rbe_seed_search_close(&e->search[i]);
+    free(e->search);
     free(e->importance);
     free(e->words);
     free(e->target);

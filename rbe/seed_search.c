@@ -21,6 +21,9 @@
 /* h = u * multiplier + row * step (rbe_seed_map, rbe_seed4_map). */
 enum { SEED_MULTIPLIER = 0xE37D, SEED4_MULTIPLIER = 0x9E3B, SEED4_STEP = 0x6487 };
 
+/* Bits on each side of a joint whose rows have a say in it (docs/ENCODER.md). */
+enum { JOINT_BITS = 96 };
+
 struct rbe_seed_search {
     const struct rbe_trellis_ops *ops;
     struct rbe_trellis trellis;
@@ -28,8 +31,12 @@ struct rbe_seed_search {
     unsigned block, bits;
     size_t line;                /* bytes of a ring line */
     uint8_t *decisions;         /* [RBE_SEED_DEPTH][line] */
+    uint8_t *narrow;            /* [2^(L - 1)]: the line of the one row of a span that brings
+                                 * fewer bits than lines are made for, where the ring turns
+                                 * or the tail begins */
     uint8_t *start;             /* [2^L], carries of row 0 */
     float *scratch;             /* [2^16] */
+    float *joint;               /* targets and weights around the joint of a ring */
     void *memory;
 };
 
@@ -46,8 +53,13 @@ static unsigned least_shift(unsigned block)
     return block > 128 ? 1 : 128 / block;
 }
 
+static size_t joint_rows(unsigned block)
+{
+    return (JOINT_BITS * (size_t)block + 127) / 128;
+}
+
 struct layout {
-    size_t cost, group, window, next_window, start, scratch, decisions, total;
+    size_t cost, group, window, next_window, start, scratch, joint, narrow, decisions, total;
 };
 
 static struct layout layout_of(unsigned block, unsigned bits)
@@ -60,7 +72,10 @@ static struct layout layout_of(unsigned block, unsigned bits)
     l.next_window = l.window + states * sizeof(uint16_t);
     l.start = l.next_window + states * sizeof(uint16_t);
     l.scratch = l.start + states;
-    l.decisions = l.scratch + 65536 * sizeof(float);
+    l.joint = l.scratch + 65536 * sizeof(float);
+    /* Two sides, and at most a strip of rows that are none. */
+    l.narrow = l.joint + 2 * (2 * joint_rows(block) + block) * sizeof(float);
+    l.decisions = l.narrow + states / 2;
     l.total = l.decisions + RBE_SEED_DEPTH * line;
     return l;
 }
@@ -96,6 +111,8 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
     s->memory = memory;
     s->start = memory + l.start;
     s->scratch = (float *)(memory + l.scratch);
+    s->joint = (float *)(memory + l.joint);
+    s->narrow = memory + l.narrow;
     s->decisions = memory + l.decisions;
     s->trellis = (struct rbe_trellis){
         .bits = bits,
@@ -115,6 +132,13 @@ void rbe_seed_search_close(struct rbe_seed_search **s)
         free(*s);
     }
     *s = NULL;
+}
+
+/* Where the decisions of a row that brings k > 0 bits are kept, the ring's line `ring`. */
+static uint8_t *decisions_of(const struct rbe_seed_search *s, unsigned k, size_t ring)
+{
+    return k < least_shift(s->block) ? s->narrow
+                                     : s->decisions + ring % RBE_SEED_DEPTH * s->line;
 }
 
 /* First bit of row r's window in the column. */
@@ -203,7 +227,7 @@ static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p
             put_bits(words, offset(s, p, r - 1) + 16 - base, k, state >> (s->bits - k),
                      p->end - base);
         ring--;
-        state = group << k | s->decisions[ring % RBE_SEED_DEPTH * s->line + group];
+        state = group << k | decisions_of(s, k, ring)[group];
     }
     if (first == p->first) {
         const unsigned carry = s->bits < 16 ? s->start[state] : 0;
@@ -239,40 +263,54 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
             next = keep + 1;
             kept += RBE_SEED_DEPTH / 4;
         }
-        s->ops->step(t, &row, s->decisions + ring % RBE_SEED_DEPTH * s->line);
+        s->ops->step(t, &row, decisions_of(s, row.free, ring));
         ring += row.free != 0;
     }
     trace(s, p, next, stop, stop - 1, best_state(t), ring, words);
 }
 
-uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const struct rbe_seed_side *above,
-                              unsigned above_words, const struct rbe_seed_side *below,
-                              float *target, float *weight)
+/* Rows first .. rows - 1 and then 0 .. below - 1, where a turn of the ring ends. */
+static struct rbe_seed_span across_the_ring(struct rbe_seed_search *s, const float *target,
+                                            const float *weight, size_t rows, size_t first,
+                                            size_t below)
 {
-    const size_t block = s->block;
-    /* Rows of the strip above that would start in its words: those past above->rows cost
-     * nothing, but bring their bits, so that no row brings more than a trellis takes. */
-    const size_t full = (above_words * block + RBE_SEED_WORDS - 1) / RBE_SEED_WORDS;
-    /* 96 bits on each side: what lies further off hardly matters. */
-    const size_t reach = (3 * block + 3) / 4, upper = full < reach ? full : reach;
-    const size_t first = full - upper, lower = below->rows < reach ? below->rows : reach;
-    uint16_t words[2 * RBE_SEED_WORDS];
+    const size_t words = rbe_seed_column_words(rows, s->block);
+    const size_t last = words - rbe_seed_last_words(rows, s->block);
+    /* Rows that would start in the last words cost nothing, but bring their bits, so that no
+     * row brings more than a trellis takes. */
+    const size_t turn = last / RBE_SEED_WORDS * s->block +
+                        ((words - last) * s->block + RBE_SEED_WORDS - 1) / RBE_SEED_WORDS;
+    float *t = s->joint, *w = s->joint + (turn - first + below);
 
-    for (size_t i = 0; i < upper; i++) {
-        const size_t r = first + i;
-        target[i] = r < above->rows ? above->target[r] : 0;
-        weight[i] = r >= above->rows ? 0 : above->weight ? above->weight[r] : 1;
+    for (size_t r = first; r < turn + below; r++) {
+        const size_t from = r < turn ? r : r - turn;
+        const bool real = r < rows || r >= turn;
+
+        *t++ = real ? target[from] : 0;
+        *w++ = !real ? 0 : weight ? weight[from] : 1;
     }
-    for (size_t i = 0; i < lower; i++) {
-        target[upper + i] = below->target[i];
-        weight[upper + i] = below->weight ? below->weight[i] : 1;
-    }
-    const struct rbe_seed_span span = {
-        .target = target, .weight = weight, .first = first, .count = upper + lower,
-        .turn = full, .turn_bit = 16 * above_words, .end = 16 * above_words + 128,
-        .start = RBE_SEED_ANY, .tail = RBE_SEED_ANY};
+    return (struct rbe_seed_span){
+        .target = s->joint, .weight = s->joint + (turn - first + below), .first = first,
+        .count = turn - first + below, .turn = turn, .turn_bit = 16 * words,
+        .end = 16 * words + 16, .start = RBE_SEED_ANY, .tail = RBE_SEED_ANY};
+}
+
+uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const float *target,
+                              const float *weight, size_t rows, size_t strip)
+{
+    const size_t at = strip ? strip * s->block : rows, reach = joint_rows(s->block);
+    const size_t first = at > reach ? at - reach : 0;
+    const size_t left = strip ? rows - at : rows, below = left < reach ? left : reach;
+    uint16_t words[JOINT_BITS / 16 + 2 * RBE_SEED_WORDS + 1];
+    const struct rbe_seed_span span =
+        strip ? (struct rbe_seed_span){.target = target + first,
+                                       .weight = weight ? weight + first : NULL, .first = first,
+                                       .count = at - first + below, .end = 128 * strip + 16,
+                                       .start = RBE_SEED_ANY, .tail = RBE_SEED_ANY}
+              : across_the_ring(s, target, weight, rows, first, below);
+
     rbe_seed_search_run(s, &span, words);
-    return words[above_words];
+    return words[span.end / 16 - 1 - first / s->block * RBE_SEED_WORDS];
 }
 
 void rbe_seed_decode_column(enum rbe_format format, unsigned block, const uint16_t *words,

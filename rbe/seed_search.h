@@ -54,20 +54,12 @@ struct rbe_seed_span {
 void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *p,
                          uint16_t *words);
 
-/* Targets next to a joint, and their weights as in a span. */
-struct rbe_seed_side {
-    const float *target, *weight;
-    size_t rows;
-};
-
 /*
- * The 16 bits to fix between the strip `above` (at most `block` rows) and the rows `below`
- * it.  above_words: 8, or fewer where the column ends (rbe_seed_last_words()) and `below` is
- * its beginning.  target, weight: room for 2 * block each.
+ * The 16 bits to fix at a joint: those with which strip `strip` of a column of `rows` rows
+ * begins, 0 for the joint of the ring.  target and weight as in a span, of the whole column.
  */
-uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const struct rbe_seed_side *above,
-                              unsigned above_words, const struct rbe_seed_side *below,
-                              float *target, float *weight);
+uint16_t rbe_seed_search_join(struct rbe_seed_search *s, const float *target,
+                              const float *weight, size_t rows, size_t strip);
 
 /* Outputs g [rows] of a whole column, words [rbe_seed_column_words()]. */
 void rbe_seed_decode_column(enum rbe_format format, unsigned block, const uint16_t *words,

@@ -6,8 +6,8 @@
  * A pass over the columns serves the rows whose windows start in one word, or in two: their
  * accumulators live in registers, and each step loads two or three lines and the activations.
  * Where B is a multiple of 4, every two words of a strip hold B / 4 rows at the same shifts:
- * for common such B these loops are compiled with their shift counts as immediates.  While a
- * strip is multiplied, the next is asked for line by line, in the order of memory.
+ * for the fast ones (seed.h) these loops are compiled with their shift counts as immediates.
+ * While a strip is multiplied, the next is asked for line by line, in the order of memory.
  *
  * The includer defines, for `vec` (VEC_LANES 16-bit lanes, VEC_ROWS accumulators a pass):
  *   struct row_const            what one row needs: shift counts, row term
@@ -217,8 +217,7 @@ static bool multiply_whole(unsigned block, const struct strip *s, acc *sums)
     case b:                                                                                   \
         multiply_fixed(b, s, sums);                                                           \
         return true;
-        CASE(16) CASE(20) CASE(24) CASE(28) CASE(32) CASE(36) CASE(40) CASE(44) CASE(48)
-        CASE(52) CASE(56) CASE(64) CASE(80) CASE(96) CASE(128)
+        RBE_SEED_FAST_BLOCKS(CASE)
 #undef CASE
     }
     return false;

@@ -35,6 +35,22 @@ enum {
     RBE_SEED4_GMAX = 30,
 };
 
+/*
+ * Blocks for which GEMV kernels have loops of their own, with the shift counts as immediates
+ * (kernels/body/seed_gemv.h): a token takes about a seventh longer with the others.  More
+ * than 128 rows share the windows of 128.
+ */
+#define RBE_SEED_FAST_BLOCKS(DO)                                                               \
+    DO(16) DO(20) DO(24) DO(28) DO(32) DO(36) DO(40) DO(44) DO(48) DO(52) DO(56) DO(60) DO(64) \
+    DO(72) DO(80) DO(96) DO(128)
+
+static inline bool rbe_seed_is_fast(unsigned block)
+{
+#define CASE(b) || block == b
+    return block > 128 RBE_SEED_FAST_BLOCKS(CASE);
+#undef CASE
+}
+
 static inline size_t rbe_seed_strips(size_t rows, size_t block)
 {
     return (rows + block - 1) / block;

@@ -131,6 +131,30 @@ static void check_same(enum rbe_format f, unsigned block, unsigned bits, size_t 
     free(target);
 }
 
+/* A ring's tail may bring fewer bits than any row inside: no decision is lost to that. */
+static void check_tail(unsigned block, size_t rows)
+{
+    const size_t words = rbe_seed_column_words(rows, block);
+    float *target = malloc(rows * sizeof *target);
+    uint16_t *w = malloc(8 * rbe_seed_strips(rows, block) * sizeof *w);
+    int16_t *g = malloc(rows * sizeof *g);
+    struct rbe_seed_search *s = NULL;
+
+    fill(target, rows, 90);
+    CHECK(rbe_seed_search_open(&s, RBE_SEED, block, 10, NULL) == RBE_OK);
+    const uint16_t joint = rbe_seed_search_join(s, target, NULL, rows, 0);
+    const struct rbe_seed_span span = {.target = target, .count = rows, .end = 16 * words,
+                                       .start = joint, .tail = joint};
+    rbe_seed_search_run(s, &span, w);
+    rbe_seed_decode_column(RBE_SEED, block, w, rows, g);
+    CHECK(w[0] == joint);
+    CHECK(cost_of(g, target, NULL, rows) < 0.05 * 90 * 90 * (double)rows);
+    rbe_seed_search_close(&s);
+    free(g);
+    free(w);
+    free(target);
+}
+
 /* --- a matrix ----------------------------------------------------------------------------- */
 
 /* Loss in dB over the bound 2^-2R of a white Gaussian matrix, R from its codes' bytes. */
@@ -208,6 +232,37 @@ static void check_efforts(void)
         CHECK(loss >= 0.3);     /* nearer than any search gets: something is counted wrongly */
     }
     rbe_pool_close(&pool);
+}
+
+/*
+ * Where the ring closes nothing is lost, however many rows the last strip has: the first row
+ * is the joint itself, and the rows before share its bits.
+ */
+static void check_joint(uint32_t block, uint32_t rows)
+{
+    enum { COLS = 64, NEAR = 4 };
+    const struct rbe_encode_options o = {.format = RBE_SEED, .block = block, .window = 10};
+    float *w = malloc(sizeof(float) * COLS * rows), out[COLS];
+    double all = 0, near = 0;
+    struct rbe_weight e;
+
+    fill(w, (size_t)COLS * rows, 1);
+    CHECK(rbe_encode_weight(&e, w, rows, COLS, &o, NULL, NULL) == RBE_OK);
+    for (uint32_t r = 0; r < rows; r++) {
+        double sum = 0;
+
+        rbe_weight_decode_row(&e, r, out);
+        for (uint32_t i = 0; i < COLS; i++)
+            sum += ((double)w[r * COLS + i] - (double)out[i]) *
+                   ((double)w[r * COLS + i] - (double)out[i]);
+        all += sum / rows;
+        near = r < 1 || r + NEAR >= rows ? sum > near ? sum : near : near;
+    }
+    if (!CHECK(near < 8 * all))
+        printf("B %u, %u rows: an error at the joint %.1f times the mean\n", block, rows,
+               near / all);
+    rbe_weight_free(&e);
+    free(w);
 }
 
 static bool same_weight(const struct rbe_weight *a, const struct rbe_weight *b)
@@ -436,8 +491,16 @@ int main(int argc, char **argv)
         check_loss((enum rbe_format)f, 32, 512, 12, 5.5);
     }
     check_efforts();
-    /* One column far longer than the window of decisions. */
+    for (uint32_t left = 1; left <= 44; left++) {
+        check_joint(44, 88 + left);
+        check_joint(41, 82 + (left < 41 ? left : 41));
+    }
+    check_joint(61, 256);
+    /* One column far longer than the window of decisions, which is full when the tail of
+     * one of the others begins. */
     check_same(RBE_SEED, 44, 8, 9000);
+    for (size_t rows = 2046; rows < 2060; rows++)
+        check_tail(41, rows);
     check_threads_agree(false);
     check_threads_agree(true);
     check_feedback_helps();
