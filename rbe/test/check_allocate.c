@@ -5,6 +5,7 @@
  */
 #include <math.h>
 
+#include "kernels/format/seed.h"
 #include "kernels/test/check.h"
 #include "rbe/allocate.h"
 
@@ -67,17 +68,21 @@ static void check_seed_choices(void)
     const size_t n =
         rbe_allocate_seed(c, blocks, 4096, 256, 256, RBE_SCALES_ROW_COL, 8, 4, 4, 4);
 
-    /* Every size once, at its smallest block: 50 and 51 rows a strip take as much. */
-    CHECK(n >= 50 && blocks[0] == 16 && blocks[n - 1] > 256);
+    /* Every size once, at its smallest block: 256 rows take as much at 128 rows a strip as at
+     * any number up to 136. */
+    CHECK(n >= 20 && blocks[0] == 16 && blocks[n - 1] > 256);
     for (size_t i = 1; i < n; i++)
         CHECK(c[i].bytes < c[i - 1].bytes && c[i].cost > c[i - 1].cost);
+    /* Only what kernels are fast at: 32 and 36, and nothing between. */
+    for (size_t i = 0; i < n; i++)
+        CHECK(rbe_seed_is_fast(blocks[i]) && (blocks[i] <= 32 || blocks[i] >= 36));
     for (size_t i = 0; i < n; i++)
         if (blocks[i] == 32)
             CHECK_NEAR(c[i].cost, 8, 1e-12);
-    /* Near 4 bits only: 26 to 36 rows a strip. */
+    /* Near 4 bits only: 28, 32 and 36 rows a strip. */
     const size_t near =
         rbe_allocate_seed(c, blocks, 4096, 256, 256, RBE_SCALES_ROW_COL, 8, 4, 0.5, 1);
-    CHECK(near >= 3 && blocks[0] >= 26 && blocks[near - 1] <= 36);
+    CHECK(near == 3 && blocks[0] == 28 && blocks[near - 1] == 36);
     /* Without column scales, an f16 for each column less. */
     const uint64_t both = c[0].bytes;
     rbe_allocate_seed(c, blocks, 1, 256, 256, RBE_SCALES_ROW, 8, 4, 0.5, 1);
