@@ -377,6 +377,20 @@ static void c4(struct rbe_criterion *c, const struct pair *p)
     c->verdict = x <= 10 ? RBE_PASS : RBE_FAIL;
 }
 
+/* A turn's 95th percentile of the time between tokens; its largest, which is more, where there
+ * were too few for one.  NAN: the row has neither. */
+static double turn_p95(const json_t *turn)
+{
+    const json_t *all = rbe_value_at(turn, "token_ms"), *x;
+    double most = rbe_number_at(turn, "p95_ms");
+    size_t i;
+
+    if (isnan(most))
+        json_array_foreach(all, i, x)
+            most = fmax(most, json_number_value(x));
+    return most;
+}
+
 static void c5(struct rbe_criterion *c, const struct pair *p)
 {
     const struct rbe_row *a = row_of(p, "conversation", true);
@@ -393,7 +407,7 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
     double first = 0, p95 = 0;
     json_array_foreach(turns, i, turn) {
         const double f = rbe_number_at(turn, "first_token_ms");
-        const double q = rbe_number_at(turn, "p95_ms");
+        const double q = turn_p95(turn);
         within += f < 1000 && q <= 50;
         unknown += !(f >= 1000) && !(q > 50) && (isnan(f) || isnan(q));
         first = fmax(first, f);
@@ -411,11 +425,12 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
         return;
     }
     if (unknown && within + unknown == n) {
-        not_measured(c, "%zu of %zu turns were too short for a 95th percentile", unknown, n);
+        not_measured(c, "%zu of %zu turns have no time between tokens", unknown, n);
         return;
     }
     SAY(c->how, "scripted conversation, streamed; the worst turn's time to its first token, "
-        "and the worst turn's 95th percentile (p95) of the time between tokens");
+        "and the worst turn's 95th percentile (p95) of the time between tokens, the largest "
+        "where a turn is too short for one");
     c->verdict = within == n ? RBE_PASS : RBE_FAIL;
 }
 

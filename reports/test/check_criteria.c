@@ -213,6 +213,10 @@ static void check_conversation(void)
     UNMEASURED("C5", talk(49, 5, "5"));
     UNMEASURED("C5", talk(50, 5, "null"));
     FAILS("C5", talk(50, 1001, "null"));
+    /* Too few tokens for a percentile: all of them must be in time. */
+    PASSES("C5", talk(50, 5, "null,\"token_ms\":[3,50,2]"));
+    FAILS("C5", talk(50, 5, "null,\"token_ms\":[3,51,2]"));
+    UNMEASURED("C5", talk(50, 5, "null,\"token_ms\":[]"));
     UNMEASURED("C5", PAIR(1));
 }
 
