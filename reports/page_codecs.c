@@ -19,11 +19,12 @@ static void shape_text(char out[64], const json_t *shape)
                  (long long)json_integer_value(json_array_get(shape, k)));
 }
 
-/* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for what lies in no layer. */
+/* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for biases and what lies in no layer. */
 static bool tensor_class(const char *name, int *layer, const char **class)
 {
-    static const char *const names[][2] = {{".attn.c_attn.", "attn.qkv"},
-        {".attn.c_proj.", "attn.proj"}, {".mlp.c_fc.", "mlp.fc"}, {".mlp.c_proj.", "mlp.proj"}};
+    static const char *const names[][2] = {{".attn.c_attn.weight", "attn.qkv"},
+        {".attn.c_proj.weight", "attn.proj"},
+        {".mlp.c_fc.weight", "mlp.fc"}, {".mlp.c_proj.weight", "mlp.proj"}};
     const char *h = !strncmp(name, "h.", 2) ? name : strstr(name, ".h.");
 
     if (!h || sscanf(h + (h == name ? 2 : 3), "%d", layer) != 1)

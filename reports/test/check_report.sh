@@ -30,7 +30,8 @@ tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed",
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
 tensor+='"probe_divergence":0.1},'
 tensor+='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
-tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1}'
+tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1},'
+tensor+='{"name":"h.0.mlp.c_fc.bias","shape":[4],"codec":"f16","bytes":8,"bits_per_weight":16}'
 for bits in 2 3 4; do
     # A name that must be quoted for JSON, HTML and gnuplot alike.
     odd="'\\\"\$(x)"
@@ -64,6 +65,8 @@ check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
 check 'needs no network' lacks "$page" '(src|href)="?https?:|@import|url\('
 check 'shows rows with a B of their own' has "$page" '3 to 8'
 check 'at their rate' grep -q '3 to 8.*seed.*64.*2\.00' "$page"
+check 'draws the bits of weights' grep -q $'^mlp.fc\t0\t3$' "$work/page/plots/allocation.tsv"
+check 'and of no bias' lacks "$work/page/plots/allocation.tsv" $'\t16$'
 check 'says that the bits were measured' has "$page" 'measured allocation'
 check 'has both colour schemes' has "$page" 'prefers-color-scheme:dark'
 check 'has no script' lacks "$page" '<script'
