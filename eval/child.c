@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "rbe/container.h"
 #include "rbe/progress.h"
 #include "rbe/stats.h"
 
@@ -93,7 +94,8 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
     snprintf(p, sizeof p, "%u", prompt);
     snprintf(n, sizeof n, "%u", tokens);
     char *const argv[] = {"rbe", "eval", "worker", "--model", (char *)model, "--threads", t,
-                          "--prompt", p, "--tokens", n, NULL};
+                          "--prompt", p, "--tokens", n,
+                          rbe_no_verify ? "--no-verify" : NULL, NULL};
     if (!buf)
         return RBE_ERR_NOMEM;
     fflush(NULL);

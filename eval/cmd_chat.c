@@ -235,6 +235,7 @@ int rbe_cmd_chat(int argc, const char **argv)
         {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
         {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
         {"timing", 0, POPT_ARG_NONE, &timing, 0, "a line of times after every answer", NULL},
+        RBE_NO_VERIFY_OPTION,
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "", "A conversation with a model; a question a line.",

@@ -484,16 +484,19 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
     } else {
         x->bytes += size;
         snprintf(both, sizeof both, "%s", x->sha256);
-        rbe_sha256(both + strlen(both), text, size);
-        if (x->sha256[0])
-            rbe_sha256(x->sha256, both, strlen(both));
-        else
+        err = rbe_sha256(both + strlen(both), text, size);
+        if (err)
+            goto out;
+        if (!x->sha256[0])
             memcpy(x->sha256, both, 65);
+        else if ((err = rbe_sha256(x->sha256, both, strlen(both))))
+            goto out;
         const bool lines = x->task == RBE_HELLASWAG && *skip_space(text) != '{';
         x->variant = lines ? "text-file" : "lm-eval";
         err = lines ? load_hellaswag_text(&l, text, limit, d)
                     : load_jsonl(&l, text, size, limit, d);
     }
+out:
     free(text);
     return err;
 }

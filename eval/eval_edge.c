@@ -34,8 +34,10 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
         *d = why;
         return ran;
     }
-    if ((err = rbe_runner_open(&runner, path, 1, o->pool, d))) {
+    if ((err = rbe_runner_open(&runner, path, 1, o->pool, d)) ||
+        (err = rbe_gpt2_hash(runner.model, d))) {
         json_decref(child);
+        rbe_runner_close(&runner);
         return err;
     }
     *passed = !ran;

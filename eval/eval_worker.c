@@ -129,6 +129,7 @@ int rbe_eval_worker(int argc, const char **argv)
         {"threads", 't', POPT_ARG_INT, &w.threads, 0, "threads (default: all CPUs)", "N"},
         {"prompt", 0, POPT_ARG_INT, &w.prompt, 0, "prompt tokens (default 128)", "N"},
         {"tokens", 0, POPT_ARG_INT, &w.tokens, 0, "tokens to make (default 100)", "N"},
+        RBE_NO_VERIFY_OPTION,
         POPT_TABLEEND};
 
     /* glibc reserves 64 MiB of addresses for each thread's arena: one arena is enough. */

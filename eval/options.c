@@ -109,6 +109,8 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
 
     for (size_t i = 0; i < o->model_count && !err; i++) {
         err = rbe_runner_open(&r[i], o->models[i], rows, o->pool, d);
+        if (!err)
+            err = rbe_gpt2_hash(r[i].model, d);
         if (!err && i)
             err = rbe_runner_match(&r[0], &r[i], d);
     }

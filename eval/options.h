@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "eval/runner.h"
+#include "rbe/command.h"
 #include "rbe/result.h"
 #include "rbe/status.h"
 
@@ -35,6 +36,7 @@ struct rbe_eval_options {
     {"tokenizer", 0, POPT_ARG_STRING, &(o)->tokenizer, 0,                                      \
      "folder of the vocabulary (default: the model's, else a shipped one that fits)", "DIR"},  \
     {"threads", 't', POPT_ARG_INT, &(o)->threads, 0, "threads (default: all CPUs)", "N"},      \
+    RBE_NO_VERIFY_OPTION,                                                                      \
     {"json", 0, POPT_ARG_NONE, &(o)->json, 0, "print result lines instead of a table", NULL},  \
     {"quiet", 'q', POPT_ARG_NONE, &(o)->quiet, 0, "no progress", NULL}
 

@@ -15,7 +15,8 @@
 
 enum { LOGIT_FLOATS = 8 << 20 };
 
-/* "rbe-mini" of ".../rbe-mini", ".../rbe-mini/model.safetensors" or "rbe-mini.rbe". */
+/* "rbe-mini" of ".../rbe-mini", ".../rbe-mini/model.safetensors" (or the index of its shards)
+ * or "rbe-mini.rbe". */
 static char *model_name(const char *path)
 {
     char *copy = strdup(path);
@@ -26,7 +27,8 @@ static char *model_name(const char *path)
     while (n > 1 && copy[n - 1] == '/')
         copy[--n] = 0;
     char *base = strrchr(copy, '/');
-    if (base && !strcmp(base + 1, "model.safetensors")) {
+    if (base && (!strcmp(base + 1, "model.safetensors") ||
+                 !strcmp(base + 1, "model.safetensors.index.json"))) {
         *base = 0;
         base = strrchr(copy, '/');
     }
@@ -110,6 +112,8 @@ int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key)
         .params = rbe_gpt2_config_params(rbe_gpt2_config(r->model)),
         .rbe = rbe_gpt2_is_rbe(r->model)};
 
+    if (!m.sha256)
+        return -1;
     return rbe_result_set_model(record, key, &m);
 }
 

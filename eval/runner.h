@@ -41,7 +41,7 @@ void rbe_runner_close(struct rbe_runner *r);
 enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *of,
                                  uint32_t rows, struct rbe_diag *d);
 
-/* record[key] = what identifies the model. */
+/* record[key] = what identifies the model, after rbe_gpt2_hash(). */
 int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key);
 
 /*

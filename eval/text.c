@@ -172,7 +172,8 @@ enum rbe_status rbe_text_open(struct rbe_text *t, const char *path, struct rbe_d
     if ((err = rbe_read_file(&t->bytes, &t->size, path, d)))
         return err;
     t->file_bytes = t->size;
-    rbe_sha256(t->sha256, t->bytes, t->size);
+    if ((err = rbe_sha256(t->sha256, t->bytes, t->size)))
+        goto out;
     err = RBE_ERR_NOMEM;
     if (!(t->name = strdup(base ? base + 1 : path)))
         goto out;

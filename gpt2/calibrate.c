@@ -463,8 +463,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
         rbe_fail(d, err, "%s: %s", text_path, why.text);
     else if (err)
         rbe_fail(d, err, "%s", why.text);
-    else
-        rbe_sha256((*out)->sha256, text, size);
+    else if ((err = rbe_sha256((*out)->sha256, text, size)))
+        rbe_calibration_close(out);
 out:
     free(ids);
     rbe_tokenizer_close(&t);

@@ -13,6 +13,7 @@
 
 #include "gpt2/data.h"
 #include "gpt2/distortion.h"
+#include "gpt2/source.h"
 #include "rbe/command.h"
 #include "rbe/file.h"
 #include "rbe/profile.h"
@@ -78,7 +79,7 @@ struct table {
     size_t row_count;
     struct rbe_pool *pool;
     char sha256[65];
-    const char *file_name;
+    char *file_name;
 };
 
 /* --- reading ---------------------------------------------------------------------------- */
@@ -90,10 +91,7 @@ static bool is_linear(const char *name)
 
 static bool is_candidate(const struct rbe_tensor *t, const char *match)
 {
-    const bool is_float =
-        t->dtype == RBE_DT_F32 || t->dtype == RBE_DT_F16 || t->dtype == RBE_DT_BF16;
-
-    return t->dims == 2 && is_float && t->shape[0] >= MIN_SIDE && t->shape[1] >= MIN_SIDE &&
+    return t->dims == 2 && rbe_tensor_is_float(t) && t->shape[0] >= MIN_SIDE && t->shape[1] >= MIN_SIDE &&
            t->shape[0] < 1 << 24 && t->shape[1] < 1 << 24 &&
            (match ? strstr(t->name, match) != NULL : !strstr(t->name, "wpe"));
 }
@@ -125,32 +123,24 @@ out:
     return err;
 }
 
-static enum rbe_status read_matrices(struct table *t, const char *path, struct rbe_diag *d)
+static enum rbe_status read_matrices(struct table *t, const struct rbe_safetensors *file,
+                                     struct rbe_diag *d)
 {
     const struct arguments *a = t->a;
-    struct rbe_safetensors *file = NULL;
-    enum rbe_status err;
+    const char *path = rbe_safetensors_path(file);
+    enum rbe_status err = RBE_OK;
     size_t found = 0;
 
-    if ((err = rbe_safetensors_open(&file, path, d)) ||
-        (err = rbe_sha256_file(t->sha256, path, d)))
-        goto out;
     for (size_t i = 0; i < rbe_safetensors_count(file); i++)
         found += is_candidate(rbe_safetensors_at(file, i), a->match);
-    if (!found) {
-        err = rbe_fail(d, RBE_ERR_ARG, "%s: no matrix of at least %d x %d%s%s", path, MIN_SIDE,
-                       MIN_SIDE, a->match ? " has a name with " : "", a->match ? a->match : "");
-        goto out;
-    }
+    if (!found)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: no matrix of at least %d x %d%s%s", path, MIN_SIDE,
+                        MIN_SIDE, a->match ? " has a name with " : "", a->match ? a->match : "");
     const size_t want = a->sample && (size_t)a->sample < found ? (size_t)a->sample : found;
-    if (want > MAX_MATRICES) {
-        err = rbe_fail(d, RBE_ERR_LIMIT, "%s: %zu matrices are too many: --sample", path, want);
-        goto out;
-    }
-    if (!(t->m = calloc(want, sizeof *t->m))) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-        goto out;
-    }
+    if (want > MAX_MATRICES)
+        return rbe_fail(d, RBE_ERR_LIMIT, "%s: %zu matrices are too many: --sample", path, want);
+    if (!(t->m = calloc(want, sizeof *t->m)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     /* Evenly spaced over the candidates, the first one included. */
     size_t seen = 0;
     for (size_t i = 0; i < rbe_safetensors_count(file) && t->count < want && !err; i++) {
@@ -161,7 +151,31 @@ static enum rbe_status read_matrices(struct table *t, const char *path, struct r
         if (!(err = read_matrix(m, s, d)))
             t->weights += (double)m->rows * m->cols;
     }
+    return err;
+}
+
+/* A folder is a model, checked as everywhere; a file may hold any matrices. */
+static enum rbe_status read_model(struct table *t, struct rbe_diag *d)
+{
+    const char *path = t->a->path;
+    struct rbe_source *source = NULL;
+    struct rbe_safetensors *file = NULL;
+    enum rbe_status err;
+    struct stat st;
+
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        err = rbe_source_open(&source, path, d);
+    else
+        err = rbe_safetensors_open(&file, path, d);
+    if (err)
+        goto out;
+    const struct rbe_safetensors *from = source ? source->file : file;
+    const char *name = rbe_safetensors_path(from), *slash = strrchr(name, '/');
+    if (!(err = rbe_safetensors_sha256(t->sha256, from)) && !(err = read_matrices(t, from, d)) &&
+        !(t->file_name = strdup(slash ? slash + 1 : name)))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 out:
+    rbe_source_close(&source);
     rbe_safetensors_close(&file);
     return err;
 }
@@ -488,9 +502,7 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
 {
     struct table *t = calloc(1, sizeof *t);
     struct rbe_result_file *json = NULL;
-    char *path = NULL;
     enum rbe_status err;
-    struct stat st;
 
     if (!t)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -503,16 +515,8 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
         err = rbe_fail(d, RBE_ERR_ARG, "--sample, --threads: no negative numbers");
         goto out;
     }
-    path = !stat(a->path, &st) && S_ISDIR(st.st_mode)
-               ? rbe_path_join(a->path, "model.safetensors") : strdup(a->path);
-    if (!path) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-        goto out;
-    }
-    const char *slash = strrchr(path, '/');
-    t->file_name = slash ? slash + 1 : path;
     if ((err = read_ratios(t, d)) || (err = rbe_pool_open(&t->pool, (unsigned)a->threads, d)) ||
-        (err = read_matrices(t, path, d)) || (err = rbe_result_open(&json, a->json, d)))
+        (err = read_model(t, d)) || (err = rbe_result_open(&json, a->json, d)))
         goto out;
     print_head(t);
     rbe_catch_interrupt();
@@ -531,8 +535,8 @@ out:
         free(t->m[i].w);
     free(t->m);
     rbe_pool_close(&t->pool);
+    free(t->file_name);
     free(t);
-    free(path);
     return err;
 }
 

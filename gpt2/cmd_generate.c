@@ -154,13 +154,14 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     size_t fed = 0;
     enum rbe_status err;
 
-    for (size_t i = 0; i < g->prompt_count; i++)
-        if (g->ids[i] != eos)
-            print_token(g, g->ids[i]);
     while (g->count < end && !rbe_interrupted()) {
         if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||
             (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
             return err;
+        /* Not before: a damaged model prints nothing. */
+        for (size_t i = 0; !fed && i < g->prompt_count; i++)
+            if (g->ids[i] != eos)
+                print_token(g, g->ids[i]);
         fed = g->count;
         const uint32_t id = rbe_sample(g->sampler, g->logits);
         if (g->count == g->prompt_count)
@@ -257,6 +258,7 @@ int rbe_cmd_generate(int argc, const char **argv)
          "run within this much address space, or refuse", "BYTES"},
         {"ignore-eos", 0, POPT_ARG_NONE, &o->ignore_eos, 0,
          "go on after an end of text", NULL},
+        RBE_NO_VERIFY_OPTION,
         {"json", 0, POPT_ARG_NONE, &o->json, 0, "print ids, text and timing as JSON", NULL},
         POPT_TABLEEND};
     struct rbe_diag d = {""};

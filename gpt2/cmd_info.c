@@ -97,7 +97,7 @@ static void print_tensors(const struct rbe_safetensors *s, const struct rbe_cont
         for (unsigned k = 0; k < t->dims && n < sizeof r.shape; k++)
             n += (size_t)snprintf(r.shape + n, sizeof r.shape - n, "%s%llu", k ? " x " : "",
                                   (unsigned long long)t->shape[k]);
-        snprintf(r.codec, sizeof r.codec, "%s", rbe_dtype_name(t->dtype));
+        snprintf(r.codec, sizeof r.codec, "%s", t->dtype_name);
         print_row(&r, rows, words);
     }
 }
@@ -174,7 +174,7 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
     enum rbe_status err;
     uint64_t words = 0;
 
-    if ((err = rbe_gpt2_open(&m, path, d)) ||
+    if ((err = rbe_gpt2_open(&m, path, d)) || (err = rbe_gpt2_hash(m, d)) ||
         (err = rbe_safetensors_open(&s, rbe_gpt2_path(m), d)))
         goto out;
     if (rbe_gpt2_is_rbe(m) && (err = rbe_container_open(&c, rbe_gpt2_path(m), verify, d)))
@@ -195,6 +195,9 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
         putchar('\n');
     } else if (verify && c) {
         printf("\nall checksums hold\n");
+    } else if (rbe_safetensors_shards(s)) {
+        printf("\nthe tensors of %zu shards, as the index lists them\n",
+               rbe_safetensors_shards(s));
     }
 out:
     json_decref(rows);

@@ -9,77 +9,144 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "rbe/safetensors.h"
+
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
 enum { MAX_VOCAB = 1 << 24, MAX_CTX = 1 << 20, MAX_EMBD = 1 << 16, MAX_LAYER = 1 << 12 };
+enum { GPT2_EOS = 50256 };
 
-/* j[key], or j[other], as an integer in [1, max] ; `missing` when absent or null. */
-static enum rbe_status get_count(uint32_t *out, const json_t *j, const char *key,
-                                 const char *other, uint32_t max, uint32_t missing,
-                                 const char *name, struct rbe_diag *d)
+/* Where the values come from, and where it is said what is wrong with them. */
+struct reader {
+    const json_t *j;
+    const char *name;
+    struct rbe_diag *d;
+};
+
+/* What a value of the wrong type is called. */
+static const char *kind_of(const json_t *v)
 {
-    const json_t *v = json_object_get(j, key);
-
-    if ((!v || json_is_null(v)) && other)
-        v = json_object_get(j, other);
-    if ((!v || json_is_null(v)) && missing) {
-        *out = missing;
-        return RBE_OK;
+    switch (json_typeof(v)) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "a list";
+    case JSON_STRING: return "a string";
+    case JSON_INTEGER: return "an integer";
+    case JSON_REAL: return "a number with a fraction";
+    case JSON_TRUE: return "true";
+    case JSON_FALSE: return "false";
+    default: return "null";
     }
+}
+
+static enum rbe_status wrong_type(const struct reader *r, const char *key, const json_t *v,
+                                  const char *want)
+{
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s: %s where %s is expected", r->name, key,
+                    kind_of(v), want);
+}
+
+/* NULL when the key is absent or null. */
+static const json_t *value_of(const struct reader *r, const char *key)
+{
+    const json_t *v = json_object_get(r->j, key);
+
+    return json_is_null(v) ? NULL : v;
+}
+
+/* j[key], or j[other], as an integer in [1, max]; `missing` when there is neither. */
+static enum rbe_status get_count(uint32_t *out, const struct reader *r, const char *key,
+                                 const char *other, uint32_t max, uint32_t missing)
+{
+    const json_t *v = value_of(r, key);
+
+    if (!v && other && (v = value_of(r, other)))
+        key = other;
+    *out = missing;
     if (!v)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is missing", name, key);
-    if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > max)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is not an integer from 1 to %u", name, key,
-                        max);
+        return missing ? RBE_OK : rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is missing", r->name,
+                                           key);
+    if (!json_is_integer(v))
+        return wrong_type(r, key, v, json_is_real(v) ? "an integer" : "a number");
+    if (json_integer_value(v) < 1 || json_integer_value(v) > max)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %" JSON_INTEGER_FORMAT ", not from 1 "
+                        "to %u", r->name, key, json_integer_value(v), max);
     *out = (uint32_t)json_integer_value(v);
     return RBE_OK;
 }
 
-/* Switches of other models that change the arithmetic must have GPT-2's value. */
-static enum rbe_status check_switches(const json_t *j, const char *name, struct rbe_diag *d)
+/* Switches of other models that change the arithmetic must have GPT-2's value.
+ * reorder_and_upcast_attn changes the order of one product's factors only. */
+static enum rbe_status check_switches(const struct reader *r)
 {
-    const json_t *act = json_object_get(j, "activation_function");
-    const char *a = json_string_value(act);
+    static const struct {
+        const char *key;
+        bool want;
+        const char *why;
+    } switches[] = {
+        {"tie_word_embeddings", true, "an output layer of its own is not GPT-2"},
+        {"scale_attn_weights", true, "attention is not scaled as in GPT-2"},
+        {"scale_attn_by_inverse_layer_idx", false, "attention is not scaled as in GPT-2"},
+        {"add_cross_attention", false, "cross attention is not in GPT-2"},
+        {"is_encoder_decoder", false, "GPT-2 has no encoder"}};
+    static const struct {
+        const char *key, *want[2];
+    } names[] = {{"activation_function", {"gelu_new", "gelu_pytorch_tanh"}},
+                 {"model_type", {"gpt2", "gpt2"}}};
 
-    if (act && (!a || (strcmp(a, "gelu_new") && strcmp(a, "gelu_pytorch_tanh"))))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: activation_function is not gelu_new", name);
-    if (json_is_false(json_object_get(j, "tie_word_embeddings")))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: tie_word_embeddings is false: an output layer "
-                        "of its own is not GPT-2", name);
-    if (json_is_true(json_object_get(j, "scale_attn_by_inverse_layer_idx")) ||
-        json_is_false(json_object_get(j, "scale_attn_weights")))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: attention is not scaled as in GPT-2", name);
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+        const json_t *v = value_of(r, switches[i].key);
+        if (v && !json_is_boolean(v))
+            return wrong_type(r, switches[i].key, v, "true or false");
+        if (v && json_is_true(v) != switches[i].want)
+            return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %s: %s", r->name, switches[i].key,
+                            kind_of(v), switches[i].why);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *v = value_of(r, names[i].key);
+        const char *s = json_string_value(v);
+        if (v && !s)
+            return wrong_type(r, names[i].key, v, "a string");
+        if (v && strcmp(s, names[i].want[0]) != 0 && strcmp(s, names[i].want[1]) != 0)
+            return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not %s", r->name, names[i].key,
+                            names[i].want[0]);
+    }
+    if (value_of(r, "quantization_config"))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: quantization_config: weights quantised by "
+                        "another program are not read", r->name);
     return RBE_OK;
 }
 
-static enum rbe_status from_json(struct rbe_gpt2_config *c, const json_t *j, const char *name,
-                                 struct rbe_diag *d)
+static enum rbe_status from_json(struct rbe_gpt2_config *c, const struct reader *r)
 {
     enum rbe_status err;
 
-    if (!json_is_object(j))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: not a JSON object", name);
-    if ((err = get_count(&c->vocab, j, "vocab_size", "n_vocab", MAX_VOCAB, 0, name, d)) ||
-        (err = get_count(&c->n_ctx, j, "n_ctx", "n_positions", MAX_CTX, 0, name, d)) ||
-        (err = get_count(&c->n_embd, j, "n_embd", NULL, MAX_EMBD, 0, name, d)) ||
-        (err = get_count(&c->n_layer, j, "n_layer", NULL, MAX_LAYER, 0, name, d)) ||
-        (err = get_count(&c->n_head, j, "n_head", NULL, MAX_EMBD, 0, name, d)) ||
-        (err = get_count(&c->n_inner, j, "n_inner", NULL, 4 * MAX_EMBD, 4 * c->n_embd, name,
-                         d)) ||
-        (err = check_switches(j, name, d)))
+    if (!json_is_object(r->j))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: not a JSON object", r->name);
+    if ((err = check_switches(r)) ||
+        (err = get_count(&c->vocab, r, "vocab_size", "n_vocab", MAX_VOCAB, 0)) ||
+        (err = get_count(&c->n_ctx, r, "n_positions", "n_ctx", MAX_CTX, 0)) ||
+        (err = get_count(&c->n_embd, r, "n_embd", NULL, MAX_EMBD, 0)) ||
+        (err = get_count(&c->n_layer, r, "n_layer", NULL, MAX_LAYER, 0)) ||
+        (err = get_count(&c->n_head, r, "n_head", NULL, MAX_EMBD, 0)) ||
+        (err = get_count(&c->n_inner, r, "n_inner", NULL, 4 * MAX_EMBD, 4 * c->n_embd)))
         return err;
     if (c->n_embd % c->n_head)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: n_embd %u is not a multiple of n_head %u", name,
-                        c->n_embd, c->n_head);
-    const json_t *eps = json_object_get(j, "layer_norm_epsilon");
-    const double e = eps ? json_number_value(eps) : 1e-5;
-    if (!(e > 0 && e < 1))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: layer_norm_epsilon is not between 0 and 1",
-                        name);
-    c->ln_eps = (float)e;
-    const json_t *eos = json_object_get(j, "eos_token_id");
-    const json_int_t id = json_is_integer(eos) ? json_integer_value(eos) : c->vocab - 1;
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: n_embd %u is not a multiple of n_head %u",
+                        r->name, c->n_embd, c->n_head);
+    const json_t *eps = value_of(r, "layer_norm_epsilon");
+    if (eps && !json_is_number(eps))
+        return wrong_type(r, "layer_norm_epsilon", eps, "a number");
+    c->ln_eps = eps ? (float)json_number_value(eps) : 1e-5F;
+    if (!(c->ln_eps > 0 && c->ln_eps < 1))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: layer_norm_epsilon is not between 0 and 1",
+                        r->name);
+    const json_t *eos = value_of(r, "eos_token_id");
+    if (eos && !json_is_integer(eos))
+        return wrong_type(r, "eos_token_id", eos, "an integer");
+    const json_int_t id = eos ? json_integer_value(eos)
+                              : c->vocab > GPT2_EOS ? GPT2_EOS : c->vocab - 1;
     if (id < 0 || id >= c->vocab)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: eos_token_id is outside the vocabulary", name);
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: eos_token_id is outside the vocabulary",
+                        r->name);
     c->eos = (uint32_t)id;
     return RBE_OK;
 }
@@ -89,11 +156,20 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
 {
     json_error_t je;
 
+    /* A byte order mark is no part of the text. */
+    if (size >= 3 && !memcmp(json, "\xef\xbb\xbf", 3)) {
+        json += 3;
+        size -= 3;
+    }
     *c = (struct rbe_gpt2_config){0};
     json_t *j = json_loadb(json, size, JSON_REJECT_DUPLICATES, &je);
-    if (!j)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at line %d", name, je.line);
-    const enum rbe_status err = from_json(c, j, name, d);
+    if (!j) {
+        const char *what = *json == '{' ? NULL : rbe_foreign_file(json, size);
+        return what ? rbe_fail(d, RBE_ERR_FORMAT, "%s: is %s", name, what)
+                    : rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at line %d", name,
+                               je.line);
+    }
+    const enum rbe_status err = from_json(c, &(struct reader){j, name, d});
     json_decref(j);
     if (err)
         *c = (struct rbe_gpt2_config){0};
@@ -116,7 +192,7 @@ enum rbe_status rbe_gpt2_config_size(struct rbe_gpt2_config *c, const char *size
             *c = (struct rbe_gpt2_config){
                 .vocab = 50257, .n_ctx = 1024, .n_embd = sizes[i].n_embd,
                 .n_layer = sizes[i].n_layer, .n_head = sizes[i].n_head,
-                .n_inner = 4 * sizes[i].n_embd, .ln_eps = 1e-5F, .eos = 50256};
+                .n_inner = 4 * sizes[i].n_embd, .ln_eps = 1e-5F, .eos = GPT2_EOS};
             return RBE_OK;
         }
     *c = (struct rbe_gpt2_config){0};

@@ -17,8 +17,13 @@ struct rbe_gpt2_config {
     uint32_t eos;               /* <|endoftext|> */
 };
 
-/* From the text of a config.json; every field checked (ranges, divisibility, activation
- * gelu_new, tied embeddings). `name` is for messages. */
+/*
+ * From the text of a config.json; every field is checked, and whatever would make another
+ * model of it (activation, scaling of attention, cross attention, an output layer of its own,
+ * another model_type, quantised weights) must have GPT-2's value.  n_positions comes before
+ * n_ctx; without eos_token_id it is GPT-2's 50256, or the last token of a smaller vocabulary.
+ * The vocabulary may have more rows than the tokenizer has tokens.  `name` is for messages.
+ */
 enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *json, size_t size,
                                       const char *name, struct rbe_diag *d);
 

@@ -18,52 +18,22 @@ enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
 
 /* --- slices ------------------------------------------------------------------------------- */
 
-static size_t slice_count(const struct rbe_gpt2_config *c)
-{
-    return 4 + RBE_LAYER_TENSORS * (size_t)c->n_layer;
-}
-
-static void add_slice(struct rbe_train_slice **s, size_t *at, const char *name, bool matrix,
-                      uint32_t rows, uint32_t cols)
-{
-    const size_t count = (size_t)rows * cols;
-
-    if (*s) {
-        **s = (struct rbe_train_slice){.matrix = matrix, .rows = rows, .cols = cols, .at = *at,
-                                       .count = count};
-        snprintf((*s)->name, sizeof (*s)->name, "%s", name);
-        ++*s;
-    }
-    *at += rbe_train_padded(count);
-}
-
 /* Lists the slices into s (NULL: only counts); returns the floats of all. */
 static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slice *s)
 {
-    const uint32_t e = c->n_embd, f = c->n_inner;
-    const struct {
-        const char *name;
-        bool matrix;
-        uint32_t rows, cols;
-    } layer[RBE_LAYER_TENSORS] = {
-        {"ln_1.weight", false, 1, e},        {"ln_1.bias", false, 1, e},
-        {"attn.c_attn.weight", true, 3 * e, e}, {"attn.c_attn.bias", false, 1, 3 * e},
-        {"attn.c_proj.weight", true, e, e},  {"attn.c_proj.bias", false, 1, e},
-        {"ln_2.weight", false, 1, e},        {"ln_2.bias", false, 1, e},
-        {"mlp.c_fc.weight", true, f, e},     {"mlp.c_fc.bias", false, 1, f},
-        {"mlp.c_proj.weight", true, e, f},   {"mlp.c_proj.bias", false, 1, e}};
+    const size_t n = rbe_source_count(c);
     size_t at = 0;
 
-    add_slice(&s, &at, "wte.weight", true, c->vocab, e);
-    add_slice(&s, &at, "wpe.weight", false, c->n_ctx, e);
-    for (uint32_t i = 0; i < c->n_layer; i++)
-        for (int k = 0; k < RBE_LAYER_TENSORS; k++) {
-            char name[64];
-            snprintf(name, sizeof name, "h.%u.%s", i, layer[k].name);
-            add_slice(&s, &at, name, layer[k].matrix, layer[k].rows, layer[k].cols);
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        const size_t count = (size_t)t.rows * t.cols;
+        if (s) {
+            s[i] = (struct rbe_train_slice){.matrix = t.matrix, .rows = t.rows, .cols = t.cols,
+                                            .at = at, .count = count};
+            snprintf(s[i].name, sizeof s[i].name, "%s", t.name);
         }
-    add_slice(&s, &at, "ln_f.weight", false, 1, e);
-    add_slice(&s, &at, "ln_f.bias", false, 1, e);
+        at += rbe_train_padded(count);
+    }
     return at;
 }
 
@@ -173,7 +143,7 @@ size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits 
 {
     struct rbe_train counted = {.c = *c};
     const size_t arena = layout(&counted, c, l, threads, NULL);
-    const size_t rest = sizeof counted + slice_count(c) * sizeof *counted.slices +
+    const size_t rest = sizeof counted + rbe_source_count(c) * sizeof *counted.slices +
                         c->n_layer * sizeof *counted.kept +
                         threads * (sizeof *counted.workers + rbe_product_bytes(l.bf16));
 
@@ -200,7 +170,7 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
     *out = NULL;
     if ((err = check_limits(c, l, d)))
         return err;
-    const size_t bytes = layout(&counted, c, l, threads, NULL), count = slice_count(c);
+    const size_t bytes = layout(&counted, c, l, threads, NULL), count = rbe_source_count(c);
     if (bytes > SIZE_MAX - 64 || !(t = calloc(1, sizeof *t)) ||
         !(t->slices = calloc(count, sizeof *t->slices)) ||
         !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||

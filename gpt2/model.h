@@ -21,10 +21,11 @@
 struct rbe_gpt2;
 
 /*
- * path: a folder with config.json and model.safetensors (F32, F16 or BF16; names with or
- * without "transformer.", weights [in][out] as OpenAI wrote them), or such a safetensors file
- * with config.json beside it, or an RBE container (config inside).  A plain checkpoint is
- * held as f32.
+ * path: a folder with config.json and model.safetensors, or with model.safetensors.index.json
+ * and its shards (F32, F16, BF16 or F64; names with or without "transformer.", weights
+ * [in][out] as OpenAI wrote them), or such a file with config.json beside it, or an RBE
+ * container (config inside).  A plain checkpoint is held as f32.  The checksums of a
+ * container's codes are compared when the first tokens go through: see rbe_no_verify.
  */
 enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d);
 void rbe_gpt2_close(struct rbe_gpt2 **m);
@@ -37,8 +38,11 @@ const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m);
 const char *rbe_gpt2_path(const struct rbe_gpt2 *m);
 size_t rbe_gpt2_file_bytes(const struct rbe_gpt2 *m);
 bool rbe_gpt2_is_rbe(const struct rbe_gpt2 *m);
-/* sha256 of the weight file, computed at first use and kept. */
-const char *rbe_gpt2_sha256(struct rbe_gpt2 *m);
+/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it:
+ * at once after the model was opened, lest the file is another by then. */
+enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d);
+/* What rbe_gpt2_hash() found, or NULL. */
+const char *rbe_gpt2_sha256(const struct rbe_gpt2 *m);
 /* "synthetic" metadata of a generated checkpoint, or NULL. */
 const char *rbe_gpt2_label(const struct rbe_gpt2 *m);
 
@@ -74,7 +78,8 @@ void rbe_session_truncate(struct rbe_session *s, uint32_t n);
  * Runs n tokens (any n up to the room left; long ones go through in batches), appends them
  * to the cache and leaves their final hidden states (after ln_f) for rbe_logits(): those of
  * the last call, at most max_batch of them (call with n <= max_batch to keep all).
- * RBE_ERR_ARG: a token outside the vocabulary, or more than max_tokens.
+ * RBE_ERR_ARG: a token outside the vocabulary, or more than max_tokens.  RBE_ERR_FORMAT: at
+ * their first use, codes of a container that do not match their checksums.
  */
 enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
                             struct rbe_diag *d);

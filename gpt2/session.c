@@ -23,7 +23,7 @@
 enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
 
 struct rbe_session {
-    const struct rbe_gpt2 *m;
+    struct rbe_gpt2 *m;         /* read only, but for its mark of being verified */
     struct rbe_pool *pool;
     struct rbe_session_limits limits;
     const struct rbe_elementwise *e;
@@ -476,16 +476,55 @@ static void run_attention(void *arg, unsigned i, unsigned n)
     }
 }
 
-static void forward_batch(struct rbe_session *s, const uint32_t *tokens, uint32_t count)
+/* The first use of weights: their checksums. */
+struct check {
+    const struct rbe_container *c;
+    const struct rbe_weight *const *w;
+    size_t count;
+    _Atomic bool damaged;
+};
+
+static void run_check(void *arg, unsigned i, unsigned n)
+{
+    struct check *k = arg;
+
+    for (size_t w = i; w < k->count; w += n)
+        if (rbe_container_check(k->c, k->w[w], NULL))
+            k->damaged = true;
+}
+
+static enum rbe_status check_weights(const struct rbe_session *s,
+                                     const struct rbe_weight *const *w, size_t count,
+                                     struct rbe_diag *d)
+{
+    struct check k = {.c = s->m->container, .w = w, .count = count};
+    enum rbe_status err = RBE_OK;
+
+    if (s->m->verified)
+        return RBE_OK;
+    rbe_pool_run(s->pool, run_check, &k);
+    /* Once more for which it is. */
+    for (size_t i = 0; k.damaged && i < count && !err; i++)
+        err = rbe_container_check(k.c, w[i], d);
+    return err;
+}
+
+static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *tokens,
+                                     uint32_t count, struct rbe_diag *d)
 {
     const struct rbe_gpt2 *m = s->m;
     const size_t e = m->config.n_embd, f = m->config.n_inner;
     struct batch b = {.s = s, .tokens = tokens, .first = s->length, .count = count};
     const float *add = NULL;
+    enum rbe_status err = check_weights(s, &m->wte, 1, d);
 
+    if (err)
+        return err;
     run_tokens(s, count, run_embed, &b);
     for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_layer *l = &m->layers[b.layer];
+        if ((err = check_weights(s, l->weight, RBE_LINEARS, d)))
+            return err;
         norm(&b, add, l->ln1_gain, l->ln1_bias);
         multiply(s, l->weight[RBE_QKV], s->h, e, count, s->qkv, 3 * e, l->bias[RBE_QKV],
                  ADD_BIAS);
@@ -498,8 +537,10 @@ static void forward_batch(struct rbe_session *s, const uint32_t *tokens, uint32_
         add = l->bias[RBE_MLP_PROJ];
     }
     norm(&b, add, m->lnf_gain, m->lnf_bias);
+    s->m->verified = true;
     s->length += count;
     s->kept = count;
+    return RBE_OK;
 }
 
 enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
@@ -516,7 +557,9 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
                             i, vocab);
     while (n) {
         const uint32_t batch = n < s->limits.max_batch ? (uint32_t)n : s->limits.max_batch;
-        forward_batch(s, tokens, batch);
+        const enum rbe_status err = forward_batch(s, tokens, batch, d);
+        if (err)
+            return err;
         tokens += batch;
         n -= batch;
     }

@@ -10,61 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpt2/source.h"
 #include "kernels/f16.h"
 #include "rbe/file.h"
 #include "rbe/progress.h"
 
-enum { NAME_SIZE = 48, LAYER_TENSORS = 12 };
-
-/* One tensor to make: constant, or normal with this deviation. */
-struct recipe {
-    char name[NAME_SIZE];
-    unsigned dims;
-    uint32_t shape[2];
-    float deviation, constant;
-};
-
-static void add(struct recipe *r, size_t *n, const char *name, unsigned dims, uint32_t a,
-                uint32_t b, double deviation, float constant)
+/* What fills a tensor: normal values of this deviation, or a constant. */
+static float deviation_of(const struct rbe_source_tensor *t, const struct rbe_gpt2_config *c)
 {
-    r[*n] = (struct recipe){.dims = dims, .shape = {a, b}, .deviation = (float)deviation,
-                            .constant = constant};
-    snprintf(r[*n].name, NAME_SIZE, "%s", name);
-    ++*n;
+    if (t->dims == 1)
+        return 0;
+    if (!t->matrix)
+        return 0.01F;           /* wpe */
+    return (float)(strstr(t->name, ".c_proj.") ? 0.02 / sqrt(2.0 * c->n_layer) : 0.02);
 }
 
-/* In the model's order; r has room for 4 + LAYER_TENSORS n_layer. */
-static size_t list_tensors(struct recipe *r, const struct rbe_gpt2_config *c)
+static float constant_of(const struct rbe_source_tensor *t)
 {
-    const uint32_t e = c->n_embd, f = c->n_inner;
-    const double residual = 0.02 / sqrt(2.0 * c->n_layer);
-    const struct {
-        const char *name;
-        unsigned dims;
-        uint32_t a, b;
-        double deviation;
-        float constant;
-    } layer[LAYER_TENSORS] = {
-        {"ln_1.weight", 1, e, 1, 0, 1},          {"ln_1.bias", 1, e, 1, 0, 0},
-        {"attn.c_attn.weight", 2, e, 3 * e, 0.02, 0}, {"attn.c_attn.bias", 1, 3 * e, 1, 0, 0},
-        {"attn.c_proj.weight", 2, e, e, residual, 0}, {"attn.c_proj.bias", 1, e, 1, 0, 0},
-        {"ln_2.weight", 1, e, 1, 0, 1},          {"ln_2.bias", 1, e, 1, 0, 0},
-        {"mlp.c_fc.weight", 2, e, f, 0.02, 0},   {"mlp.c_fc.bias", 1, f, 1, 0, 0},
-        {"mlp.c_proj.weight", 2, f, e, residual, 0}, {"mlp.c_proj.bias", 1, e, 1, 0, 0}};
-    size_t n = 0;
-
-    add(r, &n, "wte.weight", 2, c->vocab, e, 0.02, 0);
-    add(r, &n, "wpe.weight", 2, c->n_ctx, e, 0.01, 0);
-    for (uint32_t i = 0; i < c->n_layer; i++)
-        for (int k = 0; k < LAYER_TENSORS; k++) {
-            char name[NAME_SIZE];
-            snprintf(name, sizeof name, "h.%u.%s", i, layer[k].name);
-            add(r, &n, name, layer[k].dims, layer[k].a, layer[k].b, layer[k].deviation,
-                layer[k].constant);
-        }
-    add(r, &n, "ln_f.weight", 1, e, 1, 0, 1);
-    add(r, &n, "ln_f.bias", 1, e, 1, 0, 0);
-    return n;
+    return strstr(t->name, "ln_") && strstr(t->name, ".weight") ? 1 : 0;
 }
 
 /* splitmix64 */
@@ -100,16 +63,16 @@ static void put_value(uint8_t *to, enum rbe_dtype dtype, size_t i, float v)
     memcpy(to + 2 * i, &h, sizeof h);
 }
 
-static void fill(const struct recipe *r, enum rbe_dtype dtype, uint64_t state, uint8_t *to,
-                 size_t count)
+static void fill(float deviation, float constant, enum rbe_dtype dtype, uint64_t state,
+                 uint8_t *to, size_t count)
 {
     for (size_t i = 0; i < count; i += 2) {
         double a = 0, b = 0;
-        if (r->deviation > 0)
+        if (deviation > 0)
             normal_pair(&state, &a, &b);
-        put_value(to, dtype, i, (float)(a * r->deviation) + r->constant);
+        put_value(to, dtype, i, (float)(a * deviation) + constant);
         if (i + 1 < count)
-            put_value(to, dtype, i + 1, (float)(b * r->deviation) + r->constant);
+            put_value(to, dtype, i + 1, (float)(b * deviation) + constant);
     }
 }
 
@@ -140,15 +103,15 @@ static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_co
 enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
                           enum rbe_dtype dtype, uint64_t seed, struct rbe_diag *d)
 {
-    const size_t room = 4 + (size_t)LAYER_TENSORS * c->n_layer;
-    struct recipe *r = calloc(room, sizeof *r);
-    struct rbe_tensor_out *out = calloc(room, sizeof *out);
+    const size_t count = rbe_source_count(c);
+    struct rbe_source_tensor *r = calloc(count, sizeof *r);
+    struct rbe_tensor_out *out = calloc(count, sizeof *out);
     char *path = rbe_path_join(folder, "model.safetensors"), label[160];
     const size_t size = rbe_dtype_size(dtype);
     uint8_t *data = NULL;
     struct rbe_progress p;
     enum rbe_status err;
-    size_t count = 0, at = 0, bytes = 0;
+    size_t at = 0, bytes = 0;
 
     if (!r || !out || !path) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
@@ -159,12 +122,15 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
                        rbe_dtype_name(dtype));
         goto done;
     }
-    count = list_tensors(r, c);
     for (size_t i = 0; i < count; i++) {
-        const size_t n = (size_t)r[i].shape[0] * r[i].shape[1];
+        r[i] = rbe_source_tensor(c, i);
+        const size_t n = (size_t)r[i].rows * r[i].cols;
         out[i] = (struct rbe_tensor_out){.name = r[i].name, .dims = r[i].dims,
                                          .dtype = r[i].dims == 2 ? dtype : RBE_DT_F32,
-                                         .shape = {r[i].shape[0], r[i].shape[1]}};
+                                         .shape = {r[i].transposed ? r[i].cols : r[i].rows,
+                                                   r[i].transposed ? r[i].rows : r[i].cols}};
+        if (r[i].dims == 1)
+            out[i].shape[0] = r[i].cols;
         bytes += n * (r[i].dims == 2 ? size : sizeof(float));
     }
     data = malloc(bytes);
@@ -178,10 +144,10 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
     rbe_progress_start(&p, "synth", "weights", (double)rbe_gpt2_config_params(c));
     double made = 0;
     for (size_t i = 0; i < count && !err; i++) {
-        const size_t n = (size_t)r[i].shape[0] * r[i].shape[1];
+        const size_t n = (size_t)r[i].rows * r[i].cols;
         uint64_t state = seed ^ (i + 1) * 0xD1B54A32D192ED03ULL;
         out[i].data = data + at;
-        fill(&r[i], out[i].dtype, next(&state), data + at, n);
+        fill(deviation_of(&r[i], c), constant_of(&r[i]), out[i].dtype, next(&state), data + at, n);
         at += n * rbe_dtype_size(out[i].dtype);
         made += (double)n;
         rbe_progress_update(&p, made, r[i].name);

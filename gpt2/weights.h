@@ -30,6 +30,7 @@ struct rbe_gpt2 {
     const float *wpe, *lnf_gain, *lnf_bias;
     struct rbe_layer *layers;
     bool rotated;                       /* some weight is */
+    _Atomic bool verified;              /* nothing is left of the codes' checksums to compare */
 };
 
 #endif

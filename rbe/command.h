@@ -9,6 +9,7 @@
 #include <popt.h>
 #include <stdbool.h>
 
+#include "rbe/container.h"
 #include "rbe/man.h"
 #include "rbe/status.h"
 
@@ -39,6 +40,11 @@ void rbe_print_commands(FILE *f, const char *name, const char *usage, const char
  * one line what it does; only manual pages show it. */
 void rbe_help_as_man(void);
 void rbe_describe(const char *what);
+
+/* A row of the popt table of whatever runs RBE models. */
+#define RBE_NO_VERIFY_OPTION                                                                   \
+    {"no-verify", 0, POPT_ARG_NONE, &rbe_no_verify, 0,                                         \
+     "do not compare the codes of RBE models with their checksums", NULL}
 
 /* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);

@@ -8,6 +8,7 @@
  */
 #include "rbe/container.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -29,11 +30,14 @@ enum {
 #define KEYS "rbe.keys"
 #define SHARED "shares tensors with another weight"
 
+int rbe_no_verify;
+
 struct rbe_container {
     struct rbe_safetensors *file;
     struct rbe_weight *weights;
     size_t count;
     bool *used;                 /* [tensors] belongs to a weight */
+    const struct rbe_tensor *sums;
 };
 
 /* Codecs that may go without column scales. */
@@ -118,6 +122,11 @@ bool rbe_container_is(const struct rbe_safetensors *s)
 const struct rbe_safetensors *rbe_container_file(const struct rbe_container *c)
 {
     return c->file;
+}
+
+bool rbe_container_owns(const struct rbe_container *c, const struct rbe_tensor *t)
+{
+    return t == c->sums || c->used[t - rbe_safetensors_at(c->file, 0)];
 }
 
 size_t rbe_container_weight_count(const struct rbe_container *c)
@@ -270,8 +279,9 @@ static bool read_rotation(struct rbe_weight *w, const json_t *j)
     const char *s = json_string_value(seed);
     if (!s || !*s || strspn(s, "0123456789") != strlen(s) || strlen(s) > 20)
         return false;
+    errno = 0;
     w->sign_seed = strtoull(s, &end, 10);
-    return !*end;
+    return !*end && !errno;
 }
 
 static enum rbe_status read_weight(struct rbe_container *c, struct rbe_weight *w,
@@ -397,24 +407,43 @@ static bool is_codes(const struct rbe_container *c, size_t i)
     return c->used[i] && !strcmp(name + len - 6, ".codes");
 }
 
-static enum rbe_status check_tensors(const struct rbe_container *c,
-                                     const struct rbe_tensor *sums, bool verify,
+/* Against its checksum; they stand in file order, their own tensor left out. */
+static enum rbe_status check_tensor(const struct rbe_container *c, const struct rbe_tensor *t,
+                                    struct rbe_diag *d)
+{
+    const size_t i = (size_t)(t - rbe_safetensors_at(c->file, 0)) - (t > c->sums);
+
+    if (XXH3_64bits(t->data, t->bytes) == get_u64((const uint8_t *)c->sums->data + 8 * i))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_FORMAT,
+                    "%s: tensor '%s': the checksum does not match: damaged",
+                    rbe_safetensors_path(c->file), t->name);
+}
+
+static enum rbe_status check_tensors(const struct rbe_container *c, bool verify,
                                      struct rbe_diag *d)
 {
-    const uint8_t *sum = sums->data;
+    enum rbe_status err = RBE_OK;
 
-    for (size_t i = 0; i < rbe_safetensors_count(c->file); i++) {
+    for (size_t i = 0; i < rbe_safetensors_count(c->file) && !err; i++) {
         const struct rbe_tensor *t = rbe_safetensors_at(c->file, i);
-
-        if (t == sums)
-            continue;
-        if ((verify || !is_codes(c, i)) && XXH3_64bits(t->data, t->bytes) != get_u64(sum))
-            return rbe_fail(d, RBE_ERR_FORMAT,
-                            "%s: tensor '%s': the checksum does not match: damaged",
-                            rbe_safetensors_path(c->file), t->name);
-        sum += 8;
+        if (t != c->sums && (verify || !is_codes(c, i)))
+            err = check_tensor(c, t, d);
     }
-    return RBE_OK;
+    return err;
+}
+
+enum rbe_status rbe_container_check(const struct rbe_container *c, const struct rbe_weight *w,
+                                    struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    char name[PART_NAME];
+
+    for (size_t i = 0; i < w->part_count && !err; i++) {
+        part_name(name, sizeof name, w->name, i, "codes");
+        err = check_tensor(c, rbe_safetensors_find(c->file, name), d);
+    }
+    return err;
 }
 
 static enum rbe_status read_container(struct rbe_container *c, bool verify, struct rbe_diag *d)
@@ -435,7 +464,7 @@ static enum rbe_status read_container(struct rbe_container *c, bool verify, stru
         if (!rbe_safetensors_at(c->file, i)->bytes)
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s' is empty", path,
                             rbe_safetensors_at(c->file, i)->name);
-    const struct rbe_tensor *sums = rbe_safetensors_find(c->file, CHECKSUMS);
+    const struct rbe_tensor *sums = c->sums = rbe_safetensors_find(c->file, CHECKSUMS);
     if (!sums || sums->dtype != RBE_DT_U8 || sums->bytes != (n - 1) * 8)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: checksums are missing or too few", path);
     if (!(c->used = calloc(n, sizeof *c->used)))
@@ -444,24 +473,38 @@ static enum rbe_status read_container(struct rbe_container *c, bool verify, stru
         return err;
     if ((err = check_header(c, sums, d)))
         return err;
-    return check_tensors(c, sums, verify, d);
+    return check_tensors(c, verify, d);
+}
+
+enum rbe_status rbe_container_take(struct rbe_container **out, struct rbe_safetensors **file,
+                                   bool verify, struct rbe_diag *d)
+{
+    struct rbe_container *c = calloc(1, sizeof *c);
+    enum rbe_status err;
+
+    *out = NULL;
+    if (!c) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", rbe_safetensors_path(*file));
+        rbe_safetensors_close(file);
+        return err;
+    }
+    c->file = *file;
+    if ((err = read_container(c, verify, d))) {
+        rbe_container_close(&c);
+        *file = NULL;
+    }
+    *out = c;
+    return err;
 }
 
 enum rbe_status rbe_container_open(struct rbe_container **out, const char *path, bool verify,
                                    struct rbe_diag *d)
 {
-    enum rbe_status err;
+    struct rbe_safetensors *file;
+    const enum rbe_status err = rbe_safetensors_open(&file, path, d);
 
     *out = NULL;
-    struct rbe_container *c = calloc(1, sizeof *c);
-    if (!c)
-        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-    if (!(err = rbe_safetensors_open(&c->file, path, d)))
-        err = read_container(c, verify, d);
-    if (err)
-        rbe_container_close(&c);
-    *out = c;
-    return err;
+    return err ? err : rbe_container_take(out, &file, verify, d);
 }
 
 void rbe_container_close(struct rbe_container **pc)

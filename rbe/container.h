@@ -55,11 +55,25 @@ enum rbe_status rbe_container_open(struct rbe_container **out, const char *path,
                                    struct rbe_diag *d);
 void rbe_container_close(struct rbe_container **c);
 
+/* Set by --no-verify: whoever compares checksums at the first use of codes leaves it. */
+extern int rbe_no_verify;
+
+/* The same with a file that is open already; *file belongs to the container from then on, or
+ * is closed. */
+enum rbe_status rbe_container_take(struct rbe_container **out, struct rbe_safetensors **file,
+                                   bool verify, struct rbe_diag *d);
+
 /* True when the file says it is an RBE container (has rbe.version); for telling one from a
  * plain checkpoint. */
 bool rbe_container_is(const struct rbe_safetensors *s);
 
+/* Compares the checksums of w's codes, for who opened without `verify`. */
+enum rbe_status rbe_container_check(const struct rbe_container *c, const struct rbe_weight *w,
+                                    struct rbe_diag *d);
+
 const struct rbe_safetensors *rbe_container_file(const struct rbe_container *c);
+/* Whether t is part of an encoded weight, or the checksums; else it is a tensor of its own. */
+bool rbe_container_owns(const struct rbe_container *c, const struct rbe_tensor *t);
 const struct rbe_weight *rbe_container_weight(const struct rbe_container *c, const char *name);
 size_t rbe_container_weight_count(const struct rbe_container *c);
 const struct rbe_weight *rbe_container_weight_at(const struct rbe_container *c, size_t i);

@@ -14,6 +14,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kernels/f16.h"
 #include "rbe/file.h"
@@ -39,6 +42,8 @@ struct rbe_safetensors {
     struct rbe_tensor *tensors; /* in file order */
     const struct rbe_tensor **by_name;
     size_t count;
+    struct rbe_safetensors **shards;    /* of an index, by name; else NULL */
+    size_t shard_count;
 };
 
 const char *rbe_dtype_name(enum rbe_dtype t)
@@ -49,6 +54,70 @@ const char *rbe_dtype_name(enum rbe_dtype t)
 size_t rbe_dtype_size(enum rbe_dtype t)
 {
     return (unsigned)t < RBE_DT_COUNT ? dtypes[t].size : 0;
+}
+
+const char *rbe_foreign_file(const void *bytes, size_t size)
+{
+    static const struct {
+        const char *start, *what;
+    } kinds[] = {{"version https://git-lfs", "a git-LFS pointer, not the file itself: git lfs "
+                                             "pull fetches it"},
+                 {"PK\3\4", "a zip archive, as PyTorch writes: save the model as safetensors"},
+                 {"\x80\2", "a Python pickle, as PyTorch wrote: save the model as safetensors"},
+                 {"GGUF", "a GGUF file"},
+                 {"\x89HDF", "an HDF5 file, as TensorFlow writes: save the model as "
+                             "safetensors"},
+                 {"\x1f\x8b", "compressed by gzip"},
+                 {"<!doctype html", "an HTML page, not the file itself: a download went wrong"},
+                 {"<html", "an HTML page, not the file itself: a download went wrong"},
+                 {"<?xml", "an XML page, not the file itself: a download went wrong"},
+                 {"{", "JSON text"}};
+    const char *s = bytes, *const end = s + size;
+
+    if (size >= 3 && !memcmp(s, "\xef\xbb\xbf", 3))
+        s += 3;
+    while (s < end && strchr(" \t\r\n", *s) && *s)
+        s++;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const size_t n = strlen(kinds[i].start);
+        if ((size_t)(end - s) >= n && !strncasecmp(s, kinds[i].start, n))
+            return kinds[i].what;
+    }
+    return NULL;
+}
+
+enum rbe_status rbe_safetensors_locate(char **out, const char *path, struct rbe_diag *d)
+{
+    static const char *const ours[] = {"model.safetensors", "model.safetensors.index.json"};
+    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                         "tf_model.h5", "flax_model.msgpack",
+                                         "model.ckpt.index", "rust_model.ot"};
+    struct stat st;
+
+    *out = NULL;
+    if (stat(path, &st) < 0)
+        return rbe_fail_errno(d, "%s", path);
+    if (!S_ISDIR(st.st_mode)) {
+        *out = strdup(path);
+        return *out ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof *ours + sizeof others / sizeof *others; i++) {
+        const bool our = i < sizeof ours / sizeof *ours;
+        const char *name = our ? ours[i] : others[i - sizeof ours / sizeof *ours];
+        char *file = rbe_path_join(path, name);
+        if (!file)
+            return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        const bool there = !access(file, F_OK);
+        if (there && our) {
+            *out = file;
+            return RBE_OK;
+        }
+        free(file);
+        if (there)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: holds %s, which is not read, and no "
+                            "model.safetensors: save the model as safetensors", path, name);
+    }
+    return rbe_fail(d, RBE_ERR_IO, "%s: no model.safetensors in this folder", path);
 }
 
 /* Names stand in one-line messages and in tables. */
@@ -90,10 +159,11 @@ static enum rbe_status read_tensor(struct rbe_tensor *t, const char *path, const
                         "%s: tensor '%s': want dtype, shape and data_offsets", path, name);
     while (type < RBE_DT_COUNT && strcmp(dtype, dtypes[type].name))
         type++;
-    if (type == RBE_DT_COUNT)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s': dtype is not supported", path,
+    if (!printable(dtype))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s': dtype is not printable", path,
                         name);
     t->dtype = (enum rbe_dtype)type;
+    t->dtype_name = dtype;
     if (!json_is_array(shape) || json_array_size(shape) > RBE_ST_MAX_DIMS)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s': shape is not a list of up to %d",
                         path, name, RBE_ST_MAX_DIMS);
@@ -102,7 +172,7 @@ static enum rbe_status read_tensor(struct rbe_tensor *t, const char *path, const
         if (!get_size(json_array_get(shape, i), &t->shape[i]) ||
             __builtin_mul_overflow(t->count, t->shape[i], &t->count))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s': impossible shape", path, name);
-    if (__builtin_mul_overflow(t->count, dtypes[type].size, &bytes))
+    if (__builtin_mul_overflow(t->count, rbe_dtype_size(t->dtype), &bytes))
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s': impossible shape", path, name);
     if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
         !get_size(json_array_get(offsets, 0), &begin) ||
@@ -113,6 +183,8 @@ static enum rbe_status read_tensor(struct rbe_tensor *t, const char *path, const
         return rbe_fail(d, RBE_ERR_FORMAT,
                         "%s: tensor '%s' ends at byte %llu of %llu: truncated or damaged", path,
                         name, (unsigned long long)end, (unsigned long long)data_bytes);
+    if (t->dtype == RBE_DT_OTHER)
+        bytes = end - begin;
     if (end - begin != bytes)
         return rbe_fail(d, RBE_ERR_FORMAT,
                         "%s: tensor '%s': %llu bytes where its shape and dtype make %llu", path,
@@ -139,6 +211,13 @@ static int by_name(const void *a, const void *b)
 {
     const struct rbe_tensor *const *x = a, *const *y = b;
     return strcmp((*x)->name, (*y)->name);
+}
+
+static void index_names(struct rbe_safetensors *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        s->by_name[i] = &s->tensors[i];
+    qsort(s->by_name, s->count, sizeof *s->by_name, by_name);
 }
 
 static enum rbe_status check_tiling(const struct rbe_safetensors *s, const uint8_t *data,
@@ -189,7 +268,11 @@ static enum rbe_status read_header(struct rbe_safetensors *s, struct rbe_diag *d
                         m->size);
     for (int i = 0; i < 8; i++)
         n |= (uint64_t)m->bytes[i] << 8 * i;
-    if (n < 2 || n > MAX_HEADER || n > m->size - 8)
+    const bool fits = n >= 2 && n <= MAX_HEADER && n <= m->size - 8;
+    const char *what = fits ? NULL : rbe_foreign_file(m->bytes, m->size);
+    if (what)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: is %s", s->path, what);
+    if (!fits)
         return rbe_fail(d, RBE_ERR_FORMAT,
                         "%s: header length %llu does not fit the file: truncated, or no "
                         "safetensors file", s->path, (unsigned long long)n);
@@ -220,10 +303,119 @@ static enum rbe_status read_header(struct rbe_safetensors *s, struct rbe_diag *d
         s->count++;
     }
     qsort(s->tensors, s->count, sizeof *s->tensors, by_offset);
-    for (size_t i = 0; i < s->count; i++)
-        s->by_name[i] = &s->tensors[i];
-    qsort(s->by_name, s->count, sizeof *s->by_name, by_name);
+    index_names(s);
     return check_tiling(s, data, data_bytes, d);
+}
+
+/* --- shards ------------------------------------------------------------------------------- */
+
+static bool ends_in(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* The shard of this name, opened when it is the first to ask; NULL with the reason in *err. */
+static struct rbe_safetensors *get_shard(struct rbe_safetensors *s, const char *name,
+                                         enum rbe_status *err, struct rbe_diag *d)
+{
+    for (size_t i = 0; i < s->shard_count; i++)
+        if (!strcmp(base_name(s->shards[i]->path), name))
+            return s->shards[i];
+    if (!printable(name) || strchr(name, '/') || !ends_in(name, ".safetensors")) {
+        *err = rbe_fail(d, RBE_ERR_FORMAT, "%s: weight_map names something other than "
+                        "safetensors files beside it", s->path);
+        return NULL;
+    }
+    const size_t folder = (size_t)(base_name(s->path) - s->path);
+    char *path = malloc(folder + strlen(name) + 1);
+    struct rbe_safetensors **grown =
+        realloc(s->shards, (s->shard_count + 1) * sizeof *s->shards);
+    s->shards = grown ? grown : s->shards;
+    if (!path || !grown) {
+        *err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", s->path);
+        free(path);
+        return NULL;
+    }
+    memcpy(path, s->path, folder);
+    strcpy(path + folder, name);
+    *err = rbe_safetensors_open(&s->shards[s->shard_count], path, d);
+    free(path);
+    return *err ? NULL : s->shards[s->shard_count++];
+}
+
+static int by_path(const void *a, const void *b)
+{
+    struct rbe_safetensors *const *x = a, *const *y = b;
+    return strcmp((*x)->path, (*y)->path);
+}
+
+/* Every tensor of every shard is where the index says. */
+static enum rbe_status check_places(const struct rbe_safetensors *s, const json_t *places,
+                                    struct rbe_diag *d)
+{
+    for (size_t i = 0; i < s->shard_count; i++) {
+        const char *shard = base_name(s->shards[i]->path);
+        for (size_t k = 0; k < s->shards[i]->count; k++) {
+            const char *tensor = s->shards[i]->tensors[k].name;
+            const char *place = json_string_value(json_object_get(places, tensor));
+            if (!place)
+                return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' of %s is not in the "
+                                "index", s->path, tensor, shard);
+            if (strcmp(place, shard) != 0)
+                return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is in %s and in %s",
+                                s->path, tensor, place, shard);
+        }
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status read_index(struct rbe_safetensors *s, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    const char *tensor;
+    json_t *value;
+
+    s->root = json_loadb(s->map.size ? (const char *)s->map.bytes : "", s->map.size,
+                         JSON_REJECT_DUPLICATES, NULL);
+    const json_t *places = json_object_get(s->root, "weight_map");
+    if (!json_object_size(places)) {
+        const char *what = s->root ? NULL : rbe_foreign_file(s->map.bytes, s->map.size);
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s%s", s->path, what ? "is " : "",
+                        what ? what : "not JSON with a weight_map: no index of shards");
+    }
+    json_object_foreach((json_t *)(uintptr_t)places, tensor, value) {
+        const char *name = json_string_value(value);
+        if (!name || !printable(tensor))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: weight_map holds more than names of "
+                            "tensors and files", s->path);
+        const struct rbe_safetensors *shard = get_shard(s, name, &err, d);
+        if (!shard)
+            return err;
+        if (!rbe_safetensors_find(shard, tensor))
+            return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is not in %s", s->path,
+                            tensor, name);
+    }
+    qsort(s->shards, s->shard_count, sizeof *s->shards, by_path);
+    if ((err = check_places(s, places, d)))
+        return err;
+    s->tensors = calloc(json_object_size(places), sizeof *s->tensors);
+    s->by_name = calloc(json_object_size(places), sizeof *s->by_name);
+    if (!s->tensors || !s->by_name)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", s->path);
+    for (size_t i = 0; i < s->shard_count; i++)
+        for (size_t k = 0; k < s->shards[i]->count; k++)
+            s->tensors[s->count++] = s->shards[i]->tensors[k];
+    index_names(s);
+    return RBE_OK;
 }
 
 enum rbe_status rbe_safetensors_open(struct rbe_safetensors **out, const char *path,
@@ -239,7 +431,7 @@ enum rbe_status rbe_safetensors_open(struct rbe_safetensors **out, const char *p
     }
     if ((err = rbe_map_open(&s->map, path, d)))
         goto out;
-    err = read_header(s, d);
+    err = ends_in(path, ".index.json") ? read_index(s, d) : read_header(s, d);
 out:
     if (err)
         rbe_safetensors_close(&s);
@@ -255,6 +447,9 @@ void rbe_safetensors_close(struct rbe_safetensors **pp)
         return;
     json_decref(s->root);
     rbe_map_close(&s->map);
+    for (size_t i = 0; i < s->shard_count; i++)
+        rbe_safetensors_close(&s->shards[i]);
+    free(s->shards);
     free(s->tensors);
     free(s->by_name);
     free(s->path);
@@ -292,12 +487,49 @@ const struct rbe_tensor *rbe_safetensors_find(const struct rbe_safetensors *s,
 
 const char *rbe_safetensors_meta(const struct rbe_safetensors *s, const char *key)
 {
-    return json_string_value(json_object_get(s->meta, key));
+    const char *value = json_string_value(json_object_get(s->meta, key));
+
+    for (size_t i = 0; !value && i < s->shard_count; i++)
+        value = rbe_safetensors_meta(s->shards[i], key);
+    return value;
+}
+
+size_t rbe_safetensors_shards(const struct rbe_safetensors *s)
+{
+    return s->shard_count;
 }
 
 size_t rbe_safetensors_file_bytes(const struct rbe_safetensors *s)
 {
-    return s->map.size;
+    size_t n = s->map.size;
+
+    for (size_t i = 0; i < s->shard_count; i++)
+        n += s->shards[i]->map.size;
+    return n;
+}
+
+enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensors *s)
+{
+    size_t room = 1, at = 0;
+    enum rbe_status err;
+
+    if (!s->shard_count)
+        return rbe_sha256(hex, s->map.bytes, s->map.size);
+    for (size_t i = 0; i <= s->shard_count; i++)
+        room += 64 + 3 + strlen(base_name(i ? s->shards[i - 1]->path : s->path));
+    char *lines = malloc(room);
+    if (!lines)
+        return RBE_ERR_NOMEM;
+    for (size_t i = 0; i <= s->shard_count; i++) {
+        const struct rbe_safetensors *f = i ? s->shards[i - 1] : s;
+        if ((err = rbe_sha256(hex, f->map.bytes, f->map.size)))
+            goto out;
+        at += (size_t)snprintf(lines + at, room - at, "%s  %s\n", hex, base_name(f->path));
+    }
+    err = rbe_sha256(hex, lines, at);
+out:
+    free(lines);
+    return err;
 }
 
 const char *rbe_safetensors_path(const struct rbe_safetensors *s)
@@ -305,16 +537,27 @@ const char *rbe_safetensors_path(const struct rbe_safetensors *s)
     return s->path;
 }
 
+bool rbe_tensor_is_float(const struct rbe_tensor *t)
+{
+    return t->dtype == RBE_DT_F32 || t->dtype == RBE_DT_F16 || t->dtype == RBE_DT_BF16 ||
+           t->dtype == RBE_DT_F64;
+}
+
 /* Element i of t, which may lie at any address. */
 static float element(const struct rbe_tensor *t, size_t i)
 {
     const uint8_t *p = t->data;
     uint16_t h;
+    double wide;
     float f;
 
     if (t->dtype == RBE_DT_F32) {
         memcpy(&f, p + 4 * i, sizeof f);
         return f;
+    }
+    if (t->dtype == RBE_DT_F64) {
+        memcpy(&wide, p + 8 * i, sizeof wide);
+        return (float)wide;
     }
     memcpy(&h, p + 2 * i, sizeof h);
     return t->dtype == RBE_DT_F16 ? rbe_f16_to_f32(h) : rbe_f32_from_bits((uint32_t)h << 16);
@@ -322,9 +565,9 @@ static float element(const struct rbe_tensor *t, size_t i)
 
 enum rbe_status rbe_tensor_to_f32(const struct rbe_tensor *t, float *out, struct rbe_diag *d)
 {
-    if (t->dtype != RBE_DT_F32 && t->dtype != RBE_DT_F16 && t->dtype != RBE_DT_BF16)
-        return rbe_fail(d, RBE_ERR_FORMAT, "tensor '%s': %s where F32, F16 or BF16 is needed",
-                        t->name, rbe_dtype_name(t->dtype));
+    if (!rbe_tensor_is_float(t))
+        return rbe_fail(d, RBE_ERR_FORMAT, "tensor '%s': %s where F32, F16, BF16 or F64 is "
+                        "needed", t->name, t->dtype_name);
     for (size_t i = 0; i < t->count; i++) {
         out[i] = element(t, i);
         if (!isfinite(out[i]))

@@ -179,11 +179,13 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits
 /* --- opening ------------------------------------------------------------------------------ */
 
 /* A text that changes whenever the numbers of a run would. */
-static void make_key(struct run *r)
+static enum rbe_status make_key(struct run *r)
 {
     char text[1024], recipe[65];
 
-    rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text));
+    enum rbe_status err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text));
+    if (err)
+        return err;
     const int n = snprintf(text, sizeof text, "tune 1 %s %s %s %s %" PRIu64 " %" PRIu64
                            " %s %s %u %u %u %u %d %d %d %d %s", r->source->sha256,
                            r->model_sha, recipe,
@@ -191,7 +193,7 @@ static void make_key(struct run *r)
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
                            r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
                            r->a->bf16, r->a->recompute, rbe_metric_name(r->o.metric));
-    rbe_sha256(r->key, text, (size_t)n);
+    return rbe_sha256(r->key, text, (size_t)n);
 }
 
 static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
@@ -282,7 +284,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if (a->control && r->loss.alpha >= 1)
         return rbe_fail(d, RBE_ERR_ARG, "--control: the original is its own teacher, loss '%s' "
                         "has no gradient; give --loss ce or chapter", r->recipe.loss);
-    if (!a->control && ((err = rbe_container_open(&r->model, a->model, true, d)) ||
+    if (!a->control && ((err = rbe_container_open(&r->model, a->model, !rbe_no_verify, d)) ||
                         (err = rbe_sha256_file(r->model_sha, a->model, d))))
         return err;
     const struct rbe_gpt2_config *c = &r->source->config;
@@ -304,8 +306,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         return err;
     if (a->minutes > 0 && (err = tokens_for_minutes(r, d)))
         return err;
-    make_key(r);
-    return RBE_OK;
+    return make_key(r);
 }
 
 /* --- the result row ----------------------------------------------------------------------- */
@@ -512,6 +513,7 @@ int rbe_cmd_tune(int argc, const char **argv)
         {"out-json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
         {"stop-after", 0, POPT_ARG_INT, &a.stop_after, 0,
          "stop after N steps as if interrupted", "N"},
+        RBE_NO_VERIFY_OPTION,
         {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
         POPT_TABLEEND};
     struct rbe_diag d = {""};

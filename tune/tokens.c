@@ -300,10 +300,10 @@ enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths
         r.path = paths[i];
         err = add_file(&r);
     }
+    if (!err)
+        err = rbe_sha256(out->sha256, out->ids, out->count * sizeof *out->ids);
     if (err)
         rbe_tokens_close(out);
-    else
-        rbe_sha256(out->sha256, out->ids, out->count * sizeof *out->ids);
     return err;
 }
 

@@ -265,7 +265,7 @@ int main(int argc, char **argv)
     CHECK(!rbe_pool_open(&pool, 2, &d));
     CHECK(rbe_gpt2_config(m)->vocab == VOCAB && !rbe_gpt2_is_rbe(m) && !rbe_gpt2_label(m));
     CHECK(rbe_gpt2_config_params(rbe_gpt2_config(m)) * 2 < rbe_gpt2_file_bytes(m));
-    CHECK(strlen(rbe_gpt2_sha256(m)) == 64);
+    CHECK(!rbe_gpt2_sha256(m) && !rbe_gpt2_hash(m, &d) && strlen(rbe_gpt2_sha256(m)) == 64);
     CHECK(rbe_gpt2_bytes_per_token(m) == 4 * (12 * 12 * 256 * 256 + VOCAB * 256));
     for (int threads = 1; threads <= 2; threads++) {
         const struct rbe_session_limits l = {.max_logits = MAX_IDS};
