@@ -384,14 +384,20 @@ static enum rbe_status read_index(struct rbe_safetensors *s, struct rbe_diag *d)
     const char *tensor;
     json_t *value;
 
-    s->root = json_loadb(s->map.size ? (const char *)s->map.bytes : "", s->map.size,
-                         JSON_REJECT_DUPLICATES, NULL);
-    const json_t *places = json_object_get(s->root, "weight_map");
-    if (!json_object_size(places)) {
-        const char *what = s->root ? NULL : rbe_foreign_file(s->map.bytes, s->map.size);
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s%s", s->path, what ? "is " : "",
-                        what ? what : "not JSON with a weight_map: no index of shards");
+    json_error_t je;
+
+    s->root = json_loadb((const char *)s->map.bytes, s->map.size, JSON_REJECT_DUPLICATES, &je);
+    if (!s->root) {
+        const char *what = s->map.size && *s->map.bytes != '{'
+                               ? rbe_foreign_file(s->map.bytes, s->map.size) : NULL;
+        return what ? rbe_fail(d, RBE_ERR_FORMAT, "%s: is %s", s->path, what)
+                    : rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at line %d, or with a "
+                               "key twice", s->path, je.line);
     }
+    const json_t *places = json_object_get(s->root, "weight_map");
+    if (!json_object_size(places))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: no weight_map in it: no index of shards",
+                        s->path);
     json_object_foreach((json_t *)(uintptr_t)places, tensor, value) {
         const char *name = json_string_value(value);
         if (!name || !printable(tensor))

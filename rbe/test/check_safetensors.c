@@ -84,7 +84,7 @@ static void check_hostile(void)
     REFUSE("{\"a\":3}", 0);
     REFUSE("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4);
     REFUSE("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4);
-    REFUSE("{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
+    REFUSE("{\"a\":{\"dtype\":\"F3\\n1\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     REFUSE("{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     REFUSE("{\"a\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", 4);
     REFUSE("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4);
@@ -161,7 +161,8 @@ static void check_lenient(void)
         "{}", "{}   ",
         "{\"__metadata__\":{}}",
         "{\"e\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}",
-        "{\"e\":{\"dtype\":\"F32\",\"shape\":[3,0,9],\"data_offsets\":[0,0]}}"};
+        "{\"e\":{\"dtype\":\"F32\",\"shape\":[3,0,9],\"data_offsets\":[0,0]}}",
+        "{\"e\":{\"dtype\":\"F8_E4M3\",\"shape\":[0],\"data_offsets\":[0,0]}}"};
     struct rbe_safetensors *s;
     struct rbe_diag d;
 
@@ -303,6 +304,129 @@ static void check_damage(void)
     free(bytes);
 }
 
+/* A tensor of a dtype that nobody knows is no fault until its values are asked for. */
+static void check_other_dtypes(void)
+{
+    struct rbe_safetensors *s;
+    struct rbe_diag d = {""};
+    float v[4];
+
+    put_header("{\"mask\":{\"dtype\":\"F4\",\"shape\":[4],\"data_offsets\":[0,2]},"
+               "\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6);
+    if (!CHECK(!rbe_safetensors_open(&s, file, &d)))
+        return;
+    const struct rbe_tensor *t = rbe_safetensors_find(s, "mask");
+    CHECK(t && t->dtype == RBE_DT_OTHER && !strcmp(t->dtype_name, "F4") && t->bytes == 2 &&
+          !rbe_tensor_is_float(t));
+    CHECK(rbe_tensor_to_f32(t, v, &d) == RBE_ERR_FORMAT && strstr(d.text, "'mask': F4"));
+    CHECK(!rbe_tensor_to_f32(rbe_safetensors_find(s, "w"), v, &d));
+    rbe_safetensors_close(&s);
+}
+
+/* What people find in the place of the file. */
+static void check_foreign(void)
+{
+    static const struct {
+        const char *bytes, *reason;
+    } cases[] = {{"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 5\n", "LFS"},
+                 {"\n <!DOCTYPE HTML>\n<html>", "HTML page"},
+                 {"\xef\xbb\xbf<html lang=\"en\">", "HTML page"},
+                 {"<?xml version=\"1.0\"?><Error/>", "XML page"},
+                 {"PK\3\4\x14\1\1\1archive/data.pkl", "zip archive"},
+                 {"\x80\2\x8a\nl\xfc\x9c\x46\xf9", "pickle"},
+                 {"GGUF\3\1\1\1\1", "GGUF"},
+                 {"\x1f\x8b\x08\1\1\1\1\1\1", "gzip"},
+                 {"{\"error\": \"Entry not found\"}", "JSON text"},
+                 {"Entry not found", "no safetensors file"}};
+    struct rbe_diag d = {""};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rbe_safetensors *s;
+        put(cases[i].bytes, strlen(cases[i].bytes));
+        if (!CHECK(rbe_safetensors_open(&s, file, &d) == RBE_ERR_FORMAT && !s &&
+                   strstr(d.text, cases[i].reason) && strstr(d.text, file) &&
+                   !strchr(d.text, '\n')))
+            printf("     '%s', want '%s'\n", d.text, cases[i].reason);
+    }
+}
+
+static void write_shard(char *path, const char *name, const struct rbe_tensor_out *t, size_t n)
+{
+    struct rbe_diag d;
+
+    snprintf(path, 96, "%s/%s.safetensors", dir, name);
+    CHECK(!rbe_safetensors_write(path, t, n, n == 1 ? (const char *const[]){"k", "v", NULL}
+                                                    : NULL, &d));
+}
+
+static void check_index(void)
+{
+    static const uint8_t bytes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const struct rbe_tensor_out t[] = {{"x", RBE_DT_U8, 1, {3}, bytes},
+                                       {"y", RBE_DT_U8, 1, {2}, bytes + 3},
+                                       {"z", RBE_DT_U8, 1, {4}, bytes + 4}};
+    static const struct {
+        const char *map, *reason;
+    } cases[] = {
+        {"\"z\":\"b.safetensors\",\"x\":\"a.safetensors\",\"y\":\"a.safetensors\"", NULL},
+        {"", "weight_map"},
+        {"\"x\":7", "weight_map"},
+        {"\"x\":\"a.safetensors\",\"x\":\"a.safetensors\"", "key twice"},
+        {"\"x\":\"../a.safetensors\"", "something other than"},
+        {"\"x\":\"a.bin\"", "something other than"},
+        {"\"x\":\"m.safetensors.index.json\"", "something other than"},
+        {"\"x\":\"c.safetensors\"", "c.safetensors: No such file"},
+        {"\"x\":\"b.safetensors\"", "tensor 'x' is not in b.safetensors"},
+        {"\"w\":\"a.safetensors\"", "tensor 'w' is not in a.safetensors"},
+        {"\"x\":\"a.safetensors\"", "tensor 'y' of a.safetensors is not in the index"},
+        {"\"x\":\"a.safetensors\",\"y\":\"a.safetensors\",\"z\":\"b.safetensors\","
+         "\"q\":\"d.safetensors\"", "tensor 'x' is in a.safetensors and in d.safetensors"}};
+    char a[96], b[96], double_x[96], index[96], text[400], lines[400], sha[3][65];
+    const struct rbe_tensor_out twice[] = {t[0], {"q", RBE_DT_U8, 1, {1}, bytes}};
+    struct rbe_safetensors *s;
+    struct rbe_diag d = {""};
+
+    write_shard(a, "a", t, 2);
+    write_shard(b, "b", t + 2, 1);
+    write_shard(double_x, "d", twice, 2);
+    snprintf(index, sizeof index, "%s/m.safetensors.index.json", dir);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "{\"metadata\":{\"total_size\":1},\"weight_map\":{%s}}",
+                 cases[i].map);
+        FILE *f = fopen(index, "w");
+        CHECK(f && fputs(text, f) >= 0 && !fclose(f));
+        const enum rbe_status err = rbe_safetensors_open(&s, index, &d);
+        if (!CHECK(cases[i].reason ? err && !s && strstr(d.text, cases[i].reason) &&
+                                         strstr(d.text, dir) && !strchr(d.text, '\n')
+                                   : !err))
+            printf("     '%s', want '%s'\n", d.text, cases[i].reason);
+        if (err)
+            continue;
+        touch(s);
+        CHECK(rbe_safetensors_count(s) == 3 && rbe_safetensors_shards(s) == 2);
+        CHECK(!strcmp(rbe_safetensors_at(s, 2)->name, "z") &&
+              !memcmp(rbe_safetensors_find(s, "y")->data, bytes + 3, 2));
+        CHECK(!strcmp(rbe_safetensors_meta(s, "k"), "v") && !rbe_safetensors_meta(s, "x"));
+        /* As sha256sum prints them, index first. */
+        CHECK(!rbe_sha256_file(sha[0], index, &d) && !rbe_sha256_file(sha[1], a, &d) &&
+              !rbe_sha256_file(sha[2], b, &d));
+        const int n = snprintf(lines, sizeof lines, "%s  m.safetensors.index.json\n"
+                               "%s  a.safetensors\n%s  b.safetensors\n", sha[0], sha[1],
+                               sha[2]);
+        CHECK(!rbe_sha256(sha[0], lines, (size_t)n) && !rbe_safetensors_sha256(sha[1], s) &&
+              !strcmp(sha[0], sha[1]));
+        struct stat st[3];
+        CHECK(!stat(index, &st[0]) && !stat(a, &st[1]) && !stat(b, &st[2]) &&
+              (size_t)(st[0].st_size + st[1].st_size + st[2].st_size) ==
+                  rbe_safetensors_file_bytes(s));
+        rbe_safetensors_close(&s);
+    }
+    unlink(a);
+    unlink(b);
+    unlink(double_x);
+    unlink(index);
+}
+
 static void check_writer_refuses(void)
 {
     const uint8_t one = 1;
@@ -339,6 +463,9 @@ int main(int argc, char **argv)
     check_round_trip();
     check_not_finite();
     check_damage();
+    check_other_dtypes();
+    check_foreign();
+    check_index();
     check_writer_refuses();
     unlink(file);
     rmdir(dir);
