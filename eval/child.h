@@ -14,6 +14,9 @@
 
 #include "rbe/status.h"
 
+/* How the worker exits when the model is faulty: no limit is to blame. */
+enum { RBE_CHILD_FAULTY = 3 };
+
 struct rbe_child_limits {
     uint64_t address_space;     /* RLIMIT_AS in bytes; 0: none */
 };
@@ -22,7 +25,8 @@ struct rbe_child_limits {
  * Runs `rbe eval worker` on the model with the given number of threads: prompt tokens in,
  * `tokens` tokens out.  On success *out is its report (see eval_worker.c) with `wall_s`, from
  * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line as the reason,
- * or RBE_ERR_ARG when it called the request impossible.
+ * or RBE_ERR_ARG when it called the request impossible, RBE_ERR_FORMAT when the model is at
+ * fault.
  */
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
                                    unsigned prompt, unsigned tokens,

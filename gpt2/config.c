@@ -156,11 +156,6 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
 {
     json_error_t je;
 
-    /* A byte order mark is no part of the text. */
-    if (size >= 3 && !memcmp(json, "\xef\xbb\xbf", 3)) {
-        json += 3;
-        size -= 3;
-    }
     *c = (struct rbe_gpt2_config){0};
     json_t *j = json_loadb(json, size, JSON_REJECT_DUPLICATES, &je);
     if (!j) {

@@ -242,8 +242,12 @@ static enum rbe_status read_config(struct rbe_source *s, struct rbe_diag *d)
     if (!(folder = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".")) ||
         !(config = rbe_path_join(folder, "config.json")))
         rbe_fail(d, err, "%s: out of memory", path);
-    else if (!(err = rbe_read_file(&s->config_json, &size, config, d)))
+    else if (!(err = rbe_read_file(&s->config_json, &size, config, d))) {
+        /* A byte order mark is no part of the text. */
+        if (!strncmp(s->config_json, "\xef\xbb\xbf", 3))
+            memmove(s->config_json, s->config_json + 3, (size -= 3) + 1);
         err = rbe_gpt2_config_parse(&s->config, s->config_json, size, config, d);
+    }
     free(config);
     free(folder);
     return err;

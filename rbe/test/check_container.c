@@ -239,6 +239,8 @@ static void hostile_fields(void)
          "rotation"},
         {WEIGHT("32", "32", ",\"sign_seed\":7", PART("32", "seed", ",\"block\":16")),
          "rotation"},
+        {WEIGHT("32", "32", ",\"sign_seed\":\"99999999999999999999\"",
+                PART("32", "seed", ",\"block\":16")), "rotation"},
         {WEIGHT("32", "32", "", "[]"), "list of parts"},
         {WEIGHT("32", "32", "", "7"), "list of parts"},
         {WEIGHT("32", "32", "", "[7]"), "malformed part"},
