@@ -91,8 +91,8 @@ static bool is_linear(const char *name)
 
 static bool is_candidate(const struct rbe_tensor *t, const char *match)
 {
-    return t->dims == 2 && rbe_tensor_is_float(t) && t->shape[0] >= MIN_SIDE && t->shape[1] >= MIN_SIDE &&
-           t->shape[0] < 1 << 24 && t->shape[1] < 1 << 24 &&
+    return t->dims == 2 && rbe_tensor_is_float(t) && t->shape[0] >= MIN_SIDE &&
+           t->shape[1] >= MIN_SIDE && t->shape[0] < 1 << 24 && t->shape[1] < 1 << 24 &&
            (match ? strstr(t->name, match) != NULL : !strstr(t->name, "wpe"));
 }
 
@@ -135,10 +135,12 @@ static enum rbe_status read_matrices(struct table *t, const struct rbe_safetenso
         found += is_candidate(rbe_safetensors_at(file, i), a->match);
     if (!found)
         return rbe_fail(d, RBE_ERR_ARG, "%s: no matrix of at least %d x %d%s%s", path, MIN_SIDE,
-                        MIN_SIDE, a->match ? " has a name with " : "", a->match ? a->match : "");
+                        MIN_SIDE, a->match ? " has a name with " : "",
+                        a->match ? a->match : "");
     const size_t want = a->sample && (size_t)a->sample < found ? (size_t)a->sample : found;
     if (want > MAX_MATRICES)
-        return rbe_fail(d, RBE_ERR_LIMIT, "%s: %zu matrices are too many: --sample", path, want);
+        return rbe_fail(d, RBE_ERR_LIMIT, "%s: %zu matrices are too many: --sample", path,
+                        want);
     if (!(t->m = calloc(want, sizeof *t->m)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     /* Evenly spaced over the candidates, the first one included. */
@@ -171,7 +173,8 @@ static enum rbe_status read_model(struct table *t, struct rbe_diag *d)
         goto out;
     const struct rbe_safetensors *from = source ? source->file : file;
     const char *name = rbe_safetensors_path(from), *slash = strrchr(name, '/');
-    if (!(err = rbe_safetensors_sha256(t->sha256, from)) && !(err = read_matrices(t, from, d)) &&
+    if (!(err = rbe_safetensors_sha256(t->sha256, from)) &&
+        !(err = read_matrices(t, from, d)) &&
         !(t->file_name = strdup(slash ? slash + 1 : name)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 out:

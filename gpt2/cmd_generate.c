@@ -268,8 +268,8 @@ int rbe_cmd_generate(int argc, const char **argv)
     int count, code;
 
     if (!rbe_parse(argc, argv, table, "[MODEL]",
-                   "MODEL is a folder with config.json and model.safetensors (or the index of its\n"
-                   "shards), or an RBE file;\n"
+                   "MODEL is a folder with config.json and model.safetensors (or the index of "
+                   "its shards),\nor an RBE file; "
                    "without it, the model that ships.", &args, &count, &code))
         return code;
     o->model = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));

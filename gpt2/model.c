@@ -107,7 +107,8 @@ static enum rbe_status load_layer(struct loader *l, uint32_t i)
     enum rbe_status err = RBE_OK;
 
     for (unsigned k = 0; !err && k < RBE_LINEARS; k++) {
-        if (k % 2 == 0 && ((err = take(l, t++, norms[k])) || (err = take(l, t++, norms[k + 1]))))
+        if (k % 2 == 0 &&
+            ((err = take(l, t++, norms[k])) || (err = take(l, t++, norms[k + 1]))))
             break;
         if (!(err = take_weight(l, 1 + RBE_LINEARS * (size_t)i + k, t++, &layer->weight[k])))
             err = take(l, t++, &layer->bias[k]);

@@ -340,7 +340,8 @@ enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_s
             rbe_weight_decode_row(t->weight, r, to + r * t->cols);
         return RBE_OK;
     }
-    const enum rbe_status err = rbe_tensor_to_f32(t->tensor, t->transposed ? scratch : to, &why);
+    const enum rbe_status err =
+        rbe_tensor_to_f32(t->tensor, t->transposed ? scratch : to, &why);
     if (err)
         return rbe_fail(d, err, "%s: %s", rbe_safetensors_path(s->file), why.text);
     if (t->transposed)

@@ -147,7 +147,8 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
         const size_t n = (size_t)r[i].rows * r[i].cols;
         uint64_t state = seed ^ (i + 1) * 0xD1B54A32D192ED03ULL;
         out[i].data = data + at;
-        fill(deviation_of(&r[i], c), constant_of(&r[i]), out[i].dtype, next(&state), data + at, n);
+        fill(deviation_of(&r[i], c), constant_of(&r[i]), out[i].dtype, next(&state), data + at,
+             n);
         at += n * rbe_dtype_size(out[i].dtype);
         made += (double)n;
         rbe_progress_update(&p, made, r[i].name);

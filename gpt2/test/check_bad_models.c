@@ -329,9 +329,9 @@ static void check_shards(void)
     run(want, sha256[0], &bytes[0]);
     unlink(model_path);
     for (size_t i = 0, n = strlen(index); i < good_count; i++)
-        n += (size_t)snprintf(index + n, sizeof index - n, "%s\"%s\":\"model-%d.safetensors\"%s",
-                              i ? "," : "", good[i].name, 1 + (i >= half),
-                              i + 1 < good_count ? "" : "}}");
+        n += (size_t)snprintf(index + n, sizeof index - n,
+                              "%s\"%s\":\"model-%d.safetensors\"%s", i ? "," : "",
+                              good[i].name, 1 + (i >= half), i + 1 < good_count ? "" : "}}");
     put(path[2], index, strlen(index));
     CHECK(!rbe_safetensors_write(path[0], good, half, NULL, &d));
     refuse(RBE_ERR_IO, "model-2.safetensors: No such file", __LINE__);

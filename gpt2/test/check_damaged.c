@@ -84,7 +84,8 @@ static void check_bytes(struct check_rng *rng)
     size_t size;
 
     CHECK(!rbe_pool_open(&pool, 2, &d));
-    if (!CHECK(!run(good, want, &loaded, NULL, &d) && !rbe_read_file(&bytes, &size, good, &d))) {
+    if (!CHECK(!run(good, want, &loaded, NULL, &d) &&
+               !rbe_read_file(&bytes, &size, good, &d))) {
         printf("     %s\n", d.text);
         rbe_pool_close(&pool);
         return;
