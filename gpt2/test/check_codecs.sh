@@ -71,6 +71,11 @@ check 'no place for the result' fails 1 "$dir" --white 512x32 --json "$dir"
 check 'a bad shape' fails 2 ROWSxCOLS --white 512
 check 'no such tensor' fails 2 'no matrix' "$mini" --tensor nothing
 check 'no such file' fails 1 'No such file' "$dir/x"
+# A folder is a model, held to what every other command holds it to.
+mkdir "$dir/other"
+ln -s "$mini/model.safetensors" "$dir/other"
+sed 's/"n_layer": 12/"n_layer": 11/' "$mini/config.json" >"$dir/other/config.json"
+check 'a layer too many' fails 1 'has no place in a GPT-2 of 11 layers' "$dir/other"
 check 'bad ratios' fails 2 'separated by' "$mini" --ratios 8,x
 check 'ratios that are none' fails 2 'above 2' "$mini" --ratios 1
 check 'unknown search' fails 2 'fast, default or best' "$mini" --search slow
