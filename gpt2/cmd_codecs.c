@@ -173,7 +173,9 @@ static enum rbe_status read_model(struct table *t, struct rbe_diag *d)
         goto out;
     const struct rbe_safetensors *from = source ? source->file : file;
     const char *name = rbe_safetensors_path(from), *slash = strrchr(name, '/');
-    if (!(err = rbe_safetensors_sha256(t->sha256, from)) &&
+    if (source)
+        memcpy(t->sha256, source->sha256, sizeof t->sha256);
+    if ((source || !(err = rbe_safetensors_sha256(t->sha256, from))) &&
         !(err = read_matrices(t, from, d)) &&
         !(t->file_name = strdup(slash ? slash + 1 : name)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
