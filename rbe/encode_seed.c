@@ -10,8 +10,8 @@
  * on the shape alone, so the result does not depend on the number of threads.
  *
  * No code stands for zero, so rows and columns of zeros get the scale 0, and so do those too
- * small for any f16 scale: they decode to zeros.  Such a row's outputs cost nothing, which
- * leaves its bits to its neighbours.
+ * small for any f16 scale: they decode to zeros.  Such a row's outputs cost next to nothing,
+ * which leaves its bits to its neighbours.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -25,6 +25,13 @@
 #include "rbe/refit.h"
 #include "rbe/seed_search.h"
 
+/* What an output that a scale of 0 wipes out costs, of the mean of the others.  Not nothing:
+ * paths that differ only in its bits would cost the same, and a narrow window, of which a row
+ * leaves fewer than NARROW bits, would keep too few that differ (docs/ENCODER.md). */
+#define ZERO_COST 0.01F
+#define ZERO_COST_NARROW 0.1F
+enum { NARROW = 7 };
+
 enum {
     BLOCK_ROWS = 384,           /* rows of a block, at least: joints cost a little */
     BLOCKS_MAX = 64,
@@ -36,6 +43,7 @@ enum {
  * by as much: up to 1, ROW_LIMIT leaves the fit of the scales room. */
 #define COL_UNIT 0x1p-8F
 #define ROW_LIMIT 32768.0F
+#define ROW_LARGEST 65504.0F
 
 struct encoder {
     const struct rbe_encode_job *job;
@@ -50,7 +58,7 @@ struct encoder {
     float *row, *col;           /* scales in use: w[n][m] is about col[n] / unit * g */
     int16_t *g;                 /* [cols][rows]; 0 where a scale is */
     float *target;              /* [threads or 1][rows] */
-    float *importance;          /* [rows] or NULL: ones; 0 where the row's scale is */
+    float *importance;          /* [rows] or NULL: ones */
     size_t block_count, cut[BLOCKS_MAX + 1];    /* strips */
     uint16_t *words;            /* [threads or 1][stream] */
     uint16_t joint[BLOCKS_MAX];
@@ -368,11 +376,10 @@ static enum rbe_status refit(struct encoder *e, struct rbe_diag *d)
 
 static enum rbe_status store_scales(struct encoder *e, struct rbe_diag *d)
 {
-    for (size_t m = 0; m < e->rows; m++) {
-        e->job->scale[m] = rbe_f16_from_f32(row_to_stored(e, e->row[m]));
-        if (!isfinite(rbe_f16_to_f32(e->job->scale[m])))
-            return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu is too large for an f16 scale", m);
-    }
+    /* A row fitted past the largest f16 was below it: half of the way is better than none. */
+    for (size_t m = 0; m < e->rows; m++)
+        e->job->scale[m] =
+            rbe_f16_from_f32(fminf(row_to_stored(e, e->row[m]), ROW_LARGEST));
     for (size_t n = 0; n < e->cols && e->job->col_scale; n++) {
         e->job->col_scale[n] = rbe_f16_from_f32(e->col[n] * e->col_unit);
         if (!isfinite(rbe_f16_to_f32(e->job->col_scale[n])))
@@ -407,6 +414,33 @@ static void cut_blocks(struct encoder *e)
         e->cut[b] = e->strips * b / n;
 }
 
+/* What the outputs cost: those of a row by its scale, which made all rows alike. */
+static enum rbe_status weigh_rows(struct encoder *e, struct rbe_diag *d)
+{
+    const struct rbe_encode_job *j = e->job;
+    const unsigned brings = (128 + e->block - 1) / e->block;
+    const float cost = search_bits(j->o, e->block) < brings + NARROW ? ZERO_COST_NARROW
+                                                                     : ZERO_COST;
+    double sum = 0;
+    size_t live = 0;
+
+    if (!j->importance && !e->zero_rows)
+        return RBE_OK;
+    if (!(e->importance = malloc(e->rows * sizeof *e->importance)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t m = 0; m < e->rows; m++) {
+        const float row = e->row[m];
+
+        e->importance[m] = j->importance ? j->importance[m] * row * row : 1;
+        sum += row > 0 ? (double)e->importance[m] : 0;
+        live += row > 0;
+    }
+    for (size_t m = 0; m < e->rows && e->zero_rows; m++)
+        if (!(e->row[m] > 0))
+            e->importance[m] = live ? cost * (float)(sum / (double)live) : 1;
+    return RBE_OK;
+}
+
 static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
 {
     const struct rbe_encode_job *j = e->job;
@@ -430,19 +464,11 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
         if (err)
             return err;
     }
-    if ((err = find_scales(e, d)) || (err = round_rows(e, d)))
+    if ((err = find_scales(e, d)) || (err = round_rows(e, d)) || (err = weigh_rows(e, d)))
         return err;
-    if ((j->importance || e->zero_rows) &&
-        !(e->importance = malloc(e->rows * sizeof *e->importance)))
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    for (size_t m = 0; m < e->rows; m++) {
-        const float row = e->row[m];
-
+    for (size_t m = 0; m < e->rows; m++)
         for (size_t c = 0; c < e->cols; c++)
-            e->w[c * e->rows + m] = row > 0 ? j->w[m * e->cols + c] / row : 0;
-        if (e->importance)
-            e->importance[m] = j->importance ? j->importance[m] * row * row : row > 0;
-    }
+            e->w[c * e->rows + m] = e->row[m] > 0 ? j->w[m * e->cols + c] / e->row[m] : 0;
     return RBE_OK;
 }
 
