@@ -199,8 +199,6 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x, str
         k->c->probes_reused++;
         return RBE_OK;
     }
-    if (rbe_interrupted())
-        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration, k->c->o.pool,
                                              d)))
         return err;
@@ -220,6 +218,8 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x, str
     err = rbe_sensitivity_measure(k->s, r->tensor->name, t->row0, t->rows, change, &t->kl, d);
     if (!err)
         keep_known(k, key, t->kl);
+    if (!err && rbe_interrupted())
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
 out:
     rbe_weight_free(&w);
     free(change);
