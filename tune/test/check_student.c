@@ -576,7 +576,8 @@ static void check_zeros(const struct world *w)
     check_pruned(w, w->model, "converted");
     for (int how = 0; how < 3; how++) {
         struct rbe_train *t = open_train(w);
-        struct rbe_student *s = open_student(w, t, w->container, how < 2 ? RBE_ADAMW : RBE_MUON);
+        const enum rbe_optimizer_kind kind = how < 2 ? RBE_ADAMW : RBE_MUON;
+        struct rbe_student *s = open_student(w, t, w->container, kind);
 
         if (how)
             all_matrices(s, true, false);
