@@ -5,14 +5,18 @@
  */
 #include "gpt2/calibrate.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "gpt2/data.h"
 #include "gpt2/dense.h"
 #include "gpt2/grad.h"
 #include "gpt2/tokenizer.h"
+#include "rbe/container.h"
 #include "rbe/file.h"
 #include "rbe/stats.h"
 
@@ -22,6 +26,13 @@ enum {
     STRIPE = 64,                /* rows of H computed at once */
     NAME_SIZE = 64,
 };
+
+/* Changes whenever the same windows would give other sums. */
+#define CALIBRATION "rbe-calibration-1"
+
+/* Seconds of work that may be lost: of a calibration at hand, of a finished one. */
+#define KEEP_EVERY 60.0
+#define KEEP_LEAST 5.0
 
 /* Limits of a row's weight over the mean of all. */
 #define ROW_LEAST 0.05
@@ -35,6 +46,7 @@ struct site {
     float *moment;              /* [cols][cols]: sums, then means */
     double *energy;             /* [rows] sums of g^2; NULL by RBE_METRIC_INPUTS */
     float *importance;          /* [rows], mean 1; as energy */
+    bool silent;                /* the sums are all zero: nothing is known */
 };
 
 struct rbe_calibration {
@@ -49,6 +61,10 @@ struct rbe_calibration {
     float *weights;             /* [tokens of a window], for RBE_METRIC_FISHER */
     float *scaled;              /* [tokens of a window][largest cols], the same */
     bool failed;                /* out of memory in the tap */
+    size_t done;                /* tokens, whole windows */
+    struct rbe_calibration_keep *keep;  /* or NULL */
+    char key[65];               /* of all that the sums depend on */
+    double kept;                /* rbe_now() of the last state kept */
 };
 
 /* --- gathering ---------------------------------------------------------------------------- */
@@ -199,11 +215,19 @@ static enum rbe_status run_window(struct rbe_session *s, const uint32_t *tokens,
     return err;
 }
 
-/* Sums to means, the lower triangle from the upper. */
+/* Sums to means, the lower triangle from the upper.  Sums of zeros tell nothing, and neither
+ * do weights so small that they have no inverse. */
 static enum rbe_status finish_moment(struct site *s, struct rbe_diag *d)
 {
     const float inverse = (float)(1 / s->weight);
+    double trace = 0;
 
+    for (size_t a = 0; a < s->cols; a++)
+        trace += (double)(s->moment[a * s->cols + a] * inverse);
+    if (isinf(inverse) || trace == 0) {
+        s->silent = true;
+        return RBE_OK;
+    }
     for (size_t a = 0; a < s->cols; a++)
         for (size_t b = a; b < s->cols; b++) {
             const float v = s->moment[a * s->cols + b] * inverse;
@@ -241,10 +265,162 @@ static enum rbe_status finish(const struct rbe_calibration *c, struct rbe_diag *
     return err;
 }
 
-/* An empty calibration for the whole windows of `count` tokens. */
+/* --- kept on disk ------------------------------------------------------------------------- */
+
+static char *keep_path(const struct rbe_calibration *c)
+{
+    return rbe_path_join(c->keep->folder, "calibration.rbe");
+}
+
+static void set_key(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+{
+    char text[400], ids[65], shape[65];
+
+    rbe_sha256(ids, c->text, c->tokens * sizeof *c->text);
+    rbe_sha256(shape, config, sizeof *config);
+    const int n = snprintf(text, sizeof text, CALIBRATION " %s %s %s %zu %s",
+                           c->keep->source_sha256, shape, rbe_metric_name(c->metric),
+                           c->tokens, ids);
+    rbe_sha256(c->key, text, (size_t)n);
+}
+
+static void energy_name(char name[NAME_SIZE + 8], const struct site *s)
+{
+    snprintf(name, NAME_SIZE + 8, "%s.energy", s->name);
+}
+
+/* The sums so far, as tensors of a container, which has checksums. */
+static enum rbe_status add_sums(struct rbe_container_builder *b,
+                                const struct rbe_calibration *c, struct rbe_diag *d)
+{
+    char name[NAME_SIZE + 8], done[24];
+    enum rbe_status err;
+
+    snprintf(done, sizeof done, "%zu", c->done);
+    if ((err = rbe_container_add_meta(b, "calibration.key", c->key, d)) ||
+        (err = rbe_container_add_meta(b, "calibration.done", done, d)))
+        return err;
+    for (size_t i = 0; i < c->site_count && !err; i++) {
+        const struct site *s = &c->sites[i];
+        const uint64_t square[2] = {s->cols, s->cols}, rows[1] = {s->rows};
+        char weight[40];
+
+        snprintf(weight, sizeof weight, "%a", s->weight);
+        energy_name(name, s);
+        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 2, square, s->moment,
+                                             d)) &&
+            !(err = rbe_container_add_meta(b, s->name, weight, d)) && s->rows)
+            err = rbe_container_add_tensor(b, name, RBE_DT_F64, 1, rows, s->energy, d);
+    }
+    return err;
+}
+
+/* A file beside which the conversion's own would find no room is not written. */
+static enum rbe_status check_room(const struct rbe_calibration *c, size_t bytes,
+                                  struct rbe_diag *d)
+{
+    struct statvfs fs;
+
+    if (statvfs(c->keep->folder, &fs) < 0)
+        return rbe_fail_errno(d, "%s", c->keep->folder);
+    if ((double)fs.f_bavail * (double)fs.f_frsize < (double)bytes + (double)c->keep->reserve)
+        return rbe_fail(d, RBE_ERR_IO, "%s: too little room on the disk for a calibration of "
+                        "%zu MB", c->keep->folder, bytes / 1000000);
+    return RBE_OK;
+}
+
+/* Keeps the state; where that fails, the work goes on without. */
+static void keep_state(struct rbe_calibration *c)
+{
+    struct rbe_container_builder *b = NULL;
+    struct rbe_diag *why = &c->keep->why;
+    char *path = keep_path(c);
+
+    why->text[0] = 0;
+    if (!path)
+        rbe_fail(why, RBE_ERR_NOMEM, "out of memory");
+    else if (!rbe_container_begin(&b, why) && !add_sums(b, c, why) &&
+             !check_room(c, rbe_container_file_bytes(b), why))
+        rbe_container_write(b, path, why);
+    rbe_container_end(&b);
+    free(path);
+    c->kept = rbe_now();
+}
+
+/* One site from a kept file; false when it is not as written. */
+static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f,
+                      const struct rbe_tensor *t)
+{
+    const char *weight = rbe_safetensors_meta(f, t->name);
+    char name[NAME_SIZE + 8];
+    double v;
+
+    if (!weight || sscanf(weight, "%la", &v) != 1 || t->dtype != RBE_DT_F32 || t->dims != 2 ||
+        t->shape[0] != t->shape[1] || strlen(t->name) >= NAME_SIZE)
+        return false;
+    snprintf(name, sizeof name, "%s.energy", t->name);
+    const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
+    if ((c->metric == RBE_METRIC_FISHER) != (energy != NULL) ||
+        (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
+        return false;
+    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0,
+                              (size_t)t->shape[0]);
+    if (!s)
+        return false;
+    s->weight = v;
+    memcpy(s->moment, t->data, t->bytes);
+    if (energy)
+        memcpy(s->energy, energy->data, energy->bytes);
+    return true;
+}
+
+static void drop_sites(struct rbe_calibration *c)
+{
+    for (size_t i = 0; i < c->site_count; i++) {
+        free(c->sites[i].moment);
+        free(c->sites[i].energy);
+        free(c->sites[i].importance);
+    }
+    free(c->sites);
+    c->sites = NULL;
+    c->site_count = 0;
+}
+
+/* Goes on from a kept state of the same calibration, undamaged; else from nothing. */
+static void take_state(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+{
+    struct rbe_container *file = NULL;
+    char *path = keep_path(c);
+    size_t done = 0;
+
+    if (!path || rbe_container_open(&file, path, true, NULL))
+        goto out;
+    const struct rbe_safetensors *f = rbe_container_file(file);
+    const char *key = rbe_safetensors_meta(f, "calibration.key");
+    const char *at = rbe_safetensors_meta(f, "calibration.done");
+    bool good = key && !strcmp(key, c->key) && at && sscanf(at, "%zu", &done) == 1 &&
+                done <= c->tokens && done % config->n_ctx == 0;
+    for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
+        const struct rbe_tensor *t = rbe_safetensors_at(f, i);
+        if (t->dims == 2 && t->dtype == RBE_DT_F32)
+            good = take_site(c, f, t);
+    }
+    if (good)
+        c->done = c->keep->taken = done;
+    else
+        drop_sites(c);
+out:
+    rbe_container_close(&file);
+    free(path);
+}
+
+/* --- windows ------------------------------------------------------------------------------ */
+
+/* A calibration for the whole windows of `count` tokens, with what was kept of it. */
 static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metric,
                              const struct rbe_gpt2_config *config, const uint32_t *tokens,
-                             size_t count, struct rbe_pool *pool, struct rbe_diag *d)
+                             size_t count, struct rbe_calibration_keep *keep,
+                             struct rbe_pool *pool, struct rbe_diag *d)
 {
     const size_t n = config->n_ctx, windows = count / n;
 
@@ -262,18 +438,37 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     c->tokens = windows * n;
     c->metric = metric;
     c->pool = pool;
+    c->keep = keep;
+    c->kept = rbe_now();
+    if (keep) {
+        set_key(c, config);
+        take_state(c, config);
+    }
     *out = c;
     return RBE_OK;
 }
 
-/* After window w of them; interrupts are looked for. */
-static enum rbe_status window_done(const struct rbe_calibration *c, size_t done,
-                                    struct rbe_progress *progress, struct rbe_diag *d)
+static void start_progress(const struct rbe_calibration *c, struct rbe_progress *progress)
+{
+    if (progress) {
+        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens);
+        rbe_progress_skip(progress, (double)c->done);
+    }
+}
+
+/* After a window; interrupts are looked for. */
+static enum rbe_status window_done(struct rbe_calibration *c, size_t done,
+                                   struct rbe_progress *progress, struct rbe_diag *d)
 {
     if (progress)
         rbe_progress_update(progress, (double)done, NULL);
     if (c->failed)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    c->done = done;
+    const double lost = rbe_now() - c->kept;
+    const bool last = done == c->tokens;
+    if (c->keep && (rbe_interrupted() || lost > (last ? KEEP_LEAST : KEEP_EVERY)))
+        keep_state(c);
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
@@ -289,6 +484,7 @@ static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration 
     free(c->scaled);
     c->weights = c->scaled = NULL;
     c->pool = NULL;
+    c->keep = NULL;
     if (err)
         rbe_calibration_close(&c);
     *out = c;
@@ -305,9 +501,10 @@ static uint32_t widest(const struct rbe_gpt2_config *c)
     return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
 }
 
-enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
-                              const uint32_t *tokens, size_t count, struct rbe_pool *pool,
-                              struct rbe_progress *progress, struct rbe_diag *d)
+static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_gpt2 *m,
+                                 const uint32_t *tokens, size_t count,
+                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
+                                 struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_gpt2_config *config = rbe_gpt2_config(m);
     const size_t n = config->n_ctx;
@@ -316,21 +513,27 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, pool, d)))
+    if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, keep, pool, d)))
         return err;
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
     err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
                  : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!err)
         rbe_session_tap(s, on_product, c);
-    if (progress)
-        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens);
-    for (size_t at = 0; at < c->tokens && !err; at += n)
+    start_progress(c, progress);
+    for (size_t at = c->done; at < c->tokens && !err; at += n)
         if (!(err = run_window(s, c->text + at, n, logits, d)))
             err = window_done(c, at + n, progress, d);
     rbe_session_close(&s);
     free(logits);
     return end(out, c, err, progress, d);
+}
+
+enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
+                              const uint32_t *tokens, size_t count, struct rbe_pool *pool,
+                              struct rbe_progress *progress, struct rbe_diag *d)
+{
+    return by_inputs(out, m, tokens, count, NULL, pool, progress, d);
 }
 
 /* One window at a time, no gradients of parameters. */
@@ -362,10 +565,10 @@ size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric me
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
 }
 
-enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
-                                     const uint32_t *tokens, size_t count,
-                                     struct rbe_pool *pool, struct rbe_progress *progress,
-                                     struct rbe_diag *d)
+static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,
+                                 const uint32_t *tokens, size_t count,
+                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
+                                 struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_gpt2_config *config = &s->config;
     const struct rbe_train_limits limits = fisher_limits(config);
@@ -379,7 +582,7 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = begin(&c, RBE_METRIC_FISHER, config, tokens, count, pool, d)))
+    if ((err = begin(&c, RBE_METRIC_FISHER, config, tokens, count, keep, pool, d)))
         return err;
     c->weights = malloc(n * sizeof *c->weights);
     c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
@@ -390,9 +593,10 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
         err = rbe_train_load(t, s, d);
     if (!err)
         rbe_train_tap(t, on_gradient, c);
-    if (progress)
-        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens);
-    for (size_t at = 0; at < c->tokens && !err; at += n) {
+    start_progress(c, progress);
+    for (size_t i = 0; i < c->done; i++)        /* windows taken over have had their draws */
+        rbe_random_next(&seed);
+    for (size_t at = c->done; at < c->tokens && !err; at += n) {
         const struct rbe_train_batch b = {.batch = 1, .time = config->n_ctx,
                                           .tokens = c->text + at, .draws = draws};
         for (size_t i = 0; i < n; i++)
@@ -403,6 +607,14 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
     rbe_train_close(&t);
     free(draws);
     return end(out, c, err, progress, d);
+}
+
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
+                                     const uint32_t *tokens, size_t count,
+                                     struct rbe_pool *pool, struct rbe_progress *progress,
+                                     struct rbe_diag *d)
+{
+    return by_fisher(out, s, tokens, count, NULL, pool, progress, d);
 }
 
 /* --- from files --------------------------------------------------------------------------- */
@@ -423,8 +635,9 @@ static enum rbe_status check_text(const char *text, size_t size, const char *pat
 
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, enum rbe_metric metric,
-                                   size_t tokens, struct rbe_pool *pool,
-                                   struct rbe_progress *progress, struct rbe_diag *d)
+                                   size_t tokens, struct rbe_calibration_keep *keep,
+                                   struct rbe_pool *pool, struct rbe_progress *progress,
+                                   struct rbe_diag *d)
 {
     struct rbe_source *s = NULL;
     struct rbe_gpt2 *m = NULL;
@@ -456,8 +669,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     if (!tokens)
         tokens = RBE_CALIBRATION_TOKENS;
     count = count < tokens ? count : tokens;
-    err = s ? rbe_calibrate_fisher(out, s, ids, count, pool, progress, &why)
-            : rbe_calibrate(out, m, ids, count, pool, progress, &why);
+    err = s ? by_fisher(out, s, ids, count, keep, pool, progress, &why)
+            : by_inputs(out, m, ids, count, keep, pool, progress, &why);
     /* A text too short is the text's fault; what else fails names the model's tensor. */
     if (err == RBE_ERR_ARG)
         rbe_fail(d, err, "%s: %s", text_path, why.text);
@@ -481,12 +694,7 @@ void rbe_calibration_close(struct rbe_calibration **pc)
 
     if (!c)
         return;
-    for (size_t i = 0; i < c->site_count; i++) {
-        free(c->sites[i].moment);
-        free(c->sites[i].energy);
-        free(c->sites[i].importance);
-    }
-    free(c->sites);
+    drop_sites(c);
     free(c->text);
     free(c);
     *pc = NULL;
@@ -511,14 +719,14 @@ const float *rbe_calibration_moment(const struct rbe_calibration *c, const char 
 {
     const struct site *s = find(c, name);
 
-    return s ? s->moment : NULL;
+    return s && !s->silent ? s->moment : NULL;
 }
 
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name)
 {
     const struct site *s = find(c, name);
 
-    return s ? s->importance : NULL;
+    return s && !s->silent ? s->importance : NULL;
 }
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c)

@@ -29,6 +29,18 @@ struct rbe_calibration;
 enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
 
 /*
+ * Where the sums are kept from time to time, and when interrupted, so that the same
+ * calibration goes on from there to the same bits: FOLDER/calibration.rbe, about as large as
+ * the moments.  A file of another calibration, or a damaged one, is not taken over.
+ */
+struct rbe_calibration_keep {
+    const char *folder, *source_sha256;
+    uint64_t reserve;           /* bytes that the disk must have left besides */
+    size_t taken;               /* out: tokens taken over */
+    struct rbe_diag why;        /* out: why the last state was not kept, or "" */
+};
+
+/*
  * Over the first `count` tokens at most, in whole windows of the model's context; fewer than
  * 8 windows are RBE_ERR_ARG.  Interruptible (rbe_interrupted()).  progress may be NULL; it is
  * started and ended here.
@@ -46,12 +58,13 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct 
 /*
  * Either from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
  * calibration.txt; RBE_ERR_FORMAT for control bytes other than tab and line ends), tokenized
- * with the model's tokenizer.  tokens 0: the default number.
+ * with the model's tokenizer.  tokens 0: the default number.  keep NULL: nothing is kept.
  */
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
                                    const char *text_path, enum rbe_metric metric,
-                                   size_t tokens, struct rbe_pool *pool,
-                                   struct rbe_progress *progress, struct rbe_diag *d);
+                                   size_t tokens, struct rbe_calibration_keep *keep,
+                                   struct rbe_pool *pool, struct rbe_progress *progress,
+                                   struct rbe_diag *d);
 /* Bytes it takes meanwhile: what is kept, and the model. */
 size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
                              unsigned threads);
@@ -68,9 +81,10 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 
-/* H [cols][cols] of the inputs of the weight so named; NULL when unknown. */
+/* H [cols][cols] of the inputs of the weight so named.  NULL when unknown: also where the
+ * inputs, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
 const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
-/* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS. */
+/* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS and when unknown. */
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);
 
 #endif

@@ -387,6 +387,55 @@ static enum rbe_status check_memory(const struct arguments *a, const struct rbe_
                                  : calibrates ? "; --no-calibration needs less" : "");
 }
 
+static void print_unkept(const struct rbe_diag *why)
+{
+    if (why->text[0])
+        printf("not kept for the case of an interrupt: %s\n", why->text);
+}
+
+static enum rbe_status calibrate(struct rbe_calibration **out, const struct arguments *a,
+                                 const struct rbe_convert *c, enum rbe_metric metric,
+                                 struct rbe_progress *progress, struct rbe_diag *d)
+{
+    /* The disk has to hold every matrix, and then the file. */
+    struct rbe_calibration_keep keep = {.folder = c->folder,
+                                        .source_sha256 = c->source->sha256,
+                                        .reserve = 2 * c->file_bytes};
+    const enum rbe_status err =
+        rbe_calibrate_file(out, a->model, a->calibration, metric, 0, c->folder ? &keep : NULL,
+                           c->o.pool, progress, d);
+
+    print_unkept(&keep.why);
+    if (err)
+        return err;
+    printf("calibrated on %zu tokens of %s", rbe_calibration_tokens(*out),
+           a->calibration ? a->calibration : "the shipped sample");
+    if (keep.taken)
+        printf(", %zu of them before the interrupt", keep.taken);
+    printf("\n");
+    return RBE_OK;
+}
+
+static void print_untold(const struct rbe_convert *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (rbe_convert_is_untold(c, &c->rows[i]))
+            printf("%s: the calibration tells nothing of it, inputs or gradients are zero on "
+                   "all of the text: encoded without feedback\n", c->rows[i].tensor->name);
+}
+
+static enum rbe_status allocate_measured(const struct arguments *a, struct rbe_convert *c,
+                                         struct rbe_diag *d)
+{
+    const enum rbe_status err = rbe_convert_allocate(c, a->model, d);
+
+    print_unkept(&c->unkept);
+    if (!err && c->probes_reused)
+        printf("%zu of %zu sensitivities were measured before the interrupt\n",
+               c->probes_reused, c->probes);
+    return err;
+}
+
 static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
 {
     struct rbe_source *source = NULL;
@@ -420,15 +469,14 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     const bool calibrates = rbe_convert_wants_calibration(c) && !a->no_calibration;
     if ((err = check_memory(a, c, calibrates, metric, calibrates && allocate, d)))
         goto out;
+    if (!a->plan && (err = rbe_convert_begin(c, a->out, d)))
+        goto out;
     if (calibrates && (!a->plan || allocate)) {
-        err = rbe_calibrate_file(&calibration, a->model, a->calibration, metric, 0, pool,
-                                 &progress, d);
-        if (err)
+        if ((err = calibrate(&calibration, a, c, metric, &progress, d)))
             goto out;
         c->o.calibration = calibration;
-        printf("calibrated on %zu tokens of %s\n", rbe_calibration_tokens(calibration),
-               a->calibration ? a->calibration : "the shipped sample");
-        if (allocate && (err = rbe_convert_allocate(c, a->model, d)))
+        print_untold(c);
+        if (allocate && (err = allocate_measured(a, c, d)))
             goto out;
         if (allocate && !c->measured)
             printf("no measured allocation fits the budget: all open matrices get the same "
@@ -443,16 +491,15 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     if (source->label)
         printf("synthetic weights: %s\n", source->label);
     print_head();
-    err = rbe_convert_run(c, a->out, d);
-    if (err == RBE_ERR_INTERRUPTED)
-        rbe_fail(d, err, "interrupted; finished matrices are kept in %s.partial, the same "
-                 "command goes on", a->out);
-    if (err)
+    if ((err = rbe_convert_run(c, a->out, d)))
         goto out;
     print_totals(c);
     if (a->json)
         err = append_result(json, a, c, rbe_pool_threads(pool), d);
 out:
+    if (err == RBE_ERR_INTERRUPTED && c && rbe_convert_has_kept(c))
+        rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command goes "
+                 "on", c->folder);
     rbe_result_close(&json);
     rbe_convert_close(&c);
     rbe_calibration_close(&calibration);

@@ -23,9 +23,6 @@
 #include "rbe/file.h"
 #include "rbe/svd.h"
 
-/* Changes whenever an encoder would give other bytes for the same options. */
-#define ENCODER "rbe-encoder-4"
-
 static enum rbe_status no_memory(struct rbe_diag *d)
 {
     return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -186,6 +183,9 @@ void rbe_convert_close(struct rbe_convert **pc)
     for (size_t i = 0; c->rows && i < c->count; i++)
         free(c->rows[i].own_parts);
     free(c->rows);
+    if (c->folder)
+        rmdir(c->folder);       /* when nothing was finished */
+    free(c->folder);
     free(c);
     *pc = NULL;
 }
@@ -214,7 +214,7 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
     if ((err = rbe_container_add_meta(b, "rbe.config", config, d)) ||
         (err = rbe_container_add_meta(b, "rbe.profile", rbe_profile_name(c->o.profile), d)) ||
         (err = rbe_container_add_meta(b, "rbe.source_sha256", s->sha256, d)) ||
-        (err = rbe_container_add_meta(b, "rbe.encoder", ENCODER, d)))
+        (err = rbe_container_add_meta(b, "rbe.encoder", RBE_ENCODER, d)))
         goto out;
     if (c->o.low_rank > 0) {
         char text[64];
@@ -322,34 +322,25 @@ bool rbe_convert_wants_calibration(const struct rbe_convert *c)
     return false;
 }
 
-/* Everything that decides the bytes of a matrix, hashed. */
-static void row_key(char hex[65], const struct rbe_convert *c, const struct rbe_convert_row *r)
+bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_row *r)
 {
-    const struct rbe_encode_options *o = &r->options;
-    char text[512];
-    size_t at;
+    return c->o.calibration && uses_feedback(r) && !c->o.no_feedback &&
+           !rbe_calibration_moment(c->o.calibration, r->tensor->name);
+}
 
-    at = (size_t)snprintf(text, sizeof text,
-                          ENCODER " %s %s %d %u %u search %d %u %a scales %d %d rotation %u "
-                          "%" PRIu64 " center %d energy %a low rank %a", c->source->sha256,
-                          r->tensor->name, (int)o->format, o->block, o->aux, (int)o->search,
-                          o->window, (double)o->search_scale, (int)o->scales,
-                          (int)o->scale_search, o->hadamard, o->sign_seed,
-                          (int)r->choice.center, r->choice.energy, c->o.low_rank);
-    /* Parts are many; each folds into the hash of those before it. */
-    rbe_sha256(hex, text, at);
-    if (c->o.calibration && uses_feedback(r) && !c->o.no_feedback) {
-        at = (size_t)snprintf(text, sizeof text, "%s calibration %s %s %zu", hex,
-                              rbe_metric_name(rbe_calibration_metric(c->o.calibration)),
-                              rbe_calibration_sha256(c->o.calibration),
-                              rbe_calibration_tokens(c->o.calibration));
-        rbe_sha256(hex, text, at);
-    }
-    for (size_t i = 0; i < o->part_count; i++) {
-        at = (size_t)snprintf(text, sizeof text, "%s %u %d %u %u", hex, o->parts[i].rows,
-                              (int)o->parts[i].format, o->parts[i].block, o->parts[i].aux);
-        rbe_sha256(hex, text, at);
-    }
+/* Of all that a finished matrix depends on: name, bytes (o is what encodes x), and by `moment`
+ * the error that is reported. */
+static void row_key(char hex[65], const struct rbe_convert_row *r, const float *x,
+                    const struct rbe_encode_options *o, const float *moment)
+{
+    const size_t rows = r->tensor->rows, cols = r->tensor->cols;
+    char text[256], code[65], seen[65] = "-";
+
+    rbe_encode_key(code, x, (uint32_t)rows, (uint32_t)cols, o);
+    if (moment)
+        rbe_sha256(seen, moment, cols * cols * sizeof *moment);
+    const int n = snprintf(text, sizeof text, "%s %s %s", r->tensor->name, code, seen);
+    rbe_sha256(hex, text, (size_t)n);
 }
 
 static char *row_path(const char *folder, const struct rbe_convert_row *r)
@@ -360,16 +351,14 @@ static char *row_path(const char *folder, const struct rbe_convert_row *r)
     return rbe_path_join(folder, name);
 }
 
-static enum rbe_status save_row(const struct rbe_convert *c, const struct rbe_convert_row *r,
-                                const struct rbe_weight *w, const char *path,
-                                struct rbe_diag *d)
+static enum rbe_status save_row(const struct rbe_convert_row *r, const struct rbe_weight *w,
+                                const char *key, const char *path, struct rbe_diag *d)
 {
     const struct rbe_quality *q = &r->quality;
     struct rbe_container_builder *b = NULL;
     enum rbe_status err;
-    char key[65], stats[256];
+    char stats[256];
 
-    row_key(key, c, r);
     snprintf(stats, sizeof stats, "%a %a %a %a %a", q->rms, q->rmse, q->peak, r->output_error,
              r->seconds);
     if (!(err = rbe_container_begin(&b, d)) && !(err = rbe_container_add_weight(b, w, d)) &&
@@ -380,12 +369,12 @@ static enum rbe_status save_row(const struct rbe_convert *c, const struct rbe_co
     return err;
 }
 
-/* Opens a finished matrix; false when there is none, or it is not what this run needs. */
-static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, const char *path,
+/* Opens a finished matrix; false when there is none, it is not what this run needs, or it is
+ * damaged: the container's checksums hold codes and metadata. */
+static bool load_row(struct rbe_convert_row *r, const char *key, const char *path,
                      struct rbe_container **out)
 {
     double rms, rmse, peak, output_error, seconds;
-    char key[65];
 
     *out = NULL;
     if (access(path, R_OK) || rbe_container_open(out, path, true, NULL))
@@ -394,7 +383,6 @@ static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, con
     const char *had = rbe_safetensors_meta(f, "rbe.part_key");
     const char *stats = rbe_safetensors_meta(f, "rbe.part_stats");
     const struct rbe_weight *w = rbe_container_weight(*out, r->tensor->name);
-    row_key(key, c, r);
     if (!had || strcmp(had, key) != 0 || !stats || !w ||
         sscanf(stats, "%la %la %la %la %la", &rms, &rmse, &peak, &output_error,
                &seconds) != 5) {
@@ -409,23 +397,57 @@ static bool load_row(const struct rbe_convert *c, struct rbe_convert_row *r, con
     return true;
 }
 
-/* Removes what this program wrote there, and the folder when nothing else is in it. */
-static void remove_folder(const char *folder)
+/* Removes the files that this program wrote there: temporary ones that a killed run left, or
+ * all. */
+static void clear_folder(const char *folder, bool all)
 {
     DIR *dir = opendir(folder);
     const struct dirent *e;
 
     while (dir && (e = readdir(dir))) {
-        const size_t n = strlen(e->d_name);
-        char *path = n > 4 && !strcmp(e->d_name + n - 4, ".rbe")
-                         ? rbe_path_join(folder, e->d_name) : NULL;
+        const char *end = strstr(e->d_name, ".rbe");
+        const bool temporary = end && !strncmp(end, ".rbe.tmp", 8);
+        char *path = temporary || (all && end && !end[4]) ? rbe_path_join(folder, e->d_name)
+                                                          : NULL;
         if (path)
             unlink(path);
         free(path);
     }
     if (dir)
         closedir(dir);
-    rmdir(folder);
+}
+
+enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struct rbe_diag *d)
+{
+    const size_t n = strlen(path) + sizeof ".partial";
+    struct stat st;
+
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return rbe_fail(d, RBE_ERR_IO, "%s: exists and is not a file", path);
+    if (!(c->folder = malloc(n)))
+        return no_memory(d);
+    snprintf(c->folder, n, "%s.partial", path);
+    if (mkdir(c->folder, 0777) < 0 && errno != EEXIST) {
+        const enum rbe_status err = rbe_fail_errno(d, "%s: cannot write", path);
+        free(c->folder);
+        c->folder = NULL;
+        return err;
+    }
+    clear_folder(c->folder, false);
+    return RBE_OK;
+}
+
+bool rbe_convert_has_kept(const struct rbe_convert *c)
+{
+    DIR *dir = c->folder ? opendir(c->folder) : NULL;
+    const struct dirent *e;
+    bool has = false;
+
+    while (dir && !has && (e = readdir(dir)))
+        has = e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return has;
 }
 
 /* --- encoding --------------------------------------------------------------------------- */
@@ -545,33 +567,22 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
     return err;
 }
 
+/* Encodes x, measures what came of it, and keeps both. */
 static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row *r,
-                                  const char *path, double before, struct rbe_diag *d)
+                                  const float *x, const struct rbe_encode_options *o,
+                                  const float *moment, const char *key, const char *path,
+                                  struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
-    const double start = rbe_now();
-    struct meter m = {c, t->name, before, (double)t->rows * t->cols};
-    struct rbe_encode_options o = r->options;
     struct rbe_diag why = {""};
     struct rbe_weight w = {0};
-    const float *moment = NULL;
     enum rbe_status err;
-    float *x;
 
-    if ((err = rbe_convert_weights(&x, c, r, d)))
-        return err;
-    o.progress = on_progress;
-    o.progress_arg = &m;
-    if (c->o.calibration && t->matrix)
-        moment = rbe_calibration_moment(c->o.calibration, t->name);
-    if (uses_feedback(r) && !c->o.no_feedback) {
-        o.moment = moment;
-        o.row_importance = moment ? rbe_calibration_rows(c->o.calibration, t->name) : NULL;
-    }
-    if (!on_progress(&m, 0))
+    const double start = rbe_now();
+    if (!o->progress(o->progress_arg, 0))
         err = RBE_ERR_INTERRUPTED;
     else
-        err = rbe_encode_weight(&w, x, t->rows, t->cols, &o, c->o.pool, &why);
+        err = rbe_encode_weight(&w, x, t->rows, t->cols, o, c->o.pool, &why);
     if (err) {
         rbe_fail(d, err, "tensor '%s': %s", t->name, why.text);
         goto out;
@@ -582,46 +593,72 @@ static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row 
         goto out;
     r->seconds = rbe_now() - start;
     snprintf(w.name, sizeof w.name, "%s", t->name);
-    err = save_row(c, r, &w, path, d);
+    err = save_row(r, &w, key, path, d);
 out:
     rbe_weight_free(&w);
-    free(x);
     return err;
 }
 
-static enum rbe_status encode_all(struct rbe_convert *c, const char *folder,
-                                  struct rbe_container **parts, struct rbe_diag *d)
+/* A row's matrix in *out, from an earlier run or from now. */
+static enum rbe_status finish_row(struct rbe_convert *c, struct rbe_convert_row *r,
+                                  double before, struct rbe_container **out,
+                                  struct rbe_diag *d)
 {
-    enum rbe_status err = RBE_OK;
+    const struct rbe_source_tensor *t = r->tensor;
+    struct meter m = {c, t->name, before, (double)t->rows * t->cols};
+    struct rbe_encode_options o = r->options;
+    char *path = row_path(c->folder, r), key[65];
+    const float *moment = NULL;
+    enum rbe_status err;
+    float *x = NULL;
+
+    if (!path)
+        return no_memory(d);
+    if ((err = rbe_convert_weights(&x, c, r, d)))
+        goto out;
+    o.progress = on_progress;
+    o.progress_arg = &m;
+    if (c->o.calibration && t->matrix)
+        moment = rbe_calibration_moment(c->o.calibration, t->name);
+    if (uses_feedback(r) && !c->o.no_feedback) {
+        o.moment = moment;
+        o.row_importance = moment ? rbe_calibration_rows(c->o.calibration, t->name) : NULL;
+    }
+    row_key(key, r, x, &o, moment);
+    r->reused = load_row(r, key, path, out);
+    if (r->reused && c->o.progress)
+        rbe_progress_skip(c->o.progress, m.size);
+    if (!r->reused && !(err = encode_row(c, r, x, &o, moment, key, path, d))) {
+        free(x);
+        x = NULL;
+        err = rbe_container_open(out, path, true, d);
+    }
+out:
+    free(x);
+    free(path);
+    return err;
+}
+
+static enum rbe_status encode_all(struct rbe_convert *c, struct rbe_container **parts,
+                                  struct rbe_diag *d)
+{
+    enum rbe_status err;
     double done = 0;
 
-    for (size_t i = 0; i < c->count && !err; i++) {
+    for (size_t i = 0; i < c->count; i++) {
         struct rbe_convert_row *r = &c->rows[i];
 
         if (!r->encoded)
             continue;
-        const double m = (double)r->tensor->rows * r->tensor->cols;
-        char *path = row_path(folder, r);
-        if (!path)
-            return no_memory(d);
-        r->reused = load_row(c, r, path, &parts[i]);
-        if (!r->reused) {
-            err = encode_row(c, r, path, done, d);
-            if (!err)
-                err = rbe_container_open(&parts[i], path, true, d);
-        }
-        free(path);
-        if (err)
+        if ((err = finish_row(c, r, done, &parts[i], d)))
             return err;
-        if (r->reused && c->o.progress)
-            rbe_progress_skip(c->o.progress, m);
         r->done = true;
         c->seconds += r->seconds;
-        done += m;
+        done += (double)r->tensor->rows * r->tensor->cols;
         if (c->o.row_done)
             c->o.row_done(c->o.arg, r);
     }
-    return err;
+    return RBE_OK;
 }
 
 /* --- the file --------------------------------------------------------------------------- */
@@ -703,45 +740,31 @@ out:
 
 enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d)
 {
-    const size_t n = strlen(path);
-    struct rbe_container **parts = calloc(c->count, sizeof *parts);
-    char *folder = malloc(n + 9);
-    enum rbe_status err;
+    struct rbe_container **parts = NULL;
+    enum rbe_status err = RBE_OK;
     double total = 0;
-    struct stat st;
 
-    if (!parts || !folder) {
-        err = no_memory(d);
-        goto out;
-    }
-    sprintf(folder, "%s.partial", path);
-    if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
-        err = rbe_fail(d, RBE_ERR_IO, "%s: exists and is not a file", path);
-        goto out;
-    }
-    if (mkdir(folder, 0777) < 0 && errno != EEXIST) {
-        err = rbe_fail_errno(d, "%s: cannot write", path);
-        goto out;
-    }
+    if (!c->folder && (err = rbe_convert_begin(c, path, d)))
+        return err;
+    if (!(parts = calloc(c->count, sizeof *parts)))
+        return no_memory(d);
     for (size_t i = 0; i < c->count; i++)
         if (c->rows[i].encoded)
             total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
     if (c->o.progress)
         rbe_progress_start(c->o.progress, "convert", "weights", total);
-    err = encode_all(c, folder, parts, d);
+    err = encode_all(c, parts, d);
     if (c->o.progress)
         rbe_progress_end(c->o.progress);
     if (!err)
         err = write_file(c, path, parts, d);
-out:
-    for (size_t i = 0; parts && i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++)
         rbe_container_close(&parts[i]);
-    if (!err)
-        remove_folder(folder);
-    else if (folder)
-        rmdir(folder);          /* when nothing was finished */
+    if (!err) {
+        clear_folder(c->folder, true);
+        rmdir(c->folder);
+    }
     free(parts);
-    free(folder);
     return err;
 }
 

@@ -5,8 +5,10 @@
  *
  * First a plan (which codec and B each matrix gets, within the budget), then the encoding,
  * then the file.  Finished matrices lie as small containers in the folder OUT.partial until
- * the file is complete, so that an interrupted conversion goes on where it stopped; each is
- * keyed by everything that decides its bytes, so that nothing stale is ever taken over.
+ * the file is complete, so that an interrupted conversion goes on where it stopped; beside
+ * them what the calibration has gathered and the allocation has measured.  Each is keyed by
+ * the very numbers that decide it, and checked by checksums, so that nothing stale or damaged
+ * is ever taken over.
  */
 #ifndef RBE_GPT2_CONVERT_H
 #define RBE_GPT2_CONVERT_H
@@ -63,6 +65,9 @@ struct rbe_convert {
     uint64_t budget_bytes;              /* 0: none */
     uint64_t file_bytes;                /* planned; then measured */
     bool measured;                      /* the blocks are those of rbe_convert_allocate() */
+    size_t probes, probes_reused;       /* sensitivities measured, and taken over, by it */
+    char *folder;                       /* OUT.partial, from rbe_convert_begin() on */
+    struct rbe_diag unkept;             /* why a sensitivity was not kept, or "" */
     double seconds;                     /* of encoding, interrupted runs included */
 };
 
@@ -92,7 +97,7 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
  * 4 with each bit.  The plan's blocks become those of least total divergence, none far below
  * the plan's rate.  Ranges have scales of their own: where the budget leaves no room for them
  * the plan stays as it is, with c->measured false.  Needs a calibration and a budget; does
- * nothing when no B is open.
+ * nothing when no B is open.  What is measured is kept where rbe_convert_begin() came before.
  */
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d);
@@ -118,6 +123,15 @@ uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
 
 /* True when some matrix would be encoded with what a calibration tells. */
 bool rbe_convert_wants_calibration(const struct rbe_convert *c);
+
+/* Whether a matrix is to be encoded with what a calibration tells, and that tells nothing. */
+bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_row *r);
+
+/* Makes PATH.partial, where calibration and allocation are kept too if they come after.
+ * rbe_convert_run() does it where it was not done; rbe_convert_close() removes an empty one. */
+enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struct rbe_diag *d);
+/* Is something of an unfinished conversion there? */
+bool rbe_convert_has_kept(const struct rbe_convert *c);
 
 /*
  * Encodes and writes `path` in one step at the end.  RBE_ERR_INTERRUPTED (rbe_interrupted())

@@ -3,13 +3,17 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gpt2/convert.h"
 #include "gpt2/sensitivity.h"
 #include "kernels/format/seed.h"
 #include "rbe/allocate.h"
+#include "rbe/container.h"
+#include "rbe/file.h"
 
 enum {
     RANGES = 7,                 /* of the rows of a large vocabulary */
@@ -19,10 +23,20 @@ enum {
     ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
 };
 
+/* Changes whenever a probe would give another divergence for the same error. */
+#define PROBES "rbe-probes-1"
+
 /* How far below and above the common rate, in bits a weight, a matrix may go: divergence falls
  * by 4 with each bit near the rate it was measured at, and explodes where little is left. */
 #define BELOW 0.6
 #define ABOVE 4
+
+/* Divergences of probes, by rbe_convert's folder kept from run to run. */
+struct known {
+    char (*keys)[65];
+    double *kl;
+    size_t count, room;
+};
 
 /* A matrix, or one range of its rows. */
 struct item {
@@ -38,6 +52,10 @@ struct work {
     struct item *items;
     struct rbe_allocate_item *offers;
     size_t count;
+    const char *model_path;
+    struct rbe_sensitivity *s;  /* opened for the first probe */
+    char base[65];              /* what every probe depends on: model and text */
+    struct known known;
 };
 
 /* Token numbers follow the order in which pairs were merged, so they rise as frequency falls,
@@ -66,9 +84,101 @@ static struct rbe_encode_options probe_options(const struct rbe_convert_row *r,
     return o;
 }
 
+/* --- kept on disk ------------------------------------------------------------------------- */
+
+static void set_base(struct work *k)
+{
+    const struct rbe_convert *c = k->c;
+    const struct rbe_calibration *text = c->o.calibration;
+    const size_t tokens = rbe_calibration_tokens(text);
+    char all[300], ids[65], shape[65];
+
+    rbe_sha256(ids, rbe_calibration_text(text), tokens * sizeof(uint32_t));
+    rbe_sha256(shape, &c->source->config, sizeof c->source->config);
+    const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s", c->source->sha256, shape,
+                           tokens, ids);
+    rbe_sha256(k->base, all, (size_t)n);
+}
+
+/* Of all that an item's divergence depends on. */
+static void item_key(char hex[65], const struct work *k, const struct item *t, const float *x,
+                     const struct rbe_encode_options *o)
+{
+    char code[65], text[300];
+
+    rbe_encode_key(code, x, t->rows, t->row->tensor->cols, o);
+    const int n = snprintf(text, sizeof text, "%s %s %u %s", k->base, t->row->tensor->name,
+                           t->row0, code);
+    rbe_sha256(hex, text, (size_t)n);
+}
+
+static char *known_path(const struct rbe_convert *c)
+{
+    return rbe_path_join(c->folder, "allocation.rbe");
+}
+
+/* What earlier runs measured; room for `more`. */
+static enum rbe_status open_known(struct work *k, size_t more, struct rbe_diag *d)
+{
+    struct known *n = &k->known;
+    struct rbe_container *file = NULL;
+    const struct rbe_tensor *keys = NULL, *kl = NULL;
+    char *path = k->c->folder ? known_path(k->c) : NULL;
+
+    if (path && !access(path, R_OK) && !rbe_container_open(&file, path, true, NULL)) {
+        keys = rbe_safetensors_find(rbe_container_file(file), "keys");
+        kl = rbe_safetensors_find(rbe_container_file(file), "kl");
+    }
+    const bool good = keys && kl && kl->dtype == RBE_DT_F64 && kl->dims == 1 &&
+                      keys->bytes == kl->count * sizeof *n->keys;
+    n->count = good ? (size_t)kl->count : 0;
+    n->room = n->count + more;
+    n->keys = calloc(n->room, sizeof *n->keys);
+    n->kl = calloc(n->room, sizeof *n->kl);
+    const bool memory = n->keys && n->kl;
+    if (memory && good) {
+        memcpy(n->keys, keys->data, keys->bytes);
+        memcpy(n->kl, kl->data, kl->bytes);
+    }
+    rbe_container_close(&file);
+    free(path);
+    return memory ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+}
+
+static bool look_up(const struct known *n, const char *key, double *kl)
+{
+    for (size_t i = 0; i < n->count; i++)
+        if (!memcmp(n->keys[i], key, sizeof n->keys[i])) {
+            *kl = n->kl[i];
+            return true;
+        }
+    return false;
+}
+
+/* Adds one and keeps all; where that fails, the work goes on without. */
+static void keep_known(struct work *k, const char *key, double kl)
+{
+    struct known *n = &k->known;
+    struct rbe_diag *why = &k->c->unkept;
+    struct rbe_container_builder *b = NULL;
+    char *path = k->c->folder ? known_path(k->c) : NULL;
+
+    memcpy(n->keys[n->count], key, sizeof n->keys[0]);
+    n->kl[n->count++] = kl;
+    const uint64_t keys[2] = {n->count, sizeof n->keys[0]}, count[1] = {n->count};
+    why->text[0] = 0;
+    if (path && !rbe_container_begin(&b, why) &&
+        !rbe_container_add_tensor(b, "keys", RBE_DT_U8, 2, keys, n->keys, why) &&
+        !rbe_container_add_tensor(b, "kl", RBE_DT_F64, 1, count, n->kl, why))
+        rbe_container_write(b, path, why);
+    rbe_container_end(&b);
+    free(path);
+}
+
+/* --- measuring ---------------------------------------------------------------------------- */
+
 /* What the error of coding an item's rows, of the matrix x, does to the predictions. */
-static enum rbe_status probe(struct work *k, struct item *t, const float *x,
-                             struct rbe_sensitivity *s, struct rbe_diag *d)
+static enum rbe_status probe(struct work *k, struct item *t, const float *x, struct rbe_diag *d)
 {
     const struct rbe_convert_row *r = t->row;
     const size_t cols = r->tensor->cols, at = (size_t)t->row0 * cols;
@@ -79,9 +189,19 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x,
     struct rbe_weight w = {0};
     float *change = NULL;
     enum rbe_status err;
+    char key[65];
 
     if (o.moment && rows)
         o.row_importance = rows + t->row0;
+    item_key(key, k, t, x + at, &o);
+    k->c->probes++;
+    if (look_up(&k->known, key, &t->kl)) {
+        k->c->probes_reused++;
+        return RBE_OK;
+    }
+    if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration, k->c->o.pool,
+                                             d)))
+        return err;
     err = rbe_encode_weight(&w, x + at, t->rows, (uint32_t)cols, &o, k->c->o.pool, d);
     if (err)
         return err;
@@ -95,7 +215,11 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x,
         for (size_t n = 0; n < cols; n++)
             change[m * cols + n] -= x[at + m * cols + n];
     }
-    err = rbe_sensitivity_measure(s, r->tensor->name, t->row0, t->rows, change, &t->kl, d);
+    err = rbe_sensitivity_measure(k->s, r->tensor->name, t->row0, t->rows, change, &t->kl, d);
+    if (!err)
+        keep_known(k, key, t->kl);
+    if (!err && rbe_interrupted())
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
 out:
     rbe_weight_free(&w);
     free(change);
@@ -103,7 +227,7 @@ out:
 }
 
 static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
-                                   struct rbe_sensitivity *s, struct rbe_diag *d)
+                                   struct rbe_diag *d)
 {
     const size_t n = ranges_of(r);
     enum rbe_status err;
@@ -118,7 +242,7 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
         t->row = r;
         t->row0 = range_start(r, i, n);
         t->rows = range_start(r, i + 1, n) - t->row0;
-        if ((err = probe(k, t, x, s, d)))
+        if ((err = probe(k, t, x, d)))
             break;
         k->offers[k->count++] = (struct rbe_allocate_item){
             .choices = t->choices,
@@ -228,8 +352,7 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d)
 {
-    struct rbe_sensitivity *s = NULL;
-    struct work k = {.c = c};
+    struct work k = {.c = c, .model_path = model_path};
     size_t items = 0;
     double total = 0, done = 0;
     enum rbe_status err = RBE_OK;
@@ -250,28 +373,29 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
+    set_base(&k);
+    if ((err = open_known(&k, items, d)))
+        goto out;
     if (c->o.progress)
         rbe_progress_start(c->o.progress, "measure", "weights", total);
-    err = rbe_sensitivity_open(&s, model_path, c->o.calibration, c->o.pool, d);
     for (size_t i = 0; i < c->count && !err; i++) {
         struct rbe_convert_row *r = &c->rows[i];
 
         if (!rbe_convert_is_open(r))
             continue;
-        if (rbe_interrupted())
-            err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
-        else
-            err = measure_row(&k, r, s, d);
+        err = measure_row(&k, r, d);
         done += (double)r->tensor->rows * r->tensor->cols;
         if (c->o.progress)
             rbe_progress_update(c->o.progress, done, r->tensor->name);
     }
     if (c->o.progress)
         rbe_progress_end(c->o.progress);
-    rbe_sensitivity_close(&s);
+    rbe_sensitivity_close(&k.s);
     if (!err)
         err = fit(&k, d);
 out:
+    free(k.known.keys);
+    free(k.known.kl);
     free(k.items);
     free(k.offers);
     return err;

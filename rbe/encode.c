@@ -5,9 +5,13 @@
  */
 #include "rbe/encode.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "rbe/file.h"
 
 static rbe_encode_fn *const encoders[RBE_FORMAT_COUNT] = {
     [RBE_F32] = rbe_encode_f32,
@@ -253,6 +257,40 @@ static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     }
     return RBE_OK;
+}
+
+/* Of n floats, or "-" without. */
+static void hash_floats(char hex[65], const float *x, size_t n)
+{
+    if (x)
+        rbe_sha256(hex, x, n * sizeof *x);
+    else
+        strcpy(hex, "-");
+}
+
+void rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
+                    const struct rbe_encode_options *o)
+{
+    char text[512], weights[65], importance[65], moment[65];
+    int n;
+
+    hash_floats(weights, w, (size_t)rows * cols);
+    hash_floats(importance, o->row_importance, rows);
+    hash_floats(moment, o->moment, (size_t)cols * cols);
+    n = snprintf(text, sizeof text, RBE_ENCODER " %u %u %s %d %u %u %d %u %a %d %d %u %" PRIu64
+                 " %s %s %a", rows, cols, weights, (int)o->format, o->block, o->aux,
+                 (int)o->search, o->window, (double)o->search_scale, (int)o->scales,
+                 (int)o->scale_search, o->hadamard, o->sign_seed, importance, moment,
+                 (double)o->damping);
+    rbe_sha256(hex, text, (size_t)n);
+    /* Parts are many; each folds into the hash of those before it. */
+    for (size_t i = 0; i < o->part_count; i++) {
+        const struct rbe_encode_part *p = &o->parts[i];
+
+        n = snprintf(text, sizeof text, "%s %u %d %u %u", hex, p->rows, (int)p->format,
+                     p->block, p->aux);
+        rbe_sha256(hex, text, (size_t)n);
+    }
 }
 
 enum rbe_status rbe_encode_weight(struct rbe_weight *out, const float *w, uint32_t rows,

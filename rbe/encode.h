@@ -19,6 +19,9 @@
 #include "rbe/status.h"
 #include "rbe/threads.h"
 
+/* Changes whenever an encoder would give other bytes for the same options. */
+#define RBE_ENCODER "rbe-encoder-4"
+
 enum rbe_search { RBE_SEARCH_DEFAULT, RBE_SEARCH_FAST, RBE_SEARCH_BEST, RBE_SEARCH_COUNT };
 
 /* "default", "fast", "best"; NULL past the end. */
@@ -42,7 +45,8 @@ struct rbe_encode_part {
  */
 typedef bool rbe_encode_progress_fn(void *arg, double done);
 
-/* All zero but for format and block is a valid choice: the defaults. */
+/* All zero but for format and block is a valid choice: the defaults.  What decides bytes stands
+ * in rbe_encode_key() too. */
 struct rbe_encode_options {
     enum rbe_format format;     /* unless `parts` is given */
     uint32_t block, aux;        /* block 0 and aux 0 for formats that use none */
@@ -72,11 +76,18 @@ struct rbe_encode_options {
  * Encodes w [rows][cols] (outputs by inputs; finite) into *out, which then owns its memory
  * (rbe_weight_free) and has no name yet.  pool may be NULL.
  * RBE_ERR_ARG: a shape, block or option the codec cannot have.  RBE_ERR_NUMERIC: NaN or
- * infinity in w.  On failure *out is empty.
+ * infinity in w, or values that the codec's own floats cannot hold.  On failure *out is empty.
+ * A row of zeros decodes to zeros; not so in hybrid and packed128, whose blocks mix rows,
+ * unless the whole block is zeros.
  */
 enum rbe_status rbe_encode_weight(struct rbe_weight *out, const float *w, uint32_t rows,
                                   uint32_t cols, const struct rbe_encode_options *o,
                                   struct rbe_pool *pool, struct rbe_diag *d);
+
+/* sha256 of all that the encoded bytes depend on: the weights, the options (moment and
+ * importance by their values), the encoder.  For keys of finished work. */
+void rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
+                    const struct rbe_encode_options *o);
 
 /* Frees what rbe_encode_weight() or rbe_weight_alloc() made; harmless on a zeroed one. */
 void rbe_weight_free(struct rbe_weight *w);

@@ -27,6 +27,7 @@ struct hybrid_work {
     float *scratch;                     /* [threads][4][B * B] */
     double *energy;                     /* [threads][B * B + 1]: by rank; the last: of all */
     atomic_bool stop;
+    atomic_bool large;                  /* some coefficient does not fit f16 */
 };
 
 /* out = a b for square matrices of side n, or a b^T. */
@@ -55,8 +56,8 @@ static void gather(const struct hybrid_work *h, float *out, size_t r0, size_t c0
 }
 
 /* Takes the basis' share out of x; coefficients rounded as `record` stores them, or not at
- * all when it is NULL. */
-static void fit_basis(const struct hybrid_work *h, float *x, void *record)
+ * all when it is NULL.  False: one does not fit. */
+static bool fit_basis(const struct hybrid_work *h, float *x, void *record)
 {
     const size_t n = (size_t)h->t->block * h->t->block;
     float c[RBE_HYBRID_BASIS];
@@ -72,12 +73,15 @@ static void fit_basis(const struct hybrid_work *h, float *x, void *record)
             rbe_hybrid_put_coefficient(record, h->aux, m, c[m]);
             c[m] = rbe_hybrid_coefficient(record, h->aux, m);
         }
+        if (!isfinite(c[m]))
+            return false;
     }
     for (unsigned m = 0; m < RBE_HYBRID_BASIS; m++) {
         const float *q = h->basis + m * n;
         for (size_t i = 0; i < n; i++)
             x[i] -= c[m] * q[i];
     }
+    return true;
 }
 
 static int falling(const void *a, const void *b)
@@ -115,15 +119,15 @@ static float kth_largest(float *v, size_t n, size_t k)
     return v[k - 1];
 }
 
-/* The K largest coefficients, in the order of their indices. */
-static void put_largest(const struct hybrid_work *h, const float *coefficient, float *size,
+/* The K largest coefficients, in the order of their indices.  False: one does not fit. */
+static bool put_largest(const struct hybrid_work *h, const float *coefficient, float *size,
                         void *record)
 {
     const size_t b = h->t->block, n = b * b, k = rbe_hybrid_k(h->aux);
     size_t e = 0, ties;
 
     if (!k)
-        return;
+        return true;
     for (size_t i = 0; i < n; i++)
         size[i] = fabsf(coefficient[i]);
     const float least = kth_largest(size, n, k);
@@ -136,9 +140,12 @@ static void put_largest(const struct hybrid_work *h, const float *coefficient, f
             const struct rbe_hybrid_entry entry = {(unsigned)(i / b), (unsigned)(i % b),
                                                    coefficient[i]};
             ties -= v == least;
-            rbe_hybrid_put(record, h->t->log2_block, h->aux, e++, entry);
+            rbe_hybrid_put(record, h->t->log2_block, h->aux, e, entry);
+            if (!isfinite(rbe_hybrid_get(record, h->t->log2_block, h->aux, e++).value))
+                return false;
         }
     }
+    return true;
 }
 
 /* Sorted energies of one block's coefficients, added to those of the blocks before. */
@@ -168,13 +175,17 @@ static void do_blocks(void *arg, unsigned part, unsigned parts)
         double *energy = h->energy ? h->energy + part * (n + 1) : NULL;
         for (size_t k = 0; energy && k < n; k++)
             energy[n] += (double)x[k] * x[k];
-        fit_basis(h, x, record);
+        bool fits = fit_basis(h, x, record);
         multiply(half, h->t->dct, x, b);                /* D E */
         multiply(dct, half, h->t->dct_columns, b);      /* (D E) D^T */
         if (energy)
             add_energy(energy, dct, n);
         else
-            put_largest(h, dct, size, record);
+            fits = fits && put_largest(h, dct, size, record);
+        if (!fits) {
+            atomic_store(&h->large, true);
+            atomic_store(&h->stop, true);
+        }
         if (h->j && part == 0 &&
             !rbe_encode_tick(h->j, (double)(i + 1) / (double)(end - first)))
             atomic_store(&h->stop, true);
@@ -199,6 +210,7 @@ static enum rbe_status hybrid_open(struct hybrid_work *h, uint32_t block, unsign
         return rbe_fail(d, RBE_ERR_ARG, "hybrid has no blocks of %u", block);
     h->across = rbe_hybrid_blocks(h->cols, block);
     atomic_init(&h->stop, false);
+    atomic_init(&h->large, false);
     h->basis = malloc(RBE_HYBRID_BASIS * n * sizeof *h->basis);
     h->scratch = malloc(threads * 4 * n * sizeof *h->scratch);
     if (!h->basis || !h->scratch)
@@ -223,7 +235,10 @@ enum rbe_status rbe_encode_hybrid(const struct rbe_encode_job *j, struct rbe_dia
 
     if (!err) {
         rbe_pool_run(j->pool, do_blocks, &h);
-        if (atomic_load(&h.stop))
+        if (atomic_load(&h.large))
+            err = rbe_fail(d, RBE_ERR_NUMERIC, "a coefficient is too large for %s",
+                           h.aux & RBE_HYBRID_PUBLISHED ? "f32" : "f16");
+        else if (atomic_load(&h.stop))
             err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     }
     hybrid_close(&h);

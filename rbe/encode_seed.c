@@ -8,6 +8,10 @@
  * inputs, columns go one after the other and each takes over the error of those before it
  * (feedback.h); then a column is cut into row blocks that the threads share.  The cut depends
  * on the shape alone, so the result does not depend on the number of threads.
+ *
+ * No code stands for zero, so rows and columns of zeros get the scale 0, and so do those too
+ * small for any f16 scale: they decode to zeros.  Such a row's outputs cost next to nothing,
+ * which leaves its bits to its neighbours.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -21,6 +25,13 @@
 #include "rbe/refit.h"
 #include "rbe/seed_search.h"
 
+/* What an output that a scale of 0 wipes out costs, of the mean of the others.  Not nothing:
+ * paths that differ only in its bits would cost the same, and a narrow window, of which a row
+ * leaves fewer than NARROW bits, would keep too few that differ (docs/ENCODER.md). */
+#define ZERO_COST 0.01F
+#define ZERO_COST_NARROW 0.1F
+enum { NARROW = 7 };
+
 enum {
     BLOCK_ROWS = 384,           /* rows of a block, at least: joints cost a little */
     BLOCKS_MAX = 64,
@@ -28,8 +39,11 @@ enum {
 };
 
 /* Stored column scales are about 2^-8 and row scales 2^8 times larger, so that both are
- * normal f16 numbers for weights of usual size. */
+ * normal f16 numbers for weights of usual size.  Rows larger than that take columns larger
+ * by as much: up to 1, ROW_LIMIT leaves the fit of the scales room. */
 #define COL_UNIT 0x1p-8F
+#define ROW_LIMIT 32768.0F
+#define ROW_LARGEST 65504.0F
 
 struct encoder {
     const struct rbe_encode_job *job;
@@ -38,11 +52,13 @@ struct encoder {
     size_t stream;              /* words of a column */
     unsigned block;
     float unit;                 /* output of the map that stands for one sigma */
+    float col_unit;             /* COL_UNIT, or more */
+    bool zero_rows;             /* some row's scale is 0 */
     float *w;                   /* [cols][rows], weights / row scale, less fed-back errors */
     float *row, *col;           /* scales in use: w[n][m] is about col[n] / unit * g */
-    int16_t *g;                 /* [cols][rows] */
+    int16_t *g;                 /* [cols][rows]; 0 where a scale is */
     float *target;              /* [threads or 1][rows] */
-    float *importance;          /* [rows] or NULL */
+    float *importance;          /* [rows] or NULL: ones */
     size_t block_count, cut[BLOCKS_MAX + 1];    /* strips */
     uint16_t *words;            /* [threads or 1][stream] */
     uint16_t joint[BLOCKS_MAX];
@@ -90,11 +106,26 @@ static float round_f16(float v)
     return rbe_f16_to_f32(rbe_f16_from_f32(v));
 }
 
+/* Root mean square of row m's weights over the scales of their columns, those of 0 apart. */
+static float row_rms(const struct encoder *e, size_t m, size_t live)
+{
+    const float *w = e->job->w + m * e->cols;
+    double s = 0;
+
+    for (size_t n = 0; n < e->cols; n++)
+        if (e->col[n] > 0) {
+            const double v = (double)w[n] / (double)e->col[n];
+            s += v * v;
+        }
+    return live ? (float)sqrt(s / (double)live) : 0;
+}
+
 /* Row and column RMS by turns; columns first rounded to what will be stored. */
 static enum rbe_status find_scales(struct encoder *e, struct rbe_diag *d)
 {
     const size_t rows = e->rows, cols = e->cols;
     const float *w = e->job->w;
+    size_t live_cols = cols;
     double *sum = malloc(cols * sizeof *sum);
 
     if (!sum)
@@ -103,43 +134,62 @@ static enum rbe_status find_scales(struct encoder *e, struct rbe_diag *d)
         e->col[n] = 1;
     for (int pass = 0; pass < SCALE_PASSES; pass++) {
         const bool last = pass + 1 == SCALE_PASSES;
+        size_t live_rows = 0;
 
         memset(sum, 0, cols * sizeof *sum);
         for (size_t m = 0; m < rows; m++) {
-            double s = 0;
-            for (size_t n = 0; n < cols; n++) {
-                const double v = (double)w[m * cols + n] / (double)e->col[n];
-                s += v * v;
-            }
-            e->row[m] = (float)sqrt(s / (double)cols);
-            if (!e->job->col_scale || last || !(s > 0))
+            e->row[m] = row_rms(e, m, live_cols);
+            if (!e->job->col_scale || last || !(e->row[m] > 0))
                 continue;
+            live_rows++;
             for (size_t n = 0; n < cols; n++) {
                 const double v = (double)w[m * cols + n] / (double)e->row[m];
                 sum[n] += v * v;
             }
         }
-        for (size_t n = 0; n < cols && e->job->col_scale && !last; n++) {
-            const float v = round_f16((float)sqrt(sum[n] / (double)rows) * COL_UNIT) / COL_UNIT;
-            e->col[n] = v > 0 ? v : 1;
+        if (!e->job->col_scale || last)
+            continue;
+        live_cols = 0;
+        for (size_t n = 0; n < cols; n++) {
+            const float rms = live_rows ? (float)sqrt(sum[n] / (double)live_rows) : 0;
+            const float v = round_f16(rms * COL_UNIT) / COL_UNIT;
+            /* Beside one large column others look too small for f16, before rows know it. */
+            e->col[n] = v > 0 || pass + 2 == SCALE_PASSES ? v : rms;
+            live_cols += e->col[n] > 0;
         }
     }
     free(sum);
-    for (size_t m = 0; m < rows; m++)
-        if (!(e->row[m] > 0))
-            e->row[m] = 1;
     return RBE_OK;
 }
 
-/* Scale of what is stored for row m: w = stored_row * (col * COL_UNIT) * g. */
+/* Scale of what is stored for row m: w = stored_row * (col * col_unit) * g. */
 static float row_to_stored(const struct encoder *e, float row)
 {
-    return e->job->col_scale ? row / (e->unit * COL_UNIT) : row / e->unit;
+    return e->job->col_scale ? row / (e->unit * e->col_unit) : row / e->unit;
 }
 
 static float row_from_stored(const struct encoder *e, float stored)
 {
-    return e->job->col_scale ? stored * e->unit * COL_UNIT : stored * e->unit;
+    return e->job->col_scale ? stored * e->unit * e->col_unit : stored * e->unit;
+}
+
+/* Rows' scales as they will be read from f16; a unit that makes the largest fit. */
+static enum rbe_status round_rows(struct encoder *e, struct rbe_diag *d)
+{
+    float most = 0;
+
+    for (size_t m = 0; m < e->rows; m++)
+        most = e->row[m] > most ? e->row[m] : most;
+    e->col_unit = COL_UNIT;
+    while (e->col_unit < 1 && row_to_stored(e, most) > ROW_LIMIT)
+        e->col_unit *= 2;
+    for (size_t m = 0; m < e->rows; m++) {
+        e->row[m] = row_from_stored(e, round_f16(row_to_stored(e, e->row[m])));
+        if (!isfinite(e->row[m]))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu is too large for an f16 scale", m);
+        e->zero_rows = e->zero_rows || !(e->row[m] > 0);
+    }
+    return RBE_OK;
 }
 
 /* --- searching columns ------------------------------------------------------------------- */
@@ -181,6 +231,19 @@ static void store_column(struct encoder *e, size_t n, const uint16_t *words)
         codes[line * RBE_SEED_LANES + n % RBE_SEED_LANES] = words[j];
     }
     rbe_seed_decode_column(e->format, e->block, words, e->rows, e->g + n * e->rows);
+    for (size_t m = 0; e->zero_rows && m < e->rows; m++)
+        if (!(e->row[m] > 0))
+            e->g[n * e->rows + m] = 0;
+}
+
+/* A column of scale 0 keeps its codes of zero bits, which stand for nothing. */
+static bool is_zero_column(struct encoder *e, size_t n)
+{
+    const bool zero = !(e->col[n] > 0);
+
+    if (zero)
+        memset(e->g + n * e->rows, 0, e->rows * sizeof *e->g);
+    return zero;
 }
 
 static void fill_target(const struct encoder *e, size_t n, size_t first, size_t end,
@@ -206,6 +269,8 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
     while (!atomic_load(&e->stop) && (at = atomic_fetch_add(&e->taken, 1)) < e->cols) {
         uint16_t joint = 0;
 
+        if (is_zero_column(e, at))
+            continue;
         fill_target(e, at, 0, e->rows, target);
         if (ring_is_read(e))
             joint = rbe_seed_search_join(s, target, e->importance, e->rows, 0);
@@ -221,13 +286,15 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
 static void block_targets(void *arg, unsigned i, unsigned n)
 {
     struct encoder *e = arg;
+    const size_t at = rbe_feedback_column(e->feedback, e->column);
 
     for (size_t b = i; b < e->block_count; b += n) {
         const size_t first = e->cut[b] * e->block, next = e->cut[b + 1] * e->block;
         const size_t end = next < e->rows ? next : e->rows;
 
         rbe_feedback_before(e->feedback, e->column, e->w, e->rows, first, end);
-        fill_target(e, rbe_feedback_column(e->feedback, e->column), first, end, e->target);
+        if (e->col[at] > 0)
+            fill_target(e, at, first, end, e->target);
     }
 }
 
@@ -269,9 +336,11 @@ static void columns_in_turn(struct encoder *e)
     for (size_t i = 0; i < e->cols && !atomic_load(&e->stop); i++) {
         e->column = i;
         rbe_pool_run(e->job->pool, block_targets, e);
-        rbe_pool_run(e->job->pool, block_joints, e);
-        rbe_pool_run(e->job->pool, block_search, e);
-        store_column(e, rbe_feedback_column(e->feedback, i), e->words);
+        if (!is_zero_column(e, rbe_feedback_column(e->feedback, i))) {
+            rbe_pool_run(e->job->pool, block_joints, e);
+            rbe_pool_run(e->job->pool, block_search, e);
+            store_column(e, rbe_feedback_column(e->feedback, i), e->words);
+        }
         rbe_pool_run(e->job->pool, block_errors, e);
         if (!rbe_encode_tick(e->job, (double)i / (double)e->cols))
             atomic_store(&e->stop, true);
@@ -293,7 +362,7 @@ static enum rbe_status refit(struct encoder *e, struct rbe_diag *d)
         .scratch = e->w,
         .row = e->row,
         .col = e->col,
-        .col_unit = e->job->col_scale ? COL_UNIT * e->unit : 0,
+        .col_unit = e->job->col_scale ? e->col_unit * e->unit : 0,
     };
     enum rbe_status err;
 
@@ -307,13 +376,12 @@ static enum rbe_status refit(struct encoder *e, struct rbe_diag *d)
 
 static enum rbe_status store_scales(struct encoder *e, struct rbe_diag *d)
 {
-    for (size_t m = 0; m < e->rows; m++) {
-        e->job->scale[m] = rbe_f16_from_f32(row_to_stored(e, e->row[m]));
-        if (!isfinite(rbe_f16_to_f32(e->job->scale[m])))
-            return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu is too large for an f16 scale", m);
-    }
+    /* A row fitted past the largest f16 was below it: half of the way is better than none. */
+    for (size_t m = 0; m < e->rows; m++)
+        e->job->scale[m] =
+            rbe_f16_from_f32(fminf(row_to_stored(e, e->row[m]), ROW_LARGEST));
     for (size_t n = 0; n < e->cols && e->job->col_scale; n++) {
-        e->job->col_scale[n] = rbe_f16_from_f32(e->col[n] * COL_UNIT);
+        e->job->col_scale[n] = rbe_f16_from_f32(e->col[n] * e->col_unit);
         if (!isfinite(rbe_f16_to_f32(e->job->col_scale[n])))
             return rbe_fail(d, RBE_ERR_NUMERIC, "column %zu is too large for an f16 scale", n);
     }
@@ -346,6 +414,33 @@ static void cut_blocks(struct encoder *e)
         e->cut[b] = e->strips * b / n;
 }
 
+/* What the outputs cost: those of a row by its scale, which made all rows alike. */
+static enum rbe_status weigh_rows(struct encoder *e, struct rbe_diag *d)
+{
+    const struct rbe_encode_job *j = e->job;
+    const unsigned brings = (128 + e->block - 1) / e->block;
+    const float cost = search_bits(j->o, e->block) < brings + NARROW ? ZERO_COST_NARROW
+                                                                     : ZERO_COST;
+    double sum = 0;
+    size_t live = 0;
+
+    if (!j->importance && !e->zero_rows)
+        return RBE_OK;
+    if (!(e->importance = malloc(e->rows * sizeof *e->importance)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t m = 0; m < e->rows; m++) {
+        const float row = e->row[m];
+
+        e->importance[m] = j->importance ? j->importance[m] * row * row : 1;
+        sum += row > 0 ? (double)e->importance[m] : 0;
+        live += row > 0;
+    }
+    for (size_t m = 0; m < e->rows && e->zero_rows; m++)
+        if (!(e->row[m] > 0))
+            e->importance[m] = live ? cost * (float)(sum / (double)live) : 1;
+    return RBE_OK;
+}
+
 static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
 {
     const struct rbe_encode_job *j = e->job;
@@ -360,10 +455,8 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     e->col = malloc(e->cols * sizeof *e->col);
     e->target = malloc(sets * e->rows * sizeof *e->target);
     e->words = malloc(sets * e->stream * sizeof *e->words);
-    e->importance = j->importance ? malloc(e->rows * sizeof *e->importance) : NULL;
     e->search = calloc(e->threads, sizeof *e->search);
-    if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->search ||
-        (j->importance && !e->importance))
+    if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->search)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < e->threads; i++) {
         err = rbe_seed_search_open(&e->search[i], e->format, e->block,
@@ -371,18 +464,11 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
         if (err)
             return err;
     }
-    if ((err = find_scales(e, d)))
+    if ((err = find_scales(e, d)) || (err = round_rows(e, d)) || (err = weigh_rows(e, d)))
         return err;
-    for (size_t m = 0; m < e->rows; m++) {
-        e->row[m] = row_from_stored(
-            e, rbe_f16_to_f32(rbe_f16_from_f32(row_to_stored(e, e->row[m]))));
-        if (!(e->row[m] > 0) || isinf(e->row[m]))
-            return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu has no f16 scale", m);
+    for (size_t m = 0; m < e->rows; m++)
         for (size_t c = 0; c < e->cols; c++)
-            e->w[c * e->rows + m] = j->w[m * e->cols + c] / e->row[m];
-        if (e->importance)
-            e->importance[m] = j->importance[m] * e->row[m] * e->row[m];
-    }
+            e->w[c * e->rows + m] = e->row[m] > 0 ? j->w[m * e->cols + c] / e->row[m] : 0;
     return RBE_OK;
 }
 

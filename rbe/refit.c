@@ -245,6 +245,8 @@ static void column_sums(void *arg, unsigned part, unsigned parts)
         double sum[TILE] = {0};
 
         for (size_t m = 0; m < f->rows; m++) {
+            if (!(f->row[m] > 0))
+                continue;
             const double s = (double)u->weight[m] / (double)f->row[m];
             for (size_t k = n; k < n1; k++)
                 sum[k - n] += s * (double)f->g[k * f->rows + m] *

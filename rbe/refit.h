@@ -25,7 +25,7 @@ struct rbe_refit {
     const float *moment;        /* [cols][cols], H, symmetric; NULL: the identity */
     const float *importance;    /* [rows], positive; NULL: ones */
     float *scratch;             /* [rows][cols], overwritten; may be NULL without a moment */
-    float *row, *col;           /* [rows], [cols]: in and out; all positive */
+    float *row, *col;           /* [rows], [cols]: in and out; 0: of zeros, stays 0 */
     float col_unit;             /* columns are stored as f16 of col * col_unit; 0: they stay */
 };
 

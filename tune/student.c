@@ -47,6 +47,7 @@ struct tensor {
     float size;                 /* RMS */
     int span;                   /* latent or plain, or NO_SPAN */
     bool centered;              /* wte: column means were moved to the positions */
+    bool *zeros;                /* [rows] of a matrix that are zeros and stay so; or NULL */
 };
 
 struct rbe_student {
@@ -91,6 +92,25 @@ static bool is_matrix(const struct tensor *t)
 static float as_f16(float v)
 {
     return rbe_f16_to_f32(rbe_f16_from_f32(v));
+}
+
+/* Notes which rows of the matrix x are all zeros. */
+static enum rbe_status find_zeros(struct tensor *t, const float *x, struct rbe_diag *d)
+{
+    const size_t rows = t->slice->rows, cols = t->slice->cols;
+
+    for (size_t r = 0; r < rows; r++) {
+        size_t c = 0;
+
+        while (c < cols && x[r * cols + c] == 0)
+            c++;
+        if (c < cols)
+            continue;
+        if (!t->zeros && !(t->zeros = calloc(rows, sizeof *t->zeros)))
+            return no_memory(d);
+        t->zeros[r] = true;
+    }
+    return RBE_OK;
 }
 
 static float rms(const float *x, size_t n)
@@ -228,6 +248,17 @@ static void chain(struct rbe_student *s, struct tensor *t)
             j.p->col_grad[c] = (float)(sum * (double)j.p->col[c]);
         }
     }
+}
+
+/* Rows of zeros are pruned neurons: no gradient reaches those that move by themselves, and
+ * scales of 0 stay by what they are. */
+static void hold_zeros(struct rbe_student *s, struct tensor *t)
+{
+    const size_t cols = t->slice->cols;
+
+    for (size_t r = 0; t->zeros && r < t->slice->rows; r++)
+        if (t->zeros[r])
+            memset(gradient_of(s, t) + r * cols, 0, cols * sizeof(float));
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -396,7 +427,7 @@ static enum rbe_status open_encoded(struct rbe_student *s, struct tensor *t,
             return no_memory(d);
         for (size_t r = 0; r < w->rows; r++)
             rbe_weight_decode_row(w, r, t->master + r * w->cols);
-        return RBE_OK;
+        return t->slice->matrix ? find_zeros(t, t->master, d) : RBE_OK;
     }
     if ((err = open_parts(t, d)))
         return err;
@@ -413,7 +444,9 @@ static enum rbe_status open_tensor(struct rbe_student *s, struct tensor *t, stru
     if (!s->model) {
         t->kind = PLAIN;
         t->dtype = RBE_DT_F32;
-        return rbe_source_read(&t->master, s->source, t->origin, d);
+        if ((err = rbe_source_read(&t->master, s->source, t->origin, d)))
+            return err;
+        return t->slice->matrix ? find_zeros(t, t->master, d) : RBE_OK;
     }
     const struct rbe_weight *w = rbe_container_weight(s->model, name);
     if (w)
@@ -611,6 +644,7 @@ void rbe_student_close(struct rbe_student **ps)
         rbe_weight_free(&t->w);
         free(t->master);
         free(t->error);
+        free(t->zeros);
     }
     free(s->tensors);
     free(s->means);
@@ -689,9 +723,14 @@ enum rbe_status rbe_student_step(struct rbe_student *s, float rate, float max_no
 {
     enum rbe_status err;
 
-    for (size_t i = 0; i < s->count; i++)
-        if (!s->tensors[i].slice->frozen)
-            chain(s, &s->tensors[i]);
+    for (size_t i = 0; i < s->count; i++) {
+        struct tensor *t = &s->tensors[i];
+
+        if (!t->slice->frozen)
+            chain(s, t);
+        if (t->kind == LATENT || t->kind == PLAIN)
+            hold_zeros(s, t);
+    }
     if ((err = rbe_optimizer_step(s->optimizer, rate, max_norm, norm, d)))
         return err;
     apply_all(s);
@@ -809,6 +848,10 @@ enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_erro
         return RBE_OK;
     if ((err = read_original(&x, s, t, d)))
         return err;
+    if ((err = find_zeros(t, x, d))) {
+        free(x);
+        return err;
+    }
     if (keep_error && !(err = make_room(&t->error, n, d)))
         for (size_t k = 0; k < n; k++)
             t->error[k] = w[k] - x[k];
@@ -1145,6 +1188,15 @@ static enum rbe_status archive_tensor(struct rbe_student *s, struct tensor *t,
     t->kind = (enum kind)kind;
     if (t->kind == PLAIN)
         return rbe_archive_bytes(a, t->master, n * sizeof *t->master, d);
+    if (t->kind == LATENT && rbe_archive_reading(a)) {
+        float *x;
+        if ((err = read_original(&x, s, t, d)))
+            return err;
+        err = find_zeros(t, x, d);
+        free(x);
+        if (err)
+            return err;
+    }
     if ((err = archive_weight(t, a, d)) || t->kind != LATENT)
         return err;
     if (error && ((err = make_room(&t->error, n, d)) ||

@@ -18,6 +18,8 @@
  *           as stored (positions stored as int8: when written).
  *
  * Matrices stored as hybrid or packed128 have no scales to move; they can be latent.
+ *
+ * A matrix's rows that are zeros in the original (pruned neurons, unused tokens) stay zeros.
  */
 #ifndef RBE_TUNE_STUDENT_H
 #define RBE_TUNE_STUDENT_H

@@ -25,6 +25,13 @@ static const char profile_text[] =
     "wte codec=seed4 block=32 center=on\nattn.proj layers=0 codec=int4\n"
     "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=packed128 block=16\n"
     "mlp.fc layers=1 codec=f16\n";
+/* Those that give a row of zeros back: no packed128, and no means taken off the embedding. */
+static const char pruned_text[] =
+    "name: pruned\nother codec=f16\nwpe codec=int8\nall codec=seed block=44 hadamard=max\n"
+    "wte codec=seed4 block=32\nattn.proj layers=0 codec=int4\n"
+    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=seed4 block=48\n"
+    "mlp.fc layers=1 codec=f16\n";
+enum { PRUNED = 3 };            /* every so manieth row */
 
 struct world {
     char dir[32], *model;
@@ -41,7 +48,37 @@ static void need(enum rbe_status err, const struct rbe_diag *d, const char *what
     }
 }
 
-static void make_world(struct world *w)
+/* Zeros for every PRUNED-th row of every matrix; linear layers stand [in][out]. */
+static void prune(const char *dir)
+{
+    char *path = rbe_path_join(dir, "model.safetensors");
+    struct rbe_tensor_out out[64];
+    struct rbe_safetensors *f;
+    struct rbe_diag d = {""};
+
+    need(rbe_safetensors_open(&f, path, &d), &d, "prune");
+    const size_t n = rbe_safetensors_count(f);
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_tensor *t = rbe_safetensors_at(f, i);
+        const bool linear = strstr(t->name, "h.") && t->dims == 2;
+        const bool matrix = linear || strstr(t->name, "wte.weight");
+        float *x = malloc(t->count * sizeof *x);
+
+        need(rbe_tensor_to_f32(t, x, &d), &d, "prune");
+        out[i] = (struct rbe_tensor_out){t->name, RBE_DT_F32, t->dims, {0}, x};
+        memcpy(out[i].shape, t->shape, sizeof out[i].shape);
+        for (size_t k = 0; matrix && k < t->count; k++)
+            if ((linear ? k % t->shape[1] : k / t->shape[1]) % PRUNED == 0)
+                x[k] = 0;
+    }
+    need(rbe_safetensors_write(path, out, n, (const char *const[]){NULL}, &d), &d, "prune");
+    for (size_t i = 0; i < n; i++)
+        free((void *)(uintptr_t)out[i].data);
+    rbe_safetensors_close(&f);
+    free(path);
+}
+
+static void make_world(struct world *w, bool pruned)
 {
     struct rbe_profile *p;
     struct rbe_convert *c;
@@ -53,8 +90,10 @@ static void make_world(struct world *w)
     need(rbe_gpt2_config_parse(&w->config, config_json, strlen(config_json), "test", &d), &d,
          "config");
     need(rbe_synth(w->dir, &w->config, RBE_DT_F32, 5, &d), &d, "synth");
+    if (pruned)
+        prune(w->dir);
     need(rbe_source_open(&w->source, w->dir, &d), &d, "source");
-    need(rbe_profile_parse(&p, profile_text, "mixed", &d), &d, "profile");
+    need(rbe_profile_parse(&p, pruned ? pruned_text : profile_text, "test", &d), &d, "profile");
     const struct rbe_convert_options o = {.profile = p, .search = RBE_SEARCH_FAST};
     need(rbe_convert_plan(&c, w->source, &o, &d), &d, "plan");
     need(rbe_convert_run(c, w->model, &d), &d, "convert");
@@ -500,6 +539,62 @@ static void check_centered(const struct world *w)
     rbe_train_close(&t);
 }
 
+/* Rows of zeros are zeros in the file at `path`, and others are not. */
+static void check_pruned(const struct world *w, const char *path, const char *what)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_container *c;
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    need(rbe_container_open(&c, path, true, &d), &d, what);
+    s = open_student(w, t, c, RBE_ADAMW);
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *x = rbe_train_slice(t, i);
+        size_t wrong = 0;
+
+        for (size_t r = 0; x->matrix && r < x->rows; r++) {
+            bool zeros = true;
+            for (size_t k = 0; k < x->cols; k++)
+                zeros = zeros && rbe_train_params(t)[x->at + r * x->cols + k] == 0;
+            wrong += zeros != (r % PRUNED == 0);
+        }
+        if (!CHECK(wrong == 0))
+            printf("     %s: %s: %zu rows\n", what, x->name, wrong);
+    }
+    rbe_student_close(&s);
+    rbe_container_close(&c);
+    rbe_train_close(&t);
+}
+
+/* A pruned model stays pruned: its scales trained, and its weights, by either optimiser. */
+static void check_zeros(const struct world *w)
+{
+    char *path = rbe_path_join(w->dir, "zeros.rbe");
+    struct rbe_diag d = {""};
+
+    check_pruned(w, w->model, "converted");
+    for (int how = 0; how < 3; how++) {
+        struct rbe_train *t = open_train(w);
+        const enum rbe_optimizer_kind kind = how < 2 ? RBE_ADAMW : RBE_MUON;
+        struct rbe_student *s = open_student(w, t, w->container, kind);
+
+        if (how)
+            all_matrices(s, true, false);
+        rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1, .latents = 1,
+                                                             .plain = 1});
+        steps_along(s, t, 1, 3);
+        all_matrices(s, false, false);
+        steps_along(s, t, 1, 2);
+        need(rbe_student_write(s, path, &d), &d, "write");
+        rbe_student_close(&s);
+        rbe_train_close(&t);
+        check_pruned(w, path, how ? how == 1 ? "latent" : "latent, Muon" : "scales");
+    }
+    unlink(path);
+    free(path);
+}
+
 static void check_mismatch(const struct world *w)
 {
     char *folder = rbe_path_join(w->dir, "other"), *path;
@@ -545,7 +640,7 @@ int main(int argc, char **argv)
     struct check_rng rng = check_seed(argc, argv);
     struct world w;
 
-    make_world(&w);
+    make_world(&w, false);
     check_reading(&w);
     check_gradients(&w, &rng);
     check_descent(&w, &rng);
@@ -557,6 +652,9 @@ int main(int argc, char **argv)
     check_means(&w);
     check_centered(&w);
     check_mismatch(&w);
+    remove_world(&w);
+    make_world(&w, true);
+    check_zeros(&w);
     remove_world(&w);
     return check_done();
 }
