@@ -32,7 +32,8 @@ static float *moment(size_t n, struct check_rng *rng)
 }
 
 /* V [n][n] by place, as feedback has it. */
-static float *seen(const float *h, size_t n, float damping, struct rbe_pool *pool, size_t *order)
+static float *seen(const float *h, size_t n, float damping, struct rbe_pool *pool,
+                   size_t *order)
 {
     float *w = calloc(n * n, sizeof *w), *v = malloc(n * n * sizeof *v);
     int16_t *none = calloc(n, sizeof *none);
