@@ -91,9 +91,10 @@ try() {
     esac
 }
 
-# Without a fault every test that is to notice one passes.
+# Without a fault every test that is to notice one passes; a second try for those that look at
+# the clock.
 for t in $(cut -d '|' -f 3 "$work/faults" | tr ' ' '\n' | sort -u | grep -v '^-*$'); do
-    try "$t" || {
+    try "$t" || try "$t" || {
         tail -n 5 "$work/make.log"
         grep FAIL "$work/test.log" | head -n 5
         echo "FAIL $t fails without a fault"
