@@ -178,7 +178,8 @@ quick() {
 whole() {
     local p test=datasets/embedded/wiki.test.raw
     for p in P1 P3; do
-        perplexity "mini-2.89-tuned $p of test" $tuned $mini 0.0001 --text $test --protocol $p
+        perplexity "mini-2.89-tuned $p of test, 128 windows" $tuned $mini 0.0001 --text $test \
+            --protocol $p --windows 128
     done
     divergence 'mini-2.89-tuned 128 windows' $tuned $mini 0.0005 0.002 --text $valid --windows 128
     distortion 1024x128 default 0.005
