@@ -4,7 +4,9 @@
 # SPDX-License-Identifier: MIT
 #
 # Builds the revision BASE_REV (in a git worktree of its own, in a temporary folder) and the
-# working tree, then measures both in turns until the difference is clear (docs/GATE.md).
+# working tree, then measures both in turns until the difference is clear (docs/GATE.md).  What
+# changed of the shipped models, profiles, recipes and calibration texts is judged by its
+# quality, also where the two are one program.
 #   --threshold P    slow-down in percent that must be caught (3)
 #   --budget S       seconds of measuring at most (120)
 #   --metrics LIST   decode,prefill,gemv_FORMAT,memory (see rbe gate --help)
@@ -40,7 +42,7 @@ fail() {
 threshold=3 budget=120 threads=1 clock='' codec=seed exact=1 instructions=0 keep='' plant=''
 profile=ci/gate.profile
 metrics=decode,prefill,gemv_seed,gemv_int4,memory
-base='' pass=() always=0
+base='' pass=() always=0 timed=1
 while [ $# -gt 0 ]; do
     case $1 in
     --no-exact) exact=0 ;;
@@ -152,73 +154,173 @@ same() {
     done
     cmp -s "$work/base/plain" "$work/head/plain"
 }
+
+# What else decides results, where each side has it, and which of it differs.
+kinds=(datasets/embedded rbe/profiles tune/profiles)
+base_data=$here
+mapfile -t changed < <({
+    git diff --name-only "$sha" -- "${kinds[@]}"
+    git ls-files -o --exclude-standard -- "${kinds[@]}"
+} | sort -u)
+if [ ${#changed[@]} -gt 0 ]; then
+    base_data=$work/data
+    mkdir "$base_data"
+    for k in "${kinds[@]}"; do
+        git archive "$sha" "$k" 2> /dev/null | tar -x -C "$base_data" 2> /dev/null
+    done
+fi
+has_changed() { [ ${#changed[@]} -gt 0 ] && printf '%s\n' "${changed[@]}" | grep -q "^$1"; }
+
 if [ -z "$plant" ] && [ $always = 0 ] && same rbe && same gate-worker; then
-    echo "pass: the programs of $base and of the working tree are the same to the byte"
-    exit 0
+    if [ ${#changed[@]} = 0 ]; then
+        echo "pass: the programs of $base and of the working tree, their data and profiles are" \
+            'the same to the byte'
+        exit 0
+    fi
+    [ $exact = 1 ] || fail 4 "the programs are the same to the byte, not the data, which --no-exact" \
+        "leaves out: ${changed[*]}"
+    echo "the programs are the same to the byte: judging what differs, ${changed[*]}" >&2
+    timed=0 metrics=''
 fi
 
 # Each side runs a model of its own making: the encoder is compared too.
+# data_of SIDE: the folder its data are in.
+data_of() { if [ "$1" = base ]; then echo "$base_data"; else echo "$here"; fi; }
 # convert SIDE MODEL OPTION...
 convert() {
     local side=$1 model=$2
     shift 2
-    "$work/$side/rbe" convert --quiet "$@" datasets/embedded/rbe-mini "$work/$side/$model" \
-        > "$work/$side.log" 2>&1
+    "$work/$side/rbe" convert --quiet "$@" "$(data_of "$side")/datasets/embedded/rbe-mini" \
+        "$work/$side/$model" > "$work/$side.log" 2>&1
 }
 no_convert() { fail "$1" "$2 does not convert: $(tail -n 1 "$work/$3.log")"; }
-# other MODEL OPTION...: the working tree's, a copy where both are the same program.
+# other MODEL OPTION...: the working tree's, a copy where nothing that makes it differs.
 other() {
-    if same rbe; then
+    if same rbe && [ ${#changed[@]} = 0 ]; then
         cp "$work/base/$1" "$work/head/$1"
     else
         convert head "$@" || no_convert 1 'the working tree' head
     fi
 }
-echo "encoding rbe-mini ($codec)" >&2
-block=()
-[[ $codec != seed* ]] || block=(--block=44)
-how=(model.rbe --codec="$codec" "${block[@]}" --search=fast --no-calibration)
-convert base "${how[@]}" || no_convert 5 "the base '$base'" base
-other "${how[@]}"
+# encode_fast MODEL
+encode_fast() {
+    local block=()
+    [[ $codec != seed* ]] || block=(--block=44)
+    how=("$1" --codec="$codec" "${block[@]}" --search=fast --no-calibration)
+    convert base "${how[@]}" || no_convert 5 "the base '$base'" base
+    other "${how[@]}"
+}
+# sample SIDE: a piece of its calibration text.
+sample() {
+    head -c 16000 "$(data_of "$1")/datasets/embedded/calibration.txt" > "$work/$1/sample.txt"
+    echo "$work/$1/sample.txt"
+}
 
+# Of one text on both sides: the base's.
 perplexity() {
-    "$work/$1/rbe" eval perplexity --quiet --json --model "$work/$1/$2" --windows 16 \
-        --text datasets/embedded/wiki.valid.raw --resamples 2 2> "$work/$1.log" |
+    local words=()
+    ! has_changed datasets/embedded/rbe-mini ||
+        words=(--tokenizer "$(data_of "$1")/datasets/embedded/rbe-mini")
+    "$work/$1/rbe" eval perplexity --quiet --json --model "$2" --windows 16 "${words[@]}" \
+        --text "$base_data/datasets/embedded/wiki.valid.raw" --resamples 2 2> "$work/$1.log" |
         sed -n 's/.*"perplexity": *\([0-9.][0-9.e+-]*\).*/\1/p' | tail -n 1
 }
-# exact PREFIX MODEL: its perplexity and bytes on both sides.
+size_of() {
+    if [ -d "$1" ]; then set -- "$1/model.safetensors"; fi
+    stat -c %s "$1"
+}
+# exact PREFIX BASE HEAD: perplexity and bytes of the models on both sides.
 exact() {
     local p q
-    p=$(perplexity base "$2") q=$(perplexity head "$2")
+    p=$(perplexity base "$2") q=$(perplexity head "$3")
     [ -n "$p" ] || fail 5 "the base has no ${1}perplexity: $(tail -n 1 "$work/base.log")"
     [ -n "$q" ] ||
         fail 1 "the working tree has no ${1}perplexity: $(tail -n 1 "$work/head.log")"
-    pass+=(--exact "${1}perplexity=$p:$q" --exact "${1}bytes=$(stat -c %s \
-        "$work/base/$2"):$(stat -c %s "$work/head/$2")")
+    pass+=(--exact "${1}perplexity=$p:$q" --exact "${1}bytes=$(size_of "$2"):$(size_of "$3")")
 }
-if [ $exact = 1 ]; then
-    exact '' model.rbe
+made() { exact "$1" "$work/base/$2" "$work/head/$2"; }
+figure_of() { basename "${1%.*}" | tr -c 'a-z0-9\n' _ | cut -c 1-18; }
+# by_profile PREFIX NAME BASE HEAD OPTION...: both sides encode by a profile of their own.
+by_profile() {
+    local prefix=$1 name=$2 of_base=$3 of_head=$4
+    shift 4
+    echo "encoding rbe-mini by $name" >&2
     # An older base may not know what this tree's profile asks for.
-    echo "encoding rbe-mini by $profile" >&2
-    how=(profile.rbe --profile "$profile")
-    if [ "$profile" = ci/gate.profile ]; then
-        head -c 16000 datasets/embedded/calibration.txt > "$work/sample.txt"
-        how+=(--calibration "$work/sample.txt")
-    fi
-    if convert base "${how[@]}"; then
-        other "${how[@]}"
-        exact profile_ profile.rbe
+    if convert base profile.rbe --profile "$of_base" --calibration "$(sample base)" "$@"; then
+        other profile.rbe --profile "$of_head" --calibration "$(sample head)" "$@"
+        made "$prefix" profile.rbe
     else
-        echo "$profile is not compared, the base cannot: $(tail -n 1 "$work/base.log")" >&2
+        echo "$name is not compared, the base cannot: $(tail -n 1 "$work/base.log")" >&2
+    fi
+}
+# tune SIDE RECIPE: a few steps from the quick model.
+tune() {
+    "$work/$1/rbe" tune "$(data_of "$1")/datasets/embedded/rbe-mini" "$work/$1/start.rbe" \
+        "$work/$1/tuned.rbe" --profile "$2" --tokens 16384 --evaluations 1 --valid-windows 4 \
+        --text "$(data_of "$1")/datasets/embedded/wikipedia-tune.jsonl" --no-calibration --quiet \
+        --out-json "$work/$1/tuned.jsonl" > "$work/$1.log" 2>&1
+}
+
+if [ $timed = 1 ]; then
+    echo "encoding rbe-mini ($codec)" >&2
+    encode_fast model.rbe
+fi
+if [ $exact = 1 ]; then
+    [ $timed = 0 ] || made '' model.rbe
+    if [ "$profile" = ci/gate.profile ]; then
+        if [ $timed = 1 ] || has_changed datasets/embedded/calibration.txt; then
+            by_profile profile_ "$profile" "$profile" "$profile"
+        fi
+    elif [ $timed = 1 ]; then
+        echo "encoding rbe-mini by $profile" >&2
+        if convert base profile.rbe --profile "$profile"; then
+            other profile.rbe --profile "$profile"
+            made profile_ profile.rbe
+        else
+            echo "$profile is not compared, the base cannot: $(tail -n 1 "$work/base.log")" >&2
+        fi
     fi
     # What ships trained, of each revision: the runtime and the files.
-    for f in datasets/embedded/*-tuned.rbe; do
-        if [ ! -f "$f" ] || ! git show "$sha:$f" > "$work/base/tuned.rbe" 2> /dev/null; then
-            continue
+    for f in datasets/embedded/*.rbe; do
+        if [ ! -f "$f" ] || [ ! -f "$base_data/$f" ]; then continue; fi
+        if [ $timed = 1 ] || has_changed "$f"; then
+            exact "$(figure_of "$f")_" "$base_data/$f" "$here/$f"
         fi
-        cp "$f" "$work/head/tuned.rbe"
-        exact "$(basename "$f" .rbe | tr -c 'a-z0-9\n' _)_" tuned.rbe
     done
+    if has_changed datasets/embedded/rbe-mini; then
+        exact original_ "$base_data/datasets/embedded/rbe-mini" "$here/datasets/embedded/rbe-mini"
+    fi
+    for f in "${changed[@]}"; do
+        if [ ! -f "$f" ]; then
+            echo "$f is gone: nothing to compare" >&2
+        elif [ ! -f "$base_data/$f" ]; then
+            echo "$f is new: nothing to compare" >&2
+        else
+            case $f in
+            rbe/profiles/*.profile)
+                by_profile "p_$(figure_of "$f")_" "$f" "$base_data/$f" "$f" --search=fast
+                ;;
+            tune/profiles/*.profile | *tune.jsonl)
+                recipe=$f
+                [[ $f == *.profile ]] || recipe=tune/profiles/default.profile
+                echo "training by $recipe" >&2
+                encode_fast start.rbe
+                tune base "$base_data/$recipe" ||
+                    fail 5 "the base does not train: $(tail -n 1 "$work/base.log")"
+                tune head "$recipe" ||
+                    fail 1 "the working tree does not train: $(tail -n 1 "$work/head.log")"
+                made "t_$(figure_of "$f")_" tuned.rbe
+                ;;
+            *.raw | *lambada* | *conversation.txt)
+                echo "$f is measured on, so it is not judged: its figures are others now" >&2
+                ;;
+            esac
+        fi
+    done
+    if [ $timed = 0 ] && [[ " ${pass[*]} " != *' --exact '* ]]; then
+        echo 'pass: the programs are the same to the byte, and nothing that differs has a quality'
+        exit 0
+    fi
 fi
 
 if [ -n "$plant" ]; then

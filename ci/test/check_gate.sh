@@ -114,12 +114,25 @@ else
     tree=$work/project
     mkdir -p "$tree/ci" "$tree/datasets/embedded/rbe-mini"
     echo 12345 > "$tree/datasets/embedded/a-1.5-tuned.rbe"
-    echo text > "$tree/datasets/embedded/calibration.txt"
+    echo 'ppl 50' > "$tree/datasets/embedded/b-2.rbe"
+    for f in calibration.txt wikipedia-tune.jsonl wiki.valid.raw rbe-mini/model.safetensors; do
+        echo text > "$tree/datasets/embedded/$f"
+    done
+    mkdir -p "$tree/rbe/profiles" "$tree/tune/profiles"
+    echo 'ppl 50' > "$tree/rbe/profiles/a.profile"
+    echo 'ppl 50' > "$tree/tune/profiles/r.profile"
     touch "$tree/ci/gate.profile"
     cp "$here/ci/gate.sh" "$tree/ci/"
     cp "$work/stub" "$tree/ci/gate_worker.c"
     cat > "$tree/rbe.sh" <<RBE
 #!/bin/sh
+# What the model or the profile says of its own quality.
+own() {
+    for a; do
+        case \$last in --model | --profile) sed -n '/^ppl/p' "\$a" 2> /dev/null ;; esac
+        last=\$a
+    done
+}
 case \$1 in
 gate) exec '$rbe' "\$@" ;;
 convert)
@@ -131,9 +144,12 @@ convert)
     esac
     case "\$*" in *--profile*) MODEL=\${PROFILE:-\$MODEL} ;; esac
     echo "\$MODEL" > "\$f"
+    own "\$@" >> "\$f"
     ;;
+tune) own "\$@" > "\$4" ;;
 eval)
     case "\$*" in *tuned*) PPL=\${TUNED:-\$PPL} ;; *profile*) PPL=\${PROFILED:-\$PPL} ;; esac
+    PPL=\$(own "\$@" | sed 's/ppl //' | grep . || echo \$PPL)
     echo "{\"perplexity\": \$PPL}"
     ;;
 esac
@@ -179,7 +195,7 @@ MK
     echo 'SPREAD=10 MS=1000 PPL=50 MODEL=1234567890' > speed
     check 'catches bytes' gives 3 own good
     check 'says which' has "$work/out" '^bytes .* regression$'
-    check 'three perplexities' test "$(grep -c '^[a-z_0-9]*perplexity' "$work/out")" = 3
+    check 'four perplexities' test "$(grep -c '^[a-z_0-9]*perplexity' "$work/out")" = 4
     echo 'SPREAD=10 MS=1000 PPL=50 TUNED=50.2 MODEL=123456789' > speed
     check 'catches perplexity of what ships trained' gives 3 own good
     check 'says which' has "$work/out" '^a_1_5_tuned_perplexity .* regression$'
@@ -195,6 +211,37 @@ MK
     check 'not where this tree does not' gives 1 own --profile nowhere good
     check 'no row of it' test "$(grep -c exact "$work/out")" = 0
     git checkout -q speed
+
+    # One program, other data.
+    judged() { # WHAT FILE FIGURE: worse it is a regression, better none, and nothing is timed
+        echo 'ppl 60' > "$2"
+        check "catches a worse $1" gives 3 own HEAD
+        check 'says which' has "$work/out" "^$3_perplexity .* regression\$"
+        check 'and that alone' test "$(grep -c 'perplexity\|^decode' "$work/out")" = 1
+        echo 'ppl 40' > "$2"
+        check "allows a better $1" gives 0 own HEAD
+        check 'having looked' has "$work/out" "^$3_perplexity .* pass\$"
+        check 'not unseen' gives 4 own --no-exact HEAD
+        git checkout -q "$2"
+    }
+    judged 'shipped model' datasets/embedded/b-2.rbe b_2
+    judged 'profile' rbe/profiles/a.profile p_a
+    judged 'recipe' tune/profiles/r.profile t_r
+    echo 'ppl 49' >> datasets/embedded/b-2.rbe
+    check 'a shipped model that is larger' gives 3 own HEAD
+    check 'by its bytes' has "$work/out" '^b_2_bytes .* regression$'
+    git checkout -q datasets
+    echo next > datasets/embedded/rbe-mini/model.safetensors
+    check 'another original' gives 0 own HEAD
+    check 'is looked at' has "$work/out" '^original_perplexity'
+    git checkout -q datasets
+    echo 'new' > rbe/profiles/new.profile
+    echo 'other' > datasets/embedded/wiki.valid.raw
+    check 'what has no quality' gives 0 own HEAD
+    check 'is said' has "$work/err" '^rbe/profiles/new.profile is new'
+    check 'of texts too' has "$work/err" '^datasets/embedded/wiki.valid.raw is measured on'
+    rm rbe/profiles/new.profile
+    git checkout -q datasets
     check 'catches what was planted' gives 3 own --plant 10 HEAD
     check 'in the times' has "$work/out" '^decode .*regression$'
     check 'not in the next run' gives 0 own --even-if-same HEAD

@@ -70,10 +70,11 @@ POST_COMMAND=false run
 check 'a post that fails does not change the verdict' test $? = 0
 BASE_BRANCH=nowhere run
 check 'an unknown branch fails' test $? = 1
-# Every job of ci/run.sh is one of the workflow's.
-check 'the workflow runs every job' diff \
-    <(sed -n '/^ *job:$/,/steps:/s/^ *- \([a-z-]*\)$/\1/p' "$here/.github/workflows/check.yml" |
-        sort) <(basename -s .sh "$here"/ci/jobs/*.sh | sort)
+# Every job of ci/run.sh is one of a workflow's: of each push, each night or each week.
+check 'the workflows run every job' diff \
+    <(for f in "$here"/.github/workflows/*.yml; do
+        sed -n '/^ *job:$/,/steps:/s/^ *- \([a-z-]*\)$/\1/p' "$f"
+    done | sort) <(basename -s .sh "$here"/ci/jobs/*.sh | sort)
 
 # Counting jobs.
 mkdir -p "$work/runner/ci/jobs"

@@ -57,6 +57,24 @@ static json_t *record(const struct rbe_divergence *v, size_t n, size_t first)
     return r;
 }
 
+/* Which of the two is the original: halves from (3/4 1/4) are ln(4/3)/2 away, the other way
+ * round it is another number. */
+static void check_direction(void)
+{
+    const float half[2] = {0, 0}, uneven[2] = {logf(3), 0};
+    struct rbe_divergence v;
+    struct rbe_diag d;
+
+    CHECK(!rbe_divergence_init(&v, 1, &d));
+    rbe_divergence_token(&v, 0, half, uneven, 2, 0);
+    json_t *r = record(&v, 1, 0);
+    CHECK_NEAR(in(r, "kl", "mean"), log(4.0 / 3) / 2, 1e-7);
+    CHECK_NEAR(in(r, "true_token", "mean"), 0.25, 1e-7);
+    CHECK_NEAR(rbe_eval_number(r, "perplexity_ratio"), 2.0 / 3, 1e-6);
+    json_decref(r);
+    rbe_divergence_free(&v);
+}
+
 /* A thousand tokens whose KL are 0.001 to 1 and whose changes 0.0005 to 0.5: the k-th smallest
  * is known; a bin's middle is within 0.55 % of it. */
 static void check_percentiles(void)
@@ -129,6 +147,7 @@ int main(void)
     json_decref(r);
     rbe_divergence_free(&joined);
     rbe_divergence_free(&v);
+    check_direction();
     check_percentiles();
     return check_done();
 }

@@ -123,6 +123,7 @@ static void check_refusals(void)
                 2, &d));
     const json_t *r = json_array_get(joined, 0);
     CHECK_NEAR(rbe_eval_number(r, "nll_mean"), 2.1, 1e-12);
+    CHECK_NEAR(rbe_eval_number(r, "seconds"), 2, 1e-12);        /* one for each part */
     CHECK(rbe_eval_number(json_object_get(r, "bootstrap"), "resamples") == 50);
     json_decref(joined);
     CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("b", RBE_P1, 1, 50)}, 2,

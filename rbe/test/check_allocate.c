@@ -61,6 +61,30 @@ static void check_random(struct check_rng *r)
         CHECK(items[i].chosen == CHOICES - 1);
 }
 
+/* What the common price leaves over goes where a byte saves most: the choices in the midst are
+ * above the line between the others, so that no price picks them. */
+static void check_spending(void)
+{
+    const struct rbe_allocate_choice little[] = {{10, 10}, {15, 9.9}, {40, 0}};
+    const struct rbe_allocate_choice much[] = {{10, 10}, {15, 9}, {40, 0}};
+
+    for (int first = 0; first < 2; first++) {
+        struct rbe_allocate_item items[2] = {{little, 3, 0}, {little, 3, 0}};
+        items[first].choices = much;
+        CHECK(rbe_allocate(items, 2, 25, NULL) == RBE_OK);
+        CHECK(items[first].chosen == 1 && items[!first].chosen == 0);
+        CHECK(rbe_allocate(items, 2, 24, NULL) == RBE_OK);
+        CHECK(items[first].chosen == 0 && items[!first].chosen == 0);
+        CHECK(rbe_allocate(items, 2, 30, NULL) == RBE_OK);
+        CHECK(items[first].chosen == 1 && items[!first].chosen == 1);
+    }
+    /* By the byte, not by the step: the larger step saves more in all. */
+    const struct rbe_allocate_choice steps[] = {{10, 10}, {12, 9.7}, {20, 9}, {100, 0}};
+    struct rbe_allocate_item one[2] = {{steps, 4, 0}, {little, 3, 0}};
+    CHECK(rbe_allocate(one, 2, 22, NULL) == RBE_OK);
+    CHECK(one[0].chosen == 1 && one[1].chosen == 0);
+}
+
 static void check_seed_choices(void)
 {
     struct rbe_allocate_choice c[4096];
@@ -95,6 +119,7 @@ int main(int argc, char **argv)
 
     for (int i = 0; i < 100; i++)
         check_random(&r);
+    check_spending();
     check_seed_choices();
     return check_done();
 }

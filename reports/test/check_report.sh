@@ -207,6 +207,8 @@ done > "$work/r/recorded/curve.jsonl"
     echo
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
+check 'training by tokens, in millions, then perplexity' grep -q \
+    "$(printf '^hybrid-4[^\t]*\t9[^\t]*e-06\t8$')" "$work/rec/plots/recovery.tsv"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
 page=$work/rec/index.html
 check 'labels them in the tables' has "$page" 'hybrid-4 (recorded 2025-01-31)'
