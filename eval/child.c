@@ -75,8 +75,10 @@ static enum rbe_status explain(const char *model, int status, char *text, struct
         return rbe_fail(d, RBE_ERR_LIMIT, "the limit does not hold the program and its "
                         "libraries (%s)", *line ? line : "it could not be started");
     /* 2: the request was impossible, whatever the limit. */
-    return rbe_fail(d, WEXITSTATUS(status) == 2 ? RBE_ERR_ARG : RBE_ERR_LIMIT, "%s",
-                    *line ? line : "the worker failed and said nothing");
+    const enum rbe_status why = WEXITSTATUS(status) == 2                    ? RBE_ERR_ARG
+                                : WEXITSTATUS(status) == RBE_WORKER_NUMERIC ? RBE_ERR_NUMERIC
+                                                                            : RBE_ERR_LIMIT;
+    return rbe_fail(d, why, "%s", *line ? line : "the worker failed and said nothing");
 }
 
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,

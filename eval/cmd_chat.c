@@ -243,8 +243,8 @@ int rbe_cmd_chat(int argc, const char **argv)
     enum rbe_status err;
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (threads < 0 || max_tokens < 1 || top_k < 0 || !(temperature >= 0) ||
-             !(top_p > 0 && top_p <= 1))
+    else if (threads < 0 || max_tokens < 1 || top_k < 0 ||
+             !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
     else
         err = run(model, tokenizer, threads, timing,

@@ -302,7 +302,7 @@ int rbe_eval_conversation(int argc, const char **argv)
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else if (turns < 0 || max_tokens < 2 || min_tokens < 0 || top_k < 0 ||
-             !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
+             !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
     else if (!(err = rbe_eval_refuse_shard(&o, "every turn of a conversation needs the ones "
                                            "before: it has no parts", &d))) {

@@ -419,7 +419,8 @@ int rbe_eval_generation(int argc, const char **argv)
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else if (g.prompts < 2 || g.tokens < 2 || g.prompt_tokens < 1 || g.samples < 0 ||
-             top_k < 0 || !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
+             top_k < 0 || !(temperature >= 0 && temperature <= 100) ||
+             !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
     else {
         g.how = (struct rbe_sampling){temperature, (uint32_t)top_k, top_p, (uint64_t)seed};

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/softmax.h"
 #include "gpt2/memory.h"
@@ -143,5 +144,6 @@ int rbe_eval_worker(int argc, const char **argv)
         err = rbe_fail(&d, RBE_ERR_ARG, "threads, prompt and tokens must be positive");
     else
         err = work(&w, &d);
-    return rbe_report_failure(argv[0], err, &d);
+    code = rbe_report_failure(argv[0], err, &d);
+    return err == RBE_ERR_NUMERIC ? RBE_WORKER_NUMERIC : code;
 }

@@ -152,7 +152,7 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     const size_t end = g->count + (size_t)g->o.tokens;
     const double t0 = rbe_now();
     size_t fed = 0;
-    enum rbe_status err;
+    enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; i < g->prompt_count; i++)
         if (g->ids[i] != eos)
@@ -160,7 +160,7 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     while (g->count < end && !rbe_interrupted()) {
         if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||
             (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
-            return err;
+            break;
         fed = g->count;
         const uint32_t id = rbe_sample(g->sampler, g->logits);
         if (g->count == g->prompt_count)
@@ -173,6 +173,8 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     g->total_s = rbe_now() - t0;
     if (!g->o.json)
         putchar('\n');
+    if (err)
+        return err;
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
