@@ -74,6 +74,8 @@ static enum rbe_status open_talkers(struct talk *k, struct rbe_diag *d)
                               &(struct rbe_talker_options){
                                   .model = o->models[m], .tokenizer = o->tokenizer,
                                   .vocabulary_of = o->models[0], .how = k->how,
+                                  .parse_special =
+                                      o->special && !strcmp(o->special, "parse"),
                                   .threads = (unsigned)o->threads, .stream = k->stream}, d);
     return err;
 }
@@ -230,8 +232,7 @@ static enum rbe_status run(struct talk *k, const char *script, int turns, struct
     if ((err = load_script(k, script, turns, d)) || (err = rbe_eval_begin(o, false, d)) ||
         (err = open_talkers(k, d)) ||
         (err = rbe_eval_open_models(o, 64, &k->runners, d)) ||
-        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
-                                  rbe_gpt2_config(k->runners[0].model), d)))
+        (err = rbe_eval_tokenizer(o, &k->runners[0], &t, d)))
         goto out;
     k->t = t;
     err = RBE_ERR_NOMEM;
@@ -280,6 +281,7 @@ int rbe_eval_conversation(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SPECIAL_OPTION(&o),
         RBE_EVAL_NO_SHARD_OPTION(&o),
         {"script", 0, POPT_ARG_STRING, &script, 0,
          "a question a line, # for comments (default: the shipped one of 50)", "FILE"},
