@@ -2,8 +2,9 @@
 # check_numeric.sh - weights that are finite, logits that are not: every command says so.
 #
 # SPDX-License-Identifier: MIT
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 cd "$(dirname "$0")/../.." || exit 1
-. test/lib.sh
 rbe=${RBE_BIN:?names the folder with the programs}/rbe
 export RBE_DATA=$PWD/datasets/embedded
 
