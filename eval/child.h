@@ -18,7 +18,7 @@ struct rbe_child_limits {
     uint64_t address_space;     /* RLIMIT_AS in bytes; 0: none */
 };
 
-/* Exit status of a worker whose logits are not finite: its limits have nothing to do with it. */
+/* Exit status of a worker whose logits are not finite, whatever its limits. */
 enum { RBE_WORKER_NUMERIC = 3 };
 
 /*

@@ -128,6 +128,7 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     }
     if (err)
         err = rbe_fail(d, RBE_ERR_IO, "%s: no tokenizer.json, nor vocab.json and merges.txt, "
-                       "beside it, and no shipped tokenizer has %u tokens", model_path, c->vocab);
+                       "beside it, and no shipped tokenizer fits its %u tokens", model_path,
+                       c->vocab);
     return err;
 }

@@ -339,7 +339,8 @@ static enum rbe_status load_merges(struct rbe_tokenizer *t, const struct rbe_tok
     for (size_t i = 0; i < f->lines_size; i++)
         count += f->lines[i] == '\n';
     if (count > 1 << 24)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu merges are too many", f->merges_path, count);
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu merges are too many", f->merges_path,
+                        count);
     while (slots < 2 * (count + 2))
         slots *= 2;
     t->mask = slots - 1;

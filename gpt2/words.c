@@ -16,7 +16,8 @@ const struct rbe_pattern rbe_gpt2_pattern = {
     .runs = {{RBE_BLANK, RBE_LETTER}, {RBE_BLANK, RBE_NUMBER}, {RBE_BLANK, RBE_OTHER}}};
 
 /* The kinds of ASCII, which most text is. */
-enum { L = RBE_LETTER, N = RBE_NUMBER, O = RBE_OTHER, S = RBE_SPACE, B = RBE_SPACE | RBE_BLANK };
+enum { L = RBE_LETTER, N = RBE_NUMBER, O = RBE_OTHER, S = RBE_SPACE,
+       B = RBE_SPACE | RBE_BLANK };
 static const uint8_t ascii[128] = {
     O, O, O, O, O, O, O, O, O, S, S, S, S, S, O, O, /* tab to carriage return */
     O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O,

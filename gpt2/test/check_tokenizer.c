@@ -525,7 +525,8 @@ static void check_bad_fast(const json_t *good)
     refuse_fast(json_object(), "model is not an object", __LINE__);
     refuse_fast(changed(good, NULL, "normalizer", json_pack("{s:s}", "type", "NFC")),
                 "normalizer NFC", __LINE__);
-    refuse_fast(changed(good, NULL, "pre_tokenizer", json_null()), "no pre_tokenizer", __LINE__);
+    refuse_fast(changed(good, NULL, "pre_tokenizer", json_null()), "no pre_tokenizer",
+                __LINE__);
     refuse_fast(changed(good, NULL, "pre_tokenizer", json_pack("{s:s}", "type", "Digits")),
                 "pre_tokenizer Digits", __LINE__);
     refuse_fast(changed(good, NULL, "pre_tokenizer", json_string("ByteLevel")),
@@ -544,8 +545,10 @@ static void check_bad_fast(const json_t *good)
     refuse_fast(changed(good, "model", "type", json_string("Unigram")), "model Unigram",
                 __LINE__);
     refuse_fast(changed(good, "model", "dropout", json_real(0.1)), "dropout", __LINE__);
-    refuse_fast(changed(good, "model", "byte_fallback", json_true()), "byte_fallback", __LINE__);
-    refuse_fast(changed(good, "model", "ignore_merges", json_true()), "ignore_merges", __LINE__);
+    refuse_fast(changed(good, "model", "byte_fallback", json_true()), "byte_fallback",
+                __LINE__);
+    refuse_fast(changed(good, "model", "ignore_merges", json_true()), "ignore_merges",
+                __LINE__);
     refuse_fast(changed(good, "model", "end_of_word_suffix", json_string("</w>")),
                 "end_of_word_suffix", __LINE__);
     refuse_fast(changed(good, "model", "continuing_subword_prefix", json_string("##")),
