@@ -12,6 +12,8 @@
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
 enum { MAX_VOCAB = 1 << 24, MAX_CTX = 1 << 20, MAX_EMBD = 1 << 16, MAX_LAYER = 1 << 12 };
 
+enum { GPT2_EOS = 50256 };
+
 /* j[key], or j[other], as an integer in [1, max] ; `missing` when absent or null. */
 static enum rbe_status get_count(uint32_t *out, const json_t *j, const char *key,
                                  const char *other, uint32_t max, uint32_t missing,
@@ -77,7 +79,9 @@ static enum rbe_status from_json(struct rbe_gpt2_config *c, const json_t *j, con
                         name);
     c->ln_eps = (float)e;
     const json_t *eos = json_object_get(j, "eos_token_id");
-    const json_int_t id = json_is_integer(eos) ? json_integer_value(eos) : c->vocab - 1;
+    /* Where it is not said: GPT-2's, for rows behind it are padding. */
+    const uint32_t last = c->vocab > GPT2_EOS ? GPT2_EOS : c->vocab - 1;
+    const json_int_t id = json_is_integer(eos) ? json_integer_value(eos) : last;
     if (id < 0 || id >= c->vocab)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: eos_token_id is outside the vocabulary", name);
     c->eos = (uint32_t)id;

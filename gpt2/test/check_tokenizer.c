@@ -719,6 +719,19 @@ static void check_fit(const char *folder)
     CHECK(rbe_find_tokenizer(&t, NULL, folder, &c, &d) == RBE_ERR_MISMATCH && !t);
     CHECK(strstr(d.text, "8192") && strstr(d.text, "50257"));
     CHECK(rbe_find_tokenizer(&t, folder, "x", &c, &d) == RBE_ERR_MISMATCH && !t);
+    /* The end of text of a padded GPT-2 whose configuration does not name it. */
+    static const struct {
+        const char *vocab;
+        uint32_t eos;
+    } unsaid[] = {{"50304", 50256}, {"50257", 50256}, {"50256", 50255}, {"300", 299}};
+    for (size_t i = 0; i < sizeof unsaid / sizeof unsaid[0]; i++) {
+        struct rbe_gpt2_config x;
+        char json[200];
+        snprintf(json, sizeof json, "{\"vocab_size\": %s, \"n_ctx\": 8, \"n_positions\": 8, "
+                 "\"n_embd\": 8, \"n_layer\": 1, \"n_head\": 1}", unsaid[i].vocab);
+        CHECK(!rbe_gpt2_config_parse(&x, json, strlen(json), "x", &d));
+        CHECK(x.eos == unsaid[i].eos);
+    }
     /* Padding, up to 1024 rows; fewer rows than tokens never. */
     c.vocab = 8192 + 1024;
     CHECK(!rbe_find_tokenizer(&t, NULL, folder, &c, &d));
