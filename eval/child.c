@@ -74,11 +74,11 @@ static enum rbe_status explain(const char *model, int status, char *text, struct
     if (WEXITSTATUS(status) == 127)
         return rbe_fail(d, RBE_ERR_LIMIT, "the limit does not hold the program and its "
                         "libraries (%s)", *line ? line : "it could not be started");
-    /* 2: the request was impossible, whatever the limit. */
-    const enum rbe_status why = WEXITSTATUS(status) == 2                    ? RBE_ERR_ARG
-                                : WEXITSTATUS(status) == RBE_WORKER_NUMERIC ? RBE_ERR_NUMERIC
-                                                                            : RBE_ERR_LIMIT;
-    return rbe_fail(d, why, "%s", *line ? line : "the worker failed and said nothing");
+    /* 2: the request was impossible, 3: the model is faulty, whatever the limit. */
+    const int code = WEXITSTATUS(status);
+    return rbe_fail(d, code == 2 ? RBE_ERR_ARG : code == RBE_CHILD_FAULTY ? RBE_ERR_FORMAT
+                                                                          : RBE_ERR_LIMIT, "%s",
+                    *line ? line : "the worker failed and said nothing");
 }
 
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,

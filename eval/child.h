@@ -14,19 +14,19 @@
 
 #include "rbe/status.h"
 
+/* How the worker exits when the model is faulty: no limit is to blame. */
+enum { RBE_CHILD_FAULTY = 3 };
+
 struct rbe_child_limits {
     uint64_t address_space;     /* RLIMIT_AS in bytes; 0: none */
 };
-
-/* Exit status of a worker whose logits are not finite, whatever its limits. */
-enum { RBE_WORKER_NUMERIC = 3 };
 
 /*
  * Runs `rbe eval worker` on the model with the given number of threads: prompt tokens in,
  * `tokens` tokens out.  On success *out is its report (see eval_worker.c) with `wall_s`, from
  * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line as the reason,
- * RBE_ERR_ARG when it called the request impossible, RBE_ERR_NUMERIC when its logits were not
- * finite.
+ * or RBE_ERR_ARG when it called the request impossible, RBE_ERR_FORMAT when the model is at
+ * fault.
  */
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
                                    unsigned prompt, unsigned tokens,

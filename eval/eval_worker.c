@@ -145,5 +145,6 @@ int rbe_eval_worker(int argc, const char **argv)
     else
         err = work(&w, &d);
     code = rbe_report_failure(argv[0], err, &d);
-    return err == RBE_ERR_NUMERIC ? RBE_WORKER_NUMERIC : code;
+    return err == RBE_ERR_FORMAT || err == RBE_ERR_MISMATCH || err == RBE_ERR_NUMERIC
+               ? RBE_CHILD_FAULTY : code;
 }
