@@ -68,8 +68,9 @@ library := $(call objs,$(kernels) $(rooms))
 # What is installed for other programs: the library without the commands, and its headers.
 publicobjs := $(call objs,$(kernels) $(filter-out %/command.c %/man.c, \
                 $(filter-out $(wildcard */cmd_*.c),$(filter rbe/%.c gpt2/%.c,$(rooms)))))
-headers := $(filter-out %_body.h gpt2/lanes.h gpt2/train.h gpt2/vector.h rbe/command.h \
-             rbe/man.h kernels/funnel.h kernels/list.h, \
+headers := $(filter-out %_body.h gpt2/lanes.h gpt2/tokenizer_files.h gpt2/train.h \
+             gpt2/unicode.h gpt2/vector.h gpt2/words.h rbe/command.h rbe/man.h \
+             kernels/funnel.h kernels/list.h, \
              $(wildcard kernels/*.h kernels/format/*.h rbe/*.h gpt2/*.h))
 shared  := librbe.so.$(SOVERSION)
 
@@ -155,7 +156,7 @@ $(B)/flags: FORCE
 	 echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' > $@
 
 # --- installing ---------------------------------------------------------------------------
-LIBRARYLIBS := -ljansson -lpcre2-8 -lxxhash -lcrypto $(if $(DNNL),-ldnnl -lgomp) -lm
+LIBRARYLIBS := -ljansson -lxxhash -lcrypto $(if $(DNNL),-ldnnl -lgomp) -lm
 
 $(B)/lib/librbe.a: $(publicobjs)
 	@mkdir -p $(@D)
@@ -183,7 +184,7 @@ includedir=$(INCLUDEDIR)
 Name: librbe
 Description: GPT-2 in Riemannian Basis Encoding: kernels, encoders, runtime
 Version: $(VERSION)
-Requires.private: jansson libpcre2-8 libxxhash libcrypto
+Requires.private: jansson libxxhash libcrypto
 Libs: -L$${libdir} -lrbe
 Libs.private: $(if $(DNNL),-ldnnl -lgomp) -lm -pthread
 Cflags: -I$${includedir}/rbe-bench

@@ -183,7 +183,7 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
 }
 
 static enum rbe_status run(const char *model, const char *tokenizer, int threads, int timing,
-                           struct rbe_conversation_options how, struct rbe_diag *d)
+                           bool parse, struct rbe_conversation_options how, struct rbe_diag *d)
 {
     struct chat c = {.timing = timing};
     struct rbe_pool *pool = NULL;
@@ -195,8 +195,11 @@ static enum rbe_status run(const char *model, const char *tokenizer, int threads
         return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
     if ((err = rbe_pool_open(&pool, (unsigned)threads, d)) ||
         (err = rbe_runner_open(&c.runner, model, 1, pool, d)) ||
-        (err = rbe_find_tokenizer(&t, tokenizer, model, rbe_gpt2_config(c.runner.model), d)) ||
-        (err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
+        (err = rbe_find_tokenizer(&t, tokenizer, model, rbe_gpt2_config(c.runner.model), d)))
+        goto out;
+    if (parse)
+        rbe_tokenizer_parse_special(t);
+    if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
         goto out;
     rbe_catch_interrupt();
     if (open_editor(&c))
@@ -220,6 +223,7 @@ out:
 int rbe_cmd_chat(int argc, const char **argv)
 {
     char *model = NULL, *tokenizer = NULL;
+    const char *special = "text";
     int threads = 0, max_tokens = 64, top_k = 40, seed = 1, timing = 0, count, code;
     float temperature = 0.8F, top_p = 1;
     struct rbe_diag d = {""};
@@ -228,6 +232,9 @@ int rbe_cmd_chat(int argc, const char **argv)
         {"model", 'm', POPT_ARG_STRING, &model, 0,
          "folder, checkpoint or RBE file (default: the embedded rbe-mini)", "PATH"},
         {"tokenizer", 0, POPT_ARG_STRING, &tokenizer, 0, "folder of the vocabulary", "DIR"},
+        {"special", 0, POPT_ARG_STRING, &special, 0,
+         "<|endoftext|> and other special tokens in questions: text, the characters, or "
+         "parse, the tokens (default text)", "HOW"},
         {"threads", 't', POPT_ARG_INT, &threads, 0, "threads (default: all CPUs)", "N"},
         {"max-tokens", 0, POPT_ARG_INT, &max_tokens, 0, "longest answer (default 64)", "N"},
         {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
@@ -244,11 +251,13 @@ int rbe_cmd_chat(int argc, const char **argv)
     enum rbe_status err;
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (threads < 0 || max_tokens < 1 || top_k < 0 || !(temperature >= 0) ||
-             !(top_p > 0 && top_p <= 1))
+    else if (threads < 0 || max_tokens < 1 || top_k < 0 ||
+             !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
+    else if (strcmp(special, "parse") && strcmp(special, "text"))
+        err = rbe_fail(&d, RBE_ERR_ARG, "--special %s: parse or text", special);
     else
-        err = run(model, tokenizer, threads, timing,
+        err = run(model, tokenizer, threads, timing, !strcmp(special, "parse"),
                   (struct rbe_conversation_options){
                       {temperature, (uint32_t)top_k, top_p, (uint64_t)seed},
                       (uint32_t)max_tokens, 1},

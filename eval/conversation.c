@@ -45,7 +45,7 @@ enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_
         return rbe_fail(d, RBE_ERR_ARG, "answers of %u tokens do not fit a context of %u",
                         o.max_tokens, r->n_ctx);
     }
-    if (!c || !(c->sampler = rbe_sampler_open(r->vocab, o.sampling)) ||
+    if (!c || !(c->sampler = rbe_sampler_open(rbe_tokenizer_vocab(t), o.sampling)) ||
         !(c->ids = calloc(r->n_ctx, sizeof *c->ids)) ||
         !(c->starts = calloc(r->n_ctx, sizeof *c->starts)) ||
         !(c->token_ms = calloc(o.max_tokens, sizeof *c->token_ms))) {

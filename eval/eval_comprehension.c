@@ -251,8 +251,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char **tasks,
         return err;
     if ((err = rbe_eval_begin(o, false, d)) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
-        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
-                                  rbe_gpt2_config(runners[0].model), d)))
+        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
         goto out;
     for (const char **a = tasks; *a && !err; a++) {
         struct rbe_items x;
@@ -277,6 +276,7 @@ int rbe_eval_comprehension(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SPECIAL_OPTION(&o),
         RBE_EVAL_SHARD_OPTION(&o),
         RBE_EVAL_RESUME_OPTION(&o),
         {"limit", 0, POPT_ARG_INT, &o.limit, 0, "only the first N items of each file", "N"},

@@ -74,6 +74,8 @@ static enum rbe_status open_talkers(struct talk *k, struct rbe_diag *d)
                               &(struct rbe_talker_options){
                                   .model = o->models[m], .tokenizer = o->tokenizer,
                                   .vocabulary_of = o->models[0], .how = k->how,
+                                  .parse_special =
+                                      o->special && !strcmp(o->special, "parse"),
                                   .threads = (unsigned)o->threads, .stream = k->stream}, d);
     return err;
 }
@@ -230,8 +232,7 @@ static enum rbe_status run(struct talk *k, const char *script, int turns, struct
     if ((err = load_script(k, script, turns, d)) || (err = rbe_eval_begin(o, false, d)) ||
         (err = open_talkers(k, d)) ||
         (err = rbe_eval_open_models(o, 64, &k->runners, d)) ||
-        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
-                                  rbe_gpt2_config(k->runners[0].model), d)))
+        (err = rbe_eval_tokenizer(o, &k->runners[0], &t, d)))
         goto out;
     k->t = t;
     err = RBE_ERR_NOMEM;
@@ -280,6 +281,7 @@ int rbe_eval_conversation(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SPECIAL_OPTION(&o),
         RBE_EVAL_NO_SHARD_OPTION(&o),
         {"script", 0, POPT_ARG_STRING, &script, 0,
          "a question a line, # for comments (default: the shipped one of 50)", "FILE"},
@@ -302,7 +304,7 @@ int rbe_eval_conversation(int argc, const char **argv)
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else if (turns < 0 || max_tokens < 2 || min_tokens < 0 || top_k < 0 ||
-             !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
+             !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
     else if (!(err = rbe_eval_refuse_shard(&o, "every turn of a conversation needs the ones "
                                            "before: it has no parts", &d))) {

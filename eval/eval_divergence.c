@@ -247,6 +247,11 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
                        "and no --resume");
         goto out;
     }
+    /* A recording does not say how special tokens were read. */
+    if ((tape->record || tape->recorded) && o->special && strcmp(o->special, "text")) {
+        err = rbe_fail(d, RBE_ERR_ARG, "--special %s: not with a recording", o->special);
+        goto out;
+    }
     if (o->model_count < 2) {
         err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
         goto out;
@@ -254,8 +259,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
     /* Without a recording the work is done in lanes that share these models. */
     const uint32_t rows = tape->record || tape->recorded ? 0 : 1;
     if ((err = rbe_eval_open_models(o, rows, &runners, d)) ||
-        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
-                                  rbe_gpt2_config(runners[0].model), d)))
+        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
         goto out;
     for (char **path = o->texts; *path && !err; path++) {
         struct rbe_text text;
@@ -285,6 +289,7 @@ int rbe_eval_divergence(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SPECIAL_OPTION(&o),
         RBE_EVAL_SHARD_OPTION(&o),
         RBE_EVAL_RESUME_OPTION(&o),
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,

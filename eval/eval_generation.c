@@ -117,7 +117,7 @@ static enum rbe_status write_one(struct generation *g, struct rbe_runner *r, siz
     enum rbe_status err = RBE_OK;
 
     how.seed += i;
-    struct rbe_sampler *s = rbe_sampler_open(r->vocab, how);
+    struct rbe_sampler *s = rbe_sampler_open(rbe_tokenizer_vocab(g->t), how);
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     rbe_session_truncate(r->session, 0);
@@ -362,8 +362,7 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     if (!err && g->o->model_count < 2)
         err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
     if (err || (err = rbe_eval_open_models(g->o, 1, &g->runners, d)) ||
-        (err = rbe_find_tokenizer(&g->t, g->o->tokenizer, g->o->models[0],
-                                  rbe_gpt2_config(g->runners[0].model), d)))
+        (err = rbe_eval_tokenizer(g->o, &g->runners[0], &g->t, d)))
         goto out;
     if ((uint32_t)(g->prompt_tokens + g->tokens) > g->runners[0].n_ctx) {
         err = rbe_fail(d, RBE_ERR_ARG, "%d tokens and %d more are beyond the model's %u",
@@ -395,6 +394,7 @@ int rbe_eval_generation(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SPECIAL_OPTION(&o),
         RBE_EVAL_SHARD_OPTION(&o),
         RBE_EVAL_RESUME_OPTION(&o),
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
@@ -419,7 +419,8 @@ int rbe_eval_generation(int argc, const char **argv)
     if (count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
     else if (g.prompts < 2 || g.tokens < 2 || g.prompt_tokens < 1 || g.samples < 0 ||
-             top_k < 0 || !(temperature >= 0) || !(top_p > 0 && top_p <= 1))
+             top_k < 0 || !(temperature >= 0 && temperature <= 100) ||
+             !(top_p > 0 && top_p <= 1))
         err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
     else {
         g.how = (struct rbe_sampling){temperature, (uint32_t)top_k, top_p, (uint64_t)seed};

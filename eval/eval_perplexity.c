@@ -106,10 +106,11 @@ static bool belongs(const struct job *j, const json_t *r, size_t m)
         json_string_value(json_object_get(json_object_get(r, "model"), "sha256"));
     const char *text = json_string_value(json_object_get(json_object_get(r, "text"), "sha256"));
     const char *protocol = json_string_value(json_object_get(r, "protocol"));
+    const char *special = json_string_value(json_object_get(r, "special"));
 
     return kind && !strcmp(kind, "perplexity") && model && text && protocol &&
            !strcmp(model, rbe_gpt2_sha256(j->runners[m].model)) &&
-           !strcmp(text, j->text->sha256) &&
+           !strcmp(text, j->text->sha256) && special && !strcmp(special, j->o->special) &&
            !strcmp(protocol, rbe_protocol_name(j->w.protocol)) &&
            json_integer_value(json_object_get(r, "context")) == j->w.context &&
            json_integer_value(json_object_get(r, "windows_total")) == (json_int_t)j->w.count &&
@@ -386,8 +387,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const struct how *how
         return err;
     if ((err = rbe_eval_begin(o, true, d)) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
-        (err = rbe_find_tokenizer(&t, o->tokenizer, o->models[0],
-                                  rbe_gpt2_config(runners[0].model), d)))
+        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
         goto out;
     for (char **path = o->texts; *path && !err; path++) {
         struct rbe_text text;
@@ -413,6 +413,7 @@ int rbe_eval_perplexity(int argc, const char **argv)
     const char **args;
     const struct poptOption table[] = {
         RBE_EVAL_OPTIONS(&o),
+        RBE_EVAL_SPECIAL_OPTION(&o),
         RBE_EVAL_SHARD_OPTION(&o),
         {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
          "UTF-8 text, or .jsonl with a \"text\" a line; repeat it (default: the embedded "

@@ -80,7 +80,8 @@ static bool same_key(const json_t *a, const json_t *b)
                                         "variant", "items_total", "group_names",
                                         "prompts_total", "prompt_tokens", "candidates",
                                         "sampling", "samples_kept", "recorded", "limit",
-                                        "bootstrap", "mode", "sequences_total", "length"};
+                                        "bootstrap", "mode", "sequences_total", "length",
+                                        "special"};
 
     for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
         if (!same_member(a, b, equal[i]))

@@ -52,6 +52,8 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
         return rbe_fail(d, RBE_ERR_ARG, "--threads %d is out of range", o->threads);
     if (o->limit < 0)
         return rbe_fail(d, RBE_ERR_ARG, "a limit of %d is out of range", o->limit);
+    if (o->special && strcmp(o->special, "parse") && strcmp(o->special, "text"))
+        return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
     if (o->resume && !o->out)
         return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
     /* Parts of a limited run could not be told from those of the whole. */
@@ -120,6 +122,19 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
     return err;
 }
 
+enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
+                                   struct rbe_tokenizer **out, struct rbe_diag *d)
+{
+    const enum rbe_status err = rbe_find_tokenizer(out, o->tokenizer, o->models[0],
+                                                   rbe_gpt2_config(r->model), d);
+
+    if (!o->special)
+        o->special = "text";
+    if (!err && !strcmp(o->special, "parse"))
+        rbe_tokenizer_parse_special(*out);
+    return err;
+}
+
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners)
 {
     if (!*runners)
@@ -135,7 +150,9 @@ json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
 {
     json_t *record = rbe_result_new(kind, rbe_pool_threads(o->pool));
 
-    if (record && r && rbe_runner_record(r, record, "model")) {
+    if (record && ((r && rbe_runner_record(r, record, "model")) ||
+                   (o->special &&
+                    json_object_set_new(record, "special", json_string(o->special))))) {
         json_decref(record);
         record = NULL;
     }

@@ -18,6 +18,7 @@
 struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
     char *out, *tokenizer, *shard;
+    const char *special;        /* "parse" or "text"; NULL: no text is read */
     int threads, json, quiet, limit, resamples, resume;
     /* Filled by rbe_eval_begin(). */
     size_t model_count;
@@ -39,6 +40,12 @@ struct rbe_eval_options {
     RBE_NO_VERIFY_OPTION,                                                                      \
     {"json", 0, POPT_ARG_NONE, &(o)->json, 0, "print result lines instead of a table", NULL},  \
     {"quiet", 'q', POPT_ARG_NONE, &(o)->quiet, 0, "no progress", NULL}
+
+/* Of the evaluations that read text. */
+#define RBE_EVAL_SPECIAL_OPTION(o)                                                             \
+    {"special", 0, POPT_ARG_STRING, &(o)->special, 0,                                          \
+     "<|endoftext|> and other special tokens in texts: text, the characters, or parse, the "   \
+     "tokens, as lm-eval and transformers read them (default text)", "HOW"}
 
 #define RBE_EVAL_SHARD_OPTION(o)                                                               \
     {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0,                                              \
@@ -69,13 +76,18 @@ enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
                                const char *unit, size_t *first, size_t *count,
                                struct rbe_diag *d);
 
+/* The tokenizer of all models, r the first of them, set to --special, which records say from
+ * now on. */
+enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
+                                   struct rbe_tokenizer **out, struct rbe_diag *d);
+
 /* Opens all models into a fresh array; all must match the first. */
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d);
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);
 
-/* A record of this kind with `model` = r (NULL: none) and the thread count; NULL when out of
- * memory. */
+/* A record of this kind with `model` = r (NULL: none), the thread count and how special tokens
+ * were read; NULL when out of memory. */
 json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
                         struct rbe_runner *r);
 

@@ -237,6 +237,8 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
     bad |= json_object_set(out, "model", json_object_get(model, "model"));
     for (size_t k = 0; k < sizeof shared / sizeof shared[0]; k++)
         bad |= json_object_set(out, shared[k], json_object_get(base, shared[k]));
+    if (json_object_get(base, "special"))       /* rows of before do not say it */
+        bad |= json_object_set(out, "special", json_object_get(base, "special"));
     bad |= rbe_result_set_real(out, "nll_change", mean.value);
     bad |= rbe_result_set_real(out, "nll_change_se", mean.se);
     bad |= rbe_result_set_real(out, "percent_change", 100 * expm1(mean.value));

@@ -91,6 +91,8 @@ static enum rbe_status load(struct speaker *s, const struct rbe_talker_options *
         (err = rbe_find_tokenizer(&s->tokenizer, o->tokenizer, o->vocabulary_of,
                                   rbe_gpt2_config(s->runner.model), &r->diag)))
         return err;
+    if (o->parse_special)
+        rbe_tokenizer_parse_special(s->tokenizer);
     r->load_s = s->runner.load_s;
     return rbe_conversation_open(&s->conversation, &s->runner, s->tokenizer, o->how, &r->diag);
 }

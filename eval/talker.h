@@ -18,6 +18,7 @@
 struct rbe_talker_options {
     const char *model;          /* path */
     const char *tokenizer, *vocabulary_of;      /* as rbe_find_tokenizer() takes them */
+    bool parse_special;         /* special tokens in questions are tokens */
     struct rbe_conversation_options how;
     unsigned threads;           /* 0: one for each CPU */
     bool stream;                /* its answers go to stdout as they come */

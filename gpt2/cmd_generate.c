@@ -21,7 +21,7 @@
 static const char command[] = "generate";
 
 struct options {
-    const char *model, *prompt, *prompt_file, *tokenizer;
+    const char *model, *prompt, *prompt_file, *tokenizer, *special;
     int tokens, threads, top_k, json, ignore_eos;
     float temperature, top_p;
     long long seed, memory_limit;
@@ -31,6 +31,7 @@ struct generation {
     struct options o;
     struct rbe_gpt2 *model;
     struct rbe_tokenizer *tokenizer;    /* NULL: ids only */
+    struct rbe_diag no_tokenizer;       /* why */
     struct rbe_pool *pool;
     struct rbe_session *session;
     struct rbe_sampler *sampler;
@@ -68,9 +69,10 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
         size = strlen(g->o.prompt);
     }
     if (size && !g->tokenizer)
-        err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: a prompt needs a tokenizer, and none fits the "
-                       "model", g->o.model);
-    else if (size && (err = rbe_tokenizer_encode(g->tokenizer, text, size, true, &g->ids,
+        err = rbe_fail(d, RBE_ERR_MISMATCH, "a prompt needs a tokenizer: %s",
+                       g->no_tokenizer.text);
+    else if (size && (err = rbe_tokenizer_encode(g->tokenizer, text, size,
+                                                 !strcmp(g->o.special, "parse"), &g->ids,
                                                  &g->prompt_count, &why)))
         err = rbe_fail(d, err, "%s: %s", g->o.prompt_file ? g->o.prompt_file : "--prompt",
                        why.text);
@@ -95,7 +97,6 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
 static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
 {
     const struct options *o = &g->o;
-    struct rbe_diag ignored;
     enum rbe_status err;
     size_t bytes;
 
@@ -105,26 +106,30 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         (err = rbe_gpt2_open(&g->model, o->model, d)))
         return err;
     const struct rbe_gpt2_config *c = rbe_gpt2_config(g->model);
-    /* A synthetic model runs without a tokenizer; a folder that was named must be right. */
-    err = rbe_find_tokenizer(&g->tokenizer, o->tokenizer, o->model, c,
-                             o->tokenizer ? d : &ignored);
-    if (err && (o->tokenizer || err == RBE_ERR_NOMEM))
+    /* A synthetic model runs without a tokenizer; one that was named or lies beside the model
+     * must be right. */
+    err = rbe_find_tokenizer(&g->tokenizer, o->tokenizer, o->model, c, &g->no_tokenizer);
+    if (err && (o->tokenizer || err == RBE_ERR_NOMEM || rbe_has_tokenizer(o->model))) {
+        *d = g->no_tokenizer;
         return err;
+    }
     if ((err = read_prompt(g, d)))
         return err;
     const uint32_t room = (uint32_t)(g->prompt_count + (size_t)o->tokens);
     const struct rbe_session_limits l = {.max_tokens = room,
                                          .max_batch = o->memory_limit ? 32 : 0};
-    const size_t vocab = c->vocab * sizeof(float);
-    if ((err = rbe_memory_check("the session", rbe_session_bytes(g->model, l) + 3 * vocab,
+    const size_t logits = c->vocab * sizeof(float);
+    if ((err = rbe_memory_check("the session", rbe_session_bytes(g->model, l) + 3 * logits,
                                 (size_t)o->memory_limit, d)) ||
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;
     const struct rbe_sampling how = {.temperature = o->temperature, .top_p = o->top_p,
                                      .top_k = (uint32_t)o->top_k, .seed = (uint64_t)o->seed};
-    g->sampler = rbe_sampler_open(c->vocab, how);
-    g->logits = malloc(vocab);
+    /* Rows of padding have no text. */
+    g->sampler = rbe_sampler_open(g->tokenizer ? rbe_tokenizer_vocab(g->tokenizer) : c->vocab,
+                                  how);
+    g->logits = malloc(logits);
     if (!g->sampler || !g->logits)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     g->load_s = rbe_now() - g->started;
@@ -152,12 +157,12 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     const size_t end = g->count + (size_t)g->o.tokens;
     const double t0 = rbe_now();
     size_t fed = 0;
-    enum rbe_status err;
+    enum rbe_status err = RBE_OK;
 
     while (g->count < end && !rbe_interrupted()) {
         if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||
             (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
-            return err;
+            break;
         /* Not before: a damaged model prints nothing. */
         for (size_t i = 0; !fed && i < g->prompt_count; i++)
             if (g->ids[i] != eos)
@@ -172,8 +177,10 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
         print_token(g, id);
     }
     g->total_s = rbe_now() - t0;
-    if (!g->o.json)
+    if (!g->o.json && fed)
         putchar('\n');
+    if (err)
+        return err;
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
@@ -191,7 +198,7 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         text = rbe_tokenizer_text(g->tokenizer, g->ids + g->prompt_count, made, NULL);
     const char *path = rbe_gpt2_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
-        "{s:s, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:I, s:I, s:I, s:I}",
+        "{s:s, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:I, s:I, s:I, s:I, s:s}",
         "model", slash ? slash + 1 : path, "label", rbe_gpt2_label(g->model), "rbe",
         rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt, "ids", ids, "text", text, "load_s",
         g->load_s, "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
@@ -200,7 +207,8 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         "threads", (int)rbe_pool_threads(g->pool), "model_bytes",
         (json_int_t)rbe_gpt2_file_bytes(g->model), "bytes_per_token",
         (json_int_t)rbe_gpt2_bytes_per_token(g->model), "peak_memory_bytes",
-        (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->o.seed);
+        (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->o.seed, "special",
+        g->o.special);
     free(text);
     if (!j)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -217,6 +225,8 @@ static enum rbe_status check_options(const struct options *o, struct rbe_diag *d
         return rbe_fail(d, RBE_ERR_ARG, "--prompt and --prompt-file exclude each other");
     if (o->tokens < 1)
         return rbe_fail(d, RBE_ERR_ARG, "--tokens %d: at least 1", o->tokens);
+    if (strcmp(o->special, "parse") && strcmp(o->special, "text"))
+        return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
     if (!(o->temperature >= 0 && o->temperature <= 100))
         return rbe_fail(d, RBE_ERR_ARG, "--temperature: from 0 to 100");
     if (o->top_k < 0)
@@ -234,7 +244,8 @@ static enum rbe_status check_options(const struct options *o, struct rbe_diag *d
 int rbe_cmd_generate(int argc, const char **argv)
 {
     static struct generation g;     /* popt's copies stay reachable */
-    g = (struct generation){.o = {.tokens = 100, .temperature = 0.8F, .top_p = 1},
+    g = (struct generation){.o = {.tokens = 100, .temperature = 0.8F, .top_p = 1,
+                                  .special = "parse"},
                             .started = rbe_now()};
     struct options *o = &g.o;
     const struct poptOption table[] = {
@@ -253,7 +264,10 @@ int rbe_cmd_generate(int argc, const char **argv)
         {"threads", 'j', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->threads, 0,
          "0: one for each CPU", "N"},
         {"tokenizer", 0, POPT_ARG_STRING, &o->tokenizer, 0,
-         "folder of vocab.json and merges.txt", "FOLDER"},
+         "folder of tokenizer.json, or of vocab.json and merges.txt", "FOLDER"},
+        {"special", 0, POPT_ARG_STRING, &o->special, 0,
+         "<|endoftext|> and other special tokens in the prompt: parse, the tokens, or text, "
+         "the characters (default parse)", "HOW"},
         {"memory-limit", 0, POPT_ARG_LONGLONG, &o->memory_limit, 0,
          "run within this much address space, or refuse", "BYTES"},
         {"ignore-eos", 0, POPT_ARG_NONE, &o->ignore_eos, 0,

@@ -142,6 +142,7 @@ static enum rbe_status from_json(struct rbe_gpt2_config *c, const struct reader 
     const json_t *eos = value_of(r, "eos_token_id");
     if (eos && !json_is_integer(eos))
         return wrong_type(r, "eos_token_id", eos, "an integer");
+    /* Where it is not said: GPT-2's, for rows behind it are padding. */
     const json_int_t id = eos ? json_integer_value(eos)
                               : c->vocab > GPT2_EOS ? GPT2_EOS : c->vocab - 1;
     if (id < 0 || id >= c->vocab)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gpt2/tokenizer_files.h"
 #include "rbe/file.h"
 
 static bool exists(const char *path)
@@ -67,16 +68,6 @@ char *rbe_data_path(const char *name)
     return found;
 }
 
-static bool has_tokenizer(const char *folder)
-{
-    char *a = rbe_path_join(folder, "vocab.json"), *b = rbe_path_join(folder, "encoder.json");
-    const bool has = exists(a) || exists(b);
-
-    free(a);
-    free(b);
-    return has;
-}
-
 /* The folder itself, or the folder a file stands in; fresh, NULL when out of memory. */
 static char *folder_of(const char *path)
 {
@@ -91,6 +82,15 @@ static char *folder_of(const char *path)
     else
         strcpy(s, ".");         /* a file's name has at least one character */
     return s;
+}
+
+bool rbe_has_tokenizer(const char *model_path)
+{
+    char *folder = *model_path ? folder_of(model_path) : NULL;
+    const bool has = folder && rbe_tokenizer_files_exist(folder);
+
+    free(folder);
+    return has;
 }
 
 static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *folder,
@@ -113,13 +113,13 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     *out = NULL;
     if (folder)
         return open_fitting(out, folder, c, d);
-    char *beside = *model_path ? folder_of(model_path) : NULL;
-    if (beside && has_tokenizer(beside)) {
-        err = open_fitting(out, beside, c, d);
+    if (rbe_has_tokenizer(model_path)) {
+        char *beside = folder_of(model_path);
+        err = beside ? open_fitting(out, beside, c, d)
+                     : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         free(beside);
         return err;
     }
-    free(beside);
     for (size_t i = 0; err && i < sizeof shipped / sizeof shipped[0]; i++) {
         char *path = rbe_data_path(shipped[i]);
         if (path)
@@ -127,7 +127,8 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
         free(path);
     }
     if (err)
-        err = rbe_fail(d, RBE_ERR_IO, "%s: no vocab.json and merges.txt beside it, and no "
-                       "shipped tokenizer has %u tokens", model_path, c->vocab);
+        err = rbe_fail(d, RBE_ERR_IO, "%s: no tokenizer.json, nor vocab.json and merges.txt, "
+                       "beside it, and no shipped tokenizer fits its %u tokens", model_path,
+                       c->vocab);
     return err;
 }

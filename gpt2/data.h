@@ -6,6 +6,8 @@
 #ifndef RBE_GPT2_DATA_H
 #define RBE_GPT2_DATA_H
 
+#include <stdbool.h>
+
 #include "gpt2/config.h"
 #include "gpt2/tokenizer.h"
 #include "rbe/status.h"
@@ -21,10 +23,13 @@ char *rbe_data_path(const char *name);
 /*
  * The tokenizer of a model: from `folder` when given; else from the model's folder or the
  * folder the model file stands in; else the shipped one that fits the model.  One that does
- * not fit the model (number of tokens, id of the end of text) is RBE_ERR_MISMATCH.
+ * not fit the model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
  */
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
                                    const char *model_path, const struct rbe_gpt2_config *c,
                                    struct rbe_diag *d);
+
+/* Does one stand beside the model, right or not? */
+bool rbe_has_tokenizer(const char *model_path);
 
 #endif

@@ -85,7 +85,8 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
                             struct rbe_diag *d);
 
 /* Logits [count][vocab] of the kept positions first, first+1, ... of the last rbe_forward();
- * count <= max_logits.  first == RBE_LAST with count 1: the last position. */
+ * count <= max_logits.  first == RBE_LAST with count 1: the last position.
+ * RBE_ERR_NUMERIC: one of them is NaN or infinite. */
 #define RBE_LAST SIZE_MAX
 enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
                            struct rbe_diag *d);

@@ -566,6 +566,24 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
     return RBE_OK;
 }
 
+/* Every token passes here: lanes of a fixed number become vector instructions.  x - x is 0
+ * when x is finite, else NaN. */
+static bool all_finite(const float *x, size_t n)
+{
+    enum { LANES = 8 };
+    float zero[LANES] = {0};
+    size_t i = 0;
+
+    for (; n - i >= LANES; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            zero[k] += x[i + k] - x[i + k];
+    for (; i < n; i++)
+        zero[0] += x[i] - x[i];
+    for (int k = 1; k < LANES; k++)
+        zero[0] += zero[k];
+    return zero[0] == 0;
+}
+
 enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
                            struct rbe_diag *d)
 {
@@ -576,7 +594,11 @@ enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, fl
     if (first >= s->kept || !count || count > s->kept - first || count > s->limits.max_logits)
         return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %u are kept, %u fit",
                         count, first, s->kept, s->limits.max_logits);
-    multiply(s, s->m->wte, s->h + first * e, e, count, logits, s->m->config.vocab, NULL,
-             NOTHING);
+    const size_t vocab = s->m->config.vocab;
+    multiply(s, s->m->wte, s->h + first * e, e, count, logits, vocab, NULL, NOTHING);
+    /* Finite weights can overflow on the way; a token chosen from NaN would mean nothing. */
+    for (size_t i = 0; i < count; i++)
+        if (!all_finite(logits + i * vocab, vocab))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "%s: logits are not finite", s->m->path);
     return RBE_OK;
 }

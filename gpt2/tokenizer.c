@@ -3,34 +3,28 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * PCRE2 cuts the text into words by GPT-2's pattern; a word's bytes are merged pair by pair,
- * lowest rank first, through a heap, so that a word of n bytes costs n log n.  Words repeat:
- * a table remembers where in the output each was last written, and copies from there.
+ * Added tokens are found first; what lies between them is cut into words (gpt2/words.h).  A
+ * word's bytes are merged pair by pair, lowest rank first, through a heap, so that a word of n
+ * bytes costs n log n.  Words repeat: a table remembers where in the output each was last
+ * written, and copies from there.
  */
 #include "gpt2/tokenizer.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <jansson.h>
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "rbe/file.h"
-
-/*
- * GPT-2's pattern.  Its \s is Unicode's White_Space, which PCRE2's is not quite (that also
- * takes U+180E), so the set is spelled out.
- */
-#define SPACE "\\x09-\\x0D\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}"       \
-              "\\x{202F}\\x{205F}\\x{3000}"
-static const char pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|"
-    "[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
+#include "gpt2/tokenizer_files.h"
+#include "gpt2/unicode.h"
+#include "gpt2/words.h"
 
 static const char special_text[] = "<|endoftext|>";
-enum { SPECIAL_SIZE = sizeof special_text - 1, NO_ID = -1 };
+enum { NO_ID = -1 };
+
+/* Rows of an embedding beyond the tokenizer's: sizes are padded to multiples of 64 to 1024. */
+enum { MAX_PADDING = 1024 };
 
 /* Two neighbouring tokens that become one. */
 struct merge {
@@ -39,14 +33,25 @@ struct merge {
     uint32_t id;
 };
 
+/* An added token.  Those of pass 1 are looked for in what is left between those of pass 0. */
+struct mark {
+    uint32_t id;
+    uint8_t pass;
+    bool special;
+};
+enum { PASSES = 2 };
+
 struct rbe_tokenizer {
     uint32_t vocab, eos;
+    bool parse;                 /* special tokens, whatever the caller of encode says */
     uint32_t byte_id[256];
     char *bytes;                /* of all tokens, one after the other */
     size_t *start;              /* [vocab + 1] into bytes */
     struct merge *merges;       /* open addressing, mask + 1 slots */
     size_t mask;
-    pcre2_code *words;
+    struct mark *marks;         /* the longest first */
+    size_t mark_count;
+    uint8_t begins[256];        /* 1 << pass: a mark of that pass begins with this byte */
 };
 
 /* --- the printable stand-ins for bytes ---------------------------------------------------- */
@@ -82,83 +87,137 @@ static bool token_bytes(const char *s, const int16_t byte_of[512], char *out, si
 
 /* --- loading ------------------------------------------------------------------------------ */
 
-/* The first of two names that exists in the folder; fresh. */
-static char *pick(const char *folder, const char *a, const char *b)
-{
-    char *path = rbe_path_join(folder, a);
-    FILE *f = path ? fopen(path, "rb") : NULL;
+/* Tokens by id: text in the vocabulary's form, or as it stands. */
+struct by_id {
+    const char *text;
+    bool literal;
+};
 
-    if (f) {
-        fclose(f);
-        return path;
+static enum rbe_status place_tokens(struct by_id *by_id, size_t count,
+                                    const struct rbe_tokenizer_files *f, struct rbe_diag *d)
+{
+    const char *token;
+    json_t *id;
+
+    json_object_foreach((json_t *)(uintptr_t)f->vocab, token, id) {
+        const json_int_t i = json_integer_value(id);
+        if (!json_is_integer(id) || i < 0 || (size_t)i >= count || by_id[i].text)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: ids are not 0 to %zu, each once", f->path,
+                            count - 1);
+        by_id[i].text = token;
     }
-    free(path);
-    return rbe_path_join(folder, b);
+    for (size_t k = 0; k < f->added_count; k++) {
+        const struct rbe_added *a = &f->added[k];
+        const json_t *known = json_object_get(f->vocab, a->content);
+        if (known && json_integer_value(known) != a->id)
+            return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the added token '%s' has id %lld, in the "
+                            "vocabulary %lld", f->added_path, a->content, (long long)a->id,
+                            (long long)json_integer_value(known));
+        if (a->id < 0 || (size_t)a->id >= count || (!known && by_id[a->id].text))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: the id %lld of the added token '%s' is "
+                            "another token's, or not the next free one", f->added_path,
+                            (long long)a->id, a->content);
+        by_id[a->id] = (struct by_id){a->content, true};
+    }
+    return RBE_OK;
 }
 
-static enum rbe_status load_tokens(struct rbe_tokenizer *t, const json_t *vocab,
-                                   const char *path, struct rbe_diag *d)
+static enum rbe_status store_tokens(struct rbe_tokenizer *t, const struct by_id *by_id,
+                                    const struct rbe_tokenizer_files *f, struct rbe_diag *d)
 {
-    enum rbe_status err = RBE_OK;
     int16_t byte_of[512];
     uint16_t code_of[256];
-    const char *token, **by_id = NULL;
     size_t total = 0, at = 0, n;
-    json_t *id;
 
     memset(byte_of, NO_ID, sizeof byte_of);
     byte_chars(code_of);
     for (int b = 0; b < 256; b++)
         byte_of[code_of[b]] = (int16_t)b;
-
-    const size_t count = json_object_size(vocab);
-    if (count < 257 || count > 1 << 24)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu tokens; a byte-level vocabulary has 257 or "
-                        "more", path, count);
-    t->vocab = (uint32_t)count;
-    by_id = calloc(count, sizeof *by_id);
-    t->start = calloc(count + 1, sizeof *t->start);
-    if (!by_id || !t->start) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-        goto out;
-    }
-    json_object_foreach((json_t *)(uintptr_t)vocab, token, id) {
-        const json_int_t i = json_integer_value(id);
-        if (!json_is_integer(id) || i < 0 || (size_t)i >= count || by_id[i]) {
-            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: ids are not 0 to %zu, each once", path,
-                           count - 1);
-            goto out;
-        }
-        by_id[i] = token;
-        total += strlen(token);
-    }
+    for (uint32_t i = 0; i < t->vocab; i++)
+        total += strlen(by_id[i].text);
     t->bytes = malloc(total + 1);
-    if (!t->bytes) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-        goto out;
-    }
+    t->start = calloc((size_t)t->vocab + 1, sizeof *t->start);
+    if (!t->bytes || !t->start)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
     memset(t->byte_id, 0xFF, sizeof t->byte_id);
     t->eos = UINT32_MAX;
     for (uint32_t i = 0; i < t->vocab; i++) {
-        if (!token_bytes(by_id[i], byte_of, t->bytes + at, &n)) {
-            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: token %u is not in byte-level form", path,
-                           i);
-            goto out;
-        }
-        if (n == 1)
+        const char *text = by_id[i].text;
+        if (by_id[i].literal) {
+            n = strlen(text);
+            memcpy(t->bytes + at, text, n);
+        } else if (!token_bytes(text, byte_of, t->bytes + at, &n)) {
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: token %u is not in byte-level form",
+                            f->path, i);
+        } else if (n == 1) {
             t->byte_id[(unsigned char)t->bytes[at]] = i;
-        if (!strcmp(by_id[i], special_text))
+        }
+        if (!strcmp(text, special_text))
             t->eos = i;
         t->start[i] = at;
         at += n;
     }
     t->start[t->vocab] = at;
-    for (int b = 0; !err && b < 256; b++)
+    for (int b = 0; b < 256; b++)
         if (t->byte_id[b] == UINT32_MAX)
-            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: byte 0x%02X has no token", path, b);
-    if (!err && t->eos == UINT32_MAX)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is not in it", path, special_text);
-out:
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: byte 0x%02X has no token", f->path, b);
+    if (t->eos == UINT32_MAX)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is not in it", f->path, special_text);
+    return RBE_OK;
+}
+
+static size_t mark_size(const struct rbe_tokenizer *t, const struct mark *m)
+{
+    return t->start[m->id + 1] - t->start[m->id];
+}
+
+static void add_mark(struct rbe_tokenizer *t, struct mark m)
+{
+    size_t i = t->mark_count++;
+
+    for (; i && mark_size(t, &t->marks[i - 1]) < mark_size(t, &m); i--)
+        t->marks[i] = t->marks[i - 1];
+    t->marks[i] = m;
+    t->begins[(unsigned char)t->bytes[t->start[m.id]]] |= (uint8_t)(1 << m.pass);
+}
+
+/* The end of the text is a special token, whether the files say so or not. */
+static enum rbe_status load_marks(struct rbe_tokenizer *t, const struct rbe_tokenizer_files *f,
+                                  struct rbe_diag *d)
+{
+    bool eos = false;
+
+    t->marks = calloc(f->added_count + 1, sizeof *t->marks);
+    if (!t->marks)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
+    for (size_t i = 0; i < f->added_count; i++) {
+        const struct rbe_added *a = &f->added[i];
+        const bool is_eos = a->id == t->eos;
+        add_mark(t, (struct mark){(uint32_t)a->id, a->late, a->special || is_eos});
+        eos |= is_eos;
+    }
+    if (!eos)
+        add_mark(t, (struct mark){t->eos, 0, true});
+    return RBE_OK;
+}
+
+static enum rbe_status load_tokens(struct rbe_tokenizer *t, const struct rbe_tokenizer_files *f,
+                                   struct rbe_diag *d)
+{
+    size_t count = json_object_size(f->vocab);
+    enum rbe_status err;
+
+    for (size_t i = 0; i < f->added_count; i++)
+        count += !json_object_get(f->vocab, f->added[i].content);
+    if (count < 257 || count > 1 << 24)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu tokens; a byte-level vocabulary has 257 or "
+                        "more", f->path, count);
+    t->vocab = (uint32_t)count;
+    struct by_id *by_id = calloc(count, sizeof *by_id);
+    if (!by_id)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
+    if (!(err = place_tokens(by_id, count, f, d)) && !(err = store_tokens(t, by_id, f, d)))
+        err = load_marks(t, f, d);
     free(by_id);
     return err;
 }
@@ -173,118 +232,141 @@ static size_t merge_slot(const struct rbe_tokenizer *t, uint32_t left, uint32_t 
     return i;
 }
 
-static enum rbe_status add_merge(struct rbe_tokenizer *t, const json_t *vocab, char *line,
-                                 size_t size, uint32_t rank, const char *path, size_t number,
-                                 struct rbe_diag *d)
-{
-    char *space = memchr(line, ' ', size);
+/* Where merges come from, for messages: line N of a file, or merge N of tokenizer.json. */
+struct merges {
+    const struct rbe_tokenizer_files *f;
+    const char *unit;
+    size_t number;
+    uint32_t rank;              /* of the last one added */
+    char *both;                 /* [room] a merge's two tokens in one */
+    size_t room;
+};
 
-    if (!space || space == line || space == line + size - 1 ||
-        memchr(space + 1, ' ', size - (size_t)(space + 1 - line)))
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %zu is not two tokens", path, number);
-    const size_t a = (size_t)(space - line), b = size - a - 1;
-    const json_t *left = json_object_getn(vocab, line, a);
-    const json_t *right = json_object_getn(vocab, space + 1, b);
-    memmove(space, space + 1, b);
-    const json_t *both = json_object_getn(vocab, line, a + b);
-    if (!left || !right || !both)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: line %zu makes a token that is not in the "
-                        "vocabulary", path, number);
-    const uint32_t l = (uint32_t)json_integer_value(left);
-    const uint32_t r = (uint32_t)json_integer_value(right);
-    struct merge *m = &t->merges[merge_slot(t, l, r)];
-    if (m->rank)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %zu repeats a merge", path, number);
-    *m = (struct merge){l, r, rank, (uint32_t)json_integer_value(both)};
+static enum rbe_status add_merge(struct rbe_tokenizer *t, struct merges *m, const char *left,
+                                 size_t a, const char *right, size_t b, struct rbe_diag *d)
+{
+    const json_t *vocab = m->f->vocab;
+
+    if (a + b > m->room) {
+        free(m->both);
+        m->room = 2 * (a + b);
+        if (!(m->both = malloc(m->room))) {
+            m->room = 0;
+            return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", m->f->merges_path);
+        }
+    }
+    memcpy(m->both, left, a);
+    memcpy(m->both + a, right, b);
+    const json_t *l = json_object_getn(vocab, left, a);
+    const json_t *r = json_object_getn(vocab, right, b);
+    const json_t *both = json_object_getn(vocab, m->both, a + b);
+    if (!l || !r || !both)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s %zu makes a token that is not in the "
+                        "vocabulary", m->f->merges_path, m->unit, m->number);
+    const uint32_t x = (uint32_t)json_integer_value(l), y = (uint32_t)json_integer_value(r);
+    struct merge *slot = &t->merges[merge_slot(t, x, y)];
+    if (slot->rank)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s %zu repeats a merge", m->f->merges_path,
+                        m->unit, m->number);
+    *slot = (struct merge){x, y, ++m->rank, (uint32_t)json_integer_value(both)};
     return RBE_OK;
 }
 
-static enum rbe_status load_merges(struct rbe_tokenizer *t, const json_t *vocab,
-                                   const char *path, struct rbe_diag *d)
+/* "LEFT RIGHT" */
+static enum rbe_status add_line(struct rbe_tokenizer *t, struct merges *m, const char *line,
+                                size_t size, struct rbe_diag *d)
 {
-    enum rbe_status err;
-    size_t size, lines = 0, slots = 64;
-    char *text;
+    const char *space = memchr(line, ' ', size);
 
-    if ((err = rbe_read_file(&text, &size, path, d)))
-        return err;
-    for (size_t i = 0; i < size; i++)
-        lines += text[i] == '\n';
-    if (lines > 1 << 24) {
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu lines are too many", path, lines);
-        goto out;
+    if (!space || space == line || space == line + size - 1 ||
+        memchr(space + 1, ' ', size - (size_t)(space + 1 - line)))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s %zu is not two tokens", m->f->merges_path,
+                        m->unit, m->number);
+    const size_t a = (size_t)(space - line);
+    return add_merge(t, m, line, a, space + 1, size - a - 1, d);
+}
+
+static enum rbe_status add_lines(struct rbe_tokenizer *t, struct merges *m, struct rbe_diag *d)
+{
+    const char *p = m->f->lines, *end = p + m->f->lines_size;
+    enum rbe_status err = RBE_OK;
+
+    while (!err && p < end) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        const char *next = eol ? eol + 1 : end;
+        size_t n = (size_t)((eol ? eol : end) - p);
+        m->number++;
+        if (n && p[n - 1] == '\r')
+            n--;
+        if (n && !(m->number == 1 && n >= 8 && !memcmp(p, "#version", 8)))
+            err = add_line(t, m, p, n, d);
+        p = next;
     }
-    while (slots < 2 * (lines + 2))
+    return err;
+}
+
+/* Strings "LEFT RIGHT", or pairs of strings. */
+static enum rbe_status add_list(struct rbe_tokenizer *t, struct merges *m, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(m->f->merges, i, v) {
+        const json_t *l = json_array_get(v, 0), *r = json_array_get(v, 1);
+        m->number = i + 1;
+        if (json_is_string(v))
+            err = add_line(t, m, json_string_value(v), json_string_length(v), d);
+        else if (json_is_string(l) && json_is_string(r) && json_array_size(v) == 2)
+            err = add_merge(t, m, json_string_value(l), json_string_length(l),
+                            json_string_value(r), json_string_length(r), d);
+        else
+            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s %zu is not two tokens",
+                           m->f->merges_path, m->unit, m->number);
+        if (err)
+            break;
+    }
+    return err;
+}
+
+static enum rbe_status load_merges(struct rbe_tokenizer *t, const struct rbe_tokenizer_files *f,
+                                   struct rbe_diag *d)
+{
+    struct merges m = {.f = f, .unit = f->merges ? "merge" : "line"};
+    enum rbe_status err;
+    size_t count = json_array_size(f->merges), slots = 64;
+
+    for (size_t i = 0; i < f->lines_size; i++)
+        count += f->lines[i] == '\n';
+    if (count > 1 << 24)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu merges are too many", f->merges_path,
+                        count);
+    while (slots < 2 * (count + 2))
         slots *= 2;
     t->mask = slots - 1;
     t->merges = calloc(slots, sizeof *t->merges);
-    if (!t->merges) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-        goto out;
-    }
-    uint32_t rank = 0;
-    size_t number = 0;
-    for (char *p = text, *end = text + size; !err && p < end;) {
-        char *eol = memchr(p, '\n', (size_t)(end - p));
-        char *next = eol ? eol + 1 : end;
-        size_t n = (size_t)((eol ? eol : end) - p);
-        number++;
-        if (n && p[n - 1] == '\r')
-            n--;
-        if (n && !(number == 1 && n >= 8 && !memcmp(p, "#version", 8)))
-            err = add_merge(t, vocab, p, n, ++rank, path, number, d);
-        p = next;
-    }
-    if (!err && !rank)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no merges", path);
-out:
-    free(text);
+    if (!t->merges)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->merges_path);
+    err = f->merges ? add_list(t, &m, d) : add_lines(t, &m, d);
+    if (!err && !m.rank)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no merges", f->merges_path);
+    free(m.both);
     return err;
 }
 
 enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folder,
                                    struct rbe_diag *d)
 {
-    enum rbe_status err = RBE_OK;
-    char *vocab_path = pick(folder, "vocab.json", "encoder.json"), *text = NULL;
-    char *merges_path = pick(folder, "merges.txt", "vocab.bpe");
-    json_t *vocab = NULL;
-    json_error_t je;
-    size_t size;
-    int code;
-    PCRE2_SIZE where;
+    struct rbe_tokenizer_files f;
+    enum rbe_status err;
 
     *out = NULL;
     struct rbe_tokenizer *t = calloc(1, sizeof *t);
-    if (!t || !vocab_path || !merges_path) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
-        goto out;
-    }
-    if ((err = rbe_read_file(&text, &size, vocab_path, d)))
-        goto out;
-    vocab = json_loadb(text, size, JSON_REJECT_DUPLICATES, &je);
-    if (!vocab) {
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at byte %d", vocab_path,
-                       je.position < 0 ? 0 : je.position);
-        goto out;
-    }
-    if ((err = load_tokens(t, vocab, vocab_path, d)) ||
-        (err = load_merges(t, vocab, merges_path, d)))
-        goto out;
-    t->words = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
-                             &code, &where, NULL);
-    if (!t->words) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "the word pattern does not compile: PCRE2 error %d",
-                       code);
-        goto out;
-    }
-    /* Without a JIT for this machine the interpreter does the same, slower. */
-    pcre2_jit_compile(t->words, PCRE2_JIT_COMPLETE);
-out:
-    json_decref(vocab);
-    free(text);
-    free(vocab_path);
-    free(merges_path);
+    if (!t)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
+    if (!(err = rbe_tokenizer_files_read(&f, folder, d)) && !(err = load_tokens(t, &f, d)))
+        err = load_merges(t, &f, d);
+    rbe_tokenizer_files_free(&f);
     if (err)
         rbe_tokenizer_close(&t);
     *out = t;
@@ -297,8 +379,8 @@ void rbe_tokenizer_close(struct rbe_tokenizer **pp)
 
     if (!t)
         return;
-    pcre2_code_free(t->words);
     free(t->merges);
+    free(t->marks);
     free(t->start);
     free(t->bytes);
     free(t);
@@ -315,10 +397,15 @@ uint32_t rbe_tokenizer_eos(const struct rbe_tokenizer *t)
     return t->eos;
 }
 
+void rbe_tokenizer_parse_special(struct rbe_tokenizer *t)
+{
+    t->parse = true;
+}
+
 enum rbe_status rbe_tokenizer_fits(const struct rbe_tokenizer *t, const char *folder,
                                    uint32_t vocab, uint32_t eos, struct rbe_diag *d)
 {
-    if (t->vocab != vocab)
+    if (t->vocab > vocab || vocab - t->vocab > MAX_PADDING)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a vocabulary of %u tokens does not fit a "
                         "model of %u", folder, t->vocab, vocab);
     if (t->eos != eos)
@@ -364,6 +451,9 @@ struct encoder {
     size_t heap_size, word_room;
     struct seen *seen;
     size_t seen_mask;
+    size_t kind;                /* hint of rbe_unicode_kind() */
+    bool special;               /* special tokens are not text */
+    bool looks[PASSES];         /* is there a mark to look for? */
 };
 
 static bool before(const struct candidate *a, const struct candidate *b)
@@ -488,25 +578,62 @@ static bool add_word(struct encoder *e, const char *text, size_t at, size_t size
 }
 
 /* Cuts text[at, end) into words.  A look-ahead sees no further than `end`. */
-static enum rbe_status add_words(struct encoder *e, pcre2_match_data *md, const char *text,
-                                 size_t at, size_t end, struct rbe_diag *d)
+static enum rbe_status add_words(struct encoder *e, const char *text, size_t at, size_t end,
+                                 struct rbe_diag *d)
 {
-    uint32_t flags = 0;         /* the first match checks the UTF-8 to the end */
-
     while (at < end) {
-        const int rc = pcre2_match(e->t->words, (PCRE2_SPTR)text, end, at, flags, md, NULL);
-        if (rc < 0 && rc >= PCRE2_ERROR_UTF8_ERR21 && rc <= PCRE2_ERROR_UTF8_ERR1)
-            return rbe_fail(d, RBE_ERR_FORMAT, "not valid UTF-8 at byte %zu",
-                            (size_t)pcre2_get_startchar(md));
-        if (rc < 0)
-            return rbe_fail(d, RBE_ERR_NOMEM, "PCRE2 error %d at byte %zu", rc, at);
-        const size_t stop = pcre2_get_ovector_pointer(md)[1];
-        if (!add_word(e, text, at, stop - at))
+        const size_t n = rbe_next_word(&rbe_gpt2_pattern, text + at, end - at, &e->kind);
+        if (!n)
+            return rbe_fail(d, RBE_ERR_FORMAT, "not valid UTF-8 at byte %zu", at);
+        if (!add_word(e, text, at, n))
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-        at = stop;
-        flags = PCRE2_NO_UTF_CHECK;
+        at += n;
     }
     return RBE_OK;
+}
+
+/* The first mark of the pass in text[*at, end), the longest that begins there; *at is where.
+ * NULL when there is none. */
+static const struct mark *find_mark(const struct encoder *e, const char *text, size_t *at,
+                                    size_t end, unsigned pass)
+{
+    const struct rbe_tokenizer *t = e->t;
+
+    for (size_t i = *at; i < end; i++)
+        for (size_t k = 0; (t->begins[(unsigned char)text[i]] >> pass & 1) &&
+                           k < t->mark_count; k++) {
+            const struct mark *m = &t->marks[k];
+            const size_t n = mark_size(t, m);
+            if (m->pass == pass && (e->special || !m->special) && n <= end - i &&
+                !memcmp(text + i, t->bytes + t->start[m->id], n)) {
+                *at = i;
+                return m;
+            }
+        }
+    return NULL;
+}
+
+/* text[at, end), in which the marks of the passes before are none. */
+static enum rbe_status add_text(struct encoder *e, const char *text, size_t at, size_t end,
+                                unsigned pass, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    if (pass == PASSES)
+        return add_words(e, text, at, end, d);
+    while (!err && at < end) {
+        size_t where = at;
+        const struct mark *m = e->looks[pass] ? find_mark(e, text, &where, end, pass) : NULL;
+        err = add_text(e, text, at, m ? where : end, pass + 1, d);
+        at = end;
+        if (!err && m) {
+            if (!grow_ids(e, 1))
+                return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+            e->ids[e->count++] = m->id;
+            at = where + mark_size(e->t, m);
+        }
+    }
+    return err;
 }
 
 enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *text,
@@ -514,7 +641,7 @@ enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *
                                      struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
-    struct encoder e = {.t = t};
+    struct encoder e = {.t = t, .special = special || t->parse};
     size_t slots = 64;
 
     *ids = NULL;
@@ -525,28 +652,14 @@ enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *
         slots *= 2;
     e.seen = calloc(slots, sizeof *e.seen);
     e.seen_mask = slots - 1;
-    pcre2_match_data *md = pcre2_match_data_create(1, NULL);
-    if (!e.seen || !md || !grow_ids(&e, size / 4 + 16)) {
+    if (!e.seen || !grow_ids(&e, size / 4 + 16)) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
-    for (size_t at = 0; !err && at < size;) {
-        const char *mark = special ? memmem(text + at, size - at, special_text, SPECIAL_SIZE)
-                                   : NULL;
-        const size_t end = mark ? (size_t)(mark - text) : size;
-        err = add_words(&e, md, text, at, end, d);
-        at = end;
-        if (!err && mark) {
-            if (!grow_ids(&e, 1)) {
-                err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-                break;
-            }
-            e.ids[e.count++] = t->eos;
-            at += SPECIAL_SIZE;
-        }
-    }
+    for (size_t i = 0; i < t->mark_count; i++)
+        e.looks[t->marks[i].pass] |= e.special || !t->marks[i].special;
+    err = add_text(&e, text, 0, size, 0, d);
 out:
-    pcre2_match_data_free(md);
     free(e.seen);
     free(e.symbols);
     free(e.heap);
@@ -561,33 +674,11 @@ out:
 
 /* --- decoding ----------------------------------------------------------------------------- */
 
-/* Bytes of the well-formed UTF-8 character at s (Unicode's table 3-7), or 0. */
-static size_t character(const unsigned char *s, size_t left)
-{
-    const unsigned c = s[0];
-    const size_t n = c < 0x80   ? 1
-                     : c < 0xC2 ? 0
-                     : c < 0xE0 ? 2
-                     : c < 0xF0 ? 3
-                     : c < 0xF5 ? 4
-                                : 0;
-
-    if (n < 2)
-        return n;
-    const unsigned low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-    const unsigned high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-    if (left < n || s[1] < low || s[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-    return n;
-}
-
 char *rbe_tokenizer_text(const struct rbe_tokenizer *t, const uint32_t *ids, size_t count,
                          size_t *size)
 {
     size_t total = 0, at = 0, n, to = 0;
+    uint32_t code;
 
     for (size_t i = 0; i < count; i++) {
         if (!rbe_tokenizer_bytes(t, ids[i], &n))
@@ -606,7 +697,7 @@ char *rbe_tokenizer_text(const struct rbe_tokenizer *t, const uint32_t *ids, siz
         at += n;
     }
     for (size_t i = 0; i < total;) {
-        n = character((const unsigned char *)raw + i, total - i);
+        n = rbe_utf8_next(raw + i, total - i, &code);
         memcpy(text + to, n ? raw + i : "\xEF\xBF\xBD", n ? n : 3);
         to += n ? n : 3;
         i += n ? n : 1;

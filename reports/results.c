@@ -97,6 +97,13 @@ static bool same_number(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
+/* How special tokens were read: rows of before do not say it. */
+static const char *special(const struct rbe_row *row)
+{
+    const char *s = rbe_string_at(row->v, "special");
+    return s ? s : "text";
+}
+
 /* Do both rows say the same thing of the same things, so that the later one counts? */
 static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
 {
@@ -105,7 +112,7 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
                                         "step"};
     static const char *const numbers[] = {"windows", "first_window", "items", "context"};
 
-    if (strcmp(a->kind, b->kind) ||
+    if (strcmp(a->kind, b->kind) || strcmp(special(a), special(b)) ||
         !same(model_key(rbe_value_at(a->v, "model")), model_key(rbe_value_at(b->v, "model"))) ||
         !same(model_key(rbe_value_at(a->v, "base")), model_key(rbe_value_at(b->v, "base"))))
         return false;

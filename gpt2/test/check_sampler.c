@@ -85,6 +85,19 @@ static void check_by_hand(void)
                  (const double[]){4. / 86, 64. / 86, 1. / 86, 16. / 86, 1. / 86});
     check_shares(l, 5, (struct rbe_sampling){.temperature = 1, .top_k = 100, .top_p = 1},
                  (const double[]){0.125, 0.5, 0.0625, 0.25, 0.0625});
+    /* A temperature whose inverse is infinite, logits whose difference is, a p that one token
+     * passes: the likeliest.  A temperature that flattens all: each alike. */
+    const float wide[] = {-3e38F, 3e38F, 0, -INFINITY};
+    check_shares(l, 5, (struct rbe_sampling){.temperature = 1e-40F, .top_p = 1},
+                 (const double[]){0, 1, 0, 0, 0});
+    check_shares(l, 5, (struct rbe_sampling){.temperature = 1e-40F, .top_k = 3, .top_p = 0.5F},
+                 (const double[]){0, 1, 0, 0, 0});
+    check_shares(wide, 4, (struct rbe_sampling){.temperature = 100, .top_k = 4, .top_p = 1},
+                 (const double[]){0, 1, 0, 0});
+    check_shares(l, 5, (struct rbe_sampling){.temperature = 1, .top_p = 1e-38F},
+                 (const double[]){0, 1, 0, 0, 0});
+    check_shares(l, 5, (struct rbe_sampling){.temperature = 1e30F, .top_p = 1},
+                 (const double[]){0.2, 0.2, 0.2, 0.2, 0.2});
 }
 
 static void check_seeds(struct check_rng *rng)

@@ -210,6 +210,10 @@ static void check_odd_texts(const struct rbe_tokenizer *t, struct check_rng *rng
         {"a\xc3(", 3, "byte 1"},           {"ab\xed\xa0\x80", 5, "byte 2"},
         {"\xf4\x90\x80\x80", 4, "byte 0"}, {"x\xc0\x80", 3, "byte 1"},
         {"12345\xe2\x82", 7, "byte 5"},
+        {"<|endoftext|>\x97" "abc", 17, "byte 13"},
+        {"a<|endoftext|>\xbf", 15, "byte 14"},
+        {"a\xc3<|endoftext|>b", 16, "byte 1"},
+        {"<|endoftext|><|endoftext|> \xe2\x80", 29, "byte 27"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         for (int special = 0; special < 2; special++) {
@@ -385,6 +389,316 @@ static void check_bad_files(const char *folder, struct check_rng *rng)
     }
 }
 
+/* --- tokenizer.json and added tokens ------------------------------------------------------ */
+
+static void remove_file(const char *name)
+{
+    char *path = rbe_path_join(dir, name);
+
+    unlink(path);
+    free(path);
+}
+
+static void put_json(const char *name, const json_t *j)
+{
+    char *text = json_dumps(j, JSON_COMPACT);
+
+    put(name, text, strlen(text));
+    free(text);
+}
+
+/* The folder's vocab.json and merges.txt as a tokenizer.json; merges as strings or as pairs. */
+static json_t *fast_form(const char *folder, bool pairs)
+{
+    char *path = rbe_path_join(folder, "vocab.json"), line[256], a[128], b[128];
+    json_t *vocab = json_load_file(path, 0, NULL), *merges = json_array();
+
+    free(path);
+    path = rbe_path_join(folder, "merges.txt");
+    FILE *f = fopen(path, "r");
+    free(path);
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "#version", 8) && sscanf(line, "%127s %127s", a, b) == 2)
+            json_array_append_new(merges, pairs ? json_pack("[s, s]", a, b)
+                                                : json_sprintf("%s %s", a, b));
+    if (f)
+        fclose(f);
+    return json_pack(
+        "{s:s, s:n, s:[{s:i, s:s, s:b, s:b, s:b, s:b, s:b}], s:n, s:{s:s, s:b, s:b},"
+        " s:{s:s, s:[{s:{s:s, s:i}}]}, s:{s:s}, s:{s:s, s:n, s:s, s:b, s:o, s:o}}",
+        "version", "1.0", "truncation", "added_tokens", "id", 8191, "content", "<|endoftext|>",
+        "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1, "normalizer",
+        "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
+        "post_processor", "type", "TemplateProcessing", "single", "Sequence", "id", "A",
+        "type_id", 0, "decoder", "type", "ByteLevel", "model", "type", "BPE", "dropout",
+        "end_of_word_suffix", "", "ignore_merges", 0, "vocab", vocab, "merges", merges);
+}
+
+static void add_token(json_t *fast, int id, const char *content, int special, int normalized)
+{
+    json_array_append_new(json_object_get(fast, "added_tokens"),
+                          json_pack("{s:i, s:s, s:b, s:b}", "id", id, "content", content,
+                                    "special", special, "normalized", normalized));
+}
+
+/* The ids of both are the same for a piece of the text that ships. */
+static void same_ids(const struct rbe_tokenizer *a, const struct rbe_tokenizer *b)
+{
+    enum { PIECE = 20000 };
+    char *path = rbe_data_path("wiki.test.raw"), *text;
+    struct rbe_diag d;
+    uint32_t *x, *y;
+    size_t size, n, m;
+
+    if (!CHECK(path && !rbe_read_file(&text, &size, path, &d) && size > PIECE))
+        return;
+    free(path);
+    for (size = PIECE; text[size - 1] != '\n';)
+        size--;
+    n = encode(a, text, size, false, &x);
+    m = encode(b, text, size, false, &y);
+    CHECK(n > PIECE / 8 && n == m && !memcmp(x, y, n * sizeof *x));
+    free(x);
+    free(y);
+    free(text);
+}
+
+static struct rbe_tokenizer *open_dir(void)
+{
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+
+    if (!CHECK(!rbe_tokenizer_open(&t, dir, &d)))
+        printf("     %s\n", d.text);
+    return t;
+}
+
+static void expect_ids(const struct rbe_tokenizer *t, const char *text, bool special,
+                       const uint32_t *want, size_t count)
+{
+    uint32_t *ids;
+    const size_t n = encode(t, text, strlen(text), special, &ids);
+
+    if (!CHECK(n == count && !memcmp(ids, want, n * sizeof *ids))) {
+        printf("     '%s':", text);
+        for (size_t i = 0; i < n; i++)
+            printf(" %u", ids[i]);
+        putchar('\n');
+    }
+    free(ids);
+}
+
+/* Wants the reason, the file and no tokenizer. */
+static void refuse_fast(json_t *fast, const char *reason, int line)
+{
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+
+    put_json("tokenizer.json", fast);
+    const enum rbe_status err = rbe_tokenizer_open(&t, dir, &d);
+    if (!check_that(err && !t && strstr(d.text, "tokenizer.json: ") && strstr(d.text, reason),
+                    __FILE__, line, "is refused with the right reason"))
+        printf("     status %d, '%s', want '%s'\n", err, d.text, reason);
+    rbe_tokenizer_close(&t);
+    json_decref(fast);
+}
+
+/* A good one with one member changed; `in` is where, or NULL for the top. */
+static json_t *changed(const json_t *good, const char *in, const char *key, json_t *value)
+{
+    json_t *fast = json_deep_copy(good);
+
+    json_object_set_new(in ? json_object_get(fast, in) : fast, key, value);
+    return fast;
+}
+
+static void check_bad_fast(const json_t *good)
+{
+    static const char *const flags[] = {"single_word", "lstrip", "rstrip"};
+    json_t *j;
+
+    put("tokenizer.json", "{", 1);
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+    CHECK(rbe_tokenizer_open(&t, dir, &d) == RBE_ERR_FORMAT && strstr(d.text, "JSON"));
+    refuse_fast(json_array(), "not a JSON object", __LINE__);
+    refuse_fast(json_object(), "model is not an object", __LINE__);
+    refuse_fast(changed(good, NULL, "normalizer", json_pack("{s:s}", "type", "NFC")),
+                "normalizer NFC", __LINE__);
+    refuse_fast(changed(good, NULL, "pre_tokenizer", json_null()), "no pre_tokenizer",
+                __LINE__);
+    refuse_fast(changed(good, NULL, "pre_tokenizer", json_pack("{s:s}", "type", "Digits")),
+                "pre_tokenizer Digits", __LINE__);
+    refuse_fast(changed(good, NULL, "pre_tokenizer", json_string("ByteLevel")),
+                "without a type", __LINE__);
+    refuse_fast(changed(good, "pre_tokenizer", "add_prefix_space", json_true()),
+                "add_prefix_space", __LINE__);
+    refuse_fast(changed(good, "pre_tokenizer", "use_regex", json_false()), "use_regex",
+                __LINE__);
+    refuse_fast(changed(good, "post_processor", "single",
+                        json_pack("[{s:{s:s}}]", "SpecialToken", "id", "<s>")),
+                "post_processor TemplateProcessing", __LINE__);
+    refuse_fast(changed(good, "post_processor", "type", json_string("BertProcessing")),
+                "post_processor BertProcessing", __LINE__);
+    refuse_fast(changed(good, "decoder", "type", json_string("WordPiece")),
+                "decoder WordPiece", __LINE__);
+    refuse_fast(changed(good, "model", "type", json_string("Unigram")), "model Unigram",
+                __LINE__);
+    refuse_fast(changed(good, "model", "dropout", json_real(0.1)), "dropout", __LINE__);
+    refuse_fast(changed(good, "model", "byte_fallback", json_true()), "byte_fallback",
+                __LINE__);
+    refuse_fast(changed(good, "model", "ignore_merges", json_true()), "ignore_merges",
+                __LINE__);
+    refuse_fast(changed(good, "model", "end_of_word_suffix", json_string("</w>")),
+                "end_of_word_suffix", __LINE__);
+    refuse_fast(changed(good, "model", "continuing_subword_prefix", json_string("##")),
+                "continuing_subword_prefix", __LINE__);
+    refuse_fast(changed(good, "model", "vocab", json_integer(3)), "not an object of tokens",
+                __LINE__);
+    refuse_fast(changed(good, "model", "vocab", json_object()), "1 tokens", __LINE__);
+    refuse_fast(changed(good, "model", "merges", json_object()), "merges is not an array",
+                __LINE__);
+    refuse_fast(changed(good, "model", "merges", json_array()), "no merges", __LINE__);
+    refuse_fast(changed(good, "model", "merges", json_pack("[s, i]", "i n", 3)),
+                "merge 2 is not two", __LINE__);
+    refuse_fast(changed(good, "model", "merges", json_pack("[[s, s, s]]", "i", "n", "g")),
+                "merge 1 is not two", __LINE__);
+    refuse_fast(changed(good, "model", "merges", json_pack("[[s, s], s]", "i", "n", "i n")),
+                "merge 2 repeats", __LINE__);
+    refuse_fast(changed(good, "model", "merges", json_pack("[[s, s]]", "i", "zzzz")),
+                "merge 1 makes a token", __LINE__);
+    refuse_fast(changed(good, NULL, "added_tokens", json_string("x")),
+                "added_tokens is not an array", __LINE__);
+    for (size_t i = 0; i < 3; i++) {
+        j = json_deep_copy(good);
+        add_token(j, 8192, "<|pad|>", 1, 0);
+        json_object_set_new(json_array_get(json_object_get(j, "added_tokens"), 1), flags[i],
+                            json_true());
+        refuse_fast(j, flags[i], __LINE__);
+    }
+    static const struct {
+        int id;
+        const char *content, *reason;
+    } tokens[] = {{8193, "<|pad|>", "next free"}, {5, "<|pad|>", "another token's"},
+                  {-1, "<|pad|>", "next free"},   {8192, "", "no content"},
+                  {8192, "the", "in the vocabulary"}};
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        j = json_deep_copy(good);
+        add_token(j, tokens[i].id, tokens[i].content, 1, 0);
+        refuse_fast(j, tokens[i].reason, __LINE__);
+    }
+    j = json_deep_copy(good);
+    json_array_append_new(json_object_get(j, "added_tokens"),
+                          json_pack("{s:s, s:s}", "id", "8192", "content", "<|pad|>"));
+    refuse_fast(j, "not an integer", __LINE__);
+    remove_file("tokenizer.json");
+}
+
+static void check_fast(const struct rbe_tokenizer *plain, const char *folder)
+{
+    struct rbe_tokenizer *t;
+    json_t *good = NULL;
+
+    for (int pairs = 0; pairs < 2; pairs++) {
+        json_decref(good);
+        good = fast_form(folder, pairs);
+        put_json("tokenizer.json", good);
+        t = open_dir();
+        if (t) {
+            CHECK(rbe_tokenizer_vocab(t) == 8192 && rbe_tokenizer_eos(t) == 8191);
+            same_ids(plain, t);
+        }
+        rbe_tokenizer_close(&t);
+    }
+    check_bad_fast(good);
+
+    /* Added tokens: the longest that begins first, special ones only when asked for, and
+     * "normalized" ones between the others. */
+    add_token(good, 8192, "<|pad|>", 1, 0);
+    add_token(good, 8193, "<|pad|>x", 1, 0);
+    add_token(good, 8194, "the pad|>", 0, 1);
+    add_token(good, 8195, "\xE4\xB8\xAD", 0, 0);
+    put_json("tokenizer.json", good);
+    json_decref(good);
+    if ((t = open_dir())) {
+        const uint32_t *no = NULL;
+        size_t n;
+        CHECK(rbe_tokenizer_vocab(t) == 8196 && rbe_tokenizer_eos(t) == 8191);
+        const char *bytes = rbe_tokenizer_bytes(t, 8195, &n);
+        CHECK(n == 3 && !memcmp(bytes, "\xE4\xB8\xAD", 3));
+        expect_ids(t, "", true, no, 0);
+        expect_ids(t, "<|pad|><|pad|>x<|pad|><|endoftext|>", true,
+                   (const uint32_t[]){8192, 8193, 8192, 8191}, 4);
+        expect_ids(t, "the pad|>", false, (const uint32_t[]){8194}, 1);
+        expect_ids(t, "\xE4\xB8\xADthe pad|>", true, (const uint32_t[]){8195, 8194}, 2);
+        expect_ids(t, "the pad|>\xE4\xB8\xAD", false, (const uint32_t[]){8194, 8195}, 2);
+        expect_ids(t, "<|pad|>", false, (const uint32_t[]){27, 91, 79, 324, 91, 29}, 6);
+        rbe_tokenizer_parse_special(t);
+        expect_ids(t, "<|pad|>", false, (const uint32_t[]){8192}, 1);
+    }
+    rbe_tokenizer_close(&t);
+    remove_file("tokenizer.json");
+}
+
+/* added_tokens.json, byte order marks, and which file comes first. */
+static void check_plain(const struct rbe_tokenizer *plain, const char *folder)
+{
+    static const char bom[] = "\xEF\xBB\xBF";
+    static const char *const names[] = {"vocab.json", "merges.txt"};
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+    char *text, *path;
+    size_t size;
+
+    for (int i = 0; i < 2; i++) {
+        path = rbe_path_join(folder, names[i]);
+        CHECK(!rbe_read_file(&text, &size, path, &d));
+        free(path);
+        char *marked = malloc(size + 3);
+        memcpy(marked, bom, 3);
+        memcpy(marked + 3, text, size);
+        put(names[i], marked, size + 3);
+        free(marked);
+        free(text);
+    }
+    t = open_dir();
+    if (t)
+        same_ids(plain, t);
+    rbe_tokenizer_close(&t);
+
+    static const char added[] = "\xEF\xBB\xBF{\"<|pad|>\": 8192, \"[x]\": 8193}";
+    put("added_tokens.json", added, sizeof added - 1);
+    if ((t = open_dir())) {
+        CHECK(rbe_tokenizer_vocab(t) == 8194);
+        expect_ids(t, "<|pad|>[x]", true, (const uint32_t[]){8192, 8193}, 2);
+        same_ids(plain, t);
+    }
+    rbe_tokenizer_close(&t);
+    static const struct {
+        const char *text, *reason;
+    } bad[] = {{"[]", "not an object"}, {"{\"a b\": \"8192\"}", "not an integer"},
+               {"{\"a b\": 8193}", "next free"}, {"{\"a b\": 3}", "another token's"},
+               {"{", "JSON"}, {"{\"the\": 8192}", "in the vocabulary"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        put("added_tokens.json", bad[i].text, strlen(bad[i].text));
+        CHECK(rbe_tokenizer_open(&t, dir, &d) && !t);
+        if (!CHECK(strstr(d.text, "added_tokens.json: ") && strstr(d.text, bad[i].reason)))
+            printf("     '%s', want '%s'\n", d.text, bad[i].reason);
+    }
+
+    /* tokenizer.json comes first, and says all: the other three are not read. */
+    json_t *fast = fast_form(folder, true);
+    put_json("tokenizer.json", fast);
+    json_decref(fast);
+    t = open_dir();
+    CHECK(t && rbe_tokenizer_vocab(t) == 8192);
+    rbe_tokenizer_close(&t);
+    remove_file("tokenizer.json");
+    remove_file("added_tokens.json");
+    for (int i = 0; i < 2; i++)
+        remove_file(names[i]);
+}
+
 static void check_fit(const char *folder)
 {
     struct rbe_gpt2_config c = {.vocab = 8192, .eos = 8191};
@@ -405,6 +719,28 @@ static void check_fit(const char *folder)
     CHECK(rbe_find_tokenizer(&t, NULL, folder, &c, &d) == RBE_ERR_MISMATCH && !t);
     CHECK(strstr(d.text, "8192") && strstr(d.text, "50257"));
     CHECK(rbe_find_tokenizer(&t, folder, "x", &c, &d) == RBE_ERR_MISMATCH && !t);
+    /* The end of text of a padded GPT-2 whose configuration does not name it. */
+    static const struct {
+        const char *vocab;
+        uint32_t eos;
+    } unsaid[] = {{"50304", 50256}, {"50257", 50256}, {"50256", 50255}, {"300", 299}};
+    for (size_t i = 0; i < sizeof unsaid / sizeof unsaid[0]; i++) {
+        struct rbe_gpt2_config x;
+        char json[200];
+        snprintf(json, sizeof json, "{\"vocab_size\": %s, \"n_ctx\": 8, \"n_positions\": 8, "
+                 "\"n_embd\": 8, \"n_layer\": 1, \"n_head\": 1}", unsaid[i].vocab);
+        CHECK(!rbe_gpt2_config_parse(&x, json, strlen(json), "x", &d));
+        CHECK(x.eos == unsaid[i].eos);
+    }
+    /* Padding, up to 1024 rows; fewer rows than tokens never. */
+    c.vocab = 8192 + 1024;
+    CHECK(!rbe_find_tokenizer(&t, NULL, folder, &c, &d));
+    CHECK(t && rbe_tokenizer_vocab(t) == 8192);
+    rbe_tokenizer_close(&t);
+    c.vocab++;
+    CHECK(rbe_find_tokenizer(&t, NULL, folder, &c, &d) == RBE_ERR_MISMATCH && !t);
+    c.vocab = 8191;
+    CHECK(rbe_find_tokenizer(&t, NULL, folder, &c, &d) == RBE_ERR_MISMATCH && !t);
     c.vocab = 8192;
     c.eos = 0;
     CHECK(rbe_find_tokenizer(&t, NULL, folder, &c, &d) == RBE_ERR_MISMATCH && !t);
@@ -443,6 +779,8 @@ static void check_shipped(const char *folder, struct check_rng *rng)
     check_special(t);
     check_odd_texts(t, rng);
     check_twin(t, folder, rng);
+    check_fast(t, folder);
+    check_plain(t, folder);
     rbe_tokenizer_close(&t);
 }
 
