@@ -140,6 +140,14 @@ json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
     return record;
 }
 
+void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
+{
+    if (p == RBE_P3 && t->raw)
+        fprintf(stderr, "rbe eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
+                "carriage returns%s\n", t->name, t->marks.crs,
+                t->marks.bom ? " and a byte-order mark" : "");
+}
+
 enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)
 {
     if (record && o->json) {

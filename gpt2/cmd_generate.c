@@ -15,8 +15,8 @@
 #include "gpt2/model.h"
 #include "gpt2/sampler.h"
 #include "rbe/command.h"
-#include "rbe/file.h"
 #include "rbe/progress.h"
+#include "rbe/text.h"
 
 static const char command[] = "generate";
 
@@ -61,7 +61,7 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
     size_t size = 0;
     struct rbe_diag why = {""};
 
-    if (g->o.prompt_file && (err = rbe_read_file(&text, &size, g->o.prompt_file, d)))
+    if (g->o.prompt_file && (err = rbe_read_text(&text, &size, NULL, g->o.prompt_file, d)))
         return err;
     if (!text && g->o.prompt) {
         text = strdup(g->o.prompt);
