@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gpt2/data.h"
+#include "rbe/command.h"
 #include "rbe/progress.h"
 
 static enum rbe_status default_path(char ***list, const char *name, struct rbe_diag *d)
@@ -68,7 +69,9 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if ((err = rbe_result_open(&o->results, o->out, d)) ||
         (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
         return err;
-    return rbe_pool_open(&o->pool, (unsigned)o->threads, d);
+    if (!(err = rbe_pool_open(&o->pool, (unsigned)o->threads, d)))
+        rbe_warn_threads("eval", rbe_pool_threads(o->pool));
+    return err;
 }
 
 void rbe_eval_end(struct rbe_eval_options *o)

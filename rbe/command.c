@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rbe/cpus.h"
+
 /* How --help looks, and what a manual page calls the command. */
 static bool as_man;
 static const char *description = "";
@@ -93,6 +95,17 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
     while ((*args)[*count])
         ++*count;
     return true;
+}
+
+void rbe_warn_threads(const char *command, unsigned threads)
+{
+    const double quota = rbe_cpu_quota();
+    const unsigned allowed = rbe_cpus_allowed();
+
+    if (rbe_oversubscribed(threads))
+        fprintf(stderr, "rbe %s: %u thread%s on %.3g CPUs: they wait for each other, and times of "
+                "this run say little\n", strncmp(command, "rbe ", 4) ? command : command + 4,
+                threads, threads > 1 ? "s" : "", quota > 0 && quota < allowed ? quota : allowed);
 }
 
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d)

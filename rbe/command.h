@@ -40,6 +40,9 @@ void rbe_print_commands(FILE *f, const char *name, const char *usage, const char
 void rbe_help_as_man(void);
 void rbe_describe(const char *what);
 
+/* Says on stderr that there are more threads than CPUs, when there are. */
+void rbe_warn_threads(const char *command, unsigned threads);
+
 /* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);
 
