@@ -101,11 +101,12 @@ void rbe_warn_threads(const char *command, unsigned threads)
 {
     const double quota = rbe_cpu_quota();
     const unsigned allowed = rbe_cpus_allowed();
+    const double cpus = quota > 0 && quota < allowed ? quota : allowed;
 
     if (rbe_oversubscribed(threads))
-        fprintf(stderr, "rbe %s: %u thread%s on %.3g CPUs: they wait for each other, and times of "
+        fprintf(stderr, "rbe %s: %u thread%s on %.3g CPU%s: they wait for each other, and times of "
                 "this run say little\n", strncmp(command, "rbe ", 4) ? command : command + 4,
-                threads, threads > 1 ? "s" : "", quota > 0 && quota < allowed ? quota : allowed);
+                threads, threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
 }
 
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d)

@@ -149,7 +149,8 @@ bool rbe_oversubscribed_row(const json_t *row, char *out, size_t size)
     out[0] = 0;
     if (!(threads > cpus))
         return false;
-    snprintf(out, size, "%.0f threads on %.3g CPUs", threads, cpus);
+    snprintf(out, size, "%.0f thread%s on %.3g CPU%s", threads, threads > 1 ? "s" : "", cpus,
+             cpus > 1 ? "s" : "");
     return true;
 }
 

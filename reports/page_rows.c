@@ -5,8 +5,8 @@
  */
 #include "reports/section.h"
 
-#include <stdlib.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- provenance ------------------------------------------------------------------------ */

@@ -147,7 +147,7 @@ check 'says which failed, and by how much' has "$page" \
     '<p class="item">C6, coherence of generated text: 50.0 % (wanted: &gt;= 95 % retained; margin: -45.0 points)'
 check 'which are within error' has "$page" '<p class="item">C6c, relevance of generated text: 94.0 % (90.0 to 100.0)'
 check 'in the table' has "$page" '<td class="none"><b>WITHIN ERROR</b>'
-check 'in Markdown' has "$work/mpage/report.md" '| \*\*WITHIN ERROR\*\* |'
+check 'in Markdown' has "$work/mpage/report.md" '| **WITHIN ERROR** |'
 check 'in the count' has "$page" '2 fail, 1 within error'
 check 'and on the terminal' grep -q '^C6c .* WITHIN ERROR ' "$work/out"
 check 'in JSON' run "$work/more" --out "$work/mpage" --json
