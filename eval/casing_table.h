@@ -5,6 +5,8 @@
  *
  * Written by scripts/casing-table.py from what Python's str makes of each letter.
  */
+#ifndef RBE_EVAL_CASING_TABLE_H
+#define RBE_EVAL_CASING_TABLE_H
 
 /* First and last letter, step, distance to the small letter. */
 static const struct run lower[] = {
@@ -169,3 +171,5 @@ static const struct many title_many[] = {
     {0xFB14, "\xD5\x84\xD5\xA5"}, {0xFB15, "\xD5\x84\xD5\xAB"}, {0xFB16, "\xD5\x8E\xD5\xB6"},
     {0xFB17, "\xD5\x84\xD5\xAD"},
 };
+
+#endif

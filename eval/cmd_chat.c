@@ -101,7 +101,8 @@ static char *read_line(struct chat *c)
         if (got < 0)
             return NULL;
         c->line[strcspn(c->line, "\r\n")] = 0;
-        return c->line;
+        /* A file's byte-order mark is no part of its first line. */
+        return c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
     }
     const char *line = el_gets(c->edit, &n);
     if (!line) {

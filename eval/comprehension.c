@@ -75,7 +75,7 @@ enum rbe_status rbe_choice_encode(struct rbe_choice *c, const char *context,
      * this continuation. */
     const size_t scored = whole > alone ? whole - alone : 0;
     if (!scored)
-        err = rbe_fail(d, RBE_ERR_LIMIT, "nothing to score: no token is the continuation's own");
+        err = rbe_fail(d, RBE_ERR_LIMIT, "no token is the continuation's own");
     else if (nc && !keep)
         err = rbe_fail(d, RBE_ERR_LIMIT, "a context of white space only");
     else if (scored > n_ctx)
@@ -221,8 +221,8 @@ static enum rbe_status lambada_line(struct loading *l, const json_t *o, struct r
 /* Test splits come without the answers. */
 static enum rbe_status unlabelled(const struct loading *l, const char *key, struct rbe_diag *d)
 {
-    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: no answer (\"%s\" is empty or missing): an "
-                    "unlabelled test split; take the one for validation", l->path, l->line,
+    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: no answer (\"%s\" is empty or missing): "
+                    "an unlabelled test split; take the one for validation", l->path, l->line,
                     key);
 }
 

@@ -21,8 +21,8 @@
  * Context and continuation are encoded together, and the context alone says where the
  * continuation starts.  Longer than n_ctx + 1 tokens: the context is cut from the left, and the
  * item is counted.  An item is refused, and counted, when a continuation alone is longer than
- * n_ctx or has no token of its own, or a context is nothing but white space: lm-evaluation-harness
- * ends there.
+ * n_ctx or has no token of its own, or a context is nothing but white space:
+ * lm-evaluation-harness ends there.
  */
 #ifndef RBE_EVAL_COMPREHENSION_H
 #define RBE_EVAL_COMPREHENSION_H

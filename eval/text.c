@@ -257,8 +257,8 @@ enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out
 /* --- lm-eval's detokeniser --------------------------------------------------------------- */
 
 /* What Python's \s matches; that of PCRE2 depends on its version. */
-#define WS "[\\t-\\r\\x1C-\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}" \
-           "\\x{205F}\\x{3000}]"
+#define WS "[\\t-\\r\\x1C-\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}" \
+           "\\x{202F}\\x{205F}\\x{3000}]"
 
 /* In order; a pattern is a regular expression when `regex` is set.  The degree sign is written
  * by its UTF-8 bytes. */

@@ -35,8 +35,8 @@ enum rbe_status rbe_text_utf16(const char *s, size_t size, const char *path,
  * memory, else the caller frees it. */
 char *rbe_text_name(const char *path);
 
-/* In place, for size bytes and the NUL behind them: mark and carriage returns taken out; the new size.  marks may be
- * NULL. */
+/* In place, for size bytes and the NUL behind them: takes mark and carriage returns out; the
+ * new size.  marks may be NULL. */
 size_t rbe_text_plain(char *s, size_t size, struct rbe_text_marks *marks);
 
 /* Length of the valid UTF-8 character at s, 0 when there is none in `left` bytes. */

@@ -175,10 +175,9 @@ int rbe_cmd_report(int argc, const char **argv)
                    "Reads the result files (*.jsonl, *.json) of the folder RESULTS, judges the "
                    "success\ncriteria C1 to C10, prints them, and writes index.html, report.md "
                    "and plots/.\nIt measures nothing: a criterion without a row is NOT "
-                   "MEASURED, one whose 95 %\ninterval contains the target WITHIN ERROR.  A FAIL is a "
-                   "result, so the exit\nstatus is 0.  Files in "
-                   "RESULTS/recorded were measured at another\ntime: shown, labelled so, and "
-                   "never judged.",
+                   "MEASURED, one whose 95 %\ninterval contains the target WITHIN ERROR.  A "
+                   "FAIL is a result, so the exit\nstatus is 0.  Files in RESULTS/recorded "
+                   "were measured at another time: shown,\nlabelled so, and never judged.",
                    &args, &count, &code))
         return code;
     if (count != 1) {

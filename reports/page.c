@@ -123,7 +123,7 @@ static void summary(const struct rbe_page *p)
         rbe_document_paragraph(p->doc, "Failed:");
     list_verdicts(p, RBE_FAIL);
     if (p->c->within_error)
-        rbe_document_paragraph(p->doc, "Within the error of measurement, neither met nor missed:");
+        rbe_document_paragraph(p->doc, "Within the error of the measurement:");
     list_verdicts(p, RBE_WITHIN_ERROR);
 }
 
@@ -156,11 +156,11 @@ static enum rbe_status first_screen(const struct rbe_page *p)
     rbe_document_heading(p->doc, 2, "The promises, one by one");
     criteria_table(p, false);
     rbe_document_paragraph(p->doc,
-        "PASS: the target is met. FAIL: it is missed, by the margin. WITHIN ERROR: the interval "
-        "of the measurement contains the target, so that neither is shown. NOT MEASURED: no run "
-        "has measured it; the table below says why. A positive margin is room to spare; "
-        "intervals in parentheses are 95 %% confidence intervals, and a number that has one "
-        "passes, or fails, only when all of it does.");
+        "PASS: the target is met. FAIL: it is missed, by the margin. WITHIN ERROR: the "
+        "interval of the measurement contains the target, so that neither is shown. NOT "
+        "MEASURED: no run has measured it; the table below says why. A positive margin is room "
+        "to spare; intervals in parentheses are 95 %% confidence intervals, and a number that "
+        "has one passes, or fails, only when all of it does.");
     const bool others = p->c->count > p->c->judged;
     if (others) {
         rbe_document_heading(p->doc, 3, "Size and speed on other models");

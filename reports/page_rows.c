@@ -34,8 +34,8 @@ void rbe_section_failed_steps(const struct rbe_page *p)
 static bool same_machine(const json_t *a, const json_t *b)
 {
     static const char *const paths[] = {"machine.cpu", "machine.arch", "machine.cores",
-                                        "machine.cpu_quota", "machine.kernel", "machine.isa", "machine.emulator",
-                                        "commit"};
+                                        "machine.cpu_quota", "machine.kernel",
+                                        "machine.isa", "machine.emulator", "commit"};
     bool same = true;
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {

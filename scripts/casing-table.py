@@ -54,7 +54,9 @@ print("""/*
  * SPDX-License-Identifier: MIT
  *
  * Written by scripts/casing-table.py from what Python's str makes of each letter.
- */""" % unicodedata.unidata_version)
+ */
+#ifndef RBE_EVAL_CASING_TABLE_H
+#define RBE_EVAL_CASING_TABLE_H""" % unicodedata.unidata_version)
 put("lower", "First and last letter, step, distance to the small letter.",
     {c: ord(s) for c, s in lower.items() if len(s) == 1})
 put("title", "The same to the letter at the beginning of a word.",
@@ -63,3 +65,4 @@ print("\n/* Letters that become several. */\nstatic const struct many lower_many
 fill(["{0x%04X, %s}," % (c, code(s)) for c, s in sorted(lower.items()) if len(s) > 1])
 print("\nstatic const struct many title_many[] = {")
 fill(["{0x%04X, %s}," % (c, code(s)) for c, s in sorted(title.items()) if len(s) > 1])
+print("\n#endif")

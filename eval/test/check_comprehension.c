@@ -72,7 +72,8 @@ static void check_lambada(void)
     CHECK(x.count == 1 && x.limit == 1);
     rbe_items_free(&x);
     /* One word stands after <|endoftext|>; a last space is itself what is scored. */
-    CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"word\"}\n{\"text\": \"a b \"}"
+    CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"word\"}\n{\"text\": \"a b "
+                                 "\"}"
                 "\n", 0, &d));
     CHECK(x.count == 3 && !x.refused && !x.cut);
     CHECK(x.item[1].choice[0].tokens[0] == rbe_tokenizer_eos(tokenizer));
@@ -99,7 +100,8 @@ static void check_winogrande(void)
                "\"option2\": \"b\", \"answer\": \"1\"}\n", 0, &d) == RBE_ERR_FORMAT);
     CHECK(strstr(d.text, "line 1") != NULL);
     /* What stands at the end is the blank: a space is scored, not the option. */
-    CHECK(!load(&x, RBE_WINOGRANDE, "{\"sentence\": \"Who won? It was _\", \"option1\": \"Ann\", "
+    CHECK(!load(&x, RBE_WINOGRANDE, "{\"sentence\": \"Who won? It was _\", \"option1\": \""
+                                    "Ann\", "
                 "\"option2\": \"Bea\", \"answer\": \"1\"}\n", 0, &d));
     CHECK(reads(&x.item[0].choice[0], "Who won? It was Ann", " "));
     CHECK(reads(&x.item[0].choice[1], "Who won? It was Bea", " "));
@@ -157,11 +159,13 @@ static void check_hellaswag(void)
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n4\na\nb\nc\nd\n", 0, &d) == RBE_ERR_FORMAT);
     CHECK(strstr(d.text, "line 2") != NULL);
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n1\na\nb\n", 0, &d) == RBE_ERR_FORMAT);
-    CHECK(load(&x, RBE_HELLASWAG, "{\"activity_label\": \"A\", \"ctx_a\": \"b\", \"ctx_b\": \"\", "
+    CHECK(load(&x, RBE_HELLASWAG, "{\"activity_label\": \"A\", \"ctx_a\": \"b\", \"ctx_b\": \""
+                                  "\", "
                "\"endings\": [\"a\", \"b\", \"c\", \"d\"], \"label\": \"\"}\n", 0, &d) ==
               RBE_ERR_FORMAT && strstr(d.text, "unlabelled test split"));
     /* Letters beyond Latin-1 and white space beyond ASCII, as Python has them. */
-    CHECK(!load(&x, RBE_HELLASWAG, "{\"activity_label\": \"\xE3\x80\x80Home\", \"ctx_a\": \"One.\", "
+    CHECK(!load(&x, RBE_HELLASWAG, "{\"activity_label\": \"\xE3\x80\x80Home\", \"ctx_a\": \""
+                                   "One.\", "
                 "\"ctx_b\": \"\xD0\xB6\xD0\x95 \xC4\x8C\", \"endings\": [\"\xE2\x80\x83""a"
                 "\xC2\xA0\", \"b\", \"c\", \"d\"], \"label\": 0}\n", 0, &d));
     CHECK(reads(&x.item[0].choice[0], "Home: One. \xD0\x96\xD0\xB5 \xC4\x8D", " a"));
@@ -171,11 +175,13 @@ static void check_hellaswag(void)
     CHECK(reads(&x.item[0].choice[0], "A: One. \xC4\x8C" "ap", " a"));
     rbe_items_free(&x);
     /* Lines from elsewhere: a mark in front, CR LF, blank lines at the end. */
-    CHECK(!load(&x, RBE_HELLASWAG, "\xEF\xBB\xBF\r\nA: b.\r\n1\r\na\r\nb\r\nc\r\nd\r\n \r\n\r\n",
+    CHECK(!load(&x, RBE_HELLASWAG, "\xEF\xBB\xBF\r\nA: b.\r\n1\r\na\r\nb\r\nc\r\nd\r\n \r\n\r"
+                                   "\n",
                 0, &d));
     CHECK(x.count == 1 && x.item[0].answer == 1 && reads(&x.item[0].choice[3], "A: b.", " d"));
     rbe_items_free(&x);
-    CHECK(!load(&x, RBE_LAMBADA, "\xEF\xBB\xBF{\"text\": \"a b\"}\r\n\r\n  \r\n{\"text\": \"c d\"}",
+    CHECK(!load(&x, RBE_LAMBADA, "\xEF\xBB\xBF{\"text\": \"a b\"}\r\n\r\n  \r\n{\"text\": \"c "
+                                 "d\"}",
                 0, &d));
     CHECK(x.count == 2 && reads(&x.item[1].choice[0], "c", " d"));
     rbe_items_free(&x);
@@ -191,7 +197,8 @@ static void check_capitals(void)
     } cases[] = {
         {"\xC3\xA9T\xC3\x89", "\xC3\x89t\xC3\xA9"},
         {"\xC3\x9F" "A", "Ssa"}, {"\xC7\x86\xC7\x84", "\xC7\x85\xC7\x86"},
-        {"\xCE\xBF\xCE\x94\xCE\x9F\xCE\xA3 \xCE\xA3", "\xCE\x9F\xCE\xB4\xCE\xBF\xCF\x82 \xCF\x83"},
+        {"\xCE\xBF\xCE\x94\xCE\x9F\xCE\xA3 \xCE\xA3",
+         "\xCE\x9F\xCE\xB4\xCE\xBF\xCF\x82 \xCF\x83"},
         {"\xC4\xB0\xC4\xB0", "\xC4\xB0i\xCC\x87"}, {"", ""}, {" AB", " ab"}};
     uint64_t hash = 0xCBF29CE484222325;
 
@@ -414,7 +421,8 @@ static void check_cutting(void)
     for (int i = 0; i < 60; i++)
         strcat(text, " word");
     CHECK(!rbe_choice_encode(&c, text, " river", tokenizer, 16, &d));
-    CHECK(c.count == 17 && c.cut == 60 + c.count - c.first - 17 && reads(&c, text + strlen(text) - 5 * (c.first), " river"));
+    CHECK(c.count == 17 && c.cut == 60 + c.count - c.first - 17 &&
+          reads(&c, text + strlen(text) - 5 * (c.first), " river"));
     free(c.tokens);
     /* Spaces at the end of the context are scored with the continuation. */
     CHECK(!rbe_choice_encode(&c, "the  ", "river", tokenizer, 512, &d));
@@ -434,7 +442,8 @@ static void check_cutting(void)
     /* Items that are refused are counted, and all others answered; so are cut contexts. */
     char lines[1024];
     struct rbe_items x;
-    snprintf(lines, sizeof lines, "{\"text\": \"a b\"}\n{\"text\": \"  b\"}\n{\"text\": \"x%s\"}\n"
+    snprintf(lines, sizeof lines, "{\"text\": \"a b\"}\n{\"text\": \"  b\"}\n{\"text\": \""
+                                  "x%s\"}\n"
              "{\"text\": \"c d\"}\n", text);
     CHECK(!load_into(&x, RBE_LAMBADA, lines, 16, 0, &d));
     CHECK(x.count == 3 && x.refused == 1 && x.cut == 1);

@@ -233,8 +233,8 @@ static void check_files(void)
     check_file("a.txt", "one\ntwo \xC3\xA9\n", 11, NULL);
     /* As from another system: the same text. */
     check_file("a.txt", "\xEF\xBB\xBFone\r\ntwo \xC3\xA9\r\n", 16, NULL);
-    static const char windows[] = "\xEF\xBB\xBF{\"text\": \"one\"}\r\n\r\n \t\n{\"text\": \"two "
-                                  "\xC3\xA9\"}\r\n";
+    static const char windows[] = "\xEF\xBB\xBF{\"text\": \"one\"}\r\n\r\n \t\n"
+                                  "{\"text\": \"two \xC3\xA9\"}\r\n";
     static const char third[] = "{\"text\": \"x\"}\r\n \r\n{\"text\": 5}\r\n";
     check_file("a.jsonl", windows, sizeof windows - 1, NULL);
     check_file("a.jsonl", third, sizeof third - 1, "line 3");

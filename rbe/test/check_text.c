@@ -41,7 +41,8 @@ static void check_plain(void)
 static void check_strip(void)
 {
     /* One of each width: tab, U+0085, U+00A0, U+1680, U+2003, U+3000; U+200B is none. */
-    static const char text[] = "\t\xC2\x85\xE3\x80\x80 a \xE2\x80\x8B\xC2\xA0\xE1\x9A\x80\xE2\x80\x83";
+    static const char text[] = "\t\xC2\x85\xE3\x80\x80 a \xE2\x80\x8B\xC2\xA0\xE1\x9A\x80"
+                               "\xE2\x80\x83";
     const char *s = text;
 
     CHECK(rbe_strip(&s, strlen(s)) == 5 && !memcmp(s, "a \xE2\x80\x8B", 5));
@@ -55,7 +56,8 @@ static void check_strip(void)
         uint32_t back;
         n = (uint32_t)rbe_utf8_put(out, c);
         if (c < 0xD800 || c > 0xDFFF)
-            CHECK(rbe_utf8_char(out, n, &back) == n && back == c && !rbe_utf8_char(out, n - 1, &back));
+            CHECK(rbe_utf8_char(out, n, &back) == n && back == c &&
+                  !rbe_utf8_char(out, n - 1, &back));
     }
 }
 

@@ -299,8 +299,9 @@ static void check_platforms(void)
     UNMEASURED("C8", EDGE_OF("268435456", "4", "2", "256", "true"));
     UNMEASURED("C8", PAIR(1));
     /* That it fits is so with any number of CPUs; its pace is not. */
-#define EDGE_ON(cores) HEAD "\"kind\":\"edge\",\"model\":" MODEL(1) ",\"limit_bytes\":268435456," \
-    "\"threads\":4,\"batch\":1,\"tokens\":256,\"passed\":true,\"peak_virtual_bytes\":168435456," \
+#define EDGE_ON(cores) HEAD "\"kind\":\"edge\",\"model\":" MODEL(1) \
+    ",\"limit_bytes\":268435456,\"threads\":4,\"batch\":1,\"tokens\":256,\"passed\":true," \
+    "\"peak_virtual_bytes\":168435456," \
     "\"median_ms\":14.9,\"machine\":{\"threads\":4,\"cores\":" cores "}}\n"
     PASSES("C8", EDGE_ON("4"));
     CHECK(!strcmp(margin, "100.0 MB left") && !strstr(how, "too few CPUs"));
