@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "datasets/fetch.h"
-#include "rbe/file.h"
+#include "rbe/text.h"
 
 struct rbe_manifest {
     char *text;                 /* the file, cut into the strings that rows point to */
@@ -75,7 +75,7 @@ enum rbe_status rbe_manifest_open(struct rbe_manifest **out, const char *path,
     struct rbe_manifest *m = calloc(1, sizeof *m);
     if (!m)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-    if ((err = rbe_read_file(&m->text, &size, path, d)))
+    if ((err = rbe_read_text(&m->text, &size, NULL, path, d)))
         goto out;
     if (memchr(m->text, 0, size)) {
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: not a text file", path);

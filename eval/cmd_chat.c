@@ -101,7 +101,8 @@ static char *read_line(struct chat *c)
         if (got < 0)
             return NULL;
         c->line[strcspn(c->line, "\r\n")] = 0;
-        return c->line;
+        /* A file's byte-order mark is no part of its first line. */
+        return c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
     }
     const char *line = el_gets(c->edit, &n);
     if (!line) {
@@ -201,6 +202,7 @@ static enum rbe_status run(const char *model, const char *tokenizer, int threads
         rbe_tokenizer_parse_special(t);
     if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
         goto out;
+    rbe_warn_threads("chat", rbe_pool_threads(pool));
     rbe_catch_interrupt();
     if (open_editor(&c))
         printf("%s; /reset forgets, /quit or Ctrl-D ends, Ctrl-C stops an answer\n",

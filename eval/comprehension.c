@@ -5,7 +5,6 @@
  */
 #include "eval/comprehension.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "eval/casing.h"
 #include "eval/options.h"
 #include "eval/text.h"
 #include "rbe/file.h"
@@ -55,51 +55,47 @@ enum rbe_status rbe_choice_encode(struct rbe_choice *c, const char *context,
                                   uint32_t n_ctx, struct rbe_diag *d)
 {
     const size_t nc = strlen(context), nn = strlen(continuation);
-    size_t keep = nc, whole = 0, alone = 0;
+    /* White space at the end of the context belongs to the continuation's first token. */
+    const size_t keep = rbe_strip_right(context, nc);
+    size_t whole = 0, alone = 0, n = 0;
     uint32_t *ids = NULL, *head = NULL;
     char *text = malloc(nc + nn + 1);
-    enum rbe_status err = text ? RBE_OK : RBE_ERR_NOMEM;
+    enum rbe_status err = RBE_OK;
 
     memset(c, 0, sizeof *c);
     c->characters = count_characters(continuation) - (continuation[0] == ' ');
-    /* Spaces at the end of the context belong to the continuation's first token. */
-    while (keep && isspace((unsigned char)context[keep - 1]))
-        keep--;
-    if (err)
-        return err;
+    if (!text)
+        return RBE_ERR_NOMEM;
     memcpy(text, context, nc);
     memcpy(text + nc, continuation, nn + 1);
     if ((err = rbe_tokenizer_encode(t, text, nc + nn, false, &ids, &whole, d)) ||
         (err = rbe_tokenizer_encode(t, text, keep, false, &head, &alone, d)))
         goto out;
-    if (!whole) {
-        err = rbe_fail(d, RBE_ERR_FORMAT, "an empty choice");
+    /* Nothing to score, nothing to score it by, or too much of it: no score would be one of
+     * this continuation. */
+    const size_t scored = whole > alone ? whole - alone : 0;
+    if (!scored)
+        err = rbe_fail(d, RBE_ERR_LIMIT, "no token is the continuation's own");
+    else if (nc && !keep)
+        err = rbe_fail(d, RBE_ERR_LIMIT, "a context of white space only");
+    else if (scored > n_ctx)
+        err = rbe_fail(d, RBE_ERR_LIMIT, "a continuation of %zu tokens, the context is %u",
+                       scored, n_ctx);
+    else if (!(c->tokens = malloc((whole + 1) * sizeof *c->tokens)))
+        err = RBE_ERR_NOMEM;
+    if (err)
         goto out;
-    }
-    err = RBE_ERR_NOMEM;
-    if (!(c->tokens = malloc((whole + 1) * sizeof *c->tokens)))
-        goto out;
-    err = RBE_OK;
-    size_t n = 0;
     if (!alone)
         c->tokens[n++] = rbe_tokenizer_eos(t);
     memcpy(c->tokens + n, ids, whole * sizeof *ids);
-    c->first = (uint32_t)(alone ? alone : 1);
     n += whole;
-    if (c->first >= n)
-        c->first = (uint32_t)n - 1;
     if (n > (size_t)n_ctx + 1) {
-        const size_t drop = n - n_ctx - 1;
-        memmove(c->tokens, c->tokens + drop, (n - drop) * sizeof *c->tokens);
-        c->first = c->first > drop + 1 ? c->first - (uint32_t)drop : 1;
-        n -= drop;
+        c->cut = (uint32_t)(n - n_ctx - 1);
+        n -= c->cut;
+        memmove(c->tokens, c->tokens + c->cut, n * sizeof *c->tokens);
     }
     c->count = (uint32_t)n;
-    if (!c->first) {            /* a single token with a context it swallowed */
-        free(c->tokens);
-        c->tokens = NULL;
-        err = rbe_fail(d, RBE_ERR_FORMAT, "a choice of one token");
-    }
+    c->first = (uint32_t)(n - scored);
 out:
     free(text);
     free(ids);
@@ -142,6 +138,7 @@ struct loading {
     uint32_t n_ctx;
     const char *path;
     unsigned line;
+    bool refused;               /* a choice of the item being read cannot be scored */
 };
 
 static enum rbe_status add_choice(struct loading *l, struct rbe_item *it, const char *context,
@@ -151,11 +148,37 @@ static enum rbe_status add_choice(struct loading *l, struct rbe_item *it, const 
     const enum rbe_status err = rbe_choice_encode(&it->choice[it->choices], context,
                                                   continuation, l->t, l->n_ctx, &why);
 
+    if (err == RBE_ERR_LIMIT) {
+        const char *base = strrchr(l->path, '/');
+        if (!l->refused && !l->x->refused++)
+            snprintf(l->x->first_refused, sizeof l->x->first_refused, "%.80s line %u: %.90s",
+                     base ? base + 1 : l->path, l->line, why.text);
+        l->refused = true;
+        return RBE_OK;
+    }
     if (err)
         return rbe_fail(d, err, "%s: line %u: %s", l->path, l->line,
                         why.text[0] ? why.text : rbe_strerror(err));
     it->choices++;
     return RBE_OK;
+}
+
+/* After the last choice of the last item: takes one back that cannot be scored, and counts. */
+static void end_item(struct loading *l)
+{
+    struct rbe_item *it = &l->x->item[l->x->count - 1];
+    bool cut = false;
+
+    for (unsigned k = 0; k < it->choices; k++) {
+        cut = cut || it->choice[k].cut;
+        if (l->refused)
+            free(it->choice[k].tokens);
+    }
+    if (l->refused)
+        l->x->count--;
+    else
+        l->x->cut += cut;
+    l->refused = false;
 }
 
 static enum rbe_status malformed(const struct loading *l, const char *what, struct rbe_diag *d)
@@ -181,22 +204,34 @@ static enum rbe_status lambada_line(struct loading *l, const json_t *o, struct r
     const char *text = json_string_value(json_object_get(o, "text"));
     const char *space = text ? strrchr(text, ' ') : NULL;
 
-    if (!space || space == text || !space[1])
-        return malformed(l, "no \"text\" of two words or more", d);
+    if (!text)
+        return malformed(l, "no string \"text\"", d);
+    /* A single word stands after <|endoftext|>. */
     struct rbe_item *it = new_item(l->x);
-    char *context = strndup(text, (size_t)(space - text));
-    enum rbe_status err = it && context ? RBE_OK : RBE_ERR_NOMEM;
+    char *context = strndup(text, space ? (size_t)(space - text) : 0);
+    char *word = join3(" ", 1, space ? space + 1 : text, "");
+    enum rbe_status err = it && context && word ? RBE_OK : RBE_ERR_NOMEM;
     if (!err)
-        err = add_choice(l, it, context, space, d);
+        err = add_choice(l, it, context, word, d);
     free(context);
+    free(word);
     return err;
 }
 
-static const char *skip_space(const char *s)
+/* Test splits come without the answers. */
+static enum rbe_status unlabelled(const struct loading *l, const char *key, struct rbe_diag *d)
 {
-    while (isspace((unsigned char)*s))
-        s++;
-    return s;
+    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: no answer (\"%s\" is empty or missing): "
+                    "an unlabelled test split; take the one for validation", l->path, l->line,
+                    key);
+}
+
+static bool is_unlabelled(const json_t *answer)
+{
+    return !answer || json_is_null(answer) ||
+           (json_is_string(answer) && !json_string_length(answer)) ||
+           (json_is_integer(answer) && json_integer_value(answer) == -1) ||
+           (json_is_string(answer) && !strcmp(json_string_value(answer), "-1"));
 }
 
 static enum rbe_status winogrande_line(struct loading *l, const json_t *o, struct rbe_diag *d)
@@ -208,15 +243,20 @@ static enum rbe_status winogrande_line(struct loading *l, const json_t *o, struc
     const char *blank = s ? strchr(s, '_') : NULL;
     enum rbe_status err = RBE_OK;
 
+    if (blank && option[0] && option[1] && is_unlabelled(json_object_get(o, "answer")))
+        return unlabelled(l, "answer", d);
     if (!blank || !option[0] || !option[1] || !answer ||
         (strcmp(answer, "1") && strcmp(answer, "2")))
         return malformed(l, "not a sentence with a blank, two options and an answer", d);
     struct rbe_item *it = new_item(l->x);
-    char *target = join3(" ", 1, skip_space(blank + 1), "");
+    const char *rest = blank + 1;
+    const size_t n = rbe_strip(&rest, strlen(rest));
+    /* Nothing after the blank: the space alone is scored. */
+    char *target = malloc(n + 2);
     if (!it || !target)
         err = RBE_ERR_NOMEM;
-    for (size_t n = target ? strlen(target) : 0; n && isspace((unsigned char)target[n - 1]);)
-        target[--n] = 0;
+    else
+        snprintf(target, n + 2, " %.*s", (int)n, rest);
     for (int k = 0; k < 2 && !err; k++) {
         char *context = join3(s, (size_t)(blank - s), option[k], "");
         err = context ? add_choice(l, it, context, target, d) : RBE_ERR_NOMEM;
@@ -275,12 +315,10 @@ static void hellaswag_clean(char *s)
 {
     static const char title[] = " [title]";
     const size_t mark = sizeof title - 1;
-    const char *in = skip_space(s), *close;
+    const char *in = s, *close;
     char *out = s;
-    size_t n = strlen(in);
+    const size_t n = rbe_strip(&in, strlen(s));
 
-    while (n && isspace((unsigned char)in[n - 1]))
-        n--;
     for (const char *end = in + n; in < end;)
         if ((size_t)(end - in) >= mark && !memcmp(in, title, mark)) {
             *out++ = '.';
@@ -305,37 +343,22 @@ static void hellaswag_clean(char *s)
     *out = 0;
 }
 
-/* Python's str.capitalize(), in place: the first letter in upper case, all others in lower
- * case.  ASCII and Latin-1 letters (two bytes in UTF-8, C3 80 to C3 BE); others stay. */
-static void capitalise(char *s)
-{
-    for (char *p = s; *p; p++) {
-        unsigned char *c = (unsigned char *)p;
-        const bool latin = c[0] == 0xC3 && c[1];
-        if (latin) {
-            /* 97 and B7 are the signs of multiplication and division; DF is the sharp s. */
-            if (p == s && c[1] >= 0xA0 && c[1] <= 0xBE && c[1] != 0xB7)
-                c[1] -= 0x20;
-            else if (p != s && c[1] >= 0x80 && c[1] <= 0x9E && c[1] != 0x97)
-                c[1] += 0x20;
-            p++;
-        } else {
-            *c = (unsigned char)(p == s ? toupper(*c) : tolower(*c));
-        }
-    }
-}
-
 /* The text file has ctx_a and ctx_b joined: where the last sentence begins in lower case, it
- * is taken for ctx_b. */
-static void hellaswag_capitalise(char *s)
+ * is taken for ctx_b.  Fresh, or NULL when out of memory. */
+static char *hellaswag_context(const char *s)
 {
-    char *last = NULL;
+    const char *last = NULL;
+    uint32_t c;
 
-    for (char *p = s; *p; p++)
+    for (const char *p = s; *p; p++)
         if (strchr(".!?", *p) && p[1] == ' ' && p[2])
             last = p + 2;
-    if (last && islower((unsigned char)*last))
-        capitalise(last);
+    if (!last || !rbe_utf8_char(last, strlen(last), &c) || !rbe_is_small(c))
+        return strdup(s);
+    char *b = rbe_capitalise(last);
+    char *joined = b ? join3(s, (size_t)(last - s), b, "") : NULL;
+    free(b);
+    return joined;
 }
 
 /* The query and an ending, both cleaned in place. */
@@ -362,17 +385,18 @@ static enum rbe_status hellaswag_line(struct loading *l, const json_t *o, struct
                               : digit && digit[0] && !digit[1] ? digit[0] - '0' : -1;
     enum rbe_status err = RBE_OK;
 
+    if (label && ctx_a && ctx_b && json_array_size(endings) == 4 && is_unlabelled(gold))
+        return unlabelled(l, "label", d);
     if (!label || !ctx_a || !ctx_b || json_array_size(endings) != 4 || answer < 0 ||
         answer > 3)
         return malformed(l, "not an activity_label, ctx_a, ctx_b, four endings and a label "
                          "from 0 to 3", d);
     struct rbe_item *it = new_item(l->x);
-    char *b = strdup(ctx_b);
+    char *b = rbe_capitalise(ctx_b);
     char *head = join3(label, strlen(label), ": ", ctx_a), *query = NULL;
     if (!it || !b || !head) {
         err = RBE_ERR_NOMEM;
     } else {
-        capitalise(b);
         it->answer = (unsigned)answer;
         if (!(query = join3(head, strlen(head), " ", b)))
             err = RBE_ERR_NOMEM;
@@ -405,8 +429,9 @@ static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, si
         const size_t n = nl ? (size_t)(nl - (text + at)) : size - at;
         json_error_t e;
         l->line++;
-        if (n) {
+        if (rbe_strip_right(text + at, n)) {
             json_t *o = json_loadb(text + at, n, 0, &e);
+            const size_t had = l->x->count;
             if (!o)
                 err = malformed(l, e.text, d);
             else if (l->x->task == RBE_LAMBADA)
@@ -419,6 +444,8 @@ static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, si
                 err = blimp_line(l, o, d);
             json_decref(o);
             taken++;
+            if (!err && l->x->count > had)
+                end_item(l);
         }
         at += n + 1;
     }
@@ -442,26 +469,35 @@ static enum rbe_status load_hellaswag_text(struct loading *l, char *text, size_t
                                       struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
-    char *context, *at = text;
+    size_t taken = 0;
+    char *line, *at = text;
 
-    while (!err && (!limit || l->x->count < limit) && (context = next_line(&at))) {
+    while (!err && (!limit || taken < limit) && (line = next_line(&at))) {
+        l->line++;
+        if (!rbe_strip_right(line, strlen(line)))
+            continue;           /* between items */
         const char *label = next_line(&at);
-        l->line += 2;
+        l->line++;
         if (!label || label[0] < '0' || label[0] > '3' || label[1])
             return malformed(l, "wants the number of the right ending, 0 to 3", d);
         struct rbe_item *it = new_item(l->x);
-        if (!it)
+        char *context = hellaswag_context(line);
+        if (!it || !context) {
+            free(context);
             return RBE_ERR_NOMEM;
+        }
         it->answer = (unsigned)(label[0] - '0');
-        hellaswag_capitalise(context);
         hellaswag_clean(context);
         for (int k = 0; k < 4 && !err; k++) {
             char *ending = next_line(&at);
             l->line++;
-            if (!ending)
-                return malformed(l, "the file ends within an item", d);
-            err = hellaswag_choice(l, it, context, ending, d);
+            err = ending ? hellaswag_choice(l, it, context, ending, d)
+                         : malformed(l, "the file ends within an item", d);
         }
+        free(context);
+        taken++;
+        if (!err)
+            end_item(l);
     }
     return err;
 }
@@ -470,7 +506,7 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
                                  const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
                                  struct rbe_diag *d)
 {
-    struct loading l = {x, t, n_ctx, path, 0};
+    struct loading l = {x, t, n_ctx, path, 0, false};
     char *text = NULL, both[130];
     size_t size;
     enum rbe_status err = rbe_read_file(&text, &size, path, d);
@@ -478,6 +514,10 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
     if (err)
         return err;
     const size_t bad = rbe_utf8_valid(text, size);
+    if ((err = rbe_text_utf16(text, size, path, d))) {
+        free(text);
+        return err;
+    }
     if (!size || bad < size) {
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s", path,
                        size ? "not text (packed? unpack it first)" : "empty");
@@ -491,7 +531,10 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
             memcpy(x->sha256, both, 65);
         else if ((err = rbe_sha256(x->sha256, both, strlen(both))))
             goto out;
-        const bool lines = x->task == RBE_HELLASWAG && *skip_space(text) != '{';
+        size = rbe_text_plain(text, size, NULL);
+        const char *start = text;
+        const bool lines = x->task == RBE_HELLASWAG &&
+                           rbe_strip(&start, size) && *start != '{';
         x->variant = lines ? "text-file" : "lm-eval";
         err = lines ? load_hellaswag_text(&l, text, limit, d)
                     : load_jsonl(&l, text, size, limit, d);
@@ -513,7 +556,6 @@ enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const 
                                const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
                                struct rbe_diag *d)
 {
-    const char *base = strrchr(path, '/');
     struct dirent **list = NULL;
     struct stat st;
     int n = 0;
@@ -522,7 +564,7 @@ enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const 
     memset(out, 0, sizeof *out);
     out->task = task;
     out->limit = limit;
-    if (!(out->name = strdup(base && base[1] ? base + 1 : path)))
+    if (!(out->name = rbe_text_name(path)))
         return RBE_ERR_NOMEM;
     if (task == RBE_BLIMP && !stat(path, &st) && S_ISDIR(st.st_mode)) {
         if ((n = scandir(path, &list, is_jsonl, alphasort)) < 0) {
@@ -542,7 +584,10 @@ enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const 
     } else {
         err = load_file(out, path, t, n_ctx, limit, d);
     }
-    if (!err && !out->count)
+    if (!err && !out->count && out->refused)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no item can be scored; %s", path,
+                       out->first_refused);
+    else if (!err && !out->count)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no items", path);
     if (err)
         rbe_items_free(out);
@@ -757,6 +802,10 @@ int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t
                                x->limit ? json_null() : json_integer((json_int_t)x->count));
     bad |= json_object_set_new(record, "limit",
                                x->limit ? json_integer((json_int_t)x->limit) : json_null());
+    bad |= json_object_set_new(record, "items_refused", json_integer((json_int_t)x->refused));
+    bad |= json_object_set_new(record, "first_refused",
+                               x->refused ? json_string(x->first_refused) : json_null());
+    bad |= json_object_set_new(record, "items_cut", json_integer((json_int_t)x->cut));
     bad |= json_object_set_new(record, "first_item", json_integer((json_int_t)first));
     bad |= json_object_set_new(record, "group_names", group_names);
     return bad;

@@ -7,18 +7,22 @@
  * Every item is a set of choices, every choice a context and a continuation; its score is
  * log p(continuation | context).
  *
- *   lambada     one choice: the last word, a space before it; acc: every token of it is the
- *               most likely one; perplexity = exp(-mean log p)
+ *   lambada     one choice: the last word, a space before it, a single one after
+ *               <|endoftext|>; acc: every token of it is the most likely one; perplexity =
+ *               exp(-mean log p)
  *   hellaswag   four endings; acc: highest log p; acc_norm: highest log p per character.
  *               Variant lm-eval: the original's JSON lines, the context made of
  *               activity_label, ctx_a and ctx_b.  Variant text-file: six lines an item, the
  *               context joined already; ctx_b is guessed (a last sentence in lower case)
- *   winogrande  partial evaluation: what follows the blank, given the text up to it with either
- *               option in its place
+ *   winogrande  partial evaluation: what follows the blank (a space, where nothing does), given
+ *               the text up to it with either option in its place
  *   blimp       the acceptable sentence against the other, after <|endoftext|>; by phenomenon
  *
  * Context and continuation are encoded together, and the context alone says where the
- * continuation starts.  Longer than n_ctx + 1 tokens: cut from the left.
+ * continuation starts.  Longer than n_ctx + 1 tokens: the context is cut from the left, and the
+ * item is counted.  An item is refused, and counted, when a continuation alone is longer than
+ * n_ctx or has no token of its own, or a context is nothing but white space:
+ * lm-evaluation-harness ends there.
  */
 #ifndef RBE_EVAL_COMPREHENSION_H
 #define RBE_EVAL_COMPREHENSION_H
@@ -41,6 +45,7 @@ struct rbe_choice {
     uint32_t *tokens;           /* context and continuation */
     uint32_t count, first;      /* tokens first .. count - 1 are scored, first >= 1 */
     uint32_t characters;        /* of the continuation, its leading space not counted */
+    uint32_t cut;               /* tokens of the context that were left out */
 };
 
 enum { RBE_MAX_CHOICES = 4 };
@@ -62,19 +67,22 @@ struct rbe_items {
     const char *variant;        /* "lm-eval", or "text-file" (HellaSwag) */
     char *name;
     size_t limit;               /* items of each file at most, 0: all were loaded */
+    size_t refused, cut;        /* items that cannot be scored; items with a context cut */
+    char first_refused[200];    /* where the first such item is, and why */
 };
 
 /*
  * path: the task's file (JSON lines; HellaSwag also six lines an item), or for BLiMP a folder
  * of .jsonl files.  limit: only the first so many items of each file, 0 for all.  A malformed
- * line is an error with its number.
+ * line, or one of a test split without its answer, is an error with its number.
  */
 enum rbe_status rbe_items_load(struct rbe_items *out, enum rbe_task task, const char *path,
                                const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
                                struct rbe_diag *d);
 void rbe_items_free(struct rbe_items *x);
 
-/* Adds a choice to an item: what is above, for one context and continuation. */
+/* Adds a choice to an item: what is above, for one context and continuation; RBE_ERR_LIMIT and
+ * the reason: the item must be refused. */
 enum rbe_status rbe_choice_encode(struct rbe_choice *c, const char *context,
                                   const char *continuation, const struct rbe_tokenizer *t,
                                   uint32_t n_ctx, struct rbe_diag *d);
@@ -103,7 +111,7 @@ struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
                             const double *log_p, bool greedy);
 
 /* Sets what says which part of which task a record is: task, variant, items_total, limit,
- * group_names, first_item. */
+ * items_refused, items_cut, group_names, first_item. */
 int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t first);
 
 /* Answers to the first items of a described record's part, at most `most`, from its samples;

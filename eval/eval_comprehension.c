@@ -80,6 +80,14 @@ static void print_record(const json_t *r)
                          scale).text);
     }
     putchar('\n');
+    const double refused = rbe_eval_number(r, "items_refused");
+    const double cut = rbe_eval_number(r, "items_cut");
+    if (refused > 0)
+        printf("    of the file %.0f item%s refused, the first at %s\n", refused,
+               refused > 1 ? "s" : "", json_string_value(json_object_get(r, "first_refused")));
+    if (cut > 0)
+        printf("    of the file %.0f item%s with a context cut at its left to fit\n", cut,
+               cut > 1 ? "s" : "");
     json_t *groups = json_object_get(r, "groups"), *g;
     json_object_foreach(groups, key, g)
         printf("    %-32s %s %% +- %s%s\n", key,

@@ -23,7 +23,7 @@ static json_t *describe(struct rbe_eval_options *o, struct rbe_runner *runners, 
     json_t *r = rbe_eval_record(o, "divergence", &runners[m]);
 
     if (r && (rbe_runner_record(&runners[0], r, "base") ||
-              rbe_result_set_text(r, text->name, text->sha256, text->file_bytes) ||
+              rbe_text_record(r, text, w->protocol == RBE_P3) ||
               rbe_perplexity_describe(r, w) ||
               json_object_set_new(r, "first_window", json_integer((json_int_t)first)) ||
               json_object_set_new(r, "recorded", json_null()))) {
@@ -267,6 +267,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
         if ((err = rbe_text_open(&text, *path, d)))
             break;
         if (!(err = rbe_windows_make(&w, p, &text, t, runners[0].n_ctx, 0, d))) {
+            rbe_eval_note_bytes(&text, p);
             err = run(o, runners, &text, &w, tape, d);
             rbe_windows_free(&w);
         }

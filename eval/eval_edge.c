@@ -12,6 +12,7 @@
 #include "eval/child.h"
 #include "eval/evaluations.h"
 #include "eval/options.h"
+#include "rbe/command.h"
 #include "rbe/result.h"
 
 struct edge {
@@ -45,8 +46,7 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
     if (r) {
         json_object_set_new(r, "limit", json_string("RLIMIT_AS"));
         json_object_set_new(r, "limit_bytes", json_integer((json_int_t)limit));
-        json_object_set_new(json_object_get(r, "machine"), "threads",
-                            json_integer(e->threads));
+        rbe_result_set_threads(r, (unsigned)e->threads);
         json_object_set_new(r, "threads", json_integer(e->threads));
         json_object_set_new(r, "tokens", json_integer(e->tokens));
         json_object_set_new(r, "batch", json_integer(1));
@@ -111,6 +111,9 @@ int rbe_eval_edge(int argc, const char **argv)
     else if (!(err = rbe_eval_refuse_shard(&o, "one generation in one process has no parts",
                                            &d)))
         err = rbe_eval_begin(&o, false, &d);
+    /* With --threads it has been said. */
+    if (!err && !o.threads)
+        rbe_warn_threads(argv[0], (unsigned)e.threads);
     bool all = true;
     for (size_t m = 0; !err && m < o.model_count; m++) {
         bool passed = false;

@@ -86,7 +86,7 @@ static json_t *make_record(struct job *j, size_t m)
 {
     json_t *r = rbe_eval_record(j->o, "perplexity", &j->runners[m]);
 
-    if (r && (rbe_result_set_text(r, j->text->name, j->text->sha256, j->text->file_bytes) ||
+    if (r && (rbe_text_record(r, j->text, j->w.protocol == RBE_P3) ||
               rbe_perplexity_describe(r, &j->w) ||
               rbe_perplexity_summarise(r, j->nll[m], j->scored, j->done, j->first,
                                        j->seconds[m], (unsigned)j->o->resamples))) {
@@ -345,6 +345,7 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runner
     if ((err = rbe_windows_make(&j.w, p, text, t, runners[0].n_ctx,
                                 (uint32_t)how->context, d)))
         return err;
+    rbe_eval_note_bytes(text, p);
     err = rbe_eval_share(o, j.w.count, "windows", &j.first, &j.count, d);
     if (!err && !(err = job_allocate(&j, d)) && (!o->old || !(err = resume(&j, o->old, d))) &&
         !(err = open_lanes(&j, d)) && !(err = measure(&j, d)))

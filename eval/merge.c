@@ -90,7 +90,7 @@ static bool same_key(const json_t *a, const json_t *b)
     if (is(a, "generation") && !same_member(a, b, "tokens"))
         return false;
     /* Times of different machines have no mean. */
-    static const char *const machine[] = {"cpu", "isa", "threads"};
+    static const char *const machine[] = {"cpu", "isa", "threads", "oversubscribed"};
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
         if (!same_member(json_object_get(a, "machine"), json_object_get(b, "machine"),
                          machine[i]))

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gpt2/data.h"
+#include "rbe/command.h"
 #include "rbe/progress.h"
 
 static enum rbe_status default_path(char ***list, const char *name, struct rbe_diag *d)
@@ -70,7 +71,9 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if ((err = rbe_result_open(&o->results, o->out, d)) ||
         (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
         return err;
-    return rbe_pool_open(&o->pool, (unsigned)o->threads, d);
+    if (!(err = rbe_pool_open(&o->pool, (unsigned)o->threads, d)))
+        rbe_warn_threads("eval", rbe_pool_threads(o->pool));
+    return err;
 }
 
 void rbe_eval_end(struct rbe_eval_options *o)
@@ -157,6 +160,14 @@ json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
         record = NULL;
     }
     return record;
+}
+
+void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
+{
+    if (p == RBE_P3 && t->raw)
+        fprintf(stderr, "rbe eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
+                "carriage returns%s\n", t->name, t->marks.crs,
+                t->marks.bom ? " and a byte-order mark" : "");
 }
 
 enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)

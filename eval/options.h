@@ -12,6 +12,7 @@
 
 #include "eval/runner.h"
 #include "rbe/command.h"
+#include "eval/windows.h"
 #include "rbe/result.h"
 #include "rbe/status.h"
 
@@ -90,6 +91,9 @@ void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runne
  * were read; NULL when out of memory. */
 json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
                         struct rbe_runner *r);
+
+/* Says on stderr when protocol p scores carriage returns or a byte-order mark. */
+void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p);
 
 /* Prints the record with --json, and appends it to the results; takes the reference. */
 enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d);

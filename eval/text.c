@@ -6,47 +6,15 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "eval/text.h"
 
-#include <jansson.h>
 #include <pcre2.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rbe/file.h"
+#include "rbe/result.h"
 
 /* --- UTF-8 and white space --------------------------------------------------------------- */
-
-/* Length of the valid character at s, 0 when it is none. */
-static size_t character(const unsigned char *s, size_t left, uint32_t *code)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n;
-
-    if (s[0] < 0x80) {
-        *code = s[0];
-        return 1;
-    }
-    if (s[0] >= 0xC2 && s[0] < 0xE0)
-        n = 2;
-    else if (s[0] >= 0xE0 && s[0] < 0xF0)
-        n = 3;
-    else if (s[0] >= 0xF0 && s[0] < 0xF5)
-        n = 4;
-    else
-        return 0;
-    if (left < n)
-        return 0;
-    uint32_t c = s[0] & (0x7Fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3F);
-    }
-    if (c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-        return 0;
-    *code = c;
-    return n;
-}
 
 size_t rbe_utf8_valid(const char *s, size_t size)
 {
@@ -54,20 +22,12 @@ size_t rbe_utf8_valid(const char *s, size_t size)
     uint32_t c;
 
     while (i < size) {
-        const size_t n = character((const unsigned char *)s + i, size - i, &c);
+        const size_t n = rbe_utf8_char(s + i, size - i, &c);
         if (!n || !c)
             return i;
         i += n;
     }
     return i;
-}
-
-/* What Python's str.split() and \s take for white space. */
-static bool is_space(uint32_t c)
-{
-    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 /* Words, and whether white space stands at either end. */
@@ -79,8 +39,8 @@ static size_t words(const char *s, size_t size, bool *starts, bool *ends)
     *starts = *ends = false;
     while (i < size) {
         uint32_t c = 0;
-        const size_t n = character((const unsigned char *)s + i, size - i, &c);
-        const bool sp = n && is_space(c);
+        const size_t n = rbe_utf8_char(s + i, size - i, &c);
+        const bool sp = n && rbe_is_space(c);
         if (i == 0)
             *starts = sp;
         count += space && !sp;
@@ -138,7 +98,7 @@ static enum rbe_status from_jsonl(char **s, size_t *size, const char *path, stru
         const size_t n = nl ? (size_t)(nl - (*s + at)) : *size - at;
         json_error_t e;
         line++;
-        if (n) {
+        if (rbe_count_words(*s + at, n)) {
             json_t *o = json_loadb(*s + at, n, JSON_ALLOW_NUL, &e);
             const json_t *t = json_object_get(o, "text");
             if (!json_is_string(t)) {
@@ -164,7 +124,6 @@ static enum rbe_status from_jsonl(char **s, size_t *size, const char *path, stru
 
 enum rbe_status rbe_text_open(struct rbe_text *t, const char *path, struct rbe_diag *d)
 {
-    const char *base = strrchr(path, '/');
     const size_t n = strlen(path);
     enum rbe_status err;
 
@@ -174,14 +133,26 @@ enum rbe_status rbe_text_open(struct rbe_text *t, const char *path, struct rbe_d
     t->file_bytes = t->size;
     if ((err = rbe_sha256(t->sha256, t->bytes, t->size)))
         goto out;
-    err = RBE_ERR_NOMEM;
-    if (!(t->name = strdup(base ? base + 1 : path)))
+    if (!(t->name = rbe_text_name(path))) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         goto out;
-    if ((err = check_text(t->bytes, t->size, path, d)))
+    }
+    if ((err = rbe_text_utf16(t->bytes, t->size, path, d)) ||
+        (err = check_text(t->bytes, t->size, path, d)))
         goto out;
-    if (n > 6 && !strcmp(path + n - 6, ".jsonl") &&
-        !(err = from_jsonl(&t->bytes, &t->size, path, d)))
-        err = check_text(t->bytes, t->size, path, d);
+    const bool lines = n > 6 && !strcmp(path + n - 6, ".jsonl");
+    if (!lines && (memchr(t->bytes, '\r', t->size) || !strncmp(t->bytes, "\xEF\xBB\xBF", 3))) {
+        if (!(t->raw = malloc(t->size + 1))) {
+            err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+            goto out;
+        }
+        memcpy(t->raw, t->bytes, t->size + 1);
+        t->raw_size = t->size;
+    }
+    t->size = rbe_text_plain(t->bytes, t->size, t->raw ? &t->marks : NULL);
+    if (lines && (err = from_jsonl(&t->bytes, &t->size, path, d)))
+        goto out;
+    err = check_text(t->bytes, t->size, path, d);
 out:
     if (err)
         rbe_text_close(t);
@@ -192,7 +163,20 @@ void rbe_text_close(struct rbe_text *t)
 {
     free(t->name);
     free(t->bytes);
+    free(t->raw);
     memset(t, 0, sizeof *t);
+}
+
+int rbe_text_record(json_t *record, const struct rbe_text *t, bool raw)
+{
+    if (rbe_result_set_text(record, t->name, t->sha256, t->file_bytes))
+        return -1;
+    if (!t->raw)
+        return 0;
+    json_t *text = json_object_get(record, "text");
+    return json_object_set_new(text, "bom", json_boolean(t->marks.bom)) ||
+           json_object_set_new(text, "crs", json_integer((json_int_t)t->marks.crs)) ||
+           json_object_set_new(text, "read_as", json_string(raw ? "bytes" : "lines"));
 }
 
 /* --- rows and pages ---------------------------------------------------------------------- */
@@ -230,11 +214,8 @@ enum rbe_status rbe_text_join_rows(const char *s, size_t size, char **out, size_
 /* Whether a line, white space at its ends taken off, is `= Title =` and not `= = ...`. */
 static bool is_heading(const char *s, size_t n)
 {
-    while (n && (s[0] == ' ' || s[0] == '\t' || s[0] == '\r'))
-        s++, n--;
-    while (n && (s[n - 1] == ' ' || s[n - 1] == '\t' || s[n - 1] == '\r'))
-        n--;
-    return n >= 5 && !memcmp(s, "= ", 2) && !memcmp(s + n - 2, " =", 2) && s[2] != '=' &&
+    n = rbe_strip(&s, n);
+    return n >= 4 && !memcmp(s, "= ", 2) && !memcmp(s + n - 2, " =", 2) && s[2] != '=' &&
            s[n - 3] != '=';
 }
 
@@ -276,6 +257,10 @@ enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out
 
 /* --- lm-eval's detokeniser --------------------------------------------------------------- */
 
+/* What Python's \s matches; that of PCRE2 depends on its version. */
+#define WS "[\\t-\\r\\x1C-\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}" \
+           "\\x{202F}\\x{205F}\\x{3000}]"
+
 /* In order; a pattern is a regular expression when `regex` is set.  The degree sign is written
  * by its UTF-8 bytes. */
 static const struct rule {
@@ -293,11 +278,11 @@ static const struct rule {
     {" ! ", "! ", false},
     {" ? ", "? ", false},
     {" , ", ", ", false},
-    {"\\(\\s*([^\\)]*?)\\s*\\)", "($1)", true},
-    {"\\[\\s*([^\\]]*?)\\s*\\]", "[$1]", true},
-    {"{\\s*([^}]*?)\\s*}", "{$1}", true},
-    {"\"\\s*([^\"]*?)\\s*\"", "\"$1\"", true},
-    {"'\\s*([^']*?)\\s*'", "'$1'", true},
+    {"\\(" WS "*([^\\)]*?)" WS "*\\)", "($1)", true},
+    {"\\[" WS "*([^\\]]*?)" WS "*\\]", "[$1]", true},
+    {"{" WS "*([^}]*?)" WS "*}", "{$1}", true},
+    {"\"" WS "*([^\"]*?)" WS "*\"", "\"$1\"", true},
+    {"'" WS "*([^']*?)" WS "*'", "'$1'", true},
     {"= = = =", "====", false},
     {"= = =", "===", false},
     {"= =", "==", false},

@@ -6,26 +6,36 @@
 #ifndef RBE_EVAL_TEXT_H
 #define RBE_EVAL_TEXT_H
 
+#include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "rbe/status.h"
+#include "rbe/text.h"
 
 struct rbe_text {
-    char *name;                 /* base name of the file */
+    char *name;                 /* base name of the file, or "pipe" */
     char sha256[65];            /* of the file */
     size_t file_bytes;
-    char *bytes;                /* NUL-terminated */
+    char *bytes;                /* NUL-terminated; as rbe_read_text() reads */
     size_t size;
+    char *raw;                  /* the file as it is (P3), where that is not the same */
+    size_t raw_size;
+    struct rbe_text_marks marks;        /* what was taken out of it */
 };
 
 /*
- * Reads a text file.  Empty files, NUL bytes and invalid UTF-8 are errors that say where.  A
- * name ending in .jsonl is JSON lines, one object with a string "text" each: the texts joined
- * by newlines; a malformed line is an error with its number.
+ * Reads a text file, or a pipe.  Empty files, NUL bytes and invalid UTF-8 are errors that say
+ * where.  A name ending in .jsonl is JSON lines, one object with a string "text" each: the
+ * texts joined by newlines; a malformed line is an error with its number, a blank one nothing.
  */
 enum rbe_status rbe_text_open(struct rbe_text *t, const char *path, struct rbe_diag *d);
 void rbe_text_close(struct rbe_text *t);
+
+/* record.text: name, sha256, bytes; of a text with carriage returns or a byte-order mark also
+ * bom, crs, and read_as: "bytes" when raw is set, else "lines". */
+int rbe_text_record(json_t *record, const struct rbe_text *t, bool raw);
 
 /* Offset of the first byte that is not valid UTF-8 (or is NUL), or size. */
 size_t rbe_utf8_valid(const char *s, size_t size);

@@ -138,10 +138,13 @@ static enum rbe_status make_stream(struct rbe_windows *w, const struct rbe_text 
                                    const struct rbe_tokenizer *t, struct rbe_diag *d)
 {
     char *joined = NULL;
-    const char *s = text->bytes;
-    size_t size = text->size;
+    const bool raw = w->protocol == RBE_P3 && text->raw;
+    const char *s = raw ? text->raw : text->bytes;
+    size_t size = raw ? text->raw_size : text->size;
     enum rbe_status err;
 
+    w->bytes = size;
+    w->words = w->space_words = rbe_count_words(s, size);
     if (w->protocol == RBE_P3) {
         size -= size && s[size - 1] == '\n';
     } else {
@@ -154,8 +157,6 @@ static enum rbe_status make_stream(struct rbe_windows *w, const struct rbe_text 
     if (err)
         return err;
     w->text_tokens = w->token_count;
-    w->words = w->space_words = rbe_count_words(text->bytes, text->size);
-    w->bytes = text->size;
     if (w->token_count < w->context)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu tokens, shorter than one window of %u",
                         text->name, w->token_count, w->context);

@@ -19,6 +19,7 @@
 #include "rbe/container.h"
 #include "rbe/file.h"
 #include "rbe/stats.h"
+#include "rbe/text.h"
 
 enum {
     WINDOWS_MIN = 8,
@@ -642,7 +643,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     struct rbe_source *s = NULL;
     struct rbe_gpt2 *m = NULL;
     struct rbe_tokenizer *t = NULL;
-    char *shipped = NULL, *text = NULL;
+    char *shipped = NULL, *text = NULL, sha256[65];
     uint32_t *ids = NULL;
     struct rbe_diag why = {""};
     size_t size, count;
@@ -655,7 +656,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
             return rbe_fail(d, RBE_ERR_IO, "the shipped calibration.txt is not there: name a "
                             "text with --calibration");
     }
-    if ((err = rbe_read_file(&text, &size, text_path, d)) ||
+    if ((err = rbe_read_text(&text, &size, sha256, text_path, d)) ||
         (err = check_text(text, size, text_path, d)) ||
         (err = metric == RBE_METRIC_FISHER ? rbe_source_open(&s, model_path, d)
                                            : rbe_gpt2_open(&m, model_path, d)) ||
@@ -676,8 +677,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
         rbe_fail(d, err, "%s: %s", text_path, why.text);
     else if (err)
         rbe_fail(d, err, "%s", why.text);
-    else if ((err = rbe_sha256((*out)->sha256, text, size)))
-        rbe_calibration_close(out);
+    else
+        memcpy((*out)->sha256, sha256, sizeof sha256);
 out:
     free(ids);
     rbe_tokenizer_close(&t);

@@ -426,6 +426,7 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
     if ((err = rbe_result_open(&json, a->json, d)) ||
         (err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
         goto out;
+    rbe_warn_threads("codecs", rbe_pool_threads(pool));
     rbe_white_gaussian(w, (size_t)m * n, 1);
     rbe_catch_interrupt();
     printf("White Gaussian weights, %u x %u; loss in dB over the bound 2^-2R, R = 128/B\n", m,
@@ -523,6 +524,7 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
     if ((err = read_ratios(t, d)) || (err = rbe_pool_open(&t->pool, (unsigned)a->threads, d)) ||
         (err = read_model(t, d)) || (err = rbe_result_open(&json, a->json, d)))
         goto out;
+    rbe_warn_threads("codecs", rbe_pool_threads(t->pool));
     print_head(t);
     rbe_catch_interrupt();
     if ((err = fill_table(t, d)))

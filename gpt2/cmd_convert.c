@@ -451,6 +451,7 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
         (err = open_profile(&profile, a, source, d)) ||
         (err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
         goto out;
+    rbe_warn_threads("convert", rbe_pool_threads(pool));
     const struct rbe_convert_options o = {
         .profile = profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,

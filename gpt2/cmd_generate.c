@@ -15,8 +15,9 @@
 #include "gpt2/model.h"
 #include "gpt2/sampler.h"
 #include "rbe/command.h"
-#include "rbe/file.h"
+#include "rbe/cpus.h"
 #include "rbe/progress.h"
+#include "rbe/text.h"
 
 static const char command[] = "generate";
 
@@ -62,7 +63,7 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
     size_t size = 0;
     struct rbe_diag why = {""};
 
-    if (g->o.prompt_file && (err = rbe_read_file(&text, &size, g->o.prompt_file, d)))
+    if (g->o.prompt_file && (err = rbe_read_text(&text, &size, NULL, g->o.prompt_file, d)))
         return err;
     if (!text && g->o.prompt) {
         text = strdup(g->o.prompt);
@@ -124,6 +125,7 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;
+    rbe_warn_threads("generate", rbe_pool_threads(g->pool));
     const struct rbe_sampling how = {.temperature = o->temperature, .top_p = o->top_p,
                                      .top_k = (uint32_t)o->top_k, .seed = (uint64_t)o->seed};
     /* Rows of padding have no text. */
@@ -198,13 +200,15 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         text = rbe_tokenizer_text(g->tokenizer, g->ids + g->prompt_count, made, NULL);
     const char *path = rbe_gpt2_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
-        "{s:s, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:I, s:I, s:I, s:I, s:s}",
+        "{s:s, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, s:I, "
+        "s:s}",
         "model", slash ? slash + 1 : path, "label", rbe_gpt2_label(g->model), "rbe",
         rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt, "ids", ids, "text", text, "load_s",
         g->load_s, "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
         made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1))
                  : json_null(),
-        "threads", (int)rbe_pool_threads(g->pool), "model_bytes",
+        "threads", (int)rbe_pool_threads(g->pool), "oversubscribed",
+        rbe_oversubscribed(rbe_pool_threads(g->pool)), "model_bytes",
         (json_int_t)rbe_gpt2_file_bytes(g->model), "bytes_per_token",
         (json_int_t)rbe_gpt2_bytes_per_token(g->model), "peak_memory_bytes",
         (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->o.seed, "special",

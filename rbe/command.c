@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rbe/cpus.h"
+
 /* How --help looks, and what a manual page calls the command. */
 static bool as_man;
 static const char *description = "";
@@ -95,11 +97,28 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
     return true;
 }
 
+/* rbe_parse() has put the program's name before argv[0] already. */
+static const char *bare(const char *command)
+{
+    return strncmp(command, "rbe ", 4) ? command : command + 4;
+}
+
+void rbe_warn_threads(const char *command, unsigned threads)
+{
+    const double quota = rbe_cpu_quota();
+    const unsigned allowed = rbe_cpus_allowed();
+    const double cpus = quota > 0 && quota < allowed ? quota : allowed;
+
+    if (rbe_oversubscribed(threads))
+        fprintf(stderr, "rbe %s: %u thread%s on %.3g CPU%s: they wait for each other, and "
+                "times of this run say little\n", bare(command), threads,
+                threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
+}
+
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d)
 {
-    /* rbe_parse() has put the program's name before argv[0] already. */
     if (s)
-        fprintf(stderr, "rbe %s: %s\n", strncmp(command, "rbe ", 4) ? command : command + 4,
+        fprintf(stderr, "rbe %s: %s\n", bare(command),
                 d && d->text[0] ? d->text : rbe_strerror(s));
     return rbe_exit_code(s);
 }

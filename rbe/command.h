@@ -45,6 +45,8 @@ void rbe_describe(const char *what);
 #define RBE_NO_VERIFY_OPTION                                                                   \
     {"no-verify", 0, POPT_ARG_NONE, &rbe_no_verify, 0,                                         \
      "do not compare the codes of RBE models with their checksums", NULL}
+/* Says on stderr that there are more threads than CPUs, when there are. */
+void rbe_warn_threads(const char *command, unsigned threads);
 
 /* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rbe/progress.h"
+
 enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
@@ -54,26 +56,63 @@ void rbe_map_close(struct rbe_map *m)
     *m = (struct rbe_map){0};
 }
 
+/* Reads fd, which may be a pipe, to its end; `room`: the size to expect. */
+static enum rbe_status read_all(int fd, size_t room, char **out, size_t *size,
+                                const char *path, struct rbe_diag *d)
+{
+    char *s = malloc(room + 1);
+    size_t n = 0;
+
+    while (s) {
+        const ssize_t got = read(fd, s + n, room - n);
+        if (got < 0 && errno == EINTR && !rbe_interrupted())
+            continue;
+        if (got < 0) {
+            const enum rbe_status err =
+                errno == EINTR ? rbe_fail(d, RBE_ERR_INTERRUPTED, "%s: interrupted", path)
+                               : rbe_fail_errno(d, "%s", path);
+            free(s);
+            return err;
+        }
+        n += (size_t)got;
+        if (!got && n < room)
+            break;
+        /* Full: only a read of one byte more says whether that was all. */
+        if (n == room) {
+            char *more = realloc(s, (room += room / 2 + 4096) + 1);
+            if (!more)
+                free(s);
+            s = more;
+        }
+    }
+    if (!s)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    s[n] = 0;
+    *out = s;
+    *size = n;
+    return RBE_OK;
+}
+
 enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct rbe_diag *d)
 {
-    struct rbe_map m;
     enum rbe_status err;
+    struct stat st;
 
     *out = NULL;
     *size = 0;
-    if ((err = rbe_map_open(&m, path, d)))
-        return err;
-    char *s = malloc(m.size + 1);
-    if (!s) {
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-    } else {
-        if (m.size)
-            memcpy(s, m.bytes, m.size);
-        s[m.size] = 0;
-        *out = s;
-        *size = m.size;
-    }
-    rbe_map_close(&m);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rbe_fail_errno(d, "%s", path);
+    if (fstat(fd, &st) < 0)
+        err = rbe_fail_errno(d, "%s", path);
+    else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) &&
+             !isatty(fd))
+        err = rbe_fail(d, RBE_ERR_IO, "%s: neither a regular file nor a pipe", path);
+    else
+        /* A byte more than the file has, so that one read sees its end. */
+        err = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 65536, out, size,
+                       path, d);
+    close(fd);
     return err;
 }
 

@@ -22,7 +22,8 @@ struct rbe_map {
 enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d);
 void rbe_map_close(struct rbe_map *m);
 
-/* Reads all of path into *out (malloc, NUL added past the end, the caller frees). */
+/* Reads all of path, a regular file or a pipe, into *out (malloc, NUL added past the end, the
+ * caller frees). */
 enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct rbe_diag *d);
 
 /*

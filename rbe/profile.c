@@ -18,6 +18,7 @@
 #include "kernels/format/packed128.h"
 #include "kernels/format/seed.h"
 #include "rbe/file.h"
+#include "rbe/text.h"
 
 enum {
     ALL_MATRICES = 1 << RBE_CLASS_WTE | 1 << RBE_CLASS_QKV | 1 << RBE_CLASS_ATTN_PROJ |
@@ -571,7 +572,7 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
         return rbe_fail(d, RBE_ERR_ARG, "unknown profile '%.60s'; valid: %s, CODEC-bN, or a "
                         "file NAME.profile", name_or_path, text);
     }
-    if ((err = rbe_read_file(&file, &size, path, d)))
+    if ((err = rbe_read_text(&file, &size, NULL, path, d)))
         goto out;
     if (strlen(file) != size) {
         err = rbe_fail(d, RBE_ERR_ARG, "%s: not a text file", path);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kernels/cpu.h"
+#include "rbe/cpus.h"
 #include "rbe/file.h"
 #include "rbe/topology.h"
 
@@ -103,6 +104,18 @@ static json_t *topology(void)
     return json_incref(known);
 }
 
+static int set_threads(json_t *machine, unsigned threads)
+{
+    return json_object_set_new(machine, "threads", json_integer(threads)) ||
+           json_object_set_new(machine, "oversubscribed",
+                               json_boolean(rbe_oversubscribed(threads)));
+}
+
+int rbe_result_set_threads(json_t *record, unsigned threads)
+{
+    return set_threads(json_object_get(record, "machine"), threads);
+}
+
 static json_t *machine(unsigned threads)
 {
     char cpu[256], isa[128], affinity[256], value[64];
@@ -116,12 +129,12 @@ static json_t *machine(unsigned threads)
     if (!cpu[0])
         snprintf(cpu, sizeof cpu, "%s", u.machine[0] ? u.machine : "unknown");
     proc_value(value, sizeof value, "/proc/meminfo", "MemTotal");
-    cpu_set_t set;
-    const int cores = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
+    const double quota = rbe_cpu_quota();
     if (json_object_set_new(m, "cpu", json_string(cpu)) ||
         json_object_set_new(m, "arch", json_string(u.machine)) ||
-        json_object_set_new(m, "cores", json_integer(cores)) ||
-        json_object_set_new(m, "threads", json_integer(threads)) ||
+        json_object_set_new(m, "cores", json_integer(rbe_cpus_allowed())) ||
+        json_object_set_new(m, "cpu_quota", quota > 0 ? json_real(quota) : json_null()) ||
+        set_threads(m, threads) ||
         json_object_set_new(m, "affinity",
                             json_string(rbe_affinity_string(affinity, sizeof affinity))) ||
         json_object_set_new(m, "isa",

@@ -36,6 +36,9 @@ void rbe_result_close(struct rbe_result_file **f);
  */
 json_t *rbe_result_new(const char *kind, unsigned threads);
 
+/* The number of threads used, where another process than this one used them. */
+int rbe_result_set_threads(json_t *record, unsigned threads);
+
 /* record[key] = {name, path (base name), sha256, bytes, rbe, label, bits_per_weight,
  * parameters}; label may be NULL (null); params 0 leaves bits_per_weight null. */
 struct rbe_result_model {

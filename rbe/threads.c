@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "rbe/cpus.h"
+
 #if defined(__x86_64__)
 #define relax() __builtin_ia32_pause()
 #elif defined(__aarch64__)
@@ -105,10 +107,8 @@ static int start(struct worker *w)
 enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rbe_diag *d)
 {
     *out = NULL;
-    if (!threads) {
-        cpu_set_t set;
-        threads = sched_getaffinity(0, sizeof set, &set) ? 1 : (unsigned)CPU_COUNT(&set);
-    }
+    if (!threads)
+        threads = rbe_cpus_usable();
     if (threads > 1024)
         return rbe_fail(d, RBE_ERR_ARG, "%u threads: the limit is 1024", threads);
     struct rbe_pool *p = calloc(1, sizeof *p + threads * sizeof p->workers[0]);

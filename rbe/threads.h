@@ -16,7 +16,7 @@
 struct rbe_pool;
 
 /* A pool of `threads` in all, the caller included; 0 means one for each CPU this process
- * may run on.  With 1, no thread is made. */
+ * can use (rbe/cpus.h).  With 1, no thread is made. */
 enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rbe_diag *d);
 void rbe_pool_close(struct rbe_pool **p);
 

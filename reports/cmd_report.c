@@ -99,8 +99,9 @@ static json_t *criteria_json(const struct rbe_criteria *c)
             "target", r->target, "original", r->original, "rbe", r->rbe, "margin", r->margin,
             "model", r->model, "how", r->how, "source", r->source));
     }
-    return json_pack("{s:s,s:I,s:I,s:I,s:o}", "schema", "rbe-report-1", "pass",
-                     (json_int_t)c->pass, "fail", (json_int_t)c->fail, "not_measured",
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o}", "schema", "rbe-report-1", "pass",
+                     (json_int_t)c->pass, "fail", (json_int_t)c->fail, "within_error",
+                     (json_int_t)c->within_error, "not_measured",
                      (json_int_t)c->not_measured, "criteria", rows);
 }
 
@@ -174,9 +175,9 @@ int rbe_cmd_report(int argc, const char **argv)
                    "Reads the result files (*.jsonl, *.json) of the folder RESULTS, judges the "
                    "success\ncriteria C1 to C10, prints them, and writes index.html, report.md "
                    "and plots/.\nIt measures nothing: a criterion without a row is NOT "
-                   "MEASURED.  A FAIL is a\nresult, so the exit status is 0.  Files in "
-                   "RESULTS/recorded were measured at another\ntime: shown, labelled so, and "
-                   "never judged.",
+                   "MEASURED, one whose 95 %\ninterval contains the target WITHIN ERROR.  A "
+                   "FAIL is a result, so the exit\nstatus is 0.  Files in RESULTS/recorded "
+                   "were measured at another time: shown,\nlabelled so, and never judged.",
                    &args, &count, &code))
         return code;
     if (count != 1) {

@@ -11,7 +11,8 @@
 
 #include "reports/results.h"
 
-enum rbe_verdict { RBE_PASS, RBE_FAIL, RBE_NOT_MEASURED };
+/* A number with an interval passes, or fails, when the whole interval does. */
+enum rbe_verdict { RBE_PASS, RBE_FAIL, RBE_WITHIN_ERROR, RBE_NOT_MEASURED };
 
 const char *rbe_verdict_name(enum rbe_verdict v);
 
@@ -33,7 +34,8 @@ struct rbe_criterion {
 struct rbe_criteria {
     struct rbe_criterion *rows;
     size_t count;
-    size_t judged, pass, fail, not_measured; /* of the rows that are not `other` */
+    /* Of the rows that are not `other`. */
+    size_t judged, pass, fail, within_error, not_measured;
     int base, model;            /* the pair judged first; -1 = none */
 };
 
@@ -60,6 +62,10 @@ extern const double rbe_budget_bits;
 const struct rbe_row *rbe_criteria_paired(const struct rbe_results *r, int base, int model);
 const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
                                          const char *field);
+
+/* Were there more threads than CPUs, by affinity or quota, when the row was measured?  Then
+ * `out` says so: "4 threads on 2 CPUs"; else it is empty. */
+bool rbe_oversubscribed_row(const json_t *row, char *out, size_t size);
 
 /* Is the row of WikiText-103's test text, the one that the targets are of, to the byte? */
 bool rbe_is_wikitext(const json_t *row);

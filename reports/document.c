@@ -244,7 +244,7 @@ static void html_text(FILE *f, const char *tag, const char *attributes, const ch
 static const char *state_class(const char *s)
 {
     return !strcmp(s, "PASS") ? " class=\"pass\"" : !strcmp(s, "FAIL") ? " class=\"fail\""
-           : !strcmp(s, "NOT MEASURED") ? " class=\"none\"" : "";
+           : !strcmp(s, "NOT MEASURED") || !strcmp(s, "WITHIN ERROR") ? " class=\"none\"" : "";
 }
 
 static void html_table(FILE *f, const struct block *b)

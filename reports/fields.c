@@ -23,6 +23,7 @@
 static const char *const of_every_kind[] = {
     "?t time_utc", "?t command", "?t commit", "?o machine", "?t machine.cpu", "?t machine.arch",
     "?t machine.kernel", "?t machine.emulator", "?0 machine.threads", "?0 machine.cores",
+    "?+ machine.cpu_quota", "?b machine.oversubscribed",
     "?0 machine.memory_bytes", "?o text", "?t text.name", "?t text.sha256", "?t protocol",
     "?t special", "?t task", "?t mode", "?t group", "?b complete", "?+ windows",
     "?0 first_window", "?0 items", "?+ context", NULL};
@@ -71,7 +72,8 @@ static const struct {
                     "?i relevance.retained_ci95", "+ prompts", "+ tokens", "+ candidates",
                     "?l samples"}},
     {"comprehension", {"t model.name", "t task", "o metrics", "n metrics{}.value",
-                       "?0 metrics{}.se", "?n paired{}.change", "?0 paired{}.change_se"}},
+                       "?0 metrics{}.se", "?n paired{}.change", "?0 paired{}.change_se",
+                       "?0 items_refused", "?t first_refused", "?0 items_cut"}},
     {"edge", {"t model.name", "+ limit_bytes", "0 tokens", "b passed", "?t reason",
               "+ threads", "+ batch", "?0 peak_bytes", "?0 peak_virtual_bytes",
               "?0 median_ms"}},

@@ -11,8 +11,8 @@
 
 void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c)
 {
-    snprintf(out, size, "%zu of %zu checks pass, %zu fail, %zu not measured", c->pass,
-             c->judged, c->fail, c->not_measured);
+    snprintf(out, size, "%zu of %zu checks pass, %zu fail, %zu within error, %zu not measured",
+             c->pass, c->judged, c->fail, c->within_error, c->not_measured);
 }
 
 static void criteria_table(const struct rbe_page *p, bool other)
@@ -56,7 +56,7 @@ static void put_summary(const struct rbe_page *p, FILE *f)
     const struct rbe_row *time = rbe_criteria_timed(p->r, p->c->model, "decode_median_ms");
     const struct rbe_row *base_time = rbe_criteria_timed(p->r, p->c->base, "decode_median_ms");
     const struct rbe_row *text = rbe_criteria_paired(p->r, p->c->base, p->c->model);
-    char bytes[32], original[32];
+    char bytes[32], original[32], crowd[64];
 
     if (!m) {
         fputs("This run measured no encoded model. ", f);
@@ -77,6 +77,8 @@ static void put_summary(const struct rbe_page *p, FILE *f)
             fprintf(f, " instead of %.3g ms", rbe_number_at(base_time->v, "decode_median_ms"));
         if (!isnan(times))
             fprintf(f, " (%.2f times as fast)", times);
+        if (rbe_oversubscribed_row(time->v, crowd, sizeof crowd))
+            fprintf(f, ", timed with %s", crowd);
     } else {
         fputs("; its speed was not measured", f);
     }
@@ -92,7 +94,17 @@ static void put_summary(const struct rbe_page *p, FILE *f)
     }
 }
 
-/* The summary in one box, then each check that failed. */
+static void list_verdicts(const struct rbe_page *p, enum rbe_verdict v)
+{
+    for (size_t i = 0; i < p->c->judged; i++) {
+        const struct rbe_criterion *c = &p->c->rows[i];
+        if (c->verdict == v)
+            rbe_document_item(p->doc, "%s, %s: %s (wanted: %s; margin: %s)", c->id, c->what,
+                              c->rbe, c->target, rbe_text_or(c->margin, "none"));
+    }
+}
+
+/* The summary in one box, then each check that failed, or may have. */
 static void summary(const struct rbe_page *p)
 {
     char verdict[128], *text = NULL;
@@ -109,12 +121,10 @@ static void summary(const struct rbe_page *p)
     free(text);
     if (p->c->fail)
         rbe_document_paragraph(p->doc, "Failed:");
-    for (size_t i = 0; i < p->c->judged; i++) {
-        const struct rbe_criterion *c = &p->c->rows[i];
-        if (c->verdict == RBE_FAIL)
-            rbe_document_item(p->doc, "%s, %s: %s (wanted: %s; margin: %s)", c->id, c->what,
-                              c->rbe, c->target, rbe_text_or(c->margin, "none"));
-    }
+    list_verdicts(p, RBE_FAIL);
+    if (p->c->within_error)
+        rbe_document_paragraph(p->doc, "Within the error of the measurement:");
+    list_verdicts(p, RBE_WITHIN_ERROR);
 }
 
 static enum rbe_status first_screen(const struct rbe_page *p)
@@ -146,9 +156,11 @@ static enum rbe_status first_screen(const struct rbe_page *p)
     rbe_document_heading(p->doc, 2, "The promises, one by one");
     criteria_table(p, false);
     rbe_document_paragraph(p->doc,
-        "PASS: the target is met. FAIL: it is missed, by the margin. NOT MEASURED: no run has "
-        "measured it; the table below says why. A positive margin is room to spare; intervals "
-        "in parentheses are 95 %% confidence intervals.");
+        "PASS: the target is met. FAIL: it is missed, by the margin. WITHIN ERROR: the "
+        "interval of the measurement contains the target, so that neither is shown. NOT "
+        "MEASURED: no run has measured it; the table below says why. A positive margin is room "
+        "to spare; intervals in parentheses are 95 %% confidence intervals, and a number that "
+        "has one passes, or fails, only when all of it does.");
     const bool others = p->c->count > p->c->judged;
     if (others) {
         rbe_document_heading(p->doc, 3, "Size and speed on other models");

@@ -87,6 +87,22 @@ static void change_cells(const struct rbe_page *p, const json_t *paired, const c
     rbe_number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
 }
 
+/* How many, and of the whole file those that were not scored, or not with all they have. */
+static void items_cell(const struct rbe_page *p, const struct rbe_row *row)
+{
+    const double refused = rbe_number_at(row->v, "items_refused");
+    const double cut = rbe_number_at(row->v, "items_cut");
+    char odd[64] = "";
+    int used = 0;
+
+    if (refused > 0)
+        used = snprintf(odd, sizeof odd, "; %.0f refused", refused);
+    if (cut > 0)
+        snprintf(odd + used, sizeof odd - (size_t)used, "; %.0f with a cut context", cut);
+    rbe_document_cell(p->doc, "%.0f%s%s", rbe_number_at(row->v, "items"),
+                      rbe_true_at(row->v, "complete") ? "" : " (part)", odd);
+}
+
 void rbe_section_comprehension(const struct rbe_page *p)
 {
     const struct rbe_row *row;
@@ -102,8 +118,7 @@ void rbe_section_comprehension(const struct rbe_page *p)
         json_object_foreach(rbe_value_at(row->v, "metrics"), metric, value) {
             rbe_row_model_cell(p, row);
             rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "task"));
-            rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "items"),
-                              rbe_true_at(row->v, "complete") ? "" : " (part)");
+            items_cell(p, row);
             rbe_document_cell(p->doc, "%s", metric);
             rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "value"));
             rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "se"));

@@ -5,6 +5,7 @@
  */
 #include "reports/section.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,8 +34,8 @@ void rbe_section_failed_steps(const struct rbe_page *p)
 static bool same_machine(const json_t *a, const json_t *b)
 {
     static const char *const paths[] = {"machine.cpu", "machine.arch", "machine.cores",
-                                        "machine.kernel", "machine.isa", "machine.emulator",
-                                        "commit"};
+                                        "machine.cpu_quota", "machine.kernel",
+                                        "machine.isa", "machine.emulator", "commit"};
     bool same = true;
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -65,7 +66,12 @@ void rbe_section_provenance(const struct rbe_page *p)
         const char *emulator = rbe_string_at(v, "machine.emulator");
         rbe_document_cell(p->doc, "%s%s%s", rbe_text_or(rbe_string_at(v, "machine.arch"), "-"),
                           emulator ? ", emulated by " : "", emulator ? emulator : "");
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(v, "machine.cores"));
+        const double quota = rbe_number_at(v, "machine.cpu_quota");
+        if (isnan(quota))
+            rbe_number_cell(p->doc, "%.0f", rbe_number_at(v, "machine.cores"));
+        else
+            rbe_document_cell(p->doc, "%.0f, quota of %.3g", rbe_number_at(v, "machine.cores"),
+                              quota);
         rbe_megabytes_cell(p->doc, rbe_number_at(v, "machine.memory_bytes"));
         rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(v, "machine.kernel"), "-"));
         const json_t *isa = rbe_value_at(v, "machine.isa");

@@ -10,6 +10,17 @@
 
 /* --- speed and memory ------------------------------------------------------------------ */
 
+/* "2", or "4 threads on 2 CPUs": times in its row say little. */
+static void threads_cell(const struct rbe_page *p, const struct rbe_row *row, const char *path)
+{
+    char crowd[64];
+
+    if (rbe_oversubscribed_row(row->v, crowd, sizeof crowd))
+        rbe_document_cell(p->doc, "%s", crowd);
+    else
+        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, path));
+}
+
 static void inference_table(const struct rbe_page *p)
 {
     const struct rbe_row *row;
@@ -23,7 +34,7 @@ static void inference_table(const struct rbe_page *p)
         const double ms = rbe_number_at(row->v, "decode_median_ms");
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "mode"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "machine.threads"));
+        threads_cell(p, row, "machine.threads");
         rbe_number_cell(p->doc, "%.3f", ms);
         rbe_number_cell(p->doc, "%.1f", 1000 / ms);
         rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "speedup"));
@@ -64,7 +75,7 @@ static void edge_table(const struct rbe_page *p)
         const bool passed = rbe_true_at(row->v, "passed");
         rbe_row_model_cell(p, row);
         rbe_number_cell(p->doc, "%.0f MiB", rbe_number_at(row->v, "limit_bytes") / 1048576);
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "threads"));
+        threads_cell(p, row, "threads");
         rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
         rbe_document_cell(p->doc, "%s", passed ? "runs"
                           : rbe_text_or(rbe_string_at(row->v, "reason"), "does not run"));

@@ -273,6 +273,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         (err = rbe_source_open(&r->source, a->original, d)) ||
         (err = rbe_pool_open(&r->pool, (unsigned)a->threads, d)))
         return err;
+    rbe_warn_threads("tune", rbe_pool_threads(r->pool));
     const char *const layout = a->layout ? a->layout : rbe_layout_name(RBE_LAYOUT_BOTH);
     while (r->layout < RBE_LAYOUT_COUNT && strcmp(rbe_layout_name(r->layout), layout) != 0)
         r->layout++;

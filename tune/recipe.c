@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "gpt2/loss.h"
-#include "rbe/file.h"
+#include "rbe/text.h"
 
 static const char *const mechanisms[RBE_MECHANISM_COUNT] = {
     [RBE_MATRICES_CODED] = "coded",
@@ -254,7 +254,7 @@ enum rbe_status rbe_recipe_open(struct rbe_recipe *r, const char *name_or_path,
     if (!path)
         return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'; those shipped stand "
                         "in tune/profiles, another is a file NAME.profile", name_or_path);
-    if ((err = rbe_read_file(&text, &size, path, d)))
+    if ((err = rbe_read_text(&text, &size, NULL, path, d)))
         goto out;
     if (strlen(text) != size)
         err = rbe_fail(d, RBE_ERR_ARG, "%s: not a text file", path);

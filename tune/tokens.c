@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "rbe/file.h"
+#include "rbe/text.h"
 
 /* --- reading ---------------------------------------------------------------------------- */
 
@@ -57,14 +58,11 @@ static char *join_rows(const char *text, size_t size, size_t *out_size)
     for (size_t at = 0; out && at < size;) {
         const char *nl = memchr(text + at, '\n', size - at);
         const size_t n = nl ? (size_t)(nl - (text + at)) + 1 : size - at;
-        size_t blank = 0;
-        while (blank < n && strchr(" \t\r\n", text[at + blank]))
-            blank++;
         if (at) {
             memcpy(to, "\n\n", 2);
             to += 2;
         }
-        if (blank < n) {
+        if (rbe_strip_right(text + at, n)) {
             memcpy(to, text + at, n);
             to += n;
         }
@@ -209,7 +207,7 @@ static enum rbe_status add_laid_out(struct reader *r, const char *text, size_t s
     return RBE_OK;
 }
 
-/* One line of JSON; an empty one is nothing. */
+/* One line of JSON; a blank one is nothing. */
 static enum rbe_status add_line(struct reader *r, const char *line, size_t size,
                                 unsigned number)
 {
@@ -217,7 +215,7 @@ static enum rbe_status add_line(struct reader *r, const char *line, size_t size,
     char *joined = NULL;
     json_error_t e;
 
-    if (!size)
+    if (!rbe_strip_right(line, size))
         return RBE_OK;
     json_t *o = json_loadb(line, size, 0, &e);
     const json_t *text = json_object_get(o, "text"), *title = json_object_get(o, "title");
@@ -259,32 +257,45 @@ static bool ends_in(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
+/* Lines of JSON, mapped: there may be far more of them than are wanted. */
+static enum rbe_status add_lines(struct reader *r)
+{
+    struct rbe_map map = {0};
+    enum rbe_status err = rbe_map_open(&map, r->path, r->d);
+    const char *const s = (const char *)map.bytes;
+    unsigned line = 0;
+
+    if (err)
+        return err;
+    const size_t bom = map.size >= 3 && !memcmp(s, "\xEF\xBB\xBF", 3) ? 3 : 0;
+    for (size_t at = bom; at < map.size && !err && !full(r);) {
+        const char *nl = memchr(s + at, '\n', map.size - at);
+        const size_t n = nl ? (size_t)(nl - (s + at)) : map.size - at;
+        err = add_line(r, s + at, n, ++line);
+        at += n + 1;
+    }
+    rbe_map_close(&map);
+    return err;
+}
+
 static enum rbe_status add_file(struct reader *r)
 {
     const size_t before = r->t->count;
-    struct rbe_map map = {0};
     enum rbe_status err;
-    unsigned line = 0;
+    char *text;
+    size_t size;
 
     if (ends_in(r->path, ".xz") || ends_in(r->path, ".gz") || ends_in(r->path, ".zst"))
         return rbe_fail(r->d, RBE_ERR_ARG, "%s: compressed; unpack it first", r->path);
-    if ((err = rbe_map_open(&map, r->path, r->d)))
-        return err;
-    const char *const s = (const char *)map.bytes;
-    if (!ends_in(r->path, ".jsonl")) {
-        if (map.size)
-            err = add_document(r, s, map.size);
-    } else {
-        for (size_t at = 0; at < map.size && !err && !full(r);) {
-            const char *nl = memchr(s + at, '\n', map.size - at);
-            const size_t n = nl ? (size_t)(nl - (s + at)) : map.size - at;
-            err = add_line(r, s + at, n, ++line);
-            at += n + 1;
-        }
+    if (ends_in(r->path, ".jsonl")) {
+        err = add_lines(r);
+    } else if (!(err = rbe_read_text(&text, &size, NULL, r->path, r->d))) {
+        if (size)
+            err = add_document(r, text, size);
+        free(text);
     }
     if (!err && r->t->count == before)
         err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: no text in it", r->path);
-    rbe_map_close(&map);
     return err;
 }
 

@@ -32,6 +32,11 @@ check 'nothing is left over' test -z "$(find "$work/to" -name '*.part')"
 check 'a second run keeps what is there' run --from /nonexistent set
 check 'and says so' grep -q 'a+b%.bin *present' "$work/out"
 
+cp "$work/MANIFEST" "$work/plain"
+{ printf '\357\273\277'; sed 's/$/\r/' "$work/plain"; } > "$work/MANIFEST"
+check 'a list with a byte-order mark and CR LF' run --from /nonexistent set
+mv "$work/plain" "$work/MANIFEST"
+
 # As README has it.  The program is there; make must not think of building it.
 bin=$(cd "$RBE_BIN" && pwd)
 made() {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "eval/casing.h"
 #include "eval/comprehension.h"
 #include "eval/conversation.h"
 #include "eval/generation.h"
@@ -15,12 +16,13 @@
 #include "eval/quality.h"
 #include "gpt2/data.h"
 #include "kernels/test/check.h"
+#include "rbe/text.h"
 
 static struct rbe_tokenizer *tokenizer;
 static char folder[] = "/tmp/rbe-check-items-XXXXXX";
 
-static enum rbe_status load(struct rbe_items *x, enum rbe_task task, const char *content,
-                            size_t limit, struct rbe_diag *d)
+static enum rbe_status load_into(struct rbe_items *x, enum rbe_task task, const char *content,
+                                 uint32_t n_ctx, size_t limit, struct rbe_diag *d)
 {
     char path[64];
 
@@ -29,9 +31,15 @@ static enum rbe_status load(struct rbe_items *x, enum rbe_task task, const char 
     if (!CHECK(f && fputs(content, f) >= 0))
         return RBE_ERR_IO;
     fclose(f);
-    const enum rbe_status err = rbe_items_load(x, task, path, tokenizer, 512, limit, d);
+    const enum rbe_status err = rbe_items_load(x, task, path, tokenizer, n_ctx, limit, d);
     unlink(path);
     return err;
+}
+
+static enum rbe_status load(struct rbe_items *x, enum rbe_task task, const char *content,
+                            size_t limit, struct rbe_diag *d)
+{
+    return load_into(x, task, content, 512, limit, d);
 }
 
 /* Whether a choice's context and continuation are these texts. */
@@ -63,8 +71,17 @@ static void check_lambada(void)
     CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"c d\"}\n", 1, &d));
     CHECK(x.count == 1 && x.limit == 1);
     rbe_items_free(&x);
-    CHECK(load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"word\"}\n", 0, &d) ==
-              RBE_ERR_FORMAT && strstr(d.text, "line 2"));
+    /* One word stands after <|endoftext|>; a last space is itself what is scored. */
+    CHECK(!load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n{\"text\": \"word\"}\n{\"text\": \"a b "
+                                 "\"}"
+                "\n", 0, &d));
+    CHECK(x.count == 3 && !x.refused && !x.cut);
+    CHECK(x.item[1].choice[0].tokens[0] == rbe_tokenizer_eos(tokenizer));
+    CHECK(reads(&x.item[1].choice[0], "", " word") && x.item[1].choice[0].characters == 4);
+    CHECK(reads(&x.item[2].choice[0], "a b", " ") && x.item[2].choice[0].characters == 0);
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_LAMBADA, "{\"text\": \"a b\"}\n\n{\"text\": 5}\n", 0, &d) ==
+              RBE_ERR_FORMAT && strstr(d.text, "line 3"));
     CHECK(load(&x, RBE_LAMBADA, "", 0, &d) == RBE_ERR_FORMAT);
 }
 
@@ -82,6 +99,23 @@ static void check_winogrande(void)
     CHECK(load(&x, RBE_WINOGRANDE, "{\"sentence\": \"no blank\", \"option1\": \"a\", "
                "\"option2\": \"b\", \"answer\": \"1\"}\n", 0, &d) == RBE_ERR_FORMAT);
     CHECK(strstr(d.text, "line 1") != NULL);
+    /* What stands at the end is the blank: a space is scored, not the option. */
+    CHECK(!load(&x, RBE_WINOGRANDE, "{\"sentence\": \"Who won? It was _\", \"option1\": \""
+                                    "Ann\", "
+                "\"option2\": \"Bea\", \"answer\": \"1\"}\n", 0, &d));
+    CHECK(reads(&x.item[0].choice[0], "Who won? It was Ann", " "));
+    CHECK(reads(&x.item[0].choice[1], "Who won? It was Bea", " "));
+    rbe_items_free(&x);
+    /* White space of Unicode around it: U+00A0, U+3000, U+2003, U+0085. */
+    CHECK(!load(&x, RBE_WINOGRANDE, "{\"sentence\": \"It was _\xC2\xA0\xE3\x80\x80late"
+                "\xE2\x80\x83\xC2\x85\", \"option1\": \"Ann\xC2\xA0\", \"option2\": \"b\", "
+                "\"answer\": \"1\"}\n", 0, &d));
+    CHECK(reads(&x.item[0].choice[0], "It was Ann", "\xC2\xA0 late"));
+    CHECK(reads(&x.item[0].choice[1], "It was b", " late"));
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_WINOGRANDE, "{\"sentence\": \"a _ b\", \"option1\": \"a\", \"option2\": "
+               "\"b\", \"answer\": \"\"}\n", 0, &d) == RBE_ERR_FORMAT);
+    CHECK(strstr(d.text, "line 1") && strstr(d.text, "unlabelled test split"));
 }
 
 static void check_hellaswag(void)
@@ -125,6 +159,69 @@ static void check_hellaswag(void)
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n4\na\nb\nc\nd\n", 0, &d) == RBE_ERR_FORMAT);
     CHECK(strstr(d.text, "line 2") != NULL);
     CHECK(load(&x, RBE_HELLASWAG, "A: b\n1\na\nb\n", 0, &d) == RBE_ERR_FORMAT);
+    CHECK(load(&x, RBE_HELLASWAG, "{\"activity_label\": \"A\", \"ctx_a\": \"b\", \"ctx_b\": \""
+                                  "\", "
+               "\"endings\": [\"a\", \"b\", \"c\", \"d\"], \"label\": \"\"}\n", 0, &d) ==
+              RBE_ERR_FORMAT && strstr(d.text, "unlabelled test split"));
+    /* Letters beyond Latin-1 and white space beyond ASCII, as Python has them. */
+    CHECK(!load(&x, RBE_HELLASWAG, "{\"activity_label\": \"\xE3\x80\x80Home\", \"ctx_a\": \""
+                                   "One.\", "
+                "\"ctx_b\": \"\xD0\xB6\xD0\x95 \xC4\x8C\", \"endings\": [\"\xE2\x80\x83""a"
+                "\xC2\xA0\", \"b\", \"c\", \"d\"], \"label\": 0}\n", 0, &d));
+    CHECK(reads(&x.item[0].choice[0], "Home: One. \xD0\x96\xD0\xB5 \xC4\x8D", " a"));
+    CHECK(x.item[0].choice[0].characters == 1);
+    rbe_items_free(&x);
+    CHECK(!load(&x, RBE_HELLASWAG, "A: One. \xC4\x8D" "AP\n0\na\nb\nc\nd\n", 0, &d));
+    CHECK(reads(&x.item[0].choice[0], "A: One. \xC4\x8C" "ap", " a"));
+    rbe_items_free(&x);
+    /* Lines from elsewhere: a mark in front, CR LF, blank lines at the end. */
+    CHECK(!load(&x, RBE_HELLASWAG, "\xEF\xBB\xBF\r\nA: b.\r\n1\r\na\r\nb\r\nc\r\nd\r\n \r\n\r"
+                                   "\n",
+                0, &d));
+    CHECK(x.count == 1 && x.item[0].answer == 1 && reads(&x.item[0].choice[3], "A: b.", " d"));
+    rbe_items_free(&x);
+    CHECK(!load(&x, RBE_LAMBADA, "\xEF\xBB\xBF{\"text\": \"a b\"}\r\n\r\n  \r\n{\"text\": \"c "
+                                 "d\"}",
+                0, &d));
+    CHECK(x.count == 2 && reads(&x.item[1].choice[0], "c", " d"));
+    rbe_items_free(&x);
+    CHECK(load(&x, RBE_LAMBADA, "\xFF\xFEx", 0, &d) == RBE_ERR_FORMAT &&
+          strstr(d.text, "UTF-16"));
+}
+
+/* Every letter alone and behind another, against the hash of what Python 3.11 makes of them. */
+static void check_capitals(void)
+{
+    static const struct {
+        const char *from, *to;
+    } cases[] = {
+        {"\xC3\xA9T\xC3\x89", "\xC3\x89t\xC3\xA9"},
+        {"\xC3\x9F" "A", "Ssa"}, {"\xC7\x86\xC7\x84", "\xC7\x85\xC7\x86"},
+        {"\xCE\xBF\xCE\x94\xCE\x9F\xCE\xA3 \xCE\xA3",
+         "\xCE\x9F\xCE\xB4\xCE\xBF\xCF\x82 \xCF\x83"},
+        {"\xC4\xB0\xC4\xB0", "\xC4\xB0i\xCC\x87"}, {"", ""}, {" AB", " ab"}};
+    uint64_t hash = 0xCBF29CE484222325;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *s = rbe_capitalise(cases[i].from);
+        CHECK(s && !strcmp(s, cases[i].to));
+        free(s);
+    }
+    for (uint32_t c = 1; c < 0x110000; c++) {
+        char text[6] = "x";
+        if (c >= 0xD800 && c < 0xE000)
+            continue;
+        text[1 + rbe_utf8_put(text + 1, c)] = 0;
+        char *behind = rbe_capitalise(text), *alone = rbe_capitalise(text + 1);
+        for (const char *s = behind ? behind + 1 : ""; *s; s++)
+            hash = (hash ^ (unsigned char)*s) * 0x100000001B3;
+        for (const char *s = alone ? alone : ""; *s; s++)
+            hash = (hash ^ (unsigned char)*s) * 0x100000001B3;
+        free(behind);
+        free(alone);
+    }
+    CHECK(hash == 0x5C775547DB36B68F);
+    CHECK(rbe_is_small('a') && rbe_is_small(0x10D) && !rbe_is_small('A') && !rbe_is_small('1'));
 }
 
 static double metric(const json_t *r, const char *table, const char *name, const char *key)
@@ -324,12 +421,46 @@ static void check_cutting(void)
     for (int i = 0; i < 60; i++)
         strcat(text, " word");
     CHECK(!rbe_choice_encode(&c, text, " river", tokenizer, 16, &d));
-    CHECK(c.count == 17 && reads(&c, text + strlen(text) - 5 * (c.first), " river"));
+    CHECK(c.count == 17 && c.cut == 60 + c.count - c.first - 17 &&
+          reads(&c, text + strlen(text) - 5 * (c.first), " river"));
     free(c.tokens);
     /* Spaces at the end of the context are scored with the continuation. */
     CHECK(!rbe_choice_encode(&c, "the  ", "river", tokenizer, 512, &d));
     CHECK(reads(&c, "the", "  river"));
     free(c.tokens);
+    CHECK(!rbe_choice_encode(&c, "the\xE3\x80\x80", " river", tokenizer, 512, &d) && !c.cut);
+    CHECK(reads(&c, "the", "\xE3\x80\x80 river"));
+    free(c.tokens);
+    /* What cannot be scored whole is not scored at all. */
+    CHECK(!rbe_choice_encode(&c, "the", text, tokenizer, 60, &d) && c.first == 1);
+    free(c.tokens);
+    CHECK(rbe_choice_encode(&c, "the", text, tokenizer, 59, &d) == RBE_ERR_LIMIT && !c.tokens);
+    CHECK(strstr(d.text, "60 tokens, the context is 59"));
+    CHECK(rbe_choice_encode(&c, "the", "", tokenizer, 59, &d) == RBE_ERR_LIMIT);
+    CHECK(rbe_choice_encode(&c, " \xC2\xA0", " x", tokenizer, 59, &d) == RBE_ERR_LIMIT);
+
+    /* Items that are refused are counted, and all others answered; so are cut contexts. */
+    char lines[1024];
+    struct rbe_items x;
+    snprintf(lines, sizeof lines, "{\"text\": \"a b\"}\n{\"text\": \"  b\"}\n{\"text\": \""
+                                  "x%s\"}\n"
+             "{\"text\": \"c d\"}\n", text);
+    CHECK(!load_into(&x, RBE_LAMBADA, lines, 16, 0, &d));
+    CHECK(x.count == 3 && x.refused == 1 && x.cut == 1);
+    CHECK(!strncmp(x.first_refused, "items line 2: ", 14));
+    CHECK(reads(&x.item[2].choice[0], "c", " d"));
+    json_t *r = json_object();
+    CHECK(!rbe_comprehension_describe(r, &x, 0));
+    CHECK(rbe_eval_number(r, "items_refused") == 1 && rbe_eval_number(r, "items_cut") == 1 &&
+          rbe_eval_number(r, "items_total") == 3);
+    json_decref(r);
+    rbe_items_free(&x);
+    snprintf(lines, sizeof lines, "A: b\n1\na\nb\n%s\nd\nA: c\n2\na\nb\nc\nd\n", text);
+    CHECK(!load_into(&x, RBE_HELLASWAG, lines, 16, 0, &d));
+    CHECK(x.count == 1 && x.refused == 1 && x.item[0].answer == 2);
+    rbe_items_free(&x);
+    CHECK(load_into(&x, RBE_HELLASWAG, lines, 16, 1, &d) == RBE_ERR_FORMAT &&
+          strstr(d.text, "no item can be scored; items line 5: a continuation of 60 tokens"));
 }
 
 int main(void)
@@ -342,6 +473,7 @@ int main(void)
     check_lambada();
     check_winogrande();
     check_hellaswag();
+    check_capitals();
     check_blimp();
     check_judging();
     check_repetition();

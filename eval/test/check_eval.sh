@@ -48,7 +48,7 @@ same() {
     local f
     for f in "$1" "$2"; do
         sed -E 's/"(time_utc|command)":"([^"\\]|\\.)*",?//g
-                s/"(seconds|tokens_per_s|time_ratio)":[^,}]*,?//g
+                s/"(seconds|tokens_per_s|time_ratio|oversubscribed)":[^,}]*,?//g
                 s/,?"shards":[0-9]+//g' "$f" | sort > "$f.plain"
     done
     cmp "$1.plain" "$2.plain"
@@ -285,6 +285,42 @@ done
 ok 'inference, interrupted' interrupted "$work/cut-inference" "$rbe" eval inference --quiet \
     --depths 0,16,32,48,64 --prompt 16 --tokens 300 --retries 0 --no-child --threads 1
 ok 'finished depths are kept' grep -q '"decode":\[{.*"complete":false' "$work/cut-inference"
+
+# --- texts from elsewhere ---------------------------------------------------------------------
+keep() { "$@" > "$work/got" 2> "$work/said"; }
+sum() { grep -o '"nll_sum":[^,]*' "$work/got"; }
+sed 's/$/\r/' "$work/text" > "$work/crlf"
+short=(perplexity --windows 1 --context 64 --json)
+for p in P1 P2 P4 P3; do
+    ok "$p" keep evaluate "${short[@]}" --text "$work/text" --protocol $p
+    lf=$(sum)
+    [ $p = P1 ] && of_p1=$lf
+    ok "$p of CR LF" keep evaluate "${short[@]}" --text "$work/crlf" --protocol $p
+    case $p in
+    P3) ok 'P3 scores bytes' test "$lf" != "$(sum)" ;;
+    *) ok "$p is the same" test "$lf" = "$(sum)" ;;
+    esac
+done
+ok 'the row says so' grep -q '"read_as":"bytes"' "$work/got"
+ok 'and a line' grep -q 'crlf: P3 scores bytes as they are.*[0-9] carriage returns$' "$work/said"
+ok 'a text from a pipe' keep evaluate "${short[@]}" --text <(cat "$work/text")
+ok 'the same value' test "$(sum)" = "$of_p1"
+ok 'named so' grep -q '"text":{"name":"pipe","sha256":"'"$(sha256sum < "$work/text" | cut -c1-64)" \
+    "$work/got"
+{ echo '{"text": "  two"}'; echo '{"text": "one"}'; } | cat "$work/lambada.jsonl" - > "$work/odd.jsonl"
+ok 'items from a pipe, one that cannot be scored' keep evaluate comprehension \
+    lambada=<(cat "$work/odd.jsonl")
+ok 'is told' grep -q '1 item refused, the first at [0-9]* line 10: a context of' "$work/got"
+ok 'the others are answered' grep -q ' 10 items ' "$work/got"
+
+# --- more threads than CPUs -------------------------------------------------------------------
+one=$(taskset -pc $$ | sed 's/.*: \([0-9]*\).*/\1/')
+ok 'two threads on one CPU' keep taskset -c "$one" "$rbe" eval "${short[@]}" --text "$work/text" \
+    --quiet --threads 2
+ok 'are told' grep -q '^rbe eval: 2 threads on .* CPU: they wait for each other' "$work/said"
+ok 'and marked' grep -q '"cores":1,.*"threads":2,"oversubscribed":true' "$work/got"
+ok 'as many as there are' keep taskset -c "$one" "$rbe" eval "${short[@]}" --text "$work/text" --quiet
+ok 'is one' grep -q '"cores":1,.*"threads":1,' "$work/got"
 
 # --- bad input -------------------------------------------------------------------------------
 : > "$work/empty"

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "eval/conversation.h"
 #include "eval/text.h"
 #include "eval/windows.h"
 #include "gpt2/data.h"
@@ -60,6 +61,10 @@ static void check_cutting_text(void)
         CHECK(pages[1].begin == pages[0].end + 1 && pages[1].end == sizeof raw - 1);
     }
     free(pages);
+    /* Headings stand between white space of any kind. */
+    static const char odd[] = "x\n\xC2\xA0= A =\xE3\x80\x80\nb\n=  =\nc";
+    CHECK(!rbe_text_pages(odd, sizeof odd - 1, &pages, &n, &d) && n == 3);
+    free(pages);
     static const struct {
         const char *from, *to;
     } cases[] = {
@@ -71,6 +76,8 @@ static void check_cutting_text(void)
          "[x] {y}"},
         {" = = = = Deep = = = = \n N N x", " ==== Deep ====\nN 1 x"},
         {"' single ' and ( two\n lines )", "'single' and (two\nlines)"},
+        /* White space of Python's: U+00A0, U+3000, U+001C; not U+180E. */
+        {"(\xC2\xA0 x\xE3\x80\x80) [\x1Cy\xE1\xA0\x8E]", "(x) [y\xE1\xA0\x8E]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         CHECK(!rbe_text_detokenise(cases[i].from, strlen(cases[i].from), &out, &n, &d));
@@ -176,6 +183,43 @@ static void check_file(const char *name, const char *content, size_t n, const ch
     rmdir(path);
 }
 
+/* P1 and P4 read lines, P3 bytes; the row says so. */
+static void check_bytes(void)
+{
+    char *folder = rbe_data_path("rbe-mini"), path[] = "/tmp/rbe-check-crlf-XXXXXX";
+    const int fd = mkstemp(path);
+    struct rbe_diag d = {""};
+    struct rbe_tokenizer *t;
+    struct rbe_windows lines, bytes;
+    struct rbe_text text;
+
+    if (!CHECK(folder && fd >= 0) || !CHECK(!rbe_tokenizer_open(&t, folder, &d)))
+        return;
+    for (int i = 0; i < 40; i++)
+        CHECK(write(fd, "a line of text\r\n", 16) == 16);
+    CHECK(!rbe_text_open(&text, path, &d) && text.marks.crs == 40 && !text.marks.bom);
+    CHECK(text.size == 40 * 15 && text.raw_size == 40 * 16 && text.file_bytes == 40 * 16);
+    CHECK(!rbe_windows_make(&lines, RBE_P1, &text, t, 512, 16, &d) && lines.bytes == 40 * 15);
+    CHECK(!rbe_windows_make(&bytes, RBE_P3, &text, t, 512, 16, &d) && bytes.bytes == 40 * 16);
+    char *p1 = rbe_detokenise(t, lines.tokens, (uint32_t)lines.token_count);
+    char *p3 = rbe_detokenise(t, bytes.tokens, (uint32_t)bytes.token_count);
+    CHECK(p1 && !strchr(p1, '\r') && p3 && strlen(p3) == 40 * 16 - 1 && strchr(p3, '\r'));
+    json_t *r = json_object();
+    CHECK(!rbe_text_record(r, &text, true));
+    CHECK(!strcmp(json_string_value(json_object_get(json_object_get(r, "text"), "read_as")),
+                  "bytes"));
+    json_decref(r);
+    free(p1);
+    free(p3);
+    rbe_windows_free(&lines);
+    rbe_windows_free(&bytes);
+    rbe_text_close(&text);
+    rbe_tokenizer_close(&t);
+    close(fd);
+    unlink(path);
+    free(folder);
+}
+
 static void check_files(void)
 {
     static const char jsonl[] = "{\"text\": \"one\"}\n\n{\"a\": 1, \"text\": \"two \\u00e9\"}";
@@ -187,6 +231,15 @@ static void check_files(void)
     check_file("a.jsonl", "{\"text\": \"x\"}\n{\"text\": 5}\n", 26, "line 2");
     check_file("a.jsonl", "{\"text\": \"x\"}\n{oops\n", 20, "line 2");
     check_file("a.txt", "one\ntwo \xC3\xA9\n", 11, NULL);
+    /* As from another system: the same text. */
+    check_file("a.txt", "\xEF\xBB\xBFone\r\ntwo \xC3\xA9\r\n", 16, NULL);
+    static const char windows[] = "\xEF\xBB\xBF{\"text\": \"one\"}\r\n\r\n \t\n"
+                                  "{\"text\": \"two \xC3\xA9\"}\r\n";
+    static const char third[] = "{\"text\": \"x\"}\r\n \r\n{\"text\": 5}\r\n";
+    check_file("a.jsonl", windows, sizeof windows - 1, NULL);
+    check_file("a.jsonl", third, sizeof third - 1, "line 3");
+    check_file("a.txt", "\xFF\xFE" "a", 3, "UTF-16");
+    check_file("a.txt", "\xEF\xBB\xBF", 3, "empty");
 }
 
 int main(void)
@@ -195,6 +248,7 @@ int main(void)
     check_cutting_text();
     check_cuts();
     check_wikitext();
+    check_bytes();
     check_files();
     return check_done();
 }

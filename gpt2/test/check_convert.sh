@@ -110,6 +110,10 @@ check 'it says what memory it takes' grep -q '^memory: up to [1-9][0-9]* MB' "$d
 check 'and refuses more than is allowed' fails 1 'besides the mapped checkpoint, 5 are allowed' \
     "${measured[@]}" "$dir/x.rbe" --memory 5
 check 'a limit that is none' fails 2 '--memory' "$tiny" "$dir/x.rbe" --memory -1
+check 'a calibration text' run "$tiny" "$dir/lf.rbe" -p seed-b44 --calibration "$dir/c.txt" \
+    --search fast
+check 'the same through a pipe, with a byte-order mark and CR LF' run "$tiny" "$dir/crlf.rbe" \
+    -p seed-b44 --search fast --calibration <(printf '\357\273\277'; sed 's/$/\r/' "$dir/c.txt")
 check 'even' run "$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --even --plan
 check 'means one B' [ "$(awk '/ seed / { print $4 }' "$dir/out" | sort -u | wc -l)" = 1 ]
 embedding_bytes() { awk '/^wte.weight/ { print $5 }' "$dir/out"; }

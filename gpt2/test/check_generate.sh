@@ -51,6 +51,8 @@ check 'another seed, another text' test "$(cat "$dir/s1")" != "$(cat "$dir/s2")"
 printf '%s' "$prompt" > "$dir/prompt"
 "$rbe" generate --prompt-file "$dir/prompt" -n 12 -t 0 > "$dir/d"
 check 'prompt from a file' cmp -s "$dir/a" "$dir/d"
+"$rbe" generate --prompt-file <(printf '\357\273\277%s' "$prompt") -n 12 -t 0 > "$dir/d"
+check 'from a pipe, its byte-order mark left out' cmp -s "$dir/a" "$dir/d"
 "$rbe" generate -p "$prompt" -n 7 -t 0 --ignore-eos --json > "$dir/json"
 check 'seven ids' [ "$(jq '.ids | length' "$dir/json")" = 7 ]
 check 'timing' jq -e '.load_s > 0 and .first_token_s > 0 and .ms_per_token > 0

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernels/test/check.h"
+#include "rbe/cpus.h"
 #include "rbe/file.h"
 #include "rbe/result.h"
 
@@ -64,6 +65,11 @@ int main(void)
     json_t *machine = json_object_get(r, "machine");
     CHECK(json_integer_value(json_object_get(machine, "threads")) == 2);
     CHECK(json_integer_value(json_object_get(machine, "cores")) >= 1);
+    CHECK(json_object_get(machine, "cpu_quota") != NULL);
+    CHECK(json_is_true(json_object_get(machine, "oversubscribed")) == rbe_oversubscribed(2));
+    CHECK(!rbe_result_set_threads(r, 100000));
+    CHECK(json_integer_value(json_object_get(machine, "threads")) == 100000);
+    CHECK(json_is_true(json_object_get(machine, "oversubscribed")));
     CHECK(json_integer_value(json_object_get(machine, "memory_bytes")) > 0);
     CHECK(json_is_null(json_object_get(machine, "emulator")));
     CHECK(json_is_array(json_object_get(json_object_get(machine, "topology"), "caches")));

@@ -47,7 +47,7 @@ static void drop(const char *name)
 }
 
 /* Of the criterion that verdict() looked for last. */
-static char how[512], source[256];
+static char how[512], source[256], margin[256];
 
 /* The verdict of criterion id over the rows, "?" when the folder is refused. */
 static const char *verdict(const char *id, const char *rows)
@@ -64,6 +64,7 @@ static const char *verdict(const char *id, const char *rows)
                 v = rbe_verdict_name(c.rows[i].verdict);
                 snprintf(how, sizeof how, "%s", c.rows[i].how);
                 snprintf(source, sizeof source, "%s", c.rows[i].source);
+                snprintf(margin, sizeof margin, "%s", c.rows[i].margin);
             }
     rbe_criteria_free(&c);
     rbe_results_close(&r);
@@ -73,6 +74,7 @@ static const char *verdict(const char *id, const char *rows)
 #define IS(id, want, rows) CHECK(!strcmp(verdict(id, rows), want))
 #define PASSES(id, rows) IS(id, "PASS", rows)
 #define FAILS(id, rows) IS(id, "FAIL", rows)
+#define WITHIN(id, rows) IS(id, "WITHIN ERROR", rows)
 #define UNMEASURED(id, rows) IS(id, "NOT MEASURED", rows)
 
 /* A row that only says that the pair exists. */
@@ -134,6 +136,26 @@ static void check_speed(void)
     PASSES("C2b", TIMES("60", "2"));
     FAILS("C2b", TIMES("60", "1.999"));
     UNMEASURED("C2b", TIMES("60", "null"));
+    /* The whole interval must be on one side of the limit; on it is met. */
+#define SPEEDUP(x, low, high) TIMES("60", x ",\"speedup_ci95\":[" low "," high "]")
+    PASSES("C2b", SPEEDUP("2.1", "2", "2.2"));
+    WITHIN("C2b", SPEEDUP("2.1", "1.99", "2.2"));
+    WITHIN("C2b", SPEEDUP("1.9", "1.8", "2"));
+    FAILS("C2b", SPEEDUP("1.9", "1.8", "1.99"));
+    PASSES("C2b", SPEEDUP("2.1", "null", "null"));
+    /* More threads than CPUs, by affinity or by quota: times are not judged. */
+#define CROWDED(machine, field) HEAD "\"kind\":\"inference\",\"mode\":\"latency\"," \
+    "\"prompt_tokens\":128,\"machine\":{" machine "},\"model\":" MODEL(1) "," field "}\n"
+#define TIMED "\"decode_median_ms\":9,\"speedup\":3,\"hundred\":{\"tokens\":100,\"wall_s\":1}"
+    PASSES("C2", CROWDED("\"threads\":4,\"cores\":4", TIMED));
+    UNMEASURED("C2", CROWDED("\"threads\":5,\"cores\":4", TIMED));
+    CHECK(strstr(how, "5 threads on 4 CPUs") && !strcmp(source, "r.jsonl:1"));
+    UNMEASURED("C2", CROWDED("\"threads\":4,\"cores\":8,\"cpu_quota\":1.5", TIMED));
+    CHECK(strstr(how, "4 threads on 1.5 CPUs"));
+    PASSES("C2b", CROWDED("\"threads\":4,\"cores\":8,\"cpu_quota\":4", TIMED));
+    UNMEASURED("C2b", CROWDED("\"threads\":5,\"cores\":4", TIMED));
+    PASSES("C4", CROWDED("\"threads\":4,\"cores\":4", TIMED));
+    UNMEASURED("C4", CROWDED("\"threads\":5,\"cores\":4", TIMED));
     UNMEASURED("C2", PAIR(1));
     /* After another prompt, or over whole sequences: another question. */
 #define OTHER(mode, prompt) HEAD "\"kind\":\"inference\",\"mode\":\"" mode "\",\"machine\":" \
@@ -164,6 +186,11 @@ static void check_quality(void)
     PASSES("C3", PPL("5", "true"));
     FAILS("C3", PPL("5.01", "true"));
     UNMEASURED("C3", PPL("1", "false"));
+#define CHANGE(x, low, high) PPL(x ",\"percent_change_ci95\":[" low "," high "]", "true")
+    PASSES("C3", CHANGE("4", "3", "5"));
+    WITHIN("C3", CHANGE("4", "3", "5.1"));
+    WITHIN("C3", CHANGE("6", "5", "7"));
+    FAILS("C3", CHANGE("6", "5.1", "7"));
     UNMEASURED("C3", PAIR(1));
     UNMEASURED("C3b", PPL("1", "true"));
     /* Another text, whatever its name: wikitext-2-valid, or one that was changed. */
@@ -186,18 +213,25 @@ static void check_quality(void)
     PASSES("C6c", KEPT("0.5", "0.5", "0.93"));
     FAILS("C6c", KEPT("0.99", "0.99", "0.929"));
     UNMEASURED("C6c", KEPT("0.99", "0.99", "null"));
+    /* The interval that once passed. */
+#define SPREAD(x, low, high) KEPT(x ",\"retained_ci95\":[" low "," high "]", "1", "1")
+    WITHIN("C6", SPREAD("0.959", "0.892", "1"));
+    PASSES("C6", SPREAD("0.97", "0.95", "1"));
+    FAILS("C6", SPREAD("0.9", "0.8", "0.949"));
     UNMEASURED("C6", PAIR(1));
     UNMEASURED("C6", HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1)
                ",\"prompts\":7,\"candidates\":7,\"tokens\":9,\"coherence\":{\"retained\":1},"
                "\"fluency\":{\"retained\":1},\"relevance\":{\"retained\":1}}\n");
 }
 
+static const char *machine_of_talk = "";
+
 /* A conversation of n turns; the last has the times given, p95 as it stands in the row. */
 static const char *talk(int n, double first, const char *p95)
 {
     static char text[16384];
-    size_t used = (size_t)sprintf(text, HEAD "\"kind\":\"conversation\",\"model\":" MODEL(1)
-                                  ",\"summary\":{},\"turns\":[");
+    size_t used = (size_t)sprintf(text, HEAD "%s\"kind\":\"conversation\",\"model\":" MODEL(1)
+                                  ",\"summary\":{},\"turns\":[", machine_of_talk);
     for (int i = 0; i < n; i++)
         used += (size_t)sprintf(text + used, "%s{\"first_token_ms\":%g,\"p95_ms\":%s}",
                                 i ? "," : "", i + 1 < n ? 5 : first, i + 1 < n ? "2" : p95);
@@ -217,6 +251,10 @@ static void check_conversation(void)
     PASSES("C5", talk(50, 5, "null,\"token_ms\":[3,50,2]"));
     FAILS("C5", talk(50, 5, "null,\"token_ms\":[3,51,2]"));
     UNMEASURED("C5", talk(50, 5, "null,\"token_ms\":[]"));
+    machine_of_talk = "\"machine\":{\"threads\":3,\"cores\":2},";
+    UNMEASURED("C5", talk(50, 5, "2"));
+    CHECK(strstr(how, "3 threads on 2 CPUs"));
+    machine_of_talk = "";
     UNMEASURED("C5", PAIR(1));
 }
 
@@ -260,6 +298,15 @@ static void check_platforms(void)
     UNMEASURED("C8", EDGE_OF("268435456", "2", "1", "256", "true"));
     UNMEASURED("C8", EDGE_OF("268435456", "4", "2", "256", "true"));
     UNMEASURED("C8", PAIR(1));
+    /* That it fits is so with any number of CPUs; its pace is not. */
+#define EDGE_ON(cores) HEAD "\"kind\":\"edge\",\"model\":" MODEL(1) \
+    ",\"limit_bytes\":268435456,\"threads\":4,\"batch\":1,\"tokens\":256,\"passed\":true," \
+    "\"peak_virtual_bytes\":168435456," \
+    "\"median_ms\":14.9,\"machine\":{\"threads\":4,\"cores\":" cores "}}\n"
+    PASSES("C8", EDGE_ON("4"));
+    CHECK(!strcmp(margin, "100.0 MB left") && !strstr(how, "too few CPUs"));
+    PASSES("C8", EDGE_ON("2"));
+    CHECK(!strcmp(margin, "100.0 MB left; 4 threads on 2 CPUs") && strstr(how, "too few CPUs"));
 }
 
 static void check_schedules(void)
@@ -273,6 +320,8 @@ static void check_schedules(void)
     ",\"relative_rmse\":0.9,\"bound\":0.8}]}\n"
     PASSES("C9", SCHEDULE("500", "1000") PPL("4", "true"));
     FAILS("C9", SCHEDULE("490", "1000") PPL("4", "true"));
+    WITHIN("C9", SCHEDULE("500", "1000") CHANGE("4", "3", "6"));
+    FAILS("C9", SCHEDULE("490", "1000") CHANGE("4", "3", "6"));
     FAILS("C9", SCHEDULE("500", "1000") PPL("90000", "true"));
     UNMEASURED("C9", SCHEDULE("500", "1000"));
     UNMEASURED("C9", PPL("4", "true"));
@@ -295,7 +344,7 @@ static void check_blame(void)
     for (size_t i = 0; i < c.count; i++)
         if (!strcmp(c.rows[i].id, "C5"))
             CHECK(strstr(c.rows[i].how, "'talk'") && strstr(c.rows[i].how, "no such file"));
-    CHECK(c.pass + c.fail + c.not_measured == c.judged && c.judged == 16);
+    CHECK(c.pass + c.fail + c.within_error + c.not_measured == c.judged && c.judged == 16);
     rbe_criteria_free(&c);
     CHECK(rbe_criteria_judge(&c, r, "nonesuch", &d) == RBE_ERR_ARG);
     rbe_criteria_free(&c);

@@ -129,10 +129,10 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo
     echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"tokens":4,
 "fluency":{"retained":0.9,"retained_ci95":[0.8,0.95]},"coherence":{"retained":0.5},
-"relevance":{"retained":0.7}}' | tr '\n' ' '
+"relevance":{"retained":0.94,"retained_ci95":[0.9,1.0]}}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"comprehension","base":'"$base"',"model":'"$one"',"task":"lambada","items":9,
-"metrics":{"perplexity":{"value":20,"se":1}},"paired":{"log_p":{"change":-0.1,"change_se":0.01}}}' |
+"items_refused":2,"items_cut":3,"metrics":{"perplexity":{"value":20,"se":1}},"paired":{"log_p":{"change":-0.1,"change_se":0.01}}}' |
         tr '\n' ' '
     echo
     echo "$head"'"kind":"distortion","shape":[64,256],"rows":[{"codec":"seed","loss_db":1.875}]}'
@@ -145,6 +145,14 @@ page=$work/mpage/index.html
 number=$(grep -n '"step":"long"' "$work/mpage/rows.jsonl" | cut -d: -f1)
 check 'says which failed, and by how much' has "$page" \
     '<p class="item">C6, coherence of generated text: 50.0 % (wanted: &gt;= 95 % retained; margin: -45.0 points)'
+check 'which are within error' has "$page" '<p class="item">C6c, relevance of generated text: 94.0 % (90.0 to 100.0)'
+check 'in the table' has "$page" '<td class="none"><b>WITHIN ERROR</b>'
+check 'in Markdown' has "$work/mpage/report.md" '| **WITHIN ERROR** |'
+check 'in the count' has "$page" '2 fail, 1 within error'
+check 'and on the terminal' grep -q '^C6c .* WITHIN ERROR ' "$work/out"
+check 'in JSON' run "$work/more" --out "$work/mpage" --json
+check 'too' has "$work/out" '"within_error": 1'
+check 'items refused or cut are told' has "$page" '>9 (part); 2 refused; 3 with a cut context<'
 check 'links to a row too long for it' has "$page" "id=\"row-$number\"><a href=\"rows.jsonl#L$number\">"
 check 'by its line' has "$page" "line $number of rows.jsonl"
 check 'names the text in the table' has "$page" 'wiki.test.raw (f00dfeed)'

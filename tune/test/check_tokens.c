@@ -59,6 +59,20 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
     CHECK(x.documents == 1);
     rbe_tokens_close(&x);
 
+    /* From another system: a mark in front, CR LF, blank lines. */
+    write_file(jsonl, "\xEF\xBB\xBF{\"text\": \"One\"}\r\n\r\n \r\n{\"text\": \"Three\"}\r\n");
+    write_file(txt, "\xEF\xBB\xBFOne\r\ntwo\r\n");
+    CHECK(rbe_tokens_open(&x, both, 2, 0, RBE_LAYOUT_PLAIN, t, NULL) == RBE_OK);
+    CHECK(rbe_tokenizer_encode(t, "One\ntwo\n", 8, false, &ids, &n, NULL) == RBE_OK);
+    CHECK(x.documents == 3 && x.bytes == 3 + 5 + 8 && x.count > n &&
+          !memcmp(x.ids + x.count - n - 1, ids, n * sizeof *ids));
+    free(ids);
+    rbe_tokens_close(&x);
+    write_file(txt, "One\n\xC2\xA0\ntwo");
+    CHECK(rbe_tokens_open(&x, both + 1, 1, 0, RBE_LAYOUT_ROWS, t, NULL) == RBE_OK);
+    CHECK(x.bytes == strlen("One\n\n\n\n\ntwo"));
+    rbe_tokens_close(&x);
+
     /* As rows: what P1 makes of the same article in WikiText's form. */
     const char *const rows = "\n\n = T ( a ) = \n\n\n\n\n One \n\n\n two . \n";
     write_file(jsonl, "{\"title\": \"T (a)\", \"text\": \"One\\n\\ntwo.\"}\n");

@@ -47,6 +47,9 @@ stage encode epochs=1 matrices=progressive latents=1e-3 scales=1e-3 plain=1e-3 s
 stage scales epochs=1 scales=1e-2 plain=1e-2 average=0.5
 END
 common=("$o" "$m")
+printf '\357\273\277name: x\r\nloss: chapter\r\noops\r\n' >"$dir/windows.profile"
+check 'a profile with a byte-order mark and CR LF' fails 2 'windows.profile:3: neither' \
+    "${common[@]}" "$dir/x.rbe" --profile "$dir/windows.profile" --text "$text" --valid "$text"
 args=(--profile "$dir/mixed.profile" --tokens 4608 --text "$text" --valid "$text")
 
 # One run, its file, its row; the same again.
