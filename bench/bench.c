@@ -210,7 +210,7 @@ static enum rbe_status measure_roofs(struct run *r, struct rbe_diag *d)
 static void context_string(json_t *extra, const char *key, const char *value)
 {
     rbe_gbench_context(key, value);
-    json_object_set_new(extra, key, json_string(value));
+    json_object_set_new(extra, key, rbe_result_string(value));
 }
 
 static void describe(struct run *r)
@@ -276,19 +276,11 @@ static char *with_suffix(const char *path, const char *suffix)
     return p;
 }
 
-static enum rbe_status try_output(const char *path, struct rbe_diag *d)
-{
-    struct rbe_outfile f = {0};
-    const enum rbe_status err = path ? rbe_outfile_open(&f, path, d) : RBE_OK;
-
-    rbe_outfile_discard(&f);
-    return err;
-}
-
 /* Names what is written on the way, and tries every destination before anything is measured. */
 static enum rbe_status name_files(struct run *r, struct rbe_diag *d)
 {
     const char *tmp = getenv("TMPDIR");
+    struct rbe_files files = {0};
     enum rbe_status err;
     char own[64];
 
@@ -303,9 +295,13 @@ static enum rbe_status name_files(struct run *r, struct rbe_diag *d)
     }
     if (!r->partial || (r->out && !r->samples_path))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if ((err = try_output(r->out, d)) || (err = try_output(r->samples_path, d)) ||
-        (err = try_output(r->partial, d)) || (err = try_output(r->o->tsv, d)) ||
-        (err = try_output(r->o->svg, d)))
+    if (!(err = rbe_files_replace(&files, r->out, d)) &&
+        !(err = rbe_files_replace(&files, r->samples_path, d)) &&
+        !(err = rbe_files_replace(&files, r->partial, d)) &&
+        !(err = rbe_files_replace(&files, r->o->tsv, d)))
+        err = rbe_files_replace(&files, r->o->svg, d);
+    rbe_files_free(&files);
+    if (err)
         return err;
     const size_t n = strlen(r->partial) + 32;
     if (!(r->out_flag = malloc(n)))
@@ -551,9 +547,14 @@ static int complain(enum rbe_status err, const struct rbe_diag *d)
 static int summarise(const struct rbe_bench_options *o)
 {
     struct rbe_diag d = {{0}};
+    struct rbe_files files = {0};
     json_t *result;
-    enum rbe_status err = load(&result, o->summarise, &d);
+    enum rbe_status err;
 
+    if (!(err = rbe_files_read(&files, o->summarise, &d)) &&
+        !(err = rbe_files_replace(&files, o->tsv, &d)))
+        err = load(&result, o->summarise, &d);
+    rbe_files_free(&files);
     if (!err) {
         rbe_summary_sort(result);
         err = present(o, result, !o->quiet, &d);

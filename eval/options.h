@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "eval/runner.h"
+#include "rbe/file.h"
 #include "rbe/result.h"
 #include "rbe/status.h"
 
@@ -18,6 +19,7 @@ struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
     char *out, *tokenizer, *shard;
     int threads, json, quiet, limit, resamples, resume;
+    struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
     /* Filled by rbe_eval_begin(). */
     size_t model_count;
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "eval/softmax.h"
+#include "rbe/file.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
 
@@ -18,24 +19,19 @@ enum { LOGIT_FLOATS = 8 << 20 };
 /* "rbe-mini" of ".../rbe-mini", ".../rbe-mini/model.safetensors" or "rbe-mini.rbe". */
 static char *model_name(const char *path)
 {
-    char *copy = strdup(path);
+    char *name = rbe_path_name(path);
 
-    if (!copy)
-        return NULL;
-    size_t n = strlen(copy);
-    while (n > 1 && copy[n - 1] == '/')
-        copy[--n] = 0;
-    char *base = strrchr(copy, '/');
-    if (base && !strcmp(base + 1, "model.safetensors")) {
-        *base = 0;
-        base = strrchr(copy, '/');
+    if (name && !strcmp(name, "model.safetensors")) {
+        char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+        if (slash)
+            slash[slash == folder] = 0;
+        free(name);
+        name = folder ? rbe_path_name(slash ? folder : ".") : NULL;
+        free(folder);
     }
-    base = base ? base + 1 : copy;
-    n = strlen(base);
-    if (n > 4 && !strcmp(base + n - 4, ".rbe"))
-        base[n - 4] = 0;
-    char *name = strdup(base);
-    free(copy);
+    const size_t n = name ? strlen(name) : 0;
+    if (n > 4 && !strcmp(name + n - 4, ".rbe"))
+        name[n - 4] = 0;
     return name;
 }
 

@@ -21,6 +21,7 @@
 #include "kernels/cpu.h"
 #include "rbe/file.h"
 #include "rbe/topology.h"
+#include "rbe/utf8.h"
 
 struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
@@ -118,8 +119,8 @@ static json_t *machine(unsigned threads)
     proc_value(value, sizeof value, "/proc/meminfo", "MemTotal");
     cpu_set_t set;
     const int cores = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
-    if (json_object_set_new(m, "cpu", json_string(cpu)) ||
-        json_object_set_new(m, "arch", json_string(u.machine)) ||
+    if (json_object_set_new(m, "cpu", rbe_result_string(cpu)) ||
+        json_object_set_new(m, "arch", rbe_result_string(u.machine)) ||
         json_object_set_new(m, "cores", json_integer(cores)) ||
         json_object_set_new(m, "threads", json_integer(threads)) ||
         json_object_set_new(m, "affinity",
@@ -129,36 +130,51 @@ static json_t *machine(unsigned threads)
         json_object_set_new(m, "memory_bytes",
                             json_integer(strtoll(value, NULL, 10) * 1024)) ||
         json_object_set_new(m, "topology", topology()) ||
-        json_object_set_new(m, "kernel", json_string(u.release)) ||
-        json_object_set_new(m, "emulator", emulator && *emulator ? json_string(emulator)
-                            : json_null())) {
+        json_object_set_new(m, "kernel", rbe_result_string(u.release)) ||
+        json_object_set_new(m, "emulator",
+                            rbe_result_string(emulator && *emulator ? emulator : NULL))) {
         json_decref(m);
         return NULL;
     }
     return m;
 }
 
-/* This process's command line, the program's folder left out. */
+/* Whether a shell takes the word as it stands. */
+static bool is_plain(const char *word)
+{
+    return *word && !word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                       "0123456789_@%+=:,./-")];
+}
+
+/* This process's command line as a shell would take it, the program's folder left out. */
 static json_t *command_line(void)
 {
-    char buf[4096];
     FILE *f = fopen("/proc/self/cmdline", "r");
+    char *text = NULL, *word = NULL;
+    size_t size = 0, room = 0;
+    FILE *to = f ? open_memstream(&text, &size) : NULL;
 
-    if (!f)
-        return json_string("");
-    size_t n = fread(buf, 1, sizeof buf - 1, f);
-    fclose(f);
-    while (n && !buf[n - 1])
-        n--;
-    buf[n] = 0;
-    const char *slash = strrchr(buf, '/');      /* of argv[0]: its NUL still stands */
-    const char *from = slash ? slash + 1 : buf;
-    for (size_t i = 0; i < n; i++)
-        if (!buf[i])
-            buf[i] = ' ';
-    json_t *s = json_string(from);
-    /* An argument that is not UTF-8 must not cost the record. */
-    return s ? s : json_string("(not UTF-8)");
+    for (bool first = true; to && getdelim(&word, &room, 0, f) > 0; first = false) {
+        const char *slash = first ? strrchr(word, '/') : NULL, *s = slash ? slash + 1 : word;
+        if (!first)
+            putc(' ', to);
+        if (is_plain(s)) {
+            fputs(s, to);
+            continue;
+        }
+        putc('\'', to);
+        for (; *s; s++)
+            fputs(*s == '\'' ? "'\\''" : (char[]){*s, 0}, to);
+        putc('\'', to);
+    }
+    if (to)
+        fclose(to);
+    if (f)
+        fclose(f);
+    json_t *j = rbe_result_string(text ? text : "");
+    free(word);
+    free(text);
+    return j;
 }
 
 /* The commit checked out around the program, from .git; empty when there is none. */
@@ -215,6 +231,22 @@ json_t *rbe_result_real(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+json_t *rbe_result_string(const char *bytes)
+{
+    char *text = bytes ? rbe_utf8_text(bytes) : NULL;
+    json_t *j = !bytes ? json_null() : text ? json_string(text) : NULL;
+
+    free(text);
+    return j;
+}
+
+json_t *rbe_result_text(const char *text)
+{
+    json_t *j = json_string(text);
+
+    return j ? j : rbe_result_string(text);
+}
+
 int rbe_result_set_real(json_t *record, const char *key, double x)
 {
     return json_object_set_new(record, key, rbe_result_real(x));
@@ -246,8 +278,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
     json_t *o = json_object();
     const double bits = m->params ? 8.0 * (double)m->bytes / (double)m->params : NAN;
 
-    if (json_object_set_new(o, "name", json_string(m->name)) ||
-        json_object_set_new(o, "path", json_string(base ? base + 1 : m->path)) ||
+    if (json_object_set_new(o, "name", rbe_result_string(m->name)) ||
+        json_object_set_new(o, "path", rbe_result_string(base ? base + 1 : m->path)) ||
         json_object_set_new(o, "sha256", m->sha256 ? json_string(m->sha256) : json_null()) ||
         json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes)) ||
         json_object_set_new(o, "parameters", json_integer((json_int_t)m->params)) ||
@@ -263,8 +295,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
 int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes)
 {
     return json_object_set_new(record, "text",
-                               json_pack("{s:s, s:s, s:I}", "name", name, "sha256", sha256,
-                                         "bytes", (json_int_t)bytes));
+                               json_pack("{s:o, s:s, s:I}", "name", rbe_result_string(name),
+                                         "sha256", sha256, "bytes", (json_int_t)bytes));
 }
 
 /* --- files -------------------------------------------------------------------------------- */

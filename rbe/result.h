@@ -52,6 +52,10 @@ int rbe_result_set_text(json_t *record, const char *name, const char *sha256, ui
 int rbe_result_set_real(json_t *record, const char *key, double x);
 /* x, or null. */
 json_t *rbe_result_real(double x);
+/* Bytes from outside (a name, a command line) as rbe_utf8_text() has them; null for NULL. */
+json_t *rbe_result_string(const char *bytes);
+/* Text out of a record, whose last character a fixed buffer may have cut. */
+json_t *rbe_result_text(const char *text);
 
 /* Appends the record as one line and gives the caller's reference up.  A NULL record is
  * RBE_ERR_NOMEM. */
