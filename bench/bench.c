@@ -256,7 +256,6 @@ static void describe(struct run *r)
     json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
     context_string(r->extra, "compiler", rbe_build_compiler());
     context_string(r->extra, "flags", rbe_build_flags());
-    json_object_set_new(r->extra, "dirty", rbe_build_dirty());
     json_array_foreach(warnings, i, v) say(r, json_string_value(v));
     if (r->samples) { /* the first line says what the samples were taken on */
         json_dumpf(r->extra, r->samples, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -13,9 +13,11 @@
 
 #include "bench/bench.h"
 #include "kernels/cpu.h"
+#include "rbe/commit.h"
 #include "rbe/file.h"
 #include "rbe/man.h"
 #include "rbe/progress.h"
+#include "rbe/result.h"
 
 static const char about[] =
     "Measures the kernels: each is verified, then timed, cold unless asked otherwise, against\n"
@@ -140,6 +142,7 @@ int main(int argc, char **argv)
     rbe_hold_standard();
     /* A reader that has gone is a write error, and none that ends a measurement. */
     signal(SIGPIPE, SIG_IGN);
+    rbe_result_built_from(rbe_commit);
     if (bad) {
         fprintf(stderr, "rbe-bench: RBE_DISABLE_ISA: unknown name '%s'; valid: %s\n", bad,
                 rbe_isa_names());

@@ -10,7 +10,9 @@
 
 #include "kernels/cpu.h"
 #include "rbe/command.h"
+#include "rbe/commit.h"
 #include "rbe/file.h"
+#include "rbe/result.h"
 #include "rbe/version.h"
 
 static const struct rbe_man_item items[] = {
@@ -97,6 +99,7 @@ int main(int argc, char **argv)
     rbe_hold_standard();
     /* A reader that has gone is a write error, and none that ends a measurement. */
     signal(SIGPIPE, SIG_IGN);
+    rbe_result_built_from(rbe_commit);
     if (bad) {
         fprintf(stderr, "rbe: RBE_DISABLE_ISA: unknown name '%s'; valid: %s\n", bad,
                 rbe_isa_names());

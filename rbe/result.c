@@ -177,51 +177,32 @@ static json_t *command_line(void)
     return j;
 }
 
-/* The commit checked out around the program, from .git; empty when there is none. */
-static void commit_of_tree(char out[64])
-{
-    char path[4096];
-    struct rbe_diag d;
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+/* --- the program -------------------------------------------------------------------------- */
 
-    out[0] = 0;
-    for (int up = 0; n > 0 && up < 6; up++) {
-        path[n] = 0;
-        char *slash = strrchr(path, '/');
-        if (!slash)
-            return;
-        n = slash - path;
-        char *head = NULL;
-        size_t size;
-        strcpy(slash, "/.git/HEAD");
-        if (rbe_read_file(&head, &size, path, &d))
-            continue;
-        head[strcspn(head, "\n")] = 0;
-        if (!strncmp(head, "ref: ", 5) && strlen(head) < 200) {
-            char *ref = NULL;
-            snprintf(slash, sizeof path - (size_t)n, "/.git/%s", head + 5);
-            if (!rbe_read_file(&ref, &size, path, &d)) {
-                snprintf(out, 64, "%.*s", (int)strcspn(ref, "\n"), ref);
-                free(ref);
-            }
-        } else {
-            snprintf(out, 64, "%.40s", head);
-        }
-        free(head);
-        return;
-    }
+static const char *built_from = "";
+
+void rbe_result_built_from(const char *commit)
+{
+    built_from = commit;
 }
 
+/* The first word; a program that was not told knows what its environment says. */
 static json_t *commit(void)
 {
-    static char known[64];
     const char *env = getenv("RBE_COMMIT");
+    const size_t n = strcspn(built_from, " ");
 
-    if (env && *env)
-        return json_string(env);
-    if (!known[0])
-        commit_of_tree(known);
-    return known[0] ? json_string(known) : json_null();
+    if (n)
+        return json_stringn(built_from, n);
+    return rbe_result_string(env && *env ? env : NULL);
+}
+
+static json_t *dirty(void)
+{
+    const char *state = strchr(built_from, ' ');
+    const bool changed = state && !strcmp(state, " changed");
+
+    return changed || (state && !strcmp(state, " clean")) ? json_boolean(changed) : json_null();
 }
 
 /* --- records ------------------------------------------------------------------------------ */
@@ -265,6 +246,7 @@ json_t *rbe_result_new(const char *kind, unsigned threads)
         json_object_set_new(r, "time_utc", json_string(utc)) ||
         json_object_set_new(r, "command", command_line()) ||
         json_object_set_new(r, "commit", commit()) ||
+        json_object_set_new(r, "dirty", dirty()) ||
         json_object_set_new(r, "machine", machine(threads))) {
         json_decref(r);
         return NULL;

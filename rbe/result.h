@@ -30,8 +30,11 @@ enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
                                 struct rbe_diag *d);
 void rbe_result_close(struct rbe_result_file **f);
 
+/* What scripts/commit.sh said when the program was built, said once by its main. */
+void rbe_result_built_from(const char *commit);
+
 /*
- * A record with the common fields: schema, kind, time_utc, command, commit, machine with
+ * A record with the common fields: schema, kind, time_utc, command, commit, dirty, machine with
  * `threads` as the number used.  NULL when out of memory; the caller owns it.
  */
 json_t *rbe_result_new(const char *kind, unsigned threads);

@@ -106,8 +106,8 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
         json_array_append_new(rows, json_pack(
             "{s:o, s:s, s:b, s:o, s:o, s:o, s:[o,o], s:o, s:[I,I], s:s}", "name",
             rbe_result_text(x->base->key), "unit", x->base->unit, "exact", x->base->exact,
-            "base", rbe_result_real(x->base->value), "new", rbe_result_real(x->fresh->value), "ratio",
-            rbe_result_real(x->ratio), "interval", rbe_result_real(x->ci.low),
+            "base", rbe_result_real(x->base->value), "new", rbe_result_real(x->fresh->value),
+            "ratio", rbe_result_real(x->ratio), "interval", rbe_result_real(x->ci.low),
             rbe_result_real(x->ci.high), "p", rbe_result_real(x->p), "samples",
             (json_int_t)x->base->count, (json_int_t)x->fresh->count, "verdict",
             rbe_change_name(x->change)));
