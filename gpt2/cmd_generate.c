@@ -195,7 +195,8 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:I, s:I, s:I, s:I}",
         "model", rbe_result_string(slash ? slash + 1 : path), "label",
         rbe_gpt2_label(g->model), "rbe", rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt,
-        "ids", ids, "text", text, "load_s", g->load_s, "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
+        "ids", ids, "text", text, "load_s", g->load_s, "first_token_s",
+        g->first_s, "total_s", g->total_s, "ms_per_token",
         made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1))
                  : json_null(),
         "threads", (int)rbe_pool_threads(g->pool), "model_bytes",

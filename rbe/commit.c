@@ -9,5 +9,6 @@
 #error "the Makefile includes commit.h of the build folder"
 #endif
 
-/* Of a fixed size, in a section of its own: without it programs of two commits can be compared. */
+/* Of a fixed size, in a section of its own: without it the programs of two commits can be
+ * compared. */
 __attribute__((section(".rbe.commit"))) const char rbe_commit[128] = RBE_COMMIT;

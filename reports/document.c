@@ -476,7 +476,12 @@ enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
             /* The last of a list ends it. */
             fputs(i + 1 < doc->count && doc->blocks[i + 1].kind == ITEM ? "\n" : "\n\n", f);
             break;
-        case VERBATIM: fprintf(f, "~~~text\n%s\n~~~\n\n", b->text); break;
+        case VERBATIM:
+            fputs("~~~text\n", f);
+            for (size_t k = 0, n = strlen(b->text); k < n; k++)
+                put_bytes(f, b->text, n, &k);
+            fputs("\n~~~\n\n", f);
+            break;
         case FOLD:
             fputs("<details><summary>", f);
             put_html(f, b->text, strlen(b->text));
