@@ -24,8 +24,8 @@ static const char *const of_every_kind[] = {
     "?t time_utc", "?t command", "?t commit", "?b dirty", "?o machine", "?t machine.cpu",
     "?t machine.arch", "?t machine.kernel", "?t machine.emulator", "?0 machine.threads",
     "?0 machine.cores", "?0 machine.memory_bytes", "?o text", "?t text.name",
-    "?t text.sha256", "?t protocol", "?t task", "?t mode", "?t group", "?b complete", "?+ windows", "?0 first_window",
-    "?0 items", "?+ context", NULL};
+    "?t text.sha256", "?t protocol", "?t task", "?t mode", "?t group", "?b complete",
+    "?+ windows", "?0 first_window", "?0 items", "?+ context", NULL};
 
 /* Of a model, wherever it is named. */
 static const char *const of_every_model[] = {

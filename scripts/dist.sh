@@ -23,12 +23,8 @@ commit=$(scripts/commit.sh)
 # shellcheck disable=SC2016
 sed 's/\$Format:%H\$/'"${commit% clean}/" scripts/commit.sh > "$stamp/scripts/commit.sh"
 chmod +x "$stamp/scripts/commit.sh"
-{
-    git ls-files -z ':!scripts/commit.sh'
-    printf -- '-C%s\0' "$stamp"
-    printf 'scripts/commit.sh\0'
-} | tar --null --no-recursion -T - --sort=name --mtime="@$epoch" --owner=0 \
-    --group=0 --numeric-owner --mode='u+rw,go=rX' --format=ustar --transform="s,^,$name/,S" \
-    -cf - | gzip -n -6 > "$out.tmp"
+git ls-files -z ':!scripts/commit.sh' | tar --sort=name --mtime="@$epoch" --owner=0 --group=0 \
+    --numeric-owner --mode='u+rw,go=rX' --format=ustar --transform="s,^,$name/,S" -cf - \
+    --null --no-recursion -T - -C "$stamp" scripts/commit.sh | gzip -n -6 > "$out.tmp"
 mv "$out.tmp" "$out"
 echo "$out"

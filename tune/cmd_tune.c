@@ -378,7 +378,8 @@ static json_t *stages_json(const struct run *r)
         json_array_append_new(stages, json_pack(
             "{s:o, s:s, s:f, s:f, s:f, s:f, s:I}", "name", rbe_result_string(s->name),
             "mechanism", rbe_mechanism_name(s->matrices), "scales", s->scales, "plain",
-            s->plain, "latents", s->latents, "average", s->average, "end_tokens", (json_int_t)at));
+            s->plain, "latents", s->latents, "average", s->average, "end_tokens",
+            (json_int_t)at));
     }
     return stages;
 }

@@ -94,7 +94,8 @@ static void check_strings(void)
     const struct rbe_result_model m = {.name = "\xFF", .path = "\xFE/\xFD", .sha256 = "00"};
     CHECK(!rbe_result_set_model(r, "model", &m) && !rbe_result_set_text(r, "\xFC", "11", 5));
     char *text = json_dumps(r, JSON_COMPACT);
-    CHECK(text && strstr(text, "\\\\xFF") && strstr(text, "\\\\xFD") && strstr(text, "\\\\xFC"));
+    CHECK(text && strstr(text, "\\\\xFF") && strstr(text, "\\\\xFD") &&
+          strstr(text, "\\\\xFC"));
     free(text);
     json_decref(r);
 }
