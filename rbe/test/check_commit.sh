@@ -70,7 +70,7 @@ check 'no git on the path' env PATH="$work/none" /bin/bash -c \
 # The program carries it, and is not misled by where it stands.
 want=$(sed -n 's/.*"\([0-9a-f]*\).*"/\1/p' "${rbe%/bin/rbe}/commit.h")
 mkdir -p "$work/outer/bin" && cp "$rbe" "$work/outer/bin/"
-(cd "$work/outer" && RBE_COMMIT= RBE_DATA=$here/datasets/embedded bin/rbe info --json) \
+(cd "$work/outer" && RBE_COMMIT='' RBE_DATA=$here/datasets/embedded bin/rbe info --json) \
     > "$work/row" 2> "$work/err"
 commit() { sed -n 's/^ "commit": "\{0,1\}\([0-9a-f]*\|null\)"\{0,1\},$/\1/p' "$work/row"; }
 check 'a row names no commit of another repository' test "$(commit)" != \

@@ -120,11 +120,11 @@ check 'compare' full "$rbe" compare "$m/part1" "$m/part1"
 check 'report' full "$rbe" report "$work/r"
 check 'rbe-bench' full "$bench" --help
 # A reader that has gone: the rows are kept.
-"${perplexity[@]}" --out "$work/gone" 2> "$work/err" | sleep 0
+"${perplexity[@]}" --out "$work/gone" 2> "$work/err" | head -c 0
 check 'a closed pipe keeps the rows' test -s "$work/gone"
 
 # --- names --------------------------------------------------------------------------------
-# é and ï in Latin-1: no UTF-8.
+# Accents in Latin-1, which is no UTF-8.
 t=$work/$(printf 'caf\351 \\x41') n=$work/$(printf 'na\357f')
 cp -r "$m" "$n" && cp "$m/text" "$t" && cp "$m/p.profile" "$n/$(printf 'p\351').profile"
 check 'info of such a folder' gives 0 "$rbe" info "$n" --json
