@@ -21,6 +21,7 @@
 #include "rbe/file.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
+#include "rbe/utf8.h"
 
 enum { REPETITIONS = 7 };
 
@@ -343,14 +344,46 @@ static enum rbe_status write_tsv(const struct rbe_bench_rows *rows, const json_t
     return err;
 }
 
+/* The same with bytes that are no UTF-8 as rbe_utf8_text() has them, in JSON strings; or
+ * NULL. */
+static char *mend(const char *text, size_t size)
+{
+    char *out = malloc(5 * size + 1), *to = out;
+
+    for (size_t i = 0; out && i < size;) {
+        const size_t n = rbe_utf8_size(text + i, size - i);
+        if (n)
+            memcpy(to, text + i, n);
+        else
+            sprintf(to, "\\\\x%02X", (unsigned char)text[i]);
+        to += n ? n : 5;
+        i += n ? n : 1;
+    }
+    if (out)
+        *to = 0;
+    return out;
+}
+
 static enum rbe_status load(json_t **out, const char *path, struct rbe_diag *d)
 {
-    json_error_t e;
+    char *text = NULL, *mended = NULL;
+    json_error_t e = {0};
+    size_t size;
+    enum rbe_status err;
 
-    *out = json_load_file(path, 0, &e);
-    if (*out)
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+    *out = NULL;
+    if ((err = rbe_read_file(&text, &size, path, d)))
+        return err;
+    /* Google Benchmark writes the program's path and the host's name as they are. */
+    if ((mended = mend(text, size)))
+        *out = json_loads(mended, 0, &e);
+    if (!mended)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    else if (!*out)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+    free(mended);
+    free(text);
+    return err;
 }
 
 /* The rows of a result, printed and written where they were asked for. */

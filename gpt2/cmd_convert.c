@@ -3,12 +3,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gpt2/convert.h"
@@ -381,14 +383,23 @@ static enum rbe_status check_memory(const struct arguments *a, const struct rbe_
 static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
 {
     struct rbe_files f = {0};
+    char *partial = malloc(strlen(a->out) + sizeof ".partial");
     enum rbe_status err;
+    struct stat st;
 
+    if (!partial)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    sprintf(partial, "%s.partial", a->out);
     if (!(err = rbe_files_read_model(&f, a->model, d)) &&
         !(err = rbe_files_read(&f, a->profile, d)) &&
         !(err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)) &&
         !(err = rbe_files_replace(&f, a->out, d)))
         err = rbe_files_append(&f, a->json, d);
+    /* Where finished matrices are kept. */
+    if (!err && (stat(partial, &st) ? errno != ENOENT : !S_ISDIR(st.st_mode)))
+        err = rbe_fail(d, RBE_ERR_IO, "%s: cannot be a folder", partial);
     rbe_files_free(&f);
+    free(partial);
     return err;
 }
 

@@ -56,6 +56,9 @@ check 'rows and model in one' refused "${convert[@]}" "$work/new" -p int8 --json
 check 'nothing new was made' test ! -e "$work/new" -a ! -e "$work/new.rbe"
 check 'no place is known before the work' gives 1 "$rbe" convert "$m" "$work/no/x.rbe"
 check 'not after a calibration' test "$(grep -c calibrated "$work/out")" = 0
+echo > "$work/y.partial"
+check 'nor for what is kept' gives 1 "${convert[@]}" "$work/y" -p int8
+check 'says so' one_line 'y.partial: cannot be a folder'
 check 'over an older result' gives 0 "${convert[@]}" "$m/a.rbe" -p int8 --no-calibration
 check 'codecs' refused "$rbe" codecs "$m" --json "$m/model.safetensors"
 check 'tune over its model' refused "$rbe" tune "$m" "$m/a.rbe" "$m/a.rbe"
@@ -145,6 +148,11 @@ check 'and report.md' iconv -f UTF-8 -t UTF-8 -o /dev/null "$work/page2/report.m
 (cd "$m" && "$rbe" eval perplexity --model . --text text --context 16 --windows 1 -q \
     --out "$work/dot") > "$work/out" 2> "$work/err"
 check 'a model named . has its folder'"'"'s name' test "$(row name "$work/dot")" = m
+mkdir "$n/bin" && cp "$bench" "$n/bin/"
+check 'rbe-bench in such a folder' gives 0 "$n/bin/rbe-bench" --quiet --kernels gemv_int8_scalar \
+    --shapes 64x64 --kinds product --threads 1 --min-time 0.001 --probe-time 0.001 \
+    --set-limit 8 --benchmark_repetitions=1 --out "$work/odd.bench.json"
+check 'says where it stood' grep -q 'na\\\\xEFf/bin/rbe-bench"' "$work/odd.bench.json"
 long=$work/$(printf '%0250d' 0)
 check 'a name of 250 characters' gives 0 "${perplexity[@]}" --out "$long"
 mkdir "$long.d" 2> /dev/null
