@@ -6,8 +6,15 @@ CONFIG    ?= release
 CC        := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 BUILDROOT ?= build
+# Make takes a blank for the end of a name.  The source itself may stand in a folder with one:
+# all names below are relative.
+ifneq ($(words $(BUILDROOT)),1)
+$(error BUILDROOT '$(BUILDROOT)': a path without blanks, please)
+endif
 ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 B         := $(BUILDROOT)/$(ARCH)-$(CONFIG)
+# For programs that are run from elsewhere; always between quotes.
+bin       = $(if $(filter /%,$(B)),,$(CURDIR)/)$(B)/bin
 Q         := $(if $(V),,@)
 PYTHON    ?= python3
 
@@ -51,7 +58,7 @@ FLAGSXX := -std=c++17 $(WARN) $(COMMON)
 x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
-mains   := rbe/main.c bench/main.c
+mains   := rbe/main.c bench/main.c rbe/commit.c
 rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c \
                               datasets/*.c))
 # A file for one ISA is compiled for that architecture only.
@@ -69,7 +76,7 @@ library := $(call objs,$(kernels) $(rooms))
 publicobjs := $(call objs,$(kernels) $(filter-out %/command.c %/man.c, \
                 $(filter-out $(wildcard */cmd_*.c),$(filter rbe/%.c gpt2/%.c,$(rooms)))))
 headers := $(filter-out %_body.h gpt2/lanes.h gpt2/tokenizer_files.h gpt2/train.h \
-             gpt2/unicode.h gpt2/vector.h gpt2/words.h rbe/command.h rbe/man.h \
+             gpt2/unicode.h gpt2/vector.h gpt2/words.h rbe/command.h rbe/commit.h rbe/man.h \
              kernels/funnel.h kernels/list.h, \
              $(wildcard kernels/*.h kernels/format/*.h rbe/*.h gpt2/*.h))
 shared  := librbe.so.$(SOVERSION)
@@ -100,6 +107,8 @@ $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 # Results say what the program was built with.
 built = $(subst ",\",$(strip $(FLAGS) $(CPPFLAGS) $(CFLAGS)))
 $(B)/bench/build.o:   BUILT = -DRBE_BUILD_FLAGS='"$(built)"'
+$(B)/rbe/commit.o:    BUILT = -include $(B)/commit.h
+$(B)/rbe/commit.o:    $(B)/commit.h
 
 .PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
 .PHONY: libraries man install dist deb
@@ -117,12 +126,12 @@ $(B)/librbe.a: $(library)
 	@echo '  AR    $@'
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/bin/rbe: $(B)/rbe/main.o $(B)/librbe.a
+$(B)/bin/rbe: $(B)/rbe/main.o $(B)/rbe/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/bin/rbe-bench: $(B)/bench/main.o $(call objs,$(bench)) $(B)/librbe.a
+$(B)/bin/rbe-bench: $(B)/bench/main.o $(B)/rbe/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
@@ -155,6 +164,12 @@ $(B)/flags: FORCE
 	@echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
 	 echo '$(CC) $(CXX) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' > $@
 
+# The programs alone carry it: a commit builds one file anew, and links no test.
+$(B)/commit.h: FORCE
+	@mkdir -p $(@D)
+	@c=$$(scripts/commit.sh); echo "#define RBE_COMMIT \"$$c\"" | cmp -s - $@ || \
+	 echo "#define RBE_COMMIT \"$$c\"" > $@
+
 # --- installing ---------------------------------------------------------------------------
 LIBRARYLIBS := -ljansson -lxxhash -lcrypto $(if $(DNNL),-ldnnl -lgomp) -lm
 
@@ -174,7 +189,7 @@ $(B)/lib/$(shared): $(B)/lib/librbe.map $(publicobjs)
 libraries: $(B)/lib/librbe.a $(B)/lib/$(shared) ## build librbe, static and shared
 
 man: programs                               ## make the manual pages from --help
-	$(Q)scripts/manpages.sh $(abspath $(B))/bin $(B)/man
+	$(Q)scripts/manpages.sh '$(bin)' $(B)/man
 
 define pkgconfig
 prefix=$(PREFIX)
@@ -193,25 +208,25 @@ export pkgconfig
 
 to := $(DESTDIR)
 install: programs libraries man             ## programs, library, data (DESTDIR, PREFIX)
-	$(Q)install -d $(to)$(BINDIR) $(to)$(LIBDIR)/pkgconfig $(to)$(MANDIR)/man1 \
-	    $(to)$(DATADIR)/profiles $(to)$(DATADIR)/tune $(to)$(DATADIR)/plots \
-	    $(to)$(DATADIR)/recorded
-	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench $(to)$(BINDIR)
-	$(Q)install scripts/report.sh $(to)$(BINDIR)/rbe-measure
-	$(Q)install bench/plots.sh $(to)$(BINDIR)/rbe-bench-plots
-	$(Q)install -m 644 $(B)/lib/librbe.a $(B)/lib/$(shared) $(to)$(LIBDIR)
-	$(Q)ln -sf $(shared) $(to)$(LIBDIR)/librbe.so
-	$(Q)echo "$$pkgconfig" > $(to)$(LIBDIR)/pkgconfig/librbe.pc
+	$(Q)install -d '$(to)$(BINDIR)' '$(to)$(LIBDIR)/pkgconfig' '$(to)$(MANDIR)/man1' \
+	    '$(to)$(DATADIR)/profiles' '$(to)$(DATADIR)/tune' '$(to)$(DATADIR)/plots' \
+	    '$(to)$(DATADIR)/recorded'
+	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench '$(to)$(BINDIR)'
+	$(Q)install scripts/report.sh '$(to)$(BINDIR)/rbe-measure'
+	$(Q)install bench/plots.sh '$(to)$(BINDIR)/rbe-bench-plots'
+	$(Q)install -m 644 $(B)/lib/librbe.a $(B)/lib/$(shared) '$(to)$(LIBDIR)'
+	$(Q)ln -sf $(shared) '$(to)$(LIBDIR)/librbe.so'
+	$(Q)echo "$$pkgconfig" > '$(to)$(LIBDIR)/pkgconfig/librbe.pc'
 	$(Q)for h in $(headers); do \
-	    install -D -m 644 $$h $(to)$(INCLUDEDIR)/rbe-bench/$$h || exit 1; done
+	    install -D -m 644 $$h '$(to)$(INCLUDEDIR)'/rbe-bench/$$h || exit 1; done
 	$(Q)(cd datasets/embedded && find . -type f) | while read -r f; do \
-	    install -D -m 644 datasets/embedded/$$f $(to)$(DATADIR)/$$f || exit 1; done
-	$(Q)install -m 644 datasets/MANIFEST $(to)$(DATADIR)
-	$(Q)install -m 644 rbe/profiles/*.profile $(to)$(DATADIR)/profiles
-	$(Q)install -m 644 tune/profiles/*.profile $(to)$(DATADIR)/tune
-	$(Q)install -m 644 reports/plots/*.gp $(to)$(DATADIR)/plots
-	$(Q)install -m 644 reports/recorded/*.jsonl $(to)$(DATADIR)/recorded
-	$(Q)install -m 644 $(B)/man/*.1 $(to)$(MANDIR)/man1
+	    install -D -m 644 "datasets/embedded/$$f" '$(to)$(DATADIR)'/"$$f" || exit 1; done
+	$(Q)install -m 644 datasets/MANIFEST '$(to)$(DATADIR)'
+	$(Q)install -m 644 rbe/profiles/*.profile '$(to)$(DATADIR)/profiles'
+	$(Q)install -m 644 tune/profiles/*.profile '$(to)$(DATADIR)/tune'
+	$(Q)install -m 644 reports/plots/*.gp '$(to)$(DATADIR)/plots'
+	$(Q)install -m 644 reports/recorded/*.jsonl '$(to)$(DATADIR)/recorded'
+	$(Q)install -m 644 $(B)/man/*.1 '$(to)$(MANDIR)/man1'
 
 dist:                                       ## a source archive of the commit checked out
 	$(Q)BUILDROOT=$(BUILDROOT) scripts/dist.sh $(VERSION)
@@ -224,7 +239,7 @@ tests: $(testbins) $(benchbins)             ## build the test programs
 	@:
 
 check: $(testbins) $(benchbins) programs    ## run every test; the last line counts them
-	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
+	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN='$(bin)' \
 	    scripts/run-tests.sh $(B)/check.log $(testbins) $(benchbins) $(shtests)
 
 # make check-kernels, check-rbe, check-gpt2, ...: one room's tests.
@@ -235,15 +250,15 @@ check-kernels: $(kernelbins)
 
 check-%: programs
 	$(Q)$(MAKE) --no-print-directory $(filter $(B)/$*/%,$(testbins) $(benchbins))
-	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
+	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN='$(bin)' \
 	    scripts/run-tests.sh $(B)/check-$*.log \
 	    $(filter $(B)/$*/%,$(testbins) $(benchbins)) $(filter $*/%,$(shtests))
 
 eval: programs                              ## f32 against RBE: results/eval.jsonl
-	$(Q)RBE_BIN=$(abspath $(B))/bin scripts/evaluate.sh
+	$(Q)RBE_BIN='$(bin)' scripts/evaluate.sh
 
 report: programs                            ## convert, measure, judge: results/report/
-	$(Q)RBE_BIN=$(abspath $(B))/bin scripts/report.sh
+	$(Q)RBE_BIN='$(bin)' scripts/report.sh
 
 fetch: $(B)/bin/rbe                         ## get GPT-2 and the data sets (FROM=mirror)
 	$(Q)$< fetch $(if $(FROM),--from "$(FROM)") $(FETCH)

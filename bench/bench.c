@@ -21,6 +21,7 @@
 #include "rbe/file.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
+#include "rbe/utf8.h"
 
 enum { REPETITIONS = 7 };
 
@@ -210,7 +211,7 @@ static enum rbe_status measure_roofs(struct run *r, struct rbe_diag *d)
 static void context_string(json_t *extra, const char *key, const char *value)
 {
     rbe_gbench_context(key, value);
-    json_object_set_new(extra, key, json_string(value));
+    json_object_set_new(extra, key, rbe_result_string(value));
 }
 
 static void describe(struct run *r)
@@ -256,7 +257,6 @@ static void describe(struct run *r)
     json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
     context_string(r->extra, "compiler", rbe_build_compiler());
     context_string(r->extra, "flags", rbe_build_flags());
-    json_object_set_new(r->extra, "dirty", rbe_build_dirty());
     json_array_foreach(warnings, i, v) say(r, json_string_value(v));
     if (r->samples) { /* the first line says what the samples were taken on */
         json_dumpf(r->extra, r->samples, JSON_COMPACT | JSON_REAL_PRECISION(9));
@@ -276,19 +276,11 @@ static char *with_suffix(const char *path, const char *suffix)
     return p;
 }
 
-static enum rbe_status try_output(const char *path, struct rbe_diag *d)
-{
-    struct rbe_outfile f = {0};
-    const enum rbe_status err = path ? rbe_outfile_open(&f, path, d) : RBE_OK;
-
-    rbe_outfile_discard(&f);
-    return err;
-}
-
 /* Names what is written on the way, and tries every destination before anything is measured. */
 static enum rbe_status name_files(struct run *r, struct rbe_diag *d)
 {
     const char *tmp = getenv("TMPDIR");
+    struct rbe_files files = {0};
     enum rbe_status err;
     char own[64];
 
@@ -303,9 +295,13 @@ static enum rbe_status name_files(struct run *r, struct rbe_diag *d)
     }
     if (!r->partial || (r->out && !r->samples_path))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if ((err = try_output(r->out, d)) || (err = try_output(r->samples_path, d)) ||
-        (err = try_output(r->partial, d)) || (err = try_output(r->o->tsv, d)) ||
-        (err = try_output(r->o->svg, d)))
+    if (!(err = rbe_files_replace(&files, r->out, d)) &&
+        !(err = rbe_files_replace(&files, r->samples_path, d)) &&
+        !(err = rbe_files_replace(&files, r->partial, d)) &&
+        !(err = rbe_files_replace(&files, r->o->tsv, d)))
+        err = rbe_files_replace(&files, r->o->svg, d);
+    rbe_files_free(&files);
+    if (err)
         return err;
     const size_t n = strlen(r->partial) + 32;
     if (!(r->out_flag = malloc(n)))
@@ -348,14 +344,46 @@ static enum rbe_status write_tsv(const struct rbe_bench_rows *rows, const json_t
     return err;
 }
 
+/* The same with bytes that are no UTF-8 as rbe_utf8_text() has them, in JSON strings; or
+ * NULL. */
+static char *mend(const char *text, size_t size)
+{
+    char *out = malloc(5 * size + 1), *to = out;
+
+    for (size_t i = 0; out && i < size;) {
+        const size_t n = rbe_utf8_size(text + i, size - i);
+        if (n)
+            memcpy(to, text + i, n);
+        else
+            sprintf(to, "\\\\x%02X", (unsigned char)text[i]);
+        to += n ? n : 5;
+        i += n ? n : 1;
+    }
+    if (out)
+        *to = 0;
+    return out;
+}
+
 static enum rbe_status load(json_t **out, const char *path, struct rbe_diag *d)
 {
-    json_error_t e;
+    char *text = NULL, *mended = NULL;
+    json_error_t e = {0};
+    size_t size;
+    enum rbe_status err;
 
-    *out = json_load_file(path, 0, &e);
-    if (*out)
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+    *out = NULL;
+    if ((err = rbe_read_file(&text, &size, path, d)))
+        return err;
+    /* Google Benchmark writes the program's path and the host's name as they are. */
+    if ((mended = mend(text, size)))
+        *out = json_loads(mended, 0, &e);
+    if (!mended)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    else if (!*out)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+    free(mended);
+    free(text);
+    return err;
 }
 
 /* The rows of a result, printed and written where they were asked for. */
@@ -551,9 +579,14 @@ static int complain(enum rbe_status err, const struct rbe_diag *d)
 static int summarise(const struct rbe_bench_options *o)
 {
     struct rbe_diag d = {{0}};
+    struct rbe_files files = {0};
     json_t *result;
-    enum rbe_status err = load(&result, o->summarise, &d);
+    enum rbe_status err;
 
+    if (!(err = rbe_files_read(&files, o->summarise, &d)) &&
+        !(err = rbe_files_replace(&files, o->tsv, &d)))
+        err = load(&result, o->summarise, &d);
+    rbe_files_free(&files);
     if (!err) {
         rbe_summary_sort(result);
         err = present(o, result, !o->quiet, &d);

@@ -6,6 +6,7 @@
 #include "bench/launches.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +105,8 @@ enum rbe_status rbe_launches(json_t **out, const struct rbe_bench_options *o,
     const char *tmp = getenv("TMPDIR");
     struct rbe_progress progress;
     enum rbe_status err = RBE_OK;
-    char path[4096], samples_from[4200];
+    /* Longer than the system takes: what is cut is refused. */
+    char path[PATH_MAX + 64], samples_from[PATH_MAX + 128];
     int code = 0;
 
     *out = NULL;

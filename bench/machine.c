@@ -17,6 +17,7 @@
 
 #include "bench/machine_private.h"
 #include "rbe/progress.h"
+#include "rbe/result.h"
 
 /* --- CPU lists ---------------------------------------------------------------------------- */
 
@@ -214,7 +215,7 @@ static bool first_line(const char *path, char *buf, size_t size)
 
 static void warn(json_t *warnings, const char *text)
 {
-    json_array_append_new(warnings, json_string(text));
+    json_array_append_new(warnings, rbe_result_string(text));
 }
 
 /* CPU seconds of the whole machine since it started, from the first line of /proc/stat. */
@@ -243,7 +244,7 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
 
     if (first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
                    sizeof line)) {
-        json_object_set_new(facts, "governor", json_string(line));
+        json_object_set_new(facts, "governor", rbe_result_string(line));
         if (strcmp(line, "performance")) {
             snprintf(text, sizeof text, "the frequency governor is '%s', not 'performance'",
                      line);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <popt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,11 @@
 
 #include "bench/bench.h"
 #include "kernels/cpu.h"
+#include "rbe/commit.h"
+#include "rbe/file.h"
 #include "rbe/man.h"
 #include "rbe/progress.h"
+#include "rbe/result.h"
 
 static const char about[] =
     "Measures the kernels: each is verified, then timed, cold unless asked otherwise, against\n"
@@ -135,6 +139,10 @@ int main(int argc, char **argv)
     const char *bad = rbe_cpu_init();
     int gc = 0, pc = 0;
 
+    rbe_hold_standard();
+    /* A reader that has gone is a write error, and none that ends a measurement. */
+    signal(SIGPIPE, SIG_IGN);
+    rbe_result_built_from(rbe_commit);
     if (bad) {
         fprintf(stderr, "rbe-bench: RBE_DISABLE_ISA: unknown name '%s'; valid: %s\n", bad,
                 rbe_isa_names());
@@ -158,8 +166,11 @@ int main(int argc, char **argv)
     }
     free(gv);
     free(pv);
+    errno = 0;
     if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "rbe-bench: standard output: %s\n", strerror(errno));
+        /* What could not be written earlier has left no errno. */
+        fprintf(stderr, "rbe-bench: standard output: %s\n",
+                errno ? strerror(errno) : "could not be written");
         code = code ? code : 1;
     }
     return code;

@@ -19,13 +19,15 @@ if ! command -v gnuplot > /dev/null; then
     exit 1
 fi
 mkdir -p "$2" || exit 1
+# In gnuplot's quotes a quote stands twice.
+tsv=${1//\'/\'\'} folder=${2//\'/\'\'}
 bad=0 drawn=0
 for script in "$scripts"/bench-*.gp; do
     name=$(basename "$script" .gp)
     [ "$name" = bench-common ] && continue
     for kind in svg png; do
         # A name within SVG has no '-'.
-        gnuplot -e "in='$1'; out='$2/.$name.$kind'; kind='$kind'; ink='#6e7781'" \
+        gnuplot -e "in='$tsv'; out='$folder/.$name.$kind'; kind='$kind'; ink='#6e7781'" \
             -e "id='${name//-/_}'" \
             "$scripts/common.gp" "$scripts/bench-common.gp" "$script" 2> "$2/.$name.err"
         rc=$?

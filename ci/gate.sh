@@ -74,7 +74,12 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$base" ] || usage 'give the base revision'
-sha=$(git rev-parse --verify --quiet "$base^{commit}") || fail 1 "no revision '$base'"
+if ! sha=$(git rev-parse --verify --quiet "$base^{commit}"); then
+    [ "$(git rev-parse --is-shallow-repository 2>&1)" != true ] ||
+        fail 1 "no revision '$base' in this shallow clone: 'git fetch --deepen=100' or 'git fetch\
+ --unshallow' brings what is missing"
+    fail 1 "no revision '$base'"
+fi
 name=$(git describe --always --dirty --abbrev=10)
 
 work=$(mktemp -d) || exit 1
@@ -88,8 +93,9 @@ tidy() {
 trap tidy EXIT
 trap 'exit 130' INT TERM
 
-# build TREE BUILDROOT LOG: rbe and the worker of a tree.  Debug data that names the folder
-# does not keep a compiler cache from serving both.
+# build TREE BUILDROOT LOG: rbe and the worker of a tree.  BUILDROOT is as seen from the tree:
+# make takes no blanks, which the folder of temporary files may have.  Debug data that names
+# the folder does not keep a compiler cache from serving both.
 export CCACHE_NOHASHDIR=1
 arch=$(gcc -dumpmachine)
 bin=${arch%%-*}-release/bin
@@ -98,7 +104,7 @@ build() {
     make -s -C "$1" -f Makefile -f ci/gate.mk BUILDROOT="$2" PLANT="${4:-}" -j"$(nproc)" \
         gate-programs > "$3" 2>&1
     rc=$?
-    [ $rc != 0 ] || [ -x "$2/$bin/gate-worker" ] || rc=1
+    [ $rc != 0 ] || (cd "$1" && [ -x "$2/$bin/gate-worker" ]) || rc=1
     return $rc
 }
 explain() { grep -m 5 -iE 'error|No rule|undefined' "$1" >&2; }
@@ -115,11 +121,15 @@ build_base() {
     own=$(git -C "$tree" ls-files ci/gate_worker.c)
     mkdir -p "$tree/ci"
     cp ci/gate_worker.c ci/gate.mk "$tree/ci/"
-    build "$tree" "$kept" "$work/base.log" && return 0
-    [ -n "$own" ] && git -C "$tree" checkout --quiet -- ci/gate_worker.c ci/gate.mk &&
-        build "$tree" "$kept" "$work/base.log" && touch "$kept/own-worker"
+    mkdir -p "$kept/$bin"
+    if ! build "$tree" build "$work/base.log"; then
+        [ -n "$own" ] && git -C "$tree" checkout --quiet -- ci/gate_worker.c ci/gate.mk &&
+            build "$tree" build "$work/base.log" && touch "$kept/own-worker" || return
+    fi
+    # The last makes what is kept whole.
+    cp "$tree/build/$bin/rbe" "$kept/$bin/" && cp "$tree/build/$bin/gate-worker" "$kept/$bin/"
 }
-root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
+root=${BUILDROOT:-build}
 echo 'building the working tree' >&2
 build "$here" "$root" "$work/new.log" || {
     explain "$work/new.log"
@@ -149,7 +159,7 @@ fi
 same() {
     local side
     for side in base head; do
-        strip -R .note.gnu.build-id -o "$work/$side/plain" "$work/$side/$1" 2> /dev/null ||
+        strip -R .note.gnu.build-id -R .rbe.commit -o "$work/$side/plain" "$work/$side/$1" 2> /dev/null ||
             cp "$work/$side/$1" "$work/$side/plain"
     done
     cmp -s "$work/base/plain" "$work/head/plain"
@@ -354,7 +364,7 @@ if [ $instructions = 1 ]; then
     metrics=''
 fi
 
-worker() { printf "exec '%s/gate-worker' '%s/model.rbe' %s %s" "$1" "$1" "$threads" "$clock"; }
+worker() { printf 'exec %q/gate-worker %q/model.rbe %s %s' "$1" "$1" "$threads" "$clock"; }
 [ "$threads" = 1 ] || pass+=(--no-pin)
 "$root/$bin/rbe" gate --base "$(worker "$work/base")" \
     --new "${plant:+RBE_PLANT_SLOWDOWN=$plant }$(worker "$work/head")" --metrics "$metrics" \

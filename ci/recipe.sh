@@ -29,10 +29,16 @@ case ${1:-} in
     fi
     if [ -n "${BASE_BRANCH:-}" ]; then
         base=$(git merge-base "$BASE_BRANCH" HEAD) ||
-            { echo "recipe.sh: no common ancestor with $BASE_BRANCH (a shallow clone?)" >&2
+            { echo "recipe.sh: no common ancestor with $BASE_BRANCH; in a shallow clone 'git" \
+                  "fetch --unshallow' brings what is missing" >&2
               exit 1; }
     fi
-    [ -n "$base" ] || { echo 'recipe.sh: no parent to compare with; give BASE_REV' >&2; exit 2; }
+    if [ -z "$base" ]; then
+        echo 'recipe.sh: no parent to compare with; give BASE_REV' \
+            "$([ "$(git rev-parse --is-shallow-repository 2>&1)" != true ] ||
+                echo ", or 'git fetch --deepen=100': this clone is shallow")" >&2
+        exit 2
+    fi
     ;;
 *)
     base=$1

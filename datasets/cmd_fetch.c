@@ -15,6 +15,7 @@
 #include "rbe/command.h"
 #include "rbe/file.h"
 #include "rbe/progress.h"
+#include "rbe/result.h"
 
 /* The nearest MANIFEST above the program or the current folder, or the installed one. */
 static char *find_manifest(void)
@@ -80,9 +81,10 @@ static void list(const struct rbe_manifest *m, const char **args, int count, con
             continue;
         const char *state = state_of(s, to);
         if (rows)
-            json_array_append_new(rows, json_pack("{s:s, s:I, s:s?, s:s, s:s?, s:s}",
-                "name", s->name, "bytes", (json_int_t)s->bytes, "sha256", s->sha256,
-                "licence", s->licence, "url", s->url, "state", state));
+            json_array_append_new(rows, json_pack("{s:o, s:I, s:s?, s:o, s:o, s:s}",
+                "name", rbe_result_string(s->name), "bytes", (json_int_t)s->bytes, "sha256",
+                s->sha256, "licence", rbe_result_string(s->licence), "url",
+                rbe_result_string(s->url), "state", state));
         else
             printf("%-40s %11" PRIu64 " bytes  %-12s  %s\n", s->name, s->bytes, s->licence,
                    state);
@@ -124,8 +126,9 @@ static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args
             what = err ? "failed" : s->sha256 ? "fetched" : "fetched, no checksum known";
         }
         if (rows)
-            json_array_append_new(rows, json_pack("{s:s, s:s, s:s?}", "name", s->name,
-                                  "state", what, "reason", err ? d.text : NULL));
+            json_array_append_new(rows, json_pack("{s:o, s:s, s:o}", "name",
+                                  rbe_result_string(s->name), "state", what, "reason",
+                                  rbe_result_string(err ? d.text : NULL)));
         else if (!err)
             printf("%-40s %s\n", s->name, what);
         fflush(stdout);

@@ -126,7 +126,7 @@ static bool print_token(void *arg, const char *bytes, size_t size)
     (void)arg;
     fwrite(bytes, 1, size, stdout);
     fflush(stdout);
-    return !rbe_interrupted();
+    return !rbe_interrupted() && !ferror(stdout);
 }
 
 static void print_timing(const struct rbe_turn *t)

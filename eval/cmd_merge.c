@@ -10,15 +10,21 @@
 
 #include "eval/merge.h"
 #include "rbe/command.h"
+#include "rbe/file.h"
 #include "rbe/result.h"
 
 static enum rbe_status run(const char *out, const char **names, size_t n, struct rbe_diag *d)
 {
     json_t **files = calloc(n, sizeof *files), *joined = NULL, *r;
     struct rbe_result_file *f = NULL;
+    struct rbe_files all = {0};
     size_t i, lines = 0;
     enum rbe_status err = files ? RBE_OK : RBE_ERR_NOMEM;
 
+    for (i = 0; i < n && !err; i++)
+        err = rbe_files_read(&all, names[i], d);
+    if (!err)
+        err = rbe_files_append(&all, out, d);
     for (i = 0; i < n && !err; i++) {
         unsigned unfinished = 0;
         err = rbe_result_read(&files[i], names[i], &unfinished, d);
@@ -35,6 +41,7 @@ static enum rbe_status run(const char *out, const char **names, size_t n, struct
     }
     printf("%s: %zu records from %zu files\n", out, lines, n);
 out:
+    rbe_files_free(&all);
     rbe_result_close(&f);
     json_decref(joined);
     for (i = 0; files && i < n; i++)
@@ -62,13 +69,10 @@ int rbe_cmd_merge(int argc, const char **argv)
     enum rbe_status err = RBE_OK;
     if (!out || !count)
         err = rbe_fail(&d, RBE_ERR_ARG, "wants --out FILE and the shards' files");
-    for (int i = 0; i < count && !err; i++) {
-        if (!strcmp(args[i], out))
-            err = rbe_fail(&d, RBE_ERR_ARG, "%s is both a part and the result", out);
+    for (int i = 0; i < count && !err; i++)
         for (int j = 0; j < i && !err; j++)
             if (!strcmp(args[i], args[j]))
                 err = rbe_fail(&d, RBE_ERR_ARG, "%s is named twice", args[i]);
-    }
     if (!err)
         err = run(out, args, (size_t)count, &d);
     return rbe_report_failure(argv[0], err, &d);

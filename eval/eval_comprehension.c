@@ -254,10 +254,9 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char **tasks,
     enum rbe_status err = RBE_OK;
 
     for (const char **a = tasks; *a && !err; a++)
-        err = parse_task(*a, &task, &path, d);
-    if (err)
-        return err;
-    if ((err = rbe_eval_begin(o, false, d)) ||
+        if (!(err = parse_task(*a, &task, &path, d)))
+            err = rbe_files_read(&o->files, path, d);
+    if (err || (err = rbe_eval_begin(o, false, d)) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
         (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
         goto out;

@@ -179,7 +179,8 @@ static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
         return NULL;
     }
     json_object_set_new(r, "script",
-                        json_pack("{s:s, s:s, s:i}", "name", k->script.name, "sha256",
+                        json_pack("{s:o, s:s, s:i}", "name",
+                                  rbe_result_string(k->script.name), "sha256",
                                   k->script.sha256, "turns", k->lines));
     json_object_set_new(r, "sampling",
                         json_pack("{s:f, s:i, s:f, s:I}", "temperature",
@@ -229,7 +230,8 @@ static enum rbe_status run(struct talk *k, const char *script, int turns, struct
     int done = 0;
     enum rbe_status err;
 
-    if ((err = load_script(k, script, turns, d)) || (err = rbe_eval_begin(o, false, d)) ||
+    if ((err = load_script(k, script, turns, d)) ||
+        (err = rbe_files_read(&o->files, script, d)) || (err = rbe_eval_begin(o, false, d)) ||
         (err = open_talkers(k, d)) ||
         (err = rbe_eval_open_models(o, 64, &k->runners, d)) ||
         (err = rbe_eval_tokenizer(o, &k->runners[0], &t, d)))

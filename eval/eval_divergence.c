@@ -239,8 +239,11 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
     enum rbe_protocol p;
     enum rbe_status err;
 
-    if ((err = rbe_protocol_parse(&p, protocol, d)) || (err = rbe_eval_begin(o, true, d)))
-        return err;
+    if ((err = rbe_protocol_parse(&p, protocol, d)) ||
+        (err = rbe_files_read(&o->files, tape->recorded, d)) ||
+        (err = rbe_eval_begin(o, true, d)) ||
+        (err = rbe_files_replace(&o->files, tape->record, d)))
+        goto out;
     if ((tape->record || tape->recorded) && (o->shard || o->resume || o->texts[1] ||
                                              (tape->record && tape->recorded))) {
         err = rbe_fail(d, RBE_ERR_ARG, "one of --record and --recorded, one text, no --shard "

@@ -51,7 +51,7 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
         json_object_set_new(r, "tokens", json_integer(e->tokens));
         json_object_set_new(r, "batch", json_integer(1));
         json_object_set_new(r, "passed", json_boolean(*passed));
-        json_object_set_new(r, "reason", *passed ? json_null() : json_string(why.text));
+        json_object_set_new(r, "reason", *passed ? json_null() : rbe_result_string(why.text));
         static const char *const facts[] = {"resident_bytes", "peak_bytes",
                                             "peak_virtual_bytes", "session_bytes", "load_s",
                                             "first_token_ms"};

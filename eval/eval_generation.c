@@ -45,7 +45,7 @@ struct generation {
     struct rbe_sampling how;
     uint32_t *prompt;           /* [prompts][prompt_tokens] */
     struct author *author;      /* [model] */
-    char text_name[128], text_sha256[65];
+    char text_name[256], text_sha256[65];
     size_t text_bytes;
 };
 

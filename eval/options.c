@@ -45,6 +45,20 @@ static enum rbe_status parse_shard(struct rbe_eval_options *o, struct rbe_diag *
     return RBE_OK;
 }
 
+/* The results may go over nothing that is read. */
+static enum rbe_status check_files(struct rbe_eval_options *o, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (char **p = o->models; *p && !err; p++)
+        err = rbe_files_read_model(&o->files, *p, d);
+    for (char **p = o->texts; p && *p && !err; p++)
+        err = rbe_files_read(&o->files, *p, d);
+    if (!err && o->tokenizer)
+        err = rbe_files_read_model(&o->files, o->tokenizer, d);
+    return err ? err : rbe_files_append(&o->files, o->out, d);
+}
+
 enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d)
 {
     enum rbe_status err;
@@ -68,7 +82,7 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if (o->quiet)
         rbe_progress_silence();
     rbe_catch_interrupt();
-    if ((err = rbe_result_open(&o->results, o->out, d)) ||
+    if ((err = check_files(o, d)) || (err = rbe_result_open(&o->results, o->out, d)) ||
         (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
         return err;
     if (!(err = rbe_pool_open(&o->pool, (unsigned)o->threads, d)))
@@ -81,6 +95,7 @@ void rbe_eval_end(struct rbe_eval_options *o)
     rbe_pool_close(&o->pool);
     json_decref(o->old);
     o->old = NULL;
+    rbe_files_free(&o->files);
     rbe_result_close(&o->results);
 }
 

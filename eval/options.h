@@ -13,6 +13,7 @@
 #include "eval/runner.h"
 #include "rbe/command.h"
 #include "eval/windows.h"
+#include "rbe/file.h"
 #include "rbe/result.h"
 #include "rbe/status.h"
 
@@ -21,6 +22,7 @@ struct rbe_eval_options {
     char *out, *tokenizer, *shard;
     const char *special;        /* "parse" or "text"; NULL: no text is read */
     int threads, json, quiet, limit, resamples, resume;
+    struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
     /* Filled by rbe_eval_begin(). */
     size_t model_count;
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */

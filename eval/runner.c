@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "eval/softmax.h"
+#include "rbe/file.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
 
@@ -19,25 +20,21 @@ enum { LOGIT_FLOATS = 8 << 20 };
  * or "rbe-mini.rbe". */
 static char *model_name(const char *path)
 {
-    char *copy = strdup(path);
+    char *name = rbe_path_name(path);
 
-    if (!copy)
-        return NULL;
-    size_t n = strlen(copy);
-    while (n > 1 && copy[n - 1] == '/')
-        copy[--n] = 0;
-    char *base = strrchr(copy, '/');
-    if (base && (!strcmp(base + 1, "model.safetensors") ||
-                 !strcmp(base + 1, "model.safetensors.index.json"))) {
-        *base = 0;
-        base = strrchr(copy, '/');
+    /* Of a file of weights the folder's name. */
+    if (name && (!strcmp(name, "model.safetensors") ||
+                 !strcmp(name, "model.safetensors.index.json"))) {
+        char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+        if (slash)
+            slash[slash == folder] = 0;
+        free(name);
+        name = folder ? rbe_path_name(slash ? folder : ".") : NULL;
+        free(folder);
     }
-    base = base ? base + 1 : copy;
-    n = strlen(base);
-    if (n > 4 && !strcmp(base + n - 4, ".rbe"))
-        base[n - 4] = 0;
-    char *name = strdup(base);
-    free(copy);
+    const size_t n = name ? strlen(name) : 0;
+    if (n > 4 && !strcmp(name + n - 4, ".rbe"))
+        name[n - 4] = 0;
     return name;
 }
 

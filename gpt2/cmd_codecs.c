@@ -358,9 +358,8 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
         json_array_append_new(names, json_pack("{s:s, s:[I, I]}", "name", t->m[i].name, "shape",
                                                (json_int_t)t->m[i].rows,
                                                (json_int_t)t->m[i].cols));
-    bool bad = !j || json_object_set_new(j, "source", json_pack("{s:s, s:s}", "name",
-                                                                t->file_name, "sha256",
-                                                                t->sha256));
+    bool bad = !j || json_object_set_new(j, "source", json_pack(
+        "{s:o, s:s}", "name", rbe_result_string(t->file_name), "sha256", t->sha256));
     bad = json_object_set_new(j, "matrices", names) || bad;
     bad = json_object_set_new(j, "rows", rows) || bad;
     if (bad) {
@@ -508,6 +507,7 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
 {
     struct table *t = calloc(1, sizeof *t);
     struct rbe_result_file *json = NULL;
+    struct rbe_files files = {0};
     enum rbe_status err;
 
     if (!t)
@@ -521,7 +521,9 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
         err = rbe_fail(d, RBE_ERR_ARG, "--sample, --threads: no negative numbers");
         goto out;
     }
-    if ((err = read_ratios(t, d)) || (err = rbe_pool_open(&t->pool, (unsigned)a->threads, d)) ||
+    if ((err = read_ratios(t, d)) || (err = rbe_files_read_model(&files, a->path, d)) ||
+        (err = rbe_files_append(&files, a->json, d)) ||
+        (err = rbe_pool_open(&t->pool, (unsigned)a->threads, d)) ||
         (err = read_model(t, d)) || (err = rbe_result_open(&json, a->json, d)))
         goto out;
     rbe_warn_threads("codecs", rbe_pool_threads(t->pool));
@@ -537,6 +539,7 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
     if (a->json)
         err = append_result(json, t, d);
 out:
+    rbe_files_free(&files);
     rbe_result_close(&json);
     for (size_t i = 0; i < t->count; i++)
         free(t->m[i].w);

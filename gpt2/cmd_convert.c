@@ -3,12 +3,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gpt2/convert.h"
@@ -220,18 +222,6 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* The name of the folder a checkpoint stands in, else its file's. */
-static void model_name(char *buf, size_t size, const char *path)
-{
-    size_t n = strlen(path);
-
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    snprintf(buf, size, "%.*s", (int)n, path);
-    const char *last = base_name(buf);
-    memmove(buf, last, strlen(last) + 1);
-}
-
 static json_t *calibration_json(const struct rbe_convert *c)
 {
     const struct rbe_calibration *k = c->o.calibration;
@@ -248,19 +238,20 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
                                      struct rbe_diag *d)
 {
     const struct rbe_source *s = c->source;
-    char sha[65], name[128], out_name[128];
+    char sha[65];
     enum rbe_status err;
     bool bad;
 
     if ((err = rbe_sha256_file(sha, a->out, d)))
         return err;
-    model_name(name, sizeof name, a->model);
-    model_name(out_name, sizeof out_name, a->out);
+    char *name = rbe_path_name(a->model);
+    if (!name)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     const struct rbe_result_model base = {
         .name = name, .path = base_name(rbe_safetensors_path(s->file)), .sha256 = s->sha256,
         .label = s->label, .bytes = rbe_safetensors_file_bytes(s->file), .params = c->params};
     const struct rbe_result_model model = {
-        .name = out_name, .path = base_name(a->out), .sha256 = sha, .label = s->label,
+        .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = s->label,
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new("convert", threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
@@ -275,7 +266,7 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
     bad = !j || rbe_result_set_model(j, "base", &base) ||
           rbe_result_set_model(j, "model", &model) ||
           json_object_set_new(j, "profile",
-                              json_string(rbe_profile_name(c->o.profile))) ||
+                              rbe_result_string(rbe_profile_name(c->o.profile))) ||
           rbe_result_set_real(j, "seconds", c->seconds);
     bad = json_object_set_new(j, "calibration", calibration_json(c)) || bad;
     bad = json_object_set_new(j, "allocation",
@@ -291,6 +282,7 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
         json_decref(j);
         j = NULL;
     }
+    free(name);
     return rbe_result_append(file, j, d);
 }
 
@@ -436,6 +428,30 @@ static enum rbe_status allocate_measured(const struct arguments *a, struct rbe_c
     return err;
 }
 
+/* None of the outputs may be an input, and each can be written: known before the work. */
+static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
+{
+    struct rbe_files f = {0};
+    char *partial = malloc(strlen(a->out) + sizeof ".partial");
+    enum rbe_status err;
+    struct stat st;
+
+    if (!partial)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    sprintf(partial, "%s.partial", a->out);
+    if (!(err = rbe_files_read_model(&f, a->model, d)) &&
+        !(err = rbe_files_read(&f, a->profile, d)) &&
+        !(err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)) &&
+        !(err = rbe_files_replace(&f, a->out, d)))
+        err = rbe_files_append(&f, a->json, d);
+    /* Where finished matrices are kept. */
+    if (!err && (stat(partial, &st) ? errno != ENOENT : !S_ISDIR(st.st_mode)))
+        err = rbe_fail(d, RBE_ERR_IO, "%s: cannot be a folder", partial);
+    rbe_files_free(&f);
+    free(partial);
+    return err;
+}
+
 static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
 {
     struct rbe_source *source = NULL;
@@ -447,7 +463,8 @@ static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
     struct rbe_progress progress = {0};
     enum rbe_status err;
 
-    if ((err = check_arguments(a, d)) || (err = rbe_source_open(&source, a->model, d)) ||
+    if ((err = check_arguments(a, d)) || (!a->plan && (err = check_files(a, d))) ||
+        (err = rbe_source_open(&source, a->model, d)) ||
         (err = open_profile(&profile, a, source, d)) ||
         (err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
         goto out;

@@ -17,6 +17,7 @@
 #include "rbe/command.h"
 #include "rbe/cpus.h"
 #include "rbe/progress.h"
+#include "rbe/result.h"
 #include "rbe/text.h"
 
 static const char command[] = "generate";
@@ -161,7 +162,8 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     size_t fed = 0;
     enum rbe_status err = RBE_OK;
 
-    while (g->count < end && !rbe_interrupted()) {
+    /* Whoever read it may have gone. */
+    while (g->count < end && !rbe_interrupted() && !ferror(stdout)) {
         if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||
             (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
             break;
@@ -200,11 +202,12 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         text = rbe_tokenizer_text(g->tokenizer, g->ids + g->prompt_count, made, NULL);
     const char *path = rbe_gpt2_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
-        "{s:s, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, s:I, "
+        "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, s:I, "
         "s:s}",
-        "model", slash ? slash + 1 : path, "label", rbe_gpt2_label(g->model), "rbe",
-        rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt, "ids", ids, "text", text, "load_s",
-        g->load_s, "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
+        "model", rbe_result_string(slash ? slash + 1 : path), "label",
+        rbe_gpt2_label(g->model), "rbe", rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt,
+        "ids", ids, "text", text, "load_s", g->load_s, "first_token_s",
+        g->first_s, "total_s", g->total_s, "ms_per_token",
         made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1))
                  : json_null(),
         "threads", (int)rbe_pool_threads(g->pool), "oversubscribed",

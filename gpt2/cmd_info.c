@@ -127,11 +127,12 @@ static json_t *describe(struct rbe_gpt2 *m, const struct rbe_safetensors *s)
     const double params = (double)rbe_gpt2_config_params(c);
     const size_t bytes = rbe_gpt2_file_bytes(m);
 
-    return json_pack("{s:s, s:b, s:s?, s:s?, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, "
+    return json_pack("{s:o, s:b, s:s?, s:s?, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, "
                      "s:f, s:I}",
-                     "path", rbe_gpt2_path(m), "rbe", rbe_gpt2_is_rbe(m), "label",
-                     rbe_gpt2_label(m), "profile", rbe_safetensors_meta(s, "rbe.profile"),
-                     "sha256", rbe_gpt2_sha256(m), "vocab", (int)c->vocab, "n_ctx",
+                     "path", rbe_result_string(rbe_gpt2_path(m)), "rbe",
+                     rbe_gpt2_is_rbe(m), "label", rbe_gpt2_label(m), "profile",
+                     rbe_safetensors_meta(s, "rbe.profile"), "sha256",
+                     rbe_gpt2_sha256(m), "vocab", (int)c->vocab, "n_ctx",
                      (int)c->n_ctx, "n_embd", (int)c->n_embd, "n_layer", (int)c->n_layer,
                      "n_head", (int)c->n_head, "n_inner", (int)c->n_inner, "parameters",
                      (json_int_t)rbe_gpt2_config_params(c), "bytes", (json_int_t)bytes,

@@ -22,6 +22,7 @@
 #include "rbe/encode_hybrid.h"
 #include "rbe/file.h"
 #include "rbe/svd.h"
+#include "rbe/utf8.h"
 
 static enum rbe_status no_memory(struct rbe_diag *d)
 {
@@ -208,11 +209,14 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
     /* Without the white space of the original file. */
     json_t *j = json_loads(s->config_json, 0, NULL);
     char *config = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    char *profile = rbe_utf8_text(rbe_profile_name(c->o.profile));
     json_decref(j);
-    if (!config)
-        return no_memory(d);
+    if (!config || !profile) {
+        err = no_memory(d);
+        goto out;
+    }
     if ((err = rbe_container_add_meta(b, "rbe.config", config, d)) ||
-        (err = rbe_container_add_meta(b, "rbe.profile", rbe_profile_name(c->o.profile), d)) ||
+        (err = rbe_container_add_meta(b, "rbe.profile", profile, d)) ||
         (err = rbe_container_add_meta(b, "rbe.source_sha256", s->sha256, d)) ||
         (err = rbe_container_add_meta(b, "rbe.encoder", RBE_ENCODER, d)))
         goto out;
@@ -225,6 +229,7 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
     if (s->label)
         err = rbe_container_add_meta(b, "synthetic", s->label, d);
 out:
+    free(profile);
     free(config);
     return err;
 }

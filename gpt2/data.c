@@ -5,6 +5,8 @@
  */
 #include "gpt2/data.h"
 
+#include <dirent.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -91,6 +93,44 @@ bool rbe_has_tokenizer(const char *model_path)
 
     free(folder);
     return has;
+}
+
+enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const char *shipped,
+                                    struct rbe_diag *d)
+{
+    char *own = path ? NULL : rbe_data_path(shipped);
+    const enum rbe_status err = rbe_files_read(f, path ? path : own, d);
+
+    free(own);
+    return err;
+}
+
+enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    static const char *const names[] = {
+        "config.json", "model.safetensors*", "*-of-*.safetensors", "pytorch_model*", "vocab.*",
+        "encoder.json", "merges.txt", "tokenizer*.json", "added_tokens.json",
+        "special_tokens_map.json", "generation_config.json"};
+    enum rbe_status err = rbe_files_read(f, path, d);
+    char *folder = folder_of(path);
+    DIR *dir = folder ? opendir(folder) : NULL;
+    struct dirent *e;
+
+    while (dir && !err && (e = readdir(dir))) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof names / sizeof names[0] && !known; i++)
+            known = !fnmatch(names[i], e->d_name, 0);
+        char *file = known ? rbe_path_join(folder, e->d_name) : NULL;
+        if (file)
+            err = rbe_files_read(f, file, d);
+        else if (known)
+            err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        free(file);
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+    return err;
 }
 
 static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *folder,

@@ -10,6 +10,7 @@
 
 #include "gpt2/config.h"
 #include "gpt2/tokenizer.h"
+#include "rbe/file.h"
 #include "rbe/status.h"
 
 /*
@@ -19,6 +20,14 @@
  * the current folder and those above it.
  */
 char *rbe_data_path(const char *name);
+
+/* Adds to what a command reads: the file itself, or what ships under this name where it is
+ * NULL. */
+enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const char *shipped,
+                                    struct rbe_diag *d);
+/* Adds every file that may be read with a model: of its folder, or beside its file, those
+ * that belong to a checkpoint or a tokenizer. */
+enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d);
 
 /*
  * The tokenizer of a model: from `folder` when given; else from the model's folder or the

@@ -6,14 +6,17 @@
 #include "gpt2/synth.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gpt2/source.h"
 #include "kernels/f16.h"
 #include "rbe/file.h"
 #include "rbe/progress.h"
+#include "rbe/safetensors.h"
 
 /* What fills a tensor: normal values of this deviation, or a constant. */
 static float deviation_of(const struct rbe_source_tensor *t, const struct rbe_gpt2_config *c)
@@ -100,6 +103,38 @@ static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_co
     return err;
 }
 
+/* Both can be written: known before the work. */
+static enum rbe_status try_files(const char *folder, const char *weights, struct rbe_diag *d)
+{
+    struct rbe_files f = {0};
+    char *config = rbe_path_join(folder, "config.json");
+    enum rbe_status err = config ? rbe_files_replace(&f, config, d)
+                          : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
+
+    if (!err)
+        err = rbe_files_replace(&f, weights, d);
+    rbe_files_free(&f);
+    free(config);
+    return err;
+}
+
+/* What stands there may be replaced when it was generated too: nobody has another copy of a
+ * trained one. */
+static enum rbe_status check_replaced(const char *path, struct rbe_diag *d)
+{
+    struct rbe_safetensors *s = NULL;
+    bool generated = false;
+
+    if (access(path, F_OK))
+        return RBE_OK;
+    if (!rbe_safetensors_open(&s, path, NULL))
+        generated = rbe_safetensors_meta(s, "synthetic") != NULL;
+    rbe_safetensors_close(&s);
+    return generated ? RBE_OK
+                     : rbe_fail(d, RBE_ERR_ARG, "%s: was not made by rbe synth, and is not "
+                                "written over", path);
+}
+
 enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
                           enum rbe_dtype dtype, uint64_t seed, struct rbe_diag *d)
 {
@@ -122,6 +157,9 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
                        rbe_dtype_name(dtype));
         goto done;
     }
+    if ((err = check_replaced(path, d)) || (err = rbe_make_dirs(folder, d)) ||
+        (err = try_files(folder, path, d)))
+        goto done;
     for (size_t i = 0; i < count; i++) {
         r[i] = rbe_source_tensor(c, i);
         const size_t n = (size_t)r[i].rows * r[i].cols;
@@ -139,8 +177,6 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
                        bytes / 1000000);
         goto done;
     }
-    if ((err = rbe_make_dirs(folder, d)))
-        goto done;
     rbe_progress_start(&p, "synth", "weights", (double)rbe_gpt2_config_params(c));
     double made = 0;
     for (size_t i = 0; i < count && !err; i++) {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -16,6 +17,12 @@
 #include <unistd.h>
 
 #include "rbe/progress.h"
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
 
 enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d)
 {
@@ -128,11 +135,13 @@ enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct
         return rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
     o->path = strdup(path);
     o->tmp = malloc(n + 12);
+    /* A name as long as names may be leaves no room behind it. */
+    const size_t name = strlen(base_name(path)), cut = name + 10 > NAME_MAX ? 10 : 0;
     if (!o->path || !o->tmp) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         goto out;
     }
-    snprintf(o->tmp, n + 12, "%s.tmpXXXXXX", path);
+    snprintf(o->tmp, n + 12, "%.*s.tmpXXXXXX", (int)(n - (cut < name ? cut : 0)), path);
     const int fd = mkstemp(o->tmp);
     if (fd < 0) {
         free(o->tmp);
@@ -184,6 +193,114 @@ void rbe_outfile_discard(struct rbe_outfile *o)
     *o = (struct rbe_outfile){0};
 }
 
+/* --- what is read, what is written ------------------------------------------------------ */
+
+struct rbe_file_id {
+    char *path;
+    dev_t device, folder_device;
+    ino_t inode, folder_inode;
+    bool there, written;        /* not there: known by its folder and name */
+};
+
+static bool same_file(const struct rbe_file_id *a, const struct rbe_file_id *b)
+{
+    if (a->there != b->there)
+        return false;
+    if (a->there)
+        return a->device == b->device && a->inode == b->inode;
+    return a->folder_inode && a->folder_device == b->folder_device &&
+           a->folder_inode == b->folder_inode &&
+           !strcmp(base_name(a->path), base_name(b->path));
+}
+
+static enum rbe_status add_file(struct rbe_files *f, const char *path, bool written,
+                                struct rbe_diag *d)
+{
+    struct rbe_file_id id = {.written = written, .path = strdup(path)};
+    struct rbe_file_id *grown = realloc(f->id, (f->count + 1) * sizeof *grown);
+    enum rbe_status err = RBE_OK;
+    char *folder = strdup(path);
+    struct stat st;
+
+    if (grown)
+        f->id = grown;
+    if (!grown || !folder || !id.path) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        goto out;
+    }
+    if (!stat(path, &st)) {
+        id.there = true;
+        id.device = st.st_dev;
+        id.inode = st.st_ino;
+        if (written && S_ISDIR(st.st_mode)) {
+            err = rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
+            goto out;
+        }
+        /* A device or pipe loses nothing, however often it is written to. */
+        if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+            goto out;
+    } else {
+        folder[base_name(path) - path] = 0;
+        if (!stat(*folder ? folder : ".", &st)) {
+            id.folder_device = st.st_dev;
+            id.folder_inode = st.st_ino;
+        }
+    }
+    for (size_t i = 0; written && i < f->count; i++)
+        if (same_file(&f->id[i], &id)) {
+            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: it is the same file as the %s %s",
+                           path, f->id[i].written ? "output" : "input", f->id[i].path);
+            goto out;
+        }
+    f->id[f->count++] = id;
+    id.path = NULL;
+out:
+    free(id.path);
+    free(folder);
+    return err;
+}
+
+enum rbe_status rbe_files_read(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    return path && !access(path, F_OK) ? add_file(f, path, false, d) : RBE_OK;
+}
+
+enum rbe_status rbe_files_append(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    return path ? add_file(f, path, true, d) : RBE_OK;
+}
+
+enum rbe_status rbe_files_replace(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    struct rbe_outfile o = {0};
+    enum rbe_status err;
+
+    if (!path || (err = add_file(f, path, true, d)))
+        return path ? err : RBE_OK;
+    err = rbe_outfile_open(&o, path, d);
+    rbe_outfile_discard(&o);
+    return err;
+}
+
+void rbe_files_free(struct rbe_files *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        free(f->id[i].path);
+    free(f->id);
+    *f = (struct rbe_files){0};
+}
+
+void rbe_hold_standard(void)
+{
+    /* The wrong way round: reading the output, or writing the input, says EBADF as before.
+     * The lowest free number is the closed one's. */
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            return;
+}
+
+/* --- folders ---------------------------------------------------------------------------- */
+
 enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
@@ -217,6 +334,23 @@ char *rbe_path_join(const char *dir, const char *name)
     if (s)
         sprintf(s, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
     return s;
+}
+
+char *rbe_path_name(const char *path)
+{
+    char *copy = strdup(path), *real = NULL;
+
+    if (!copy)
+        return NULL;
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/';)
+        copy[--n] = 0;
+    const char *name = base_name(copy);
+    if (!strcmp(name, ".") || !strcmp(name, ".."))
+        name = (real = realpath(copy, NULL)) ? base_name(real) : name;
+    char *fresh = strdup(*name ? name : "/");
+    free(real);
+    free(copy);
+    return fresh;
 }
 
 enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)

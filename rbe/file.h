@@ -40,8 +40,33 @@ enum rbe_status rbe_outfile_commit(struct rbe_outfile *o, struct rbe_diag *d);
 /* Removes the temporary; harmless after commit or on a zeroed struct. */
 void rbe_outfile_discard(struct rbe_outfile *o);
 
+/*
+ * The files that a command reads, and will write: no output may be an input, or another output,
+ * whatever they are called.  Compared are device and inode, so hard and symbolic links count.
+ * A command names what it reads first, then what it writes, before any work is done.
+ */
+struct rbe_files {
+    struct rbe_file_id *id;
+    size_t count;
+};
+/* Will be read.  NULL, and what is not there, is no input. */
+enum rbe_status rbe_files_read(struct rbe_files *f, const char *path, struct rbe_diag *d);
+/* Will be appended to, or made by whoever opens it next; NULL is no output. */
+enum rbe_status rbe_files_append(struct rbe_files *f, const char *path, struct rbe_diag *d);
+/* Will be replaced by rbe_outfile_open(), which is tried; NULL is no output. */
+enum rbe_status rbe_files_replace(struct rbe_files *f, const char *path, struct rbe_diag *d);
+void rbe_files_free(struct rbe_files *f);
+
+/* Where a standard descriptor is closed, the next file opened would get its number, and what
+ * is printed would go into that file.  Takes closed ones up, so that using them fails. */
+void rbe_hold_standard(void);
+
 /* mkdir -p. */
 enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d);
+
+/* What a file or folder is called: the last part of its path, of the real one where that ends
+ * in '.' or '..'.  Fresh string, or NULL when out of memory. */
+char *rbe_path_name(const char *path);
 
 /* "dir/name" in a fresh string, or NULL when out of memory. */
 char *rbe_path_join(const char *dir, const char *name);

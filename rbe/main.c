@@ -3,11 +3,16 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "kernels/cpu.h"
 #include "rbe/command.h"
+#include "rbe/commit.h"
+#include "rbe/file.h"
+#include "rbe/result.h"
 #include "rbe/version.h"
 
 static const struct rbe_man_item items[] = {
@@ -38,8 +43,11 @@ static void usage(FILE *f)
 /* The exit status of a command, unless its output could not be written. */
 static int finish(int code)
 {
+    errno = 0;
     if (fflush(stdout) || ferror(stdout)) {
-        perror("rbe: standard output");
+        /* What could not be written earlier has left no errno. */
+        fprintf(stderr, "rbe: standard output: %s\n",
+                errno ? strerror(errno) : "could not be written");
         return code ? code : 1;
     }
     return code;
@@ -88,6 +96,10 @@ int main(int argc, char **argv)
 {
     const char *bad = rbe_cpu_init();
 
+    rbe_hold_standard();
+    /* A reader that has gone is a write error, and none that ends a measurement. */
+    signal(SIGPIPE, SIG_IGN);
+    rbe_result_built_from(rbe_commit);
     if (bad) {
         fprintf(stderr, "rbe: RBE_DISABLE_ISA: unknown name '%s'; valid: %s\n", bad,
                 rbe_isa_names());

@@ -22,6 +22,7 @@
 #include "rbe/cpus.h"
 #include "rbe/file.h"
 #include "rbe/topology.h"
+#include "rbe/utf8.h"
 
 struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
@@ -130,8 +131,8 @@ static json_t *machine(unsigned threads)
         snprintf(cpu, sizeof cpu, "%s", u.machine[0] ? u.machine : "unknown");
     proc_value(value, sizeof value, "/proc/meminfo", "MemTotal");
     const double quota = rbe_cpu_quota();
-    if (json_object_set_new(m, "cpu", json_string(cpu)) ||
-        json_object_set_new(m, "arch", json_string(u.machine)) ||
+    if (json_object_set_new(m, "cpu", rbe_result_string(cpu)) ||
+        json_object_set_new(m, "arch", rbe_result_string(u.machine)) ||
         json_object_set_new(m, "cores", json_integer(rbe_cpus_allowed())) ||
         json_object_set_new(m, "cpu_quota", quota > 0 ? json_real(quota) : json_null()) ||
         set_threads(m, threads) ||
@@ -142,83 +143,79 @@ static json_t *machine(unsigned threads)
         json_object_set_new(m, "memory_bytes",
                             json_integer(strtoll(value, NULL, 10) * 1024)) ||
         json_object_set_new(m, "topology", topology()) ||
-        json_object_set_new(m, "kernel", json_string(u.release)) ||
-        json_object_set_new(m, "emulator", emulator && *emulator ? json_string(emulator)
-                            : json_null())) {
+        json_object_set_new(m, "kernel", rbe_result_string(u.release)) ||
+        json_object_set_new(m, "emulator",
+                            rbe_result_string(emulator && *emulator ? emulator : NULL))) {
         json_decref(m);
         return NULL;
     }
     return m;
 }
 
-/* This process's command line, the program's folder left out. */
+/* Whether a shell takes the word as it stands. */
+static bool is_plain(const char *word)
+{
+    return *word && !word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                       "0123456789_@%+=:,./-")];
+}
+
+/* This process's command line as a shell would take it, the program's folder left out. */
 static json_t *command_line(void)
 {
-    char buf[4096];
     FILE *f = fopen("/proc/self/cmdline", "r");
+    char *text = NULL, *word = NULL;
+    size_t size = 0, room = 0;
+    FILE *to = f ? open_memstream(&text, &size) : NULL;
 
-    if (!f)
-        return json_string("");
-    size_t n = fread(buf, 1, sizeof buf - 1, f);
-    fclose(f);
-    while (n && !buf[n - 1])
-        n--;
-    buf[n] = 0;
-    const char *slash = strrchr(buf, '/');      /* of argv[0]: its NUL still stands */
-    const char *from = slash ? slash + 1 : buf;
-    for (size_t i = 0; i < n; i++)
-        if (!buf[i])
-            buf[i] = ' ';
-    json_t *s = json_string(from);
-    /* An argument that is not UTF-8 must not cost the record. */
-    return s ? s : json_string("(not UTF-8)");
-}
-
-/* The commit checked out around the program, from .git; empty when there is none. */
-static void commit_of_tree(char out[64])
-{
-    char path[4096];
-    struct rbe_diag d;
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
-
-    out[0] = 0;
-    for (int up = 0; n > 0 && up < 6; up++) {
-        path[n] = 0;
-        char *slash = strrchr(path, '/');
-        if (!slash)
-            return;
-        n = slash - path;
-        char *head = NULL;
-        size_t size;
-        strcpy(slash, "/.git/HEAD");
-        if (rbe_read_file(&head, &size, path, &d))
+    for (bool first = true; to && getdelim(&word, &room, 0, f) > 0; first = false) {
+        const char *slash = first ? strrchr(word, '/') : NULL, *s = slash ? slash + 1 : word;
+        if (!first)
+            putc(' ', to);
+        if (is_plain(s)) {
+            fputs(s, to);
             continue;
-        head[strcspn(head, "\n")] = 0;
-        if (!strncmp(head, "ref: ", 5) && strlen(head) < 200) {
-            char *ref = NULL;
-            snprintf(slash, sizeof path - (size_t)n, "/.git/%s", head + 5);
-            if (!rbe_read_file(&ref, &size, path, &d)) {
-                snprintf(out, 64, "%.*s", (int)strcspn(ref, "\n"), ref);
-                free(ref);
-            }
-        } else {
-            snprintf(out, 64, "%.40s", head);
         }
-        free(head);
-        return;
+        putc('\'', to);
+        for (; *s; s++)
+            fputs(*s == '\'' ? "'\\''" : (char[]){*s, 0}, to);
+        putc('\'', to);
     }
+    if (to)
+        fclose(to);
+    if (f)
+        fclose(f);
+    json_t *j = rbe_result_string(text ? text : "");
+    free(word);
+    free(text);
+    return j;
 }
 
+/* --- the program -------------------------------------------------------------------------- */
+
+static const char *built_from = "";
+
+void rbe_result_built_from(const char *commit)
+{
+    built_from = commit;
+}
+
+/* The first word; a program that was not told knows what its environment says. */
 static json_t *commit(void)
 {
-    static char known[64];
     const char *env = getenv("RBE_COMMIT");
+    const size_t n = strcspn(built_from, " ");
 
-    if (env && *env)
-        return json_string(env);
-    if (!known[0])
-        commit_of_tree(known);
-    return known[0] ? json_string(known) : json_null();
+    if (n)
+        return json_stringn(built_from, n);
+    return rbe_result_string(env && *env ? env : NULL);
+}
+
+static json_t *dirty(void)
+{
+    const char *state = strchr(built_from, ' ');
+    const bool changed = state && !strcmp(state, " changed");
+
+    return changed || (state && !strcmp(state, " clean")) ? json_boolean(changed) : json_null();
 }
 
 /* --- records ------------------------------------------------------------------------------ */
@@ -226,6 +223,22 @@ static json_t *commit(void)
 json_t *rbe_result_real(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *rbe_result_string(const char *bytes)
+{
+    char *text = bytes ? rbe_utf8_text(bytes) : NULL;
+    json_t *j = !bytes ? json_null() : text ? json_string(text) : NULL;
+
+    free(text);
+    return j;
+}
+
+json_t *rbe_result_text(const char *text)
+{
+    json_t *j = json_string(text);
+
+    return j ? j : rbe_result_string(text);
 }
 
 int rbe_result_set_real(json_t *record, const char *key, double x)
@@ -246,6 +259,7 @@ json_t *rbe_result_new(const char *kind, unsigned threads)
         json_object_set_new(r, "time_utc", json_string(utc)) ||
         json_object_set_new(r, "command", command_line()) ||
         json_object_set_new(r, "commit", commit()) ||
+        json_object_set_new(r, "dirty", dirty()) ||
         json_object_set_new(r, "machine", machine(threads))) {
         json_decref(r);
         return NULL;
@@ -259,8 +273,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
     json_t *o = json_object();
     const double bits = m->params ? 8.0 * (double)m->bytes / (double)m->params : NAN;
 
-    if (json_object_set_new(o, "name", json_string(m->name)) ||
-        json_object_set_new(o, "path", json_string(base ? base + 1 : m->path)) ||
+    if (json_object_set_new(o, "name", rbe_result_string(m->name)) ||
+        json_object_set_new(o, "path", rbe_result_string(base ? base + 1 : m->path)) ||
         json_object_set_new(o, "sha256", m->sha256 ? json_string(m->sha256) : json_null()) ||
         json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes)) ||
         json_object_set_new(o, "parameters", json_integer((json_int_t)m->params)) ||
@@ -276,8 +290,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
 int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes)
 {
     return json_object_set_new(record, "text",
-                               json_pack("{s:s, s:s, s:I}", "name", name, "sha256", sha256,
-                                         "bytes", (json_int_t)bytes));
+                               json_pack("{s:o, s:s, s:I}", "name", rbe_result_string(name),
+                                         "sha256", sha256, "bytes", (json_int_t)bytes));
 }
 
 /* --- files -------------------------------------------------------------------------------- */

@@ -30,8 +30,11 @@ enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
                                 struct rbe_diag *d);
 void rbe_result_close(struct rbe_result_file **f);
 
+/* What scripts/commit.sh said when the program was built, said once by its main. */
+void rbe_result_built_from(const char *commit);
+
 /*
- * A record with the common fields: schema, kind, time_utc, command, commit, machine with
+ * A record with the common fields: schema, kind, time_utc, command, commit, dirty, machine with
  * `threads` as the number used.  NULL when out of memory; the caller owns it.
  */
 json_t *rbe_result_new(const char *kind, unsigned threads);
@@ -55,6 +58,10 @@ int rbe_result_set_text(json_t *record, const char *name, const char *sha256, ui
 int rbe_result_set_real(json_t *record, const char *key, double x);
 /* x, or null. */
 json_t *rbe_result_real(double x);
+/* Bytes from outside (a name, a command line) as rbe_utf8_text() has them; null for NULL. */
+json_t *rbe_result_string(const char *bytes);
+/* Text out of a record, whose last character a fixed buffer may have cut. */
+json_t *rbe_result_text(const char *text);
 
 /* Appends the record as one line and gives the caller's reference up.  A NULL record is
  * RBE_ERR_NOMEM. */

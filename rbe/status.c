@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Two paths as long as the system takes, and a sentence. */
+enum { LONGEST = 2 * 4096 + 1024 };
+
 static const char *const texts[] = {
     [RBE_OK] = "ok",
     [-RBE_ERR_NOMEM] = "out of memory",
@@ -28,13 +31,27 @@ const char *rbe_strerror(enum rbe_status s)
     return i < sizeof texts / sizeof texts[0] && texts[i] ? texts[i] : "unknown status";
 }
 
+/* Keeps both ends of what is too long: a path may be, and the reason stands behind it. */
+static void squeeze(struct rbe_diag *d, const char *text)
+{
+    const size_t n = strlen(text), size = sizeof d->text;
+    const size_t head = n < size ? n : size / 2;
+
+    memcpy(d->text, text, head);
+    d->text[head] = 0;
+    if (n >= size)
+        snprintf(d->text + head, size - head, "...%s", text + n - (size - head - 4));
+}
+
 enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt, ...)
 {
     if (d) {
+        char text[LONGEST];
         va_list ap;
         va_start(ap, fmt);
-        vsnprintf(d->text, sizeof d->text, fmt, ap);
+        vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
+        squeeze(d, text);
     }
     return s;
 }
@@ -44,12 +61,14 @@ enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
     const int e = errno;
 
     if (d) {
+        char text[LONGEST];
         va_list ap;
         va_start(ap, fmt);
-        vsnprintf(d->text, sizeof d->text, fmt, ap);
+        vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
-        const size_t n = strlen(d->text);
-        snprintf(d->text + n, sizeof d->text - n, ": %s", strerror(e));
+        const size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, ": %s", strerror(e));
+        squeeze(d, text);
     }
     return e == ENOMEM ? RBE_ERR_NOMEM : RBE_ERR_IO;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rbe/command.h"
+#include "rbe/file.h"
 #include "rbe/result.h"
 #include "reports/compare.h"
 
@@ -89,8 +90,8 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
         json_decref(rows);
         return NULL;
     }
-    json_object_set_new(r, "base_machine", json_string(a->machine));
-    json_object_set_new(r, "new_machine", json_string(b->machine));
+    json_object_set_new(r, "base_machine", rbe_result_text(a->machine));
+    json_object_set_new(r, "new_machine", rbe_result_text(b->machine));
     json_object_set_new(r, "machines_differ", json_boolean(c->machines_differ));
     rbe_result_set_real(r, "threshold", o->c.threshold);
     rbe_result_set_real(r, "exact_threshold", o->c.exact);
@@ -103,10 +104,10 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
     for (size_t i = 0; i < c->count; i++) {
         const struct rbe_comparison_row *x = &c->rows[i];
         json_array_append_new(rows, json_pack(
-            "{s:s, s:s, s:b, s:o, s:o, s:o, s:[o,o], s:o, s:[I,I], s:s}", "name", x->base->key,
-            "unit", x->base->unit, "exact", x->base->exact, "base",
-            rbe_result_real(x->base->value), "new", rbe_result_real(x->fresh->value), "ratio",
-            rbe_result_real(x->ratio), "interval", rbe_result_real(x->ci.low),
+            "{s:o, s:s, s:b, s:o, s:o, s:o, s:[o,o], s:o, s:[I,I], s:s}", "name",
+            rbe_result_text(x->base->key), "unit", x->base->unit, "exact", x->base->exact,
+            "base", rbe_result_real(x->base->value), "new", rbe_result_real(x->fresh->value),
+            "ratio", rbe_result_real(x->ratio), "interval", rbe_result_real(x->ci.low),
             rbe_result_real(x->ci.high), "p", rbe_result_real(x->p), "samples",
             (json_int_t)x->base->count, (json_int_t)x->fresh->count, "verdict",
             rbe_change_name(x->change)));
@@ -117,13 +118,12 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
 
 static enum rbe_status output(const struct rbe_comparison *c, const struct rbe_figures *a,
                               const struct rbe_figures *b, const struct options *o,
-                              struct rbe_diag *d)
+                              struct rbe_result_file *f, struct rbe_diag *d)
 {
     json_t *r = record_of(c, a, b, o);
-    struct rbe_result_file *f = NULL;
     enum rbe_status err = r ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 
-    if (!err && o->append && !(err = rbe_result_open(&f, o->append, d)))
+    if (!err && o->append)
         err = rbe_result_append(f, json_incref(r), d);
     if (!err && o->json) {
         json_dumpf(r, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
@@ -131,7 +131,6 @@ static enum rbe_status output(const struct rbe_comparison *c, const struct rbe_f
     } else if (!err) {
         print(c, a, b, o);
     }
-    rbe_result_close(&f);
     json_decref(r);
     return err;
 }
@@ -141,14 +140,22 @@ static enum rbe_status run(const char *base, const char *fresh, const struct opt
 {
     struct rbe_figures a = {0}, b = {0};
     struct rbe_comparison c = {0};
+    struct rbe_result_file *history = NULL;
+    struct rbe_files files = {0};
     enum rbe_status err;
 
-    if ((err = rbe_figures_read(&a, base, d)) || (err = rbe_figures_read(&b, fresh, d)) ||
-        (err = rbe_compare(&c, &a, &b, &o->c, d)) || (err = output(&c, &a, &b, o, d)))
+    if ((err = rbe_files_read(&files, base, d)) || (err = rbe_files_read(&files, fresh, d)) ||
+        (err = rbe_files_append(&files, o->append, d)) ||
+        (err = rbe_figures_read(&a, base, d)) || (err = rbe_figures_read(&b, fresh, d)) ||
+        (err = rbe_result_open(&history, o->append, d)) ||
+        (err = rbe_compare(&c, &a, &b, &o->c, d)) ||
+        (err = output(&c, &a, &b, o, history, d)))
         goto out;
     *code = c.counts[RBE_WORSE] ? EXIT_WORSE : o->strict && c.counts[RBE_TOO_NOISY] ? EXIT_NOISY
             : 0;
 out:
+    rbe_result_close(&history);
+    rbe_files_free(&files);
     rbe_comparison_free(&c);
     rbe_figures_free(&a);
     rbe_figures_free(&b);

@@ -132,9 +132,9 @@ static json_t *record_of(const struct options *o, const struct rbe_turns *t)
         json_decref(list);
         return NULL;
     }
-    json_object_set_new(r, "base_revision", json_string(o->base_name));
-    json_object_set_new(r, "revision", json_string(o->fresh_name));
-    json_object_set_new(r, "label", o->label ? json_string(o->label) : json_null());
+    json_object_set_new(r, "base_revision", rbe_result_string(o->base_name));
+    json_object_set_new(r, "revision", rbe_result_string(o->fresh_name));
+    json_object_set_new(r, "label", rbe_result_string(o->label));
     json_object_set_new(r, "verdict", json_string(rbe_gate_verdict_name(overall(o, t))));
     rbe_result_set_real(r, "threshold", o->t.threshold);
     json_object_set_new(r, "rounds", json_integer(t->rounds));
@@ -158,17 +158,6 @@ static json_t *record_of(const struct options *o, const struct rbe_turns *t)
     }
     json_object_set_new(r, "metrics", list);
     return r;
-}
-
-static enum rbe_status append_record(const char *path, json_t *r, struct rbe_diag *d)
-{
-    struct rbe_result_file *f = NULL;
-    enum rbe_status err = rbe_result_open(&f, path, d);
-
-    if (!err)
-        err = rbe_result_append(f, json_incref(r), d);
-    rbe_result_close(&f);
-    return err;
 }
 
 static enum rbe_status write_markdown(const struct options *o, const struct rbe_turns *t,
@@ -205,7 +194,7 @@ static enum rbe_status record_round(void *arg, const struct rbe_turns_metric *m,
 /* --- the command -------------------------------------------------------------------- */
 
 static enum rbe_status present(const struct options *o, const struct rbe_turns *t,
-                               struct rbe_diag *d)
+                               struct rbe_result_file *history, struct rbe_diag *d)
 {
     json_t *r = record_of(o, t);
     enum rbe_status err = r ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -213,7 +202,7 @@ static enum rbe_status present(const struct options *o, const struct rbe_turns *
     if (!err && o->markdown)
         err = write_markdown(o, t, d);
     if (!err && o->append)
-        err = append_record(o->append, r, d);
+        err = rbe_result_append(history, json_incref(r), d);
     if (!err && o->json) {
         json_dumpf(r, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
         putchar('\n');
@@ -229,16 +218,22 @@ static enum rbe_status present(const struct options *o, const struct rbe_turns *
 static enum rbe_status run(struct options *o, int *code, struct rbe_diag *d)
 {
     struct rbe_turns t = {0};
-    struct rbe_result_file *raw = NULL;
+    struct rbe_result_file *raw = NULL, *history = NULL;
+    struct rbe_files files = {0};
     enum rbe_status err;
 
     rbe_catch_interrupt();
+    if ((err = rbe_files_replace(&files, o->markdown, d)) ||
+        (err = rbe_files_append(&files, o->append, d)) ||
+        (err = rbe_result_open(&history, o->append, d)) ||
+        (err = rbe_files_append(&files, o->record, d)) ||
+        (err = rbe_result_open(&raw, o->record, d)))
+        goto out;
     /* With figures given and no metric asked for, nothing is measured. */
     if (((o->metrics[0] || !o->exact_count) && (err = rbe_turns_init(&t, o->metrics, d))) ||
-        (o->record && (err = rbe_result_open(&raw, o->record, d))) ||
         (t.count &&
-         (err = rbe_turns_run(&t, &o->t, raw ? record_round : NULL, raw, d))) ||
-        (err = present(o, &t, d)))
+         (err = rbe_turns_run(&t, &o->t, o->record ? record_round : NULL, raw, d))) ||
+        (err = present(o, &t, history, d)))
         goto out;
     const enum rbe_gate_verdict v = overall(o, &t);
     *code = v == RBE_GATE_PASS ? 0 : v == RBE_GATE_REGRESSION ? EXIT_REGRESSION : EXIT_NOISY;
@@ -246,6 +241,8 @@ out:
     if (t.base_failed)
         *code = EXIT_BASE;
     rbe_result_close(&raw);
+    rbe_result_close(&history);
+    rbe_files_free(&files);
     rbe_turns_free(&t);
     return err;
 }

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "rbe/command.h"
 #include "rbe/file.h"
+#include "rbe/result.h"
 #include "reports/page.h"
 
 static enum rbe_status write_page(const struct rbe_document *doc, const char *folder,
@@ -76,16 +78,49 @@ static enum rbe_status write_rows(const struct rbe_results *r, const char *folde
     return err;
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* What is written would stand among the results, and over some of their names. */
 static enum rbe_status check_apart(const char *results, const char *out, struct rbe_diag *d)
 {
-    char *a = realpath(results, NULL), *b = realpath(out, NULL);
-    const bool same = a && b && !strcmp(a, b);
+    char *recorded = rbe_path_join(results, "recorded");
+    const bool same = same_folder(results, out) || (recorded && same_folder(recorded, out));
 
-    free(a);
-    free(b);
+    free(recorded);
     return same ? rbe_fail(d, RBE_ERR_ARG, "%s: the folder of the results cannot be that of "
                            "the page", out) : RBE_OK;
+}
+
+/* No file of the page may be one of the results by another name. */
+static enum rbe_status check_files(const struct rbe_results *r, const char *results,
+                                   const char *out, struct rbe_diag *d)
+{
+    static const char *const names[] = {"index.html", "report.md", RBE_DOCUMENT_RAW};
+    const size_t fixed = sizeof names / sizeof names[0];
+    struct rbe_files f = {0};
+    enum rbe_status err = RBE_OK;
+    char bench[32];
+
+    for (size_t i = 0; i < r->file_count + fixed + r->bench_count && !err; i++) {
+        const bool input = i < r->file_count;
+        const size_t k = i - r->file_count;
+        if (!input && k >= fixed)
+            rbe_page_bench_file(bench, k - fixed);
+        char *path = rbe_path_join(input ? results : out, input ? r->names[i]
+                                   : k < fixed ? names[k] : bench);
+        if (!path)
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        else
+            err = input ? rbe_files_read(&f, path, d) : rbe_files_replace(&f, path, d);
+        free(path);
+    }
+    rbe_files_free(&f);
+    return err;
 }
 
 static json_t *criteria_json(const struct rbe_criteria *c)
@@ -94,10 +129,15 @@ static json_t *criteria_json(const struct rbe_criteria *c)
 
     for (size_t i = 0; i < c->count; i++) {
         const struct rbe_criterion *r = &c->rows[i];
-        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}",
-            "id", r->id, "what", r->what, "verdict", rbe_verdict_name(r->verdict),
-            "target", r->target, "original", r->original, "rbe", r->rbe, "margin", r->margin,
-            "model", r->model, "how", r->how, "source", r->source));
+        const char *const texts[][2] = {
+            {"id", r->id}, {"what", r->what}, {"verdict", rbe_verdict_name(r->verdict)},
+            {"target", r->target}, {"original", r->original}, {"rbe", r->rbe},
+            {"margin", r->margin}, {"model", r->model}, {"how", r->how}, {"source", r->source}};
+        json_t *row = json_object();
+        /* A text that was cut may end within a character. */
+        for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++)
+            json_object_set_new(row, texts[k][0], rbe_result_text(texts[k][1]));
+        json_array_append_new(rows, row);
     }
     return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o}", "schema", "rbe-report-1", "pass",
                      (json_int_t)c->pass, "fail", (json_int_t)c->fail, "within_error",
@@ -120,7 +160,8 @@ static enum rbe_status build(const char *results, const char *out, const char *m
 
     if ((err = check_apart(results, out, d)) || (err = rbe_results_open(&r, results, d)) ||
         (err = rbe_criteria_judge(&c, r, model, d)) ||
-        (err = rbe_plotter_open(&plotter, out, d)) || (err = rbe_document_open(&doc, d)) ||
+        (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(r, results, out, d)) ||
+        (err = rbe_document_open(&doc, d)) ||
         (err = rbe_page_write(doc, r, &c, &plotter, d)) ||
         (err = write_page(doc, out, "index.html", d)) ||
         (err = write_page(doc, out, "report.md", d)) || (err = write_rows(r, out, d)))

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rbe/command.h"
+#include "rbe/file.h"
 #include "rbe/result.h"
 #include "reports/document.h"
 #include "reports/plots.h"
@@ -71,6 +72,24 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
     return RBE_OK;
 }
 
+/* The plot may not go over the history by another name. */
+static enum rbe_status check_files(const char *history, const char *out, struct rbe_diag *d)
+{
+    static const char *const names[] = {"plots/trend.tsv", "plots/trend.svg",
+                                        "plots/trend.png"};
+    struct rbe_files f = {0};
+    enum rbe_status err = rbe_files_read(&f, history, d);
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !err; i++) {
+        char *path = rbe_path_join(out, names[i]);
+        err = path ? rbe_files_replace(&f, path, d)
+                   : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        free(path);
+    }
+    rbe_files_free(&f);
+    return err;
+}
+
 static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *d)
 {
     struct level *levels = calloc(MOST_METRICS, sizeof *levels);
@@ -100,7 +119,7 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %u rows of the gate, none with a metric", path,
                        entries);
     if (err || (err = rbe_document_open(&doc, d)) ||
-        (err = rbe_plotter_open(&plotter, out, d)))
+        (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(path, out, d)))
         goto out;
     snprintf(vars, sizeof vars, "entries=%u; ", entries);
     if ((err = rbe_plot_draw(&plotter, &p, doc, "trend", "trend",

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rbe/utf8.h"
+
 enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE, RAW,
                   FILE_LINK, ITEM };
 
@@ -221,6 +223,20 @@ static const char *column(const struct block *b, size_t i, size_t *n, bool *righ
 
 /* --- HTML --------------------------------------------------------------------------- */
 
+/* The character at *i, which is left at its last byte; a byte that is none, or a piece of a
+ * text that was cut, as \xHH. */
+static void put_bytes(FILE *f, const char *s, size_t n, size_t *i)
+{
+    const size_t size = rbe_utf8_size(s + *i, n - *i);
+
+    if (!size) {
+        fprintf(f, "\\x%02X", (unsigned char)s[*i]);
+        return;
+    }
+    fwrite(s + *i, 1, size, f);
+    *i += size - 1;
+}
+
 static void put_html(FILE *f, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -229,7 +245,7 @@ static void put_html(FILE *f, const char *s, size_t n)
         case '<': fputs("&lt;", f); break;
         case '>': fputs("&gt;", f); break;
         case '"': fputs("&quot;", f); break;
-        default: putc(s[i], f);
+        default: put_bytes(f, s, n, &i);
         }
 }
 
@@ -399,7 +415,10 @@ static void put_markdown(FILE *f, const char *s, size_t n, bool cell)
     for (size_t i = 0; i < n; i++) {
         if (strchr("\\`*_<>[]#", s[i]) || (cell && s[i] == '|'))
             putc('\\', f);
-        putc(s[i] == '\n' && cell ? ' ' : s[i], f);
+        if (s[i] == '\n' && cell)
+            putc(' ', f);
+        else
+            put_bytes(f, s, n, &i);
     }
 }
 
@@ -457,7 +476,12 @@ enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
             /* The last of a list ends it. */
             fputs(i + 1 < doc->count && doc->blocks[i + 1].kind == ITEM ? "\n" : "\n\n", f);
             break;
-        case VERBATIM: fprintf(f, "~~~text\n%s\n~~~\n\n", b->text); break;
+        case VERBATIM:
+            fputs("~~~text\n", f);
+            for (size_t k = 0, n = strlen(b->text); k < n; k++)
+                put_bytes(f, b->text, n, &k);
+            fputs("\n~~~\n\n", f);
+            break;
         case FOLD:
             fputs("<details><summary>", f);
             put_html(f, b->text, strlen(b->text));

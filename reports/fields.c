@@ -21,9 +21,9 @@
  * Behind a '?' it may be missing or null; all else a row must have.
  */
 static const char *const of_every_kind[] = {
-    "?t time_utc", "?t command", "?t commit", "?o machine", "?t machine.cpu", "?t machine.arch",
-    "?t machine.kernel", "?t machine.emulator", "?0 machine.threads", "?0 machine.cores",
-    "?+ machine.cpu_quota", "?b machine.oversubscribed",
+    "?t time_utc", "?t command", "?t commit", "?b dirty", "?o machine", "?t machine.cpu",
+    "?t machine.arch", "?t machine.kernel", "?t machine.emulator", "?0 machine.threads",
+    "?0 machine.cores", "?+ machine.cpu_quota", "?b machine.oversubscribed",
     "?0 machine.memory_bytes", "?o text", "?t text.name", "?t text.sha256", "?t protocol",
     "?t special", "?t task", "?t mode", "?t group", "?b complete", "?+ windows",
     "?0 first_window", "?0 items", "?+ context", NULL};

@@ -35,7 +35,7 @@ static bool same_machine(const json_t *a, const json_t *b)
 {
     static const char *const paths[] = {"machine.cpu", "machine.arch", "machine.cores",
                                         "machine.cpu_quota", "machine.kernel",
-                                        "machine.isa", "machine.emulator", "commit"};
+                                        "machine.isa", "machine.emulator", "commit", "dirty"};
     bool same = true;
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -84,7 +84,8 @@ void rbe_section_provenance(const struct rbe_page *p)
         } else {
             rbe_document_cell(p->doc, "%s", rbe_text_or(json_string_value(isa), "-"));
         }
-        rbe_document_cell(p->doc, "%.12s", rbe_text_or(rbe_string_at(v, "commit"), "-"));
+        rbe_document_cell(p->doc, "%.12s%s", rbe_text_or(rbe_string_at(v, "commit"), "-"),
+                          rbe_true_at(v, "dirty") ? " and changes" : "");
         rbe_document_cell(p->doc, "%s%s", i < p->r->count ? "" : "recorded ",
                           rbe_text_or(rbe_string_at(v, "time_utc"), "-"));
     }

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 version=${1:?usage: deb.sh VERSION}
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
 command -v dh > /dev/null || { echo "deb.sh: debhelper is not installed" >&2; exit 77; }
-BUILDROOT=$root scripts/dist.sh "$version"
+scripts/dist.sh "$version"
 rm -rf "$root/deb"
 mkdir -p "$root/deb"
 tar -xzf "$root/rbe-bench-$version.tar.gz" -C "$root/deb"

@@ -15,8 +15,16 @@ if ! top=$(git rev-parse --show-toplevel 2> /dev/null) || [ "$top" != "$(pwd -P)
 fi
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 mkdir -p "$(dirname "$out")"
-git ls-files -z | tar --null --no-recursion -T - --sort=name --mtime="@$epoch" --owner=0 \
-    --group=0 --numeric-owner --mode='u+rw,go=rX' --format=ustar --transform="s,^,$name/,S" \
-    -cf - | gzip -n -6 > "$out.tmp"
+# The archive has no git to ask, so it is told the commit.
+stamp=$(mktemp -d)
+trap 'rm -rf "$stamp"' EXIT
+mkdir "$stamp/scripts"
+commit=$(scripts/commit.sh)
+# shellcheck disable=SC2016
+sed 's/\$Format:%H\$/'"${commit% clean}/" scripts/commit.sh > "$stamp/scripts/commit.sh"
+chmod +x "$stamp/scripts/commit.sh"
+git ls-files -z ':!scripts/commit.sh' | tar --sort=name --mtime="@$epoch" --owner=0 --group=0 \
+    --numeric-owner --mode='u+rw,go=rX' --format=ustar --transform="s,^,$name/,S" -cf - \
+    --null --no-recursion -T - -C "$stamp" scripts/commit.sh | gzip -n -6 > "$out.tmp"
 mv "$out.tmp" "$out"
 echo "$out"

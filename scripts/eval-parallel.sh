@@ -17,6 +17,6 @@ what=$1
 shift
 parts=$(mktemp -d "${TMPDIR:-/tmp}/rbe-shards-XXXXXX")
 trap 'rm -rf "$parts"' EXIT
-parallel --will-cite --halt now,fail=1 ${SSHLOGIN:+--sshlogin "$SSHLOGIN"} --jobs "${JOBS:-100%}" \
+parallel --will-cite --quote --halt now,fail=1 ${SSHLOGIN:+--sshlogin "$SSHLOGIN"} --jobs "${JOBS:-100%}" \
     rbe eval "$what" "$@" --quiet --shard "{}/$n" --out "$parts/{}.jsonl" ::: $(seq "$n")
 rbe merge --out "$out" "$parts"/*.jsonl

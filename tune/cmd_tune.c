@@ -87,6 +87,42 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
     return RBE_OK;
 }
 
+/* None of the outputs may be an input, and each can be written: known before the work. */
+static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
+{
+    static const char *const plain[] = {"model.safetensors", "config.json"};
+    struct rbe_files f = {0};
+    enum rbe_status err;
+    size_t i;
+
+    if ((err = rbe_files_read_model(&f, a->original, d)) ||
+        (err = rbe_files_read(&f, a->control ? NULL : a->model, d)) ||
+        (err = rbe_files_read(&f, a->profile, d)) ||
+        (err = rbe_files_read_data(&f, a->valid, "wiki.valid.raw", d)) ||
+        (err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)))
+        goto out;
+    if (!a->texts && (err = rbe_files_read_data(&f, NULL, "wikipedia-tune.jsonl", d)))
+        goto out;
+    for (i = 0; a->texts && a->texts[i]; i++)
+        if ((err = rbe_files_read(&f, a->texts[i], d)))
+            goto out;
+    if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
+        (err = rbe_files_append(&f, a->json, d)) ||
+        (!a->control && (err = rbe_files_replace(&f, a->out, d))))
+        goto out;
+    if (!a->control || !a->out || (err = rbe_make_dirs(a->out, d)))
+        goto out;
+    for (i = 0; i < 2 && !err; i++) {
+        char *path = rbe_path_join(a->out, plain[i]);
+        err = path ? rbe_files_replace(&f, path, d)
+                   : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", a->out);
+        free(path);
+    }
+out:
+    rbe_files_free(&f);
+    return err;
+}
+
 /* --- texts -------------------------------------------------------------------------------- */
 
 static enum rbe_status shipped(char **out, const char *name, struct rbe_diag *d)
@@ -325,10 +361,10 @@ static json_t *points_json(const struct run *r)
     for (size_t i = 0; i < r->result.count; i++) {
         const struct rbe_trainer_point *p = &r->result.points[i];
         json_array_append_new(points, json_pack(
-            "{s:I, s:o, s:o, s:o, s:s, s:b}", "tokens", (json_int_t)p->tokens, "perplexity",
+            "{s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)p->tokens, "perplexity",
             rbe_result_real(p->perplexity), "divergence", rbe_result_real(p->divergence),
             "agreement", rbe_result_real(p->agreement), "stage",
-            r->recipe.stages[p->stage].name, "encoded", !p->latent));
+            rbe_result_string(r->recipe.stages[p->stage].name), "encoded", !p->latent));
     }
     return points;
 }
@@ -342,22 +378,24 @@ static json_t *stages_json(const struct run *r)
         const struct rbe_stage *s = &r->recipe.stages[i];
         at += rbe_recipe_steps(&r->recipe, i, r->tokens) * r->recipe.batch;
         json_array_append_new(stages, json_pack(
-            "{s:s, s:s, s:f, s:f, s:f, s:f, s:I}", "name", s->name, "mechanism",
-            rbe_mechanism_name(s->matrices), "scales", s->scales, "plain", s->plain, "latents",
-            s->latents, "average", s->average, "end_tokens", (json_int_t)at));
+            "{s:o, s:s, s:f, s:f, s:f, s:f, s:I}", "name", rbe_result_string(s->name),
+            "mechanism", rbe_mechanism_name(s->matrices), "scales", s->scales, "plain",
+            s->plain, "latents", s->latents, "average", s->average, "end_tokens",
+            (json_int_t)at));
     }
     return stages;
 }
 
-/* The folder's name, for the file in it is always called the same. */
-static void original_name(char *buf, size_t size, const char *path)
+/* The folder's name, for the file in it is always called the same; fresh, or NULL. */
+static char *original_name(const char *path)
 {
     char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
 
     if (slash)
-        *slash = 0;
-    snprintf(buf, size, "%s", slash ? base_name(folder) : base_name(path));
+        slash[slash == folder] = 0;
+    char *name = folder ? rbe_path_name(slash ? folder : ".") : NULL;
     free(folder);
+    return name;
 }
 
 static int set_model(json_t *j, const char *key, const struct run *r, const char *path,
@@ -371,22 +409,20 @@ static int set_model(json_t *j, const char *key, const struct run *r, const char
         .params = rbe_gpt2_config_params(&r->source->config), .rbe = rbe});
 }
 
-static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
+static enum rbe_status append_result(const struct run *r, struct rbe_result_file *file,
+                                     struct rbe_diag *d)
 {
     const struct rbe_trainer_result *x = &r->result;
-    struct rbe_result_file *file;
     char sha[65] = "";
     enum rbe_status err;
     int bad = 0;
 
-    if ((!r->a->control && (err = rbe_sha256_file(sha, r->a->out, d))) ||
-        (err = rbe_result_open(&file, r->a->json, d)))
+    if (!r->a->control && (err = rbe_sha256_file(sha, r->a->out, d)))
         return err;
     json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
     const char *original = rbe_safetensors_path(r->source->file);
-    char base[128];
-    original_name(base, sizeof base, original);
-    bad |= !j || set_model(j, "base", r, original, base, r->source->sha256, false);
+    char *base = original_name(original);
+    bad |= !j || !base || set_model(j, "base", r, original, base, r->source->sha256, false);
     if (r->a->control)
         bad = bad || set_model(j, "model", r, original, "control", r->source->sha256, false);
     else
@@ -395,8 +431,9 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
                         true) ||
               set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
     json_t *rest = json_pack(
-        "{s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "control", r->a->control, "bf16", r->a->bf16, "profile", r->recipe.name, "loss",
+        "{s:b, s:b, s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "control", r->a->control, "bf16", r->a->bf16, "profile",
+        rbe_result_string(r->recipe.name), "loss",
         r->recipe.loss, "schedule", rbe_schedule_name(r->recipe.schedule), "optimizer",
         rbe_optimizer_name(r->recipe.optimizer), "layout", rbe_layout_name(r->layout), "tokens",
         (json_int_t)x->tokens, "seed", (json_int_t)r->o.seed, "seconds",
@@ -408,13 +445,12 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
         "stages", stages_json(r), "points", points_json(r));
     bad = bad || !rest || json_object_update(j, rest);
     json_decref(rest);
+    free(base);
     if (bad) {
         json_decref(j);
         j = NULL;
     }
-    err = rbe_result_append(file, j, d);
-    rbe_result_close(&file);
-    return err;
+    return rbe_result_append(file, j, d);
 }
 
 /* --- the command -------------------------------------------------------------------------- */
@@ -422,10 +458,13 @@ static enum rbe_status append_result(const struct run *r, struct rbe_diag *d)
 static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
 {
     struct run r = {.a = a};
+    struct rbe_result_file *file = NULL;
     enum rbe_status err;
     struct stat st;
 
-    if ((err = check_arguments(a, d)) || (err = open_run(&r, d)))
+    /* Not after the work, should there be no place for its result. */
+    if ((err = check_arguments(a, d)) || (err = check_files(a, d)) || (err = open_run(&r, d)) ||
+        (a->json && (err = rbe_result_open(&file, a->json, d))))
         goto out;
     printf("%s%s%s, profile %s (%s), loss %s, %" PRIu64 " tokens, %zu of text in %zu "
            "documents\n", a->original, a->control ? " (control)" : " -> ",
@@ -454,10 +493,11 @@ static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
     if (!a->control && !stat(a->out, &st))
         printf("%s: %lld bytes\n", a->out, (long long)st.st_size);
     if (a->json)
-        err = append_result(&r, d);
+        err = append_result(&r, file, d);
     if (!err && a->checkpoint)
         unlink(a->checkpoint);
 out:
+    rbe_result_close(&file);
     close_run(&r);
     return err;
 }

@@ -38,6 +38,7 @@ for page in "${pages[@]}"; do
 done
 
 # Commands.
+export BUILDROOT=${BUILDROOT:-build}
 make -s -j"$(nproc)" programs || { complain 'the programs do not build'; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -50,7 +51,8 @@ fi | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
     xargs -0 cp -p --parents -t "$work/tree"
 [ ! -d ../shared ] || ln -s "$(cd ../shared && pwd)" "$work/shared"
 ln -s "$root" "$work/tree/build"
-export BUILDROOT=$root
+# By its name in the copy: make takes no blanks, which this folder's path may have.
+export BUILDROOT=build
 
 # What long commands get, as if typed behind them.
 smaller() {

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.." || exit 2
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
     { echo 'SKIP no chromium'; exit 77; }
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
-export BUILDROOT=$root
+export BUILDROOT=${BUILDROOT:-build}
 make -s programs || exit 1
 arch=$(${CC:-gcc} -dumpmachine | cut -d- -f1)
 export PATH=$root/$arch-release/bin:$PATH

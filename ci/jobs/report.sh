@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
-export BUILDROOT=$root
+export BUILDROOT=${BUILDROOT:-build}
 make -s -j"$(nproc)" programs || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

@@ -190,6 +190,12 @@ MK
     echo 'SPREAD=10 MS=1060 PPL=50 MODEL=123456789' > speed
     check 'catches a slower tree' gives 3 own --markdown "$work/own.md" good
     check 'against its base' has "$work/own.md" 'dirty against good'
+    mkdir "$work/t m p"
+    check 'with blanks in TMPDIR too' gives 3 env TMPDIR="$work/t m p" ci/gate.sh --no-exact \
+        --metrics decode good
+    git clone -q --depth 1 "file://$tree" "$work/shallow"
+    check 'a shallow clone' gives 1 "$work/shallow/ci/gate.sh" HEAD^
+    check 'says how to deepen it' one_line "'HEAD^' in this shallow clone.*git fetch --deepen="
     echo 'SPREAD=10 MS=1000 PPL=50.2 MODEL=123456789' > speed
     check 'catches perplexity' gives 3 own good
     echo 'SPREAD=10 MS=1000 PPL=50 MODEL=1234567890' > speed

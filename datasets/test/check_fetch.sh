@@ -39,9 +39,10 @@ mv "$work/plain" "$work/MANIFEST"
 
 # As README has it.  The program is there; make must not think of building it.
 bin=$(cd "$RBE_BIN" && pwd)
+bin=${bin#"$top/"}
 made() {
     env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$top" -o "$bin/rbe" B="${bin%/bin}" \
-        FROM="$work/mirror" FETCH="--manifest $work/MANIFEST --to $work/made set" fetch \
+        FROM="$work/mirror" FETCH="--manifest '$work/MANIFEST' --to '$work/made' set" fetch \
         > "$work/out" 2> "$work/err"
 }
 check 'make fetch FROM=mirror' made

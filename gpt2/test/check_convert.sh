@@ -148,7 +148,7 @@ check 'one byte less is refused' fails 1 "the smallest possible with profile min
     "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes $((smallest - 1))
 check 'a budget no allocation can meet' fails 1 'the smallest possible with profile mini-2.89' \
     "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes 9000
-check 'a device as output' fails 1 'not a file' "$mini" /dev/full -p int8
+check 'a device as output' fails 1 'not a regular file' "$mini" /dev/full -p int8
 
 # An interrupt while calibrating is nothing that the text did.
 "$rbe" convert -q "$mini" "$dir/i.rbe" -p mini-2.89 >"$dir/out" 2>"$dir/err" &
@@ -240,7 +240,7 @@ check 'no model' fails 1 'No such file' "$dir/nothing" "$dir/x.rbe"
 check 'an RBE model' fails 2 'already' "$dir/a.rbe" "$dir/x.rbe"
 check 'no folder for the output' fails 1 'cannot write' "$mini" "$dir/no/x.rbe" -p int8
 mkdir "$dir/folder"
-check 'a folder as output' fails 1 'not a file' "$mini" "$dir/folder" -p int8
+check 'a folder as output' fails 1 'not a regular file' "$mini" "$dir/folder" -p int8
 check 'a metric that decides nothing' fails 2 '--metric: with profile int4' "$mini" \
     "$dir/x.rbe" --codec int4 --metric fisher
 check 'a text that decides nothing' fails 2 '--calibration: with profile int8' "$mini" \

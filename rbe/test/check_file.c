@@ -3,6 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -32,6 +34,54 @@ static void put(const char *path, const char *text)
         fputs(text, o.f);
         CHECK(!rbe_outfile_commit(&o, NULL));
     }
+}
+
+/* What may not be written when `path` is read. */
+static void check_outputs(const char *path)
+{
+    struct rbe_files f = {0};
+    struct rbe_diag d = {{0}};
+    char *hard = rbe_path_join(folder, "hard"), *soft = rbe_path_join(folder, "soft");
+    char *fresh = rbe_path_join(folder, "fresh"), *dots = rbe_path_join(folder, "./fresh");
+    struct stat st;
+
+    CHECK(!link(path, hard) && !symlink("a", soft));
+    CHECK(!rbe_files_read(&f, NULL, &d) && !rbe_files_read(&f, "/nonexistent", &d));
+    CHECK(!rbe_files_read(&f, path, &d) && !rbe_files_read(&f, hard, &d));
+    CHECK(!rbe_files_append(&f, NULL, &d) && !rbe_files_replace(&f, NULL, &d));
+    CHECK(rbe_files_append(&f, path, &d) == RBE_ERR_ARG);
+    CHECK(rbe_files_replace(&f, hard, &d) == RBE_ERR_ARG && strstr(d.text, hard));
+    CHECK(strstr(d.text, "the same file as the input") && strstr(d.text, path));
+    CHECK(rbe_files_append(&f, soft, &d) == RBE_ERR_ARG);
+    CHECK(rbe_files_append(&f, folder, &d) == RBE_ERR_IO);
+    CHECK(rbe_files_replace(&f, "/nonexistent/f", &d) == RBE_ERR_IO);
+    /* Two outputs, neither there yet; trying made none. */
+    CHECK(!rbe_files_replace(&f, fresh, &d) && stat(fresh, &st));
+    CHECK(rbe_files_append(&f, dots, &d) == RBE_ERR_ARG && strstr(d.text, "the output"));
+    CHECK(!rbe_files_append(&f, "/dev/null", &d) && !rbe_files_append(&f, "/dev/null", &d));
+    rbe_files_free(&f);
+    CHECK(!f.count && !unlink(hard) && !unlink(soft));
+    free(hard);
+    free(soft);
+    free(fresh);
+    free(dots);
+}
+
+static void check_names(void)
+{
+    static const char *const cases[][2] = {{"a/b", "b"}, {"a/b//", "b"}, {"b", "b"},
+                                           {"/", "/"}};
+    char here[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *name = rbe_path_name(cases[i][0]);
+        CHECK(name && !strcmp(name, cases[i][1]));
+        free(name);
+    }
+    CHECK(!chdir(folder) && getcwd(here, sizeof here));
+    char *name = rbe_path_name("./.");
+    CHECK(name && !strcmp(name, strrchr(here, '/') + 1));
+    free(name);
 }
 
 int main(void)
@@ -84,6 +134,24 @@ int main(void)
     CHECK(rbe_outfile_open(&o, folder, &d) == RBE_ERR_IO);
     unlink(pipe_path);
     free(pipe_path);
+
+    /* A name as long as names may be. */
+    char name[NAME_MAX + 1], *longest;
+    memset(name, 'x', NAME_MAX);
+    name[NAME_MAX] = 0;
+    longest = rbe_path_join(folder, name);
+    put(longest, "whole");
+    CHECK(holds(longest, "whole"));
+    /* A path that is too long for the line leaves room for the reason. */
+    char far[4000];
+    memset(far, 'y', sizeof far - 1);
+    far[sizeof far - 1] = 0;
+    CHECK(rbe_map_open(&m, far, &d) == RBE_ERR_IO);
+    CHECK(!strncmp(d.text, "yyy", 3) && strstr(d.text, "y: File name too long"));
+    CHECK(strlen(d.text) == sizeof d.text - 1);
+    free(longest);
+    check_outputs(path);
+    check_names();
 
     CHECK(rbe_outfile_open(&o, "/nonexistent/folder/f", &d) == RBE_ERR_IO);
     CHECK(strstr(d.text, "/nonexistent/folder/f: cannot write: No such file"));

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,88 @@ static enum rbe_status append_one(const char *path, double x, struct rbe_diag *d
     err = rbe_result_append(f, r, d);
     rbe_result_close(&f);
     return err;
+}
+
+/* \xHH back to its byte. */
+static void decode(char *s)
+{
+    char *to = s;
+    unsigned byte;
+
+    while (*s) {
+        if (s[0] == '\\' && s[1] == 'x' && isxdigit(s[2]) && isxdigit(s[3]) &&
+            sscanf(s + 2, "%2X", &byte) == 1) {
+            *to++ = (char)byte;
+            s += 4;
+        } else {
+            *to++ = *s++;
+        }
+    }
+    *to = 0;
+}
+
+/* Bytes that are no text stand in a record so that they can be had back. */
+static void check_strings(void)
+{
+    static const char *const cases[][2] = {
+        {"plain", "plain"}, {"caf\xC3\xA9", "caf\xC3\xA9"}, {"caf\xE9", "caf\\xE9"},
+        {"\xE2\x82", "\\xE2\\x82"}, {"\xC0\x80", "\\xC0\\x80"},
+        {"\xED\xA0\x80", "\\xED\\xA0\\x80"},
+        {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"},
+        {"\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"}, {"a\\x41", "a\\x5Cx41"},
+        {"a\\\\x41", "a\\\\x5Cx41"}, {"\\xZZ \\n", "\\xZZ \\n"}, {"\\x4\xFF", "\\x4\\xFF"},
+        {"", ""}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *j = rbe_result_string(cases[i][0]);
+        char back[64];
+        if (!CHECK(j && !strcmp(json_string_value(j), cases[i][1])))
+            continue;
+        snprintf(back, sizeof back, "%s", json_string_value(j));
+        decode(back);
+        CHECK(!strcmp(back, cases[i][0]));
+        json_decref(j);
+    }
+    json_t *j = rbe_result_string(NULL);
+    CHECK(json_is_null(j));
+    json_decref(j);
+    j = rbe_result_text("a\\x41");
+    CHECK(!strcmp(json_string_value(j), "a\\x41"));
+    json_decref(j);
+    /* A row whose every name is odd. */
+    json_t *r = rbe_result_new("perplexity", 1);
+    const struct rbe_result_model m = {.name = "\xFF", .path = "\xFE/\xFD", .sha256 = "00"};
+    CHECK(!rbe_result_set_model(r, "model", &m) && !rbe_result_set_text(r, "\xFC", "11", 5));
+    char *text = json_dumps(r, JSON_COMPACT);
+    CHECK(text && strstr(text, "\\\\xFF") && strstr(text, "\\\\xFD") &&
+          strstr(text, "\\\\xFC"));
+    free(text);
+    json_decref(r);
+}
+
+/* The commit is the one built in; what the environment says counts without one only. */
+static void check_commit(void)
+{
+    static const struct {
+        const char *built, *commit;
+        json_type dirty;
+    } cases[] = {{"", "from-outside", JSON_NULL}, {"0123abc clean", "0123abc", JSON_FALSE},
+                 {"0123abc changed", "0123abc", JSON_TRUE},
+                 {"0123abc unknown", "0123abc", JSON_NULL}};
+
+    setenv("RBE_COMMIT", "from-outside", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rbe_result_built_from(cases[i].built);
+        json_t *r = rbe_result_new("perplexity", 1);
+        CHECK(!strcmp(json_string_value(json_object_get(r, "commit")), cases[i].commit));
+        CHECK(json_typeof(json_object_get(r, "dirty")) == cases[i].dirty);
+        json_decref(r);
+    }
+    unsetenv("RBE_COMMIT");
+    rbe_result_built_from("");
+    json_t *r = rbe_result_new("perplexity", 1);
+    CHECK(json_is_null(json_object_get(r, "commit")));
+    json_decref(r);
 }
 
 int main(void)
@@ -98,6 +181,9 @@ int main(void)
     size_t size;
     CHECK(rbe_read_file(&text, &size, foreign, &d) == RBE_OK && !strcmp(text, "dear diary"));
     free(text);
+
+    check_strings();
+    check_commit();
 
     const struct rbe_usage u = rbe_usage_now();
     CHECK(u.resident_bytes > 0 && u.peak_bytes >= u.resident_bytes && u.cpu_s >= 0);
