@@ -6,6 +6,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -594,7 +595,7 @@ static enum rbe_status several(struct run *r, struct rbe_diag *d)
 static bool possible(const struct rbe_bench_options *o)
 {
     return o->min_seconds > 0 && o->min_seconds <= 60 && o->repeats >= 0 && o->repeats <= 100 &&
-           o->foreign_percent > 0 && (o->slowest >= 0 || !o->slowest_given) &&
+           o->foreign_percent > 0 && (o->slowest >= 0 || isnan(o->slowest)) &&
            o->probe_seconds > 0 && o->probe_seconds <= 10 && o->set_limit_mib >= 0 &&
            o->launches >= 1 && o->launches <= 100;
 }

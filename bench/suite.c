@@ -890,14 +890,18 @@ const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s)
 
 /* --- after the run ------------------------------------------------------------------------ */
 
-static const struct bench_case *case_of(const struct rbe_suite *s, const char *run_name)
+/* Google Benchmark's name of a row is that of its case and what the library adds behind '/'. */
+static const struct bench_case *case_of(const struct rbe_suite *s, const json_t *places,
+                                        const char *run_name)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        const size_t n = strlen(s->cases[i]->name);
-        if (!strncmp(run_name, s->cases[i]->name, n) && (!run_name[n] || run_name[n] == '/'))
-            return s->cases[i];
-    }
-    return NULL;
+    char name[sizeof s->cases[0]->name];
+    const json_t *at = NULL;
+
+    snprintf(name, sizeof name, "%s", run_name);
+    for (char *end = name; end && !(at = json_object_get(places, name));)
+        if ((end = strrchr(name, '/')))
+            *end = 0;
+    return at ? s->cases[json_integer_value(at)] : NULL;
 }
 
 /* Of mean, median, deviations alike: all but the coefficient of variation scale. */
@@ -916,16 +920,19 @@ static void set_fraction(json_t *row, const char *rate, const char *roof_key,
 
 void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
 {
-    json_t *row;
+    json_t *row, *places = json_object();
     size_t i;
 
+    for (i = 0; i < s->count; i++)
+        json_object_set_new(places, s->cases[i]->name, json_integer((json_int_t)i));
     json_array_foreach(benchmarks, i, row)
     {
         const char *name = json_string_value(json_object_get(row, "run_name"));
-        const struct bench_case *c = name ? case_of(s, name) : NULL;
+        const struct bench_case *c = name ? case_of(s, places, name) : NULL;
         if (!c)
             continue;
         set_fraction(row, "bytes_per_second", "read_roof", "read_fraction", read_roof(c));
         set_fraction(row, "multiply_adds_per_second", "peak", "peak_fraction", peak(c));
     }
+    json_decref(places);
 }

@@ -5,8 +5,13 @@
  */
 #include "rbe/command.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* How --help looks, and what a manual page calls the command. */
@@ -45,44 +50,146 @@ void rbe_print_commands(FILE *f, const char *name, const char *usage, const char
     fprintf(f, "\n%s\n", closing);
 }
 
+/* --- options ------------------------------------------------------------------------------ */
+
+static bool is_end(const struct poptOption *o)
+{
+    return !o->longName && !o->shortName && !o->arg;
+}
+
+static bool is_number(const struct poptOption *o)
+{
+    switch (o->argInfo & POPT_ARG_MASK) {
+    case POPT_ARG_INT:
+    case POPT_ARG_LONGLONG:
+    case POPT_ARG_FLOAT:
+    case POPT_ARG_DOUBLE: return true;
+    default: return false;
+    }
+}
+
+struct poptOption *rbe_numbers_as_texts(const struct poptOption *table)
+{
+    size_t n = 0;
+
+    while (!is_end(&table[n]))
+        n++;
+    struct poptOption *copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i] = table[i];
+        if (!is_number(&table[i]))
+            continue;
+        copy[i].argInfo = POPT_ARG_STRING;
+        copy[i].arg = NULL;
+        copy[i].val = (int)i + 1;
+    }
+    return copy;
+}
+
+/* A text into the number of an option; NULL, or what is wrong with it. */
+static const char *set_number(const struct poptOption *o, const char *text)
+{
+    const unsigned type = o->argInfo & POPT_ARG_MASK;
+    const char *digits = text + (*text == '-' || *text == '+');
+    const bool whole = type == POPT_ARG_INT || type == POPT_ARG_LONGLONG;
+    char *end;
+
+    /* strtod() would take blanks, "nan", "inf" and hexadecimal. */
+    if (!isdigit((unsigned char)*digits) && (whole || *digits != '.'))
+        return whole ? "no whole number" : "no number";
+    errno = 0;
+    if (whole) {
+        const long long v = strtoll(text, &end, 10);
+        if (*end)
+            return "no whole number";
+        if (errno || (type == POPT_ARG_INT && (v < INT_MIN || v > INT_MAX)))
+            return "out of range";
+        if (type == POPT_ARG_INT)
+            *(int *)o->arg = (int)v;
+        else
+            *(long long *)o->arg = v;
+        return NULL;
+    }
+    const double v = strtod(text, &end);
+    if (end == text || *end || strpbrk(text, "xX"))
+        return "no number";
+    if (!isfinite(v) || (type == POPT_ARG_FLOAT && !isfinite((float)v)))
+        return "out of range";
+    if (type == POPT_ARG_FLOAT)
+        *(float *)o->arg = (float)v;
+    else
+        *(double *)o->arg = v;
+    return NULL;
+}
+
+bool rbe_read_options(poptContext c, const struct poptOption *table, const char *program)
+{
+    int rc;
+
+    while ((rc = poptGetNextOpt(c)) > 0) {
+        const struct poptOption *o = &table[rc - 1];
+        char *text = poptGetOptArg(c);
+        const char *bad = set_number(o, text ? text : "");
+        if (bad)
+            fprintf(stderr, "%s: --%s: '%s' is %s\n", program, o->longName, text ? text : "",
+                    bad);
+        free(text);
+        if (bad)
+            return false;
+    }
+    if (rc < -1)
+        fprintf(stderr, "%s: %s: %s\n", program, poptBadOption(c, POPT_BADOPTION_NOALIAS),
+                poptStrerror(rc));
+    return rc == -1;
+}
+
 bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
                const char *about, const char ***args, int *count, int *code)
 {
-    int help = 0, rc;
-    const struct poptOption all[] = {
-        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)table, 0, "Options:", NULL},
-        {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL},
-        POPT_TABLEEND};
+    int help = 0;
+    const struct poptOption own[] = {
+        {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL}, POPT_TABLEEND};
     static char name[64];       /* popt's help shows argv[0], long after this returned */
+    /* Kept, and reachable, to the end of the process: the arguments live in it. */
+    static poptContext c;
+    static struct poptOption *texts;
 
     *args = NULL;
     *count = 0;
     *code = 0;
     snprintf(name, sizeof name, "rbe %s", argv[0]);
     argv[0] = name;
-    /* Kept, and reachable, to the end of the process: the arguments live in it. */
-    static poptContext c;
-    c = poptGetContext(name, argc, argv, all, 0);
-    char line[256];
-    snprintf(line, sizeof line, "[OPTION...]%s%s", *usage ? " " : "", usage);
-    poptSetOtherOptionHelp(c, line);
-    while ((rc = poptGetNextOpt(c)) > 0)
-        ;
-    if (rc < -1) {
-        fprintf(stderr, "%s: %s: %s\n", name, poptBadOption(c, POPT_BADOPTION_NOALIAS),
-                poptStrerror(rc));
+    if (!(texts = rbe_numbers_as_texts(table))) {
+        fprintf(stderr, "%s: out of memory\n", name);
+        *code = 1;
+        return false;
+    }
+    const struct poptOption parsed[] = {
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, texts, 0, NULL, NULL},
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)own, 0, NULL, NULL},
+        POPT_TABLEEND};
+    c = poptGetContext(name, argc, argv, parsed, 0);
+    if (!rbe_read_options(c, table, name)) {
         *code = 2;
         return false;
     }
     if (help) {
+        const struct poptOption shown[] = {
+            {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)table, 0, "Options:", NULL},
+            own[0], POPT_TABLEEND};
+        char line[256];
+        snprintf(line, sizeof line, "[OPTION...]%s%s", *usage ? " " : "", usage);
         if (as_man) {
             rbe_man_head(stdout, name, description, line);
             rbe_man_text(stdout, "DESCRIPTION", about);
-            rbe_man_options(stdout, all);
+            rbe_man_options(stdout, shown);
             rbe_man_tail(stdout, "rbe(1), rbe-bench(1), rbe-measure(1)");
         } else {
-            poptPrintHelp(c, stdout, 0);
+            poptContext h = poptGetContext(name, argc, argv, shown, 0);
+            poptSetOtherOptionHelp(h, line);
+            poptPrintHelp(h, stdout, 0);
             printf("\n%s\n", about);
+            poptFreeContext(h);
         }
         return false;
     }
