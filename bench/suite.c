@@ -582,8 +582,11 @@ static enum rbe_status make_case(struct bench_case *c, struct rbe_diag *d)
 {
     enum rbe_status err = c->kind == DENSE ? make_dense(c, d) : RBE_OK;
 
-    for (unsigned i = 0; i < c->parts_count && !err; i++)
+    for (unsigned i = 0; i < c->parts_count && !err; i++) {
         err = make_part(c, &c->parts[i], d);
+        if (rbe_interrupted())
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    }
     if (!err)
         err = grow_y(c->suite, c->rows_max * c->count, d);
     c->made = !err;
@@ -596,6 +599,10 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
     struct rbe_diag d = {{0}};
     uint64_t n;
 
+    if (!rbe_interrupted() && !c->made && !c->bad && make_case(c, &d) && !rbe_interrupted())
+        fail_case(c, d.text);
+    if (!rbe_interrupted() && !c->verified && !c->bad)
+        verify_case(c);
     if (rbe_interrupted()) {
         /* All repetitions of a case must tell the same number of iterations, or the library
          * aborts; one that was never started tells none. */
@@ -603,10 +610,6 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
         rbe_gbench_fail(g, "interrupted");
         return;
     }
-    if (!c->made && make_case(c, &d))
-        fail_case(c, d.text);
-    if (!c->verified && !c->bad)
-        verify_case(c);
     if (c->bad) {
         rbe_gbench_fail(g, c->made ? "verification failed, not timed" : "not made, not timed");
         return;

@@ -124,6 +124,10 @@ static enum rbe_status side_by_side(struct job *j, struct rbe_diag *d)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t i = 0; !err && i < l.count * j->others; i++)
         memcpy(work.v[i].sum, j->v[i % j->others].sum, sizeof work.v[i].sum);
+    /* Histograms of all windows of a lane are one: what was begun is finished, so that there
+     * are no gaps. */
+    for (size_t i = 0; !err && i < l.count * j->o->model_count; i++)
+        rbe_session_stop_early(l.runner[i].session, false);
     if (!err)
         err = rbe_lanes_run(&l, j->first + j->done, left, one_window, &work, "divergence",
                             "windows", &done, d);
@@ -149,6 +153,8 @@ static enum rbe_status one_by_one(struct job *j, struct rbe_recording *recording
         j->done += !err;
         rbe_progress_update(&p, (double)j->done, NULL);
     }
+    if (err == RBE_ERR_INTERRUPTED)
+        err = RBE_OK;
     rbe_progress_end(&p);
     return !err && j->done == j->count ? rbe_recording_commit(recording, d) : err;
 }

@@ -37,7 +37,8 @@ static enum rbe_status parse_shard(struct rbe_eval_options *o, struct rbe_diag *
     o->shard_count = 1;
     if (!o->shard)
         return RBE_OK;
-    if (sscanf(o->shard, "%u/%u%c", &i, &n, &rest) != 2 || !i || i > n || n > 100000)
+    if (o->shard[strspn(o->shard, "0123456789/")] ||
+        sscanf(o->shard, "%6u/%6u%c", &i, &n, &rest) != 2 || !i || i > n || n > 100000)
         return rbe_fail(d, RBE_ERR_ARG, "--shard %s: wants I/N with 1 <= I <= N", o->shard);
     o->shard_index = i - 1;
     o->shard_count = n;
@@ -109,6 +110,8 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
 
     for (size_t i = 0; i < o->model_count && !err; i++) {
         err = rbe_runner_open(&r[i], o->models[i], rows, o->pool, d);
+        if (!err)
+            rbe_session_stop_early(r[i].session, true);
         if (!err && i)
             err = rbe_runner_match(&r[0], &r[i], d);
     }

@@ -321,8 +321,10 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
     err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
                  : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if (!err)
+    if (!err) {
         rbe_session_tap(s, on_product, c);
+        rbe_session_stop_early(s, true);
+    }
     if (progress)
         rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens);
     for (size_t at = 0; at < c->tokens && !err; at += n)

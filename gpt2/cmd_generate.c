@@ -152,14 +152,17 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     const size_t end = g->count + (size_t)g->o.tokens;
     const double t0 = rbe_now();
     size_t fed = 0;
+    rbe_session_stop_early(g->session, true);
     enum rbe_status err;
 
     for (size_t i = 0; i < g->prompt_count; i++)
         if (g->ids[i] != eos)
             print_token(g, g->ids[i]);
     while (g->count < end && !rbe_interrupted()) {
-        if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||
-            (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
+        err = rbe_forward(g->session, g->ids + fed, g->count - fed, d);
+        if (err == RBE_ERR_INTERRUPTED)
+            break;
+        if (err || (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
             return err;
         fed = g->count;
         const uint32_t id = rbe_sample(g->sampler, g->logits);

@@ -19,6 +19,7 @@
 #include "gpt2/elementwise.h"
 #include "gpt2/weights.h"
 #include "kernels/cpu.h"
+#include "rbe/progress.h"
 
 enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
 
@@ -43,6 +44,7 @@ struct rbe_session {
 
     uint32_t length;            /* tokens in the cache */
     uint32_t kept;              /* final hidden states in h */
+    bool stop_early;
 };
 
 /* --- memory ------------------------------------------------------------------------------- */
@@ -476,7 +478,8 @@ static void run_attention(void *arg, unsigned i, unsigned n)
     }
 }
 
-static void forward_batch(struct rbe_session *s, const uint32_t *tokens, uint32_t count)
+/* False: an interrupt ended it, and nothing is appended. */
+static bool forward_batch(struct rbe_session *s, const uint32_t *tokens, uint32_t count)
 {
     const struct rbe_gpt2 *m = s->m;
     const size_t e = m->config.n_embd, f = m->config.n_inner;
@@ -486,6 +489,8 @@ static void forward_batch(struct rbe_session *s, const uint32_t *tokens, uint32_
     run_tokens(s, count, run_embed, &b);
     for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_layer *l = &m->layers[b.layer];
+        if (s->stop_early && rbe_interrupted())
+            return false;
         norm(&b, add, l->ln1_gain, l->ln1_bias);
         multiply(s, l->weight[RBE_QKV], s->h, e, count, s->qkv, 3 * e, l->bias[RBE_QKV],
                  ADD_BIAS);
@@ -500,6 +505,12 @@ static void forward_batch(struct rbe_session *s, const uint32_t *tokens, uint32_
     norm(&b, add, m->lnf_gain, m->lnf_bias);
     s->length += count;
     s->kept = count;
+    return true;
+}
+
+void rbe_session_stop_early(struct rbe_session *s, bool stop)
+{
+    s->stop_early = stop;
 }
 
 enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
@@ -516,7 +527,8 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
                             i, vocab);
     while (n) {
         const uint32_t batch = n < s->limits.max_batch ? (uint32_t)n : s->limits.max_batch;
-        forward_batch(s, tokens, batch);
+        if (!forward_batch(s, tokens, batch))
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         tokens += batch;
         n -= batch;
     }

@@ -4,11 +4,11 @@
  * SPDX-License-Identifier: MIT
  */
 #include "rbe/command.h"
+#include "rbe/progress.h"
 
+#include <assert.h>
 #include <ctype.h>
-#include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,61 +86,82 @@ struct poptOption *rbe_numbers_as_texts(const struct poptOption *table)
     return copy;
 }
 
-/* A text into the number of an option; NULL, or what is wrong with it. */
-static const char *set_number(const struct poptOption *o, const char *text)
+static const struct range {
+    const char *command, *option;
+    double least, most;
+} ranges[] = {
+#define RBE_NUMBER(command, option, least, most) {command, option, least, most},
+#include "rbe/numbers.def"
+#undef RBE_NUMBER
+};
+
+static const struct range *range_of(const char *command, const char *option)
 {
-    const unsigned type = o->argInfo & POPT_ARG_MASK;
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (!strcmp(ranges[i].command, command) && !strcmp(ranges[i].option, option))
+            return &ranges[i];
+    return NULL;
+}
+
+/* A decimal number, nothing before or behind it; not finite where it is too large. */
+static bool read_number(const char *text, bool whole, double *v)
+{
     const char *digits = text + (*text == '-' || *text == '+');
-    const bool whole = type == POPT_ARG_INT || type == POPT_ARG_LONGLONG;
     char *end;
 
     /* strtod() would take blanks, "nan", "inf" and hexadecimal. */
     if (!isdigit((unsigned char)*digits) && (whole || *digits != '.'))
-        return whole ? "no whole number" : "no number";
-    errno = 0;
-    if (whole) {
-        const long long v = strtoll(text, &end, 10);
-        if (*end)
-            return "no whole number";
-        if (errno || (type == POPT_ARG_INT && (v < INT_MIN || v > INT_MAX)))
-            return "out of range";
-        if (type == POPT_ARG_INT)
-            *(int *)o->arg = (int)v;
-        else
-            *(long long *)o->arg = v;
-        return NULL;
+        return false;
+    if (whole && digits[strspn(digits, "0123456789")])
+        return false;
+    *v = strtod(text, &end);
+    return end != text && !*end && !strpbrk(text, "xX");
+}
+
+/* The text of an option into its number; says what is wrong with it. */
+static bool set_number(const struct poptOption *o, const char *text, const char *program)
+{
+    const unsigned type = o->argInfo & POPT_ARG_MASK;
+    const bool whole = type == POPT_ARG_INT || type == POPT_ARG_LONGLONG;
+    const struct range *r = range_of(program, o->longName);
+    double v;
+
+    if (!read_number(text, whole, &v)) {
+        fprintf(stderr, "%s: --%s: '%s' is no %snumber\n", program, o->longName, text,
+                whole ? "whole " : "");
+        return false;
     }
-    const double v = strtod(text, &end);
-    if (end == text || *end || strpbrk(text, "xX"))
-        return "no number";
-    if (!isfinite(v) || (type == POPT_ARG_FLOAT && !isfinite((float)v)))
-        return "out of range";
-    if (type == POPT_ARG_FLOAT)
+    assert(r);
+    if (!(v >= r->least && v <= r->most)) {
+        fprintf(stderr, "%s: --%s: '%s' is out of range: from %.10g to %.10g\n", program,
+                o->longName, text, r->least, r->most);
+        return false;
+    }
+    if (type == POPT_ARG_INT)
+        *(int *)o->arg = (int)v;
+    else if (type == POPT_ARG_LONGLONG)
+        *(long long *)o->arg = strtoll(text, NULL, 10);
+    else if (type == POPT_ARG_FLOAT)
         *(float *)o->arg = (float)v;
     else
         *(double *)o->arg = v;
-    return NULL;
+    return true;
 }
 
 bool rbe_read_options(poptContext c, const struct poptOption *table, const char *program)
 {
+    bool good = true;
     int rc;
 
-    while ((rc = poptGetNextOpt(c)) > 0) {
-        const struct poptOption *o = &table[rc - 1];
+    while (good && (rc = poptGetNextOpt(c)) > 0) {
         char *text = poptGetOptArg(c);
-        const char *bad = set_number(o, text ? text : "");
-        if (bad)
-            fprintf(stderr, "%s: --%s: '%s' is %s\n", program, o->longName, text ? text : "",
-                    bad);
+        good = set_number(&table[rc - 1], text ? text : "", program);
         free(text);
-        if (bad)
-            return false;
     }
-    if (rc < -1)
+    if (good && rc < -1)
         fprintf(stderr, "%s: %s: %s\n", program, poptBadOption(c, POPT_BADOPTION_NOALIAS),
                 poptStrerror(rc));
-    return rc == -1;
+    return good && rc == -1;
 }
 
 bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
@@ -205,6 +226,7 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d)
 {
     /* rbe_parse() has put the program's name before argv[0] already. */
+    rbe_progress_clear();
     if (s)
         fprintf(stderr, "rbe %s: %s\n", strncmp(command, "rbe ", 4) ? command : command + 4,
                 d && d->text[0] ? d->text : rbe_strerror(s));
