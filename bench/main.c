@@ -98,7 +98,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
         {"version", 0, POPT_ARG_NONE, &version, 0, "say which this is", NULL},
         {"man", 0, POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &man, 0, NULL, NULL},
         POPT_TABLEEND};
-    struct poptOption *texts = rbe_numbers_as_texts(table);
+    struct poptOption *texts = rbe_numbers_as_texts(table, "rbe-bench");
     if (!texts) {
         fputs("rbe-bench: out of memory\n", stderr);
         return 1;

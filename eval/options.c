@@ -145,12 +145,16 @@ json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
 
 enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)
 {
-    if (record && o->json) {
+    /* Kept before it is shown: whoever reads standard output may be gone. */
+    const enum rbe_status err = rbe_result_append(o->results, json_incref(record), d);
+
+    if (!err && o->json) {
         json_dumpf(record, stdout, JSON_COMPACT);
         putchar('\n');
         fflush(stdout);
     }
-    return rbe_result_append(o->results, record, d);
+    json_decref(record);
+    return err;
 }
 
 double rbe_eval_number(const json_t *record, const char *key)

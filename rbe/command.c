@@ -68,24 +68,6 @@ static bool is_number(const struct poptOption *o)
     }
 }
 
-struct poptOption *rbe_numbers_as_texts(const struct poptOption *table)
-{
-    size_t n = 0;
-
-    while (!is_end(&table[n]))
-        n++;
-    struct poptOption *copy = calloc(n + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < n; i++) {
-        copy[i] = table[i];
-        if (!is_number(&table[i]))
-            continue;
-        copy[i].argInfo = POPT_ARG_STRING;
-        copy[i].arg = NULL;
-        copy[i].val = (int)i + 1;
-    }
-    return copy;
-}
-
 static const struct range {
     const char *command, *option;
     double least, most;
@@ -101,6 +83,25 @@ static const struct range *range_of(const char *command, const char *option)
         if (!strcmp(ranges[i].command, command) && !strcmp(ranges[i].option, option))
             return &ranges[i];
     return NULL;
+}
+
+struct poptOption *rbe_numbers_as_texts(const struct poptOption *table, const char *program)
+{
+    size_t n = 0;
+
+    while (!is_end(&table[n]))
+        n++;
+    struct poptOption *copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i] = table[i];
+        if (!is_number(&table[i]))
+            continue;
+        assert(range_of(program, table[i].longName));
+        copy[i].argInfo = POPT_ARG_STRING;
+        copy[i].arg = NULL;
+        copy[i].val = (int)i + 1;
+    }
+    return copy;
 }
 
 /* A decimal number, nothing before or behind it; not finite where it is too large. */
@@ -131,7 +132,6 @@ static bool set_number(const struct poptOption *o, const char *text, const char 
                 whole ? "whole " : "");
         return false;
     }
-    assert(r);
     if (!(v >= r->least && v <= r->most)) {
         fprintf(stderr, "%s: --%s: '%s' is out of range: from %.10g to %.10g\n", program,
                 o->longName, text, r->least, r->most);
@@ -180,7 +180,7 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
     *code = 0;
     snprintf(name, sizeof name, "rbe %s", argv[0]);
     argv[0] = name;
-    if (!(texts = rbe_numbers_as_texts(table))) {
+    if (!(texts = rbe_numbers_as_texts(table, name))) {
         fprintf(stderr, "%s: out of memory\n", name);
         *code = 1;
         return false;

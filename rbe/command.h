@@ -37,7 +37,7 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
  * has texts in their place (NULL: out of memory); rbe_read_options() goes through the context's
  * options and fills the numbers of `table`.  On a bad option it prints one line and is false.
  */
-struct poptOption *rbe_numbers_as_texts(const struct poptOption *table);
+struct poptOption *rbe_numbers_as_texts(const struct poptOption *table, const char *program);
 bool rbe_read_options(poptContext c, const struct poptOption *table, const char *program);
 
 /* What --help of a command that only has subcommands prints: usage ("rbe COMMAND ..."), a

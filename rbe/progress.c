@@ -55,6 +55,10 @@ void rbe_catch_interrupt(void)
     have_signal_stack();
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    /* A terminal that is closed; nohup has it ignored. */
+    struct sigaction was;
+    if (!sigaction(SIGHUP, NULL, &was) && was.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &a, NULL);
 }
 
 bool rbe_interrupted(void)

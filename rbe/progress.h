@@ -43,7 +43,7 @@ double rbe_progress_left(const struct rbe_progress *p, double spent);
 /* Silences all progress of this process (--quiet). */
 void rbe_progress_silence(void);
 
-/* From now on SIGINT and SIGTERM set a flag instead of ending the process; a second one
+/* From now on SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process; a second one
  * ends it at once. */
 void rbe_catch_interrupt(void);
 bool rbe_interrupted(void);

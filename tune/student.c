@@ -836,7 +836,8 @@ static enum rbe_status encode_like(struct rbe_weight *out, const struct rbe_stud
 {
     struct rbe_encode_part *parts = calloc(t->w.part_count, sizeof *parts);
     struct rbe_encode_options o = {
-        .part_count = t->w.part_count, .parts = parts, .search = search, .progress = rbe_not_interrupted,
+        .part_count = t->w.part_count, .parts = parts, .search = search,
+        .progress = rbe_not_interrupted,
         .scales = t->w.parts[0].m.col_scale ? RBE_SCALES_ROW_COL : RBE_SCALES_ROW,
         .hadamard = t->w.hadamard, .sign_seed = t->w.sign_seed, .moment = moment,
         .row_importance = importance};
