@@ -96,7 +96,10 @@ enum rbe_status rbe_lanes_run(struct rbe_lanes *l, size_t first, size_t count, r
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
-    rbe_progress_start(&w.bar, what, unit, (double)count);
+    if (what)
+        rbe_progress_start(&w.bar, what, unit, (double)count);
+    else
+        w.bar.quiet = true;
     rbe_pool_run(l->pool, run_lane, &w);
     rbe_progress_end(&w.bar);
     for (unsigned t = 0; t < l->count && !err; t++)

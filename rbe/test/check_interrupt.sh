@@ -42,7 +42,7 @@ check 'eval edge' ends TERM 'has_child $pid' "$rbe" eval edge -q -m m --limit 40
     --out e.jsonl
 check 'writes no verdict' test ! -s e.jsonl
 check 'eval conversation, in a turn' ends TERM 'has_child $pid' "$rbe" eval conversation -q -m m \
-    --max-tokens 1000 --min-tokens 1000
+    --max-tokens 900 --min-tokens 900
 check 'waits for no turn' grep -q 'after 0 of' err
 check 'eval perplexity' ends TERM 'test -e p.jsonl' "$rbe" eval perplexity -q -m m \
     --out p.jsonl
