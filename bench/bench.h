@@ -11,8 +11,9 @@
 struct rbe_bench_options {
     struct rbe_selection_texts texts;
     const char *cpus, *events, *out, *tsv, *svg, *summarise;
-    double min_seconds, slowest, foreign_percent, probe_seconds;
-    int repeats, launches, quiet, full, slowest_given, set_limit_mib;
+    double min_seconds, foreign_percent, probe_seconds;
+    double slowest; /* NaN: not given */
+    int repeats, launches, quiet, full, set_limit_mib;
     int google_count, argc;
     char **google; /* Google Benchmark's flags, after the program's name */
     char **argv;   /* the whole command line, for the record */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,11 +59,23 @@ static enum rbe_status launch(const struct rbe_bench_options *o, char *out, int 
         errno = rc;
         err = rbe_fail_errno(d, "cannot start a launch");
     }
-    while (!rc && waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) {
-            err = rbe_fail_errno(d, "waiting for a launch");
-            break;
+    /* A signal to this process alone is handed on, once: a second one ends a launch at once. */
+    bool told = false;
+    pid_t gone = 0;
+    while (!rc && !gone) {
+        if (rbe_interrupted() && !told) {
+            kill(pid, SIGTERM);
+            told = true;
         }
+        gone = waitpid(pid, &status, told ? 0 : WNOHANG);
+        if (gone < 0 && errno == EINTR) {
+            gone = 0;
+        } else if (gone < 0) {
+            err = rbe_fail_errno(d, "waiting for a launch");
+        } else if (!gone) {
+            usleep(20000);
+        }
+    }
     if (!err)
         *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     free(argv);

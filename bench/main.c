@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <errno.h>
+#include <math.h>
 #include <popt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,11 +14,13 @@
 
 #include "bench/bench.h"
 #include "kernels/cpu.h"
+#include "rbe/command.h"
 #include "rbe/commit.h"
 #include "rbe/file.h"
 #include "rbe/man.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
+#include "rbe/version.h"
 
 static const char about[] =
     "Measures the kernels: each is verified, then timed, cold unless asked otherwise, against\n"
@@ -47,12 +50,9 @@ static void split(int argc, char **argv, int *gc, char **gv, int *pc, const char
     pv[*pc] = NULL;
 }
 
-/* What popt returns for an option that must be seen to be given. */
-enum { SLOWEST = 1 };
-
 static int parse(struct rbe_bench_options *o, int argc, const char **argv)
 {
-    int help = 0, man = 0, rc;
+    int help = 0, man = 0, version = 0, rc = -1;
     const struct poptOption table[] = {
         {"kernels", 0, POPT_ARG_STRING, &o->texts.kernels, 0, "only these kernels", "LIST"},
         {"formats", 0, POPT_ARG_STRING, &o->texts.formats, 0, "only these formats: seed,int4",
@@ -81,7 +81,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "MIB"},
         {"full", 0, POPT_ARG_NONE, &o->full, 0,
          "every shape, B, number of threads and cache of what is selected: hours", NULL},
-        {"slowest", 0, POPT_ARG_DOUBLE, &o->slowest, SLOWEST,
+        {"slowest", 0, POPT_ARG_DOUBLE, &o->slowest, 0,
          "leave out products that last longer (0.5 in the default set; 0: none)", "S"},
         {"foreign-limit", 0, POPT_ARG_DOUBLE, &o->foreign_percent, 0,
          "repeat samples during which others used more of the CPUs (3)", "PERCENT"},
@@ -101,17 +101,22 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "measure nothing: print the table of a JSON written before", "FILE"},
         {"quiet", 'q', POPT_ARG_NONE, &o->quiet, 0, "no progress, no table", NULL},
         {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL},
+        {"version", 0, POPT_ARG_NONE, &version, 0, "say which this is", NULL},
         {"man", 0, POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &man, 0, NULL, NULL},
         POPT_TABLEEND};
-    poptContext c = poptGetContext("rbe-bench", argc, argv, table, 0);
+    struct poptOption *texts = rbe_numbers_as_texts(table, "rbe-bench");
+    if (!texts) {
+        fputs("rbe-bench: out of memory\n", stderr);
+        return 1;
+    }
+    poptContext c = poptGetContext("rbe-bench", argc, argv, texts, 0);
 
-    poptSetOtherOptionHelp(c, "[OPTION...] [--benchmark_...]");
-    while ((rc = poptGetNextOpt(c)) > 0)
-        o->slowest_given |= rc == SLOWEST;
-    if (rc < -1)
-        rc = fail_usage(poptBadOption(c, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
+    if (!rbe_read_options(c, table, "rbe-bench"))
+        rc = 2;
     else if (poptPeekArg(c))
         rc = fail_usage(poptPeekArg(c), "unexpected argument (see --help)");
+    poptFreeContext(c);
+    free(texts);
     if (man && rc == -1) {
         rbe_man_head(stdout, "rbe-bench", "measures kernels that multiply encoded weights",
                      "[OPTION...] [--benchmark_...]");
@@ -120,18 +125,23 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
         rbe_man_tail(stdout, "rbe(1), rbe-measure(1), rbe-bench-plots(1)");
         rc = 0;
     } else if (help && rc == -1) {
+        c = poptGetContext("rbe-bench", argc, argv, table, 0);
+        poptSetOtherOptionHelp(c, "[OPTION...] [--benchmark_...]");
         poptPrintHelp(c, stdout, 0);
         printf("\n%s", about);
+        poptFreeContext(c);
+        rc = 0;
+    } else if (version && rc == -1) {
+        puts("rbe-bench " RBE_VERSION);
         rc = 0;
     }
-    poptFreeContext(c);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
     static struct rbe_bench_options o = {.min_seconds = 0.03,
-                                         .slowest = -1,
+                                         .slowest = NAN,
                                          .foreign_percent = 3,
                                          .repeats = 3,
                                          .launches = 1,

@@ -68,10 +68,11 @@ static double rate(const struct rbe_probe *p, const struct rbe_team *team, const
     uint64_t n = 1;
     double t, best = 0;
 
-    while ((t = rbe_probe_time(p, team, buffer, bytes, n)) < seconds / 16 && n < 1U << 30)
+    while ((t = rbe_probe_time(p, team, buffer, bytes, n)) < seconds / 16 && n < 1U << 30 &&
+           !rbe_interrupted())
         n *= 2;
     n = (uint64_t)((double)n * seconds / 8 / t) + 1;
-    for (int trial = 0; trial < 8; trial++) {
+    for (int trial = 0; trial < 8 && !rbe_interrupted(); trial++) {
         t = rbe_probe_time(p, team, buffer, bytes, n);
         if (work * (double)n / t > best)
             best = work * (double)n / t;
@@ -125,6 +126,9 @@ void rbe_roofs_plan(struct rbe_roofs *r, uint32_t isa, size_t max_bytes)
     r->points = working_sets(r->bytes, max_bytes);
 }
 
+/* Made ready between two looks for an interrupt. */
+#define FILL_BYTES ((size_t)16 << 20)
+
 enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *teams,
                                   unsigned threads, uint32_t isa, size_t max_bytes,
                                   double seconds, struct rbe_diag *d)
@@ -135,7 +139,9 @@ enum rbe_status rbe_roofs_measure(struct rbe_roofs *r, struct rbe_team *const *t
         return rbe_fail_errno(d, "%zu MiB to measure the memory", max_bytes >> 20);
     r->buffer = p;
     r->threads = threads;
-    memset(p, 1, max_bytes); /* untouched pages would all be the one page of zeros */
+    /* Untouched pages would all be the one page of zeros. */
+    for (size_t at = 0; at < max_bytes && !rbe_interrupted(); at += FILL_BYTES)
+        memset((char *)p + at, 1, max_bytes - at < FILL_BYTES ? max_bytes - at : FILL_BYTES);
     for (unsigned t = 1; t <= r->threads; t++) {
         if (!teams[t])
             continue;

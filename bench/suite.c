@@ -582,8 +582,11 @@ static enum rbe_status make_case(struct bench_case *c, struct rbe_diag *d)
 {
     enum rbe_status err = c->kind == DENSE ? make_dense(c, d) : RBE_OK;
 
-    for (unsigned i = 0; i < c->parts_count && !err; i++)
+    for (unsigned i = 0; i < c->parts_count && !err; i++) {
         err = make_part(c, &c->parts[i], d);
+        if (rbe_interrupted())
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    }
     if (!err)
         err = grow_y(c->suite, c->rows_max * c->count, d);
     c->made = !err;
@@ -596,6 +599,10 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
     struct rbe_diag d = {{0}};
     uint64_t n;
 
+    if (!rbe_interrupted() && !c->made && !c->bad && make_case(c, &d) && !rbe_interrupted())
+        fail_case(c, d.text);
+    if (!rbe_interrupted() && !c->verified && !c->bad)
+        verify_case(c);
     if (rbe_interrupted()) {
         /* All repetitions of a case must tell the same number of iterations, or the library
          * aborts; one that was never started tells none. */
@@ -603,10 +610,6 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
         rbe_gbench_fail(g, "interrupted");
         return;
     }
-    if (!c->made && make_case(c, &d))
-        fail_case(c, d.text);
-    if (!c->verified && !c->bad)
-        verify_case(c);
     if (c->bad) {
         rbe_gbench_fail(g, c->made ? "verification failed, not timed" : "not made, not timed");
         return;
@@ -890,14 +893,18 @@ const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s)
 
 /* --- after the run ------------------------------------------------------------------------ */
 
-static const struct bench_case *case_of(const struct rbe_suite *s, const char *run_name)
+/* Google Benchmark's name of a row is that of its case and what the library adds behind '/'. */
+static const struct bench_case *case_of(const struct rbe_suite *s, const json_t *places,
+                                        const char *run_name)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        const size_t n = strlen(s->cases[i]->name);
-        if (!strncmp(run_name, s->cases[i]->name, n) && (!run_name[n] || run_name[n] == '/'))
-            return s->cases[i];
-    }
-    return NULL;
+    char name[sizeof s->cases[0]->name];
+    const json_t *at = NULL;
+
+    snprintf(name, sizeof name, "%s", run_name);
+    for (char *end = name; end && !(at = json_object_get(places, name));)
+        if ((end = strrchr(name, '/')))
+            *end = 0;
+    return at ? s->cases[json_integer_value(at)] : NULL;
 }
 
 /* Of mean, median, deviations alike: all but the coefficient of variation scale. */
@@ -916,16 +923,19 @@ static void set_fraction(json_t *row, const char *rate, const char *roof_key,
 
 void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
 {
-    json_t *row;
+    json_t *row, *places = json_object();
     size_t i;
 
+    for (i = 0; i < s->count; i++)
+        json_object_set_new(places, s->cases[i]->name, json_integer((json_int_t)i));
     json_array_foreach(benchmarks, i, row)
     {
         const char *name = json_string_value(json_object_get(row, "run_name"));
-        const struct bench_case *c = name ? case_of(s, name) : NULL;
+        const struct bench_case *c = name ? case_of(s, places, name) : NULL;
         if (!c)
             continue;
         set_fraction(row, "bytes_per_second", "read_roof", "read_fraction", read_roof(c));
         set_fraction(row, "multiply_adds_per_second", "peak", "peak_fraction", peak(c));
     }
+    json_decref(places);
 }

@@ -41,21 +41,26 @@ static double time_unit_ns(const char *unit)
     return !strcmp(unit, "s") ? 1e9 : !strcmp(unit, "ms") ? 1e6 : !strcmp(unit, "us") ? 1e3 : 1;
 }
 
-static bool is_repetition(const json_t *b, const char *run_name)
+/* The repetitions of one row among all of a result. */
+struct repetitions {
+    const json_t *list;
+    const size_t *next;         /* of each entry of list: the next of its row, or NONE */
+    size_t first;
+};
+#define NONE SIZE_MAX
+
+static const json_t *entry(const struct repetitions *r, size_t i)
 {
-    return !strcmp(string_or(b, "run_type", ""), "iteration") &&
-           !strcmp(string_or(b, "run_name", ""), run_name);
+    return json_array_get(r->list, i);
 }
 
 /* The median of a counter over the repetitions of a row. */
-static double median_of(const json_t *list, const char *run_name, const char *key, double *room)
+static double median_of(const struct repetitions *all, const char *key, double *room)
 {
-    size_t n = 0, i;
-    const json_t *b;
+    size_t n = 0;
 
-    json_array_foreach(list, i, b)
-    {
-        const double v = is_repetition(b, run_name) ? number_or_nan(b, key) : NAN;
+    for (size_t i = all->first; i != NONE; i = all->next[i]) {
+        const double v = number_or_nan(entry(all, i), key);
         if (!isnan(v))
             room[n++] = v;
     }
@@ -63,15 +68,12 @@ static double median_of(const json_t *list, const char *run_name, const char *ke
     return rbe_median(room, n);
 }
 
-static double fold(const json_t *list, const char *run_name, const char *key, bool max)
+static double fold(const struct repetitions *all, const char *key, bool max)
 {
     double out = 0;
-    size_t i;
-    const json_t *b;
 
-    json_array_foreach(list, i, b)
-    {
-        const double v = is_repetition(b, run_name) ? number_or_nan(b, key) : NAN;
+    for (size_t i = all->first; i != NONE; i = all->next[i]) {
+        const double v = number_or_nan(entry(all, i), key);
         if (!isnan(v))
             out = max ? fmax(out, v) : out + v;
     }
@@ -79,20 +81,20 @@ static double fold(const json_t *list, const char *run_name, const char *key, bo
 }
 
 /* Medians of each launch's times, and how they scatter. */
-static void between_launches(struct rbe_bench_row *r, const json_t *list, const char *run_name,
+static void between_launches(struct rbe_bench_row *r, const struct repetitions *all,
                              double *room, double *medians)
 {
     unsigned launches = 0;
 
-    for (int launch = 0;; launch++) {
-        size_t n = 0, i;
-        const json_t *b;
-        json_array_foreach(
-            list, i, b) if (is_repetition(b, run_name) &&
-                            !json_object_get(b, "error_occurred") &&
-                            (json_object_get(b, "launch")
-                                 ? json_integer_value(json_object_get(b, "launch")) == launch
-                                 : launch == 0)) room[n++] = number_or_nan(b, "real_time");
+    for (json_int_t launch = 0;; launch++) {
+        size_t n = 0;
+        for (size_t i = all->first; i != NONE; i = all->next[i]) {
+            const json_t *b = entry(all, i);
+            const double t = number_or_nan(b, "real_time");
+            if (!isnan(t) && !json_is_true(json_object_get(b, "error_occurred")) &&
+                json_integer_value(json_object_get(b, "launch")) == launch)
+                room[n++] = t;
+        }
         if (!n)
             break;
         rbe_sort(room, n);
@@ -105,22 +107,19 @@ static void between_launches(struct rbe_bench_row *r, const json_t *list, const 
     }
 }
 
-static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *all,
-                     const json_t *list, const json_t *first, double *room, double *room2)
+static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
+                     const struct repetitions *all, double *room, double *room2)
 {
-    const char *run_name = string_or(first, "run_name", "");
+    const char *run_name = string_or(entry(all, all->first), "run_name", "");
     const char *suffix = strstr(run_name, "/manual_time");
     const char *label = "";
     double unit = 1;
-    size_t n = 0, i;
-    const json_t *b;
+    size_t n = 0;
 
     snprintf(r->name, sizeof r->name, "%.*s",
              (int)(suffix ? (size_t)(suffix - run_name) : strlen(run_name)), run_name);
-    json_array_foreach(list, i, b)
-    {
-        if (!is_repetition(b, run_name))
-            continue;
+    for (size_t i = all->first; i != NONE; i = all->next[i]) {
+        const json_t *b = entry(all, i);
         if (json_is_true(json_object_get(b, "error_occurred"))) {
             snprintf(r->error, sizeof r->error, "%s", string_or(b, "error_message", "error"));
             continue;
@@ -167,14 +166,14 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *all,
         {"peak_fraction", &r->peak_fraction},
     };
     for (size_t k = 0; k < sizeof counters / sizeof counters[0]; k++)
-        *counters[k].to = median_of(list, run_name, counters[k].key, room);
-    for (unsigned k = 0; k < all->events; k++)
-        r->event[k] = median_of(list, run_name, all->event[k], room);
-    r->foreign_max = fold(list, run_name, "foreign_share", true);
-    r->lost_max = fold(list, run_name, "lost_share", true);
-    r->repeats = fold(list, run_name, "repeats", false);
-    r->disturbed = fold(list, run_name, "disturbed", false);
-    between_launches(r, list, run_name, room, room2);
+        *counters[k].to = median_of(all, counters[k].key, room);
+    for (unsigned k = 0; k < rows->events; k++)
+        r->event[k] = median_of(all, rows->event[k], room);
+    r->foreign_max = fold(all, "foreign_share", true);
+    r->lost_max = fold(all, "lost_share", true);
+    r->repeats = fold(all, "repeats", false);
+    r->disturbed = fold(all, "disturbed", false);
+    between_launches(r, all, room, room2);
 }
 
 struct ordered {
@@ -225,45 +224,76 @@ static void read_events(struct rbe_bench_rows *out, const json_t *result)
                      json_string_value(name));
 }
 
+/* Where the row of each repetition begins, in the order they are first met, and which
+ * repetition follows which; returns how many rows there are. */
+static size_t group(const json_t *list, size_t *first, size_t *last, size_t *next,
+                    json_t *place)
+{
+    size_t count = 0, i;
+    const json_t *b;
+
+    json_array_foreach(list, i, b)
+    {
+        const char *name = string_or(b, "run_name", "");
+        const json_t *at = json_object_get(place, name);
+        next[i] = NONE;
+        if (strcmp(string_or(b, "run_type", ""), "iteration"))
+            continue;
+        if (at) {
+            size_t *end = &last[json_integer_value(at)];
+            *end = next[*end] = i;
+            continue;
+        }
+        json_object_set_new(place, name, json_integer((json_int_t)count));
+        first[count] = last[count] = i;
+        count++;
+    }
+    return count;
+}
+
 enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
                             struct rbe_diag *d)
 {
     const json_t *list = json_object_get(result, "benchmarks"), *b;
-    const size_t n = json_array_size(list);
+    const size_t n = json_array_size(list) + 1;
     enum rbe_status err = RBE_ERR_NOMEM;
-    json_t *seen = json_object();
+    json_t *place = json_object();
     size_t i;
 
     *out = (struct rbe_bench_rows){0};
-    double *room = malloc((n + 1) * sizeof *room), *room2 = malloc((n + 1) * sizeof *room2);
+    double *room = malloc(2 * n * sizeof *room);
+    size_t *first = malloc(3 * n * sizeof *first);
     if (!json_is_array(list)) {
         err = rbe_fail(d, RBE_ERR_FORMAT, "no \"benchmarks\": not a Google Benchmark result");
         goto out;
     }
-    if (!seen || !room || !room2 || !(out->row = calloc(n + 1, sizeof *out->row))) {
+    json_array_foreach(list, i, b) if (!string_or(b, "run_name", NULL))
+    {
+        err = rbe_fail(d, RBE_ERR_FORMAT, "benchmark %zu has no \"run_name\"", i);
+        goto out;
+    }
+    if (!place || !room || !first) {
+        rbe_fail(d, err, "out of memory");
+        goto out;
+    }
+    size_t *next = first + 2 * n;
+    const size_t count = group(list, first, first + n, next, place);
+    if (!(out->row = calloc(count + 1, sizeof *out->row))) {
         rbe_fail(d, err, "out of memory");
         goto out;
     }
     err = RBE_OK;
     read_events(out, result);
-    json_array_foreach(list, i, b)
-    {
-        const char *name = string_or(b, "run_name", NULL);
-        if (!name) {
-            err = rbe_fail(d, RBE_ERR_FORMAT, "benchmark %zu has no \"run_name\"", i);
-            goto out;
-        }
-        if (strcmp(string_or(b, "run_type", ""), "iteration") || json_object_get(seen, name))
-            continue;
-        json_object_set_new(seen, name, json_true());
-        fill_row(&out->row[out->count++], out, list, b, room, room2);
+    for (; out->count < count; out->count++) {
+        const struct repetitions all = {list, next, first[out->count]};
+        fill_row(&out->row[out->count], out, &all, room, room + n);
     }
     if (!out->count)
         err = rbe_fail(d, RBE_ERR_FORMAT, "no repetitions among the \"benchmarks\"");
 out:
     free(room);
-    free(room2);
-    json_decref(seen);
+    free(first);
+    json_decref(place);
     if (err)
         rbe_bench_rows_free(out);
     return err;
@@ -291,7 +321,9 @@ static void header_line(FILE *f, const json_t *context, const char *key)
 
     if (json_is_string(v))
         fprintf(f, "# %s %s\n", key, json_string_value(v));
-    else if (json_is_number(v))
+    else if (json_is_integer(v))
+        fprintf(f, "# %s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
+    else if (json_is_real(v))
         fprintf(f, "# %s %.9g\n", key, json_number_value(v));
     else if (v)
         fprintf(f, "# %s %s\n", key, json_is_null(v) ? "unknown" : json_is_true(v) ? "1" : "0");
@@ -302,7 +334,9 @@ static void header_machine(FILE *f, const json_t *rbe)
     const json_t *topology = json_object_get(rbe, "topology"), *v;
     size_t i;
 
-    header_line(f, json_object_get(rbe, "machine"), "cpu");
+    static const char *const machine[] = {"cpu", "arch", "cores", "memory_bytes", "kernel"};
+    for (i = 0; i < sizeof machine / sizeof machine[0]; i++)
+        header_line(f, json_object_get(rbe, "machine"), machine[i]);
     header_line(f, rbe, "isa");
     header_line(f, rbe, "cpus_pinned");
     header_line(f, rbe, "topology_summary");

@@ -48,10 +48,21 @@ static char *find_manifest(void)
 /* `what` selects a row by its name or by a folder that it lies in. */
 static bool selects(const char *what, const char *name)
 {
-    const size_t n = strlen(what);
+    size_t n = strlen(what);
+    const bool folder = n && what[n - 1] == '/';
 
-    return !strncmp(what, name, n) && (name[n] == 0 || name[n] == '/' ||
-                                       (n && what[n - 1] == '/'));
+    while (n && what[n - 1] == '/')
+        n--;
+    return n && !strncmp(what, name, n) && ((name[n] == 0 && !folder) || name[n] == '/');
+}
+
+/* Whether one of the arguments is its very name, not that of a folder. */
+static bool by_name(const struct rbe_dataset *s, const char **args, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!strcmp(args[i], s->name))
+            return true;
+    return false;
 }
 
 static bool selected(const struct rbe_dataset *s, const char **args, int count,
@@ -107,11 +118,14 @@ static bool known(const struct rbe_manifest *m, const char **args, int count)
     return true;
 }
 
-/* Fetches what is selected; goes on past a failure, and returns the worst status. */
+/* Fetches what is selected; goes on past a failure, and returns the worst status.  Of a folder,
+ * what has no public home is left out, as long as something of it is had. */
 static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args, int count,
                                  const char *mirror, const char *to, json_t *rows)
 {
     enum rbe_status worst = RBE_OK;
+    const struct rbe_dataset *homeless = NULL;
+    size_t had = 0;
 
     for (size_t i = 0; i < rbe_manifest_count(m) && worst != RBE_ERR_INTERRUPTED; i++) {
         const struct rbe_dataset *s = rbe_manifest_at(m, i);
@@ -121,7 +135,13 @@ static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args
 
         if (!selected(s, args, count, mirror))
             continue;
-        if (!rbe_dataset_present(s, to)) {
+        const bool present = rbe_dataset_present(s, to);
+        had += present || s->embedded || s->url || mirror;
+        if (!present && !s->url && !mirror && !by_name(s, args, count)) {
+            what = s->embedded ? "ships with the program"
+                   : "left out: no public home, needs --from";
+            homeless = s->embedded ? homeless : s;
+        } else if (!present) {
             err = rbe_dataset_fetch(s, mirror, to, &d);
             what = err ? "failed" : s->sha256 ? "fetched" : "fetched, no checksum known";
         }
@@ -136,6 +156,12 @@ static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args
             rbe_report_failure("fetch", err, &d);
             worst = err;
         }
+    }
+    if (homeless && !had) {
+        struct rbe_diag d;
+        worst = rbe_fail(&d, RBE_ERR_ARG, "%s: has no public home; give a folder or URL that "
+                         "has it with --from", homeless->name);
+        rbe_report_failure("fetch", worst, &d);
     }
     return worst;
 }

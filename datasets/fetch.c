@@ -61,11 +61,11 @@ static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t a
 {
     struct transfer *t = arg;
 
-    (void)now;
     (void)a;
     (void)b;
+    /* Of a resumed transfer, curl counts what this one brings. */
     if (!t->limit && total > 0)
-        t->progress.total = (double)total / 1e6;
+        t->progress.total = ((double)t->have - (double)now + (double)total) / 1e6;
     rbe_progress_update(&t->progress, (double)t->have / 1e6, NULL);
     return rbe_interrupted();
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,14 +42,19 @@ static void become(char *const *argv, const int out[2], const int err[2],
     _exit(127);
 }
 
-/* Reads to the end, keeps what fits, always leaves a NUL. */
-static size_t drain(int fd, char *buf, size_t size)
+/* Reads to the end, keeps what fits, always leaves a NUL.  An interrupt ends the child. */
+static size_t drain(int fd, char *buf, size_t size, pid_t child)
 {
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
     size_t n = 0;
     char rest[4096];
 
     for (;;) {
         const bool full = n + 1 >= size;
+        if (rbe_interrupted())
+            kill(child, SIGKILL);
+        if (poll(&ready, 1, 100) < 1)
+            continue;
         const ssize_t got = read(fd, full ? rest : buf + n, full ? sizeof rest : size - 1 - n);
         if (got < 0 && errno == EINTR)
             continue;
@@ -117,11 +123,16 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
     close(errors[1]);
     report[1] = errors[1] = -1;
     /* The worker says at most a line on stderr: it never blocks on that pipe. */
-    drain(report[0], buf, REPORT_MAX);
-    drain(errors[0], text, sizeof text);
+    drain(report[0], buf, REPORT_MAX, pid);
+    drain(errors[0], text, sizeof text, pid);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     const double wall = rbe_now() - start;
+    /* The same signal may have reached the child: how that ended tells nothing of the model. */
+    if (rbe_interrupted()) {
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+        goto out;
+    }
     if (!WIFEXITED(status) || WEXITSTATUS(status)) {
         err = explain(model, status, text, d);
         goto out;

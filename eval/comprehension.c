@@ -841,15 +841,24 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
 
 size_t rbe_comprehension_restore(const json_t *record, struct rbe_answer *a, size_t most)
 {
+    const char *task = json_string_value(json_object_get(record, "task"));
+    const bool hellaswag = task && !strcmp(task, "hellaswag");
+    const bool lambada = task && !strcmp(task, "lambada");
     const json_t *samples = json_object_get(record, "samples");
     const json_t *acc = json_object_get(samples, "acc");
     const json_t *norm = json_object_get(samples, "acc_norm");
     const json_t *log_p = json_object_get(samples, "log_p");
     size_t n = 0;
 
-    for (; n < most && n < json_array_size(acc); n++)
+    /* An item whose numbers are not all there is measured again. */
+    for (; n < most && n < json_array_size(acc); n++) {
+        if (!json_is_number(json_array_get(acc, n)) ||
+            (hellaswag && !json_is_number(json_array_get(norm, n))) ||
+            (lambada && !json_is_number(json_array_get(log_p, n))))
+            break;
         a[n] = (struct rbe_answer){json_number_value(json_array_get(acc, n)),
                                    json_number_value(json_array_get(norm, n)),
                                    json_number_value(json_array_get(log_p, n))};
+    }
     return n;
 }

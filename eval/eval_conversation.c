@@ -89,6 +89,7 @@ static enum rbe_status talk(struct talk *k, int *done, struct rbe_diag *d)
     for (size_t m = 0; m < models && !err; m++)
         err = rbe_talker_load(k->talker[m], &k->load_s[m], d);
     rbe_progress_start(&p, "conversation", "turns", k->lines);
+    p.quiet |= k->stream != 0;      /* the text itself shows where it is */
     for (*done = 0; *done < k->lines && !err && !rbe_interrupted(); *done += !err) {
         for (size_t m = 0; m < models && !err; m++) {
             struct rbe_said *s = &k->said[m * (size_t)k->lines + (size_t)*done];
@@ -97,21 +98,24 @@ static enum rbe_status talk(struct talk *k, int *done, struct rbe_diag *d)
                 fflush(stdout);
             }
             err = rbe_talker_turn(k->talker[m], k->line[*done], s, d);
-            if (!err && s->turn.dropped && !k->o->quiet)
+            if (!err && s->turn.dropped && !k->o->quiet) {
+                rbe_progress_clear();
                 fprintf(stderr, "turn %d, %s: context of %u full, %u oldest turns dropped\n",
                         *done + 1, k->runners[m].name, k->runners[m].n_ctx, s->turn.dropped);
+            }
         }
         rbe_progress_update(&p, *done + 1, NULL);
     }
     rbe_progress_end(&p);
-    return err;
+    return err == RBE_ERR_INTERRUPTED ? RBE_OK : err;
 }
 
-/* The original's opinion of every answer. */
+/* The original's opinion of every answer, or of none after an interrupt. */
 static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
 {
     const uint32_t eos = rbe_tokenizer_eos(k->t);
     struct rbe_scorer s;
+    const size_t said = k->o->model_count * (size_t)k->lines;
     enum rbe_status err = rbe_scorer_open(&s, &k->runners[0], d);
 
     for (size_t m = 0; m < k->o->model_count && !err; m++)
@@ -127,7 +131,11 @@ static enum rbe_status judge(struct talk *k, int done, struct rbe_diag *d)
             x->quality = exp(-after / x->turn.tokens);
         }
     rbe_scorer_close(&s);
-    return err;
+    if (err != RBE_ERR_INTERRUPTED)
+        return err;
+    for (size_t i = 0; i < said; i++)
+        k->said[i].coherence = k->said[i].quality = NAN;
+    return RBE_OK;
 }
 
 /* --- records ----------------------------------------------------------------------------- */

@@ -111,25 +111,37 @@ static enum rbe_status one_window(void *arg, unsigned lane, struct rbe_runner *r
 
 static enum rbe_status side_by_side(struct job *j, struct rbe_diag *d)
 {
-    const size_t left = j->count - j->done;
+    const size_t left = j->count - j->done, before = j->done;
     struct lane_work work = {.j = j};
     struct rbe_lanes l;
-    size_t done = 0;
+    size_t done = 0, round = 0;
     enum rbe_status err = rbe_lanes_open(&l, j->runners, j->o->model_count, left, ROWS,
                                          j->o->pool, d);
 
     if (err)
         return err;
-    if (!(work.v = calloc(l.count * j->others + 1, sizeof *work.v)))
+    const size_t each = l.count * j->others;
+    struct rbe_progress bar;
+    if (!(work.v = calloc(each + 1, sizeof *work.v)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    for (size_t i = 0; !err && i < l.count * j->others; i++)
-        memcpy(work.v[i].sum, j->v[i % j->others].sum, sizeof work.v[i].sum);
-    if (!err)
-        err = rbe_lanes_run(&l, j->first + j->done, left, one_window, &work, "divergence",
-                            "windows", &done, d);
-    for (size_t i = 0; !err && i < l.count * j->others; i++)
-        rbe_divergence_join(&j->v[i % j->others], &work.v[i]);
-    j->done += done;
+    rbe_progress_start(&bar, "divergence", "windows", (double)left);
+    /* In rounds of a window for each lane: the histograms of one that an interrupt broke off
+     * count for none of its windows. */
+    while (!err && j->done < j->count && done == round) {
+        round = j->count - j->done < l.count ? j->count - j->done : l.count;
+        memset(work.v, 0, each * sizeof *work.v);
+        for (size_t i = 0; i < each; i++)
+            memcpy(work.v[i].sum, j->v[i % j->others].sum, sizeof work.v[i].sum);
+        err = rbe_lanes_run(&l, j->first + j->done, round, one_window, &work, NULL, NULL,
+                            &done, d);
+        if (err || done < round)
+            break;
+        for (size_t i = 0; i < each; i++)
+            rbe_divergence_join(&j->v[i % j->others], &work.v[i]);
+        j->done += round;
+        rbe_progress_update(&bar, (double)(j->done - before), NULL);
+    }
+    rbe_progress_end(&bar);
     free(work.v);
     rbe_lanes_close(&l);
     return err;
@@ -149,6 +161,8 @@ static enum rbe_status one_by_one(struct job *j, struct rbe_recording *recording
         j->done += !err;
         rbe_progress_update(&p, (double)j->done, NULL);
     }
+    if (err == RBE_ERR_INTERRUPTED)
+        err = RBE_OK;
     rbe_progress_end(&p);
     return !err && j->done == j->count ? rbe_recording_commit(recording, d) : err;
 }

@@ -510,7 +510,7 @@ static enum rbe_status plan_depths(struct plan *p, const char *asked, struct rbe
     const char *list = asked ? asked : usual_depths;
 
     p->c2 = -1;
-    while (*list) {
+    do {
         char *end = (char *)list;
         const unsigned long x = *list >= '0' && *list <= '9' ? strtoul(list, &end, 10) : 0;
         if (end == list || (*end && *end != ',') || p->depth_count == MAX_DEPTHS)
@@ -525,8 +525,8 @@ static enum rbe_status plan_depths(struct plan *p, const char *asked, struct rbe
                 p->c2 = p->depth_count;
             p->depths[p->depth_count++] = (uint32_t)x;
         }
-        list = end + (*end == ',');
-    }
+        list = *end ? end + 1 : NULL;
+    } while (list);
     if (p->c2 < 0) {
         p->c2 = p->depth_count;
         p->depths[p->depth_count++] = (uint32_t)p->prompt_tokens;

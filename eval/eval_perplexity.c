@@ -223,18 +223,21 @@ static enum rbe_status measure(struct job *j, struct rbe_diag *d)
         return err;
     rbe_progress_start(&p, what, "windows", (double)(j->count - j->done));
     while (j->done < j->count) {
+        bool whole = true;
         const double start = rbe_now();
         const size_t left = j->count - j->done;
         const size_t n = left < each * j->lane_count ? left : each * j->lane_count;
-        for (size_t m = 0; m < j->o->model_count; m++) {
+        for (size_t m = 0; m < j->o->model_count && whole; m++) {
             const double from = rbe_now();
             if ((err = rbe_perplexity_windows(j->lanes + m * j->lane_count, j->lane_count,
                                               j->o->pool, &j->w, j->first + j->done, n,
-                                              j->nll[m] + j->done, j->scored + j->done, d)))
+                                              j->nll[m] + j->done, j->scored + j->done, d)) &&
+                err != RBE_ERR_INTERRUPTED)
                 return err;
+            whole = !err;
             j->seconds[m] += rbe_now() - from;
         }
-        j->done += n;
+        j->done += whole ? n : 0;
         const double now = rbe_now();
         if (now - start < turn_s && each < TURN_MAX)
             each *= 2;

@@ -5,6 +5,7 @@
  */
 #include "eval/lanes.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,8 @@ enum rbe_status rbe_lanes_open(struct rbe_lanes *l, const struct rbe_runner *of,
     if (!(l->runner = calloc(models * l->count + 1, sizeof *l->runner)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < models * l->count && !err; i++)
-        err = rbe_runner_share(&l->runner[i], &of[i % models], rows, d);
+        if (!(err = rbe_runner_share(&l->runner[i], &of[i % models], rows, d)))
+            rbe_session_stop_early(l->runner[i].session, true);
     if (err)
         rbe_lanes_close(l);
     return err;
@@ -45,11 +47,20 @@ struct work {
     struct rbe_diag *diag;      /* [lane] */
     struct rbe_progress bar;    /* drawn by thread 0 */
     size_t first, count;
+    size_t gap;                 /* the first item taken and not finished, or SIZE_MAX */
     atomic_size_t next, done;   /* items taken; finished */
+    pthread_mutex_t lock;       /* of gap */
 };
 
-/* Whoever is free takes the next item.  What was taken is finished, also after an interrupt:
- * the finished ones have no gaps. */
+/* An item that an interrupt broke off; those behind it do not count. */
+static void leave_gap(struct work *w, size_t i)
+{
+    pthread_mutex_lock(&w->lock);
+    w->gap = i < w->gap ? i : w->gap;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Whoever is free takes the next item. */
 static void run_lane(void *arg, unsigned t, unsigned threads)
 {
     struct work *w = arg;
@@ -60,6 +71,11 @@ static void run_lane(void *arg, unsigned t, unsigned threads)
            (i = atomic_fetch_add(&w->next, 1)) < w->count) {
         w->err[t] = w->fn(w->arg, t, w->l->runner + t * w->l->models, w->first + i,
                           &w->diag[t]);
+        if (w->err[t] == RBE_ERR_INTERRUPTED) {
+            w->err[t] = RBE_OK;
+            leave_gap(w, i);
+            return;
+        }
         const size_t done = atomic_fetch_add(&w->done, 1) + 1;
         if (!t)
             rbe_progress_update(&w->bar, (double)done, NULL);
@@ -70,7 +86,8 @@ enum rbe_status rbe_lanes_run(struct rbe_lanes *l, size_t first, size_t count, r
                               void *arg, const char *what, const char *unit, size_t *done,
                               struct rbe_diag *d)
 {
-    struct work w = {.l = l, .fn = fn, .arg = arg, .first = first, .count = count};
+    struct work w = {.l = l, .fn = fn, .arg = arg, .first = first, .count = count,
+                     .gap = SIZE_MAX, .lock = PTHREAD_MUTEX_INITIALIZER};
     enum rbe_status err = RBE_OK;
 
     *done = 0;
@@ -79,13 +96,17 @@ enum rbe_status rbe_lanes_run(struct rbe_lanes *l, size_t first, size_t count, r
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
-    rbe_progress_start(&w.bar, what, unit, (double)count);
+    if (what)
+        rbe_progress_start(&w.bar, what, unit, (double)count);
+    else
+        w.bar.quiet = true;
     rbe_pool_run(l->pool, run_lane, &w);
     rbe_progress_end(&w.bar);
     for (unsigned t = 0; t < l->count && !err; t++)
         if ((err = w.err[t]))
             *d = w.diag[t];
     *done = atomic_load(&w.done);
+    *done = w.gap < *done ? w.gap : *done;
 out:
     free(w.err);
     free(w.diag);

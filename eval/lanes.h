@@ -32,8 +32,9 @@ typedef enum rbe_status rbe_lane_fn(void *arg, unsigned lane, struct rbe_runner 
                                     size_t item, struct rbe_diag *d);
 
 /*
- * fn for every item of [first, first + count), shown as progress of `what` in `unit`.  *done:
- * so many from `first` on are finished: all of them, but for an interrupt (RBE_OK then, too).
+ * fn for every item of [first, first + count), shown as progress of `what` in `unit` (NULL: not
+ * shown).  *done: so many from `first` on are finished: all of them, but for an interrupt
+ * (RBE_OK then, too), which ends what is being done; fn then gives RBE_ERR_INTERRUPTED.
  */
 enum rbe_status rbe_lanes_run(struct rbe_lanes *l, size_t first, size_t count, rbe_lane_fn *fn,
                               void *arg, const char *what, const char *unit, size_t *done,

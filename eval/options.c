@@ -38,7 +38,8 @@ static enum rbe_status parse_shard(struct rbe_eval_options *o, struct rbe_diag *
     o->shard_count = 1;
     if (!o->shard)
         return RBE_OK;
-    if (sscanf(o->shard, "%u/%u%c", &i, &n, &rest) != 2 || !i || i > n || n > 100000)
+    if (o->shard[strspn(o->shard, "0123456789/")] ||
+        sscanf(o->shard, "%6u/%6u%c", &i, &n, &rest) != 2 || !i || i > n || n > 100000)
         return rbe_fail(d, RBE_ERR_ARG, "--shard %s: wants I/N with 1 <= I <= N", o->shard);
     o->shard_index = i - 1;
     o->shard_count = n;
@@ -131,6 +132,8 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
         err = rbe_runner_open(&r[i], o->models[i], rows, o->pool, d);
         if (!err)
             err = rbe_gpt2_hash(r[i].model, d);
+        if (!err)
+            rbe_session_stop_early(r[i].session, true);
         if (!err && i)
             err = rbe_runner_match(&r[0], &r[i], d);
     }
@@ -187,12 +190,16 @@ void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
 
 enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)
 {
-    if (record && o->json) {
+    /* Kept before it is shown: whoever reads standard output may be gone. */
+    const enum rbe_status err = rbe_result_append(o->results, json_incref(record), d);
+
+    if (!err && o->json) {
         json_dumpf(record, stdout, JSON_COMPACT);
         putchar('\n');
         fflush(stdout);
     }
-    return rbe_result_append(o->results, record, d);
+    json_decref(record);
+    return err;
 }
 
 double rbe_eval_number(const json_t *record, const char *key)

@@ -10,6 +10,8 @@
 #include "eval/talker.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +191,8 @@ void rbe_talker_close(struct rbe_talker **t)
         shutdown((*t)->socket, SHUT_RDWR);
         close((*t)->socket);
     }
+    if ((*t)->pid > 0 && rbe_interrupted())
+        kill((*t)->pid, SIGKILL);
     while ((*t)->pid > 0 && waitpid((*t)->pid, NULL, 0) < 0 && errno == EINTR)
         ;
     free((*t)->name);
@@ -196,13 +200,26 @@ void rbe_talker_close(struct rbe_talker **t)
     *t = NULL;
 }
 
+/* Until the answer begins; an interrupt does not wait for the end of a turn. */
+static bool answers(const struct rbe_talker *t)
+{
+    struct pollfd ready = {.fd = t->socket, .events = POLLIN};
+
+    while (!rbe_interrupted())
+        if (poll(&ready, 1, 100) > 0)
+            return true;
+    return false;
+}
+
 static enum rbe_status ask(struct rbe_talker *t, const char *question, struct reply *r,
                            struct rbe_diag *d)
 {
     const size_t n = strlen(question);
 
-    if (!put(t->socket, &n, sizeof n) || !put(t->socket, question, n) ||
-        !get(t->socket, r, sizeof *r))
+    const bool asked = put(t->socket, &n, sizeof n) && put(t->socket, question, n);
+    if (asked && !answers(t))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    if (!asked || !get(t->socket, r, sizeof *r))
         return rbe_fail(d, RBE_ERR_IO, "%s: its process has ended", t->name);
     if (r->status)
         *d = r->diag;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gpt2/train.h"
+#include "rbe/progress.h"
 
 size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k)
 {
@@ -249,7 +250,7 @@ static void run_embeddings(void *arg, unsigned i, unsigned n)
     }
 }
 
-void rbe_pass_backward(struct rbe_pass *p)
+bool rbe_pass_backward(struct rbe_pass *p)
 {
     struct rbe_train *t = p->t;
 
@@ -257,8 +258,12 @@ void rbe_pass_backward(struct rbe_pass *p)
     rbe_pass_tokens(p, to_last);
     add_vector(p, &t->slices[t->slice_count - 2], RBE_LN1_GAIN);
     add_vector(p, &t->slices[t->slice_count - 1], RBE_LN1_BIAS);
-    for (p->layer = t->c.n_layer; p->layer-- > 0;)
+    for (p->layer = t->c.n_layer; p->layer-- > 0;) {
+        if (rbe_interrupted())
+            return false;
         layer_back(p);
+    }
     if (t->grads)
         rbe_pool_run(t->pool, run_embeddings, p);
+    return true;
 }

@@ -519,8 +519,10 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_gpt2 *
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
     err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
                  : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if (!err)
+    if (!err) {
         rbe_session_tap(s, on_product, c);
+        rbe_session_stop_early(s, true);
+    }
     start_progress(c, progress);
     for (size_t at = c->done; at < c->tokens && !err; at += n)
         if (!(err = run_window(s, c->text + at, n, logits, d)))

@@ -248,8 +248,10 @@ static enum rbe_status measure(struct sums *s, struct row *row, const struct tab
         struct rbe_encode_options o;
         struct rbe_quality q;
 
-        if (!(err = resolve(&o, &met, row, t, rows, cols, d)) &&
-            !(err = rbe_quality_encode(&q, w, rows, cols, &o, t->pool, d))) {
+        if ((err = resolve(&o, &met, row, t, rows, cols, d)))
+            return err;
+        o.progress = rbe_not_interrupted;
+        if (!(err = rbe_quality_encode(&q, w, rows, cols, &o, t->pool, d))) {
             relative(s, w, n, q.relative_rmse, (double)q.bytes);
             row->block = o.block;
             row->aux = o.aux;
@@ -415,7 +417,8 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
 
     if (a->threads < 0 || a->threads > 1024)
         return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
-    if (sscanf(a->white, "%ux%u%c", &m, &n, &end) != 2 || !m || !n || m > 1 << 16 ||
+    if (a->white[strspn(a->white, "0123456789x")] ||
+        sscanf(a->white, "%7ux%7u%c", &m, &n, &end) != 2 || !m || !n || m > 1 << 16 ||
         n > 1 << 16)
         return rbe_fail(d, RBE_ERR_ARG, "--white: ROWSxCOLS, each up to 65536");
     if (a->search && (search = rbe_search_by_name(a->search)) == RBE_SEARCH_COUNT)
@@ -449,8 +452,16 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
                    r->loss_db, r->wanted_db, r->quality.relative_rmse, r->seconds);
             fflush(stdout);
         }
-    if (!err && a->json)
-        err = append_white(json, rows, count, m, n, rbe_pool_threads(pool), d);
+    /* What was measured before an interrupt is kept. */
+    struct rbe_diag more;
+    if (a->json && (!err || (err == RBE_ERR_INTERRUPTED && count))) {
+        const enum rbe_status kept =
+            append_white(json, rows, count, m, n, rbe_pool_threads(pool), &more);
+        if (kept) {
+            err = kept;
+            *d = more;
+        }
+    }
 out:
     rbe_result_close(&json);
     rbe_pool_close(&pool);
@@ -464,7 +475,7 @@ static enum rbe_status read_ratios(struct table *t, struct rbe_diag *d)
 {
     const char *s = t->a->ratios ? t->a->ratios : "8,16,64,300,500,1000";
 
-    while (*s) {
+    do {
         char *end;
         const double x = strtod(s, &end);
 
@@ -473,8 +484,8 @@ static enum rbe_status read_ratios(struct table *t, struct rbe_diag *d)
             return rbe_fail(d, RBE_ERR_ARG, "--ratios: up to %d numbers above 2, separated by "
                             "commas", MAX_RATIOS);
         t->ratios[t->ratio_count++] = x;
-        s = *end ? end + 1 : end;
-    }
+        s = *end ? end + 1 : NULL;
+    } while (s);
     return RBE_OK;
 }
 

@@ -162,6 +162,7 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     size_t fed = 0;
     enum rbe_status err = RBE_OK;
 
+    rbe_session_stop_early(g->session, true);
     /* Whoever read it may have gone. */
     while (g->count < end && !rbe_interrupted() && !ferror(stdout)) {
         if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||

@@ -19,7 +19,9 @@ static enum rbe_status parse_shape(struct rbe_gpt2_config *c, const char *shape,
     unsigned layers, width, heads, context, vocab;
     char json[256], end;
 
-    if (sscanf(shape, "%u,%u,%u,%u,%u%c", &layers, &width, &heads, &context, &vocab, &end) != 5)
+    if (shape[strspn(shape, "0123456789,")] ||
+        sscanf(shape, "%9u,%9u,%9u,%9u,%9u%c", &layers, &width, &heads, &context, &vocab,
+               &end) != 5)
         return rbe_fail(d, RBE_ERR_ARG, "--shape '%s': LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY",
                         shape);
     const int n = snprintf(json, sizeof json,

@@ -28,7 +28,8 @@ enum rbe_status rbe_distortion_measure(struct rbe_distortion *out, const float *
                                        uint32_t block, enum rbe_search search,
                                        struct rbe_pool *pool, struct rbe_diag *d)
 {
-    const struct rbe_encode_options o = {.format = format, .block = block, .search = search};
+    const struct rbe_encode_options o = {.format = format, .block = block, .search = search,
+                                          .progress = rbe_not_interrupted};
     const double start = rbe_now();
     enum rbe_status err;
 

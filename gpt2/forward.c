@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gpt2/train.h"
+#include "rbe/progress.h"
 
 /* --- sharing work out --------------------------------------------------------------------- */
 
@@ -199,16 +200,19 @@ static void run_round(void *arg, unsigned i, unsigned n)
     t->v->round_bf16(t->rounded + a, t->params + a, b - a, 1);
 }
 
-void rbe_pass_forward(struct rbe_pass *p)
+bool rbe_pass_forward(struct rbe_pass *p)
 {
     if (p->t->rounded)
         rbe_pool_run(p->t->pool, run_round, p->t);
     rbe_pass_tokens(p, embed);
     for (p->layer = 0; p->layer < p->t->c.n_layer; p->layer++) {
+        if (rbe_interrupted())
+            return false;
         rbe_pass_heads(p, attend);
         rbe_pass_tokens(p, after_attention);
     }
     p->t->forwarded = p->tokens;
+    return true;
 }
 
 void rbe_pass_layer_again(struct rbe_pass *p)

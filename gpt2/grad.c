@@ -12,6 +12,7 @@
 
 #include "gpt2/train.h"
 #include "kernels/cpu.h"
+#include "rbe/progress.h"
 
 /* Logits held at a time: about 8 MB, but not so few rows that products become slow. */
 enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
@@ -368,7 +369,7 @@ static void run_head_weights(void *arg, unsigned i, unsigned n)
 }
 
 /* Leaves the gradient by the hidden states in dmid and adds that of wte. */
-static void run_head(struct head *h, struct rbe_loss_sums *sums)
+static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 {
     struct rbe_train *t = h->p->t;
     const size_t tokens = h->p->tokens;
@@ -377,6 +378,8 @@ static void run_head(struct head *h, struct rbe_loss_sums *sums)
     for (unsigned i = 0; i < threads; i++)
         t->workers[i].sums = (struct rbe_loss_sums){0};
     for (h->first = 0; h->first < tokens; h->first += h->count) {
+        if (rbe_interrupted())
+            return false;
         h->count = tokens - h->first < t->head_rows ? tokens - h->first : t->head_rows;
         rbe_pool_run(t->pool, run_losses, h);
         if (!h->backward)
@@ -388,6 +391,7 @@ static void run_head(struct head *h, struct rbe_loss_sums *sums)
     }
     for (unsigned i = 0; i < threads; i++)
         rbe_loss_sums_add(sums, &t->workers[i].sums);
+    return true;
 }
 
 /* --- steps -------------------------------------------------------------------------------- */
@@ -441,19 +445,18 @@ static enum rbe_status run(struct rbe_train *t, const struct rbe_train_batch *b,
         teacher = NULL;
     else if ((err = check_teacher(t, teacher, b, d)))
         return err;
-    if (teacher) {
-        struct rbe_pass q = {.t = teacher, .b = b, .tokens = p.tokens};
-        rbe_pass_forward(&q);
-    }
-    rbe_pass_forward(&p);
+    struct rbe_pass q = {.t = teacher, .b = b, .tokens = p.tokens};
+    if ((teacher && !rbe_pass_forward(&q)) || !rbe_pass_forward(&p))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     struct head h = {.p = &p, .loss = loss, .teacher = teacher, .weight = weight,
                      .backward = backward};
-    run_head(&h, &mine);
+    if (!run_head(&h, &mine))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     rbe_loss_sums_add(sums, &mine);
     if (!isfinite(mine.loss))
         return rbe_fail(d, RBE_ERR_NUMERIC, "the loss is not finite");
-    if (backward)
-        rbe_pass_backward(&p);
+    if (backward && !rbe_pass_backward(&p))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     return RBE_OK;
 }
 
@@ -479,9 +482,7 @@ enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_ba
     struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
     const enum rbe_status err = check_batch(t, b, false, d);
 
-    if (!err)
-        rbe_pass_forward(&p);
-    return err;
+    return err || rbe_pass_forward(&p) ? err : rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
 }
 
 enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count,

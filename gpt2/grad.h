@@ -103,6 +103,7 @@ struct rbe_train_batch {
  * forward pass runs.
  * RBE_ERR_ARG: token or target outside the vocabulary, a shape past the limits, no teacher
  * where one is needed.  RBE_ERR_NUMERIC: the loss is not finite (gradients are then waste).
+ * RBE_ERR_INTERRUPTED: rbe_interrupted() between two layers (likewise); also of the next two.
  */
 enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
                                const struct rbe_loss *loss, struct rbe_train *teacher,

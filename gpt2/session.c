@@ -19,6 +19,7 @@
 #include "gpt2/elementwise.h"
 #include "gpt2/weights.h"
 #include "kernels/cpu.h"
+#include "rbe/progress.h"
 
 enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
 
@@ -43,6 +44,7 @@ struct rbe_session {
 
     uint32_t length;            /* tokens in the cache */
     uint32_t kept;              /* final hidden states in h */
+    bool stop_early;
 };
 
 /* --- memory ------------------------------------------------------------------------------- */
@@ -509,6 +511,7 @@ static enum rbe_status check_weights(const struct rbe_session *s,
     return err;
 }
 
+/* On failure nothing is appended. */
 static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *tokens,
                                      uint32_t count, struct rbe_diag *d)
 {
@@ -523,6 +526,8 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     run_tokens(s, count, run_embed, &b);
     for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_layer *l = &m->layers[b.layer];
+        if (s->stop_early && rbe_interrupted())
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         if ((err = check_weights(s, l->weight, RBE_LINEARS, d)))
             return err;
         norm(&b, add, l->ln1_gain, l->ln1_bias);
@@ -541,6 +546,11 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     s->length += count;
     s->kept = count;
     return RBE_OK;
+}
+
+void rbe_session_stop_early(struct rbe_session *s, bool stop)
+{
+    s->stop_early = stop;
 }
 
 enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,

@@ -133,11 +133,12 @@ void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn);
 size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, const float *q,
                        size_t q0, size_t rows);
 
-/* The forward pass: hidden states of all tokens. */
-void rbe_pass_forward(struct rbe_pass *p);
+/* The forward pass: hidden states of all tokens.  False: an interrupt ended it. */
+bool rbe_pass_forward(struct rbe_pass *p);
 /* Layer p->layer once more from its input, up to what its backward pass reads. */
 void rbe_pass_layer_again(struct rbe_pass *p);
-/* From t->dmid, the gradient by the hidden states, to the parameters'. */
-void rbe_pass_backward(struct rbe_pass *p);
+/* From t->dmid, the gradient by the hidden states, to the parameters'; false
+ * likewise. */
+bool rbe_pass_backward(struct rbe_pass *p);
 
 #endif

@@ -31,6 +31,16 @@ typedef int rbe_command_fn(int argc, const char **argv);
 bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
                const char *about, const char ***args, int *count, int *code);
 
+/*
+ * Numbers of a popt table (of int, long long, float or double; no nested tables, no `val`s)
+ * are read in decimal and held to rbe/numbers.def; popt itself takes an empty text for 0, "010"
+ * for 8, and "nan".  The copy of the table, to be freed after the context that is made with it,
+ * has texts in their place (NULL: out of memory); rbe_read_options() goes through the context's
+ * options and fills the numbers of `table`.  On a bad option it prints one line and is false.
+ */
+struct poptOption *rbe_numbers_as_texts(const struct poptOption *table, const char *program);
+bool rbe_read_options(poptContext c, const struct poptOption *table, const char *program);
+
 /* What --help of a command that only has subcommands prints: usage ("rbe COMMAND ..."), a
  * sentence, the list, and a closing text. */
 void rbe_print_commands(FILE *f, const char *name, const char *usage, const char *about,

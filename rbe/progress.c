@@ -5,9 +5,12 @@
  */
 #include "rbe/progress.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,11 +55,22 @@ void rbe_catch_interrupt(void)
     have_signal_stack();
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    /* A terminal that is closed; nohup has it ignored. */
+    struct sigaction was;
+    if (!sigaction(SIGHUP, NULL, &was) && was.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &a, NULL);
 }
 
 bool rbe_interrupted(void)
 {
     return interrupts != 0;
+}
+
+bool rbe_not_interrupted(void *unused, double done)
+{
+    (void)unused;
+    (void)done;
+    return !interrupts;
 }
 
 void rbe_clear_interrupt(void)
@@ -76,26 +90,104 @@ double rbe_progress_left(const struct rbe_progress *p, double spent)
     return own > 0 && p->total > p->done ? spent * (p->total - p->done) / own : 0;
 }
 
+/* --- the line ----------------------------------------------------------------------------- */
+
+/* Whether a bar stands on the terminal, without the end of its line. */
+static bool on_screen;
+
+static unsigned terminal_columns(void)
+{
+    const char *env = getenv("COLUMNS");
+    struct winsize w;
+
+    if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col)
+        return w.ws_col;
+    return env && atoi(env) > 0 ? (unsigned)atoi(env) : 80;
+}
+
+/* How many bytes of s fit into so many columns; what is not ASCII may take two. */
+static size_t fitting(const char *s, size_t columns)
+{
+    size_t n = 0;
+
+    while (s[n]) {
+        const size_t wide = (unsigned char)s[n] < 0x80 ? 1 : 2;
+        size_t bytes = 1;
+        while (wide == 2 && ((unsigned char)s[n + bytes] & 0xC0) == 0x80)
+            bytes++;
+        if (wide > columns)
+            break;
+        columns -= wide;
+        n += bytes;
+    }
+    return n;
+}
+
+static bool fits(const char *s, size_t columns)
+{
+    return !s[fitting(s, columns)];
+}
+
+/* "12:34", or hours. */
+static void put_time(char *buf, size_t size, double seconds)
+{
+    const long s = seconds < 3.6e8 ? (long)seconds : 360000000;
+
+    if (s < 360000)
+        snprintf(buf, size, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(buf, size, "%ld h", s / 3600);
+}
+
+void rbe_progress_line(char *buf, size_t size, const struct rbe_progress *p, double spent,
+                       const char *note, bool last, unsigned columns)
+{
+    const double rate = spent > 0 ? (p->done - p->skipped) / spent : 0;
+    const double part = p->total > 0 ? fmin(1, fmax(0, p->done / p->total)) : 0;
+    char bar[32] = "", percent[16] = "", speed[64], left[48], time[32];
+
+    if (p->tty) {
+        snprintf(bar, sizeof bar, " [....................]");
+        memset(bar + 2, '#', part > 0 ? (size_t)(20 * part) : 0);
+    }
+    if (p->total > 0)
+        snprintf(percent, sizeof percent, " %3.0f%%", floor(100 * part));
+    snprintf(speed, sizeof speed, "  %.4g %.30s/s", rate, p->unit);
+    put_time(time, sizeof time, last ? spent : rbe_progress_left(p, spent));
+    snprintf(left, sizeof left, "  %s %s", last ? "took" : "left", time);
+    /* What tells least goes first: the note, the bar, the rate; then the name is cut. */
+    for (int drop = 0; drop < 4; drop++) {
+        snprintf(buf, size, "%s%s%s%s%s%s%s%s", p->what, drop < 2 ? bar : "",
+                 p->tty ? "" : ":", percent, drop < 3 ? speed : "", left,
+                 note && !drop ? "  " : "", note && !drop ? note : "");
+        if (fits(buf, columns))
+            return;
+    }
+    const size_t rest = strlen(percent) + strlen(left);
+    snprintf(buf, size, "%.*s%s%s", (int)fitting(p->what, columns > rest ? columns - rest : 0),
+             p->what, percent, left);
+    buf[fitting(buf, columns)] = 0;
+}
+
 static void draw(struct rbe_progress *p, const char *note, bool last)
 {
-    const double t = rbe_now() - p->started, rate = t > 0 ? (p->done - p->skipped) / t : 0;
-    const double part = p->total > 0 ? p->done / p->total : 0;
-    const double left = last ? t : rbe_progress_left(p, t);
-    char bar[21];
+    char line[512];
 
-    memset(bar, '.', 20);
-    memset(bar, '#', part >= 1 ? 20 : part > 0 ? (size_t)(20 * part) : 0);
-    bar[20] = 0;
-    if (p->tty)
-        fprintf(stderr, "\r\033[K%s [%s] ", p->what, bar);
-    else
-        fprintf(stderr, "%s: ", p->what);
-    if (p->total > 0)
-        fprintf(stderr, "%3.0f%%  ", 100 * part);
-    fprintf(stderr, "%.4g %s/s  %s %d:%02d", rate, p->unit, last ? "took" : "left",
-            (int)left / 60, (int)left % 60);
-    fprintf(stderr, "%s%s%s", note ? "  " : "", note ? note : "", p->tty && !last ? "" : "\n");
+    /* A line that fills the last column wraps on some terminals. */
+    rbe_progress_line(line, sizeof line, p, rbe_now() - p->started, note, last,
+                      p->tty ? terminal_columns() - 1 : sizeof line - 1);
+    fprintf(stderr, p->tty ? "\r%s\033[K%s" : "%s%s", line, p->tty && !last ? "" : "\n");
     fflush(stderr);
+    on_screen = p->tty && !last;
+}
+
+void rbe_progress_clear(void)
+{
+    if (!on_screen)
+        return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+    on_screen = false;
 }
 
 void rbe_progress_start(struct rbe_progress *p, const char *what, const char *unit,
@@ -131,5 +223,7 @@ void rbe_progress_end(struct rbe_progress *p)
     /* Short work says nothing in a log. */
     if (!p->quiet && (p->tty || rbe_now() - p->started >= p->step))
         draw(p, NULL, true);
+    else
+        rbe_progress_clear();
     p->quiet = true;
 }

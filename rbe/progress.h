@@ -7,11 +7,13 @@
 #define RBE_RBE_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
  * One line of progress on stderr: on a terminal a bar with rate and time left, redrawn at
- * most ten times a second; otherwise a plain line every ten seconds.  Call from one thread.
+ * most ten times a second and never wider than the terminal; otherwise a plain line every ten
+ * seconds.  Call from one thread.
  */
 struct rbe_progress {
     const char *what, *unit;
@@ -29,17 +31,25 @@ void rbe_progress_update(struct rbe_progress *p, double done, const char *note);
  * update counts them in its `done`. */
 void rbe_progress_skip(struct rbe_progress *p, double amount);
 void rbe_progress_end(struct rbe_progress *p);
+/* Takes a bar that stands on the terminal away, before anything else is printed there; the next
+ * update draws it anew. */
+void rbe_progress_clear(void);
+/* The line as it would be `spent` seconds after the start, in at most so many columns. */
+void rbe_progress_line(char *buf, size_t size, const struct rbe_progress *p, double spent,
+                       const char *note, bool last, unsigned columns);
 /* Seconds left at the rate so far, `spent` seconds after the start; 0 when nothing tells. */
 double rbe_progress_left(const struct rbe_progress *p, double spent);
 
 /* Silences all progress of this process (--quiet). */
 void rbe_progress_silence(void);
 
-/* From now on SIGINT and SIGTERM set a flag instead of ending the process; a second one
+/* From now on SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process; a second one
  * ends it at once. */
 void rbe_catch_interrupt(void);
 bool rbe_interrupted(void);
 void rbe_clear_interrupt(void);
+/* The answer to "go on?" of an encoder (rbe/encode.h) that shows nothing. */
+bool rbe_not_interrupted(void *unused, double done);
 
 /* Seconds since some fixed point, monotonic. */
 double rbe_now(void);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/f16.h"
+#include "rbe/progress.h"
 #include "rbe/quality.h"
 
 enum {
@@ -258,6 +259,10 @@ enum rbe_status rbe_svd_error(double *error, const float *w, uint32_t rows, uint
     if (rank) {
         rbe_pool_run(pool, do_gram, &s);
         for (int round = 0; round < ROUNDS; round++) {
+            if (rbe_interrupted()) {
+                err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+                goto out;
+            }
             orthonormalise(s.q, s.p, s.n);
             rbe_pool_run(pool, do_apply, &s);
             memcpy(s.q, s.gq, s.p * s.n * sizeof *s.q);

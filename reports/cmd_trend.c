@@ -66,7 +66,7 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
         rbe_plot_series(p, series, name);
         fprintf(p->tsv, "%s\t%u\t%.6g\t%.6g\t%.6g\t%d\n", series, entry,
                 100 * (l->value - 1), 100 * (before * low - 1), 100 * (before * high - 1),
-                !strcmp(verdict, "regression"));
+                !strcmp(verdict, "regression") || !strcmp(verdict, "worse"));
         p->rows++;
     }
     return RBE_OK;
@@ -90,6 +90,14 @@ static enum rbe_status check_files(const char *history, const char *out, struct 
     return err;
 }
 
+/* Lines of the gate and of rbe compare --append have the same metrics. */
+static bool is_history(const json_t *row)
+{
+    const char *kind = rbe_string_at(row, "kind");
+
+    return !strcmp(kind, "gate") || !strcmp(kind, "compare");
+}
+
 static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *d)
 {
     struct level *levels = calloc(MOST_METRICS, sizeof *levels);
@@ -111,12 +119,12 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
     if (unfinished)
         fprintf(stderr, "rbe trend: %s: the last line is cut off and left out\n", path);
     json_array_foreach(rows, i, r)
-        if (!strcmp(rbe_string_at(r, "kind"), "gate") && !err)
+        if (!err && is_history(r))
             err = add_row(&p, levels, r, ++entries, path, d);
     if (!err && !entries)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no row of the gate in it", path);
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no row of the gate or of rbe compare in it", path);
     if (!err && !p.rows)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %u rows of the gate, none with a metric", path,
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %u rows of a history, none with a metric", path,
                        entries);
     if (err || (err = rbe_document_open(&doc, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(path, out, d)))
@@ -152,10 +160,10 @@ int rbe_cmd_trend(int argc, const char **argv)
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "HISTORY",
-                   "Draws what ci/gate.sh --append wrote: for each metric the product of all "
-                   "changes so\nfar, with the interval of each run.  Right when each run's "
-                   "base is what the run\nbefore measured.  Writes plots/trend.svg, .png and "
-                   ".tsv in the folder.", &args, &count, &code))
+                   "Draws what ci/gate.sh or rbe compare --append wrote: for each metric the "
+                   "product of\nall changes so far, with the interval of each run.  Right when "
+                   "each run's base is\nwhat the run before measured.  Writes plots/trend.svg, "
+                   ".png and .tsv in the folder.", &args, &count, &code))
         return code;
     if (count != 1) {
         fputs("rbe trend: give one history file; see rbe trend --help\n", stderr);

@@ -152,6 +152,45 @@ static double p_limit(const struct rbe_comparison *c, double alpha)
     return limit;
 }
 
+double rbe_median_error(double sd, size_t n)
+{
+    const double k = (double)n;
+
+    /* sqrt(pi / 2) times the error of the mean; the last factor makes up for what a deviation
+     * of few samples misses: with it, 99 % of the differences of two medians of n normal
+     * samples lie within 2.58 errors from n = 4 on. */
+    return n < 5 ? NAN : 1.2533 * sd / sqrt(k) * (1 + 4 / (k - 1));
+}
+
+/* Of the median, by its samples where there are any. */
+static double error_of(const struct rbe_figure *f)
+{
+    double *x = f->samples ? malloc(2 * f->count * sizeof *x) : NULL, mad = NAN;
+
+    if (!f->samples)
+        return f->error;
+    if (x) {
+        memcpy(x, f->samples, f->count * sizeof *x);
+        rbe_sort(x, f->count);
+        mad = rbe_mad(x, f->count, x + f->count);
+    }
+    free(x);
+    return rbe_median_error(RBE_MAD_TO_SD * mad, f->count);
+}
+
+/* Interval and test of a ratio whose logarithm has a normal error. */
+static void fill_normal(struct rbe_comparison_row *r)
+{
+    const double e = hypot(error_of(r->base) / r->base->value,
+                           error_of(r->fresh) / r->fresh->value);
+
+    r->ci = (struct rbe_interval){r->ratio * exp(-1.96 * e), r->ratio * exp(1.96 * e)};
+    if (e > 0)
+        r->p = erfc(fabs(log(r->ratio)) / e / sqrt(2));
+    else if (e == 0)
+        r->p = r->ratio == 1 ? 1 : 0;
+}
+
 static void fill(struct rbe_comparison_row *r, const struct rbe_compare_options *o)
 {
     r->ratio = r->fresh->value / r->base->value;
@@ -159,6 +198,10 @@ static void fill(struct rbe_comparison_row *r, const struct rbe_compare_options 
     r->p = NAN;
     if (r->base->exact)
         return;
+    if (!r->base->samples || !r->fresh->samples) {
+        fill_normal(r);
+        return;
+    }
     r->ci = rbe_bootstrap_medians(r->base->samples, r->base->count, r->fresh->samples,
                                   r->fresh->count, o->resamples, o->seed);
     r->p = rbe_mann_whitney(r->base->samples, r->base->count, r->fresh->samples,

@@ -3,10 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Files: result lines (docs/RESULTS.md) or Google Benchmark's JSON, with the samples file
- * beside it where there is one.  Timed rows are compared by the ratio of medians (new over
- * base), a seeded bootstrap interval on it and a Mann-Whitney test; rows without noise
- * (perplexity, bytes, accuracy) by their values.
+ * Files: result lines (docs/RESULTS.md), Google Benchmark's JSON, with the samples file beside
+ * it where there is one, such a samples file, or the table of rbe-bench.  Timed rows are
+ * compared by the ratio of medians (new over base), a seeded bootstrap interval on it and a
+ * Mann-Whitney test; where a file has no samples but their median and scatter, by the normal
+ * approximation; rows without noise (perplexity, bytes, accuracy) by their values.
  */
 #ifndef RBE_REPORTS_COMPARE_H
 #define RBE_REPORTS_COMPARE_H
@@ -29,8 +30,9 @@ struct rbe_figure {
     bool exact;                 /* no noise: samples is one value */
     bool coarse;                /* exact but for pages (memory): judged like a time */
     bool higher;                /* more is better */
-    double *samples, value;     /* value: their median */
-    size_t count;
+    double *samples, value;     /* value: their median; no samples: only that is known */
+    double error;               /* then the standard error of value, or NaN; else unset */
+    size_t count;               /* of samples, also of those that are not known */
 };
 
 struct rbe_figures {
@@ -59,7 +61,7 @@ struct rbe_comparison_row {
     const struct rbe_figure *base, *fresh;
     double ratio;               /* new over base */
     struct rbe_interval ci;     /* 95 %; NaN for exact rows and single samples */
-    double p;                   /* Mann-Whitney; NaN for exact rows */
+    double p;                   /* Mann-Whitney, or normal; NaN for exact rows */
     enum rbe_change change;
 };
 
@@ -85,5 +87,12 @@ void rbe_comparison_free(struct rbe_comparison *c);
  */
 struct rbe_interval rbe_bootstrap_medians(const double *a, size_t n, const double *b, size_t m,
                                           unsigned resamples, uint64_t seed);
+
+/* Of a normal distribution: standard deviation over median absolute deviation. */
+#define RBE_MAD_TO_SD 1.4826
+
+/* Standard error of the median of n normal samples with this standard deviation as estimated
+ * from them; NaN with fewer than five, which tell too little of it. */
+double rbe_median_error(double sd, size_t n);
 
 #endif

@@ -20,6 +20,7 @@ struct source {
     const char *path;
     size_t line;                /* 0: a document */
     struct rbe_figures *f;
+    json_t *index;              /* by key: the place in f */
     struct rbe_diag *d;
 };
 
@@ -36,12 +37,11 @@ static enum rbe_status no_memory(const struct source *s)
     return rbe_fail(s->d, RBE_ERR_NOMEM, "out of memory");
 }
 
-static struct rbe_figure *find(struct rbe_figures *f, const char *key)
+static struct rbe_figure *find(const struct source *s, const char *key)
 {
-    for (size_t i = f->count; i-- > 0;)
-        if (!strcmp(f->v[i].key, key))
-            return &f->v[i];
-    return NULL;
+    const json_t *at = json_object_get(s->index, key);
+
+    return at ? &s->f->v[json_integer_value(at)] : NULL;
 }
 
 /* An empty figure with this key, in place of an earlier one; NULL when out of memory. */
@@ -58,19 +58,27 @@ static struct rbe_figure *add(const struct source *s, const char *unit, const ch
     va_end(ap);
     if (n < 0)
         return NULL;
-    struct rbe_figure *p = find(f, key);
+    struct rbe_figure *p = find(s, key);
     if (p) {
         free(key);
         p->count = 0;
         return p;
     }
-    if (!(p = realloc(f->v, (f->count + 1) * sizeof *p))) {
+    /* Room doubles at powers of two. */
+    if ((f->count & (f->count - 1)) == 0) {
+        if (!(p = realloc(f->v, (f->count ? 2 * f->count : 1) * sizeof *p))) {
+            free(key);
+            return NULL;
+        }
+        f->v = p;
+    }
+    if (json_object_set_new_nocheck(s->index, key, json_integer((json_int_t)f->count))) {
         free(key);
         return NULL;
     }
-    f->v = p;
-    p[f->count] = (struct rbe_figure){.key = key, .unit = unit, .value = NAN};
-    return &p[f->count++];
+    p = &f->v[f->count++];
+    *p = (struct rbe_figure){.key = key, .unit = unit, .value = NAN, .error = NAN};
+    return p;
 }
 
 static enum rbe_status push(const struct source *s, struct rbe_figure *g, double x)
@@ -332,26 +340,132 @@ static double ns_per(const char *unit)
            : !strcmp(unit, "ms") ? 1e6 : !strcmp(unit, "s") ? 1e9 : NAN;
 }
 
-static enum rbe_status add_benchmark(const struct source *s, const json_t *v)
+/* The name that samples and tables have too. */
+static void name_of(char *out, size_t size, const char *run)
 {
     static const char suffix[] = "/manual_time";
-    const char *run = rbe_string_at(v, "run_name"), *type = rbe_string_at(v, "run_type");
-    char name[256];
 
-    if (!run || !type)
-        return complain(s, "a benchmark", "no run_name or run_type");
-    if (strcmp(type, "iteration"))
-        return RBE_OK;
-    snprintf(name, sizeof name, "%s", run);
-    const size_t n = strlen(name), m = sizeof suffix - 1;
-    if (n > m && !strcmp(name + n - m, suffix))
-        name[n - m] = 0;
-    if (rbe_true_at(v, "error_occurred"))
-        return complain(s, name, text_or(v, "error_message", "was not measured"));
-    struct rbe_figure *g = find(s->f, name);
+    snprintf(out, size, "%s", run);
+    const size_t n = strlen(out), m = sizeof suffix - 1;
+    if (n > m && !strcmp(out + n - m, suffix))
+        out[n - m] = 0;
+}
+
+/* A row that has no times: an interrupt ended the run before it, or something is wrong. */
+static enum rbe_status untimed(const struct source *s, const char *name, const char *why)
+{
+    if (strcmp(why, "interrupted"))
+        return complain(s, name, why);
+    s->f->skipped++;
+    return RBE_OK;
+}
+
+static enum rbe_status add_repetition(const struct source *s, const char *name, double ns)
+{
+    struct rbe_figure *g = find(s, name);
+
     if (!g && !(g = add(s, "ns", "%s", name)))
         return no_memory(s);
-    return push(s, g, rbe_number_at(v, "real_time") * ns_per(rbe_string_at(v, "time_unit")));
+    return push(s, g, ns);
+}
+
+/* A median and how its samples scatter, without them. */
+static enum rbe_status add_summary(const struct source *s, const char *name, double median,
+                                   double sd, double count)
+{
+    if (!isfinite(median) || !(median > 0))
+        return complain(s, name, "a value is missing or no number");
+    struct rbe_figure *g = add(s, "ns", "%s", name);
+    if (!g)
+        return no_memory(s);
+    g->value = median;
+    g->count = count >= 1 && count <= 1e9 ? (size_t)count : 1;
+    g->error = rbe_median_error(sd, g->count);
+    return RBE_OK;
+}
+
+/* One repetition; `run_type` is newer than the rest. */
+static enum rbe_status add_benchmark(const struct source *s, const json_t *v)
+{
+    const char *run = rbe_string_at(v, "run_name"), *type = text_or(v, "run_type", "iteration");
+    char name[256];
+
+    if (!run && !(run = rbe_string_at(v, "name")))
+        return complain(s, "a benchmark", "no run_name");
+    if (strcmp(type, "iteration"))
+        return RBE_OK;
+    name_of(name, sizeof name, run);
+    if (rbe_true_at(v, "error_occurred"))
+        return untimed(s, name, text_or(v, "error_message", "was not measured"));
+    return add_repetition(s, name, rbe_number_at(v, "real_time") *
+                                       ns_per(rbe_string_at(v, "time_unit")));
+}
+
+/* The aggregates of a row whose repetitions are not in the file: its median, and what of the
+ * others tells its scatter. */
+static enum rbe_status add_aggregates(const struct source *s, const json_t *list)
+{
+    json_t *scatter = json_object();
+    enum rbe_status err = scatter ? RBE_OK : no_memory(s);
+    const json_t *v;
+    size_t i;
+
+    for (int pass = 0; pass < 2 && !err; pass++)
+        json_array_foreach(list, i, v) {
+            const char *run = rbe_string_at(v, "run_name");
+            const char *what = rbe_string_at(v, "aggregate_name");
+            const double t =
+                rbe_number_at(v, "real_time") * ns_per(rbe_string_at(v, "time_unit"));
+            char name[256];
+            if (err || !run || !what)
+                continue;
+            name_of(name, sizeof name, run);
+            const struct rbe_figure *g = find(s, name);
+            if (g && g->samples)
+                continue;
+            if (!pass && !strcmp(what, "stddev"))
+                json_object_set_new_nocheck(scatter, name, rbe_result_real(t));
+            else if (pass && !strcmp(what, "median"))
+                err = add_summary(s, name, t, rbe_number_at(scatter, name),
+                                  rbe_number_at(v, "repetitions"));
+        }
+    json_decref(scatter);
+    return err;
+}
+
+/* Accepted samples into `f`, the others of a name into `rest`, of a file's text. */
+static enum rbe_status add_sample_lines(struct source *f, struct source *rest, const char *text)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (const char *at = text, *end; !err && *at; at = end + 1) {
+        f->line++;
+        if (!(end = strchr(at, '\n')))
+            return rbe_fail(f->d, RBE_ERR_FORMAT,
+                            "%s: the last line is cut off: the run did not end", f->path);
+        json_t *v = json_loadb(at, (size_t)(end - at), 0, NULL);
+        const char *name = rbe_string_at(v, "name");
+        const double ns = 1e9 * rbe_number_at(v, "seconds") / rbe_number_at(v, "iterations");
+        /* What the samples were taken on: of each launch. */
+        if (rbe_string_at(v, "schema"))
+            err = see_machine(f, rbe_value_at(v, "machine"));
+        else if (!name)
+            err = complain(f, "a sample", "not JSON, or without a name");
+        else
+            err = add_repetition(rbe_true_at(v, "accepted") ? f : rest, name, ns);
+        json_decref(v);
+    }
+    return err;
+}
+
+/* Moves the samples of b's figure into a's. */
+static void take_samples(struct rbe_figure *a, struct rbe_figure *b)
+{
+    double *was = a->samples;
+
+    a->samples = b->samples;
+    a->count = b->count;
+    b->samples = was;
 }
 
 /* Replaces the repetitions of a row by the accepted samples beside the file, where there are
@@ -359,49 +473,68 @@ static enum rbe_status add_benchmark(const struct source *s, const json_t *v)
 static enum rbe_status read_samples(const struct source *s)
 {
     char *path = NULL, *text = NULL;
-    size_t size, line = 0;
+    size_t size;
     enum rbe_status err = RBE_OK;
-    struct rbe_figures more = {0};
-    struct source t = {.f = &more, .d = s->d};
+    struct rbe_figures more = {0}, none = {0};
+    struct source t = {.f = &more, .index = json_object(), .d = s->d};
+    struct source rest = {.f = &none, .index = json_object(), .d = s->d};
 
-    if (asprintf(&path, "%s.samples.jsonl", s->path) < 0)
-        return no_memory(s);
-    t.path = path;
+    if (!t.index || !rest.index || asprintf(&path, "%s.samples.jsonl", s->path) < 0) {
+        path = NULL;
+        err = no_memory(s);
+        goto out;
+    }
+    t.path = rest.path = path;
     FILE *there = fopen(path, "r");
     if (there)
         fclose(there);
-    if (!there || (err = rbe_read_file(&text, &size, path, s->d)))
+    if (!there || (err = rbe_read_file(&text, &size, path, s->d)) ||
+        (err = add_sample_lines(&t, &rest, text)))
         goto out;
-    for (char *at = text, *end; !err && (end = strchr(at, '\n')); at = end + 1) {
-        json_t *v = json_loadb(at, (size_t)(end - at), 0, NULL);
-        t.line = ++line;
-        const char *name = rbe_string_at(v, "name");
-        if (!name)
-            err = complain(&t, "a sample", "not JSON, or without a name");
-        else if (rbe_true_at(v, "accepted")) {
-            struct rbe_figure *g = find(&more, name);
-            if (!g && !(g = add(&t, "ns", "%s", name)))
-                err = no_memory(s);
-            else
-                err = push(&t, g, 1e9 * rbe_number_at(v, "seconds") /
-                           rbe_number_at(v, "iterations"));
-        }
-        json_decref(v);
-    }
-    for (size_t i = 0; i < more.count && !err; i++) {
-        struct rbe_figure *g = find(s->f, more.v[i].key);
-        if (g && more.v[i].count > g->count) {
-            double *was = g->samples;
-            g->samples = more.v[i].samples;
-            g->count = more.v[i].count;
-            more.v[i].samples = was;
-        }
+    for (size_t i = 0; i < more.count; i++) {
+        struct rbe_figure *g = find(s, more.v[i].key);
+        if (g && more.v[i].count > g->count)
+            take_samples(g, &more.v[i]);
     }
 out:
     rbe_figures_free(&more);
+    rbe_figures_free(&none);
+    json_decref(t.index);
+    json_decref(rest.index);
     free(text);
     free(path);
     return err;
+}
+
+/* A samples file by itself.  A row whose samples were all disturbed has those. */
+static enum rbe_status read_sample_file(struct source *s, const char *text)
+{
+    struct rbe_figures disturbed = {0};
+    struct source rest = {.path = s->path, .f = &disturbed, .index = json_object(), .d = s->d};
+    enum rbe_status err = rest.index ? add_sample_lines(s, &rest, text) : no_memory(s);
+
+    for (size_t i = 0; i < disturbed.count && !err; i++) {
+        struct rbe_figure *g = find(s, disturbed.v[i].key);
+        if (g)
+            continue;
+        if (!(g = add(s, "ns", "%s", disturbed.v[i].key)))
+            err = no_memory(s);
+        else
+            take_samples(g, &disturbed.v[i]);
+    }
+    rbe_figures_free(&disturbed);
+    json_decref(rest.index);
+    return err;
+}
+
+/* The machine of a document by another program: what Google Benchmark itself writes. */
+static void see_host(const struct source *s, const json_t *context)
+{
+    const char *host = rbe_string_at(context, "host_name");
+
+    if (host)
+        snprintf(s->f->machine, sizeof s->f->machine, "host %s, %.0f CPUs", host,
+                 rbe_number_at(context, "num_cpus"));
 }
 
 static enum rbe_status read_document(struct source *s, const char *text, size_t size)
@@ -418,11 +551,118 @@ static enum rbe_status read_document(struct source *s, const char *text, size_t 
         err = complain(s, "not a result of Google Benchmark", "no benchmarks or no context");
     else
         err = see_machine(s, rbe_value_at(doc, "context.rbe.machine"));
+    if (!err && !s->f->machine[0])
+        see_host(s, rbe_value_at(doc, "context"));
     json_array_foreach(list, i, v)
         if (!err)
             err = add_benchmark(s, v);
+    if (!err)
+        err = add_aggregates(s, list);
     json_decref(doc);
     return err ? err : read_samples(s);
+}
+
+/* --- the table of rbe-bench --------------------------------------------------------- */
+
+static const char table_schema[] = "# schema rbe-bench-1\n";
+
+/* Fields are cut off the line one by one; NULL after the last. */
+static char *next_field(char **line)
+{
+    return strsep(line, "\t");
+}
+
+/* "# cores 2" of the head: what the machine of a row is called in JSON. */
+static enum rbe_status note_machine(const struct source *s, json_t *machine, const char *line)
+{
+    static const char *const names[] = {"cpu", "arch", "isa", "kernel", "cores",
+                                        "memory_bytes"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const size_t n = strlen(names[i]);
+        if (strncmp(line, names[i], n) || line[n] != ' ')
+            continue;
+        const char *value = line + n + 1;
+        json_t *v = i < 4 ? json_string_nocheck(value) : rbe_result_real(atof(value));
+        if (json_object_set_new(machine, names[i], v))
+            return no_memory(s);
+    }
+    return RBE_OK;
+}
+
+enum { TABLE_COLUMNS = 5 };
+
+/* Where the columns that are needed stand, from the line of titles. */
+static enum rbe_status find_columns(const struct source *s, size_t *at, char *line)
+{
+    static const char *const titles[TABLE_COLUMNS] = {"name", "samples", "ns_median", "ns_mad",
+                                                      "error"};
+    size_t column = 0;
+    char *title;
+
+    for (int i = 0; i < TABLE_COLUMNS; i++)
+        at[i] = SIZE_MAX;
+    for (; (title = next_field(&line)); column++)
+        for (int i = 0; i < TABLE_COLUMNS; i++)
+            if (!strcmp(title, titles[i]))
+                at[i] = column;
+    for (int i = 0; i < TABLE_COLUMNS; i++)
+        if (at[i] == SIZE_MAX)
+            return complain(s, titles[i], "no column of that name");
+    return RBE_OK;
+}
+
+static enum rbe_status add_table_row(const struct source *s, const size_t *at, char *line)
+{
+    char *cell[TABLE_COLUMNS] = {NULL}, *field, *end;
+    double x[TABLE_COLUMNS] = {0};
+
+    for (size_t column = 0; (field = next_field(&line)); column++)
+        for (int i = 0; i < TABLE_COLUMNS; i++)
+            if (at[i] == column)
+                cell[i] = field;
+    for (int i = 0; i < TABLE_COLUMNS; i++)
+        if (!cell[i])
+            return complain(s, "a row", "fewer fields than titles");
+    for (int i = 1; i <= 3; i++) {
+        x[i] = strtod(cell[i], &end);
+        if (end == cell[i] || *end)
+            x[i] = NAN;
+    }
+    if (x[1] == 0)
+        return untimed(s, cell[0], cell[4]);
+    return add_summary(s, cell[0], x[2], RBE_MAD_TO_SD * x[3], x[1]);
+}
+
+/* The text is cut into its fields. */
+static enum rbe_status read_table(struct source *s, char *text)
+{
+    json_t *machine = json_object();
+    enum rbe_status err = machine ? RBE_OK : no_memory(s);
+    size_t at[TABLE_COLUMNS];
+    bool titles = false;
+
+    for (char *line = text, *next; *line && !err; line = next) {
+        s->line++;
+        char *end = strchr(line, '\n');
+        if (!end) {
+            err = rbe_fail(s->d, RBE_ERR_FORMAT, "%s: the last line is cut off", s->path);
+            break;
+        }
+        *end = 0;
+        next = end + 1;
+        if (*line == '#') {
+            err = note_machine(s, machine, line + 1 + (line[1] == ' '));
+        } else if (!titles) {
+            titles = true;
+            if (!(err = find_columns(s, at, line)) && json_object_size(machine))
+                err = see_machine(s, machine);
+        } else {
+            err = add_table_row(s, at, line);
+        }
+    }
+    json_decref(machine);
+    return err;
 }
 
 /* --- both --------------------------------------------------------------------------- */
@@ -448,6 +688,8 @@ static enum rbe_status arrange(const struct source *s)
     qsort(f->v, f->count, sizeof *f->v, by_key);
     for (size_t n = 0; n < f->count; n++) {
         struct rbe_figure *g = &f->v[n];
+        if (!g->samples)
+            continue;
         double *x = malloc(g->count * sizeof *x);
         if (!x)
             return no_memory(s);
@@ -459,19 +701,36 @@ static enum rbe_status arrange(const struct source *s)
     return RBE_OK;
 }
 
+/* Whether the first line is what the samples of rbe-bench begin with. */
+static bool begins_samples(const char *text)
+{
+    json_t *v = json_loadb(text, strcspn(text, "\n"), 0, NULL);
+    const char *kind = rbe_string_at(v, "kind");
+    const bool yes = kind && !strcmp(kind, "bench");
+
+    json_decref(v);
+    return yes;
+}
+
 enum rbe_status rbe_figures_read(struct rbe_figures *f, const char *path, struct rbe_diag *d)
 {
-    struct source s = {.path = path, .f = f, .d = d};
+    struct source s = {.path = path, .f = f, .index = json_object(), .d = d};
     char *text = NULL;
     enum rbe_status err;
     size_t size;
 
     memset(f, 0, sizeof *f);
+    if (!s.index)
+        return no_memory(&s);
     if ((err = rbe_read_file(&text, &size, path, d)))
-        return err;
+        goto out;
     /* A result line begins with its schema; Google Benchmark with its context. */
     const char *first = strstr(text, "\"schema\""), *context = strstr(text, "\"context\"");
-    if (context && (!first || context < first))
+    if (!strncmp(text, table_schema, sizeof table_schema - 1))
+        err = read_table(&s, text);
+    else if (begins_samples(text))
+        err = read_sample_file(&s, text);
+    else if (context && (!first || context < first))
         err = read_document(&s, text, size);
     else
         err = read_rows(&s);
@@ -480,6 +739,8 @@ enum rbe_status rbe_figures_read(struct rbe_figures *f, const char *path, struct
         err = complain(&s, "nothing to compare", "no row with a figure");
     if (!err)
         err = arrange(&s);
+out:
+    json_decref(s.index);
     free(text);
     if (err)
         rbe_figures_free(f);

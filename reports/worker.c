@@ -18,7 +18,7 @@
 #include "rbe/progress.h"
 
 /* An answer is a few thousand numbers at most; poll() counts in int milliseconds. */
-enum { MOST_ANSWER = 1 << 20, LONGEST_WAIT_S = 60 };
+enum { MOST_ANSWER = 1 << 20, LONGEST_WAIT_S = 1 };
 
 /* Waits until something can be read; `until` is a time of rbe_now(). */
 static enum rbe_status wait_for(const struct rbe_worker *w, double until, struct rbe_diag *d)

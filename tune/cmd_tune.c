@@ -286,6 +286,7 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
 {
     const struct run *r = arg;
 
+    rbe_progress_clear();
     printf("%11" PRIu64 " tokens  %-12s validation perplexity %.3f", p->tokens,
            p->tokens ? r->recipe.stages[p->stage].name : "start", p->perplexity);
     if (!isnan(p->divergence))

@@ -13,6 +13,7 @@
 #include "kernels/format/int4.h"
 #include "kernels/format/int8.h"
 #include "rbe/file.h"
+#include "rbe/progress.h"
 
 enum {
     CHUNKS = 8,                 /* row ranges whose column sums are added in order: the result
@@ -879,6 +880,7 @@ static enum rbe_status encode_like(struct rbe_weight *out, const struct rbe_stud
     struct rbe_encode_part *parts = calloc(t->w.part_count, sizeof *parts);
     struct rbe_encode_options o = {
         .part_count = t->w.part_count, .parts = parts, .search = search,
+        .progress = rbe_not_interrupted,
         .scales = t->w.parts[0].m.col_scale ? RBE_SCALES_ROW_COL : RBE_SCALES_ROW,
         .hadamard = t->w.hadamard, .sign_seed = t->w.sign_seed, .moment = moment,
         .row_importance = importance};

@@ -45,6 +45,7 @@ struct trainer {
     uint32_t *tokens;           /* [micro][time] */
     uint32_t *targets;
     uint64_t total_steps, steps_here;
+    uint64_t encodings;         /* groups encoded so far by this process */
     double began, saved;        /* rbe_now() */
     struct rbe_diag *d;
 };
@@ -159,6 +160,7 @@ static enum rbe_status encode_group(struct trainer *t, unsigned group, bool agai
 {
     enum rbe_status err = need_calibration(t);
     const struct rbe_calibration *c = t->calibration;
+    t->encodings++;
 
     for (size_t i = 0; i < rbe_student_matrices(t->s) && !err; i++) {
         const char *name = rbe_student_matrix(t->s, i);
@@ -300,6 +302,7 @@ static enum rbe_status train_step(struct trainer *t)
     const struct rbe_recipe *r = o->recipe;
     const uint32_t sequences = r->batch / o->time ? r->batch / o->time : 1;
     const float weight = 1 / ((float)sequences * (float)o->time);
+    const uint64_t window = t->now.window;
     struct rbe_loss_sums sums = {0};
     enum rbe_status err;
     double norm;
@@ -309,8 +312,10 @@ static enum rbe_status train_step(struct trainer *t)
         const struct rbe_train_batch b = {n, o->time, t->tokens, t->targets, NULL};
         take_windows(t, n);
         err = rbe_train_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
-        if (err)
+        if (err) {
+            t->now.window = window;     /* as before the step: it can be saved */
             return err;
+        }
         done += n;
     }
     const double warmup = ceil(r->warmup * (double)t->steps_here);
@@ -350,29 +355,52 @@ static void show(struct trainer *t, double first_tokens)
     rbe_progress_update(t->o->progress, (double)t->now.tokens - first_tokens, note);
 }
 
+/* After an interrupt, at a point from which the run can go on: saves, and says so. */
+static enum rbe_status stop_here(struct trainer *t)
+{
+    const enum rbe_status err = save(t);
+
+    return err ? err : rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted after %llu tokens%s",
+                                (unsigned long long)t->now.tokens,
+                                t->o->checkpoint ? "; --resume goes on" : "");
+}
+
+/* Whether an interrupt broke off the evaluation after the step that was the last. */
+static bool point_missing(const struct trainer *t)
+{
+    const size_t n = t->now.points;
+
+    return t->now.step && t->now.step < t->steps_here && point_due(t) &&
+           n < RBE_TRAINER_POINTS && (!n || t->r->points[n - 1].tokens != t->now.tokens);
+}
+
 static enum rbe_status run_stage(struct trainer *t, double first_tokens)
 {
     const struct rbe_trainer_options *o = t->o;
-    enum rbe_status err = RBE_OK;
+    enum rbe_status err = point_missing(t) ? add_point(t) : RBE_OK;
 
+    if (err)
+        return err;
     while (t->now.step < t->steps_here) {
+        const uint64_t encodings = t->encodings;
         const double start = rbe_now();
 
-        if ((err = encode_due(t)) || (err = train_step(t)))
+        if ((err = encode_due(t)))
             return err;
+        /* What was encoded for this step would be encoded again. */
+        if ((err = train_step(t)))
+            return err == RBE_ERR_INTERRUPTED && t->encodings == encodings ? stop_here(t) : err;
         t->now.seconds += rbe_now() - start;
         show(t, first_tokens);
         if (t->now.step < t->steps_here && point_due(t) && (err = add_point(t)))
-            return err;
+            return err == RBE_ERR_INTERRUPTED ? stop_here(t) : err;
         const bool stop =
             rbe_interrupted() ||
             (o->stop_after && o->stop_after * o->recipe->batch <= t->now.tokens);
-        if ((stop || rbe_now() - t->saved >= o->every_s) && (err = save(t)))
-            return err;
         if (stop)
-            return rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted after %llu tokens%s",
-                            (unsigned long long)t->now.tokens,
-                            o->checkpoint ? "; --resume goes on" : "");
+            return stop_here(t);
+        if (rbe_now() - t->saved >= o->every_s && (err = save(t)))
+            return err;
     }
     const double start = rbe_now();
     rbe_student_settle(t->s);

@@ -80,6 +80,21 @@ check 'a missing file fails' fails 1 --from "$work/mirror" lone.bin
 check 'in one line' one_line 'lone.bin'
 check 'no home and no mirror is a usage error' fails 2 lone.bin
 check 'and says what to do' one_line '--from'
+row far/a.bin 5 "$(printf '%064d' 0)" project
+row far/here.bin 1000 - mirror
+mkdir -p "$work/to/far" && cp "$work/mirror/set/c.bin" "$work/to/far/here.bin"
+check 'of a folder, what has no home is left out' run far/
+check 'and told' grep -q 'far/a.bin *left out: no public home' "$work/out"
+check 'what is there is kept' grep -q 'far/here.bin *present' "$work/out"
+check 'with one slash or more' run far//
+check 'or none' run far
+rm "$work/to/far/here.bin"
+check 'a folder of nothing that can be had is a usage error' fails 2 far/
+check 'and says what to do, once' one_line '--from'
+check 'a file is no folder' fails 2 lone.bin/
+check 'nor is nothing' fails 2 ''
+check 'lists a folder' run --list set/
+check 'with all of it' test "$(grep -c '^set/' "$work/out")" = 2
 check 'an unknown name is a usage error' fails 2 nonesuch
 check 'in one line too' one_line "no data set 'nonesuch'"
 check 'a missing mirror fails' fails 1 --from "$work/none" lone.bin

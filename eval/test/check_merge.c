@@ -114,6 +114,62 @@ static json_t *window(const char *model, enum rbe_protocol p, size_t first, unsi
     return r;
 }
 
+/* A record of LAMBADA's items [first, first + 2) of four. */
+static json_t *answers(int first)
+{
+    return json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s}, s:i, s:i, s:i, s:[], s:{s:[i,i], "
+                     "s:[f,f]}}", "kind", "comprehension", "task", "lambada", "model", "name",
+                     "m", "sha256", "m", "text", "sha256", "t", "items_total", 4, "items", 2,
+                     "first_item", first, "group_names", "samples", "acc", 0, 1, "log_p", -1.0,
+                     -2.0);
+}
+
+/* The first of two parts with another value at path[0].path[1] (or path[0]): joining fails so. */
+static void refuses(json_t *first, json_t *second, const char *outer, const char *key,
+                    json_t *value, const char *why)
+{
+    json_t *joined, *at = outer ? json_object_get(first, outer) : first;
+    struct rbe_diag d = {""};
+
+    if (value)
+        CHECK(!json_object_set_new(at, key, value));
+    else
+        CHECK(!json_object_del(at, key));
+    CHECK(join(&joined, (json_t *[]){first, second}, 2, &d) == RBE_ERR_FORMAT);
+    CHECK(!joined && strstr(d.text, why) && !strncmp(d.text, "one: ", 5));
+}
+
+/* Types and sizes of what is read. */
+static void check_types(void)
+{
+    json_t *joined;
+    struct rbe_diag d = {""};
+    const json_int_t huge = 9223372036854775807;
+
+    CHECK(!join(&joined, (json_t *[]){answers(2), answers(0)}, 2, &d));
+    json_decref(joined);
+    refuses(answers(0), answers(2), "samples", "log_p", NULL, "without samples.log_p of its 2");
+    refuses(answers(0), answers(2), "samples", "log_p", json_pack("[f]", -1.0),
+            "without samples.log_p of its 2");
+    refuses(answers(0), answers(2), "samples", "log_p", json_pack("[f,s]", -1.0, "x"),
+            "samples.log_p[1] is no number");
+    refuses(answers(0), answers(2), "samples", "acc", json_string("x"), "without samples.acc");
+    refuses(answers(0), answers(2), NULL, "group_names", json_pack("[i]", 1), "group_names[0]");
+    refuses(answers(0), answers(2), NULL, "items", json_integer(huge), "items is no count");
+    refuses(answers(0), answers(2), NULL, "first_item", json_integer(-1), "first_item is no");
+    refuses(answers(0), answers(2), NULL, "items_total", json_real(4.5), "items_total is no");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), NULL, "windows",
+            json_integer(huge), "windows is no count");
+    for (int i = 0; i < 4; i++) {
+        json_t *const values[] = {json_integer(4000000000), json_integer(-1),
+                                  json_string("10"), json_real(10.5)};
+        refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "bootstrap",
+                "resamples", json_incref(values[i]), "bootstrap.resamples is no count");
+        for (int k = 0; k < 4; k++)
+            json_decref(values[k]);
+    }
+}
+
 static void check_refusals(void)
 {
     json_t *joined;
@@ -173,6 +229,7 @@ int main(void)
 {
     check_sequences();
     check_join();
+    check_types();
     check_refusals();
     check_find();
     check_shown();

@@ -8,6 +8,7 @@
  * engine's f32 rounding, held against the largest gradient of the same tensor.
  */
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 #include "gpt2/data.h"
@@ -16,6 +17,7 @@
 #include "gpt2/product.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
+#include "rbe/progress.h"
 
 /* --- the oracle --------------------------------------------------------------------------- */
 
@@ -306,6 +308,14 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
         CHECK(!rbe_train_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d));
         const double want = o_loss(&m, &b, &l, with);
         CHECK_NEAR(sums.loss, want, 2e-6 * fabs(want) + 1e-5);
+        CHECK(!memcmp(&sums, &again, sizeof sums));
+        /* An interrupt ends both, and says so. */
+        CHECK(!raise(SIGTERM) && rbe_interrupted());
+        CHECK(rbe_train_step(t, &b, &l, with ? teacher : NULL, 1, &again, &d) ==
+              RBE_ERR_INTERRUPTED);
+        CHECK(rbe_train_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d) ==
+              RBE_ERR_INTERRUPTED);
+        rbe_clear_interrupt();
         CHECK(!memcmp(&sums, &again, sizeof sums));
         compare(&m, &b, &l, with, (double)weight, k ? 3 * s->stride + 1 : s->stride);
     }
@@ -668,6 +678,7 @@ int main(int argc, char **argv)
 
     if (rbe_cpu_init() || rbe_pool_open(&pool, 2, NULL))
         return 1;
+    rbe_catch_interrupt();
     for (size_t i = 0; i < SHAPES; i++)
         check_shape(&shapes[i], pool, &rng);
     check_ways(pool, &rng);

@@ -7,6 +7,7 @@
  * The tap of a session hands out the inputs of each matrix product: layer norm 1, attention,
  * layer norm 2, GELU.  They are compared with the oracle's as they come.
  */
+#include <signal.h>
 #include <unistd.h>
 
 #include "gpt2/model.h"
@@ -15,6 +16,7 @@
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "rbe/file.h"
+#include "rbe/progress.h"
 
 static char dir[] = "/tmp/rbe-check-layers-XXXXXX";
 
@@ -60,6 +62,15 @@ static void compare(struct rbe_gpt2 *m, const struct oracle *o, const uint32_t *
 
     if (!CHECK(!rbe_session_open(&s, m, l, NULL, &d)))
         return;
+    /* An interrupt ends a pass and appends nothing, where that was asked for. */
+    rbe_catch_interrupt();
+    CHECK(!raise(SIGTERM) && rbe_interrupted());
+    rbe_session_stop_early(s, true);
+    CHECK(rbe_forward(s, tokens, o->tokens, &d) == RBE_ERR_INTERRUPTED);
+    CHECK(rbe_session_length(s) == 0);
+    rbe_session_stop_early(s, false);
+    CHECK(!rbe_forward(s, tokens, o->tokens, &d) && rbe_session_length(s) == o->tokens);
+    rbe_clear_interrupt();
     for (int way = 0; way < 2; way++) {
         struct watch w = {.o = o};
         rbe_session_tap(s, on_product, &w);

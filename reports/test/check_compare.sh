@@ -161,6 +161,90 @@ check 'a benchmark that failed' gives 1 compare "$work/b.json" "$work/failed.jso
 check 'in one line' one_line 'gemv: wrong'
 check 'different kinds' gives 1 compare --other-machine "$work/base.jsonl" "$work/b.json"
 
+# What rbe-bench itself writes, in each of its forms: samples begin with a line about the machine.
+cd "$work" || exit 1
+measure() { # FILE REPETITIONS ARGUMENT...
+    local to=$1 n=$2
+    shift 2
+    "${rbe%/*}/rbe-bench" -q --kernels gemv_f32_scalar --kinds product --min-time 0.001 \
+        --probe-time 0.0002 --set-limit 16 --threads 1 --benchmark_repetitions="$n" \
+        --out "$to.json" --tsv "$to.tsv" "$@"
+}
+check 'rbe-bench runs' gives 0 measure r 5 --shapes 64x64,96x64
+check 'and again, in two launches' gives 0 measure s 5 --shapes 64x64,96x64 --launches 2
+for pair in 'r.json s.json' 'r.json.samples.jsonl s.json.samples.jsonl' 'r.tsv s.tsv' \
+    'r.tsv s.json' 's.json.samples.jsonl r.tsv' 's.json r.json.samples.jsonl'; do
+    # shellcheck disable=SC2086 # two names
+    compare $pair > out 2> err
+    check "$pair can be compared" test $? = 0 -o $? = 3
+    check "$pair: nothing to say" test ! -s err
+    check "$pair: both rows" test "$(grep -c '^gemv_f32_scalar/.*x64/cold/t:1 ' out)" = 2
+done
+for form in json json.samples.jsonl tsv; do
+    check "r.$form is itself" gives 0 compare "r.$form" "r.$form"
+    check 'with no change' test "$(grep -c '+0.00 %' out)" = 2
+done
+check 'the same machine in all' gives 0 compare r.json r.tsv
+awk -F '\t' -v OFS='\t' '/^gemv/ { $14 *= 2; $15 = 0.001 * $14 } { print }' r.tsv > twice.tsv
+awk -F '\t' -v OFS='\t' '/^gemv/ { $15 = 0.001 * $14 } { print }' r.tsv > calm.tsv
+check 'twice the time is worse' gives 3 compare calm.tsv twice.tsv
+check 'by the table alone' has out '+100.00 %  +9[0-9.]* to +1[0-9.]* %.*5,5  worse'
+awk -F '\t' -v OFS='\t' '/^gemv/ { $13 = 4 } { print }' twice.tsv > few.tsv
+check 'four samples tell too little' gives 0 compare calm.tsv few.tsv
+awk -F '\t' -v OFS='\t' '/^gemv.*96x64/ { NF = 14 } { print }' r.tsv > short.tsv
+check 'a table with a short row' gives 1 compare r.tsv short.tsv
+check 'in one line' one_line 'short.tsv: line [0-9]*: a row: fewer fields than titles'
+head -c -20 r.tsv > cut.tsv
+check 'a table cut off' gives 1 compare r.tsv cut.tsv
+check 'in one line' one_line 'cut.tsv: the last line is cut off'
+head -c -20 r.json.samples.jsonl > cut.samples
+check 'samples cut off' gives 1 compare r.json.samples.jsonl cut.samples
+check 'in one line' one_line 'cut.samples: the last line is cut off'
+# An interrupted run: the rows that it came to.
+"${rbe%/*}/rbe-bench" -q --kernels gemv_f32_scalar --kinds product --min-time 0.05 --threads 1 \
+    --probe-time 0.0002 --set-limit 16 --shapes 64x64,96x64,128x64 --out i.json \
+    --benchmark_repetitions=900 --benchmark_enable_random_interleaving=false 2> err &
+pid=$!
+for _ in $(seq 200); do
+    [ "$(grep -c '"accepted"' i.json.samples.jsonl 2> /dev/null)" -ge 3 ] 2> /dev/null && break
+    sleep 0.1
+done
+kill -TERM $pid
+wait $pid
+check 'an interrupted run can be compared' gives 0 compare i.json i.json
+check 'by its rows' has out '^gemv_f32_scalar/'
+check 'with a whole one when told' gives 1 compare r.json i.json
+
+# By another program: no word of ours in the context, and maybe no repetitions.
+cat > google.json << 'END'
+{"context": {"host_name": "h", "num_cpus": 4}, "benchmarks": [
+ {"name": "f/8", "run_name": "f/8", "run_type": "iteration", "real_time": 10.0, "time_unit": "us"},
+ {"name": "g", "iterations": 7, "real_time": 3.0, "time_unit": "ms"}]}
+END
+cat > median.json << 'END'
+{"context": {"host_name": "h", "num_cpus": 4}, "benchmarks": [
+ {"name": "f/8_mean", "run_name": "f/8", "run_type": "aggregate", "repetitions": 10,
+  "aggregate_name": "mean", "real_time": 21.0, "time_unit": "us"},
+ {"name": "f/8_median", "run_name": "f/8", "run_type": "aggregate", "repetitions": 10,
+  "aggregate_name": "median", "real_time": 20.0, "time_unit": "us"},
+ {"name": "f/8_stddev", "run_name": "f/8", "run_type": "aggregate", "repetitions": 10,
+  "aggregate_name": "stddev", "real_time": 0.1, "time_unit": "us"}]}
+END
+sed 's/20\.0/10.0/; s/21\.0/11.0/' median.json > base.json
+check 'plain Google Benchmark' gives 0 compare google.json google.json
+check 'old names too' has out '^g  *3e+06 ns'
+check 'aggregates alone' gives 3 compare base.json median.json
+check 'by their deviation' has out '^f/8  *10000 ns  *20000 ns .*10,10  worse'
+check 'another host' gives 1 compare base.json r.json
+
+# Many rows take no longer than they must.
+awk 'BEGIN { print "{\"context\": {\"rbe\": {\"machine\": {\"cpu\": \"c\"}}}, \"benchmarks\": [";
+    for (r = 0; r < 2; r++) for (i = 0; i < 15000; i++)
+        printf "%s{\"run_name\": \"gemv/%d/manual_time\", \"run_type\": \"iteration\", \"real_time\": %d, \"time_unit\": \"ns\"}\n",
+            r + i ? "," : "", i, i + 1; print "]}" }' > many.json
+check 'a table of 15000 rows in time' gives 0 timeout 30 "${rbe%/*}/rbe-bench" --summarise many.json
+check 'with all of them' test "$(grep -c '^gemv/' out)" = 15000
+
 # The trend of a history.
 for ratio in 1.01 0.9 1.05; do
     echo '{"schema":"rbe-result-1","kind":"gate","metrics":[{"name":"decode","ratio":'$ratio',"interval":[0.89,1.06],"verdict":"pass"}]}'
@@ -176,9 +260,14 @@ if command -v gnuplot > /dev/null; then
     check 'a history cut off' gives 0 "$rbe" trend "$work/history.jsonl" --out "$work/t"
     check 'is said to be' one_line 'history.jsonl: the last line is cut off'
 fi
+if command -v gnuplot > /dev/null; then
+    check 'the history of compare, too' gives 0 "$rbe" trend "$work/h.jsonl" --out "$work/t"
+    check 'with what became worse' has "$work/t/plots/trend.tsv" \
+        "decode-at-128.*$(printf '\t')1\$"
+fi
 echo '{"schema":"rbe-result-1","kind":"gate","metrics":[]}' > "$work/empty.jsonl"
 check 'a history without metrics' gives 1 "$rbe" trend "$work/empty.jsonl" --out "$work/t"
-check 'in one line' one_line '1 rows of the gate, none with a metric'
+check 'in one line' one_line '1 rows of a history, none with a metric'
 check 'no history' gives 1 "$rbe" trend "$work/base.jsonl" --out "$work/t"
 check 'in one line' one_line 'no row of the gate'
 finish

@@ -106,6 +106,22 @@ cp "$dir/ck" "$dir/ck2"
 check 'going on after a kill' run "${cut[@]}" --resume
 check 'the same bytes after a kill' cmp "$dir/a.rbe" "$dir/d.rbe"
 
+# Interrupted wherever it was, in a step or in an evaluation: it stops there, and goes on.
+for after in 0.02 0.15 0.4; do
+    rm -f "$dir/d.rbe" "$dir/ck"
+    "$rbe" tune "${small[@]}" "${cut[@]}" --every 1e-9 >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    for _ in $(seq 2000); do
+        [ -e "$dir/ck" ] && break
+        sleep 0.005
+    done
+    sleep $after
+    kill -TERM $pid 2>/dev/null
+    wait $pid
+    [ -e "$dir/d.rbe" ] || check "going on after a signal ($after)" run "${cut[@]}" --resume
+    check "the same bytes after a signal ($after)" cmp "$dir/a.rbe" "$dir/d.rbe"
+done
+
 # Checkpoints that do not fit.
 other=("${common[@]}" "$dir/e.rbe" "${args[@]}" --checkpoint "$dir/ck2" --resume)
 check 'a checkpoint of another run' fails 1 'another run' "${other[@]}" --seed 3

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# check_interrupt.sh - a signal ends what would take many minutes, with its results kept and
+# without anything that goes on behind its back.
+#
+# SPDX-License-Identifier: MIT
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+bin=$(cd "${RBE_BIN:?folder with the program rbe}" && pwd)
+rbe=$bin/rbe data=$(cd "$(dirname "$0")/../../datasets/embedded" && pwd)
+cd "$work" || exit 1
+
+# ends SIGNAL READY COMMAND...: once READY (a command) holds, the signal to this process alone
+# ends it with status 1 and the word "interrupted".  The limit is for a busy machine.
+ends() {
+    local signal=$1 ready=$2 pid
+    shift 2
+    "$@" > out 2> err < /dev/null &
+    pid=$!
+    for _ in $(seq 600); do
+        eval "$ready" > /dev/null 2>&1 && break
+        sleep 0.05
+    done
+    sleep 0.2
+    kill -"$signal" $pid
+    for _ in $(seq 600); do
+        kill -0 $pid 2> /dev/null || break
+        sleep 0.05
+    done
+    kill -KILL $pid 2> /dev/null && echo 'still there after 30 s' >> err
+    wait $pid
+    [ $? = 1 ] && grep -q interrupted err
+}
+has_child() { grep -qs "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status; }
+
+"$rbe" synth m --shape 4,256,4,1024,8192 > /dev/null 2>&1
+# Validation of hours.
+check 'tune, in an evaluation' ends TERM 'grep -q "of text in" out' "$rbe" tune rbe-mini \
+    "$data/mini-2.89-tuned.rbe" t.rbe -q --valid-windows 1000000
+check 'leaves no file' test ! -e t.rbe
+# A worker of its own, which the signal does not reach.
+check 'eval edge' ends TERM 'has_child $pid' "$rbe" eval edge -q -m m --limit 4000 --tokens 1000 \
+    --out e.jsonl
+check 'writes no verdict' test ! -s e.jsonl
+check 'eval conversation, in a turn' ends TERM 'has_child $pid' "$rbe" eval conversation -q -m m \
+    --max-tokens 900 --min-tokens 900
+check 'waits for no turn' grep -q 'after 0 of' err
+check 'eval perplexity' ends TERM 'test -e p.jsonl' "$rbe" eval perplexity -q -m m \
+    --out p.jsonl
+check 'eval perplexity, its terminal gone' ends HUP 'test -e q.jsonl' "$rbe" eval perplexity -q \
+    -m m --out q.jsonl
+bench=("$bin/rbe-bench" -q --probe-time 0.0002 --set-limit 16 --threads 1)
+check 'rbe-bench with launches' ends TERM 'has_child $pid' env TMPDIR="$work" \
+    "${bench[@]}" --launches 50 --kernels gemv_seed_scalar
+check 'no launch goes on' gives 1 grep -qsa "$work/rbe-benc[h]" /proc/[0-9]*/cmdline
+check 'rbe-bench with thousands of rows' ends TERM 'grep -q accepted b.json.samples.jsonl' \
+    "${bench[@]}" --benchmark_filter=seed --min-time 0.001 --out b.json --tsv b.tsv
+check 'keeps what was measured' grep -q '^gemv_seed' b.tsv
+check 'and says so' grep -q '"interrupted": true' b.json
+
+# What is shown is kept, also when nobody reads it.
+"$rbe" eval perplexity -q -m m --json --windows 1 --out k.jsonl \
+    2> err | true
+check 'a row without a reader' grep -q '"kind":"perplexity"' k.jsonl
+finish
