@@ -495,6 +495,9 @@ static enum rbe_status add_words(struct encoder *e, pcre2_match_data *md, const 
 
     while (at < end) {
         const int rc = pcre2_match(e->t->words, (PCRE2_SPTR)text, end, at, flags, md, NULL);
+        /* What follows a special token must begin with a character. */
+        if (rc == PCRE2_ERROR_BADUTFOFFSET)
+            return rbe_fail(d, RBE_ERR_FORMAT, "not valid UTF-8 at byte %zu", at);
         if (rc < 0 && rc >= PCRE2_ERROR_UTF8_ERR21 && rc <= PCRE2_ERROR_UTF8_ERR1)
             return rbe_fail(d, RBE_ERR_FORMAT, "not valid UTF-8 at byte %zu",
                             (size_t)pcre2_get_startchar(md));

@@ -29,6 +29,13 @@ enum {
 #define KEYS "rbe.keys"
 #define SHARED "shares tensors with another weight"
 
+/* A fuzzer cannot make checksums match: its build takes any, and reaches what stands behind. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define CHECKSUMS_COUNT 0
+#else
+#define CHECKSUMS_COUNT 1
+#endif
+
 struct rbe_container {
     struct rbe_safetensors *file;
     struct rbe_weight *weights;
@@ -380,7 +387,7 @@ static enum rbe_status check_header(const struct rbe_container *c,
     hash_number(x, meta);
     XXH3_64bits_update(x, sums->data, sums->bytes);
     snprintf(got, sizeof got, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(x));
-    if (!want || strcmp(want, got) != 0)
+    if (CHECKSUMS_COUNT && (!want || strcmp(want, got) != 0))
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: the header's checksum does not match: damaged",
                        path);
 out:
@@ -408,7 +415,8 @@ static enum rbe_status check_tensors(const struct rbe_container *c,
 
         if (t == sums)
             continue;
-        if ((verify || !is_codes(c, i)) && XXH3_64bits(t->data, t->bytes) != get_u64(sum))
+        if (CHECKSUMS_COUNT && (verify || !is_codes(c, i)) &&
+            XXH3_64bits(t->data, t->bytes) != get_u64(sum))
             return rbe_fail(d, RBE_ERR_FORMAT,
                             "%s: tensor '%s': the checksum does not match: damaged",
                             rbe_safetensors_path(c->file), t->name);

@@ -65,11 +65,13 @@ allowed() {
     reports) echo 'rbe reports' ;;
     datasets) echo 'rbe datasets' ;;
     ci) echo 'kernels rbe gpt2' ;;
+    fuzz) echo 'kernels rbe gpt2 eval tune reports ci' ;;
     *) echo "$1" ;;
     esac
 }
 for f in "${c[@]}"; do
     room=${f%%/*}
+    [[ $f != ci/fuzz/* ]] || room=fuzz
     while IFS= read -r line; do
         path=${line#*\"}
         path=${path%%\"*}
