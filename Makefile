@@ -90,6 +90,7 @@ corpustest := $(B)/ci/fuzz/check_corpus
 MAPS      := -Wl,--wrap=rbe_map_open,--wrap=rbe_map_close
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
+allbins   := $(testbins) $(benchbins) $(corpustest)
 
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ledit \
              $(if $(DNNL),-ldnnl -lgomp) -lm
@@ -235,12 +236,12 @@ deb:                                        ## Debian packages, into BUILDROOT/d
 	$(Q)BUILDROOT=$(BUILDROOT) scripts/deb.sh $(VERSION)
 
 # --- tests --------------------------------------------------------------------------------
-tests: $(testbins) $(benchbins) $(corpustest) ## build the test programs
+tests: $(allbins)                           ## build the test programs
 	@:
 
-check: $(testbins) $(benchbins) $(corpustest) programs ## run every test; the last line counts them
+check: $(allbins) programs                  ## run every test; the last line counts them
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN=$(abspath $(B))/bin \
-	    scripts/run-tests.sh $(B)/check.log $(testbins) $(benchbins) $(corpustest) $(shtests)
+	    scripts/run-tests.sh $(B)/check.log $(allbins) $(shtests)
 
 fuzz:                                       ## build the harnesses for libFuzzer (clang)
 	$(Q)$(MAKE) --no-print-directory CONFIG=fuzz $(BUILDROOT)/$(ARCH)-fuzz/bin/rbe-fuzz

@@ -19,6 +19,7 @@
 #include "gpt2/dense.h"
 #include "kernels/cpu.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
 
@@ -350,12 +351,18 @@ static enum rbe_status write_tsv(const struct rbe_bench_rows *rows, const json_t
 
 static enum rbe_status load(json_t **out, const char *path, struct rbe_diag *d)
 {
+    enum rbe_status err;
     json_error_t e;
+    char *text;
+    size_t size;
 
-    *out = json_load_file(path, 0, &e);
-    if (*out)
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+    *out = NULL;
+    if ((err = rbe_read_file(&text, &size, path, d)))
+        return err;
+    err = rbe_json_load(out, text, size, 0, &e, path, d);
+    free(text);
+    return err == RBE_ERR_FORMAT ? rbe_fail(d, err, "%s: line %d: %s", path, e.line, e.text)
+                                 : err;
 }
 
 /* The rows of a result, printed and written where they were asked for. */

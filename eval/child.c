@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "rbe/json.h"
 #include "rbe/progress.h"
 #include "rbe/stats.h"
 
@@ -123,10 +124,8 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
         goto out;
     }
     json_error_t e;
-    *out = json_loads(buf, 0, &e);
-    if (!*out)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "the worker's report is unreadable: %s", e.text);
-    else
+    err = rbe_json_load(out, buf, strlen(buf), 0, &e, "the worker's report", d);
+    if (!err)
         json_object_set_new(*out, "wall_s", json_real(wall));
 out:
     for (int i = 0; i < 2; i++) {

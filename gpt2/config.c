@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "rbe/json.h"
+
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
 enum { MAX_VOCAB = 1 << 24, MAX_CTX = 1 << 20, MAX_EMBD = 1 << 16, MAX_LAYER = 1 << 12 };
 
@@ -90,10 +92,12 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
     json_error_t je;
 
     *c = (struct rbe_gpt2_config){0};
-    json_t *j = json_loadb(json, size, JSON_REJECT_DUPLICATES, &je);
-    if (!j)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at line %d", name, je.line);
-    const enum rbe_status err = from_json(c, j, name, d);
+    json_t *j;
+    enum rbe_status err = rbe_json_load(&j, json, size, JSON_REJECT_DUPLICATES, &je, name, d);
+    if (err)
+        return err == RBE_ERR_NOMEM ? err
+               : rbe_fail(d, err, "%s: not valid JSON at line %d", name, je.line);
+    err = from_json(c, j, name, d);
     json_decref(j);
     if (err)
         *c = (struct rbe_gpt2_config){0};

@@ -21,6 +21,7 @@
 #include "rbe/container.h"
 #include "rbe/encode_hybrid.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/svd.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
@@ -206,8 +207,11 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
     enum rbe_status err;
 
     /* Without the white space of the original file. */
-    json_t *j = json_loads(s->config_json, 0, NULL);
-    char *config = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_t *j;
+    if ((err = rbe_json_load(&j, s->config_json, strlen(s->config_json), 0, NULL, "config.json",
+                             d)))
+        return err;
+    char *config = json_dumps(j, JSON_COMPACT);
     json_decref(j);
     if (!config)
         return no_memory(d);

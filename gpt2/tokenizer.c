@@ -18,6 +18,7 @@
 #include <xxhash.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 
 /*
  * GPT-2's pattern.  Its \s is Unicode's White_Space, which PCRE2's is not quite (that also
@@ -262,10 +263,11 @@ enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folde
     }
     if ((err = rbe_read_file(&text, &size, vocab_path, d)))
         goto out;
-    vocab = json_loadb(text, size, JSON_REJECT_DUPLICATES, &je);
-    if (!vocab) {
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at byte %d", vocab_path,
-                       je.position < 0 ? 0 : je.position);
+    if ((err = rbe_json_load(&vocab, text, size, JSON_REJECT_DUPLICATES, &je, vocab_path,
+                             d))) {
+        if (err != RBE_ERR_NOMEM)
+            err = rbe_fail(d, err, "%s: not valid JSON at byte %d", vocab_path,
+                           je.position < 0 ? 0 : je.position);
         goto out;
     }
     if ((err = load_tokens(t, vocab, vocab_path, d)) ||

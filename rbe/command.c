@@ -62,7 +62,11 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
     argv[0] = name;
     /* Kept, and reachable, to the end of the process: the arguments live in it. */
     static poptContext c;
-    c = poptGetContext(name, argc, argv, all, 0);
+    if (!(c = poptGetContext(name, argc, argv, all, 0))) {
+        fprintf(stderr, "%s: out of memory\n", name);
+        *code = 1;
+        return false;
+    }
     char line[256];
     snprintf(line, sizeof line, "[OPTION...]%s%s", *usage ? " " : "", usage);
     poptSetOtherOptionHelp(c, line);

@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "kernels/f16.h"
+#include "rbe/json.h"
 
 enum {
     MAX_SIDE = 1 << 24,         /* rows, columns: products of two stay far from overflow */
@@ -284,11 +285,15 @@ static bool read_rotation(struct rbe_weight *w, const json_t *j)
 static enum rbe_status read_weight(struct rbe_container *c, struct rbe_weight *w,
                                    const char *name, const char *meta, struct rbe_diag *d)
 {
-    json_t *j = json_loads(meta, JSON_REJECT_DUPLICATES, NULL);
+    json_t *j;
+    enum rbe_status err = rbe_json_load(&j, meta, strlen(meta), JSON_REJECT_DUPLICATES, NULL,
+                                        rbe_safetensors_path(c->file), d);
     const json_t *parts = json_object_get(j, "parts");
-    enum rbe_status err = RBE_OK;
     uint64_t row = 0;
 
+    if (err == RBE_ERR_NOMEM)
+        return err;
+    err = RBE_OK;
     snprintf(w->name, sizeof w->name, "%s", name);
     if (!j || !get_u32(j, "rows", true, &w->rows) || !get_u32(j, "cols", true, &w->cols) ||
         !w->rows || !w->cols || w->rows > MAX_SIDE || w->cols > MAX_SIDE) {

@@ -180,13 +180,16 @@ char *rbe_path_join(const char *dir, const char *name)
     return s;
 }
 
-void rbe_sha256(char hex[65], const void *bytes, size_t size)
+enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
 {
-    unsigned char md[32] = {0};
+    unsigned char md[32];
 
-    EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL);
+    hex[0] = 0;
+    if (!EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL))
+        return RBE_ERR_NOMEM;
     for (int i = 0; i < 32; i++)
         sprintf(hex + 2 * i, "%02x", md[i]);
+    return RBE_OK;
 }
 
 enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag *d)
@@ -197,7 +200,8 @@ enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag 
     hex[0] = 0;
     if ((err = rbe_map_open(&m, path, d)))
         return err;
-    rbe_sha256(hex, m.bytes, m.size);
+    if (rbe_sha256(hex, m.bytes, m.size))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory for its SHA-256", path);
     rbe_map_close(&m);
     return err;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/result.h"
 #include "reports/compare.h"
 #include "reports/results.h"
@@ -373,7 +374,11 @@ static enum rbe_status read_samples(const struct source *s)
     if (!there || (err = rbe_read_file(&text, &size, path, s->d)))
         goto out;
     for (char *at = text, *end; !err && (end = strchr(at, '\n')); at = end + 1) {
-        json_t *v = json_loadb(at, (size_t)(end - at), 0, NULL);
+        json_t *v;
+        if ((err = rbe_json_load(&v, at, (size_t)(end - at), 0, NULL, path, s->d)) ==
+            RBE_ERR_NOMEM)
+            break;
+        err = RBE_OK;
         t.line = ++line;
         const char *name = rbe_string_at(v, "name");
         if (!name)
@@ -407,13 +412,14 @@ out:
 static enum rbe_status read_document(struct source *s, const char *text, size_t size)
 {
     json_error_t e;
-    json_t *doc = json_loadb(text, size, 0, &e), *list = rbe_value_at(doc, "benchmarks"), *v;
-    enum rbe_status err = RBE_OK;
+    json_t *doc, *v;
+    enum rbe_status err = rbe_json_load(&doc, text, size, 0, &e, s->path, s->d);
+    json_t *list = rbe_value_at(doc, "benchmarks");
     size_t i;
 
-    if (!doc)
-        return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: line %d: %s (cut off?)", s->path, e.line,
-                        e.text);
+    if (err)
+        return err == RBE_ERR_NOMEM ? err
+               : rbe_fail(s->d, err, "%s: line %d: %s (cut off?)", s->path, e.line, e.text);
     if (!json_is_array(list) || !json_is_object(rbe_value_at(doc, "context")))
         err = complain(s, "not a result of Google Benchmark", "no benchmarks or no context");
     else

@@ -11,7 +11,7 @@
 
 bool rbe_fuzz_profile(const uint8_t *data, size_t size)
 {
-    static const uint32_t shapes[][2] = {{1, 1}, {768, 768}, {48, 16}, {50257, 768}, {3, 7}};
+    static const uint32_t shapes[][2] = {{48, 16}, {3, 7}};
     char *text = malloc(size + 1);
     struct rbe_profile *p;
     struct rbe_diag d = {""};
@@ -27,7 +27,7 @@ bool rbe_fuzz_profile(const uint8_t *data, size_t size)
     rbe_profile_about(p);
     FUZZ_NEED(rbe_profile_budget_bits(p) >= 0);
     for (int c = 0; c < RBE_CLASS_COUNT; c++)
-        for (int layer = -1; layer < 3; layer++) {
+        for (int layer = -1; layer < 2; layer++) {
             const struct rbe_choice choice = rbe_profile_choice(p, (enum rbe_class)c, layer);
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
                 struct rbe_encode_options o;
