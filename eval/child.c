@@ -144,6 +144,8 @@ double rbe_child_median(const json_t *report)
     const size_t n = json_array_size(a);
     double *ms = calloc(n + 1, sizeof *ms), m = NAN;
 
+    if (!ms)
+        rbe_shortage_note();
     for (size_t i = 1; ms && i < n; i++)
         ms[i - 1] = json_number_value(json_array_get(a, i));
     if (ms && n > 1) {

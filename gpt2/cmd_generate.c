@@ -64,7 +64,8 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
     if (g->o.prompt_file && (err = rbe_read_file(&text, &size, g->o.prompt_file, d)))
         return err;
     if (!text && g->o.prompt) {
-        text = strdup(g->o.prompt);
+        if (!(text = strdup(g->o.prompt)))
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         size = strlen(g->o.prompt);
     }
     if (size && !g->tokenizer)
@@ -108,7 +109,9 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     /* A synthetic model runs without a tokenizer; a folder that was named must be right. */
     err = rbe_find_tokenizer(&g->tokenizer, o->tokenizer, o->model, c,
                              o->tokenizer ? d : &ignored);
-    if (err && (o->tokenizer || err == RBE_ERR_NOMEM))
+    if (err == RBE_ERR_NOMEM)
+        return rbe_fail(d, err, "out of memory for a tokenizer");
+    if (err && o->tokenizer)
         return err;
     if ((err = read_prompt(g, d)))
         return err;

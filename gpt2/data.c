@@ -26,6 +26,8 @@ static char *try_path(const char *dir, const char *sub, const char *name)
     char *path = folder ? rbe_path_join(folder, name) : NULL;
 
     free(folder);
+    if (!path)                  /* it may be there: nothing else must be taken for it */
+        rbe_shortage_note();
     if (!exists(path)) {
         free(path);
         path = NULL;
@@ -67,10 +69,11 @@ char *rbe_data_path(const char *name)
     return found;
 }
 
-static bool has_tokenizer(const char *folder)
+/* 1, 0, or -1 when memory has run out. */
+static int has_tokenizer(const char *folder)
 {
     char *a = rbe_path_join(folder, "vocab.json"), *b = rbe_path_join(folder, "encoder.json");
-    const bool has = exists(a) || exists(b);
+    const int has = a && b ? exists(a) || exists(b) : -1;
 
     free(a);
     free(b);
@@ -113,19 +116,25 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     *out = NULL;
     if (folder)
         return open_fitting(out, folder, c, d);
-    char *beside = *model_path ? folder_of(model_path) : NULL;
-    if (beside && has_tokenizer(beside)) {
-        err = open_fitting(out, beside, c, d);
+    if (*model_path) {
+        char *beside = folder_of(model_path);
+        const int has = beside ? has_tokenizer(beside) : -1;
+        if (has)
+            err = has > 0 ? open_fitting(out, beside, c, d)
+                          : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
         free(beside);
-        return err;
+        if (has)
+            return err;
     }
-    free(beside);
-    for (size_t i = 0; err && i < sizeof shipped / sizeof shipped[0]; i++) {
+    for (size_t i = 0; err && err != RBE_ERR_NOMEM && i < sizeof shipped / sizeof shipped[0];
+         i++) {
         char *path = rbe_data_path(shipped[i]);
         if (path)
             err = open_fitting(out, path, c, NULL);
         free(path);
     }
+    if (err == RBE_ERR_NOMEM)
+        return rbe_fail(d, err, "out of memory for a tokenizer");
     if (err)
         err = rbe_fail(d, RBE_ERR_IO, "%s: no vocab.json and merges.txt beside it, and no "
                        "shipped tokenizer has %u tokens", model_path, c->vocab);

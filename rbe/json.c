@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <setjmp.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -22,7 +21,6 @@ static _Thread_local struct parse {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static json_malloc_t take_before;
 static json_free_t give_before;
-static atomic_uint failures;
 
 static void *note(void *block)
 {
@@ -49,7 +47,7 @@ static void *take(size_t size)
     if (block && parse.runs)
         block = note(block);
     if (!block) {
-        atomic_fetch_add(&failures, 1);
+        rbe_shortage_note();
         if (parse.runs)
             longjmp(parse.out, 1);
     }
@@ -84,10 +82,9 @@ static void end(void)
     parse.room = 0;
 }
 
-unsigned rbe_json_failures(void)
+void rbe_json_watch(void)
 {
     pthread_once(&once, watch);
-    return atomic_load(&failures);
 }
 
 enum rbe_status rbe_json_load(json_t **out, const char *text, size_t size, size_t flags,

@@ -22,10 +22,8 @@
 enum rbe_status rbe_json_load(json_t **out, const char *text, size_t size, size_t flags,
                               json_error_t *e, const char *name, struct rbe_diag *d);
 
-/*
- * From the first call on, counts jansson's allocations that fail, in all threads: a value built
- * of many calls is whole when the count has not changed since.
- */
-unsigned rbe_json_failures(void);
+/* From here on jansson's allocations that fail are noted (rbe_shortages()), so that a value
+ * built of many calls need not check each. */
+void rbe_json_watch(void);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu.h"
 #include "rbe/command.h"
+#include "rbe/json.h"
 #include "rbe/version.h"
 
 static const struct rbe_man_item items[] = {
@@ -42,12 +43,17 @@ static int finish(int code)
         perror("rbe: standard output");
         return code ? code : 1;
     }
+    if (!code && rbe_shortages()) {
+        fputs("rbe: out of memory: what was printed is not whole\n", stderr);
+        return 1;
+    }
     return code;
 }
 
 static int run(int i, int argc, const char **argv)
 {
     rbe_describe(items[i].what);
+    rbe_json_watch();
     return finish(functions[i](argc, argv));
 }
 

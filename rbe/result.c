@@ -26,7 +26,7 @@
 struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
     int fd;
-    unsigned failures;          /* of jansson's allocations, before it was opened */
+    unsigned shortages;         /* before it was opened */
 };
 
 /* --- the machine -------------------------------------------------------------------------- */
@@ -331,7 +331,8 @@ enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
     if (!f)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     f->fd = -1;
-    f->failures = rbe_json_failures();
+    rbe_json_watch();
+    f->shortages = rbe_shortages();
     if (path) {
         if ((err = make_parent(path, d)))
             goto out;
@@ -370,8 +371,8 @@ enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
     char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
 
     json_decref(record);
-    /* A field that could not be made must not be missing without a word. */
-    if (!text || rbe_json_failures() != f->failures) {
+    /* A field that could not be made or computed must not be missing without a word. */
+    if (!text || rbe_shortages() != f->shortages) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a result line");
     } else if (f->fd >= 0) {
         const size_t n = strlen(text);
