@@ -22,8 +22,8 @@ x86_64*) ;;
 *) echo 'SKIP the list of libraries is that of x86-64'; exit 77 ;;
 esac
 arch=$(${CC:-gcc} -dumpmachine)
-bin=$PWD/$BUILDROOT/${arch%%-*}-release/bin
 make -s -j"$(nproc)" programs || exit 1
+bin=$(cd "$BUILDROOT/${arch%%-*}-release/bin" && pwd) || exit 1
 every=${NOMEM_EVERY:-400}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
