@@ -23,10 +23,10 @@ bool rbe_dense_fast(void);
 bool rbe_dense_here(void);
 
 /*
- * To be called before `besides` bytes are allocated for work that will use it.  Where the address
- * space is limited the library would die for want of room for its code and buffers: the first call
- * leaves it alone from then on (rbe_dense_fast() is false) when they would not fit too; later ones
- * are RBE_ERR_LIMIT then, which names `what`.
+ * To be called before `besides` bytes are allocated for work that will use it.  Where the
+ * address space is limited the library would die for want of room for its code and buffers:
+ * when they would not fit too, the first call leaves the library alone from then on
+ * (rbe_dense_fast() is false), and later ones are RBE_ERR_LIMIT, which names `what`.
  */
 enum rbe_status rbe_dense_room(const char *what, size_t besides, struct rbe_diag *d);
 

@@ -37,8 +37,8 @@ enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
- * For what has no status to say that memory ran out, as a median that became NaN or a field of a
- * result: it is counted, and who gives results away compares the count with that of before.
+ * For what has no status to say that memory ran out, as a median that became NaN or a field of
+ * a result: it is counted, and who gives results away compares the count with that of before.
  */
 void rbe_shortage_note(void);
 unsigned rbe_shortages(void);
