@@ -12,6 +12,7 @@
 
 #include "bench/bench.h"
 #include "kernels/cpu.h"
+#include "rbe/json.h"
 #include "rbe/man.h"
 #include "rbe/progress.h"
 
@@ -140,6 +141,7 @@ int main(int argc, char **argv)
                 rbe_isa_names());
         return 2;
     }
+    rbe_json_watch();
     char **gv = calloc((size_t)argc + 1, sizeof *gv);
     const char **pv = calloc((size_t)argc + 1, sizeof *pv);
     int code = 1;
@@ -161,6 +163,10 @@ int main(int argc, char **argv)
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "rbe-bench: standard output: %s\n", strerror(errno));
         code = code ? code : 1;
+    }
+    if (!code && rbe_shortages()) {
+        fprintf(stderr, "rbe-bench: out of memory: the results are not whole\n");
+        code = 1;
     }
     return code;
 }

@@ -153,6 +153,8 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
         err = no_memory(d);
         goto out;
     }
+    rbe_json_watch();
+    c->shortages = rbe_shortages();
     c->source = s;
     c->o = *o;
     c->count = s->count;
@@ -691,6 +693,9 @@ static enum rbe_status write_file(struct rbe_convert *c, const char *path,
                 err = add_plain(b, r, plain[i], d);
         }
     }
+    /* Sizes that the plan went by may be wrong then. */
+    if (!err && rbe_shortages() != c->shortages)
+        err = no_memory(d);
     if (err || (err = rbe_container_write(b, path, d)))
         goto out;
     if (stat(path, &st) < 0)

@@ -64,6 +64,7 @@ struct rbe_convert {
     uint64_t file_bytes;                /* planned; then measured */
     bool measured;                      /* the blocks are those of rbe_convert_allocate() */
     double seconds;                     /* of encoding, interrupted runs included */
+    unsigned shortages;                 /* rbe_shortages() before the plan */
 };
 
 /*
