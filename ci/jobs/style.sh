@@ -88,7 +88,7 @@ for f in "${c[@]}"; do
     done < <(grep -E '^ *# *include *"' "$f")
 done
 # jansson takes running out of memory for a damaged text: rbe/json.h.
-mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep -v -e /test/ -e '^rbe/json.c$')
+mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^rbe/json.c$')
 complain 'JSON is read without rbe_json_load()' \
     "$(grep -nHE '\bjson_load(s|b|f|_file|_callback)?\(' "${readers[@]}" | cut -c 1-90)"
 guarded='^#ifndef RBE_'
