@@ -3,7 +3,7 @@
 # You own CC CXX CFLAGS LDFLAGS EMULATOR SEED; the project owns FLAGS.
 
 CONFIG    ?= release
-CC        := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CC        := $(if $(filter default,$(origin CC)),$(if $(filter fuzz,$(CONFIG)),clang,gcc),$(CC))
 CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 BUILDROOT ?= build
 # Make takes a blank for the end of a name.  The source itself may stand in a folder with one:
@@ -34,8 +34,11 @@ FLAGS.debug   := -O0 -g
 FLAGS.asan    := -O1 -g -fsanitize=address -fno-omit-frame-pointer
 FLAGS.ubsan   := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all
 FLAGS.tsan    := -O1 -g -fsanitize=thread
+# For libFuzzer, which clang has; the macro leaves out what only tells damage from intent.
+FLAGS.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+                 -fno-omit-frame-pointer -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 ifeq ($(FLAGS.$(CONFIG)),)
-$(error unknown CONFIG '$(CONFIG)'; valid: release debug asan ubsan tsan)
+$(error unknown CONFIG '$(CONFIG)'; valid: release debug asan ubsan tsan fuzz)
 endif
 
 # -Wpsabi only notes that vector arguments changed in gcc 4.6; ours are all static inline.
@@ -89,8 +92,13 @@ shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*
                       bench/test/check_*.sh reports/test/check_*.sh ci/test/check_*.sh \
                       tune/test/check_*.sh datasets/test/check_*.sh)
 testbins  := $(patsubst %.c,$(B)/%,$(tests))
+# The parsers' harnesses: run over their corpora by a test, and by libFuzzer (CONFIG=fuzz).
+harnesses := $(filter-out %/check_corpus.c,$(wildcard ci/fuzz/*.c))
+corpustest := $(B)/ci/fuzz/check_corpus
+MAPS      := -Wl,--wrap=rbe_map_open,--wrap=rbe_map_close
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
+allbins   := $(testbins) $(benchbins) $(corpustest)
 
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ledit \
              $(if $(DNNL),-ldnnl -lgomp) -lm
@@ -111,7 +119,7 @@ $(B)/rbe/commit.o:    BUILT = -include $(B)/commit.h
 $(B)/rbe/commit.o:    $(B)/commit.h
 
 .PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
-.PHONY: libraries man install dist deb
+.PHONY: fuzz libraries man install dist deb
 .SECONDARY:
 
 all: programs                               ## build the programs: rbe and rbe-bench
@@ -143,6 +151,15 @@ $(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
 $(filter-out $(kernelbins),$(testbins)): $(B)/%: $(B)/%.o $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(corpustest): $(B)/ci/fuzz/check_corpus.o $(call objs,$(harnesses)) $(B)/librbe.a
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) $(MAPS) -o $@ $^ $(LIBS)
+
+$(B)/bin/rbe-fuzz: $(call objs,$(harnesses)) $(B)/librbe.a
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) -fsanitize=fuzzer $(LDFLAGS) $(MAPS) -o $@ $^ $(LIBS)
 
 $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'
@@ -235,12 +252,15 @@ deb:                                        ## Debian packages, into BUILDROOT/d
 	$(Q)BUILDROOT=$(BUILDROOT) scripts/deb.sh $(VERSION)
 
 # --- tests --------------------------------------------------------------------------------
-tests: $(testbins) $(benchbins)             ## build the test programs
+tests: $(allbins)                           ## build the test programs
 	@:
 
-check: $(testbins) $(benchbins) programs    ## run every test; the last line counts them
+check: $(allbins) programs                  ## run every test; the last line counts them
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN='$(bin)' \
-	    scripts/run-tests.sh $(B)/check.log $(testbins) $(benchbins) $(shtests)
+	    scripts/run-tests.sh $(B)/check.log $(allbins) $(shtests)
+
+fuzz:                                       ## build the harnesses for libFuzzer (clang)
+	$(Q)$(MAKE) --no-print-directory CONFIG=fuzz $(BUILDROOT)/$(ARCH)-fuzz/bin/rbe-fuzz
 
 # make check-kernels, check-rbe, check-gpt2, ...: one room's tests.
 # The kernels' tests need no program and no library.
@@ -280,4 +300,5 @@ help:                                       ## this list
 	 awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
 -include $(patsubst %.o,%.d,$(library) $(call objs,$(bench) $(mains)) \
-                              $(testbins:=.o) $(benchbins:=.o))
+                              $(testbins:=.o) $(benchbins:=.o) $(corpustest:=.o) \
+                              $(call objs,$(harnesses)))

@@ -19,6 +19,7 @@
 #include "gpt2/dense.h"
 #include "kernels/cpu.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
 #include "rbe/utf8.h"
@@ -385,15 +386,14 @@ static enum rbe_status load(json_t **out, const char *path, struct rbe_diag *d)
     if ((err = rbe_read_file(&text, &size, path, d)))
         return err;
     /* Google Benchmark writes the program's path and the host's name as they are. */
-    if ((mended = mend(text, size)))
-        *out = json_loads(mended, 0, &e);
-    if (!mended)
+    if (!(mended = mend(text, size)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-    else if (!*out)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %d: %s", path, e.line, e.text);
+    else
+        err = rbe_json_load(out, mended, strlen(mended), 0, &e, path, d);
     free(mended);
     free(text);
-    return err;
+    return err == RBE_ERR_FORMAT ? rbe_fail(d, err, "%s: line %d: %s", path, e.line, e.text)
+                                 : err;
 }
 
 /* The rows of a result, printed and written where they were asked for. */

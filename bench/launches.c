@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/progress.h"
 
 extern char **environ;
@@ -131,9 +133,17 @@ enum rbe_status rbe_launches(json_t **out, const struct rbe_bench_options *o,
                  (long)getpid(), i);
         snprintf(samples_from, sizeof samples_from, "%s.samples.jsonl", path);
         err = launch(o, path, &code, d);
-        json_t *one = json_load_file(path, 0, NULL);
-        if (one)
+        json_t *one = NULL;
+        char *text = NULL;
+        size_t size;
+        struct rbe_diag why = {""};
+        enum rbe_status bad = rbe_read_file(&text, &size, path, &why);
+        if (!bad && !(bad = rbe_json_load(&one, text, size, 0, NULL, path, &why)))
             join(out, one, i);
+        free(text);
+        /* A launch that failed has said why itself, and may have written nothing. */
+        if (bad && !err && !code && !rbe_interrupted())
+            err = rbe_fail(d, bad, "%s", why.text);
         append_file(samples, samples_from);
         unlink(path);
         rbe_progress_update(&progress, i + 1, NULL);

@@ -17,6 +17,7 @@
 #include "rbe/command.h"
 #include "rbe/commit.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/man.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
@@ -158,6 +159,7 @@ int main(int argc, char **argv)
                 rbe_isa_names());
         return 2;
     }
+    rbe_json_watch();
     char **gv = calloc((size_t)argc + 1, sizeof *gv);
     const char **pv = calloc((size_t)argc + 1, sizeof *pv);
     int code = 1;
@@ -182,6 +184,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "rbe-bench: standard output: %s\n",
                 errno ? strerror(errno) : "could not be written");
         code = code ? code : 1;
+    }
+    if (!code && rbe_shortages()) {
+        fprintf(stderr, "rbe-bench: out of memory: the results are not whole\n");
+        code = 1;
     }
     return code;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "rbe/container.h"
+#include "rbe/json.h"
 #include "rbe/progress.h"
 #include "rbe/stats.h"
 
@@ -138,10 +139,8 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
         goto out;
     }
     json_error_t e;
-    *out = json_loads(buf, 0, &e);
-    if (!*out)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "the worker's report is unreadable: %s", e.text);
-    else
+    err = rbe_json_load(out, buf, strlen(buf), 0, &e, "the worker's report", d);
+    if (!err)
         json_object_set_new(*out, "wall_s", json_real(wall));
 out:
     for (int i = 0; i < 2; i++) {
@@ -160,6 +159,8 @@ double rbe_child_median(const json_t *report)
     const size_t n = json_array_size(a);
     double *ms = calloc(n + 1, sizeof *ms), m = NAN;
 
+    if (!ms)
+        rbe_shortage_note();
     for (size_t i = 1; ms && i < n; i++)
         ms[i - 1] = json_number_value(json_array_get(a, i));
     if (ms && n > 1) {

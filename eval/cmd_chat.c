@@ -6,6 +6,7 @@
  * Lines are edited by libedit where there is a terminal, and read plainly where there is not.
  * Ctrl-C stops the answer; at the prompt it clears the line; Ctrl-D or /quit ends.
  */
+#include <errno.h>
 #include <histedit.h>
 #include <locale.h>
 #include <poll.h>
@@ -97,7 +98,10 @@ static char *read_line(struct chat *c)
     int n = 0;
 
     if (!c->edit) {
+        errno = 0;
         const ssize_t got = getline(&c->line, &c->room, stdin);
+        if (got < 0 && errno == ENOMEM)
+            rbe_shortage_note();
         if (got < 0)
             return NULL;
         c->line[strcspn(c->line, "\r\n")] = 0;

@@ -16,6 +16,7 @@
 #include "eval/options.h"
 #include "eval/text.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/result.h"
 #include "rbe/stats.h"
 
@@ -430,10 +431,10 @@ static enum rbe_status load_jsonl(struct loading *l, char *text, size_t size, si
         json_error_t e;
         l->line++;
         if (rbe_strip_right(text + at, n)) {
-            json_t *o = json_loadb(text + at, n, 0, &e);
             const size_t had = l->x->count;
-            if (!o)
-                err = malformed(l, e.text, d);
+            json_t *o;
+            if ((err = rbe_json_load(&o, text + at, n, 0, &e, l->path, d)))
+                err = err == RBE_ERR_NOMEM ? err : malformed(l, e.text, d);
             else if (l->x->task == RBE_LAMBADA)
                 err = lambada_line(l, o, d);
             else if (l->x->task == RBE_WINOGRANDE)

@@ -91,17 +91,21 @@ static void free_author(struct author *a)
     free(a->by.relevant);
 }
 
-/* [n] numbers, NaN for what could not be measured; NULL: not such an array, or no memory. */
-static double *column(const json_t *o, const char *name, size_t n)
+/* [n] numbers into *out, NaN for what could not be measured. */
+static enum rbe_status column(double **out, const json_t *o, const char *name, size_t n,
+                              struct rbe_diag *d)
 {
     const json_t *a = json_object_get(o, name);
-    double *x = json_array_size(a) == n ? malloc((n + 1) * sizeof *x) : NULL;
 
-    for (size_t i = 0; x && i < n; i++) {
+    if (!n || json_array_size(a) != n)
+        return rbe_fail(d, RBE_ERR_FORMAT, "a generation record without its samples");
+    if (!(*out = malloc(n * sizeof **out)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
+    for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(a, i);
-        x[i] = json_is_number(v) ? json_number_value(v) : NAN;
+        (*out)[i] = json_is_number(v) ? json_number_value(v) : NAN;
     }
-    return x;
+    return RBE_OK;
 }
 
 static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe_diag *d)
@@ -121,11 +125,11 @@ static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe
     a->by.length = malloc((n + 1) * sizeof *a->by.length);
     if (!a->tokens || !a->text || !a->by.length)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
-    a->by.alone = column(o, "alone", n);
-    a->by.after = column(o, "after", n);
-    a->by.relevant = column(o, "relevant", n);
-    if (!n || !a->by.alone || !a->by.after || !a->by.relevant)
-        return rbe_fail(d, RBE_ERR_FORMAT, "a generation record without its samples");
+    enum rbe_status err;
+    if ((err = column(&a->by.alone, o, "alone", n, d)) ||
+        (err = column(&a->by.after, o, "after", n, d)) ||
+        (err = column(&a->by.relevant, o, "relevant", n, d)))
+        return err;
     for (size_t i = 0; i < n; i++) {
         const json_t *ids = json_array_get(texts, i);
         a->text[i] = a->tokens + at;
@@ -145,8 +149,10 @@ static json_t *ratio_json(const struct author *original, const struct author *mo
     const struct rbe_two_judged t = {&original->by, &model->by, measure, smaller_is_better};
     uint32_t *index = calloc(n, sizeof *index);
 
-    if (!index)
+    if (!index) {
+        rbe_shortage_note();
         return NULL;
+    }
     for (size_t i = 0; i < n; i++)
         index[i] = (uint32_t)i;
     const struct rbe_interval ci =

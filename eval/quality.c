@@ -103,8 +103,11 @@ double rbe_distinct(const uint32_t *const *texts, const size_t *n, size_t count,
     for (size_t i = 0; i < count; i++)
         all += n[i] >= gram ? n[i] - gram + 1 : 0;
     struct gram *g = all ? malloc(all * sizeof *g) : NULL;
-    if (!g)
+    if (!g) {
+        if (all)
+            rbe_shortage_note();
         return NAN;
+    }
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j + gram <= n[i]; j++)
             g[k++] = (struct gram){texts[i] + j, gram};

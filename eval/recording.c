@@ -11,6 +11,7 @@
 
 #include "eval/softmax.h"
 #include "kernels/f16.h"
+#include "rbe/json.h"
 
 static const char schema[] = "rbe-logits-1";
 
@@ -129,10 +130,10 @@ enum rbe_status rbe_recording_open(struct rbe_recording **out, const char *path,
 
     if (!err && (!(r->in = fopen(path, "rb")) || fstat(fileno(r->in), &st)))
         err = rbe_fail_errno(d, "%s", path);
-    else if (!err && (fread(head, sizeof head, 1, r->in) != 1 ||
-                      head[sizeof head - 1] != '\n' ||
-                      !(has = json_loadb(head, sizeof head, 0, NULL)) ||
-                      !json_is_object(has)))
+    else if (!err)
+        err = fread(head, sizeof head, 1, r->in) == 1 && head[sizeof head - 1] == '\n'
+              ? rbe_json_load(&has, head, sizeof head, 0, NULL, path, d) : RBE_ERR_FORMAT;
+    if (err == RBE_ERR_FORMAT || (!err && !json_is_object(has)))
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: not a recording of rbe eval divergence", path);
     if (!err)
         err = compare(path, has, wanted, d);

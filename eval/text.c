@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/result.h"
 
 /* --- UTF-8 and white space --------------------------------------------------------------- */
@@ -99,13 +100,16 @@ static enum rbe_status from_jsonl(char **s, size_t *size, const char *path, stru
         json_error_t e;
         line++;
         if (rbe_count_words(*s + at, n)) {
-            json_t *o = json_loadb(*s + at, n, JSON_ALLOW_NUL, &e);
+            json_t *o;
+            const enum rbe_status err = rbe_json_load(&o, *s + at, n, JSON_ALLOW_NUL, &e, path,
+                                                      d);
             const json_t *t = json_object_get(o, "text");
             if (!json_is_string(t)) {
                 json_decref(o);
                 free(out);
-                return rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: %s", path, line,
-                                o ? "no string \"text\"" : e.text);
+                return err == RBE_ERR_NOMEM ? err
+                       : rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: %s", path, line,
+                                  o ? "no string \"text\"" : e.text);
             }
             /* A JSON string is never shorter than what it stands for. */
             memcpy(out + used, json_string_value(t), json_string_length(t));

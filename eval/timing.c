@@ -132,6 +132,8 @@ double rbe_times_median(const struct rbe_times *t)
 {
     double *x = malloc((t->count + 1) * sizeof *x), m = NAN;
 
+    if (!x)
+        rbe_shortage_note();
     if (x && t->count) {
         memcpy(x, t->ms, t->count * sizeof *x);
         rbe_sort(x, t->count);
@@ -151,8 +153,10 @@ json_t *rbe_times_json(const struct rbe_times *t)
     double *x = malloc((2 * t->count + 1) * sizeof *x);
     const size_t n = t->count;
 
-    if (!x)
+    if (!x) {
+        rbe_shortage_note();
         return NULL;
+    }
     if (n)
         memcpy(x, t->ms, n * sizeof *x);
     const double mean = rbe_mean_se(x, n).value;
@@ -203,8 +207,10 @@ struct rbe_interval rbe_times_speedup_ci(const struct rbe_times *base,
     const size_t n = base->count < own->count ? base->count : own->count;
     double *scratch = calloc(n + 1, sizeof *scratch);
 
-    if (!scratch)
+    if (!scratch) {
+        rbe_shortage_note();
         return (struct rbe_interval){NAN, NAN};
+    }
     const struct two_lists l = {base->ms, own->ms, scratch};
     const struct rbe_interval ci =
         rbe_bootstrap(median_ratio, &l, n, 500, RBE_BOOTSTRAP_SEED);

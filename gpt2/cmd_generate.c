@@ -67,7 +67,8 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
     if (g->o.prompt_file && (err = rbe_read_text(&text, &size, NULL, g->o.prompt_file, d)))
         return err;
     if (!text && g->o.prompt) {
-        text = strdup(g->o.prompt);
+        if (!(text = strdup(g->o.prompt)))
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         size = strlen(g->o.prompt);
     }
     if (size && !g->tokenizer)

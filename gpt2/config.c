@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "rbe/json.h"
 #include "rbe/safetensors.h"
 
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
@@ -158,14 +159,16 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
     json_error_t je;
 
     *c = (struct rbe_gpt2_config){0};
-    json_t *j = json_loadb(json, size, JSON_REJECT_DUPLICATES, &je);
-    if (!j) {
+    json_t *j;
+    enum rbe_status err = rbe_json_load(&j, json, size, JSON_REJECT_DUPLICATES, &je, name, d);
+    if (err == RBE_ERR_NOMEM)
+        return err;
+    if (err) {
         const char *what = *json == '{' ? NULL : rbe_foreign_file(json, size);
-        return what ? rbe_fail(d, RBE_ERR_FORMAT, "%s: is %s", name, what)
-                    : rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at line %d", name,
-                               je.line);
+        return what ? rbe_fail(d, err, "%s: is %s", name, what)
+                    : rbe_fail(d, err, "%s: not valid JSON at line %d", name, je.line);
     }
-    const enum rbe_status err = from_json(c, &(struct reader){j, name, d});
+    err = from_json(c, &(struct reader){j, name, d});
     json_decref(j);
     if (err)
         *c = (struct rbe_gpt2_config){0};

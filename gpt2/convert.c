@@ -21,6 +21,7 @@
 #include "rbe/container.h"
 #include "rbe/encode_hybrid.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/svd.h"
 #include "rbe/utf8.h"
 
@@ -150,6 +151,8 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
         err = no_memory(d);
         goto out;
     }
+    rbe_json_watch();
+    c->shortages = rbe_shortages();
     c->source = s;
     c->o = *o;
     c->count = s->count;
@@ -207,8 +210,11 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
     enum rbe_status err;
 
     /* Without the white space of the original file. */
-    json_t *j = json_loads(s->config_json, 0, NULL);
-    char *config = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_t *j;
+    if ((err = rbe_json_load(&j, s->config_json, strlen(s->config_json), 0, NULL, "config.json",
+                             d)))
+        return err;
+    char *config = json_dumps(j, JSON_COMPACT);
     char *profile = rbe_utf8_text(rbe_profile_name(c->o.profile));
     json_decref(j);
     if (!config || !profile) {
@@ -729,6 +735,9 @@ static enum rbe_status write_file(struct rbe_convert *c, const char *path,
                 err = add_plain(b, r, plain[i], d);
         }
     }
+    /* Sizes that the plan went by may be wrong then. */
+    if (!err && rbe_shortages() != c->shortages)
+        err = no_memory(d);
     if (err || (err = rbe_container_write(b, path, d)))
         goto out;
     if (stat(path, &st) < 0)

@@ -69,6 +69,7 @@ struct rbe_convert {
     char *folder;                       /* OUT.partial, from rbe_convert_begin() on */
     struct rbe_diag unkept;             /* why a sensitivity was not kept, or "" */
     double seconds;                     /* of encoding, interrupted runs included */
+    unsigned shortages;                 /* rbe_shortages() before the plan */
 };
 
 /*

@@ -29,6 +29,8 @@ static char *try_path(const char *dir, const char *sub, const char *name)
     char *path = folder ? rbe_path_join(folder, name) : NULL;
 
     free(folder);
+    if (!path)                  /* it may be there: nothing else must be taken for it */
+        rbe_shortage_note();
     if (!exists(path)) {
         free(path);
         path = NULL;
@@ -89,7 +91,7 @@ static char *folder_of(const char *path)
 bool rbe_has_tokenizer(const char *model_path)
 {
     char *folder = *model_path ? folder_of(model_path) : NULL;
-    const bool has = folder && rbe_tokenizer_files_exist(folder);
+    const bool has = folder && rbe_tokenizer_files_exist(folder) > 0;
 
     free(folder);
     return has;
@@ -153,19 +155,25 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     *out = NULL;
     if (folder)
         return open_fitting(out, folder, c, d);
-    if (rbe_has_tokenizer(model_path)) {
+    if (*model_path) {
         char *beside = folder_of(model_path);
-        err = beside ? open_fitting(out, beside, c, d)
-                     : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;
+        if (has)
+            err = has > 0 ? open_fitting(out, beside, c, d)
+                          : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
         free(beside);
-        return err;
+        if (has)
+            return err;
     }
-    for (size_t i = 0; err && i < sizeof shipped / sizeof shipped[0]; i++) {
+    for (size_t i = 0; err && err != RBE_ERR_NOMEM && i < sizeof shipped / sizeof shipped[0];
+         i++) {
         char *path = rbe_data_path(shipped[i]);
         if (path)
             err = open_fitting(out, path, c, NULL);
         free(path);
     }
+    if (err == RBE_ERR_NOMEM)
+        return rbe_fail(d, err, "out of memory for a tokenizer");
     if (err)
         err = rbe_fail(d, RBE_ERR_IO, "%s: no tokenizer.json, nor vocab.json and merges.txt, "
                        "beside it, and no shipped tokenizer fits its %u tokens", model_path,

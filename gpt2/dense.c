@@ -8,18 +8,20 @@
  */
 #include "gpt2/dense.h"
 
+#include "gpt2/memory.h"
 #include "kernels/cpu.h"
 
 #if defined(RBE_HAVE_DNNL)
 
 #include <dnnl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 void omp_set_num_threads(int);      /* from libgomp, which oneDNN is built on */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool fast;
+static atomic_bool fast;
 static char name[64] = "plain loops";
 static _Thread_local bool alone;
 
@@ -47,6 +49,30 @@ const char *rbe_dense_name(void)
 {
     pthread_once(&once, start);
     return name;
+}
+
+/* What the library was seen to take with two threads is 18 MB; a new one may take more. */
+enum { ROOM = 32 * 1000 * 1000 };
+
+enum rbe_status rbe_dense_room(const char *what, size_t besides, struct rbe_diag *d)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool decided;
+    const size_t limit = rbe_memory_limit();
+    enum rbe_status err = RBE_OK;
+
+    if (!rbe_dense_fast())
+        return RBE_OK;
+    pthread_mutex_lock(&lock);
+    if (limit)
+        err = rbe_memory_check(what, besides + ROOM, limit, d);
+    if (err && !decided) {
+        atomic_store(&fast, false);
+        err = RBE_OK;
+    }
+    decided = true;
+    pthread_mutex_unlock(&lock);
+    return err;
 }
 
 bool rbe_dense_here(void)
@@ -81,6 +107,14 @@ bool rbe_dense_fast(void)
 bool rbe_dense_here(void)
 {
     return false;
+}
+
+enum rbe_status rbe_dense_room(const char *what, size_t besides, struct rbe_diag *d)
+{
+    (void)what;
+    (void)besides;
+    (void)d;
+    return RBE_OK;
 }
 
 const char *rbe_dense_name(void)

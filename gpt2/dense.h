@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "rbe/status.h"
+
 /* Whether the library does the work; when not, weights had better go through the registry's
  * kernels. */
 bool rbe_dense_fast(void);
@@ -19,6 +21,14 @@ bool rbe_dense_fast(void);
 /* The same; and from now on the library works on the calling thread alone, as rbe_sgemm() has
  * it do: for those who call the library themselves. */
 bool rbe_dense_here(void);
+
+/*
+ * To be called before `besides` bytes are allocated for work that will use it.  Where the
+ * address space is limited the library would die for want of room for its code and buffers:
+ * when they would not fit too, the first call leaves the library alone from then on
+ * (rbe_dense_fast() is false), and later ones are RBE_ERR_LIMIT, which names `what`.
+ */
+enum rbe_status rbe_dense_room(const char *what, size_t besides, struct rbe_diag *d);
 
 /* "oneDNN 2.6.3 dnnl_sgemm" or "plain loops". */
 const char *rbe_dense_name(void);

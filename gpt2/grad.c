@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpt2/dense.h"
 #include "gpt2/train.h"
 #include "kernels/cpu.h"
 #include "rbe/progress.h"
@@ -172,6 +173,8 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
     if ((err = check_limits(c, l, d)))
         return err;
     const size_t bytes = layout(&counted, c, l, threads, NULL), count = rbe_source_count(c);
+    if (bytes <= SIZE_MAX / 2 && (err = rbe_dense_room("a training", bytes, d)))
+        return err;
     if (bytes > SIZE_MAX - 64 || !(t = calloc(1, sizeof *t)) ||
         !(t->slices = calloc(count, sizeof *t->slices)) ||
         !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||

@@ -181,6 +181,8 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
     for (uint32_t i = 0; i < m->config.n_layer; i++)
         for (int k = 0; !err && k < RBE_LINEARS; k++)
             err = pick_kernels(s, m->layers[i].weight[k], d);
+    if (!err)
+        err = rbe_dense_room("a session", layout(&m->config, true, m->rotated, l, NULL), d);
     const bool batch_act = needs_batch_act(m);
     const size_t bytes = layout(&m->config, batch_act, m->rotated, l, NULL);
     if (!err && !(s->arena = aligned_alloc(64, bytes)))

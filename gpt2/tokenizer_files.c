@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 
 /* The first of the names that the folder has, else the last; fresh. */
 static char *pick(const char *folder, const char *const *names)
@@ -27,18 +28,21 @@ static const char *const vocab_names[] = {"vocab.json", "encoder.json", NULL};
 static const char *const merges_names[] = {"merges.txt", "vocab.bpe", NULL};
 static const char *const added_names[] = {"added_tokens.json", NULL};
 
-static bool has(const char *folder, const char *const *names)
+/* 1, 0, or -1 when memory has run out. */
+static int has(const char *folder, const char *const *names)
 {
     char *path = pick(folder, names);
-    const bool exists = path && !access(path, F_OK);
+    const int exists = path ? !access(path, F_OK) : -1;
 
     free(path);
     return exists;
 }
 
-bool rbe_tokenizer_files_exist(const char *folder)
+int rbe_tokenizer_files_exist(const char *folder)
 {
-    return has(folder, fast_names) || has(folder, vocab_names);
+    const int fast = has(folder, fast_names);
+
+    return fast ? fast : has(folder, vocab_names);
 }
 
 /* A file without the byte order mark that some editors put in front. */
@@ -64,14 +68,11 @@ static enum rbe_status read_json(json_t **out, const char *path, struct rbe_diag
     *out = NULL;
     if ((err = read_text(&text, &size, path, d)))
         return err;
-    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &je);
+    err = rbe_json_load(out, text, size, JSON_REJECT_DUPLICATES, &je, path, d);
     free(text);
-    if (*out)
-        return RBE_OK;
-    if (json_error_code(&je) == json_error_out_of_memory)
-        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-    return rbe_fail(d, RBE_ERR_FORMAT, "%s: not valid JSON at byte %d", path,
-                    je.position < 0 ? 0 : je.position);
+    return err == RBE_ERR_FORMAT ? rbe_fail(d, err, "%s: not valid JSON at byte %d", path,
+                                            je.position < 0 ? 0 : je.position)
+                                 : err;
 }
 
 /* --- tokenizer.json ----------------------------------------------------------------------- */

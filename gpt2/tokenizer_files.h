@@ -41,7 +41,7 @@ enum rbe_status rbe_tokenizer_files_read(struct rbe_tokenizer_files *f, const ch
                                          struct rbe_diag *d);
 void rbe_tokenizer_files_free(struct rbe_tokenizer_files *f);
 
-/* Is there a vocabulary in the folder? */
-bool rbe_tokenizer_files_exist(const char *folder);
+/* Is there a vocabulary in the folder?  1, 0, or -1 when memory has run out. */
+int rbe_tokenizer_files_exist(const char *folder);
 
 #endif

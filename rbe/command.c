@@ -191,7 +191,11 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
         {NULL, 0, POPT_ARG_INCLUDE_TABLE, texts, 0, NULL, NULL},
         {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)own, 0, NULL, NULL},
         POPT_TABLEEND};
-    c = poptGetContext(name, argc, argv, parsed, 0);
+    if (!(c = poptGetContext(name, argc, argv, parsed, 0))) {
+        fprintf(stderr, "%s: out of memory\n", name);
+        *code = 1;
+        return false;
+    }
     if (!rbe_read_options(c, table, name)) {
         *code = 2;
         return false;
@@ -209,6 +213,11 @@ bool rbe_parse(int argc, const char **argv, const struct poptOption *table, cons
             rbe_man_tail(stdout, "rbe(1), rbe-bench(1), rbe-measure(1)");
         } else {
             poptContext h = poptGetContext(name, argc, argv, shown, 0);
+            if (!h) {
+                fprintf(stderr, "%s: out of memory\n", name);
+                *code = 1;
+                return false;
+            }
             poptSetOtherOptionHelp(h, line);
             poptPrintHelp(h, stdout, 0);
             printf("\n%s\n", about);

@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include "kernels/f16.h"
+#include "rbe/json.h"
 
 enum {
     MAX_SIDE = 1 << 24,         /* rows, columns: products of two stay far from overflow */
@@ -31,6 +32,13 @@ enum {
 #define SHARED "shares tensors with another weight"
 
 int rbe_no_verify;
+
+/* A fuzzer cannot make checksums match: its build takes any, and reaches what stands behind. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define CHECKSUMS_COUNT 0
+#else
+#define CHECKSUMS_COUNT 1
+#endif
 
 struct rbe_container {
     struct rbe_safetensors *file;
@@ -287,11 +295,15 @@ static bool read_rotation(struct rbe_weight *w, const json_t *j)
 static enum rbe_status read_weight(struct rbe_container *c, struct rbe_weight *w,
                                    const char *name, const char *meta, struct rbe_diag *d)
 {
-    json_t *j = json_loads(meta, JSON_REJECT_DUPLICATES, NULL);
+    json_t *j;
+    enum rbe_status err = rbe_json_load(&j, meta, strlen(meta), JSON_REJECT_DUPLICATES, NULL,
+                                        rbe_safetensors_path(c->file), d);
     const json_t *parts = json_object_get(j, "parts");
-    enum rbe_status err = RBE_OK;
     uint64_t row = 0;
 
+    if (err == RBE_ERR_NOMEM)
+        return err;
+    err = RBE_OK;
     snprintf(w->name, sizeof w->name, "%s", name);
     if (!j || !get_u32(j, "rows", true, &w->rows) || !get_u32(j, "cols", true, &w->cols) ||
         !w->rows || !w->cols || w->rows > MAX_SIDE || w->cols > MAX_SIDE) {
@@ -390,7 +402,7 @@ static enum rbe_status check_header(const struct rbe_container *c,
     hash_number(x, meta);
     XXH3_64bits_update(x, sums->data, sums->bytes);
     snprintf(got, sizeof got, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(x));
-    if (!want || strcmp(want, got) != 0)
+    if (CHECKSUMS_COUNT && (!want || strcmp(want, got) != 0))
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: the header's checksum does not match: damaged",
                        path);
 out:
@@ -413,7 +425,8 @@ static enum rbe_status check_tensor(const struct rbe_container *c, const struct 
 {
     const size_t i = (size_t)(t - rbe_safetensors_at(c->file, 0)) - (t > c->sums);
 
-    if (XXH3_64bits(t->data, t->bytes) == get_u64((const uint8_t *)c->sums->data + 8 * i))
+    if (!CHECKSUMS_COUNT ||
+        XXH3_64bits(t->data, t->bytes) == get_u64((const uint8_t *)c->sums->data + 8 * i))
         return RBE_OK;
     return rbe_fail(d, RBE_ERR_FORMAT,
                     "%s: tensor '%s': the checksum does not match: damaged",

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,7 +359,9 @@ enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
     unsigned char md[32];
 
     hex[0] = 0;
-    if (!EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL))
+    /* Without its context, for want of memory, OpenSSL 3 would go through NULL. */
+    if (!OSSL_LIB_CTX_get0_global_default() ||
+        !EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL))
         return RBE_ERR_NOMEM;
     for (int i = 0; i < 32; i++)
         sprintf(hex + 2 * i, "%02x", md[i]);

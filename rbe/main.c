@@ -13,6 +13,7 @@
 #include "rbe/commit.h"
 #include "rbe/file.h"
 #include "rbe/result.h"
+#include "rbe/json.h"
 #include "rbe/version.h"
 
 static const struct rbe_man_item items[] = {
@@ -50,12 +51,17 @@ static int finish(int code)
                 errno ? strerror(errno) : "could not be written");
         return code ? code : 1;
     }
+    if (!code && rbe_shortages()) {
+        fputs("rbe: out of memory: what was printed is not whole\n", stderr);
+        return 1;
+    }
     return code;
 }
 
 static int run(int i, int argc, const char **argv)
 {
     rbe_describe(items[i].what);
+    rbe_json_watch();
     return finish(functions[i](argc, argv));
 }
 

@@ -21,12 +21,14 @@
 #include "kernels/cpu.h"
 #include "rbe/cpus.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/topology.h"
 #include "rbe/utf8.h"
 
 struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
     int fd;
+    unsigned shortages;         /* before it was opened */
 };
 
 /* --- the machine -------------------------------------------------------------------------- */
@@ -356,6 +358,8 @@ enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
     if (!f)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     f->fd = -1;
+    rbe_json_watch();
+    f->shortages = rbe_shortages();
     if (path) {
         if ((err = make_parent(path, d)))
             goto out;
@@ -394,9 +398,10 @@ enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
     char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
 
     json_decref(record);
-    if (!text)
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a result line");
-    if (f->fd >= 0) {
+    /* A field that could not be made or computed must not be missing without a word. */
+    if (!text || rbe_shortages() != f->shortages) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a result line");
+    } else if (f->fd >= 0) {
         const size_t n = strlen(text);
         text[n] = '\n';         /* over the NUL: the length is known */
         const ssize_t put = write(f->fd, text, n + 1);
@@ -431,10 +436,12 @@ enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfini
             torn++;
             break;
         }
-        json_t *r = json_loadb(text + at, n, JSON_REJECT_DUPLICATES, &e);
+        json_t *r;
+        err = rbe_json_load(&r, text + at, n, JSON_REJECT_DUPLICATES, &e, path, d);
         at += n + 1;
-        if (!r) {
-            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: %s", path, lines, e.text);
+        if (err) {
+            if (err != RBE_ERR_NOMEM)
+                err = rbe_fail(d, err, "%s: line %u: %s", path, lines, e.text);
             goto out;
         }
         const char *schema = json_string_value(json_object_get(r, "schema"));

@@ -20,6 +20,7 @@
 
 #include "kernels/f16.h"
 #include "rbe/file.h"
+#include "rbe/json.h"
 
 /* The limit of the format's own reference implementation. */
 enum { MAX_HEADER = 100 * 1000 * 1000 };
@@ -276,10 +277,11 @@ static enum rbe_status read_header(struct rbe_safetensors *s, struct rbe_diag *d
         return rbe_fail(d, RBE_ERR_FORMAT,
                         "%s: header length %llu does not fit the file: truncated, or no "
                         "safetensors file", s->path, (unsigned long long)n);
-    s->root = json_loadb((const char *)m->bytes + 8, (size_t)n, JSON_REJECT_DUPLICATES, &je);
-    if (!s->root)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: header is not valid JSON at byte %d", s->path,
-                        8 + (je.position < 0 ? 0 : je.position));
+    if ((err = rbe_json_load(&s->root, (const char *)m->bytes + 8, (size_t)n,
+                             JSON_REJECT_DUPLICATES, &je, s->path, d)))
+        return err == RBE_ERR_NOMEM ? err
+               : rbe_fail(d, err, "%s: header is not valid JSON at byte %d", s->path,
+                          8 + (je.position < 0 ? 0 : je.position));
     if (!json_is_object(s->root))
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: header is not a JSON object", s->path);
     s->meta = json_object_get(s->root, "__metadata__");
@@ -386,8 +388,11 @@ static enum rbe_status read_index(struct rbe_safetensors *s, struct rbe_diag *d)
 
     json_error_t je;
 
-    s->root = json_loadb((const char *)s->map.bytes, s->map.size, JSON_REJECT_DUPLICATES, &je);
-    if (!s->root) {
+    err = rbe_json_load(&s->root, (const char *)s->map.bytes, s->map.size,
+                        JSON_REJECT_DUPLICATES, &je, s->path, d);
+    if (err == RBE_ERR_NOMEM)
+        return err;
+    if (err) {
         const char *what = s->map.size && *s->map.bytes != '{'
                                ? rbe_foreign_file(s->map.bytes, s->map.size) : NULL;
         return what ? rbe_fail(d, RBE_ERR_FORMAT, "%s: is %s", s->path, what)

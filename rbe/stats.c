@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "rbe/status.h"
+
 uint64_t rbe_random_next(uint64_t *state)
 {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;
@@ -126,6 +128,8 @@ struct rbe_interval rbe_bootstrap(rbe_stat_fn *stat, const void *arg, size_t n,
         r.low = rbe_quantile(value, resamples, 0.025);
         r.high = rbe_quantile(value, resamples, 0.975);
     }
+    if (!value && n > 1 && resamples)
+        rbe_shortage_note();
     free(value);
     free(index);
     return r;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,18 @@ enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
         squeeze(d, text);
     }
     return e == ENOMEM ? RBE_ERR_NOMEM : RBE_ERR_IO;
+}
+
+static atomic_uint shortages;
+
+void rbe_shortage_note(void)
+{
+    atomic_fetch_add(&shortages, 1);
+}
+
+unsigned rbe_shortages(void)
+{
+    return atomic_load(&shortages);
 }
 
 int rbe_exit_code(enum rbe_status s)

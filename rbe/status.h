@@ -36,6 +36,13 @@ enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt,
 enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/*
+ * For what has no status to say that memory ran out, as a median that became NaN or a field of
+ * a result: it is counted, and who gives results away compares the count with that of before.
+ */
+void rbe_shortage_note(void);
+unsigned rbe_shortages(void);
+
 /* Exit status of a command that ended with s: 0, 1, or 2 for RBE_ERR_ARG. */
 int rbe_exit_code(enum rbe_status s);
 

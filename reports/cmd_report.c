@@ -47,10 +47,12 @@ static enum rbe_status write_lines(const char *folder, const char *name, json_t 
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!(err = rbe_outfile_open(&o, path, d))) {
         for (size_t i = 0; i < count; i++) {
-            json_dumpf(line[i], o.f, JSON_COMPACT | JSON_PRESERVE_ORDER);
+            if (json_dumpf(line[i], o.f, JSON_COMPACT | JSON_PRESERVE_ORDER))
+                rbe_shortage_note();
             putc('\n', o.f);
         }
-        err = rbe_outfile_commit(&o, d);
+        err = rbe_shortages() ? rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path)
+                              : rbe_outfile_commit(&o, d);
         rbe_outfile_discard(&o);
     }
     free(path);
@@ -226,8 +228,8 @@ int rbe_cmd_report(int argc, const char **argv)
         return 2;
     }
     char *folder = out ? strdup(out) : rbe_path_join(args[0], "report");
-    code = folder ? rbe_report_failure("report", build(args[0], folder, model, json, &d), &d)
-           : 1;
+    code = rbe_report_failure("report", folder ? build(args[0], folder, model, json, &d)
+                                               : RBE_ERR_NOMEM, &d);
     free(folder);
     free(model);
     free(out);

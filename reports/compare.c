@@ -87,8 +87,11 @@ struct rbe_interval rbe_bootstrap_medians(const double *a, size_t n, const doubl
     const size_t most = n > m ? n : m;
     double *x = n > 1 && m > 1 && resamples ? calloc(most + resamples, sizeof *x) : NULL;
 
-    if (!x)
+    if (!x) {
+        if (n > 1 && m > 1 && resamples)
+            rbe_shortage_note();
         return r;
+    }
     double *ratio = x + most;
     for (unsigned i = 0; i < resamples; i++) {
         draw(x, a, n, &seed);
@@ -139,8 +142,10 @@ static double p_limit(const struct rbe_comparison *c, double alpha)
     double *p = calloc(c->count + 1, sizeof *p), limit = 0;
     size_t n = 0;
 
-    if (!p)
+    if (!p) {
+        rbe_shortage_note();
         return 0;
+    }
     for (size_t i = 0; i < c->count; i++)
         if (!isnan(c->rows[i].p))
             p[n++] = c->rows[i].p;

@@ -351,6 +351,9 @@ static const char style[] =
     "a{color:var(--link)}\n";
 enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *title, FILE *f)
 {
+    /* Blocks may have no text then. */
+    if (doc->failed || rbe_shortages())
+        return RBE_ERR_NOMEM;
     fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
           "<meta name=\"color-scheme\" content=\"light dark\">\n", f);
@@ -404,7 +407,7 @@ enum rbe_status rbe_document_html(const struct rbe_document *doc, const char *ti
         }
     }
     fputs("</body>\n</html>\n", f);
-    return doc->failed ? RBE_ERR_NOMEM : RBE_OK;
+    return RBE_OK;
 }
 
 /* --- Markdown ----------------------------------------------------------------------- */
@@ -453,6 +456,8 @@ static void markdown_table(FILE *f, const struct block *b)
 
 enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
 {
+    if (doc->failed || rbe_shortages())
+        return RBE_ERR_NOMEM;
     for (size_t i = 0; i < doc->count; i++) {
         const struct block *b = &doc->blocks[i];
         switch (b->kind) {
@@ -502,7 +507,7 @@ enum rbe_status rbe_document_markdown(const struct rbe_document *doc, FILE *f)
             break;
         }
     }
-    return doc->failed ? RBE_ERR_NOMEM : RBE_OK;
+    return RBE_OK;
 }
 
 /* --- terminal ----------------------------------------------------------------------- */
@@ -517,7 +522,7 @@ void rbe_document_print_table(const struct rbe_document *doc, size_t table, size
     for (size_t i = 0, seen = 0; i < doc->count && !b; i++)
         if (doc->blocks[i].kind == TABLE && seen++ == table)
             b = &doc->blocks[i];
-    if (!b)
+    if (!b || doc->failed)
         return;
     if (columns > b->columns)
         columns = b->columns;

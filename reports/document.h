@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT
  *
  * Text is plain; each writer escapes what its language needs.  Functions that add return
- * nothing: the first failure (out of memory) sticks and the writers return it.
+ * nothing: the first failure (out of memory) sticks and the writers return it, nothing written.
  */
 #ifndef RBE_REPORTS_DOCUMENT_H
 #define RBE_REPORTS_DOCUMENT_H

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/result.h"
 #include "reports/compare.h"
 #include "reports/results.h"
@@ -443,7 +444,11 @@ static enum rbe_status add_sample_lines(struct source *f, struct source *rest, c
         if (!(end = strchr(at, '\n')))
             return rbe_fail(f->d, RBE_ERR_FORMAT,
                             "%s: the last line is cut off: the run did not end", f->path);
-        json_t *v = json_loadb(at, (size_t)(end - at), 0, NULL);
+        json_t *v;
+        if ((err = rbe_json_load(&v, at, (size_t)(end - at), 0, NULL, f->path, f->d)) ==
+            RBE_ERR_NOMEM)
+            break;
+        err = RBE_OK;
         const char *name = rbe_string_at(v, "name");
         const double ns = 1e9 * rbe_number_at(v, "seconds") / rbe_number_at(v, "iterations");
         /* What the samples were taken on: of each launch. */
@@ -540,13 +545,14 @@ static void see_host(const struct source *s, const json_t *context)
 static enum rbe_status read_document(struct source *s, const char *text, size_t size)
 {
     json_error_t e;
-    json_t *doc = json_loadb(text, size, 0, &e), *list = rbe_value_at(doc, "benchmarks"), *v;
-    enum rbe_status err = RBE_OK;
+    json_t *doc, *v;
+    enum rbe_status err = rbe_json_load(&doc, text, size, 0, &e, s->path, s->d);
+    json_t *list = rbe_value_at(doc, "benchmarks");
     size_t i;
 
-    if (!doc)
-        return rbe_fail(s->d, RBE_ERR_FORMAT, "%s: line %d: %s (cut off?)", s->path, e.line,
-                        e.text);
+    if (err)
+        return err == RBE_ERR_NOMEM ? err
+               : rbe_fail(s->d, err, "%s: line %d: %s (cut off?)", s->path, e.line, e.text);
     if (!json_is_array(list) || !json_is_object(rbe_value_at(doc, "context")))
         err = complain(s, "not a result of Google Benchmark", "no benchmarks or no context");
     else
@@ -704,7 +710,9 @@ static enum rbe_status arrange(const struct source *s)
 /* Whether the first line is what the samples of rbe-bench begin with. */
 static bool begins_samples(const char *text)
 {
-    json_t *v = json_loadb(text, strcspn(text, "\n"), 0, NULL);
+    json_t *v;
+    /* What is no JSON, or has no room, is no such line to begin with; the rest will tell. */
+    rbe_json_load(&v, text, strcspn(text, "\n"), 0, NULL, "", NULL);
     const char *kind = rbe_string_at(v, "kind");
     const bool yes = kind && !strcmp(kind, "bench");
 

@@ -111,12 +111,15 @@ static void summary(const struct rbe_page *p)
     size_t size;
     FILE *f = open_memstream(&text, &size);
 
-    if (!f)
-        return;                 /* what follows fails in the same way, and tells */
+    if (!f) {
+        rbe_shortage_note();
+        return;
+    }
     put_summary(p, f);
     rbe_page_verdict(verdict, sizeof verdict, p->c);
     fprintf(f, "%s.", verdict);
-    fclose(f);
+    if (fclose(f))
+        rbe_shortage_note();
     rbe_document_verdict(p->doc, "%s", text);
     free(text);
     if (p->c->fail)

@@ -294,7 +294,8 @@ static enum rbe_status draw_rate(const struct rbe_page *p, int base,
         put_encodings(f, r);
         fputs("Only points encoded alike compare codecs.", f);
     }
-    fclose(f);
+    if (fclose(f))
+        rbe_shortage_note();
     snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; whole=%d; ", r->f32, rbe_budget_bits,
              all);
     snprintf(title, sizeof title, "Perplexity against size, %s%s",

@@ -102,9 +102,12 @@ void rbe_section_provenance(const struct rbe_page *p)
             fprintf(f, "%s:%zu %s: %s\n", row->file, row->line, row->kind,
                     rbe_text_or(rbe_string_at(row->v, "command"), "-"));
         }
-        fclose(f);
+        if (fclose(f))
+            rbe_shortage_note();
         rbe_document_verbatim(p->doc, "%s", text);
         free(text);
+    } else {
+        rbe_shortage_note();
     }
     rbe_document_unfold(p->doc);
     for (i = 0; i < p->r->note_count; i++)

@@ -152,7 +152,10 @@ static int gnuplot(const struct rbe_plotter *plotter, const char *kind, const ch
         assign(f, "series", series);
         assign(f, "title", title);
         fputs(vars ? vars : "", f);
-        fclose(f);
+        if (fclose(f))
+            rbe_shortage_note();
+    } else {
+        rbe_shortage_note();
     }
     char name[128];
     snprintf(name, sizeof name, "%s.gp", script);
@@ -191,7 +194,8 @@ static char *inline_svg(const char *text)
             putc(*s++, f);
         }
     }
-    fclose(f);
+    if (fclose(f))
+        rbe_shortage_note();
     return out;
 }
 
@@ -206,8 +210,11 @@ enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data 
     struct rbe_outfile o = {0};
     size_t size;
 
-    fclose(p->tsv);
+    if (fclose(p->tsv))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     p->tsv = NULL;
+    if (err)
+        goto out;
     if (!p->rows) {
         if (p->missing)
             rbe_document_paragraph(doc, "%s: NOT MEASURED: %s.", title, p->missing);

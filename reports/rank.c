@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "rbe/stats.h"
+#include "rbe/status.h"
 
 enum { MOST_EXACT_PAIR = 25, MOST_EXACT_SIGNED = 250 };
 
@@ -27,8 +28,10 @@ static double exact_lower(size_t n, size_t m, size_t u)
     const size_t sums = n * m + 1;
     double *ways = calloc((n + 1) * sums, sizeof *ways), total = 0, tail = 0;
 
-    if (!ways)
+    if (!ways) {
+        rbe_shortage_note();
         return NAN;
+    }
     ways[0] = 1;
     /* Of the i-th rank: taken as the k-th, it exceeds its least place k by i - k. */
     for (size_t i = 1; i <= n + m; i++)
@@ -48,8 +51,11 @@ double rbe_mann_whitney(const double *a, size_t n, const double *b, size_t m)
     const size_t all = n + m;
     double *x = n && m ? malloc(all * sizeof *x) : NULL, below = 0, ties = 0;
 
-    if (!x)
+    if (!x) {
+        if (n && m)
+            rbe_shortage_note();
         return NAN;
+    }
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < m; j++)
             below += a[i] > b[j] ? 1 : a[i] == b[j] ? 0.5 : 0;
@@ -90,8 +96,10 @@ size_t rbe_signed_rank_tail(size_t n, double alpha)
     }
     double *p = calloc(sums, sizeof *p), tail = 0;
     size_t c = 0;
-    if (!p)
+    if (!p) {
+        rbe_shortage_note();
         return 0;
+    }
     p[0] = 1;
     for (size_t i = 1; i <= n; i++)
         for (size_t s = sums; s-- > 0;)
@@ -110,8 +118,11 @@ struct rbe_centre rbe_signed_rank_centre(const double *x, size_t n, double alpha
     double *mean = n ? malloc(pairs * sizeof *mean) : NULL;
     size_t k = 0;
 
-    if (!mean)
+    if (!mean) {
+        if (n)
+            rbe_shortage_note();
         return r;
+    }
     for (size_t i = 0; i < n; i++)
         for (size_t j = i; j < n; j++)
             mean[k++] = (x[i] + x[j]) / 2;

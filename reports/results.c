@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "reports/fields.h"
 
 /* --- values ------------------------------------------------------------------------- */
@@ -190,11 +191,13 @@ static enum rbe_status parse(json_t **v, const char *text, size_t size, const ch
                              size_t line, struct rbe_diag *d)
 {
     json_error_t e;
+    const enum rbe_status err = rbe_json_load(v, text, size, JSON_REJECT_DUPLICATES, &e, file,
+                                              d);
 
-    *v = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
-    if (!*v)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: not JSON: %s", file,
-                        line ? line : (size_t)e.line, e.text);
+    if (err)
+        return err == RBE_ERR_NOMEM ? err
+               : rbe_fail(d, err, "%s:%zu: not JSON: %s", file, line ? line : (size_t)e.line,
+                          e.text);
     if (!json_is_object(*v)) {
         json_decref(*v);
         *v = NULL;

@@ -72,6 +72,8 @@ static double median_of(const double *v, size_t n)
 {
     double *x = malloc((n + 1) * sizeof *x), m = NAN;
 
+    if (!x)
+        rbe_shortage_note();
     if (x && n) {
         memcpy(x, v, n * sizeof *x);
         rbe_sort(x, n);

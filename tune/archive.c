@@ -15,6 +15,13 @@
 
 static const char magic[8] = "RBETUNE1";
 
+/* A fuzzer cannot make checksums match: its build takes any, and reaches what stands behind. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define CHECKSUMS_COUNT 0
+#else
+#define CHECKSUMS_COUNT 1
+#endif
+
 struct rbe_archive {
     FILE *in;
     struct rbe_outfile out;
@@ -92,7 +99,7 @@ static enum rbe_status finish(struct rbe_archive *a, struct rbe_diag *d)
     }
     if (fread(&stored, 1, sizeof stored, a->in) != sizeof stored)
         return short_file(a, d);
-    if (stored != sum)
+    if (CHECKSUMS_COUNT && stored != sum)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: damaged: its checksum is another", a->path);
     if (getc(a->in) != EOF)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: bytes are left after its end", a->path);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "rbe/file.h"
+#include "rbe/json.h"
 #include "rbe/text.h"
 
 /* --- reading ---------------------------------------------------------------------------- */
@@ -211,13 +212,15 @@ static enum rbe_status add_laid_out(struct reader *r, const char *text, size_t s
 static enum rbe_status add_line(struct reader *r, const char *line, size_t size,
                                 unsigned number)
 {
-    enum rbe_status err = RBE_OK;
     char *joined = NULL;
     json_error_t e;
+    json_t *o;
 
     if (!rbe_strip_right(line, size))
         return RBE_OK;
-    json_t *o = json_loadb(line, size, 0, &e);
+    enum rbe_status err = rbe_json_load(&o, line, size, 0, &e, r->path, r->d);
+    if (err == RBE_ERR_NOMEM)
+        return err;
     const json_t *text = json_object_get(o, "text"), *title = json_object_get(o, "title");
     if (!json_is_string(text)) {
         err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: line %u: %s", r->path, number,

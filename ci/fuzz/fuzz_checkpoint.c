@@ -1,0 +1,69 @@
+/*
+ * fuzz_checkpoint.c - any bytes as the checkpoint of a training.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Checksums count in the tests only: a fuzzer would not find them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ci/fuzz/fuzz.h"
+#include "tune/student.h"
+
+static struct rbe_source *source;
+static struct rbe_container *model;
+static struct rbe_train *train;
+
+static struct rbe_student *open_student(void)
+{
+    const struct rbe_fuzz_world *w = rbe_fuzz_world();
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    if (!train) {
+        FUZZ_NEED(!rbe_source_open(&source, w->folder, &d));
+        FUZZ_NEED(!rbe_container_open(&model, w->model[0], true, &d));
+        FUZZ_NEED(!rbe_train_open(&train, &source->config,
+                                  (struct rbe_train_limits){.batch = 1, .time = 4}, NULL, &d));
+    }
+    FUZZ_NEED(!rbe_student_open(&s, train, source, model, true, RBE_ADAMW, NULL, &d));
+    return s;
+}
+
+void rbe_fuzz_write_checkpoint(const char *path, bool latent)
+{
+    struct rbe_student *s = open_student();
+    struct rbe_archive *a;
+    struct rbe_diag d = {""};
+
+    for (size_t i = 0; latent && i < rbe_student_matrices(s); i++)
+        FUZZ_NEED(!rbe_student_thaw(s, i, i % 2, &d));
+    FUZZ_NEED(!rbe_archive_open(&a, path, false, &d));
+    FUZZ_NEED(!rbe_student_archive(s, a, &d));
+    FUZZ_NEED(!rbe_archive_close(&a, true, &d));
+    rbe_student_close(&s);
+}
+
+bool rbe_fuzz_checkpoint(const uint8_t *data, size_t size)
+{
+    struct rbe_archive *a;
+    struct rbe_diag d = {""};
+    bool taken = false;
+
+    const char *path = rbe_fuzz_put("input", data, size);
+    if (!rbe_fuzz_said(rbe_archive_open(&a, path, true, &d), &d))
+        return false;
+    struct rbe_student *s = open_student();
+    if (rbe_fuzz_said(rbe_student_archive(s, a, &d), &d)) {
+        taken = rbe_fuzz_said(rbe_archive_close(&a, true, &d), &d);
+        for (size_t i = 0; i < rbe_student_matrices(s); i++)
+            rbe_student_is_latent(s, i);
+        if (rbe_fuzz_said(rbe_student_snap(s, &d), &d))
+            rbe_student_refresh(s);
+    } else {
+        rbe_archive_close(&a, false, NULL);
+    }
+    rbe_student_close(&s);
+    return taken;
+}

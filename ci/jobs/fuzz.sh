@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# fuzz.sh - every parser under libFuzzer, FUZZ_SECONDS each (default 60)
+#
+# SPDX-License-Identifier: MIT
+#
+# FUZZ_PARSERS="config rows" takes those of ci/fuzz/parsers.def only.  What the fuzzer learns
+# stays in $BUILDROOT/fuzz/PARSER and is gone on from; $BUILDROOT/fuzz/runs counts what was run,
+# a line for each time; a finding stands in $BUILDROOT/fuzz/found and belongs into
+# ci/fuzz/corpus/PARSER, once mended.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+export BUILDROOT=${BUILDROOT:-build}
+seconds=${FUZZ_SECONDS:-60}
+command -v clang > /dev/null || { echo 'SKIP no clang'; exit 77; }
+echo 'int LLVMFuzzerTestOneInput(const char *d, long n); int LLVMFuzzerTestOneInput(const char *d,
+    long n) { return d && n < 0; }' > "${TMPDIR:-/tmp}/rbe-fuzz-$$.c"
+clang -fsanitize=fuzzer,address -o "${TMPDIR:-/tmp}/rbe-fuzz-$$" "${TMPDIR:-/tmp}/rbe-fuzz-$$.c" \
+    2> /dev/null
+there=$?
+rm -f "${TMPDIR:-/tmp}/rbe-fuzz-$$" "${TMPDIR:-/tmp}/rbe-fuzz-$$.c"
+[ $there = 0 ] || { echo "SKIP clang has no libFuzzer here"; exit 77; }
+make -j"$(nproc)" fuzz || exit 1
+fuzz=$(echo "$BUILDROOT"/*-fuzz/bin/rbe-fuzz)
+out=$BUILDROOT/fuzz
+mkdir -p "$out/found"
+
+read -r -a parsers <<< "${FUZZ_PARSERS:-$(sed -n 's/^RBE_PARSER(\([a-z]*\),.*/\1/p' \
+    ci/fuzz/parsers.def | tr '\n' ' ')}"
+# The largest input: a little more than that of the corpus.
+length() {
+    local most
+    most=$(find "ci/fuzz/corpus/$1" -type f -printf '%s\n' | sort -n | tail -n 1)
+    echo $((most + 512))
+}
+one() {
+    mkdir -p "$out/$1"
+    FUZZ_PARSER=$1 "$fuzz" -max_total_time="$seconds" -max_len="$(length "$1")" -timeout=20 \
+        -rss_limit_mb=3000 -malloc_limit_mb=2500 -print_final_stats=1 -verbosity=1 \
+        -artifact_prefix="$out/found/$1-" "$out/$1" "ci/fuzz/corpus/$1" > "$out/$1.log" 2>&1
+    local rc=$? runs
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/$1.log")
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $1 ${runs:-0} $rc" >> "$out/runs"
+    if [ $rc = 0 ] && [ -n "$runs" ]; then
+        echo "ok   $1: $runs runs"
+    else
+        echo "FAIL $1: after ${runs:-?} runs; $out/$1.log"
+        grep -E 'ERROR|SUMMARY|FAIL |Test unit written|runtime error' "$out/$1.log"
+    fi
+}
+export -f one length
+export fuzz out seconds
+printf '%s\n' "${parsers[@]}" | xargs -P "$(nproc)" -I '{}' bash -c 'one {}' | tee "$out/last"
+awk '{ n += $3 } END { printf "%d runs in all so far\n", n }' "$out/runs"
+bad=$(grep -c '^FAIL' "$out/last")
+ok=$(grep -c '^ok' "$out/last")
+echo "$ok passed, $bad failed"
+[ "$bad" = 0 ] && [ "$ok" = ${#parsers[@]} ]
