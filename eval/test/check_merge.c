@@ -191,6 +191,26 @@ static void check_refusals(void)
                &d) == RBE_ERR_MISMATCH);
 }
 
+/* A part saved on the way and again when it was done, in one file: the later row counts. */
+static void check_saved_again(void)
+{
+    json_t *joined, *early = window("a", RBE_P1, 0, 50);
+    struct rbe_diag d = {""};
+
+    json_object_set_new(early, "seconds", json_real(7));
+    json_t *files[2] = {json_pack("[o, o]", early, window("a", RBE_P1, 0, 50)),
+                        json_pack("[o]", window("a", RBE_P1, 1, 50))};
+    const char *const names[] = {"one", "two"};
+    if (!CHECK(!rbe_merge(&joined, files, names, 2, &d)))
+        printf("     %s\n", d.text);
+    const json_t *r = json_array_get(joined, 0);
+    CHECK(json_array_size(joined) == 1 && rbe_eval_number(r, "shards") == 2);
+    CHECK_NEAR(rbe_eval_number(r, "seconds"), 2, 1e-12);
+    json_decref(joined);
+    json_decref(files[0]);
+    json_decref(files[1]);
+}
+
 /* What --resume goes on from: the last row of the same part. */
 static void check_find(void)
 {
@@ -231,6 +251,7 @@ int main(void)
     check_join();
     check_types();
     check_refusals();
+    check_saved_again();
     check_find();
     check_shown();
     return check_done();
