@@ -24,7 +24,7 @@
 #include "rbe/svd.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
-#define ENCODER "rbe-encoder-4"
+#define ENCODER "rbe-encoder-5"
 
 static enum rbe_status no_memory(struct rbe_diag *d)
 {
