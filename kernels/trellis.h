@@ -32,8 +32,8 @@ enum {
 
 /*
  * Between steps the states stand in groups of 2^fold, those that differ only in the bits that
- * the next row drops: cost[i] is the least cost of group i's states, hash[i] the multiple of the
- * window of the one that has it, shifted down by `fold`.
+ * the next row drops: cost[i] is the least cost of group i's states, hash[i] the multiple of
+ * the window of the one that has it, shifted down by `fold`.
  */
 struct rbe_trellis {
     unsigned bits;              /* L; at least 2 k and k + 5 for the k of every row and fold */

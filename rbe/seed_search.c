@@ -219,7 +219,7 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
 
     factor *= sqrt(weight);
     /* Beyond the map's range a target would make all outputs saturate, and none the best. */
-    const double most = s->nibbles ? RBE_SEED4_GMAX : RBE_SEED_GMAX, reach = most + 8192 / factor;
+    const double reach = (s->nibbles ? RBE_SEED4_GMAX : RBE_SEED_GMAX) + 8192 / factor;
     const double target = fmin(fmax((double)p->target[i], -reach), reach);
 
     for (; factor > 127 && row.doublings < RBE_TRELLIS_MAX_DOUBLINGS; factor /= 2)

@@ -7,26 +7,36 @@
 
 #include "kernels/trellis.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
+enum { OUTPUT_LEAST = -256, OUTPUTS = 512 };
+
+INLINE int output(unsigned h, const bool nibbles)
+{
+    return nibbles ? (int)((h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12 & 15))
+                   : (int8_t)(h & 0xFF) + (int8_t)(h >> 8 & 0xFF);
+}
+
 static int saturate(int v)
 {
     return v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v;
 }
 
-static unsigned add(unsigned a, unsigned b)
+/* What each output costs at this row; nothing without a row. */
+static void fill_costs(const struct rbe_trellis_row *r, uint16_t cost[OUTPUTS])
 {
-    return a + b > RBE_TRELLIS_NEVER ? RBE_TRELLIS_NEVER : a + b;
+    for (int i = 0; i < OUTPUTS; i++) {
+        int e = r ? saturate((i + OUTPUT_LEAST) * r->factor - r->target) : 0;
+
+        for (unsigned n = 0; r && n < r->doublings; n++)
+            e = saturate(2 * e);
+        cost[i] = (uint16_t)((unsigned)(e * e) >> 16);
+    }
 }
 
-static unsigned row_cost(const struct rbe_trellis_row *r, unsigned hash)
+INLINE unsigned add(unsigned a, unsigned b)
 {
-    const unsigned h = (hash + r->addend) & 0xFFFF;
-    const int g = r->nibbles ? (int)((h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12))
-                             : (int8_t)(h & 0xFF) + (int8_t)(h >> 8);
-    int e = saturate(g * r->factor - r->target);
-
-    for (unsigned i = 0; i < r->doublings; i++)
-        e = saturate(2 * e);
-    return (unsigned)(e * e) >> 16;
+    return a + b > RBE_TRELLIS_NEVER ? RBE_TRELLIS_NEVER : a + b;
 }
 
 /* The groups just written are those to read. */
@@ -45,28 +55,30 @@ static void turn(struct rbe_trellis *t, unsigned fold)
     t->least = (uint16_t)least;
 }
 
-static unsigned less_least(const struct rbe_trellis *t, unsigned cost)
+INLINE unsigned less_least(const struct rbe_trellis *t, unsigned cost)
 {
     return cost == RBE_TRELLIS_NEVER ? cost : cost - t->least;
 }
 
-static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
-                 uint8_t *decision)
+INLINE void step_by(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
+                    const bool nibbles, uint8_t *decision)
 {
-    const unsigned L = t->bits, k = r ? r->shift : 0;
+    const unsigned L = t->bits, k = r ? r->shift : 0, addend = r ? r->addend : 0;
+    const size_t groups = (size_t)1 << (L - fold), states = (size_t)1 << L;
+    const uint16_t *const cost = t->cost, *const hash = t->hash, *const top = t->top[k];
+    uint16_t costs[OUTPUTS];
 
-    for (size_t g = 0; g < (size_t)1 << (L - fold); g++) {
-        unsigned best = 0, best_hash = 0;
+    fill_costs(r, costs);
+    for (size_t g = 0; g < groups; g++) {
+        unsigned best = RBE_TRELLIS_NEVER + 1, best_hash = 0;
 
-        for (size_t o = 0; o < (size_t)1 << fold; o++) {
-            const size_t s = o << (L - fold) | g;
-            const unsigned hash = t->hash[s >> k] + t->top[k][s & ((1U << k) - 1)];
-            const unsigned cost = add(t->cost[s >> k], r ? row_cost(r, hash) : 0);
+        for (size_t s = g; s < states; s += groups) {
+            const unsigned h = (unsigned)hash[s >> k] + top[s & ((1U << k) - 1)];
+            const unsigned c =
+                add(cost[s >> k], costs[output(h + addend, nibbles) - OUTPUT_LEAST]);
 
-            if (o == 0 || cost < best) {
-                best = cost;
-                best_hash = hash;
-            }
+            best_hash = c < best ? h : best_hash;
+            best = c < best ? c : best;
         }
         const unsigned window = best_hash * t->inverse & 0xFFFF;
         t->next_cost[g] = (uint16_t)less_least(t, best);
@@ -77,10 +89,21 @@ static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigne
     turn(t, fold);
 }
 
+static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
+                 uint8_t *decision)
+{
+    if (r && r->nibbles)
+        step_by(t, r, fold, true, decision);
+    else
+        step_by(t, r, fold, false, decision);
+}
+
 static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
 {
     const unsigned k = r->shift, fixed = k - r->free;
+    uint16_t costs[OUTPUTS];
 
+    fill_costs(r, costs);
     for (size_t s = 0; s < (size_t)1 << t->bits; s++) {
         const size_t g = s >> r->free;
         const unsigned chosen =
@@ -89,7 +112,9 @@ static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
         const unsigned window = left | chosen << (16 - k) | r->fixed << (16 - fixed);
         const unsigned hash = window * t->multiplier & 0xFFFF;
 
-        t->next_cost[s] = (uint16_t)less_least(t, add(t->cost[g], row_cost(r, hash)));
+        const unsigned c = costs[output(hash + r->addend, r->nibbles) - OUTPUT_LEAST];
+
+        t->next_cost[s] = (uint16_t)less_least(t, add(t->cost[g], c));
         t->next_hash[s] = (uint16_t)hash;
     }
     turn(t, 0);
