@@ -360,7 +360,7 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < e->threads; i++) {
         err = rbe_seed_search_open(&e->search[i], e->format, e->block,
-                                   search_bits(j->o), d);
+                                   search_bits(j->o), NULL, d);
         if (err)
             return err;
     }

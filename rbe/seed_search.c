@@ -107,7 +107,8 @@ static double usual_factor(bool nibbles, unsigned block)
 }
 
 enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
-                                     unsigned block, unsigned bits, struct rbe_diag *d)
+                                     unsigned block, unsigned bits,
+                                     const struct rbe_trellis_ops *ops, struct rbe_diag *d)
 {
     *out = NULL;
     if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
@@ -124,7 +125,7 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
         free(s);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
-    s->ops = rbe_trellis_best(rbe_cpu_isa());
+    s->ops = ops ? ops : rbe_trellis_best(rbe_cpu_isa());
     s->nibbles = format == RBE_SEED4;
     s->block = block;
     s->bits = bits;

@@ -82,7 +82,7 @@ static void check_optimal(enum rbe_format f, unsigned block, size_t rows, bool w
     float target[64], weight[64];
     int16_t g[64];
 
-    CHECK(rbe_seed_search_open(&s, f, block, 16, NULL) == RBE_OK);
+    CHECK(rbe_seed_search_open(&s, f, block, 16, NULL, NULL) == RBE_OK);
     fill(target, rows, sigma);
     for (size_t r = 0; r < rows; r++)
         weight[r] = r % 3 ? r % 3 == 1 ? 7 : 49 : 1;
@@ -121,7 +121,7 @@ static void check_same(enum rbe_format f, unsigned block, unsigned bits, size_t 
         w[i] = calloc(words, sizeof *w[i]);
         setenv("RBE_DISABLE_ISA", masks[i], 1);
         rbe_cpu_init();
-        CHECK(rbe_seed_search_open(&s, f, block, bits, NULL) == RBE_OK);
+        CHECK(rbe_seed_search_open(&s, f, block, bits, NULL, NULL) == RBE_OK);
         rbe_seed_search_run(s, &span, w[i]);
         rbe_seed_search_close(&s);
         CHECK(memcmp(w[i], w[0], words * sizeof *w[i]) == 0);
@@ -148,7 +148,7 @@ static void check_tail(unsigned block, size_t rows)
     fill(target, rows, 90);
     for (size_t r = 0; r < rows; r++)
         target[r] = fminf(fmaxf(target[r], -200), 200);     /* what outputs reach */
-    CHECK(rbe_seed_search_open(&s, RBE_SEED, block, 12, NULL) == RBE_OK);
+    CHECK(rbe_seed_search_open(&s, RBE_SEED, block, 12, NULL, NULL) == RBE_OK);
     const uint16_t joint = rbe_seed_search_join(s, target, NULL, rows, 0);
     const struct rbe_seed_span span = {.target = target, .count = rows, .end = 16 * words,
                                        .start = joint, .tail = joint};
@@ -462,8 +462,8 @@ static void check_arguments(void)
     struct rbe_weight e;
     struct rbe_diag d;
 
-    CHECK(rbe_seed_search_open(&s, RBE_SEED, 15, 12, &d) == RBE_ERR_ARG && !s);
-    CHECK(rbe_seed_search_open(&s, RBE_SEED, 44, 17, &d) == RBE_ERR_ARG && !s);
+    CHECK(rbe_seed_search_open(&s, RBE_SEED, 15, 12, NULL, &d) == RBE_ERR_ARG && !s);
+    CHECK(rbe_seed_search_open(&s, RBE_SEED, 44, 17, NULL, &d) == RBE_ERR_ARG && !s);
     CHECK(rbe_encode_weight(&e, w, 4, 2, &o, NULL, &d) == RBE_ERR_ARG);
     o.search_scale = 0;
     o.moment = h;               /* eigenvalues 3 and -1 */
