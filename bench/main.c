@@ -72,7 +72,7 @@ static int parse(struct rbe_bench_options *o, int argc, const char **argv)
          "pin threads to these, in this order: 0-3,8 (one of each core)", "LIST"},
         {"cache", 0, POPT_ARG_STRING, &o->texts.cache, 0, "cold, hot, or both", "LIST"},
         {"kinds", 0, POPT_ARG_STRING, &o->texts.kinds, 0,
-         "product, model, prepare, probe, dense", "LIST"},
+         "product, model, prepare, probe, dense, search", "LIST"},
         {"min-time", 0, POPT_ARG_DOUBLE, &o->min_seconds, 0, "seconds of one repetition (0.03)",
          "S"},
         {"probe-time", 0, POPT_ARG_DOUBLE, &o->probe_seconds, 0,

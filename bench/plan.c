@@ -14,6 +14,7 @@
 #include "bench/seed_prototype.h"
 #include "kernels/cpu.h"
 #include "kernels/format/hybrid.h"
+#include "kernels/format/seed.h"
 
 /* GPT-2 small: the four matrices of a block, and the output layer. */
 static const struct rbe_shape gpt2_shapes[] = {
@@ -21,6 +22,9 @@ static const struct rbe_shape gpt2_shapes[] = {
 enum { GPT2_SHAPES = sizeof gpt2_shapes / sizeof gpt2_shapes[0] };
 
 enum { GPT2_LAYERS = 12, GPT2_WIDTH = 768, GPT2_VOCAB = 50257, DEFAULT_VECTORS = 32 };
+
+/* Rows of a searched column: those of a block of rows under feedback (rbe/encode_seed.c). */
+enum { SEARCH_ROWS = 384 };
 
 /* seed: bits a weight from 8 down to 1/32. */
 static const uint32_t strip_blocks[] = {16, 20, 24, 28,  32,  36,  40,   44,   48,
@@ -284,10 +288,11 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
                                     const struct rbe_selection_texts *t, uint32_t isa,
                                     unsigned max_threads, struct rbe_diag *d)
 {
-    static const char *const kinds[] = {"product", "model", "prepare", "probe", "dense"};
+    static const char *const kinds[] = {"product", "model", "prepare",
+                                         "probe",   "dense", "search"};
     static const char *const caches[] = {"cold", "hot"};
     bool *const kind_flags[] = {&sel->product, &sel->model, &sel->prepare, &sel->probe,
-                                &sel->dense};
+                                &sel->dense,   &sel->search};
     bool *const cache_flags[] = {&sel->cold, &sel->hot};
     const struct rbe_kernel *k;
     enum rbe_status err;
@@ -303,12 +308,12 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
         (err = parse_numbers(&sel->threads, t->threads, "--threads", 1, max_threads, d)) ||
         (err = parse_numbers(&sel->vectors, t->vectors, "--vectors", 1, 4096, d)) ||
         (err = parse_words(t->cache, "--cache", 2, caches, cache_flags, d)) ||
-        (err = parse_words(t->kinds, "--kinds", 5, kinds, kind_flags, d)))
+        (err = parse_words(t->kinds, "--kinds", 6, kinds, kind_flags, d)))
         return err;
     if (t->blocks && (err = check_blocks(sel, d)))
         return err;
     if (!t->kinds)
-        sel->product = sel->model = sel->prepare = sel->probe = sel->dense = true;
+        sel->product = sel->model = sel->prepare = sel->probe = sel->dense = sel->search = true;
     return RBE_OK;
 }
 
@@ -540,6 +545,44 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
     return err;
 }
 
+/* Does a kernel of this ISA stand in the selection?  Steps of the search follow it. */
+static bool takes_isa(const struct rbe_selection *s, const char *isa)
+{
+    const struct rbe_kernel *k;
+
+    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+        if (s->kernel[i] && k->format == RBE_SEED && !strcmp(rbe_isa_suffix(k->name), isa))
+            return true;
+    return false;
+}
+
+/* Default and small efforts at the rates that profiles use, or at the blocks asked for. */
+static enum rbe_status searches(const struct planner *p, struct rbe_diag *d)
+{
+    static const unsigned bits[] = {11, 14, 16}, blocks[] = {32, 44, 64};
+    const struct rbe_list *asked = &p->sel->blocks;
+    const struct rbe_trellis_ops *ops;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; (ops = rbe_trellis_at(i)) && !err; i++) {
+        if (ops->isa & ~p->isa || !takes_isa(p->sel, ops->name))
+            continue;
+        for (unsigned l = 0; l < 3; l++)
+            for (unsigned b = 0; b < (asked->count ? asked->count : 3) && !err; b++) {
+                const struct rbe_search_case c = {
+                    .ops = ops,
+                    .format = RBE_SEED,
+                    .bits = bits[l],
+                    .block = asked->count ? asked->v[b] : blocks[b],
+                    .rows = SEARCH_ROWS,
+                };
+                if (c.block >= RBE_SEED_MIN_BLOCK)
+                    err = rbe_suite_search(p->suite, &c, d);
+            }
+    }
+    return err;
+}
+
 enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s, uint32_t isa,
                          unsigned *left_out, struct rbe_diag *d)
 {
@@ -570,6 +613,8 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
     for (unsigned t = 1; s->dense && t <= RBE_MAX_CPUS && !err; t++)
         if (wants_threads(&p, t))
             err = rbe_suite_dense(suite, 512, 3072, 768, t, d);
+    if (s->search && !err)
+        err = searches(&p, d);
     *left_out = p.left_out;
     return err;
 }

@@ -17,10 +17,12 @@
 #include "bench/work.h"
 #include "gpt2/dense.h"
 #include "kernels/cpu.h"
+#include "kernels/format/seed.h"
 #include "kernels/transform.h"
 #include "rbe/progress.h"
+#include "rbe/seed_search.h"
 
-enum case_kind { PRODUCT, MODEL, PREPARE, PROBE, DENSE };
+enum case_kind { PRODUCT, MODEL, PREPARE, PROBE, DENSE, SEARCH };
 
 enum { SHAPES_MAX = 5 };
 
@@ -48,6 +50,12 @@ struct bench_case {
         size_t m, n, k;
         float *a, *b, *c; /* [m][k], [k][n], [m][n] */
     } dense;
+    struct {
+        struct rbe_search_case of;
+        struct rbe_seed_search *run, *scalar;
+        float *target;  /* [rows] */
+        uint16_t *words; /* of a column */
+    } search;
     double bytes, weights, multiply_adds; /* of one iteration */
     enum rbe_probe_kind arithmetic;       /* what the multiply-adds are held against */
     uint32_t isa;                         /* ditto */
@@ -91,6 +99,10 @@ static void free_case(struct bench_case *c)
     free(c->dense.a);
     free(c->dense.b);
     free(c->dense.c);
+    rbe_seed_search_close(&c->search.run);
+    rbe_seed_search_close(&c->search.scalar);
+    free(c->search.target);
+    free(c->search.words);
     free(c);
 }
 
@@ -263,6 +275,22 @@ static void dense_part(void *arg, unsigned i, unsigned n)
                   c->dense.b + begin, c->dense.n, 0, c->dense.c + begin, c->dense.n);
 }
 
+/* One column, joint and all, into words. */
+static void search_column(const struct bench_case *c, struct rbe_seed_search *with)
+{
+    const size_t rows = c->search.of.rows;
+    const uint16_t joint = rbe_seed_search_join(with, c->search.target, NULL, rows, 0);
+    const struct rbe_seed_span span = {
+        .target = c->search.target,
+        .count = rows,
+        .end = 16 * rbe_seed_column_words(rows, c->search.of.block),
+        .start = joint,
+        .tail = joint,
+    };
+
+    rbe_seed_search_run(with, &span, c->search.words);
+}
+
 /* Seconds that n iterations took. */
 static double run_iterations(struct bench_case *c, uint64_t n)
 {
@@ -277,6 +305,8 @@ static double run_iterations(struct bench_case *c, uint64_t n)
             one_model(c);
         else if (c->kind == DENSE)
             rbe_pool_run(team_of(c)->pool, dense_part, c);
+        else if (c->kind == SEARCH)
+            search_column(c, c->search.run);
         else
             one_prepare(c);
     }
@@ -318,6 +348,27 @@ static void verify_dense(struct bench_case *c)
         c->suite->result.verified++;
 }
 
+/* Costs are integers: every version finds the words that the scalar one finds. */
+static void verify_search(struct bench_case *c)
+{
+    const size_t words = rbe_seed_column_words(c->search.of.rows, c->search.of.block);
+    uint16_t *want = malloc(words * sizeof *want);
+
+    if (want) {
+        search_column(c, c->search.scalar);
+        memcpy(want, c->search.words, words * sizeof *want);
+        search_column(c, c->search.run);
+    }
+    if (!want)
+        fail_case(c, "out of memory");
+    else if (memcmp(want, c->search.words, words * sizeof *want))
+        fail_case(c, "other words than the scalar search");
+    else
+        c->suite->result.verified++;
+    free(want);
+    rbe_seed_search_close(&c->search.scalar);
+}
+
 /* Sums in integers are exact: every kernel gives the scalar one's bits, in every row. */
 static bool same_as_scalar(struct bench_case *c, const struct part *p, char *why, size_t size)
 {
@@ -346,6 +397,8 @@ static void verify_case(struct bench_case *c)
     c->verified = true;
     if (c->kind == DENSE)
         verify_dense(c);
+    if (c->kind == SEARCH)
+        verify_search(c);
     if (c->kind != PRODUCT && c->kind != MODEL)
         return;
     for (unsigned i = 0; i < c->parts_count && !c->bad; i++) {
@@ -479,6 +532,11 @@ static void report(struct rbe_gbench_state *g, const struct bench_case *c,
         rbe_gbench_counter(g, "rows", p->w.rows);
         rbe_gbench_counter(g, "cols", p->w.cols);
     }
+    if (c->kind == SEARCH) {
+        rbe_gbench_counter(g, "block", c->search.of.block);
+        rbe_gbench_counter(g, "window", c->search.of.bits);
+        rbe_gbench_counter(g, "rows", (double)c->search.of.rows);
+    }
     if (c->kind == PRODUCT || c->kind == MODEL) {
         rbe_gbench_counter(g, "block", p->w.block);
         rbe_gbench_counter(g, "aux", p->w.aux);
@@ -563,6 +621,32 @@ static enum rbe_status make_dense(struct bench_case *c, struct rbe_diag *d)
     return RBE_OK;
 }
 
+static enum rbe_status make_search(struct bench_case *c, struct rbe_diag *d)
+{
+    const struct rbe_search_case *s = &c->search.of;
+    const size_t words = 8 * rbe_seed_strips(s->rows, s->block);
+    const float sigma = s->format == RBE_SEED4 ? 9 : 95;
+    uint32_t random = 1;
+
+    c->search.target = malloc(s->rows * sizeof *c->search.target);
+    c->search.words = malloc(words * sizeof *c->search.words);
+    if (!c->search.target || !c->search.words)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    /* The sum of twelve uniform numbers is near enough to Gaussian. */
+    for (size_t r = 0; r < s->rows; r++) {
+        float sum = -6;
+        for (int i = 0; i < 12; i++) {
+            random = random * 1664525 + 1013904223;
+            sum += (float)(random >> 8) * 0x1p-24F;
+        }
+        c->search.target[r] = sigma * sum;
+    }
+    const enum rbe_status err = rbe_seed_search_open(&c->search.run, s->format, s->block,
+                                                     s->bits, s->ops, d);
+    return err ? err : rbe_seed_search_open(&c->search.scalar, s->format, s->block, s->bits,
+                                            rbe_trellis_at(0), d);
+}
+
 static enum rbe_status grow_y(struct rbe_suite *s, size_t size, struct rbe_diag *d)
 {
     if (size <= s->y_size)
@@ -580,7 +664,9 @@ static enum rbe_status grow_y(struct rbe_suite *s, size_t size, struct rbe_diag 
 
 static enum rbe_status make_case(struct bench_case *c, struct rbe_diag *d)
 {
-    enum rbe_status err = c->kind == DENSE ? make_dense(c, d) : RBE_OK;
+    enum rbe_status err = c->kind == DENSE    ? make_dense(c, d)
+                          : c->kind == SEARCH ? make_search(c, d)
+                                              : RBE_OK;
 
     for (unsigned i = 0; i < c->parts_count && !err; i++) {
         err = make_part(c, &c->parts[i], d);
@@ -834,6 +920,25 @@ enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t 
     c->isa = rbe_cpu_isa();
     snprintf(c->name, sizeof c->name, "dense_sgemm/%zux%zux%zu/t:%u", m, n, k, threads);
     snprintf(c->label, sizeof c->label, "kind=dense op=gemm format=f32 isa=library cache=hot");
+    return register_case(s, c, d);
+}
+
+enum rbe_status rbe_suite_search(struct rbe_suite *s, const struct rbe_search_case *p,
+                                 struct rbe_diag *d)
+{
+    struct bench_case *c;
+    const enum rbe_status err = new_case(s, &c, SEARCH, 1, d);
+
+    if (err)
+        return err;
+    c->search.of = *p;
+    c->weights = (double)p->rows;
+    c->isa = p->ops->isa;
+    snprintf(c->name, sizeof c->name, "search_%s_%s/L:%u/B:%u/t:1", rbe_format_name(p->format),
+             p->ops->name, p->bits, p->block);
+    snprintf(c->label, sizeof c->label, "kind=search op=search format=%s isa=%s cache=hot used=%d",
+             rbe_format_name(p->format), p->ops->name,
+             p->ops == rbe_trellis_best(rbe_cpu_isa()));
     return register_case(s, c, d);
 }
 

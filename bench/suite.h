@@ -1,5 +1,6 @@
 /*
- * suite.h - what is measured: products of one kernel on one shape, whole models, probes.
+ * suite.h - what is measured: products of one kernel on one shape, whole models, the search,
+ * probes.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -21,6 +22,7 @@
 #include "bench/perf.h"
 #include "bench/probe.h"
 #include "kernels/kernel.h"
+#include "kernels/trellis.h"
 #include "rbe/status.h"
 
 /* Pinned pools of 1, 2, ... threads and their counters; NULL where a count is not used. */
@@ -82,6 +84,19 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
 /* A probe again, among the other rows. */
 enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, size_t bytes,
                                 unsigned threads, struct rbe_diag *d);
+
+/*
+ * The search for seeds: a column of `rows` white Gaussian weights with its ring's joint, as a
+ * conversion without feedback does it, by one version of its step.  Weights are its items.
+ */
+struct rbe_search_case {
+    const struct rbe_trellis_ops *ops;
+    enum rbe_format format; /* RBE_SEED or RBE_SEED4 */
+    unsigned bits, block;
+    size_t rows;
+};
+enum rbe_status rbe_suite_search(struct rbe_suite *s, const struct rbe_search_case *c,
+                                 struct rbe_diag *d);
 
 /* The dense library: C [m][n] = A [m][k] B [k][n], the columns of C divided among threads. */
 enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t k,

@@ -20,7 +20,7 @@
 #include "rbe/threads.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
-#define RBE_ENCODER "rbe-encoder-4"
+#define RBE_ENCODER "rbe-encoder-5"
 
 enum rbe_search { RBE_SEARCH_DEFAULT, RBE_SEARCH_FAST, RBE_SEARCH_BEST, RBE_SEARCH_COUNT };
 

@@ -36,6 +36,7 @@ enum {
     BLOCK_ROWS = 384,           /* rows of a block, at least: joints cost a little */
     BLOCKS_MAX = 64,
     SCALE_PASSES = 3,
+    FAST_BITS = 11,             /* of the window that fast effort searches; others search all */
 };
 
 /* Stored column scales are about 2^-8 and row scales 2^8 times larger, so that both are
@@ -390,17 +391,9 @@ static enum rbe_status store_scales(struct encoder *e, struct rbe_diag *d)
 
 /* --- all of it --------------------------------------------------------------------------- */
 
-static unsigned search_bits(const struct rbe_encode_options *o, unsigned block)
+static unsigned search_bits(const struct rbe_encode_options *o)
 {
-    static const unsigned bits[RBE_SEARCH_COUNT] = {
-        [RBE_SEARCH_FAST] = 11, [RBE_SEARCH_DEFAULT] = 14, [RBE_SEARCH_BEST] = 16};
-
-    if (o->window)
-        return o->window;
-    /* Where a row brings 3.5 new bits or more, 14 hold too few rows. */
-    const bool many = 128 >= 3.5 * block;
-
-    return bits[o->search == RBE_SEARCH_DEFAULT && many ? RBE_SEARCH_BEST : o->search];
+    return o->window ? o->window : o->search == RBE_SEARCH_FAST ? FAST_BITS : 16;
 }
 
 static void cut_blocks(struct encoder *e)
@@ -460,7 +453,7 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < e->threads; i++) {
         err = rbe_seed_search_open(&e->search[i], e->format, e->block,
-                                   search_bits(j->o, e->block), d);
+                                   search_bits(j->o), NULL, d);
         if (err)
             return err;
     }
@@ -477,7 +470,7 @@ size_t rbe_encode_seed_memory(const struct rbe_encode_part *p, uint32_t cols,
 {
     const size_t n = (size_t)p->rows * cols, sets = o->moment ? 1 : threads;
     const size_t search = sizeof(struct rbe_seed_search *) +
-                          rbe_seed_search_bytes(p->block, search_bits(o, p->block));
+                          rbe_seed_search_bytes(p->block, search_bits(o));
     const size_t stream = rbe_seed_column_words(p->rows, p->block);
 
     return n * (sizeof(float) + sizeof(int16_t)) +

@@ -10,13 +10,14 @@
  */
 #include "rbe/seed_search.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu.h"
 #include "kernels/format/seed.h"
-#include "rbe/trellis.h"
+#include "kernels/trellis.h"
 
 /* h = u * multiplier + row * step (rbe_seed_map, rbe_seed4_map). */
 enum { SEED_MULTIPLIER = 0xE37D, SEED4_MULTIPLIER = 0x9E3B, SEED4_STEP = 0x6487 };
@@ -24,27 +25,38 @@ enum { SEED_MULTIPLIER = 0xE37D, SEED4_MULTIPLIER = 0x9E3B, SEED4_STEP = 0x6487 
 /* Bits on each side of a joint whose rows have a say in it (docs/ENCODER.md). */
 enum { JOINT_BITS = 96 };
 
+/*
+ * The unit of costs.  A row of mean weight that errs as much as the rate makes it err costs
+ * UNIT: fine enough that rounding loses less than 0.01 dB, coarse enough that a path may fall
+ * 2^16 / UNIT rows behind before its cost saturates (docs/ENCODER.md).
+ */
+#ifndef UNIT
+#define UNIT 24.0
+#endif
+
 struct rbe_seed_search {
     const struct rbe_trellis_ops *ops;
     struct rbe_trellis trellis;
     bool nibbles;
     unsigned block, bits;
+    double factor;              /* of a row of mean weight: e = (g - target) * factor */
     size_t line;                /* bytes of a ring line */
     uint8_t *decisions;         /* [RBE_SEED_DEPTH][line] */
     uint8_t *narrow;            /* [2^(L - 1)]: the line of the one row of a span that brings
                                  * fewer bits than lines are made for, where the ring turns
                                  * or the tail begins */
     uint8_t *start;             /* [2^L], carries of row 0 */
-    float *scratch;             /* [2^16] */
     float *joint;               /* targets and weights around the joint of a ring */
     void *memory;
 };
 
+/* What the trellis asks for (kernels/trellis.h), at least. */
 static unsigned least_bits(unsigned block, unsigned bits)
 {
     const unsigned most = (128 + block - 1) / block;    /* new bits of a row, at most */
+    const unsigned least = most > 5 ? 2 * most : most + 5;
 
-    return bits < most + 4 ? most + 4 : bits;
+    return bits < least ? least : bits;
 }
 
 /* New bits of a row that has any, at least. */
@@ -59,7 +71,7 @@ static size_t joint_rows(unsigned block)
 }
 
 struct layout {
-    size_t cost, group, window, next_window, start, scratch, joint, narrow, decisions, total;
+    size_t cost, hash, next_cost, next_hash, start, joint, narrow, decisions, total;
 };
 
 static struct layout layout_of(unsigned block, unsigned bits)
@@ -67,12 +79,11 @@ static struct layout layout_of(unsigned block, unsigned bits)
     const size_t states = (size_t)1 << bits, line = states >> least_shift(block);
     struct layout l = {0};
 
-    l.group = l.cost + states * sizeof(float);
-    l.window = l.group + states * sizeof(float);
-    l.next_window = l.window + states * sizeof(uint16_t);
-    l.start = l.next_window + states * sizeof(uint16_t);
-    l.scratch = l.start + states;
-    l.joint = l.scratch + 65536 * sizeof(float);
+    l.hash = l.cost + states * sizeof(uint16_t);
+    l.next_cost = l.hash + states * sizeof(uint16_t);
+    l.next_hash = l.next_cost + states * sizeof(uint16_t);
+    l.start = l.next_hash + states * sizeof(uint16_t);
+    l.joint = l.start + states;
     /* Two sides, and at most a strip of rows that are none. */
     l.narrow = l.joint + 2 * (2 * joint_rows(block) + block) * sizeof(float);
     l.decisions = l.narrow + states / 2;
@@ -85,8 +96,19 @@ size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
     return sizeof(struct rbe_seed_search) + layout_of(block, least_bits(block, bits)).total;
 }
 
+/* The square of the error to be expected is that of the maps' outputs less 6 dB a bit; beyond
+ * some 8 bits it is that of rounding to integers. */
+static double usual_factor(bool nibbles, unsigned block)
+{
+    const double sigma = nibbles ? 9.22 : 104.5, expected = sigma * exp2(-128.0 / block);
+    const double error = expected > 0.29 ? expected : 0.29;
+
+    return sqrt(UNIT * 65536) / error;
+}
+
 enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
-                                     unsigned block, unsigned bits, struct rbe_diag *d)
+                                     unsigned block, unsigned bits,
+                                     const struct rbe_trellis_ops *ops, struct rbe_diag *d)
 {
     *out = NULL;
     if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
@@ -103,24 +125,22 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
         free(s);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
-    s->ops = rbe_trellis_best(rbe_cpu_isa());
+    s->ops = ops ? ops : rbe_trellis_best(rbe_cpu_isa());
     s->nibbles = format == RBE_SEED4;
     s->block = block;
     s->bits = bits;
+    s->factor = usual_factor(s->nibbles, block);
     s->line = (size_t)1 << (bits - least_shift(block));
     s->memory = memory;
     s->start = memory + l.start;
-    s->scratch = (float *)(memory + l.scratch);
     s->joint = (float *)(memory + l.joint);
     s->narrow = memory + l.narrow;
     s->decisions = memory + l.decisions;
-    s->trellis = (struct rbe_trellis){
-        .bits = bits,
-        .cost = (float *)(memory + l.cost),
-        .group = (float *)(memory + l.group),
-        .window = (uint16_t *)(memory + l.window),
-        .next_window = (uint16_t *)(memory + l.next_window),
-    };
+    s->trellis.cost = (uint16_t *)(memory + l.cost);
+    s->trellis.hash = (uint16_t *)(memory + l.hash);
+    s->trellis.next_cost = (uint16_t *)(memory + l.next_cost);
+    s->trellis.next_hash = (uint16_t *)(memory + l.next_hash);
+    rbe_trellis_init(&s->trellis, bits, s->nibbles ? SEED4_MULTIPLIER : SEED_MULTIPLIER);
     *out = s;
     return RBE_OK;
 }
@@ -166,17 +186,6 @@ static void put_bits(uint16_t *words, size_t at, unsigned count, unsigned value,
         words[(at + i) / 16] |= (uint16_t)((value >> i & 1) << (at + i) % 16);
 }
 
-static unsigned best_state(const struct rbe_trellis *t)
-{
-    const size_t states = (size_t)1 << t->bits;
-    unsigned best = 0;
-
-    for (size_t i = 1; i < states; i++)
-        if (t->cost[i] < t->cost[best])
-            best = (unsigned)i;
-    return best;
-}
-
 /* How many bits row r > first adds to the window that are not fixed by the tail. */
 static unsigned chosen_bits(const struct rbe_seed_search *s, const struct rbe_seed_span *p,
                             size_t r)
@@ -188,18 +197,40 @@ static unsigned chosen_bits(const struct rbe_seed_search *s, const struct rbe_se
     return begin < p->end ? (unsigned)(p->end - begin) : 0;
 }
 
+/* The factor of a row of weight 1, from the mean of the rows that cost anything. */
+static double factor_of(const struct rbe_seed_search *s, const struct rbe_seed_span *p)
+{
+    double sum = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; p->weight && i < p->count; i++) {
+        sum += (double)p->weight[i];
+        n += p->weight[i] > 0;
+    }
+    return n ? s->factor / sqrt(sum / (double)n) : s->factor;
+}
+
 /* What the generator does at row r (seed.h), as the trellis wants it. */
 static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
-                                     const struct rbe_seed_span *p, size_t r)
+                                     const struct rbe_seed_span *p, double factor, size_t r)
 {
     const size_t at = offset(s, p, r), i = r - p->first;
-    struct rbe_trellis_row row = {.target = p->target[i],
-                                  .weight = p->weight ? p->weight[i] : 1,
-                                  .nibbles = s->nibbles};
+    const double weight = p->weight ? (double)p->weight[i] : 1;
+    struct rbe_trellis_row row = {.nibbles = s->nibbles};
 
-    row.multiplier = s->nibbles ? SEED4_MULTIPLIER : SEED_MULTIPLIER;
-    row.addend = s->nibbles ? place(s, p, r) * SEED4_STEP : 0;
-    row.only = p->start;
+    factor *= sqrt(weight);
+    /* Beyond the map's range a target would make all outputs saturate, and none the best. */
+    const double reach = (s->nibbles ? RBE_SEED4_GMAX : RBE_SEED_GMAX) + 8192 / factor;
+    const double target = fmin(fmax((double)p->target[i], -reach), reach);
+
+    for (; factor > 127 && row.doublings < RBE_TRELLIS_MAX_DOUBLINGS; factor /= 2)
+        row.doublings++;
+    /* A light row still costs something. */
+    row.factor = (uint8_t)(!(weight > 0) ? 0 : factor > 127 ? 127 : factor < 1 ? 1
+                                                                     : lrint(factor));
+    const double scaled = (target + (s->nibbles ? RBE_SEED4_GMAX : 0)) * row.factor;
+    row.target = (int16_t)(scaled > 32767 ? 32767 : scaled < -32767 ? -32767 : lrint(scaled));
+    row.addend = (uint16_t)(s->nibbles ? place(s, p, r) * SEED4_STEP : 0);
     if (r == p->first)
         return row;
     row.shift = (unsigned)(at - offset(s, p, r - 1));
@@ -210,6 +241,27 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
     return row;
 }
 
+/* The state before the fold by k of which group g keeps decision d. */
+static unsigned state_before(const struct rbe_seed_search *s, unsigned k, unsigned g,
+                             unsigned d)
+{
+    return rbe_trellis_reverse(d, k) << (s->bits - k) | g;
+}
+
+/* The best state of the last row, whose groups were folded for the next with decisions
+ * `line`. */
+static unsigned best_state(const struct rbe_seed_search *s, const uint8_t *line)
+{
+    const struct rbe_trellis *t = &s->trellis;
+    const size_t groups = (size_t)1 << (t->bits - t->fold);
+    unsigned best = 0;
+
+    for (size_t i = 1; i < groups; i++)
+        if (t->cost[i] < t->cost[best])
+            best = (unsigned)i;
+    return t->fold ? state_before(s, t->fold, best, line[best]) : best;
+}
+
 /* Follows the path into `state` at row `last` back to row `first` and writes the bits that
  * rows first..keep brought.  `ring` is the line after the one of row `last`. */
 static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p, size_t first,
@@ -218,22 +270,60 @@ static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p
     const size_t base = p->first / s->block * 128;
 
     for (size_t r = last; r > p->first && r >= first; r--) {
-        const unsigned k = chosen_bits(s, p, r);
+        const unsigned k = chosen_bits(s, p, r), group = state >> k;
 
         if (!k)
             continue;
-        const unsigned group = state & ((1U << (s->bits - k)) - 1);
         if (r <= keep)
-            put_bits(words, offset(s, p, r - 1) + 16 - base, k, state >> (s->bits - k),
-                     p->end - base);
+            put_bits(words, offset(s, p, r - 1) + 16 - base, k,
+                     rbe_trellis_reverse(state & ((1U << k) - 1), k), p->end - base);
         ring--;
-        state = group << k | decisions_of(s, k, ring)[group];
+        state = state_before(s, k, group, decisions_of(s, k, ring)[group]);
     }
     if (first == p->first) {
+        const unsigned newest = rbe_trellis_reverse(state, s->bits);
         const unsigned carry = s->bits < 16 ? s->start[state] : 0;
-        put_bits(words, offset(s, p, first) - base, 16, state << (16 - s->bits) | carry,
+
+        put_bits(words, offset(s, p, first) - base, 16, newest << (16 - s->bits) | carry,
                  p->end - base);
     }
+}
+
+/*
+ * The first row: a step of a trellis of 16 bits, whose windows bring 8 new ones each and fold
+ * by the bits that are only carried; or the one window that is allowed.
+ */
+static void start(struct rbe_seed_search *s, const struct rbe_trellis_row *row, int only)
+{
+    struct rbe_trellis *t = &s->trellis;
+    const unsigned L = s->bits, carried = 16 - L;
+    const size_t states = (size_t)1 << L;
+
+    t->least = 0;
+    if (only >= 0) {
+        const size_t state = rbe_trellis_reverse((unsigned)only, 16) & (states - 1);
+
+        memset(t->cost, 0xFF, states * sizeof *t->cost);
+        memset(t->hash, 0, states * sizeof *t->hash);
+        t->cost[state] = 0;
+        t->hash[state] = (uint16_t)((unsigned)only * t->multiplier);
+        s->start[state] = (uint8_t)((unsigned)only & ((1U << carried) - 1));
+        t->fold = 0;
+        return;
+    }
+    struct rbe_trellis_row all = *row;
+    all.shift = all.free = 8;
+    t->bits = 16;
+    t->fold = 8;
+    for (unsigned g = 0; g < 256; g++) {
+        t->cost[g] = 0;
+        t->hash[g] = (uint16_t)(rbe_trellis_reverse(g, 8) * t->multiplier);
+    }
+    s->ops->step(t, &all, carried, s->start);
+    t->bits = L;
+    t->fold = 0;
+    for (size_t i = 0; carried && i < states; i++)
+        t->hash[i] = (uint16_t)((t->hash[i] << carried) + s->start[i] * t->multiplier);
 }
 
 void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *p,
@@ -247,26 +337,37 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
     if (!p->count)
         return;
     memset(words, 0, (p->end / 16 - p->first / s->block * 8) * sizeof *words);
+    const double factor = factor_of(s, p);
     for (size_t r = p->first; r < stop; r++) {
-        const struct rbe_trellis_row row = row_of(s, p, r);
+        const struct rbe_trellis_row row = row_of(s, p, factor, r);
+        const unsigned fold = r + 1 < stop ? chosen_bits(s, p, r + 1) : 0;
 
-        if (r == p->first) {
-            s->ops->start(t, &row, s->scratch, s->start);
-            continue;
-        }
-        if (row.free && ring - kept == RBE_SEED_DEPTH) {
-            /* Count back over the rows that wrote all lines but the oldest quarter. */
-            size_t keep = r - 1;
+        if (fold && ring - kept == RBE_SEED_DEPTH) {
+            /* Count back over the rows that wrote all lines but the oldest quarter; row r's
+             * was written in the step before it. */
+            const bool wrote = t->fold > 0;
+            size_t keep = r;
             for (size_t n = 0; n < RBE_SEED_DEPTH / 4 * 3; keep--)
                 n += chosen_bits(s, p, keep) != 0;
-            trace(s, p, next, keep, r - 1, best_state(t), ring, words);
+            trace(s, p, next, keep, r - 1,
+                  best_state(s, wrote ? decisions_of(s, t->fold, ring - 1) : NULL),
+                  ring - wrote, words);
             next = keep + 1;
             kept += RBE_SEED_DEPTH / 4;
         }
-        s->ops->step(t, &row, decisions_of(s, row.free, ring));
-        ring += row.free != 0;
+        uint8_t *const line = fold ? decisions_of(s, fold, ring) : NULL;
+        if (r == p->first) {
+            start(s, &row, p->start);
+            if (fold)
+                s->ops->step(t, NULL, fold, line);
+        } else if (row.free < row.shift) {
+            s->ops->drain(t, &row);
+        } else {
+            s->ops->step(t, &row, fold, line);
+        }
+        ring += fold != 0;
     }
-    trace(s, p, next, stop, stop - 1, best_state(t), ring, words);
+    trace(s, p, next, stop, stop - 1, best_state(s, NULL), ring, words);
 }
 
 /* Rows first .. rows - 1 and then 0 .. below - 1, where a turn of the ring ends. */

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A Viterbi search down the rows (trellis.h).  Its memory does not grow with the rows: of
+ * A Viterbi search down the rows (kernels/trellis.h).  Its memory does not grow with the rows: of
  * RBE_SEED_DEPTH decisions the oldest quarter becomes final whenever they are full.  Paths
  * of a white source have all merged some 200 rows back at 14 bits, later at 16.
  *
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "kernels/kernel.h"
+#include "kernels/trellis.h"
 #include "rbe/status.h"
 
 enum { RBE_SEED_DEPTH = 2048, RBE_SEED_ANY = -1 };
@@ -26,11 +27,12 @@ struct rbe_seed_search;
 
 /*
  * format: RBE_SEED or RBE_SEED4; block 16..4096; bits: newest bits of the window that are
- * searched, 8..16 (raised where a row brings more than bits - 4 new ones).  One for each
- * thread.
+ * searched, 8..16 (raised where a row brings so many that a trellis takes more).  ops: NULL:
+ * the widest that rbe_cpu_isa() allows.  One for each thread.
  */
 enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
-                                     unsigned block, unsigned bits, struct rbe_diag *d);
+                                     unsigned block, unsigned bits,
+                                     const struct rbe_trellis_ops *ops, struct rbe_diag *d);
 void rbe_seed_search_close(struct rbe_seed_search **s);
 
 /* Bytes that open allocates for these arguments, at most. */
