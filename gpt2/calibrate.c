@@ -273,16 +273,17 @@ static char *keep_path(const struct rbe_calibration *c)
     return rbe_path_join(c->keep->folder, "calibration.rbe");
 }
 
-static void set_key(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
 {
     char text[400], ids[65], shape[65];
 
-    rbe_sha256(ids, c->text, c->tokens * sizeof *c->text);
-    rbe_sha256(shape, config, sizeof *config);
+    if (rbe_sha256(ids, c->text, c->tokens * sizeof *c->text) ||
+        rbe_sha256(shape, config, sizeof *config))
+        return RBE_ERR_NOMEM;
     const int n = snprintf(text, sizeof text, CALIBRATION " %s %s %s %zu %s",
                            c->keep->source_sha256, shape, rbe_metric_name(c->metric),
                            c->tokens, ids);
-    rbe_sha256(c->key, text, (size_t)n);
+    return rbe_sha256(c->key, text, (size_t)n);
 }
 
 static void energy_name(char name[NAME_SIZE + 8], const struct site *s)
@@ -441,10 +442,12 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     c->pool = pool;
     c->keep = keep;
     c->kept = rbe_now();
-    if (keep) {
-        set_key(c, config);
-        take_state(c, config);
+    if (keep && set_key(c, config)) {
+        rbe_calibration_close(&c);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
+    if (keep)
+        take_state(c, config);
     *out = c;
     return RBE_OK;
 }

@@ -341,17 +341,20 @@ bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert
 
 /* Of all that a finished matrix depends on: name, bytes (o is what encodes x), and by `moment`
  * the error that is reported. */
-static void row_key(char hex[65], const struct rbe_convert_row *r, const float *x,
-                    const struct rbe_encode_options *o, const float *moment)
+static enum rbe_status row_key(char hex[65], const struct rbe_convert_row *r, const float *x,
+                               const struct rbe_encode_options *o, const float *moment)
 {
     const size_t rows = r->tensor->rows, cols = r->tensor->cols;
     char text[256], code[65], seen[65] = "-";
 
-    rbe_encode_key(code, x, (uint32_t)rows, (uint32_t)cols, o);
-    if (moment)
-        rbe_sha256(seen, moment, cols * cols * sizeof *moment);
+    enum rbe_status err = rbe_encode_key(code, x, (uint32_t)rows, (uint32_t)cols, o);
+
+    if (!err && moment)
+        err = rbe_sha256(seen, moment, cols * cols * sizeof *moment);
+    if (err)
+        return err;
     const int n = snprintf(text, sizeof text, "%s %s %s", r->tensor->name, code, seen);
-    rbe_sha256(hex, text, (size_t)n);
+    return rbe_sha256(hex, text, (size_t)n);
 }
 
 static char *row_path(const char *folder, const struct rbe_convert_row *r)
@@ -635,7 +638,10 @@ static enum rbe_status finish_row(struct rbe_convert *c, struct rbe_convert_row 
         o.moment = moment;
         o.row_importance = moment ? rbe_calibration_rows(c->o.calibration, t->name) : NULL;
     }
-    row_key(key, r, x, &o, moment);
+    if (row_key(key, r, x, &o, moment)) {
+        err = no_memory(d);
+        goto out;
+    }
     r->reused = load_row(r, key, path, out);
     if (r->reused && c->o.progress)
         rbe_progress_skip(c->o.progress, m.size);

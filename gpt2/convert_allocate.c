@@ -86,30 +86,35 @@ static struct rbe_encode_options probe_options(const struct rbe_convert_row *r,
 
 /* --- kept on disk ------------------------------------------------------------------------- */
 
-static void set_base(struct work *k)
+static enum rbe_status set_base(struct work *k, struct rbe_diag *d)
 {
     const struct rbe_convert *c = k->c;
     const struct rbe_calibration *text = c->o.calibration;
     const size_t tokens = rbe_calibration_tokens(text);
     char all[300], ids[65], shape[65];
 
-    rbe_sha256(ids, rbe_calibration_text(text), tokens * sizeof(uint32_t));
-    rbe_sha256(shape, &c->source->config, sizeof c->source->config);
+    if (rbe_sha256(ids, rbe_calibration_text(text), tokens * sizeof(uint32_t)) ||
+        rbe_sha256(shape, &c->source->config, sizeof c->source->config))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s", c->source->sha256, shape,
                            tokens, ids);
-    rbe_sha256(k->base, all, (size_t)n);
+    return rbe_sha256(k->base, all, (size_t)n) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
+                                               : RBE_OK;
 }
 
 /* Of all that an item's divergence depends on. */
-static void item_key(char hex[65], const struct work *k, const struct item *t, const float *x,
-                     const struct rbe_encode_options *o)
+static enum rbe_status item_key(char hex[65], const struct work *k, const struct item *t,
+                                const float *x, const struct rbe_encode_options *o,
+                                struct rbe_diag *d)
 {
     char code[65], text[300];
 
-    rbe_encode_key(code, x, t->rows, t->row->tensor->cols, o);
+    if (rbe_encode_key(code, x, t->rows, t->row->tensor->cols, o))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     const int n = snprintf(text, sizeof text, "%s %s %u %s", k->base, t->row->tensor->name,
                            t->row0, code);
-    rbe_sha256(hex, text, (size_t)n);
+    return rbe_sha256(hex, text, (size_t)n) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
+                                            : RBE_OK;
 }
 
 static char *known_path(const struct rbe_convert *c)
@@ -193,7 +198,8 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x, str
 
     if (o.moment && rows)
         o.row_importance = rows + t->row0;
-    item_key(key, k, t, x + at, &o);
+    if ((err = item_key(key, k, t, x + at, &o, d)))
+        return err;
     k->c->probes++;
     if (look_up(&k->known, key, &t->kl)) {
         k->c->probes_reused++;
@@ -373,8 +379,7 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
-    set_base(&k);
-    if ((err = open_known(&k, items, d)))
+    if ((err = set_base(&k, d)) || (err = open_known(&k, items, d)))
         goto out;
     if (c->o.progress)
         rbe_progress_start(c->o.progress, "measure", "weights", total);

@@ -260,37 +260,38 @@ static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
 }
 
 /* Of n floats, or "-" without. */
-static void hash_floats(char hex[65], const float *x, size_t n)
+static enum rbe_status hash_floats(char hex[65], const float *x, size_t n)
 {
-    if (x)
-        rbe_sha256(hex, x, n * sizeof *x);
-    else
-        strcpy(hex, "-");
+    strcpy(hex, "-");
+    return x ? rbe_sha256(hex, x, n * sizeof *x) : RBE_OK;
 }
 
-void rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
-                    const struct rbe_encode_options *o)
+enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
+                               const struct rbe_encode_options *o)
 {
     char text[512], weights[65], importance[65], moment[65];
+    enum rbe_status err;
     int n;
 
-    hash_floats(weights, w, (size_t)rows * cols);
-    hash_floats(importance, o->row_importance, rows);
-    hash_floats(moment, o->moment, (size_t)cols * cols);
+    if ((err = hash_floats(weights, w, (size_t)rows * cols)) ||
+        (err = hash_floats(importance, o->row_importance, rows)) ||
+        (err = hash_floats(moment, o->moment, (size_t)cols * cols)))
+        return err;
     n = snprintf(text, sizeof text, RBE_ENCODER " %u %u %s %d %u %u %d %u %a %d %d %u %" PRIu64
                  " %s %s %a", rows, cols, weights, (int)o->format, o->block, o->aux,
                  (int)o->search, o->window, (double)o->search_scale, (int)o->scales,
                  (int)o->scale_search, o->hadamard, o->sign_seed, importance, moment,
                  (double)o->damping);
-    rbe_sha256(hex, text, (size_t)n);
+    err = rbe_sha256(hex, text, (size_t)n);
     /* Parts are many; each folds into the hash of those before it. */
-    for (size_t i = 0; i < o->part_count; i++) {
+    for (size_t i = 0; i < o->part_count && !err; i++) {
         const struct rbe_encode_part *p = &o->parts[i];
 
         n = snprintf(text, sizeof text, "%s %u %d %u %u", hex, p->rows, (int)p->format,
                      p->block, p->aux);
-        rbe_sha256(hex, text, (size_t)n);
+        err = rbe_sha256(hex, text, (size_t)n);
     }
+    return err;
 }
 
 enum rbe_status rbe_encode_weight(struct rbe_weight *out, const float *w, uint32_t rows,

@@ -86,8 +86,8 @@ enum rbe_status rbe_encode_weight(struct rbe_weight *out, const float *w, uint32
 
 /* sha256 of all that the encoded bytes depend on: the weights, the options (moment and
  * importance by their values), the encoder.  For keys of finished work. */
-void rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
-                    const struct rbe_encode_options *o);
+enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
+                               const struct rbe_encode_options *o);
 
 /* Frees what rbe_encode_weight() or rbe_weight_alloc() made; harmless on a zeroed one. */
 void rbe_weight_free(struct rbe_weight *w);

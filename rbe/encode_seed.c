@@ -412,8 +412,7 @@ static enum rbe_status weigh_rows(struct encoder *e, struct rbe_diag *d)
 {
     const struct rbe_encode_job *j = e->job;
     const unsigned brings = (128 + e->block - 1) / e->block;
-    const float cost = search_bits(j->o, e->block) < brings + NARROW ? ZERO_COST_NARROW
-                                                                     : ZERO_COST;
+    const float cost = search_bits(j->o) < brings + NARROW ? ZERO_COST_NARROW : ZERO_COST;
     double sum = 0;
     size_t live = 0;
 

@@ -74,6 +74,7 @@ char *rbe_path_join(const char *dir, const char *name);
 /* 64 hexadecimal digits and a NUL into hex; the empty string when it fails.
  * rbe_sha256() fails for want of memory only. */
 enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag *d);
-enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size);
+enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
+    __attribute__((warn_unused_result));
 
 #endif

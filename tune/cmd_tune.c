@@ -214,17 +214,38 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits
 
 /* --- opening ------------------------------------------------------------------------------ */
 
-/* A text that changes whenever the numbers of a run would. */
-static enum rbe_status make_key(struct run *r)
+/* Of the text by which matrices are encoded; "none" where none is read. */
+static enum rbe_status calibration_sha(char hex[65], const struct run *r, struct rbe_diag *d)
 {
-    char text[1024], recipe[65];
+    char *shipped = NULL;
 
-    enum rbe_status err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text));
+    strcpy(hex, "none");
+    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+        return RBE_OK;
+    const char *path = r->a->calibration ? r->a->calibration
+                                         : (shipped = rbe_data_path("calibration.txt"));
+    const enum rbe_status err =
+        path ? rbe_sha256_file(hex, path, d)
+             : rbe_fail(d, RBE_ERR_IO, "the shipped calibration.txt is not there: name a text "
+                        "with --calibration");
+    free(shipped);
+    return err;
+}
+
+/* A text that changes whenever the numbers of a run would. */
+static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
+{
+    char text[1024], recipe[65], shape[65], calibration[65];
+    enum rbe_status err = calibration_sha(calibration, r, d);
+
     if (err)
         return err;
-    const int n = snprintf(text, sizeof text, "tune 1 %s %s %s %s %" PRIu64 " %" PRIu64
-                           " %s %s %u %u %u %u %d %d %d %d %s", r->source->sha256,
-                           r->model_sha, recipe,
+    if ((err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text))) ||
+        (err = rbe_sha256(shape, &r->source->config, sizeof r->source->config)))
+        return err;
+    const int n = snprintf(text, sizeof text, "tune 2 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
+                           " %s %s %u %u %u %u %d %d %d %d %s", r->source->sha256, shape,
+                           r->model_sha, calibration, recipe,
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
                            r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
@@ -344,7 +365,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         return err;
     if (a->minutes > 0 && (err = tokens_for_minutes(r, d)))
         return err;
-    return make_key(r);
+    return make_key(r, d);
 }
 
 /* --- the result row ----------------------------------------------------------------------- */

@@ -125,6 +125,10 @@ done
 # Checkpoints that do not fit.
 other=("${common[@]}" "$dir/e.rbe" "${args[@]}" --checkpoint "$dir/ck2" --resume)
 check 'a checkpoint of another run' fails 1 'another run' "${other[@]}" --seed 3
+without=("${small[@]}")
+small=("${small[@]:1}")
+check 'one with calibration' fails 1 'another run' "${other[@]}"
+small=("${without[@]}")
 head -c 5000 "$dir/ck2" >"$dir/ck"
 check 'half a checkpoint' fails 1 'ends too early' "${cut[@]}" --resume
 cp "$dir/ck2" "$dir/ck"
