@@ -271,8 +271,8 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
     if (smt)
         warn(w, "cores run two threads each: work on a sibling slows a pinned one");
     if (rbe_cpu_quota() > 0 && rbe_cpu_quota() < rbe_cpus_allowed()) {
-        snprintf(text, sizeof text, "a quota of %.3g CPUs for %u: threads are stopped when it is "
-                 "used up", rbe_cpu_quota(), rbe_cpus_allowed());
+        snprintf(text, sizeof text, "a quota of %.3g CPUs for %u: threads are stopped "
+                 "when it is used up", rbe_cpu_quota(), rbe_cpus_allowed());
         warn(w, text);
     }
     if (getloadavg(load, 3) == 3) {
