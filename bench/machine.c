@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bench/machine_private.h"
+#include "rbe/cpus.h"
 #include "rbe/progress.h"
 #include "rbe/result.h"
 
@@ -270,6 +271,11 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
     json_object_set_new(facts, "smt", json_boolean(smt));
     if (smt)
         warn(w, "cores run two threads each: work on a sibling slows a pinned one");
+    if (rbe_cpu_quota() > 0 && rbe_cpu_quota() < rbe_cpus_allowed()) {
+        snprintf(text, sizeof text, "a quota of %.3g CPUs for %u: threads are stopped "
+                 "when it is used up", rbe_cpu_quota(), rbe_cpus_allowed());
+        warn(w, text);
+    }
     if (getloadavg(load, 3) == 3) {
         json_object_set_new(facts, "load_1min", json_real(load[0]));
         if (load[0] > 0.3) {

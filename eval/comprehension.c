@@ -151,9 +151,14 @@ static enum rbe_status add_choice(struct loading *l, struct rbe_item *it, const 
 
     if (err == RBE_ERR_LIMIT) {
         const char *base = strrchr(l->path, '/');
-        if (!l->refused && !l->x->refused++)
-            snprintf(l->x->first_refused, sizeof l->x->first_refused, "%.80s line %u: %.90s",
+        char *first = l->x->first_refused;
+        if (!l->refused && !l->x->refused++) {
+            snprintf(first, sizeof l->x->first_refused, "%.80s line %u: %.90s",
                      base ? base + 1 : l->path, l->line, why.text);
+            /* For a row: a name may be no UTF-8, or cut within a character. */
+            for (char *s = first; *s; s++)
+                *s = (unsigned char)*s < 0x80 ? *s : '?';
+        }
         l->refused = true;
         return RBE_OK;
     }
