@@ -105,6 +105,8 @@ static void fill(const struct recipe *r, enum rbe_dtype dtype, uint64_t state, u
 {
     for (size_t i = 0; i < count; i += 2) {
         double a = 0, b = 0;
+        if (i % (1 << 20) == 0 && rbe_interrupted())
+            return;
         if (r->deviation > 0)
             normal_pair(&state, &a, &b);
         put_value(to, dtype, i, (float)(a * r->deviation) + r->constant);
