@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,8 +207,18 @@ static enum rbe_status unpack(const char *archive, const char *member, const cha
     posix_spawn_file_actions_destroy(&act);
     if (rc)
         return rbe_fail(d, RBE_ERR_IO, "%s: cannot run unzip: %s", archive, strerror(rc));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    pid_t gone = 0;
+    while (!gone || (gone < 0 && errno == EINTR)) {
+        if (rbe_interrupted())
+            kill(pid, SIGKILL);
+        usleep(10000);
+        gone = waitpid(pid, &status, WNOHANG);
+    }
+    if (rbe_interrupted()) {
+        unlink(to);
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "%s: interrupted; the next run goes on",
+                        archive);
+    }
     if (!WIFEXITED(status) || WEXITSTATUS(status)) {
         unlink(to);
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: unzip finds no whole '%s' in it", archive,

@@ -71,6 +71,8 @@ static void fill(float deviation, float constant, enum rbe_dtype dtype, uint64_t
 {
     for (size_t i = 0; i < count; i += 2) {
         double a = 0, b = 0;
+        if (i % (1 << 20) == 0 && rbe_interrupted())
+            return;
         if (deviation > 0)
             normal_pair(&state, &a, &b);
         put_value(to, dtype, i, (float)(a * deviation) + constant);

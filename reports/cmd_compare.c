@@ -188,10 +188,10 @@ int rbe_cmd_compare(int argc, const char **argv)
         POPT_TABLEEND};
 
     if (!rbe_parse(argc, argv, table, "BASE NEW",
-                   "Compares two result files (JSON lines of rbe eval; JSON, samples or table of "
-                   "rbe-bench;\nGoogle Benchmark's JSON), row by row: ratio of medians with an "
-                   "interval, a rank test,\nand a verdict.\nExit status: 0 nothing worse, 1 cannot be compared, 2 usage, 3 "
-                   "something worse.", &args, &count, &code))
+                   "Compares two result files (JSON lines of rbe eval; JSON, samples or table "
+                   "of rbe-bench;\nGoogle Benchmark's JSON), row by row: ratio of medians with "
+                   "an interval, a rank test,\nand a verdict.\nExit status: 0 nothing worse, 1 "
+                   "cannot be compared, 2 usage, 3 something worse.", &args, &count, &code))
         return code;
     enum rbe_status err;
     code = 0;

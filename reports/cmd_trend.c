@@ -122,7 +122,8 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
         if (!err && is_history(r))
             err = add_row(&p, levels, r, ++entries, path, d);
     if (!err && !entries)
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no row of the gate or of rbe compare in it", path);
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no row of the gate or of rbe compare in it",
+                       path);
     if (!err && !p.rows)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %u rows of a history, none with a metric", path,
                        entries);

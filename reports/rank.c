@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rbe/stats.h"
 #include "rbe/status.h"
@@ -56,11 +57,18 @@ double rbe_mann_whitney(const double *a, size_t n, const double *b, size_t m)
             rbe_shortage_note();
         return NAN;
     }
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < m; j++)
-            below += a[i] > b[j] ? 1 : a[i] == b[j] ? 0.5 : 0;
-    for (size_t i = 0; i < all; i++)
-        x[i] = i < n ? a[i] : b[i - n];
+    memcpy(x, a, n * sizeof *x);
+    memcpy(x + n, b, m * sizeof *x);
+    rbe_sort(x, n);
+    rbe_sort(x + n, m);
+    /* Of b, so many are less than x[i], and so many at most it. */
+    for (size_t i = 0, less = n, most = n; i < n; i++) {
+        while (less < all && x[less] < x[i])
+            less++;
+        while (most < all && x[most] <= x[i])
+            most++;
+        below += (double)(less - n) + 0.5 * (double)(most - less);
+    }
     rbe_sort(x, all);
     for (size_t i = 0, j; i < all; i = j) {
         for (j = i + 1; j < all && x[j] == x[i]; j++)

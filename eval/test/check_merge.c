@@ -124,7 +124,7 @@ static json_t *answers(int first)
                      -2.0);
 }
 
-/* The first of two parts with another value at path[0].path[1] (or path[0]): joining fails so. */
+/* The first of two parts has another value at outer.key, or at key: joining fails so. */
 static void refuses(json_t *first, json_t *second, const char *outer, const char *key,
                     json_t *value, const char *why)
 {

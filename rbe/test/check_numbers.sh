@@ -29,7 +29,7 @@ while IFS='|' read -r command option below above; do
     done
 done < ranges
 # One of each type: int, float, double, long long.
-for value in '' 3x nan inf 0x3 1e999 ' 3' 3, - 9999999999999999999999; do
+for value in '' 3x nan inf 0x3 1e999 ' 3' '3,' - 9999999999999999999999; do
     check "chat --top-k=$value" refused 'rbe chat' top-k "$value"
     check "chat --temperature=$value" refused 'rbe chat' temperature "$value"
     check "convert --bits=$value" refused 'rbe convert' bits "$value"
@@ -42,16 +42,16 @@ check 'ten is ten' gives 0 "$bin/rbe" generate --seed 010 -n 01 --json
 check 'not eight' grep -q '"seed": *10\b' out
 
 # Numbers within texts.
-for list in '' , 1, ,1 1x -1 ' 1' 99999999999999999999; do
+for list in '' ',' '1,' ',1' 1x -1 ' 1' 99999999999999999999; do
     check "--depths '$list'" gives 2 "$bin/rbe" eval inference -q --no-child --depths "$list"
 done
-for list in '' , 8, 8x nan; do
+for list in '' ',' '8,' 8x nan; do
     check "--ratios '$list'" gives 2 "$bin/rbe" codecs rbe-mini -q --ratios "$list"
 done
 for shape in '' 3x 3x4x ' 3x4' +3x4 -1x4 4294967297x4; do
     check "--white '$shape'" gives 2 "$bin/rbe" codecs -q --white "$shape"
 done
-for shape in '' 1,64,2,64 1,64,2,64,256, ' 1,64,2,64,256' 4294967297,64,2,64,256; do
+for shape in '' 1,64,2,64 '1,64,2,64,256,' ' 1,64,2,64,256' 4294967297,64,2,64,256; do
     check "--shape '$shape'" gives 2 "$bin/rbe" synth m --shape "$shape"
 done
 for part in '' 0/2 3/2 1/2x ' 1/2' -1/2 4294967297/4294967298; do
