@@ -37,7 +37,7 @@ vocab=$(sed -n 's/.*"vocab_size": *\([0-9]*\).*/\1/p' datasets/embedded/rbe-mini
 "$rbe" synth --shape "1,16,2,32,$vocab" "$m" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 cp datasets/embedded/rbe-mini/{vocab.json,merges.txt} "$m"
 printf 'name: small\nall codec=seed block=16\nmlp.fc codec=int8\n' > "$work/small.profile"
-head -c 600 datasets/embedded/wiki.test.raw > "$work/text"
+head -c 2000 datasets/embedded/wiki.test.raw > "$work/text"
 "$rbe" convert "$m" "$work/m.rbe" --profile "$work/small.profile" --no-calibration --quiet \
     --json "$work/rows.jsonl" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 "$rbe" eval perplexity -m "$m" -m "$work/m.rbe" --tokenizer "$m" --text "$work/text" -q -t 1 \
