@@ -259,7 +259,7 @@ bool rbe_pass_backward(struct rbe_pass *p)
     add_vector(p, &t->slices[t->slice_count - 2], RBE_LN1_GAIN);
     add_vector(p, &t->slices[t->slice_count - 1], RBE_LN1_BIAS);
     for (p->layer = t->c.n_layer; p->layer-- > 0;) {
-        if (rbe_interrupted())
+        if (rbe_interrupt_is_old())
             return false;
         layer_back(p);
     }

@@ -206,7 +206,7 @@ bool rbe_pass_forward(struct rbe_pass *p)
         rbe_pool_run(p->t->pool, run_round, p->t);
     rbe_pass_tokens(p, embed);
     for (p->layer = 0; p->layer < p->t->c.n_layer; p->layer++) {
-        if (rbe_interrupted())
+        if (rbe_interrupt_is_old())
             return false;
         rbe_pass_heads(p, attend);
         rbe_pass_tokens(p, after_attention);

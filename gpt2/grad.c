@@ -381,7 +381,7 @@ static bool run_head(struct head *h, struct rbe_loss_sums *sums)
     for (unsigned i = 0; i < threads; i++)
         t->workers[i].sums = (struct rbe_loss_sums){0};
     for (h->first = 0; h->first < tokens; h->first += h->count) {
-        if (rbe_interrupted())
+        if (rbe_interrupt_is_old())
             return false;
         h->count = tokens - h->first < t->head_rows ? tokens - h->first : t->head_rows;
         rbe_pool_run(t->pool, run_losses, h);

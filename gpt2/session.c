@@ -528,7 +528,7 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     run_tokens(s, count, run_embed, &b);
     for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_layer *l = &m->layers[b.layer];
-        if (s->stop_early && rbe_interrupted())
+        if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         if ((err = check_weights(s, l->weight, RBE_LINEARS, d)))
             return err;

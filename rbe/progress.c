@@ -16,6 +16,9 @@
 
 static bool silent;
 static volatile sig_atomic_t interrupts;
+static _Atomic int64_t interrupted_at_ns;       /* set before `interrupts` */
+
+double rbe_interrupt_grace = 0.7;
 
 double rbe_now(void)
 {
@@ -27,6 +30,11 @@ double rbe_now(void)
 
 static void on_signal(int sig)
 {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    if (!interrupts)
+        interrupted_at_ns = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
     if (interrupts++) {
         signal(sig, SIG_DFL);
         raise(sig);
@@ -64,6 +72,12 @@ void rbe_catch_interrupt(void)
 bool rbe_interrupted(void)
 {
     return interrupts != 0;
+}
+
+bool rbe_interrupt_is_old(void)
+{
+    return interrupts &&
+           rbe_now() - 1e-9 * (double)interrupted_at_ns >= rbe_interrupt_grace;
 }
 
 bool rbe_not_interrupted(void *unused, double done)

@@ -47,6 +47,11 @@ void rbe_progress_silence(void);
  * ends it at once. */
 void rbe_catch_interrupt(void);
 bool rbe_interrupted(void);
+/* Whether it came longer ago than rbe_interrupt_grace seconds (0.7): what has not ended by then
+ * is broken off, and what was done of it is lost.  Work of many passes asks this within a pass,
+ * so that a short one still counts. */
+bool rbe_interrupt_is_old(void);
+extern double rbe_interrupt_grace;
 void rbe_clear_interrupt(void);
 /* The answer to "go on?" of an encoder (rbe/encode.h) that shows nothing. */
 bool rbe_not_interrupted(void *unused, double done);

@@ -47,7 +47,8 @@ bool rbe_fuzz_recording(const uint8_t *data, size_t size)
     const size_t n = nl ? (size_t)(nl - data) : size, rest = nl ? size - n - 1 : 0;
 
     if (!model)
-        FUZZ_NEED(!rbe_gpt2_open(&model, rbe_fuzz_world()->folder, &d));
+        FUZZ_NEED(!rbe_gpt2_open(&model, rbe_fuzz_world()->folder, &d) &&
+                  !rbe_gpt2_hash(model, &d));
     struct rbe_runner base = {.model = model, .n_ctx = CONTEXT, .vocab = VOCAB};
     const size_t used = n > sizeof half ? 0
         : replace(head, sizeof head - 1, half,

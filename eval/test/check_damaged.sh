@@ -23,7 +23,7 @@ refused() {
 }
 
 check 'generate' refused "$rbe" generate "$bad" --prompt 'The river' --tokens 3
-check 'and on several threads' refused "$rbe" generate "$bad" --tokens 3 --threads 3
+check 'and on several threads' refused "$rbe" generate "$bad" --tokens 3 --threads 2
 echo 'What is a river?' > "$work/question"
 check 'chat' refused bash -c "exec '$rbe' chat --model '$bad' < '$work/question'"
 eval_() { "$rbe" eval "$@" --quiet --out "$work/rows"; }
@@ -32,7 +32,7 @@ check 'divergence' refused eval_ divergence --model "$RBE_DATA/rbe-mini" --model
     --text "$work/text"
 check 'comprehension' refused eval_ comprehension --model "$bad" --limit 2 \
     "lambada=$RBE_DATA/lambada_test.jsonl"
-check 'edge: no limit is to blame' refused eval_ edge --model "$bad" --tokens 4
+check 'edge: no limit is to blame' refused eval_ edge --model "$bad" --tokens 4 --threads 2
 check 'inference' refused eval_ inference --model "$bad" --tokens 4 --prompt 8 --depths 0
 check 'info, when asked' refused "$rbe" info --verify "$bad"
 check 'tune' refused "$rbe" tune "$RBE_DATA/rbe-mini" "$bad" "$work/rows" --tokens 100

@@ -679,6 +679,7 @@ int main(int argc, char **argv)
     if (rbe_cpu_init() || rbe_pool_open(&pool, 2, NULL))
         return 1;
     rbe_catch_interrupt();
+    rbe_interrupt_grace = 0;
     for (size_t i = 0; i < SHAPES; i++)
         check_shape(&shapes[i], pool, &rng);
     check_ways(pool, &rng);

@@ -64,6 +64,7 @@ static void compare(struct rbe_gpt2 *m, const struct oracle *o, const uint32_t *
         return;
     /* An interrupt ends a pass and appends nothing, where that was asked for. */
     rbe_catch_interrupt();
+    rbe_interrupt_grace = 0;
     CHECK(!raise(SIGTERM) && rbe_interrupted());
     rbe_session_stop_early(s, true);
     CHECK(rbe_forward(s, tokens, o->tokens, &d) == RBE_ERR_INTERRUPTED);

@@ -27,12 +27,13 @@ row() { tail -n 1 "$2" | grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f
     { echo 'FAIL no model to try with' && exit 1; }
 cp rbe/profiles/int4.profile "$work/m/p.profile"
 m=$work/m pair=(--model "$work/m" --model "$work/m/a.rbe")
-perplexity=("$rbe" eval perplexity --model "$m" --text "$m/text" --context 16 --windows 1 -q)
+whole=("$rbe" eval perplexity --model "$m" --text "$m/text" --context 16 -q)
+perplexity=("${whole[@]}" --windows 1)
 ln "$m/model.safetensors" "$work/hard"
 ln -s m/model.safetensors "$work/soft"
 ln -s m "$work/folder"
 for part in 1 2; do
-    "${perplexity[@]}" --windows 0 --shard $part/2 --out "$m/part$part" > "$work/out"
+    "${whole[@]}" --shard $part/2 --out "$m/part$part" > "$work/out"
 done
 ln "$m/part1" "$work/part"
 "$rbe" eval divergence "${pair[@]}" --text "$m/text" --windows 1 -q --record "$m/record" \
