@@ -333,7 +333,7 @@ fails 2 'beyond the model' evaluate perplexity --context 1024
 fails 2 'unknown protocol' evaluate perplexity --protocol P9
 fails 2 'shard' evaluate perplexity --shard 5/4
 fails 1 'No such file' evaluate perplexity --model "$work/none"
-fails 1 'not a result file' evaluate perplexity --text "$work/text" --out "$work/text"
+fails 1 'not a result file' evaluate perplexity --text "$work/text" --out "$work/lambada.jsonl"
 printf '{"text": "a good line"}\n{"text": \n' > "$work/broken.jsonl"
 fails 1 'line 2' evaluate comprehension "lambada=$work/broken.jsonl"
 fails 1 'line 2' evaluate perplexity --text "$work/broken.jsonl"
