@@ -93,12 +93,13 @@ contents() {
         cd "$1" || exit
         find . -type f ! -name '*.tmp*' ! -path '*.partial/*' | sort
         find . -name '*.rbe' ! -path '*.partial/*' -exec cat '{}' + | cksum
+        find . -name 'out.jsonl' -exec cat '{}' + | steady
     )
 }
 
 judge() { # NAME VARIABLE=N STATUS
     local what
-    what="$1 $2 ($(head -n 1 "$d.said"))"
+    what="$1 $2 ($(head -n 1 "$d.said" 2> /dev/null))"
     if [ "$3" = 0 ]; then
         steady "$d.out" | cmp -s - "$work/$1.want" ||
             { echo "FAIL $what: ends well with another output"; return; }
