@@ -14,7 +14,8 @@ make -j"$(nproc)" CONFIG=tsan DNNL= programs tests || exit 1
 bin=$(cd "$b/bin" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-export TSAN_OPTIONS="halt_on_error=1 exitcode=66 ${TSAN_OPTIONS-}" RBE_BIN=$bin
+# A conversation's models live in forked processes with threads of their own.
+export TSAN_OPTIONS="halt_on_error=1 exitcode=66 die_after_fork=0 ${TSAN_OPTIONS-}" RBE_BIN=$bin
 rbe=$bin/rbe
 passed=0 failed=0
 
