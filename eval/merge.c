@@ -154,6 +154,64 @@ static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
     return RBE_OK;
 }
 
+/* More windows, items or prompts, and more resamples, than any run has. */
+#define MOST_PARTS ((json_int_t)1 << 40)
+enum { MOST_RESAMPLES = 1000000 };
+
+/* A count that stands in a record, at least 0; missing is 0. */
+static bool is_count(const json_t *r, const char *key)
+{
+    const json_t *x = json_object_get(r, key);
+    const json_int_t n = json_integer_value(x);
+
+    return !x || json_is_null(x) || (json_is_integer(x) && n >= 0 && n < MOST_PARTS);
+}
+
+/* Whether the columns of an item-wise record are there, and of one length and of numbers. */
+static enum rbe_status check_items(const json_t *r, const char *file, struct rbe_diag *d)
+{
+    const json_t *samples = json_object_get(r, "samples"), *x;
+    const char *task = text_of(r, "task", NULL);
+    const char *const names[] = {"acc", !strcmp(task, "hellaswag") ? "acc_norm"
+                                        : !strcmp(task, "lambada") ? "log_p" : NULL};
+    const json_int_t n = json_integer_value(json_object_get(r, "items"));
+    size_t i;
+
+    for (size_t k = 0; k < sizeof names / sizeof names[0] && names[k]; k++) {
+        const json_t *a = json_object_get(samples, names[k]);
+        if (!json_is_array(a) || (json_int_t)json_array_size(a) != n)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s without samples.%s of "
+                            "its %lld items", file, task, names[k], (long long)n);
+        json_array_foreach(a, i, x)
+            if (!json_is_number(x))
+                return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: samples.%s[%zu] is "
+                                "no number", file, task, names[k], i);
+    }
+    json_array_foreach(json_object_get(r, "group_names"), i, x)
+        if (!json_is_string(x))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: group_names[%zu] is no "
+                            "name", file, task, i);
+    return RBE_OK;
+}
+
+/* What the joining reads of a record, before it is trusted. */
+static enum rbe_status check_record(const json_t *r, const struct kind *kind, const char *file,
+                                    struct rbe_diag *d)
+{
+    const char *const counts[] = {kind->first, kind->unit, kind->total};
+    const json_t *draws = json_object_get(json_object_get(r, "bootstrap"), "resamples");
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (!is_count(r, counts[i]))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: %s is no count", file,
+                            kind->name, counts[i]);
+    if (draws && (!json_is_integer(draws) || json_integer_value(draws) < 0 ||
+                  json_integer_value(draws) > MOST_RESAMPLES))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: bootstrap.resamples is no count "
+                        "up to %d", file, kind->name, MOST_RESAMPLES);
+    return is(r, "comprehension") ? check_items(r, file, d) : RBE_OK;
+}
+
 /* Appends arrays of b to those of a; members of objects one by one. */
 static int extend(json_t *a, json_t *b)
 {
@@ -359,6 +417,11 @@ static enum rbe_status collect(struct part **out, size_t *count, json_t *const *
                 free(parts);
                 return rbe_fail(d, RBE_ERR_ARG, "%s: a record of kind '%s' has no shards",
                                 names[f], text_of(r, "kind", NULL));
+            }
+            const enum rbe_status err = check_record(r, kind, names[f], d);
+            if (err) {
+                free(parts);
+                return err;
             }
             struct part p = {r, names[f], f,
                              json_integer_value(json_object_get(r, kind->first)),

@@ -129,7 +129,7 @@ static json_t *count_array(const double *x, size_t n)
 
 static json_t *bootstrap_json(unsigned resamples)
 {
-    return json_pack("{s:i, s:i}", "resamples", (int)resamples, "seed",
+    return json_pack("{s:I, s:i}", "resamples", (json_int_t)resamples, "seed",
                      (int)RBE_BOOTSTRAP_SEED);
 }
 
