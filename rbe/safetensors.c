@@ -597,6 +597,8 @@ static enum rbe_status make_header(char **out, const char *path,
     uint64_t at = 0;
 
     *out = NULL;
+    rbe_json_watch();
+    const unsigned shortages = rbe_shortages();
     json_t *root = json_object();
     bool ok = root;
     if (meta && *meta) {
@@ -629,9 +631,13 @@ static enum rbe_status make_header(char **out, const char *path,
     }
     if (ok)
         *out = json_dumps(root, JSON_COMPACT);
-    if (!*out)
-        err = rbe_fail(d, RBE_ERR_ARG, "%s: names or metadata are not valid UTF-8, or out of "
-                       "memory", path);
+    if (rbe_shortages() != shortages) {
+        free(*out);
+        *out = NULL;
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    } else if (!*out) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: names or metadata are not valid UTF-8", path);
+    }
 out:
     json_decref(root);
     return err;
