@@ -79,14 +79,13 @@ perplexity() {
         --tokenizer "$words" --resamples 2 "$@" | jq .perplexity)" "within $within"
 }
 
-# divergence NAME MODEL ORIGINAL WITHIN RATIO_WITHIN TOP1_APART OPTION...
+# divergence NAME MODEL ORIGINAL WITHIN TOP1_APART OPTION...: its row stays in $work/kl.
 divergence() {
-    local name=$1 model=$2 original=$3 within=$4 ratio=$5 apart=$6
-    shift 6
+    local name=$1 model=$2 original=$3 within=$4 apart=$5
+    shift 5
     run "$name" eval divergence --json --model "$original" --model "$model" \
         --tokenizer "$original" "$@" > "$work/kl"
     figure "$name kl" "$(jq .kl.mean "$work/kl")" "within $within"
-    figure "$name ratio of perplexities" "$(jq .perplexity_ratio "$work/kl")" "within $ratio"
     figure "$name top1" "$(jq .top1.agreement "$work/kl")" "apart $apart"
 }
 
@@ -115,7 +114,7 @@ convert() {
     stored "$name" "$work/$name.rbe" 0.002
     allocated "$name"
     perplexity "$name" "$work/$name.rbe" "$original" 0.05 --text $valid --windows 8
-    divergence "$name" "$work/$name.rbe" "$original" 0.5 0.05 0.03 --text $valid --windows 8
+    divergence "$name" "$work/$name.rbe" "$original" 0.5 0.03 --text $valid --windows 8
 }
 
 # distortion SIZE SEARCH APART: dB over the bound at 2, 2.91 and 4 bits.
@@ -165,7 +164,8 @@ quick() {
     sums
     stored mini-2.89-tuned $tuned 0
     perplexity mini-2.89-tuned $tuned $mini 0.0001 --text $valid --windows 4
-    divergence mini-2.89-tuned $tuned $mini 0.0005 0.0001 0.002 --text $valid --windows 4
+    divergence mini-2.89-tuned $tuned $mini 0.0005 0.002 --text $valid --windows 4
+    figure "mini-2.89-tuned ratio of perplexities" "$(jq .perplexity_ratio "$work/kl")" 'within 0.0001'
     distortion 512x64 fast 0.005
     piece_of_mini "$work/cut" 1 2048
     head -c 20000 datasets/embedded/calibration.txt > "$work/sample"
@@ -182,7 +182,7 @@ whole() {
         perplexity "mini-2.89-tuned $p of test, 128 windows" $tuned $mini 0.0001 --text $test \
             --protocol $p --windows 128
     done
-    divergence 'mini-2.89-tuned 128 windows' $tuned $mini 0.0005 0.0001 0.002 --text $valid --windows 128
+    divergence 'mini-2.89-tuned 128 windows' $tuned $mini 0.0005 0.002 --text $valid --windows 128
     distortion 1024x128 default 0.005
     convert mini-2.89 $mini --profile mini-2.89 --search fast
 }

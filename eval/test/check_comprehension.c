@@ -14,7 +14,9 @@
 #include "eval/generation.h"
 #include "eval/options.h"
 #include "eval/quality.h"
+#include "eval/softmax.h"
 #include "gpt2/data.h"
+#include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "rbe/text.h"
 
@@ -463,11 +465,41 @@ static void check_cutting(void)
           strstr(d.text, "no item can be scored; items line 5: a continuation of 60 tokens"));
 }
 
+/* A continuation is greedy when each of its tokens is: here the second alone. */
+static void check_scoring(const char *model)
+{
+    uint32_t tokens[3] = {rbe_tokenizer_eos(tokenizer), 5000, 0};
+    struct rbe_choice both = {.tokens = tokens, .count = 3, .first = 1}, last = both;
+    struct rbe_runner r;
+    struct rbe_scorer s;
+    struct rbe_diag d = {""};
+    double log_p[2];
+    bool greedy[2];
+
+    last.first = 2;
+    if (!CHECK(!rbe_runner_open(&r, model, 2, NULL, &d)))
+        return;
+    CHECK(!rbe_runner_forward(&r, 0, tokens, 2, &d) && !rbe_runner_logits(&r, 0, 2, &d));
+    const float *row = r.logits + r.vocab;
+    tokens[2] = rbe_argmax(row, r.vocab);
+    const double first = (double)r.logits[5000] - rbe_log_sum_exp(r.logits, r.vocab);
+    const double second = (double)row[tokens[2]] - rbe_log_sum_exp(row, r.vocab);
+    CHECK(rbe_argmax(r.logits, r.vocab) != 5000);
+    CHECK(!rbe_scorer_open(&s, &r, &d) && !rbe_score(&s, &both, &log_p[0], &greedy[0], &d) &&
+          !rbe_score(&s, &last, &log_p[1], &greedy[1], &d));
+    CHECK(!greedy[0] && greedy[1]);
+    CHECK_NEAR(log_p[0], first + second, 1e-4);
+    CHECK_NEAR(log_p[1], second, 1e-4);
+    rbe_scorer_close(&s);
+    rbe_runner_close(&r);
+}
+
 int main(void)
 {
     char *path = rbe_data_path("rbe-mini");
     struct rbe_diag d = {""};
 
+    rbe_cpu_init();
     if (!CHECK(path && mkdtemp(folder)) || !CHECK(!rbe_tokenizer_open(&tokenizer, path, &d)))
         return check_done();
     check_lambada();
@@ -480,6 +512,7 @@ int main(void)
     check_retained();
     check_generation();
     check_cutting();
+    check_scoring(path);
     rbe_tokenizer_close(&tokenizer);
     rmdir(folder);
     free(path);

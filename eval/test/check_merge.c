@@ -186,6 +186,10 @@ static void check_refusals(void)
                &d) == RBE_ERR_MISMATCH && strstr(d.text, "missing"));
     CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P3, 1, 50)}, 2,
                &d) == RBE_ERR_MISMATCH && strstr(d.text, "P1"));
+    json_t *other = window("a", RBE_P1, 1, 50);
+    json_object_set_new(json_object_get(other, "text"), "sha256", json_string("u"));
+    CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), other}, 2, &d) ==
+          RBE_ERR_MISMATCH);
     /* Intervals of other draws are not those of the whole. */
     CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 60)}, 2,
                &d) == RBE_ERR_MISMATCH);

@@ -11,6 +11,7 @@
 #include "gpt2/data.h"
 #include "gpt2/grad.h"
 #include "gpt2/sensitivity.h"
+#include "gpt2/weights.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "rbe/stats.h"
@@ -40,11 +41,34 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
     s->count += count;
 }
 
+enum { SOME = 64 };             /* positions of the first window */
+
+/* Divergence of those positions' predictions when `change` is added to a matrix, by hand. */
+static double divergence_of(struct rbe_gpt2 *m, struct rbe_session *s, const uint32_t *tokens,
+                            const float *change, size_t n)
+{
+    const size_t vocab = rbe_gpt2_config(m)->vocab;
+    float *w = (float *)(uintptr_t)m->layers[0].weight[RBE_ATTN_PROJ]->parts[0].m.codes;
+    float *logits = malloc(2 * SOME * vocab * sizeof *logits);
+    struct rbe_diag d = {""};
+
+    for (int k = 0; k < 2; k++) {
+        rbe_session_truncate(s, 0);
+        CHECK(!rbe_forward(s, tokens, SOME, &d) &&
+              !rbe_logits(s, 0, SOME, logits + k * SOME * vocab, &d));
+        for (size_t i = 0; i < n; i++)
+            w[i] += k ? -change[i] : change[i];
+    }
+    const double kl = rbe_mean_divergence(logits, logits + SOME * vocab, SOME, vocab);
+    free(logits);
+    return kl;
+}
+
 static void check_moments(struct rbe_gpt2 *m, const char *path)
 {
     uint32_t *tokens = malloc(WINDOWS * LENGTH * sizeof *tokens);
     struct slow slow = {calloc(COLS * COLS, sizeof(double)), 0};
-    const struct rbe_session_limits limits = {.max_batch = LENGTH};
+    const struct rbe_session_limits limits = {.max_batch = LENGTH, .max_logits = SOME};
     struct rbe_calibration *c = NULL;
     struct rbe_session *s = NULL;
     struct rbe_diag d = {""};
@@ -87,7 +111,11 @@ static void check_moments(struct rbe_gpt2 *m, const char *path)
     if (CHECK(rbe_sensitivity_open(&v, path, c, NULL, &d) == RBE_OK)) {
         CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl, &d) ==
               RBE_OK);
+        /* Nats a token, of random tokens: alike in any part of the text. */
+        const double part = divergence_of(m, s, tokens, change, 256 * COLS);
+        printf("divergence: %.4f, of %d positions %.4f\n", kl, SOME, part);
         CHECK(kl > 0.01);
+        CHECK_NEAR(kl, part, 0.3 * part);
         CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 0, change, &kl, &d) ==
               RBE_OK);
         CHECK_NEAR(kl, 0, 1e-6);
