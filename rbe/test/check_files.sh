@@ -102,7 +102,7 @@ closed() { "$@" <&- >&- 2> "$work/err"; }
 closed "${perplexity[@]}" --out "$work/closed"
 check 'a closed output is said' one_line 'standard output'
 check 'and is not the file of rows' test "$(cut -c 1-10 "$work/closed" | sort -u)" = '{"schema":'
-"${perplexity[@]}" --windows 0 --out "$work/closed2" 2>&- > "$work/out"
+"${whole[@]}" --out "$work/closed2" 2>&- > "$work/out"
 check 'closed errors neither' test "$(cut -c 1-10 "$work/closed2" | sort -u)" = '{"schema":'
 # full COMMAND...: a full disk is said, once, and is exit status 1.
 full() {
