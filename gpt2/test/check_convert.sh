@@ -86,7 +86,7 @@ wait $pid 2>"$dir/err"
 check 'killed, no file yet' [ ! -e "$dir/cut.rbe" ]
 # What it left is of no use to another profile.
 cp -r "$dir/cut.rbe.partial" "$dir/other.rbe.partial"
-printf 'all codec=int4\n' >"$dir/other.profile"
+printf 'all codec=int8\n' >"$dir/other.profile"
 run "$mini" "$dir/fresh.rbe" -p "$dir/other.profile"
 check 'going on by another profile' run "$mini" "$dir/other.rbe" -p "$dir/other.profile"
 check 'gives the file of that profile' cmp "$dir/fresh.rbe" "$dir/other.rbe"

@@ -391,6 +391,21 @@ static void check_files(void)
     CHECK(rbe_results_open(&r, "/nonexistent", &d) == RBE_ERR_IO);
 }
 
+/* MB are 10^6 bytes, as the targets are. */
+static void check_megabytes(void)
+{
+    static const struct {
+        double bytes;
+        const char *text;
+    } said[] = {{4228168, "4.23 MB"}, {45e6, "45.00 MB"}, {497759232, "497.8 MB"}, {NAN, "?"}};
+    char text[32];
+
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        rbe_megabytes(text, sizeof text, said[i].bytes);
+        CHECK(!strcmp(text, said[i].text));
+    }
+}
+
 int main(void)
 {
     CHECK(mkdtemp(folder) != NULL);
@@ -405,5 +420,6 @@ int main(void)
     check_files();
     drop("r.jsonl");
     rmdir(folder);
+    check_megabytes();
     return check_done();
 }
