@@ -137,6 +137,13 @@ static void check_wikitext(void)
         scored += w.w[i].length - w.w[i].first;
     CHECK(w.token_count == 353855 && w.count == 692 && scored == 353163);
     rbe_windows_free(&w);
+    /* The first window scores 511 tokens, each half of one later 256, the last the rest. */
+    CHECK(!rbe_windows_make(&w, RBE_P2, &text, t, 512, 0, &d));
+    scored = 0;
+    for (size_t i = 0; i < w.count; i++)
+        scored += w.w[i].length - w.w[i].first;
+    CHECK(w.stride == 256 && w.count == 1 + (353855 - 512 + 255) / 256 && scored == 353854);
+    rbe_windows_free(&w);
     CHECK(!rbe_windows_make(&w, RBE_P3, &text, t, 512, 0, &d));
     CHECK(w.token_count == 352431 && w.count * 255 == 175440);
     rbe_windows_free(&w);

@@ -84,6 +84,12 @@ done
 kill -KILL $pid
 wait $pid 2>"$dir/err"
 check 'killed, no file yet' [ ! -e "$dir/cut.rbe" ]
+# What it left is of no use to another profile.
+cp -r "$dir/cut.rbe.partial" "$dir/other.rbe.partial"
+printf 'all codec=int8\n' >"$dir/other.profile"
+run "$mini" "$dir/fresh.rbe" -p "$dir/other.profile"
+check 'going on by another profile' run "$mini" "$dir/other.rbe" -p "$dir/other.profile"
+check 'gives the file of that profile' cmp "$dir/fresh.rbe" "$dir/other.rbe"
 check 'going on after that' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile"
 check 'finished matrices are kept then too' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
 check 'the same file as one never killed' cmp "$dir/cut.rbe" "$dir/whole.rbe"

@@ -218,6 +218,9 @@ static void check_quality(void)
     WITHIN("C6", SPREAD("0.959", "0.892", "1"));
     PASSES("C6", SPREAD("0.97", "0.95", "1"));
     FAILS("C6", SPREAD("0.9", "0.8", "0.949"));
+    /* Measured again: the later row counts. */
+    FAILS("C6", KEPT("0.99", "0.99", "0.99") KEPT("0.9", "0.9", "0.9"));
+    PASSES("C6", KEPT("0.9", "0.9", "0.9") KEPT("0.99", "0.99", "0.99"));
     UNMEASURED("C6", PAIR(1));
     UNMEASURED("C6", HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1)
                ",\"prompts\":7,\"candidates\":7,\"tokens\":9,\"coherence\":{\"retained\":1},"
@@ -440,6 +443,21 @@ static void check_files(void)
     CHECK(rbe_results_open(&r, "/nonexistent", &d) == RBE_ERR_IO);
 }
 
+/* MB are 10^6 bytes, as the targets are. */
+static void check_megabytes(void)
+{
+    static const struct {
+        double bytes;
+        const char *text;
+    } said[] = {{4228168, "4.23 MB"}, {45e6, "45.00 MB"}, {497759232, "497.8 MB"}, {NAN, "?"}};
+    char text[32];
+
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        rbe_megabytes(text, sizeof text, said[i].bytes);
+        CHECK(!strcmp(text, said[i].text));
+    }
+}
+
 int main(void)
 {
     CHECK(mkdtemp(folder) != NULL);
@@ -454,5 +472,6 @@ int main(void)
     check_files();
     drop("r.jsonl");
     rmdir(folder);
+    check_megabytes();
     return check_done();
 }
