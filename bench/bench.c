@@ -362,7 +362,8 @@ static char *mend(const char *text, size_t size)
     char *out = malloc(5 * size + 1), *to = out;
 
     for (size_t i = 0; out && i < size;) {
-        const size_t n = rbe_utf8_size(text + i, size - i);
+        uint32_t code;
+        const size_t n = rbe_utf8_char(text + i, size - i, &code);
         if (n)
             memcpy(to, text + i, n);
         else

@@ -19,6 +19,7 @@
 #include "gpt2/tokenizer_files.h"
 #include "gpt2/unicode.h"
 #include "gpt2/words.h"
+#include "rbe/utf8.h"
 
 static const char special_text[] = "<|endoftext|>";
 enum { NO_ID = -1 };
@@ -697,7 +698,7 @@ char *rbe_tokenizer_text(const struct rbe_tokenizer *t, const uint32_t *ids, siz
         at += n;
     }
     for (size_t i = 0; i < total;) {
-        n = rbe_utf8_next(raw + i, total - i, &code);
+        n = rbe_utf8_char(raw + i, total - i, &code);
         memcpy(text + to, n ? raw + i : "\xEF\xBF\xBD", n ? n : 3);
         to += n ? n : 3;
         i += n ? n : 1;

@@ -27,8 +27,4 @@ enum {
  * characters are of one script: 0 at first. */
 unsigned rbe_unicode_kind(uint32_t c, size_t *at);
 
-/* Bytes of the well-formed UTF-8 character at s, of which `left` > 0 are there, and its code;
- * 0 when there is none. */
-size_t rbe_utf8_next(const char *s, size_t left, uint32_t *code);
-
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gpt2/unicode.h"
+#include "rbe/utf8.h"
 
 static const char *const english[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d", NULL};
 
@@ -42,7 +43,7 @@ static inline size_t next(const char *text, size_t size, unsigned *kinds, size_t
         *kinds = ascii[(unsigned char)*text];
         return 1;
     }
-    const size_t n = rbe_utf8_next(text, size, &code);
+    const size_t n = rbe_utf8_char(text, size, &code);
     if (n)
         *kinds = rbe_unicode_kind(code, at);
     return n;

@@ -11,53 +11,6 @@
 
 #include "rbe/file.h"
 
-size_t rbe_utf8_char(const char *text, size_t left, uint32_t *code)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *s = (const unsigned char *)text;
-    size_t n;
-
-    if (!left)
-        return 0;
-    if (s[0] < 0x80) {
-        *code = s[0];
-        return 1;
-    }
-    if (s[0] >= 0xC2 && s[0] < 0xE0)
-        n = 2;
-    else if (s[0] >= 0xE0 && s[0] < 0xF0)
-        n = 3;
-    else if (s[0] >= 0xF0 && s[0] < 0xF5)
-        n = 4;
-    else
-        return 0;
-    if (left < n)
-        return 0;
-    uint32_t c = s[0] & (0x7Fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3F);
-    }
-    if (c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-        return 0;
-    *code = c;
-    return n;
-}
-
-size_t rbe_utf8_put(char out[4], uint32_t code)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    const size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i; i--, code >>= 6)
-        out[i] = (char)(0x80 | (code & 0x3F));
-    out[0] = (char)((0xF00 >> n) | code);
-    return n;
-}
-
 bool rbe_is_space(uint32_t c)
 {
     return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||

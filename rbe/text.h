@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "rbe/status.h"
+#include "rbe/utf8.h"
 
 /*
  * Reads a text as people mean it: a byte-order mark in front is no part of it, and lines that
@@ -38,11 +39,6 @@ char *rbe_text_name(const char *path);
 /* In place, for size bytes and the NUL behind them: takes mark and carriage returns out; the
  * new size.  marks may be NULL. */
 size_t rbe_text_plain(char *s, size_t size, struct rbe_text_marks *marks);
-
-/* Length of the valid UTF-8 character at s, 0 when there is none in `left` bytes. */
-size_t rbe_utf8_char(const char *s, size_t left, uint32_t *code);
-/* Its bytes into out; their number. */
-size_t rbe_utf8_put(char out[4], uint32_t code);
 
 /* What Python's str.isspace() takes for white space. */
 bool rbe_is_space(uint32_t code);

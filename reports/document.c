@@ -227,7 +227,8 @@ static const char *column(const struct block *b, size_t i, size_t *n, bool *righ
  * text that was cut, as \xHH. */
 static void put_bytes(FILE *f, const char *s, size_t n, size_t *i)
 {
-    const size_t size = rbe_utf8_size(s + *i, n - *i);
+    uint32_t code;
+    const size_t size = rbe_utf8_char(s + *i, n - *i, &code);
 
     if (!size) {
         fprintf(f, "\\x%02X", (unsigned char)s[*i]);

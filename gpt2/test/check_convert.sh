@@ -165,9 +165,14 @@ for _ in $(seq 2000); do
 done
 kill -INT $pid
 wait $pid
-check 'an interrupted calibration' same "$dir/err" \
-    "rbe convert: interrupted; what is finished is kept in $dir/i.rbe.partial, the same command goes on"
-check 'is kept' [ -f "$dir/i.rbe.partial/calibration.rbe" ]
+# On a busy machine not one window may have ended; then there is nothing to keep.
+if grep -qx 'rbe convert: interrupted' "$dir/err"; then
+    check 'an interrupted calibration, before a window ended' [ ! -e "$dir/i.rbe.partial" ]
+else
+    check 'an interrupted calibration' same "$dir/err" \
+        "rbe convert: interrupted; what is finished is kept in $dir/i.rbe.partial, the same command goes on"
+    check 'is kept' [ -f "$dir/i.rbe.partial/calibration.rbe" ]
+fi
 
 # Low rank: of each matrix the projection whose two f16 factors have an eighth of f32's bytes.
 check 'low rank' run "$tiny" "$dir/l.rbe" -p int8 --low-rank 8 --json "$dir/l.jsonl"

@@ -13,6 +13,7 @@
 #include "gpt2/unicode.h"
 #include "gpt2/words.h"
 #include "kernels/test/check.h"
+#include "rbe/utf8.h"
 
 enum { MAX_IDS = 24 };
 
@@ -189,13 +190,13 @@ static void check_utf8(void)
             s[0] = (unsigned char)(0xF00 >> n | c >> 6 * (n - 1));
         }
         const bool surrogate = c >= 0xD800 && c < 0xE000;
-        const size_t got = rbe_utf8_next((const char *)s, n, &code);
+        const size_t got = rbe_utf8_char((const char *)s, n, &code);
         wrong += surrogate ? got != 0 : got != n || code != c;
-        wrong += n > 1 && rbe_utf8_next((const char *)s, n - 1, &code) != 0;
+        wrong += n > 1 && rbe_utf8_char((const char *)s, n - 1, &code) != 0;
     }
     CHECK(wrong == 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        CHECK(!rbe_utf8_next(bad[i], strlen(bad[i]), &code));
+        CHECK(!rbe_utf8_char(bad[i], strlen(bad[i]), &code));
         CHECK(!rbe_next_word(&rbe_gpt2_pattern, bad[i], strlen(bad[i]), &hint));
     }
 }
