@@ -96,12 +96,17 @@ stored() {
     figure "$1 bits a parameter" "$(jq .bits_per_weight "$work/info")" "within $3"
 }
 
-# allocated NAME MODEL: bits a weight of each piece that is coded by seeds, in file order.
+# allocated NAME: bits a weight of each piece that is coded by seeds, in file order.  Steps of B
+# are steps of up to 0.57 bits around 4, and of more than a bit where a range of the vocabulary
+# has most.
 allocated() {
+    local apart
     jq -r '[.tensors[] | select(.codec == "seed")] | to_entries[] |
            "\(.key) \(.value.name | sub(".weight$"; "")) \(.value.shape)\t\(128 / .value.block)"' \
         "$work/info" | while IFS=$'\t' read -r piece bits; do
-        figure "$1 bits of $piece" "$bits" 'apart 0.6'
+        apart=0.6
+        [[ $piece != *wte* ]] || apart=1.2
+        figure "$1 bits of $piece" "$bits" "apart $apart"
     done
 }
 

@@ -8,6 +8,7 @@
 # is gone, which fails), and the tests that must notice, tried in turn; - is all of `make check`.
 #   CANARY_EVERY=N CANARY_FROM=K   every N-th fault only, from the K-th on (counted from 0)
 #   CANARY_ONLY=TEXT               only those whose line holds it
+#   CANARY_LIST=FILE               other faults than those of ci/canary-all.faults
 #   CANARY_PLACES=1                only look whether every place is still there: seconds
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -17,12 +18,6 @@ trap 'rm -rf "$work"' EXIT
 every=${CANARY_EVERY:-1} from=${CANARY_FROM:-0}
 tree=$work/tree
 mkdir "$tree"
-
-if git rev-parse --is-inside-work-tree > /dev/null 2>&1; then
-    git ls-files -z -co --exclude-standard
-else
-    find . -path ./build -prune -o -path ./results -prune -o -type f -printf '%P\0'
-fi | tar --null -T - --ignore-failed-read -cf - 2> "$work/tar.log" | tar -xf - -C "$tree" || exit 1
 
 # Those of this slice: WHAT|FILE|TESTS|EXPRESSION.
 sed 's/ *| */|/; s/ *| */|/2; s/^ *//' "$list" | grep -v '^#\|^$' | grep -F -- "${CANARY_ONLY:-}" |
@@ -41,9 +36,9 @@ restore() { cp "$work/saved" "$tree/$1"; }
 if [ -n "${CANARY_PLACES:-}" ]; then
     bad=0 n=0
     while IFS='|' read -r what file tests expression; do
-        n=$((n + 1))
-        plant "${file// /}" "$expression" || { echo "FAIL cannot plant: $what (the text in $file has changed)"; bad=1; }
-        [ ! -f "$work/saved" ] || restore "${file// /}"
+        n=$((n + 1)) file=${file// /}
+        mkdir -p "$tree/${file%/*}" && cp "$file" "$tree/$file"
+        plant "$file" "$expression" || { echo "FAIL cannot plant: $what (the text in $file has changed)"; bad=1; }
         for t in $tests; do
             [ "$t" = - ] || [ -f "$t.c" ] || [ -f "$t" ] || { echo "FAIL no test $t"; bad=1; }
         done
@@ -51,6 +46,12 @@ if [ -n "${CANARY_PLACES:-}" ]; then
     echo "$n places"
     exit $bad
 fi
+
+if git rev-parse --is-inside-work-tree > /dev/null 2>&1; then
+    git ls-files -z -co --exclude-standard
+else
+    find . -path ./build -prune -o -path ./results -prune -o -type f -printf '%P\0'
+fi | tar --null -T - --ignore-failed-read -cf - 2> "$work/tar.log" | tar -xf - -C "$tree" || exit 1
 
 # What was built here already need not be built again.
 arch=$(${CC:-gcc} -dumpmachine)
@@ -107,7 +108,7 @@ while IFS='|' read -r what file tests expression; do
     file=${file// /} all=$((all + 1)) how='not caught'
     if ! plant "$file" "$expression"; then
         echo "FAIL cannot plant: $what (the text in $file has changed)"
-        restore "$file"
+        [ ! -f "$tree/$file" ] || restore "$file"
         continue
     fi
     for t in $tests; do
