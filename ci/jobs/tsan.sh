@@ -67,10 +67,10 @@ clean 'tune, 3 threads' "$rbe" tune "$m" "$work/m.rbe" "$work/t.rbe" --profile "
 clean 'synth of 64' "$rbe" synth --shape 1,64,2,16,300 "$work/wide"
 clean 'codecs, 2 threads' "$rbe" codecs "$work/wide" --sample 1 --ratios 8 -q -t 2
 
-# Tests that open a pool; what trains is above, since check_grad would take a quarter of an hour.
+# Tests that open a pool; what calibrates, talks and trains is above: check_calibrate,
+# check_conversation and check_grad would take many minutes each.
 for t in rbe/test/check_threads rbe/test/check_progress rbe/test/check_feedback \
-    rbe/test/check_encode_block rbe/test/check_refit gpt2/test/check_encoded \
-    gpt2/test/check_calibrate eval/test/check_chat eval/test/check_conversation \
+    rbe/test/check_encode_block rbe/test/check_refit eval/test/check_chat \
     tune/test/check_student; do
     clean "$t" "$b/$t"
 done
