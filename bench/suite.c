@@ -936,7 +936,8 @@ enum rbe_status rbe_suite_search(struct rbe_suite *s, const struct rbe_search_ca
     c->isa = p->ops->isa;
     snprintf(c->name, sizeof c->name, "search_%s_%s/L:%u/B:%u/t:1", rbe_format_name(p->format),
              p->ops->name, p->bits, p->block);
-    snprintf(c->label, sizeof c->label, "kind=search op=search format=%s isa=%s cache=hot used=%d",
+    snprintf(c->label, sizeof c->label,
+             "kind=search op=search format=%s isa=%s cache=hot used=%d",
              rbe_format_name(p->format), p->ops->name,
              p->ops == rbe_trellis_best(rbe_cpu_isa()));
     return register_case(s, c, d);

@@ -3,9 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A Viterbi search down the rows (kernels/trellis.h).  Its memory does not grow with the rows: of
- * RBE_SEED_DEPTH decisions the oldest quarter becomes final whenever they are full.  Paths
- * of a white source have all merged some 200 rows back at 14 bits, later at 16.
+ * A Viterbi search down the rows (kernels/trellis.h).  Its memory does not grow with the
+ * rows: of RBE_SEED_DEPTH decisions the oldest quarter becomes final whenever they are full.
+ * Paths of a white source have all merged some 200 rows back at 14 bits, later at 16.
  *
  * A column is a ring of bits (kernels/format/seed.h).  It is searched in spans of strips
  * whose joints are fixed beforehand: the 16 bits at the joint are those of the best path
