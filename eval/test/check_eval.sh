@@ -200,6 +200,10 @@ cp "$work/part2" "$work/again"
 fails 1 'twice' "$rbe" merge --out "$work/bad" "$work"/part? "$work/again"
 sed 's/\("text":{"name":"[^"]*","sha256":"\)..../\1beef/' "$work/part3" > "$work/other"
 fails 1 'missing' "$rbe" merge --out "$work/bad" "$work"/part[124] "$work/other"
+sed 's/"commit":[^,]*,/"commit":"0123abc",/' "$work/part3" > "$work/other"
+fails 1 'other of commit 0123abc' "$rbe" merge --out "$work/bad" "$work"/part[124] "$work/other"
+sed 's/"kl":\[[^]]*]/"kl":[]/' "$work/dpart3" > "$work/other"
+fails 1 "$work/other: .*samples.kl" "$rbe" merge --out "$work/bad" "$work"/dpart[12] "$work/other"
 ok 'nothing was written by refused merges' test ! -e "$work/bad"
 
 if command -v parallel > "$work/out"; then
