@@ -126,8 +126,8 @@ static enum rbe_status compare(const char *path, const json_t *has, const json_t
     const char *const had = json_string_value(json_object_get(has, "schema"));
 
     if (had && !strncmp(had, "rbe-logits-", 11) && strcmp(had, schema) != 0)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a recording of schema %.40s, and this program "
-                        "reads %s: make it anew with --record", path, had, schema);
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a recording of schema %.40s, and this "
+                        "program reads %s: make it anew with --record", path, had, schema);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (!json_equal(json_object_get(has, keys[i]), json_object_get(wanted, keys[i])))
             return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a recording with another %s", path,

@@ -227,7 +227,8 @@ static void check_differences(void)
                                             "of one");
     differs("bootstrap", json_pack("{s:i}", "resamples", 60), "another 'bootstrap'");
     differs("model", json_pack("{s:s, s:s}", "name", "a", "sha256", "b"), "another 'model'");
-    differs("commit", json_string("0123abc"), "one is of commit unknown, two of commit 0123abc:");
+    differs("commit", json_string("0123abc"),
+            "one is of commit unknown, two of commit 0123abc:");
     differs("dirty", json_true(), "two of commit unknown with changes");
 }
 
