@@ -63,7 +63,8 @@ int rbe_cmd_merge(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "FILE...", "Joins the result files of an evaluation run "
                    "with --shard 1/N ... N/N into the unsharded result, bit for bit; refuses "
-                   "when a part is missing, there twice, or from another model or text.", &args,
+                   "when a part is missing, there twice, or from another model, text or "
+                   "commit.", &args,
                    &count, &code))
         return code;
     enum rbe_status err = RBE_OK;

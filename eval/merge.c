@@ -5,6 +5,7 @@
  */
 #include "eval/merge.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct part {
     const json_t *record;
     const char *file;
     size_t index;               /* of the file */
+    bool taken;                 /* joined already */
     json_int_t first, count;
 };
 
@@ -73,8 +75,19 @@ static bool same_member(const json_t *a, const json_t *b, const char *key)
     return (!x && !y) || json_equal(x, y);
 }
 
-/* Whether two records are parts of one result. */
-static bool same_key(const json_t *a, const json_t *b)
+struct difference {
+    unsigned count;
+    const char *first;          /* field */
+};
+
+static void compare(struct difference *x, bool same, const char *field)
+{
+    if (!same && !x->count++)
+        x->first = field;
+}
+
+/* In how many fields two records differ that are the same in all parts of one result. */
+static struct difference differences(const json_t *a, const json_t *b)
 {
     static const char *const equal[] = {"kind", "protocol", "context", "windows_total", "task",
                                         "variant", "items_total", "group_names",
@@ -82,20 +95,28 @@ static bool same_key(const json_t *a, const json_t *b)
                                         "sampling", "samples_kept", "recorded", "limit",
                                         "bootstrap", "mode", "sequences_total", "length",
                                         "special"};
-
-    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
-        if (!same_member(a, b, equal[i]))
-            return false;
-    /* Elsewhere `tokens` are those of the part. */
-    if (is(a, "generation") && !same_member(a, b, "tokens"))
-        return false;
-    /* Times of different machines have no mean. */
     static const char *const machine[] = {"cpu", "isa", "threads", "oversubscribed"};
+    static const char *const objects[] = {"model", "base", "text"};
+    struct difference x = {0};
+
+    for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
+        compare(&x, same_object(a, b, objects[i]), objects[i]);
+    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
+        compare(&x, same_member(a, b, equal[i]), equal[i]);
+    /* Elsewhere `tokens` are those of the part. */
+    if (is(a, "generation"))
+        compare(&x, same_member(a, b, "tokens"), "tokens");
+    /* Times of different machines have no mean. */
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
-        if (!same_member(json_object_get(a, "machine"), json_object_get(b, "machine"),
-                         machine[i]))
-            return false;
-    return same_object(a, b, "model") && same_object(a, b, "base") && same_object(a, b, "text");
+        compare(&x, same_member(json_object_get(a, "machine"), json_object_get(b, "machine"),
+                                machine[i]), machine[i]);
+    return x;
+}
+
+/* Whether two records are parts of one result. */
+static bool same_key(const json_t *a, const json_t *b)
+{
+    return !differences(a, b).count;
 }
 
 const json_t *rbe_merge_find(const json_t *old, const json_t *like)
@@ -127,8 +148,59 @@ static int by_first(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
+/* Where the next part is missing: one that begins there and is of another result, and why. */
+static enum rbe_status missing(const struct part *first, json_int_t at, const struct part *all,
+                               size_t count, struct rbe_diag *d)
+{
+    const struct kind *kind = kind_of(first->record);
+    const json_int_t total = json_integer_value(json_object_get(first->record, kind->total));
+    struct difference least = {0};
+    const char *file = NULL;
+    char what[200];
+
+    describe(what, sizeof what, first->record);
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].first != at || kind_of(all[i].record) != kind)
+            continue;
+        const struct difference x = differences(first->record, all[i].record);
+        if (x.count && (!file || x.count < least.count)) {
+            least = x;
+            file = all[i].file;
+        }
+    }
+    if (file)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s from %lld on are missing (of %lld): those "
+                        "of %s are of another '%s' than those of %s", what, kind->unit,
+                        (long long)at, (long long)total, file, least.first, first->file);
+    return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s from %lld on are missing (of %lld)", what,
+                    kind->unit, (long long)at, (long long)total);
+}
+
+/* Parts of one result are of one program: two may compute different numbers. */
+static enum rbe_status check_program(const struct part *p, size_t n, struct rbe_diag *d)
+{
+    for (size_t i = 1; i < n; i++) {
+        const struct part *const two[] = {&p[0], &p[i]};
+        const char *commit[2], *changes[2];
+        if (same_member(p[0].record, p[i].record, "commit") &&
+            same_member(p[0].record, p[i].record, "dirty"))
+            continue;
+        for (int k = 0; k < 2; k++) {
+            commit[k] = text_of(two[k]->record, "commit", NULL);
+            commit[k] = *commit[k] ? commit[k] : "unknown";
+            changes[k] = json_is_true(json_object_get(two[k]->record, "dirty"))
+                         ? " with changes" : "";
+        }
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s is of commit %.40s%s, %s of commit %.40s%s: "
+                        "parts of different programs are not joined", p[0].file, commit[0],
+                        changes[0], p[i].file, commit[1], changes[1]);
+    }
+    return RBE_OK;
+}
+
 /* Parts in order must cover [0, total) once each. */
-static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
+static enum rbe_status check_cover(struct part *p, size_t n, const struct part *all,
+                                   size_t count, struct rbe_diag *d)
 {
     const json_t *r = p[0].record;
     const char *unit = kind_of(r)->unit;
@@ -150,8 +222,7 @@ static enum rbe_status check_cover(struct part *p, size_t n, struct rbe_diag *d)
         at += p[i].count;
     }
     if (at != json_integer_value(total))
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s from %lld on are missing (of %lld)", what,
-                        unit, (long long)at, (long long)json_integer_value(total));
+        return missing(&p[0], at, all, count, d);
     return RBE_OK;
 }
 
@@ -168,31 +239,82 @@ static bool is_count(const json_t *r, const char *key)
     return !x || json_is_null(x) || (json_is_integer(x) && n >= 0 && n < MOST_PARTS);
 }
 
-/* Whether the columns of an item-wise record are there, and of one length and of numbers. */
-static enum rbe_status check_items(const json_t *r, const char *file, struct rbe_diag *d)
+/* Sums of more than this are no measurement, and their squares no number. */
+#define MOST_SAMPLE 1e150
+
+/* samples.NAME of a record: as many numbers as it has units. */
+static enum rbe_status check_column(const json_t *r, const struct kind *kind, const char *name,
+                                    const char *file, struct rbe_diag *d)
 {
-    const json_t *samples = json_object_get(r, "samples"), *x;
+    const json_t *a = json_object_get(json_object_get(r, "samples"), name), *x;
+    const char *task = text_of(r, is(r, "comprehension") ? "task" : "kind", NULL);
+    const json_int_t n = json_integer_value(json_object_get(r, kind->unit));
+    size_t i;
+
+    if (!json_is_array(a) || (json_int_t)json_array_size(a) != n)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s without samples.%s of its "
+                        "%lld %s", file, task, name, (long long)n, kind->unit);
+    json_array_foreach(a, i, x) {
+        if (!json_is_number(x))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: samples.%s[%zu] is no "
+                            "number", file, task, name, i);
+        if (!(fabs(json_number_value(x)) <= MOST_SAMPLE))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: samples.%s[%zu] is %g: "
+                            "too large", file, task, name, i, json_number_value(x));
+    }
+    return RBE_OK;
+}
+
+/* samples.NAME of a record are the tokens that its other sums are over: each at least 1. */
+static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, const char *name,
+                                    const char *file, struct rbe_diag *d)
+{
+    const enum rbe_status err = check_column(r, kind, name, file, d);
+    const json_t *x;
+    size_t i;
+
+    if (err)
+        return err;
+    json_array_foreach(json_object_get(json_object_get(r, "samples"), name), i, x)
+        if (!json_is_integer(x) || json_integer_value(x) < 1)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s: samples.%s[%zu] is no "
+                            "count of tokens", file, kind->name, name, i);
+    return RBE_OK;
+}
+
+/* Whether the columns of an item-wise record are there, and of one length and of numbers. */
+static enum rbe_status check_items(const json_t *r, const struct kind *kind, const char *file,
+                                   struct rbe_diag *d)
+{
     const char *task = text_of(r, "task", NULL);
     const char *const names[] = {"acc", !strcmp(task, "hellaswag") ? "acc_norm"
                                         : !strcmp(task, "lambada") ? "log_p" : NULL};
-    const json_int_t n = json_integer_value(json_object_get(r, "items"));
+    const json_t *x;
     size_t i;
 
     for (size_t k = 0; k < sizeof names / sizeof names[0] && names[k]; k++) {
-        const json_t *a = json_object_get(samples, names[k]);
-        if (!json_is_array(a) || (json_int_t)json_array_size(a) != n)
-            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s without samples.%s of "
-                            "its %lld items", file, task, names[k], (long long)n);
-        json_array_foreach(a, i, x)
-            if (!json_is_number(x))
-                return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: samples.%s[%zu] is "
-                                "no number", file, task, names[k], i);
+        const enum rbe_status err = check_column(r, kind, names[k], file, d);
+        if (err)
+            return err;
     }
     json_array_foreach(json_object_get(r, "group_names"), i, x)
         if (!json_is_string(x))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: group_names[%zu] is no "
                             "name", file, task, i);
     return RBE_OK;
+}
+
+/* The same of a divergence record: whatever it has. */
+static enum rbe_status check_sums(const json_t *r, const struct kind *kind, const char *file,
+                                  struct rbe_diag *d)
+{
+    enum rbe_status err = check_tokens(r, kind, "tokens", file, d);
+    const char *name;
+    json_t *x;
+
+    json_object_foreach(json_object_get(r, "samples"), name, x)
+        err = err ? err : check_column(r, kind, name, file, d);
+    return err;
 }
 
 /* What the joining reads of a record, before it is trusted. */
@@ -210,7 +332,13 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
                   json_integer_value(draws) > MOST_RESAMPLES))
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: bootstrap.resamples is no count "
                         "up to %d", file, kind->name, MOST_RESAMPLES);
-    return is(r, "comprehension") ? check_items(r, file, d) : RBE_OK;
+    if (is(r, "perplexity")) {
+        const enum rbe_status err = check_column(r, kind, "nll", file, d);
+        return err ? err : check_tokens(r, kind, "scored", file, d);
+    }
+    if (is(r, "divergence"))
+        return check_sums(r, kind, file, d);
+    return is(r, "comprehension") ? check_items(r, kind, file, d) : RBE_OK;
 }
 
 /* Appends arrays of b to those of a; members of objects one by one. */
@@ -274,8 +402,11 @@ static enum rbe_status join_divergence(json_t *r, const struct part *p, size_t n
     struct rbe_divergence v;
     enum rbe_status err = rbe_divergence_init(&v, 0, d);
 
-    for (size_t i = 0; i < n && !err; i++)
-        err = rbe_divergence_read(&v, p[i].record, d);
+    for (size_t i = 0; i < n && !err; i++) {
+        struct rbe_diag why = {""};
+        if ((err = rbe_divergence_read(&v, p[i].record, &why)))
+            rbe_fail(d, err, "%s: %s", p[i].file, why.text);
+    }
     if (!err && rbe_divergence_summarise(r, &v, v.windows, 0))
         err = RBE_ERR_NOMEM;
     rbe_divergence_free(&v);
@@ -340,9 +471,10 @@ static enum rbe_status join_inference(json_t *r, const struct part *p, size_t n,
     return err ? err : rbe_sequences_summarise(r, d);
 }
 
-static enum rbe_status join(json_t *joined, struct part *p, size_t n, struct rbe_diag *d)
+static enum rbe_status join(json_t *joined, struct part *p, size_t n, const struct part *all,
+                            size_t count, struct rbe_diag *d)
 {
-    enum rbe_status err = check_cover(p, n, d);
+    enum rbe_status err = check_cover(p, n, all, count, d);
 
     if (err)
         return err;
@@ -424,9 +556,10 @@ static enum rbe_status collect(struct part **out, size_t *count, json_t *const *
                 free(parts);
                 return err;
             }
-            struct part p = {r, names[f], f,
-                             json_integer_value(json_object_get(r, kind->first)),
-                             json_integer_value(json_object_get(r, kind->unit))};
+            const struct part p = {
+                .record = r, .file = names[f], .index = f,
+                .first = json_integer_value(json_object_get(r, kind->first)),
+                .count = json_integer_value(json_object_get(r, kind->unit))};
             /* Saved again while it went on: the later one is the fuller. */
             size_t old = 0;
             while (old < used && !(parts[old].index == f && parts[old].first == p.first &&
@@ -457,15 +590,16 @@ enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const 
     for (size_t i = 0; i < n && !err; i++) {
         size_t k = 0;
         const json_t *first = parts[i].record;
-        if (!first)
+        if (parts[i].taken)
             continue;
         const bool paired = !strcmp(text_of(first, "kind", NULL), "paired");
         for (size_t j = i; j < n; j++)
-            if (parts[j].record && same_key(first, parts[j].record)) {
+            if (!parts[j].taken && same_key(first, parts[j].record)) {
                 group[k++] = parts[j];
-                parts[j].record = NULL;
+                parts[j].taken = true;
             }
-        err = paired ? join_pair(joined, first, d) : join(joined, group, k, d);
+        if (!(err = check_program(group, k, d)))
+            err = paired ? join_pair(joined, first, d) : join(joined, group, k, parts, n, d);
     }
     free(parts);
     free(group);

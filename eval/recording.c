@@ -8,12 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 #include "eval/softmax.h"
 #include "kernels/f16.h"
 #include "rbe/json.h"
 
-static const char schema[] = "rbe-logits-1";
+static const char schema[] = "rbe-logits-2";
+
+/* A fuzzer cannot make checksums match: its build takes any, and reaches what stands behind. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define CHECKSUMS_COUNT 0
+#else
+#define CHECKSUMS_COUNT 1
+#endif
 
 /* What a file must say to be of these: compared as a whole, but for the windows. */
 static json_t *describe(struct rbe_runner *base, const struct rbe_text *text,
@@ -33,6 +41,17 @@ static size_t scored_tokens(const struct rbe_windows *w, size_t windows)
     for (size_t i = 0; i < windows; i++)
         n += w->w[i].length - w->w[i].first;
     return n;
+}
+
+/* Of the row in r->row; its place counts, so that rows cannot change theirs. */
+static uint64_t checksum(const struct rbe_recording *r)
+{
+    return XXH3_64bits_withSeed(r->row, r->vocab * sizeof *r->row, r->rows);
+}
+
+static size_t row_bytes(const struct rbe_recording *r)
+{
+    return r->vocab * sizeof *r->row + sizeof(uint64_t);
 }
 
 static struct rbe_recording *make(const char *path, size_t vocab)
@@ -104,7 +123,11 @@ static enum rbe_status compare(const char *path, const json_t *has, const json_t
 {
     static const char *const keys[] = {"schema",   "dtype",   "model_sha256", "text_sha256",
                                        "protocol", "context", "vocab"};
+    const char *const had = json_string_value(json_object_get(has, "schema"));
 
+    if (had && !strncmp(had, "rbe-logits-", 11) && strcmp(had, schema) != 0)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a recording of schema %.40s, and this "
+                        "program reads %s: make it anew with --record", path, had, schema);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (!json_equal(json_object_get(has, keys[i]), json_object_get(wanted, keys[i])))
             return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a recording with another %s", path,
@@ -139,8 +162,8 @@ enum rbe_status rbe_recording_open(struct rbe_recording **out, const char *path,
         err = compare(path, has, wanted, d);
     const json_int_t n = err ? 0 : json_integer_value(json_object_get(has, "windows"));
     if (!err && (n > (json_int_t)w->count ||
-                 (uint64_t)st.st_size != sizeof head + (uint64_t)scored_tokens(w, (size_t)n) *
-                                                           base->vocab * sizeof *r->row))
+                 (uint64_t)st.st_size != sizeof head +
+                                   (uint64_t)scored_tokens(w, (size_t)n) * row_bytes(r)))
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %lld bytes are not those of %lld windows: cut "
                        "off?", path, (long long)st.st_size, (long long)n);
     json_decref(has);
@@ -151,23 +174,43 @@ enum rbe_status rbe_recording_open(struct rbe_recording **out, const char *path,
     return err;
 }
 
+static enum rbe_status write_row(struct rbe_recording *r, const float *row, struct rbe_diag *d)
+{
+    const float lse = (float)rbe_log_sum_exp(row, r->vocab);
+
+    for (size_t i = 0; i < r->vocab; i++)
+        r->row[i] = rbe_f16_from_f32(row[i] - lse);
+    const uint64_t sum = checksum(r);
+    if (fwrite(r->row, sizeof *r->row, r->vocab, r->out.f) != r->vocab ||
+        fwrite(&sum, sizeof sum, 1, r->out.f) != 1)
+        return rbe_fail_errno(d, "%s", r->path);
+    return RBE_OK;
+}
+
+static enum rbe_status read_row(struct rbe_recording *r, float *row, struct rbe_diag *d)
+{
+    uint64_t sum;
+
+    if (fread(r->row, sizeof *r->row, r->vocab, r->in) != r->vocab ||
+        fread(&sum, sizeof sum, 1, r->in) != 1)
+        return ferror(r->in) ? rbe_fail_errno(d, "%s", r->path)
+                             : rbe_fail(d, RBE_ERR_FORMAT, "%s: cut off", r->path);
+    if (CHECKSUMS_COUNT && sum != checksum(r))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: damaged: the checksum of row %zu is another",
+                        r->path, r->rows);
+    for (size_t i = 0; i < r->vocab; i++)
+        row[i] = rbe_f16_to_f32(r->row[i]);
+    return RBE_OK;
+}
+
 enum rbe_status rbe_recording_rows(struct rbe_recording *r, float *logits, size_t count,
                                    struct rbe_diag *d)
 {
-    for (size_t t = 0; t < count; t++) {
+    enum rbe_status err = RBE_OK;
+
+    for (size_t t = 0; t < count && !err; t++, r->rows++) {
         float *row = logits + t * r->vocab;
-        if (r->writing) {
-            const float lse = (float)rbe_log_sum_exp(row, r->vocab);
-            for (size_t i = 0; i < r->vocab; i++)
-                r->row[i] = rbe_f16_from_f32(row[i] - lse);
-            if (fwrite(r->row, sizeof *r->row, r->vocab, r->out.f) != r->vocab)
-                return rbe_fail_errno(d, "%s", r->path);
-        } else {
-            if (fread(r->row, sizeof *r->row, r->vocab, r->in) != r->vocab)
-                return rbe_fail(d, RBE_ERR_FORMAT, "%s: cut off", r->path);
-            for (size_t i = 0; i < r->vocab; i++)
-                row[i] = rbe_f16_to_f32(r->row[i]);
-        }
+        err = r->writing ? write_row(r, row, d) : read_row(r, row, d);
     }
-    return RBE_OK;
+    return err;
 }

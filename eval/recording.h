@@ -4,8 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * A file is a header of RBE_RECORDING_HEAD bytes, one JSON object and spaces up to a newline,
- * and log p of every word of the vocabulary at every scored token, [scored][vocab], IEEE half
- * precision, little-endian.  Half precision moves a log p by at most 2^-11 of itself: a
+ * and a row for every scored token: log p of every word of the vocabulary, [vocab], IEEE half
+ * precision, little-endian, and 8 bytes, the XXH3 of these whose seed is the row's number, from
+ * 0.  Half precision moves a log p by at most 2^-11 of itself: a
  * divergence from a recording is not bit-equal to a direct one, and its row says so.
  */
 #ifndef RBE_EVAL_RECORDING_H
@@ -29,6 +30,7 @@ struct rbe_recording {
     char *path;
     uint16_t *row;              /* [vocab] */
     size_t vocab;
+    size_t rows;                /* done */
 };
 
 /* A fresh file for the first `windows` windows of base; it takes its name at commit. */
@@ -39,7 +41,7 @@ enum rbe_status rbe_recording_create(struct rbe_recording **out, const char *pat
 enum rbe_status rbe_recording_commit(struct rbe_recording *r, struct rbe_diag *d);
 
 /* RBE_ERR_MISMATCH: of another model, text, protocol or context, or fewer windows than
- * wanted; RBE_ERR_FORMAT: no recording, or cut off. */
+ * wanted, or of an older format; RBE_ERR_FORMAT: no recording, or cut off. */
 enum rbe_status rbe_recording_open(struct rbe_recording **out, const char *path,
                                    struct rbe_runner *base, const struct rbe_text *text,
                                    const struct rbe_windows *w, size_t windows,
@@ -47,7 +49,8 @@ enum rbe_status rbe_recording_open(struct rbe_recording **out, const char *path,
 /* Removes an uncommitted file. */
 void rbe_recording_close(struct rbe_recording **r);
 
-/* Writes, or fills, the next count rows of logits [count][vocab]; read ones are log p. */
+/* Writes, or fills, the next count rows of logits [count][vocab]; read ones are log p.
+ * RBE_ERR_FORMAT: cut off, or a row's checksum is another. */
 enum rbe_status rbe_recording_rows(struct rbe_recording *r, float *logits, size_t count,
                                    struct rbe_diag *d);
 

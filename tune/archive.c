@@ -5,10 +5,12 @@
  */
 #include "tune/archive.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "rbe/file.h"
@@ -81,6 +83,25 @@ out:
         rbe_archive_close(&a, false, NULL);
     *out = a;
     return err;
+}
+
+enum rbe_status rbe_archive_replaceable(const char *path, struct rbe_diag *d)
+{
+    char head[sizeof magic];
+    struct stat st;
+
+    if (stat(path, &st))
+        return errno == ENOENT ? RBE_OK : rbe_fail_errno(d, "%s", path);
+    /* Opening a pipe would wait. */
+    FILE *f = S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
+    if (S_ISREG(st.st_mode) && !f)
+        return rbe_fail_errno(d, "%s", path);
+    const bool ours = f && fread(head, sizeof head, 1, f) == 1 &&
+                      !memcmp(head, magic, sizeof head);
+    if (f)
+        fclose(f);
+    return ours ? RBE_OK : rbe_fail(d, RBE_ERR_ARG, "%s: exists and is not a checkpoint of rbe "
+                                    "tune", path);
 }
 
 bool rbe_archive_reading(const struct rbe_archive *a)

@@ -20,6 +20,9 @@ struct rbe_archive;
  * rbe_archive_close() with commit. */
 enum rbe_status rbe_archive_open(struct rbe_archive **out, const char *path, bool reading,
                                  struct rbe_diag *d);
+/* Before a path is written: RBE_ERR_ARG when something is there that does not begin as such a
+ * file, which would be lost.  A damaged checkpoint is one. */
+enum rbe_status rbe_archive_replaceable(const char *path, struct rbe_diag *d);
 bool rbe_archive_reading(const struct rbe_archive *a);
 
 /* Writes size bytes from data, or reads them into it. */

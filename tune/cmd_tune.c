@@ -16,6 +16,7 @@
 #include "rbe/command.h"
 #include "rbe/file.h"
 #include "rbe/result.h"
+#include "tune/archive.h"
 #include "tune/trainer.h"
 
 enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
@@ -106,7 +107,9 @@ static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d
     for (i = 0; a->texts && a->texts[i]; i++)
         if ((err = rbe_files_read(&f, a->texts[i], d)))
             goto out;
+    /* What --resume reads is not replaced before it was read. */
     if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
+        (a->checkpoint && !a->resume && (err = rbe_archive_replaceable(a->checkpoint, d))) ||
         (err = rbe_files_append(&f, a->json, d)) ||
         (!a->control && (err = rbe_files_replace(&f, a->out, d))))
         goto out;
@@ -516,7 +519,7 @@ static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
         printf("%s: %lld bytes\n", a->out, (long long)st.st_size);
     if (a->json)
         err = append_result(&r, file, d);
-    if (!err && a->checkpoint)
+    if (!err && r.result.saved)
         unlink(a->checkpoint);
 out:
     rbe_result_close(&file);

@@ -240,7 +240,9 @@ static enum rbe_status save(struct trainer *t)
         rbe_archive_close(&a, false, NULL);
         return err;
     }
-    return rbe_archive_close(&a, true, t->d);
+    err = rbe_archive_close(&a, true, t->d);
+    t->r->saved |= !err;
+    return err;
 }
 
 static enum rbe_status restore(struct trainer *t)
@@ -254,7 +256,9 @@ static enum rbe_status restore(struct trainer *t)
         rbe_archive_close(&a, false, NULL);
         return err;
     }
-    return rbe_archive_close(&a, true, t->d);
+    err = rbe_archive_close(&a, true, t->d);
+    t->r->saved |= !err;
+    return err;
 }
 
 /* --- stages ------------------------------------------------------------------------------- */

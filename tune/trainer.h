@@ -59,6 +59,7 @@ struct rbe_trainer_result {
     double original;            /* perplexity of the teacher on the same windows, or 0 */
     double seconds;             /* of training and encoding, evaluations and stops apart */
     uint64_t tokens;
+    bool saved;                 /* the checkpoint is of this run: written, or gone on from */
 };
 
 /*

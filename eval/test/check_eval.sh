@@ -116,6 +116,16 @@ fails 1 'another text' evaluate divergence "${pair[@]:0:4}" --windows 2 --record
 fails 1 '2 windows, 3' evaluate divergence "${pair[@]}" --windows 3 --recorded "$work/tape"
 head -c 9000000 "$work/tape" > "$work/cut"
 fails 1 'cut off' evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/cut"
+# One bit in the middle; a file of the format without checksums.
+middle=$(($(stat -c %s "$work/tape") / 2))
+cp "$work/tape" "$work/cut"
+byte=$(od -An -tu1 -j $middle -N 1 "$work/tape")
+printf "\\x$(printf %x $((byte ^ 16)))" |
+    dd of="$work/cut" bs=1 seek=$middle conv=notrunc status=none
+fails 1 "$work/cut: damaged" evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/cut"
+LC_ALL=C sed '1s/rbe-logits-2/rbe-logits-1/' "$work/tape" > "$work/cut"
+fails 1 "$work/cut: .* rbe-logits-1" evaluate divergence "${pair[@]}" --windows 2 \
+    --recorded "$work/cut"
 fails 1 'not a recording' evaluate divergence "${pair[@]}" --recorded "$work/text"
 fails 2 'no --shard' evaluate divergence "${pair[@]}" --recorded "$work/tape" --shard 1/2
 
@@ -190,6 +200,10 @@ cp "$work/part2" "$work/again"
 fails 1 'twice' "$rbe" merge --out "$work/bad" "$work"/part? "$work/again"
 sed 's/\("text":{"name":"[^"]*","sha256":"\)..../\1beef/' "$work/part3" > "$work/other"
 fails 1 'missing' "$rbe" merge --out "$work/bad" "$work"/part[124] "$work/other"
+sed 's/"commit":[^,]*,/"commit":"0123abc",/' "$work/part3" > "$work/other"
+fails 1 'other of commit 0123abc' "$rbe" merge --out "$work/bad" "$work"/part[124] "$work/other"
+sed 's/"kl":\[[^]]*]/"kl":[]/' "$work/dpart3" > "$work/other"
+fails 1 "$work/other: .*samples.kl" "$rbe" merge --out "$work/bad" "$work"/dpart[12] "$work/other"
 ok 'nothing was written by refused merges' test ! -e "$work/bad"
 
 if command -v parallel > "$work/out"; then

@@ -160,6 +160,19 @@ static void check_types(void)
     refuses(answers(0), answers(2), NULL, "items_total", json_real(4.5), "items_total is no");
     refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), NULL, "windows",
             json_integer(huge), "windows is no count");
+    /* Sums that no run gives, and a part that has none, are told of by file and field. */
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "scored",
+            json_pack("[i]", 0), "samples.scored[0] is no count of tokens");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "scored",
+            json_pack("[f]", 2.5), "samples.scored[0] is no count of tokens");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "nll",
+            json_pack("[f]", 1e301), "samples.nll[0] is 1e+301: too large");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "nll",
+            json_pack("[n]"), "samples.nll[0] is no number");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), NULL, "samples", NULL,
+            "without samples.nll of its 1 windows");
+    refuses(answers(0), answers(2), "samples", "log_p", json_pack("[f,f]", -1.0, -1e301),
+            "samples.log_p[1] is -1e+301: too large");
     for (int i = 0; i < 4; i++) {
         json_t *const values[] = {json_integer(4000000000), json_integer(-1),
                                   json_string("10"), json_real(10.5)};
@@ -193,6 +206,30 @@ static void check_refusals(void)
     /* Intervals of other draws are not those of the whole. */
     CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), window("a", RBE_P1, 1, 60)}, 2,
                &d) == RBE_ERR_MISMATCH);
+}
+
+/* The second part has another value of a field: what differs, and where, is told. */
+static void differs(const char *key, json_t *value, const char *why)
+{
+    json_t *joined, *other = window("a", RBE_P1, 1, 50);
+    struct rbe_diag d = {""};
+
+    json_object_set_new(other, key, value);
+    CHECK(join(&joined, (json_t *[]){window("a", RBE_P1, 0, 50), other}, 2, &d) ==
+          RBE_ERR_MISMATCH);
+    if (!CHECK(!joined && strstr(d.text, why)))
+        printf("     %s\n", d.text);
+}
+
+static void check_differences(void)
+{
+    differs("special", json_string("text"), "those of two are of another 'special' than those "
+                                            "of one");
+    differs("bootstrap", json_pack("{s:i}", "resamples", 60), "another 'bootstrap'");
+    differs("model", json_pack("{s:s, s:s}", "name", "a", "sha256", "b"), "another 'model'");
+    differs("commit", json_string("0123abc"),
+            "one is of commit unknown, two of commit 0123abc:");
+    differs("dirty", json_true(), "two of commit unknown with changes");
 }
 
 /* A part saved on the way and again when it was done, in one file: the later row counts. */
@@ -255,6 +292,7 @@ int main(void)
     check_join();
     check_types();
     check_refusals();
+    check_differences();
     check_saved_again();
     check_find();
     check_shown();

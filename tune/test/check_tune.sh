@@ -139,6 +139,22 @@ check 'no checkpoint at all' fails 1 'not a checkpoint' "${cut[@]}" --resume
 rm -f "$dir/ck"
 check 'a missing checkpoint' fails 1 'No such file' "${cut[@]}" --resume
 
+# What the checkpoint would replace: another's file is refused before the work, and stays; so
+# does a checkpoint of another run that this one, too short to write its own, did not touch.
+: >"$dir/empty"
+for f in "$m" "$text" "$dir/empty"; do
+    cp "$f" "$dir/ck"
+    check "no checkpoint over $(basename "$f")" fails 2 "$dir/ck: exists and is not a checkpoint" \
+        "${cut[@]}"
+    check "$(basename "$f") is as it was" cmp "$f" "$dir/ck"
+done
+cp "$dir/ck2" "$dir/ck"
+check 'a run without a checkpoint of its own' run "${common[@]}" "$dir/d.rbe" --profile \
+    "$dir/ce.profile" --tokens 512 --text "$text" --valid "$text" --checkpoint "$dir/ck" \
+    --every 1000
+check 'leaves the one there' cmp "$dir/ck" "$dir/ck2"
+rm -f "$dir/ck" "$dir/d.rbe"
+
 # A rate that blows up stops the run, and the last checkpoint is as it was.
 sed 's/scales=.*/scales=1000 plain=1000/' "$dir/ce.profile" >"$dir/bad.profile"
 cp "$dir/ck2" "$dir/ck"
