@@ -263,5 +263,16 @@ check 'no place for the result' fails 1 "$dir/folder" "$mini" "$dir/x.rbe" --cod
 check 'no arguments' fails 2 'want MODEL'
 check 'nothing was written' [ ! -e "$dir/x.rbe" ]
 
+# On a terminal the bar is taken away before a row is printed.
+if command -v script >/dev/null; then
+    script -qec "'$rbe' convert '$mini' '$dir/bar.rbe' --profile int8 -t 1" "$dir/seen" \
+        >/dev/null </dev/null
+    erase=$(printf '\033\\[K')
+    check 'a bar on a terminal' grep -aq 'convert \[#' "$dir/seen"
+    check 'no row behind it' [ "$(grep -ac "[a-z0-9]${erase}[hw]" "$dir/seen")" = 0 ]
+else
+    echo 'SKIP the terminal: no script'
+fi
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
