@@ -95,6 +95,10 @@ static void print_row(void *arg, const struct rbe_convert_row *r)
            r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
            r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, output, q->psnr_db, level,
            r->seconds, r->reused ? " (kept)" : "");
+    /* Blocks of these mix rows, and may be zeros for other reasons. */
+    if (q->lost_rows && r->options.format != RBE_HYBRID && r->options.format != RBE_PACKED128)
+        printf("%s: %zu rows are too small for an f16 scale and become zeros\n",
+               r->tensor->name, q->lost_rows);
     fflush(stdout);
 }
 
