@@ -518,7 +518,8 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
         return err;
     if (r->list_only)
         rbe_roofs_plan(&r->roofs, rbe_cpu_isa(), largest_set(r));
-    else if ((err = check_filter(r, d)) || (err = open_samples(r, d)) || (err = measure_roofs(r, d)))
+    else if ((err = check_filter(r, d)) || (err = open_samples(r, d)) ||
+             (err = measure_roofs(r, d)))
         return err;
     return rbe_data_open(&r->data, cold_bytes(r), d);
 }

@@ -152,8 +152,9 @@ enum rbe_status rbe_suite_matches(size_t *count, const struct rbe_suite *s,
         *count += !regexec(&re, s->cases[i]->name, 0, NULL, 0) != negative;
     regfree(&re);
     return *count ? RBE_OK
-                  : rbe_fail(d, RBE_ERR_ARG, "the filter '%s' selects nothing of %zu benchmarks "
-                             "(--benchmark_list_tests shows them)", filter, s->count);
+                  : rbe_fail(d, RBE_ERR_ARG, "the filter '%s' selects nothing of %zu "
+                             "benchmarks (--benchmark_list_tests shows them)", filter,
+                             s->count);
 }
 
 void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)

@@ -373,8 +373,8 @@ static enum rbe_status save_row(const struct rbe_convert_row *r, const struct rb
     enum rbe_status err;
     char stats[256];
 
-    snprintf(stats, sizeof stats, "%a %a %a %a %a %zu", q->rms, q->rmse, q->peak, r->output_error,
-             r->seconds, q->lost_rows);
+    snprintf(stats, sizeof stats, "%a %a %a %a %a %zu", q->rms, q->rmse, q->peak,
+             r->output_error, r->seconds, q->lost_rows);
     if (!(err = rbe_container_begin(&b, d)) && !(err = rbe_container_add_weight(b, w, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_key", key, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_stats", stats, d)))
