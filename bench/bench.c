@@ -487,6 +487,26 @@ static enum rbe_status look(struct run *r, struct rbe_diag *d)
     return o->svg ? rbe_machine_svg(r->machine, &r->cpus, o->svg, d) : RBE_OK;
 }
 
+/* What a filter selects is known from the plan, and needs no measured machine. */
+static enum rbe_status check_filter(struct run *r, struct rbe_diag *d)
+{
+    struct rbe_selection all = r->selection;
+    struct rbe_suite_options none = {0};
+    struct rbe_suite *s = NULL;
+    unsigned left_out;
+    size_t count;
+
+    if (!*r->filter)
+        return RBE_OK;
+    all.slowest = 0;
+    rbe_roofs_plan(&r->roofs, rbe_cpu_isa(), largest_set(r));
+    enum rbe_status err = rbe_suite_open(&s, NULL, &r->teams, &r->roofs, &none, d);
+    if (!err && !(err = rbe_plan(s, &all, rbe_cpu_isa(), &left_out, d)))
+        err = rbe_suite_matches(&count, s, r->filter, d);
+    rbe_suite_close(&s);
+    return err;
+}
+
 static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
 {
     enum rbe_status err;
@@ -498,7 +518,8 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
         return err;
     if (r->list_only)
         rbe_roofs_plan(&r->roofs, rbe_cpu_isa(), largest_set(r));
-    else if ((err = open_samples(r, d)) || (err = measure_roofs(r, d)))
+    else if ((err = check_filter(r, d)) || (err = open_samples(r, d)) ||
+             (err = measure_roofs(r, d)))
         return err;
     return rbe_data_open(&r->data, cold_bytes(r), d);
 }
@@ -527,6 +548,7 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
 {
     struct rbe_suite_result s;
 
+    rbe_suite_register(r->suite);
     if (r->list_only) {
         rbe_gbench_run(false, false);
         return RBE_OK;

@@ -135,18 +135,35 @@ struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s)
 }
 
 /* As Google Benchmark filters: an extended regular expression, "-" before it negates. */
-void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)
+enum rbe_status rbe_suite_matches(size_t *count, const struct rbe_suite *s,
+                                  const char *filter, struct rbe_diag *d)
 {
     const bool negative = filter[0] == '-';
+    char why[128];
     regex_t re;
 
-    s->expected = 0;
-    if (!regcomp(&re, filter + negative, REG_EXTENDED | REG_NOSUB)) {
-        for (size_t i = 0; i < s->count; i++)
-            if (!regexec(&re, s->cases[i]->name, 0, NULL, 0) != negative)
-                s->expected += repetitions;
-        regfree(&re);
+    *count = 0;
+    const int bad = regcomp(&re, filter + negative, REG_EXTENDED | REG_NOSUB);
+    if (bad) {
+        regerror(bad, &re, why, sizeof why);
+        return rbe_fail(d, RBE_ERR_ARG, "the filter '%s': %s", filter, why);
     }
+    for (size_t i = 0; i < s->count; i++)
+        *count += !regexec(&re, s->cases[i]->name, 0, NULL, 0) != negative;
+    regfree(&re);
+    return *count ? RBE_OK
+                  : rbe_fail(d, RBE_ERR_ARG, "the filter '%s' selects nothing of %zu "
+                             "benchmarks (--benchmark_list_tests shows them)", filter,
+                             s->count);
+}
+
+void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions)
+{
+    struct rbe_diag unused;
+    size_t count;
+
+    rbe_suite_matches(&count, s, filter, &unused);
+    s->expected = (double)count * repetitions;
     rbe_progress_start(&s->progress, "measuring", "samples", s->expected);
 }
 
@@ -710,6 +727,12 @@ static void run_case(struct rbe_gbench_state *g, void *arg)
     }
 }
 
+void rbe_suite_register(struct rbe_suite *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        rbe_gbench_add(s->cases[i]->name, run_case, s->cases[i]);
+}
+
 /* --- registration ------------------------------------------------------------------------- */
 
 /* Adds one shape's figures; its memory comes with make_part(). */
@@ -774,7 +797,6 @@ static enum rbe_status register_case(struct rbe_suite *s, struct bench_case *c,
         s->room = room;
     }
     s->cases[s->count++] = c;
-    rbe_gbench_add(c->name, run_case, c);
     return RBE_OK;
 }
 

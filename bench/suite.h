@@ -112,6 +112,12 @@ const struct rbe_roofs *rbe_suite_roofs(const struct rbe_suite *s);
 size_t rbe_suite_count(const struct rbe_suite *s);
 const char *rbe_suite_name(const struct rbe_suite *s, size_t i);
 
+/* How many of them `filter` selects.  RBE_ERR_ARG: none, or it is no regular expression. */
+enum rbe_status rbe_suite_matches(size_t *count, const struct rbe_suite *s,
+                                  const char *filter, struct rbe_diag *d);
+/* Makes all cases known to Google Benchmark, once. */
+void rbe_suite_register(struct rbe_suite *s);
+
 /* For progress: repetitions that `filter` selects, at so many a case. */
 void rbe_suite_expect(struct rbe_suite *s, const char *filter, unsigned repetitions);
 

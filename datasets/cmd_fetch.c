@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "datasets/fetch.h"
@@ -118,6 +119,17 @@ static bool known(const struct rbe_manifest *m, const char **args, int count)
     return true;
 }
 
+/* Whether anything that is selected must be brought from a mirror. */
+static bool wants(const struct rbe_manifest *m, const char **args, int count, const char *to)
+{
+    for (size_t i = 0; i < rbe_manifest_count(m); i++) {
+        const struct rbe_dataset *s = rbe_manifest_at(m, i);
+        if (selected(s, args, count, "") && !rbe_dataset_present(s, to))
+            return true;
+    }
+    return false;
+}
+
 /* Fetches what is selected; goes on past a failure, and returns the worst status.  Of a folder,
  * what has no public home is left out, as long as something of it is had. */
 static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args, int count,
@@ -127,6 +139,19 @@ static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args
     const struct rbe_dataset *homeless = NULL;
     size_t had = 0;
 
+    /* Said once, not for each file that is looked for there. */
+    struct rbe_diag why;
+    if (mirror && !strstr(mirror, "://") && wants(m, args, count, to)) {
+        struct stat st;
+        if (stat(mirror, &st))
+            worst = rbe_fail_errno(&why, "%s", mirror);
+        else if (!S_ISDIR(st.st_mode))
+            worst = rbe_fail(&why, RBE_ERR_IO, "%s: not a folder", mirror);
+        if (worst) {
+            rbe_report_failure("fetch", worst, &why);
+            return worst;
+        }
+    }
     for (size_t i = 0; i < rbe_manifest_count(m) && worst != RBE_ERR_INTERRUPTED; i++) {
         const struct rbe_dataset *s = rbe_manifest_at(m, i);
         struct rbe_diag d = {""};

@@ -5,6 +5,7 @@
  */
 #include "eval/recording.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,6 +85,21 @@ void rbe_recording_close(struct rbe_recording **pr)
     *pr = NULL;
 }
 
+/* Only what begins as a recording may be replaced by one. */
+static enum rbe_status check_existing(const char *path, struct rbe_diag *d)
+{
+    static const char begin[] = "{\"schema\":\"rbe-logits-";
+    char buf[sizeof begin] = "";
+    FILE *f = fopen(path, "rb");
+
+    if (!f)
+        return errno == ENOENT ? RBE_OK : rbe_fail_errno(d, "%s", path);
+    const size_t n = fread(buf, 1, sizeof begin - 1, f);
+    fclose(f);
+    return memcmp(buf, begin, n) ? rbe_fail(d, RBE_ERR_FORMAT, "%s: exists and is not a "
+                                            "recording", path) : RBE_OK;
+}
+
 enum rbe_status rbe_recording_create(struct rbe_recording **out, const char *path,
                                      struct rbe_runner *base, const struct rbe_text *text,
                                      const struct rbe_windows *w, size_t windows,
@@ -96,7 +112,8 @@ enum rbe_status rbe_recording_create(struct rbe_recording **out, const char *pat
     enum rbe_status err = r && n && n < sizeof head ? RBE_OK : RBE_ERR_NOMEM;
 
     json_decref(o);
-    if (!err && !(err = rbe_outfile_open(&r->out, path, d))) {
+    if (!err && !(err = check_existing(path, d)) &&
+        !(err = rbe_outfile_open(&r->out, path, d))) {
         r->writing = true;
         memset(head + n, ' ', sizeof head - n);
         head[sizeof head - 1] = '\n';

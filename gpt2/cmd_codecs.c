@@ -15,6 +15,7 @@
 #include "gpt2/distortion.h"
 #include "gpt2/source.h"
 #include "rbe/command.h"
+#include "rbe/container.h"
 #include "rbe/file.h"
 #include "rbe/profile.h"
 #include "rbe/progress.h"
@@ -173,6 +174,11 @@ static enum rbe_status read_model(struct table *t, struct rbe_diag *d)
         goto out;
     const struct rbe_safetensors *from = source ? source->file : file;
     const char *name = rbe_safetensors_path(from), *slash = strrchr(name, '/');
+    if (rbe_container_is(from)) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: an RBE model; codecs wants the original checkpoint",
+                       name);
+        goto out;
+    }
     if (source)
         memcpy(t->sha256, source->sha256, sizeof t->sha256);
     if ((source || !(err = rbe_safetensors_sha256(t->sha256, from))) &&
@@ -328,6 +334,7 @@ static void print_row(const struct row *r)
     if (r->wanted > 0)
         snprintf(asked, sizeof asked, "%.4g:1", r->wanted);
     block_text(block, sizeof block, r);
+    rbe_progress_clear();
     printf("%7s  %-11s %9s %9.4g%c %7.4f %8.4f %8.4f %7.2f  %7.4f %s %-7.4f %6.1f\n", asked,
            r->how->name, block, r->ratio, r->met ? ' ' : '!', r->bits, r->relative_rmse,
            r->bound, r->psnr_db, r->control_rmse,
@@ -350,7 +357,7 @@ static json_t *row_json(const struct row *r)
 }
 
 static enum rbe_status append_result(struct rbe_result_file *file, const struct table *t,
-                                     struct rbe_diag *d)
+                                     bool complete, struct rbe_diag *d)
 {
     json_t *j = rbe_result_new("codecs", rbe_pool_threads(t->pool));
     json_t *rows = json_array(), *names = json_array();
@@ -363,6 +370,7 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
     bool bad = !j || json_object_set_new(j, "source", json_pack(
         "{s:o, s:s}", "name", rbe_result_string(t->file_name), "sha256", t->sha256));
     bad = json_object_set_new(j, "matrices", names) || bad;
+    bad = json_object_set_new(j, "complete", json_boolean(complete)) || bad;
     bad = json_object_set_new(j, "rows", rows) || bad;
     if (bad) {
         json_decref(j);
@@ -378,7 +386,7 @@ enum { WHITE_MAX = 6 };         /* three blocks by two formats */
 static enum rbe_status append_white(struct rbe_result_file *file,
                                     const struct rbe_distortion *rows, size_t count,
                                     uint32_t m, uint32_t n, unsigned threads,
-                                    struct rbe_diag *d)
+                                    bool complete, struct rbe_diag *d)
 {
     json_t *j = rbe_result_new("distortion", threads), *list = json_array();
     for (size_t i = 0; i < count; i++)
@@ -393,6 +401,7 @@ static enum rbe_status append_white(struct rbe_result_file *file,
                             rows[i].seconds));
     bool bad = !j || json_object_set_new(j, "shape", json_pack("[I, I]", (json_int_t)m,
                                                                (json_int_t)n));
+    bad = json_object_set_new(j, "complete", json_boolean(complete)) || bad;
     bad = json_object_set_new(j, "rows", list) || bad;
     if (bad) {
         json_decref(j);
@@ -456,7 +465,7 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
     struct rbe_diag more;
     if (a->json && (!err || (err == RBE_ERR_INTERRUPTED && count))) {
         const enum rbe_status kept =
-            append_white(json, rows, count, m, n, rbe_pool_threads(pool), &more);
+            append_white(json, rows, count, m, n, rbe_pool_threads(pool), !err, &more);
         if (kept) {
             err = kept;
             *d = more;
@@ -507,10 +516,12 @@ static enum rbe_status fill_table(struct table *t, struct rbe_diag *d)
             if ((err = measure_row(row, t, d)))
                 break;
             t->row_count++;
-            rbe_progress_update(&progress, (double)t->row_count, methods[i].name);
             print_row(row);
+            rbe_progress_update(&progress, (double)t->row_count, methods[i].name);
         }
     rbe_progress_end(&progress);
+    if (err == RBE_ERR_INTERRUPTED)
+        rbe_fail(d, err, "interrupted after %zu of %zu rows", t->row_count, total);
     return err;
 }
 
@@ -540,15 +551,21 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
     rbe_warn_threads("codecs", rbe_pool_threads(t->pool));
     print_head(t);
     rbe_catch_interrupt();
-    if ((err = fill_table(t, d)))
-        goto out;
-    for (size_t i = 0; i < t->row_count; i++)
+    err = fill_table(t, d);
+    for (size_t i = 0; i < t->row_count && !err; i++)
         if (!t->rows[i].met) {
             printf("! the codec has no rate so low for these shapes; its smallest is shown\n");
             break;
         }
-    if (a->json)
-        err = append_result(json, t, d);
+    /* What was measured before an interrupt is kept. */
+    struct rbe_diag more;
+    if (a->json && (!err || (err == RBE_ERR_INTERRUPTED && t->row_count))) {
+        const enum rbe_status kept = append_result(json, t, !err, &more);
+        if (kept) {
+            err = kept;
+            *d = more;
+        }
+    }
 out:
     rbe_files_free(&files);
     rbe_result_close(&json);

@@ -90,10 +90,15 @@ static void print_row(void *arg, const struct rbe_convert_row *r)
                  q->psnr_db >= rbe_level_psnr_db(r->choice.level) ? "met" : "missed");
     if (r->output_error > 0)
         snprintf(output, sizeof output, "%.4f", sqrt(r->output_error));
+    rbe_progress_clear();
     printf("%-24s %11s %-9s %8s %9zu %7.4g %7.4g%c %7.4f %7.4f %7s %6.2f %-14s %6.1f%s\n",
            r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
            r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, output, q->psnr_db, level,
            r->seconds, r->reused ? " (kept)" : "");
+    /* Blocks of these mix rows, and may be zeros for other reasons. */
+    if (q->lost_rows && r->options.format != RBE_HYBRID && r->options.format != RBE_PACKED128)
+        printf("%s: %zu rows are too small for an f16 scale and become zeros\n",
+               r->tensor->name, q->lost_rows);
     fflush(stdout);
 }
 

@@ -165,8 +165,13 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
         return err;
     if (err) {
         const char *what = *json == '{' ? NULL : rbe_foreign_file(json, size);
+        /* The file's own bytes, which jansson quotes, may be for no terminal. */
+        char *near = strstr(je.text, " near '");
+        if (near)
+            *near = 0;
         return what ? rbe_fail(d, err, "%s: is %s", name, what)
-                    : rbe_fail(d, err, "%s: not valid JSON at line %d", name, je.line);
+                    : rbe_fail(d, err, "%s: not valid JSON at line %d: %s", name, je.line,
+                               je.text);
     }
     err = from_json(c, &(struct reader){j, name, d});
     json_decref(j);

@@ -373,8 +373,8 @@ static enum rbe_status save_row(const struct rbe_convert_row *r, const struct rb
     enum rbe_status err;
     char stats[256];
 
-    snprintf(stats, sizeof stats, "%a %a %a %a %a", q->rms, q->rmse, q->peak, r->output_error,
-             r->seconds);
+    snprintf(stats, sizeof stats, "%a %a %a %a %a %zu", q->rms, q->rmse, q->peak,
+             r->output_error, r->seconds, q->lost_rows);
     if (!(err = rbe_container_begin(&b, d)) && !(err = rbe_container_add_weight(b, w, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_key", key, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_stats", stats, d)))
@@ -389,6 +389,7 @@ static bool load_row(struct rbe_convert_row *r, const char *key, const char *pat
                      struct rbe_container **out)
 {
     double rms, rmse, peak, output_error, seconds;
+    size_t lost;
 
     *out = NULL;
     if (access(path, R_OK) || rbe_container_open(out, path, true, NULL))
@@ -398,14 +399,15 @@ static bool load_row(struct rbe_convert_row *r, const char *key, const char *pat
     const char *stats = rbe_safetensors_meta(f, "rbe.part_stats");
     const struct rbe_weight *w = rbe_container_weight(*out, r->tensor->name);
     if (!had || strcmp(had, key) != 0 || !stats || !w ||
-        sscanf(stats, "%la %la %la %la %la", &rms, &rmse, &peak, &output_error,
-               &seconds) != 5) {
+        sscanf(stats, "%la %la %la %la %la %zu", &rms, &rmse, &peak, &output_error,
+               &seconds, &lost) != 6) {
         rbe_container_close(out);
         return false;
     }
     const double n = (double)w->rows * w->cols;
     rbe_quality_fill(&r->quality, (size_t)w->rows * w->cols, w->bytes, rms * rms * n,
                      rmse * rmse * n, peak);
+    r->quality.lost_rows = lost;
     r->output_error = output_error;
     r->seconds = seconds;
     return true;

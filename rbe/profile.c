@@ -568,6 +568,13 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
     if (!path) {
         if (synthesise(text, sizeof text, name_or_path))
             return rbe_profile_parse(out, text, name_or_path, d);
+        const char *dash = strstr(name_or_path, "-b");
+        snprintf(text, sizeof text, "%.*s", dash ? (int)(dash - name_or_path) : 0,
+                 name_or_path);
+        const enum rbe_format f = rbe_format_by_name(text);
+        if (f != RBE_FORMAT_COUNT && !has_rate(f))
+            return rbe_fail(d, RBE_ERR_ARG, "'%.60s': %s takes no block (--block)",
+                            name_or_path, text);
         list_shipped(text, sizeof text);
         return rbe_fail(d, RBE_ERR_ARG, "unknown profile '%.60s'; valid: %s, CODEC-bN, or a "
                         "file NAME.profile", name_or_path, text);

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "rbe/cpus.h"
 
@@ -122,7 +123,11 @@ enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rb
         *w = (struct worker){.pool = p, .index = i};
         if (start(w)) {
             rbe_pool_close(&p);
-            return rbe_fail(d, RBE_ERR_NOMEM, "cannot start thread %u of %u", i, threads);
+            struct rlimit space;
+            const bool limited =
+                !getrlimit(RLIMIT_AS, &space) && space.rlim_cur != RLIM_INFINITY;
+            return rbe_fail(d, RBE_ERR_NOMEM, "cannot start thread %u of %u%s", i, threads,
+                            limited ? " within the limit of memory" : "");
         }
         p->started = i;
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "rbe/command.h"
 #include "rbe/file.h"
@@ -98,6 +99,33 @@ static enum rbe_status check_apart(const char *results, const char *out, struct 
                            "the page", out) : RBE_OK;
 }
 
+/* 1 when folder/name is there, 0 when not, -1 when out of memory. */
+static int has_file(const char *folder, const char *name)
+{
+    char *path = rbe_path_join(folder, name);
+    const int there = path ? !access(path, F_OK) : -1;
+
+    free(path);
+    return there;
+}
+
+/* A page goes where nothing is, where an earlier one is, or beside what it does not touch. */
+static enum rbe_status check_foreign(const char *out, struct rbe_diag *d)
+{
+    const int model = has_file(out, "config.json"), page = has_file(out, "index.html"),
+              report = has_file(out, "report.md");
+
+    if (model < 0 || page < 0 || report < 0)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (model)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: holds a model, and cannot be the folder of the "
+                        "page", out);
+    if (page != report)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: has %s of something else than rbe report: give "
+                        "another folder", out, page ? "an index.html" : "a report.md");
+    return RBE_OK;
+}
+
 /* No file of the page may be one of the results by another name. */
 static enum rbe_status check_files(const struct rbe_results *r, const char *results,
                                    const char *out, struct rbe_diag *d)
@@ -160,7 +188,8 @@ static enum rbe_status build(const char *results, const char *out, const char *m
     enum rbe_status err;
     char verdict[128];
 
-    if ((err = check_apart(results, out, d)) || (err = rbe_results_open(&r, results, d)) ||
+    if ((err = check_apart(results, out, d)) || (err = check_foreign(out, d)) ||
+        (err = rbe_results_open(&r, results, d)) ||
         (err = rbe_criteria_judge(&c, r, model, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(r, results, out, d)) ||
         (err = rbe_document_open(&doc, d)) ||

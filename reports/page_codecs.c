@@ -319,9 +319,10 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
             fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, x, y);
             data.rows++;
         }
-        snprintf(title, sizeof title, "Error against size, %zu matrices of %s",
+        snprintf(title, sizeof title, "Error against size, %zu matrices of %s%s",
                  json_array_size(rbe_value_at(row->v, "matrices")),
-                 rbe_text_or(rbe_string_at(row->v, "source.name"), "?"));
+                 rbe_text_or(rbe_string_at(row->v, "source.name"), "?"),
+                 json_is_false(rbe_value_at(row->v, "complete")) ? " (interrupted)" : "");
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
             id, title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
             "by the true size of each codec, without calibration; svd and block means: the "

@@ -173,6 +173,11 @@ ok 'svg: NUMA nodes' equal "$(grep -c '>NUMA [01]: 1.0 GiB<' "$dir/numa.svg")" 2
 "${run[@]}" --benchmark_filter=nothing_is_called_this > "$dir/out" 2> "$dir/err"
 ok 'empty selection: exit 2' equal $? 2
 ok 'empty selection: says so' grep -q 'selects nothing' "$dir/err"
+ok 'empty selection: before the machine is measured' lines "$dir/err" 1
+"${run[@]}" --benchmark_filter='(' > "$dir/out" 2> "$dir/err"
+ok 'no expression: exit 2' equal $? 2
+ok 'no expression: one line' lines "$dir/err" 1
+ok 'no expression: says so' grep -q "the filter '('" "$dir/err"
 "${run[@]}" --out "$dir/no/such/folder.json" > "$dir/out" 2> "$dir/err"
 ok 'unwritable: exit 1' equal $? 1
 ok 'unwritable: one line' lines "$dir/err" 1

@@ -29,6 +29,10 @@ check 'fetches a folder of names' run --from "$work/mirror" set
 check 'the file is whole' cmp -s "$work/mirror/set/a+b%.bin" "$a"
 check 'says when no checksum is known' grep -q 'set/c.bin.*no checksum' "$work/out"
 check 'nothing is left over' test -z "$(find "$work/to" -name '*.part')"
+to=$work/none check 'no such mirror' fails 1 --from "$work/nonexistent" set
+check 'is said once' test "$(wc -l < "$work/err")" = 1
+to=$work/none check 'a mirror that is a file' fails 1 --from "$work/MANIFEST" set
+check 'is said once too' grep -q 'MANIFEST: not a folder' "$work/err"
 check 'a second run keeps what is there' run --from /nonexistent set
 check 'and says so' grep -q 'a+b%.bin *present' "$work/out"
 

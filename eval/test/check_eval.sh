@@ -100,6 +100,11 @@ ok 'joined is the whole, with its draws' same "$work/rwhole" "$work/rjoined"
 # --- the original's predictions from a file ---------------------------------------------------
 ok 'recording' evaluate divergence "${pair[@]}" --windows 2 --record "$work/tape" \
     --out "$work/taped"
+ok 'a model to keep' cp "$other" "$work/kept.rbe"
+fails 1 'kept.rbe: exists and is not a recording' evaluate divergence "${pair[@]}" --windows 2 \
+    --record "$work/kept.rbe"
+ok 'is kept' cmp "$other" "$work/kept.rbe"
+rm "$work/kept.rbe"
 ok 'from the recording' evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/tape" \
     --out "$work/taped"
 ok 'is said' grep -q '"recorded":"F16"' "$work/taped"

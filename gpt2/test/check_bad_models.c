@@ -197,9 +197,9 @@ static void check_configs(void)
     REFUSE("{" BASE ",\"n_head\":-3}", "n_head");
     REFUSE("{" BASE ",\"n_head\":2.5}", "n_head");
     REFUSE("{" BASE ",\"n_head\":\"3\"}", "n_head");
-    REFUSE("{" BASE ",\"n_head\":99999999999999999999}", "JSON");
+    REFUSE("{" BASE ",\"n_head\":99999999999999999999}", "JSON at line 1: too big integer");
     REFUSE("{" BASE ",\"n_head\":5}", "multiple");
-    REFUSE("{" BASE ",\"n_head\":3,\"n_head\":3}", "JSON");
+    REFUSE("{" BASE ",\"n_head\":3,\"n_head\":3}", "JSON at line 1: duplicate object key");
     REFUSE("{" BASE ",\"n_head\":3,\"activation_function\":\"relu\"}", "gelu_new");
     REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":false}", "tie_word_embeddings");
     REFUSE("{" BASE ",\"n_head\":3,\"scale_attn_weights\":false}", "attention");

@@ -49,6 +49,7 @@ check 'seed at 8:1 is good' less "$(error_of 8:1 seed)" 0.13
 check 'seed is worse at 64:1' less "$(error_of 8:1 seed)" "$(error_of 64:1 seed)"
 check 'the published seed loses nearly all' less 0.8 "$(error_of 8:1 packed128)"
 check 'the result has its kind' grep -q '"kind":"codecs"' "$dir/r.jsonl"
+check 'the result is whole' grep -q '"complete":true' "$dir/r.jsonl"
 check 'and its rows' [ "$(grep -o '"asked"' "$dir/r.jsonl" | wc -l)" = 15 ]
 
 # The attention tensors of the real GPT-2 small, where they are at hand.
@@ -80,6 +81,36 @@ check 'bad ratios' fails 2 'separated by' "$mini" --ratios 8,x
 check 'ratios that are none' fails 2 'above 2' "$mini" --ratios 1
 check 'unknown search' fails 2 'fast, default or best' "$mini" --search slow
 check 'no arguments' fails 2 'want a MODEL'
+
+check 'a sample of 0 is all' run "$mini" --tensor h.5.attn --sample 0 --ratios 1000 --search fast
+check 'of them' grep -q '^model.safetensors: 2 matrices' "$dir/out"
+check 'an RBE model' fails 2 'an RBE model; codecs wants the original checkpoint' \
+    "$root/datasets/embedded/mini-2.89-tuned.rbe"
+
+# An interrupt keeps the rows that were shown, and says that some are missing.
+"$rbe" codecs "$mini" -q --ratios 8,16,64,128 --json "$dir/part.jsonl" >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 600); do
+    grep -q '^ .*int4' "$dir/out" && break
+    sleep 0.05
+done
+kill -TERM $pid
+wait $pid
+check 'an interrupt fails' [ $? = 1 ]
+check 'says how far it came' grep -q 'interrupted after [1-9][0-9]* of 27 rows' "$dir/err"
+check 'keeps its rows' grep -q '"complete":false.*"codec":"int4"' "$dir/part.jsonl"
+
+# On a terminal the bar is taken away before a row is printed: its last drawing, which ends in
+# the order to erase the rest, is followed by a return to the left.
+if command -v script >/dev/null; then
+    script -qec "'$rbe' codecs '$mini' --tensor h.5.attn.c_proj --ratios 8,64" "$dir/seen" \
+        >/dev/null </dev/null
+    erase=$(printf '\033\\[K')
+    check 'a bar on a terminal' grep -aq 'codecs \[#' "$dir/seen"
+    check 'no row behind it' [ "$(grep -ac "[a-z0-9]$erase *[0-9-]" "$dir/seen")" = 0 ]
+else
+    echo 'SKIP the terminal: no script'
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -263,5 +263,29 @@ check 'no place for the result' fails 1 "$dir/folder" "$mini" "$dir/x.rbe" --cod
 check 'no arguments' fails 2 'want MODEL'
 check 'nothing was written' [ ! -e "$dir/x.rbe" ]
 
+# Finite weights that no scale in half precision can reach: every byte 0x10, about 3e-29.
+"$rbe" synth --shape 1,64,2,64,256 --dtype F32 "$dir/small" >"$dir/out" 2>&1
+head=$((8 + $(od -An -tu8 -N8 "$dir/small/model.safetensors")))
+all=$(size "$dir/small/model.safetensors")
+head -c $((all - head)) /dev/zero | tr '\0' '\020' |
+    dd of="$dir/small/model.safetensors" bs=65536 oflag=seek_bytes seek=$head conv=notrunc status=none
+check 'rows too small for a scale' run "$dir/small" "$dir/small.rbe" --codec seed --block 44 \
+    --no-calibration
+check 'are called so' grep -q \
+    '^h.0.mlp.c_fc.weight: 256 rows are too small for an f16 scale and become zeros$' "$dir/out"
+check 'and no others' run "$tiny" "$dir/small.rbe" --codec seed --block 44 --no-calibration
+check 'of no other model' [ "$(grep -c 'become zeros' "$dir/out")" = 0 ]
+
+# On a terminal the bar is taken away before a row is printed.
+if command -v script >/dev/null; then
+    script -qec "'$rbe' convert '$mini' '$dir/bar.rbe' --profile int8 -t 1" "$dir/seen" \
+        >/dev/null </dev/null
+    erase=$(printf '\033\\[K')
+    check 'a bar on a terminal' grep -aq 'convert \[#' "$dir/seen"
+    check 'no row behind it' [ "$(grep -ac "[a-z0-9]${erase}[hw]" "$dir/seen")" = 0 ]
+else
+    echo 'SKIP the terminal: no script'
+fi
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

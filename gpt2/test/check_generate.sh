@@ -103,6 +103,9 @@ done
 if grep -q __asan_init "$rbe"; then
     echo 'SKIP a memory limit: this build has the address sanitizer'
 else
+    # Stacks of 1000 threads have no room.
+    refuse 1 'cannot start thread .* within the limit of memory' "$rbe" generate -n 5 -j 1000 \
+        --memory-limit 256000000
     check 'runs within 256 MB' "$rbe" generate -n 40 -j 4 --memory-limit 256000000 \
         > "$dir/null"
     # A prompt of many tokens goes through the dense library, for which there is no room at

@@ -157,6 +157,7 @@ static void shipped(void)
     CHECK(strstr(d.text, "hybrid-architecture, int4, int8, mini-2.25, mini-2.25-train"));
     CHECK(rbe_profile_open(&p, "seed-bx", &d) == RBE_ERR_ARG);
     CHECK(rbe_profile_open(&p, "int4-b32", &d) == RBE_ERR_ARG);
+    CHECK(strstr(d.text, "int4 takes no block"));
     CHECK(rbe_profile_open(&p, "/nonexistent/x.profile", &d) == RBE_ERR_IO);
 }
 

@@ -53,6 +53,7 @@ JSON
 cp "$work/r/bench.json" "$work/r/bench2.json"
 
 check 'makes a report' run "$work/r" --out "$work/page"
+check 'an earlier page is replaced' run "$work/r" --out "$work/page"
 check 'prints a verdict' grep -q 'checks pass' "$work/out"
 check 'cuts no target' has "$work/out" \
     'each of 50 turns: first token < 1 s, 95 % of tokens <= 50 ms '
@@ -278,4 +279,14 @@ head -c 300 "$work/r/bench.json" > "$work/r/cut.json"
 check 'a benchmark cut off fails' fails 1 "$work/r" --out "$work/page"
 check 'and is named' one_line 'cut.json:[0-9]*: not JSON'
 
+# Nothing of others is written over.
+mkdir "$work/site" "$work/model"
+echo mine > "$work/site/index.html"
+echo '{}' > "$work/model/config.json"
+check 'a page of others' fails 2 "$work/r" --out "$work/site"
+check 'is said' has "$work/err" 'site: has an index.html of something else'
+check 'is kept' test "$(cat "$work/site/index.html")" = mine
+check 'nothing beside it' test "$(ls "$work/site")" = index.html
+check 'the folder of a model' fails 2 "$work/r" --out "$work/model"
+check 'gets nothing' test "$(ls "$work/model")" = config.json
 finish
