@@ -111,6 +111,7 @@ int main(void)
             .cold = true};
         CHECK(rbe_suite_product(suite, &c, &d) == RBE_OK);
     }
+    rbe_suite_register(suite);
     CHECK(rbe_gbench_run(true, true) == 5);
 
     const struct rbe_suite_result r = rbe_suite_result(suite);

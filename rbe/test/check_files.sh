@@ -83,7 +83,7 @@ check 'compare' refused "$rbe" compare "$m/part1" "$m/part2" --append "$work/par
 check 'gate: one file for two' refused "$rbe" gate --base true --new true \
     --markdown "$work/g" --append "$work/g"
 mkdir -p "$work/r" && cp "$m/part1" "$work/r/a.jsonl" && mkdir "$work/page" &&
-    ln "$work/r/a.jsonl" "$work/page/report.md"
+    ln "$work/r/a.jsonl" "$work/page/report.md" && touch "$work/page/index.html"
 check 'report over a result' refused "$rbe" report "$work/r" --out "$work/page"
 mkdir "$work/u" && ln -s "$ships/rbe-mini/model.safetensors" "$work/u/"
 check 'synth over a trained model' gives 2 "$rbe" synth "$work/u" --shape 1,32,1,16,64
