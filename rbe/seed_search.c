@@ -27,12 +27,10 @@ enum { JOINT_BITS = 96 };
 
 /*
  * The unit of costs.  A row of mean weight that errs as much as the rate makes it err costs
- * UNIT: fine enough that rounding loses less than 0.01 dB, coarse enough that a path may fall
+ * UNIT: fine enough that rounding loses some 0.01 dB, coarse enough that a path may fall
  * 2^16 / UNIT rows behind before its cost saturates (docs/ENCODER.md).
  */
-#ifndef UNIT
 #define UNIT 24.0
-#endif
 
 struct rbe_seed_search {
     const struct rbe_trellis_ops *ops;
