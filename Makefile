@@ -25,7 +25,7 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR    ?= $(PREFIX)/share/rbe-bench
 MANDIR     ?= $(PREFIX)/share/man
-VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' rbe/version.h)
+VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' base/version.h)
 # Rises when a program linked with the shared library would have to be built again.
 SOVERSION  := 0
 
@@ -57,16 +57,14 @@ FLAGS   := -std=c11 $(WARN) $(WARN_C) $(COMMON)
 FLAGSXX := -std=c++17 $(WARN) $(COMMON)
 
 # --- what is compiled ---------------------------------------------------------------------
-# Rooms, lowest first.  Every *.c of a room goes into librbe.a, but for the programs' mains.
+# Rooms, lowest first (docs/ARCHITECTURE.md).  Every *.c of a room goes into librbe.a, but for
+# the programs' mains; bench/ needs Google Benchmark, hwloc and libpfm4, and stays out of it.
 x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
-mains   := rbe/main.c bench/main.c rbe/commit.c
-rooms   := $(filter-out $(mains),$(wildcard rbe/*.c gpt2/*.c eval/*.c tune/*.c reports/*.c \
-                              datasets/*.c))
-# A file for one ISA is compiled for that architecture only.
-rooms   := $(if $(filter x86_64,$(ARCH)),$(rooms),$(filter-out %_avx2.c %_avx512.c,$(rooms)))
-# bench/ needs Google Benchmark, hwloc and libpfm4; its objects stay out of librbe.a.
+mains   := cli/main.c cli/bench_main.c base/commit.c
+ROOMS   := base rbe model grad convert train eval gate datasets reports cli
+rooms   := $(filter-out $(mains),$(wildcard $(ROOMS:=/*.c)))
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
            $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
            $(if $(filter aarch64,$(ARCH)),$(wildcard bench/arm/*.c))
@@ -76,21 +74,17 @@ kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
 
 # What is installed for other programs: the library without the commands, and its headers.
-publicobjs := $(call objs,$(kernels) $(filter-out %/command.c %/man.c, \
-                $(filter-out $(wildcard */cmd_*.c),$(filter rbe/%.c gpt2/%.c,$(rooms)))))
-headers := $(filter-out %_body.h gpt2/lanes.h gpt2/tokenizer_files.h gpt2/train.h \
-             gpt2/unicode.h gpt2/vector.h gpt2/words.h rbe/command.h rbe/commit.h rbe/man.h \
-             kernels/funnel.h kernels/list.h, \
-             $(wildcard kernels/*.h kernels/format/*.h rbe/*.h gpt2/*.h))
+publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% grad/% convert/%,$(rooms)))
+headers := $(filter-out kernels/funnel.h kernels/lanes.h kernels/list.h kernels/vector.h \
+             base/commit.h grad/train.h model/tokenizer_files.h model/unicode.h model/words.h, \
+             $(wildcard kernels/*.h kernels/format/*.h base/*.h rbe/*.h model/*.h grad/*.h \
+                        convert/*.h))
 shared  := librbe.so.$(SOVERSION)
 
-tests   := $(wildcard kernels/test/check_*.c rbe/test/check_*.c gpt2/test/check_*.c \
-                      eval/test/check_*.c tune/test/check_*.c reports/test/check_*.c \
-                      datasets/test/check_*.c)
+tested  := kernels $(ROOMS)
+tests   := $(wildcard $(tested:=/test/check_*.c))
 benchtests := $(wildcard bench/test/check_*.c)
-shtests := $(wildcard rbe/test/check_*.sh gpt2/test/check_*.sh eval/test/check_*.sh \
-                      bench/test/check_*.sh reports/test/check_*.sh ci/test/check_*.sh \
-                      tune/test/check_*.sh datasets/test/check_*.sh)
+shtests := $(wildcard $(addsuffix /test/check_*.sh,$(tested) bench ci))
 testbins  := $(patsubst %.c,$(B)/%,$(tests))
 # The parsers' harnesses: run over their corpora by a test, and by libFuzzer (CONFIG=fuzz).
 harnesses := $(filter-out %/check_corpus.c,$(wildcard ci/fuzz/*.c))
@@ -115,8 +109,8 @@ $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 # Results say what the program was built with.
 built = $(subst ",\",$(strip $(FLAGS) $(CPPFLAGS) $(CFLAGS)))
 $(B)/bench/build.o:   BUILT = -DRBE_BUILD_FLAGS='"$(built)"'
-$(B)/rbe/commit.o:    BUILT = -include $(B)/commit.h
-$(B)/rbe/commit.o:    $(B)/commit.h
+$(B)/base/commit.o:    BUILT = -include $(B)/commit.h
+$(B)/base/commit.o:    $(B)/commit.h
 
 .PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
 .PHONY: fuzz libraries man install dist deb
@@ -134,12 +128,12 @@ $(B)/librbe.a: $(library)
 	@echo '  AR    $@'
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/bin/rbe: $(B)/rbe/main.o $(B)/rbe/commit.o $(B)/librbe.a
+$(B)/bin/rbe: $(B)/cli/main.o $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/bin/rbe-bench: $(B)/bench/main.o $(B)/rbe/commit.o $(call objs,$(bench)) $(B)/librbe.a
+$(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
@@ -239,8 +233,8 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	$(Q)(cd datasets/embedded && find . -type f) | while read -r f; do \
 	    install -D -m 644 "datasets/embedded/$$f" '$(to)$(DATADIR)'/"$$f" || exit 1; done
 	$(Q)install -m 644 datasets/MANIFEST '$(to)$(DATADIR)'
-	$(Q)install -m 644 rbe/profiles/*.profile '$(to)$(DATADIR)/profiles'
-	$(Q)install -m 644 tune/profiles/*.profile '$(to)$(DATADIR)/tune'
+	$(Q)install -m 644 convert/profiles/*.profile '$(to)$(DATADIR)/profiles'
+	$(Q)install -m 644 train/profiles/*.profile '$(to)$(DATADIR)/tune'
 	$(Q)install -m 644 reports/plots/*.gp '$(to)$(DATADIR)/plots'
 	$(Q)install -m 644 reports/recorded/*.jsonl '$(to)$(DATADIR)/recorded'
 	$(Q)install -m 644 $(B)/man/*.1 '$(to)$(MANDIR)/man1'
@@ -262,7 +256,7 @@ check: $(allbins) programs                  ## run every test; the last line cou
 fuzz:                                       ## build the harnesses for libFuzzer (clang)
 	$(Q)$(MAKE) --no-print-directory CONFIG=fuzz $(BUILDROOT)/$(ARCH)-fuzz/bin/rbe-fuzz
 
-# make check-kernels, check-rbe, check-gpt2, ...: one room's tests.
+# make check-kernels, check-rbe, check-model, ...: one room's tests.
 # The kernels' tests need no program and no library.
 check-kernels: $(kernelbins)
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' \

@@ -12,17 +12,17 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "base/utf8.h"
 #include "bench/build.h"
 #include "bench/gbench.h"
 #include "bench/launches.h"
 #include "bench/summary.h"
-#include "gpt2/dense.h"
 #include "kernels/cpu.h"
-#include "rbe/file.h"
-#include "rbe/json.h"
-#include "rbe/progress.h"
-#include "rbe/result.h"
-#include "rbe/utf8.h"
+#include "model/dense.h"
 
 enum { REPETITIONS = 7 };
 

@@ -10,8 +10,8 @@
 #ifndef RBE_BENCH_DATA_H
 #define RBE_BENCH_DATA_H
 
+#include "base/status.h"
 #include "kernels/kernel.h"
-#include "rbe/status.h"
 
 struct rbe_data;
 

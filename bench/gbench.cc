@@ -13,7 +13,7 @@
 #include <vector>
 
 extern "C" {
-#include "rbe/stats.h"
+#include "base/stats.h"
 }
 
 struct rbe_gbench_state {

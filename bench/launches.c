@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rbe/file.h"
-#include "rbe/json.h"
-#include "rbe/progress.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/progress.h"
 
 extern char **environ;
 

@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cpus.h"
+#include "base/progress.h"
+#include "base/result.h"
 #include "bench/machine_private.h"
-#include "rbe/cpus.h"
-#include "rbe/progress.h"
-#include "rbe/result.h"
 
 /* --- CPU lists ---------------------------------------------------------------------------- */
 

@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "rbe/status.h"
-#include "rbe/threads.h"
+#include "base/status.h"
+#include "base/threads.h"
 
 enum { RBE_MAX_CPUS = 256 };
 

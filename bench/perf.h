@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 enum { RBE_PERF_EVENTS = 16 };
 

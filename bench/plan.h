@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "bench/suite.h"
-#include "rbe/status.h"
 
 enum { RBE_LIST_MAX = 64 };
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/progress.h"
 #include "bench/probe_list.h"
-#include "rbe/progress.h"
 
 static const struct rbe_probe table[] = {
 #define RBE_BENCH_PROBE(kind, kind_enum, isa, bits, work)                                      \

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "bench/machine.h"
-#include "rbe/status.h"
 
 enum rbe_probe_kind {
     RBE_PROBE_READ,    /* loads from a buffer */

@@ -12,14 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "bench/gbench.h"
 #include "bench/plan.h"
 #include "bench/work.h"
-#include "gpt2/dense.h"
 #include "kernels/cpu.h"
 #include "kernels/format/seed.h"
 #include "kernels/transform.h"
-#include "rbe/progress.h"
+#include "model/dense.h"
 #include "rbe/seed_search.h"
 
 enum case_kind { PRODUCT, MODEL, PREPARE, PROBE, DENSE, SEARCH };

@@ -17,13 +17,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/status.h"
 #include "bench/data.h"
 #include "bench/machine.h"
 #include "bench/perf.h"
 #include "bench/probe.h"
 #include "kernels/kernel.h"
 #include "kernels/trellis.h"
-#include "rbe/status.h"
 
 /* Pinned pools of 1, 2, ... threads and their counters; NULL where a count is not used. */
 struct rbe_teams {

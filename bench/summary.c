@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/stats.h"
+#include "base/stats.h"
 
 static double number_or_nan(const json_t *o, const char *key)
 {

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 /* MAD / median above which a row is marked unstable. */
 #define RBE_UNSTABLE 0.03

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "bench/machine.h"
 #include "bench/machine_private.h"
-#include "rbe/file.h"
 
 /* Pixels; a text line is 18 high. */
 enum { UNIT_W = 124, UNIT_H = 34, PAD = 8, LINE = 22 };

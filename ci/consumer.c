@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gpt2/model.h"
 #include "kernels/cpu.h"
+#include "model/model.h"
 
 int main(int argc, char **argv)
 {

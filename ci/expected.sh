@@ -65,7 +65,7 @@ run() {
 
 sums() {
     local f
-    find datasets/embedded rbe/profiles tune/profiles ci/*.profile -type f | LC_ALL=C sort |
+    find datasets/embedded convert/profiles train/profiles ci/*.profile -type f | LC_ALL=C sort |
         while read -r f; do
             figure "sha256 $f" "$(sha256sum < "$f" | cut -d ' ' -f 1)" ''
         done

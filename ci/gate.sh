@@ -166,7 +166,7 @@ same() {
 }
 
 # What else decides results, where each side has it, and which of it differs.
-kinds=(datasets/embedded rbe/profiles tune/profiles)
+kinds=(datasets/embedded convert/profiles train/profiles)
 base_data=$here
 mapfile -t changed < <({
     git diff --name-only "$sha" -- "${kinds[@]}"
@@ -307,15 +307,17 @@ if [ $exact = 1 ]; then
             echo "$f is new: nothing to compare" >&2
         else
             case $f in
-            rbe/profiles/*.profile)
+            convert/profiles/*.profile)
                 by_profile "p_$(figure_of "$f")_" "$f" "$base_data/$f" "$f" --search=fast
                 ;;
-            tune/profiles/*.profile | *tune.jsonl)
+            train/profiles/*.profile | *tune.jsonl)
                 recipe=$f
-                [[ $f == *.profile ]] || recipe=tune/profiles/default.profile
+                [[ $f == *.profile ]] || recipe=train/profiles/default.profile
                 echo "training by $recipe" >&2
                 encode_fast start.rbe
-                tune base "$base_data/$recipe" ||
+                from=$base_data/$recipe
+                [ -f "$from" ] || from=$recipe
+                tune base "$from" ||
                     fail 5 "the base does not train: $(tail -n 1 "$work/base.log")"
                 tune head "$recipe" ||
                     fail 1 "the working tree does not train: $(tail -n 1 "$work/head.log")"

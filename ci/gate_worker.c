@@ -24,9 +24,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "gpt2/model.h"
 #include "kernels/cpu.h"
 #include "kernels/kernel.h"
+#include "model/model.h"
 
 enum { PROMPT = 32, MOST_TOKENS = 96, SIDE = 768, BLOCK = 44, MOST_UNITS = 100000 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpt2/tokenizer.h"
+#include "model/tokenizer.h"
 
 int main(int argc, char **argv)
 {

@@ -19,8 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rbe/file.h"
-#include "rbe/progress.h"
+#include "base/file.h"
+#include "base/progress.h"
 
 enum { ATTEMPTS = 3 };
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 /* One line of MANIFEST. */
 struct rbe_dataset {

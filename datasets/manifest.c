@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "datasets/fetch.h"
-#include "rbe/text.h"
 
 struct rbe_manifest {
     char *text;                 /* the file, cut into the strings that rows point to */

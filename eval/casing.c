@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/text.h"
+#include "base/text.h"
 
 struct run {
     uint32_t first, last;

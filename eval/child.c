@@ -17,10 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/stats.h"
 #include "rbe/container.h"
-#include "rbe/json.h"
-#include "rbe/progress.h"
-#include "rbe/stats.h"
 
 enum { REPORT_MAX = 1 << 20, STACK_BYTES = 1 << 20 };
 

@@ -12,7 +12,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 /* How the worker exits when the model is faulty: no limit is to blame. */
 enum { RBE_CHILD_FAULTY = 3 };

@@ -12,13 +12,12 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/stats.h"
 #include "eval/casing.h"
-#include "eval/options.h"
 #include "eval/text.h"
-#include "rbe/file.h"
-#include "rbe/json.h"
-#include "rbe/result.h"
-#include "rbe/stats.h"
 
 static const char *const names[RBE_TASK_COUNT] = {
     [RBE_LAMBADA] = "lambada", [RBE_HELLASWAG] = "hellaswag",
@@ -773,7 +772,7 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
     json_t *metrics = json_object(), *paired = json_object();
     int bad = json_object_set_new(record, "items", json_integer((json_int_t)n));
 
-    const double total = rbe_eval_number(record, "items_total");
+    const double total = rbe_number_at(record, "items_total");
     const bool from_start = !json_integer_value(json_object_get(record, "first_item"));
     bad |= json_object_set_new(record, "complete",
                                json_boolean((double)n == total && from_start));

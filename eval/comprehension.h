@@ -32,9 +32,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/runner.h"
-#include "gpt2/tokenizer.h"
-#include "rbe/status.h"
+#include "model/tokenizer.h"
 
 enum rbe_task { RBE_LAMBADA, RBE_HELLASWAG, RBE_WINOGRANDE, RBE_BLIMP, RBE_TASK_COUNT };
 

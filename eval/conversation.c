@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "eval/text.h"
-#include "rbe/progress.h"
 
 struct rbe_conversation {
     struct rbe_runner *r;

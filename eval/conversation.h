@@ -15,10 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/runner.h"
-#include "gpt2/sampler.h"
-#include "gpt2/tokenizer.h"
-#include "rbe/status.h"
+#include "model/sampler.h"
+#include "model/tokenizer.h"
 
 struct rbe_conversation;
 

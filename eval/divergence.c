@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/options.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/stats.h"
 #include "eval/softmax.h"
-#include "rbe/result.h"
-#include "rbe/stats.h"
 
 static const char *const sum_names[RBE_DIV_SUMS] = {
     [RBE_DIV_KL] = "kl",     [RBE_DIV_TOP1] = "top1",         [RBE_DIV_DP] = "dp",
@@ -234,7 +234,7 @@ int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, siz
     const struct rbe_ratio kl = mean_of(v, RBE_DIV_KL, n), top1 = mean_of(v, RBE_DIV_TOP1, n);
     const struct rbe_ratio dp = mean_of(v, RBE_DIV_DP, n), dp2 = mean_of(v, RBE_DIV_DP2, n);
     const double rms = sqrt(dp2.value);
-    const double total = rbe_eval_number(record, "windows_total");
+    const double total = rbe_number_at(record, "windows_total");
     double tokens = 0;
     json_t *samples = json_object();
     int bad = 0;
@@ -288,7 +288,7 @@ enum rbe_status rbe_divergence_read(struct rbe_divergence *v, const json_t *reco
 {
     const json_t *samples = json_object_get(record, "samples");
     const size_t n = json_array_size(json_object_get(samples, "tokens"));
-    const double max = rbe_eval_number(json_object_get(record, "kl"), "max");
+    const double max = rbe_number_at(json_object_get(record, "kl"), "max");
     enum rbe_status err = rbe_divergence_reserve(v, n, d);
 
     if (err)

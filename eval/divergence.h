@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/recording.h"
 #include "eval/runner.h"
 #include "eval/windows.h"
-#include "rbe/status.h"
 
 /* What is summed over the scored tokens of a window. */
 enum rbe_divergence_sum {

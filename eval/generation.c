@@ -11,9 +11,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "eval/options.h"
-#include "rbe/result.h"
-#include "rbe/stats.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/stats.h"
 
 enum { REPETITION_GRAM = 4 };
 
@@ -208,7 +208,7 @@ enum rbe_status rbe_generation_summarise(json_t *record, struct rbe_diag *d)
         json_t *value;
     } field[] = {
         {"prompts", json_integer((json_int_t)b.count)},
-        {"complete", json_boolean((double)b.count == rbe_eval_number(record, "prompts_total"))},
+        {"complete", json_boolean((double)b.count == rbe_number_at(record, "prompts_total"))},
         {"fluency", ratio_json(&a, &b, rbe_fluency, true, target_fluency)},
         {"coherence", ratio_json(&a, &b, rbe_coherence, false, target_coherence)},
         {"relevance", ratio_json(&a, &b, rbe_relevance, false, target_relevance)},

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/quality.h"
-#include "rbe/status.h"
 
 /* The texts first .. first + count - 1 of one author and the original's opinion of them, as a
  * member of a record's `per_prompt` (docs/RESULTS.md); text i begins at text[i * room].  NULL:

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/progress.h"
+#include "base/progress.h"
 
 enum rbe_status rbe_lanes_open(struct rbe_lanes *l, const struct rbe_runner *of, size_t models,
                                size_t items, uint32_t rows, struct rbe_pool *pool,

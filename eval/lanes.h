@@ -11,8 +11,8 @@
 
 #include <stddef.h>
 
+#include "base/status.h"
 #include "eval/runner.h"
-#include "rbe/status.h"
 
 struct rbe_lanes {
     struct rbe_runner *runner;  /* [lane][model] */

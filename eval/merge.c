@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+#include "base/result.h"
 #include "eval/comprehension.h"
 #include "eval/divergence.h"
 #include "eval/generation.h"
-#include "eval/options.h"
 #include "eval/perplexity.h"
 #include "eval/sequences.h"
-#include "rbe/result.h"
 
 /* What can be joined, and the fields that say which part a record is. */
 static const struct kind {
@@ -374,7 +374,7 @@ static double total_seconds(const struct part *p, size_t n)
     double s = 0;
 
     for (size_t i = 0; i < n; i++)
-        s += rbe_eval_number(p[i].record, "seconds");
+        s += rbe_number_at(p[i].record, "seconds");
     return s;
 }
 

@@ -12,7 +12,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 /*
  * files: arrays of records (rbe_result_read()), one per shard, named by `names` in messages.

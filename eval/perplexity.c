@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/options.h"
-#include "rbe/result.h"
-#include "rbe/stats.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/stats.h"
 
 enum rbe_status rbe_perplexity_window(struct rbe_runner *r, const struct rbe_windows *w,
                                       size_t i, double *scratch, double *nll, double *scored,
@@ -143,11 +143,11 @@ int rbe_perplexity_summarise(json_t *record, const double *nll, const double *sc
     const unsigned draws = resamples ? resamples : RBE_BOOTSTRAP;
     const struct rbe_interval ci =
         rbe_bootstrap_ratio(nll, scored, count, draws, RBE_BOOTSTRAP_SEED);
-    const double total = rbe_eval_number(record, "windows_total");
-    const double tokens = rbe_eval_number(record, "tokens");
-    const double words = rbe_eval_number(record, "words");
-    const double space_words = rbe_eval_number(record, "white_space_words");
-    const double bytes = rbe_eval_number(record, "text_bytes");
+    const double total = rbe_number_at(record, "windows_total");
+    const double tokens = rbe_number_at(record, "tokens");
+    const double words = rbe_number_at(record, "words");
+    const double space_words = rbe_number_at(record, "white_space_words");
+    const double bytes = rbe_number_at(record, "text_bytes");
     double sum = 0, n = 0;
     int bad = 0;
 
@@ -231,7 +231,7 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
     const struct rbe_ratio mean = rbe_ratio_of_sums(change, scored, n);
     const struct rbe_interval ci =
         rbe_bootstrap_ratio(change, scored, n, resamples, RBE_BOOTSTRAP_SEED);
-    const double base_s = rbe_eval_number(base, "seconds");
+    const double base_s = rbe_number_at(base, "seconds");
     int bad = json_object_set(out, "base", json_object_get(base, "model"));
 
     bad |= json_object_set(out, "model", json_object_get(model, "model"));
@@ -248,7 +248,7 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
     bad |= json_object_set(out, "base_perplexity", json_object_get(base, "perplexity"));
     bad |= json_object_set(out, "perplexity", json_object_get(model, "perplexity"));
     bad |= rbe_result_set_real(out, "time_ratio",
-                               base_s > 0 ? rbe_eval_number(model, "seconds") / base_s : NAN);
+                               base_s > 0 ? rbe_number_at(model, "seconds") / base_s : NAN);
     bad |= json_object_set_new(out, "bootstrap", bootstrap_json(resamples));
     return bad;
 }

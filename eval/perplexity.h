@@ -12,9 +12,9 @@
 
 #include <jansson.h>
 
+#include "base/status.h"
 #include "eval/runner.h"
 #include "eval/windows.h"
-#include "rbe/status.h"
 
 /* Sum of -log p over the scored tokens of window i, in double, in order; *scored how many.
  * scratch: w->context doubles. */

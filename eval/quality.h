@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/comprehension.h"
-#include "rbe/status.h"
 
 /* log p(text | before) under the scorer's model; before may be empty (then after the end of
  * text).  Cut from the left to the context: `before` first. */

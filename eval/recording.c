@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "base/json.h"
 #include "eval/softmax.h"
 #include "kernels/f16.h"
-#include "rbe/json.h"
 
 static const char schema[] = "rbe-logits-2";
 

@@ -15,11 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/file.h"
+#include "base/status.h"
 #include "eval/runner.h"
 #include "eval/text.h"
 #include "eval/windows.h"
-#include "rbe/file.h"
-#include "rbe/status.h"
 
 enum { RBE_RECORDING_HEAD = 1024 };
 

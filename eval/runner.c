@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/result.h"
 #include "eval/softmax.h"
-#include "rbe/file.h"
-#include "rbe/progress.h"
-#include "rbe/result.h"
 
 enum { LOGIT_FLOATS = 8 << 20 };
 

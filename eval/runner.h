@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gpt2/model.h"
-#include "gpt2/tokenizer.h"
-#include "rbe/status.h"
-#include "rbe/threads.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "model/model.h"
+#include "model/tokenizer.h"
 
 struct rbe_runner {
     char *name;                 /* the folder's or file's, without .rbe */

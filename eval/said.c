@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/stats.h"
+#include "base/stats.h"
 
 /* Criterion C5. */
 static const double c5_first_ms = 1000, c5_p95_ms = 50;

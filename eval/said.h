@@ -8,9 +8,9 @@
 
 #include <jansson.h>
 
+#include "base/result.h"
 #include "eval/conversation.h"
 #include "eval/timing.h"
-#include "rbe/result.h"
 
 struct rbe_said {
     struct rbe_turn turn;

@@ -8,9 +8,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "eval/options.h"
-#include "rbe/result.h"
-#include "rbe/stats.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/stats.h"
 
 /* Arrays by sequence: of numbers, and `decode_ms` of arrays. */
 static const char *const columns[] = {"prefill_ms", "first_token_ms", "first_token", "wall_s",
@@ -88,8 +88,8 @@ static enum rbe_status gather(struct rbe_times *all, const json_t *samples, size
 static int set_means(json_t *record, const json_t *samples, size_t n,
                      const struct rbe_times *all, double *column)
 {
-    const double prompt = rbe_eval_number(record, "prompt_tokens");
-    const double length = rbe_eval_number(record, "length");
+    const double prompt = rbe_number_at(record, "prompt_tokens");
+    const double length = rbe_number_at(record, "length");
     double total = 0;
     int bad;
 
@@ -129,7 +129,7 @@ enum rbe_status rbe_sequences_summarise(json_t *record, struct rbe_diag *d)
     bad |= json_object_set_new(record, "sequences", json_integer((json_int_t)n));
     bad |= json_object_set_new(
         record, "complete",
-        json_boolean((double)n == rbe_eval_number(record, "sequences_total")));
+        json_boolean((double)n == rbe_number_at(record, "sequences_total")));
     bad |= json_object_set_new(record, "decode", json_pack("[o]", rbe_times_json(&all)));
     bad |= rbe_result_set_real(record, "decode_median_ms", rbe_times_median(&all));
     bad |= json_object_set(record, "cpu_utilisation",

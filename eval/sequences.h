@@ -12,8 +12,8 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/timing.h"
-#include "rbe/status.h"
 
 /* The `samples` of a row before its first sequence; NULL: out of memory. */
 json_t *rbe_sequences_samples(void);

@@ -11,8 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "gpt2/elementwise.h"
 #include "kernels/cpu.h"
+#include "kernels/elementwise.h"
 
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t lanes_int __attribute__((vector_size(16)));

@@ -19,8 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gpt2/data.h"
-#include "rbe/progress.h"
+#include "base/progress.h"
+#include "model/data.h"
 
 struct rbe_talker {
     pid_t pid;

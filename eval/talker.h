@@ -11,9 +11,9 @@
 
 #include <stdbool.h>
 
+#include "base/status.h"
 #include "eval/conversation.h"
 #include "eval/said.h"
-#include "rbe/status.h"
 
 struct rbe_talker_options {
     const char *model;          /* path */

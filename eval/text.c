@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/file.h"
-#include "rbe/json.h"
-#include "rbe/result.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/result.h"
 
 /* --- UTF-8 and white space --------------------------------------------------------------- */
 

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
-#include "rbe/text.h"
+#include "base/status.h"
+#include "base/text.h"
 
 struct rbe_text {
     char *name;                 /* base name of the file, or "pipe" */

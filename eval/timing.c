@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/progress.h"
+#include "base/result.h"
+#include "base/stats.h"
 #include "eval/softmax.h"
-#include "rbe/progress.h"
-#include "rbe/result.h"
-#include "rbe/stats.h"
 
 struct rbe_load rbe_load_now(void)
 {

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/stats.h"
+#include "base/status.h"
 #include "eval/runner.h"
-#include "rbe/stats.h"
-#include "rbe/status.h"
 
 /* A sample during which other processes used more of the CPUs than this is repeated. */
 #define RBE_FOREIGN_LIMIT 0.03

@@ -19,9 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "eval/text.h"
-#include "gpt2/tokenizer.h"
-#include "rbe/status.h"
+#include "model/tokenizer.h"
 
 enum rbe_protocol { RBE_P1, RBE_P2, RBE_P3, RBE_P4, RBE_PROTOCOL_COUNT };
 

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "rbe/encode.h"
-#include "rbe/status.h"
 
 struct rbe_allocate_choice {
     uint64_t bytes;

@@ -16,8 +16,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/json.h"
 #include "kernels/f16.h"
-#include "rbe/json.h"
 
 enum {
     MAX_SIDE = 1 << 24,         /* rows, columns: products of two stay far from overflow */

@@ -28,9 +28,9 @@
 #ifndef RBE_RBE_CONTAINER_H
 #define RBE_RBE_CONTAINER_H
 
+#include "base/status.h"
 #include "kernels/kernel.h"
 #include "rbe/safetensors.h"
-#include "rbe/status.h"
 
 struct rbe_part {
     uint32_t row0;              /* first row of the whole matrix this part covers */

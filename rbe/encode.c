@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/file.h"
+#include "base/file.h"
 
 static rbe_encode_fn *const encoders[RBE_FORMAT_COUNT] = {
     [RBE_F32] = rbe_encode_f32,

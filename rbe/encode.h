@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
+#include "base/threads.h"
 #include "kernels/kernel.h"
 #include "rbe/container.h"
-#include "rbe/status.h"
-#include "rbe/threads.h"
 
 /* Changes whenever an encoder would give other bytes for the same options. */
 #define RBE_ENCODER "rbe-encoder-5"

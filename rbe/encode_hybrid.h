@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#include "rbe/status.h"
-#include "rbe/threads.h"
+#include "base/status.h"
+#include "base/threads.h"
 
 /*
  * The smallest K, the same for every block x block tile of w [rows][cols], that leaves at most

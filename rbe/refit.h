@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
-#include "rbe/threads.h"
+#include "base/status.h"
+#include "base/threads.h"
 
 struct rbe_refit {
     size_t rows, cols;

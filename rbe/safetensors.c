@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "kernels/f16.h"
-#include "rbe/file.h"
-#include "rbe/json.h"
 
 /* The limit of the format's own reference implementation. */
 enum { MAX_HEADER = 100 * 1000 * 1000 };

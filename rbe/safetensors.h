@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 enum rbe_dtype { RBE_DT_F32, RBE_DT_F16, RBE_DT_BF16, RBE_DT_U8, RBE_DT_I8, RBE_DT_I16,
                  RBE_DT_I32, RBE_DT_I64, RBE_DT_F64, RBE_DT_BOOL, RBE_DT_COUNT,

@@ -17,9 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "kernels/kernel.h"
 #include "kernels/trellis.h"
-#include "rbe/status.h"
 
 enum { RBE_SEED_DEPTH = 2048, RBE_SEED_ANY = -1 };
 

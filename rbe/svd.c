@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "kernels/f16.h"
-#include "rbe/progress.h"
 #include "rbe/quality.h"
 
 enum {

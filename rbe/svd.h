@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
-#include "rbe/threads.h"
+#include "base/status.h"
+#include "base/threads.h"
 
 /* Bytes of the factors, and the largest rank that takes no more than `bytes`. */
 size_t rbe_svd_bytes(uint32_t rows, uint32_t cols, uint32_t rank);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rbe/utf8.h"
+#include "base/utf8.h"
 
 enum block_kind { HEADING, PARAGRAPH, VERDICT, VERBATIM, FOLD, UNFOLD, PLOT, TABLE, RAW,
                   FILE_LINK, ITEM };

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 struct rbe_document;
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 /*
  * Every field that a report reads must have its type: a text where a text is read, a finite

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rbe/file.h"
+#include "base/file.h"
 
 /* Runs a program, what it says appended to `log`; its exit status, or 127. */
 static int run(char *const argv[], const char *log)

@@ -14,51 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "rbe/file.h"
-#include "rbe/json.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "reports/fields.h"
 
 /* --- values ------------------------------------------------------------------------- */
-
-json_t *rbe_value_at(const json_t *v, const char *path)
-{
-    char name[64];
-
-    while (v && *path) {
-        const size_t n = strcspn(path, ".");
-        if (n >= sizeof name)
-            return NULL;
-        memcpy(name, path, n);
-        name[n] = 0;
-        v = json_object_get(v, name);
-        path += n + (path[n] == '.');
-    }
-    return (json_t *)(uintptr_t)v;
-}
-
-const json_t *rbe_interval_at(const json_t *v, const char *path)
-{
-    const json_t *x = rbe_value_at(v, path);
-
-    return json_is_number(json_array_get(x, 0)) && json_is_number(json_array_get(x, 1)) ? x
-                                                                                        : NULL;
-}
-
-double rbe_number_at(const json_t *v, const char *path)
-{
-    const json_t *x = rbe_value_at(v, path);
-    return json_is_number(x) ? json_number_value(x) : NAN;
-}
-
-const char *rbe_string_at(const json_t *v, const char *path)
-{
-    return json_string_value(rbe_value_at(v, path));
-}
-
-bool rbe_true_at(const json_t *v, const char *path)
-{
-    return json_is_true(rbe_value_at(v, path));
-}
 
 /* --- rows --------------------------------------------------------------------------- */
 

@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "rbe/status.h"
+#include "base/json.h"
+#include "base/status.h"
 
 struct rbe_row {
     json_t *v;                  /* the object */
@@ -57,15 +58,6 @@ struct rbe_results {
 enum rbe_status rbe_results_open(struct rbe_results **out, const char *folder,
                                  struct rbe_diag *d);
 void rbe_results_close(struct rbe_results **r);
-
-/* The value at a path of names with dots between; NAN, NULL or false where it is missing,
- * null, or of another type. */
-double rbe_number_at(const json_t *v, const char *path);
-const char *rbe_string_at(const json_t *v, const char *path);
-bool rbe_true_at(const json_t *v, const char *path);
-json_t *rbe_value_at(const json_t *v, const char *path);
-/* The pair [low, high] there; NULL too where it is one of nulls: an interval not measured. */
-const json_t *rbe_interval_at(const json_t *v, const char *path);
 
 /* Index of the model that an object {name, sha256, ...} names, or -1. */
 int rbe_results_model(const struct rbe_results *r, const json_t *model);

@@ -14,10 +14,10 @@ trap 'rm -rf "$work"' EXIT
 names() { sed -n "s/^$1(\([a-z]*\),.*/\1/p" "$2"; }
 
 "$bin/rbe" man > "$work/rbe.1"
-for c in $(names RBE_COMMAND rbe/commands.def); do
+for c in $(names RBE_COMMAND cli/commands.def); do
     "$bin/rbe" man "$c" > "$work/rbe-$c.1"
 done
-for e in $(names RBE_EVALUATION eval/evaluations.def); do
+for e in $(names RBE_EVALUATION cli/evaluations.def); do
     "$bin/rbe" man eval "$e" > "$work/rbe-eval-$e.1"
 done
 "$bin/rbe-bench" --man > "$work/rbe-bench.1"
@@ -25,8 +25,8 @@ done
 # script NAME FILE: its head comment; the first line is the synopsis, ' - ', what it does.
 script() {
     local version date
-    version=$(sed -n 's/^#define RBE_VERSION "\(.*\)"/\1/p' rbe/version.h)
-    date=$(sed -n 's/^#define RBE_VERSION_DATE "\(.*\)"/\1/p' rbe/version.h)
+    version=$(sed -n 's/^#define RBE_VERSION "\(.*\)"/\1/p' base/version.h)
+    date=$(sed -n 's/^#define RBE_VERSION_DATE "\(.*\)"/\1/p' base/version.h)
     awk -v name="$1" -v version="$version" -v date="$date" '
         NR == 1 { next }
         !/^#/ { exit }

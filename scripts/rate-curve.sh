@@ -85,7 +85,7 @@ fi
 for p in "${seeds[@]}"; do
     if [ -z "${TOKENS:-}" ] || [ -s "$models/$p-tuned.rbe" ]; then continue; fi
     start=$p
-    if [ -s "rbe/profiles/$p-train.profile" ]; then
+    if [ -s "convert/profiles/$p-train.profile" ]; then
         start=$p-train
         convert "$start" --profile "$start" "${options[@]}"
     fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# unicode-table.py > gpt2/unicode.def - letters, numbers and white space of Unicode 16.0.
+# unicode-table.py > model/unicode.def - letters, numbers and white space of Unicode 16.0.
 #
 # SPDX-License-Identifier: MIT
 #

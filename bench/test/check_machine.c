@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/progress.h"
 #include "bench/machine.h"
 #include "kernels/test/check.h"
-#include "rbe/file.h"
-#include "rbe/progress.h"
 
 static void burn(void *arg, unsigned i, unsigned n)
 {

@@ -10,13 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/progress.h"
 #include "bench/gbench.h"
 #include "bench/plan.h"
 #include "bench/suite.h"
 #include "kernels/cpu.h"
 #include "kernels/list.h"
 #include "kernels/test/check.h"
-#include "rbe/progress.h"
 
 static unsigned wrong_calls, nan_calls, silent_calls;
 

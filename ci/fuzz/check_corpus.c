@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "ci/fuzz/fuzz.h"
 #include "kernels/cpu.h"
-#include "rbe/file.h"
 
 static bool run(const char *name, const char *path)
 {

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gpt2/convert.h"
-#include "gpt2/synth.h"
-#include "gpt2/tokenizer.h"
-#include "rbe/file.h"
+#include "base/file.h"
+#include "convert/convert.h"
+#include "model/synth.h"
+#include "model/tokenizer.h"
 
 /* --- the list ----------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rbe/status.h"
+#include "base/status.h"
 
 /* True when the parser took the input. */
 typedef bool rbe_fuzz_fn(const uint8_t *data, size_t size);

@@ -10,7 +10,7 @@
 
 #include "ci/fuzz/fuzz.h"
 #include "ci/fuzz/report.h"
-#include "reports/compare.h"
+#include "gate/compare.h"
 
 bool rbe_fuzz_benchmark(const uint8_t *data, size_t size)
 {

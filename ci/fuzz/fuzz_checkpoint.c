@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "tune/student.h"
+#include "train/student.h"
 
 static struct rbe_source *source;
 static struct rbe_container *model;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "gpt2/config.h"
+#include "model/config.h"
 
 bool rbe_fuzz_config(const uint8_t *data, size_t size)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "gpt2/model.h"
+#include "model/model.h"
 #include "rbe/container.h"
 
 /* More than this would only take time. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "gpt2/tokenizer.h"
+#include "model/tokenizer.h"
 
 bool rbe_fuzz_encoding(const uint8_t *data, size_t size)
 {

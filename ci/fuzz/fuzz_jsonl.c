@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "ci/fuzz/fuzz.h"
 #include "eval/comprehension.h"
 #include "eval/text.h"
 #include "eval/windows.h"
-#include "rbe/file.h"
-#include "tune/tokens.h"
+#include "train/tokens.h"
 
 static bool text(const char *path)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "rbe/profile.h"
+#include "convert/profile.h"
 
 bool rbe_fuzz_profile(const uint8_t *data, size_t size)
 {

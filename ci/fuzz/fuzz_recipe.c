@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "tune/recipe.h"
+#include "train/recipe.h"
 
 bool rbe_fuzz_recipe(const uint8_t *data, size_t size)
 {

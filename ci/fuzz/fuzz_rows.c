@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/result.h"
 #include "ci/fuzz/fuzz.h"
 #include "ci/fuzz/report.h"
 #include "eval/merge.h"
-#include "rbe/result.h"
-#include "reports/compare.h"
+#include "gate/compare.h"
 
 static void merge(json_t *rows, const char *path)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "ci/fuzz/fuzz.h"
-#include "gpt2/tokenizer.h"
+#include "model/tokenizer.h"
 
 static bool encode(const struct rbe_tokenizer *t)
 {

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "reports/compare.h"
+#include "gate/compare.h"
 
 /* Reads a folder of results and writes its page; true when the folder was taken. */
 bool rbe_fuzz_report(const char *folder);

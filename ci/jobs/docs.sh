@@ -22,7 +22,7 @@ complain() {
 }
 
 # Paths: every word like room/..., in text or code, unless it holds a pattern or is a product.
-rooms='bench|kernels|eval|datasets|reports|scripts|ci|rbe|gpt2|tune|deploy|docs'
+rooms='base|bench|kernels|eval|datasets|reports|scripts|ci|cli|rbe|model|grad|convert|train|gate|deploy|include|docs'
 for page in "${pages[@]}"; do
     [ -f "$page" ] || { complain "$page is missing"; continue; }
     while IFS= read -r path; do

@@ -15,7 +15,8 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
 # Sources and objects, times kept, so that only what the two steps touch is built again.
-cp -a Makefile kernels rbe gpt2 eval tune reports datasets bench "$work/" 2> /dev/null
+read -r -a rooms < <(sed -n 's/^ROOMS *:= //p' Makefile)
+cp -a Makefile kernels bench "${rooms[@]}" "$work/" 2> /dev/null
 cp -a --parents scripts/commit.sh "$work/"
 mkdir -p "$work/build/x86_64-release"
 (cd "$BUILDROOT/x86_64-release" &&

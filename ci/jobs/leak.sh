@@ -10,6 +10,7 @@ arch=${arch%%-*}
 b=$BUILDROOT/$arch-release
 make -s "$b/librbe.a" || exit 1
 
+read -r -a rooms < <(sed -n 's/^ROOMS *:= //p' Makefile)
 bad=0 seen=0
 while read -r o; do
     seen=$((seen + 1))
@@ -31,8 +32,8 @@ while read -r o; do
         fi
         ;;
     esac
-done < <(cd "$b" && find kernels rbe gpt2 eval tune reports -name '*.o' ! -path '*/test/*' \
-    ! -path rbe/main.o 2> /dev/null | sort)
+done < <(cd "$b" && find kernels "${rooms[@]}" -name '*.o' ! -path '*/test/*' \
+    ! -path cli/main.o 2> /dev/null | sort)
 
 # Defined globals of the library.
 names=$(nm -g --defined-only "$b/librbe.a" 2> /dev/null | awk 'NF == 3 { print $3 }' | sort -u)

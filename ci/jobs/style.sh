@@ -29,7 +29,7 @@ for f in "${files[@]}"; do
     *.def) code+=("$f") def+=("$f") ;;
     *.gp | Makefile) code+=("$f") ;;
     *.sh | .ci/run) code+=("$f") shell+=("$f") ;;
-    *.md | *.txt | datasets/MANIFEST | rbe/profiles/*) text+=("$f") ;;
+    *.md | *.txt | datasets/MANIFEST | convert/profiles/*) text+=("$f") ;;
     esac
 done
 [ ${#c[@]} -gt 0 ] || { echo 'FAIL no source found'; exit 1; }
@@ -54,18 +54,19 @@ done
 
 # The dependency direction of docs/ARCHITECTURE.md: what a room may include.
 allowed() {
+    local low='kernels base rbe model'
     case $1 in
     kernels) echo 'kernels' ;;
-    rbe) echo 'kernels rbe' ;;
-    gpt2) echo 'kernels rbe gpt2' ;;
-    eval) echo 'kernels rbe gpt2 eval' ;;
-    tune) echo 'kernels rbe gpt2 tune' ;;
-    deploy) echo 'kernels rbe gpt2 deploy' ;;
-    bench) echo 'kernels rbe gpt2 bench' ;;
-    reports) echo 'rbe reports' ;;
-    datasets) echo 'rbe datasets' ;;
-    ci) echo 'kernels rbe gpt2' ;;
-    fuzz) echo 'kernels rbe gpt2 eval tune reports ci' ;;
+    base) echo 'kernels base' ;;
+    rbe) echo 'kernels base rbe' ;;
+    model) echo "$low" ;;
+    grad) echo "$low grad" ;;
+    convert) echo "$low grad convert" ;;
+    train) echo "$low grad convert train" ;;
+    eval | bench | deploy) echo "$low $1" ;;
+    gate | reports | datasets) echo "base $1" ;;
+    cli | fuzz) echo "$low grad convert train eval bench gate reports datasets cli ci" ;;
+    ci) echo "$low" ;;
     *) echo "$1" ;;
     esac
 }
@@ -80,15 +81,15 @@ for f in "${c[@]}"; do
         *)
             # Every test may use the one test header, and the base library.
             case $f,$path in
-            *,kernels/test/check.h | */test/*,rbe/*) ;;
+            *,kernels/test/check.h | */test/*,base/*) ;;
             *) complain 'a room includes what it must not' "$f: $path" ;;
             esac
             ;;
         esac
     done < <(grep -E '^ *# *include *"' "$f")
 done
-# jansson takes running out of memory for a damaged text: rbe/json.h.
-mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^rbe/json.c$')
+# jansson takes running out of memory for a damaged text: base/json.h.
+mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^base/json.c$')
 complain 'JSON is read without rbe_json_load()' \
     "$(grep -nHE '\bjson_load(s|b|f|_file|_callback)?\(' "${readers[@]}" | cut -c 1-90)"
 guarded='^#ifndef RBE_'

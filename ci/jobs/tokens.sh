@@ -3,7 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# tokenizers 0.23.3 has the categories of Unicode 16.0, as gpt2/unicode.def; another version of
+# tokenizers 0.23.3 has the categories of Unicode 16.0, as model/unicode.def; another version of
 # it may differ in letters that are new.  TEXTS=N takes as many texts instead, and not every
 # character below 100,000.
 set -u
@@ -19,6 +19,6 @@ if ! { python3 -m venv "$python" && "$python/bin/pip" install -q "${packages[@]}
     exit 77
 fi
 make -s -f Makefile -f ci/tokens.mk -j"$(nproc)" "$worker" || exit 1
-"$python/bin/python" scripts/unicode-table.py | diff - gpt2/unicode.def ||
-    { echo 'FAIL gpt2/unicode.def is not what scripts/unicode-table.py makes'; exit 1; }
+"$python/bin/python" scripts/unicode-table.py | diff - model/unicode.def ||
+    { echo 'FAIL model/unicode.def is not what scripts/unicode-table.py makes'; exit 1; }
 "$python/bin/python" ci/tokens.py "$worker" datasets/embedded/rbe-mini "${TEXTS:-100000}"

@@ -69,9 +69,9 @@ clean 'codecs, 2 threads' "$rbe" codecs "$work/wide" --sample 1 --ratios 8 -q -t
 
 # Tests that open a pool; what calibrates, talks and trains is above: check_calibrate,
 # check_conversation and check_grad would take many minutes each.
-for t in rbe/test/check_threads rbe/test/check_progress rbe/test/check_feedback \
+for t in base/test/check_threads base/test/check_progress rbe/test/check_feedback \
     rbe/test/check_encode_block rbe/test/check_refit eval/test/check_chat \
-    tune/test/check_student; do
+    train/test/check_student; do
     clean "$t" "$b/$t"
 done
 

@@ -29,17 +29,17 @@ moves 'nothing' 'mini-2.89-tuned kl' '"null"'
 moves 'a tenth more divergence' 'mini-2.89-tuned kl' '1.1 * $2'
 moves 'a larger file' 'mini-2.89-tuned bytes' '$2 + 1'
 moves 'another file' 'sha256 datasets/embedded/mini-2.89-tuned.rbe' '"0" substr($2, 2)'
-moves 'another profile' 'sha256 rbe/profiles/mini-2.89.profile' '"0" substr($2, 2)'
-moves 'another recipe' 'sha256 tune/profiles/default.profile' '"0" substr($2, 2)'
+moves 'another profile' 'sha256 convert/profiles/mini-2.89.profile' '"0" substr($2, 2)'
+moves 'another recipe' 'sha256 train/profiles/default.profile' '"0" substr($2, 2)'
 moves 'a matrix at a third of a bit' 'cut bits of 0 h.0.attn.c_attn 768 x 256' '0.3'
 moves 'a worse search' 'white 512x64 fast seed 44 dB' '$2 + 0.05'
 moves 'a conversion that loses twice' 'cut kl' '2 * $2'
 grep -v '^mini-2.89-tuned perplexity' "$work/same" > "$work/moved"
 check 'a figure that is gone' gives 1 measured "$work/moved"
 check 'is named' grep -q '^FAIL mini-2.89-tuned perplexity: not measured' "$work/out"
-{ cat "$work/same"; printf 'sha256 rbe/profiles/new.profile\tabc\n'; } > "$work/moved"
+{ cat "$work/same"; printf 'sha256 convert/profiles/new.profile\tabc\n'; } > "$work/moved"
 check 'a file that is new' gives 1 measured "$work/moved"
-check 'is named' grep -q '^FAIL sha256 rbe/profiles/new.profile: .* not recorded' "$work/out"
+check 'is named' grep -q '^FAIL sha256 convert/profiles/new.profile: .* not recorded' "$work/out"
 
 # Recorded on purpose: the new value, the old tolerance, and where it comes from.
 cp "$here/ci/expected.jsonl" "$work/expected.jsonl"

@@ -118,9 +118,9 @@ else
     for f in calibration.txt wikipedia-tune.jsonl wiki.valid.raw rbe-mini/model.safetensors; do
         echo text > "$tree/datasets/embedded/$f"
     done
-    mkdir -p "$tree/rbe/profiles" "$tree/tune/profiles"
-    echo 'ppl 50' > "$tree/rbe/profiles/a.profile"
-    echo 'ppl 50' > "$tree/tune/profiles/r.profile"
+    mkdir -p "$tree/convert/profiles" "$tree/train/profiles"
+    echo 'ppl 50' > "$tree/convert/profiles/a.profile"
+    echo 'ppl 50' > "$tree/train/profiles/r.profile"
     touch "$tree/ci/gate.profile"
     cp "$here/ci/gate.sh" "$tree/ci/"
     cp "$work/stub" "$tree/ci/gate_worker.c"
@@ -231,8 +231,8 @@ MK
         git checkout -q "$2"
     }
     judged 'shipped model' datasets/embedded/b-2.rbe b_2
-    judged 'profile' rbe/profiles/a.profile p_a
-    judged 'recipe' tune/profiles/r.profile t_r
+    judged 'profile' convert/profiles/a.profile p_a
+    judged 'recipe' train/profiles/r.profile t_r
     echo 'ppl 49' >> datasets/embedded/b-2.rbe
     check 'a shipped model that is larger' gives 3 own HEAD
     check 'by its bytes' has "$work/out" '^b_2_bytes .* regression$'
@@ -241,12 +241,12 @@ MK
     check 'another original' gives 0 own HEAD
     check 'is looked at' has "$work/out" '^original_perplexity'
     git checkout -q datasets
-    echo 'new' > rbe/profiles/new.profile
+    echo 'new' > convert/profiles/new.profile
     echo 'other' > datasets/embedded/wiki.valid.raw
     check 'what has no quality' gives 0 own HEAD
-    check 'is said' has "$work/err" '^rbe/profiles/new.profile is new'
+    check 'is said' has "$work/err" '^convert/profiles/new.profile is new'
     check 'of texts too' has "$work/err" '^datasets/embedded/wiki.valid.raw is measured on'
-    rm rbe/profiles/new.profile
+    rm convert/profiles/new.profile
     git checkout -q datasets
     check 'catches what was planted' gives 3 own --plant 10 HEAD
     check 'in the times' has "$work/out" '^decode .*regression$'

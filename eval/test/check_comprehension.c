@@ -8,17 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
+#include "base/text.h"
 #include "eval/casing.h"
 #include "eval/comprehension.h"
 #include "eval/conversation.h"
 #include "eval/generation.h"
-#include "eval/options.h"
 #include "eval/quality.h"
 #include "eval/softmax.h"
-#include "gpt2/data.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-#include "rbe/text.h"
+#include "model/data.h"
 
 static struct rbe_tokenizer *tokenizer;
 static char folder[] = "/tmp/rbe-check-items-XXXXXX";
@@ -228,7 +228,7 @@ static void check_capitals(void)
 
 static double metric(const json_t *r, const char *table, const char *name, const char *key)
 {
-    return rbe_eval_number(json_object_get(json_object_get(r, table), name), key);
+    return rbe_number_at(json_object_get(json_object_get(r, table), name), key);
 }
 
 /* Five items of two phenomena, two models. */
@@ -346,7 +346,7 @@ static void check_repetition(void)
 
 static double at(const json_t *r, const char *key, const char *name)
 {
-    return rbe_eval_number(json_object_get(r, key), name);
+    return rbe_number_at(json_object_get(r, key), name);
 }
 
 /* Two prompts worked out by hand: the same row from both, and of the second alone. */
@@ -453,8 +453,8 @@ static void check_cutting(void)
     CHECK(reads(&x.item[2].choice[0], "c", " d"));
     json_t *r = json_object();
     CHECK(!rbe_comprehension_describe(r, &x, 0));
-    CHECK(rbe_eval_number(r, "items_refused") == 1 && rbe_eval_number(r, "items_cut") == 1 &&
-          rbe_eval_number(r, "items_total") == 3);
+    CHECK(rbe_number_at(r, "items_refused") == 1 && rbe_number_at(r, "items_cut") == 1 &&
+          rbe_number_at(r, "items_total") == 3);
     json_decref(r);
     rbe_items_free(&x);
     snprintf(lines, sizeof lines, "A: b\n1\na\nb\n%s\nd\nA: c\n2\na\nb\nc\nd\n", text);

@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "eval/child.h"
 #include "eval/conversation.h"
-#include "eval/options.h"
 #include "eval/said.h"
 #include "eval/softmax.h"
 #include "eval/timing.h"
-#include "gpt2/data.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
+#include "model/data.h"
 
 /* --- history ----------------------------------------------------------------------------- */
 
@@ -122,10 +122,10 @@ static void check_timing(struct rbe_runner *r)
     t = (struct rbe_times){.ms = four, .count = 4};
     const struct rbe_times quick = {.ms = half, .count = 4};
     o = rbe_times_json(&t);
-    CHECK_NEAR(rbe_eval_number(o, "median_ms"), 13, 1e-12);
-    CHECK_NEAR(rbe_eval_number(o, "mad_ms"), 2, 1e-12);
-    CHECK_NEAR(rbe_eval_number(o, "mean_ms"), 14, 1e-12);
-    CHECK_NEAR(rbe_eval_number(o, "tokens_per_s"), 4 / 0.056, 1e-9);
+    CHECK_NEAR(rbe_number_at(o, "median_ms"), 13, 1e-12);
+    CHECK_NEAR(rbe_number_at(o, "mad_ms"), 2, 1e-12);
+    CHECK_NEAR(rbe_number_at(o, "mean_ms"), 14, 1e-12);
+    CHECK_NEAR(rbe_number_at(o, "tokens_per_s"), 4 / 0.056, 1e-9);
     json_decref(o);
     /* 1 to 100 ms: p95 is at 0.95 * 99 = 94.05 steps from the first, p99 at 98.01. */
     double hundred[100];
@@ -133,9 +133,9 @@ static void check_timing(struct rbe_runner *r)
         hundred[i] = 100 - i;
     const struct rbe_times long_list = {.ms = hundred, .count = 100};
     o = rbe_times_json(&long_list);
-    CHECK_NEAR(rbe_eval_number(o, "p50_ms"), 50.5, 1e-12);
-    CHECK_NEAR(rbe_eval_number(o, "p95_ms"), 95.05, 1e-9);
-    CHECK_NEAR(rbe_eval_number(o, "p99_ms"), 99.01, 1e-9);
+    CHECK_NEAR(rbe_number_at(o, "p50_ms"), 50.5, 1e-12);
+    CHECK_NEAR(rbe_number_at(o, "p95_ms"), 95.05, 1e-9);
+    CHECK_NEAR(rbe_number_at(o, "p99_ms"), 99.01, 1e-9);
     json_decref(o);
     /* 45 MB in 9 ms. */
     CHECK_NEAR(rbe_gb_per_s(45e6, 9), 5, 1e-12);
@@ -169,18 +169,18 @@ static void check_summary(void)
          .quality = 1000}};
     json_t *o = rbe_said_summary(s, 2, 1.5);
 
-    CHECK(rbe_eval_number(o, "tokens") == 8 && rbe_eval_number(o, "turns") == 2);
-    CHECK(rbe_eval_number(o, "first_token_ms_max") == 500);
+    CHECK(rbe_number_at(o, "tokens") == 8 && rbe_number_at(o, "turns") == 2);
+    CHECK(rbe_number_at(o, "first_token_ms_max") == 500);
     /* Too few tokens for a p95: the largest stands for it. */
-    CHECK(rbe_eval_number(o, "p95_ms_max") == 60);
-    CHECK(rbe_eval_number(o, "turns_within") == 1);     /* the second has 60 > 50 ms */
+    CHECK(rbe_number_at(o, "p95_ms_max") == 60);
+    CHECK(rbe_number_at(o, "turns_within") == 1);     /* the second has 60 > 50 ms */
     /* 10 20 20 30 40 60: the middle is 25. */
-    CHECK(rbe_eval_number(o, "p50_ms") == 25);
+    CHECK(rbe_number_at(o, "p50_ms") == 25);
     CHECK(json_is_null(json_object_get(o, "p95_ms")));
-    CHECK(rbe_eval_number(o, "resident_bytes_max") == 7);
-    CHECK(rbe_eval_number(o, "dropped_turns") == 2);
-    CHECK(rbe_eval_number(o, "coherence") == 1.5);
-    CHECK_NEAR(rbe_eval_number(o, "quality"), 100, 1e-9);       /* geometric mean */
+    CHECK(rbe_number_at(o, "resident_bytes_max") == 7);
+    CHECK(rbe_number_at(o, "dropped_turns") == 2);
+    CHECK(rbe_number_at(o, "coherence") == 1.5);
+    CHECK_NEAR(rbe_number_at(o, "quality"), 100, 1e-9);       /* geometric mean */
     CHECK(json_is_null(json_object_get(o, "hundred_tokens_s")));
     json_decref(o);
     /* A hundred tokens: 1.5 s of loading, 100 ms, then 99 times 10 ms. */
@@ -190,8 +190,8 @@ static void check_summary(void)
     s[0].turn.token_ms = many;
     s[0].turn.tokens = 121;
     o = rbe_said_summary(s, 1, 1.5);
-    CHECK_NEAR(rbe_eval_number(o, "hundred_tokens_s"), 1.5 + 0.1 + 0.99, 1e-12);
-    CHECK(rbe_eval_number(o, "p95_ms") == 10 && rbe_eval_number(o, "p99_ms") == 10);
+    CHECK_NEAR(rbe_number_at(o, "hundred_tokens_s"), 1.5 + 0.1 + 0.99, 1e-12);
+    CHECK(rbe_number_at(o, "p95_ms") == 10 && rbe_number_at(o, "p99_ms") == 10);
     json_decref(o);
 }
 

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "eval/divergence.h"
-#include "eval/options.h"
 #include "kernels/test/check.h"
 
 static void check_histogram(void)
@@ -31,7 +31,7 @@ static void check_histogram(void)
 
 static double in(const json_t *r, const char *group, const char *key)
 {
-    return rbe_eval_number(json_object_get(r, group), key);
+    return rbe_number_at(json_object_get(r, group), key);
 }
 
 /* Window 0: one token predicted apart, one alike; window 1: one alike. */
@@ -70,7 +70,7 @@ static void check_direction(void)
     json_t *r = record(&v, 1, 0);
     CHECK_NEAR(in(r, "kl", "mean"), log(4.0 / 3) / 2, 1e-7);
     CHECK_NEAR(in(r, "true_token", "mean"), 0.25, 1e-7);
-    CHECK_NEAR(rbe_eval_number(r, "perplexity_ratio"), 2.0 / 3, 1e-6);
+    CHECK_NEAR(rbe_number_at(r, "perplexity_ratio"), 2.0 / 3, 1e-6);
     json_decref(r);
     rbe_divergence_free(&v);
 }
@@ -115,7 +115,7 @@ int main(void)
     /* The true token fell from 1/2 to 1/4. */
     CHECK_NEAR(in(r, "true_token", "mean"), -0.25 / 3, 1e-7);
     CHECK_NEAR(in(r, "true_token", "rms"), sqrt(0.0625 / 3), 1e-7);
-    CHECK_NEAR(rbe_eval_number(r, "perplexity_ratio"), exp(log(2) / 3), 1e-6);
+    CHECK_NEAR(rbe_number_at(r, "perplexity_ratio"), exp(log(2) / 3), 1e-6);
     /* Windows of 2 and 1 tokens with 1 and 1 agreements: deviations -1/3 and 1/3 of the
      * ratio 2/3; variance 2 * 2/9 / 9. */
     CHECK_NEAR(in(r, "top1", "agreement_se"), sqrt(4.0 / 81), 1e-12);

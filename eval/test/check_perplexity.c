@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "eval/comprehension.h"
 #include "eval/divergence.h"
-#include "eval/options.h"
 #include "eval/perplexity.h"
-#include "gpt2/data.h"
-#include "gpt2/test/oracle.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-#include "rbe/file.h"
+#include "model/data.h"
+#include "model/test/oracle.h"
 
 enum { WINDOWS = 4 };
 
@@ -142,12 +142,12 @@ static void check_words(void)
     json_t *part = record(&w, "base", nll, n, 0, 1, 1);
 
     CHECK(json_is_true(json_object_get(r, "complete")));
-    CHECK_NEAR(rbe_eval_number(r, "word_perplexity"), exp(4), 1e-12);
-    CHECK_NEAR(rbe_eval_number(r, "white_space_word_perplexity"), exp(5), 1e-10);
-    CHECK_NEAR(rbe_eval_number(r, "byte_perplexity"), exp(0.5), 1e-12);
-    CHECK_NEAR(rbe_eval_number(r, "bits_per_byte"), 0.5 / log(2), 1e-12);
+    CHECK_NEAR(rbe_number_at(r, "word_perplexity"), exp(4), 1e-12);
+    CHECK_NEAR(rbe_number_at(r, "white_space_word_perplexity"), exp(5), 1e-10);
+    CHECK_NEAR(rbe_number_at(r, "byte_perplexity"), exp(0.5), 1e-12);
+    CHECK_NEAR(rbe_number_at(r, "bits_per_byte"), 0.5 / log(2), 1e-12);
     /* Of the first window alone: 2.5 nats a token for all ten tokens. */
-    CHECK_NEAR(rbe_eval_number(part, "word_perplexity"), exp(5), 1e-10);
+    CHECK_NEAR(rbe_number_at(part, "word_perplexity"), exp(5), 1e-10);
     json_decref(r);
     json_decref(part);
 }
@@ -162,15 +162,15 @@ static void check_interval(const struct rbe_windows *w)
     json_t *pair = json_object();
 
     CHECK(!rbe_perplexity_pair(pair, x, y, 100, &d));
-    CHECK_NEAR(rbe_eval_number(pair, "percent_change"), 100 * (exp(0.02) - 1), 1e-9);
+    CHECK_NEAR(rbe_number_at(pair, "percent_change"), 100 * (exp(0.02) - 1), 1e-9);
     CHECK_NEAR(end_of(pair, "percent_change_ci95", 0), 100 * (exp(0.01) - 1), 1e-9);
     CHECK_NEAR(end_of(pair, "percent_change_ci95", 1), 100 * (exp(0.03) - 1), 1e-9);
-    CHECK_NEAR(rbe_eval_number(pair, "nll_change_se"), 0.01, 1e-12);
-    CHECK_NEAR(rbe_eval_number(pair, "time_ratio"), 4, 1e-12);
+    CHECK_NEAR(rbe_number_at(pair, "nll_change_se"), 0.01, 1e-12);
+    CHECK_NEAR(rbe_number_at(pair, "time_ratio"), 4, 1e-12);
     CHECK_NEAR(end_of(x, "perplexity_ci95", 0), exp(1), 1e-12);
     CHECK_NEAR(end_of(x, "perplexity_ci95", 1), exp(2), 1e-12);
     const json_t *how = json_object_get(x, "bootstrap");
-    CHECK(rbe_eval_number(how, "resamples") == 100);
+    CHECK(rbe_number_at(how, "resamples") == 100);
     json_decref(pair);
     json_decref(x);
     json_decref(y);
@@ -185,17 +185,17 @@ static void check_records(const struct rbe_windows *w)
     json_t *y = record(w, "other", b, n, 0, 2, 6);
     json_t *pair = json_object();
 
-    CHECK_NEAR(rbe_eval_number(x, "nll_mean"), 1.5, 1e-12);
-    CHECK_NEAR(rbe_eval_number(x, "perplexity"), exp(1.5), 1e-9);
-    CHECK_NEAR(rbe_eval_number(x, "nll_se"), 0.5, 1e-12);       /* two means, 1 and 2 */
-    CHECK_NEAR(rbe_eval_number(x, "bits_per_byte"), 1.5 * 353855 / 1290590 / log(2), 1e-9);
-    CHECK_NEAR(rbe_eval_number(x, "byte_perplexity"), exp(1.5 * 353855 / 1290590), 1e-9);
-    CHECK_NEAR(rbe_eval_number(x, "word_perplexity"), exp(1.5 * 353855 / 241211), 1e-6);
+    CHECK_NEAR(rbe_number_at(x, "nll_mean"), 1.5, 1e-12);
+    CHECK_NEAR(rbe_number_at(x, "perplexity"), exp(1.5), 1e-9);
+    CHECK_NEAR(rbe_number_at(x, "nll_se"), 0.5, 1e-12);       /* two means, 1 and 2 */
+    CHECK_NEAR(rbe_number_at(x, "bits_per_byte"), 1.5 * 353855 / 1290590 / log(2), 1e-9);
+    CHECK_NEAR(rbe_number_at(x, "byte_perplexity"), exp(1.5 * 353855 / 1290590), 1e-9);
+    CHECK_NEAR(rbe_number_at(x, "word_perplexity"), exp(1.5 * 353855 / 241211), 1e-6);
     CHECK(json_is_false(json_object_get(x, "complete")));
     CHECK(!rbe_perplexity_pair(pair, x, y, 100, &d));
-    CHECK_NEAR(rbe_eval_number(pair, "nll_change"), 0.01, 1e-12);
-    CHECK_NEAR(rbe_eval_number(pair, "percent_change"), 100 * (exp(0.01) - 1), 1e-9);
-    CHECK_NEAR(rbe_eval_number(pair, "nll_change_se"), 0, 1e-12);
+    CHECK_NEAR(rbe_number_at(pair, "nll_change"), 0.01, 1e-12);
+    CHECK_NEAR(rbe_number_at(pair, "percent_change"), 100 * (exp(0.01) - 1), 1e-9);
+    CHECK_NEAR(rbe_number_at(pair, "nll_change_se"), 0, 1e-12);
     /* Samples survive being written and read. */
     char *text = json_dumps(x, 0);
     json_t *back = json_loads(text, 0, NULL);

@@ -13,8 +13,8 @@
 #include "eval/conversation.h"
 #include "eval/text.h"
 #include "eval/windows.h"
-#include "gpt2/data.h"
 #include "kernels/test/check.h"
+#include "model/data.h"
 
 static bool is(const char *got, const char *want)
 {

@@ -1,6 +1,6 @@
 /*
  * gemm_f32_scalar.c - plain floats times several vectors; prefill uses the dense library
- * instead (gpt2/dense.h), this is its oracle.
+ * instead (model/dense.h), this is its oracle.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "kernels/format/seed.h"
 #include "kernels/test/check.h"
 #include "rbe/encode.h"
-#include "rbe/file.h"
 
 enum { ROWS = 100, COLS = 64 };
 

@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "kernels/f16.h"
 #include "kernels/test/check.h"
-#include "rbe/file.h"
 #include "rbe/safetensors.h"
 
 static char dir[] = "/tmp/rbe-check-st-XXXXXX";

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "kernels/test/check.h"
-#include "rbe/file.h"
 #include "reports/criteria.h"
 
 #define HEAD "{\"schema\":\"rbe-result-1\",\"time_utc\":\"2025-01-31T12:00:00Z\","

@@ -1,0 +1,383 @@
+/*
+ * file.c - reading whole files, mapping them, and replacing them in one step.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/progress.h"
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    struct stat st;
+    void *p = NULL;
+
+    *m = (struct rbe_map){0};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rbe_fail_errno(d, "%s", path);
+    if (fstat(fd, &st) < 0) {
+        err = rbe_fail_errno(d, "%s", path);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        err = rbe_fail(d, RBE_ERR_IO, "%s: not a regular file", path);
+        goto out;
+    }
+    if (st.st_size > 0) {
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            err = rbe_fail_errno(d, "%s: cannot map", path);
+            goto out;
+        }
+    }
+    m->bytes = p;
+    m->size = (size_t)st.st_size;
+out:
+    close(fd);
+    return err;
+}
+
+void rbe_map_close(struct rbe_map *m)
+{
+    if (m->bytes)
+        munmap((void *)(uintptr_t)m->bytes, m->size);
+    *m = (struct rbe_map){0};
+}
+
+/* Reads fd, which may be a pipe, to its end; `room`: the size to expect. */
+static enum rbe_status read_all(int fd, size_t room, char **out, size_t *size,
+                                const char *path, struct rbe_diag *d)
+{
+    char *s = malloc(room + 1);
+    size_t n = 0;
+
+    while (s) {
+        const ssize_t got = read(fd, s + n, room - n);
+        if (got < 0 && errno == EINTR && !rbe_interrupted())
+            continue;
+        if (got < 0) {
+            const enum rbe_status err =
+                errno == EINTR ? rbe_fail(d, RBE_ERR_INTERRUPTED, "%s: interrupted", path)
+                               : rbe_fail_errno(d, "%s", path);
+            free(s);
+            return err;
+        }
+        n += (size_t)got;
+        if (!got && n < room)
+            break;
+        /* Full: only a read of one byte more says whether that was all. */
+        if (n == room) {
+            char *more = realloc(s, (room += room / 2 + 4096) + 1);
+            if (!more)
+                free(s);
+            s = more;
+        }
+    }
+    if (!s)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    s[n] = 0;
+    *out = s;
+    *size = n;
+    return RBE_OK;
+}
+
+enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct rbe_diag *d)
+{
+    enum rbe_status err;
+    struct stat st;
+
+    *out = NULL;
+    *size = 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rbe_fail_errno(d, "%s", path);
+    if (fstat(fd, &st) < 0)
+        err = rbe_fail_errno(d, "%s", path);
+    else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) &&
+             !isatty(fd))
+        err = rbe_fail(d, RBE_ERR_IO, "%s: neither a regular file nor a pipe", path);
+    else
+        /* A byte more than the file has, so that one read sees its end. */
+        err = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 65536, out, size,
+                       path, d);
+    close(fd);
+    return err;
+}
+
+enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    const size_t n = strlen(path);
+    struct stat st;
+
+    *o = (struct rbe_outfile){0};
+    /* The rename would put a file in the place of a device, a pipe, or a folder. */
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
+    o->path = strdup(path);
+    o->tmp = malloc(n + 12);
+    /* A name as long as names may be leaves no room behind it. */
+    const size_t name = strlen(base_name(path)), cut = name + 10 > NAME_MAX ? 10 : 0;
+    if (!o->path || !o->tmp) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        goto out;
+    }
+    snprintf(o->tmp, n + 12, "%.*s.tmpXXXXXX", (int)(n - (cut < name ? cut : 0)), path);
+    const int fd = mkstemp(o->tmp);
+    if (fd < 0) {
+        free(o->tmp);
+        o->tmp = NULL;
+        err = rbe_fail_errno(d, "%s: cannot write", path);
+        goto out;
+    }
+    /* mkstemp makes it private; a result file is as readable as any other. */
+    const mode_t mask = umask(0);
+    umask(mask);
+    if (fchmod(fd, 0666 & ~mask) < 0 || !(o->f = fdopen(fd, "wb"))) {
+        err = rbe_fail_errno(d, "%s: cannot write", path);
+        close(fd);
+    }
+out:
+    if (err)
+        rbe_outfile_discard(o);
+    return err;
+}
+
+enum rbe_status rbe_outfile_commit(struct rbe_outfile *o, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    const bool bad = fflush(o->f) || ferror(o->f) || (fsync(fileno(o->f)) && errno != EINVAL);
+
+    if (bad)
+        err = rbe_fail_errno(d, "%s: cannot write", o->path);
+    if (fclose(o->f) && !err)
+        err = rbe_fail_errno(d, "%s: cannot write", o->path);
+    o->f = NULL;
+    if (!err && rename(o->tmp, o->path) < 0)
+        err = rbe_fail_errno(d, "%s: cannot write", o->path);
+    if (!err) {
+        free(o->tmp);
+        o->tmp = NULL;
+    }
+    rbe_outfile_discard(o);
+    return err;
+}
+
+void rbe_outfile_discard(struct rbe_outfile *o)
+{
+    if (o->f)
+        fclose(o->f);
+    if (o->tmp)
+        unlink(o->tmp);
+    free(o->tmp);
+    free(o->path);
+    *o = (struct rbe_outfile){0};
+}
+
+/* --- what is read, what is written ------------------------------------------------------ */
+
+struct rbe_file_id {
+    char *path;
+    dev_t device, folder_device;
+    ino_t inode, folder_inode;
+    bool there, written;        /* not there: known by its folder and name */
+};
+
+static bool same_file(const struct rbe_file_id *a, const struct rbe_file_id *b)
+{
+    if (a->there != b->there)
+        return false;
+    if (a->there)
+        return a->device == b->device && a->inode == b->inode;
+    return a->folder_inode && a->folder_device == b->folder_device &&
+           a->folder_inode == b->folder_inode &&
+           !strcmp(base_name(a->path), base_name(b->path));
+}
+
+static enum rbe_status add_file(struct rbe_files *f, const char *path, bool written,
+                                struct rbe_diag *d)
+{
+    struct rbe_file_id id = {.written = written, .path = strdup(path)};
+    struct rbe_file_id *grown = realloc(f->id, (f->count + 1) * sizeof *grown);
+    enum rbe_status err = RBE_OK;
+    char *folder = strdup(path);
+    struct stat st;
+
+    if (grown)
+        f->id = grown;
+    if (!grown || !folder || !id.path) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        goto out;
+    }
+    if (!stat(path, &st)) {
+        id.there = true;
+        id.device = st.st_dev;
+        id.inode = st.st_ino;
+        if (written && S_ISDIR(st.st_mode)) {
+            err = rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
+            goto out;
+        }
+        /* A device or pipe loses nothing, however often it is written to. */
+        if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+            goto out;
+    } else {
+        folder[base_name(path) - path] = 0;
+        if (!stat(*folder ? folder : ".", &st)) {
+            id.folder_device = st.st_dev;
+            id.folder_inode = st.st_ino;
+        }
+    }
+    for (size_t i = 0; written && i < f->count; i++)
+        if (same_file(&f->id[i], &id)) {
+            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: it is the same file as the %s %s",
+                           path, f->id[i].written ? "output" : "input", f->id[i].path);
+            goto out;
+        }
+    f->id[f->count++] = id;
+    id.path = NULL;
+out:
+    free(id.path);
+    free(folder);
+    return err;
+}
+
+enum rbe_status rbe_files_read(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    return path && !access(path, F_OK) ? add_file(f, path, false, d) : RBE_OK;
+}
+
+enum rbe_status rbe_files_append(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    return path ? add_file(f, path, true, d) : RBE_OK;
+}
+
+enum rbe_status rbe_files_replace(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    struct rbe_outfile o = {0};
+    enum rbe_status err;
+
+    if (!path || (err = add_file(f, path, true, d)))
+        return path ? err : RBE_OK;
+    err = rbe_outfile_open(&o, path, d);
+    rbe_outfile_discard(&o);
+    return err;
+}
+
+void rbe_files_free(struct rbe_files *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        free(f->id[i].path);
+    free(f->id);
+    *f = (struct rbe_files){0};
+}
+
+void rbe_hold_standard(void)
+{
+    /* The wrong way round: reading the output, or writing the input, says EBADF as before.
+     * The lowest free number is the closed one's. */
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            return;
+}
+
+/* --- folders ---------------------------------------------------------------------------- */
+
+enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    struct stat st;
+    char *p = strdup(path);
+
+    if (!p)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    for (char *s = p + 1; !err; s++) {
+        const char c = *s;
+        if (c != '/' && c != 0)
+            continue;
+        *s = 0;
+        if (mkdir(p, 0777) < 0 && errno != EEXIST)
+            err = rbe_fail_errno(d, "%s: cannot create", p);
+        *s = c;
+        if (!c)
+            break;
+    }
+    if (!err && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
+        err = rbe_fail(d, RBE_ERR_IO, "%s: not a folder", path);
+    free(p);
+    return err;
+}
+
+char *rbe_path_join(const char *dir, const char *name)
+{
+    const size_t n = strlen(dir);
+    char *s = malloc(n + strlen(name) + 2);
+
+    if (s)
+        sprintf(s, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+    return s;
+}
+
+char *rbe_path_name(const char *path)
+{
+    char *copy = strdup(path), *real = NULL;
+
+    if (!copy)
+        return NULL;
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/';)
+        copy[--n] = 0;
+    const char *name = base_name(copy);
+    if (!strcmp(name, ".") || !strcmp(name, ".."))
+        name = (real = realpath(copy, NULL)) ? base_name(real) : name;
+    char *fresh = strdup(*name ? name : "/");
+    free(real);
+    free(copy);
+    return fresh;
+}
+
+enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
+{
+    unsigned char md[32];
+
+    hex[0] = 0;
+    /* Without its context, for want of memory, OpenSSL 3 would go through NULL. */
+    if (!OSSL_LIB_CTX_get0_global_default() ||
+        !EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL))
+        return RBE_ERR_NOMEM;
+    for (int i = 0; i < 32; i++)
+        sprintf(hex + 2 * i, "%02x", md[i]);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag *d)
+{
+    struct rbe_map m;
+    enum rbe_status err;
+
+    hex[0] = 0;
+    if ((err = rbe_map_open(&m, path, d)))
+        return err;
+    if (rbe_sha256(hex, m.bytes, m.size))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory for its SHA-256", path);
+    rbe_map_close(&m);
+    return err;
+}

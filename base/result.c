@@ -1,0 +1,471 @@
+/*
+ * result.c - appending and reading result lines, and the facts about the machine.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "base/result.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cpus.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/topology.h"
+#include "base/utf8.h"
+#include "kernels/cpu.h"
+
+struct rbe_result_file {
+    char *path;                 /* NULL: nothing is written */
+    int fd;
+    unsigned shortages;         /* before it was opened */
+};
+
+/* --- the machine -------------------------------------------------------------------------- */
+
+/* The value of the first "key : value" line of a /proc file; empty when there is none. */
+static void proc_value(char *buf, size_t size, const char *path, const char *key)
+{
+    char line[512];
+    const size_t n = strlen(key);
+    FILE *f = fopen(path, "r");
+
+    buf[0] = 0;
+    if (!f)
+        return;
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, n) || !strchr(" \t:", line[n]))
+            continue;
+        char *v = strchr(line, ':');
+        if (!v)
+            continue;
+        v += 1 + strspn(v + 1, " \t");
+        v[strcspn(v, "\n")] = 0;
+        snprintf(buf, size, "%s", v);
+        break;
+    }
+    fclose(f);
+}
+
+char *rbe_affinity_string(char *buf, size_t size)
+{
+    cpu_set_t set;
+    size_t at = 0;
+
+    buf[0] = 0;
+    if (sched_getaffinity(0, sizeof set, &set))
+        return buf;
+    for (int i = 0; i < CPU_SETSIZE && at + 16 < size; i++) {
+        if (!CPU_ISSET(i, &set))
+            continue;
+        int last = i;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set))
+            last++;
+        at += (size_t)snprintf(buf + at, size - at, "%s%d", at ? "," : "", i);
+        if (last > i)
+            at += (size_t)snprintf(buf + at, size - at, "-%d", last);
+        i = last;
+    }
+    return buf;
+}
+
+struct rbe_usage rbe_usage_now(void)
+{
+    struct rbe_usage u = {0, 0, 0, 0};
+    char value[64];
+    struct rusage r;
+
+    proc_value(value, sizeof value, "/proc/self/status", "VmRSS");
+    u.resident_bytes = strtoull(value, NULL, 10) * 1024;
+    proc_value(value, sizeof value, "/proc/self/status", "VmHWM");
+    u.peak_bytes = strtoull(value, NULL, 10) * 1024;
+    proc_value(value, sizeof value, "/proc/self/status", "VmPeak");
+    u.peak_virtual_bytes = strtoull(value, NULL, 10) * 1024;
+    if (!getrusage(RUSAGE_SELF, &r))
+        u.cpu_s = (double)r.ru_utime.tv_sec + (double)r.ru_stime.tv_sec +
+                  1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+    return u;
+}
+
+/* Read once: it takes a few files for every CPU. */
+static json_t *topology(void)
+{
+    static json_t *known;
+
+    if (!known)
+        known = rbe_topology("/sys/devices/system");
+    return json_incref(known);
+}
+
+static int set_threads(json_t *machine, unsigned threads)
+{
+    return json_object_set_new(machine, "threads", json_integer(threads)) ||
+           json_object_set_new(machine, "oversubscribed",
+                               json_boolean(rbe_oversubscribed(threads)));
+}
+
+int rbe_result_set_threads(json_t *record, unsigned threads)
+{
+    return set_threads(json_object_get(record, "machine"), threads);
+}
+
+static json_t *machine(unsigned threads)
+{
+    char cpu[256], isa[128], affinity[256], value[64];
+    const char *emulator = getenv("RBE_EMULATOR");
+    struct utsname u;
+    json_t *m = json_object();
+
+    if (uname(&u))
+        memset(&u, 0, sizeof u);
+    proc_value(cpu, sizeof cpu, "/proc/cpuinfo", "model name");
+    if (!cpu[0])
+        snprintf(cpu, sizeof cpu, "%s", u.machine[0] ? u.machine : "unknown");
+    proc_value(value, sizeof value, "/proc/meminfo", "MemTotal");
+    const double quota = rbe_cpu_quota();
+    if (json_object_set_new(m, "cpu", rbe_result_string(cpu)) ||
+        json_object_set_new(m, "arch", rbe_result_string(u.machine)) ||
+        json_object_set_new(m, "cores", json_integer(rbe_cpus_allowed())) ||
+        json_object_set_new(m, "cpu_quota", quota > 0 ? json_real(quota) : json_null()) ||
+        set_threads(m, threads) ||
+        json_object_set_new(m, "affinity",
+                            json_string(rbe_affinity_string(affinity, sizeof affinity))) ||
+        json_object_set_new(m, "isa",
+                            json_string(rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
+        json_object_set_new(m, "memory_bytes",
+                            json_integer(strtoll(value, NULL, 10) * 1024)) ||
+        json_object_set_new(m, "topology", topology()) ||
+        json_object_set_new(m, "kernel", rbe_result_string(u.release)) ||
+        json_object_set_new(m, "emulator",
+                            rbe_result_string(emulator && *emulator ? emulator : NULL))) {
+        json_decref(m);
+        return NULL;
+    }
+    return m;
+}
+
+/* Whether a shell takes the word as it stands. */
+static bool is_plain(const char *word)
+{
+    return *word && !word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                       "0123456789_@%+=:,./-")];
+}
+
+/* This process's command line as a shell would take it, the program's folder left out. */
+static json_t *command_line(void)
+{
+    FILE *f = fopen("/proc/self/cmdline", "r");
+    char *text = NULL, *word = NULL;
+    size_t size = 0, room = 0;
+    FILE *to = f ? open_memstream(&text, &size) : NULL;
+
+    for (bool first = true; to && getdelim(&word, &room, 0, f) > 0; first = false) {
+        const char *slash = first ? strrchr(word, '/') : NULL, *s = slash ? slash + 1 : word;
+        if (!first)
+            putc(' ', to);
+        if (is_plain(s)) {
+            fputs(s, to);
+            continue;
+        }
+        putc('\'', to);
+        for (; *s; s++)
+            fputs(*s == '\'' ? "'\\''" : (char[]){*s, 0}, to);
+        putc('\'', to);
+    }
+    if (to)
+        fclose(to);
+    if (f)
+        fclose(f);
+    json_t *j = rbe_result_string(text ? text : "");
+    free(word);
+    free(text);
+    return j;
+}
+
+/* --- the program -------------------------------------------------------------------------- */
+
+static const char *built_from = "";
+
+void rbe_result_built_from(const char *commit)
+{
+    built_from = commit;
+}
+
+/* The first word; a program that was not told knows what its environment says. */
+static json_t *commit(void)
+{
+    const char *env = getenv("RBE_COMMIT");
+    const size_t n = strcspn(built_from, " ");
+
+    if (n)
+        return json_stringn(built_from, n);
+    return rbe_result_string(env && *env ? env : NULL);
+}
+
+static json_t *dirty(void)
+{
+    const char *state = strchr(built_from, ' ');
+    const bool changed = state && !strcmp(state, " changed");
+
+    return changed || (state && !strcmp(state, " clean")) ? json_boolean(changed) : json_null();
+}
+
+/* --- records ------------------------------------------------------------------------------ */
+
+json_t *rbe_result_real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *rbe_result_string(const char *bytes)
+{
+    char *text = bytes ? rbe_utf8_text(bytes) : NULL;
+    json_t *j = !bytes ? json_null() : text ? json_string(text) : NULL;
+
+    free(text);
+    return j;
+}
+
+json_t *rbe_result_text(const char *text)
+{
+    json_t *j = json_string(text);
+
+    return j ? j : rbe_result_string(text);
+}
+
+int rbe_result_set_real(json_t *record, const char *key, double x)
+{
+    return json_object_set_new(record, key, rbe_result_real(x));
+}
+
+json_t *rbe_result_new(const char *kind, unsigned threads)
+{
+    const time_t now = time(NULL);
+    struct tm tm;
+    char utc[32];
+    json_t *r = json_object();
+
+    strftime(utc, sizeof utc, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+    if (json_object_set_new(r, "schema", json_string(RBE_RESULT_SCHEMA)) ||
+        json_object_set_new(r, "kind", json_string(kind)) ||
+        json_object_set_new(r, "time_utc", json_string(utc)) ||
+        json_object_set_new(r, "command", command_line()) ||
+        json_object_set_new(r, "commit", commit()) ||
+        json_object_set_new(r, "dirty", dirty()) ||
+        json_object_set_new(r, "machine", machine(threads))) {
+        json_decref(r);
+        return NULL;
+    }
+    return r;
+}
+
+int rbe_result_set_model(json_t *record, const char *key, const struct rbe_result_model *m)
+{
+    const char *base = strrchr(m->path, '/');
+    json_t *o = json_object();
+    const double bits = m->params ? 8.0 * (double)m->bytes / (double)m->params : NAN;
+
+    if (json_object_set_new(o, "name", rbe_result_string(m->name)) ||
+        json_object_set_new(o, "path", rbe_result_string(base ? base + 1 : m->path)) ||
+        json_object_set_new(o, "sha256", m->sha256 ? json_string(m->sha256) : json_null()) ||
+        json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes)) ||
+        json_object_set_new(o, "parameters", json_integer((json_int_t)m->params)) ||
+        json_object_set_new(o, "rbe", json_boolean(m->rbe)) ||
+        json_object_set_new(o, "label", m->label ? json_string(m->label) : json_null()) ||
+        rbe_result_set_real(o, "bits_per_weight", bits)) {
+        json_decref(o);
+        return -1;
+    }
+    return json_object_set_new(record, key, o);
+}
+
+int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes)
+{
+    return json_object_set_new(record, "text",
+                               json_pack("{s:o, s:s, s:I}", "name", rbe_result_string(name),
+                                         "sha256", sha256, "bytes", (json_int_t)bytes));
+}
+
+/* --- files -------------------------------------------------------------------------------- */
+
+/* Folders of path, when it names any. */
+static enum rbe_status make_parent(const char *path, struct rbe_diag *d)
+{
+    char *copy = strdup(path);
+    enum rbe_status err = RBE_OK;
+
+    if (!copy)
+        return RBE_ERR_NOMEM;
+    char *slash = strrchr(copy, '/');
+    if (slash && slash != copy) {
+        *slash = 0;
+        err = rbe_make_dirs(copy, d);
+    }
+    free(copy);
+    return err;
+}
+
+/* Whether the file is empty or begins like one of ours; cuts an unfinished last line. */
+static enum rbe_status check_existing(int fd, const char *path, struct rbe_diag *d)
+{
+    static const char begin[] = "{\"schema\":\"" RBE_RESULT_SCHEMA "\"";
+    char buf[4096];
+    const off_t size = lseek(fd, 0, SEEK_END);
+
+    if (size <= 0)
+        return size ? rbe_fail_errno(d, "%s", path) : RBE_OK;
+    const ssize_t n = pread(fd, buf, sizeof begin - 1, 0);
+    if (n < 0)
+        return rbe_fail_errno(d, "%s", path);
+    if (memcmp(buf, begin, (size_t)n))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: exists and is not a result file (schema %s)",
+                        path, RBE_RESULT_SCHEMA);
+    off_t end = size;
+    while (end > 0) {
+        const off_t from = end > (off_t)sizeof buf ? end - (off_t)sizeof buf : 0;
+        const ssize_t got = pread(fd, buf, (size_t)(end - from), from);
+        if (got != end - from)
+            return rbe_fail_errno(d, "%s", path);
+        const char *nl = memrchr(buf, '\n', (size_t)got);
+        if (nl) {
+            end = from + (nl - buf) + 1;
+            break;
+        }
+        end = from;
+    }
+    if (end < size && ftruncate(fd, end))
+        return rbe_fail_errno(d, "%s", path);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
+                                struct rbe_diag *d)
+{
+    struct rbe_result_file *f = calloc(1, sizeof *f);
+    enum rbe_status err = RBE_OK;
+
+    *out = NULL;
+    if (!f)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    f->fd = -1;
+    rbe_json_watch();
+    f->shortages = rbe_shortages();
+    if (path) {
+        if ((err = make_parent(path, d)))
+            goto out;
+        err = RBE_ERR_NOMEM;
+        if (!(f->path = strdup(path)))
+            goto out;
+        f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+        if (f->fd < 0) {
+            err = rbe_fail_errno(d, "%s", path);
+            goto out;
+        }
+        err = check_existing(f->fd, path, d);
+    }
+out:
+    if (err)
+        rbe_result_close(&f);
+    *out = f;
+    return err;
+}
+
+void rbe_result_close(struct rbe_result_file **f)
+{
+    if (!*f)
+        return;
+    if ((*f)->fd >= 0)
+        close((*f)->fd);
+    free((*f)->path);
+    free(*f);
+    *f = NULL;
+}
+
+enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
+                                  struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+    char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
+
+    json_decref(record);
+    /* A field that could not be made or computed must not be missing without a word. */
+    if (!text || rbe_shortages() != f->shortages) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a result line");
+    } else if (f->fd >= 0) {
+        const size_t n = strlen(text);
+        text[n] = '\n';         /* over the NUL: the length is known */
+        const ssize_t put = write(f->fd, text, n + 1);
+        if (put < 0)
+            err = rbe_fail_errno(d, "%s", f->path);
+        else if ((size_t)put != n + 1)
+            err = rbe_fail(d, RBE_ERR_IO, "%s: wrote %zd of %zu bytes (disk full?)", f->path,
+                           put, n + 1);
+    }
+    free(text);
+    return err;
+}
+
+enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfinished,
+                                struct rbe_diag *d)
+{
+    char *text = NULL;
+    size_t size = 0;
+    json_t *all = json_array();
+    enum rbe_status err;
+    unsigned lines = 0, torn = 0;
+
+    *out = NULL;
+    if ((err = rbe_read_file(&text, &size, path, d)))
+        goto out;
+    for (size_t at = 0; at < size;) {
+        const char *nl = memchr(text + at, '\n', size - at);
+        const size_t n = nl ? (size_t)(nl - (text + at)) : size - at;
+        json_error_t e;
+        lines++;
+        if (!nl) {
+            torn++;
+            break;
+        }
+        json_t *r;
+        err = rbe_json_load(&r, text + at, n, JSON_REJECT_DUPLICATES, &e, path, d);
+        at += n + 1;
+        if (err) {
+            if (err != RBE_ERR_NOMEM)
+                err = rbe_fail(d, err, "%s: line %u: %s", path, lines, e.text);
+            goto out;
+        }
+        const char *schema = json_string_value(json_object_get(r, "schema"));
+        const char *kind = json_string_value(json_object_get(r, "kind"));
+        if (!schema || strcmp(schema, RBE_RESULT_SCHEMA) || !kind) {
+            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: schema '%s', kind '%s': not %s",
+                           path, lines, schema ? schema : "", kind ? kind : "",
+                           RBE_RESULT_SCHEMA);
+            json_decref(r);
+            goto out;
+        }
+        if (json_array_append_new(all, r)) {
+            err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+            goto out;
+        }
+    }
+    if (unfinished)
+        *unfinished = torn;
+out:
+    free(text);
+    if (err) {
+        json_decref(all);
+        all = NULL;
+    }
+    *out = all;
+    return err;
+}

@@ -1,0 +1,272 @@
+/*
+ * cmd_chat.c - `rbe chat`: talking to a model in a terminal.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Lines are edited by libedit where there is a terminal, and read plainly where there is not.
+ * Ctrl-C stops the answer; at the prompt it clears the line; Ctrl-D or /quit ends.
+ */
+#include <errno.h>
+#include <histedit.h>
+#include <locale.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "base/progress.h"
+#include "base/result.h"
+#include "base/stats.h"
+#include "cli/command.h"
+#include "eval/conversation.h"
+#include "eval/text.h"
+#include "model/data.h"
+
+struct chat {
+    struct rbe_runner runner;
+    struct rbe_conversation *conversation;
+    EditLine *edit;             /* NULL: not a terminal */
+    History *history;
+    char *line;                 /* of getline(), when there is no terminal */
+    size_t room;
+    int timing;
+};
+
+static char *prompt(EditLine *e)
+{
+    static char text[] = "you> ";
+
+    (void)e;
+    return text;
+}
+
+/*
+ * The next character for libedit.  Ctrl-C may come while the process is not in read(), or go
+ * to another thread: the flag is looked at ten times a second.
+ */
+static int read_character(EditLine *e, wchar_t *out)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    mbstate_t state;
+    size_t done = (size_t)-2;
+
+    (void)e;
+    memset(&state, 0, sizeof state);
+    while (done == (size_t)-2) {        /* the beginning of a character */
+        char byte;
+        while (!rbe_interrupted() && poll(&in, 1, 100) < 1)
+            ;
+        if (rbe_interrupted())
+            return -1;
+        const ssize_t got = read(STDIN_FILENO, &byte, 1);
+        if (got <= 0)
+            return (int)got;
+        done = mbrtowc(out, &byte, 1, &state);
+        if (done == (size_t)-1) {       /* not of this locale: left out */
+            memset(&state, 0, sizeof state);
+            done = (size_t)-2;
+        }
+    }
+    return 1;
+}
+
+static bool open_editor(struct chat *c)
+{
+    HistEvent event;
+
+    /* Letters beyond ASCII are typed in the terminal's encoding; numbers stay plain. */
+    setlocale(LC_CTYPE, "");
+    if (!isatty(STDIN_FILENO) || !(c->edit = el_init("rbe", stdin, stdout, stderr)))
+        return false;
+    el_set(c->edit, EL_PROMPT, prompt);
+    el_set(c->edit, EL_EDITOR, "emacs");
+    el_set(c->edit, EL_GETCFN, read_character);
+    if ((c->history = history_init())) {
+        history(c->history, &event, H_SETSIZE, 200);
+        el_set(c->edit, EL_HIST, history, c->history);
+    }
+    return true;
+}
+
+/* The next line, its newline taken off; NULL at the end of input. */
+static char *read_line(struct chat *c)
+{
+    static char kept[16384];
+    HistEvent event;
+    int n = 0;
+
+    if (!c->edit) {
+        errno = 0;
+        const ssize_t got = getline(&c->line, &c->room, stdin);
+        if (got < 0 && errno == ENOMEM)
+            rbe_shortage_note();
+        if (got < 0)
+            return NULL;
+        c->line[strcspn(c->line, "\r\n")] = 0;
+        /* A file's byte-order mark is no part of its first line. */
+        return c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
+    }
+    const char *line = el_gets(c->edit, &n);
+    if (!line) {
+        if (!rbe_interrupted())
+            return NULL;
+        rbe_clear_interrupt();
+        el_reset(c->edit);
+        putchar('\n');
+        kept[0] = 0;
+        return kept;
+    }
+    if (c->history && n > 1)
+        history(c->history, &event, H_ENTER, line);
+    snprintf(kept, sizeof kept, "%s", line);
+    kept[strcspn(kept, "\r\n")] = 0;
+    return kept;
+}
+
+static bool print_token(void *arg, const char *bytes, size_t size)
+{
+    (void)arg;
+    fwrite(bytes, 1, size, stdout);
+    fflush(stdout);
+    return !rbe_interrupted() && !ferror(stdout);
+}
+
+static void print_timing(const struct rbe_turn *t)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i + 1 < t->tokens; i++)
+        sum += t->token_ms[i];
+    printf("[%u tokens, first after %.0f ms, then %.1f ms each; %u in context; %.0f MB "
+           "resident]\n", t->tokens, t->first_ms, t->tokens > 1 ? sum / (t->tokens - 1) : 0.0,
+           t->context_tokens + t->tokens, (double)rbe_usage_now().resident_bytes / 1e6);
+}
+
+static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
+{
+    char *line;
+
+    while ((line = read_line(c))) {
+        struct rbe_turn turn;
+        struct rbe_diag why = {""};
+        if (!strcmp(line, "/quit"))
+            break;
+        if (!strcmp(line, "/reset")) {
+            rbe_conversation_reset(c->conversation);
+            printf("[forgotten]\n");
+            continue;
+        }
+        const size_t n = strlen(line), bad = rbe_utf8_valid(line, n);
+        if (bad < n) {
+            fprintf(stderr, "rbe chat: not UTF-8 at byte %zu of the line\n", bad);
+            continue;
+        }
+        if (!rbe_count_words(line, n))
+            continue;
+        rbe_clear_interrupt();
+        const enum rbe_status err = rbe_conversation_turn(c->conversation, line, print_token,
+                                                          NULL, &turn, &why);
+        if (err == RBE_ERR_LIMIT) {
+            fprintf(stderr, "rbe chat: %s\n", why.text);
+            continue;
+        }
+        if (err) {
+            *d = why;
+            return err;
+        }
+        printf("%s\n", rbe_interrupted() ? " [stopped]" : "");
+        rbe_clear_interrupt();
+        if (turn.dropped)
+            printf("[context full: the %u oldest turns were forgotten]\n", turn.dropped);
+        if (c->timing)
+            print_timing(&turn);
+        rbe_turn_free(&turn);
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status run(const char *model, const char *tokenizer, int threads, int timing,
+                           bool parse, struct rbe_conversation_options how, struct rbe_diag *d)
+{
+    struct chat c = {.timing = timing};
+    struct rbe_pool *pool = NULL;
+    struct rbe_tokenizer *t = NULL;
+    char *shipped = model ? NULL : rbe_data_path("rbe-mini");
+    enum rbe_status err;
+
+    if (!model && !(model = shipped))
+        return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
+    if ((err = rbe_pool_open(&pool, (unsigned)threads, d)) ||
+        (err = rbe_runner_open(&c.runner, model, 1, pool, d)) ||
+        (err = rbe_find_tokenizer(&t, tokenizer, model, rbe_gpt2_config(c.runner.model), d)))
+        goto out;
+    if (parse)
+        rbe_tokenizer_parse_special(t);
+    if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
+        goto out;
+    rbe_warn_threads("chat", rbe_pool_threads(pool));
+    rbe_catch_interrupt();
+    if (open_editor(&c))
+        printf("%s; /reset forgets, /quit or Ctrl-D ends, Ctrl-C stops an answer\n",
+               c.runner.name);
+    err = converse(&c, d);
+out:
+    if (c.history)
+        history_end(c.history);
+    if (c.edit)
+        el_end(c.edit);
+    free(c.line);
+    rbe_conversation_close(&c.conversation);
+    rbe_tokenizer_close(&t);
+    rbe_runner_close(&c.runner);
+    rbe_pool_close(&pool);
+    free(shipped);
+    return err;
+}
+
+int rbe_cmd_chat(int argc, const char **argv)
+{
+    char *model = NULL, *tokenizer = NULL;
+    const char *special = "text";
+    int threads = 0, max_tokens = 64, top_k = 40, seed = 1, timing = 0, count, code;
+    float temperature = 0.8F, top_p = 1;
+    struct rbe_diag d = {""};
+    const char **args;
+    const struct poptOption table[] = {
+        {"model", 'm', POPT_ARG_STRING, &model, 0,
+         "folder, checkpoint or RBE file (default: the embedded rbe-mini)", "PATH"},
+        {"tokenizer", 0, POPT_ARG_STRING, &tokenizer, 0, "folder of the vocabulary", "DIR"},
+        {"special", 0, POPT_ARG_STRING, &special, 0,
+         "<|endoftext|> and other special tokens in questions: text, the characters, or "
+         "parse, the tokens (default text)", "HOW"},
+        {"threads", 't', POPT_ARG_INT, &threads, 0, "threads (default: all CPUs)", "N"},
+        {"max-tokens", 0, POPT_ARG_INT, &max_tokens, 0, "longest answer (default 64)", "N"},
+        {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
+        {"top-k", 0, POPT_ARG_INT, &top_k, 0, "0: all (default 40)", "N"},
+        {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
+        {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
+        {"timing", 0, POPT_ARG_NONE, &timing, 0, "a line of times after every answer", NULL},
+        RBE_NO_VERIFY_OPTION,
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "", "A conversation with a model; a question a line.",
+                   &args, &count, &code))
+        return code;
+    enum rbe_status err;
+    if (count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
+    else if (threads < 0 || max_tokens < 1 || top_k < 0 ||
+             !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1))
+        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
+    else if (strcmp(special, "parse") && strcmp(special, "text"))
+        err = rbe_fail(&d, RBE_ERR_ARG, "--special %s: parse or text", special);
+    else
+        err = run(model, tokenizer, threads, timing, !strcmp(special, "parse"),
+                  (struct rbe_conversation_options){
+                      {temperature, (uint32_t)top_k, top_p, (uint64_t)seed},
+                      (uint32_t)max_tokens, 1},
+                  &d);
+    return rbe_report_failure(argv[0], err, &d);
+}

@@ -1,0 +1,210 @@
+/*
+ * cmd_compare.c - rbe compare: what changed between two result files.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "cli/command.h"
+#include "gate/compare.h"
+
+enum { EXIT_WORSE = 3, EXIT_NOISY = 4 };
+
+struct options {
+    struct rbe_compare_options c;
+    char *append;
+    double percent, exact_percent;
+    int markdown, json, strict, other_machine, missing, seed;
+};
+
+/* The whole name in Markdown; as much as fits in a terminal's table. */
+static void print_row(const struct rbe_comparison_row *r, bool md)
+{
+    char change[32] = "", range[64] = "exact", p[24] = "";
+    const struct rbe_figure *a = r->base;
+
+    snprintf(change, sizeof change, "%+.*f %%", a->exact ? 3 : 2, 100 * (r->ratio - 1));
+    if (!isfinite(r->ratio))
+        snprintf(change, sizeof change, "from 0");
+    if (!a->exact) {
+        snprintf(range, sizeof range, "%+.2f to %+.2f %%", 100 * (r->ci.low - 1),
+                 100 * (r->ci.high - 1));
+        if (isnan(r->ci.low))
+            snprintf(range, sizeof range, "one sample");
+        snprintf(p, sizeof p, "%.2g", r->p);
+    }
+    printf(md ? "| %s | %.6g %s | %.6g %s | %s | %s | %s | %zu, %zu | %s |\n"
+           : "%-58.58s %10.6g %-5s %10.6g %-5s %10s  %-20s %8s %zu,%zu  %s\n", a->key, a->value,
+           a->unit, r->fresh->value, a->unit, change, range, p, a->count, r->fresh->count,
+           rbe_change_name(r->change));
+}
+
+static const char *machine_of(const struct rbe_figures *f)
+{
+    return f->machine[0] ? f->machine : "one that is not named";
+}
+
+static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
+                  const struct rbe_figures *b, const struct options *o)
+{
+    const bool md = o->markdown;
+
+    if (md)
+        printf("### Comparison: %u worse, %u better, %u the same, %u too noisy\n\n",
+               c->counts[RBE_WORSE], c->counts[RBE_BETTER], c->counts[RBE_SAME],
+               c->counts[RBE_TOO_NOISY]);
+    if (c->machines_differ)
+        printf("%sDIFFERENT MACHINES%s: base on %s; new on %s. Times tell of the machines "
+               "too.\n%s", md ? "**" : "", md ? "**" : "", machine_of(a), machine_of(b),
+               md ? "\n" : "");
+    printf("%s", md ? "| row | base | new | change | 95 % interval | p | samples | verdict |\n"
+           "|---|---:|---:|---:|---|---:|---:|---|\n" : "");
+    for (size_t i = 0; i < c->count; i++)
+        print_row(&c->rows[i], md);
+    if (md)
+        putchar('\n');
+    else
+        printf("%u worse, %u better, %u the same, %u too noisy\n", c->counts[RBE_WORSE],
+               c->counts[RBE_BETTER], c->counts[RBE_SAME], c->counts[RBE_TOO_NOISY]);
+    if (c->missing || c->added || a->skipped || b->skipped)
+        printf("%zu rows only in the base, %zu only in the new file; %u and %u lines hold "
+               "nothing to compare.\n", c->missing, c->added, a->skipped, b->skipped);
+    if (md)
+        printf("Times count as changed beyond %.3g %%, with at most %.2g %% of such verdicts "
+               "by chance; exact figures beyond %.2g %%.\n", o->percent, 100 * o->c.alpha,
+               o->exact_percent);
+}
+
+static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figures *a,
+                         const struct rbe_figures *b, const struct options *o)
+{
+    json_t *r = rbe_result_new("compare", 0), *rows = json_array();
+
+    if (!r || !rows) {
+        json_decref(r);
+        json_decref(rows);
+        return NULL;
+    }
+    json_object_set_new(r, "base_machine", rbe_result_text(a->machine));
+    json_object_set_new(r, "new_machine", rbe_result_text(b->machine));
+    json_object_set_new(r, "machines_differ", json_boolean(c->machines_differ));
+    rbe_result_set_real(r, "threshold", o->c.threshold);
+    rbe_result_set_real(r, "exact_threshold", o->c.exact);
+    for (int i = 0; i < 4; i++)
+        json_object_set_new(r, i == RBE_TOO_NOISY ? "too_noisy"
+                            : rbe_change_name((enum rbe_change)i),
+                            json_integer(c->counts[i]));
+    json_object_set_new(r, "missing", json_integer((json_int_t)c->missing));
+    json_object_set_new(r, "added", json_integer((json_int_t)c->added));
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_comparison_row *x = &c->rows[i];
+        json_array_append_new(rows, json_pack(
+            "{s:o, s:s, s:b, s:o, s:o, s:o, s:[o,o], s:o, s:[I,I], s:s}", "name",
+            rbe_result_text(x->base->key), "unit", x->base->unit, "exact", x->base->exact,
+            "base", rbe_result_real(x->base->value), "new", rbe_result_real(x->fresh->value),
+            "ratio", rbe_result_real(x->ratio), "interval", rbe_result_real(x->ci.low),
+            rbe_result_real(x->ci.high), "p", rbe_result_real(x->p), "samples",
+            (json_int_t)x->base->count, (json_int_t)x->fresh->count, "verdict",
+            rbe_change_name(x->change)));
+    }
+    json_object_set_new(r, "metrics", rows);
+    return r;
+}
+
+static enum rbe_status output(const struct rbe_comparison *c, const struct rbe_figures *a,
+                              const struct rbe_figures *b, const struct options *o,
+                              struct rbe_result_file *f, struct rbe_diag *d)
+{
+    json_t *r = record_of(c, a, b, o);
+    enum rbe_status err = r ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+
+    if (!err && o->append)
+        err = rbe_result_append(f, json_incref(r), d);
+    if (!err && o->json) {
+        json_dumpf(r, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
+        putchar('\n');
+    } else if (!err) {
+        print(c, a, b, o);
+    }
+    json_decref(r);
+    return err;
+}
+
+static enum rbe_status run(const char *base, const char *fresh, const struct options *o,
+                           int *code, struct rbe_diag *d)
+{
+    struct rbe_figures a = {0}, b = {0};
+    struct rbe_comparison c = {0};
+    struct rbe_result_file *history = NULL;
+    struct rbe_files files = {0};
+    enum rbe_status err;
+
+    if ((err = rbe_files_read(&files, base, d)) || (err = rbe_files_read(&files, fresh, d)) ||
+        (err = rbe_files_append(&files, o->append, d)) ||
+        (err = rbe_figures_read(&a, base, d)) || (err = rbe_figures_read(&b, fresh, d)) ||
+        (err = rbe_result_open(&history, o->append, d)) ||
+        (err = rbe_compare(&c, &a, &b, &o->c, d)) ||
+        (err = output(&c, &a, &b, o, history, d)))
+        goto out;
+    *code = c.counts[RBE_WORSE] ? EXIT_WORSE : o->strict && c.counts[RBE_TOO_NOISY] ? EXIT_NOISY
+            : 0;
+out:
+    rbe_result_close(&history);
+    rbe_files_free(&files);
+    rbe_comparison_free(&c);
+    rbe_figures_free(&a);
+    rbe_figures_free(&b);
+    return err;
+}
+
+int rbe_cmd_compare(int argc, const char **argv)
+{
+    static struct options o;    /* popt's copies stay reachable */
+    o = (struct options){.c = rbe_compare_defaults(), .percent = 3, .exact_percent = 0.1,
+                         .seed = RBE_BOOTSTRAP_SEED};
+    struct rbe_diag d = {""};
+    int count, code;
+    const char **args;
+    const struct poptOption table[] = {
+        {"threshold", 0, POPT_ARG_DOUBLE, &o.percent, 0,
+         "a smaller change of a time is none (default 3)", "PERCENT"},
+        {"exact", 0, POPT_ARG_DOUBLE, &o.exact_percent, 0,
+         "the same for figures without noise (default 0.1)", "PERCENT"},
+        {"other-machine", 0, POPT_ARG_NONE, &o.other_machine, 0,
+         "compare although the machines differ or are not named", NULL},
+        {"missing", 0, POPT_ARG_NONE, &o.missing, 0,
+         "compare although rows of the base are missing in NEW", NULL},
+        {"strict", 0, POPT_ARG_NONE, &o.strict, 0, "exit with 4 when a row is too noisy", NULL},
+        {"markdown", 0, POPT_ARG_NONE, &o.markdown, 0, "print Markdown", NULL},
+        {"json", 0, POPT_ARG_NONE, &o.json, 0, "print a result line", NULL},
+        {"append", 0, POPT_ARG_STRING, &o.append, 0, "append that line to this history",
+         "FILE"},
+        {"seed", 0, POPT_ARG_INT, &o.seed, 0, "of the bootstrap", "N"},
+        POPT_TABLEEND};
+
+    if (!rbe_parse(argc, argv, table, "BASE NEW",
+                   "Compares two result files (JSON lines of rbe eval; JSON, samples or table "
+                   "of rbe-bench;\nGoogle Benchmark's JSON), row by row: ratio of medians with "
+                   "an interval, a rank test,\nand a verdict.\nExit status: 0 nothing worse, 1 "
+                   "cannot be compared, 2 usage, 3 something worse.", &args, &count, &code))
+        return code;
+    enum rbe_status err;
+    code = 0;
+    o.c.threshold = o.percent / 100;
+    o.c.exact = o.exact_percent / 100;
+    o.c.other_machine = o.other_machine;
+    o.c.missing = o.missing;
+    o.c.seed = (uint64_t)o.seed;
+    if (count != 2)
+        err = rbe_fail(&d, RBE_ERR_ARG, "give two result files; see rbe compare --help");
+    else if (!(o.percent > 0 && o.percent <= 100) || !(o.exact_percent >= 0))
+        err = rbe_fail(&d, RBE_ERR_ARG, "--threshold and --exact are percents");
+    else
+        err = run(args[0], args[1], &o, &code, &d);
+    return err ? rbe_report_failure("compare", err, &d) : code;
+}

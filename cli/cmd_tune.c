@@ -1,0 +1,608 @@
+/*
+ * cmd_tune.c - rbe tune: an original and its RBE model give a better one of the same size.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "cli/command.h"
+#include "convert/calibrate.h"
+#include "model/data.h"
+#include "train/archive.h"
+#include "train/trainer.h"
+
+enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
+
+struct arguments {
+    const char *original, *model, *out, *profile, *loss, *valid, *calibration, *metric,
+        *checkpoint, *json, *layout;
+    const char **texts;         /* popt's, NULL-terminated; or NULL */
+    double tokens, minutes, every, memory;
+    int seed, micro, evaluations, valid_windows, threads, resume, control, no_calibration,
+        recompute, bf16, quiet, stop_after;
+};
+
+/* Everything a run holds, so that one function closes it. */
+struct run {
+    const struct arguments *a;
+    struct rbe_recipe recipe;
+    struct rbe_loss loss;
+    struct rbe_source *source;
+    struct rbe_container *model;
+    struct rbe_pool *pool;
+    struct rbe_tokenizer *tokenizer;
+    struct rbe_tokens text, valid;
+    enum rbe_layout layout;
+    struct rbe_train *train, *teacher;
+    struct rbe_student *student;
+    struct rbe_progress progress;
+    struct rbe_trainer_options o;
+    struct rbe_trainer_result result;
+    char key[65], model_sha[65];
+    uint64_t tokens;
+};
+
+static void close_run(struct run *r)
+{
+    rbe_student_close(&r->student);
+    rbe_train_close(&r->teacher);
+    rbe_train_close(&r->train);
+    rbe_tokens_close(&r->text);
+    rbe_tokens_close(&r->valid);
+    rbe_tokenizer_close(&r->tokenizer);
+    rbe_pool_close(&r->pool);
+    rbe_container_close(&r->model);
+    rbe_source_close(&r->source);
+    rbe_recipe_close(&r->recipe);
+}
+
+static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
+{
+    if (!(a->tokens >= 0 && a->tokens < 1e15) || !(a->minutes >= 0 && a->minutes < 1e6))
+        return rbe_fail(d, RBE_ERR_ARG, "--tokens, --minutes: a positive number");
+    if (a->tokens > 0 && a->minutes > 0)
+        return rbe_fail(d, RBE_ERR_ARG, "--tokens and --minutes exclude one another");
+    if (!(a->every > 0) || !(a->memory >= 0))
+        return rbe_fail(d, RBE_ERR_ARG, "--every, --memory: a positive number");
+    if (a->micro < 1 || a->micro > 1024 || a->threads < 0 || a->threads > 1024 ||
+        a->evaluations < 0 || a->valid_windows < 1 || a->stop_after < 0)
+        return rbe_fail(d, RBE_ERR_ARG, "--micro, --threads: from 1 to 1024; --evaluations, "
+                        "--valid-windows: positive");
+    if (a->resume && a->minutes > 0)
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: give the --tokens that --minutes came to");
+    if (a->resume && !a->checkpoint)
+        return rbe_fail(d, RBE_ERR_ARG, "--resume needs --checkpoint");
+    if (a->calibration && a->no_calibration)
+        return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
+                        "another");
+    if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
+    return RBE_OK;
+}
+
+/* None of the outputs may be an input, and each can be written: known before the work. */
+static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
+{
+    static const char *const plain[] = {"model.safetensors", "config.json"};
+    struct rbe_files f = {0};
+    enum rbe_status err;
+    size_t i;
+
+    if ((err = rbe_files_read_model(&f, a->original, d)) ||
+        (err = rbe_files_read(&f, a->control ? NULL : a->model, d)) ||
+        (err = rbe_files_read(&f, a->profile, d)) ||
+        (err = rbe_files_read_data(&f, a->valid, "wiki.valid.raw", d)) ||
+        (err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)))
+        goto out;
+    if (!a->texts && (err = rbe_files_read_data(&f, NULL, "wikipedia-tune.jsonl", d)))
+        goto out;
+    for (i = 0; a->texts && a->texts[i]; i++)
+        if ((err = rbe_files_read(&f, a->texts[i], d)))
+            goto out;
+    /* What --resume reads is not replaced before it was read. */
+    if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
+        (a->checkpoint && !a->resume && (err = rbe_archive_replaceable(a->checkpoint, d))) ||
+        (err = rbe_files_append(&f, a->json, d)) ||
+        (!a->control && (err = rbe_files_replace(&f, a->out, d))))
+        goto out;
+    if (!a->control || !a->out || (err = rbe_make_dirs(a->out, d)))
+        goto out;
+    for (i = 0; i < 2 && !err; i++) {
+        char *path = rbe_path_join(a->out, plain[i]);
+        err = path ? rbe_files_replace(&f, path, d)
+                   : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", a->out);
+        free(path);
+    }
+out:
+    rbe_files_free(&f);
+    return err;
+}
+
+/* --- texts -------------------------------------------------------------------------------- */
+
+static enum rbe_status shipped(char **out, const char *name, struct rbe_diag *d)
+{
+    *out = rbe_data_path(name);
+    return *out ? RBE_OK : rbe_fail(d, RBE_ERR_IO, "%s, which ships with the project, is not "
+                                    "to be found: give a file", name);
+}
+
+static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
+{
+    char *own = NULL, *valid = NULL;
+    const char *const *texts = r->a->texts;
+    const size_t least = 2 * ((size_t)r->o.time + 1);
+    enum rbe_status err;
+    size_t n = 0;
+
+    if (!texts && (err = shipped(&own, "wikipedia-tune.jsonl", d)))
+        return err;
+    const char *const single[] = {own};
+    texts = texts ? texts : single;
+    while (r->a->texts ? texts[n] != NULL : n < 1)
+        n++;
+    /* No window is needed twice when the text is long enough. */
+    const size_t limit = (size_t)r->tokens + least;
+    err = rbe_tokens_open(&r->text, texts, n, r->a->minutes > 0 ? 0 : limit, r->layout,
+                          r->tokenizer, d);
+    if (!err && r->text.count < least)
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: the text is too short: %zu tokens, and %zu are "
+                       "needed", texts[0], r->text.count, least);
+    if (!err && !r->a->valid)
+        err = shipped(&valid, "wiki.valid.raw", d);
+    const char *const v = r->a->valid ? r->a->valid : valid;
+    if (!err)
+        err = rbe_tokens_open(&r->valid, &v, 1, 0, RBE_LAYOUT_ROWS, r->tokenizer, d);
+    if (!err && r->valid.count < (size_t)r->o.time + 1)
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: the text is too short: %zu tokens, and %u are "
+                       "needed", v, r->valid.count, r->o.time + 1);
+    free(own);
+    free(valid);
+    return err;
+}
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+static size_t calibration_bytes(const struct run *r)
+{
+    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+        return 0;
+    return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
+}
+
+static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits l,
+                                    struct rbe_diag *d)
+{
+    const struct rbe_gpt2_config *c = &r->source->config;
+    const unsigned threads = rbe_pool_threads(r->pool);
+    struct rbe_train_limits forward = l;
+
+    forward.forward_only = true;
+    const size_t student = rbe_train_bytes(c, l, threads);
+    const size_t teacher =
+        rbe_loss_distils(&r->loss) ? rbe_train_bytes(c, forward, threads) : 0;
+    const size_t floats = (size_t)rbe_gpt2_config_params(c) *
+                          (rbe_recipe_averages(&r->recipe) ? 4 : 3);
+    const size_t own = r->a->control ? floats * sizeof(float)
+                                     : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe),
+                                                         r->recipe.optimizer);
+    const size_t files = rbe_safetensors_file_bytes(r->source->file) +
+                         (r->model ? rbe_safetensors_file_bytes(rbe_container_file(r->model))
+                                   : 0) +
+                         (r->text.count + r->valid.count) * sizeof(uint32_t);
+    const size_t calibration = calibration_bytes(r);
+    const double need = ((double)student + (double)teacher + (double)own + (double)files +
+                         (double)calibration) / 1e6;
+    const double machine =
+        (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e6;
+    const double limit = r->a->memory > 0 ? r->a->memory : machine;
+
+    printf("memory: %.0f MB (student %.0f, teacher %.0f, what is trained %.0f, calibration "
+           "%.0f, files %.0f) of %.0f\n", need, (double)student / 1e6, (double)teacher / 1e6,
+           (double)own / 1e6, (double)calibration / 1e6, (double)files / 1e6, limit);
+    if (need > limit)
+        return rbe_fail(d, RBE_ERR_LIMIT, "not enough memory: %.0f MB are needed, %.0f MB are "
+                        "%s; a smaller --micro or --recompute needs less", need, limit,
+                        r->a->memory > 0 ? "allowed" : "there");
+    return RBE_OK;
+}
+
+/* --- opening ------------------------------------------------------------------------------ */
+
+/* Of the text by which matrices are encoded; "none" where none is read. */
+static enum rbe_status calibration_sha(char hex[65], const struct run *r, struct rbe_diag *d)
+{
+    char *shipped = NULL;
+
+    strcpy(hex, "none");
+    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+        return RBE_OK;
+    const char *path = r->a->calibration ? r->a->calibration
+                                         : (shipped = rbe_data_path("calibration.txt"));
+    const enum rbe_status err =
+        path ? rbe_sha256_file(hex, path, d)
+             : rbe_fail(d, RBE_ERR_IO, "the shipped calibration.txt is not there: name a text "
+                        "with --calibration");
+    free(shipped);
+    return err;
+}
+
+/* A text that changes whenever the numbers of a run would. */
+static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
+{
+    char text[1024], recipe[65], shape[65], calibration[65];
+    enum rbe_status err = calibration_sha(calibration, r, d);
+
+    if (err)
+        return err;
+    if ((err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text))) ||
+        (err = rbe_sha256(shape, &r->source->config, sizeof r->source->config)))
+        return err;
+    const int n = snprintf(text, sizeof text, "tune 2 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
+                           " %s %s %u %u %u %u %d %d %d %d %s", r->source->sha256, shape,
+                           r->model_sha, calibration, recipe,
+                           r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
+                           r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
+                           r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
+                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.metric));
+    return rbe_sha256(r->key, text, (size_t)n);
+}
+
+static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
+{
+    struct rbe_train_limits l = {.batch = r->o.micro, .time = r->o.time,
+                                 .recompute = r->a->recompute, .bf16 = r->a->bf16};
+    const struct rbe_gpt2_config *c = &r->source->config;
+    enum rbe_status err;
+
+    if ((err = check_memory(r, l, d)) || (err = rbe_train_open(&r->train, c, l, r->pool, d)))
+        return err;
+    if (r->a->control)
+        err = rbe_student_open_plain(&r->student, r->train, r->source, r->pool, d);
+    else
+        err = rbe_student_open(&r->student, r->train, r->source, r->model,
+                               rbe_recipe_has_latents(&r->recipe), r->recipe.optimizer,
+                               r->pool, d);
+    if (err || !rbe_loss_distils(&r->loss))
+        return err;
+    l.forward_only = true;
+    if (!(err = rbe_train_open(&r->teacher, c, l, r->pool, d)))
+        err = rbe_train_load(r->teacher, r->source, d);
+    return err;
+}
+
+/* Tokens for --minutes: from the speed of two steps whose gradients are thrown away. */
+static enum rbe_status tokens_for_minutes(struct run *r, struct rbe_diag *d)
+{
+    const struct rbe_train_batch b = {r->o.micro, r->o.time, r->text.ids, r->text.ids + 1,
+                                      NULL};
+    struct rbe_loss_sums sums = {0};
+    enum rbe_status err;
+    double rate = 0;
+
+    if (r->text.count < (size_t)b.batch * b.time + 1)
+        return rbe_fail(d, RBE_ERR_ARG, "the text is too short for --minutes");
+    for (int i = 0; i < 2; i++) {
+        const double start = rbe_now();
+        if ((err = rbe_train_step(r->train, &b, &r->loss, r->teacher, 0, &sums, d)))
+            return err;
+        rate = (double)b.batch * b.time / (rbe_now() - start);
+    }
+    rbe_train_zero(r->train);
+    /* A tenth for evaluations and what else a step does. */
+    r->tokens = (uint64_t)(0.9 * 60 * r->a->minutes * rate / r->recipe.batch) * r->recipe.batch;
+    r->tokens = r->tokens ? r->tokens : r->recipe.batch;
+    r->o.tokens = r->tokens;
+    printf("%.0f tokens/s: --tokens %" PRIu64 " for %g minutes\n", rate, r->tokens,
+           r->a->minutes);
+    return RBE_OK;
+}
+
+static void on_point(void *arg, const struct rbe_trainer_point *p)
+{
+    const struct run *r = arg;
+
+    rbe_progress_clear();
+    printf("%11" PRIu64 " tokens  %-12s validation perplexity %.3f", p->tokens,
+           p->tokens ? r->recipe.stages[p->stage].name : "start", p->perplexity);
+    if (!isnan(p->divergence))
+        printf("  divergence %.5f  agreement %.2f %%", p->divergence, 100 * p->agreement);
+    printf("%s\n", p->latent ? "  (not all matrices are encoded)" : "");
+    fflush(stdout);
+}
+
+static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
+{
+    const struct arguments *a = r->a;
+    enum rbe_status err;
+
+    /* The original has no codes to find: its default moves what is continuous alone. */
+    const char *const profile = a->control ? "scales" : "default";
+    if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))
+        return err;
+    if (a->loss)
+        snprintf(r->recipe.loss, sizeof r->recipe.loss, "%s", a->loss);
+    if ((err = rbe_loss_named(&r->loss, r->recipe.loss, d)) ||
+        (err = rbe_source_open(&r->source, a->original, d)) ||
+        (err = rbe_pool_open(&r->pool, (unsigned)a->threads, d)))
+        return err;
+    rbe_warn_threads("tune", rbe_pool_threads(r->pool));
+    const char *const layout = a->layout ? a->layout : rbe_layout_name(RBE_LAYOUT_BOTH);
+    while (r->layout < RBE_LAYOUT_COUNT && strcmp(rbe_layout_name(r->layout), layout) != 0)
+        r->layout++;
+    if (r->layout == RBE_LAYOUT_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--layout '%.40s': plain, rows or both", layout);
+    if (a->control && rbe_recipe_has_latents(&r->recipe))
+        return rbe_fail(d, RBE_ERR_ARG, "--control: the original has no codes; give a profile "
+                        "whose stages are all matrices=coded");
+    if (a->control && r->loss.alpha >= 1)
+        return rbe_fail(d, RBE_ERR_ARG, "--control: the original is its own teacher, loss '%s' "
+                        "has no gradient; give --loss ce or chapter", r->recipe.loss);
+    if (!a->control && ((err = rbe_container_open(&r->model, a->model, !rbe_no_verify, d)) ||
+                        (err = rbe_sha256_file(r->model_sha, a->model, d))))
+        return err;
+    const struct rbe_gpt2_config *c = &r->source->config;
+    r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : DEFAULT_TOKENS;
+    r->o = (struct rbe_trainer_options){
+        .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
+        .time = c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME, .micro = (uint32_t)a->micro,
+        .evaluations = (uint32_t)a->evaluations, .text = &r->text, .valid = &r->valid,
+        .valid_windows = (uint32_t)a->valid_windows,
+        .original = a->no_calibration ? NULL : a->original, .calibration = a->calibration,
+        .metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
+        .checkpoint = a->checkpoint, .every_s = 60 * a->every, .resume = a->resume,
+        .stop_after = (uint64_t)a->stop_after, .key = r->key, .pool = r->pool,
+        .progress = &r->progress, .on_point = on_point, .arg = r};
+    if (r->o.time > r->recipe.batch)
+        r->o.time = r->recipe.batch;
+    if ((err = rbe_find_tokenizer(&r->tokenizer, NULL, a->original, c, d)) ||
+        (err = open_texts(r, d)) || (err = open_models(r, d)))
+        return err;
+    if (a->minutes > 0 && (err = tokens_for_minutes(r, d)))
+        return err;
+    return make_key(r, d);
+}
+
+/* --- the result row ----------------------------------------------------------------------- */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static json_t *points_json(const struct run *r)
+{
+    json_t *points = json_array();
+
+    for (size_t i = 0; i < r->result.count; i++) {
+        const struct rbe_trainer_point *p = &r->result.points[i];
+        json_array_append_new(points, json_pack(
+            "{s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)p->tokens, "perplexity",
+            rbe_result_real(p->perplexity), "divergence", rbe_result_real(p->divergence),
+            "agreement", rbe_result_real(p->agreement), "stage",
+            rbe_result_string(r->recipe.stages[p->stage].name), "encoded", !p->latent));
+    }
+    return points;
+}
+
+static json_t *stages_json(const struct run *r)
+{
+    json_t *stages = json_array();
+    uint64_t at = 0;
+
+    for (size_t i = 0; i < r->recipe.count; i++) {
+        const struct rbe_stage *s = &r->recipe.stages[i];
+        at += rbe_recipe_steps(&r->recipe, i, r->tokens) * r->recipe.batch;
+        json_array_append_new(stages, json_pack(
+            "{s:o, s:s, s:f, s:f, s:f, s:f, s:I}", "name", rbe_result_string(s->name),
+            "mechanism", rbe_mechanism_name(s->matrices), "scales", s->scales, "plain",
+            s->plain, "latents", s->latents, "average", s->average, "end_tokens",
+            (json_int_t)at));
+    }
+    return stages;
+}
+
+/* The folder's name, for the file in it is always called the same; fresh, or NULL. */
+static char *original_name(const char *path)
+{
+    char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+
+    if (slash)
+        slash[slash == folder] = 0;
+    char *name = folder ? rbe_path_name(slash ? folder : ".") : NULL;
+    free(folder);
+    return name;
+}
+
+static int set_model(json_t *j, const char *key, const struct run *r, const char *path,
+                     const char *name, const char *sha, bool rbe)
+{
+    struct stat st;
+
+    return rbe_result_set_model(j, key, &(struct rbe_result_model){
+        .name = name, .path = base_name(path), .sha256 = sha, .label = r->source->label,
+        .bytes = stat(path, &st) ? 0 : (uint64_t)st.st_size,
+        .params = rbe_gpt2_config_params(&r->source->config), .rbe = rbe});
+}
+
+static enum rbe_status append_result(const struct run *r, struct rbe_result_file *file,
+                                     struct rbe_diag *d)
+{
+    const struct rbe_trainer_result *x = &r->result;
+    char sha[65] = "";
+    enum rbe_status err;
+    int bad = 0;
+
+    if (!r->a->control && (err = rbe_sha256_file(sha, r->a->out, d)))
+        return err;
+    json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
+    const char *original = rbe_safetensors_path(r->source->file);
+    char *base = original_name(original);
+    bad |= !j || !base || set_model(j, "base", r, original, base, r->source->sha256, false);
+    if (r->a->control)
+        bad = bad || set_model(j, "model", r, original, "control", r->source->sha256, false);
+    else
+        bad = bad ||
+              set_model(j, "before", r, r->a->model, base_name(r->a->model), r->model_sha,
+                        true) ||
+              set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
+    json_t *rest = json_pack(
+        "{s:b, s:b, s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "control", r->a->control, "bf16", r->a->bf16, "profile",
+        rbe_result_string(r->recipe.name), "loss",
+        r->recipe.loss, "schedule", rbe_schedule_name(r->recipe.schedule), "optimizer",
+        rbe_optimizer_name(r->recipe.optimizer), "layout", rbe_layout_name(r->layout), "tokens",
+        (json_int_t)x->tokens, "seed", (json_int_t)r->o.seed, "seconds",
+        rbe_result_real(x->seconds), "tokens_per_s",
+        rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
+        rbe_result_real(x->original > 0 ? x->original : NAN), "valid",
+        json_pack("{s:s, s:i, s:i}", "sha256", r->valid.sha256, "windows",
+                  (int)r->o.valid_windows, "context", (int)r->o.time),
+        "stages", stages_json(r), "points", points_json(r));
+    bad = bad || !rest || json_object_update(j, rest);
+    json_decref(rest);
+    free(base);
+    if (bad) {
+        json_decref(j);
+        j = NULL;
+    }
+    return rbe_result_append(file, j, d);
+}
+
+/* --- the command -------------------------------------------------------------------------- */
+
+static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
+{
+    struct run r = {.a = a};
+    struct rbe_result_file *file = NULL;
+    enum rbe_status err;
+    struct stat st;
+
+    /* Not after the work, should there be no place for its result. */
+    if ((err = check_arguments(a, d)) || (err = check_files(a, d)) || (err = open_run(&r, d)) ||
+        (a->json && (err = rbe_result_open(&file, a->json, d))))
+        goto out;
+    printf("%s%s%s, profile %s (%s), loss %s, %" PRIu64 " tokens, %zu of text in %zu "
+           "documents\n", a->original, a->control ? " (control)" : " -> ",
+           a->control ? "" : a->model, r.recipe.name, r.recipe.about, r.recipe.loss, r.tokens,
+           r.text.count, r.text.documents);
+    fflush(stdout);
+    rbe_catch_interrupt();
+    if ((err = rbe_trainer_run(&r.result, r.student, r.train, r.teacher, &r.o, d)))
+        goto out;
+    if (a->control)
+        err = a->out ? rbe_student_write_plain(r.student, a->out, d) : RBE_OK;
+    else
+        err = rbe_student_write(r.student, a->out, d);
+    if (err)
+        goto out;
+    const struct rbe_trainer_result *x = &r.result;
+    const double last = x->points[x->count - 1].perplexity;
+    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s\n", x->tokens, x->seconds,
+           (double)x->tokens / x->seconds);
+    printf("validation perplexity %.3f -> %.3f", x->points[0].perplexity, last);
+    if (x->original > 0)
+        printf(", the original %.3f: %+.2f %% -> %+.2f %%", x->original,
+               100 * (x->points[0].perplexity / x->original - 1),
+               100 * (last / x->original - 1));
+    printf("\n");
+    if (!a->control && !stat(a->out, &st))
+        printf("%s: %lld bytes\n", a->out, (long long)st.st_size);
+    if (a->json)
+        err = append_result(&r, file, d);
+    if (!err && r.result.saved)
+        unlink(a->checkpoint);
+out:
+    rbe_result_close(&file);
+    close_run(&r);
+    return err;
+}
+
+int rbe_cmd_tune(int argc, const char **argv)
+{
+    static struct arguments a = {.every = 5, .seed = 1, .micro = 4, .evaluations = 12,
+                                 .valid_windows = 60};     /* popt's copies stay reachable */
+    const struct poptOption table[] = {
+        {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
+         "what is trained, in which stages (default: default; scales with --control)",
+         "NAME|FILE"},
+        {"tokens", 0, POPT_ARG_DOUBLE, &a.tokens, 0,
+         "tokens to train on in all (default: 2000000)", "N"},
+        {"minutes", 0, POPT_ARG_DOUBLE, &a.minutes, 0, "instead: about so long", "M"},
+        {"loss", 0, POPT_ARG_STRING, &a.loss, 0,
+         "kl, ce, chapter or chapter-plain (default: the profile's)", "NAME"},
+        {"text", 0, POPT_ARG_ARGV, &a.texts, 0,
+         "text to train on, more than once for more (default: shipped Wikipedia text)", "FILE"},
+        {"layout", 0, POPT_ARG_STRING, &a.layout, 0,
+         "of documents: plain, rows (as WikiText under P1) or both by turns (default: both)",
+         "NAME"},
+        {"valid", 0, POPT_ARG_STRING, &a.valid, 0,
+         "text whose perplexity is watched, as rows (default: wiki.valid.raw)", "FILE"},
+        {"valid-windows", 0, POPT_ARG_INT, &a.valid_windows, 0,
+         "windows of it (default: 60)", "N"},
+        {"evaluations", 0, POPT_ARG_INT, &a.evaluations, 0,
+         "how often, beside start and end of stages (default: 12)", "N"},
+        {"seed", 0, POPT_ARG_INT, &a.seed, 0, "of the order of the text (default: 1)", "N"},
+        {"micro", 0, POPT_ARG_INT, &a.micro, 0,
+         "sequences at once; fewer need less memory (default: 4)", "N"},
+        {"recompute", 0, POPT_ARG_NONE, &a.recompute, 0,
+         "keep fewer activations, compute them twice", NULL},
+        {"bf16", 0, POPT_ARG_NONE, &a.bf16, 0,
+         "round the inputs of matrix products to bf16: faster where the CPU has it", NULL},
+        {"memory", 0, POPT_ARG_DOUBLE, &a.memory, 0,
+         "refuse to start above this (default: what the machine has)", "MB"},
+        {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
+         "text for the encoder, as in rbe convert", "FILE"},
+        {"metric", 0, POPT_ARG_STRING, &a.metric, 0,
+         "what an error costs in the encoder, as in rbe convert: inputs or fisher (default: "
+         "fisher)", "NAME"},
+        {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
+         "encode without error feedback", NULL},
+        {"checkpoint", 0, POPT_ARG_STRING, &a.checkpoint, 0,
+         "keep what is needed to go on; removed at the end", "FILE"},
+        {"every", 0, POPT_ARG_DOUBLE, &a.every, 0, "minutes between checkpoints (default: 5)",
+         "M"},
+        {"resume", 0, POPT_ARG_NONE, &a.resume, 0, "go on from the checkpoint", NULL},
+        {"control", 0, POPT_ARG_NONE, &a.control, 0,
+         "tune the f32 original instead; OUT is a folder for it", NULL},
+        {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
+         "N"},
+        {"out-json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
+        {"stop-after", 0, POPT_ARG_INT, &a.stop_after, 0,
+         "stop after N steps as if interrupted", "N"},
+        RBE_NO_VERIFY_OPTION,
+        {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
+        POPT_TABLEEND};
+    struct rbe_diag d = {""};
+    const char **args;
+    int count, code;
+
+    if (!rbe_parse(argc, argv, table, "ORIGINAL MODEL.rbe OUT.rbe | --control ORIGINAL [OUT]",
+                   "Recovery training: takes the original checkpoint and an RBE model made "
+                   "from it, and writes\none of the same size that is closer to the original.",
+                   &args, &count, &code))
+        return code;
+    if (a.control ? count < 1 || count > 2 : count != 3) {
+        fprintf(stderr, "rbe tune: want ORIGINAL MODEL.rbe OUT.rbe, or --control ORIGINAL "
+                        "[OUT]; --help explains\n");
+        return 2;
+    }
+    if (a.quiet)
+        rbe_progress_silence();
+    char *own = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
+    a.original = own ? own : args[0];
+    a.model = a.control ? "" : args[1];
+    a.out = a.control ? args[1] : args[2];
+    const enum rbe_status err = tune(&a, &d);
+    free(own);
+    return rbe_report_failure("tune", err, &d);
+}

@@ -1,0 +1,151 @@
+/*
+ * eval_worker.c - `rbe eval worker`: one generation in a process of its own, measured.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * What eval inference and eval edge start as a child: loads a model, reads a prompt, makes
+ * tokens greedily with batch 1, and prints one JSON object: load_s, prefill_ms,
+ * first_token_ms, token_ms, generate_s, resident_bytes, peak_bytes, peak_virtual_bytes,
+ * session_bytes.
+ */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "base/stats.h"
+#include "cli/evaluations.h"
+#include "eval/child.h"
+#include "eval/softmax.h"
+#include "model/model.h"
+
+struct work {
+    char *model;
+    int threads, prompt, tokens;
+};
+
+static int report(const struct work *w, const double *ms, double load_s, double prefill_ms,
+                  double generate_s, const struct rbe_usage *u, size_t session_bytes)
+{
+    json_t *times = json_array();
+
+    for (int i = 0; i < w->tokens; i++)
+        json_array_append_new(times, json_real(ms[i]));
+    json_t *o = json_pack(
+        "{s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:o}", "threads", w->threads,
+        "prompt_tokens", w->prompt, "tokens", w->tokens, "load_s", load_s, "prefill_ms",
+        prefill_ms, "first_token_ms", prefill_ms + ms[0], "generate_s", generate_s,
+        "resident_bytes", (json_int_t)u->resident_bytes, "peak_bytes",
+        (json_int_t)u->peak_bytes, "peak_virtual_bytes", (json_int_t)u->peak_virtual_bytes,
+        "session_bytes", (json_int_t)session_bytes, "token_ms", times);
+    if (!o)
+        return -1;
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
+    return 0;
+}
+
+/* token_ms[0] is from the end of the prefill to the first token, the others from token to
+ * token. */
+static enum rbe_status work(const struct work *w, struct rbe_diag *d)
+{
+    struct rbe_pool *pool = NULL;
+    struct rbe_gpt2 *m = NULL;
+    struct rbe_session *s = NULL;
+    float *logits = NULL;
+    uint32_t *prompt = NULL;
+    double *ms = NULL;
+    uint64_t rng = 1;
+    size_t bytes;
+    enum rbe_status err;
+
+    const double start = rbe_now();
+    /* The threads' stacks count too: they are there before anything is compared. */
+    if ((err = rbe_pool_open(&pool, (unsigned)w->threads, d)) ||
+        (err = rbe_gpt2_open_bytes(&bytes, w->model, d)) ||
+        (err = rbe_memory_check("the model", bytes, rbe_memory_limit(), d)) ||
+        (err = rbe_gpt2_open(&m, w->model, d)))
+        goto out;
+    const struct rbe_gpt2_config *c = rbe_gpt2_config(m);
+    const struct rbe_session_limits l = {.max_tokens = (uint32_t)(w->prompt + w->tokens),
+                                         .max_batch = (uint32_t)w->prompt, .max_logits = 1};
+    if (l.max_tokens > c->n_ctx) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%d tokens and %d more are beyond the model's %u",
+                       w->prompt, w->tokens, c->n_ctx);
+        goto out;
+    }
+    bytes = rbe_session_bytes(m, l) + c->vocab * sizeof *logits;
+    if ((err = rbe_memory_check("the session", bytes, rbe_memory_limit(), d)))
+        goto out;
+    err = RBE_ERR_NOMEM;
+    if (!(logits = malloc(c->vocab * sizeof *logits)) ||
+        !(prompt = malloc((size_t)w->prompt * sizeof *prompt)) ||
+        !(ms = calloc((size_t)w->tokens, sizeof *ms)))
+        goto out;
+    if ((err = rbe_session_open(&s, m, l, pool, d)))
+        goto out;
+    const double loaded = rbe_now();
+    for (int i = 0; i < w->prompt; i++)
+        prompt[i] = rbe_random_below(&rng, c->vocab);
+    if ((err = rbe_forward(s, prompt, (size_t)w->prompt, d)))
+        goto out;
+    const double prefilled = rbe_now();
+    double last = prefilled;
+    for (int i = 0; i < w->tokens; i++) {
+        if ((err = rbe_logits(s, RBE_LAST, 1, logits, d)))
+            goto out;
+        const uint32_t token = rbe_argmax(logits, c->vocab);
+        const double now = rbe_now();
+        ms[i] = 1e3 * (now - last);
+        last = now;
+        if (i + 1 < w->tokens && (err = rbe_forward(s, &token, 1, d)))
+            goto out;
+    }
+    const struct rbe_usage u = rbe_usage_now();
+    if (report(w, ms, loaded - start, 1e3 * (prefilled - loaded), last - loaded, &u,
+               rbe_session_bytes(m, l)))
+        err = RBE_ERR_NOMEM;
+out:
+    free(logits);
+    free(prompt);
+    free(ms);
+    rbe_session_close(&s);
+    rbe_gpt2_close(&m);
+    rbe_pool_close(&pool);
+    return err;
+}
+
+int rbe_eval_worker(int argc, const char **argv)
+{
+    static struct work w;       /* popt's copies stay reachable */
+    w = (struct work){.threads = 0, .prompt = 128, .tokens = 100};
+    struct rbe_diag d = {""};
+    int count, code;
+    const char **args;
+    const struct poptOption table[] = {
+        {"model", 'm', POPT_ARG_STRING, &w.model, 0, "model to run", "PATH"},
+        {"threads", 't', POPT_ARG_INT, &w.threads, 0, "threads (default: all CPUs)", "N"},
+        {"prompt", 0, POPT_ARG_INT, &w.prompt, 0, "prompt tokens (default 128)", "N"},
+        {"tokens", 0, POPT_ARG_INT, &w.tokens, 0, "tokens to make (default 100)", "N"},
+        RBE_NO_VERIFY_OPTION,
+        POPT_TABLEEND};
+
+    /* glibc reserves 64 MiB of addresses for each thread's arena: one arena is enough. */
+    mallopt(M_ARENA_MAX, 1);
+    if (!rbe_parse(argc, argv, table, "", "One greedy generation with batch 1; prints what it "
+                   "took as JSON.", &args, &count, &code))
+        return code;
+    enum rbe_status err;
+    if (!w.model || count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "wants --model PATH and no other argument");
+    else if (w.threads < 0 || w.prompt < 1 || w.tokens < 1)
+        err = rbe_fail(&d, RBE_ERR_ARG, "threads, prompt and tokens must be positive");
+    else
+        err = work(&w, &d);
+    code = rbe_report_failure(argv[0], err, &d);
+    return err == RBE_ERR_FORMAT || err == RBE_ERR_MISMATCH || err == RBE_ERR_NUMERIC
+               ? RBE_CHILD_FAULTY : code;
+}

@@ -1,0 +1,169 @@
+/*
+ * man.c - writes manual pages, in the macros of man(7).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "cli/man.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/version.h"
+
+/* roff's own characters escaped; `line_start` when a line begins with s. */
+static void put(FILE *f, const char *s, bool line_start)
+{
+    if (line_start && (*s == '.' || *s == '\''))
+        fputs("\\&", f);
+    for (; *s; s++)
+        switch (*s) {
+        case '\\': fputs("\\e", f); break;
+        case '-': fputs("\\-", f); break;
+        case '\'': fputs("\\(aq", f); break;
+        case '`': fputs("\\(ga", f); break;
+        case '^': fputs("\\(ha", f); break;
+        case '~': fputs("\\(ti", f); break;
+        default: putc(*s, f);
+        }
+}
+
+static void put_page_name(FILE *f, const char *name, bool upper)
+{
+    for (; *name; name++) {
+        const char c = *name == ' ' ? '-' : *name;
+        if (c == '-')
+            fputs("\\-", f);
+        else
+            putc(upper ? toupper((unsigned char)c) : c, f);
+    }
+}
+
+void rbe_man_head(FILE *f, const char *name, const char *what, const char *usage)
+{
+    fputs(".\\\" made from the text of --help\n.TH ", f);
+    put_page_name(f, name, true);
+    fprintf(f, " 1 %s \"rbe\\-bench %s\" \"User Commands\"\n.SH NAME\n", RBE_VERSION_DATE,
+            RBE_VERSION);
+    put_page_name(f, name, false);
+    fputs(" \\- ", f);
+    put(f, what, false);
+    fputs("\n.SH SYNOPSIS\n.B ", f);
+    put(f, name, false);
+    putc('\n', f);
+    if (*usage) {
+        put(f, usage, true);
+        putc('\n', f);
+    }
+}
+
+/* "(default: 3)" for the types whose value popt prints, too. */
+static void put_default(FILE *f, const struct poptOption *o)
+{
+    char text[64] = "";
+
+    if (!(o->argInfo & POPT_ARGFLAG_SHOW_DEFAULT) || !o->arg)
+        return;
+    switch (o->argInfo & POPT_ARG_MASK) {
+    case POPT_ARG_INT: snprintf(text, sizeof text, "%d", *(int *)o->arg); break;
+    case POPT_ARG_LONG: snprintf(text, sizeof text, "%ld", *(long *)o->arg); break;
+    case POPT_ARG_LONGLONG: snprintf(text, sizeof text, "%lld", *(long long *)o->arg); break;
+    case POPT_ARG_FLOAT: snprintf(text, sizeof text, "%g", (double)*(float *)o->arg); break;
+    case POPT_ARG_DOUBLE: snprintf(text, sizeof text, "%g", *(double *)o->arg); break;
+    case POPT_ARG_STRING:
+        if (*(char **)o->arg)
+            snprintf(text, sizeof text, "\"%s\"", *(char **)o->arg);
+        break;
+    default: break;
+    }
+    if (*text) {
+        fputs(" (default: ", f);
+        put(f, text, false);
+        putc(')', f);
+    }
+}
+
+static void put_options(FILE *f, const struct poptOption *o)
+{
+    for (; o->longName || o->shortName || o->arg; o++) {
+        if ((o->argInfo & POPT_ARG_MASK) == POPT_ARG_INCLUDE_TABLE) {
+            put_options(f, o->arg);
+            continue;
+        }
+        if (o->argInfo & POPT_ARGFLAG_DOC_HIDDEN)
+            continue;
+        fputs(".TP\n\\fB", f);
+        if (o->shortName)
+            fprintf(f, "\\-%c%s", o->shortName, o->longName ? "\\fR, \\fB" : "");
+        if (o->longName) {
+            fputs("\\-\\-", f);
+            put(f, o->longName, false);
+        }
+        fputs("\\fR", f);
+        if (o->argDescrip) {
+            fputs("=\\fI", f);
+            put(f, o->argDescrip, false);
+            fputs("\\fR", f);
+        }
+        putc('\n', f);
+        put(f, o->descrip ? o->descrip : "", true);
+        put_default(f, o);
+        putc('\n', f);
+    }
+}
+
+void rbe_man_options(FILE *f, const struct poptOption *table)
+{
+    fputs(".SH OPTIONS\n", f);
+    put_options(f, table);
+}
+
+void rbe_man_text(FILE *f, const char *section, const char *text)
+{
+    bool filled = true, empty = true;
+
+    fprintf(f, ".SH %s\n", section);
+    while (*text) {
+        char line[512];
+        const size_t n = strcspn(text, "\n");
+        const bool keep = *text == ' ';
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        text += n + (text[n] == '\n');
+        if (!*line) {
+            if (!empty && *text)
+                fputs(filled ? ".PP\n" : "\n", f);
+            empty = true;
+            continue;
+        }
+        if (keep && filled)
+            fputs(".nf\n", f);
+        if (!keep && !filled)
+            fputs(".fi\n", f);
+        filled = !keep;
+        empty = false;
+        put(f, line, true);
+        putc('\n', f);
+    }
+    if (!filled)
+        fputs(".fi\n", f);
+}
+
+void rbe_man_list(FILE *f, const char *section, const struct rbe_man_item *items, size_t n)
+{
+    fprintf(f, ".SH %s\n", section);
+    for (size_t i = 0; i < n; i++) {
+        fputs(".TP\n.B ", f);
+        put(f, items[i].name, false);
+        putc('\n', f);
+        put(f, items[i].what, true);
+        putc('\n', f);
+    }
+}
+
+void rbe_man_tail(FILE *f, const char *see)
+{
+    fputs(".SH EXIT STATUS\n0: it worked; 1: it failed, and a line on standard error says why; "
+          "2: it was called\nwrongly; further ones are told above.\n.SH SEE ALSO\n", f);
+    put(f, see, true);
+    putc('\n', f);
+}

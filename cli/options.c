@@ -1,0 +1,237 @@
+/*
+ * options.c - what the evaluations have in common on the command line.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "cli/options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "cli/command.h"
+#include "model/data.h"
+
+static enum rbe_status default_path(char ***list, const char *name, struct rbe_diag *d)
+{
+    if (*list)
+        return RBE_OK;
+    char *path = rbe_data_path(name);
+    if (!path)
+        return rbe_fail(d, RBE_ERR_IO, "the shipped %s is not found; set RBE_DATA", name);
+    if (!(*list = calloc(2, sizeof **list))) {
+        free(path);
+        return RBE_ERR_NOMEM;
+    }
+    (*list)[0] = path;
+    return RBE_OK;
+}
+
+static enum rbe_status parse_shard(struct rbe_eval_options *o, struct rbe_diag *d)
+{
+    unsigned i, n;
+    char rest;
+
+    o->shard_index = 0;
+    o->shard_count = 1;
+    if (!o->shard)
+        return RBE_OK;
+    if (o->shard[strspn(o->shard, "0123456789/")] ||
+        sscanf(o->shard, "%6u/%6u%c", &i, &n, &rest) != 2 || !i || i > n || n > 100000)
+        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: wants I/N with 1 <= I <= N", o->shard);
+    o->shard_index = i - 1;
+    o->shard_count = n;
+    return RBE_OK;
+}
+
+/* The results may go over nothing that is read. */
+static enum rbe_status check_files(struct rbe_eval_options *o, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (char **p = o->models; *p && !err; p++)
+        err = rbe_files_read_model(&o->files, *p, d);
+    for (char **p = o->texts; p && *p && !err; p++)
+        err = rbe_files_read(&o->files, *p, d);
+    if (!err && o->tokenizer)
+        err = rbe_files_read_model(&o->files, o->tokenizer, d);
+    return err ? err : rbe_files_append(&o->files, o->out, d);
+}
+
+enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d)
+{
+    enum rbe_status err;
+
+    if (o->threads < 0 || o->threads > 1024)
+        return rbe_fail(d, RBE_ERR_ARG, "--threads %d is out of range", o->threads);
+    if (o->limit < 0)
+        return rbe_fail(d, RBE_ERR_ARG, "a limit of %d is out of range", o->limit);
+    if (o->special && strcmp(o->special, "parse") && strcmp(o->special, "text"))
+        return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
+    if (o->resume && !o->out)
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
+    /* Parts of a limited run could not be told from those of the whole. */
+    if (o->limit && o->shard)
+        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: not together with a limit", o->shard);
+    if ((err = parse_shard(o, d)) || (err = default_path(&o->models, "rbe-mini", d)) ||
+        (want_text && (err = default_path(&o->texts, "wiki.test.raw", d))))
+        return err;
+    for (o->model_count = 0; o->models[o->model_count];)
+        o->model_count++;
+    if (o->quiet)
+        rbe_progress_silence();
+    rbe_catch_interrupt();
+    if ((err = check_files(o, d)) || (err = rbe_result_open(&o->results, o->out, d)) ||
+        (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
+        return err;
+    if (!(err = rbe_pool_open(&o->pool, (unsigned)o->threads, d)))
+        rbe_warn_threads("eval", rbe_pool_threads(o->pool));
+    return err;
+}
+
+void rbe_eval_end(struct rbe_eval_options *o)
+{
+    rbe_pool_close(&o->pool);
+    json_decref(o->old);
+    o->old = NULL;
+    rbe_files_free(&o->files);
+    rbe_result_close(&o->results);
+}
+
+enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
+                                      struct rbe_diag *d)
+{
+    return o->shard ? rbe_fail(d, RBE_ERR_ARG, "--shard %s: %s", o->shard, why) : RBE_OK;
+}
+
+enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
+                               const char *unit, size_t *first, size_t *count,
+                               struct rbe_diag *d)
+{
+    size_t end;
+
+    rbe_split(total, 1, o->shard_index, o->shard_count, first, &end);
+    *count = end - *first;
+    if (!*count)
+        return rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu %s to share",
+                        o->shard_index + 1, o->shard_count, total, unit);
+    if (o->limit && *count > (size_t)o->limit)
+        *count = (size_t)o->limit;
+    return RBE_OK;
+}
+
+enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
+                                     struct rbe_runner **out, struct rbe_diag *d)
+{
+    struct rbe_runner *r = calloc(o->model_count, sizeof *r);
+    enum rbe_status err = r ? RBE_OK : RBE_ERR_NOMEM;
+
+    for (size_t i = 0; i < o->model_count && !err; i++) {
+        err = rbe_runner_open(&r[i], o->models[i], rows, o->pool, d);
+        if (!err)
+            err = rbe_gpt2_hash(r[i].model, d);
+        if (!err)
+            rbe_session_stop_early(r[i].session, true);
+        if (!err && i)
+            err = rbe_runner_match(&r[0], &r[i], d);
+    }
+    if (err && r)
+        rbe_eval_close_models(o, &r);
+    *out = r;
+    return err;
+}
+
+enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
+                                   struct rbe_tokenizer **out, struct rbe_diag *d)
+{
+    const enum rbe_status err = rbe_find_tokenizer(out, o->tokenizer, o->models[0],
+                                                   rbe_gpt2_config(r->model), d);
+
+    if (!o->special)
+        o->special = "text";
+    if (!err && !strcmp(o->special, "parse"))
+        rbe_tokenizer_parse_special(*out);
+    return err;
+}
+
+void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners)
+{
+    if (!*runners)
+        return;
+    for (size_t i = 0; i < o->model_count; i++)
+        rbe_runner_close(&(*runners)[i]);
+    free(*runners);
+    *runners = NULL;
+}
+
+json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
+                        struct rbe_runner *r)
+{
+    json_t *record = rbe_result_new(kind, rbe_pool_threads(o->pool));
+
+    if (record && ((r && rbe_runner_record(r, record, "model")) ||
+                   (o->special &&
+                    json_object_set_new(record, "special", json_string(o->special))))) {
+        json_decref(record);
+        record = NULL;
+    }
+    return record;
+}
+
+void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
+{
+    if (p == RBE_P3 && t->raw)
+        fprintf(stderr, "rbe eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
+                "carriage returns%s\n", t->name, t->marks.crs,
+                t->marks.bom ? " and a byte-order mark" : "");
+}
+
+enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)
+{
+    /* Kept before it is shown: whoever reads standard output may be gone. */
+    const enum rbe_status err = rbe_result_append(o->results, json_incref(record), d);
+
+    if (!err && o->json) {
+        json_dumpf(record, stdout, JSON_COMPACT);
+        putchar('\n');
+        fflush(stdout);
+    }
+    json_decref(record);
+    return err;
+}
+
+struct rbe_shown rbe_show(const char *format, double x)
+{
+    struct rbe_shown s;
+
+    if (isfinite(x))
+        snprintf(s.text, sizeof s.text, format, x);
+    else
+        snprintf(s.text, sizeof s.text, "%*s", atoi(format + strspn(format, "%+-")), "-");
+    return s;
+}
+
+struct rbe_shown rbe_show_interval(const char *format, const json_t *pair)
+{
+    struct rbe_shown s = {"[-]"};
+    const json_t *low = json_array_get(pair, 0), *high = json_array_get(pair, 1);
+
+    if (json_is_number(low) && json_is_number(high))
+        snprintf(s.text, sizeof s.text, "[%.60s, %.60s]",
+                 rbe_show(format, json_number_value(low)).text,
+                 rbe_show(format, json_number_value(high)).text);
+    return s;
+}
+
+struct rbe_shown rbe_show_model(const json_t *record, const char *key)
+{
+    const json_t *m = json_object_get(record, key);
+    const char *name = json_string_value(json_object_get(m, "name"));
+    struct rbe_shown s;
+
+    snprintf(s.text, sizeof s.text, "%.100s%s", name ? name : "?",
+             json_is_string(json_object_get(m, "label")) ? " (synthetic)" : "");
+    return s;
+}

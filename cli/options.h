@@ -1,0 +1,119 @@
+/*
+ * options.h - what the evaluations have in common on the command line.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_CLI_OPTIONS_H
+#define RBE_CLI_OPTIONS_H
+
+#include <popt.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "eval/runner.h"
+#include "eval/windows.h"
+
+struct rbe_eval_options {
+    char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
+    char *out, *tokenizer, *shard;
+    const char *special;        /* "parse" or "text"; NULL: no text is read */
+    int threads, json, quiet, limit, resamples, resume;
+    struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
+    /* Filled by rbe_eval_begin(). */
+    size_t model_count;
+    unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
+    struct rbe_pool *pool;
+    struct rbe_result_file *results;
+    json_t *old;                /* --resume: the records of `out`, else NULL */
+};
+
+/* Rows of a popt table over a struct rbe_eval_options *o. */
+#define RBE_EVAL_OPTIONS(o)                                                                    \
+    {"model", 'm', POPT_ARG_ARGV, &(o)->models, 0,                                             \
+     "model: folder, checkpoint or RBE file; repeat it, the first is the base of "             \
+     "comparisons (default: the embedded rbe-mini)", "PATH"},                                  \
+    {"out", 'o', POPT_ARG_STRING, &(o)->out, 0, "append result lines to this file", "FILE"},   \
+    {"tokenizer", 0, POPT_ARG_STRING, &(o)->tokenizer, 0,                                      \
+     "folder of the vocabulary (default: the model's, else a shipped one that fits)", "DIR"},  \
+    {"threads", 't', POPT_ARG_INT, &(o)->threads, 0, "threads (default: all CPUs)", "N"},      \
+    RBE_NO_VERIFY_OPTION,                                                                      \
+    {"json", 0, POPT_ARG_NONE, &(o)->json, 0, "print result lines instead of a table", NULL},  \
+    {"quiet", 'q', POPT_ARG_NONE, &(o)->quiet, 0, "no progress", NULL}
+
+/* Of the evaluations that read text. */
+#define RBE_EVAL_SPECIAL_OPTION(o)                                                             \
+    {"special", 0, POPT_ARG_STRING, &(o)->special, 0,                                          \
+     "<|endoftext|> and other special tokens in texts: text, the characters, or parse, the "   \
+     "tokens, as lm-eval and transformers read them (default text)", "HOW"}
+
+#define RBE_EVAL_SHARD_OPTION(o)                                                               \
+    {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0,                                              \
+     "measure part I of N only (1/4, 2/4, ...); rbe merge joins the parts", "I/N"}
+
+/*
+ * Checks what was parsed, opens the pool and the result file, catches interrupts.  Texts get
+ * the embedded WikiText when none was named and want_text is set.
+ */
+enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d);
+void rbe_eval_end(struct rbe_eval_options *o);
+
+#define RBE_EVAL_RESUME_OPTION(o)                                                              \
+    {"resume", 0, POPT_ARG_NONE, &(o)->resume, 0,                                              \
+     "go on from the partial results in --out", NULL}
+
+/* An option of the evaluations that cannot be split, so that asking says why. */
+#define RBE_EVAL_NO_SHARD_OPTION(o)                                                            \
+    {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0, "refused: there is only one item", "I/N"}
+enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
+                                      struct rbe_diag *d);
+
+/*
+ * This shard's part of [0, total), at most --limit of it when there are no shards.  RBE_ERR_ARG
+ * when nothing is left for it: `unit` names what is shared ("windows").
+ */
+enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
+                               const char *unit, size_t *first, size_t *count,
+                               struct rbe_diag *d);
+
+/* The tokenizer of all models, r the first of them, set to --special, which records say from
+ * now on. */
+enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
+                                   struct rbe_tokenizer **out, struct rbe_diag *d);
+
+/* Opens all models into a fresh array; all must match the first. */
+enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
+                                     struct rbe_runner **out, struct rbe_diag *d);
+void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);
+
+/* A record of this kind with `model` = r (NULL: none), the thread count and how special tokens
+ * were read; NULL when out of memory. */
+json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
+                        struct rbe_runner *r);
+
+/* Says on stderr when protocol p scores carriage returns or a byte-order mark. */
+void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p);
+
+/* Prints the record with --json, and appends it to the results; takes the reference. */
+enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d);
+
+/* --- what tables for people show --------------------------------------------------------- */
+
+struct rbe_shown {
+    char text[128];
+};
+
+/* x by a printf format of one double ("%9.3f"), or "-" in the same width when it was not
+ * measured (NaN). */
+struct rbe_shown rbe_show(const char *format, double x);
+
+/* "[low, high]" of a record's pair, either end by the format; "[-]" when not measured. */
+struct rbe_shown rbe_show_interval(const char *format, const json_t *pair);
+
+/* The name of a record's "model" or "base"; weights that were generated are called so. */
+struct rbe_shown rbe_show_model(const json_t *record, const char *key);
+
+#endif

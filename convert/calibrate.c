@@ -1,0 +1,741 @@
+/*
+ * calibrate.c - second moments of the inputs of every weight matrix.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "convert/calibrate.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/file.h"
+#include "base/stats.h"
+#include "base/text.h"
+#include "grad/grad.h"
+#include "model/data.h"
+#include "model/dense.h"
+#include "model/tokenizer.h"
+#include "rbe/container.h"
+
+enum {
+    WINDOWS_MIN = 8,
+    LOGITS = 64,                /* rows of logits asked for at once, only for their inputs */
+    STRIPE = 64,                /* rows of H computed at once */
+    NAME_SIZE = 64,
+};
+
+/* Changes whenever the same windows would give other sums. */
+#define CALIBRATION "rbe-calibration-1"
+
+/* Seconds of work that may be lost: of a calibration at hand, of a finished one. */
+#define KEEP_EVERY 60.0
+#define KEEP_LEAST 5.0
+
+/* Limits of a row's weight over the mean of all. */
+#define ROW_LEAST 0.05
+#define ROW_MOST 20.0
+
+/* One weight's inputs, and the gradients by its outputs. */
+struct site {
+    char name[NAME_SIZE];
+    size_t rows, cols;
+    double weight;              /* of the positions, summed */
+    float *moment;              /* [cols][cols]: sums, then means */
+    double *energy;             /* [rows] sums of g^2; NULL by RBE_METRIC_INPUTS */
+    float *importance;          /* [rows], mean 1; as energy */
+    bool silent;                /* the sums are all zero: nothing is known */
+};
+
+struct rbe_calibration {
+    enum rbe_metric metric;
+    struct site *sites;
+    size_t site_count, tokens;
+    uint32_t *text;             /* [tokens] */
+    char sha256[65];
+
+    /* While gathering. */
+    struct rbe_pool *pool;
+    float *weights;             /* [tokens of a window], for RBE_METRIC_FISHER */
+    float *scaled;              /* [tokens of a window][largest cols], the same */
+    bool failed;                /* out of memory in the tap */
+    size_t done;                /* tokens, whole windows */
+    struct rbe_calibration_keep *keep;  /* or NULL */
+    char key[65];               /* of all that the sums depend on */
+    double kept;                /* rbe_now() of the last state kept */
+};
+
+/* --- gathering ---------------------------------------------------------------------------- */
+
+static struct site *find(const struct rbe_calibration *c, const char *name)
+{
+    for (size_t i = 0; i < c->site_count; i++)
+        if (strcmp(c->sites[i].name, name) == 0)
+            return &c->sites[i];
+    return NULL;
+}
+
+static struct site *add_site(struct rbe_calibration *c, const char *name, size_t rows,
+                             size_t cols)
+{
+    struct site *grown = realloc(c->sites, (c->site_count + 1) * sizeof *grown);
+
+    if (!grown)
+        return NULL;
+    c->sites = grown;
+    struct site *s = &grown[c->site_count];
+    *s = (struct site){.rows = rows, .cols = cols,
+                       .moment = calloc(cols * cols, sizeof *s->moment),
+                       .energy = rows ? calloc(rows, sizeof *s->energy) : NULL,
+                       .importance = rows ? calloc(rows, sizeof *s->importance) : NULL};
+    if (!s->moment || (rows && (!s->energy || !s->importance))) {
+        free(s->moment);
+        free(s->energy);
+        free(s->importance);
+        return NULL;
+    }
+    strncpy(s->name, name, NAME_SIZE - 1);
+    c->site_count++;
+    return s;
+}
+
+/* `count` positions' inputs of a site, and gradients by its outputs, or by the logits. */
+struct gather {
+    struct rbe_calibration *c;
+    struct site *s;
+    const float *x, *dy;        /* [count][ldx]; [count][s->rows], NULL for on_product() */
+    size_t ldx, count;
+    bool logits;
+};
+
+/* Stripes of the upper triangle, taken in turn: later ones are shorter. */
+static void gather_part(void *arg, unsigned i, unsigned n)
+{
+    const struct gather *g = arg;
+    const size_t cols = g->s->cols;
+
+    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE) {
+        const size_t rows = cols - at < STRIPE ? cols - at : STRIPE;
+
+        rbe_sgemm(true, false, rows, cols - at, g->count, 1, g->x + at, g->ldx, g->x + at,
+                  g->ldx, 1, g->s->moment + at * cols + at, cols);
+    }
+}
+
+static void on_product(void *arg, const char *name, const float *x, size_t ldx, size_t count,
+                       size_t cols)
+{
+    struct rbe_calibration *c = arg;
+    struct site *s = find(c, name);
+
+    if (!s && !(s = add_site(c, name, 0, cols))) {
+        c->failed = true;
+        return;
+    }
+    struct gather g = {.c = c, .s = s, .x = x, .ldx = ldx, .count = count};
+    rbe_pool_run(c->pool, gather_part, &g);
+    s->weight += (double)count;
+}
+
+/* The Fisher information of one output: g^2; of a logit, whose gradient is p, or p - 1 for the
+ * token that was drawn, the mean over what might have been drawn, p (1 - p). */
+static float energy(bool logit, float g)
+{
+    const float a = fabsf(g);
+
+    return logit ? a * (1 - a) : g * g;
+}
+
+/* Thread i's positions: their weights, and their inputs times the root of those. */
+static void weigh_positions(void *arg, unsigned i, unsigned n)
+{
+    const struct gather *g = arg;
+    const size_t cols = g->s->cols;
+    size_t begin, end;
+
+    rbe_split(g->count, 1, i, n, &begin, &end);
+    for (size_t t = begin; t < end; t++) {
+        const float *dy = g->dy + t * g->s->rows;
+        double sum = 0;
+
+        for (size_t k = 0; k < g->s->rows; k++)
+            sum += (double)energy(g->logits, dy[k]);
+        /* A few positions have gradients far above all others (docs/ENCODER.md). */
+        const float w = (float)(g->logits ? sum : sqrt(sum)), root = sqrtf(w);
+        g->c->weights[t] = w;
+        for (size_t k = 0; k < cols; k++)
+            g->c->scaled[t * cols + k] = root * g->x[t * cols + k];
+    }
+}
+
+/* Thread i's output rows. */
+static void weigh_rows(void *arg, unsigned i, unsigned n)
+{
+    const struct gather *g = arg;
+    const size_t rows = g->s->rows;
+    size_t begin, end;
+
+    rbe_split(rows, 16, i, n, &begin, &end);
+    for (size_t t = 0; t < g->count; t++)
+        for (size_t k = begin; k < end; k++)
+            g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
+}
+
+static void on_gradient(void *arg, const struct rbe_train_slice *slice, const float *x,
+                        const float *dy, size_t count)
+{
+    struct rbe_calibration *c = arg;
+    struct site *s = find(c, slice->name);
+
+    if (!s && !(s = add_site(c, slice->name, slice->rows, slice->cols))) {
+        c->failed = true;
+        return;
+    }
+    struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .ldx = s->cols, .count = count,
+                       .logits = strcmp(slice->name, "wte.weight") == 0};
+    rbe_pool_run(c->pool, weigh_rows, &g);
+    rbe_pool_run(c->pool, weigh_positions, &g);
+    g.x = c->scaled;
+    for (size_t t = 0; t < count; t++)
+        s->weight += (double)c->weights[t];
+    rbe_pool_run(c->pool, gather_part, &g);
+}
+
+static enum rbe_status run_window(struct rbe_session *s, const uint32_t *tokens, size_t n,
+                                  float *logits, struct rbe_diag *d)
+{
+    enum rbe_status err;
+
+    rbe_session_truncate(s, 0);
+    err = rbe_forward(s, tokens, n, d);
+    for (size_t at = 0; at < n && !err; at += LOGITS)
+        err = rbe_logits(s, at, n - at < LOGITS ? n - at : LOGITS, logits, d);
+    return err;
+}
+
+/* Sums to means, the lower triangle from the upper.  Sums of zeros tell nothing, and neither
+ * do weights so small that they have no inverse. */
+static enum rbe_status finish_moment(struct site *s, struct rbe_diag *d)
+{
+    const float inverse = (float)(1 / s->weight);
+    double trace = 0;
+
+    for (size_t a = 0; a < s->cols; a++)
+        trace += (double)(s->moment[a * s->cols + a] * inverse);
+    if (isinf(inverse) || trace == 0) {
+        s->silent = true;
+        return RBE_OK;
+    }
+    for (size_t a = 0; a < s->cols; a++)
+        for (size_t b = a; b < s->cols; b++) {
+            const float v = s->moment[a * s->cols + b] * inverse;
+            if (!isfinite(v))
+                return rbe_fail(d, RBE_ERR_NUMERIC,
+                                "calibration: the inputs of '%s' are not finite", s->name);
+            s->moment[a * s->cols + b] = v;
+            s->moment[b * s->cols + a] = v;
+        }
+    return RBE_OK;
+}
+
+/* Roots of the energies to weights of mean 1, then within limits: a row that was hardly met
+ * still has a cost. */
+static void finish_rows(struct site *s)
+{
+    double mean = 0;
+
+    for (size_t i = 0; i < s->rows; i++)
+        mean += sqrt(s->energy[i]) / (double)s->rows;
+    for (size_t i = 0; i < s->rows; i++) {
+        const double v = mean > 0 ? sqrt(s->energy[i]) / mean : 1;
+        s->importance[i] = (float)(v < ROW_LEAST ? ROW_LEAST : v > ROW_MOST ? ROW_MOST : v);
+    }
+}
+
+static enum rbe_status finish(const struct rbe_calibration *c, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; i < c->site_count && !err; i++)
+        err = finish_moment(&c->sites[i], d);
+    for (size_t i = 0; i < c->site_count && !err; i++)
+        finish_rows(&c->sites[i]);
+    return err;
+}
+
+/* --- kept on disk ------------------------------------------------------------------------- */
+
+static char *keep_path(const struct rbe_calibration *c)
+{
+    return rbe_path_join(c->keep->folder, "calibration.rbe");
+}
+
+static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+{
+    char text[400], ids[65], shape[65];
+
+    if (rbe_sha256(ids, c->text, c->tokens * sizeof *c->text) ||
+        rbe_sha256(shape, config, sizeof *config))
+        return RBE_ERR_NOMEM;
+    const int n = snprintf(text, sizeof text, CALIBRATION " %s %s %s %zu %s",
+                           c->keep->source_sha256, shape, rbe_metric_name(c->metric),
+                           c->tokens, ids);
+    return rbe_sha256(c->key, text, (size_t)n);
+}
+
+static void energy_name(char name[NAME_SIZE + 8], const struct site *s)
+{
+    snprintf(name, NAME_SIZE + 8, "%s.energy", s->name);
+}
+
+/* The sums so far, as tensors of a container, which has checksums. */
+static enum rbe_status add_sums(struct rbe_container_builder *b,
+                                const struct rbe_calibration *c, struct rbe_diag *d)
+{
+    char name[NAME_SIZE + 8], done[24];
+    enum rbe_status err;
+
+    snprintf(done, sizeof done, "%zu", c->done);
+    if ((err = rbe_container_add_meta(b, "calibration.key", c->key, d)) ||
+        (err = rbe_container_add_meta(b, "calibration.done", done, d)))
+        return err;
+    for (size_t i = 0; i < c->site_count && !err; i++) {
+        const struct site *s = &c->sites[i];
+        const uint64_t square[2] = {s->cols, s->cols}, rows[1] = {s->rows};
+        char weight[40];
+
+        snprintf(weight, sizeof weight, "%a", s->weight);
+        energy_name(name, s);
+        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 2, square, s->moment,
+                                             d)) &&
+            !(err = rbe_container_add_meta(b, s->name, weight, d)) && s->rows)
+            err = rbe_container_add_tensor(b, name, RBE_DT_F64, 1, rows, s->energy, d);
+    }
+    return err;
+}
+
+/* A file beside which the conversion's own would find no room is not written. */
+static enum rbe_status check_room(const struct rbe_calibration *c, size_t bytes,
+                                  struct rbe_diag *d)
+{
+    struct statvfs fs;
+
+    if (statvfs(c->keep->folder, &fs) < 0)
+        return rbe_fail_errno(d, "%s", c->keep->folder);
+    if ((double)fs.f_bavail * (double)fs.f_frsize < (double)bytes + (double)c->keep->reserve)
+        return rbe_fail(d, RBE_ERR_IO, "%s: too little room on the disk for a calibration of "
+                        "%zu MB", c->keep->folder, bytes / 1000000);
+    return RBE_OK;
+}
+
+/* Keeps the state; where that fails, the work goes on without. */
+static void keep_state(struct rbe_calibration *c)
+{
+    struct rbe_container_builder *b = NULL;
+    struct rbe_diag *why = &c->keep->why;
+    char *path = keep_path(c);
+
+    why->text[0] = 0;
+    if (!path)
+        rbe_fail(why, RBE_ERR_NOMEM, "out of memory");
+    else if (!rbe_container_begin(&b, why) && !add_sums(b, c, why) &&
+             !check_room(c, rbe_container_file_bytes(b), why))
+        rbe_container_write(b, path, why);
+    rbe_container_end(&b);
+    free(path);
+    c->kept = rbe_now();
+}
+
+/* One site from a kept file; false when it is not as written. */
+static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f,
+                      const struct rbe_tensor *t)
+{
+    const char *weight = rbe_safetensors_meta(f, t->name);
+    char name[NAME_SIZE + 8];
+    double v;
+
+    if (!weight || sscanf(weight, "%la", &v) != 1 || t->dtype != RBE_DT_F32 || t->dims != 2 ||
+        t->shape[0] != t->shape[1] || strlen(t->name) >= NAME_SIZE)
+        return false;
+    snprintf(name, sizeof name, "%s.energy", t->name);
+    const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
+    if ((c->metric == RBE_METRIC_FISHER) != (energy != NULL) ||
+        (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
+        return false;
+    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0,
+                              (size_t)t->shape[0]);
+    if (!s)
+        return false;
+    s->weight = v;
+    memcpy(s->moment, t->data, t->bytes);
+    if (energy)
+        memcpy(s->energy, energy->data, energy->bytes);
+    return true;
+}
+
+static void drop_sites(struct rbe_calibration *c)
+{
+    for (size_t i = 0; i < c->site_count; i++) {
+        free(c->sites[i].moment);
+        free(c->sites[i].energy);
+        free(c->sites[i].importance);
+    }
+    free(c->sites);
+    c->sites = NULL;
+    c->site_count = 0;
+}
+
+/* Goes on from a kept state of the same calibration, undamaged; else from nothing. */
+static void take_state(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+{
+    struct rbe_container *file = NULL;
+    char *path = keep_path(c);
+    size_t done = 0;
+
+    if (!path || rbe_container_open(&file, path, true, NULL))
+        goto out;
+    const struct rbe_safetensors *f = rbe_container_file(file);
+    const char *key = rbe_safetensors_meta(f, "calibration.key");
+    const char *at = rbe_safetensors_meta(f, "calibration.done");
+    bool good = key && !strcmp(key, c->key) && at && sscanf(at, "%zu", &done) == 1 &&
+                done <= c->tokens && done % config->n_ctx == 0;
+    for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
+        const struct rbe_tensor *t = rbe_safetensors_at(f, i);
+        if (t->dims == 2 && t->dtype == RBE_DT_F32)
+            good = take_site(c, f, t);
+    }
+    if (good)
+        c->done = c->keep->taken = done;
+    else
+        drop_sites(c);
+out:
+    rbe_container_close(&file);
+    free(path);
+}
+
+/* --- windows ------------------------------------------------------------------------------ */
+
+/* A calibration for the whole windows of `count` tokens, with what was kept of it. */
+static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metric,
+                             const struct rbe_gpt2_config *config, const uint32_t *tokens,
+                             size_t count, struct rbe_calibration_keep *keep,
+                             struct rbe_pool *pool, struct rbe_diag *d)
+{
+    const size_t n = config->n_ctx, windows = count / n;
+
+    *out = NULL;
+    if (windows < WINDOWS_MIN)
+        return rbe_fail(d, RBE_ERR_ARG,
+                        "calibration text too short: %zu tokens, at least %zu are needed",
+                        count, n * WINDOWS_MIN);
+    struct rbe_calibration *c = calloc(1, sizeof *c);
+    if (!c || !(c->text = malloc(windows * n * sizeof *c->text))) {
+        rbe_calibration_close(&c);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    memcpy(c->text, tokens, windows * n * sizeof *c->text);
+    c->tokens = windows * n;
+    c->metric = metric;
+    c->pool = pool;
+    c->keep = keep;
+    c->kept = rbe_now();
+    if (keep && set_key(c, config)) {
+        rbe_calibration_close(&c);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    if (keep)
+        take_state(c, config);
+    *out = c;
+    return RBE_OK;
+}
+
+static void start_progress(const struct rbe_calibration *c, struct rbe_progress *progress)
+{
+    if (progress) {
+        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens);
+        rbe_progress_skip(progress, (double)c->done);
+    }
+}
+
+/* After a window; interrupts are looked for. */
+static enum rbe_status window_done(struct rbe_calibration *c, size_t done,
+                                   struct rbe_progress *progress, struct rbe_diag *d)
+{
+    if (progress)
+        rbe_progress_update(progress, (double)done, NULL);
+    if (c->failed)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    c->done = done;
+    const double lost = rbe_now() - c->kept;
+    const bool last = done == c->tokens;
+    if (c->keep && (rbe_interrupted() || lost > (last ? KEEP_LEAST : KEEP_EVERY)))
+        keep_state(c);
+    return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
+}
+
+static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration *c,
+                           enum rbe_status err, struct rbe_progress *progress,
+                           struct rbe_diag *d)
+{
+    if (progress)
+        rbe_progress_end(progress);
+    if (!err)
+        err = finish(c, d);
+    free(c->weights);
+    free(c->scaled);
+    c->weights = c->scaled = NULL;
+    c->pool = NULL;
+    c->keep = NULL;
+    if (err)
+        rbe_calibration_close(&c);
+    *out = c;
+    return err;
+}
+
+static struct rbe_session_limits tap_limits(const struct rbe_gpt2_config *c)
+{
+    return (struct rbe_session_limits){.max_batch = c->n_ctx, .max_logits = LOGITS};
+}
+
+static uint32_t widest(const struct rbe_gpt2_config *c)
+{
+    return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+}
+
+static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_gpt2 *m,
+                                 const uint32_t *tokens, size_t count,
+                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
+                                 struct rbe_progress *progress, struct rbe_diag *d)
+{
+    const struct rbe_gpt2_config *config = rbe_gpt2_config(m);
+    const size_t n = config->n_ctx;
+    struct rbe_calibration *c;
+    struct rbe_session *s = NULL;
+    enum rbe_status err;
+
+    *out = NULL;
+    if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, keep, pool, d)))
+        return err;
+    float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
+    err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
+                 : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (!err) {
+        rbe_session_tap(s, on_product, c);
+        rbe_session_stop_early(s, true);
+    }
+    start_progress(c, progress);
+    for (size_t at = c->done; at < c->tokens && !err; at += n)
+        if (!(err = run_window(s, c->text + at, n, logits, d)))
+            err = window_done(c, at + n, progress, d);
+    rbe_session_close(&s);
+    free(logits);
+    return end(out, c, err, progress, d);
+}
+
+enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
+                              const uint32_t *tokens, size_t count, struct rbe_pool *pool,
+                              struct rbe_progress *progress, struct rbe_diag *d)
+{
+    return by_inputs(out, m, tokens, count, NULL, pool, progress, d);
+}
+
+/* One window at a time, no gradients of parameters. */
+static struct rbe_train_limits fisher_limits(const struct rbe_gpt2_config *c)
+{
+    return (struct rbe_train_limits){.batch = 1, .time = c->n_ctx, .tap_only = true,
+                                     .recompute = true};
+}
+
+size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric)
+{
+    const size_t e = c->n_embd, f = c->n_inner, layers = c->n_layer;
+    const size_t moments = layers * (3 * e * e + f * f) + e * e;
+    const size_t rows = layers * (5 * e + f) + c->vocab;
+
+    return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
+           (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
+}
+
+size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
+                             unsigned threads)
+{
+    const size_t kept = rbe_calibration_kept_bytes(c, metric);
+
+    if (metric == RBE_METRIC_FISHER)
+        return kept + c->n_ctx * (2 + (size_t)widest(c)) * sizeof(float) +
+               rbe_train_bytes(c, fisher_limits(c), threads);
+    return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_gpt2_config_params(c)) *
+           sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
+}
+
+static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,
+                                 const uint32_t *tokens, size_t count,
+                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
+                                 struct rbe_progress *progress, struct rbe_diag *d)
+{
+    const struct rbe_gpt2_config *config = &s->config;
+    const struct rbe_train_limits limits = fisher_limits(config);
+    const struct rbe_loss loss = {.temperature = 1};
+    const size_t n = config->n_ctx;
+    struct rbe_loss_sums sums = {0};
+    struct rbe_calibration *c;
+    struct rbe_train *t = NULL;
+    float *draws = NULL;
+    uint64_t seed = 1;
+    enum rbe_status err;
+
+    *out = NULL;
+    if ((err = begin(&c, RBE_METRIC_FISHER, config, tokens, count, keep, pool, d)))
+        return err;
+    c->weights = malloc(n * sizeof *c->weights);
+    c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
+    draws = malloc(n * sizeof *draws);
+    if (!c->weights || !c->scaled || !draws)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    else if (!(err = rbe_train_open(&t, config, limits, pool, d)))
+        err = rbe_train_load(t, s, d);
+    if (!err)
+        rbe_train_tap(t, on_gradient, c);
+    start_progress(c, progress);
+    for (size_t i = 0; i < c->done; i++)        /* windows taken over have had their draws */
+        rbe_random_next(&seed);
+    for (size_t at = c->done; at < c->tokens && !err; at += n) {
+        const struct rbe_train_batch b = {.batch = 1, .time = config->n_ctx,
+                                          .tokens = c->text + at, .draws = draws};
+        for (size_t i = 0; i < n; i++)
+            draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
+        if (!(err = rbe_train_step(t, &b, &loss, NULL, 1, &sums, d)))
+            err = window_done(c, at + n, progress, d);
+    }
+    rbe_train_close(&t);
+    free(draws);
+    return end(out, c, err, progress, d);
+}
+
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
+                                     const uint32_t *tokens, size_t count,
+                                     struct rbe_pool *pool, struct rbe_progress *progress,
+                                     struct rbe_diag *d)
+{
+    return by_fisher(out, s, tokens, count, NULL, pool, progress, d);
+}
+
+/* --- from files --------------------------------------------------------------------------- */
+
+/* Control bytes are valid UTF-8, and would be tokens as good as any. */
+static enum rbe_status check_text(const char *text, size_t size, const char *path,
+                                  struct rbe_diag *d)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+
+        if ((c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7F)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: not a text: byte 0x%02x at %zu", path, c,
+                            i);
+    }
+    return RBE_OK;
+}
+
+enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
+                                   const char *text_path, enum rbe_metric metric,
+                                   size_t tokens, struct rbe_calibration_keep *keep,
+                                   struct rbe_pool *pool, struct rbe_progress *progress,
+                                   struct rbe_diag *d)
+{
+    struct rbe_source *s = NULL;
+    struct rbe_gpt2 *m = NULL;
+    struct rbe_tokenizer *t = NULL;
+    char *shipped = NULL, *text = NULL, sha256[65];
+    uint32_t *ids = NULL;
+    struct rbe_diag why = {""};
+    size_t size, count;
+    enum rbe_status err;
+
+    *out = NULL;
+    if (!text_path) {
+        text_path = shipped = rbe_data_path("calibration.txt");
+        if (!shipped)
+            return rbe_fail(d, RBE_ERR_IO, "the shipped calibration.txt is not there: name a "
+                            "text with --calibration");
+    }
+    if ((err = rbe_read_text(&text, &size, sha256, text_path, d)) ||
+        (err = check_text(text, size, text_path, d)) ||
+        (err = metric == RBE_METRIC_FISHER ? rbe_source_open(&s, model_path, d)
+                                           : rbe_gpt2_open(&m, model_path, d)) ||
+        (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_gpt2_config(m),
+                                  d)))
+        goto out;
+    if ((err = rbe_tokenizer_encode(t, text, size, false, &ids, &count, &why))) {
+        rbe_fail(d, err, "%s: %s", text_path, why.text);
+        goto out;
+    }
+    if (!tokens)
+        tokens = RBE_CALIBRATION_TOKENS;
+    count = count < tokens ? count : tokens;
+    err = s ? by_fisher(out, s, ids, count, keep, pool, progress, &why)
+            : by_inputs(out, m, ids, count, keep, pool, progress, &why);
+    /* A text too short is the text's fault; what else fails names the model's tensor. */
+    if (err == RBE_ERR_ARG)
+        rbe_fail(d, err, "%s: %s", text_path, why.text);
+    else if (err)
+        rbe_fail(d, err, "%s", why.text);
+    else
+        memcpy((*out)->sha256, sha256, sizeof sha256);
+out:
+    free(ids);
+    rbe_tokenizer_close(&t);
+    rbe_gpt2_close(&m);
+    rbe_source_close(&s);
+    free(text);
+    free(shipped);
+    return err;
+}
+
+void rbe_calibration_close(struct rbe_calibration **pc)
+{
+    struct rbe_calibration *c = *pc;
+
+    if (!c)
+        return;
+    drop_sites(c);
+    free(c->text);
+    free(c);
+    *pc = NULL;
+}
+
+const uint32_t *rbe_calibration_text(const struct rbe_calibration *c)
+{
+    return c->text;
+}
+
+size_t rbe_calibration_tokens(const struct rbe_calibration *c)
+{
+    return c->tokens;
+}
+
+const char *rbe_calibration_sha256(const struct rbe_calibration *c)
+{
+    return c->sha256;
+}
+
+const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name)
+{
+    const struct site *s = find(c, name);
+
+    return s && !s->silent ? s->moment : NULL;
+}
+
+const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name)
+{
+    const struct site *s = find(c, name);
+
+    return s && !s->silent ? s->importance : NULL;
+}
+
+enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c)
+{
+    return c->metric;
+}

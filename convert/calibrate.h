@@ -1,0 +1,90 @@
+/*
+ * calibrate.h - what the inputs of each weight matrix look like on a sample of text.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Runs the model over windows of a text and gathers, for every weight matrix, the second
+ * moment H = mean of x x^T of its inputs x.  For wte.weight, the tied output layer, x are the
+ * final hidden states: the metric of an error of the logits.  Encoders take H as the cost of
+ * an error (rbe/encode.h).
+ *
+ * RBE_METRIC_FISHER comes nearer to the divergence of the predictions, which for an error e_i
+ * of output row i is about half of e_i (mean of g_i^2 x x^T) e_i^T: g_i the gradient, by that
+ * output, of the loss of tokens drawn from the predictions themselves (the Fisher
+ * information; for a logit g_i^2 is p (1 - p) in the mean).  It is taken apart into one H for
+ * all rows, whose positions weigh |g| (the logits': sum of p (1 - p)), and a weight of each
+ * row, the root of the mean of g_i^2.  By the factors themselves the positions would weigh
+ * |g|^2 and the rows that mean; what a sample of text tells of them is too uncertain for that.
+ */
+#ifndef RBE_CONVERT_CALIBRATE_H
+#define RBE_CONVERT_CALIBRATE_H
+
+#include "base/progress.h"
+#include "convert/profile.h"
+#include "model/model.h"
+#include "model/source.h"
+
+struct rbe_calibration;
+
+enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
+
+/*
+ * Where the sums are kept from time to time, and when interrupted, so that the same
+ * calibration goes on from there to the same bits: FOLDER/calibration.rbe, about as large as
+ * the moments.  A file of another calibration, or a damaged one, is not taken over.
+ */
+struct rbe_calibration_keep {
+    const char *folder, *source_sha256;
+    uint64_t reserve;           /* bytes that the disk must have left besides */
+    size_t taken;               /* out: tokens taken over */
+    struct rbe_diag why;        /* out: why the last state was not kept, or "" */
+};
+
+/*
+ * Over the first `count` tokens at most, in whole windows of the model's context; fewer than
+ * 8 windows are RBE_ERR_ARG.  Interruptible (rbe_interrupted()).  progress may be NULL; it is
+ * started and ended here.
+ */
+enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
+                              const uint32_t *tokens, size_t count, struct rbe_pool *pool,
+                              struct rbe_progress *progress, struct rbe_diag *d);
+
+/* The same by RBE_METRIC_FISHER: takes a backward pass. */
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
+                                     const uint32_t *tokens, size_t count,
+                                     struct rbe_pool *pool, struct rbe_progress *progress,
+                                     struct rbe_diag *d);
+
+/*
+ * Either from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
+ * calibration.txt; RBE_ERR_FORMAT for control bytes other than tab and line ends), tokenized
+ * with the model's tokenizer.  tokens 0: the default number.  keep NULL: nothing is kept.
+ */
+enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
+                                   const char *text_path, enum rbe_metric metric,
+                                   size_t tokens, struct rbe_calibration_keep *keep,
+                                   struct rbe_pool *pool, struct rbe_progress *progress,
+                                   struct rbe_diag *d);
+/* Bytes it takes meanwhile: what is kept, and the model. */
+size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
+                             unsigned threads);
+/* Bytes a finished one holds: the moments of every matrix's inputs, the weights of rows, the
+ * tokens. */
+size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric);
+void rbe_calibration_close(struct rbe_calibration **c);
+
+/* Tokens that went in, and their number. */
+const uint32_t *rbe_calibration_text(const struct rbe_calibration *c);
+size_t rbe_calibration_tokens(const struct rbe_calibration *c);
+/* sha256 of the text file, or "" when made from tokens: for keys of finished work. */
+const char *rbe_calibration_sha256(const struct rbe_calibration *c);
+
+enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
+
+/* H [cols][cols] of the inputs of the weight so named.  NULL when unknown: also where the
+ * inputs, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
+const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
+/* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS and when unknown. */
+const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * convert.h - a checkpoint becomes an RBE model, one tensor at a time.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * First a plan (which codec and B each matrix gets, within the budget), then the encoding,
+ * then the file.  Finished matrices lie as small containers in the folder OUT.partial until
+ * the file is complete, so that an interrupted conversion goes on where it stopped; beside
+ * them what the calibration has gathered and the allocation has measured.  Each is keyed by
+ * the very numbers that decide it, and checked by checksums, so that nothing stale or damaged
+ * is ever taken over.
+ */
+#ifndef RBE_CONVERT_CONVERT_H
+#define RBE_CONVERT_CONVERT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/progress.h"
+#include "convert/calibrate.h"
+#include "convert/profile.h"
+#include "model/source.h"
+#include "rbe/encode.h"
+#include "rbe/quality.h"
+
+/* What happened to one tensor, or will. */
+struct rbe_convert_row {
+    const struct rbe_source_tensor *tensor;
+    enum rbe_class tensor_class;
+    int layer;                          /* -1 outside the blocks */
+    struct rbe_choice choice;
+    struct rbe_encode_options options;  /* matrices; `parts` points to own_parts */
+    struct rbe_encode_part *own_parts;  /* or NULL: one part */
+    bool encoded;                       /* a matrix, or positions with a codec of their own */
+    bool rate_met;                      /* the codec can have the rate the profile asks for */
+    bool done, reused;                  /* encoded; taken over from an interrupted run */
+    double sensitivity;                 /* nats a token at the rate it was measured at, or 0 */
+    double output_error;                /* relative, under the calibration's moment; or 0 */
+    struct rbe_quality quality;         /* of what was encoded: column means removed */
+    double seconds;
+};
+
+struct rbe_convert_options {
+    const struct rbe_profile *profile;
+    double budget_bits;         /* of file bytes * 8 / parameters; 0: the profile's budget */
+    uint64_t budget_bytes;      /* of the file; 0: budget_bits */
+    int search;                 /* enum rbe_search for all matrices, or -1: the profile's */
+    const struct rbe_calibration *calibration;  /* NULL: encode without error feedback */
+    double low_rank;            /* not 0: matrices become their projection to the rank whose
+                                   f16 factors have this ratio, stored as the profile says */
+    bool no_feedback;           /* the calibration measures output errors only */
+    struct rbe_pool *pool;      /* may be NULL */
+    struct rbe_progress *progress;      /* started and ended by rbe_convert_run(), or NULL */
+    /* Called as each matrix is finished, or taken over; may be NULL. */
+    void (*row_done)(void *arg, const struct rbe_convert_row *row);
+    void *arg;
+};
+
+struct rbe_convert {
+    const struct rbe_source *source;
+    struct rbe_convert_options o;
+    struct rbe_convert_row *rows;       /* one for each tensor of the source */
+    size_t count;
+    uint64_t params;                    /* of the model, tied output layer counted once */
+    uint64_t budget_bytes;              /* 0: none */
+    uint64_t file_bytes;                /* planned; then measured */
+    bool measured;                      /* the blocks are those of rbe_convert_allocate() */
+    size_t probes, probes_reused;       /* sensitivities measured, and taken over, by it */
+    char *folder;                       /* OUT.partial, from rbe_convert_begin() on */
+    struct rbe_diag unkept;             /* why a sensitivity was not kept, or "" */
+    double seconds;                     /* of encoding, interrupted runs included */
+    unsigned shortages;                 /* rbe_shortages() before the plan */
+};
+
+/*
+ * Decides every tensor's codec.  Matrices whose B is open share the budget: the smallest
+ * common B that fits (rbe_convert_allocate() may have better ideas).  RBE_ERR_LIMIT: the
+ * budget cannot be met; the message says the smallest size that can.
+ */
+enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_source *s,
+                                 const struct rbe_convert_options *o, struct rbe_diag *d);
+void rbe_convert_close(struct rbe_convert **c);
+
+/* The profile for a model of this shape when none is named. */
+const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c);
+
+/* Whether the plan finds this matrix's B. */
+bool rbe_convert_is_open(const struct rbe_convert_row *r);
+
+/* Exact size of the file under the present options of every row. */
+enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
+                                 struct rbe_diag *d);
+
+/*
+ * Shares the budget by measured sensitivity instead: every matrix whose B is open, and each
+ * of seven ranges of a large vocabulary's rows, is encoded alone at the plan's B with a small
+ * search; what that does to the predictions (sensitivity.h) is taken to add up and to fall by
+ * 4 with each bit.  The plan's blocks become those of least total divergence, none far below
+ * the plan's rate.  Ranges have scales of their own: where the budget leaves no room for them
+ * the plan stays as it is, with c->measured false.  Needs a calibration and a budget; does
+ * nothing when no B is open.  What is measured is kept where rbe_convert_begin() came before.
+ */
+enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
+                                     struct rbe_diag *d);
+
+/* Bytes rbe_convert_allocate() takes at its height, besides the calibration. */
+size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads);
+
+/*
+ * Bytes a conversion takes at its height, the mapped checkpoint and some MB of program and
+ * tables apart: of the calibration by `metric` where `calibrates`, of the allocation where
+ * `allocates`, of the encoding, whichever is most.
+ */
+size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
+                         bool allocates, unsigned threads);
+
+/* A row's weights as they are stored [rows][cols], fresh: wte's means moved to wpe, of low
+ * rank where that is asked for. */
+enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
+                                    const struct rbe_convert_row *r, struct rbe_diag *d);
+
+/* What the file would take if it held the factors of a low-rank conversion, or 0. */
+uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
+
+/* True when some matrix would be encoded with what a calibration tells. */
+bool rbe_convert_wants_calibration(const struct rbe_convert *c);
+
+/* Whether a matrix is to be encoded with what a calibration tells, and that tells nothing. */
+bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_row *r);
+
+/* Makes PATH.partial, where calibration and allocation are kept too if they come after.
+ * rbe_convert_run() does it where it was not done; rbe_convert_close() removes an empty one. */
+enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struct rbe_diag *d);
+/* Is something of an unfinished conversion there? */
+bool rbe_convert_has_kept(const struct rbe_convert *c);
+
+/*
+ * Encodes and writes `path` in one step at the end.  RBE_ERR_INTERRUPTED (rbe_interrupted())
+ * leaves the finished matrices in PATH.partial; any failure leaves an existing `path` as it
+ * was.
+ */
+enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d);
+
+/*
+ * Compressed parameters (evaluation.md, C10): what a converted model stores, counted in the
+ * original's unit of 32 bits for codes, and one for each scale, norm, bias and position.
+ */
+#define RBE_COMPRESSED_DEFINITION                                                              \
+    "32-bit words of codes, plus scales, norms, biases and positions, one each"
+uint64_t rbe_convert_compressed(const struct rbe_convert *c);
+
+#endif

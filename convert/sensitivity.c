@@ -1,0 +1,189 @@
+/*
+ * sensitivity.c - divergence of predictions when a matrix is changed (sensitivity.h).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "convert/sensitivity.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/weights.h"
+
+enum { WINDOW = 512, WINDOWS_MAX = 4, LOGITS = 64 };
+#define KEPT_FLOATS ((size_t)64 << 20)
+
+struct rbe_sensitivity {
+    struct rbe_gpt2 *model;
+    struct rbe_session *session;
+    uint32_t *tokens;           /* [windows][length] */
+    size_t windows, length;
+    float *base;                /* [windows][length][vocab] */
+    float *logits;              /* [LOGITS][vocab] */
+};
+
+double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t vocab)
+{
+    double total = 0;
+
+    for (size_t t = 0; t < count; t++) {
+        const float *a = p + t * vocab, *b = q + t * vocab;
+        float top_a = a[0], top_b = b[0];
+        double sum_a = 0, sum_b = 0, cross = 0;
+
+        for (size_t k = 1; k < vocab; k++) {
+            top_a = a[k] > top_a ? a[k] : top_a;
+            top_b = b[k] > top_b ? b[k] : top_b;
+        }
+        for (size_t k = 0; k < vocab; k++) {
+            const double ea = (double)expf(a[k] - top_a);
+            sum_a += ea;
+            sum_b += (double)expf(b[k] - top_b);
+            cross += ea * (((double)a[k] - (double)top_a) - ((double)b[k] - (double)top_b));
+        }
+        /* log p - log q = (a - b) - (log-sum-exps), averaged under p; never below 0 but by
+         * rounding. */
+        const double kl = cross / sum_a - log(sum_a) + log(sum_b);
+        total += kl < 0 ? 0 : kl;
+    }
+    return count ? total / (double)count : 0;
+}
+
+/* Predictions of window w, LOGITS at a time: kept in base, or compared with it. */
+static enum rbe_status run(struct rbe_sensitivity *s, size_t w, double *kl, struct rbe_diag *d)
+{
+    const size_t vocab = rbe_gpt2_config(s->model)->vocab;
+    enum rbe_status err;
+
+    rbe_session_truncate(s->session, 0);
+    err = rbe_forward(s->session, s->tokens + w * s->length, s->length, d);
+    for (size_t at = 0; at < s->length && !err; at += LOGITS) {
+        const size_t n = s->length - at < LOGITS ? s->length - at : LOGITS;
+        float *base = s->base + (w * s->length + at) * vocab;
+
+        err = rbe_logits(s->session, at, n, kl ? s->logits : base, d);
+        if (!err && kl)
+            *kl += rbe_mean_divergence(base, s->logits, n, vocab) * (double)n;
+    }
+    return err;
+}
+
+static void set_windows(struct rbe_sensitivity *s, const struct rbe_gpt2_config *c)
+{
+    s->length = c->n_ctx < WINDOW ? c->n_ctx : WINDOW;
+    s->windows = KEPT_FLOATS / (c->vocab * s->length);
+    s->windows = s->windows < 1 ? 1 : s->windows > WINDOWS_MAX ? WINDOWS_MAX : s->windows;
+}
+
+static struct rbe_session_limits session_limits(const struct rbe_sensitivity *s)
+{
+    return (struct rbe_session_limits){.max_tokens = (uint32_t)s->length,
+                                       .max_batch = (uint32_t)s->length,
+                                       .max_logits = LOGITS};
+}
+
+size_t rbe_sensitivity_bytes(const struct rbe_gpt2_config *c)
+{
+    struct rbe_sensitivity s = {0};
+
+    set_windows(&s, c);
+    return sizeof s + s.windows * s.length * (sizeof *s.tokens + c->vocab * sizeof *s.base) +
+           LOGITS * (size_t)c->vocab * sizeof *s.logits +
+           (size_t)rbe_gpt2_config_params(c) * sizeof(float) +
+           rbe_session_plain_bytes(c, session_limits(&s));
+}
+
+enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *model_path,
+                                     const struct rbe_calibration *c, struct rbe_pool *pool,
+                                     struct rbe_diag *d)
+{
+    struct rbe_sensitivity *s = calloc(1, sizeof *s);
+    enum rbe_status err;
+
+    *out = NULL;
+    if (!s)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if ((err = rbe_gpt2_open(&s->model, model_path, d)))
+        goto out;
+    if (rbe_gpt2_is_rbe(s->model)) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: already an RBE model", model_path);
+        goto out;
+    }
+    const struct rbe_gpt2_config *config = rbe_gpt2_config(s->model);
+    const size_t vocab = config->vocab, total = rbe_calibration_tokens(c);
+    set_windows(s, config);
+    s->tokens = malloc(s->windows * s->length * sizeof *s->tokens);
+    s->base = malloc(s->windows * s->length * vocab * sizeof *s->base);
+    s->logits = malloc(LOGITS * vocab * sizeof *s->logits);
+    if (!s->tokens || !s->base || !s->logits) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    for (size_t w = 0; w < s->windows; w++)     /* spread over the text */
+        memcpy(s->tokens + w * s->length,
+               rbe_calibration_text(c) + total / s->windows * w,
+               s->length * sizeof *s->tokens);
+    err = rbe_session_open(&s->session, s->model, session_limits(s), pool, d);
+    for (size_t w = 0; w < s->windows && !err; w++)
+        err = run(s, w, NULL, d);
+out:
+    if (err)
+        rbe_sensitivity_close(&s);
+    *out = s;
+    return err;
+}
+
+void rbe_sensitivity_close(struct rbe_sensitivity **ps)
+{
+    struct rbe_sensitivity *s = *ps;
+
+    if (!s)
+        return;
+    rbe_session_close(&s->session);
+    rbe_gpt2_close(&s->model);
+    free(s->tokens);
+    free(s->base);
+    free(s->logits);
+    free(s);
+    *ps = NULL;
+}
+
+static const struct rbe_weight *find(const struct rbe_gpt2 *m, const char *name)
+{
+    if (!strcmp(name, m->wte->name))
+        return m->wte;
+    for (uint32_t i = 0; i < m->config.n_layer; i++)
+        for (int k = 0; k < RBE_LINEARS; k++)
+            if (!strcmp(name, m->layers[i].weight[k]->name))
+                return m->layers[i].weight[k];
+    return NULL;
+}
+
+enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *name,
+                                        size_t row0, size_t rows, const float *change,
+                                        double *kl, struct rbe_diag *d)
+{
+    const struct rbe_weight *m = find(s->model, name);
+    enum rbe_status err = RBE_OK;
+
+    *kl = 0;
+    if (!m || row0 + rows > m->rows)
+        return rbe_fail(d, RBE_ERR_ARG, "the model has no rows %zu to %zu of '%s'", row0,
+                        row0 + rows, name);
+    /* A plain checkpoint's weights are f32 in memory the model owns. */
+    float *at = (float *)(uintptr_t)m->parts[0].m.codes + row0 * m->cols;
+    const size_t n = rows * m->cols;
+    float *keep = malloc(n * sizeof *keep);
+    if (!keep)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    memcpy(keep, at, n * sizeof *keep);
+    for (size_t i = 0; i < n; i++)
+        at[i] += change[i];
+    for (size_t i = 0; i < s->windows && !err; i++)
+        err = run(s, i, kl, d);
+    *kl /= (double)(s->windows * s->length);
+    memcpy(at, keep, n * sizeof *at);
+    free(keep);
+    return err;
+}

@@ -1,0 +1,210 @@
+/*
+ * check_profile.c - profiles: what tensors get, and every fault named with its line.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "convert/profile.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/format/hybrid.h"
+#include "kernels/test/check.h"
+
+static void classes(void)
+{
+    int layer;
+
+    CHECK(rbe_class_of("h.11.mlp.c_fc.weight", &layer) == RBE_CLASS_FC && layer == 11);
+    CHECK(rbe_class_of("h.0.attn.c_attn.weight", &layer) == RBE_CLASS_QKV && layer == 0);
+    CHECK(rbe_class_of("h.3.attn.c_proj.weight", &layer) == RBE_CLASS_ATTN_PROJ);
+    CHECK(rbe_class_of("h.3.mlp.c_proj.weight", &layer) == RBE_CLASS_MLP_PROJ && layer == 3);
+    CHECK(rbe_class_of("h.3.mlp.c_proj.bias", &layer) == RBE_CLASS_OTHER && layer == 3);
+    CHECK(rbe_class_of("wte.weight", &layer) == RBE_CLASS_WTE && layer == -1);
+    CHECK(rbe_class_of("wpe.weight", &layer) == RBE_CLASS_WPE && layer == -1);
+    CHECK(rbe_class_of("ln_f.weight", &layer) == RBE_CLASS_OTHER && layer == -1);
+}
+
+static void rules(void)
+{
+    static const char text[] =
+        "# a comment\n"
+        "name: mine\n\n"
+        "about:  what it is \r\n"
+        "budget-bits: 2.5   # of the file\n"
+        "allocation: measured\n"
+        "metric: fisher\n"
+        "all codec=seed block=44 search=best hadamard=256\n"
+        "mlp.fc layers=3-8 codec=hybrid ratio=100 quality=High\n"
+        "  mlp.fc\tlayers=5 search=fast scales=row\n"
+        "wte center=on codec=int4 scale-search=on\n"
+        "mlp.proj ratio=10\n"
+        "mlp.proj layers=1 block=50 cost=0.35\n"
+        "wpe codec=f32\n";
+    struct rbe_profile *p;
+    struct rbe_diag d = {""};
+
+    if (!CHECK(rbe_profile_parse(&p, text, "t", &d) == RBE_OK)) {
+        printf("%s\n", d.text);
+        return;
+    }
+    CHECK(!strcmp(rbe_profile_name(p), "mine"));
+    CHECK(!strcmp(rbe_profile_about(p), "what it is"));
+    CHECK_NEAR(rbe_profile_budget_bits(p), 2.5, 0);
+    CHECK(rbe_profile_measured(p));
+    CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
+    CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
+    CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
+    CHECK(rbe_profile_budget_bytes(p) == 0);
+    struct rbe_choice c = rbe_profile_choice(p, RBE_CLASS_FC, 2);
+    CHECK(c.format == RBE_SEED && c.block == 44 && c.search == RBE_SEARCH_BEST);
+    CHECK(c.scales == RBE_SCALES_ROW_COL && c.hadamard == 256 && c.feedback);
+    c = rbe_profile_choice(p, RBE_CLASS_FC, 8);
+    CHECK(c.format == RBE_HYBRID && c.block == 0 && c.level == RBE_LEVEL_HIGH);
+    CHECK_NEAR(c.bits, 0.32, 1e-12);
+    CHECK(c.search == RBE_SEARCH_BEST);
+    c = rbe_profile_choice(p, RBE_CLASS_FC, 5);
+    CHECK(c.format == RBE_HYBRID && c.search == RBE_SEARCH_FAST);
+    CHECK(c.scales == RBE_SCALES_ROW);
+    c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 0);
+    CHECK(c.format == RBE_SEED && c.block == 0);
+    CHECK_NEAR(c.bits, 3.2, 1e-12);
+    CHECK_NEAR(c.cost, 1, 0);
+    c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 1);
+    CHECK(c.format == RBE_SEED && c.block == 50 && c.bits == 0);
+    CHECK_NEAR(c.cost, 0.35, 0);
+    c = rbe_profile_choice(p, RBE_CLASS_WTE, -1);
+    CHECK(c.format == RBE_INT4 && c.center && c.scale_search && c.block == 0);
+    CHECK(rbe_profile_choice(p, RBE_CLASS_WPE, -1).format == RBE_F32);
+    CHECK(rbe_profile_choice(p, RBE_CLASS_OTHER, 3).format == RBE_F16);
+    rbe_profile_close(&p);
+    CHECK(!p);
+}
+
+static void faults(void)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"", "not one rule"},
+        {"all codec=seed\nfoo codec=seed", "t:2: unknown class 'foo'"},
+        {"all codec=magic", "t:1: unknown codec 'magic'"},
+        {"\n\nall codec=seed colour=red", "t:3: unknown key 'colour'"},
+        {"all codec=seed block", "t:1: 'block' is not KEY=VALUE"},
+        {"all codec=seed block=-4", "t:1: '-4' is no value for 'block'"},
+        {"all codec=seed block=4x", "no value"},
+        {"all codec=seed block=99999999999999999999", "no value"},
+        {"all codec=seed block=44 block=45", "t:1: 'block' is given twice"},
+        {"all codec=seed ratio=0.5", "no value"},
+        {"all codec=seed ratio=nan", "no value"},
+        {"all codec=seed bits=", "no value"},
+        {"all codec=seed block=44 ratio=8", "same choice"},
+        {"all codec=hybrid ratio=8 bits=4", "more than one"},
+        {"all codec=int4 block=32", "no block"},
+        {"all codec=seed k=3", "belong to codec=hybrid"},
+        {"all codec=seed quality=superb", "no value"},
+        {"all codec=seed hadamard=3", "no value"},
+        {"all codec=seed window=7", "no value"},
+        {"all codec=seed window=17", "no value"},
+        {"all codec=seed center=yes", "no value"},
+        {"mlp.fc layers=8-3 codec=seed", "no value"},
+        {"mlp.fc layers=a codec=seed", "no value"},
+        {"wte layers=3 codec=seed", "no layers"},
+        {"other codec=seed", "stay plain"},
+        {"other codec=int4", "stay plain"},
+        {"all", "says nothing"},
+        {"size: 3\nall codec=seed", "t:1: unknown header"},
+        {"budget-bits: lots\nall codec=seed", "no budget"},
+        {"allocation: fair\nall codec=seed", "measured or even"},
+        {"metric: feet\nall codec=seed", "inputs or fisher"},
+        {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rbe_profile *p;
+        struct rbe_diag d = {""};
+
+        CHECK(rbe_profile_parse(&p, cases[i].text, "t", &d) == RBE_ERR_ARG && !p);
+        if (!CHECK(strstr(d.text, cases[i].why) && !strchr(d.text, '\n')))
+            printf("'%s' instead of '%s'\n", d.text, cases[i].why);
+    }
+}
+
+static void shipped(void)
+{
+    static const char *const names[] = {
+        "mobile-45mb", "mini-2.89", "chapter-8.3.1", "chapter-8.3.2", "phase1", "phase2",
+        "phase3", "hybrid-architecture", "int8", "int4", "f16", "seed-b32", "seed-b44",
+        "f32", "seed4-b51", "packed128-b16"};
+    struct rbe_profile *p;
+    struct rbe_diag d = {""};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!CHECK(rbe_profile_open(&p, names[i], &d) == RBE_OK)) {
+            printf("%s\n", d.text);
+            continue;
+        }
+        CHECK(!strcmp(rbe_profile_name(p), names[i]) && rbe_profile_about(p)[0]);
+        for (int c = 0; c < RBE_CLASS_COUNT; c++) {
+            const struct rbe_choice choice = rbe_profile_choice(p, (enum rbe_class)c, 5);
+            struct rbe_encode_options o;
+            bool met;
+            CHECK(rbe_choice_resolve(&choice, 3072, 768, &o, &met, &d) == RBE_OK);
+        }
+        rbe_profile_close(&p);
+    }
+    CHECK(rbe_profile_open(&p, "phase9", &d) == RBE_ERR_ARG && !p);
+    CHECK(strstr(d.text, "hybrid-architecture, int4, int8, mini-2.25, mini-2.25-train"));
+    CHECK(rbe_profile_open(&p, "seed-bx", &d) == RBE_ERR_ARG);
+    CHECK(rbe_profile_open(&p, "int4-b32", &d) == RBE_ERR_ARG);
+    CHECK(strstr(d.text, "int4 takes no block"));
+    CHECK(rbe_profile_open(&p, "/nonexistent/x.profile", &d) == RBE_ERR_IO);
+}
+
+static void rates(void)
+{
+    struct rbe_choice c = {.format = RBE_SEED, .bits = 3.2, .k = -1};
+    struct rbe_encode_options o;
+    struct rbe_diag d = {""};
+    bool met;
+
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
+    const double bits = 8.0 * (double)rbe_encode_bytes(3072, 768, &o) / (3072 * 768);
+    CHECK(bits <= 3.2 && bits > 3.1);
+    c.bits = 0.001;
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && !met);
+    c.bits = 0;
+    CHECK(rbe_choice_is_open(&c));
+    c = (struct rbe_choice){.format = RBE_HYBRID, .bits = 32.0 / 300, .k = -1, .block = 64};
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
+    /* 54 bytes a block: 16 and K values of 2 bytes with 12-bit indices. */
+    CHECK(o.aux == 10 && rbe_hybrid_bytes(64, 10) <= 54 && rbe_hybrid_bytes(64, 11) > 54);
+    c.block = 16;
+    c.bits = 32.0 / 1200;
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && !met && o.aux == 0);
+    c.block = 48;
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_choice){.format = RBE_PACKED128, .bits = 32.0 / 64, .k = -1};
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
+    CHECK(o.block == 20);           /* 24 bytes: B^2 / 6 to 1; cropping 768 / 20 costs */
+    c = (struct rbe_choice){.format = RBE_SEED, .block = 44, .hadamard = RBE_HADAMARD_MAX,
+                            .k = -1};
+    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && o.hadamard == 256);
+    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_OK && o.hadamard == 1024);
+    c.block = 5;
+    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_choice){.format = RBE_INT4, .bits = 3, .k = -1};
+    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_choice){.format = RBE_SEED, .block = 44, .k = 3};
+    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+}
+
+int main(void)
+{
+    classes();
+    rules();
+    faults();
+    shipped();
+    rates();
+    return check_done();
+}

@@ -1,9 +1,0 @@
-/*
- * elementwise_avx512.c - elementwise_body.h compiled for AVX512.
- *
- * SPDX-License-Identifier: MIT
- */
-#define RBE_ELEMENTWISE rbe_elementwise_avx512
-#define RBE_ELEMENTWISE_NAME "avx512"
-#define RBE_ELEMENTWISE_ISA RBE_ISA_AVX512
-#include "gpt2/elementwise_body.h"

@@ -1,9 +1,0 @@
-/*
- * vector_avx2.c - vector_body.h compiled for AVX2.
- *
- * SPDX-License-Identifier: MIT
- */
-#define RBE_VECTOR rbe_vector_avx2
-#define RBE_VECTOR_NAME "avx2"
-#define RBE_VECTOR_ISA RBE_ISA_AVX2
-#include "gpt2/vector_body.h"

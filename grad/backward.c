@@ -1,0 +1,269 @@
+/*
+ * backward.c - gradients, from the hidden states' down to the embeddings'.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Four parallel regions a layer: by tokens down to attention, attention by (sequence, head),
+ * by tokens down to the layer's input, and the weights' gradients by their rows.  Gradients
+ * of vectors are summed by each thread over its tokens and then over the threads in order.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "grad/train.h"
+
+size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k)
+{
+    size_t at = 0;
+
+    for (int i = 0; i < k; i++)
+        switch (i) {
+        case RBE_B_QKV: at += 3 * rbe_train_padded(c->n_embd); break;
+        case RBE_B_FC: at += rbe_train_padded(c->n_inner); break;
+        case RBE_LN1_GAIN: case RBE_LN1_BIAS: case RBE_LN2_GAIN: case RBE_LN2_BIAS:
+        case RBE_B_PROJ: case RBE_B_OUT: at += rbe_train_padded(c->n_embd); break;
+        default: break;
+        }
+    return at;
+}
+
+static float *vector(const struct rbe_pass *p, const struct rbe_train_worker *w, int k)
+{
+    return w->vectors + rbe_train_vector_at(&p->t->c, k);
+}
+
+static void zero_vectors(const struct rbe_pass *p)
+{
+    const size_t n = rbe_train_vector_at(&p->t->c, RBE_LAYER_TENSORS);
+
+    for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
+        memset(p->t->workers[i].vectors, 0, n * sizeof(float));
+}
+
+/* Adds the threads' sums of vector k to a slice's gradient. */
+static void add_vector(const struct rbe_pass *p, const struct rbe_train_slice *s, int k)
+{
+    if (s->frozen || !p->t->grads)
+        return;
+    for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
+        p->t->e->bias_add(p->t->grads + s->at, vector(p, &p->t->workers[i], k), s->count);
+}
+
+/* sum [cols] += the rows of x [count][cols]. */
+static void add_rows(const struct rbe_train *t, float *sum, const float *x, size_t count,
+                     size_t cols)
+{
+    for (size_t i = 0; i < count; i++)
+        t->e->bias_add(sum, x + i * cols, cols);
+}
+
+/* --- a layer ------------------------------------------------------------------------------ */
+
+/* dx [count][in] = dy [count][out] times the layer's weight k. */
+static void back(const struct rbe_pass *p, struct rbe_train_worker *w, int k, const float *dy,
+                 size_t count, float *dx)
+{
+    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+
+    rbe_product_run(w->product, count, s->cols, s->rows, 1,
+                    (struct rbe_factor){.v = dy, .ld = s->rows},
+                    rbe_train_weight(p->t, s, false), 0, dx, s->cols);
+}
+
+/* From dx, by the layer's output, to dmid and datt. */
+static void to_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+                         size_t count)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd, f = t->c.n_inner;
+    const uint32_t l = p->layer;
+    const struct rbe_train_kept *k = &t->kept[l];
+    const float *dx = t->dx + first * e;
+    float *dff = t->dff + first * f, *dmid = t->dmid + first * e;
+
+    add_rows(t, vector(p, w, RBE_B_OUT), dx, count, e);
+    back(p, w, RBE_W_OUT, dx, count, dff);
+    t->v->gelu_back(dff, k->ff + first * f, count * f);
+    add_rows(t, vector(p, w, RBE_B_FC), dff, count, f);
+    back(p, w, RBE_W_FC, dff, count, w->h);
+    for (size_t i = 0; i < count; i++)
+        t->v->norm_back(dmid + i * e, dx + i * e, t->h2 + (first + i) * e,
+                        k->mid + (first + i) * e, rbe_layer_param(t, l, RBE_LN2_GAIN),
+                        rbe_layer_param(t, l, RBE_LN2_BIAS), w->h + i * e,
+                        vector(p, w, RBE_LN2_GAIN), vector(p, w, RBE_LN2_BIAS), e, t->c.ln_eps);
+    add_rows(t, vector(p, w, RBE_B_PROJ), dmid, count, e);
+    back(p, w, RBE_W_PROJ, dmid, count, t->datt + first * e);
+}
+
+/* From datt to dqkv.  The last block of queries sees all keys, so it comes first and sets
+ * what the others add to. */
+static void attend_back(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequence,
+                        size_t head)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd, dim = e / t->c.n_head, time = p->b->time, l3 = 3 * e;
+    const size_t at = sequence * time * l3 + head * dim;
+    const float *q = t->kept[p->layer].qkv + at;
+    const float *dout = t->datt + sequence * time * e + head * dim;
+    const float scale = (float)(1 / sqrt((double)dim));
+    float *dq = t->dqkv + at;
+    float beta = 0;
+
+    for (size_t end = time; end > 0;) {
+        const size_t q0 = (end - 1) / RBE_TRAIN_QUERIES * RBE_TRAIN_QUERIES, rows = end - q0;
+        const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
+        rbe_product_run(w->product, end, dim, rows, 1,
+                        (struct rbe_factor){.v = w->p, .ld = ld, .t = true},
+                        (struct rbe_factor){.v = dout + q0 * e, .ld = e}, beta, dq + 2 * e, l3);
+        rbe_product_run(w->product, rows, end, dim, 1,
+                        (struct rbe_factor){.v = dout + q0 * e, .ld = e},
+                        (struct rbe_factor){.v = q + 2 * e, .ld = l3, .t = true}, 0, w->dp, ld);
+        for (size_t r = 0; r < rows; r++) {
+            const size_t seen = q0 + r + 1;
+            t->v->softmax_back(w->dp + r * ld, w->p + r * ld, seen, scale);
+            memset(w->dp + r * ld + seen, 0, (end - seen) * sizeof *w->dp);
+        }
+        rbe_product_run(w->product, rows, dim, end, 1,
+                        (struct rbe_factor){.v = w->dp, .ld = ld},
+                        (struct rbe_factor){.v = q + e, .ld = l3}, 0, dq + q0 * l3, l3);
+        rbe_product_run(w->product, end, dim, rows, 1,
+                        (struct rbe_factor){.v = w->dp, .ld = ld, .t = true},
+                        (struct rbe_factor){.v = q + q0 * l3, .ld = l3}, beta, dq + e, l3);
+        beta = 1;
+        end = q0;
+    }
+}
+
+/* From dqkv and dmid to the gradient by the layer's input, in datt. */
+static void to_input(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+                     size_t count)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd;
+    const uint32_t l = p->layer;
+    const float *dqkv = t->dqkv + first * 3 * e;
+    const float *x = t->x + l * t->x_stride + first * e;
+
+    add_rows(t, vector(p, w, RBE_B_QKV), dqkv, count, 3 * e);
+    back(p, w, RBE_W_QKV, dqkv, count, w->h);
+    for (size_t i = 0; i < count; i++)
+        t->v->norm_back(t->datt + (first + i) * e, t->dmid + (first + i) * e,
+                        t->h1 + (first + i) * e, x + i * e, rbe_layer_param(t, l, RBE_LN1_GAIN),
+                        rbe_layer_param(t, l, RBE_LN1_BIAS), w->h + i * e,
+                        vector(p, w, RBE_LN1_GAIN), vector(p, w, RBE_LN1_BIAS), e, t->c.ln_eps);
+}
+
+/* Thread i's rows of a matrix's gradient: += dy^T x, dy [tokens][rows], x [tokens][cols]. */
+static void weight_rows(const struct rbe_pass *p, int k, const float *dy, const float *x,
+                        unsigned i, unsigned n)
+{
+    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+    size_t a, b;
+
+    if (s->frozen || !p->t->grads)
+        return;
+    rbe_split(s->rows, 16, i, n, &a, &b);
+    rbe_product_run(p->t->workers[i].product, b - a, s->cols, p->tokens, 1,
+                    (struct rbe_factor){.v = dy + a, .ld = s->rows, .t = true},
+                    (struct rbe_factor){.v = x, .ld = s->cols}, 1,
+                    p->t->grads + s->at + a * s->cols, s->cols);
+}
+
+static void run_weights(void *arg, unsigned i, unsigned n)
+{
+    const struct rbe_pass *p = arg;
+    const struct rbe_train *t = p->t;
+    const struct rbe_train_kept *k = &t->kept[p->layer];
+
+    weight_rows(p, RBE_W_OUT, t->dx, k->ff, i, n);
+    weight_rows(p, RBE_W_FC, t->dff, t->h2, i, n);
+    weight_rows(p, RBE_W_PROJ, t->dmid, k->att, i, n);
+    weight_rows(p, RBE_W_QKV, t->dqkv, t->h1, i, n);
+}
+
+static void tap_layer(const struct rbe_pass *p)
+{
+    const struct rbe_train *t = p->t;
+    const struct rbe_train_kept *k = &t->kept[p->layer];
+
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_OUT), k->ff, t->dx, p->tokens);
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_FC), t->h2, t->dff, p->tokens);
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_PROJ), k->att, t->dmid, p->tokens);
+    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_QKV), t->h1, t->dqkv, p->tokens);
+}
+
+static void layer_back(struct rbe_pass *p)
+{
+    static const int vectors[] = {RBE_LN1_GAIN, RBE_LN1_BIAS, RBE_B_QKV, RBE_B_PROJ,
+                                  RBE_LN2_GAIN, RBE_LN2_BIAS, RBE_B_FC, RBE_B_OUT};
+    struct rbe_train *t = p->t;
+
+    if (t->limits.recompute)
+        rbe_pass_layer_again(p);
+    zero_vectors(p);
+    rbe_pass_tokens(p, to_attention);
+    rbe_pass_heads(p, attend_back);
+    rbe_pass_tokens(p, to_input);
+    rbe_pool_run(t->pool, run_weights, p);
+    tap_layer(p);
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
+        add_vector(p, rbe_layer_slice(t, p->layer, vectors[i]), vectors[i]);
+    float *swap = t->dx;
+    t->dx = t->datt;
+    t->datt = swap;
+}
+
+/* --- both ends ---------------------------------------------------------------------------- */
+
+/* Through ln_f, whose gradients go where a layer's first norm has its own. */
+static void to_last(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, size_t count)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd;
+    const struct rbe_train_slice *s = &t->slices[t->slice_count - 2];
+    const float *x = t->x + t->c.n_layer * t->x_stride + first * e;
+
+    for (size_t i = 0; i < count; i++)
+        t->v->norm_back(t->dx + (first + i) * e, NULL, w->h, x + i * e, t->params + s[0].at,
+                        t->params + s[1].at, t->dmid + (first + i) * e,
+                        vector(p, w, RBE_LN1_GAIN), vector(p, w, RBE_LN1_BIAS), e, t->c.ln_eps);
+}
+
+/* Thread i's columns of both embeddings' gradients. */
+static void run_embeddings(void *arg, unsigned i, unsigned n)
+{
+    const struct rbe_pass *p = arg;
+    const struct rbe_train *t = p->t;
+    const struct rbe_train_slice *wte = &t->slices[RBE_SLICE_WTE];
+    const struct rbe_train_slice *wpe = &t->slices[RBE_SLICE_WPE];
+    const size_t e = t->c.n_embd;
+    size_t a, b;
+
+    rbe_split(e, 16, i, n, &a, &b);
+    for (size_t k = 0; k < p->tokens; k++) {
+        const float *dx = t->dx + k * e + a;
+        if (!wte->frozen)
+            t->e->bias_add(t->grads + wte->at + p->b->tokens[k] * e + a, dx, b - a);
+        if (!wpe->frozen)
+            t->e->bias_add(t->grads + wpe->at + k % p->b->time * e + a, dx, b - a);
+    }
+}
+
+bool rbe_pass_backward(struct rbe_pass *p)
+{
+    struct rbe_train *t = p->t;
+
+    zero_vectors(p);
+    rbe_pass_tokens(p, to_last);
+    add_vector(p, &t->slices[t->slice_count - 2], RBE_LN1_GAIN);
+    add_vector(p, &t->slices[t->slice_count - 1], RBE_LN1_BIAS);
+    for (p->layer = t->c.n_layer; p->layer-- > 0;) {
+        if (rbe_interrupt_is_old())
+            return false;
+        layer_back(p);
+    }
+    if (t->grads)
+        rbe_pool_run(t->pool, run_embeddings, p);
+    return true;
+}

@@ -1,0 +1,225 @@
+/*
+ * forward.c - the forward pass of training, keeping what the backward pass reads.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Two parallel regions a layer: attention by (sequence, head); everything else by tokens, in
+ * chunks that go through all products while they are in the cache.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "grad/train.h"
+
+/* --- sharing work out --------------------------------------------------------------------- */
+
+struct region {
+    struct rbe_pass *p;
+    rbe_chunk_fn *chunk;
+    rbe_head_fn *head;
+};
+
+static void run_chunks(void *arg, unsigned i, unsigned n)
+{
+    const struct region *r = arg;
+    size_t t0, t1;
+
+    rbe_split(r->p->tokens, 16, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t += RBE_TRAIN_CHUNK)
+        r->chunk(r->p, &r->p->t->workers[i], t,
+                 t1 - t < RBE_TRAIN_CHUNK ? t1 - t : RBE_TRAIN_CHUNK);
+}
+
+void rbe_pass_tokens(struct rbe_pass *p, rbe_chunk_fn *fn)
+{
+    struct region r = {.p = p, .chunk = fn};
+
+    rbe_pool_run(p->t->pool, run_chunks, &r);
+}
+
+static void run_heads(void *arg, unsigned i, unsigned n)
+{
+    const struct region *r = arg;
+    const size_t heads = r->p->t->c.n_head;
+    size_t k0, k1;
+
+    rbe_split(r->p->b->batch * heads, 1, i, n, &k0, &k1);
+    for (size_t k = k0; k < k1; k++)
+        r->head(r->p, &r->p->t->workers[i], k / heads, k % heads);
+}
+
+void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn)
+{
+    struct region r = {.p = p, .head = fn};
+
+    rbe_pool_run(p->t->pool, run_heads, &r);
+}
+
+/* --- attention ---------------------------------------------------------------------------- */
+
+size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, const float *q,
+                       size_t q0, size_t rows)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd, dim = e / t->c.n_head, keys = q0 + rows;
+    const size_t ld = rbe_train_padded(keys);
+
+    rbe_product_run(w->product, rows, keys, dim, (float)(1 / sqrt((double)dim)),
+                    (struct rbe_factor){.v = q + q0 * 3 * e, .ld = 3 * e},
+                    (struct rbe_factor){.v = q + e, .ld = 3 * e, .t = true}, 0, w->p, ld);
+    for (size_t r = 0; r < rows; r++) {
+        const size_t seen = q0 + r + 1;
+        t->e->softmax(w->p + r * ld, seen);
+        memset(w->p + r * ld + seen, 0, (keys - seen) * sizeof *w->p);
+    }
+    return ld;
+}
+
+static void attend(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequence, size_t head)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd, dim = e / t->c.n_head, time = p->b->time;
+    const struct rbe_train_kept *k = &t->kept[p->layer];
+    const float *q = k->qkv + sequence * time * 3 * e + head * dim;
+    float *out = k->att + sequence * time * e + head * dim;
+
+    for (size_t q0 = 0; q0 < time; q0 += RBE_TRAIN_QUERIES) {
+        const size_t rows = time - q0 < RBE_TRAIN_QUERIES ? time - q0 : RBE_TRAIN_QUERIES;
+        const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
+        rbe_product_run(w->product, rows, dim, q0 + rows, 1,
+                        (struct rbe_factor){.v = w->p, .ld = ld},
+                        (struct rbe_factor){.v = q + 2 * e, .ld = 3 * e}, 0, out + q0 * e, e);
+    }
+}
+
+/* --- the rest ----------------------------------------------------------------------------- */
+
+static float *stream(const struct rbe_pass *p, uint32_t layer, size_t token)
+{
+    return p->t->x + layer * p->t->x_stride + token * p->t->c.n_embd;
+}
+
+static void norm(const struct rbe_train *t, float *y, const float *x, const float *gain,
+                 const float *bias, size_t count)
+{
+    const size_t e = t->c.n_embd;
+
+    for (size_t i = 0; i < count; i++)
+        t->e->layer_norm(y + i * e, x + i * e, gain, bias, e, t->c.ln_eps);
+}
+
+/* y [count][out] = x [count][in] times the layer's weight k, plus beta y. */
+static void apply(const struct rbe_pass *p, struct rbe_train_worker *w, int k, const float *x,
+                  size_t count, float beta, float *y)
+{
+    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+
+    rbe_product_run(w->product, count, s->rows, s->cols, 1,
+                    (struct rbe_factor){.v = x, .ld = s->cols},
+                    rbe_train_weight(p->t, s, true), beta, y, s->rows);
+}
+
+/* The layer's Q, K and V from its input. */
+static void into_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+                           size_t count)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd;
+    const uint32_t l = p->layer;
+    float *qkv = t->kept[l].qkv + first * 3 * e;
+
+    norm(t, w->h, stream(p, l, first), rbe_layer_param(t, l, RBE_LN1_GAIN),
+         rbe_layer_param(t, l, RBE_LN1_BIAS), count);
+    apply(p, w, RBE_W_QKV, w->h, count, 0, qkv);
+    for (size_t i = 0; i < count; i++)
+        t->e->bias_add(qkv + i * 3 * e, rbe_layer_param(t, l, RBE_B_QKV), 3 * e);
+}
+
+static void embed(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, size_t count)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd;
+    const float *wte = t->params + t->slices[RBE_SLICE_WTE].at;
+    const float *wpe = t->params + t->slices[RBE_SLICE_WPE].at;
+
+    for (size_t i = first; i < first + count; i++)
+        t->v->add(stream(p, 0, i), wte + p->b->tokens[i] * e, wpe + i % p->b->time * e, e);
+    into_attention(p, w, first, count);
+}
+
+/* to = from + bias, row by row: what a product is then added to. */
+static void add_bias(const struct rbe_train *t, float *to, const float *from,
+                     const float *bias, size_t count)
+{
+    const size_t e = t->c.n_embd;
+
+    for (size_t i = 0; i < count; i++)
+        t->v->add(to + i * e, from + i * e, bias, e);
+}
+
+/* From attention's output to the layer's, then into the next layer's attention. */
+static void after_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+                            size_t count)
+{
+    const struct rbe_train *t = p->t;
+    const size_t e = t->c.n_embd, f = t->c.n_inner;
+    const uint32_t l = p->layer;
+    const struct rbe_train_kept *k = &t->kept[l];
+    float *mid = k->mid + first * e, *ff = k->ff + first * f, *next = stream(p, l + 1, first);
+
+    add_bias(t, mid, stream(p, l, first), rbe_layer_param(t, l, RBE_B_PROJ), count);
+    apply(p, w, RBE_W_PROJ, k->att + first * e, count, 1, mid);
+    norm(t, w->h, mid, rbe_layer_param(t, l, RBE_LN2_GAIN), rbe_layer_param(t, l, RBE_LN2_BIAS),
+         count);
+    apply(p, w, RBE_W_FC, w->h, count, 0, ff);
+    for (size_t i = 0; i < count; i++)
+        t->e->bias_add(ff + i * f, rbe_layer_param(t, l, RBE_B_FC), f);
+    if (p->again)
+        return;
+    t->v->gelu(w->act, ff, count * f);
+    add_bias(t, next, mid, rbe_layer_param(t, l, RBE_B_OUT), count);
+    apply(p, w, RBE_W_OUT, w->act, count, 1, next);
+    if (l + 1 < t->c.n_layer) {
+        struct rbe_pass following = *p;
+        following.layer = l + 1;
+        into_attention(&following, w, first, count);
+    } else {
+        const struct rbe_train_slice *f_slice = &t->slices[t->slice_count - 2];
+        norm(t, t->hidden + first * e, next, t->params + f_slice[0].at,
+             t->params + f_slice[1].at, count);
+    }
+}
+
+static void run_round(void *arg, unsigned i, unsigned n)
+{
+    const struct rbe_train *t = arg;
+    size_t a, b;
+
+    rbe_split(t->floats, 4096, i, n, &a, &b);
+    t->v->round_bf16(t->rounded + a, t->params + a, b - a, 1);
+}
+
+bool rbe_pass_forward(struct rbe_pass *p)
+{
+    if (p->t->rounded)
+        rbe_pool_run(p->t->pool, run_round, p->t);
+    rbe_pass_tokens(p, embed);
+    for (p->layer = 0; p->layer < p->t->c.n_layer; p->layer++) {
+        if (rbe_interrupt_is_old())
+            return false;
+        rbe_pass_heads(p, attend);
+        rbe_pass_tokens(p, after_attention);
+    }
+    p->t->forwarded = p->tokens;
+    return true;
+}
+
+void rbe_pass_layer_again(struct rbe_pass *p)
+{
+    p->again = true;
+    rbe_pass_tokens(p, into_attention);
+    rbe_pass_heads(p, attend);
+    rbe_pass_tokens(p, after_attention);
+    p->again = false;
+}

@@ -1,0 +1,519 @@
+/*
+ * grad.c - parameters, memory, the output layer and the steps of a rbe_train.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "grad/grad.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "grad/train.h"
+#include "kernels/cpu.h"
+#include "model/dense.h"
+
+/* Logits held at a time: about 8 MB, but not so few rows that products become slow. */
+enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
+
+/* --- slices ------------------------------------------------------------------------------- */
+
+/* Lists the slices into s (NULL: only counts); returns the floats of all. */
+static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slice *s)
+{
+    const size_t n = rbe_source_count(c);
+    size_t at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        const size_t count = (size_t)t.rows * t.cols;
+        if (s) {
+            s[i] = (struct rbe_train_slice){.matrix = t.matrix, .rows = t.rows, .cols = t.cols,
+                                            .at = at, .count = count};
+            snprintf(s[i].name, sizeof s[i].name, "%s", t.name);
+        }
+        at += rbe_train_padded(count);
+    }
+    return at;
+}
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+/* The arena as it is cut up: with `arena` NULL only counted. */
+struct cut {
+    float *arena;
+    size_t at;
+    bool overflow;
+};
+
+/* The next a * b floats. */
+static float *take(struct cut *c, size_t a, size_t b)
+{
+    size_t n, end;
+
+    if (__builtin_mul_overflow(a, b, &n) || n > SIZE_MAX / 8 ||
+        __builtin_add_overflow(c->at, rbe_train_padded(n), &end)) {
+        c->overflow = true;
+        return NULL;
+    }
+    float *p = c->arena ? c->arena + c->at : NULL;
+    c->at = end;
+    return p;
+}
+
+static void take_kept(struct cut *c, const struct rbe_gpt2_config *g, size_t tokens,
+                      struct rbe_train_kept *k)
+{
+    const size_t e = g->n_embd;
+
+    k->qkv = take(c, tokens, 3 * e);
+    k->att = take(c, tokens, e);
+    k->mid = take(c, tokens, e);
+    k->ff = take(c, tokens, g->n_inner);
+}
+
+static void take_worker(struct cut *c, const struct rbe_gpt2_config *g,
+                        struct rbe_train_limits l, struct rbe_train_worker *w)
+{
+    const size_t queries = l.time < RBE_TRAIN_QUERIES ? l.time : RBE_TRAIN_QUERIES;
+
+    w->h = take(c, RBE_TRAIN_CHUNK, g->n_embd);
+    w->act = take(c, RBE_TRAIN_CHUNK, g->n_inner);
+    w->p = take(c, queries, rbe_train_padded(l.time));
+    w->dp = NULL;
+    w->vectors = NULL;
+    if (!l.forward_only) {
+        w->dp = take(c, queries, rbe_train_padded(l.time));
+        w->vectors = take(c, 1, rbe_train_vector_at(g, RBE_LAYER_TENSORS));
+    }
+}
+
+/* Positions whose logits are held at a time. */
+static size_t head_rows(const struct rbe_gpt2_config *c, size_t tokens)
+{
+    size_t rows = HEAD_FLOATS / c->vocab / 16 * 16;
+
+    rows = rows < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX : rows;
+    return rows < tokens ? rows : tokens;
+}
+
+/* Lays everything out; t's arrays kept and workers exist, or t is a throw-away to count. */
+static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
+                     struct rbe_train_limits l, unsigned threads, float *arena)
+{
+    const size_t tokens = (size_t)l.batch * l.time, e = c->n_embd;
+    const bool all = !l.forward_only && !l.recompute;
+    struct cut cut = {.arena = arena};
+    struct rbe_train_kept kept = {0};
+    struct rbe_train_worker worker;
+
+    t->floats = list_slices(c, NULL);
+    t->params = take(&cut, 1, t->floats);
+    t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
+    t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
+    t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
+    t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
+                rbe_train_padded(tokens * e));
+    t->hidden = take(&cut, tokens, e);
+    t->head_rows = head_rows(c, tokens);
+    t->logits = take(&cut, t->head_rows, c->vocab);
+    t->other_logits = take(&cut, t->head_rows, c->vocab);
+    for (uint32_t i = 0; i < c->n_layer; i++) {
+        if (!i || all)
+            take_kept(&cut, c, tokens, &kept);
+        if (arena)
+            t->kept[i] = kept;
+    }
+    if (!l.forward_only) {
+        t->dx = take(&cut, tokens, e);
+        t->dmid = take(&cut, tokens, e);
+        t->datt = take(&cut, tokens, e);
+        t->dff = take(&cut, tokens, c->n_inner);
+        t->dqkv = take(&cut, tokens, 3 * e);
+        t->h1 = take(&cut, tokens, e);
+        t->h2 = take(&cut, tokens, e);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        take_worker(&cut, c, l, arena ? &t->workers[i] : &worker);
+    return cut.overflow ? SIZE_MAX : cut.at * sizeof(float);
+}
+
+size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                       unsigned threads)
+{
+    struct rbe_train counted = {.c = *c};
+    const size_t arena = layout(&counted, c, l, threads, NULL);
+    const size_t rest = sizeof counted + rbe_source_count(c) * sizeof *counted.slices +
+                        c->n_layer * sizeof *counted.kept +
+                        threads * (sizeof *counted.workers + rbe_product_bytes(l.bf16));
+
+    return arena > SIZE_MAX - rest ? SIZE_MAX : arena + rest;
+}
+
+static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                                    struct rbe_diag *d)
+{
+    if (!l.batch || !l.time || l.time > c->n_ctx || l.batch > UINT32_MAX / l.time)
+        return rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u sequences of %u tokens: the model "
+                        "holds 1 to %u tokens", l.batch, l.time, c->n_ctx);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_config *c,
+                               struct rbe_train_limits l, struct rbe_pool *pool,
+                               struct rbe_diag *d)
+{
+    const unsigned threads = rbe_pool_threads(pool);
+    struct rbe_train *t = NULL, counted = {.c = *c};
+    enum rbe_status err;
+
+    *out = NULL;
+    if ((err = check_limits(c, l, d)))
+        return err;
+    const size_t bytes = layout(&counted, c, l, threads, NULL), count = rbe_source_count(c);
+    if (bytes <= SIZE_MAX / 2 && (err = rbe_dense_room("a training", bytes, d)))
+        return err;
+    if (bytes > SIZE_MAX - 64 || !(t = calloc(1, sizeof *t)) ||
+        !(t->slices = calloc(count, sizeof *t->slices)) ||
+        !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||
+        !(t->workers = calloc(threads, sizeof *t->workers)) ||
+        !(t->arena = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
+        rbe_train_close(&t);
+        return rbe_fail(d, RBE_ERR_NOMEM, "training %u x %u tokens at a time needs %.0f MB of "
+                        "memory", l.batch, l.time, (double)bytes * 1e-6);
+    }
+    t->c = *c;
+    t->limits = l;
+    t->pool = pool;
+    t->e = rbe_elementwise_best(rbe_cpu_isa());
+    t->v = rbe_vector_best(rbe_cpu_isa());
+    t->slice_count = count;
+    list_slices(c, t->slices);
+    layout(t, c, l, threads, t->arena);
+    for (unsigned i = 0; i < threads; i++)
+        if ((err = rbe_product_open(&t->workers[i].product, l.bf16, d))) {
+            rbe_train_close(&t);
+            return err;
+        }
+    memset(t->params, 0, t->floats * sizeof *t->params);
+    rbe_train_zero(t);
+    *out = t;
+    return RBE_OK;
+}
+
+void rbe_train_close(struct rbe_train **pt)
+{
+    struct rbe_train *t = *pt;
+
+    if (!t)
+        return;
+    for (unsigned i = 0; t->workers && i < rbe_pool_threads(t->pool); i++)
+        rbe_product_close(&t->workers[i].product);
+    free(t->slices);
+    free(t->kept);
+    free(t->workers);
+    free(t->arena);
+    free(t);
+    *pt = NULL;
+}
+
+const struct rbe_gpt2_config *rbe_train_config(const struct rbe_train *t)
+{
+    return &t->c;
+}
+
+void rbe_train_tap(struct rbe_train *t, rbe_train_tap_fn *fn, void *arg)
+{
+    t->tap = fn;
+    t->tap_arg = arg;
+}
+
+size_t rbe_train_slices(const struct rbe_train *t)
+{
+    return t->slice_count;
+}
+
+struct rbe_train_slice *rbe_train_slice(struct rbe_train *t, size_t i)
+{
+    return &t->slices[i];
+}
+
+struct rbe_train_slice *rbe_train_find(struct rbe_train *t, const char *name)
+{
+    for (size_t i = 0; i < t->slice_count; i++)
+        if (!strcmp(t->slices[i].name, name))
+            return &t->slices[i];
+    return NULL;
+}
+
+size_t rbe_train_floats(const struct rbe_train *t)
+{
+    return t->floats;
+}
+
+float *rbe_train_params(struct rbe_train *t)
+{
+    return t->params;
+}
+
+float *rbe_train_gradients(struct rbe_train *t)
+{
+    return t->grads;
+}
+
+void rbe_train_zero(struct rbe_train *t)
+{
+    if (t->grads)
+        memset(t->grads, 0, t->floats * sizeof *t->grads);
+}
+
+enum rbe_status rbe_train_load(struct rbe_train *t, const struct rbe_source *s,
+                               struct rbe_diag *d)
+{
+    if (s->count != t->slice_count || s->config.n_head != t->c.n_head)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the configuration is another",
+                        rbe_safetensors_path(s->file));
+    for (size_t i = 0; i < s->count; i++) {
+        const struct rbe_source_tensor *from = &s->tensors[i];
+        const struct rbe_train_slice *to = &t->slices[i];
+        float *values;
+        if (from->rows != to->rows || from->cols != to->cols)
+            return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %u x %u, %u x %u is "
+                            "wanted", rbe_safetensors_path(s->file), to->name, from->rows,
+                            from->cols, to->rows, to->cols);
+        const enum rbe_status err = rbe_source_read(&values, s, from, d);
+        if (err)
+            return err;
+        memcpy(t->params + to->at, values, to->count * sizeof *values);
+        free(values);
+    }
+    return RBE_OK;
+}
+
+/* --- the head: logits, losses and the output layer's gradients ---------------------------- */
+
+/* Positions first..first + count on their way through the output layer. */
+struct head {
+    struct rbe_pass *p;
+    const struct rbe_loss *loss;
+    struct rbe_train *teacher;  /* NULL: the loss needs none */
+    float weight;
+    bool backward;
+    size_t first, count;
+};
+
+/* logits [count][vocab] of positions from first on, on thread i. */
+static void project(const struct rbe_train *t, unsigned i, size_t first, size_t count,
+                    float *logits)
+{
+    const size_t e = t->c.n_embd, vocab = t->c.vocab;
+
+    rbe_product_run(t->workers[i].product, count, vocab, e, 1,
+                    (struct rbe_factor){.v = t->hidden + first * e, .ld = e},
+                    rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], true), 0, logits, vocab);
+}
+
+/* The token at `u` of the predictions' cumulative sum; p [vocab] is scratch. */
+static uint32_t draw(const struct rbe_train *t, const float *logits, float *p, float u)
+{
+    double sum = 0;
+    uint32_t k = 0;
+
+    memcpy(p, logits, t->c.vocab * sizeof *p);
+    t->e->softmax(p, t->c.vocab);
+    while (k + 1 < t->c.vocab && (sum += (double)p[k]) <= (double)u)
+        k++;
+    return k;
+}
+
+static void run_losses(void *arg, unsigned i, unsigned n)
+{
+    const struct head *h = arg;
+    struct rbe_train *t = h->p->t;
+    const size_t e = t->c.n_embd, vocab = t->c.vocab;
+    size_t a, b;
+
+    rbe_split(h->count, 1, i, n, &a, &b);
+    float *s = t->logits + a * vocab, *o = t->other_logits + a * vocab;
+    project(t, i, h->first + a, b - a, s);
+    if (h->teacher)
+        project(h->teacher, i, h->first + a, b - a, o);
+    for (size_t k = 0; k < b - a; k++) {
+        const size_t at = h->first + a + k;
+        const uint32_t target =
+            h->p->b->draws ? draw(t, s + k * vocab, o + k * vocab, h->p->b->draws[at])
+                           : h->p->b->targets[at];
+
+        rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab, target,
+                     h->weight, h->backward, &t->workers[i].sums);
+    }
+    if (h->backward)
+        rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
+                        (struct rbe_factor){.v = s, .ld = vocab},
+                        rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], false), 0,
+                        t->dmid + (h->first + a) * e, e);
+}
+
+/* Thread i's rows of the output layer's gradient. */
+static void run_head_weights(void *arg, unsigned i, unsigned n)
+{
+    const struct head *h = arg;
+    const struct rbe_train *t = h->p->t;
+    const size_t e = t->c.n_embd, vocab = t->c.vocab;
+    size_t a, b;
+
+    rbe_split(vocab, 16, i, n, &a, &b);
+    rbe_product_run(t->workers[i].product, b - a, e, h->count, 1,
+                    (struct rbe_factor){.v = t->logits + a, .ld = vocab, .t = true},
+                    (struct rbe_factor){.v = t->hidden + h->first * e, .ld = e}, 1,
+                    t->grads + t->slices[RBE_SLICE_WTE].at + a * e, e);
+}
+
+/* Leaves the gradient by the hidden states in dmid and adds that of wte. */
+static bool run_head(struct head *h, struct rbe_loss_sums *sums)
+{
+    struct rbe_train *t = h->p->t;
+    const size_t tokens = h->p->tokens;
+    const unsigned threads = rbe_pool_threads(t->pool);
+
+    for (unsigned i = 0; i < threads; i++)
+        t->workers[i].sums = (struct rbe_loss_sums){0};
+    for (h->first = 0; h->first < tokens; h->first += h->count) {
+        if (rbe_interrupt_is_old())
+            return false;
+        h->count = tokens - h->first < t->head_rows ? tokens - h->first : t->head_rows;
+        rbe_pool_run(t->pool, run_losses, h);
+        if (!h->backward)
+            continue;
+        if (t->grads && !t->slices[RBE_SLICE_WTE].frozen)
+            rbe_pool_run(t->pool, run_head_weights, h);
+        rbe_pass_tap(h->p, &t->slices[RBE_SLICE_WTE], t->hidden + h->first * t->c.n_embd,
+                     t->logits, h->count);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        rbe_loss_sums_add(sums, &t->workers[i].sums);
+    return true;
+}
+
+/* --- steps -------------------------------------------------------------------------------- */
+
+static enum rbe_status check_batch(const struct rbe_train *t, const struct rbe_train_batch *b,
+                                   bool targets, struct rbe_diag *d)
+{
+    const size_t tokens = (size_t)b->batch * b->time;
+    const uint32_t vocab = t->c.vocab;
+
+    if (!b->batch || !b->time || b->batch > t->limits.batch || b->time > t->limits.time)
+        return rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u x %u tokens: room was made for "
+                        "%u x %u", b->batch, b->time, t->limits.batch, t->limits.time);
+    for (size_t i = 0; i < tokens; i++) {
+        if (b->tokens[i] >= vocab)
+            return rbe_fail(d, RBE_ERR_ARG, "token %u at %zu: the vocabulary has %u",
+                            b->tokens[i], i, vocab);
+        if (targets && b->targets[i] >= vocab && b->targets[i] != RBE_NO_TARGET)
+            return rbe_fail(d, RBE_ERR_ARG, "target %u at %zu: the vocabulary has %u",
+                            b->targets[i], i, vocab);
+    }
+    return RBE_OK;
+}
+
+static enum rbe_status check_teacher(const struct rbe_train *t, const struct rbe_train *teacher,
+                                     const struct rbe_train_batch *b, struct rbe_diag *d)
+{
+    if (!teacher)
+        return rbe_fail(d, RBE_ERR_ARG, "the loss needs a teacher");
+    if (teacher->c.vocab != t->c.vocab)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "the teacher's vocabulary has %u tokens, the "
+                        "student's %u", teacher->c.vocab, t->c.vocab);
+    if (rbe_pool_threads(teacher->pool) < rbe_pool_threads(t->pool))
+        return rbe_fail(d, RBE_ERR_ARG, "the teacher was opened for fewer threads");
+    return check_batch(teacher, b, false, d);
+}
+
+static enum rbe_status run(struct rbe_train *t, const struct rbe_train_batch *b,
+                           const struct rbe_loss *loss, struct rbe_train *teacher, float weight,
+                           bool backward, struct rbe_loss_sums *sums, struct rbe_diag *d)
+{
+    struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
+    struct rbe_loss_sums mine = {0};
+    enum rbe_status err;
+
+    if ((err = check_batch(t, b, !b->draws, d)))
+        return err;
+    if (b->draws && rbe_loss_distils(loss))
+        return rbe_fail(d, RBE_ERR_ARG, "drawn targets and a teacher");
+    if (!rbe_loss_distils(loss))
+        teacher = NULL;
+    else if ((err = check_teacher(t, teacher, b, d)))
+        return err;
+    struct rbe_pass q = {.t = teacher, .b = b, .tokens = p.tokens};
+    if ((teacher && !rbe_pass_forward(&q)) || !rbe_pass_forward(&p))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    struct head h = {.p = &p, .loss = loss, .teacher = teacher, .weight = weight,
+                     .backward = backward};
+    if (!run_head(&h, &mine))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    rbe_loss_sums_add(sums, &mine);
+    if (!isfinite(mine.loss))
+        return rbe_fail(d, RBE_ERR_NUMERIC, "the loss is not finite");
+    if (backward && !rbe_pass_backward(&p))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    return RBE_OK;
+}
+
+enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
+                               const struct rbe_loss *loss, struct rbe_train *teacher,
+                               float weight, struct rbe_loss_sums *sums, struct rbe_diag *d)
+{
+    if (t->limits.forward_only)
+        return rbe_fail(d, RBE_ERR_ARG, "opened for forward passes only");
+    return run(t, b, loss, teacher, weight, true, sums, d);
+}
+
+enum rbe_status rbe_train_evaluate(struct rbe_train *t, const struct rbe_train_batch *b,
+                                   const struct rbe_loss *loss, struct rbe_train *teacher,
+                                   struct rbe_loss_sums *sums, struct rbe_diag *d)
+{
+    return run(t, b, loss, teacher, 0, false, sums, d);
+}
+
+enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_batch *b,
+                                  struct rbe_diag *d)
+{
+    struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
+    const enum rbe_status err = check_batch(t, b, false, d);
+
+    return err || rbe_pass_forward(&p) ? err : rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+}
+
+enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count,
+                                 float *logits, struct rbe_diag *d)
+{
+    if (first > t->forwarded || count > t->forwarded - first)
+        return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %zu were run", count,
+                        first, t->forwarded);
+    project(t, 0, first, count, logits);
+    return RBE_OK;
+}
+
+double rbe_train_flops(const struct rbe_gpt2_config *c, struct rbe_train_limits l, bool teacher)
+{
+    const double e = c->n_embd, f = c->n_inner, tokens = (double)l.batch * l.time;
+    double pairs = 0;           /* (query, key) pairs multiplied in a sequence */
+
+    for (uint32_t q = 0; q < l.time; q += RBE_TRAIN_QUERIES) {
+        const uint32_t end = l.time - q < RBE_TRAIN_QUERIES ? l.time : q + RBE_TRAIN_QUERIES;
+        pairs += (double)(end - q) * end;
+    }
+    const double linear = tokens * c->n_layer * (4 * e * e + 2 * e * f);
+    const double head = tokens * c->vocab * e, product = pairs * l.batch * c->n_layer * e;
+    const double forward = linear + head + 2 * product;
+    /* The backward pass computes the scores again, then four products of their size. */
+    double all = forward + (l.forward_only ? 0 : 2 * (linear + head) + 5 * product);
+
+    if (l.recompute && !l.forward_only)         /* but for mlp.c_proj and the head */
+        all += tokens * c->n_layer * (4 * e * e + e * f) + 2 * product;
+    return 2 * (all + (teacher ? forward : 0));
+}

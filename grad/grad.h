@@ -1,0 +1,139 @@
+/*
+ * grad.h - a GPT-2 that can be trained: forward and backward pass in f32, batched.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Parameters and gradients are two flat arrays of the same layout, cut into named slices:
+ * the checkpoint's tensors in the model's order, matrices as W [outputs][inputs] as the
+ * runtime and the codecs have them (the checkpoint stores linear layers the other way
+ * round; rbe_source_read() turns them).  The output layer is wte.weight, whose gradient is
+ * that of both its uses.
+ *
+ * Logits are never held for more than a chunk of positions, so memory does not grow with
+ * tokens times vocabulary.  Products go through model/dense.h, split over the pool; sums run
+ * in an order that follows from the shapes and the number of threads alone, so that the
+ * same calls give the same bits.
+ */
+#ifndef RBE_GRAD_GRAD_H
+#define RBE_GRAD_GRAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/threads.h"
+#include "grad/loss.h"
+#include "model/config.h"
+#include "model/source.h"
+
+/* A micro-batch: `batch` sequences of `time` tokens each. */
+struct rbe_train_limits {
+    uint32_t batch, time;       /* the largest; time 1..n_ctx */
+    bool forward_only;          /* a teacher or a validation: no gradients kept */
+    bool tap_only;              /* no gradients of parameters: what passes by on the way is
+                                 * for rbe_train_tap() */
+    bool recompute;             /* keep only every layer's input, run layers twice: slower,
+                                 * far less memory */
+    bool bf16;                  /* round the inputs of products to bf16 (grad/product.h):
+                                 * faster, and gradients good to about a part in 200; a
+                                 * student and its teacher may differ in it */
+};
+
+/* One tensor. */
+struct rbe_train_slice {
+    char name[64];              /* "h.0.attn.c_attn.weight" */
+    bool matrix;                /* wte, or a linear layer's weight: may be encoded */
+    bool frozen;                /* the caller's to set: its gradient is not computed, and its
+                                 * memory in gradients not touched */
+    uint32_t rows, cols;        /* W [outputs][inputs]; wpe [n_ctx][n_embd]; a vector: rows 1 */
+    size_t at, count;           /* where in the flat arrays, in floats; at % 16 == 0 */
+};
+
+struct rbe_train;
+
+/* Bytes rbe_train_open() will allocate with a pool of `threads`; SIZE_MAX when they do not
+ * fit a size_t. */
+size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                       unsigned threads);
+
+/*
+ * Parameters are zero at first.  pool may be NULL and must outlive it; a teacher shares the
+ * student's, or has one of as many threads.  RBE_ERR_ARG: an impossible shape, or bf16 where
+ * rbe_product_has_bf16() says no; RBE_ERR_NOMEM says how much was needed.
+ */
+enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_config *c,
+                               struct rbe_train_limits l, struct rbe_pool *pool,
+                               struct rbe_diag *d);
+void rbe_train_close(struct rbe_train **t);
+
+const struct rbe_gpt2_config *rbe_train_config(const struct rbe_train *t);
+
+/* The slices, in the order of rbe_source's tensors. */
+size_t rbe_train_slices(const struct rbe_train *t);
+struct rbe_train_slice *rbe_train_slice(struct rbe_train *t, size_t i);
+struct rbe_train_slice *rbe_train_find(struct rbe_train *t, const char *name);     /* or NULL */
+
+/* The flat arrays, [rbe_train_floats()], 64-byte aligned; what lies between slices is zero
+ * and must stay so.  Gradients: NULL when forward_only or tap_only. */
+size_t rbe_train_floats(const struct rbe_train *t);
+float *rbe_train_params(struct rbe_train *t);
+float *rbe_train_gradients(struct rbe_train *t);
+
+/* All parameters from a checkpoint; RBE_ERR_MISMATCH when its configuration is another. */
+enum rbe_status rbe_train_load(struct rbe_train *t, const struct rbe_source *s,
+                               struct rbe_diag *d);
+
+/* Every gradient becomes zero; at open it is. */
+void rbe_train_zero(struct rbe_train *t);
+
+struct rbe_train_batch {
+    uint32_t batch, time;       /* at most the limits */
+    const uint32_t *tokens;     /* [batch][time] */
+    const uint32_t *targets;    /* [batch][time] the token that follows, or RBE_NO_TARGET */
+    const float *draws;         /* [batch][time] 0..1, or NULL: targets are not read but drawn
+                                 * from the predictions by these; not with a teacher */
+};
+
+/*
+ * Forward, loss, backward: adds weight times the gradient of the summed loss to the
+ * gradients, and the positions' losses to *sums.  For the mean over a batch of N counted
+ * positions made of several micro-batches, weight is 1 / N.  teacher: a rbe_train of the
+ * same vocabulary whose limits hold the batch, or NULL when the loss needs none; only its
+ * forward pass runs.
+ * RBE_ERR_ARG: token or target outside the vocabulary, a shape past the limits, no teacher
+ * where one is needed.  RBE_ERR_NUMERIC: the loss is not finite (gradients are then waste).
+ * RBE_ERR_INTERRUPTED: rbe_interrupted() between two layers (likewise); also of the next two.
+ */
+enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
+                               const struct rbe_loss *loss, struct rbe_train *teacher,
+                               float weight, struct rbe_loss_sums *sums, struct rbe_diag *d);
+
+/*
+ * What a step's backward pass calls for every matrix with its inputs x [tokens][cols] and the
+ * gradient dy [tokens][rows] by its outputs, from the calling thread, which may use the pool;
+ * dy has the step's weight in it.  The output layer comes first, as wte and in several pieces
+ * of the tokens.  fn NULL: no more.
+ */
+typedef void rbe_train_tap_fn(void *arg, const struct rbe_train_slice *s, const float *x,
+                              const float *dy, size_t tokens);
+void rbe_train_tap(struct rbe_train *t, rbe_train_tap_fn *fn, void *arg);
+
+/* The same without gradients: for validation; forward_only will do. */
+enum rbe_status rbe_train_evaluate(struct rbe_train *t, const struct rbe_train_batch *b,
+                                   const struct rbe_loss *loss, struct rbe_train *teacher,
+                                   struct rbe_loss_sums *sums, struct rbe_diag *d);
+
+/* Forward pass alone; targets are not read.  Then logits [count][vocab] of positions
+ * first, first + 1, ... of the [batch][time] ones. */
+enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_batch *b,
+                                  struct rbe_diag *d);
+enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count,
+                                 float *logits, struct rbe_diag *d);
+
+/* Multiply-adds of a step's matrix products as multiplied (causal blocks as they are cut),
+ * times two: for the share of the FMA peak.  teacher: its forward pass included. */
+double rbe_train_flops(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                       bool teacher);
+
+#endif

@@ -1,0 +1,693 @@
+/*
+ * check_grad.c - the backward pass against central differences of a loss in doubles.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The oracle below is the definition, in double precision, and shares no arithmetic with the
+ * engine.  Differences of step 1e-4 in doubles are good to about 1e-8; what remains is the
+ * engine's f32 rounding, held against the largest gradient of the same tensor.
+ */
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "grad/grad.h"
+#include "grad/product.h"
+#include "kernels/cpu.h"
+#include "kernels/test/check.h"
+#include "model/data.h"
+#include "model/model.h"
+
+/* --- the oracle --------------------------------------------------------------------------- */
+
+/* A model's parameters in doubles, in the engine's layout, and where its tensors start. */
+struct model {
+    struct rbe_train *t;
+    struct rbe_gpt2_config c;
+    double *p;
+};
+
+static const double *tensor(const struct model *m, int layer, const char *what)
+{
+    char name[64];
+
+    if (layer < 0)
+        snprintf(name, sizeof name, "%s", what);
+    else
+        snprintf(name, sizeof name, "h.%d.%s", layer, what);
+    return m->p + rbe_train_find(m->t, name)->at;
+}
+
+static void o_norm(const struct model *m, double *y, const double *x, const double *gain,
+                   const double *bias)
+{
+    const size_t e = m->c.n_embd;
+    double mean = 0, var = 0;
+
+    for (size_t i = 0; i < e; i++)
+        mean += x[i] / (double)e;
+    for (size_t i = 0; i < e; i++)
+        var += (x[i] - mean) * (x[i] - mean) / (double)e;
+    for (size_t i = 0; i < e; i++)
+        y[i] = (x[i] - mean) / sqrt(var + (double)m->c.ln_eps) * gain[i] + bias[i];
+}
+
+/* y [out] = w [out][in] x + bias. */
+static void o_linear(double *y, const double *w, const double *bias, const double *x,
+                     size_t in, size_t out)
+{
+    for (size_t o = 0; o < out; o++) {
+        y[o] = bias ? bias[o] : 0;
+        for (size_t i = 0; i < in; i++)
+            y[o] += w[o * in + i] * x[i];
+    }
+}
+
+static void o_attention(const struct model *m, double *out, const double *qkv, size_t time)
+{
+    const size_t e = m->c.n_embd, dim = e / m->c.n_head;
+    double *p = malloc(time * sizeof *p);
+
+    memset(out, 0, time * e * sizeof *out);
+    for (size_t h = 0; h < m->c.n_head; h++)
+        for (size_t t = 0; t < time; t++) {
+            double sum = 0;
+            for (size_t u = 0; u <= t; u++) {
+                double s = 0;
+                for (size_t i = 0; i < dim; i++)
+                    s += qkv[t * 3 * e + h * dim + i] * qkv[u * 3 * e + e + h * dim + i];
+                sum += p[u] = exp(s / sqrt((double)dim));
+            }
+            for (size_t u = 0; u <= t; u++)
+                for (size_t i = 0; i < dim; i++)
+                    out[t * e + h * dim + i] += p[u] / sum *
+                                                qkv[u * 3 * e + 2 * e + h * dim + i];
+        }
+    free(p);
+}
+
+/* Logits [time][vocab] of one sequence, fresh memory. */
+static double *o_logits(const struct model *m, const uint32_t *tokens, size_t time)
+{
+    const size_t e = m->c.n_embd, f = m->c.n_inner, v = m->c.vocab;
+    double *x = malloc(time * e * sizeof *x), *h = malloc(e * sizeof *h);
+    double *qkv = malloc(time * 3 * e * sizeof *qkv), *att = malloc(time * e * sizeof *att);
+    double *ff = malloc(f * sizeof *ff), *y = malloc(e * sizeof *y);
+    double *logits = malloc(time * v * sizeof *logits);
+
+    for (size_t t = 0; t < time; t++)
+        for (size_t i = 0; i < e; i++)
+            x[t * e + i] = tensor(m, -1, "wte.weight")[tokens[t] * e + i] +
+                           tensor(m, -1, "wpe.weight")[t * e + i];
+    for (int l = 0; l < (int)m->c.n_layer; l++) {
+        for (size_t t = 0; t < time; t++) {
+            o_norm(m, h, x + t * e, tensor(m, l, "ln_1.weight"), tensor(m, l, "ln_1.bias"));
+            o_linear(qkv + t * 3 * e, tensor(m, l, "attn.c_attn.weight"),
+                     tensor(m, l, "attn.c_attn.bias"), h, e, 3 * e);
+        }
+        o_attention(m, att, qkv, time);
+        for (size_t t = 0; t < time; t++) {
+            o_linear(y, tensor(m, l, "attn.c_proj.weight"), tensor(m, l, "attn.c_proj.bias"),
+                     att + t * e, e, e);
+            for (size_t i = 0; i < e; i++)
+                x[t * e + i] += y[i];
+            o_norm(m, h, x + t * e, tensor(m, l, "ln_2.weight"), tensor(m, l, "ln_2.bias"));
+            o_linear(ff, tensor(m, l, "mlp.c_fc.weight"), tensor(m, l, "mlp.c_fc.bias"), h, e,
+                     f);
+            for (size_t i = 0; i < f; i++)
+                ff[i] = ff[i] / 2 * (1 + tanh(sqrt(2 / M_PI) *
+                                              (ff[i] + 0.044715 * ff[i] * ff[i] * ff[i])));
+            o_linear(y, tensor(m, l, "mlp.c_proj.weight"), tensor(m, l, "mlp.c_proj.bias"), ff,
+                     f, e);
+            for (size_t i = 0; i < e; i++)
+                x[t * e + i] += y[i];
+        }
+    }
+    for (size_t t = 0; t < time; t++) {
+        o_norm(m, h, x + t * e, tensor(m, -1, "ln_f.weight"), tensor(m, -1, "ln_f.bias"));
+        o_linear(logits + t * v, tensor(m, -1, "wte.weight"), NULL, h, e, v);
+    }
+    free(x);
+    free(h);
+    free(qkv);
+    free(att);
+    free(ff);
+    free(y);
+    return logits;
+}
+
+static double log_sum(const double *x, size_t n, double by)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += exp(x[i] * by);
+    return log(sum);
+}
+
+/* The summed loss as loss.h defines it; teacher's logits [batch][time][vocab] or NULL. */
+static double o_loss(const struct model *m, const struct rbe_train_batch *b,
+                     const struct rbe_loss *l, const double *teacher)
+{
+    const size_t v = m->c.vocab;
+    const double by = 1 / (double)l->temperature;
+    double total = 0;
+
+    for (size_t s = 0; s < b->batch; s++) {
+        double *logits = o_logits(m, b->tokens + s * b->time, b->time);
+        for (size_t t = 0; t < b->time; t++) {
+            const size_t at = s * b->time + t;
+            const double *z = logits + t * v;
+            double kl = 0;
+            if (b->targets[at] == RBE_NO_TARGET)
+                continue;
+            if (teacher) {
+                const double *o = teacher + at * v;
+                const double zs = log_sum(z, v, by), os = log_sum(o, v, by);
+                for (size_t i = 0; i < v; i++)
+                    kl += exp(o[i] * by - os) * ((o[i] * by - os) - (z[i] * by - zs));
+            }
+            total += (1 - (double)l->alpha) * (log_sum(z, v, 1) - z[b->targets[at]]) +
+                     (double)l->alpha * (double)l->factor * kl;
+        }
+        free(logits);
+    }
+    return total;
+}
+
+/* --- models and batches ------------------------------------------------------------------- */
+
+static struct rbe_train *open_train(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+                                    struct rbe_pool *pool)
+{
+    struct rbe_train *t;
+    struct rbe_diag d;
+
+    if (rbe_train_open(&t, c, l, pool, &d)) {
+        printf("FAIL open: %s\n", d.text);
+        exit(1);
+    }
+    return t;
+}
+
+/* Weights large enough that every part of the network bends. */
+static void fill(struct rbe_train *t, struct check_rng *rng)
+{
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+        const bool gain = strstr(s->name, "ln_") && strstr(s->name, ".weight");
+        const float scale = s->matrix ? 1.5F / sqrtf((float)s->cols) : 0.3F;
+        for (size_t k = 0; k < s->count; k++)
+            rbe_train_params(t)[s->at + k] = (gain ? 1 : 0) + scale * check_unit(rng);
+    }
+}
+
+static void fill_batch(uint32_t *tokens, uint32_t *targets, size_t n, uint32_t vocab,
+                       struct check_rng *rng)
+{
+    for (size_t i = 0; i < n; i++) {
+        tokens[i] = check_below(rng, vocab);
+        targets[i] = i % 7 == 3 ? RBE_NO_TARGET : check_below(rng, vocab);
+    }
+}
+
+static double *doubles(struct rbe_train *t)
+{
+    double *p = malloc(rbe_train_floats(t) * sizeof *p);
+
+    for (size_t i = 0; i < rbe_train_floats(t); i++)
+        p[i] = (double)rbe_train_params(t)[i];
+    return p;
+}
+
+/* --- gradients ---------------------------------------------------------------------------- */
+
+/* Every stride-th gradient of every tensor; the largest error by the tensor's largest. */
+static void compare(struct model *m, const struct rbe_train_batch *b, const struct rbe_loss *l,
+                    const double *teacher, double weight, size_t stride)
+{
+    const float *g = rbe_train_gradients(m->t);
+    const double step = 1e-4;
+
+    for (size_t i = 0; i < rbe_train_slices(m->t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(m->t, i);
+        double largest = 0, worst = 0;
+        bool finite = true;
+        for (size_t k = 0; k < s->count; k++)
+            largest = fmax(largest, fabs((double)g[s->at + k]));
+        for (size_t k = i % stride; k < s->count; k += stride) {
+            double *p = &m->p[s->at + k];
+            const double was = *p;
+            *p = was + step;
+            const double up = o_loss(m, b, l, teacher);
+            *p = was - step;
+            const double down = o_loss(m, b, l, teacher);
+            *p = was;
+            const double error = fabs((up - down) / (2 * step) * weight -
+                                      (double)g[s->at + k]);
+            finite = finite && isfinite(error);
+            worst = fmax(worst, error);
+        }
+        /* A key's bias moves all of a query's scores alike: part of c_attn.bias is zero, so
+         * the tensor's largest is the right measure. */
+        if (!CHECK(finite && worst <= 3e-5 * largest + 1e-6))
+            printf("     %s (%u x %u): error %.3g, largest %.3g\n", s->name, s->rows, s->cols,
+                   worst, largest);
+    }
+}
+
+struct shape {
+    struct rbe_gpt2_config c;
+    uint32_t batch, time;
+    size_t stride;
+};
+
+/* Odd widths, one head, heads of one, more than one block of queries, more logits than a
+ * chunk holds, a single token. */
+static const struct shape shapes[] = {
+    {{37, 11, 12, 2, 3, 48, 1e-5F, 36}, 2, 9, 1},
+    {{19, 8, 7, 1, 1, 28, 1e-5F, 18}, 3, 8, 2},
+    {{23, 5, 5, 1, 5, 20, 1e-5F, 22}, 1, 5, 2},
+    {{16, 1, 16, 3, 2, 64, 1e-5F, 15}, 2, 1, 29},
+    {{11, 300, 8, 1, 2, 32, 1e-5F, 10}, 2, 270, 61},
+    {{531, 40, 20, 2, 2, 80, 1e-5F, 530}, 4, 33, 997},
+};
+enum { SHAPES = sizeof shapes / sizeof shapes[0], MOST_TOKENS = 540 };
+static const char *const losses[] = {"ce", "kl", "chapter", "chapter-plain"};
+
+static void check_shape(const struct shape *s, struct rbe_pool *pool, struct check_rng *rng)
+{
+    const struct rbe_train_limits limits = {.batch = s->batch, .time = s->time};
+    struct rbe_train_limits forward = limits;
+    forward.forward_only = true;
+    struct rbe_train *t = open_train(&s->c, limits, pool);
+    struct rbe_train *teacher = open_train(&s->c, forward, pool);
+    uint32_t tokens[MOST_TOKENS], targets[MOST_TOKENS];
+    const struct rbe_train_batch b = {s->batch, s->time, tokens, targets, NULL};
+    struct rbe_diag d = {""};
+
+    fill(t, rng);
+    fill(teacher, rng);
+    fill_batch(tokens, targets, (size_t)s->batch * s->time, s->c.vocab, rng);
+    struct model m = {t, s->c, doubles(t)}, o = {teacher, s->c, doubles(teacher)};
+    double *z = malloc((size_t)s->batch * s->time * s->c.vocab * sizeof *z);
+    for (size_t k = 0; k < s->batch; k++) {
+        double *one = o_logits(&o, tokens + k * s->time, s->time);
+        memcpy(z + k * s->time * s->c.vocab, one, s->time * s->c.vocab * sizeof *z);
+        free(one);
+    }
+    for (size_t k = 0; k < sizeof losses / sizeof losses[0]; k++) {
+        struct rbe_loss l;
+        struct rbe_loss_sums sums = {0}, again = {0};
+        const float weight = 0.25F;
+        CHECK(!rbe_loss_named(&l, losses[k], &d));
+        const double *with = rbe_loss_distils(&l) ? z : NULL;
+        rbe_train_zero(t);
+        CHECK(!rbe_train_step(t, &b, &l, with ? teacher : NULL, weight, &sums, &d));
+        CHECK(!rbe_train_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d));
+        const double want = o_loss(&m, &b, &l, with);
+        CHECK_NEAR(sums.loss, want, 2e-6 * fabs(want) + 1e-5);
+        CHECK(!memcmp(&sums, &again, sizeof sums));
+        /* An interrupt ends both, and says so. */
+        CHECK(!raise(SIGTERM) && rbe_interrupted());
+        CHECK(rbe_train_step(t, &b, &l, with ? teacher : NULL, 1, &again, &d) ==
+              RBE_ERR_INTERRUPTED);
+        CHECK(rbe_train_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d) ==
+              RBE_ERR_INTERRUPTED);
+        rbe_clear_interrupt();
+        CHECK(!memcmp(&sums, &again, sizeof sums));
+        compare(&m, &b, &l, with, (double)weight, k ? 3 * s->stride + 1 : s->stride);
+    }
+    free(z);
+    free(m.p);
+    free(o.p);
+    rbe_train_close(&t);
+    rbe_train_close(&teacher);
+}
+
+/* --- what else the contract says ---------------------------------------------------------- */
+
+static const struct rbe_gpt2_config small = {53, 40, 24, 3, 2, 96, 1e-5F, 52};
+enum { BATCH = 4, TIME = 37, TOKENS = BATCH * TIME };
+
+struct outcome {
+    float *gradients;
+    struct rbe_loss_sums sums;
+};
+
+/* Runs a batch in `parts` micro-batches, twice over, and keeps the gradients. */
+static struct outcome outcome(struct rbe_train_limits l, struct rbe_pool *pool,
+                              const uint32_t *tokens, const uint32_t *targets, uint32_t parts)
+{
+    struct rbe_train *t = open_train(&small, l, pool);
+    struct check_rng rng = {77};
+    const struct rbe_loss ce = {0, 1, 1};
+    struct outcome o = {0};
+    struct rbe_diag d;
+
+    fill(t, &rng);
+    for (int twice = 0; twice < 2; twice++) {
+        rbe_train_zero(t);
+        o.sums = (struct rbe_loss_sums){0};
+        for (uint32_t i = 0; i < parts; i++) {
+            const size_t at = i * (TOKENS / parts);
+            const struct rbe_train_batch b = {BATCH / parts, TIME, tokens + at,
+                                              targets + at, NULL};
+            CHECK(!rbe_train_step(t, &b, &ce, NULL, 0.5F, &o.sums, &d));
+        }
+        float *g = malloc(rbe_train_floats(t) * sizeof *g);
+        memcpy(g, rbe_train_gradients(t), rbe_train_floats(t) * sizeof *g);
+        CHECK(!o.gradients || !memcmp(g, o.gradients, rbe_train_floats(t) * sizeof *g));
+        free(o.gradients);
+        o.gradients = g;
+    }
+    rbe_train_close(&t);
+    return o;
+}
+
+static void near(const struct outcome *a, const struct outcome *b, size_t n, double tol)
+{
+    double worst = 0, largest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)a->gradients[i]));
+        worst = fmax(worst, fabs((double)a->gradients[i] - (double)b->gradients[i]));
+    }
+    CHECK(largest > 0 && worst <= tol * largest);
+    CHECK_NEAR(a->sums.loss, b->sums.loss, 1e-6 * fabs(a->sums.loss));
+    CHECK(a->sums.count == b->sums.count);
+}
+
+static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
+{
+    uint32_t tokens[TOKENS], targets[TOKENS];
+    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_train_limits again = limits, half = limits, roomy = {.batch = 7, .time = 40};
+    again.recompute = true;
+    half.batch = 2;
+
+    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
+    struct rbe_train *t = open_train(&small, limits, pool);
+    const size_t n = rbe_train_floats(t);
+    rbe_train_close(&t);
+    struct outcome a = outcome(limits, pool, tokens, targets, 1);
+    struct outcome b = outcome(again, pool, tokens, targets, 1);
+    struct outcome c = outcome(half, pool, tokens, targets, 2);
+    struct outcome one = outcome(limits, NULL, tokens, targets, 1);
+    struct outcome r = outcome(roomy, pool, tokens, targets, 1);
+    CHECK(!memcmp(a.gradients, b.gradients, n * sizeof *a.gradients));
+    CHECK(!memcmp(a.gradients, r.gradients, n * sizeof *a.gradients));
+    near(&a, &c, n, 1e-5);
+    near(&a, &one, n, 1e-5);
+    CHECK(rbe_train_bytes(&small, again, 2) < rbe_train_bytes(&small, limits, 2));
+    free(a.gradients);
+    free(b.gradients);
+    free(c.gradients);
+    free(one.gradients);
+    free(r.gradients);
+}
+
+static void check_frozen(struct rbe_pool *pool, struct check_rng *rng)
+{
+    uint32_t tokens[TOKENS], targets[TOKENS];
+    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_train *t = open_train(&small, limits, pool);
+    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_loss ce = {0, 1, 1};
+    struct rbe_loss_sums sums = {0};
+
+    fill(t, rng);
+    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
+    CHECK(!rbe_train_step(t, &b, &ce, NULL, 1, &sums, NULL));
+    float *all = malloc(rbe_train_floats(t) * sizeof *all);
+    memcpy(all, rbe_train_gradients(t), rbe_train_floats(t) * sizeof *all);
+    rbe_train_zero(t);
+    for (size_t i = 0; i < rbe_train_slices(t); i += 2)
+        rbe_train_slice(t, i)->frozen = true;
+    CHECK(!rbe_train_step(t, &b, &ce, NULL, 1, &sums, NULL));
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+        const float *g = rbe_train_gradients(t) + s->at;
+        bool zero = true;
+        for (size_t k = 0; k < s->count; k++)
+            zero = zero && g[k] == 0;
+        CHECK(s->frozen ? zero : !memcmp(g, all + s->at, s->count * sizeof *g));
+    }
+    free(all);
+    rbe_train_close(&t);
+}
+
+/* What the tap saw, multiplied out: the parameters' gradients once more. */
+struct tapped {
+    double *gradients;          /* [floats] */
+    size_t calls;
+};
+
+static void on_tap(void *arg, const struct rbe_train_slice *s, const float *x, const float *dy,
+                   size_t tokens)
+{
+    struct tapped *k = arg;
+
+    k->calls++;
+    for (size_t i = 0; i < tokens; i++)
+        for (size_t r = 0; r < s->rows; r++)
+            for (size_t c = 0; c < s->cols; c++)
+                k->gradients[s->at + r * s->cols + c] +=
+                    (double)dy[i * s->rows + r] * (double)x[i * s->cols + c];
+}
+
+/* Inputs and gradients by the outputs make the gradients of the linear layers, and of rows of
+ * wte whose tokens are no input; the same when those are not computed; and drawn targets are
+ * those the predictions say. */
+static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
+{
+    uint32_t tokens[TOKENS], targets[TOKENS];
+    float draws[TOKENS], logits[53];
+    bool is_input[53] = {false};
+    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_train_limits only = limits;
+    only.tap_only = true;
+    struct rbe_train *t = open_train(&small, limits, pool);
+    struct rbe_train *u = open_train(&small, only, pool);
+    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_train_batch drawn = {BATCH, TIME, tokens, NULL, draws};
+    const struct rbe_loss ce = {0, 1, 1}, kl = {1, 1, 1};
+    const size_t n = rbe_train_floats(t);
+    struct tapped k = {calloc(n, sizeof(double)), 0};
+    struct tapped v = {calloc(n, sizeof(double)), 0};
+    struct rbe_loss_sums sums = {0}, other = {0};
+
+    fill(t, rng);
+    memcpy(rbe_train_params(u), rbe_train_params(t), n * sizeof(float));
+    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
+    for (size_t i = 0; i < TOKENS; i++)
+        tokens[i] %= 20;
+    CHECK(!rbe_train_forward(t, &b, NULL));
+    for (size_t i = 0; i < TOKENS; i++) {
+        double all = 0, sum = 0;
+        is_input[tokens[i]] = true;
+        draws[i] = check_unit(rng);
+        CHECK(!rbe_train_logits(t, i, 1, logits, NULL));
+        for (size_t w = 0; w < 53; w++)
+            all += exp((double)logits[w]);
+        for (targets[i] = 0; targets[i] < 52; targets[i]++)
+            if ((sum += exp((double)logits[targets[i]]) / all) > (double)draws[i])
+                break;
+    }
+    rbe_train_tap(t, on_tap, &k);
+    rbe_train_tap(u, on_tap, &v);
+    CHECK(!rbe_train_step(t, &b, &ce, NULL, 0.5F, &sums, NULL));
+    CHECK(!rbe_train_step(u, &drawn, &ce, NULL, 0.5F, &other, NULL));
+    CHECK_NEAR(sums.loss, other.loss, 1e-6 * sums.loss);
+    CHECK(k.calls == v.calls && k.calls > 4 * small.n_layer);
+    CHECK(!memcmp(k.gradients, v.gradients, n * sizeof *k.gradients));
+    CHECK(!rbe_train_gradients(u));
+    CHECK(rbe_train_bytes(&small, only, 2) < rbe_train_bytes(&small, limits, 2));
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+        const float *g = rbe_train_gradients(t) + s->at;
+        double worst = 0, largest = 0;
+        for (size_t j = 0; j < s->count; j++) {
+            if (!i && is_input[j / s->cols])
+                continue;
+            largest = fmax(largest, fabs((double)g[j]));
+            worst = fmax(worst, fabs((double)g[j] - k.gradients[s->at + j]));
+        }
+        if (s->matrix)
+            CHECK(largest > 0 && worst <= 1e-5 * largest);
+    }
+    CHECK(rbe_train_step(t, &drawn, &kl, t, 1, &sums, NULL) == RBE_ERR_ARG);
+    free(k.gradients);
+    free(v.gradients);
+    rbe_train_close(&t);
+    rbe_train_close(&u);
+}
+
+static void check_errors(struct rbe_pool *pool)
+{
+    uint32_t tokens[8] = {1, 2, 3, 4, 5, 6, 7, 8}, targets[8] = {2, 3, 4, 5, 6, 7, 8, 9};
+    struct rbe_train_limits l = {.batch = 1, .time = 8};
+    struct rbe_train_batch b = {1, 8, tokens, targets, NULL};
+    struct rbe_gpt2_config other = small;
+    struct rbe_loss loss = {0, 1, 1};
+    struct rbe_loss_sums sums = {0};
+    struct rbe_train *t, *teacher, *none;
+    struct check_rng rng = {5};
+    float logits[53];
+
+    t = open_train(&small, l, pool);
+    fill(t, &rng);
+    CHECK(rbe_train_logits(t, 0, 1, logits, NULL) == RBE_ERR_ARG);
+    CHECK(!rbe_train_forward(t, &b, NULL) && !rbe_train_logits(t, 7, 1, logits, NULL));
+    CHECK(rbe_train_logits(t, 7, 2, logits, NULL) == RBE_ERR_ARG);
+    tokens[3] = 53;
+    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    tokens[3] = 4;
+    targets[7] = 53;
+    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    targets[7] = 52;
+    b.batch = 2;
+    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    b.batch = 1;
+    loss.alpha = 1;
+    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    l.forward_only = true;
+    other.vocab = 54;
+    teacher = open_train(&other, l, pool);
+    CHECK(rbe_train_step(t, &b, &loss, teacher, 1, &sums, NULL) == RBE_ERR_MISMATCH);
+    loss.alpha = 0;
+    CHECK(rbe_train_step(teacher, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(!rbe_train_gradients(teacher));
+    rbe_train_params(t)[rbe_train_find(t, "h.1.mlp.c_fc.bias")->at] = NAN;
+    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_NUMERIC);
+    rbe_train_close(&teacher);
+    rbe_train_close(&t);
+    CHECK(!t);
+    l.time = 41;
+    CHECK(rbe_train_open(&none, &small, l, pool, NULL) == RBE_ERR_ARG && !none);
+    CHECK(rbe_gpt2_config_size(&other, "1558M", NULL) == RBE_OK);
+    l = (struct rbe_train_limits){.batch = 1000000000, .time = 4};
+    CHECK(rbe_train_open(&none, &other, l, pool, NULL) == RBE_ERR_NOMEM && !none);
+}
+
+/* --- bf16 --------------------------------------------------------------------------------- */
+
+/* Rounded inputs change a gradient a little, and the same calls give the same bits.  Odd
+ * widths, and sums longer than the pieces that are rounded at a time. */
+static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
+{
+    static const struct rbe_gpt2_config c = {2300, 300, 36, 2, 3, 144, 1e-5F, 0};
+    struct rbe_train_limits l = {.batch = 4, .time = 270}, half = l;
+    half.bf16 = true;
+    if (!rbe_product_has_bf16()) {
+        struct rbe_train *none;
+        CHECK(rbe_train_open(&none, &c, half, pool, NULL) == RBE_ERR_ARG && !none);
+        printf("SKIP bf16: this CPU or build has no such products\n");
+        return;
+    }
+    enum { N = 4 * 270 };
+    struct rbe_train *t = open_train(&c, l, pool), *h = open_train(&c, half, pool);
+    struct rbe_train *again = open_train(&c, half, pool);
+    uint32_t tokens[N], targets[N];
+    const struct rbe_train_batch b = {4, 270, tokens, targets, NULL};
+    const struct rbe_loss kl = {0.5F, 1, 1};
+    struct rbe_loss_sums sums = {0}, rounded = {0}, same = {0};
+    const size_t n = rbe_train_floats(t);
+
+    fill(t, rng);
+    fill_batch(tokens, targets, N, c.vocab, rng);
+    memcpy(rbe_train_params(h), rbe_train_params(t), n * sizeof(float));
+    memcpy(rbe_train_params(again), rbe_train_params(t), n * sizeof(float));
+    struct rbe_train_limits f = l;
+    f.forward_only = true;
+    struct rbe_train *teacher = open_train(&c, f, pool);
+    fill(teacher, rng);
+    CHECK(!rbe_train_step(t, &b, &kl, teacher, 1, &sums, NULL));
+    CHECK(!rbe_train_step(h, &b, &kl, teacher, 1, &rounded, NULL));
+    CHECK(!rbe_train_step(again, &b, &kl, teacher, 1, &same, NULL));
+    CHECK(!memcmp(&rounded, &same, sizeof same));
+    CHECK(!memcmp(rbe_train_gradients(h), rbe_train_gradients(again), n * sizeof(float)));
+    CHECK(rounded.loss != sums.loss);
+    CHECK_NEAR(rounded.loss, sums.loss, 2e-3 * sums.loss);
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+        const float *a = rbe_train_gradients(t) + s->at, *r = rbe_train_gradients(h) + s->at;
+        double error = 0, size = 0;
+        for (size_t k = 0; k < s->count; k++) {
+            error += ((double)a[k] - (double)r[k]) * ((double)a[k] - (double)r[k]);
+            size += (double)a[k] * (double)a[k];
+        }
+        if (!CHECK(sqrt(error) <= 0.03 * sqrt(size)))
+            printf("     %s: %.3g of %.3g\n", s->name, sqrt(error), sqrt(size));
+    }
+    rbe_train_close(&teacher);
+    rbe_train_close(&again);
+    rbe_train_close(&h);
+    rbe_train_close(&t);
+}
+
+/* --- the runtime -------------------------------------------------------------------------- */
+
+/* Logits of the shipped model, here and from a session. */
+static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
+{
+    enum { N = 200 };
+    char *path = rbe_data_path("rbe-mini");
+    struct rbe_diag d = {""};
+    struct rbe_source *source;
+    struct rbe_gpt2 *model;
+    struct rbe_session *s;
+    uint32_t tokens[2 * N];
+
+    if (!CHECK(path && !rbe_source_open(&source, path, &d) && !rbe_gpt2_open(&model, path, &d)))
+        return;
+    const struct rbe_gpt2_config *c = rbe_gpt2_config(model);
+    struct rbe_train *t = open_train(
+        c, (struct rbe_train_limits){.batch = 2, .time = N, .forward_only = true}, pool);
+    CHECK(!rbe_train_load(t, source, &d));
+    CHECK(!rbe_session_open(&s, model, (struct rbe_session_limits){.max_logits = 1}, pool, &d));
+    for (size_t i = 0; i < 2 * N; i++)
+        tokens[i] = check_below(rng, c->vocab);
+    CHECK(!rbe_train_forward(t, &(struct rbe_train_batch){2, N, tokens, NULL, NULL}, &d));
+    float *a = malloc(c->vocab * sizeof *a), *b = malloc(c->vocab * sizeof *b);
+    for (size_t k = 0; k < 2; k++) {
+        rbe_session_truncate(s, 0);
+        CHECK(!rbe_forward(s, tokens + k * N, N, &d));
+        for (size_t at = 0; at < N; at += 13) {
+            double worst = 0;
+            CHECK(!rbe_logits(s, at, 1, a, &d) && !rbe_train_logits(t, k * N + at, 1, b, &d));
+            for (uint32_t i = 0; i < c->vocab; i++)
+                worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+            CHECK_NEAR(worst, 0, 2e-4);
+        }
+    }
+    free(a);
+    free(b);
+    free(path);
+    rbe_session_close(&s);
+    rbe_train_close(&t);
+    rbe_gpt2_close(&model);
+    rbe_source_close(&source);
+}
+
+int main(int argc, char **argv)
+{
+    struct check_rng rng = check_seed(argc, argv);
+    struct rbe_pool *pool;
+
+    if (rbe_cpu_init() || rbe_pool_open(&pool, 2, NULL))
+        return 1;
+    rbe_catch_interrupt();
+    rbe_interrupt_grace = 0;
+    for (size_t i = 0; i < SHAPES; i++)
+        check_shape(&shapes[i], pool, &rng);
+    check_ways(pool, &rng);
+    check_frozen(pool, &rng);
+    check_tap(pool, &rng);
+    check_errors(pool);
+    check_bf16(pool, &rng);
+    check_runtime(pool, &rng);
+    rbe_pool_close(&pool);
+    return check_done();
+}

@@ -1,0 +1,364 @@
+/*
+ * check_vector.c - every version of the training vectors against doubles, and against each
+ * other bit for bit; losses and their gradients.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+#include <string.h>
+
+#include "grad/loss.h"
+#include "kernels/cpu.h"
+#include "kernels/elementwise.h"
+#include "kernels/test/check.h"
+#include "kernels/vector.h"
+
+enum { MAX = 2048 };
+static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};
+enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 15 };
+
+static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], more[MAX], dgain[MAX], dbias[MAX];
+static float first[SIZES][KEPT][MAX];
+
+/* What the narrowest version found, the others must find to the bit; nothing past n. */
+static void same_bits(size_t version, size_t size, int what, const float *v)
+{
+    const size_t n = sizes[size];
+
+    CHECK(v[n] == 12345);
+    if (version == 0)
+        memcpy(first[size][what], v, n * sizeof *v);
+    else
+        CHECK(!memcmp(first[size][what], v, n * sizeof *v));
+}
+
+/* v [n] = from, then a mark. */
+static void put(float *v, const float *from, size_t n)
+{
+    if (from)
+        memcpy(v, from, n * sizeof *v);
+    else
+        memset(v, 0, n * sizeof *v);
+    v[n] = 12345;
+}
+
+static double gelu(double v)
+{
+    return v / 2 * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+}
+
+static void check_activations(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+
+    put(got, NULL, n);
+    v->add(got, x, bias, n);
+    for (size_t i = 0; i < n; i++)
+        CHECK(got[i] == x[i] + bias[i]);
+    same_bits(version, size, 0, got);
+    v->gelu(got, x, n);
+    for (size_t i = 0; i < n; i++)
+        CHECK_NEAR(got[i], gelu(x[i]), 4e-7 * fabs((double)x[i]) + 1e-7);
+    same_bits(version, size, 1, got);
+    put(got, y, n);
+    put(more, x, n);
+    v->gelu_back(got, more, n);
+    for (size_t i = 0; i < n; i++) {
+        const double slope = (gelu(x[i] + 1e-5) - gelu(x[i] - 1e-5)) / 2e-5;
+        CHECK_NEAR(got[i], slope * (double)y[i], 3e-6 * fabs((double)y[i]) + 1e-9);
+    }
+    CHECK(!memcmp(more, first[size][1], n * sizeof *more));
+    same_bits(version, size, 2, got);
+    same_bits(version, size, 3, more);
+}
+
+static double norm_dot(const double *at, const float *dy, size_t n)
+{
+    double mean = 0, var = 0, sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        mean += at[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        var += (at[i] - mean) * (at[i] - mean) / (double)n;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)dy[i] * ((at[i] - mean) / sqrt(var + 1e-2) * (double)gain[i]);
+    return sum;
+}
+
+static void check_norm(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size], stride = n / 40 + 1;
+    double at[MAX];
+    float norm[MAX];
+
+    for (size_t i = 0; i < n; i++)
+        at[i] = (double)x[i];
+    rbe_elementwise_best(rbe_cpu_isa())->layer_norm(norm, x, gain, bias, n, 1e-2F);
+    put(dgain, bias, n);
+    put(dbias, gain, n);
+    put(got, NULL, n);
+    put(more, NULL, n);
+    v->norm_back(got, NULL, more, x, gain, bias, y, dgain, dbias, n, 1e-2F);
+    for (size_t i = 0; i < n; i += stride) {
+        at[i] += 1e-5;
+        const double up = norm_dot(at, y, n);
+        at[i] -= 2e-5;
+        CHECK_NEAR(got[i], (up - norm_dot(at, y, n)) / 2e-5, 2e-5);
+        at[i] += 1e-5;
+    }
+    for (size_t i = 0; i < n; i++) {
+        CHECK(more[i] == norm[i]);
+        CHECK(dbias[i] == gain[i] + y[i]);
+        if (gain[i] != 0)
+            CHECK_NEAR(dgain[i], bias[i] + y[i] * (norm[i] - bias[i]) / gain[i],
+                       1e-5 * (1 + 1 / fabs((double)gain[i])));
+    }
+    same_bits(version, size, 4, got);
+    same_bits(version, size, 5, more);
+    same_bits(version, size, 6, dgain);
+    same_bits(version, size, 7, dbias);
+    /* With a base, in place. */
+    float without[MAX];
+    memcpy(without, got, n * sizeof *got);
+    put(got, gain, n);
+    v->norm_back(got, got, more, x, gain, bias, y, dgain, dbias, n, 1e-2F);
+    for (size_t i = 0; i < n; i++)
+        CHECK(got[i] == without[i] + gain[i]);
+}
+
+static void check_softmax(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+    double sum = 0, dot = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)x[i]);
+    for (size_t i = 0; i < n; i++) {
+        more[i] = (float)(exp((double)x[i]) / sum);
+        dot += (double)more[i] * (double)y[i];
+    }
+    put(got, y, n);
+    v->softmax_back(got, more, n, 0.125F);
+    for (size_t i = 0; i < n; i++)
+        CHECK_NEAR(got[i], 0.125 * (double)more[i] * ((double)y[i] - dot),
+                   1e-6 * (double)more[i]);
+    same_bits(version, size, 8, got);
+}
+
+/* The nearest of the two neighbours, the even one of a tie. */
+static void check_rounding(const struct rbe_vector *v, size_t size)
+{
+    const size_t n = sizes[size];
+    uint16_t to[MAX + 1];
+
+    to[n] = 4321;
+    v->round_bf16(to, x, n, 0.3F);
+    for (size_t i = 0; i < n; i++) {
+        const float want = x[i] * 0.3F;
+        const uint32_t low = (uint32_t)to[i] << 16;
+        float back;
+        memcpy(&back, &low, sizeof back);
+        CHECK_NEAR(back, want, fabs((double)want) * 0x1p-8);
+        float down = 0, up = 0;
+        const uint32_t below = low - 0x10000, above = low + 0x10000;
+        memcpy(&down, &below, sizeof down);
+        memcpy(&up, &above, sizeof up);
+        CHECK(fabsf(back - want) <= fabsf(down - want) &&
+              fabsf(back - want) <= fabsf(up - want));
+    }
+    CHECK(to[n] == 4321);
+    static const uint32_t ties[] = {0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF,
+                                    0xFFC00000, 0xFF800000, 0x7FC00001, 0x80000000};
+    static const uint16_t wants[] = {0x3F80, 0x3F82, 0x3F81, 0x7F80, 0xFFC0, 0xFF80, 0x7FC0,
+                                     0x8000};
+    for (size_t i = 0; i < sizeof ties / sizeof ties[0]; i++) {
+        float value;
+        memcpy(&value, &ties[i], sizeof value);
+        v->round_bf16(to, &value, 1, 1);
+        CHECK(to[0] == wants[i]);
+    }
+}
+
+/* --- losses ------------------------------------------------------------------------------- */
+
+static double log_sum(const double *z, size_t n, double by)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += exp(z[i] * by);
+    return log(sum);
+}
+
+/* By the definition; what[0..2] are ce, kl and the loss. */
+static void definition(double *what, const struct rbe_loss *l, const double *s, const float *t,
+                       size_t n, size_t target)
+{
+    const double by = 1 / (double)l->temperature, soft = log_sum(s, n, by);
+    double o[MAX];
+
+    what[0] = log_sum(s, n, 1) - s[target];
+    what[1] = 0;
+    if (rbe_loss_distils(l)) {
+        for (size_t i = 0; i < n; i++)
+            o[i] = (double)t[i];
+        const double hard = log_sum(o, n, by);
+        for (size_t i = 0; i < n; i++)
+            what[1] += exp(o[i] * by - hard) * (o[i] * by - hard - s[i] * by + soft);
+    }
+    what[2] = (1 - (double)l->alpha) * what[0] +
+              (double)l->alpha * (double)l->factor * what[1];
+}
+
+static void check_loss(const struct rbe_vector *v, size_t version, size_t size,
+                       const char *name, int keep)
+{
+    const size_t n = sizes[size], target = n / 2, stride = n / 40 + 1;
+    struct rbe_loss_sums sums = {.count = 2, .ce = 1}, again = sums;
+    struct rbe_loss l;
+    double s[MAX], up[3], down[3], want[3];
+
+    CHECK(!rbe_loss_named(&l, name, NULL));
+    for (size_t i = 0; i < n; i++)
+        s[i] = (double)x[i];
+    definition(want, &l, s, y, n, target);
+    put(got, x, n);
+    put(more, y, n);
+    v->loss_row(&l, got, rbe_loss_distils(&l) ? more : NULL, n, (uint32_t)target, 0.5F, true,
+                &sums);
+    CHECK_NEAR(sums.ce - 1, want[0], 3e-6);
+    CHECK_NEAR(sums.kl, want[1], 3e-6);
+    CHECK_NEAR(sums.loss, want[2], 3e-5);
+    CHECK(sums.count == 3 && (n > 1 || sums.agree == rbe_loss_distils(&l)));
+    for (size_t i = 0; i < n; i += stride) {
+        s[i] += 1e-4;
+        definition(up, &l, s, y, n, target);
+        s[i] -= 2e-4;
+        definition(down, &l, s, y, n, target);
+        s[i] += 1e-4;
+        CHECK_NEAR(got[i], 0.5 * (up[2] - down[2]) / 2e-4, 1e-6);
+    }
+    same_bits(version, size, keep, got);
+    memcpy(got, x, n * sizeof *got);
+    memcpy(more, y, n * sizeof *more);
+    v->loss_row(&l, got, rbe_loss_distils(&l) ? more : NULL, n, (uint32_t)target, 0.5F, false,
+                &again);
+    CHECK(!memcmp(&sums, &again, sizeof sums));
+}
+
+static void check_agree(const struct rbe_vector *v)
+{
+    float s[40] = {0}, t[40] = {0};
+    const struct rbe_loss kl = {1, 1, 1};
+    struct rbe_loss_sums sums = {0};
+
+    s[33] = t[33] = 2;
+    v->loss_row(&kl, s, t, 40, 0, 1, true, &sums);
+    CHECK(sums.agree == 1);
+    CHECK_NEAR(sums.kl, 0, 1e-6);
+    for (size_t i = 0; i < 40; i++)
+        CHECK_NEAR(s[i], 0, 1e-7);
+    memset(s, 0, sizeof s);
+    memset(t, 0, sizeof t);
+    s[33] = t[39] = 2;
+    v->loss_row(&kl, s, t, 40, 0, 1, true, &sums);
+    CHECK(sums.agree == 1 && sums.kl > 0.1);
+    s[7] = NAN;
+    v->loss_row(&kl, s, t, 40, 0, 1, true, &sums);
+    CHECK(!isfinite(sums.loss));
+}
+
+static void check_no_target(void)
+{
+    float s[3] = {1, 2, 3};
+    const struct rbe_loss ce = {0, 1, 1};
+    struct rbe_loss_sums sums = {0};
+    struct rbe_loss l;
+
+    rbe_loss_row(&ce, s, NULL, 3, RBE_NO_TARGET, 1, true, &sums);
+    CHECK(s[0] == 0 && s[1] == 0 && s[2] == 0 && sums.count == 0 && sums.loss == 0);
+    CHECK(rbe_loss_named(&l, "mse", NULL) == RBE_ERR_ARG);
+    CHECK(!rbe_loss_named(&l, "chapter", NULL) && l.alpha == 0.7F && l.temperature == 4 &&
+          l.factor == 16);
+}
+
+/* --- optimisers --------------------------------------------------------------------------- */
+
+static void check_squares(const struct rbe_vector *v, size_t size)
+{
+    const size_t n = sizes[size];
+    double want = 0;
+
+    for (size_t i = 0; i < n; i++)
+        want += (double)x[i] * (double)x[i];
+    CHECK_NEAR(v->squares(x, n), want, 1e-6 * want);
+}
+
+static void check_moves(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+    const struct rbe_vector_adam c = {0.5F, 0.75F, 0.875F, 0.99F, 0.25F, 2, 0.125F};
+    float second[MAX];
+
+    put(got, x, n);
+    put(more, y, n);
+    for (size_t i = 0; i < n; i++)
+        second[i] = gain[i] * gain[i];
+    second[n] = 12345;
+    v->adam(got, more, second, bias, n, &c);
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)bias[i] / 2, m = 0.75 * (double)y[i] + 0.25 * d;
+        const double s = 0.875 * (double)gain[i] * (double)gain[i] + 0.125 * d * d;
+        CHECK_NEAR(more[i], m, 1e-6);
+        CHECK_NEAR(second[i], s, 1e-6);
+        CHECK_NEAR(got[i], (double)x[i] * 0.99 - 0.25 * m / (2 * sqrt(s) + 0.125), 3e-6);
+    }
+    same_bits(version, size, 9, got);
+    same_bits(version, size, 10, second);
+    put(got, NULL, n);
+    put(more, y, n);
+    v->momentum(got, more, x, n, 0.75F, 0.5F);
+    v->blend(got, gain, n, 2, -1);
+    for (size_t i = 0; i < n; i++) {
+        const double m = 0.75 * (double)y[i] + 0.5 * (double)x[i];
+        CHECK_NEAR(more[i], m, 1e-6);
+        CHECK_NEAR(got[i], 2 * (0.75 * m + 0.5 * (double)x[i]) - (double)gain[i], 3e-6);
+    }
+    same_bits(version, size, 11, got);
+}
+
+int main(int argc, char **argv)
+{
+    struct check_rng rng = check_seed(argc, argv);
+
+    if (rbe_cpu_init())
+        return 1;
+    for (size_t i = 0; i < MAX; i++) {
+        x[i] = 3 * check_unit(&rng);
+        y[i] = 3 * check_unit(&rng);
+        gain[i] = 1 + check_unit(&rng) / 2;
+        bias[i] = check_unit(&rng);
+    }
+    for (size_t k = 0; rbe_vector_at(k); k++) {
+        const struct rbe_vector *v = rbe_vector_at(k);
+        if (v->isa & ~rbe_cpu_isa()) {
+            printf("SKIP %s\n", v->name);
+            continue;
+        }
+        for (size_t size = 0; size < SIZES; size++) {
+            check_activations(v, k, size);
+            check_norm(v, k, size);
+            check_softmax(v, k, size);
+            check_squares(v, size);
+            check_moves(v, k, size);
+            check_rounding(v, size);
+            check_loss(v, k, size, "ce", 12);
+            check_loss(v, k, size, "kl", 13);
+            check_loss(v, k, size, "chapter", 14);
+        }
+        check_agree(v);
+        printf("ok   %s\n", v->name);
+    }
+    check_no_target();
+    return check_done();
+}

@@ -1,0 +1,144 @@
+/*
+ * train.h - what a rbe_train holds; shared by the files that compute with it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_GRAD_TRAIN_H
+#define RBE_GRAD_TRAIN_H
+
+#include "grad/grad.h"
+#include "grad/product.h"
+#include "kernels/elementwise.h"
+#include "kernels/vector.h"
+
+/* A layer's tensors, in the checkpoint's order. */
+enum rbe_train_tensor {
+    RBE_LN1_GAIN, RBE_LN1_BIAS, RBE_W_QKV, RBE_B_QKV, RBE_W_PROJ, RBE_B_PROJ, RBE_LN2_GAIN,
+    RBE_LN2_BIAS, RBE_W_FC, RBE_B_FC, RBE_W_OUT, RBE_B_OUT, RBE_LAYER_TENSORS
+};
+
+/* Slices: wte, wpe, the layers' tensors, ln_f gain and bias. */
+enum { RBE_SLICE_WTE, RBE_SLICE_WPE, RBE_SLICE_LAYERS };
+
+/* A layer's activations that its backward pass reads; [tokens][...]. */
+struct rbe_train_kept {
+    float *qkv;                 /* [3 n_embd] */
+    float *att;                 /* [n_embd] attention's output, before c_proj */
+    float *mid;                 /* [n_embd] the residual stream after attention */
+    float *ff;                  /* [n_inner] before GELU; the backward pass puts it through */
+};
+
+/* What a thread has to itself. */
+struct rbe_train_worker {
+    float *h;                   /* [chunk][n_embd] */
+    float *act;                 /* [chunk][n_inner] */
+    float *p, *dp;              /* [query block][padded time]; dp NULL when forward_only */
+    float *vectors;             /* gradients of a layer's vectors; NULL when forward_only */
+    struct rbe_loss_sums sums;
+    struct rbe_product *product;
+};
+
+struct rbe_train {
+    struct rbe_gpt2_config c;
+    struct rbe_train_limits limits;
+    struct rbe_pool *pool;
+    const struct rbe_elementwise *e;
+    const struct rbe_vector *v;
+    struct rbe_train_slice *slices;
+    size_t slice_count, floats;
+
+    float *arena;               /* everything below */
+    float *params, *grads;
+    uint16_t *rounded;          /* [floats] parameters as the pass began; NULL without bf16 */
+    float *x;                   /* [layers + 1][tokens][n_embd] the residual stream, or one */
+    size_t x_stride;            /* from layer to layer; 0 when there is one */
+    float *hidden;              /* [tokens][n_embd] after ln_f */
+    float *logits, *other_logits;       /* [head_rows][vocab]; the teacher's */
+    size_t head_rows;
+    struct rbe_train_kept *kept;        /* [layers], all alike when only one is held */
+
+    /* Gradients by activations, [tokens][...]; NULL when forward_only. */
+    float *dx, *dmid, *datt;    /* [n_embd]; datt becomes the layer before's dx */
+    float *dff, *dqkv;          /* [n_inner], [3 n_embd] */
+    float *h1, *h2;             /* [n_embd] outputs of the norms */
+
+    struct rbe_train_worker *workers;
+    rbe_train_tap_fn *tap;      /* or NULL */
+    void *tap_arg;
+    size_t forwarded;           /* tokens whose hidden states are held */
+};
+
+/* Tokens a thread takes through a layer's products at a time, and queries through attention:
+ * what it works on should stay in the second-level cache. */
+enum { RBE_TRAIN_CHUNK = 256, RBE_TRAIN_QUERIES = 128 };
+
+static inline const struct rbe_train_slice *rbe_layer_slice(const struct rbe_train *t,
+                                                            uint32_t layer, int k)
+{
+    return &t->slices[RBE_SLICE_LAYERS + (size_t)layer * RBE_LAYER_TENSORS + (size_t)k];
+}
+
+static inline const float *rbe_layer_param(const struct rbe_train *t, uint32_t layer, int k)
+{
+    return t->params + rbe_layer_slice(t, layer, k)->at;
+}
+
+static inline size_t rbe_train_padded(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+/* A weight as the second factor of a product: W [out][in] as it is (backward), or turned
+ * (forward). */
+static inline struct rbe_factor rbe_train_weight(const struct rbe_train *t,
+                                                 const struct rbe_train_slice *s, bool turned)
+{
+    return (struct rbe_factor){.v = t->params + s->at, .ld = s->cols, .t = turned,
+                               .bf16 = t->rounded ? t->rounded + s->at : NULL};
+}
+
+/* Where a layer's vector k starts in a worker's `vectors`; for k = RBE_LAYER_TENSORS, their
+ * length. */
+size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k);
+
+/* A micro-batch on its way. */
+struct rbe_pass {
+    struct rbe_train *t;
+    const struct rbe_train_batch *b;
+    size_t tokens;              /* batch * time */
+    uint32_t layer;
+    bool again;                 /* a layer is run a second time for its backward pass */
+};
+
+/* Tells the tap, where there is one. */
+static inline void rbe_pass_tap(const struct rbe_pass *p, const struct rbe_train_slice *s,
+                                const float *x, const float *dy, size_t tokens)
+{
+    if (p->t->tap)
+        p->t->tap(p->t->tap_arg, s, x, dy, tokens);
+}
+
+/* Splits p->tokens over the pool and calls fn with chunks of each share. */
+typedef void rbe_chunk_fn(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+                          size_t count);
+void rbe_pass_tokens(struct rbe_pass *p, rbe_chunk_fn *fn);
+
+/* Splits p's (sequence, head) pairs over the pool. */
+typedef void rbe_head_fn(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequence,
+                         size_t head);
+void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn);
+
+/* The scores of `rows` queries from q0 on through the softmax, into w->p [rows][ld]; zeros
+ * where a query must not see.  Returns ld. */
+size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, const float *q,
+                       size_t q0, size_t rows);
+
+/* The forward pass: hidden states of all tokens.  False: an interrupt ended it. */
+bool rbe_pass_forward(struct rbe_pass *p);
+/* Layer p->layer once more from its input, up to what its backward pass reads. */
+void rbe_pass_layer_again(struct rbe_pass *p);
+/* From t->dmid, the gradient by the hidden states, to the parameters'; false
+ * likewise. */
+bool rbe_pass_backward(struct rbe_pass *p);
+
+#endif

@@ -1,0 +1,397 @@
+/*
+ * body/vector.h - the functions of vector.h in vectors, whose width follows from the flags
+ * the including file is compiled with.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The including file defines RBE_VECTOR (the table's name), RBE_VECTOR_NAME and
+ * RBE_VECTOR_ISA.
+ */
+#include "kernels/cpu.h"
+#include "kernels/lanes.h"
+#include "kernels/vector.h"
+
+/* A row's sums go through f32 lanes for this many values, then through a double. */
+enum { BLOCK = 512 };
+
+/* Runs body for i = 0, WIDTH, ... with `full` true, then once with the n - i left. */
+#define EACH(n, body)                                                                          \
+    do {                                                                                       \
+        size_t i = 0;                                                                          \
+        for (; i + WIDTH <= (n); i += WIDTH) {                                                 \
+            body(load, store)                                                                  \
+        }                                                                                      \
+        if (i < (n)) {                                                                         \
+            const size_t left = (n) - i;                                                       \
+            body(load_left, store_left)                                                        \
+        }                                                                                      \
+    } while (0)
+#define load_left(p) load_part(p, left, 0)
+#define store_left(p, v) store_part(p, v, left)
+
+static void add(float *y, const float *x, const float *bias, size_t n)
+{
+#define BODY(LOAD, STORE) STORE(y + i, LOAD(x + i) + LOAD(bias + i));
+    EACH(n, BODY);
+#undef BODY
+}
+
+/* s = 1 / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3): GELU(x) = x s. */
+INLINE vf gate(vf x)
+{
+    const vf u = (x * x * 0.044715F + 1) * x * -1.59576912F;
+    return 1 / (exp_lanes(u) + 1);
+}
+
+static void gelu(float *y, const float *x, size_t n)
+{
+#define BODY(LOAD, STORE)                                                                      \
+    const vf v = LOAD(x + i);                                                                  \
+    STORE(y + i, v * gate(v));
+    EACH(n, BODY);
+#undef BODY
+}
+
+static void gelu_back(float *d, float *x, size_t n)
+{
+    /* (x s)' = s + x s (1 - s) (2u)', (2u)' = 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2). */
+#define BODY(LOAD, STORE)                                                                      \
+    const vf v = LOAD(x + i), s = gate(v), y = v * s;                                          \
+    const vf slope = v * v * (1.59576912F * 0.134145F) + 1.59576912F;                          \
+    STORE(d + i, LOAD(d + i) * (y * (1 - s) * slope + s));                                     \
+    STORE(x + i, y);
+    EACH(n, BODY);
+#undef BODY
+}
+
+static void norm_back(float *dx, const float *base, float *y, const float *x,
+                      const float *gain, const float *bias, const float *dy, float *dgain,
+                      float *dbias, size_t n, float eps)
+{
+    const size_t whole = n / LANES * LANES;
+    struct lanes sum = {.a = {0}}, squares = {.a = {0}};
+    struct lanes g_sum = {.a = {0}}, gx_sum = {.a = {0}};
+    float x_last[LANES], g_last[LANES];
+    size_t j = 0;
+
+#define VALUE(k) load(x + j + (k))
+    for (; j < whole; j += LANES)
+        ADD_LANES(sum, VALUE);
+#undef VALUE
+#define VALUE(k) load(x_last + (k))
+    if (j < n) {
+        pad(x_last, x + j, n - j, 0);
+        ADD_LANES(sum, VALUE);
+    }
+#undef VALUE
+    const float mean = sum_lanes(sum) / (float)n;
+    /* g = dy gain; sums of (x - mean)^2, g and g (x - mean) in one go. */
+#define SQUARE(k) ((load(x + j + (k)) - mean) * (load(x + j + (k)) - mean))
+#define G(k) (load(dy + j + (k)) * load(gain + j + (k)))
+#define GX(k) (G(k) * (load(x + j + (k)) - mean))
+    for (j = 0; j < whole; j += LANES) {
+        ADD_LANES(squares, SQUARE);
+        ADD_LANES(g_sum, G);
+        ADD_LANES(gx_sum, GX);
+    }
+#undef SQUARE
+#undef G
+#undef GX
+#define SQUARE(k) ((load(x_last + (k)) - mean) * (load(x_last + (k)) - mean))
+#define G(k) load(g_last + (k))
+#define GX(k) (load(g_last + (k)) * (load(x_last + (k)) - mean))
+    if (j < n) {
+        pad(x_last, x + j, n - j, mean);
+        pad(g_last, dy + j, n - j, 0);
+        for (size_t k = 0; j + k < n; k++)
+            g_last[k] *= gain[j + k];
+        ADD_LANES(squares, SQUARE);
+        ADD_LANES(g_sum, G);
+        ADD_LANES(gx_sum, GX);
+    }
+#undef SQUARE
+#undef G
+#undef GX
+    const float r = 1 / sqrtf(sum_lanes(squares) / (float)n + eps);
+    const float g_mean = sum_lanes(g_sum) / (float)n;
+    const float gx_mean = sum_lanes(gx_sum) * r / (float)n;
+#define BODY(LOAD, STORE)                                                                      \
+    const vf h = (LOAD(x + i) - mean) * r, d = LOAD(dy + i), w = LOAD(gain + i);               \
+    STORE(dgain + i, LOAD(dgain + i) + d * h);                                                 \
+    STORE(dbias + i, LOAD(dbias + i) + d);                                                     \
+    STORE(y + i, h * w + LOAD(bias + i));                                                      \
+    vf to = (d * w - g_mean - h * gx_mean) * r;                                                \
+    if (base)                                                                                  \
+        to += LOAD(base + i);                                                                  \
+    STORE(dx + i, to);
+    EACH(n, BODY);
+#undef BODY
+}
+
+static void softmax_back(float *d, const float *p, size_t n, float scale)
+{
+    const size_t whole = n / LANES * LANES;
+    struct lanes sum = {.a = {0}};
+    float d_last[LANES], p_last[LANES];
+    size_t j = 0;
+
+#define PRODUCT(k) (load(d + j + (k)) * load(p + j + (k)))
+    for (; j < whole; j += LANES)
+        ADD_LANES(sum, PRODUCT);
+#undef PRODUCT
+#define PRODUCT(k) (load(d_last + (k)) * load(p_last + (k)))
+    if (j < n) {
+        pad(d_last, d + j, n - j, 0);
+        pad(p_last, p + j, n - j, 0);
+        ADD_LANES(sum, PRODUCT);
+    }
+#undef PRODUCT
+    const float mean = sum_lanes(sum);
+#define BODY(LOAD, STORE) STORE(d + i, LOAD(p + i) * scale * (LOAD(d + i) - mean));
+    EACH(n, BODY);
+#undef BODY
+}
+
+/* --- losses ------------------------------------------------------------------------------- */
+
+/* What a row is measured by: maxima, 1/T, and whether one exponential of s serves both the
+ * cross entropy and the divergence (T = 1, or only one of them is wanted). */
+struct row {
+    float s_max, t_max, by_t;
+    bool single;
+};
+
+/* Sixteen-lane sums of e^s, e^(s/T), e^(t/T) and e^(t/T) (t - s) / T, all by the maxima. */
+struct row_lanes {
+    struct lanes plain, soft, teacher, gap;
+};
+
+struct row_sums {
+    double plain, soft, teacher, gap;
+};
+
+/* One register: t becomes e^(t/T); s becomes e^s where that is enough for the gradient. */
+INLINE void sum_register(vf *plain, vf *soft, vf *teacher, vf *gap, float *s, float *t,
+                         const float *mask, const struct row *r)
+{
+    const vf m = load(mask), ds = load(s) - r->s_max;
+    const vf e = exp_lanes(ds) * m;
+
+    *plain += e;
+    if (t) {
+        const vf dt = (load(t) - r->t_max) * r->by_t, p = exp_lanes(dt) * m;
+        *teacher += p;
+        *gap += p * (dt - ds * r->by_t);
+        store(t, p);
+        if (!r->single)
+            *soft += exp_lanes(ds * r->by_t) * m;
+    }
+    if (r->single)
+        store(s, e);
+}
+
+INLINE void sum_sixteen(struct row_lanes *l, float *s, float *t, const float *mask,
+                        const struct row *r)
+{
+#define AT(part, k)                                                                            \
+    sum_register(&l->plain.part, &l->soft.part, &l->teacher.part, &l->gap.part, s + (k),       \
+                 t ? t + (k) : NULL, mask + (k), r)
+    AT(a, 0);
+    if (WIDTH < LANES)
+        AT(b, WIDTH);
+    if (2 * WIDTH < LANES) {
+        AT(c, 2 * WIDTH);
+        AT(d, 3 * WIDTH);
+    }
+#undef AT
+}
+
+INLINE void sum_row(struct row_sums *sums, float *s, float *t, size_t n, const struct row *r)
+{
+    static const float ones[LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+    *sums = (struct row_sums){0};
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t end = n - at < BLOCK ? n : at + BLOCK;
+        struct row_lanes l = {.plain = {.a = {0}}};
+        size_t i = at;
+        for (; i + LANES <= end; i += LANES)
+            sum_sixteen(&l, s + i, t ? t + i : NULL, ones, r);
+        if (i < end) {
+            float mask[LANES], s_last[LANES], t_last[LANES];
+            pad(mask, ones, end - i, 0);
+            pad(s_last, s + i, end - i, r->s_max);
+            if (t)
+                pad(t_last, t + i, end - i, r->t_max);
+            sum_sixteen(&l, s_last, t ? t_last : NULL, mask, r);
+            memcpy(s + i, s_last, (end - i) * sizeof *s);
+            if (t)
+                memcpy(t + i, t_last, (end - i) * sizeof *t);
+        }
+        sums->plain += (double)sum_lanes(l.plain);
+        sums->soft += (double)sum_lanes(l.soft);
+        sums->teacher += (double)sum_lanes(l.teacher);
+        sums->gap += (double)sum_lanes(l.gap);
+    }
+    if (r->single)
+        sums->soft = sums->plain;
+}
+
+/* s = a e^s + b e^(s/T) - c e^(t/T), the exponentials as sum_row() left them. */
+INLINE void row_gradient(float *s, const float *t, size_t n, const struct row *r, float a,
+                         float b, float c)
+{
+    if (!t) {
+#define BODY(LOAD, STORE) STORE(s + i, LOAD(s + i) * a);
+        EACH(n, BODY);
+#undef BODY
+    } else if (r->single) {
+#define BODY(LOAD, STORE) STORE(s + i, LOAD(s + i) * (a + b) - LOAD(t + i) * c);
+        EACH(n, BODY);
+#undef BODY
+    } else {
+#define BODY(LOAD, STORE)                                                                      \
+    const vf d = LOAD(s + i) - r->s_max;                                                       \
+    STORE(s + i, exp_lanes(d) * a + exp_lanes(d * r->by_t) * b - LOAD(t + i) * c);
+        EACH(n, BODY);
+#undef BODY
+    }
+}
+
+static void loss_row(const struct rbe_loss *l, float *student, float *teacher, size_t vocab,
+                     uint32_t target, float weight, bool want_gradient,
+                     struct rbe_loss_sums *sums)
+{
+    const struct row r = {.s_max = row_max(student, vocab),
+                          .t_max = teacher ? row_max(teacher, vocab) : 0,
+                          .by_t = 1 / l->temperature,
+                          .single = !teacher || l->temperature == 1};
+    const double alpha = teacher ? (double)l->alpha : 0, s_target = (double)student[target];
+    struct row_sums row;
+
+    if (teacher) {
+        size_t best = 0;
+        while (best + 1 < vocab && teacher[best] != r.t_max)
+            best++;
+        sums->agree += student[best] == r.s_max;
+    }
+    sum_row(&row, student, teacher, vocab, &r);
+    const double ce = (double)r.s_max + log(row.plain) - s_target;
+    /* sum of p (log p - log q), p = e^t / teacher, q = e^s / soft. */
+    const double kl = teacher ? row.gap / row.teacher - log(row.teacher) + log(row.soft) : 0;
+    sums->ce += ce;
+    sums->kl += kl;
+    sums->loss += (1 - alpha) * ce + alpha * (double)l->factor * kl;
+    sums->count++;
+    if (want_gradient) {
+        const double plain = (1 - alpha) * (double)weight;
+        const double soft = alpha * (double)l->factor * (double)weight * (double)r.by_t;
+        row_gradient(student, teacher, vocab, &r, (float)(plain / row.plain),
+                     (float)(soft / row.soft), teacher ? (float)(soft / row.teacher) : 0);
+        student[target] -= (float)plain;
+    }
+}
+
+/* --- optimisers --------------------------------------------------------------------------- */
+
+static double squares(const float *x, size_t n)
+{
+    double total = 0;
+
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t end = n - at < BLOCK ? n : at + BLOCK;
+        struct lanes sum = {.a = {0}};
+        float last[LANES];
+        size_t i = at;
+#define SQUARE(k) (load(x + i + (k)) * load(x + i + (k)))
+        for (; i + LANES <= end; i += LANES)
+            ADD_LANES(sum, SQUARE);
+#undef SQUARE
+#define SQUARE(k) (load(last + (k)) * load(last + (k)))
+        if (i < end) {
+            pad(last, x + i, end - i, 0);
+            ADD_LANES(sum, SQUARE);
+        }
+#undef SQUARE
+        total += (double)sum_lanes(sum);
+    }
+    return total;
+}
+
+INLINE vf root(vf x)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#elif defined(__x86_64__)
+    return (vf)_mm_sqrt_ps((__m128)x);
+#else
+    for (int i = 0; i < WIDTH; i++)
+        x[i] = sqrtf(x[i]);
+    return x;
+#endif
+}
+
+static void adam(float *p, float *m, float *v, const float *g, size_t n,
+                 const struct rbe_vector_adam *c)
+{
+#define BODY(LOAD, STORE)                                                                      \
+    const vf d = LOAD(g + i) * c->gradient;                                                    \
+    const vf first = LOAD(m + i) * c->b1 + d * (1 - c->b1);                                    \
+    const vf second = LOAD(v + i) * c->b2 + d * d * (1 - c->b2);                               \
+    STORE(m + i, first);                                                                       \
+    STORE(v + i, second);                                                                      \
+    STORE(p + i, LOAD(p + i) * c->keep - first * c->step / (root(second) * c->root + c->eps));
+    EACH(n, BODY);
+#undef BODY
+}
+
+static void momentum(float *u, float *m, const float *g, size_t n, float beta, float scale)
+{
+#define BODY(LOAD, STORE)                                                                      \
+    const vf d = LOAD(g + i) * scale, v = LOAD(m + i) * beta + d;                              \
+    STORE(m + i, v);                                                                           \
+    STORE(u + i, v * beta + d);
+    EACH(n, BODY);
+#undef BODY
+}
+
+static void blend(float *y, const float *x, size_t n, float a, float b)
+{
+#define BODY(LOAD, STORE) STORE(y + i, LOAD(y + i) * a + LOAD(x + i) * b);
+    EACH(n, BODY);
+#undef BODY
+}
+
+typedef uint32_t vu __attribute__((vector_size(4 * WIDTH)));
+typedef uint16_t vh __attribute__((vector_size(2 * WIDTH)));
+
+/* The upper half, after adding just under half of the lower (or half, where what stays is
+ * odd). */
+INLINE vh halves(vf x)
+{
+    const vu bits = (vu)x;
+
+    return __builtin_convertvector((bits + ((bits >> 16 & 1) + 0x7FFF)) >> 16, vh);
+}
+
+static void round_bf16(uint16_t *to, const float *x, size_t n, float scale)
+{
+    size_t i = 0;
+
+    for (; i + WIDTH <= n; i += WIDTH) {
+        const vh h = halves(load(x + i) * scale);
+        memcpy(to + i, &h, sizeof h);
+    }
+    if (i < n) {
+        const vh h = halves(load_part(x + i, n - i, 0) * scale);
+        memcpy(to + i, &h, (n - i) * sizeof *to);
+    }
+}
+
+const struct rbe_vector RBE_VECTOR = {
+    .name = RBE_VECTOR_NAME, .isa = RBE_VECTOR_ISA, .add = add, .gelu = gelu,
+    .gelu_back = gelu_back, .norm_back = norm_back, .softmax_back = softmax_back,
+    .loss_row = loss_row, .squares = squares, .adam = adam, .momentum = momentum,
+    .round_bf16 = round_bf16, .blend = blend};

@@ -1,0 +1,50 @@
+/*
+ * elementwise.h - what a forward pass does besides matrix products.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Compiled several times from one source (body/elementwise.h), for wider and wider registers.
+ * Every version adds in the same order, in sixteen lanes, and never fuses a multiply with an
+ * add, so that all machines and instruction sets agree bit for bit.
+ */
+#ifndef RBE_KERNELS_ELEMENTWISE_H
+#define RBE_KERNELS_ELEMENTWISE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct rbe_elementwise {
+    const char *name;
+    uint32_t isa;               /* RBE_ISA_* bits it needs */
+
+    /* y = (x - mean) / sqrt(variance + eps) * gain + bias; n values. */
+    void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,
+                       size_t n, float eps);
+    /* x = GELU(x + bias), GPT-2's tanh form. */
+    void (*bias_gelu)(float *x, const float *bias, size_t n);
+    /* x += bias. */
+    void (*bias_add)(float *x, const float *bias, size_t n);
+    /* x += y + bias. */
+    void (*residual_add)(float *x, const float *y, const float *bias, size_t n);
+    /* x = exp(x - max) / sum, n >= 1. */
+    void (*softmax)(float *x, size_t n);
+    /* s[t] = scale * (q . k[t]); k [count][dim]. */
+    void (*scores)(float *s, const float *q, const float *k, size_t count, size_t dim,
+                   float scale);
+    /* y = sum over t of p[t] * v[t]; v [count][dim]. */
+    void (*mix)(float *y, const float *p, const float *v, size_t count, size_t dim);
+    /* log of the sum of exp(x), n >= 1; exponentials in f32, their sum in double. NaN when an
+     * x is. */
+    double (*log_sum_exp)(const float *x, size_t n);
+};
+
+/* The version at i, narrowest first; NULL past the end. */
+const struct rbe_elementwise *rbe_elementwise_at(size_t i);
+
+/* The widest that `isa` can run. */
+const struct rbe_elementwise *rbe_elementwise_best(uint32_t isa);
+
+extern const struct rbe_elementwise rbe_elementwise_any, rbe_elementwise_avx2,
+    rbe_elementwise_avx512;
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * data.c - finds what ships, however the program was installed.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "model/data.h"
+
+#include <dirent.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "model/tokenizer_files.h"
+
+static bool exists(const char *path)
+{
+    return path && !access(path, R_OK);
+}
+
+/* DIR/SUB/NAME when it exists, else NULL. */
+static char *try_path(const char *dir, const char *sub, const char *name)
+{
+    char *folder = rbe_path_join(dir, sub);
+    char *path = folder ? rbe_path_join(folder, name) : NULL;
+
+    free(folder);
+    if (!path)                  /* it may be there: nothing else must be taken for it */
+        rbe_shortage_note();
+    if (!exists(path)) {
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+/* In `dir` (overwritten) and every folder above it. */
+static char *search_upward(char *dir, const char *name)
+{
+    char *found = NULL, *slash;
+
+    do {
+        found = try_path(dir, "datasets/embedded", name);
+        if (!found)
+            found = try_path(dir, "share/rbe-bench", name);
+        slash = strrchr(dir, '/');
+        if (slash)
+            *slash = 0;
+    } while (!found && slash);
+    return found;
+}
+
+char *rbe_data_path(const char *name)
+{
+    const char *env = getenv("RBE_DATA");
+    char dir[PATH_MAX];
+    char *found = NULL;
+
+    if (env)
+        return try_path(env, ".", name);
+    const ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    if (n > 0) {
+        dir[n] = 0;
+        found = search_upward(dir, name);
+    }
+    if (!found && getcwd(dir, sizeof dir))
+        found = search_upward(dir, name);
+    return found;
+}
+
+/* The folder itself, or the folder a file stands in; fresh, NULL when out of memory. */
+static char *folder_of(const char *path)
+{
+    struct stat st;
+    char *s = strdup(path);
+
+    if (!s || (!stat(path, &st) && S_ISDIR(st.st_mode)))
+        return s;
+    char *slash = strrchr(s, '/');
+    if (slash)
+        slash[slash == s] = 0;
+    else
+        strcpy(s, ".");         /* a file's name has at least one character */
+    return s;
+}
+
+bool rbe_has_tokenizer(const char *model_path)
+{
+    char *folder = *model_path ? folder_of(model_path) : NULL;
+    const bool has = folder && rbe_tokenizer_files_exist(folder) > 0;
+
+    free(folder);
+    return has;
+}
+
+enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const char *shipped,
+                                    struct rbe_diag *d)
+{
+    char *own = path ? NULL : rbe_data_path(shipped);
+    const enum rbe_status err = rbe_files_read(f, path ? path : own, d);
+
+    free(own);
+    return err;
+}
+
+enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d)
+{
+    static const char *const names[] = {
+        "config.json", "model.safetensors*", "*-of-*.safetensors", "pytorch_model*", "vocab.*",
+        "encoder.json", "merges.txt", "tokenizer*.json", "added_tokens.json",
+        "special_tokens_map.json", "generation_config.json"};
+    enum rbe_status err = rbe_files_read(f, path, d);
+    char *folder = folder_of(path);
+    DIR *dir = folder ? opendir(folder) : NULL;
+    struct dirent *e;
+
+    while (dir && !err && (e = readdir(dir))) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof names / sizeof names[0] && !known; i++)
+            known = !fnmatch(names[i], e->d_name, 0);
+        char *file = known ? rbe_path_join(folder, e->d_name) : NULL;
+        if (file)
+            err = rbe_files_read(f, file, d);
+        else if (known)
+            err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        free(file);
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+    return err;
+}
+
+static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *folder,
+                                    const struct rbe_gpt2_config *c, struct rbe_diag *d)
+{
+    enum rbe_status err = rbe_tokenizer_open(out, folder, d);
+
+    if (!err && (err = rbe_tokenizer_fits(*out, folder, c->vocab, c->eos, d)))
+        rbe_tokenizer_close(out);
+    return err;
+}
+
+enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
+                                   const char *model_path, const struct rbe_gpt2_config *c,
+                                   struct rbe_diag *d)
+{
+    static const char *const shipped[] = {"rbe-mini", "gpt2"};
+    enum rbe_status err = RBE_ERR_IO;
+
+    *out = NULL;
+    if (folder)
+        return open_fitting(out, folder, c, d);
+    if (*model_path) {
+        char *beside = folder_of(model_path);
+        const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;
+        if (has)
+            err = has > 0 ? open_fitting(out, beside, c, d)
+                          : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
+        free(beside);
+        if (has)
+            return err;
+    }
+    for (size_t i = 0; err && err != RBE_ERR_NOMEM && i < sizeof shipped / sizeof shipped[0];
+         i++) {
+        char *path = rbe_data_path(shipped[i]);
+        if (path)
+            err = open_fitting(out, path, c, NULL);
+        free(path);
+    }
+    if (err == RBE_ERR_NOMEM)
+        return rbe_fail(d, err, "out of memory for a tokenizer");
+    if (err)
+        err = rbe_fail(d, RBE_ERR_IO, "%s: no tokenizer.json, nor vocab.json and merges.txt, "
+                       "beside it, and no shipped tokenizer fits its %u tokens", model_path,
+                       c->vocab);
+    return err;
+}

@@ -1,0 +1,44 @@
+/*
+ * data.h - where the embedded model, its tokenizer and the text are.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_MODEL_DATA_H
+#define RBE_MODEL_DATA_H
+
+#include <stdbool.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "model/config.h"
+#include "model/tokenizer.h"
+
+/*
+ * Path of a shipped file or folder ("rbe-mini", "wiki.test.raw") in a fresh string, or NULL
+ * when it is nowhere.  Looked for in $RBE_DATA; then in datasets/embedded and
+ * share/rbe-bench of the program's folder and those above it; then in datasets/embedded of
+ * the current folder and those above it.
+ */
+char *rbe_data_path(const char *name);
+
+/* Adds to what a command reads: the file itself, or what ships under this name where it is
+ * NULL. */
+enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const char *shipped,
+                                    struct rbe_diag *d);
+/* Adds every file that may be read with a model: of its folder, or beside its file, those
+ * that belong to a checkpoint or a tokenizer. */
+enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d);
+
+/*
+ * The tokenizer of a model: from `folder` when given; else from the model's folder or the
+ * folder the model file stands in; else the shipped one that fits the model.  One that does
+ * not fit the model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
+ */
+enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
+                                   const char *model_path, const struct rbe_gpt2_config *c,
+                                   struct rbe_diag *d);
+
+/* Does one stand beside the model, right or not? */
+bool rbe_has_tokenizer(const char *model_path);
+
+#endif

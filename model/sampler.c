@@ -1,0 +1,162 @@
+/*
+ * sampler.c - greedy, temperature, top-k and top-p.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Probabilities come from the elementwise softmax, which all machines compute alike, and are
+ * added in double in a fixed order, so the choice is the same everywhere.  Candidates for
+ * top-k and top-p are taken from a heap: only as many are sorted as are kept.
+ */
+#include "model/sampler.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "kernels/cpu.h"
+#include "kernels/elementwise.h"
+
+struct rbe_sampler {
+    struct rbe_sampling how;
+    size_t vocab;
+    uint64_t state;
+    float *p;                   /* [vocab] */
+    uint32_t *heap;             /* [vocab] ids, the likeliest on top */
+};
+
+struct rbe_sampler *rbe_sampler_open(size_t vocab, struct rbe_sampling how)
+{
+    struct rbe_sampler *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    *s = (struct rbe_sampler){.how = how, .vocab = vocab, .state = how.seed,
+                              .p = malloc(vocab * sizeof *s->p),
+                              .heap = malloc(vocab * sizeof *s->heap)};
+    if (!s->p || !s->heap)
+        rbe_sampler_close(&s);
+    return s;
+}
+
+void rbe_sampler_close(struct rbe_sampler **s)
+{
+    if (!*s)
+        return;
+    free((*s)->p);
+    free((*s)->heap);
+    free(*s);
+    *s = NULL;
+}
+
+/* splitmix64: uniform in [0, 1), 53 bits. */
+static double uniform(struct rbe_sampler *s)
+{
+    uint64_t z = s->state += 0x9E3779B97F4A7C15ULL;
+
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+/* The first of the largest; NaN is passed over. */
+static uint32_t greedy(const float *logits, size_t vocab)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < vocab; i++)
+        if (logits[i] > logits[best] || isnan(logits[best]))
+            best = i;
+    return (uint32_t)best;
+}
+
+/* Likelier first; of equals the lower id. */
+static bool before(const struct rbe_sampler *s, uint32_t a, uint32_t b)
+{
+    return s->p[a] != s->p[b] ? s->p[a] > s->p[b] : a < b;
+}
+
+static void sift(struct rbe_sampler *s, size_t i, size_t n)
+{
+    const uint32_t id = s->heap[i];
+
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= n)
+            break;
+        if (child + 1 < n && before(s, s->heap[child + 1], s->heap[child]))
+            child++;
+        if (!before(s, s->heap[child], id))
+            break;
+        s->heap[i] = s->heap[child];
+        i = child;
+    }
+    s->heap[i] = id;
+}
+
+/* Moves the candidates to the end of the heap's array, the likeliest last; returns how many,
+ * and their probability in all. */
+static size_t choose_candidates(struct rbe_sampler *s, double *mass)
+{
+    const size_t k = s->how.top_k && s->how.top_k < s->vocab ? s->how.top_k : s->vocab;
+    size_t n = s->vocab, kept = 0;
+    double within = 0;
+
+    for (size_t i = 0; i < n; i++)
+        s->heap[i] = (uint32_t)i;
+    for (size_t i = n / 2; i-- > 0;)
+        sift(s, i, n);
+    *mass = 0;
+    /* top-p counts among the top k: their probability first. */
+    while (kept < k) {
+        const uint32_t top = s->heap[0];
+        s->heap[0] = s->heap[--n];
+        sift(s, 0, n);
+        s->heap[n] = top;
+        kept++;
+        *mass += s->p[top];
+        if (k == s->vocab && *mass >= (double)s->how.top_p)
+            return kept;
+    }
+    for (size_t i = 0; i < kept; i++) {
+        within += s->p[s->heap[s->vocab - 1 - i]];
+        if (within >= (double)s->how.top_p * *mass) {
+            *mass = within;
+            return i + 1;
+        }
+    }
+    return kept;
+}
+
+uint32_t rbe_sample(struct rbe_sampler *s, const float *logits)
+{
+    const uint32_t best = greedy(logits, s->vocab);
+    double mass = 0, sum = 0;
+
+    if (!(s->how.temperature > 0))
+        return best;
+    const float scale = 1 / s->how.temperature;
+    for (size_t i = 0; i < s->vocab; i++)
+        s->p[i] = (logits[i] - logits[best]) * scale;
+    rbe_elementwise_best(rbe_cpu_isa())->softmax(s->p, s->vocab);
+    const double u = uniform(s);
+    if (isnan(s->p[best]))
+        return best;
+    if (!s->how.top_k && !(s->how.top_p < 1)) {
+        for (size_t i = 0; i < s->vocab; i++)
+            mass += s->p[i];
+        for (size_t i = 0; i < s->vocab; i++) {
+            sum += s->p[i];
+            if (sum > u * mass)
+                return (uint32_t)i;
+        }
+        return best;
+    }
+    const size_t count = choose_candidates(s, &mass);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t id = s->heap[s->vocab - 1 - i];
+        sum += s->p[id];
+        if (sum > u * mass)
+            return id;
+    }
+    return best;
+}

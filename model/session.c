@@ -1,0 +1,616 @@
+/*
+ * session.c - the forward pass: batched prefill and decoding with a KV cache.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * One arena holds the cache and every buffer; its layout follows from the model and the
+ * limits alone, not from the number of threads.  Matrix products are cut by rows, attention
+ * by heads, the rest by tokens, and no sum is ever cut, so the number of threads does not
+ * change what a sum adds up, nor in which order (the dense library's own blocking excepted).
+ *
+ * A batch of one token goes through the GEMV kernels.  Longer ones go through the dense
+ * library where all of a weight is f32, else through the GEMM kernels.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "kernels/cpu.h"
+#include "kernels/elementwise.h"
+#include "model/dense.h"
+#include "model/weights.h"
+
+enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
+
+struct rbe_session {
+    struct rbe_gpt2 *m;         /* read only, but for its mark of being verified */
+    struct rbe_pool *pool;
+    struct rbe_session_limits limits;
+    const struct rbe_elementwise *e;
+    const struct rbe_kernel *gemv[RBE_FORMAT_COUNT], *gemm[RBE_FORMAT_COUNT];
+    rbe_session_tap_fn *tap;
+    void *tap_arg;
+
+    void *arena;
+    float *kv;                  /* [layer][K, V][head][max_tokens][head size] */
+    float *x;                   /* [batch][n_embd] the residual stream */
+    float *h;                   /* [batch][n_embd] normed, or a layer's output */
+    float *qkv;                 /* [batch][3 n_embd]; attention's output replaces Q */
+    float *ff;                  /* [batch][n_inner] */
+    float *rotated;             /* [batch or logits][widest input]; NULL if no weight is */
+    float *scores;              /* [head][query block][max_tokens] */
+    struct rbe_act act;
+
+    uint32_t length;            /* tokens in the cache */
+    uint32_t kept;              /* final hidden states in h */
+    bool stop_early;
+};
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+/* Zero means the default; nothing beyond what the model has. */
+static struct rbe_session_limits settle(const struct rbe_gpt2_config *c,
+                                        struct rbe_session_limits l)
+{
+    if (!l.max_tokens || l.max_tokens > c->n_ctx)
+        l.max_tokens = c->n_ctx;
+    if (!l.max_batch)
+        l.max_batch = DEFAULT_BATCH;
+    if (l.max_batch > l.max_tokens)
+        l.max_batch = l.max_tokens;
+    if (!l.max_logits)
+        l.max_logits = 1;
+    if (l.max_logits > l.max_batch)
+        l.max_logits = l.max_batch;
+    return l;
+}
+
+static bool all_f32(const struct rbe_weight *w)
+{
+    for (size_t i = 0; i < w->part_count; i++)
+        if (w->parts[i].m.format != RBE_F32)
+            return false;
+    return true;
+}
+
+/* Whether any product of several tokens goes through kernels, and so needs a batch of
+ * prepared activations. */
+static bool needs_batch_act(const struct rbe_gpt2 *m)
+{
+    bool dense = rbe_dense_fast() && all_f32(m->wte);
+
+    for (uint32_t i = 0; dense && i < m->config.n_layer; i++)
+        for (int k = 0; dense && k < RBE_LINEARS; k++)
+            dense = all_f32(m->layers[i].weight[k]);
+    return !dense;
+}
+
+static size_t widest(const struct rbe_gpt2_config *c)
+{
+    return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+}
+
+static uint32_t query_block(struct rbe_session_limits l)
+{
+    return l.max_batch < QUERY_BLOCK ? l.max_batch : QUERY_BLOCK;
+}
+
+/* Lays the arena out; with s, sets its pointers.  Returns the bytes. */
+static size_t layout(const struct rbe_gpt2_config *c, bool batch_act, bool rotated,
+                     struct rbe_session_limits l, struct rbe_session *s)
+{
+    const size_t e = c->n_embd, batch = l.max_batch;
+    const size_t act_count = batch_act ? batch : 1;
+    const size_t sizes[] = {
+        2 * (size_t)c->n_layer * l.max_tokens * e * sizeof(float),
+        batch * e * sizeof(float),
+        batch * e * sizeof(float),
+        batch * 3 * e * sizeof(float),
+        batch * c->n_inner * sizeof(float),
+        rotated ? batch * widest(c) * sizeof(float) : 0,
+        (size_t)c->n_head * query_block(l) * l.max_tokens * sizeof(float),
+        rbe_act_bytes(act_count, widest(c))};
+    float **const places[] = {s ? &s->kv : NULL,  s ? &s->x : NULL,
+                              s ? &s->h : NULL,   s ? &s->qkv : NULL,
+                              s ? &s->ff : NULL,  s ? &s->rotated : NULL,
+                              s ? &s->scores : NULL};
+    enum { COUNT = sizeof sizes / sizeof sizes[0] };
+    size_t at = 0;
+
+    for (int i = 0; i < COUNT; i++) {
+        if (s && i + 1 < COUNT)
+            *places[i] = sizes[i] ? (float *)((char *)s->arena + at) : NULL;
+        if (s && i + 1 == COUNT)
+            rbe_act_init(&s->act, (char *)s->arena + at, act_count, widest(c));
+        at += (sizes[i] + 63) / 64 * 64;
+    }
+    return at;
+}
+
+size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l)
+{
+    return sizeof(struct rbe_session) + layout(&m->config, needs_batch_act(m), m->rotated,
+                                                settle(&m->config, l), NULL);
+}
+
+size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l)
+{
+    return sizeof(struct rbe_session) +
+           layout(c, !rbe_dense_fast(), false, settle(c, l), NULL);
+}
+
+/* --- opening ------------------------------------------------------------------------------ */
+
+/* Every format of the weight must have a kernel here. */
+static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weight *w,
+                                    struct rbe_diag *d)
+{
+    const uint32_t isa = rbe_cpu_isa();
+
+    for (size_t i = 0; i < w->part_count; i++) {
+        const enum rbe_format f = w->parts[i].m.format;
+        s->gemv[f] = rbe_kernel_best(RBE_GEMV, f, isa);
+        s->gemm[f] = rbe_kernel_best(RBE_GEMM, f, isa);
+        if (!s->gemv[f])
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: weight '%s': no kernel for the format %s",
+                            s->m->path, w->name, rbe_format_name(f));
+        /* Token by token through a fast kernel beats a batch through the scalar one. */
+        if (s->gemm[f] && !s->gemm[f]->isa && s->gemv[f]->isa)
+            s->gemm[f] = NULL;
+    }
+    return RBE_OK;
+}
+
+enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
+                                 struct rbe_session_limits l, struct rbe_pool *pool,
+                                 struct rbe_diag *d)
+{
+    enum rbe_status err;
+
+    *out = NULL;
+    l = settle(&m->config, l);
+    struct rbe_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    s->m = m;
+    s->pool = pool;
+    s->limits = l;
+    s->e = rbe_elementwise_best(rbe_cpu_isa());
+    err = pick_kernels(s, m->wte, d);
+    for (uint32_t i = 0; i < m->config.n_layer; i++)
+        for (int k = 0; !err && k < RBE_LINEARS; k++)
+            err = pick_kernels(s, m->layers[i].weight[k], d);
+    if (!err)
+        err = rbe_dense_room("a session", layout(&m->config, true, m->rotated, l, NULL), d);
+    const bool batch_act = needs_batch_act(m);
+    const size_t bytes = layout(&m->config, batch_act, m->rotated, l, NULL);
+    if (!err && !(s->arena = aligned_alloc(64, bytes)))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "a session needs %zu MB of memory, which are not to "
+                       "be had", bytes / 1000000);
+    if (!err)
+        layout(&m->config, batch_act, m->rotated, l, s);
+    else
+        rbe_session_close(&s);
+    *out = s;
+    return err;
+}
+
+void rbe_session_close(struct rbe_session **ps)
+{
+    if (!*ps)
+        return;
+    free((*ps)->arena);
+    free(*ps);
+    *ps = NULL;
+}
+
+void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg)
+{
+    s->tap = fn;
+    s->tap_arg = arg;
+}
+
+uint32_t rbe_session_length(const struct rbe_session *s)
+{
+    return s->length;
+}
+
+void rbe_session_truncate(struct rbe_session *s, uint32_t n)
+{
+    if (n < s->length)
+        s->length = n;
+}
+
+/* --- matrix products ---------------------------------------------------------------------- */
+
+/* What happens to the outputs once they are there. */
+enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU };
+
+/* y [count][ldy] = x [count][ldx] times w, plus bias. */
+struct product {
+    struct rbe_session *s;
+    const struct rbe_weight *w;
+    const struct rbe_part *part;
+    const float *x, *bias;
+    float *y;
+    size_t ldx, ldy, count;
+    enum after after;
+};
+
+static void finish(const struct product *p, size_t row0, size_t row1)
+{
+    if (p->after == NOTHING || row0 == row1)
+        return;
+    for (size_t t = 0; t < p->count; t++) {
+        float *y = p->y + t * p->ldy + row0;
+        if (p->after == ADD_BIAS)
+            p->s->e->bias_add(y, p->bias + row0, row1 - row0);
+        else
+            p->s->e->bias_gelu(y, p->bias + row0, row1 - row0);
+    }
+}
+
+/* Cut where a cache line of outputs ends, for any thread count. */
+static void run_dense(void *arg, unsigned i, unsigned n)
+{
+    const struct product *p = arg;
+    size_t row0, row1;
+
+    for (size_t k = 0; k < p->w->part_count; k++) {
+        const struct rbe_part *part = &p->w->parts[k];
+        rbe_split(part->m.rows, 16, i, n, &row0, &row1);
+        rbe_sgemm(false, true, p->count, row1 - row0, p->w->cols, 1, p->x, p->ldx,
+                  (const float *)part->m.codes + row0 * p->w->cols, p->w->cols, 0,
+                  p->y + part->row0 + row0, p->ldy);
+        finish(p, part->row0 + row0, part->row0 + row1);
+    }
+}
+
+/* The activations of token t alone. */
+static struct rbe_act act_at(const struct rbe_act *a, size_t t)
+{
+    struct rbe_act one = *a;
+
+    one.count = 1;
+    one.x += t * a->stride;
+    one.q += t * a->stride;
+    one.scale += t;
+    return one;
+}
+
+static void run_prepare(void *arg, unsigned i, unsigned n)
+{
+    const struct product *p = arg;
+    size_t t0, t1;
+
+    rbe_split(p->count, 1, i, n, &t0, &t1);
+    if (t0 == t1)
+        return;
+    struct rbe_act a = act_at(&p->s->act, t0);
+    rbe_act_prepare(&a, &p->part->m, p->x + t0 * p->ldx, p->ldx, t1 - t0);
+}
+
+static void run_kernel(void *arg, unsigned i, unsigned n)
+{
+    const struct product *p = arg;
+    const struct rbe_matrix *m = &p->part->m;
+    const struct rbe_kernel *gemm = p->s->gemm[m->format], *gemv = p->s->gemv[m->format];
+    const size_t step = rbe_row_step(m);
+    float *y = p->y + p->part->row0;
+    size_t row0, row1;
+
+    rbe_split(m->rows, step == 1 ? 16 : step, i, n, &row0, &row1);
+    if (row0 == row1)
+        return;
+    if (p->count > 1 && gemm)
+        gemm->run(m, &p->s->act, y, p->ldy, row0, row1);
+    else
+        for (size_t t = 0; t < p->count; t++) {
+            const struct rbe_act one = act_at(&p->s->act, t);
+            gemv->run(m, &one, y + t * p->ldy, p->ldy, row0, row1);
+        }
+    finish(p, p->part->row0 + row0, p->part->row0 + row1);
+}
+
+static void run_rotate(void *arg, unsigned i, unsigned n)
+{
+    const struct product *p = arg;
+    const size_t cols = p->w->cols;
+    float *to = p->s->rotated;
+    size_t t0, t1;
+
+    rbe_split(p->count, 1, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t++)
+        memcpy(to + t * cols, p->x + t * p->ldx, cols * sizeof *to);
+    rbe_rotate(to + t0 * cols, cols, t1 - t0, cols, p->w->hadamard, p->w->sign_seed);
+}
+
+/* For one token the caller's thread is done before others wake. */
+static void run_tokens(struct rbe_session *s, size_t count, rbe_pool_fn *fn, void *arg)
+{
+    rbe_pool_run(count > 1 ? s->pool : NULL, fn, arg);
+}
+
+static void multiply(struct rbe_session *s, const struct rbe_weight *w, const float *x,
+                     size_t ldx, size_t count, float *y, size_t ldy, const float *bias,
+                     enum after after)
+{
+    struct product p = {.s = s, .w = w, .x = x, .ldx = ldx, .count = count, .y = y,
+                        .ldy = ldy, .bias = bias, .after = after};
+
+    if (s->tap)
+        s->tap(s->tap_arg, w->name, x, ldx, count, w->cols);
+    if (w->hadamard) {
+        run_tokens(s, count, run_rotate, &p);
+        p.x = s->rotated;
+        p.ldx = w->cols;
+    }
+    if (count > 1 && rbe_dense_fast() && all_f32(w)) {
+        rbe_pool_run(s->pool, run_dense, &p);
+        return;
+    }
+    for (size_t k = 0; k < w->part_count; k++) {
+        p.part = &w->parts[k];
+        run_tokens(s, count, run_prepare, &p);
+        s->act.count = count;
+        s->act.cols = w->cols;
+        rbe_pool_run(s->pool, run_kernel, &p);
+    }
+}
+
+/* --- the layers --------------------------------------------------------------------------- */
+
+/* A batch going through: tokens at positions first, first + 1, ... */
+struct batch {
+    struct rbe_session *s;
+    const uint32_t *tokens;
+    uint32_t first, count, layer;
+    const float *gain, *bias;   /* of the norm to apply */
+    const float *add_bias;      /* of the product in h to add to x first, or NULL */
+};
+
+static void run_embed(void *arg, unsigned i, unsigned n)
+{
+    const struct batch *b = arg;
+    const struct rbe_gpt2 *m = b->s->m;
+    const struct rbe_weight *wte = m->wte;
+    const size_t e = m->config.n_embd;
+    size_t t0, t1;
+
+    rbe_split(b->count, 1, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t++) {
+        const float *position = m->wpe + (b->first + t) * e;
+        const struct rbe_part *part = wte->parts;
+        float *x = b->s->x + t * e;
+        while (b->tokens[t] >= part->row0 + part->m.rows)
+            part++;
+        rbe_decode_row(&part->m, b->tokens[t] - part->row0, x);
+        if (wte->hadamard)
+            rbe_unrotate(x, e, 1, e, wte->hadamard, wte->sign_seed);
+        b->s->e->bias_add(x, position, e);
+    }
+}
+
+/* x += h + bias, if asked; h = norm(x). */
+static void run_norm(void *arg, unsigned i, unsigned n)
+{
+    const struct batch *b = arg;
+    struct rbe_session *s = b->s;
+    const size_t e = s->m->config.n_embd;
+    size_t t0, t1;
+
+    rbe_split(b->count, 1, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t++) {
+        float *x = s->x + t * e, *h = s->h + t * e;
+        if (b->add_bias)
+            s->e->residual_add(x, h, b->add_bias, e);
+        s->e->layer_norm(h, x, b->gain, b->bias, e, s->m->config.ln_eps);
+    }
+}
+
+static void norm(struct batch *b, const float *add_bias, const float *gain, const float *bias)
+{
+    b->add_bias = add_bias;
+    b->gain = gain;
+    b->bias = bias;
+    run_tokens(b->s, b->count, run_norm, b);
+}
+
+/* One query at a time, over the keys up to its own. */
+static void attend_singly(const struct batch *b, float *q, const float *k, const float *v,
+                          float *scores, size_t dim, float scale)
+{
+    const struct rbe_session *s = b->s;
+    const size_t ld = 3 * (size_t)s->m->config.n_embd;
+
+    for (uint32_t t = 0; t < b->count; t++, q += ld) {
+        const size_t seen = b->first + t + 1;
+        s->e->scores(scores, q, k, seen, dim, scale);
+        s->e->softmax(scores, seen);
+        s->e->mix(q, scores, v, seen, dim);
+    }
+}
+
+/* A block of queries at a time; what a query must not see is computed and then zeroed. */
+static void attend_blocks(const struct batch *b, float *q, const float *k, const float *v,
+                          float *scores, size_t dim, float scale)
+{
+    const struct rbe_session *s = b->s;
+    const size_t ld = 3 * (size_t)s->m->config.n_embd, block = query_block(s->limits);
+
+    for (size_t t0 = 0; t0 < b->count; t0 += block) {
+        const size_t rows = b->count - t0 < block ? b->count - t0 : block;
+        const size_t keys = b->first + t0 + rows;
+        rbe_sgemm(false, true, rows, keys, dim, scale, q + t0 * ld, ld, k, dim, 0, scores,
+                  keys);
+        for (size_t r = 0; r < rows; r++) {
+            const size_t seen = b->first + t0 + r + 1;
+            s->e->softmax(scores + r * keys, seen);
+            memset(scores + r * keys + seen, 0, (keys - seen) * sizeof *scores);
+        }
+        rbe_sgemm(false, false, rows, dim, keys, 1, scores, keys, v, dim, 0, q + t0 * ld, ld);
+    }
+}
+
+/* Batches shorter than this are attended token by token. */
+enum { MIN_BLOCK = 8 };
+
+static void run_attention(void *arg, unsigned i, unsigned n)
+{
+    const struct batch *b = arg;
+    struct rbe_session *s = b->s;
+    const struct rbe_gpt2_config *c = &s->m->config;
+    const size_t e = c->n_embd, dim = e / c->n_head, max = s->limits.max_tokens;
+    const float scale = (float)(1 / sqrt((double)dim));
+
+    for (size_t head = i; head < c->n_head; head += n) {
+        float *q = s->qkv + head * dim;
+        float *k = s->kv + (2 * b->layer * c->n_head + head) * max * dim;
+        float *v = k + c->n_head * max * dim;
+        float *scores = s->scores + head * query_block(s->limits) * max;
+        for (size_t t = 0; t < b->count; t++) {
+            memcpy(k + (b->first + t) * dim, q + t * 3 * e + e, dim * sizeof *k);
+            memcpy(v + (b->first + t) * dim, q + t * 3 * e + 2 * e, dim * sizeof *v);
+        }
+        if (b->count < MIN_BLOCK || !rbe_dense_fast())
+            attend_singly(b, q, k, v, scores, dim, scale);
+        else
+            attend_blocks(b, q, k, v, scores, dim, scale);
+    }
+}
+
+/* The first use of weights: their checksums. */
+struct check {
+    const struct rbe_container *c;
+    const struct rbe_weight *const *w;
+    size_t count;
+    _Atomic bool damaged;
+};
+
+static void run_check(void *arg, unsigned i, unsigned n)
+{
+    struct check *k = arg;
+
+    for (size_t w = i; w < k->count; w += n)
+        if (rbe_container_check(k->c, k->w[w], NULL))
+            k->damaged = true;
+}
+
+static enum rbe_status check_weights(const struct rbe_session *s,
+                                     const struct rbe_weight *const *w, size_t count,
+                                     struct rbe_diag *d)
+{
+    struct check k = {.c = s->m->container, .w = w, .count = count};
+    enum rbe_status err = RBE_OK;
+
+    if (s->m->verified)
+        return RBE_OK;
+    rbe_pool_run(s->pool, run_check, &k);
+    /* Once more for which it is. */
+    for (size_t i = 0; k.damaged && i < count && !err; i++)
+        err = rbe_container_check(k.c, w[i], d);
+    return err;
+}
+
+/* On failure nothing is appended. */
+static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *tokens,
+                                     uint32_t count, struct rbe_diag *d)
+{
+    const struct rbe_gpt2 *m = s->m;
+    const size_t e = m->config.n_embd, f = m->config.n_inner;
+    struct batch b = {.s = s, .tokens = tokens, .first = s->length, .count = count};
+    const float *add = NULL;
+    enum rbe_status err = check_weights(s, &m->wte, 1, d);
+
+    if (err)
+        return err;
+    run_tokens(s, count, run_embed, &b);
+    for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
+        const struct rbe_layer *l = &m->layers[b.layer];
+        if (s->stop_early && rbe_interrupt_is_old())
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+        if ((err = check_weights(s, l->weight, RBE_LINEARS, d)))
+            return err;
+        norm(&b, add, l->ln1_gain, l->ln1_bias);
+        multiply(s, l->weight[RBE_QKV], s->h, e, count, s->qkv, 3 * e, l->bias[RBE_QKV],
+                 ADD_BIAS);
+        rbe_pool_run(s->pool, run_attention, &b);
+        multiply(s, l->weight[RBE_ATTN_PROJ], s->qkv, 3 * e, count, s->h, e, NULL, NOTHING);
+        norm(&b, l->bias[RBE_ATTN_PROJ], l->ln2_gain, l->ln2_bias);
+        multiply(s, l->weight[RBE_MLP_FC], s->h, e, count, s->ff, f, l->bias[RBE_MLP_FC],
+                 ADD_BIAS_GELU);
+        multiply(s, l->weight[RBE_MLP_PROJ], s->ff, f, count, s->h, e, NULL, NOTHING);
+        add = l->bias[RBE_MLP_PROJ];
+    }
+    norm(&b, add, m->lnf_gain, m->lnf_bias);
+    s->m->verified = true;
+    s->length += count;
+    s->kept = count;
+    return RBE_OK;
+}
+
+void rbe_session_stop_early(struct rbe_session *s, bool stop)
+{
+    s->stop_early = stop;
+}
+
+enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
+                            struct rbe_diag *d)
+{
+    const uint32_t vocab = s->m->config.vocab;
+
+    if (n > s->limits.max_tokens - s->length)
+        return rbe_fail(d, RBE_ERR_ARG, "%zu tokens after %u: the session holds %u", n,
+                        s->length, s->limits.max_tokens);
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] >= vocab)
+            return rbe_fail(d, RBE_ERR_ARG, "token %u at %zu: the vocabulary has %u", tokens[i],
+                            i, vocab);
+    while (n) {
+        const uint32_t batch = n < s->limits.max_batch ? (uint32_t)n : s->limits.max_batch;
+        const enum rbe_status err = forward_batch(s, tokens, batch, d);
+        if (err)
+            return err;
+        tokens += batch;
+        n -= batch;
+    }
+    return RBE_OK;
+}
+
+/* Every token passes here: lanes of a fixed number become vector instructions.  x - x is 0
+ * when x is finite, else NaN. */
+static bool all_finite(const float *x, size_t n)
+{
+    enum { LANES = 8 };
+    float zero[LANES] = {0};
+    size_t i = 0;
+
+    for (; n - i >= LANES; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            zero[k] += x[i + k] - x[i + k];
+    for (; i < n; i++)
+        zero[0] += x[i] - x[i];
+    for (int k = 1; k < LANES; k++)
+        zero[0] += zero[k];
+    return zero[0] == 0;
+}
+
+enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
+                           struct rbe_diag *d)
+{
+    const size_t e = s->m->config.n_embd;
+
+    if (first == RBE_LAST && count == 1 && s->kept)
+        first = s->kept - 1;
+    if (first >= s->kept || !count || count > s->kept - first || count > s->limits.max_logits)
+        return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %u are kept, %u fit",
+                        count, first, s->kept, s->limits.max_logits);
+    const size_t vocab = s->m->config.vocab;
+    multiply(s, s->m->wte, s->h + first * e, e, count, logits, vocab, NULL, NOTHING);
+    /* Finite weights can overflow on the way; a token chosen from NaN would mean nothing. */
+    for (size_t i = 0; i < count; i++)
+        if (!all_finite(logits + i * vocab, vocab))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "%s: logits are not finite", s->m->path);
+    return RBE_OK;
+}

@@ -1,0 +1,210 @@
+/*
+ * synth.c - generates a checkpoint.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "model/synth.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "kernels/f16.h"
+#include "model/source.h"
+#include "rbe/safetensors.h"
+
+/* What fills a tensor: normal values of this deviation, or a constant. */
+static float deviation_of(const struct rbe_source_tensor *t, const struct rbe_gpt2_config *c)
+{
+    if (t->dims == 1)
+        return 0;
+    if (!t->matrix)
+        return 0.01F;           /* wpe */
+    return (float)(strstr(t->name, ".c_proj.") ? 0.02 / sqrt(2.0 * c->n_layer) : 0.02);
+}
+
+static float constant_of(const struct rbe_source_tensor *t)
+{
+    return strstr(t->name, "ln_") && strstr(t->name, ".weight") ? 1 : 0;
+}
+
+/* splitmix64 */
+static uint64_t next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9E3779B97F4A7C15ULL;
+
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
+    return z ^ z >> 31;
+}
+
+/* Two independent standard normal values (Box and Muller). */
+static void normal_pair(uint64_t *state, double *a, double *b)
+{
+    const double u = ((double)(next(state) >> 11) + 1) * 0x1p-53;       /* (0, 1] */
+    const double v = (double)(next(state) >> 11) * 0x1p-53;
+    const double r = sqrt(-2 * log(u));
+
+    *a = r * cos(2 * M_PI * v);
+    *b = r * sin(2 * M_PI * v);
+}
+
+static void put_value(uint8_t *to, enum rbe_dtype dtype, size_t i, float v)
+{
+    uint16_t h;
+
+    if (dtype == RBE_DT_F32) {
+        memcpy(to + 4 * i, &v, sizeof v);
+        return;
+    }
+    h = dtype == RBE_DT_F16 ? rbe_f16_from_f32(v) : (uint16_t)(rbe_bits_from_f32(v) >> 16);
+    memcpy(to + 2 * i, &h, sizeof h);
+}
+
+static void fill(float deviation, float constant, enum rbe_dtype dtype, uint64_t state,
+                 uint8_t *to, size_t count)
+{
+    for (size_t i = 0; i < count; i += 2) {
+        double a = 0, b = 0;
+        if (i % (1 << 20) == 0 && rbe_interrupted())
+            return;
+        if (deviation > 0)
+            normal_pair(&state, &a, &b);
+        put_value(to, dtype, i, (float)(a * deviation) + constant);
+        if (i + 1 < count)
+            put_value(to, dtype, i + 1, (float)(b * deviation) + constant);
+    }
+}
+
+static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_config *c,
+                                    struct rbe_diag *d)
+{
+    char *path = rbe_path_join(folder, "config.json");
+    struct rbe_outfile o = {0};
+    enum rbe_status err;
+
+    if (!path)
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
+    if (!(err = rbe_outfile_open(&o, path, d))) {
+        fprintf(o.f,
+                "{\n \"model_type\": \"gpt2\",\n \"vocab_size\": %u,\n \"n_positions\": %u,"
+                "\n \"n_ctx\": %u,\n \"n_embd\": %u,\n \"n_layer\": %u,\n \"n_head\": %u,\n"
+                " \"n_inner\": %u,\n \"activation_function\": \"gelu_new\",\n"
+                " \"layer_norm_epsilon\": 1e-05,\n \"tie_word_embeddings\": true,\n"
+                " \"bos_token_id\": %u,\n \"eos_token_id\": %u\n}\n",
+                c->vocab, c->n_ctx, c->n_ctx, c->n_embd, c->n_layer, c->n_head, c->n_inner,
+                c->eos, c->eos);
+        err = rbe_outfile_commit(&o, d);
+    }
+    free(path);
+    return err;
+}
+
+/* Both can be written: known before the work. */
+static enum rbe_status try_files(const char *folder, const char *weights, struct rbe_diag *d)
+{
+    struct rbe_files f = {0};
+    char *config = rbe_path_join(folder, "config.json");
+    enum rbe_status err = config ? rbe_files_replace(&f, config, d)
+                          : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
+
+    if (!err)
+        err = rbe_files_replace(&f, weights, d);
+    rbe_files_free(&f);
+    free(config);
+    return err;
+}
+
+/* What stands there may be replaced when it was generated too: nobody has another copy of a
+ * trained one. */
+static enum rbe_status check_replaced(const char *path, struct rbe_diag *d)
+{
+    struct rbe_safetensors *s = NULL;
+    bool generated = false;
+
+    if (access(path, F_OK))
+        return RBE_OK;
+    if (!rbe_safetensors_open(&s, path, NULL))
+        generated = rbe_safetensors_meta(s, "synthetic") != NULL;
+    rbe_safetensors_close(&s);
+    return generated ? RBE_OK
+                     : rbe_fail(d, RBE_ERR_ARG, "%s: was not made by rbe synth, and is not "
+                                "written over", path);
+}
+
+enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
+                          enum rbe_dtype dtype, uint64_t seed, struct rbe_diag *d)
+{
+    const size_t count = rbe_source_count(c);
+    struct rbe_source_tensor *r = calloc(count, sizeof *r);
+    struct rbe_tensor_out *out = calloc(count, sizeof *out);
+    char *path = rbe_path_join(folder, "model.safetensors"), label[160];
+    const size_t size = rbe_dtype_size(dtype);
+    uint8_t *data = NULL;
+    struct rbe_progress p;
+    enum rbe_status err;
+    size_t at = 0, bytes = 0;
+
+    if (!r || !out || !path) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
+        goto done;
+    }
+    if (dtype != RBE_DT_F32 && dtype != RBE_DT_F16 && dtype != RBE_DT_BF16) {
+        err = rbe_fail(d, RBE_ERR_ARG, "weights as %s: F32, F16 or BF16",
+                       rbe_dtype_name(dtype));
+        goto done;
+    }
+    if ((err = check_replaced(path, d)) || (err = rbe_make_dirs(folder, d)) ||
+        (err = try_files(folder, path, d)))
+        goto done;
+    for (size_t i = 0; i < count; i++) {
+        r[i] = rbe_source_tensor(c, i);
+        const size_t n = (size_t)r[i].rows * r[i].cols;
+        out[i] = (struct rbe_tensor_out){.name = r[i].name, .dims = r[i].dims,
+                                         .dtype = r[i].dims == 2 ? dtype : RBE_DT_F32,
+                                         .shape = {r[i].transposed ? r[i].cols : r[i].rows,
+                                                   r[i].transposed ? r[i].rows : r[i].cols}};
+        if (r[i].dims == 1)
+            out[i].shape[0] = r[i].cols;
+        bytes += n * (r[i].dims == 2 ? size : sizeof(float));
+    }
+    data = malloc(bytes);
+    if (!data) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: %zu MB of memory are not to be had", folder,
+                       bytes / 1000000);
+        goto done;
+    }
+    rbe_progress_start(&p, "synth", "weights", (double)rbe_gpt2_config_params(c));
+    double made = 0;
+    for (size_t i = 0; i < count && !err; i++) {
+        const size_t n = (size_t)r[i].rows * r[i].cols;
+        uint64_t state = seed ^ (i + 1) * 0xD1B54A32D192ED03ULL;
+        out[i].data = data + at;
+        fill(deviation_of(&r[i], c), constant_of(&r[i]), out[i].dtype, next(&state), data + at,
+             n);
+        at += n * rbe_dtype_size(out[i].dtype);
+        made += (double)n;
+        rbe_progress_update(&p, made, r[i].name);
+        if (rbe_interrupted())
+            err = rbe_fail(d, RBE_ERR_INTERRUPTED, "%s: interrupted, nothing written", folder);
+    }
+    rbe_progress_end(&p);
+    if (err)
+        goto done;
+    snprintf(label, sizeof label, "synthetic weights, N(0, 0.02) as GPT-2 is initialised, seed "
+             "%llu; not trained", (unsigned long long)seed);
+    const char *const meta[] = {"format", "pt", "synthetic", label, NULL};
+    if (!(err = write_config(folder, c, d)))
+        err = rbe_safetensors_write(path, out, count, meta, d);
+done:
+    free(data);
+    free(path);
+    free(out);
+    free(r);
+    return err;
+}

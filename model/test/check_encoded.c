@@ -1,0 +1,211 @@
+/*
+ * check_encoded.c - a model of encoded weights gives the logits of the same weights decoded.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A small model is encoded with a mix of codecs, blocks, parts and rotations, drawn anew for
+ * every matrix; its twin is a plain checkpoint of the decoded rows.  How well the codecs did
+ * plays no part: only that lookups, products in both directions, parts and rotations hold.
+ */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "kernels/cpu.h"
+#include "kernels/test/check.h"
+#include "model/model.h"
+#include "model/synth.h"
+#include "rbe/encode.h"
+
+static char dir[] = "/tmp/rbe-check-encoded-XXXXXX";
+
+enum { EMBD = 128, INNER = 512, LAYERS = 2, VOCAB = 301, CTX = 48, MATRICES = 1 + 4 * LAYERS };
+
+static const struct rbe_gpt2_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
+                                              .n_layer = LAYERS, .n_head = 4, .n_inner = INNER,
+                                              .ln_eps = 1e-5F, .eos = VOCAB - 1};
+
+static struct rbe_weight weights[MATRICES];
+static float *decoded[MATRICES];        /* as the plain checkpoint stores them */
+static size_t count;
+
+/* A codec that any shape can have, with a block of its own. */
+static struct rbe_encode_part draw(struct check_rng *rng, uint32_t rows)
+{
+    static const struct rbe_encode_part choices[] = {
+        {0, RBE_F32, 0, 0},  {0, RBE_F16, 0, 0},    {0, RBE_INT8, 0, 0},
+        {0, RBE_INT4, 0, 0}, {0, RBE_SEED, 44, 0},  {0, RBE_SEED, 17, 0},
+        {0, RBE_SEED, 64, 0}, {0, RBE_SEED4, 32, 0}, {0, RBE_SEED, 200, 0}};
+    struct rbe_encode_part p = choices[check_below(rng, 9)];
+
+    p.rows = rows;
+    return p;
+}
+
+static void encode(const char *name, const struct rbe_tensor *t, bool turned,
+                   struct check_rng *rng)
+{
+    const uint32_t rows = (uint32_t)t->shape[turned], cols = (uint32_t)t->shape[!turned];
+    float *stored = malloc(t->count * sizeof *stored), *w = malloc(t->count * sizeof *w);
+    float *row = malloc(cols * sizeof *row);
+    struct rbe_encode_part parts[3];
+    struct rbe_diag d = {""};
+
+    CHECK(!rbe_tensor_to_f32(t, stored, &d));
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            w[r * cols + c] = turned ? stored[c * rows + r] : stored[r * cols + c];
+    const size_t part_count = 1 + check_below(rng, 3);
+    const uint32_t cut = rows / (uint32_t)part_count;
+    for (size_t i = 0; i < part_count; i++)
+        parts[i] = draw(rng, i + 1 < part_count ? cut : rows - cut * (uint32_t)i);
+    const struct rbe_encode_options o = {
+        .part_count = part_count, .parts = parts, .search = RBE_SEARCH_FAST, .window = 8,
+        .hadamard = check_below(rng, 2) ? cols & -cols : 0, .sign_seed = check_next(rng)};
+    struct rbe_weight *e = &weights[count];
+    if (!CHECK(!rbe_encode_weight(e, w, rows, cols, &o, NULL, &d)))
+        printf("     %s: %s\n", name, d.text);
+    snprintf(e->name, sizeof e->name, "%s", name);
+    for (size_t r = 0; r < rows; r++) {
+        rbe_weight_decode_row(e, r, row);
+        for (size_t c = 0; c < cols; c++)
+            stored[turned ? c * rows + r : r * cols + c] = row[c];
+    }
+    decoded[count++] = stored;
+    free(row);
+    free(w);
+}
+
+static bool is_matrix(const struct rbe_tensor *t)
+{
+    return t->dims == 2 && strcmp(t->name, "wpe.weight");
+}
+
+/* Writes the RBE model and its decoded twin. */
+static void write_both(const struct rbe_safetensors *s, const char *rbe, const char *plain,
+                       struct check_rng *rng)
+{
+    char *path = rbe_path_join(dir, "config.json"), *text;
+    struct rbe_tensor_out out[100];
+    struct rbe_container_builder *b;
+    struct rbe_diag d = {""};
+    size_t size;
+
+    CHECK(!rbe_read_file(&text, &size, path, &d));
+    CHECK(!rbe_container_begin(&b, &d) && !rbe_container_add_meta(b, "rbe.config", text, &d));
+    for (size_t i = 0; i < rbe_safetensors_count(s); i++) {
+        const struct rbe_tensor *t = rbe_safetensors_at(s, i);
+        out[i] = (struct rbe_tensor_out){t->name, t->dtype, t->dims,
+                                         {t->shape[0], t->dims > 1 ? t->shape[1] : 1}, t->data};
+        if (is_matrix(t)) {
+            encode(t->name, t, strcmp(t->name, "wte.weight") != 0, rng);
+            out[i].dtype = RBE_DT_F32;
+            out[i].data = decoded[count - 1];
+            CHECK(!rbe_container_add_weight(b, &weights[count - 1], &d));
+        } else {
+            CHECK(!rbe_container_add_tensor(b, t->name, t->dtype, t->dims, t->shape, t->data,
+                                            &d));
+        }
+    }
+    if (!CHECK(!rbe_container_write(b, rbe, &d)))
+        printf("     %s\n", d.text);
+    CHECK(!rbe_safetensors_write(plain, out, rbe_safetensors_count(s), NULL, &d));
+    rbe_container_end(&b);
+    free(text);
+    free(path);
+}
+
+/* Logits of every position, by batches of `batch`. */
+static void run(struct rbe_gpt2 *m, struct rbe_pool *pool, const uint32_t *ids, uint32_t batch,
+                float *logits)
+{
+    const struct rbe_session_limits l = {.max_batch = batch, .max_logits = batch};
+    struct rbe_session *s;
+    struct rbe_diag d = {""};
+
+    if (!CHECK(!rbe_session_open(&s, m, l, pool, &d))) {
+        printf("     %s\n", d.text);
+        return;
+    }
+    for (uint32_t t = 0; t < CTX; t += batch) {
+        const uint32_t n = CTX - t < batch ? CTX - t : batch;
+        CHECK(!rbe_forward(s, ids + t, n, &d));
+        CHECK(!rbe_logits(s, 0, n, logits + (size_t)t * VOCAB, &d));
+    }
+    rbe_session_close(&s);
+}
+
+static void check_model(const char *rbe, const char *plain, struct check_rng *rng)
+{
+    static float want[CTX * VOCAB], got[CTX * VOCAB], one[CTX * VOCAB];
+    static const uint32_t batches[] = {CTX, 1, 5};
+    struct rbe_gpt2 *a = NULL, *b = NULL;
+    struct rbe_pool *pool = NULL;
+    struct rbe_diag d = {""};
+    uint32_t ids[CTX];
+
+    for (int i = 0; i < CTX; i++)
+        ids[i] = check_below(rng, VOCAB);
+    if (!CHECK(!rbe_gpt2_open(&a, rbe, &d)) || !CHECK(!rbe_gpt2_open(&b, plain, &d)) ||
+        !CHECK(!rbe_pool_open(&pool, 2, &d))) {
+        printf("     %s\n", d.text);
+        goto out;
+    }
+    CHECK(rbe_gpt2_is_rbe(a) && !rbe_gpt2_is_rbe(b));
+    run(b, NULL, ids, CTX, want);
+    double power = 0, worst = 0;
+    for (size_t i = 0; i < CTX * VOCAB; i++)
+        power += (double)want[i] * want[i] / (CTX * VOCAB);
+    for (size_t k = 0; k < 3; k++)
+        for (int threads = 1; threads <= 2; threads++) {
+            float *to = batches[k] == 1 && threads == 1 ? one : got;
+            run(a, threads == 1 ? NULL : pool, ids, batches[k], to);
+            for (size_t i = 0; i < CTX * VOCAB; i++) {
+                const double e = fabs((double)to[i] - want[i]);
+                worst = e <= worst ? worst : e;
+            }
+            /* Token by token, the number of threads changes no bit. */
+            CHECK(batches[k] != 1 || threads == 1 || !memcmp(got, one, sizeof got));
+        }
+    /* Activations in 16 bits: some 2^-15 of the largest, a few layers deep. */
+    if (!CHECK_NEAR(worst, 0, 2e-3 * sqrt(power)))
+        printf("     logits have RMS %.3g\n", sqrt(power));
+    printf("worst error %.2g of the logits' RMS\n", worst / sqrt(power));
+out:
+    rbe_pool_close(&pool);
+    rbe_gpt2_close(&a);
+    rbe_gpt2_close(&b);
+}
+
+int main(int argc, char **argv)
+{
+    struct check_rng rng = check_seed(argc, argv);
+    struct rbe_safetensors *s;
+    struct rbe_diag d;
+
+    rbe_cpu_init();
+    if (!CHECK(mkdtemp(dir) != NULL))
+        return check_done();
+    char *rbe = rbe_path_join(dir, "m.rbe"), *plain = rbe_path_join(dir, "plain.safetensors");
+    char *model = rbe_path_join(dir, "model.safetensors");
+    char *json = rbe_path_join(dir, "config.json");
+    for (int round = 0; round < 6; round++) {
+        CHECK(!rbe_synth(dir, &config, RBE_DT_F32, check_next(&rng), &d));
+        CHECK(!rbe_safetensors_open(&s, model, &d));
+        write_both(s, rbe, plain, &rng);
+        check_model(rbe, plain, &rng);
+        for (; count; count--) {
+            rbe_weight_free(&weights[count - 1]);
+            free(decoded[count - 1]);
+        }
+        rbe_safetensors_close(&s);
+    }
+    char *const files[] = {rbe, plain, model, json};
+    for (int i = 0; i < 4; i++) {
+        unlink(files[i]);
+        free(files[i]);
+    }
+    CHECK(!rmdir(dir));
+    return check_done();
+}

@@ -1,0 +1,132 @@
+/*
+ * check_memory.c - a session allocates what it says, once, and nothing per token.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * malloc and its kin are replaced by counting ones that call glibc's own.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/test/check.h"
+#include "model/data.h"
+#include "model/model.h"
+#include "model/sampler.h"
+
+static atomic_ulong calls, bytes;
+
+/* A sanitizer replaces malloc itself. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COUNTING 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define COUNTING 0
+#endif
+#endif
+#if !defined(COUNTING) && defined(__GLIBC__)
+#define COUNTING 1
+#elif !defined(COUNTING)
+#define COUNTING 0
+#endif
+
+#if COUNTING
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t align, size_t n);
+
+static void count(size_t n)
+{
+    atomic_fetch_add(&calls, 1);
+    atomic_fetch_add(&bytes, n);
+}
+
+void *malloc(size_t n)
+{
+    count(n);
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    count(n * size);
+    return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+    count(n);
+    return __libc_realloc(p, n);
+}
+
+void *aligned_alloc(size_t align, size_t n)
+{
+    count(n);
+    return __libc_memalign(align, n);
+}
+
+int posix_memalign(void **p, size_t align, size_t n)
+{
+    count(n);
+    *p = __libc_memalign(align, n);
+    return *p ? 0 : ENOMEM;
+}
+#endif
+
+/* What a small device is asked for: evaluation criterion C8. */
+enum { TOKENS = 256, THREADS = 4 };
+
+static void check_session(struct rbe_gpt2 *m, unsigned threads, int tokens)
+{
+    const uint32_t vocab = rbe_gpt2_config(m)->vocab;
+    const struct rbe_session_limits l = {.max_tokens = TOKENS, .max_batch = 16,
+                                         .max_logits = 2};
+    const struct rbe_sampling how = {.temperature = 1, .top_k = 40, .top_p = 0.9F};
+    struct rbe_pool *pool;
+    struct rbe_session *s;
+    struct rbe_sampler *sampler = rbe_sampler_open(vocab, how);
+    float *logits = malloc(vocab * sizeof *logits);
+    struct rbe_diag d;
+    uint32_t id = 1;
+
+    CHECK(!rbe_pool_open(&pool, threads, &d));
+    const size_t said = rbe_session_bytes(m, l);        /* the first call may start oneDNN */
+    unsigned long before = atomic_load(&bytes);
+    CHECK(!rbe_session_open(&s, m, l, pool, &d));
+    CHECK(!COUNTING || atomic_load(&bytes) - before == said);
+    /* The first token may warm something up; no later one may. */
+    for (int i = 0; i < tokens; i++) {
+        before = atomic_load(&calls);
+        CHECK(!rbe_forward(s, &id, 1, &d));
+        CHECK(!rbe_logits(s, RBE_LAST, 1, logits, &d));
+        id = rbe_sample(sampler, logits);
+        CHECK(i == 0 || atomic_load(&calls) == before);
+    }
+    rbe_session_close(&s);
+    rbe_pool_close(&pool);
+    rbe_sampler_close(&sampler);
+    free(logits);
+}
+
+int main(int argc, char **argv)
+{
+    char *folder = rbe_data_path("rbe-mini");
+    struct rbe_gpt2 *m;
+    struct rbe_diag d;
+
+    check_seed(argc, argv);
+    rbe_cpu_init();
+    if (!CHECK(folder != NULL) || !CHECK(!rbe_gpt2_open(&m, folder, &d)))
+        return check_done();
+    if (!COUNTING)
+        printf("SKIP counting allocations: a sanitizer or another C library\n");
+    else
+        CHECK(atomic_load(&calls) > 0);
+    for (unsigned threads = 1; threads <= THREADS; threads *= 2)
+        check_session(m, threads, threads == THREADS ? TOKENS : 60);
+    rbe_gpt2_close(&m);
+    free(folder);
+    return check_done();
+}

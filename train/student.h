@@ -1,0 +1,129 @@
+/*
+ * student.h - an RBE model in training: what of it can move, and how it moves.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A student keeps the f32 weights of a rbe_train (grad/grad.h) equal to what its container
+ * would decode to, and turns the gradients of those weights into gradients of what is stored.
+ *
+ *   coded   codes stand still; the scales of rows and columns move.  With g the codes' values,
+ *           W = diag(row) g diag(col) R^T and G the gradient by W, G' = G R:
+ *           d row[m] = sum over n of G'[m][n] g[m][n] col[n], and so for columns.  Scales move
+ *           as s = s0 (1 + theta), so one rate fits all; forward they are rounded to f16, as
+ *           they are stored, and the gradient takes the rounding for the identity.
+ *   latent  the weights themselves move (f32); student_encode() finds codes for them.  Between
+ *           two encodings W = latent + error, error that of the last encoding: the gradient
+ *           goes straight through the encoder.
+ *   plain   norms, biases, positions and matrices stored as f16 or f32: move, and are rounded
+ *           as stored (positions stored as int8: when written).
+ *
+ * Matrices stored as hybrid or packed128 have no scales to move; they can be latent.
+ *
+ * A matrix's rows that are zeros in the original (pruned neurons, unused tokens) stay zeros.
+ */
+#ifndef RBE_TRAIN_STUDENT_H
+#define RBE_TRAIN_STUDENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/threads.h"
+#include "grad/grad.h"
+#include "model/source.h"
+#include "rbe/container.h"
+#include "rbe/encode.h"
+#include "train/archive.h"
+#include "train/optimizer.h"
+
+struct rbe_student;
+
+/* Bytes rbe_student_open() and rbe_student_thaw() of every matrix take, optimiser included. */
+size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent,
+                         enum rbe_optimizer_kind kind);
+
+/*
+ * Reads `model` into t's parameters; all matrices coded.  latent: rbe_student_thaw() will be
+ * used; kind: what moves latent matrices but the embedding, whose rows and all else AdamW
+ * moves.  RBE_ERR_MISMATCH: another shape, or not made from `source`; both names are given.
+ * All arguments must outlive the student.
+ */
+enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
+                                 const struct rbe_source *source,
+                                 const struct rbe_container *model, bool latent,
+                                 enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                 struct rbe_diag *d);
+/* The control: the original itself, nothing encoded and nothing rounded. */
+enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_train *t,
+                                       const struct rbe_source *source, struct rbe_pool *pool,
+                                       struct rbe_diag *d);
+void rbe_student_close(struct rbe_student **s);
+
+/* Learning rates of the three kinds, relative to the size of what moves: a scale's own value,
+ * else the tensor's RMS.  0: stands still. */
+struct rbe_student_rates {
+    float scales, latents, plain;
+    float decay;                /* of scales, towards the values they started from */
+};
+void rbe_student_set_rates(struct rbe_student *s, const struct rbe_student_rates *r);
+
+/* One step from t's gradients, which it zeroes; then t's parameters are up to date. */
+enum rbe_status rbe_student_step(struct rbe_student *s, float rate, float max_norm,
+                                 double *norm, struct rbe_diag *d);
+
+/*
+ * Takes the present scales and plain tensors into their means.  From then on what is
+ * evaluated (rbe_student_snap()) are the means, while steps go on from the present values;
+ * rbe_student_settle() puts the means in their place and forgets them.  Latent matrices have
+ * no means: none may be taken while there are any.
+ */
+enum rbe_status rbe_student_average(struct rbe_student *s, struct rbe_diag *d);
+void rbe_student_settle(struct rbe_student *s);
+
+/* Trainable numbers that move at the present rates. */
+uint64_t rbe_student_moving(const struct rbe_student *s);
+
+/* Matrices in the model's order: wte first. */
+size_t rbe_student_matrices(const struct rbe_student *s);
+const char *rbe_student_matrix(const struct rbe_student *s, size_t i);
+bool rbe_student_is_latent(const struct rbe_student *s, size_t i);
+
+/* Matrix i becomes latent: its original, or (keep_error) its original plus the error of its
+ * present codes, so that nothing changes at first. */
+enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_error,
+                                 struct rbe_diag *d);
+
+/*
+ * Finds codes for latent matrix i with the codec, block and rotation of the container.
+ * moment, importance: of the columns and rows, as in rbe/encode.h; may be NULL.  again: it
+ * stays latent, else it is coded from now on.  A matrix that is not latent is left alone.
+ *
+ * The optimiser's state: scales start anew, for they belong to other codes.  A latent that
+ * stays latent goes on with its moments and steps, for it has not moved; one that is coded
+ * from now on forgets them.  So once all is coded nothing of the latents' time is left: the
+ * matrices train on as those of a student opened from the file.
+ */
+enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
+                                   const float *moment, const float *importance, bool again,
+                                   struct rbe_diag *d);
+
+/* t's parameters become what a file written now would decode to (latent matrices apart; with
+ * the means where some were taken): to be evaluated.  rbe_student_refresh() goes back, before
+ * training goes on. */
+enum rbe_status rbe_student_snap(struct rbe_student *s, struct rbe_diag *d);
+void rbe_student_refresh(struct rbe_student *s);
+
+/* Writes the container: the tensors of the one that was opened, and as many bytes.  All
+ * matrices must be coded. */
+enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struct rbe_diag *d);
+/* Writes FOLDER/model.safetensors (f32) and config.json: the control. */
+enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folder,
+                                        struct rbe_diag *d);
+
+/* Everything that a continued training needs, to or from a checkpoint; reading needs a student
+ * opened from the same files, and leaves it unusable when it fails. */
+enum rbe_status rbe_student_archive(struct rbe_student *s, struct rbe_archive *a,
+                                    struct rbe_diag *d);
+
+#endif

@@ -1,0 +1,660 @@
+/*
+ * check_student.c - what a student moves is what is stored: scales found again by descent,
+ * codes found again by encoding, files of the same size.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kernels/test/check.h"
+#include "train/student.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "convert/convert.h"
+#include "model/synth.h"
+
+static const char config_json[] = "{\"n_layer\": 2, \"n_embd\": 32, \"n_head\": 2, "
+                                  "\"n_ctx\": 16, \"vocab_size\": 97}";
+/* Every kind of matrix: rotated, in blocks, two codecs with groups, one without scales. */
+static const char profile_text[] =
+    "name: mixed\nother codec=f16\nwpe codec=int8\nall codec=seed block=44 hadamard=max\n"
+    "wte codec=seed4 block=32 center=on\nattn.proj layers=0 codec=int4\n"
+    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=packed128 block=16\n"
+    "mlp.fc layers=1 codec=f16\n";
+/* Those that give a row of zeros back: no packed128, and no means taken off the embedding. */
+static const char pruned_text[] =
+    "name: pruned\nother codec=f16\nwpe codec=int8\nall codec=seed block=44 hadamard=max\n"
+    "wte codec=seed4 block=32\nattn.proj layers=0 codec=int4\n"
+    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=seed4 block=48\n"
+    "mlp.fc layers=1 codec=f16\n";
+enum { PRUNED = 3 };            /* every so manieth row */
+
+struct world {
+    char dir[32], *model;
+    struct rbe_gpt2_config config;
+    struct rbe_source *source;
+    struct rbe_container *container;
+};
+
+static void need(enum rbe_status err, const struct rbe_diag *d, const char *what)
+{
+    if (!CHECK(err == RBE_OK)) {
+        printf("     %s: %s\n", what, d->text);
+        exit(1);
+    }
+}
+
+/* Zeros for every PRUNED-th row of every matrix; linear layers stand [in][out]. */
+static void prune(const char *dir)
+{
+    char *path = rbe_path_join(dir, "model.safetensors");
+    struct rbe_tensor_out out[64];
+    struct rbe_safetensors *f;
+    struct rbe_diag d = {""};
+
+    need(rbe_safetensors_open(&f, path, &d), &d, "prune");
+    const size_t n = rbe_safetensors_count(f);
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_tensor *t = rbe_safetensors_at(f, i);
+        const bool linear = strstr(t->name, "h.") && t->dims == 2;
+        const bool matrix = linear || strstr(t->name, "wte.weight");
+        float *x = malloc(t->count * sizeof *x);
+
+        need(rbe_tensor_to_f32(t, x, &d), &d, "prune");
+        out[i] = (struct rbe_tensor_out){t->name, RBE_DT_F32, t->dims, {0}, x};
+        memcpy(out[i].shape, t->shape, sizeof out[i].shape);
+        for (size_t k = 0; matrix && k < t->count; k++)
+            if ((linear ? k % t->shape[1] : k / t->shape[1]) % PRUNED == 0)
+                x[k] = 0;
+    }
+    need(rbe_safetensors_write(path, out, n, (const char *const[]){NULL}, &d), &d, "prune");
+    for (size_t i = 0; i < n; i++)
+        free((void *)(uintptr_t)out[i].data);
+    rbe_safetensors_close(&f);
+    free(path);
+}
+
+static void make_world(struct world *w, bool pruned)
+{
+    struct rbe_profile *p;
+    struct rbe_convert *c;
+    struct rbe_diag d = {""};
+
+    strcpy(w->dir, "/tmp/rbe-student-XXXXXX");
+    CHECK(mkdtemp(w->dir) != NULL);
+    w->model = rbe_path_join(w->dir, "m.rbe");
+    need(rbe_gpt2_config_parse(&w->config, config_json, strlen(config_json), "test", &d), &d,
+         "config");
+    need(rbe_synth(w->dir, &w->config, RBE_DT_F32, 5, &d), &d, "synth");
+    if (pruned)
+        prune(w->dir);
+    need(rbe_source_open(&w->source, w->dir, &d), &d, "source");
+    need(rbe_profile_parse(&p, pruned ? pruned_text : profile_text, "test", &d), &d, "profile");
+    const struct rbe_convert_options o = {.profile = p, .search = RBE_SEARCH_FAST};
+    need(rbe_convert_plan(&c, w->source, &o, &d), &d, "plan");
+    need(rbe_convert_run(c, w->model, &d), &d, "convert");
+    rbe_convert_close(&c);
+    rbe_profile_close(&p);
+    need(rbe_container_open(&w->container, w->model, true, &d), &d, "container");
+}
+
+static struct rbe_train *open_train(const struct world *w)
+{
+    struct rbe_train *t;
+    struct rbe_diag d = {""};
+
+    need(rbe_train_open(&t, &w->config, (struct rbe_train_limits){.batch = 1, .time = 8}, NULL,
+                        &d), &d, "train");
+    return t;
+}
+
+static struct rbe_student *open_student(const struct world *w, struct rbe_train *t,
+                                        const struct rbe_container *c,
+                                        enum rbe_optimizer_kind kind)
+{
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    need(rbe_student_open(&s, t, w->source, c, true, kind, NULL, &d), &d, "student");
+    return s;
+}
+
+static long size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) ? -1 : (long)st.st_size;
+}
+
+/* Sum of squares of the difference of two sets of weights. */
+static double distance(struct rbe_train *t, const float *other)
+{
+    const float *p = rbe_train_params(t);
+    double sum = 0;
+
+    for (size_t i = 0; i < rbe_train_floats(t); i++)
+        sum += (double)(p[i] - other[i]) * (double)(p[i] - other[i]);
+    return sum;
+}
+
+/* The weights are those that the file decodes to. */
+static void check_reading(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s;
+    float row[128];
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
+        const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
+        const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
+        double worst = 0;
+        for (size_t r = 0; r < x->rows; r++) {
+            rbe_weight_decode_row(x, r, row);
+            for (size_t c = 0; c < x->cols; c++)
+                worst = fmax(worst, fabs((double)(row[c] - rbe_train_params(t)
+                                                  [slice->at + r * x->cols + c])));
+        }
+        CHECK(worst < 1e-6);
+    }
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+}
+
+/* Sum of squares of the gradients of a weight's scales, in doubles and by another way: with
+ * W' as decoded in the stored basis, d L / d theta is the sum of G' W' over what a scale
+ * covers. */
+static double oracle(const struct rbe_weight *w, const float *gradient)
+{
+    double total = 0, cols[128];
+    float row[128], g[128];
+
+    for (size_t i = 0; i < w->part_count; i++) {
+        const struct rbe_matrix *m = &w->parts[i].m;
+        const uint32_t width =
+            m->format == RBE_INT8 ? 128 : m->format == RBE_INT4 ? 32 : m->cols;
+
+        memset(cols, 0, sizeof cols);
+        for (uint32_t r = 0; r < m->rows; r++) {
+            rbe_decode_row(m, r, row);
+            memcpy(g, gradient + (w->parts[i].row0 + r) * m->cols, m->cols * sizeof *g);
+            if (w->hadamard)
+                rbe_rotate(g, m->cols, 1, m->cols, w->hadamard, w->sign_seed);
+            for (uint32_t c = 0; c < m->cols; c += width) {
+                double sum = 0;
+                for (uint32_t k = c; k < c + width && k < m->cols; k++) {
+                    sum += (double)g[k] * (double)row[k];
+                    cols[k] += (double)g[k] * (double)row[k];
+                }
+                total += sum * sum;
+            }
+        }
+        for (uint32_t c = 0; m->col_scale && c < m->cols; c++)
+            total += cols[c] * cols[c];
+    }
+    return total;
+}
+
+/* The size of each matrix's gradient alone. */
+static void check_gradients(const struct world *w, struct check_rng *rng)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+    double norm;
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1});
+    for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
+        const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
+        const enum rbe_format f = x->parts[0].m.format;
+        const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
+        float *g = rbe_train_gradients(t) + slice->at;
+
+        if (!slice->matrix || f == RBE_F16 || f == RBE_PACKED128)
+            continue;
+        for (size_t k = 0; k < slice->count; k++)
+            g[k] = check_unit(rng);
+        const double want = sqrt(oracle(x, g));
+        need(rbe_student_step(s, 0, 0, &norm, &d), &d, "step");
+        CHECK_NEAR(norm, want, 1e-5 * want);
+    }
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+}
+
+/* Moves all that is continuous at random, writes a file, and finds the same values again from
+ * the gradient of the distance to it: only right gradients lead there. */
+static void check_descent(const struct world *w, struct check_rng *rng)
+{
+    struct rbe_train *t = open_train(w);
+    char *path = rbe_path_join(w->dir, "moved.rbe");
+    const struct rbe_student_rates rates = {.scales = 1, .plain = 1};
+    struct rbe_student *s;
+    struct rbe_container *moved;
+    struct rbe_diag d = {""};
+    double norm;
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    const size_t n = rbe_train_floats(t);
+    float *target = malloc(n * sizeof *target), *start = malloc(n * sizeof *start);
+    memcpy(start, rbe_train_params(t), n * sizeof *start);
+    rbe_student_set_rates(s, &rates);
+    CHECK(rbe_student_moving(s) > 1000);
+    for (int i = 0; i < 4; i++) {
+        for (size_t k = 0; k < rbe_train_slices(t); k++)
+            for (size_t m = 0; m < rbe_train_slice(t, k)->count; m++)
+                rbe_train_gradients(t)[rbe_train_slice(t, k)->at + m] = check_unit(rng);
+        need(rbe_student_step(s, 0.02F, 0, &norm, &d), &d, "step");
+    }
+    need(rbe_student_write(s, path, &d), &d, "write");
+    CHECK(size_of(path) == size_of(w->model));
+    need(rbe_student_snap(s, &d), &d, "snap");
+    memcpy(target, rbe_train_params(t), n * sizeof *target);
+    rbe_student_close(&s);
+
+    /* The file says the same. */
+    need(rbe_container_open(&moved, path, true, &d), &d, "open");
+    s = open_student(w, t, moved, RBE_ADAMW);
+    CHECK(distance(t, target) < 1e-9);
+    rbe_student_close(&s);
+    rbe_container_close(&moved);
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    rbe_student_set_rates(s, &rates);
+    const double first = distance(t, target);
+    for (int i = 0; i < 600; i++) {
+        for (size_t k = 0; k < n; k++)
+            rbe_train_gradients(t)[k] = rbe_train_params(t)[k] - target[k];
+        need(rbe_student_step(s, 0.003F * (1 - (float)i / 600), 0, &norm, &d), &d, "step");
+    }
+    const double last = distance(t, target);
+    CHECK(first > 1e-3);
+    if (!CHECK(last < 1e-4 * first))
+        printf("     %g -> %g\n", first, last);
+    /* Rates of 0: nothing moves. */
+    rbe_student_set_rates(s, &(struct rbe_student_rates){0});
+    CHECK(rbe_student_moving(s) == 0);
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(target);
+    free(start);
+    free(path);
+}
+
+/* Encoding the original again gives the converter's file; a latent matrix that keeps its
+ * error changes nothing at first. */
+static void check_encoding(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    char *path = rbe_path_join(w->dir, "again.rbe");
+    struct rbe_container *again;
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    const size_t n = rbe_train_floats(t), matrices = rbe_student_matrices(s);
+    float *start = malloc(n * sizeof *start);
+    memcpy(start, rbe_train_params(t), n * sizeof *start);
+    double total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += (double)start[i] * (double)start[i];
+    CHECK(matrices == 8);       /* one of the nine is f16 */
+    for (size_t i = 0; i < matrices; i++)
+        need(rbe_student_thaw(s, i, true, &d), &d, "thaw");
+    CHECK(distance(t, start) == 0);
+    CHECK(rbe_student_write(s, path, &d) == RBE_ERR_ARG);
+    for (size_t i = 0; i < matrices; i++)
+        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, true, &d), &d, "encode");
+    CHECK(rbe_student_is_latent(s, 0));
+    /* The same codes, but for what a rounding of original + error - error may do. */
+    CHECK(distance(t, start) < 0.02 * total);
+    rbe_student_close(&s);
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    for (size_t i = 0; i < matrices; i++) {
+        need(rbe_student_thaw(s, i, false, &d), &d, "thaw");
+        need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, false, &d), &d, "encode");
+    }
+    CHECK(!rbe_student_is_latent(s, 0));
+    need(rbe_student_write(s, path, &d), &d, "write");
+    need(rbe_container_open(&again, path, true, &d), &d, "open");
+    for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
+        const struct rbe_weight *a = rbe_container_weight_at(w->container, i);
+        const struct rbe_weight *b = rbe_container_weight(again, a->name);
+        CHECK(b && b->bytes == a->bytes &&
+              !memcmp(a->parts[0].m.codes, b->parts[0].m.codes, a->parts[0].m.code_bytes));
+    }
+    CHECK(size_of(path) == size_of(w->model));
+    rbe_container_close(&again);
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(start);
+    free(path);
+}
+
+/* `count` steps with gradients of this size and signs that a hash of their place gives. */
+static void steps_along(struct rbe_student *s, struct rbe_train *t, float size, int count)
+{
+    struct rbe_diag d = {""};
+    double norm;
+
+    for (int i = 0; i < count; i++) {
+        for (size_t k = 0; k < rbe_train_slices(t); k++)
+            for (size_t m = 0; m < rbe_train_slice(t, k)->count; m++)
+                rbe_train_gradients(t)[rbe_train_slice(t, k)->at + m] =
+                    (m * 2654435761U >> 16 & 1) ? size : -size;
+        need(rbe_student_step(s, 0.01F, 0, &norm, &d), &d, "step");
+    }
+}
+
+static void all_matrices(struct rbe_student *s, bool thaw, bool again)
+{
+    struct rbe_diag d = {""};
+
+    for (size_t i = 0; i < rbe_student_matrices(s); i++)
+        if (thaw)
+            need(rbe_student_thaw(s, i, true, &d), &d, "thaw");
+        else
+            need(rbe_student_encode(s, i, RBE_SEARCH_FAST, NULL, NULL, again, &d), &d,
+                 "encode");
+}
+
+/* Once all is coded the optimiser remembers nothing of the time before: the student trains on
+ * as one opened from the file that it writes: its scales and, thawed again, its latents. */
+static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
+{
+    char *path = rbe_path_join(w->dir, "again.rbe");
+    struct rbe_train *t = open_train(w), *u = open_train(w);
+    const struct rbe_student_rates rates = {.scales = 1, .latents = 1};
+    const size_t bytes = rbe_train_floats(t) * sizeof(float);
+    struct rbe_student *s = open_student(w, t, w->container, kind), *fresh;
+    struct rbe_container *file;
+    struct rbe_diag d = {""};
+
+    rbe_student_set_rates(s, &rates);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, true, false);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, false, true);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, false, false);
+    need(rbe_student_write(s, path, &d), &d, "write");
+    need(rbe_container_open(&file, path, true, &d), &d, "open");
+    fresh = open_student(w, u, file, kind);
+    /* A latent's rate is of the RMS that its matrix had when it was opened. */
+    rbe_student_set_rates(fresh, &rates);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    steps_along(s, t, -0.5F, 2);
+    steps_along(fresh, u, -0.5F, 2);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    all_matrices(s, true, false);
+    all_matrices(fresh, true, false);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    steps_along(s, t, -0.5F, 2);
+    steps_along(fresh, u, -0.5F, 2);
+    const double total = (double)rbe_train_floats(t);
+    if (!CHECK(distance(t, rbe_train_params(u)) < 1e-9 * total))
+        printf("     %g\n", distance(t, rbe_train_params(u)));
+    rbe_student_close(&s);
+    rbe_student_close(&fresh);
+    rbe_container_close(&file);
+    rbe_train_close(&t);
+    rbe_train_close(&u);
+    free(path);
+}
+
+/* A latent that is encoded and stays latent keeps its moments: after three steps along g one
+ * along -g still goes g's way, by m / (1 - b1^4) of the rate, m = b1 (1 - b1^3) - (1 - b1). */
+static void check_goes_on(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s = open_student(w, t, w->container, RBE_ADAMW);
+    const double b1 = 0.9, m = b1 * (1 - pow(b1, 3)) - (1 - b1);
+    const struct rbe_train_slice *x = rbe_train_find(t, "wte.weight");
+    float *was = malloc(x->count * sizeof *was);
+    double size = 0, worst = 0;
+
+    for (size_t k = 0; k < x->count; k++)
+        size += pow((double)rbe_train_params(t)[x->at + k], 2);
+    const double rate = 0.01 * sqrt(size / (double)x->count);
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
+    all_matrices(s, true, false);
+    steps_along(s, t, 1, 3);
+    all_matrices(s, false, true);
+    memcpy(was, rbe_train_params(t) + x->at, x->count * sizeof *was);
+    steps_along(s, t, -1, 1);
+    for (size_t k = 0; k < x->count; k++) {
+        const double sign = (k * 2654435761U >> 16 & 1) ? 1 : -1;
+        const double moved = (double)(rbe_train_params(t)[x->at + k] - was[k]);
+        worst = fmax(worst, fabs(moved + sign * rate * m / (1 - pow(b1, 4))));
+    }
+    if (!CHECK(worst < 1e-3 * rate))
+        printf("     %g of the rate\n", worst / rate);
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(was);
+}
+
+/* Muon moves a latent layer by a nearly orthogonal step, AdamW the embedding and the rest. */
+static void check_muon(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s = open_student(w, t, w->container, RBE_MUON);
+    float *was = malloc(rbe_train_floats(t) * sizeof *was);
+    const char *const names[] = {"wte.weight", "h.0.mlp.c_proj.weight"};
+    double least[2], most[2];
+
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
+    all_matrices(s, true, false);
+    memcpy(was, rbe_train_params(t), rbe_train_floats(t) * sizeof *was);
+    steps_along(s, t, 1, 1);
+    for (int i = 0; i < 2; i++) {
+        const struct rbe_train_slice *x = rbe_train_find(t, names[i]);
+        least[i] = INFINITY;
+        most[i] = 0;
+        for (size_t k = x->at; k < x->at + x->count; k++) {
+            const double moved = fabs((double)(rbe_train_params(t)[k] - was[k]));
+            least[i] = fmin(least[i], moved);
+            most[i] = fmax(most[i], moved);
+        }
+    }
+    CHECK_NEAR(least[0], most[0], 1e-3 * most[0]);      /* signs alone */
+    CHECK(least[1] < 0.8 * most[1] && most[1] > 0);     /* singular vectors */
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+    free(was);
+}
+
+/* The mean of states is what is evaluated and what the stage ends with; taking it changes
+ * nothing in how steps go on. */
+static void check_means(const struct world *w)
+{
+    struct rbe_train *t = open_train(w), *u = open_train(w);
+    struct rbe_student *s = open_student(w, t, w->container, RBE_ADAMW);
+    struct rbe_student *other = open_student(w, u, w->container, RBE_ADAMW);
+    const size_t n = rbe_train_floats(t), bytes = n * sizeof(float);
+    const struct rbe_train_slice *x = rbe_train_find(t, "h.1.ln_1.weight");
+    float *first = malloc(bytes), *mean = malloc(bytes);
+    struct rbe_diag d = {""};
+    double worst = 0, apart = 0;
+
+    rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1, .plain = 1});
+    rbe_student_set_rates(other, &(struct rbe_student_rates){.scales = 1, .plain = 1});
+    steps_along(s, t, 1, 1);
+    steps_along(other, u, 1, 1);
+    memcpy(first, rbe_train_params(t), bytes);
+    need(rbe_student_average(s, &d), &d, "average");
+    steps_along(s, t, 1, 3);
+    steps_along(other, u, 1, 3);
+    need(rbe_student_average(s, &d), &d, "average");
+    need(rbe_student_snap(s, &d), &d, "snap");
+    memcpy(mean, rbe_train_params(t), bytes);
+    for (size_t k = x->at; k < x->at + x->count; k++) {
+        const double now = (double)rbe_train_params(u)[k], then = (double)first[k];
+        worst = fmax(worst, fabs((double)mean[k] - (now + then) / 2));
+        apart = fmax(apart, fabs(now - then));
+    }
+    CHECK(apart > 0.01 && worst < 0.002);       /* rounded to f16 */
+    rbe_student_refresh(s);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    steps_along(s, t, -1, 2);
+    steps_along(other, u, -1, 2);
+    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    rbe_student_settle(s);
+    need(rbe_student_snap(s, &d), &d, "snap");
+    CHECK(!memcmp(rbe_train_params(t), mean, bytes));
+    rbe_student_refresh(s);
+    steps_along(s, t, 1, 1);
+    need(rbe_student_snap(s, &d), &d, "snap");
+    CHECK(memcmp(rbe_train_params(t), mean, bytes));    /* forgotten */
+    rbe_student_close(&s);
+    rbe_student_close(&other);
+    rbe_train_close(&t);
+    rbe_train_close(&u);
+    free(first);
+    free(mean);
+}
+
+/* The means of wte were moved: its original has them removed, too. */
+static void check_centered(const struct world *w)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    s = open_student(w, t, w->container, RBE_ADAMW);
+    need(rbe_student_thaw(s, 0, false, &d), &d, "thaw");
+    const struct rbe_train_slice *wte = rbe_train_find(t, "wte.weight");
+    for (size_t c = 0; c < wte->cols; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < wte->rows; r++)
+            sum += (double)rbe_train_params(t)[wte->at + r * wte->cols + c];
+        CHECK_NEAR(sum / wte->rows, 0, 1e-7);
+    }
+    rbe_student_close(&s);
+    rbe_train_close(&t);
+}
+
+/* Rows of zeros are zeros in the file at `path`, and others are not. */
+static void check_pruned(const struct world *w, const char *path, const char *what)
+{
+    struct rbe_train *t = open_train(w);
+    struct rbe_container *c;
+    struct rbe_student *s;
+    struct rbe_diag d = {""};
+
+    need(rbe_container_open(&c, path, true, &d), &d, what);
+    s = open_student(w, t, c, RBE_ADAMW);
+    for (size_t i = 0; i < rbe_train_slices(t); i++) {
+        const struct rbe_train_slice *x = rbe_train_slice(t, i);
+        size_t wrong = 0;
+
+        for (size_t r = 0; x->matrix && r < x->rows; r++) {
+            bool zeros = true;
+            for (size_t k = 0; k < x->cols; k++)
+                zeros = zeros && rbe_train_params(t)[x->at + r * x->cols + k] == 0;
+            wrong += zeros != (r % PRUNED == 0);
+        }
+        if (!CHECK(wrong == 0))
+            printf("     %s: %s: %zu rows\n", what, x->name, wrong);
+    }
+    rbe_student_close(&s);
+    rbe_container_close(&c);
+    rbe_train_close(&t);
+}
+
+/* A pruned model stays pruned: its scales trained, and its weights, by either optimiser. */
+static void check_zeros(const struct world *w)
+{
+    char *path = rbe_path_join(w->dir, "zeros.rbe");
+    struct rbe_diag d = {""};
+
+    check_pruned(w, w->model, "converted");
+    for (int how = 0; how < 3; how++) {
+        struct rbe_train *t = open_train(w);
+        const enum rbe_optimizer_kind kind = how < 2 ? RBE_ADAMW : RBE_MUON;
+        struct rbe_student *s = open_student(w, t, w->container, kind);
+
+        if (how)
+            all_matrices(s, true, false);
+        rbe_student_set_rates(s, &(struct rbe_student_rates){.scales = 1, .latents = 1,
+                                                             .plain = 1});
+        steps_along(s, t, 1, 3);
+        all_matrices(s, false, false);
+        steps_along(s, t, 1, 2);
+        need(rbe_student_write(s, path, &d), &d, "write");
+        rbe_student_close(&s);
+        rbe_train_close(&t);
+        check_pruned(w, path, how ? how == 1 ? "latent" : "latent, Muon" : "scales");
+    }
+    unlink(path);
+    free(path);
+}
+
+static void check_mismatch(const struct world *w)
+{
+    char *folder = rbe_path_join(w->dir, "other"), *path;
+    struct rbe_train *t = open_train(w);
+    struct rbe_student *s = NULL;
+    struct rbe_source *other;
+    struct rbe_diag d = {""};
+
+    need(rbe_synth(folder, &w->config, RBE_DT_F32, 6, &d), &d, "synth");
+    need(rbe_source_open(&other, folder, &d), &d, "source");
+    CHECK(rbe_student_open(&s, t, other, w->container, false, RBE_ADAMW, NULL, &d) ==
+          RBE_ERR_MISMATCH);
+    CHECK(strstr(d.text, "was not made from") && !s);
+    rbe_source_close(&other);
+    rbe_train_close(&t);
+    for (int i = 0; i < 2; i++) {
+        path = rbe_path_join(folder, i ? "config.json" : "model.safetensors");
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+    free(folder);
+}
+
+static void remove_world(struct world *w)
+{
+    static const char *const names[] = {"m.rbe", "moved.rbe", "again.rbe", "config.json",
+                                        "model.safetensors"};
+
+    rbe_container_close(&w->container);
+    rbe_source_close(&w->source);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = rbe_path_join(w->dir, names[i]);
+        unlink(path);
+        free(path);
+    }
+    rmdir(w->dir);
+    free(w->model);
+}
+
+int main(int argc, char **argv)
+{
+    struct check_rng rng = check_seed(argc, argv);
+    struct world w;
+
+    make_world(&w, false);
+    check_reading(&w);
+    check_gradients(&w, &rng);
+    check_descent(&w, &rng);
+    check_encoding(&w);
+    check_forgets(&w, RBE_ADAMW);
+    check_forgets(&w, RBE_MUON);
+    check_goes_on(&w);
+    check_muon(&w);
+    check_means(&w);
+    check_centered(&w);
+    check_mismatch(&w);
+    remove_world(&w);
+    make_world(&w, true);
+    check_zeros(&w);
+    remove_world(&w);
+    return check_done();
+}

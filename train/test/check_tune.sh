@@ -1,0 +1,222 @@
+#!/bin/bash
+# check_tune.sh - rbe tune: trains, stops, goes on bit for bit, refuses what does not fit.
+#
+# SPDX-License-Identifier: MIT
+set -u
+rbe=${RBE_BIN:?}/rbe
+root=$(cd "$(dirname "$0")/../.." && pwd)
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+check() { # WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        sed 's/^/     /' "$dir/err" 2>/dev/null
+    fi
+}
+
+small=(--no-calibration --valid-windows 4 --evaluations 2 --micro 2 -q)
+run() { "$rbe" tune "${small[@]}" "$@" >"$dir/out" 2>"$dir/err"; }
+fails() { # CODE TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
+    local code=$1 text=$2 got
+    shift 2
+    run "$@"
+    got=$?
+    [ "$got" = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+}
+size() { stat -c %s "$1"; }
+
+o=$dir/original m=$dir/m.rbe text=$dir/text.txt
+head -c 60000 "$root/datasets/embedded/calibration.txt" | iconv -c -f utf-8 -t utf-8 >"$text"
+"$rbe" synth --shape 2,32,2,64,8192 --dtype F32 "$o" >/dev/null 2>"$dir/err"
+check 'a small model' "$rbe" convert -q "$o" "$m" --profile seed-b44 --search fast \
+    --no-calibration >/dev/null 2>"$dir/err"
+cat >"$dir/mixed.profile" <<'END'
+name: mixed
+loss: chapter
+batch: 256
+optimizer: muon
+stage latent epochs=1 matrices=latent latents=1e-3 scales=1e-3 plain=1e-3 encode-every=2 search=fast
+stage encode epochs=1 matrices=progressive latents=1e-3 scales=1e-3 plain=1e-3 search=fast
+stage scales epochs=1 scales=1e-2 plain=1e-2 average=0.5
+END
+common=("$o" "$m")
+printf '\357\273\277name: x\r\nloss: chapter\r\noops\r\n' >"$dir/windows.profile"
+check 'a profile with a byte-order mark and CR LF' fails 2 'windows.profile:3: neither' \
+    "${common[@]}" "$dir/x.rbe" --profile "$dir/windows.profile" --text "$text" --valid "$text"
+args=(--profile "$dir/mixed.profile" --tokens 4608 --text "$text" --valid "$text")
+
+# One run, its file, its row; the same again.
+check 'it trains' run "${common[@]}" "$dir/a.rbe" "${args[@]}" --out-json "$dir/r.jsonl"
+check 'memory is told' grep -q '^memory: [0-9]* MB' "$dir/out"
+check 'as many bytes' [ "$(size "$dir/a.rbe")" = "$(size "$m")" ]
+check 'other bytes' [ "$(cmp "$dir/a.rbe" "$m" >/dev/null; echo $?)" = 1 ]
+check 'a recovery row' grep -q '"kind":"recovery".*"points":\[{"tokens":0,' "$dir/r.jsonl"
+check 'its stages' grep -q '"name":"encode","mechanism":"progressive"' "$dir/r.jsonl"
+check 'the model loads' "$rbe" info "$dir/a.rbe" >"$dir/out" 2>"$dir/err"
+run "${common[@]}" "$dir/b.rbe" "${args[@]}"
+check 'the same bytes again' cmp "$dir/a.rbe" "$dir/b.rbe"
+run "${common[@]}" "$dir/b.rbe" "${args[@]}" --seed 2
+check 'another seed, other bytes' [ "$(cmp "$dir/a.rbe" "$dir/b.rbe" >/dev/null; echo $?)" = 1 ]
+
+# Training helps: cross entropy of a model of random weights falls.
+cat >"$dir/ce.profile" <<'END'
+name: ce
+loss: ce
+batch: 256
+stage all epochs=1 scales=5e-2 plain=1
+END
+run "${common[@]}" "$dir/c.rbe" --profile "$dir/ce.profile" --tokens 5120 --text "$text" \
+    --valid "$text"
+read -r before after < <(sed -n 's/^validation perplexity \([0-9.]*\) -> \([0-9.]*\).*/\1 \2/p' \
+    "$dir/out")
+check 'cross entropy falls' awk "BEGIN { exit !(${after:-1e9} < 0.9 * ${before:-0}) }"
+
+# Stopped in every stage, then going on: the same file as in one go.
+cut=("${common[@]}" "$dir/d.rbe" "${args[@]}" --checkpoint "$dir/ck")
+for at in 3 7 14 17; do
+    rm -f "$dir/d.rbe"
+    check "stopped after $at steps" fails 1 '--resume goes on' "${cut[@]}" --stop-after "$at"
+    check 'no file yet' [ ! -e "$dir/d.rbe" ]
+    check 'going on' run "${cut[@]}" --resume
+    check "the same bytes ($at)" cmp "$dir/a.rbe" "$dir/d.rbe"
+    check 'the checkpoint is gone' [ ! -e "$dir/ck" ]
+done
+
+# Killed with no chance to say anything; the checkpoint it left goes on.
+rm -f "$dir/d.rbe"
+"$rbe" tune "${small[@]}" "${cut[@]}" --every 1e-9 >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 2000); do
+    [ -e "$dir/ck" ] && break
+    sleep 0.005
+done
+sleep 0.2
+kill -9 $pid
+wait $pid 2>/dev/null
+check 'a kill leaves no file' [ ! -e "$dir/d.rbe" ]
+check 'but a checkpoint' [ -s "$dir/ck" ]
+cp "$dir/ck" "$dir/ck2"
+check 'going on after a kill' run "${cut[@]}" --resume
+check 'the same bytes after a kill' cmp "$dir/a.rbe" "$dir/d.rbe"
+
+# Interrupted wherever it was, in a step or in an evaluation: it stops there, and goes on.
+for after in 0.02 0.15 0.4; do
+    rm -f "$dir/d.rbe" "$dir/ck"
+    "$rbe" tune "${small[@]}" "${cut[@]}" --every 1e-9 >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    for _ in $(seq 2000); do
+        [ -e "$dir/ck" ] && break
+        sleep 0.005
+    done
+    sleep $after
+    kill -TERM $pid 2>/dev/null
+    wait $pid
+    [ -e "$dir/d.rbe" ] || check "going on after a signal ($after)" run "${cut[@]}" --resume
+    check "the same bytes after a signal ($after)" cmp "$dir/a.rbe" "$dir/d.rbe"
+done
+
+# Checkpoints that do not fit.
+other=("${common[@]}" "$dir/e.rbe" "${args[@]}" --checkpoint "$dir/ck2" --resume)
+check 'a checkpoint of another run' fails 1 'another run' "${other[@]}" --seed 3
+without=("${small[@]}")
+small=("${small[@]:1}")
+check 'one with calibration' fails 1 'another run' "${other[@]}"
+small=("${without[@]}")
+head -c 5000 "$dir/ck2" >"$dir/ck"
+check 'half a checkpoint' fails 1 'ends too early' "${cut[@]}" --resume
+cp "$dir/ck2" "$dir/ck"
+printf 'X' | dd of="$dir/ck" bs=1 seek=90000 conv=notrunc status=none
+check 'a damaged checkpoint' fails 1 "$dir/ck" "${cut[@]}" --resume
+cp "$text" "$dir/ck"
+check 'no checkpoint at all' fails 1 'not a checkpoint' "${cut[@]}" --resume
+rm -f "$dir/ck"
+check 'a missing checkpoint' fails 1 'No such file' "${cut[@]}" --resume
+
+# What the checkpoint would replace: another's file is refused before the work, and stays; so
+# does a checkpoint of another run that this one, too short to write its own, did not touch.
+: >"$dir/empty"
+for f in "$m" "$text" "$dir/empty"; do
+    cp "$f" "$dir/ck"
+    check "no checkpoint over $(basename "$f")" fails 2 "$dir/ck: exists and is not a checkpoint" \
+        "${cut[@]}"
+    check "$(basename "$f") is as it was" cmp "$f" "$dir/ck"
+done
+cp "$dir/ck2" "$dir/ck"
+check 'a run without a checkpoint of its own' run "${common[@]}" "$dir/d.rbe" --profile \
+    "$dir/ce.profile" --tokens 512 --text "$text" --valid "$text" --checkpoint "$dir/ck" \
+    --every 1000
+check 'leaves the one there' cmp "$dir/ck" "$dir/ck2"
+rm -f "$dir/ck" "$dir/d.rbe"
+
+# A rate that blows up stops the run, and the last checkpoint is as it was.
+sed 's/scales=.*/scales=1000 plain=1000/' "$dir/ce.profile" >"$dir/bad.profile"
+cp "$dir/ck2" "$dir/ck"
+check 'divergence stops' fails 1 'diverges' "${common[@]}" "$dir/f.rbe" --profile \
+    "$dir/bad.profile" --tokens 2560 --text "$text" --valid "$text" --checkpoint "$dir/ck" \
+    --every 1000
+check 'keeps the checkpoint' cmp "$dir/ck" "$dir/ck2"
+check 'writes no file' [ ! -e "$dir/f.rbe" ]
+
+# The control.
+check 'the original tuned alike' run --control "$o" "$dir/control" --profile "$dir/ce.profile" \
+    --tokens 2560 --text "$text" --valid "$text" --out-json "$dir/r.jsonl"
+check 'is a checkpoint' "$rbe" info "$dir/control" >"$dir/out" 2>"$dir/err"
+check 'and a row' grep -q '"control":true' "$dir/r.jsonl"
+check 'no control by itself as teacher' fails 2 'its own teacher' --control "$o" --profile \
+    "$dir/ce.profile" --loss kl --text "$text"
+
+# What does not fit together.
+"$rbe" synth --shape 2,32,2,64,8192 --dtype F32 --seed 9 "$dir/twin" >/dev/null 2>&1
+"$rbe" synth --shape 1,32,2,64,8192 --dtype F32 "$dir/short" >/dev/null 2>&1
+"$rbe" synth --shape 2,32,2,64,500 --dtype F32 "$dir/words" >/dev/null 2>&1
+"$rbe" convert -q "$dir/words" "$dir/words.rbe" --codec int4 >/dev/null 2>&1
+check 'another original' fails 1 'was not made from' "$dir/twin" "$m" "$dir/g.rbe" "${args[@]}"
+check 'another shape' fails 1 'layers' "$dir/short" "$m" "$dir/g.rbe" "${args[@]}"
+check 'another vocabulary' fails 1 'vocabulary of 8192' "$o" "$dir/words.rbe" "$dir/g.rbe" \
+    "${args[@]}"
+check 'no RBE model' fails 1 'model.safetensors' "$o" "$o/model.safetensors" "$dir/g.rbe" \
+    "${args[@]}"
+echo 'Too short.' >"$dir/short.txt"
+check 'a text too short' fails 2 'too short' "${common[@]}" "$dir/g.rbe" --text "$dir/short.txt"
+check 'a validation too short' fails 2 'too short' "${common[@]}" "$dir/g.rbe" --text "$text" \
+    --valid "$dir/short.txt"
+check 'too little memory' fails 1 'MB are needed' "${common[@]}" "$dir/g.rbe" "${args[@]}" \
+    --memory 1
+check 'no profile' fails 2 'unknown training profile' "${common[@]}" "$dir/g.rbe" -p nothing
+printf 'stage a epochs=1 colour=red\n' >"$dir/x.profile"
+check 'a bad profile' fails 2 'x.profile:1:' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
+check 'no loss' fails 2 "'huber'" "${common[@]}" "$dir/g.rbe" --loss huber
+check 'no layout' fails 2 "'columns'" "${common[@]}" "$dir/g.rbe" --layout columns
+check 'too many goals' fails 2 exclude "${common[@]}" "$dir/g.rbe" --tokens 1e6 --minutes 5
+check 'no arguments' fails 2 'want ORIGINAL'
+check 'nothing was written' [ ! -e "$dir/g.rbe" ]
+printf 'stage a epochs=1 matrices=latent average=0.5\n' >"$dir/x.profile"
+check 'no mean of latents' fails 2 'average is for' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
+
+# Every profile that ships runs to its end and says in its row what it was.
+for p in "$root"/train/profiles/*.profile; do
+    name=$(basename "$p" .profile)
+    rm -f "$dir/g.rbe" "$dir/r.jsonl"
+    check "$name runs" run "${common[@]}" "$dir/g.rbe" --profile "$name" --tokens 2048 \
+        --text "$text" --valid "$text" --out-json "$dir/r.jsonl"
+    check "$name keeps the size" [ "$(size "$dir/g.rbe")" = "$(size "$m")" ]
+    schedule=$(sed -n 's/^schedule: *//p' "$p")
+    check "$name in its row" grep -q "\"profile\":\"$name\".*\"schedule\":\"$schedule\"" \
+        "$dir/r.jsonl"
+    mechanisms=$(sed -n 's/^stage .*matrices=\([a-z]*\).*/\1/p' "$p")
+    check "$name's mechanism" grep -q "\"mechanism\":\"${mechanisms:-coded}\"" "$dir/r.jsonl"
+done
+
+# The model that ships after training is one that this program reads.
+check 'the shipped model loads' "$rbe" info "$root/datasets/embedded/mini-2.89-tuned.rbe" \
+    >"$dir/out" 2>"$dir/err"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
