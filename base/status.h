@@ -28,7 +28,8 @@ struct rbe_diag {
     char text[2048];            /* a list of all kernels is 1,400 long */
 };
 
-/* Writes the reason (d may be NULL) and returns s:  return rbe_fail(d, RBE_ERR_FORMAT, ...) */
+/* Writes the reason (d may be NULL) and returns s:  return rbe_fail(d, RBE_ERR_FORMAT, ...)
+ * It is one line: control characters become question marks. */
 enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
