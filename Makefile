@@ -251,7 +251,7 @@ tests: $(allbins)                           ## build the test programs
 
 check: $(allbins) programs                  ## run every test; the last line counts them
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN='$(bin)' \
-	    scripts/run-tests.sh $(B)/check.log $(allbins) $(shtests)
+	    scripts/run-tests.sh $(B)/check.log $(shtests) $(allbins)
 
 fuzz:                                       ## build the harnesses for libFuzzer (clang)
 	$(Q)$(MAKE) --no-print-directory CONFIG=fuzz $(BUILDROOT)/$(ARCH)-fuzz/bin/rbe-fuzz
