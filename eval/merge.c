@@ -296,8 +296,7 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
                                    struct rbe_diag *d)
 {
     const char *task = text_of(r, "task", NULL);
-    const char *const names[] = {"acc", !strcmp(task, "hellaswag") ? "acc_norm"
-                                        : !strcmp(task, "lambada") ? "log_p" : NULL};
+    const char *const names[] = {"acc", rbe_task_metric(task)};
     const json_t *x;
     size_t i;
 
