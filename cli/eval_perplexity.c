@@ -245,7 +245,7 @@ static enum rbe_status measure(struct job *j, struct rbe_diag *d)
         rbe_progress_update(&p, (double)(j->done - before), NULL);
         if (rbe_interrupted() && j->done < j->count) {
             rbe_progress_end(&p);
-            if ((err = checkpoint(j, d)))
+            if (j->done && (err = checkpoint(j, d)))
                 return err;
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu windows%s",
                             j->done, j->count, j->o->out ? "; --resume goes on" : "");
