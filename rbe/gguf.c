@@ -185,7 +185,8 @@ static bool printable(const struct rbe_gguf_text *t, size_t most)
     uint32_t code;
 
     for (size_t i = 0, n; i < t->n; i += n)
-        if (!(n = rbe_utf8_char(t->s + i, t->n - i, &code)) || code < ' ' || code == 127)
+        if (!(n = rbe_utf8_char(t->s + i, t->n - i, &code)) || code < ' ' ||
+            (code >= 127 && code < 160))
             return false;
     return t->n && t->n <= most;
 }

@@ -223,8 +223,8 @@ static void check_bad_values(void)
     static const int sizes[RBE_GV_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
     static const uint64_t counts[] = {1, 1ULL << 32, 1ULL << 61, UINT64_MAX / 8 + 2,
                                       UINT64_MAX};
-    static const char *const keys[] = {"", "a\nb", "\xff", "\x7f", "a\0b"};
-    static const size_t lengths[] = {0, 3, 1, 1, 3};
+    static const char *const keys[] = {"", "a\nb", "\xff", "\xc2\x9b", "a\0b"};
+    static const size_t lengths[] = {0, 3, 1, 2, 3};
 
     put_value(RBE_GV_COUNT, "aaaaaaaa", 8);
     REFUSE("metadata 'k' is of an unknown type, 13");
