@@ -76,7 +76,8 @@ library := $(call objs,$(kernels) $(rooms))
 # What is installed for other programs: the library without the commands, and its headers.
 publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% grad/% convert/%,$(rooms)))
 headers := $(filter-out kernels/funnel.h kernels/lanes.h kernels/list.h kernels/vector.h \
-             base/commit.h grad/train.h model/tokenizer_files.h model/unicode.h model/words.h, \
+             base/commit.h base/rows.h grad/train.h model/tokenizer_files.h model/unicode.h \
+             model/words.h, \
              $(wildcard kernels/*.h kernels/format/*.h base/*.h rbe/*.h model/*.h grad/*.h \
                         convert/*.h))
 shared  := librbe.so.$(SOVERSION)
