@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/json.h"
+#include "base/result.h"
 
 /* A name of the list is a type: one that is not does not compile. */
 #define KIND(...)
@@ -31,9 +32,26 @@
 #define RBE_TRUE_AT(v, ...) rbe_true_at(v, RBE_KEY(__VA_ARGS__))
 #define RBE_VALUE_AT(v, ...) rbe_value_at(v, RBE_KEY(__VA_ARGS__))
 #define RBE_INTERVAL_AT(v, ...) rbe_interval_at(v, RBE_KEY(__VA_ARGS__))
-/* row.key = a new value, or a number (null where it is not finite): not 0 when out of memory. */
-#define RBE_SET(row, key, value) json_object_set_new(row, RBE_KEY(key), value)
-#define RBE_SET_REAL(row, key, x) rbe_result_set_real(row, RBE_KEY(key), x)
+/*
+ * A new object of fields, RBE_OBJECT(RBE_INT(tokens, n), RBE_REAL(mean_ms, x)), NULL when out
+ * of memory or where a value is NULL; and fields set in a row, RBE_SET(row, RBE_INT(tokens,
+ * n)), which is not 0 then.  A real number is null where it is not finite; a text may be of any
+ * bytes, and NULL, which is null; a word is one of ours.
+ */
+#define RBE_OBJECT(...)     rbe_row_object(__VA_ARGS__, (const char *)NULL)
+#define RBE_SET(row, ...)   rbe_row_set(row, __VA_ARGS__, (const char *)NULL)
+#define RBE_INT(key, x)     RBE_JSON(key, json_integer((json_int_t)(x)))
+#define RBE_REAL(key, x)    RBE_JSON(key, rbe_result_real(x))
+#define RBE_PAIR(key, x, y) RBE_JSON(key, rbe_row_pair(x, y))
+#define RBE_FLAG(key, x)    RBE_JSON(key, json_boolean(x))
+#define RBE_WORD(key, x)    RBE_JSON(key, json_string(x))
+#define RBE_TEXT(key, x)    RBE_JSON(key, rbe_result_string(x))
+#define RBE_SHARED(key, x)  RBE_JSON(key, json_incref(x)) /* x stays the caller's, too */
+#define RBE_JSON(key, x)    RBE_KEY(key), (x)             /* x is given up */
+json_t *rbe_row_object(const char *key, ...);
+int rbe_row_set(json_t *row, const char *key, ...);
+/* [x, y], either null where it is not finite. */
+json_t *rbe_row_pair(double x, double y);
 
 enum rbe_field_type {
     RBE_FIELD_TEXT, RBE_FIELD_FLAG, RBE_FIELD_OBJECT, RBE_FIELD_LIST,
