@@ -103,8 +103,8 @@ static json_t *make_record(struct job *j, size_t m)
 static bool belongs(const struct job *j, const json_t *r, size_t m)
 {
     const char *kind = json_string_value(RBE_VALUE_AT(r, kind));
-    const char *model = json_string_value(RBE_VALUE_AT(RBE_VALUE_AT(r, model), sha256));
-    const char *text = json_string_value(RBE_VALUE_AT(RBE_VALUE_AT(r, text), sha256));
+    const char *model = json_string_value(RBE_VALUE_AT(r, model, sha256));
+    const char *text = json_string_value(RBE_VALUE_AT(r, text, sha256));
     const char *protocol = json_string_value(RBE_VALUE_AT(r, protocol));
     const char *special = json_string_value(RBE_VALUE_AT(r, special));
 
