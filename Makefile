@@ -27,7 +27,7 @@ DATADIR    ?= $(PREFIX)/share/rbe-bench
 MANDIR     ?= $(PREFIX)/share/man
 VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' base/version.h)
 # Rises when a program linked with the shared library would have to be built again.
-SOVERSION  := 0
+SOVERSION  := 1
 
 FLAGS.release := -O2 -g
 FLAGS.debug   := -O0 -g
@@ -50,8 +50,8 @@ DNNL    := $(if $(filter undefined,$(origin DNNL)),$(filter x86_64,$(ARCH)),$(DN
 # compiler and machine.
 # Position-independent throughout, so that one set of objects makes programs and shared library;
 # the kernels' instructions are the same without it.
-COMMON  := -I. -D_GNU_SOURCE -pthread -fPIC -fno-semantic-interposition -ffp-contract=off \
-           -fno-math-errno \
+COMMON  := -I. -Iinclude -D_GNU_SOURCE -pthread -fPIC -fno-semantic-interposition \
+           -ffp-contract=off -fno-math-errno \
            $(if $(DNNL),-DRBE_HAVE_DNNL) $(FLAGS.$(CONFIG))
 FLAGS   := -std=c11 $(WARN) $(WARN_C) $(COMMON)
 FLAGSXX := -std=c++17 $(WARN) $(COMMON)
@@ -73,12 +73,9 @@ objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
 
-# What is installed for other programs: the library without the commands, and its headers.
-publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% grad/% convert/%,$(rooms)))
-headers := $(filter-out kernels/funnel.h kernels/lanes.h kernels/list.h kernels/vector.h \
-             base/commit.h grad/train.h model/tokenizer_files.h model/unicode.h model/words.h, \
-             $(wildcard kernels/*.h kernels/format/*.h base/*.h rbe/*.h model/*.h grad/*.h \
-                        convert/*.h))
+# What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
+publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/%,$(rooms)))
+headers := $(wildcard include/rbe/*.h)
 shared  := librbe.so.$(SOVERSION)
 
 tested  := kernels $(ROOMS)
@@ -213,13 +210,14 @@ Version: $(VERSION)
 Requires.private: jansson libxxhash libcrypto
 Libs: -L$${libdir} -lrbe
 Libs.private: $(if $(DNNL),-ldnnl -lgomp) -lm -pthread
-Cflags: -I$${includedir}/rbe-bench
+Cflags: -I$${includedir}
 endef
 export pkgconfig
 
 to := $(DESTDIR)
 install: programs libraries man             ## programs, library, data (DESTDIR, PREFIX)
 	$(Q)install -d '$(to)$(BINDIR)' '$(to)$(LIBDIR)/pkgconfig' '$(to)$(MANDIR)/man1' \
+	    '$(to)$(INCLUDEDIR)/rbe' \
 	    '$(to)$(DATADIR)/profiles' '$(to)$(DATADIR)/tune' '$(to)$(DATADIR)/plots' \
 	    '$(to)$(DATADIR)/recorded'
 	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench '$(to)$(BINDIR)'
@@ -228,8 +226,7 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	$(Q)install -m 644 $(B)/lib/librbe.a $(B)/lib/$(shared) '$(to)$(LIBDIR)'
 	$(Q)ln -sf $(shared) '$(to)$(LIBDIR)/librbe.so'
 	$(Q)echo "$$pkgconfig" > '$(to)$(LIBDIR)/pkgconfig/librbe.pc'
-	$(Q)for h in $(headers); do \
-	    install -D -m 644 $$h '$(to)$(INCLUDEDIR)'/rbe-bench/$$h || exit 1; done
+	$(Q)install -m 644 $(headers) '$(to)$(INCLUDEDIR)/rbe'
 	$(Q)(cd datasets/embedded && find . -type f) | while read -r f; do \
 	    install -D -m 644 "datasets/embedded/$$f" '$(to)$(DATADIR)'/"$$f" || exit 1; done
 	$(Q)install -m 644 datasets/MANIFEST '$(to)$(DATADIR)'
@@ -251,7 +248,7 @@ tests: $(allbins)                           ## build the test programs
 
 check: $(allbins) programs                  ## run every test; the last line counts them
 	$(Q)EMULATOR='$(EMULATOR)' SEED='$(SEED)' RBE_BIN='$(bin)' \
-	    scripts/run-tests.sh $(B)/check.log $(allbins) $(shtests)
+	    scripts/run-tests.sh $(B)/check.log $(shtests) $(allbins)
 
 fuzz:                                       ## build the harnesses for libFuzzer (clang)
 	$(Q)$(MAKE) --no-print-directory CONFIG=fuzz $(BUILDROOT)/$(ARCH)-fuzz/bin/rbe-fuzz

@@ -5,6 +5,7 @@
  */
 #include <jansson.h>
 #include <malloc.h>
+#include <rbe/sampler.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #include "cli/command.h"
 #include "model/data.h"
 #include "model/model.h"
-#include "model/sampler.h"
 
 static const char command[] = "generate";
 

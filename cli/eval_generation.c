@@ -12,6 +12,7 @@
  * What one text is worth does not depend on which others are measured: shards take prompts.
  */
 #include <math.h>
+#include <rbe/sampler.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,6 @@
 #include "eval/quality.h"
 #include "eval/text.h"
 #include "model/data.h"
-#include "model/sampler.h"
 
 enum { CANDIDATES = 8, ROWS = 64 };
 

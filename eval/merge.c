@@ -18,16 +18,20 @@
 #include "eval/perplexity.h"
 #include "eval/sequences.h"
 
-/* What can be joined, and the fields that say which part a record is. */
+/* What can be joined, the fields that say which part a record is, and those that say of what
+ * or go into the joined one. */
 static const struct kind {
     const char *name, *unit, *first, *total;    /* unit: the field that counts them, too */
+    const char *needs[6];
 } kinds[] = {
-    {"perplexity", "windows", "first_window", "windows_total"},
-    {"paired", "windows", "first_window", "windows_total"},
-    {"divergence", "windows", "first_window", "windows_total"},
-    {"comprehension", "items", "first_item", "items_total"},
-    {"inference", "sequences", "first_sequence", "sequences_total"},
-    {"generation", "prompts", "first_prompt", "prompts_total"},
+    {"perplexity", "windows", "first_window", "windows_total",
+     {"model", "text", "protocol", "protocol_name", "context", "stride"}},
+    {"paired", "windows", "first_window", "windows_total", {"model", "base", "text"}},
+    {"divergence", "windows", "first_window", "windows_total", {"model", "base", "text"}},
+    {"comprehension", "items", "first_item", "items_total", {"model", "text"}},
+    {"inference", "sequences", "first_sequence", "sequences_total",
+     {"model", "prompt_tokens", "length"}},
+    {"generation", "prompts", "first_prompt", "prompts_total", {"model", "base"}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -226,7 +230,7 @@ static enum rbe_status check_cover(struct part *p, size_t n, const struct part *
     return RBE_OK;
 }
 
-/* More windows, items or prompts, and more resamples, than any run has. */
+/* More windows, items, prompts or tokens, and more resamples, than any run has. */
 #define MOST_PARTS ((json_int_t)1 << 40)
 enum { MOST_RESAMPLES = 1000000 };
 
@@ -265,9 +269,9 @@ static enum rbe_status check_column(const json_t *r, const struct kind *kind, co
     return RBE_OK;
 }
 
-/* samples.NAME of a record are the tokens that its other sums are over: each at least 1. */
+/* samples.NAME of a record count tokens, each at least so many. */
 static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, const char *name,
-                                    const char *file, struct rbe_diag *d)
+                                    json_int_t least, const char *file, struct rbe_diag *d)
 {
     const enum rbe_status err = check_column(r, kind, name, file, d);
     const json_t *x;
@@ -276,7 +280,8 @@ static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, co
     if (err)
         return err;
     json_array_foreach(json_object_get(json_object_get(r, "samples"), name), i, x)
-        if (!json_is_integer(x) || json_integer_value(x) < 1)
+        if (!json_is_integer(x) || json_integer_value(x) < least ||
+            json_integer_value(x) > MOST_PARTS)
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s: samples.%s[%zu] is no "
                             "count of tokens", file, kind->name, name, i);
     return RBE_OK;
@@ -308,13 +313,13 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
 static enum rbe_status check_sums(const json_t *r, const struct kind *kind, const char *file,
                                   struct rbe_diag *d)
 {
-    enum rbe_status err = check_tokens(r, kind, "tokens", file, d);
+    enum rbe_status err = check_tokens(r, kind, "tokens", 1, file, d);
     const char *name;
     json_t *x;
 
     json_object_foreach(json_object_get(r, "samples"), name, x)
         err = err ? err : check_column(r, kind, name, file, d);
-    return err;
+    return err ? err : check_tokens(r, kind, "top1", 0, file, d);
 }
 
 /* What the joining reads of a record, before it is trusted. */
@@ -324,6 +329,10 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
     const char *const counts[] = {kind->first, kind->unit, kind->total};
     const json_t *draws = json_object_get(json_object_get(r, "bootstrap"), "resamples");
 
+    for (size_t i = 0; i < sizeof kind->needs / sizeof kind->needs[0] && kind->needs[i]; i++)
+        if (!json_object_get(r, kind->needs[i]))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s without %s", file,
+                            kind->name, kind->needs[i]);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!is_count(r, counts[i]))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: %s is no count", file,
@@ -334,7 +343,7 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
                         "up to %d", file, kind->name, MOST_RESAMPLES);
     if (is(r, "perplexity")) {
         const enum rbe_status err = check_column(r, kind, "nll", file, d);
-        return err ? err : check_tokens(r, kind, "scored", file, d);
+        return err ? err : check_tokens(r, kind, "scored", 1, file, d);
     }
     if (is(r, "divergence"))
         return check_sums(r, kind, file, d);

@@ -205,6 +205,21 @@ void rbe_gpt2_close(struct rbe_gpt2 **pm)
     *pm = NULL;
 }
 
+uint32_t rbe_gpt2_vocab(const struct rbe_gpt2 *m)
+{
+    return m->config.vocab;
+}
+
+uint32_t rbe_gpt2_context(const struct rbe_gpt2 *m)
+{
+    return m->config.n_ctx;
+}
+
+uint32_t rbe_gpt2_eos(const struct rbe_gpt2 *m)
+{
+    return m->config.eos;
+}
+
 const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m)
 {
     return &m->config;

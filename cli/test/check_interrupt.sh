@@ -3,6 +3,8 @@
 # without anything that goes on behind its back.
 #
 # SPDX-License-Identifier: MIT
+#
+# Runs alone: it judges times.
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/../../test/lib.sh"
 bin=$(cd "${RBE_BIN:?folder with the program rbe}" && pwd)

@@ -108,7 +108,7 @@ static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
         const size_t g = s >> r->free;
         const unsigned chosen =
             rbe_trellis_reverse((unsigned)s & ((1U << r->free) - 1), r->free);
-        const unsigned left = (t->hash[g] * t->inverse & 0xFFFF) >> fixed;
+        const unsigned left = ((unsigned)t->hash[g] * t->inverse & 0xFFFF) >> fixed;
         const unsigned window = left | chosen << (16 - k) | r->fixed << (16 - fixed);
         const unsigned hash = window * t->multiplier & 0xFFFF;
 

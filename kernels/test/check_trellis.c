@@ -102,7 +102,7 @@ static void fill_groups(struct rbe_trellis *t, unsigned fold)
                                         : base + check_below(&rng, 500));
         window[g] = (uint16_t)(check_below(&rng, 65536) >> fold);
         t->cost[g] = cost[g];
-        t->hash[g] = (uint16_t)(window[g] * t->multiplier);
+        t->hash[g] = (uint16_t)((unsigned)window[g] * t->multiplier);
         t->least = cost[g] < t->least ? cost[g] : t->least;
     }
 }
@@ -139,7 +139,7 @@ static bool as_expected(const struct rbe_trellis *t, unsigned fold, const uint8_
     uint16_t least = 0xFFFF;
 
     for (size_t g = 0; g < groups; g++) {
-        const uint16_t hash = (uint16_t)(want_window[g] * t->multiplier);
+        const uint16_t hash = (uint16_t)((unsigned)want_window[g] * t->multiplier);
         if (t->cost[g] != want_cost[g] || t->hash[g] != hash ||
             (fold && decision[g] != want_decision[g]))
             return false;

@@ -1,10 +1,10 @@
 /*
- * sampler.h - choosing the next token, reproducibly.
+ * <rbe/sampler.h> - choosing the next token, reproducibly.
  *
  * SPDX-License-Identifier: MIT
  */
-#ifndef RBE_MODEL_SAMPLER_H
-#define RBE_MODEL_SAMPLER_H
+#ifndef RBE_INCLUDE_SAMPLER_H
+#define RBE_INCLUDE_SAMPLER_H
 
 #include <stddef.h>
 #include <stdint.h>
