@@ -34,7 +34,8 @@ static void check_list(enum rbe_arch_id id)
         CHECK(!in_layer || rbe_class_in_layers(t->tensor_class));
         CHECK((t->form == RBE_VECTOR) == (t->tensor_class == RBE_CLASS_OTHER));
         for (const struct rbe_arch_tensor *u = a->tensors; u < t; u++)
-            CHECK(strcmp(u->name, t->name) && (!u->gguf || strcmp(u->gguf, t->gguf)));
+            CHECK(strcmp(u->name, t->name) &&
+                  (!u->gguf || !t->gguf || strcmp(u->gguf, t->gguf)));
     }
     CHECK(of_layers && seen[RBE_ROLE_TOKENS]);
     for (const struct rbe_arch_spare *s = a->spares; s->name; s++)
