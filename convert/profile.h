@@ -11,8 +11,8 @@
  *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
- * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other (norms
- * and biases); or all (the matrices: every class but wpe and other).  Of all lines that match a tensor the later
+ * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
+ * (norms and biases); or all (the matrices: every class but wpe and other).  Of all lines that match a tensor the later
  * ones win, key by key; a line with a codec forgets the block, rate and k of those before.
  *
  *     layers=A-B       only these layers (0-based, B may be missing: A only); not for wte, wpe

@@ -98,8 +98,8 @@ static inline struct rbe_factor rbe_train_weight(const struct rbe_train *t,
                                .bf16 = t->rounded ? t->rounded + s->at : NULL};
 }
 
-/* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT, their
- * length. */
+/* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT,
+ * their length. */
 size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k);
 
 /* A micro-batch on its way. */
