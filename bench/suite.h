@@ -133,11 +133,4 @@ struct rbe_suite_result {
 };
 struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s);
 
-/*
- * The check itself: y [count][ldy] against double precision over decoded rows, each within
- * the bound that holds for any order of summation.  False says why in `why`.
- */
-bool rbe_suite_verify(const struct rbe_matrix *w, const struct rbe_act *a, const float *y,
-                      size_t ldy, char *why, size_t why_size);
-
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "cli/command.h"
+#include "eval/merge.h"
 #include "model/data.h"
 
 static enum rbe_status default_path(char ***list, const char *name, struct rbe_diag *d)
@@ -60,6 +61,29 @@ static enum rbe_status check_files(struct rbe_eval_options *o, struct rbe_diag *
     return err ? err : rbe_files_append(&o->files, o->out, d);
 }
 
+/* The records that --resume may go on from: those that this program wrote. */
+static enum rbe_status read_old(struct rbe_eval_options *o, struct rbe_diag *d)
+{
+    const enum rbe_status err = rbe_result_read(&o->old, o->out, NULL, d);
+    json_t *own = err ? NULL : rbe_result_new("", 1);
+    size_t others = 0;
+
+    if (!own)
+        return err ? err : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < json_array_size(o->old);)
+        if (rbe_merge_same_program(json_array_get(o->old, i), own)) {
+            i++;
+        } else {
+            json_array_remove(o->old, i);
+            others++;
+        }
+    json_decref(own);
+    if (others)
+        fprintf(stderr, "rbe eval: %s: %zu rows are of another commit than this program: not "
+                        "gone on from\n", o->out, others);
+    return RBE_OK;
+}
+
 enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d)
 {
     enum rbe_status err;
@@ -84,7 +108,7 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
         rbe_progress_silence();
     rbe_catch_interrupt();
     if ((err = check_files(o, d)) || (err = rbe_result_open(&o->results, o->out, d)) ||
-        (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
+        (o->resume && (err = read_old(o, d))))
         return err;
     if (!(err = rbe_pool_open(&o->pool, (unsigned)o->threads, d)))
         rbe_warn_threads("eval", rbe_pool_threads(o->pool));

@@ -180,14 +180,18 @@ static enum rbe_status missing(const struct part *first, json_int_t at, const st
                     kind->unit, (long long)at, (long long)total);
 }
 
-/* Parts of one result are of one program: two may compute different numbers. */
+bool rbe_merge_same_program(const json_t *a, const json_t *b)
+{
+    return same_member(a, b, "commit") && same_member(a, b, "dirty");
+}
+
+/* Parts of one result are of one program. */
 static enum rbe_status check_program(const struct part *p, size_t n, struct rbe_diag *d)
 {
     for (size_t i = 1; i < n; i++) {
         const struct part *const two[] = {&p[0], &p[i]};
         const char *commit[2], *changes[2];
-        if (same_member(p[0].record, p[i].record, "commit") &&
-            same_member(p[0].record, p[i].record, "dirty"))
+        if (rbe_merge_same_program(p[0].record, p[i].record))
             continue;
         for (int k = 0; k < 2; k++) {
             commit[k] = text_of(two[k]->record, "commit", NULL);
@@ -292,8 +296,7 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
                                    struct rbe_diag *d)
 {
     const char *task = text_of(r, "task", NULL);
-    const char *const names[] = {"acc", !strcmp(task, "hellaswag") ? "acc_norm"
-                                        : !strcmp(task, "lambada") ? "log_p" : NULL};
+    const char *const names[] = {"acc", rbe_task_metric(task)};
     const json_t *x;
     size_t i;
 

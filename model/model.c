@@ -153,6 +153,7 @@ enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rb
         goto out;
     m->config = s->config;
     m->file_bytes = rbe_safetensors_file_bytes(s->file);
+    m->stamp = rbe_safetensors_stamp(s->file);
     m->container = s->container;
     m->verified = !s->container || rbe_no_verify;
     if (!(m->path = strdup(rbe_safetensors_path(s->file))) ||
@@ -248,7 +249,12 @@ enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d)
     /* A checkpoint's file was closed once its weights were copied. */
     if (m->sha256[0] || (!m->container && (err = rbe_safetensors_open(&again, m->path, d))))
         return err;
-    err = rbe_safetensors_sha256(m->sha256, again ? again : rbe_container_file(m->container));
+    if (again && rbe_safetensors_stamp(again) != m->stamp)
+        err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: was replaced or written to after it was read",
+                       m->path);
+    else
+        err = rbe_safetensors_sha256(m->sha256,
+                                     again ? again : rbe_container_file(m->container));
     rbe_safetensors_close(&again);
     return err;
 }

@@ -23,8 +23,8 @@
 enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d);
 
 const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m);
-/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it:
- * at once after the model was opened, lest the file is another by then. */
+/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it.
+ * RBE_ERR_MISMATCH when a checkpoint is no longer the file that was opened. */
 enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d);
 /* What rbe_gpt2_hash() found, or NULL. */
 const char *rbe_gpt2_sha256(const struct rbe_gpt2 *m);

@@ -18,6 +18,7 @@ struct rbe_gpt2 {
     struct rbe_gpt2_config config;
     char *path, *label;
     char sha256[65];
+    uint64_t stamp;                     /* of the files, when their weights were taken */
     size_t file_bytes, bytes_per_token;
     struct rbe_container *container;    /* NULL: a plain checkpoint, all of it in arena */
     float *arena;

@@ -290,4 +290,10 @@ check 'is kept' test "$(cat "$work/site/index.html")" = mine
 check 'nothing beside it' test "$(ls "$work/site")" = index.html
 check 'the folder of a model' fails 2 "$work/r" --out "$work/model"
 check 'gets nothing' test "$(ls "$work/model")" = config.json
+mkdir "$work/notes"
+echo mine > "$work/notes/notes.txt"
+check 'a folder of others' fails 2 "$work/r" --out "$work/notes"
+check 'is said, too' has "$work/err" 'notes: is not empty, and holds no page'
+check 'in one line' test "$(wc -l < "$work/err")" = 1
+check 'and gets nothing' test "$(ls "$work/notes")" = notes.txt
 finish
