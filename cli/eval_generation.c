@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/criteria.h"
 #include "base/rows.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
@@ -29,7 +30,7 @@
 #include "eval/text.h"
 #include "model/data.h"
 
-enum { CANDIDATES = 8, ROWS = 64 };
+enum { ROWS = 64 };
 
 /* What one model wrote after every prompt, and what the original thinks of it. */
 struct author {
@@ -153,7 +154,7 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
         return err;
     /* The other candidates: the next prompts, around the end. */
     a->by.relevant[i] = 1;
-    for (size_t k = 1; k < CANDIDATES && k < all; k++) {
+    for (size_t k = 1; k < (size_t)RBE_LIMIT(C6_CANDIDATES) && k < all; k++) {
         double other;
         if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, n, &other, d)))
             return err;
@@ -207,7 +208,7 @@ static json_t *describe(struct generation *g, size_t m)
     }
     RBE_SET(r, RBE_INT(prompts_total, g->prompts), RBE_INT(first_prompt, g->first),
             RBE_INT(prompt_tokens, g->prompt_tokens), RBE_INT(tokens, g->tokens),
-            RBE_INT(candidates, g->prompts < CANDIDATES ? g->prompts : CANDIDATES),
+            RBE_INT(candidates, fmin(g->prompts, RBE_LIMIT(C6_CANDIDATES))),
             RBE_JSON(sampling, RBE_OBJECT(RBE_REAL(temperature, (double)g->how.temperature),
                                           RBE_INT(top_k, g->how.top_k),
                                           RBE_REAL(top_p, (double)g->how.top_p),

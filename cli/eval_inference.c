@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/criteria.h"
 #include "base/progress.h"
 #include "base/rows.h"
 #include "base/stats.h"
@@ -23,7 +24,10 @@
 #include "eval/sequences.h"
 #include "eval/timing.h"
 
-enum { MAX_DEPTHS = 16, PREFILLS = 5, MAX_BURST = 64, CHILD_TOKENS = 100 };
+enum { MAX_DEPTHS = 16, PREFILLS = 5, MAX_BURST = 64 };
+
+/* Written by the process that loads the model itself. */
+#define CHILD_TOKENS ((int)RBE_LIMIT(C4_TOKENS))
 
 /* The clock of other processes' CPU use ticks in 10 ms: a shorter burst could not be judged. */
 static const double burst_s = 0.3;
@@ -560,7 +564,9 @@ out:
 int rbe_eval_inference(int argc, const char **argv)
 {
     static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    struct plan p = {.o = &o, .prompt_tokens = 128, .tokens = 128,
+    struct plan p = {.o = &o,
+                     .prompt_tokens = (int)RBE_LIMIT(C2_PROMPT),
+                     .tokens = 128,
                      .retries = (int)max_retries};
     static char *depths;
     struct rbe_diag d = {""};
