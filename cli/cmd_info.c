@@ -410,7 +410,8 @@ int rbe_cmd_info(int argc, const char **argv)
     if (!rbe_parse(argc, argv, table, "[MODEL]",
                    "Shows the shape of a model and every tensor's codec, bytes and bits a "
                    "weight;\nof a GGUF file the metadata too.  Without MODEL, the model that "
-                   "ships.  The JSON is a\nresult row, which rbe report takes.", &args, &count, &code))
+                   "ships.  The JSON is a\nresult row, which rbe report takes.", &args, &count,
+                   &code))
         return code;
     const char *path = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));
     if (count > 1)
