@@ -23,8 +23,8 @@
 enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d);
 
 const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m);
-/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it:
- * at once after the model was opened, lest the file is another by then. */
+/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it.
+ * RBE_ERR_MISMATCH when a checkpoint is no longer the file that was opened. */
 enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d);
 /* What rbe_gpt2_hash() found, or NULL. */
 const char *rbe_gpt2_sha256(const struct rbe_gpt2 *m);
@@ -34,9 +34,9 @@ const char *rbe_gpt2_label(const struct rbe_gpt2 *m);
 /* rbe_session_bytes() for a plain checkpoint of this shape. */
 size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l);
 
-/* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers: it
- * then answers RBE_ERR_INTERRUPTED and has appended nothing of the batch.  It does not at
- * first. */
+/* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers, which
+ * then answers RBE_ERR_INTERRUPTED and has appended nothing of the batch, and rbe_logits() before
+ * it begins.  It does not at first. */
 void rbe_session_stop_early(struct rbe_session *s, bool stop);
 
 /*

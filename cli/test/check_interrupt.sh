@@ -59,6 +59,22 @@ check 'rbe-bench with thousands of rows' ends TERM 'grep -q accepted b.json.samp
 check 'keeps what was measured' grep -q '^gemv_seed' b.tsv
 check 'and says so' grep -q '"interrupted": true' b.json
 
+# Its tokens are printed at the end; how long the start takes is not known.
+broken_off() {
+    local delay pid
+    for delay in 0.3 0.6 1.2 2.4 4.8; do
+        "$rbe" generate m --tokens 1000 --ignore-eos --json > g.json 2> err &
+        pid=$!
+        sleep $delay
+        kill -INT $pid
+        wait $pid
+        [ $? = 1 ] && [ "$(cat err)" = 'rbe generate: interrupted' ] || continue
+        jq -e '.interrupted and (.ids | length > 0 and length < 1000)' g.json > jq.out && return
+    done
+    return 1
+}
+check 'generate --json, what was made' broken_off
+
 # What is shown is kept, also when nobody reads it.
 "$rbe" eval perplexity -q -m m --json --windows 1 --out k.jsonl \
     2> err | true
