@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "convert/convert.h"
 #include "model/data.h"
@@ -35,11 +36,11 @@ static void print_row(const struct row *r, json_t *rows, uint64_t *words)
     *words += r->words;
 
     if (rows) {
-        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:b, s:i, s:I, s:f}", "name",
-                                              r->name, "shape", r->shape, "codec", r->codec,
-                                              "rotated", r->rotated, "block", (int)r->block,
-                                              "bytes", (json_int_t)r->bytes,
-                                              "bits_per_weight", bits));
+        json_array_append_new(
+            rows, RBE_OBJECT(RBE_WORD(name, r->name), RBE_WORD(shape, r->shape),
+                             RBE_WORD(codec, r->codec), RBE_FLAG(rotated, r->rotated),
+                             RBE_INT(block, r->block), RBE_INT(bytes, r->bytes),
+                             RBE_REAL(bits_per_weight, bits)));
         return;
     }
     char block[16] = "", codec[40];
@@ -111,11 +112,12 @@ static int make_row(json_t *j, struct rbe_gpt2 *m, uint64_t words)
         .label = rbe_gpt2_label(m), .bytes = rbe_gpt2_file_bytes(m),
         .params = rbe_gpt2_config_params(rbe_gpt2_config(m)), .rbe = rbe_gpt2_is_rbe(m)};
     json_t *row = rbe_result_new("contents", 1);
-    const int bad = !row || rbe_result_set_model(row, "model", &model) ||
-                    json_object_set_new(row, "totals", json_pack(
-                        "{s:I, s:s}", "compressed_parameters", (json_int_t)words,
-                        "compressed_definition", RBE_COMPRESSED_DEFINITION)) ||
-                    json_object_update(j, row);
+    const int bad =
+        !row || rbe_result_set_model(row, RBE_KEY(model), &model) ||
+        RBE_SET(row, RBE_JSON(totals, RBE_OBJECT(RBE_INT(compressed_parameters, words),
+                                                 RBE_WORD(compressed_definition,
+                                                          RBE_COMPRESSED_DEFINITION)))) ||
+        json_object_update(j, row);
 
     json_decref(row);
     return bad;
@@ -127,41 +129,40 @@ static json_t *describe(struct rbe_gpt2 *m, const struct rbe_safetensors *s)
     const double params = (double)rbe_gpt2_config_params(c);
     const size_t bytes = rbe_gpt2_file_bytes(m);
 
-    return json_pack("{s:o, s:b, s:s?, s:s?, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, "
-                     "s:f, s:I}",
-                     "path", rbe_result_string(rbe_gpt2_path(m)), "rbe",
-                     rbe_gpt2_is_rbe(m), "label", rbe_gpt2_label(m), "profile",
-                     rbe_safetensors_meta(s, "rbe.profile"), "sha256",
-                     rbe_gpt2_sha256(m), "vocab", (int)c->vocab, "n_ctx",
-                     (int)c->n_ctx, "n_embd", (int)c->n_embd, "n_layer", (int)c->n_layer,
-                     "n_head", (int)c->n_head, "n_inner", (int)c->n_inner, "parameters",
-                     (json_int_t)rbe_gpt2_config_params(c), "bytes", (json_int_t)bytes,
-                     "bits_per_weight", 8 * (double)bytes / params, "ratio",
-                     4 * params / (double)bytes, "bytes_per_token",
-                     (json_int_t)rbe_gpt2_bytes_per_token(m));
+    return RBE_OBJECT(RBE_TEXT(path, rbe_gpt2_path(m)), RBE_FLAG(rbe, rbe_gpt2_is_rbe(m)),
+                      RBE_WORD(label, rbe_gpt2_label(m)),
+                      RBE_WORD(profile, rbe_safetensors_meta(s, "rbe.profile")),
+                      RBE_WORD(sha256, rbe_gpt2_sha256(m)), RBE_INT(vocab, c->vocab),
+                      RBE_INT(n_ctx, c->n_ctx), RBE_INT(n_embd, c->n_embd),
+                      RBE_INT(n_layer, c->n_layer), RBE_INT(n_head, c->n_head),
+                      RBE_INT(n_inner, c->n_inner),
+                      RBE_INT(parameters, rbe_gpt2_config_params(c)), RBE_INT(bytes, bytes),
+                      RBE_REAL(bits_per_weight, 8 * (double)bytes / params),
+                      RBE_REAL(ratio, 4 * params / (double)bytes),
+                      RBE_INT(bytes_per_token, rbe_gpt2_bytes_per_token(m)));
 }
 
 static void print_summary(const json_t *j)
 {
-    const json_t *label = json_object_get(j, "label"), *profile = json_object_get(j, "profile");
+    const json_t *label = RBE_VALUE_AT(j, label), *profile = RBE_VALUE_AT(j, profile);
 
-#define INT(key) ((long long)json_integer_value(json_object_get(j, key)))
-#define REAL(key) json_number_value(json_object_get(j, key))
-    printf("%s\n", json_string_value(json_object_get(j, "path")));
-    printf("kind             %s\n", json_is_true(json_object_get(j, "rbe")) ? "RBE container"
-                                                                         : "plain checkpoint");
+#define INT(key)  ((long long)json_integer_value(RBE_VALUE_AT(j, key)))
+#define REAL(key) json_number_value(RBE_VALUE_AT(j, key))
+    printf("%s\n", json_string_value(RBE_VALUE_AT(j, path)));
+    printf("kind             %s\n",
+           json_is_true(RBE_VALUE_AT(j, rbe)) ? "RBE container" : "plain checkpoint");
     if (json_is_string(label))
         printf("synthetic        %s\n", json_string_value(label));
     if (json_is_string(profile))
         printf("profile          %s\n", json_string_value(profile));
-    printf("sha256           %s\n", json_string_value(json_object_get(j, "sha256")));
+    printf("sha256           %s\n", json_string_value(RBE_VALUE_AT(j, sha256)));
     printf("shape            %lld layers, %lld wide, %lld heads, inner %lld, context %lld, "
-           "vocabulary %lld\n", INT("n_layer"), INT("n_embd"), INT("n_head"), INT("n_inner"),
-           INT("n_ctx"), INT("vocab"));
-    printf("parameters       %lld\n", INT("parameters"));
+           "vocabulary %lld\n",
+           INT(n_layer), INT(n_embd), INT(n_head), INT(n_inner), INT(n_ctx), INT(vocab));
+    printf("parameters       %lld\n", INT(parameters));
     printf("file             %lld bytes, %.3f bits a parameter, %.2f : 1 against f32\n",
-           INT("bytes"), REAL("bits_per_weight"), REAL("ratio"));
-    printf("read for a token %lld bytes\n\n", INT("bytes_per_token"));
+           INT(bytes), REAL(bits_per_weight), REAL(ratio));
+    printf("read for a token %lld bytes\n\n", INT(bytes_per_token));
 #undef INT
 #undef REAL
 }
@@ -188,7 +189,7 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
         print_summary(j);
     print_tensors(s, c, rows, &words);
     if (as_json) {
-        if (json_object_set(j, "tensors", rows) || make_row(j, m, words)) {
+        if (RBE_SET(j, RBE_SHARED(tensors, rows)) || make_row(j, m, words)) {
             err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
             goto out;
         }
