@@ -86,24 +86,25 @@ struct table {
 
 /* --- reading ---------------------------------------------------------------------------- */
 
-static bool is_linear(const char *name)
-{
-    return strstr(name, "c_attn") || strstr(name, "c_proj") || strstr(name, "c_fc");
-}
-
 static bool is_candidate(const struct rbe_tensor *t, const char *match)
 {
+    int layer;
+    const struct rbe_arch_tensor *known = rbe_arch_by_name(t->name, &layer);
+
     return t->dims == 2 && rbe_tensor_is_float(t) && t->shape[0] >= MIN_SIDE &&
            t->shape[1] >= MIN_SIDE && t->shape[0] < 1 << 24 && t->shape[1] < 1 << 24 &&
-           (match ? strstr(t->name, match) != NULL : !strstr(t->name, "wpe"));
+           (match ? strstr(t->name, match) != NULL
+                  : !known || known->role != RBE_ROLE_POSITIONS);
 }
 
-/* OpenAI's linear layers lie [in][out] and are turned to [out][in]. */
+/* What an architecture stores as [in][out] is turned to [out][in]. */
 static enum rbe_status read_matrix(struct matrix *m, const struct rbe_tensor *t,
                                    struct rbe_diag *d)
 {
     const size_t r = (size_t)t->shape[0], c = (size_t)t->shape[1];
-    const bool turn = is_linear(t->name);
+    int layer;
+    const struct rbe_arch_tensor *known = rbe_arch_by_name(t->name, &layer);
+    const bool turn = known && known->form == RBE_TURNED;
     float *w = malloc(t->count * sizeof *w);
     enum rbe_status err = RBE_OK;
 

@@ -225,7 +225,7 @@ static void print_record(const json_t *r)
            rbe_show("%.2f", RBE_NUMBER_AT(s, hundred_tokens_s)).text,
            rbe_show("%.3f", RBE_NUMBER_AT(s, coherence)).text,
            rbe_show("%.1f", RBE_NUMBER_AT(s, quality)).text,
-           rbe_show("%.2f", RBE_NUMBER_AT(RBE_VALUE_AT(r, model), bytes) / 1e6).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(r, model, bytes) / 1e6).text,
            rbe_show("%.1f", RBE_NUMBER_AT(s, resident_bytes_max) / 1e6).text);
 }
 

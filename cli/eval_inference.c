@@ -21,7 +21,7 @@ static void print_sequences(const struct rbe_inference_plan *p, const json_t *r)
            rbe_show_model(r, "model").text,
            rbe_show("%7.3f", RBE_NUMBER_AT(r, ms_per_token)).text,
            rbe_show("%.3f", RBE_NUMBER_AT(r, decode_median_ms)).text,
-           rbe_show("%.0f", RBE_NUMBER_AT(RBE_VALUE_AT(r, prefill), tokens_per_s)).text,
+           rbe_show("%.0f", RBE_NUMBER_AT(r, prefill, tokens_per_s)).text,
            rbe_show("%.1f", RBE_NUMBER_AT(r, first_token_ms)).text, rbe_show("%.1f", peak).text,
            rbe_show("%.2f", RBE_NUMBER_AT(r, cpu_utilisation)).text,
            (long long)json_integer_value(RBE_VALUE_AT(r, sequences)), p->length);
@@ -45,7 +45,7 @@ static void print_latency(const struct rbe_inference_plan *p, const json_t *r)
                rbe_show("%9.3f", RBE_NUMBER_AT(x, p99_ms)).text,
                rbe_show("%9.1f", RBE_NUMBER_AT(x, tokens_per_s)).text);
     printf("  prefill %s tokens/s, first token after %d tokens %s ms, %s MB a token, %s GB/s\n",
-           rbe_show("%.0f", RBE_NUMBER_AT(RBE_VALUE_AT(r, prefill), tokens_per_s)).text,
+           rbe_show("%.0f", RBE_NUMBER_AT(r, prefill, tokens_per_s)).text,
            p->prompt_tokens, rbe_show("%.1f", RBE_NUMBER_AT(r, first_token_ms)).text,
            rbe_show("%.2f", RBE_NUMBER_AT(r, bytes_per_token) / 1e6).text,
            rbe_show("%.1f", RBE_NUMBER_AT(r, gb_per_s)).text);

@@ -157,7 +157,8 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
     if (x) {
         const struct rbe_ratio r = rbe_mean_se(x, n);
         if (is_log_p(name))             /* perplexity = exp(-mean); d exp(x) = exp(x) dx */
-            bad |= RBE_SET(metrics, RBE_JSON(perplexity, value_se(exp(-r.value), exp(-r.value) * r.se)));
+            bad |= RBE_SET(metrics,
+                           RBE_JSON(perplexity, value_se(exp(-r.value), exp(-r.value) * r.se)));
         else
             bad |= json_object_set_new(metrics, name, value_se(r.value, r.se));
     }
@@ -165,8 +166,8 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
         for (size_t i = 0; i < n; i++)
             x[i] -= y[i];
         const struct rbe_ratio r = rbe_mean_se(x, n);
-        bad |= json_object_set_new(paired, name,
-                                   RBE_OBJECT(RBE_REAL(change, r.value), RBE_REAL(change_se, r.se)));
+        bad |= json_object_set_new(
+            paired, name, RBE_OBJECT(RBE_REAL(change, r.value), RBE_REAL(change_se, r.se)));
     }
     free(x);
     free(y);
@@ -176,9 +177,10 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
 /* Of the items of phenomenon g: accuracy, its error, and against the base's on the same. */
 static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
 {
-    const json_t *group = RBE_VALUE_AT(RBE_VALUE_AT(record, samples), group);
+    const json_t *group = RBE_VALUE_AT(record, samples, group);
     size_t n, m = 0, k = 0;
-    double *x = column(record, RBE_KEY(acc), &n), *y = base ? column(base, RBE_KEY(acc), &m) : NULL;
+    double *x = column(record, RBE_KEY(acc), &n),
+           *y = base ? column(base, RBE_KEY(acc), &m) : NULL;
     json_t *row = NULL;
 
     if (!x)
@@ -232,7 +234,8 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
     if (json_array_size(RBE_VALUE_AT(record, group_names)))
         bad |= RBE_SET(record, RBE_JSON(groups, group_table(record, base)));
     if (base) {
-        bad |= RBE_SET(record, RBE_SHARED(base, RBE_VALUE_AT(base, model)), RBE_JSON(paired, paired));
+        bad |= RBE_SET(record, RBE_SHARED(base, RBE_VALUE_AT(base, model)),
+                       RBE_JSON(paired, paired));
     } else {
         json_decref(paired);
     }
@@ -246,9 +249,17 @@ int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t
 
     for (size_t g = 0; g < x->group_count; g++)
         bad |= json_array_append_new(group_names, json_string(x->groups[g]));
-    bad |= RBE_SET(record, RBE_WORD(task, rbe_task_name(x->task)), RBE_WORD(variant, x->variant));
+    bad |=
+        RBE_SET(record, RBE_WORD(task, rbe_task_name(x->task)), RBE_WORD(variant, x->variant));
     /* With a limit, how many there are is not known. */
-    bad |= RBE_SET(record, RBE_JSON(items_total, x->limit ? json_null() : json_integer((json_int_t)x->count)), RBE_JSON(limit, x->limit ? json_integer((json_int_t)x->limit) : json_null()), RBE_INT(items_refused, x->refused), RBE_JSON(first_refused, x->refused ? json_string(x->first_refused) : json_null()), RBE_INT(items_cut, x->cut), RBE_INT(first_item, first), RBE_JSON(group_names, group_names));
+    bad |= RBE_SET(
+        record,
+        RBE_JSON(items_total, x->limit ? json_null() : json_integer((json_int_t)x->count)),
+        RBE_JSON(limit, x->limit ? json_integer((json_int_t)x->limit) : json_null()),
+        RBE_INT(items_refused, x->refused),
+        RBE_JSON(first_refused, x->refused ? json_string(x->first_refused) : json_null()),
+        RBE_INT(items_cut, x->cut), RBE_INT(first_item, first),
+        RBE_JSON(group_names, group_names));
     return bad;
 }
 

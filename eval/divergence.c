@@ -283,7 +283,7 @@ enum rbe_status rbe_divergence_read(struct rbe_divergence *v, const json_t *reco
 {
     const json_t *samples = RBE_VALUE_AT(record, samples);
     const size_t n = json_array_size(RBE_VALUE_AT(samples, tokens));
-    const double max = RBE_NUMBER_AT(RBE_VALUE_AT(record, kl), max);
+    const double max = RBE_NUMBER_AT(record, kl, max);
     enum rbe_status err = rbe_divergence_reserve(v, n, d);
 
     if (err)

@@ -97,8 +97,8 @@ static json_t *make_record(struct job *j, size_t m)
 static bool belongs(const struct job *j, const json_t *r, size_t m)
 {
     const char *kind = json_string_value(RBE_VALUE_AT(r, kind));
-    const char *model = json_string_value(RBE_VALUE_AT(RBE_VALUE_AT(r, model), sha256));
-    const char *text = json_string_value(RBE_VALUE_AT(RBE_VALUE_AT(r, text), sha256));
+    const char *model = json_string_value(RBE_VALUE_AT(r, model, sha256));
+    const char *text = json_string_value(RBE_VALUE_AT(r, text, sha256));
     const char *protocol = json_string_value(RBE_VALUE_AT(r, protocol));
     const char *special = json_string_value(RBE_VALUE_AT(r, special));
 
@@ -243,7 +243,7 @@ static enum rbe_status measure(struct job *j, struct rbe_diag *d)
         rbe_progress_update(&p, (double)(j->done - before), NULL);
         if (rbe_interrupted() && j->done < j->count) {
             rbe_progress_end(&p);
-            if ((err = checkpoint(j, d)))
+            if (j->done && (err = checkpoint(j, d)))
                 return err;
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu windows%s",
                             j->done, j->count, j->e->saved ? "; --resume goes on" : "");

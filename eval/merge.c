@@ -24,14 +24,37 @@ static const struct kind {
     const char *name, *unit, *first, *total;    /* unit: the field that counts them, too */
     const char *needs[6];
 } kinds[] = {
-    {"perplexity", RBE_KEY(windows), RBE_KEY(first_window), RBE_KEY(windows_total),
-     {RBE_KEY(model), RBE_KEY(text), RBE_KEY(protocol), RBE_KEY(protocol_name), RBE_KEY(context), RBE_KEY(stride)}},
-    {"paired", RBE_KEY(windows), RBE_KEY(first_window), RBE_KEY(windows_total), {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
-    {"divergence", RBE_KEY(windows), RBE_KEY(first_window), RBE_KEY(windows_total), {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
-    {"comprehension", RBE_KEY(items), RBE_KEY(first_item), RBE_KEY(items_total), {RBE_KEY(model), RBE_KEY(text)}},
-    {"inference", RBE_KEY(sequences), RBE_KEY(first_sequence), RBE_KEY(sequences_total),
+    {"perplexity",
+     RBE_KEY(windows),
+     RBE_KEY(first_window),
+     RBE_KEY(windows_total),
+     {RBE_KEY(model), RBE_KEY(text), RBE_KEY(protocol), RBE_KEY(protocol_name),
+      RBE_KEY(context), RBE_KEY(stride)}},
+    {"paired",
+     RBE_KEY(windows),
+     RBE_KEY(first_window),
+     RBE_KEY(windows_total),
+     {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
+    {"divergence",
+     RBE_KEY(windows),
+     RBE_KEY(first_window),
+     RBE_KEY(windows_total),
+     {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
+    {"comprehension",
+     RBE_KEY(items),
+     RBE_KEY(first_item),
+     RBE_KEY(items_total),
+     {RBE_KEY(model), RBE_KEY(text)}},
+    {"inference",
+     RBE_KEY(sequences),
+     RBE_KEY(first_sequence),
+     RBE_KEY(sequences_total),
      {RBE_KEY(model), RBE_KEY(prompt_tokens), RBE_KEY(length)}},
-    {"generation", RBE_KEY(prompts), RBE_KEY(first_prompt), RBE_KEY(prompts_total), {RBE_KEY(model), RBE_KEY(base)}},
+    {"generation",
+     RBE_KEY(prompts),
+     RBE_KEY(first_prompt),
+     RBE_KEY(prompts_total),
+     {RBE_KEY(model), RBE_KEY(base)}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -93,13 +116,16 @@ static void compare(struct difference *x, bool same, const char *field)
 /* In how many fields two records differ that are the same in all parts of one result. */
 static struct difference differences(const json_t *a, const json_t *b)
 {
-    static const char *const equal[] = {RBE_KEY(kind), RBE_KEY(protocol), RBE_KEY(context), RBE_KEY(windows_total), RBE_KEY(task),
-                                        RBE_KEY(variant), RBE_KEY(items_total), RBE_KEY(group_names),
-                                        RBE_KEY(prompts_total), RBE_KEY(prompt_tokens), RBE_KEY(candidates),
-                                        RBE_KEY(sampling), RBE_KEY(samples_kept), RBE_KEY(recorded), RBE_KEY(limit),
-                                        RBE_KEY(bootstrap), RBE_KEY(mode), RBE_KEY(sequences_total), RBE_KEY(length),
-                                        RBE_KEY(special)};
-    static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(isa), RBE_KEY(threads), RBE_KEY(oversubscribed)};
+    static const char *const equal[] = {
+        RBE_KEY(kind),          RBE_KEY(protocol),    RBE_KEY(context),
+        RBE_KEY(windows_total), RBE_KEY(task),        RBE_KEY(variant),
+        RBE_KEY(items_total),   RBE_KEY(group_names), RBE_KEY(prompts_total),
+        RBE_KEY(prompt_tokens), RBE_KEY(candidates),  RBE_KEY(sampling),
+        RBE_KEY(samples_kept),  RBE_KEY(recorded),    RBE_KEY(limit),
+        RBE_KEY(bootstrap),     RBE_KEY(mode),        RBE_KEY(sequences_total),
+        RBE_KEY(length),        RBE_KEY(special)};
+    static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(isa), RBE_KEY(threads),
+                                          RBE_KEY(oversubscribed)};
     static const char *const objects[] = {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)};
     struct difference x = {0};
 
@@ -112,8 +138,8 @@ static struct difference differences(const json_t *a, const json_t *b)
         compare(&x, same_member(a, b, RBE_KEY(tokens)), RBE_KEY(tokens));
     /* Times of different machines have no mean. */
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
-        compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine),
-                                machine[i]), machine[i]);
+        compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine), machine[i]),
+                machine[i]);
     return x;
 }
 
@@ -142,7 +168,8 @@ static void describe(char *buf, size_t size, const json_t *r)
     const char *how = text_of(r, is(r, "comprehension") ? RBE_KEY(task) : RBE_KEY(protocol));
 
     snprintf(buf, size, "%.20s%s%.12s of %.40s on %.60s", text_of(r, RBE_KEY(kind)),
-             *how ? " " : "", how, text_of(r, RBE_KEY(model, name)), text_of(r, RBE_KEY(text, name)));
+             *how ? " " : "", how, text_of(r, RBE_KEY(model, name)),
+             text_of(r, RBE_KEY(text, name)));
 }
 
 static int by_first(const void *a, const void *b)
@@ -196,8 +223,8 @@ static enum rbe_status check_program(const struct part *p, size_t n, struct rbe_
         for (int k = 0; k < 2; k++) {
             commit[k] = text_of(two[k]->record, RBE_KEY(commit));
             commit[k] = *commit[k] ? commit[k] : "unknown";
-            changes[k] = json_is_true(RBE_VALUE_AT(two[k]->record, dirty))
-                         ? " with changes" : "";
+            changes[k] =
+                json_is_true(RBE_VALUE_AT(two[k]->record, dirty)) ? " with changes" : "";
         }
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s is of commit %.40s%s, %s of commit %.40s%s: "
                         "parts of different programs are not joined", p[0].file, commit[0],
@@ -399,8 +426,7 @@ static enum rbe_status join_perplexity(json_t *r, const struct part *p, size_t n
 
     if (!err)
         err = rbe_perplexity_samples(r, &nll, &scored, &count, d);
-    const unsigned draws = (unsigned)json_integer_value(
-        RBE_VALUE_AT(r, bootstrap, resamples));
+    const unsigned draws = (unsigned)json_integer_value(RBE_VALUE_AT(r, bootstrap, resamples));
     if (!err && rbe_perplexity_summarise(r, nll, scored, count, 0, total_seconds(p, n), draws))
         err = RBE_ERR_NOMEM;
     free(nll);
@@ -517,11 +543,11 @@ static enum rbe_status join_pair(json_t *joined, const json_t *pair, struct rbe_
 {
     const json_t *x, *base = NULL, *model = NULL;
     size_t i;
-    const int resamples = (int)json_integer_value(
-        RBE_VALUE_AT(pair, bootstrap, resamples));
+    const int resamples = (int)json_integer_value(RBE_VALUE_AT(pair, bootstrap, resamples));
 
     json_array_foreach(joined, i, x) {
-        if (strcmp(text_of(x, RBE_KEY(kind)), "perplexity") || !same_object(x, pair, RBE_KEY(text)) ||
+        if (strcmp(text_of(x, RBE_KEY(kind)), "perplexity") ||
+            !same_object(x, pair, RBE_KEY(text)) ||
             !json_equal(RBE_VALUE_AT(x, protocol), RBE_VALUE_AT(pair, protocol)))
             continue;
         if (!strcmp(text_of(x, RBE_KEY(model, sha256)), text_of(pair, RBE_KEY(base, sha256))))
