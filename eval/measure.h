@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "base/result.h"
+#include "eval/comprehension.h"
 #include "eval/runner.h"
 #include "eval/text.h"
 #include "eval/windows.h"
@@ -30,7 +31,7 @@ struct rbe_evaluation {
     const char *special;        /* how special tokens are read, or NULL */
     const json_t *old;          /* rows to go on from, or NULL */
     struct rbe_result_file *results;
-    bool saved;                 /* results go to a file */
+    const char *saved;          /* the name of that file, or NULL */
     void (*show)(const json_t *row, void *arg);
     void *show_arg;
 };
@@ -88,5 +89,20 @@ struct rbe_perplexity_plan {
 };
 enum rbe_status rbe_measure_perplexity(const struct rbe_evaluation *e,
                                        const struct rbe_perplexity_plan *p, struct rbe_diag *d);
+
+/* A row for each model but the first. */
+struct rbe_divergence_plan {
+    const struct rbe_text *text;
+    const struct rbe_windows *windows;  /* of it */
+    /* The first model's predictions are kept in the one file, or come from the other; with
+     * either: no shards, no old rows.  Both may be NULL. */
+    char *record, *recorded;
+};
+enum rbe_status rbe_measure_divergence(const struct rbe_evaluation *e,
+                                       const struct rbe_divergence_plan *p, struct rbe_diag *d);
+
+/* A row for each model; e's limit was one of the items' files. */
+enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
+                                          const struct rbe_items *x, struct rbe_diag *d);
 
 #endif
