@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,22 @@ void rbe_clear_interrupt(void)
 void rbe_progress_silence(void)
 {
     silent = true;
+}
+
+bool rbe_progress_shown(void)
+{
+    return !silent;
+}
+
+void rbe_progress_say(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (silent)
+        return;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
 }
 
 static char held[160];

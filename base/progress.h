@@ -45,13 +45,11 @@ double rbe_progress_left(const struct rbe_progress *p, double spent);
 void rbe_progress_hold(const char *line);
 void rbe_progress_release(bool print);
 
-/* Holds a line for stderr back until work begins, which is at rbe_progress_start(): an error
- * before then stands alone.  To release it by hand: printed, or dropped. */
-void rbe_progress_hold(const char *line);
-void rbe_progress_release(bool print);
-
 /* Silences all progress of this process (--quiet). */
 void rbe_progress_silence(void);
+bool rbe_progress_shown(void);
+/* A line about the work ahead, on stderr, unless silenced. */
+void rbe_progress_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* From now on SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process; a second one
  * ends it at once. */

@@ -90,6 +90,10 @@ for f in "${c[@]}"; do
 done
 picture=$(scripts/rooms.sh | cmp - docs/rooms.svg 2>&1)
 complain 'docs/rooms.svg is not what scripts/rooms.sh draws now' "$picture"
+# Only the programs take options and talk on standard output.
+mapfile -t below < <(printf '%s\n' "${c[@]}" | grep -v -e '^cli/' -e '^ci/' -e /test/)
+complain 'options or standard output outside cli/' "$(grep -nHE \
+    '^ *# *include *<popt|(^|[^a-z_])(printf|puts|putchar)\(' "${below[@]}" | cut -c 1-90)"
 # jansson takes running out of memory for a damaged text: base/json.h.
 mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^base/json.c$')
 complain 'JSON is read without rbe_json_load()' \
