@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "eval/merge.h"
 #include "model/data.h"
@@ -196,8 +197,7 @@ json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
     json_t *record = rbe_result_new(kind, rbe_pool_threads(o->pool));
 
     if (record && ((r && rbe_runner_record(r, record, "model")) ||
-                   (o->special &&
-                    json_object_set_new(record, "special", json_string(o->special))))) {
+                   (o->special && RBE_SET(record, RBE_WORD(special, o->special))))) {
         json_decref(record);
         record = NULL;
     }
@@ -252,10 +252,10 @@ struct rbe_shown rbe_show_interval(const char *format, const json_t *pair)
 struct rbe_shown rbe_show_model(const json_t *record, const char *key)
 {
     const json_t *m = json_object_get(record, key);
-    const char *name = json_string_value(json_object_get(m, "name"));
+    const char *name = json_string_value(RBE_VALUE_AT(m, name));
     struct rbe_shown s;
 
     snprintf(s.text, sizeof s.text, "%.100s%s", name ? name : "?",
-             json_is_string(json_object_get(m, "label")) ? " (synthetic)" : "");
+             json_is_string(RBE_VALUE_AT(m, label)) ? " (synthetic)" : "");
     return s;
 }

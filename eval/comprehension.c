@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "eval/task.h"
 
@@ -127,12 +127,12 @@ struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
 
 static bool is_log_p(const char *metric)
 {
-    return metric && !strcmp(metric, "log_p");
+    return metric && !strcmp(metric, RBE_KEY(log_p));
 }
 
 static double *column(const json_t *record, const char *name, size_t *n)
 {
-    const json_t *a = json_object_get(json_object_get(record, "samples"), name);
+    const json_t *a = json_object_get(RBE_VALUE_AT(record, samples), name);
 
     *n = json_array_size(a);
     double *x = json_is_array(a) ? calloc(*n + 1, sizeof *x) : NULL;
@@ -143,7 +143,7 @@ static double *column(const json_t *record, const char *name, size_t *n)
 
 static json_t *value_se(double value, double se)
 {
-    return json_pack("{s:o, s:o}", "value", rbe_result_real(value), "se", rbe_result_real(se));
+    return RBE_OBJECT(RBE_REAL(value, value), RBE_REAL(se, se));
 }
 
 /* mean and error of a column as a metric, and its paired change from the base's column. */
@@ -157,8 +157,8 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
     if (x) {
         const struct rbe_ratio r = rbe_mean_se(x, n);
         if (is_log_p(name))             /* perplexity = exp(-mean); d exp(x) = exp(x) dx */
-            bad |= json_object_set_new(metrics, "perplexity",
-                                       value_se(exp(-r.value), exp(-r.value) * r.se));
+            bad |= RBE_SET(metrics,
+                           RBE_JSON(perplexity, value_se(exp(-r.value), exp(-r.value) * r.se)));
         else
             bad |= json_object_set_new(metrics, name, value_se(r.value, r.se));
     }
@@ -166,9 +166,8 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
         for (size_t i = 0; i < n; i++)
             x[i] -= y[i];
         const struct rbe_ratio r = rbe_mean_se(x, n);
-        bad |= json_object_set_new(paired, name,
-                                   json_pack("{s:o, s:o}", "change", rbe_result_real(r.value),
-                                             "change_se", rbe_result_real(r.se)));
+        bad |= json_object_set_new(
+            paired, name, RBE_OBJECT(RBE_REAL(change, r.value), RBE_REAL(change_se, r.se)));
     }
     free(x);
     free(y);
@@ -178,9 +177,10 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
 /* Of the items of phenomenon g: accuracy, its error, and against the base's on the same. */
 static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
 {
-    const json_t *group = json_object_get(json_object_get(record, "samples"), "group");
+    const json_t *group = RBE_VALUE_AT(record, samples, group);
     size_t n, m = 0, k = 0;
-    double *x = column(record, "acc", &n), *y = base ? column(base, "acc", &m) : NULL;
+    double *x = column(record, RBE_KEY(acc), &n),
+           *y = base ? column(base, RBE_KEY(acc), &m) : NULL;
     json_t *row = NULL;
 
     if (!x)
@@ -193,14 +193,12 @@ static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
             k++;
         }
     const struct rbe_ratio acc = rbe_mean_se(x, k);
-    row = json_pack("{s:o, s:o, s:I}", "acc", rbe_result_real(acc.value), "acc_se",
-                    rbe_result_real(acc.se), "items", (json_int_t)k);
+    row = RBE_OBJECT(RBE_REAL(acc, acc.value), RBE_REAL(acc_se, acc.se), RBE_INT(items, k));
     if (y && m == n) {
         for (size_t i = 0; i < k; i++)
             x[i] -= y[i];
         const struct rbe_ratio change = rbe_mean_se(x, k);
-        rbe_result_set_real(row, "change", change.value);
-        rbe_result_set_real(row, "change_se", change.se);
+        RBE_SET(row, RBE_REAL(change, change.value), RBE_REAL(change_se, change.se));
     }
     free(x);
     free(y);
@@ -209,7 +207,7 @@ static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
 
 static json_t *group_table(const json_t *record, const json_t *base)
 {
-    const json_t *all = json_object_get(record, "group_names");
+    const json_t *all = RBE_VALUE_AT(record, group_names);
     json_t *table = json_object();
 
     for (size_t g = 0; g < json_array_size(all); g++)
@@ -220,25 +218,24 @@ static json_t *group_table(const json_t *record, const json_t *base)
 
 int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
 {
-    const char *metric = rbe_task_metric(json_string_value(json_object_get(record, "task")));
-    const json_t *samples = json_object_get(record, "samples");
-    const size_t n = json_array_size(json_object_get(samples, "acc"));
+    const char *metric = rbe_task_metric(json_string_value(RBE_VALUE_AT(record, task)));
+    const json_t *samples = RBE_VALUE_AT(record, samples);
+    const size_t n = json_array_size(RBE_VALUE_AT(samples, acc));
     json_t *metrics = json_object(), *paired = json_object();
-    int bad = json_object_set_new(record, "items", json_integer((json_int_t)n));
+    int bad = RBE_SET(record, RBE_INT(items, n));
 
-    const double total = rbe_number_at(record, "items_total");
-    const bool from_start = !json_integer_value(json_object_get(record, "first_item"));
-    bad |= json_object_set_new(record, "complete",
-                               json_boolean((double)n == total && from_start));
-    bad |= set_metric(metrics, paired, record, base, "acc");
+    const double total = RBE_NUMBER_AT(record, items_total);
+    const bool from_start = !json_integer_value(RBE_VALUE_AT(record, first_item));
+    bad |= RBE_SET(record, RBE_FLAG(complete, (double)n == total && from_start));
+    bad |= set_metric(metrics, paired, record, base, RBE_KEY(acc));
     if (metric)
         bad |= set_metric(metrics, paired, record, base, metric);
-    bad |= json_object_set_new(record, "metrics", metrics);
-    if (json_array_size(json_object_get(record, "group_names")))
-        bad |= json_object_set_new(record, "groups", group_table(record, base));
+    bad |= RBE_SET(record, RBE_JSON(metrics, metrics));
+    if (json_array_size(RBE_VALUE_AT(record, group_names)))
+        bad |= RBE_SET(record, RBE_JSON(groups, group_table(record, base)));
     if (base) {
-        bad |= json_object_set(record, "base", json_object_get(base, "model"));
-        bad |= json_object_set_new(record, "paired", paired);
+        bad |= RBE_SET(record, RBE_SHARED(base, RBE_VALUE_AT(base, model)),
+                       RBE_JSON(paired, paired));
     } else {
         json_decref(paired);
     }
@@ -252,19 +249,17 @@ int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t
 
     for (size_t g = 0; g < x->group_count; g++)
         bad |= json_array_append_new(group_names, json_string(x->groups[g]));
-    bad |= json_object_set_new(record, "task", json_string(rbe_task_name(x->task)));
-    bad |= json_object_set_new(record, "variant", json_string(x->variant));
+    bad |=
+        RBE_SET(record, RBE_WORD(task, rbe_task_name(x->task)), RBE_WORD(variant, x->variant));
     /* With a limit, how many there are is not known. */
-    bad |= json_object_set_new(record, "items_total",
-                               x->limit ? json_null() : json_integer((json_int_t)x->count));
-    bad |= json_object_set_new(record, "limit",
-                               x->limit ? json_integer((json_int_t)x->limit) : json_null());
-    bad |= json_object_set_new(record, "items_refused", json_integer((json_int_t)x->refused));
-    bad |= json_object_set_new(record, "first_refused",
-                               x->refused ? json_string(x->first_refused) : json_null());
-    bad |= json_object_set_new(record, "items_cut", json_integer((json_int_t)x->cut));
-    bad |= json_object_set_new(record, "first_item", json_integer((json_int_t)first));
-    bad |= json_object_set_new(record, "group_names", group_names);
+    bad |= RBE_SET(
+        record,
+        RBE_JSON(items_total, x->limit ? json_null() : json_integer((json_int_t)x->count)),
+        RBE_JSON(limit, x->limit ? json_integer((json_int_t)x->limit) : json_null()),
+        RBE_INT(items_refused, x->refused),
+        RBE_JSON(first_refused, x->refused ? json_string(x->first_refused) : json_null()),
+        RBE_INT(items_cut, x->cut), RBE_INT(first_item, first),
+        RBE_JSON(group_names, group_names));
     return bad;
 }
 
@@ -274,7 +269,7 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
 {
     const char *metric = kinds[x->task]->metric;
     json_t *acc = json_array(), *second = json_array();
-    json_t *group = json_array(), *samples = json_pack("{s:o}", "acc", acc);
+    json_t *group = json_array(), *samples = RBE_OBJECT(RBE_JSON(acc, acc));
 
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(acc, json_integer((json_int_t)a[i].acc));
@@ -285,20 +280,20 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
     if (metric)
         json_object_set(samples, metric, second);
     if (x->group_count)
-        json_object_set(samples, "group", group);
+        RBE_SET(samples, RBE_SHARED(group, group));
     json_decref(second);
     json_decref(group);
     if (rbe_comprehension_describe(record, x, first) ||
-        json_object_set_new(record, "samples", samples))
+        RBE_SET(record, RBE_JSON(samples, samples)))
         return -1;
     return rbe_comprehension_summarise_samples(record, base);
 }
 
 size_t rbe_comprehension_restore(const json_t *record, struct rbe_answer *a, size_t most)
 {
-    const char *metric = rbe_task_metric(json_string_value(json_object_get(record, "task")));
-    const json_t *samples = json_object_get(record, "samples");
-    const json_t *acc = json_object_get(samples, "acc");
+    const char *metric = rbe_task_metric(json_string_value(RBE_VALUE_AT(record, task)));
+    const json_t *samples = RBE_VALUE_AT(record, samples);
+    const json_t *acc = RBE_VALUE_AT(samples, acc);
     const json_t *second = metric ? json_object_get(samples, metric) : NULL;
     size_t n = 0;
 

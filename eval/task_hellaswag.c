@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
 #include "eval/casing.h"
 #include "eval/task.h"
 #include "eval/text.h"
@@ -170,4 +171,4 @@ static enum rbe_status text_file(struct rbe_loading *l, char *text, size_t limit
 }
 
 const struct rbe_task_kind rbe_task_hellaswag = {
-    .name = "hellaswag", .line = json_line, .text_file = text_file, .metric = "acc_norm"};
+    .name = "hellaswag", .line = json_line, .text_file = text_file, .metric = RBE_KEY(acc_norm)};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
 #include "eval/task.h"
 
 static enum rbe_status line(struct rbe_loading *l, const json_t *o, struct rbe_diag *d)
@@ -28,4 +29,4 @@ static enum rbe_status line(struct rbe_loading *l, const json_t *o, struct rbe_d
 }
 
 const struct rbe_task_kind rbe_task_lambada = {
-    .name = "lambada", .line = line, .greedy = true, .metric = "log_p"};
+    .name = "lambada", .line = line, .greedy = true, .metric = RBE_KEY(log_p)};

@@ -12,10 +12,9 @@
 #include "kernels/transform.h"
 
 static const struct rbe_format_ops *const formats[RBE_FORMAT_COUNT] = {
-    [RBE_F32] = &rbe_format_f32,       [RBE_F16] = &rbe_format_f16,
-    [RBE_INT8] = &rbe_format_int8,     [RBE_INT4] = &rbe_format_int4,
-    [RBE_SEED] = &rbe_format_seed,     [RBE_SEED4] = &rbe_format_seed4,
-    [RBE_HYBRID] = &rbe_format_hybrid, [RBE_PACKED128] = &rbe_format_packed128,
+#define FORMAT(NAME, name) [RBE_##NAME] = &rbe_format_##name,
+    RBE_EACH_FORMAT(FORMAT)
+#undef FORMAT
 };
 
 struct rbe_matrix_size rbe_matrix_size(enum rbe_format f, uint32_t rows, uint32_t cols,

@@ -629,6 +629,8 @@ enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, fl
     if (first >= s->kept || !count || count > s->kept - first || count > s->limits.max_logits)
         return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %u are kept, %u fit",
                         count, first, s->kept, s->limits.max_logits);
+    if (s->stop_early && rbe_interrupt_is_old())
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     const size_t vocab = s->m->config.vocab;
     multiply(s, s->m->whole.weight[RBE_ROLE_TOKENS], s->h + first * e, e, count, logits, vocab,
              NULL, NOTHING);

@@ -21,8 +21,13 @@ struct rbe_format_ops {
     bool steps_by_block;
 };
 
-extern const struct rbe_format_ops rbe_format_f32, rbe_format_f16, rbe_format_int8,
-    rbe_format_int4, rbe_format_seed, rbe_format_seed4, rbe_format_hybrid,
-    rbe_format_packed128;
+/* DO(NAME, name): every stored format. */
+#define RBE_EACH_FORMAT(DO)                                                                    \
+    DO(F32, f32) DO(F16, f16) DO(INT8, int8) DO(INT4, int4) DO(SEED, seed) DO(SEED4, seed4)    \
+    DO(HYBRID, hybrid) DO(PACKED128, packed128)
+
+#define RBE_FORMAT_OPS(NAME, name) extern const struct rbe_format_ops rbe_format_##name;
+RBE_EACH_FORMAT(RBE_FORMAT_OPS)
+#undef RBE_FORMAT_OPS
 
 #endif
