@@ -139,8 +139,8 @@ bool rbe_convert_has_kept(const struct rbe_convert *c);
  */
 enum rbe_status rbe_convert_next(const struct rbe_convert_row **out, struct rbe_convert *c,
                                  struct rbe_diag *d);
-/* Once all are done: writes `path`, in one step at the end, and removes PATH.partial.  A failure
- * leaves an existing `path` as it was. */
+/* Once all are done: writes `path`, in one step at the end, and removes PATH.partial.  A
+ * failure leaves an existing `path` as it was. */
 enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d);
 /* All of it. */
 enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d);

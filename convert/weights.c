@@ -107,8 +107,8 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
     free(mean);
     if (c->o.low_rank > 0 && r->tensor->matrix) {
         double error;
-        err = rbe_svd_error(&error, *out, r->tensor->rows, r->tensor->cols, rbe_convert_rank(c, r),
-                            *out, c->o.pool, d);
+        err = rbe_svd_error(&error, *out, (uint32_t)rows, (uint32_t)cols,
+                            rbe_convert_rank(c, r), *out, c->o.pool, d);
         if (err) {
             free(*out);
             *out = NULL;
