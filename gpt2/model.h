@@ -71,9 +71,9 @@ void rbe_session_close(struct rbe_session **s);
 
 /* Tokens in the cache. */
 uint32_t rbe_session_length(const struct rbe_session *s);
-/* Whether an interrupt that is old (rbe/progress.h) ends rbe_forward() between two layers, which
- * then answers RBE_ERR_INTERRUPTED and has appended nothing of the batch, and rbe_logits() before
- * it begins.  It does not at first. */
+/* Whether an interrupt that is old (rbe/progress.h) ends rbe_forward() between two layers and
+ * rbe_logits() before it begins: they then answer RBE_ERR_INTERRUPTED, and nothing of the batch
+ * was appended.  It does not at first. */
 void rbe_session_stop_early(struct rbe_session *s, bool stop);
 /* Forgets all tokens from position n on (n <= length): 0 starts anew. */
 void rbe_session_truncate(struct rbe_session *s, uint32_t n);
