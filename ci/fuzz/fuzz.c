@@ -15,6 +15,7 @@
 #include "gpt2/convert.h"
 #include "gpt2/synth.h"
 #include "gpt2/tokenizer.h"
+#include "kernels/cpu.h"
 #include "rbe/file.h"
 
 /* --- the list ----------------------------------------------------------------------------- */
@@ -227,6 +228,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fprintf(stderr, "FUZZ_PARSER is not one of ci/fuzz/parsers.def\n");
             exit(2);
         }
+        rbe_cpu_init();
     }
     fn(data, size);
     return 0;
