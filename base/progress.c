@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static bool silent;
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, told_to_end;
 static _Atomic int64_t interrupted_at_ns;       /* set before `interrupts` */
 
 double rbe_interrupt_grace = 0.7;
@@ -36,6 +36,8 @@ static void on_signal(int sig)
     clock_gettime(CLOCK_MONOTONIC, &t);
     if (!interrupts)
         interrupted_at_ns = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+    if (sig != SIGINT)
+        told_to_end = 1;
     if (interrupts++) {
         signal(sig, SIG_DFL);
         raise(sig);
@@ -73,6 +75,11 @@ void rbe_catch_interrupt(void)
 bool rbe_interrupted(void)
 {
     return interrupts != 0;
+}
+
+bool rbe_told_to_end(void)
+{
+    return told_to_end != 0;
 }
 
 bool rbe_interrupt_is_old(void)

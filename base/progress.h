@@ -55,6 +55,9 @@ void rbe_progress_say(const char *fmt, ...) __attribute__((format(printf, 1, 2))
  * ends it at once. */
 void rbe_catch_interrupt(void);
 bool rbe_interrupted(void);
+/* Whether one of them was another than SIGINT, for who takes Ctrl-C as less than the end; not
+ * cleared. */
+bool rbe_told_to_end(void);
 /* Whether it came longer ago than rbe_interrupt_grace seconds (0.7): what has not ended by then
  * is broken off, and what was done of it is lost.  Work of many passes asks this within a pass,
  * so that a short one still counts. */

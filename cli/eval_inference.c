@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/criteria.h"
 #include "base/rows.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
@@ -142,7 +143,8 @@ out:
 int rbe_eval_inference(int argc, const char **argv)
 {
     static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    struct rbe_inference_plan p = {.prompt_tokens = 128, .tokens = 128, .retries = 2};
+    struct rbe_inference_plan p = {.prompt_tokens = (int)RBE_LIMIT(C2_PROMPT), .tokens = 128,
+                                   .retries = 2};
     static char *depths;
     struct rbe_diag d = {""};
     int count, code;

@@ -11,11 +11,13 @@
  *              priors: the largest log p(text | prompt)), as a ratio
  * What one text is worth does not depend on which others are measured: shards take prompts.
  */
+#include <math.h>
 #include <rbe/sampler.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/criteria.h"
 #include "base/rows.h"
 #include "eval/conversation.h"
 #include "eval/generation.h"
@@ -25,7 +27,7 @@
 #include "eval/quality.h"
 #include "eval/text.h"
 
-enum { CANDIDATES = 8, ROWS = 64 };
+enum { ROWS = 64 };
 
 /* What one model wrote after every prompt, and what the original thinks of it. */
 struct author {
@@ -147,7 +149,7 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
         return err;
     /* The other candidates: the next prompts, around the end. */
     a->by.relevant[i] = 1;
-    for (size_t k = 1; k < CANDIDATES && k < all; k++) {
+    for (size_t k = 1; k < (size_t)RBE_LIMIT(C6_CANDIDATES) && k < all; k++) {
         double other;
         if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, n, &other, d)))
             return err;
@@ -201,7 +203,7 @@ static json_t *describe(struct generation *g, size_t m)
     }
     RBE_SET(r, RBE_INT(prompts_total, g->p->prompts), RBE_INT(first_prompt, g->first),
             RBE_INT(prompt_tokens, g->p->prompt_tokens), RBE_INT(tokens, g->p->tokens),
-            RBE_INT(candidates, g->p->prompts < CANDIDATES ? g->p->prompts : CANDIDATES),
+            RBE_INT(candidates, fmin(g->p->prompts, RBE_LIMIT(C6_CANDIDATES))),
             RBE_JSON(sampling, RBE_OBJECT(RBE_REAL(temperature, (double)g->p->how.temperature),
                                           RBE_INT(top_k, g->p->how.top_k),
                                           RBE_REAL(top_p, (double)g->p->how.top_p),

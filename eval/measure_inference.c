@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/criteria.h"
 #include "base/progress.h"
 #include "base/rows.h"
 #include "base/stats.h"
@@ -21,7 +22,10 @@
 #include "eval/sequences.h"
 #include "eval/timing.h"
 
-enum { MAX_DEPTHS = RBE_INFERENCE_DEPTHS, PREFILLS = 5, MAX_BURST = 64, CHILD_TOKENS = 100 };
+enum { MAX_DEPTHS = RBE_INFERENCE_DEPTHS, PREFILLS = 5, MAX_BURST = 64 };
+
+/* Written by the process that loads the model itself. */
+#define CHILD_TOKENS ((int)RBE_LIMIT(C4_TOKENS))
 
 /* The clock of other processes' CPU use ticks in 10 ms: a shorter burst could not be judged. */
 static const double burst_s = 0.3;
