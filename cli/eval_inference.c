@@ -143,7 +143,8 @@ out:
 int rbe_eval_inference(int argc, const char **argv)
 {
     static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    struct rbe_inference_plan p = {.prompt_tokens = (int)RBE_LIMIT(C2_PROMPT), .tokens = 128,
+    struct rbe_inference_plan p = {.prompt_tokens = (int)RBE_LIMIT(C2_PROMPT),
+                                   .tokens = 128,
                                    .retries = 2};
     static char *depths;
     struct rbe_diag d = {""};

@@ -98,6 +98,12 @@ complain 'options or standard output outside cli/' "$(grep -nHE \
 mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^base/json.c$')
 complain 'JSON is read without rbe_json_load()' \
     "$(grep -nHE '\bjson_load(s|b|f|_file|_callback)?\(' "${readers[@]}" | cut -c 1-90)"
+# Nothing but the list names a tensor of an architecture; the classes' words are everybody's.
+stems=$(sed -n 's/^RBE_TENSOR([A-Z_]*, "\([^"]*\)".*/\1/p' model/arch.def |
+    sed -E 's/^[a-z]+\.%u\.//; s/\.(weight|bias)$//; /[._]/!d; s/\./\\./g' | sort -u | paste -sd '|')
+mapfile -t nameless < <(printf '%s\n' "${c[@]}" | grep -vE '(^|/)(test|fuzz)/')
+complain 'a tensor of an architecture is named outside model/arch.def' \
+    "$(grep -nHE "^[^*]*\"[^\"]*($stems)[^\"]*\"" "${nameless[@]}" | grep -vE ':[0-9]+: */\*' | cut -c 1-90)"
 guarded='^#ifndef RBE_'
 for f in "${c[@]}"; do
     case $f in
