@@ -78,7 +78,7 @@ publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% grad/% conver
 headers := $(filter-out kernels/funnel.h kernels/lanes.h kernels/list.h kernels/vector.h \
              base/commit.h grad/train.h model/tokenizer_files.h model/unicode.h model/words.h, \
              $(wildcard kernels/*.h kernels/format/*.h base/*.h rbe/*.h model/*.h grad/*.h \
-                        convert/*.h))
+                        convert/*.h)) kernels/formats.def
 shared  := librbe.so.$(SOVERSION)
 
 tested  := kernels $(ROOMS)

@@ -176,14 +176,14 @@ static bool in_integers(const struct rbe_act *a)
 }
 
 /* |error| <= g(n) sum|w x|, g(n) = n u / (1 - n u), holds for every order of summation; n
- * also covers decoding.  hybrid and packed128 sum terms up to a block's side times larger
- * than the weights they make. */
+ * also covers decoding.  Formats with tiles sum terms up to a block's side times larger than
+ * the weights they make. */
 static double bound(const struct rbe_matrix *w, double sum_abs)
 {
     const double u = FLT_EPSILON / 2, n = (double)w->cols + 8;
-    const bool rendered = w->format == RBE_HYBRID || w->format == RBE_PACKED128;
+    const bool tiles = rbe_format_facts(w->format)->tiles;
 
-    return (rendered ? (double)w->block : 1.0) * n * u / (1 - n * u) * sum_abs;
+    return (tiles ? (double)w->block : 1.0) * n * u / (1 - n * u) * sum_abs;
 }
 
 static bool verify_row(const struct rbe_matrix *w, const struct rbe_act *a, const float *y,
@@ -393,7 +393,7 @@ static bool same_as_scalar(struct bench_case *c, const struct part *p, char *why
     const float *y = c->suite->y;
     float *want = c->suite->y_scalar;
 
-    if (c->kernel->op != RBE_GEMV || !scalar || !rbe_work_in_integers(c->format))
+    if (c->kernel->op != RBE_GEMV || !scalar || !rbe_format_facts(c->format)->gmax)
         return true;
     scalar->run(&p->w, &p->act, want, p->w.rows, 0, p->w.rows);
     for (size_t r = 0; r < p->w.rows; r++)
@@ -642,7 +642,7 @@ static enum rbe_status make_search(struct bench_case *c, struct rbe_diag *d)
 {
     const struct rbe_search_case *s = &c->search.of;
     const size_t words = 8 * rbe_seed_strips(s->rows, s->block);
-    const float sigma = s->format == RBE_SEED4 ? 9 : 95;
+    const float sigma = rbe_seed_sigma(s->format) / 1.1F;
     uint32_t random = 1;
 
     c->search.target = malloc(s->rows * sizeof *c->search.target);
@@ -895,7 +895,7 @@ enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case
 enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const char *size,
                                   uint32_t layers, uint32_t width, struct rbe_diag *d)
 {
-    const uint32_t block = f == RBE_SEED || f == RBE_SEED4 ? 44 : 64;
+    const uint32_t block = rbe_format_facts(f)->usual_block;
     const struct rbe_transform *t = rbe_transform_best(rbe_cpu_isa());
     struct bench_case *c;
     enum rbe_status err = new_case(s, &c, PREPARE, 1, d);
@@ -916,7 +916,8 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
         const double values = (double)p->w.cols * p->times;
         c->working_set += p->w.cols * sizeof(float) + p->size.col_scale;
         c->bytes += values * sizeof(float) + (double)p->size.col_scale * p->times;
-        c->multiply_adds += values * ((p->size.col_scale > 0) + rbe_work_in_integers(f));
+        c->multiply_adds +=
+            values * ((p->size.col_scale > 0) + (rbe_format_facts(f)->gmax > 0));
     }
     c->arithmetic = RBE_PROBE_FMA_F32;
     c->isa = t->isa;
@@ -992,7 +993,8 @@ enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, 
 
 double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k)
 {
-    const uint32_t block = rbe_plan_block(k->format), aux = rbe_plan_aux(k->format, block);
+    const uint32_t block = rbe_format_facts(k->format)->usual_block;
+    const uint32_t aux = rbe_plan_aux(k->format, block);
     struct bench_case *c;
     double cost = 0;
 

@@ -48,7 +48,7 @@ static void codec_names(char *buf, size_t size, const struct rbe_convert_row *r)
     }
 }
 
-/* "44", "36-52" of parts that differ, "64 k9" of hybrid, "-" of codecs without blocks. */
+/* "44", "36-52" of parts that differ, "64 k9" of codecs with K, "-" of those without blocks. */
 static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
 {
     const struct rbe_encode_options *o = &r->options;
@@ -61,8 +61,8 @@ static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
     }
     if (!high)
         snprintf(buf, size, "-");
-    else if (!o->part_count && o->format == RBE_HYBRID)
-        snprintf(buf, size, "%u k%u", low, o->aux & 0x7FFFFFFF);
+    else if (!o->part_count && rbe_format_facts(o->format)->rate == RBE_RATE_K)
+        snprintf(buf, size, "%u k%u", low, rbe_aux_k(o->aux));
     else if (low == high)
         snprintf(buf, size, "%u", low);
     else
@@ -95,8 +95,8 @@ static void print_row(void *arg, const struct rbe_convert_row *r)
            r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
            r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, output, q->psnr_db, level,
            r->seconds, r->reused ? " (kept)" : "");
-    /* Blocks of these mix rows, and may be zeros for other reasons. */
-    if (q->lost_rows && r->options.format != RBE_HYBRID && r->options.format != RBE_PACKED128)
+    /* Tiles mix rows, and may be zeros for other reasons. */
+    if (q->lost_rows && !rbe_format_facts(r->options.format)->tiles)
         printf("%s: %zu rows are too small for an f16 scale and become zeros\n",
                r->tensor->name, q->lost_rows);
     fflush(stdout);
@@ -126,7 +126,8 @@ static void print_plan(const struct rbe_convert *c)
 
             snprintf(shape, sizeof shape, "%zu..%zu", row, row + p->rows - 1);
             printf("  rows %-17s %11s %-9s %8u %11s %7.4g\n", shape, "",
-                   rbe_format_name(p->format), p->block, "", 128.0 / p->block);
+                   rbe_format_name(p->format), p->block, "",
+                   (double)rbe_format_facts(p->format)->strip_bits / p->block);
             row += p->rows;
         }
     }
@@ -197,7 +198,7 @@ static json_t *row_json(const struct rbe_convert_row *r)
         "{s:s, s:s, s:i, s:[I, I], s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
         "s:o}", "name", r->tensor->name, "class", rbe_class_name(r->tensor_class), "layer",
         r->layer, "shape", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols, "codec",
-        codec, "block", (json_int_t)o->block, "aux", (json_int_t)(o->aux & 0x7FFFFFFF),
+        codec, "block", (json_int_t)o->block, "aux", (json_int_t)rbe_aux_k(o->aux),
         "hadamard", (json_int_t)o->hadamard, "bytes", (json_int_t)q->bytes, "bits_per_weight",
         rbe_result_real(q->bits), "ratio", rbe_result_real(q->ratio), "relative_rmse",
         rbe_result_real(q->relative_rmse), "bound", rbe_result_real(q->bound), "psnr_db",
@@ -535,12 +536,14 @@ out:
 int rbe_cmd_convert(int argc, const char **argv)
 {
     static struct arguments a;      /* popt's copies stay reachable */
+    char names[128], codecs[192];
+    snprintf(codecs, sizeof codecs, "instead: one codec for every matrix: %s",
+             rbe_format_names(names, sizeof names, " ", NULL));
     const struct poptOption table[] = {
         {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
          "which codec each tensor gets (default: mobile-45mb for GPT-2 small, else mini-2.89)",
          "NAME|FILE"},
-        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, "instead: one codec for every matrix",
-         "NAME"},
+        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, codecs, "NAME"},
         {"block", 0, POPT_ARG_INT, &a.block, 0, "with --codec: B", "N"},
         {"bits", 0, POPT_ARG_DOUBLE, &a.bits, 0,
          "budget: 8 * file bytes / parameters (default: the profile's)", "X"},

@@ -20,25 +20,6 @@ static const struct rbe_kernel table[] = {
 };
 enum { KERNEL_COUNT = sizeof table / sizeof table[0] };
 
-static const char *const format_names[RBE_FORMAT_COUNT] = {
-    [RBE_F32] = "f32",   [RBE_F16] = "f16",     [RBE_INT8] = "int8",     [RBE_INT4] = "int4",
-    [RBE_SEED] = "seed", [RBE_SEED4] = "seed4", [RBE_HYBRID] = "hybrid",
-    [RBE_PACKED128] = "packed128",
-};
-
-const char *rbe_format_name(enum rbe_format f)
-{
-    return (unsigned)f < RBE_FORMAT_COUNT ? format_names[f] : NULL;
-}
-
-enum rbe_format rbe_format_by_name(const char *name)
-{
-    for (int f = 0; f < RBE_FORMAT_COUNT; f++)
-        if (!strcmp(name, format_names[f]))
-            return (enum rbe_format)f;
-    return RBE_FORMAT_COUNT;
-}
-
 const struct rbe_kernel *rbe_kernel_at(size_t i)
 {
     return i < KERNEL_COUNT ? &table[i] : NULL;
@@ -73,7 +54,7 @@ const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint
 {
     const struct rbe_kernel *best = NULL;
 
-    if (f == RBE_SEED)      /* seed4 leaves the multiplier idle often enough for it to pay */
+    if (rbe_format_facts(f)->weighs_funnel)
         isa = worthwhile(isa);
     for (size_t i = 0; i < KERNEL_COUNT; i++)
         if (table[i].op == op && table[i].format == f && rbe_kernel_runs_on(&table[i], isa))

@@ -713,7 +713,7 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
     json_array_foreach(rbe_value_at(b->v, "tensors"), i, t) {
         const char *codec = rbe_string_at(t, "codec");
         const double ratio = rbe_number_at(t, "ratio");
-        if (!codec || codec[0] == 'f' || !(ratio > 0))
+        if (!codec || rbe_codec_is_float(codec) || !(ratio > 0))
             continue;
         low = fmin(low, ratio);
         high = fmax(high, ratio);

@@ -157,7 +157,7 @@ static void conversions(const struct rbe_page *p)
         json_array_foreach(rbe_value_at(row->v, "tensors"), k, t) {
             const double x = rbe_number_at(t, "relative_rmse");
             const char *codec = rbe_string_at(t, "codec");
-            if (isnan(x) || !codec || codec[0] == 'f')
+            if (isnan(x) || !codec || rbe_codec_is_float(codec))
                 continue;
             rmse += x;
             bound += rbe_number_at(t, "bound");
