@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/progress.h"
 
@@ -52,6 +53,9 @@ enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_dia
     }
     m->bytes = p;
     m->size = (size_t)st.st_size;
+    const uint64_t what[] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
+                             (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+    m->stamp = XXH3_64bits(what, sizeof what);
 out:
     close(fd);
     return err;

@@ -16,6 +16,7 @@
 struct rbe_map {
     const uint8_t *bytes;
     size_t size;
+    uint64_t stamp;             /* another when the file is, or was written to */
 };
 
 /* An empty file maps to size 0.  Directories and missing files fail. */

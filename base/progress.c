@@ -97,6 +97,20 @@ void rbe_progress_silence(void)
     silent = true;
 }
 
+static char held[160];
+
+void rbe_progress_hold(const char *line)
+{
+    snprintf(held, sizeof held, "%s", line);
+}
+
+void rbe_progress_release(bool print)
+{
+    if (print && held[0])
+        fprintf(stderr, "%s\n", held);
+    held[0] = 0;
+}
+
 double rbe_progress_left(const struct rbe_progress *p, double spent)
 {
     const double own = p->done - p->skipped;
@@ -213,6 +227,7 @@ void rbe_progress_start(struct rbe_progress *p, const char *what, const char *un
                                .started = rbe_now(), .tty = tty, .quiet = silent,
                                .step = tty ? 0.1 : 10};
     p->drawn = p->started;
+    rbe_progress_release(true);
 }
 
 void rbe_progress_update(struct rbe_progress *p, double done, const char *note)

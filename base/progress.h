@@ -40,6 +40,16 @@ void rbe_progress_line(char *buf, size_t size, const struct rbe_progress *p, dou
 /* Seconds left at the rate so far, `spent` seconds after the start; 0 when nothing tells. */
 double rbe_progress_left(const struct rbe_progress *p, double spent);
 
+/* Holds a line for stderr back until work begins, which is at rbe_progress_start(): an error
+ * before then stands alone.  To release it by hand: printed, or dropped. */
+void rbe_progress_hold(const char *line);
+void rbe_progress_release(bool print);
+
+/* Holds a line for stderr back until work begins, which is at rbe_progress_start(): an error
+ * before then stands alone.  To release it by hand: printed, or dropped. */
+void rbe_progress_hold(const char *line);
+void rbe_progress_release(bool print);
+
 /* Silences all progress of this process (--quiet). */
 void rbe_progress_silence(void);
 

@@ -20,7 +20,7 @@
 
 #include "base/cpus.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/rows.h"
 #include "base/topology.h"
 #include "base/utf8.h"
 #include "kernels/cpu.h"
@@ -109,14 +109,13 @@ static json_t *topology(void)
 
 static int set_threads(json_t *machine, unsigned threads)
 {
-    return json_object_set_new(machine, "threads", json_integer(threads)) ||
-           json_object_set_new(machine, "oversubscribed",
-                               json_boolean(rbe_oversubscribed(threads)));
+    return RBE_SET(machine, RBE_INT(threads, threads)) ||
+           RBE_SET(machine, RBE_FLAG(oversubscribed, rbe_oversubscribed(threads)));
 }
 
 int rbe_result_set_threads(json_t *record, unsigned threads)
 {
-    return set_threads(json_object_get(record, "machine"), threads);
+    return set_threads(RBE_VALUE_AT(record, machine), threads);
 }
 
 static json_t *machine(unsigned threads)
@@ -133,21 +132,15 @@ static json_t *machine(unsigned threads)
         snprintf(cpu, sizeof cpu, "%s", u.machine[0] ? u.machine : "unknown");
     proc_value(value, sizeof value, "/proc/meminfo", "MemTotal");
     const double quota = rbe_cpu_quota();
-    if (json_object_set_new(m, "cpu", rbe_result_string(cpu)) ||
-        json_object_set_new(m, "arch", rbe_result_string(u.machine)) ||
-        json_object_set_new(m, "cores", json_integer(rbe_cpus_allowed())) ||
-        json_object_set_new(m, "cpu_quota", quota > 0 ? json_real(quota) : json_null()) ||
+    if (RBE_SET(m, RBE_TEXT(cpu, cpu)) || RBE_SET(m, RBE_TEXT(arch, u.machine)) ||
+        RBE_SET(m, RBE_INT(cores, rbe_cpus_allowed())) ||
+        RBE_SET(m, RBE_JSON(cpu_quota, quota > 0 ? json_real(quota) : json_null())) ||
         set_threads(m, threads) ||
-        json_object_set_new(m, "affinity",
-                            json_string(rbe_affinity_string(affinity, sizeof affinity))) ||
-        json_object_set_new(m, "isa",
-                            json_string(rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
-        json_object_set_new(m, "memory_bytes",
-                            json_integer(strtoll(value, NULL, 10) * 1024)) ||
-        json_object_set_new(m, "topology", topology()) ||
-        json_object_set_new(m, "kernel", rbe_result_string(u.release)) ||
-        json_object_set_new(m, "emulator",
-                            rbe_result_string(emulator && *emulator ? emulator : NULL))) {
+        RBE_SET(m, RBE_WORD(affinity, rbe_affinity_string(affinity, sizeof affinity))) ||
+        RBE_SET(m, RBE_WORD(isa, rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
+        RBE_SET(m, RBE_INT(memory_bytes, strtoll(value, NULL, 10) * 1024)) ||
+        RBE_SET(m, RBE_JSON(topology, topology())) || RBE_SET(m, RBE_TEXT(kernel, u.release)) ||
+        RBE_SET(m, RBE_TEXT(emulator, emulator && *emulator ? emulator : NULL))) {
         json_decref(m);
         return NULL;
     }
@@ -256,13 +249,10 @@ json_t *rbe_result_new(const char *kind, unsigned threads)
     json_t *r = json_object();
 
     strftime(utc, sizeof utc, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-    if (json_object_set_new(r, "schema", json_string(RBE_RESULT_SCHEMA)) ||
-        json_object_set_new(r, "kind", json_string(kind)) ||
-        json_object_set_new(r, "time_utc", json_string(utc)) ||
-        json_object_set_new(r, "command", command_line()) ||
-        json_object_set_new(r, "commit", commit()) ||
-        json_object_set_new(r, "dirty", dirty()) ||
-        json_object_set_new(r, "machine", machine(threads))) {
+    if (RBE_SET(r, RBE_WORD(schema, RBE_RESULT_SCHEMA)) || RBE_SET(r, RBE_WORD(kind, kind)) ||
+        RBE_SET(r, RBE_WORD(time_utc, utc)) || RBE_SET(r, RBE_JSON(command, command_line())) ||
+        RBE_SET(r, RBE_JSON(commit, commit())) || RBE_SET(r, RBE_JSON(dirty, dirty())) ||
+        RBE_SET(r, RBE_JSON(machine, machine(threads)))) {
         json_decref(r);
         return NULL;
     }
@@ -275,14 +265,13 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
     json_t *o = json_object();
     const double bits = m->params ? 8.0 * (double)m->bytes / (double)m->params : NAN;
 
-    if (json_object_set_new(o, "name", rbe_result_string(m->name)) ||
-        json_object_set_new(o, "path", rbe_result_string(base ? base + 1 : m->path)) ||
-        json_object_set_new(o, "sha256", m->sha256 ? json_string(m->sha256) : json_null()) ||
-        json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes)) ||
-        json_object_set_new(o, "parameters", json_integer((json_int_t)m->params)) ||
-        json_object_set_new(o, "rbe", json_boolean(m->rbe)) ||
-        json_object_set_new(o, "label", m->label ? json_string(m->label) : json_null()) ||
-        rbe_result_set_real(o, "bits_per_weight", bits)) {
+    if (RBE_SET(o, RBE_TEXT(name, m->name)) ||
+        RBE_SET(o, RBE_TEXT(path, base ? base + 1 : m->path)) ||
+        RBE_SET(o, RBE_JSON(sha256, m->sha256 ? json_string(m->sha256) : json_null())) ||
+        RBE_SET(o, RBE_INT(bytes, m->bytes)) || RBE_SET(o, RBE_INT(parameters, m->params)) ||
+        RBE_SET(o, RBE_FLAG(rbe, m->rbe)) ||
+        RBE_SET(o, RBE_JSON(label, m->label ? json_string(m->label) : json_null())) ||
+        RBE_SET(o, RBE_REAL(bits_per_weight, bits))) {
         json_decref(o);
         return -1;
     }
@@ -291,9 +280,9 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
 
 int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes)
 {
-    return json_object_set_new(record, "text",
-                               json_pack("{s:o, s:s, s:I}", "name", rbe_result_string(name),
-                                         "sha256", sha256, "bytes", (json_int_t)bytes));
+    return RBE_SET(record,
+                   RBE_JSON(text, RBE_OBJECT(RBE_TEXT(name, name), RBE_WORD(sha256, sha256),
+                                             RBE_INT(bytes, bytes))));
 }
 
 /* --- files -------------------------------------------------------------------------------- */
@@ -444,8 +433,8 @@ enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfini
                 err = rbe_fail(d, err, "%s: line %u: %s", path, lines, e.text);
             goto out;
         }
-        const char *schema = json_string_value(json_object_get(r, "schema"));
-        const char *kind = json_string_value(json_object_get(r, "kind"));
+        const char *schema = json_string_value(RBE_VALUE_AT(r, schema));
+        const char *kind = json_string_value(RBE_VALUE_AT(r, kind));
         if (!schema || strcmp(schema, RBE_RESULT_SCHEMA) || !kind) {
             err = rbe_fail(d, RBE_ERR_FORMAT, "%s: line %u: schema '%s', kind '%s': not %s",
                            path, lines, schema ? schema : "", kind ? kind : "",

@@ -42,6 +42,10 @@ static void squeeze(struct rbe_diag *d, const char *text)
     d->text[head] = 0;
     if (n >= size)
         snprintf(d->text + head, size - head, "...%s", text + n - (size - head - 4));
+    /* One line, whatever the names in it are. */
+    for (char *c = d->text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
 }
 
 enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt, ...)

@@ -9,18 +9,10 @@
 #ifndef RBE_BASE_THREADS_H
 #define RBE_BASE_THREADS_H
 
+#include <rbe/threads.h>
 #include <stddef.h>
 
 #include "base/status.h"
-
-struct rbe_pool;
-
-/* A pool of `threads` in all, the caller included; 0 means one for each CPU this process
- * can use (base/cpus.h).  With 1, no thread is made. */
-enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rbe_diag *d);
-void rbe_pool_close(struct rbe_pool **p);
-
-unsigned rbe_pool_threads(const struct rbe_pool *p);
 
 /*
  * Runs fn(arg, i, n) once for each i in 0..n-1, n = rbe_pool_threads(), i = 0 on the caller;

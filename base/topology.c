@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 enum { MOST_CACHES = 16 };
 
 /* The first line of root/...; false when there is no such file, or it is empty. */
@@ -70,14 +72,14 @@ static int count_cache(json_t *caches, json_int_t level, const char *type, json_
     size_t i;
 
     json_array_foreach(caches, i, c)
-        if (json_integer_value(json_object_get(c, "level")) == level &&
-            json_integer_value(json_object_get(c, "bytes")) == bytes &&
-            !strcmp(json_string_value(json_object_get(c, "type")), type)) {
-            json_t *n = json_object_get(c, "count");
+        if (json_integer_value(RBE_VALUE_AT(c, level)) == level &&
+            json_integer_value(RBE_VALUE_AT(c, bytes)) == bytes &&
+            !strcmp(json_string_value(RBE_VALUE_AT(c, type)), type)) {
+            json_t *n = RBE_VALUE_AT(c, count);
             return json_integer_set(n, json_integer_value(n) + 1);
         }
-    return json_array_append_new(caches, json_pack("{s:I, s:s, s:I, s:i}", "level", level,
-                                                   "type", type, "bytes", bytes, "count", 1));
+    return json_array_append_new(caches, RBE_OBJECT(RBE_INT(level, level), RBE_WORD(type, type),
+                                                    RBE_INT(bytes, bytes), RBE_INT(count, 1)));
 }
 
 static int caches_of(json_t *caches, const char *root, int cpu)
@@ -123,12 +125,11 @@ json_t *rbe_topology(const char *root)
     /* A node of memory without CPUs has an empty list. */
     for (int n = 0; n <= last_node; n++)
         nodes += line(text, sizeof text, root, "node/node%d/distance", n);
-    json_t *t = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "sockets",
-                          count_or_null((int)json_object_size(sockets)), "cores",
-                          count_or_null(cores), "cpus", count_or_null(cpus),
-                          "threads_per_core",
-                          cores ? json_real((double)cpus / cores) : json_null(), "numa_nodes",
-                          count_or_null(nodes), "caches", caches);
+    json_t *t = RBE_OBJECT(
+        RBE_JSON(sockets, count_or_null((int)json_object_size(sockets))),
+        RBE_JSON(cores, count_or_null(cores)), RBE_JSON(cpus, count_or_null(cpus)),
+        RBE_JSON(threads_per_core, cores ? json_real((double)cpus / cores) : json_null()),
+        RBE_JSON(numa_nodes, count_or_null(nodes)), RBE_JSON(caches, caches));
     json_decref(sockets);
     if (bad) {
         json_decref(t);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/seed_prototype.h"
 #include "kernels/cpu.h"
 
 /* GPT-2 small: the four matrices of a block, and the output layer. */
@@ -31,47 +30,6 @@ struct values {
 
 /* Seconds a product of the default set may last. */
 static const double DEFAULT_SLOWEST = 0.5;
-
-static const struct rbe_kernel prototypes[] = {
-#if defined(__x86_64__)
-#define PROTOTYPE(n)                                                                           \
-    {"gemv_seed_prototype" #n "_avx512vbmi2", RBE_GEMV, RBE_SEED,                              \
-     RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2, rbe_seed_prototype_##n},
-    PROTOTYPE(1) PROTOTYPE(2) PROTOTYPE(4)
-#undef PROTOTYPE
-#endif
-    {0}};
-enum { PROTOTYPE_BLOCK = 44 };
-
-static size_t registered(void)
-{
-    size_t n = 0;
-
-    while (rbe_kernel_at(n))
-        n++;
-    return n;
-}
-
-const struct rbe_kernel *rbe_plan_kernel(size_t i)
-{
-    const size_t n = registered();
-
-    if (i < n)
-        return rbe_kernel_at(i);
-    i -= n;
-    return i < sizeof prototypes / sizeof prototypes[0] && prototypes[i].name ? &prototypes[i]
-                                                                             : NULL;
-}
-
-static bool is_prototype(const struct rbe_kernel *k)
-{
-    return !rbe_kernel_by_name(k->name);
-}
-
-static bool takes_block(const struct rbe_kernel *k, uint32_t block)
-{
-    return !is_prototype(k) || block == PROTOTYPE_BLOCK;
-}
 
 uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block)
 {
@@ -155,11 +113,11 @@ static void valid_keys(enum what what, uint32_t isa, char *buf, size_t size)
     const struct rbe_kernel *k;
 
     buf[0] = 0;
-    for (size_t i = 0; (k = rbe_plan_kernel(i)); i++) {
+    for (size_t i = 0; (k = rbe_kernel_at(i)); i++) {
         bool seen = !rbe_kernel_runs_on(k, isa);
         for (size_t j = 0; j < i && !seen; j++)
-            seen = rbe_kernel_runs_on(rbe_plan_kernel(j), isa) &&
-                   !strcmp(key(rbe_plan_kernel(j), what), key(k, what));
+            seen = rbe_kernel_runs_on(rbe_kernel_at(j), isa) &&
+                   !strcmp(key(rbe_kernel_at(j), what), key(k, what));
         const size_t used = strlen(buf);
         if (!seen)
             snprintf(buf + used, size - used, "%s%s", used ? " " : "", key(k, what));
@@ -192,7 +150,7 @@ static enum rbe_status keep(struct rbe_selection *sel, const char *text, const c
     sel->kernels_given = true;
     while (next_item(&s, item, sizeof item)) {
         bool found = false;
-        for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
             if (rbe_kernel_runs_on(k, isa) && !fnmatch(item, key(k, what), 0))
                 wanted[i] = found = true;
         if (!found) {
@@ -259,7 +217,7 @@ static enum rbe_status check_blocks(const struct rbe_selection *sel, struct rbe_
 
     for (unsigned b = 0; b < sel->blocks.count; b++) {
         bool taken = false;
-        for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
             taken |= sel->kernel[i] &&
                      rbe_matrix_size(k->format, 4096, 4096, sel->blocks.v[b], 0).codes > 0;
         if (!taken) {
@@ -285,7 +243,7 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
     enum rbe_status err;
 
     *sel = (struct rbe_selection){.slowest = sel->slowest, .full = sel->full};
-    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
         sel->kernel[i] = rbe_kernel_runs_on(k, isa);
     if ((err = keep(sel, t->kernels, "--kernels", BY_NAME, isa, d)) ||
         (err = keep(sel, t->formats, "--formats", BY_FORMAT, isa, d)) ||
@@ -320,7 +278,7 @@ static bool slow(struct planner *p, size_t i, double weights)
     if (p->slowest <= 0)
         return false;
     if (p->cost[i] <= 0)
-        p->cost[i] = rbe_suite_cost(p->suite, rbe_plan_kernel(i));
+        p->cost[i] = rbe_suite_cost(p->suite, rbe_kernel_at(i));
     const bool is = p->cost[i] * weights > p->slowest;
     p->left_out += is;
     return is;
@@ -341,9 +299,8 @@ static struct values blocks_of(const struct planner *p, const struct rbe_kernel 
         return (struct values){p->sel->blocks.count, p->sel->blocks.v};
     while (all.count < sizeof facts->sweep / sizeof *facts->sweep && all.v[all.count])
         all.count++;
-    return !is_prototype(k) && all.count && (p->sel->full || (sweep && facts->all_blocks))
-               ? all
-               : (struct values){1, room};
+    return all.count && (p->sel->full || (sweep && facts->all_blocks)) ? all
+                                                                       : (struct values){1, room};
 }
 
 static bool is_best(const struct rbe_kernel *k, uint32_t isa)
@@ -386,8 +343,6 @@ static bool in_set(const struct planner *p, const struct rbe_product_case *c, bo
 
     if (s->full)
         return true;
-    if (is_prototype(c->kernel) && !s->kernels_given)
-        return false;
     if (gemm && !s->shapes_count && !up)
         return false;
     if (!s->blocks.count && !usual && (s->shapes_count || !up || gemm))
@@ -402,8 +357,7 @@ static enum rbe_status product(struct planner *p, size_t i, const struct rbe_pro
                                struct rbe_diag *d)
 {
     /* Not every block size is one of every format: a sweep goes on without it. */
-    if (!takes_block(c->kernel, c->block) ||
-        !rbe_matrix_size(c->kernel->format, c->rows, c->cols, c->block, c->aux).codes ||
+    if (!rbe_matrix_size(c->kernel->format, c->rows, c->cols, c->block, c->aux).codes ||
         slow(p, i, (double)c->rows * c->cols * c->count))
         return RBE_OK;
     return rbe_suite_product(p->suite, c, d);
@@ -438,7 +392,7 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
 static enum rbe_status products(struct planner *p, size_t i, struct rbe_diag *d)
 {
     const struct rbe_selection *s = p->sel;
-    struct rbe_product_case c = {.kernel = rbe_plan_kernel(i)};
+    struct rbe_product_case c = {.kernel = rbe_kernel_at(i)};
     enum rbe_status err = RBE_OK;
     uint32_t room;
     const struct values blocks = blocks_of(p, c.kernel, true, &room);
@@ -461,7 +415,7 @@ static enum rbe_status products(struct planner *p, size_t i, struct rbe_diag *d)
 static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
 {
     const struct rbe_selection *s = p->sel;
-    const struct rbe_kernel *k = rbe_plan_kernel(i);
+    const struct rbe_kernel *k = rbe_kernel_at(i);
     struct rbe_model_case c = {.kernel = k,
                                .size = "124M",
                                .layers = GPT2_LAYERS,
@@ -477,8 +431,7 @@ static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
     for (unsigned b = 0; b < blocks.count; b++) {
         c.block = blocks.v[b];
         c.aux = rbe_plan_aux(k->format, c.block);
-        if (!takes_block(k, c.block) ||
-            !rbe_matrix_size(k->format, GPT2_WIDTH, GPT2_WIDTH, c.block, c.aux).codes)
+        if (!rbe_matrix_size(k->format, GPT2_WIDTH, GPT2_WIDTH, c.block, c.aux).codes)
             continue;
         for (unsigned t = 1; t <= RBE_MAX_CPUS && !err; t++) {
             c.threads = t;
@@ -540,7 +493,7 @@ static bool takes_isa(const struct rbe_selection *s, const char *isa)
 {
     const struct rbe_kernel *k;
 
-    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
         if (s->kernel[i] && k->format == searched && !strcmp(rbe_isa_suffix(k->name), isa))
             return true;
     return false;
@@ -551,7 +504,7 @@ static enum rbe_status searches(const struct planner *p, struct rbe_diag *d)
 {
     static const unsigned bits[] = {11, 14, 16}, blocks[] = {32, 44, 64};
     const struct rbe_list *asked = &p->sel->blocks;
-    const struct rbe_trellis_ops *ops;
+    const struct rbe_trellis *ops;
     enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; (ops = rbe_trellis_at(i)) && !err; i++) {
@@ -585,7 +538,7 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
     const struct rbe_kernel *k;
     enum rbe_status err = RBE_OK;
 
-    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS && !err; i++) {
+    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS && !err; i++) {
         if (!s->kernel[i])
             continue;
         if (s->product)

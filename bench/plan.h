@@ -26,13 +26,9 @@ struct rbe_shape {
 
 enum { RBE_PLAN_KERNELS = 256 };
 
-/* Every kernel of the registry, then the prototypes that the seed kernels are compared with;
- * NULL past the end. */
-const struct rbe_kernel *rbe_plan_kernel(size_t i);
-
 /* A list that is empty was not given: then the default set applies. */
 struct rbe_selection {
-    bool kernel[RBE_PLAN_KERNELS]; /* by rbe_plan_kernel() */
+    bool kernel[RBE_PLAN_KERNELS]; /* by rbe_kernel_at() */
     bool kernels_given; /* --kernels, --formats or --isa */
     unsigned shapes_count;
     struct rbe_shape shapes[RBE_LIST_MAX];

@@ -90,7 +90,7 @@ enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, 
  * conversion without feedback does it, by one version of its step.  Weights are its items.
  */
 struct rbe_search_case {
-    const struct rbe_trellis_ops *ops;
+    const struct rbe_trellis *ops;
     enum rbe_format format; /* RBE_SEED or RBE_SEED4 */
     unsigned bits, block;
     size_t rows;
@@ -132,12 +132,5 @@ struct rbe_suite_result {
     char first_failure[256];
 };
 struct rbe_suite_result rbe_suite_result(const struct rbe_suite *s);
-
-/*
- * The check itself: y [count][ldy] against double precision over decoded rows, each within
- * the bound that holds for any order of summation.  False says why in `why`.
- */
-bool rbe_suite_verify(const struct rbe_matrix *w, const struct rbe_act *a, const float *y,
-                      size_t ldy, char *why, size_t why_size);
 
 #endif

@@ -3,45 +3,108 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Opens the model of argv[1], runs three tokens and prints the likeliest next one.
+ * Goes on from "The city" with the model of argv[1] for eight tokens, the likeliest each time;
+ * then encodes a small matrix, and multiplies by it and by what it decodes to.
  */
+#include <math.h>
+#include <rbe/codec.h>
+#include <rbe/model.h>
+#include <rbe/sampler.h>
+#include <rbe/tokenizer.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "kernels/cpu.h"
-#include "model/model.h"
+static enum rbe_status go_on(const char *path, struct rbe_pool *pool, struct rbe_diag *d)
+{
+    static const char prompt[] = "The city";
+    struct rbe_gpt2 *model = NULL;
+    struct rbe_tokenizer *tokenizer = NULL;
+    struct rbe_session *session = NULL;
+    struct rbe_sampler *sampler = NULL;
+    uint32_t *ids = NULL, next;
+    float *logits = NULL;
+    size_t count, size;
+    enum rbe_status err;
+
+    if ((err = rbe_gpt2_open(&model, path, d)) ||
+        (err = rbe_tokenizer_for(&tokenizer, model, NULL, d)) ||
+        (err = rbe_tokenizer_encode(tokenizer, prompt, strlen(prompt), false, &ids, &count,
+                                    d)) ||
+        (err = rbe_session_open(&session, model, (struct rbe_session_limits){.max_tokens = 64},
+                                pool, d)) ||
+        (err = rbe_forward(session, ids, count, d)))
+        goto out;
+    sampler = rbe_sampler_open(rbe_gpt2_vocab(model), (struct rbe_sampling){.top_p = 1});
+    logits = malloc(rbe_gpt2_vocab(model) * sizeof *logits);
+    err = sampler && logits ? RBE_OK : RBE_ERR_NOMEM;
+    fputs(prompt, stdout);
+    for (int i = 0; !err && i < 8; i++)
+        if (!(err = rbe_logits(session, RBE_LAST, 1, logits, d))) {
+            next = rbe_sample(sampler, logits);
+            const char *bytes = rbe_tokenizer_bytes(tokenizer, next, &size);
+            fwrite(bytes, 1, size, stdout);
+            err = rbe_forward(session, &next, 1, d);
+        }
+    putchar('\n');
+out:
+    free(ids);
+    free(logits);
+    rbe_sampler_close(&sampler);
+    rbe_session_close(&session);
+    rbe_tokenizer_close(&tokenizer);
+    rbe_gpt2_close(&model);
+    return err;
+}
+
+/* Is y what the decoded rows give?  The kernels round x to 16 bits. */
+static enum rbe_status use_codec(const char *codec, uint32_t block, struct rbe_pool *pool,
+                                 struct rbe_diag *d)
+{
+    enum { ROWS = 128, COLS = 256, COUNT = 3 };
+    static float w[ROWS * COLS], x[COUNT * COLS], y[COUNT * ROWS], row[COLS];
+    const struct rbe_coding how = {.codec = codec, .block = block, .hadamard = 64,
+                                   .search = "fast"};
+    struct rbe_coded *c;
+    uint32_t seed = 1;
+    double far = 0;
+    enum rbe_status err;
+
+    for (int i = 0; i < ROWS * COLS + COUNT * COLS; i++) {
+        seed = seed * 1664525U + 1013904223U;
+        *(i < ROWS * COLS ? &w[i] : &x[i - ROWS * COLS]) = (float)(seed >> 8) / 0x1p23F - 1;
+    }
+    if ((err = rbe_coded_open(&c, w, ROWS, COLS, &how, pool, d)))
+        return err;
+    err = rbe_coded_multiply(c, x, COUNT, y, pool, d);
+    for (uint32_t r = 0; !err && r < ROWS; r++) {
+        rbe_coded_row(c, r, row);
+        for (int t = 0; t < COUNT; t++) {
+            double sum = 0;
+            for (int i = 0; i < COLS; i++)
+                sum += (double)row[i] * (double)x[t * COLS + i];
+            far = fmax(far, fabs(sum - (double)y[t * ROWS + r]));
+        }
+    }
+    printf("%s: %zu bytes, %s, products within %.1e\n", codec, rbe_coded_bytes(c),
+           rbe_coded_kernel(c), far);
+    rbe_coded_close(&c);
+    return !err && !(far < 0.05) ? RBE_ERR_NUMERIC : err;
+}
 
 int main(int argc, char **argv)
 {
-    const uint32_t tokens[] = {1, 2, 3};
-    struct rbe_gpt2 *model = NULL;
-    struct rbe_session *session = NULL;
+    struct rbe_pool *pool = NULL;
     struct rbe_diag d = {""};
-    float *logits = NULL;
-    uint32_t best = 0;
-    int code = 1;
+    enum rbe_status err;
 
-    if (argc != 2 || rbe_cpu_init())
+    if (argc != 2)
         return 2;
-    if (rbe_gpt2_open(&model, argv[1], &d) ||
-        rbe_session_open(&session, model, (struct rbe_session_limits){.max_tokens = 8}, NULL,
-                         &d) ||
-        rbe_forward(session, tokens, 3, &d))
-        goto out;
-    const uint32_t vocab = rbe_gpt2_config(model)->vocab;
-    if (!(logits = malloc(vocab * sizeof *logits)) ||
-        rbe_logits(session, RBE_LAST, 1, logits, &d))
-        goto out;
-    for (uint32_t i = 1; i < vocab; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    printf("%u of %u tokens\n", best, vocab);
-    code = 0;
-out:
-    if (code)
-        fprintf(stderr, "consumer: %s\n", d.text);
-    free(logits);
-    rbe_session_close(&session);
-    rbe_gpt2_close(&model);
-    return code;
+    if (!(err = rbe_init(&d)) && !(err = rbe_pool_open(&pool, 2, &d)) &&
+        !(err = go_on(argv[1], pool, &d)) && !(err = use_codec("seed", 32, pool, &d)))
+        err = use_codec("int4", 0, pool, &d);
+    if (err)
+        fprintf(stderr, "consumer: %s: %s\n", rbe_strerror(err), d.text);
+    rbe_pool_close(&pool);
+    return err ? 1 : 0;
 }

@@ -147,17 +147,17 @@ int main(int argc, char **argv)
                                          .repeats = 3,
                                          .launches = 1,
                                          .probe_seconds = 0.02};
-    const char *bad = rbe_cpu_init();
+    struct rbe_diag d = {""};
+    const enum rbe_status err = rbe_init(&d);
     int gc = 0, pc = 0;
 
     rbe_hold_standard();
     /* A reader that has gone is a write error, and none that ends a measurement. */
     signal(SIGPIPE, SIG_IGN);
     rbe_result_built_from(rbe_commit);
-    if (bad) {
-        fprintf(stderr, "rbe-bench: RBE_DISABLE_ISA: unknown name '%s'; valid: %s\n", bad,
-                rbe_isa_names());
-        return 2;
+    if (err) {
+        fprintf(stderr, "rbe-bench: %s\n", d.text);
+        return rbe_exit_code(err);
     }
     rbe_json_watch();
     char **gv = calloc((size_t)argc + 1, sizeof *gv);

@@ -207,6 +207,7 @@ static enum rbe_status run(const char *model, const char *tokenizer, int threads
     if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
         goto out;
     rbe_warn_threads("chat", rbe_pool_threads(pool));
+    rbe_progress_release(true);
     rbe_catch_interrupt();
     if (open_editor(&c))
         printf("%s; /reset forgets, /quit or Ctrl-D ends, Ctrl-C stops an answer\n",

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "convert/profile.h"
 #include "model/data.h"
@@ -110,24 +111,25 @@ static struct methods list_methods(void)
 
 /* --- reading ---------------------------------------------------------------------------- */
 
-static bool is_linear(const char *name)
-{
-    return strstr(name, "c_attn") || strstr(name, "c_proj") || strstr(name, "c_fc");
-}
-
 static bool is_candidate(const struct rbe_tensor *t, const char *match)
 {
+    int layer;
+    const struct rbe_arch_tensor *known = rbe_arch_by_name(t->name, &layer);
+
     return t->dims == 2 && rbe_tensor_is_float(t) && t->shape[0] >= MIN_SIDE &&
            t->shape[1] >= MIN_SIDE && t->shape[0] < 1 << 24 && t->shape[1] < 1 << 24 &&
-           (match ? strstr(t->name, match) != NULL : !strstr(t->name, "wpe"));
+           (match ? strstr(t->name, match) != NULL
+                  : !known || known->role != RBE_ROLE_POSITIONS);
 }
 
-/* OpenAI's linear layers lie [in][out] and are turned to [out][in]. */
+/* What an architecture stores as [in][out] is turned to [out][in]. */
 static enum rbe_status read_matrix(struct matrix *m, const struct rbe_tensor *t,
                                    struct rbe_diag *d)
 {
     const size_t r = (size_t)t->shape[0], c = (size_t)t->shape[1];
-    const bool turn = is_linear(t->name);
+    int layer;
+    const struct rbe_arch_tensor *known = rbe_arch_by_name(t->name, &layer);
+    const bool turn = known && known->form == RBE_TURNED;
     float *w = malloc(t->count * sizeof *w);
     enum rbe_status err = RBE_OK;
 
@@ -372,15 +374,13 @@ static void print_row(const struct row *r)
 
 static json_t *row_json(const struct row *r)
 {
-    return json_pack("{s:o, s:s, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "asked", r->wanted > 0 ? json_real(r->wanted) : json_null(), "codec",
-                     r->how->name, "block", (json_int_t)r->block, "aux", (json_int_t)r->aux,
-                     "met", r->met, "ratio", rbe_result_real(r->ratio), "bits_per_weight",
-                     rbe_result_real(r->bits), "relative_rmse",
-                     rbe_result_real(r->relative_rmse), "bound", rbe_result_real(r->bound),
-                     "psnr_db", rbe_result_real(r->psnr_db), "control_rmse",
-                     rbe_result_real(r->control_rmse), "control_bound",
-                     rbe_result_real(r->control_bound), "seconds", json_real(r->seconds));
+    return RBE_OBJECT(RBE_JSON(asked, r->wanted > 0 ? json_real(r->wanted) : json_null()),
+                      RBE_WORD(codec, r->how->name), RBE_INT(block, r->block),
+                      RBE_INT(aux, r->aux), RBE_FLAG(met, r->met), RBE_REAL(ratio, r->ratio),
+                      RBE_REAL(bits_per_weight, r->bits),
+                      RBE_REAL(relative_rmse, r->relative_rmse), RBE_REAL(bound, r->bound),
+                      RBE_REAL(psnr_db, r->psnr_db), RBE_REAL(control_rmse, r->control_rmse),
+                      RBE_REAL(control_bound, r->control_bound), RBE_REAL(seconds, r->seconds));
 }
 
 static enum rbe_status append_result(struct rbe_result_file *file, const struct table *t,
@@ -391,14 +391,15 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
     for (size_t i = 0; i < t->row_count; i++)
         json_array_append_new(rows, row_json(&t->rows[i]));
     for (size_t i = 0; i < t->count; i++)
-        json_array_append_new(names, json_pack("{s:s, s:[I, I]}", "name", t->m[i].name, "shape",
-                                               (json_int_t)t->m[i].rows,
-                                               (json_int_t)t->m[i].cols));
-    bool bad = !j || json_object_set_new(j, "source", json_pack(
-        "{s:o, s:s}", "name", rbe_result_string(t->file_name), "sha256", t->sha256));
-    bad = json_object_set_new(j, "matrices", names) || bad;
-    bad = json_object_set_new(j, "complete", json_boolean(complete)) || bad;
-    bad = json_object_set_new(j, "rows", rows) || bad;
+        json_array_append_new(
+            names, RBE_OBJECT(RBE_WORD(name, t->m[i].name),
+                              RBE_JSON(shape, json_pack("[I, I]", (json_int_t)t->m[i].rows,
+                                                        (json_int_t)t->m[i].cols))));
+    bool bad = !j || RBE_SET(j, RBE_JSON(source, RBE_OBJECT(RBE_TEXT(name, t->file_name),
+                                                            RBE_WORD(sha256, t->sha256))));
+    bad = RBE_SET(j, RBE_JSON(matrices, names)) || bad;
+    bad = RBE_SET(j, RBE_FLAG(complete, complete)) || bad;
+    bad = RBE_SET(j, RBE_JSON(rows, rows)) || bad;
     if (bad) {
         json_decref(j);
         j = NULL;
@@ -418,19 +419,19 @@ static enum rbe_status append_white(struct rbe_result_file *file,
 {
     json_t *j = rbe_result_new("distortion", threads), *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:f}", "codec",
-                            rbe_format_name(rows[i].format), "block",
-                            (json_int_t)rows[i].block, "search",
-                            rbe_search_name(rows[i].search), "bits_per_weight", rows[i].bits,
-                            "loss_db", rbe_result_real(rows[i].loss_db), "wanted_db",
-                            rbe_result_real(rows[i].wanted_db), "relative_rmse",
-                            rbe_result_real(rows[i].quality.relative_rmse), "seconds",
-                            rows[i].seconds));
-    bool bad = !j || json_object_set_new(j, "shape", json_pack("[I, I]", (json_int_t)m,
-                                                               (json_int_t)n));
-    bad = json_object_set_new(j, "complete", json_boolean(complete)) || bad;
-    bad = json_object_set_new(j, "rows", list) || bad;
+        json_array_append_new(list,
+                              RBE_OBJECT(RBE_WORD(codec, rbe_format_name(rows[i].format)),
+                                         RBE_INT(block, rows[i].block),
+                                         RBE_WORD(search, rbe_search_name(rows[i].search)),
+                                         RBE_REAL(bits_per_weight, rows[i].bits),
+                                         RBE_REAL(loss_db, rows[i].loss_db),
+                                         RBE_REAL(wanted_db, rows[i].wanted_db),
+                                         RBE_REAL(relative_rmse, rows[i].quality.relative_rmse),
+                                         RBE_REAL(seconds, rows[i].seconds)));
+    bool bad =
+        !j || RBE_SET(j, RBE_JSON(shape, json_pack("[I, I]", (json_int_t)m, (json_int_t)n)));
+    bad = RBE_SET(j, RBE_FLAG(complete, complete)) || bad;
+    bad = RBE_SET(j, RBE_JSON(rows, list)) || bad;
     if (bad) {
         json_decref(j);
         j = NULL;

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "gate/compare.h"
 
@@ -90,29 +91,26 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
         json_decref(rows);
         return NULL;
     }
-    json_object_set_new(r, "base_machine", rbe_result_text(a->machine));
-    json_object_set_new(r, "new_machine", rbe_result_text(b->machine));
-    json_object_set_new(r, "machines_differ", json_boolean(c->machines_differ));
-    rbe_result_set_real(r, "threshold", o->c.threshold);
-    rbe_result_set_real(r, "exact_threshold", o->c.exact);
-    for (int i = 0; i < 4; i++)
-        json_object_set_new(r, i == RBE_TOO_NOISY ? "too_noisy"
-                            : rbe_change_name((enum rbe_change)i),
-                            json_integer(c->counts[i]));
-    json_object_set_new(r, "missing", json_integer((json_int_t)c->missing));
-    json_object_set_new(r, "added", json_integer((json_int_t)c->added));
+    RBE_SET(r, RBE_JSON(base_machine, rbe_result_text(a->machine)),
+            RBE_JSON(new_machine, rbe_result_text(b->machine)),
+            RBE_FLAG(machines_differ, c->machines_differ), RBE_REAL(threshold, o->c.threshold),
+            RBE_REAL(exact_threshold, o->c.exact));
+    RBE_SET(r, RBE_INT(same, c->counts[RBE_SAME]), RBE_INT(better, c->counts[RBE_BETTER]),
+            RBE_INT(worse, c->counts[RBE_WORSE]), RBE_INT(too_noisy, c->counts[RBE_TOO_NOISY]),
+            RBE_INT(missing, c->missing), RBE_INT(added, c->added));
     for (size_t i = 0; i < c->count; i++) {
         const struct rbe_comparison_row *x = &c->rows[i];
-        json_array_append_new(rows, json_pack(
-            "{s:o, s:s, s:b, s:o, s:o, s:o, s:[o,o], s:o, s:[I,I], s:s}", "name",
-            rbe_result_text(x->base->key), "unit", x->base->unit, "exact", x->base->exact,
-            "base", rbe_result_real(x->base->value), "new", rbe_result_real(x->fresh->value),
-            "ratio", rbe_result_real(x->ratio), "interval", rbe_result_real(x->ci.low),
-            rbe_result_real(x->ci.high), "p", rbe_result_real(x->p), "samples",
-            (json_int_t)x->base->count, (json_int_t)x->fresh->count, "verdict",
-            rbe_change_name(x->change)));
+        json_array_append_new(
+            rows, RBE_OBJECT(RBE_JSON(name, rbe_result_text(x->base->key)),
+                             RBE_WORD(unit, x->base->unit), RBE_FLAG(exact, x->base->exact),
+                             RBE_REAL(base, x->base->value), RBE_REAL(new, x->fresh->value),
+                             RBE_REAL(ratio, x->ratio),
+                             RBE_PAIR(interval, x->ci.low, x->ci.high), RBE_REAL(p, x->p),
+                             RBE_JSON(samples, json_pack("[I, I]", (json_int_t)x->base->count,
+                                                         (json_int_t)x->fresh->count)),
+                             RBE_WORD(verdict, rbe_change_name(x->change))));
     }
-    json_object_set_new(r, "metrics", rows);
+    RBE_SET(r, RBE_JSON(metrics, rows));
     return r;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "convert/convert.h"
 #include "model/data.h"
@@ -194,30 +195,29 @@ static json_t *row_json(const struct rbe_convert_row *r)
     char codec[32];
 
     codec_names(codec, sizeof codec, r);
-    json_t *j = json_pack(
-        "{s:s, s:s, s:i, s:[I, I], s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
-        "s:o}", "name", r->tensor->name, "class", rbe_class_name(r->tensor_class), "layer",
-        r->layer, "shape", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols, "codec",
-        codec, "block", (json_int_t)o->block, "aux", (json_int_t)rbe_aux_k(o->aux),
-        "hadamard", (json_int_t)o->hadamard, "bytes", (json_int_t)q->bytes, "bits_per_weight",
-        rbe_result_real(q->bits), "ratio", rbe_result_real(q->ratio), "relative_rmse",
-        rbe_result_real(q->relative_rmse), "bound", rbe_result_real(q->bound), "psnr_db",
-        rbe_result_real(q->psnr_db), "seconds", rbe_result_real(r->seconds), "rate_met",
-        r->rate_met, "parts", json_array());
+    json_t *j = RBE_OBJECT(
+        RBE_WORD(name, r->tensor->name), RBE_WORD(class, rbe_class_name(r->tensor_class)),
+        RBE_INT(layer, r->layer),
+        RBE_JSON(shape,
+                 json_pack("[I, I]", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols)),
+        RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, rbe_aux_k(o->aux)),
+        RBE_INT(hadamard, o->hadamard), RBE_INT(bytes, q->bytes),
+        RBE_REAL(bits_per_weight, q->bits), RBE_REAL(ratio, q->ratio),
+        RBE_REAL(relative_rmse, q->relative_rmse), RBE_REAL(bound, q->bound),
+        RBE_REAL(psnr_db, q->psnr_db), RBE_REAL(seconds, r->seconds),
+        RBE_FLAG(rate_met, r->rate_met), RBE_JSON(parts, json_array()));
     for (size_t i = 0; j && i < o->part_count; i++)
-        json_array_append_new(json_object_get(j, "parts"),
-                              json_pack("{s:I, s:s, s:I}", "rows",
-                                        (json_int_t)o->parts[i].rows, "codec",
-                                        rbe_format_name(o->parts[i].format), "block",
-                                        (json_int_t)o->parts[i].block));
+        json_array_append_new(RBE_VALUE_AT(j, parts),
+                              RBE_OBJECT(RBE_INT(rows, o->parts[i].rows),
+                                         RBE_WORD(codec, rbe_format_name(o->parts[i].format)),
+                                         RBE_INT(block, o->parts[i].block)));
     if (j && r->output_error > 0)
-        json_object_set_new(j, "output_error", rbe_result_real(sqrt(r->output_error)));
+        RBE_SET(j, RBE_REAL(output_error, sqrt(r->output_error)));
     if (j && r->sensitivity > 0)
-        json_object_set_new(j, "probe_divergence", rbe_result_real(r->sensitivity));
+        RBE_SET(j, RBE_REAL(probe_divergence, r->sensitivity));
     if (j && r->choice.level != RBE_LEVEL_NONE) {
-        json_object_set_new(j, "quality", json_string(rbe_level_name(r->choice.level)));
-        json_object_set_new(j, "quality_met", json_boolean(
-            q->psnr_db >= rbe_level_psnr_db(r->choice.level)));
+        RBE_SET(j, RBE_WORD(quality, rbe_level_name(r->choice.level)));
+        RBE_SET(j, RBE_FLAG(quality_met, q->psnr_db >= rbe_level_psnr_db(r->choice.level)));
     }
     return j;
 }
@@ -233,10 +233,10 @@ static json_t *calibration_json(const struct rbe_convert *c)
     const struct rbe_calibration *k = c->o.calibration;
 
     return !k ? json_null()
-              : json_pack("{s:I, s:s, s:s, s:b}", "tokens",
-                          (json_int_t)rbe_calibration_tokens(k), "metric",
-                          rbe_metric_name(rbe_calibration_metric(k)), "sha256",
-                          rbe_calibration_sha256(k), "feedback", !c->o.no_feedback);
+              : RBE_OBJECT(RBE_INT(tokens, rbe_calibration_tokens(k)),
+                           RBE_WORD(metric, rbe_metric_name(rbe_calibration_metric(k))),
+                           RBE_WORD(sha256, rbe_calibration_sha256(k)),
+                           RBE_FLAG(feedback, !c->o.no_feedback));
 }
 
 static enum rbe_status append_result(struct rbe_result_file *file, const struct arguments *a,
@@ -263,27 +263,22 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
     for (size_t i = 0; i < c->count; i++)
         if (c->rows[i].encoded)
             json_array_append_new(rows, row_json(&c->rows[i]));
-    json_t *totals = json_pack(
-        "{s:I, s:I, s:o, s:I, s:s}", "bytes", (json_int_t)c->file_bytes, "parameters",
-        (json_int_t)c->params, "bits_per_weight",
-        rbe_result_real(8 * (double)c->file_bytes / (double)c->params),
-        "compressed_parameters", (json_int_t)rbe_convert_compressed(c),
-        "compressed_definition", RBE_COMPRESSED_DEFINITION);
-    bad = !j || rbe_result_set_model(j, "base", &base) ||
-          rbe_result_set_model(j, "model", &model) ||
-          json_object_set_new(j, "profile",
-                              rbe_result_string(rbe_profile_name(c->o.profile))) ||
-          rbe_result_set_real(j, "seconds", c->seconds);
-    bad = json_object_set_new(j, "calibration", calibration_json(c)) || bad;
-    bad = json_object_set_new(j, "allocation",
-                              json_string(c->measured ? "measured" : "even")) || bad;
-    bad = rbe_result_set_real(j, "peak_bytes", peak_bytes()) || bad;
-    bad = json_object_set_new(j, "totals", totals) || bad;
+    json_t *totals =
+        RBE_OBJECT(RBE_INT(bytes, c->file_bytes), RBE_INT(parameters, c->params),
+                   RBE_REAL(bits_per_weight, 8 * (double)c->file_bytes / (double)c->params),
+                   RBE_INT(compressed_parameters, rbe_convert_compressed(c)),
+                   RBE_WORD(compressed_definition, RBE_COMPRESSED_DEFINITION));
+    bad = !j || rbe_result_set_model(j, RBE_KEY(base), &base) ||
+          rbe_result_set_model(j, RBE_KEY(model), &model) ||
+          RBE_SET(j, RBE_TEXT(profile, rbe_profile_name(c->o.profile))) ||
+          RBE_SET(j, RBE_REAL(seconds, c->seconds));
+    bad = RBE_SET(j, RBE_JSON(calibration, calibration_json(c))) || bad;
+    bad = RBE_SET(j, RBE_WORD(allocation, c->measured ? "measured" : "even")) || bad;
+    bad = RBE_SET(j, RBE_REAL(peak_bytes, peak_bytes())) || bad;
+    bad = RBE_SET(j, RBE_JSON(totals, totals)) || bad;
     if (c->o.low_rank > 0)
-        bad = json_object_set_new(j, "low_rank_bytes",
-                                  json_integer((json_int_t)rbe_convert_low_rank_bytes(c))) ||
-              bad;
-    bad = json_object_set_new(j, "tensors", rows) || bad;
+        bad = RBE_SET(j, RBE_INT(low_rank_bytes, rbe_convert_low_rank_bytes(c))) || bad;
+    bad = RBE_SET(j, RBE_JSON(tensors, rows)) || bad;
     if (bad) {
         json_decref(j);
         j = NULL;

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "gate/replay.h"
 #include "gate/turns.h"
@@ -132,31 +133,29 @@ static json_t *record_of(const struct options *o, const struct rbe_turns *t)
         json_decref(list);
         return NULL;
     }
-    json_object_set_new(r, "base_revision", rbe_result_string(o->base_name));
-    json_object_set_new(r, "revision", rbe_result_string(o->fresh_name));
-    json_object_set_new(r, "label", rbe_result_string(o->label));
-    json_object_set_new(r, "verdict", json_string(rbe_gate_verdict_name(overall(o, t))));
-    rbe_result_set_real(r, "threshold", o->t.threshold);
-    json_object_set_new(r, "rounds", json_integer(t->rounds));
-    rbe_result_set_real(r, "seconds", t->seconds);
+    RBE_SET(r, RBE_TEXT(base_revision, o->base_name), RBE_TEXT(revision, o->fresh_name),
+            RBE_TEXT(label, o->label), RBE_WORD(verdict, rbe_gate_verdict_name(overall(o, t))),
+            RBE_REAL(threshold, o->t.threshold), RBE_INT(rounds, t->rounds),
+            RBE_REAL(seconds, t->seconds));
     for (size_t i = 0; i < o->exact_count; i++) {
         const struct exact *e = &o->exact[i];
-        json_array_append_new(list, json_pack(
-            "{s:s, s:b, s:o, s:o, s:o, s:s}", "name", e->name, "exact", 1, "base",
-            rbe_result_real(e->base), "new", rbe_result_real(e->fresh), "ratio",
-            rbe_result_real(e->fresh / e->base), "verdict", e->worse ? "regression" : "pass"));
+        json_array_append_new(list,
+                              RBE_OBJECT(RBE_WORD(name, e->name), RBE_FLAG(exact, 1),
+                                         RBE_REAL(base, e->base), RBE_REAL(new, e->fresh),
+                                         RBE_REAL(ratio, e->fresh / e->base),
+                                         RBE_WORD(verdict, e->worse ? "regression" : "pass")));
     }
     for (size_t i = 0; i < t->count; i++) {
         const struct rbe_turns_metric *m = &t->metric[i];
-        json_array_append_new(list, json_pack(
-            "{s:s, s:b, s:o, s:o, s:o, s:[o,o], s:I, s:s}", "name", m->name, "exact", m->exact,
-            "base", rbe_result_real(m->base_value), "new", rbe_result_real(m->fresh_value),
-            "ratio", rbe_result_real(m->figure.ratio), "interval",
-            rbe_result_real(m->figure.low), rbe_result_real(m->figure.high), "rounds",
-            (json_int_t)m->figure.rounds, "verdict",
-            rbe_gate_verdict_name(m->figure.verdict)));
+        json_array_append_new(
+            list, RBE_OBJECT(RBE_WORD(name, m->name), RBE_FLAG(exact, m->exact),
+                             RBE_REAL(base, m->base_value), RBE_REAL(new, m->fresh_value),
+                             RBE_REAL(ratio, m->figure.ratio),
+                             RBE_PAIR(interval, m->figure.low, m->figure.high),
+                             RBE_INT(rounds, m->figure.rounds),
+                             RBE_WORD(verdict, rbe_gate_verdict_name(m->figure.verdict))));
     }
-    json_object_set_new(r, "metrics", list);
+    RBE_SET(r, RBE_JSON(metrics, list));
     return r;
 }
 
@@ -182,12 +181,9 @@ static enum rbe_status record_round(void *arg, const struct rbe_turns_metric *m,
 
     if (!r)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    json_object_set_new(r, "metric", json_string(m->name));
-    json_object_set_new(r, "round", json_integer(round));
-    rbe_result_set_real(r, "log_ratio", m->x[m->rounds - 1]);
-    rbe_result_set_real(r, "base", m->base[m->rounds - 1]);
-    rbe_result_set_real(r, "new", m->fresh[m->rounds - 1]);
-    rbe_result_set_real(r, "seconds", seconds);
+    RBE_SET(r, RBE_WORD(metric, m->name), RBE_INT(round, round),
+            RBE_REAL(log_ratio, m->x[m->rounds - 1]), RBE_REAL(base, m->base[m->rounds - 1]),
+            RBE_REAL(new, m->fresh[m->rounds - 1]), RBE_REAL(seconds, seconds));
     return rbe_result_append(arg, r, d);
 }
 

@@ -5,6 +5,7 @@
  */
 #include <jansson.h>
 #include <malloc.h>
+#include <rbe/sampler.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #include "cli/command.h"
 #include "model/data.h"
 #include "model/model.h"
-#include "model/sampler.h"
 
 static const char command[] = "generate";
 
@@ -170,6 +170,8 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
             (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
             break;
         /* Not before: a damaged model prints nothing. */
+        if (!fed)
+            rbe_progress_release(true);
         for (size_t i = 0; !fed && i < g->prompt_count; i++)
             if (g->ids[i] != eos)
                 print_token(g, g->ids[i]);
@@ -190,7 +192,8 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
-static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d)
+static enum rbe_status print_json(const struct generation *g, bool interrupted,
+                                  struct rbe_diag *d)
 {
     const size_t made = g->count - g->prompt_count;
     json_t *prompt = json_array(), *ids = json_array();
@@ -204,12 +207,12 @@ static enum rbe_status print_json(const struct generation *g, struct rbe_diag *d
         text = rbe_tokenizer_text(g->tokenizer, g->ids + g->prompt_count, made, NULL);
     const char *path = rbe_gpt2_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
-        "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, s:I, "
-        "s:s}",
+        "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:b, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, "
+        "s:I, s:s}",
         "model", rbe_result_string(slash ? slash + 1 : path), "label",
         rbe_gpt2_label(g->model), "rbe", rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt,
-        "ids", ids, "text", text, "load_s", g->load_s, "first_token_s",
-        g->first_s, "total_s", g->total_s, "ms_per_token",
+        "ids", ids, "text", text, "interrupted", interrupted, "load_s", g->load_s,
+        "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
         made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1))
                  : json_null(),
         "threads", (int)rbe_pool_threads(g->pool), "oversubscribed",
@@ -303,8 +306,15 @@ int rbe_cmd_generate(int argc, const char **argv)
                        "folder");
     else if (!(err = check_options(o, &d))) {
         rbe_catch_interrupt();
-        if (!(err = prepare(&g, &d)) && !(err = run(&g, &d)) && o->json)
-            err = print_json(&g, &d);
+        if (!(err = prepare(&g, &d)))
+            err = run(&g, &d);
+        /* What was made before an interrupt is kept. */
+        struct rbe_diag more;
+        const bool interrupted = err == RBE_ERR_INTERRUPTED && g.count > g.prompt_count;
+        if (o->json && (!err || interrupted) && print_json(&g, interrupted, &more)) {
+            err = RBE_ERR_NOMEM;
+            d = more;
+        }
     }
     free(g.logits);
     free(g.ids);

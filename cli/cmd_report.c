@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +110,22 @@ static int has_file(const char *folder, const char *name)
     return there;
 }
 
-/* A page goes where nothing is, where an earlier one is, or beside what it does not touch. */
+/* Is nothing in the folder but hidden files, and plots of a page that was not finished?  So it
+ * is of one that is not there. */
+static bool is_empty(const char *folder)
+{
+    const struct dirent *e;
+    bool empty = true;
+    DIR *dir = opendir(folder);
+
+    while (dir && (e = readdir(dir)))
+        empty = empty && (e->d_name[0] == '.' || !strcmp(e->d_name, "plots"));
+    if (dir)
+        closedir(dir);
+    return empty;
+}
+
+/* A page goes where nothing is, or where an earlier one is. */
 static enum rbe_status check_foreign(const char *out, struct rbe_diag *d)
 {
     const int model = has_file(out, "config.json"), page = has_file(out, "index.html"),
@@ -123,6 +139,9 @@ static enum rbe_status check_foreign(const char *out, struct rbe_diag *d)
     if (page != report)
         return rbe_fail(d, RBE_ERR_ARG, "%s: has %s of something else than rbe report: give "
                         "another folder", out, page ? "an index.html" : "a report.md");
+    if (!page && !is_empty(out))
+        return rbe_fail(d, RBE_ERR_ARG, "%s: is not empty, and holds no page of rbe report: "
+                        "give another folder", out);
     return RBE_OK;
 }
 
@@ -237,7 +256,8 @@ int rbe_cmd_report(int argc, const char **argv)
     struct rbe_diag d = {""};
     const struct poptOption table[] = {
         {"out", 'o', POPT_ARG_STRING, &out, 0,
-         "folder of the page (default: RESULTS/report)", "FOLDER"},
+         "folder of the page: new, empty, or of an earlier page (default: RESULTS/report)",
+         "FOLDER"},
         {"model", 0, POPT_ARG_STRING, &model, 0,
          "the RBE model to judge (default: the one nearest 2.89 bits a weight)", "NAME"},
         {"json", 0, POPT_ARG_NONE, &json, 0, "print the criteria as JSON", NULL},

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "reports/document.h"
 #include "reports/plots.h"
@@ -43,10 +44,10 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
     json_t *m;
     size_t i;
 
-    json_array_foreach(rbe_value_at(r, "metrics"), i, m) {
-        const char *name = rbe_string_at(m, "name"), *verdict = rbe_string_at(m, "verdict");
-        const double ratio = rbe_number_at(m, "ratio");
-        json_t *ends = rbe_value_at(m, "interval");
+    json_array_foreach(RBE_VALUE_AT(r, metrics), i, m) {
+        const char *name = RBE_STRING_AT(m, name), *verdict = RBE_STRING_AT(m, verdict);
+        const double ratio = RBE_NUMBER_AT(m, ratio);
+        json_t *ends = RBE_VALUE_AT(m, interval);
         struct level *l = name ? find(levels, name) : NULL;
         char series[64];
         if (!name || !verdict || !(ratio > 0))
@@ -93,7 +94,7 @@ static enum rbe_status check_files(const char *history, const char *out, struct 
 /* Lines of the gate and of rbe compare --append have the same metrics. */
 static bool is_history(const json_t *row)
 {
-    const char *kind = rbe_string_at(row, "kind");
+    const char *kind = RBE_STRING_AT(row, kind);
 
     return !strcmp(kind, "gate") || !strcmp(kind, "compare");
 }

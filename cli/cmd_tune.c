@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "convert/calibrate.h"
 #include "model/data.h"
@@ -385,11 +386,12 @@ static json_t *points_json(const struct run *r)
 
     for (size_t i = 0; i < r->result.count; i++) {
         const struct rbe_trainer_point *p = &r->result.points[i];
-        json_array_append_new(points, json_pack(
-            "{s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)p->tokens, "perplexity",
-            rbe_result_real(p->perplexity), "divergence", rbe_result_real(p->divergence),
-            "agreement", rbe_result_real(p->agreement), "stage",
-            rbe_result_string(r->recipe.stages[p->stage].name), "encoded", !p->latent));
+        json_array_append_new(
+            points,
+            RBE_OBJECT(RBE_INT(tokens, p->tokens), RBE_REAL(perplexity, p->perplexity),
+                       RBE_REAL(divergence, p->divergence), RBE_REAL(agreement, p->agreement),
+                       RBE_TEXT(stage, r->recipe.stages[p->stage].name),
+                       RBE_FLAG(encoded, !p->latent)));
     }
     return points;
 }
@@ -402,11 +404,12 @@ static json_t *stages_json(const struct run *r)
     for (size_t i = 0; i < r->recipe.count; i++) {
         const struct rbe_stage *s = &r->recipe.stages[i];
         at += rbe_recipe_steps(&r->recipe, i, r->tokens) * r->recipe.batch;
-        json_array_append_new(stages, json_pack(
-            "{s:o, s:s, s:f, s:f, s:f, s:f, s:I}", "name", rbe_result_string(s->name),
-            "mechanism", rbe_mechanism_name(s->matrices), "scales", s->scales, "plain",
-            s->plain, "latents", s->latents, "average", s->average, "end_tokens",
-            (json_int_t)at));
+        json_array_append_new(
+            stages, RBE_OBJECT(RBE_TEXT(name, s->name),
+                               RBE_WORD(mechanism, rbe_mechanism_name(s->matrices)),
+                               RBE_REAL(scales, s->scales), RBE_REAL(plain, s->plain),
+                               RBE_REAL(latents, s->latents), RBE_REAL(average, s->average),
+                               RBE_INT(end_tokens, at)));
     }
     return stages;
 }
@@ -447,27 +450,29 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
     json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
     const char *original = rbe_safetensors_path(r->source->file);
     char *base = original_name(original);
-    bad |= !j || !base || set_model(j, "base", r, original, base, r->source->sha256, false);
+    bad |=
+        !j || !base || set_model(j, RBE_KEY(base), r, original, base, r->source->sha256, false);
     if (r->a->control)
-        bad = bad || set_model(j, "model", r, original, "control", r->source->sha256, false);
+        bad = bad || set_model(j, RBE_KEY(model), r, original, RBE_KEY(control),
+                               r->source->sha256, false);
     else
         bad = bad ||
-              set_model(j, "before", r, r->a->model, base_name(r->a->model), r->model_sha,
-                        true) ||
-              set_model(j, "model", r, r->a->out, base_name(r->a->out), sha, true);
-    json_t *rest = json_pack(
-        "{s:b, s:b, s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "control", r->a->control, "bf16", r->a->bf16, "profile",
-        rbe_result_string(r->recipe.name), "loss",
-        r->recipe.loss, "schedule", rbe_schedule_name(r->recipe.schedule), "optimizer",
-        rbe_optimizer_name(r->recipe.optimizer), "layout", rbe_layout_name(r->layout), "tokens",
-        (json_int_t)x->tokens, "seed", (json_int_t)r->o.seed, "seconds",
-        rbe_result_real(x->seconds), "tokens_per_s",
-        rbe_result_real((double)x->tokens / x->seconds), "base_perplexity",
-        rbe_result_real(x->original > 0 ? x->original : NAN), "valid",
-        json_pack("{s:s, s:i, s:i}", "sha256", r->valid.sha256, "windows",
-                  (int)r->o.valid_windows, "context", (int)r->o.time),
-        "stages", stages_json(r), "points", points_json(r));
+              set_model(j, RBE_KEY(before), r, r->a->model, base_name(r->a->model),
+                        r->model_sha, true) ||
+              set_model(j, RBE_KEY(model), r, r->a->out, base_name(r->a->out), sha, true);
+    json_t *rest =
+        RBE_OBJECT(RBE_FLAG(control, r->a->control), RBE_FLAG(bf16, r->a->bf16),
+                   RBE_TEXT(profile, r->recipe.name), RBE_WORD(loss, r->recipe.loss),
+                   RBE_WORD(schedule, rbe_schedule_name(r->recipe.schedule)),
+                   RBE_WORD(optimizer, rbe_optimizer_name(r->recipe.optimizer)),
+                   RBE_WORD(layout, rbe_layout_name(r->layout)), RBE_INT(tokens, x->tokens),
+                   RBE_INT(seed, r->o.seed), RBE_REAL(seconds, x->seconds),
+                   RBE_REAL(tokens_per_s, (double)x->tokens / x->seconds),
+                   RBE_REAL(base_perplexity, x->original > 0 ? x->original : NAN),
+                   RBE_JSON(valid, RBE_OBJECT(RBE_WORD(sha256, r->valid.sha256),
+                                              RBE_INT(windows, r->o.valid_windows),
+                                              RBE_INT(context, r->o.time))),
+                   RBE_JSON(stages, stages_json(r)), RBE_JSON(points, points_json(r)));
     bad = bad || !rest || json_object_update(j, rest);
     json_decref(rest);
     free(base);

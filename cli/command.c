@@ -245,16 +245,20 @@ void rbe_warn_threads(const char *command, unsigned threads)
     const double quota = rbe_cpu_quota();
     const unsigned allowed = rbe_cpus_allowed();
     const double cpus = quota > 0 && quota < allowed ? quota : allowed;
+    char line[160];
 
-    if (rbe_oversubscribed(threads))
-        fprintf(stderr, "rbe %s: %u thread%s on %.3g CPU%s: they wait for each other, and "
-                "times of this run say little\n", bare(command), threads,
-                threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
+    if (!rbe_oversubscribed(threads))
+        return;
+    snprintf(line, sizeof line, "rbe %s: %u thread%s on %.3g CPU%s: they wait for each other, "
+             "and times of this run say little", bare(command), threads,
+             threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
+    rbe_progress_hold(line);
 }
 
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d)
 {
     rbe_progress_clear();
+    rbe_progress_release(!s);
     if (s)
         fprintf(stderr, "rbe %s: %s\n", bare(command),
                 d && d->text[0] ? d->text : rbe_strerror(s));

@@ -55,7 +55,8 @@ void rbe_describe(const char *what);
 #define RBE_NO_VERIFY_OPTION                                                                   \
     {"no-verify", 0, POPT_ARG_NONE, &rbe_no_verify, 0,                                         \
      "do not compare the codes of RBE models with their checksums", NULL}
-/* Says on stderr that there are more threads than CPUs, when there are. */
+/* Says on stderr that there are more threads than CPUs, when there are: at the command's first
+ * progress, at rbe_progress_release(true), or at its good end. */
 void rbe_warn_threads(const char *command, unsigned threads);
 
 /* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
 #include "eval/comprehension.h"
@@ -25,7 +25,7 @@ static json_t *describe(struct rbe_eval_options *o, struct rbe_runner *r,
 {
     json_t *record = rbe_eval_record(o, "comprehension", r);
 
-    if (record && ((base && rbe_runner_record(base, record, "base")) ||
+    if (record && ((base && rbe_runner_record(base, record, RBE_KEY(base))) ||
                    rbe_result_set_text(record, x->name, x->sha256, x->bytes) ||
                    rbe_comprehension_describe(record, x, first))) {
         json_decref(record);
@@ -52,48 +52,48 @@ static struct rbe_shown change_of(const json_t *paired, const char *what, double
 {
     struct rbe_shown s = {""};
 
-    if (paired && json_object_get(paired, "change"))
+    if (paired && RBE_VALUE_AT(paired, change))
         snprintf(s.text, sizeof s.text, " (%s%.40s +- %.40s)", what,
-                 rbe_show("%+.3g", rbe_number_at(paired, "change") * scale).text,
-                 rbe_show("%.2g", rbe_number_at(paired, "change_se") * scale).text);
+                 rbe_show("%+.3g", RBE_NUMBER_AT(paired, change) * scale).text,
+                 rbe_show("%.2g", RBE_NUMBER_AT(paired, change_se) * scale).text);
     return s;
 }
 
 static void print_record(const json_t *r)
 {
     const char *key;
-    json_t *m, *metrics = json_object_get(r, "metrics");
-    const json_t *paired = json_object_get(r, "paired");
-    const char *variant = json_string_value(json_object_get(r, "variant"));
+    json_t *m, *metrics = RBE_VALUE_AT(r, metrics);
+    const json_t *paired = RBE_VALUE_AT(r, paired);
+    const char *variant = json_string_value(RBE_VALUE_AT(r, variant));
 
     if (variant && strcmp(variant, "lm-eval"))
         printf("(variant %s) ", variant);
-    printf("%-11s %-24s %6lld items", json_string_value(json_object_get(r, "task")),
+    printf("%-11s %-24s %6lld items", json_string_value(RBE_VALUE_AT(r, task)),
            rbe_show_model(r, "model").text,
-           (long long)json_integer_value(json_object_get(r, "items")));
+           (long long)json_integer_value(RBE_VALUE_AT(r, items)));
     json_object_foreach(metrics, key, m) {
         const bool share = strcmp(key, "perplexity");
         const double scale = share ? 100 : 1;
-        printf("  %s %s +- %s%s", key,
-               rbe_show("%.4g", scale * rbe_number_at(m, "value")).text,
-               rbe_show("%.2g", scale * rbe_number_at(m, "se")).text,
-               change_of(json_object_get(paired, share ? key : "log_p"), share ? "" : "log p ",
-                         scale).text);
+        printf("  %s %s +- %s%s", key, rbe_show("%.4g", scale * RBE_NUMBER_AT(m, value)).text,
+               rbe_show("%.2g", scale * RBE_NUMBER_AT(m, se)).text,
+               change_of(json_object_get(paired, share ? key : RBE_KEY(log_p)),
+                         share ? "" : "log p ", scale)
+                   .text);
     }
     putchar('\n');
-    const double refused = rbe_number_at(r, "items_refused");
-    const double cut = rbe_number_at(r, "items_cut");
+    const double refused = RBE_NUMBER_AT(r, items_refused);
+    const double cut = RBE_NUMBER_AT(r, items_cut);
     if (refused > 0)
         printf("    of the file %.0f item%s refused, the first at %s\n", refused,
-               refused > 1 ? "s" : "", json_string_value(json_object_get(r, "first_refused")));
+               refused > 1 ? "s" : "", json_string_value(RBE_VALUE_AT(r, first_refused)));
     if (cut > 0)
         printf("    of the file %.0f item%s with a context cut at its left to fit\n", cut,
                cut > 1 ? "s" : "");
-    json_t *groups = json_object_get(r, "groups"), *g;
+    json_t *groups = RBE_VALUE_AT(r, groups), *g;
     json_object_foreach(groups, key, g)
         printf("    %-32s %s %% +- %s%s\n", key,
-               rbe_show("%6.2f", 100 * rbe_number_at(g, "acc")).text,
-               rbe_show("%.2f", 100 * rbe_number_at(g, "acc_se")).text,
+               rbe_show("%6.2f", 100 * RBE_NUMBER_AT(g, acc)).text,
+               rbe_show("%.2f", 100 * RBE_NUMBER_AT(g, acc_se)).text,
                change_of(g, "", 100).text);
 }
 
@@ -192,7 +192,7 @@ static enum rbe_status emit(struct job *j, struct rbe_diag *d)
         json_t *r = make_record(j->o, &j->runners[m], j->x, j->a + m * j->count, j->first,
                                 j->done, base);
         if (r && j->done < j->count)
-            json_object_set_new(r, "complete", json_false());
+            RBE_SET(r, RBE_JSON(complete, json_false()));
         if (!m)
             base = json_incref(r);
         if (r && !j->o->json)

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
@@ -159,19 +159,16 @@ static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s,
         memcpy(ms, t->token_ms, n * sizeof *ms);
     const double mean = rbe_mean_se(ms, n).value;
     rbe_sort(ms, n);
-    json_t *o = json_pack(
-        "{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, "
-        "s:o}",
-        "turn", i + 1, "prompt", k->line[i], "response", t->answer, "prompt_tokens",
-        (int)t->prompt_tokens, "tokens", (int)t->tokens, "context_tokens",
-        (int)t->context_tokens, "dropped_turns", (int)t->dropped, "first_token_ms",
-        rbe_result_real(t->first_ms), "p50_ms", rbe_result_real(rbe_quantile(ms, n, 0.5)),
-        "p95_ms", rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
-        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "mean_ms",
-        rbe_result_real(mean), "model_bytes", model_bytes, "resident_bytes",
-        (json_int_t)s->usage.resident_bytes,
-        "cpu_utilisation", rbe_result_real(s->share.own_cpus), "coherence",
-        rbe_result_real(s->coherence), "quality", rbe_result_real(s->quality), "token_ms", raw);
+    json_t *o = RBE_OBJECT(
+        RBE_INT(turn, i + 1), RBE_WORD(prompt, k->line[i]), RBE_WORD(response, t->answer),
+        RBE_INT(prompt_tokens, t->prompt_tokens), RBE_INT(tokens, t->tokens),
+        RBE_INT(context_tokens, t->context_tokens), RBE_INT(dropped_turns, t->dropped),
+        RBE_REAL(first_token_ms, t->first_ms), RBE_REAL(p50_ms, rbe_quantile(ms, n, 0.5)),
+        RBE_REAL(p95_ms, rbe_percentile_if_enough(ms, n, 0.95)),
+        RBE_REAL(p99_ms, rbe_percentile_if_enough(ms, n, 0.99)), RBE_REAL(mean_ms, mean),
+        RBE_INT(model_bytes, model_bytes), RBE_INT(resident_bytes, s->usage.resident_bytes),
+        RBE_REAL(cpu_utilisation, s->share.own_cpus), RBE_REAL(coherence, s->coherence),
+        RBE_REAL(quality, s->quality), RBE_JSON(token_ms, raw));
     free(ms);
     return o;
 }
@@ -182,54 +179,54 @@ static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
     const struct rbe_said *s = k->said + m * (size_t)k->lines;
     const struct rbe_sampling *how = &k->how.sampling;
 
-    if (!r || rbe_runner_record(&k->runners[0], r, "scorer")) {
+    if (!r || rbe_runner_record(&k->runners[0], r, RBE_KEY(scorer))) {
         json_decref(all);
         json_decref(r);
         return NULL;
     }
-    json_object_set_new(r, "script",
-                        json_pack("{s:o, s:s, s:i}", "name",
-                                  rbe_result_string(k->script.name), "sha256",
-                                  k->script.sha256, "turns", k->lines));
-    json_object_set_new(r, "sampling",
-                        json_pack("{s:f, s:i, s:f, s:I}", "temperature",
-                                  (double)how->temperature, "top_k", (int)how->top_k, "top_p",
-                                  (double)how->top_p, "seed", (json_int_t)how->seed));
-    json_object_set_new(r, "min_tokens", json_integer(k->how.min_tokens));
-    json_object_set_new(r, "max_tokens", json_integer(k->how.max_tokens));
-    rbe_result_set_real(r, "load_s", k->load_s[m]);
-    rbe_result_set_real(r, "wall_s", wall_s);
-    json_object_set_new(r, "complete", json_boolean(turns == k->lines));
-    json_object_set_new(r, "summary", rbe_said_summary(s, turns, k->load_s[m]));
+    RBE_SET(r,
+            RBE_JSON(script,
+                     RBE_OBJECT(RBE_TEXT(name, k->script.name),
+                                RBE_WORD(sha256, k->script.sha256), RBE_INT(turns, k->lines))),
+            RBE_JSON(sampling,
+                     RBE_OBJECT(RBE_REAL(temperature, (double)how->temperature),
+                                RBE_INT(top_k, how->top_k), RBE_REAL(top_p, (double)how->top_p),
+                                RBE_INT(seed, how->seed))),
+            RBE_INT(min_tokens, k->how.min_tokens), RBE_INT(max_tokens, k->how.max_tokens),
+            RBE_REAL(load_s, k->load_s[m]), RBE_REAL(wall_s, wall_s),
+            RBE_FLAG(complete, turns == k->lines),
+            RBE_JSON(summary, rbe_said_summary(s, turns, k->load_s[m])));
     for (int i = 0; i < turns; i++)
         json_array_append_new(
             all, turn_json(k, i, &s[i],
                            (json_int_t)rbe_gpt2_file_bytes(k->runners[m].model)));
-    json_object_set_new(r, "turns", all);
+    RBE_SET(r, RBE_JSON(turns, all));
     return r;
 }
 
 static void print_record(const json_t *r)
 {
-    const json_t *s = json_object_get(r, "summary");
+    const json_t *s = RBE_VALUE_AT(r, summary);
 
     printf("%-24s %lld turns, %lld tokens: first token at most %s ms; ms/token p50 %s, p95 %s, "
-           "p99 %s, worst turn's p95 %s\n", rbe_show_model(r, "model").text,
-           (long long)json_integer_value(json_object_get(s, "turns")),
-           (long long)json_integer_value(json_object_get(s, "tokens")),
-           rbe_show("%.1f", rbe_number_at(s, "first_token_ms_max")).text,
-           rbe_show("%.2f", rbe_number_at(s, "p50_ms")).text,
-           rbe_show("%.2f", rbe_number_at(s, "p95_ms")).text,
-           rbe_show("%.2f", rbe_number_at(s, "p99_ms")).text,
-           rbe_show("%.2f", rbe_number_at(s, "p95_ms_max")).text);
+           "p99 %s, worst turn's p95 %s\n",
+           rbe_show_model(r, "model").text,
+           (long long)json_integer_value(RBE_VALUE_AT(s, turns)),
+           (long long)json_integer_value(RBE_VALUE_AT(s, tokens)),
+           rbe_show("%.1f", RBE_NUMBER_AT(s, first_token_ms_max)).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(s, p50_ms)).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(s, p95_ms)).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(s, p99_ms)).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(s, p95_ms_max)).text);
     printf("%-24s %lld turns within 1 s and 50 ms/token; 100 tokens in %s s with loading; "
            "coherence %s nats/token, quality (perplexity) %s; file %s MB, resident at most %s "
-           "MB\n", "", (long long)json_integer_value(json_object_get(s, "turns_within")),
-           rbe_show("%.2f", rbe_number_at(s, "hundred_tokens_s")).text,
-           rbe_show("%.3f", rbe_number_at(s, "coherence")).text,
-           rbe_show("%.1f", rbe_number_at(s, "quality")).text,
-           rbe_show("%.2f", rbe_number_at(json_object_get(r, "model"), "bytes") / 1e6).text,
-           rbe_show("%.1f", rbe_number_at(s, "resident_bytes_max") / 1e6).text);
+           "MB\n",
+           "", (long long)json_integer_value(RBE_VALUE_AT(s, turns_within)),
+           rbe_show("%.2f", RBE_NUMBER_AT(s, hundred_tokens_s)).text,
+           rbe_show("%.3f", RBE_NUMBER_AT(s, coherence)).text,
+           rbe_show("%.1f", RBE_NUMBER_AT(s, quality)).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(r, model, bytes) / 1e6).text,
+           rbe_show("%.1f", RBE_NUMBER_AT(s, resident_bytes_max) / 1e6).text);
 }
 
 static enum rbe_status run(struct talk *k, const char *script, int turns, struct rbe_diag *d)

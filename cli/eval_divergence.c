@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
 #include "eval/divergence.h"
@@ -23,11 +23,10 @@ static json_t *describe(struct rbe_eval_options *o, struct rbe_runner *runners, 
 {
     json_t *r = rbe_eval_record(o, "divergence", &runners[m]);
 
-    if (r && (rbe_runner_record(&runners[0], r, "base") ||
+    if (r && (rbe_runner_record(&runners[0], r, RBE_KEY(base)) ||
               rbe_text_record(r, text, w->protocol == RBE_P3) ||
-              rbe_perplexity_describe(r, w) ||
-              json_object_set_new(r, "first_window", json_integer((json_int_t)first)) ||
-              json_object_set_new(r, "recorded", json_null()))) {
+              rbe_perplexity_describe(r, w) || RBE_SET(r, RBE_INT(first_window, first)) ||
+              RBE_SET(r, RBE_JSON(recorded, json_null())))) {
         json_decref(r);
         r = NULL;
     }
@@ -49,8 +48,8 @@ static json_t *make_record(struct rbe_eval_options *o, struct rbe_runner *runner
 
 static void print_record(const json_t *r)
 {
-    const json_t *kl = json_object_get(r, "kl"), *dp = json_object_get(r, "true_token");
-    const json_t *top = json_object_get(r, "top1");
+    const json_t *kl = RBE_VALUE_AT(r, kl), *dp = RBE_VALUE_AT(r, true_token);
+    const json_t *top = RBE_VALUE_AT(r, top1);
 
     printf("%s against %s, %s, %lld tokens\n"
            "  KL         mean %s +- %s nats, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n"
@@ -58,22 +57,22 @@ static void print_record(const json_t *r)
            "  true token probability changes by %s +- %s (mean), %s +- %s (RMS)\n"
            "  perplexity ratio %s\n",
            rbe_show_model(r, "model").text, rbe_show_model(r, "base").text,
-           json_string_value(json_object_get(r, "protocol")),
-           (long long)json_integer_value(json_object_get(r, "tokens")),
-           rbe_show("%.5f", rbe_number_at(kl, "mean")).text,
-           rbe_show("%.5f", rbe_number_at(kl, "mean_se")).text,
-           rbe_show("%.5f", rbe_number_at(kl, "p50")).text,
-           rbe_show("%.5f", rbe_number_at(kl, "p90")).text,
-           rbe_show("%.4f", rbe_number_at(kl, "p99")).text,
-           rbe_show("%.4f", rbe_number_at(kl, "p999")).text,
-           rbe_show("%.3f", rbe_number_at(kl, "max")).text,
-           rbe_show("%.2f", 100 * rbe_number_at(top, "agreement")).text,
-           rbe_show("%.2f", 100 * rbe_number_at(top, "agreement_se")).text,
-           rbe_show("%+.5f", rbe_number_at(dp, "mean")).text,
-           rbe_show("%.5f", rbe_number_at(dp, "mean_se")).text,
-           rbe_show("%.5f", rbe_number_at(dp, "rms")).text,
-           rbe_show("%.5f", rbe_number_at(dp, "rms_se")).text,
-           rbe_show("%.5f", rbe_number_at(r, "perplexity_ratio")).text);
+           json_string_value(RBE_VALUE_AT(r, protocol)),
+           (long long)json_integer_value(RBE_VALUE_AT(r, tokens)),
+           rbe_show("%.5f", RBE_NUMBER_AT(kl, mean)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(kl, mean_se)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(kl, p50)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(kl, p90)).text,
+           rbe_show("%.4f", RBE_NUMBER_AT(kl, p99)).text,
+           rbe_show("%.4f", RBE_NUMBER_AT(kl, p999)).text,
+           rbe_show("%.3f", RBE_NUMBER_AT(kl, max)).text,
+           rbe_show("%.2f", 100 * RBE_NUMBER_AT(top, agreement)).text,
+           rbe_show("%.2f", 100 * RBE_NUMBER_AT(top, agreement_se)).text,
+           rbe_show("%+.5f", RBE_NUMBER_AT(dp, mean)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(dp, mean_se)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(dp, rms)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(dp, rms_se)).text,
+           rbe_show("%.5f", RBE_NUMBER_AT(r, perplexity_ratio)).text);
 }
 
 /* The base's predictions to a file, or from one. */
@@ -183,8 +182,8 @@ static enum rbe_status resume(struct job *j, struct rbe_diag *d)
             found[m] = rbe_merge_find(j->o->old, like);
         json_decref(like);
         /* Histograms cannot be cut: only what ended at the same window is taken. */
-        all = all && found[m] && json_equal(json_object_get(found[m], "windows"),
-                                            json_object_get(found[0], "windows"));
+        all = all && found[m] &&
+              json_equal(RBE_VALUE_AT(found[m], windows), RBE_VALUE_AT(found[0], windows));
     }
     for (size_t m = 0; m < j->others && !err && all; m++)
         if (!(err = rbe_divergence_read(&j->v[m], found[m], d)))
@@ -203,7 +202,7 @@ static enum rbe_status emit(struct job *j, bool recorded, struct rbe_diag *d)
         json_t *r = make_record(j->o, j->runners, m + 1, j->text, j->w, &j->v[m], j->done,
                                 j->first);
         if (r && recorded)
-            json_object_set_new(r, "recorded", json_string("F16"));
+            RBE_SET(r, RBE_WORD(recorded, "F16"));
         if (r && !j->o->json)
             print_record(r);
         err = rbe_eval_emit(j->o, r, d);

@@ -9,8 +9,8 @@
  */
 #include <stdio.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "cli/command.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
@@ -45,35 +45,32 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
     *passed = !ran;
     json_t *r = rbe_eval_record(o, "edge", &runner);
     if (r) {
-        json_object_set_new(r, "limit", json_string("RLIMIT_AS"));
-        json_object_set_new(r, "limit_bytes", json_integer((json_int_t)limit));
+        RBE_SET(r, RBE_WORD(limit, "RLIMIT_AS"), RBE_INT(limit_bytes, limit));
         rbe_result_set_threads(r, (unsigned)e->threads);
-        json_object_set_new(r, "threads", json_integer(e->threads));
-        json_object_set_new(r, "tokens", json_integer(e->tokens));
-        json_object_set_new(r, "batch", json_integer(1));
-        json_object_set_new(r, "passed", json_boolean(*passed));
-        json_object_set_new(r, "reason", *passed ? json_null() : rbe_result_string(why.text));
-        static const char *const facts[] = {"resident_bytes", "peak_bytes",
-                                            "peak_virtual_bytes", "session_bytes", "load_s",
-                                            "first_token_ms"};
+        RBE_SET(r, RBE_INT(threads, e->threads), RBE_INT(tokens, e->tokens), RBE_INT(batch, 1),
+                RBE_FLAG(passed, *passed),
+                RBE_JSON(reason, *passed ? json_null() : rbe_result_string(why.text)));
+        static const char *const facts[] = {
+            RBE_KEY(resident_bytes), RBE_KEY(peak_bytes), RBE_KEY(peak_virtual_bytes),
+            RBE_KEY(session_bytes),  RBE_KEY(load_s),     RBE_KEY(first_token_ms)};
         for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
             json_object_set_new(r, facts[i],
                                 child ? json_incref(json_object_get(child, facts[i]))
                                       : json_null());
-        json_object_set_new(r, "seconds",
-                            child ? json_incref(json_object_get(child, "wall_s"))
-                                  : json_null());
-        json_object_set_new(r, "median_ms",
-                            child ? rbe_result_real(rbe_child_median(child)) : json_null());
+        RBE_SET(
+            r,
+            RBE_JSON(seconds, child ? json_incref(RBE_VALUE_AT(child, wall_s)) : json_null()),
+            RBE_JSON(median_ms,
+                     child ? rbe_result_real(rbe_child_median(child)) : json_null()));
     }
     if (r && !o->json) {
         if (*passed)
             printf("%s: runs in %d MiB: %d tokens, %d threads, peak %.1f MiB of addresses, "
-                   "%.1f MiB resident, median %s ms/token\n", rbe_show_model(r, "model").text,
-                   e->megabytes, e->tokens, e->threads,
-                   rbe_number_at(r, "peak_virtual_bytes") / 1048576,
-                   rbe_number_at(r, "peak_bytes") / 1048576,
-                   rbe_show("%.2f", rbe_number_at(r, "median_ms")).text);
+                   "%.1f MiB resident, median %s ms/token\n",
+                   rbe_show_model(r, "model").text, e->megabytes, e->tokens, e->threads,
+                   RBE_NUMBER_AT(r, peak_virtual_bytes) / 1048576,
+                   RBE_NUMBER_AT(r, peak_bytes) / 1048576,
+                   rbe_show("%.2f", RBE_NUMBER_AT(r, median_ms)).text);
         else
             printf("%s: does not run in %d MiB: %s\n", rbe_show_model(r, "model").text,
                    e->megabytes, why.text);

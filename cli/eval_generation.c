@@ -12,12 +12,13 @@
  * What one text is worth does not depend on which others are measured: shards take prompts.
  */
 #include <math.h>
+#include <rbe/sampler.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
 #include "eval/conversation.h"
@@ -27,7 +28,6 @@
 #include "eval/quality.h"
 #include "eval/text.h"
 #include "model/data.h"
-#include "model/sampler.h"
 
 enum { CANDIDATES = 8, ROWS = 64 };
 
@@ -178,8 +178,8 @@ static json_t *samples_json(const struct generation *g, size_t m)
         char *a = rbe_detokenise(g->t, g->author[0].text + at, g->author[0].by.length[i]);
         char *b = rbe_detokenise(g->t, g->author[m].text + at, g->author[m].by.length[i]);
         if (p && a && b)
-            json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "prompt", p, "original", a,
-                                                 "model", b));
+            json_array_append_new(all, RBE_OBJECT(RBE_WORD(prompt, p), RBE_WORD(original, a),
+                                                  RBE_WORD(model, b)));
         free(p);
         free(a);
         free(b);
@@ -200,24 +200,19 @@ static json_t *describe(struct generation *g, size_t m)
 {
     json_t *r = rbe_eval_record(g->o, "generation", &g->runners[m]);
 
-    if (!r || rbe_runner_record(&g->runners[0], r, "base") ||
+    if (!r || rbe_runner_record(&g->runners[0], r, RBE_KEY(base)) ||
         rbe_result_set_text(r, g->text_name, g->text_sha256, g->text_bytes)) {
         json_decref(r);
         return NULL;
     }
-    json_object_set_new(r, "prompts_total", json_integer(g->prompts));
-    json_object_set_new(r, "first_prompt", json_integer((json_int_t)g->first));
-    json_object_set_new(r, "prompt_tokens", json_integer(g->prompt_tokens));
-    json_object_set_new(r, "tokens", json_integer(g->tokens));
-    json_object_set_new(r, "candidates",
-                        json_integer(g->prompts < CANDIDATES ? g->prompts : CANDIDATES));
-    json_object_set_new(r, "sampling",
-                        json_pack("{s:f, s:i, s:f, s:I}", "temperature",
-                                  (double)g->how.temperature, "top_k", (int)g->how.top_k,
-                                  "top_p", (double)g->how.top_p, "seed",
-                                  (json_int_t)g->how.seed));
-    json_object_set_new(r, "samples_kept",
-                        json_integer(g->samples < g->prompts ? g->samples : g->prompts));
+    RBE_SET(r, RBE_INT(prompts_total, g->prompts), RBE_INT(first_prompt, g->first),
+            RBE_INT(prompt_tokens, g->prompt_tokens), RBE_INT(tokens, g->tokens),
+            RBE_INT(candidates, g->prompts < CANDIDATES ? g->prompts : CANDIDATES),
+            RBE_JSON(sampling, RBE_OBJECT(RBE_REAL(temperature, (double)g->how.temperature),
+                                          RBE_INT(top_k, g->how.top_k),
+                                          RBE_REAL(top_p, (double)g->how.top_p),
+                                          RBE_INT(seed, g->how.seed))),
+            RBE_INT(samples_kept, g->samples < g->prompts ? g->samples : g->prompts));
     return r;
 }
 
@@ -230,9 +225,9 @@ static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
     *out = NULL;
     if (!r)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    json_object_set_new(r, "samples", samples_json(g, m));
-    json_object_set_new(r, "per_prompt", json_pack("{s:o, s:o}", "original", author_json(g, 0),
-                                                   "model", author_json(g, m)));
+    RBE_SET(r, RBE_JSON(samples, samples_json(g, m)),
+            RBE_JSON(per_prompt, RBE_OBJECT(RBE_JSON(original, author_json(g, 0)),
+                                            RBE_JSON(model, author_json(g, m)))));
     const enum rbe_status err = rbe_generation_summarise(r, d);
     if (err)
         json_decref(r);
@@ -243,27 +238,28 @@ static enum rbe_status make_record(json_t **out, struct generation *g, size_t m,
 
 static void print_record(const json_t *r)
 {
-    static const char *const ratios[] = {"fluency", "coherence", "relevance"};
-    static const char *const counts[] = {"rep4", "distinct1", "distinct2"};
+    static const char *const ratios[] = {RBE_KEY(fluency), RBE_KEY(coherence),
+                                         RBE_KEY(relevance)};
+    static const char *const counts[] = {RBE_KEY(rep4), RBE_KEY(distinct1), RBE_KEY(distinct2)};
 
     printf("%s against %s, %lld texts of %lld tokens\n", rbe_show_model(r, "model").text,
            rbe_show_model(r, "base").text,
-           (long long)json_integer_value(json_object_get(r, "prompts")),
-           (long long)json_integer_value(json_object_get(r, "tokens")));
+           (long long)json_integer_value(RBE_VALUE_AT(r, prompts)),
+           (long long)json_integer_value(RBE_VALUE_AT(r, tokens)));
     for (int i = 0; i < 3; i++) {
         const json_t *x = json_object_get(r, ratios[i]);
         printf("  %-10s %s -> %s  retained %s %s, target %.2f\n", ratios[i],
-               rbe_show("%8.3f", rbe_number_at(x, "original")).text,
-               rbe_show("%8.3f", rbe_number_at(x, "model")).text,
-               rbe_show("%.3f", rbe_number_at(x, "retained")).text,
-               rbe_show_interval("%.3f", json_object_get(x, "retained_ci95")).text,
-               rbe_number_at(x, "target"));
+               rbe_show("%8.3f", RBE_NUMBER_AT(x, original)).text,
+               rbe_show("%8.3f", RBE_NUMBER_AT(x, model)).text,
+               rbe_show("%.3f", RBE_NUMBER_AT(x, retained)).text,
+               rbe_show_interval("%.3f", RBE_VALUE_AT(x, retained_ci95)).text,
+               RBE_NUMBER_AT(x, target));
     }
     for (int i = 0; i < 3; i++) {
         const json_t *x = json_object_get(r, counts[i]);
         printf("  %-10s %s -> %s\n", counts[i],
-               rbe_show("%8.3f", rbe_number_at(x, "original")).text,
-               rbe_show("%8.3f", rbe_number_at(x, "model")).text);
+               rbe_show("%8.3f", RBE_NUMBER_AT(x, original)).text,
+               rbe_show("%8.3f", RBE_NUMBER_AT(x, model)).text);
     }
 }
 
@@ -279,13 +275,12 @@ static enum rbe_status resume(struct generation *g, size_t *done, struct rbe_dia
         json_t *like = describe(g, m);
         if (!like)
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-        const json_t *r = json_object_get(rbe_merge_find(g->o->old, like), "per_prompt");
+        const json_t *r = RBE_VALUE_AT(rbe_merge_find(g->o->old, like), per_prompt);
         const size_t room = (size_t)g->tokens;
-        const size_t a = rbe_generation_restore(json_object_get(r, "original"),
-                                                g->author[0].text, room, &g->author[0].by,
-                                                g->first, count);
-        const size_t b = rbe_generation_restore(json_object_get(r, "model"), g->author[m].text,
-                                                room, &g->author[m].by, g->first, count);
+        const size_t a = rbe_generation_restore(RBE_VALUE_AT(r, original), g->author[0].text,
+                                                room, &g->author[0].by, g->first, count);
+        const size_t b = rbe_generation_restore(RBE_VALUE_AT(r, model), g->author[m].text, room,
+                                                &g->author[m].by, g->first, count);
         *done = a < *done ? a : *done;
         *done = b < *done ? b : *done;
         json_decref(like);

@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
@@ -223,39 +223,32 @@ static enum rbe_status sequence_record(json_t **out, struct plan *p, size_t m, s
         json_decref(samples);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
-    json_object_set_new(r, "group", json_string(p->group));
-    json_object_set_new(r, "mode", json_string("sequences"));
-    json_object_set_new(r, "sequences_total", json_integer(p->sequences));
-    json_object_set_new(r, "first_sequence", json_integer((json_int_t)first));
-    json_object_set_new(r, "length", json_integer(p->length));
-    json_object_set_new(r, "prompt_tokens", json_integer(p->prompt_tokens));
-    json_object_set_new(r, "model_bytes",
-                        json_integer((json_int_t)rbe_gpt2_file_bytes(model)));
-    json_object_set_new(r, "bytes_per_token",
-                        json_integer((json_int_t)rbe_gpt2_bytes_per_token(model)));
+    RBE_SET(r, RBE_WORD(group, p->group), RBE_WORD(mode, "sequences"),
+            RBE_INT(sequences_total, p->sequences), RBE_INT(first_sequence, first),
+            RBE_INT(length, p->length), RBE_INT(prompt_tokens, p->prompt_tokens),
+            RBE_INT(model_bytes, rbe_gpt2_file_bytes(model)),
+            RBE_INT(bytes_per_token, rbe_gpt2_bytes_per_token(model)));
     if (child) {
-        json_object_set(r, "resident_bytes", json_object_get(child, "resident_bytes"));
-        json_object_set(r, "peak_bytes", json_object_get(child, "peak_bytes"));
+        RBE_SET(r, RBE_SHARED(resident_bytes, RBE_VALUE_AT(child, resident_bytes)),
+                RBE_SHARED(peak_bytes, RBE_VALUE_AT(child, peak_bytes)));
     }
-    json_object_set_new(r, "samples", samples);
+    RBE_SET(r, RBE_JSON(samples, samples));
     return rbe_sequences_summarise(r, d);
 }
 
 static void print_sequences(const struct plan *p, const json_t *r)
 {
-    const double peak = rbe_number_at(r, "peak_bytes") / 1e6;
+    const double peak = RBE_NUMBER_AT(r, peak_bytes) / 1e6;
 
     printf("  %-24s %s ms/token in all, decode median %s ms, prefill %s tokens/s, first token "
            "%s ms, peak %s MB, %s CPUs busy (%lld sequences of %d)\n",
            rbe_show_model(r, "model").text,
-           rbe_show("%7.3f", rbe_number_at(r, "ms_per_token")).text,
-           rbe_show("%.3f", rbe_number_at(r, "decode_median_ms")).text,
-           rbe_show("%.0f",
-                    rbe_number_at(json_object_get(r, "prefill"), "tokens_per_s")).text,
-           rbe_show("%.1f", rbe_number_at(r, "first_token_ms")).text,
-           rbe_show("%.1f", peak).text,
-           rbe_show("%.2f", rbe_number_at(r, "cpu_utilisation")).text,
-           (long long)json_integer_value(json_object_get(r, "sequences")), p->length);
+           rbe_show("%7.3f", RBE_NUMBER_AT(r, ms_per_token)).text,
+           rbe_show("%.3f", RBE_NUMBER_AT(r, decode_median_ms)).text,
+           rbe_show("%.0f", RBE_NUMBER_AT(r, prefill, tokens_per_s)).text,
+           rbe_show("%.1f", RBE_NUMBER_AT(r, first_token_ms)).text, rbe_show("%.1f", peak).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(r, cpu_utilisation)).text,
+           (long long)json_integer_value(RBE_VALUE_AT(r, sequences)), p->length);
 }
 
 static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
@@ -313,10 +306,8 @@ static int set_speedup(json_t *r, const struct rbe_times *base, const struct rbe
 {
     const struct rbe_interval ci = rbe_times_speedup_ci(base, own);
 
-    return rbe_result_set_real(r, "speedup", rbe_times_median(base) / rbe_times_median(own)) ||
-           json_object_set_new(r, "speedup_ci95",
-                               json_pack("[o, o]", rbe_result_real(ci.low),
-                                         rbe_result_real(ci.high)));
+    return RBE_SET(r, RBE_REAL(speedup, rbe_times_median(base) / rbe_times_median(own))) ||
+           RBE_SET(r, RBE_PAIR(speedup_ci95, ci.low, ci.high));
 }
 
 static double median_of(const double *x, size_t n)
@@ -335,8 +326,8 @@ static json_t *decode_array(const struct plan *p, const struct figures *f, json_
     for (int i = 0; i < p->depth_count; i++) {
         json_t *o = rbe_times_json(&f->at[i]), *times = json_array();
         char key[16];
-        json_object_set_new(o, "depth", json_integer(p->depths[i]));
-        json_object_set_new(o, "validity", rbe_times_validity(&f->at[i]));
+        RBE_SET(o, RBE_INT(depth, p->depths[i]),
+                RBE_JSON(validity, rbe_times_validity(&f->at[i])));
         json_array_append_new(all, o);
         for (size_t k = 0; k < f->at[i].count; k++)
             json_array_append_new(times, rbe_result_real(f->at[i].ms[k]));
@@ -376,16 +367,17 @@ static void set_child(json_t *r, const struct figures *f)
 {
     if (!f->child)
         return;
-    json_object_set_new(
-        r, "hundred",
-        json_pack("{s:i, s:O, s:O, s:O, s:O}", "tokens", CHILD_TOKENS, "load_s",
-                  json_object_get(f->child, "load_s"), "generate_s",
-                  json_object_get(f->child, "generate_s"), "first_token_ms",
-                  json_object_get(f->child, "first_token_ms"), "wall_s",
-                  json_object_get(f->child, "wall_s")));
-    json_object_set(r, "resident_bytes", json_object_get(f->child, "resident_bytes"));
-    json_object_set(r, "peak_bytes", json_object_get(f->child, "peak_bytes"));
-    json_object_set(r, "session_bytes", json_object_get(f->child, "session_bytes"));
+    RBE_SET(
+        r,
+        RBE_JSON(hundred,
+                 RBE_OBJECT(RBE_INT(tokens, CHILD_TOKENS),
+                            RBE_SHARED(load_s, RBE_VALUE_AT(f->child, load_s)),
+                            RBE_SHARED(generate_s, RBE_VALUE_AT(f->child, generate_s)),
+                            RBE_SHARED(first_token_ms, RBE_VALUE_AT(f->child, first_token_ms)),
+                            RBE_SHARED(wall_s, RBE_VALUE_AT(f->child, wall_s)))),
+        RBE_SHARED(resident_bytes, RBE_VALUE_AT(f->child, resident_bytes)),
+        RBE_SHARED(peak_bytes, RBE_VALUE_AT(f->child, peak_bytes)),
+        RBE_SHARED(session_bytes, RBE_VALUE_AT(f->child, session_bytes)));
 }
 
 static json_t *latency_record(struct plan *p, size_t m, const struct figures *all)
@@ -401,72 +393,68 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
         json_decref(raw);
         return NULL;
     }
-    json_object_set_new(r, "group", json_string(p->group));
-    json_object_set_new(r, "mode", json_string("latency"));
-    json_object_set_new(r, "prompt_tokens", json_integer(p->prompt_tokens));
-    rbe_result_set_real(r, "decode_median_ms", median);
+    RBE_SET(r, RBE_WORD(group, p->group), RBE_WORD(mode, "latency"),
+            RBE_INT(prompt_tokens, p->prompt_tokens), RBE_REAL(decode_median_ms, median));
     if (m)
         set_speedup(r, &all[0].at[p->c2], &f->at[p->c2]);
-    json_object_set_new(r, "decode", decode_array(p, f, raw));
-    json_object_set_new(r, "prefill",
-                        json_pack("{s:i, s:o, s:o}", "tokens", p->prompt_tokens, "median_ms",
-                                  rbe_result_real(prefill), "tokens_per_s",
-                                  rbe_result_real(1e3 * p->prompt_tokens / prefill)));
-    rbe_result_set_real(r, "first_token_ms", median_of(f->first_ms, PREFILLS));
-    json_object_set_new(r, "model_bytes",
-                        json_integer((json_int_t)rbe_gpt2_file_bytes(run->model)));
-    json_object_set_new(r, "bytes_per_token", json_integer((json_int_t)bytes));
-    rbe_result_set_real(r, "gb_per_s", rbe_gb_per_s((double)bytes, median));
+    RBE_SET(r, RBE_JSON(decode, decode_array(p, f, raw)),
+            RBE_JSON(prefill,
+                     RBE_OBJECT(RBE_INT(tokens, p->prompt_tokens), RBE_REAL(median_ms, prefill),
+                                RBE_REAL(tokens_per_s, 1e3 * p->prompt_tokens / prefill))),
+            RBE_REAL(first_token_ms, median_of(f->first_ms, PREFILLS)),
+            RBE_INT(model_bytes, rbe_gpt2_file_bytes(run->model)),
+            RBE_INT(bytes_per_token, bytes),
+            RBE_REAL(gb_per_s, rbe_gb_per_s((double)bytes, median)));
     set_child(r, f);
     json_t *validity = rbe_times_validity(&f->at[p->c2]);
-    json_object_set(r, "cpu_utilisation", json_object_get(validity, "cpu_utilisation"));
-    json_object_set_new(validity, "thread_affinity", affinity_array(p->o->pool));
-    json_object_set_new(validity, "page_bytes", json_integer(sysconf(_SC_PAGESIZE)));
-    json_object_set_new(r, "validity", validity);
-    json_object_set_new(r, "samples_ms", raw);
+    RBE_SET(r, RBE_SHARED(cpu_utilisation, RBE_VALUE_AT(validity, cpu_utilisation)));
+    RBE_SET(validity, RBE_JSON(thread_affinity, affinity_array(p->o->pool)),
+            RBE_INT(page_bytes, sysconf(_SC_PAGESIZE)));
+    RBE_SET(r, RBE_JSON(validity, validity), RBE_JSON(samples_ms, raw));
     return r;
 }
 
 static void print_latency(const struct plan *p, const json_t *r)
 {
-    const json_t *x, *hundred = json_object_get(r, "hundred");
+    const json_t *x, *hundred = RBE_VALUE_AT(r, hundred);
     size_t i;
 
     printf("%s\n", rbe_show_model(r, "model").text);
     printf("  %8s %8s %9s %9s %9s %9s %9s\n", "depth", "tokens", "median ms", "mad", "p95",
            "p99", "tokens/s");
-    json_array_foreach(json_object_get(r, "decode"), i, x)
+    json_array_foreach(RBE_VALUE_AT(r, decode), i, x)
         printf("  %8lld %8lld %s %s %s %s %s\n",
-               (long long)json_integer_value(json_object_get(x, "depth")),
-               (long long)json_integer_value(json_object_get(x, "tokens")),
-               rbe_show("%9.3f", rbe_number_at(x, "median_ms")).text,
-               rbe_show("%9.3f", rbe_number_at(x, "mad_ms")).text,
-               rbe_show("%9.3f", rbe_number_at(x, "p95_ms")).text,
-               rbe_show("%9.3f", rbe_number_at(x, "p99_ms")).text,
-               rbe_show("%9.1f", rbe_number_at(x, "tokens_per_s")).text);
+               (long long)json_integer_value(RBE_VALUE_AT(x, depth)),
+               (long long)json_integer_value(RBE_VALUE_AT(x, tokens)),
+               rbe_show("%9.3f", RBE_NUMBER_AT(x, median_ms)).text,
+               rbe_show("%9.3f", RBE_NUMBER_AT(x, mad_ms)).text,
+               rbe_show("%9.3f", RBE_NUMBER_AT(x, p95_ms)).text,
+               rbe_show("%9.3f", RBE_NUMBER_AT(x, p99_ms)).text,
+               rbe_show("%9.1f", RBE_NUMBER_AT(x, tokens_per_s)).text);
     printf("  prefill %s tokens/s, first token after %d tokens %s ms, %s MB a token, %s GB/s\n",
-           rbe_show("%.0f",
-                    rbe_number_at(json_object_get(r, "prefill"), "tokens_per_s")).text,
-           p->prompt_tokens, rbe_show("%.1f", rbe_number_at(r, "first_token_ms")).text,
-           rbe_show("%.2f", rbe_number_at(r, "bytes_per_token") / 1e6).text,
-           rbe_show("%.1f", rbe_number_at(r, "gb_per_s")).text);
+           rbe_show("%.0f", RBE_NUMBER_AT(r, prefill, tokens_per_s)).text,
+           p->prompt_tokens, rbe_show("%.1f", RBE_NUMBER_AT(r, first_token_ms)).text,
+           rbe_show("%.2f", RBE_NUMBER_AT(r, bytes_per_token) / 1e6).text,
+           rbe_show("%.1f", RBE_NUMBER_AT(r, gb_per_s)).text);
     if (hundred)
         printf("  alone: 100 tokens in %s s (load %s s), resident %s MB, peak %s MB, file %s "
-               "MB\n", rbe_show("%.2f", rbe_number_at(hundred, "wall_s")).text,
-               rbe_show("%.2f", rbe_number_at(hundred, "load_s")).text,
-               rbe_show("%.1f", rbe_number_at(r, "resident_bytes") / 1e6).text,
-               rbe_show("%.1f", rbe_number_at(r, "peak_bytes") / 1e6).text,
-               rbe_show("%.2f", rbe_number_at(r, "model_bytes") / 1e6).text);
-    x = json_object_get(r, "speedup_ci95");
+               "MB\n",
+               rbe_show("%.2f", RBE_NUMBER_AT(hundred, wall_s)).text,
+               rbe_show("%.2f", RBE_NUMBER_AT(hundred, load_s)).text,
+               rbe_show("%.1f", RBE_NUMBER_AT(r, resident_bytes) / 1e6).text,
+               rbe_show("%.1f", RBE_NUMBER_AT(r, peak_bytes) / 1e6).text,
+               rbe_show("%.2f", RBE_NUMBER_AT(r, model_bytes) / 1e6).text);
+    x = RBE_VALUE_AT(r, speedup_ci95);
     if (x)
         printf("  %s times as fast as the first model %s\n",
-               rbe_show("%.2f", rbe_number_at(r, "speedup")).text,
+               rbe_show("%.2f", RBE_NUMBER_AT(r, speedup)).text,
                rbe_show_interval("%.2f", x).text);
-    x = json_object_get(r, "validity");
+    x = RBE_VALUE_AT(r, validity);
     printf("  other processes used %s %% of the CPUs; %lld bursts repeated, %lld kept above "
-           "the limit\n", rbe_show("%.1f", 100 * rbe_number_at(x, "foreign_cpu")).text,
-           (long long)json_integer_value(json_object_get(x, "repeats")),
-           (long long)json_integer_value(json_object_get(x, "tainted")));
+           "the limit\n",
+           rbe_show("%.1f", 100 * RBE_NUMBER_AT(x, foreign_cpu)).text,
+           (long long)json_integer_value(RBE_VALUE_AT(x, repeats)),
+           (long long)json_integer_value(RBE_VALUE_AT(x, tainted)));
 }
 
 static enum rbe_status run_latency(struct plan *p, struct rbe_diag *d)
@@ -487,7 +475,7 @@ static enum rbe_status run_latency(struct plan *p, struct rbe_diag *d)
     for (size_t m = 0; m < p->o->model_count && !err && finished; m++) {
         json_t *r = latency_record(p, m, f);
         if (r)
-            json_object_set_new(r, "complete", json_boolean(finished == asked));
+            RBE_SET(r, RBE_FLAG(complete, finished == asked));
         if (r && !p->o->json)
             print_latency(p, r);
         err = rbe_eval_emit(p->o, r, d);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "cli/evaluations.h"
 #include "cli/options.h"
 #include "eval/perplexity.h"
@@ -102,20 +102,19 @@ static json_t *make_record(struct job *j, size_t m)
 /* Whether an old record is of this model, text, protocol and shard. */
 static bool belongs(const struct job *j, const json_t *r, size_t m)
 {
-    const char *kind = json_string_value(json_object_get(r, "kind"));
-    const char *model =
-        json_string_value(json_object_get(json_object_get(r, "model"), "sha256"));
-    const char *text = json_string_value(json_object_get(json_object_get(r, "text"), "sha256"));
-    const char *protocol = json_string_value(json_object_get(r, "protocol"));
-    const char *special = json_string_value(json_object_get(r, "special"));
+    const char *kind = json_string_value(RBE_VALUE_AT(r, kind));
+    const char *model = json_string_value(RBE_VALUE_AT(r, model, sha256));
+    const char *text = json_string_value(RBE_VALUE_AT(r, text, sha256));
+    const char *protocol = json_string_value(RBE_VALUE_AT(r, protocol));
+    const char *special = json_string_value(RBE_VALUE_AT(r, special));
 
     return kind && !strcmp(kind, "perplexity") && model && text && protocol &&
            !strcmp(model, rbe_gpt2_sha256(j->runners[m].model)) &&
            !strcmp(text, j->text->sha256) && special && !strcmp(special, j->o->special) &&
            !strcmp(protocol, rbe_protocol_name(j->w.protocol)) &&
-           json_integer_value(json_object_get(r, "context")) == j->w.context &&
-           json_integer_value(json_object_get(r, "windows_total")) == (json_int_t)j->w.count &&
-           json_integer_value(json_object_get(r, "first_window")) == (json_int_t)j->first;
+           json_integer_value(RBE_VALUE_AT(r, context)) == j->w.context &&
+           json_integer_value(RBE_VALUE_AT(r, windows_total)) == (json_int_t)j->w.count &&
+           json_integer_value(RBE_VALUE_AT(r, first_window)) == (json_int_t)j->first;
 }
 
 static enum rbe_status resume(struct job *j, const json_t *old, struct rbe_diag *d)
@@ -125,7 +124,9 @@ static enum rbe_status resume(struct job *j, const json_t *old, struct rbe_diag 
     for (size_t m = 0; m < j->o->model_count; m++) {
         const json_t *last = NULL, *r;
         size_t i, n = 0;
-        json_array_foreach(old, i, r) if (belongs(j, r, m)) last = r;
+        json_array_foreach(old, i, r)
+            if (belongs(j, r, m))
+                last = r;
         if (last) {
             double *nll, *scored;
             const enum rbe_status err = rbe_perplexity_samples(last, &nll, &scored, &n, d);
@@ -135,7 +136,7 @@ static enum rbe_status resume(struct job *j, const json_t *old, struct rbe_diag 
                 n = j->count;
             memcpy(j->nll[m], nll, n * sizeof *nll);
             memcpy(j->scored, scored, n * sizeof *scored);
-            j->seconds[m] = rbe_number_at(last, "seconds");
+            j->seconds[m] = RBE_NUMBER_AT(last, seconds);
             free(nll);
             free(scored);
         }
@@ -245,7 +246,7 @@ static enum rbe_status measure(struct job *j, struct rbe_diag *d)
         rbe_progress_update(&p, (double)(j->done - before), NULL);
         if (rbe_interrupted() && j->done < j->count) {
             rbe_progress_end(&p);
-            if ((err = checkpoint(j, d)))
+            if (j->done && (err = checkpoint(j, d)))
                 return err;
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu windows%s",
                             j->done, j->count, j->o->out ? "; --resume goes on" : "");
@@ -280,19 +281,19 @@ static void print_heading(const struct job *j)
 static void print_record(const json_t *r, const json_t *pair)
 {
     printf("  %-24s %s  %-20s %s %s %s %s %s\n", rbe_show_model(r, "model").text,
-           rbe_show("%9.3f", rbe_number_at(r, "perplexity")).text,
-           rbe_show_interval("%.3f", json_object_get(r, "perplexity_ci95")).text,
-           rbe_show("%8.4f", rbe_number_at(r, "nll_mean")).text,
-           rbe_show("%8.4f", rbe_number_at(r, "nll_se")).text,
-           rbe_show("%9.2f", rbe_number_at(r, "word_perplexity")).text,
-           rbe_show("%8.4f", rbe_number_at(r, "bits_per_byte")).text,
-           rbe_show("%8.1f", rbe_number_at(r, "seconds")).text);
+           rbe_show("%9.3f", RBE_NUMBER_AT(r, perplexity)).text,
+           rbe_show_interval("%.3f", RBE_VALUE_AT(r, perplexity_ci95)).text,
+           rbe_show("%8.4f", RBE_NUMBER_AT(r, nll_mean)).text,
+           rbe_show("%8.4f", RBE_NUMBER_AT(r, nll_se)).text,
+           rbe_show("%9.2f", RBE_NUMBER_AT(r, word_perplexity)).text,
+           rbe_show("%8.4f", RBE_NUMBER_AT(r, bits_per_byte)).text,
+           rbe_show("%8.1f", RBE_NUMBER_AT(r, seconds)).text);
     if (pair)
         printf("  %-24s %s %% %s %% against %s, %s times its time\n", "",
-               rbe_show("%+8.3f", rbe_number_at(pair, "percent_change")).text,
-               rbe_show_interval("%+.3f", json_object_get(pair, "percent_change_ci95")).text,
+               rbe_show("%+8.3f", RBE_NUMBER_AT(pair, percent_change)).text,
+               rbe_show_interval("%+.3f", RBE_VALUE_AT(pair, percent_change_ci95)).text,
                rbe_show_model(pair, "base").text,
-               rbe_show("%.2f", rbe_number_at(pair, "time_ratio")).text);
+               rbe_show("%.2f", RBE_NUMBER_AT(pair, time_ratio)).text);
 }
 
 static enum rbe_status finish(struct job *j, struct rbe_diag *d)

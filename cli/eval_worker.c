@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "cli/evaluations.h"
 #include "eval/child.h"
@@ -33,13 +34,13 @@ static int report(const struct work *w, const double *ms, double load_s, double 
 
     for (int i = 0; i < w->tokens; i++)
         json_array_append_new(times, json_real(ms[i]));
-    json_t *o = json_pack(
-        "{s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:o}", "threads", w->threads,
-        "prompt_tokens", w->prompt, "tokens", w->tokens, "load_s", load_s, "prefill_ms",
-        prefill_ms, "first_token_ms", prefill_ms + ms[0], "generate_s", generate_s,
-        "resident_bytes", (json_int_t)u->resident_bytes, "peak_bytes",
-        (json_int_t)u->peak_bytes, "peak_virtual_bytes", (json_int_t)u->peak_virtual_bytes,
-        "session_bytes", (json_int_t)session_bytes, "token_ms", times);
+    json_t *o = RBE_OBJECT(
+        RBE_INT(threads, w->threads), RBE_INT(prompt_tokens, w->prompt),
+        RBE_INT(tokens, w->tokens), RBE_REAL(load_s, load_s), RBE_REAL(prefill_ms, prefill_ms),
+        RBE_REAL(first_token_ms, prefill_ms + ms[0]), RBE_REAL(generate_s, generate_s),
+        RBE_INT(resident_bytes, u->resident_bytes), RBE_INT(peak_bytes, u->peak_bytes),
+        RBE_INT(peak_virtual_bytes, u->peak_virtual_bytes),
+        RBE_INT(session_bytes, session_bytes), RBE_JSON(token_ms, times));
     if (!o)
         return -1;
     json_dumpf(o, stdout, JSON_COMPACT);

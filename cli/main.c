@@ -100,16 +100,16 @@ static int man(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const char *bad = rbe_cpu_init();
+    struct rbe_diag d = {""};
+    const enum rbe_status err = rbe_init(&d);
 
     rbe_hold_standard();
     /* A reader that has gone is a write error, and none that ends a measurement. */
     signal(SIGPIPE, SIG_IGN);
     rbe_result_built_from(rbe_commit);
-    if (bad) {
-        fprintf(stderr, "rbe: RBE_DISABLE_ISA: unknown name '%s'; valid: %s\n", bad,
-                rbe_isa_names());
-        return 2;
+    if (err) {
+        fprintf(stderr, "rbe: %s\n", d.text);
+        return rbe_exit_code(err);
     }
     if (argc < 2) {
         usage(stderr);

@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/rows.h"
 #include "cli/command.h"
+#include "eval/merge.h"
 #include "model/data.h"
 
 static enum rbe_status default_path(char ***list, const char *name, struct rbe_diag *d)
@@ -60,6 +62,29 @@ static enum rbe_status check_files(struct rbe_eval_options *o, struct rbe_diag *
     return err ? err : rbe_files_append(&o->files, o->out, d);
 }
 
+/* The records that --resume may go on from: those that this program wrote. */
+static enum rbe_status read_old(struct rbe_eval_options *o, struct rbe_diag *d)
+{
+    const enum rbe_status err = rbe_result_read(&o->old, o->out, NULL, d);
+    json_t *own = err ? NULL : rbe_result_new("", 1);
+    size_t others = 0;
+
+    if (!own)
+        return err ? err : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < json_array_size(o->old);)
+        if (rbe_merge_same_program(json_array_get(o->old, i), own)) {
+            i++;
+        } else {
+            json_array_remove(o->old, i);
+            others++;
+        }
+    json_decref(own);
+    if (others)
+        fprintf(stderr, "rbe eval: %s: %zu rows are of another commit than this program: not "
+                        "gone on from\n", o->out, others);
+    return RBE_OK;
+}
+
 enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d)
 {
     enum rbe_status err;
@@ -84,7 +109,7 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
         rbe_progress_silence();
     rbe_catch_interrupt();
     if ((err = check_files(o, d)) || (err = rbe_result_open(&o->results, o->out, d)) ||
-        (o->resume && (err = rbe_result_read(&o->old, o->out, NULL, d))))
+        (o->resume && (err = read_old(o, d))))
         return err;
     if (!(err = rbe_pool_open(&o->pool, (unsigned)o->threads, d)))
         rbe_warn_threads("eval", rbe_pool_threads(o->pool));
@@ -172,8 +197,7 @@ json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
     json_t *record = rbe_result_new(kind, rbe_pool_threads(o->pool));
 
     if (record && ((r && rbe_runner_record(r, record, "model")) ||
-                   (o->special &&
-                    json_object_set_new(record, "special", json_string(o->special))))) {
+                   (o->special && RBE_SET(record, RBE_WORD(special, o->special))))) {
         json_decref(record);
         record = NULL;
     }
@@ -228,10 +252,10 @@ struct rbe_shown rbe_show_interval(const char *format, const json_t *pair)
 struct rbe_shown rbe_show_model(const json_t *record, const char *key)
 {
     const json_t *m = json_object_get(record, key);
-    const char *name = json_string_value(json_object_get(m, "name"));
+    const char *name = json_string_value(RBE_VALUE_AT(m, name));
     struct rbe_shown s;
 
     snprintf(s.text, sizeof s.text, "%.100s%s", name ? name : "?",
-             json_is_string(json_object_get(m, "label")) ? " (synthetic)" : "");
+             json_is_string(RBE_VALUE_AT(m, label)) ? " (synthetic)" : "");
     return s;
 }

@@ -28,7 +28,7 @@ struct rbe_eval_options {
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
     struct rbe_pool *pool;
     struct rbe_result_file *results;
-    json_t *old;                /* --resume: the records of `out`, else NULL */
+    json_t *old;                /* --resume: this program's records of `out`, else NULL */
 };
 
 /* Rows of a popt table over a struct rbe_eval_options *o. */

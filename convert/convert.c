@@ -37,7 +37,8 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
     enum rbe_status err;
 
     r->tensor = t;
-    r->tensor_class = rbe_class_of(t->name, &r->layer);
+    r->tensor_class = t->tensor_class;
+    r->layer = t->layer;
     r->choice = rbe_profile_choice(o->profile, r->tensor_class, r->layer);
     r->rate_met = true;
     r->encoded = t->matrix || (r->tensor_class == RBE_CLASS_WPE &&

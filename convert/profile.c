@@ -18,16 +18,7 @@
 #include "base/text.h"
 
 enum {
-    ALL_MATRICES = 1 << RBE_CLASS_WTE | 1 << RBE_CLASS_QKV | 1 << RBE_CLASS_ATTN_PROJ |
-                   1 << RBE_CLASS_FC | 1 << RBE_CLASS_MLP_PROJ,
     MAX_LAYER = 9999,
-};
-
-static const char *const class_names[RBE_CLASS_COUNT] = {
-    [RBE_CLASS_WTE] = "wte",       [RBE_CLASS_WPE] = "wpe",
-    [RBE_CLASS_QKV] = "attn.qkv",  [RBE_CLASS_ATTN_PROJ] = "attn.proj",
-    [RBE_CLASS_FC] = "mlp.fc",     [RBE_CLASS_MLP_PROJ] = "mlp.proj",
-    [RBE_CLASS_OTHER] = "other",
 };
 
 /* The keys of a rule, in the order of `set`'s bits. */
@@ -83,34 +74,14 @@ enum rbe_metric rbe_metric_by_name(const char *name)
     return (enum rbe_metric)m;
 }
 
-const char *rbe_class_name(enum rbe_class c)
+/* Bits of the classes that are matrices, or that layers have. */
+static unsigned classes_with(bool (*has)(enum rbe_class))
 {
-    return (unsigned)c < RBE_CLASS_COUNT ? class_names[c] : NULL;
-}
+    unsigned bits = 0;
 
-enum rbe_class rbe_class_of(const char *tensor, int *layer)
-{
-    static const struct {
-        const char *suffix;
-        enum rbe_class c;
-    } blocks[] = {{"attn.c_attn.weight", RBE_CLASS_QKV},
-                  {"attn.c_proj.weight", RBE_CLASS_ATTN_PROJ},
-                  {"mlp.c_fc.weight", RBE_CLASS_FC},
-                  {"mlp.c_proj.weight", RBE_CLASS_MLP_PROJ}};
-    int n = 0, used = 0;
-
-    *layer = -1;
-    if (!strcmp(tensor, "wte.weight"))
-        return RBE_CLASS_WTE;
-    if (!strcmp(tensor, "wpe.weight"))
-        return RBE_CLASS_WPE;
-    if (sscanf(tensor, "h.%4d.%n", &n, &used) == 1 && used && n >= 0) {
-        *layer = n;
-        for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-            if (!strcmp(tensor + used, blocks[i].suffix))
-                return blocks[i].c;
-    }
-    return RBE_CLASS_OTHER;
+    for (int c = 0; c < RBE_CLASS_COUNT; c++)
+        bits |= has((enum rbe_class)c) ? 1U << c : 0;
+    return bits;
 }
 
 /* --- reading ---------------------------------------------------------------------------- */
@@ -283,7 +254,6 @@ static bool has_k(const struct rbe_format_facts *f)
 static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
 {
     const unsigned plain = 1 << RBE_CLASS_OTHER;
-    const unsigned no_layers = 1 << RBE_CLASS_WTE | 1 << RBE_CLASS_WPE;
     const bool codec = u->set & 1 << KEY_CODEC;
     const unsigned rate = u->set & (1 << KEY_BITS | 1 << KEY_RATIO | 1 << KEY_K |
                                     1 << KEY_ENERGY);
@@ -293,7 +263,7 @@ static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
     if (u->classes & plain && codec && !is_float(facts))
         return fault(r, "norms and biases stay plain: codec %s",
                      rbe_format_names(names, sizeof names, " or ", is_float));
-    if (u->set & 1 << KEY_LAYERS && !(u->classes & ~no_layers))
+    if (u->set & 1 << KEY_LAYERS && !(u->classes & classes_with(rbe_class_in_layers)))
         return fault(r, "there are no layers of this class");
     if (codec && facts->rate == RBE_RATE_NONE && (rate || u->set & 1 << KEY_BLOCK))
         return fault(r, "%s has no block and no rate to choose", facts->name);
@@ -312,14 +282,18 @@ static enum rbe_status read_rule(struct rbe_profile *p, const struct reader *r, 
 {
     struct rule u = {.layer0 = 0, .layer1 = MAX_LAYER,
                      .c = {.k = -1, .feedback = true, .cost = 1}};
+    const char *class_names[RBE_CLASS_COUNT];
     char names[256], *save, *word = strtok_r(line, " \t", &save);
-    int c = 0, k;
+    int c, k;
+
+    for (c = 0; c < RBE_CLASS_COUNT; c++)
+        class_names[c] = rbe_class_name((enum rbe_class)c);
 
     if (!strcmp(word, "all")) {
-        u.classes = ALL_MATRICES;
+        u.classes = classes_with(rbe_class_is_matrix);
     } else {
-        while (c < RBE_CLASS_COUNT && strcmp(class_names[c], word) != 0)
-            c++;
+        for (c = 0; c < RBE_CLASS_COUNT && strcmp(class_names[c], word) != 0; c++)
+            ;
         if (c == RBE_CLASS_COUNT)
             return fault(r, "unknown class '%.40s'; valid: all, %s", word,
                          join(names, sizeof names, class_names, RBE_CLASS_COUNT));
@@ -554,9 +528,13 @@ static bool synthesise(char *text, size_t size, const char *name)
     if (dash && (rate_of(f) == RBE_RATE_NONE || !get_whole(dash + 2, 1, 65536, &block)))
         return false;
     const char *rest = rbe_format_name(is_float(rbe_format_facts(f)) ? f : RBE_F16);
-    int n = snprintf(text, size, "name: %s\nabout: %s for every matrix, the rest %s\n"
-                                 "wpe codec=%s\nother codec=%s\nall codec=%s", name, codec,
-                     rest, rest, rest, codec);
+    int n = snprintf(text, size, "name: %s\nabout: %s for every matrix, the rest %s\n", name,
+                     codec, rest);
+    for (int c = 0; c < RBE_CLASS_COUNT; c++)
+        if (!rbe_class_is_matrix((enum rbe_class)c))
+            n += snprintf(text + n, size - (size_t)n, "%s codec=%s\n",
+                          rbe_class_name((enum rbe_class)c), rest);
+    n += snprintf(text + n, size - (size_t)n, "all codec=%s", codec);
     if (dash)
         snprintf(text + n, size - (size_t)n, " block=%ld", block);
     return true;

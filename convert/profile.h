@@ -11,8 +11,8 @@
  *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
- * CLASS is wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other (norms and biases) or all
- * (the matrices: every class but wpe and other).  Of all lines that match a tensor the later
+ * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
+ * (norms and biases); or all (the matrices: every class but wpe and other).  Of all lines that match a tensor the later
  * ones win, key by key; a line with a codec forgets the block, rate and k of those before.
  *
  *     layers=A-B       only these layers (0-based, B may be missing: A only); not for wte, wpe
@@ -40,16 +40,9 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "model/arch.h"
 #include "rbe/encode.h"
 #include "rbe/quality.h"
-
-enum rbe_class { RBE_CLASS_WTE, RBE_CLASS_WPE, RBE_CLASS_QKV, RBE_CLASS_ATTN_PROJ,
-                 RBE_CLASS_FC, RBE_CLASS_MLP_PROJ, RBE_CLASS_OTHER, RBE_CLASS_COUNT };
-
-/* "wte", "attn.qkv", ...; NULL past the end. */
-const char *rbe_class_name(enum rbe_class c);
-/* Class and layer of a GPT-2 tensor ("h.3.mlp.c_fc.weight"); layer is -1 outside the blocks. */
-enum rbe_class rbe_class_of(const char *tensor, int *layer);
 
 /* What makes an error of a matrix cost: the inputs that meet it, all alike; or those by how
  * much the predictions depend on the layer's outputs there (convert/calibrate.h). */

@@ -21,6 +21,10 @@ struct many {
     const char *becomes;        /* UTF-8 */
 };
 
+struct range {
+    uint32_t first, last;
+};
+
 #include "eval/casing_table.h"
 
 enum { CAPITAL_SIGMA = 0x3A3, FINAL_SIGMA = 0x3C2 };
@@ -76,12 +80,43 @@ bool rbe_is_small(uint32_t code)
     return differs(out, to_title(out, code), code) && !differs(out, to_small(out, code), code);
 }
 
-/* Is it a letter with a capital and a small form? */
+static bool is_in(const struct range *range, size_t count, uint32_t c)
+{
+    size_t low = 0, high = count;
+
+    while (low < high) {
+        const size_t mid = (low + high) / 2;
+        if (c >= range[mid].first && c <= range[mid].last)
+            return true;
+        if (c < range[mid].first)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return false;
+}
+
 static bool is_cased(uint32_t c)
 {
-    char out[6];
+    return is_in(cased, LENGTH(cased), c);
+}
 
-    return differs(out, to_title(out, c), c) || differs(out, to_small(out, c), c);
+static bool is_ignored(uint32_t c)
+{
+    return is_in(ignored, LENGTH(ignored), c);
+}
+
+/* Is the first character of it that is not ignored a letter of either case? */
+static bool goes_on(const char *s, size_t size)
+{
+    uint32_t c;
+    size_t n;
+
+    while ((n = rbe_utf8_char(s, size, &c)) && is_ignored(c)) {
+        s += n;
+        size -= n;
+    }
+    return n && is_cased(c);
 }
 
 char *rbe_capitalise(const char *s)
@@ -89,18 +124,19 @@ char *rbe_capitalise(const char *s)
     const size_t size = strlen(s);
     char *out = malloc(3 * size + 1);
     size_t used = 0, n;
-    uint32_t c = 0, before = 0, after;
+    uint32_t c = 0;
+    bool in_word = false;       /* the last character that is not ignored is cased */
 
-    for (size_t i = 0; out && i < size; i += n, before = c) {
+    for (size_t i = 0; out && i < size; i += n) {
         if (!(n = rbe_utf8_char(s + i, size - i, &c)))
             out[used++] = s[i], n = 1;
         else if (!i)
             used += to_title(out, c);
-        else if (c == CAPITAL_SIGMA && is_cased(before) &&
-                 !(rbe_utf8_char(s + i + n, size - i - n, &after) && is_cased(after)))
+        else if (c == CAPITAL_SIGMA && in_word && !goes_on(s + i + n, size - i - n))
             used += rbe_utf8_put(out + used, FINAL_SIGMA);
         else
             used += to_small(out + used, c);
+        in_word = is_ignored(c) ? in_word : is_cased(c);
     }
     if (out)
         out[used] = 0;

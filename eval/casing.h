@@ -11,9 +11,8 @@
 
 /*
  * Python's str.capitalize() of valid UTF-8: the first character as at the beginning of a
- * title, all others small.  A capital sigma after a letter and before none is the final one;
- * letters are here those with a capital and a small form (Python knows more of them, and looks
- * past marks and apostrophes).  A fresh string, or NULL when out of memory.
+ * title, all others small.  A capital sigma at a word's end is the final one.  A fresh string,
+ * or NULL when out of memory.
  */
 char *rbe_capitalise(const char *s);
 

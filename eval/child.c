@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "rbe/container.h"
 
@@ -141,7 +141,7 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
     json_error_t e;
     err = rbe_json_load(out, buf, strlen(buf), 0, &e, "the worker's report", d);
     if (!err)
-        json_object_set_new(*out, "wall_s", json_real(wall));
+        RBE_SET(*out, RBE_JSON(wall_s, json_real(wall)));
 out:
     for (int i = 0; i < 2; i++) {
         if (report[i] >= 0)
@@ -155,7 +155,7 @@ out:
 
 double rbe_child_median(const json_t *report)
 {
-    const json_t *a = json_object_get(report, "token_ms");
+    const json_t *a = RBE_VALUE_AT(report, token_ms);
     const size_t n = json_array_size(a);
     double *ms = calloc(n + 1, sizeof *ms), m = NAN;
 

@@ -11,13 +11,13 @@
 #ifndef RBE_EVAL_CONVERSATION_H
 #define RBE_EVAL_CONVERSATION_H
 
+#include <rbe/sampler.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
 #include "eval/runner.h"
-#include "model/sampler.h"
 #include "model/tokenizer.h"
 
 struct rbe_conversation;

@@ -9,15 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "eval/softmax.h"
 
-static const char *const sum_names[RBE_DIV_SUMS] = {
-    [RBE_DIV_KL] = "kl",     [RBE_DIV_TOP1] = "top1",         [RBE_DIV_DP] = "dp",
-    [RBE_DIV_DP2] = "dp2",   [RBE_DIV_NLL_BASE] = "nll_base", [RBE_DIV_NLL_MODEL] = "nll_model",
-    [RBE_DIV_TOKENS] = "tokens"};
+static const char *const sum_names[RBE_DIV_SUMS] = {[RBE_DIV_KL] = RBE_KEY(kl),
+                                                    [RBE_DIV_TOP1] = RBE_KEY(top1),
+                                                    [RBE_DIV_DP] = RBE_KEY(dp),
+                                                    [RBE_DIV_DP2] = RBE_KEY(dp2),
+                                                    [RBE_DIV_NLL_BASE] = RBE_KEY(nll_base),
+                                                    [RBE_DIV_NLL_MODEL] = RBE_KEY(nll_model),
+                                                    [RBE_DIV_TOKENS] = RBE_KEY(tokens)};
 
 /* --- histograms -------------------------------------------------------------------------- */
 
@@ -234,7 +237,7 @@ int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, siz
     const struct rbe_ratio kl = mean_of(v, RBE_DIV_KL, n), top1 = mean_of(v, RBE_DIV_TOP1, n);
     const struct rbe_ratio dp = mean_of(v, RBE_DIV_DP, n), dp2 = mean_of(v, RBE_DIV_DP2, n);
     const double rms = sqrt(dp2.value);
-    const double total = rbe_number_at(record, "windows_total");
+    const double total = RBE_NUMBER_AT(record, windows_total);
     double tokens = 0;
     json_t *samples = json_object();
     int bad = 0;
@@ -249,46 +252,38 @@ int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, siz
     }
     for (size_t k = 0; k < n; k++)
         tokens += v->sum[RBE_DIV_TOKENS][k];
-    bad |= json_object_set_new(record, "windows", json_integer((json_int_t)n));
-    bad |= json_object_set_new(record, "first_window", json_integer((json_int_t)first_window));
-    bad |= json_object_set_new(record, "complete",
-                               json_boolean((double)n == total && !first_window));
-    bad |= json_object_set_new(record, "tokens", json_integer((json_int_t)tokens));
-    bad |= json_object_set_new(
-        record, "kl",
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "mean", rbe_result_real(kl.value),
-                  "mean_se", rbe_result_real(kl.se), "p50",
-                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.5)), "p90",
-                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.9)), "p99",
-                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.99)), "p999",
-                  rbe_result_real(rbe_histogram_quantile(&v->kl, 0.999)), "max",
-                  rbe_result_real(v->max_kl)));
-    bad |= json_object_set_new(record, "top1",
-                               json_pack("{s:o, s:o}", "agreement", rbe_result_real(top1.value),
-                                         "agreement_se", rbe_result_real(top1.se)));
+    bad |= RBE_SET(
+        record, RBE_INT(windows, n), RBE_INT(first_window, first_window),
+        RBE_FLAG(complete, (double)n == total && !first_window), RBE_INT(tokens, tokens),
+        RBE_JSON(kl, RBE_OBJECT(RBE_REAL(mean, kl.value), RBE_REAL(mean_se, kl.se),
+                                RBE_REAL(p50, rbe_histogram_quantile(&v->kl, 0.5)),
+                                RBE_REAL(p90, rbe_histogram_quantile(&v->kl, 0.9)),
+                                RBE_REAL(p99, rbe_histogram_quantile(&v->kl, 0.99)),
+                                RBE_REAL(p999, rbe_histogram_quantile(&v->kl, 0.999)),
+                                RBE_REAL(max, v->max_kl))));
+    bad |= RBE_SET(record, RBE_JSON(top1, RBE_OBJECT(RBE_REAL(agreement, top1.value),
+                                                     RBE_REAL(agreement_se, top1.se))));
     /* d sqrt(x) = dx / (2 sqrt(x)). */
-    bad |= json_object_set_new(
-        record, "true_token",
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", rbe_result_real(dp.value),
-                  "mean_se", rbe_result_real(dp.se), "rms", rbe_result_real(rms), "rms_se",
-                  rbe_result_real(dp2.se / (2 * rms)), "p50_abs",
-                  rbe_result_real(rbe_histogram_quantile(&v->dp, 0.5)), "p99_abs",
-                  rbe_result_real(rbe_histogram_quantile(&v->dp, 0.99))));
-    bad |= rbe_result_set_real(record, "perplexity_ratio",
-                               exp(mean_of(v, RBE_DIV_NLL_MODEL, n).value -
-                                   mean_of(v, RBE_DIV_NLL_BASE, n).value));
-    bad |= json_object_set_new(record, "samples", samples);
-    bad |= json_object_set_new(record, "kl_histogram", histogram_json(&v->kl));
-    bad |= json_object_set_new(record, "true_token_histogram", histogram_json(&v->dp));
+    bad |=
+        RBE_SET(record,
+                RBE_JSON(true_token,
+                         RBE_OBJECT(RBE_REAL(mean, dp.value), RBE_REAL(mean_se, dp.se),
+                                    RBE_REAL(rms, rms), RBE_REAL(rms_se, dp2.se / (2 * rms)),
+                                    RBE_REAL(p50_abs, rbe_histogram_quantile(&v->dp, 0.5)),
+                                    RBE_REAL(p99_abs, rbe_histogram_quantile(&v->dp, 0.99)))),
+                RBE_REAL(perplexity_ratio, exp(mean_of(v, RBE_DIV_NLL_MODEL, n).value -
+                                               mean_of(v, RBE_DIV_NLL_BASE, n).value)),
+                RBE_JSON(samples, samples), RBE_JSON(kl_histogram, histogram_json(&v->kl)),
+                RBE_JSON(true_token_histogram, histogram_json(&v->dp)));
     return bad;
 }
 
 enum rbe_status rbe_divergence_read(struct rbe_divergence *v, const json_t *record,
                                     struct rbe_diag *d)
 {
-    const json_t *samples = json_object_get(record, "samples");
-    const size_t n = json_array_size(json_object_get(samples, "tokens"));
-    const double max = rbe_number_at(json_object_get(record, "kl"), "max");
+    const json_t *samples = RBE_VALUE_AT(record, samples);
+    const size_t n = json_array_size(RBE_VALUE_AT(samples, tokens));
+    const double max = RBE_NUMBER_AT(record, kl, max);
     enum rbe_status err = rbe_divergence_reserve(v, n, d);
 
     if (err)
@@ -300,8 +295,8 @@ enum rbe_status rbe_divergence_read(struct rbe_divergence *v, const json_t *reco
         for (size_t k = 0; k < n; k++)
             v->sum[i][v->windows + k] = json_number_value(json_array_get(a, k));
     }
-    if ((err = histogram_read(&v->kl, json_object_get(record, "kl_histogram"), d)) ||
-        (err = histogram_read(&v->dp, json_object_get(record, "true_token_histogram"), d)))
+    if ((err = histogram_read(&v->kl, RBE_VALUE_AT(record, kl_histogram), d)) ||
+        (err = histogram_read(&v->dp, RBE_VALUE_AT(record, true_token_histogram), d)))
         return err;
     v->windows += n;
     if (max > v->max_kl)

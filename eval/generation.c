@@ -11,8 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 
 enum { REPETITION_GRAM = 4 };
@@ -46,8 +46,8 @@ json_t *rbe_generation_samples(const uint32_t *text, size_t room, const struct r
         bad |= json_array_append_new(after, rbe_result_real(by->after[i]));
         bad |= json_array_append_new(relevant, json_integer((json_int_t)by->relevant[i]));
     }
-    json_t *o = json_pack("{s:o, s:o, s:o, s:o}", "tokens", texts, "alone", alone, "after",
-                          after, "relevant", relevant);
+    json_t *o = RBE_OBJECT(RBE_JSON(tokens, texts), RBE_JSON(alone, alone),
+                           RBE_JSON(after, after), RBE_JSON(relevant, relevant));
     if (bad) {
         json_decref(o);
         return NULL;
@@ -58,10 +58,10 @@ json_t *rbe_generation_samples(const uint32_t *text, size_t room, const struct r
 size_t rbe_generation_restore(const json_t *member, uint32_t *text, size_t room,
                               struct rbe_judged *by, size_t first, size_t most)
 {
-    const json_t *texts = json_object_get(member, "tokens");
-    const json_t *alone = json_object_get(member, "alone");
-    const json_t *after = json_object_get(member, "after");
-    const json_t *relevant = json_object_get(member, "relevant");
+    const json_t *texts = RBE_VALUE_AT(member, tokens);
+    const json_t *alone = RBE_VALUE_AT(member, alone);
+    const json_t *after = RBE_VALUE_AT(member, after);
+    const json_t *relevant = RBE_VALUE_AT(member, relevant);
     size_t n = 0;
 
     for (; n < most; n++) {
@@ -110,7 +110,7 @@ static enum rbe_status column(double **out, const json_t *o, const char *name, s
 
 static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe_diag *d)
 {
-    const json_t *texts = json_object_get(o, "tokens");
+    const json_t *texts = RBE_VALUE_AT(o, tokens);
     const size_t n = json_array_size(texts);
     size_t all = 0, at = 0;
 
@@ -126,9 +126,9 @@ static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe
     if (!a->tokens || !a->text || !a->by.length)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
     enum rbe_status err;
-    if ((err = column(&a->by.alone, o, "alone", n, d)) ||
-        (err = column(&a->by.after, o, "after", n, d)) ||
-        (err = column(&a->by.relevant, o, "relevant", n, d)))
+    if ((err = column(&a->by.alone, o, RBE_KEY(alone), n, d)) ||
+        (err = column(&a->by.after, o, RBE_KEY(after), n, d)) ||
+        (err = column(&a->by.relevant, o, RBE_KEY(relevant), n, d)))
         return err;
     for (size_t i = 0; i < n; i++) {
         const json_t *ids = json_array_get(texts, i);
@@ -159,13 +159,12 @@ static json_t *ratio_json(const struct author *original, const struct author *mo
         rbe_bootstrap(rbe_retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
     const double value = rbe_retained(&t, index, n);
     /* fmin() would make a value that is not a number 1. */
-    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:[o, o], s:f}", "original",
-                          rbe_result_real(measure(t.original, index, n)), "model",
-                          rbe_result_real(measure(t.model, index, n)), "retained",
-                          rbe_result_real(value > 1 ? 1 : value), "ratio",
-                          rbe_result_real(value), "retained_ci95",
-                          rbe_result_real(ci.low > 1 ? 1 : ci.low),
-                          rbe_result_real(ci.high > 1 ? 1 : ci.high), "target", target);
+    json_t *o =
+        RBE_OBJECT(RBE_REAL(original, measure(t.original, index, n)),
+                   RBE_REAL(model, measure(t.model, index, n)),
+                   RBE_REAL(retained, value > 1 ? 1 : value), RBE_REAL(ratio, value),
+                   RBE_PAIR(retained_ci95, ci.low > 1 ? 1 : ci.low, ci.high > 1 ? 1 : ci.high),
+                   RBE_REAL(target, target));
     free(index);
     return o;
 }
@@ -186,39 +185,31 @@ static double distinct(const struct author *a, size_t gram)
 
 static json_t *both(double original, double model)
 {
-    return json_pack("{s:o, s:o}", "original", rbe_result_real(original), "model",
-                     rbe_result_real(model));
+    return RBE_OBJECT(RBE_REAL(original, original), RBE_REAL(model, model));
 }
 
 enum rbe_status rbe_generation_summarise(json_t *record, struct rbe_diag *d)
 {
-    const json_t *samples = json_object_get(record, "per_prompt");
+    const json_t *samples = RBE_VALUE_AT(record, per_prompt);
     struct author a = {0}, b = {0};
-    enum rbe_status err = read_author(&a, json_object_get(samples, "original"), d);
+    enum rbe_status err = read_author(&a, RBE_VALUE_AT(samples, original), d);
 
     if (!err)
-        err = read_author(&b, json_object_get(samples, "model"), d);
+        err = read_author(&b, RBE_VALUE_AT(samples, model), d);
     if (!err && a.count != b.count)
         err = rbe_fail(d, RBE_ERR_FORMAT, "a generation record of %zu texts against %zu",
                        b.count, a.count);
     if (err)
         goto out;
-    const struct {
-        const char *key;
-        json_t *value;
-    } field[] = {
-        {"prompts", json_integer((json_int_t)b.count)},
-        {"complete", json_boolean((double)b.count == rbe_number_at(record, "prompts_total"))},
-        {"fluency", ratio_json(&a, &b, rbe_fluency, true, target_fluency)},
-        {"coherence", ratio_json(&a, &b, rbe_coherence, false, target_coherence)},
-        {"relevance", ratio_json(&a, &b, rbe_relevance, false, target_relevance)},
-        {"rep4", both(repetition(&a), repetition(&b))},
-        {"distinct1", both(distinct(&a, 1), distinct(&b, 1))},
-        {"distinct2", both(distinct(&a, 2), distinct(&b, 2))},
-    };
-    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
-        if (json_object_set_new(record, field[i].key, field[i].value))
-            err = RBE_ERR_NOMEM;
+    if (RBE_SET(record, RBE_INT(prompts, b.count),
+                RBE_FLAG(complete, (double)b.count == RBE_NUMBER_AT(record, prompts_total)),
+                RBE_JSON(fluency, ratio_json(&a, &b, rbe_fluency, true, target_fluency)),
+                RBE_JSON(coherence, ratio_json(&a, &b, rbe_coherence, false, target_coherence)),
+                RBE_JSON(relevance, ratio_json(&a, &b, rbe_relevance, false, target_relevance)),
+                RBE_JSON(rep4, both(repetition(&a), repetition(&b))),
+                RBE_JSON(distinct1, both(distinct(&a, 1), distinct(&b, 1))),
+                RBE_JSON(distinct2, both(distinct(&a, 2), distinct(&b, 2)))))
+        err = RBE_ERR_NOMEM;
 out:
     free_author(&a);
     free_author(&b);

@@ -10,24 +10,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "eval/comprehension.h"
 #include "eval/divergence.h"
 #include "eval/generation.h"
 #include "eval/perplexity.h"
 #include "eval/sequences.h"
 
-/* What can be joined, and the fields that say which part a record is. */
+/* What can be joined, the fields that say which part a record is, and those that say of what
+ * or go into the joined one. */
 static const struct kind {
     const char *name, *unit, *first, *total;    /* unit: the field that counts them, too */
+    const char *needs[6];
 } kinds[] = {
-    {"perplexity", "windows", "first_window", "windows_total"},
-    {"paired", "windows", "first_window", "windows_total"},
-    {"divergence", "windows", "first_window", "windows_total"},
-    {"comprehension", "items", "first_item", "items_total"},
-    {"inference", "sequences", "first_sequence", "sequences_total"},
-    {"generation", "prompts", "first_prompt", "prompts_total"},
+    {"perplexity",
+     RBE_KEY(windows),
+     RBE_KEY(first_window),
+     RBE_KEY(windows_total),
+     {RBE_KEY(model), RBE_KEY(text), RBE_KEY(protocol), RBE_KEY(protocol_name),
+      RBE_KEY(context), RBE_KEY(stride)}},
+    {"paired",
+     RBE_KEY(windows),
+     RBE_KEY(first_window),
+     RBE_KEY(windows_total),
+     {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
+    {"divergence",
+     RBE_KEY(windows),
+     RBE_KEY(first_window),
+     RBE_KEY(windows_total),
+     {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
+    {"comprehension",
+     RBE_KEY(items),
+     RBE_KEY(first_item),
+     RBE_KEY(items_total),
+     {RBE_KEY(model), RBE_KEY(text)}},
+    {"inference",
+     RBE_KEY(sequences),
+     RBE_KEY(first_sequence),
+     RBE_KEY(sequences_total),
+     {RBE_KEY(model), RBE_KEY(prompt_tokens), RBE_KEY(length)}},
+    {"generation",
+     RBE_KEY(prompts),
+     RBE_KEY(first_prompt),
+     RBE_KEY(prompts_total),
+     {RBE_KEY(model), RBE_KEY(base)}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -40,17 +67,16 @@ struct part {
     json_int_t first, count;
 };
 
-static const char *text_of(const json_t *r, const char *a, const char *b)
+static const char *text_of(const json_t *r, const char *path)
 {
-    const json_t *o = json_object_get(r, a);
-    const char *s = json_string_value(b ? json_object_get(o, b) : o);
+    const char *s = rbe_string_at(r, path);
 
     return s ? s : "";
 }
 
 static bool is(const json_t *r, const char *kind)
 {
-    return !strcmp(text_of(r, "kind", NULL), kind);
+    return !strcmp(text_of(r, RBE_KEY(kind)), kind);
 }
 
 /* The record's kind, or NULL when it is not one that has shards. */
@@ -64,7 +90,8 @@ static const struct kind *kind_of(const json_t *r)
 
 static bool same_object(const json_t *a, const json_t *b, const char *key)
 {
-    return !strcmp(text_of(a, key, "sha256"), text_of(b, key, "sha256"));
+    return !strcmp(text_of(rbe_value_at(a, key), RBE_KEY(sha256)),
+                   text_of(rbe_value_at(b, key), RBE_KEY(sha256)));
 }
 
 /* Members of the same value; both may be missing. */
@@ -89,14 +116,17 @@ static void compare(struct difference *x, bool same, const char *field)
 /* In how many fields two records differ that are the same in all parts of one result. */
 static struct difference differences(const json_t *a, const json_t *b)
 {
-    static const char *const equal[] = {"kind", "protocol", "context", "windows_total", "task",
-                                        "variant", "items_total", "group_names",
-                                        "prompts_total", "prompt_tokens", "candidates",
-                                        "sampling", "samples_kept", "recorded", "limit",
-                                        "bootstrap", "mode", "sequences_total", "length",
-                                        "special"};
-    static const char *const machine[] = {"cpu", "isa", "threads", "oversubscribed"};
-    static const char *const objects[] = {"model", "base", "text"};
+    static const char *const equal[] = {
+        RBE_KEY(kind),          RBE_KEY(protocol),    RBE_KEY(context),
+        RBE_KEY(windows_total), RBE_KEY(task),        RBE_KEY(variant),
+        RBE_KEY(items_total),   RBE_KEY(group_names), RBE_KEY(prompts_total),
+        RBE_KEY(prompt_tokens), RBE_KEY(candidates),  RBE_KEY(sampling),
+        RBE_KEY(samples_kept),  RBE_KEY(recorded),    RBE_KEY(limit),
+        RBE_KEY(bootstrap),     RBE_KEY(mode),        RBE_KEY(sequences_total),
+        RBE_KEY(length),        RBE_KEY(special)};
+    static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(isa), RBE_KEY(threads),
+                                          RBE_KEY(oversubscribed)};
+    static const char *const objects[] = {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)};
     struct difference x = {0};
 
     for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
@@ -105,11 +135,11 @@ static struct difference differences(const json_t *a, const json_t *b)
         compare(&x, same_member(a, b, equal[i]), equal[i]);
     /* Elsewhere `tokens` are those of the part. */
     if (is(a, "generation"))
-        compare(&x, same_member(a, b, "tokens"), "tokens");
+        compare(&x, same_member(a, b, RBE_KEY(tokens)), RBE_KEY(tokens));
     /* Times of different machines have no mean. */
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
-        compare(&x, same_member(json_object_get(a, "machine"), json_object_get(b, "machine"),
-                                machine[i]), machine[i]);
+        compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine), machine[i]),
+                machine[i]);
     return x;
 }
 
@@ -135,10 +165,11 @@ const json_t *rbe_merge_find(const json_t *old, const json_t *like)
 /* For messages: "perplexity P1 of rbe-mini on wiki.test.raw". */
 static void describe(char *buf, size_t size, const json_t *r)
 {
-    const char *how = text_of(r, is(r, "comprehension") ? "task" : "protocol", NULL);
+    const char *how = text_of(r, is(r, "comprehension") ? RBE_KEY(task) : RBE_KEY(protocol));
 
-    snprintf(buf, size, "%.20s%s%.12s of %.40s on %.60s", text_of(r, "kind", NULL),
-             *how ? " " : "", how, text_of(r, "model", "name"), text_of(r, "text", "name"));
+    snprintf(buf, size, "%.20s%s%.12s of %.40s on %.60s", text_of(r, RBE_KEY(kind)),
+             *how ? " " : "", how, text_of(r, RBE_KEY(model, name)),
+             text_of(r, RBE_KEY(text, name)));
 }
 
 static int by_first(const void *a, const void *b)
@@ -176,20 +207,24 @@ static enum rbe_status missing(const struct part *first, json_int_t at, const st
                     kind->unit, (long long)at, (long long)total);
 }
 
-/* Parts of one result are of one program: two may compute different numbers. */
+bool rbe_merge_same_program(const json_t *a, const json_t *b)
+{
+    return same_member(a, b, RBE_KEY(commit)) && same_member(a, b, RBE_KEY(dirty));
+}
+
+/* Parts of one result are of one program. */
 static enum rbe_status check_program(const struct part *p, size_t n, struct rbe_diag *d)
 {
     for (size_t i = 1; i < n; i++) {
         const struct part *const two[] = {&p[0], &p[i]};
         const char *commit[2], *changes[2];
-        if (same_member(p[0].record, p[i].record, "commit") &&
-            same_member(p[0].record, p[i].record, "dirty"))
+        if (rbe_merge_same_program(p[0].record, p[i].record))
             continue;
         for (int k = 0; k < 2; k++) {
-            commit[k] = text_of(two[k]->record, "commit", NULL);
+            commit[k] = text_of(two[k]->record, RBE_KEY(commit));
             commit[k] = *commit[k] ? commit[k] : "unknown";
-            changes[k] = json_is_true(json_object_get(two[k]->record, "dirty"))
-                         ? " with changes" : "";
+            changes[k] =
+                json_is_true(RBE_VALUE_AT(two[k]->record, dirty)) ? " with changes" : "";
         }
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s is of commit %.40s%s, %s of commit %.40s%s: "
                         "parts of different programs are not joined", p[0].file, commit[0],
@@ -226,7 +261,7 @@ static enum rbe_status check_cover(struct part *p, size_t n, const struct part *
     return RBE_OK;
 }
 
-/* More windows, items or prompts, and more resamples, than any run has. */
+/* More windows, items, prompts or tokens, and more resamples, than any run has. */
 #define MOST_PARTS ((json_int_t)1 << 40)
 enum { MOST_RESAMPLES = 1000000 };
 
@@ -246,8 +281,8 @@ static bool is_count(const json_t *r, const char *key)
 static enum rbe_status check_column(const json_t *r, const struct kind *kind, const char *name,
                                     const char *file, struct rbe_diag *d)
 {
-    const json_t *a = json_object_get(json_object_get(r, "samples"), name), *x;
-    const char *task = text_of(r, is(r, "comprehension") ? "task" : "kind", NULL);
+    const json_t *a = json_object_get(RBE_VALUE_AT(r, samples), name), *x;
+    const char *task = text_of(r, is(r, "comprehension") ? RBE_KEY(task) : RBE_KEY(kind));
     const json_int_t n = json_integer_value(json_object_get(r, kind->unit));
     size_t i;
 
@@ -265,9 +300,9 @@ static enum rbe_status check_column(const json_t *r, const struct kind *kind, co
     return RBE_OK;
 }
 
-/* samples.NAME of a record are the tokens that its other sums are over: each at least 1. */
+/* samples.NAME of a record count tokens, each at least so many. */
 static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, const char *name,
-                                    const char *file, struct rbe_diag *d)
+                                    json_int_t least, const char *file, struct rbe_diag *d)
 {
     const enum rbe_status err = check_column(r, kind, name, file, d);
     const json_t *x;
@@ -275,8 +310,9 @@ static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, co
 
     if (err)
         return err;
-    json_array_foreach(json_object_get(json_object_get(r, "samples"), name), i, x)
-        if (!json_is_integer(x) || json_integer_value(x) < 1)
+    json_array_foreach(json_object_get(RBE_VALUE_AT(r, samples), name), i, x)
+        if (!json_is_integer(x) || json_integer_value(x) < least ||
+            json_integer_value(x) > MOST_PARTS)
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s: samples.%s[%zu] is no "
                             "count of tokens", file, kind->name, name, i);
     return RBE_OK;
@@ -286,9 +322,8 @@ static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, co
 static enum rbe_status check_items(const json_t *r, const struct kind *kind, const char *file,
                                    struct rbe_diag *d)
 {
-    const char *task = text_of(r, "task", NULL);
-    const char *const names[] = {"acc", !strcmp(task, "hellaswag") ? "acc_norm"
-                                        : !strcmp(task, "lambada") ? "log_p" : NULL};
+    const char *task = text_of(r, RBE_KEY(task));
+    const char *const names[] = {RBE_KEY(acc), rbe_task_metric(task)};
     const json_t *x;
     size_t i;
 
@@ -297,7 +332,7 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
         if (err)
             return err;
     }
-    json_array_foreach(json_object_get(r, "group_names"), i, x)
+    json_array_foreach(RBE_VALUE_AT(r, group_names), i, x)
         if (!json_is_string(x))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %.40s: group_names[%zu] is no "
                             "name", file, task, i);
@@ -308,13 +343,13 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
 static enum rbe_status check_sums(const json_t *r, const struct kind *kind, const char *file,
                                   struct rbe_diag *d)
 {
-    enum rbe_status err = check_tokens(r, kind, "tokens", file, d);
+    enum rbe_status err = check_tokens(r, kind, RBE_KEY(tokens), 1, file, d);
     const char *name;
     json_t *x;
 
-    json_object_foreach(json_object_get(r, "samples"), name, x)
+    json_object_foreach(RBE_VALUE_AT(r, samples), name, x)
         err = err ? err : check_column(r, kind, name, file, d);
-    return err;
+    return err ? err : check_tokens(r, kind, RBE_KEY(top1), 0, file, d);
 }
 
 /* What the joining reads of a record, before it is trusted. */
@@ -322,8 +357,12 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
                                     struct rbe_diag *d)
 {
     const char *const counts[] = {kind->first, kind->unit, kind->total};
-    const json_t *draws = json_object_get(json_object_get(r, "bootstrap"), "resamples");
+    const json_t *draws = RBE_VALUE_AT(r, bootstrap, resamples);
 
+    for (size_t i = 0; i < sizeof kind->needs / sizeof kind->needs[0] && kind->needs[i]; i++)
+        if (!json_object_get(r, kind->needs[i]))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s without %s", file,
+                            kind->name, kind->needs[i]);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!is_count(r, counts[i]))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: %s is no count", file,
@@ -333,8 +372,8 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: bootstrap.resamples is no count "
                         "up to %d", file, kind->name, MOST_RESAMPLES);
     if (is(r, "perplexity")) {
-        const enum rbe_status err = check_column(r, kind, "nll", file, d);
-        return err ? err : check_tokens(r, kind, "scored", file, d);
+        const enum rbe_status err = check_column(r, kind, RBE_KEY(nll), file, d);
+        return err ? err : check_tokens(r, kind, RBE_KEY(scored), 1, file, d);
     }
     if (is(r, "divergence"))
         return check_sums(r, kind, file, d);
@@ -374,7 +413,7 @@ static double total_seconds(const struct part *p, size_t n)
     double s = 0;
 
     for (size_t i = 0; i < n; i++)
-        s += rbe_number_at(p[i].record, "seconds");
+        s += RBE_NUMBER_AT(p[i].record, seconds);
     return s;
 }
 
@@ -383,12 +422,11 @@ static enum rbe_status join_perplexity(json_t *r, const struct part *p, size_t n
 {
     double *nll = NULL, *scored = NULL;
     size_t count;
-    enum rbe_status err = join_samples(r, p, n, "samples", d);
+    enum rbe_status err = join_samples(r, p, n, RBE_KEY(samples), d);
 
     if (!err)
         err = rbe_perplexity_samples(r, &nll, &scored, &count, d);
-    const unsigned draws = (unsigned)json_integer_value(
-        json_object_get(json_object_get(r, "bootstrap"), "resamples"));
+    const unsigned draws = (unsigned)json_integer_value(RBE_VALUE_AT(r, bootstrap, resamples));
     if (!err && rbe_perplexity_summarise(r, nll, scored, count, 0, total_seconds(p, n), draws))
         err = RBE_ERR_NOMEM;
     free(nll);
@@ -420,10 +458,10 @@ static const json_t *find_base(const json_t *joined, const json_t *r)
     size_t i;
 
     json_array_foreach(joined, i, x)
-        if (!strcmp(text_of(x, "kind", NULL), text_of(r, "kind", NULL)) &&
-            !strcmp(text_of(x, "task", NULL), text_of(r, "task", NULL)) &&
-            same_object(x, r, "text") &&
-            !strcmp(text_of(x, "model", "sha256"), text_of(r, "base", "sha256")))
+        if (!strcmp(text_of(x, RBE_KEY(kind)), text_of(r, RBE_KEY(kind))) &&
+            !strcmp(text_of(x, RBE_KEY(task)), text_of(r, RBE_KEY(task))) &&
+            same_object(x, r, RBE_KEY(text)) &&
+            !strcmp(text_of(x, RBE_KEY(model, sha256)), text_of(r, RBE_KEY(base, sha256))))
             return x;
     return NULL;
 }
@@ -431,34 +469,34 @@ static const json_t *find_base(const json_t *joined, const json_t *r)
 static enum rbe_status join_comprehension(json_t *r, const struct part *p, size_t n,
                                           const json_t *joined, struct rbe_diag *d)
 {
-    const json_t *base = json_object_get(r, "base") ? find_base(joined, r) : NULL;
+    const json_t *base = RBE_VALUE_AT(r, base) ? find_base(joined, r) : NULL;
     char what[200];
 
     describe(what, sizeof what, r);
-    if (json_object_get(r, "base") && !base)
+    if (RBE_VALUE_AT(r, base) && !base)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the base's record is missing", what);
-    const enum rbe_status err = join_samples(r, p, n, "samples", d);
+    const enum rbe_status err = join_samples(r, p, n, RBE_KEY(samples), d);
     if (err)
         return err;
-    json_object_set_new(r, "first_item", json_integer(0));
+    RBE_SET(r, RBE_INT(first_item, 0));
     return rbe_comprehension_summarise_samples(r, base) ? RBE_ERR_NOMEM : RBE_OK;
 }
 
 static enum rbe_status join_generation(json_t *r, const struct part *p, size_t n,
                                        struct rbe_diag *d)
 {
-    enum rbe_status err = join_samples(r, p, n, "samples", d);
+    enum rbe_status err = join_samples(r, p, n, RBE_KEY(samples), d);
 
     if (!err)
-        err = join_samples(r, p, n, "per_prompt", d);
+        err = join_samples(r, p, n, RBE_KEY(per_prompt), d);
     return err ? err : rbe_generation_summarise(r, d);
 }
 
 static enum rbe_status join_inference(json_t *r, const struct part *p, size_t n,
                                       struct rbe_diag *d)
 {
-    static const char *const memory[] = {"resident_bytes", "peak_bytes"};
-    const enum rbe_status err = join_samples(r, p, n, "samples", d);
+    static const char *const memory[] = {RBE_KEY(resident_bytes), RBE_KEY(peak_bytes)};
+    const enum rbe_status err = join_samples(r, p, n, RBE_KEY(samples), d);
 
     /* A process for each part: the largest. */
     for (size_t k = 0; k < sizeof memory / sizeof memory[0]; k++)
@@ -467,7 +505,7 @@ static enum rbe_status join_inference(json_t *r, const struct part *p, size_t n,
             if (json_number_value(x) > json_number_value(json_object_get(r, memory[k])))
                 json_object_set(r, memory[k], x);
         }
-    json_object_set_new(r, "first_sequence", json_integer(0));
+    RBE_SET(r, RBE_INT(first_sequence, 0));
     return err ? err : rbe_sequences_summarise(r, d);
 }
 
@@ -491,7 +529,7 @@ static enum rbe_status join(json_t *joined, struct part *p, size_t n, const stru
         err = join_generation(r, p, n, d);
     else
         err = join_perplexity(r, p, n, d);
-    json_object_set_new(r, "shards", json_integer((json_int_t)n));
+    RBE_SET(r, RBE_INT(shards, n));
     if (err || json_array_append(joined, r)) {
         json_decref(r);
         return err ? err : RBE_ERR_NOMEM;
@@ -505,21 +543,21 @@ static enum rbe_status join_pair(json_t *joined, const json_t *pair, struct rbe_
 {
     const json_t *x, *base = NULL, *model = NULL;
     size_t i;
-    const int resamples = (int)json_integer_value(
-        json_object_get(json_object_get(pair, "bootstrap"), "resamples"));
+    const int resamples = (int)json_integer_value(RBE_VALUE_AT(pair, bootstrap, resamples));
 
     json_array_foreach(joined, i, x) {
-        if (strcmp(text_of(x, "kind", NULL), "perplexity") || !same_object(x, pair, "text") ||
-            !json_equal(json_object_get(x, "protocol"), json_object_get(pair, "protocol")))
+        if (strcmp(text_of(x, RBE_KEY(kind)), "perplexity") ||
+            !same_object(x, pair, RBE_KEY(text)) ||
+            !json_equal(RBE_VALUE_AT(x, protocol), RBE_VALUE_AT(pair, protocol)))
             continue;
-        if (!strcmp(text_of(x, "model", "sha256"), text_of(pair, "base", "sha256")))
+        if (!strcmp(text_of(x, RBE_KEY(model, sha256)), text_of(pair, RBE_KEY(base, sha256))))
             base = x;
-        if (!strcmp(text_of(x, "model", "sha256"), text_of(pair, "model", "sha256")))
+        if (!strcmp(text_of(x, RBE_KEY(model, sha256)), text_of(pair, RBE_KEY(model, sha256))))
             model = x;
     }
     if (!base || !model)
         return rbe_fail(d, RBE_ERR_MISMATCH, "a paired record of %s without its perplexity",
-                        text_of(pair, "model", "name"));
+                        text_of(pair, RBE_KEY(model, name)));
     json_t *r = json_deep_copy(pair);
     const enum rbe_status err =
         r ? rbe_perplexity_pair(r, base, model, (unsigned)resamples, d) : RBE_ERR_NOMEM;
@@ -549,7 +587,7 @@ static enum rbe_status collect(struct part **out, size_t *count, json_t *const *
             if (!kind || (is(r, "inference") && !json_object_get(r, kind->total))) {
                 free(parts);
                 return rbe_fail(d, RBE_ERR_ARG, "%s: a record of kind '%s' has no shards",
-                                names[f], text_of(r, "kind", NULL));
+                                names[f], text_of(r, RBE_KEY(kind)));
             }
             const enum rbe_status err = check_record(r, kind, names[f], d);
             if (err) {
@@ -592,7 +630,7 @@ enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const 
         const json_t *first = parts[i].record;
         if (parts[i].taken)
             continue;
-        const bool paired = !strcmp(text_of(first, "kind", NULL), "paired");
+        const bool paired = !strcmp(text_of(first, RBE_KEY(kind)), "paired");
         for (size_t j = i; j < n; j++)
             if (!parts[j].taken && same_key(first, parts[j].record)) {
                 group[k++] = parts[j];

@@ -10,6 +10,7 @@
 #define RBE_EVAL_MERGE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -23,6 +24,10 @@
  */
 enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const *names,
                           size_t count, struct rbe_diag *d);
+
+/* Whether two records are of the same commit, and both or neither of a changed tree: other
+ * programs may compute other numbers. */
+bool rbe_merge_same_program(const json_t *a, const json_t *b);
 
 /* The last of the records `old` that holds the same part of the same result as `like`, which
  * need not have its samples yet; NULL when none does.  What --resume goes on from. */

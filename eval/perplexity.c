@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 
 enum rbe_status rbe_perplexity_window(struct rbe_runner *r, const struct rbe_windows *w,
@@ -87,19 +87,14 @@ int rbe_perplexity_describe(json_t *record, const struct rbe_windows *w)
 {
     int bad = 0;
 
-    bad |= json_object_set_new(record, "protocol", json_string(rbe_protocol_name(w->protocol)));
-    bad |= json_object_set_new(record, "protocol_name",
-                               json_string(rbe_protocol_alias(w->protocol)));
-    bad |= json_object_set_new(record, "context", json_integer(w->context));
-    bad |= json_object_set_new(record, "stride", json_integer(w->stride));
-    bad |= json_object_set_new(record, "tokens", json_integer((json_int_t)w->text_tokens));
-    bad |= json_object_set_new(record, "windows_total", json_integer((json_int_t)w->count));
-    bad |= json_object_set_new(record, "words", json_integer((json_int_t)w->words));
-    bad |= json_object_set_new(record, "white_space_words",
-                               json_integer((json_int_t)w->space_words));
-    bad |= json_object_set_new(record, "text_bytes", json_integer((json_int_t)w->bytes));
+    bad |= RBE_SET(record, RBE_WORD(protocol, rbe_protocol_name(w->protocol)),
+                   RBE_WORD(protocol_name, rbe_protocol_alias(w->protocol)),
+                   RBE_INT(context, w->context), RBE_INT(stride, w->stride),
+                   RBE_INT(tokens, w->text_tokens), RBE_INT(windows_total, w->count),
+                   RBE_INT(words, w->words), RBE_INT(white_space_words, w->space_words),
+                   RBE_INT(text_bytes, w->bytes));
     if (w->protocol == RBE_P4)
-        bad |= json_object_set_new(record, "pages", json_integer((json_int_t)w->pages));
+        bad |= RBE_SET(record, RBE_INT(pages, w->pages));
     return bad;
 }
 
@@ -129,25 +124,24 @@ static json_t *count_array(const double *x, size_t n)
 
 static json_t *bootstrap_json(unsigned resamples)
 {
-    return json_pack("{s:I, s:i}", "resamples", (json_int_t)resamples, "seed",
-                     (int)RBE_BOOTSTRAP_SEED);
+    return RBE_OBJECT(RBE_INT(resamples, resamples), RBE_INT(seed, RBE_BOOTSTRAP_SEED));
 }
 
 int rbe_perplexity_summarise(json_t *record, const double *nll, const double *scored,
                              size_t count, size_t first_window, double seconds,
                              unsigned resamples)
 {
-    const char *protocol = json_string_value(json_object_get(record, "protocol"));
+    const char *protocol = json_string_value(RBE_VALUE_AT(record, protocol));
     const bool every_token = protocol && !strcmp(protocol, "P4");
     const struct rbe_ratio mean = rbe_ratio_of_sums(nll, scored, count);
     const unsigned draws = resamples ? resamples : RBE_BOOTSTRAP;
     const struct rbe_interval ci =
         rbe_bootstrap_ratio(nll, scored, count, draws, RBE_BOOTSTRAP_SEED);
-    const double total = rbe_number_at(record, "windows_total");
-    const double tokens = rbe_number_at(record, "tokens");
-    const double words = rbe_number_at(record, "words");
-    const double space_words = rbe_number_at(record, "white_space_words");
-    const double bytes = rbe_number_at(record, "text_bytes");
+    const double total = RBE_NUMBER_AT(record, windows_total);
+    const double tokens = RBE_NUMBER_AT(record, tokens);
+    const double words = RBE_NUMBER_AT(record, words);
+    const double space_words = RBE_NUMBER_AT(record, white_space_words);
+    const double bytes = RBE_NUMBER_AT(record, text_bytes);
     double sum = 0, n = 0;
     int bad = 0;
 
@@ -158,43 +152,34 @@ int rbe_perplexity_summarise(json_t *record, const double *nll, const double *sc
     const bool complete = (double)count == total && !first_window;
     /* Where a part was scored, the mean stands for the tokens that were not. */
     const double whole = every_token && complete ? sum : mean.value * tokens;
-    bad |= json_object_set_new(record, "complete", json_boolean(complete));
-    bad |= json_object_set_new(record, "first_window", json_integer((json_int_t)first_window));
-    bad |= json_object_set_new(record, "windows", json_integer((json_int_t)count));
-    bad |= json_object_set_new(record, "scored", json_integer((json_int_t)n));
-    bad |= rbe_result_set_real(record, "nll_sum", sum);
-    bad |= rbe_result_set_real(record, "nll_mean", mean.value);
-    bad |= rbe_result_set_real(record, "nll_se", mean.se);
-    bad |= rbe_result_set_real(record, "perplexity", exp(mean.value));
-    bad |= json_object_set_new(record, "perplexity_ci95",
-                               json_pack("[o, o]", rbe_result_real(exp(ci.low)),
-                                         rbe_result_real(exp(ci.high))));
-    bad |= json_object_set_new(record, "bootstrap", bootstrap_json(draws));
-    bad |= rbe_result_set_real(record, "word_perplexity", exp(whole / words));
-    bad |= rbe_result_set_real(record, "white_space_word_perplexity",
-                               exp(whole / space_words));
-    bad |= rbe_result_set_real(record, "byte_perplexity", exp(whole / bytes));
-    bad |= rbe_result_set_real(record, "bits_per_byte", whole / bytes / log(2));
-    bad |= rbe_result_set_real(record, "seconds", seconds);
-    bad |= rbe_result_set_real(record, "tokens_per_s", seconds > 0 ? n / seconds : NAN);
-    bad |= json_object_set_new(record, "samples",
-                               json_pack("{s:o, s:o}", "nll", real_array(nll, count), "scored",
-                                         count_array(scored, count)));
+    bad |= RBE_SET(record, RBE_FLAG(complete, complete), RBE_INT(first_window, first_window),
+                   RBE_INT(windows, count), RBE_INT(scored, n), RBE_REAL(nll_sum, sum),
+                   RBE_REAL(nll_mean, mean.value), RBE_REAL(nll_se, mean.se),
+                   RBE_REAL(perplexity, exp(mean.value)),
+                   RBE_PAIR(perplexity_ci95, exp(ci.low), exp(ci.high)),
+                   RBE_JSON(bootstrap, bootstrap_json(draws)),
+                   RBE_REAL(word_perplexity, exp(whole / words)),
+                   RBE_REAL(white_space_word_perplexity, exp(whole / space_words)),
+                   RBE_REAL(byte_perplexity, exp(whole / bytes)),
+                   RBE_REAL(bits_per_byte, whole / bytes / log(2)), RBE_REAL(seconds, seconds),
+                   RBE_REAL(tokens_per_s, seconds > 0 ? n / seconds : NAN),
+                   RBE_JSON(samples, RBE_OBJECT(RBE_JSON(nll, real_array(nll, count)),
+                                                RBE_JSON(scored, count_array(scored, count)))));
     return bad;
 }
 
 enum rbe_status rbe_perplexity_samples(const json_t *record, double **nll, double **scored,
                                        size_t *count, struct rbe_diag *d)
 {
-    const json_t *s = json_object_get(record, "samples");
-    const json_t *a = json_object_get(s, "nll"), *b = json_object_get(s, "scored");
+    const json_t *s = RBE_VALUE_AT(record, samples);
+    const json_t *a = RBE_VALUE_AT(s, nll), *b = RBE_VALUE_AT(s, scored);
     const size_t n = json_array_size(a);
 
     *nll = *scored = NULL;
     *count = 0;
     if (!json_is_array(a) || !json_is_array(b) || json_array_size(b) != n)
         return rbe_fail(d, RBE_ERR_FORMAT, "a %s record without samples",
-                        json_string_value(json_object_get(record, "kind")));
+                        json_string_value(RBE_VALUE_AT(record, kind)));
     *nll = calloc(n + 1, sizeof **nll);
     *scored = calloc(n + 1, sizeof **scored);
     enum rbe_status err = *nll && *scored ? RBE_OK : RBE_ERR_NOMEM;
@@ -221,9 +206,10 @@ static bool same(const json_t *a, const json_t *b, const char *key)
 }
 
 /* Fields that a paired record takes over from the perplexity record of the base. */
-static const char *const shared[] = {"text", "protocol", "protocol_name", "context", "stride",
-                                     "windows", "windows_total", "first_window", "scored",
-                                     "complete"};
+static const char *const shared[] = {
+    RBE_KEY(text),   RBE_KEY(protocol), RBE_KEY(protocol_name), RBE_KEY(context),
+    RBE_KEY(stride), RBE_KEY(windows),  RBE_KEY(windows_total), RBE_KEY(first_window),
+    RBE_KEY(scored), RBE_KEY(complete)};
 
 static int fill_pair(json_t *out, const json_t *base, const json_t *model, const double *change,
                      const double *scored, size_t n, unsigned resamples)
@@ -231,25 +217,22 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
     const struct rbe_ratio mean = rbe_ratio_of_sums(change, scored, n);
     const struct rbe_interval ci =
         rbe_bootstrap_ratio(change, scored, n, resamples, RBE_BOOTSTRAP_SEED);
-    const double base_s = rbe_number_at(base, "seconds");
-    int bad = json_object_set(out, "base", json_object_get(base, "model"));
+    const double base_s = RBE_NUMBER_AT(base, seconds);
+    int bad = RBE_SET(out, RBE_SHARED(base, RBE_VALUE_AT(base, model)));
 
-    bad |= json_object_set(out, "model", json_object_get(model, "model"));
+    bad |= RBE_SET(out, RBE_SHARED(model, RBE_VALUE_AT(model, model)));
     for (size_t k = 0; k < sizeof shared / sizeof shared[0]; k++)
         bad |= json_object_set(out, shared[k], json_object_get(base, shared[k]));
-    if (json_object_get(base, "special"))       /* rows of before do not say it */
-        bad |= json_object_set(out, "special", json_object_get(base, "special"));
-    bad |= rbe_result_set_real(out, "nll_change", mean.value);
-    bad |= rbe_result_set_real(out, "nll_change_se", mean.se);
-    bad |= rbe_result_set_real(out, "percent_change", 100 * expm1(mean.value));
-    bad |= json_object_set_new(out, "percent_change_ci95",
-                               json_pack("[o, o]", rbe_result_real(100 * expm1(ci.low)),
-                                         rbe_result_real(100 * expm1(ci.high))));
-    bad |= json_object_set(out, "base_perplexity", json_object_get(base, "perplexity"));
-    bad |= json_object_set(out, "perplexity", json_object_get(model, "perplexity"));
-    bad |= rbe_result_set_real(out, "time_ratio",
-                               base_s > 0 ? rbe_number_at(model, "seconds") / base_s : NAN);
-    bad |= json_object_set_new(out, "bootstrap", bootstrap_json(resamples));
+    if (RBE_VALUE_AT(base, special)) /* rows of before do not say it */
+        bad |= RBE_SET(out, RBE_SHARED(special, RBE_VALUE_AT(base, special)));
+    bad |=
+        RBE_SET(out, RBE_REAL(nll_change, mean.value), RBE_REAL(nll_change_se, mean.se),
+                RBE_REAL(percent_change, 100 * expm1(mean.value)),
+                RBE_PAIR(percent_change_ci95, 100 * expm1(ci.low), 100 * expm1(ci.high)),
+                RBE_SHARED(base_perplexity, RBE_VALUE_AT(base, perplexity)),
+                RBE_SHARED(perplexity, RBE_VALUE_AT(model, perplexity)),
+                RBE_REAL(time_ratio, base_s > 0 ? RBE_NUMBER_AT(model, seconds) / base_s : NAN),
+                RBE_JSON(bootstrap, bootstrap_json(resamples)));
     return bad;
 }
 
@@ -260,8 +243,8 @@ enum rbe_status rbe_perplexity_pair(json_t *out, const json_t *base, const json_
     size_t n, m;
     enum rbe_status err;
 
-    if (!same(base, model, "text") || !same(base, model, "protocol") ||
-        !same(base, model, "context") || !same(base, model, "first_window"))
+    if (!same(base, model, RBE_KEY(text)) || !same(base, model, RBE_KEY(protocol)) ||
+        !same(base, model, RBE_KEY(context)) || !same(base, model, RBE_KEY(first_window)))
         return rbe_fail(d, RBE_ERR_MISMATCH, "cannot pair records of different texts, "
                         "protocols or windows");
     if ((err = rbe_perplexity_samples(base, &a, &na, &n, d)) ||

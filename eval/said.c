@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
 #include "base/stats.h"
 
 /* Criterion C5. */
@@ -66,18 +67,15 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
         quality += log(s[i].quality);
     }
     rbe_sort(ms, n);
-    json_t *o = json_pack(
-        "{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:I}", "turns",
-        turns, "tokens", (int)all, "first_token_ms_max", rbe_result_real(first_max),
-        "p95_ms_max", rbe_result_real(p95_max), "p50_ms",
-        rbe_result_real(rbe_quantile(ms, n, 0.5)), "p95_ms",
-        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.95)), "p99_ms",
-        rbe_result_real(rbe_percentile_if_enough(ms, n, 0.99)), "turns_within", within,
-        "dropped_turns", dropped, "hundred_tokens_s",
-        rbe_result_real(seconds_to(s, turns, load_s, HUNDRED)), "coherence",
-        rbe_result_real(coherence / turns), "quality", rbe_result_real(exp(quality / turns)),
-        "foreign_cpu", rbe_result_real(busy / turns), "resident_bytes_max",
-        (json_int_t)resident_max);
+    json_t *o = RBE_OBJECT(
+        RBE_INT(turns, turns), RBE_INT(tokens, all), RBE_REAL(first_token_ms_max, first_max),
+        RBE_REAL(p95_ms_max, p95_max), RBE_REAL(p50_ms, rbe_quantile(ms, n, 0.5)),
+        RBE_REAL(p95_ms, rbe_percentile_if_enough(ms, n, 0.95)),
+        RBE_REAL(p99_ms, rbe_percentile_if_enough(ms, n, 0.99)), RBE_INT(turns_within, within),
+        RBE_INT(dropped_turns, dropped),
+        RBE_REAL(hundred_tokens_s, seconds_to(s, turns, load_s, HUNDRED)),
+        RBE_REAL(coherence, coherence / turns), RBE_REAL(quality, exp(quality / turns)),
+        RBE_REAL(foreign_cpu, busy / turns), RBE_INT(resident_bytes_max, resident_max));
     free(ms);
     free(one);
     return o;

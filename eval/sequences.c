@@ -8,19 +8,20 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 
 /* Arrays by sequence: of numbers, and `decode_ms` of arrays. */
-static const char *const columns[] = {"prefill_ms", "first_token_ms", "first_token", "wall_s",
-                                      "foreign_cpu", "steal", "cpu_utilisation", "tainted"};
+static const char *const columns[] = {
+    RBE_KEY(prefill_ms),  RBE_KEY(first_token_ms), RBE_KEY(first_token),     RBE_KEY(wall_s),
+    RBE_KEY(foreign_cpu), RBE_KEY(steal),          RBE_KEY(cpu_utilisation), RBE_KEY(tainted)};
 enum { PREFILL, FIRST, TOKEN, WALL, FOREIGN, STEAL, CPUS, TAINTED, COLUMNS };
 
 json_t *rbe_sequences_samples(void)
 {
     json_t *s = json_object();
-    int bad = json_object_set_new(s, "decode_ms", json_array());
+    int bad = RBE_SET(s, RBE_JSON(decode_ms, json_array()));
 
     for (int i = 0; i < COLUMNS; i++)
         bad |= json_object_set_new(s, columns[i], json_array());
@@ -46,7 +47,7 @@ int rbe_sequences_add(json_t *samples, double prefill_ms, double first_ms, uint3
 
     for (size_t i = 0; i < decode->count; i++)
         bad |= json_array_append_new(ms, rbe_result_real(decode->ms[i]));
-    bad |= json_array_append_new(json_object_get(samples, "decode_ms"), ms);
+    bad |= json_array_append_new(RBE_VALUE_AT(samples, decode_ms), ms);
     for (int i = 0; i < COLUMNS; i++)
         bad |= json_array_append_new(json_object_get(samples, columns[i]), value[i]);
     return bad;
@@ -62,7 +63,7 @@ static double number_at(const json_t *samples, int column, size_t i)
 /* All sequences' decoded tokens, in order, with what else the machine did. */
 static enum rbe_status gather(struct rbe_times *all, const json_t *samples, size_t n)
 {
-    const json_t *lists = json_object_get(samples, "decode_ms"), *list, *x;
+    const json_t *lists = RBE_VALUE_AT(samples, decode_ms), *list, *x;
     size_t i, k, count = 0;
 
     json_array_foreach(lists, i, list)
@@ -88,33 +89,33 @@ static enum rbe_status gather(struct rbe_times *all, const json_t *samples, size
 static int set_means(json_t *record, const json_t *samples, size_t n,
                      const struct rbe_times *all, double *column)
 {
-    const double prompt = rbe_number_at(record, "prompt_tokens");
-    const double length = rbe_number_at(record, "length");
+    const double prompt = RBE_NUMBER_AT(record, prompt_tokens);
+    const double length = RBE_NUMBER_AT(record, length);
     double total = 0;
     int bad;
 
     for (size_t i = 0; i < n; i++)
         column[i] = number_at(samples, FIRST, i);
-    bad = rbe_result_set_real(record, "first_token_ms", rbe_mean_se(column, n).value);
+    bad = RBE_SET(record, RBE_REAL(first_token_ms, rbe_mean_se(column, n).value));
     for (size_t i = 0; i < n; i++)
         total += column[i] = number_at(samples, PREFILL, i);
     const struct rbe_ratio prefill = rbe_mean_se(column, n);
     for (size_t i = 0; i < all->count; i++)
         total += all->ms[i];
-    bad |= rbe_result_set_real(record, "ms_per_token", total / ((double)n * length));
-    bad |= json_object_set_new(
-        record, "prefill",
-        json_pack("{s:O, s:o, s:o, s:o}", "tokens", json_object_get(record, "prompt_tokens"),
-                  "mean_ms", rbe_result_real(prefill.value), "mean_ms_se",
-                  rbe_result_real(prefill.se), "tokens_per_s",
-                  rbe_result_real(1e3 * prompt / prefill.value)));
+    bad |= RBE_SET(record, RBE_REAL(ms_per_token, total / ((double)n * length)));
+    bad |= RBE_SET(
+        record,
+        RBE_JSON(prefill,
+                 RBE_OBJECT(RBE_SHARED(tokens, (RBE_VALUE_AT(record, prompt_tokens))),
+                            RBE_REAL(mean_ms, prefill.value), RBE_REAL(mean_ms_se, prefill.se),
+                            RBE_REAL(tokens_per_s, 1e3 * prompt / prefill.value))));
     return bad;
 }
 
 enum rbe_status rbe_sequences_summarise(json_t *record, struct rbe_diag *d)
 {
-    const json_t *samples = json_object_get(record, "samples");
-    const size_t n = json_array_size(json_object_get(samples, "decode_ms"));
+    const json_t *samples = RBE_VALUE_AT(record, samples);
+    const size_t n = json_array_size(RBE_VALUE_AT(samples, decode_ms));
     struct rbe_times all = {0};
     double *column = calloc(n + 1, sizeof *column);
     enum rbe_status err = column ? RBE_OK : RBE_ERR_NOMEM;
@@ -126,15 +127,12 @@ enum rbe_status rbe_sequences_summarise(json_t *record, struct rbe_diag *d)
         goto out;
     json_t *validity = rbe_times_validity(&all);
     int bad = set_means(record, samples, n, &all, column);
-    bad |= json_object_set_new(record, "sequences", json_integer((json_int_t)n));
-    bad |= json_object_set_new(
-        record, "complete",
-        json_boolean((double)n == rbe_number_at(record, "sequences_total")));
-    bad |= json_object_set_new(record, "decode", json_pack("[o]", rbe_times_json(&all)));
-    bad |= rbe_result_set_real(record, "decode_median_ms", rbe_times_median(&all));
-    bad |= json_object_set(record, "cpu_utilisation",
-                           json_object_get(validity, "cpu_utilisation"));
-    bad |= json_object_set_new(record, "validity", validity);
+    bad |= RBE_SET(record, RBE_INT(sequences, n),
+                   RBE_FLAG(complete, (double)n == RBE_NUMBER_AT(record, sequences_total)),
+                   RBE_JSON(decode, json_pack("[o]", rbe_times_json(&all))),
+                   RBE_REAL(decode_median_ms, rbe_times_median(&all)),
+                   RBE_SHARED(cpu_utilisation, RBE_VALUE_AT(validity, cpu_utilisation)),
+                   RBE_JSON(validity, validity));
     if (bad)
         err = RBE_ERR_NOMEM;
 out:

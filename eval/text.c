@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 
 /* --- UTF-8 and white space --------------------------------------------------------------- */
 
@@ -177,10 +177,10 @@ int rbe_text_record(json_t *record, const struct rbe_text *t, bool raw)
         return -1;
     if (!t->raw)
         return 0;
-    json_t *text = json_object_get(record, "text");
-    return json_object_set_new(text, "bom", json_boolean(t->marks.bom)) ||
-           json_object_set_new(text, "crs", json_integer((json_int_t)t->marks.crs)) ||
-           json_object_set_new(text, "read_as", json_string(raw ? "bytes" : "lines"));
+    json_t *text = RBE_VALUE_AT(record, text);
+    return RBE_SET(text, RBE_FLAG(bom, t->marks.bom)) ||
+           RBE_SET(text, RBE_INT(crs, t->marks.crs)) ||
+           RBE_SET(text, RBE_WORD(read_as, raw ? "bytes" : "lines"));
 }
 
 /* --- rows and pages ---------------------------------------------------------------------- */

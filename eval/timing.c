@@ -13,6 +13,7 @@
 
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 #include "eval/softmax.h"
 
@@ -161,13 +162,12 @@ json_t *rbe_times_json(const struct rbe_times *t)
         memcpy(x, t->ms, n * sizeof *x);
     const double mean = rbe_mean_se(x, n).value;
     rbe_sort(x, n);
-    json_t *o = json_pack(
-        "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tokens", (int)n, "median_ms",
-        rbe_result_real(rbe_median(x, n)), "mad_ms", rbe_result_real(rbe_mad(x, n, x + n)),
-        "mean_ms", rbe_result_real(mean), "p50_ms", rbe_result_real(rbe_quantile(x, n, 0.5)),
-        "p95_ms", rbe_result_real(rbe_percentile_if_enough(x, n, 0.95)), "p99_ms",
-        rbe_result_real(rbe_percentile_if_enough(x, n, 0.99)), "tokens_per_s",
-        rbe_result_real(1e3 / mean));
+    json_t *o = RBE_OBJECT(RBE_INT(tokens, n), RBE_REAL(median_ms, rbe_median(x, n)),
+                           RBE_REAL(mad_ms, rbe_mad(x, n, x + n)), RBE_REAL(mean_ms, mean),
+                           RBE_REAL(p50_ms, rbe_quantile(x, n, 0.5)),
+                           RBE_REAL(p95_ms, rbe_percentile_if_enough(x, n, 0.95)),
+                           RBE_REAL(p99_ms, rbe_percentile_if_enough(x, n, 0.99)),
+                           RBE_REAL(tokens_per_s, 1e3 / mean));
     free(x);
     return o;
 }
@@ -176,10 +176,9 @@ json_t *rbe_times_validity(const struct rbe_times *t)
 {
     const double w = t->weight > 0 ? t->weight : NAN;
 
-    return json_pack("{s:o, s:o, s:o, s:i, s:i, s:f}", "foreign_cpu",
-                     rbe_result_real(t->foreign / w), "steal", rbe_result_real(t->steal / w),
-                     "cpu_utilisation", rbe_result_real(t->cpus / w), "repeats",
-                     (int)t->repeats, "tainted", (int)t->tainted, "limit", RBE_FOREIGN_LIMIT);
+    return RBE_OBJECT(RBE_REAL(foreign_cpu, t->foreign / w), RBE_REAL(steal, t->steal / w),
+                      RBE_REAL(cpu_utilisation, t->cpus / w), RBE_INT(repeats, t->repeats),
+                      RBE_INT(tainted, t->tainted), RBE_REAL(limit, RBE_FOREIGN_LIMIT));
 }
 
 struct two_lists {

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "gate/compare.h"
 
 /* The file being read, for messages. */
@@ -120,16 +120,15 @@ static const char *text_or(const json_t *v, const char *path, const char *otherw
 /* Which model, on what; other results of the same model are other rows. */
 static void describe(char *out, size_t size, const json_t *v, const char *kind)
 {
-    const double windows = rbe_number_at(v, "windows"), first = rbe_number_at(v,
-                                                                              "first_window");
+    const double windows = RBE_NUMBER_AT(v, windows), first = RBE_NUMBER_AT(v, first_window);
     char rest[64] = "";
 
     if (!isnan(windows))
         snprintf(rest, sizeof rest, " windows %.0f+%.0f", isnan(first) ? 0 : first, windows);
-    snprintf(out, size, "%s %s%s%s%s%s%s%s%s", kind, text_or(v, "model.name", "?"),
-             rbe_string_at(v, "base.name") ? " of " : "", text_or(v, "base.name", ""),
-             rbe_string_at(v, "text.name") ? " " : "", text_or(v, "text.name", ""),
-             rbe_string_at(v, "protocol") ? " " : "", text_or(v, "protocol", ""), rest);
+    snprintf(out, size, "%s %s%s%s%s%s%s%s%s", kind, text_or(v, RBE_KEY(model, name), "?"),
+             RBE_STRING_AT(v, base, name) ? " of " : "", text_or(v, RBE_KEY(base, name), ""),
+             RBE_STRING_AT(v, text, name) ? " " : "", text_or(v, RBE_KEY(text, name), ""),
+             RBE_STRING_AT(v, protocol) ? " " : "", text_or(v, RBE_KEY(protocol), ""), rest);
 }
 
 static enum rbe_status add_samples(const struct source *s, const json_t *list, const char *unit,
@@ -158,23 +157,23 @@ static enum rbe_status add_time(const struct source *s, double ms, const char *k
 static enum rbe_status add_prompt(const struct source *s, const json_t *v, const char *of,
                                   double threads)
 {
-    const double median = rbe_number_at(v, "prefill.median_ms");
-    const double tokens = rbe_number_at(v, "prompt_tokens");
+    const double median = RBE_NUMBER_AT(v, prefill, median_ms);
+    const double tokens = RBE_NUMBER_AT(v, prompt_tokens);
     enum rbe_status err;
     char key[256];
 
     snprintf(key, sizeof key, "%s %s prefill of %.0f, %.0f threads", of,
-             text_or(v, "mode", "?"), tokens, threads);
-    err = add_time(s, isnan(median) ? rbe_number_at(v, "prefill.mean_ms") : median, key);
+             text_or(v, RBE_KEY(mode), "?"), tokens, threads);
+    err = add_time(s, isnan(median) ? RBE_NUMBER_AT(v, prefill, mean_ms) : median, key);
     snprintf(key, sizeof key, "%s %s first token after %.0f, %.0f threads", of,
-             text_or(v, "mode", "?"), tokens, threads);
-    return err ? err : add_time(s, rbe_number_at(v, "first_token_ms"), key);
+             text_or(v, RBE_KEY(mode), "?"), tokens, threads);
+    return err ? err : add_time(s, RBE_NUMBER_AT(v, first_token_ms), key);
 }
 
 /* Peak resident memory, where the row has it. */
 static enum rbe_status add_peak(const struct source *s, const json_t *v, const char *of)
 {
-    const double peak = rbe_number_at(v, "peak_bytes");
+    const double peak = RBE_NUMBER_AT(v, peak_bytes);
     struct rbe_figure *g = isnan(peak) ? NULL : add(s, "bytes", "%s peak memory", of);
 
     if (!g)
@@ -185,30 +184,30 @@ static enum rbe_status add_peak(const struct source *s, const json_t *v, const c
 
 static enum rbe_status add_inference(const struct source *s, const json_t *v, const char *of)
 {
-    json_t *samples = rbe_value_at(v, "samples_ms"), *list;
+    json_t *samples = RBE_VALUE_AT(v, samples_ms), *list;
     enum rbe_status err = RBE_OK;
     const char *depth;
     char key[256];
     int n = 0;
 
-    const double threads = rbe_number_at(v, "machine.threads");
+    const double threads = RBE_NUMBER_AT(v, machine, threads);
     json_object_foreach(samples, depth, list) {
         snprintf(key, sizeof key, "%s %s decode at %s, %.0f threads", of,
-                 text_or(v, "mode", "?"), depth, threads);
+                 text_or(v, RBE_KEY(mode), "?"), depth, threads);
         if (!err)
             err = add_samples(s, list, "ms", key);
         n++;
     }
     if (!err && !n) {
-        snprintf(key, sizeof key, "%s %s decode, %.0f threads", of, text_or(v, "mode", "?"),
-                 threads);
-        json_t *one = json_pack("[f]", rbe_number_at(v, "decode_median_ms"));
+        snprintf(key, sizeof key, "%s %s decode, %.0f threads", of,
+                 text_or(v, RBE_KEY(mode), "?"), threads);
+        json_t *one = json_pack("[f]", RBE_NUMBER_AT(v, decode_median_ms));
         err = add_samples(s, one, "ms", key);
         json_decref(one);
     }
     if (!err)
         err = add_prompt(s, v, of, threads);
-    const double bytes = rbe_number_at(v, "model_bytes");
+    const double bytes = RBE_NUMBER_AT(v, model_bytes);
     if (!err && !isnan(bytes))
         err = exact(s, bytes, false, "bytes", "model bytes", of);
     return err ? err : add_peak(s, v, of);
@@ -217,23 +216,23 @@ static enum rbe_status add_inference(const struct source *s, const json_t *v, co
 static enum rbe_status add_conversation(const struct source *s, const json_t *v,
                                         const char *of)
 {
-    struct rbe_figure *g = add(s, "ms", "%s tokens, %.0f threads", of,
-                               rbe_number_at(v, "machine.threads"));
+    struct rbe_figure *g =
+        add(s, "ms", "%s tokens, %.0f threads", of, RBE_NUMBER_AT(v, machine, threads));
     enum rbe_status err = g ? RBE_OK : no_memory(s);
     json_t *turn, *x;
     size_t i, k;
 
-    json_array_foreach(rbe_value_at(v, "turns"), i, turn)
-        json_array_foreach(rbe_value_at(turn, "token_ms"), k, x)
+    json_array_foreach(RBE_VALUE_AT(v, turns), i, turn)
+        json_array_foreach(RBE_VALUE_AT(turn, token_ms), k, x)
             if (!err)
                 err = push(s, g, json_is_number(x) ? json_number_value(x) : NAN);
     if (err || !g->count)
         return err ? err : complain(s, of, "no samples");
-    g = add(s, "ms", "%s first tokens, %.0f threads", of, rbe_number_at(v, "machine.threads"));
+    g = add(s, "ms", "%s first tokens, %.0f threads", of, RBE_NUMBER_AT(v, machine, threads));
     err = g ? RBE_OK : no_memory(s);
-    json_array_foreach(rbe_value_at(v, "turns"), i, turn)
+    json_array_foreach(RBE_VALUE_AT(v, turns), i, turn)
         if (!err)
-            err = push(s, g, rbe_number_at(turn, "first_token_ms"));
+            err = push(s, g, RBE_NUMBER_AT(turn, first_token_ms));
     return err;
 }
 
@@ -245,48 +244,49 @@ static enum rbe_status add_comprehension(const struct source *s, const json_t *v
     char key[96];
     json_t *m;
 
-    json_object_foreach(rbe_value_at(v, "metrics"), name, m) {
-        snprintf(key, sizeof key, "%s %s, %.0f items", text_or(v, "task", "?"), name,
-                 rbe_number_at(v, "items"));
+    json_object_foreach(RBE_VALUE_AT(v, metrics), name, m) {
+        snprintf(key, sizeof key, "%s %s, %.0f items", text_or(v, RBE_KEY(task), "?"), name,
+                 RBE_NUMBER_AT(v, items));
         if (!err)
-            err = exact(s, rbe_number_at(m, "value"), strcmp(name, "perplexity"), "", key, of);
+            err = exact(s, RBE_NUMBER_AT(m, value), strcmp(name, "perplexity"), "", key, of);
     }
     return err;
 }
 
 static enum rbe_status add_line(const struct source *s, const json_t *v)
 {
-    const char *kind = rbe_string_at(v, "kind");
+    const char *kind = RBE_STRING_AT(v, kind);
     enum rbe_status err = RBE_OK;
     char of[192];
 
     describe(of, sizeof of, v, kind);
     if (!strcmp(kind, "perplexity"))
-        return exact(s, rbe_number_at(v, "perplexity"), false, "", "perplexity", of);
+        return exact(s, RBE_NUMBER_AT(v, perplexity), false, "", "perplexity", of);
     if (!strcmp(kind, "divergence")) {
-        err = exact(s, rbe_number_at(v, "kl.mean"), false, "nats", "mean KL", of);
-        return err ? err : exact(s, rbe_number_at(v, "top1.agreement"), true, "",
-                                 "top-1 agreement", of);
+        err = exact(s, RBE_NUMBER_AT(v, kl, mean), false, "nats", "mean KL", of);
+        return err ? err
+                   : exact(s, RBE_NUMBER_AT(v, top1, agreement), true, "", "top-1 agreement",
+                           of);
     }
     if (!strcmp(kind, "inference"))
         return add_inference(s, v, of);
     if (!strcmp(kind, "conversation"))
         return add_conversation(s, v, of);
-    if (!strcmp(kind, "edge") && !isnan(rbe_number_at(v, "peak_bytes")))
+    if (!strcmp(kind, "edge") && !isnan(RBE_NUMBER_AT(v, peak_bytes)))
         return add_peak(s, v, of);
     if (!strcmp(kind, "comprehension"))
         return add_comprehension(s, v, of);
     if (!strcmp(kind, "generation")) {
-        static const char *const names[] = {"fluency", "coherence", "relevance"};
+        static const char *const names[] = {RBE_KEY(fluency), RBE_KEY(coherence),
+                                            RBE_KEY(relevance)};
         for (int i = 0; i < 3 && !err; i++) {
-            char path[32];
-            snprintf(path, sizeof path, "%s.retained", names[i]);
-            err = exact(s, rbe_number_at(v, path), true, "", names[i], of);
+            const json_t *kept = rbe_value_at(v, names[i]);
+            err = exact(s, RBE_NUMBER_AT(kept, retained), true, "", names[i], of);
         }
         return err;
     }
     if (!strcmp(kind, "convert"))
-        return exact(s, rbe_number_at(v, "totals.bytes"), false, "bytes", "bytes", of);
+        return exact(s, RBE_NUMBER_AT(v, totals, bytes), false, "bytes", "bytes", of);
     s->f->skipped++;
     return RBE_OK;
 }
@@ -295,7 +295,7 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
  * it or none. */
 static enum rbe_status see_machine(const struct source *s, const json_t *m)
 {
-    const double memory = rbe_number_at(m, "memory_bytes");
+    const double memory = RBE_NUMBER_AT(m, memory_bytes);
     char text[sizeof s->f->machine], more[96] = "";
 
     const bool first = !s->f->count && !s->f->skipped;
@@ -304,9 +304,10 @@ static enum rbe_status see_machine(const struct source *s, const json_t *m)
                : RBE_OK;
     if (!isnan(memory))
         snprintf(more, sizeof more, ", %.1f GB, kernel %s", memory / 1e9,
-                 text_or(m, "kernel", "?"));
-    snprintf(text, sizeof text, "%s, %s, %.0f cores, %s%s", text_or(m, "cpu", "?"),
-             text_or(m, "arch", "?"), rbe_number_at(m, "cores"), text_or(m, "isa", "?"), more);
+                 text_or(m, RBE_KEY(kernel), "?"));
+    snprintf(text, sizeof text, "%s, %s, %.0f cores, %s%s", text_or(m, RBE_KEY(cpu), "?"),
+             text_or(m, RBE_KEY(arch), "?"), RBE_NUMBER_AT(m, cores),
+             text_or(m, RBE_KEY(isa), "?"), more);
     if (!first && strcmp(s->f->machine, text))
         return complain(s, text, "another machine than in the rows before");
     memcpy(s->f->machine, text, sizeof text);
@@ -322,7 +323,7 @@ static enum rbe_status read_rows(struct source *s)
 
     json_array_foreach(rows, i, v) {
         s->line = i + 1;
-        if (!err && !(err = see_machine(s, rbe_value_at(v, "machine"))))
+        if (!err && !(err = see_machine(s, RBE_VALUE_AT(v, machine))))
             err = add_line(s, v);
     }
     if (!err && unfinished)
@@ -387,18 +388,18 @@ static enum rbe_status add_summary(const struct source *s, const char *name, dou
 /* One repetition; `run_type` is newer than the rest. */
 static enum rbe_status add_benchmark(const struct source *s, const json_t *v)
 {
-    const char *run = rbe_string_at(v, "run_name"), *type = text_or(v, "run_type", "iteration");
+    const char *run = RBE_STRING_AT(v, run_name), *type = text_or(v, "run_type", "iteration");
     char name[256];
 
-    if (!run && !(run = rbe_string_at(v, "name")))
+    if (!run && !(run = RBE_STRING_AT(v, name)))
         return complain(s, "a benchmark", "no run_name");
     if (strcmp(type, "iteration"))
         return RBE_OK;
     name_of(name, sizeof name, run);
-    if (rbe_true_at(v, "error_occurred"))
+    if (RBE_TRUE_AT(v, error_occurred))
         return untimed(s, name, text_or(v, "error_message", "was not measured"));
-    return add_repetition(s, name, rbe_number_at(v, "real_time") *
-                                       ns_per(rbe_string_at(v, "time_unit")));
+    return add_repetition(s, name,
+                          RBE_NUMBER_AT(v, real_time) * ns_per(RBE_STRING_AT(v, time_unit)));
 }
 
 /* The aggregates of a row whose repetitions are not in the file: its median, and what of the
@@ -412,10 +413,9 @@ static enum rbe_status add_aggregates(const struct source *s, const json_t *list
 
     for (int pass = 0; pass < 2 && !err; pass++)
         json_array_foreach(list, i, v) {
-            const char *run = rbe_string_at(v, "run_name");
-            const char *what = rbe_string_at(v, "aggregate_name");
-            const double t =
-                rbe_number_at(v, "real_time") * ns_per(rbe_string_at(v, "time_unit"));
+            const char *run = RBE_STRING_AT(v, run_name);
+            const char *what = RBE_STRING_AT(v, aggregate_name);
+            const double t = RBE_NUMBER_AT(v, real_time) * ns_per(RBE_STRING_AT(v, time_unit));
             char name[256];
             if (err || !run || !what)
                 continue;
@@ -427,7 +427,7 @@ static enum rbe_status add_aggregates(const struct source *s, const json_t *list
                 json_object_set_new_nocheck(scatter, name, rbe_result_real(t));
             else if (pass && !strcmp(what, "median"))
                 err = add_summary(s, name, t, rbe_number_at(scatter, name),
-                                  rbe_number_at(v, "repetitions"));
+                                  RBE_NUMBER_AT(v, repetitions));
         }
     json_decref(scatter);
     return err;
@@ -448,15 +448,15 @@ static enum rbe_status add_sample_lines(struct source *f, struct source *rest, c
             RBE_ERR_NOMEM)
             break;
         err = RBE_OK;
-        const char *name = rbe_string_at(v, "name");
-        const double ns = 1e9 * rbe_number_at(v, "seconds") / rbe_number_at(v, "iterations");
+        const char *name = RBE_STRING_AT(v, name);
+        const double ns = 1e9 * RBE_NUMBER_AT(v, seconds) / RBE_NUMBER_AT(v, iterations);
         /* What the samples were taken on: of each launch. */
-        if (rbe_string_at(v, "schema"))
-            err = see_machine(f, rbe_value_at(v, "machine"));
+        if (RBE_STRING_AT(v, schema))
+            err = see_machine(f, RBE_VALUE_AT(v, machine));
         else if (!name)
             err = complain(f, "a sample", "not JSON, or without a name");
         else
-            err = add_repetition(rbe_true_at(v, "accepted") ? f : rest, name, ns);
+            err = add_repetition(RBE_TRUE_AT(v, accepted) ? f : rest, name, ns);
         json_decref(v);
     }
     return err;
@@ -534,11 +534,11 @@ static enum rbe_status read_sample_file(struct source *s, const char *text)
 /* The machine of a document by another program: what Google Benchmark itself writes. */
 static void see_host(const struct source *s, const json_t *context)
 {
-    const char *host = rbe_string_at(context, "host_name");
+    const char *host = RBE_STRING_AT(context, host_name);
 
     if (host)
         snprintf(s->f->machine, sizeof s->f->machine, "host %s, %.0f CPUs", host,
-                 rbe_number_at(context, "num_cpus"));
+                 RBE_NUMBER_AT(context, num_cpus));
 }
 
 static enum rbe_status read_document(struct source *s, const char *text, size_t size)
@@ -546,18 +546,18 @@ static enum rbe_status read_document(struct source *s, const char *text, size_t 
     json_error_t e;
     json_t *doc, *v;
     enum rbe_status err = rbe_json_load(&doc, text, size, 0, &e, s->path, s->d);
-    json_t *list = rbe_value_at(doc, "benchmarks");
+    json_t *list = RBE_VALUE_AT(doc, benchmarks);
     size_t i;
 
     if (err)
         return err == RBE_ERR_NOMEM ? err
                : rbe_fail(s->d, err, "%s: line %d: %s (cut off?)", s->path, e.line, e.text);
-    if (!json_is_array(list) || !json_is_object(rbe_value_at(doc, "context")))
+    if (!json_is_array(list) || !json_is_object(RBE_VALUE_AT(doc, context)))
         err = complain(s, "not a result of Google Benchmark", "no benchmarks or no context");
     else
-        err = see_machine(s, rbe_value_at(doc, "context.rbe.machine"));
+        err = see_machine(s, RBE_VALUE_AT(doc, context, rbe, machine));
     if (!err && !s->f->machine[0])
-        see_host(s, rbe_value_at(doc, "context"));
+        see_host(s, RBE_VALUE_AT(doc, context));
     json_array_foreach(list, i, v)
         if (!err)
             err = add_benchmark(s, v);
@@ -580,8 +580,8 @@ static char *next_field(char **line)
 /* "# cores 2" of the head: what the machine of a row is called in JSON. */
 static enum rbe_status note_machine(const struct source *s, json_t *machine, const char *line)
 {
-    static const char *const names[] = {"cpu", "arch", "isa", "kernel", "cores",
-                                        "memory_bytes"};
+    static const char *const names[] = {RBE_KEY(cpu),    RBE_KEY(arch),  RBE_KEY(isa),
+                                        RBE_KEY(kernel), RBE_KEY(cores), RBE_KEY(memory_bytes)};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const size_t n = strlen(names[i]);
@@ -712,7 +712,7 @@ static bool begins_samples(const char *text)
     json_t *v;
     /* What is no JSON, or has no room, is no such line to begin with; the rest will tell. */
     rbe_json_load(&v, text, strcspn(text, "\n"), 0, NULL, "", NULL);
-    const char *kind = rbe_string_at(v, "kind");
+    const char *kind = RBE_STRING_AT(v, kind);
     const bool yes = kind && !strcmp(kind, "bench");
 
     json_decref(v);

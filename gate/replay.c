@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/stats.h"
 
 enum { NEIGHBOURS = 4, LEAST_ROUNDS = 16 };
@@ -39,11 +39,11 @@ static enum rbe_status read_metric(struct pool *p, const json_t *rows, const cha
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     p->x[p->metrics++] = x;
     json_array_foreach(rows, i, r) {
-        const char *kind = rbe_string_at(r, "kind"), *metric = rbe_string_at(r, "metric");
+        const char *kind = RBE_STRING_AT(r, kind), *metric = RBE_STRING_AT(r, metric);
         if (!kind || strcmp(kind, "gate-round") || !metric || strcmp(metric, name))
             continue;
-        x[n] = rbe_number_at(r, "log_ratio");
-        const double s = rbe_number_at(r, "seconds");
+        x[n] = RBE_NUMBER_AT(r, log_ratio);
+        const double s = RBE_NUMBER_AT(r, seconds);
         if (!isfinite(x[n]) || !(s > 0))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s:%zu: a round without log_ratio or seconds",
                             path, i + 1);

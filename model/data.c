@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "model/data.h"
+#include "model/model.h"
 
 #include <dirent.h>
 #include <fnmatch.h>
@@ -179,4 +180,10 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
                        "beside it, and no shipped tokenizer fits its %u tokens", model_path,
                        c->vocab);
     return err;
+}
+
+enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_gpt2 *m,
+                                  const char *folder, struct rbe_diag *d)
+{
+    return rbe_find_tokenizer(out, folder, rbe_gpt2_path(m), rbe_gpt2_config(m), d);
 }

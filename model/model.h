@@ -1,14 +1,12 @@
 /*
- * model.h - a GPT-2 that runs from a plain checkpoint or from an RBE container.
+ * model.h - what <rbe/model.h> keeps for the programs: provenance, memory, taps.
  *
  * SPDX-License-Identifier: MIT
- *
- * A model is read-only and may be shared; a session holds the KV cache and every buffer a
- * forward pass needs, sized once at open: nothing is allocated per token.
  */
 #ifndef RBE_MODEL_MODEL_H
 #define RBE_MODEL_MODEL_H
 
+#include <rbe/model.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,82 +16,28 @@
 #include "model/config.h"
 #include "rbe/container.h"
 
-struct rbe_gpt2;
-
-/*
- * path: a folder with config.json and model.safetensors, or with model.safetensors.index.json
- * and its shards (F32, F16, BF16 or F64; names with or without "transformer.", weights
- * [in][out] as OpenAI wrote them), or such a file with config.json beside it, or an RBE
- * container (config inside).  A plain checkpoint is held as f32.  The checksums of a
- * container's codes are compared when the first tokens go through: see rbe_no_verify.
- */
-enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d);
-void rbe_gpt2_close(struct rbe_gpt2 **m);
+/* The checksums of a container's codes are not compared when rbe_no_verify is set before
+ * rbe_gpt2_open(). */
 
 /* Bytes rbe_gpt2_open() takes at its height: the mapped file, f32 copies, scratch. */
 enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d);
 
 const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m);
-/* The file the weights came from, its size, and whether it is an RBE container. */
-const char *rbe_gpt2_path(const struct rbe_gpt2 *m);
-size_t rbe_gpt2_file_bytes(const struct rbe_gpt2 *m);
-bool rbe_gpt2_is_rbe(const struct rbe_gpt2 *m);
-/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it:
- * at once after the model was opened, lest the file is another by then. */
+/* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it.
+ * RBE_ERR_MISMATCH when a checkpoint is no longer the file that was opened. */
 enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d);
 /* What rbe_gpt2_hash() found, or NULL. */
 const char *rbe_gpt2_sha256(const struct rbe_gpt2 *m);
 /* "synthetic" metadata of a generated checkpoint, or NULL. */
 const char *rbe_gpt2_label(const struct rbe_gpt2 *m);
 
-/* Bytes of weights read for one decoded token: what memory bandwidth limits. */
-size_t rbe_gpt2_bytes_per_token(const struct rbe_gpt2 *m);
-
-struct rbe_session;
-
-struct rbe_session_limits {
-    uint32_t max_tokens;        /* KV cache positions, 1..n_ctx; 0 = n_ctx */
-    uint32_t max_batch;         /* tokens a call of prefill takes at once; 0 = 512 */
-    uint32_t max_logits;        /* rows rbe_logits() fills at once; 0 = 1 */
-};
-
-/* Bytes rbe_session_open() will allocate. */
-size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l);
-
-/* The same for a plain checkpoint of this shape. */
+/* rbe_session_bytes() for a plain checkpoint of this shape. */
 size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l);
 
-/* pool may be NULL (one thread) and must outlive the session. */
-enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
-                                 struct rbe_session_limits l, struct rbe_pool *pool,
-                                 struct rbe_diag *d);
-void rbe_session_close(struct rbe_session **s);
-
-/* Tokens in the cache. */
-uint32_t rbe_session_length(const struct rbe_session *s);
-/* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers: it
- * then answers RBE_ERR_INTERRUPTED and has appended nothing of the batch.  It does not at
- * first. */
+/* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers, which
+ * then answers RBE_ERR_INTERRUPTED and has appended nothing of the batch, and rbe_logits() before
+ * it begins.  It does not at first. */
 void rbe_session_stop_early(struct rbe_session *s, bool stop);
-/* Forgets all tokens from position n on (n <= length): 0 starts anew. */
-void rbe_session_truncate(struct rbe_session *s, uint32_t n);
-
-/*
- * Runs n tokens (any n up to the room left; long ones go through in batches), appends them
- * to the cache and leaves their final hidden states (after ln_f) for rbe_logits(): those of
- * the last call, at most max_batch of them (call with n <= max_batch to keep all).
- * RBE_ERR_ARG: a token outside the vocabulary, or more than max_tokens.  RBE_ERR_FORMAT: at
- * their first use, codes of a container that do not match their checksums.
- */
-enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
-                            struct rbe_diag *d);
-
-/* Logits [count][vocab] of the kept positions first, first+1, ... of the last rbe_forward();
- * count <= max_logits.  first == RBE_LAST with count 1: the last position.
- * RBE_ERR_NUMERIC: one of them is NaN or infinite. */
-#define RBE_LAST SIZE_MAX
-enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
-                           struct rbe_diag *d);
 
 /*
  * From now on fn(arg, name, x, ldx, count, cols) is called before every product of a weight

@@ -7,9 +7,8 @@
  * added in double in a fixed order, so the choice is the same everywhere.  Candidates for
  * top-k and top-p are taken from a heap: only as many are sorted as are kept.
  */
-#include "model/sampler.h"
-
 #include <math.h>
+#include <rbe/sampler.h>
 #include <stdbool.h>
 #include <stdlib.h>
 

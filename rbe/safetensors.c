@@ -17,6 +17,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -517,6 +518,15 @@ size_t rbe_safetensors_file_bytes(const struct rbe_safetensors *s)
     for (size_t i = 0; i < s->shard_count; i++)
         n += s->shards[i]->map.size;
     return n;
+}
+
+uint64_t rbe_safetensors_stamp(const struct rbe_safetensors *s)
+{
+    uint64_t stamp = s->map.stamp;
+
+    for (size_t i = 0; i < s->shard_count; i++)
+        stamp = XXH3_64bits_withSeed(&s->shards[i]->map.stamp, sizeof stamp, stamp);
+    return stamp;
 }
 
 enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensors *s)

@@ -73,6 +73,8 @@ size_t rbe_safetensors_file_bytes(const struct rbe_safetensors *s);
 /* Of the file as it was opened.  Of shards: that of the lines that sha256sum prints for the
  * index and then the shards by name, without their folder.  Fails for want of memory only. */
 enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensors *s);
+/* Another when a file of it is, or was written to, as far as sizes and times tell. */
+uint64_t rbe_safetensors_stamp(const struct rbe_safetensors *s);
 const char *rbe_safetensors_path(const struct rbe_safetensors *s);
 
 /* F32, F16, BF16 or F64. */

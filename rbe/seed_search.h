@@ -35,7 +35,7 @@ float rbe_seed_sigma(enum rbe_format format);
  */
 enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
                                      unsigned block, unsigned bits,
-                                     const struct rbe_trellis_ops *ops, struct rbe_diag *d);
+                                     const struct rbe_trellis *ops, struct rbe_diag *d);
 void rbe_seed_search_close(struct rbe_seed_search **s);
 
 /* Bytes that open allocates for these arguments, at most. */

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 const double rbe_budget_bits = 45e6 * 8 / 124439808;
 
 /* What a criterion is judged on. */
@@ -92,7 +94,7 @@ static const struct rbe_row *inference(const struct pair *p, bool base, const ch
     for (size_t i = p->r->count; m >= 0 && i-- > 0; ) {
         const struct rbe_row *row = &p->r->rows[i];
         if (!strcmp(row->kind, "inference") && !isnan(rbe_number_at(row->v, field)) &&
-            rbe_results_model(p->r, rbe_value_at(row->v, "model")) == m)
+            rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) == m)
             return row;
     }
     return NULL;
@@ -141,9 +143,9 @@ static enum rbe_verdict verdict_of(double x, const json_t *ci, double limit, boo
 
 bool rbe_oversubscribed_row(const json_t *row, char *out, size_t size)
 {
-    const double threads = rbe_number_at(row, "machine.threads");
-    const double cores = rbe_number_at(row, "machine.cores");
-    const double quota = rbe_number_at(row, "machine.cpu_quota");
+    const double threads = RBE_NUMBER_AT(row, machine, threads);
+    const double cores = RBE_NUMBER_AT(row, machine, cores);
+    const double quota = RBE_NUMBER_AT(row, machine, cpu_quota);
     const double cpus = quota < cores || isnan(cores) ? quota : cores;
 
     out[0] = 0;
@@ -170,8 +172,8 @@ static const struct rbe_row *sized(const struct pair *p)
 {
     for (size_t i = p->r->count; i-- > 0; ) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!isnan(rbe_number_at(row->v, "model.bytes")) &&
-            rbe_results_model(p->r, rbe_value_at(row->v, "model")) == p->model)
+        if (!isnan(RBE_NUMBER_AT(row->v, model, bytes)) &&
+            rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) == p->model)
             return row;
     }
     return NULL;
@@ -195,7 +197,7 @@ static void c1_file(struct rbe_criterion *c, const struct pair *p)
     SAY(c->how, "bytes of the model file on disk against 4 bytes for each of %.0f parameters",
         m->parameters);
     const struct rbe_row *row = row_of(p, "convert", false);
-    if (row || (row = inference(p, false, "model_bytes")) || (row = sized(p)))
+    if (row || (row = inference(p, false, RBE_KEY(model_bytes))) || (row = sized(p)))
         cite(c, row);
     const bool fits = !is_gpt2_small(m) || m->bytes <= 45e6;
     c->verdict = saved >= .9 && fits ? RBE_PASS : RBE_FAIL;
@@ -205,8 +207,8 @@ static void c1_file(struct rbe_criterion *c, const struct pair *p)
 
 static void c1_peak(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *a = inference(p, true, "peak_bytes");
-    const struct rbe_row *b = inference(p, false, "peak_bytes");
+    const struct rbe_row *a = inference(p, true, RBE_KEY(peak_bytes));
+    const struct rbe_row *b = inference(p, false, RBE_KEY(peak_bytes));
 
     SAY(c->target, "90 %% of the original's saved");
     if (!a || !b) {
@@ -214,7 +216,7 @@ static void c1_peak(struct rbe_criterion *c, const struct pair *p)
                      : "the original");
         return;
     }
-    const double o = rbe_number_at(a->v, "peak_bytes"), x = rbe_number_at(b->v, "peak_bytes");
+    const double o = RBE_NUMBER_AT(a->v, peak_bytes), x = RBE_NUMBER_AT(b->v, peak_bytes);
     rbe_megabytes(c->original, sizeof c->original, o);
     rbe_megabytes(c->rbe, sizeof c->rbe, x);
     SAY(c->margin, "%.1f %% saved: %+.1f points", 100 * (1 - x / o), 100 * (.1 - x / o));
@@ -235,9 +237,9 @@ const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
     for (size_t i = r->count; model >= 0 && i-- > 0; ) {
         const struct rbe_row *row = &r->rows[i];
         if (!strcmp(row->kind, "inference") && !isnan(rbe_number_at(row->v, field)) &&
-            !strcmp(rbe_string_at(row->v, "mode"), "latency") &&
-            rbe_number_at(row->v, "prompt_tokens") == PROMPT &&
-            rbe_results_model(r, rbe_value_at(row->v, "model")) == model)
+            !strcmp(RBE_STRING_AT(row->v, mode), "latency") &&
+            RBE_NUMBER_AT(row->v, prompt_tokens) == PROMPT &&
+            rbe_results_model(r, RBE_VALUE_AT(row->v, model)) == model)
             return row;
     }
     return NULL;
@@ -249,36 +251,38 @@ static void not_timed(struct rbe_criterion *c, const struct pair *p, const char 
     const struct rbe_row *other = inference(p, false, field);
 
     if (!other) {
-        not_measured(c, !strcmp(field, "speedup") ? "no inference run that interleaves the "
-                     "original and the RBE model" : "no inference row of the RBE model");
+        not_measured(c, !strcmp(field, RBE_KEY(speedup))
+                            ? "no inference run that interleaves the "
+                              "original and the RBE model"
+                            : "no inference row of the RBE model");
         return;
     }
     not_measured(c, "timed in mode '%s' after a prompt of %.0f tokens, not each token after %d",
-                 rbe_string_at(other->v, "mode"), rbe_number_at(other->v, "prompt_tokens"),
-                 PROMPT);
+                 RBE_STRING_AT(other->v, mode), RBE_NUMBER_AT(other->v, prompt_tokens), PROMPT);
     cite(c, other);
 }
 
 static void c2_time(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *a = rbe_criteria_timed(p->r, p->base, "decode_median_ms");
-    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, "decode_median_ms");
+    const struct rbe_row *a = rbe_criteria_timed(p->r, p->base, RBE_KEY(decode_median_ms));
+    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, RBE_KEY(decode_median_ms));
 
     SAY(c->target, "< 50 ms/token");
     if (!b) {
-        not_timed(c, p, "decode_median_ms");
+        not_timed(c, p, RBE_KEY(decode_median_ms));
         return;
     }
-    const double x = rbe_number_at(b->v, "decode_median_ms");
+    const double x = RBE_NUMBER_AT(b->v, decode_median_ms);
     if (a)
-        SAY(c->original, "%.3g ms", rbe_number_at(a->v, "decode_median_ms"));
+        SAY(c->original, "%.3g ms", RBE_NUMBER_AT(a->v, decode_median_ms));
     SAY(c->rbe, "%.3g ms", x);
     SAY(c->margin, "%.3g ms under", 50 - x);
     if (!(x < 50))
         SAY(c->margin, "%.3g ms over", x - 50);
-    SAY(c->how, "median time of a decoded token at batch 1 after a prompt of %.0f tokens, "
-        "%.0f threads", rbe_number_at(b->v, "prompt_tokens"),
-        rbe_number_at(b->v, "machine.threads"));
+    SAY(c->how,
+        "median time of a decoded token at batch 1 after a prompt of %.0f tokens, "
+        "%.0f threads",
+        RBE_NUMBER_AT(b->v, prompt_tokens), RBE_NUMBER_AT(b->v, machine, threads));
     cite(c, b);
     if (!timed_in_vain(c, b))
         c->verdict = x < 50 ? RBE_PASS : RBE_FAIL;
@@ -286,25 +290,26 @@ static void c2_time(struct rbe_criterion *c, const struct pair *p)
 
 static void c2_ratio(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, "speedup");
+    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, RBE_KEY(speedup));
     char ci[96];
 
     SAY(c->target, ">= 2 x the original, same run");
     if (!b) {
-        not_timed(c, p, "speedup");
+        not_timed(c, p, RBE_KEY(speedup));
         return;
     }
-    const double x = rbe_number_at(b->v, "speedup");
-    interval(ci, sizeof ci, b->v, "speedup_ci95", "%.2f");
+    const double x = RBE_NUMBER_AT(b->v, speedup);
+    interval(ci, sizeof ci, b->v, RBE_KEY(speedup_ci95), "%.2f");
     SAY(c->original, "1 x");
     SAY(c->rbe, "%.2f x%s", x, ci);
     SAY(c->margin, "%+.2f", x - 2);
-    SAY(c->how, "ratio of the median decode times after a prompt of %d tokens, original and "
-        "RBE interleaved in one run, %.0f threads", PROMPT,
-        rbe_number_at(b->v, "machine.threads"));
+    SAY(c->how,
+        "ratio of the median decode times after a prompt of %d tokens, original and "
+        "RBE interleaved in one run, %.0f threads",
+        PROMPT, RBE_NUMBER_AT(b->v, machine, threads));
     cite(c, b);
     if (!timed_in_vain(c, b))
-        c->verdict = verdict_of(x, rbe_interval_at(b->v, "speedup_ci95"), 2, true);
+        c->verdict = verdict_of(x, RBE_INTERVAL_AT(b->v, speedup_ci95), 2, true);
 }
 
 /* --- C3: perplexity -------------------------------------------------------------------- */
@@ -315,7 +320,7 @@ static const char wikitext_sha256[] =
 
 bool rbe_is_wikitext(const json_t *row)
 {
-    const char *sha256 = rbe_string_at(row, "text.sha256");
+    const char *sha256 = RBE_STRING_AT(row, text, sha256);
     return sha256 && !strcmp(sha256, wikitext_sha256);
 }
 
@@ -326,12 +331,12 @@ const struct rbe_row *rbe_criteria_paired(const struct rbe_results *r, int base,
     for (size_t i = 0; i < r->count; i++) {
         const struct rbe_row *row = &r->rows[i];
         if (strcmp(row->kind, "paired") ||
-            strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL) ||
+            strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) ||
             !rbe_is_wikitext(row->v) ||
-            rbe_results_model(r, rbe_value_at(row->v, "model")) != model ||
-            rbe_results_model(r, rbe_value_at(row->v, "base")) != base)
+            rbe_results_model(r, RBE_VALUE_AT(row->v, model)) != model ||
+            rbe_results_model(r, RBE_VALUE_AT(row->v, base)) != base)
             continue;
-        if (!best || rbe_number_at(row->v, "windows") >= rbe_number_at(best->v, "windows"))
+        if (!best || RBE_NUMBER_AT(row->v, windows) >= RBE_NUMBER_AT(best->v, windows))
             best = row;
     }
     return best;
@@ -347,21 +352,22 @@ static void c3_ratio(struct rbe_criterion *c, const struct pair *p)
         not_measured(c, "no paired " RBE_CRITERIA_PROTOCOL " perplexity on WikiText-103 test");
         return;
     }
-    const double x = rbe_number_at(b->v, "percent_change");
-    interval(ci, sizeof ci, b->v, "percent_change_ci95", "%+.2f");
-    SAY(c->original, "perplexity %.3f", rbe_number_at(b->v, "base_perplexity"));
-    SAY(c->rbe, "%.3f: %+.2f %%%s", rbe_number_at(b->v, "perplexity"), x, ci);
+    const double x = RBE_NUMBER_AT(b->v, percent_change);
+    interval(ci, sizeof ci, b->v, RBE_KEY(percent_change_ci95), "%+.2f");
+    SAY(c->original, "perplexity %.3f", RBE_NUMBER_AT(b->v, base_perplexity));
+    SAY(c->rbe, "%.3f: %+.2f %%%s", RBE_NUMBER_AT(b->v, perplexity), x, ci);
     SAY(c->margin, "%+.2f points", 5 - x);
     cite(c, b);
-    if (!rbe_true_at(b->v, "complete")) {
+    if (!RBE_TRUE_AT(b->v, complete)) {
         not_measured(c, "only %.0f windows of the text: not the whole protocol",
-                     rbe_number_at(b->v, "windows"));
+                     RBE_NUMBER_AT(b->v, windows));
         return;
     }
-    SAY(c->how, "protocol " RBE_CRITERIA_PROTOCOL ", the whole WikiText-103 test text, %.0f "
+    SAY(c->how,
+        "protocol " RBE_CRITERIA_PROTOCOL ", the whole WikiText-103 test text, %.0f "
         "tokens scored in windows of %.0f, both models in the same program",
-        rbe_number_at(b->v, "scored"), rbe_number_at(b->v, "context"));
-    c->verdict = verdict_of(x, rbe_interval_at(b->v, "percent_change_ci95"), 5, false);
+        RBE_NUMBER_AT(b->v, scored), RBE_NUMBER_AT(b->v, context));
+    c->verdict = verdict_of(x, RBE_INTERVAL_AT(b->v, percent_change_ci95), 5, false);
 }
 
 static void c3_value(struct rbe_criterion *c, const struct pair *p)
@@ -375,12 +381,12 @@ static void c3_value(struct rbe_criterion *c, const struct pair *p)
                      "the ratio above");
         return;
     }
-    if (!b || !rbe_true_at(b->v, "complete")) {
+    if (!b || !RBE_TRUE_AT(b->v, complete)) {
         not_measured(c, "no whole paired " RBE_CRITERIA_PROTOCOL " run");
         return;
     }
-    const double x = rbe_number_at(b->v, "perplexity");
-    SAY(c->original, "%.3f", rbe_number_at(b->v, "base_perplexity"));
+    const double x = RBE_NUMBER_AT(b->v, perplexity);
+    SAY(c->original, "%.3f", RBE_NUMBER_AT(b->v, base_perplexity));
     SAY(c->rbe, "%.3f", x);
     SAY(c->margin, "%+.3f", 31 - x);
     SAY(c->how, "protocol " RBE_CRITERIA_PROTOCOL ", the whole WikiText-103 test text");
@@ -392,20 +398,21 @@ static void c3_value(struct rbe_criterion *c, const struct pair *p)
 
 static void c4(struct rbe_criterion *c, const struct pair *p)
 {
-    const struct rbe_row *a = inference(p, true, "hundred.wall_s");
-    const struct rbe_row *b = inference(p, false, "hundred.wall_s");
+    const struct rbe_row *a = inference(p, true, RBE_KEY(hundred, wall_s));
+    const struct rbe_row *b = inference(p, false, RBE_KEY(hundred, wall_s));
     const struct rbe_row *talk = row_of(p, "conversation", false), *timed = NULL;
     double x = NAN;
 
     SAY(c->target, "100 tokens within 10 s");
-    if (b && rbe_number_at(b->v, "hundred.tokens") >= 100) {
-        x = rbe_number_at(b->v, "hundred.wall_s");
-        SAY(c->how, "wall clock of a process of its own that loads the model (%.2f s of it) "
-            "and writes %.0f tokens", rbe_number_at(b->v, "hundred.load_s"),
-            rbe_number_at(b->v, "hundred.tokens"));
+    if (b && RBE_NUMBER_AT(b->v, hundred, tokens) >= 100) {
+        x = RBE_NUMBER_AT(b->v, hundred, wall_s);
+        SAY(c->how,
+            "wall clock of a process of its own that loads the model (%.2f s of it) "
+            "and writes %.0f tokens",
+            RBE_NUMBER_AT(b->v, hundred, load_s), RBE_NUMBER_AT(b->v, hundred, tokens));
         timed = b;
     } else if (talk) {
-        x = rbe_number_at(talk->v, "summary.hundred_tokens_s");
+        x = RBE_NUMBER_AT(talk->v, summary, hundred_tokens_s);
         SAY(c->how, "wall clock of the conversation tester, loading included");
         timed = talk;
     }
@@ -416,7 +423,7 @@ static void c4(struct rbe_criterion *c, const struct pair *p)
         return;
     }
     if (a)
-        SAY(c->original, "%.2f s", rbe_number_at(a->v, "hundred.wall_s"));
+        SAY(c->original, "%.2f s", RBE_NUMBER_AT(a->v, hundred, wall_s));
     SAY(c->rbe, "%.2f s", x);
     SAY(c->margin, "%+.2f s", 10 - x);
     if (!timed_in_vain(c, timed))
@@ -427,8 +434,8 @@ static void c4(struct rbe_criterion *c, const struct pair *p)
  * were too few for one.  NAN: the row has neither. */
 static double turn_p95(const json_t *turn)
 {
-    const json_t *all = rbe_value_at(turn, "token_ms"), *x;
-    double most = rbe_number_at(turn, "p95_ms");
+    const json_t *all = RBE_VALUE_AT(turn, token_ms), *x;
+    double most = RBE_NUMBER_AT(turn, p95_ms);
     size_t i;
 
     if (isnan(most))
@@ -447,12 +454,12 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
         not_measured(c, "no conversation with the RBE model");
         return;
     }
-    const json_t *turns = rbe_value_at(b->v, "turns"), *turn;
+    const json_t *turns = RBE_VALUE_AT(b->v, turns), *turn;
     const size_t n = json_array_size(turns);
     size_t i, within = 0, unknown = 0;
     double first = 0, p95 = 0;
     json_array_foreach(turns, i, turn) {
-        const double f = rbe_number_at(turn, "first_token_ms");
+        const double f = RBE_NUMBER_AT(turn, first_token_ms);
         const double q = turn_p95(turn);
         within += f < 1000 && q <= 50;
         unknown += !(f >= 1000) && !(q > 50) && (isnan(f) || isnan(q));
@@ -461,8 +468,8 @@ static void c5(struct rbe_criterion *c, const struct pair *p)
     }
     if (a)
         SAY(c->original, "worst turn %.3g ms, %.3g ms",
-            rbe_number_at(a->v, "summary.first_token_ms_max"),
-            rbe_number_at(a->v, "summary.p95_ms_max"));
+            RBE_NUMBER_AT(a->v, summary, first_token_ms_max),
+            RBE_NUMBER_AT(a->v, summary, p95_ms_max));
     SAY(c->rbe, "%zu of %zu turns; worst turn %.3g ms, %.3g ms", within, n, first, p95);
     SAY(c->margin, "%+.3g ms, %+.3g ms", 1000 - first, 50 - p95);
     cite(c, b);
@@ -489,11 +496,11 @@ static const struct {
     const char *name, *format, *means;
     double scale;
 } measures[] = {
-    {"coherence", "%.4g nats/token", "how much likelier a text is after its prompt than alone",
-     1},
-    {"fluency", "perplexity %.4g", "the scorer's perplexity of the text", 1},
-    {"relevance", "%.1f %% right", "how often the scorer picks the true prompt among eight",
-     100},
+    {RBE_KEY(coherence), "%.4g nats/token",
+     "how much likelier a text is after its prompt than alone", 1},
+    {RBE_KEY(fluency), "perplexity %.4g", "the scorer's perplexity of the text", 1},
+    {RBE_KEY(relevance), "%.1f %% right",
+     "how often the scorer picks the true prompt among eight", 100},
 };
 
 /* Prompts that the true one is picked from; fewer make the picking easier. */
@@ -511,13 +518,13 @@ static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, 
     SAY(c->target, ">= %.0f %% retained", 100 * target);
     snprintf(path, sizeof path, "%s.retained", what);
     const double x = b ? rbe_number_at(b->v, path) : NAN;
-    if (b && json_is_false(rbe_value_at(b->v, "complete"))) {
+    if (b && json_is_false(RBE_VALUE_AT(b->v, complete))) {
         not_measured(c, "the generation row is a part of the prompts: no %s", what);
         return;
     }
-    if (b && rbe_number_at(b->v, "candidates") != CANDIDATES) {
+    if (b && RBE_NUMBER_AT(b->v, candidates) != CANDIDATES) {
         not_measured(c, "measured on %.0f prompts: the true one must be among %d (%s)",
-                     rbe_number_at(b->v, "prompts"), CANDIDATES, what);
+                     RBE_NUMBER_AT(b->v, prompts), CANDIDATES, what);
         cite(c, b);
         return;
     }
@@ -539,10 +546,11 @@ static void c6(struct rbe_criterion *c, const struct pair *p, const char *what, 
     const size_t used = strlen(c->rbe);
     say(c->rbe + used, sizeof c->rbe - used, "%s%.1f %%%s", used ? ": " : "", 100 * x, ci);
     SAY(c->margin, "%+.1f points", 100 * (x - target));
-    SAY(c->how, "%s; %.0f prompts, %d candidates each, texts of %.0f tokens by the same random "
-        "numbers; the f32 original scores both texts", measures[k].means,
-        rbe_number_at(b->v, "prompts"), CANDIDATES,
-        rbe_number_at(b->v, "tokens"));
+    SAY(c->how,
+        "%s; %.0f prompts, %d candidates each, texts of %.0f tokens by the same random "
+        "numbers; the f32 original scores both texts",
+        measures[k].means, RBE_NUMBER_AT(b->v, prompts), CANDIDATES,
+        RBE_NUMBER_AT(b->v, tokens));
     c->verdict = verdict_of(x, range, target, true);
     cite(c, b);
 }
@@ -560,23 +568,24 @@ static bool same_at(const struct rbe_row *a, const struct rbe_row *b, const char
 static bool twin_rows(const struct pair *p, const struct rbe_row **arm,
                       const struct rbe_row **other)
 {
-    static const char *const alike[] = {"protocol", "text.sha256", "context", "stride",
-                                        "windows", "first_window", "scored"};
+    static const char *const alike[] = {
+        RBE_KEY(protocol), RBE_KEY(text, sha256), RBE_KEY(context), RBE_KEY(stride),
+        RBE_KEY(windows),  RBE_KEY(first_window), RBE_KEY(scored)};
 
     for (size_t i = 0; i < p->r->count; i++) {
         const struct rbe_row *a = &p->r->rows[i];
-        const char *arch = rbe_string_at(a->v, "machine.arch");
+        const char *arch = RBE_STRING_AT(a->v, machine, arch);
         if (strcmp(a->kind, "perplexity") || !arch || strcmp(arch, "aarch64") ||
-            isnan(rbe_number_at(a->v, "nll_sum")) ||
-            rbe_results_model(p->r, rbe_value_at(a->v, "model")) != p->model)
+            isnan(RBE_NUMBER_AT(a->v, nll_sum)) ||
+            rbe_results_model(p->r, RBE_VALUE_AT(a->v, model)) != p->model)
             continue;
         for (size_t k = 0; k < p->r->count; k++) {
             const struct rbe_row *b = &p->r->rows[k];
-            const char *at = rbe_string_at(b->v, "machine.arch");
+            const char *at = RBE_STRING_AT(b->v, machine, arch);
             size_t same = 0;
             if (strcmp(b->kind, "perplexity") || !at || !strcmp(at, "aarch64") ||
-                isnan(rbe_number_at(b->v, "nll_sum")) ||
-                rbe_results_model(p->r, rbe_value_at(b->v, "model")) != p->model)
+                isnan(RBE_NUMBER_AT(b->v, nll_sum)) ||
+                rbe_results_model(p->r, RBE_VALUE_AT(b->v, model)) != p->model)
                 continue;
             while (same < sizeof alike / sizeof *alike && same_at(a, b, alike[same]))
                 same++;
@@ -600,10 +609,10 @@ static void c7(struct rbe_criterion *c, const struct pair *p)
                      "an emulator, beside one of the same text from here");
         return;
     }
-    const double a = rbe_number_at(arm->v, "nll_sum"), b = rbe_number_at(other->v, "nll_sum");
-    const char *isa = rbe_string_at(other->v, "machine.isa");
-    const char *emulator = rbe_string_at(arm->v, "machine.emulator");
-    const bool real = json_is_null(rbe_value_at(arm->v, "machine.emulator"));
+    const double a = RBE_NUMBER_AT(arm->v, nll_sum), b = RBE_NUMBER_AT(other->v, nll_sum);
+    const char *isa = RBE_STRING_AT(other->v, machine, isa);
+    const char *emulator = RBE_STRING_AT(arm->v, machine, emulator);
+    const bool real = json_is_null(RBE_VALUE_AT(arm->v, machine, emulator));
     cite(c, arm);
     SAY(c->original, "sum of -log p %.13g", b);
     SAY(c->rbe, "%.13g", a);
@@ -617,11 +626,14 @@ static void c7(struct rbe_criterion *c, const struct pair *p)
                      "of summation alone is the same", isa ? isa : "?");
         return;
     }
-    SAY(c->how, "-log p summed over %.0f tokens by the aarch64 program%s%s, and by the program "
-        "for %s with features '%s'%s", rbe_number_at(arm->v, "scored"),
-        emulator ? " under the emulator " : real ? " on an ARM machine" : "",
-        emulator ? emulator : "",
-        rbe_string_at(other->v, "machine.arch"), isa ? isa : "?",
+    SAY(c->how,
+        "-log p summed over %.0f tokens by the aarch64 program%s%s, and by the program "
+        "for %s with features '%s'%s",
+        RBE_NUMBER_AT(arm->v, scored),
+        emulator ? " under the emulator "
+        : real   ? " on an ARM machine"
+                 : "",
+        emulator ? emulator : "", RBE_STRING_AT(other->v, machine, arch), isa ? isa : "?",
         emulator ? "; speed on ARM: not measured" : "");
     c->verdict = a == b ? RBE_PASS : RBE_FAIL;
 }
@@ -637,15 +649,15 @@ static void c8(struct rbe_criterion *c, const struct pair *p)
         not_measured(c, "no run of the RBE model under a memory limit");
         return;
     }
-    const double limit = rbe_number_at(b->v, "limit_bytes");
-    const double tokens = rbe_number_at(b->v, "tokens");
-    const double peak = rbe_number_at(b->v, "peak_bytes");
-    const char *reason = rbe_string_at(b->v, "reason");
+    const double limit = RBE_NUMBER_AT(b->v, limit_bytes);
+    const double tokens = RBE_NUMBER_AT(b->v, tokens);
+    const double peak = RBE_NUMBER_AT(b->v, peak_bytes);
+    const char *reason = RBE_STRING_AT(b->v, reason);
     if (a)
-        SAY(c->original, "%s", rbe_true_at(a->v, "passed") ? "runs" : "does not run");
+        SAY(c->original, "%s", RBE_TRUE_AT(a->v, passed) ? "runs" : "does not run");
     cite(c, b);
-    const double threads = rbe_number_at(b->v, "threads"), batch = rbe_number_at(b->v, "batch");
-    const bool passed = rbe_true_at(b->v, "passed");
+    const double threads = RBE_NUMBER_AT(b->v, threads), batch = RBE_NUMBER_AT(b->v, batch);
+    const bool passed = RBE_TRUE_AT(b->v, passed);
     /* A run inside less than 256 MB shows enough; one that fails there shows nothing. */
     if (limit > 256 * 1048576.0 || (!passed && limit < 256e6) || tokens < 256 || threads != 4 ||
         batch != 1) {
@@ -660,8 +672,8 @@ static void c8(struct rbe_criterion *c, const struct pair *p)
         return;
     }
     rbe_megabytes(c->rbe, sizeof c->rbe, peak);
-    const double left = limit - rbe_number_at(b->v, "peak_virtual_bytes");
-    const double ms = rbe_number_at(b->v, "median_ms");
+    const double left = limit - RBE_NUMBER_AT(b->v, peak_virtual_bytes);
+    const double ms = RBE_NUMBER_AT(b->v, median_ms);
     char crowd[64];
     if (!isnan(left))
         SAY(c->margin, "%.1f MB left", left / 1e6);
@@ -701,24 +713,24 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
     for (size_t k = 0; k < p->r->count; k++) {
         const struct rbe_row *row = &p->r->rows[k];
         if (!strcmp(row->kind, "convert") && p->base >= 0 &&
-            !strcmp(rbe_string_at(row->v, "profile"), schedules[s].profile) &&
-            rbe_results_model(p->r, rbe_value_at(row->v, "base")) == p->base)
+            !strcmp(RBE_STRING_AT(row->v, profile), schedules[s].profile) &&
+            rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == p->base)
             b = row;
     }
     if (!b) {
         not_measured(c, "no conversion of the original by profile %s", schedules[s].profile);
         return;
     }
-    const int model = rbe_results_model(p->r, rbe_value_at(b->v, "model"));
-    json_array_foreach(rbe_value_at(b->v, "tensors"), i, t) {
-        const char *codec = rbe_string_at(t, "codec");
-        const double ratio = rbe_number_at(t, "ratio");
+    const int model = rbe_results_model(p->r, RBE_VALUE_AT(b->v, model));
+    json_array_foreach(RBE_VALUE_AT(b->v, tensors), i, t) {
+        const char *codec = RBE_STRING_AT(t, codec);
+        const double ratio = RBE_NUMBER_AT(t, ratio);
         if (!codec || rbe_codec_is_float(codec) || !(ratio > 0))
             continue;
         low = fmin(low, ratio);
         high = fmax(high, ratio);
-        rmse += rbe_number_at(t, "relative_rmse");
-        bound += rbe_number_at(t, "bound");
+        rmse += RBE_NUMBER_AT(t, relative_rmse);
+        bound += RBE_NUMBER_AT(t, bound);
         n++;
     }
     const struct rbe_row *q = rbe_criteria_paired(p->r, p->base, model);
@@ -727,8 +739,8 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
         return;
     }
     cite(c, b);
-    const char *part = q && rbe_true_at(q->v, "complete") ? "the whole text"
-                       : "a part of the text";
+    const char *part =
+        q && RBE_TRUE_AT(q->v, complete) ? "the whole text" : "a part of the text";
     SAY(c->how, "profile %s, %zu tensors (layer by layer below), bytes on disk; relative RMSE "
         "%.4f on average, rate-distortion bound %.4f; perplexity of protocol "
         RBE_CRITERIA_PROTOCOL ", %s", schedules[s].profile, n, rmse / (double)n,
@@ -739,16 +751,17 @@ static void c9(struct rbe_criterion *c, const struct pair *p, size_t s)
                      rmse / (double)n);
         return;
     }
-    const double change = rbe_number_at(q->v, "percent_change");
-    SAY(c->original, "perplexity %.2f", rbe_number_at(q->v, "base_perplexity"));
+    const double change = RBE_NUMBER_AT(q->v, percent_change);
+    SAY(c->original, "perplexity %.2f", RBE_NUMBER_AT(q->v, base_perplexity));
     SAY(c->rbe, "%.0f to %.0f : 1; perplexity %.*f: %+.*f %%", low, high, change < 1000,
-        rbe_number_at(q->v, "perplexity"), change < 1000, change);
+        RBE_NUMBER_AT(q->v, perplexity), change < 1000, change);
     SAY(c->margin, "%+.*f points", change < 1000, 5 - change);
     /* Rounded to whole ratios: a header may cost the last half per cent. */
     const bool ratios = low >= .995 * schedules[s].lowest &&
                         high >= .995 * schedules[s].highest;
-    c->verdict = !ratios ? RBE_FAIL
-                 : verdict_of(change, rbe_interval_at(q->v, "percent_change_ci95"), 5, false);
+    c->verdict = !ratios
+                     ? RBE_FAIL
+                     : verdict_of(change, RBE_INTERVAL_AT(q->v, percent_change_ci95), 5, false);
 }
 
 /* --- C10: compressed parameters --------------------------------------------------------- */
@@ -767,10 +780,12 @@ static void c10(struct rbe_criterion *c, const struct pair *p)
     /* One recorded elsewhere, maybe by another version, counts for nothing. */
     if (row && row >= p->r->rows + p->r->count)
         row = NULL;
-    const char *definition = row ? rbe_string_at(row->v, "totals.compressed_definition") : NULL;
-    double words = row ? rbe_number_at(row->v, "totals.compressed_parameters") : NAN;
-    const char *trained = row && rbe_results_model(p->r, rbe_value_at(row->v, "model")) !=
-                          p->model ? ", as converted: training changes no size" : "";
+    const char *definition = row ? RBE_STRING_AT(row->v, totals, compressed_definition) : NULL;
+    double words = row ? RBE_NUMBER_AT(row->v, totals, compressed_parameters) : NAN;
+    const char *trained =
+        row && rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) != p->model
+            ? ", as converted: training changes no size"
+            : "";
     if (isnan(words) || !definition) {
         words = m->bytes / 4;
         definition = "32-bit words of the model file, header and all";
@@ -835,11 +850,11 @@ enum { LIST = sizeof list / sizeof *list };
 static void judge(struct rbe_criterion *c, const struct pair *p)
 {
     if (!strcmp(c->id, "C6"))
-        c6(c, p, "coherence", .95);
+        c6(c, p, RBE_KEY(coherence), .95);
     else if (!strcmp(c->id, "C6b"))
-        c6(c, p, "fluency", .98);
+        c6(c, p, RBE_KEY(fluency), .98);
     else if (!strcmp(c->id, "C6c"))
-        c6(c, p, "relevance", .93);
+        c6(c, p, RBE_KEY(relevance), .93);
     else if (!strcmp(c->id, "C9"))
         c9(c, p, 0);
     else if (!strcmp(c->id, "C9b"))
@@ -856,12 +871,12 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
     for (size_t i = 0; i < r->count && c->verdict == RBE_NOT_MEASURED; i++) {
         const json_t *v = r->rows[i].v, *id;
         size_t k;
-        if (strcmp(r->rows[i].kind, "step") || rbe_true_at(v, "ok"))
+        if (strcmp(r->rows[i].kind, "step") || RBE_TRUE_AT(v, ok))
             continue;
-        json_array_foreach(rbe_value_at(v, "criteria"), k, id)
+        json_array_foreach(RBE_VALUE_AT(v, criteria), k, id)
             if (json_is_string(id) && !strcmp(json_string_value(id), c->id)) {
-                const char *reason = rbe_string_at(v, "reason");
-                not_measured(c, "the step '%s' did not run: %s", rbe_string_at(v, "step"),
+                const char *reason = RBE_STRING_AT(v, reason);
+                not_measured(c, "the step '%s' did not run: %s", RBE_STRING_AT(v, step),
                              reason ? reason : "no reason given");
                 cite(c, &r->rows[i]);
             }
@@ -877,7 +892,7 @@ static double merit(const struct pair *p)
     double x = 0;
 
     if (q)
-        x += rbe_true_at(q->v, "complete") ? 200 : 100;
+        x += RBE_TRUE_AT(q->v, complete) ? 200 : 100;
     if (b && !b->label)
         x += 50;
     if (!isnan(m->bits))

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c)
 {
     snprintf(out, size, "%zu of %zu checks pass, %zu fail, %zu within error, %zu not measured",
@@ -53,8 +55,10 @@ static void put_summary(const struct rbe_page *p, FILE *f)
 {
     const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
     const struct rbe_model_seen *m = rbe_page_model(p, p->c->model);
-    const struct rbe_row *time = rbe_criteria_timed(p->r, p->c->model, "decode_median_ms");
-    const struct rbe_row *base_time = rbe_criteria_timed(p->r, p->c->base, "decode_median_ms");
+    const struct rbe_row *time =
+        rbe_criteria_timed(p->r, p->c->model, RBE_KEY(decode_median_ms));
+    const struct rbe_row *base_time =
+        rbe_criteria_timed(p->r, p->c->base, RBE_KEY(decode_median_ms));
     const struct rbe_row *text = rbe_criteria_paired(p->r, p->c->base, p->c->model);
     char bytes[32], original[32], crowd[64];
 
@@ -70,11 +74,11 @@ static void put_summary(const struct rbe_page *p, FILE *f)
     if (b && b->label)
         fprintf(f, " (%s)", b->label);
     if (time) {
-        const double ms = rbe_number_at(time->v, "decode_median_ms");
-        const double times = rbe_number_at(time->v, "speedup");
+        const double ms = RBE_NUMBER_AT(time->v, decode_median_ms);
+        const double times = RBE_NUMBER_AT(time->v, speedup);
         fprintf(f, "; it writes a token in %.3g ms", ms);
         if (base_time)
-            fprintf(f, " instead of %.3g ms", rbe_number_at(base_time->v, "decode_median_ms"));
+            fprintf(f, " instead of %.3g ms", RBE_NUMBER_AT(base_time->v, decode_median_ms));
         if (!isnan(times))
             fprintf(f, " (%.2f times as fast)", times);
         if (rbe_oversubscribed_row(time->v, crowd, sizeof crowd))
@@ -83,12 +87,11 @@ static void put_summary(const struct rbe_page *p, FILE *f)
         fputs("; its speed was not measured", f);
     }
     if (text) {
-        const double change = rbe_number_at(text->v, "percent_change");
+        const double change = RBE_NUMBER_AT(text->v, percent_change);
         fprintf(f, "; its perplexity is %.2f instead of %.2f (%.*f %% %s)%s. ",
-                rbe_number_at(text->v, "perplexity"),
-                rbe_number_at(text->v, "base_perplexity"), fabs(change) < 100 ? 1 : 0,
-                fabs(change), change > 0 ? "worse" : "better",
-                rbe_true_at(text->v, "complete") ? "" : ", on a part of the text only");
+                RBE_NUMBER_AT(text->v, perplexity), RBE_NUMBER_AT(text->v, base_perplexity),
+                fabs(change) < 100 ? 1 : 0, fabs(change), change > 0 ? "worse" : "better",
+                RBE_TRUE_AT(text->v, complete) ? "" : ", on a part of the text only");
     } else {
         fputs("; its quality was not measured. ", f);
     }

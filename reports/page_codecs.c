@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* --- allocation --------------------------------------------------------------------- */
 
 /* "768 x 3072" */
@@ -19,22 +21,34 @@ static void shape_text(char out[64], const json_t *shape)
                  (long long)json_integer_value(json_array_get(shape, k)));
 }
 
-/* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for biases and what lies in no layer. */
-static bool tensor_class(const char *name, int *layer, const char **class)
+/* A tensor's layer and class; false for what lies in no layer. */
+static bool in_layer(const json_t *tensor, int *layer, const char **class)
 {
-    static const char *const names[][2] = {{".attn.c_attn.weight", "attn.qkv"},
-        {".attn.c_proj.weight", "attn.proj"},
-        {".mlp.c_fc.weight", "mlp.fc"}, {".mlp.c_proj.weight", "mlp.proj"}};
-    const char *h = !strncmp(name, "h.", 2) ? name : strstr(name, ".h.");
+    const double number = RBE_NUMBER_AT(tensor, layer);
 
-    if (!h || sscanf(h + (h == name ? 2 : 3), "%d", layer) != 1)
-        return false;
-    for (int i = 0; i < 4; i++)
-        if (strstr(name, names[i][0])) {
-            *class = names[i][1];
-            return true;
-        }
-    return false;
+    *class = RBE_STRING_AT(tensor, class);
+    *layer = number >= 0 && number < 1e6 ? (int)number : -1;
+    return *class && *layer >= 0;
+}
+
+/* The classes that layers have, in the order of the tensors; returns how many. */
+enum { CLASSES_MAX = 16 };
+static size_t classes_of(const char *out[CLASSES_MAX], const json_t *tensors)
+{
+    const char *class;
+    size_t i, k, n = 0;
+    json_t *t;
+    int layer;
+
+    json_array_foreach(tensors, i, t) {
+        if (!in_layer(t, &layer, &class) || n == CLASSES_MAX)
+            continue;
+        for (k = 0; k < n && strcmp(out[k], class) != 0; k++)
+            ;
+        n += k == n;
+        out[k] = class;
+    }
+    return n;
 }
 
 /* Rows that have a B of their own, one line each: the embedding's, by falling frequency of
@@ -46,13 +60,13 @@ static void parts_table(const struct rbe_page *p, const json_t *tensor)
     size_t i;
 
     rbe_document_paragraph(p->doc, "Ranges of the rows of %s, scales not counted:",
-                           rbe_text_or(rbe_string_at(tensor, "name"), "?"));
+                           rbe_text_or(RBE_STRING_AT(tensor, name), "?"));
     rbe_document_table(p->doc, "rows|codec|>B|>bits/weight");
-    json_array_foreach(rbe_value_at(tensor, "parts"), i, part) {
-        const double rows = rbe_number_at(part, "rows"), b = rbe_number_at(part, "block");
+    json_array_foreach(RBE_VALUE_AT(tensor, parts), i, part) {
+        const double rows = RBE_NUMBER_AT(part, rows), b = RBE_NUMBER_AT(part, block);
 
         rbe_document_cell(p->doc, "%.0f to %.0f", row, row + rows - 1);
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(part, "codec"), "?"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(part, codec), "?"));
         rbe_number_cell(p->doc, "%.0f", b);
         rbe_number_cell(p->doc, "%.2f", b > 0 ? 128 / b : NAN);
         row += rows;
@@ -62,7 +76,7 @@ static void parts_table(const struct rbe_page *p, const json_t *tensor)
 static enum rbe_status allocation(const struct rbe_page *p)
 {
     const struct rbe_row *row = rbe_results_conversion(p->r, p->c->model);
-    static const char *const order[] = {"attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"};
+    const char *class, *order[CLASSES_MAX];
     struct rbe_plot_data data;
     char vars[64], title[160];
     double wte = 0, wte_weights = 0;
@@ -80,23 +94,22 @@ static enum rbe_status allocation(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     data.missing = "its conversion names no matrix of a layer";
     fprintf(data.tsv, "# class\tlayer\tbits_per_weight\n");
-    for (int k = 0; k < 4; k++)
-        json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
-            const char *class;
+    const size_t count = classes_of(order, RBE_VALUE_AT(row->v, tensors));
+    for (size_t k = 0; k < count; k++)
+        json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
             char name[64];
             int layer;
-            const char *tensor = rbe_string_at(t, "name");
-            if (!tensor || !tensor_class(tensor, &layer, &class) || strcmp(class, order[k]))
+            if (!in_layer(t, &layer, &class) || strcmp(class, order[k]) != 0)
                 continue;
             rbe_plot_series(&data, name, class);
             fprintf(data.tsv, "%s\t%d\t%.17g\n", name, layer,
-                    rbe_number_at(t, "bits_per_weight"));
+                    RBE_NUMBER_AT(t, bits_per_weight));
             data.rows++;
         }
-    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
-        const char *tensor = rbe_string_at(t, "name");
-        const double b = rbe_number_at(t, "bytes"), bits = rbe_number_at(t, "bits_per_weight");
-        if (tensor && strstr(tensor, "wte") && b > 0 && bits > 0) {
+    json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
+        const double b = RBE_NUMBER_AT(t, bytes), bits = RBE_NUMBER_AT(t, bits_per_weight);
+        class = RBE_STRING_AT(t, class);
+        if (class && !strcmp(class, "wte") && b > 0 && bits > 0) {
             wte += 8 * b;
             wte_weights += 8 * b / bits;
         }
@@ -104,7 +117,7 @@ static enum rbe_status allocation(const struct rbe_page *p)
     snprintf(vars, sizeof vars, "wte=%.17g; ", wte_weights > 0 ? wte / wte_weights : 0);
     const int shown = rbe_model_of(p, row);
     snprintf(title, sizeof title, "Bits by layer and matrix, %s",
-             rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
+             rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
     if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "allocation", "allocation", title,
                              vars, shown == p->c->model ?
                              "Bits per weight of each matrix, scales counted; dashed: "
@@ -114,26 +127,26 @@ static enum rbe_status allocation(const struct rbe_page *p)
                              "is this one after training, which changes no size.", p->d)))
         return err;
 
-    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t)
-        if (json_array_size(rbe_value_at(t, "parts")))
+    json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t)
+        if (json_array_size(RBE_VALUE_AT(t, parts)))
             parts_table(p, t);
     rbe_document_fold(p->doc, "Every tensor of %s",
-                      rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
+                      rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
     rbe_document_table(p->doc, "tensor|shape|codec|>B|>bytes|>bits/weight|>ratio|"
                        ">relative RMSE|>bound|>time, s");
-    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
+    json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
         char dims[64];
-        shape_text(dims, rbe_value_at(t, "shape"));
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "name"), "?"));
+        shape_text(dims, RBE_VALUE_AT(t, shape));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(t, name), "?"));
         rbe_document_cell(p->doc, "%s", dims);
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "codec"), "?"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "block"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "bytes"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "ratio"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "bound"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(t, codec), "?"));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, block));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, bytes));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, bits_per_weight));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, ratio));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, relative_rmse));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, bound));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, seconds));
     }
     rbe_document_unfold(p->doc);
     return RBE_OK;
@@ -154,17 +167,17 @@ static void conversions(const struct rbe_page *p)
         double rmse = 0, bound = 0;
         size_t k, n = 0;
         json_t *t;
-        json_array_foreach(rbe_value_at(row->v, "tensors"), k, t) {
-            const double x = rbe_number_at(t, "relative_rmse");
-            const char *codec = rbe_string_at(t, "codec");
+        json_array_foreach(RBE_VALUE_AT(row->v, tensors), k, t) {
+            const double x = RBE_NUMBER_AT(t, relative_rmse);
+            const char *codec = RBE_STRING_AT(t, codec);
             if (isnan(x) || !codec || rbe_codec_is_float(codec))
                 continue;
             rmse += x;
-            bound += rbe_number_at(t, "bound");
+            bound += RBE_NUMBER_AT(t, bound);
             n++;
         }
         rbe_row_model_cell(p, row);
-        const char *profile = rbe_string_at(row->v, "profile");
+        const char *profile = RBE_STRING_AT(row->v, profile);
         const char *slash = strrchr(profile, '/');
         rbe_document_cell(p->doc, "%s", slash ? slash + 1 : profile);
         rbe_document_cell(p->doc, "%s", rbe_text_or(m->codec, "-"));
@@ -175,7 +188,7 @@ static void conversions(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.3f", m->bits);
         rbe_number_cell(p->doc, "%.4f", n ? rmse / (double)n : NAN);
         rbe_number_cell(p->doc, "%.4f", n ? bound / (double)n : NAN);
-        rbe_number_cell(p->doc, "%.1f", rbe_number_at(row->v, "seconds"));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, seconds));
     }
 }
 
@@ -190,36 +203,34 @@ static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
 {
     static const char *const parts[] = {"attn.", "mlp."};
     static const char *const words[] = {"attention", "feed-forward"};
-    const json_t *tensors = rbe_value_at(row->v, "tensors");
+    const json_t *tensors = RBE_VALUE_AT(row->v, tensors);
     const char *class;
     int layer = 0, last = -1;
     size_t i;
     json_t *t;
 
-    rbe_document_fold(p->doc, "%s, layer by layer (%s%s%.10s)",
-                      rbe_string_at(row->v, "profile"),
-                      rbe_string_at(row->v, "model.name"),
-                      rbe_row_recorded(p, row) ? ", recorded " : "",
-                      rbe_row_recorded(p, row)
-                      ? rbe_text_or(rbe_string_at(row->v, "time_utc"), "?") : "");
+    rbe_document_fold(
+        p->doc, "%s, layer by layer (%s%s%.10s)", RBE_STRING_AT(row->v, profile),
+        RBE_STRING_AT(row->v, model, name), rbe_row_recorded(p, row) ? ", recorded " : "",
+        rbe_row_recorded(p, row) ? rbe_text_or(RBE_STRING_AT(row->v, time_utc), "?") : "");
     rbe_document_table(p->doc, ">layer|matrices|>number|>bytes|>ratio|>relative RMSE, mean|"
                        ">bound, mean");
     json_array_foreach(tensors, i, t)
-        if (tensor_class(rbe_string_at(t, "name"), &layer, &class) && layer > last)
+        if (in_layer(t, &layer, &class) && layer > last)
             last = layer;
     for (int l = 0; l <= last; l++)
         for (int k = 0; k < 2; k++) {
             struct layer_sum s = {0};
             json_array_foreach(tensors, i, t) {
-                const double ratio = rbe_number_at(t, "ratio");
-                const double bytes = rbe_number_at(t, "bytes");
-                if (!tensor_class(rbe_string_at(t, "name"), &layer, &class) || layer != l ||
+                const double ratio = RBE_NUMBER_AT(t, ratio);
+                const double bytes = RBE_NUMBER_AT(t, bytes);
+                if (!in_layer(t, &layer, &class) || layer != l ||
                     strncmp(class, parts[k], strlen(parts[k])) || !(ratio > 0) || !(bytes >= 0))
                     continue;
                 s.weights += ratio * bytes;
                 s.bytes += bytes;
-                s.rmse += rbe_number_at(t, "relative_rmse");
-                s.bound += rbe_number_at(t, "bound");
+                s.rmse += RBE_NUMBER_AT(t, relative_rmse);
+                s.bound += RBE_NUMBER_AT(t, bound);
                 s.tensors++;
             }
             if (!s.tensors)
@@ -242,7 +253,7 @@ static void schedules(const struct rbe_page *p)
 
     rbe_document_heading(p->doc, 3, "The chapter's schedules");
     while ((row = rbe_next_of_all(p, "convert", &i)))
-        if (!strncmp(rbe_string_at(row->v, "profile"), "chapter-", 8)) {
+        if (!strncmp(RBE_STRING_AT(row->v, profile), "chapter-", 8)) {
             schedule_table(p, row);
             shown++;
         }
@@ -271,25 +282,24 @@ static void codecs_table(const struct rbe_page *p, const struct rbe_row *row)
     json_t *t;
 
     const bool recorded = rbe_row_recorded(p, row);
-    rbe_document_fold(p->doc, "Every codec at the same ratios%s%.10s%s",
-                      recorded ? " (recorded " : "",
-                      recorded ? rbe_text_or(rbe_string_at(row->v, "time_utc"), "?") : "",
-                      recorded ? ")" : "");
+    rbe_document_fold(
+        p->doc, "Every codec at the same ratios%s%.10s%s", recorded ? " (recorded " : "",
+        recorded ? rbe_text_or(RBE_STRING_AT(row->v, time_utc), "?") : "", recorded ? ")" : "");
     rbe_document_table(p->doc, "codec|>asked ratio|>true ratio|>bits/weight|>relative RMSE|"
                        ">bound|>PSNR, dB|>on white noise|>its bound|>time, s");
-    json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
-        const bool met = !json_is_false(rbe_value_at(t, "met"));
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "codec"), "?"));
+    json_array_foreach(RBE_VALUE_AT(row->v, rows), k, t) {
+        const bool met = !json_is_false(RBE_VALUE_AT(t, met));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(t, codec), "?"));
         rbe_number_cell(p->doc, met ? "%.0f : 1" : "%.0f : 1 (has none)",
-                        rbe_number_at(t, "asked"));
-        rbe_number_cell(p->doc, "%.1f : 1", rbe_number_at(t, "ratio"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "bound"));
-        rbe_number_cell(p->doc, "%.1f", rbe_number_at(t, "psnr_db"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "control_rmse"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "control_bound"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+                        RBE_NUMBER_AT(t, asked));
+        rbe_number_cell(p->doc, "%.1f : 1", RBE_NUMBER_AT(t, ratio));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, bits_per_weight));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, relative_rmse));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, bound));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(t, psnr_db));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, control_rmse));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, control_bound));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, seconds));
     }
     rbe_document_unfold(p->doc);
 }
@@ -309,20 +319,20 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
             return RBE_ERR_NOMEM;
         data.missing = "no row gives an error and a size";
         fprintf(data.tsv, "# codec\tbits_per_weight\trelative_rmse\n");
-        json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
-            const double x = rbe_number_at(t, "bits_per_weight");
-            const double y = rbe_number_at(t, "relative_rmse");
+        json_array_foreach(RBE_VALUE_AT(row->v, rows), k, t) {
+            const double x = RBE_NUMBER_AT(t, bits_per_weight);
+            const double y = RBE_NUMBER_AT(t, relative_rmse);
             /* A codec that cannot go as low says so; its lowest rate stands there once. */
-            if (!(x > 0) || !(y > 0) || json_is_false(rbe_value_at(t, "met")))
+            if (!(x > 0) || !(y > 0) || json_is_false(RBE_VALUE_AT(t, met)))
                 continue;
-            rbe_plot_series(&data, name, rbe_text_or(rbe_string_at(t, "codec"), "?"));
+            rbe_plot_series(&data, name, rbe_text_or(RBE_STRING_AT(t, codec), "?"));
             fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, x, y);
             data.rows++;
         }
         snprintf(title, sizeof title, "Error against size, %zu matrices of %s%s",
-                 json_array_size(rbe_value_at(row->v, "matrices")),
-                 rbe_text_or(rbe_string_at(row->v, "source.name"), "?"),
-                 json_is_false(rbe_value_at(row->v, "complete")) ? " (interrupted)" : "");
+                 json_array_size(RBE_VALUE_AT(row->v, matrices)),
+                 rbe_text_or(RBE_STRING_AT(row->v, source, name), "?"),
+                 json_is_false(RBE_VALUE_AT(row->v, complete)) ? " (interrupted)" : "");
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
             id, title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
             "by the true size of each codec, without calibration; svd and block means: the "
@@ -350,19 +360,19 @@ static void white_noise(const struct rbe_page *p)
     rbe_document_table(p->doc, "shape|codec|>B|search|>bits/weight|>loss, dB|>wanted, dB|"
                        ">relative RMSE|>time, s");
     while ((row = rbe_next_of_all(p, "distortion", &i)))
-        json_array_foreach(rbe_value_at(row->v, "rows"), k, t) {
+        json_array_foreach(RBE_VALUE_AT(row->v, rows), k, t) {
             char shape[64];
-            shape_text(shape, rbe_value_at(row->v, "shape"));
+            shape_text(shape, RBE_VALUE_AT(row->v, shape));
             rbe_document_cell(p->doc, "%s%s", shape,
                               rbe_row_recorded(p, row) ? " (recorded)" : "");
-            rbe_document_cell(p->doc, "%s", rbe_string_at(t, "codec"));
-            rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "block"));
-            rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(t, "search"), "-"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "bits_per_weight"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "loss_db"));
-            rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "wanted_db"));
-            rbe_number_cell(p->doc, "%.4f", rbe_number_at(t, "relative_rmse"));
-            rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "seconds"));
+            rbe_document_cell(p->doc, "%s", RBE_STRING_AT(t, codec));
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, block));
+            rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(t, search), "-"));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, bits_per_weight));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, loss_db));
+            rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, wanted_db));
+            rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(t, relative_rmse));
+            rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, seconds));
         }
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* --- conversation ----------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
@@ -25,13 +27,13 @@ static enum rbe_status cdf_rows(struct rbe_plot_data *data, const char *series,
     double *all;
 
     json_array_foreach(turns, i, turn)
-        room += json_array_size(rbe_value_at(turn, "token_ms"));
+        room += json_array_size(RBE_VALUE_AT(turn, token_ms));
     if (!room)
         return RBE_OK;
     if (!(all = malloc(room * sizeof *all)))
         return RBE_ERR_NOMEM;
     json_array_foreach(turns, i, turn)
-        json_array_foreach(rbe_value_at(turn, "token_ms"), k, t)
+        json_array_foreach(RBE_VALUE_AT(turn, token_ms), k, t)
             if (json_is_number(t) && json_number_value(t) > 0)
                 all[n++] = json_number_value(t);
     qsort(all, n, sizeof *all, by_value);
@@ -68,15 +70,15 @@ static enum rbe_status conversation_plots(const struct rbe_page *p)
         rbe_plot_series(&turns, name, m ? m->name : "?");
         rbe_plot_series(&context, name, m ? m->name : "?");
         rbe_plot_series(&cdf, name, m ? m->name : "?");
-        json_array_foreach(rbe_value_at(row->v, "turns"), k, t) {
+        json_array_foreach(RBE_VALUE_AT(row->v, turns), k, t) {
             fprintf(turns.tsv, "%s\t%zu\t%.17g\t%.17g\n", name, k + 1,
-                    rbe_number_at(t, "first_token_ms"), rbe_number_at(t, "p95_ms"));
-            fprintf(context.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "context_tokens"),
-                    rbe_number_at(t, "p50_ms"));
+                    RBE_NUMBER_AT(t, first_token_ms), RBE_NUMBER_AT(t, p95_ms));
+            fprintf(context.tsv, "%s\t%.17g\t%.17g\n", name, RBE_NUMBER_AT(t, context_tokens),
+                    RBE_NUMBER_AT(t, p50_ms));
             turns.rows++;
             context.rows++;
         }
-        err = cdf_rows(&cdf, name, rbe_value_at(row->v, "turns"));
+        err = cdf_rows(&cdf, name, RBE_VALUE_AT(row->v, turns));
     }
     const enum rbe_status a = rbe_plot_draw(p->plotter, &turns, p->doc, "turns", "turns",
         "Latency by turn", "", "Time to the first token of each answer, and the 95th "
@@ -96,26 +98,26 @@ static void turns_table(const struct rbe_page *p, const struct rbe_row *row)
     json_t *t;
 
     rbe_document_fold(p->doc, "Every turn of %s",
-                      rbe_text_or(rbe_string_at(row->v, "model.name"), "the model"));
+                      rbe_text_or(RBE_STRING_AT(row->v, model, name), "the model"));
     rbe_document_table(p->doc, ">turn|question|>tokens|>context|>turns dropped|"
                        ">first token, ms|>p50, ms|>p95, ms|>p99, ms|>model file|"
                        ">resident|>CPUs used|"
                        ">coherence|>perplexity by the scorer");
-    json_array_foreach(rbe_value_at(row->v, "turns"), k, t) {
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "turn"));
-        rbe_document_cell(p->doc, "%.120s", rbe_text_or(rbe_string_at(t, "prompt"), ""));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "tokens"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "context_tokens"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "dropped_turns"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "first_token_ms"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "p50_ms"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "p95_ms"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "p99_ms"));
-        rbe_megabytes_cell(p->doc, rbe_number_at(t, "model_bytes"));
-        rbe_megabytes_cell(p->doc, rbe_number_at(t, "resident_bytes"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(t, "cpu_utilisation"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "coherence"));
-        rbe_number_cell(p->doc, "%.1f", rbe_number_at(t, "quality"));
+    json_array_foreach(RBE_VALUE_AT(row->v, turns), k, t) {
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, turn));
+        rbe_document_cell(p->doc, "%.120s", rbe_text_or(RBE_STRING_AT(t, prompt), ""));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, tokens));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, context_tokens));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, dropped_turns));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, first_token_ms));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, p50_ms));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, p95_ms));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, p99_ms));
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(t, model_bytes));
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(t, resident_bytes));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(t, cpu_utilisation));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, coherence));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(t, quality));
     }
     rbe_document_unfold(p->doc);
 }
@@ -136,17 +138,17 @@ enum rbe_status rbe_section_conversation(const struct rbe_page *p)
                        ">load, s|>100 tokens, s|>coherence|>perplexity by the scorer");
     while ((row = rbe_next_of_all(p, "conversation", &i))) {
         rbe_row_model_cell(p, row);
-        rbe_document_cell(p->doc, "%zu", json_array_size(rbe_value_at(row->v, "turns")));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "summary.turns_within"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "summary.tokens"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.first_token_ms_max"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.p95_ms_max"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.p50_ms"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.p99_ms"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "load_s"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "summary.hundred_tokens_s"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "summary.coherence"));
-        rbe_number_cell(p->doc, "%.1f", rbe_number_at(row->v, "summary.quality"));
+        rbe_document_cell(p->doc, "%zu", json_array_size(RBE_VALUE_AT(row->v, turns)));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, summary, turns_within));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, summary, tokens));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, summary, first_token_ms_max));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, summary, p95_ms_max));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, summary, p50_ms));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, summary, p99_ms));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, load_s));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, summary, hundred_tokens_s));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, summary, coherence));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, summary, quality));
     }
     i = 0;
     while ((row = rbe_next_of_all(p, "conversation", &i)))

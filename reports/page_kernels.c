@@ -9,18 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* A benchmark row: its median over repetitions, or the single run when it was not repeated. */
 static bool is_median(const json_t *b)
 {
-    const char *aggregate = rbe_string_at(b, "aggregate_name");
-    return aggregate ? !strcmp(aggregate, "median")
-           : !(rbe_number_at(b, "repetitions") > 1);
+    const char *aggregate = RBE_STRING_AT(b, aggregate_name);
+    return aggregate ? !strcmp(aggregate, "median") : !(RBE_NUMBER_AT(b, repetitions) > 1);
 }
 
 /* The word behind "KEY=" of a label such as "kind=product op=gemv format=seed". */
 static bool label_is(const json_t *b, const char *key, const char *value)
 {
-    const char *label = rbe_string_at(b, "label"), *at;
+    const char *label = RBE_STRING_AT(b, label), *at;
     char want[64];
 
     snprintf(want, sizeof want, "%s=%s", key, value);
@@ -37,8 +38,8 @@ static double deviation(const json_t *benchmarks, const char *name, const char *
     json_t *b;
 
     json_array_foreach(benchmarks, i, b) {
-        const char *aggregate = rbe_string_at(b, "aggregate_name");
-        const char *run = rbe_string_at(b, "run_name");
+        const char *aggregate = RBE_STRING_AT(b, aggregate_name);
+        const char *run = RBE_STRING_AT(b, run_name);
         if (aggregate && run && !strcmp(run, name) && !strcmp(aggregate, "mad")) {
             const double x = rbe_number_at(b, field);
             return isnan(x) ? 0 : x;
@@ -49,7 +50,7 @@ static double deviation(const json_t *benchmarks, const char *name, const char *
 
 static double to_ms(const json_t *b, double t)
 {
-    const char *unit = rbe_string_at(b, "time_unit");
+    const char *unit = RBE_STRING_AT(b, time_unit);
 
     return !unit || !strcmp(unit, "ns") ? t / 1e6 : !strcmp(unit, "us") ? t / 1e3
            : !strcmp(unit, "s") ? t * 1e3 : t;
@@ -69,7 +70,7 @@ static double shown_block(const json_t *list, const char *kind)
     json_t *b;
 
     json_array_foreach(list, i, b) {
-        const double block = rbe_number_at(b, "block");
+        const double block = RBE_NUMBER_AT(b, block);
         if (label_is(b, "kind", kind) && block > 0 &&
             (best <= 0 || fabs(block - 44) < fabs(best - 44)))
             best = block;
@@ -97,13 +98,13 @@ struct choice {
 
 static bool is_chosen(const struct choice *c, const json_t *b)
 {
-    return rbe_string_at(b, "run_name") && is_median(b) && label_is(b, "kind", c->kind) &&
+    return RBE_STRING_AT(b, run_name) && is_median(b) && label_is(b, "kind", c->kind) &&
            (!c->cold_products || (label_is(b, "op", "gemv") && label_is(b, "cache", "cold")));
 }
 
 static double weights_of(const json_t *b)
 {
-    return rbe_number_at(b, "rows") * rbe_number_at(b, "cols");
+    return RBE_NUMBER_AT(b, rows) * RBE_NUMBER_AT(b, cols);
 }
 
 /* The bar of one result: its kernel and block size, its value, and how far that strays. */
@@ -111,14 +112,14 @@ typedef void bar_fn(struct bar *bar, const json_t *list, const json_t *b);
 
 static void rate_bar(struct bar *bar, const json_t *list, const json_t *b)
 {
-    bar->value = rbe_number_at(b, "bytes_per_second") / 1e9;
-    bar->mad = deviation(list, rbe_string_at(b, "run_name"), "bytes_per_second") / 1e9;
+    bar->value = RBE_NUMBER_AT(b, bytes_per_second) / 1e9;
+    bar->mad = deviation(list, RBE_STRING_AT(b, run_name), RBE_KEY(bytes_per_second)) / 1e9;
 }
 
 static void time_bar(struct bar *bar, const json_t *list, const json_t *b)
 {
-    bar->value = to_ms(b, rbe_number_at(b, "real_time"));
-    bar->mad = to_ms(b, deviation(list, rbe_string_at(b, "run_name"), "real_time"));
+    bar->value = to_ms(b, RBE_NUMBER_AT(b, real_time));
+    bar->mad = to_ms(b, deviation(list, RBE_STRING_AT(b, run_name), RBE_KEY(real_time)));
 }
 
 /* Collects the bars into data; *one is one of the results shown, NULL when there is none. */
@@ -137,20 +138,20 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
     }
     json_array_foreach(list, i, b)
         if (is_chosen(c, b)) {
-            c->threads = fmax(c->threads, rbe_number_at(b, "threads_pinned"));
+            c->threads = fmax(c->threads, RBE_NUMBER_AT(b, threads_pinned));
             c->weights = fmax(c->weights, weights_of(b));
         }
     json_array_foreach(list, i, b) {
-        const double block = rbe_number_at(b, "block");
+        const double block = RBE_NUMBER_AT(b, block);
         char kernel[64];
-        if (!is_chosen(c, b) || rbe_number_at(b, "threads_pinned") != c->threads ||
+        if (!is_chosen(c, b) || RBE_NUMBER_AT(b, threads_pinned) != c->threads ||
             (c->cold_products && weights_of(b) != c->weights) || (block > 0 && block != shown))
             continue;
         fill(&bars[n], list, b);
         if (isnan(bars[n].value))
             continue;
         *one = b;
-        kernel_name(kernel, rbe_string_at(b, "run_name"));
+        kernel_name(kernel, RBE_STRING_AT(b, run_name));
         const char *name = strstr(kernel, "gemv_") ? strstr(kernel, "gemv_") + 5 : kernel;
         if (block > 0)
             snprintf(bars[n].name, sizeof bars[n].name, "%s B=%.0f", name, block);
@@ -177,11 +178,11 @@ static enum rbe_status kernel_plot(const struct rbe_page *p, const json_t *list,
 
     if (err)
         return err;
-    const double roof = rbe_number_at(one, "read_roof");
+    const double roof = RBE_NUMBER_AT(one, read_roof);
     snprintf(vars, sizeof vars, "roof=%.17g; rows=%zu; ", isnan(roof) ? 0 : roof / 1e9,
              data.rows);
     snprintf(title, sizeof title, "Matrix times vector, %.0f x %.0f, cold, %.0f thread%s",
-             rbe_number_at(one, "rows"), rbe_number_at(one, "cols"), c.threads,
+             RBE_NUMBER_AT(one, rows), RBE_NUMBER_AT(one, cols), c.threads,
              c.threads > 1 ? "s" : "");
     return rbe_plot_draw(p->plotter, &data, p->doc, "kernels", id, title, vars,
                          "Bytes of encoded weights that each kernel reads in a second, against "
@@ -199,7 +200,7 @@ static enum rbe_status token_plot(const struct rbe_page *p, const json_t *list, 
 
     if (err)
         return err;
-    const char *name = rbe_string_at(one, "run_name"), *size = name ? strchr(name, '/') : NULL;
+    const char *name = RBE_STRING_AT(one, run_name), *size = name ? strchr(name, '/') : NULL;
     snprintf(vars, sizeof vars, "rows=%zu; ", data.rows);
     snprintf(title, sizeof title,
              "All matrices of GPT-2 %.*s for one token, %.0f thread%s",
@@ -218,9 +219,9 @@ static double sweep_threads(const json_t *list)
     json_t *b;
 
     json_array_foreach(list, i, b) {
-        const double threads = rbe_number_at(b, "threads_pinned");
+        const double threads = RBE_NUMBER_AT(b, threads_pinned);
         if (is_median(b) && label_is(b, "kind", "product") && label_is(b, "cache", "cold") &&
-            rbe_number_at(b, "block") > 0 && threads >= 1 && threads <= 64)
+            RBE_NUMBER_AT(b, block) > 0 && threads >= 1 && threads <= 64)
             count[(unsigned)threads]++;
     }
     for (unsigned t = 1; t <= 64; t++)
@@ -241,23 +242,23 @@ static enum rbe_status sweep_plot(const struct rbe_page *p, const json_t *list, 
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# kernel\tblock\tweights_per_second_1e9\n");
     json_array_foreach(list, i, b) {
-        const char *name = rbe_string_at(b, "run_name");
+        const char *name = RBE_STRING_AT(b, run_name);
         char kernel[64], other[64], series[64];
-        const double rows = rbe_number_at(b, "rows"), cols = rbe_number_at(b, "cols");
+        const double rows = RBE_NUMBER_AT(b, rows), cols = RBE_NUMBER_AT(b, cols);
         double seen[64];
         size_t blocks = 0;
         if (!name || !is_median(b) || !label_is(b, "kind", "product") ||
             !label_is(b, "cache", "cold") || !label_is(b, "op", "gemv") ||
-            !(rbe_number_at(b, "block") > 0) || rbe_number_at(b, "threads_pinned") != threads)
+            !(RBE_NUMBER_AT(b, block) > 0) || RBE_NUMBER_AT(b, threads_pinned) != threads)
             continue;
         kernel_name(kernel, name);
         json_array_foreach(list, k, o) {
-            const char *run = rbe_string_at(o, "run_name");
-            const double block = rbe_number_at(o, "block");
+            const char *run = RBE_STRING_AT(o, run_name);
+            const double block = RBE_NUMBER_AT(o, block);
             size_t j = 0;
-            if (!run || !is_median(o) || rbe_number_at(o, "rows") != rows ||
-                rbe_number_at(o, "cols") != cols || !label_is(o, "cache", "cold") ||
-                rbe_number_at(o, "threads_pinned") != threads)
+            if (!run || !is_median(o) || RBE_NUMBER_AT(o, rows) != rows ||
+                RBE_NUMBER_AT(o, cols) != cols || !label_is(o, "cache", "cold") ||
+                RBE_NUMBER_AT(o, threads_pinned) != threads)
                 continue;
             kernel_name(other, run);
             while (j < blocks && seen[j] != block)
@@ -271,8 +272,8 @@ static enum rbe_status sweep_plot(const struct rbe_page *p, const json_t *list, 
         snprintf(what, sizeof what, "%.40s %.0fx%.0f",
                  !strncmp(kernel, "gemv_", 5) ? kernel + 5 : kernel, rows, cols);
         rbe_plot_series(&data, series, what);
-        fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, rbe_number_at(b, "block"),
-                rbe_number_at(b, "items_per_second") / 1e9);
+        fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, RBE_NUMBER_AT(b, block),
+                RBE_NUMBER_AT(b, items_per_second) / 1e9);
         data.rows++;
     }
     return rbe_plot_draw(p->plotter, &data, p->doc, "sweep", id, "Speed by block size", "",
@@ -290,17 +291,16 @@ static enum rbe_status roof_plot(const struct rbe_page *p, const json_t *list, c
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# probe\tbytes\tgb_per_s\n");
     json_array_foreach(list, i, b) {
-        const char *name = rbe_string_at(b, "run_name"), *size;
+        const char *name = RBE_STRING_AT(b, run_name), *size;
         char kernel[64], what[96], series[64];
         if (!name || !is_median(b) || !label_is(b, "kind", "probe") ||
             !label_is(b, "op", "read") || !(size = strstr(name, "bytes:")))
             continue;
         kernel_name(kernel, name);
-        snprintf(what, sizeof what, "%s/t:%.0f", kernel,
-                 rbe_number_at(b, "threads_pinned"));
+        snprintf(what, sizeof what, "%s/t:%.0f", kernel, RBE_NUMBER_AT(b, threads_pinned));
         rbe_plot_series(&data, series, what);
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", series, strtod(size + 6, NULL),
-                rbe_number_at(b, "bytes_per_second") / 1e9);
+                RBE_NUMBER_AT(b, bytes_per_second) / 1e9);
         data.rows++;
     }
     return rbe_plot_draw(p->plotter, &data, p->doc, "roof", id,
@@ -335,7 +335,7 @@ enum rbe_status rbe_section_kernels(const struct rbe_page *p)
         for (size_t i = 0; i < p->r->bench_count && !err; i++) {
             char id[64];
             snprintf(id, sizeof id, i ? "%s_%zu" : "%s", plots[k].name, i + 1);
-            err = plots[k].draw(p, rbe_value_at(p->r->bench[i], "benchmarks"), id);
+            err = plots[k].draw(p, RBE_VALUE_AT(p->r->bench[i], benchmarks), id);
         }
         /* One document may hold what another lacks. */
         if (!err && p->plotter->drawn + p->plotter->failed == before)

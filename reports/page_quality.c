@@ -8,11 +8,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* --- divergence, comprehension, generation -------------------------------------------- */
 
 enum rbe_status rbe_section_divergence(const struct rbe_page *p)
 {
-    static const char *const fields[] = {"kl.p50", "kl.mean", "kl.p90", "kl.p99", "kl.p999"};
+    static const char *const fields[] = {RBE_KEY(kl, p50), RBE_KEY(kl, mean), RBE_KEY(kl, p90),
+                                         RBE_KEY(kl, p99), RBE_KEY(kl, p999)};
     const struct rbe_row *row;
     struct rbe_plot_data data;
     size_t i = 0;
@@ -51,20 +54,20 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
     i = 0;
     while ((row = rbe_next_of_all(p, "divergence", &i))) {
         rbe_row_model_cell(p, row);
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(row->v, "text.name"), "-"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.mean_se"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "kl.p50"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p90"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p99"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "kl.p999"));
-        rbe_number_cell(p->doc, "%.2f %%", 100 * rbe_number_at(row->v, "top1.agreement"));
-        rbe_number_cell(p->doc, "%.2f", 100 * rbe_number_at(row->v, "top1.agreement_se"));
-        rbe_number_cell(p->doc, "%+.5f", rbe_number_at(row->v, "true_token.mean"));
-        rbe_number_cell(p->doc, "%.5f", rbe_number_at(row->v, "true_token.mean_se"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "true_token.rms"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "true_token.rms_se"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(row->v, text, name), "-"));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, kl, mean));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, kl, mean_se));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, kl, p50));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, kl, p90));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, kl, p99));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, kl, p999));
+        rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, top1, agreement));
+        rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, top1, agreement_se));
+        rbe_number_cell(p->doc, "%+.5f", RBE_NUMBER_AT(row->v, true_token, mean));
+        rbe_number_cell(p->doc, "%.5f", RBE_NUMBER_AT(row->v, true_token, mean_se));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, true_token, rms));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, true_token, rms_se));
     }
     return RBE_OK;
 }
@@ -74,24 +77,24 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
 static void change_cells(const struct rbe_page *p, const json_t *paired, const char *metric)
 {
     const json_t *pair = json_object_get(paired, metric);
-    const double log_p = rbe_number_at(paired, "log_p.change");
+    const double log_p = RBE_NUMBER_AT(paired, log_p, change);
 
     if (!pair && !strcmp(metric, "perplexity") && !isnan(log_p)) {
         const double ratio = exp(-log_p);
         rbe_number_cell(p->doc, "%+.3g %%", 100 * (ratio - 1));
-        rbe_number_cell(p->doc, "%.2g %%", 100 * ratio * rbe_number_at(paired,
-                                                                       "log_p.change_se"));
+        rbe_number_cell(p->doc, "%.2g %%",
+                        100 * ratio * RBE_NUMBER_AT(paired, log_p, change_se));
         return;
     }
-    rbe_number_cell(p->doc, "%+.3g", rbe_number_at(pair, "change"));
-    rbe_number_cell(p->doc, "%.3g", rbe_number_at(pair, "change_se"));
+    rbe_number_cell(p->doc, "%+.3g", RBE_NUMBER_AT(pair, change));
+    rbe_number_cell(p->doc, "%.3g", RBE_NUMBER_AT(pair, change_se));
 }
 
 /* How many, and of the whole file those that were not scored, or not with all they have. */
 static void items_cell(const struct rbe_page *p, const struct rbe_row *row)
 {
-    const double refused = rbe_number_at(row->v, "items_refused");
-    const double cut = rbe_number_at(row->v, "items_cut");
+    const double refused = RBE_NUMBER_AT(row->v, items_refused);
+    const double cut = RBE_NUMBER_AT(row->v, items_cut);
     char odd[64] = "";
     int used = 0;
 
@@ -99,8 +102,8 @@ static void items_cell(const struct rbe_page *p, const struct rbe_row *row)
         used = snprintf(odd, sizeof odd, "; %.0f refused", refused);
     if (cut > 0)
         snprintf(odd + used, sizeof odd - (size_t)used, "; %.0f with a cut context", cut);
-    rbe_document_cell(p->doc, "%.0f%s%s", rbe_number_at(row->v, "items"),
-                      rbe_true_at(row->v, "complete") ? "" : " (part)", odd);
+    rbe_document_cell(p->doc, "%.0f%s%s", RBE_NUMBER_AT(row->v, items),
+                      RBE_TRUE_AT(row->v, complete) ? "" : " (part)", odd);
 }
 
 void rbe_section_comprehension(const struct rbe_page *p)
@@ -115,33 +118,33 @@ void rbe_section_comprehension(const struct rbe_page *p)
     while ((row = rbe_next_of_all(p, "comprehension", &i))) {
         const char *metric;
         json_t *value;
-        json_object_foreach(rbe_value_at(row->v, "metrics"), metric, value) {
+        json_object_foreach(RBE_VALUE_AT(row->v, metrics), metric, value) {
             rbe_row_model_cell(p, row);
-            rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "task"));
+            rbe_document_cell(p->doc, "%s", RBE_STRING_AT(row->v, task));
             items_cell(p, row);
             rbe_document_cell(p->doc, "%s", metric);
-            rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "value"));
-            rbe_number_cell(p->doc, "%.4g", rbe_number_at(value, "se"));
-            change_cells(p, rbe_value_at(row->v, "paired"), metric);
+            rbe_number_cell(p->doc, "%.4g", RBE_NUMBER_AT(value, value));
+            rbe_number_cell(p->doc, "%.4g", RBE_NUMBER_AT(value, se));
+            change_cells(p, RBE_VALUE_AT(row->v, paired), metric);
         }
     }
     i = 0;
     while ((row = rbe_next_of_all(p, "comprehension", &i))) {
         const char *group;
         json_t *value;
-        if (!json_object_size(rbe_value_at(row->v, "groups")))
+        if (!json_object_size(RBE_VALUE_AT(row->v, groups)))
             continue;
-        rbe_document_fold(p->doc, "%s by phenomenon, %s", rbe_string_at(row->v, "task"),
-                          rbe_text_or(rbe_string_at(row->v, "model.name"), "?"));
+        rbe_document_fold(p->doc, "%s by phenomenon, %s", RBE_STRING_AT(row->v, task),
+                          rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
         rbe_document_table(p->doc, "phenomenon|>items|>accuracy|>standard error|>change|"
                            ">standard error of the change");
-        json_object_foreach(rbe_value_at(row->v, "groups"), group, value) {
+        json_object_foreach(RBE_VALUE_AT(row->v, groups), group, value) {
             rbe_document_cell(p->doc, "%s", group);
-            rbe_number_cell(p->doc, "%.0f", rbe_number_at(value, "items"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "acc"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "acc_se"));
-            rbe_number_cell(p->doc, "%+.3f", rbe_number_at(value, "change"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(value, "change_se"));
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(value, items));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, acc));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, acc_se));
+            rbe_number_cell(p->doc, "%+.3f", RBE_NUMBER_AT(value, change));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, change_se));
         }
         rbe_document_unfold(p->doc);
     }
@@ -162,34 +165,35 @@ void rbe_section_generation(const struct rbe_page *p)
                        ">distinct-1|>distinct-2 (original)|>distinct-2");
     while ((row = rbe_next_of_all(p, "generation", &i))) {
         rbe_row_model_cell(p, row);
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "prompts"));
-        rbe_share_cell(p->doc, rbe_number_at(row->v, "coherence.retained"),
-                       rbe_interval_at(row->v, "coherence.retained_ci95"));
-        rbe_share_cell(p->doc, rbe_number_at(row->v, "fluency.retained"),
-                       rbe_interval_at(row->v, "fluency.retained_ci95"));
-        rbe_share_cell(p->doc, rbe_number_at(row->v, "relevance.retained"),
-                       rbe_interval_at(row->v, "relevance.retained_ci95"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.original"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "rep4.model"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.original"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct1.model"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.original"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "distinct2.model"));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, prompts));
+        rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, coherence, retained),
+                       RBE_INTERVAL_AT(row->v, coherence, retained_ci95));
+        rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, fluency, retained),
+                       RBE_INTERVAL_AT(row->v, fluency, retained_ci95));
+        rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, relevance, retained),
+                       RBE_INTERVAL_AT(row->v, relevance, retained_ci95));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, rep4, original));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, rep4, model));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct1, original));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct1, model));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct2, original));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct2, model));
     }
     i = 0;
     while ((row = rbe_next_of_all(p, "generation", &i))) {
-        if (!json_array_size(rbe_value_at(row->v, "samples")))
+        if (!json_array_size(RBE_VALUE_AT(row->v, samples)))
             continue;
-        rbe_document_fold(p->doc, "Samples: answers of the original and of %s to the same "
+        rbe_document_fold(p->doc,
+                          "Samples: answers of the original and of %s to the same "
                           "prompts",
-                          rbe_text_or(rbe_string_at(row->v, "model.name"), "the model"));
+                          rbe_text_or(RBE_STRING_AT(row->v, model, name), "the model"));
         rbe_document_table(p->doc, "prompt|original|model");
-        json_array_foreach(rbe_value_at(row->v, "samples"), k, t) {
+        json_array_foreach(RBE_VALUE_AT(row->v, samples), k, t) {
             if (k >= 8)
                 break;
-            rbe_document_cell(p->doc, "%.400s", rbe_text_or(rbe_string_at(t, "prompt"), ""));
-            rbe_document_cell(p->doc, "%.1200s", rbe_text_or(rbe_string_at(t, "original"), ""));
-            rbe_document_cell(p->doc, "%.1200s", rbe_text_or(rbe_string_at(t, "model"), ""));
+            rbe_document_cell(p->doc, "%.400s", rbe_text_or(RBE_STRING_AT(t, prompt), ""));
+            rbe_document_cell(p->doc, "%.1200s", rbe_text_or(RBE_STRING_AT(t, original), ""));
+            rbe_document_cell(p->doc, "%.1200s", rbe_text_or(RBE_STRING_AT(t, model), ""));
         }
         rbe_document_unfold(p->doc);
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
 #include "kernels/formats.h"
 
 /* --- size and quality --------------------------------------------------------------- */
@@ -16,8 +17,8 @@
 /* Does a paired row compare with this original by the text and protocol of the criteria? */
 static bool same_task(const struct rbe_page *p, const struct rbe_row *row, int base)
 {
-    return rbe_results_model(p->r, rbe_value_at(row->v, "base")) == base &&
-           !strcmp(rbe_string_at(row->v, "protocol"), RBE_CRITERIA_PROTOCOL) &&
+    return rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
+           !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
            rbe_is_wikitext(row->v);
 }
 
@@ -29,13 +30,13 @@ static double common_windows(const struct rbe_page *p, int base)
     const struct rbe_row *row;
 
     while ((row = rbe_next_of_all(p, "paired", &i))) {
-        const double w = rbe_number_at(row->v, "windows");
+        const double w = RBE_NUMBER_AT(row->v, windows);
         size_t n = 0, k = 0;
         const struct rbe_row *o;
         if (!same_task(p, row, base))
             continue;
         while ((o = rbe_next_of_all(p, "paired", &k)))
-            n += same_task(p, o, base) && rbe_number_at(o->v, "windows") == w;
+            n += same_task(p, o, base) && RBE_NUMBER_AT(o->v, windows) == w;
         if (n > most || (n == most && w > best)) {
             most = n;
             best = w;
@@ -116,7 +117,7 @@ struct rate_points {
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
 {
     const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
-    const char *command = row ? rbe_string_at(row->v, "command") : NULL;
+    const char *command = row ? RBE_STRING_AT(row->v, command) : NULL;
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, ""), *search;
     char effort[16] = "default";
     const struct rbe_format_facts *facts;
@@ -129,14 +130,14 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
                  : "not recorded");
         return;
     }
-    json_array_foreach(rbe_value_at(row->v, "tensors"), i, t) {
-        facts = facts_of(rbe_text_or(rbe_string_at(t, "codec"), ""));
+    json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
+        facts = facts_of(rbe_text_or(RBE_STRING_AT(t, codec), ""));
         searched |= facts && facts->feedback;
         /* Records from before the field `allocation` have what the probes found. */
-        measured |= rbe_number_at(t, "probe_divergence") > 0;
+        measured |= RBE_NUMBER_AT(t, probe_divergence) > 0;
     }
-    if (rbe_string_at(row->v, "allocation"))
-        measured = !strcmp(rbe_string_at(row->v, "allocation"), "measured");
+    if (RBE_STRING_AT(row->v, allocation))
+        measured = !strcmp(RBE_STRING_AT(row->v, allocation), "measured");
     if (!searched) {
         facts = facts_of(codec);
         snprintf(out, 64, "%s", facts && facts->gmax ? "rounded to nearest"
@@ -230,7 +231,7 @@ static bool measured_alike(const struct rbe_page *p, const struct rbe_row *row, 
     size_t i = 0;
 
     while ((o = rbe_next_of_all(p, "paired", &i)))
-        if (same_task(p, o, base) && rbe_number_at(o->v, "windows") == windows &&
+        if (same_task(p, o, base) && RBE_NUMBER_AT(o->v, windows) == windows &&
             rbe_model_of(p, o) == rbe_model_of(p, row))
             return true;
     return false;
@@ -249,13 +250,13 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
         struct rate_point x = {.recorded = rbe_row_recorded(p, row)};
         if (!same_task(p, row, base))
             continue;
-        if (rbe_number_at(row->v, "windows") != r->windows) {
+        if (RBE_NUMBER_AT(row->v, windows) != r->windows) {
             r->other_windows += !x.recorded && !measured_alike(p, row, base, r->windows);
             continue;
         }
-        r->f32 = rbe_number_at(row->v, "base_perplexity");
-        r->tokens = rbe_number_at(row->v, "scored");
-        x.perplexity = rbe_number_at(row->v, "perplexity");
+        r->f32 = RBE_NUMBER_AT(row->v, base_perplexity);
+        r->tokens = RBE_NUMBER_AT(row->v, scored);
+        x.perplexity = RBE_NUMBER_AT(row->v, perplexity);
         x.bits = m->bits;
         x.series = series_of(m);
         if (!m->rbe || isnan(x.bits) || !isfinite(x.perplexity) ||
@@ -264,10 +265,10 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
         rbe_page_encoding(p, rbe_model_of(p, row), x.how);
         if (x.recorded) {
             snprintf(r->when, sizeof r->when, "%.10s",
-                     rbe_text_or(rbe_string_at(row->v, "time_utc"), "?"));
+                     rbe_text_or(RBE_STRING_AT(row->v, time_utc), "?"));
             snprintf(r->where, sizeof r->where, "%.64s, %.0f CPUs",
-                     rbe_text_or(rbe_string_at(row->v, "machine.cpu"), "?"),
-                     rbe_number_at(row->v, "machine.cores"));
+                     rbe_text_or(RBE_STRING_AT(row->v, machine, cpu), "?"),
+                     RBE_NUMBER_AT(row->v, machine, cores));
         }
         r->v[r->count++] = x;
     }
@@ -347,8 +348,8 @@ static int curve_base(const struct rbe_page *p)
     if (p->c->base >= 0)
         return p->c->base;
     while ((row = rbe_next_of_all(p, "paired", &i)))
-        if (same_task(p, row, rbe_results_model(p->r, rbe_value_at(row->v, "base"))))
-            return rbe_results_model(p->r, rbe_value_at(row->v, "base"));
+        if (same_task(p, row, rbe_results_model(p->r, RBE_VALUE_AT(row->v, base))))
+            return rbe_results_model(p->r, RBE_VALUE_AT(row->v, base));
     return -1;
 }
 
@@ -384,12 +385,12 @@ static enum rbe_status whole_rate_plot(const struct rbe_page *p)
 /* The text's name; two of one name are told apart by their hashes. */
 static void text_cell(const struct rbe_page *p, const struct rbe_row *row)
 {
-    const char *name = rbe_text_or(rbe_string_at(row->v, "text.name"), "-");
+    const char *name = rbe_text_or(RBE_STRING_AT(row->v, text, name), "-");
 
-    if (rbe_is_wikitext(row->v) || !rbe_string_at(row->v, "text.sha256"))
+    if (rbe_is_wikitext(row->v) || !RBE_STRING_AT(row->v, text, sha256))
         rbe_document_cell(p->doc, "%s", name);
     else
-        rbe_document_cell(p->doc, "%s (%.8s)", name, rbe_string_at(row->v, "text.sha256"));
+        rbe_document_cell(p->doc, "%s (%.8s)", name, RBE_STRING_AT(row->v, text, sha256));
 }
 
 static void perplexity_table(const struct rbe_page *p)
@@ -401,19 +402,19 @@ static void perplexity_table(const struct rbe_page *p)
                        ">perplexity|>original|>change|95 % interval|>time, x f32");
     while ((row = rbe_next_of_all(p, "paired", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
-        const json_t *ci = rbe_interval_at(row->v, "percent_change_ci95");
+        const json_t *ci = RBE_INTERVAL_AT(row->v, percent_change_ci95);
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_text_or(m->codec, "-"));
         rbe_megabytes_cell(p->doc, m->bytes);
         rbe_number_cell(p->doc, "%.3f", m->bits);
         text_cell(p, row);
-        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "protocol"));
-        rbe_document_cell(p->doc, "%.0f%s", rbe_number_at(row->v, "windows"),
-                          rbe_true_at(row->v, "complete") ? " (all)" : "");
-        const double change = rbe_number_at(row->v, "percent_change");
+        rbe_document_cell(p->doc, "%s", RBE_STRING_AT(row->v, protocol));
+        rbe_document_cell(p->doc, "%.0f%s", RBE_NUMBER_AT(row->v, windows),
+                          RBE_TRUE_AT(row->v, complete) ? " (all)" : "");
+        const double change = RBE_NUMBER_AT(row->v, percent_change);
         const int digits = fabs(change) < 1000 ? 2 : 0;
-        rbe_number_cell(p->doc, digits ? "%.2f" : "%.0f", rbe_number_at(row->v, "perplexity"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "base_perplexity"));
+        rbe_number_cell(p->doc, digits ? "%.2f" : "%.0f", RBE_NUMBER_AT(row->v, perplexity));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, base_perplexity));
         rbe_number_cell(p->doc, digits ? "%+.2f %%" : "%+.0f %%", change);
         if (ci)
             rbe_document_cell(p->doc, "%+.*f to %+.*f %%", digits,
@@ -421,7 +422,7 @@ static void perplexity_table(const struct rbe_page *p)
                               json_number_value(json_array_get(ci, 1)));
         else
             rbe_document_cell(p->doc, "-");
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "time_ratio"));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, time_ratio));
     }
 }
 
@@ -438,17 +439,17 @@ static void other_perplexities(const struct rbe_page *p)
     while ((row = rbe_next_of_all(p, "perplexity", &i))) {
         rbe_row_model_cell(p, row);
         text_cell(p, row);
-        rbe_document_cell(p->doc, "%s %s%s", rbe_string_at(row->v, "protocol"),
-                          rbe_text_or(rbe_string_at(row->v, "protocol_name"), ""),
-                          rbe_true_at(row->v, "complete") ? "" : " (part)");
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "context"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "stride"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "scored"));
-        rbe_number_cell(p->doc, "%.5g", rbe_number_at(row->v, "perplexity"));
-        rbe_number_cell(p->doc, "%.5g", rbe_number_at(row->v, "word_perplexity"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "bits_per_byte"));
-        rbe_number_cell(p->doc, "%.4f", rbe_number_at(row->v, "nll_se"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens_per_s"));
+        rbe_document_cell(p->doc, "%s %s%s", RBE_STRING_AT(row->v, protocol),
+                          rbe_text_or(RBE_STRING_AT(row->v, protocol_name), ""),
+                          RBE_TRUE_AT(row->v, complete) ? "" : " (part)");
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, context));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, stride));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, scored));
+        rbe_number_cell(p->doc, "%.5g", RBE_NUMBER_AT(row->v, perplexity));
+        rbe_number_cell(p->doc, "%.5g", RBE_NUMBER_AT(row->v, word_perplexity));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, bits_per_byte));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, nll_se));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens_per_s));
     }
     rbe_document_unfold(p->doc);
 }

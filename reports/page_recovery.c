@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* --- recovery ----------------------------------------------------------------------- */
 
 /* Points of a latent stage are not those of an RBE model: a line of their own. */
@@ -16,20 +18,20 @@ static void recovery_points(const struct rbe_page *p, const struct rbe_row *row,
                             struct rbe_plot_data *data)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
-    const bool control = rbe_true_at(row->v, "control");
+    const bool control = RBE_TRUE_AT(row->v, control);
     size_t k;
     json_t *t;
 
-    json_array_foreach(rbe_value_at(row->v, "points"), k, t) {
-        const bool latent = json_is_false(rbe_value_at(t, "encoded")) && !control;
-        const double y = rbe_number_at(t, "perplexity");
+    json_array_foreach(RBE_VALUE_AT(row->v, points), k, t) {
+        const bool latent = json_is_false(RBE_VALUE_AT(t, encoded)) && !control;
+        const double y = RBE_NUMBER_AT(t, perplexity);
         char name[64], what[80];
         if (isnan(y))
             continue;
         snprintf(what, sizeof what, "%.40s%s%s", m ? m->name : "?", control ? " f32 tuned" : "",
                  latent ? " not encoded yet" : "");
         rbe_plot_series(data, name, what);
-        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "tokens") / 1e6, y);
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", name, RBE_NUMBER_AT(t, tokens) / 1e6, y);
         data->rows++;
     }
 }
@@ -54,21 +56,21 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
     while ((row = rbe_next_of_all(p, "recovery", &i))) {
         recovery_points(p, row, &data);
-        if (json_array_size(rbe_value_at(row->v, "stages")) > json_array_size(stages))
-            stages = rbe_value_at(row->v, "stages");
-        if (!isnan(rbe_number_at(row->v, "base_perplexity")))
-            f32 = rbe_number_at(row->v, "base_perplexity");
+        if (json_array_size(RBE_VALUE_AT(row->v, stages)) > json_array_size(stages))
+            stages = RBE_VALUE_AT(row->v, stages);
+        if (!isnan(RBE_NUMBER_AT(row->v, base_perplexity)))
+            f32 = RBE_NUMBER_AT(row->v, base_perplexity);
     }
     used = snprintf(vars, sizeof vars, "f32=%.17g; stages='", f32);
     for (i = 0; i < json_array_size(stages) && used < (int)sizeof vars - 64; i++) {
         const json_t *stage = json_array_get(stages, i);
         char word[24];
-        snprintf(word, sizeof word, "%s", rbe_text_or(rbe_string_at(stage, "name"), "?"));
+        snprintf(word, sizeof word, "%s", rbe_text_or(RBE_STRING_AT(stage, name), "?"));
         for (char *c = word; *c; c++)
             if (!isalnum((unsigned char)*c))
                 *c = '-';
         used += snprintf(vars + used, sizeof vars - (size_t)used, "%s %.6f ", word,
-                         fmax(0, rbe_number_at(stage, "end_tokens")) / 1e6);
+                         fmax(0, RBE_NUMBER_AT(stage, end_tokens)) / 1e6);
     }
     snprintf(vars + used, sizeof vars - (size_t)used, "'; ");
     if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
@@ -82,21 +84,21 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
                        ">original, f32|>tokens/s|>time, s");
     i = 0;
     while ((row = rbe_next_of_all(p, "recovery", &i))) {
-        const json_t *points = rbe_value_at(row->v, "points");
+        const json_t *points = RBE_VALUE_AT(row->v, points);
         const size_t n = json_array_size(points);
         rbe_document_cell(p->doc, "%s%s%s",
-                          rbe_text_or(rbe_string_at(row->v, "model.name"), "?"),
-                          rbe_true_at(row->v, "control") ? " (control: f32)" : "",
+                          rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"),
+                          RBE_TRUE_AT(row->v, control) ? " (control: f32)" : "",
                           rbe_row_recorded(p, row) ? " (recorded)" : "");
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(row->v, "profile"), "-"));
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(row->v, "loss"), "-"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(json_array_get(points, 0), "perplexity"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(json_array_get(points, n ? n - 1 : 0),
-                                                      "perplexity"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "base_perplexity"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens_per_s"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "seconds"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(row->v, profile), "-"));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(row->v, loss), "-"));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(json_array_get(points, 0), perplexity));
+        rbe_number_cell(p->doc, "%.3f",
+                        RBE_NUMBER_AT(json_array_get(points, n ? n - 1 : 0), perplexity));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, base_perplexity));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens_per_s));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, seconds));
     }
     return RBE_OK;
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* --- provenance ------------------------------------------------------------------------ */
 
 void rbe_section_failed_steps(const struct rbe_page *p)
@@ -17,25 +19,26 @@ void rbe_section_failed_steps(const struct rbe_page *p)
     size_t i = 0, failed = 0;
 
     while ((row = rbe_next(p, "step", &i)))
-        failed += !rbe_true_at(row->v, "ok");
+        failed += !RBE_TRUE_AT(row->v, ok);
     if (failed) {
         rbe_document_heading(p->doc, 2, "Steps that failed or were left out");
         rbe_document_table(p->doc, "step|reason");
         i = 0;
         while ((row = rbe_next(p, "step", &i)))
-            if (!rbe_true_at(row->v, "ok")) {
-                rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "step"));
+            if (!RBE_TRUE_AT(row->v, ok)) {
+                rbe_document_cell(p->doc, "%s", RBE_STRING_AT(row->v, step));
                 rbe_document_cell(p->doc, "%s",
-                                  rbe_text_or(rbe_string_at(row->v, "reason"), "?"));
+                                  rbe_text_or(RBE_STRING_AT(row->v, reason), "?"));
             }
     }
 }
 
 static bool same_machine(const json_t *a, const json_t *b)
 {
-    static const char *const paths[] = {"machine.cpu", "machine.arch", "machine.cores",
-                                        "machine.cpu_quota", "machine.kernel",
-                                        "machine.isa", "machine.emulator", "commit", "dirty"};
+    static const char *const paths[] = {
+        RBE_KEY(machine, cpu),       RBE_KEY(machine, arch),   RBE_KEY(machine, cores),
+        RBE_KEY(machine, cpu_quota), RBE_KEY(machine, kernel), RBE_KEY(machine, isa),
+        RBE_KEY(machine, emulator),  RBE_KEY(commit),          RBE_KEY(dirty)};
     bool same = true;
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -59,22 +62,22 @@ void rbe_section_provenance(const struct rbe_page *p)
         for (size_t k = 0; k < i && !again; k++)
             again = same_machine(p->r->rows[k].v, v) &&
                     (k < p->r->count) == (i < p->r->count);
-        if (again || !rbe_string_at(v, "machine.cpu"))
+        if (again || !RBE_STRING_AT(v, machine, cpu))
             continue;
         shown++;
-        rbe_document_cell(p->doc, "%s", rbe_string_at(v, "machine.cpu"));
-        const char *emulator = rbe_string_at(v, "machine.emulator");
-        rbe_document_cell(p->doc, "%s%s%s", rbe_text_or(rbe_string_at(v, "machine.arch"), "-"),
+        rbe_document_cell(p->doc, "%s", RBE_STRING_AT(v, machine, cpu));
+        const char *emulator = RBE_STRING_AT(v, machine, emulator);
+        rbe_document_cell(p->doc, "%s%s%s", rbe_text_or(RBE_STRING_AT(v, machine, arch), "-"),
                           emulator ? ", emulated by " : "", emulator ? emulator : "");
-        const double quota = rbe_number_at(v, "machine.cpu_quota");
+        const double quota = RBE_NUMBER_AT(v, machine, cpu_quota);
         if (isnan(quota))
-            rbe_number_cell(p->doc, "%.0f", rbe_number_at(v, "machine.cores"));
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(v, machine, cores));
         else
-            rbe_document_cell(p->doc, "%.0f, quota of %.3g", rbe_number_at(v, "machine.cores"),
+            rbe_document_cell(p->doc, "%.0f, quota of %.3g", RBE_NUMBER_AT(v, machine, cores),
                               quota);
-        rbe_megabytes_cell(p->doc, rbe_number_at(v, "machine.memory_bytes"));
-        rbe_document_cell(p->doc, "%s", rbe_text_or(rbe_string_at(v, "machine.kernel"), "-"));
-        const json_t *isa = rbe_value_at(v, "machine.isa");
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(v, machine, memory_bytes));
+        rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(v, machine, kernel), "-"));
+        const json_t *isa = RBE_VALUE_AT(v, machine, isa);
         if (json_is_array(isa)) {
             char list[256] = "";
             for (size_t k = 0; k < json_array_size(isa); k++)
@@ -84,10 +87,10 @@ void rbe_section_provenance(const struct rbe_page *p)
         } else {
             rbe_document_cell(p->doc, "%s", rbe_text_or(json_string_value(isa), "-"));
         }
-        rbe_document_cell(p->doc, "%.12s%s", rbe_text_or(rbe_string_at(v, "commit"), "-"),
-                          rbe_true_at(v, "dirty") ? " and changes" : "");
+        rbe_document_cell(p->doc, "%.12s%s", rbe_text_or(RBE_STRING_AT(v, commit), "-"),
+                          RBE_TRUE_AT(v, dirty) ? " and changes" : "");
         rbe_document_cell(p->doc, "%s%s", i < p->r->count ? "" : "recorded ",
-                          rbe_text_or(rbe_string_at(v, "time_utc"), "-"));
+                          rbe_text_or(RBE_STRING_AT(v, time_utc), "-"));
     }
     if (!shown)
         rbe_document_paragraph(p->doc, "The rows name no machine.");
@@ -100,7 +103,7 @@ void rbe_section_provenance(const struct rbe_page *p)
         for (size_t k = 0; k < p->r->all; k++) {
             row = &p->r->rows[k];
             fprintf(f, "%s:%zu %s: %s\n", row->file, row->line, row->kind,
-                    rbe_text_or(rbe_string_at(row->v, "command"), "-"));
+                    rbe_text_or(RBE_STRING_AT(row->v, command), "-"));
         }
         if (fclose(f))
             rbe_shortage_note();
@@ -135,13 +138,13 @@ enum rbe_status rbe_section_raw_rows(const struct rbe_page *p)
     for (size_t i = 0; i < p->r->bench_count; i++) {
         rbe_page_bench_file(file, i);
         rbe_document_file(p->doc, file, "%s: %zu results of rbe-bench, from %s", file,
-                          json_array_size(rbe_value_at(p->r->bench[i], "benchmarks")),
+                          json_array_size(RBE_VALUE_AT(p->r->bench[i], benchmarks)),
                           p->r->bench_file[i]);
     }
     for (size_t i = 0; i < p->r->all; i++) {
         const struct rbe_row *row = &p->r->rows[i];
         char *text = json_dumps(row->v, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        const char *model = rbe_string_at(row->v, "model.name");
+        const char *model = RBE_STRING_AT(row->v, model, name);
         if (!text)
             return RBE_ERR_NOMEM;
         rbe_document_raw(p->doc, i + 1, strlen(text) > TOO_LONG ? NULL : text, "%s:%zu %s%s%s",

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 /* --- speed and memory ------------------------------------------------------------------ */
 
 /* "2", or "4 threads on 2 CPUs": times in its row say little. */
@@ -31,35 +33,35 @@ static void inference_table(const struct rbe_page *p)
                        ">prefill, tokens/s|>first token, ms|>file|>peak memory|"
                        ">read, GB/s|>CPUs used|>repeats");
     while ((row = rbe_next_of_all(p, "inference", &i))) {
-        const double ms = rbe_number_at(row->v, "decode_median_ms");
+        const double ms = RBE_NUMBER_AT(row->v, decode_median_ms);
         rbe_row_model_cell(p, row);
-        rbe_document_cell(p->doc, "%s", rbe_string_at(row->v, "mode"));
-        threads_cell(p, row, "machine.threads");
+        rbe_document_cell(p->doc, "%s", RBE_STRING_AT(row->v, mode));
+        threads_cell(p, row, RBE_KEY(machine, threads));
         rbe_number_cell(p->doc, "%.3f", ms);
         rbe_number_cell(p->doc, "%.1f", 1000 / ms);
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "speedup"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "prefill.tokens_per_s"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "first_token_ms"));
-        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "model_bytes"));
-        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "peak_bytes"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "gb_per_s"));
-        rbe_number_cell(p->doc, "%.2f", rbe_number_at(row->v, "cpu_utilisation"));
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "validity.repeats"));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, speedup));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, prefill, tokens_per_s));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, first_token_ms));
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(row->v, model_bytes));
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(row->v, peak_bytes));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, gb_per_s));
+        rbe_number_cell(p->doc, "%.2f", RBE_NUMBER_AT(row->v, cpu_utilisation));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, validity, repeats));
     }
     rbe_document_fold(p->doc, "Time for a token by depth of the context");
     rbe_document_table(p->doc, "model|>tokens in the context|>samples|>median, ms|>MAD, ms|"
                        ">p95, ms|>p99, ms|>tokens/s");
     i = 0;
     while ((row = rbe_next_of_all(p, "inference", &i)))
-        json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
+        json_array_foreach(RBE_VALUE_AT(row->v, decode), k, t) {
             rbe_row_model_cell(p, row);
-            rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "depth"));
-            rbe_number_cell(p->doc, "%.0f", rbe_number_at(t, "tokens"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "median_ms"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "mad_ms"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "p95_ms"));
-            rbe_number_cell(p->doc, "%.3f", rbe_number_at(t, "p99_ms"));
-            rbe_number_cell(p->doc, "%.1f", rbe_number_at(t, "tokens_per_s"));
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, depth));
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, tokens));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, median_ms));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, mad_ms));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, p95_ms));
+            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(t, p99_ms));
+            rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(t, tokens_per_s));
         }
     rbe_document_unfold(p->doc);
 }
@@ -72,16 +74,17 @@ static void edge_table(const struct rbe_page *p)
     rbe_document_table(p->doc, "model|>limit|>threads|>tokens|result|>peak, resident|"
                        ">peak, address space|>ms/token");
     while ((row = rbe_next_of_all(p, "edge", &i))) {
-        const bool passed = rbe_true_at(row->v, "passed");
+        const bool passed = RBE_TRUE_AT(row->v, passed);
         rbe_row_model_cell(p, row);
-        rbe_number_cell(p->doc, "%.0f MiB", rbe_number_at(row->v, "limit_bytes") / 1048576);
-        threads_cell(p, row, "threads");
-        rbe_number_cell(p->doc, "%.0f", rbe_number_at(row->v, "tokens"));
-        rbe_document_cell(p->doc, "%s", passed ? "runs"
-                          : rbe_text_or(rbe_string_at(row->v, "reason"), "does not run"));
-        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "peak_bytes"));
-        rbe_megabytes_cell(p->doc, rbe_number_at(row->v, "peak_virtual_bytes"));
-        rbe_number_cell(p->doc, "%.3f", rbe_number_at(row->v, "median_ms"));
+        rbe_number_cell(p->doc, "%.0f MiB", RBE_NUMBER_AT(row->v, limit_bytes) / 1048576);
+        threads_cell(p, row, RBE_KEY(threads));
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens));
+        rbe_document_cell(p->doc, "%s",
+                          passed ? "runs"
+                                 : rbe_text_or(RBE_STRING_AT(row->v, reason), "does not run"));
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(row->v, peak_bytes));
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(row->v, peak_virtual_bytes));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, median_ms));
     }
 }
 
@@ -102,16 +105,16 @@ static enum rbe_status speed_plot(const struct rbe_page *p)
     while ((row = rbe_next(p, "inference", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char what[96], name[64];
-        if (strcmp(rbe_text_or(rbe_string_at(row->v, "mode"), ""), "latency"))
+        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
             continue;
-        threads = rbe_number_at(row->v, "machine.threads");
+        threads = RBE_NUMBER_AT(row->v, machine, threads);
         snprintf(what, sizeof what, "%.60s", m ? m->name : "?");
         rbe_plot_series(&speed, name, what);
-        json_array_foreach(rbe_value_at(row->v, "decode"), k, t) {
-            const double rate = 1000 / rbe_number_at(t, "median_ms");
+        json_array_foreach(RBE_VALUE_AT(row->v, decode), k, t) {
+            const double rate = 1000 / RBE_NUMBER_AT(t, median_ms);
             if (isnan(rate) || isinf(rate))
                 continue;
-            fprintf(speed.tsv, "%s\t%.17g\t%.17g\n", name, rbe_number_at(t, "depth"), rate);
+            fprintf(speed.tsv, "%s\t%.17g\t%.17g\n", name, RBE_NUMBER_AT(t, depth), rate);
             speed.rows++;
         }
     }
@@ -137,7 +140,7 @@ static enum rbe_status memory_plot(const struct rbe_page *p)
         const int at = rbe_model_of(p, row);
         const struct rbe_model_seen *m = rbe_page_model(p, at);
         char name[64];
-        const double peak = rbe_number_at(row->v, "peak_bytes");
+        const double peak = RBE_NUMBER_AT(row->v, peak_bytes);
         if (!m || isnan(peak) || isnan(m->bytes))
             continue;
         rbe_plot_series(&memory, name, m->name);

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "base/rows.h"
 #include "kernels/formats.h"
 #include "reports/fields.h"
 
@@ -45,8 +45,8 @@ static enum rbe_status add_note(struct rbe_results *r, const char *fmt, ...)
 
 static const char *model_key(const json_t *m)
 {
-    const char *s = rbe_string_at(m, "sha256");
-    return s ? s : rbe_string_at(m, "name");
+    const char *s = RBE_STRING_AT(m, sha256);
+    return s ? s : RBE_STRING_AT(m, name);
 }
 
 static bool same(const char *a, const char *b)
@@ -62,21 +62,23 @@ static bool same_number(double a, double b)
 /* How special tokens were read: rows of before do not say it. */
 static const char *special(const struct rbe_row *row)
 {
-    const char *s = rbe_string_at(row->v, "special");
+    const char *s = RBE_STRING_AT(row->v, special);
     return s ? s : "text";
 }
 
 /* Do both rows say the same thing of the same things, so that the later one counts? */
 static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
 {
-    static const char *const texts[] = {"protocol", "task", "mode", "text.sha256", "group",
-                                        "script.sha256", "source.sha256", "machine.arch",
-                                        "step"};
-    static const char *const numbers[] = {"windows", "first_window", "items", "context"};
+    static const char *const texts[] = {
+        RBE_KEY(protocol),       RBE_KEY(task),          RBE_KEY(mode),
+        RBE_KEY(text, sha256),   RBE_KEY(group),         RBE_KEY(script, sha256),
+        RBE_KEY(source, sha256), RBE_KEY(machine, arch), RBE_KEY(step)};
+    static const char *const numbers[] = {RBE_KEY(windows), RBE_KEY(first_window),
+                                          RBE_KEY(items), RBE_KEY(context)};
 
     if (strcmp(a->kind, b->kind) || strcmp(special(a), special(b)) ||
-        !same(model_key(rbe_value_at(a->v, "model")), model_key(rbe_value_at(b->v, "model"))) ||
-        !same(model_key(rbe_value_at(a->v, "base")), model_key(rbe_value_at(b->v, "base"))))
+        !same(model_key(RBE_VALUE_AT(a->v, model)), model_key(RBE_VALUE_AT(b->v, model))) ||
+        !same(model_key(RBE_VALUE_AT(a->v, base)), model_key(RBE_VALUE_AT(b->v, base))))
         return false;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!same(rbe_string_at(a->v, texts[i]), rbe_string_at(b->v, texts[i])))
@@ -98,7 +100,7 @@ static bool is_recorded(const char *file)
 static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *file, size_t line,
                                struct rbe_diag *d)
 {
-    const struct rbe_row row = {v, rbe_string_at(v, "kind"), file, line};
+    const struct rbe_row row = {v, RBE_STRING_AT(v, kind), file, line};
     const bool recorded = is_recorded(file);
 
     if (!rbe_known_kind(row.kind)) {
@@ -109,8 +111,8 @@ static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *fil
     }
     for (size_t i = 0; i < r->all; i++)
         if (same_key(&r->rows[i], &row)) {
-            const char *was = rbe_string_at(r->rows[i].v, "time_utc");
-            const char *is = rbe_string_at(v, "time_utc");
+            const char *was = RBE_STRING_AT(r->rows[i].v, time_utc);
+            const char *is = RBE_STRING_AT(v, time_utc);
             if ((recorded && i < r->count) || (was && is && strcmp(is, was) < 0)) {
                 json_decref(v);
                 return RBE_OK;
@@ -201,8 +203,8 @@ static enum rbe_status read_document(struct rbe_results *r, const char *text, si
 
     if ((err = parse(&v, text, size, path, 0, d)))
         return err;
-    if (json_is_array(rbe_value_at(v, "benchmarks"))) {
-        const bool whole = json_is_object(rbe_value_at(v, "context"));
+    if (json_is_array(RBE_VALUE_AT(v, benchmarks))) {
+        const bool whole = json_is_object(RBE_VALUE_AT(v, context));
         if ((err = rbe_check_benchmarks(v, path, d))) {
             json_decref(v);
             return err;
@@ -303,17 +305,17 @@ static enum rbe_status see_model(struct rbe_results *r, const json_t *m, bool me
                                                .parameters = NAN, .bits = NAN};
     }
     struct rbe_model_seen *s = &r->models[i];
-    if (rbe_string_at(m, "name"))
-        s->name = rbe_string_at(m, "name");
-    if (rbe_string_at(m, "label"))
-        s->label = rbe_string_at(m, "label");
-    if (!isnan(rbe_number_at(m, "bytes")))
-        s->bytes = rbe_number_at(m, "bytes");
-    if (!isnan(rbe_number_at(m, "parameters")))
-        s->parameters = rbe_number_at(m, "parameters");
-    if (!isnan(rbe_number_at(m, "bits_per_weight")))
-        s->bits = rbe_number_at(m, "bits_per_weight");
-    s->rbe |= rbe_true_at(m, "rbe");
+    if (RBE_STRING_AT(m, name))
+        s->name = RBE_STRING_AT(m, name);
+    if (RBE_STRING_AT(m, label))
+        s->label = RBE_STRING_AT(m, label);
+    if (!isnan(RBE_NUMBER_AT(m, bytes)))
+        s->bytes = RBE_NUMBER_AT(m, bytes);
+    if (!isnan(RBE_NUMBER_AT(m, parameters)))
+        s->parameters = RBE_NUMBER_AT(m, parameters);
+    if (!isnan(RBE_NUMBER_AT(m, bits_per_weight)))
+        s->bits = RBE_NUMBER_AT(m, bits_per_weight);
+    s->rbe |= RBE_TRUE_AT(m, rbe);
     s->measured |= measured;
     return RBE_OK;
 }
@@ -334,13 +336,13 @@ static const char *main_codec(const json_t *tensors)
     json_t *t, *u;
 
     json_array_foreach(tensors, i, t) {
-        const char *codec = rbe_string_at(t, "codec");
+        const char *codec = RBE_STRING_AT(t, codec);
         double sum = 0;
         if (!codec)
             continue;
         json_array_foreach(tensors, k, u) {
-            const double b = rbe_number_at(u, "bytes");
-            if (same(rbe_string_at(u, "codec"), codec) && b > 0)
+            const double b = RBE_NUMBER_AT(u, bytes);
+            if (same(RBE_STRING_AT(u, codec), codec) && b > 0)
                 sum += b;
         }
         if (sum > most) {
@@ -357,34 +359,33 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
 
     for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
-        if (!(err = see_model(r, rbe_value_at(v, "model"), i < r->count, d)))
-            err = see_model(r, rbe_value_at(v, "base"), i < r->count, d);
+        if (!(err = see_model(r, RBE_VALUE_AT(v, model), i < r->count, d)))
+            err = see_model(r, RBE_VALUE_AT(v, base), i < r->count, d);
     }
     for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
-        const int m = rbe_results_model(r, rbe_value_at(v, "model"));
-        const int b = rbe_results_model(r, rbe_value_at(v, "base"));
+        const int m = rbe_results_model(r, RBE_VALUE_AT(v, model));
+        const int b = rbe_results_model(r, RBE_VALUE_AT(v, base));
         if (m < 0)
             continue;
         if (b >= 0 && b != m && !r->models[b].rbe)
             r->models[m].base = b;
         if (!strcmp(r->rows[i].kind, "convert")) {
-            r->models[m].profile = rbe_string_at(v, "profile");
-            r->models[m].codec = main_codec(rbe_value_at(v, "tensors"));
+            r->models[m].profile = RBE_STRING_AT(v, profile);
+            r->models[m].codec = main_codec(RBE_VALUE_AT(v, tensors));
             /* The file holds the products of the factors; what counts are the factors. */
-            const double factors = rbe_number_at(v, "low_rank_bytes");
+            const double factors = RBE_NUMBER_AT(v, low_rank_bytes);
             if (factors > 0) {
                 r->models[m].codec = "svd";
                 r->models[m].bits = 8 * factors / r->models[m].parameters;
             }
         }
         /* Rows measured interleaved belong together: the plain one is the original. */
-        const char *group = rbe_string_at(v, "group");
+        const char *group = RBE_STRING_AT(v, group);
         for (size_t k = 0; group && r->models[m].base < 0 && r->models[m].rbe && k < r->count;
              k++) {
-            const int o = rbe_results_model(r, rbe_value_at(r->rows[k].v, "model"));
-            if (same(rbe_string_at(r->rows[k].v, "group"), group) && o >= 0 &&
-                !r->models[o].rbe)
+            const int o = rbe_results_model(r, RBE_VALUE_AT(r->rows[k].v, model));
+            if (same(RBE_STRING_AT(r->rows[k].v, group), group) && o >= 0 && !r->models[o].rbe)
                 r->models[m].base = o;
         }
     }
@@ -392,7 +393,7 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
         const struct rbe_row *row = r->models[i].codec || !r->models[i].rbe ? NULL
                                     : rbe_results_conversion(r, (int)i);
         if (row)
-            r->models[i].codec = main_codec(rbe_value_at(row->v, "tensors"));
+            r->models[i].codec = main_codec(RBE_VALUE_AT(row->v, tensors));
     }
     return err;
 }
@@ -402,7 +403,7 @@ const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *
 {
     for (size_t i = r->count; model >= 0 && i-- > 0; )
         if (!strcmp(r->rows[i].kind, kind) &&
-            rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
+            rbe_results_model(r, RBE_VALUE_AT(r->rows[i].v, model)) == model)
             return &r->rows[i];
     return NULL;
 }
@@ -414,7 +415,7 @@ const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const
 
     for (size_t i = r->all; model >= 0 && !row && i-- > r->count; )
         if (!strcmp(r->rows[i].kind, kind) &&
-            rbe_results_model(r, rbe_value_at(r->rows[i].v, "model")) == model)
+            rbe_results_model(r, RBE_VALUE_AT(r->rows[i].v, model)) == model)
             row = &r->rows[i];
     return row;
 }
@@ -426,8 +427,8 @@ const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int mo
     if (row || (row = rbe_results_last(r, "contents", model)) ||
         !(training = rbe_results_last_of_all(r, "recovery", model)))
         return row;
-    const json_t *before = rbe_value_at(training->v, "before");
-    const char *path = rbe_string_at(before, "path");
+    const json_t *before = RBE_VALUE_AT(training->v, before);
+    const char *path = RBE_STRING_AT(before, path);
     const int from = rbe_results_model(r, before);
     if (from >= 0 && (row = rbe_results_last_of_all(r, "convert", from)))
         return row;
@@ -435,8 +436,8 @@ const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int mo
     for (size_t i = 0; i < r->count; i++) {
         const json_t *v = r->rows[i].v;
         if (!strcmp(r->rows[i].kind, "convert") && path &&
-            same(path, rbe_string_at(v, "model.path")) &&
-            rbe_number_at(v, "model.bytes") == rbe_number_at(before, "bytes"))
+            same(path, RBE_STRING_AT(v, model, path)) &&
+            RBE_NUMBER_AT(v, model, bytes) == RBE_NUMBER_AT(before, bytes))
             return &r->rows[i];
     }
     return NULL;

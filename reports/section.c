@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rows.h"
+
 const struct rbe_model_seen *rbe_page_model(const struct rbe_page *p, int i)
 {
     return i < 0 ? NULL : &p->r->models[i];
@@ -65,7 +67,7 @@ void rbe_model_cell(const struct rbe_page *p, int i)
 
 int rbe_model_of(const struct rbe_page *p, const struct rbe_row *row)
 {
-    return rbe_results_model(p->r, rbe_value_at(row->v, "model"));
+    return rbe_results_model(p->r, RBE_VALUE_AT(row->v, model));
 }
 
 const struct rbe_row *rbe_next(const struct rbe_page *p, const char *kind, size_t *i)
@@ -104,9 +106,9 @@ static const char *step_reason(const struct rbe_page *p, const char *name)
     size_t i = 0;
 
     while (name && (row = rbe_next(p, "step", &i)))
-        if (!rbe_true_at(row->v, "ok") &&
-            !strncmp(rbe_string_at(row->v, "step"), name, strlen(name)))
-            return rbe_text_or(rbe_string_at(row->v, "reason"), "no reason given");
+        if (!RBE_TRUE_AT(row->v, ok) &&
+            !strncmp(RBE_STRING_AT(row->v, step), name, strlen(name)))
+            return rbe_text_or(RBE_STRING_AT(row->v, reason), "no reason given");
     return NULL;
 }
 
@@ -138,9 +140,9 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row)
 
     if (rbe_row_recorded(p, row))
         rbe_document_cell(p->doc, "%s (%s%srecorded %.10s)",
-                          m ? rbe_text_or(m->name, "?") : "?",
-                          m && m->label ? m->label : "", m && m->label ? "; " : "",
-                          rbe_text_or(rbe_string_at(row->v, "time_utc"), "?"));
+                          m ? rbe_text_or(m->name, "?") : "?", m && m->label ? m->label : "",
+                          m && m->label ? "; " : "",
+                          rbe_text_or(RBE_STRING_AT(row->v, time_utc), "?"));
     else
         rbe_model_cell(p, rbe_model_of(p, row));
 }

@@ -42,6 +42,23 @@ def fill(cells):
     print("};")
 
 
+def ranges(name, what, letters):
+    """First and last of the letters that follow on each other."""
+    cells = []
+    for s in letters:
+        if cells and ord(s) == cells[-1][1] + 1:
+            cells[-1][1] += 1
+        else:
+            cells.append([ord(s), ord(s)])
+    print("\n/* %s */\nstatic const struct range %s[] = {" % (what, name))
+    fill(["{0x%04X, 0x%04X}," % (a, b) for a, b in cells])
+
+
+def final(before):
+    """Is a capital sigma behind these letters the final one?"""
+    return (before + "\u03A3").lower()[-1] == "\u03C2"
+
+
 def code(text):
     return '"' + "".join("\\x%02X" % b for b in text.encode()) + '"'
 
@@ -65,4 +82,8 @@ print("\n/* Letters that become several. */\nstatic const struct many lower_many
 fill(["{0x%04X, %s}," % (c, code(s)) for c, s in sorted(lower.items()) if len(s) > 1])
 print("\nstatic const struct many title_many[] = {")
 fill(["{0x%04X, %s}," % (c, code(s)) for c, s in sorted(title.items()) if len(s) > 1])
+ranges("cased", "Letters of either case: a capital sigma after one may be the final one.",
+       [s for s in LETTERS if final(s)])
+ranges("ignored", "Marks, apostrophes and the like, which stand between such letters.",
+       [s for s in LETTERS if not final(s) and final("a" + s)])
 print("\n#endif")

@@ -84,7 +84,7 @@ void rbe_student_settle(struct rbe_student *s);
 /* Trainable numbers that move at the present rates. */
 uint64_t rbe_student_moving(const struct rbe_student *s);
 
-/* Matrices in the model's order: wte first. */
+/* Matrices in the model's order. */
 size_t rbe_student_matrices(const struct rbe_student *s);
 const char *rbe_student_matrix(const struct rbe_student *s, size_t i);
 bool rbe_student_is_latent(const struct rbe_student *s, size_t i);

@@ -2,6 +2,8 @@
 # check_bench.sh - rbe-bench from the outside: usage errors, files, interrupts.
 #
 # SPDX-License-Identifier: MIT
+#
+# Runs alone: it judges times.
 set -u
 bench=${RBE_BIN:?}/rbe-bench
 dir=$(mktemp -d)

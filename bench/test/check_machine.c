@@ -2,6 +2,8 @@
  * check_machine.c - CPU lists, pinning that is read back, the meter, and the drawing.
  *
  * SPDX-License-Identifier: MIT
+ *
+ * Runs alone: it judges times.
  */
 #include <jansson.h>
 #include <string.h>

@@ -2,6 +2,8 @@
  * check_perf.c - counters are scaled, or absent with a reason; never zero for absent.
  *
  * SPDX-License-Identifier: MIT
+ *
+ * Runs alone: it judges times.
  */
 #include <math.h>
 #include <string.h>

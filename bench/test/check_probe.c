@@ -2,6 +2,8 @@
  * check_probe.c - probes read all they say, work in proportion, and roofs are sane.
  *
  * SPDX-License-Identifier: MIT
+ *
+ * Runs alone: it judges times.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -65,7 +65,7 @@ if ! echo 'int main(void) { return 0; }' | $cc -x c - -o /dev/null "${libs[@]}" 
 fi
 native=$BUILDROOT/$(${CC:-gcc} -dumpmachine | cut -d- -f1)-release/bin/rbe
 arm=$BUILDROOT/aarch64-release/bin/rbe
-make -s "$native" && make -s CC=$cc "$arm" || exit 1
+make -s "$native" && make -s -j"$(nproc)" CC=$cc "$arm" || exit 1
 
 cat > "$work/mixed.profile" << 'END'
 name: mixed

@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Sources and objects, times kept.
 read -r -a rooms < <(sed -n 's/^ROOMS *:= //p' Makefile)
-cp -a Makefile kernels bench "${rooms[@]}" "$work/" 2> /dev/null
+cp -a Makefile include kernels bench "${rooms[@]}" "$work/" 2> /dev/null
 cp -a --parents scripts/commit.sh "$work/"
 bin=build/${built##*/}
 mkdir -p "$work/$bin"
@@ -26,10 +26,15 @@ cd "$work" || exit 1
 touch begin
 name=$(sed -n 's/^RBE_FORMAT(\([a-z0-9]*\), .*/\1/p' "$page" | head -n 1)
 awk '/^### `/ { split($0, part, "`"); to = part[2]; next }
-     /^```c$/ { on = to; next }
+     /^```c$/ { on = to ~ /\.def$/ ? to ".new" : to; next }
      /^```/ { on = ""; next }
-     on && on ~ /\.def$/ { print >> on }
-     on && on !~ /\.def$/ { print > on }' "$page"
+     on { print > on }' "$page"
+for list in kernels/formats kernels/kernels; do     # behind the last row
+    awk -v new=$list.def.new 'function put(line) { while ((getline line < new) > 0) print line }
+        /^#undef/ && !done++ { put() }
+        { print }
+        END { if (!done) put() }' $list.def > list && mv list $list.def && rm $list.def.new
+done
 mapfile -t touched < <(find kernels rbe bench cli -newer begin -type f)
 echo "$name: ${touched[*]}"
 [ -n "$name" ] && [ ${#touched[@]} -ge 6 ] || { echo "FAIL $page has no example"; exit 1; }

@@ -89,6 +89,8 @@ for f in "${c[@]}"; do
         esac
     done < <(grep -E '^ *# *include *"' "$f")
 done
+picture=$(scripts/rooms.sh | cmp - docs/rooms.svg 2>&1)
+complain 'docs/rooms.svg is not what scripts/rooms.sh draws now' "$picture"
 # jansson takes running out of memory for a damaged text: base/json.h.
 mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^base/json.c$')
 complain 'JSON is read without rbe_json_load()' \

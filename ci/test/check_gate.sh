@@ -2,6 +2,8 @@
 # check_gate.sh - the gate's decisions on made-up times, and ci/gate.sh on a made-up project
 #
 # SPDX-License-Identifier: MIT
+#
+# Runs alone: it judges times.
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/../../test/lib.sh"
 rbe=${RBE_BIN:?folder with the program rbe}/rbe

@@ -21,5 +21,19 @@ check 'counts' test "$(tail -n 1 "$work/out")" = '6 passed, 0 failed, 1 skipped'
 check 'says which ISAs ran, once each' test "$(grep -c '^isa ' "$work/out")" = 2
 check 'by name' grep -q '^isa sse41+avx2, mask 0x3$' "$work/out"
 check 'a failure fails' gives 1 runs "$work"/{good,bad}.sh
+# One waits for what another leaves: at once they pass, one by one they could not.
+mkdir "$work/met"
+meets() { # NAME OTHER [LINE]
+    made "$1" "${3:-}
+    touch '$work/met/$1'
+    for i in {1..100}; do [ ! -e '$work/met/$2' ] || exit 0; sleep 0.1; done; exit 1"
+}
+meets left right
+meets right left
+check 'several at once' gives 0 env JOBS=2 bash "$here/scripts/run-tests.sh" "$work/log" "$work"/{left,right}.sh
+made single "# Runs alone
+[ -e '$work/done' ]"
+made first "sleep 0.3; touch '$work/done'"
+check 'some after all others' gives 0 env JOBS=2 bash "$here/scripts/run-tests.sh" "$work/log" "$work"/{single,first}.sh
 check 'nothing that ran fails' gives 1 runs "$work"/skips.sh
 finish

@@ -3,6 +3,8 @@
 # without anything that goes on behind its back.
 #
 # SPDX-License-Identifier: MIT
+#
+# Runs alone: it judges times.
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/../../test/lib.sh"
 bin=$(cd "${RBE_BIN:?folder with the program rbe}" && pwd)
@@ -56,6 +58,22 @@ check 'rbe-bench with thousands of rows' ends TERM 'grep -q accepted b.json.samp
     "${bench[@]}" --benchmark_filter=seed --min-time 0.001 --out b.json --tsv b.tsv
 check 'keeps what was measured' grep -q '^gemv_seed' b.tsv
 check 'and says so' grep -q '"interrupted": true' b.json
+
+# Its tokens are printed at the end; how long the start takes is not known.
+broken_off() {
+    local delay pid
+    for delay in 0.3 0.6 1.2 2.4 4.8; do
+        "$rbe" generate m --tokens 1000 --ignore-eos --json > g.json 2> err &
+        pid=$!
+        sleep $delay
+        kill -INT $pid
+        wait $pid
+        [ $? = 1 ] && [ "$(cat err)" = 'rbe generate: interrupted' ] || continue
+        jq -e '.interrupted and (.ids | length > 0 and length < 1000)' g.json > jq.out && return
+    done
+    return 1
+}
+check 'generate --json, what was made' broken_off
 
 # What is shown is kept, also when nobody reads it.
 "$rbe" eval perplexity -q -m m --json --windows 1 --out k.jsonl \

@@ -191,6 +191,38 @@ static void check_hellaswag(void)
           strstr(d.text, "UTF-16"));
 }
 
+/* The hash of what becomes of the text, after that of what was before. */
+static uint64_t hash_capital(uint64_t hash, const char *text)
+{
+    char *s = rbe_capitalise(text);
+
+    for (const char *p = s ? s : ""; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 0x100000001B3;
+    free(s);
+    return hash;
+}
+
+/* Every letter before and behind a sigma, against the hash of what Python 3.11 makes of
+ * them. */
+static void check_sigma(void)
+{
+    uint64_t hash = 0xCBF29CE484222325;
+
+    for (uint32_t c = 1; c < 0x110000; c++) {
+        static const char *const around[][2] = {{"-", "\xCE\xA3"}, {"a", "\xCE\xA3"},
+                                                {"a\xCE\xA3", "b"}};
+        char letter[5], text[12];
+        if (c >= 0xD800 && c < 0xE000)
+            continue;
+        letter[rbe_utf8_put(letter, c)] = 0;
+        for (size_t i = 0; i < sizeof around / sizeof around[0]; i++) {
+            snprintf(text, sizeof text, "%s%s%s", around[i][0], letter, around[i][1]);
+            hash = hash_capital(hash, text);
+        }
+    }
+    CHECK(hash == 0x943E25921BBB94BD);
+}
+
 /* Every letter alone and behind another, against the hash of what Python 3.11 makes of them. */
 static void check_capitals(void)
 {
@@ -201,6 +233,16 @@ static void check_capitals(void)
         {"\xC3\x9F" "A", "Ssa"}, {"\xC7\x86\xC7\x84", "\xC7\x85\xC7\x86"},
         {"\xCE\xBF\xCE\x94\xCE\x9F\xCE\xA3 \xCE\xA3",
          "\xCE\x9F\xCE\xB4\xCE\xBF\xCF\x82 \xCF\x83"},
+        /* Sigma before and behind an apostrophe, an accent, a soft hyphen, a digit. */
+        {"\xCE\x91\xCE\xA3'", "\xCE\x91\xCF\x82'"},
+        {"\xCE\x91\xCE\xA3'\xCE\x91", "\xCE\x91\xCF\x83'\xCE\xB1"},
+        {"\xCE\x91\xCC\x81\xCE\xA3", "\xCE\x91\xCC\x81\xCF\x82"},
+        {"\xCE\x91\xCE\xA3\xC2\xAD\xCE\x92", "\xCE\x91\xCF\x83\xC2\xAD\xCE\xB2"},
+        {"'\xCE\xA3", "'\xCF\x83"}, {"1\xCE\xA3", "1\xCF\x83"},
+        {"\xCE\x91\xCE\xA3" "1", "\xCE\x91\xCF\x82" "1"},
+        /* Behind a letter that has no other case, but is small, and one of no case. */
+        {"\xC2\xAA\xCE\xA3", "\xC2\xAA\xCF\x82"},
+        {"\xE6\x96\x87\xCE\xA3", "\xE6\x96\x87\xCF\x83"},
         {"\xC4\xB0\xC4\xB0", "\xC4\xB0i\xCC\x87"}, {"", ""}, {" AB", " ab"}};
     uint64_t hash = 0xCBF29CE484222325;
 
@@ -506,6 +548,7 @@ int main(void)
     check_winogrande();
     check_hellaswag();
     check_capitals();
+    check_sigma();
     check_blimp();
     check_judging();
     check_repetition();

@@ -236,6 +236,14 @@ ok 'two windows' evaluate perplexity "${pair[@]}" --context 256 --windows 2 --ou
 ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$work/resume"
 tail -n 3 "$work/resume" > "$work/rest"
 ok 'resumed is the whole' same "$work/whole" "$work/rest"
+# Rows of another commit, whose numbers may be others, are not gone on from.
+"$rbe" eval perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/commits" --quiet > "$work/out"
+sed -i -E 's/"commit":("[^"]*"|null)/"commit":"0123abc"/; s/"nll":\[[0-9]/&9/g' "$work/commits"
+ok 'another commit' "$rbe" eval perplexity "${pair[@]}" --context 256 --resume --quiet \
+    --out "$work/commits"
+ok 'is told of, once' [ "$(grep -c 'commits: 3 rows are of another commit' "$work/err")" = 1 ]
+tail -n 3 "$work/commits" > "$work/rest"
+ok 'and measured again' same "$work/whole" "$work/rest"
 
 # A real Ctrl-C and a real kill, with the work under way: windows of sixteen tokens, of which
 # there are a hundred.  The last rows are complete and the same as those of one quiet run.
@@ -338,6 +346,7 @@ ok 'two threads on one CPU' keep taskset -c "$one" "$rbe" eval "${short[@]}" --t
     --quiet --threads 2
 ok 'are told' grep -q '^rbe eval: 2 threads on .* CPU: they wait for each other' "$work/said"
 ok 'and marked' grep -q '"cores":1,.*"threads":2,"oversubscribed":true' "$work/got"
+fails 1 'No such file' taskset -c "$one" "$rbe" eval "${short[@]}" --text "$work/none" --threads 2
 ok 'as many as there are' keep taskset -c "$one" "$rbe" eval "${short[@]}" --text "$work/text" --quiet
 ok 'is one' grep -q '"cores":1,.*"threads":1,' "$work/got"
 

@@ -99,6 +99,10 @@ static void check_join(void)
     CHECK(join(&joined, (json_t *[]){latency}, 1, &d) == RBE_ERR_ARG);
     json_t *edge = json_pack("{s:s}", "kind", "edge");
     CHECK(join(&joined, (json_t *[]){edge}, 1, &d) == RBE_ERR_ARG);
+    /* Still one line. */
+    json_t *lines = json_pack("{s:s}", "kind", "two\nlines\x1b");
+    CHECK(join(&joined, (json_t *[]){lines}, 1, &d) == RBE_ERR_ARG &&
+          strstr(d.text, "'two?lines?'"));
 }
 
 static json_t *window(const char *model, enum rbe_protocol p, size_t first, unsigned resamples)
@@ -165,6 +169,8 @@ static void check_types(void)
             json_pack("[i]", 0), "samples.scored[0] is no count of tokens");
     refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "scored",
             json_pack("[f]", 2.5), "samples.scored[0] is no count of tokens");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "scored",
+            json_pack("[I]", huge), "samples.scored[0] is no count of tokens");
     refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "nll",
             json_pack("[f]", 1e301), "samples.nll[0] is 1e+301: too large");
     refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), "samples", "nll",
@@ -173,6 +179,13 @@ static void check_types(void)
             "without samples.nll of its 1 windows");
     refuses(answers(0), answers(2), "samples", "log_p", json_pack("[f,f]", -1.0, -1e301),
             "samples.log_p[1] is -1e+301: too large");
+    /* What goes into the joined record. */
+    refuses(sequences("a", 0, 1), sequences("a", 1, 1), NULL, "prompt_tokens", NULL,
+            "a record of inference without prompt_tokens");
+    refuses(sequences("a", 0, 1), sequences("a", 1, 1), NULL, "model", NULL, "without model");
+    refuses(answers(0), answers(2), NULL, "model", NULL, "without model");
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), NULL, "stride", NULL,
+            "a record of perplexity without stride");
     for (int i = 0; i < 4; i++) {
         json_t *const values[] = {json_integer(4000000000), json_integer(-1),
                                   json_string("10"), json_real(10.5)};

@@ -66,15 +66,17 @@ static inline float dot_f16(const uint16_t *row, const float *x, size_t cols)
 }
 
 static inline void gemv_f32(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                            size_t row0, size_t row1)
+                            size_t ldy, size_t row0, size_t row1)
 {
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         y[r] = dot_f32((const float *)w->codes + r * w->cols, a->x, w->cols);
 }
 
 static inline void gemv_f16(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                            size_t row0, size_t row1)
+                            size_t ldy, size_t row0, size_t row1)
 {
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         y[r] = dot_f16((const uint16_t *)w->codes + r * w->cols, a->x, w->cols);
 }

@@ -6,8 +6,12 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "kernels/elementwise.h"
 #include "kernels/kernel.h"
 #include "kernels/test/check.h"
+#include "kernels/transform.h"
+#include "kernels/trellis.h"
+#include "kernels/vector.h"
 
 static uint32_t masked(const char *names)
 {
@@ -51,6 +55,7 @@ static void check_names(void)
 
     CHECK(!strcmp(rbe_isa_string(0, text, sizeof text), "scalar"));
     CHECK(!strcmp(rbe_isa_string(RBE_ISA_AVX2 | RBE_ISA_VNNI, text, sizeof text), "avx2+vnni"));
+    CHECK(!strcmp(rbe_isa_names(), "sse41, avx2, avx512, vnni, vbmi2, neon, dotprod, all"));
     rbe_isa_string(UINT32_MAX, tiny, sizeof tiny);
     CHECK(strlen(tiny) < sizeof tiny);
     for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
@@ -115,6 +120,39 @@ static void check_registry(uint32_t all)
     CHECK(rbe_kernel_by_name("gemv_seed_avx3") == NULL);
 }
 
+/* A row of a word of kernels/isa.h is there on its architecture alone, with all its bits. */
+static void check_words(void)
+{
+    const struct rbe_kernel *x86 = rbe_kernel_by_name("gemv_seed_avx512vbmi2");
+    const struct rbe_kernel *arm = rbe_kernel_by_name("gemv_seed_neondot");
+
+#if defined(__x86_64__)
+    CHECK(x86 && x86->isa == (RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2) && !arm);
+#elif defined(__aarch64__)
+    CHECK(arm && arm->isa == (RBE_ISA_NEON | RBE_ISA_DOTPROD) && !x86);
+#else
+    CHECK(!arm && !x86);
+#endif
+}
+
+/* Of every table the first version runs everywhere; each is chosen where nothing wider runs. */
+#define CHECK_VERSIONS(table)                                                                  \
+    do {                                                                                       \
+        size_t v = 0;                                                                          \
+        CHECK(rbe_##table##_at(0) && rbe_##table##_best(0) == rbe_##table##_at(0));            \
+        for (; rbe_##table##_at(v); v++)                                                       \
+            CHECK(rbe_##table##_best(rbe_##table##_at(v)->isa) == rbe_##table##_at(v));        \
+        CHECK(rbe_##table##_best(UINT32_MAX) == rbe_##table##_at(v - 1));                      \
+    } while (0)
+
+static void check_tables(void)
+{
+    CHECK_VERSIONS(transform);
+    CHECK_VERSIONS(elementwise);
+    CHECK_VERSIONS(vector);
+    CHECK_VERSIONS(trellis);
+}
+
 int main(void)
 {
     CHECK(rbe_cpu_isa() == 0);      /* nobody asked yet */
@@ -123,5 +161,7 @@ int main(void)
     check_names();
     check_facts();
     check_registry(all);
+    check_words();
+    check_tables();
     return check_done();
 }

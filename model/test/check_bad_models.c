@@ -313,6 +313,23 @@ static void run(float *logits, char sha256[65], size_t *bytes)
     rbe_gpt2_close(&m);
 }
 
+/* A file that takes the place of the one that was opened is not taken for it. */
+static void check_replaced(void)
+{
+    struct rbe_gpt2 *m = NULL;
+    struct rbe_diag d = {""};
+
+    write_tensors(good, good_count);
+    if (!CHECK(!rbe_gpt2_open(&m, dir, &d)))
+        return;
+    write_tensors(good, good_count);
+    CHECK(rbe_gpt2_hash(m, &d) == RBE_ERR_MISMATCH && !rbe_gpt2_sha256(m) &&
+          strstr(d.text, "model.safetensors: was replaced"));
+    rbe_gpt2_close(&m);
+    CHECK(!rbe_gpt2_open(&m, dir, &d) && !rbe_gpt2_hash(m, &d) && rbe_gpt2_sha256(m));
+    rbe_gpt2_close(&m);
+}
+
 /* The same weights in two files give the same numbers; a row's hash is that of all of it. */
 static void check_shards(void)
 {
@@ -439,6 +456,7 @@ int main(int argc, char **argv)
     check_each_tensor();
     check_extra_tensors();
     check_fuzz(&rng);
+    check_replaced();
     check_shards();
     check_f64();
     write_tensors(good, good_count);

@@ -6,6 +6,7 @@
  * malloc and its kin are replaced by counting ones that call glibc's own.
  */
 #include <errno.h>
+#include <rbe/sampler.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -13,7 +14,6 @@
 #include "kernels/test/check.h"
 #include "model/data.h"
 #include "model/model.h"
-#include "model/sampler.h"
 
 static atomic_ulong calls, bytes;
 

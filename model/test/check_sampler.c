@@ -4,11 +4,11 @@
  * SPDX-License-Identifier: MIT
  */
 #include <math.h>
+#include <rbe/sampler.h>
 #include <string.h>
 
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
-#include "model/sampler.h"
 
 enum { DRAWS = 40000 };
 

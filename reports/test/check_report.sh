@@ -25,11 +25,12 @@ sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
 ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
 ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
 ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
-tensor='{"name":"wte.weight","shape":[9,4],"codec":"seed","block":44,"bytes":9,'
+tensor='{"name":"wte.weight","class":"wte","layer":-1,"shape":[9,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed","block":64}],'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
 tensor+='"probe_divergence":0.1},'
-tensor+='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
+tensor+='{"name":"h.0.mlp.c_fc.weight","class":"mlp.fc","layer":0,"shape":[4,4],"codec":"seed",'
+tensor+='"block":44,"bytes":9,'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1},'
 tensor+='{"name":"h.0.mlp.c_fc.bias","shape":[4],"codec":"f16","bytes":8,"bits_per_weight":16}'
 for bits in 2 3 4; do
@@ -138,7 +139,7 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo
     echo "$head"'"kind":"distortion","shape":[64,256],"rows":[{"codec":"seed","loss_db":1.875}]}'
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"${one/b3/b9}"',"profile":"chapter-8.3.1",
-"seconds":1,"tensors":['"$tensor,${tensor/mlp.c_fc/attn.c_attn}"']}' | tr '\n' ' '
+"seconds":1,"tensors":['"$tensor,${tensor/mlp.fc/attn.qkv}"']}' | tr '\n' ' '
     echo
 } > "$work/more/more.jsonl"
 check 'reads more' run "$work/more" --out "$work/mpage"
@@ -289,4 +290,10 @@ check 'is kept' test "$(cat "$work/site/index.html")" = mine
 check 'nothing beside it' test "$(ls "$work/site")" = index.html
 check 'the folder of a model' fails 2 "$work/r" --out "$work/model"
 check 'gets nothing' test "$(ls "$work/model")" = config.json
+mkdir "$work/notes"
+echo mine > "$work/notes/notes.txt"
+check 'a folder of others' fails 2 "$work/r" --out "$work/notes"
+check 'is said, too' has "$work/err" 'notes: is not empty, and holds no page'
+check 'in one line' test "$(wc -l < "$work/err")" = 1
+check 'and gets nothing' test "$(ls "$work/notes")" = notes.txt
 finish

@@ -1,0 +1,80 @@
+/*
+ * <rbe/model.h> - a GPT-2 that runs from a plain checkpoint or from an RBE model.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A model is read-only and may be shared, also between threads; a session holds the KV cache
+ * and every buffer a forward pass needs, sized once at open: nothing is allocated per token.
+ */
+#ifndef RBE_INCLUDE_MODEL_H
+#define RBE_INCLUDE_MODEL_H
+
+#include <rbe/status.h>
+#include <rbe/threads.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rbe_gpt2;
+
+/*
+ * path: a folder with config.json and model.safetensors, or with model.safetensors.index.json
+ * and its shards (F32, F16, BF16 or F64; names with or without "transformer.", weights
+ * [in][out] as OpenAI wrote them), or such a file with config.json beside it, or an RBE
+ * container (config inside).  A plain checkpoint is held as f32.  The checksums of a
+ * container's codes are compared when the first tokens go through.
+ */
+enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d);
+void rbe_gpt2_close(struct rbe_gpt2 **m);
+
+/* Rows of the embedding, positions, and the token that ends a text. */
+uint32_t rbe_gpt2_vocab(const struct rbe_gpt2 *m);
+uint32_t rbe_gpt2_context(const struct rbe_gpt2 *m);
+uint32_t rbe_gpt2_eos(const struct rbe_gpt2 *m);
+/* The file the weights came from, its size, and whether it is an RBE container. */
+const char *rbe_gpt2_path(const struct rbe_gpt2 *m);
+size_t rbe_gpt2_file_bytes(const struct rbe_gpt2 *m);
+bool rbe_gpt2_is_rbe(const struct rbe_gpt2 *m);
+/* Bytes of weights read for one decoded token: what memory bandwidth limits. */
+size_t rbe_gpt2_bytes_per_token(const struct rbe_gpt2 *m);
+
+struct rbe_session;
+
+struct rbe_session_limits {
+    uint32_t max_tokens;        /* KV cache positions, 1..n_ctx; 0 = n_ctx */
+    uint32_t max_batch;         /* tokens a call of prefill takes at once; 0 = 512 */
+    uint32_t max_logits;        /* rows rbe_logits() fills at once; 0 = 1 */
+};
+
+/* Bytes rbe_session_open() will allocate. */
+size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l);
+
+/* pool may be NULL (one thread) and must outlive the session. */
+enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
+                                 struct rbe_session_limits l, struct rbe_pool *pool,
+                                 struct rbe_diag *d);
+void rbe_session_close(struct rbe_session **s);
+
+/* Tokens in the cache. */
+uint32_t rbe_session_length(const struct rbe_session *s);
+/* Forgets all tokens from position n on (n <= length): 0 starts anew. */
+void rbe_session_truncate(struct rbe_session *s, uint32_t n);
+
+/*
+ * Runs n tokens (any n up to the room left; long ones go through in batches), appends them
+ * to the cache and leaves their final hidden states (after ln_f) for rbe_logits(): those of
+ * the last call, at most max_batch of them (call with n <= max_batch to keep all).
+ * RBE_ERR_ARG: a token outside the vocabulary, or more than max_tokens.  RBE_ERR_FORMAT: at
+ * their first use, codes of a container that do not match their checksums.
+ */
+enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
+                            struct rbe_diag *d);
+
+/* Logits [count][vocab] of the kept positions first, first+1, ... of the last rbe_forward();
+ * count <= max_logits.  first == RBE_LAST with count 1: the last position.
+ * RBE_ERR_NUMERIC: one of them is NaN or infinite. */
+#define RBE_LAST SIZE_MAX
+enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
+                           struct rbe_diag *d);
+
+#endif
