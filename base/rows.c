@@ -64,3 +64,8 @@ json_t *rbe_row_pair(double x, double y)
 {
     return json_pack("[o, o]", rbe_result_real(x), rbe_result_real(y));
 }
+
+json_t *rbe_row_word(const char *word)
+{
+    return word ? json_string(word) : json_null();
+}

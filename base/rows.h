@@ -44,12 +44,13 @@
 #define RBE_REAL(key, x)    RBE_JSON(key, rbe_result_real(x))
 #define RBE_PAIR(key, x, y) RBE_JSON(key, rbe_row_pair(x, y))
 #define RBE_FLAG(key, x)    RBE_JSON(key, json_boolean(x))
-#define RBE_WORD(key, x)    RBE_JSON(key, json_string(x))
+#define RBE_WORD(key, x)    RBE_JSON(key, rbe_row_word(x))
 #define RBE_TEXT(key, x)    RBE_JSON(key, rbe_result_string(x))
 #define RBE_SHARED(key, x)  RBE_JSON(key, json_incref(x)) /* x stays the caller's, too */
 #define RBE_JSON(key, x)    RBE_KEY(key), (x)             /* x is given up */
 json_t *rbe_row_object(const char *key, ...);
 int rbe_row_set(json_t *row, const char *key, ...);
+json_t *rbe_row_word(const char *word);
 /* [x, y], either null where it is not finite. */
 json_t *rbe_row_pair(double x, double y);
 

@@ -299,8 +299,9 @@ static struct values blocks_of(const struct planner *p, const struct rbe_kernel 
         return (struct values){p->sel->blocks.count, p->sel->blocks.v};
     while (all.count < sizeof facts->sweep / sizeof *facts->sweep && all.v[all.count])
         all.count++;
-    return all.count && (p->sel->full || (sweep && facts->all_blocks)) ? all
-                                                                       : (struct values){1, room};
+    if (all.count && (p->sel->full || (sweep && facts->all_blocks)))
+        return all;
+    return (struct values){1, room};
 }
 
 static bool is_best(const struct rbe_kernel *k, uint32_t isa)

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,7 +228,7 @@ out:
 
 /* --- GGUF files --------------------------------------------------------------------------- */
 
-/* Bytes that are not part of a UTF-8 character, and NUL, as \xHH. */
+/* Bytes that are not part of a UTF-8 character, NUL, and a backslash before an x, as \xHH. */
 static json_t *text_json(const struct rbe_gguf_value *v)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -239,7 +240,7 @@ static json_t *text_json(const struct rbe_gguf_value *v)
     for (size_t i = 0, k; out && i < v->bytes; i += k) {
         uint32_t code;
         k = rbe_utf8_char(s + i, v->bytes - i, &code);
-        if (k && code) {
+        if (k && code && !(code == '\\' && i + 1 < v->bytes && s[i + 1] == 'x')) {
             memcpy(out + n, s + i, k);
             n += k;
             continue;
@@ -289,13 +290,15 @@ static void print_value(const struct rbe_gguf_value *v, json_t *rows)
     char kind[48];
 
     if (rows) {
-        json_t *row = json_pack("{s:s, s:s, s:o}", "key", v->key, "type",
-                                rbe_gguf_kind_name(v->kind), "value", value);
-        if (array) {
-            json_object_set_new(row, "element", json_string(rbe_gguf_kind_name(v->element)));
-            json_object_set_new(row, "count", json_integer((json_int_t)v->count));
-        }
+        json_t *row = RBE_OBJECT(RBE_WORD(key, v->key),
+                                 RBE_WORD(type, rbe_gguf_kind_name(v->kind)),
+                                 RBE_JSON(values, array ? json_incref(value)
+                                                        : json_pack("[O]", value)));
+        if (array && RBE_SET(row, RBE_WORD(element, rbe_gguf_kind_name(v->element)),
+                             RBE_INT(count, v->count)))
+            rbe_shortage_note();
         json_array_append_new(rows, row);
+        json_decref(value);
         return;
     }
     snprintf(kind, sizeof kind, array ? "%s[%llu]" : "%s",
@@ -351,7 +354,7 @@ static enum rbe_status show_gguf(const char *path, bool as_json, struct rbe_diag
     for (size_t i = 0; i < rbe_gguf_count(g); i++)
         params += rbe_gguf_at(g, i)->rows * rbe_gguf_at(g, i)->cols;
     const size_t bytes = rbe_gguf_file_bytes(g);
-    const double bits = params ? 8 * (double)bytes / (double)params : 0;
+    const double bits = params ? 8 * (double)bytes / (double)params : NAN;
     const double ratio = 4 * (double)params / (double)bytes;
 
     if (as_json) {
@@ -362,7 +365,7 @@ static enum rbe_status show_gguf(const char *path, bool as_json, struct rbe_diag
                "parameters       %llu\nfile             %zu bytes, %.3f bits a parameter, "
                "%.2f : 1 against f32\n\n%-40s %-14s %s\n", path, rbe_gguf_version(g),
                (unsigned long)rbe_gguf_alignment(g), sha256, (unsigned long long)params, bytes,
-               bits, ratio, "metadata", "type", "value");
+               params ? bits : 0, ratio, "metadata", "type", "value");
     }
     for (size_t i = 0; i < rbe_gguf_value_count(g); i++)
         print_value(rbe_gguf_value_at(g, i), values);
@@ -375,12 +378,12 @@ static enum rbe_status show_gguf(const char *path, bool as_json, struct rbe_diag
         const struct rbe_result_model model = {
             .name = base_name(path), .path = path, .sha256 = sha256, .bytes = bytes,
             .params = params};
-        j = json_pack("{s:o, s:b, s:s, s:i, s:I, s:s, s:I, s:I, s:f, s:f, s:O, s:O}", "path",
-                      rbe_result_string(path), "rbe", 0, "format", "GGUF", "version",
-                      (int)rbe_gguf_version(g), "alignment", (json_int_t)rbe_gguf_alignment(g),
-                      "sha256", sha256, "parameters", (json_int_t)params, "bytes",
-                      (json_int_t)bytes, "bits_per_weight", bits, "ratio", ratio, "metadata",
-                      values, "tensors", rows);
+        j = RBE_OBJECT(RBE_TEXT(path, path), RBE_FLAG(rbe, false), RBE_WORD(format, "GGUF"),
+                       RBE_INT(version, rbe_gguf_version(g)),
+                       RBE_INT(alignment, rbe_gguf_alignment(g)), RBE_WORD(sha256, sha256),
+                       RBE_INT(parameters, params), RBE_INT(bytes, bytes),
+                       RBE_REAL(bits_per_weight, bits), RBE_REAL(ratio, ratio),
+                       RBE_SHARED(metadata, values), RBE_SHARED(tensors, rows));
         if (!j || make_row(j, &model, words))
             rbe_shortage_note();
         else if (rbe_shortages() == shortages)
@@ -410,8 +413,9 @@ int rbe_cmd_info(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "[MODEL]",
                    "Shows the shape of a model and every tensor's codec, bytes and bits a "
-                   "weight;\nof a GGUF file the metadata too.  Without MODEL, the model that ships.  "
-                   "The JSON is a\nresult row, which rbe report takes.", &args, &count, &code))
+                   "weight;\nof a GGUF file the metadata too.  Without MODEL, the model that "
+                   "ships.  The JSON is a\nresult row, which rbe report takes.", &args, &count,
+                   &code))
         return code;
     const char *path = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));
     if (count > 1)

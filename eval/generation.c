@@ -11,14 +11,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/criteria.h"
 #include "base/result.h"
 #include "base/rows.h"
 #include "base/stats.h"
 
 enum { REPETITION_GRAM = 4 };
-
-/* Criterion C6. */
-static const double target_fluency = 0.98, target_coherence = 0.95, target_relevance = 0.93;
 
 /* What one model wrote, and what the original thinks of it: arrays of [count]. */
 struct author {
@@ -203,9 +201,9 @@ enum rbe_status rbe_generation_summarise(json_t *record, struct rbe_diag *d)
         goto out;
     if (RBE_SET(record, RBE_INT(prompts, b.count),
                 RBE_FLAG(complete, (double)b.count == RBE_NUMBER_AT(record, prompts_total)),
-                RBE_JSON(fluency, ratio_json(&a, &b, rbe_fluency, true, target_fluency)),
-                RBE_JSON(coherence, ratio_json(&a, &b, rbe_coherence, false, target_coherence)),
-                RBE_JSON(relevance, ratio_json(&a, &b, rbe_relevance, false, target_relevance)),
+                RBE_JSON(fluency, ratio_json(&a, &b, rbe_fluency, true, RBE_LIMIT(C6B))),
+                RBE_JSON(coherence, ratio_json(&a, &b, rbe_coherence, false, RBE_LIMIT(C6))),
+                RBE_JSON(relevance, ratio_json(&a, &b, rbe_relevance, false, RBE_LIMIT(C6C))),
                 RBE_JSON(rep4, both(repetition(&a), repetition(&b))),
                 RBE_JSON(distinct1, both(distinct(&a, 1), distinct(&b, 1))),
                 RBE_JSON(distinct2, both(distinct(&a, 2), distinct(&b, 2)))))

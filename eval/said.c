@@ -9,12 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/criteria.h"
 #include "base/rows.h"
 #include "base/stats.h"
-
-/* Criterion C5. */
-static const double c5_first_ms = 1000, c5_p95_ms = 50;
-enum { HUNDRED = 100 };
 
 /* Seconds of this model's turns until so many tokens were made, load included; NaN when there
  * were fewer. */
@@ -60,7 +57,7 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
         first_max = fmax(first_max, t->first_ms);
         p95_max = fmax(p95_max, p95);
         resident_max = fmax(resident_max, (double)s[i].usage.resident_bytes);
-        within += t->first_ms < c5_first_ms && p95 <= c5_p95_ms;
+        within += RBE_MEETS(C5_FIRST, t->first_ms) && RBE_MEETS(C5, p95);
         dropped += (int)t->dropped;
         busy += s[i].share.foreign;
         coherence += s[i].coherence;
@@ -73,7 +70,8 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
         RBE_REAL(p95_ms, rbe_percentile_if_enough(ms, n, 0.95)),
         RBE_REAL(p99_ms, rbe_percentile_if_enough(ms, n, 0.99)), RBE_INT(turns_within, within),
         RBE_INT(dropped_turns, dropped),
-        RBE_REAL(hundred_tokens_s, seconds_to(s, turns, load_s, HUNDRED)),
+        RBE_REAL(hundred_tokens_s,
+                 seconds_to(s, turns, load_s, (unsigned)RBE_LIMIT(C4_TOKENS))),
         RBE_REAL(coherence, coherence / turns), RBE_REAL(quality, exp(quality / turns)),
         RBE_REAL(foreign_cpu, busy / turns), RBE_INT(resident_bytes_max, resident_max));
     free(ms);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/criteria.h"
 #include "reports/results.h"
 
 /* A number with an interval passes, or fails, when the whole interval does. */
@@ -20,6 +21,7 @@ enum { RBE_CRITERION_TEXT = 256 };
 
 /* One line of the table.  Texts are empty where there is nothing to say. */
 struct rbe_criterion {
+    const struct rbe_limit *limit;
     const char *id;             /* "C3", "C3b", ... */
     const char *what;           /* in words that need no context */
     enum rbe_verdict verdict;
@@ -52,7 +54,7 @@ void rbe_criteria_free(struct rbe_criteria *c);
 void rbe_megabytes(char *out, size_t size, double bytes);
 
 /* The bits that 45 MB give to each of GPT-2 small's 124,439,808 parameters. */
-extern const double rbe_budget_bits;
+double rbe_budget_bits(void);
 
 /* The perplexity rows' protocol that the criteria use. */
 #define RBE_CRITERIA_PROTOCOL "P1"

@@ -327,8 +327,8 @@ static enum rbe_status draw_rate(const struct rbe_page *p, int base,
     }
     if (fclose(f))
         rbe_shortage_note();
-    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; whole=%d; ", r->f32, rbe_budget_bits,
-             all);
+    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; whole=%d; ", r->f32,
+             rbe_budget_bits(), all);
     snprintf(title, sizeof title, "Perplexity against size, %s%s",
              rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"),
              all ? ": every codec" : "");

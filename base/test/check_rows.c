@@ -1,11 +1,11 @@
 /*
- * check_rows.c - base/rows.def: is it sound, does docs/RESULTS.md say the same, and do rows hold
- * what it lists and nothing else?
+ * check_rows.c - base/rows.def: is it sound, does docs/RESULTS.md say the same, and do rows
+ * hold what it lists and nothing else?  And base/criteria.def: so too, in docs/CHAPTER.md.
  *
  * SPDX-License-Identifier: MIT
  *
- *   check_rows                 the list and the page
- *   check_rows --write         the page's tables made anew
+ *   check_rows                 the lists and the pages
+ *   check_rows --write         the pages' tables made anew
  *   check_rows --files FILE... every row of result files (or one row, *.json)
  */
 #include "kernels/test/check.h"
@@ -13,10 +13,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/criteria.h"
 #include "base/file.h"
 #include "base/rows.h"
 
-static const char page[] = "docs/RESULTS.md";
+static const char rows_page[] = "docs/RESULTS.md", chapter_page[] = "docs/CHAPTER.md";
 
 /* --- the list ----------------------------------------------------------------------------- */
 
@@ -96,7 +97,21 @@ static void put_table(FILE *f, const struct rbe_field *kind)
         x = put_line(f, x);
 }
 
-/* The page with the tables of the list between its markers. */
+static void put_criteria(FILE *f)
+{
+    static const char *const senses[] = {"at least", "at most", "below", "equal to"};
+
+    fputs("| | what | limit | unit | section | row | field |\n|---|---|---|---|---|---|---|\n",
+          f);
+    for (const struct rbe_limit *l = rbe_limits; l < rbe_limits + RBE_LIMITS; l++) {
+        const bool share = !strcmp(l->unit, "share");
+        fprintf(f, "| %s | %s | %s %.10g | %s | %s | %s | `%s` |\n", l->id ? l->id : "",
+                l->what, senses[l->sense], share ? 100 * l->value : l->value,
+                share ? "%" : l->unit, l->section, l->kind, l->field);
+    }
+}
+
+/* A page with the tables of the lists between its markers. */
 static char *made_anew(const char *was)
 {
     static const char begin[] = "<!-- fields of ", end[] = "<!-- end -->\n";
@@ -109,10 +124,14 @@ static char *made_anew(const char *was)
         const struct rbe_field *kind;
         snprintf(name, sizeof name, "%.*s", (int)strcspn(at + sizeof begin - 1, " "),
                  at + sizeof begin - 1);
-        if (!CHECK(line && stop && (kind = rbe_row_kind(name))))
+        const bool criteria = !strcmp(name, "criteria");
+        if (!CHECK(line && stop && ((kind = rbe_row_kind(name)) || criteria)))
             break;
         fprintf(f, "%.*s\n", (int)(line - was), was);
-        put_table(f, kind);
+        if (criteria)
+            put_criteria(f);
+        else
+            put_table(f, kind);
         was = stop;
     }
     if (f) {
@@ -122,19 +141,14 @@ static char *made_anew(const char *was)
     return text;
 }
 
-static void check_page(bool write)
+static void check_page(const char *page, bool write)
 {
     struct rbe_diag d = {""};
-    char *was = NULL, begin[64];
+    char *was = NULL;
     size_t size;
 
     if (!CHECK(!rbe_read_file(&was, &size, page, &d)))
         return;
-    for (const struct rbe_field *f = rbe_row_fields; f->name; f++) {
-        snprintf(begin, sizeof begin, "<!-- fields of %s -->\n", f->name);
-        if (!f->parent && !CHECK(strstr(was, begin)))
-            printf("     %s: no table of '%s'\n", page, f->name);
-    }
     char *is = made_anew(was);
     FILE *f = write && is ? fopen(page, "w") : NULL;
     if (f) {
@@ -144,11 +158,46 @@ static void check_page(bool write)
         size_t at = 0;
         while (is && is[at] && is[at] == was[at])
             at++;
-        printf("     %s is not what base/rows.def says; from here on, as the list says (--write "
-               "makes it so):\n%.300s\n", page, is ? is + at : "");
+        printf("     %s is not what the list says; from here on, as it says (--write makes it "
+               "so):\n%.300s\n",
+               page, is ? is + at : "");
+    }
+    /* Every kind has its table there. */
+    for (const struct rbe_field *k = rbe_row_fields; page == rows_page && k->name; k++) {
+        char begin[64];
+        snprintf(begin, sizeof begin, "<!-- fields of %s -->\n", k->name);
+        if (!k->parent && !CHECK(strstr(was, begin)))
+            printf("     %s: no table of '%s'\n", page, k->name);
     }
     free(is);
     free(was);
+}
+
+/* The field of each limit is one of its row's; lists are gone through. */
+static void check_criteria(void)
+{
+    char path[96];
+
+    for (const struct rbe_limit *l = rbe_limits; l < rbe_limits + RBE_LIMITS; l++) {
+        const struct rbe_field *kind = rbe_row_kind(strcmp(l->kind, "any") ? l->kind : "every");
+        const char *dot = strchr(l->field, '.');
+        if (!CHECK(kind != NULL))
+            continue;
+        const bool model = !strncmp(l->field, "model.", 6);
+        if (model)
+            kind = rbe_row_kind("model");
+        const char *field = model ? dot + 1 : l->field;
+        bool found = find(kind, field, strlen(field)) != NULL;
+        if (!found && dot) {
+            snprintf(path, sizeof path, "%.*s[]%s", (int)(dot - l->field), l->field, dot);
+            found = find(kind, path, strlen(path)) != NULL;
+        }
+        if (!CHECK(found))
+            printf("     base/criteria.def: no field %s in rows of %s\n", l->field, l->kind);
+    }
+    CHECK(RBE_MEETS(C2, 49.9) && !RBE_MEETS(C2, 50) && RBE_MEETS(C4, 10) &&
+          !RBE_MEETS(C4, 10.1));
+    CHECK(RBE_MEETS(C2B, 2) && !RBE_MEETS(C2B, 1.99) && RBE_MEETS(C8_THREADS, 4));
 }
 
 /* --- rows --------------------------------------------------------------------------------- */
@@ -248,8 +297,11 @@ int main(int argc, char **argv)
         for (int i = 2; i < argc; i++)
             check_file(argv[i]);
     } else {
+        const bool write = argc > 1 && !strcmp(argv[1], "--write");
         check_list();
-        check_page(argc > 1 && !strcmp(argv[1], "--write"));
+        check_criteria();
+        check_page(rows_page, write);
+        check_page(chapter_page, write);
     }
     return check_done();
 }

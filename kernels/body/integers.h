@@ -15,8 +15,8 @@
 #include "kernels/format/int8.h"
 #include "kernels/kernel.h"
 
-static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
-                            const struct rbe_act *a, size_t t, float *y)
+INLINE void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
+                     const struct rbe_act *a, size_t t, float *y)
 {
     const int16_t *q = a->q + t * a->stride;
     lanes sum = lanes_zero();
@@ -31,8 +31,8 @@ static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t gr
     *y = lanes_sum(sum) * a->scale[t];
 }
 
-static inline void dot_int4(const uint16_t *code, const uint16_t *scale, size_t units,
-                            const struct rbe_act *a, size_t t, float *y)
+INLINE void dot_int4(const uint16_t *code, const uint16_t *scale, size_t units,
+                     const struct rbe_act *a, size_t t, float *y)
 {
     const int16_t *q = a->q + t * a->stride;
     lanes sum = lanes_zero();

@@ -371,6 +371,15 @@ static void check_bad_tensors(void)
         put(1 << 16, 8);
     put(0, 12);
     REFUSE("impossible dimensions");
+    /* The number of rows alone wraps to 0. */
+    put_start(3, 1, 0);
+    put_text("w", 1);
+    put(3, 4);
+    put(8, 8);
+    put(1ULL << 32, 8);
+    put(1ULL << 32, 8);
+    put(0, 12);
+    REFUSE("impossible dimensions");
     for (int dims = 0; dims <= 5; dims += 5) {
         put_start(3, 1, 0);
         put_text("w", 1);
@@ -1225,6 +1234,14 @@ static void check_writer(void)
     CHECK(!rbe_gguf_open(&g, out, &d) &&
           !rbe_gguf_decode(row, rbe_gguf_at(g, 0), 499, 1, &d) && row[299] == 37499.75F);
     rbe_gguf_close(&g);
+    static const float one = 1;
+    rows.type = RBE_GT_F16;
+    rows.user = &one;
+    CHECK(!rbe_gguf_begin(&o, &d));
+    rbe_gguf_add_tensor(o, &rows);
+    CHECK(rbe_gguf_write(o, out, &d) == RBE_ERR_NUMERIC &&
+          strstr(d.text, "element 65520, 65520, is too large for F16"));
+    rbe_gguf_end(&o);
     unlink(out);
 }
 

@@ -1,5 +1,5 @@
 /*
- * convert_allocate.c - shares a conversion's budget by measured sensitivity.
+ * allocate.c - shares a conversion's budget by measured sensitivity.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -64,7 +64,7 @@ static size_t ranges_of(const struct rbe_convert_row *r)
 {
     const bool large = r->tensor->rows >> (RANGES - 1) >= RANGE_ROWS;
 
-    return r->tensor_class == RBE_CLASS_WTE && large ? RANGES : 1;
+    return r->tensor->role == RBE_ROLE_TOKENS && large ? RANGES : 1;
 }
 
 static uint32_t range_start(const struct rbe_convert_row *r, size_t i, size_t n)

@@ -1,0 +1,31 @@
+/*
+ * criteria.c - base/criteria.def as a table.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "base/criteria.h"
+
+#include "base/rows.h"
+
+const struct rbe_limit rbe_limits[RBE_LIMITS] = {
+#define CRITERION(name, id, section, limit, unit, sense, kind, field, what, ...)               \
+    {id, section, limit, unit, RBE_##sense, kind, field, what},
+#define CONDITION(name, section, limit, unit, sense, kind, field, what)                        \
+    {NULL, section, limit, unit, RBE_##sense, kind, field, what},
+#include "base/criteria.def"
+};
+
+bool rbe_meets(const struct rbe_limit *limit, double x)
+{
+    switch (limit->sense) {
+    case RBE_AT_LEAST:
+        return x >= limit->value;
+    case RBE_AT_MOST:
+        return x <= limit->value;
+    case RBE_BELOW:
+        return x < limit->value;
+    case RBE_EQUAL:
+        return x == limit->value;
+    }
+    return false;
+}

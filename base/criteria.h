@@ -1,0 +1,41 @@
+/*
+ * criteria.h - the limits of the chapter's promises (base/criteria.def).
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * They stand in base/ because two rooms that do not see each other use them: evaluations, whose
+ * summaries say what is met, and reports, which judges.
+ */
+#ifndef RBE_BASE_CRITERIA_H
+#define RBE_BASE_CRITERIA_H
+
+#include <stdbool.h>
+
+enum rbe_limit_name {
+#define CRITERION(name, ...) RBE_LIMIT_##name,
+#define CONDITION(name, ...) RBE_LIMIT_##name,
+#include "base/criteria.def"
+    RBE_LIMITS
+};
+
+enum rbe_sense { RBE_AT_LEAST, RBE_AT_MOST, RBE_BELOW, RBE_EQUAL };
+
+struct rbe_limit {
+    const char *id;      /* "C3b"; NULL: a condition of the criterion before it */
+    const char *section; /* of the chapter */
+    double value;
+    const char *unit;
+    enum rbe_sense sense;
+    const char *kind, *field; /* of the row that decides it */
+    const char *what;
+};
+
+extern const struct rbe_limit rbe_limits[RBE_LIMITS];
+
+#define RBE_LIMIT(name) (rbe_limits[RBE_LIMIT_##name].value)
+
+/* Is x as the limit wants it?  False for NaN. */
+bool rbe_meets(const struct rbe_limit *limit, double x);
+#define RBE_MEETS(name, x) rbe_meets(&rbe_limits[RBE_LIMIT_##name], x)
+
+#endif

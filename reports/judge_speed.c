@@ -1,0 +1,192 @@
+/*
+ * judge_speed.c - times: C2, C4, C5.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "reports/judge.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- C2: speed ------------------------------------------------------------------------- */
+
+/* Only where each token was timed after that prompt. */
+const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
+                                         const char *field)
+{
+    for (size_t i = r->count; model >= 0 && i-- > 0;) {
+        const struct rbe_row *row = &r->rows[i];
+        if (!strcmp(row->kind, "inference") && !isnan(rbe_number_at(row->v, field)) &&
+            !strcmp(RBE_STRING_AT(row->v, mode), "latency") &&
+            RBE_NUMBER_AT(row->v, prompt_tokens) == RBE_LIMIT(C2_PROMPT) &&
+            rbe_results_model(r, RBE_VALUE_AT(row->v, model)) == model)
+            return row;
+    }
+    return NULL;
+}
+
+/* Why there is no such row of the RBE model. */
+static void not_timed(struct rbe_criterion *c, const struct rbe_pair *p, const char *field)
+{
+    const struct rbe_row *other = rbe_pair_inference(p, false, field);
+
+    if (!other) {
+        rbe_not_measured(c, !strcmp(field, RBE_KEY(speedup))
+                                ? "no inference run that interleaves the "
+                                  "original and the RBE model"
+                                : "no inference row of the RBE model");
+        return;
+    }
+    rbe_not_measured(c,
+                     "timed in mode '%s' after a prompt of %.0f tokens, not each token after "
+                     "%.0f",
+                     RBE_STRING_AT(other->v, mode), RBE_NUMBER_AT(other->v, prompt_tokens),
+                     RBE_LIMIT(C2_PROMPT));
+    rbe_cite(c, other);
+}
+
+void rbe_judge_time(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    const struct rbe_row *a = rbe_criteria_timed(p->r, p->base, RBE_KEY(decode_median_ms));
+    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, RBE_KEY(decode_median_ms));
+
+    if (!b) {
+        not_timed(c, p, RBE_KEY(decode_median_ms));
+        return;
+    }
+    const double x = RBE_NUMBER_AT(b->v, decode_median_ms);
+    if (a)
+        SAY(c->original, "%.3g ms", RBE_NUMBER_AT(a->v, decode_median_ms));
+    SAY(c->rbe, "%.3g ms", x);
+    SAY(c->margin, "%.3g ms under", RBE_LIMIT(C2) - x);
+    if (!RBE_MEETS(C2, x))
+        SAY(c->margin, "%.3g ms over", x - RBE_LIMIT(C2));
+    SAY(c->how,
+        "median time of a decoded token at batch 1 after a prompt of %.0f tokens, "
+        "%.0f threads",
+        RBE_NUMBER_AT(b->v, prompt_tokens), RBE_NUMBER_AT(b->v, machine, threads));
+    rbe_cite(c, b);
+    if (!rbe_timed_in_vain(c, b))
+        c->verdict = RBE_MEETS(C2, x) ? RBE_PASS : RBE_FAIL;
+}
+
+void rbe_judge_speedup(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    const struct rbe_row *b = rbe_criteria_timed(p->r, p->model, RBE_KEY(speedup));
+    char ci[96];
+
+    if (!b) {
+        not_timed(c, p, RBE_KEY(speedup));
+        return;
+    }
+    const double x = RBE_NUMBER_AT(b->v, speedup);
+    rbe_say_interval(ci, sizeof ci, b->v, RBE_KEY(speedup_ci95), "%.2f");
+    SAY(c->original, "1 x");
+    SAY(c->rbe, "%.2f x%s", x, ci);
+    SAY(c->margin, "%+.2f", x - RBE_LIMIT(C2B));
+    SAY(c->how,
+        "ratio of the median decode times after a prompt of %.0f tokens, original and "
+        "RBE interleaved in one run, %.0f threads",
+        RBE_LIMIT(C2_PROMPT), RBE_NUMBER_AT(b->v, machine, threads));
+    rbe_cite(c, b);
+    if (!rbe_timed_in_vain(c, b))
+        c->verdict = rbe_verdict_of(x, RBE_INTERVAL_AT(b->v, speedup_ci95), c->limit);
+}
+
+/* --- C4, C5: a hundred tokens, a conversation ----------------------------------------- */
+
+void rbe_judge_hundred(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    const struct rbe_row *a = rbe_pair_inference(p, true, RBE_KEY(hundred, wall_s));
+    const struct rbe_row *b = rbe_pair_inference(p, false, RBE_KEY(hundred, wall_s));
+    const struct rbe_row *talk = rbe_pair_row(p, "conversation", false), *timed = NULL;
+    double x = NAN;
+
+    if (b && RBE_NUMBER_AT(b->v, hundred, tokens) >= RBE_LIMIT(C4_TOKENS)) {
+        x = RBE_NUMBER_AT(b->v, hundred, wall_s);
+        SAY(c->how,
+            "wall clock of a process of its own that loads the model (%.2f s of it) "
+            "and writes %.0f tokens",
+            RBE_NUMBER_AT(b->v, hundred, load_s), RBE_NUMBER_AT(b->v, hundred, tokens));
+        timed = b;
+    } else if (talk) {
+        x = RBE_NUMBER_AT(talk->v, summary, hundred_tokens_s);
+        SAY(c->how, "wall clock of the conversation tester, loading included");
+        timed = talk;
+    }
+    if (timed)
+        rbe_cite(c, timed);
+    if (isnan(x)) {
+        rbe_not_measured(c, "no run that loads the RBE model and writes 100 tokens");
+        return;
+    }
+    if (a)
+        SAY(c->original, "%.2f s", RBE_NUMBER_AT(a->v, hundred, wall_s));
+    SAY(c->rbe, "%.2f s", x);
+    SAY(c->margin, "%+.2f s", RBE_LIMIT(C4) - x);
+    if (!rbe_timed_in_vain(c, timed))
+        c->verdict = RBE_MEETS(C4, x) ? RBE_PASS : RBE_FAIL;
+}
+
+/* A turn's 95th percentile of the time between tokens; its largest, which is more, where there
+ * were too few for one.  NAN: the row has neither. */
+static double turn_p95(const json_t *turn)
+{
+    const json_t *all = RBE_VALUE_AT(turn, token_ms), *x;
+    double most = RBE_NUMBER_AT(turn, p95_ms);
+    size_t i;
+
+    if (isnan(most))
+        json_array_foreach(all, i, x)
+            most = fmax(most, json_number_value(x));
+    return most;
+}
+
+void rbe_judge_conversation(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    const struct rbe_row *a = rbe_pair_row(p, "conversation", true);
+    const struct rbe_row *b = rbe_pair_row(p, "conversation", false);
+
+    SAY(c->target, "each of %.0f turns: first token < %.0f s, 95 %% of tokens <= %.0f ms",
+        RBE_LIMIT(C5_TURNS), RBE_LIMIT(C5_FIRST) / 1e3, RBE_LIMIT(C5));
+    if (!b) {
+        rbe_not_measured(c, "no conversation with the RBE model");
+        return;
+    }
+    const json_t *turns = RBE_VALUE_AT(b->v, turns), *turn;
+    const size_t n = json_array_size(turns);
+    size_t i, within = 0, unknown = 0;
+    double first = 0, p95 = 0;
+    json_array_foreach(turns, i, turn) {
+        const double f = RBE_NUMBER_AT(turn, first_token_ms);
+        const double q = turn_p95(turn);
+        within += RBE_MEETS(C5_FIRST, f) && RBE_MEETS(C5, q);
+        unknown +=
+            !(f >= RBE_LIMIT(C5_FIRST)) && !(q > RBE_LIMIT(C5)) && (isnan(f) || isnan(q));
+        first = fmax(first, f);
+        p95 = fmax(p95, q);
+    }
+    if (a)
+        SAY(c->original, "worst turn %.3g ms, %.3g ms",
+            RBE_NUMBER_AT(a->v, summary, first_token_ms_max),
+            RBE_NUMBER_AT(a->v, summary, p95_ms_max));
+    SAY(c->rbe, "%zu of %zu turns; worst turn %.3g ms, %.3g ms", within, n, first, p95);
+    SAY(c->margin, "%+.3g ms, %+.3g ms", RBE_LIMIT(C5_FIRST) - first, RBE_LIMIT(C5) - p95);
+    rbe_cite(c, b);
+    if ((double)n < RBE_LIMIT(C5_TURNS)) {
+        rbe_not_measured(c, "the conversation had %zu turns, not %.0f", n, RBE_LIMIT(C5_TURNS));
+        return;
+    }
+    if (rbe_timed_in_vain(c, b))
+        return;
+    if (unknown && within + unknown == n) {
+        rbe_not_measured(c, "%zu of %zu turns have no time between tokens", unknown, n);
+        return;
+    }
+    SAY(c->how,
+        "scripted conversation, streamed; the worst turn's time to its first token, "
+        "and the worst turn's 95th percentile (p95) of the time between tokens, the largest "
+        "where a turn is too short for one");
+    c->verdict = within == n ? RBE_PASS : RBE_FAIL;
+}
