@@ -215,9 +215,10 @@ ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$wo
 tail -n 3 "$work/resume" > "$work/rest"
 ok 'resumed is the whole' same "$work/whole" "$work/rest"
 # Rows of another commit, whose numbers may be others, are not gone on from.
-"$rbe" eval perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/commits" --quiet > "$work/out"
+ok 'two windows again' evaluate perplexity "${pair[@]}" --context 256 --windows 2 \
+    --out "$work/commits"
 sed -i -E 's/"commit":("[^"]*"|null)/"commit":"0123abc"/; s/"nll":\[[0-9]/&9/g' "$work/commits"
-ok 'another commit' "$rbe" eval perplexity "${pair[@]}" --context 256 --resume --quiet \
+ok 'another commit' evaluate perplexity "${pair[@]}" --context 256 --resume \
     --out "$work/commits"
 ok 'is told of, once' [ "$(grep -c 'commits: 3 rows are of another commit' "$work/err")" = 1 ]
 tail -n 3 "$work/commits" > "$work/rest"
