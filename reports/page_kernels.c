@@ -51,7 +51,7 @@ static double to_ms(const json_t *b, double t)
            : !strcmp(unit, "s") ? t * 1e3 : t;
 }
 
-/* The kernel's name without what all products have in theirs, which would only fill the plot. */
+/* The kernel's name without what all products have in theirs: it would only fill the plot. */
 static const char *short_name(const json_t *b)
 {
     const char *kernel = rbe_text_or(RBE_STRING_AT(b, kernel), "?");

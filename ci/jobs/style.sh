@@ -92,6 +92,12 @@ done
 mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^base/json.c$')
 complain 'JSON is read without rbe_json_load()' \
     "$(grep -nHE '\bjson_load(s|b|f|_file|_callback)?\(' "${readers[@]}" | cut -c 1-90)"
+# Fields of result rows are named by what base/rows.def lists, so that the compiler knows them.
+mapfile -t rows < <(printf '%s\n' "${c[@]}" | grep -E '^(reports|gate|eval)/[^/]*\.c$|^cli/eval_' |
+    grep -v '^eval/recording.c$')
+complain 'a field of a row as a text, not RBE_KEY()' "$(grep -nHE \
+    '\<(rbe_[a-z]+_at|json_object_set(_new)?|rbe_result_set_real)\([^"]*, "|json_pack\("\{' "${rows[@]}" |
+    cut -c 1-90)"
 guarded='^#ifndef RBE_'
 for f in "${c[@]}"; do
     case $f in
