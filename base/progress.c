@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 static bool silent;
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, told_to_end;
 static _Atomic int64_t interrupted_at_ns;       /* set before `interrupts` */
 
 double rbe_interrupt_grace = 0.7;
@@ -35,6 +36,8 @@ static void on_signal(int sig)
     clock_gettime(CLOCK_MONOTONIC, &t);
     if (!interrupts)
         interrupted_at_ns = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+    if (sig != SIGINT)
+        told_to_end = 1;
     if (interrupts++) {
         signal(sig, SIG_DFL);
         raise(sig);
@@ -74,6 +77,11 @@ bool rbe_interrupted(void)
     return interrupts != 0;
 }
 
+bool rbe_told_to_end(void)
+{
+    return told_to_end != 0;
+}
+
 bool rbe_interrupt_is_old(void)
 {
     return interrupts &&
@@ -95,6 +103,22 @@ void rbe_clear_interrupt(void)
 void rbe_progress_silence(void)
 {
     silent = true;
+}
+
+bool rbe_progress_shown(void)
+{
+    return !silent;
+}
+
+void rbe_progress_say(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (silent)
+        return;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
 }
 
 static char held[160];

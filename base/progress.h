@@ -45,18 +45,19 @@ double rbe_progress_left(const struct rbe_progress *p, double spent);
 void rbe_progress_hold(const char *line);
 void rbe_progress_release(bool print);
 
-/* Holds a line for stderr back until work begins, which is at rbe_progress_start(): an error
- * before then stands alone.  To release it by hand: printed, or dropped. */
-void rbe_progress_hold(const char *line);
-void rbe_progress_release(bool print);
-
 /* Silences all progress of this process (--quiet). */
 void rbe_progress_silence(void);
+bool rbe_progress_shown(void);
+/* A line about the work ahead, on stderr, unless silenced. */
+void rbe_progress_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* From now on SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process; a second one
  * ends it at once. */
 void rbe_catch_interrupt(void);
 bool rbe_interrupted(void);
+/* Whether one of them was another than SIGINT, for who takes Ctrl-C as less than the end; not
+ * cleared. */
+bool rbe_told_to_end(void);
 /* Whether it came longer ago than rbe_interrupt_grace seconds (0.7): what has not ended by then
  * is broken off, and what was done of it is lost.  Work of many passes asks this within a pass,
  * so that a short one still counts. */

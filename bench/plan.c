@@ -11,10 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/seed_prototype.h"
 #include "kernels/cpu.h"
-#include "kernels/format/hybrid.h"
-#include "kernels/format/seed.h"
 
 /* GPT-2 small: the four matrices of a block, and the output layer. */
 static const struct rbe_shape gpt2_shapes[] = {
@@ -26,14 +23,6 @@ enum { GPT2_LAYERS = 12, GPT2_WIDTH = 768, GPT2_VOCAB = 50257, DEFAULT_VECTORS =
 /* Rows of a searched column: those of a block of rows under feedback (rbe/encode_seed.c). */
 enum { SEARCH_ROWS = 384 };
 
-/* seed: bits a weight from 8 down to 1/32. */
-static const uint32_t strip_blocks[] = {16, 20, 24, 28,  32,  36,  40,   44,   48,
-                                        56, 64, 96, 128, 256, 512, 1024, 2048, 4096};
-static const uint32_t hybrid_blocks[] = {16, 32, 64, 128, 256};
-static const uint32_t packed_blocks[] = {4, 8, 16, 32, 64, 128, 256, 512};
-
-#define LIST(a) ((struct values){sizeof(a) / sizeof(a)[0], a})
-
 struct values {
     unsigned count;
     const uint32_t *v;
@@ -42,79 +31,19 @@ struct values {
 /* Seconds a product of the default set may last. */
 static const double DEFAULT_SLOWEST = 0.5;
 
-static const struct rbe_kernel prototypes[] = {
-#if defined(__x86_64__)
-#define PROTOTYPE(n)                                                                           \
-    {"gemv_seed_prototype" #n "_avx512vbmi2", RBE_GEMV, RBE_SEED,                              \
-     RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2, rbe_seed_prototype_##n},
-    PROTOTYPE(1) PROTOTYPE(2) PROTOTYPE(4)
-#undef PROTOTYPE
-#endif
-    {0}};
-enum { PROTOTYPE_BLOCK = 44 };
-
-static size_t registered(void)
-{
-    size_t n = 0;
-
-    while (rbe_kernel_at(n))
-        n++;
-    return n;
-}
-
-const struct rbe_kernel *rbe_plan_kernel(size_t i)
-{
-    const size_t n = registered();
-
-    if (i < n)
-        return rbe_kernel_at(i);
-    i -= n;
-    return i < sizeof prototypes / sizeof prototypes[0] && prototypes[i].name ? &prototypes[i]
-                                                                             : NULL;
-}
-
-static bool is_prototype(const struct rbe_kernel *k)
-{
-    return !rbe_kernel_by_name(k->name);
-}
-
-static bool takes_block(const struct rbe_kernel *k, uint32_t block)
-{
-    return !is_prototype(k) || block == PROTOTYPE_BLOCK;
-}
-
-uint32_t rbe_plan_block(enum rbe_format f)
-{
-    switch (f) {
-    case RBE_SEED:
-    case RBE_SEED4:
-        return 44;
-    case RBE_PACKED128:
-        return 16;
-    case RBE_HYBRID:
-        return 64;
-    default:
-        return 0;
-    }
-}
-
 uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block)
 {
     uint32_t aux = 0;
 
-    if (f == RBE_HYBRID)
+    if (rbe_format_facts(f)->rate == RBE_RATE_K)
         while (aux < block * block &&
-               rbe_hybrid_bytes(block, aux + 1) * 11 <= (size_t)block * block * 4)
+               rbe_matrix_size(f, block, block, block, aux + 1).codes * 11 <=
+                   (size_t)block * block * 4)
             aux++;
     return aux;
 }
 
 /* --- lists -------------------------------------------------------------------------------- */
-
-static bool strips(enum rbe_format f)
-{
-    return f == RBE_SEED || f == RBE_SEED4;
-}
 
 /* The next item of a comma-separated list into buf; false at its end. */
 static bool next_item(const char **s, char *buf, size_t size)
@@ -184,11 +113,11 @@ static void valid_keys(enum what what, uint32_t isa, char *buf, size_t size)
     const struct rbe_kernel *k;
 
     buf[0] = 0;
-    for (size_t i = 0; (k = rbe_plan_kernel(i)); i++) {
+    for (size_t i = 0; (k = rbe_kernel_at(i)); i++) {
         bool seen = !rbe_kernel_runs_on(k, isa);
         for (size_t j = 0; j < i && !seen; j++)
-            seen = rbe_kernel_runs_on(rbe_plan_kernel(j), isa) &&
-                   !strcmp(key(rbe_plan_kernel(j), what), key(k, what));
+            seen = rbe_kernel_runs_on(rbe_kernel_at(j), isa) &&
+                   !strcmp(key(rbe_kernel_at(j), what), key(k, what));
         const size_t used = strlen(buf);
         if (!seen)
             snprintf(buf + used, size - used, "%s%s", used ? " " : "", key(k, what));
@@ -221,7 +150,7 @@ static enum rbe_status keep(struct rbe_selection *sel, const char *text, const c
     sel->kernels_given = true;
     while (next_item(&s, item, sizeof item)) {
         bool found = false;
-        for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
             if (rbe_kernel_runs_on(k, isa) && !fnmatch(item, key(k, what), 0))
                 wanted[i] = found = true;
         if (!found) {
@@ -265,21 +194,37 @@ static enum rbe_status parse_words(const char *text, const char *option, unsigne
     return RBE_OK;
 }
 
+/* "seed 16 to 4096, hybrid 16, 32, ... 256": of all formats with blocks. */
+static void valid_blocks(char *buf, size_t size)
+{
+    char blocks[64];
+
+    buf[0] = 0;
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
+        const size_t used = strlen(buf);
+        if (rbe_format_facts((enum rbe_format)f)->max_block)
+            snprintf(buf + used, size - used, "%s%s %s", used ? ", " : "",
+                     rbe_format_name((enum rbe_format)f),
+                     rbe_format_blocks(blocks, sizeof blocks, (enum rbe_format)f));
+    }
+}
+
 /* Every block size is one that some selected kernel's format takes. */
 static enum rbe_status check_blocks(const struct rbe_selection *sel, struct rbe_diag *d)
 {
     const struct rbe_kernel *k;
+    char valid[sizeof d->text];
 
     for (unsigned b = 0; b < sel->blocks.count; b++) {
         bool taken = false;
-        for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+        for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
             taken |= sel->kernel[i] &&
                      rbe_matrix_size(k->format, 4096, 4096, sel->blocks.v[b], 0).codes > 0;
-        if (!taken)
-            return rbe_fail(d, RBE_ERR_ARG,
-                            "--blocks: no selected kernel takes B = %u; valid: seed and seed4 "
-                            "16 to 4096, hybrid 16, 32, ... 256, packed128 4 to 512",
-                            sel->blocks.v[b]);
+        if (!taken) {
+            valid_blocks(valid, sizeof valid);
+            return rbe_fail(d, RBE_ERR_ARG, "--blocks: no selected kernel takes B = %u; valid: "
+                            "%s", sel->blocks.v[b], valid);
+        }
     }
     return RBE_OK;
 }
@@ -298,7 +243,7 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
     enum rbe_status err;
 
     *sel = (struct rbe_selection){.slowest = sel->slowest, .full = sel->full};
-    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
+    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
         sel->kernel[i] = rbe_kernel_runs_on(k, isa);
     if ((err = keep(sel, t->kernels, "--kernels", BY_NAME, isa, d)) ||
         (err = keep(sel, t->formats, "--formats", BY_FORMAT, isa, d)) ||
@@ -333,7 +278,7 @@ static bool slow(struct planner *p, size_t i, double weights)
     if (p->slowest <= 0)
         return false;
     if (p->cost[i] <= 0)
-        p->cost[i] = rbe_suite_cost(p->suite, rbe_plan_kernel(i));
+        p->cost[i] = rbe_suite_cost(p->suite, rbe_kernel_at(i));
     const bool is = p->cost[i] * weights > p->slowest;
     p->left_out += is;
     return is;
@@ -341,21 +286,21 @@ static bool slow(struct planner *p, size_t i, double weights)
 
 /* --- which values each axis takes --------------------------------------------------------- */
 
-/* Without a list: all that the format takes, of strips the sweep, or the default. */
+/* Without a list: all of the format's sweep, with --full or where the default set has it; else
+ * the usual one. */
 static struct values blocks_of(const struct planner *p, const struct rbe_kernel *k, bool sweep,
                                uint32_t *room)
 {
-    *room = rbe_plan_block(k->format);
+    const struct rbe_format_facts *facts = rbe_format_facts(k->format);
+    struct values all = {0, facts->sweep};
+
+    *room = facts->usual_block;
     if (*room && p->sel->blocks.count)
         return (struct values){p->sel->blocks.count, p->sel->blocks.v};
-    if (is_prototype(k))
-        return (struct values){1, room};
-    if (strips(k->format) && (p->sel->full || sweep))
-        return LIST(strip_blocks);
-    if (k->format == RBE_HYBRID && p->sel->full)
-        return LIST(hybrid_blocks);
-    if (k->format == RBE_PACKED128 && p->sel->full)
-        return LIST(packed_blocks);
+    while (all.count < sizeof facts->sweep / sizeof *facts->sweep && all.v[all.count])
+        all.count++;
+    if (all.count && (p->sel->full || (sweep && facts->all_blocks)))
+        return all;
     return (struct values){1, room};
 }
 
@@ -399,8 +344,6 @@ static bool in_set(const struct planner *p, const struct rbe_product_case *c, bo
 
     if (s->full)
         return true;
-    if (is_prototype(c->kernel) && !s->kernels_given)
-        return false;
     if (gemm && !s->shapes_count && !up)
         return false;
     if (!s->blocks.count && !usual && (s->shapes_count || !up || gemm))
@@ -415,8 +358,7 @@ static enum rbe_status product(struct planner *p, size_t i, const struct rbe_pro
                                struct rbe_diag *d)
 {
     /* Not every block size is one of every format: a sweep goes on without it. */
-    if (!takes_block(c->kernel, c->block) ||
-        !rbe_matrix_size(c->kernel->format, c->rows, c->cols, c->block, c->aux).codes ||
+    if (!rbe_matrix_size(c->kernel->format, c->rows, c->cols, c->block, c->aux).codes ||
         slow(p, i, (double)c->rows * c->cols * c->count))
         return RBE_OK;
     return rbe_suite_product(p->suite, c, d);
@@ -428,7 +370,7 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
 {
     const struct rbe_selection *s = p->sel;
     const bool up = c->rows == 3072 && c->cols == 768, head = c->rows == GPT2_VOCAB;
-    const bool usual = c->block == rbe_plan_block(c->kernel->format);
+    const bool usual = c->block == rbe_format_facts(c->kernel->format)->usual_block;
     const uint32_t usual_count = c->kernel->op == RBE_GEMM ? DEFAULT_VECTORS : 1;
     const struct values counts = c->kernel->op == RBE_GEMM && s->vectors.count
                                      ? (struct values){s->vectors.count, s->vectors.v}
@@ -451,7 +393,7 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
 static enum rbe_status products(struct planner *p, size_t i, struct rbe_diag *d)
 {
     const struct rbe_selection *s = p->sel;
-    struct rbe_product_case c = {.kernel = rbe_plan_kernel(i)};
+    struct rbe_product_case c = {.kernel = rbe_kernel_at(i)};
     enum rbe_status err = RBE_OK;
     uint32_t room;
     const struct values blocks = blocks_of(p, c.kernel, true, &room);
@@ -470,11 +412,11 @@ static enum rbe_status products(struct planner *p, size_t i, struct rbe_diag *d)
 
 /* --- the other kinds ---------------------------------------------------------------------- */
 
-/* Strips on every ISA, the other formats on their best one, unless asked for. */
+/* Formats with all blocks on every ISA, the others on their best one, unless asked for. */
 static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
 {
     const struct rbe_selection *s = p->sel;
-    const struct rbe_kernel *k = rbe_plan_kernel(i);
+    const struct rbe_kernel *k = rbe_kernel_at(i);
     struct rbe_model_case c = {.kernel = k,
                                .size = "124M",
                                .layers = GPT2_LAYERS,
@@ -484,14 +426,13 @@ static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
     uint32_t room;
     const struct values blocks = blocks_of(p, k, false, &room);
 
-    if (k->op != RBE_GEMV ||
-        (!strips(k->format) && !s->kernels_given && !s->full && !is_best(k, p->isa)))
+    if (k->op != RBE_GEMV || (!rbe_format_facts(k->format)->all_blocks && !s->kernels_given &&
+                              !s->full && !is_best(k, p->isa)))
         return RBE_OK;
     for (unsigned b = 0; b < blocks.count; b++) {
         c.block = blocks.v[b];
         c.aux = rbe_plan_aux(k->format, c.block);
-        if (!takes_block(k, c.block) ||
-            !rbe_matrix_size(k->format, GPT2_WIDTH, GPT2_WIDTH, c.block, c.aux).codes)
+        if (!rbe_matrix_size(k->format, GPT2_WIDTH, GPT2_WIDTH, c.block, c.aux).codes)
             continue;
         for (unsigned t = 1; t <= RBE_MAX_CPUS && !err; t++) {
             c.threads = t;
@@ -545,13 +486,16 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
     return err;
 }
 
+/* The codec whose search is measured. */
+static const enum rbe_format searched = RBE_SEED;
+
 /* Does a kernel of this ISA stand in the selection?  Steps of the search follow it. */
 static bool takes_isa(const struct rbe_selection *s, const char *isa)
 {
     const struct rbe_kernel *k;
 
-    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS; i++)
-        if (s->kernel[i] && k->format == RBE_SEED && !strcmp(rbe_isa_suffix(k->name), isa))
+    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
+        if (s->kernel[i] && k->format == searched && !strcmp(rbe_isa_suffix(k->name), isa))
             return true;
     return false;
 }
@@ -561,7 +505,7 @@ static enum rbe_status searches(const struct planner *p, struct rbe_diag *d)
 {
     static const unsigned bits[] = {11, 14, 16}, blocks[] = {32, 44, 64};
     const struct rbe_list *asked = &p->sel->blocks;
-    const struct rbe_trellis_ops *ops;
+    const struct rbe_trellis *ops;
     enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; (ops = rbe_trellis_at(i)) && !err; i++) {
@@ -571,12 +515,12 @@ static enum rbe_status searches(const struct planner *p, struct rbe_diag *d)
             for (unsigned b = 0; b < (asked->count ? asked->count : 3) && !err; b++) {
                 const struct rbe_search_case c = {
                     .ops = ops,
-                    .format = RBE_SEED,
+                    .format = searched,
                     .bits = bits[l],
                     .block = asked->count ? asked->v[b] : blocks[b],
                     .rows = SEARCH_ROWS,
                 };
-                if (c.block >= RBE_SEED_MIN_BLOCK)
+                if (rbe_format_takes_block(searched, c.block))
                     err = rbe_suite_search(p->suite, &c, d);
             }
     }
@@ -595,7 +539,7 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
     const struct rbe_kernel *k;
     enum rbe_status err = RBE_OK;
 
-    for (size_t i = 0; (k = rbe_plan_kernel(i)) && i < RBE_PLAN_KERNELS && !err; i++) {
+    for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS && !err; i++) {
         if (!s->kernel[i])
             continue;
         if (s->product)

@@ -26,13 +26,9 @@ struct rbe_shape {
 
 enum { RBE_PLAN_KERNELS = 256 };
 
-/* Every kernel of the registry, then the prototypes that the seed kernels are compared with;
- * NULL past the end. */
-const struct rbe_kernel *rbe_plan_kernel(size_t i);
-
 /* A list that is empty was not given: then the default set applies. */
 struct rbe_selection {
-    bool kernel[RBE_PLAN_KERNELS]; /* by rbe_plan_kernel() */
+    bool kernel[RBE_PLAN_KERNELS]; /* by rbe_kernel_at() */
     bool kernels_given; /* --kernels, --formats or --isa */
     unsigned shapes_count;
     struct rbe_shape shapes[RBE_LIST_MAX];
@@ -65,11 +61,7 @@ bool rbe_plan_uses(const struct rbe_selection *s, unsigned cpus, unsigned t);
 enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s, uint32_t isa,
                          unsigned *left_out, struct rbe_diag *d);
 
-/* The block size a format is measured at when none is asked for, that of 45 MB for GPT-2 small
- * (11 : 1) where the format can choose; 0: it has none. */
-uint32_t rbe_plan_block(enum rbe_format f);
-
-/* hybrid's K that makes a block of B 11 : 1; 0 for the other formats. */
+/* The K that makes a block of B 11 : 1; 0 for formats without K. */
 uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block);
 
 #endif

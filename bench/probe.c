@@ -11,10 +11,12 @@
 
 #include "base/progress.h"
 #include "bench/probe_list.h"
+#include "kernels/cpu.h"
 
 static const struct rbe_probe table[] = {
-#define RBE_BENCH_PROBE(kind, kind_enum, isa, bits, work)                                      \
-    {"probe_" #kind "_" #isa, kind_enum, bits, work, rbe_probe_##kind##_##isa},
+#define RBE_BENCH_PROBE(kind, kind_enum, isa, work)                                            \
+    RBE_ON(isa, {"probe_" #kind "_" #isa, kind_enum, RBE_BITS(isa), work,                      \
+                 rbe_probe_##kind##_##isa},)
 #include "bench/probes.def"
 #undef RBE_BENCH_PROBE
 };

@@ -7,9 +7,10 @@
 #define RBE_BENCH_PROBE_LIST_H
 
 #include "bench/probe.h"
-#include "kernels/cpu.h"
+#include "kernels/isa.h"
 
-#define RBE_BENCH_PROBE(kind, kind_enum, isa, bits, work) rbe_probe_fn rbe_probe_##kind##_##isa;
+#define RBE_BENCH_PROBE(kind, kind_enum, isa, work)                                            \
+    RBE_ON(isa, rbe_probe_fn rbe_probe_##kind##_##isa;)
 #include "bench/probes.def"
 #undef RBE_BENCH_PROBE
 

@@ -90,7 +90,7 @@ enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, 
  * conversion without feedback does it, by one version of its step.  Weights are its items.
  */
 struct rbe_search_case {
-    const struct rbe_trellis_ops *ops;
+    const struct rbe_trellis *ops;
     enum rbe_format format; /* RBE_SEED or RBE_SEED4 */
     unsigned bits, block;
     size_t rows;

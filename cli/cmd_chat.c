@@ -110,7 +110,7 @@ static char *read_line(struct chat *c)
     }
     const char *line = el_gets(c->edit, &n);
     if (!line) {
-        if (!rbe_interrupted())
+        if (!rbe_interrupted() || rbe_told_to_end())
             return NULL;
         rbe_clear_interrupt();
         el_reset(c->edit);
@@ -144,11 +144,17 @@ static void print_timing(const struct rbe_turn *t)
            t->context_tokens + t->tokens, (double)rbe_usage_now().resident_bytes / 1e6);
 }
 
+/* Ctrl-C at the terminal stops an answer only. */
+static bool is_over(const struct chat *c)
+{
+    return rbe_told_to_end() || (rbe_interrupted() && !c->edit);
+}
+
 static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
 {
     char *line;
 
-    while ((line = read_line(c))) {
+    while (!is_over(c) && (line = read_line(c))) {
         struct rbe_turn turn;
         struct rbe_diag why = {""};
         if (!strcmp(line, "/quit"))
@@ -165,7 +171,8 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
         }
         if (!rbe_count_words(line, n))
             continue;
-        rbe_clear_interrupt();
+        if (c->edit)
+            rbe_clear_interrupt();
         const enum rbe_status err = rbe_conversation_turn(c->conversation, line, print_token,
                                                           NULL, &turn, &why);
         if (err == RBE_ERR_LIMIT) {
@@ -177,14 +184,15 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
             return err;
         }
         printf("%s\n", rbe_interrupted() ? " [stopped]" : "");
-        rbe_clear_interrupt();
+        if (c->edit)
+            rbe_clear_interrupt();
         if (turn.dropped)
             printf("[context full: the %u oldest turns were forgotten]\n", turn.dropped);
         if (c->timing)
             print_timing(&turn);
         rbe_turn_free(&turn);
     }
-    return RBE_OK;
+    return is_over(c) ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
 static enum rbe_status run(const char *model, const char *tokenizer, int threads, int timing,

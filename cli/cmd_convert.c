@@ -4,12 +4,10 @@
  * SPDX-License-Identifier: MIT
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 #include "base/result.h"
 #include "base/rows.h"
 #include "cli/command.h"
+#include "cli/convert_table.h"
 #include "convert/convert.h"
 #include "model/data.h"
 
@@ -29,163 +28,7 @@ struct arguments {
     double bits, bytes, low_rank, memory;
 };
 
-/* "hybrid", or "seed+seed4" of parts that differ. */
-static void codec_names(char *buf, size_t size, const struct rbe_convert_row *r)
-{
-    unsigned seen = 0;
-    size_t at = 0;
-
-    if (!r->options.part_count) {
-        snprintf(buf, size, "%s", rbe_format_name(r->options.format));
-        return;
-    }
-    buf[0] = 0;
-    for (size_t i = 0; i < r->options.part_count && at < size; i++) {
-        const enum rbe_format f = r->options.parts[i].format;
-        if (!(seen >> f & 1))
-            at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? "+" : "",
-                                   rbe_format_name(f));
-        seen |= 1U << f;
-    }
-}
-
-/* "44", "36-52" of parts that differ, "64 k9" of hybrid, "-" of codecs without blocks. */
-static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
-{
-    const struct rbe_encode_options *o = &r->options;
-    uint32_t low = o->block, high = o->block;
-
-    for (size_t i = 0; i < o->part_count; i++) {
-        const uint32_t b = o->parts[i].block;
-        low = i && low < b ? low : b;
-        high = i && high > b ? high : b;
-    }
-    if (!high)
-        snprintf(buf, size, "-");
-    else if (!o->part_count && o->format == RBE_HYBRID)
-        snprintf(buf, size, "%u k%u", low, o->aux & 0x7FFFFFFF);
-    else if (low == high)
-        snprintf(buf, size, "%u", low);
-    else
-        snprintf(buf, size, "%u-%u", low, high);
-}
-
-static void print_head(void)
-{
-    printf("%-24s %11s %-9s %8s %9s %7s %8s %7s %7s %7s %6s %-14s %6s\n", "tensor",
-           "shape", "codec", "B", "bytes", "bits/w", "ratio", "relRMSE", "bound", "outErr",
-           "PSNR", "quality", "s");
-}
-
-static void print_row(void *arg, const struct rbe_convert_row *r)
-{
-    const struct rbe_quality *q = &r->quality;
-    char shape[24], codec[32], block[24], level[32] = "", output[16] = "-";
-
-    (void)arg;
-    snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
-    codec_names(codec, sizeof codec, r);
-    block_text(block, sizeof block, r);
-    if (r->choice.level != RBE_LEVEL_NONE)
-        snprintf(level, sizeof level, "%s %s", rbe_level_name(r->choice.level),
-                 q->psnr_db >= rbe_level_psnr_db(r->choice.level) ? "met" : "missed");
-    if (r->output_error > 0)
-        snprintf(output, sizeof output, "%.4f", sqrt(r->output_error));
-    rbe_progress_clear();
-    printf("%-24s %11s %-9s %8s %9zu %7.4g %7.4g%c %7.4f %7.4f %7s %6.2f %-14s %6.1f%s\n",
-           r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
-           r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, output, q->psnr_db, level,
-           r->seconds, r->reused ? " (kept)" : "");
-    /* Blocks of these mix rows, and may be zeros for other reasons. */
-    if (q->lost_rows && r->options.format != RBE_HYBRID && r->options.format != RBE_PACKED128)
-        printf("%s: %zu rows are too small for an f16 scale and become zeros\n",
-               r->tensor->name, q->lost_rows);
-    fflush(stdout);
-}
-
-static void print_plan(const struct rbe_convert *c)
-{
-    printf("%-24s %11s %-9s %8s %11s %7s %11s\n", "tensor", "shape", "codec", "B", "bytes",
-           "bits/w", "probe KL");
-    for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
-        char shape[24], codec[32], block[24];
-
-        if (!r->encoded)
-            continue;
-        const size_t bytes = rbe_encode_bytes(r->tensor->rows, r->tensor->cols, &r->options);
-        snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
-        codec_names(codec, sizeof codec, r);
-        block_text(block, sizeof block, r);
-        printf("%-24s %11s %-9s %8s %11zu %7.4g", r->tensor->name, shape, codec, block, bytes,
-               8 * (double)bytes / ((double)r->tensor->rows * r->tensor->cols));
-        if (r->sensitivity > 0)
-            printf(" %11.3g", r->sensitivity);
-        printf("\n");
-        for (size_t k = 0, row = 0; k < r->options.part_count; k++) {
-            const struct rbe_encode_part *p = &r->options.parts[k];
-
-            snprintf(shape, sizeof shape, "%zu..%zu", row, row + p->rows - 1);
-            printf("  rows %-17s %11s %-9s %8u %11s %7.4g\n", shape, "",
-                   rbe_format_name(p->format), p->block, "", 128.0 / p->block);
-            row += p->rows;
-        }
-    }
-    printf("planned file: %" PRIu64 " bytes, %.4f bits a parameter\n", c->file_bytes,
-           8 * (double)c->file_bytes / (double)c->params);
-}
-
-/* Largest resident memory of this process so far. */
-static double peak_bytes(void)
-{
-    struct rusage u;
-
-    return getrusage(RUSAGE_SELF, &u) ? NAN : 1024 * (double)u.ru_maxrss;
-}
-
-static void print_totals(const struct rbe_convert *c)
-{
-    uint64_t weights = 0, bytes = 0, unmet = 0, missed = 0;
-    double w2 = 0, e2 = 0;
-
-    for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
-        const struct rbe_quality *q = &r->quality;
-        const double n = (double)q->weights;
-
-        if (!r->encoded)
-            continue;
-        weights += q->weights;
-        bytes += q->bytes;
-        w2 += n * q->rms * q->rms;
-        e2 += n * q->rmse * q->rmse;
-        unmet += !r->rate_met;
-        missed += r->choice.level != RBE_LEVEL_NONE &&
-                  !(q->psnr_db >= rbe_level_psnr_db(r->choice.level));
-    }
-    printf("matrices: %" PRIu64 " weights in %" PRIu64 " bytes, %.4f bits a weight, %.4g:1 of "
-           "f32, relative RMSE %.4f\n", weights, bytes,
-           8 * (double)bytes / (double)weights, 4 * (double)weights / (double)bytes,
-           w2 > 0 ? sqrt(e2 / w2) : 0);
-    printf("file: %" PRIu64 " bytes for %" PRIu64 " parameters (tied output layer counted "
-           "once): %.4f bits a parameter\n      (8 * file bytes / parameters; norms, biases, "
-           "positions and the header included), %.4g:1 of f32\n", c->file_bytes, c->params,
-           8 * (double)c->file_bytes / (double)c->params,
-           4 * (double)c->params / (double)c->file_bytes);
-    printf("compressed parameters: %" PRIu64 " (%s)\n", rbe_convert_compressed(c),
-           RBE_COMPRESSED_DEFINITION);
-    if (c->o.low_rank > 0)
-        printf("as low-rank factors: %" PRIu64 " bytes, %.4f bits a parameter\n",
-               rbe_convert_low_rank_bytes(c),
-               8 * (double)rbe_convert_low_rank_bytes(c) / (double)c->params);
-    printf("%.0f s of encoding; peak memory %.0f MB\n", c->seconds, peak_bytes() / 1e6);
-    if (unmet)
-        printf("! %" PRIu64 " matrices: the codec cannot have the rate the profile asks for at "
-               "that block; its smallest is used\n", unmet);
-    if (missed)
-        printf("quality: %" PRIu64 " matrices miss their level (PSNR = 20 log10(largest |w| / "
-               "RMSE); Ultra 50, High 40, Medium 30, Low 20 dB)\n", missed);
-}
+/* --- the result row ----------------------------------------------------------------------- */
 
 static json_t *row_json(const struct rbe_convert_row *r)
 {
@@ -199,7 +42,7 @@ static json_t *row_json(const struct rbe_convert_row *r)
         RBE_INT(layer, r->layer),
         RBE_JSON(shape,
                  json_pack("[I, I]", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols)),
-        RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, (o->aux & 0x7FFFFFFF)),
+        RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, rbe_aux_k(o->aux)),
         RBE_INT(hadamard, o->hadamard), RBE_INT(bytes, q->bytes),
         RBE_REAL(bits_per_weight, q->bits), RBE_REAL(ratio, q->ratio),
         RBE_REAL(relative_rmse, q->relative_rmse), RBE_REAL(bound, q->bound),
@@ -291,28 +134,7 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
     return rbe_result_append(file, j, d);
 }
 
-/* The profile the options name, or the default for this model. */
-static enum rbe_status open_profile(struct rbe_profile **out, const struct arguments *a,
-                                    const struct rbe_source *s, struct rbe_diag *d)
-{
-    char name[64];
-
-    *out = NULL;
-    if (a->codec) {
-        if (a->profile)
-            return rbe_fail(d, RBE_ERR_ARG, "--profile and --codec exclude one another");
-        if (a->block > 0)
-            snprintf(name, sizeof name, "%.32s-b%d", a->codec, a->block);
-        else
-            snprintf(name, sizeof name, "%.32s", a->codec);
-        return rbe_profile_open(out, name, d);
-    }
-    if (a->block)
-        return rbe_fail(d, RBE_ERR_ARG, "--block needs --codec");
-    if (a->profile)
-        return rbe_profile_open(out, a->profile, d);
-    return rbe_profile_open(out, rbe_convert_default_profile(&s->config), d);
-}
+/* --- what is asked for -------------------------------------------------------------------- */
 
 static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
 {
@@ -344,95 +166,6 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
     return RBE_OK;
 }
 
-/* Options that would decide nothing with this plan. */
-static enum rbe_status check_used(const struct arguments *a, const struct rbe_convert *c,
-                                  struct rbe_diag *d)
-{
-    const char *const name = rbe_profile_name(c->o.profile);
-    const char *const unused =
-        a->calibration ? "--calibration" : a->metric ? "--metric"
-        : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate" : NULL;
-    bool open = false;
-
-    if (unused && !rbe_convert_wants_calibration(c))
-        return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
-                        "calibration tells", unused, name);
-    for (size_t i = 0; i < c->count; i++)
-        open = open || rbe_convert_is_open(&c->rows[i]);
-    if (a->allocate && !open)
-        return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
-    return RBE_OK;
-}
-
-/* Says what the conversion takes, and refuses what is too much before it begins. */
-static enum rbe_status check_memory(const struct arguments *a, const struct rbe_convert *c,
-                                    bool calibrates, enum rbe_metric metric, bool allocate,
-                                    struct rbe_diag *d)
-{
-    const double limit = a->memory > 0 ? a->memory : MEMORY_MB;
-    const unsigned threads = rbe_pool_threads(c->o.pool);
-    const double need =
-        (double)rbe_convert_bytes(c, calibrates, metric, allocate, threads) / 1e6;
-
-    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f\n", need, limit);
-    fflush(stdout);
-    if (need <= limit || (a->plan && !allocate))
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_LIMIT, "%s: the conversion needs up to %.0f MB of memory "
-                    "besides the mapped checkpoint, %.0f are allowed (--memory)%s", a->model,
-                    need, limit, allocate ? "; --even needs less"
-                                 : calibrates ? "; --no-calibration needs less" : "");
-}
-
-static void print_unkept(const struct rbe_diag *why)
-{
-    if (why->text[0])
-        printf("not kept for the case of an interrupt: %s\n", why->text);
-}
-
-static enum rbe_status calibrate(struct rbe_calibration **out, const struct arguments *a,
-                                 const struct rbe_convert *c, enum rbe_metric metric,
-                                 struct rbe_progress *progress, struct rbe_diag *d)
-{
-    /* The disk has to hold every matrix, and then the file. */
-    struct rbe_calibration_keep keep = {.folder = c->folder,
-                                        .source_sha256 = c->source->sha256,
-                                        .reserve = 2 * c->file_bytes};
-    const enum rbe_status err =
-        rbe_calibrate_file(out, a->model, a->calibration, metric, 0, c->folder ? &keep : NULL,
-                           c->o.pool, progress, d);
-
-    print_unkept(&keep.why);
-    if (err)
-        return err;
-    printf("calibrated on %zu tokens of %s", rbe_calibration_tokens(*out),
-           a->calibration ? a->calibration : "the shipped sample");
-    if (keep.taken)
-        printf(", %zu of them before the interrupt", keep.taken);
-    printf("\n");
-    return RBE_OK;
-}
-
-static void print_untold(const struct rbe_convert *c)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (rbe_convert_is_untold(c, &c->rows[i]))
-            printf("%s: the calibration tells nothing of it, inputs or gradients are zero on "
-                   "all of the text: encoded without feedback\n", c->rows[i].tensor->name);
-}
-
-static enum rbe_status allocate_measured(const struct arguments *a, struct rbe_convert *c,
-                                         struct rbe_diag *d)
-{
-    const enum rbe_status err = rbe_convert_allocate(c, a->model, d);
-
-    print_unkept(&c->unkept);
-    if (!err && c->probes_reused)
-        printf("%zu of %zu sensitivities were measured before the interrupt\n",
-               c->probes_reused, c->probes);
-    return err;
-}
-
 /* None of the outputs may be an input, and each can be written: known before the work. */
 static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
 {
@@ -457,90 +190,223 @@ static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d
     return err;
 }
 
+/* The profile the options name, or the default for this model. */
+static enum rbe_status open_profile(struct rbe_profile **out, const struct arguments *a,
+                                    const struct rbe_source *s, struct rbe_diag *d)
+{
+    char name[64];
+
+    *out = NULL;
+    if (a->codec) {
+        if (a->profile)
+            return rbe_fail(d, RBE_ERR_ARG, "--profile and --codec exclude one another");
+        if (a->block > 0)
+            snprintf(name, sizeof name, "%.32s-b%d", a->codec, a->block);
+        else
+            snprintf(name, sizeof name, "%.32s", a->codec);
+        return rbe_profile_open(out, name, d);
+    }
+    if (a->block)
+        return rbe_fail(d, RBE_ERR_ARG, "--block needs --codec");
+    if (a->profile)
+        return rbe_profile_open(out, a->profile, d);
+    return rbe_profile_open(out, rbe_convert_default_profile(&s->config), d);
+}
+
+/* --- the steps ---------------------------------------------------------------------------- */
+
+struct work {
+    const struct arguments *a;
+    struct rbe_source *source;
+    struct rbe_profile *profile;
+    struct rbe_pool *pool;
+    struct rbe_convert *c;
+    struct rbe_result_file *json;
+    struct rbe_calibration *calibration;
+    struct rbe_progress progress;
+    enum rbe_metric metric;
+    bool calibrates, allocates;
+};
+
+/* Options that would decide nothing with this plan. */
+static enum rbe_status check_used(const struct arguments *a, const struct rbe_convert *c,
+                                  struct rbe_diag *d)
+{
+    const char *const name = rbe_profile_name(c->o.profile);
+    const char *const unused =
+        a->calibration ? "--calibration" : a->metric ? "--metric"
+        : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate" : NULL;
+    bool open = false;
+
+    if (unused && !rbe_convert_wants_calibration(c))
+        return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
+                        "calibration tells", unused, name);
+    for (size_t i = 0; i < c->count; i++)
+        open = open || rbe_convert_is_open(&c->rows[i]);
+    if (a->allocate && !open)
+        return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
+    return RBE_OK;
+}
+
+/* Which codec and B each matrix gets, as far as that is known before anything is measured. */
+static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
+{
+    const struct arguments *a = w->a;
+    const struct rbe_convert_options o = {
+        .profile = w->profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
+        .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = w->pool,
+        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &w->progress};
+    enum rbe_status err;
+
+    if ((err = rbe_convert_plan(&w->c, w->source, &o, d)) || (err = check_used(a, w->c, d)))
+        return err;
+    w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
+    w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
+    w->allocates = w->calibrates &&
+                   (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
+    return RBE_OK;
+}
+
+/* Says what the conversion takes, and refuses what is too much before it begins. */
+static enum rbe_status check_memory(const struct work *w, struct rbe_diag *d)
+{
+    const struct arguments *a = w->a;
+    const double limit = a->memory > 0 ? a->memory : MEMORY_MB;
+    const double need = (double)rbe_convert_bytes(w->c, w->calibrates, w->metric, w->allocates,
+                                                  rbe_pool_threads(w->pool)) / 1e6;
+
+    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f\n", need, limit);
+    fflush(stdout);
+    if (need <= limit || (a->plan && !w->allocates))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s: the conversion needs up to %.0f MB of memory "
+                    "besides the mapped checkpoint, %.0f are allowed (--memory)%s", a->model,
+                    need, limit, w->allocates ? "; --even needs less"
+                                 : w->calibrates ? "; --no-calibration needs less" : "");
+}
+
+static void print_unkept(const struct rbe_diag *why)
+{
+    if (why->text[0])
+        printf("not kept for the case of an interrupt: %s\n", why->text);
+}
+
+static void print_untold(const struct rbe_convert *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (rbe_convert_is_untold(c, &c->rows[i]))
+            printf("%s: the calibration tells nothing of it, inputs or gradients are zero on "
+                   "all of the text: encoded without feedback\n", c->rows[i].tensor->name);
+}
+
+/* What the matrices' inputs look like on a text. */
+static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
+{
+    struct rbe_convert *c = w->c;
+    const char *text = w->a->calibration;
+    /* The disk has to hold every matrix, and then the file. */
+    struct rbe_calibration_keep keep = {.folder = c->folder,
+                                        .source_sha256 = c->source->sha256,
+                                        .reserve = 2 * c->file_bytes};
+    const enum rbe_status err =
+        rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric, 0,
+                           c->folder ? &keep : NULL, w->pool, &w->progress, d);
+
+    print_unkept(&keep.why);
+    if (err)
+        return err;
+    printf("calibrated on %zu tokens of %s", rbe_calibration_tokens(w->calibration),
+           text ? text : "the shipped sample");
+    if (keep.taken)
+        printf(", %zu of them before the interrupt", keep.taken);
+    printf("\n");
+    c->o.calibration = w->calibration;
+    print_untold(c);
+    return RBE_OK;
+}
+
+/* Shares the budget by what an error in each matrix does. */
+static enum rbe_status allocate(const struct work *w, struct rbe_diag *d)
+{
+    struct rbe_convert *c = w->c;
+    const enum rbe_status err = rbe_convert_allocate(c, w->a->model, d);
+
+    print_unkept(&c->unkept);
+    if (!err && c->probes_reused)
+        printf("%zu of %zu sensitivities were measured before the interrupt\n",
+               c->probes_reused, c->probes);
+    if (!err && !c->measured)
+        printf("no measured allocation fits the budget: all open matrices get the same B\n");
+    return err;
+}
+
+/* Matrix after matrix, then the file. */
+static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
+{
+    const struct rbe_convert_row *r;
+    enum rbe_status err;
+
+    printf("%s -> %s, profile %s (%s)\n", w->a->model, w->a->out, rbe_profile_name(w->profile),
+           rbe_profile_about(w->profile));
+    if (w->source->label)
+        printf("synthetic weights: %s\n", w->source->label);
+    rbe_convert_print_head();
+    while (!(err = rbe_convert_next(&r, w->c, d)) && r)
+        rbe_convert_print_row(r);
+    if (err || (err = rbe_convert_write(w->c, w->a->out, d)))
+        return err;
+    rbe_convert_print_totals(w->c);
+    return RBE_OK;
+}
+
 static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
 {
-    struct rbe_source *source = NULL;
-    struct rbe_profile *profile = NULL;
-    struct rbe_calibration *calibration = NULL;
-    struct rbe_convert *c = NULL;
-    struct rbe_pool *pool = NULL;
-    struct rbe_result_file *json = NULL;
-    struct rbe_progress progress = {0};
+    struct work w = {.a = a};
     enum rbe_status err;
 
     if ((err = check_arguments(a, d)) || (!a->plan && (err = check_files(a, d))) ||
-        (err = rbe_source_open(&source, a->model, d)) ||
-        (err = open_profile(&profile, a, source, d)) ||
-        (err = rbe_pool_open(&pool, (unsigned)a->threads, d)))
+        (err = rbe_source_open(&w.source, a->model, d)) ||
+        (err = open_profile(&w.profile, a, w.source, d)) ||
+        (err = rbe_pool_open(&w.pool, (unsigned)a->threads, d)))
         goto out;
-    rbe_warn_threads("convert", rbe_pool_threads(pool));
-    const struct rbe_convert_options o = {
-        .profile = profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
-        .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = pool,
-        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &progress,
-        .row_done = print_row};
-    if ((err = rbe_convert_plan(&c, source, &o, d)) || (err = check_used(a, c, d)))
-        goto out;
-    /* Not after the work, should there be no place for its result. */
-    if (!a->plan && (err = rbe_result_open(&json, a->json, d)))
+    rbe_warn_threads("convert", rbe_pool_threads(w.pool));
+    /* The result's file not after the work, should there be no place for it. */
+    if ((err = make_plan(&w, d)) || (!a->plan && (err = rbe_result_open(&w.json, a->json, d))))
         goto out;
     rbe_catch_interrupt();
-    const enum rbe_metric metric =
-        a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(profile);
-    const bool allocate =
-        a->allocate || (rbe_profile_measured(profile) && !a->even && !a->no_calibration);
-    const bool calibrates = rbe_convert_wants_calibration(c) && !a->no_calibration;
-    if ((err = check_memory(a, c, calibrates, metric, calibrates && allocate, d)))
+    if ((err = check_memory(&w, d)) ||
+        (!a->plan && (err = rbe_convert_begin(w.c, a->out, d))) ||
+        (w.calibrates && (!a->plan || w.allocates) && (err = calibrate(&w, d))) ||
+        (w.allocates && (err = allocate(&w, d))))
         goto out;
-    if (!a->plan && (err = rbe_convert_begin(c, a->out, d)))
-        goto out;
-    if (calibrates && (!a->plan || allocate)) {
-        if ((err = calibrate(&calibration, a, c, metric, &progress, d)))
-            goto out;
-        c->o.calibration = calibration;
-        print_untold(c);
-        if (allocate && (err = allocate_measured(a, c, d)))
-            goto out;
-        if (allocate && !c->measured)
-            printf("no measured allocation fits the budget: all open matrices get the same "
-                   "B\n");
-    }
-    if (a->plan) {
-        print_plan(c);
-        goto out;
-    }
-    printf("%s -> %s, profile %s (%s)\n", a->model, a->out, rbe_profile_name(profile),
-           rbe_profile_about(profile));
-    if (source->label)
-        printf("synthetic weights: %s\n", source->label);
-    print_head();
-    if ((err = rbe_convert_run(c, a->out, d)))
-        goto out;
-    print_totals(c);
-    if (a->json)
-        err = append_result(json, a, c, rbe_pool_threads(pool), d);
+    if (a->plan)
+        rbe_convert_print_plan(w.c);
+    else if (!(err = encode(&w, d)) && a->json)
+        err = append_result(w.json, a, w.c, rbe_pool_threads(w.pool), d);
 out:
-    if (err == RBE_ERR_INTERRUPTED && c && rbe_convert_has_kept(c))
+    if (err == RBE_ERR_INTERRUPTED && w.c && rbe_convert_has_kept(w.c))
         rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command goes "
-                 "on", c->folder);
-    rbe_result_close(&json);
-    rbe_convert_close(&c);
-    rbe_calibration_close(&calibration);
-    rbe_pool_close(&pool);
-    rbe_profile_close(&profile);
-    rbe_source_close(&source);
+                 "on", w.c->folder);
+    rbe_result_close(&w.json);
+    rbe_convert_close(&w.c);
+    rbe_calibration_close(&w.calibration);
+    rbe_pool_close(&w.pool);
+    rbe_profile_close(&w.profile);
+    rbe_source_close(&w.source);
     return err;
 }
 
 int rbe_cmd_convert(int argc, const char **argv)
 {
     static struct arguments a;      /* popt's copies stay reachable */
+    char names[128], codecs[192];
+    snprintf(codecs, sizeof codecs, "instead: one codec for every matrix: %s",
+             rbe_format_names(names, sizeof names, " ", NULL));
     const struct poptOption table[] = {
         {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
          "which codec each tensor gets (default: mobile-45mb for GPT-2 small, else mini-2.89)",
          "NAME|FILE"},
-        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, "instead: one codec for every matrix",
-         "NAME"},
+        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, codecs, "NAME"},
         {"block", 0, POPT_ARG_INT, &a.block, 0, "with --codec: B", "N"},
         {"bits", 0, POPT_ARG_DOUBLE, &a.bits, 0,
          "budget: 8 * file bytes / parameters (default: the profile's)", "X"},

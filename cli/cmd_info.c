@@ -4,16 +4,20 @@
  * SPDX-License-Identifier: MIT
  */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "base/rows.h"
+#include "base/utf8.h"
 #include "cli/command.h"
 #include "convert/convert.h"
 #include "model/data.h"
 #include "model/model.h"
+#include "rbe/gguf.h"
 
 static const char command[] = "info";
 
@@ -104,16 +108,11 @@ static void print_tensors(const struct rbe_safetensors *s, const struct rbe_cont
 }
 
 /* Adds the fields that make j a result row of kind `contents`. */
-static int make_row(json_t *j, struct rbe_gpt2 *m, uint64_t words)
+static int make_row(json_t *j, const struct rbe_result_model *model, uint64_t words)
 {
-    const char *path = rbe_gpt2_path(m), *slash = strrchr(path, '/');
-    const struct rbe_result_model model = {
-        .name = slash ? slash + 1 : path, .path = path, .sha256 = rbe_gpt2_sha256(m),
-        .label = rbe_gpt2_label(m), .bytes = rbe_gpt2_file_bytes(m),
-        .params = rbe_gpt2_config_params(rbe_gpt2_config(m)), .rbe = rbe_gpt2_is_rbe(m)};
     json_t *row = rbe_result_new("contents", 1);
     const int bad =
-        !row || rbe_result_set_model(row, RBE_KEY(model), &model) ||
+        !row || rbe_result_set_model(row, RBE_KEY(model), model) ||
         RBE_SET(row, RBE_JSON(totals, RBE_OBJECT(RBE_INT(compressed_parameters, words),
                                                  RBE_WORD(compressed_definition,
                                                           RBE_COMPRESSED_DEFINITION)))) ||
@@ -121,6 +120,19 @@ static int make_row(json_t *j, struct rbe_gpt2 *m, uint64_t words)
 
     json_decref(row);
     return bad;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static void print_json(const json_t *j)
+{
+    json_dumpf(j, stdout, JSON_INDENT(1));
+    putchar('\n');
 }
 
 static json_t *describe(struct rbe_gpt2 *m, const struct rbe_safetensors *s)
@@ -189,12 +201,16 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
         print_summary(j);
     print_tensors(s, c, rows, &words);
     if (as_json) {
-        if (RBE_SET(j, RBE_SHARED(tensors, rows)) || make_row(j, m, words)) {
+        const struct rbe_result_model model = {
+            .name = base_name(rbe_gpt2_path(m)), .path = rbe_gpt2_path(m),
+            .sha256 = rbe_gpt2_sha256(m), .label = rbe_gpt2_label(m),
+            .bytes = rbe_gpt2_file_bytes(m),
+            .params = rbe_gpt2_config_params(rbe_gpt2_config(m)), .rbe = rbe_gpt2_is_rbe(m)};
+        if (RBE_SET(j, RBE_SHARED(tensors, rows)) || make_row(j, &model, words)) {
             err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
             goto out;
         }
-        json_dumpf(j, stdout, JSON_INDENT(1));
-        putchar('\n');
+        print_json(j);
     } else if (verify && c) {
         printf("\nall checksums hold\n");
     } else if (rbe_safetensors_shards(s)) {
@@ -207,6 +223,179 @@ out:
     rbe_container_close(&c);
     rbe_safetensors_close(&s);
     rbe_gpt2_close(&m);
+    return err;
+}
+
+/* --- GGUF files --------------------------------------------------------------------------- */
+
+/* Bytes that are not part of a UTF-8 character, NUL, and a backslash before an x, as \xHH. */
+static json_t *text_json(const struct rbe_gguf_value *v)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const char *s = (const char *)v->data;
+    json_t *j = NULL;
+    size_t n = 0;
+
+    char *out = malloc(4 * v->bytes + 1);
+    for (size_t i = 0, k; out && i < v->bytes; i += k) {
+        uint32_t code;
+        k = rbe_utf8_char(s + i, v->bytes - i, &code);
+        if (k && code && !(code == '\\' && i + 1 < v->bytes && s[i + 1] == 'x')) {
+            memcpy(out + n, s + i, k);
+            n += k;
+            continue;
+        }
+        k = 1;
+        memcpy(out + n, "\\x", 2);
+        out[n + 2] = digits[v->data[i] >> 4];
+        out[n + 3] = digits[v->data[i] & 15];
+        n += 4;
+    }
+    if (out)
+        j = json_stringn(out, n);
+    else
+        rbe_shortage_note();
+    free(out);
+    return j;
+}
+
+/* Of an array no more than eight elements. */
+static json_t *value_json(const struct rbe_gguf_value *v)
+{
+    struct rbe_gguf_value item = {0};
+    int64_t i;
+    double x;
+
+    if (v->kind == RBE_GV_STRING)
+        return text_json(v);
+    if (v->kind == RBE_GV_BOOL)
+        return json_boolean(*v->data);
+    if (v->kind == RBE_GV_ARRAY) {
+        json_t *list = json_array();
+        for (uint64_t k = 0; k < v->count && k < 8; k++) {
+            rbe_gguf_next(&item, v);
+            json_array_append_new(list, value_json(&item));
+        }
+        return list;
+    }
+    if (rbe_gguf_as_i64(&i, v))
+        return json_integer(i);
+    return rbe_gguf_as_real(&x, v) ? rbe_result_real(x) : json_null();
+}
+
+static void print_value(const struct rbe_gguf_value *v, json_t *rows)
+{
+    const bool array = v->kind == RBE_GV_ARRAY;
+    json_t *value = value_json(v);
+    char kind[48];
+
+    if (rows) {
+        json_t *row = RBE_OBJECT(RBE_WORD(key, v->key),
+                                 RBE_WORD(type, rbe_gguf_kind_name(v->kind)),
+                                 RBE_JSON(values, array ? json_incref(value)
+                                                        : json_pack("[O]", value)));
+        if (array && RBE_SET(row, RBE_WORD(element, rbe_gguf_kind_name(v->element)),
+                             RBE_INT(count, v->count)))
+            rbe_shortage_note();
+        json_array_append_new(rows, row);
+        json_decref(value);
+        return;
+    }
+    snprintf(kind, sizeof kind, array ? "%s[%llu]" : "%s",
+             rbe_gguf_kind_name(array ? v->element : v->kind), (unsigned long long)v->count);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    if (text) {
+        /* A line of it, cut before a character, with nothing that steers a terminal. */
+        size_t n = strlen(text), most = 64;
+        for (size_t i = 0; i < n; i++) {
+            const bool two = (uint8_t)text[i] == 0xC2 && (uint8_t)text[i + 1] < 0xA0;
+            if (two)
+                text[i + 1] = '?';
+            if (two || text[i] == 127)
+                text[i] = '?';
+        }
+        while (n > most && (text[most] & 0xC0) == 0x80)
+            most--;
+        printf("%-40s %-14s %.*s%s\n", v->key, kind, (int)(n > most ? most : n), text,
+               n > most ? " ..." : "");
+    }
+    free(text);
+    json_decref(value);
+}
+
+static void print_gguf_tensor(const struct rbe_gguf_tensor *t, json_t *rows, uint64_t *words)
+{
+    struct row r = {.name = t->name, .bytes = t->bytes, .words = t->rows * t->cols,
+                    .weights = (double)t->rows * (double)t->cols};
+    size_t n = 0;
+
+    /* As other files have it: the length of a row last. */
+    for (unsigned k = t->dims; k-- > 0 && n < sizeof r.shape;)
+        n += (size_t)snprintf(r.shape + n, sizeof r.shape - n, "%llu%s",
+                              (unsigned long long)t->ne[k], k ? " x " : "");
+    snprintf(r.codec, sizeof r.codec, "%s", rbe_gguf_type_name(t->type));
+    print_row(&r, rows, words);
+}
+
+static enum rbe_status show_gguf(const char *path, bool as_json, struct rbe_diag *d)
+{
+    const unsigned shortages = rbe_shortages();
+    json_t *j = NULL, *rows = NULL, *values = NULL;
+    struct rbe_gguf *g = NULL;
+    enum rbe_status err;
+    uint64_t words = 0, params = 0;
+    char sha256[65] = "";
+
+    if ((err = rbe_gguf_open(&g, path, d)))
+        goto out;
+    rbe_json_watch();
+    if (rbe_gguf_sha256(sha256, g))
+        rbe_shortage_note();
+    for (size_t i = 0; i < rbe_gguf_count(g); i++)
+        params += rbe_gguf_at(g, i)->rows * rbe_gguf_at(g, i)->cols;
+    const size_t bytes = rbe_gguf_file_bytes(g);
+    const double bits = params ? 8 * (double)bytes / (double)params : NAN;
+    const double ratio = 4 * (double)params / (double)bytes;
+
+    if (as_json) {
+        rows = json_array();
+        values = json_array();
+    } else {
+        printf("%s\nkind             GGUF, version %u, aligned to %lu\nsha256           %s\n"
+               "parameters       %llu\nfile             %zu bytes, %.3f bits a parameter, "
+               "%.2f : 1 against f32\n\n%-40s %-14s %s\n", path, rbe_gguf_version(g),
+               (unsigned long)rbe_gguf_alignment(g), sha256, (unsigned long long)params, bytes,
+               params ? bits : 0, ratio, "metadata", "type", "value");
+    }
+    for (size_t i = 0; i < rbe_gguf_value_count(g); i++)
+        print_value(rbe_gguf_value_at(g, i), values);
+    if (!as_json)
+        printf("\n%-28s %14s  %-9s %5s %11s %8s\n", "tensor", "shape", "type", "", "bytes",
+               "bits/w");
+    for (size_t i = 0; i < rbe_gguf_count(g); i++)
+        print_gguf_tensor(rbe_gguf_at(g, i), rows, &words);
+    if (as_json) {
+        const struct rbe_result_model model = {
+            .name = base_name(path), .path = path, .sha256 = sha256, .bytes = bytes,
+            .params = params};
+        j = RBE_OBJECT(RBE_TEXT(path, path), RBE_FLAG(rbe, false), RBE_WORD(format, "GGUF"),
+                       RBE_INT(version, rbe_gguf_version(g)),
+                       RBE_INT(alignment, rbe_gguf_alignment(g)), RBE_WORD(sha256, sha256),
+                       RBE_INT(parameters, params), RBE_INT(bytes, bytes),
+                       RBE_REAL(bits_per_weight, bits), RBE_REAL(ratio, ratio),
+                       RBE_SHARED(metadata, values), RBE_SHARED(tensors, rows));
+        if (!j || make_row(j, &model, words))
+            rbe_shortage_note();
+        else if (rbe_shortages() == shortages)
+            print_json(j);
+    }
+    if (rbe_shortages() != shortages)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+out:
+    json_decref(j);
+    json_decref(rows);
+    json_decref(values);
+    rbe_gguf_close(&g);
     return err;
 }
 
@@ -224,8 +413,9 @@ int rbe_cmd_info(int argc, const char **argv)
 
     if (!rbe_parse(argc, argv, table, "[MODEL]",
                    "Shows the shape of a model and every tensor's codec, bytes and bits a "
-                   "weight.\nWithout MODEL, the model that ships.  The JSON is a result row, "
-                   "which rbe report takes.", &args, &count, &code))
+                   "weight;\nof a GGUF file the metadata too.  Without MODEL, the model that "
+                   "ships.  The JSON is a\nresult row, which rbe report takes.", &args, &count,
+                   &code))
         return code;
     const char *path = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));
     if (count > 1)
@@ -233,6 +423,8 @@ int rbe_cmd_info(int argc, const char **argv)
     else if (!path)
         err = rbe_fail(&d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
                        "folder");
+    else if (rbe_gguf_is(path))
+        err = show_gguf(path, as_json, &d);
     else
         err = show(path, verify, as_json, &d);
     code = rbe_report_failure(command, err, &d);

@@ -1,5 +1,5 @@
 /*
- * cmd_synth.c - `rbe synth`: a checkpoint of any GPT-2 size with generated weights.
+ * cmd_synth.c - `rbe synth`: a checkpoint of any size with generated weights.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -35,12 +35,13 @@ int rbe_cmd_synth(int argc, const char **argv)
 {
     /* popt's copies stay reachable */
     static const char *size = "124M", *shape, *dtype = "F16";
+    static char sizes[200];
     const char **args;
     long long seed = 1;
     int count, code;
     const struct poptOption table[] = {
         {"size", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &size, 0,
-         "117M (124M), 345M (355M), 774M or 1558M (1.5B)", "SIZE"},
+         rbe_gpt2_config_sizes(sizes, sizeof sizes, " or "), "SIZE"},
         {"shape", 0, POPT_ARG_STRING, &shape, 0, "any other shape",
          "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY"},
         {"dtype", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &dtype, 0,

@@ -131,20 +131,12 @@ enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const ch
     return o->shard ? rbe_fail(d, RBE_ERR_ARG, "--shard %s: %s", o->shard, why) : RBE_OK;
 }
 
-enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
-                               const char *unit, size_t *first, size_t *count,
-                               struct rbe_diag *d)
+enum rbe_status rbe_eval_share(struct rbe_eval_options *o, size_t total, const char *unit,
+                               size_t *first, size_t *count, struct rbe_diag *d)
 {
-    size_t end;
+    const struct rbe_evaluation e = rbe_eval_given(o, NULL, NULL, NULL);
 
-    rbe_split(total, 1, o->shard_index, o->shard_count, first, &end);
-    *count = end - *first;
-    if (!*count)
-        return rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu %s to share",
-                        o->shard_index + 1, o->shard_count, total, unit);
-    if (o->limit && *count > (size_t)o->limit)
-        *count = (size_t)o->limit;
-    return RBE_OK;
+    return rbe_evaluation_share(&e, total, unit, first, count, d);
 }
 
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
@@ -191,17 +183,11 @@ void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runne
     *runners = NULL;
 }
 
-json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
-                        struct rbe_runner *r)
+json_t *rbe_eval_record(struct rbe_eval_options *o, const char *kind, struct rbe_runner *r)
 {
-    json_t *record = rbe_result_new(kind, rbe_pool_threads(o->pool));
+    const struct rbe_evaluation e = rbe_eval_given(o, NULL, NULL, NULL);
 
-    if (record && ((r && rbe_runner_record(r, record, "model")) ||
-                   (o->special && RBE_SET(record, RBE_WORD(special, o->special))))) {
-        json_decref(record);
-        record = NULL;
-    }
-    return record;
+    return rbe_evaluation_record(&e, kind, r);
 }
 
 void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
@@ -212,18 +198,30 @@ void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
                 t->marks.bom ? " and a byte-order mark" : "");
 }
 
+static void print_json(const json_t *record, void *unused)
+{
+    (void)unused;
+    json_dumpf(record, stdout, JSON_COMPACT);
+    putchar('\n');
+    fflush(stdout);
+}
+
+struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runner *runners,
+                                     void (*show)(const json_t *row, void *arg), void *arg)
+{
+    return (struct rbe_evaluation){
+        .models = o->models, .runners = runners, .model_count = o->model_count,
+        .pool = o->pool, .shard_index = o->shard_index, .shard_count = o->shard_count,
+        .limit = (size_t)o->limit, .special = o->special, .old = o->old,
+        .results = o->results, .saved = o->out, .show = o->json ? print_json : show,
+        .show_arg = arg};
+}
+
 enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)
 {
-    /* Kept before it is shown: whoever reads standard output may be gone. */
-    const enum rbe_status err = rbe_result_append(o->results, json_incref(record), d);
+    const struct rbe_evaluation e = rbe_eval_given(o, NULL, NULL, NULL);
 
-    if (!err && o->json) {
-        json_dumpf(record, stdout, JSON_COMPACT);
-        putchar('\n');
-        fflush(stdout);
-    }
-    json_decref(record);
-    return err;
+    return rbe_evaluation_emit(&e, record, d);
 }
 
 struct rbe_shown rbe_show(const char *format, double x)

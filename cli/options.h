@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "eval/measure.h"
 #include "eval/runner.h"
 #include "eval/windows.h"
 
@@ -71,13 +72,15 @@ void rbe_eval_end(struct rbe_eval_options *o);
 enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
                                       struct rbe_diag *d);
 
-/*
- * This shard's part of [0, total), at most --limit of it when there are no shards.  RBE_ERR_ARG
- * when nothing is left for it: `unit` names what is shared ("windows").
- */
-enum rbe_status rbe_eval_share(const struct rbe_eval_options *o, size_t total,
-                               const char *unit, size_t *first, size_t *count,
-                               struct rbe_diag *d);
+/* What eval/measure.h is given, once begun; show: a finished row, where not --json. */
+struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runner *runners,
+                                     void (*show)(const json_t *row, void *arg), void *arg);
+
+/* As rbe_evaluation_share(), _record() and _emit(). */
+enum rbe_status rbe_eval_share(struct rbe_eval_options *o, size_t total, const char *unit,
+                               size_t *first, size_t *count, struct rbe_diag *d);
+json_t *rbe_eval_record(struct rbe_eval_options *o, const char *kind, struct rbe_runner *r);
+enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d);
 
 /* The tokenizer of all models, r the first of them, set to --special, which records say from
  * now on. */
@@ -89,16 +92,8 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d);
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);
 
-/* A record of this kind with `model` = r (NULL: none), the thread count and how special tokens
- * were read; NULL when out of memory. */
-json_t *rbe_eval_record(const struct rbe_eval_options *o, const char *kind,
-                        struct rbe_runner *r);
-
 /* Says on stderr when protocol p scores carriage returns or a byte-order mark. */
 void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p);
-
-/* Prints the record with --json, and appends it to the results; takes the reference. */
-enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d);
 
 /* --- what tables for people show --------------------------------------------------------- */
 

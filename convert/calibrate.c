@@ -195,7 +195,7 @@ static void on_gradient(void *arg, const struct rbe_train_slice *slice, const fl
         return;
     }
     struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .ldx = s->cols, .count = count,
-                       .logits = strcmp(slice->name, "wte.weight") == 0};
+                       .logits = slice->role == RBE_ROLE_TOKENS};
     rbe_pool_run(c->pool, weigh_rows, &g);
     rbe_pool_run(c->pool, weigh_positions, &g);
     g.x = c->scaled;
@@ -551,10 +551,15 @@ static struct rbe_train_limits fisher_limits(const struct rbe_gpt2_config *c)
 
 size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric)
 {
-    const size_t e = c->n_embd, f = c->n_inner, layers = c->n_layer;
-    const size_t moments = layers * (3 * e * e + f * f) + e * e;
-    const size_t rows = layers * (5 * e + f) + c->vocab;
+    const size_t count = rbe_source_count(c);
+    size_t moments = 0, rows = 0;
 
+    for (size_t i = 0; i < count; i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+
+        moments += t.matrix ? (size_t)t.cols * t.cols : 0;
+        rows += t.matrix ? t.rows : 0;
+    }
     return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
            (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
 }

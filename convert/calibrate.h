@@ -4,9 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Runs the model over windows of a text and gathers, for every weight matrix, the second
- * moment H = mean of x x^T of its inputs x.  For wte.weight, the tied output layer, x are the
- * final hidden states: the metric of an error of the logits.  Encoders take H as the cost of
- * an error (rbe/encode.h).
+ * moment H = mean of x x^T of its inputs x.  For the tied output layer x are the final hidden
+ * states: the metric of an error of the logits.  Encoders take H as the cost of an error
+ * (rbe/encode.h).
  *
  * RBE_METRIC_FISHER comes nearer to the divergence of the predictions, which for an error e_i
  * of output row i is about half of e_i (mean of g_i^2 x x^T) e_i^T: g_i the gradient, by that

@@ -50,17 +50,15 @@ struct rbe_convert_options {
                                    f16 factors have this ratio, stored as the profile says */
     bool no_feedback;           /* the calibration measures output errors only */
     struct rbe_pool *pool;      /* may be NULL */
-    struct rbe_progress *progress;      /* started and ended by rbe_convert_run(), or NULL */
-    /* Called as each matrix is finished, or taken over; may be NULL. */
-    void (*row_done)(void *arg, const struct rbe_convert_row *row);
-    void *arg;
+    struct rbe_progress *progress;      /* started and ended by each step, or NULL */
 };
 
 struct rbe_convert {
     const struct rbe_source *source;
     struct rbe_convert_options o;
     struct rbe_convert_row *rows;       /* one for each tensor of the source */
-    size_t count;
+    struct rbe_container **finished;    /* [count]: each matrix alone, once it is encoded */
+    size_t count, next;                 /* next: the first that rbe_convert_next() looks at */
     uint64_t params;                    /* of the model, tied output layer counted once */
     uint64_t budget_bytes;              /* 0: none */
     uint64_t file_bytes;                /* planned; then measured */
@@ -114,8 +112,8 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
 size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
                          bool allocates, unsigned threads);
 
-/* A row's weights as they are stored [rows][cols], fresh: wte's means moved to wpe, of low
- * rank where that is asked for. */
+/* A row's weights as they are stored [rows][cols], fresh: the embedding's means moved to the
+ * positions, of low rank where that is asked for. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_row *r, struct rbe_diag *d);
 
@@ -129,16 +127,22 @@ bool rbe_convert_wants_calibration(const struct rbe_convert *c);
 bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_row *r);
 
 /* Makes PATH.partial, where calibration and allocation are kept too if they come after.
- * rbe_convert_run() does it where it was not done; rbe_convert_close() removes an empty one. */
+ * rbe_convert_close() removes an empty one. */
 enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struct rbe_diag *d);
 /* Is something of an unfinished conversion there? */
 bool rbe_convert_has_kept(const struct rbe_convert *c);
 
 /*
- * Encodes and writes `path` in one step at the end.  RBE_ERR_INTERRUPTED (rbe_interrupted())
- * leaves the finished matrices in PATH.partial; any failure leaves an existing `path` as it
- * was.
+ * Encodes the next matrix, or takes it over, and keeps it in PATH.partial, which must have been
+ * begun; *out is its row, or NULL when all are done.  RBE_ERR_INTERRUPTED (rbe_interrupted())
+ * leaves the finished ones there.
  */
+enum rbe_status rbe_convert_next(const struct rbe_convert_row **out, struct rbe_convert *c,
+                                 struct rbe_diag *d);
+/* Once all are done: writes `path`, in one step at the end, and removes PATH.partial.  A
+ * failure leaves an existing `path` as it was. */
+enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d);
+/* All of it. */
 enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d);
 
 /*

@@ -11,15 +11,16 @@
  *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
- * CLASS is wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other (norms and biases) or all
- * (the matrices: every class but wpe and other).  Of all lines that match a tensor the later
- * ones win, key by key; a line with a codec forgets the block, rate and k of those before.
+ * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
+ * (norms and biases); or all (the matrices: every class but wpe and other).  Of all lines that
+ * match a tensor the later ones win, key by key; a line with a codec forgets the block, rate
+ * and k of those before.
  *
  *     layers=A-B       only these layers (0-based, B may be missing: A only); not for wte, wpe
- *     codec=NAME       f32 f16 int8 int4 seed seed4 hybrid packed128; other: f32 f16
+ *     codec=NAME       one of kernels/formats.def; other: f32 f16
  *     block=N          B
- *     bits=X ratio=X   rate of this tensor, scales counted: B (seed, packed128) or K (hybrid)
- *                      follows; without block, bits and ratio seed's B follows the budget
+ *     bits=X ratio=X   rate of this tensor, scales counted: B or K follows; without block, bits
+ *                      and ratio B follows the budget in seed and seed4
  *     k=N              hybrid: coefficients of each block
  *     energy=X         hybrid: smallest K that leaves this part of the energy (0..1)
  *     layout=published hybrid: 8-byte coefficients instead of f16 and packed indices
@@ -28,7 +29,7 @@
  *     scales=row       seed: no column scales (scales=row-col, the default, has both)
  *     scale-search=on  int8, int4: scales of least error
  *     hadamard=N       rotate inputs in blocks of N; N = max: the largest that fits, up to 1024
- *     center=on        wte: move the columns' means to wpe
+ *     center=on        wte: move the columns' means to the positions
  *     feedback=off     do not use calibration data for this tensor
  *     cost=X           allocation: counts X times its measured divergence (default 1), say more
  *                      where training will not win it back, less where it will
@@ -40,16 +41,9 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "model/arch.h"
 #include "rbe/encode.h"
 #include "rbe/quality.h"
-
-enum rbe_class { RBE_CLASS_WTE, RBE_CLASS_WPE, RBE_CLASS_QKV, RBE_CLASS_ATTN_PROJ,
-                 RBE_CLASS_FC, RBE_CLASS_MLP_PROJ, RBE_CLASS_OTHER, RBE_CLASS_COUNT };
-
-/* "wte", "attn.qkv", ...; NULL past the end. */
-const char *rbe_class_name(enum rbe_class c);
-/* Class and layer of a GPT-2 tensor ("h.3.mlp.c_fc.weight"); layer is -1 outside the blocks. */
-enum rbe_class rbe_class_of(const char *tensor, int *layer);
 
 /* What makes an error of a matrix cost: the inputs that meet it, all alike; or those by how
  * much the predictions depend on the layer's outputs there (convert/calibrate.h). */
@@ -112,13 +106,13 @@ bool rbe_choice_is_open(const struct rbe_choice *c);
 /*
  * Fills o's codec, rotation and search for a rows x cols matrix.  For a rate that the codec
  * cannot reach with this shape the nearest it can is taken and *met is false.  An open choice
- * gets no block.  energy needs the weights: rbe_hybrid_k_for_energy() (rbe/encode_hybrid.h).
+ * gets no block.  energy needs the weights: rbe_encode_k_for_energy().
  */
 enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, uint32_t cols,
                                    struct rbe_encode_options *o, bool *met, struct rbe_diag *d);
 
-/* The smallest block of 16..4096 that brings a seed or packed128 matrix to at most `bits` a
- * weight, or the largest there is with *met false. */
+/* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
+ * weight, or that of the smallest rate there is with *met false. */
 uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
                             enum rbe_scales scales, double bits, bool *met);
 

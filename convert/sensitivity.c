@@ -151,12 +151,9 @@ void rbe_sensitivity_close(struct rbe_sensitivity **ps)
 
 static const struct rbe_weight *find(const struct rbe_gpt2 *m, const char *name)
 {
-    if (!strcmp(name, m->wte->name))
-        return m->wte;
-    for (uint32_t i = 0; i < m->config.n_layer; i++)
-        for (int k = 0; k < RBE_LINEARS; k++)
-            if (!strcmp(name, m->layers[i].weight[k]->name))
-                return m->layers[i].weight[k];
+    for (size_t i = 0; i < m->own_count; i++)
+        if (!strcmp(name, m->own_weights[i].name))
+            return &m->own_weights[i];
     return NULL;
 }
 

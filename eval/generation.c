@@ -11,8 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/result.h"
 #include "base/criteria.h"
+#include "base/result.h"
 #include "base/rows.h"
 #include "base/stats.h"
 

@@ -24,8 +24,7 @@ enum rbe_status rbe_lanes_open(struct rbe_lanes *l, const struct rbe_runner *of,
     if (!(l->runner = calloc(models * l->count + 1, sizeof *l->runner)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < models * l->count && !err; i++)
-        if (!(err = rbe_runner_share(&l->runner[i], &of[i % models], rows, d)))
-            rbe_session_stop_early(l->runner[i].session, true);
+        err = rbe_runner_share(&l->runner[i], &of[i % models], rows, d);
     if (err)
         rbe_lanes_close(l);
     return err;

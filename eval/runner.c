@@ -87,6 +87,8 @@ enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *
     const enum rbe_status err = open_session(r, rows, d);
     if (err)
         rbe_runner_close(r);
+    else
+        rbe_session_stop_early(r->session, true);
     return err;
 }
 

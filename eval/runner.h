@@ -36,7 +36,8 @@ void rbe_runner_close(struct rbe_runner *r);
 
 /*
  * A runner of the same model that works on one thread beside others: a session and rows of
- * logits of its own, the model and its name those of `of`, which must outlive it.
+ * logits of its own, the model and its name those of `of`, which must outlive it.  An interrupt
+ * breaks its work off (rbe_session_stop_early).
  */
 enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *of,
                                  uint32_t rows, struct rbe_diag *d);

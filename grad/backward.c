@@ -13,41 +13,52 @@
 #include "base/progress.h"
 #include "grad/train.h"
 
-size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k)
+size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k)
 {
+    const size_t e = rbe_train_padded(c->n_embd);
     size_t at = 0;
 
-    for (int i = 0; i < k; i++)
-        switch (i) {
-        case RBE_B_QKV: at += 3 * rbe_train_padded(c->n_embd); break;
-        case RBE_B_FC: at += rbe_train_padded(c->n_inner); break;
-        case RBE_LN1_GAIN: case RBE_LN1_BIAS: case RBE_LN2_GAIN: case RBE_LN2_BIAS:
-        case RBE_B_PROJ: case RBE_B_OUT: at += rbe_train_padded(c->n_embd); break;
+    for (int i = 0; i < (int)k; i++)
+        switch ((enum rbe_role)i) {
+        case RBE_ROLE_QKV_BIAS: at += 3 * e; break;
+        case RBE_ROLE_FFN_UP_BIAS: at += rbe_train_padded(c->n_inner); break;
+        case RBE_ROLE_ATTN_NORM: case RBE_ROLE_ATTN_NORM_BIAS: case RBE_ROLE_ATTN_OUT_BIAS:
+        case RBE_ROLE_FFN_NORM: case RBE_ROLE_FFN_NORM_BIAS: case RBE_ROLE_FFN_DOWN_BIAS:
+        case RBE_ROLE_LAST_NORM: case RBE_ROLE_LAST_NORM_BIAS:
+            at += e;
+            break;
         default: break;
         }
     return at;
 }
 
-static float *vector(const struct rbe_pass *p, const struct rbe_train_worker *w, int k)
+static float *vector(const struct rbe_pass *p, const struct rbe_train_worker *w,
+                     enum rbe_role k)
 {
     return w->vectors + rbe_train_vector_at(&p->t->c, k);
 }
 
 static void zero_vectors(const struct rbe_pass *p)
 {
-    const size_t n = rbe_train_vector_at(&p->t->c, RBE_LAYER_TENSORS);
+    const size_t n = rbe_train_vector_at(&p->t->c, RBE_ROLE_COUNT);
 
     for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
         memset(p->t->workers[i].vectors, 0, n * sizeof(float));
 }
 
-/* Adds the threads' sums of vector k to a slice's gradient. */
-static void add_vector(const struct rbe_pass *p, const struct rbe_train_slice *s, int k)
+/* Adds the threads' sums for the vectors of a layer, or of the model, to their gradients. */
+static void add_vectors(const struct rbe_pass *p, int layer)
 {
-    if (s->frozen || !p->t->grads)
-        return;
-    for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
-        p->t->e->bias_add(p->t->grads + s->at, vector(p, &p->t->workers[i], k), s->count);
+    const struct rbe_train_worker *w = p->t->workers;
+
+    for (int k = 0; k < RBE_ROLE_COUNT && p->t->grads; k++) {
+        const struct rbe_train_slice *s = rbe_slice_of(p->t, layer, (enum rbe_role)k);
+
+        if (!s || s->frozen || vector(p, w, k) == vector(p, w, k + 1))
+            continue;
+        for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
+            p->t->e->bias_add(p->t->grads + s->at, vector(p, &w[i], k), s->count);
+    }
 }
 
 /* sum [cols] += the rows of x [count][cols]. */
@@ -61,14 +72,33 @@ static void add_rows(const struct rbe_train *t, float *sum, const float *x, size
 /* --- a layer ------------------------------------------------------------------------------ */
 
 /* dx [count][in] = dy [count][out] times the layer's weight k. */
-static void back(const struct rbe_pass *p, struct rbe_train_worker *w, int k, const float *dy,
-                 size_t count, float *dx)
+static void back(const struct rbe_pass *p, struct rbe_train_worker *w, enum rbe_role k,
+                 const float *dy, size_t count, float *dx)
 {
-    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+    const struct rbe_train_slice *s = rbe_slice_of(p->t, p->layer, k);
 
     rbe_product_run(w->product, count, s->cols, s->rows, 1,
                     (struct rbe_factor){.v = dy, .ld = s->rows},
                     rbe_train_weight(p->t, s, false), 0, dx, s->cols);
+}
+
+/* Through the norm in role `gain`, and its bias, of a layer or of the model: dx = base (NULL:
+ * zero) + the gradient by its inputs x, where dy is that by its outputs; y becomes these. */
+static void back_norm(const struct rbe_pass *p, struct rbe_train_worker *w, int layer,
+                      enum rbe_role gain, enum rbe_role bias, size_t count, float *dx,
+                      const float *base, float *y, const float *x, const float *dy)
+{
+    const struct rbe_train *t = p->t;
+    const float *by = rbe_param_of(t, layer, gain), *plus = rbe_param_of(t, layer, bias);
+    const size_t e = t->c.n_embd;
+
+    for (size_t i = 0; i < count * e; i += e)
+        switch (t->arch->norm) {
+        case RBE_LAYER_NORM:
+            t->v->norm_back(dx + i, base ? base + i : NULL, y + i, x + i, by, plus, dy + i,
+                            vector(p, w, gain), vector(p, w, bias), e, t->c.ln_eps);
+            break;
+        }
 }
 
 /* From dx, by the layer's output, to dmid and datt. */
@@ -77,23 +107,24 @@ static void to_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t 
 {
     const struct rbe_train *t = p->t;
     const size_t e = t->c.n_embd, f = t->c.n_inner;
-    const uint32_t l = p->layer;
+    const int l = p->layer;
     const struct rbe_train_kept *k = &t->kept[l];
     const float *dx = t->dx + first * e;
     float *dff = t->dff + first * f, *dmid = t->dmid + first * e;
 
-    add_rows(t, vector(p, w, RBE_B_OUT), dx, count, e);
-    back(p, w, RBE_W_OUT, dx, count, dff);
-    t->v->gelu_back(dff, k->ff + first * f, count * f);
-    add_rows(t, vector(p, w, RBE_B_FC), dff, count, f);
-    back(p, w, RBE_W_FC, dff, count, w->h);
-    for (size_t i = 0; i < count; i++)
-        t->v->norm_back(dmid + i * e, dx + i * e, t->h2 + (first + i) * e,
-                        k->mid + (first + i) * e, rbe_layer_param(t, l, RBE_LN2_GAIN),
-                        rbe_layer_param(t, l, RBE_LN2_BIAS), w->h + i * e,
-                        vector(p, w, RBE_LN2_GAIN), vector(p, w, RBE_LN2_BIAS), e, t->c.ln_eps);
-    add_rows(t, vector(p, w, RBE_B_PROJ), dmid, count, e);
-    back(p, w, RBE_W_PROJ, dmid, count, t->datt + first * e);
+    add_rows(t, vector(p, w, RBE_ROLE_FFN_DOWN_BIAS), dx, count, e);
+    back(p, w, RBE_ROLE_FFN_DOWN, dx, count, dff);
+    switch (t->arch->activation) {
+    case RBE_GELU:
+        t->v->gelu_back(dff, k->ff + first * f, count * f);
+        break;
+    }
+    add_rows(t, vector(p, w, RBE_ROLE_FFN_UP_BIAS), dff, count, f);
+    back(p, w, RBE_ROLE_FFN_UP, dff, count, w->h);
+    back_norm(p, w, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count, dmid, dx,
+              t->h2 + first * e, k->mid + first * e, w->h);
+    add_rows(t, vector(p, w, RBE_ROLE_ATTN_OUT_BIAS), dmid, count, e);
+    back(p, w, RBE_ROLE_ATTN_OUT, dmid, count, t->datt + first * e);
 }
 
 /* From datt to dqkv.  The last block of queries sees all keys, so it comes first and sets
@@ -141,24 +172,21 @@ static void to_input(struct rbe_pass *p, struct rbe_train_worker *w, size_t firs
 {
     const struct rbe_train *t = p->t;
     const size_t e = t->c.n_embd;
-    const uint32_t l = p->layer;
+    const int l = p->layer;
     const float *dqkv = t->dqkv + first * 3 * e;
-    const float *x = t->x + l * t->x_stride + first * e;
+    const float *x = t->x + (size_t)l * t->x_stride + first * e;
 
-    add_rows(t, vector(p, w, RBE_B_QKV), dqkv, count, 3 * e);
-    back(p, w, RBE_W_QKV, dqkv, count, w->h);
-    for (size_t i = 0; i < count; i++)
-        t->v->norm_back(t->datt + (first + i) * e, t->dmid + (first + i) * e,
-                        t->h1 + (first + i) * e, x + i * e, rbe_layer_param(t, l, RBE_LN1_GAIN),
-                        rbe_layer_param(t, l, RBE_LN1_BIAS), w->h + i * e,
-                        vector(p, w, RBE_LN1_GAIN), vector(p, w, RBE_LN1_BIAS), e, t->c.ln_eps);
+    add_rows(t, vector(p, w, RBE_ROLE_QKV_BIAS), dqkv, count, 3 * e);
+    back(p, w, RBE_ROLE_QKV, dqkv, count, w->h);
+    back_norm(p, w, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS, count, t->datt + first * e,
+              t->dmid + first * e, t->h1 + first * e, x, w->h);
 }
 
 /* Thread i's rows of a matrix's gradient: += dy^T x, dy [tokens][rows], x [tokens][cols]. */
-static void weight_rows(const struct rbe_pass *p, int k, const float *dy, const float *x,
-                        unsigned i, unsigned n)
+static void weight_rows(const struct rbe_pass *p, enum rbe_role k, const float *dy,
+                        const float *x, unsigned i, unsigned n)
 {
-    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+    const struct rbe_train_slice *s = rbe_slice_of(p->t, p->layer, k);
     size_t a, b;
 
     if (s->frozen || !p->t->grads)
@@ -176,27 +204,26 @@ static void run_weights(void *arg, unsigned i, unsigned n)
     const struct rbe_train *t = p->t;
     const struct rbe_train_kept *k = &t->kept[p->layer];
 
-    weight_rows(p, RBE_W_OUT, t->dx, k->ff, i, n);
-    weight_rows(p, RBE_W_FC, t->dff, t->h2, i, n);
-    weight_rows(p, RBE_W_PROJ, t->dmid, k->att, i, n);
-    weight_rows(p, RBE_W_QKV, t->dqkv, t->h1, i, n);
+    weight_rows(p, RBE_ROLE_FFN_DOWN, t->dx, k->ff, i, n);
+    weight_rows(p, RBE_ROLE_FFN_UP, t->dff, t->h2, i, n);
+    weight_rows(p, RBE_ROLE_ATTN_OUT, t->dmid, k->att, i, n);
+    weight_rows(p, RBE_ROLE_QKV, t->dqkv, t->h1, i, n);
 }
 
 static void tap_layer(const struct rbe_pass *p)
 {
     const struct rbe_train *t = p->t;
+    const int l = p->layer;
     const struct rbe_train_kept *k = &t->kept[p->layer];
 
-    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_OUT), k->ff, t->dx, p->tokens);
-    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_FC), t->h2, t->dff, p->tokens);
-    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_PROJ), k->att, t->dmid, p->tokens);
-    rbe_pass_tap(p, rbe_layer_slice(t, p->layer, RBE_W_QKV), t->h1, t->dqkv, p->tokens);
+    rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_DOWN), k->ff, t->dx, p->tokens);
+    rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_UP), t->h2, t->dff, p->tokens);
+    rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_ATTN_OUT), k->att, t->dmid, p->tokens);
+    rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_QKV), t->h1, t->dqkv, p->tokens);
 }
 
 static void layer_back(struct rbe_pass *p)
 {
-    static const int vectors[] = {RBE_LN1_GAIN, RBE_LN1_BIAS, RBE_B_QKV, RBE_B_PROJ,
-                                  RBE_LN2_GAIN, RBE_LN2_BIAS, RBE_B_FC, RBE_B_OUT};
     struct rbe_train *t = p->t;
 
     if (t->limits.recompute)
@@ -207,8 +234,7 @@ static void layer_back(struct rbe_pass *p)
     rbe_pass_tokens(p, to_input);
     rbe_pool_run(t->pool, run_weights, p);
     tap_layer(p);
-    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
-        add_vector(p, rbe_layer_slice(t, p->layer, vectors[i]), vectors[i]);
+    add_vectors(p, p->layer);
     float *swap = t->dx;
     t->dx = t->datt;
     t->datt = swap;
@@ -216,18 +242,15 @@ static void layer_back(struct rbe_pass *p)
 
 /* --- both ends ---------------------------------------------------------------------------- */
 
-/* Through ln_f, whose gradients go where a layer's first norm has its own. */
+/* Through the last norm. */
 static void to_last(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, size_t count)
 {
     const struct rbe_train *t = p->t;
     const size_t e = t->c.n_embd;
-    const struct rbe_train_slice *s = &t->slices[t->slice_count - 2];
-    const float *x = t->x + t->c.n_layer * t->x_stride + first * e;
 
-    for (size_t i = 0; i < count; i++)
-        t->v->norm_back(t->dx + (first + i) * e, NULL, w->h, x + i * e, t->params + s[0].at,
-                        t->params + s[1].at, t->dmid + (first + i) * e,
-                        vector(p, w, RBE_LN1_GAIN), vector(p, w, RBE_LN1_BIAS), e, t->c.ln_eps);
+    back_norm(p, w, RBE_WHOLE, RBE_ROLE_LAST_NORM, RBE_ROLE_LAST_NORM_BIAS, count,
+              t->dx + first * e, NULL, w->h, t->x + t->c.n_layer * t->x_stride + first * e,
+              t->dmid + first * e);
 }
 
 /* Thread i's columns of both embeddings' gradients. */
@@ -235,18 +258,18 @@ static void run_embeddings(void *arg, unsigned i, unsigned n)
 {
     const struct rbe_pass *p = arg;
     const struct rbe_train *t = p->t;
-    const struct rbe_train_slice *wte = &t->slices[RBE_SLICE_WTE];
-    const struct rbe_train_slice *wpe = &t->slices[RBE_SLICE_WPE];
+    const struct rbe_train_slice *tokens = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
+    const struct rbe_train_slice *positions = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
     const size_t e = t->c.n_embd;
     size_t a, b;
 
     rbe_split(e, 16, i, n, &a, &b);
     for (size_t k = 0; k < p->tokens; k++) {
         const float *dx = t->dx + k * e + a;
-        if (!wte->frozen)
-            t->e->bias_add(t->grads + wte->at + p->b->tokens[k] * e + a, dx, b - a);
-        if (!wpe->frozen)
-            t->e->bias_add(t->grads + wpe->at + k % p->b->time * e + a, dx, b - a);
+        if (!tokens->frozen)
+            t->e->bias_add(t->grads + tokens->at + p->b->tokens[k] * e + a, dx, b - a);
+        if (positions && !positions->frozen)
+            t->e->bias_add(t->grads + positions->at + k % p->b->time * e + a, dx, b - a);
     }
 }
 
@@ -256,9 +279,8 @@ bool rbe_pass_backward(struct rbe_pass *p)
 
     zero_vectors(p);
     rbe_pass_tokens(p, to_last);
-    add_vector(p, &t->slices[t->slice_count - 2], RBE_LN1_GAIN);
-    add_vector(p, &t->slices[t->slice_count - 1], RBE_LN1_BIAS);
-    for (p->layer = t->c.n_layer; p->layer-- > 0;) {
+    add_vectors(p, RBE_WHOLE);
+    for (p->layer = (int)t->c.n_layer; p->layer-- > 0;) {
         if (rbe_interrupt_is_old())
             return false;
         layer_back(p);

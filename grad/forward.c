@@ -95,25 +95,31 @@ static void attend(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequen
 
 /* --- the rest ----------------------------------------------------------------------------- */
 
-static float *stream(const struct rbe_pass *p, uint32_t layer, size_t token)
+static float *stream(const struct rbe_pass *p, int layer, size_t token)
 {
-    return p->t->x + layer * p->t->x_stride + token * p->t->c.n_embd;
+    return p->t->x + (size_t)layer * p->t->x_stride + token * p->t->c.n_embd;
 }
 
-static void norm(const struct rbe_train *t, float *y, const float *x, const float *gain,
-                 const float *bias, size_t count)
+/* By the norm in role `gain` of a layer, or of the model, and its bias. */
+static void norm(const struct rbe_train *t, float *y, const float *x, int layer,
+                 enum rbe_role gain, enum rbe_role bias, size_t count)
 {
+    const float *by = rbe_param_of(t, layer, gain), *plus = rbe_param_of(t, layer, bias);
     const size_t e = t->c.n_embd;
 
     for (size_t i = 0; i < count; i++)
-        t->e->layer_norm(y + i * e, x + i * e, gain, bias, e, t->c.ln_eps);
+        switch (t->arch->norm) {
+        case RBE_LAYER_NORM:
+            t->e->layer_norm(y + i * e, x + i * e, by, plus, e, t->c.ln_eps);
+            break;
+        }
 }
 
 /* y [count][out] = x [count][in] times the layer's weight k, plus beta y. */
-static void apply(const struct rbe_pass *p, struct rbe_train_worker *w, int k, const float *x,
-                  size_t count, float beta, float *y)
+static void apply(const struct rbe_pass *p, struct rbe_train_worker *w, enum rbe_role k,
+                  const float *x, size_t count, float beta, float *y)
 {
-    const struct rbe_train_slice *s = rbe_layer_slice(p->t, p->layer, k);
+    const struct rbe_train_slice *s = rbe_slice_of(p->t, p->layer, k);
 
     rbe_product_run(w->product, count, s->rows, s->cols, 1,
                     (struct rbe_factor){.v = x, .ld = s->cols},
@@ -126,25 +132,29 @@ static void into_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_
 {
     const struct rbe_train *t = p->t;
     const size_t e = t->c.n_embd;
-    const uint32_t l = p->layer;
+    const int l = p->layer;
     float *qkv = t->kept[l].qkv + first * 3 * e;
 
-    norm(t, w->h, stream(p, l, first), rbe_layer_param(t, l, RBE_LN1_GAIN),
-         rbe_layer_param(t, l, RBE_LN1_BIAS), count);
-    apply(p, w, RBE_W_QKV, w->h, count, 0, qkv);
+    norm(t, w->h, stream(p, l, first), l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS, count);
+    apply(p, w, RBE_ROLE_QKV, w->h, count, 0, qkv);
     for (size_t i = 0; i < count; i++)
-        t->e->bias_add(qkv + i * 3 * e, rbe_layer_param(t, l, RBE_B_QKV), 3 * e);
+        t->e->bias_add(qkv + i * 3 * e, rbe_param_of(t, l, RBE_ROLE_QKV_BIAS), 3 * e);
 }
 
 static void embed(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, size_t count)
 {
     const struct rbe_train *t = p->t;
     const size_t e = t->c.n_embd;
-    const float *wte = t->params + t->slices[RBE_SLICE_WTE].at;
-    const float *wpe = t->params + t->slices[RBE_SLICE_WPE].at;
+    const float *tokens = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
+    const float *positions = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
 
     for (size_t i = first; i < first + count; i++)
-        t->v->add(stream(p, 0, i), wte + p->b->tokens[i] * e, wpe + i % p->b->time * e, e);
+        switch (t->arch->positions) {
+        case RBE_LEARNED:
+            t->v->add(stream(p, 0, i), tokens + p->b->tokens[i] * e,
+                      positions + i % p->b->time * e, e);
+            break;
+        }
     into_attention(p, w, first, count);
 }
 
@@ -164,30 +174,32 @@ static void after_attention(struct rbe_pass *p, struct rbe_train_worker *w, size
 {
     const struct rbe_train *t = p->t;
     const size_t e = t->c.n_embd, f = t->c.n_inner;
-    const uint32_t l = p->layer;
+    const int l = p->layer;
     const struct rbe_train_kept *k = &t->kept[l];
     float *mid = k->mid + first * e, *ff = k->ff + first * f, *next = stream(p, l + 1, first);
 
-    add_bias(t, mid, stream(p, l, first), rbe_layer_param(t, l, RBE_B_PROJ), count);
-    apply(p, w, RBE_W_PROJ, k->att + first * e, count, 1, mid);
-    norm(t, w->h, mid, rbe_layer_param(t, l, RBE_LN2_GAIN), rbe_layer_param(t, l, RBE_LN2_BIAS),
-         count);
-    apply(p, w, RBE_W_FC, w->h, count, 0, ff);
+    add_bias(t, mid, stream(p, l, first), rbe_param_of(t, l, RBE_ROLE_ATTN_OUT_BIAS), count);
+    apply(p, w, RBE_ROLE_ATTN_OUT, k->att + first * e, count, 1, mid);
+    norm(t, w->h, mid, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count);
+    apply(p, w, RBE_ROLE_FFN_UP, w->h, count, 0, ff);
     for (size_t i = 0; i < count; i++)
-        t->e->bias_add(ff + i * f, rbe_layer_param(t, l, RBE_B_FC), f);
+        t->e->bias_add(ff + i * f, rbe_param_of(t, l, RBE_ROLE_FFN_UP_BIAS), f);
     if (p->again)
         return;
-    t->v->gelu(w->act, ff, count * f);
-    add_bias(t, next, mid, rbe_layer_param(t, l, RBE_B_OUT), count);
-    apply(p, w, RBE_W_OUT, w->act, count, 1, next);
-    if (l + 1 < t->c.n_layer) {
+    switch (t->arch->activation) {
+    case RBE_GELU:
+        t->v->gelu(w->act, ff, count * f);
+        break;
+    }
+    add_bias(t, next, mid, rbe_param_of(t, l, RBE_ROLE_FFN_DOWN_BIAS), count);
+    apply(p, w, RBE_ROLE_FFN_DOWN, w->act, count, 1, next);
+    if (l + 1 < (int)t->c.n_layer) {
         struct rbe_pass following = *p;
         following.layer = l + 1;
         into_attention(&following, w, first, count);
     } else {
-        const struct rbe_train_slice *f_slice = &t->slices[t->slice_count - 2];
-        norm(t, t->hidden + first * e, next, t->params + f_slice[0].at,
-             t->params + f_slice[1].at, count);
+        norm(t, t->hidden + first * e, next, RBE_WHOLE, RBE_ROLE_LAST_NORM,
+             RBE_ROLE_LAST_NORM_BIAS, count);
     }
 }
 
@@ -205,7 +217,7 @@ bool rbe_pass_forward(struct rbe_pass *p)
     if (p->t->rounded)
         rbe_pool_run(p->t->pool, run_round, p->t);
     rbe_pass_tokens(p, embed);
-    for (p->layer = 0; p->layer < p->t->c.n_layer; p->layer++) {
+    for (p->layer = 0; p->layer < (int)p->t->c.n_layer; p->layer++) {
         if (rbe_interrupt_is_old())
             return false;
         rbe_pass_heads(p, attend);

@@ -30,13 +30,34 @@ static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slic
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         const size_t count = (size_t)t.rows * t.cols;
         if (s) {
-            s[i] = (struct rbe_train_slice){.matrix = t.matrix, .rows = t.rows, .cols = t.cols,
+            s[i] = (struct rbe_train_slice){.role = t.role, .layer = t.layer,
+                                            .matrix = t.matrix, .rows = t.rows, .cols = t.cols,
                                             .at = at, .count = count};
             snprintf(s[i].name, sizeof s[i].name, "%s", t.name);
         }
         at += rbe_train_padded(count);
     }
     return at;
+}
+
+/* The slices by role, and whether one that a pass may ask for is missing. */
+static void list_roles(struct rbe_train *t)
+{
+    for (size_t i = 0; i < t->slice_count; i++) {
+        const struct rbe_train_slice *s = &t->slices[i];
+        t->roles[(size_t)(1 + s->layer) * RBE_ROLE_COUNT + s->role] = s;
+    }
+}
+
+/* Floats of the zeros that stand for vectors which the architecture has not. */
+static size_t zeros_of(const struct rbe_gpt2_config *c)
+{
+    const size_t e = c->n_embd, f = c->n_inner, n = rbe_source_count(c);
+    unsigned roles = 0;
+
+    for (size_t i = 0; i < n; i++)
+        roles |= 1U << rbe_source_tensor(c, i).role;
+    return roles + 1 == 1U << RBE_ROLE_COUNT ? 0 : 3 * e > f ? 3 * e : f;
 }
 
 /* --- memory ------------------------------------------------------------------------------- */
@@ -86,7 +107,7 @@ static void take_worker(struct cut *c, const struct rbe_gpt2_config *g,
     w->vectors = NULL;
     if (!l.forward_only) {
         w->dp = take(c, queries, rbe_train_padded(l.time));
-        w->vectors = take(c, 1, rbe_train_vector_at(g, RBE_LAYER_TENSORS));
+        w->vectors = take(c, 1, rbe_train_vector_at(g, RBE_ROLE_COUNT));
     }
 }
 
@@ -111,6 +132,7 @@ static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
 
     t->floats = list_slices(c, NULL);
     t->params = take(&cut, 1, t->floats);
+    t->zeros = take(&cut, 1, zeros_of(c));
     t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
     t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
     t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
@@ -147,6 +169,7 @@ size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits 
     const size_t arena = layout(&counted, c, l, threads, NULL);
     const size_t rest = sizeof counted + rbe_source_count(c) * sizeof *counted.slices +
                         c->n_layer * sizeof *counted.kept +
+                        (1 + (size_t)c->n_layer) * RBE_ROLE_COUNT * sizeof *counted.roles +
                         threads * (sizeof *counted.workers + rbe_product_bytes(l.bf16));
 
     return arena > SIZE_MAX - rest ? SIZE_MAX : arena + rest;
@@ -177,6 +200,7 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
         return err;
     if (bytes > SIZE_MAX - 64 || !(t = calloc(1, sizeof *t)) ||
         !(t->slices = calloc(count, sizeof *t->slices)) ||
+        !(t->roles = calloc((1 + (size_t)c->n_layer) * RBE_ROLE_COUNT, sizeof *t->roles)) ||
         !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||
         !(t->workers = calloc(threads, sizeof *t->workers)) ||
         !(t->arena = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
@@ -185,12 +209,14 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
                         "memory", l.batch, l.time, (double)bytes * 1e-6);
     }
     t->c = *c;
+    t->arch = rbe_arch_at(c->arch);
     t->limits = l;
     t->pool = pool;
     t->e = rbe_elementwise_best(rbe_cpu_isa());
     t->v = rbe_vector_best(rbe_cpu_isa());
     t->slice_count = count;
     list_slices(c, t->slices);
+    list_roles(t);
     layout(t, c, l, threads, t->arena);
     for (unsigned i = 0; i < threads; i++)
         if ((err = rbe_product_open(&t->workers[i].product, l.bf16, d))) {
@@ -198,6 +224,7 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
             return err;
         }
     memset(t->params, 0, t->floats * sizeof *t->params);
+    memset(t->zeros, 0, zeros_of(c) * sizeof *t->zeros);
     rbe_train_zero(t);
     *out = t;
     return RBE_OK;
@@ -212,6 +239,7 @@ void rbe_train_close(struct rbe_train **pt)
     for (unsigned i = 0; t->workers && i < rbe_pool_threads(t->pool); i++)
         rbe_product_close(&t->workers[i].product);
     free(t->slices);
+    free(t->roles);
     free(t->kept);
     free(t->workers);
     free(t->arena);
@@ -312,7 +340,8 @@ static void project(const struct rbe_train *t, unsigned i, size_t first, size_t 
 
     rbe_product_run(t->workers[i].product, count, vocab, e, 1,
                     (struct rbe_factor){.v = t->hidden + first * e, .ld = e},
-                    rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], true), 0, logits, vocab);
+                    rbe_train_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), true), 0,
+                    logits, vocab);
 }
 
 /* The token at `u` of the predictions' cumulative sum; p [vocab] is scratch. */
@@ -352,8 +381,8 @@ static void run_losses(void *arg, unsigned i, unsigned n)
     if (h->backward)
         rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
                         (struct rbe_factor){.v = s, .ld = vocab},
-                        rbe_train_weight(t, &t->slices[RBE_SLICE_WTE], false), 0,
-                        t->dmid + (h->first + a) * e, e);
+                        rbe_train_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), false),
+                        0, t->dmid + (h->first + a) * e, e);
 }
 
 /* Thread i's rows of the output layer's gradient. */
@@ -368,13 +397,14 @@ static void run_head_weights(void *arg, unsigned i, unsigned n)
     rbe_product_run(t->workers[i].product, b - a, e, h->count, 1,
                     (struct rbe_factor){.v = t->logits + a, .ld = vocab, .t = true},
                     (struct rbe_factor){.v = t->hidden + h->first * e, .ld = e}, 1,
-                    t->grads + t->slices[RBE_SLICE_WTE].at + a * e, e);
+                    t->grads + rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS)->at + a * e, e);
 }
 
-/* Leaves the gradient by the hidden states in dmid and adds that of wte. */
+/* Leaves the gradient by the hidden states in dmid and adds that of the output layer. */
 static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 {
     struct rbe_train *t = h->p->t;
+    const struct rbe_train_slice *output = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
     const size_t tokens = h->p->tokens;
     const unsigned threads = rbe_pool_threads(t->pool);
 
@@ -387,10 +417,9 @@ static bool run_head(struct head *h, struct rbe_loss_sums *sums)
         rbe_pool_run(t->pool, run_losses, h);
         if (!h->backward)
             continue;
-        if (t->grads && !t->slices[RBE_SLICE_WTE].frozen)
+        if (t->grads && !output->frozen)
             rbe_pool_run(t->pool, run_head_weights, h);
-        rbe_pass_tap(h->p, &t->slices[RBE_SLICE_WTE], t->hidden + h->first * t->c.n_embd,
-                     t->logits, h->count);
+        rbe_pass_tap(h->p, output, t->hidden + h->first * t->c.n_embd, t->logits, h->count);
     }
     for (unsigned i = 0; i < threads; i++)
         rbe_loss_sums_add(sums, &t->workers[i].sums);
@@ -513,7 +542,7 @@ double rbe_train_flops(const struct rbe_gpt2_config *c, struct rbe_train_limits 
     /* The backward pass computes the scores again, then four products of their size. */
     double all = forward + (l.forward_only ? 0 : 2 * (linear + head) + 5 * product);
 
-    if (l.recompute && !l.forward_only)         /* but for mlp.c_proj and the head */
+    if (l.recompute && !l.forward_only)         /* but for the last product and the head */
         all += tokens * c->n_layer * (4 * e * e + e * f) + 2 * product;
     return 2 * (all + (teacher ? forward : 0));
 }

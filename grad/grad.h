@@ -1,13 +1,13 @@
 /*
- * grad.h - a GPT-2 that can be trained: forward and backward pass in f32, batched.
+ * grad.h - a model that can be trained: forward and backward pass in f32, batched.
  *
  * SPDX-License-Identifier: MIT
  *
  * Parameters and gradients are two flat arrays of the same layout, cut into named slices:
  * the checkpoint's tensors in the model's order, matrices as W [outputs][inputs] as the
  * runtime and the codecs have them (the checkpoint stores linear layers the other way
- * round; rbe_source_read() turns them).  The output layer is wte.weight, whose gradient is
- * that of both its uses.
+ * round; rbe_source_read() turns them).  The output layer is the token embedding, whose
+ * gradient is that of both its uses.
  *
  * Logits are never held for more than a chunk of positions, so memory does not grow with
  * tokens times vocabulary.  Products go through model/dense.h, split over the pool; sums run
@@ -42,11 +42,14 @@ struct rbe_train_limits {
 
 /* One tensor. */
 struct rbe_train_slice {
-    char name[64];              /* "h.0.attn.c_attn.weight" */
-    bool matrix;                /* wte, or a linear layer's weight: may be encoded */
+    char name[64];              /* as in the checkpoint, without a prefix */
+    enum rbe_role role;
+    int layer;                  /* -1 outside the layers */
+    bool matrix;                /* may be encoded */
     bool frozen;                /* the caller's to set: its gradient is not computed, and its
                                  * memory in gradients not touched */
-    uint32_t rows, cols;        /* W [outputs][inputs]; wpe [n_ctx][n_embd]; a vector: rows 1 */
+    uint32_t rows, cols;        /* W [outputs][inputs]; positions [n_ctx][n_embd];
+                                 * a vector: rows 1 */
     size_t at, count;           /* where in the flat arrays, in floats; at % 16 == 0 */
 };
 
@@ -112,8 +115,8 @@ enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch
 /*
  * What a step's backward pass calls for every matrix with its inputs x [tokens][cols] and the
  * gradient dy [tokens][rows] by its outputs, from the calling thread, which may use the pool;
- * dy has the step's weight in it.  The output layer comes first, as wte and in several pieces
- * of the tokens.  fn NULL: no more.
+ * dy has the step's weight in it.  The output layer comes first, as the token embedding and in
+ * several pieces of the tokens.  fn NULL: no more.
  */
 typedef void rbe_train_tap_fn(void *arg, const struct rbe_train_slice *s, const float *x,
                               const float *dy, size_t tokens);

@@ -11,19 +11,10 @@
 #include "kernels/elementwise.h"
 #include "kernels/vector.h"
 
-/* A layer's tensors, in the checkpoint's order. */
-enum rbe_train_tensor {
-    RBE_LN1_GAIN, RBE_LN1_BIAS, RBE_W_QKV, RBE_B_QKV, RBE_W_PROJ, RBE_B_PROJ, RBE_LN2_GAIN,
-    RBE_LN2_BIAS, RBE_W_FC, RBE_B_FC, RBE_W_OUT, RBE_B_OUT, RBE_LAYER_TENSORS
-};
-
-/* Slices: wte, wpe, the layers' tensors, ln_f gain and bias. */
-enum { RBE_SLICE_WTE, RBE_SLICE_WPE, RBE_SLICE_LAYERS };
-
 /* A layer's activations that its backward pass reads; [tokens][...]. */
 struct rbe_train_kept {
     float *qkv;                 /* [3 n_embd] */
-    float *att;                 /* [n_embd] attention's output, before c_proj */
+    float *att;                 /* [n_embd] attention's output, before its product */
     float *mid;                 /* [n_embd] the residual stream after attention */
     float *ff;                  /* [n_inner] before GELU; the backward pass puts it through */
 };
@@ -40,19 +31,23 @@ struct rbe_train_worker {
 
 struct rbe_train {
     struct rbe_gpt2_config c;
+    const struct rbe_arch *arch;
     struct rbe_train_limits limits;
     struct rbe_pool *pool;
     const struct rbe_elementwise *e;
     const struct rbe_vector *v;
     struct rbe_train_slice *slices;
+    const struct rbe_train_slice **roles;   /* [1 + layers][RBE_ROLE_COUNT]: the model's, then
+                                             * each layer's; NULL: there is none */
     size_t slice_count, floats;
 
     float *arena;               /* everything below */
     float *params, *grads;
+    float *zeros;               /* in the place of a vector that there is none of, or NULL */
     uint16_t *rounded;          /* [floats] parameters as the pass began; NULL without bf16 */
     float *x;                   /* [layers + 1][tokens][n_embd] the residual stream, or one */
     size_t x_stride;            /* from layer to layer; 0 when there is one */
-    float *hidden;              /* [tokens][n_embd] after ln_f */
+    float *hidden;              /* [tokens][n_embd] after the last norm */
     float *logits, *other_logits;       /* [head_rows][vocab]; the teacher's */
     size_t head_rows;
     struct rbe_train_kept *kept;        /* [layers], all alike when only one is held */
@@ -72,15 +67,21 @@ struct rbe_train {
  * what it works on should stay in the second-level cache. */
 enum { RBE_TRAIN_CHUNK = 256, RBE_TRAIN_QUERIES = 128 };
 
-static inline const struct rbe_train_slice *rbe_layer_slice(const struct rbe_train *t,
-                                                            uint32_t layer, int k)
+/* The tensor in this role of a layer, or of the model (RBE_WHOLE); NULL where the architecture
+ * has none. */
+enum { RBE_WHOLE = -1 };
+static inline const struct rbe_train_slice *rbe_slice_of(const struct rbe_train *t, int layer,
+                                                         enum rbe_role k)
 {
-    return &t->slices[RBE_SLICE_LAYERS + (size_t)layer * RBE_LAYER_TENSORS + (size_t)k];
+    return t->roles[(size_t)(1 + layer) * RBE_ROLE_COUNT + k];
 }
 
-static inline const float *rbe_layer_param(const struct rbe_train *t, uint32_t layer, int k)
+/* Its parameters, or zeros. */
+static inline const float *rbe_param_of(const struct rbe_train *t, int layer, enum rbe_role k)
 {
-    return t->params + rbe_layer_slice(t, layer, k)->at;
+    const struct rbe_train_slice *s = rbe_slice_of(t, layer, k);
+
+    return s ? t->params + s->at : t->zeros;
 }
 
 static inline size_t rbe_train_padded(size_t floats)
@@ -97,16 +98,16 @@ static inline struct rbe_factor rbe_train_weight(const struct rbe_train *t,
                                .bf16 = t->rounded ? t->rounded + s->at : NULL};
 }
 
-/* Where a layer's vector k starts in a worker's `vectors`; for k = RBE_LAYER_TENSORS, their
- * length. */
-size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, int k);
+/* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT,
+ * their length. */
+size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k);
 
 /* A micro-batch on its way. */
 struct rbe_pass {
     struct rbe_train *t;
     const struct rbe_train_batch *b;
     size_t tokens;              /* batch * time */
-    uint32_t layer;
+    int layer;
     bool again;                 /* a layer is run a second time for its backward pass */
 };
 

@@ -18,17 +18,11 @@
 
 static const struct {
     const char *name;
-    uint32_t bit;
-    uint32_t also;      /* masked together: what cannot be had without it */
+    uint32_t bit, needs;
 } isas[] = {
-    {"sse41", RBE_ISA_SSE41,
-     RBE_ISA_AVX2 | RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2},
-    {"avx2", RBE_ISA_AVX2, RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2},
-    {"avx512", RBE_ISA_AVX512, RBE_ISA_VNNI | RBE_ISA_VBMI2},
-    {"vnni", RBE_ISA_VNNI, 0},
-    {"vbmi2", RBE_ISA_VBMI2, 0},
-    {"neon", RBE_ISA_NEON, RBE_ISA_DOTPROD},
-    {"dotprod", RBE_ISA_DOTPROD, 0},
+#define ISA(name, NAME, number, needs) {#name, RBE_ISA_##NAME, needs},
+    RBE_EACH_ISA(ISA)
+#undef ISA
 };
 enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
 
@@ -74,7 +68,7 @@ const char *rbe_cpu_init(void)
             mask = UINT32_MAX;
         for (size_t i = 0; i < ISA_COUNT; i++)
             if (strlen(isas[i].name) == n && !strncmp(s, isas[i].name, n)) {
-                mask |= isas[i].bit | isas[i].also;
+                mask |= isas[i].bit;
                 found = true;
             }
         if (!found && n) {
@@ -83,6 +77,9 @@ const char *rbe_cpu_init(void)
         }
         s += n + (s[n] == ',');
     }
+    for (size_t i = 0; i < ISA_COUNT; i++)
+        if (isas[i].needs & mask)       /* which stands before it in the list */
+            mask |= isas[i].bit;
     usable = rbe_cpu_isa_unmasked() & ~mask;
     return NULL;
 }
@@ -106,5 +103,7 @@ char *rbe_isa_string(uint32_t isa, char *buf, size_t size)
 
 const char *rbe_isa_names(void)
 {
-    return "sse41, avx2, avx512, vnni, vbmi2, neon, dotprod, all";
+#define NAME(name, NAME, number, needs) #name ", "
+    return RBE_EACH_ISA(NAME) "all";
+#undef NAME
 }

@@ -9,20 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A bit stands for the whole set of flags its files are compiled with (Makefile) and for
- * the operating system saving the registers. */
-enum {
-    RBE_ISA_SSE41 = 1 << 0,
-    RBE_ISA_AVX2 = 1 << 1,          /* with FMA and F16C */
-    RBE_ISA_AVX512 = 1 << 2,        /* F, BW, DQ, VL */
-    RBE_ISA_VNNI = 1 << 3,          /* AVX512_VNNI */
-    RBE_ISA_VBMI2 = 1 << 4,         /* AVX512_VBMI2 */
-    RBE_ISA_NEON = 1 << 5,
-    RBE_ISA_DOTPROD = 1 << 6,       /* Armv8.2 dot product */
-};
+#include "kernels/isa.h"
 
 /*
- * Reads $RBE_DISABLE_ISA, a comma-separated list of names below ("avx512,vnni"; "all" masks
+ * Reads $RBE_DISABLE_ISA, a comma-separated list of names of isa.h ("avx512,vnni"; "all" masks
  * down to scalar).  Masking a feature masks what builds on it.  Returns NULL, or the first
  * name that is unknown.  Every main calls this first and exits 2 on an unknown name.
  */

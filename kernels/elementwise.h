@@ -44,7 +44,4 @@ const struct rbe_elementwise *rbe_elementwise_at(size_t i);
 /* The widest that `isa` can run. */
 const struct rbe_elementwise *rbe_elementwise_best(uint32_t isa);
 
-extern const struct rbe_elementwise rbe_elementwise_any, rbe_elementwise_avx2,
-    rbe_elementwise_avx512;
-
 #endif

@@ -9,46 +9,38 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "kernels/format/format.h"
 #include "kernels/funnel.h"
 #include "kernels/list.h"
 
-static const struct rbe_kernel table[] = {
-#define RBE_KERNEL(op, format, isa, op_enum, format_enum, bits)                                \
-    {#op "_" #format "_" #isa, op_enum, format_enum, bits, rbe_##op##_##format##_##isa},
+/* The words of kernels.def as enumerators. */
+enum { OP_gemv = RBE_GEMV, OP_gemm = RBE_GEMM };
+enum {
+#define RBE_FORMAT(name, NAME, ...) FORMAT_##name = RBE_##NAME,
+#include "kernels/formats.def"
+#undef RBE_FORMAT
+};
+enum { TABLE_transform, TABLE_elementwise, TABLE_vector, TABLE_trellis };
+
+static const struct rbe_kernel kernels[] = {
+#define RBE_KERNEL(op, format, isa)                                                            \
+    RBE_ON(isa, {#op "_" #format "_" #isa, (enum rbe_op)OP_##op,                               \
+                 (enum rbe_format)FORMAT_##format, RBE_BITS(isa),                              \
+                 rbe_##op##_##format##_##isa},)
 #include "kernels/kernels.def"
-#undef RBE_KERNEL
 };
-enum { KERNEL_COUNT = sizeof table / sizeof table[0] };
-
-static const char *const format_names[RBE_FORMAT_COUNT] = {
-    [RBE_F32] = "f32",   [RBE_F16] = "f16",     [RBE_INT8] = "int8",     [RBE_INT4] = "int4",
-    [RBE_SEED] = "seed", [RBE_SEED4] = "seed4", [RBE_HYBRID] = "hybrid",
-    [RBE_PACKED128] = "packed128",
-};
-
-const char *rbe_format_name(enum rbe_format f)
-{
-    return (unsigned)f < RBE_FORMAT_COUNT ? format_names[f] : NULL;
-}
-
-enum rbe_format rbe_format_by_name(const char *name)
-{
-    for (int f = 0; f < RBE_FORMAT_COUNT; f++)
-        if (!strcmp(name, format_names[f]))
-            return (enum rbe_format)f;
-    return RBE_FORMAT_COUNT;
-}
+enum { KERNEL_COUNT = sizeof kernels / sizeof kernels[0] };
 
 const struct rbe_kernel *rbe_kernel_at(size_t i)
 {
-    return i < KERNEL_COUNT ? &table[i] : NULL;
+    return i < KERNEL_COUNT ? &kernels[i] : NULL;
 }
 
 const struct rbe_kernel *rbe_kernel_by_name(const char *name)
 {
     for (size_t i = 0; i < KERNEL_COUNT; i++)
-        if (!strcmp(table[i].name, name))
-            return &table[i];
+        if (!strcmp(kernels[i].name, name))
+            return &kernels[i];
     return NULL;
 }
 
@@ -73,10 +65,57 @@ const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint
 {
     const struct rbe_kernel *best = NULL;
 
-    if (f == RBE_SEED)      /* seed4 leaves the multiplier idle often enough for it to pay */
+    if (rbe_format_facts(f)->weighs_funnel)
         isa = worthwhile(isa);
     for (size_t i = 0; i < KERNEL_COUNT; i++)
-        if (table[i].op == op && table[i].format == f && rbe_kernel_runs_on(&table[i], isa))
-            best = &table[i];
+        if (kernels[i].op == op && kernels[i].format == f &&
+            rbe_kernel_runs_on(&kernels[i], isa))
+            best = &kernels[i];
     return best;
 }
+
+/* --- versions of tables of functions ------------------------------------------------------ */
+
+static const struct {
+    int table;
+    uint32_t isa;
+    const void *version;
+} versions[] = {
+#define RBE_VERSION(table, isa)                                                                \
+    RBE_ON(isa, {TABLE_##table, RBE_BITS(isa), &rbe_##table##_##isa},)
+#include "kernels/kernels.def"
+};
+enum { VERSION_COUNT = sizeof versions / sizeof versions[0] };
+
+static const void *version_at(int table, size_t i)
+{
+    for (size_t v = 0; v < VERSION_COUNT; v++)
+        if (versions[v].table == table && i-- == 0)
+            return versions[v].version;
+    return NULL;
+}
+
+static const void *best_version(int table, uint32_t isa)
+{
+    const void *best = NULL;
+
+    for (size_t v = 0; v < VERSION_COUNT; v++)
+        if (versions[v].table == table && !(versions[v].isa & ~isa))
+            best = versions[v].version;
+    return best;
+}
+
+#define CHOOSE(table)                                                                          \
+    const struct rbe_##table *rbe_##table##_at(size_t i)                                       \
+    {                                                                                          \
+        return version_at(TABLE_##table, i);                                                   \
+    }                                                                                          \
+                                                                                               \
+    const struct rbe_##table *rbe_##table##_best(uint32_t isa)                                 \
+    {                                                                                          \
+        return best_version(TABLE_##table, isa);                                               \
+    }
+CHOOSE(transform)
+CHOOSE(elementwise)
+CHOOSE(vector)
+CHOOSE(trellis)

@@ -41,7 +41,4 @@ const struct rbe_transform *rbe_transform_at(size_t i);
 /* The widest that `isa` can run. */
 const struct rbe_transform *rbe_transform_best(uint32_t isa);
 
-extern const struct rbe_transform rbe_transform_scalar, rbe_transform_sse41,
-    rbe_transform_avx2, rbe_transform_avx512, rbe_transform_neon;
-
 #endif

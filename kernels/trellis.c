@@ -1,38 +1,11 @@
 /*
- * trellis.c - the list of versions of trellis.h, and the tables they read.
+ * trellis.c - the tables that every version of trellis.h reads.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "kernels/trellis.h"
 
-static const struct rbe_trellis_ops *const versions[] = {
-    &rbe_trellis_scalar,
-#if defined(__x86_64__)
-    &rbe_trellis_sse41,
-    &rbe_trellis_avx2,
-    &rbe_trellis_avx512,
-#elif defined(__aarch64__)
-    &rbe_trellis_neon,
-#endif
-};
-enum { VERSIONS = sizeof versions / sizeof versions[0] };
-
-const struct rbe_trellis_ops *rbe_trellis_at(size_t i)
-{
-    return i < VERSIONS ? versions[i] : NULL;
-}
-
-const struct rbe_trellis_ops *rbe_trellis_best(uint32_t isa)
-{
-    const struct rbe_trellis_ops *best = versions[0];
-
-    for (size_t i = 1; i < VERSIONS; i++)
-        if (!(versions[i]->isa & ~isa))
-            best = versions[i];
-    return best;
-}
-
-void rbe_trellis_init(struct rbe_trellis *t, unsigned bits, uint16_t multiplier)
+void rbe_trellis_init(struct rbe_trellis_state *t, unsigned bits, uint16_t multiplier)
 {
     uint32_t inverse = multiplier;      /* right in its lowest 3 bits, and twice as many ... */
 

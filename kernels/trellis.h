@@ -35,7 +35,7 @@ enum {
  * the next row drops: cost[i] is the least cost of group i's states, hash[i] the multiple of
  * the window of the one that has it, shifted down by `fold`.
  */
-struct rbe_trellis {
+struct rbe_trellis_state {
     unsigned bits;              /* L; at least 2 k and k + 5 for the k of every row and fold */
     unsigned fold;
     uint16_t *cost, *hash;      /* [2^(L - fold)] */
@@ -64,7 +64,7 @@ struct rbe_trellis_row {
 };
 enum { RBE_TRELLIS_MAX_DOUBLINGS = 7 };
 
-struct rbe_trellis_ops {
+struct rbe_trellis {
     const char *name;
     uint32_t isa;               /* RBE_ISA_* bits it needs */
 
@@ -74,7 +74,7 @@ struct rbe_trellis_ops {
      * untouched when fold is 0.  r->free is r->shift.  NULL r: no row is added, only folded;
      * t->fold is 0.
      */
-    void (*step)(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
+    void (*step)(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
                  uint8_t *decision);
     /*
      * A row with fixed bits; all later ones have nothing else, for it is the end of a span.
@@ -82,17 +82,17 @@ struct rbe_trellis_ops {
      * to a carry: hash [2^L] is of each state's whole window, and fold stays 0.  The first
      * such row finds groups of 2^r->free (t->fold), later ones have r->free 0.
      */
-    void (*drain)(struct rbe_trellis *t, const struct rbe_trellis_row *r);
+    void (*drain)(struct rbe_trellis_state *t, const struct rbe_trellis_row *r);
 };
 
 /* Fills multiplier, inverse and top. */
-void rbe_trellis_init(struct rbe_trellis *t, unsigned bits, uint16_t multiplier);
+void rbe_trellis_init(struct rbe_trellis_state *t, unsigned bits, uint16_t multiplier);
 
 /* The version at i, narrowest first; NULL past the end. */
-const struct rbe_trellis_ops *rbe_trellis_at(size_t i);
+const struct rbe_trellis *rbe_trellis_at(size_t i);
 
 /* The widest that `isa` can run. */
-const struct rbe_trellis_ops *rbe_trellis_best(uint32_t isa);
+const struct rbe_trellis *rbe_trellis_best(uint32_t isa);
 
 /* The lowest `count` bits of v in reverse order, count <= 16. */
 static inline unsigned rbe_trellis_reverse(unsigned v, unsigned count)
@@ -103,8 +103,5 @@ static inline unsigned rbe_trellis_reverse(unsigned v, unsigned count)
         r |= (v >> i & 1) << (count - 1 - i);
     return r;
 }
-
-extern const struct rbe_trellis_ops rbe_trellis_scalar, rbe_trellis_sse41, rbe_trellis_avx2,
-    rbe_trellis_avx512, rbe_trellis_neon;
 
 #endif

@@ -74,6 +74,4 @@ const struct rbe_vector *rbe_vector_at(size_t i);
 /* The widest that `isa` can run. */
 const struct rbe_vector *rbe_vector_best(uint32_t isa);
 
-extern const struct rbe_vector rbe_vector_any, rbe_vector_avx2, rbe_vector_avx512;
-
 #endif

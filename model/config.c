@@ -14,7 +14,6 @@
 
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
 enum { MAX_VOCAB = 1 << 24, MAX_CTX = 1 << 20, MAX_EMBD = 1 << 16, MAX_LAYER = 1 << 12 };
-enum { GPT2_EOS = 50256 };
 
 /* Where the values come from, and where it is said what is wrong with them. */
 struct reader {
@@ -74,46 +73,135 @@ static enum rbe_status get_count(uint32_t *out, const struct reader *r, const ch
     return RBE_OK;
 }
 
-/* Switches of other models that change the arithmetic must have GPT-2's value.
- * reorder_and_upcast_attn changes the order of one product's factors only. */
-static enum rbe_status check_switches(const struct reader *r)
+static enum rbe_status check_switch(const struct reader *r, const char *key, bool want,
+                                    const char *why)
 {
-    static const struct {
-        const char *key;
-        bool want;
-        const char *why;
-    } switches[] = {
-        {"tie_word_embeddings", true, "an output layer of its own is not GPT-2"},
-        {"scale_attn_weights", true, "attention is not scaled as in GPT-2"},
-        {"scale_attn_by_inverse_layer_idx", false, "attention is not scaled as in GPT-2"},
-        {"add_cross_attention", false, "cross attention is not in GPT-2"},
-        {"is_encoder_decoder", false, "GPT-2 has no encoder"}};
-    static const struct {
-        const char *key, *want[2];
-    } names[] = {{"activation_function", {"gelu_new", "gelu_pytorch_tanh"}},
-                 {"model_type", {"gpt2", "gpt2"}}};
+    const json_t *v = value_of(r, key);
 
-    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
-        const json_t *v = value_of(r, switches[i].key);
-        if (v && !json_is_boolean(v))
-            return wrong_type(r, switches[i].key, v, "true or false");
-        if (v && json_is_true(v) != switches[i].want)
-            return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %s: %s", r->name, switches[i].key,
-                            kind_of(v), switches[i].why);
-    }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const json_t *v = value_of(r, names[i].key);
-        const char *s = json_string_value(v);
-        if (v && !s)
-            return wrong_type(r, names[i].key, v, "a string");
-        if (v && strcmp(s, names[i].want[0]) != 0 && strcmp(s, names[i].want[1]) != 0)
-            return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not %s", r->name, names[i].key,
-                            names[i].want[0]);
-    }
-    if (value_of(r, "quantization_config"))
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: quantization_config: weights quantised by "
-                        "another program are not read", r->name);
+    if (v && !json_is_boolean(v))
+        return wrong_type(r, key, v, "true or false");
+    if (v && json_is_true(v) != want)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %s: %s", r->name, key, kind_of(v),
+                        why);
     return RBE_OK;
+}
+
+static enum rbe_status check_word(const struct reader *r, const char *key, const char *word,
+                                  const char *other)
+{
+    const json_t *v = value_of(r, key);
+    const char *s = json_string_value(v);
+
+    if (v && !s)
+        return wrong_type(r, key, v, "a string");
+    if (v && strcmp(s, word) != 0 && strcmp(s, other) != 0)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not %s", r->name, key, word);
+    return RBE_OK;
+}
+
+/* What is not written is the first one of the list. */
+static enum rbe_status get_arch(enum rbe_arch_id *out, const struct reader *r)
+{
+    const json_t *v = value_of(r, "model_type");
+    const char *s = v ? json_string_value(v) : rbe_arch_at(0)->type;
+    char types[200] = "";
+
+    if (!s)
+        return wrong_type(r, "model_type", v, "a string");
+    for (*out = 0; *out < RBE_ARCH_COUNT; ++*out) {
+        const char *type = rbe_arch_at(*out)->type;
+        const size_t n = strlen(types);
+        if (!strcmp(s, type))
+            return RBE_OK;
+        snprintf(types + n, sizeof types - n, "%s%s", n ? " or " : "", type);
+    }
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: model_type is not %s", r->name, types);
+}
+
+/* Switches of other models that change the arithmetic must have the architecture's value.
+ * reorder_and_upcast_attn changes the order of one product's factors only. */
+static enum rbe_status check_switches(const struct reader *r, enum rbe_arch_id arch)
+{
+    enum rbe_status err = RBE_OK;
+
+    switch (arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_SAYS(key, want, why) err = err ? err : check_switch(r, key, want, why);
+#define RBE_UNLESS(key, want, why) RBE_SAYS(key, want, why)
+#define RBE_NAMES(key, word, other) err = err ? err : check_word(r, key, word, other);
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    if (!err && value_of(r, "quantization_config"))
+        err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: quantization_config: weights quantised by "
+                       "another program are not read", r->name);
+    return err;
+}
+
+static enum rbe_status get_counts(struct rbe_gpt2_config *c, const struct reader *r)
+{
+    enum { MAX_vocab = MAX_VOCAB, MAX_n_ctx = MAX_CTX, MAX_n_embd = MAX_EMBD,
+           MAX_n_layer = MAX_LAYER, MAX_n_head = MAX_EMBD, MAX_n_inner = 4 * MAX_EMBD };
+    enum rbe_status err = RBE_OK;
+
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_COUNT(field, key, other, missing)                                                  \
+    err = err ? err : get_count(&c->field, r, key, other, MAX_##field,                       \
+                                c->field ? c->field : (missing));
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    if (!err && c->n_embd % c->n_head)
+        err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: n_embd %u is not a multiple of n_head %u",
+                       r->name, c->n_embd, c->n_head);
+    return err;
+}
+
+static enum rbe_status get_epsilon(float *out, const struct reader *r, const char *key,
+                                   float missing)
+{
+    const json_t *v = value_of(r, key);
+
+    if (v && !json_is_number(v))
+        return wrong_type(r, key, v, "a number");
+    *out = v ? (float)json_number_value(v) : missing;
+    if (!(*out > 0 && *out < 1))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not between 0 and 1", r->name, key);
+    return RBE_OK;
+}
+
+/* Where it is not said: the architecture's, for rows behind it are padding. */
+static enum rbe_status get_end_token(struct rbe_gpt2_config *c, const struct reader *r,
+                                     const char *key, uint32_t missing)
+{
+    const json_t *v = value_of(r, key);
+
+    if (v && !json_is_integer(v))
+        return wrong_type(r, key, v, "an integer");
+    const json_int_t id = v ? json_integer_value(v)
+                            : c->vocab > missing ? missing : c->vocab - 1;
+    if (id < 0 || id >= c->vocab)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is outside the vocabulary", r->name, key);
+    c->eos = (uint32_t)id;
+    return RBE_OK;
+}
+
+static enum rbe_status get_rest(struct rbe_gpt2_config *c, const struct reader *r)
+{
+    enum rbe_status err = RBE_OK;
+
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_EPSILON(key, missing) err = err ? err : get_epsilon(&c->ln_eps, r, key, missing);
+#define RBE_END_TOKEN(key, missing) err = err ? err : get_end_token(c, r, key, missing);
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    return err;
 }
 
 static enum rbe_status from_json(struct rbe_gpt2_config *c, const struct reader *r)
@@ -122,35 +210,10 @@ static enum rbe_status from_json(struct rbe_gpt2_config *c, const struct reader 
 
     if (!json_is_object(r->j))
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: not a JSON object", r->name);
-    if ((err = check_switches(r)) ||
-        (err = get_count(&c->vocab, r, "vocab_size", "n_vocab", MAX_VOCAB, 0)) ||
-        (err = get_count(&c->n_ctx, r, "n_positions", "n_ctx", MAX_CTX, 0)) ||
-        (err = get_count(&c->n_embd, r, "n_embd", NULL, MAX_EMBD, 0)) ||
-        (err = get_count(&c->n_layer, r, "n_layer", NULL, MAX_LAYER, 0)) ||
-        (err = get_count(&c->n_head, r, "n_head", NULL, MAX_EMBD, 0)) ||
-        (err = get_count(&c->n_inner, r, "n_inner", NULL, 4 * MAX_EMBD, 4 * c->n_embd)))
+    if ((err = get_arch(&c->arch, r)) || (err = check_switches(r, c->arch)) ||
+        (err = get_counts(c, r)))
         return err;
-    if (c->n_embd % c->n_head)
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: n_embd %u is not a multiple of n_head %u",
-                        r->name, c->n_embd, c->n_head);
-    const json_t *eps = value_of(r, "layer_norm_epsilon");
-    if (eps && !json_is_number(eps))
-        return wrong_type(r, "layer_norm_epsilon", eps, "a number");
-    c->ln_eps = eps ? (float)json_number_value(eps) : 1e-5F;
-    if (!(c->ln_eps > 0 && c->ln_eps < 1))
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: layer_norm_epsilon is not between 0 and 1",
-                        r->name);
-    const json_t *eos = value_of(r, "eos_token_id");
-    if (eos && !json_is_integer(eos))
-        return wrong_type(r, "eos_token_id", eos, "an integer");
-    /* Where it is not said: GPT-2's, for rows behind it are padding. */
-    const json_int_t id = eos ? json_integer_value(eos)
-                              : c->vocab > GPT2_EOS ? GPT2_EOS : c->vocab - 1;
-    if (id < 0 || id >= c->vocab)
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: eos_token_id is outside the vocabulary",
-                        r->name);
-    c->eos = (uint32_t)id;
-    return RBE_OK;
+    return get_rest(c, r);
 }
 
 enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *json, size_t size,
@@ -180,36 +243,89 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
     return err;
 }
 
+/* --- what is published, and what is written ---------------------------------------------- */
+
+enum { SIZES = 8 };             /* of an architecture, and an end */
+
+struct size {
+    const char *name, *other;
+    struct rbe_gpt2_config c;
+};
+
+#define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
+#define RBE_END_ARCH },
+#define RBE_SIZE(name, other, embd, layers, heads, ctx, words)                                 \
+    {name, other, {.vocab = words, .n_ctx = ctx, .n_embd = embd, .n_layer = layers,            \
+                   .n_head = heads}},
+static const struct size sizes[RBE_ARCH_COUNT][SIZES] = {
+#include "model/arch.def"
+};
+
+const char *rbe_gpt2_config_sizes(char *buf, size_t size, const char *last)
+{
+    size_t at = 0;
+
+    for (int a = 0; a < RBE_ARCH_COUNT; a++)
+        for (const struct size *s = sizes[a]; s->name && at < size; s++) {
+            const bool end = a + 1 == RBE_ARCH_COUNT && !s[1].name;
+            const bool two = strcmp(s->name, s->other) != 0;
+            const char *comma = !at ? "" : end ? last : ", ";
+            at += (size_t)snprintf(buf + at, size - at, "%s%s%s%s%s", comma, s->name,
+                                   two ? " (" : "", two ? s->other : "", two ? ")" : "");
+        }
+    return buf;
+}
+
 enum rbe_status rbe_gpt2_config_size(struct rbe_gpt2_config *c, const char *size,
                                      struct rbe_diag *d)
 {
-    static const struct {
-        const char *name, *other;
-        uint32_t n_embd, n_layer, n_head;
-    } sizes[] = {{"117M", "124M", 768, 12, 12},
-                 {"345M", "355M", 1024, 24, 16},
-                 {"774M", "774M", 1280, 36, 20},
-                 {"1558M", "1.5B", 1600, 48, 25}};
+    const struct reader nothing = {NULL, size, d};
+    char valid[200];
+    enum rbe_status err;
 
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (!strcmp(size, sizes[i].name) || !strcmp(size, sizes[i].other)) {
-            *c = (struct rbe_gpt2_config){
-                .vocab = 50257, .n_ctx = 1024, .n_embd = sizes[i].n_embd,
-                .n_layer = sizes[i].n_layer, .n_head = sizes[i].n_head,
-                .n_inner = 4 * sizes[i].n_embd, .ln_eps = 1e-5F, .eos = GPT2_EOS};
-            return RBE_OK;
-        }
+    for (int a = 0; a < RBE_ARCH_COUNT; a++)
+        for (const struct size *s = sizes[a]; s->name; s++)
+            if (!strcmp(size, s->name) || !strcmp(size, s->other)) {
+                *c = s->c;
+                c->arch = (enum rbe_arch_id)a;
+                err = get_counts(c, &nothing);
+                return err ? err : get_rest(c, &nothing);
+            }
     *c = (struct rbe_gpt2_config){0};
-    return rbe_fail(d, RBE_ERR_ARG, "unknown size '%s'; valid: 117M (124M), 345M (355M), 774M, "
-                    "1558M (1.5B)", size);
+    return rbe_fail(d, RBE_ERR_ARG, "unknown size '%s'; valid: %s", size,
+                    rbe_gpt2_config_sizes(valid, sizeof valid, ", "));
+}
+
+void rbe_gpt2_config_print(FILE *f, const struct rbe_gpt2_config *c)
+{
+    fprintf(f, "{\n \"model_type\": \"%s\"", rbe_arch_at(c->arch)->type);
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_COUNT(field, key, ...) RBE_ALSO(field, key)
+#define RBE_ALSO(field, key) fprintf(f, ",\n \"%s\": %u", key, c->field);
+#define RBE_NAMES(key, word, other) fprintf(f, ",\n \"%s\": \"%s\"", key, word);
+#define RBE_EPSILON(key, missing) fprintf(f, ",\n \"%s\": %g", key, (double)c->ln_eps);
+#define RBE_SAYS(key, want, why) fprintf(f, ",\n \"%s\": %s", key, (want) ? "true" : "false");
+#define RBE_END_TOKEN(key, missing) RBE_ALSO(eos, key)
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    fprintf(f, "\n}\n");
 }
 
 uint64_t rbe_gpt2_config_params(const struct rbe_gpt2_config *c)
 {
-    const uint64_t e = c->n_embd, f = c->n_inner;
-    const uint64_t attention = e * 3 * e + 3 * e + e * e + e;
-    const uint64_t mlp = e * f + f + f * e + e;
-    const uint64_t norms = 4 * e;
+    const struct rbe_arch *a = rbe_arch_at(c->arch);
+    const size_t n = rbe_arch_count(a, c->n_layer);
+    uint64_t sum = 0;
 
-    return c->vocab * e + c->n_ctx * e + c->n_layer * (attention + mlp + norms) + 2 * e;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t rows, cols;
+        int layer;
+
+        rbe_arch_shape(rbe_arch_find(a, c->n_layer, i, &layer), c, &rows, &cols);
+        sum += (uint64_t)rows * cols;
+    }
+    return sum;
 }

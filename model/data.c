@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "model/model.h"
 #include "model/data.h"
+#include "model/model.h"
 
 #include <dirent.h>
 #include <fnmatch.h>

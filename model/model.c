@@ -1,5 +1,5 @@
 /*
- * model.c - loads the weights of a GPT-2, plain or RBE.
+ * model.c - loads the weights of a model, plain or RBE.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -28,22 +28,32 @@ static size_t padded(size_t n)
     return (n + 15) / 16 * 16;
 }
 
-/* Floats of the arena. */
-static size_t arena_floats(const struct rbe_gpt2_config *c, bool plain)
-{
-    const size_t e = c->n_embd, f = c->n_inner;
-    size_t layer = 4 * padded(e) + padded(3 * e) + 2 * padded(e) + padded(f);
+/* What a model of this shape needs: floats of the arena, matrices, values of the largest matrix
+ * that has to be turned, and of a vector of zeros where the architecture leaves one out. */
+struct room {
+    size_t floats, matrices, largest, zeros;
+};
 
-    if (plain)
-        layer += padded(3 * e * e) + padded(e * e) + 2 * padded(e * f);
-    return c->n_layer * layer + padded(c->n_ctx * e) + 2 * padded(e) +
-           (plain ? padded(c->vocab * e) : 0);
-}
-
-/* Values of the largest matrix that has to be transposed. */
-static size_t largest_matrix(const struct rbe_gpt2_config *c)
+static struct room room_of(const struct rbe_gpt2_config *c, bool plain)
 {
-    return (size_t)c->n_embd * (3 * c->n_embd > c->n_inner ? 3 * c->n_embd : c->n_inner);
+    const size_t count = rbe_source_count(c), e = c->n_embd, f = c->n_inner;
+    bool has[RBE_ROLE_COUNT] = {false};
+    struct room r = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        const size_t n = (size_t)t.rows * t.cols;
+
+        has[t.role] = true;
+        r.matrices += t.matrix;
+        r.floats += plain || !t.matrix ? padded(n) : 0;
+        r.largest = t.transposed && n > r.largest ? n : r.largest;
+    }
+    for (int k = 0; k < RBE_ROLE_COUNT; k++)
+        if (!has[k])
+            r.zeros = padded(3 * e > f ? 3 * e : f);
+    r.floats += r.zeros;
+    return r;
 }
 
 /* Copies t into the arena; *out is where. */
@@ -51,15 +61,20 @@ static enum rbe_status take(struct loader *l, const struct rbe_source_tensor *t,
                             const float **out)
 {
     float *const to = l->next;
+    enum rbe_status err;
+
+    /* Looked up, never multiplied: encoded ones are decoded here. */
+    if (!t->matrix && t->weight && !l->m->verified &&
+        (err = rbe_container_check(l->m->container, t->weight, l->d)))
+        return err;
 
     *out = to;
     l->next += padded((size_t)t->rows * t->cols);
     return rbe_source_read_to(to, l->scratch, l->source, t, l->d);
 }
 
-/* Weight number `index` of the model: the container's, or a copy as f32. */
-static enum rbe_status take_weight(struct loader *l, size_t index,
-                                   const struct rbe_source_tensor *t,
+/* A matrix: the container's, or a copy as f32. */
+static enum rbe_status take_weight(struct loader *l, const struct rbe_source_tensor *t,
                                    const struct rbe_weight **out)
 {
     struct rbe_gpt2 *m = l->m;
@@ -70,8 +85,8 @@ static enum rbe_status take_weight(struct loader *l, size_t index,
         m->rotated |= t->weight->hadamard != 0;
         return RBE_OK;
     }
-    struct rbe_weight *w = &m->own_weights[index];
-    struct rbe_part *p = &m->own_parts[index];
+    struct rbe_weight *w = &m->own_weights[m->own_count];
+    struct rbe_part *p = &m->own_parts[m->own_count++];
     const size_t bytes = (size_t)t->rows * t->cols * sizeof *codes;
     const enum rbe_status err = take(l, t, &codes);
 
@@ -84,80 +99,40 @@ static enum rbe_status take_weight(struct loader *l, size_t index,
     return err;
 }
 
-/* Positions are looked up, never multiplied: encoded ones are decoded here. */
-static enum rbe_status take_positions(struct loader *l)
-{
-    const struct rbe_source_tensor *t = &l->source->tensors[RBE_SOURCE_WPE];
-    struct rbe_gpt2 *m = l->m;
-    enum rbe_status err;
-
-    if (t->weight && !m->verified && (err = rbe_container_check(m->container, t->weight, l->d)))
-        return err;
-    return take(l, t, &m->wpe);
-}
-
-static enum rbe_status load_layer(struct loader *l, uint32_t i)
-{
-    struct rbe_layer *layer = &l->m->layers[i];
-    const struct rbe_source_tensor *t =
-        &l->source->tensors[RBE_SOURCE_LAYERS + RBE_SOURCE_PER_LAYER * (size_t)i];
-    /* In the order of the source: a norm stands before the products of its half. */
-    const float **norms[] = {&layer->ln1_gain, &layer->ln1_bias, &layer->ln2_gain,
-                             &layer->ln2_bias};
-    enum rbe_status err = RBE_OK;
-
-    for (unsigned k = 0; !err && k < RBE_LINEARS; k++) {
-        if (k % 2 == 0 &&
-            ((err = take(l, t++, norms[k])) || (err = take(l, t++, norms[k + 1]))))
-            break;
-        if (!(err = take_weight(l, 1 + RBE_LINEARS * (size_t)i + k, t++, &layer->weight[k])))
-            err = take(l, t++, &layer->bias[k]);
-    }
-    return err;
-}
-
-static size_t layer_bytes(const struct rbe_gpt2 *m)
-{
-    size_t n = m->wte->bytes;
-
-    for (uint32_t i = 0; i < m->config.n_layer; i++)
-        for (int k = 0; k < RBE_LINEARS; k++)
-            n += m->layers[i].weight[k]->bytes;
-    return n;
-}
-
 static enum rbe_status load(struct rbe_gpt2 *m, const struct rbe_source *s, struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *c = &m->config;
-    const struct rbe_source_tensor *end = s->tensors + s->count;
-    struct loader l = {.m = m, .source = s, .d = d};
-    const size_t count = 1 + RBE_LINEARS * (size_t)c->n_layer;
     const bool plain = !m->container;
-    const size_t floats = arena_floats(c, plain);
+    const struct room room = room_of(&m->config, plain);
+    struct loader l = {.m = m, .source = s, .d = d};
     enum rbe_status err = RBE_OK;
 
-    m->layers = calloc(c->n_layer, sizeof *m->layers);
-    m->arena = aligned_alloc(64, floats * sizeof(float));
+    m->layers = calloc(m->config.n_layer, sizeof *m->layers);
+    m->arena = aligned_alloc(64, room.floats * sizeof(float));
     if (plain) {
-        m->own_weights = calloc(count, sizeof *m->own_weights);
-        m->own_parts = calloc(count, sizeof *m->own_parts);
-        l.scratch = malloc(largest_matrix(c) * sizeof(float));
+        m->own_weights = calloc(room.matrices, sizeof *m->own_weights);
+        m->own_parts = calloc(room.matrices, sizeof *m->own_parts);
+        l.scratch = malloc(room.largest * sizeof(float));
     }
     if (!m->layers || !m->arena ||
-        (plain && (!m->own_weights || !m->own_parts || !l.scratch))) {
+        (plain && (!m->own_weights || !m->own_parts || (room.largest && !l.scratch)))) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: %zu MB of memory are not to be had", m->path,
-                       floats * sizeof(float) / 1000000);
+                       room.floats * sizeof(float) / 1000000);
         goto out;
     }
-    l.next = m->arena;
-    if ((err = take_weight(&l, 0, &s->tensors[RBE_SOURCE_WTE], &m->wte)) ||
-        (err = take_positions(&l)) || (err = take(&l, end - 2, &m->lnf_gain)) ||
-        (err = take(&l, end - 1, &m->lnf_bias)))
-        goto out;
-    for (uint32_t i = 0; !err && i < c->n_layer; i++)
-        err = load_layer(&l, i);
-    if (!err)
-        m->bytes_per_token = layer_bytes(m);
+    memset(m->arena, 0, room.zeros * sizeof(float));
+    for (int64_t i = -1; i < m->config.n_layer; i++)
+        for (int k = 0; k < RBE_ROLE_COUNT; k++)
+            (i < 0 ? &m->whole : &m->layers[i])->values[k] = m->arena;
+    l.next = m->arena + room.zeros;
+    for (size_t i = 0; i < s->count && !err; i++) {
+        const struct rbe_source_tensor *t = &s->tensors[i];
+        struct rbe_tensors *to = t->layer < 0 ? &m->whole : &m->layers[t->layer];
+
+        err = t->matrix ? take_weight(&l, t, &to->weight[t->role])
+                        : take(&l, t, &to->values[t->role]);
+        if (!err && t->matrix)
+            m->bytes_per_token += to->weight[t->role]->bytes;
+    }
 out:
     free(l.scratch);
     return err;
@@ -207,9 +182,9 @@ enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_
     if (err)
         return err;
     const bool plain = !rbe_container_is(s->file);
+    const struct room room = room_of(&s->config, plain);
     *bytes = rbe_safetensors_file_bytes(s->file) +
-             arena_floats(&s->config, plain) * sizeof(float) +
-             (plain ? largest_matrix(&s->config) * sizeof(float) : 0);
+             (room.floats + (plain ? room.largest : 0)) * sizeof(float);
     rbe_source_close(&s);
     return RBE_OK;
 }

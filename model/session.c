@@ -68,8 +68,8 @@ static struct rbe_session_limits settle(const struct rbe_gpt2_config *c,
 
 static bool all_f32(const struct rbe_weight *w)
 {
-    for (size_t i = 0; i < w->part_count; i++)
-        if (w->parts[i].m.format != RBE_F32)
+    for (size_t i = 0; w && i < w->part_count; i++)
+        if (rbe_format_facts(w->parts[i].m.format)->float_bytes != sizeof(float))
             return false;
     return true;
 }
@@ -78,10 +78,10 @@ static bool all_f32(const struct rbe_weight *w)
  * prepared activations. */
 static bool needs_batch_act(const struct rbe_gpt2 *m)
 {
-    bool dense = rbe_dense_fast() && all_f32(m->wte);
+    bool dense = rbe_dense_fast() && all_f32(m->whole.weight[RBE_ROLE_TOKENS]);
 
     for (uint32_t i = 0; dense && i < m->config.n_layer; i++)
-        for (int k = 0; dense && k < RBE_LINEARS; k++)
+        for (int k = 0; dense && k < RBE_ROLE_COUNT; k++)
             dense = all_f32(m->layers[i].weight[k]);
     return !dense;
 }
@@ -142,13 +142,13 @@ size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_sessi
 
 /* --- opening ------------------------------------------------------------------------------ */
 
-/* Every format of the weight must have a kernel here. */
+/* Every format of the weight, if there is one, must have a kernel here. */
 static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weight *w,
                                     struct rbe_diag *d)
 {
     const uint32_t isa = rbe_cpu_isa();
 
-    for (size_t i = 0; i < w->part_count; i++) {
+    for (size_t i = 0; w && i < w->part_count; i++) {
         const enum rbe_format f = w->parts[i].m.format;
         s->gemv[f] = rbe_kernel_best(RBE_GEMV, f, isa);
         s->gemm[f] = rbe_kernel_best(RBE_GEMM, f, isa);
@@ -177,9 +177,9 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
     s->pool = pool;
     s->limits = l;
     s->e = rbe_elementwise_best(rbe_cpu_isa());
-    err = pick_kernels(s, m->wte, d);
+    err = pick_kernels(s, m->whole.weight[RBE_ROLE_TOKENS], d);
     for (uint32_t i = 0; i < m->config.n_layer; i++)
-        for (int k = 0; !err && k < RBE_LINEARS; k++)
+        for (int k = 0; !err && k < RBE_ROLE_COUNT; k++)
             err = pick_kernels(s, m->layers[i].weight[k], d);
     if (!err)
         err = rbe_dense_room("a session", layout(&m->config, true, m->rotated, l, NULL), d);
@@ -226,6 +226,14 @@ void rbe_session_truncate(struct rbe_session *s, uint32_t n)
 
 /* What happens to the outputs once they are there. */
 enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU };
+
+static enum after after_of(enum rbe_activation a)
+{
+    switch (a) {
+    case RBE_GELU: return ADD_BIAS_GELU;
+    }
+    return NOTHING;
+}
 
 /* y [count][ldy] = x [count][ldx] times w, plus bias. */
 struct product {
@@ -374,21 +382,26 @@ static void run_embed(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
     const struct rbe_gpt2 *m = b->s->m;
-    const struct rbe_weight *wte = m->wte;
+    const struct rbe_weight *tokens = m->whole.weight[RBE_ROLE_TOKENS];
+    const float *positions = m->whole.values[RBE_ROLE_POSITIONS];
+    const struct rbe_arch *arch = rbe_arch_at(m->config.arch);
     const size_t e = m->config.n_embd;
     size_t t0, t1;
 
     rbe_split(b->count, 1, i, n, &t0, &t1);
     for (size_t t = t0; t < t1; t++) {
-        const float *position = m->wpe + (b->first + t) * e;
-        const struct rbe_part *part = wte->parts;
+        const struct rbe_part *part = tokens->parts;
         float *x = b->s->x + t * e;
         while (b->tokens[t] >= part->row0 + part->m.rows)
             part++;
         rbe_decode_row(&part->m, b->tokens[t] - part->row0, x);
-        if (wte->hadamard)
-            rbe_unrotate(x, e, 1, e, wte->hadamard, wte->sign_seed);
-        b->s->e->bias_add(x, position, e);
+        if (tokens->hadamard)
+            rbe_unrotate(x, e, 1, e, tokens->hadamard, tokens->sign_seed);
+        switch (arch->positions) {
+        case RBE_LEARNED:
+            b->s->e->bias_add(x, positions + (b->first + t) * e, e);
+            break;
+        }
     }
 }
 
@@ -397,6 +410,7 @@ static void run_norm(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
     struct rbe_session *s = b->s;
+    const struct rbe_arch *arch = rbe_arch_at(s->m->config.arch);
     const size_t e = s->m->config.n_embd;
     size_t t0, t1;
 
@@ -405,15 +419,21 @@ static void run_norm(void *arg, unsigned i, unsigned n)
         float *x = s->x + t * e, *h = s->h + t * e;
         if (b->add_bias)
             s->e->residual_add(x, h, b->add_bias, e);
-        s->e->layer_norm(h, x, b->gain, b->bias, e, s->m->config.ln_eps);
+        switch (arch->norm) {
+        case RBE_LAYER_NORM:
+            s->e->layer_norm(h, x, b->gain, b->bias, e, s->m->config.ln_eps);
+            break;
+        }
     }
 }
 
-static void norm(struct batch *b, const float *add_bias, const float *gain, const float *bias)
+/* By the norm in this role of t, and its bias. */
+static void norm(struct batch *b, const float *add_bias, const struct rbe_tensors *t,
+                 enum rbe_role gain, enum rbe_role bias)
 {
     b->add_bias = add_bias;
-    b->gain = gain;
-    b->bias = bias;
+    b->gain = t->values[gain];
+    b->bias = t->values[bias];
     run_tokens(b->s, b->count, run_norm, b);
 }
 
@@ -483,7 +503,7 @@ static void run_attention(void *arg, unsigned i, unsigned n)
 /* The first use of weights: their checksums. */
 struct check {
     const struct rbe_container *c;
-    const struct rbe_weight *const *w;
+    const struct rbe_weight *const *w;  /* [count], NULL for none */
     size_t count;
     _Atomic bool damaged;
 };
@@ -491,9 +511,10 @@ struct check {
 static void run_check(void *arg, unsigned i, unsigned n)
 {
     struct check *k = arg;
+    unsigned turn = 0;
 
-    for (size_t w = i; w < k->count; w += n)
-        if (rbe_container_check(k->c, k->w[w], NULL))
+    for (size_t w = 0; w < k->count; w++)
+        if (k->w[w] && turn++ % n == i && rbe_container_check(k->c, k->w[w], NULL))
             k->damaged = true;
 }
 
@@ -509,7 +530,7 @@ static enum rbe_status check_weights(const struct rbe_session *s,
     rbe_pool_run(s->pool, run_check, &k);
     /* Once more for which it is. */
     for (size_t i = 0; k.damaged && i < count && !err; i++)
-        err = rbe_container_check(k.c, w[i], d);
+        err = w[i] ? rbe_container_check(k.c, w[i], d) : RBE_OK;
     return err;
 }
 
@@ -520,30 +541,32 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     const struct rbe_gpt2 *m = s->m;
     const size_t e = m->config.n_embd, f = m->config.n_inner;
     struct batch b = {.s = s, .tokens = tokens, .first = s->length, .count = count};
+    const enum after activation = after_of(rbe_arch_at(m->config.arch)->activation);
     const float *add = NULL;
-    enum rbe_status err = check_weights(s, &m->wte, 1, d);
+    enum rbe_status err = check_weights(s, &m->whole.weight[RBE_ROLE_TOKENS], 1, d);
 
     if (err)
         return err;
     run_tokens(s, count, run_embed, &b);
     for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
-        const struct rbe_layer *l = &m->layers[b.layer];
+        const struct rbe_tensors *l = &m->layers[b.layer];
         if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
-        if ((err = check_weights(s, l->weight, RBE_LINEARS, d)))
+        if ((err = check_weights(s, l->weight, RBE_ROLE_COUNT, d)))
             return err;
-        norm(&b, add, l->ln1_gain, l->ln1_bias);
-        multiply(s, l->weight[RBE_QKV], s->h, e, count, s->qkv, 3 * e, l->bias[RBE_QKV],
-                 ADD_BIAS);
+        norm(&b, add, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS);
+        multiply(s, l->weight[RBE_ROLE_QKV], s->h, e, count, s->qkv, 3 * e,
+                 l->values[RBE_ROLE_QKV_BIAS], ADD_BIAS);
         rbe_pool_run(s->pool, run_attention, &b);
-        multiply(s, l->weight[RBE_ATTN_PROJ], s->qkv, 3 * e, count, s->h, e, NULL, NOTHING);
-        norm(&b, l->bias[RBE_ATTN_PROJ], l->ln2_gain, l->ln2_bias);
-        multiply(s, l->weight[RBE_MLP_FC], s->h, e, count, s->ff, f, l->bias[RBE_MLP_FC],
-                 ADD_BIAS_GELU);
-        multiply(s, l->weight[RBE_MLP_PROJ], s->ff, f, count, s->h, e, NULL, NOTHING);
-        add = l->bias[RBE_MLP_PROJ];
+        multiply(s, l->weight[RBE_ROLE_ATTN_OUT], s->qkv, 3 * e, count, s->h, e, NULL, NOTHING);
+        norm(&b, l->values[RBE_ROLE_ATTN_OUT_BIAS], l, RBE_ROLE_FFN_NORM,
+             RBE_ROLE_FFN_NORM_BIAS);
+        multiply(s, l->weight[RBE_ROLE_FFN_UP], s->h, e, count, s->ff, f,
+                 l->values[RBE_ROLE_FFN_UP_BIAS], activation);
+        multiply(s, l->weight[RBE_ROLE_FFN_DOWN], s->ff, f, count, s->h, e, NULL, NOTHING);
+        add = l->values[RBE_ROLE_FFN_DOWN_BIAS];
     }
-    norm(&b, add, m->lnf_gain, m->lnf_bias);
+    norm(&b, add, &m->whole, RBE_ROLE_LAST_NORM, RBE_ROLE_LAST_NORM_BIAS);
     s->m->verified = true;
     s->length += count;
     s->kept = count;
@@ -606,8 +629,11 @@ enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, fl
     if (first >= s->kept || !count || count > s->kept - first || count > s->limits.max_logits)
         return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %u are kept, %u fit",
                         count, first, s->kept, s->limits.max_logits);
+    if (s->stop_early && rbe_interrupt_is_old())
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     const size_t vocab = s->m->config.vocab;
-    multiply(s, s->m->wte, s->h + first * e, e, count, logits, vocab, NULL, NOTHING);
+    multiply(s, s->m->whole.weight[RBE_ROLE_TOKENS], s->h + first * e, e, count, logits, vocab,
+             NULL, NOTHING);
     /* Finite weights can overflow on the way; a token chosen from NaN would mean nothing. */
     for (size_t i = 0; i < count; i++)
         if (!all_finite(logits + i * vocab, vocab))

@@ -1,11 +1,10 @@
 /*
- * source.c - opens a GPT-2's weight file and finds the architecture's tensors in it.
+ * source.c - opens a model's weight file and finds the architecture's tensors in it.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "model/source.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,68 +14,49 @@
 
 /* --- the architecture --------------------------------------------------------------------- */
 
+static const struct rbe_arch *arch_of(const struct rbe_source *s)
+{
+    return rbe_arch_at(s->config.arch);
+}
+
 size_t rbe_source_count(const struct rbe_gpt2_config *c)
 {
-    return RBE_SOURCE_LAYERS + RBE_SOURCE_PER_LAYER * (size_t)c->n_layer + 2;
+    return rbe_arch_count(rbe_arch_at(c->arch), c->n_layer);
 }
 
 struct rbe_source_tensor rbe_source_tensor(const struct rbe_gpt2_config *c, size_t i)
 {
-    const uint32_t e = c->n_embd, f = c->n_inner;
-    const struct {
-        const char *name;
-        unsigned dims;
-        uint32_t rows, cols;
-    } layer[RBE_SOURCE_PER_LAYER] = {{"ln_1.weight", 1, 1, e},
-                                     {"ln_1.bias", 1, 1, e},
-                                     {"attn.c_attn.weight", 2, 3 * e, e},
-                                     {"attn.c_attn.bias", 1, 1, 3 * e},
-                                     {"attn.c_proj.weight", 2, e, e},
-                                     {"attn.c_proj.bias", 1, 1, e},
-                                     {"ln_2.weight", 1, 1, e},
-                                     {"ln_2.bias", 1, 1, e},
-                                     {"mlp.c_fc.weight", 2, f, e},
-                                     {"mlp.c_fc.bias", 1, 1, f},
-                                     {"mlp.c_proj.weight", 2, e, f},
-                                     {"mlp.c_proj.bias", 1, 1, e}};
-    const size_t end = rbe_source_count(c) - 2, at = i - RBE_SOURCE_LAYERS;
+    struct rbe_source_tensor t = {.layer = -1};
+    const struct rbe_arch_tensor *a =
+        rbe_arch_find(rbe_arch_at(c->arch), c->n_layer, i, &t.layer);
+    const char *number = strstr(a->name, "%u");
 
-    if (i == RBE_SOURCE_WTE)
-        return (struct rbe_source_tensor){.name = "wte.weight", .matrix = true, .dims = 2,
-                                          .rows = c->vocab, .cols = e};
-    if (i == RBE_SOURCE_WPE)
-        return (struct rbe_source_tensor){.name = "wpe.weight", .dims = 2, .rows = c->n_ctx,
-                                          .cols = e};
-    struct rbe_source_tensor t = {.dims = 1, .rows = 1, .cols = e};
-    if (i >= end) {
-        snprintf(t.name, sizeof t.name, "ln_f.%s", i == end ? "weight" : "bias");
-        return t;
-    }
-    const size_t k = at % RBE_SOURCE_PER_LAYER;
-    t.dims = layer[k].dims;
-    t.matrix = t.transposed = t.dims == 2;
-    t.rows = layer[k].rows;
-    t.cols = layer[k].cols;
-    snprintf(t.name, sizeof t.name, "h.%zu.%s", at / RBE_SOURCE_PER_LAYER, layer[k].name);
+    if (number)
+        snprintf(t.name, sizeof t.name, "%.*s%d%s", (int)(number - a->name), a->name, t.layer,
+                 number + 2);
+    else
+        snprintf(t.name, sizeof t.name, "%s", a->name);
+    t.role = a->role;
+    t.tensor_class = a->tensor_class;
+    t.matrix = rbe_class_is_matrix(a->tensor_class);
+    t.transposed = a->form == RBE_TURNED;
+    t.dims = a->form == RBE_VECTOR ? 1 : 2;
+    rbe_arch_shape(a, c, &t.rows, &t.cols);
     return t;
 }
 
 /* --- what the file holds ------------------------------------------------------------------ */
 
-static const char *bare(const char *name)
-{
-    return strncmp(name, "transformer.", 12) ? name : name + 12;
-}
-
-static const struct rbe_tensor *find_tensor(const struct rbe_safetensors *f, const char *name)
+/* With or without the prefix. */
+static const struct rbe_tensor *find_tensor(const struct rbe_source *s, const char *name)
 {
     char full[96];
-    const struct rbe_tensor *t = rbe_safetensors_find(f, name);
+    const struct rbe_tensor *t = rbe_safetensors_find(s->file, name);
 
     if (t)
         return t;
-    snprintf(full, sizeof full, "transformer.%s", name);
-    return rbe_safetensors_find(f, full);
+    snprintf(full, sizeof full, "%s%s", arch_of(s)->prefix, name);
+    return rbe_safetensors_find(s->file, full);
 }
 
 /* "[768, 2304]" */
@@ -114,7 +94,7 @@ static enum rbe_status find_stored(struct rbe_source_tensor *t, const struct rbe
     const char *path = rbe_safetensors_path(s->file);
     const uint32_t shape0 = t->transposed ? t->cols : t->rows;
     const uint32_t shape1 = t->transposed ? t->rows : t->cols;
-    const struct rbe_tensor *f = t->tensor = find_tensor(s->file, t->name);
+    const struct rbe_tensor *f = t->tensor = find_tensor(s, t->name);
     char want[64], got[200];
 
     if (!f)
@@ -135,41 +115,45 @@ static enum rbe_status find_stored(struct rbe_source_tensor *t, const struct rbe
     return RBE_OK;
 }
 
-/* A causal mask of one of the layers: the code needs none. */
-static bool is_mask(const char *name, uint32_t layers)
-{
-    unsigned layer;
-    int end = 0;
-
-    return !strncmp(name, "h.", 2) && isdigit((unsigned char)name[2]) &&
-           sscanf(name, "h.%5u.attn.%n", &layer, &end) == 1 && end && layer < layers &&
-           (!strcmp(name + end, "bias") || !strcmp(name + end, "masked_bias"));
-}
-
 static bool same_tensor(const struct rbe_tensor *a, const struct rbe_tensor *b)
 {
     return a && a->dtype == b->dtype && a->dims == b->dims && a->bytes == b->bytes &&
            !memcmp(a->shape, b->shape, sizeof a->shape) && !memcmp(a->data, b->data, a->bytes);
 }
 
+/* t has the values of the tensor in that role. */
+static enum rbe_status check_same(const struct rbe_source *s, enum rbe_role role,
+                                  const struct rbe_tensor *t, struct rbe_diag *d)
+{
+    const struct rbe_source_tensor *other = rbe_source_of_role(s, role, -1);
+    const struct rbe_arch *a = arch_of(s);
+
+    if (same_tensor(other->tensor, t))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' differs from '%s': %s's output layer "
+                    "is tied", rbe_safetensors_path(s->file), rbe_arch_bare(a, t->name),
+                    other->name, a->title);
+}
+
 /* Whether a tensor that the architecture has not asked for may be there. */
 static enum rbe_status check_other(const struct rbe_source *s, const struct rbe_tensor *t,
                                    struct rbe_diag *d)
 {
-    const char *path = rbe_safetensors_path(s->file), *name = bare(t->name);
+    const struct rbe_arch *a = arch_of(s);
+    const char *path = rbe_safetensors_path(s->file), *name = rbe_arch_bare(a, t->name);
+    const struct rbe_arch_spare *spare = a->spares;
+    int layer;
 
-    if (s->container ? rbe_container_owns(s->container, t) : is_mask(name, s->config.n_layer))
+    if (s->container && rbe_container_owns(s->container, t))
         return RBE_OK;
-    if (!s->container && !strcmp(name, "lm_head.weight"))
-        return same_tensor(s->tensors[RBE_SOURCE_WTE].tensor, t)
-                   ? RBE_OK
-                   : rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor 'lm_head.weight' differs from "
-                              "'wte.weight': GPT-2's output layer is tied", path);
+    for (; !s->container && spare->name; spare++)
+        if (rbe_arch_is_name(spare->name, name, s->config.n_layer, &layer))
+            return spare->role == RBE_ROLE_NONE ? RBE_OK : check_same(s, spare->role, t, d);
     if (rbe_source_find(s, name))
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s' is there twice, with and without "
-                        "'transformer.', or encoded and not", path, t->name);
-    return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' has no place in a GPT-2 of %u "
-                    "layers", path, t->name, s->config.n_layer);
+                        "'%s', or encoded and not", path, t->name, a->prefix);
+    return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' has no place in a %s of %u layers",
+                    path, t->name, a->title, s->config.n_layer);
 }
 
 static enum rbe_status check_others(const struct rbe_source *s, struct rbe_diag *d)
@@ -195,9 +179,9 @@ static enum rbe_status check_others(const struct rbe_source *s, struct rbe_diag 
         const struct rbe_weight *w = rbe_container_weight_at(s->container, i);
         const struct rbe_source_tensor *t = rbe_source_find(s, w->name);
         if (!t || t->weight != w)
-            err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: weight '%s' has no place in a GPT-2 of %u "
+            err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: weight '%s' has no place in a %s of %u "
                            "layers", rbe_safetensors_path(s->file), w->name,
-                           s->config.n_layer);
+                           arch_of(s)->title, s->config.n_layer);
     }
     free(asked);
     return err;
@@ -217,7 +201,7 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d)
     for (s->count = 0; s->count < n && !err; s->count++) {
         struct rbe_source_tensor *t = &s->tensors[s->count];
         *t = rbe_source_tensor(&s->config, s->count);
-        if (s->container && (t->matrix || s->count == RBE_SOURCE_WPE))
+        if (s->container && t->dims == 2)
             err = find_encoded(t, s, d);
         if (!err && !t->weight)
             err = find_stored(t, s, d);
@@ -312,6 +296,15 @@ const struct rbe_source_tensor *rbe_source_find(const struct rbe_source *s, cons
 {
     for (size_t i = 0; i < s->count; i++)
         if (!strcmp(s->tensors[i].name, name))
+            return &s->tensors[i];
+    return NULL;
+}
+
+const struct rbe_source_tensor *rbe_source_of_role(const struct rbe_source *s,
+                                                   enum rbe_role role, int layer)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->tensors[i].role == role && s->tensors[i].layer == layer)
             return &s->tensors[i];
     return NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * source.h - a GPT-2's weight file, checkpoint or RBE container: which tensors it must hold,
- * and that it holds these and no others.
+ * source.h - a model's weight file, checkpoint or RBE container: which tensors it must hold
+ * (model/arch.def), and that it holds these and no others.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,8 +16,11 @@
 
 /* One tensor of the architecture. */
 struct rbe_source_tensor {
-    char name[64];              /* without "transformer." */
-    bool matrix;                /* wte, or a linear layer's weight: may be encoded */
+    char name[64];              /* without the prefix, "transformer." say */
+    enum rbe_role role;
+    enum rbe_class tensor_class;
+    int layer;                  /* -1 outside the layers */
+    bool matrix;                /* by its class: may be encoded */
     bool transposed;            /* stored [in][out], as OpenAI wrote linear layers */
     unsigned dims;              /* as stored: 2, or 1 */
     uint32_t rows, cols;        /* a matrix as W [outputs][inputs]; a vector: rows 1 */
@@ -25,11 +28,8 @@ struct rbe_source_tensor {
     const struct rbe_weight *weight;    /* a container's; NULL: not encoded */
 };
 
-/* In the model's order: wte, wpe, so many of each layer (ln_1, attn.c_attn, attn.c_proj, ln_2,
- * mlp.c_fc, mlp.c_proj, each weight and bias), ln_f weight and bias. */
-enum { RBE_SOURCE_WTE, RBE_SOURCE_WPE, RBE_SOURCE_LAYERS, RBE_SOURCE_PER_LAYER = 12 };
-
-/* How many tensors a GPT-2 of this shape has, and which is number i (found nowhere yet). */
+/* How many tensors a model of this shape has, and which is number i, in the order of
+ * model/arch.def (found nowhere yet). */
 size_t rbe_source_count(const struct rbe_gpt2_config *c);
 struct rbe_source_tensor rbe_source_tensor(const struct rbe_gpt2_config *c, size_t i);
 
@@ -54,10 +54,10 @@ enum rbe_status rbe_source_open_head(struct rbe_source **out, const char *path,
 
 /*
  * Finds every tensor of the architecture, which must have the configuration's shape and a float
- * type, or in a container be encoded where it is a matrix or wpe.  What else the file holds
- * must be causal masks, of any type, or the output layer once more, equal to wte; anything
- * else means that it is not the model it says.  A container's header and checksums are checked,
- * but for those of codes.
+ * type, or in a container be encoded where it is no vector: a matrix must be.  What else the
+ * file holds must be what the architecture has to spare (causal masks, the tied output layer
+ * once more); anything else means that it is not the model it says.  A container's header and
+ * checksums are checked, but for those of codes.
  */
 enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d);
 
@@ -67,6 +67,8 @@ void rbe_source_close(struct rbe_source **s);
 
 /* NULL when the model has no such tensor. */
 const struct rbe_source_tensor *rbe_source_find(const struct rbe_source *s, const char *name);
+const struct rbe_source_tensor *rbe_source_of_role(const struct rbe_source *s,
+                                                   enum rbe_role role, int layer);
 
 /*
  * t as f32 [rows][cols] into `to`, linear layers turned to [outputs][inputs] by way of scratch

@@ -23,14 +23,21 @@ static float deviation_of(const struct rbe_source_tensor *t, const struct rbe_gp
 {
     if (t->dims == 1)
         return 0;
-    if (!t->matrix)
-        return 0.01F;           /* wpe */
-    return (float)(strstr(t->name, ".c_proj.") ? 0.02 / sqrt(2.0 * c->n_layer) : 0.02);
+    switch (t->role) {
+    case RBE_ROLE_POSITIONS:
+        return 0.01F;
+    case RBE_ROLE_ATTN_OUT:
+    case RBE_ROLE_FFN_DOWN:     /* into the residual stream */
+        return (float)(0.02 / sqrt(2.0 * c->n_layer));
+    default:
+        return 0.02F;
+    }
 }
 
 static float constant_of(const struct rbe_source_tensor *t)
 {
-    return strstr(t->name, "ln_") && strstr(t->name, ".weight") ? 1 : 0;
+    return t->role == RBE_ROLE_ATTN_NORM || t->role == RBE_ROLE_FFN_NORM ||
+           t->role == RBE_ROLE_LAST_NORM;
 }
 
 /* splitmix64 */
@@ -91,14 +98,7 @@ static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_co
     if (!path)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
     if (!(err = rbe_outfile_open(&o, path, d))) {
-        fprintf(o.f,
-                "{\n \"model_type\": \"gpt2\",\n \"vocab_size\": %u,\n \"n_positions\": %u,"
-                "\n \"n_ctx\": %u,\n \"n_embd\": %u,\n \"n_layer\": %u,\n \"n_head\": %u,\n"
-                " \"n_inner\": %u,\n \"activation_function\": \"gelu_new\",\n"
-                " \"layer_norm_epsilon\": 1e-05,\n \"tie_word_embeddings\": true,\n"
-                " \"bos_token_id\": %u,\n \"eos_token_id\": %u\n}\n",
-                c->vocab, c->n_ctx, c->n_ctx, c->n_embd, c->n_layer, c->n_head, c->n_inner,
-                c->eos, c->eos);
+        rbe_gpt2_config_print(o.f, c);
         err = rbe_outfile_commit(&o, d);
     }
     free(path);

@@ -1,5 +1,5 @@
 /*
- * synth.h - checkpoints of any GPT-2 shape with generated weights, for timing and memory.
+ * synth.h - checkpoints of any shape with generated weights, for timing and memory.
  *
  * SPDX-License-Identifier: MIT
  *

@@ -1,5 +1,5 @@
 /*
- * weights.h - what a loaded model holds; shared by the files of gpt2 only.
+ * weights.h - what a loaded model holds; for those who compute with it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,13 +8,10 @@
 
 #include "model/model.h"
 
-/* The weight matrices of a layer, and how many rows and columns they have. */
-enum rbe_linear { RBE_QKV, RBE_ATTN_PROJ, RBE_MLP_FC, RBE_MLP_PROJ, RBE_LINEARS };
-
-struct rbe_layer {
-    const struct rbe_weight *weight[RBE_LINEARS];
-    const float *bias[RBE_LINEARS];
-    const float *ln1_gain, *ln1_bias, *ln2_gain, *ln2_bias;
+/* Tensors by their roles: those of a layer, or those that the model has once. */
+struct rbe_tensors {
+    const struct rbe_weight *weight[RBE_ROLE_COUNT];    /* matrices; NULL: there is none */
+    const float *values[RBE_ROLE_COUNT];    /* the others; zeros for what there is none of */
 };
 
 struct rbe_gpt2 {
@@ -25,11 +22,11 @@ struct rbe_gpt2 {
     size_t file_bytes, bytes_per_token;
     struct rbe_container *container;    /* NULL: a plain checkpoint, all of it in arena */
     float *arena;
-    struct rbe_weight *own_weights;     /* of a plain checkpoint */
+    struct rbe_weight *own_weights;     /* [own_count] of a plain checkpoint */
     struct rbe_part *own_parts;
-    const struct rbe_weight *wte;
-    const float *wpe, *lnf_gain, *lnf_bias;
-    struct rbe_layer *layers;
+    size_t own_count;
+    struct rbe_tensors whole;           /* of the model once */
+    struct rbe_tensors *layers;
     bool rotated;                       /* some weight is */
     _Atomic bool verified;              /* nothing is left of the codes' checksums to compare */
 };

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * Every weight matrix of the model, `h.3.mlp.c_fc.weight` say, is a list of one or more
- * parts, each covering a range of its rows (outputs; tokens for wte) with its own codec and
- * B.  A part is stored as up to three tensors: NAME.codes (U8), NAME.scale (F16),
+ * parts, each covering a range of its rows (outputs; tokens of the embedding) with its own
+ * codec and B.  A part is stored as up to three tensors: NAME.codes (U8), NAME.scale (F16),
  * NAME.col_scale (F16), with NAME.<part> for parts beyond the first.  Its parameters stand as
  * JSON under NAME in __metadata__:
  *     {"rows":1024,"cols":256,"hadamard":256,"sign_seed":"7",
@@ -13,7 +13,7 @@
  * (hadamard, sign_seed, block and aux are left out when 0).  `rbe.version` is the format's
  * version, `rbe.config` the config.json of the original, `rbe.profile`, `rbe.source_sha256`,
  * `rbe.encoder` say where it came from, `rbe.keys` lists these keys, space-separated.  Other
- * tensors (norms, biases, wpe) are plain F16 or F32 under their GPT-2 names.
+ * tensors (norms, biases, positions) are plain F16 or F32 under the names of the checkpoint.
  *
  * The tensor `rbe.checksums` (U8 [tensors][8]) holds the XXH3 checksum, little-endian, of
  * every other tensor in file order; `rbe.header_xxh3` that of names, types, shapes, metadata
@@ -22,8 +22,8 @@
  *
  * A matrix may be encoded in a rotated basis: W' = W R with R = diag(signs) H, H a
  * normalised Hadamard matrix in blocks of `hadamard` columns.  Then y = W' (R^T x); the
- * signs come from a seed (rbe_rotate).  wte's column means may have been moved to wpe
- * (exact: a constant shift of all logits).
+ * signs come from a seed (rbe_rotate).  The embedding's column means may have been moved to
+ * the positions (exact: a constant shift of all logits).
  */
 #ifndef RBE_RBE_CONTAINER_H
 #define RBE_RBE_CONTAINER_H

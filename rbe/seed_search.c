@@ -19,9 +19,6 @@
 #include "kernels/format/seed.h"
 #include "kernels/trellis.h"
 
-/* h = u * multiplier + row * step (rbe_seed_map, rbe_seed4_map). */
-enum { SEED_MULTIPLIER = 0xE37D, SEED4_MULTIPLIER = 0x9E3B, SEED4_STEP = 0x6487 };
-
 /* Bits on each side of a joint whose rows have a say in it (docs/ENCODER.md). */
 enum { JOINT_BITS = 96 };
 
@@ -33,8 +30,8 @@ enum { JOINT_BITS = 96 };
 #define UNIT 24.0
 
 struct rbe_seed_search {
-    const struct rbe_trellis_ops *ops;
-    struct rbe_trellis trellis;
+    const struct rbe_trellis *ops;
+    struct rbe_trellis_state trellis;
     bool nibbles;
     unsigned block, bits;
     double factor;              /* of a row of mean weight: e = (g - target) * factor */
@@ -89,6 +86,11 @@ static struct layout layout_of(unsigned block, unsigned bits)
     return l;
 }
 
+float rbe_seed_sigma(enum rbe_format format)
+{
+    return format == RBE_SEED4 ? 9.22F : 104.5F;
+}
+
 size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
 {
     return sizeof(struct rbe_seed_search) + layout_of(block, least_bits(block, bits)).total;
@@ -106,7 +108,7 @@ static double usual_factor(bool nibbles, unsigned block)
 
 enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
                                      unsigned block, unsigned bits,
-                                     const struct rbe_trellis_ops *ops, struct rbe_diag *d)
+                                     const struct rbe_trellis *ops, struct rbe_diag *d)
 {
     *out = NULL;
     if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
@@ -138,7 +140,8 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
     s->trellis.hash = (uint16_t *)(memory + l.hash);
     s->trellis.next_cost = (uint16_t *)(memory + l.next_cost);
     s->trellis.next_hash = (uint16_t *)(memory + l.next_hash);
-    rbe_trellis_init(&s->trellis, bits, s->nibbles ? SEED4_MULTIPLIER : SEED_MULTIPLIER);
+    rbe_trellis_init(&s->trellis, bits,
+                     s->nibbles ? RBE_SEED4_MULTIPLIER : RBE_SEED_MULTIPLIER);
     *out = s;
     return RBE_OK;
 }
@@ -228,7 +231,7 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
                                                                      : lrint(factor));
     const double scaled = (target + (s->nibbles ? RBE_SEED4_GMAX : 0)) * row.factor;
     row.target = (int16_t)(scaled > 32767 ? 32767 : scaled < -32767 ? -32767 : lrint(scaled));
-    row.addend = (uint16_t)(s->nibbles ? place(s, p, r) * SEED4_STEP : 0);
+    row.addend = (uint16_t)(s->nibbles ? place(s, p, r) * RBE_SEED4_STEP : 0);
     if (r == p->first)
         return row;
     row.shift = (unsigned)(at - offset(s, p, r - 1));
@@ -250,7 +253,7 @@ static unsigned state_before(const struct rbe_seed_search *s, unsigned k, unsign
  * `line`. */
 static unsigned best_state(const struct rbe_seed_search *s, const uint8_t *line)
 {
-    const struct rbe_trellis *t = &s->trellis;
+    const struct rbe_trellis_state *t = &s->trellis;
     const size_t groups = (size_t)1 << (t->bits - t->fold);
     unsigned best = 0;
 
@@ -293,7 +296,7 @@ static void trace(const struct rbe_seed_search *s, const struct rbe_seed_span *p
  */
 static void start(struct rbe_seed_search *s, const struct rbe_trellis_row *row, int only)
 {
-    struct rbe_trellis *t = &s->trellis;
+    struct rbe_trellis_state *t = &s->trellis;
     const unsigned L = s->bits, carried = 16 - L;
     const size_t states = (size_t)1 << L;
 
@@ -327,7 +330,7 @@ static void start(struct rbe_seed_search *s, const struct rbe_trellis_row *row, 
 void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *p,
                          uint16_t *words)
 {
-    struct rbe_trellis *t = &s->trellis;
+    struct rbe_trellis_state *t = &s->trellis;
     const size_t stop = p->first + p->count;
     size_t next = p->first;     /* first row whose bits are not final */
     size_t ring = 0, kept = 0;  /* lines written; lines whose rows are final */

@@ -25,6 +25,9 @@ enum { RBE_SEED_DEPTH = 2048, RBE_SEED_ANY = -1 };
 
 struct rbe_seed_search;
 
+/* Standard deviation of the outputs of RBE_SEED or RBE_SEED4. */
+float rbe_seed_sigma(enum rbe_format format);
+
 /*
  * format: RBE_SEED or RBE_SEED4; block 16..4096; bits: newest bits of the window that are
  * searched, 8..16 (raised where a row brings so many that a trellis takes more).  ops: NULL:
@@ -32,7 +35,7 @@ struct rbe_seed_search;
  */
 enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_format format,
                                      unsigned block, unsigned bits,
-                                     const struct rbe_trellis_ops *ops, struct rbe_diag *d);
+                                     const struct rbe_trellis *ops, struct rbe_diag *d);
 void rbe_seed_search_close(struct rbe_seed_search **s);
 
 /* Bytes that open allocates for these arguments, at most. */

@@ -21,22 +21,34 @@ static void shape_text(char out[64], const json_t *shape)
                  (long long)json_integer_value(json_array_get(shape, k)));
 }
 
-/* h.7.mlp.c_fc.weight -> layer 7, class mlp.fc; false for biases and what lies in no layer. */
-static bool tensor_class(const char *name, int *layer, const char **class)
+/* A tensor's layer and class; false for what lies in no layer. */
+static bool in_layer(const json_t *tensor, int *layer, const char **class)
 {
-    static const char *const names[][2] = {{".attn.c_attn.weight", "attn.qkv"},
-        {".attn.c_proj.weight", "attn.proj"},
-        {".mlp.c_fc.weight", "mlp.fc"}, {".mlp.c_proj.weight", "mlp.proj"}};
-    const char *h = !strncmp(name, "h.", 2) ? name : strstr(name, ".h.");
+    const double number = RBE_NUMBER_AT(tensor, layer);
 
-    if (!h || sscanf(h + (h == name ? 2 : 3), "%d", layer) != 1)
-        return false;
-    for (int i = 0; i < 4; i++)
-        if (strstr(name, names[i][0])) {
-            *class = names[i][1];
-            return true;
-        }
-    return false;
+    *class = RBE_STRING_AT(tensor, class);
+    *layer = number >= 0 && number < 1e6 ? (int)number : -1;
+    return *class && *layer >= 0;
+}
+
+/* The classes that layers have, in the order of the tensors; returns how many. */
+enum { CLASSES_MAX = 16 };
+static size_t classes_of(const char *out[CLASSES_MAX], const json_t *tensors)
+{
+    const char *class;
+    size_t i, k, n = 0;
+    json_t *t;
+    int layer;
+
+    json_array_foreach(tensors, i, t) {
+        if (!in_layer(t, &layer, &class) || n == CLASSES_MAX)
+            continue;
+        for (k = 0; k < n && strcmp(out[k], class) != 0; k++)
+            ;
+        n += k == n;
+        out[k] = class;
+    }
+    return n;
 }
 
 /* Rows that have a B of their own, one line each: the embedding's, by falling frequency of
@@ -64,7 +76,7 @@ static void parts_table(const struct rbe_page *p, const json_t *tensor)
 static enum rbe_status allocation(const struct rbe_page *p)
 {
     const struct rbe_row *row = rbe_results_conversion(p->r, p->c->model);
-    static const char *const order[] = {"attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"};
+    const char *class, *order[CLASSES_MAX];
     struct rbe_plot_data data;
     char vars[64], title[160];
     double wte = 0, wte_weights = 0;
@@ -82,13 +94,12 @@ static enum rbe_status allocation(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     data.missing = "its conversion names no matrix of a layer";
     fprintf(data.tsv, "# class\tlayer\tbits_per_weight\n");
-    for (int k = 0; k < 4; k++)
+    const size_t count = classes_of(order, RBE_VALUE_AT(row->v, tensors));
+    for (size_t k = 0; k < count; k++)
         json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
-            const char *class;
             char name[64];
             int layer;
-            const char *tensor = RBE_STRING_AT(t, name);
-            if (!tensor || !tensor_class(tensor, &layer, &class) || strcmp(class, order[k]))
+            if (!in_layer(t, &layer, &class) || strcmp(class, order[k]) != 0)
                 continue;
             rbe_plot_series(&data, name, class);
             fprintf(data.tsv, "%s\t%d\t%.17g\n", name, layer,
@@ -96,9 +107,9 @@ static enum rbe_status allocation(const struct rbe_page *p)
             data.rows++;
         }
     json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
-        const char *tensor = RBE_STRING_AT(t, name);
         const double b = RBE_NUMBER_AT(t, bytes), bits = RBE_NUMBER_AT(t, bits_per_weight);
-        if (tensor && strstr(tensor, "wte") && b > 0 && bits > 0) {
+        class = RBE_STRING_AT(t, class);
+        if (class && !strcmp(class, "wte") && b > 0 && bits > 0) {
             wte += 8 * b;
             wte_weights += 8 * b / bits;
         }
@@ -159,7 +170,7 @@ static void conversions(const struct rbe_page *p)
         json_array_foreach(RBE_VALUE_AT(row->v, tensors), k, t) {
             const double x = RBE_NUMBER_AT(t, relative_rmse);
             const char *codec = RBE_STRING_AT(t, codec);
-            if (isnan(x) || !codec || codec[0] == 'f')
+            if (isnan(x) || !codec || rbe_codec_is_float(codec))
                 continue;
             rmse += x;
             bound += RBE_NUMBER_AT(t, bound);
@@ -205,7 +216,7 @@ static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
     rbe_document_table(p->doc, ">layer|matrices|>number|>bytes|>ratio|>relative RMSE, mean|"
                        ">bound, mean");
     json_array_foreach(tensors, i, t)
-        if (tensor_class(RBE_STRING_AT(t, name), &layer, &class) && layer > last)
+        if (in_layer(t, &layer, &class) && layer > last)
             last = layer;
     for (int l = 0; l <= last; l++)
         for (int k = 0; k < 2; k++) {
@@ -213,7 +224,7 @@ static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
             json_array_foreach(tensors, i, t) {
                 const double ratio = RBE_NUMBER_AT(t, ratio);
                 const double bytes = RBE_NUMBER_AT(t, bytes);
-                if (!tensor_class(RBE_STRING_AT(t, name), &layer, &class) || layer != l ||
+                if (!in_layer(t, &layer, &class) || layer != l ||
                     strncmp(class, parts[k], strlen(parts[k])) || !(ratio > 0) || !(bytes >= 0))
                     continue;
                 s.weights += ratio * bytes;

@@ -34,6 +34,9 @@ gives() {
 # one_line PATTERN: that is all it said on stderr.
 one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 
+# refuses STATUS PATTERN COMMAND...: it exits so, with one line on stderr that matches.
+refuses() { gives "$1" "${@:3}" && one_line "$2"; }
+
 # The last line; 0 when nothing failed.
 finish() {
     echo "$passed passed, $failed failed"

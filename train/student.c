@@ -41,7 +41,7 @@ static float rms(const float *x, size_t n)
 static bool is_plain_codec(const struct rbe_weight *w)
 {
     for (size_t i = 0; i < w->part_count; i++)
-        if (w->parts[i].m.format != RBE_F16 && w->parts[i].m.format != RBE_F32)
+        if (!rbe_format_facts(w->parts[i].m.format)->float_bytes)
             return false;
     return true;
 }
@@ -175,7 +175,7 @@ static void list_spans(struct rbe_student *s, bool latent, enum rbe_optimizer_ki
         *to++ = (struct rbe_optimizer_span){.param = weights_of(s, t),
                                             .gradient = gradient_of(s, t),
                                             .rows = t->slice->rows, .cols = t->slice->cols,
-                                            .kind = i ? kind : RBE_ADAMW};
+                                            .kind = t == s->tokens ? RBE_ADAMW : kind};
     }
     s->span_count = (size_t)(to - s->spans);
 }
@@ -208,10 +208,10 @@ static enum rbe_status check_same(const struct rbe_student *s, struct rbe_diag *
     return RBE_OK;
 }
 
-/* Were the means of wte's columns moved to the positions? */
+/* Were the means of the embedding's columns moved to the positions? */
 static enum rbe_status find_center(struct rbe_student *s, struct rbe_diag *d)
 {
-    struct tensor *t = &s->tensors[0];
+    struct tensor *t = s->tokens;
     const size_t rows = t->slice->rows, cols = t->slice->cols;
     double here = 0, there = 0;
     enum rbe_status err;
@@ -259,6 +259,7 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_train *
         struct tensor *x = &s->tensors[i];
         x->slice = rbe_train_slice(t, i);
         x->origin = rbe_source_find(source, x->slice->name);
+        s->tokens = x->slice->role == RBE_ROLE_TOKENS ? x : s->tokens;
         err = open_tensor(s, x, d);
         s->widest = x->slice->cols > s->widest ? x->slice->cols : s->widest;
         spans += 1 + 2 * x->w.part_count;

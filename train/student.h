@@ -17,7 +17,7 @@
  *   plain   norms, biases, positions and matrices stored as f16 or f32: move, and are rounded
  *           as stored (positions stored as int8: when written).
  *
- * Matrices stored as hybrid or packed128 have no scales to move; they can be latent.
+ * Matrices in tiles (kernels/formats.def) have no scales to move; they can be latent.
  *
  * A matrix's rows that are zeros in the original (pruned neurons, unused tokens) stay zeros.
  */
@@ -84,7 +84,7 @@ void rbe_student_settle(struct rbe_student *s);
 /* Trainable numbers that move at the present rates. */
 uint64_t rbe_student_moving(const struct rbe_student *s);
 
-/* Matrices in the model's order: wte first. */
+/* Matrices in the model's order. */
 size_t rbe_student_matrices(const struct rbe_student *s);
 const char *rbe_student_matrix(const struct rbe_student *s, size_t i);
 bool rbe_student_is_latent(const struct rbe_student *s, size_t i);

@@ -43,7 +43,10 @@ static enum rbe_status archive_tensor(struct rbe_student *s, struct tensor *t,
 
     if ((err = rbe_archive_bytes(a, &kind, 1, d)) || (err = rbe_archive_bytes(a, &error, 1, d)))
         return err;
+    /* Only scales make codes CODED: what has none is OPAQUE, unless it is LATENT. */
     if (rbe_archive_reading(a) && ((kind == PLAIN) != (t->kind == PLAIN) || kind > PLAIN ||
+                                   (kind == CODED && !t->parts) ||
+                                   (kind == OPAQUE && t->parts) ||
                                    (kind == LATENT && t->span == NO_SPAN)))
         return rbe_fail(d, RBE_ERR_MISMATCH, "checkpoint: tensor '%s' is of another kind",
                         t->slice->name);

@@ -43,7 +43,7 @@ struct tensor {
     float *error;               /* latent: what W has more than the latent, or NULL */
     float size;                 /* RMS */
     int span;                   /* latent or plain, or NO_SPAN */
-    bool centered;              /* wte: column means were moved to the positions */
+    bool centered;              /* the embedding: its means were moved to the positions */
     bool *zeros;                /* [rows] of a matrix that are zeros and stay so; or NULL */
 };
 
@@ -53,6 +53,7 @@ struct rbe_student {
     const struct rbe_container *model;          /* NULL: the control */
     struct rbe_pool *pool;
     struct tensor *tensors;
+    struct tensor *tokens;      /* the embedding */
     size_t count;
     struct rbe_optimizer *optimizer;
     struct rbe_optimizer_span *spans;   /* scales and plain tensors, then latents */

@@ -100,19 +100,6 @@ static void everything(void)
         CHECK(rows(s, prefix, "/cold/t:1") == blocks);
     }
     rbe_suite_close(&s);
-    /* The prototypes take part where this CPU runs them, at the one block size they have. */
-    for (size_t i = 0; (k = rbe_plan_kernel(i)); i++)
-        if (!rbe_kernel_by_name(k->name) && rbe_kernel_runs_on(k, rbe_cpu_isa())) {
-            const struct rbe_selection_texts t = {.kernels = k->name, .kinds = "product,model"};
-            s = planned(&t, true);
-            CHECK(rbe_suite_count(s) == 5 * 2 * 2 + 2);
-            rbe_suite_close(&s);
-        }
-    const struct rbe_selection_texts all = {.kinds = "model", .threads = "1"};
-    s = planned(&all, false);
-    CHECK(rows(s, "model_gemv_seed_prototype", "/t:1") ==
-          (rbe_cpu_isa() & RBE_ISA_VBMI2 && rbe_cpu_isa() & RBE_ISA_VNNI ? 3 : 0));
-    rbe_suite_close(&s);
 }
 
 /* 11 : 1 at every block size, and as near to it as whole entries allow. */

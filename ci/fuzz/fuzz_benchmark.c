@@ -27,5 +27,5 @@ bool rbe_fuzz_benchmark(const uint8_t *data, size_t size)
         rbe_figures_free(&f);
         taken = true;
     }
-    return rbe_fuzz_report(rbe_fuzz_path("results")) || taken;
+    return rbe_fuzz_report(rbe_fuzz_path("results"), size) || taken;
 }

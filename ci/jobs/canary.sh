@@ -25,26 +25,20 @@ cd "$work/0" || exit 1
 rm -f kernels/test/time_*
 for f in kernels/x86/*.c kernels/arm/*.c; do
     case $f in
-    *_f32_avx2.c | *_f16_avx2.c | *_int8_avx2.c | *_int4_avx2.c | *_hybrid_avx2.c | \
-        *_packed128_avx2.c | *gemv_seed_avx2.c | *gemm_seed_avx2.c | *gemm_seed4_avx2.c) ;;
-    *gemm_f16_sse41.c | *gemm_seed_sse41.c | *gemm_int4_avx512.c | *gemv_int8_avx512vnni.c | \
-        *gemm_seed4_avx512.c) ;;
-    *gemv_int8_neondot.c | *gemm_int4_neon.c | *gemm_seed4_neon.c) ;;
+    */f32_avx2.c | */f16_avx2.c | */int8_avx2.c | */int4_avx2.c | */hybrid_avx2.c | \
+        */packed128_avx2.c | */seed_avx2.c | */seed4_avx2.c) ;;
+    */f16_sse41.c | */seed_sse41.c | */int4_avx512.c | */int8_avx512vnni.c | \
+        */seed4_avx512.c) ;;
+    */int8_neondot.c | */int4_neon.c | */seed4_neon.c) ;;
     */funnel_* | */transform_*) ;;
     *) rm -f "$f" ;;
     esac
 done
-# One line per kernel, then those that are left, of each architecture.
-sed -n '/^RBE_KERNEL.*[^)]$/N; s/\n */ /; /^[R#]/p' kernels/kernels.def > lines
-while read -r line; do
-    case $line in
-    RBE_KERNEL*)
-        file=$(sed -E 's/RBE_KERNEL\((\w+), *(\w+), *(\w+),.*/\1_\2_\3.c/' <<< "$line")
-        for f in kernels/*/"$file"; do [ ! -f "$f" ] || echo "$line"; done
-        ;;
-    '#'*) echo "$line" ;;
-    esac
-done < lines > kernels/kernels.def
+# The rows whose file is left: RBE_KERNEL(op, format, isa), RBE_VERSION(table, isa).
+while IFS= read -r line; do
+    file=$(sed -nE 's/^RBE_(KERNEL\(\w+, |VERSION\()(\w+), (\w+)\)$/\2_\3.c/p' <<< "$line")
+    if [ -z "$file" ] || compgen -G "kernels/*/$file" > /dev/null; then echo "$line"; fi
+done < kernels/kernels.def > rows && mv rows kernels/kernels.def
 
 arm=
 if command -v aarch64-linux-gnu-gcc qemu-aarch64 > /dev/null; then arm=1; fi
@@ -102,7 +96,7 @@ int4: the same with AVX-512        |avx512f|kernels|int4|kernels/x86/simd_avx512
 int4: the same with NEON           |aarch64|kernels|int4|kernels/arm/simd_neon.h|s/12 - 4 \* k/12 - 3 * k/
 int8: scale rounded                |x86_64|kernels|int8|kernels/body/integers.h|s/half1\(scale\[g\]\)/half1(scale[g] \& 0xFFF0)/
 int8: a sum lost (VNNI)            |avx512_vnni|kernels|int8|kernels/x86/simd_avx512.h|s/_mm512_dpwssd_epi32\(sum,/_mm512_dpwssd_epi32(_mm512_setzero_si512(),/
-int8: high bytes count less (NEON) |aarch64|kernels|int8|kernels/arm/int8_neondot.h|s/high\[r\]\[j\], 256/high[r][j], 255/
+int8: high bytes count less (NEON) |aarch64|kernels|int8|kernels/arm/int8_neondot.c|s/high\[r\]\[j\], 256/high[r][j], 255/
 integers: product and sum fused|x86_64|kernels|int8|kernels/x86/simd_avx2.h|s/_mm256_add_ps\(acc.a, _mm256_mul_ps\(s, (.*)\)\),/_mm256_fmadd_ps(s, \1, acc.a),/
 gemm: first vector's scale for all |x86_64|kernels|int8|kernels/body/integers.h|s/a->scale\[t0 \+ t\]/a->scale[t0]/
 f32: reads past the last row       |x86_64|kernels|f32|kernels/body/floats.h|s/weights_f32_tail\(row \+ c, cols - c\), /f32_load(row + c), /
@@ -118,14 +112,14 @@ hybrid: a basis function forgotten |x86_64|kernels|hybrid|kernels/body/hybrid.h|
 hybrid: gemv's first columns again |x86_64|kernels|hybrid|kernels/body/hybrid.h|s/hybrid_column\(t, a->x \+ n0 \+/hybrid_column(t, a->x +/
 packed128: a slot off by one       |x86_64|kernels|packed128|kernels/body/packed128.h|s/\(j - i\) \& 3/(j + i) \& 3/
 packed128: vectors 256 on lost     |x86_64|kernels|packed128|kernels/body/packed128.h|s/y \+ t0 \* ldy \+ r \+ i/y + r + i/
-seed: another multiplier           |x86_64|kernels|seed|kernels/format/seed.h|s/0xE37D/0xE37B/
+seed: another multiplier           |x86_64|format|-|kernels/format/seed.h|s/0xE37D/0xE37B/
 seed: columns 768 on alone         |x86_64|kernels|seed|kernels/body/seed_gemv.h|s/\.add = g > 0/.add = false/
 seed: the ring's joint misread     |x86_64|kernels|seed|kernels/body/seed_gemv.h|s/\(inside \? s->words : s->below_words\)/s->words/
 seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/= 0; !o->first \&\& r/= 0; o->rows > 99 \&\& r/
 seed: columns swapped (SSE4.1)     |x86_64|kernels|seed|kernels/x86/seed_sse41.h|s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
 seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
-seed4: another row term (AVX-512)  |avx512f|kernels|seed4|kernels/x86/seed_avx512.h|s/i \* 0x6487U/i * 0x6485U/
-seed4: the offset twice (NEON)     |aarch64|kernels|seed4|kernels/arm/seed_neon.h|s/vdupq_n_u8\(15\)/vdupq_n_u8(14)/
+seed4: another row term            |x86_64|kernels|seed4|kernels/body/seed_map.h|s/i \* RBE_SEED4_STEP/i * 0x6485U/
+seed4: nibbles cut short (NEON)    |aarch64|kernels|seed4|kernels/arm/simd_neon.h|s/low = vdupq_n_u8\(15\)/low = vdupq_n_u8(14)/
 activations: one step too large    |x86_64|act|-|kernels/matrix.c|s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
 activations: sums may overflow     |x86_64|act|-|kernels/matrix.c|s/floor\(2147483647.0 /floor(2248146943.0 /
 activations: truncated, not rounded|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
@@ -150,7 +144,7 @@ while IFS='|' read -r what arch rest; do
     fi
 done < "$work/all" > "$work/faults"
 
-for test in kernels act transform; do
+for test in kernels act transform format; do
     for arch in x86_64 ${arm:+aarch64}; do
         [ "$test-$arch" = kernels-aarch64 ] || [ "$arch" = x86_64 ] || continue
         build "$arch" "check_$test" ||

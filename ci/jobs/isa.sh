@@ -15,10 +15,10 @@ bin=$BUILDROOT/$arch-release/kernels/test
 make -s "$bin/check_kernels" "$bin/check_cpu" || exit 1
 
 # NAME BITS for each kernel, from the preprocessor's view of the one list.
-list=$(printf '%s\n' \
-    '#define RBE_KERNEL(op, format, isa, o, f, bits) KERNEL op##_##format##_##isa bits' \
+list=$(printf '%s\n' '#include "kernels/isa.h"' \
+    '#define RBE_KERNEL(op, format, isa) RBE_ON(isa, KERNEL op##_##format##_##isa RBE_BITS(isa))' \
     '#include "kernels/kernels.def"' | ${CC:-gcc} -E -P -I. - | sed 's/KERNEL/\nKERNEL/g' |
-    tr -d '|' | awk '$1 == "KERNEL" { $1 = ""; print }')
+    tr -d '|()' | awk '$1 == "KERNEL" { $1 = ""; print }')
 [ -n "$list" ] || { echo "FAIL the list of kernels is empty"; exit 1; }
 
 # expected MASK-OF-NAMES: kernels all of whose bits are among the names.

@@ -25,14 +25,15 @@ mkdir -p "$work/build/x86_64-release"
 
 # The two steps, as the page has them.
 blocks() { awk '/^```c$/ { n++; on = 1; next } /^```/ { on = 0 } on && n == '"$1" "$page"; }
-name=$(blocks 1 | sed -n 's/^ \* \([a-z0-9_]*\)\.c - .*/\1/p')
+file=$(blocks 1 | sed -n 's/^ \* \([a-z0-9_]*\.c\) - .*/\1/p')
 line=$(blocks 2)
+name=$(sed -nE 's/^RBE_KERNEL\((\w+), (\w+), (\w+)\)$/\1_\2_\3/p' <<< "$line")
 after=$(grep -o "behind the line of \`[^\`]*\`" "$page" | grep -o '`.*`' | tr -d '`')
-[ -n "$name" ] && [ -n "$line" ] && [ -n "$after" ] ||
-    { echo "FAIL $page has no example (file '$name', line '$line', behind '$after')"; exit 1; }
+[ -n "$file" ] && [ -n "$name" ] && [ -n "$after" ] ||
+    { echo "FAIL $page has no example (file '$file', line '$line', behind '$after')"; exit 1; }
 cd "$work" || exit 1
-blocks 1 > "kernels/x86/$name.c"
-awk -v after="($after," -v line="$line" '{ print } index($0, after) { print line }' \
+blocks 1 > "kernels/x86/$file"
+awk -v after="($after)" -v line="$line" '{ print } index($0, after) { print line }' \
     kernels/kernels.def > new && mv new kernels/kernels.def
 grep -qF "$line" kernels/kernels.def || { echo "FAIL no line '$after' in kernels.def"; exit 1; }
 
@@ -58,7 +59,7 @@ grep -q "^$name" bench.tsv || { tail -n 5 bench.log; echo "FAIL not measured"; b
 echo "measured: $(grep -m 1 "^$name" bench.tsv | cut -f 1)"
 
 # A kernel that is wrong must fail.
-sed -i 's/a->scale\[0\]/a->scale[0] * 1.01f/' "kernels/x86/$name.c"
+sed -i 's/a->scale\[0\]/a->scale[0] * 1.01f/' "kernels/x86/$file"
 make -s -o kernels/kernels.def "$bin/kernels/test/check_kernels" > build.log 2>&1
 if RBE_CHECK_EVERY=25 "$bin/kernels/test/check_kernels" > test.log 2>&1; then
     echo "FAIL a wrong $name passes"

@@ -64,7 +64,8 @@ allowed() {
     convert) echo "$low grad convert" ;;
     train) echo "$low grad convert train" ;;
     eval | bench | deploy) echo "$low $1" ;;
-    gate | reports | datasets) echo "base $1" ;;
+    gate | datasets) echo "base $1" ;;
+    reports) echo 'kernels base reports' ;;
     cli | fuzz) echo "$low grad convert train eval bench gate reports datasets cli ci" ;;
     ci) echo "$low" ;;
     *) echo "$1" ;;
@@ -88,6 +89,12 @@ for f in "${c[@]}"; do
         esac
     done < <(grep -E '^ *# *include *"' "$f")
 done
+picture=$(scripts/rooms.sh | cmp - docs/rooms.svg 2>&1)
+complain 'docs/rooms.svg is not what scripts/rooms.sh draws now' "$picture"
+# Only the programs take options and talk on standard output.
+mapfile -t below < <(printf '%s\n' "${c[@]}" | grep -v -e '^cli/' -e '^ci/' -e /test/)
+complain 'options or standard output outside cli/' "$(grep -nHE \
+    '^ *# *include *<popt|(^|[^a-z_])(printf|puts|putchar)\(' "${below[@]}" | cut -c 1-90)"
 # jansson takes running out of memory for a damaged text: base/json.h.
 mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/ -e '^base/json.c$')
 complain 'JSON is read without rbe_json_load()' \
@@ -98,6 +105,12 @@ mapfile -t rows < <(printf '%s\n' "${c[@]}" | grep -E '^(reports|gate|eval)/[^/]
 complain 'a field of a row as a text, not RBE_KEY()' "$(grep -nHE \
     '\<(rbe_[a-z]+_at|json_object_set(_new)?|rbe_result_set_real)\([^"]*, "|json_pack\("\{' "${rows[@]}" |
     cut -c 1-90)"
+# Nothing but the list names a tensor of an architecture; the classes' words are everybody's.
+stems=$(sed -n 's/^RBE_TENSOR([A-Z_]*, "\([^"]*\)".*/\1/p' model/arch.def |
+    sed -E 's/^[a-z]+\.%u\.//; s/\.(weight|bias)$//; /[._]/!d; s/\./\\./g' | sort -u | paste -sd '|')
+mapfile -t nameless < <(printf '%s\n' "${c[@]}" | grep -vE '(^|/)(test|fuzz)/')
+complain 'a tensor of an architecture is named outside model/arch.def' \
+    "$(grep -nHE "^[^*]*\"[^\"]*($stems)[^\"]*\"" "${nameless[@]}" | grep -vE ':[0-9]+: */\*' | cut -c 1-90)"
 guarded='^#ifndef RBE_'
 for f in "${c[@]}"; do
     case $f in

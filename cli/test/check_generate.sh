@@ -2,38 +2,22 @@
 # check_generate.sh - rbe generate, rbe info and rbe synth as a user meets them.
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+dir=$work
 rbe=${RBE_BIN:?folder of the programs}/rbe
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-passed=0 failed=0
 
-check() { # WHAT, then a command that must hold
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-    fi
-}
-
-# refuse EXIT PATTERN COMMAND...: that exit status, nothing on stdout, one line on stderr.
+# refuse STATUS PATTERN COMMAND...: that exit status, nothing on stdout, one line on stderr.
 refuse() {
-    local want=$1 pattern=$2 rc
+    local status=$1 pattern=$2
     shift 2
-    "$@" > "$dir/out" 2> "$dir/err"
-    rc=$?
-    check "exit $want, was $rc: $*" [ "$rc" = "$want" ]
-    check "one line: $*" [ "$(wc -l < "$dir/err")" = 1 ]
-    check "says '$pattern': $* -> $(cat "$dir/err")" grep -q -- "$pattern" "$dir/err"
-    check "nothing on stdout: $*" [ ! -s "$dir/out" ]
+    check "exit $status, '$pattern': $*" refuses "$status" "$pattern" "$@"
+    check "nothing on stdout: $*" [ ! -s "$work/out" ]
 }
 
 # The likeliest continuation does not depend on seed, threads or instruction set.
 prompt='The river rises in the mountains and flows'
-"$rbe" generate -p "$prompt" -n 12 -t 0 -j 1 > "$dir/a" || failed=$((failed + 1))
+check 'it generates' "$rbe" generate -p "$prompt" -n 12 -t 0 -j 1 > "$dir/a"
 "$rbe" generate -p "$prompt" -n 12 -t 0 -j 2 --seed 9 > "$dir/b"
 RBE_DISABLE_ISA=all "$rbe" generate -p "$prompt" -n 12 -t 0 > "$dir/c"
 check 'starts with the prompt' grep -q "^$prompt" "$dir/a"
@@ -59,7 +43,7 @@ check 'timing' jq -e '.load_s > 0 and .first_token_s > 0 and .ms_per_token > 0
     and .total_s >= .first_token_s and .peak_memory_bytes > 0' "$dir/json" > "$dir/null"
 
 # Synthetic checkpoints.
-"$rbe" synth --shape 2,32,4,64,300 --seed 5 "$dir/tiny" || failed=$((failed + 1))
+check 'a small model' "$rbe" synth --shape 2,32,4,64,300 --seed 5 "$dir/tiny"
 "$rbe" synth --shape 2,32,4,64,300 --seed 5 "$dir/tiny2"
 "$rbe" synth --shape 2,32,4,64,300 --seed 6 "$dir/tiny3"
 check 'same seed, same bytes' cmp -s "$dir/tiny/model.safetensors" "$dir/tiny2/model.safetensors"
@@ -125,5 +109,4 @@ else
     check 'fits in the largest' test $fits = 1
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

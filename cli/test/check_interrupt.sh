@@ -46,6 +46,11 @@ check 'writes no verdict' test ! -s e.jsonl
 check 'eval conversation, in a turn' ends TERM 'has_child $pid' "$rbe" eval conversation -q -m m \
     --max-tokens 900 --min-tokens 900
 check 'waits for no turn' grep -q 'after 0 of' err
+for _ in $(seq 100); do echo 'Tell me of it.'; done > questions
+chat() { exec "$rbe" chat -m m --max-tokens 500 < questions; }
+for signal in TERM INT; do
+    check "chat, in an answer, by $signal" ends $signal 'test -s out' chat
+done
 check 'eval perplexity' ends TERM 'test -e p.jsonl' "$rbe" eval perplexity -q -m m \
     --out p.jsonl
 check 'eval perplexity, its terminal gone' ends HUP 'test -e q.jsonl' "$rbe" eval perplexity -q \

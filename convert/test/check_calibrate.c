@@ -48,7 +48,7 @@ static double divergence_of(struct rbe_gpt2 *m, struct rbe_session *s, const uin
                             const float *change, size_t n)
 {
     const size_t vocab = rbe_gpt2_config(m)->vocab;
-    float *w = (float *)(uintptr_t)m->layers[0].weight[RBE_ATTN_PROJ]->parts[0].m.codes;
+    float *w = (float *)(uintptr_t)m->layers[0].weight[RBE_ROLE_ATTN_OUT]->parts[0].m.codes;
     float *logits = malloc(2 * SOME * vocab * sizeof *logits);
     struct rbe_diag d = {""};
 

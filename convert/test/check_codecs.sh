@@ -1,35 +1,20 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # check_codecs.sh - rbe codecs: the comparison table and its guards on one small matrix.
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+dir=$work
 rbe=${RBE_BIN:?}/rbe
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mini=$root/datasets/embedded/rbe-mini
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-passed=0 failed=0
-
-check() { # WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        sed 's/^/     /' "$dir/err" "$dir/out" 2>/dev/null
-    fi
-}
 
 run() { "$rbe" codecs -q "$@" >"$dir/out" 2>"$dir/err"; }
 
-fails() { # CODE TEXT ARGUMENT...
-    local code=$1 text=$2 got
+fails() { # STATUS TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
+    local status=$1 text=$2
     shift 2
-    run "$@"
-    got=$?
-    [ "$got" = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+    refuses "$status" "$text" "$rbe" codecs -q "$@"
 }
 
 # Columns of a row: asked, codec, ...; the error of CODEC at the ratio ASKED.
@@ -38,6 +23,14 @@ error_of() {
         for (i = 3; i <= NF; i++) if ($i == ">=" || $i == "<") print $(i - 4) }' "$dir/out"
 }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 < b + 0) }'; }
+
+# The list of codecs: each has its line in --help and its row on the page.
+"$rbe" codecs --help > "$dir/out" 2> "$dir/err"
+listed=$(sed -n '/The codecs:$/,/^$/s/^  \([a-z0-9]*\) .*/\1/p' "$dir/out")
+check 'help tells of every codec' [ "$(echo "$listed" | wc -l)" -ge 8 ]
+for codec in $listed; do
+    check "docs/CODECS.md has $codec" grep -q "^| .*\`$codec\`.* |" "$root/docs/CODECS.md"
+done
 
 check 'the table' run "$mini" --tensor h.5.attn.c_proj --ratios 8,64 --json "$dir/r.jsonl"
 check 'a row for each codec and ratio' [ "$(grep -c '>=' "$dir/out")" -ge 16 ]
@@ -112,5 +105,4 @@ else
     echo 'SKIP the terminal: no script'
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

@@ -1,35 +1,20 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # check_convert.sh - rbe convert: sizes, resuming, and failures that leave nothing behind.
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+dir=$work
 rbe=${RBE_BIN:?}/rbe
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mini=$root/datasets/embedded/rbe-mini
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-passed=0 failed=0
-
-check() { # WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        sed 's/^/     /' "$dir/err" 2>/dev/null
-    fi
-}
 
 run() { "$rbe" convert -q "$@" >"$dir/out" 2>"$dir/err"; }
 
-fails() { # CODE TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
-    local code=$1 text=$2 got
+fails() { # STATUS TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
+    local status=$1 text=$2
     shift 2
-    run "$@"
-    got=$?
-    [ "$got" = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+    refuses "$status" "$text" "$rbe" convert -q "$@"
 }
 
 size() { stat -c %s "$1"; }
@@ -287,5 +272,4 @@ else
     echo 'SKIP the terminal: no script'
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

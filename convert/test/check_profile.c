@@ -11,20 +11,6 @@
 #include "kernels/format/hybrid.h"
 #include "kernels/test/check.h"
 
-static void classes(void)
-{
-    int layer;
-
-    CHECK(rbe_class_of("h.11.mlp.c_fc.weight", &layer) == RBE_CLASS_FC && layer == 11);
-    CHECK(rbe_class_of("h.0.attn.c_attn.weight", &layer) == RBE_CLASS_QKV && layer == 0);
-    CHECK(rbe_class_of("h.3.attn.c_proj.weight", &layer) == RBE_CLASS_ATTN_PROJ);
-    CHECK(rbe_class_of("h.3.mlp.c_proj.weight", &layer) == RBE_CLASS_MLP_PROJ && layer == 3);
-    CHECK(rbe_class_of("h.3.mlp.c_proj.bias", &layer) == RBE_CLASS_OTHER && layer == 3);
-    CHECK(rbe_class_of("wte.weight", &layer) == RBE_CLASS_WTE && layer == -1);
-    CHECK(rbe_class_of("wpe.weight", &layer) == RBE_CLASS_WPE && layer == -1);
-    CHECK(rbe_class_of("ln_f.weight", &layer) == RBE_CLASS_OTHER && layer == -1);
-}
-
 static void rules(void)
 {
     static const char text[] =
@@ -201,7 +187,6 @@ static void rates(void)
 
 int main(void)
 {
-    classes();
     rules();
     faults();
     shipped();

@@ -48,9 +48,8 @@ struct outcome {
 static struct outcome *now;
 static enum stage where;
 
-static void row_done(void *arg, const struct rbe_convert_row *r)
+static void row_done(const struct rbe_convert_row *r)
 {
-    (void)arg;
     now->rows++;
     now->rows_reused += r->reused;
     if (where == ENCODING && !r->reused)
@@ -71,7 +70,7 @@ static struct outcome run(const char *out, const struct settings *s, enum stage 
 {
     char profile_text[200], *path = in_dir(out), *text = in_dir(s->text);
     struct rbe_convert_options o = {.budget_bits = 9, .search = s->search,
-                                    .no_feedback = s->no_feedback, .row_done = row_done};
+                                    .no_feedback = s->no_feedback};
     struct rbe_calibration *calibration = NULL;
     struct rbe_profile *profile = NULL;
     struct rbe_convert *c = NULL;
@@ -106,8 +105,11 @@ static struct outcome run(const char *out, const struct settings *s, enum stage 
     to.probes = c->probes;
     to.probes_reused = c->probes_reused;
     CHECK(to.err || c->measured);
+    const struct rbe_convert_row *r = NULL;
+    while (!to.err && !(to.err = rbe_convert_next(&r, c, &d)) && r)
+        row_done(r);
     if (!to.err)
-        to.err = rbe_convert_run(c, path, &d);
+        to.err = rbe_convert_write(c, path, &d);
     to.kept = rbe_convert_has_kept(c);
     if (!CHECK(!to.err || (to.err == RBE_ERR_INTERRUPTED && stage)))
         printf("     %s\n", d.text);

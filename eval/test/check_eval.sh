@@ -5,42 +5,21 @@
 #
 # RBE_BIN names the folder with the programs.  A short piece of the embedded text keeps every
 # run at a second or two.
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
 cd "$(dirname "$0")/../.." || exit 1
 export RBE_DATA=$PWD/datasets/embedded
 rbe=${RBE_BIN:?names the folder with the programs}/rbe
 model=$RBE_DATA/rbe-mini
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
 
-ok() { # ok WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" > "$work/out" 2> "$work/err"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        head -n 3 "$work/err"
-    fi
-}
+ok() { check "$1" gives 0 "${@:2}"; } # WHAT COMMAND...
 
 # fails STATUS PATTERN COMMAND...: exits so, with one line on stderr that names the command
 # once and matches.
 fails() {
-    local status=$1 pattern=$2 rc
+    local status=$1 pattern=$2
     shift 2
-    "$@" > "$work/out" 2> "$work/err"
-    rc=$?
-    if [ $rc = "$status" ] && [ "$(wc -l < "$work/err")" = 1 ] &&
-        grep -q "^rbe [a-qs-z].*$pattern" "$work/err"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $* : exit $rc, wanted $status and one line with '$pattern'"
-        head -n 3 "$work/err"
-    fi
+    check "exit $status, '$pattern': $*" refuses "$status" "^rbe [a-qs-z].*$pattern" "$@"
 }
 
 # Lines without what may differ between runs: times, command lines, the machine's load.
@@ -216,8 +195,7 @@ if command -v parallel > "$work/out"; then
         "$work/pjoined" perplexity "${pair[@]}" --context 256 --threads 1
     ok 'and the same result' same "$work/whole" "$work/pjoined"
 elif [ -n "${CI:-}" ]; then
-    failed=$((failed + 1))
-    echo 'FAIL GNU parallel is not installed: continuous integration runs its recipe'
+    check 'GNU parallel is installed: continuous integration runs its recipe' false
 else
     echo 'SKIP GNU parallel is not installed'
 fi
@@ -237,12 +215,12 @@ ok 'the rest' evaluate perplexity "${pair[@]}" --context 256 --resume --out "$wo
 tail -n 3 "$work/resume" > "$work/rest"
 ok 'resumed is the whole' same "$work/whole" "$work/rest"
 # Rows of another commit, whose numbers may be others, are not gone on from.
-"$rbe" eval perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/other" --quiet
-sed -i -E 's/"commit":("[^"]*"|null)/"commit":"0123abc"/; s/"nll":\[[0-9]/&9/g' "$work/other"
+"$rbe" eval perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/commits" --quiet > "$work/out"
+sed -i -E 's/"commit":("[^"]*"|null)/"commit":"0123abc"/; s/"nll":\[[0-9]/&9/g' "$work/commits"
 ok 'another commit' "$rbe" eval perplexity "${pair[@]}" --context 256 --resume --quiet \
-    --out "$work/other"
-ok 'is told of, once' [ "$(grep -c 'other: 3 rows are of another commit' "$work/err")" = 1 ]
-tail -n 3 "$work/other" > "$work/rest"
+    --out "$work/commits"
+ok 'is told of, once' [ "$(grep -c 'commits: 3 rows are of another commit' "$work/err")" = 1 ]
+tail -n 3 "$work/commits" > "$work/rest"
 ok 'and measured again' same "$work/whole" "$work/rest"
 
 # A real Ctrl-C and a real kill, with the work under way: windows of sixteen tokens, of which
@@ -426,7 +404,7 @@ printf '{"sentence_good": "She sees it.", "sentence_bad": "She see it."}\n' > "$
 printf '\0\5\26\7' > "$work/blimp/._a.jsonl"
 ok 'a folder of tasks, hidden files left out' evaluate comprehension "blimp=$work/blimp"
 printf 'Who?\n/reset\n\n/quit\n' > "$work/talk"
-ok 'chat' "$rbe" chat --max-tokens 4 < "$work/talk"
+talk() { "$rbe" chat --max-tokens 4 < "$work/talk"; }
+ok 'chat' talk
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -9,11 +9,13 @@
  * compared with the oracle of gpt2/test.
  */
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/progress.h"
 #include "eval/comprehension.h"
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
@@ -261,6 +263,31 @@ static void check_scorer(struct rbe_runner *r, const struct rbe_tokenizer *t)
     free(b.tokens);
 }
 
+/* An interrupt breaks a window off, on lanes as the evaluation has them. */
+static void check_broken_off(const struct rbe_runner *r, const struct rbe_windows *w)
+{
+    struct rbe_runner lane;
+    struct rbe_diag d = {""};
+    double scratch[1024], nll, scored;
+
+    if (!CHECK(!rbe_runner_share(&lane, r, 8, &d)))
+        return;
+    CHECK(!rbe_runner_forward(&lane, 0, w->tokens, 16, &d));
+    rbe_catch_interrupt();
+    rbe_interrupt_grace = 0;
+    raise(SIGTERM);
+    CHECK(rbe_perplexity_window(&lane, w, 0, scratch, &nll, &scored, &d) ==
+          RBE_ERR_INTERRUPTED);
+    rbe_clear_interrupt();
+    CHECK(!rbe_runner_forward(&lane, 0, w->tokens, 16, &d));
+    raise(SIGTERM);
+    CHECK(rbe_runner_nll(&lane, 0, 16, w->tokens + 1, scratch, NULL, &d) ==
+          RBE_ERR_INTERRUPTED);
+    rbe_clear_interrupt();
+    rbe_interrupt_grace = 0.7;
+    rbe_runner_close(&lane);
+}
+
 int main(void)
 {
     char *folder = rbe_data_path("rbe-mini"), *path = rbe_data_path("wiki.test.raw");
@@ -289,6 +316,7 @@ int main(void)
     check_words();
     check_interval(&w);
     check_self_divergence(&r, &w, nll);
+    check_broken_off(&r, &w);
     check_scorer(&r, t);
     rbe_windows_free(&w);
     rbe_text_close(&text);

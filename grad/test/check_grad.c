@@ -266,12 +266,12 @@ struct shape {
 /* Odd widths, one head, heads of one, more than one block of queries, more logits than a
  * chunk holds, a single token. */
 static const struct shape shapes[] = {
-    {{37, 11, 12, 2, 3, 48, 1e-5F, 36}, 2, 9, 1},
-    {{19, 8, 7, 1, 1, 28, 1e-5F, 18}, 3, 8, 2},
-    {{23, 5, 5, 1, 5, 20, 1e-5F, 22}, 1, 5, 2},
-    {{16, 1, 16, 3, 2, 64, 1e-5F, 15}, 2, 1, 29},
-    {{11, 300, 8, 1, 2, 32, 1e-5F, 10}, 2, 270, 61},
-    {{531, 40, 20, 2, 2, 80, 1e-5F, 530}, 4, 33, 997},
+    {{RBE_ARCH_GPT2, 37, 11, 12, 2, 3, 48, 1e-5F, 36}, 2, 9, 1},
+    {{RBE_ARCH_GPT2, 19, 8, 7, 1, 1, 28, 1e-5F, 18}, 3, 8, 2},
+    {{RBE_ARCH_GPT2, 23, 5, 5, 1, 5, 20, 1e-5F, 22}, 1, 5, 2},
+    {{RBE_ARCH_GPT2, 16, 1, 16, 3, 2, 64, 1e-5F, 15}, 2, 1, 29},
+    {{RBE_ARCH_GPT2, 11, 300, 8, 1, 2, 32, 1e-5F, 10}, 2, 270, 61},
+    {{RBE_ARCH_GPT2, 531, 40, 20, 2, 2, 80, 1e-5F, 530}, 4, 33, 997},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0], MOST_TOKENS = 540 };
 static const char *const losses[] = {"ce", "kl", "chapter", "chapter-plain"};
@@ -328,7 +328,7 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
 
 /* --- what else the contract says ---------------------------------------------------------- */
 
-static const struct rbe_gpt2_config small = {53, 40, 24, 3, 2, 96, 1e-5F, 52};
+static const struct rbe_gpt2_config small = {RBE_ARCH_GPT2, 53, 40, 24, 3, 2, 96, 1e-5F, 52};
 enum { BATCH = 4, TIME = 37, TOKENS = BATCH * TIME };
 
 struct outcome {
@@ -577,7 +577,7 @@ static void check_errors(struct rbe_pool *pool)
  * widths, and sums longer than the pieces that are rounded at a time. */
 static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
 {
-    static const struct rbe_gpt2_config c = {2300, 300, 36, 2, 3, 144, 1e-5F, 0};
+    static const struct rbe_gpt2_config c = {RBE_ARCH_GPT2, 2300, 300, 36, 2, 3, 144, 1e-5F, 0};
     struct rbe_train_limits l = {.batch = 4, .time = 270}, half = l;
     half.bf16 = true;
     if (!rbe_product_has_bf16()) {

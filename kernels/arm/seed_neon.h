@@ -1,25 +1,20 @@
 /*
- * seed_neon.h - NEON vectors for the seed kernels; the dot product where compiled in.
+ * seed_neon.h - what body/seed_gemv.h and seed_gemm.h ask for, in NEON; with the dot product
+ * where it is compiled in.
  *
  * SPDX-License-Identifier: MIT
  *
  * The dot product multiplies signed bytes.  Both maps are sums of two bytes, so it takes their
  * halves as they are, and activations as q = 256 high + low, each byte standing twice; high
  * and low have sums of their own.
- *
- * The includer defines MAP_SEED4 as 0 or 1.
  */
 #ifndef RBE_KERNELS_ARM_SEED_NEON_H
 #define RBE_KERNELS_ARM_SEED_NEON_H
 
-#include <arm_neon.h>
-
+#include "kernels/arm/simd_neon.h"
 #include "kernels/f16.h"
-#include "kernels/format/seed.h"
 
-typedef uint16x8_t vec;         /* sums are int32x4_t in its bits */
 enum {
-    VEC_LANES = 8,
 #ifdef __ARM_FEATURE_DOTPROD
     VEC_ROWS = 8,               /* of two sums each */
 #else
@@ -27,50 +22,26 @@ enum {
 #endif
     TILE_ROWS = 4,              /* sums of a GEMM in registers */
     TILE_VECTORS = 4,
-    OFFSET = MAP_SEED4 ? 30 : 0,
-    ROW_TERM = MAP_SEED4,
 };
 
-struct row_const {
-    int16x8_t right, left;      /* shifts to the left, right being negative */
-#if MAP_SEED4
-    vec term;
-#endif
+struct shifts {
+    int16x8_t right, left;      /* to the left, right being negative */
 };
 
-static inline void set_row(struct row_const *k, unsigned shift, unsigned i)
+static inline struct shifts shifts_of(unsigned shift)
 {
-    k->right = vdupq_n_s16((int16_t)-(int)shift);
-    k->left = vdupq_n_s16((int16_t)(16 - (int)shift));  /* 16 shifts everything out */
-#if MAP_SEED4
-    k->term = vdupq_n_u16((uint16_t)(i * 0x6487U));
-#else
-    (void)i;
-#endif
+    /* 16 shifts everything out */
+    return (struct shifts){vdupq_n_s16((int16_t)-(int)shift),
+                           vdupq_n_s16((int16_t)(16 - (int)shift))};
 }
 
-static inline vec vec_load(const void *p)
-{
-    return vreinterpretq_u16_u8(vld1q_u8(p));
-}
-
-static inline void vec_store(void *p, vec v)
-{
-    vst1q_u8(p, vreinterpretq_u8_u16(v));
-}
-
-static inline vec vec_zero(void)
-{
-    return vdupq_n_u16(0);
-}
-
-static inline vec window(vec w0, vec w1, const struct row_const *k)
+static inline u16x window(u16x w0, u16x w1, const struct shifts *k)
 {
     return vorrq_u16(vshlq_u16(w0, k->right), vshlq_u16(w1, k->left));
 }
 
 /* The shift is a constant once inlined, and one case is left. */
-static inline vec window_fixed(vec w0, vec w1, unsigned shift)
+static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
 {
     switch (shift) {
 #define CASE(s)                                                                                \
@@ -81,18 +52,6 @@ static inline vec window_fixed(vec w0, vec w1, unsigned shift)
 #undef CASE
     }
     return w0;
-}
-
-/* The two bytes whose sum is the weight, plus OFFSET. */
-static inline vec map_bytes(vec u, const struct row_const *k)
-{
-#if MAP_SEED4
-    const uint8x16_t h = vreinterpretq_u8_u16(vmlaq_n_u16(k->term, u, 0x9E3B));
-    return vreinterpretq_u16_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
-#else
-    (void)k;
-    return vmulq_n_u16(u, 0xE37D);
-#endif
 }
 
 #ifdef __ARM_FEATURE_DOTPROD
@@ -118,12 +77,13 @@ static inline act act_load(const int16_t *q)
     return (act){vtrn1q_s8(high, high), vtrn1q_s8(low, low)};
 }
 
-static inline vec map(vec u, const struct row_const *k)
+static inline u16x nibble_bytes(u16x v)
 {
-    return map_bytes(u, k);
+    const uint8x16_t h = vreinterpretq_u8_u16(v);
+    return vreinterpretq_u16_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
 }
 
-static inline acc dot(acc sum, vec g, act x)
+static inline acc dot(acc sum, u16x g, act x)
 {
     const int8x16_t w = vreinterpretq_s8_u16(g);
     return (acc){vdotq_s32(sum.high, w, x.high), vdotq_s32(sum.low, w, x.low)};
@@ -138,17 +98,7 @@ static inline void reduce(int32_t *out, const acc *s, int n)
 
 #else
 
-static inline vec map(vec u, const struct row_const *k)
-{
-    const vec bytes = map_bytes(u, k);
-#if MAP_SEED4
-    return vpaddlq_u8(vreinterpretq_u8_u16(bytes));
-#else
-    return vreinterpretq_u16_s16(vpaddlq_s8(vreinterpretq_s8_u16(bytes)));
-#endif
-}
-
-static inline vec dot(vec sum, vec g, vec x)
+static inline u16x dot(u16x sum, u16x g, u16x x)
 {
     const int16x8_t a = vreinterpretq_s16_u16(g), b = vreinterpretq_s16_u16(x);
     const int32x4_t low = vmlal_s16(vreinterpretq_s32_u16(sum), vget_low_s16(a),
@@ -156,7 +106,7 @@ static inline vec dot(vec sum, vec g, vec x)
     return vreinterpretq_u16_s32(vmlal_high_s16(low, a, b));
 }
 
-static inline void reduce(int32_t *out, const vec *s, int n)
+static inline void reduce(int32_t *out, const u16x *s, int n)
 {
     for (int i = 0; i < n; i++)
         out[i] = vaddvq_s32(vreinterpretq_s32_u16(s[i]));

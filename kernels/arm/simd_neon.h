@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/body/unroll.h"
+
 enum { F32_LANES = 4, SIMD_REGISTERS = 32 };
 
 typedef float32x4_t f32x;
@@ -249,6 +251,142 @@ static inline lanes lanes_add(lanes acc, s32x v, float scale)
 static inline float lanes_sum(lanes v)
 {
     return f32_sum(vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d)));
+}
+
+/* u16x and its words: as in kernels/x86/simd_sse41.h. */
+typedef uint16x8_t u16x;
+enum { U16_LOG = 3, U16_LANES = 1 << U16_LOG };
+
+static inline u16x u16_load(const void *p)
+{
+    return vreinterpretq_u16_u8(vld1q_u8(p));
+}
+
+static inline void u16_store(void *p, u16x v)
+{
+    vst1q_u8(p, vreinterpretq_u8_u16(v));
+}
+
+static inline u16x u16_set(uint16_t v)
+{
+    return vdupq_n_u16(v);
+}
+
+static inline u16x u16_add(u16x a, u16x b)
+{
+    return vaddq_u16(a, b);
+}
+
+static inline u16x u16_sub(u16x a, u16x b)
+{
+    return vsubq_u16(a, b);
+}
+
+static inline u16x u16_mul(u16x a, u16x b)
+{
+    return vmulq_u16(a, b);
+}
+
+static inline u16x u16_and(u16x a, u16x b)
+{
+    return vandq_u16(a, b);
+}
+
+static inline u16x u16_or(u16x a, u16x b)
+{
+    return vorrq_u16(a, b);
+}
+
+static inline u16x u16_shift(u16x a, unsigned n)
+{
+    return vshlq_u16(a, vdupq_n_s16((int16_t)-(int)n));
+}
+
+static inline u16x u16_add_sat(u16x a, u16x b)
+{
+    return vqaddq_u16(a, b);
+}
+
+static inline u16x u16_min(u16x a, u16x b)
+{
+    return vminq_u16(a, b);
+}
+
+static inline u16x u16_sub_signed(u16x a, u16x b)
+{
+    return vreinterpretq_u16_s16(
+        vqsubq_s16(vreinterpretq_s16_u16(a), vreinterpretq_s16_u16(b)));
+}
+
+static inline u16x u16_add_signed(u16x a, u16x b)
+{
+    return vreinterpretq_u16_s16(
+        vqaddq_s16(vreinterpretq_s16_u16(a), vreinterpretq_s16_u16(b)));
+}
+
+static inline u16x u16_square_high(u16x e)
+{
+    const int16x8_t v = vreinterpretq_s16_u16(e);
+    const int32x4_t low = vmull_s16(vget_low_s16(v), vget_low_s16(v));
+    const int32x4_t high = vmull_high_s16(v, v);
+
+    return vuzp2q_u16(vreinterpretq_u16_s32(low), vreinterpretq_u16_s32(high));
+}
+
+static inline u16x u16_factor(uint8_t f)
+{
+    return vdupq_n_u16(f);
+}
+
+static inline u16x u16_bytes(u16x h, u16x f)
+{
+    const int16x8_t sum = vpaddlq_s8(vreinterpretq_s8_u16(h));
+
+    return vmulq_u16(vreinterpretq_u16_s16(sum), f);
+}
+
+static inline u16x u16_nibbles(u16x h, u16x f)
+{
+    const uint8x16_t low = vdupq_n_u8(15), v = vreinterpretq_u8_u16(h);
+
+    return vmulq_u16(vpaddlq_u8(vaddq_u8(vandq_u8(v, low), vshrq_n_u8(v, 4))), f);
+}
+
+static inline void u16_take(u16x *m, u16x *w, u16x cost, u16x h)
+{
+    *w = vbslq_u16(vcltq_u16(cost, *m), h, *w);
+    *m = u16_min(*m, cost);
+}
+
+static inline u16x u16_full(u16x v)
+{
+    return vceqq_u16(v, vdupq_n_u16(0xFFFF));
+}
+
+INLINE u16x u16_expand(const uint16_t *p, unsigned k)
+{
+    switch (k) {
+    case 0:
+        return u16_load(p);
+    case 1: {
+        const uint16x4_t v = vld1_u16(p);
+        return vcombine_u16(vzip1_u16(v, v), vzip2_u16(v, v));
+    }
+    case 2:
+        return vcombine_u16(vld1_dup_u16(p), vld1_dup_u16(p + 1));
+    default:
+        return vld1q_dup_u16(p);
+    }
+}
+
+static inline void u16_store_bytes(uint8_t *p, u16x v)
+{
+    vst1_u8(p, vmovn_u16(v));
+}
+
+static inline uint16_t u16_least(u16x v)
+{
+    return vminvq_u16(v);
 }
 
 #endif

@@ -6,6 +6,6 @@
 #include "kernels/arm/simd_neon.h"
 
 #include "kernels/body/transform.h"
+#include "kernels/list.h"
 
-const struct rbe_transform rbe_transform_neon = {
-    "neon", RBE_ISA_NEON, scale, quantise, flip_signs, hadamard};
+RBE_TABLE(transform, neon)

@@ -1,15 +1,10 @@
 /*
- * body/elementwise.h - the functions of elementwise.h in vectors, whose width follows from
- * the flags the including file is compiled with.
+ * body/elementwise.h - the functions of elementwise.h for any width of registers.
  *
  * SPDX-License-Identifier: MIT
- *
- * The including file defines RBE_ELEMENTWISE (the table's name), RBE_ELEMENTWISE_NAME and
- * RBE_ELEMENTWISE_ISA.
  */
-#include "kernels/cpu.h"
+#include "kernels/body/lanes.h"
 #include "kernels/elementwise.h"
-#include "kernels/lanes.h"
 
 /* --- the functions ------------------------------------------------------------------------ */
 
@@ -17,42 +12,43 @@ static void layer_norm(float *y, const float *x, const float *gain, const float 
                        size_t n, float eps)
 {
     const size_t whole = n / LANES * LANES;
-    struct lanes sum = {.a = {0}}, squares = {.a = {0}};
+    struct sixteen sum = {.a = {0}}, squares = {.a = {0}};
     float last[LANES];
     size_t i = 0;
 
-#define VALUE(k) load(x + i + (k))
+#define VALUE(k) f32_load(x + i + (k))
     for (; i < whole; i += LANES)
         ADD_LANES(sum, VALUE);
 #undef VALUE
-#define VALUE(k) load(last + (k))
+#define VALUE(k) f32_load(last + (k))
     if (i < n) {
         pad(last, x + i, n - i, 0);
         ADD_LANES(sum, VALUE);
     }
 #undef VALUE
     const float mean = sum_lanes(sum) / (float)n;
-#define SQUARE(k) ((load(x + i + (k)) - mean) * (load(x + i + (k)) - mean))
+#define SQUARE(k) ((f32_load(x + i + (k)) - mean) * (f32_load(x + i + (k)) - mean))
     for (i = 0; i < whole; i += LANES)
         ADD_LANES(squares, SQUARE);
 #undef SQUARE
-#define SQUARE(k) ((load(last + (k)) - mean) * (load(last + (k)) - mean))
+#define SQUARE(k) ((f32_load(last + (k)) - mean) * (f32_load(last + (k)) - mean))
     if (i < n) {
         pad(last, x + i, n - i, mean);
         ADD_LANES(squares, SQUARE);
     }
 #undef SQUARE
     const float scale = 1 / sqrtf(sum_lanes(squares) / (float)n + eps);
-    for (i = 0; i + WIDTH <= n; i += WIDTH)
-        store(y + i, (load(x + i) - mean) * scale * load(gain + i) + load(bias + i));
+    for (i = 0; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(y + i, (f32_load(x + i) - mean) * scale * f32_load(gain + i) +
+                             f32_load(bias + i));
     for (; i < n; i++)
         y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
 }
 
 /* x/2 (1 + tanh u) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3). */
-INLINE vf gelu_lanes(vf x)
+INLINE f32x gelu_lanes(f32x x)
 {
-    const vf u = (x * x * 0.044715F + 1) * x * -1.59576912F;
+    const f32x u = (x * x * 0.044715F + 1) * x * -1.59576912F;
     return x / (exp_lanes(u) + 1);
 }
 
@@ -60,19 +56,19 @@ static void bias_gelu(float *x, const float *bias, size_t n)
 {
     size_t i = 0;
 
-    for (; i + WIDTH <= n; i += WIDTH)
-        store(x + i, gelu_lanes(load(x + i) + load(bias + i)));
+    for (; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(x + i, gelu_lanes(f32_load(x + i) + f32_load(bias + i)));
     if (i < n)
-        store_part(x + i, gelu_lanes(load_part(x + i, n - i, 0) +
-                                     load_part(bias + i, n - i, 0)), n - i);
+        f32_store_part(x + i, gelu_lanes(f32_load_part(x + i, n - i, 0) +
+                                     f32_load_part(bias + i, n - i, 0)), n - i);
 }
 
 static void bias_add(float *x, const float *bias, size_t n)
 {
     size_t i = 0;
 
-    for (; i + WIDTH <= n; i += WIDTH)
-        store(x + i, load(x + i) + load(bias + i));
+    for (; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(x + i, f32_load(x + i) + f32_load(bias + i));
     for (; i < n; i++)
         x[i] += bias[i];
 }
@@ -81,8 +77,8 @@ static void residual_add(float *x, const float *y, const float *bias, size_t n)
 {
     size_t i = 0;
 
-    for (; i + WIDTH <= n; i += WIDTH)
-        store(x + i, load(x + i) + (load(y + i) + load(bias + i)));
+    for (; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(x + i, f32_load(x + i) + (f32_load(y + i) + f32_load(bias + i)));
     for (; i < n; i++)
         x[i] += y[i] + bias[i];
 }
@@ -91,27 +87,27 @@ static void softmax(float *x, size_t n)
 {
     const size_t whole = n / LANES * LANES;
     const float m = row_max(x, n);
-    struct lanes sum = {.a = {0}};
+    struct sixteen sum = {.a = {0}};
     float last[LANES];
     size_t i = 0;
 
-    for (; i + WIDTH <= n; i += WIDTH)
-        store(x + i, exp_lanes(load(x + i) - m));
+    for (; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(x + i, exp_lanes(f32_load(x + i) - m));
     if (i < n)
-        store_part(x + i, exp_lanes(load_part(x + i, n - i, m) - m), n - i);
-#define VALUE(k) load(x + i + (k))
+        f32_store_part(x + i, exp_lanes(f32_load_part(x + i, n - i, m) - m), n - i);
+#define VALUE(k) f32_load(x + i + (k))
     for (i = 0; i < whole; i += LANES)
         ADD_LANES(sum, VALUE);
 #undef VALUE
-#define VALUE(k) load(last + (k))
+#define VALUE(k) f32_load(last + (k))
     if (i < n) {
         pad(last, x + i, n - i, 0);
         ADD_LANES(sum, VALUE);
     }
 #undef VALUE
     const float scale = 1 / sum_lanes(sum);
-    for (i = 0; i + WIDTH <= n; i += WIDTH)
-        store(x + i, load(x + i) * scale);
+    for (i = 0; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(x + i, f32_load(x + i) * scale);
     for (; i < n; i++)
         x[i] *= scale;
 }
@@ -124,13 +120,13 @@ static void scores(float *s, const float *q, const float *k, size_t count, size_
 
     pad(q_last, q + whole, dim - whole, 0);
     for (size_t t = 0; t < count; t++, k += dim) {
-        struct lanes sum = {.a = {0}};
+        struct sixteen sum = {.a = {0}};
         size_t i = 0;
-#define PRODUCT(at) (load(q + i + (at)) * load(k + i + (at)))
+#define PRODUCT(at) (f32_load(q + i + (at)) * f32_load(k + i + (at)))
         for (; i < whole; i += LANES)
             ADD_LANES(sum, PRODUCT);
 #undef PRODUCT
-#define PRODUCT(at) (load(q_last + (at)) * load(k_last + (at)))
+#define PRODUCT(at) (f32_load(q_last + (at)) * f32_load(k_last + (at)))
         if (i < dim) {
             pad(k_last, k + i, dim - i, 0);
             ADD_LANES(sum, PRODUCT);
@@ -144,19 +140,19 @@ static void mix(float *y, const float *p, const float *v, size_t count, size_t d
 {
     size_t i = 0;
 
-    for (; i + 4 * WIDTH <= dim; i += 4 * WIDTH) {
-        vf a = {0}, b = {0}, c = {0}, d = {0};
+    for (; i + 4 * F32_LANES <= dim; i += 4 * F32_LANES) {
+        f32x a = {0}, b = {0}, c = {0}, d = {0};
         for (size_t t = 0; t < count; t++) {
             const float *from = v + t * dim + i;
-            a += load(from) * p[t];
-            b += load(from + WIDTH) * p[t];
-            c += load(from + 2 * WIDTH) * p[t];
-            d += load(from + 3 * WIDTH) * p[t];
+            a += f32_load(from) * p[t];
+            b += f32_load(from + F32_LANES) * p[t];
+            c += f32_load(from + 2 * F32_LANES) * p[t];
+            d += f32_load(from + 3 * F32_LANES) * p[t];
         }
-        store(y + i, a);
-        store(y + i + WIDTH, b);
-        store(y + i + 2 * WIDTH, c);
-        store(y + i + 3 * WIDTH, d);
+        f32_store(y + i, a);
+        f32_store(y + i + F32_LANES, b);
+        f32_store(y + i + 2 * F32_LANES, c);
+        f32_store(y + i + 3 * F32_LANES, d);
     }
     for (; i < dim; i++) {
         float a = 0;
@@ -175,19 +171,19 @@ static double log_sum_exp(const float *x, size_t n)
      * 2^-24 and rarely more than one; blocks in double. */
     for (size_t at = 0; at < n; at += 32 * LANES) {
         const size_t end = n - at < 32 * LANES ? n : at + 32 * LANES;
-        struct lanes sum = {.a = {0}};
+        struct sixteen sum = {.a = {0}};
         float last[LANES];
         size_t i = at;
-#define VALUE(k) exp_lanes(load(x + i + (k)) - m)
+#define VALUE(k) exp_lanes(f32_load(x + i + (k)) - m)
         for (; i + LANES <= end; i += LANES)
             ADD_LANES(sum, VALUE);
 #undef VALUE
-#define VALUE(k) load(last + (k))
+#define VALUE(k) f32_load(last + (k))
         if (i < end) {
             float e[LANES];
             pad(e, x + i, end - i, m);
-            for (int k = 0; k < LANES; k += WIDTH)
-                store(e + k, exp_lanes(load(e + k) - m));
+            for (int k = 0; k < LANES; k += F32_LANES)
+                f32_store(e + k, exp_lanes(f32_load(e + k) - m));
             pad(last, e, end - i, 0);
             ADD_LANES(sum, VALUE);
         }
@@ -197,7 +193,5 @@ static double log_sum_exp(const float *x, size_t n)
     return (double)m + log(total);
 }
 
-const struct rbe_elementwise RBE_ELEMENTWISE = {
-    .name = RBE_ELEMENTWISE_NAME, .isa = RBE_ELEMENTWISE_ISA, .layer_norm = layer_norm,
-    .bias_gelu = bias_gelu, .bias_add = bias_add, .residual_add = residual_add,
-    .softmax = softmax, .scores = scores, .mix = mix, .log_sum_exp = log_sum_exp};
+#define FUNCTIONS                                                                              \
+    layer_norm, bias_gelu, bias_add, residual_add, softmax, scores, mix, log_sum_exp

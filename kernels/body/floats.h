@@ -28,7 +28,7 @@ static inline f32x weights_f16_tail(const uint16_t *p, size_t n)
     return f32_load_half(v);
 }
 
-static inline float dot_f32(const float *row, const float *x, size_t cols)
+INLINE float dot_f32(const float *row, const float *x, size_t cols)
 {
     f32x s0 = f32_set(0), s1 = s0, s2 = s0, s3 = s0;
     size_t c = 0;
@@ -46,7 +46,7 @@ static inline float dot_f32(const float *row, const float *x, size_t cols)
     return f32_sum(f32_add(f32_add(s0, s1), f32_add(s2, s3)));
 }
 
-static inline float dot_f16(const uint16_t *row, const float *x, size_t cols)
+INLINE float dot_f16(const uint16_t *row, const float *x, size_t cols)
 {
     f32x s0 = f32_set(0), s1 = s0, s2 = s0, s3 = s0;
     size_t c = 0;
@@ -66,15 +66,17 @@ static inline float dot_f16(const uint16_t *row, const float *x, size_t cols)
 }
 
 static inline void gemv_f32(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                            size_t row0, size_t row1)
+                            size_t ldy, size_t row0, size_t row1)
 {
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         y[r] = dot_f32((const float *)w->codes + r * w->cols, a->x, w->cols);
 }
 
 static inline void gemv_f16(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                            size_t row0, size_t row1)
+                            size_t ldy, size_t row0, size_t row1)
 {
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         y[r] = dot_f16((const uint16_t *)w->codes + r * w->cols, a->x, w->cols);
 }

@@ -167,7 +167,7 @@ static inline void hybrid_row(const struct rbe_hybrid_tables *t, const unsigned 
 }
 
 static inline void gemv_hybrid(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                               size_t row0, size_t row1)
+                               size_t ldy, size_t row0, size_t row1)
 {
     const struct rbe_hybrid_tables *t = rbe_hybrid_tables(w->block);
     const size_t b = w->block, bytes = rbe_hybrid_bytes(w->block, w->aux);
@@ -175,6 +175,7 @@ static inline void gemv_hybrid(const struct rbe_matrix *w, const struct rbe_act 
     float spectrum[HYBRID_SCRATCH], radial[HYBRID_SCRATCH];
     float sum[HYBRID_SCRATCH / RBE_HYBRID_MIN_BLOCK][SUMS];
 
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         y[r] = 0;
     for (size_t n0 = 0; n0 < w->cols; n0 += HYBRID_SCRATCH) {
@@ -303,7 +304,7 @@ static inline void gemm_hybrid(const struct rbe_matrix *w, const struct rbe_act 
             for (size_t i = 0; i < count; i++) {
                 struct rbe_act one = *a;
                 one.x += (v + i) * a->stride;
-                gemv_hybrid(w, &one, y + (v + i) * ldy, row0, row1);
+                gemv_hybrid(w, &one, y + (v + i) * ldy, ldy, row0, row1);
             }
             continue;
         }

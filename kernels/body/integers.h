@@ -15,8 +15,8 @@
 #include "kernels/format/int8.h"
 #include "kernels/kernel.h"
 
-static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
-                            const struct rbe_act *a, size_t t, float *y)
+INLINE void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
+                     const struct rbe_act *a, size_t t, float *y)
 {
     const int16_t *q = a->q + t * a->stride;
     lanes sum = lanes_zero();
@@ -31,8 +31,8 @@ static inline void dot_int8(const int8_t *code, const uint16_t *scale, size_t gr
     *y = lanes_sum(sum) * a->scale[t];
 }
 
-static inline void dot_int4(const uint16_t *code, const uint16_t *scale, size_t units,
-                            const struct rbe_act *a, size_t t, float *y)
+INLINE void dot_int4(const uint16_t *code, const uint16_t *scale, size_t units,
+                     const struct rbe_act *a, size_t t, float *y)
 {
     const int16_t *q = a->q + t * a->stride;
     lanes sum = lanes_zero();
@@ -108,20 +108,22 @@ static inline void batch_int4(const uint16_t *weight, const uint16_t *scale, siz
 }
 
 static inline void gemv_int8(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                             size_t row0, size_t row1)
+                             size_t ldy, size_t row0, size_t row1)
 {
     const size_t groups = rbe_int8_groups(w->cols);
 
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         dot_int8((const int8_t *)w->codes + r * groups * 128, w->scale + r * groups, groups, a,
                  0, y + r);
 }
 
 static inline void gemv_int4(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                             size_t row0, size_t row1)
+                             size_t ldy, size_t row0, size_t row1)
 {
     const size_t units = rbe_int4_units(w->cols);
 
+    (void)ldy;
     for (size_t r = row0; r < row1; r++)
         dot_int4((const uint16_t *)w->codes + r * units * 32, w->scale + r * units * 4, units,
                  a, 0, y + r);

@@ -144,9 +144,8 @@ struct packed128_sums {
 };
 
 /* One register of columns; `n` of them exist, past which activations may be anything. */
-static inline __attribute__((always_inline)) void
-packed128_step(struct packed128_sums *sum, const int vectors, const float *w, const float *x,
-               size_t stride, size_t n)
+INLINE void packed128_step(struct packed128_sums *sum, const int vectors, const float *w,
+                           const float *x, size_t stride, size_t n)
 {
     f32x v[PACKED128_PASS];
 
@@ -165,9 +164,8 @@ packed128_step(struct packed128_sums *sum, const int vectors, const float *w, co
 
 /* Adds the products of PACKED128_PASS rows from w on, `rows` of which are wanted, and of
  * `vectors` vectors from x on to y. */
-static inline __attribute__((always_inline)) void
-packed128_multiply(const int vectors, const float *w, size_t cols, const float *x,
-                   size_t stride, float *y, size_t ldy, size_t rows)
+INLINE void packed128_multiply(const int vectors, const float *w, size_t cols, const float *x,
+                               size_t stride, float *y, size_t ldy, size_t rows)
 {
     struct packed128_sums sum;
     size_t c = 0;
@@ -237,8 +235,8 @@ static inline void packed128_columns(struct packed128_scratch *s, const struct r
     }
 }
 
-static inline void gemm_packed128(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                                  size_t ldy, size_t row0, size_t row1)
+static inline void multiply_packed128(const struct rbe_matrix *w, const struct rbe_act *a,
+                                      float *y, size_t ldy, size_t row0, size_t row1)
 {
     const size_t wide = rbe_packed128_blocks(w->cols, w->block);
     const size_t most = PACKED128_COLUMNS / w->block < PACKED128_SEEDS
@@ -259,12 +257,6 @@ static inline void gemm_packed128(const struct rbe_matrix *w, const struct rbe_a
             packed128_columns(&s, w, a, t, left < PACKED128_AT_ONCE ? left : PACKED128_AT_ONCE,
                               c, wide - c < most ? wide - c : most, y, ldy, row0, row1);
     }
-}
-
-static inline void gemv_packed128(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                                  size_t row0, size_t row1)
-{
-    gemm_packed128(w, a, y, w->rows, row0, row1);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * seed_gemm.h - the one seed GEMM; an ISA's file gives it vectors (seed_gemv.h says which).
+ * seed_gemm.h - the one seed GEMM, in the words of seed_gemv.h.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -7,7 +7,7 @@
  * multiplied by every vector, TILE_ROWS x TILE_VECTORS sums at a time in registers.  Matrices
  * with more columns are cut: until the last columns are done, y holds the 32-bit sums.
  *
- * Besides what seed_gemv.h asks for, the includer defines vec_store, TILE_ROWS and
+ * Besides what seed_gemv.h asks for, the includer defines u16_store, TILE_ROWS and
  * TILE_VECTORS, at most 4 each.
  */
 #ifndef RBE_KERNELS_BODY_SEED_GEMM_H
@@ -15,9 +15,9 @@
 
 #include <string.h>
 
+#include "kernels/body/seed_map.h"
+#include "kernels/body/unroll.h"
 #include "kernels/format/seed.h"
-
-#define INLINE static inline __attribute__((always_inline))
 
 enum {
     DECODE_ROWS = 8,            /* with DECODE_COLS: 16 kB of L1, 8 kB more for the vectors */
@@ -48,9 +48,9 @@ static void decode(struct decoded *d, const struct rbe_matrix *w, size_t r, size
 
         set_row(&k, at.shift, (unsigned)((r + i) % w->block));
         for (size_t n = 0; n < cols; n += RBE_SEED_LANES) {
-            for (size_t l = 0; l < RBE_SEED_LANES; l += VEC_LANES)
-                vec_store(to + n + l, map(window(vec_load(low + l), vec_load(high + l), &k),
-                                          &k));
+            for (size_t l = 0; l < RBE_SEED_LANES; l += U16_LANES)
+                u16_store(to + n + l, map(window(u16_load(low + l), u16_load(high + l),
+                                                 &k.shifts), &k));
             low += at.low_step;
             high += at.high_step;
         }
@@ -63,19 +63,19 @@ INLINE void multiply_tile(const unsigned vectors, const int16_t *g, const int16_
 {
 #define EACH_SUM(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) \
                      DO(12) DO(13) DO(14) DO(15)
-#define START(i) vec sum##i = vec_zero();
+#define START(i) u16x sum##i = u16_set(0);
     EACH_SUM(START)
 #undef START
-    for (size_t n = 0; n < cols; n += VEC_LANES) {
-        const vec none = vec_zero();
-        const vec g0 = vec_load(g + n);
-        const vec g1 = TILE_ROWS > 1 ? vec_load(g + DECODE_COLS + n) : none;
-        const vec g2 = TILE_ROWS > 2 ? vec_load(g + 2 * DECODE_COLS + n) : none;
-        const vec g3 = TILE_ROWS > 3 ? vec_load(g + 3 * DECODE_COLS + n) : none;
-        const vec x0 = vec_load(q + n);
-        const vec x1 = vectors > 1 ? vec_load(q + stride + n) : none;
-        const vec x2 = vectors > 2 ? vec_load(q + 2 * stride + n) : none;
-        const vec x3 = vectors > 3 ? vec_load(q + 3 * stride + n) : none;
+    for (size_t n = 0; n < cols; n += U16_LANES) {
+        const u16x none = u16_set(0);
+        const u16x g0 = u16_load(g + n);
+        const u16x g1 = TILE_ROWS > 1 ? u16_load(g + DECODE_COLS + n) : none;
+        const u16x g2 = TILE_ROWS > 2 ? u16_load(g + 2 * DECODE_COLS + n) : none;
+        const u16x g3 = TILE_ROWS > 3 ? u16_load(g + 3 * DECODE_COLS + n) : none;
+        const u16x x0 = u16_load(q + n);
+        const u16x x1 = vectors > 1 ? u16_load(q + stride + n) : none;
+        const u16x x2 = vectors > 2 ? u16_load(q + 2 * stride + n) : none;
+        const u16x x3 = vectors > 3 ? u16_load(q + 3 * stride + n) : none;
 #define PICK(i, v) ((i) == 0 ? v##0 : (i) == 1 ? v##1 : (i) == 2 ? v##2 : v##3)
 #define STEP(i)                                                                                \
     if (i < TILE_ROWS * vectors)                                                               \
@@ -83,7 +83,7 @@ INLINE void multiply_tile(const unsigned vectors, const int16_t *g, const int16_
         EACH_SUM(STEP)
 #undef STEP
     }
-    vec sums[16];
+    u16x sums[16];
 #define STORE(i) sums[i] = sum##i;
     EACH_SUM(STORE)
 #undef STORE
@@ -176,8 +176,8 @@ static void multiply_vectors(const struct rbe_matrix *w, const struct rbe_act *a
     }
 }
 
-static void multiply_matrices(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                              size_t ldy, size_t row0, size_t row1)
+static void gemm_seeds(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                       size_t ldy, size_t row0, size_t row1)
 {
     for (size_t t = 0; t < a->count; t += VECTORS_AT_ONCE)
         multiply_vectors(w, a, y, ldy, row0, row1, t,

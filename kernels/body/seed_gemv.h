@@ -1,5 +1,5 @@
 /*
- * seed_gemv.h - the one seed GEMV; an ISA's file gives it vectors to work with.
+ * seed_gemv.h - the one seed GEMV, of `seed` or, where MAP_SEED4 is 1, of `seed4`.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -9,47 +9,43 @@
  * for the fast ones (seed.h) these loops are compiled with their shift counts as immediates.
  * While a strip is multiplied, the next is asked for line by line, in the order of memory.
  *
- * The includer defines, for `vec` (VEC_LANES 16-bit lanes, VEC_ROWS accumulators a pass):
- *   struct row_const            what one row needs: shift counts, row term
- *   set_row(k, shift, i)        fills it for row i of a strip
- *   vec_load, vec_zero
- *   window(w0, w1, k)           (w1:w0) >> shift, low 16 bits
- *   window_fixed(w0, w1, shift) the same, shift a constant
- *   map(u, k)                   the integer weights g, plus OFFSET
+ * Written in u16x (an ISA's simd header) and in what its seed header defines:
+ *   struct shifts, shifts_of(n) the counts that take a window n bits up a word
+ *   window(w0, w1, shifts)      (w1:w0) >> n, low 16 bits
+ *   window_fixed(w0, w1, n)     the same, n a constant
  *   dot(sum, g, x)              32-bit sums of products of lane pairs, wrapping
  *   reduce(out, sums, n)        out[i] = the sum of the 32-bit lanes of sums[i], i < n <= 16;
  *                               may read and write up to 16
  *   finish(y, sum, scale, s, n) y[i] = (float)sum[i] * (f16 scale[i] * s), i < n
- *   OFFSET                      taken off again with the sum of q
- *   ROW_TERM                    1 when map() depends on the row and not on the window alone
- * and, with SPLIT_SUMS, acc (a row's sum, else a vec), act (activations, else a vec) and
- * acc_zero, act_load.
+ *   VEC_ROWS                    accumulators a pass
+ * and, with SPLIT_SUMS, acc (a row's sum, else a u16x), act (activations, else a u16x),
+ * acc_zero, act_load and nibble_bytes (seed_map.h).
  */
 #ifndef RBE_KERNELS_BODY_SEED_GEMV_H
 #define RBE_KERNELS_BODY_SEED_GEMV_H
 
+#include "kernels/body/seed_map.h"
+#include "kernels/body/unroll.h"
 #include "kernels/format/seed.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 #ifndef SPLIT_SUMS
-typedef vec acc;
-typedef vec act;
+typedef u16x acc;
+typedef u16x act;
 
 static inline acc acc_zero(void)
 {
-    return vec_zero();
+    return u16_set(0);
 }
 
 static inline act act_load(const int16_t *q)
 {
-    return vec_load(q);
+    return u16_load(q);
 }
 #endif
 
 enum {
     LINE_BYTES = RBE_SEED_LANES * 2,
-    LINE_VECS = RBE_SEED_LANES / VEC_LANES,
+    LINE_VECS = RBE_SEED_LANES / U16_LANES,
     SUMS_MAX = 128 + VEC_ROWS,  /* rows whose sums wait for their reduction */
     BLOCK_GROUPS = 24,          /* column groups at a time: 12 kB, and as much ahead, fit L1 */
     AHEAD_BYTES = 8192,         /* how far ahead of their use lines are asked for, at least */
@@ -95,17 +91,17 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
             __builtin_prefetch((const void *)ahead);
             ahead += LINE_BYTES;
         }
-        for (int part = 0; part < LINE_VECS; part++, q += VEC_LANES) {
-            const vec w0 = vec_load(low + part * VEC_LANES * 2);
-            const vec w2 = vec_load(high + part * VEC_LANES * 2);
-            const vec w1 = n1 > 0 ? vec_load(low + LINE_BYTES + part * VEC_LANES * 2) : w2;
+        for (int part = 0; part < LINE_VECS; part++, q += U16_LANES) {
+            const u16x w0 = u16_load(low + part * U16_LANES * 2);
+            const u16x w2 = u16_load(high + part * U16_LANES * 2);
+            const u16x w1 = n1 > 0 ? u16_load(low + LINE_BYTES + part * U16_LANES * 2) : w2;
             const act x = act_load(q);
 #define STEP(i)                                                                                \
     if (i < n0 + n1) {                                                                         \
-        const vec first = i < n0 ? w0 : w1, second = i < n0 ? w1 : w2;                         \
-        const vec u =                                                                          \
+        const u16x first = i < n0 ? w0 : w1, second = i < n0 ? w1 : w2;                        \
+        const u16x u =                                                                         \
             block ? window_fixed(first, second, 128 * (r0 + i) / (block | !block) % 16)        \
-                  : window(first, second, &k[i]);                                              \
+                  : window(first, second, &k[i].shifts);                                       \
         sum##i = dot(sum##i, map(u, &k[i]), x);                                                \
     }
             EACH_ROW(STEP)
@@ -336,12 +332,13 @@ static void multiply_strip(const struct strip *s, const struct strip_out *o)
     }
 }
 
-static void multiply_matrix(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                            size_t row0, size_t row1)
+static void gemv_seeds(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                       size_t ldy, size_t row0, size_t row1)
 {
     const size_t groups = rbe_seed_groups(w->cols);
     uint32_t sum = 0;
 
+    (void)ldy;
     for (size_t n = 0; OFFSET != 0 && n < w->cols; n++)
         sum += (uint32_t)a->q[n];
     for (size_t r = row0; r < row1; r += w->block) {

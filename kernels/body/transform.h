@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "kernels/body/unroll.h"
-#include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/kernel.h"
 #include "kernels/transform.h"
@@ -205,5 +204,7 @@ static void hadamard(float *x, size_t n, size_t block)
             two_stages(x, block, half, 4 * half == block ? norm : 1);
     }
 }
+
+#define FUNCTIONS scale, quantise, flip_signs, hadamard
 
 #endif

@@ -1,59 +1,43 @@
 /*
- * trellis.h - the step of kernels/trellis.h; an ISA's file gives it vectors to work with.
+ * trellis.h - the step of kernels/trellis.h, for any width of registers.
  *
  * SPDX-License-Identifier: MIT
  *
- * The includer defines `vec`, of VEC_LANES = 2^VEC_LOG 16-bit lanes, and
- *   v_load, v_store, v_set      unaligned; one value in all lanes
- *   v_add, v_sub, v_mul         mod 2^16
- *   v_and, v_or, v_shift(v, n)  n >= 16 gives 0; zeros come in from above
- *   v_add_costs, v_min          of unsigned lanes, the sum saturates
- *   v_sub_sat, v_add_sat        of signed lanes, saturate
- *   v_square(e)                 (e * e) >> 16
- *   v_bytes(h, f)               f times the sum of the two signed bytes, f in all bytes
- *   v_nibbles(h, f)             f times the sum of the four nibbles
- *   v_factor(f)                 f as those two want it
- *   v_take(&m, &w, cost, h)     m, w = cost, h where cost < m
- *   v_never(v)                  all bits where v is RBE_TRELLIS_NEVER, else none
- *   v_expand(p, k)              lane i = p[i >> k]; reads no more
- *   v_store_bytes(p, v)         the low bytes of the lanes, all < 256
- *   v_least(v)                  of the unsigned lanes
+ * Written in the operations of an ISA's simd header, which the kernel file includes first.
  */
 #ifndef RBE_KERNELS_BODY_TRELLIS_H
 #define RBE_KERNELS_BODY_TRELLIS_H
 
-#include "kernels/cpu.h"
+#include "kernels/body/unroll.h"
 #include "kernels/trellis.h"
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* A row's numbers in all lanes. */
 struct row_vectors {
-    vec factor, target, addend;
+    u16x factor, target, addend;
     unsigned doublings;
 };
 
 INLINE struct row_vectors vectors_of(const struct rbe_trellis_row *r)
 {
-    return (struct row_vectors){v_factor(r->factor), v_set((uint16_t)r->target),
-                                v_set(r->addend), r->doublings};
+    return (struct row_vectors){u16_factor(r->factor), u16_set((uint16_t)r->target),
+                                u16_set(r->addend), r->doublings};
 }
 
-INLINE vec error_cost(const struct row_vectors *r, vec hash, const bool nibbles,
-                      const unsigned doublings)
+INLINE u16x error_cost(const struct row_vectors *r, u16x hash, const bool nibbles,
+                       const unsigned doublings)
 {
-    const vec g = nibbles ? v_nibbles(v_add(hash, r->addend), r->factor)
-                          : v_bytes(hash, r->factor);
-    vec e = v_sub_sat(g, r->target);
+    const u16x g = nibbles ? u16_nibbles(u16_add(hash, r->addend), r->factor)
+                           : u16_bytes(hash, r->factor);
+    u16x e = u16_sub_signed(g, r->target);
 
 #pragma GCC unroll 8
     for (unsigned i = 0; i < doublings; i++)
-        e = v_add_sat(e, e);
-    return v_square(e);
+        e = u16_add_signed(e, e);
+    return u16_square_high(e);
 }
 
 /* The groups just written are those to read. */
-INLINE void turn(struct rbe_trellis *t, unsigned fold, vec least)
+INLINE void turn(struct rbe_trellis_state *t, unsigned fold, u16x least)
 {
     uint16_t *const cost = t->cost, *const hash = t->hash;
 
@@ -62,63 +46,63 @@ INLINE void turn(struct rbe_trellis *t, unsigned fold, vec least)
     t->next_cost = cost;
     t->next_hash = hash;
     t->fold = fold;
-    t->least = v_least(least);
+    t->least = u16_least(least);
 }
 
-INLINE vec less_least(vec cost, vec least)
+INLINE u16x less_least(u16x cost, u16x least)
 {
-    return v_or(v_sub(cost, least), v_never(cost));
+    return u16_or(u16_sub(cost, least), u16_full(cost));
 }
 
 /*
  * k new bits, then a fold by `fold`.  Known at compile time, the k of a vector's groups and the
  * number of states of a group become shuffles and straight code.
  */
-INLINE void step_by(struct rbe_trellis *t, const struct rbe_trellis_row *r, const unsigned k,
-                    const unsigned fold, const bool add, const bool nibbles,
+INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r,
+                    const unsigned k, const unsigned fold, const bool add, const bool nibbles,
                     const unsigned doublings, uint8_t *decision)
 {
     const unsigned L = t->bits;
     const size_t groups = (size_t)1 << (L - fold), stride = groups >> k;
     /* A vector's own new bits stand in the first lanes of the table; the rest repeats them. */
-    const size_t tops = k > VEC_LOG ? ((size_t)1 << k) - 1 : 0;
+    const size_t tops = k > U16_LOG ? ((size_t)1 << k) - 1 : 0;
     const uint16_t *const cost = t->cost, *const hash = t->hash, *const top = t->top[k];
     uint16_t *const next_cost = t->next_cost, *const next_hash = t->next_hash;
-    const vec before = v_set(t->least), inverse = v_set(t->inverse),
-              multiplier = v_set(t->multiplier), bits = v_set((uint16_t)((1U << fold) - 1));
+    const u16x before = u16_set(t->least), inverse = u16_set(t->inverse),
+              multiplier = u16_set(t->multiplier), bits = u16_set((uint16_t)((1U << fold) - 1));
     struct row_vectors row = {0};
-    vec least = v_set(RBE_TRELLIS_NEVER);
+    u16x least = u16_set(RBE_TRELLIS_NEVER);
 
     if (add)
         row = vectors_of(r);
-    for (size_t g = 0; g < groups; g += VEC_LANES) {
-        const vec newest = v_load(top + (g & tops));
-        vec best = before, best_hash = before;
+    for (size_t g = 0; g < groups; g += U16_LANES) {
+        const u16x newest = u16_load(top + (g & tops));
+        u16x best = before, best_hash = before;
 
 #pragma GCC unroll 16
         for (unsigned o = 0; o < 1U << fold; o++) {
             const size_t from = o * stride + (g >> k);
-            const vec h = v_add(v_expand(hash + from, k), newest);
-            vec c = v_expand(cost + from, k);
+            const u16x h = u16_add(u16_expand(hash + from, k), newest);
+            u16x c = u16_expand(cost + from, k);
 
             if (add)
-                c = v_add_costs(c, error_cost(&row, h, nibbles, doublings));
+                c = u16_add_sat(c, error_cost(&row, h, nibbles, doublings));
             if (o == 0) {
                 best = c;
                 best_hash = h;
             } else {
-                v_take(&best, &best_hash, c, h);
+                u16_take(&best, &best_hash, c, h);
             }
         }
         best = less_least(best, before);
-        least = v_min(least, best);
-        v_store(next_cost + g, best);
+        least = u16_min(least, best);
+        u16_store(next_cost + g, best);
         if (fold) {
-            const vec window = v_mul(best_hash, inverse);
-            v_store_bytes(decision + g, v_and(v_shift(window, 16 - L), bits));
-            best_hash = v_mul(v_shift(window, fold), multiplier);
+            const u16x window = u16_mul(best_hash, inverse);
+            u16_store_bytes(decision + g, u16_and(u16_shift(window, 16 - L), bits));
+            best_hash = u16_mul(u16_shift(window, fold), multiplier);
         }
-        v_store(next_hash + g, best_hash);
+        u16_store(next_hash + g, best_hash);
     }
     turn(t, fold, least);
 }
@@ -131,25 +115,19 @@ INLINE void step_by(struct rbe_trellis *t, const struct rbe_trellis_row *r, cons
                       DO(4, 3) DO(4, 4)
 enum { PAIR_K = 4, PAIR_KINDS = 3 };    /* bytes not doubled, doubled once; nibbles */
 
-typedef void step_fn(struct rbe_trellis *t, const struct rbe_trellis_row *r,
+typedef void step_fn(struct rbe_trellis_state *t, const struct rbe_trellis_row *r,
                      uint8_t *decision);
 
-#define STEP(k, fold)                                                                          \
-    static void step_##k##fold##_bytes0(struct rbe_trellis *t,                                 \
-                                        const struct rbe_trellis_row *r, uint8_t *decision)    \
+#define STEP_OF(name, k, fold, nibbles, doublings)                                             \
+    static void name(struct rbe_trellis_state *t, const struct rbe_trellis_row *r,             \
+                     uint8_t *decision)                                                        \
     {                                                                                          \
-        step_by(t, r, k, fold, true, false, 0, decision);                                      \
-    }                                                                                          \
-    static void step_##k##fold##_bytes1(struct rbe_trellis *t,                                 \
-                                        const struct rbe_trellis_row *r, uint8_t *decision)    \
-    {                                                                                          \
-        step_by(t, r, k, fold, true, false, 1, decision);                                      \
-    }                                                                                          \
-    static void step_##k##fold##_nibbles(struct rbe_trellis *t,                                \
-                                         const struct rbe_trellis_row *r, uint8_t *decision)   \
-    {                                                                                          \
-        step_by(t, r, k, fold, true, true, r->doublings, decision);                            \
+        step_by(t, r, k, fold, true, nibbles, doublings, decision);                            \
     }
+#define STEP(k, fold)                                                                          \
+    STEP_OF(step_##k##fold##_bytes0, k, fold, false, 0)                                        \
+    STEP_OF(step_##k##fold##_bytes1, k, fold, false, 1)                                        \
+    STEP_OF(step_##k##fold##_nibbles, k, fold, true, r->doublings)
 EACH_PAIR(STEP)
 
 static step_fn *const pairs[PAIR_K + 1][PAIR_K + 1][PAIR_KINDS] = {
@@ -158,7 +136,7 @@ static step_fn *const pairs[PAIR_K + 1][PAIR_K + 1][PAIR_KINDS] = {
     EACH_PAIR(PAIR)
 };
 
-static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
+static void step(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
                  uint8_t *decision)
 {
     if (!r) {
@@ -178,34 +156,38 @@ static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigne
         step_by(t, r, k, fold, true, false, r->doublings, decision);
 }
 
-static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
+static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
 {
     const unsigned k = r->shift, free = r->free, fixed = k - free;
     const size_t states = (size_t)1 << t->bits, tops = ((size_t)1 << free) - 1;
-    const vec before = v_set(t->least), inverse = v_set(t->inverse),
-              multiplier = v_set(t->multiplier),
-              last = v_set((uint16_t)((r->fixed << (16 - fixed)) * t->multiplier));
+    const u16x before = u16_set(t->least), inverse = u16_set(t->inverse),
+              multiplier = u16_set(t->multiplier),
+              last = u16_set((uint16_t)((r->fixed << (16 - fixed)) * t->multiplier));
     const struct row_vectors row = vectors_of(r);
-    vec least = v_set(RBE_TRELLIS_NEVER);
+    u16x least = u16_set(RBE_TRELLIS_NEVER);
 
-    for (size_t s = 0; s < states; s += VEC_LANES) {
+    for (size_t s = 0; s < states; s += U16_LANES) {
         /* The chosen bits stand above the window's old ones, and below the fixed ones. */
-        const vec chosen = v_load(t->top[free] + (free > VEC_LOG ? s & tops : 0));
-        const vec window = v_mul(v_add(v_expand(t->hash + (s >> free), free), chosen), inverse);
-        const vec hash = v_add(v_mul(v_shift(window, fixed), multiplier), last);
-        const vec error = r->nibbles ? error_cost(&row, hash, true, r->doublings)
+        const u16x chosen = u16_load(t->top[free] + (free > U16_LOG ? s & tops : 0));
+        const u16x window =
+            u16_mul(u16_add(u16_expand(t->hash + (s >> free), free), chosen), inverse);
+        const u16x hash = u16_add(u16_mul(u16_shift(window, fixed), multiplier), last);
+        const u16x error = r->nibbles ? error_cost(&row, hash, true, r->doublings)
                                      : error_cost(&row, hash, false, r->doublings);
-        const vec cost = less_least(
-            v_add_costs(v_expand(t->cost + (s >> free), free), error), before);
+        const u16x cost = less_least(
+            u16_add_sat(u16_expand(t->cost + (s >> free), free), error), before);
 
-        least = v_min(least, cost);
-        v_store(t->next_cost + s, cost);
-        v_store(t->next_hash + s, hash);
+        least = u16_min(least, cost);
+        u16_store(t->next_cost + s, cost);
+        u16_store(t->next_hash + s, hash);
     }
     turn(t, 0, least);
 }
 
 #undef STEP
+#undef STEP_OF
 #undef PAIR
+
+#define FUNCTIONS step, drain
 
 #endif

@@ -1,33 +1,28 @@
 /*
- * body/vector.h - the functions of vector.h in vectors, whose width follows from the flags
- * the including file is compiled with.
+ * body/vector.h - the functions of vector.h for any width of registers.
  *
  * SPDX-License-Identifier: MIT
- *
- * The including file defines RBE_VECTOR (the table's name), RBE_VECTOR_NAME and
- * RBE_VECTOR_ISA.
  */
-#include "kernels/cpu.h"
-#include "kernels/lanes.h"
+#include "kernels/body/lanes.h"
 #include "kernels/vector.h"
 
 /* A row's sums go through f32 lanes for this many values, then through a double. */
 enum { BLOCK = 512 };
 
-/* Runs body for i = 0, WIDTH, ... with `full` true, then once with the n - i left. */
+/* Runs body for i = 0, F32_LANES, ... with `full` true, then once with the n - i left. */
 #define EACH(n, body)                                                                          \
     do {                                                                                       \
         size_t i = 0;                                                                          \
-        for (; i + WIDTH <= (n); i += WIDTH) {                                                 \
-            body(load, store)                                                                  \
+        for (; i + F32_LANES <= (n); i += F32_LANES) {                                         \
+            body(f32_load, f32_store)                                                          \
         }                                                                                      \
         if (i < (n)) {                                                                         \
             const size_t left = (n) - i;                                                       \
             body(load_left, store_left)                                                        \
         }                                                                                      \
     } while (0)
-#define load_left(p) load_part(p, left, 0)
-#define store_left(p, v) store_part(p, v, left)
+#define load_left(p) f32_load_part(p, left, 0)
+#define store_left(p, v) f32_store_part(p, v, left)
 
 static void add(float *y, const float *x, const float *bias, size_t n)
 {
@@ -37,16 +32,16 @@ static void add(float *y, const float *x, const float *bias, size_t n)
 }
 
 /* s = 1 / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3): GELU(x) = x s. */
-INLINE vf gate(vf x)
+INLINE f32x gate(f32x x)
 {
-    const vf u = (x * x * 0.044715F + 1) * x * -1.59576912F;
+    const f32x u = (x * x * 0.044715F + 1) * x * -1.59576912F;
     return 1 / (exp_lanes(u) + 1);
 }
 
 static void gelu(float *y, const float *x, size_t n)
 {
 #define BODY(LOAD, STORE)                                                                      \
-    const vf v = LOAD(x + i);                                                                  \
+    const f32x v = LOAD(x + i);                                                                \
     STORE(y + i, v * gate(v));
     EACH(n, BODY);
 #undef BODY
@@ -56,8 +51,8 @@ static void gelu_back(float *d, float *x, size_t n)
 {
     /* (x s)' = s + x s (1 - s) (2u)', (2u)' = 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2). */
 #define BODY(LOAD, STORE)                                                                      \
-    const vf v = LOAD(x + i), s = gate(v), y = v * s;                                          \
-    const vf slope = v * v * (1.59576912F * 0.134145F) + 1.59576912F;                          \
+    const f32x v = LOAD(x + i), s = gate(v), y = v * s;                                        \
+    const f32x slope = v * v * (1.59576912F * 0.134145F) + 1.59576912F;                        \
     STORE(d + i, LOAD(d + i) * (y * (1 - s) * slope + s));                                     \
     STORE(x + i, y);
     EACH(n, BODY);
@@ -69,16 +64,16 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
                       float *dbias, size_t n, float eps)
 {
     const size_t whole = n / LANES * LANES;
-    struct lanes sum = {.a = {0}}, squares = {.a = {0}};
-    struct lanes g_sum = {.a = {0}}, gx_sum = {.a = {0}};
+    struct sixteen sum = {.a = {0}}, squares = {.a = {0}};
+    struct sixteen g_sum = {.a = {0}}, gx_sum = {.a = {0}};
     float x_last[LANES], g_last[LANES];
     size_t j = 0;
 
-#define VALUE(k) load(x + j + (k))
+#define VALUE(k) f32_load(x + j + (k))
     for (; j < whole; j += LANES)
         ADD_LANES(sum, VALUE);
 #undef VALUE
-#define VALUE(k) load(x_last + (k))
+#define VALUE(k) f32_load(x_last + (k))
     if (j < n) {
         pad(x_last, x + j, n - j, 0);
         ADD_LANES(sum, VALUE);
@@ -86,9 +81,9 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
 #undef VALUE
     const float mean = sum_lanes(sum) / (float)n;
     /* g = dy gain; sums of (x - mean)^2, g and g (x - mean) in one go. */
-#define SQUARE(k) ((load(x + j + (k)) - mean) * (load(x + j + (k)) - mean))
-#define G(k) (load(dy + j + (k)) * load(gain + j + (k)))
-#define GX(k) (G(k) * (load(x + j + (k)) - mean))
+#define SQUARE(k) ((f32_load(x + j + (k)) - mean) * (f32_load(x + j + (k)) - mean))
+#define G(k) (f32_load(dy + j + (k)) * f32_load(gain + j + (k)))
+#define GX(k) (G(k) * (f32_load(x + j + (k)) - mean))
     for (j = 0; j < whole; j += LANES) {
         ADD_LANES(squares, SQUARE);
         ADD_LANES(g_sum, G);
@@ -97,9 +92,9 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
 #undef SQUARE
 #undef G
 #undef GX
-#define SQUARE(k) ((load(x_last + (k)) - mean) * (load(x_last + (k)) - mean))
-#define G(k) load(g_last + (k))
-#define GX(k) (load(g_last + (k)) * (load(x_last + (k)) - mean))
+#define SQUARE(k) ((f32_load(x_last + (k)) - mean) * (f32_load(x_last + (k)) - mean))
+#define G(k) f32_load(g_last + (k))
+#define GX(k) (f32_load(g_last + (k)) * (f32_load(x_last + (k)) - mean))
     if (j < n) {
         pad(x_last, x + j, n - j, mean);
         pad(g_last, dy + j, n - j, 0);
@@ -116,11 +111,11 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
     const float g_mean = sum_lanes(g_sum) / (float)n;
     const float gx_mean = sum_lanes(gx_sum) * r / (float)n;
 #define BODY(LOAD, STORE)                                                                      \
-    const vf h = (LOAD(x + i) - mean) * r, d = LOAD(dy + i), w = LOAD(gain + i);               \
+    const f32x h = (LOAD(x + i) - mean) * r, d = LOAD(dy + i), w = LOAD(gain + i);             \
     STORE(dgain + i, LOAD(dgain + i) + d * h);                                                 \
     STORE(dbias + i, LOAD(dbias + i) + d);                                                     \
     STORE(y + i, h * w + LOAD(bias + i));                                                      \
-    vf to = (d * w - g_mean - h * gx_mean) * r;                                                \
+    f32x to = (d * w - g_mean - h * gx_mean) * r;                                              \
     if (base)                                                                                  \
         to += LOAD(base + i);                                                                  \
     STORE(dx + i, to);
@@ -131,15 +126,15 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
 static void softmax_back(float *d, const float *p, size_t n, float scale)
 {
     const size_t whole = n / LANES * LANES;
-    struct lanes sum = {.a = {0}};
+    struct sixteen sum = {.a = {0}};
     float d_last[LANES], p_last[LANES];
     size_t j = 0;
 
-#define PRODUCT(k) (load(d + j + (k)) * load(p + j + (k)))
+#define PRODUCT(k) (f32_load(d + j + (k)) * f32_load(p + j + (k)))
     for (; j < whole; j += LANES)
         ADD_LANES(sum, PRODUCT);
 #undef PRODUCT
-#define PRODUCT(k) (load(d_last + (k)) * load(p_last + (k)))
+#define PRODUCT(k) (f32_load(d_last + (k)) * f32_load(p_last + (k)))
     if (j < n) {
         pad(d_last, d + j, n - j, 0);
         pad(p_last, p + j, n - j, 0);
@@ -163,7 +158,7 @@ struct row {
 
 /* Sixteen-lane sums of e^s, e^(s/T), e^(t/T) and e^(t/T) (t - s) / T, all by the maxima. */
 struct row_lanes {
-    struct lanes plain, soft, teacher, gap;
+    struct sixteen plain, soft, teacher, gap;
 };
 
 struct row_sums {
@@ -171,23 +166,23 @@ struct row_sums {
 };
 
 /* One register: t becomes e^(t/T); s becomes e^s where that is enough for the gradient. */
-INLINE void sum_register(vf *plain, vf *soft, vf *teacher, vf *gap, float *s, float *t,
+INLINE void sum_register(f32x *plain, f32x *soft, f32x *teacher, f32x *gap, float *s, float *t,
                          const float *mask, const struct row *r)
 {
-    const vf m = load(mask), ds = load(s) - r->s_max;
-    const vf e = exp_lanes(ds) * m;
+    const f32x m = f32_load(mask), ds = f32_load(s) - r->s_max;
+    const f32x e = exp_lanes(ds) * m;
 
     *plain += e;
     if (t) {
-        const vf dt = (load(t) - r->t_max) * r->by_t, p = exp_lanes(dt) * m;
+        const f32x dt = (f32_load(t) - r->t_max) * r->by_t, p = exp_lanes(dt) * m;
         *teacher += p;
         *gap += p * (dt - ds * r->by_t);
-        store(t, p);
+        f32_store(t, p);
         if (!r->single)
             *soft += exp_lanes(ds * r->by_t) * m;
     }
     if (r->single)
-        store(s, e);
+        f32_store(s, e);
 }
 
 INLINE void sum_sixteen(struct row_lanes *l, float *s, float *t, const float *mask,
@@ -197,11 +192,11 @@ INLINE void sum_sixteen(struct row_lanes *l, float *s, float *t, const float *ma
     sum_register(&l->plain.part, &l->soft.part, &l->teacher.part, &l->gap.part, s + (k),       \
                  t ? t + (k) : NULL, mask + (k), r)
     AT(a, 0);
-    if (WIDTH < LANES)
-        AT(b, WIDTH);
-    if (2 * WIDTH < LANES) {
-        AT(c, 2 * WIDTH);
-        AT(d, 3 * WIDTH);
+    if (F32_LANES < LANES)
+        AT(b, F32_LANES);
+    if (2 * F32_LANES < LANES) {
+        AT(c, 2 * F32_LANES);
+        AT(d, 3 * F32_LANES);
     }
 #undef AT
 }
@@ -251,7 +246,7 @@ INLINE void row_gradient(float *s, const float *t, size_t n, const struct row *r
 #undef BODY
     } else {
 #define BODY(LOAD, STORE)                                                                      \
-    const vf d = LOAD(s + i) - r->s_max;                                                       \
+    const f32x d = LOAD(s + i) - r->s_max;                                                     \
     STORE(s + i, exp_lanes(d) * a + exp_lanes(d * r->by_t) * b - LOAD(t + i) * c);
         EACH(n, BODY);
 #undef BODY
@@ -300,14 +295,14 @@ static double squares(const float *x, size_t n)
 
     for (size_t at = 0; at < n; at += BLOCK) {
         const size_t end = n - at < BLOCK ? n : at + BLOCK;
-        struct lanes sum = {.a = {0}};
+        struct sixteen sum = {.a = {0}};
         float last[LANES];
         size_t i = at;
-#define SQUARE(k) (load(x + i + (k)) * load(x + i + (k)))
+#define SQUARE(k) (f32_load(x + i + (k)) * f32_load(x + i + (k)))
         for (; i + LANES <= end; i += LANES)
             ADD_LANES(sum, SQUARE);
 #undef SQUARE
-#define SQUARE(k) (load(last + (k)) * load(last + (k)))
+#define SQUARE(k) (f32_load(last + (k)) * f32_load(last + (k)))
         if (i < end) {
             pad(last, x + i, end - i, 0);
             ADD_LANES(sum, SQUARE);
@@ -318,31 +313,17 @@ static double squares(const float *x, size_t n)
     return total;
 }
 
-INLINE vf root(vf x)
-{
-#if defined(__AVX512F__)
-    return (vf)_mm512_sqrt_ps((__m512)x);
-#elif defined(__AVX2__)
-    return (vf)_mm256_sqrt_ps((__m256)x);
-#elif defined(__x86_64__)
-    return (vf)_mm_sqrt_ps((__m128)x);
-#else
-    for (int i = 0; i < WIDTH; i++)
-        x[i] = sqrtf(x[i]);
-    return x;
-#endif
-}
-
 static void adam(float *p, float *m, float *v, const float *g, size_t n,
                  const struct rbe_vector_adam *c)
 {
 #define BODY(LOAD, STORE)                                                                      \
-    const vf d = LOAD(g + i) * c->gradient;                                                    \
-    const vf first = LOAD(m + i) * c->b1 + d * (1 - c->b1);                                    \
-    const vf second = LOAD(v + i) * c->b2 + d * d * (1 - c->b2);                               \
+    const f32x d = LOAD(g + i) * c->gradient;                                                  \
+    const f32x first = LOAD(m + i) * c->b1 + d * (1 - c->b1);                                  \
+    const f32x second = LOAD(v + i) * c->b2 + d * d * (1 - c->b2);                             \
     STORE(m + i, first);                                                                       \
     STORE(v + i, second);                                                                      \
-    STORE(p + i, LOAD(p + i) * c->keep - first * c->step / (root(second) * c->root + c->eps));
+    STORE(p + i, LOAD(p + i) * c->keep -                                                       \
+                     first * c->step / (f32_sqrt(second) * c->root + c->eps));
     EACH(n, BODY);
 #undef BODY
 }
@@ -350,7 +331,7 @@ static void adam(float *p, float *m, float *v, const float *g, size_t n,
 static void momentum(float *u, float *m, const float *g, size_t n, float beta, float scale)
 {
 #define BODY(LOAD, STORE)                                                                      \
-    const vf d = LOAD(g + i) * scale, v = LOAD(m + i) * beta + d;                              \
+    const f32x d = LOAD(g + i) * scale, v = LOAD(m + i) * beta + d;                            \
     STORE(m + i, v);                                                                           \
     STORE(u + i, v * beta + d);
     EACH(n, BODY);
@@ -364,12 +345,12 @@ static void blend(float *y, const float *x, size_t n, float a, float b)
 #undef BODY
 }
 
-typedef uint32_t vu __attribute__((vector_size(4 * WIDTH)));
-typedef uint16_t vh __attribute__((vector_size(2 * WIDTH)));
+typedef uint32_t vu __attribute__((vector_size(4 * F32_LANES)));
+typedef uint16_t vh __attribute__((vector_size(2 * F32_LANES)));
 
 /* The upper half, after adding just under half of the lower (or half, where what stays is
  * odd). */
-INLINE vh halves(vf x)
+INLINE vh halves(f32x x)
 {
     const vu bits = (vu)x;
 
@@ -380,18 +361,16 @@ static void round_bf16(uint16_t *to, const float *x, size_t n, float scale)
 {
     size_t i = 0;
 
-    for (; i + WIDTH <= n; i += WIDTH) {
-        const vh h = halves(load(x + i) * scale);
+    for (; i + F32_LANES <= n; i += F32_LANES) {
+        const vh h = halves(f32_load(x + i) * scale);
         memcpy(to + i, &h, sizeof h);
     }
     if (i < n) {
-        const vh h = halves(load_part(x + i, n - i, 0) * scale);
+        const vh h = halves(f32_load_part(x + i, n - i, 0) * scale);
         memcpy(to + i, &h, (n - i) * sizeof *to);
     }
 }
 
-const struct rbe_vector RBE_VECTOR = {
-    .name = RBE_VECTOR_NAME, .isa = RBE_VECTOR_ISA, .add = add, .gelu = gelu,
-    .gelu_back = gelu_back, .norm_back = norm_back, .softmax_back = softmax_back,
-    .loss_row = loss_row, .squares = squares, .adam = adam, .momentum = momentum,
-    .round_bf16 = round_bf16, .blend = blend};
+#define FUNCTIONS                                                                              \
+    add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
+    round_bf16, blend

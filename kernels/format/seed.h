@@ -27,12 +27,8 @@
 #include "kernels/kernel.h"
 
 enum {
-    RBE_SEED_MIN_BLOCK = 16,
-    RBE_SEED_MAX_BLOCK = 4096,
     RBE_SEED_WORDS = 8,             /* 16-bit words of a 128-bit seed */
     RBE_SEED_LANES = 32,            /* columns interleaved */
-    RBE_SEED_GMAX = 256,            /* |g| <= 256: g is in [-256, 254] */
-    RBE_SEED4_GMAX = 30,
 };
 
 /*
@@ -139,17 +135,23 @@ static inline uint16_t rbe_seed_window(const struct rbe_seed_window *at, size_t 
     return (uint16_t)((high << 16 | at->low[group * at->low_step + lane]) >> at->shift);
 }
 
+/* The maps from a window to a weight: h = u * multiplier, of seed4 plus the row in its strip
+ * times the step, mod 2^16. */
+#define RBE_SEED_MULTIPLIER 0xE37DU
+#define RBE_SEED4_MULTIPLIER 0x9E3BU
+#define RBE_SEED4_STEP 0x6487U
+
 /* Two signed bytes: mean -1, standard deviation 104.5, triangular. */
 static inline int rbe_seed_map(uint16_t u)
 {
-    const uint16_t h = (uint16_t)(u * 0xE37DU);
+    const uint16_t h = (uint16_t)(u * RBE_SEED_MULTIPLIER);
     return (int8_t)(h & 0xFF) + (int8_t)(h >> 8);
 }
 
 /* Four nibbles, with a row term: mean 0, standard deviation 9.22, closer to Gaussian. */
 static inline int rbe_seed4_map(uint16_t u, unsigned i)
 {
-    const uint16_t h = (uint16_t)(u * 0x9E3BU + i * 0x6487U);
+    const uint16_t h = (uint16_t)(u * RBE_SEED4_MULTIPLIER + i * RBE_SEED4_STEP);
     return (h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12) - 30;
 }
 

@@ -6,6 +6,6 @@
 #include "kernels/scalar/simd_scalar.h"
 
 #include "kernels/body/transform.h"
+#include "kernels/list.h"
 
-const struct rbe_transform rbe_transform_scalar = {
-    "scalar", 0, scale, quantise, flip_signs, hadamard};
+RBE_TABLE(transform, scalar)

@@ -5,9 +5,8 @@
  */
 #include <string.h>
 
-#include "kernels/trellis.h"
-
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/body/unroll.h"
+#include "kernels/list.h"
 
 enum { OUTPUT_LEAST = -256, OUTPUTS = 512 };
 
@@ -40,7 +39,7 @@ INLINE unsigned add(unsigned a, unsigned b)
 }
 
 /* The groups just written are those to read. */
-static void turn(struct rbe_trellis *t, unsigned fold)
+static void turn(struct rbe_trellis_state *t, unsigned fold)
 {
     uint16_t *const cost = t->cost, *const hash = t->hash;
     unsigned least = RBE_TRELLIS_NEVER;
@@ -55,12 +54,12 @@ static void turn(struct rbe_trellis *t, unsigned fold)
     t->least = (uint16_t)least;
 }
 
-INLINE unsigned less_least(const struct rbe_trellis *t, unsigned cost)
+INLINE unsigned less_least(const struct rbe_trellis_state *t, unsigned cost)
 {
     return cost == RBE_TRELLIS_NEVER ? cost : cost - t->least;
 }
 
-INLINE void step_by(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
+INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
                     const bool nibbles, uint8_t *decision)
 {
     const unsigned L = t->bits, k = r ? r->shift : 0, addend = r ? r->addend : 0;
@@ -89,7 +88,7 @@ INLINE void step_by(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsi
     turn(t, fold);
 }
 
-static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigned fold,
+static void step(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
                  uint8_t *decision)
 {
     if (r && r->nibbles)
@@ -98,7 +97,7 @@ static void step(struct rbe_trellis *t, const struct rbe_trellis_row *r, unsigne
         step_by(t, r, fold, false, decision);
 }
 
-static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
+static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
 {
     const unsigned k = r->shift, fixed = k - r->free;
     uint16_t costs[OUTPUTS];
@@ -120,4 +119,5 @@ static void drain(struct rbe_trellis *t, const struct rbe_trellis_row *r)
     turn(t, 0);
 }
 
-const struct rbe_trellis_ops rbe_trellis_scalar = {"scalar", 0, step, drain};
+#define FUNCTIONS step, drain
+RBE_TABLE(trellis, scalar)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "kernels/format/seed.h"
 #include "kernels/test/check.h"
 #include "kernels/test/guard.h"
 #include "kernels/trellis.h"
@@ -49,7 +50,7 @@ static unsigned window_of(unsigned s, unsigned k)
     return u;
 }
 
-static void expect_step(const struct rbe_trellis *t, const struct rbe_trellis_row *r,
+static void expect_step(const struct rbe_trellis_state *t, const struct rbe_trellis_row *r,
                         unsigned fold)
 {
     const unsigned L = t->bits, k = r ? r->shift : 0;
@@ -73,7 +74,7 @@ static void expect_step(const struct rbe_trellis *t, const struct rbe_trellis_ro
     }
 }
 
-static void expect_drain(const struct rbe_trellis *t, const struct rbe_trellis_row *r)
+static void expect_drain(const struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
 {
     for (unsigned s = 0; s < 1U << t->bits; s++) {
         unsigned u = window[s >> r->free];
@@ -89,7 +90,7 @@ static void expect_drain(const struct rbe_trellis *t, const struct rbe_trellis_r
 }
 
 /* Groups of 2^fold: some costs near the least, some large, some that nothing can save. */
-static void fill_groups(struct rbe_trellis *t, unsigned fold)
+static void fill_groups(struct rbe_trellis_state *t, unsigned fold)
 {
     const uint16_t base = (uint16_t)check_below(&rng, 3000);
 
@@ -121,19 +122,21 @@ static struct rbe_trellis_row some_row(unsigned shift, bool nibbles)
     return r;
 }
 
-static void open_trellis(struct rbe_trellis *t, unsigned bits, bool nibbles, enum place place)
+static void open_trellis(struct rbe_trellis_state *t, unsigned bits, bool nibbles,
+                         enum place place)
 {
     const size_t bytes = sizeof(uint16_t) << bits;
     uint16_t **const arrays[] = {&t->cost, &t->hash, &t->next_cost, &t->next_hash};
 
-    rbe_trellis_init(t, bits, nibbles ? 0x9E3B : 0xE37D);
+    rbe_trellis_init(t, bits, nibbles ? RBE_SEED4_MULTIPLIER : RBE_SEED_MULTIPLIER);
     for (int i = 0; i < 4; i++) {
         *arrays[i] = guarded_at(&room[i], place, bytes, sizeof(uint16_t));
         memset(*arrays[i], 0xA5, bytes);
     }
 }
 
-static bool as_expected(const struct rbe_trellis *t, unsigned fold, const uint8_t *decision)
+static bool as_expected(const struct rbe_trellis_state *t, unsigned fold,
+                        const uint8_t *decision)
 {
     const size_t groups = (size_t)1 << (t->bits - fold);
     uint16_t least = 0xFFFF;
@@ -148,10 +151,10 @@ static bool as_expected(const struct rbe_trellis *t, unsigned fold, const uint8_
     return t->least == least && t->fold == fold;
 }
 
-static void check_step(const struct rbe_trellis_ops *ops, unsigned bits, unsigned k,
+static void check_step(const struct rbe_trellis *ops, unsigned bits, unsigned k,
                        unsigned fold, bool nibbles, enum place place)
 {
-    static struct rbe_trellis t;
+    static struct rbe_trellis_state t;
     const struct rbe_trellis_row r = some_row(k, nibbles);
     const bool bare = k == 0 && check_below(&rng, 2);
     uint8_t *decision = guarded_at(&decision_room, place, (size_t)1 << (bits - fold), 1);
@@ -166,10 +169,10 @@ static void check_step(const struct rbe_trellis_ops *ops, unsigned bits, unsigne
                fold, nibbles ? "nibbles" : "bytes", r.factor, r.doublings);
 }
 
-static void check_drain(const struct rbe_trellis_ops *ops, unsigned bits, unsigned shift,
+static void check_drain(const struct rbe_trellis *ops, unsigned bits, unsigned shift,
                         unsigned free, bool nibbles, enum place place)
 {
-    static struct rbe_trellis t;
+    static struct rbe_trellis_state t;
     struct rbe_trellis_row r = some_row(shift, nibbles);
 
     r.free = free;
@@ -184,7 +187,7 @@ static void check_drain(const struct rbe_trellis_ops *ops, unsigned bits, unsign
 }
 
 /* Every pair of new and dropped bits that a trellis of this many bits takes. */
-static void check_all(const struct rbe_trellis_ops *ops, unsigned bits)
+static void check_all(const struct rbe_trellis *ops, unsigned bits)
 {
     for (unsigned k = 0; k <= RBE_TRELLIS_MAX_SHIFT; k++) {
         for (unsigned fold = 0; fold <= RBE_TRELLIS_MAX_SHIFT; fold++) {
@@ -201,7 +204,7 @@ static void check_all(const struct rbe_trellis_ops *ops, unsigned bits)
 }
 
 /* The pairs that conversions spend their time in, with all factors and doublings. */
-static void check_often(const struct rbe_trellis_ops *ops)
+static void check_often(const struct rbe_trellis *ops)
 {
     for (unsigned k = 1; k <= 4; k++)
         for (unsigned fold = k > 1 ? k - 1 : 1; fold <= k + 1 && fold <= 5; fold++)
@@ -222,7 +225,7 @@ int main(int argc, char **argv)
     if (!guarded_open(&decision_room, STATES + 64))
         return 1;
     for (size_t i = 0; rbe_trellis_at(i); i++) {
-        const struct rbe_trellis_ops *ops = rbe_trellis_at(i);
+        const struct rbe_trellis *ops = rbe_trellis_at(i);
 
         if (ops->isa & ~rbe_cpu_isa()) {
             printf("SKIP %s: this CPU cannot run it\n", ops->name);

@@ -1,9 +1,11 @@
 /*
- * elementwise_avx2.c - body/elementwise.h compiled for AVX2.
+ * elementwise_avx2.c - kernels/elementwise.h in eight lanes of AVX2.
  *
  * SPDX-License-Identifier: MIT
  */
-#define RBE_ELEMENTWISE rbe_elementwise_avx2
-#define RBE_ELEMENTWISE_NAME "avx2"
-#define RBE_ELEMENTWISE_ISA RBE_ISA_AVX2
+#include "kernels/x86/simd_avx2.h"
+
 #include "kernels/body/elementwise.h"
+#include "kernels/list.h"
+
+RBE_TABLE(elementwise, avx2)

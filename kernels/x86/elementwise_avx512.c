@@ -1,9 +1,11 @@
 /*
- * elementwise_avx512.c - body/elementwise.h compiled for AVX512.
+ * elementwise_avx512.c - kernels/elementwise.h in sixteen lanes of AVX-512.
  *
  * SPDX-License-Identifier: MIT
  */
-#define RBE_ELEMENTWISE rbe_elementwise_avx512
-#define RBE_ELEMENTWISE_NAME "avx512"
-#define RBE_ELEMENTWISE_ISA RBE_ISA_AVX512
+#include "kernels/x86/simd_avx512.h"
+
 #include "kernels/body/elementwise.h"
+#include "kernels/list.h"
+
+RBE_TABLE(elementwise, avx512)

@@ -17,7 +17,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/body/unroll.h"
+#include "kernels/format/seed.h"
 
 /* What the compiler knows of the value is forgotten. */
 #define HIDE(v) __asm__ volatile("" : "+v"(v))
@@ -36,7 +37,7 @@ INLINE __m512i step(const int funnel, __m512i sum, __m512i word)
         HIDE(high);     /* or the compiler makes a funnel shift of it */
         u = _mm512_or_si512(_mm512_srlv_epi16(sum, _mm512_set1_epi16(5)), high);
     }
-    const __m512i h = _mm512_mullo_epi16(u, _mm512_set1_epi16((short)0xE37D));
+    const __m512i h = _mm512_mullo_epi16(u, _mm512_set1_epi16((short)RBE_SEED_MULTIPLIER));
     return _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(_mm512_set1_epi8(1), h), word);
 }
 

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/body/unroll.h"
+
 #ifndef __AVX2__
 #error "needs -mavx2: the Makefile takes ISA flags from the file name's suffix"
 #endif
@@ -244,6 +246,157 @@ static inline lanes lanes_add(lanes acc, s32x v, float scale)
 static inline float lanes_sum(lanes v)
 {
     return f32_sum(_mm256_add_ps(v.a, v.b));
+}
+
+/* u16x and its words: as in simd_sse41.h. */
+typedef __m256i u16x;
+enum { U16_LOG = 4, U16_LANES = 1 << U16_LOG };
+
+static inline u16x u16_load(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+static inline void u16_store(void *p, u16x v)
+{
+    _mm256_storeu_si256((__m256i *)p, v);
+}
+
+static inline u16x u16_set(uint16_t v)
+{
+    return _mm256_set1_epi16((short)v);
+}
+
+static inline u16x u16_add(u16x a, u16x b)
+{
+    return _mm256_add_epi16(a, b);
+}
+
+static inline u16x u16_sub(u16x a, u16x b)
+{
+    return _mm256_sub_epi16(a, b);
+}
+
+static inline u16x u16_mul(u16x a, u16x b)
+{
+    return _mm256_mullo_epi16(a, b);
+}
+
+static inline u16x u16_and(u16x a, u16x b)
+{
+    return _mm256_and_si256(a, b);
+}
+
+static inline u16x u16_or(u16x a, u16x b)
+{
+    return _mm256_or_si256(a, b);
+}
+
+static inline u16x u16_shift(u16x a, unsigned n)
+{
+    return _mm256_srl_epi16(a, _mm_cvtsi32_si128((int)n));
+}
+
+static inline u16x u16_add_sat(u16x a, u16x b)
+{
+    return _mm256_adds_epu16(a, b);
+}
+
+static inline u16x u16_min(u16x a, u16x b)
+{
+    return _mm256_min_epu16(a, b);
+}
+
+static inline u16x u16_sub_signed(u16x a, u16x b)
+{
+    return _mm256_subs_epi16(a, b);
+}
+
+static inline u16x u16_add_signed(u16x a, u16x b)
+{
+    return _mm256_adds_epi16(a, b);
+}
+
+static inline u16x u16_square_high(u16x e)
+{
+    return _mm256_mulhi_epi16(e, e);
+}
+
+static inline u16x u16_factor(uint8_t f)
+{
+    return _mm256_set1_epi8((char)f);
+}
+
+static inline u16x u16_bytes(u16x h, u16x f)
+{
+    return _mm256_maddubs_epi16(f, h);
+}
+
+static inline u16x u16_nibbles(u16x h, u16x f)
+{
+    const u16x low = _mm256_set1_epi8(15);
+    const u16x two = u16_add(u16_and(h, low), u16_and(_mm256_srli_epi16(h, 4), low));
+
+    return _mm256_maddubs_epi16(f, two);
+}
+
+static inline void u16_take(u16x *m, u16x *w, u16x cost, u16x h)
+{
+    const u16x least = u16_min(*m, cost), same = _mm256_cmpeq_epi16(least, *m);
+
+    *w = _mm256_blendv_epi8(h, *w, same);
+    *m = least;
+}
+
+static inline u16x u16_full(u16x v)
+{
+    return _mm256_cmpeq_epi16(v, _mm256_set1_epi8(-1));
+}
+
+/* Bytes 2 i and 2 i + 1 of lane i's source, in both halves the same 16 bytes. */
+#define TWICE(a, b, c, d, e, f, g, h)                                                          \
+    2 * a, 2 * a + 1, 2 * b, 2 * b + 1, 2 * c, 2 * c + 1, 2 * d, 2 * d + 1, 2 * e, 2 * e + 1,  \
+        2 * f, 2 * f + 1, 2 * g, 2 * g + 1, 2 * h, 2 * h + 1
+
+INLINE u16x u16_expand(const uint16_t *p, unsigned k)
+{
+    int64_t q;
+    int32_t d;
+
+    switch (k) {
+    case 0:
+        return u16_load(p);
+    case 1:
+        return _mm256_shuffle_epi8(
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)),
+            _mm256_setr_epi8(TWICE(0, 0, 1, 1, 2, 2, 3, 3), TWICE(4, 4, 5, 5, 6, 6, 7, 7)));
+    case 2:
+        memcpy(&q, p, sizeof q);
+        return _mm256_shuffle_epi8(
+            _mm256_set1_epi64x(q),
+            _mm256_setr_epi8(TWICE(0, 0, 0, 0, 1, 1, 1, 1), TWICE(2, 2, 2, 2, 3, 3, 3, 3)));
+    case 3:
+        memcpy(&d, p, sizeof d);
+        return _mm256_shuffle_epi8(
+            _mm256_set1_epi32(d),
+            _mm256_setr_epi8(TWICE(0, 0, 0, 0, 0, 0, 0, 0), TWICE(1, 1, 1, 1, 1, 1, 1, 1)));
+    default:
+        return u16_set(*p);
+    }
+}
+
+static inline void u16_store_bytes(uint8_t *p, u16x v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(v),
+                                                    _mm256_extracti128_si256(v, 1)));
+}
+
+static inline uint16_t u16_least(u16x v)
+{
+    const __m128i m =
+        _mm_min_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+
+    return (uint16_t)_mm_cvtsi128_si32(_mm_minpos_epu16(m));
 }
 
 #endif

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/body/unroll.h"
+
 #ifndef __AVX512BW__
 #error "needs -mavx512bw: the Makefile takes ISA flags from the file name's suffix"
 #endif
@@ -234,6 +236,163 @@ static inline lanes lanes_add(lanes acc, s32x v, float scale)
 static inline float lanes_sum(lanes v)
 {
     return f32_sum(v);
+}
+
+/* u16x and its words: as in simd_sse41.h. */
+typedef __m512i u16x;
+enum { U16_LOG = 5, U16_LANES = 1 << U16_LOG };
+
+static inline u16x u16_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+static inline void u16_store(void *p, u16x v)
+{
+    _mm512_storeu_si512(p, v);
+}
+
+static inline u16x u16_set(uint16_t v)
+{
+    return _mm512_set1_epi16((short)v);
+}
+
+static inline u16x u16_add(u16x a, u16x b)
+{
+    return _mm512_add_epi16(a, b);
+}
+
+static inline u16x u16_sub(u16x a, u16x b)
+{
+    return _mm512_sub_epi16(a, b);
+}
+
+static inline u16x u16_mul(u16x a, u16x b)
+{
+    return _mm512_mullo_epi16(a, b);
+}
+
+static inline u16x u16_and(u16x a, u16x b)
+{
+    return _mm512_and_si512(a, b);
+}
+
+static inline u16x u16_or(u16x a, u16x b)
+{
+    return _mm512_or_si512(a, b);
+}
+
+static inline u16x u16_shift(u16x a, unsigned n)
+{
+    return _mm512_srl_epi16(a, _mm_cvtsi32_si128((int)n));
+}
+
+static inline u16x u16_add_sat(u16x a, u16x b)
+{
+    return _mm512_adds_epu16(a, b);
+}
+
+static inline u16x u16_min(u16x a, u16x b)
+{
+    return _mm512_min_epu16(a, b);
+}
+
+static inline u16x u16_sub_signed(u16x a, u16x b)
+{
+    return _mm512_subs_epi16(a, b);
+}
+
+static inline u16x u16_add_signed(u16x a, u16x b)
+{
+    return _mm512_adds_epi16(a, b);
+}
+
+static inline u16x u16_square_high(u16x e)
+{
+    return _mm512_mulhi_epi16(e, e);
+}
+
+static inline u16x u16_factor(uint8_t f)
+{
+    return _mm512_set1_epi8((char)f);
+}
+
+static inline u16x u16_bytes(u16x h, u16x f)
+{
+    return _mm512_maddubs_epi16(f, h);
+}
+
+static inline u16x u16_nibbles(u16x h, u16x f)
+{
+    const u16x low = _mm512_set1_epi8(15);
+    const u16x two = u16_add(u16_and(h, low), u16_and(_mm512_srli_epi16(h, 4), low));
+
+    return _mm512_maddubs_epi16(f, two);
+}
+
+static inline void u16_take(u16x *m, u16x *w, u16x cost, u16x h)
+{
+    const __mmask32 less = _mm512_cmplt_epu16_mask(cost, *m);
+
+    *m = u16_min(*m, cost);
+    *w = _mm512_mask_mov_epi16(*w, less, h);
+}
+
+static inline u16x u16_full(u16x v)
+{
+    return _mm512_movm_epi16(_mm512_cmpeq_epi16_mask(v, _mm512_set1_epi8(-1)));
+}
+
+/* Bytes of four lanes that all take word `n`. */
+#define FOUR(n) (0x0100010001000100 + 0x0202020202020202 * (n))
+
+INLINE u16x u16_expand(const uint16_t *p, unsigned k)
+{
+    int64_t q;
+    int32_t d;
+
+    switch (k) {
+    case 0:
+        return u16_load(p);
+    case 1: {
+        const u16x wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+        return u16_or(wide, _mm512_slli_epi32(wide, 16));
+    }
+    case 2:
+        return _mm512_shuffle_epi8(
+            _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p)),
+            _mm512_setr_epi64(FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6),
+                              FOUR(7)));
+    case 3:
+        memcpy(&q, p, sizeof q);
+        return _mm512_shuffle_epi8(
+            _mm512_set1_epi64(q),
+            _mm512_setr_epi64(FOUR(0), FOUR(0), FOUR(1), FOUR(1), FOUR(2), FOUR(2), FOUR(3),
+                              FOUR(3)));
+    case 4:
+        memcpy(&d, p, sizeof d);
+        return _mm512_shuffle_epi8(
+            _mm512_set1_epi32(d),
+            _mm512_setr_epi64(FOUR(0), FOUR(0), FOUR(0), FOUR(0), FOUR(1), FOUR(1), FOUR(1),
+                              FOUR(1)));
+    default:
+        return u16_set(*p);
+    }
+}
+
+static inline void u16_store_bytes(uint8_t *p, u16x v)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi16_epi8(v));
+}
+
+static inline uint16_t u16_least(u16x v)
+{
+    const __m256i h =
+        _mm256_min_epu16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m128i m =
+        _mm_min_epu16(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+
+    return (uint16_t)_mm_cvtsi128_si32(_mm_minpos_epu16(m));
 }
 
 #endif

@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <tmmintrin.h>
+
+#include "kernels/body/unroll.h"
 
 #ifndef __SSE4_1__
 #error "needs -msse4.1: the Makefile takes ISA flags from the file name's suffix"
@@ -262,6 +265,157 @@ static inline lanes lanes_add(lanes acc, s32x v, float scale)
 static inline float lanes_sum(lanes v)
 {
     return f32_sum(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
+}
+
+/*
+ * u16x: as many 16-bit integers as a register holds, 2^U16_LOG.
+ *   u16_load, u16_store, u16_set        unaligned; one value in all lanes
+ *   u16_add, u16_sub, u16_mul           mod 2^16
+ *   u16_and, u16_or, u16_shift(v, n)    to the right; n >= 16 gives 0
+ *   u16_add_sat, u16_min                of unsigned lanes, the sum saturates
+ *   u16_sub_signed, u16_add_signed      of signed lanes, saturate
+ *   u16_square_high(e)                  (e * e) >> 16
+ *   u16_bytes(h, f)                     f times the sum of the two signed bytes
+ *   u16_nibbles(h, f)                   f times the sum of the four nibbles
+ *   u16_factor(f)                       f, 1..127, as those two want it
+ *   u16_take(&m, &w, a, h)              m, w = a, h where a < m
+ *   u16_full(v)                         all bits where v has all of them, else none
+ *   u16_expand(p, k)                    lane i = p[i >> k]; reads no more
+ *   u16_store_bytes(p, v)               the low bytes of the lanes, all < 256
+ *   u16_least(v)                        of the unsigned lanes
+ */
+typedef __m128i u16x;
+enum { U16_LOG = 3, U16_LANES = 1 << U16_LOG };
+
+static inline u16x u16_load(const void *p)
+{
+    return _mm_loadu_si128((const __m128i *)p);
+}
+
+static inline void u16_store(void *p, u16x v)
+{
+    _mm_storeu_si128((__m128i *)p, v);
+}
+
+static inline u16x u16_set(uint16_t v)
+{
+    return _mm_set1_epi16((short)v);
+}
+
+static inline u16x u16_add(u16x a, u16x b)
+{
+    return _mm_add_epi16(a, b);
+}
+
+static inline u16x u16_sub(u16x a, u16x b)
+{
+    return _mm_sub_epi16(a, b);
+}
+
+static inline u16x u16_mul(u16x a, u16x b)
+{
+    return _mm_mullo_epi16(a, b);
+}
+
+static inline u16x u16_and(u16x a, u16x b)
+{
+    return _mm_and_si128(a, b);
+}
+
+static inline u16x u16_or(u16x a, u16x b)
+{
+    return _mm_or_si128(a, b);
+}
+
+static inline u16x u16_shift(u16x a, unsigned n)
+{
+    return _mm_srl_epi16(a, _mm_cvtsi32_si128((int)n));
+}
+
+static inline u16x u16_add_sat(u16x a, u16x b)
+{
+    return _mm_adds_epu16(a, b);
+}
+
+static inline u16x u16_min(u16x a, u16x b)
+{
+    return _mm_min_epu16(a, b);
+}
+
+static inline u16x u16_sub_signed(u16x a, u16x b)
+{
+    return _mm_subs_epi16(a, b);
+}
+
+static inline u16x u16_add_signed(u16x a, u16x b)
+{
+    return _mm_adds_epi16(a, b);
+}
+
+static inline u16x u16_square_high(u16x e)
+{
+    return _mm_mulhi_epi16(e, e);
+}
+
+static inline u16x u16_factor(uint8_t f)
+{
+    return _mm_set1_epi8((char)f);
+}
+
+static inline u16x u16_bytes(u16x h, u16x f)
+{
+    return _mm_maddubs_epi16(f, h);
+}
+
+static inline u16x u16_nibbles(u16x h, u16x f)
+{
+    const u16x low = _mm_set1_epi8(15);
+    const u16x two = u16_add(u16_and(h, low), u16_and(_mm_srli_epi16(h, 4), low));
+
+    return _mm_maddubs_epi16(two, f);       /* f stays in its register */
+}
+
+static inline void u16_take(u16x *m, u16x *w, u16x cost, u16x h)
+{
+    const u16x least = u16_min(*m, cost), same = _mm_cmpeq_epi16(least, *m);
+
+    *w = _mm_blendv_epi8(h, *w, same);
+    *m = least;
+}
+
+static inline u16x u16_full(u16x v)
+{
+    return _mm_cmpeq_epi16(v, _mm_set1_epi8(-1));
+}
+
+INLINE u16x u16_expand(const uint16_t *p, unsigned k)
+{
+    int32_t d;
+
+    switch (k) {
+    case 0:
+        return u16_load(p);
+    case 1: {
+        const u16x v = _mm_loadl_epi64((const __m128i *)p);
+        return _mm_unpacklo_epi16(v, v);
+    }
+    case 2:
+        memcpy(&d, p, sizeof d);
+        return _mm_shuffle_epi8(_mm_cvtsi32_si128(d),
+                                _mm_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3));
+    default:
+        return u16_set(*p);
+    }
+}
+
+static inline void u16_store_bytes(uint8_t *p, u16x v)
+{
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(v, v));
+}
+
+static inline uint16_t u16_least(u16x v)
+{
+    return (uint16_t)_mm_cvtsi128_si32(_mm_minpos_epu16(v));
 }
 
 #endif

@@ -6,6 +6,6 @@
 #include "kernels/x86/simd_avx2.h"
 
 #include "kernels/body/transform.h"
+#include "kernels/list.h"
 
-const struct rbe_transform rbe_transform_avx2 = {
-    "avx2", RBE_ISA_AVX2, scale, quantise, flip_signs, hadamard};
+RBE_TABLE(transform, avx2)

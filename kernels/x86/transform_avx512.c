@@ -6,6 +6,6 @@
 #include "kernels/x86/simd_avx512.h"
 
 #include "kernels/body/transform.h"
+#include "kernels/list.h"
 
-const struct rbe_transform rbe_transform_avx512 = {
-    "avx512", RBE_ISA_AVX512, scale, quantise, flip_signs, hadamard};
+RBE_TABLE(transform, avx512)

@@ -6,6 +6,6 @@
 #include "kernels/x86/simd_sse41.h"
 
 #include "kernels/body/transform.h"
+#include "kernels/list.h"
 
-const struct rbe_transform rbe_transform_sse41 = {
-    "sse41", RBE_ISA_SSE41, scale, quantise, flip_signs, hadamard};
+RBE_TABLE(transform, sse41)

@@ -1,9 +1,11 @@
 /*
- * vector_avx2.c - body/vector.h compiled for AVX2.
+ * vector_avx2.c - kernels/vector.h in eight lanes of AVX2.
  *
  * SPDX-License-Identifier: MIT
  */
-#define RBE_VECTOR rbe_vector_avx2
-#define RBE_VECTOR_NAME "avx2"
-#define RBE_VECTOR_ISA RBE_ISA_AVX2
+#include "kernels/x86/simd_avx2.h"
+
 #include "kernels/body/vector.h"
+#include "kernels/list.h"
+
+RBE_TABLE(vector, avx2)

@@ -1,9 +1,11 @@
 /*
- * vector_avx512.c - body/vector.h compiled for AVX512.
+ * vector_avx512.c - kernels/vector.h in sixteen lanes of AVX-512.
  *
  * SPDX-License-Identifier: MIT
  */
-#define RBE_VECTOR rbe_vector_avx512
-#define RBE_VECTOR_NAME "avx512"
-#define RBE_VECTOR_ISA RBE_ISA_AVX512
+#include "kernels/x86/simd_avx512.h"
+
 #include "kernels/body/vector.h"
+#include "kernels/list.h"
+
+RBE_TABLE(vector, avx512)

@@ -25,11 +25,12 @@ sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
 ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
 ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
 ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
-tensor='{"name":"wte.weight","shape":[9,4],"codec":"seed","block":44,"bytes":9,'
+tensor='{"name":"wte.weight","class":"wte","layer":-1,"shape":[9,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed","block":64}],'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
 tensor+='"probe_divergence":0.1},'
-tensor+='{"name":"h.0.mlp.c_fc.weight","shape":[4,4],"codec":"seed","block":44,"bytes":9,'
+tensor+='{"name":"h.0.mlp.c_fc.weight","class":"mlp.fc","layer":0,"shape":[4,4],"codec":"seed",'
+tensor+='"block":44,"bytes":9,'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1},'
 tensor+='{"name":"h.0.mlp.c_fc.bias","shape":[4],"codec":"f16","bytes":8,"bits_per_weight":16}'
 for bits in 2 3 4; do
@@ -140,7 +141,7 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo
     echo "$head"'"kind":"distortion","shape":[64,256],"rows":[{"codec":"seed","loss_db":1.875}]}'
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"${one/b3/b9}"',"profile":"chapter-8.3.1",
-"seconds":1,"tensors":['"$tensor,${tensor/mlp.c_fc/attn.c_attn}"']}' | tr '\n' ' '
+"seconds":1,"tensors":['"$tensor,${tensor/mlp.fc/attn.qkv}"']}' | tr '\n' ' '
     echo
 } > "$work/more/more.jsonl"
 check 'reads more' run "$work/more" --out "$work/mpage"

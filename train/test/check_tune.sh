@@ -1,34 +1,19 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # check_tune.sh - rbe tune: trains, stops, goes on bit for bit, refuses what does not fit.
 #
 # SPDX-License-Identifier: MIT
-set -u
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+dir=$work
 rbe=${RBE_BIN:?}/rbe
 root=$(cd "$(dirname "$0")/../.." && pwd)
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-passed=0 failed=0
-
-check() { # WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what"
-        sed 's/^/     /' "$dir/err" 2>/dev/null
-    fi
-}
 
 small=(--no-calibration --valid-windows 4 --evaluations 2 --micro 2 -q)
 run() { "$rbe" tune "${small[@]}" "$@" >"$dir/out" 2>"$dir/err"; }
-fails() { # CODE TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
-    local code=$1 text=$2 got
+fails() { # STATUS TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
+    local status=$1 text=$2
     shift 2
-    run "$@"
-    got=$?
-    [ "$got" = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+    refuses "$status" "$text" "$rbe" tune "${small[@]}" "$@"
 }
 size() { stat -c %s "$1"; }
 
@@ -218,5 +203,4 @@ done
 check 'the shipped model loads' "$rbe" info "$root/datasets/embedded/mini-2.89-tuned.rbe" \
     >"$dir/out" 2>"$dir/err"
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

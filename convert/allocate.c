@@ -1,0 +1,407 @@
+/*
+ * allocate.c - shares a conversion's budget by measured sensitivity.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "convert/convert.h"
+#include "convert/sensitivity.h"
+#include "rbe/allocate.h"
+#include "rbe/container.h"
+
+enum {
+    RANGES = 7,                 /* of the rows of a large vocabulary */
+    RANGE_ROWS = 64,            /* the first of them has at least so many */
+    PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
+    CHOICES = 4096,             /* blocks of an item, at most */
+    ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
+};
+
+/* Changes whenever a probe would give another divergence for the same error. */
+#define PROBES "rbe-probes-1"
+
+/* How far below and above the common rate, in bits a weight, a matrix may go: divergence falls
+ * by 4 with each bit near the rate it was measured at, and explodes where little is left. */
+#define BELOW 0.6
+#define ABOVE 4
+
+/* Divergences of probes, by rbe_convert's folder kept from run to run. */
+struct known {
+    char (*keys)[65];
+    double *kl;
+    size_t count, room;
+};
+
+/* A matrix, or one range of its rows. */
+struct item {
+    struct rbe_convert_row *row;
+    uint32_t row0, rows;
+    double kl;
+    struct rbe_allocate_choice choices[CHOICES];
+    uint32_t blocks[CHOICES];
+};
+
+struct work {
+    struct rbe_convert *c;
+    struct item *items;
+    struct rbe_allocate_item *offers;
+    size_t count;
+    const char *model_path;
+    struct rbe_sensitivity *s;  /* opened for the first probe */
+    char base[65];              /* what every probe depends on: model and text */
+    struct known known;
+};
+
+/* Token numbers follow the order in which pairs were merged, so they rise as frequency falls,
+ * and most of the divergence is in the first rows: ranges of 1/64, 1/64, 1/32, ... 1/2 of the
+ * vocabulary, each with its own B. */
+static size_t ranges_of(const struct rbe_convert_row *r)
+{
+    const bool large = r->tensor->rows >> (RANGES - 1) >= RANGE_ROWS;
+
+    return r->tensor->role == RBE_ROLE_TOKENS && large ? RANGES : 1;
+}
+
+static uint32_t range_start(const struct rbe_convert_row *r, size_t i, size_t n)
+{
+    return i ? r->tensor->rows >> (n - i) : 0;
+}
+
+/* The probes' options of a matrix; the weights of its rows are the caller's to set. */
+static struct rbe_encode_options probe_options(const struct rbe_convert_row *r,
+                                               const float *moment)
+{
+    struct rbe_encode_options o = r->options;
+
+    o.window = PROBE_WINDOW;
+    o.moment = r->choice.feedback ? moment : NULL;
+    return o;
+}
+
+/* --- kept on disk ------------------------------------------------------------------------- */
+
+static enum rbe_status set_base(struct work *k, struct rbe_diag *d)
+{
+    const struct rbe_convert *c = k->c;
+    const struct rbe_calibration *text = c->o.calibration;
+    const size_t tokens = rbe_calibration_tokens(text);
+    char all[300], ids[65], shape[65];
+
+    if (rbe_sha256(ids, rbe_calibration_text(text), tokens * sizeof(uint32_t)) ||
+        rbe_sha256(shape, &c->source->config, sizeof c->source->config))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s", c->source->sha256, shape,
+                           tokens, ids);
+    return rbe_sha256(k->base, all, (size_t)n) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
+                                               : RBE_OK;
+}
+
+/* Of all that an item's divergence depends on. */
+static enum rbe_status item_key(char hex[65], const struct work *k, const struct item *t,
+                                const float *x, const struct rbe_encode_options *o,
+                                struct rbe_diag *d)
+{
+    char code[65], text[300];
+
+    if (rbe_encode_key(code, x, t->rows, t->row->tensor->cols, o))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    const int n = snprintf(text, sizeof text, "%s %s %u %s", k->base, t->row->tensor->name,
+                           t->row0, code);
+    return rbe_sha256(hex, text, (size_t)n) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
+                                            : RBE_OK;
+}
+
+static char *known_path(const struct rbe_convert *c)
+{
+    return rbe_path_join(c->folder, "allocation.rbe");
+}
+
+/* What earlier runs measured; room for `more`. */
+static enum rbe_status open_known(struct work *k, size_t more, struct rbe_diag *d)
+{
+    struct known *n = &k->known;
+    struct rbe_container *file = NULL;
+    const struct rbe_tensor *keys = NULL, *kl = NULL;
+    char *path = k->c->folder ? known_path(k->c) : NULL;
+
+    if (path && !access(path, R_OK) && !rbe_container_open(&file, path, true, NULL)) {
+        keys = rbe_safetensors_find(rbe_container_file(file), "keys");
+        kl = rbe_safetensors_find(rbe_container_file(file), "kl");
+    }
+    const bool good = keys && kl && kl->dtype == RBE_DT_F64 && kl->dims == 1 &&
+                      keys->bytes == kl->count * sizeof *n->keys;
+    n->count = good ? (size_t)kl->count : 0;
+    n->room = n->count + more;
+    n->keys = calloc(n->room, sizeof *n->keys);
+    n->kl = calloc(n->room, sizeof *n->kl);
+    const bool memory = n->keys && n->kl;
+    if (memory && good) {
+        memcpy(n->keys, keys->data, keys->bytes);
+        memcpy(n->kl, kl->data, kl->bytes);
+    }
+    rbe_container_close(&file);
+    free(path);
+    return memory ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+}
+
+static bool look_up(const struct known *n, const char *key, double *kl)
+{
+    for (size_t i = 0; i < n->count; i++)
+        if (!memcmp(n->keys[i], key, sizeof n->keys[i])) {
+            *kl = n->kl[i];
+            return true;
+        }
+    return false;
+}
+
+/* Adds one and keeps all; where that fails, the work goes on without. */
+static void keep_known(struct work *k, const char *key, double kl)
+{
+    struct known *n = &k->known;
+    struct rbe_diag *why = &k->c->unkept;
+    struct rbe_container_builder *b = NULL;
+    char *path = k->c->folder ? known_path(k->c) : NULL;
+
+    memcpy(n->keys[n->count], key, sizeof n->keys[0]);
+    n->kl[n->count++] = kl;
+    const uint64_t keys[2] = {n->count, sizeof n->keys[0]}, count[1] = {n->count};
+    why->text[0] = 0;
+    if (path && !rbe_container_begin(&b, why) &&
+        !rbe_container_add_tensor(b, "keys", RBE_DT_U8, 2, keys, n->keys, why) &&
+        !rbe_container_add_tensor(b, "kl", RBE_DT_F64, 1, count, n->kl, why))
+        rbe_container_write(b, path, why);
+    rbe_container_end(&b);
+    free(path);
+}
+
+/* --- measuring ---------------------------------------------------------------------------- */
+
+/* What the error of coding an item's rows, of the matrix x, does to the predictions. */
+static enum rbe_status probe(struct work *k, struct item *t, const float *x, struct rbe_diag *d)
+{
+    const struct rbe_convert_row *r = t->row;
+    const size_t cols = r->tensor->cols, at = (size_t)t->row0 * cols;
+    const struct rbe_calibration *calibration = k->c->o.calibration;
+    const float *rows = rbe_calibration_rows(calibration, r->tensor->name);
+    struct rbe_encode_options o =
+        probe_options(r, rbe_calibration_moment(calibration, r->tensor->name));
+    struct rbe_weight w = {0};
+    float *change = NULL;
+    enum rbe_status err;
+    char key[65];
+
+    if (o.moment && rows)
+        o.row_importance = rows + t->row0;
+    if ((err = item_key(key, k, t, x + at, &o, d)))
+        return err;
+    k->c->probes++;
+    if (look_up(&k->known, key, &t->kl)) {
+        k->c->probes_reused++;
+        return RBE_OK;
+    }
+    if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration, k->c->o.pool,
+                                             d)))
+        return err;
+    err = rbe_encode_weight(&w, x + at, t->rows, (uint32_t)cols, &o, k->c->o.pool, d);
+    if (err)
+        return err;
+    /* Not before: the encoder's own memory is gone by now. */
+    if (!(change = malloc(t->rows * cols * sizeof *change))) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    for (size_t m = 0; m < t->rows; m++) {
+        rbe_weight_decode_row(&w, m, change + m * cols);
+        for (size_t n = 0; n < cols; n++)
+            change[m * cols + n] -= x[at + m * cols + n];
+    }
+    err = rbe_sensitivity_measure(k->s, r->tensor->name, t->row0, t->rows, change, &t->kl, d);
+    if (!err)
+        keep_known(k, key, t->kl);
+    if (!err && rbe_interrupted())
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+out:
+    rbe_weight_free(&w);
+    free(change);
+    return err;
+}
+
+static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
+                                   struct rbe_diag *d)
+{
+    const unsigned strip_bits = rbe_format_facts(r->options.format)->strip_bits;
+    const double bits = (double)strip_bits / r->options.block;
+    const size_t n = ranges_of(r);
+    enum rbe_status err;
+    float *x;
+
+    if ((err = rbe_convert_weights(&x, k->c, r, d)))
+        return err;
+    r->sensitivity = 0;
+    for (size_t i = 0; i < n && !err; i++) {
+        struct item *t = &k->items[k->count];
+
+        t->row = r;
+        t->row0 = range_start(r, i, n);
+        t->rows = range_start(r, i + 1, n) - t->row0;
+        if ((err = probe(k, t, x, d)))
+            break;
+        k->offers[k->count++] = (struct rbe_allocate_item){
+            .choices = t->choices,
+            .count = rbe_allocate_blocks(t->choices, t->blocks, CHOICES, r->options.format,
+                                         t->rows, r->tensor->cols, r->options.scales,
+                                         t->kl * r->choice.cost, bits, BELOW, ABOVE)};
+        r->sensitivity += t->kl;
+    }
+    free(x);
+    return err;
+}
+
+/* The chosen blocks into the plan's options. */
+static enum rbe_status apply(struct work *k, struct rbe_diag *d)
+{
+    for (size_t i = 0; i < k->count;) {
+        struct rbe_convert_row *r = k->items[i].row;
+        const size_t n = ranges_of(r);
+
+        if (n == 1) {
+            r->options.block = k->items[i].blocks[k->offers[i].chosen];
+            i++;
+            continue;
+        }
+        if (!r->own_parts && !(r->own_parts = calloc(n, sizeof *r->own_parts)))
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        for (size_t p = 0; p < n; p++, i++)
+            r->own_parts[p] = (struct rbe_encode_part){
+                k->items[i].rows, r->options.format, k->items[i].blocks[k->offers[i].chosen],
+                0};
+        r->options.parts = r->own_parts;
+        r->options.part_count = n;
+    }
+    return RBE_OK;
+}
+
+/* The plan's one block again. */
+static void restore(struct work *k, uint32_t block)
+{
+    for (size_t i = 0; i < k->count; i++) {
+        struct rbe_encode_options *o = &k->items[i].row->options;
+
+        o->block = block;
+        o->parts = NULL;
+        o->part_count = 0;
+    }
+}
+
+/*
+ * What the file takes besides the items is known once a plan stands: plan, compare, correct.
+ * Leaves the common block, for which there is room, where no allocation finds any.
+ */
+static enum rbe_status fit(struct work *k, struct rbe_diag *d)
+{
+    struct rbe_convert *c = k->c;
+    const uint32_t block = k->items[0].row->options.block;
+    uint64_t others = 0;
+    enum rbe_status err;
+
+    for (int round = 0; round < ROUNDS && others <= c->budget_bytes; round++) {
+        uint64_t bytes = 0, size;
+
+        if (rbe_allocate(k->offers, k->count, c->budget_bytes - others, NULL))
+            break;
+        if ((err = apply(k, d)) || (err = rbe_convert_size(&size, c, d)))
+            return err;
+        for (size_t i = 0; i < k->count; i++)
+            bytes += k->items[i].choices[k->offers[i].chosen].bytes;
+        if (size <= c->budget_bytes && round) {
+            c->file_bytes = size;
+            c->measured = true;
+            return RBE_OK;
+        }
+        others = size - bytes + (round ? 64 : 0);       /* alignment moves a little */
+    }
+    restore(k, block);
+    return RBE_OK;
+}
+
+size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
+{
+    static const float some[1];         /* stands for a moment that is not looked at */
+    size_t most = 0, items = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        const size_t n = ranges_of(r), matrix = (size_t)r->tensor->rows * r->tensor->cols;
+        const struct rbe_encode_options o = probe_options(r, some);
+
+        if (!rbe_convert_is_open(r))
+            continue;
+        /* The last range is the largest; its change and what it replaces come later. */
+        const uint32_t rows = r->tensor->rows - range_start(r, n - 1, n);
+        const size_t change = 2 * (size_t)rows * r->tensor->cols * sizeof(float) +
+                              rbe_encode_bytes(rows, r->tensor->cols, &o);
+        const size_t coding = rbe_encode_memory(rows, r->tensor->cols, &o, threads);
+        const size_t own = matrix * sizeof(float) + (coding > change ? coding : change);
+        most = own > most ? own : most;
+        items += n;
+    }
+    return items ? rbe_sensitivity_bytes(&c->source->config) + most +
+                   items * (sizeof(struct item) + sizeof(struct rbe_allocate_item))
+                 : 0;
+}
+
+enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
+                                     struct rbe_diag *d)
+{
+    struct work k = {.c = c, .model_path = model_path};
+    size_t items = 0;
+    double total = 0, done = 0;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; i < c->count; i++)
+        if (rbe_convert_is_open(&c->rows[i])) {
+            items += ranges_of(&c->rows[i]);
+            total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
+        }
+    if (!items)
+        return RBE_OK;
+    if (!c->o.calibration || !c->budget_bytes)
+        return rbe_fail(d, RBE_ERR_ARG, "measured allocation needs a calibration text and a "
+                        "budget");
+    k.items = calloc(items, sizeof *k.items);
+    k.offers = calloc(items, sizeof *k.offers);
+    if (!k.items || !k.offers) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    if ((err = set_base(&k, d)) || (err = open_known(&k, items, d)))
+        goto out;
+    if (c->o.progress)
+        rbe_progress_start(c->o.progress, "measure", "weights", total);
+    for (size_t i = 0; i < c->count && !err; i++) {
+        struct rbe_convert_row *r = &c->rows[i];
+
+        if (!rbe_convert_is_open(r))
+            continue;
+        err = measure_row(&k, r, d);
+        done += (double)r->tensor->rows * r->tensor->cols;
+        if (c->o.progress)
+            rbe_progress_update(c->o.progress, done, r->tensor->name);
+    }
+    if (c->o.progress)
+        rbe_progress_end(c->o.progress);
+    rbe_sensitivity_close(&k.s);
+    if (!err)
+        err = fit(&k, d);
+out:
+    free(k.known.keys);
+    free(k.known.kl);
+    free(k.items);
+    free(k.offers);
+    return err;
+}

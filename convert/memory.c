@@ -1,0 +1,51 @@
+/*
+ * memory.c - what a conversion takes at its height.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "convert/convert_private.h"
+#include "rbe/svd.h"
+
+/* Of rbe_convert_weights(): *kept is the row's weights. */
+static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
+                            const struct rbe_convert_row *r, unsigned threads)
+{
+    const struct rbe_source_tensor *t = r->tensor;
+    const struct rbe_source_tensor *tokens = rbe_convert_row_of(c, RBE_ROLE_TOKENS)->tensor;
+    const size_t own = (size_t)t->rows * t->cols * sizeof(float);
+    size_t more = t->transposed ? own : 0;
+
+    *kept = own;
+    if (t->role == RBE_ROLE_POSITIONS && rbe_convert_is_centered(c))
+        more = (size_t)tokens->rows * tokens->cols * sizeof(float);
+    if (c->o.low_rank > 0 && t->matrix) {
+        const size_t svd = rbe_svd_memory(t->rows, t->cols, rbe_convert_rank(c, r), threads);
+        more = svd > more ? svd : more;
+    }
+    return own + more;
+}
+
+size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
+                         bool allocates, unsigned threads)
+{
+    static const float some[1];         /* stands for a moment that is not looked at */
+    const struct rbe_gpt2_config *config = &c->source->config;
+    const size_t held = calibrates ? rbe_calibration_kept_bytes(config, metric) : 0;
+    const size_t first = calibrates ? rbe_calibration_bytes(config, metric, threads) : 0;
+    size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_convert_row *r = &c->rows[i];
+        struct rbe_encode_options o = r->options;
+        size_t kept, coding = 0;
+        const size_t reading = weights_bytes(&kept, c, r, threads);
+
+        if (calibrates && rbe_convert_uses_feedback(r) && !c->o.no_feedback)
+            o.moment = some;
+        if (r->encoded)
+            coding = kept + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o, threads);
+        most = reading > most ? reading : most;
+        most = coding > most ? coding : most;
+    }
+    return held + most > first ? held + most : first;
+}

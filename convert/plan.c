@@ -1,0 +1,205 @@
+/*
+ * plan.c - which codec and block each tensor gets, within the budget.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "convert/convert_private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "rbe/container.h"
+
+static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_source_tensor *t,
+                                const struct rbe_convert_options *o, struct rbe_diag *d)
+{
+    struct rbe_diag why = {""};
+    enum rbe_status err;
+
+    r->tensor = t;
+    r->tensor_class = t->tensor_class;
+    r->layer = t->layer;
+    r->choice = rbe_profile_choice(o->profile, r->tensor_class, r->layer);
+    r->rate_met = true;
+    r->encoded = t->matrix || (t->role == RBE_ROLE_POSITIONS &&
+                               !rbe_format_facts(r->choice.format)->float_bytes);
+    if (!r->encoded)
+        return RBE_OK;
+    if ((err = rbe_choice_resolve(&r->choice, t->rows, t->cols, &r->options, &r->rate_met,
+                                  &why)))
+        return rbe_fail(d, err, "profile %s, tensor '%s': %s", rbe_profile_name(o->profile),
+                        t->name, why.text);
+    if (o->search >= 0)
+        r->options.search = (enum rbe_search)o->search;
+    if (r->options.hadamard)
+        r->options.sign_seed = 1;
+    return RBE_OK;
+}
+
+/* K where the profile names the energy to leave: that takes the weights. */
+static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_convert_row *r,
+                                   struct rbe_diag *d)
+{
+    struct rbe_encode_options *o = &r->options;
+    enum rbe_status err;
+    uint32_t k;
+    float *w;
+
+    if (!r->encoded || !(r->choice.energy > 0))
+        return RBE_OK;
+    if ((err = rbe_convert_weights(&w, c, r, d)))
+        return err;
+    if (o->hadamard)
+        rbe_rotate(w, r->tensor->cols, r->tensor->rows, r->tensor->cols, o->hadamard,
+                   o->sign_seed);
+    err = rbe_encode_k_for_energy(&k, o->format, w, r->tensor->rows, r->tensor->cols, o->block,
+                                  r->choice.energy, c->o.pool, d);
+    free(w);
+    o->aux |= err ? 0 : k;
+    return err;
+}
+
+bool rbe_convert_is_open(const struct rbe_convert_row *r)
+{
+    return r->encoded && rbe_choice_is_open(&r->choice);
+}
+
+/* Every open matrix gets block b, also where it has fewer rows. */
+static void set_blocks(struct rbe_convert *c, uint32_t b)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (rbe_convert_is_open(&c->rows[i]))
+            c->rows[i].options.block = b;
+}
+
+/* The blocks that all open matrices take; false: none is open. */
+static bool common_blocks(const struct rbe_convert *c, uint32_t *low, uint32_t *high)
+{
+    bool open = false;
+
+    *low = 0, *high = UINT32_MAX;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_format_facts *f = rbe_format_facts(c->rows[i].options.format);
+
+        if (!rbe_convert_is_open(&c->rows[i]))
+            continue;
+        *low = f->min_block > *low ? f->min_block : *low;
+        *high = f->max_block < *high ? f->max_block : *high;
+        open = true;
+    }
+    return open;
+}
+
+static enum rbe_status share_budget(struct rbe_convert *c, struct rbe_diag *d)
+{
+    uint64_t least = UINT64_MAX;
+    uint32_t smallest = 0, low, high;
+    enum rbe_status err;
+
+    if (!common_blocks(c, &low, &high)) {
+        if ((err = rbe_convert_size(&c->file_bytes, c, d)))
+            return err;
+        if (c->budget_bytes && c->file_bytes > c->budget_bytes)
+            return rbe_fail(d, RBE_ERR_LIMIT, "%" PRIu64 " bytes are more than the budget of "
+                            "%" PRIu64 ", and profile %s leaves nothing to choose",
+                            c->file_bytes, c->budget_bytes, rbe_profile_name(c->o.profile));
+        return RBE_OK;
+    }
+    if (!c->budget_bytes)
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s leaves B to a budget: give --bits or "
+                        "--bytes", rbe_profile_name(c->o.profile));
+    /* Every B up to 64, then in steps of a sixty-fourth. */
+    for (uint32_t b = low; b <= high; b += b < 64 ? 1 : b / 64) {
+        uint64_t bytes;
+
+        set_blocks(c, b);
+        if ((err = rbe_convert_size(&bytes, c, d)))
+            return err;
+        if (bytes < least) {
+            least = bytes;
+            smallest = b;
+        }
+        if (bytes <= c->budget_bytes) {
+            c->file_bytes = bytes;
+            return RBE_OK;
+        }
+    }
+    set_blocks(c, smallest);
+    return rbe_fail(d, RBE_ERR_LIMIT, "a budget of %" PRIu64 " bytes (%.4g bits a parameter) "
+                    "cannot be met: the smallest possible with profile %s is %" PRIu64
+                    " bytes (%.4g bits)", c->budget_bytes,
+                    8 * (double)c->budget_bytes / (double)c->params,
+                    rbe_profile_name(c->o.profile), least,
+                    8 * (double)least / (double)c->params);
+}
+
+enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_source *s,
+                                 const struct rbe_convert_options *o, struct rbe_diag *d)
+{
+    const double profile_bits = rbe_profile_budget_bits(o->profile);
+    enum rbe_status err = RBE_OK;
+
+    *out = NULL;
+    struct rbe_convert *c = calloc(1, sizeof *c);
+    if (!c || !(c->rows = calloc(s->count, sizeof *c->rows)) ||
+        !(c->finished = calloc(s->count, sizeof *c->finished))) {
+        err = no_memory(d);
+        goto out;
+    }
+    rbe_json_watch();
+    c->shortages = rbe_shortages();
+    c->source = s;
+    c->o = *o;
+    c->count = s->count;
+    c->params = rbe_gpt2_config_params(&s->config);
+    if (o->budget_bytes)
+        c->budget_bytes = o->budget_bytes;
+    else if (o->budget_bits > 0)
+        c->budget_bytes = (uint64_t)(o->budget_bits * (double)c->params / 8);
+    else if (profile_bits > 0)
+        c->budget_bytes = (uint64_t)(profile_bits * (double)c->params / 8);
+    else
+        c->budget_bytes = rbe_profile_budget_bytes(o->profile);
+    for (size_t i = 0; i < c->count && !err; i++)
+        err = plan_row(&c->rows[i], &s->tensors[i], o, d);
+    for (size_t i = 0; i < c->count && !err; i++)
+        err = plan_energy(c, &c->rows[i], d);
+    if (!err && rbe_convert_is_centered(c) && !rbe_convert_row_of(c, RBE_ROLE_POSITIONS))
+        err = rbe_fail(d, RBE_ERR_ARG, "profile %s, center=on: the model has no positions that "
+                       "could take the means", rbe_profile_name(o->profile));
+    if (!err)
+        err = share_budget(c, d);
+out:
+    if (err)
+        rbe_convert_close(&c);
+    *out = c;
+    return err;
+}
+
+void rbe_convert_close(struct rbe_convert **pc)
+{
+    struct rbe_convert *c = *pc;
+
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->count; i++) {
+        free(c->rows[i].own_parts);
+        rbe_container_close(&c->finished[i]);
+    }
+    free(c->rows);
+    free(c->finished);
+    if (c->folder)
+        rmdir(c->folder);       /* when nothing was finished */
+    free(c->folder);
+    free(c);
+    *pc = NULL;
+}
+
+const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c)
+{
+    const uint64_t gpt2_small = 124439808;
+
+    return rbe_gpt2_config_params(c) == gpt2_small ? "mobile-45mb" : "mini-2.89";
+}

@@ -1,0 +1,108 @@
+/*
+ * measure.h - the evaluations that make rows of models: what each is told, and one call.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Rows are given away as they are finished, rbe_evaluation_emit(); docs/RESULTS.md has their
+ * fields.  After an interrupt: rows of what was measured, then RBE_ERR_INTERRUPTED.
+ */
+#ifndef RBE_EVAL_MEASURE_H
+#define RBE_EVAL_MEASURE_H
+
+#include <jansson.h>
+#include <rbe/sampler.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/result.h"
+#include "eval/comprehension.h"
+#include "eval/runner.h"
+#include "eval/text.h"
+#include "eval/windows.h"
+
+/* What every evaluation is given. */
+struct rbe_evaluation {
+    char *const *models;        /* paths; the first is the base of comparisons */
+    struct rbe_runner *runners; /* [model_count] */
+    size_t model_count;
+    struct rbe_pool *pool;
+    unsigned shard_index, shard_count;  /* 0-based; count 1 when not sharded */
+    size_t limit;               /* items at most, 0: all */
+    const char *special;        /* how special tokens are read, or NULL */
+    const json_t *old;          /* rows to go on from, or NULL */
+    struct rbe_result_file *results;
+    const char *saved;          /* the name of that file, or NULL */
+    void (*show)(const json_t *row, void *arg);
+    void *show_arg;
+};
+
+/* A record of this kind with `model` = r (NULL: none), the thread count and how special tokens
+ * were read; NULL when out of memory. */
+json_t *rbe_evaluation_record(const struct rbe_evaluation *e, const char *kind,
+                              struct rbe_runner *r);
+
+/*
+ * This shard's part of [0, total), at most `limit` of it.  RBE_ERR_ARG when nothing is left for
+ * it: `unit` names what is shared ("windows").
+ */
+enum rbe_status rbe_evaluation_share(const struct rbe_evaluation *e, size_t total,
+                                     const char *unit, size_t *first, size_t *count,
+                                     struct rbe_diag *d);
+
+/* Appends the record to the results, then shows it; takes the reference. */
+enum rbe_status rbe_evaluation_emit(const struct rbe_evaluation *e, json_t *record,
+                                    struct rbe_diag *d);
+
+/* Texts that each model writes after prompts out of a text, judged by the first: a row for each
+ * model after it. */
+struct rbe_generation_plan {
+    const char *text;           /* its path */
+    int prompts, prompt_tokens; /* how many, of how many tokens */
+    int tokens;                 /* of a text at most; prompt_tokens + tokens <= n_ctx */
+    int samples;                /* texts kept in the row */
+    struct rbe_sampling how;
+};
+enum rbe_status rbe_measure_generation(const struct rbe_evaluation *e,
+                                       const struct rbe_generation_plan *p,
+                                       const struct rbe_tokenizer *t, struct rbe_diag *d);
+
+/* Times: a row for each model. */
+enum { RBE_INFERENCE_DEPTHS = 16 };
+struct rbe_inference_plan {
+    int prompt_tokens;
+    int sequences, length;      /* so many whole sequences of so many tokens, or 0: */
+    uint32_t depths[RBE_INFERENCE_DEPTHS + 1];  /* tokens in the cache before */
+    int depth_count, c2;        /* c2: index of the depth after the prompt */
+    int tokens;                 /* timed at each depth */
+    int retries;                /* of a burst disturbed by other processes */
+    int no_child;               /* leave out what a process of its own tells */
+};
+enum rbe_status rbe_measure_inference(const struct rbe_evaluation *e,
+                                      const struct rbe_inference_plan *p, struct rbe_diag *d);
+
+/* A row for each model, and for each but the first a paired one after it. */
+struct rbe_perplexity_plan {
+    const struct rbe_text *text;
+    const struct rbe_windows *windows;  /* of it */
+    double checkpoint_s;        /* partial results are appended this often */
+    unsigned resamples;         /* of the bootstrap, 0: RBE_BOOTSTRAP */
+};
+enum rbe_status rbe_measure_perplexity(const struct rbe_evaluation *e,
+                                       const struct rbe_perplexity_plan *p, struct rbe_diag *d);
+
+/* A row for each model but the first. */
+struct rbe_divergence_plan {
+    const struct rbe_text *text;
+    const struct rbe_windows *windows;  /* of it */
+    /* The first model's predictions are kept in the one file, or come from the other; with
+     * either: no shards, no old rows.  Both may be NULL. */
+    char *record, *recorded;
+};
+enum rbe_status rbe_measure_divergence(const struct rbe_evaluation *e,
+                                       const struct rbe_divergence_plan *p, struct rbe_diag *d);
+
+/* A row for each model; e's limit was one of the items' files. */
+enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
+                                          const struct rbe_items *x, struct rbe_diag *d);
+
+#endif

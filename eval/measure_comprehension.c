@@ -1,0 +1,163 @@
+/*
+ * measure_comprehension.c - the items of a task answered by several models.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+
+#include "base/rows.h"
+#include "eval/comprehension.h"
+#include "eval/lanes.h"
+#include "eval/measure.h"
+#include "eval/merge.h"
+
+/* Rows of logits a lane makes at once. */
+enum { ROWS = 64 };
+
+struct job {
+    const struct rbe_evaluation *e;
+    const struct rbe_items *x;
+    size_t first, count, done;  /* items: the first of this shard, wanted, answered */
+    struct rbe_answer *a;       /* [model][count] */
+    struct rbe_scorer *scorer;  /* [lane][model] */
+};
+
+/* A record without its samples, with the base's name or without; NULL: out of memory. */
+static json_t *describe(const struct job *j, size_t m, bool base)
+{
+    const struct rbe_items *x = j->x;
+    json_t *r = rbe_evaluation_record(j->e, "comprehension", &j->e->runners[m]);
+
+    if (r && ((base && rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base))) ||
+              rbe_result_set_text(r, x->name, x->sha256, x->bytes) ||
+              rbe_comprehension_describe(r, x, j->first))) {
+        json_decref(r);
+        r = NULL;
+    }
+    return r;
+}
+
+static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *x, size_t i,
+                                  struct rbe_answer *a, struct rbe_diag *d)
+{
+    const struct rbe_item *it = &x->item[i];
+    double log_p[RBE_MAX_CHOICES];
+    bool greedy = false, each;
+    enum rbe_status err = RBE_OK;
+
+    /* Nothing is shared across items: a shard that starts here must round alike. */
+    s->held_count = 0;
+    for (unsigned k = 0; k < it->choices && !err; k++) {
+        err = rbe_score(s, &it->choice[k], &log_p[k], &each, d);
+        if (!k)
+            greedy = each;
+    }
+    if (!err)
+        *a = rbe_judge(it, x->task, log_p, greedy);
+    return err;
+}
+
+static enum rbe_status one_item(void *arg, unsigned lane, struct rbe_runner *r, size_t i,
+                                struct rbe_diag *d)
+{
+    const struct job *j = arg;
+    const size_t models = j->e->model_count;
+    enum rbe_status err = RBE_OK;
+
+    (void)r;                    /* each scorer has its own */
+    for (size_t m = 0; m < models && !err; m++)
+        err = score_item(&j->scorer[lane * models + m], j->x, i,
+                         &j->a[m * j->count + i - j->first], d);
+    return err;
+}
+
+static enum rbe_status measure(struct job *j, struct rbe_diag *d)
+{
+    const size_t models = j->e->model_count, left = j->count - j->done;
+    struct rbe_lanes l;
+    size_t done = 0;
+    enum rbe_status err = rbe_lanes_open(&l, j->e->runners, models, left, ROWS, j->e->pool, d);
+
+    if (err)
+        return err;
+    if (!(j->scorer = calloc(models * l.count + 1, sizeof *j->scorer)))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < models * l.count && !err; i++)
+        err = rbe_scorer_open(&j->scorer[i], &l.runner[i], d);
+    if (!err)
+        err = rbe_lanes_run(&l, j->first + j->done, left, one_item, j,
+                            rbe_task_name(j->x->task), "items", &done, d);
+    j->done += done;
+    for (size_t i = 0; j->scorer && i < models * l.count; i++)
+        rbe_scorer_close(&j->scorer[i]);
+    free(j->scorer);
+    rbe_lanes_close(&l);
+    return err;
+}
+
+/* Items that all models have answered already, by their rows. */
+static enum rbe_status resume(struct job *j, struct rbe_diag *d)
+{
+    size_t least = j->count;
+
+    for (size_t m = 0; m < j->e->model_count; m++) {
+        json_t *like = describe(j, m, m > 0);
+        if (!like)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        const size_t n = rbe_comprehension_restore(rbe_merge_find(j->e->old, like),
+                                                   j->a + m * j->count, j->count);
+        least = n < least ? n : least;
+        json_decref(like);
+    }
+    j->done = least;
+    return RBE_OK;
+}
+
+static enum rbe_status emit(struct job *j, struct rbe_diag *d)
+{
+    json_t *base = NULL;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t m = 0; m < j->e->model_count && !err && j->done; m++) {
+        json_t *r = describe(j, m, false);
+        if (r && rbe_comprehension_summarise(r, j->x, j->a + m * j->count, j->first, j->done,
+                                             base)) {
+            json_decref(r);
+            r = NULL;
+        }
+        if (r && j->done < j->count)
+            RBE_SET(r, RBE_JSON(complete, json_false()));
+        if (!m)
+            base = json_incref(r);
+        err = rbe_evaluation_emit(j->e, r, d);
+    }
+    if (!err && j->done < j->count)
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu items%s", j->done,
+                       j->count, j->e->saved ? "; --resume goes on" : "");
+    json_decref(base);
+    return err;
+}
+
+enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
+                                          const struct rbe_items *x, struct rbe_diag *d)
+{
+    struct job j = {.e = e, .x = x};
+    /* The limit is one of each file, applied when they were loaded. */
+    struct rbe_evaluation all = *e;
+    all.limit = 0;
+    enum rbe_status err =
+        rbe_evaluation_share(&all, x->count, "items", &j.first, &j.count, d);
+
+    if (err)
+        return err;
+    if (!(j.a = calloc(e->model_count * j.count + 1, sizeof *j.a)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (e->old)
+        err = resume(&j, d);
+    if (!err && j.done < j.count)
+        err = measure(&j, d);
+    if (!err)
+        err = emit(&j, d);
+    free(j.a);
+    return err;
+}

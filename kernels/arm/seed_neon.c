@@ -1,0 +1,14 @@
+/*
+ * seed_neon.c - seeds, 8 columns at a time.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define MAP_SEED4 0
+#include "kernels/arm/seed_neon.h"
+
+#include "kernels/body/seed_gemm.h"
+#include "kernels/body/seed_gemv.h"
+#include "kernels/list.h"
+
+RBE_PRODUCT(gemv, seed, neon, gemv_seeds)
+RBE_PRODUCT(gemm, seed, neon, gemm_seeds)

@@ -1,0 +1,58 @@
+/*
+ * simd_any.h - the operations of body/lanes.h and its users, in registers that every CPU of the
+ * architecture has: the compiler's own vectors.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_KERNELS_SCALAR_SIMD_ANY_H
+#define RBE_KERNELS_SCALAR_SIMD_ANY_H
+
+#include <math.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <xmmintrin.h>
+#endif
+
+enum { F32_LANES = 4 };
+
+typedef float f32x __attribute__((vector_size(16)));
+
+static inline f32x f32_load(const float *p)
+{
+    f32x v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void f32_store(float *p, f32x v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* a > b ? a : b; b when either is NaN. */
+static inline f32x f32_max(f32x a, f32x b)
+{
+#ifdef __x86_64__
+    return _mm_max_ps(a, b);
+#else
+    typedef int bits __attribute__((vector_size(16)));
+    const bits mask = a > b;
+    return (f32x)(((bits)a & mask) | ((bits)b & ~mask));
+#endif
+}
+
+static inline f32x f32_sqrt(f32x a)
+{
+#ifdef __x86_64__
+    return _mm_sqrt_ps(a);
+#else
+    return (f32x){sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3])};
+#endif
+}
+
+static inline float f32_sum(f32x v)
+{
+    return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+#endif

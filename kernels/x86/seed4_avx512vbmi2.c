@@ -1,0 +1,12 @@
+/*
+ * seed4_avx512vbmi2.c - seeds of four nibbles, with 16-bit dot product and funnel shift.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define MAP_SEED4 1
+#include "kernels/x86/seed_avx512.h"
+
+#include "kernels/body/seed_gemv.h"
+#include "kernels/list.h"
+
+RBE_PRODUCT(gemv, seed4, avx512vbmi2, gemv_seeds)

@@ -1,0 +1,156 @@
+/*
+ * arch.c - the tables of model/arch.def, and what they say of a model.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "model/arch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/config.h"
+
+enum { TENSORS = 40, SPARES = 8 };      /* of an architecture, and an end */
+
+#define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
+#define RBE_END_ARCH },
+#define RBE_TENSOR(role, name, gguf, rows, cols, class, form)                                  \
+    {name, gguf, RBE_ROLE_##role, RBE_CLASS_##class, RBE_##form},
+static const struct rbe_arch_tensor tensors[RBE_ARCH_COUNT][TENSORS] = {
+#include "model/arch.def"
+};
+
+#define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
+#define RBE_END_ARCH },
+#define RBE_SPARE(name, role) {name, RBE_ROLE_##role},
+static const struct rbe_arch_spare spares[RBE_ARCH_COUNT][SPARES] = {
+#include "model/arch.def"
+};
+
+#define RBE_ARCH(id, type, title, prefix, norm, positions, activation)                         \
+    [RBE_ARCH_##id] = {type, title, prefix, RBE_##norm, RBE_##positions, RBE_##activation,     \
+                       tensors[RBE_ARCH_##id], spares[RBE_ARCH_##id]},
+static const struct rbe_arch archs[RBE_ARCH_COUNT] = {
+#include "model/arch.def"
+};
+
+#define RBE_CLASS(id, word, matrix, layers) [RBE_CLASS_##id] = {word, matrix, layers},
+static const struct {
+    const char *word;
+    bool matrix, layers;
+} classes[RBE_CLASS_COUNT] = {
+#include "model/arch.def"
+};
+
+const struct rbe_arch *rbe_arch_at(enum rbe_arch_id id)
+{
+    return (unsigned)id < RBE_ARCH_COUNT ? &archs[id] : NULL;
+}
+
+const char *rbe_class_name(enum rbe_class c)
+{
+    return (unsigned)c < RBE_CLASS_COUNT ? classes[c].word : NULL;
+}
+
+bool rbe_class_is_matrix(enum rbe_class c)
+{
+    return classes[c].matrix;
+}
+
+bool rbe_class_in_layers(enum rbe_class c)
+{
+    return classes[c].layers;
+}
+
+/* --- which tensor ------------------------------------------------------------------------- */
+
+static bool of_layers(const struct rbe_arch_tensor *t)
+{
+    return strstr(t->name, "%u");
+}
+
+/* How many tensors stand before the layers, in each of them, and in all of the list. */
+static void count(const struct rbe_arch *a, size_t *before, size_t *each, size_t *all)
+{
+    *before = *each = *all = 0;
+    for (const struct rbe_arch_tensor *t = a->tensors; t->name; t++) {
+        *each += of_layers(t);
+        *before += !*each;
+        ++*all;
+    }
+}
+
+size_t rbe_arch_count(const struct rbe_arch *a, uint32_t layers)
+{
+    size_t before, each, all;
+
+    count(a, &before, &each, &all);
+    return all - each + each * layers;
+}
+
+const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t layers, size_t i,
+                                            int *layer)
+{
+    size_t before, each, all;
+
+    count(a, &before, &each, &all);
+    *layer = -1;
+    if (i < before)
+        return &a->tensors[i];
+    if (i >= before + each * layers)
+        return &a->tensors[i - each * layers + each];
+    *layer = (int)((i - before) / each);
+    return &a->tensors[before + (i - before) % each];
+}
+
+void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_gpt2_config *c,
+                    uint32_t *rows, uint32_t *cols)
+{
+    const uint32_t width = c->n_embd, inner = c->n_inner, vocab = c->vocab, context = c->n_ctx;
+#define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
+#define RBE_END_ARCH },
+#define RBE_TENSOR(role, name, gguf, rows, cols, class, form) {rows, cols},
+    const uint32_t shapes[RBE_ARCH_COUNT][TENSORS][2] = {
+#include "model/arch.def"
+    };
+
+    *rows = shapes[c->arch][t - tensors[c->arch]][0];
+    *cols = shapes[c->arch][t - tensors[c->arch]][1];
+}
+
+/* --- names -------------------------------------------------------------------------------- */
+
+bool rbe_arch_is_name(const char *listed, const char *name, uint32_t layers, int *layer)
+{
+    const char *at = strstr(listed, "%u");
+
+    *layer = -1;
+    if (!at)
+        return !strcmp(listed, name);
+    const size_t n = (size_t)(at - listed);
+    if (strncmp(listed, name, n))
+        return false;
+    const size_t digits = strspn(name + n, "0123456789");
+    if (!digits || digits > 5 || strcmp(at + 2, name + n + digits) != 0)
+        return false;
+    const unsigned long l = strtoul(name + n, NULL, 10);
+    *layer = (int)l;
+    return l < layers;
+}
+
+const char *rbe_arch_bare(const struct rbe_arch *a, const char *name)
+{
+    const size_t n = strlen(a->prefix);
+
+    return strncmp(name, a->prefix, n) ? name : name + n;
+}
+
+const struct rbe_arch_tensor *rbe_arch_by_name(const char *name, int *layer)
+{
+    for (int a = 0; a < RBE_ARCH_COUNT; a++)
+        for (const struct rbe_arch_tensor *t = archs[a].tensors; t->name; t++)
+            if (rbe_arch_is_name(t->name, rbe_arch_bare(&archs[a], name), UINT32_MAX, layer))
+                return t;
+    *layer = -1;
+    return NULL;
+}
