@@ -17,7 +17,7 @@
 struct rbe_case;
 
 struct rbe_case_kind {
-    const char *name; /* "product": the label's kind= */
+    const char *name; /* "product": the field `what` */
     size_t size;      /* of the struct that begins with the rbe_case */
     /* All memory, when the case is first run; NULL: none. */
     enum rbe_status (*make)(struct rbe_case *c, struct rbe_diag *d);
@@ -36,7 +36,11 @@ struct rbe_case_kind {
 struct rbe_case {
     const struct rbe_case_kind *kind;
     struct rbe_suite *suite;
-    char name[160], label[160];
+    char name[160];
+    char op[16], format[16], isa_name[16]; /* what it is, in the result's fields */
+    char size[32];                         /* of the whole model; else empty */
+    int used; /* whether the model's runtime takes this version here; -1: it takes none or any
+               */
     unsigned threads;
     size_t working_set;                   /* bytes that are read over and over; 0: see `cold` */
     double bytes, weights, multiply_adds; /* of one iteration; 0: that rate is not shown */
@@ -68,9 +72,8 @@ void rbe_case_free(struct rbe_case *c);
 /* The suite takes c over, whether it succeeds or not. */
 enum rbe_status rbe_case_register(struct rbe_case *c, struct rbe_diag *d);
 
-/* The row's label; its cache is hot unless c is cold.  used: whether the model's runtime takes
- * this version here; -1: it takes none or any. */
-void rbe_case_label(struct rbe_case *c, const char *op, const char *format, const char *isa,
+/* Fills op to used. */
+void rbe_case_facts(struct rbe_case *c, const char *op, const char *format, const char *isa,
                     int used);
 void rbe_case_name(struct rbe_case *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))); /* appends */

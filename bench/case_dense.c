@@ -106,6 +106,6 @@ enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t 
     c->arithmetic = RBE_PROBE_FMA_F32;
     c->isa = rbe_cpu_isa();
     rbe_case_name(c, "dense_sgemm/%zux%zux%zu/t:%u", m, n, k, threads);
-    rbe_case_label(c, "gemm", "f32", "library", -1);
+    rbe_case_facts(c, "gemm", "f32", "library", -1);
     return rbe_case_register(c, d);
 }

@@ -55,6 +55,6 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
     c->arithmetic = RBE_PROBE_FMA_F32;
     c->isa = t->isa;
     rbe_case_name(c, "prepare_%s/%s/t:1", rbe_format_name(f), size);
-    rbe_case_label(c, "prepare", rbe_format_name(f), t->name, -1);
+    rbe_case_facts(c, "prepare", rbe_format_name(f), t->name, -1);
     return rbe_case_register(c, d);
 }

@@ -233,7 +233,7 @@ static enum rbe_status new_case(struct rbe_parts_case **out, struct rbe_suite *s
     return err;
 }
 
-/* What all names tell, after the kernel and the shape, and the label. */
+/* What all names tell, after the kernel and the shape, and the facts. */
 static void name_rest(struct rbe_parts_case *c)
 {
     const struct rbe_matrix *w = &c->parts[0].w;
@@ -246,7 +246,7 @@ static void name_rest(struct rbe_parts_case *c)
     if (k->op == RBE_GEMM)
         rbe_case_name(&c->c, "/T:%zu", c->count);
     rbe_case_name(&c->c, "/%s/t:%u", c->c.cold ? "cold" : "hot", c->c.threads);
-    rbe_case_label(&c->c, k->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
+    rbe_case_facts(&c->c, k->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
                    rbe_isa_suffix(k->name),
                    k == rbe_kernel_best(k->op, k->format, rbe_cpu_isa()));
 }
@@ -283,6 +283,7 @@ enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case
         return err;
     ((struct product *)c)->layers = m->layers;
     rbe_case_name(&c->c, "model_%s/%s", m->kernel->name, m->size);
+    snprintf(c->c.size, sizeof c->c.size, "%s", m->size);
     name_rest(c);
     return rbe_case_register(&c->c, d);
 }

@@ -126,7 +126,7 @@ enum rbe_status rbe_suite_search(struct rbe_suite *s, const struct rbe_search_ca
     c->weights = (double)p->rows;
     c->isa = p->ops->isa;
     rbe_case_name(c, "search_%s_%s/L:%u/B:%u/t:1", format, p->ops->name, p->bits, p->block);
-    rbe_case_label(c, "search", format, p->ops->name,
+    rbe_case_facts(c, "search", format, p->ops->name,
                    p->ops == rbe_trellis_best(rbe_cpu_isa()));
     return rbe_case_register(c, d);
 }

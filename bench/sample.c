@@ -115,7 +115,13 @@ static void report(struct rbe_gbench_state *g, const struct rbe_case *c,
     const double per = s->seconds / (double)s->iterations;
     const double roof = rbe_case_read_roof(c), top = rbe_case_peak(c);
 
-    rbe_gbench_label(g, c->label);
+    char label[160];
+    const int n =
+        snprintf(label, sizeof label, "kind=%s op=%s format=%s isa=%s cache=%s", c->kind->name,
+                 c->op, c->format, c->isa_name, c->cold ? "cold" : "hot");
+    if (c->used >= 0)
+        snprintf(label + n, sizeof label - (size_t)n, " used=%d", c->used);
+    rbe_gbench_label(g, label);
     if (c->bytes > 0) {
         rbe_gbench_counter(g, "bytes_per_second", c->bytes / per);
         rbe_gbench_counter(g, "bytes", c->bytes);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/rows.h"
 #include "bench/case.h"
 
 enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
@@ -209,14 +210,13 @@ void rbe_case_name(struct rbe_case *c, const char *fmt, ...)
     va_end(ap);
 }
 
-void rbe_case_label(struct rbe_case *c, const char *op, const char *format, const char *isa,
+void rbe_case_facts(struct rbe_case *c, const char *op, const char *format, const char *isa,
                     int used)
 {
-    const int n = snprintf(c->label, sizeof c->label, "kind=%s op=%s format=%s isa=%s cache=%s",
-                           c->kind->name, op, format, isa, c->cold ? "cold" : "hot");
-
-    if (used >= 0 && n > 0 && (size_t)n < sizeof c->label)
-        snprintf(c->label + n, sizeof c->label - (size_t)n, " used=%d", used);
+    snprintf(c->op, sizeof c->op, "%s", op);
+    snprintf(c->format, sizeof c->format, "%s", format);
+    snprintf(c->isa_name, sizeof c->isa_name, "%s", isa);
+    c->used = used;
 }
 
 const char *rbe_isa_suffix(const char *name)
@@ -278,6 +278,16 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
         const struct rbe_case *c = name ? case_of(s, places, name) : NULL;
         if (!c)
             continue;
+        RBE_SET(row, RBE_WORD(what, c->kind->name), RBE_WORD(op, c->op),
+                RBE_WORD(format, c->format), RBE_WORD(isa, c->isa_name),
+                RBE_WORD(cache, c->cold ? "cold" : "hot"),
+                RBE_JSON(kernel, json_stringn(c->name, strcspn(c->name, "/"))));
+        if (c->used >= 0)
+            RBE_SET(row, RBE_INT(used, c->used));
+        if (*c->size)
+            RBE_SET(row, RBE_WORD(size, c->size));
+        if (c->working_set)
+            RBE_SET(row, RBE_INT(working_set, c->working_set));
         set_fraction(row, "bytes_per_second", "read_roof", "read_fraction",
                      rbe_case_read_roof(c));
         set_fraction(row, "multiply_adds_per_second", "peak", "peak_fraction",

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
 #include "base/stats.h"
 
 static double number_or_nan(const json_t *o, const char *key)
@@ -23,17 +24,10 @@ static const char *string_or(const json_t *o, const char *key, const char *other
     return s ? s : otherwise;
 }
 
-/* "a=1 b=2": the value of `key` into buf, "-" when there is none. */
-static void label_value(const char *label, const char *key, char *buf, size_t size)
+/* A field of the row, "-" when it has none. */
+static void fact(char *buf, size_t size, const json_t *row, const char *key)
 {
-    const size_t n = strlen(key);
-
-    snprintf(buf, size, "-");
-    for (const char *s = label; s && *s; s += strcspn(s, " "), s += *s == ' ')
-        if (!strncmp(s, key, n) && s[n] == '=') {
-            const size_t length = strcspn(s + n + 1, " ");
-            snprintf(buf, size, "%.*s", (int)length, s + n + 1);
-        }
+    snprintf(buf, size, "%s", string_or(row, key, "-"));
 }
 
 static double time_unit_ns(const char *unit)
@@ -112,7 +106,7 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
 {
     const char *run_name = string_or(entry(all, all->first), "run_name", "");
     const char *suffix = strstr(run_name, "/manual_time");
-    const char *label = "";
+    const json_t *timed = NULL;
     double unit = 1;
     size_t n = 0;
 
@@ -124,7 +118,7 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
             snprintf(r->error, sizeof r->error, "%s", string_or(b, "error_message", "error"));
             continue;
         }
-        label = string_or(b, "label", label);
+        timed = b;
         unit = time_unit_ns(string_or(b, "time_unit", "ns"));
         const double t = number_or_nan(b, "real_time");
         if (!isnan(t))
@@ -137,12 +131,13 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
     r->ns_mad = rbe_mad(room, n, room2);
     r->unstable =
         n && !(n >= RBE_STABLE_SAMPLES && r->ns_mad <= RBE_UNSTABLE * r->ns_median);
-    label_value(label, "kind", r->kind, sizeof r->kind);
-    label_value(label, "op", r->op, sizeof r->op);
-    label_value(label, "format", r->format, sizeof r->format);
-    label_value(label, "isa", r->isa, sizeof r->isa);
-    label_value(label, "cache", r->cache, sizeof r->cache);
-    label_value(label, "used", r->used, sizeof r->used);
+    fact(r->kind, sizeof r->kind, timed, RBE_KEY(what));
+    fact(r->op, sizeof r->op, timed, RBE_KEY(op));
+    fact(r->format, sizeof r->format, timed, RBE_KEY(format));
+    fact(r->isa, sizeof r->isa, timed, RBE_KEY(isa));
+    fact(r->cache, sizeof r->cache, timed, RBE_KEY(cache));
+    const json_t *used = timed ? RBE_VALUE_AT(timed, used) : NULL;
+    snprintf(r->used, sizeof r->used, used ? "%d" : "-", (int)json_integer_value(used));
     const struct {
         const char *key;
         double *to;

@@ -18,16 +18,11 @@ static bool is_median(const json_t *b)
     return aggregate ? !strcmp(aggregate, "median") : !(RBE_NUMBER_AT(b, repetitions) > 1);
 }
 
-/* The word behind "KEY=" of a label such as "kind=product op=gemv format=seed". */
-static bool label_is(const json_t *b, const char *key, const char *value)
+/* Is the field so?  A document from before the fields has none: nothing of it is shown. */
+static bool is(const json_t *b, const char *key, const char *value)
 {
-    const char *label = RBE_STRING_AT(b, label), *at;
-    char want[64];
-
-    snprintf(want, sizeof want, "%s=%s", key, value);
-    at = label ? strstr(label, want) : NULL;
-    const char end = at ? at[strlen(want)] : 'x';
-    return at && (end == 0 || end == ' ') && (at == label || at[-1] == ' ');
+    const char *s = rbe_string_at(b, key);
+    return s && !strcmp(s, value);
 }
 
 /* Median absolute deviation of `field` over the repetitions of the run `name`, from the mad
@@ -56,10 +51,13 @@ static double to_ms(const json_t *b, double t)
            : !strcmp(unit, "s") ? t * 1e3 : t;
 }
 
-/* The part of a name up to the first '/'. */
-static void kernel_name(char out[64], const char *name)
+/* The kernel's name without what all products have in theirs: it would only fill the plot. */
+static const char *short_name(const json_t *b)
 {
-    snprintf(out, 64, "%.*s", (int)strcspn(name, "/"), name);
+    const char *kernel = rbe_text_or(RBE_STRING_AT(b, kernel), "?");
+    const char *at = strstr(kernel, "gemv_");
+
+    return at ? at + 5 : kernel;
 }
 
 /* Of the block sizes measured, the one nearest 45 MB for GPT-2 small: 44. */
@@ -71,7 +69,7 @@ static double shown_block(const json_t *list, const char *kind)
 
     json_array_foreach(list, i, b) {
         const double block = RBE_NUMBER_AT(b, block);
-        if (label_is(b, "kind", kind) && block > 0 &&
+        if (is(b, RBE_KEY(what), kind) && block > 0 &&
             (best <= 0 || fabs(block - 44) < fabs(best - 44)))
             best = block;
     }
@@ -98,8 +96,8 @@ struct choice {
 
 static bool is_chosen(const struct choice *c, const json_t *b)
 {
-    return RBE_STRING_AT(b, run_name) && is_median(b) && label_is(b, "kind", c->kind) &&
-           (!c->cold_products || (label_is(b, "op", "gemv") && label_is(b, "cache", "cold")));
+    return RBE_STRING_AT(b, run_name) && is_median(b) && is(b, RBE_KEY(what), c->kind) &&
+           (!c->cold_products || (is(b, RBE_KEY(op), "gemv") && is(b, RBE_KEY(cache), "cold")));
 }
 
 static double weights_of(const json_t *b)
@@ -143,7 +141,6 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
         }
     json_array_foreach(list, i, b) {
         const double block = RBE_NUMBER_AT(b, block);
-        char kernel[64];
         if (!is_chosen(c, b) || RBE_NUMBER_AT(b, threads_pinned) != c->threads ||
             (c->cold_products && weights_of(b) != c->weights) || (block > 0 && block != shown))
             continue;
@@ -151,8 +148,7 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
         if (isnan(bars[n].value))
             continue;
         *one = b;
-        kernel_name(kernel, RBE_STRING_AT(b, run_name));
-        const char *name = strstr(kernel, "gemv_") ? strstr(kernel, "gemv_") + 5 : kernel;
+        const char *name = short_name(b);
         if (block > 0)
             snprintf(bars[n].name, sizeof bars[n].name, "%s B=%.0f", name, block);
         else
@@ -200,12 +196,9 @@ static enum rbe_status token_plot(const struct rbe_page *p, const json_t *list, 
 
     if (err)
         return err;
-    const char *name = RBE_STRING_AT(one, run_name), *size = name ? strchr(name, '/') : NULL;
     snprintf(vars, sizeof vars, "rows=%zu; ", data.rows);
-    snprintf(title, sizeof title,
-             "All matrices of GPT-2 %.*s for one token, %.0f thread%s",
-             size ? (int)strcspn(size + 1, "/") : 0, size ? size + 1 : "", c.threads,
-             c.threads > 1 ? "s" : "");
+    snprintf(title, sizeof title, "All matrices of GPT-2 %s for one token, %.0f thread%s",
+             rbe_text_or(RBE_STRING_AT(one, size), ""), c.threads, c.threads > 1 ? "s" : "");
     return rbe_plot_draw(p->plotter, &data, p->doc, "tokens", id, title, vars,
                          "Time of every matrix product of one token, weights cold; the rest of "
                          "a token (attention, norms, sampling) comes on top.", p->d);
@@ -220,7 +213,7 @@ static double sweep_threads(const json_t *list)
 
     json_array_foreach(list, i, b) {
         const double threads = RBE_NUMBER_AT(b, threads_pinned);
-        if (is_median(b) && label_is(b, "kind", "product") && label_is(b, "cache", "cold") &&
+        if (is_median(b) && is(b, RBE_KEY(what), "product") && is(b, RBE_KEY(cache), "cold") &&
             RBE_NUMBER_AT(b, block) > 0 && threads >= 1 && threads <= 64)
             count[(unsigned)threads]++;
     }
@@ -242,35 +235,31 @@ static enum rbe_status sweep_plot(const struct rbe_page *p, const json_t *list, 
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# kernel\tblock\tweights_per_second_1e9\n");
     json_array_foreach(list, i, b) {
-        const char *name = RBE_STRING_AT(b, run_name);
-        char kernel[64], other[64], series[64];
+        const char *kernel = RBE_STRING_AT(b, kernel);
+        char series[64];
         const double rows = RBE_NUMBER_AT(b, rows), cols = RBE_NUMBER_AT(b, cols);
         double seen[64];
         size_t blocks = 0;
-        if (!name || !is_median(b) || !label_is(b, "kind", "product") ||
-            !label_is(b, "cache", "cold") || !label_is(b, "op", "gemv") ||
+        if (!kernel || !is_median(b) || !is(b, RBE_KEY(what), "product") ||
+            !is(b, RBE_KEY(cache), "cold") || !is(b, RBE_KEY(op), "gemv") ||
             !(RBE_NUMBER_AT(b, block) > 0) || RBE_NUMBER_AT(b, threads_pinned) != threads)
             continue;
-        kernel_name(kernel, name);
         json_array_foreach(list, k, o) {
-            const char *run = RBE_STRING_AT(o, run_name);
             const double block = RBE_NUMBER_AT(o, block);
             size_t j = 0;
-            if (!run || !is_median(o) || RBE_NUMBER_AT(o, rows) != rows ||
-                RBE_NUMBER_AT(o, cols) != cols || !label_is(o, "cache", "cold") ||
-                RBE_NUMBER_AT(o, threads_pinned) != threads)
+            if (!is_median(o) || !is(o, RBE_KEY(kernel), kernel) ||
+                RBE_NUMBER_AT(o, rows) != rows || RBE_NUMBER_AT(o, cols) != cols ||
+                !is(o, RBE_KEY(cache), "cold") || RBE_NUMBER_AT(o, threads_pinned) != threads)
                 continue;
-            kernel_name(other, run);
             while (j < blocks && seen[j] != block)
                 j++;
-            if (!strcmp(other, kernel) && j == blocks && blocks < 64)
+            if (j == blocks && blocks < 64)
                 seen[blocks++] = block;
         }
         if (blocks < 3)
             continue;
         char what[96];
-        snprintf(what, sizeof what, "%.40s %.0fx%.0f",
-                 !strncmp(kernel, "gemv_", 5) ? kernel + 5 : kernel, rows, cols);
+        snprintf(what, sizeof what, "%.40s %.0fx%.0f", short_name(b), rows, cols);
         rbe_plot_series(&data, series, what);
         fprintf(data.tsv, "%s\t%.0f\t%.17g\n", series, RBE_NUMBER_AT(b, block),
                 RBE_NUMBER_AT(b, items_per_second) / 1e9);
@@ -291,15 +280,15 @@ static enum rbe_status roof_plot(const struct rbe_page *p, const json_t *list, c
         return RBE_ERR_NOMEM;
     fprintf(data.tsv, "# probe\tbytes\tgb_per_s\n");
     json_array_foreach(list, i, b) {
-        const char *name = RBE_STRING_AT(b, run_name), *size;
-        char kernel[64], what[96], series[64];
-        if (!name || !is_median(b) || !label_is(b, "kind", "probe") ||
-            !label_is(b, "op", "read") || !(size = strstr(name, "bytes:")))
+        const char *kernel = RBE_STRING_AT(b, kernel);
+        const double bytes = RBE_NUMBER_AT(b, working_set);
+        char what[96], series[64];
+        if (!kernel || !is_median(b) || !is(b, RBE_KEY(what), "probe") ||
+            !is(b, RBE_KEY(op), "read") || isnan(bytes))
             continue;
-        kernel_name(kernel, name);
         snprintf(what, sizeof what, "%s/t:%.0f", kernel, RBE_NUMBER_AT(b, threads_pinned));
         rbe_plot_series(&data, series, what);
-        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", series, strtod(size + 6, NULL),
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", series, bytes,
                 RBE_NUMBER_AT(b, bytes_per_second) / 1e9);
         data.rows++;
     }

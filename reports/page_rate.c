@@ -144,8 +144,8 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     }
     const json_t *calibration = RBE_VALUE_AT(row->v, calibration);
     snprintf(out, 64, "%s search, %s%s",
-             rbe_text_or(RBE_STRING_AT(row->v, search), "an unrecorded"),
-             !calibration                ? "calibration not recorded"
+             rbe_text_or(RBE_STRING_AT(row->v, search), "unrecorded"),
+             !calibration                ? "unrecorded calibration"
              : json_is_null(calibration) ? "no calibration"
                                          : "calibrated",
              measured ? ", measured allocation" : "");

@@ -83,8 +83,8 @@ static const struct rbe_field *put_line(FILE *f, const struct rbe_field *of)
     if (of->type == RBE_FIELD_MODEL && !*of->meaning)
         return end;
     for (const struct rbe_field *x = of; x < end; x++)
-        fprintf(f, "%s%s`%s%s`%s", x > of ? ", " : "| ", x->must ? "**" : "", x->parent, x->name,
-                x->must ? "**" : "");
+        fprintf(f, "%s%s`%s%s`%s", x > of ? ", " : "| ", x->must ? "**" : "", x->parent,
+                x->name, x->must ? "**" : "");
     fprintf(f, " | %s | %s |\n", of->unit, of->meaning);
     return end;
 }

@@ -47,7 +47,8 @@ cat > "$work/r/bench.json" <<'JSON'
 {"context": {"date": "2025-01-31"}, "benchmarks": [
  {"name": "gemv_seed_avx2/96x64/B:44/cold/t:1", "run_name": "gemv_seed_avx2/96x64/B:44/cold/t:1",
   "run_type": "iteration", "repetitions": 1, "real_time": 1000, "time_unit": "ns",
-  "label": "kind=product op=gemv format=seed isa=avx2 cache=cold", "rows": 96, "cols": 64,
+  "what": "product", "op": "gemv", "cache": "cold", "format": "seed", "isa": "avx2",
+  "kernel": "gemv_seed_avx2", "rows": 96, "cols": 64,
   "block": 44, "bytes_per_second": 5e9, "items_per_second": 1e10, "read_roof": 1e10,
   "threads_pinned": 1}]}
 JSON
@@ -70,6 +71,7 @@ check 'at their rate' grep -q '3 to 8.*seed.*64.*2\.00' "$page"
 check 'draws the bits of weights' grep -q $'^mlp.fc\t0\t3$' "$work/page/plots/allocation.tsv"
 check 'and of no bias' lacks "$work/page/plots/allocation.tsv" $'\t16$'
 check 'says that the bits were measured' has "$page" 'measured allocation'
+check 'reads no search out of a command line' has "$page" 'unrecorded search, unrecorded'
 check 'has both colour schemes' has "$page" 'prefers-color-scheme:dark'
 check 'has no script' lacks "$page" '<script'
 row=$(grep -o 'href="#row-[0-9]*">rows.jsonl:[0-9]*' "$page" | head -n 1)
