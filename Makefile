@@ -103,8 +103,8 @@ $(B)/%_avx512.o:      ISA := $(AVX512)
 $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
-# Kernels read no files: what they compare, and which of their ways is taken, would tell a fuzzer
-# nothing, and counting it takes half of the time.
+# Kernels read no files: what they compare, and which of their ways is taken, would tell a
+# fuzzer nothing, and counting it takes half of the time.
 ifeq ($(CONFIG),fuzz)
 $(B)/kernels/x86/%.o: COVERAGE := -fno-sanitize=fuzzer-no-link
 $(B)/kernels/arm/%.o: COVERAGE := -fno-sanitize=fuzzer-no-link

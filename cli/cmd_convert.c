@@ -114,7 +114,12 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
           rbe_result_set_model(j, RBE_KEY(model), &model) ||
           RBE_SET(j, RBE_TEXT(profile, rbe_profile_name(c->o.profile))) ||
           RBE_SET(j, RBE_REAL(seconds, c->seconds));
-    bad = RBE_SET(j, RBE_JSON(calibration, calibration_json(c))) || bad;
+    bad = RBE_SET(j,
+                  RBE_WORD(search, c->o.search < 0
+                                       ? "default"
+                                       : rbe_search_name((enum rbe_search)c->o.search)),
+                  RBE_JSON(calibration, calibration_json(c))) ||
+          bad;
     bad = RBE_SET(j, RBE_WORD(allocation, c->measured ? "measured" : "even")) || bad;
     bad = RBE_SET(j, RBE_REAL(peak_bytes, peak_bytes())) || bad;
     bad = RBE_SET(j, RBE_JSON(totals, totals)) || bad;

@@ -1,5 +1,5 @@
 /*
- * eval_conversation.c - `rbe eval conversation`: the latency tester of chapter 8.6.2.
+ * eval_conversation.c - `rbe eval conversation`: the latency tester of 8.6.2 (docs/CHAPTER.md).
  *
  * SPDX-License-Identifier: MIT
  *

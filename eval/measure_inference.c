@@ -326,7 +326,7 @@ static enum rbe_status run_latency(struct plan *p, struct rbe_diag *d)
     return err;
 }
 
-/* --- sequences (chapter 8.6.1) ----------------------------------------------------------- */
+/* --- sequences (docs/CHAPTER.md, 8.6.1) -------------------------------------------------- */
 
 /* One sequence by every model; each prompt follows from its sequence's number alone, so that
  * a shard has the same ones. */

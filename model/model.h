@@ -34,9 +34,9 @@ const char *rbe_gpt2_label(const struct rbe_gpt2 *m);
 /* rbe_session_bytes() for a plain checkpoint of this shape. */
 size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l);
 
-/* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers, which
- * then answers RBE_ERR_INTERRUPTED and has appended nothing of the batch, and rbe_logits() before
- * it begins.  It does not at first. */
+/* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers and
+ * rbe_logits() before it begins: they then answer RBE_ERR_INTERRUPTED, and nothing of the batch
+ * was appended.  It does not at first. */
 void rbe_session_stop_early(struct rbe_session *s, bool stop);
 
 /*

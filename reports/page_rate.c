@@ -91,14 +91,12 @@ struct rate_points {
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
 {
     const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
-    const char *command = row ? RBE_STRING_AT(row->v, command) : NULL;
-    const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, ""), *search;
-    char effort[16] = "default";
+    const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     bool seeds = false, measured = false;
     size_t i;
     json_t *t;
 
-    if (!command) {
+    if (!row) {
         snprintf(out, 64, rbe_results_last_of_all(p->r, "recovery", model) ? "trained"
                  : "not recorded");
         return;
@@ -115,10 +113,12 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
                  : "rounded to nearest");
         return;
     }
-    if ((search = strstr(command, "--search")))
-        snprintf(effort, sizeof effort, "%.*s", (int)strcspn(search + 9, " "), search + 9);
-    snprintf(out, 64, "%s search, %s%s", effort,
-             strstr(command, "--no-calibration") ? "no calibration" : "calibrated",
+    const json_t *calibration = RBE_VALUE_AT(row->v, calibration);
+    snprintf(out, 64, "%s search, %s%s",
+             rbe_text_or(RBE_STRING_AT(row->v, search), "an unrecorded"),
+             !calibration                ? "calibration not recorded"
+             : json_is_null(calibration) ? "no calibration"
+                                         : "calibrated",
              measured ? ", measured allocation" : "");
 }
 

@@ -26,9 +26,10 @@ double rbe_schedule_factor(enum rbe_schedule s, uint64_t step, uint64_t total, u
                            double floor);
 
 /*
- * The chapter's rate driven by performance (8.4.3).  As published it looks at the mean of the
- * last five perplexities: 2 % below it, the base rate; 2 % above, half of it; in between 1.1
- * times.  Each answer is a factor of the base rate: they do not add up over time.
+ * The chapter's rate driven by performance (docs/CHAPTER.md, 8.4.3).  As published it looks at
+ * the mean of the last five perplexities: 2 % below it, the base rate; 2 % above, half of it;
+ * in between 1.1 times.  Each answer is a factor of the base rate: they do not add up over
+ * time.
  *
  * The published code never puts anything into its history.  So its first branch, which waits
  * for five entries, is taken for ever, the three others are dead, and it is a constant rate:

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "convert/convert.h"
+#include "kernels/cpu.h"
 #include "model/synth.h"
 #include "model/tokenizer.h"
 
@@ -227,6 +228,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fprintf(stderr, "FUZZ_PARSER is not one of ci/fuzz/parsers.def\n");
             exit(2);
         }
+        rbe_cpu_init();
     }
     fn(data, size);
     return 0;

@@ -6,8 +6,9 @@
 # FUZZ_PARSERS="config rows" takes those of ci/fuzz/parsers.def only.  What the fuzzer learns
 # stays in $BUILDROOT/fuzz/PARSER and is gone on from; $BUILDROOT/fuzz/runs counts what was run,
 # a line for each time, stopped early or not; a finding stands in $BUILDROOT/fuzz/found and
-# belongs into ci/fuzz/corpus/PARSER, once mended.  FUZZ_PROGRAM=FILE is run, as a copy of one
-# that was built, and nothing is built.
+# belongs into ci/fuzz/corpus/PARSER, once mended.  FUZZ_LENGTH=BYTES takes no longer inputs, which
+# is more of them in the same time.  FUZZ_PROGRAM=FILE is run, as a copy of one that was built, and
+# nothing is built.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILDROOT=${BUILDROOT:-build}
@@ -33,6 +34,7 @@ read -r -a parsers <<< "${FUZZ_PARSERS:-$(sed -n 's/^RBE_PARSER(\([a-z]*\),.*/\1
 # The largest input: a little more than that of the corpus.
 length() {
     local most
+    [ -z "${FUZZ_LENGTH:-}" ] || { echo "$FUZZ_LENGTH" && return; }
     most=$(find "ci/fuzz/corpus/$1" -type f -printf '%s\n' | sort -n | tail -n 1)
     echo $((most + 512))
 }
@@ -52,6 +54,8 @@ one() {
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $1 ${runs:-0} $rc" >> "$out/runs"
     if [ $rc = 0 ] && [ -n "$runs" ]; then
         echo "ok   $1: $runs runs"
+    elif [ $rc = 72 ]; then
+        echo "FAIL $1: stopped after ${runs:-?} runs"
     else
         echo "FAIL $1: after ${runs:-?} runs; $out/$1.log"
         grep -E 'ERROR|SUMMARY|FAIL |Test unit written|runtime error' "$out/$1.log"

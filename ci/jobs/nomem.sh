@@ -56,6 +56,7 @@ line() {
     case $2 in
     info) argv=(info "$work/m.rbe") ;;
     info-plain) argv=(info "$m") ;;
+    info-gguf) argv=(info ci/fuzz/corpus/gguf/kinds) ;;
     generate) argv=(generate "$m" --tokenizer "$m" -p 'The last' -n 4 -j 2) ;;
     convert) argv=(convert "$m" "$d/o.rbe" --profile "$work/small.profile" -t 2 --quiet
         --calibration "$work/text" --json "$d/out.jsonl") ;;
@@ -67,8 +68,8 @@ line() {
     compare) argv=(compare "$work/rows.jsonl" "$work/rows.jsonl") ;;
     esac
 }
-read -r -a commands <<< "${NOMEM_ONLY:-info info-plain generate convert convert-plain eval report \
-    merge compare}"
+read -r -a commands <<< "${NOMEM_ONLY:-info info-plain info-gguf generate convert convert-plain eval \
+    report merge compare}"
 
 # run NAME [VARIABLE=N...]: into $d.out, $d.err; its status.
 run() {

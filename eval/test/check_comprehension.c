@@ -202,8 +202,7 @@ static uint64_t hash_capital(uint64_t hash, const char *text)
     return hash;
 }
 
-/* Every letter before and behind a sigma, against the hash of what Python 3.11 makes of
- * them. */
+/* Every letter before and behind a sigma, against the hash of what Python 3.11 makes of it. */
 static void check_sigma(void)
 {
     uint64_t hash = 0xCBF29CE484222325;

@@ -263,7 +263,7 @@ static void check_scorer(struct rbe_runner *r, const struct rbe_tokenizer *t)
     free(b.tokens);
 }
 
-/* A window that an interrupt finds is not run to its end, by lanes as the evaluation has them. */
+/* An interrupt breaks a window off, on lanes as the evaluation has them. */
 static void check_broken_off(const struct rbe_runner *r, const struct rbe_windows *w)
 {
     struct rbe_runner lane;
