@@ -30,7 +30,8 @@ static enum rbe_status column_means(float **out, const float *w, size_t rows, si
     return RBE_OK;
 }
 
-const struct rbe_convert_row *rbe_convert_row_of(const struct rbe_convert *c, enum rbe_role role)
+const struct rbe_convert_row *rbe_convert_row_of(const struct rbe_convert *c,
+                                                 enum rbe_role role)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->rows[i].tensor->role == role && c->rows[i].layer < 0)
