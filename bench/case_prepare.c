@@ -25,7 +25,7 @@ static const struct rbe_case_kind kind = {
 enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const char *size,
                                   uint32_t layers, uint32_t width, struct rbe_diag *d)
 {
-    const uint32_t block = f == RBE_SEED || f == RBE_SEED4 ? 44 : 64;
+    const uint32_t block = rbe_format_facts(f)->usual_block;
     const struct rbe_parts_shape shapes[] = {{64, width, block, 0, 3 * layers + 1},
                                              {64, 4 * width, block, 0, layers}};
     const struct rbe_transform *t = rbe_transform_best(rbe_cpu_isa());
@@ -49,7 +49,8 @@ enum rbe_status rbe_suite_prepare(struct rbe_suite *s, enum rbe_format f, const 
         const double values = (double)x->w.cols * x->times;
         c->working_set += x->w.cols * sizeof(float) + x->size.col_scale;
         c->bytes += values * sizeof(float) + (double)x->size.col_scale * x->times;
-        c->multiply_adds += values * ((x->size.col_scale > 0) + rbe_work_in_integers(f));
+        c->multiply_adds +=
+            values * ((x->size.col_scale > 0) + (rbe_format_facts(f)->gmax > 0));
     }
     c->arithmetic = RBE_PROBE_FMA_F32;
     c->isa = t->isa;

@@ -66,14 +66,14 @@ static void one_model(struct rbe_case *c)
 /* --- verification ------------------------------------------------------------------------- */
 
 /* |error| <= g(n) sum|w x|, g(n) = n u / (1 - n u), holds for every order of summation; n
- * also covers decoding.  hybrid and packed128 sum terms up to a block's side times larger
- * than the weights they make. */
+ * also covers decoding.  Formats with tiles sum terms up to a block's side times larger than
+ * the weights they make. */
 static double bound(const struct rbe_matrix *w, double sum_abs)
 {
     const double u = FLT_EPSILON / 2, n = (double)w->cols + 8;
-    const bool rendered = w->format == RBE_HYBRID || w->format == RBE_PACKED128;
+    const bool tiles = rbe_format_facts(w->format)->tiles;
 
-    return (rendered ? (double)w->block : 1.0) * n * u / (1 - n * u) * sum_abs;
+    return (tiles ? (double)w->block : 1.0) * n * u / (1 - n * u) * sum_abs;
 }
 
 static enum rbe_status verify_row(const struct rbe_part *p, const float *y, size_t r,
@@ -81,7 +81,7 @@ static enum rbe_status verify_row(const struct rbe_part *p, const float *y, size
 {
     const struct rbe_act *a = &p->act;
     struct rbe_matrix plain = p->w;
-    const bool integers = rbe_work_in_integers(plain.format);
+    const bool integers = rbe_format_facts(plain.format)->gmax > 0;
 
     /* Column scales are in the activations already. */
     plain.col_scale = NULL;
@@ -130,7 +130,7 @@ static enum rbe_status same_as_scalar(const struct rbe_parts_case *c, const stru
     const float *y = c->c.suite->y;
     float *want = c->c.suite->y_scalar;
 
-    if (c->kernel->op != RBE_GEMV || !scalar || !rbe_work_in_integers(c->format))
+    if (c->kernel->op != RBE_GEMV || !scalar || !rbe_format_facts(c->format)->gmax)
         return RBE_OK;
     scalar->run(&p->w, &p->act, want, p->w.rows, 0, p->w.rows);
     for (size_t r = 0; r < p->w.rows; r++)
@@ -289,7 +289,7 @@ enum rbe_status rbe_suite_model(struct rbe_suite *s, const struct rbe_model_case
 
 double rbe_suite_cost(struct rbe_suite *s, const struct rbe_kernel *k)
 {
-    const uint32_t block = rbe_plan_block(k->format);
+    const uint32_t block = rbe_format_facts(k->format)->usual_block;
     const struct rbe_parts_shape shape = {256, 768, block, rbe_plan_aux(k->format, block), 1};
     struct rbe_parts_case *c;
     double cost = 0;

@@ -24,7 +24,7 @@ static enum rbe_status make(struct rbe_case *base, struct rbe_diag *d)
     struct search *x = (struct search *)base;
     const struct rbe_search_case *s = &x->of;
     const size_t words = 8 * rbe_seed_strips(s->rows, s->block);
-    const float sigma = s->format == RBE_SEED4 ? 9 : 95;
+    const float sigma = rbe_seed_sigma(s->format) / 1.1F;
     uint32_t random = 1;
 
     x->target = malloc(s->rows * sizeof *x->target);

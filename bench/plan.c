@@ -12,8 +12,6 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
-#include "kernels/format/hybrid.h"
-#include "kernels/format/seed.h"
 
 /* GPT-2 small: the four matrices of a block, and the output layer. */
 static const struct rbe_shape gpt2_shapes[] = {
@@ -25,14 +23,6 @@ enum { GPT2_LAYERS = 12, GPT2_WIDTH = 768, GPT2_VOCAB = 50257, DEFAULT_VECTORS =
 /* Rows of a searched column: those of a block of rows under feedback (rbe/encode_seed.c). */
 enum { SEARCH_ROWS = 384 };
 
-/* seed: bits a weight from 8 down to 1/32. */
-static const uint32_t strip_blocks[] = {16, 20, 24, 28,  32,  36,  40,   44,   48,
-                                        56, 64, 96, 128, 256, 512, 1024, 2048, 4096};
-static const uint32_t hybrid_blocks[] = {16, 32, 64, 128, 256};
-static const uint32_t packed_blocks[] = {4, 8, 16, 32, 64, 128, 256, 512};
-
-#define LIST(a) ((struct values){sizeof(a) / sizeof(a)[0], a})
-
 struct values {
     unsigned count;
     const uint32_t *v;
@@ -41,38 +31,19 @@ struct values {
 /* Seconds a product of the default set may last. */
 static const double DEFAULT_SLOWEST = 0.5;
 
-uint32_t rbe_plan_block(enum rbe_format f)
-{
-    switch (f) {
-    case RBE_SEED:
-    case RBE_SEED4:
-        return 44;
-    case RBE_PACKED128:
-        return 16;
-    case RBE_HYBRID:
-        return 64;
-    default:
-        return 0;
-    }
-}
-
 uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block)
 {
     uint32_t aux = 0;
 
-    if (f == RBE_HYBRID)
+    if (rbe_format_facts(f)->rate == RBE_RATE_K)
         while (aux < block * block &&
-               rbe_hybrid_bytes(block, aux + 1) * 11 <= (size_t)block * block * 4)
+               rbe_matrix_size(f, block, block, block, aux + 1).codes * 11 <=
+                   (size_t)block * block * 4)
             aux++;
     return aux;
 }
 
 /* --- lists -------------------------------------------------------------------------------- */
-
-static bool strips(enum rbe_format f)
-{
-    return f == RBE_SEED || f == RBE_SEED4;
-}
 
 /* The next item of a comma-separated list into buf; false at its end. */
 static bool next_item(const char **s, char *buf, size_t size)
@@ -223,21 +194,37 @@ static enum rbe_status parse_words(const char *text, const char *option, unsigne
     return RBE_OK;
 }
 
+/* "seed 16 to 4096, hybrid 16, 32, ... 256": of all formats with blocks. */
+static void valid_blocks(char *buf, size_t size)
+{
+    char blocks[64];
+
+    buf[0] = 0;
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
+        const size_t used = strlen(buf);
+        if (rbe_format_facts((enum rbe_format)f)->max_block)
+            snprintf(buf + used, size - used, "%s%s %s", used ? ", " : "",
+                     rbe_format_name((enum rbe_format)f),
+                     rbe_format_blocks(blocks, sizeof blocks, (enum rbe_format)f));
+    }
+}
+
 /* Every block size is one that some selected kernel's format takes. */
 static enum rbe_status check_blocks(const struct rbe_selection *sel, struct rbe_diag *d)
 {
     const struct rbe_kernel *k;
+    char valid[sizeof d->text];
 
     for (unsigned b = 0; b < sel->blocks.count; b++) {
         bool taken = false;
         for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
             taken |= sel->kernel[i] &&
                      rbe_matrix_size(k->format, 4096, 4096, sel->blocks.v[b], 0).codes > 0;
-        if (!taken)
-            return rbe_fail(d, RBE_ERR_ARG,
-                            "--blocks: no selected kernel takes B = %u; valid: seed and seed4 "
-                            "16 to 4096, hybrid 16, 32, ... 256, packed128 4 to 512",
-                            sel->blocks.v[b]);
+        if (!taken) {
+            valid_blocks(valid, sizeof valid);
+            return rbe_fail(d, RBE_ERR_ARG, "--blocks: no selected kernel takes B = %u; valid: "
+                            "%s", sel->blocks.v[b], valid);
+        }
     }
     return RBE_OK;
 }
@@ -299,19 +286,21 @@ static bool slow(struct planner *p, size_t i, double weights)
 
 /* --- which values each axis takes --------------------------------------------------------- */
 
-/* Without a list: all that the format takes, of strips the sweep, or the default. */
+/* Without a list: all of the format's sweep, with --full or where the default set has it; else
+ * the usual one. */
 static struct values blocks_of(const struct planner *p, const struct rbe_kernel *k, bool sweep,
                                uint32_t *room)
 {
-    *room = rbe_plan_block(k->format);
+    const struct rbe_format_facts *facts = rbe_format_facts(k->format);
+    struct values all = {0, facts->sweep};
+
+    *room = facts->usual_block;
     if (*room && p->sel->blocks.count)
         return (struct values){p->sel->blocks.count, p->sel->blocks.v};
-    if (strips(k->format) && (p->sel->full || sweep))
-        return LIST(strip_blocks);
-    if (k->format == RBE_HYBRID && p->sel->full)
-        return LIST(hybrid_blocks);
-    if (k->format == RBE_PACKED128 && p->sel->full)
-        return LIST(packed_blocks);
+    while (all.count < sizeof facts->sweep / sizeof *facts->sweep && all.v[all.count])
+        all.count++;
+    if (all.count && (p->sel->full || (sweep && facts->all_blocks)))
+        return all;
     return (struct values){1, room};
 }
 
@@ -381,7 +370,7 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
 {
     const struct rbe_selection *s = p->sel;
     const bool up = c->rows == 3072 && c->cols == 768, head = c->rows == GPT2_VOCAB;
-    const bool usual = c->block == rbe_plan_block(c->kernel->format);
+    const bool usual = c->block == rbe_format_facts(c->kernel->format)->usual_block;
     const uint32_t usual_count = c->kernel->op == RBE_GEMM ? DEFAULT_VECTORS : 1;
     const struct values counts = c->kernel->op == RBE_GEMM && s->vectors.count
                                      ? (struct values){s->vectors.count, s->vectors.v}
@@ -423,7 +412,7 @@ static enum rbe_status products(struct planner *p, size_t i, struct rbe_diag *d)
 
 /* --- the other kinds ---------------------------------------------------------------------- */
 
-/* Strips on every ISA, the other formats on their best one, unless asked for. */
+/* Formats with all blocks on every ISA, the others on their best one, unless asked for. */
 static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
 {
     const struct rbe_selection *s = p->sel;
@@ -437,8 +426,8 @@ static enum rbe_status models(struct planner *p, size_t i, struct rbe_diag *d)
     uint32_t room;
     const struct values blocks = blocks_of(p, k, false, &room);
 
-    if (k->op != RBE_GEMV ||
-        (!strips(k->format) && !s->kernels_given && !s->full && !is_best(k, p->isa)))
+    if (k->op != RBE_GEMV || (!rbe_format_facts(k->format)->all_blocks && !s->kernels_given &&
+                              !s->full && !is_best(k, p->isa)))
         return RBE_OK;
     for (unsigned b = 0; b < blocks.count; b++) {
         c.block = blocks.v[b];
@@ -497,13 +486,16 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
     return err;
 }
 
+/* The codec whose search is measured. */
+static const enum rbe_format searched = RBE_SEED;
+
 /* Does a kernel of this ISA stand in the selection?  Steps of the search follow it. */
 static bool takes_isa(const struct rbe_selection *s, const char *isa)
 {
     const struct rbe_kernel *k;
 
     for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
-        if (s->kernel[i] && k->format == RBE_SEED && !strcmp(rbe_isa_suffix(k->name), isa))
+        if (s->kernel[i] && k->format == searched && !strcmp(rbe_isa_suffix(k->name), isa))
             return true;
     return false;
 }
@@ -523,12 +515,12 @@ static enum rbe_status searches(const struct planner *p, struct rbe_diag *d)
             for (unsigned b = 0; b < (asked->count ? asked->count : 3) && !err; b++) {
                 const struct rbe_search_case c = {
                     .ops = ops,
-                    .format = RBE_SEED,
+                    .format = searched,
                     .bits = bits[l],
                     .block = asked->count ? asked->v[b] : blocks[b],
                     .rows = SEARCH_ROWS,
                 };
-                if (c.block >= RBE_SEED_MIN_BLOCK)
+                if (rbe_format_takes_block(searched, c.block))
                     err = rbe_suite_search(p->suite, &c, d);
             }
     }

@@ -61,11 +61,7 @@ bool rbe_plan_uses(const struct rbe_selection *s, unsigned cpus, unsigned t);
 enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s, uint32_t isa,
                          unsigned *left_out, struct rbe_diag *d);
 
-/* The block size a format is measured at when none is asked for, that of 45 MB for GPT-2 small
- * (11 : 1) where the format can choose; 0: it has none. */
-uint32_t rbe_plan_block(enum rbe_format f);
-
-/* hybrid's K that makes a block of B 11 : 1; 0 for the other formats. */
+/* The K that makes a block of B 11 : 1; 0 for formats without K. */
 uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block);
 
 #endif

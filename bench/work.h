@@ -25,7 +25,4 @@ struct rbe_work {
 struct rbe_work rbe_work_of(const struct rbe_kernel *k, uint32_t rows, uint32_t cols,
                             uint32_t block, uint32_t aux, uint32_t count, unsigned threads);
 
-/* Whether products of the format run in integers, on quantised activations. */
-bool rbe_work_in_integers(enum rbe_format f);
-
 #endif

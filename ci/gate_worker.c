@@ -102,7 +102,8 @@ static enum rbe_status prefill(struct worker *w, struct rbe_diag *d)
     return rbe_forward(w->session, w->prompt, PROMPT, d);
 }
 
-/* Codes of finite numbers of a moderate size, whatever the format. */
+/* Codes of finite numbers of a moderate size, whatever the format; old revisions have no list
+ * of formats to ask. */
 static enum rbe_status make_matrix(struct worker *w, enum rbe_format f)
 {
     const uint32_t block = f == RBE_SEED || f == RBE_SEED4 ? BLOCK : 0;

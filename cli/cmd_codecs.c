@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,21 +39,16 @@ struct method_name {
     const char *name;
     enum method method;
     enum rbe_format format;
-    bool plain;                 /* has one rate only: a row of its own, above the ratios */
 };
 
-static const struct method_name methods[] = {
-    {"f16", USE_CODEC, RBE_F16, true},
-    {"int8", USE_CODEC, RBE_INT8, true},
-    {"int4", USE_CODEC, RBE_INT4, true},
-    {"packed128", USE_CODEC, RBE_PACKED128, false},
-    {"hybrid", USE_CODEC, RBE_HYBRID, false},
-    {"seed", USE_CODEC, RBE_SEED, false},
-    {"seed4", USE_CODEC, RBE_SEED4, false},
-    {"svd", USE_SVD, RBE_F32, false},
-    {"block means", USE_MEANS, RBE_F32, false},
+/* The codecs that lose something, and what they are held against.  The first `plain` of them
+ * have one rate only: rows of their own, above the ratios. */
+enum { METHODS = RBE_FORMAT_COUNT + 2 };
+
+struct methods {
+    struct method_name of[METHODS];
+    size_t count, plain;
 };
-enum { METHODS = sizeof methods / sizeof *methods };
 
 struct matrix {
     char name[64];
@@ -72,6 +68,7 @@ struct row {
 
 struct table {
     const struct arguments *a;
+    struct methods methods;
     struct matrix *m;
     size_t count;
     double weights;
@@ -83,6 +80,34 @@ struct table {
     char sha256[65];
     char *file_name;
 };
+
+/* Those of one rate first; those without a place last. */
+static unsigned place_of(enum rbe_format f)
+{
+    const struct rbe_format_facts *facts = rbe_format_facts(f);
+
+    return facts->rate == RBE_RATE_NONE ? 0 : facts->place ? facts->place : UINT_MAX;
+}
+
+static struct methods list_methods(void)
+{
+    struct methods m = {0};
+
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
+        const struct rbe_format_facts *facts = rbe_format_facts((enum rbe_format)f);
+        size_t at = m.count;
+        if (facts->float_bytes == sizeof(float))
+            continue;
+        for (; at && place_of(m.of[at - 1].format) > place_of((enum rbe_format)f); at--)
+            m.of[at] = m.of[at - 1];
+        m.of[at] = (struct method_name){facts->name, USE_CODEC, (enum rbe_format)f};
+        m.plain += facts->rate == RBE_RATE_NONE;
+        m.count++;
+    }
+    m.of[m.count++] = (struct method_name){.name = "svd", .method = USE_SVD};
+    m.of[m.count++] = (struct method_name){.name = "block means", .method = USE_MEANS};
+    return m;
+}
 
 /* --- reading ---------------------------------------------------------------------------- */
 
@@ -204,12 +229,13 @@ static enum rbe_status resolve(struct rbe_encode_options *o, bool *met, const st
                                const struct table *t, uint32_t rows, uint32_t cols,
                                struct rbe_diag *d)
 {
+    const struct rbe_format_facts *facts = rbe_format_facts(row->how->format);
     const struct rbe_choice c = {
         .format = row->how->format,
         .bits = row->wanted > 0 ? 32 / row->wanted : 0,
         .k = -1,
-        /* Large blocks at high ratios: the eight functions alone would pass the rate. */
-        .block = row->how->format != RBE_HYBRID ? 0 : row->wanted > 100 ? 256 : 64,
+        /* Large blocks at high ratios: what a block has besides K alone would pass the rate. */
+        .block = facts->rate == RBE_RATE_K && row->wanted > 100 ? facts->max_block : 0,
         .search = t->a->search ? rbe_search_by_name(t->a->search) : RBE_SEARCH_FAST,
     };
 
@@ -308,7 +334,8 @@ static void block_text(char *buf, size_t size, const struct row *r)
 {
     if (r->how->method == USE_SVD)
         snprintf(buf, size, "rank %u", r->aux);
-    else if (r->how->format == RBE_HYBRID && r->how->method == USE_CODEC)
+    else if (r->how->method == USE_CODEC &&
+             rbe_format_facts(r->how->format)->rate == RBE_RATE_K)
         snprintf(buf, size, "%u k%u", r->block, r->aux);
     else if (r->block)
         snprintf(buf, size, "%u", r->block);
@@ -382,7 +409,8 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
 
 /* --- white Gaussian weights --------------------------------------------------------------- */
 
-enum { WHITE_MAX = 6 };         /* three blocks by two formats */
+static const uint32_t white_blocks[] = {64, 44, 32};
+enum { WHITE_BLOCKS = sizeof white_blocks / sizeof *white_blocks };
 
 static enum rbe_status append_white(struct rbe_result_file *file,
                                     const struct rbe_distortion *rows, size_t count,
@@ -411,11 +439,10 @@ static enum rbe_status append_white(struct rbe_result_file *file,
     return rbe_result_append(file, j, d);
 }
 
-/* Both seed formats at 2, 2.91 and 4 bits on one white Gaussian matrix. */
+/* Codecs of strips, at 2, 2.91 and 4 bits for 128 a strip, on one white Gaussian matrix. */
 static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
 {
-    static const uint32_t blocks[] = {64, 44, 32};
-    struct rbe_distortion rows[WHITE_MAX];
+    struct rbe_distortion rows[RBE_FORMAT_COUNT * WHITE_BLOCKS];
     struct rbe_result_file *json = NULL;
     struct rbe_pool *pool = NULL;
     enum rbe_search search = RBE_SEARCH_DEFAULT;
@@ -445,15 +472,18 @@ static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
            n);
     printf("%-6s %4s %7s %-8s %8s %8s %9s %7s\n", "codec", "B", "bits", "search", "loss",
            "wanted", "relRMSE", "s");
-    for (int f = RBE_SEED; f <= RBE_SEED4 && !err; f++)
-        for (size_t i = 0; i < sizeof blocks / sizeof *blocks && !err; i++) {
+    for (int f = 0; f < RBE_FORMAT_COUNT && !err; f++)
+        for (size_t i = 0; i < WHITE_BLOCKS && !err; i++) {
             struct rbe_distortion *r = &rows[count];
+            if (!rbe_format_facts((enum rbe_format)f)->strip_bits ||
+                !rbe_format_takes_block((enum rbe_format)f, white_blocks[i]))
+                continue;
             if (rbe_interrupted()) {
                 err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
                 break;
             }
-            err = rbe_distortion_measure(r, w, m, n, (enum rbe_format)f, blocks[i], search,
-                                         pool, d);
+            err = rbe_distortion_measure(r, w, m, n, (enum rbe_format)f, white_blocks[i],
+                                         search, pool, d);
             if (err)
                 break;
             count++;
@@ -502,23 +532,24 @@ static enum rbe_status read_ratios(struct table *t, struct rbe_diag *d)
 static enum rbe_status fill_table(struct table *t, struct rbe_diag *d)
 {
     struct rbe_progress progress;
-    const size_t plain = 3, total = plain + t->ratio_count * (METHODS - plain);
+    const struct methods *m = &t->methods;
+    const size_t total = m->plain + t->ratio_count * (m->count - m->plain);
     enum rbe_status err = RBE_OK;
 
     rbe_progress_start(&progress, "codecs", "rows", (double)total);
     /* Pass 0: the codecs of one rate; then one pass for each ratio. */
     for (size_t pass = 0; pass <= t->ratio_count && !err; pass++)
-        for (size_t i = 0; i < METHODS && !err; i++) {
-            if (methods[i].plain != (pass == 0))
+        for (size_t i = 0; i < m->count && !err; i++) {
+            if ((i < m->plain) != (pass == 0))
                 continue;
             struct row *row = &t->rows[t->row_count];
-            *row = (struct row){.how = &methods[i],
+            *row = (struct row){.how = &m->of[i],
                                 .wanted = pass ? t->ratios[pass - 1] : 0};
             if ((err = measure_row(row, t, d)))
                 break;
             t->row_count++;
             print_row(row);
-            rbe_progress_update(&progress, (double)t->row_count, methods[i].name);
+            rbe_progress_update(&progress, (double)t->row_count, m->of[i].name);
         }
     rbe_progress_end(&progress);
     if (err == RBE_ERR_INTERRUPTED)
@@ -536,6 +567,7 @@ static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
     if (!t)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     t->a = a;
+    t->methods = list_methods();
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT) {
         err = rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
         goto out;
@@ -579,6 +611,27 @@ out:
     return err;
 }
 
+/* What --help says, with a line for each codec of the list. */
+static const char *about(void)
+{
+    static char text[2048];
+    size_t at = (size_t)snprintf(
+        text, sizeof text, "Encodes the same matrices with every codec at the same ratios and "
+        "prints true ratio, error,\nthe rate-distortion bound, a control on white noise, and "
+        "low rank and block means of the\nsame size.  The codecs:\n");
+
+    for (int f = 0; f < RBE_FORMAT_COUNT && at < sizeof text; f++) {
+        const struct rbe_format_facts *facts = rbe_format_facts((enum rbe_format)f);
+        char blocks[64];
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s  %-10s %s%s%s",
+                               f ? "\n" : "", facts->name, facts->about,
+                               facts->max_block ? "; B = " : "",
+                               facts->max_block ? rbe_format_blocks(blocks, sizeof blocks,
+                                                                    (enum rbe_format)f) : "");
+    }
+    return text;
+}
+
 int rbe_cmd_codecs(int argc, const char **argv)
 {
     static struct arguments a = {.sample = 4};      /* popt's copies stay reachable */
@@ -602,10 +655,7 @@ int rbe_cmd_codecs(int argc, const char **argv)
     const char **args;
     int count, code;
 
-    if (!rbe_parse(argc, argv, table, "MODEL|FILE.safetensors",
-                   "Encodes the same matrices with every codec at the same ratios and prints "
-                   "true ratio, error,\nthe rate-distortion bound, a control on white noise, "
-                   "and low rank and block means of the\nsame size.", &args, &count, &code))
+    if (!rbe_parse(argc, argv, table, "MODEL|FILE.safetensors", about(), &args, &count, &code))
         return code;
     if (a.white && !count)
         return rbe_report_failure("codecs", run_white(&a, &d), &d);

@@ -42,7 +42,7 @@ static json_t *row_json(const struct rbe_convert_row *r)
         RBE_INT(layer, r->layer),
         RBE_JSON(shape,
                  json_pack("[I, I]", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols)),
-        RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, (o->aux & 0x7FFFFFFF)),
+        RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, rbe_aux_k(o->aux)),
         RBE_INT(hadamard, o->hadamard), RBE_INT(bytes, q->bytes),
         RBE_REAL(bits_per_weight, q->bits), RBE_REAL(ratio, q->ratio),
         RBE_REAL(relative_rmse, q->relative_rmse), RBE_REAL(bound, q->bound),
@@ -399,12 +399,14 @@ out:
 int rbe_cmd_convert(int argc, const char **argv)
 {
     static struct arguments a;      /* popt's copies stay reachable */
+    char names[128], codecs[192];
+    snprintf(codecs, sizeof codecs, "instead: one codec for every matrix: %s",
+             rbe_format_names(names, sizeof names, " ", NULL));
     const struct poptOption table[] = {
         {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
          "which codec each tensor gets (default: mobile-45mb for GPT-2 small, else mini-2.89)",
          "NAME|FILE"},
-        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, "instead: one codec for every matrix",
-         "NAME"},
+        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, codecs, "NAME"},
         {"block", 0, POPT_ARG_INT, &a.block, 0, "with --codec: B", "N"},
         {"bits", 0, POPT_ARG_DOUBLE, &a.bits, 0,
          "budget: 8 * file bytes / parameters (default: the profile's)", "X"},

@@ -11,7 +11,7 @@
 
 #include "base/progress.h"
 
-/* "44", "36-52" of parts that differ, "64 k9" of hybrid, "-" of codecs without blocks. */
+/* "44", "36-52" of parts that differ, "64 k9" of codecs with K, "-" of those without blocks. */
 static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
 {
     const struct rbe_encode_options *o = &r->options;
@@ -24,8 +24,8 @@ static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
     }
     if (!high)
         snprintf(buf, size, "-");
-    else if (!o->part_count && o->format == RBE_HYBRID)
-        snprintf(buf, size, "%u k%u", low, o->aux & 0x7FFFFFFF);
+    else if (!o->part_count && rbe_format_facts(o->format)->rate == RBE_RATE_K)
+        snprintf(buf, size, "%u k%u", low, rbe_aux_k(o->aux));
     else if (low == high)
         snprintf(buf, size, "%u", low);
     else
@@ -57,8 +57,8 @@ void rbe_convert_print_row(const struct rbe_convert_row *r)
            r->tensor->name, shape, codec, block, q->bytes, q->bits, q->ratio,
            r->rate_met ? ' ' : '!', q->relative_rmse, q->bound, output, q->psnr_db, level,
            r->seconds, r->reused ? " (kept)" : "");
-    /* Blocks of these mix rows, and may be zeros for other reasons. */
-    if (q->lost_rows && r->options.format != RBE_HYBRID && r->options.format != RBE_PACKED128)
+    /* Tiles mix rows, and may be zeros for other reasons. */
+    if (q->lost_rows && !rbe_format_facts(r->options.format)->tiles)
         printf("%s: %zu rows are too small for an f16 scale and become zeros\n",
                r->tensor->name, q->lost_rows);
     fflush(stdout);
@@ -88,7 +88,8 @@ void rbe_convert_print_plan(const struct rbe_convert *c)
 
             snprintf(shape, sizeof shape, "%zu..%zu", row, row + p->rows - 1);
             printf("  rows %-17s %11s %-9s %8u %11s %7.4g\n", shape, "",
-                   rbe_format_name(p->format), p->block, "", 128.0 / p->block);
+                   rbe_format_name(p->format), p->block, "",
+                   (double)rbe_format_facts(p->format)->strip_bits / p->block);
             row += p->rows;
         }
     }

@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "convert/convert.h"
 #include "convert/sensitivity.h"
-#include "kernels/format/seed.h"
 #include "rbe/allocate.h"
 #include "rbe/container.h"
 
@@ -19,7 +18,7 @@ enum {
     RANGES = 7,                 /* of the rows of a large vocabulary */
     RANGE_ROWS = 64,            /* the first of them has at least so many */
     PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
-    CHOICES = RBE_SEED_MAX_BLOCK,       /* every block */
+    CHOICES = 4096,             /* blocks of an item, at most */
     ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
 };
 
@@ -235,6 +234,8 @@ out:
 static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
                                    struct rbe_diag *d)
 {
+    const unsigned strip_bits = rbe_format_facts(r->options.format)->strip_bits;
+    const double bits = (double)strip_bits / r->options.block;
     const size_t n = ranges_of(r);
     enum rbe_status err;
     float *x;
@@ -252,10 +253,9 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
             break;
         k->offers[k->count++] = (struct rbe_allocate_item){
             .choices = t->choices,
-            .count = rbe_allocate_seed(t->choices, t->blocks, CHOICES, t->rows,
-                                       r->tensor->cols, r->options.scales,
-                                       t->kl * r->choice.cost, 128.0 / r->options.block,
-                                       BELOW, ABOVE)};
+            .count = rbe_allocate_blocks(t->choices, t->blocks, CHOICES, r->options.format,
+                                         t->rows, r->tensor->cols, r->options.scales,
+                                         t->kl * r->choice.cost, bits, BELOW, ABOVE)};
         r->sensitivity += t->kl;
     }
     free(x);

@@ -54,6 +54,12 @@ out:
     return err;
 }
 
+/* A tensor that is not encoded is f32 or f16. */
+static bool stays_f32(const struct rbe_convert_row *r)
+{
+    return rbe_format_facts(r->choice.format)->float_bytes == sizeof(float);
+}
+
 static enum rbe_status add_plain(struct rbe_container_builder *b,
                                  const struct rbe_convert_row *r, const void *data,
                                  struct rbe_diag *d)
@@ -61,8 +67,7 @@ static enum rbe_status add_plain(struct rbe_container_builder *b,
     const struct rbe_source_tensor *t = r->tensor;
     const uint64_t shape[2] = {t->dims == 2 ? t->rows : t->cols, t->cols};
 
-    return rbe_container_add_tensor(b, t->name,
-                                    r->choice.format == RBE_F32 ? RBE_DT_F32 : RBE_DT_F16,
+    return rbe_container_add_tensor(b, t->name, stays_f32(r) ? RBE_DT_F32 : RBE_DT_F16,
                                     t->dims, shape, data, d);
 }
 
@@ -139,7 +144,7 @@ static enum rbe_status plain_data(void **out, const struct rbe_convert *c,
     *out = NULL;
     if ((err = rbe_convert_weights(&x, c, r, d)))
         return err;
-    if (r->choice.format == RBE_F32) {
+    if (stays_f32(r)) {
         *out = x;
         return RBE_OK;
     }

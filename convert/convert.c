@@ -12,12 +12,11 @@
 
 bool rbe_convert_uses_feedback(const struct rbe_convert_row *r)
 {
-    bool seed = r->options.format == RBE_SEED || r->options.format == RBE_SEED4;
+    bool takes = rbe_format_facts(r->options.format)->feedback;
 
     for (size_t i = 0; i < r->options.part_count; i++)
-        seed = seed || r->options.parts[i].format == RBE_SEED ||
-               r->options.parts[i].format == RBE_SEED4;
-    return r->tensor->matrix && r->choice.feedback && seed;
+        takes = takes || rbe_format_facts(r->options.parts[i].format)->feedback;
+    return r->tensor->matrix && r->choice.feedback && takes;
 }
 
 bool rbe_convert_wants_calibration(const struct rbe_convert *c)

@@ -10,9 +10,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "kernels/format/seed.h"
 #include "rbe/container.h"
-#include "rbe/encode_hybrid.h"
 
 static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_source_tensor *t,
                                 const struct rbe_convert_options *o, struct rbe_diag *d)
@@ -26,7 +24,7 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
     r->choice = rbe_profile_choice(o->profile, r->tensor_class, r->layer);
     r->rate_met = true;
     r->encoded = t->matrix || (t->role == RBE_ROLE_POSITIONS &&
-                               r->choice.format != RBE_F32 && r->choice.format != RBE_F16);
+                               !rbe_format_facts(r->choice.format)->float_bytes);
     if (!r->encoded)
         return RBE_OK;
     if ((err = rbe_choice_resolve(&r->choice, t->rows, t->cols, &r->options, &r->rate_met,
@@ -40,7 +38,7 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
     return RBE_OK;
 }
 
-/* K of a hybrid matrix whose profile names the energy to leave: that takes the weights. */
+/* K where the profile names the energy to leave: that takes the weights. */
 static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_convert_row *r,
                                    struct rbe_diag *d)
 {
@@ -56,7 +54,7 @@ static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_conve
     if (o->hadamard)
         rbe_rotate(w, r->tensor->cols, r->tensor->rows, r->tensor->cols, o->hadamard,
                    o->sign_seed);
-    err = rbe_hybrid_k_for_energy(&k, w, r->tensor->rows, r->tensor->cols, o->block,
+    err = rbe_encode_k_for_energy(&k, o->format, w, r->tensor->rows, r->tensor->cols, o->block,
                                   r->choice.energy, c->o.pool, d);
     free(w);
     o->aux |= err ? 0 : k;
@@ -76,16 +74,31 @@ static void set_blocks(struct rbe_convert *c, uint32_t b)
             c->rows[i].options.block = b;
 }
 
+/* The blocks that all open matrices take; false: none is open. */
+static bool common_blocks(const struct rbe_convert *c, uint32_t *low, uint32_t *high)
+{
+    bool open = false;
+
+    *low = 0, *high = UINT32_MAX;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct rbe_format_facts *f = rbe_format_facts(c->rows[i].options.format);
+
+        if (!rbe_convert_is_open(&c->rows[i]))
+            continue;
+        *low = f->min_block > *low ? f->min_block : *low;
+        *high = f->max_block < *high ? f->max_block : *high;
+        open = true;
+    }
+    return open;
+}
+
 static enum rbe_status share_budget(struct rbe_convert *c, struct rbe_diag *d)
 {
     uint64_t least = UINT64_MAX;
-    uint32_t smallest = 0;
+    uint32_t smallest = 0, low, high;
     enum rbe_status err;
-    bool open = false;
 
-    for (size_t i = 0; i < c->count; i++)
-        open = open || rbe_convert_is_open(&c->rows[i]);
-    if (!open) {
+    if (!common_blocks(c, &low, &high)) {
         if ((err = rbe_convert_size(&c->file_bytes, c, d)))
             return err;
         if (c->budget_bytes && c->file_bytes > c->budget_bytes)
@@ -98,7 +111,7 @@ static enum rbe_status share_budget(struct rbe_convert *c, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "profile %s leaves B to a budget: give --bits or "
                         "--bytes", rbe_profile_name(c->o.profile));
     /* Every B up to 64, then in steps of a sixty-fourth. */
-    for (uint32_t b = RBE_SEED_MIN_BLOCK; b <= RBE_SEED_MAX_BLOCK; b += b < 64 ? 1 : b / 64) {
+    for (uint32_t b = low; b <= high; b += b < 64 ? 1 : b / 64) {
         uint64_t bytes;
 
         set_blocks(c, b);

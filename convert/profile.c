@@ -16,13 +16,9 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "kernels/format/hybrid.h"
-#include "kernels/format/packed128.h"
-#include "kernels/format/seed.h"
 
 enum {
     MAX_LAYER = 9999,
-    DEFAULT_HYBRID_BLOCK = 64,
 };
 
 /* The keys of a rule, in the order of `set`'s bits. */
@@ -240,9 +236,19 @@ static const char *join(char *buf, size_t size, const char *const *names, size_t
     return buf;
 }
 
-static bool has_rate(enum rbe_format f)
+static enum rbe_rate rate_of(enum rbe_format f)
 {
-    return f == RBE_SEED || f == RBE_SEED4 || f == RBE_HYBRID || f == RBE_PACKED128;
+    return rbe_format_facts(f)->rate;
+}
+
+static bool is_float(const struct rbe_format_facts *f)
+{
+    return f->float_bytes > 0;
+}
+
+static bool has_k(const struct rbe_format_facts *f)
+{
+    return f->rate == RBE_RATE_K;
 }
 
 static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
@@ -251,21 +257,24 @@ static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
     const bool codec = u->set & 1 << KEY_CODEC;
     const unsigned rate = u->set & (1 << KEY_BITS | 1 << KEY_RATIO | 1 << KEY_K |
                                     1 << KEY_ENERGY);
+    const struct rbe_format_facts *facts = rbe_format_facts(u->c.format);
+    char names[128];
 
-    if (u->classes & plain && codec && u->c.format != RBE_F32 && u->c.format != RBE_F16)
-        return fault(r, "norms and biases stay plain: codec f16 or f32");
+    if (u->classes & plain && codec && !is_float(facts))
+        return fault(r, "norms and biases stay plain: codec %s",
+                     rbe_format_names(names, sizeof names, " or ", is_float));
     if (u->set & 1 << KEY_LAYERS && !(u->classes & classes_with(rbe_class_in_layers)))
         return fault(r, "there are no layers of this class");
-    if (codec && !has_rate(u->c.format) && (rate || u->set & 1 << KEY_BLOCK))
-        return fault(r, "%s has no block and no rate to choose", rbe_format_name(u->c.format));
+    if (codec && facts->rate == RBE_RATE_NONE && (rate || u->set & 1 << KEY_BLOCK))
+        return fault(r, "%s has no block and no rate to choose", facts->name);
     if (rate & (rate - 1))
         return fault(r, "more than one of bits, ratio, k and energy");
-    if (codec && u->c.format != RBE_HYBRID &&
-        u->set & (1 << KEY_K | 1 << KEY_ENERGY | 1 << KEY_LAYOUT))
-        return fault(r, "k, energy and layout belong to codec=hybrid");
-    if (codec && u->c.format != RBE_HYBRID && u->set & 1 << KEY_BLOCK && rate)
-        return fault(r, "block and rate are the same choice for %s: give one",
-                     rbe_format_name(u->c.format));
+    if (codec && ((!has_k(facts) && u->set & (1 << KEY_K | 1 << KEY_ENERGY)) ||
+                  (!facts->published && u->set & 1 << KEY_LAYOUT)))
+        return fault(r, "k, energy and layout belong to codec=%s",
+                     rbe_format_names(names, sizeof names, " or ", has_k));
+    if (codec && !has_k(facts) && u->set & 1 << KEY_BLOCK && rate)
+        return fault(r, "block and rate are the same choice for %s: give one", facts->name);
     return RBE_OK;
 }
 
@@ -305,8 +314,8 @@ static enum rbe_status read_rule(struct rbe_profile *p, const struct reader *r, 
         u.set |= 1U << k;
         if (!set_key(&u, (enum key)k, value)) {
             if (k == KEY_CODEC)
-                return fault(r, "unknown codec '%.40s'; valid: f32, f16, int8, int4, seed, "
-                                "seed4, hybrid, packed128", value);
+                return fault(r, "unknown codec '%.40s'; valid: %s", value,
+                             rbe_format_names(names, sizeof names, ", ", NULL));
             return fault(r, "'%.40s' is no value for '%s'", value, word);
         }
     }
@@ -516,9 +525,9 @@ static bool synthesise(char *text, size_t size, const char *name)
     const enum rbe_format f = rbe_format_by_name(codec);
     if (f == RBE_FORMAT_COUNT)
         return false;
-    if (dash && (!has_rate(f) || !get_whole(dash + 2, 1, 65536, &block)))
+    if (dash && (rate_of(f) == RBE_RATE_NONE || !get_whole(dash + 2, 1, 65536, &block)))
         return false;
-    const char *rest = f == RBE_F32 ? "f32" : "f16";
+    const char *rest = rbe_format_name(is_float(rbe_format_facts(f)) ? f : RBE_F16);
     int n = snprintf(text, size, "name: %s\nabout: %s for every matrix, the rest %s\n", name,
                      codec, rest);
     for (int c = 0; c < RBE_CLASS_COUNT; c++)
@@ -550,7 +559,7 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
         snprintf(text, sizeof text, "%.*s", dash ? (int)(dash - name_or_path) : 0,
                  name_or_path);
         const enum rbe_format f = rbe_format_by_name(text);
-        if (f != RBE_FORMAT_COUNT && !has_rate(f))
+        if (f != RBE_FORMAT_COUNT && rate_of(f) == RBE_RATE_NONE)
             return rbe_fail(d, RBE_ERR_ARG, "'%.60s': %s takes no block (--block)",
                             name_or_path, text);
         list_shipped(text, sizeof text);
@@ -621,12 +630,12 @@ static void override(struct rbe_choice *c, const struct rule *u)
         c->bits = u->c.bits;
         c->k = u->c.k;
         c->energy = u->c.energy;
-        if (c->format != RBE_HYBRID)
+        if (rate_of(c->format) != RBE_RATE_K)
             c->block = 0;
     }
     TAKE(KEY_BLOCK, block);
-    /* Block and rate are one choice but for hybrid: the later one stands. */
-    if (set & 1U << KEY_BLOCK && c->format != RBE_HYBRID)
+    /* Block and rate are one choice but where K follows: the later one stands. */
+    if (set & 1U << KEY_BLOCK && rate_of(c->format) != RBE_RATE_K)
         c->bits = 0;
     TAKE(KEY_LAYOUT, published);
     TAKE(KEY_QUALITY, level);
@@ -658,7 +667,7 @@ struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class
 
 bool rbe_choice_is_open(const struct rbe_choice *c)
 {
-    return (c->format == RBE_SEED || c->format == RBE_SEED4) && !c->block && !(c->bits > 0);
+    return rbe_format_facts(c->format)->strip_bits && !c->block && !(c->bits > 0);
 }
 
 static double bits_of(enum rbe_format f, uint32_t rows, uint32_t cols, uint32_t block,
@@ -674,15 +683,13 @@ static double bits_of(enum rbe_format f, uint32_t rows, uint32_t cols, uint32_t 
 uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
                             enum rbe_scales scales, double bits, bool *met)
 {
-    const bool seed = f != RBE_PACKED128;
-    const uint32_t low = seed ? RBE_SEED_MIN_BLOCK : RBE_PACKED128_MIN_BLOCK;
-    const uint32_t high = seed ? RBE_SEED_MAX_BLOCK : RBE_PACKED128_MAX_BLOCK;
+    const struct rbe_format_facts *facts = rbe_format_facts(f);
     double least = INFINITY;
-    uint32_t best = low;
+    uint32_t best = facts->min_block;
 
     /* A block above the number of rows only adds padding, so the rate does not fall for ever:
      * the first that is good enough, else the first of the smallest rate. */
-    for (uint32_t b = low; b <= high; b++) {
+    for (uint32_t b = facts->min_block; b <= facts->max_block; b++) {
         const double x = bits_of(f, rows, cols, b, 0, scales);
         if (x < least) {
             least = x;
@@ -695,16 +702,16 @@ uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
     return best;
 }
 
-/* The largest K of hybrid within `bits` a weight. */
-static uint32_t k_for_bits(uint32_t rows, uint32_t cols, uint32_t block, uint32_t layout,
-                           double bits, bool *met)
+/* The largest K within `bits` a weight. */
+static uint32_t k_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols, uint32_t block,
+                           uint32_t layout, double bits, bool *met)
 {
     uint32_t low = 0, high = block * block;
 
-    *met = bits_of(RBE_HYBRID, rows, cols, block, layout, RBE_SCALES_ROW) <= bits;
+    *met = bits_of(f, rows, cols, block, layout, RBE_SCALES_ROW) <= bits;
     while (*met && low < high) {
         const uint32_t mid = low + (high - low + 1) / 2;
-        if (bits_of(RBE_HYBRID, rows, cols, block, mid | layout, RBE_SCALES_ROW) <= bits)
+        if (bits_of(f, rows, cols, block, mid | layout, RBE_SCALES_ROW) <= bits)
             low = mid;
         else
             high = mid - 1;
@@ -715,14 +722,16 @@ static uint32_t k_for_bits(uint32_t rows, uint32_t cols, uint32_t block, uint32_
 enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, uint32_t cols,
                                    struct rbe_encode_options *o, bool *met, struct rbe_diag *d)
 {
-    const uint32_t layout = c->published ? RBE_HYBRID_PUBLISHED : 0;
+    const struct rbe_format_facts *facts = rbe_format_facts(c->format);
+    const uint32_t layout = c->published ? RBE_AUX_PUBLISHED : 0;
+    char text[64];
 
     *met = true;
-    if (!has_rate(c->format) && (c->block || c->bits > 0))
-        return rbe_fail(d, RBE_ERR_ARG, "%s has no block and no rate to choose",
-                        rbe_format_name(c->format));
-    if (c->format != RBE_HYBRID && (c->k >= 0 || c->energy > 0))
-        return rbe_fail(d, RBE_ERR_ARG, "k and energy belong to codec=hybrid");
+    if (facts->rate == RBE_RATE_NONE && (c->block || c->bits > 0))
+        return rbe_fail(d, RBE_ERR_ARG, "%s has no block and no rate to choose", facts->name);
+    if (!has_k(facts) && (c->k >= 0 || c->energy > 0))
+        return rbe_fail(d, RBE_ERR_ARG, "k and energy belong to codec=%s",
+                        rbe_format_names(text, sizeof text, " or ", has_k));
     *o = (struct rbe_encode_options){
         .format = c->format, .block = c->block, .search = c->search, .window = c->window,
         .search_scale = c->search_scale, .scales = c->scales,
@@ -732,20 +741,21 @@ enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, ui
         while (cols % o->hadamard)
             o->hadamard /= 2;
     }
-    if (c->format == RBE_HYBRID) {
+    if (has_k(facts)) {
         if (!o->block)
-            o->block = DEFAULT_HYBRID_BLOCK;
-        if (!rbe_hybrid_log2(o->block))
-            return rbe_fail(d, RBE_ERR_ARG, "hybrid has blocks of 16, 32, 64, 128 and 256, "
-                            "not %u", o->block);
+            o->block = facts->usual_block;
+        if (!rbe_format_takes_block(c->format, o->block))
+            return rbe_fail(d, RBE_ERR_ARG, "%s has blocks of %s, not %u", facts->name,
+                            rbe_format_blocks(text, sizeof text, c->format), o->block);
         o->aux = layout;
         if (c->k >= 0)
             o->aux |= (uint32_t)c->k;
         else if (c->bits > 0)
-            o->aux |= k_for_bits(rows, cols, o->block, layout, c->bits, met);
+            o->aux |= k_for_bits(c->format, rows, cols, o->block, layout, c->bits, met);
         else if (!(c->energy > 0))
-            return rbe_fail(d, RBE_ERR_ARG, "hybrid needs one of bits, ratio, k and energy");
-    } else if (has_rate(c->format) && !o->block && c->bits > 0) {
+            return rbe_fail(d, RBE_ERR_ARG, "%s needs one of bits, ratio, k and energy",
+                            facts->name);
+    } else if (facts->rate == RBE_RATE_BLOCK && !o->block && c->bits > 0) {
         o->block = rbe_block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
     }
     if (!rbe_choice_is_open(c) && !rbe_encode_bytes(rows, cols, o))

@@ -17,10 +17,10 @@
  * and k of those before.
  *
  *     layers=A-B       only these layers (0-based, B may be missing: A only); not for wte, wpe
- *     codec=NAME       f32 f16 int8 int4 seed seed4 hybrid packed128; other: f32 f16
+ *     codec=NAME       one of kernels/formats.def; other: f32 f16
  *     block=N          B
- *     bits=X ratio=X   rate of this tensor, scales counted: B (seed, packed128) or K (hybrid)
- *                      follows; without block, bits and ratio seed's B follows the budget
+ *     bits=X ratio=X   rate of this tensor, scales counted: B or K follows; without block, bits
+ *                      and ratio B follows the budget in seed and seed4
  *     k=N              hybrid: coefficients of each block
  *     energy=X         hybrid: smallest K that leaves this part of the energy (0..1)
  *     layout=published hybrid: 8-byte coefficients instead of f16 and packed indices
@@ -106,13 +106,13 @@ bool rbe_choice_is_open(const struct rbe_choice *c);
 /*
  * Fills o's codec, rotation and search for a rows x cols matrix.  For a rate that the codec
  * cannot reach with this shape the nearest it can is taken and *met is false.  An open choice
- * gets no block.  energy needs the weights: rbe_hybrid_k_for_energy() (rbe/encode_hybrid.h).
+ * gets no block.  energy needs the weights: rbe_encode_k_for_energy().
  */
 enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, uint32_t cols,
                                    struct rbe_encode_options *o, bool *met, struct rbe_diag *d);
 
-/* The smallest block of 16..4096 that brings a seed or packed128 matrix to at most `bits` a
- * weight, or the largest there is with *met false. */
+/* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
+ * weight, or that of the smallest rate there is with *met false. */
 uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
                             enum rbe_scales scales, double bits, bool *met);
 

@@ -5,7 +5,7 @@
  *
  * A kernel multiplies an encoded matrix by activations, decoding the weights as it goes and
  * never writing the decoded matrix to memory.  kernels.def is the only list of kernels; it
- * drives dispatch, tests and benches.  Formats are described in kernels/format/.
+ * drives dispatch, tests and benches.  Formats: kernels/formats.def, kernels/format/.
  */
 #ifndef RBE_KERNELS_KERNEL_H
 #define RBE_KERNELS_KERNEL_H
@@ -14,23 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum rbe_format {
-    RBE_F32,
-    RBE_F16,
-    RBE_INT8,           /* groups of 128 columns, f16 scale each */
-    RBE_INT4,           /* groups of 32 columns, f16 scale each */
-    RBE_SEED,           /* state-transition seeds, two signed bytes (codecs.md 3) */
-    RBE_SEED4,          /* the same seeds, four nibbles */
-    RBE_HYBRID,         /* eight basis functions and sparse DCT (codecs.md 2) */
-    RBE_PACKED128,      /* the chapter's published seed (codecs.md 1) */
-    RBE_FORMAT_COUNT
-};
-
-/* "seed", "int4", ...; NULL past the end. */
-const char *rbe_format_name(enum rbe_format f);
-
-/* RBE_FORMAT_COUNT when the name is unknown. */
-enum rbe_format rbe_format_by_name(const char *name);
+#include "kernels/formats.h"
 
 /*
  * An encoded matrix W [rows = M outputs][cols = N inputs]: views into memory somebody else
@@ -41,7 +25,7 @@ struct rbe_matrix {
     enum rbe_format format;
     uint32_t rows, cols;
     uint32_t block;             /* B: rows of a strip (seed), side of a block (hybrid, ...) */
-    uint32_t aux;               /* hybrid: K; else 0 */
+    uint32_t aux;               /* rbe_aux_k(): K of hybrid; else 0 */
     const void *codes;
     size_t code_bytes;
     const uint16_t *scale;      /* f16: [rows] (seed), [rows][groups] (int8, int4) */
@@ -110,7 +94,8 @@ const struct rbe_kernel *rbe_kernel_at(size_t i);
 const struct rbe_kernel *rbe_kernel_by_name(const char *name);
 
 /* The last listed kernel of this op and format that `isa` can run; NULL if there is none.
- * For `seed`, funnel-shift kernels are passed over where they measure slower (funnel.h). */
+ * Of a format that weighs them, funnel-shift kernels are passed over where they measure slower
+ * (funnel.h). */
 const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa);
 
 static inline bool rbe_kernel_runs_on(const struct rbe_kernel *k, uint32_t isa)

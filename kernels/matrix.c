@@ -12,22 +12,27 @@
 #include "kernels/transform.h"
 
 static const struct rbe_format_ops *const formats[RBE_FORMAT_COUNT] = {
-#define FORMAT(NAME, name) [RBE_##NAME] = &rbe_format_##name,
-    RBE_EACH_FORMAT(FORMAT)
-#undef FORMAT
+#define RBE_FORMAT(name, NAME, ...) [RBE_##NAME] = &rbe_format_##name,
+#include "kernels/formats.def"
+#undef RBE_FORMAT
 };
+
+const struct rbe_format_ops *rbe_format_ops(enum rbe_format f)
+{
+    return formats[f];
+}
 
 struct rbe_matrix_size rbe_matrix_size(enum rbe_format f, uint32_t rows, uint32_t cols,
                                        uint32_t block, uint32_t aux)
 {
-    if ((unsigned)f >= RBE_FORMAT_COUNT || !formats[f] || !rows || !cols)
+    if ((unsigned)f >= RBE_FORMAT_COUNT || !rows || !cols || !rbe_format_takes_block(f, block))
         return (struct rbe_matrix_size){0};
     return formats[f]->size(rows, cols, block, aux);
 }
 
 size_t rbe_row_step(const struct rbe_matrix *w)
 {
-    return formats[w->format]->steps_by_block ? w->block : 1;
+    return rbe_format_facts(w->format)->max_block ? w->block : 1;
 }
 
 void rbe_decode_row(const struct rbe_matrix *w, size_t r, float *out)
@@ -65,7 +70,7 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols)
  * and x * s to f32 adds less than 2^-22 of it.  The sums run in double over a fixed order and
  * the roundings are IEEE, so every machine finds the same q.
  */
-static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *ops,
+static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_facts *facts,
                      const struct rbe_transform *f, struct rbe_magnitude m)
 {
     int16_t *q = a->q + t * a->stride;
@@ -78,8 +83,8 @@ static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *o
         return;
     }
     double limit = (RBE_ACT_MAX - 0.5) / (double)m.max;
-    if (ops->span == 0 || (double)ops->span * ops->gmax * 32767 > 2147483647.0) {
-        const double room = floor(2147483647.0 / ops->gmax) - (double)a->cols / 2;
+    if (facts->group == 0 || (double)facts->group * facts->gmax * 32767 > 2147483647.0) {
+        const double room = floor(2147483647.0 / facts->gmax) - (double)a->cols / 2;
         const double s = room / m.sum * (1 - 0x1p-22);
         limit = s < limit ? s : limit;
     }
@@ -92,7 +97,7 @@ static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_ops *o
 void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float *x,
                      size_t ldx, size_t count)
 {
-    const struct rbe_format_ops *ops = formats[w->format];
+    const struct rbe_format_facts *facts = rbe_format_facts(w->format);
     const struct rbe_transform *f = rbe_transform_best(rbe_cpu_isa());
 
     a->count = count;
@@ -100,7 +105,7 @@ void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float 
     for (size_t t = 0; t < count; t++) {
         const struct rbe_magnitude m =
             f->scale(a->x + t * a->stride, x + t * ldx, w->col_scale, w->cols);
-        if (ops->gmax)
-            quantise(a, t, ops, f, m);
+        if (facts->gmax)
+            quantise(a, t, facts, f, m);
     }
 }

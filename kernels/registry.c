@@ -16,9 +16,9 @@
 /* The words of kernels.def as enumerators. */
 enum { OP_gemv = RBE_GEMV, OP_gemm = RBE_GEMM };
 enum {
-#define FORMAT(NAME, name) FORMAT_##name = RBE_##NAME,
-    RBE_EACH_FORMAT(FORMAT)
-#undef FORMAT
+#define RBE_FORMAT(name, NAME, ...) FORMAT_##name = RBE_##NAME,
+#include "kernels/formats.def"
+#undef RBE_FORMAT
 };
 enum { TABLE_transform, TABLE_elementwise, TABLE_vector, TABLE_trellis };
 
@@ -30,25 +30,6 @@ static const struct rbe_kernel kernels[] = {
 #include "kernels/kernels.def"
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof kernels[0] };
-
-static const char *const format_names[RBE_FORMAT_COUNT] = {
-#define FORMAT(NAME, name) [RBE_##NAME] = #name,
-    RBE_EACH_FORMAT(FORMAT)
-#undef FORMAT
-};
-
-const char *rbe_format_name(enum rbe_format f)
-{
-    return (unsigned)f < RBE_FORMAT_COUNT ? format_names[f] : NULL;
-}
-
-enum rbe_format rbe_format_by_name(const char *name)
-{
-    for (int f = 0; f < RBE_FORMAT_COUNT; f++)
-        if (!strcmp(name, format_names[f]))
-            return (enum rbe_format)f;
-    return RBE_FORMAT_COUNT;
-}
 
 const struct rbe_kernel *rbe_kernel_at(size_t i)
 {
@@ -84,7 +65,7 @@ const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint
 {
     const struct rbe_kernel *best = NULL;
 
-    if (f == RBE_SEED)      /* seed4 leaves the multiplier idle often enough for it to pay */
+    if (rbe_format_facts(f)->weighs_funnel)
         isa = worthwhile(isa);
     for (size_t i = 0; i < KERNEL_COUNT; i++)
         if (kernels[i].op == op && kernels[i].format == f &&

@@ -69,7 +69,7 @@ static struct rbe_session_limits settle(const struct rbe_gpt2_config *c,
 static bool all_f32(const struct rbe_weight *w)
 {
     for (size_t i = 0; w && i < w->part_count; i++)
-        if (w->parts[i].m.format != RBE_F32)
+        if (rbe_format_facts(w->parts[i].m.format)->float_bytes != sizeof(float))
             return false;
     return true;
 }

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "kernels/format/seed.h"
+#include "kernels/format/format.h"
 
 /* Every item takes its least cost + lambda * bytes, fewer bytes on a tie; returns the bytes. */
 static uint64_t choose(struct rbe_allocate_item *items, size_t count, double lambda)
@@ -94,25 +94,28 @@ enum rbe_status rbe_allocate(struct rbe_allocate_item *items, size_t count, uint
     return RBE_OK;
 }
 
-size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
-                         uint32_t rows, uint32_t cols, enum rbe_scales scales, double cost,
-                         double bits, double below, double above)
+size_t rbe_allocate_blocks(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
+                           enum rbe_format format, uint32_t rows, uint32_t cols,
+                           enum rbe_scales scales, double cost, double bits, double below,
+                           double above)
 {
+    const struct rbe_format_facts *facts = rbe_format_facts(format);
+    bool (*const is_fast)(unsigned) = rbe_format_ops(format)->is_fast;
     size_t n = 0;
 
     /* From the most bytes down: of the blocks that cost the same, the smallest errs least. */
-    for (uint32_t b = RBE_SEED_MIN_BLOCK; b <= RBE_SEED_MAX_BLOCK && n < room; b++) {
-        const struct rbe_encode_part p = {rows, RBE_SEED, b, 0};
+    for (uint32_t b = facts->min_block; b <= facts->max_block && n < room; b++) {
+        const struct rbe_encode_part p = {rows, format, b, 0};
         const struct rbe_matrix_size s = rbe_encode_part_size(&p, cols, scales);
         const uint64_t bytes = s.codes + s.scale + s.col_scale;
+        const double own = (double)facts->strip_bits / b;
 
-        if (128.0 / b > bits + above || 128.0 / b < bits - below)
+        if (own > bits + above || own < bits - below)
             continue;
-        if (!s.codes || !rbe_seed_is_fast(b) || (n && choices[n - 1].bytes == bytes))
+        if (!s.codes || (is_fast && !is_fast(b)) || (n && choices[n - 1].bytes == bytes))
             continue;
         blocks[n] = b;
-        choices[n++] = (struct rbe_allocate_choice){
-            bytes, cost * exp2(2 * (bits - 128.0 / b))};
+        choices[n++] = (struct rbe_allocate_choice){bytes, cost * exp2(2 * (bits - own))};
     }
     return n;
 }

@@ -36,14 +36,15 @@ enum rbe_status rbe_allocate(struct rbe_allocate_item *items, size_t count, uint
                              struct rbe_diag *d);
 
 /*
- * The choices of a seed matrix of this shape, one for each fast block
- * (kernels/format/seed.h): the cost at `bits` a weight is given, and falls by 4 with each bit
- * more.  That law holds near the rate it was measured at, so only blocks from bits - below to
- * bits + above are offered.  Fills at most `room` choices and their blocks, only those that no
- * other undercuts in both bytes and cost; returns how many.
+ * The choices of a matrix of this shape in a format whose B a budget may choose (strip_bits),
+ * one for each fast block (kernels/format/format.h): the cost at `bits` a weight is given, and
+ * falls by 4 with each bit more.  That law holds near the rate it was measured at, so only
+ * blocks from bits - below to bits + above are offered.  Fills at most `room` choices and their
+ * blocks, only those that no other undercuts in both bytes and cost; returns how many.
  */
-size_t rbe_allocate_seed(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
-                         uint32_t rows, uint32_t cols, enum rbe_scales scales, double cost,
-                         double bits, double below, double above);
+size_t rbe_allocate_blocks(struct rbe_allocate_choice *choices, uint32_t *blocks, size_t room,
+                           enum rbe_format format, uint32_t rows, uint32_t cols,
+                           enum rbe_scales scales, double cost, double bits, double below,
+                           double above);
 
 #endif

@@ -48,12 +48,6 @@ struct rbe_container {
     const struct rbe_tensor *sums;
 };
 
-/* Codecs that may go without column scales. */
-static bool col_scale_optional(enum rbe_format f)
-{
-    return f == RBE_SEED || f == RBE_SEED4;
-}
-
 /* NAME.codes, or NAME.<part>.codes past the first part. */
 static void part_name(char *out, size_t size, const char *weight, size_t part,
                       const char *what)
@@ -268,7 +262,7 @@ static enum rbe_status read_part(struct rbe_container *c, struct rbe_weight *w, 
     if ((err = read_scale(&p->m.scale, c, w->name, i, "scale", size.scale, false, d)))
         return err;
     err = read_scale(&p->m.col_scale, c, w->name, i, "col_scale", size.col_scale,
-                     col_scale_optional(p->m.format), d);
+                     rbe_format_facts(p->m.format)->col_scale, d);
     w->bytes += size.codes + size.scale + (p->m.col_scale ? size.col_scale : 0);
     return err;
 }

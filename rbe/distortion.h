@@ -14,10 +14,10 @@
 #include "rbe/quality.h"
 
 struct rbe_distortion {
-    enum rbe_format format;     /* RBE_SEED or RBE_SEED4 */
+    enum rbe_format format;     /* one with strips */
     uint32_t block;
     enum rbe_search search;
-    double bits;                /* of the codes: 128 / block, scales apart */
+    double bits;                /* of the codes: strip_bits / block, scales apart */
     double loss_db;             /* 10 log10(relative squared error) over -20 log10(2) * bits */
     double wanted_db;           /* the project's target for this rate and effort, or NAN */
     struct rbe_quality quality; /* scales counted */

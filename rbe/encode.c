@@ -13,15 +13,10 @@
 
 #include "base/file.h"
 
-static rbe_encode_fn *const encoders[RBE_FORMAT_COUNT] = {
-    [RBE_F32] = rbe_encode_f32,
-    [RBE_F16] = rbe_encode_f16,
-    [RBE_INT8] = rbe_encode_int8,
-    [RBE_INT4] = rbe_encode_int4,
-    [RBE_SEED] = rbe_encode_seed,
-    [RBE_SEED4] = rbe_encode_seed,
-    [RBE_HYBRID] = rbe_encode_hybrid,
-    [RBE_PACKED128] = rbe_encode_packed128,
+static const struct rbe_encoder *const encoders[RBE_FORMAT_COUNT] = {
+#define RBE_FORMAT(name, NAME, ...) [RBE_##NAME] = &rbe_encoder_##name,
+#include "kernels/formats.def"
+#undef RBE_FORMAT
 };
 
 static const char *const search_names[RBE_SEARCH_COUNT] = {
@@ -79,7 +74,7 @@ struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uin
 {
     struct rbe_matrix_size s = rbe_matrix_size(p->format, p->rows, cols, p->block, p->aux);
 
-    if ((p->format == RBE_SEED || p->format == RBE_SEED4) && scales == RBE_SCALES_ROW)
+    if (rbe_format_facts(p->format)->col_scale && scales == RBE_SCALES_ROW)
         s.col_scale = 0;
     return s;
 }
@@ -161,13 +156,29 @@ size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_o
 
     for (size_t i = 0; i < (o->part_count ? o->part_count : 1); i++) {
         const struct rbe_encode_part *p = o->part_count ? &o->parts[i] : &whole;
-        const bool seed = p->format == RBE_SEED || p->format == RBE_SEED4;
-        const size_t own = seed ? rbe_encode_seed_memory(p, cols, o, threads) : 0;
+        const struct rbe_encoder *e = encoders[p->format];
+        const size_t own = e->memory ? e->memory(p, cols, o, threads) : 0;
         most = own > most ? own : most;
     }
     if (o->hadamard)
         most += ((size_t)rows * cols + square) * sizeof(float);
     return most + rbe_encode_bytes(rows, cols, o);
+}
+
+enum rbe_status rbe_encode_k_for_energy(uint32_t *k, enum rbe_format f, const float *w,
+                                        uint32_t rows, uint32_t cols, uint32_t block,
+                                        double energy, struct rbe_pool *pool,
+                                        struct rbe_diag *d)
+{
+    *k = 0;
+    if (!encoders[f]->k_for_energy)
+        return rbe_fail(d, RBE_ERR_ARG, "%s has no K", rbe_format_name(f));
+    return encoders[f]->k_for_energy(k, w, rows, cols, block, energy, pool, d);
+}
+
+double rbe_encode_wanted_db(enum rbe_format f, uint32_t block, enum rbe_search s)
+{
+    return encoders[f]->wanted_db ? encoders[f]->wanted_db(block, s) : NAN;
 }
 
 void rbe_weight_decode_row(const struct rbe_weight *w, size_t r, float *out)
@@ -232,7 +243,6 @@ static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
 {
     for (size_t i = 0; i < out->part_count; i++) {
         struct rbe_part *p = &out->parts[i];
-        rbe_encode_fn *const encode = encoders[p->m.format];
         const struct rbe_encode_job j = {
             .o = o,
             .m = &p->m,
@@ -248,10 +258,7 @@ static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
         };
         enum rbe_status err;
 
-        if (!encode)
-            return rbe_fail(d, RBE_ERR_ARG, "there is no encoder for %s",
-                            rbe_format_name(p->m.format));
-        if ((err = encode(&j, d)))
+        if ((err = encoders[p->m.format]->encode(&j, d)))
             return err;
         if (!rbe_encode_tick(&j, 1))
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");

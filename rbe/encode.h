@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT
  *
  * rbe_encode_weight() checks, rotates, allocates and splits into parts, then calls the
- * codec's own encoder (encode_<codec>.c) once for each part.  Encoders see the matrix as the
+ * codec's own encoder (rbe_encoder_<codec>) once for each part.  Encoders see the matrix as the
  * codec stores it: already rotated, with the moments of the rotated inputs.
  */
 #ifndef RBE_RBE_ENCODE_H
@@ -29,7 +29,7 @@ const char *rbe_search_name(enum rbe_search s);
 /* RBE_SEARCH_COUNT when the name is unknown. */
 enum rbe_search rbe_search_by_name(const char *name);
 
-/* Which scales an encoder with a choice stores (seed, seed4). */
+/* Which scales an encoder with a choice stores. */
 enum rbe_scales { RBE_SCALES_ROW_COL, RBE_SCALES_ROW };
 
 /* Codec of `rows` consecutive rows. */
@@ -109,10 +109,24 @@ struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uin
 size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 
 /* Bytes rbe_encode_weight() takes at its height with a pool of `threads`: copies, searches and
- * the result; w and o->moment are the caller's and are not looked at.  What hybrid and
- * packed128 need besides copies does not grow with the matrix and is not counted. */
+ * the result; w and o->moment are the caller's and are not looked at.  What an encoder needs
+ * that does not grow with the matrix is not counted. */
 size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
                          unsigned threads);
+
+/*
+ * The smallest K of a codec with K (RBE_RATE_K), the same for every block x block tile of w
+ * [rows][cols], that leaves at most the part `energy` (0..1) of the sum of w^2 unexplained
+ * before values are rounded.  pool may be NULL.
+ */
+enum rbe_status rbe_encode_k_for_energy(uint32_t *k, enum rbe_format f, const float *w,
+                                        uint32_t rows, uint32_t cols, uint32_t block,
+                                        double energy, struct rbe_pool *pool,
+                                        struct rbe_diag *d);
+
+/* What the project wants the search to lose at most on white Gaussian weights, in dB over the
+ * bound; NAN: nothing. */
+double rbe_encode_wanted_db(enum rbe_format f, uint32_t block, enum rbe_search s);
 
 /* --- the codecs' side ------------------------------------------------------------------- */
 
@@ -137,14 +151,21 @@ struct rbe_encode_job {
 /* Reports progress 0..1 of the job; false: stop and return RBE_ERR_INTERRUPTED. */
 bool rbe_encode_tick(const struct rbe_encode_job *j, double done);
 
-typedef enum rbe_status rbe_encode_fn(const struct rbe_encode_job *j, struct rbe_diag *d);
+struct rbe_encoder {
+    enum rbe_status (*encode)(const struct rbe_encode_job *j, struct rbe_diag *d);
+    /* What that allocates for a part, by the way `o` asks for; NULL: nothing that grows. */
+    size_t (*memory)(const struct rbe_encode_part *p, uint32_t cols,
+                     const struct rbe_encode_options *o, unsigned threads);
+    /* As rbe_encode_k_for_energy(); codecs with K only. */
+    enum rbe_status (*k_for_energy)(uint32_t *k, const float *w, uint32_t rows, uint32_t cols,
+                                    uint32_t block, double energy, struct rbe_pool *pool,
+                                    struct rbe_diag *d);
+    /* As rbe_encode_wanted_db(); NULL: nothing is. */
+    double (*wanted_db)(uint32_t block, enum rbe_search s);
+};
 
-rbe_encode_fn rbe_encode_f32, rbe_encode_f16, rbe_encode_int8, rbe_encode_int4,
-    rbe_encode_seed,            /* seed and seed4, told apart by j->m->format */
-    rbe_encode_hybrid, rbe_encode_packed128;
-
-/* What rbe_encode_seed() allocates for a part. */
-size_t rbe_encode_seed_memory(const struct rbe_encode_part *p, uint32_t cols,
-                              const struct rbe_encode_options *o, unsigned threads);
+#define RBE_FORMAT(name, ...) extern const struct rbe_encoder rbe_encoder_##name;
+#include "kernels/formats.def"
+#undef RBE_FORMAT
 
 #endif

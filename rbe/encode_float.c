@@ -9,14 +9,14 @@
 #include "kernels/f16.h"
 #include "rbe/encode.h"
 
-enum rbe_status rbe_encode_f32(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode_f32(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     (void)d;
     memcpy(j->codes, j->w, (size_t)j->m->rows * j->m->cols * sizeof *j->w);
     return RBE_OK;
 }
 
-enum rbe_status rbe_encode_f16(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode_f16(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     const size_t n = (size_t)j->m->rows * j->m->cols;
     uint16_t *to = j->codes;
@@ -29,3 +29,6 @@ enum rbe_status rbe_encode_f16(const struct rbe_encode_job *j, struct rbe_diag *
     }
     return RBE_OK;
 }
+
+const struct rbe_encoder rbe_encoder_f32 = {.encode = encode_f32};
+const struct rbe_encoder rbe_encoder_f16 = {.encode = encode_f16};

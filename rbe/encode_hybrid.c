@@ -7,8 +7,6 @@
  * The basis is orthonormal, so its least squares are eight dot products.  The residual is
  * taken against the coefficients as stored, so their rounding is made good by the DCT.
  */
-#include "rbe/encode_hybrid.h"
-
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -226,7 +224,7 @@ static enum rbe_status hybrid_open(struct hybrid_work *h, uint32_t block, unsign
     return RBE_OK;
 }
 
-enum rbe_status rbe_encode_hybrid(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     struct hybrid_work h = {.j = j, .w = j->w, .rows = j->m->rows, .cols = j->m->cols,
                             .aux = j->m->aux};
@@ -245,9 +243,9 @@ enum rbe_status rbe_encode_hybrid(const struct rbe_encode_job *j, struct rbe_dia
     return err;
 }
 
-enum rbe_status rbe_hybrid_k_for_energy(uint32_t *k, const float *w, uint32_t rows,
-                                        uint32_t cols, uint32_t block, double energy,
-                                        struct rbe_pool *pool, struct rbe_diag *d)
+static enum rbe_status k_for_energy(uint32_t *k, const float *w, uint32_t rows, uint32_t cols,
+                                    uint32_t block, double energy, struct rbe_pool *pool,
+                                    struct rbe_diag *d)
 {
     const unsigned threads = pool ? rbe_pool_threads(pool) : 1;
     const size_t n = (size_t)block * block;
@@ -274,3 +272,6 @@ out:
     hybrid_close(&h);
     return err;
 }
+
+const struct rbe_encoder rbe_encoder_hybrid = {
+    .encode = encode, .k_for_energy = k_for_energy};

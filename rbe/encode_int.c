@@ -92,7 +92,7 @@ static void encode_rows(void *arg, unsigned part, unsigned parts)
         }
 }
 
-static enum rbe_status encode(struct int_work *k, struct rbe_diag *d)
+static enum rbe_status run(struct int_work *k, struct rbe_diag *d)
 {
     const struct rbe_matrix *m = k->j->m;
     const float limit = 65504.0F * (float)k->high;
@@ -106,14 +106,17 @@ static enum rbe_status encode(struct int_work *k, struct rbe_diag *d)
     return RBE_OK;
 }
 
-enum rbe_status rbe_encode_int8(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode_int8(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     struct int_work k = {j, RBE_INT8_GROUP, rbe_int8_groups(j->m->cols), -127, 127};
-    return encode(&k, d);
+    return run(&k, d);
 }
 
-enum rbe_status rbe_encode_int4(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode_int4(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     struct int_work k = {j, RBE_INT4_GROUP, rbe_int4_groups(j->m->cols), -8, 7};
-    return encode(&k, d);
+    return run(&k, d);
 }
+
+const struct rbe_encoder rbe_encoder_int8 = {.encode = encode_int8};
+const struct rbe_encoder rbe_encoder_int4 = {.encode = encode_int4};

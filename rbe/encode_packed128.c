@@ -338,7 +338,7 @@ static void do_tiles(void *arg, unsigned part, unsigned parts)
     }
 }
 
-enum rbe_status rbe_encode_packed128(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     struct packed_work k = {.j = j, .block = j->m->block};
 
@@ -365,3 +365,5 @@ enum rbe_status rbe_encode_packed128(const struct rbe_encode_job *j, struct rbe_
     free(k.grid);
     return atomic_load(&k.stop) ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
+
+const struct rbe_encoder rbe_encoder_packed128 = {.encode = encode};

@@ -73,12 +73,6 @@ struct encoder {
 
 /* --- scales ------------------------------------------------------------------------------ */
 
-/* Standard deviation of the maps' outputs. */
-static float map_sigma(enum rbe_format f)
-{
-    return f == RBE_SEED4 ? 9.22F : 104.5F;
-}
-
 /*
  * Range of the outputs in units of sigma over the source's: more than 1 at high rates, where
  * the tails decide, less at low ones, where the best reproduction shrinks.  Found by trial on
@@ -464,8 +458,8 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     return RBE_OK;
 }
 
-size_t rbe_encode_seed_memory(const struct rbe_encode_part *p, uint32_t cols,
-                              const struct rbe_encode_options *o, unsigned threads)
+static size_t memory(const struct rbe_encode_part *p, uint32_t cols,
+                     const struct rbe_encode_options *o, unsigned threads)
 {
     const size_t n = (size_t)p->rows * cols, sets = o->moment ? 1 : threads;
     const size_t search = sizeof(struct rbe_seed_search *) +
@@ -493,7 +487,7 @@ static void release(struct encoder *e)
     rbe_feedback_close(&e->feedback);
 }
 
-enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag *d)
+static enum rbe_status encode(const struct rbe_encode_job *j, struct rbe_diag *d)
 {
     const struct rbe_encode_options *o = j->o;
     struct encoder e = {
@@ -511,7 +505,7 @@ enum rbe_status rbe_encode_seed(const struct rbe_encode_job *j, struct rbe_diag 
 
     if (o->search_scale < 0 || isnan(o->search_scale))
         return rbe_fail(d, RBE_ERR_ARG, "a search scale of %g", (double)o->search_scale);
-    e.unit = map_sigma(e.format) /
+    e.unit = rbe_seed_sigma(e.format) /
              (o->search_scale > 0 ? o->search_scale : tuned_scale(e.format, e.block));
     if (j->moment)
         err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, j->pool,
@@ -535,3 +529,20 @@ out:
     release(&e);
     return err;
 }
+
+static double wanted_db(uint32_t block, enum rbe_search s)
+{
+    static const struct {
+        uint32_t block;
+        double normal, best;
+    } table[] = {{64, 0.9, 0.6}, {44, 1.0, 0.75}, {32, 1.4, 1.1}};
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].block == block && s != RBE_SEARCH_FAST)
+            return s == RBE_SEARCH_BEST ? table[i].best : table[i].normal;
+    return NAN;
+}
+
+const struct rbe_encoder rbe_encoder_seed = {
+    .encode = encode, .memory = memory, .wanted_db = wanted_db};
+const struct rbe_encoder rbe_encoder_seed4 = {.encode = encode, .memory = memory};

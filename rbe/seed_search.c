@@ -86,6 +86,11 @@ static struct layout layout_of(unsigned block, unsigned bits)
     return l;
 }
 
+float rbe_seed_sigma(enum rbe_format format)
+{
+    return format == RBE_SEED4 ? 9.22F : 104.5F;
+}
+
 size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
 {
     return sizeof(struct rbe_seed_search) + layout_of(block, least_bits(block, bits)).total;

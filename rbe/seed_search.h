@@ -25,6 +25,9 @@ enum { RBE_SEED_DEPTH = 2048, RBE_SEED_ANY = -1 };
 
 struct rbe_seed_search;
 
+/* Standard deviation of the outputs of RBE_SEED or RBE_SEED4. */
+float rbe_seed_sigma(enum rbe_format format);
+
 /*
  * format: RBE_SEED or RBE_SEED4; block 16..4096; bits: newest bits of the window that are
  * searched, 8..16 (raised where a row brings so many that a trellis takes more).  ops: NULL:

@@ -274,7 +274,7 @@ void rbe_judge_schedule(struct rbe_criterion *c, const struct rbe_pair *p)
     json_array_foreach(RBE_VALUE_AT(b->v, tensors), i, t) {
         const char *codec = RBE_STRING_AT(t, codec);
         const double ratio = RBE_NUMBER_AT(t, ratio);
-        if (!codec || codec[0] == 'f' || !(ratio > 0))
+        if (!codec || rbe_codec_is_float(codec) || !(ratio > 0))
             continue;
         low = fmin(low, ratio);
         high = fmax(high, ratio);

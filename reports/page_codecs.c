@@ -170,7 +170,7 @@ static void conversions(const struct rbe_page *p)
         json_array_foreach(RBE_VALUE_AT(row->v, tensors), k, t) {
             const double x = RBE_NUMBER_AT(t, relative_rmse);
             const char *codec = RBE_STRING_AT(t, codec);
-            if (isnan(x) || !codec || codec[0] == 'f')
+            if (isnan(x) || !codec || rbe_codec_is_float(codec))
                 continue;
             rmse += x;
             bound += RBE_NUMBER_AT(t, bound);

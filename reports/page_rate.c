@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/rows.h"
+#include "kernels/formats.h"
 
 /* --- size and quality --------------------------------------------------------------- */
 
@@ -44,33 +45,58 @@ static double common_windows(const struct rbe_page *p, int base)
     return best;
 }
 
-/* The lines of the plot, in the order of the legend; a '_' is shown as a blank. */
-static const char *const series_names[] = {
-    "seed,_before_recovery", "seed,_after_recovery", "seed,_one_B", "parts_of_the_model",
-    "int8", "int4", "low_rank_(SVD)", "hybrid", "packed128", "schedules_of_the_chapter",
-};
+/* The lines of the plot, in the order of the legend. */
 enum {
-    SERIES = sizeof series_names / sizeof *series_names,
-    SEARCHED = 4,               /* those before it are found by a search */
+    BEFORE_RECOVERY, AFTER_RECOVERY, ONE_B, PARTS,
+    SEARCHED,                   /* those before it are found by a search */
+    ONE_RATE = SEARCHED,        /* and the format */
+    LOW_RANK = ONE_RATE + RBE_FORMAT_COUNT,
+    RATED,                      /* and the format */
+    SCHEDULES = RATED + RBE_FORMAT_COUNT,
+    SERIES,
 };
+
+/* A '_' is shown as a blank. */
+static const char *series_name(size_t s)
+{
+    static const char *const names[SERIES] = {
+        [BEFORE_RECOVERY] = "seed,_before_recovery", [AFTER_RECOVERY] = "seed,_after_recovery",
+        [ONE_B] = "seed,_one_B", [PARTS] = "parts_of_the_model",
+        [LOW_RANK] = "low_rank_(SVD)", [SCHEDULES] = "schedules_of_the_chapter"};
+
+    return names[s] ? names[s]
+                    : rbe_format_name((enum rbe_format)(s - (s < LOW_RANK ? ONE_RATE : RATED)));
+}
+
+/* The codec of a row, or the first of several ("seed+seed4"); NULL where the list has none. */
+static const struct rbe_format_facts *facts_of(const char *codec)
+{
+    char first[32];
+
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(codec, "+"), codec);
+    const enum rbe_format f = rbe_format_by_name(first);
+    return f == RBE_FORMAT_COUNT ? NULL : rbe_format_facts(f);
+}
 
 /* In which line a model stands: its codec, and apart what differs in more than the rate. */
 static size_t series_of(const struct rbe_model_seen *m)
 {
     const char *profile = rbe_text_or(m->profile, ""), *codec = rbe_text_or(m->codec, "");
+    const struct rbe_format_facts *facts = facts_of(codec);
 
     if (m->name && strstr(m->name, "tuned"))
-        return 1;
+        return AFTER_RECOVERY;
     if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
-        return 3;
+        return PARTS;
     if (!strncmp(profile, "chapter", 7))
-        return 9;
+        return SCHEDULES;
     if (strstr(profile, "mini-") || strstr(profile, "mobile"))
-        return 0;
-    for (size_t i = 4; i < SERIES; i++)
-        if (!strcmp(codec, series_names[i]))
-            return i;
-    return !strcmp(codec, "svd") ? 6 : 2;
+        return BEFORE_RECOVERY;
+    if (!strcmp(codec, "svd"))
+        return LOW_RANK;
+    if (!facts || facts->feedback || facts->float_bytes)
+        return ONE_B;
+    return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + rbe_format_by_name(facts->name);
 }
 
 struct rate_point {
@@ -92,7 +118,8 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
 {
     const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
-    bool seeds = false, measured = false;
+    const struct rbe_format_facts *facts;
+    bool searched = false, measured = false;
     size_t i;
     json_t *t;
 
@@ -102,15 +129,17 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
         return;
     }
     json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
-        seeds |= !strncmp(rbe_text_or(RBE_STRING_AT(t, codec), ""), "seed", 4);
+        facts = facts_of(rbe_text_or(RBE_STRING_AT(t, codec), ""));
+        searched |= facts && facts->feedback;
         /* Records from before the field `allocation` have what the probes found. */
         measured |= RBE_NUMBER_AT(t, probe_divergence) > 0;
     }
     if (RBE_STRING_AT(row->v, allocation))
         measured = !strcmp(RBE_STRING_AT(row->v, allocation), "measured");
-    if (!seeds) {
-        snprintf(out, 64, "%s", strncmp(codec, "int", 3) ? "nothing to search"
-                 : "rounded to nearest");
+    if (!searched) {
+        facts = facts_of(codec);
+        snprintf(out, 64, "%s", facts && facts->gmax ? "rounded to nearest"
+                 : "nothing to search");
         return;
     }
     const json_t *calibration = RBE_VALUE_AT(row->v, calibration);
@@ -140,7 +169,7 @@ static void put_encodings(FILE *f, const struct rate_points *r)
         if (said || r->v[i].series >= SEARCHED)
             continue;
         fputs(before, f);
-        put_name(f, series_names[r->v[i].series]);
+        put_name(f, series_name(r->v[i].series));
         fprintf(f, ": %s", r->v[i].how);
         before = "; ";
     }
@@ -170,7 +199,7 @@ static void put_recorded(FILE *f, const struct rate_points *r)
             fputs(before, f);
         if (measured)
             fprintf(f, "%zu points of ", recorded);
-        put_name(f, series_names[s]);
+        put_name(f, series_name(s));
         before = "; ";
     }
     fprintf(f, ". %s", fresh ? "All others: measured in this run. " : "");
@@ -268,7 +297,7 @@ static enum rbe_status draw_rate(const struct rbe_page *p, int base,
             left_out++;
             continue;
         }
-        rbe_plot_series(&data, name, series_names[r->v[k].series]);
+        rbe_plot_series(&data, name, series_name(r->v[k].series));
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, r->v[k].bits, r->v[k].perplexity);
         data.rows++;
     }

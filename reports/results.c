@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/rows.h"
+#include "kernels/formats.h"
 #include "reports/fields.h"
 
 /* --- values ------------------------------------------------------------------------- */
@@ -317,6 +318,13 @@ static enum rbe_status see_model(struct rbe_results *r, const json_t *m, bool me
     s->rbe |= RBE_TRUE_AT(m, rbe);
     s->measured |= measured;
     return RBE_OK;
+}
+
+bool rbe_codec_is_float(const char *codec)
+{
+    const enum rbe_format f = rbe_format_by_name(codec);
+
+    return f != RBE_FORMAT_COUNT && rbe_format_facts(f)->float_bytes;
 }
 
 /* The codec that holds most of the bytes. */

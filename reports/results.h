@@ -69,6 +69,9 @@ const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *
 const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const char *kind,
                                               int model);
 
+/* Whether the word for a codec in a row stands for plain floats (kernels/formats.def). */
+bool rbe_codec_is_float(const char *codec);
+
 /*
  * How a model was encoded: its convert row, or what rbe info found in its file, or, as training
  * keeps every matrix's place and size, the convert row of the model it was trained from; a

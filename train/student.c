@@ -41,7 +41,7 @@ static float rms(const float *x, size_t n)
 static bool is_plain_codec(const struct rbe_weight *w)
 {
     for (size_t i = 0; i < w->part_count; i++)
-        if (w->parts[i].m.format != RBE_F16 && w->parts[i].m.format != RBE_F32)
+        if (!rbe_format_facts(w->parts[i].m.format)->float_bytes)
             return false;
     return true;
 }

@@ -17,7 +17,7 @@
  *   plain   norms, biases, positions and matrices stored as f16 or f32: move, and are rounded
  *           as stored (positions stored as int8: when written).
  *
- * Matrices stored as hybrid or packed128 have no scales to move; they can be latent.
+ * Matrices in tiles (kernels/formats.def) have no scales to move; they can be latent.
  *
  * A matrix's rows that are zeros in the original (pruned neurons, unused tokens) stay zeros.
  */

@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "kernels/f16.h"
-#include "kernels/format/int4.h"
-#include "kernels/format/int8.h"
 #include "train/student_private.h"
 
 static float as_f16(float v)
@@ -18,7 +16,7 @@ static float as_f16(float v)
 
 static bool has_scales(enum rbe_format f)
 {
-    return f == RBE_SEED || f == RBE_SEED4 || f == RBE_INT8 || f == RBE_INT4;
+    return rbe_format_facts(f)->gmax > 0;
 }
 
 static enum rbe_status alloc_scales(struct scales *p, const struct rbe_part *from,
@@ -29,11 +27,12 @@ static enum rbe_status alloc_scales(struct scales *p, const struct rbe_part *fro
 
     *p = (struct scales){.row0 = from->row0, .rows = m->rows, .cols = m->cols, .groups = 1,
                          .width = m->cols};
-    if (m->format == RBE_INT8 || m->format == RBE_INT4) {
+    const uint32_t group = rbe_format_facts(m->format)->group;
+    if (group) {
         const struct rbe_matrix_size size =
             rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
         p->groups = (uint32_t)(size.scale / sizeof(uint16_t) / rows);
-        p->width = m->format == RBE_INT8 ? RBE_INT8_GROUP : RBE_INT4_GROUP;
+        p->width = group;
     }
     const size_t n = rows * p->groups;
     p->g = malloc(rows * cols * sizeof *p->g);

@@ -106,7 +106,7 @@ int main(void)
             .kernel = &planted[i],
             .rows = 96,
             .cols = 64,
-            .block = rbe_plan_block(planted[i].format),
+            .block = rbe_format_facts(planted[i].format)->usual_block,
             .threads = 1,
             .cold = true};
         CHECK(rbe_suite_product(suite, &c, &d) == RBE_OK);

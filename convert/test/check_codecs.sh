@@ -24,6 +24,14 @@ error_of() {
 }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 < b + 0) }'; }
 
+# The list of codecs: each has its line in --help and its row on the page.
+"$rbe" codecs --help > "$dir/out" 2> "$dir/err"
+listed=$(sed -n '/The codecs:$/,/^$/s/^  \([a-z0-9]*\) .*/\1/p' "$dir/out")
+check 'help tells of every codec' [ "$(echo "$listed" | wc -l)" -ge 8 ]
+for codec in $listed; do
+    check "docs/CODECS.md has $codec" grep -q "^| .*\`$codec\`.* |" "$root/docs/CODECS.md"
+done
+
 check 'the table' run "$mini" --tensor h.5.attn.c_proj --ratios 8,64 --json "$dir/r.jsonl"
 check 'a row for each codec and ratio' [ "$(grep -c '>=' "$dir/out")" -ge 16 ]
 check 'no control beats the bound' [ "$(grep -c ' <  ' "$dir/out")" = 0 ]

@@ -16,12 +16,12 @@ struct rbe_coded;
 
 /* Zeros are the defaults of all but the codec. */
 struct rbe_coding {
-    const char *codec;          /* f32 f16 int8 int4 seed seed4 hybrid packed128 */
-    uint32_t block;             /* B of seed, seed4, hybrid and packed128 */
-    uint32_t k;                 /* hybrid: coefficients of a block */
+    const char *codec;          /* "seed", "int4", ...: `rbe codecs --help` lists them */
+    uint32_t block;             /* B, of codecs that have one */
+    uint32_t k;                 /* K, of codecs that have one */
     uint32_t hadamard;          /* rotates inputs in blocks of so many: a power of two that
                                  * divides cols; 0: not rotated */
-    const char *search;         /* seed, seed4: fast, default, best; NULL: default */
+    const char *search;         /* fast, default, best; NULL: default */
     /* What an error costs: sum over m of importance[m] e_m H e_m^T, e_m the error of row m. */
     const float *importance;    /* [rows], positive; NULL: ones */
     const float *moment;        /* [cols][cols], H = mean of x x^T over inputs x, symmetric;

@@ -21,4 +21,5 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
         out[n] = rbe_f16_to_f32(code[n]);
 }
 
-const struct rbe_format_ops rbe_format_f16 = {.size = size, .decode_row = decode_row};
+const struct rbe_format_ops rbe_format_f16 = {
+    .size = size, .decode_row = decode_row, .fill = rbe_fill_halves};

@@ -18,4 +18,5 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
     memcpy(out, (const float *)w->codes + r * w->cols, w->cols * sizeof *out);
 }
 
-const struct rbe_format_ops rbe_format_f32 = {.size = size, .decode_row = decode_row};
+const struct rbe_format_ops rbe_format_f32 = {
+    .size = size, .decode_row = decode_row, .fill = rbe_fill_floats};

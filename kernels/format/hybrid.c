@@ -190,7 +190,7 @@ void rbe_hybrid_put_coefficient(void *record, uint32_t aux, unsigned m, float va
 
 static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block, uint32_t aux)
 {
-    if (!rbe_hybrid_log2(block) || rbe_hybrid_k(aux) > block * block)
+    if (rbe_hybrid_k(aux) > block * block)
         return (struct rbe_matrix_size){0};
     return (struct rbe_matrix_size){.codes = rbe_hybrid_blocks(rows, block) *
                                              rbe_hybrid_blocks(cols, block) *
@@ -225,5 +225,55 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
     }
 }
 
+/* Records with K entries in the order of their indices, spread evenly over the block. */
+static void fill(uint32_t block, uint32_t aux, void *to, size_t size)
+{
+    const size_t bytes = rbe_hybrid_bytes(block, aux), k = rbe_hybrid_k(aux);
+    const unsigned log2_block = rbe_hybrid_log2(block);
+    uint64_t s = 20250201;
+    uint8_t *out = to;
+
+    memset(out, 0, size);
+    for (size_t at = 0; at + bytes <= size; at += bytes) {
+        for (unsigned m = 0; m < RBE_HYBRID_BASIS; m++)
+            rbe_hybrid_put_coefficient(out + at, aux, m,
+                                       rbe_fill_unit((uint32_t)rbe_fill_next(&s)));
+        for (size_t e = 0; e < k; e++) {
+            const size_t cells = (size_t)block * block, low = cells * e / k;
+            const size_t span = cells * (e + 1) / k - low;
+            const uint64_t r = rbe_fill_next(&s);
+            const unsigned cell = (unsigned)(low + r % span);
+            rbe_hybrid_put(out + at, log2_block, aux, e,
+                           (struct rbe_hybrid_entry){
+                               .k = cell >> log2_block,
+                               .l = cell & (block - 1),
+                               .value = rbe_fill_unit((uint32_t)(r >> 32))});
+        }
+    }
+}
+
+static size_t record(uint32_t block, uint32_t aux)
+{
+    return rbe_hybrid_bytes(block, aux);
+}
+
+/*
+ * kernels/body/hybrid.h: for each column of blocks a transform of B x B, four sums and half
+ * as much again for d, once in every thread; for each block K, B for d, and 45 that weigh the
+ * basis functions; for each row of blocks three sums a row and a transform back.
+ */
+static double work(const struct rbe_kernel *kernel, uint32_t rows, uint32_t cols,
+                   uint32_t block, uint32_t aux, uint32_t count, unsigned threads)
+{
+    const double b = block, wide = (double)((cols + block - 1) / block);
+    const double high = (double)((rows + block - 1) / block);
+    const double teams = threads < high ? threads : high;
+
+    (void)kernel;
+    return count * (teams * wide * (1.5 * b * b + 4 * b) +
+                    high * wide * ((double)rbe_hybrid_k(aux) + b + 45) +
+                    high * (3 * b + b * b));
+}
+
 const struct rbe_format_ops rbe_format_hybrid = {
-    .size = size, .decode_row = decode_row, .steps_by_block = true};
+    .size = size, .decode_row = decode_row, .fill = fill, .record = record, .work = work};

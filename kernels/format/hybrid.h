@@ -36,9 +36,9 @@
 #include "kernels/f16.h"
 #include "kernels/kernel.h"
 
-enum { RBE_HYBRID_MIN_BLOCK = 16, RBE_HYBRID_MAX_BLOCK = 256, RBE_HYBRID_BASIS = 8 };
+enum { RBE_HYBRID_BASIS = 8 };
 
-#define RBE_HYBRID_PUBLISHED 0x80000000U
+#define RBE_HYBRID_PUBLISHED RBE_AUX_PUBLISHED
 
 /* What depends on B alone; the same for encoder, decoder and kernels. */
 struct rbe_hybrid_tables {
@@ -78,7 +78,7 @@ static inline unsigned rbe_hybrid_log2(unsigned block)
 
 static inline uint32_t rbe_hybrid_k(uint32_t aux)
 {
-    return aux & ~RBE_HYBRID_PUBLISHED;
+    return rbe_aux_k(aux);
 }
 
 /* Bytes of one block's record; B one of the five. */

@@ -26,5 +26,4 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
                  (float)rbe_int4_get(w->codes, w->cols, r, n);
 }
 
-const struct rbe_format_ops rbe_format_int4 = {
-    .size = size, .decode_row = decode_row, .gmax = 8, .span = RBE_INT4_GROUP};
+const struct rbe_format_ops rbe_format_int4 = {.size = size, .decode_row = decode_row};

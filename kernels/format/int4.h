@@ -25,7 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RBE_INT4_GROUP = 32, RBE_INT4_UNIT = 128 };
+#include "kernels/formats.h"
+
+enum { RBE_INT4_UNIT = 128 };
 
 static inline size_t rbe_int4_units(size_t cols)
 {

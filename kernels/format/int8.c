@@ -5,6 +5,7 @@
  */
 #include "kernels/format/int8.h"
 
+#include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/format/format.h"
 
@@ -26,5 +27,13 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
         out[n] = rbe_f16_to_f32(w->scale[r * groups + n / RBE_INT8_GROUP]) * (float)code[n];
 }
 
+/* With DOTPROD activations are taken as two bytes. */
+static double work(const struct rbe_kernel *k, uint32_t rows, uint32_t cols, uint32_t block,
+                   uint32_t aux, uint32_t count, unsigned threads)
+{
+    (void)block, (void)aux, (void)threads;
+    return (double)rows * cols * count * (k->isa & RBE_ISA_DOTPROD ? 2 : 1);
+}
+
 const struct rbe_format_ops rbe_format_int8 = {
-    .size = size, .decode_row = decode_row, .gmax = 128, .span = RBE_INT8_GROUP};
+    .size = size, .decode_row = decode_row, .work = work};

@@ -18,7 +18,7 @@
 
 #include <stddef.h>
 
-enum { RBE_INT8_GROUP = 128 };
+#include "kernels/formats.h"
 
 static inline size_t rbe_int8_groups(size_t cols)
 {

@@ -10,8 +10,6 @@
 static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block, uint32_t aux)
 {
     (void)aux;
-    if (block < RBE_PACKED128_MIN_BLOCK || block > RBE_PACKED128_MAX_BLOCK)
-        return (struct rbe_matrix_size){0};
     return (struct rbe_matrix_size){.codes = rbe_packed128_blocks(rows, block) *
                                              rbe_packed128_blocks(cols, block) *
                                              sizeof(struct rbe_packed128)};
@@ -33,4 +31,4 @@ static void decode_row(const struct rbe_matrix *w, size_t r, float *out)
 }
 
 const struct rbe_format_ops rbe_format_packed128 = {
-    .size = size, .decode_row = decode_row, .steps_by_block = true};
+    .size = size, .decode_row = decode_row, .fill = rbe_fill_floats};

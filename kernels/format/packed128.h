@@ -19,8 +19,7 @@
 #include <stdint.h>
 
 #include "kernels/f16.h"
-
-enum { RBE_PACKED128_MIN_BLOCK = 4, RBE_PACKED128_MAX_BLOCK = 512 };
+#include "kernels/formats.h"
 
 struct rbe_packed128 {
     uint64_t lo;        /* r: f32 bits 63..32; theta: f32 bits 31..0 */

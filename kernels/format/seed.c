@@ -5,14 +5,13 @@
  */
 #include "kernels/format/seed.h"
 
+#include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/format/format.h"
 
 static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block, uint32_t aux)
 {
     (void)aux;
-    if (block < RBE_SEED_MIN_BLOCK || block > RBE_SEED_MAX_BLOCK)
-        return (struct rbe_matrix_size){0};
     return (struct rbe_matrix_size){
         .codes = rbe_seed_column_words(rows, block) * rbe_seed_groups(cols) * RBE_SEED_LANES *
                  sizeof(uint16_t),
@@ -64,7 +63,39 @@ static void decode_seed4(const struct rbe_matrix *w, size_t r, float *out)
         out[n] = s * col_scale(w, n) * (float)rbe_seed4_map(window(w, r, n), i);
 }
 
+/* With DOTPROD activations are two bytes; a weight is the sum of two as well. */
+static double dot_bytes(const struct rbe_kernel *k)
+{
+    return k->isa & RBE_ISA_DOTPROD ? 4 : 1;
+}
+
+/* Sums that kernels/body/seed_gemv.h makes for each column: above B = 128 one for each window
+ * in place of one for each row. */
+static double shared_sums(uint32_t rows, uint32_t block)
+{
+    const uint32_t strips = (rows + block - 1) / block;
+    const uint32_t last = rbe_seed_bit((rows - 1) % block, block) + 1;
+
+    return 128.0 * (strips - 1) + last;
+}
+
+static double work_seed(const struct rbe_kernel *k, uint32_t rows, uint32_t cols,
+                        uint32_t block, uint32_t aux, uint32_t count, unsigned threads)
+{
+    const bool shared = k->op == RBE_GEMV && k->isa && block > 128;
+
+    (void)aux, (void)threads;
+    return (shared ? shared_sums(rows, block) : (double)rows * count) * cols * dot_bytes(k);
+}
+
+static double work_seed4(const struct rbe_kernel *k, uint32_t rows, uint32_t cols,
+                         uint32_t block, uint32_t aux, uint32_t count, unsigned threads)
+{
+    (void)block, (void)aux, (void)threads;
+    return (double)rows * cols * count * dot_bytes(k);
+}
+
 const struct rbe_format_ops rbe_format_seed = {
-    .size = size, .decode_row = decode_seed, .gmax = RBE_SEED_GMAX, .steps_by_block = true};
+    .size = size, .decode_row = decode_seed, .work = work_seed, .is_fast = rbe_seed_is_fast};
 const struct rbe_format_ops rbe_format_seed4 = {
-    .size = size, .decode_row = decode_seed4, .gmax = RBE_SEED4_GMAX, .steps_by_block = true};
+    .size = size, .decode_row = decode_seed4, .work = work_seed4, .is_fast = rbe_seed_is_fast};

@@ -27,12 +27,8 @@
 #include "kernels/kernel.h"
 
 enum {
-    RBE_SEED_MIN_BLOCK = 16,
-    RBE_SEED_MAX_BLOCK = 4096,
     RBE_SEED_WORDS = 8,             /* 16-bit words of a 128-bit seed */
     RBE_SEED_LANES = 32,            /* columns interleaved */
-    RBE_SEED_GMAX = 256,            /* |g| <= 256: g is in [-256, 254] */
-    RBE_SEED4_GMAX = 30,
 };
 
 /*

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "kernels/f16.h"
-#include "kernels/format/format.h"
 #include "kernels/kernel.h"
 #include "kernels/test/check.h"
 
@@ -19,26 +18,16 @@ static struct check_rng rng;
 static float x[COUNT * MAX_COLS];
 static uint16_t col_scale[MAX_COLS];
 
-static const struct {
-    enum rbe_format format;
-    const struct rbe_format_ops *ops;
-} integers[] = {
-    {RBE_INT8, &rbe_format_int8},
-    {RBE_INT4, &rbe_format_int4},
-    {RBE_SEED, &rbe_format_seed},
-    {RBE_SEED4, &rbe_format_seed4},
-};
-
 /* Every int32 sum a kernel may form, whatever the weights: gmax * sum|q| over a span. */
-static bool sums_fit(const struct rbe_act *a, size_t t, const struct rbe_format_ops *ops)
+static bool sums_fit(const struct rbe_act *a, size_t t, const struct rbe_format_facts *facts)
 {
-    const size_t span = ops->span ? ops->span : a->cols;
+    const size_t span = facts->group ? facts->group : a->cols;
     int64_t sum = 0;
 
     for (size_t n = 0; n < a->cols; n++) {
         if (n % span == 0)
             sum = 0;
-        sum += llabs((long long)a->q[t * a->stride + n]) * ops->gmax;
+        sum += llabs((long long)a->q[t * a->stride + n]) * facts->gmax;
         if (sum > INT32_MAX)
             return false;
     }
@@ -46,7 +35,7 @@ static bool sums_fit(const struct rbe_act *a, size_t t, const struct rbe_format_
 }
 
 static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
-                          const struct rbe_format_ops *ops, int kind)
+                          const struct rbe_format_facts *facts, int kind)
 {
     for (size_t i = 0; i < (size_t)COUNT * w->cols; i++) {
         const float u = check_unit(&rng);
@@ -75,9 +64,9 @@ static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
             wrong += a->q[t * a->stride + n] != 0 || a->x[t * a->stride + n] != 0;
         CHECK(wrong == 0);
         CHECK(largest <= RBE_ACT_MAX);
-        CHECK(sums_fit(a, t, ops));
+        CHECK(sums_fit(a, t, facts));
         /* One of the limits is used up, but for numbers near the smallest. */
-        if (ops->span && kind != 4)
+        if (facts->group && kind != 4)
             CHECK(largest >= RBE_ACT_MAX - 2);
     }
 }
@@ -132,14 +121,17 @@ int main(int argc, char **argv)
     CHECK(a.stride == MAX_COLS);
     CHECK((char *)(a.scale + COUNT) <= (char *)mem + rbe_act_bytes(COUNT, MAX_COLS));
     CHECK((uintptr_t)a.q % 64 == 0 && (uintptr_t)a.x % 64 == 0);
-    for (size_t f = 0; f < sizeof integers / sizeof integers[0]; f++)
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++)
         for (size_t c = 0; c < sizeof widths / sizeof widths[0]; c++) {
-            struct rbe_matrix w = {.format = integers[f].format, .rows = 64, .cols = widths[c],
+            const struct rbe_format_facts *facts = rbe_format_facts((enum rbe_format)f);
+            struct rbe_matrix w = {.format = (enum rbe_format)f, .rows = 64, .cols = widths[c],
                                    .block = 64};
+            if (!facts->gmax)
+                continue;
             memset(mem, 0xFF, rbe_act_bytes(COUNT, MAX_COLS));
             for (int kind = 0; kind < 5; kind++) {
                 w.col_scale = kind == 2 ? NULL : col_scale;
-                check_numbers(&a, &w, integers[f].ops, kind);
+                check_numbers(&a, &w, facts, kind);
             }
             w.col_scale = NULL;
             check_poison(&a, &w);

@@ -66,6 +66,41 @@ static void check_names(void)
     CHECK(rbe_format_by_name("int5") == RBE_FORMAT_COUNT);
 }
 
+/* Each row of formats.def says what fits together. */
+static void check_facts(void)
+{
+    char text[64];
+
+    for (int i = 0; i < RBE_FORMAT_COUNT; i++) {
+        const enum rbe_format f = (enum rbe_format)i;
+        const struct rbe_format_facts *a = rbe_format_facts(f);
+
+        CHECK(a->about && *a->about);
+        CHECK((a->max_block > 0) == (a->rate != RBE_RATE_NONE));
+        CHECK((a->usual_block > 0) == (a->max_block > 0) && (a->sweep[0] > 0) == !!a->rate);
+        CHECK(rbe_format_takes_block(f, a->usual_block));
+        CHECK(!a->max_block || (rbe_format_takes_block(f, a->min_block) &&
+                                rbe_format_takes_block(f, a->max_block) &&
+                                !rbe_format_takes_block(f, a->min_block - 1) &&
+                                !rbe_format_takes_block(f, a->max_block + 1)));
+        for (size_t k = 0; k < sizeof a->sweep / sizeof *a->sweep && a->sweep[k]; k++)
+            CHECK(rbe_format_takes_block(f, a->sweep[k]) &&
+                  (!k || a->sweep[k] > a->sweep[k - 1]));
+        CHECK(!a->strip_bits || a->rate == RBE_RATE_BLOCK);
+        CHECK(!a->published || a->rate == RBE_RATE_K);
+        CHECK(!a->float_bytes || (!a->gmax && !a->rate));
+        for (int op = 0; op < RBE_OP_COUNT; op++)
+            CHECK(rbe_kernel_best((enum rbe_op)op, f, 0) != NULL);
+    }
+    CHECK(!rbe_format_takes_block(RBE_HYBRID, 48));
+    CHECK(!strcmp(rbe_format_blocks(text, sizeof text, RBE_HYBRID), "16, 32, ... 256"));
+    CHECK(!strcmp(rbe_format_blocks(text, sizeof text, RBE_SEED4), "16 to 4096"));
+    CHECK(RBE_SEED_GMAX == 256 && RBE_INT8_GROUP == 128 && RBE_PACKED128_MIN_BLOCK == 4);
+    rbe_format_names(text, sizeof text, ", ", NULL);
+    CHECK(!strncmp(text, "f32, f16, int8, int4, seed, seed4, hybrid, packed128", 52));
+    CHECK(strlen(rbe_format_names(text, 6, ", ", NULL)) == 5);
+}
+
 static void check_registry(uint32_t all)
 {
     size_t n = 0;
@@ -124,6 +159,7 @@ int main(void)
     const uint32_t all = rbe_cpu_isa_unmasked();
     check_masking(all);
     check_names();
+    check_facts();
     check_registry(all);
     check_words();
     check_tables();

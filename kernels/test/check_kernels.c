@@ -37,6 +37,9 @@ static const char *const place_names[PLACE_COUNT] = {"at the end", "at the start
 /* MANY vectors: of few columns. */
 enum { MAX_COLS = 16390, MAX_COUNT = 33, MANY = 259, MAX_KERNELS = 256 };
 
+/* Formats before this have fills and shapes of their own below; later ones what fits all. */
+static const unsigned own_formats = RBE_PACKED128 + 1;
+
 /* Shapes have numbers of their own, so that a part of them is always the same part. */
 static struct check_rng rng, shape_rng;
 
@@ -66,7 +69,7 @@ struct shape {
 
 static bool is_integer(enum rbe_format f)
 {
-    return f == RBE_INT8 || f == RBE_INT4 || f == RBE_SEED || f == RBE_SEED4;
+    return rbe_format_facts(f)->gmax > 0;
 }
 
 static uint16_t random_half(float limit)
@@ -185,6 +188,14 @@ static void fill_packed128(const struct rbe_matrix *w, struct rbe_packed128 *cod
     }
 }
 
+/* Of a format that this test has no fill of its own for. */
+static void fill_any(const struct rbe_matrix *w, void *codes)
+{
+    const struct rbe_format_ops *ops = rbe_format_ops(w->format);
+
+    (ops->fill ? ops->fill : rbe_fill_bytes)(w->block, w->aux, codes, w->code_bytes);
+}
+
 /* Alignment the container promises for a format's codes, at least. */
 static size_t code_unit(enum rbe_format f)
 {
@@ -239,8 +250,11 @@ static struct rbe_matrix make_matrix(const struct shape *s, enum fill fill, enum
     case RBE_HYBRID:
         fill_hybrid(&w, codes, fill);
         break;
-    default:
+    case RBE_PACKED128:
         fill_packed128(&w, codes, fill);
+        break;
+    default:
+        fill_any(&w, codes);
     }
     return w;
 }
@@ -450,7 +464,9 @@ static void run_kernel(const struct run *run, const struct rbe_matrix *w,
     const struct rbe_kernel *k = rbe_kernel_at(run->kernel);
     const size_t n = (run->count - 1) * run->ldy + w->rows;
     const float untouched = rbe_f32_from_bits(0x7FBADBAD);     /* a NaN: never a result */
-    const bool exact = (run->fill == EXACT || run->fill == ONE_HOT) && w->format != RBE_HYBRID;
+    const bool exact = (run->fill == EXACT || run->fill == ONE_HOT) &&
+                       w->format != RBE_HYBRID &&
+                       (w->format < own_formats || is_integer(w->format));
     const unsigned before = failures[run->kernel];
 
     for (size_t i = 0; i < n; i++)
@@ -588,6 +604,20 @@ static void check_lone_shapes(void)
         check_shape(&shapes[i]);
 }
 
+/* A format of which nothing more is known here. */
+static void check_any(enum rbe_format f)
+{
+    const struct rbe_format_facts *facts = rbe_format_facts(f);
+    const struct shape many = {f, 9, 65, facts->usual_block, 0};
+
+    if (!facts->max_block)
+        check_plain(f);
+    for (size_t i = 0; i < sizeof facts->sweep / sizeof *facts->sweep && facts->sweep[i]; i++)
+        check_blocks(f, facts->sweep[i], facts->rate == RBE_RATE_K ? 3 : 0);
+    if (is_wanted(&many))
+        check_case(&many, RANDOM, AT_END, MANY);
+}
+
 /* More vectors than any kernel takes at a time: 256. */
 static void check_many_vectors(void)
 {
@@ -664,6 +694,8 @@ int main(int argc, char **argv)
         check_blocks(RBE_PACKED128, sides[i], 0);
     check_lone_shapes();
     check_many_vectors();
+    for (unsigned f = own_formats; f < RBE_FORMAT_COUNT; f++)
+        check_any((enum rbe_format)f);
 
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);

@@ -89,8 +89,8 @@ static void check_seed_choices(void)
 {
     struct rbe_allocate_choice c[4096];
     uint32_t blocks[4096];
-    const size_t n =
-        rbe_allocate_seed(c, blocks, 4096, 256, 256, RBE_SCALES_ROW_COL, 8, 4, 4, 4);
+    const size_t n = rbe_allocate_blocks(c, blocks, 4096, RBE_SEED, 256, 256,
+                                         RBE_SCALES_ROW_COL, 8, 4, 4, 4);
 
     /* Every size once, at its smallest block: 256 rows take as much at 128 rows a strip as at
      * any number up to 136. */
@@ -104,12 +104,12 @@ static void check_seed_choices(void)
         if (blocks[i] == 32)
             CHECK_NEAR(c[i].cost, 8, 1e-12);
     /* Near 4 bits only: 28, 32 and 36 rows a strip. */
-    const size_t near =
-        rbe_allocate_seed(c, blocks, 4096, 256, 256, RBE_SCALES_ROW_COL, 8, 4, 0.5, 1);
+    const size_t near = rbe_allocate_blocks(c, blocks, 4096, RBE_SEED, 256, 256,
+                                            RBE_SCALES_ROW_COL, 8, 4, 0.5, 1);
     CHECK(near == 3 && blocks[0] == 28 && blocks[near - 1] == 36);
     /* Without column scales, an f16 for each column less. */
     const uint64_t both = c[0].bytes;
-    rbe_allocate_seed(c, blocks, 1, 256, 256, RBE_SCALES_ROW, 8, 4, 0.5, 1);
+    rbe_allocate_blocks(c, blocks, 1, RBE_SEED, 256, 256, RBE_SCALES_ROW, 8, 4, 0.5, 1);
     CHECK(c[0].bytes == both - 512);
 }
 

@@ -11,7 +11,6 @@
 #include "kernels/format/packed128.h"
 #include "kernels/test/check.h"
 #include "rbe/encode.h"
-#include "rbe/encode_hybrid.h"
 #include "rbe/quality.h"
 
 /* Relative RMSE of w under o, and its bytes; -1 when it fails. */
@@ -71,14 +70,16 @@ static void hybrid_basis(void)
             for (unsigned m = 0; m < RBE_HYBRID_BASIS; m++)
                 w[i * B + j] += (m % 2 ? -0.5F : 1) * rbe_hybrid_phi(t, m, i, j);
     CHECK(error_of(w, B, B, &o, NULL) < 1e-3);
-    CHECK(rbe_hybrid_k_for_energy(&k, w, B, B, B, 1e-6, NULL, &d) == RBE_OK && k == 0);
+    CHECK(rbe_encode_k_for_energy(&k, RBE_HYBRID, w, B, B, B, 1e-6, NULL, &d) == RBE_OK);
+    CHECK(k == 0);
     for (unsigned i = 0; i < B; i++)
         for (unsigned j = 0; j < B; j++)
             w[i * B + j] += 60 * t->dct[7 * B + i] * t->dct[9 * B + j];
     CHECK(error_of(w, B, B, &o, NULL) > 0.3);
     o.aux = 1;
     CHECK(error_of(w, B, B, &o, NULL) < 1e-3);
-    CHECK(rbe_hybrid_k_for_energy(&k, w, B, B, B, 1e-6, NULL, &d) == RBE_OK && k == 1);
+    CHECK(rbe_encode_k_for_energy(&k, RBE_HYBRID, w, B, B, B, 1e-6, NULL, &d) == RBE_OK);
+    CHECK(k == 1);
 }
 
 static void hybrid_energy(void)
@@ -91,15 +92,18 @@ static void hybrid_energy(void)
     uint32_t k, again;
 
     rbe_white_gaussian(w, R * C, 5);
-    CHECK(rbe_hybrid_k_for_energy(&k, w, R, C, 32, 0.25, NULL, &d) == RBE_OK);
+    CHECK(rbe_encode_k_for_energy(&k, RBE_HYBRID, w, R, C, 32, 0.25, NULL, &d) == RBE_OK);
     CHECK(k > 100 && k < 900);
     o.aux = k;
     CHECK_NEAR(error_of(w, R, C, &o, NULL), 0.5, 0.001);
     CHECK(rbe_pool_open(&pool, 2, &d) == RBE_OK);
-    CHECK(rbe_hybrid_k_for_energy(&again, w, R, C, 32, 0.25, pool, &d) == RBE_OK && again == k);
+    CHECK(rbe_encode_k_for_energy(&again, RBE_HYBRID, w, R, C, 32, 0.25, pool, &d) == RBE_OK);
+    CHECK(again == k);
     rbe_pool_close(&pool);
-    CHECK(rbe_hybrid_k_for_energy(&k, w, R, C, 32, 1e-12, NULL, &d) == RBE_OK && k >= 1000);
-    CHECK(rbe_hybrid_k_for_energy(&k, w, R, C, 48, 0.5, NULL, &d) == RBE_ERR_ARG);
+    CHECK(rbe_encode_k_for_energy(&k, RBE_HYBRID, w, R, C, 32, 1e-12, NULL, &d) == RBE_OK);
+    CHECK(k >= 1000);
+    CHECK(rbe_encode_k_for_energy(&k, RBE_HYBRID, w, R, C, 48, 0.5, NULL, &d) == RBE_ERR_ARG);
+    CHECK(rbe_encode_k_for_energy(&k, RBE_SEED, w, R, C, 32, 0.5, NULL, &d) == RBE_ERR_ARG);
 }
 
 /* What a seed rendered, a seed explains: blocks of the codec itself come back. */
