@@ -56,7 +56,7 @@ struct rbe_convert_options {
 struct rbe_convert {
     const struct rbe_source *source;
     struct rbe_convert_options o;
-    struct rbe_convert_entry *entries;    /* one for each tensor of the source */
+    struct rbe_convert_entry *entries;  /* one for each tensor of the source */
     struct rbe_container **finished;    /* [count]: each matrix alone, once it is encoded */
     size_t count, next;                 /* next: the first that rbe_convert_next() looks at */
     uint64_t params;                    /* of the model, tied output layer counted once */

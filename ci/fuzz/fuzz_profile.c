@@ -32,8 +32,8 @@ bool rbe_fuzz_profile(const uint8_t *data, size_t size)
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
                 struct rbe_encode_options o;
                 bool met;
-                rbe_fuzz_said(rbe_settings_resolve(&s, shapes[i][0], shapes[i][1], &o, &met, &d),
-                              &d);
+                rbe_fuzz_said(rbe_settings_resolve(&s, shapes[i][0], shapes[i][1], &o, &met,
+                                                   &d), &d);
             }
         }
     rbe_profile_close(&p);
