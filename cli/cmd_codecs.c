@@ -230,7 +230,7 @@ static enum rbe_status resolve(struct rbe_encode_options *o, bool *met, const st
                                struct rbe_diag *d)
 {
     const struct rbe_format_facts *facts = rbe_format_facts(row->how->format);
-    const struct rbe_choice c = {
+    const struct rbe_settings c = {
         .format = row->how->format,
         .bits = row->wanted > 0 ? 32 / row->wanted : 0,
         .k = -1,
@@ -239,7 +239,7 @@ static enum rbe_status resolve(struct rbe_encode_options *o, bool *met, const st
         .search = t->a->search ? rbe_search_by_name(t->a->search) : RBE_SEARCH_FAST,
     };
 
-    return rbe_choice_resolve(&c, rows, cols, o, met, d);
+    return rbe_settings_resolve(&c, rows, cols, o, met, d);
 }
 
 static void relative(struct sums *s, const float *w, size_t n, double error, double bytes)

@@ -30,7 +30,7 @@ struct arguments {
 
 /* --- the result row ----------------------------------------------------------------------- */
 
-static json_t *row_json(const struct rbe_convert_row *r)
+static json_t *entry_json(const struct rbe_convert_entry *r)
 {
     const struct rbe_quality *q = &r->quality;
     const struct rbe_encode_options *o = &r->options;
@@ -57,9 +57,9 @@ static json_t *row_json(const struct rbe_convert_row *r)
         RBE_SET(j, RBE_REAL(output_error, sqrt(r->output_error)));
     if (j && r->sensitivity > 0)
         RBE_SET(j, RBE_REAL(probe_divergence, r->sensitivity));
-    if (j && r->choice.level != RBE_LEVEL_NONE) {
-        RBE_SET(j, RBE_WORD(quality, rbe_level_name(r->choice.level)));
-        RBE_SET(j, RBE_FLAG(quality_met, q->psnr_db >= rbe_level_psnr_db(r->choice.level)));
+    if (j && r->settings.level != RBE_LEVEL_NONE) {
+        RBE_SET(j, RBE_WORD(quality, rbe_level_name(r->settings.level)));
+        RBE_SET(j, RBE_FLAG(quality_met, q->psnr_db >= rbe_level_psnr_db(r->settings.level)));
     }
     return j;
 }
@@ -103,8 +103,8 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new("convert", threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
-        if (c->rows[i].encoded)
-            json_array_append_new(rows, row_json(&c->rows[i]));
+        if (c->entries[i].encoded)
+            json_array_append_new(rows, entry_json(&c->entries[i]));
     json_t *totals =
         RBE_OBJECT(RBE_INT(bytes, c->file_bytes), RBE_INT(parameters, c->params),
                    RBE_REAL(bits_per_weight, 8 * (double)c->file_bytes / (double)c->params),
@@ -242,7 +242,7 @@ static enum rbe_status check_used(const struct arguments *a, const struct rbe_co
         return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
                         "calibration tells", unused, name);
     for (size_t i = 0; i < c->count; i++)
-        open = open || rbe_convert_is_open(&c->rows[i]);
+        open = open || rbe_convert_is_open(&c->entries[i]);
     if (a->allocate && !open)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
     return RBE_OK;
@@ -294,9 +294,9 @@ static void print_unkept(const struct rbe_diag *why)
 static void print_untold(const struct rbe_convert *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (rbe_convert_is_untold(c, &c->rows[i]))
+        if (rbe_convert_is_untold(c, &c->entries[i]))
             printf("%s: the calibration tells nothing of it, inputs or gradients are zero on "
-                   "all of the text: encoded without feedback\n", c->rows[i].tensor->name);
+                   "all of the text: encoded without feedback\n", c->entries[i].tensor->name);
 }
 
 /* What the matrices' inputs look like on a text. */
@@ -343,7 +343,7 @@ static enum rbe_status allocate(const struct work *w, struct rbe_diag *d)
 /* Matrix after matrix, then the file. */
 static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
 {
-    const struct rbe_convert_row *r;
+    const struct rbe_convert_entry *r;
     enum rbe_status err;
 
     printf("%s -> %s, profile %s (%s)\n", w->a->model, w->a->out, rbe_profile_name(w->profile),
@@ -352,7 +352,7 @@ static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
         printf("synthetic weights: %s\n", w->source->label);
     rbe_convert_print_head();
     while (!(err = rbe_convert_next(&r, w->c, d)) && r)
-        rbe_convert_print_row(r);
+        rbe_convert_print_line(r);
     if (err || (err = rbe_convert_write(w->c, w->a->out, d)))
         return err;
     rbe_convert_print_totals(w->c);

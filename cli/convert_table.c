@@ -12,7 +12,7 @@
 #include "base/progress.h"
 
 /* "44", "36-52" of parts that differ, "64 k9" of codecs with K, "-" of those without blocks. */
-static void block_text(char *buf, size_t size, const struct rbe_convert_row *r)
+static void block_text(char *buf, size_t size, const struct rbe_convert_entry *r)
 {
     const struct rbe_encode_options *o = &r->options;
     uint32_t low = o->block, high = o->block;
@@ -39,7 +39,7 @@ void rbe_convert_print_head(void)
            "PSNR", "quality", "s");
 }
 
-void rbe_convert_print_row(const struct rbe_convert_row *r)
+void rbe_convert_print_line(const struct rbe_convert_entry *r)
 {
     const struct rbe_quality *q = &r->quality;
     char shape[24], codec[32], block[24], level[32] = "", output[16] = "-";
@@ -47,9 +47,9 @@ void rbe_convert_print_row(const struct rbe_convert_row *r)
     snprintf(shape, sizeof shape, "%ux%u", r->tensor->rows, r->tensor->cols);
     codec_names(codec, sizeof codec, r);
     block_text(block, sizeof block, r);
-    if (r->choice.level != RBE_LEVEL_NONE)
-        snprintf(level, sizeof level, "%s %s", rbe_level_name(r->choice.level),
-                 q->psnr_db >= rbe_level_psnr_db(r->choice.level) ? "met" : "missed");
+    if (r->settings.level != RBE_LEVEL_NONE)
+        snprintf(level, sizeof level, "%s %s", rbe_level_name(r->settings.level),
+                 q->psnr_db >= rbe_level_psnr_db(r->settings.level) ? "met" : "missed");
     if (r->output_error > 0)
         snprintf(output, sizeof output, "%.4f", sqrt(r->output_error));
     rbe_progress_clear();
@@ -69,7 +69,7 @@ void rbe_convert_print_plan(const struct rbe_convert *c)
     printf("%-24s %11s %-9s %8s %11s %7s %11s\n", "tensor", "shape", "codec", "B", "bytes",
            "bits/w", "probe KL");
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
         char shape[24], codec[32], block[24];
 
         if (!r->encoded)
@@ -103,7 +103,7 @@ void rbe_convert_print_totals(const struct rbe_convert *c)
     double w2 = 0, e2 = 0;
 
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
         const struct rbe_quality *q = &r->quality;
         const double n = (double)q->weights;
 
@@ -114,8 +114,8 @@ void rbe_convert_print_totals(const struct rbe_convert *c)
         w2 += n * q->rms * q->rms;
         e2 += n * q->rmse * q->rmse;
         unmet += !r->rate_met;
-        missed += r->choice.level != RBE_LEVEL_NONE &&
-                  !(q->psnr_db >= rbe_level_psnr_db(r->choice.level));
+        missed += r->settings.level != RBE_LEVEL_NONE &&
+                  !(q->psnr_db >= rbe_level_psnr_db(r->settings.level));
     }
     printf("matrices: %" PRIu64 " weights in %" PRIu64 " bytes, %.4f bits a weight, %.4g:1 of "
            "f32, relative RMSE %.4f\n", weights, bytes,

@@ -13,7 +13,7 @@
 #include "convert/convert.h"
 
 /* "hybrid", or "seed+seed4" of parts that differ. */
-static inline void codec_names(char *buf, size_t size, const struct rbe_convert_row *r)
+static inline void codec_names(char *buf, size_t size, const struct rbe_convert_entry *r)
 {
     unsigned seen = 0;
     size_t at = 0;
@@ -45,7 +45,7 @@ void rbe_convert_print_plan(const struct rbe_convert *c);
 
 /* The table's head; a line of it, once the matrix is encoded; what all came to. */
 void rbe_convert_print_head(void);
-void rbe_convert_print_row(const struct rbe_convert_row *r);
+void rbe_convert_print_line(const struct rbe_convert_entry *r);
 void rbe_convert_print_totals(const struct rbe_convert *c);
 
 #endif

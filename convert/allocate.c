@@ -39,7 +39,7 @@ struct known {
 
 /* A matrix, or one range of its rows. */
 struct item {
-    struct rbe_convert_row *row;
+    struct rbe_convert_entry *row;
     uint32_t row0, rows;
     double kl;
     struct rbe_allocate_choice choices[CHOICES];
@@ -60,26 +60,26 @@ struct work {
 /* Token numbers follow the order in which pairs were merged, so they rise as frequency falls,
  * and most of the divergence is in the first rows: ranges of 1/64, 1/64, 1/32, ... 1/2 of the
  * vocabulary, each with its own B. */
-static size_t ranges_of(const struct rbe_convert_row *r)
+static size_t ranges_of(const struct rbe_convert_entry *r)
 {
     const bool large = r->tensor->rows >> (RANGES - 1) >= RANGE_ROWS;
 
     return r->tensor->role == RBE_ROLE_TOKENS && large ? RANGES : 1;
 }
 
-static uint32_t range_start(const struct rbe_convert_row *r, size_t i, size_t n)
+static uint32_t range_start(const struct rbe_convert_entry *r, size_t i, size_t n)
 {
     return i ? r->tensor->rows >> (n - i) : 0;
 }
 
 /* The probes' options of a matrix; the weights of its rows are the caller's to set. */
-static struct rbe_encode_options probe_options(const struct rbe_convert_row *r,
+static struct rbe_encode_options probe_options(const struct rbe_convert_entry *r,
                                                const float *moment)
 {
     struct rbe_encode_options o = r->options;
 
     o.window = PROBE_WINDOW;
-    o.moment = r->choice.feedback ? moment : NULL;
+    o.moment = r->settings.feedback ? moment : NULL;
     return o;
 }
 
@@ -184,7 +184,7 @@ static void keep_known(struct work *k, const char *key, double kl)
 /* What the error of coding an item's rows, of the matrix x, does to the predictions. */
 static enum rbe_status probe(struct work *k, struct item *t, const float *x, struct rbe_diag *d)
 {
-    const struct rbe_convert_row *r = t->row;
+    const struct rbe_convert_entry *r = t->row;
     const size_t cols = r->tensor->cols, at = (size_t)t->row0 * cols;
     const struct rbe_calibration *calibration = k->c->o.calibration;
     const float *rows = rbe_calibration_rows(calibration, r->tensor->name);
@@ -231,8 +231,8 @@ out:
     return err;
 }
 
-static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
-                                   struct rbe_diag *d)
+static enum rbe_status measure_entry(struct work *k, struct rbe_convert_entry *r,
+                                     struct rbe_diag *d)
 {
     const unsigned strip_bits = rbe_format_facts(r->options.format)->strip_bits;
     const double bits = (double)strip_bits / r->options.block;
@@ -255,7 +255,7 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
             .choices = t->choices,
             .count = rbe_allocate_blocks(t->choices, t->blocks, CHOICES, r->options.format,
                                          t->rows, r->tensor->cols, r->options.scales,
-                                         t->kl * r->choice.cost, bits, BELOW, ABOVE)};
+                                         t->kl * r->settings.cost, bits, BELOW, ABOVE)};
         r->sensitivity += t->kl;
     }
     free(x);
@@ -266,7 +266,7 @@ static enum rbe_status measure_row(struct work *k, struct rbe_convert_row *r,
 static enum rbe_status apply(struct work *k, struct rbe_diag *d)
 {
     for (size_t i = 0; i < k->count;) {
-        struct rbe_convert_row *r = k->items[i].row;
+        struct rbe_convert_entry *r = k->items[i].row;
         const size_t n = ranges_of(r);
 
         if (n == 1) {
@@ -335,7 +335,7 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
     size_t most = 0, items = 0;
 
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
         const size_t n = ranges_of(r), matrix = (size_t)r->tensor->rows * r->tensor->cols;
         const struct rbe_encode_options o = probe_options(r, some);
 
@@ -364,9 +364,9 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
     enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; i < c->count; i++)
-        if (rbe_convert_is_open(&c->rows[i])) {
-            items += ranges_of(&c->rows[i]);
-            total += (double)c->rows[i].tensor->rows * c->rows[i].tensor->cols;
+        if (rbe_convert_is_open(&c->entries[i])) {
+            items += ranges_of(&c->entries[i]);
+            total += (double)c->entries[i].tensor->rows * c->entries[i].tensor->cols;
         }
     if (!items)
         return RBE_OK;
@@ -384,11 +384,11 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
     if (c->o.progress)
         rbe_progress_start(c->o.progress, "measure", "weights", total);
     for (size_t i = 0; i < c->count && !err; i++) {
-        struct rbe_convert_row *r = &c->rows[i];
+        struct rbe_convert_entry *r = &c->entries[i];
 
         if (!rbe_convert_is_open(r))
             continue;
-        err = measure_row(&k, r, d);
+        err = measure_entry(&k, r, d);
         done += (double)r->tensor->rows * r->tensor->cols;
         if (c->o.progress)
             rbe_progress_update(c->o.progress, done, r->tensor->name);

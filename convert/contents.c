@@ -55,13 +55,13 @@ out:
 }
 
 /* A tensor that is not encoded is f32 or f16. */
-static bool stays_f32(const struct rbe_convert_row *r)
+static bool stays_f32(const struct rbe_convert_entry *r)
 {
-    return rbe_format_facts(r->choice.format)->float_bytes == sizeof(float);
+    return rbe_format_facts(r->settings.format)->float_bytes == sizeof(float);
 }
 
 static enum rbe_status add_plain(struct rbe_container_builder *b,
-                                 const struct rbe_convert_row *r, const void *data,
+                                 const struct rbe_convert_entry *r, const void *data,
                                  struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
@@ -72,7 +72,7 @@ static enum rbe_status add_plain(struct rbe_container_builder *b,
 }
 
 /* The parts of a matrix; *whole is where one that is not divided gets its only one. */
-static const struct rbe_encode_part *parts_of(const struct rbe_convert_row *r,
+static const struct rbe_encode_part *parts_of(const struct rbe_convert_entry *r,
                                               struct rbe_encode_part *whole, size_t *count)
 {
     const struct rbe_encode_options *o = &r->options;
@@ -94,7 +94,7 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
     if ((err = rbe_container_begin(&b, d)) || (err = add_metadata(b, c, d)))
         goto out;
     for (size_t i = 0; i < c->count && !err; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
         const struct rbe_encode_options *o = &r->options;
         struct rbe_encode_part whole;
         size_t n;
@@ -134,7 +134,7 @@ out:
 
 /* A plain tensor's bytes as stored, fresh. */
 static enum rbe_status plain_data(void **out, const struct rbe_convert *c,
-                                  const struct rbe_convert_row *r, struct rbe_diag *d)
+                                  const struct rbe_convert_entry *r, struct rbe_diag *d)
 {
     const size_t n = (size_t)r->tensor->rows * r->tensor->cols;
     enum rbe_status err;
@@ -182,7 +182,7 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
     if ((err = rbe_container_begin(&b, d)) || (err = add_metadata(b, c, d)))
         goto out;
     for (size_t i = 0; i < c->count && !err; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
 
         if (r->encoded) {
             err = rbe_container_add_weight(
@@ -216,7 +216,7 @@ uint64_t rbe_convert_compressed(const struct rbe_convert *c)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
         struct rbe_encode_part whole;
         size_t n;
         const struct rbe_encode_part *parts = parts_of(r, &whole, &n);

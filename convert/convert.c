@@ -10,30 +10,30 @@
 
 #include "rbe/container.h"
 
-bool rbe_convert_uses_feedback(const struct rbe_convert_row *r)
+bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r)
 {
     bool takes = rbe_format_facts(r->options.format)->feedback;
 
     for (size_t i = 0; i < r->options.part_count; i++)
         takes = takes || rbe_format_facts(r->options.parts[i].format)->feedback;
-    return r->tensor->matrix && r->choice.feedback && takes;
+    return r->tensor->matrix && r->settings.feedback && takes;
 }
 
 bool rbe_convert_wants_calibration(const struct rbe_convert *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (rbe_convert_uses_feedback(&c->rows[i]))
+        if (rbe_convert_uses_feedback(&c->entries[i]))
             return true;
     return false;
 }
 
-bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_row *r)
+bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_entry *r)
 {
     return c->o.calibration && rbe_convert_uses_feedback(r) && !c->o.no_feedback &&
            !rbe_calibration_moment(c->o.calibration, r->tensor->name);
 }
 
-static double weights_in(const struct rbe_convert_row *r)
+static double weights_in(const struct rbe_convert_entry *r)
 {
     return (double)r->tensor->rows * r->tensor->cols;
 }
@@ -54,10 +54,10 @@ static bool on_progress(void *arg, double done)
 }
 
 /* Encodes x, measures what came of it, and keeps both. */
-static enum rbe_status encode_row(struct rbe_convert *c, struct rbe_convert_row *r,
-                                  const float *x, const struct rbe_encode_options *o,
-                                  const float *moment, const char *key, const char *path,
-                                  struct rbe_diag *d)
+static enum rbe_status encode_entry(struct rbe_convert *c, struct rbe_convert_entry *r,
+                                    const float *x, const struct rbe_encode_options *o,
+                                    const float *moment, const char *key, const char *path,
+                                    struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
     struct rbe_diag why = {""};
@@ -86,9 +86,9 @@ out:
 }
 
 /* A row's matrix in *out, from an earlier run or from now. */
-static enum rbe_status finish_row(struct rbe_convert *c, struct rbe_convert_row *r,
-                                  double before, struct rbe_container **out,
-                                  struct rbe_diag *d)
+static enum rbe_status finish_entry(struct rbe_convert *c, struct rbe_convert_entry *r,
+                                    double before, struct rbe_container **out,
+                                    struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
     struct meter m = {c, t->name, before, weights_in(r)};
@@ -117,7 +117,7 @@ static enum rbe_status finish_row(struct rbe_convert *c, struct rbe_convert_row 
     r->reused = rbe_partial_load(r, key, path, out);
     if (r->reused && c->o.progress)
         rbe_progress_skip(c->o.progress, m.size);
-    if (!r->reused && !(err = encode_row(c, r, x, &o, moment, key, path, d))) {
+    if (!r->reused && !(err = encode_entry(c, r, x, &o, moment, key, path, d))) {
         free(x);
         x = NULL;
         err = rbe_container_open(out, path, true, d);
@@ -128,7 +128,7 @@ out:
     return err;
 }
 
-enum rbe_status rbe_convert_next(const struct rbe_convert_row **out, struct rbe_convert *c,
+enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rbe_convert *c,
                                  struct rbe_diag *d)
 {
     struct rbe_progress *progress = c->o.progress;
@@ -137,20 +137,20 @@ enum rbe_status rbe_convert_next(const struct rbe_convert_row **out, struct rbe_
 
     *out = NULL;
     for (size_t i = 0; i < c->count; i++)
-        total += c->rows[i].encoded ? weights_in(&c->rows[i]) : 0;
+        total += c->entries[i].encoded ? weights_in(&c->entries[i]) : 0;
     for (size_t i = 0; i < c->next; i++)
-        done += c->rows[i].encoded ? weights_in(&c->rows[i]) : 0;
+        done += c->entries[i].encoded ? weights_in(&c->entries[i]) : 0;
     if (progress && !c->next)
         rbe_progress_start(progress, "convert", "weights", total);
-    while (c->next < c->count && !c->rows[c->next].encoded)
+    while (c->next < c->count && !c->entries[c->next].encoded)
         c->next++;
     if (c->next == c->count) {
         if (progress)
             rbe_progress_end(progress);
         return RBE_OK;
     }
-    struct rbe_convert_row *r = &c->rows[c->next];
-    if ((err = finish_row(c, r, done, &c->finished[c->next], d))) {
+    struct rbe_convert_entry *r = &c->entries[c->next];
+    if ((err = finish_entry(c, r, done, &c->finished[c->next], d))) {
         if (progress)
             rbe_progress_end(progress);
         return err;
@@ -164,7 +164,7 @@ enum rbe_status rbe_convert_next(const struct rbe_convert_row **out, struct rbe_
 
 enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d)
 {
-    const struct rbe_convert_row *r;
+    const struct rbe_convert_entry *r;
     enum rbe_status err = RBE_OK;
 
     if (!c->folder && (err = rbe_convert_begin(c, path, d)))

@@ -24,11 +24,11 @@
 #include "rbe/quality.h"
 
 /* What happened to one tensor, or will. */
-struct rbe_convert_row {
+struct rbe_convert_entry {
     const struct rbe_source_tensor *tensor;
     enum rbe_class tensor_class;
     int layer;                          /* -1 outside the blocks */
-    struct rbe_choice choice;
+    struct rbe_settings settings;
     struct rbe_encode_options options;  /* matrices; `parts` points to own_parts */
     struct rbe_encode_part *own_parts;  /* or NULL: one part */
     bool encoded;                       /* a matrix, or positions with a codec of their own */
@@ -56,7 +56,7 @@ struct rbe_convert_options {
 struct rbe_convert {
     const struct rbe_source *source;
     struct rbe_convert_options o;
-    struct rbe_convert_row *rows;       /* one for each tensor of the source */
+    struct rbe_convert_entry *entries;  /* one for each tensor of the source */
     struct rbe_container **finished;    /* [count]: each matrix alone, once it is encoded */
     size_t count, next;                 /* next: the first that rbe_convert_next() looks at */
     uint64_t params;                    /* of the model, tied output layer counted once */
@@ -83,7 +83,7 @@ void rbe_convert_close(struct rbe_convert **c);
 const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c);
 
 /* Whether the plan finds this matrix's B. */
-bool rbe_convert_is_open(const struct rbe_convert_row *r);
+bool rbe_convert_is_open(const struct rbe_convert_entry *r);
 
 /* Exact size of the file under the present options of every row. */
 enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
@@ -115,7 +115,7 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
 /* A row's weights as they are stored [rows][cols], fresh: the embedding's means moved to the
  * positions, of low rank where that is asked for. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
-                                    const struct rbe_convert_row *r, struct rbe_diag *d);
+                                    const struct rbe_convert_entry *r, struct rbe_diag *d);
 
 /* What the file would take if it held the factors of a low-rank conversion, or 0. */
 uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
@@ -124,7 +124,7 @@ uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
 bool rbe_convert_wants_calibration(const struct rbe_convert *c);
 
 /* Whether a matrix is to be encoded with what a calibration tells, and that tells nothing. */
-bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_row *r);
+bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 
 /* Makes PATH.partial, where calibration and allocation are kept too if they come after.
  * rbe_convert_close() removes an empty one. */
@@ -137,7 +137,7 @@ bool rbe_convert_has_kept(const struct rbe_convert *c);
  * begun; *out is its row, or NULL when all are done.  RBE_ERR_INTERRUPTED (rbe_interrupted())
  * leaves the finished ones there.
  */
-enum rbe_status rbe_convert_next(const struct rbe_convert_row **out, struct rbe_convert *c,
+enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rbe_convert *c,
                                  struct rbe_diag *d);
 /* Once all are done: writes `path`, in one step at the end, and removes PATH.partial.  A
  * failure leaves an existing `path` as it was. */

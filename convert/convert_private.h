@@ -17,28 +17,28 @@ static inline enum rbe_status no_memory(struct rbe_diag *d)
 bool rbe_convert_is_centered(const struct rbe_convert *c);
 
 /* Whether a matrix is encoded with error feedback where there is a calibration. */
-bool rbe_convert_uses_feedback(const struct rbe_convert_row *r);
+bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r);
 
 /* The rank of a matrix's projection where they become of low rank. */
-uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_row *r);
+uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 
 /* The row of a role that the model has once, or NULL. */
-const struct rbe_convert_row *rbe_convert_row_of(const struct rbe_convert *c,
-                                                 enum rbe_role role);
+const struct rbe_convert_entry *rbe_convert_entry_of(const struct rbe_convert *c,
+                                                     enum rbe_role role);
 
 /* --- finished matrices, in c->folder (convert/partial.c) ---------------------------------- */
 
 /* Of all that a finished matrix depends on: name, bytes (o is what encodes x), and by `moment`
  * the error that is reported. */
-enum rbe_status rbe_partial_key(char hex[65], const struct rbe_convert_row *r, const float *x,
+enum rbe_status rbe_partial_key(char hex[65], const struct rbe_convert_entry *r, const float *x,
                                 const struct rbe_encode_options *o, const float *moment);
 /* Where it is kept, fresh; NULL when out of memory. */
-char *rbe_partial_path(const struct rbe_convert *c, const struct rbe_convert_row *r);
-enum rbe_status rbe_partial_save(const struct rbe_convert_row *r, const struct rbe_weight *w,
+char *rbe_partial_path(const struct rbe_convert *c, const struct rbe_convert_entry *r);
+enum rbe_status rbe_partial_save(const struct rbe_convert_entry *r, const struct rbe_weight *w,
                                  const char *key, const char *path, struct rbe_diag *d);
 /* Opens a finished matrix and fills what r says of it; false when there is none, it is not what
  * this run needs, or it is damaged: the container's checksums hold codes and metadata. */
-bool rbe_partial_load(struct rbe_convert_row *r, const char *key, const char *path,
+bool rbe_partial_load(struct rbe_convert_entry *r, const char *key, const char *path,
                       struct rbe_container **out);
 /* Removes the folder with all that this program wrote there. */
 void rbe_partial_remove(const struct rbe_convert *c);

@@ -8,10 +8,10 @@
 
 /* Of rbe_convert_weights(): *kept is the row's weights. */
 static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
-                            const struct rbe_convert_row *r, unsigned threads)
+                            const struct rbe_convert_entry *r, unsigned threads)
 {
     const struct rbe_source_tensor *t = r->tensor;
-    const struct rbe_source_tensor *tokens = rbe_convert_row_of(c, RBE_ROLE_TOKENS)->tensor;
+    const struct rbe_source_tensor *tokens = rbe_convert_entry_of(c, RBE_ROLE_TOKENS)->tensor;
     const size_t own = (size_t)t->rows * t->cols * sizeof(float);
     size_t more = t->transposed ? own : 0;
 
@@ -35,7 +35,7 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
     size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
 
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
         struct rbe_encode_options o = r->options;
         size_t kept, coding = 0;
         const size_t reading = weights_bytes(&kept, c, r, threads);

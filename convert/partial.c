@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "rbe/container.h"
 
-enum rbe_status rbe_partial_key(char hex[65], const struct rbe_convert_row *r, const float *x,
+enum rbe_status rbe_partial_key(char hex[65], const struct rbe_convert_entry *r, const float *x,
                                 const struct rbe_encode_options *o, const float *moment)
 {
     const size_t rows = r->tensor->rows, cols = r->tensor->cols;
@@ -32,7 +32,7 @@ enum rbe_status rbe_partial_key(char hex[65], const struct rbe_convert_row *r, c
     return rbe_sha256(hex, text, (size_t)n);
 }
 
-char *rbe_partial_path(const struct rbe_convert *c, const struct rbe_convert_row *r)
+char *rbe_partial_path(const struct rbe_convert *c, const struct rbe_convert_entry *r)
 {
     char name[96];
 
@@ -40,7 +40,7 @@ char *rbe_partial_path(const struct rbe_convert *c, const struct rbe_convert_row
     return rbe_path_join(c->folder, name);
 }
 
-enum rbe_status rbe_partial_save(const struct rbe_convert_row *r, const struct rbe_weight *w,
+enum rbe_status rbe_partial_save(const struct rbe_convert_entry *r, const struct rbe_weight *w,
                                  const char *key, const char *path, struct rbe_diag *d)
 {
     const struct rbe_quality *q = &r->quality;
@@ -58,7 +58,7 @@ enum rbe_status rbe_partial_save(const struct rbe_convert_row *r, const struct r
     return err;
 }
 
-bool rbe_partial_load(struct rbe_convert_row *r, const char *key, const char *path,
+bool rbe_partial_load(struct rbe_convert_entry *r, const char *key, const char *path,
                       struct rbe_container **out)
 {
     double rms, rmse, peak, output_error, seconds;

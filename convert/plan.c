@@ -12,8 +12,9 @@
 #include "base/json.h"
 #include "rbe/container.h"
 
-static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_source_tensor *t,
-                                const struct rbe_convert_options *o, struct rbe_diag *d)
+static enum rbe_status plan_entry(struct rbe_convert_entry *r,
+                                  const struct rbe_source_tensor *t,
+                                  const struct rbe_convert_options *o, struct rbe_diag *d)
 {
     struct rbe_diag why = {""};
     enum rbe_status err;
@@ -21,14 +22,14 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
     r->tensor = t;
     r->tensor_class = t->tensor_class;
     r->layer = t->layer;
-    r->choice = rbe_profile_choice(o->profile, r->tensor_class, r->layer);
+    r->settings = rbe_profile_settings(o->profile, r->tensor_class, r->layer);
     r->rate_met = true;
     r->encoded = t->matrix || (t->role == RBE_ROLE_POSITIONS &&
-                               !rbe_format_facts(r->choice.format)->float_bytes);
+                               !rbe_format_facts(r->settings.format)->float_bytes);
     if (!r->encoded)
         return RBE_OK;
-    if ((err = rbe_choice_resolve(&r->choice, t->rows, t->cols, &r->options, &r->rate_met,
-                                  &why)))
+    if ((err = rbe_settings_resolve(&r->settings, t->rows, t->cols, &r->options, &r->rate_met,
+                                    &why)))
         return rbe_fail(d, err, "profile %s, tensor '%s': %s", rbe_profile_name(o->profile),
                         t->name, why.text);
     if (o->search >= 0)
@@ -39,7 +40,7 @@ static enum rbe_status plan_row(struct rbe_convert_row *r, const struct rbe_sour
 }
 
 /* K where the profile names the energy to leave: that takes the weights. */
-static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_convert_row *r,
+static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_convert_entry *r,
                                    struct rbe_diag *d)
 {
     struct rbe_encode_options *o = &r->options;
@@ -47,7 +48,7 @@ static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_conve
     uint32_t k;
     float *w;
 
-    if (!r->encoded || !(r->choice.energy > 0))
+    if (!r->encoded || !(r->settings.energy > 0))
         return RBE_OK;
     if ((err = rbe_convert_weights(&w, c, r, d)))
         return err;
@@ -55,23 +56,23 @@ static enum rbe_status plan_energy(const struct rbe_convert *c, struct rbe_conve
         rbe_rotate(w, r->tensor->cols, r->tensor->rows, r->tensor->cols, o->hadamard,
                    o->sign_seed);
     err = rbe_encode_k_for_energy(&k, o->format, w, r->tensor->rows, r->tensor->cols, o->block,
-                                  r->choice.energy, c->o.pool, d);
+                                  r->settings.energy, c->o.pool, d);
     free(w);
     o->aux |= err ? 0 : k;
     return err;
 }
 
-bool rbe_convert_is_open(const struct rbe_convert_row *r)
+bool rbe_convert_is_open(const struct rbe_convert_entry *r)
 {
-    return r->encoded && rbe_choice_is_open(&r->choice);
+    return r->encoded && rbe_settings_are_open(&r->settings);
 }
 
 /* Every open matrix gets block b, also where it has fewer rows. */
 static void set_blocks(struct rbe_convert *c, uint32_t b)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (rbe_convert_is_open(&c->rows[i]))
-            c->rows[i].options.block = b;
+        if (rbe_convert_is_open(&c->entries[i]))
+            c->entries[i].options.block = b;
 }
 
 /* The blocks that all open matrices take; false: none is open. */
@@ -81,9 +82,9 @@ static bool common_blocks(const struct rbe_convert *c, uint32_t *low, uint32_t *
 
     *low = 0, *high = UINT32_MAX;
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_format_facts *f = rbe_format_facts(c->rows[i].options.format);
+        const struct rbe_format_facts *f = rbe_format_facts(c->entries[i].options.format);
 
-        if (!rbe_convert_is_open(&c->rows[i]))
+        if (!rbe_convert_is_open(&c->entries[i]))
             continue;
         *low = f->min_block > *low ? f->min_block : *low;
         *high = f->max_block < *high ? f->max_block : *high;
@@ -143,7 +144,7 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
 
     *out = NULL;
     struct rbe_convert *c = calloc(1, sizeof *c);
-    if (!c || !(c->rows = calloc(s->count, sizeof *c->rows)) ||
+    if (!c || !(c->entries = calloc(s->count, sizeof *c->entries)) ||
         !(c->finished = calloc(s->count, sizeof *c->finished))) {
         err = no_memory(d);
         goto out;
@@ -163,10 +164,10 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
     else
         c->budget_bytes = rbe_profile_budget_bytes(o->profile);
     for (size_t i = 0; i < c->count && !err; i++)
-        err = plan_row(&c->rows[i], &s->tensors[i], o, d);
+        err = plan_entry(&c->entries[i], &s->tensors[i], o, d);
     for (size_t i = 0; i < c->count && !err; i++)
-        err = plan_energy(c, &c->rows[i], d);
-    if (!err && rbe_convert_is_centered(c) && !rbe_convert_row_of(c, RBE_ROLE_POSITIONS))
+        err = plan_energy(c, &c->entries[i], d);
+    if (!err && rbe_convert_is_centered(c) && !rbe_convert_entry_of(c, RBE_ROLE_POSITIONS))
         err = rbe_fail(d, RBE_ERR_ARG, "profile %s, center=on: the model has no positions that "
                        "could take the means", rbe_profile_name(o->profile));
     if (!err)
@@ -185,10 +186,10 @@ void rbe_convert_close(struct rbe_convert **pc)
     if (!c)
         return;
     for (size_t i = 0; i < c->count; i++) {
-        free(c->rows[i].own_parts);
+        free(c->entries[i].own_parts);
         rbe_container_close(&c->finished[i]);
     }
-    free(c->rows);
+    free(c->entries);
     free(c->finished);
     if (c->folder)
         rmdir(c->folder);       /* when nothing was finished */

@@ -44,7 +44,7 @@ struct rule {
     unsigned classes;           /* bits of enum rbe_class */
     int layer0, layer1;
     unsigned set;               /* bits of enum key that the line gives */
-    struct rbe_choice c;
+    struct rbe_settings c;
 };
 
 struct rbe_profile {
@@ -155,7 +155,7 @@ static bool set_codec(struct rule *u, const char *v)
 /* One KEY=VALUE into the rule; false when the value is none for that key. */
 static bool set_key(struct rule *u, enum key k, const char *v)
 {
-    struct rbe_choice *c = &u->c;
+    struct rbe_settings *c = &u->c;
     double x = 0;
     long n = 0;
     bool ok;
@@ -612,7 +612,7 @@ enum rbe_metric rbe_profile_metric(const struct rbe_profile *p)
 }
 
 /* Key by key, those the later line sets. */
-static void override(struct rbe_choice *c, const struct rule *u)
+static void override(struct rbe_settings *c, const struct rule *u)
 {
     const unsigned set = u->set;
 
@@ -651,9 +651,10 @@ static void override(struct rbe_choice *c, const struct rule *u)
 #undef TAKE
 }
 
-struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class c, int layer)
+struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
+                                         int layer)
 {
-    struct rbe_choice out = {.format = RBE_F16, .k = -1, .feedback = true, .cost = 1};
+    struct rbe_settings out = {.format = RBE_F16, .k = -1, .feedback = true, .cost = 1};
 
     for (size_t i = 0; i < p->count; i++) {
         const struct rule *u = &p->rules[i];
@@ -665,7 +666,7 @@ struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class
     return out;
 }
 
-bool rbe_choice_is_open(const struct rbe_choice *c)
+bool rbe_settings_are_open(const struct rbe_settings *c)
 {
     return rbe_format_facts(c->format)->strip_bits && !c->block && !(c->bits > 0);
 }
@@ -719,8 +720,9 @@ static uint32_t k_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols, uint
     return low;
 }
 
-enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, uint32_t cols,
-                                   struct rbe_encode_options *o, bool *met, struct rbe_diag *d)
+enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows, uint32_t cols,
+                                     struct rbe_encode_options *o, bool *met,
+                                     struct rbe_diag *d)
 {
     const struct rbe_format_facts *facts = rbe_format_facts(c->format);
     const uint32_t layout = c->published ? RBE_AUX_PUBLISHED : 0;
@@ -758,7 +760,7 @@ enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, ui
     } else if (facts->rate == RBE_RATE_BLOCK && !o->block && c->bits > 0) {
         o->block = rbe_block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
     }
-    if (!rbe_choice_is_open(c) && !rbe_encode_bytes(rows, cols, o))
+    if (!rbe_settings_are_open(c) && !rbe_encode_bytes(rows, cols, o))
         return rbe_fail(d, RBE_ERR_ARG, "%u x %u cannot be encoded as %s with block %u", rows,
                         cols, rbe_format_name(o->format), o->block);
     return RBE_OK;

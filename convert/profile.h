@@ -55,7 +55,7 @@ const char *rbe_metric_name(enum rbe_metric m);
 enum rbe_metric rbe_metric_by_name(const char *name);
 
 /* What a profile wants for one tensor. */
-struct rbe_choice {
+struct rbe_settings {
     enum rbe_format format;
     uint32_t block;             /* 0: not given */
     double bits;                /* 0: not given; a ratio of x stands here as 32 / x */
@@ -98,18 +98,20 @@ uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);
 bool rbe_profile_measured(const struct rbe_profile *p);
 enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 
-struct rbe_choice rbe_profile_choice(const struct rbe_profile *p, enum rbe_class c, int layer);
+struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
+                                         int layer);
 
 /* True when the choice leaves B to a budget. */
-bool rbe_choice_is_open(const struct rbe_choice *c);
+bool rbe_settings_are_open(const struct rbe_settings *c);
 
 /*
  * Fills o's codec, rotation and search for a rows x cols matrix.  For a rate that the codec
  * cannot reach with this shape the nearest it can is taken and *met is false.  An open choice
  * gets no block.  energy needs the weights: rbe_encode_k_for_energy().
  */
-enum rbe_status rbe_choice_resolve(const struct rbe_choice *c, uint32_t rows, uint32_t cols,
-                                   struct rbe_encode_options *o, bool *met, struct rbe_diag *d);
+enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows, uint32_t cols,
+                                     struct rbe_encode_options *o, bool *met,
+                                     struct rbe_diag *d);
 
 /* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
  * weight, or that of the smallest rate there is with *met false. */

@@ -30,23 +30,24 @@ static enum rbe_status column_means(float **out, const float *w, size_t rows, si
     return RBE_OK;
 }
 
-const struct rbe_convert_row *rbe_convert_row_of(const struct rbe_convert *c, enum rbe_role role)
+const struct rbe_convert_entry *rbe_convert_entry_of(const struct rbe_convert *c,
+                                                     enum rbe_role role)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (c->rows[i].tensor->role == role && c->rows[i].layer < 0)
-            return &c->rows[i];
+        if (c->entries[i].tensor->role == role && c->entries[i].layer < 0)
+            return &c->entries[i];
     return NULL;
 }
 
 bool rbe_convert_is_centered(const struct rbe_convert *c)
 {
-    return rbe_convert_row_of(c, RBE_ROLE_TOKENS)->choice.center;
+    return rbe_convert_entry_of(c, RBE_ROLE_TOKENS)->settings.center;
 }
 
 /* The means moved from the embedding to the positions, fresh; NULL where none are. */
 static enum rbe_status moved_means(float **out, const struct rbe_convert *c, struct rbe_diag *d)
 {
-    const struct rbe_convert_row *r = rbe_convert_row_of(c, RBE_ROLE_TOKENS);
+    const struct rbe_convert_entry *r = rbe_convert_entry_of(c, RBE_ROLE_TOKENS);
     enum rbe_status err;
     float *x;
 
@@ -60,7 +61,7 @@ static enum rbe_status moved_means(float **out, const struct rbe_convert *c, str
     return err;
 }
 
-uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_row *r)
+uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r)
 {
     const double bytes = 4.0 * r->tensor->rows * r->tensor->cols / c->o.low_rank;
 
@@ -72,7 +73,7 @@ uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c)
     uint64_t bytes = c->file_bytes;
 
     for (size_t i = 0; i < c->count; i++) {
-        const struct rbe_convert_row *r = &c->rows[i];
+        const struct rbe_convert_entry *r = &c->entries[i];
 
         if (r->tensor->matrix)
             bytes += rbe_svd_bytes(r->tensor->rows, r->tensor->cols, rbe_convert_rank(c, r)) -
@@ -82,7 +83,7 @@ uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c)
 }
 
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
-                                    const struct rbe_convert_row *r, struct rbe_diag *d)
+                                    const struct rbe_convert_entry *r, struct rbe_diag *d)
 {
     const size_t rows = r->tensor->rows, cols = r->tensor->cols;
     const bool positions = r->tensor->role == RBE_ROLE_POSITIONS;
@@ -93,7 +94,7 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
         return err;
     if (positions)
         err = moved_means(&mean, c, d);
-    else if (r->tensor->role == RBE_ROLE_TOKENS && r->choice.center)
+    else if (r->tensor->role == RBE_ROLE_TOKENS && r->settings.center)
         err = column_means(&mean, *out, rows, cols, d);
     if (err) {
         free(*out);

@@ -28,12 +28,12 @@ bool rbe_fuzz_profile(const uint8_t *data, size_t size)
     FUZZ_NEED(rbe_profile_budget_bits(p) >= 0);
     for (int c = 0; c < RBE_CLASS_COUNT; c++)
         for (int layer = -1; layer < 2; layer++) {
-            const struct rbe_choice choice = rbe_profile_choice(p, (enum rbe_class)c, layer);
+            const struct rbe_settings s = rbe_profile_settings(p, (enum rbe_class)c, layer);
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
                 struct rbe_encode_options o;
                 bool met;
-                rbe_fuzz_said(rbe_choice_resolve(&choice, shapes[i][0], shapes[i][1], &o, &met,
-                                                 &d), &d);
+                rbe_fuzz_said(rbe_settings_resolve(&s, shapes[i][0], shapes[i][1], &o, &met,
+                                                   &d), &d);
             }
         }
     rbe_profile_close(&p);

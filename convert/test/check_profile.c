@@ -42,27 +42,27 @@ static void rules(void)
     CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
     CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
     CHECK(rbe_profile_budget_bytes(p) == 0);
-    struct rbe_choice c = rbe_profile_choice(p, RBE_CLASS_FC, 2);
+    struct rbe_settings c = rbe_profile_settings(p, RBE_CLASS_FC, 2);
     CHECK(c.format == RBE_SEED && c.block == 44 && c.search == RBE_SEARCH_BEST);
     CHECK(c.scales == RBE_SCALES_ROW_COL && c.hadamard == 256 && c.feedback);
-    c = rbe_profile_choice(p, RBE_CLASS_FC, 8);
+    c = rbe_profile_settings(p, RBE_CLASS_FC, 8);
     CHECK(c.format == RBE_HYBRID && c.block == 0 && c.level == RBE_LEVEL_HIGH);
     CHECK_NEAR(c.bits, 0.32, 1e-12);
     CHECK(c.search == RBE_SEARCH_BEST);
-    c = rbe_profile_choice(p, RBE_CLASS_FC, 5);
+    c = rbe_profile_settings(p, RBE_CLASS_FC, 5);
     CHECK(c.format == RBE_HYBRID && c.search == RBE_SEARCH_FAST);
     CHECK(c.scales == RBE_SCALES_ROW);
-    c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 0);
+    c = rbe_profile_settings(p, RBE_CLASS_MLP_PROJ, 0);
     CHECK(c.format == RBE_SEED && c.block == 0);
     CHECK_NEAR(c.bits, 3.2, 1e-12);
     CHECK_NEAR(c.cost, 1, 0);
-    c = rbe_profile_choice(p, RBE_CLASS_MLP_PROJ, 1);
+    c = rbe_profile_settings(p, RBE_CLASS_MLP_PROJ, 1);
     CHECK(c.format == RBE_SEED && c.block == 50 && c.bits == 0);
     CHECK_NEAR(c.cost, 0.35, 0);
-    c = rbe_profile_choice(p, RBE_CLASS_WTE, -1);
+    c = rbe_profile_settings(p, RBE_CLASS_WTE, -1);
     CHECK(c.format == RBE_INT4 && c.center && c.scale_search && c.block == 0);
-    CHECK(rbe_profile_choice(p, RBE_CLASS_WPE, -1).format == RBE_F32);
-    CHECK(rbe_profile_choice(p, RBE_CLASS_OTHER, 3).format == RBE_F16);
+    CHECK(rbe_profile_settings(p, RBE_CLASS_WPE, -1).format == RBE_F32);
+    CHECK(rbe_profile_settings(p, RBE_CLASS_OTHER, 3).format == RBE_F16);
     rbe_profile_close(&p);
     CHECK(!p);
 }
@@ -132,10 +132,10 @@ static void shipped(void)
         }
         CHECK(!strcmp(rbe_profile_name(p), names[i]) && rbe_profile_about(p)[0]);
         for (int c = 0; c < RBE_CLASS_COUNT; c++) {
-            const struct rbe_choice choice = rbe_profile_choice(p, (enum rbe_class)c, 5);
+            const struct rbe_settings choice = rbe_profile_settings(p, (enum rbe_class)c, 5);
             struct rbe_encode_options o;
             bool met;
-            CHECK(rbe_choice_resolve(&choice, 3072, 768, &o, &met, &d) == RBE_OK);
+            CHECK(rbe_settings_resolve(&choice, 3072, 768, &o, &met, &d) == RBE_OK);
         }
         rbe_profile_close(&p);
     }
@@ -149,40 +149,40 @@ static void shipped(void)
 
 static void rates(void)
 {
-    struct rbe_choice c = {.format = RBE_SEED, .bits = 3.2, .k = -1};
+    struct rbe_settings c = {.format = RBE_SEED, .bits = 3.2, .k = -1};
     struct rbe_encode_options o;
     struct rbe_diag d = {""};
     bool met;
 
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
     const double bits = 8.0 * (double)rbe_encode_bytes(3072, 768, &o) / (3072 * 768);
     CHECK(bits <= 3.2 && bits > 3.1);
     c.bits = 0.001;
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && !met);
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && !met);
     c.bits = 0;
-    CHECK(rbe_choice_is_open(&c));
-    c = (struct rbe_choice){.format = RBE_HYBRID, .bits = 32.0 / 300, .k = -1, .block = 64};
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
+    CHECK(rbe_settings_are_open(&c));
+    c = (struct rbe_settings){.format = RBE_HYBRID, .bits = 32.0 / 300, .k = -1, .block = 64};
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
     /* 54 bytes a block: 16 and K values of 2 bytes with 12-bit indices. */
     CHECK(o.aux == 10 && rbe_hybrid_bytes(64, 10) <= 54 && rbe_hybrid_bytes(64, 11) > 54);
     c.block = 16;
     c.bits = 32.0 / 1200;
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && !met && o.aux == 0);
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && !met && o.aux == 0);
     c.block = 48;
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_ERR_ARG);
-    c = (struct rbe_choice){.format = RBE_PACKED128, .bits = 32.0 / 64, .k = -1};
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_settings){.format = RBE_PACKED128, .bits = 32.0 / 64, .k = -1};
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && met);
     CHECK(o.block == 20);           /* 24 bytes: B^2 / 6 to 1; cropping 768 / 20 costs */
-    c = (struct rbe_choice){.format = RBE_SEED, .block = 44, .hadamard = RBE_HADAMARD_MAX,
+    c = (struct rbe_settings){.format = RBE_SEED, .block = 44, .hadamard = RBE_HADAMARD_MAX,
                             .k = -1};
-    CHECK(rbe_choice_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && o.hadamard == 256);
-    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_OK && o.hadamard == 1024);
+    CHECK(rbe_settings_resolve(&c, 3072, 768, &o, &met, &d) == RBE_OK && o.hadamard == 256);
+    CHECK(rbe_settings_resolve(&c, 768, 3072, &o, &met, &d) == RBE_OK && o.hadamard == 1024);
     c.block = 5;
-    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
-    c = (struct rbe_choice){.format = RBE_INT4, .bits = 3, .k = -1};
-    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
-    c = (struct rbe_choice){.format = RBE_SEED, .block = 44, .k = 3};
-    CHECK(rbe_choice_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    CHECK(rbe_settings_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_settings){.format = RBE_INT4, .bits = 3, .k = -1};
+    CHECK(rbe_settings_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
+    c = (struct rbe_settings){.format = RBE_SEED, .block = 44, .k = 3};
+    CHECK(rbe_settings_resolve(&c, 768, 3072, &o, &met, &d) == RBE_ERR_ARG);
 }
 
 int main(void)

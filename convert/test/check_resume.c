@@ -48,7 +48,7 @@ struct outcome {
 static struct outcome *now;
 static enum stage where;
 
-static void row_done(const struct rbe_convert_row *r)
+static void row_done(const struct rbe_convert_entry *r)
 {
     now->rows++;
     now->rows_reused += r->reused;
@@ -105,7 +105,7 @@ static struct outcome run(const char *out, const struct settings *s, enum stage 
     to.probes = c->probes;
     to.probes_reused = c->probes_reused;
     CHECK(to.err || c->measured);
-    const struct rbe_convert_row *r = NULL;
+    const struct rbe_convert_entry *r = NULL;
     while (!to.err && !(to.err = rbe_convert_next(&r, c, &d)) && r)
         row_done(r);
     if (!to.err)
