@@ -42,7 +42,7 @@ struct run {
     struct rbe_tokenizer *tokenizer;
     struct rbe_tokens text, valid;
     enum rbe_layout layout;
-    struct rbe_train *train, *teacher;
+    struct rbe_grad *train, *teacher;
     struct rbe_student *student;
     struct rbe_progress progress;
     struct rbe_trainer_options o;
@@ -54,8 +54,8 @@ struct run {
 static void close_run(struct run *r)
 {
     rbe_student_close(&r->student);
-    rbe_train_close(&r->teacher);
-    rbe_train_close(&r->train);
+    rbe_grad_close(&r->teacher);
+    rbe_grad_close(&r->train);
     rbe_tokens_close(&r->text);
     rbe_tokens_close(&r->valid);
     rbe_tokenizer_close(&r->tokenizer);
@@ -179,17 +179,17 @@ static size_t calibration_bytes(const struct run *r)
     return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
 }
 
-static enum rbe_status check_memory(const struct run *r, struct rbe_train_limits l,
+static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
     const struct rbe_gpt2_config *c = &r->source->config;
     const unsigned threads = rbe_pool_threads(r->pool);
-    struct rbe_train_limits forward = l;
+    struct rbe_grad_limits forward = l;
 
     forward.forward_only = true;
-    const size_t student = rbe_train_bytes(c, l, threads);
+    const size_t student = rbe_grad_bytes(c, l, threads);
     const size_t teacher =
-        rbe_loss_distils(&r->loss) ? rbe_train_bytes(c, forward, threads) : 0;
+        rbe_loss_distils(&r->loss) ? rbe_grad_bytes(c, forward, threads) : 0;
     const size_t floats = (size_t)rbe_gpt2_config_params(c) *
                           (rbe_recipe_averages(&r->recipe) ? 4 : 3);
     const size_t own = r->a->control ? floats * sizeof(float)
@@ -259,12 +259,12 @@ static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
 
 static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
 {
-    struct rbe_train_limits l = {.batch = r->o.micro, .time = r->o.time,
-                                 .recompute = r->a->recompute, .bf16 = r->a->bf16};
+    struct rbe_grad_limits l = {.batch = r->o.micro, .time = r->o.time,
+                                .recompute = r->a->recompute, .bf16 = r->a->bf16};
     const struct rbe_gpt2_config *c = &r->source->config;
     enum rbe_status err;
 
-    if ((err = check_memory(r, l, d)) || (err = rbe_train_open(&r->train, c, l, r->pool, d)))
+    if ((err = check_memory(r, l, d)) || (err = rbe_grad_open(&r->train, c, l, r->pool, d)))
         return err;
     if (r->a->control)
         err = rbe_student_open_plain(&r->student, r->train, r->source, r->pool, d);
@@ -275,16 +275,16 @@ static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
     if (err || !rbe_loss_distils(&r->loss))
         return err;
     l.forward_only = true;
-    if (!(err = rbe_train_open(&r->teacher, c, l, r->pool, d)))
-        err = rbe_train_load(r->teacher, r->source, d);
+    if (!(err = rbe_grad_open(&r->teacher, c, l, r->pool, d)))
+        err = rbe_grad_load(r->teacher, r->source, d);
     return err;
 }
 
 /* Tokens for --minutes: from the speed of two steps whose gradients are thrown away. */
 static enum rbe_status tokens_for_minutes(struct run *r, struct rbe_diag *d)
 {
-    const struct rbe_train_batch b = {r->o.micro, r->o.time, r->text.ids, r->text.ids + 1,
-                                      NULL};
+    const struct rbe_grad_batch b = {r->o.micro, r->o.time, r->text.ids, r->text.ids + 1,
+                                     NULL};
     struct rbe_loss_sums sums = {0};
     enum rbe_status err;
     double rate = 0;
@@ -293,11 +293,11 @@ static enum rbe_status tokens_for_minutes(struct run *r, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "the text is too short for --minutes");
     for (int i = 0; i < 2; i++) {
         const double start = rbe_now();
-        if ((err = rbe_train_step(r->train, &b, &r->loss, r->teacher, 0, &sums, d)))
+        if ((err = rbe_grad_step(r->train, &b, &r->loss, r->teacher, 0, &sums, d)))
             return err;
         rate = (double)b.batch * b.time / (rbe_now() - start);
     }
-    rbe_train_zero(r->train);
+    rbe_grad_zero(r->train);
     /* A tenth for evaluations and what else a step does. */
     r->tokens = (uint64_t)(0.9 * 60 * r->a->minutes * rate / r->recipe.batch) * r->recipe.batch;
     r->tokens = r->tokens ? r->tokens : r->recipe.batch;

@@ -184,7 +184,7 @@ static void weigh_rows(void *arg, unsigned i, unsigned n)
             g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
 }
 
-static void on_gradient(void *arg, const struct rbe_train_slice *slice, const float *x,
+static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const float *x,
                         const float *dy, size_t count)
 {
     struct rbe_calibration *c = arg;
@@ -543,10 +543,10 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
 }
 
 /* One window at a time, no gradients of parameters. */
-static struct rbe_train_limits fisher_limits(const struct rbe_gpt2_config *c)
+static struct rbe_grad_limits fisher_limits(const struct rbe_gpt2_config *c)
 {
-    return (struct rbe_train_limits){.batch = 1, .time = c->n_ctx, .tap_only = true,
-                                     .recompute = true};
+    return (struct rbe_grad_limits){.batch = 1, .time = c->n_ctx, .tap_only = true,
+                                    .recompute = true};
 }
 
 size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric)
@@ -571,7 +571,7 @@ size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric me
 
     if (metric == RBE_METRIC_FISHER)
         return kept + c->n_ctx * (2 + (size_t)widest(c)) * sizeof(float) +
-               rbe_train_bytes(c, fisher_limits(c), threads);
+               rbe_grad_bytes(c, fisher_limits(c), threads);
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_gpt2_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
 }
@@ -582,12 +582,12 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_gpt2_config *config = &s->config;
-    const struct rbe_train_limits limits = fisher_limits(config);
+    const struct rbe_grad_limits limits = fisher_limits(config);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = config->n_ctx;
     struct rbe_loss_sums sums = {0};
     struct rbe_calibration *c;
-    struct rbe_train *t = NULL;
+    struct rbe_grad *t = NULL;
     float *draws = NULL;
     uint64_t seed = 1;
     enum rbe_status err;
@@ -600,22 +600,22 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     draws = malloc(n * sizeof *draws);
     if (!c->weights || !c->scaled || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    else if (!(err = rbe_train_open(&t, config, limits, pool, d)))
-        err = rbe_train_load(t, s, d);
+    else if (!(err = rbe_grad_open(&t, config, limits, pool, d)))
+        err = rbe_grad_load(t, s, d);
     if (!err)
-        rbe_train_tap(t, on_gradient, c);
+        rbe_grad_tap(t, on_gradient, c);
     start_progress(c, progress);
     for (size_t i = 0; i < c->done; i++)        /* windows taken over have had their draws */
         rbe_random_next(&seed);
     for (size_t at = c->done; at < c->tokens && !err; at += n) {
-        const struct rbe_train_batch b = {.batch = 1, .time = config->n_ctx,
-                                          .tokens = c->text + at, .draws = draws};
+        const struct rbe_grad_batch b = {.batch = 1, .time = config->n_ctx,
+                                         .tokens = c->text + at, .draws = draws};
         for (size_t i = 0; i < n; i++)
             draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
-        if (!(err = rbe_train_step(t, &b, &loss, NULL, 1, &sums, d)))
+        if (!(err = rbe_grad_step(t, &b, &loss, NULL, 1, &sums, d)))
             err = window_done(c, at + n, progress, d);
     }
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     free(draws);
     return end(out, c, err, progress, d);
 }

@@ -11,17 +11,17 @@
 #include <string.h>
 
 #include "base/progress.h"
-#include "grad/train.h"
+#include "grad/state.h"
 
-size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k)
+size_t rbe_grad_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k)
 {
-    const size_t e = rbe_train_padded(c->n_embd);
+    const size_t e = rbe_grad_padded(c->n_embd);
     size_t at = 0;
 
     for (int i = 0; i < (int)k; i++)
         switch ((enum rbe_role)i) {
         case RBE_ROLE_QKV_BIAS: at += 3 * e; break;
-        case RBE_ROLE_FFN_UP_BIAS: at += rbe_train_padded(c->n_inner); break;
+        case RBE_ROLE_FFN_UP_BIAS: at += rbe_grad_padded(c->n_inner); break;
         case RBE_ROLE_ATTN_NORM: case RBE_ROLE_ATTN_NORM_BIAS: case RBE_ROLE_ATTN_OUT_BIAS:
         case RBE_ROLE_FFN_NORM: case RBE_ROLE_FFN_NORM_BIAS: case RBE_ROLE_FFN_DOWN_BIAS:
         case RBE_ROLE_LAST_NORM: case RBE_ROLE_LAST_NORM_BIAS:
@@ -32,15 +32,15 @@ size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k)
     return at;
 }
 
-static float *vector(const struct rbe_pass *p, const struct rbe_train_worker *w,
+static float *vector(const struct rbe_pass *p, const struct rbe_grad_worker *w,
                      enum rbe_role k)
 {
-    return w->vectors + rbe_train_vector_at(&p->t->c, k);
+    return w->vectors + rbe_grad_vector_at(&p->t->c, k);
 }
 
 static void zero_vectors(const struct rbe_pass *p)
 {
-    const size_t n = rbe_train_vector_at(&p->t->c, RBE_ROLE_COUNT);
+    const size_t n = rbe_grad_vector_at(&p->t->c, RBE_ROLE_COUNT);
 
     for (unsigned i = 0; i < rbe_pool_threads(p->t->pool); i++)
         memset(p->t->workers[i].vectors, 0, n * sizeof(float));
@@ -49,10 +49,10 @@ static void zero_vectors(const struct rbe_pass *p)
 /* Adds the threads' sums for the vectors of a layer, or of the model, to their gradients. */
 static void add_vectors(const struct rbe_pass *p, int layer)
 {
-    const struct rbe_train_worker *w = p->t->workers;
+    const struct rbe_grad_worker *w = p->t->workers;
 
     for (int k = 0; k < RBE_ROLE_COUNT && p->t->grads; k++) {
-        const struct rbe_train_slice *s = rbe_slice_of(p->t, layer, (enum rbe_role)k);
+        const struct rbe_grad_slice *s = rbe_slice_of(p->t, layer, (enum rbe_role)k);
 
         if (!s || s->frozen || vector(p, w, k) == vector(p, w, k + 1))
             continue;
@@ -62,7 +62,7 @@ static void add_vectors(const struct rbe_pass *p, int layer)
 }
 
 /* sum [cols] += the rows of x [count][cols]. */
-static void add_rows(const struct rbe_train *t, float *sum, const float *x, size_t count,
+static void add_rows(const struct rbe_grad *t, float *sum, const float *x, size_t count,
                      size_t cols)
 {
     for (size_t i = 0; i < count; i++)
@@ -72,23 +72,23 @@ static void add_rows(const struct rbe_train *t, float *sum, const float *x, size
 /* --- a layer ------------------------------------------------------------------------------ */
 
 /* dx [count][in] = dy [count][out] times the layer's weight k. */
-static void back(const struct rbe_pass *p, struct rbe_train_worker *w, enum rbe_role k,
+static void back(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_role k,
                  const float *dy, size_t count, float *dx)
 {
-    const struct rbe_train_slice *s = rbe_slice_of(p->t, p->layer, k);
+    const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
 
     rbe_product_run(w->product, count, s->cols, s->rows, 1,
                     (struct rbe_factor){.v = dy, .ld = s->rows},
-                    rbe_train_weight(p->t, s, false), 0, dx, s->cols);
+                    rbe_grad_weight(p->t, s, false), 0, dx, s->cols);
 }
 
 /* Through the norm in role `gain`, and its bias, of a layer or of the model: dx = base (NULL:
  * zero) + the gradient by its inputs x, where dy is that by its outputs; y becomes these. */
-static void back_norm(const struct rbe_pass *p, struct rbe_train_worker *w, int layer,
+static void back_norm(const struct rbe_pass *p, struct rbe_grad_worker *w, int layer,
                       enum rbe_role gain, enum rbe_role bias, size_t count, float *dx,
                       const float *base, float *y, const float *x, const float *dy)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const float *by = rbe_param_of(t, layer, gain), *plus = rbe_param_of(t, layer, bias);
     const size_t e = t->c.n_embd;
 
@@ -102,13 +102,13 @@ static void back_norm(const struct rbe_pass *p, struct rbe_train_worker *w, int 
 }
 
 /* From dx, by the layer's output, to dmid and datt. */
-static void to_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+static void to_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                          size_t count)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, f = t->c.n_inner;
     const int l = p->layer;
-    const struct rbe_train_kept *k = &t->kept[l];
+    const struct rbe_grad_kept *k = &t->kept[l];
     const float *dx = t->dx + first * e;
     float *dff = t->dff + first * f, *dmid = t->dmid + first * e;
 
@@ -129,10 +129,10 @@ static void to_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t 
 
 /* From datt to dqkv.  The last block of queries sees all keys, so it comes first and sets
  * what the others add to. */
-static void attend_back(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequence,
+static void attend_back(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence,
                         size_t head)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, dim = e / t->c.n_head, time = p->b->time, l3 = 3 * e;
     const size_t at = sequence * time * l3 + head * dim;
     const float *q = t->kept[p->layer].qkv + at;
@@ -142,7 +142,7 @@ static void attend_back(struct rbe_pass *p, struct rbe_train_worker *w, size_t s
     float beta = 0;
 
     for (size_t end = time; end > 0;) {
-        const size_t q0 = (end - 1) / RBE_TRAIN_QUERIES * RBE_TRAIN_QUERIES, rows = end - q0;
+        const size_t q0 = (end - 1) / RBE_GRAD_QUERIES * RBE_GRAD_QUERIES, rows = end - q0;
         const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
         rbe_product_run(w->product, end, dim, rows, 1,
                         (struct rbe_factor){.v = w->p, .ld = ld, .t = true},
@@ -167,10 +167,10 @@ static void attend_back(struct rbe_pass *p, struct rbe_train_worker *w, size_t s
 }
 
 /* From dqkv and dmid to the gradient by the layer's input, in datt. */
-static void to_input(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+static void to_input(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                      size_t count)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd;
     const int l = p->layer;
     const float *dqkv = t->dqkv + first * 3 * e;
@@ -186,7 +186,7 @@ static void to_input(struct rbe_pass *p, struct rbe_train_worker *w, size_t firs
 static void weight_rows(const struct rbe_pass *p, enum rbe_role k, const float *dy,
                         const float *x, unsigned i, unsigned n)
 {
-    const struct rbe_train_slice *s = rbe_slice_of(p->t, p->layer, k);
+    const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
     size_t a, b;
 
     if (s->frozen || !p->t->grads)
@@ -201,8 +201,8 @@ static void weight_rows(const struct rbe_pass *p, enum rbe_role k, const float *
 static void run_weights(void *arg, unsigned i, unsigned n)
 {
     const struct rbe_pass *p = arg;
-    const struct rbe_train *t = p->t;
-    const struct rbe_train_kept *k = &t->kept[p->layer];
+    const struct rbe_grad *t = p->t;
+    const struct rbe_grad_kept *k = &t->kept[p->layer];
 
     weight_rows(p, RBE_ROLE_FFN_DOWN, t->dx, k->ff, i, n);
     weight_rows(p, RBE_ROLE_FFN_UP, t->dff, t->h2, i, n);
@@ -212,9 +212,9 @@ static void run_weights(void *arg, unsigned i, unsigned n)
 
 static void tap_layer(const struct rbe_pass *p)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const int l = p->layer;
-    const struct rbe_train_kept *k = &t->kept[p->layer];
+    const struct rbe_grad_kept *k = &t->kept[p->layer];
 
     rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_DOWN), k->ff, t->dx, p->tokens);
     rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_UP), t->h2, t->dff, p->tokens);
@@ -224,7 +224,7 @@ static void tap_layer(const struct rbe_pass *p)
 
 static void layer_back(struct rbe_pass *p)
 {
-    struct rbe_train *t = p->t;
+    struct rbe_grad *t = p->t;
 
     if (t->limits.recompute)
         rbe_pass_layer_again(p);
@@ -243,9 +243,9 @@ static void layer_back(struct rbe_pass *p)
 /* --- both ends ---------------------------------------------------------------------------- */
 
 /* Through the last norm. */
-static void to_last(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, size_t count)
+static void to_last(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, size_t count)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd;
 
     back_norm(p, w, RBE_WHOLE, RBE_ROLE_LAST_NORM, RBE_ROLE_LAST_NORM_BIAS, count,
@@ -257,9 +257,9 @@ static void to_last(struct rbe_pass *p, struct rbe_train_worker *w, size_t first
 static void run_embeddings(void *arg, unsigned i, unsigned n)
 {
     const struct rbe_pass *p = arg;
-    const struct rbe_train *t = p->t;
-    const struct rbe_train_slice *tokens = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
-    const struct rbe_train_slice *positions = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
+    const struct rbe_grad *t = p->t;
+    const struct rbe_grad_slice *tokens = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
+    const struct rbe_grad_slice *positions = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
     const size_t e = t->c.n_embd;
     size_t a, b;
 
@@ -275,7 +275,7 @@ static void run_embeddings(void *arg, unsigned i, unsigned n)
 
 bool rbe_pass_backward(struct rbe_pass *p)
 {
-    struct rbe_train *t = p->t;
+    struct rbe_grad *t = p->t;
 
     zero_vectors(p);
     rbe_pass_tokens(p, to_last);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/progress.h"
-#include "grad/train.h"
+#include "grad/state.h"
 
 /* --- sharing work out --------------------------------------------------------------------- */
 
@@ -26,9 +26,9 @@ static void run_chunks(void *arg, unsigned i, unsigned n)
     size_t t0, t1;
 
     rbe_split(r->p->tokens, 16, i, n, &t0, &t1);
-    for (size_t t = t0; t < t1; t += RBE_TRAIN_CHUNK)
+    for (size_t t = t0; t < t1; t += RBE_GRAD_CHUNK)
         r->chunk(r->p, &r->p->t->workers[i], t,
-                 t1 - t < RBE_TRAIN_CHUNK ? t1 - t : RBE_TRAIN_CHUNK);
+                 t1 - t < RBE_GRAD_CHUNK ? t1 - t : RBE_GRAD_CHUNK);
 }
 
 void rbe_pass_tokens(struct rbe_pass *p, rbe_chunk_fn *fn)
@@ -58,12 +58,12 @@ void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn)
 
 /* --- attention ---------------------------------------------------------------------------- */
 
-size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, const float *q,
+size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_grad_worker *w, const float *q,
                        size_t q0, size_t rows)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, dim = e / t->c.n_head, keys = q0 + rows;
-    const size_t ld = rbe_train_padded(keys);
+    const size_t ld = rbe_grad_padded(keys);
 
     rbe_product_run(w->product, rows, keys, dim, (float)(1 / sqrt((double)dim)),
                     (struct rbe_factor){.v = q + q0 * 3 * e, .ld = 3 * e},
@@ -76,16 +76,16 @@ size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, con
     return ld;
 }
 
-static void attend(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequence, size_t head)
+static void attend(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence, size_t head)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, dim = e / t->c.n_head, time = p->b->time;
-    const struct rbe_train_kept *k = &t->kept[p->layer];
+    const struct rbe_grad_kept *k = &t->kept[p->layer];
     const float *q = k->qkv + sequence * time * 3 * e + head * dim;
     float *out = k->att + sequence * time * e + head * dim;
 
-    for (size_t q0 = 0; q0 < time; q0 += RBE_TRAIN_QUERIES) {
-        const size_t rows = time - q0 < RBE_TRAIN_QUERIES ? time - q0 : RBE_TRAIN_QUERIES;
+    for (size_t q0 = 0; q0 < time; q0 += RBE_GRAD_QUERIES) {
+        const size_t rows = time - q0 < RBE_GRAD_QUERIES ? time - q0 : RBE_GRAD_QUERIES;
         const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
         rbe_product_run(w->product, rows, dim, q0 + rows, 1,
                         (struct rbe_factor){.v = w->p, .ld = ld},
@@ -101,7 +101,7 @@ static float *stream(const struct rbe_pass *p, int layer, size_t token)
 }
 
 /* By the norm in role `gain` of a layer, or of the model, and its bias. */
-static void norm(const struct rbe_train *t, float *y, const float *x, int layer,
+static void norm(const struct rbe_grad *t, float *y, const float *x, int layer,
                  enum rbe_role gain, enum rbe_role bias, size_t count)
 {
     const float *by = rbe_param_of(t, layer, gain), *plus = rbe_param_of(t, layer, bias);
@@ -116,21 +116,21 @@ static void norm(const struct rbe_train *t, float *y, const float *x, int layer,
 }
 
 /* y [count][out] = x [count][in] times the layer's weight k, plus beta y. */
-static void apply(const struct rbe_pass *p, struct rbe_train_worker *w, enum rbe_role k,
+static void apply(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_role k,
                   const float *x, size_t count, float beta, float *y)
 {
-    const struct rbe_train_slice *s = rbe_slice_of(p->t, p->layer, k);
+    const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
 
     rbe_product_run(w->product, count, s->rows, s->cols, 1,
                     (struct rbe_factor){.v = x, .ld = s->cols},
-                    rbe_train_weight(p->t, s, true), beta, y, s->rows);
+                    rbe_grad_weight(p->t, s, true), beta, y, s->rows);
 }
 
 /* The layer's Q, K and V from its input. */
-static void into_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+static void into_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                            size_t count)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd;
     const int l = p->layer;
     float *qkv = t->kept[l].qkv + first * 3 * e;
@@ -141,9 +141,9 @@ static void into_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_
         t->e->bias_add(qkv + i * 3 * e, rbe_param_of(t, l, RBE_ROLE_QKV_BIAS), 3 * e);
 }
 
-static void embed(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, size_t count)
+static void embed(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, size_t count)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd;
     const float *tokens = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
     const float *positions = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
@@ -159,7 +159,7 @@ static void embed(struct rbe_pass *p, struct rbe_train_worker *w, size_t first, 
 }
 
 /* to = from + bias, row by row: what a product is then added to. */
-static void add_bias(const struct rbe_train *t, float *to, const float *from,
+static void add_bias(const struct rbe_grad *t, float *to, const float *from,
                      const float *bias, size_t count)
 {
     const size_t e = t->c.n_embd;
@@ -169,13 +169,13 @@ static void add_bias(const struct rbe_train *t, float *to, const float *from,
 }
 
 /* From attention's output to the layer's, then into the next layer's attention. */
-static void after_attention(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                             size_t count)
 {
-    const struct rbe_train *t = p->t;
+    const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, f = t->c.n_inner;
     const int l = p->layer;
-    const struct rbe_train_kept *k = &t->kept[l];
+    const struct rbe_grad_kept *k = &t->kept[l];
     float *mid = k->mid + first * e, *ff = k->ff + first * f, *next = stream(p, l + 1, first);
 
     add_bias(t, mid, stream(p, l, first), rbe_param_of(t, l, RBE_ROLE_ATTN_OUT_BIAS), count);
@@ -205,7 +205,7 @@ static void after_attention(struct rbe_pass *p, struct rbe_train_worker *w, size
 
 static void run_round(void *arg, unsigned i, unsigned n)
 {
-    const struct rbe_train *t = arg;
+    const struct rbe_grad *t = arg;
     size_t a, b;
 
     rbe_split(t->floats, 4096, i, n, &a, &b);

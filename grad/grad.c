@@ -1,5 +1,5 @@
 /*
- * grad.c - parameters, memory, the output layer and the steps of a rbe_train.
+ * grad.c - parameters, memory, the output layer and the steps of a rbe_grad.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/progress.h"
-#include "grad/train.h"
+#include "grad/state.h"
 #include "kernels/cpu.h"
 #include "model/dense.h"
 
@@ -21,7 +21,7 @@ enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
 /* --- slices ------------------------------------------------------------------------------- */
 
 /* Lists the slices into s (NULL: only counts); returns the floats of all. */
-static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slice *s)
+static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_grad_slice *s)
 {
     const size_t n = rbe_source_count(c);
     size_t at = 0;
@@ -30,21 +30,21 @@ static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_train_slic
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         const size_t count = (size_t)t.rows * t.cols;
         if (s) {
-            s[i] = (struct rbe_train_slice){.role = t.role, .layer = t.layer,
-                                            .matrix = t.matrix, .rows = t.rows, .cols = t.cols,
-                                            .at = at, .count = count};
+            s[i] = (struct rbe_grad_slice){.role = t.role, .layer = t.layer,
+                                           .matrix = t.matrix, .rows = t.rows, .cols = t.cols,
+                                           .at = at, .count = count};
             snprintf(s[i].name, sizeof s[i].name, "%s", t.name);
         }
-        at += rbe_train_padded(count);
+        at += rbe_grad_padded(count);
     }
     return at;
 }
 
 /* The slices by role, and whether one that a pass may ask for is missing. */
-static void list_roles(struct rbe_train *t)
+static void list_roles(struct rbe_grad *t)
 {
     for (size_t i = 0; i < t->slice_count; i++) {
-        const struct rbe_train_slice *s = &t->slices[i];
+        const struct rbe_grad_slice *s = &t->slices[i];
         t->roles[(size_t)(1 + s->layer) * RBE_ROLE_COUNT + s->role] = s;
     }
 }
@@ -75,7 +75,7 @@ static float *take(struct cut *c, size_t a, size_t b)
     size_t n, end;
 
     if (__builtin_mul_overflow(a, b, &n) || n > SIZE_MAX / 8 ||
-        __builtin_add_overflow(c->at, rbe_train_padded(n), &end)) {
+        __builtin_add_overflow(c->at, rbe_grad_padded(n), &end)) {
         c->overflow = true;
         return NULL;
     }
@@ -85,7 +85,7 @@ static float *take(struct cut *c, size_t a, size_t b)
 }
 
 static void take_kept(struct cut *c, const struct rbe_gpt2_config *g, size_t tokens,
-                      struct rbe_train_kept *k)
+                      struct rbe_grad_kept *k)
 {
     const size_t e = g->n_embd;
 
@@ -96,18 +96,18 @@ static void take_kept(struct cut *c, const struct rbe_gpt2_config *g, size_t tok
 }
 
 static void take_worker(struct cut *c, const struct rbe_gpt2_config *g,
-                        struct rbe_train_limits l, struct rbe_train_worker *w)
+                        struct rbe_grad_limits l, struct rbe_grad_worker *w)
 {
-    const size_t queries = l.time < RBE_TRAIN_QUERIES ? l.time : RBE_TRAIN_QUERIES;
+    const size_t queries = l.time < RBE_GRAD_QUERIES ? l.time : RBE_GRAD_QUERIES;
 
-    w->h = take(c, RBE_TRAIN_CHUNK, g->n_embd);
-    w->act = take(c, RBE_TRAIN_CHUNK, g->n_inner);
-    w->p = take(c, queries, rbe_train_padded(l.time));
+    w->h = take(c, RBE_GRAD_CHUNK, g->n_embd);
+    w->act = take(c, RBE_GRAD_CHUNK, g->n_inner);
+    w->p = take(c, queries, rbe_grad_padded(l.time));
     w->dp = NULL;
     w->vectors = NULL;
     if (!l.forward_only) {
-        w->dp = take(c, queries, rbe_train_padded(l.time));
-        w->vectors = take(c, 1, rbe_train_vector_at(g, RBE_ROLE_COUNT));
+        w->dp = take(c, queries, rbe_grad_padded(l.time));
+        w->vectors = take(c, 1, rbe_grad_vector_at(g, RBE_ROLE_COUNT));
     }
 }
 
@@ -121,23 +121,23 @@ static size_t head_rows(const struct rbe_gpt2_config *c, size_t tokens)
 }
 
 /* Lays everything out; t's arrays kept and workers exist, or t is a throw-away to count. */
-static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
-                     struct rbe_train_limits l, unsigned threads, float *arena)
+static size_t layout(struct rbe_grad *t, const struct rbe_gpt2_config *c,
+                     struct rbe_grad_limits l, unsigned threads, float *arena)
 {
     const size_t tokens = (size_t)l.batch * l.time, e = c->n_embd;
     const bool all = !l.forward_only && !l.recompute;
     struct cut cut = {.arena = arena};
-    struct rbe_train_kept kept = {0};
-    struct rbe_train_worker worker;
+    struct rbe_grad_kept kept = {0};
+    struct rbe_grad_worker worker;
 
     t->floats = list_slices(c, NULL);
     t->params = take(&cut, 1, t->floats);
     t->zeros = take(&cut, 1, zeros_of(c));
     t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
     t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
-    t->x_stride = l.forward_only ? 0 : rbe_train_padded(tokens * e);
+    t->x_stride = l.forward_only ? 0 : rbe_grad_padded(tokens * e);
     t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
-                rbe_train_padded(tokens * e));
+                rbe_grad_padded(tokens * e));
     t->hidden = take(&cut, tokens, e);
     t->head_rows = head_rows(c, tokens);
     t->logits = take(&cut, t->head_rows, c->vocab);
@@ -162,10 +162,10 @@ static size_t layout(struct rbe_train *t, const struct rbe_gpt2_config *c,
     return cut.overflow ? SIZE_MAX : cut.at * sizeof(float);
 }
 
-size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
-                       unsigned threads)
+size_t rbe_grad_bytes(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+                      unsigned threads)
 {
-    struct rbe_train counted = {.c = *c};
+    struct rbe_grad counted = {.c = *c};
     const size_t arena = layout(&counted, c, l, threads, NULL);
     const size_t rest = sizeof counted + rbe_source_count(c) * sizeof *counted.slices +
                         c->n_layer * sizeof *counted.kept +
@@ -175,7 +175,7 @@ size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits 
     return arena > SIZE_MAX - rest ? SIZE_MAX : arena + rest;
 }
 
-static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
+static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
     if (!l.batch || !l.time || l.time > c->n_ctx || l.batch > UINT32_MAX / l.time)
@@ -184,12 +184,12 @@ static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_
     return RBE_OK;
 }
 
-enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_config *c,
-                               struct rbe_train_limits l, struct rbe_pool *pool,
-                               struct rbe_diag *d)
+enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_gpt2_config *c,
+                              struct rbe_grad_limits l, struct rbe_pool *pool,
+                              struct rbe_diag *d)
 {
     const unsigned threads = rbe_pool_threads(pool);
-    struct rbe_train *t = NULL, counted = {.c = *c};
+    struct rbe_grad *t = NULL, counted = {.c = *c};
     enum rbe_status err;
 
     *out = NULL;
@@ -204,7 +204,7 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
         !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||
         !(t->workers = calloc(threads, sizeof *t->workers)) ||
         !(t->arena = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
-        rbe_train_close(&t);
+        rbe_grad_close(&t);
         return rbe_fail(d, RBE_ERR_NOMEM, "training %u x %u tokens at a time needs %.0f MB of "
                         "memory", l.batch, l.time, (double)bytes * 1e-6);
     }
@@ -220,19 +220,19 @@ enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_con
     layout(t, c, l, threads, t->arena);
     for (unsigned i = 0; i < threads; i++)
         if ((err = rbe_product_open(&t->workers[i].product, l.bf16, d))) {
-            rbe_train_close(&t);
+            rbe_grad_close(&t);
             return err;
         }
     memset(t->params, 0, t->floats * sizeof *t->params);
     memset(t->zeros, 0, zeros_of(c) * sizeof *t->zeros);
-    rbe_train_zero(t);
+    rbe_grad_zero(t);
     *out = t;
     return RBE_OK;
 }
 
-void rbe_train_close(struct rbe_train **pt)
+void rbe_grad_close(struct rbe_grad **pt)
 {
-    struct rbe_train *t = *pt;
+    struct rbe_grad *t = *pt;
 
     if (!t)
         return;
@@ -247,28 +247,28 @@ void rbe_train_close(struct rbe_train **pt)
     *pt = NULL;
 }
 
-const struct rbe_gpt2_config *rbe_train_config(const struct rbe_train *t)
+const struct rbe_gpt2_config *rbe_grad_config(const struct rbe_grad *t)
 {
     return &t->c;
 }
 
-void rbe_train_tap(struct rbe_train *t, rbe_train_tap_fn *fn, void *arg)
+void rbe_grad_tap(struct rbe_grad *t, rbe_grad_tap_fn *fn, void *arg)
 {
     t->tap = fn;
     t->tap_arg = arg;
 }
 
-size_t rbe_train_slices(const struct rbe_train *t)
+size_t rbe_grad_slices(const struct rbe_grad *t)
 {
     return t->slice_count;
 }
 
-struct rbe_train_slice *rbe_train_slice(struct rbe_train *t, size_t i)
+struct rbe_grad_slice *rbe_grad_slice(struct rbe_grad *t, size_t i)
 {
     return &t->slices[i];
 }
 
-struct rbe_train_slice *rbe_train_find(struct rbe_train *t, const char *name)
+struct rbe_grad_slice *rbe_grad_find(struct rbe_grad *t, const char *name)
 {
     for (size_t i = 0; i < t->slice_count; i++)
         if (!strcmp(t->slices[i].name, name))
@@ -276,36 +276,36 @@ struct rbe_train_slice *rbe_train_find(struct rbe_train *t, const char *name)
     return NULL;
 }
 
-size_t rbe_train_floats(const struct rbe_train *t)
+size_t rbe_grad_floats(const struct rbe_grad *t)
 {
     return t->floats;
 }
 
-float *rbe_train_params(struct rbe_train *t)
+float *rbe_grad_params(struct rbe_grad *t)
 {
     return t->params;
 }
 
-float *rbe_train_gradients(struct rbe_train *t)
+float *rbe_grad_gradients(struct rbe_grad *t)
 {
     return t->grads;
 }
 
-void rbe_train_zero(struct rbe_train *t)
+void rbe_grad_zero(struct rbe_grad *t)
 {
     if (t->grads)
         memset(t->grads, 0, t->floats * sizeof *t->grads);
 }
 
-enum rbe_status rbe_train_load(struct rbe_train *t, const struct rbe_source *s,
-                               struct rbe_diag *d)
+enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
+                              struct rbe_diag *d)
 {
     if (s->count != t->slice_count || s->config.n_head != t->c.n_head)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the configuration is another",
                         rbe_safetensors_path(s->file));
     for (size_t i = 0; i < s->count; i++) {
         const struct rbe_source_tensor *from = &s->tensors[i];
-        const struct rbe_train_slice *to = &t->slices[i];
+        const struct rbe_grad_slice *to = &t->slices[i];
         float *values;
         if (from->rows != to->rows || from->cols != to->cols)
             return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %u x %u, %u x %u is "
@@ -326,26 +326,26 @@ enum rbe_status rbe_train_load(struct rbe_train *t, const struct rbe_source *s,
 struct head {
     struct rbe_pass *p;
     const struct rbe_loss *loss;
-    struct rbe_train *teacher;  /* NULL: the loss needs none */
+    struct rbe_grad *teacher;   /* NULL: the loss needs none */
     float weight;
     bool backward;
     size_t first, count;
 };
 
 /* logits [count][vocab] of positions from first on, on thread i. */
-static void project(const struct rbe_train *t, unsigned i, size_t first, size_t count,
+static void project(const struct rbe_grad *t, unsigned i, size_t first, size_t count,
                     float *logits)
 {
     const size_t e = t->c.n_embd, vocab = t->c.vocab;
 
     rbe_product_run(t->workers[i].product, count, vocab, e, 1,
                     (struct rbe_factor){.v = t->hidden + first * e, .ld = e},
-                    rbe_train_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), true), 0,
+                    rbe_grad_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), true), 0,
                     logits, vocab);
 }
 
 /* The token at `u` of the predictions' cumulative sum; p [vocab] is scratch. */
-static uint32_t draw(const struct rbe_train *t, const float *logits, float *p, float u)
+static uint32_t draw(const struct rbe_grad *t, const float *logits, float *p, float u)
 {
     double sum = 0;
     uint32_t k = 0;
@@ -360,7 +360,7 @@ static uint32_t draw(const struct rbe_train *t, const float *logits, float *p, f
 static void run_losses(void *arg, unsigned i, unsigned n)
 {
     const struct head *h = arg;
-    struct rbe_train *t = h->p->t;
+    struct rbe_grad *t = h->p->t;
     const size_t e = t->c.n_embd, vocab = t->c.vocab;
     size_t a, b;
 
@@ -381,7 +381,7 @@ static void run_losses(void *arg, unsigned i, unsigned n)
     if (h->backward)
         rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
                         (struct rbe_factor){.v = s, .ld = vocab},
-                        rbe_train_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), false),
+                        rbe_grad_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), false),
                         0, t->dmid + (h->first + a) * e, e);
 }
 
@@ -389,7 +389,7 @@ static void run_losses(void *arg, unsigned i, unsigned n)
 static void run_head_weights(void *arg, unsigned i, unsigned n)
 {
     const struct head *h = arg;
-    const struct rbe_train *t = h->p->t;
+    const struct rbe_grad *t = h->p->t;
     const size_t e = t->c.n_embd, vocab = t->c.vocab;
     size_t a, b;
 
@@ -403,8 +403,8 @@ static void run_head_weights(void *arg, unsigned i, unsigned n)
 /* Leaves the gradient by the hidden states in dmid and adds that of the output layer. */
 static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 {
-    struct rbe_train *t = h->p->t;
-    const struct rbe_train_slice *output = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
+    struct rbe_grad *t = h->p->t;
+    const struct rbe_grad_slice *output = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
     const size_t tokens = h->p->tokens;
     const unsigned threads = rbe_pool_threads(t->pool);
 
@@ -428,7 +428,7 @@ static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 
 /* --- steps -------------------------------------------------------------------------------- */
 
-static enum rbe_status check_batch(const struct rbe_train *t, const struct rbe_train_batch *b,
+static enum rbe_status check_batch(const struct rbe_grad *t, const struct rbe_grad_batch *b,
                                    bool targets, struct rbe_diag *d)
 {
     const size_t tokens = (size_t)b->batch * b->time;
@@ -448,8 +448,8 @@ static enum rbe_status check_batch(const struct rbe_train *t, const struct rbe_t
     return RBE_OK;
 }
 
-static enum rbe_status check_teacher(const struct rbe_train *t, const struct rbe_train *teacher,
-                                     const struct rbe_train_batch *b, struct rbe_diag *d)
+static enum rbe_status check_teacher(const struct rbe_grad *t, const struct rbe_grad *teacher,
+                                     const struct rbe_grad_batch *b, struct rbe_diag *d)
 {
     if (!teacher)
         return rbe_fail(d, RBE_ERR_ARG, "the loss needs a teacher");
@@ -461,8 +461,8 @@ static enum rbe_status check_teacher(const struct rbe_train *t, const struct rbe
     return check_batch(teacher, b, false, d);
 }
 
-static enum rbe_status run(struct rbe_train *t, const struct rbe_train_batch *b,
-                           const struct rbe_loss *loss, struct rbe_train *teacher, float weight,
+static enum rbe_status run(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                           const struct rbe_loss *loss, struct rbe_grad *teacher, float weight,
                            bool backward, struct rbe_loss_sums *sums, struct rbe_diag *d)
 {
     struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
@@ -492,24 +492,24 @@ static enum rbe_status run(struct rbe_train *t, const struct rbe_train_batch *b,
     return RBE_OK;
 }
 
-enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
-                               const struct rbe_loss *loss, struct rbe_train *teacher,
-                               float weight, struct rbe_loss_sums *sums, struct rbe_diag *d)
+enum rbe_status rbe_grad_step(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                              const struct rbe_loss *loss, struct rbe_grad *teacher,
+                              float weight, struct rbe_loss_sums *sums, struct rbe_diag *d)
 {
     if (t->limits.forward_only)
         return rbe_fail(d, RBE_ERR_ARG, "opened for forward passes only");
     return run(t, b, loss, teacher, weight, true, sums, d);
 }
 
-enum rbe_status rbe_train_evaluate(struct rbe_train *t, const struct rbe_train_batch *b,
-                                   const struct rbe_loss *loss, struct rbe_train *teacher,
-                                   struct rbe_loss_sums *sums, struct rbe_diag *d)
+enum rbe_status rbe_grad_evaluate(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                                  const struct rbe_loss *loss, struct rbe_grad *teacher,
+                                  struct rbe_loss_sums *sums, struct rbe_diag *d)
 {
     return run(t, b, loss, teacher, 0, false, sums, d);
 }
 
-enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_batch *b,
-                                  struct rbe_diag *d)
+enum rbe_status rbe_grad_forward(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                                 struct rbe_diag *d)
 {
     struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
     const enum rbe_status err = check_batch(t, b, false, d);
@@ -517,8 +517,8 @@ enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_ba
     return err || rbe_pass_forward(&p) ? err : rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
 }
 
-enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count,
-                                 float *logits, struct rbe_diag *d)
+enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
+                                float *logits, struct rbe_diag *d)
 {
     if (first > t->forwarded || count > t->forwarded - first)
         return rbe_fail(d, RBE_ERR_ARG, "logits of %zu positions from %zu: %zu were run", count,
@@ -527,13 +527,13 @@ enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count
     return RBE_OK;
 }
 
-double rbe_train_flops(const struct rbe_gpt2_config *c, struct rbe_train_limits l, bool teacher)
+double rbe_grad_flops(const struct rbe_gpt2_config *c, struct rbe_grad_limits l, bool teacher)
 {
     const double e = c->n_embd, f = c->n_inner, tokens = (double)l.batch * l.time;
     double pairs = 0;           /* (query, key) pairs multiplied in a sequence */
 
-    for (uint32_t q = 0; q < l.time; q += RBE_TRAIN_QUERIES) {
-        const uint32_t end = l.time - q < RBE_TRAIN_QUERIES ? l.time : q + RBE_TRAIN_QUERIES;
+    for (uint32_t q = 0; q < l.time; q += RBE_GRAD_QUERIES) {
+        const uint32_t end = l.time - q < RBE_GRAD_QUERIES ? l.time : q + RBE_GRAD_QUERIES;
         pairs += (double)(end - q) * end;
     }
     const double linear = tokens * c->n_layer * (4 * e * e + 2 * e * f);

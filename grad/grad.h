@@ -28,11 +28,11 @@
 #include "model/source.h"
 
 /* A micro-batch: `batch` sequences of `time` tokens each. */
-struct rbe_train_limits {
+struct rbe_grad_limits {
     uint32_t batch, time;       /* the largest; time 1..n_ctx */
     bool forward_only;          /* a teacher or a validation: no gradients kept */
     bool tap_only;              /* no gradients of parameters: what passes by on the way is
-                                 * for rbe_train_tap() */
+                                 * for rbe_grad_tap() */
     bool recompute;             /* keep only every layer's input, run layers twice: slower,
                                  * far less memory */
     bool bf16;                  /* round the inputs of products to bf16 (grad/product.h):
@@ -41,7 +41,7 @@ struct rbe_train_limits {
 };
 
 /* One tensor. */
-struct rbe_train_slice {
+struct rbe_grad_slice {
     char name[64];              /* as in the checkpoint, without a prefix */
     enum rbe_role role;
     int layer;                  /* -1 outside the layers */
@@ -53,44 +53,44 @@ struct rbe_train_slice {
     size_t at, count;           /* where in the flat arrays, in floats; at % 16 == 0 */
 };
 
-struct rbe_train;
+struct rbe_grad;
 
-/* Bytes rbe_train_open() will allocate with a pool of `threads`; SIZE_MAX when they do not
+/* Bytes rbe_grad_open() will allocate with a pool of `threads`; SIZE_MAX when they do not
  * fit a size_t. */
-size_t rbe_train_bytes(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
-                       unsigned threads);
+size_t rbe_grad_bytes(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+                      unsigned threads);
 
 /*
  * Parameters are zero at first.  pool may be NULL and must outlive it; a teacher shares the
  * student's, or has one of as many threads.  RBE_ERR_ARG: an impossible shape, or bf16 where
  * rbe_product_has_bf16() says no; RBE_ERR_NOMEM says how much was needed.
  */
-enum rbe_status rbe_train_open(struct rbe_train **out, const struct rbe_gpt2_config *c,
-                               struct rbe_train_limits l, struct rbe_pool *pool,
-                               struct rbe_diag *d);
-void rbe_train_close(struct rbe_train **t);
+enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_gpt2_config *c,
+                              struct rbe_grad_limits l, struct rbe_pool *pool,
+                              struct rbe_diag *d);
+void rbe_grad_close(struct rbe_grad **t);
 
-const struct rbe_gpt2_config *rbe_train_config(const struct rbe_train *t);
+const struct rbe_gpt2_config *rbe_grad_config(const struct rbe_grad *t);
 
 /* The slices, in the order of rbe_source's tensors. */
-size_t rbe_train_slices(const struct rbe_train *t);
-struct rbe_train_slice *rbe_train_slice(struct rbe_train *t, size_t i);
-struct rbe_train_slice *rbe_train_find(struct rbe_train *t, const char *name);     /* or NULL */
+size_t rbe_grad_slices(const struct rbe_grad *t);
+struct rbe_grad_slice *rbe_grad_slice(struct rbe_grad *t, size_t i);
+struct rbe_grad_slice *rbe_grad_find(struct rbe_grad *t, const char *name);        /* or NULL */
 
-/* The flat arrays, [rbe_train_floats()], 64-byte aligned; what lies between slices is zero
+/* The flat arrays, [rbe_grad_floats()], 64-byte aligned; what lies between slices is zero
  * and must stay so.  Gradients: NULL when forward_only or tap_only. */
-size_t rbe_train_floats(const struct rbe_train *t);
-float *rbe_train_params(struct rbe_train *t);
-float *rbe_train_gradients(struct rbe_train *t);
+size_t rbe_grad_floats(const struct rbe_grad *t);
+float *rbe_grad_params(struct rbe_grad *t);
+float *rbe_grad_gradients(struct rbe_grad *t);
 
 /* All parameters from a checkpoint; RBE_ERR_MISMATCH when its configuration is another. */
-enum rbe_status rbe_train_load(struct rbe_train *t, const struct rbe_source *s,
-                               struct rbe_diag *d);
+enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
+                              struct rbe_diag *d);
 
 /* Every gradient becomes zero; at open it is. */
-void rbe_train_zero(struct rbe_train *t);
+void rbe_grad_zero(struct rbe_grad *t);
 
-struct rbe_train_batch {
+struct rbe_grad_batch {
     uint32_t batch, time;       /* at most the limits */
     const uint32_t *tokens;     /* [batch][time] */
     const uint32_t *targets;    /* [batch][time] the token that follows, or RBE_NO_TARGET */
@@ -101,16 +101,16 @@ struct rbe_train_batch {
 /*
  * Forward, loss, backward: adds weight times the gradient of the summed loss to the
  * gradients, and the positions' losses to *sums.  For the mean over a batch of N counted
- * positions made of several micro-batches, weight is 1 / N.  teacher: a rbe_train of the
+ * positions made of several micro-batches, weight is 1 / N.  teacher: a rbe_grad of the
  * same vocabulary whose limits hold the batch, or NULL when the loss needs none; only its
  * forward pass runs.
  * RBE_ERR_ARG: token or target outside the vocabulary, a shape past the limits, no teacher
  * where one is needed.  RBE_ERR_NUMERIC: the loss is not finite (gradients are then waste).
  * RBE_ERR_INTERRUPTED: rbe_interrupted() between two layers (likewise); also of the next two.
  */
-enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch *b,
-                               const struct rbe_loss *loss, struct rbe_train *teacher,
-                               float weight, struct rbe_loss_sums *sums, struct rbe_diag *d);
+enum rbe_status rbe_grad_step(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                              const struct rbe_loss *loss, struct rbe_grad *teacher,
+                              float weight, struct rbe_loss_sums *sums, struct rbe_diag *d);
 
 /*
  * What a step's backward pass calls for every matrix with its inputs x [tokens][cols] and the
@@ -118,25 +118,25 @@ enum rbe_status rbe_train_step(struct rbe_train *t, const struct rbe_train_batch
  * dy has the step's weight in it.  The output layer comes first, as the token embedding and in
  * several pieces of the tokens.  fn NULL: no more.
  */
-typedef void rbe_train_tap_fn(void *arg, const struct rbe_train_slice *s, const float *x,
-                              const float *dy, size_t tokens);
-void rbe_train_tap(struct rbe_train *t, rbe_train_tap_fn *fn, void *arg);
+typedef void rbe_grad_tap_fn(void *arg, const struct rbe_grad_slice *s, const float *x,
+                             const float *dy, size_t tokens);
+void rbe_grad_tap(struct rbe_grad *t, rbe_grad_tap_fn *fn, void *arg);
 
 /* The same without gradients: for validation; forward_only will do. */
-enum rbe_status rbe_train_evaluate(struct rbe_train *t, const struct rbe_train_batch *b,
-                                   const struct rbe_loss *loss, struct rbe_train *teacher,
-                                   struct rbe_loss_sums *sums, struct rbe_diag *d);
+enum rbe_status rbe_grad_evaluate(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                                  const struct rbe_loss *loss, struct rbe_grad *teacher,
+                                  struct rbe_loss_sums *sums, struct rbe_diag *d);
 
 /* Forward pass alone; targets are not read.  Then logits [count][vocab] of positions
  * first, first + 1, ... of the [batch][time] ones. */
-enum rbe_status rbe_train_forward(struct rbe_train *t, const struct rbe_train_batch *b,
-                                  struct rbe_diag *d);
-enum rbe_status rbe_train_logits(struct rbe_train *t, size_t first, size_t count,
-                                 float *logits, struct rbe_diag *d);
+enum rbe_status rbe_grad_forward(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                                 struct rbe_diag *d);
+enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
+                                float *logits, struct rbe_diag *d);
 
 /* Multiply-adds of a step's matrix products as multiplied (causal blocks as they are cut),
  * times two: for the share of the FMA peak.  teacher: its forward pass included. */
-double rbe_train_flops(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
-                       bool teacher);
+double rbe_grad_flops(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+                      bool teacher);
 
 #endif

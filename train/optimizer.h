@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * It moves spans: any runs of f32 with a gradient beside them, slices of a rbe_train or
+ * It moves spans: any runs of f32 with a gradient beside them, slices of a rbe_grad or
  * arrays of the caller's own.  AdamW (Loshchilov and Hutter 2019): decoupled decay, both
  * moments corrected for their bias.  Muon (Jordan and others 2024): Nesterov momentum of a
  * matrix's gradient, made nearly orthogonal by five Newton-Schulz steps through the dense

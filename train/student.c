@@ -234,7 +234,7 @@ static enum rbe_status find_center(struct rbe_student *s, struct rbe_diag *d)
     return RBE_OK;
 }
 
-static enum rbe_status open_student(struct rbe_student **out, struct rbe_train *t,
+static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t,
                                     const struct rbe_source *source,
                                     const struct rbe_container *model, bool latent,
                                     enum rbe_optimizer_kind kind, struct rbe_pool *pool,
@@ -250,14 +250,14 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_train *
     *s = (struct rbe_student){.train = t, .source = source, .model = model, .pool = pool};
     if (model && (err = check_same(s, d)))
         goto out;
-    s->count = rbe_train_slices(t);
+    s->count = rbe_grad_slices(t);
     if (!(s->tensors = calloc(s->count, sizeof *s->tensors))) {
         err = no_memory(d);
         goto out;
     }
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *x = &s->tensors[i];
-        x->slice = rbe_train_slice(t, i);
+        x->slice = rbe_grad_slice(t, i);
         x->origin = rbe_source_find(source, x->slice->name);
         s->tokens = x->slice->role == RBE_ROLE_TOKENS ? x : s->tokens;
         err = open_tensor(s, x, d);
@@ -289,7 +289,7 @@ out:
     return err;
 }
 
-enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
+enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_grad *t,
                                  const struct rbe_source *source,
                                  const struct rbe_container *model, bool latent,
                                  enum rbe_optimizer_kind kind, struct rbe_pool *pool,
@@ -298,7 +298,7 @@ enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
     return open_student(out, t, source, model, latent, kind, pool, d);
 }
 
-enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_train *t,
+enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_grad *t,
                                        const struct rbe_source *source, struct rbe_pool *pool,
                                        struct rbe_diag *d)
 {

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A student keeps the f32 weights of a rbe_train (grad/grad.h) equal to what its container
+ * A student keeps the f32 weights of a rbe_grad (grad/grad.h) equal to what its container
  * would decode to, and turns the gradients of those weights into gradients of what is stored.
  *
  *   coded   codes stand still; the scales of rows and columns move.  With g the codes' values,
@@ -49,13 +49,13 @@ size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent,
  * moves.  RBE_ERR_MISMATCH: another shape, or not made from `source`; both names are given.
  * All arguments must outlive the student.
  */
-enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_train *t,
+enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_grad *t,
                                  const struct rbe_source *source,
                                  const struct rbe_container *model, bool latent,
                                  enum rbe_optimizer_kind kind, struct rbe_pool *pool,
                                  struct rbe_diag *d);
 /* The control: the original itself, nothing encoded and nothing rounded. */
-enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_train *t,
+enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_grad *t,
                                        const struct rbe_source *source, struct rbe_pool *pool,
                                        struct rbe_diag *d);
 void rbe_student_close(struct rbe_student **s);

@@ -33,7 +33,7 @@ struct scales {
 };
 
 struct tensor {
-    struct rbe_train_slice *slice;
+    struct rbe_grad_slice *slice;
     const struct rbe_source_tensor *origin;
     enum kind kind;
     struct rbe_weight w;        /* own copy; rows 0: a plain tensor of the file */
@@ -48,7 +48,7 @@ struct tensor {
 };
 
 struct rbe_student {
-    struct rbe_train *train;
+    struct rbe_grad *train;
     const struct rbe_source *source;
     const struct rbe_container *model;          /* NULL: the control */
     struct rbe_pool *pool;
@@ -74,12 +74,12 @@ static inline enum rbe_status no_memory(struct rbe_diag *d)
 
 static inline float *weights_of(const struct rbe_student *s, const struct tensor *t)
 {
-    return rbe_train_params(s->train) + t->slice->at;
+    return rbe_grad_params(s->train) + t->slice->at;
 }
 
 static inline float *gradient_of(const struct rbe_student *s, const struct tensor *t)
 {
-    return rbe_train_gradients(s->train) + t->slice->at;
+    return rbe_grad_gradients(s->train) + t->slice->at;
 }
 
 /* Notes which rows of the matrix x are all zeros. */

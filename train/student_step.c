@@ -80,7 +80,7 @@ enum rbe_status rbe_student_step(struct rbe_student *s, float rate, float max_no
     if ((err = rbe_optimizer_step(s->optimizer, rate, max_norm, norm, d)))
         return err;
     rbe_student_apply_all(s);
-    rbe_train_zero(s->train);
+    rbe_grad_zero(s->train);
     return RBE_OK;
 }
 

@@ -38,7 +38,7 @@ struct state {
 struct trainer {
     const struct rbe_trainer_options *o;
     struct rbe_student *s;
-    struct rbe_train *train, *teacher;
+    struct rbe_grad *train, *teacher;
     struct rbe_trainer_result *r;
     struct state now;
     struct rbe_calibration *calibration;
@@ -62,8 +62,8 @@ static uint64_t steps_of(const struct trainer *t, size_t stage)
 
 /* --- evaluation --------------------------------------------------------------------------- */
 
-enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_train *t,
-                                     struct rbe_train *teacher,
+enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_grad *t,
+                                     struct rbe_grad *teacher,
                                      const struct rbe_trainer_options *o, struct rbe_diag *d)
 {
     const struct rbe_tokens *v = o->valid;
@@ -79,7 +79,7 @@ enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_tra
     if (!tokens)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t at = 0; at < n && !err;) {
-        struct rbe_train_batch b = {.time = o->time, .tokens = tokens, .targets = targets};
+        struct rbe_grad_batch b = {.time = o->time, .tokens = tokens, .targets = targets};
         for (; b.batch < o->micro && at < n; b.batch++, at++) {
             const uint32_t *from = v->ids + at * all / n * o->time;
             memcpy(tokens + (size_t)b.batch * o->time, from, o->time * sizeof *tokens);
@@ -87,7 +87,7 @@ enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_tra
                    (o->time - 1) * sizeof *tokens);
             targets[(size_t)b.batch * o->time + o->time - 1] = RBE_NO_TARGET;
         }
-        err = rbe_train_evaluate(t, &b, &both, teacher, &sums, d);
+        err = rbe_grad_evaluate(t, &b, &both, teacher, &sums, d);
     }
     free(tokens);
     const double count = sums.count ? (double)sums.count : NAN;
@@ -179,7 +179,7 @@ static enum rbe_status encode_group(struct trainer *t, unsigned group, bool agai
 
 static enum rbe_status encode_all(struct trainer *t, bool again)
 {
-    const unsigned n = 1 + rbe_train_config(t->train)->n_layer;
+    const unsigned n = 1 + rbe_grad_config(t->train)->n_layer;
     enum rbe_status err = RBE_OK;
 
     for (unsigned g = 0; g < n && !err; g++)
@@ -191,7 +191,7 @@ static enum rbe_status encode_all(struct trainer *t, bool again)
 static enum rbe_status encode_due(struct trainer *t)
 {
     const struct rbe_stage *s = stage_of(t);
-    const unsigned n = 1 + rbe_train_config(t->train)->n_layer;
+    const unsigned n = 1 + rbe_grad_config(t->train)->n_layer;
     enum rbe_status err = RBE_OK;
 
     if (s->matrices == RBE_MATRICES_PROGRESSIVE)
@@ -313,9 +313,9 @@ static enum rbe_status train_step(struct trainer *t)
 
     for (uint32_t done = 0; done < sequences;) {
         const uint32_t n = sequences - done < o->micro ? sequences - done : o->micro;
-        const struct rbe_train_batch b = {n, o->time, t->tokens, t->targets, NULL};
+        const struct rbe_grad_batch b = {n, o->time, t->tokens, t->targets, NULL};
         take_windows(t, n);
-        err = rbe_train_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
+        err = rbe_grad_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
         if (err) {
             t->now.window = window;     /* as before the step: it can be saved */
             return err;
@@ -456,7 +456,7 @@ static enum rbe_status run_all(struct trainer *t)
 }
 
 enum rbe_status rbe_trainer_run(struct rbe_trainer_result *r, struct rbe_student *s,
-                                struct rbe_train *t, struct rbe_train *teacher,
+                                struct rbe_grad *t, struct rbe_grad *teacher,
                                 const struct rbe_trainer_options *o, struct rbe_diag *d)
 {
     const size_t n = (size_t)o->micro * o->time;

@@ -69,12 +69,12 @@ struct rbe_trainer_result {
  * checkpoint is kept as it was.  RBE_ERR_MISMATCH: the checkpoint is another run's.
  */
 enum rbe_status rbe_trainer_run(struct rbe_trainer_result *r, struct rbe_student *s,
-                                struct rbe_train *t, struct rbe_train *teacher,
+                                struct rbe_grad *t, struct rbe_grad *teacher,
                                 const struct rbe_trainer_options *o, struct rbe_diag *d);
 
 /* t on the validation windows: the figures of *p.  teacher may be NULL. */
-enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_train *t,
-                                     struct rbe_train *teacher,
+enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_grad *t,
+                                     struct rbe_grad *teacher,
                                      const struct rbe_trainer_options *o, struct rbe_diag *d);
 
 #endif

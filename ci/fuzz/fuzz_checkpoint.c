@@ -13,7 +13,7 @@
 
 static struct rbe_source *source;
 static struct rbe_container *model;
-static struct rbe_train *train;
+static struct rbe_grad *train;
 
 /* To open a student takes longer than to read one, which overwrites all that was there: one
  * serves for so many inputs. */
@@ -28,8 +28,8 @@ static struct rbe_student *open_student(void)
     if (!train) {
         FUZZ_NEED(!rbe_source_open(&source, w->folder, &d));
         FUZZ_NEED(!rbe_container_open(&model, w->model[0], true, &d));
-        FUZZ_NEED(!rbe_train_open(&train, &source->config,
-                                  (struct rbe_train_limits){.batch = 1, .time = 4}, NULL, &d));
+        FUZZ_NEED(!rbe_grad_open(&train, &source->config,
+                                 (struct rbe_grad_limits){.batch = 1, .time = 4}, NULL, &d));
     }
     FUZZ_NEED(!rbe_student_open(&s, train, source, model, true, RBE_ADAMW, NULL, &d));
     return s;

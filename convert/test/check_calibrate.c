@@ -146,7 +146,7 @@ static void add_outer(double *to, double w, const float *x)
             to[i * COLS + k] += w * (double)x[i] * (double)x[k];
 }
 
-static void on_gradient(void *arg, const struct rbe_train_slice *s, const float *x,
+static void on_gradient(void *arg, const struct rbe_grad_slice *s, const float *x,
                         const float *dy, size_t tokens)
 {
     struct slow_fisher *f = arg;
@@ -197,12 +197,12 @@ static void check_fisher(const char *path)
     uint32_t *tokens = malloc(WINDOWS * LENGTH * sizeof *tokens);
     float *draws = malloc(LENGTH * sizeof *draws);
     const struct rbe_loss ce = {.temperature = 1};
-    const struct rbe_train_limits limits = {.batch = 1, .time = LENGTH, .tap_only = true};
+    const struct rbe_grad_limits limits = {.batch = 1, .time = LENGTH, .tap_only = true};
     struct rbe_loss_sums sums = {0};
     struct rbe_calibration *c = NULL;
     struct rbe_source *source = NULL;
     struct rbe_pool *pool = NULL;
-    struct rbe_train *t = NULL;
+    struct rbe_grad *t = NULL;
     struct rbe_diag d = {""};
     struct check_rng rng = {7};
     uint64_t seed = 1;
@@ -211,8 +211,8 @@ static void check_fisher(const char *path)
         tokens[i] = check_below(&rng, 300);
     if (!CHECK(!rbe_source_open(&source, path, &d) && !rbe_pool_open(&pool, 2, &d) &&
                !rbe_calibrate_fisher(&c, source, tokens, WINDOWS * LENGTH, pool, NULL, &d) &&
-               !rbe_train_open(&t, &source->config, limits, pool, &d) &&
-               !rbe_train_load(t, source, &d))) {
+               !rbe_grad_open(&t, &source->config, limits, pool, &d) &&
+               !rbe_grad_load(t, source, &d))) {
         printf("     %s\n", d.text);
         return;
     }
@@ -221,13 +221,13 @@ static void check_fisher(const char *path)
                             .site_rows = calloc(4 * COLS, sizeof(double)),
                             .head = calloc(COLS * COLS, sizeof(double)),
                             .head_rows = calloc(vocab, sizeof(double))};
-    rbe_train_tap(t, on_gradient, &f);
+    rbe_grad_tap(t, on_gradient, &f);
     for (size_t w = 0; w < WINDOWS; w++) {
-        const struct rbe_train_batch b = {.batch = 1, .time = LENGTH,
-                                          .tokens = tokens + w * LENGTH, .draws = draws};
+        const struct rbe_grad_batch b = {.batch = 1, .time = LENGTH,
+                                         .tokens = tokens + w * LENGTH, .draws = draws};
         for (size_t i = 0; i < LENGTH; i++)
             draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
-        CHECK(!rbe_train_step(t, &b, &ce, NULL, 1, &sums, &d));
+        CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, &d));
     }
     CHECK(rbe_calibration_metric(c) == RBE_METRIC_FISHER);
     near_moment(rbe_calibration_moment(c, SITE), f.site, 1 / f.weight);
@@ -240,7 +240,7 @@ static void check_fisher(const char *path)
     free(f.head_rows);
     free(tokens);
     free(draws);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     rbe_calibration_close(&c);
     rbe_pool_close(&pool);
     rbe_source_close(&source);

@@ -23,7 +23,7 @@
 
 /* A model's parameters in doubles, in the engine's layout, and where its tensors start. */
 struct model {
-    struct rbe_train *t;
+    struct rbe_grad *t;
     struct rbe_gpt2_config c;
     double *p;
 };
@@ -36,7 +36,7 @@ static const double *tensor(const struct model *m, int layer, const char *what)
         snprintf(name, sizeof name, "%s", what);
     else
         snprintf(name, sizeof name, "h.%d.%s", layer, what);
-    return m->p + rbe_train_find(m->t, name)->at;
+    return m->p + rbe_grad_find(m->t, name)->at;
 }
 
 static void o_norm(const struct model *m, double *y, const double *x, const double *gain,
@@ -147,7 +147,7 @@ static double log_sum(const double *x, size_t n, double by)
 }
 
 /* The summed loss as loss.h defines it; teacher's logits [batch][time][vocab] or NULL. */
-static double o_loss(const struct model *m, const struct rbe_train_batch *b,
+static double o_loss(const struct model *m, const struct rbe_grad_batch *b,
                      const struct rbe_loss *l, const double *teacher)
 {
     const size_t v = m->c.vocab;
@@ -178,13 +178,13 @@ static double o_loss(const struct model *m, const struct rbe_train_batch *b,
 
 /* --- models and batches ------------------------------------------------------------------- */
 
-static struct rbe_train *open_train(const struct rbe_gpt2_config *c, struct rbe_train_limits l,
-                                    struct rbe_pool *pool)
+static struct rbe_grad *open_train(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+                                   struct rbe_pool *pool)
 {
-    struct rbe_train *t;
+    struct rbe_grad *t;
     struct rbe_diag d;
 
-    if (rbe_train_open(&t, c, l, pool, &d)) {
+    if (rbe_grad_open(&t, c, l, pool, &d)) {
         printf("FAIL open: %s\n", d.text);
         exit(1);
     }
@@ -192,14 +192,14 @@ static struct rbe_train *open_train(const struct rbe_gpt2_config *c, struct rbe_
 }
 
 /* Weights large enough that every part of the network bends. */
-static void fill(struct rbe_train *t, struct check_rng *rng)
+static void fill(struct rbe_grad *t, struct check_rng *rng)
 {
-    for (size_t i = 0; i < rbe_train_slices(t); i++) {
-        const struct rbe_train_slice *s = rbe_train_slice(t, i);
+    for (size_t i = 0; i < rbe_grad_slices(t); i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
         const bool gain = strstr(s->name, "ln_") && strstr(s->name, ".weight");
         const float scale = s->matrix ? 1.5F / sqrtf((float)s->cols) : 0.3F;
         for (size_t k = 0; k < s->count; k++)
-            rbe_train_params(t)[s->at + k] = (gain ? 1 : 0) + scale * check_unit(rng);
+            rbe_grad_params(t)[s->at + k] = (gain ? 1 : 0) + scale * check_unit(rng);
     }
 }
 
@@ -212,26 +212,26 @@ static void fill_batch(uint32_t *tokens, uint32_t *targets, size_t n, uint32_t v
     }
 }
 
-static double *doubles(struct rbe_train *t)
+static double *doubles(struct rbe_grad *t)
 {
-    double *p = malloc(rbe_train_floats(t) * sizeof *p);
+    double *p = malloc(rbe_grad_floats(t) * sizeof *p);
 
-    for (size_t i = 0; i < rbe_train_floats(t); i++)
-        p[i] = (double)rbe_train_params(t)[i];
+    for (size_t i = 0; i < rbe_grad_floats(t); i++)
+        p[i] = (double)rbe_grad_params(t)[i];
     return p;
 }
 
 /* --- gradients ---------------------------------------------------------------------------- */
 
 /* Every stride-th gradient of every tensor; the largest error by the tensor's largest. */
-static void compare(struct model *m, const struct rbe_train_batch *b, const struct rbe_loss *l,
+static void compare(struct model *m, const struct rbe_grad_batch *b, const struct rbe_loss *l,
                     const double *teacher, double weight, size_t stride)
 {
-    const float *g = rbe_train_gradients(m->t);
+    const float *g = rbe_grad_gradients(m->t);
     const double step = 1e-4;
 
-    for (size_t i = 0; i < rbe_train_slices(m->t); i++) {
-        const struct rbe_train_slice *s = rbe_train_slice(m->t, i);
+    for (size_t i = 0; i < rbe_grad_slices(m->t); i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(m->t, i);
         double largest = 0, worst = 0;
         bool finite = true;
         for (size_t k = 0; k < s->count; k++)
@@ -278,13 +278,13 @@ static const char *const losses[] = {"ce", "kl", "chapter", "chapter-plain"};
 
 static void check_shape(const struct shape *s, struct rbe_pool *pool, struct check_rng *rng)
 {
-    const struct rbe_train_limits limits = {.batch = s->batch, .time = s->time};
-    struct rbe_train_limits forward = limits;
+    const struct rbe_grad_limits limits = {.batch = s->batch, .time = s->time};
+    struct rbe_grad_limits forward = limits;
     forward.forward_only = true;
-    struct rbe_train *t = open_train(&s->c, limits, pool);
-    struct rbe_train *teacher = open_train(&s->c, forward, pool);
+    struct rbe_grad *t = open_train(&s->c, limits, pool);
+    struct rbe_grad *teacher = open_train(&s->c, forward, pool);
     uint32_t tokens[MOST_TOKENS], targets[MOST_TOKENS];
-    const struct rbe_train_batch b = {s->batch, s->time, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {s->batch, s->time, tokens, targets, NULL};
     struct rbe_diag d = {""};
 
     fill(t, rng);
@@ -303,17 +303,17 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
         const float weight = 0.25F;
         CHECK(!rbe_loss_named(&l, losses[k], &d));
         const double *with = rbe_loss_distils(&l) ? z : NULL;
-        rbe_train_zero(t);
-        CHECK(!rbe_train_step(t, &b, &l, with ? teacher : NULL, weight, &sums, &d));
-        CHECK(!rbe_train_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d));
+        rbe_grad_zero(t);
+        CHECK(!rbe_grad_step(t, &b, &l, with ? teacher : NULL, weight, &sums, &d));
+        CHECK(!rbe_grad_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d));
         const double want = o_loss(&m, &b, &l, with);
         CHECK_NEAR(sums.loss, want, 2e-6 * fabs(want) + 1e-5);
         CHECK(!memcmp(&sums, &again, sizeof sums));
         /* An interrupt ends both, and says so. */
         CHECK(!raise(SIGTERM) && rbe_interrupted());
-        CHECK(rbe_train_step(t, &b, &l, with ? teacher : NULL, 1, &again, &d) ==
+        CHECK(rbe_grad_step(t, &b, &l, with ? teacher : NULL, 1, &again, &d) ==
               RBE_ERR_INTERRUPTED);
-        CHECK(rbe_train_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d) ==
+        CHECK(rbe_grad_evaluate(t, &b, &l, with ? teacher : NULL, &again, &d) ==
               RBE_ERR_INTERRUPTED);
         rbe_clear_interrupt();
         CHECK(!memcmp(&sums, &again, sizeof sums));
@@ -322,8 +322,8 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
     free(z);
     free(m.p);
     free(o.p);
-    rbe_train_close(&t);
-    rbe_train_close(&teacher);
+    rbe_grad_close(&t);
+    rbe_grad_close(&teacher);
 }
 
 /* --- what else the contract says ---------------------------------------------------------- */
@@ -337,10 +337,10 @@ struct outcome {
 };
 
 /* Runs a batch in `parts` micro-batches, twice over, and keeps the gradients. */
-static struct outcome outcome(struct rbe_train_limits l, struct rbe_pool *pool,
+static struct outcome outcome(struct rbe_grad_limits l, struct rbe_pool *pool,
                               const uint32_t *tokens, const uint32_t *targets, uint32_t parts)
 {
-    struct rbe_train *t = open_train(&small, l, pool);
+    struct rbe_grad *t = open_train(&small, l, pool);
     struct check_rng rng = {77};
     const struct rbe_loss ce = {0, 1, 1};
     struct outcome o = {0};
@@ -348,21 +348,21 @@ static struct outcome outcome(struct rbe_train_limits l, struct rbe_pool *pool,
 
     fill(t, &rng);
     for (int twice = 0; twice < 2; twice++) {
-        rbe_train_zero(t);
+        rbe_grad_zero(t);
         o.sums = (struct rbe_loss_sums){0};
         for (uint32_t i = 0; i < parts; i++) {
             const size_t at = i * (TOKENS / parts);
-            const struct rbe_train_batch b = {BATCH / parts, TIME, tokens + at,
-                                              targets + at, NULL};
-            CHECK(!rbe_train_step(t, &b, &ce, NULL, 0.5F, &o.sums, &d));
+            const struct rbe_grad_batch b = {BATCH / parts, TIME, tokens + at,
+                                             targets + at, NULL};
+            CHECK(!rbe_grad_step(t, &b, &ce, NULL, 0.5F, &o.sums, &d));
         }
-        float *g = malloc(rbe_train_floats(t) * sizeof *g);
-        memcpy(g, rbe_train_gradients(t), rbe_train_floats(t) * sizeof *g);
-        CHECK(!o.gradients || !memcmp(g, o.gradients, rbe_train_floats(t) * sizeof *g));
+        float *g = malloc(rbe_grad_floats(t) * sizeof *g);
+        memcpy(g, rbe_grad_gradients(t), rbe_grad_floats(t) * sizeof *g);
+        CHECK(!o.gradients || !memcmp(g, o.gradients, rbe_grad_floats(t) * sizeof *g));
         free(o.gradients);
         o.gradients = g;
     }
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     return o;
 }
 
@@ -382,15 +382,15 @@ static void near(const struct outcome *a, const struct outcome *b, size_t n, dou
 static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
 {
     uint32_t tokens[TOKENS], targets[TOKENS];
-    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
-    struct rbe_train_limits again = limits, half = limits, roomy = {.batch = 7, .time = 40};
+    const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_grad_limits again = limits, half = limits, roomy = {.batch = 7, .time = 40};
     again.recompute = true;
     half.batch = 2;
 
     fill_batch(tokens, targets, TOKENS, small.vocab, rng);
-    struct rbe_train *t = open_train(&small, limits, pool);
-    const size_t n = rbe_train_floats(t);
-    rbe_train_close(&t);
+    struct rbe_grad *t = open_train(&small, limits, pool);
+    const size_t n = rbe_grad_floats(t);
+    rbe_grad_close(&t);
     struct outcome a = outcome(limits, pool, tokens, targets, 1);
     struct outcome b = outcome(again, pool, tokens, targets, 1);
     struct outcome c = outcome(half, pool, tokens, targets, 2);
@@ -400,7 +400,7 @@ static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
     CHECK(!memcmp(a.gradients, r.gradients, n * sizeof *a.gradients));
     near(&a, &c, n, 1e-5);
     near(&a, &one, n, 1e-5);
-    CHECK(rbe_train_bytes(&small, again, 2) < rbe_train_bytes(&small, limits, 2));
+    CHECK(rbe_grad_bytes(&small, again, 2) < rbe_grad_bytes(&small, limits, 2));
     free(a.gradients);
     free(b.gradients);
     free(c.gradients);
@@ -411,31 +411,31 @@ static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
 static void check_frozen(struct rbe_pool *pool, struct check_rng *rng)
 {
     uint32_t tokens[TOKENS], targets[TOKENS];
-    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
-    struct rbe_train *t = open_train(&small, limits, pool);
-    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_grad *t = open_train(&small, limits, pool);
+    const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
     const struct rbe_loss ce = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
 
     fill(t, rng);
     fill_batch(tokens, targets, TOKENS, small.vocab, rng);
-    CHECK(!rbe_train_step(t, &b, &ce, NULL, 1, &sums, NULL));
-    float *all = malloc(rbe_train_floats(t) * sizeof *all);
-    memcpy(all, rbe_train_gradients(t), rbe_train_floats(t) * sizeof *all);
-    rbe_train_zero(t);
-    for (size_t i = 0; i < rbe_train_slices(t); i += 2)
-        rbe_train_slice(t, i)->frozen = true;
-    CHECK(!rbe_train_step(t, &b, &ce, NULL, 1, &sums, NULL));
-    for (size_t i = 0; i < rbe_train_slices(t); i++) {
-        const struct rbe_train_slice *s = rbe_train_slice(t, i);
-        const float *g = rbe_train_gradients(t) + s->at;
+    CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, NULL));
+    float *all = malloc(rbe_grad_floats(t) * sizeof *all);
+    memcpy(all, rbe_grad_gradients(t), rbe_grad_floats(t) * sizeof *all);
+    rbe_grad_zero(t);
+    for (size_t i = 0; i < rbe_grad_slices(t); i += 2)
+        rbe_grad_slice(t, i)->frozen = true;
+    CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, NULL));
+    for (size_t i = 0; i < rbe_grad_slices(t); i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
+        const float *g = rbe_grad_gradients(t) + s->at;
         bool zero = true;
         for (size_t k = 0; k < s->count; k++)
             zero = zero && g[k] == 0;
         CHECK(s->frozen ? zero : !memcmp(g, all + s->at, s->count * sizeof *g));
     }
     free(all);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
 }
 
 /* What the tap saw, multiplied out: the parameters' gradients once more. */
@@ -444,7 +444,7 @@ struct tapped {
     size_t calls;
 };
 
-static void on_tap(void *arg, const struct rbe_train_slice *s, const float *x, const float *dy,
+static void on_tap(void *arg, const struct rbe_grad_slice *s, const float *x, const float *dy,
                    size_t tokens)
 {
     struct tapped *k = arg;
@@ -465,48 +465,48 @@ static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
     uint32_t tokens[TOKENS], targets[TOKENS];
     float draws[TOKENS], logits[53];
     bool is_input[53] = {false};
-    const struct rbe_train_limits limits = {.batch = BATCH, .time = TIME};
-    struct rbe_train_limits only = limits;
+    const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
+    struct rbe_grad_limits only = limits;
     only.tap_only = true;
-    struct rbe_train *t = open_train(&small, limits, pool);
-    struct rbe_train *u = open_train(&small, only, pool);
-    const struct rbe_train_batch b = {BATCH, TIME, tokens, targets, NULL};
-    const struct rbe_train_batch drawn = {BATCH, TIME, tokens, NULL, draws};
+    struct rbe_grad *t = open_train(&small, limits, pool);
+    struct rbe_grad *u = open_train(&small, only, pool);
+    const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_grad_batch drawn = {BATCH, TIME, tokens, NULL, draws};
     const struct rbe_loss ce = {0, 1, 1}, kl = {1, 1, 1};
-    const size_t n = rbe_train_floats(t);
+    const size_t n = rbe_grad_floats(t);
     struct tapped k = {calloc(n, sizeof(double)), 0};
     struct tapped v = {calloc(n, sizeof(double)), 0};
     struct rbe_loss_sums sums = {0}, other = {0};
 
     fill(t, rng);
-    memcpy(rbe_train_params(u), rbe_train_params(t), n * sizeof(float));
+    memcpy(rbe_grad_params(u), rbe_grad_params(t), n * sizeof(float));
     fill_batch(tokens, targets, TOKENS, small.vocab, rng);
     for (size_t i = 0; i < TOKENS; i++)
         tokens[i] %= 20;
-    CHECK(!rbe_train_forward(t, &b, NULL));
+    CHECK(!rbe_grad_forward(t, &b, NULL));
     for (size_t i = 0; i < TOKENS; i++) {
         double all = 0, sum = 0;
         is_input[tokens[i]] = true;
         draws[i] = check_unit(rng);
-        CHECK(!rbe_train_logits(t, i, 1, logits, NULL));
+        CHECK(!rbe_grad_logits(t, i, 1, logits, NULL));
         for (size_t w = 0; w < 53; w++)
             all += exp((double)logits[w]);
         for (targets[i] = 0; targets[i] < 52; targets[i]++)
             if ((sum += exp((double)logits[targets[i]]) / all) > (double)draws[i])
                 break;
     }
-    rbe_train_tap(t, on_tap, &k);
-    rbe_train_tap(u, on_tap, &v);
-    CHECK(!rbe_train_step(t, &b, &ce, NULL, 0.5F, &sums, NULL));
-    CHECK(!rbe_train_step(u, &drawn, &ce, NULL, 0.5F, &other, NULL));
+    rbe_grad_tap(t, on_tap, &k);
+    rbe_grad_tap(u, on_tap, &v);
+    CHECK(!rbe_grad_step(t, &b, &ce, NULL, 0.5F, &sums, NULL));
+    CHECK(!rbe_grad_step(u, &drawn, &ce, NULL, 0.5F, &other, NULL));
     CHECK_NEAR(sums.loss, other.loss, 1e-6 * sums.loss);
     CHECK(k.calls == v.calls && k.calls > 4 * small.n_layer);
     CHECK(!memcmp(k.gradients, v.gradients, n * sizeof *k.gradients));
-    CHECK(!rbe_train_gradients(u));
-    CHECK(rbe_train_bytes(&small, only, 2) < rbe_train_bytes(&small, limits, 2));
-    for (size_t i = 0; i < rbe_train_slices(t); i++) {
-        const struct rbe_train_slice *s = rbe_train_slice(t, i);
-        const float *g = rbe_train_gradients(t) + s->at;
+    CHECK(!rbe_grad_gradients(u));
+    CHECK(rbe_grad_bytes(&small, only, 2) < rbe_grad_bytes(&small, limits, 2));
+    for (size_t i = 0; i < rbe_grad_slices(t); i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
+        const float *g = rbe_grad_gradients(t) + s->at;
         double worst = 0, largest = 0;
         for (size_t j = 0; j < s->count; j++) {
             if (!i && is_input[j / s->cols])
@@ -517,58 +517,58 @@ static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
         if (s->matrix)
             CHECK(largest > 0 && worst <= 1e-5 * largest);
     }
-    CHECK(rbe_train_step(t, &drawn, &kl, t, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(rbe_grad_step(t, &drawn, &kl, t, 1, &sums, NULL) == RBE_ERR_ARG);
     free(k.gradients);
     free(v.gradients);
-    rbe_train_close(&t);
-    rbe_train_close(&u);
+    rbe_grad_close(&t);
+    rbe_grad_close(&u);
 }
 
 static void check_errors(struct rbe_pool *pool)
 {
     uint32_t tokens[8] = {1, 2, 3, 4, 5, 6, 7, 8}, targets[8] = {2, 3, 4, 5, 6, 7, 8, 9};
-    struct rbe_train_limits l = {.batch = 1, .time = 8};
-    struct rbe_train_batch b = {1, 8, tokens, targets, NULL};
+    struct rbe_grad_limits l = {.batch = 1, .time = 8};
+    struct rbe_grad_batch b = {1, 8, tokens, targets, NULL};
     struct rbe_gpt2_config other = small;
     struct rbe_loss loss = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
-    struct rbe_train *t, *teacher, *none;
+    struct rbe_grad *t, *teacher, *none;
     struct check_rng rng = {5};
     float logits[53];
 
     t = open_train(&small, l, pool);
     fill(t, &rng);
-    CHECK(rbe_train_logits(t, 0, 1, logits, NULL) == RBE_ERR_ARG);
-    CHECK(!rbe_train_forward(t, &b, NULL) && !rbe_train_logits(t, 7, 1, logits, NULL));
-    CHECK(rbe_train_logits(t, 7, 2, logits, NULL) == RBE_ERR_ARG);
+    CHECK(rbe_grad_logits(t, 0, 1, logits, NULL) == RBE_ERR_ARG);
+    CHECK(!rbe_grad_forward(t, &b, NULL) && !rbe_grad_logits(t, 7, 1, logits, NULL));
+    CHECK(rbe_grad_logits(t, 7, 2, logits, NULL) == RBE_ERR_ARG);
     tokens[3] = 53;
-    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(rbe_grad_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
     tokens[3] = 4;
     targets[7] = 53;
-    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(rbe_grad_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
     targets[7] = 52;
     b.batch = 2;
-    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(rbe_grad_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
     b.batch = 1;
     loss.alpha = 1;
-    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(rbe_grad_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
     l.forward_only = true;
     other.vocab = 54;
     teacher = open_train(&other, l, pool);
-    CHECK(rbe_train_step(t, &b, &loss, teacher, 1, &sums, NULL) == RBE_ERR_MISMATCH);
+    CHECK(rbe_grad_step(t, &b, &loss, teacher, 1, &sums, NULL) == RBE_ERR_MISMATCH);
     loss.alpha = 0;
-    CHECK(rbe_train_step(teacher, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
-    CHECK(!rbe_train_gradients(teacher));
-    rbe_train_params(t)[rbe_train_find(t, "h.1.mlp.c_fc.bias")->at] = NAN;
-    CHECK(rbe_train_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_NUMERIC);
-    rbe_train_close(&teacher);
-    rbe_train_close(&t);
+    CHECK(rbe_grad_step(teacher, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_ARG);
+    CHECK(!rbe_grad_gradients(teacher));
+    rbe_grad_params(t)[rbe_grad_find(t, "h.1.mlp.c_fc.bias")->at] = NAN;
+    CHECK(rbe_grad_step(t, &b, &loss, NULL, 1, &sums, NULL) == RBE_ERR_NUMERIC);
+    rbe_grad_close(&teacher);
+    rbe_grad_close(&t);
     CHECK(!t);
     l.time = 41;
-    CHECK(rbe_train_open(&none, &small, l, pool, NULL) == RBE_ERR_ARG && !none);
+    CHECK(rbe_grad_open(&none, &small, l, pool, NULL) == RBE_ERR_ARG && !none);
     CHECK(rbe_gpt2_config_size(&other, "1558M", NULL) == RBE_OK);
-    l = (struct rbe_train_limits){.batch = 1000000000, .time = 4};
-    CHECK(rbe_train_open(&none, &other, l, pool, NULL) == RBE_ERR_NOMEM && !none);
+    l = (struct rbe_grad_limits){.batch = 1000000000, .time = 4};
+    CHECK(rbe_grad_open(&none, &other, l, pool, NULL) == RBE_ERR_NOMEM && !none);
 }
 
 /* --- bf16 --------------------------------------------------------------------------------- */
@@ -578,41 +578,41 @@ static void check_errors(struct rbe_pool *pool)
 static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
 {
     static const struct rbe_gpt2_config c = {RBE_ARCH_GPT2, 2300, 300, 36, 2, 3, 144, 1e-5F, 0};
-    struct rbe_train_limits l = {.batch = 4, .time = 270}, half = l;
+    struct rbe_grad_limits l = {.batch = 4, .time = 270}, half = l;
     half.bf16 = true;
     if (!rbe_product_has_bf16()) {
-        struct rbe_train *none;
-        CHECK(rbe_train_open(&none, &c, half, pool, NULL) == RBE_ERR_ARG && !none);
+        struct rbe_grad *none;
+        CHECK(rbe_grad_open(&none, &c, half, pool, NULL) == RBE_ERR_ARG && !none);
         printf("SKIP bf16: this CPU or build has no such products\n");
         return;
     }
     enum { N = 4 * 270 };
-    struct rbe_train *t = open_train(&c, l, pool), *h = open_train(&c, half, pool);
-    struct rbe_train *again = open_train(&c, half, pool);
+    struct rbe_grad *t = open_train(&c, l, pool), *h = open_train(&c, half, pool);
+    struct rbe_grad *again = open_train(&c, half, pool);
     uint32_t tokens[N], targets[N];
-    const struct rbe_train_batch b = {4, 270, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {4, 270, tokens, targets, NULL};
     const struct rbe_loss kl = {0.5F, 1, 1};
     struct rbe_loss_sums sums = {0}, rounded = {0}, same = {0};
-    const size_t n = rbe_train_floats(t);
+    const size_t n = rbe_grad_floats(t);
 
     fill(t, rng);
     fill_batch(tokens, targets, N, c.vocab, rng);
-    memcpy(rbe_train_params(h), rbe_train_params(t), n * sizeof(float));
-    memcpy(rbe_train_params(again), rbe_train_params(t), n * sizeof(float));
-    struct rbe_train_limits f = l;
+    memcpy(rbe_grad_params(h), rbe_grad_params(t), n * sizeof(float));
+    memcpy(rbe_grad_params(again), rbe_grad_params(t), n * sizeof(float));
+    struct rbe_grad_limits f = l;
     f.forward_only = true;
-    struct rbe_train *teacher = open_train(&c, f, pool);
+    struct rbe_grad *teacher = open_train(&c, f, pool);
     fill(teacher, rng);
-    CHECK(!rbe_train_step(t, &b, &kl, teacher, 1, &sums, NULL));
-    CHECK(!rbe_train_step(h, &b, &kl, teacher, 1, &rounded, NULL));
-    CHECK(!rbe_train_step(again, &b, &kl, teacher, 1, &same, NULL));
+    CHECK(!rbe_grad_step(t, &b, &kl, teacher, 1, &sums, NULL));
+    CHECK(!rbe_grad_step(h, &b, &kl, teacher, 1, &rounded, NULL));
+    CHECK(!rbe_grad_step(again, &b, &kl, teacher, 1, &same, NULL));
     CHECK(!memcmp(&rounded, &same, sizeof same));
-    CHECK(!memcmp(rbe_train_gradients(h), rbe_train_gradients(again), n * sizeof(float)));
+    CHECK(!memcmp(rbe_grad_gradients(h), rbe_grad_gradients(again), n * sizeof(float)));
     CHECK(rounded.loss != sums.loss);
     CHECK_NEAR(rounded.loss, sums.loss, 2e-3 * sums.loss);
-    for (size_t i = 0; i < rbe_train_slices(t); i++) {
-        const struct rbe_train_slice *s = rbe_train_slice(t, i);
-        const float *a = rbe_train_gradients(t) + s->at, *r = rbe_train_gradients(h) + s->at;
+    for (size_t i = 0; i < rbe_grad_slices(t); i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
+        const float *a = rbe_grad_gradients(t) + s->at, *r = rbe_grad_gradients(h) + s->at;
         double error = 0, size = 0;
         for (size_t k = 0; k < s->count; k++) {
             error += ((double)a[k] - (double)r[k]) * ((double)a[k] - (double)r[k]);
@@ -621,10 +621,10 @@ static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
         if (!CHECK(sqrt(error) <= 0.03 * sqrt(size)))
             printf("     %s: %.3g of %.3g\n", s->name, sqrt(error), sqrt(size));
     }
-    rbe_train_close(&teacher);
-    rbe_train_close(&again);
-    rbe_train_close(&h);
-    rbe_train_close(&t);
+    rbe_grad_close(&teacher);
+    rbe_grad_close(&again);
+    rbe_grad_close(&h);
+    rbe_grad_close(&t);
 }
 
 /* --- the runtime -------------------------------------------------------------------------- */
@@ -643,20 +643,20 @@ static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
     if (!CHECK(path && !rbe_source_open(&source, path, &d) && !rbe_gpt2_open(&model, path, &d)))
         return;
     const struct rbe_gpt2_config *c = rbe_gpt2_config(model);
-    struct rbe_train *t = open_train(
-        c, (struct rbe_train_limits){.batch = 2, .time = N, .forward_only = true}, pool);
-    CHECK(!rbe_train_load(t, source, &d));
+    struct rbe_grad *t = open_train(
+        c, (struct rbe_grad_limits){.batch = 2, .time = N, .forward_only = true}, pool);
+    CHECK(!rbe_grad_load(t, source, &d));
     CHECK(!rbe_session_open(&s, model, (struct rbe_session_limits){.max_logits = 1}, pool, &d));
     for (size_t i = 0; i < 2 * N; i++)
         tokens[i] = check_below(rng, c->vocab);
-    CHECK(!rbe_train_forward(t, &(struct rbe_train_batch){2, N, tokens, NULL, NULL}, &d));
+    CHECK(!rbe_grad_forward(t, &(struct rbe_grad_batch){2, N, tokens, NULL, NULL}, &d));
     float *a = malloc(c->vocab * sizeof *a), *b = malloc(c->vocab * sizeof *b);
     for (size_t k = 0; k < 2; k++) {
         rbe_session_truncate(s, 0);
         CHECK(!rbe_forward(s, tokens + k * N, N, &d));
         for (size_t at = 0; at < N; at += 13) {
             double worst = 0;
-            CHECK(!rbe_logits(s, at, 1, a, &d) && !rbe_train_logits(t, k * N + at, 1, b, &d));
+            CHECK(!rbe_logits(s, at, 1, a, &d) && !rbe_grad_logits(t, k * N + at, 1, b, &d));
             for (uint32_t i = 0; i < c->vocab; i++)
                 worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
             CHECK_NEAR(worst, 0, 2e-4);
@@ -666,7 +666,7 @@ static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
     free(b);
     free(path);
     rbe_session_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     rbe_gpt2_close(&model);
     rbe_source_close(&source);
 }

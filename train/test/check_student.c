@@ -102,17 +102,17 @@ static void make_world(struct world *w, bool pruned)
     need(rbe_container_open(&w->container, w->model, true, &d), &d, "container");
 }
 
-static struct rbe_train *open_train(const struct world *w)
+static struct rbe_grad *open_train(const struct world *w)
 {
-    struct rbe_train *t;
+    struct rbe_grad *t;
     struct rbe_diag d = {""};
 
-    need(rbe_train_open(&t, &w->config, (struct rbe_train_limits){.batch = 1, .time = 8}, NULL,
-                        &d), &d, "train");
+    need(rbe_grad_open(&t, &w->config, (struct rbe_grad_limits){.batch = 1, .time = 8}, NULL,
+                       &d), &d, "train");
     return t;
 }
 
-static struct rbe_student *open_student(const struct world *w, struct rbe_train *t,
+static struct rbe_student *open_student(const struct world *w, struct rbe_grad *t,
                                         const struct rbe_container *c,
                                         enum rbe_optimizer_kind kind)
 {
@@ -130,12 +130,12 @@ static long size_of(const char *path)
 }
 
 /* Sum of squares of the difference of two sets of weights. */
-static double distance(struct rbe_train *t, const float *other)
+static double distance(struct rbe_grad *t, const float *other)
 {
-    const float *p = rbe_train_params(t);
+    const float *p = rbe_grad_params(t);
     double sum = 0;
 
-    for (size_t i = 0; i < rbe_train_floats(t); i++)
+    for (size_t i = 0; i < rbe_grad_floats(t); i++)
         sum += (double)(p[i] - other[i]) * (double)(p[i] - other[i]);
     return sum;
 }
@@ -143,25 +143,25 @@ static double distance(struct rbe_train *t, const float *other)
 /* The weights are those that the file decodes to. */
 static void check_reading(const struct world *w)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_student *s;
     float row[128];
 
     s = open_student(w, t, w->container, RBE_ADAMW);
     for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
         const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
-        const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
+        const struct rbe_grad_slice *slice = rbe_grad_find(t, x->name);
         double worst = 0;
         for (size_t r = 0; r < x->rows; r++) {
             rbe_weight_decode_row(x, r, row);
             for (size_t c = 0; c < x->cols; c++)
-                worst = fmax(worst, fabs((double)(row[c] - rbe_train_params(t)
+                worst = fmax(worst, fabs((double)(row[c] - rbe_grad_params(t)
                                                   [slice->at + r * x->cols + c])));
         }
         CHECK(worst < 1e-6);
     }
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
 }
 
 /* Sum of squares of the gradients of a weight's scales, in doubles and by another way: with
@@ -201,7 +201,7 @@ static double oracle(const struct rbe_weight *w, const float *gradient)
 /* The size of each matrix's gradient alone. */
 static void check_gradients(const struct world *w, struct check_rng *rng)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_student *s;
     struct rbe_diag d = {""};
     double norm;
@@ -211,8 +211,8 @@ static void check_gradients(const struct world *w, struct check_rng *rng)
     for (size_t i = 0; i < rbe_container_weight_count(w->container); i++) {
         const struct rbe_weight *x = rbe_container_weight_at(w->container, i);
         const enum rbe_format f = x->parts[0].m.format;
-        const struct rbe_train_slice *slice = rbe_train_find(t, x->name);
-        float *g = rbe_train_gradients(t) + slice->at;
+        const struct rbe_grad_slice *slice = rbe_grad_find(t, x->name);
+        float *g = rbe_grad_gradients(t) + slice->at;
 
         if (!slice->matrix || f == RBE_F16 || f == RBE_PACKED128)
             continue;
@@ -223,14 +223,14 @@ static void check_gradients(const struct world *w, struct check_rng *rng)
         CHECK_NEAR(norm, want, 1e-5 * want);
     }
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
 }
 
 /* Moves all that is continuous at random, writes a file, and finds the same values again from
  * the gradient of the distance to it: only right gradients lead there. */
 static void check_descent(const struct world *w, struct check_rng *rng)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     char *path = rbe_path_join(w->dir, "moved.rbe");
     const struct rbe_student_rates rates = {.scales = 1, .plain = 1};
     struct rbe_student *s;
@@ -239,21 +239,21 @@ static void check_descent(const struct world *w, struct check_rng *rng)
     double norm;
 
     s = open_student(w, t, w->container, RBE_ADAMW);
-    const size_t n = rbe_train_floats(t);
+    const size_t n = rbe_grad_floats(t);
     float *target = malloc(n * sizeof *target), *start = malloc(n * sizeof *start);
-    memcpy(start, rbe_train_params(t), n * sizeof *start);
+    memcpy(start, rbe_grad_params(t), n * sizeof *start);
     rbe_student_set_rates(s, &rates);
     CHECK(rbe_student_moving(s) > 1000);
     for (int i = 0; i < 4; i++) {
-        for (size_t k = 0; k < rbe_train_slices(t); k++)
-            for (size_t m = 0; m < rbe_train_slice(t, k)->count; m++)
-                rbe_train_gradients(t)[rbe_train_slice(t, k)->at + m] = check_unit(rng);
+        for (size_t k = 0; k < rbe_grad_slices(t); k++)
+            for (size_t m = 0; m < rbe_grad_slice(t, k)->count; m++)
+                rbe_grad_gradients(t)[rbe_grad_slice(t, k)->at + m] = check_unit(rng);
         need(rbe_student_step(s, 0.02F, 0, &norm, &d), &d, "step");
     }
     need(rbe_student_write(s, path, &d), &d, "write");
     CHECK(size_of(path) == size_of(w->model));
     need(rbe_student_snap(s, &d), &d, "snap");
-    memcpy(target, rbe_train_params(t), n * sizeof *target);
+    memcpy(target, rbe_grad_params(t), n * sizeof *target);
     rbe_student_close(&s);
 
     /* The file says the same. */
@@ -268,7 +268,7 @@ static void check_descent(const struct world *w, struct check_rng *rng)
     const double first = distance(t, target);
     for (int i = 0; i < 600; i++) {
         for (size_t k = 0; k < n; k++)
-            rbe_train_gradients(t)[k] = rbe_train_params(t)[k] - target[k];
+            rbe_grad_gradients(t)[k] = rbe_grad_params(t)[k] - target[k];
         need(rbe_student_step(s, 0.003F * (1 - (float)i / 600), 0, &norm, &d), &d, "step");
     }
     const double last = distance(t, target);
@@ -279,7 +279,7 @@ static void check_descent(const struct world *w, struct check_rng *rng)
     rbe_student_set_rates(s, &(struct rbe_student_rates){0});
     CHECK(rbe_student_moving(s) == 0);
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     free(target);
     free(start);
     free(path);
@@ -289,16 +289,16 @@ static void check_descent(const struct world *w, struct check_rng *rng)
  * error changes nothing at first. */
 static void check_encoding(const struct world *w)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     char *path = rbe_path_join(w->dir, "again.rbe");
     struct rbe_container *again;
     struct rbe_student *s;
     struct rbe_diag d = {""};
 
     s = open_student(w, t, w->container, RBE_ADAMW);
-    const size_t n = rbe_train_floats(t), matrices = rbe_student_matrices(s);
+    const size_t n = rbe_grad_floats(t), matrices = rbe_student_matrices(s);
     float *start = malloc(n * sizeof *start);
-    memcpy(start, rbe_train_params(t), n * sizeof *start);
+    memcpy(start, rbe_grad_params(t), n * sizeof *start);
     double total = 0;
     for (size_t i = 0; i < n; i++)
         total += (double)start[i] * (double)start[i];
@@ -331,21 +331,21 @@ static void check_encoding(const struct world *w)
     CHECK(size_of(path) == size_of(w->model));
     rbe_container_close(&again);
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     free(start);
     free(path);
 }
 
 /* `count` steps with gradients of this size and signs that a hash of their place gives. */
-static void steps_along(struct rbe_student *s, struct rbe_train *t, float size, int count)
+static void steps_along(struct rbe_student *s, struct rbe_grad *t, float size, int count)
 {
     struct rbe_diag d = {""};
     double norm;
 
     for (int i = 0; i < count; i++) {
-        for (size_t k = 0; k < rbe_train_slices(t); k++)
-            for (size_t m = 0; m < rbe_train_slice(t, k)->count; m++)
-                rbe_train_gradients(t)[rbe_train_slice(t, k)->at + m] =
+        for (size_t k = 0; k < rbe_grad_slices(t); k++)
+            for (size_t m = 0; m < rbe_grad_slice(t, k)->count; m++)
+                rbe_grad_gradients(t)[rbe_grad_slice(t, k)->at + m] =
                     (m * 2654435761U >> 16 & 1) ? size : -size;
         need(rbe_student_step(s, 0.01F, 0, &norm, &d), &d, "step");
     }
@@ -368,9 +368,9 @@ static void all_matrices(struct rbe_student *s, bool thaw, bool again)
 static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
 {
     char *path = rbe_path_join(w->dir, "again.rbe");
-    struct rbe_train *t = open_train(w), *u = open_train(w);
+    struct rbe_grad *t = open_train(w), *u = open_train(w);
     const struct rbe_student_rates rates = {.scales = 1, .latents = 1};
-    const size_t bytes = rbe_train_floats(t) * sizeof(float);
+    const size_t bytes = rbe_grad_floats(t) * sizeof(float);
     struct rbe_student *s = open_student(w, t, w->container, kind), *fresh;
     struct rbe_container *file;
     struct rbe_diag d = {""};
@@ -387,23 +387,23 @@ static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
     fresh = open_student(w, u, file, kind);
     /* A latent's rate is of the RMS that its matrix had when it was opened. */
     rbe_student_set_rates(fresh, &rates);
-    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    CHECK(!memcmp(rbe_grad_params(t), rbe_grad_params(u), bytes));
     steps_along(s, t, -0.5F, 2);
     steps_along(fresh, u, -0.5F, 2);
-    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    CHECK(!memcmp(rbe_grad_params(t), rbe_grad_params(u), bytes));
     all_matrices(s, true, false);
     all_matrices(fresh, true, false);
-    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    CHECK(!memcmp(rbe_grad_params(t), rbe_grad_params(u), bytes));
     steps_along(s, t, -0.5F, 2);
     steps_along(fresh, u, -0.5F, 2);
-    const double total = (double)rbe_train_floats(t);
-    if (!CHECK(distance(t, rbe_train_params(u)) < 1e-9 * total))
-        printf("     %g\n", distance(t, rbe_train_params(u)));
+    const double total = (double)rbe_grad_floats(t);
+    if (!CHECK(distance(t, rbe_grad_params(u)) < 1e-9 * total))
+        printf("     %g\n", distance(t, rbe_grad_params(u)));
     rbe_student_close(&s);
     rbe_student_close(&fresh);
     rbe_container_close(&file);
-    rbe_train_close(&t);
-    rbe_train_close(&u);
+    rbe_grad_close(&t);
+    rbe_grad_close(&u);
     free(path);
 }
 
@@ -411,53 +411,53 @@ static void check_forgets(const struct world *w, enum rbe_optimizer_kind kind)
  * along -g still goes g's way, by m / (1 - b1^4) of the rate, m = b1 (1 - b1^3) - (1 - b1). */
 static void check_goes_on(const struct world *w)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_student *s = open_student(w, t, w->container, RBE_ADAMW);
     const double b1 = 0.9, m = b1 * (1 - pow(b1, 3)) - (1 - b1);
-    const struct rbe_train_slice *x = rbe_train_find(t, "wte.weight");
+    const struct rbe_grad_slice *x = rbe_grad_find(t, "wte.weight");
     float *was = malloc(x->count * sizeof *was);
     double size = 0, worst = 0;
 
     for (size_t k = 0; k < x->count; k++)
-        size += pow((double)rbe_train_params(t)[x->at + k], 2);
+        size += pow((double)rbe_grad_params(t)[x->at + k], 2);
     const double rate = 0.01 * sqrt(size / (double)x->count);
     rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
     all_matrices(s, true, false);
     steps_along(s, t, 1, 3);
     all_matrices(s, false, true);
-    memcpy(was, rbe_train_params(t) + x->at, x->count * sizeof *was);
+    memcpy(was, rbe_grad_params(t) + x->at, x->count * sizeof *was);
     steps_along(s, t, -1, 1);
     for (size_t k = 0; k < x->count; k++) {
         const double sign = (k * 2654435761U >> 16 & 1) ? 1 : -1;
-        const double moved = (double)(rbe_train_params(t)[x->at + k] - was[k]);
+        const double moved = (double)(rbe_grad_params(t)[x->at + k] - was[k]);
         worst = fmax(worst, fabs(moved + sign * rate * m / (1 - pow(b1, 4))));
     }
     if (!CHECK(worst < 1e-3 * rate))
         printf("     %g of the rate\n", worst / rate);
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     free(was);
 }
 
 /* Muon moves a latent layer by a nearly orthogonal step, AdamW the embedding and the rest. */
 static void check_muon(const struct world *w)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_student *s = open_student(w, t, w->container, RBE_MUON);
-    float *was = malloc(rbe_train_floats(t) * sizeof *was);
+    float *was = malloc(rbe_grad_floats(t) * sizeof *was);
     const char *const names[] = {"wte.weight", "h.0.mlp.c_proj.weight"};
     double least[2], most[2];
 
     rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
     all_matrices(s, true, false);
-    memcpy(was, rbe_train_params(t), rbe_train_floats(t) * sizeof *was);
+    memcpy(was, rbe_grad_params(t), rbe_grad_floats(t) * sizeof *was);
     steps_along(s, t, 1, 1);
     for (int i = 0; i < 2; i++) {
-        const struct rbe_train_slice *x = rbe_train_find(t, names[i]);
+        const struct rbe_grad_slice *x = rbe_grad_find(t, names[i]);
         least[i] = INFINITY;
         most[i] = 0;
         for (size_t k = x->at; k < x->at + x->count; k++) {
-            const double moved = fabs((double)(rbe_train_params(t)[k] - was[k]));
+            const double moved = fabs((double)(rbe_grad_params(t)[k] - was[k]));
             least[i] = fmin(least[i], moved);
             most[i] = fmax(most[i], moved);
         }
@@ -465,7 +465,7 @@ static void check_muon(const struct world *w)
     CHECK_NEAR(least[0], most[0], 1e-3 * most[0]);      /* signs alone */
     CHECK(least[1] < 0.8 * most[1] && most[1] > 0);     /* singular vectors */
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     free(was);
 }
 
@@ -473,11 +473,11 @@ static void check_muon(const struct world *w)
  * nothing in how steps go on. */
 static void check_means(const struct world *w)
 {
-    struct rbe_train *t = open_train(w), *u = open_train(w);
+    struct rbe_grad *t = open_train(w), *u = open_train(w);
     struct rbe_student *s = open_student(w, t, w->container, RBE_ADAMW);
     struct rbe_student *other = open_student(w, u, w->container, RBE_ADAMW);
-    const size_t n = rbe_train_floats(t), bytes = n * sizeof(float);
-    const struct rbe_train_slice *x = rbe_train_find(t, "h.1.ln_1.weight");
+    const size_t n = rbe_grad_floats(t), bytes = n * sizeof(float);
+    const struct rbe_grad_slice *x = rbe_grad_find(t, "h.1.ln_1.weight");
     float *first = malloc(bytes), *mean = malloc(bytes);
     struct rbe_diag d = {""};
     double worst = 0, apart = 0;
@@ -486,35 +486,35 @@ static void check_means(const struct world *w)
     rbe_student_set_rates(other, &(struct rbe_student_rates){.scales = 1, .plain = 1});
     steps_along(s, t, 1, 1);
     steps_along(other, u, 1, 1);
-    memcpy(first, rbe_train_params(t), bytes);
+    memcpy(first, rbe_grad_params(t), bytes);
     need(rbe_student_average(s, &d), &d, "average");
     steps_along(s, t, 1, 3);
     steps_along(other, u, 1, 3);
     need(rbe_student_average(s, &d), &d, "average");
     need(rbe_student_snap(s, &d), &d, "snap");
-    memcpy(mean, rbe_train_params(t), bytes);
+    memcpy(mean, rbe_grad_params(t), bytes);
     for (size_t k = x->at; k < x->at + x->count; k++) {
-        const double now = (double)rbe_train_params(u)[k], then = (double)first[k];
+        const double now = (double)rbe_grad_params(u)[k], then = (double)first[k];
         worst = fmax(worst, fabs((double)mean[k] - (now + then) / 2));
         apart = fmax(apart, fabs(now - then));
     }
     CHECK(apart > 0.01 && worst < 0.002);       /* rounded to f16 */
     rbe_student_refresh(s);
-    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    CHECK(!memcmp(rbe_grad_params(t), rbe_grad_params(u), bytes));
     steps_along(s, t, -1, 2);
     steps_along(other, u, -1, 2);
-    CHECK(!memcmp(rbe_train_params(t), rbe_train_params(u), bytes));
+    CHECK(!memcmp(rbe_grad_params(t), rbe_grad_params(u), bytes));
     rbe_student_settle(s);
     need(rbe_student_snap(s, &d), &d, "snap");
-    CHECK(!memcmp(rbe_train_params(t), mean, bytes));
+    CHECK(!memcmp(rbe_grad_params(t), mean, bytes));
     rbe_student_refresh(s);
     steps_along(s, t, 1, 1);
     need(rbe_student_snap(s, &d), &d, "snap");
-    CHECK(memcmp(rbe_train_params(t), mean, bytes));    /* forgotten */
+    CHECK(memcmp(rbe_grad_params(t), mean, bytes));     /* forgotten */
     rbe_student_close(&s);
     rbe_student_close(&other);
-    rbe_train_close(&t);
-    rbe_train_close(&u);
+    rbe_grad_close(&t);
+    rbe_grad_close(&u);
     free(first);
     free(mean);
 }
@@ -522,41 +522,41 @@ static void check_means(const struct world *w)
 /* The means of wte were moved: its original has them removed, too. */
 static void check_centered(const struct world *w)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_student *s;
     struct rbe_diag d = {""};
 
     s = open_student(w, t, w->container, RBE_ADAMW);
     need(rbe_student_thaw(s, 0, false, &d), &d, "thaw");
-    const struct rbe_train_slice *wte = rbe_train_find(t, "wte.weight");
+    const struct rbe_grad_slice *wte = rbe_grad_find(t, "wte.weight");
     for (size_t c = 0; c < wte->cols; c++) {
         double sum = 0;
         for (size_t r = 0; r < wte->rows; r++)
-            sum += (double)rbe_train_params(t)[wte->at + r * wte->cols + c];
+            sum += (double)rbe_grad_params(t)[wte->at + r * wte->cols + c];
         CHECK_NEAR(sum / wte->rows, 0, 1e-7);
     }
     rbe_student_close(&s);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
 }
 
 /* Rows of zeros are zeros in the file at `path`, and others are not. */
 static void check_pruned(const struct world *w, const char *path, const char *what)
 {
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_container *c;
     struct rbe_student *s;
     struct rbe_diag d = {""};
 
     need(rbe_container_open(&c, path, true, &d), &d, what);
     s = open_student(w, t, c, RBE_ADAMW);
-    for (size_t i = 0; i < rbe_train_slices(t); i++) {
-        const struct rbe_train_slice *x = rbe_train_slice(t, i);
+    for (size_t i = 0; i < rbe_grad_slices(t); i++) {
+        const struct rbe_grad_slice *x = rbe_grad_slice(t, i);
         size_t wrong = 0;
 
         for (size_t r = 0; x->matrix && r < x->rows; r++) {
             bool zeros = true;
             for (size_t k = 0; k < x->cols; k++)
-                zeros = zeros && rbe_train_params(t)[x->at + r * x->cols + k] == 0;
+                zeros = zeros && rbe_grad_params(t)[x->at + r * x->cols + k] == 0;
             wrong += zeros != (r % PRUNED == 0);
         }
         if (!CHECK(wrong == 0))
@@ -564,7 +564,7 @@ static void check_pruned(const struct world *w, const char *path, const char *wh
     }
     rbe_student_close(&s);
     rbe_container_close(&c);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
 }
 
 /* A pruned model stays pruned: its scales trained, and its weights, by either optimiser. */
@@ -575,7 +575,7 @@ static void check_zeros(const struct world *w)
 
     check_pruned(w, w->model, "converted");
     for (int how = 0; how < 3; how++) {
-        struct rbe_train *t = open_train(w);
+        struct rbe_grad *t = open_train(w);
         const enum rbe_optimizer_kind kind = how < 2 ? RBE_ADAMW : RBE_MUON;
         struct rbe_student *s = open_student(w, t, w->container, kind);
 
@@ -588,7 +588,7 @@ static void check_zeros(const struct world *w)
         steps_along(s, t, 1, 2);
         need(rbe_student_write(s, path, &d), &d, "write");
         rbe_student_close(&s);
-        rbe_train_close(&t);
+        rbe_grad_close(&t);
         check_pruned(w, path, how ? how == 1 ? "latent" : "latent, Muon" : "scales");
     }
     unlink(path);
@@ -598,7 +598,7 @@ static void check_zeros(const struct world *w)
 static void check_mismatch(const struct world *w)
 {
     char *folder = rbe_path_join(w->dir, "other"), *path;
-    struct rbe_train *t = open_train(w);
+    struct rbe_grad *t = open_train(w);
     struct rbe_student *s = NULL;
     struct rbe_source *other;
     struct rbe_diag d = {""};
@@ -609,7 +609,7 @@ static void check_mismatch(const struct world *w)
           RBE_ERR_MISMATCH);
     CHECK(strstr(d.text, "was not made from") && !s);
     rbe_source_close(&other);
-    rbe_train_close(&t);
+    rbe_grad_close(&t);
     for (int i = 0; i < 2; i++) {
         path = rbe_path_join(folder, i ? "config.json" : "model.safetensors");
         unlink(path);

@@ -1,10 +1,10 @@
 /*
- * train.h - what a rbe_train holds; shared by the files that compute with it.
+ * state.h - what a rbe_grad holds; shared by the files that compute with it.
  *
  * SPDX-License-Identifier: MIT
  */
-#ifndef RBE_GRAD_TRAIN_H
-#define RBE_GRAD_TRAIN_H
+#ifndef RBE_GRAD_STATE_H
+#define RBE_GRAD_STATE_H
 
 #include "grad/grad.h"
 #include "grad/product.h"
@@ -12,7 +12,7 @@
 #include "kernels/vector.h"
 
 /* A layer's activations that its backward pass reads; [tokens][...]. */
-struct rbe_train_kept {
+struct rbe_grad_kept {
     float *qkv;                 /* [3 n_embd] */
     float *att;                 /* [n_embd] attention's output, before its product */
     float *mid;                 /* [n_embd] the residual stream after attention */
@@ -20,7 +20,7 @@ struct rbe_train_kept {
 };
 
 /* What a thread has to itself. */
-struct rbe_train_worker {
+struct rbe_grad_worker {
     float *h;                   /* [chunk][n_embd] */
     float *act;                 /* [chunk][n_inner] */
     float *p, *dp;              /* [query block][padded time]; dp NULL when forward_only */
@@ -29,15 +29,15 @@ struct rbe_train_worker {
     struct rbe_product *product;
 };
 
-struct rbe_train {
+struct rbe_grad {
     struct rbe_gpt2_config c;
     const struct rbe_arch *arch;
-    struct rbe_train_limits limits;
+    struct rbe_grad_limits limits;
     struct rbe_pool *pool;
     const struct rbe_elementwise *e;
     const struct rbe_vector *v;
-    struct rbe_train_slice *slices;
-    const struct rbe_train_slice **roles;   /* [1 + layers][RBE_ROLE_COUNT]: the model's, then
+    struct rbe_grad_slice *slices;
+    const struct rbe_grad_slice **roles;    /* [1 + layers][RBE_ROLE_COUNT]: the model's, then
                                              * each layer's; NULL: there is none */
     size_t slice_count, floats;
 
@@ -50,49 +50,49 @@ struct rbe_train {
     float *hidden;              /* [tokens][n_embd] after the last norm */
     float *logits, *other_logits;       /* [head_rows][vocab]; the teacher's */
     size_t head_rows;
-    struct rbe_train_kept *kept;        /* [layers], all alike when only one is held */
+    struct rbe_grad_kept *kept;         /* [layers], all alike when only one is held */
 
     /* Gradients by activations, [tokens][...]; NULL when forward_only. */
     float *dx, *dmid, *datt;    /* [n_embd]; datt becomes the layer before's dx */
     float *dff, *dqkv;          /* [n_inner], [3 n_embd] */
     float *h1, *h2;             /* [n_embd] outputs of the norms */
 
-    struct rbe_train_worker *workers;
-    rbe_train_tap_fn *tap;      /* or NULL */
+    struct rbe_grad_worker *workers;
+    rbe_grad_tap_fn *tap;       /* or NULL */
     void *tap_arg;
     size_t forwarded;           /* tokens whose hidden states are held */
 };
 
 /* Tokens a thread takes through a layer's products at a time, and queries through attention:
  * what it works on should stay in the second-level cache. */
-enum { RBE_TRAIN_CHUNK = 256, RBE_TRAIN_QUERIES = 128 };
+enum { RBE_GRAD_CHUNK = 256, RBE_GRAD_QUERIES = 128 };
 
 /* The tensor in this role of a layer, or of the model (RBE_WHOLE); NULL where the architecture
  * has none. */
 enum { RBE_WHOLE = -1 };
-static inline const struct rbe_train_slice *rbe_slice_of(const struct rbe_train *t, int layer,
-                                                         enum rbe_role k)
+static inline const struct rbe_grad_slice *rbe_slice_of(const struct rbe_grad *t, int layer,
+                                                        enum rbe_role k)
 {
     return t->roles[(size_t)(1 + layer) * RBE_ROLE_COUNT + k];
 }
 
 /* Its parameters, or zeros. */
-static inline const float *rbe_param_of(const struct rbe_train *t, int layer, enum rbe_role k)
+static inline const float *rbe_param_of(const struct rbe_grad *t, int layer, enum rbe_role k)
 {
-    const struct rbe_train_slice *s = rbe_slice_of(t, layer, k);
+    const struct rbe_grad_slice *s = rbe_slice_of(t, layer, k);
 
     return s ? t->params + s->at : t->zeros;
 }
 
-static inline size_t rbe_train_padded(size_t floats)
+static inline size_t rbe_grad_padded(size_t floats)
 {
     return (floats + 15) / 16 * 16;
 }
 
 /* A weight as the second factor of a product: W [out][in] as it is (backward), or turned
  * (forward). */
-static inline struct rbe_factor rbe_train_weight(const struct rbe_train *t,
-                                                 const struct rbe_train_slice *s, bool turned)
+static inline struct rbe_factor rbe_grad_weight(const struct rbe_grad *t,
+                                                const struct rbe_grad_slice *s, bool turned)
 {
     return (struct rbe_factor){.v = t->params + s->at, .ld = s->cols, .t = turned,
                                .bf16 = t->rounded ? t->rounded + s->at : NULL};
@@ -100,19 +100,19 @@ static inline struct rbe_factor rbe_train_weight(const struct rbe_train *t,
 
 /* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT,
  * their length. */
-size_t rbe_train_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k);
+size_t rbe_grad_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k);
 
 /* A micro-batch on its way. */
 struct rbe_pass {
-    struct rbe_train *t;
-    const struct rbe_train_batch *b;
+    struct rbe_grad *t;
+    const struct rbe_grad_batch *b;
     size_t tokens;              /* batch * time */
     int layer;
     bool again;                 /* a layer is run a second time for its backward pass */
 };
 
 /* Tells the tap, where there is one. */
-static inline void rbe_pass_tap(const struct rbe_pass *p, const struct rbe_train_slice *s,
+static inline void rbe_pass_tap(const struct rbe_pass *p, const struct rbe_grad_slice *s,
                                 const float *x, const float *dy, size_t tokens)
 {
     if (p->t->tap)
@@ -120,18 +120,18 @@ static inline void rbe_pass_tap(const struct rbe_pass *p, const struct rbe_train
 }
 
 /* Splits p->tokens over the pool and calls fn with chunks of each share. */
-typedef void rbe_chunk_fn(struct rbe_pass *p, struct rbe_train_worker *w, size_t first,
+typedef void rbe_chunk_fn(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                           size_t count);
 void rbe_pass_tokens(struct rbe_pass *p, rbe_chunk_fn *fn);
 
 /* Splits p's (sequence, head) pairs over the pool. */
-typedef void rbe_head_fn(struct rbe_pass *p, struct rbe_train_worker *w, size_t sequence,
+typedef void rbe_head_fn(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence,
                          size_t head);
 void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn);
 
 /* The scores of `rows` queries from q0 on through the softmax, into w->p [rows][ld]; zeros
  * where a query must not see.  Returns ld. */
-size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_train_worker *w, const float *q,
+size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_grad_worker *w, const float *q,
                        size_t q0, size_t rows);
 
 /* The forward pass: hidden states of all tokens.  False: an interrupt ended it. */
