@@ -15,7 +15,7 @@ unset $(git rev-parse --local-env-vars)
 
 # A project of the script and one source, under a name with a blank.
 p="$work/a project"
-mkdir -p "$p/scripts" "$p/rbe"
+mkdir -p "$p/scripts" "$p/base"
 cp scripts/commit.sh scripts/dist.sh "$p/scripts/"
 cp .gitattributes "$p/"
 echo one > "$p/base/file.c"
@@ -30,9 +30,9 @@ check 'a checkout' says "$sha clean" "$p"
 echo two > "$p/base/file.c"
 check 'with a change' says "$sha changed" "$p"
 git -C "$p" checkout -q base/file.c
-echo new > "$p/rbe/new.c"
+echo new > "$p/base/new.c"
 check 'with a file that is compiled too' says "$sha changed" "$p"
-rm "$p/rbe/new.c"
+rm "$p/base/new.c"
 echo note > "$p/note"
 check 'with a note' says "$sha clean" "$p"
 git -C "$p" gc -q && git -C "$p" pack-refs --all
@@ -57,7 +57,7 @@ echo two > "$p/base/file.c"
 tar -xzf "$p/build/rbe-bench-1.tar.gz" -C "$work/dist"
 check 'of a tree with changes' says "$sha changed" "$work/dist/rbe-bench-1"
 git -C "$p" checkout -q base/file.c
-mkdir "$work/outer/copy" && cp -r "$p/scripts" "$p/rbe" "$work/outer/copy/"
+mkdir "$work/outer/copy" && cp -r "$p/scripts" "$p/base" "$work/outer/copy/"
 check 'a copy inside another repository' says '' "$work/outer/copy"
 mkdir "$work/copy" && cp -r "$p/scripts" "$p/rbe" "$work/copy/"
 check 'a copy without any' says '' "$work/copy"
