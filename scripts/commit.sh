@@ -19,8 +19,8 @@ of_git() {
     cdup=$(git rev-parse --show-cdup) && [ -z "$cdup" ] &&
         git ls-files --error-unmatch scripts/commit.sh > /dev/null &&
         commit=$(git rev-parse --verify HEAD) &&
-        changes=$(git --no-optional-locks status --porcelain -- Makefile kernels rbe gpt2 eval \
-            tune reports datasets bench) || return
+        changes=$(git --no-optional-locks status --porcelain -- Makefile datasets '*.c' '*.h' \
+            '*.cc' '*.def' '*.profile' '*.gp') || return
     echo "$commit $([ -z "$changes" ] && echo clean || echo changed)"
 }
 of_git 2> /dev/null && exit

@@ -59,7 +59,7 @@ check 'of a tree with changes' says "$sha changed" "$work/dist/rbe-bench-1"
 git -C "$p" checkout -q base/file.c
 mkdir "$work/outer/copy" && cp -r "$p/scripts" "$p/base" "$work/outer/copy/"
 check 'a copy inside another repository' says '' "$work/outer/copy"
-mkdir "$work/copy" && cp -r "$p/scripts" "$p/rbe" "$work/copy/"
+mkdir "$work/copy" && cp -r "$p/scripts" "$p/base" "$work/copy/"
 check 'a copy without any' says '' "$work/copy"
 check 'a hook of another repository' env GIT_DIR="$work/outer/.git" \
     GIT_WORK_TREE="$work/outer" bash -c '[ "$("$1/scripts/commit.sh")" = "$2 clean" ]' - "$p" "$sha"
