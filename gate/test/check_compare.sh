@@ -2,6 +2,8 @@
 # check_compare.sh - rbe compare and rbe trend on made-up files: verdicts, and what they refuse
 #
 # SPDX-License-Identifier: MIT
+#
+# Runs alone: it judges times.
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/../../test/lib.sh"
 rbe=${RBE_BIN:?folder with the program rbe}/rbe
