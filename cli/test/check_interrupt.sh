@@ -53,7 +53,8 @@ for signal in TERM INT; do
 done
 check 'eval perplexity' ends TERM 'test -e p.jsonl' "$rbe" eval perplexity -q -m m \
     --out p.jsonl
-check 'eval perplexity, its terminal gone' ends HUP 'test -e q.jsonl' "$rbe" eval perplexity -q \
+check 'eval perplexity, its terminal gone' ends HUP 'test -e q.jsonl' env --default-signal=HUP \
+    "$rbe" eval perplexity -q \
     -m m --out q.jsonl
 bench=("$bin/rbe-bench" -q --probe-time 0.0002 --set-limit 16 --threads 1)
 check 'rbe-bench with launches' ends TERM 'has_child $pid' env TMPDIR="$work" \
