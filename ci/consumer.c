@@ -83,7 +83,8 @@ static enum rbe_status use_codec(const char *codec, uint32_t block, struct rbe_p
             double sum = 0;
             for (int i = 0; i < COLS; i++)
                 sum += (double)row[i] * (double)x[t * COLS + i];
-            far = fmax(far, fabs(sum - (double)y[t * ROWS + r]));
+            const double off = fabs(sum - (double)y[t * ROWS + r]);
+            far = off > far ? off : far;
         }
     }
     printf("%s: %zu bytes, %s, products within %.1e\n", codec, rbe_coded_bytes(c),
