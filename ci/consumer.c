@@ -18,7 +18,7 @@
 static enum rbe_status go_on(const char *path, struct rbe_pool *pool, struct rbe_diag *d)
 {
     static const char prompt[] = "The city";
-    struct rbe_gpt2 *model = NULL;
+    struct rbe_model *model = NULL;
     struct rbe_tokenizer *tokenizer = NULL;
     struct rbe_session *session = NULL;
     struct rbe_sampler *sampler = NULL;
@@ -27,7 +27,7 @@ static enum rbe_status go_on(const char *path, struct rbe_pool *pool, struct rbe
     size_t count, size;
     enum rbe_status err;
 
-    if ((err = rbe_gpt2_open(&model, path, d)) ||
+    if ((err = rbe_model_open(&model, path, d)) ||
         (err = rbe_tokenizer_for(&tokenizer, model, NULL, d)) ||
         (err = rbe_tokenizer_encode(tokenizer, prompt, strlen(prompt), false, &ids, &count,
                                     d)) ||
@@ -35,8 +35,8 @@ static enum rbe_status go_on(const char *path, struct rbe_pool *pool, struct rbe
                                 pool, d)) ||
         (err = rbe_forward(session, ids, count, d)))
         goto out;
-    sampler = rbe_sampler_open(rbe_gpt2_vocab(model), (struct rbe_sampling){.top_p = 1});
-    logits = malloc(rbe_gpt2_vocab(model) * sizeof *logits);
+    sampler = rbe_sampler_open(rbe_model_vocab(model), (struct rbe_sampling){.top_p = 1});
+    logits = malloc(rbe_model_vocab(model) * sizeof *logits);
     err = sampler && logits ? RBE_OK : RBE_ERR_NOMEM;
     fputs(prompt, stdout);
     for (int i = 0; !err && i < 8; i++)
@@ -53,7 +53,7 @@ out:
     rbe_sampler_close(&sampler);
     rbe_session_close(&session);
     rbe_tokenizer_close(&tokenizer);
-    rbe_gpt2_close(&model);
+    rbe_model_close(&model);
     return err;
 }
 

@@ -32,7 +32,7 @@ enum { PROMPT = 32, MOST_TOKENS = 96, SIDE = 768, BLOCK = 44, MOST_UNITS = 10000
 
 struct worker {
     struct rbe_pool *pool;
-    struct rbe_gpt2 *model;
+    struct rbe_model *model;
     struct rbe_session *session;
     float *logits;
     uint32_t vocab, token, prompt[PROMPT];
@@ -221,9 +221,9 @@ static enum rbe_status load(struct worker *w, const char *path, unsigned threads
     enum rbe_status err;
 
     if ((err = rbe_pool_open(&w->pool, threads, d)) ||
-        (err = rbe_gpt2_open(&w->model, path, d)))
+        (err = rbe_model_open(&w->model, path, d)))
         return err;
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(w->model);
+    const struct rbe_model_config *c = rbe_model_config(w->model);
     w->vocab = c->vocab;
     if (!(w->logits = malloc(c->vocab * sizeof *w->logits)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -271,7 +271,7 @@ int main(int argc, char **argv)
     if (err)
         printf("error %s\n", d.text[0] ? d.text : rbe_strerror(err));
     rbe_session_close(&w.session);
-    rbe_gpt2_close(&w.model);
+    rbe_model_close(&w.model);
     rbe_pool_close(&w.pool);
     free(w.logits);
     return err != RBE_OK;

@@ -208,7 +208,7 @@ static enum rbe_status run(const char *model, const char *tokenizer, int threads
         return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
     if ((err = rbe_pool_open(&pool, (unsigned)threads, d)) ||
         (err = rbe_runner_open(&c.runner, model, 1, pool, d)) ||
-        (err = rbe_find_tokenizer(&t, tokenizer, model, rbe_gpt2_config(c.runner.model), d)))
+        (err = rbe_find_tokenizer(&t, tokenizer, model, rbe_model_config(c.runner.model), d)))
         goto out;
     if (parse)
         rbe_tokenizer_parse_special(t);

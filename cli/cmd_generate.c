@@ -31,7 +31,7 @@ struct options {
 
 struct generation {
     struct options o;
-    struct rbe_gpt2 *model;
+    struct rbe_model *model;
     struct rbe_tokenizer *tokenizer;    /* NULL: ids only */
     struct rbe_diag no_tokenizer;       /* why */
     struct rbe_pool *pool;
@@ -58,7 +58,7 @@ static enum rbe_status set_limit(const struct options *o, struct rbe_diag *d)
 
 static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(g->model);
+    const struct rbe_model_config *c = rbe_model_config(g->model);
     enum rbe_status err = RBE_OK;
     char *text = NULL;
     size_t size = 0;
@@ -103,12 +103,12 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     enum rbe_status err;
     size_t bytes;
 
-    if ((err = rbe_gpt2_open_bytes(&bytes, o->model, d)) ||
+    if ((err = rbe_model_open_bytes(&bytes, o->model, d)) ||
         (err = rbe_memory_check(o->model, bytes, (size_t)o->memory_limit, d)) ||
         (err = set_limit(o, d)) ||
-        (err = rbe_gpt2_open(&g->model, o->model, d)))
+        (err = rbe_model_open(&g->model, o->model, d)))
         return err;
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(g->model);
+    const struct rbe_model_config *c = rbe_model_config(g->model);
     /* A synthetic model runs without a tokenizer; one that was named or lies beside the model
      * must be right. */
     err = rbe_find_tokenizer(&g->tokenizer, o->tokenizer, o->model, c, &g->no_tokenizer);
@@ -157,7 +157,7 @@ static void print_token(const struct generation *g, uint32_t id)
 
 static enum rbe_status run(struct generation *g, struct rbe_diag *d)
 {
-    const uint32_t eos = rbe_gpt2_config(g->model)->eos;
+    const uint32_t eos = rbe_model_config(g->model)->eos;
     const size_t end = g->count + (size_t)g->o.tokens;
     const double t0 = rbe_now();
     size_t fed = 0;
@@ -205,20 +205,20 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
         json_array_append_new(i < g->prompt_count ? prompt : ids, json_integer(g->ids[i]));
     if (g->tokenizer)
         text = rbe_tokenizer_text(g->tokenizer, g->ids + g->prompt_count, made, NULL);
-    const char *path = rbe_gpt2_path(g->model), *slash = strrchr(path, '/');
+    const char *path = rbe_model_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
         "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:b, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, "
         "s:I, s:s}",
         "model", rbe_result_string(slash ? slash + 1 : path), "label",
-        rbe_gpt2_label(g->model), "rbe", rbe_gpt2_is_rbe(g->model), "prompt_ids", prompt,
+        rbe_model_label(g->model), "rbe", rbe_model_is_rbe(g->model), "prompt_ids", prompt,
         "ids", ids, "text", text, "interrupted", interrupted, "load_s", g->load_s,
         "first_token_s", g->first_s, "total_s", g->total_s, "ms_per_token",
         made > 1 ? json_real((g->total_s - g->first_s) * 1e3 / (double)(made - 1))
                  : json_null(),
         "threads", (int)rbe_pool_threads(g->pool), "oversubscribed",
         rbe_oversubscribed(rbe_pool_threads(g->pool)), "model_bytes",
-        (json_int_t)rbe_gpt2_file_bytes(g->model), "bytes_per_token",
-        (json_int_t)rbe_gpt2_bytes_per_token(g->model), "peak_memory_bytes",
+        (json_int_t)rbe_model_file_bytes(g->model), "bytes_per_token",
+        (json_int_t)rbe_model_bytes_per_token(g->model), "peak_memory_bytes",
         (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->o.seed, "special",
         g->o.special);
     free(text);
@@ -322,7 +322,7 @@ int rbe_cmd_generate(int argc, const char **argv)
     rbe_session_close(&g.session);
     rbe_pool_close(&g.pool);
     rbe_tokenizer_close(&g.tokenizer);
-    rbe_gpt2_close(&g.model);
+    rbe_model_close(&g.model);
     code = rbe_report_failure(command, err, &d);
     free(shipped);
     return code;

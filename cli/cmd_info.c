@@ -135,23 +135,23 @@ static void print_json(const json_t *j)
     putchar('\n');
 }
 
-static json_t *describe(struct rbe_gpt2 *m, const struct rbe_safetensors *s)
+static json_t *describe(struct rbe_model *m, const struct rbe_safetensors *s)
 {
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(m);
-    const double params = (double)rbe_gpt2_config_params(c);
-    const size_t bytes = rbe_gpt2_file_bytes(m);
+    const struct rbe_model_config *c = rbe_model_config(m);
+    const double params = (double)rbe_model_config_params(c);
+    const size_t bytes = rbe_model_file_bytes(m);
 
-    return RBE_OBJECT(RBE_TEXT(path, rbe_gpt2_path(m)), RBE_FLAG(rbe, rbe_gpt2_is_rbe(m)),
-                      RBE_WORD(label, rbe_gpt2_label(m)),
+    return RBE_OBJECT(RBE_TEXT(path, rbe_model_path(m)), RBE_FLAG(rbe, rbe_model_is_rbe(m)),
+                      RBE_WORD(label, rbe_model_label(m)),
                       RBE_WORD(profile, rbe_safetensors_meta(s, "rbe.profile")),
-                      RBE_WORD(sha256, rbe_gpt2_sha256(m)), RBE_INT(vocab, c->vocab),
+                      RBE_WORD(sha256, rbe_model_sha256(m)), RBE_INT(vocab, c->vocab),
                       RBE_INT(n_ctx, c->n_ctx), RBE_INT(n_embd, c->n_embd),
                       RBE_INT(n_layer, c->n_layer), RBE_INT(n_head, c->n_head),
                       RBE_INT(n_inner, c->n_inner),
-                      RBE_INT(parameters, rbe_gpt2_config_params(c)), RBE_INT(bytes, bytes),
+                      RBE_INT(parameters, rbe_model_config_params(c)), RBE_INT(bytes, bytes),
                       RBE_REAL(bits_per_weight, 8 * (double)bytes / params),
                       RBE_REAL(ratio, 4 * params / (double)bytes),
-                      RBE_INT(bytes_per_token, rbe_gpt2_bytes_per_token(m)));
+                      RBE_INT(bytes_per_token, rbe_model_bytes_per_token(m)));
 }
 
 static void print_summary(const json_t *j)
@@ -181,17 +181,17 @@ static void print_summary(const json_t *j)
 
 static enum rbe_status show(const char *path, bool verify, bool as_json, struct rbe_diag *d)
 {
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_safetensors *s = NULL;
     struct rbe_container *c = NULL;
     json_t *j = NULL, *rows = NULL;
     enum rbe_status err;
     uint64_t words = 0;
 
-    if ((err = rbe_gpt2_open(&m, path, d)) || (err = rbe_gpt2_hash(m, d)) ||
-        (err = rbe_safetensors_open(&s, rbe_gpt2_path(m), d)))
+    if ((err = rbe_model_open(&m, path, d)) || (err = rbe_model_hash(m, d)) ||
+        (err = rbe_safetensors_open(&s, rbe_model_path(m), d)))
         goto out;
-    if (rbe_gpt2_is_rbe(m) && (err = rbe_container_open(&c, rbe_gpt2_path(m), verify, d)))
+    if (rbe_model_is_rbe(m) && (err = rbe_container_open(&c, rbe_model_path(m), verify, d)))
         goto out;
     if (!(j = describe(m, s)) || (as_json && !(rows = json_array()))) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -202,10 +202,10 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
     print_tensors(s, c, rows, &words);
     if (as_json) {
         const struct rbe_result_model model = {
-            .name = base_name(rbe_gpt2_path(m)), .path = rbe_gpt2_path(m),
-            .sha256 = rbe_gpt2_sha256(m), .label = rbe_gpt2_label(m),
-            .bytes = rbe_gpt2_file_bytes(m),
-            .params = rbe_gpt2_config_params(rbe_gpt2_config(m)), .rbe = rbe_gpt2_is_rbe(m)};
+            .name = base_name(rbe_model_path(m)), .path = rbe_model_path(m),
+            .sha256 = rbe_model_sha256(m), .label = rbe_model_label(m),
+            .bytes = rbe_model_file_bytes(m),
+            .params = rbe_model_config_params(rbe_model_config(m)), .rbe = rbe_model_is_rbe(m)};
         if (RBE_SET(j, RBE_SHARED(tensors, rows)) || make_row(j, &model, words)) {
             err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
             goto out;
@@ -222,7 +222,7 @@ out:
     json_decref(j);
     rbe_container_close(&c);
     rbe_safetensors_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     return err;
 }
 

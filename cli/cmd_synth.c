@@ -13,7 +13,7 @@
 static const char command[] = "synth";
 
 /* "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY" through the same checks as a config.json. */
-static enum rbe_status parse_shape(struct rbe_gpt2_config *c, const char *shape,
+static enum rbe_status parse_shape(struct rbe_model_config *c, const char *shape,
                                    struct rbe_diag *d)
 {
     unsigned layers, width, heads, context, vocab;
@@ -28,7 +28,7 @@ static enum rbe_status parse_shape(struct rbe_gpt2_config *c, const char *shape,
                            "{\"n_layer\": %u, \"n_embd\": %u, "
                            "\"n_head\": %u, \"n_ctx\": %u, \"vocab_size\": %u}",
                            layers, width, heads, context, vocab);
-    return rbe_gpt2_config_parse(c, json, (size_t)n, "--shape", d) ? RBE_ERR_ARG : RBE_OK;
+    return rbe_model_config_parse(c, json, (size_t)n, "--shape", d) ? RBE_ERR_ARG : RBE_OK;
 }
 
 int rbe_cmd_synth(int argc, const char **argv)
@@ -41,7 +41,7 @@ int rbe_cmd_synth(int argc, const char **argv)
     int count, code;
     const struct poptOption table[] = {
         {"size", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &size, 0,
-         rbe_gpt2_config_sizes(sizes, sizeof sizes, " or "), "SIZE"},
+         rbe_model_config_sizes(sizes, sizeof sizes, " or "), "SIZE"},
         {"shape", 0, POPT_ARG_STRING, &shape, 0, "any other shape",
          "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY"},
         {"dtype", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &dtype, 0,
@@ -49,7 +49,7 @@ int rbe_cmd_synth(int argc, const char **argv)
         {"seed", 's', POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0,
          "same seed, same bytes", "N"},
         POPT_TABLEEND};
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     struct rbe_diag d = {""};
     enum rbe_status err;
     int type = 0;
@@ -65,7 +65,8 @@ int rbe_cmd_synth(int argc, const char **argv)
         err = rbe_fail(&d, RBE_ERR_ARG, "one folder to write, not %d", count);
     else if (type != RBE_DT_F32 && type != RBE_DT_F16 && type != RBE_DT_BF16)
         err = rbe_fail(&d, RBE_ERR_ARG, "--dtype '%s'; valid: F16, BF16, F32", dtype);
-    else if (!(err = shape ? parse_shape(&c, shape, &d) : rbe_gpt2_config_size(&c, size, &d))) {
+    else if (!(err = shape ? parse_shape(&c, shape, &d)
+                           : rbe_model_config_size(&c, size, &d))) {
         rbe_catch_interrupt();
         err = rbe_synth(args[0], &c, (enum rbe_dtype)type, (uint64_t)seed, &d);
     }

@@ -182,7 +182,7 @@ static size_t calibration_bytes(const struct run *r)
 static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *c = &r->source->config;
+    const struct rbe_model_config *c = &r->source->config;
     const unsigned threads = rbe_pool_threads(r->pool);
     struct rbe_grad_limits forward = l;
 
@@ -190,7 +190,7 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits 
     const size_t student = rbe_grad_bytes(c, l, threads);
     const size_t teacher =
         rbe_loss_distils(&r->loss) ? rbe_grad_bytes(c, forward, threads) : 0;
-    const size_t floats = (size_t)rbe_gpt2_config_params(c) *
+    const size_t floats = (size_t)rbe_model_config_params(c) *
                           (rbe_recipe_averages(&r->recipe) ? 4 : 3);
     const size_t own = r->a->control ? floats * sizeof(float)
                                      : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe),
@@ -261,7 +261,7 @@ static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
 {
     struct rbe_grad_limits l = {.batch = r->o.micro, .time = r->o.time,
                                 .recompute = r->a->recompute, .bf16 = r->a->bf16};
-    const struct rbe_gpt2_config *c = &r->source->config;
+    const struct rbe_model_config *c = &r->source->config;
     enum rbe_status err;
 
     if ((err = check_memory(r, l, d)) || (err = rbe_grad_open(&r->train, c, l, r->pool, d)))
@@ -350,7 +350,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if (!a->control && ((err = rbe_container_open(&r->model, a->model, !rbe_no_verify, d)) ||
                         (err = rbe_sha256_file(r->model_sha, a->model, d))))
         return err;
-    const struct rbe_gpt2_config *c = &r->source->config;
+    const struct rbe_model_config *c = &r->source->config;
     r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : DEFAULT_TOKENS;
     r->o = (struct rbe_trainer_options){
         .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
@@ -434,7 +434,7 @@ static int set_model(json_t *j, const char *key, const struct run *r, const char
     return rbe_result_set_model(j, key, &(struct rbe_result_model){
         .name = name, .path = base_name(path), .sha256 = sha, .label = r->source->label,
         .bytes = stat(path, &st) ? 0 : (uint64_t)st.st_size,
-        .params = rbe_gpt2_config_params(&r->source->config), .rbe = rbe});
+        .params = rbe_model_config_params(&r->source->config), .rbe = rbe});
 }
 
 static enum rbe_status append_result(const struct run *r, struct rbe_result_file *file,

@@ -199,7 +199,7 @@ static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
     for (int i = 0; i < turns; i++)
         json_array_append_new(
             all, turn_json(k, i, &s[i],
-                           (json_int_t)rbe_gpt2_file_bytes(k->runners[m].model)));
+                           (json_int_t)rbe_model_file_bytes(k->runners[m].model)));
     RBE_SET(r, RBE_JSON(turns, all));
     return r;
 }

@@ -37,7 +37,7 @@ static enum rbe_status run_model(struct rbe_eval_options *o, const struct edge *
         return ran;
     }
     if ((err = rbe_runner_open(&runner, path, 1, o->pool, d)) ||
-        (err = rbe_gpt2_hash(runner.model, d))) {
+        (err = rbe_model_hash(runner.model, d))) {
         json_decref(child);
         rbe_runner_close(&runner);
         return err;

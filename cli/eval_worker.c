@@ -54,7 +54,7 @@ static int report(const struct work *w, const double *ms, double load_s, double 
 static enum rbe_status work(const struct work *w, struct rbe_diag *d)
 {
     struct rbe_pool *pool = NULL;
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_session *s = NULL;
     float *logits = NULL;
     uint32_t *prompt = NULL;
@@ -66,11 +66,11 @@ static enum rbe_status work(const struct work *w, struct rbe_diag *d)
     const double start = rbe_now();
     /* The threads' stacks count too: they are there before anything is compared. */
     if ((err = rbe_pool_open(&pool, (unsigned)w->threads, d)) ||
-        (err = rbe_gpt2_open_bytes(&bytes, w->model, d)) ||
+        (err = rbe_model_open_bytes(&bytes, w->model, d)) ||
         (err = rbe_memory_check("the model", bytes, rbe_memory_limit(), d)) ||
-        (err = rbe_gpt2_open(&m, w->model, d)))
+        (err = rbe_model_open(&m, w->model, d)))
         goto out;
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(m);
+    const struct rbe_model_config *c = rbe_model_config(m);
     const struct rbe_session_limits l = {.max_tokens = (uint32_t)(w->prompt + w->tokens),
                                          .max_batch = (uint32_t)w->prompt, .max_logits = 1};
     if (l.max_tokens > c->n_ctx) {
@@ -114,7 +114,7 @@ out:
     free(prompt);
     free(ms);
     rbe_session_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     rbe_pool_close(&pool);
     return err;
 }

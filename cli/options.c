@@ -148,7 +148,7 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
     for (size_t i = 0; i < o->model_count && !err; i++) {
         err = rbe_runner_open(&r[i], o->models[i], rows, o->pool, d);
         if (!err)
-            err = rbe_gpt2_hash(r[i].model, d);
+            err = rbe_model_hash(r[i].model, d);
         if (!err)
             rbe_session_stop_early(r[i].session, true);
         if (!err && i)
@@ -164,7 +164,7 @@ enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_
                                    struct rbe_tokenizer **out, struct rbe_diag *d)
 {
     const enum rbe_status err = rbe_find_tokenizer(out, o->tokenizer, o->models[0],
-                                                   rbe_gpt2_config(r->model), d);
+                                                   rbe_model_config(r->model), d);
 
     if (!o->special)
         o->special = "text";

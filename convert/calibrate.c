@@ -273,7 +273,7 @@ static char *keep_path(const struct rbe_calibration *c)
     return rbe_path_join(c->keep->folder, "calibration.rbe");
 }
 
-static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_model_config *config)
 {
     char text[400], ids[65], shape[65];
 
@@ -389,7 +389,7 @@ static void drop_sites(struct rbe_calibration *c)
 }
 
 /* Goes on from a kept state of the same calibration, undamaged; else from nothing. */
-static void take_state(struct rbe_calibration *c, const struct rbe_gpt2_config *config)
+static void take_state(struct rbe_calibration *c, const struct rbe_model_config *config)
 {
     struct rbe_container *file = NULL;
     char *path = keep_path(c);
@@ -420,7 +420,7 @@ out:
 
 /* A calibration for the whole windows of `count` tokens, with what was kept of it. */
 static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metric,
-                             const struct rbe_gpt2_config *config, const uint32_t *tokens,
+                             const struct rbe_model_config *config, const uint32_t *tokens,
                              size_t count, struct rbe_calibration_keep *keep,
                              struct rbe_pool *pool, struct rbe_diag *d)
 {
@@ -495,22 +495,22 @@ static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration 
     return err;
 }
 
-static struct rbe_session_limits tap_limits(const struct rbe_gpt2_config *c)
+static struct rbe_session_limits tap_limits(const struct rbe_model_config *c)
 {
     return (struct rbe_session_limits){.max_batch = c->n_ctx, .max_logits = LOGITS};
 }
 
-static uint32_t widest(const struct rbe_gpt2_config *c)
+static uint32_t widest(const struct rbe_model_config *c)
 {
     return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
 }
 
-static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_gpt2 *m,
+static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model *m,
                                  const uint32_t *tokens, size_t count,
                                  struct rbe_calibration_keep *keep, struct rbe_pool *pool,
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *config = rbe_gpt2_config(m);
+    const struct rbe_model_config *config = rbe_model_config(m);
     const size_t n = config->n_ctx;
     struct rbe_calibration *c;
     struct rbe_session *s = NULL;
@@ -535,7 +535,7 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_gpt2 *
     return end(out, c, err, progress, d);
 }
 
-enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
+enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
                               const uint32_t *tokens, size_t count, struct rbe_pool *pool,
                               struct rbe_progress *progress, struct rbe_diag *d)
 {
@@ -543,13 +543,13 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
 }
 
 /* One window at a time, no gradients of parameters. */
-static struct rbe_grad_limits fisher_limits(const struct rbe_gpt2_config *c)
+static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
 {
     return (struct rbe_grad_limits){.batch = 1, .time = c->n_ctx, .tap_only = true,
                                     .recompute = true};
 }
 
-size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric)
+size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric)
 {
     const size_t count = rbe_source_count(c);
     size_t moments = 0, rows = 0;
@@ -564,7 +564,7 @@ size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metr
            (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
 }
 
-size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
+size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
                              unsigned threads)
 {
     const size_t kept = rbe_calibration_kept_bytes(c, metric);
@@ -572,7 +572,7 @@ size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric me
     if (metric == RBE_METRIC_FISHER)
         return kept + c->n_ctx * (2 + (size_t)widest(c)) * sizeof(float) +
                rbe_grad_bytes(c, fisher_limits(c), threads);
-    return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_gpt2_config_params(c)) *
+    return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
 }
 
@@ -581,7 +581,7 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
                                  struct rbe_calibration_keep *keep, struct rbe_pool *pool,
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *config = &s->config;
+    const struct rbe_model_config *config = &s->config;
     const struct rbe_grad_limits limits = fisher_limits(config);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = config->n_ctx;
@@ -651,7 +651,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                                    struct rbe_diag *d)
 {
     struct rbe_source *s = NULL;
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_tokenizer *t = NULL;
     char *shipped = NULL, *text = NULL, sha256[65];
     uint32_t *ids = NULL;
@@ -669,8 +669,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     if ((err = rbe_read_text(&text, &size, sha256, text_path, d)) ||
         (err = check_text(text, size, text_path, d)) ||
         (err = metric == RBE_METRIC_FISHER ? rbe_source_open(&s, model_path, d)
-                                           : rbe_gpt2_open(&m, model_path, d)) ||
-        (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_gpt2_config(m),
+                                           : rbe_model_open(&m, model_path, d)) ||
+        (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_model_config(m),
                                   d)))
         goto out;
     if ((err = rbe_tokenizer_encode(t, text, size, false, &ids, &count, &why))) {
@@ -692,7 +692,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
 out:
     free(ids);
     rbe_tokenizer_close(&t);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     rbe_source_close(&s);
     free(text);
     free(shipped);

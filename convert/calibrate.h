@@ -45,7 +45,7 @@ struct rbe_calibration_keep {
  * 8 windows are RBE_ERR_ARG.  Interruptible (rbe_interrupted()).  progress may be NULL; it is
  * started and ended here.
  */
-enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_gpt2 *m,
+enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
                               const uint32_t *tokens, size_t count, struct rbe_pool *pool,
                               struct rbe_progress *progress, struct rbe_diag *d);
 
@@ -66,11 +66,11 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                                    struct rbe_pool *pool, struct rbe_progress *progress,
                                    struct rbe_diag *d);
 /* Bytes it takes meanwhile: what is kept, and the model. */
-size_t rbe_calibration_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric,
+size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
                              unsigned threads);
 /* Bytes a finished one holds: the moments of every matrix's inputs, the weights of rows, the
  * tokens. */
-size_t rbe_calibration_kept_bytes(const struct rbe_gpt2_config *c, enum rbe_metric metric);
+size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
 
 /* Tokens that went in, and their number. */

@@ -80,7 +80,7 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
 void rbe_convert_close(struct rbe_convert **c);
 
 /* The profile for a model of this shape when none is named. */
-const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c);
+const char *rbe_convert_default_profile(const struct rbe_model_config *c);
 
 /* Whether the plan finds this matrix's B. */
 bool rbe_convert_is_open(const struct rbe_convert_entry *r);

@@ -29,7 +29,7 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
                          bool allocates, unsigned threads)
 {
     static const float some[1];         /* stands for a moment that is not looked at */
-    const struct rbe_gpt2_config *config = &c->source->config;
+    const struct rbe_model_config *config = &c->source->config;
     const size_t held = calibrates ? rbe_calibration_kept_bytes(config, metric) : 0;
     const size_t first = calibrates ? rbe_calibration_bytes(config, metric, threads) : 0;
     size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;

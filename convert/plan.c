@@ -154,7 +154,7 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
     c->source = s;
     c->o = *o;
     c->count = s->count;
-    c->params = rbe_gpt2_config_params(&s->config);
+    c->params = rbe_model_config_params(&s->config);
     if (o->budget_bytes)
         c->budget_bytes = o->budget_bytes;
     else if (o->budget_bits > 0)
@@ -198,9 +198,9 @@ void rbe_convert_close(struct rbe_convert **pc)
     *pc = NULL;
 }
 
-const char *rbe_convert_default_profile(const struct rbe_gpt2_config *c)
+const char *rbe_convert_default_profile(const struct rbe_model_config *c)
 {
     const uint64_t gpt2_small = 124439808;
 
-    return rbe_gpt2_config_params(c) == gpt2_small ? "mobile-45mb" : "mini-2.89";
+    return rbe_model_config_params(c) == gpt2_small ? "mobile-45mb" : "mini-2.89";
 }

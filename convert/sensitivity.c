@@ -15,7 +15,7 @@ enum { WINDOW = 512, WINDOWS_MAX = 4, LOGITS = 64 };
 #define KEPT_FLOATS ((size_t)64 << 20)
 
 struct rbe_sensitivity {
-    struct rbe_gpt2 *model;
+    struct rbe_model *model;
     struct rbe_session *session;
     uint32_t *tokens;           /* [windows][length] */
     size_t windows, length;
@@ -53,7 +53,7 @@ double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t 
 /* Predictions of window w, LOGITS at a time: kept in base, or compared with it. */
 static enum rbe_status run(struct rbe_sensitivity *s, size_t w, double *kl, struct rbe_diag *d)
 {
-    const size_t vocab = rbe_gpt2_config(s->model)->vocab;
+    const size_t vocab = rbe_model_config(s->model)->vocab;
     enum rbe_status err;
 
     rbe_session_truncate(s->session, 0);
@@ -69,7 +69,7 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, double *kl, stru
     return err;
 }
 
-static void set_windows(struct rbe_sensitivity *s, const struct rbe_gpt2_config *c)
+static void set_windows(struct rbe_sensitivity *s, const struct rbe_model_config *c)
 {
     s->length = c->n_ctx < WINDOW ? c->n_ctx : WINDOW;
     s->windows = KEPT_FLOATS / (c->vocab * s->length);
@@ -83,14 +83,14 @@ static struct rbe_session_limits session_limits(const struct rbe_sensitivity *s)
                                        .max_logits = LOGITS};
 }
 
-size_t rbe_sensitivity_bytes(const struct rbe_gpt2_config *c)
+size_t rbe_sensitivity_bytes(const struct rbe_model_config *c)
 {
     struct rbe_sensitivity s = {0};
 
     set_windows(&s, c);
     return sizeof s + s.windows * s.length * (sizeof *s.tokens + c->vocab * sizeof *s.base) +
            LOGITS * (size_t)c->vocab * sizeof *s.logits +
-           (size_t)rbe_gpt2_config_params(c) * sizeof(float) +
+           (size_t)rbe_model_config_params(c) * sizeof(float) +
            rbe_session_plain_bytes(c, session_limits(&s));
 }
 
@@ -104,13 +104,13 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
     *out = NULL;
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    if ((err = rbe_gpt2_open(&s->model, model_path, d)))
+    if ((err = rbe_model_open(&s->model, model_path, d)))
         goto out;
-    if (rbe_gpt2_is_rbe(s->model)) {
+    if (rbe_model_is_rbe(s->model)) {
         err = rbe_fail(d, RBE_ERR_ARG, "%s: already an RBE model", model_path);
         goto out;
     }
-    const struct rbe_gpt2_config *config = rbe_gpt2_config(s->model);
+    const struct rbe_model_config *config = rbe_model_config(s->model);
     const size_t vocab = config->vocab, total = rbe_calibration_tokens(c);
     set_windows(s, config);
     s->tokens = malloc(s->windows * s->length * sizeof *s->tokens);
@@ -141,7 +141,7 @@ void rbe_sensitivity_close(struct rbe_sensitivity **ps)
     if (!s)
         return;
     rbe_session_close(&s->session);
-    rbe_gpt2_close(&s->model);
+    rbe_model_close(&s->model);
     free(s->tokens);
     free(s->base);
     free(s->logits);
@@ -149,7 +149,7 @@ void rbe_sensitivity_close(struct rbe_sensitivity **ps)
     *ps = NULL;
 }
 
-static const struct rbe_weight *find(const struct rbe_gpt2 *m, const char *name)
+static const struct rbe_weight *find(const struct rbe_model *m, const char *name)
 {
     for (size_t i = 0; i < m->own_count; i++)
         if (!strcmp(name, m->own_weights[i].name))

@@ -23,7 +23,7 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
 void rbe_sensitivity_close(struct rbe_sensitivity **s);
 
 /* Bytes it takes, measuring apart. */
-size_t rbe_sensitivity_bytes(const struct rbe_gpt2_config *c);
+size_t rbe_sensitivity_bytes(const struct rbe_model_config *c);
 
 /* With change [rows][cols] added to rows row0 .. row0 + rows - 1 of the matrix so named; the
  * original is put back.  Takes as much memory as `change` does. */

@@ -271,7 +271,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
     json_t *r = rbe_evaluation_record(p->e, "inference", run), *raw = json_object();
     const double prefill = median_of(f->prefill_ms, PREFILLS);
     const double median = rbe_times_median(&f->at[p->how->c2]);
-    const size_t bytes = rbe_gpt2_bytes_per_token(run->model);
+    const size_t bytes = rbe_model_bytes_per_token(run->model);
 
     if (!r) {
         json_decref(raw);
@@ -287,7 +287,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
                                 RBE_REAL(median_ms, prefill),
                                 RBE_REAL(tokens_per_s, 1e3 * p->how->prompt_tokens / prefill))),
             RBE_REAL(first_token_ms, median_of(f->first_ms, PREFILLS)),
-            RBE_INT(model_bytes, rbe_gpt2_file_bytes(run->model)),
+            RBE_INT(model_bytes, rbe_model_file_bytes(run->model)),
             RBE_INT(bytes_per_token, bytes),
             RBE_REAL(gb_per_s, rbe_gb_per_s((double)bytes, median)));
     set_child(r, f);
@@ -359,7 +359,7 @@ static enum rbe_status sequence_record(json_t **out, struct plan *p, size_t m, s
                                        json_t *samples, const json_t *child,
                                        struct rbe_diag *d)
 {
-    const struct rbe_gpt2 *model = p->e->runners[m].model;
+    const struct rbe_model *model = p->e->runners[m].model;
     json_t *r = rbe_evaluation_record(p->e, "inference", &p->e->runners[m]);
 
     *out = r;
@@ -370,8 +370,8 @@ static enum rbe_status sequence_record(json_t **out, struct plan *p, size_t m, s
     RBE_SET(r, RBE_WORD(group, p->group), RBE_WORD(mode, "sequences"),
             RBE_INT(sequences_total, p->how->sequences), RBE_INT(first_sequence, first),
             RBE_INT(length, p->how->length), RBE_INT(prompt_tokens, p->how->prompt_tokens),
-            RBE_INT(model_bytes, rbe_gpt2_file_bytes(model)),
-            RBE_INT(bytes_per_token, rbe_gpt2_bytes_per_token(model)));
+            RBE_INT(model_bytes, rbe_model_file_bytes(model)),
+            RBE_INT(bytes_per_token, rbe_model_bytes_per_token(model)));
     if (child) {
         RBE_SET(r, RBE_SHARED(resident_bytes, RBE_VALUE_AT(child, resident_bytes)),
                 RBE_SHARED(peak_bytes, RBE_VALUE_AT(child, peak_bytes)));

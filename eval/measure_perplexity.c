@@ -103,7 +103,7 @@ static bool belongs(const struct job *j, const json_t *r, size_t m)
     const char *special = json_string_value(RBE_VALUE_AT(r, special));
 
     return kind && !strcmp(kind, "perplexity") && model && text && protocol &&
-           !strcmp(model, rbe_gpt2_sha256(j->e->runners[m].model)) &&
+           !strcmp(model, rbe_model_sha256(j->e->runners[m].model)) &&
            !strcmp(text, j->p->text->sha256) && special && !strcmp(special, j->e->special) &&
            !strcmp(protocol, rbe_protocol_name(j->w->protocol)) &&
            json_integer_value(RBE_VALUE_AT(r, context)) == j->w->context &&

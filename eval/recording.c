@@ -29,7 +29,7 @@ static json_t *describe(struct rbe_runner *base, const struct rbe_text *text,
                         const struct rbe_windows *w, size_t windows)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I}", "schema", schema, "dtype",
-                     "F16", "model_sha256", rbe_gpt2_sha256(base->model), "text_sha256",
+                     "F16", "model_sha256", rbe_model_sha256(base->model), "text_sha256",
                      text->sha256, "protocol", rbe_protocol_name(w->protocol), "context",
                      (int)w->context, "vocab", (int)base->vocab, "windows",
                      (json_int_t)windows);

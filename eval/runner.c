@@ -41,7 +41,7 @@ static char *model_name(const char *path)
 /* Rows of logits and a session for r->model. */
 static enum rbe_status open_session(struct rbe_runner *r, uint32_t rows, struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(r->model);
+    const struct rbe_model_config *c = rbe_model_config(r->model);
 
     r->n_ctx = c->n_ctx;
     r->vocab = c->vocab;
@@ -65,7 +65,7 @@ enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t
     memset(r, 0, sizeof *r);
     r->pool = pool;
     const double start = rbe_now();
-    if ((err = rbe_gpt2_open(&r->model, path, d)))
+    if ((err = rbe_model_open(&r->model, path, d)))
         goto out;
     err = RBE_ERR_NOMEM;
     if ((r->name = model_name(path)))
@@ -97,7 +97,7 @@ void rbe_runner_close(struct rbe_runner *r)
     rbe_session_close(&r->session);
     free(r->logits);
     if (!r->shared) {
-        rbe_gpt2_close(&r->model);
+        rbe_model_close(&r->model);
         free(r->name);
     }
     memset(r, 0, sizeof *r);
@@ -106,10 +106,10 @@ void rbe_runner_close(struct rbe_runner *r)
 int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key)
 {
     const struct rbe_result_model m = {
-        .name = r->name, .path = rbe_gpt2_path(r->model), .sha256 = rbe_gpt2_sha256(r->model),
-        .label = rbe_gpt2_label(r->model), .bytes = rbe_gpt2_file_bytes(r->model),
-        .params = rbe_gpt2_config_params(rbe_gpt2_config(r->model)),
-        .rbe = rbe_gpt2_is_rbe(r->model)};
+        .name = r->name, .path = rbe_model_path(r->model), .sha256 = rbe_model_sha256(r->model),
+        .label = rbe_model_label(r->model), .bytes = rbe_model_file_bytes(r->model),
+        .params = rbe_model_config_params(rbe_model_config(r->model)),
+        .rbe = rbe_model_is_rbe(r->model)};
 
     if (!m.sha256)
         return -1;
@@ -182,7 +182,8 @@ enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
 enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
                                  struct rbe_diag *d)
 {
-    const struct rbe_gpt2_config *x = rbe_gpt2_config(a->model), *y = rbe_gpt2_config(b->model);
+    const struct rbe_model_config *x = rbe_model_config(a->model);
+    const struct rbe_model_config *y = rbe_model_config(b->model);
 
     if (x->vocab != y->vocab || x->eos != y->eos)
         return rbe_fail(d, RBE_ERR_MISMATCH,

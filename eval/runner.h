@@ -17,7 +17,7 @@
 
 struct rbe_runner {
     char *name;                 /* the folder's or file's, without .rbe */
-    struct rbe_gpt2 *model;
+    struct rbe_model *model;
     struct rbe_session *session;
     struct rbe_pool *pool;      /* not owned */
     uint32_t n_ctx, vocab;
@@ -28,7 +28,7 @@ struct rbe_runner {
     bool shared;                /* name and model are another runner's */
 };
 
-/* path as rbe_gpt2_open() takes it. rows 0: as many as 32 MiB of logits hold, at most n_ctx;
+/* path as rbe_model_open() takes it. rows 0: as many as 32 MiB of logits hold, at most n_ctx;
  * a session for n_ctx tokens in one batch. */
 enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
                                 struct rbe_pool *pool, struct rbe_diag *d);
@@ -42,7 +42,7 @@ void rbe_runner_close(struct rbe_runner *r);
 enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *of,
                                  uint32_t rows, struct rbe_diag *d);
 
-/* record[key] = what identifies the model, after rbe_gpt2_hash(). */
+/* record[key] = what identifies the model, after rbe_model_hash(). */
 int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key);
 
 /*

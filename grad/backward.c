@@ -13,7 +13,7 @@
 #include "base/progress.h"
 #include "grad/state.h"
 
-size_t rbe_grad_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k)
+size_t rbe_grad_vector_at(const struct rbe_model_config *c, enum rbe_role k)
 {
     const size_t e = rbe_grad_padded(c->n_embd);
     size_t at = 0;

@@ -21,7 +21,7 @@ enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
 /* --- slices ------------------------------------------------------------------------------- */
 
 /* Lists the slices into s (NULL: only counts); returns the floats of all. */
-static size_t list_slices(const struct rbe_gpt2_config *c, struct rbe_grad_slice *s)
+static size_t list_slices(const struct rbe_model_config *c, struct rbe_grad_slice *s)
 {
     const size_t n = rbe_source_count(c);
     size_t at = 0;
@@ -50,7 +50,7 @@ static void list_roles(struct rbe_grad *t)
 }
 
 /* Floats of the zeros that stand for vectors which the architecture has not. */
-static size_t zeros_of(const struct rbe_gpt2_config *c)
+static size_t zeros_of(const struct rbe_model_config *c)
 {
     const size_t e = c->n_embd, f = c->n_inner, n = rbe_source_count(c);
     unsigned roles = 0;
@@ -84,7 +84,7 @@ static float *take(struct cut *c, size_t a, size_t b)
     return p;
 }
 
-static void take_kept(struct cut *c, const struct rbe_gpt2_config *g, size_t tokens,
+static void take_kept(struct cut *c, const struct rbe_model_config *g, size_t tokens,
                       struct rbe_grad_kept *k)
 {
     const size_t e = g->n_embd;
@@ -95,7 +95,7 @@ static void take_kept(struct cut *c, const struct rbe_gpt2_config *g, size_t tok
     k->ff = take(c, tokens, g->n_inner);
 }
 
-static void take_worker(struct cut *c, const struct rbe_gpt2_config *g,
+static void take_worker(struct cut *c, const struct rbe_model_config *g,
                         struct rbe_grad_limits l, struct rbe_grad_worker *w)
 {
     const size_t queries = l.time < RBE_GRAD_QUERIES ? l.time : RBE_GRAD_QUERIES;
@@ -112,7 +112,7 @@ static void take_worker(struct cut *c, const struct rbe_gpt2_config *g,
 }
 
 /* Positions whose logits are held at a time. */
-static size_t head_rows(const struct rbe_gpt2_config *c, size_t tokens)
+static size_t head_rows(const struct rbe_model_config *c, size_t tokens)
 {
     size_t rows = HEAD_FLOATS / c->vocab / 16 * 16;
 
@@ -121,7 +121,7 @@ static size_t head_rows(const struct rbe_gpt2_config *c, size_t tokens)
 }
 
 /* Lays everything out; t's arrays kept and workers exist, or t is a throw-away to count. */
-static size_t layout(struct rbe_grad *t, const struct rbe_gpt2_config *c,
+static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
                      struct rbe_grad_limits l, unsigned threads, float *arena)
 {
     const size_t tokens = (size_t)l.batch * l.time, e = c->n_embd;
@@ -162,7 +162,7 @@ static size_t layout(struct rbe_grad *t, const struct rbe_gpt2_config *c,
     return cut.overflow ? SIZE_MAX : cut.at * sizeof(float);
 }
 
-size_t rbe_grad_bytes(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+size_t rbe_grad_bytes(const struct rbe_model_config *c, struct rbe_grad_limits l,
                       unsigned threads)
 {
     struct rbe_grad counted = {.c = *c};
@@ -175,7 +175,7 @@ size_t rbe_grad_bytes(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
     return arena > SIZE_MAX - rest ? SIZE_MAX : arena + rest;
 }
 
-static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+static enum rbe_status check_limits(const struct rbe_model_config *c, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
     if (!l.batch || !l.time || l.time > c->n_ctx || l.batch > UINT32_MAX / l.time)
@@ -184,7 +184,7 @@ static enum rbe_status check_limits(const struct rbe_gpt2_config *c, struct rbe_
     return RBE_OK;
 }
 
-enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_gpt2_config *c,
+enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_config *c,
                               struct rbe_grad_limits l, struct rbe_pool *pool,
                               struct rbe_diag *d)
 {
@@ -247,7 +247,7 @@ void rbe_grad_close(struct rbe_grad **pt)
     *pt = NULL;
 }
 
-const struct rbe_gpt2_config *rbe_grad_config(const struct rbe_grad *t)
+const struct rbe_model_config *rbe_grad_config(const struct rbe_grad *t)
 {
     return &t->c;
 }
@@ -527,7 +527,7 @@ enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
     return RBE_OK;
 }
 
-double rbe_grad_flops(const struct rbe_gpt2_config *c, struct rbe_grad_limits l, bool teacher)
+double rbe_grad_flops(const struct rbe_model_config *c, struct rbe_grad_limits l, bool teacher)
 {
     const double e = c->n_embd, f = c->n_inner, tokens = (double)l.batch * l.time;
     double pairs = 0;           /* (query, key) pairs multiplied in a sequence */

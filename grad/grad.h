@@ -57,7 +57,7 @@ struct rbe_grad;
 
 /* Bytes rbe_grad_open() will allocate with a pool of `threads`; SIZE_MAX when they do not
  * fit a size_t. */
-size_t rbe_grad_bytes(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+size_t rbe_grad_bytes(const struct rbe_model_config *c, struct rbe_grad_limits l,
                       unsigned threads);
 
 /*
@@ -65,12 +65,12 @@ size_t rbe_grad_bytes(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
  * student's, or has one of as many threads.  RBE_ERR_ARG: an impossible shape, or bf16 where
  * rbe_product_has_bf16() says no; RBE_ERR_NOMEM says how much was needed.
  */
-enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_gpt2_config *c,
+enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_config *c,
                               struct rbe_grad_limits l, struct rbe_pool *pool,
                               struct rbe_diag *d);
 void rbe_grad_close(struct rbe_grad **t);
 
-const struct rbe_gpt2_config *rbe_grad_config(const struct rbe_grad *t);
+const struct rbe_model_config *rbe_grad_config(const struct rbe_grad *t);
 
 /* The slices, in the order of rbe_source's tensors. */
 size_t rbe_grad_slices(const struct rbe_grad *t);
@@ -136,7 +136,7 @@ enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
 
 /* Multiply-adds of a step's matrix products as multiplied (causal blocks as they are cut),
  * times two: for the share of the FMA peak.  teacher: its forward pass included. */
-double rbe_grad_flops(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+double rbe_grad_flops(const struct rbe_model_config *c, struct rbe_grad_limits l,
                       bool teacher);
 
 #endif

@@ -30,7 +30,7 @@ struct rbe_grad_worker {
 };
 
 struct rbe_grad {
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     const struct rbe_arch *arch;
     struct rbe_grad_limits limits;
     struct rbe_pool *pool;
@@ -100,7 +100,7 @@ static inline struct rbe_factor rbe_grad_weight(const struct rbe_grad *t,
 
 /* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT,
  * their length. */
-size_t rbe_grad_vector_at(const struct rbe_gpt2_config *c, enum rbe_role k);
+size_t rbe_grad_vector_at(const struct rbe_model_config *c, enum rbe_role k);
 
 /* A micro-batch on its way. */
 struct rbe_pass {

@@ -103,7 +103,7 @@ const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t l
     return &a->tensors[before + (i - before) % each];
 }
 
-void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_gpt2_config *c,
+void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_model_config *c,
                     uint32_t *rows, uint32_t *cols)
 {
     const uint32_t width = c->n_embd, inner = c->n_inner, vocab = c->vocab, context = c->n_ctx;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rbe_gpt2_config;
+struct rbe_model_config;
 
 #define RBE_ARCH(id, ...) RBE_ARCH_##id,
 enum rbe_arch_id {
@@ -69,7 +69,7 @@ size_t rbe_arch_count(const struct rbe_arch *a, uint32_t layers);
 const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t layers, size_t i,
                                             int *layer);
 /* As W [outputs][inputs]. */
-void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_gpt2_config *c,
+void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_model_config *c,
                     uint32_t *rows, uint32_t *cols);
 
 /* Whether name is the list's, of a layer below `layers`; *layer is that or -1. */

@@ -139,7 +139,7 @@ static enum rbe_status check_switches(const struct reader *r, enum rbe_arch_id a
     return err;
 }
 
-static enum rbe_status get_counts(struct rbe_gpt2_config *c, const struct reader *r)
+static enum rbe_status get_counts(struct rbe_model_config *c, const struct reader *r)
 {
     enum { MAX_vocab = MAX_VOCAB, MAX_n_ctx = MAX_CTX, MAX_n_embd = MAX_EMBD,
            MAX_n_layer = MAX_LAYER, MAX_n_head = MAX_EMBD, MAX_n_inner = 4 * MAX_EMBD };
@@ -174,7 +174,7 @@ static enum rbe_status get_epsilon(float *out, const struct reader *r, const cha
 }
 
 /* Where it is not said: the architecture's, for rows behind it are padding. */
-static enum rbe_status get_end_token(struct rbe_gpt2_config *c, const struct reader *r,
+static enum rbe_status get_end_token(struct rbe_model_config *c, const struct reader *r,
                                      const char *key, uint32_t missing)
 {
     const json_t *v = value_of(r, key);
@@ -189,7 +189,7 @@ static enum rbe_status get_end_token(struct rbe_gpt2_config *c, const struct rea
     return RBE_OK;
 }
 
-static enum rbe_status get_rest(struct rbe_gpt2_config *c, const struct reader *r)
+static enum rbe_status get_rest(struct rbe_model_config *c, const struct reader *r)
 {
     enum rbe_status err = RBE_OK;
 
@@ -204,7 +204,7 @@ static enum rbe_status get_rest(struct rbe_gpt2_config *c, const struct reader *
     return err;
 }
 
-static enum rbe_status from_json(struct rbe_gpt2_config *c, const struct reader *r)
+static enum rbe_status from_json(struct rbe_model_config *c, const struct reader *r)
 {
     enum rbe_status err;
 
@@ -216,12 +216,12 @@ static enum rbe_status from_json(struct rbe_gpt2_config *c, const struct reader 
     return get_rest(c, r);
 }
 
-enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *json, size_t size,
-                                      const char *name, struct rbe_diag *d)
+enum rbe_status rbe_model_config_parse(struct rbe_model_config *c, const char *json,
+                                       size_t size, const char *name, struct rbe_diag *d)
 {
     json_error_t je;
 
-    *c = (struct rbe_gpt2_config){0};
+    *c = (struct rbe_model_config){0};
     json_t *j;
     enum rbe_status err = rbe_json_load(&j, json, size, JSON_REJECT_DUPLICATES, &je, name, d);
     if (err == RBE_ERR_NOMEM)
@@ -239,7 +239,7 @@ enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *jso
     err = from_json(c, &(struct reader){j, name, d});
     json_decref(j);
     if (err)
-        *c = (struct rbe_gpt2_config){0};
+        *c = (struct rbe_model_config){0};
     return err;
 }
 
@@ -249,7 +249,7 @@ enum { SIZES = 8 };             /* of an architecture, and an end */
 
 struct size {
     const char *name, *other;
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
 };
 
 #define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
@@ -261,7 +261,7 @@ static const struct size sizes[RBE_ARCH_COUNT][SIZES] = {
 #include "model/arch.def"
 };
 
-const char *rbe_gpt2_config_sizes(char *buf, size_t size, const char *last)
+const char *rbe_model_config_sizes(char *buf, size_t size, const char *last)
 {
     size_t at = 0;
 
@@ -276,8 +276,8 @@ const char *rbe_gpt2_config_sizes(char *buf, size_t size, const char *last)
     return buf;
 }
 
-enum rbe_status rbe_gpt2_config_size(struct rbe_gpt2_config *c, const char *size,
-                                     struct rbe_diag *d)
+enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *size,
+                                      struct rbe_diag *d)
 {
     const struct reader nothing = {NULL, size, d};
     char valid[200];
@@ -291,12 +291,12 @@ enum rbe_status rbe_gpt2_config_size(struct rbe_gpt2_config *c, const char *size
                 err = get_counts(c, &nothing);
                 return err ? err : get_rest(c, &nothing);
             }
-    *c = (struct rbe_gpt2_config){0};
+    *c = (struct rbe_model_config){0};
     return rbe_fail(d, RBE_ERR_ARG, "unknown size '%s'; valid: %s", size,
-                    rbe_gpt2_config_sizes(valid, sizeof valid, ", "));
+                    rbe_model_config_sizes(valid, sizeof valid, ", "));
 }
 
-void rbe_gpt2_config_print(FILE *f, const struct rbe_gpt2_config *c)
+void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
 {
     fprintf(f, "{\n \"model_type\": \"%s\"", rbe_arch_at(c->arch)->type);
     switch (c->arch) {
@@ -314,7 +314,7 @@ void rbe_gpt2_config_print(FILE *f, const struct rbe_gpt2_config *c)
     fprintf(f, "\n}\n");
 }
 
-uint64_t rbe_gpt2_config_params(const struct rbe_gpt2_config *c)
+uint64_t rbe_model_config_params(const struct rbe_model_config *c)
 {
     const struct rbe_arch *a = rbe_arch_at(c->arch);
     const size_t n = rbe_arch_count(a, c->n_layer);

@@ -1,5 +1,5 @@
 /*
- * config.h - the shape of a GPT-2.
+ * config.h - the shape of a model.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "model/arch.h"
 
-struct rbe_gpt2_config {
+struct rbe_model_config {
     enum rbe_arch_id arch;
     uint32_t vocab, n_ctx, n_embd, n_layer, n_head, n_inner;    /* n_inner: 4 * n_embd */
     float ln_eps;
@@ -27,19 +27,19 @@ struct rbe_gpt2_config {
  * weights) must have the architecture's value.  The vocabulary may have more rows than the
  * tokenizer has tokens.  `name` is for messages.
  */
-enum rbe_status rbe_gpt2_config_parse(struct rbe_gpt2_config *c, const char *json, size_t size,
-                                      const char *name, struct rbe_diag *d);
+enum rbe_status rbe_model_config_parse(struct rbe_model_config *c, const char *json,
+                                       size_t size, const char *name, struct rbe_diag *d);
 
 /* A published size, "117M" (also "124M") say; RBE_ERR_ARG names the valid ones. */
-enum rbe_status rbe_gpt2_config_size(struct rbe_gpt2_config *c, const char *size,
-                                     struct rbe_diag *d);
+enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *size,
+                                      struct rbe_diag *d);
 /* All of them into buf, `last` before the last one. */
-const char *rbe_gpt2_config_sizes(char *buf, size_t size, const char *last);
+const char *rbe_model_config_sizes(char *buf, size_t size, const char *last);
 
 /* c as a config.json. */
-void rbe_gpt2_config_print(FILE *f, const struct rbe_gpt2_config *c);
+void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
 
 /* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
-uint64_t rbe_gpt2_config_params(const struct rbe_gpt2_config *c);
+uint64_t rbe_model_config_params(const struct rbe_model_config *c);
 
 #endif

@@ -137,7 +137,7 @@ enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, stru
 }
 
 static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *folder,
-                                    const struct rbe_gpt2_config *c, struct rbe_diag *d)
+                                    const struct rbe_model_config *c, struct rbe_diag *d)
 {
     enum rbe_status err = rbe_tokenizer_open(out, folder, d);
 
@@ -147,7 +147,7 @@ static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *fold
 }
 
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
-                                   const char *model_path, const struct rbe_gpt2_config *c,
+                                   const char *model_path, const struct rbe_model_config *c,
                                    struct rbe_diag *d)
 {
     static const char *const shipped[] = {"rbe-mini", "gpt2"};
@@ -182,8 +182,8 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     return err;
 }
 
-enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_gpt2 *m,
+enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_model *m,
                                   const char *folder, struct rbe_diag *d)
 {
-    return rbe_find_tokenizer(out, folder, rbe_gpt2_path(m), rbe_gpt2_config(m), d);
+    return rbe_find_tokenizer(out, folder, rbe_model_path(m), rbe_model_config(m), d);
 }

@@ -35,7 +35,7 @@ enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, stru
  * not fit the model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
  */
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
-                                   const char *model_path, const struct rbe_gpt2_config *c,
+                                   const char *model_path, const struct rbe_model_config *c,
                                    struct rbe_diag *d);
 
 /* Does one stand beside the model, right or not? */

@@ -16,7 +16,7 @@
 
 /* Where tensors come from, and where the f32 copies of them go. */
 struct loader {
-    struct rbe_gpt2 *m;
+    struct rbe_model *m;
     const struct rbe_source *source;
     float *next;                /* in the arena */
     float *scratch;             /* a matrix before it is transposed */
@@ -34,7 +34,7 @@ struct room {
     size_t floats, matrices, largest, zeros;
 };
 
-static struct room room_of(const struct rbe_gpt2_config *c, bool plain)
+static struct room room_of(const struct rbe_model_config *c, bool plain)
 {
     const size_t count = rbe_source_count(c), e = c->n_embd, f = c->n_inner;
     bool has[RBE_ROLE_COUNT] = {false};
@@ -77,7 +77,7 @@ static enum rbe_status take(struct loader *l, const struct rbe_source_tensor *t,
 static enum rbe_status take_weight(struct loader *l, const struct rbe_source_tensor *t,
                                    const struct rbe_weight **out)
 {
-    struct rbe_gpt2 *m = l->m;
+    struct rbe_model *m = l->m;
     const float *codes;
 
     *out = t->weight;
@@ -99,7 +99,7 @@ static enum rbe_status take_weight(struct loader *l, const struct rbe_source_ten
     return err;
 }
 
-static enum rbe_status load(struct rbe_gpt2 *m, const struct rbe_source *s, struct rbe_diag *d)
+static enum rbe_status load(struct rbe_model *m, const struct rbe_source *s, struct rbe_diag *d)
 {
     const bool plain = !m->container;
     const struct room room = room_of(&m->config, plain);
@@ -138,13 +138,13 @@ out:
     return err;
 }
 
-enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d)
+enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct rbe_diag *d)
 {
     struct rbe_source *s = NULL;
     enum rbe_status err;
 
     *out = NULL;
-    struct rbe_gpt2 *m = calloc(1, sizeof *m);
+    struct rbe_model *m = calloc(1, sizeof *m);
     if (!m) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         goto out;
@@ -168,12 +168,12 @@ enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rb
 out:
     rbe_source_close(&s);
     if (err)
-        rbe_gpt2_close(&m);
+        rbe_model_close(&m);
     *out = m;
     return err;
 }
 
-enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d)
+enum rbe_status rbe_model_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d)
 {
     struct rbe_source *s;
     const enum rbe_status err = rbe_source_open_head(&s, path, d);
@@ -189,9 +189,9 @@ enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_
     return RBE_OK;
 }
 
-void rbe_gpt2_close(struct rbe_gpt2 **pm)
+void rbe_model_close(struct rbe_model **pm)
 {
-    struct rbe_gpt2 *m = *pm;
+    struct rbe_model *m = *pm;
 
     if (!m)
         return;
@@ -206,42 +206,42 @@ void rbe_gpt2_close(struct rbe_gpt2 **pm)
     *pm = NULL;
 }
 
-uint32_t rbe_gpt2_vocab(const struct rbe_gpt2 *m)
+uint32_t rbe_model_vocab(const struct rbe_model *m)
 {
     return m->config.vocab;
 }
 
-uint32_t rbe_gpt2_context(const struct rbe_gpt2 *m)
+uint32_t rbe_model_context(const struct rbe_model *m)
 {
     return m->config.n_ctx;
 }
 
-uint32_t rbe_gpt2_eos(const struct rbe_gpt2 *m)
+uint32_t rbe_model_eos(const struct rbe_model *m)
 {
     return m->config.eos;
 }
 
-const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m)
+const struct rbe_model_config *rbe_model_config(const struct rbe_model *m)
 {
     return &m->config;
 }
 
-const char *rbe_gpt2_path(const struct rbe_gpt2 *m)
+const char *rbe_model_path(const struct rbe_model *m)
 {
     return m->path;
 }
 
-size_t rbe_gpt2_file_bytes(const struct rbe_gpt2 *m)
+size_t rbe_model_file_bytes(const struct rbe_model *m)
 {
     return m->file_bytes;
 }
 
-bool rbe_gpt2_is_rbe(const struct rbe_gpt2 *m)
+bool rbe_model_is_rbe(const struct rbe_model *m)
 {
     return m->container;
 }
 
-enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d)
+enum rbe_status rbe_model_hash(struct rbe_model *m, struct rbe_diag *d)
 {
     struct rbe_safetensors *again = NULL;
     enum rbe_status err = RBE_OK;
@@ -259,17 +259,17 @@ enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d)
     return err;
 }
 
-const char *rbe_gpt2_sha256(const struct rbe_gpt2 *m)
+const char *rbe_model_sha256(const struct rbe_model *m)
 {
     return m->sha256[0] ? m->sha256 : NULL;
 }
 
-const char *rbe_gpt2_label(const struct rbe_gpt2 *m)
+const char *rbe_model_label(const struct rbe_model *m)
 {
     return m->label;
 }
 
-size_t rbe_gpt2_bytes_per_token(const struct rbe_gpt2 *m)
+size_t rbe_model_bytes_per_token(const struct rbe_model *m)
 {
     return m->bytes_per_token;
 }

@@ -17,22 +17,22 @@
 #include "rbe/container.h"
 
 /* The checksums of a container's codes are not compared when rbe_no_verify is set before
- * rbe_gpt2_open(). */
+ * rbe_model_open(). */
 
-/* Bytes rbe_gpt2_open() takes at its height: the mapped file, f32 copies, scratch. */
-enum rbe_status rbe_gpt2_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d);
+/* Bytes rbe_model_open() takes at its height: the mapped file, f32 copies, scratch. */
+enum rbe_status rbe_model_open_bytes(size_t *bytes, const char *path, struct rbe_diag *d);
 
-const struct rbe_gpt2_config *rbe_gpt2_config(const struct rbe_gpt2 *m);
+const struct rbe_model_config *rbe_model_config(const struct rbe_model *m);
 /* Computes the sha256 of the weight file (of shards: see rbe_safetensors_sha256) and keeps it.
  * RBE_ERR_MISMATCH when a checkpoint is no longer the file that was opened. */
-enum rbe_status rbe_gpt2_hash(struct rbe_gpt2 *m, struct rbe_diag *d);
-/* What rbe_gpt2_hash() found, or NULL. */
-const char *rbe_gpt2_sha256(const struct rbe_gpt2 *m);
+enum rbe_status rbe_model_hash(struct rbe_model *m, struct rbe_diag *d);
+/* What rbe_model_hash() found, or NULL. */
+const char *rbe_model_sha256(const struct rbe_model *m);
 /* "synthetic" metadata of a generated checkpoint, or NULL. */
-const char *rbe_gpt2_label(const struct rbe_gpt2 *m);
+const char *rbe_model_label(const struct rbe_model *m);
 
 /* rbe_session_bytes() for a plain checkpoint of this shape. */
-size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l);
+size_t rbe_session_plain_bytes(const struct rbe_model_config *c, struct rbe_session_limits l);
 
 /* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers and
  * rbe_logits() before it begins: they then answer RBE_ERR_INTERRUPTED, and nothing of the batch

@@ -24,7 +24,7 @@
 enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
 
 struct rbe_session {
-    struct rbe_gpt2 *m;         /* read only, but for its mark of being verified */
+    struct rbe_model *m;         /* read only, but for its mark of being verified */
     struct rbe_pool *pool;
     struct rbe_session_limits limits;
     const struct rbe_elementwise *e;
@@ -50,7 +50,7 @@ struct rbe_session {
 /* --- memory ------------------------------------------------------------------------------- */
 
 /* Zero means the default; nothing beyond what the model has. */
-static struct rbe_session_limits settle(const struct rbe_gpt2_config *c,
+static struct rbe_session_limits settle(const struct rbe_model_config *c,
                                         struct rbe_session_limits l)
 {
     if (!l.max_tokens || l.max_tokens > c->n_ctx)
@@ -76,7 +76,7 @@ static bool all_f32(const struct rbe_weight *w)
 
 /* Whether any product of several tokens goes through kernels, and so needs a batch of
  * prepared activations. */
-static bool needs_batch_act(const struct rbe_gpt2 *m)
+static bool needs_batch_act(const struct rbe_model *m)
 {
     bool dense = rbe_dense_fast() && all_f32(m->whole.weight[RBE_ROLE_TOKENS]);
 
@@ -86,7 +86,7 @@ static bool needs_batch_act(const struct rbe_gpt2 *m)
     return !dense;
 }
 
-static size_t widest(const struct rbe_gpt2_config *c)
+static size_t widest(const struct rbe_model_config *c)
 {
     return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
 }
@@ -97,7 +97,7 @@ static uint32_t query_block(struct rbe_session_limits l)
 }
 
 /* Lays the arena out; with s, sets its pointers.  Returns the bytes. */
-static size_t layout(const struct rbe_gpt2_config *c, bool batch_act, bool rotated,
+static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rotated,
                      struct rbe_session_limits l, struct rbe_session *s)
 {
     const size_t e = c->n_embd, batch = l.max_batch;
@@ -128,13 +128,13 @@ static size_t layout(const struct rbe_gpt2_config *c, bool batch_act, bool rotat
     return at;
 }
 
-size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l)
+size_t rbe_session_bytes(const struct rbe_model *m, struct rbe_session_limits l)
 {
     return sizeof(struct rbe_session) + layout(&m->config, needs_batch_act(m), m->rotated,
                                                 settle(&m->config, l), NULL);
 }
 
-size_t rbe_session_plain_bytes(const struct rbe_gpt2_config *c, struct rbe_session_limits l)
+size_t rbe_session_plain_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
 {
     return sizeof(struct rbe_session) +
            layout(c, !rbe_dense_fast(), false, settle(c, l), NULL);
@@ -162,7 +162,7 @@ static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weig
     return RBE_OK;
 }
 
-enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
+enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
                                  struct rbe_session_limits l, struct rbe_pool *pool,
                                  struct rbe_diag *d)
 {
@@ -381,7 +381,7 @@ struct batch {
 static void run_embed(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
-    const struct rbe_gpt2 *m = b->s->m;
+    const struct rbe_model *m = b->s->m;
     const struct rbe_weight *tokens = m->whole.weight[RBE_ROLE_TOKENS];
     const float *positions = m->whole.values[RBE_ROLE_POSITIONS];
     const struct rbe_arch *arch = rbe_arch_at(m->config.arch);
@@ -480,7 +480,7 @@ static void run_attention(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
     struct rbe_session *s = b->s;
-    const struct rbe_gpt2_config *c = &s->m->config;
+    const struct rbe_model_config *c = &s->m->config;
     const size_t e = c->n_embd, dim = e / c->n_head, max = s->limits.max_tokens;
     const float scale = (float)(1 / sqrt((double)dim));
 
@@ -538,7 +538,7 @@ static enum rbe_status check_weights(const struct rbe_session *s,
 static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *tokens,
                                      uint32_t count, struct rbe_diag *d)
 {
-    const struct rbe_gpt2 *m = s->m;
+    const struct rbe_model *m = s->m;
     const size_t e = m->config.n_embd, f = m->config.n_inner;
     struct batch b = {.s = s, .tokens = tokens, .first = s->length, .count = count};
     const enum after activation = after_of(rbe_arch_at(m->config.arch)->activation);

@@ -19,12 +19,12 @@ static const struct rbe_arch *arch_of(const struct rbe_source *s)
     return rbe_arch_at(s->config.arch);
 }
 
-size_t rbe_source_count(const struct rbe_gpt2_config *c)
+size_t rbe_source_count(const struct rbe_model_config *c)
 {
     return rbe_arch_count(rbe_arch_at(c->arch), c->n_layer);
 }
 
-struct rbe_source_tensor rbe_source_tensor(const struct rbe_gpt2_config *c, size_t i)
+struct rbe_source_tensor rbe_source_tensor(const struct rbe_model_config *c, size_t i)
 {
     struct rbe_source_tensor t = {.layer = -1};
     const struct rbe_arch_tensor *a =
@@ -221,7 +221,7 @@ static enum rbe_status read_config(struct rbe_source *s, struct rbe_diag *d)
     size_t size;
 
     if (rbe_container_is(s->file))
-        return inside ? rbe_gpt2_config_parse(&s->config, inside, strlen(inside), path, d)
+        return inside ? rbe_model_config_parse(&s->config, inside, strlen(inside), path, d)
                       : rbe_fail(d, RBE_ERR_FORMAT, "%s: rbe.config is missing", path);
     if (!(folder = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".")) ||
         !(config = rbe_path_join(folder, "config.json")))
@@ -230,7 +230,7 @@ static enum rbe_status read_config(struct rbe_source *s, struct rbe_diag *d)
         /* A byte order mark is no part of the text. */
         if (!strncmp(s->config_json, "\xef\xbb\xbf", 3))
             memmove(s->config_json, s->config_json + 3, (size -= 3) + 1);
-        err = rbe_gpt2_config_parse(&s->config, s->config_json, size, config, d);
+        err = rbe_model_config_parse(&s->config, s->config_json, size, config, d);
     }
     free(config);
     free(folder);

@@ -30,14 +30,14 @@ struct rbe_source_tensor {
 
 /* How many tensors a model of this shape has, and which is number i, in the order of
  * model/arch.def (found nowhere yet). */
-size_t rbe_source_count(const struct rbe_gpt2_config *c);
-struct rbe_source_tensor rbe_source_tensor(const struct rbe_gpt2_config *c, size_t i);
+size_t rbe_source_count(const struct rbe_model_config *c);
+struct rbe_source_tensor rbe_source_tensor(const struct rbe_model_config *c, size_t i);
 
 struct rbe_source {
     struct rbe_safetensors *file;       /* the container's, when there is one */
     struct rbe_container *container;    /* NULL: a checkpoint */
     char *config_json;
-    struct rbe_gpt2_config config;
+    struct rbe_model_config config;
     char sha256[65];            /* of the weight file, or files: rbe_safetensors_sha256() */
     const char *label;          /* "synthetic" metadata of generated weights, or NULL */
     struct rbe_source_tensor *tensors;

@@ -19,7 +19,7 @@
 #include "rbe/safetensors.h"
 
 /* What fills a tensor: normal values of this deviation, or a constant. */
-static float deviation_of(const struct rbe_source_tensor *t, const struct rbe_gpt2_config *c)
+static float deviation_of(const struct rbe_source_tensor *t, const struct rbe_model_config *c)
 {
     if (t->dims == 1)
         return 0;
@@ -88,7 +88,7 @@ static void fill(float deviation, float constant, enum rbe_dtype dtype, uint64_t
     }
 }
 
-static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_config *c,
+static enum rbe_status write_config(const char *folder, const struct rbe_model_config *c,
                                     struct rbe_diag *d)
 {
     char *path = rbe_path_join(folder, "config.json");
@@ -98,7 +98,7 @@ static enum rbe_status write_config(const char *folder, const struct rbe_gpt2_co
     if (!path)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
     if (!(err = rbe_outfile_open(&o, path, d))) {
-        rbe_gpt2_config_print(o.f, c);
+        rbe_model_config_print(o.f, c);
         err = rbe_outfile_commit(&o, d);
     }
     free(path);
@@ -137,7 +137,7 @@ static enum rbe_status check_replaced(const char *path, struct rbe_diag *d)
                                 "written over", path);
 }
 
-enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
+enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
                           enum rbe_dtype dtype, uint64_t seed, struct rbe_diag *d)
 {
     const size_t count = rbe_source_count(c);
@@ -179,7 +179,7 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
                        bytes / 1000000);
         goto done;
     }
-    rbe_progress_start(&p, "synth", "weights", (double)rbe_gpt2_config_params(c));
+    rbe_progress_start(&p, "synth", "weights", (double)rbe_model_config_params(c));
     double made = 0;
     for (size_t i = 0; i < count && !err; i++) {
         const size_t n = (size_t)r[i].rows * r[i].cols;

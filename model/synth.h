@@ -17,7 +17,7 @@
 /* Writes folder/config.json and folder/model.safetensors (names and layout of OpenAI's
  * checkpoint), matrices as `dtype` (F32, F16 or BF16), the rest F32.  Same seed, same bytes.
  * Needs the file's size in memory. */
-enum rbe_status rbe_synth(const char *folder, const struct rbe_gpt2_config *c,
+enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
                           enum rbe_dtype dtype, uint64_t seed, struct rbe_diag *d);
 
 #endif

@@ -583,7 +583,7 @@ static enum rbe_status add_words(struct encoder *e, const char *text, size_t at,
                                  struct rbe_diag *d)
 {
     while (at < end) {
-        const size_t n = rbe_next_word(&rbe_gpt2_pattern, text + at, end - at, &e->kind);
+        const size_t n = rbe_next_word(&rbe_model_pattern, text + at, end - at, &e->kind);
         if (!n)
             return rbe_fail(d, RBE_ERR_FORMAT, "not valid UTF-8 at byte %zu", at);
         if (!add_word(e, text, at, n))

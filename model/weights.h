@@ -14,8 +14,8 @@ struct rbe_tensors {
     const float *values[RBE_ROLE_COUNT];    /* the others; zeros for what there is none of */
 };
 
-struct rbe_gpt2 {
-    struct rbe_gpt2_config config;
+struct rbe_model {
+    struct rbe_model_config config;
     char *path, *label;
     char sha256[65];
     uint64_t stamp;                     /* of the files, when their weights were taken */

@@ -12,7 +12,7 @@
 
 static const char *const english[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d", NULL};
 
-const struct rbe_pattern rbe_gpt2_pattern = {
+const struct rbe_pattern rbe_model_pattern = {
     .endings = english,
     .runs = {{RBE_BLANK, RBE_LETTER}, {RBE_BLANK, RBE_NUMBER}, {RBE_BLANK, RBE_OTHER}}};
 

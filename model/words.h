@@ -27,7 +27,7 @@ struct rbe_pattern {
 };
 
 /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
-extern const struct rbe_pattern rbe_gpt2_pattern;
+extern const struct rbe_pattern rbe_model_pattern;
 
 /* Bytes of the word at the beginning of text[size], size > 0; 0 when the first character is
  * not valid UTF-8.  One that is invalid further on ends the word.  *at as in

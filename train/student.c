@@ -186,13 +186,13 @@ static enum rbe_status check_same(const struct rbe_student *s, struct rbe_diag *
     const char *config = rbe_safetensors_meta(f, "rbe.config"), *path = rbe_safetensors_path(f);
     const char *sha = rbe_safetensors_meta(f, "rbe.source_sha256");
     const char *original = rbe_safetensors_path(s->source->file);
-    const struct rbe_gpt2_config *a = &s->source->config;
-    struct rbe_gpt2_config b;
+    const struct rbe_model_config *a = &s->source->config;
+    struct rbe_model_config b;
     enum rbe_status err;
 
     if (!config)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: rbe.config is missing", path);
-    if ((err = rbe_gpt2_config_parse(&b, config, strlen(config), path, d)))
+    if ((err = rbe_model_config_parse(&b, config, strlen(config), path, d)))
         return err;
     if (a->vocab != b.vocab)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s has a vocabulary of %u, %s one of %u",
@@ -329,10 +329,10 @@ void rbe_student_close(struct rbe_student **ps)
     *ps = NULL;
 }
 
-size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent,
+size_t rbe_student_bytes(const struct rbe_model_config *c, bool latent,
                          enum rbe_optimizer_kind kind)
 {
-    const size_t e = c->n_embd, params = (size_t)rbe_gpt2_config_params(c);
+    const size_t e = c->n_embd, params = (size_t)rbe_model_config_params(c);
     const size_t layer = 4 * e + 3 * e + e + c->n_inner + e + 4 * e;
     const size_t plain = (c->n_layer * layer + 2 * e + c->n_ctx * e) * sizeof(float) * 4;
     const size_t scales = (c->n_layer * (layer + 8 * e) + c->vocab + e) * sizeof(float) * 7;

@@ -40,7 +40,7 @@
 struct rbe_student;
 
 /* Bytes rbe_student_open() and rbe_student_thaw() of every matrix take, optimiser included. */
-size_t rbe_student_bytes(const struct rbe_gpt2_config *c, bool latent,
+size_t rbe_student_bytes(const struct rbe_model_config *c, bool latent,
                          enum rbe_optimizer_kind kind);
 
 /*

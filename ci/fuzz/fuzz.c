@@ -179,7 +179,7 @@ const struct rbe_fuzz_world *rbe_fuzz_world(void)
     static const char config[] = "{\"n_layer\": 1, \"n_embd\": 16, \"n_head\": 2, "
                                  "\"n_inner\": 16, \"n_ctx\": 8, \"vocab_size\": 48}";
     static struct rbe_fuzz_world w;
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     struct rbe_source *source;
     struct rbe_profile *p;
     struct rbe_convert *plan;
@@ -188,7 +188,7 @@ const struct rbe_fuzz_world *rbe_fuzz_world(void)
     if (w.folder[0])
         return &w;
     snprintf(w.folder, sizeof w.folder, "%s", rbe_fuzz_path("world"));
-    need(rbe_gpt2_config_parse(&c, config, strlen(config), "config", &d), &d);
+    need(rbe_model_config_parse(&c, config, strlen(config), "config", &d), &d);
     need(rbe_make_dirs(w.folder, &d), &d);
     need(rbe_synth(w.folder, &c, RBE_DT_F32, 5, &d), &d);
     need(rbe_source_open(&source, w.folder, &d), &d);

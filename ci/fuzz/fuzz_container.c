@@ -26,15 +26,15 @@ static void decode(const struct rbe_weight *w)
 static void run(const char *path)
 {
     static const uint32_t tokens[] = {0, 0, 1};
-    struct rbe_gpt2 *m;
+    struct rbe_model *m;
     struct rbe_session *s;
     struct rbe_diag d = {""};
 
-    if (!rbe_fuzz_said(rbe_gpt2_open(&m, path, &d), &d))
+    if (!rbe_fuzz_said(rbe_model_open(&m, path, &d), &d))
         return;
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(m);
+    const struct rbe_model_config *c = rbe_model_config(m);
     const struct rbe_session_limits l = {c->n_ctx < 3 ? c->n_ctx : 3, 3, 1};
-    if (rbe_gpt2_config_params(c) <= MOST &&
+    if (rbe_model_config_params(c) <= MOST &&
         rbe_fuzz_said(rbe_session_open(&s, m, l, NULL, &d), &d)) {
         float *logits = malloc(c->vocab * sizeof *logits);
         const size_t n = c->vocab > 1 && l.max_tokens == 3 ? 3 : 1;
@@ -43,7 +43,7 @@ static void run(const char *path)
         free(logits);
         rbe_session_close(&s);
     }
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 bool rbe_fuzz_container(const uint8_t *data, size_t size)

@@ -33,7 +33,7 @@ static size_t replace(char *to, size_t room, const char *from, size_t n, const c
 
 bool rbe_fuzz_recording(const uint8_t *data, size_t size)
 {
-    static struct rbe_gpt2 *model;
+    static struct rbe_model *model;
     static uint32_t tokens[TOKENS];
     static struct rbe_window window[] = {{0, CONTEXT, 1}, {CONTEXT, CONTEXT, 1}};
     static struct rbe_text text = {.name = "text", .sha256 = "0123456789abcdef"};
@@ -47,13 +47,13 @@ bool rbe_fuzz_recording(const uint8_t *data, size_t size)
     const size_t n = nl ? (size_t)(nl - data) : size, rest = nl ? size - n - 1 : 0;
 
     if (!model)
-        FUZZ_NEED(!rbe_gpt2_open(&model, rbe_fuzz_world()->folder, &d) &&
-                  !rbe_gpt2_hash(model, &d));
+        FUZZ_NEED(!rbe_model_open(&model, rbe_fuzz_world()->folder, &d) &&
+                  !rbe_model_hash(model, &d));
     struct rbe_runner base = {.model = model, .n_ctx = CONTEXT, .vocab = VOCAB};
     const size_t used = n > sizeof half ? 0
         : replace(head, sizeof head - 1, half,
                   replace(half, sizeof half, (const char *)data, n, "MODEL",
-                          rbe_gpt2_sha256(model)), "TEXT", text.sha256);
+                          rbe_model_sha256(model)), "TEXT", text.sha256);
     memset(head + used, ' ', sizeof head - used);
     head[sizeof head - 1] = '\n';
     char *all = malloc(sizeof head + rest);

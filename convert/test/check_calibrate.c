@@ -44,10 +44,10 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
 enum { SOME = 64 };             /* positions of the first window */
 
 /* Divergence of those positions' predictions when `change` is added to a matrix, by hand. */
-static double divergence_of(struct rbe_gpt2 *m, struct rbe_session *s, const uint32_t *tokens,
+static double divergence_of(struct rbe_model *m, struct rbe_session *s, const uint32_t *tokens,
                             const float *change, size_t n)
 {
-    const size_t vocab = rbe_gpt2_config(m)->vocab;
+    const size_t vocab = rbe_model_config(m)->vocab;
     float *w = (float *)(uintptr_t)m->layers[0].weight[RBE_ROLE_ATTN_OUT]->parts[0].m.codes;
     float *logits = malloc(2 * SOME * vocab * sizeof *logits);
     struct rbe_diag d = {""};
@@ -64,7 +64,7 @@ static double divergence_of(struct rbe_gpt2 *m, struct rbe_session *s, const uin
     return kl;
 }
 
-static void check_moments(struct rbe_gpt2 *m, const char *path)
+static void check_moments(struct rbe_model *m, const char *path)
 {
     uint32_t *tokens = malloc(WINDOWS * LENGTH * sizeof *tokens);
     struct slow slow = {calloc(COLS * COLS, sizeof(double)), 0};
@@ -264,16 +264,16 @@ static void check_divergence(void)
 int main(void)
 {
     char *path = rbe_data_path("rbe-mini");
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_diag d = {""};
 
     rbe_cpu_init();
     check_divergence();
-    if (CHECK(path && rbe_gpt2_open(&m, path, &d) == RBE_OK))
+    if (CHECK(path && rbe_model_open(&m, path, &d) == RBE_OK))
         check_moments(m, path);
     if (path)
         check_fisher(path);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     free(path);
     return check_done();
 }

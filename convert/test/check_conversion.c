@@ -88,7 +88,7 @@ enum { VOCAB = 8192, EMBD = 128, CTX = 64, TOKENS = 8 * CTX };
 
 static char dir[] = "/tmp/rbe-check-conversion-XXXXXX";
 
-static const struct rbe_gpt2_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
+static const struct rbe_model_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
                                               .n_layer = 2, .n_head = 4, .n_inner = 512,
                                               .ln_eps = 1e-5F, .eos = VOCAB - 1};
 
@@ -136,16 +136,16 @@ static void check_memory(const char *out)
     o.profile = profile;
     o.pool = pool;
     for (int m = 0; m < RBE_METRIC_COUNT; m++) {
-        struct rbe_gpt2 *model = NULL;
+        struct rbe_model *model = NULL;
 
         rbe_calibration_close(&calibration);
         phase();
         if (m == RBE_METRIC_FISHER) {
             CHECK(!rbe_calibrate_fisher(&calibration, s, tokens, TOKENS, pool, NULL, &d));
         } else {
-            CHECK(!rbe_gpt2_open(&model, dir, &d) &&
+            CHECK(!rbe_model_open(&model, dir, &d) &&
                   !rbe_calibrate(&calibration, model, tokens, TOKENS, pool, NULL, &d));
-            rbe_gpt2_close(&model);
+            rbe_model_close(&model);
         }
         took(rbe_metric_name((enum rbe_metric)m),
              rbe_calibration_bytes(&config, (enum rbe_metric)m, 2));
@@ -207,11 +207,11 @@ static void shift_columns(const char *path)
 static void predictions(float *to, const char *path, const uint32_t *tokens)
 {
     const struct rbe_session_limits l = {.max_batch = CTX, .max_logits = CTX};
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_session *s = NULL;
     struct rbe_diag d = {""};
 
-    if (!CHECK(!rbe_gpt2_open(&m, path, &d) && !rbe_session_open(&s, m, l, NULL, &d) &&
+    if (!CHECK(!rbe_model_open(&m, path, &d) && !rbe_session_open(&s, m, l, NULL, &d) &&
                !rbe_forward(s, tokens, CTX, &d) && !rbe_logits(s, 0, CTX, to, &d)))
         printf("     %s\n", d.text);
     for (size_t t = 0; t < CTX; t++) {
@@ -222,7 +222,7 @@ static void predictions(float *to, const char *path, const uint32_t *tokens)
             to[t * VOCAB + k] -= (float)mean;
     }
     rbe_session_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 /* wte in int8 with its means moved to wpe, which is stored as `positions`. */
@@ -263,7 +263,7 @@ static void check_centred(const char *positions, const char *out)
 
 static void check_default_profile(void)
 {
-    struct rbe_gpt2_config small = {.vocab = 50257, .n_ctx = 1024, .n_embd = 768,
+    struct rbe_model_config small = {.vocab = 50257, .n_ctx = 1024, .n_embd = 768,
                                     .n_layer = 12, .n_head = 12, .n_inner = 3072};
 
     CHECK(!strcmp(rbe_convert_default_profile(&small), "mobile-45mb"));

@@ -21,7 +21,7 @@ static char *good, *bad;
 
 enum { LAYERS = 2, VOCAB = 64, TOKENS = 6 };
 
-static const struct rbe_gpt2_config config = {.vocab = VOCAB, .n_ctx = 16, .n_embd = 32,
+static const struct rbe_model_config config = {.vocab = VOCAB, .n_ctx = 16, .n_embd = 32,
                                               .n_layer = LAYERS, .n_head = 2, .n_inner = 64,
                                               .ln_eps = 1e-5F, .eos = VOCAB - 1};
 
@@ -52,15 +52,15 @@ static enum rbe_status run(const char *path, float *logits, bool *loaded, struct
     static const uint32_t ids[TOKENS] = {3, 60, 17, 17, 0, 42};
     const struct rbe_session_limits l = {.max_batch = 4};
     struct rbe_session *s = NULL;
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     enum rbe_status err;
 
-    *loaded = !(err = rbe_gpt2_open(&m, path, d));
+    *loaded = !(err = rbe_model_open(&m, path, d));
     if (!err && !(err = rbe_session_open(&s, m, l, pool, d)) &&
         !(err = rbe_forward(s, ids, TOKENS, d)))
         err = rbe_logits(s, RBE_LAST, 1, logits, d);
     rbe_session_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     return err;
 }
 
@@ -167,15 +167,15 @@ static void check_places(void)
     char json[200];
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct rbe_gpt2 *m;
+        struct rbe_model *m;
         snprintf(json, sizeof json, "{\"vocab_size\":%d,\"n_ctx\":16,\"n_embd\":32,"
                  "\"n_layer\":%s,\"n_head\":2,\"n_inner\":64}", VOCAB, cases[i].layers);
         rebuild(json, cases[i].twice);
         d.text[0] = 0;
-        const enum rbe_status err = rbe_gpt2_open(&m, bad, &d);
+        const enum rbe_status err = rbe_model_open(&m, bad, &d);
         if (!CHECK(cases[i].reason ? err && strstr(d.text, cases[i].reason) : !err))
             printf("     case %zu: %d, '%s'\n", i, err, d.text);
-        rbe_gpt2_close(&m);
+        rbe_model_close(&m);
     }
 }
 

@@ -21,7 +21,7 @@
 enum { CTX = 16, WINDOWS = 8, VOCAB = 258 };
 
 static char dir[] = "/tmp/rbe-check-resume-XXXXXX";
-static const struct rbe_gpt2_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = 32,
+static const struct rbe_model_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = 32,
                                               .n_layer = 1, .n_head = 2, .n_inner = 128,
                                               .ln_eps = 1e-5F, .eos = VOCAB - 1};
 

@@ -57,7 +57,7 @@ static void check_first_windows(struct rbe_runner *r, const struct rbe_windows *
 }
 
 /* Sum of -log p of a window's scored tokens, in double from the checkpoint. */
-static double oracle_nll(const struct rbe_safetensors *file, const struct rbe_gpt2_config *c,
+static double oracle_nll(const struct rbe_safetensors *file, const struct rbe_model_config *c,
                          const struct rbe_windows *w, size_t i)
 {
     const struct rbe_window *x = &w->w[i];
@@ -107,7 +107,7 @@ static void check_p3(struct rbe_runner *r, const struct rbe_text *text,
         for (size_t i = 0; i < 2; i++) {
             CHECK(!rbe_perplexity_window(r, &w, i, scratch, &nll, &scored, &d));
             CHECK(scored == CONTEXT / 2 - 1);
-            const double exact = oracle_nll(file, rbe_gpt2_config(r->model), &w, i);
+            const double exact = oracle_nll(file, rbe_model_config(r->model), &w, i);
             CHECK_NEAR(nll / scored, exact / scored, 2e-4);
         }
         rbe_windows_free(&w);

@@ -24,7 +24,7 @@
 /* A model's parameters in doubles, in the engine's layout, and where its tensors start. */
 struct model {
     struct rbe_grad *t;
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     double *p;
 };
 
@@ -178,7 +178,7 @@ static double o_loss(const struct model *m, const struct rbe_grad_batch *b,
 
 /* --- models and batches ------------------------------------------------------------------- */
 
-static struct rbe_grad *open_train(const struct rbe_gpt2_config *c, struct rbe_grad_limits l,
+static struct rbe_grad *open_train(const struct rbe_model_config *c, struct rbe_grad_limits l,
                                    struct rbe_pool *pool)
 {
     struct rbe_grad *t;
@@ -258,7 +258,7 @@ static void compare(struct model *m, const struct rbe_grad_batch *b, const struc
 }
 
 struct shape {
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     uint32_t batch, time;
     size_t stride;
 };
@@ -328,7 +328,7 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
 
 /* --- what else the contract says ---------------------------------------------------------- */
 
-static const struct rbe_gpt2_config small = {RBE_ARCH_GPT2, 53, 40, 24, 3, 2, 96, 1e-5F, 52};
+static const struct rbe_model_config small = {RBE_ARCH_GPT2, 53, 40, 24, 3, 2, 96, 1e-5F, 52};
 enum { BATCH = 4, TIME = 37, TOKENS = BATCH * TIME };
 
 struct outcome {
@@ -529,7 +529,7 @@ static void check_errors(struct rbe_pool *pool)
     uint32_t tokens[8] = {1, 2, 3, 4, 5, 6, 7, 8}, targets[8] = {2, 3, 4, 5, 6, 7, 8, 9};
     struct rbe_grad_limits l = {.batch = 1, .time = 8};
     struct rbe_grad_batch b = {1, 8, tokens, targets, NULL};
-    struct rbe_gpt2_config other = small;
+    struct rbe_model_config other = small;
     struct rbe_loss loss = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
     struct rbe_grad *t, *teacher, *none;
@@ -566,7 +566,7 @@ static void check_errors(struct rbe_pool *pool)
     CHECK(!t);
     l.time = 41;
     CHECK(rbe_grad_open(&none, &small, l, pool, NULL) == RBE_ERR_ARG && !none);
-    CHECK(rbe_gpt2_config_size(&other, "1558M", NULL) == RBE_OK);
+    CHECK(rbe_model_config_size(&other, "1558M", NULL) == RBE_OK);
     l = (struct rbe_grad_limits){.batch = 1000000000, .time = 4};
     CHECK(rbe_grad_open(&none, &other, l, pool, NULL) == RBE_ERR_NOMEM && !none);
 }
@@ -577,7 +577,8 @@ static void check_errors(struct rbe_pool *pool)
  * widths, and sums longer than the pieces that are rounded at a time. */
 static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
 {
-    static const struct rbe_gpt2_config c = {RBE_ARCH_GPT2, 2300, 300, 36, 2, 3, 144, 1e-5F, 0};
+    static const struct rbe_model_config c = {RBE_ARCH_GPT2, 2300, 300, 36, 2, 3, 144, 1e-5F,
+                                              0};
     struct rbe_grad_limits l = {.batch = 4, .time = 270}, half = l;
     half.bf16 = true;
     if (!rbe_product_has_bf16()) {
@@ -636,13 +637,14 @@ static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
     char *path = rbe_data_path("rbe-mini");
     struct rbe_diag d = {""};
     struct rbe_source *source;
-    struct rbe_gpt2 *model;
+    struct rbe_model *model;
     struct rbe_session *s;
     uint32_t tokens[2 * N];
 
-    if (!CHECK(path && !rbe_source_open(&source, path, &d) && !rbe_gpt2_open(&model, path, &d)))
+    if (!CHECK(path && !rbe_source_open(&source, path, &d) &&
+               !rbe_model_open(&model, path, &d)))
         return;
-    const struct rbe_gpt2_config *c = rbe_gpt2_config(model);
+    const struct rbe_model_config *c = rbe_model_config(model);
     struct rbe_grad *t = open_train(
         c, (struct rbe_grad_limits){.batch = 2, .time = N, .forward_only = true}, pool);
     CHECK(!rbe_grad_load(t, source, &d));
@@ -667,7 +669,7 @@ static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
     free(path);
     rbe_session_close(&s);
     rbe_grad_close(&t);
-    rbe_gpt2_close(&model);
+    rbe_model_close(&model);
     rbe_source_close(&source);
 }
 

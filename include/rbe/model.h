@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rbe_gpt2;
+struct rbe_model;
 
 /*
  * path: a folder with config.json and model.safetensors, or with model.safetensors.index.json
@@ -24,19 +24,19 @@ struct rbe_gpt2;
  * container (config inside).  A plain checkpoint is held as f32.  The checksums of a
  * container's codes are compared when the first tokens go through.
  */
-enum rbe_status rbe_gpt2_open(struct rbe_gpt2 **out, const char *path, struct rbe_diag *d);
-void rbe_gpt2_close(struct rbe_gpt2 **m);
+enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct rbe_diag *d);
+void rbe_model_close(struct rbe_model **m);
 
 /* Rows of the embedding, positions, and the token that ends a text. */
-uint32_t rbe_gpt2_vocab(const struct rbe_gpt2 *m);
-uint32_t rbe_gpt2_context(const struct rbe_gpt2 *m);
-uint32_t rbe_gpt2_eos(const struct rbe_gpt2 *m);
+uint32_t rbe_model_vocab(const struct rbe_model *m);
+uint32_t rbe_model_context(const struct rbe_model *m);
+uint32_t rbe_model_eos(const struct rbe_model *m);
 /* The file the weights came from, its size, and whether it is an RBE container. */
-const char *rbe_gpt2_path(const struct rbe_gpt2 *m);
-size_t rbe_gpt2_file_bytes(const struct rbe_gpt2 *m);
-bool rbe_gpt2_is_rbe(const struct rbe_gpt2 *m);
+const char *rbe_model_path(const struct rbe_model *m);
+size_t rbe_model_file_bytes(const struct rbe_model *m);
+bool rbe_model_is_rbe(const struct rbe_model *m);
 /* Bytes of weights read for one decoded token: what memory bandwidth limits. */
-size_t rbe_gpt2_bytes_per_token(const struct rbe_gpt2 *m);
+size_t rbe_model_bytes_per_token(const struct rbe_model *m);
 
 struct rbe_session;
 
@@ -47,10 +47,10 @@ struct rbe_session_limits {
 };
 
 /* Bytes rbe_session_open() will allocate. */
-size_t rbe_session_bytes(const struct rbe_gpt2 *m, struct rbe_session_limits l);
+size_t rbe_session_bytes(const struct rbe_model *m, struct rbe_session_limits l);
 
 /* pool may be NULL (one thread) and must outlive the session. */
-enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_gpt2 *m,
+enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
                                  struct rbe_session_limits l, struct rbe_pool *pool,
                                  struct rbe_diag *d);
 void rbe_session_close(struct rbe_session **s);

@@ -27,7 +27,7 @@ enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folde
  * The one of a model: from `folder` when given; else from the model's folder or the folder that
  * its file stands in; else the installed one that fits.  RBE_ERR_MISMATCH: it does not fit.
  */
-enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_gpt2 *m,
+enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_model *m,
                                   const char *folder, struct rbe_diag *d);
 void rbe_tokenizer_close(struct rbe_tokenizer **t);
 

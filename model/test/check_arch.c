@@ -77,12 +77,12 @@ static void check_names(void)
 
 static void check_gpt2(void)
 {
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     struct rbe_source_tensor t;
 
-    CHECK(!rbe_gpt2_config_size(&c, "124M", NULL));
+    CHECK(!rbe_model_config_size(&c, "124M", NULL));
     CHECK(c.arch == RBE_ARCH_GPT2 && c.n_inner == 3072 && c.eos == 50256);
-    CHECK(rbe_gpt2_config_params(&c) == 124439808 && rbe_source_count(&c) == 148);
+    CHECK(rbe_model_config_params(&c) == 124439808 && rbe_source_count(&c) == 148);
     t = rbe_source_tensor(&c, 0);
     CHECK(!strcmp(t.name, "wte.weight") && t.matrix && !t.transposed && t.rows == 50257);
     t = rbe_source_tensor(&c, 1);
@@ -97,18 +97,18 @@ static void check_gpt2(void)
 /* A configuration is read as it was written. */
 static void check_config(const char *size)
 {
-    struct rbe_gpt2_config c, again;
+    struct rbe_model_config c, again;
     char *text = NULL;
     size_t bytes;
     FILE *f = open_memstream(&text, &bytes);
 
-    CHECK(f && !rbe_gpt2_config_size(&c, size, NULL));
+    CHECK(f && !rbe_model_config_size(&c, size, NULL));
     c.eos = 7;
     c.n_inner = c.n_embd;
     if (f) {
-        rbe_gpt2_config_print(f, &c);
+        rbe_model_config_print(f, &c);
         fclose(f);
-        CHECK(!rbe_gpt2_config_parse(&again, text, bytes, "text", NULL));
+        CHECK(!rbe_model_config_parse(&again, text, bytes, "text", NULL));
         CHECK(!memcmp(&c, &again, sizeof c));
     }
     free(text);
@@ -123,7 +123,7 @@ int main(void)
     CHECK(!rbe_arch_at(RBE_ARCH_COUNT) && !rbe_class_name(RBE_CLASS_COUNT));
     check_names();
     check_gpt2();
-    rbe_gpt2_config_sizes(sizes, sizeof sizes, " or ");
+    rbe_model_config_sizes(sizes, sizeof sizes, " or ");
     CHECK(!strncmp(sizes, "117M (124M), 345M (355M), ", 26) && strstr(sizes, " or "));
     while ((size = strtok_r(at, ", ()", &at)))
         if (strcmp(size, "or") != 0)

@@ -18,7 +18,7 @@
 static char dir[] = "/tmp/rbe-check-bad-XXXXXX";
 static char *model_path, *config_path;
 
-static const struct rbe_gpt2_config config = {.vocab = 300, .n_ctx = 16, .n_embd = 24,
+static const struct rbe_model_config config = {.vocab = 300, .n_ctx = 16, .n_embd = 24,
                                               .n_layer = 2, .n_head = 3, .n_inner = 96,
                                               .ln_eps = 1e-5F, .eos = 299};
 
@@ -31,10 +31,10 @@ static struct rbe_safetensors *source;
  * looked at when a conversion opens its source. */
 static void refuse(enum rbe_status want, const char *reason, int line)
 {
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_source *s = NULL;
     struct rbe_diag d = {""}, other = {""};
-    const enum rbe_status err = rbe_gpt2_open(&m, dir, &d);
+    const enum rbe_status err = rbe_model_open(&m, dir, &d);
     const enum rbe_status as_source = rbe_source_open(&s, dir, &other);
 
     if (!check_that(err == want && !m && strstr(d.text, reason) && strstr(d.text, dir) &&
@@ -45,7 +45,7 @@ static void refuse(enum rbe_status want, const char *reason, int line)
                     __FILE__, line, "a conversion refuses it too"))
         printf("     status %d, '%s', not '%s'\n", as_source, other.text, d.text);
     rbe_source_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 static void write_tensors(const struct rbe_tensor_out *t, size_t n)
@@ -123,15 +123,15 @@ static void check_extra_tensors(void)
     struct rbe_tensor_out t[MAX];
 
     for (size_t i = 0; i < sizeof extra / sizeof extra[0]; i++) {
-        struct rbe_gpt2 *m;
+        struct rbe_model *m;
         struct rbe_diag d;
         memcpy(t, good, sizeof t);
         t[good_count] = extra[i].t;
         write_tensors(t, good_count + 1);
         if (extra[i].fine) {
             struct rbe_source *s;
-            CHECK(!rbe_gpt2_open(&m, dir, &d) && !rbe_source_open(&s, dir, &d));
-            rbe_gpt2_close(&m);
+            CHECK(!rbe_model_open(&m, dir, &d) && !rbe_source_open(&s, dir, &d));
+            rbe_model_close(&m);
             rbe_source_close(&s);
         } else if (!strncmp(extra[i].t.name, "transformer.", 12)) {
             refuse(RBE_ERR_FORMAT, "transformer.", __LINE__);
@@ -141,7 +141,7 @@ static void check_extra_tensors(void)
     }
     /* The output layer once more is fine when it is the same; so are prefixed names. */
     static char names[MAX][80];
-    struct rbe_gpt2 *m;
+    struct rbe_model *m;
     struct rbe_diag d = {""};
     memcpy(t, good, sizeof t);
     for (size_t i = 0; i < good_count; i++) {
@@ -152,35 +152,35 @@ static void check_extra_tensors(void)
     }
     t[good_count].name = "lm_head.weight";
     write_tensors(t, good_count + 1);
-    if (!CHECK(!rbe_gpt2_open(&m, dir, &d)))
+    if (!CHECK(!rbe_model_open(&m, dir, &d)))
         printf("     %s\n", d.text);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 static void refuse_config(const char *json, const char *reason, int line)
 {
     put(config_path, json, strlen(json));
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_source *s = NULL;
     struct rbe_diag d = {""};
-    const enum rbe_status err = rbe_gpt2_open(&m, dir, &d);
+    const enum rbe_status err = rbe_model_open(&m, dir, &d);
     if (!check_that(err && !m && strstr(d.text, reason) && !strchr(d.text, '\n') &&
                     rbe_source_open(&s, dir, NULL) == err, __FILE__, line,
                     "configuration is refused with the right reason"))
         printf("     status %d, '%s', want '%s'\n", err, d.text, reason);
     rbe_source_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 static void accept_config(const char *json, uint32_t eos, int line)
 {
     put(config_path, json, strlen(json));
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_diag d = {""};
-    if (!check_that(!rbe_gpt2_open(&m, dir, &d) && rbe_gpt2_config(m)->eos == eos, __FILE__,
+    if (!check_that(!rbe_model_open(&m, dir, &d) && rbe_model_config(m)->eos == eos, __FILE__,
                     line, "configuration is good"))
         printf("     %s: '%s'\n", json, d.text);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 #define BASE "\"vocab_size\":300,\"n_ctx\":16,\"n_embd\":24,\"n_layer\":2"
@@ -269,13 +269,13 @@ static void check_fuzz(struct check_rng *rng)
     const uint32_t header = 8 + ((uint8_t)bytes[0] | (uint32_t)(uint8_t)bytes[1] << 8);
     for (int i = 0; i < 600; i++) {
         char *b = malloc(size);
-        struct rbe_gpt2 *m;
+        struct rbe_model *m;
         memcpy(b, bytes, size);
         for (int k = 1 + (int)check_below(rng, 3); k > 0; k--)
             b[check_below(rng, header)] ^= (char)(1 << check_below(rng, 8));
         put(model_path, b, i % 4 ? size : check_below(rng, (uint32_t)size));
         free(b);
-        const enum rbe_status err = rbe_gpt2_open(&m, dir, &d);
+        const enum rbe_status err = rbe_model_open(&m, dir, &d);
         CHECK(err ? !m && strstr(d.text, dir) != NULL : m != NULL);
         if (!err) {
             struct rbe_session *s;
@@ -286,7 +286,7 @@ static void check_fuzz(struct check_rng *rng)
             rbe_session_close(&s);
             opened++;
         }
-        rbe_gpt2_close(&m);
+        rbe_model_close(&m);
     }
     printf("%u of 600 damaged headers still made a model\n", opened);
     free(bytes);
@@ -297,37 +297,37 @@ static void run(float *logits, char sha256[65], size_t *bytes)
 {
     const uint32_t ids[3] = {1, 2, 3};
     struct rbe_session *s = NULL;
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_diag d = {""};
 
     memset(logits, 0, 300 * sizeof *logits);
-    if (CHECK(!rbe_gpt2_open(&m, dir, &d) && !rbe_gpt2_hash(m, &d) &&
+    if (CHECK(!rbe_model_open(&m, dir, &d) && !rbe_model_hash(m, &d) &&
               !rbe_session_open(&s, m, (struct rbe_session_limits){0}, NULL, &d) &&
               !rbe_forward(s, ids, 3, &d) && !rbe_logits(s, RBE_LAST, 1, logits, &d))) {
-        memcpy(sha256, rbe_gpt2_sha256(m), 65);
-        *bytes = rbe_gpt2_file_bytes(m);
+        memcpy(sha256, rbe_model_sha256(m), 65);
+        *bytes = rbe_model_file_bytes(m);
     } else {
         printf("     %s\n", d.text);
     }
     rbe_session_close(&s);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
 }
 
 /* A file that takes the place of the one that was opened is not taken for it. */
 static void check_replaced(void)
 {
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_diag d = {""};
 
     write_tensors(good, good_count);
-    if (!CHECK(!rbe_gpt2_open(&m, dir, &d)))
+    if (!CHECK(!rbe_model_open(&m, dir, &d)))
         return;
     write_tensors(good, good_count);
-    CHECK(rbe_gpt2_hash(m, &d) == RBE_ERR_MISMATCH && !rbe_gpt2_sha256(m) &&
+    CHECK(rbe_model_hash(m, &d) == RBE_ERR_MISMATCH && !rbe_model_sha256(m) &&
           strstr(d.text, "model.safetensors: was replaced"));
-    rbe_gpt2_close(&m);
-    CHECK(!rbe_gpt2_open(&m, dir, &d) && !rbe_gpt2_hash(m, &d) && rbe_gpt2_sha256(m));
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
+    CHECK(!rbe_model_open(&m, dir, &d) && !rbe_model_hash(m, &d) && rbe_model_sha256(m));
+    rbe_model_close(&m);
 }
 
 /* The same weights in two files give the same numbers; a row's hash is that of all of it. */
@@ -422,15 +422,15 @@ static void check_sizes(void)
         uint64_t params;
     } sizes[] = {{"117M", "124M", 124439808}, {"345M", "355M", 354823168},
                  {"774M", "774M", 774030080}, {"1558M", "1.5B", 1557611200}};
-    struct rbe_gpt2_config c, o;
+    struct rbe_model_config c, o;
     struct rbe_diag d;
 
     for (size_t i = 0; i < 4; i++) {
-        CHECK(!rbe_gpt2_config_size(&c, sizes[i].name, &d));
-        CHECK(!rbe_gpt2_config_size(&o, sizes[i].other, &d) && !memcmp(&c, &o, sizeof c));
-        CHECK(rbe_gpt2_config_params(&c) == sizes[i].params);
+        CHECK(!rbe_model_config_size(&c, sizes[i].name, &d));
+        CHECK(!rbe_model_config_size(&o, sizes[i].other, &d) && !memcmp(&c, &o, sizeof c));
+        CHECK(rbe_model_config_params(&c) == sizes[i].params);
     }
-    CHECK(rbe_gpt2_config_size(&c, "125M", &d) == RBE_ERR_ARG && strstr(d.text, "124M"));
+    CHECK(rbe_model_config_size(&c, "125M", &d) == RBE_ERR_ARG && strstr(d.text, "124M"));
 }
 
 int main(int argc, char **argv)

@@ -22,7 +22,7 @@ static char dir[] = "/tmp/rbe-check-encoded-XXXXXX";
 
 enum { EMBD = 128, INNER = 512, LAYERS = 2, VOCAB = 301, CTX = 48, MATRICES = 1 + 4 * LAYERS };
 
-static const struct rbe_gpt2_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
+static const struct rbe_model_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
                                               .n_layer = LAYERS, .n_head = 4, .n_inner = INNER,
                                               .ln_eps = 1e-5F, .eos = VOCAB - 1};
 
@@ -117,7 +117,7 @@ static void write_both(const struct rbe_safetensors *s, const char *rbe, const c
 }
 
 /* Logits of every position, by batches of `batch`. */
-static void run(struct rbe_gpt2 *m, struct rbe_pool *pool, const uint32_t *ids, uint32_t batch,
+static void run(struct rbe_model *m, struct rbe_pool *pool, const uint32_t *ids, uint32_t batch,
                 float *logits)
 {
     const struct rbe_session_limits l = {.max_batch = batch, .max_logits = batch};
@@ -140,19 +140,19 @@ static void check_model(const char *rbe, const char *plain, struct check_rng *rn
 {
     static float want[CTX * VOCAB], got[CTX * VOCAB], one[CTX * VOCAB];
     static const uint32_t batches[] = {CTX, 1, 5};
-    struct rbe_gpt2 *a = NULL, *b = NULL;
+    struct rbe_model *a = NULL, *b = NULL;
     struct rbe_pool *pool = NULL;
     struct rbe_diag d = {""};
     uint32_t ids[CTX];
 
     for (int i = 0; i < CTX; i++)
         ids[i] = check_below(rng, VOCAB);
-    if (!CHECK(!rbe_gpt2_open(&a, rbe, &d)) || !CHECK(!rbe_gpt2_open(&b, plain, &d)) ||
+    if (!CHECK(!rbe_model_open(&a, rbe, &d)) || !CHECK(!rbe_model_open(&b, plain, &d)) ||
         !CHECK(!rbe_pool_open(&pool, 2, &d))) {
         printf("     %s\n", d.text);
         goto out;
     }
-    CHECK(rbe_gpt2_is_rbe(a) && !rbe_gpt2_is_rbe(b));
+    CHECK(rbe_model_is_rbe(a) && !rbe_model_is_rbe(b));
     run(b, NULL, ids, CTX, want);
     double power = 0, worst = 0;
     for (size_t i = 0; i < CTX * VOCAB; i++)
@@ -174,8 +174,8 @@ static void check_model(const char *rbe, const char *plain, struct check_rng *rn
     printf("worst error %.2g of the logits' RMS\n", worst / sqrt(power));
 out:
     rbe_pool_close(&pool);
-    rbe_gpt2_close(&a);
-    rbe_gpt2_close(&b);
+    rbe_model_close(&a);
+    rbe_model_close(&b);
 }
 
 int main(int argc, char **argv)

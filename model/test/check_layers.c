@@ -52,7 +52,7 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
 }
 
 /* In one batch, then one token at a time. */
-static void compare(struct rbe_gpt2 *m, const struct oracle *o, const uint32_t *tokens,
+static void compare(struct rbe_model *m, const struct oracle *o, const uint32_t *tokens,
                     float *logits, const char *label, double tolerance)
 {
     struct rbe_session *s;
@@ -98,38 +98,39 @@ static void run_checkpoint(const char *label, size_t tokens, struct check_rng *r
 {
     char *path = rbe_path_join(dir, "model.safetensors");
     struct rbe_safetensors *file = NULL;
-    struct rbe_gpt2 *m = NULL;
+    struct rbe_model *m = NULL;
     struct rbe_diag d = {""};
     uint32_t ids[64];
 
-    if (!CHECK(!rbe_gpt2_open(&m, dir, &d)) || !CHECK(!rbe_safetensors_open(&file, path, &d))) {
+    if (!CHECK(!rbe_model_open(&m, dir, &d)) ||
+        !CHECK(!rbe_safetensors_open(&file, path, &d))) {
         printf("     %s\n", d.text);
     } else {
         struct oracle o;
-        const uint32_t vocab = rbe_gpt2_config(m)->vocab;
+        const uint32_t vocab = rbe_model_config(m)->vocab;
         float *logits = malloc(tokens * vocab * sizeof *logits);
         for (size_t i = 0; i < tokens; i++)
             ids[i] = check_below(rng, vocab);
-        oracle_run(&o, rbe_gpt2_config(m), file, ids, tokens);
+        oracle_run(&o, rbe_model_config(m), file, ids, tokens);
         compare(m, &o, ids, logits, label, tolerance);
         oracle_close(&o);
         free(logits);
     }
     rbe_safetensors_close(&file);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     free(path);
 }
 
 /* Shapes no published model has: heads of 20, inner sizes of their own, one layer. */
 static void check_odd_shapes(struct check_rng *rng)
 {
-    const struct rbe_gpt2_config shapes[] = {
+    const struct rbe_model_config shapes[] = {
         {.vocab = 300, .n_ctx = 40, .n_embd = 60, .n_layer = 2, .n_head = 3, .n_inner = 240},
         {.vocab = 257, .n_ctx = 33, .n_embd = 7, .n_layer = 3, .n_head = 7, .n_inner = 9},
         {.vocab = 999, .n_ctx = 64, .n_embd = 96, .n_layer = 1, .n_head = 1, .n_inner = 130}};
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        struct rbe_gpt2_config c = shapes[i];
+        struct rbe_model_config c = shapes[i];
         struct rbe_diag d;
         char label[64];
         c.ln_eps = 1e-5F;
@@ -145,7 +146,7 @@ static void check_odd_shapes(struct check_rng *rng)
 static void check_gpt2(const char *shared, struct check_rng *rng)
 {
     enum { LAYERS = 12, WIDTH = 768, INNER = 64, VOCAB = 300, EXTRA = 1 + 3 * LAYERS };
-    const struct rbe_gpt2_config c = {.vocab = VOCAB, .n_ctx = 1024, .n_embd = WIDTH,
+    const struct rbe_model_config c = {.vocab = VOCAB, .n_ctx = 1024, .n_embd = WIDTH,
                                       .n_layer = LAYERS, .n_head = 12, .n_inner = INNER,
                                       .ln_eps = 1e-5F, .eos = VOCAB - 1};
     static float filler[VOCAB * WIDTH];

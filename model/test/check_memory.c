@@ -78,9 +78,9 @@ int posix_memalign(void **p, size_t align, size_t n)
 /* What a small device is asked for: evaluation criterion C8. */
 enum { TOKENS = 256, THREADS = 4 };
 
-static void check_session(struct rbe_gpt2 *m, unsigned threads, int tokens)
+static void check_session(struct rbe_model *m, unsigned threads, int tokens)
 {
-    const uint32_t vocab = rbe_gpt2_config(m)->vocab;
+    const uint32_t vocab = rbe_model_config(m)->vocab;
     const struct rbe_session_limits l = {.max_tokens = TOKENS, .max_batch = 16,
                                          .max_logits = 2};
     const struct rbe_sampling how = {.temperature = 1, .top_k = 40, .top_p = 0.9F};
@@ -113,12 +113,12 @@ static void check_session(struct rbe_gpt2 *m, unsigned threads, int tokens)
 int main(int argc, char **argv)
 {
     char *folder = rbe_data_path("rbe-mini");
-    struct rbe_gpt2 *m;
+    struct rbe_model *m;
     struct rbe_diag d;
 
     check_seed(argc, argv);
     rbe_cpu_init();
-    if (!CHECK(folder != NULL) || !CHECK(!rbe_gpt2_open(&m, folder, &d)))
+    if (!CHECK(folder != NULL) || !CHECK(!rbe_model_open(&m, folder, &d)))
         return check_done();
     if (!COUNTING)
         printf("SKIP counting allocations: a sanitizer or another C library\n");
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
         CHECK(atomic_load(&calls) > 0);
     for (unsigned threads = 1; threads <= THREADS; threads *= 2)
         check_session(m, threads, threads == THREADS ? TOKENS : 60);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     free(folder);
     return check_done();
 }

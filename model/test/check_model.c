@@ -115,7 +115,7 @@ static double check_decode(struct rbe_session *s, const struct prompt *p)
 }
 
 /* Long text, cut into batches of every awkward size: same last logits. */
-static void check_batches(struct rbe_gpt2 *m, struct rbe_pool *pool, struct check_rng *rng)
+static void check_batches(struct rbe_model *m, struct rbe_pool *pool, struct check_rng *rng)
 {
     static const uint32_t batches[] = {512, 1, 7, 8, 64, 100, 127, 128, 129, 299, 300};
     enum { LENGTH = 300 };
@@ -145,7 +145,7 @@ static void check_batches(struct rbe_gpt2 *m, struct rbe_pool *pool, struct chec
     }
 }
 
-static void check_limits(struct rbe_gpt2 *m)
+static void check_limits(struct rbe_model *m)
 {
     const struct rbe_session_limits l = {.max_tokens = 10, .max_batch = 4, .max_logits = 2};
     uint32_t ids[20] = {0};
@@ -204,7 +204,7 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
     s->tokens += count;
 }
 
-static void check_tap(struct rbe_gpt2 *m, struct rbe_pool *pool)
+static void check_tap(struct rbe_model *m, struct rbe_pool *pool)
 {
     struct rbe_session *s;
     struct seen seen = {0};
@@ -226,7 +226,7 @@ static void check_tap(struct rbe_gpt2 *m, struct rbe_pool *pool)
 }
 
 /* The sum of any number of threads is the sum of one. */
-static void check_threads(struct rbe_gpt2 *m)
+static void check_threads(struct rbe_model *m)
 {
     struct rbe_diag d;
 
@@ -251,22 +251,22 @@ int main(int argc, char **argv)
     struct check_rng rng = check_seed(argc, argv);
     char *folder = rbe_data_path("rbe-mini");
     struct rbe_diag d = {""};
-    struct rbe_gpt2 *m;
+    struct rbe_model *m;
     struct rbe_pool *pool;
 
     rbe_cpu_init();
     if (!CHECK(folder != NULL))
         return check_done();
     load_reference(folder);
-    if (!CHECK(!rbe_gpt2_open(&m, folder, &d))) {
+    if (!CHECK(!rbe_model_open(&m, folder, &d))) {
         printf("     %s\n", d.text);
         return check_done();
     }
     CHECK(!rbe_pool_open(&pool, 2, &d));
-    CHECK(rbe_gpt2_config(m)->vocab == VOCAB && !rbe_gpt2_is_rbe(m) && !rbe_gpt2_label(m));
-    CHECK(rbe_gpt2_config_params(rbe_gpt2_config(m)) * 2 < rbe_gpt2_file_bytes(m));
-    CHECK(!rbe_gpt2_sha256(m) && !rbe_gpt2_hash(m, &d) && strlen(rbe_gpt2_sha256(m)) == 64);
-    CHECK(rbe_gpt2_bytes_per_token(m) == 4 * (12 * 12 * 256 * 256 + VOCAB * 256));
+    CHECK(rbe_model_config(m)->vocab == VOCAB && !rbe_model_is_rbe(m) && !rbe_model_label(m));
+    CHECK(rbe_model_config_params(rbe_model_config(m)) * 2 < rbe_model_file_bytes(m));
+    CHECK(!rbe_model_sha256(m) && !rbe_model_hash(m, &d) && strlen(rbe_model_sha256(m)) == 64);
+    CHECK(rbe_model_bytes_per_token(m) == 4 * (12 * 12 * 256 * 256 + VOCAB * 256));
     for (int threads = 1; threads <= 2; threads++) {
         const struct rbe_session_limits l = {.max_logits = MAX_IDS};
         struct rbe_session *s;
@@ -286,7 +286,7 @@ int main(int argc, char **argv)
     check_tap(m, pool);
     check_threads(m);
     rbe_pool_close(&pool);
-    rbe_gpt2_close(&m);
+    rbe_model_close(&m);
     CHECK(!m);
     free(folder);
     return check_done();

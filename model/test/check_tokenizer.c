@@ -701,7 +701,7 @@ static void check_plain(const struct rbe_tokenizer *plain, const char *folder)
 
 static void check_fit(const char *folder)
 {
-    struct rbe_gpt2_config c = {.vocab = 8192, .eos = 8191};
+    struct rbe_model_config c = {.vocab = 8192, .eos = 8191};
     struct rbe_tokenizer *t;
     struct rbe_diag d;
 
@@ -725,11 +725,11 @@ static void check_fit(const char *folder)
         uint32_t eos;
     } unsaid[] = {{"50304", 50256}, {"50257", 50256}, {"50256", 50255}, {"300", 299}};
     for (size_t i = 0; i < sizeof unsaid / sizeof unsaid[0]; i++) {
-        struct rbe_gpt2_config x;
+        struct rbe_model_config x;
         char json[200];
         snprintf(json, sizeof json, "{\"vocab_size\": %s, \"n_ctx\": 8, \"n_positions\": 8, "
                  "\"n_embd\": 8, \"n_layer\": 1, \"n_head\": 1}", unsaid[i].vocab);
-        CHECK(!rbe_gpt2_config_parse(&x, json, strlen(json), "x", &d));
+        CHECK(!rbe_model_config_parse(&x, json, strlen(json), "x", &d));
         CHECK(x.eos == unsaid[i].eos);
     }
     /* Padding, up to 1024 rows; fewer rows than tokens never. */

@@ -20,7 +20,7 @@
 enum { ORACLE_STAGES = 4 };     /* c_attn, c_proj, c_fc, mlp.c_proj */
 
 struct oracle {
-    struct rbe_gpt2_config c;
+    struct rbe_model_config c;
     const struct rbe_safetensors *file;
     size_t tokens;
     double *x;                  /* [tokens][n_embd] */
@@ -152,7 +152,7 @@ static void oracle_layer(struct oracle *o, uint32_t l)
 }
 
 /* Runs the tokens through; oracle_close() frees what it keeps. */
-static void oracle_run(struct oracle *o, const struct rbe_gpt2_config *c,
+static void oracle_run(struct oracle *o, const struct rbe_model_config *c,
                        const struct rbe_safetensors *file, const uint32_t *tokens, size_t count)
 {
     const size_t e = c->n_embd;

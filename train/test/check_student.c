@@ -35,7 +35,7 @@ enum { PRUNED = 3 };            /* every so manieth row */
 
 struct world {
     char dir[32], *model;
-    struct rbe_gpt2_config config;
+    struct rbe_model_config config;
     struct rbe_source *source;
     struct rbe_container *container;
 };
@@ -87,7 +87,7 @@ static void make_world(struct world *w, bool pruned)
     strcpy(w->dir, "/tmp/rbe-student-XXXXXX");
     CHECK(mkdtemp(w->dir) != NULL);
     w->model = rbe_path_join(w->dir, "m.rbe");
-    need(rbe_gpt2_config_parse(&w->config, config_json, strlen(config_json), "test", &d), &d,
+    need(rbe_model_config_parse(&w->config, config_json, strlen(config_json), "test", &d), &d,
          "config");
     need(rbe_synth(w->dir, &w->config, RBE_DT_F32, 5, &d), &d, "synth");
     if (pruned)
