@@ -284,6 +284,11 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
         goto out;
     }
     make_room(c, (uint32_t)f.n);
+    if (!c->count) {            /* no answer is left that could end */
+        f.n -= lead;
+        memmove(f.ids, f.ids + lead, f.n * sizeof *f.ids);
+        lead = 0;
+    }
     /* The last token of the answer before was never run: it goes with this question. */
     rbe_session_truncate(c->r->session, c->held);
     c->starts[c->turns++] = c->count + (uint32_t)lead;
