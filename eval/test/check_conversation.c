@@ -146,8 +146,8 @@ static struct rbe_tokenizer *chatml_tokenizer(const char *folder)
     json_t *all = json_pack(
         "{s:{s:s, s:b}, s:{s:o, s:o}, s:[{s:i, s:s, s:b}, {s:i, s:s, s:b}]}",
         "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "model", "vocab", vocab,
-        "merges", merges, "added_tokens", "id", THE, "content", "<|im_end|>", "special", 1, "id",
-        LAST, "content", "<|im_start|>", "special", 1);
+        "merges", merges, "added_tokens", "id", THE, "content", "<|im_end|>",
+        "special", 1, "id", LAST, "content", "<|im_start|>", "special", 1);
     put_json(dir, "tokenizer.json", all);
     if (!CHECK(!rbe_tokenizer_open(&t, dir, &d)))
         printf("     %s\n", d.text);

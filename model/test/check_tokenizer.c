@@ -838,15 +838,16 @@ static void check_bad_kinds(const json_t *good)
         {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': []}", "no pre_tokenizer"},
         {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [1,1,1,1,1,1,1,1,1]}",
          "more than 8 parts"},
-        {"pre_tokenizer", "{'type': 'Digits', 'individual_digits': false}", "individual_digits"},
+        {"pre_tokenizer", "{'type': 'Digits', 'individual_digits': false}",
+         "individual_digits"},
         {"pre_tokenizer", "{'type': 'Digits', 'individual_digits': true}", "its last part"},
         {"pre_tokenizer", "{'type': 'Split', 'behavior': 'Removed', 'pattern': {'Regex': 'x'}}",
          "only a pattern Regex"},
-        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'Split', 'behavior': "
-         "'Isolated', 'pattern': {'Regex': '[0-9]+'}}, {'type': 'ByteLevel', "
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'Split', "
+         "'behavior': 'Isolated', 'pattern': {'Regex': '[0-9]+'}}, {'type': 'ByteLevel', "
          "'add_prefix_space': false, 'use_regex': false}]}", "the pattern '[0-9]+'"},
-        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'Split', 'behavior': "
-         "'Isolated', 'pattern': {'Regex': '[0-9]+'}}, {'type': 'ByteLevel', "
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'Split', "
+         "'behavior': 'Isolated', 'pattern': {'Regex': '[0-9]+'}}, {'type': 'ByteLevel', "
          "'add_prefix_space': false}]}", "use_regex is not false"},
         {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'ByteLevel', "
          "'add_prefix_space': false}, {'type': 'Punctuation'}]}", "Punctuation"},
