@@ -553,6 +553,14 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
 
     *out = NULL;
     if (!path) {
+        /* A shipped profile of such a name says more than the name: without the folder, seed-b44
+         * would be another model. */
+        char *folder = find_shipped(NULL);
+        const bool lost = !folder && strstr(name_or_path, "-b");
+        free(folder);
+        if (lost)
+            return rbe_fail(d, RBE_ERR_IO, "'%.60s': the shipped profiles are not found; set "
+                            "RBE_PROFILES to their folder", name_or_path);
         if (synthesise(text, sizeof text, name_or_path))
             return rbe_profile_parse(out, text, name_or_path, d);
         const char *dash = strstr(name_or_path, "-b");

@@ -145,6 +145,10 @@ static void shipped(void)
     CHECK(rbe_profile_open(&p, "int4-b32", &d) == RBE_ERR_ARG);
     CHECK(strstr(d.text, "int4 takes no block"));
     CHECK(rbe_profile_open(&p, "/nonexistent/x.profile", &d) == RBE_ERR_IO);
+    /* Not another model of the same name where the folder is lost. */
+    setenv("RBE_PROFILES", "/nonexistent", 1);
+    CHECK(rbe_profile_open(&p, "seed-b44", &d) == RBE_ERR_IO && strstr(d.text, "RBE_PROFILES"));
+    unsetenv("RBE_PROFILES");
 }
 
 static void rates(void)
