@@ -95,7 +95,7 @@ bool rbe_has_tokenizer(const char *model_path)
     const bool has = folder && rbe_tokenizer_files_exist(folder) > 0;
 
     free(folder);
-    return has;
+    return has || rbe_tokenizer_gguf_has(model_path);
 }
 
 enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const char *shipped,
@@ -154,8 +154,8 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     enum rbe_status err = RBE_ERR_IO;
 
     *out = NULL;
-    if (folder)
-        return open_fitting(out, folder, c, d);
+    if (folder || rbe_tokenizer_gguf_has(model_path))
+        return open_fitting(out, folder ? folder : model_path, c, d);
     if (*model_path) {
         char *beside = folder_of(model_path);
         const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;
