@@ -10,23 +10,24 @@
 #include "cli/arguments.h"
 #include "model/synth.h"
 
-/* "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY" through the same checks as a config.json. */
-static enum rbe_status parse_shape(struct rbe_model_config *c, const char *shape,
-                                   struct rbe_diag *d)
+/* "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY[,KV_HEADS,INNER]". */
+static enum rbe_status parse_shape(struct rbe_model_config *c, const char *arch,
+                                   const char *shape, struct rbe_diag *d)
 {
-    unsigned layers, width, heads, context, vocab;
-    char json[256], end;
+    struct rbe_model_config wanted = {0};
+    char end;
+    const int found = sscanf(shape, "%9u,%9u,%9u,%9u,%9u,%9u,%9u%c", &wanted.n_layer,
+                             &wanted.n_embd, &wanted.n_head, &wanted.n_ctx, &wanted.vocab,
+                             &wanted.n_kv, &wanted.n_inner, &end);
+    size_t numbers = 1;
 
-    if (shape[strspn(shape, "0123456789,")] ||
-        sscanf(shape, "%9u,%9u,%9u,%9u,%9u%c", &layers, &width, &heads, &context, &vocab,
-               &end) != 5)
-        return rbe_fail(d, RBE_ERR_ARG, "--shape '%s': LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY",
-                        shape);
-    const int n = snprintf(json, sizeof json,
-                           "{\"n_layer\": %u, \"n_embd\": %u, "
-                           "\"n_head\": %u, \"n_ctx\": %u, \"vocab_size\": %u}",
-                           layers, width, heads, context, vocab);
-    return rbe_model_config_parse(c, json, (size_t)n, "--shape", d) ? RBE_ERR_ARG : RBE_OK;
+    for (const char *s = shape; *s; s++)
+        numbers += *s == ',';
+    if (shape[strspn(shape, "0123456789,")] || (found != 5 && found != 7) ||
+        numbers != (size_t)found)
+        return rbe_fail(d, RBE_ERR_ARG, "--shape '%s': LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY "
+                        "or these and KV_HEADS,INNER", shape);
+    return rbe_model_config_shape(c, arch, &wanted, "--shape", d) ? RBE_ERR_ARG : RBE_OK;
 }
 
 enum rbe_status rbe_cmd_synth(struct rbe_synth_args *a, struct rbe_diag *d)
@@ -41,7 +42,8 @@ enum rbe_status rbe_cmd_synth(struct rbe_synth_args *a, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "one folder to write, not %d", a->call.count);
     if (type != RBE_DT_F32 && type != RBE_DT_F16 && type != RBE_DT_BF16)
         return rbe_fail(d, RBE_ERR_ARG, "--dtype '%s'; valid: F16, BF16, F32", a->dtype);
-    if ((err = a->shape ? parse_shape(&c, a->shape, d) : rbe_model_config_size(&c, a->size, d)))
+    if ((err = a->shape ? parse_shape(&c, a->arch, a->shape, d)
+                        : rbe_model_config_size(&c, a->size, d)))
         return err;
     rbe_catch_interrupt();
     return rbe_synth(a->call.args[0], &c, (enum rbe_dtype)type, (uint64_t)a->seed, d);

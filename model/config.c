@@ -659,6 +659,43 @@ void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
     fprintf(f, "\n}\n");
 }
 
+enum rbe_status rbe_model_config_shape(struct rbe_model_config *c, const char *arch,
+                                       const struct rbe_model_config *wanted,
+                                       const char *name, struct rbe_diag *d)
+{
+    json_t *const j = json_object(), *const type = json_string(arch);
+    struct reader r = {.j = j, .name = name, .d = d};
+    struct rbe_model_config left = *wanted;
+    enum rbe_status err = RBE_OK;
+    bool full = j && !json_object_set_new(j, "model_type", type);
+
+    *c = (struct rbe_model_config){0};
+    if (full && (err = get_arch(&r.arch, &r)))
+        goto out;
+    switch (r.arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_COUNT(field, key, ...)                                                             \
+    if (left.field)                                                                            \
+        full = full && !json_object_set_new(j, key, json_integer(left.field));                 \
+    left.field = 0;
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    if (!full)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", name);
+    else if (left.n_kv)
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: a %s has keys and values for every head", name,
+                       rbe_arch_at(r.arch)->title);
+    else
+        err = from_json(c, &r);
+out:
+    json_decref(j);
+    if (err)
+        *c = (struct rbe_model_config){0};
+    return err;
+}
+
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)
 {
     const size_t n = rbe_arch_count(c);

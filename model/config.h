@@ -75,6 +75,15 @@ enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *si
 /* All of them into buf, `last` before the last one. */
 const char *rbe_model_config_sizes(char *buf, size_t size, const char *last);
 
+/*
+ * A shape of one's own, of the architecture whose model_type it is: the counts of `wanted` that
+ * are not 0, which must be all that the architecture needs, and the rest as it is without being
+ * said.  Checked as a config.json is.
+ */
+enum rbe_status rbe_model_config_shape(struct rbe_model_config *c, const char *arch,
+                                       const struct rbe_model_config *wanted,
+                                       const char *name, struct rbe_diag *d);
+
 /* c as a config.json. */
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
 

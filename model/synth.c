@@ -196,8 +196,8 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
     rbe_progress_end(&p);
     if (err)
         goto done;
-    snprintf(label, sizeof label, "synthetic weights, N(0, 0.02) as GPT-2 is initialised, seed "
-             "%llu; not trained", (unsigned long long)seed);
+    snprintf(label, sizeof label, "synthetic weights, N(0, 0.02) as %s is initialised, seed "
+             "%llu; not trained", rbe_arch_at(c->arch)->title, (unsigned long long)seed);
     const char *const meta[] = {"format", "pt", "synthetic", label, NULL};
     if (!(err = write_config(folder, c, d)))
         err = rbe_safetensors_write(path, out, count, meta, d);

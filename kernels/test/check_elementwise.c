@@ -17,7 +17,7 @@ enum { MAX = 2000 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 65, 100, 256, 768, 1600, 1999};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
-static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], first[SIZES][8][MAX];
+static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], first[SIZES][9][MAX];
 
 /* What the narrowest version found, the others must find to the bit. */
 static void same_bits(size_t version, size_t size, int what, const float *v, size_t n)
@@ -79,6 +79,38 @@ static void check_activations(const struct rbe_elementwise *e, size_t version, s
     for (size_t i = 0; i < n; i++)
         CHECK(got[i] == x[i] + (y[i] + bias[i]));
     CHECK(got[n] == x[n]);
+}
+
+/* RMS norm, SwiGLU and rotations, in place too. */
+static void check_llama(const struct rbe_elementwise *e, size_t version, size_t size)
+{
+    const size_t n = sizes[size], half = n / 2;
+    double square = 0;
+
+    for (size_t i = 0; i < n; i++)
+        square += (double)x[i] * x[i] / (double)n;
+    e->rms_norm(got, x, gain, n, 1e-5F);
+    for (size_t i = 0; i < n; i++)
+        CHECK_NEAR(got[i], x[i] / sqrt(square + 1e-5) * gain[i], 2e-6);
+    same_bits(version, size, 6, got, n);
+
+    memcpy(got, x, sizeof got);
+    e->swiglu(got, y, n);
+    for (size_t i = 0; i < n; i++) {
+        const double want = x[i] / (1 + exp(-(double)x[i])) * y[i];
+        CHECK_NEAR(got[i], want, 4e-7 * fabs(want) + 1e-7);
+    }
+    CHECK(got[n] == x[n]);
+    same_bits(version, size, 7, got, n);
+
+    memcpy(got, x, sizeof got);
+    e->rotate(got, got, gain, bias, half);
+    for (size_t i = 0; i < half; i++) {
+        CHECK(got[i] == x[i] * gain[i] - x[half + i] * bias[i]);
+        CHECK(got[half + i] == x[half + i] * gain[i] + x[i] * bias[i]);
+    }
+    CHECK(got[2 * half] == x[2 * half]);
+    same_bits(version, size, 8, got, n);
 }
 
 static void check_softmax(const struct rbe_elementwise *e, size_t version, size_t size)
@@ -180,6 +212,13 @@ static void check_ranges(const struct rbe_elementwise *e)
     v[0] = NAN;
     e->bias_gelu(v, zero, 1);
     CHECK(isnan(v[0]));
+    /* SwiGLU far out: x itself, or nothing. */
+    for (size_t i = 0; i < 7; i++) {
+        const float one = 1;
+        v[0] = odd[i];
+        e->swiglu(v, &one, 1);
+        CHECK_NEAR(v[0], odd[i] > 0 ? odd[i] : 0, 5e-7 * fabs(odd[i]) * (odd[i] > 0) + 1e-7);
+    }
     printf("%-7s worst error: log-sum-exp %.2g, GELU %.2g\n", e->name, worst_exp, worst_gelu);
 }
 
@@ -232,6 +271,7 @@ int main(int argc, char **argv)
         for (size_t s = 0; s < SIZES; s++) {
             check_layer_norm(e, version, s);
             check_activations(e, version, s);
+            check_llama(e, version, s);
             check_softmax(e, version, s);
             check_attention(e, version, s, &rng);
         }

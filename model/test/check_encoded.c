@@ -20,15 +20,23 @@
 
 static char dir[] = "/tmp/rbe-check-encoded-XXXXXX";
 
-enum { EMBD = 128, INNER = 512, LAYERS = 2, VOCAB = 301, CTX = 48, MATRICES = 1 + 4 * LAYERS };
+enum { EMBD = 128, INNER = 512, LAYERS = 2, VOCAB = 301, CTX = 48, MATRICES = 2 + 7 * LAYERS };
 
-static const struct rbe_model_config config = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
-                                              .n_layer = LAYERS, .n_head = 4, .n_inner = INNER,
-                                              .ln_eps = 1e-5F, .eos = VOCAB - 1};
+static const struct rbe_model_config gpt2 = {.vocab = VOCAB, .n_ctx = CTX, .n_embd = EMBD,
+                                            .n_layer = LAYERS, .n_head = 4, .n_inner = INNER,
+                                            .ln_eps = 1e-5F, .eos = VOCAB - 1};
+/* Widths of no power of two, heads of keys fewer than others, an output layer of its own. */
+static const struct rbe_model_config llama = {
+    .arch = RBE_ARCH_LLAMA, .vocab = VOCAB, .n_ctx = CTX, .n_embd = 192, .n_layer = LAYERS,
+    .n_head = 6, .n_kv = 2, .head = 32, .n_inner = 320, .ln_eps = 1e-5F, .eos = VOCAB - 1,
+    .rope_base = 10000, .options = 1U << RBE_OPTION_UNTIED};
 
 static struct rbe_weight weights[MATRICES];
 static float *decoded[MATRICES];        /* as the plain checkpoint stores them */
 static size_t count;
+
+static uint32_t hadamard;       /* of the matrix before */
+static uint64_t sign_seed;
 
 /* A codec that any shape can have, with a block of its own. */
 static struct rbe_encode_part draw(struct check_rng *rng, uint32_t rows)
@@ -56,13 +64,18 @@ static void encode(const char *name, const struct rbe_tensor *t, bool turned,
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < cols; c++)
             w[r * cols + c] = turned ? stored[c * rows + r] : stored[r * cols + c];
+    /* Ranges of one weight are rotated alike. */
+    if (!strstr(name, "k_proj") && !strstr(name, "v_proj") && !strstr(name, "up_proj")) {
+        hadamard = check_below(rng, 2) ? cols & -cols : 0;
+        sign_seed = check_next(rng);
+    }
     const size_t part_count = 1 + check_below(rng, 3);
     const uint32_t cut = rows / (uint32_t)part_count;
     for (size_t i = 0; i < part_count; i++)
         parts[i] = draw(rng, i + 1 < part_count ? cut : rows - cut * (uint32_t)i);
     const struct rbe_encode_options o = {
         .part_count = part_count, .parts = parts, .search = RBE_SEARCH_FAST, .window = 8,
-        .hadamard = check_below(rng, 2) ? cols & -cols : 0, .sign_seed = check_next(rng)};
+        .hadamard = hadamard, .sign_seed = sign_seed};
     struct rbe_weight *e = &weights[count];
     if (!CHECK(!rbe_encode_weight(e, w, rows, cols, &o, NULL, &d)))
         printf("     %s: %s\n", name, d.text);
@@ -99,7 +112,9 @@ static void write_both(const struct rbe_safetensors *s, const char *rbe, const c
         out[i] = (struct rbe_tensor_out){t->name, t->dtype, t->dims,
                                          {t->shape[0], t->dims > 1 ? t->shape[1] : 1}, t->data};
         if (is_matrix(t)) {
-            encode(t->name, t, strcmp(t->name, "wte.weight") != 0, rng);
+            int layer;
+            const struct rbe_arch_tensor *a = rbe_arch_by_name(t->name, &layer);
+            encode(t->name, t, a->form == RBE_TURNED, rng);
             out[i].dtype = RBE_DT_F32;
             out[i].data = decoded[count - 1];
             CHECK(!rbe_container_add_weight(b, &weights[count - 1], &d));
@@ -178,6 +193,52 @@ out:
     rbe_model_close(&b);
 }
 
+/* Keys rotated otherwise than their queries have no one product. */
+static void check_rotations(const char *path, struct check_rng *rng)
+{
+    static const char config[] =
+        "{\"model_type\":\"llama\",\"vocab_size\":32,\"max_position_embeddings\":8,"
+        "\"hidden_size\":32,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+        "\"intermediate_size\":32,\"tie_word_embeddings\":true}";
+    static const char *const names[] = {
+        "embed_tokens.weight", "layers.0.self_attn.q_proj.weight",
+        "layers.0.self_attn.k_proj.weight", "layers.0.self_attn.v_proj.weight",
+        "layers.0.self_attn.o_proj.weight", "layers.0.mlp.gate_proj.weight",
+        "layers.0.mlp.up_proj.weight", "layers.0.mlp.down_proj.weight"};
+    static const char *const norms[] = {"layers.0.input_layernorm.weight",
+                                        "layers.0.post_attention_layernorm.weight",
+                                        "norm.weight"};
+    static float values[32 * 32];
+    const uint64_t shape[] = {32};
+
+    for (size_t i = 0; i < 32 * 32; i++)
+        values[i] = check_unit(rng);
+    for (uint64_t seed = 1; seed <= 2; seed++) {        /* of the keys' rotation */
+        struct rbe_weight w[8];
+        struct rbe_container_builder *b;
+        struct rbe_model *m = NULL;
+        struct rbe_diag d = {""};
+        CHECK(!rbe_container_begin(&b, &d) && !rbe_container_add_meta(b, "rbe.config", config, &d));
+        for (int i = 0; i < 8; i++) {
+            const struct rbe_encode_part part = {32, RBE_INT8, 0, 0};
+            const struct rbe_encode_options o = {.part_count = 1, .parts = &part, .hadamard = 32,
+                                                 .sign_seed = i == 2 ? seed : 1};
+            CHECK(!rbe_encode_weight(&w[i], values, 32, 32, &o, NULL, &d));
+            snprintf(w[i].name, sizeof w[i].name, "%s", names[i]);
+            CHECK(!rbe_container_add_weight(b, &w[i], &d));
+        }
+        for (int i = 0; i < 3; i++)
+            CHECK(!rbe_container_add_tensor(b, norms[i], RBE_DT_F32, 1, shape, values, &d));
+        CHECK(!rbe_container_write(b, path, &d));
+        rbe_container_end(&b);
+        CHECK(rbe_model_open(&m, path, &d) == (seed == 1 ? RBE_OK : RBE_ERR_MISMATCH));
+        CHECK(seed == 1 || strstr(d.text, "are rotated differently"));
+        rbe_model_close(&m);
+        for (int i = 0; i < 8; i++)
+            rbe_weight_free(&w[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -190,11 +251,13 @@ int main(int argc, char **argv)
     char *rbe = rbe_path_join(dir, "m.rbe"), *plain = rbe_path_join(dir, "plain.safetensors");
     char *model = rbe_path_join(dir, "model.safetensors");
     char *json = rbe_path_join(dir, "config.json");
-    for (int round = 0; round < 6; round++) {
-        CHECK(!rbe_synth(dir, &config, RBE_DT_F32, check_next(&rng), &d));
+    for (int round = 0; round < 10; round++) {
+        CHECK(!rbe_synth(dir, round < 6 ? &gpt2 : &llama, RBE_DT_F32, check_next(&rng), &d));
         CHECK(!rbe_safetensors_open(&s, model, &d));
         write_both(s, rbe, plain, &rng);
         check_model(rbe, plain, &rng);
+        if (round >= 6)
+            check_rotations(rbe, &rng);
         for (; count; count--) {
             rbe_weight_free(&weights[count - 1]);
             free(decoded[count - 1]);

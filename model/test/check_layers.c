@@ -36,7 +36,8 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
     const double *want = head ? w->o->last : w->o->stage[layer][stage];
     double *worst = &w->worst[head ? ORACLE_STAGES : stage];
 
-    CHECK(head == !strcmp(name, "wte.weight"));
+    CHECK(head == (!strcmp(name, "wte.weight") || !strcmp(name, "embed_tokens.weight") ||
+                   !strcmp(name, "lm_head.weight")));
     for (size_t t = 0; t < count; t++) {
         const double *row = want + (w->first + t) * cols;
         double max = 0, err = 0;
@@ -49,6 +50,29 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
             *worst = err / max;
     }
     w->calls++;
+}
+
+/* The output layer's products of positions from `first` on. */
+static void check_logits(const struct oracle *o, size_t first, size_t count, const float *logits)
+{
+    const bool llama = o->c.arch == RBE_ARCH_LLAMA;
+    const size_t e = o->c.n_embd, vocab = o->c.vocab;
+    double *w = oracle_tensor(o, rbe_safetensors_find(o->file, "lm_head.weight") ?
+                                     "lm_head.weight" :
+                                     llama ? "embed_tokens.weight" : "wte.weight");
+    double worst = 0, largest = 0;
+
+    for (size_t t = 0; t < count; t++)
+        for (size_t k = 0; k < vocab; k++) {
+            double want = 0;
+            for (size_t i = 0; i < e; i++)
+                want += o->last[(first + t) * e + i] * w[k * e + i];
+            const double error = fabs(logits[t * vocab + k] - want);
+            worst = error <= worst ? worst : error;
+            largest = fmax(largest, fabs(want));
+        }
+    CHECK_NEAR(worst, 0, 2e-5 * largest);
+    free(w);
 }
 
 /* In one batch, then one token at a time. */
@@ -83,6 +107,7 @@ static void compare(struct rbe_model *m, const struct oracle *o, const uint32_t 
             CHECK(!rbe_forward(s, tokens + t, step, &d));
             CHECK(!rbe_logits(s, 0, step, logits, &d));
             CHECK(w.calls == ORACLE_STAGES * o->c.n_layer + 1);
+            check_logits(o, t, step, logits);
         }
         printf("%s, %s: worst error of the largest value: norm 1 %.1g, attention %.1g, norm 2 "
                "%.1g, GELU %.1g, last norm %.1g\n", label, way ? "token by token" : "batch",
@@ -137,6 +162,37 @@ static void check_odd_shapes(struct check_rng *rng)
         c.eos = c.vocab - 1;
         CHECK(!rbe_synth(dir, &c, i % 2 ? RBE_DT_BF16 : RBE_DT_F32, i, &d));
         snprintf(label, sizeof label, "%u wide, %u heads", c.n_embd, c.n_head);
+        run_checkpoint(label, 31, rng, 2e-5);
+    }
+}
+
+/* Llama: heads wider and narrower than their share, one head of keys for all and one for each,
+ * an output layer of its own, scaled positions. */
+static void check_llama_shapes(struct check_rng *rng)
+{
+    const struct rbe_model_config shapes[] = {
+        {.vocab = 300, .n_ctx = 40, .n_embd = 60, .n_layer = 2, .n_head = 6, .n_kv = 2,
+         .head = 14, .n_inner = 100, .rope_base = 100},
+        {.vocab = 257, .n_ctx = 33, .n_embd = 45, .n_layer = 3, .n_head = 5, .n_kv = 5,
+         .head = 2, .n_inner = 9, .rope_base = 10000, .rope_scaling = RBE_ROPE_LINEAR,
+         .rope_factor = 4, .options = 1U << RBE_OPTION_UNTIED},
+        {.vocab = 999, .n_ctx = 64, .n_embd = 576, .n_layer = 1, .n_head = 9, .n_kv = 3,
+         .head = 64, .n_inner = 130, .rope_base = 1000, .rope_scaling = RBE_ROPE_LLAMA3,
+         .rope_factor = 8, .rope_low = 1, .rope_high = 4, .rope_original = 64},
+        {.vocab = 77, .n_ctx = 64, .n_embd = 33, .n_layer = 2, .n_head = 4, .n_kv = 1,
+         .head = 20, .n_inner = 64, .rope_base = 10000}};
+
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        struct rbe_model_config c = shapes[i];
+        struct rbe_diag d = {""};
+        char label[64];
+        c.arch = RBE_ARCH_LLAMA;
+        c.ln_eps = 1e-5F;
+        c.eos = c.vocab - 1;
+        if (!CHECK(!rbe_synth(dir, &c, i % 2 ? RBE_DT_BF16 : RBE_DT_F32, i, &d)))
+            printf("     %s\n", d.text);
+        snprintf(label, sizeof label, "Llama, %u wide, %u of %u heads", c.n_embd, c.n_kv,
+                 c.n_head);
         run_checkpoint(label, 31, rng, 2e-5);
     }
 }
@@ -206,6 +262,7 @@ int main(int argc, char **argv)
     if (!CHECK(mkdtemp(dir) != NULL))
         return check_done();
     check_odd_shapes(&rng);
+    check_llama_shapes(&rng);
     check_gpt2(shared ? shared : "../shared", &rng);
     const char *const files[] = {"model.safetensors", "config.json"};
     for (int i = 0; i < 2; i++) {
