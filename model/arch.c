@@ -5,6 +5,7 @@
  */
 #include "model/arch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,16 @@ const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t l
         return &a->tensors[i - each * layers + each];
     *layer = (int)((i - before) / each);
     return &a->tensors[before + (i - before) % each];
+}
+
+void rbe_arch_name(char *buf, size_t size, const char *listed, int layer)
+{
+    const char *number = strstr(listed, "%u");
+
+    if (number)
+        snprintf(buf, size, "%.*s%d%s", (int)(number - listed), listed, layer, number + 2);
+    else
+        snprintf(buf, size, "%s", listed);
 }
 
 void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_model_config *c,

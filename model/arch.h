@@ -72,6 +72,8 @@ const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t l
 void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_model_config *c,
                     uint32_t *rows, uint32_t *cols);
 
+/* A listed name with the layer's number in its place. */
+void rbe_arch_name(char *buf, size_t size, const char *listed, int layer);
 /* Whether name is the list's, of a layer below `layers`; *layer is that or -1. */
 bool rbe_arch_is_name(const char *listed, const char *name, uint32_t layers, int *layer);
 /* name without the prefix that its architecture's names may have. */

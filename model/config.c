@@ -7,9 +7,11 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "rbe/gguf.h"
 #include "rbe/safetensors.h"
 
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
@@ -312,6 +314,51 @@ void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
     case RBE_ARCH_COUNT: break;
     }
     fprintf(f, "\n}\n");
+}
+
+/* As the config.json has it; what it leaves out is left out. */
+static void add_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
+{
+    if (json_is_string(v))
+        rbe_gguf_add_string(o, gguf, json_string_value(v));
+    else if (json_is_integer(v))
+        rbe_gguf_add_u32(o, gguf, (uint32_t)json_integer_value(v));
+    else if (json_is_real(v))
+        rbe_gguf_add_f32(o, gguf, (float)json_real_value(v));
+    else if (json_is_boolean(v))
+        rbe_gguf_add_bool(o, gguf, json_is_true(v));
+}
+
+enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
+                                         const struct rbe_model_config *c, struct rbe_diag *d)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    json_t *j = NULL;
+    enum rbe_status err;
+
+    if (!f)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    rbe_model_config_print(f, c);
+    const bool bad = ferror(f);
+    if (fclose(f) || bad)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    else
+        err = rbe_json_load(&j, text, size, 0, NULL, "config.json", d);
+    if (err)
+        goto out;
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_META(gguf, key) add_meta(o, gguf, json_object_get(j, key));
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+out:
+    json_decref(j);
+    free(text);
+    return err;
 }
 
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)

@@ -39,6 +39,11 @@ const char *rbe_model_config_sizes(char *buf, size_t size, const char *last);
 /* c as a config.json. */
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
 
+/* c as metadata of a GGUF file. */
+struct rbe_gguf_out;
+enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
+                                         const struct rbe_model_config *c, struct rbe_diag *d);
+
 /* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
 uint64_t rbe_model_config_params(const struct rbe_model_config *c);
 

@@ -29,13 +29,9 @@ struct rbe_source_tensor rbe_source_tensor(const struct rbe_model_config *c, siz
     struct rbe_source_tensor t = {.layer = -1};
     const struct rbe_arch_tensor *a =
         rbe_arch_find(rbe_arch_at(c->arch), c->n_layer, i, &t.layer);
-    const char *number = strstr(a->name, "%u");
 
-    if (number)
-        snprintf(t.name, sizeof t.name, "%.*s%d%s", (int)(number - a->name), a->name, t.layer,
-                 number + 2);
-    else
-        snprintf(t.name, sizeof t.name, "%s", a->name);
+    rbe_arch_name(t.name, sizeof t.name, a->name, t.layer);
+    rbe_arch_name(t.gguf, sizeof t.gguf, a->gguf, t.layer);
     t.role = a->role;
     t.tensor_class = a->tensor_class;
     t.matrix = rbe_class_is_matrix(a->tensor_class);
@@ -340,6 +336,20 @@ enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_s
     if (t->transposed)
         transpose(to, scratch, t->cols, t->rows);
     return RBE_OK;
+}
+
+enum rbe_status rbe_source_read_as_stored(float *to, float *scratch, const struct rbe_source *s,
+                                          const struct rbe_source_tensor *t,
+                                          struct rbe_diag *d)
+{
+    struct rbe_source_tensor plain = *t;
+
+    plain.transposed = false;       /* as it lies in a checkpoint */
+    const bool turn = t->transposed && t->weight;
+    const enum rbe_status err = rbe_source_read_to(turn ? scratch : to, NULL, s, &plain, d);
+    if (!err && turn)
+        transpose(to, scratch, t->rows, t->cols);
+    return err;
 }
 
 enum rbe_status rbe_source_read(float **out, const struct rbe_source *s,

@@ -17,6 +17,7 @@
 /* One tensor of the architecture. */
 struct rbe_source_tensor {
     char name[64];              /* without the prefix, "transformer." say */
+    char gguf[64];              /* what GGUF files call it */
     enum rbe_role role;
     enum rbe_class tensor_class;
     int layer;                  /* -1 outside the layers */
@@ -77,7 +78,11 @@ const struct rbe_source_tensor *rbe_source_of_role(const struct rbe_source *s,
  */
 enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_source *s,
                                    const struct rbe_source_tensor *t, struct rbe_diag *d);
-/* The same in fresh memory (*out, the caller frees). */
+/* The same, but linear layers as a checkpoint of the architecture stores them. */
+enum rbe_status rbe_source_read_as_stored(float *to, float *scratch, const struct rbe_source *s,
+                                          const struct rbe_source_tensor *t,
+                                          struct rbe_diag *d);
+/* As rbe_source_read_to(), in fresh memory (*out, the caller frees). */
 enum rbe_status rbe_source_read(float **out, const struct rbe_source *s,
                                 const struct rbe_source_tensor *t, struct rbe_diag *d);
 
