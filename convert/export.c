@@ -129,10 +129,14 @@ static enum rbe_status write_gguf(struct export *e, struct item *items, const ch
 {
     const struct rbe_source *s = e->s;
     const bool wide = e->o->wide;
+    const char *const title = rbe_arch_at(s->config.arch)->title;
     struct rbe_gguf_out *g;
-    enum rbe_status err = rbe_gguf_begin(&g, d);
+    enum rbe_status err;
 
-    if (err)
+    for (size_t i = 0; i < s->count; i++)
+        if (!s->tensors[i].gguf[0])
+            return rbe_fail(d, RBE_ERR_ARG, "%s: there are no GGUF files of %s", out, title);
+    if ((err = rbe_gguf_begin(&g, d)))
         return err;
     if ((err = rbe_model_config_to_gguf(g, &s->config, d)))
         goto out;

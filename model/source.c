@@ -31,7 +31,8 @@ struct rbe_source_tensor rbe_source_tensor(const struct rbe_model_config *c, siz
         rbe_arch_find(rbe_arch_at(c->arch), c->n_layer, i, &t.layer);
 
     rbe_arch_name(t.name, sizeof t.name, a->name, t.layer);
-    rbe_arch_name(t.gguf, sizeof t.gguf, a->gguf, t.layer);
+    if (a->gguf)
+        rbe_arch_name(t.gguf, sizeof t.gguf, a->gguf, t.layer);
     t.role = a->role;
     t.tensor_class = a->tensor_class;
     t.matrix = rbe_class_is_matrix(a->tensor_class);

@@ -17,7 +17,7 @@
 /* One tensor of the architecture. */
 struct rbe_source_tensor {
     char name[64];              /* without the prefix, "transformer." say */
-    char gguf[64];              /* what GGUF files call it */
+    char gguf[64];              /* what GGUF files call it; "": there are none */
     enum rbe_role role;
     enum rbe_class tensor_class;
     int layer;                  /* -1 outside the layers */
