@@ -186,13 +186,30 @@ static enum rbe_status add_merges(struct rbe_gguf_out *o, const struct rbe_token
     return RBE_OK;
 }
 
-enum rbe_status rbe_export_tokenizer_gguf(struct rbe_gguf_out *o, const char *place,
-                                          const struct rbe_model_config *c,
-                                          struct rbe_diag *d)
+/* All that another file says of its tokenizer; the end of text is part of the configuration. */
+static enum rbe_status copy_metadata(struct rbe_gguf_out *o, const char *place,
+                                     struct rbe_diag *d)
+{
+    struct rbe_gguf *g;
+    const enum rbe_status err = rbe_gguf_open(&g, place, d);
+
+    for (size_t i = 0; !err && i < rbe_gguf_value_count(g); i++) {
+        const struct rbe_gguf_value *v = rbe_gguf_value_at(g, i);
+        if (!strncmp(v->key, "tokenizer.", 10) && strcmp(v->key, KEY("eos_token_id")))
+            rbe_gguf_add_value(o, v);
+    }
+    rbe_gguf_close(&g);
+    return err;
+}
+
+static enum rbe_status make_metadata(struct rbe_gguf_out *o, const char *place,
+                                     const struct rbe_model_config *c, struct rbe_diag *d)
 {
     struct rbe_tokenizer_files f = {0};
     struct tokens t = {0};
     enum rbe_status err;
+    char pre[64];
+    size_t n;
 
     if ((err = rbe_tokenizer_files_read(&f, place, d)))
         goto out;
@@ -200,15 +217,25 @@ enum rbe_status rbe_export_tokenizer_gguf(struct rbe_gguf_out *o, const char *pl
         err = no_memory(place, d);
         goto out;
     }
+    const char *const name = rbe_pattern_name(f.pattern, &n);
+    snprintf(pre, sizeof pre, "%.*s", (int)n, name);
     rbe_gguf_add_string(o, KEY("model"), "gpt2");
-    rbe_gguf_add_string(o, KEY("pre"), "gpt-2");
+    rbe_gguf_add_string(o, KEY("pre"), pre);
     add_tokens(o, &t, &f, c);
     if ((err = add_merges(o, &f, d)))
         goto out;
-    rbe_gguf_add_u32(o, KEY("bos_token_id"), c->eos);
-    rbe_gguf_add_bool(o, KEY("add_bos_token"), false);
+    rbe_gguf_add_u32(o, KEY("bos_token_id"), f.bos < 0 ? c->eos : (uint32_t)f.bos);
+    rbe_gguf_add_bool(o, KEY("add_bos_token"), f.bos >= 0);
 out:
     tokens_close(&t);
     rbe_tokenizer_files_free(&f);
     return err;
+}
+
+enum rbe_status rbe_export_tokenizer_gguf(struct rbe_gguf_out *o, const char *place,
+                                          const struct rbe_model_config *c,
+                                          struct rbe_diag *d)
+{
+    return rbe_tokenizer_gguf_has(place) ? copy_metadata(o, place, d)
+                                         : make_metadata(o, place, c, d);
 }

@@ -95,7 +95,7 @@ bool rbe_has_tokenizer(const char *model_path)
     const bool has = folder && rbe_tokenizer_files_exist(folder) > 0;
 
     free(folder);
-    return has;
+    return has || rbe_tokenizer_gguf_has(model_path);
 }
 
 enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const char *shipped,
@@ -167,8 +167,8 @@ static enum rbe_status find_tokenizer(struct rbe_tokenizer **out, char **where,
 
     *out = NULL;
     *where = NULL;
-    if (folder)
-        return take_place(out, where, folder, c, d);
+    if (folder || rbe_tokenizer_gguf_has(model_path))
+        return take_place(out, where, folder ? folder : model_path, c, d);
     if (*model_path) {
         char *beside = folder_of(model_path);
         const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;

@@ -30,8 +30,9 @@ enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const
 enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d);
 
 /*
- * The tokenizer of a model: from `folder` when given; else from the model's folder or the
- * folder the model file stands in; else the shipped one that fits the model.  One that does
+ * The tokenizer of a model: from `folder`, or a GGUF file, when given; else the GGUF file's
+ * own, or from the model's folder or the folder the model file stands in; else the shipped one
+ * that fits the model.  One that does
  * not fit the model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
  */
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,

@@ -1,5 +1,5 @@
 /*
- * tokenizer.c - GPT-2's byte-level BPE.
+ * tokenizer.c - byte-level BPE, as GPT-2's.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -21,8 +21,10 @@
 #include "model/unicode.h"
 #include "model/words.h"
 
-static const char special_text[] = "<|endoftext|>";
-enum { NO_ID = -1 };
+/* The end of a text, where the files do not say which token it is; the first that is there. */
+static const char *const ends[] = {"<|endoftext|>", "<|end_of_text|>"};
+enum { NO_ID = -1, END_COUNT = sizeof ends / sizeof ends[0] };
+#define NO_TOKEN UINT32_MAX
 
 /* Rows of an embedding beyond the tokenizer's: sizes are padded to multiples of 64 to 1024. */
 enum { MAX_PADDING = 1024 };
@@ -43,16 +45,19 @@ struct mark {
 enum { PASSES = 2 };
 
 struct rbe_tokenizer {
-    uint32_t vocab, eos;
+    const struct rbe_pattern *pattern;
+    uint32_t vocab, eos, bos;   /* bos: NO_TOKEN when none belongs before a text */
     bool parse;                 /* special tokens, whatever the caller of encode says */
-    uint32_t byte_id[256];
+    uint32_t byte_id[256];      /* NO_TOKEN: left out of every word */
     char *bytes;                /* of all tokens, one after the other */
     size_t *start;              /* [vocab + 1] into bytes */
     struct merge *merges;       /* open addressing, mask + 1 slots */
     size_t mask;
-    struct mark *marks;         /* the longest first */
+    uint32_t *whole;            /* words that are tokens, whole_mask + 1 slots; or NULL */
+    size_t whole_mask;
+    struct mark *marks;         /* by their first byte, the longest first */
     size_t mark_count;
-    uint8_t begins[256];        /* 1 << pass: a mark of that pass begins with this byte */
+    uint32_t mark_at[257];      /* of each first byte, the first in marks */
 };
 
 /* --- the printable stand-ins for bytes ---------------------------------------------------- */
@@ -141,7 +146,6 @@ static enum rbe_status store_tokens(struct rbe_tokenizer *t, const struct by_id 
     if (!t->bytes || !t->start)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
     memset(t->byte_id, 0xFF, sizeof t->byte_id);
-    t->eos = UINT32_MAX;
     for (uint32_t i = 0; i < t->vocab; i++) {
         const char *text = by_id[i].text;
         if (by_id[i].literal) {
@@ -153,17 +157,39 @@ static enum rbe_status store_tokens(struct rbe_tokenizer *t, const struct by_id 
         } else if (n == 1) {
             t->byte_id[(unsigned char)t->bytes[at]] = i;
         }
-        if (!strcmp(text, special_text))
-            t->eos = i;
         t->start[i] = at;
         at += n;
     }
     t->start[t->vocab] = at;
     for (int b = 0; b < 256; b++)
-        if (t->byte_id[b] == UINT32_MAX)
+        if (t->byte_id[b] == NO_TOKEN && (!f->drops || b == '\n' || (b >= ' ' && b <= '~')))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: byte 0x%02X has no token", f->path, b);
-    if (t->eos == UINT32_MAX)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is not in it", f->path, special_text);
+    return RBE_OK;
+}
+
+static uint32_t id_of(const struct rbe_tokenizer *t, const struct by_id *by_id,
+                      const char *text)
+{
+    for (uint32_t i = 0; i < t->vocab; i++)
+        if (!strcmp(by_id[i].text, text))
+            return i;
+    return NO_TOKEN;
+}
+
+static enum rbe_status find_ends(struct rbe_tokenizer *t, const struct by_id *by_id,
+                                 const struct rbe_tokenizer_files *f, struct rbe_diag *d)
+{
+    const char *end = f->eos_text ? f->eos_text : ends[0];
+
+    t->bos = f->bos < 0 ? NO_TOKEN : (uint32_t)f->bos;
+    if (f->bos >= (json_int_t)t->vocab)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %lld, the token before a text, is not in it",
+                        f->path, (long long)f->bos);
+    t->eos = f->eos < 0 ? id_of(t, by_id, end) : (uint32_t)f->eos;
+    for (size_t i = 1; !f->eos_text && t->eos == NO_TOKEN && i < END_COUNT; i++)
+        t->eos = id_of(t, by_id, ends[i]);
+    if (t->eos == NO_TOKEN)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is not in it", f->path, end);
     return RBE_OK;
 }
 
@@ -172,14 +198,20 @@ static size_t mark_size(const struct rbe_tokenizer *t, const struct mark *m)
     return t->start[m->id + 1] - t->start[m->id];
 }
 
-static void add_mark(struct rbe_tokenizer *t, struct mark m)
+static const char *mark_text(const struct rbe_tokenizer *t, const struct mark *m)
 {
-    size_t i = t->mark_count++;
+    return t->bytes + t->start[m->id];
+}
 
-    for (; i && mark_size(t, &t->marks[i - 1]) < mark_size(t, &m); i--)
-        t->marks[i] = t->marks[i - 1];
-    t->marks[i] = m;
-    t->begins[(unsigned char)t->bytes[t->start[m.id]]] |= (uint8_t)(1 << m.pass);
+/* Then the longest first. */
+static int by_first_byte(const void *x, const void *y, void *arg)
+{
+    const struct rbe_tokenizer *t = arg;
+    const struct mark *a = x, *b = y;
+    const int p = (unsigned char)*mark_text(t, a), q = (unsigned char)*mark_text(t, b);
+    const size_t m = mark_size(t, a), n = mark_size(t, b);
+
+    return p != q ? p - q : (m < n) - (m > n);
 }
 
 /* The end of the text is a special token, whether the files say so or not. */
@@ -194,11 +226,51 @@ static enum rbe_status load_marks(struct rbe_tokenizer *t, const struct rbe_toke
     for (size_t i = 0; i < f->added_count; i++) {
         const struct rbe_added *a = &f->added[i];
         const bool is_eos = a->id == t->eos;
-        add_mark(t, (struct mark){(uint32_t)a->id, a->late, a->special || is_eos});
+        if (a->idle && !is_eos)
+            continue;
+        t->marks[t->mark_count++] =
+            (struct mark){(uint32_t)a->id, a->late, a->special || is_eos};
         eos |= is_eos;
     }
     if (!eos)
-        add_mark(t, (struct mark){t->eos, 0, true});
+        t->marks[t->mark_count++] = (struct mark){t->eos, 0, true};
+    qsort_r(t->marks, t->mark_count, sizeof *t->marks, by_first_byte, t);
+    for (size_t i = 0; i < t->mark_count; i++)
+        t->mark_at[(unsigned char)*mark_text(t, &t->marks[i]) + 1]++;
+    for (size_t b = 0; b < 256; b++)
+        t->mark_at[b + 1] += t->mark_at[b];
+    return RBE_OK;
+}
+
+/* Where the bytes stand in t->whole, or the free slot for them. */
+static size_t whole_slot(const struct rbe_tokenizer *t, const char *bytes, size_t size)
+{
+    size_t i = XXH3_64bits(bytes, size) & t->whole_mask, n;
+
+    for (; t->whole[i] != NO_TOKEN; i = (i + 1) & t->whole_mask) {
+        const char *b = rbe_tokenizer_bytes(t, t->whole[i], &n);
+        if (n == size && !memcmp(b, bytes, n))
+            break;
+    }
+    return i;
+}
+
+static enum rbe_status load_whole(struct rbe_tokenizer *t, const struct by_id *by_id,
+                                  const struct rbe_tokenizer_files *f, struct rbe_diag *d)
+{
+    size_t slots = 512, n;
+
+    while (slots < 2 * (size_t)t->vocab)
+        slots *= 2;
+    if (!(t->whole = malloc(slots * sizeof *t->whole)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
+    memset(t->whole, 0xFF, slots * sizeof *t->whole);
+    t->whole_mask = slots - 1;
+    for (uint32_t i = 0; i < t->vocab; i++)
+        if (!by_id[i].literal) {
+            const char *b = rbe_tokenizer_bytes(t, i, &n);
+            t->whole[whole_slot(t, b, n)] = i;
+        }
     return RBE_OK;
 }
 
@@ -217,8 +289,10 @@ static enum rbe_status load_tokens(struct rbe_tokenizer *t, const struct rbe_tok
     struct by_id *by_id = calloc(count, sizeof *by_id);
     if (!by_id)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
-    if (!(err = place_tokens(by_id, count, f, d)) && !(err = store_tokens(t, by_id, f, d)))
-        err = load_marks(t, f, d);
+    t->pattern = f->pattern;
+    if (!(err = place_tokens(by_id, count, f, d)) && !(err = store_tokens(t, by_id, f, d)) &&
+        !(err = find_ends(t, by_id, f, d)) && !(err = load_marks(t, f, d)) && f->ignore_merges)
+        err = load_whole(t, by_id, f, d);
     free(by_id);
     return err;
 }
@@ -277,7 +351,7 @@ static enum rbe_status add_merge(struct rbe_tokenizer *t, struct merges *m, cons
 static enum rbe_status add_line(struct rbe_tokenizer *t, struct merges *m, const char *line,
                                 size_t size, struct rbe_diag *d)
 {
-    const char *space = memchr(line, ' ', size);
+    const char *space = size ? memchr(line, ' ', size) : NULL;
 
     if (!space || space == line || space == line + size - 1 ||
         memchr(space + 1, ' ', size - (size_t)(space + 1 - line)))
@@ -299,7 +373,7 @@ static enum rbe_status add_lines(struct rbe_tokenizer *t, struct merges *m, stru
         m->number++;
         if (n && p[n - 1] == '\r')
             n--;
-        if (n && !(m->number == 1 && n >= 8 && !memcmp(p, "#version", 8)))
+        if (m->f->listed || (n && !(m->number == 1 && n >= 8 && !memcmp(p, "#version", 8))))
             err = add_line(t, m, p, n, d);
         p = next;
     }
@@ -333,7 +407,7 @@ static enum rbe_status add_list(struct rbe_tokenizer *t, struct merges *m, struc
 static enum rbe_status load_merges(struct rbe_tokenizer *t, const struct rbe_tokenizer_files *f,
                                    struct rbe_diag *d)
 {
-    struct merges m = {.f = f, .unit = f->merges ? "merge" : "line"};
+    struct merges m = {.f = f, .unit = f->merges || f->listed ? "merge" : "line"};
     enum rbe_status err;
     size_t count = json_array_size(f->merges), slots = 64;
 
@@ -355,7 +429,7 @@ static enum rbe_status load_merges(struct rbe_tokenizer *t, const struct rbe_tok
     return err;
 }
 
-enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folder,
+enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *path,
                                    struct rbe_diag *d)
 {
     struct rbe_tokenizer_files f;
@@ -364,8 +438,8 @@ enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folde
     *out = NULL;
     struct rbe_tokenizer *t = calloc(1, sizeof *t);
     if (!t)
-        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
-    if (!(err = rbe_tokenizer_files_read(&f, folder, d)) && !(err = load_tokens(t, &f, d)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    if (!(err = rbe_tokenizer_files_read(&f, path, d)) && !(err = load_tokens(t, &f, d)))
         err = load_merges(t, &f, d);
     rbe_tokenizer_files_free(&f);
     if (err)
@@ -381,6 +455,7 @@ void rbe_tokenizer_close(struct rbe_tokenizer **pp)
     if (!t)
         return;
     free(t->merges);
+    free(t->whole);
     free(t->marks);
     free(t->start);
     free(t->bytes);
@@ -398,20 +473,43 @@ uint32_t rbe_tokenizer_eos(const struct rbe_tokenizer *t)
     return t->eos;
 }
 
+bool rbe_tokenizer_begin(const struct rbe_tokenizer *t, uint32_t *id)
+{
+    *id = t->bos;
+    return t->bos != NO_TOKEN;
+}
+
 void rbe_tokenizer_parse_special(struct rbe_tokenizer *t)
 {
     t->parse = true;
 }
 
-enum rbe_status rbe_tokenizer_fits(const struct rbe_tokenizer *t, const char *folder,
+bool rbe_tokenizer_special(const struct rbe_tokenizer *t, const char *text, uint32_t *id)
+{
+    const size_t n = strlen(text);
+
+    for (size_t i = 0; i < t->mark_count; i++) {
+        const struct mark *m = &t->marks[i];
+        *id = m->id;
+        if (m->special && mark_size(t, m) == n && !memcmp(mark_text(t, m), text, n))
+            return true;
+    }
+    return false;
+}
+
+enum rbe_status rbe_tokenizer_fits(struct rbe_tokenizer *t, const char *folder,
                                    uint32_t vocab, uint32_t eos, struct rbe_diag *d)
 {
     if (t->vocab > vocab || vocab - t->vocab > MAX_PADDING)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: a vocabulary of %u tokens does not fit a "
                         "model of %u", folder, t->vocab, vocab);
+    for (size_t i = 0; i < t->mark_count && t->eos != eos; i++)
+        if (t->marks[i].special && t->marks[i].id == eos)
+            t->eos = eos;
     if (t->eos != eos)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s is token %u, the model ends with %u",
-                        folder, special_text, t->eos, eos);
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %.*s is token %u, the model ends with %u",
+                        folder, (int)(t->start[t->eos + 1] - t->start[t->eos]),
+                        t->bytes + t->start[t->eos], t->eos, eos);
     return RBE_OK;
 }
 
@@ -439,7 +537,8 @@ struct candidate {
 };
 
 struct seen {
-    size_t text, size;          /* the word */
+    const char *text;           /* the word */
+    size_t size;
     size_t ids, count;          /* what it became, in the output */
 };
 
@@ -532,16 +631,29 @@ static bool grow_ids(struct encoder *e, size_t n)
 static bool merge_word(struct encoder *e, const char *word, size_t size)
 {
     struct symbol *s;
+    int32_t n = 0;
 
     if (!grow_word(e, size) || !grow_ids(e, size))
         return false;
+    if (e->t->whole) {
+        e->ids[e->count] = e->t->whole[whole_slot(e->t, word, size)];
+        if (e->ids[e->count] != NO_TOKEN) {
+            e->count++;
+            return true;
+        }
+    }
     s = e->symbols;
-    for (size_t i = 0; i < size; i++)
-        s[i] = (struct symbol){e->t->byte_id[(unsigned char)word[i]], (int32_t)i - 1,
-                               i + 1 < size ? (int32_t)i + 1 : NO_ID};
+    for (size_t i = 0; i < size; i++) {
+        const uint32_t id = e->t->byte_id[(unsigned char)word[i]];
+        s[n] = (struct symbol){id, n - 1, n + 1};
+        n += id != NO_TOKEN;
+    }
+    if (!n)
+        return true;
+    s[n - 1].next = NO_ID;
     e->heap_size = 0;
-    for (size_t i = 0; i + 1 < size; i++)
-        consider(e, (int32_t)i);
+    for (int32_t i = 0; i + 1 < n; i++)
+        consider(e, i);
     while (e->heap_size) {
         const struct candidate c = heap_pop(e);
         struct symbol *a = &s[c.at];
@@ -560,11 +672,11 @@ static bool merge_word(struct encoder *e, const char *word, size_t size)
     return true;
 }
 
-static bool add_word(struct encoder *e, const char *text, size_t at, size_t size)
+static bool add_word(struct encoder *e, const char *word, size_t size)
 {
-    struct seen *w = &e->seen[XXH3_64bits(text + at, size) & e->seen_mask];
+    struct seen *w = &e->seen[XXH3_64bits(word, size) & e->seen_mask];
 
-    if (w->size == size && !memcmp(text + w->text, text + at, size)) {
+    if (w->size == size && !memcmp(w->text, word, size)) {
         if (!grow_ids(e, w->count))
             return false;
         memcpy(e->ids + e->count, e->ids + w->ids, w->count * sizeof *e->ids);
@@ -572,9 +684,9 @@ static bool add_word(struct encoder *e, const char *text, size_t at, size_t size
         return true;
     }
     const size_t first = e->count;
-    if (!merge_word(e, text + at, size))
+    if (!merge_word(e, word, size))
         return false;
-    *w = (struct seen){at, size, first, e->count - first};
+    *w = (struct seen){word, size, first, e->count - first};
     return true;
 }
 
@@ -583,10 +695,10 @@ static enum rbe_status add_words(struct encoder *e, const char *text, size_t at,
                                  struct rbe_diag *d)
 {
     while (at < end) {
-        const size_t n = rbe_next_word(&rbe_model_pattern, text + at, end - at, &e->kind);
+        const size_t n = rbe_next_word(e->t->pattern, text + at, end - at, &e->kind);
         if (!n)
             return rbe_fail(d, RBE_ERR_FORMAT, "not valid UTF-8 at byte %zu", at);
-        if (!add_word(e, text, at, n))
+        if (!add_word(e, text + at, n))
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         at += n;
     }
@@ -600,17 +712,18 @@ static const struct mark *find_mark(const struct encoder *e, const char *text, s
 {
     const struct rbe_tokenizer *t = e->t;
 
-    for (size_t i = *at; i < end; i++)
-        for (size_t k = 0; (t->begins[(unsigned char)text[i]] >> pass & 1) &&
-                           k < t->mark_count; k++) {
+    for (size_t i = *at; i < end; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        for (uint32_t k = t->mark_at[c]; k < t->mark_at[c + 1]; k++) {
             const struct mark *m = &t->marks[k];
             const size_t n = mark_size(t, m);
             if (m->pass == pass && (e->special || !m->special) && n <= end - i &&
-                !memcmp(text + i, t->bytes + t->start[m->id], n)) {
+                !memcmp(text + i, mark_text(t, m), n)) {
                 *at = i;
                 return m;
             }
         }
+    }
     return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * <rbe/tokenizer.h> - GPT-2's byte-level BPE.
+ * <rbe/tokenizer.h> - byte-level BPE, of GPT-2, SmolLM, Llama 3 and Qwen 2.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -17,23 +17,27 @@
 struct rbe_tokenizer;
 
 /*
- * From a folder that holds tokenizer.json, or else vocab.json or encoder.json, and merges.txt
- * or vocab.bpe, with added_tokens.json if there is one.  Of Hugging Face's tokenizer.json only
- * GPT-2's kind is read: byte-level BPE; what else it asks for is refused by name.
+ * From a GGUF file's metadata; or from a folder that holds tokenizer.json, or else vocab.json
+ * or encoder.json, and merges.txt or vocab.bpe, with added_tokens.json if there is one.  What a
+ * file asks for beyond byte-level BPE, cut as one of the models above does, is refused by name.
  */
-enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *folder,
+enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *path,
                                    struct rbe_diag *d);
 /*
- * The one of a model: from `folder` when given; else from the model's folder or the folder that
- * its file stands in; else the installed one that fits.  RBE_ERR_MISMATCH: it does not fit.
+ * The one of a model: from `path` when given; else the GGUF file's own, or from the model's
+ * folder or the folder that its file stands in; else the installed one that fits.
+ * RBE_ERR_MISMATCH: it does not fit.
  */
 enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_model *m,
-                                  const char *folder, struct rbe_diag *d);
+                                  const char *path, struct rbe_diag *d);
 void rbe_tokenizer_close(struct rbe_tokenizer **t);
 
 /* Ids are below this, added tokens among them. */
 uint32_t rbe_tokenizer_vocab(const struct rbe_tokenizer *t);
 uint32_t rbe_tokenizer_eos(const struct rbe_tokenizer *t);
+/* The token that by the files belongs before every text, which rbe_tokenizer_encode() leaves to
+ * the caller; false when there is none. */
+bool rbe_tokenizer_begin(const struct rbe_tokenizer *t, uint32_t *id);
 
 /* Ids of the text in a fresh array (*ids, the caller frees).  Invalid UTF-8 is an error that
  * names the byte offset.  "<|endoftext|>" in the text, and what else is special among the added

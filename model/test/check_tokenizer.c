@@ -547,7 +547,7 @@ static void check_bad_fast(const json_t *good)
     refuse_fast(changed(good, "model", "dropout", json_real(0.1)), "dropout", __LINE__);
     refuse_fast(changed(good, "model", "byte_fallback", json_true()), "byte_fallback",
                 __LINE__);
-    refuse_fast(changed(good, "model", "ignore_merges", json_true()), "ignore_merges",
+    refuse_fast(changed(good, "model", "ignore_merges", json_integer(1)), "ignore_merges",
                 __LINE__);
     refuse_fast(changed(good, "model", "end_of_word_suffix", json_string("</w>")),
                 "end_of_word_suffix", __LINE__);
@@ -823,6 +823,58 @@ static void check_full(const char *shared)
     rbe_tokenizer_close(&t);
 }
 
+/* The metadata of a GGUF file, against the ids of the model's own tokenizer. */
+static void check_smollm(const char *shared)
+{
+    static const char model[] = "data/models/smollm2-135m-instruct/";
+    char path[512];
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+    uint32_t id;
+    size_t i;
+    json_t *v;
+
+    snprintf(path, sizeof path, "%s/%sSmolLM2-135M-Instruct.Q4_1.gguf", shared, model);
+    if (access(path, R_OK)) {
+        printf("SKIP SmolLM2's tokenizer: no %s\n", path);
+        return;
+    }
+    const struct rbe_model_config c = {.vocab = 49152, .eos = 2}, other = {.vocab = 49152,
+                                                                           .eos = 0};
+    if (!CHECK(!rbe_find_tokenizer(&t, NULL, path, &c, &d))) {
+        printf("     %s\n", d.text);
+        return;
+    }
+    CHECK(rbe_has_tokenizer(path));
+    CHECK(rbe_tokenizer_vocab(t) == 49152 && rbe_tokenizer_eos(t) == 2);
+    CHECK(!rbe_tokenizer_begin(t, &id));
+    CHECK(rbe_tokenizer_special(t, "<|im_start|>", &id) && id == 1);
+    CHECK(!rbe_tokenizer_special(t, "<|im", &id) && !rbe_tokenizer_special(t, "the", &id));
+    snprintf(path, sizeof path, "%s/%sreference.json", shared, model);
+    json_t *ref = json_load_file(path, JSON_ALLOW_NUL, NULL);
+    json_array_foreach(json_object_get(ref, "tokenizer"), i, v) {
+        const json_t *text = json_object_get(v, "text");
+        expect(t, json_string_value(text), json_string_length(text), true,
+               json_object_get(v, "ids"));
+    }
+    CHECK(i >= 34);
+    json_array_foreach(json_object_get(ref, "prompts"), i, v) {
+        const json_t *text = json_object_get(v, "text");
+        expect(t, json_string_value(text), json_string_length(text), true,
+               json_object_get(v, "ids"));
+    }
+    CHECK(i == 5);
+    snprintf(path, sizeof path, "%s/data/wikitext/wiki.test.raw", shared);
+    check_counts(t, path, (size_t)json_integer_value(json_object_get(
+                              json_object_get(json_object_get(ref, "perplexity"), "P1"),
+                              "tokens")), 0, "SmolLM2, WikiText test");
+    json_decref(ref);
+    /* The model says which special token ends a text. */
+    CHECK(!rbe_tokenizer_fits(t, "x", other.vocab, other.eos, &d) && rbe_tokenizer_eos(t) == 0);
+    CHECK(rbe_tokenizer_fits(t, "x", other.vocab, 500, &d) == RBE_ERR_MISMATCH);
+    rbe_tokenizer_close(&t);
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -835,6 +887,7 @@ int main(int argc, char **argv)
     check_fit(folder);
     check_bad_files(folder, &rng);
     check_full(shared ? shared : "../shared");
+    check_smollm(shared ? shared : "../shared");
     free(folder);
     rmdir(dir);
     return check_done();

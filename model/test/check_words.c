@@ -102,9 +102,10 @@ static void check_words(const struct vector *v)
     char words[512];
     size_t to = 0, hint = 0;
     const size_t size = strlen(v->text);
+    const struct rbe_pattern *gpt2 = rbe_pattern_at(RBE_PATTERN_GPT2);
 
     for (size_t at = 0; at < size;) {
-        const size_t n = rbe_next_word(&rbe_model_pattern, v->text + at, size - at, &hint);
+        const size_t n = rbe_next_word(gpt2, v->text + at, size - at, &hint);
         if (!CHECK(n > 0 && n <= size - at))
             return;
         if (at)
@@ -163,7 +164,8 @@ static void check_ascii(void)
     for (unsigned c = 0; c < 128; c++)
         for (size_t i = 0; i < 4; i++) {
             const char text[] = {runs[i].before, (char)c};
-            const size_t n = rbe_next_word(&rbe_model_pattern, text, 2, &hint);
+            const size_t n = rbe_next_word(rbe_pattern_at(RBE_PATTERN_GPT2), text, 2,
+                                           &hint);
             if (!CHECK(n == (rbe_unicode_kind(c, &hint) == runs[i].kind ? 2 : 1)))
                 printf("     0x%02X after '%c'\n", c, runs[i].before);
         }
@@ -197,7 +199,7 @@ static void check_utf8(void)
     CHECK(wrong == 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK(!rbe_utf8_char(bad[i], strlen(bad[i]), &code));
-        CHECK(!rbe_next_word(&rbe_model_pattern, bad[i], strlen(bad[i]), &hint));
+        CHECK(!rbe_next_word(rbe_pattern_at(RBE_PATTERN_GPT2), bad[i], strlen(bad[i]), &hint));
     }
 }
 
