@@ -3,8 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * twin_worker MODEL: on stdin lines "GREEDY COUNT ID ID ..."; on stdout for each a line with the
- * log-probabilities of all but the first, then GREEDY tokens that follow, always the likeliest.
+ * twin_worker MODEL: on stdin lines "GREEDY COUNT ID ID ..."; on stdout for each a line with
+ * the log-probabilities of all but the first, then GREEDY tokens that follow, always the
+ * likeliest.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ struct work {
 
 static bool forward(struct work *w, uint32_t id)
 {
-    return !rbe_forward(w->s, &id, 1, &w->d) && !rbe_logits(w->s, RBE_LAST, 1, w->logits, &w->d);
+    return !rbe_forward(w->s, &id, 1, &w->d) &&
+           !rbe_logits(w->s, RBE_LAST, 1, w->logits, &w->d);
 }
 
 static bool answer(struct work *w, unsigned greedy, unsigned count)

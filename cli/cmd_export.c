@@ -106,8 +106,8 @@ int rbe_cmd_export(int argc, const char **argv)
         {"dtype", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &a.dtype, 0,
          "f16 or f32; in a GGUF file of f16 norms, biases and positions stay f32", "TYPE"},
         {"tokenizer", 0, POPT_ARG_STRING, &a.tokenizer, 0,
-         "the tokenizer's folder (default: the model's, or the shipped one that fits)",
-         "FOLDER"},
+         "the tokenizer's folder, or a GGUF file with one (default: the model's, or the "
+         "shipped one that fits)", "FOLDER"},
         {"no-tokenizer", 0, POPT_ARG_NONE, &a.no_tokenizer, 0, "leave the tokenizer out", NULL},
         {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
         POPT_TABLEEND};

@@ -203,16 +203,23 @@ static enum rbe_status write_weights(struct export *e, struct item *items, const
     return err;
 }
 
-/* The configuration of the original, but for the type of the weights. */
+/* The configuration of the original; of one that has no config.json, what is known of it. */
+static enum rbe_status read_config(json_t **j, const struct rbe_source *s, struct rbe_diag *d)
+{
+    const char *text = s->container ? rbe_safetensors_meta(s->file, "rbe.config")
+                                    : s->config_json;
+
+    return text ? rbe_json_load(j, text, strlen(text), 0, NULL, "config.json", d)
+                : rbe_model_config_json(j, &s->config, d);
+}
+
+/* It, but for the type of the weights. */
 static enum rbe_status write_config(const struct export *e, const char *path,
                                     struct rbe_diag *d)
 {
-    const struct rbe_source *s = e->s;
-    const char *text = s->container ? rbe_safetensors_meta(s->file, "rbe.config")
-                                    : s->config_json;
     struct rbe_outfile o = {0};
     json_t *j;
-    enum rbe_status err = rbe_json_load(&j, text, strlen(text), 0, NULL, "config.json", d);
+    enum rbe_status err = read_config(&j, e->s, d);
 
     if (err)
         return err;

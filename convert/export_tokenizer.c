@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "convert/export_private.h"
 #include "model/tokenizer_files.h"
 
@@ -54,8 +55,7 @@ static const char *const files[][2] = {
     {"chat_template.jinja", "chat_template.jinja"},
     {"generation_config.json", "generation_config.json"}};
 
-enum rbe_status rbe_export_tokenizer_files(const char *folder, const char *place,
-                                           struct rbe_diag *d)
+static enum rbe_status copy_files(const char *folder, const char *place, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
@@ -71,6 +71,161 @@ enum rbe_status rbe_export_tokenizer_files(const char *folder, const char *place
         free(to);
     }
     return err;
+}
+
+/* --- files made of metadata --------------------------------------------------------------- */
+
+static json_t *added_json(const struct rbe_tokenizer_files *f)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < f->added_count; i++) {
+        const struct rbe_added *a = &f->added[i];
+        if (!a->idle)
+            json_array_append_new(
+                list, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", a->id, "content",
+                                a->content, "single_word", 0, "lstrip", 0, "rstrip", 0,
+                                "normalized", (int)a->late, "special", (int)a->special));
+    }
+    return list;
+}
+
+/* How texts are cut: GPT-2's pattern is ByteLevel's own. */
+static json_t *cutting_json(const struct rbe_pattern *p)
+{
+    json_t *parts = json_array();
+    bool digits, none;
+    const char *const regex = rbe_pattern_regex(p, &digits);
+    const bool own = !strcmp(regex, rbe_pattern_regex(rbe_pattern_at(RBE_PATTERN_GPT2), &none));
+
+    if (digits)
+        json_array_append_new(parts, json_pack("{s:s, s:b}", "type", "Digits",
+                                               "individual_digits", 1));
+    if (!own)
+        json_array_append_new(parts, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split",
+                                               "pattern", "Regex", regex, "behavior",
+                                               "Isolated", "invert", 0));
+    json_array_append_new(parts, json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel",
+                                           "add_prefix_space", 0, "trim_offsets", 1,
+                                           "use_regex", (int)own));
+    return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", parts);
+}
+
+/* The token that belongs before a text, or null. */
+static json_t *template_json(const char *begin, json_int_t id)
+{
+    return !begin ? json_null()
+                  : json_pack("{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}], s:[{s:{s:s, s:i}}, "
+                              "{s:{s:s, s:i}}], s:{s:{s:s, s:[I], s:[s]}}}", "type",
+                              "TemplateProcessing", "single", "SpecialToken", "id", begin,
+                              "type_id", 0, "Sequence", "id", "A", "type_id", 0, "pair",
+                              "Sequence", "id", "A", "type_id", 0, "Sequence", "id", "B",
+                              "type_id", 1, "special_tokens", begin, "id", begin, "ids", id,
+                              "tokens", begin);
+}
+
+static json_t *merges_json(const struct rbe_tokenizer_files *f)
+{
+    json_t *list = json_array();
+
+    for (const char *p = f->lines, *end = p + f->lines_size, *eol; p < end; p = eol + 1) {
+        eol = memchr(p, '\n', (size_t)(end - p));
+        eol = eol ? eol : end;
+        json_array_append_new(list, json_stringn(p, (size_t)(eol - p)));
+    }
+    return list;
+}
+
+static const char *text_of(const struct rbe_tokenizer_files *f, json_int_t id)
+{
+    const char *text;
+    json_t *v;
+
+    json_object_foreach((json_t *)(uintptr_t)f->vocab, text, v)
+        if (id >= 0 && json_integer_value(v) == id)
+            return text;
+    return NULL;
+}
+
+static json_t *tokenizer_json(const struct rbe_tokenizer_files *f)
+{
+    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:{s:s, s:b, s:b, s:b}, s:{s:s, s:n, "
+                     "s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:o}}",
+                     "version", "1.0", "truncation", "padding", "added_tokens", added_json(f),
+                     "normalizer", f->nfc ? json_pack("{s:s}", "type", "NFC") : json_null(),
+                     "pre_tokenizer", cutting_json(f->pattern), "post_processor",
+                     template_json(text_of(f, f->bos), f->bos), "decoder", "type", "ByteLevel",
+                     "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1, "model", "type",
+                     "BPE", "dropout", "unk_token", "continuing_subword_prefix",
+                     "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges",
+                     (int)f->ignore_merges, "vocab", f->vocab, "merges", merges_json(f));
+}
+
+static enum rbe_status write_json(const char *folder, const char *name, json_t *j,
+                                  struct rbe_diag *d)
+{
+    char *path = rbe_path_join(folder, name);
+    struct rbe_outfile o = {0};
+    enum rbe_status err = RBE_ERR_NOMEM;
+
+    if (!path || !j)
+        no_memory(folder, d);
+    else if (!(err = rbe_outfile_open(&o, path, d))) {
+        if (json_dumpf(j, o.f, JSON_INDENT(1)))
+            err = rbe_fail_errno(d, "%s: cannot write", path);
+        else
+            err = rbe_outfile_commit(&o, d);
+    }
+    rbe_outfile_discard(&o);
+    json_decref(j);
+    free(path);
+    return err;
+}
+
+/* The template of conversations is Hugging Face's in both. */
+static enum rbe_status chat_template(char **out, const char *place, struct rbe_diag *d)
+{
+    static const char key[] = "tokenizer.chat_template";
+    struct rbe_gguf *g;
+    enum rbe_status err = rbe_gguf_open(&g, place, d);
+
+    *out = NULL;
+    if (!err && rbe_gguf_value(g, key))
+        err = rbe_gguf_string(out, g, key, d);
+    rbe_gguf_close(&g);
+    return err;
+}
+
+static enum rbe_status make_files(const char *folder, const char *place, struct rbe_diag *d)
+{
+    struct rbe_tokenizer_files f = {0};
+    char *template = NULL;
+    enum rbe_status err;
+
+    rbe_json_watch();
+    const unsigned shortages = rbe_shortages();
+    if ((err = rbe_tokenizer_files_read(&f, place, d)) ||
+        (err = chat_template(&template, place, d)) ||
+        (err = write_json(folder, "tokenizer.json", tokenizer_json(&f), d)) ||
+        (err = write_json(folder, "tokenizer_config.json",
+                          json_pack("{s:s, s:b, s:s*, s:s*, s:s*}", "tokenizer_class",
+                                    "PreTrainedTokenizerFast", "clean_up_tokenization_spaces",
+                                    0, "bos_token", text_of(&f, f.bos), "eos_token",
+                                    text_of(&f, f.eos), "chat_template", template), d)))
+        goto out;
+    if (rbe_shortages() != shortages)
+        err = no_memory(place, d);
+out:
+    free(template);
+    rbe_tokenizer_files_free(&f);
+    return err;
+}
+
+enum rbe_status rbe_export_tokenizer_files(const char *folder, const char *place,
+                                           struct rbe_diag *d)
+{
+    return rbe_tokenizer_gguf_has(place) ? make_files(folder, place, d)
+                                         : copy_files(folder, place, d);
 }
 
 /* --- metadata ----------------------------------------------------------------------------- */

@@ -329,15 +329,15 @@ static void add_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
         rbe_gguf_add_bool(o, gguf, json_is_true(v));
 }
 
-enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
-                                         const struct rbe_model_config *c, struct rbe_diag *d)
+enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
+                                      struct rbe_diag *d)
 {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
-    json_t *j = NULL;
     enum rbe_status err;
 
+    *out = NULL;
     if (!f)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     rbe_model_config_print(f, c);
@@ -345,9 +345,19 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
     if (fclose(f) || bad)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     else
-        err = rbe_json_load(&j, text, size, 0, NULL, "config.json", d);
+        err = rbe_json_load(out, text, size, 0, NULL, "config.json", d);
+    free(text);
+    return err;
+}
+
+enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
+                                         const struct rbe_model_config *c, struct rbe_diag *d)
+{
+    json_t *j;
+    const enum rbe_status err = rbe_model_config_json(&j, c, d);
+
     if (err)
-        goto out;
+        return err;
     switch (c->arch) {
 #define RBE_ARCH(id, ...) case RBE_ARCH_##id:
 #define RBE_END_ARCH break;
@@ -355,10 +365,8 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
-out:
     json_decref(j);
-    free(text);
-    return err;
+    return RBE_OK;
 }
 
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)

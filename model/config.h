@@ -6,6 +6,7 @@
 #ifndef RBE_MODEL_CONFIG_H
 #define RBE_MODEL_CONFIG_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +40,10 @@ const char *rbe_model_config_sizes(char *buf, size_t size, const char *last);
 /* c as a config.json. */
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
 
-/* c as metadata of a GGUF file. */
+/* The same as a value. */
+enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
+                                      struct rbe_diag *d);
+/* And as metadata of a GGUF file. */
 struct rbe_gguf_out;
 enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d);

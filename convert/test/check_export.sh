@@ -44,6 +44,13 @@ check 'and positions not' grep -q '^position_embd.weight *512 x 256 *F32' "$work
 check 'with its words' grep -q '^tokenizer.ggml.tokens *string\[8192\]' "$work/out"
 check 'and merges' grep -q \
     '^tokenizer.ggml.merges *string\[7935\] .* t", .* a", "h e", "i n"' "$work/out"
+check 'its words for another file' run rbe-mini "$dir/rbe-mini.gguf" --tokenizer "$dir/model.gguf"
+check 'are the same' cmp "$dir/model.gguf" "$dir/rbe-mini.gguf"
+check 'and for a folder' run "$tuned" "$dir/made" --tokenizer "$dir/model.gguf"
+check 'as a tokenizer.json' gives 0 jq -e '(.model.merges | length) == 7935 and
+    (.pre_tokenizer.pretokenizers | length) == 1 and (.model.vocab | length) == 8192 and
+    (.added_tokens | length) == 1 and .added_tokens[0].id == 8191' "$dir/made/tokenizer.json"
+check 'which cuts texts alike' test "$(perplexity "$dir/made")" = "$(perplexity "$dir/folder")"
 check 'a file is replaced' run rbe-mini "$dir/model.gguf" --dtype f32 --no-tokenizer
 check 'by one without words' test \
     "$("$rbe" info "$dir/model.gguf" | grep -c tokenizer.ggml.tokens)" = 0
