@@ -96,8 +96,8 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
     if (!name)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     const struct rbe_result_model base = {
-        .name = name, .path = base_name(rbe_safetensors_path(s->file)), .sha256 = s->sha256,
-        .label = s->label, .bytes = rbe_safetensors_file_bytes(s->file), .params = c->params};
+        .name = name, .path = base_name(rbe_source_path(s)), .sha256 = s->sha256,
+        .label = s->label, .bytes = rbe_source_file_bytes(s), .params = c->params};
     const struct rbe_result_model model = {
         .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = s->label,
         .bytes = c->file_bytes, .params = c->params, .rbe = true};

@@ -35,7 +35,7 @@ int rbe_cmd_synth(int argc, const char **argv)
 {
     /* popt's copies stay reachable */
     static const char *size = "124M", *shape, *dtype = "F16";
-    static char sizes[200];
+    static char sizes[400];
     const char **args;
     long long seed = 1;
     int count, code;

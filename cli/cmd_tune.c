@@ -195,7 +195,7 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits 
     const size_t own = r->a->control ? floats * sizeof(float)
                                      : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe),
                                                          r->recipe.optimizer);
-    const size_t files = rbe_safetensors_file_bytes(r->source->file) +
+    const size_t files = rbe_source_file_bytes(r->source) +
                          (r->model ? rbe_safetensors_file_bytes(rbe_container_file(r->model))
                                    : 0) +
                          (r->text.count + r->valid.count) * sizeof(uint32_t);
@@ -448,7 +448,7 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
     if (!r->a->control && (err = rbe_sha256_file(sha, r->a->out, d)))
         return err;
     json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
-    const char *original = rbe_safetensors_path(r->source->file);
+    const char *original = rbe_source_path(r->source);
     char *base = original_name(original);
     bad |=
         !j || !base || set_model(j, RBE_KEY(base), r, original, base, r->source->sha256, false);

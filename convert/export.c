@@ -60,7 +60,7 @@ static enum rbe_status look(struct export *e, const struct rbe_source_tensor *t,
 {
     const size_t n = (size_t)t->rows * t->cols;
     const bool f16 = is_f16(e, t);
-    const char *path = rbe_safetensors_path(e->s->file);
+    const char *path = rbe_source_path(e->s);
     uint64_t rounded = 0, lost = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -84,6 +84,31 @@ static enum rbe_status look(struct export *e, const struct rbe_source_tensor *t,
     return RBE_OK;
 }
 
+/* A vector that is added to every row of the embedding: other programs have none, and of a tied
+ * output layer it moves all logits alike. */
+static bool is_folded(const struct rbe_source_tensor *t)
+{
+    return t->role == RBE_ROLE_EMBED_MEAN;
+}
+
+static enum rbe_status fold_mean(struct export *e, const struct rbe_source_tensor *t,
+                                 struct rbe_diag *d)
+{
+    const struct rbe_source_tensor *mean = rbe_source_of_role(e->s, RBE_ROLE_EMBED_MEAN, -1);
+    enum rbe_status err;
+    float *x;
+
+    if (t->role != RBE_ROLE_TOKENS || !mean)
+        return RBE_OK;
+    if ((err = rbe_source_read(&x, e->s, mean, d)))
+        return err;
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t k = 0; k < t->cols; k++)
+            e->values[r * t->cols + k] += x[k];
+    free(x);
+    return RBE_OK;
+}
+
 /* All values of t into e->values. */
 static enum rbe_status read_tensor(struct export *e, const struct rbe_source_tensor *t,
                                    struct rbe_diag *d)
@@ -97,7 +122,7 @@ static enum rbe_status read_tensor(struct export *e, const struct rbe_source_ten
         return err;
     err = e->o->gguf ? rbe_source_read_to(e->values, e->scratch, s, t, d)
                      : rbe_source_read_as_stored(e->values, e->scratch, s, t, d);
-    if (err || (err = look(e, t, d)))
+    if (err || (err = fold_mean(e, t, d)) || (err = look(e, t, d)))
         return err;
     if (e->o->progress)
         rbe_progress_update(e->o->progress, (double)e->counts->values, t->name);
@@ -119,8 +144,11 @@ static enum rbe_status read_rows(float *out, const struct rbe_gguf_tensor_out *t
     const uint64_t cols = p->t->cols;
     const enum rbe_status err = row0 ? RBE_OK : read_tensor(p->e, p->t, d);
 
-    if (!err)
-        memcpy(out, p->e->values + row0 * cols, rows * cols * sizeof *out);
+    for (uint64_t r = row0; r < row0 + rows && !err; r++)
+        memcpy(out + (r - row0) * cols,
+               p->e->values + rbe_source_row_of_gguf(p->t, p->e->s->config.head, (uint32_t)r) *
+                                  cols,
+               cols * sizeof *out);
     return err;
 }
 
@@ -134,7 +162,7 @@ static enum rbe_status write_gguf(struct export *e, struct item *items, const ch
     enum rbe_status err;
 
     for (size_t i = 0; i < s->count; i++)
-        if (!s->tensors[i].gguf[0])
+        if (!s->tensors[i].gguf_name[0] && !is_folded(&s->tensors[i]))
             return rbe_fail(d, RBE_ERR_ARG, "%s: there are no GGUF files of %s", out, title);
     if ((err = rbe_gguf_begin(&g, d)))
         return err;
@@ -150,8 +178,10 @@ static enum rbe_status write_gguf(struct export *e, struct item *items, const ch
         goto out;
     for (size_t i = 0; i < s->count; i++) {
         const struct rbe_source_tensor *t = &s->tensors[i];
+        if (is_folded(t))
+            continue;
         const struct rbe_gguf_tensor_out to = {
-            .name = t->gguf, .type = is_f16(e, t) ? RBE_GT_F16 : RBE_GT_F32, .dims = t->dims,
+            .name = t->gguf_name, .type = is_f16(e, t) ? RBE_GT_F16 : RBE_GT_F32, .dims = t->dims,
             .ne = {t->cols, t->rows}, .read = read_rows, .user = &items[i]};
 
         rbe_gguf_add_tensor(g, &to);
@@ -185,32 +215,40 @@ static enum rbe_status write_weights(struct export *e, struct item *items, const
 {
     const struct rbe_source *s = e->s;
     const char *const meta[] = {"format", "pt", s->label ? "synthetic" : NULL, s->label, NULL};
+    const char *const prefix = rbe_arch_at(s->config.arch)->prefix;
     struct rbe_tensor_out *to = calloc(s->count, sizeof *to);
+    char (*names)[128] = calloc(s->count, sizeof *names);
+    enum rbe_status err = to && names ? RBE_OK : no_memory(path, d);
+    size_t n = 0;
 
-    if (!to)
-        return no_memory(path, d);
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; i < s->count && !err; i++) {
         const struct rbe_source_tensor *t = &s->tensors[i];
         const bool two = t->dims == 2, turned = t->transposed;
 
-        to[i] = (struct rbe_tensor_out){
-            .name = t->name, .dtype = is_f16(e, t) ? RBE_DT_F16 : RBE_DT_F32, .dims = t->dims,
+        if (is_folded(t))
+            continue;
+        /* The output layer stands outside what the prefix means. */
+        snprintf(names[n], sizeof *names, "%s%s", t->role == RBE_ROLE_OUTPUT ? "" : prefix,
+                 t->name);
+        to[n] = (struct rbe_tensor_out){
+            .name = names[n], .dtype = is_f16(e, t) ? RBE_DT_F16 : RBE_DT_F32, .dims = t->dims,
             .shape = {two && !turned ? t->rows : t->cols, turned ? t->rows : t->cols},
             .read = read_data, .user = &items[i]};
+        n++;
     }
-    const enum rbe_status err = rbe_safetensors_write(path, to, s->count, meta, d);
+    err = err ? err : rbe_safetensors_write(path, to, n, meta, d);
+    free(names);
     free(to);
     return err;
 }
 
-/* The configuration of the original; of one that has no config.json, what is known of it. */
+/* The configuration of the original. */
 static enum rbe_status read_config(json_t **j, const struct rbe_source *s, struct rbe_diag *d)
 {
     const char *text = s->container ? rbe_safetensors_meta(s->file, "rbe.config")
                                     : s->config_json;
 
-    return text ? rbe_json_load(j, text, strlen(text), 0, NULL, "config.json", d)
-                : rbe_model_config_json(j, &s->config, d);
+    return rbe_json_load(j, text, strlen(text), 0, NULL, "config.json", d);
 }
 
 /* It, but for the type of the weights. */
@@ -324,6 +362,22 @@ enum rbe_status rbe_export_check(const char *out, bool gguf, struct rbe_diag *d)
     return err;
 }
 
+/* Factors of rotated positions stand in a GGUF file as a tensor, in a config.json as the numbers
+ * that they are made from; neither becomes the other. */
+static enum rbe_status check_positions(const struct rbe_source *s, const char *out,
+                                       const struct rbe_export_options *o, struct rbe_diag *d)
+{
+    const bool factors = rbe_source_of_role(s, RBE_ROLE_ROPE_FACTORS, -1);
+
+    if (o->gguf && !factors && s->config.rope_scaling == RBE_ROPE_LLAMA3)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: Llama 3's scaling of positions is not written in "
+                        "GGUF files", out);
+    if (!o->gguf && factors)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: factors of rotated positions have no place in a "
+                        "config.json", out);
+    return RBE_OK;
+}
+
 enum rbe_status rbe_export(struct rbe_export_counts *counts, const struct rbe_source *s,
                            const char *out, const struct rbe_export_options *o,
                            struct rbe_diag *d)
@@ -333,6 +387,8 @@ enum rbe_status rbe_export(struct rbe_export_counts *counts, const struct rbe_so
     enum rbe_status err;
 
     *counts = (struct rbe_export_counts){0};
+    if ((err = check_positions(s, out, o, d)))
+        goto out;
     if (!items) {
         err = no_memory(out, d);
         goto out;

@@ -143,6 +143,11 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
     enum rbe_status err = RBE_OK;
 
     *out = NULL;
+    if (rbe_arch_at(s->config.arch)->positions != RBE_LEARNED || s->config.options)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: conversion of a %s%s is not built",
+                        rbe_source_path(s), rbe_arch_at(s->config.arch)->title,
+                        rbe_config_has(&s->config, RBE_OPTION_UNTIED)
+                            ? " with an output layer of its own" : "");
     struct rbe_convert *c = calloc(1, sizeof *c);
     if (!c || !(c->entries = calloc(s->count, sizeof *c->entries)) ||
         !(c->finished = calloc(s->count, sizeof *c->finished))) {

@@ -98,6 +98,7 @@ static void back_norm(const struct rbe_pass *p, struct rbe_grad_worker *w, int l
             t->v->norm_back(dx + i, base ? base + i : NULL, y + i, x + i, by, plus, dy + i,
                             vector(p, w, gain), vector(p, w, bias), e, t->c.ln_eps);
             break;
+        case RBE_RMS_NORM: break;       /* refused by rbe_grad_open() */
         }
 }
 
@@ -118,6 +119,7 @@ static void to_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t f
     case RBE_GELU:
         t->v->gelu_back(dff, k->ff + first * f, count * f);
         break;
+    case RBE_SWIGLU: break;             /* likewise */
     }
     add_rows(t, vector(p, w, RBE_ROLE_FFN_UP_BIAS), dff, count, f);
     back(p, w, RBE_ROLE_FFN_UP, dff, count, w->h);

@@ -112,6 +112,7 @@ static void norm(const struct rbe_grad *t, float *y, const float *x, int layer,
         case RBE_LAYER_NORM:
             t->e->layer_norm(y + i * e, x + i * e, by, plus, e, t->c.ln_eps);
             break;
+        case RBE_RMS_NORM: break;       /* refused by rbe_grad_open() */
         }
 }
 
@@ -154,6 +155,7 @@ static void embed(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, s
             t->v->add(stream(p, 0, i), tokens + p->b->tokens[i] * e,
                       positions + i % p->b->time * e, e);
             break;
+        case RBE_ROTARY: break;         /* likewise */
         }
     into_attention(p, w, first, count);
 }
@@ -190,6 +192,7 @@ static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_
     case RBE_GELU:
         t->v->gelu(w->act, ff, count * f);
         break;
+    case RBE_SWIGLU: break;             /* likewise */
     }
     add_bias(t, next, mid, rbe_param_of(t, l, RBE_ROLE_FFN_DOWN_BIAS), count);
     apply(p, w, RBE_ROLE_FFN_DOWN, w->act, count, 1, next);

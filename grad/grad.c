@@ -184,6 +184,19 @@ static enum rbe_status check_limits(const struct rbe_model_config *c, struct rbe
     return RBE_OK;
 }
 
+/* What the backward half has not learned yet. */
+static enum rbe_status check_parts(const struct rbe_model_config *c, struct rbe_diag *d)
+{
+    const struct rbe_arch *a = rbe_arch_at(c->arch);
+
+    if (a->norm == RBE_LAYER_NORM && a->positions == RBE_LEARNED && a->activation == RBE_GELU &&
+        !c->options)
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_ARG, "gradients of a %s%s are not built", a->title,
+                    rbe_config_has(c, RBE_OPTION_UNTIED) ? " with an output layer of its own"
+                                                         : "");
+}
+
 enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_config *c,
                               struct rbe_grad_limits l, struct rbe_pool *pool,
                               struct rbe_diag *d)
@@ -193,7 +206,7 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = check_limits(c, l, d)))
+    if ((err = check_parts(c, d)) || (err = check_limits(c, l, d)))
         return err;
     const size_t bytes = layout(&counted, c, l, threads, NULL), count = rbe_source_count(c);
     if (bytes <= SIZE_MAX / 2 && (err = rbe_dense_room("a training", bytes, d)))
@@ -302,14 +315,14 @@ enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
 {
     if (s->count != t->slice_count || s->config.n_head != t->c.n_head)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the configuration is another",
-                        rbe_safetensors_path(s->file));
+                        rbe_source_path(s));
     for (size_t i = 0; i < s->count; i++) {
         const struct rbe_source_tensor *from = &s->tensors[i];
         const struct rbe_grad_slice *to = &t->slices[i];
         float *values;
         if (from->rows != to->rows || from->cols != to->cols)
             return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %u x %u, %u x %u is "
-                            "wanted", rbe_safetensors_path(s->file), to->name, from->rows,
+                            "wanted", rbe_source_path(s), to->name, from->rows,
                             from->cols, to->rows, to->cols);
         const enum rbe_status err = rbe_source_read(&values, s, from, d);
         if (err)

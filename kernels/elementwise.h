@@ -36,6 +36,14 @@ struct rbe_elementwise {
     /* log of the sum of exp(x), n >= 1; exponentials in f32, their sum in double. NaN when an
      * x is. */
     double (*log_sum_exp)(const float *x, size_t n);
+    /* y = x / sqrt(mean of x^2 + eps) * gain; n values. */
+    void (*rms_norm)(float *y, const float *x, const float *gain, size_t n, float eps);
+    /* x = x / (1 + e^-x) * y. */
+    void (*swiglu)(float *x, const float *y, size_t n);
+    /* Pairs (x[i], x[i + half]), i < half, turned by the angles of these cosines and sines;
+     * y may be x. */
+    void (*rotate)(float *y, const float *x, const float *cosines, const float *sines,
+                   size_t half);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

@@ -16,7 +16,9 @@ enum { TENSORS = 40, SPARES = 8 };      /* of an architecture, and an end */
 #define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
 #define RBE_END_ARCH },
 #define RBE_TENSOR(role, name, gguf, rows, cols, class, form)                                  \
-    {name, gguf, RBE_ROLE_##role, RBE_CLASS_##class, RBE_##form},
+    {name, gguf, RBE_ROLE_##role, RBE_CLASS_##class, RBE_##form, 0},
+#define RBE_TENSOR_IF(option, role, name, gguf, rows, cols, class, form)                       \
+    {name, gguf, RBE_ROLE_##role, RBE_CLASS_##class, RBE_##form, 1U << RBE_OPTION_##option},
 static const struct rbe_arch_tensor tensors[RBE_ARCH_COUNT][TENSORS] = {
 #include "model/arch.def"
 };
@@ -70,54 +72,60 @@ static bool of_layers(const struct rbe_arch_tensor *t)
     return strstr(t->name, "%u");
 }
 
-/* How many tensors stand before the layers, in each of them, and in all of the list. */
-static void count(const struct rbe_arch *a, size_t *before, size_t *each, size_t *all)
+static bool has(const struct rbe_model_config *c, const struct rbe_arch_tensor *t)
 {
-    *before = *each = *all = 0;
-    for (const struct rbe_arch_tensor *t = a->tensors; t->name; t++) {
-        *each += of_layers(t);
-        *before += !*each;
-        ++*all;
-    }
+    return (t->options & ~c->options) == 0;
 }
 
-size_t rbe_arch_count(const struct rbe_arch *a, uint32_t layers)
+/* How many tensors stand before the layers, in each of them, and behind them. */
+static void count(const struct rbe_model_config *c, size_t *before, size_t *each, size_t *behind)
 {
-    size_t before, each, all;
-
-    count(a, &before, &each, &all);
-    return all - each + each * layers;
+    *before = *each = *behind = 0;
+    for (const struct rbe_arch_tensor *t = archs[c->arch].tensors; t->name; t++)
+        if (has(c, t))
+            ++*(of_layers(t) ? each : *each ? behind : before);
 }
 
-const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t layers, size_t i,
+size_t rbe_arch_count(const struct rbe_model_config *c)
+{
+    size_t before, each, behind;
+
+    count(c, &before, &each, &behind);
+    return before + each * c->n_layer + behind;
+}
+
+const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_model_config *c, size_t i,
                                             int *layer)
 {
-    size_t before, each, all;
+    const struct rbe_arch_tensor *t = archs[c->arch].tensors;
+    size_t before, each, behind;
 
-    count(a, &before, &each, &all);
+    count(c, &before, &each, &behind);
     *layer = -1;
-    if (i < before)
-        return &a->tensors[i];
-    if (i >= before + each * layers)
-        return &a->tensors[i - each * layers + each];
-    *layer = (int)((i - before) / each);
-    return &a->tensors[before + (i - before) % each];
+    if (i >= before + each * c->n_layer) {
+        i -= each * c->n_layer - each;
+    } else if (i >= before) {
+        *layer = (int)((i - before) / each);
+        i = before + (i - before) % each;
+    }
+    for (;; t++)
+        if (has(c, t) && !i--)
+            return t;
 }
 
-void rbe_arch_name(char *buf, size_t size, const char *listed, int layer)
+const struct rbe_arch_tensor *rbe_arch_first(const struct rbe_arch *a,
+                                             const struct rbe_arch_tensor *t)
 {
-    const char *number = strstr(listed, "%u");
-
-    if (number)
-        snprintf(buf, size, "%.*s%d%s", (int)(number - listed), listed, layer, number + 2);
-    else
-        snprintf(buf, size, "%s", listed);
+    while (t > a->tensors && t[-1].role == t->role)
+        t--;
+    return t;
 }
 
 void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_model_config *c,
                     uint32_t *rows, uint32_t *cols)
 {
     const uint32_t width = c->n_embd, inner = c->n_inner, vocab = c->vocab, context = c->n_ctx;
+    const uint32_t queries = c->n_head * c->head, keys = c->n_kv * c->head, half = c->head / 2;
 #define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
 #define RBE_END_ARCH },
 #define RBE_TENSOR(role, name, gguf, rows, cols, class, form) {rows, cols},

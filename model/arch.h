@@ -30,13 +30,22 @@ enum rbe_role {
     RBE_ROLE_COUNT, RBE_ROLE_NONE = RBE_ROLE_COUNT
 };
 
+#define RBE_OPTION(id) RBE_OPTION_##id,
+enum rbe_option {
+#include "model/arch.def"
+    RBE_OPTION_COUNT
+};
+
 /* The parts there are.  Where a pass depends on one it asks by a switch without a default, so
  * that the compiler names every place that a new part must be taught to. */
-enum rbe_norm { RBE_LAYER_NORM };
-enum rbe_positions { RBE_LEARNED };
-enum rbe_activation { RBE_GELU };
+enum rbe_norm { RBE_LAYER_NORM, RBE_RMS_NORM };
+enum rbe_positions { RBE_LEARNED, RBE_ROTARY };
+enum rbe_activation { RBE_GELU, RBE_SWIGLU };
 
-enum rbe_form { RBE_AS_IS, RBE_TURNED, RBE_VECTOR };
+enum rbe_form { RBE_AS_IS, RBE_TURNED, RBE_VECTOR, RBE_PAIRED };
+
+/* Tensors that one role's weight may be made of. */
+enum { RBE_RANGES_MAX = 3 };
 
 /* A tensor of each model, or of each layer. */
 struct rbe_arch_tensor {
@@ -44,6 +53,7 @@ struct rbe_arch_tensor {
     enum rbe_role role;
     enum rbe_class tensor_class;
     enum rbe_form form;
+    unsigned options;           /* bit of the option that it belongs to; 0: always there */
 };
 
 struct rbe_arch_spare {
@@ -63,17 +73,18 @@ struct rbe_arch {
 /* NULL past the end. */
 const struct rbe_arch *rbe_arch_at(enum rbe_arch_id id);
 
-/* Tensors of a model of so many layers. */
-size_t rbe_arch_count(const struct rbe_arch *a, uint32_t layers);
+/* Tensors of a model. */
+size_t rbe_arch_count(const struct rbe_model_config *c);
 /* Number i of them, in the list's order; *layer is -1 outside the layers. */
-const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_arch *a, uint32_t layers, size_t i,
+const struct rbe_arch_tensor *rbe_arch_find(const struct rbe_model_config *c, size_t i,
                                             int *layer);
+/* The first range of the weight that t is a range of: t itself where it is all of its role. */
+const struct rbe_arch_tensor *rbe_arch_first(const struct rbe_arch *a,
+                                             const struct rbe_arch_tensor *t);
 /* As W [outputs][inputs]. */
 void rbe_arch_shape(const struct rbe_arch_tensor *t, const struct rbe_model_config *c,
                     uint32_t *rows, uint32_t *cols);
 
-/* A listed name with the layer's number in its place. */
-void rbe_arch_name(char *buf, size_t size, const char *listed, int layer);
 /* Whether name is the list's, of a layer below `layers`; *layer is that or -1. */
 bool rbe_arch_is_name(const char *listed, const char *name, uint32_t layers, int *layer);
 /* name without the prefix that its architecture's names may have. */

@@ -6,6 +6,7 @@
 #include "model/config.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,47 @@
 /* Far above any GPT-2, low enough that products of two fit 64 bits many times over. */
 enum { MAX_VOCAB = 1 << 24, MAX_CTX = 1 << 20, MAX_EMBD = 1 << 16, MAX_LAYER = 1 << 12 };
 
+/* A count that follows from others where it is not said. */
+#define RBE_DIVIDED UINT32_MAX
+
 /* Where the values come from, and where it is said what is wrong with them. */
 struct reader {
     const json_t *j;
     const char *name;
     struct rbe_diag *d;
+    bool gguf;                  /* j has the keys of GGUF's metadata */
+    enum rbe_arch_id arch;
 };
+
+enum { METAS = 24 };            /* of an architecture, and an end */
+
+#define RBE_ARCH(id, ...) [RBE_ARCH_##id] = {
+#define RBE_END_ARCH },
+#define RBE_META(gguf, key) {gguf, key},
+static const struct {
+    const char *gguf, *key;
+} metas[RBE_ARCH_COUNT][METAS] = {
+#include "model/arch.def"
+};
+
+/* The key as the file spells it; NULL: it has no word for it. */
+static const char *spelled(const struct reader *r, const char *key)
+{
+    if (!r->gguf)
+        return key;
+    for (int i = 0; metas[r->arch][i].key; i++)
+        if (!strcmp(metas[r->arch][i].key, key))
+            return metas[r->arch][i].gguf;
+    return NULL;
+}
+
+/* The same for messages. */
+static const char *shown(const struct reader *r, const char *key)
+{
+    const char *s = spelled(r, key);
+
+    return s ? s : key;
+}
 
 /* What a value of the wrong type is called. */
 static const char *kind_of(const json_t *v)
@@ -42,15 +78,28 @@ static const char *kind_of(const json_t *v)
 static enum rbe_status wrong_type(const struct reader *r, const char *key, const json_t *v,
                                   const char *want)
 {
-    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s: %s where %s is expected", r->name, key,
-                    kind_of(v), want);
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s: %s where %s is expected", r->name,
+                    shown(r, key), kind_of(v), want);
 }
 
-/* NULL when the key is absent or null. */
+/* NULL when the key is absent or null.  A step into what is no object finds that itself, which
+ * is then of the wrong type. */
 static const json_t *value_of(const struct reader *r, const char *key)
 {
-    const json_t *v = json_object_get(r->j, key);
+    const char *at = spelled(r, key);
+    const json_t *v = r->j;
+    char step[64];
 
+    if (!at || !v)
+        return NULL;
+    if (r->gguf)
+        return json_object_get(v, at);
+    while (v && json_is_object(v) && *at) {
+        const size_t n = strcspn(at, ".");
+        snprintf(step, sizeof step, "%.*s", (int)n, at);
+        v = json_object_get(v, step);
+        at += n + (at[n] == '.');
+    }
     return json_is_null(v) ? NULL : v;
 }
 
@@ -65,12 +114,12 @@ static enum rbe_status get_count(uint32_t *out, const struct reader *r, const ch
     *out = missing;
     if (!v)
         return missing ? RBE_OK : rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is missing", r->name,
-                                           key);
+                                           shown(r, key));
     if (!json_is_integer(v))
         return wrong_type(r, key, v, json_is_real(v) ? "an integer" : "a number");
     if (json_integer_value(v) < 1 || json_integer_value(v) > max)
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %" JSON_INTEGER_FORMAT ", not from 1 "
-                        "to %u", r->name, key, json_integer_value(v), max);
+                        "to %u", r->name, shown(r, key), json_integer_value(v), max);
     *out = (uint32_t)json_integer_value(v);
     return RBE_OK;
 }
@@ -83,8 +132,8 @@ static enum rbe_status check_switch(const struct reader *r, const char *key, boo
     if (v && !json_is_boolean(v))
         return wrong_type(r, key, v, "true or false");
     if (v && json_is_true(v) != want)
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %s: %s", r->name, key, kind_of(v),
-                        why);
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %s: %s", r->name, shown(r, key),
+                        kind_of(v), why);
     return RBE_OK;
 }
 
@@ -97,7 +146,30 @@ static enum rbe_status check_word(const struct reader *r, const char *key, const
     if (v && !s)
         return wrong_type(r, key, v, "a string");
     if (v && strcmp(s, word) != 0 && strcmp(s, other) != 0)
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not %s", r->name, key, word);
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not %s", r->name, shown(r, key), word);
+    return RBE_OK;
+}
+
+/* What an architecture has not must not be asked for. */
+static enum rbe_status check_without(const struct reader *r, const char *key, const char *why)
+{
+    const json_t *v = value_of(r, key);
+
+    if (!v || json_is_false(v) || (json_is_number(v) && json_number_value(v) == 0))
+        return RBE_OK;
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s: %s", r->name, shown(r, key), why);
+}
+
+static enum rbe_status check_equals(const struct reader *r, const char *key, uint32_t want,
+                                    const char *why)
+{
+    const json_t *v = value_of(r, key);
+
+    if (v && !json_is_integer(v))
+        return wrong_type(r, key, v, "an integer");
+    if (v && json_integer_value(v) != want)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is %" JSON_INTEGER_FORMAT ", not %u: %s",
+                        r->name, shown(r, key), json_integer_value(v), want, why);
     return RBE_OK;
 }
 
@@ -117,7 +189,8 @@ static enum rbe_status get_arch(enum rbe_arch_id *out, const struct reader *r)
             return RBE_OK;
         snprintf(types + n, sizeof types - n, "%s%s", n ? " or " : "", type);
     }
-    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: model_type is not %s", r->name, types);
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is '%.32s', not %s", r->name,
+                    shown(r, "model_type"), s, types);
 }
 
 /* Switches of other models that change the arithmetic must have the architecture's value.
@@ -132,6 +205,7 @@ static enum rbe_status check_switches(const struct reader *r, enum rbe_arch_id a
 #define RBE_SAYS(key, want, why) err = err ? err : check_switch(r, key, want, why);
 #define RBE_UNLESS(key, want, why) RBE_SAYS(key, want, why)
 #define RBE_NAMES(key, word, other) err = err ? err : check_word(r, key, word, other);
+#define RBE_WITHOUT(key, why) err = err ? err : check_without(r, key, why);
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
@@ -141,10 +215,36 @@ static enum rbe_status check_switches(const struct reader *r, enum rbe_arch_id a
     return err;
 }
 
+/* Heads that divide, their width where it is not said, and no more outputs than fit. */
+static enum rbe_status settle_heads(struct rbe_model_config *c, const struct reader *r)
+{
+    const bool rotated = rbe_arch_at(c->arch)->positions == RBE_ROTARY;
+
+    if (!c->n_kv)
+        c->n_kv = c->n_head;
+    if (!c->head || c->head == RBE_DIVIDED) {
+        if (c->n_embd % c->n_head)
+            return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: n_embd %u is not a multiple of n_head "
+                            "%u", r->name, c->n_embd, c->n_head);
+        c->head = c->n_embd / c->n_head;
+    }
+    if (c->n_head % c->n_kv)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %u heads are not a multiple of %u heads of "
+                        "keys and values", r->name, c->n_head, c->n_kv);
+    if ((uint64_t)c->n_head * c->head > 4 * MAX_EMBD)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %u heads of %u outputs are more than %u",
+                        r->name, c->n_head, c->head, 4 * MAX_EMBD);
+    if (rotated && c->head % 2)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: heads of %u outputs have no pairs to rotate",
+                        r->name, c->head);
+    return RBE_OK;
+}
+
 static enum rbe_status get_counts(struct rbe_model_config *c, const struct reader *r)
 {
     enum { MAX_vocab = MAX_VOCAB, MAX_n_ctx = MAX_CTX, MAX_n_embd = MAX_EMBD,
-           MAX_n_layer = MAX_LAYER, MAX_n_head = MAX_EMBD, MAX_n_inner = 4 * MAX_EMBD };
+           MAX_n_layer = MAX_LAYER, MAX_n_head = MAX_EMBD, MAX_n_inner = 4 * MAX_EMBD,
+           MAX_n_kv = MAX_EMBD, MAX_head = MAX_EMBD };
     enum rbe_status err = RBE_OK;
 
     switch (c->arch) {
@@ -156,10 +256,7 @@ static enum rbe_status get_counts(struct rbe_model_config *c, const struct reade
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
-    if (!err && c->n_embd % c->n_head)
-        err = rbe_fail(r->d, RBE_ERR_FORMAT, "%s: n_embd %u is not a multiple of n_head %u",
-                       r->name, c->n_embd, c->n_head);
-    return err;
+    return err ? err : settle_heads(c, r);
 }
 
 static enum rbe_status get_epsilon(float *out, const struct reader *r, const char *key,
@@ -171,7 +268,108 @@ static enum rbe_status get_epsilon(float *out, const struct reader *r, const cha
         return wrong_type(r, key, v, "a number");
     *out = v ? (float)json_number_value(v) : missing;
     if (!(*out > 0 && *out < 1))
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not between 0 and 1", r->name, key);
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not between 0 and 1", r->name,
+                        shown(r, key));
+    return RBE_OK;
+}
+
+/* A number from `least` on; `missing` (NAN: it is needed) without it. */
+static enum rbe_status get_number(float *out, const struct reader *r, const char *key,
+                                  const char *other, float least, float missing)
+{
+    const json_t *v = value_of(r, key);
+
+    if (!v && other && (v = value_of(r, other)))
+        key = other;
+    if (v && !json_is_number(v))
+        return wrong_type(r, key, v, "a number");
+    *out = v ? (float)json_number_value(v) : missing;
+    if (isnan(*out))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is missing", r->name, shown(r, key));
+    if (!(*out >= least && *out <= 1e12F))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not from %g to 1e12", r->name,
+                        shown(r, key), (double)least);
+    return RBE_OK;
+}
+
+/* The words for kinds of scaling, as files have them; the first is what is written. */
+static const char *const scalings[][3] = {
+    [RBE_ROPE_PLAIN] = {"default", "none", "default"},
+    [RBE_ROPE_LINEAR] = {"linear", "linear", "linear"},
+    [RBE_ROPE_LLAMA3] = {"llama3", "llama3", "llama3"}};
+
+static enum rbe_status get_scaling(struct rbe_model_config *c, const struct reader *r)
+{
+    enum { KINDS = sizeof scalings / sizeof scalings[0], PLACES = 2 };
+    static const char *const places[PLACES][6] = {
+        {"rope_scaling", "rope_scaling.rope_type", "rope_scaling.type", "rope_scaling.factor",
+         "rope_scaling.low_freq_factor", "rope_scaling.high_freq_factor"},
+        {"rope_parameters", "rope_parameters.rope_type", "rope_parameters.type",
+         "rope_parameters.factor", "rope_parameters.low_freq_factor",
+         "rope_parameters.high_freq_factor"}};
+    static const char *const originals[PLACES] = {
+        "rope_scaling.original_max_position_embeddings",
+        "rope_parameters.original_max_position_embeddings"};
+    const int place = !r->gguf && !value_of(r, places[0][0]);
+    const char *const *key = places[place];
+    const json_t *v = value_of(r, key[1]);
+    enum rbe_status err = RBE_OK;
+    int kind = 0;
+
+    if (!v && (v = value_of(r, key[2])))
+        key++;
+    if (!v && r->gguf && value_of(r, places[0][3]))
+        kind = RBE_ROPE_LINEAR;
+    else if (!v && (r->gguf || !value_of(r, places[place][0]) || place == 1))
+        return RBE_OK;
+    else if (!v)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s: its rope_type is missing", r->name,
+                        places[place][0]);
+    const char *word = v ? json_string_value(v) : scalings[kind][0];
+    if (!word)
+        return wrong_type(r, key[1], v, "a string");
+    while (kind < KINDS && strcmp(word, scalings[kind][0]) && strcmp(word, scalings[kind][1]))
+        kind++;
+    if (kind == KINDS)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s: rotated positions scaled as '%.32s' are "
+                        "not built; linear and llama3 are", r->name, shown(r, key[1]), word);
+    c->rope_scaling = (enum rbe_rope_scaling)kind;
+    key = places[place];
+    if (c->rope_scaling != RBE_ROPE_PLAIN)
+        err = get_number(&c->rope_factor, r, key[3], NULL, 1, NAN);
+    if (err || c->rope_scaling != RBE_ROPE_LLAMA3)
+        return err;
+    if ((err = get_number(&c->rope_low, r, key[4], NULL, 1e-6F, NAN)) ||
+        (err = get_number(&c->rope_high, r, key[5], NULL, 1e-6F, NAN)) ||
+        (err = get_count(&c->rope_original, r, originals[place], NULL, MAX_CTX, 0)))
+        return err;
+    return c->rope_high > c->rope_low
+               ? RBE_OK
+               : rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not above low_freq_factor", r->name,
+                          shown(r, key[5]));
+}
+
+static enum rbe_status get_rope(struct rbe_model_config *c, const struct reader *r,
+                                const char *key, const char *other, float missing)
+{
+    const enum rbe_status err = get_number(&c->rope_base, r, key, other, 1,
+                                           c->rope_base > 0 ? c->rope_base : missing);
+
+    return err ? err : get_scaling(c, r);
+}
+
+static enum rbe_status get_tied(struct rbe_model_config *c, const struct reader *r,
+                                const char *key, bool missing)
+{
+    const json_t *v = value_of(r, key);
+
+    /* Of a published size, and of a GGUF file, it is known otherwise. */
+    if (!r->j || r->gguf)
+        return RBE_OK;
+    if (v && !json_is_boolean(v))
+        return wrong_type(r, key, v, "true or false");
+    if (!(v ? json_is_true(v) : missing))
+        c->options |= 1U << RBE_OPTION_UNTIED;
     return RBE_OK;
 }
 
@@ -181,12 +379,15 @@ static enum rbe_status get_end_token(struct rbe_model_config *c, const struct re
 {
     const json_t *v = value_of(r, key);
 
+    if (json_is_array(v) && json_array_size(v))     /* any of them ends a text */
+        v = json_array_get(v, 0);
     if (v && !json_is_integer(v))
         return wrong_type(r, key, v, "an integer");
     const json_int_t id = v ? json_integer_value(v)
                             : c->vocab > missing ? missing : c->vocab - 1;
     if (id < 0 || id >= c->vocab)
-        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is outside the vocabulary", r->name, key);
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is outside the vocabulary", r->name,
+                        shown(r, key));
     c->eos = (uint32_t)id;
     return RBE_OK;
 }
@@ -200,20 +401,25 @@ static enum rbe_status get_rest(struct rbe_model_config *c, const struct reader 
 #define RBE_END_ARCH break;
 #define RBE_EPSILON(key, missing) err = err ? err : get_epsilon(&c->ln_eps, r, key, missing);
 #define RBE_END_TOKEN(key, missing) err = err ? err : get_end_token(c, r, key, missing);
+#define RBE_ROPE(key, other, missing) err = err ? err : get_rope(c, r, key, other, missing);
+#define RBE_TIED(key, missing) err = err ? err : get_tied(c, r, key, missing);
+#define RBE_EQUALS(key, field, why) err = err ? err : check_equals(r, key, c->field, why);
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
     return err;
 }
 
-static enum rbe_status from_json(struct rbe_model_config *c, const struct reader *r)
+static enum rbe_status from_json(struct rbe_model_config *c, struct reader *r)
 {
     enum rbe_status err;
 
     if (!json_is_object(r->j))
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: not a JSON object", r->name);
-    if ((err = get_arch(&c->arch, r)) || (err = check_switches(r, c->arch)) ||
-        (err = get_counts(c, r)))
+    if ((err = get_arch(&c->arch, r)))
+        return err;
+    r->arch = c->arch;
+    if ((err = check_switches(r, c->arch)) || (err = get_counts(c, r)))
         return err;
     return get_rest(c, r);
 }
@@ -238,7 +444,110 @@ enum rbe_status rbe_model_config_parse(struct rbe_model_config *c, const char *j
                     : rbe_fail(d, err, "%s: not valid JSON at line %d: %s", name, je.line,
                                je.text);
     }
-    err = from_json(c, &(struct reader){j, name, d});
+    err = from_json(c, &(struct reader){.j = j, .name = name, .d = d});
+    json_decref(j);
+    if (err)
+        *c = (struct rbe_model_config){0};
+    return err;
+}
+
+/* --- GGUF --------------------------------------------------------------------------------- */
+
+/* Puts what stands under the key into j, as JSON has it; nothing where it is absent. */
+static enum rbe_status add_meta(json_t *j, const struct rbe_gguf *g, const char *key,
+                                struct rbe_diag *d)
+{
+    const struct rbe_gguf_value *v = rbe_gguf_value(g, key);
+    json_t *value = NULL;
+    enum rbe_status err;
+    int64_t whole;
+    double real;
+    char *text;
+    bool yes;
+
+    if (!v)
+        return RBE_OK;
+    if (v->kind == RBE_GV_STRING) {
+        if ((err = rbe_gguf_string(&text, g, key, d)))
+            return err;
+        value = json_string(text);
+        free(text);
+        if (!value)
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is no text", rbe_gguf_path(g), key);
+    } else if (v->kind == RBE_GV_BOOL) {
+        if ((err = rbe_gguf_bool(&yes, g, key, d)))
+            return err;
+        value = json_boolean(yes);
+    } else if (v->kind == RBE_GV_ARRAY) {
+        value = json_object();  /* no key takes one; as such it is refused */
+    } else if (rbe_gguf_as_i64(&whole, v)) {
+        value = json_integer(whole);
+    } else if (rbe_gguf_as_real(&real, v) && isfinite(real)) {
+        value = json_real(real);
+    } else {
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is not a number that is read",
+                        rbe_gguf_path(g), key);
+    }
+    return json_object_set_new(j, key, value)
+               ? rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", rbe_gguf_path(g))
+               : RBE_OK;
+}
+
+/* Words of a vocabulary whose number is not said: rows of the token embedding. */
+static enum rbe_status add_vocab(json_t *j, const struct rbe_gguf *g, enum rbe_arch_id arch,
+                                 struct rbe_diag *d)
+{
+    const struct reader r = {.gguf = true, .arch = arch};
+    const struct rbe_arch_tensor *t = rbe_arch_at(arch)->tensors;
+    const char *key = spelled(&r, "vocab_size");
+
+    while (t->name && t->role != RBE_ROLE_TOKENS)
+        t++;
+    const struct rbe_gguf_tensor *tokens = t->gguf ? rbe_gguf_find(g, t->gguf) : NULL;
+    if (!key || !tokens || json_object_get(j, key) || tokens->rows > MAX_VOCAB)
+        return RBE_OK;
+    return json_object_set_new(j, key, json_integer((json_int_t)tokens->rows))
+               ? rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", rbe_gguf_path(g))
+               : RBE_OK;
+}
+
+/* Which optional tensors are there. */
+static uint32_t options_of(const struct rbe_gguf *g, enum rbe_arch_id arch)
+{
+    uint32_t options = 0;
+
+    for (const struct rbe_arch_tensor *t = rbe_arch_at(arch)->tensors; t->name; t++)
+        if (t->options && t->gguf && rbe_gguf_find(g, t->gguf))
+            options |= t->options;
+    return options;
+}
+
+enum rbe_status rbe_model_config_gguf(struct rbe_model_config *c, const struct rbe_gguf *g,
+                                      struct rbe_diag *d)
+{
+    struct reader r = {.name = rbe_gguf_path(g), .d = d, .gguf = true};
+    json_t *j = json_object();
+    enum rbe_status err = j ? RBE_OK
+                          : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", r.name);
+
+    *c = (struct rbe_model_config){0};
+    r.j = j;
+    if (!err && !(err = add_meta(j, g, shown(&r, "model_type"), d)) &&
+        !value_of(&r, "model_type"))
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is missing", r.name, shown(&r, "model_type"));
+    if (!err)
+        err = get_arch(&r.arch, &r);
+    if (!err && !metas[r.arch][0].key)
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s is not read from GGUF", r.name,
+                       rbe_arch_at(r.arch)->title);
+    for (int i = 0; !err && metas[r.arch][i].key; i++)
+        err = add_meta(j, g, metas[r.arch][i].gguf, d);
+    if (!err)
+        err = add_vocab(j, g, r.arch, d);
+    if (!err)
+        err = from_json(c, &r);
+    if (!err)
+        c->options |= options_of(g, c->arch);
     json_decref(j);
     if (err)
         *c = (struct rbe_model_config){0};
@@ -259,6 +568,7 @@ struct size {
 #define RBE_SIZE(name, other, embd, layers, heads, ctx, words)                                 \
     {name, other, {.vocab = words, .n_ctx = ctx, .n_embd = embd, .n_layer = layers,            \
                    .n_head = heads}},
+#define RBE_SIZE_OF(name, other, ...) {name, other, {__VA_ARGS__}},
 static const struct size sizes[RBE_ARCH_COUNT][SIZES] = {
 #include "model/arch.def"
 };
@@ -281,8 +591,8 @@ const char *rbe_model_config_sizes(char *buf, size_t size, const char *last)
 enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *size,
                                       struct rbe_diag *d)
 {
-    const struct reader nothing = {NULL, size, d};
-    char valid[200];
+    const struct reader nothing = {.name = size, .d = d};
+    char valid[400];
     enum rbe_status err;
 
     for (int a = 0; a < RBE_ARCH_COUNT; a++)
@@ -298,6 +608,37 @@ enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *si
                     rbe_model_config_sizes(valid, sizeof valid, ", "));
 }
 
+/* The shortest text that is read as x again. */
+static void print_float(FILE *f, const char *key, float x)
+{
+    char text[40];
+
+    snprintf(text, sizeof text, "%g", (double)x);
+    if ((float)strtod(text, NULL) != x)
+        snprintf(text, sizeof text, "%.9g", (double)x);
+    fprintf(f, ",\n \"%s\": %s%s", key, text, strpbrk(text, ".en") ? "" : ".0");
+}
+
+static void print_rope(FILE *f, const char *key, const struct rbe_model_config *c)
+{
+    print_float(f, key, c->rope_base);
+    if (c->rope_scaling == RBE_ROPE_PLAIN)
+        return;
+    fprintf(f, ",\n \"rope_scaling\": {\"rope_type\": \"%s\"", scalings[c->rope_scaling][0]);
+    print_float(f, "factor", c->rope_factor);
+    if (c->rope_scaling == RBE_ROPE_LLAMA3) {
+        print_float(f, "low_freq_factor", c->rope_low);
+        print_float(f, "high_freq_factor", c->rope_high);
+        fprintf(f, ",\n \"original_max_position_embeddings\": %u", c->rope_original);
+    }
+    fprintf(f, "}");
+}
+
+static void print_bool(FILE *f, const char *key, bool yes)
+{
+    fprintf(f, ",\n \"%s\": %s", key, yes ? "true" : "false");
+}
+
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
 {
     fprintf(f, "{\n \"model_type\": \"%s\"", rbe_arch_at(c->arch)->type);
@@ -307,8 +648,10 @@ void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
 #define RBE_COUNT(field, key, ...) RBE_ALSO(field, key)
 #define RBE_ALSO(field, key) fprintf(f, ",\n \"%s\": %u", key, c->field);
 #define RBE_NAMES(key, word, other) fprintf(f, ",\n \"%s\": \"%s\"", key, word);
-#define RBE_EPSILON(key, missing) fprintf(f, ",\n \"%s\": %g", key, (double)c->ln_eps);
-#define RBE_SAYS(key, want, why) fprintf(f, ",\n \"%s\": %s", key, (want) ? "true" : "false");
+#define RBE_EPSILON(key, missing) print_float(f, key, c->ln_eps);
+#define RBE_ROPE(key, other, missing) print_rope(f, key, c);
+#define RBE_TIED(key, missing) print_bool(f, key, !rbe_config_has(c, RBE_OPTION_UNTIED));
+#define RBE_SAYS(key, want, why) print_bool(f, key, want);
 #define RBE_END_TOKEN(key, missing) RBE_ALSO(eos, key)
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
@@ -361,7 +704,7 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
     switch (c->arch) {
 #define RBE_ARCH(id, ...) case RBE_ARCH_##id:
 #define RBE_END_ARCH break;
-#define RBE_META(gguf, key) add_meta(o, gguf, json_object_get(j, key));
+#define RBE_META(gguf, key) add_meta(o, gguf, rbe_value_at(j, key));
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
@@ -371,15 +714,14 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
 
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)
 {
-    const struct rbe_arch *a = rbe_arch_at(c->arch);
-    const size_t n = rbe_arch_count(a, c->n_layer);
+    const size_t n = rbe_arch_count(c);
     uint64_t sum = 0;
 
     for (size_t i = 0; i < n; i++) {
         uint32_t rows, cols;
         int layer;
 
-        rbe_arch_shape(rbe_arch_find(a, c->n_layer, i, &layer), c, &rows, &cols);
+        rbe_arch_shape(rbe_arch_find(c, i, &layer), c, &rows, &cols);
         sum += (uint64_t)rows * cols;
     }
     return sum;

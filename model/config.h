@@ -7,6 +7,7 @@
 #define RBE_MODEL_CONFIG_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,12 +15,46 @@
 #include "base/status.h"
 #include "model/arch.h"
 
+struct rbe_gguf;
+
+/* How the frequencies of rotated positions are changed for a longer context. */
+enum rbe_rope_scaling { RBE_ROPE_PLAIN, RBE_ROPE_LINEAR, RBE_ROPE_LLAMA3 };
+
 struct rbe_model_config {
     enum rbe_arch_id arch;
     uint32_t vocab, n_ctx, n_embd, n_layer, n_head, n_inner;    /* n_inner: 4 * n_embd */
+    uint32_t n_kv;              /* heads of keys and values, each for n_head / n_kv queries */
+    uint32_t head;              /* outputs of one head */
+    uint32_t options;           /* bits 1 << RBE_OPTION_X */
     float ln_eps;
     uint32_t eos;               /* <|endoftext|> */
+    /* Zeros where positions are not rotated: model/rope.h. */
+    float rope_base, rope_factor, rope_low, rope_high;
+    uint32_t rope_original;
+    enum rbe_rope_scaling rope_scaling;
 };
+
+/* Outputs of all heads of queries; of keys, and of values; of the roles QKV and FFN_UP. */
+static inline uint32_t rbe_config_queries(const struct rbe_model_config *c)
+{
+    return c->n_head * c->head;
+}
+static inline uint32_t rbe_config_keys(const struct rbe_model_config *c)
+{
+    return c->n_kv * c->head;
+}
+static inline uint32_t rbe_config_qkv(const struct rbe_model_config *c)
+{
+    return rbe_config_queries(c) + 2 * rbe_config_keys(c);
+}
+static inline uint32_t rbe_config_up(const struct rbe_model_config *c)
+{
+    return rbe_arch_at(c->arch)->activation == RBE_SWIGLU ? 2 * c->n_inner : c->n_inner;
+}
+static inline bool rbe_config_has(const struct rbe_model_config *c, enum rbe_option o)
+{
+    return c->options >> o & 1;
+}
 
 /*
  * From the text of a config.json, by the keys that model/arch.def lists for its model_type
@@ -30,6 +65,10 @@ struct rbe_model_config {
  */
 enum rbe_status rbe_model_config_parse(struct rbe_model_config *c, const char *json,
                                        size_t size, const char *name, struct rbe_diag *d);
+
+/* The same of a GGUF file's metadata.  Options follow from its tensors. */
+enum rbe_status rbe_model_config_gguf(struct rbe_model_config *c, const struct rbe_gguf *g,
+                                      struct rbe_diag *d);
 
 /* A published size, "117M" (also "124M") say; RBE_ERR_ARG names the valid ones. */
 enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *size,

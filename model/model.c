@@ -3,9 +3,10 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * What the file must hold, and whether it does, model/source.h knows.  A plain checkpoint is
- * turned into the same form as a container: matrices as [out][in] weights of one f32 part
- * each, in one arena.  A container's codes stay in the mapped file.
+ * What the file must hold, and whether it does, model/source.h knows.  A plain checkpoint, or
+ * GGUF file, is turned into the same form as a container: the matrix of each role as an
+ * [out][in] weight of one f32 part, in one arena.  A container's codes stay in the mapped file;
+ * where a role's matrix is several of its weights, their parts follow each other in one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,67 +37,129 @@ struct room {
 
 static struct room room_of(const struct rbe_model_config *c, bool plain)
 {
-    const size_t count = rbe_source_count(c), e = c->n_embd, f = c->n_inner;
-    bool has[RBE_ROLE_COUNT] = {false};
-    struct room r = {0};
+    const size_t count = rbe_source_count(c), e = c->n_embd;
+    const size_t qkv = rbe_config_qkv(c), up = rbe_config_up(c), wide = qkv > up ? qkv : up;
+    struct room r = {.zeros = padded(wide > e ? wide : e)};
 
     for (size_t i = 0; i < count; i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         const size_t n = (size_t)t.rows * t.cols;
 
-        has[t.role] = true;
         r.matrices += t.matrix;
         r.floats += plain || !t.matrix ? padded(n) : 0;
         r.largest = t.transposed && n > r.largest ? n : r.largest;
     }
-    for (int k = 0; k < RBE_ROLE_COUNT; k++)
-        if (!has[k])
-            r.zeros = padded(3 * e > f ? 3 * e : f);
     r.floats += r.zeros;
     return r;
 }
 
-/* Copies t into the arena; *out is where. */
-static enum rbe_status take(struct loader *l, const struct rbe_source_tensor *t,
-                            const float **out)
+/* Tensors from t on that are ranges of one weight. */
+static size_t range_count(const struct rbe_source *s, const struct rbe_source_tensor *t)
 {
-    float *const to = l->next;
-    enum rbe_status err;
+    size_t n = 1;
 
-    /* Looked up, never multiplied: encoded ones are decoded here. */
-    if (!t->matrix && t->weight && !l->m->verified &&
-        (err = rbe_container_check(l->m->container, t->weight, l->d)))
-        return err;
-
-    *out = to;
-    l->next += padded((size_t)t->rows * t->cols);
-    return rbe_source_read_to(to, l->scratch, l->source, t, l->d);
+    while (t + n < s->tensors + s->count && t[n].row0)
+        n++;
+    return n;
 }
 
-/* A matrix: the container's, or a copy as f32. */
-static enum rbe_status take_weight(struct loader *l, const struct rbe_source_tensor *t,
-                                   const struct rbe_weight **out)
+/* Copies the n ranges from t on into the arena, below each other; *out is where. */
+static enum rbe_status take(struct loader *l, const struct rbe_source_tensor *t, size_t n,
+                            const float **out)
+{
+    const struct rbe_source_tensor *last = &t[n - 1];
+    float *const to = l->next;
+    enum rbe_status err = RBE_OK;
+
+    l->next += padded((size_t)(last->row0 + last->rows) * t->cols);
+    *out = to;
+    for (size_t i = 0; i < n && !err; i++) {
+        /* Looked up, never multiplied: encoded ones are decoded here. */
+        if (!t[i].matrix && t[i].weight && !l->m->verified &&
+            (err = rbe_container_check(l->m->container, t[i].weight, l->d)))
+            return err;
+        err = rbe_source_read_to(to + (size_t)t[i].row0 * t->cols, l->scratch, l->source, &t[i],
+                                 l->d);
+    }
+    return err;
+}
+
+/* A fresh weight of the model's own, for the n ranges from t on. */
+static struct rbe_weight *add_weight(struct rbe_model *m, const struct rbe_source_tensor *t,
+                                     size_t n)
+{
+    struct rbe_weight *w = &m->own_weights[m->own_count++];
+
+    *w = (struct rbe_weight){.rows = t[n - 1].row0 + t[n - 1].rows, .cols = t->cols,
+                             .parts = &m->own_parts[m->own_part_count]};
+    snprintf(w->name, sizeof w->name, "%s", t->name);
+    return w;
+}
+
+/* Those of a container as one: their parts in a row.  All are rotated alike, or none is. */
+static enum rbe_status join(struct loader *l, const struct rbe_source_tensor *t, size_t n,
+                            const struct rbe_weight **out)
+{
+    struct rbe_weight *w = add_weight(l->m, t, n);
+
+    *out = w;
+    w->hadamard = t->weight->hadamard;
+    w->sign_seed = t->weight->sign_seed;
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_weight *from = t[i].weight;
+        if (from->hadamard != w->hadamard || (w->hadamard && from->sign_seed != w->sign_seed))
+            return rbe_fail(l->d, RBE_ERR_MISMATCH, "%s: '%s' and '%s' are rotated differently, "
+                            "and have the same inputs", l->m->path, w->name, from->name);
+        for (size_t k = 0; k < from->part_count; k++) {
+            struct rbe_part *p = &l->m->own_parts[l->m->own_part_count++];
+            *p = from->parts[k];
+            p->row0 += t[i].row0;
+        }
+        w->part_count += from->part_count;
+        w->bytes += from->bytes;
+    }
+    return RBE_OK;
+}
+
+/* The matrix of a role, of n ranges: the container's, or a copy as f32. */
+static enum rbe_status take_weight(struct loader *l, const struct rbe_source_tensor *t, size_t n,
+                                   struct rbe_tensors *to)
 {
     struct rbe_model *m = l->m;
+    const struct rbe_weight **out = &to->weight[t->role];
+    enum rbe_status err = RBE_OK;
     const float *codes;
 
     *out = t->weight;
     if (t->weight) {
-        m->rotated |= t->weight->hadamard != 0;
-        return RBE_OK;
+        for (size_t i = 0; i < n; i++)
+            to->stored[t->role][i] = t[i].weight;
+        if (n > 1)
+            err = join(l, t, n, out);
+        m->rotated |= (*out)->hadamard != 0;
+        return err;
     }
-    struct rbe_weight *w = &m->own_weights[m->own_count];
-    struct rbe_part *p = &m->own_parts[m->own_count++];
-    const size_t bytes = (size_t)t->rows * t->cols * sizeof *codes;
-    const enum rbe_status err = take(l, t, &codes);
+    struct rbe_weight *w = add_weight(m, t, n);
+    struct rbe_part *p = &m->own_parts[m->own_part_count++];
 
-    *p = (struct rbe_part){.m = {.format = RBE_F32, .rows = t->rows, .cols = t->cols,
-                                 .codes = codes, .code_bytes = bytes}};
-    *w = (struct rbe_weight){.rows = t->rows, .cols = t->cols, .part_count = 1, .parts = p,
-                             .bytes = bytes};
-    snprintf(w->name, sizeof w->name, "%s", t->name);
+    w->bytes = (size_t)w->rows * w->cols * sizeof *codes;
+    w->part_count = 1;
+    err = take(l, t, n, &codes);
+    *p = (struct rbe_part){.m = {.format = RBE_F32, .rows = w->rows, .cols = w->cols,
+                                 .codes = codes, .code_bytes = w->bytes}};
     *out = w;
     return err;
+}
+
+/* Parts of the weights that the model has to put together itself. */
+static size_t own_parts(const struct rbe_source *s)
+{
+    size_t parts = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        parts += !s->tensors[i].weight ? s->tensors[i].matrix
+                                       : s->tensors[i].weight->part_count;
+    return parts;
 }
 
 static enum rbe_status load(struct rbe_model *m, const struct rbe_source *s, struct rbe_diag *d)
@@ -108,13 +171,12 @@ static enum rbe_status load(struct rbe_model *m, const struct rbe_source *s, str
 
     m->layers = calloc(m->config.n_layer, sizeof *m->layers);
     m->arena = aligned_alloc(64, room.floats * sizeof(float));
-    if (plain) {
-        m->own_weights = calloc(room.matrices, sizeof *m->own_weights);
-        m->own_parts = calloc(room.matrices, sizeof *m->own_parts);
+    m->own_weights = calloc(room.matrices, sizeof *m->own_weights);
+    m->own_parts = calloc(own_parts(s), sizeof *m->own_parts);
+    if (plain && room.largest)
         l.scratch = malloc(room.largest * sizeof(float));
-    }
-    if (!m->layers || !m->arena ||
-        (plain && (!m->own_weights || !m->own_parts || (room.largest && !l.scratch)))) {
+    if (!m->layers || !m->arena || !m->own_weights || !m->own_parts ||
+        (plain && room.largest && !l.scratch)) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: %zu MB of memory are not to be had", m->path,
                        room.floats * sizeof(float) / 1000000);
         goto out;
@@ -124,15 +186,22 @@ static enum rbe_status load(struct rbe_model *m, const struct rbe_source *s, str
         for (int k = 0; k < RBE_ROLE_COUNT; k++)
             (i < 0 ? &m->whole : &m->layers[i])->values[k] = m->arena;
     l.next = m->arena + room.zeros;
-    for (size_t i = 0; i < s->count && !err; i++) {
+    for (size_t i = 0, n; i < s->count && !err; i += n) {
         const struct rbe_source_tensor *t = &s->tensors[i];
         struct rbe_tensors *to = t->layer < 0 ? &m->whole : &m->layers[t->layer];
 
-        err = t->matrix ? take_weight(&l, t, &to->weight[t->role])
-                        : take(&l, t, &to->values[t->role]);
+        n = range_count(s, t);
+        err = t->matrix ? take_weight(&l, t, n, to) : take(&l, t, n, &to->values[t->role]);
         if (!err && t->matrix)
             m->bytes_per_token += to->weight[t->role]->bytes;
     }
+    if (err)
+        goto out;
+    /* Of a token embedding that is not the output layer too, one row is read. */
+    if (m->whole.weight[RBE_ROLE_OUTPUT])
+        m->bytes_per_token -= m->whole.weight[RBE_ROLE_TOKENS]->bytes;
+    else
+        m->whole.weight[RBE_ROLE_OUTPUT] = m->whole.weight[RBE_ROLE_TOKENS];
 out:
     free(l.scratch);
     return err;
@@ -152,11 +221,11 @@ enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct 
     if ((err = rbe_source_open_head(&s, path, d)) || (err = rbe_source_find_all(s, d)))
         goto out;
     m->config = s->config;
-    m->file_bytes = rbe_safetensors_file_bytes(s->file);
-    m->stamp = rbe_safetensors_stamp(s->file);
+    m->file_bytes = rbe_source_file_bytes(s);
+    m->stamp = rbe_source_stamp(s);
     m->container = s->container;
     m->verified = !s->container || rbe_no_verify;
-    if (!(m->path = strdup(rbe_safetensors_path(s->file))) ||
+    if (!(m->path = strdup(rbe_source_path(s))) ||
         (s->label && !(m->label = strdup(s->label))))
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
     else
@@ -181,9 +250,9 @@ enum rbe_status rbe_model_open_bytes(size_t *bytes, const char *path, struct rbe
     *bytes = 0;
     if (err)
         return err;
-    const bool plain = !rbe_container_is(s->file);
+    const bool plain = s->gguf || !rbe_container_is(s->file);
     const struct room room = room_of(&s->config, plain);
-    *bytes = rbe_safetensors_file_bytes(s->file) +
+    *bytes = rbe_source_file_bytes(s) +
              (room.floats + (plain ? room.largest : 0)) * sizeof(float);
     rbe_source_close(&s);
     return RBE_OK;
@@ -244,18 +313,28 @@ bool rbe_model_is_rbe(const struct rbe_model *m)
 enum rbe_status rbe_model_hash(struct rbe_model *m, struct rbe_diag *d)
 {
     struct rbe_safetensors *again = NULL;
+    struct rbe_gguf *gguf = NULL;
     enum rbe_status err = RBE_OK;
+    uint64_t stamp = m->stamp;
 
+    if (m->sha256[0])
+        return RBE_OK;
     /* A checkpoint's file was closed once its weights were copied. */
-    if (m->sha256[0] || (!m->container && (err = rbe_safetensors_open(&again, m->path, d))))
-        return err;
-    if (again && rbe_safetensors_stamp(again) != m->stamp)
+    if (m->container)
+        return rbe_safetensors_sha256(m->sha256, rbe_container_file(m->container));
+    if (rbe_gguf_is(m->path)) {
+        if (!(err = rbe_gguf_open(&gguf, m->path, d)))
+            stamp = rbe_gguf_stamp(gguf);
+    } else if (!(err = rbe_safetensors_open(&again, m->path, d))) {
+        stamp = rbe_safetensors_stamp(again);
+    }
+    if (!err && stamp != m->stamp)
         err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: was replaced or written to after it was read",
                        m->path);
-    else
-        err = rbe_safetensors_sha256(m->sha256,
-                                     again ? again : rbe_container_file(m->container));
+    else if (!err)
+        err = gguf ? rbe_gguf_sha256(m->sha256, gguf) : rbe_safetensors_sha256(m->sha256, again);
     rbe_safetensors_close(&again);
+    rbe_gguf_close(&gguf);
     return err;
 }
 

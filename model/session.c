@@ -19,6 +19,7 @@
 #include "kernels/cpu.h"
 #include "kernels/elementwise.h"
 #include "model/dense.h"
+#include "model/rope.h"
 #include "model/weights.h"
 
 enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
@@ -33,16 +34,19 @@ struct rbe_session {
     void *tap_arg;
 
     void *arena;
-    float *kv;                  /* [layer][K, V][head][max_tokens][head size] */
+    float *kv;                  /* [layer][K, V][kv head][max_tokens][head size] */
     float *x;                   /* [batch][n_embd] the residual stream */
     float *h;                   /* [batch][n_embd] normed, or a layer's output */
-    float *qkv;                 /* [batch][3 n_embd]; attention's output replaces Q */
-    float *ff;                  /* [batch][n_inner] */
+    float *qkv;                 /* [batch][queries, keys, values]; attention's output replaces
+                                 * the queries */
+    float *ff;                  /* [batch][outputs of FFN_UP] */
+    float *angles;              /* rbe_rope_table() of max_tokens; NULL if none is rotated */
     float *rotated;             /* [batch or logits][widest input]; NULL if no weight is */
     float *scores;              /* [head][query block][max_tokens] */
     struct rbe_act act;
 
     uint32_t length;            /* tokens in the cache */
+    uint32_t turned;            /* positions whose angles are there */
     uint32_t kept;              /* final hidden states in h */
     bool stop_early;
 };
@@ -78,7 +82,7 @@ static bool all_f32(const struct rbe_weight *w)
  * prepared activations. */
 static bool needs_batch_act(const struct rbe_model *m)
 {
-    bool dense = rbe_dense_fast() && all_f32(m->whole.weight[RBE_ROLE_TOKENS]);
+    bool dense = rbe_dense_fast() && all_f32(m->whole.weight[RBE_ROLE_OUTPUT]);
 
     for (uint32_t i = 0; dense && i < m->config.n_layer; i++)
         for (int k = 0; dense && k < RBE_ROLE_COUNT; k++)
@@ -88,7 +92,10 @@ static bool needs_batch_act(const struct rbe_model *m)
 
 static size_t widest(const struct rbe_model_config *c)
 {
-    return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+    const size_t e = c->n_embd, f = c->n_inner, q = rbe_config_queries(c);
+    const size_t wide = e > f ? e : f;
+
+    return wide > q ? wide : q;
 }
 
 static uint32_t query_block(struct rbe_session_limits l)
@@ -101,20 +108,22 @@ static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rota
                      struct rbe_session_limits l, struct rbe_session *s)
 {
     const size_t e = c->n_embd, batch = l.max_batch;
+    const bool turned = rbe_arch_at(c->arch)->positions == RBE_ROTARY;
     const size_t act_count = batch_act ? batch : 1;
     const size_t sizes[] = {
-        2 * (size_t)c->n_layer * l.max_tokens * e * sizeof(float),
+        2 * (size_t)c->n_layer * l.max_tokens * rbe_config_keys(c) * sizeof(float),
         batch * e * sizeof(float),
         batch * e * sizeof(float),
-        batch * 3 * e * sizeof(float),
-        batch * c->n_inner * sizeof(float),
+        batch * rbe_config_qkv(c) * sizeof(float),
+        batch * rbe_config_up(c) * sizeof(float),
+        turned ? (size_t)l.max_tokens * c->head * sizeof(float) : 0,
         rotated ? batch * widest(c) * sizeof(float) : 0,
         (size_t)c->n_head * query_block(l) * l.max_tokens * sizeof(float),
         rbe_act_bytes(act_count, widest(c))};
     float **const places[] = {s ? &s->kv : NULL,  s ? &s->x : NULL,
                               s ? &s->h : NULL,   s ? &s->qkv : NULL,
-                              s ? &s->ff : NULL,  s ? &s->rotated : NULL,
-                              s ? &s->scores : NULL};
+                              s ? &s->ff : NULL,  s ? &s->angles : NULL,
+                              s ? &s->rotated : NULL, s ? &s->scores : NULL};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     size_t at = 0;
 
@@ -177,7 +186,7 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
     s->pool = pool;
     s->limits = l;
     s->e = rbe_elementwise_best(rbe_cpu_isa());
-    err = pick_kernels(s, m->whole.weight[RBE_ROLE_TOKENS], d);
+    err = pick_kernels(s, m->whole.weight[RBE_ROLE_OUTPUT], d);
     for (uint32_t i = 0; i < m->config.n_layer; i++)
         for (int k = 0; !err && k < RBE_ROLE_COUNT; k++)
             err = pick_kernels(s, m->layers[i].weight[k], d);
@@ -231,6 +240,7 @@ static enum after after_of(enum rbe_activation a)
 {
     switch (a) {
     case RBE_GELU: return ADD_BIAS_GELU;
+    case RBE_SWIGLU: return ADD_BIAS;   /* a gate needs both products: run_gates() */
     }
     return NOTHING;
 }
@@ -347,6 +357,8 @@ static void multiply(struct rbe_session *s, const struct rbe_weight *w, const fl
     struct product p = {.s = s, .w = w, .x = x, .ldx = ldx, .count = count, .y = y,
                         .ldy = ldy, .bias = bias, .after = after};
 
+    if (after == ADD_BIAS && bias == s->m->arena)       /* zeros: there is none */
+        p.after = NOTHING;
     if (s->tap)
         s->tap(s->tap_arg, w->name, x, ldx, count, w->cols);
     if (w->hadamard) {
@@ -384,6 +396,7 @@ static void run_embed(void *arg, unsigned i, unsigned n)
     const struct rbe_model *m = b->s->m;
     const struct rbe_weight *tokens = m->whole.weight[RBE_ROLE_TOKENS];
     const float *positions = m->whole.values[RBE_ROLE_POSITIONS];
+    const float *mean = m->whole.values[RBE_ROLE_EMBED_MEAN];
     const struct rbe_arch *arch = rbe_arch_at(m->config.arch);
     const size_t e = m->config.n_embd;
     size_t t0, t1;
@@ -397,9 +410,13 @@ static void run_embed(void *arg, unsigned i, unsigned n)
         rbe_decode_row(&part->m, b->tokens[t] - part->row0, x);
         if (tokens->hadamard)
             rbe_unrotate(x, e, 1, e, tokens->hadamard, tokens->sign_seed);
+        if (rbe_config_has(&m->config, RBE_OPTION_EMBED_MEAN))
+            b->s->e->bias_add(x, mean, e);
         switch (arch->positions) {
         case RBE_LEARNED:
             b->s->e->bias_add(x, positions + (b->first + t) * e, e);
+            break;
+        case RBE_ROTARY:        /* in attention */
             break;
         }
     }
@@ -423,6 +440,9 @@ static void run_norm(void *arg, unsigned i, unsigned n)
         case RBE_LAYER_NORM:
             s->e->layer_norm(h, x, b->gain, b->bias, e, s->m->config.ln_eps);
             break;
+        case RBE_RMS_NORM:
+            s->e->rms_norm(h, x, b->gain, e, s->m->config.ln_eps);
+            break;
         }
     }
 }
@@ -442,7 +462,7 @@ static void attend_singly(const struct batch *b, float *q, const float *k, const
                           float *scores, size_t dim, float scale)
 {
     const struct rbe_session *s = b->s;
-    const size_t ld = 3 * (size_t)s->m->config.n_embd;
+    const size_t ld = rbe_config_qkv(&s->m->config);
 
     for (uint32_t t = 0; t < b->count; t++, q += ld) {
         const size_t seen = b->first + t + 1;
@@ -457,7 +477,7 @@ static void attend_blocks(const struct batch *b, float *q, const float *k, const
                           float *scores, size_t dim, float scale)
 {
     const struct rbe_session *s = b->s;
-    const size_t ld = 3 * (size_t)s->m->config.n_embd, block = query_block(s->limits);
+    const size_t ld = rbe_config_qkv(&s->m->config), block = query_block(s->limits);
 
     for (size_t t0 = 0; t0 < b->count; t0 += block) {
         const size_t rows = b->count - t0 < block ? b->count - t0 : block;
@@ -473,6 +493,36 @@ static void attend_blocks(const struct batch *b, float *q, const float *k, const
     }
 }
 
+/* Turns queries and keys by their positions, and puts keys and values into the cache. */
+static void run_place(void *arg, unsigned i, unsigned n)
+{
+    const struct batch *b = arg;
+    struct rbe_session *s = b->s;
+    const struct rbe_model_config *c = &s->m->config;
+    const size_t dim = c->head, half = dim / 2, max = s->limits.max_tokens;
+    const size_t ld = rbe_config_qkv(c), keys = rbe_config_keys(c), q = rbe_config_queries(c);
+    size_t t0, t1;
+
+    rbe_split(b->count, 1, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t++) {
+        const size_t at = b->first + t;
+        const float *angle = s->angles ? s->angles + at * dim : NULL;
+        float *x = s->qkv + t * ld;
+        for (float *head = x; angle && head < x + q; head += dim)
+            s->e->rotate(head, head, angle, angle + half, half);
+        for (size_t h = 0; h < c->n_kv; h++) {
+            float *k = s->kv + ((2 * b->layer * c->n_kv + h) * max + at) * dim;
+            float *v = k + keys * max;
+            const float *from = x + q + h * dim;
+            if (angle)
+                s->e->rotate(k, from, angle, angle + half, half);
+            else
+                memcpy(k, from, dim * sizeof *k);
+            memcpy(v, from + keys, dim * sizeof *v);
+        }
+    }
+}
+
 /* Batches shorter than this are attended token by token. */
 enum { MIN_BLOCK = 8 };
 
@@ -481,23 +531,31 @@ static void run_attention(void *arg, unsigned i, unsigned n)
     const struct batch *b = arg;
     struct rbe_session *s = b->s;
     const struct rbe_model_config *c = &s->m->config;
-    const size_t e = c->n_embd, dim = e / c->n_head, max = s->limits.max_tokens;
+    const size_t dim = c->head, max = s->limits.max_tokens, group = c->n_head / c->n_kv;
     const float scale = (float)(1 / sqrt((double)dim));
 
     for (size_t head = i; head < c->n_head; head += n) {
         float *q = s->qkv + head * dim;
-        float *k = s->kv + (2 * b->layer * c->n_head + head) * max * dim;
-        float *v = k + c->n_head * max * dim;
+        const float *k = s->kv + (2 * b->layer * c->n_kv + head / group) * max * dim;
+        const float *v = k + c->n_kv * max * dim;
         float *scores = s->scores + head * query_block(s->limits) * max;
-        for (size_t t = 0; t < b->count; t++) {
-            memcpy(k + (b->first + t) * dim, q + t * 3 * e + e, dim * sizeof *k);
-            memcpy(v + (b->first + t) * dim, q + t * 3 * e + 2 * e, dim * sizeof *v);
-        }
         if (b->count < MIN_BLOCK || !rbe_dense_fast())
             attend_singly(b, q, k, v, scores, dim, scale);
         else
             attend_blocks(b, q, k, v, scores, dim, scale);
     }
+}
+
+/* The first half of every token's values in ff becomes what its gates let through. */
+static void run_gates(void *arg, unsigned i, unsigned n)
+{
+    const struct batch *b = arg;
+    const size_t f = b->s->m->config.n_inner;
+    size_t t0, t1;
+
+    rbe_split(b->count, 1, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t++)
+        b->s->e->swiglu(b->s->ff + t * 2 * f, b->s->ff + t * 2 * f + f, f);
 }
 
 /* The first use of weights: their checksums. */
@@ -534,36 +592,56 @@ static enum rbe_status check_weights(const struct rbe_session *s,
     return err;
 }
 
+/* Has the angles of positions below `end` ready. */
+static void turn_to(struct rbe_session *s, uint32_t end)
+{
+    const struct rbe_model *m = s->m;
+    const bool own = rbe_config_has(&m->config, RBE_OPTION_ROPE_FACTORS);
+
+    if (!s->angles || end <= s->turned)
+        return;
+    rbe_rope_table(s->angles + (size_t)s->turned * m->config.head, &m->config,
+                   own ? m->whole.values[RBE_ROLE_ROPE_FACTORS] : NULL, s->turned,
+                   end - s->turned);
+    s->turned = end;
+}
+
 /* On failure nothing is appended. */
 static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *tokens,
                                      uint32_t count, struct rbe_diag *d)
 {
     const struct rbe_model *m = s->m;
-    const size_t e = m->config.n_embd, f = m->config.n_inner;
+    const size_t e = m->config.n_embd, qkv = rbe_config_qkv(&m->config);
+    const size_t up = rbe_config_up(&m->config);
     struct batch b = {.s = s, .tokens = tokens, .first = s->length, .count = count};
-    const enum after activation = after_of(rbe_arch_at(m->config.arch)->activation);
+    const struct rbe_arch *arch = rbe_arch_at(m->config.arch);
+    const enum after after = after_of(arch->activation);
     const float *add = NULL;
-    enum rbe_status err = check_weights(s, &m->whole.weight[RBE_ROLE_TOKENS], 1, d);
+    enum rbe_status err = check_weights(s, m->whole.stored[0], RBE_ROLE_COUNT * RBE_RANGES_MAX, d);
 
     if (err)
         return err;
+    turn_to(s, b.first + count);
     run_tokens(s, count, run_embed, &b);
     for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_tensors *l = &m->layers[b.layer];
         if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
-        if ((err = check_weights(s, l->weight, RBE_ROLE_COUNT, d)))
+        if ((err = check_weights(s, l->stored[0], RBE_ROLE_COUNT * RBE_RANGES_MAX, d)))
             return err;
         norm(&b, add, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS);
-        multiply(s, l->weight[RBE_ROLE_QKV], s->h, e, count, s->qkv, 3 * e,
+        multiply(s, l->weight[RBE_ROLE_QKV], s->h, e, count, s->qkv, qkv,
                  l->values[RBE_ROLE_QKV_BIAS], ADD_BIAS);
+        run_tokens(s, count, run_place, &b);
         rbe_pool_run(s->pool, run_attention, &b);
-        multiply(s, l->weight[RBE_ROLE_ATTN_OUT], s->qkv, 3 * e, count, s->h, e, NULL, NOTHING);
+        multiply(s, l->weight[RBE_ROLE_ATTN_OUT], s->qkv, qkv, count, s->h, e, NULL, NOTHING);
         norm(&b, l->values[RBE_ROLE_ATTN_OUT_BIAS], l, RBE_ROLE_FFN_NORM,
              RBE_ROLE_FFN_NORM_BIAS);
-        multiply(s, l->weight[RBE_ROLE_FFN_UP], s->h, e, count, s->ff, f,
-                 l->values[RBE_ROLE_FFN_UP_BIAS], activation);
-        multiply(s, l->weight[RBE_ROLE_FFN_DOWN], s->ff, f, count, s->h, e, NULL, NOTHING);
+        multiply(s, l->weight[RBE_ROLE_FFN_UP], s->h, e, count, s->ff, up,
+                 l->values[RBE_ROLE_FFN_UP_BIAS], after);
+        if (arch->activation == RBE_SWIGLU)
+            run_tokens(s, count, run_gates, &b);
+        multiply(s, l->weight[RBE_ROLE_FFN_DOWN], s->ff, up, count, s->h, e, NULL, NOTHING);
         add = l->values[RBE_ROLE_FFN_DOWN_BIAS];
     }
     norm(&b, add, &m->whole, RBE_ROLE_LAST_NORM, RBE_ROLE_LAST_NORM_BIAS);
@@ -632,7 +710,7 @@ enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, fl
     if (s->stop_early && rbe_interrupt_is_old())
         return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     const size_t vocab = s->m->config.vocab;
-    multiply(s, s->m->whole.weight[RBE_ROLE_TOKENS], s->h + first * e, e, count, logits, vocab,
+    multiply(s, s->m->whole.weight[RBE_ROLE_OUTPUT], s->h + first * e, e, count, logits, vocab,
              NULL, NOTHING);
     /* Finite weights can overflow on the way; a token chosen from NaN would mean nothing. */
     for (size_t i = 0; i < count; i++)

@@ -19,25 +19,57 @@ static const struct rbe_arch *arch_of(const struct rbe_source *s)
     return rbe_arch_at(s->config.arch);
 }
 
+const char *rbe_source_path(const struct rbe_source *s)
+{
+    return s->gguf ? rbe_gguf_path(s->gguf) : rbe_safetensors_path(s->file);
+}
+
+size_t rbe_source_file_bytes(const struct rbe_source *s)
+{
+    return s->gguf ? rbe_gguf_file_bytes(s->gguf) : rbe_safetensors_file_bytes(s->file);
+}
+
+uint64_t rbe_source_stamp(const struct rbe_source *s)
+{
+    return s->gguf ? rbe_gguf_stamp(s->gguf) : rbe_safetensors_stamp(s->file);
+}
+
 size_t rbe_source_count(const struct rbe_model_config *c)
 {
-    return rbe_arch_count(rbe_arch_at(c->arch), c->n_layer);
+    return rbe_arch_count(c);
+}
+
+/* A name of the list, with its layer. */
+static void name_it(char to[64], const char *listed, int layer)
+{
+    const char *number = strstr(listed, "%u");
+
+    if (number)
+        snprintf(to, 64, "%.*s%d%s", (int)(number - listed), listed, layer, number + 2);
+    else
+        snprintf(to, 64, "%s", listed);
 }
 
 struct rbe_source_tensor rbe_source_tensor(const struct rbe_model_config *c, size_t i)
 {
     struct rbe_source_tensor t = {.layer = -1};
-    const struct rbe_arch_tensor *a =
-        rbe_arch_find(rbe_arch_at(c->arch), c->n_layer, i, &t.layer);
+    const struct rbe_arch_tensor *const a = rbe_arch_find(c, i, &t.layer);
+    const struct rbe_arch_tensor *const first = rbe_arch_first(rbe_arch_at(c->arch), a);
 
-    rbe_arch_name(t.name, sizeof t.name, a->name, t.layer);
+    name_it(t.name, a->name, t.layer);
+    name_it(t.weight_name, first->name, t.layer);
     if (a->gguf)
-        rbe_arch_name(t.gguf, sizeof t.gguf, a->gguf, t.layer);
+        name_it(t.gguf_name, a->gguf, t.layer);
     t.role = a->role;
     t.tensor_class = a->tensor_class;
     t.matrix = rbe_class_is_matrix(a->tensor_class);
     t.transposed = a->form == RBE_TURNED;
+    t.paired = a->form == RBE_PAIRED;
     t.dims = a->form == RBE_VECTOR ? 1 : 2;
+    for (const struct rbe_arch_tensor *b = first; b < a; b++) {
+        rbe_arch_shape(b, c, &t.rows, &t.cols);
+        t.row0 += t.rows;
+    }
     rbe_arch_shape(a, c, &t.rows, &t.cols);
     return t;
 }
@@ -66,6 +98,44 @@ static void shape_text(const struct rbe_tensor *t, char *buf, size_t size)
                               (unsigned long long)t->shape[i]);
     if (n < size)
         snprintf(buf + n, size - n, "]");
+}
+
+static enum rbe_status find_in_gguf(struct rbe_source_tensor *t, const struct rbe_source *s,
+                                    struct rbe_diag *d)
+{
+    const struct rbe_gguf_tensor *f = *t->gguf_name ? rbe_gguf_find(s->gguf, t->gguf_name) : NULL;
+    const char *path = rbe_source_path(s);
+
+    t->gguf = f;
+    if (!f)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s' is missing", path,
+                        *t->gguf_name ? t->gguf_name : t->name);
+    if (f->dims > t->dims || f->rows != t->rows || f->cols != t->cols)
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %llu x %llu, the configuration "
+                        "wants %u x %u", path, t->gguf_name, (unsigned long long)f->rows,
+                        (unsigned long long)f->cols, t->rows, t->cols);
+    return RBE_OK;
+}
+
+/* What the architecture did not ask for has no place. */
+static enum rbe_status check_gguf_others(const struct rbe_source *s, struct rbe_diag *d)
+{
+    const size_t n = rbe_gguf_count(s->gguf);
+    const struct rbe_gguf_tensor *const first = rbe_gguf_at(s->gguf, 0);
+    bool *asked = calloc(n, sizeof *asked);
+    enum rbe_status err = RBE_OK;
+
+    if (!asked)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < s->count; i++)
+        asked[s->tensors[i].gguf - first] = true;
+    for (size_t i = 0; i < n && !err; i++)
+        if (!asked[i])
+            err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' has no place in a %s of %u "
+                           "layers", rbe_source_path(s), first[i].name, arch_of(s)->title,
+                           s->config.n_layer);
+    free(asked);
+    return err;
 }
 
 static enum rbe_status find_encoded(struct rbe_source_tensor *t, const struct rbe_source *s,
@@ -189,7 +259,7 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d)
     const size_t n = rbe_source_count(&s->config);
     enum rbe_status err = RBE_OK;
 
-    if (rbe_container_is(s->file)) {
+    if (s->file && rbe_container_is(s->file)) {
         if ((err = rbe_container_take(&s->container, &s->file, false, d)))
             return err;
     }
@@ -201,12 +271,32 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d)
         if (s->container && t->dims == 2)
             err = find_encoded(t, s, d);
         if (!err && !t->weight)
-            err = find_stored(t, s, d);
+            err = s->gguf ? find_in_gguf(t, s, d) : find_stored(t, s, d);
     }
-    return err ? err : check_others(s, d);
+    return err ? err : s->gguf ? check_gguf_others(s, d) : check_others(s, d);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
+
+/* Which tensors that are no matter of the configuration the file has. */
+static void find_options(struct rbe_source *s)
+{
+    for (const struct rbe_arch_tensor *t = arch_of(s)->tensors; t->name; t++)
+        if (t->options && t->options != 1U << RBE_OPTION_UNTIED && find_tensor(s, t->name))
+            s->config.options |= t->options;
+}
+
+/* The configuration as a config.json. */
+static enum rbe_status print_config(struct rbe_source *s, struct rbe_diag *d)
+{
+    size_t size;
+    FILE *f = open_memstream(&s->config_json, &size);
+
+    if (f)
+        rbe_model_config_print(f, &s->config);
+    return f && !fclose(f) ? RBE_OK
+                           : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", rbe_source_path(s));
+}
 
 /* The text of the configuration: of a container, or the config.json beside a checkpoint. */
 static enum rbe_status read_config(struct rbe_source *s, struct rbe_diag *d)
@@ -244,9 +334,16 @@ enum rbe_status rbe_source_open_head(struct rbe_source **out, const char *path,
     struct rbe_source *s = calloc(1, sizeof *s);
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+    if (rbe_gguf_is(path)) {
+        if (!(err = rbe_gguf_open(&s->gguf, path, d)) &&
+            !(err = rbe_model_config_gguf(&s->config, s->gguf, d)))
+            err = print_config(s, d);
+        goto out;
+    }
     if ((err = rbe_safetensors_locate(&weights, path, d)) ||
         (err = rbe_safetensors_open(&s->file, weights, d)) || (err = read_config(s, d)))
         goto out;
+    find_options(s);
     s->label = rbe_safetensors_meta(s->file, "synthetic");
 out:
     free(weights);
@@ -263,11 +360,12 @@ enum rbe_status rbe_source_open(struct rbe_source **out, const char *path, struc
     if (err)
         return err;
     struct rbe_source *s = *out;
-    if (rbe_container_is(s->file))
+    if (s->file && rbe_container_is(s->file))
         err = rbe_fail(d, RBE_ERR_ARG, "%s: is an RBE model already; a checkpoint is needed",
                        rbe_safetensors_path(s->file));
     else if (!(err = rbe_source_find_all(s, d)))
-        err = rbe_safetensors_sha256(s->sha256, s->file);
+        err = s->gguf ? rbe_gguf_sha256(s->sha256, s->gguf)
+                      : rbe_safetensors_sha256(s->sha256, s->file);
     if (err)
         rbe_source_close(out);
     return err;
@@ -283,6 +381,7 @@ void rbe_source_close(struct rbe_source **ps)
         rbe_container_close(&s->container);     /* the file is its own */
     else
         rbe_safetensors_close(&s->file);
+    rbe_gguf_close(&s->gguf);
     free(s->config_json);
     free(s->tensors);
     free(s);
@@ -320,6 +419,34 @@ static void transpose(float *out, const float *in, size_t rows, size_t cols)
                     out[c * rows + r] = in[r * cols + c];
 }
 
+/* Row r of t is this one in GGUF, where the values of a pair stand side by side. */
+static uint64_t gguf_row(const struct rbe_source_tensor *t, uint32_t head, uint32_t r)
+{
+    const uint32_t at = r % head;
+
+    return t->paired ? r - at + 2 * (at % (head / 2)) + at / (head / 2) : r;
+}
+
+uint32_t rbe_source_row_of_gguf(const struct rbe_source_tensor *t, uint32_t head, uint32_t r)
+{
+    const uint32_t at = r % head;
+
+    return t->paired ? r - at + at / 2 + at % 2 * (head / 2) : r;
+}
+
+static enum rbe_status read_gguf(float *to, const struct rbe_source *s,
+                                 const struct rbe_source_tensor *t, struct rbe_diag *d)
+{
+    const uint32_t step = t->paired ? 1 : t->rows;
+    struct rbe_diag why = {""};
+    enum rbe_status err = RBE_OK;
+
+    for (uint32_t r = 0; r < t->rows && !err; r += step)
+        err = rbe_gguf_decode(to + (size_t)r * t->cols, t->gguf, gguf_row(t, s->config.head, r),
+                              step, &why);
+    return err ? rbe_fail(d, err, "%s: %s", rbe_source_path(s), why.text) : RBE_OK;
+}
+
 enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_source *s,
                                    const struct rbe_source_tensor *t, struct rbe_diag *d)
 {
@@ -330,6 +457,8 @@ enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_s
             rbe_weight_decode_row(t->weight, r, to + r * t->cols);
         return RBE_OK;
     }
+    if (t->gguf)
+        return read_gguf(to, s, t, d);
     const enum rbe_status err =
         rbe_tensor_to_f32(t->tensor, t->transposed ? scratch : to, &why);
     if (err)

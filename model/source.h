@@ -12,20 +12,27 @@
 
 #include "model/config.h"
 #include "rbe/container.h"
+#include "rbe/gguf.h"
 #include "rbe/safetensors.h"
 
 /* One tensor of the architecture. */
 struct rbe_source_tensor {
     char name[64];              /* without the prefix, "transformer." say */
-    char gguf[64];              /* what GGUF files call it; "": there are none */
     enum rbe_role role;
     enum rbe_class tensor_class;
     int layer;                  /* -1 outside the layers */
     bool matrix;                /* by its class: may be encoded */
     bool transposed;            /* stored [in][out], as OpenAI wrote linear layers */
+    bool paired;                /* GGUF has the rows of each head in another order */
     unsigned dims;              /* as stored: 2, or 1 */
     uint32_t rows, cols;        /* a matrix as W [outputs][inputs]; a vector: rows 1 */
-    const struct rbe_tensor *tensor;    /* NULL: encoded */
+    /* A range of its role's one weight (model/arch.def): the first row of it, and the name of
+     * the range at row 0, which is what a session's tap calls the weight. */
+    uint32_t row0;
+    char weight_name[64];
+    char gguf_name[64];         /* "": there is none */
+    const struct rbe_tensor *tensor;    /* NULL: encoded, or a GGUF file's */
+    const struct rbe_gguf_tensor *gguf;
     const struct rbe_weight *weight;    /* a container's; NULL: not encoded */
 };
 
@@ -37,7 +44,8 @@ struct rbe_source_tensor rbe_source_tensor(const struct rbe_model_config *c, siz
 struct rbe_source {
     struct rbe_safetensors *file;       /* the container's, when there is one */
     struct rbe_container *container;    /* NULL: a checkpoint */
-    char *config_json;
+    struct rbe_gguf *gguf;      /* then there is no other file */
+    char *config_json;          /* of a GGUF file: its configuration as one */
     struct rbe_model_config config;
     char sha256[65];            /* of the weight file, or files: rbe_safetensors_sha256() */
     const char *label;          /* "synthetic" metadata of generated weights, or NULL */
@@ -47,8 +55,8 @@ struct rbe_source {
 
 /*
  * path: a folder with config.json and model.safetensors (or model.safetensors.index.json and
- * its shards), or such a file with config.json beside it, or an RBE container.  Reads the
- * header and the configuration only: tensors, count and sha256 are not there yet.
+ * its shards), or such a file with config.json beside it, or an RBE container, or a GGUF file.
+ * Reads the header and the configuration only: tensors, count and sha256 are not there yet.
  */
 enum rbe_status rbe_source_open_head(struct rbe_source **out, const char *path,
                                      struct rbe_diag *d);
@@ -66,8 +74,14 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d);
 enum rbe_status rbe_source_open(struct rbe_source **out, const char *path, struct rbe_diag *d);
 void rbe_source_close(struct rbe_source **s);
 
+const char *rbe_source_path(const struct rbe_source *s);
+size_t rbe_source_file_bytes(const struct rbe_source *s);
+/* Another when the file is, or was written to. */
+uint64_t rbe_source_stamp(const struct rbe_source *s);
+
 /* NULL when the model has no such tensor. */
 const struct rbe_source_tensor *rbe_source_find(const struct rbe_source *s, const char *name);
+/* The first range of it. */
 const struct rbe_source_tensor *rbe_source_of_role(const struct rbe_source *s,
                                                    enum rbe_role role, int layer);
 
@@ -82,6 +96,8 @@ enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_s
 enum rbe_status rbe_source_read_as_stored(float *to, float *scratch, const struct rbe_source *s,
                                           const struct rbe_source_tensor *t,
                                           struct rbe_diag *d);
+/* Row r of t in a GGUF file is this one of these. */
+uint32_t rbe_source_row_of_gguf(const struct rbe_source_tensor *t, uint32_t head, uint32_t r);
 /* As rbe_source_read_to(), in fresh memory (*out, the caller frees). */
 enum rbe_status rbe_source_read(float **out, const struct rbe_source *s,
                                 const struct rbe_source_tensor *t, struct rbe_diag *d);

@@ -561,6 +561,11 @@ size_t rbe_gguf_file_bytes(const struct rbe_gguf *g)
     return g->map.size;
 }
 
+uint64_t rbe_gguf_stamp(const struct rbe_gguf *g)
+{
+    return g->map.stamp;
+}
+
 enum rbe_status rbe_gguf_sha256(char hex[65], const struct rbe_gguf *g)
 {
     return rbe_sha256(hex, g->map.bytes, g->map.size);

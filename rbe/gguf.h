@@ -92,6 +92,8 @@ const char *rbe_gguf_path(const struct rbe_gguf *g);
 unsigned rbe_gguf_version(const struct rbe_gguf *g);
 uint32_t rbe_gguf_alignment(const struct rbe_gguf *g);
 size_t rbe_gguf_file_bytes(const struct rbe_gguf *g);
+/* Another when the file is, or was written to (struct rbe_map). */
+uint64_t rbe_gguf_stamp(const struct rbe_gguf *g);
 /* Of the file.  Fails for want of memory only. */
 enum rbe_status rbe_gguf_sha256(char hex[65], const struct rbe_gguf *g);
 

@@ -185,7 +185,7 @@ static enum rbe_status check_same(const struct rbe_student *s, struct rbe_diag *
     const struct rbe_safetensors *f = rbe_container_file(s->model);
     const char *config = rbe_safetensors_meta(f, "rbe.config"), *path = rbe_safetensors_path(f);
     const char *sha = rbe_safetensors_meta(f, "rbe.source_sha256");
-    const char *original = rbe_safetensors_path(s->source->file);
+    const char *original = rbe_source_path(s->source);
     const struct rbe_model_config *a = &s->source->config;
     struct rbe_model_config b;
     enum rbe_status err;

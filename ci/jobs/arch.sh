@@ -26,10 +26,11 @@ mkdir -p "$work/build/$b"
 cd "$work" || exit 1
 awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$page" > table
 grep -q '^RBE_ARCH(TOY, ' table || { echo "FAIL $page has no example"; exit 1; }
-awk 'NR == FNR { table = table $0 "\n"; next } { print }
-     /^RBE_END_ARCH$/ { last = 1; printf "\n%s", table }' table model/arch.def > new &&
+listed=$(grep -c '^RBE_END_ARCH$' model/arch.def)
+awk -v last="$listed" 'NR == FNR { table = table $0 "\n"; next } { print }
+     /^RBE_END_ARCH$/ && ++n == last { printf "\n%s", table }' table model/arch.def > new &&
     mv new model/arch.def
-[ "$(grep -c '^RBE_END_ARCH$' model/arch.def)" = 2 ] || { echo 'FAIL no place for the table'; exit 1; }
+[ "$(grep -c '^RBE_END_ARCH$' model/arch.def)" = $((listed + 1)) ] || { echo 'FAIL no place for the table'; exit 1; }
 
 # Roles and classes are the same: what includes the list for these alone is not built again.
 touch model/arch.c model/config.c model/test/check_arch.c

@@ -158,13 +158,13 @@ static void check_file(const struct rbe_source *s, const char *path, bool wide, 
         CHECK(!rbe_gguf_value(g, "tokenizer.ggml.model"));
     for (size_t i = 0; i < s->count; i++) {
         const struct rbe_source_tensor *t = &s->tensors[i];
-        const struct rbe_gguf_tensor *u = rbe_gguf_find(g, t->gguf);
+        const struct rbe_gguf_tensor *u = rbe_gguf_find(g, t->gguf_name);
         const bool f16 = !wide && t->matrix;
         float *want = values(s, t), *got = malloc((size_t)t->rows * t->cols * sizeof *got);
 
         if (!CHECK(u && u->rows == t->rows && u->cols == t->cols && u->dims == t->dims &&
                    u->type == (f16 ? RBE_GT_F16 : RBE_GT_F32)))
-            printf("     %s\n", t->gguf);
+            printf("     %s\n", t->gguf_name);
         else
             CHECK(!rbe_gguf_decode(got, u, 0, t->rows, &d) &&
                   within(got, want, (size_t)t->rows * t->cols, f16));

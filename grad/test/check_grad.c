@@ -257,6 +257,10 @@ static void compare(struct model *m, const struct rbe_grad_batch *b, const struc
     }
 }
 
+#define CONFIG(words, context, width, layers, heads, inner, end)                               \
+    {.arch = RBE_ARCH_GPT2, .vocab = words, .n_ctx = context, .n_embd = width,                 \
+     .n_layer = layers, .n_head = heads, .n_inner = inner, .ln_eps = 1e-5F, .eos = end}
+
 struct shape {
     struct rbe_model_config c;
     uint32_t batch, time;
@@ -266,12 +270,12 @@ struct shape {
 /* Odd widths, one head, heads of one, more than one block of queries, more logits than a
  * chunk holds, a single token. */
 static const struct shape shapes[] = {
-    {{RBE_ARCH_GPT2, 37, 11, 12, 2, 3, 48, 1e-5F, 36}, 2, 9, 1},
-    {{RBE_ARCH_GPT2, 19, 8, 7, 1, 1, 28, 1e-5F, 18}, 3, 8, 2},
-    {{RBE_ARCH_GPT2, 23, 5, 5, 1, 5, 20, 1e-5F, 22}, 1, 5, 2},
-    {{RBE_ARCH_GPT2, 16, 1, 16, 3, 2, 64, 1e-5F, 15}, 2, 1, 29},
-    {{RBE_ARCH_GPT2, 11, 300, 8, 1, 2, 32, 1e-5F, 10}, 2, 270, 61},
-    {{RBE_ARCH_GPT2, 531, 40, 20, 2, 2, 80, 1e-5F, 530}, 4, 33, 997},
+    {CONFIG(37, 11, 12, 2, 3, 48, 36), 2, 9, 1},
+    {CONFIG(19, 8, 7, 1, 1, 28, 18), 3, 8, 2},
+    {CONFIG(23, 5, 5, 1, 5, 20, 22), 1, 5, 2},
+    {CONFIG(16, 1, 16, 3, 2, 64, 15), 2, 1, 29},
+    {CONFIG(11, 300, 8, 1, 2, 32, 10), 2, 270, 61},
+    {CONFIG(531, 40, 20, 2, 2, 80, 530), 4, 33, 997},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0], MOST_TOKENS = 540 };
 static const char *const losses[] = {"ce", "kl", "chapter", "chapter-plain"};
@@ -328,7 +332,7 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
 
 /* --- what else the contract says ---------------------------------------------------------- */
 
-static const struct rbe_model_config small = {RBE_ARCH_GPT2, 53, 40, 24, 3, 2, 96, 1e-5F, 52};
+static const struct rbe_model_config small = CONFIG(53, 40, 24, 3, 2, 96, 52);
 enum { BATCH = 4, TIME = 37, TOKENS = BATCH * TIME };
 
 struct outcome {
@@ -577,8 +581,7 @@ static void check_errors(struct rbe_pool *pool)
  * widths, and sums longer than the pieces that are rounded at a time. */
 static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
 {
-    static const struct rbe_model_config c = {RBE_ARCH_GPT2, 2300, 300, 36, 2, 3, 144, 1e-5F,
-                                              0};
+    static const struct rbe_model_config c = CONFIG(2300, 300, 36, 2, 3, 144, 0);
     struct rbe_grad_limits l = {.batch = 4, .time = 270}, half = l;
     half.bf16 = true;
     if (!rbe_product_has_bf16()) {

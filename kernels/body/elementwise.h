@@ -193,5 +193,64 @@ static double log_sum_exp(const float *x, size_t n)
     return (double)m + log(total);
 }
 
+static void rms_norm(float *y, const float *x, const float *gain, size_t n, float eps)
+{
+    const size_t whole = n / LANES * LANES;
+    struct sixteen squares = {.a = {0}};
+    float last[LANES];
+    size_t i = 0;
+
+#define SQUARE(k) (f32_load(x + i + (k)) * f32_load(x + i + (k)))
+    for (; i < whole; i += LANES)
+        ADD_LANES(squares, SQUARE);
+#undef SQUARE
+#define SQUARE(k) (f32_load(last + (k)) * f32_load(last + (k)))
+    if (i < n) {
+        pad(last, x + i, n - i, 0);
+        ADD_LANES(squares, SQUARE);
+    }
+#undef SQUARE
+    const float scale = 1 / sqrtf(sum_lanes(squares) / (float)n + eps);
+    for (i = 0; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(y + i, f32_load(x + i) * scale * f32_load(gain + i));
+    for (; i < n; i++)
+        y[i] = x[i] * scale * gain[i];
+}
+
+INLINE f32x swiglu_lanes(f32x x, f32x y)
+{
+    return x / (exp_lanes(-x) + 1) * y;
+}
+
+static void swiglu(float *x, const float *y, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + F32_LANES <= n; i += F32_LANES)
+        f32_store(x + i, swiglu_lanes(f32_load(x + i), f32_load(y + i)));
+    if (i < n)
+        f32_store_part(x + i, swiglu_lanes(f32_load_part(x + i, n - i, 0),
+                                           f32_load_part(y + i, n - i, 0)), n - i);
+}
+
+static void rotate(float *y, const float *x, const float *cosines, const float *sines,
+                   size_t half)
+{
+    size_t i = 0;
+
+    for (; i + F32_LANES <= half; i += F32_LANES) {
+        const f32x a = f32_load(x + i), b = f32_load(x + half + i);
+        const f32x c = f32_load(cosines + i), s = f32_load(sines + i);
+        f32_store(y + i, a * c - b * s);
+        f32_store(y + half + i, b * c + a * s);
+    }
+    for (; i < half; i++) {
+        const float a = x[i], b = x[half + i];
+        y[i] = a * cosines[i] - b * sines[i];
+        y[half + i] = b * cosines[i] + a * sines[i];
+    }
+}
+
 #define FUNCTIONS                                                                              \
-    layer_norm, bias_gelu, bias_add, residual_add, softmax, scores, mix, log_sum_exp
+    layer_norm, bias_gelu, bias_add, residual_add, softmax, scores, mix, log_sum_exp,          \
+    rms_norm, swiglu, rotate

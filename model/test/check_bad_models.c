@@ -222,8 +222,9 @@ static void check_configs(void)
            "n_positions: an object where a number is expected");
     REFUSE("{\"n_ctx\":\"x\",\"vocab_size\":300}", "n_ctx: a string where a number");
     REFUSE("{" BASE ",\"n_head\":3,\"n_inner\":\"96\"}", "n_inner: a string where a number");
-    REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":[299]}",
+    REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":[]}",
            "eos_token_id: a list where an integer is expected");
+    ACCEPT(",\"eos_token_id\":[298, 299]", 298);
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":\"299\"}", "eos_token_id: a string");
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":-1}", "eos_token_id");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":\"1e-5\"}",
