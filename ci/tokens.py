@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-# tokens.py WORKER FOLDER [COUNT [SEED]] - token ids of random texts against Hugging Face's.
+# tokens.py WORKER FOLDER [COUNT [SEED [GGUF]]] - token ids of random texts against Hugging Face's.
 #
 # SPDX-License-Identifier: MIT
 #
 # FOLDER has vocab.json and merges.txt.  The same vocabulary is read by the package
-# `tokenizers`, which writes its tokenizer.json, with two more tokens, into a temporary folder:
-# the program must give equal ids from the two files and from that one.
+# `tokenizers`, which writes its tokenizer.json, with two more tokens, into a temporary folder,
+# once for each way of cutting texts that the program knows: the program must give equal ids
+# from the two files and from those.  With a GGUF file (of SmolLM's kind) the same with the
+# vocabulary in it, and from the file itself.
+import json
 import os
 import random
 import sys
 import tempfile
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from texts import ask_ids, every, random_texts
+from texts import ask_ids, every, newer_digits, random_texts
 
 worker, folder = sys.argv[1:3]
 count = int(sys.argv[3]) if len(sys.argv) > 3 else 100000
@@ -21,37 +24,104 @@ seed = int(sys.argv[4]) if len(sys.argv) > 4 else random.randrange(1 << 32)
 print("seed %d, %d texts" % (seed, count))
 rng = random.Random(seed)
 
-bpe = models.BPE.from_file(os.path.join(folder, "vocab.json"), os.path.join(folder, "merges.txt"))
-reference = Tokenizer(bpe)
-reference.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-reference.decoder = decoders.ByteLevel()
 eos = "<|endoftext|>"
-reference.add_special_tokens([AddedToken(eos, normalized=False), AddedToken("<|pad|>")])
-reference.add_tokens([AddedToken("foo bar", normalized=True)])
+# As published with Llama 3 and Qwen 2.
+words_regex = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
+               r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
-texts = random_texts(rng, count, [eos, "<|pad|>", "foo bar", "<|endof", "text|>", "foo", " bar",
-                                  "<|pad"])
+
+def split(digits):
+    return pre_tokenizers.Split(Regex(words_regex % digits), "isolated")
+
+
+kinds_of_cutting = {
+    "gpt-2": level,
+    "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), level]),
+    "llama-bpe": pre_tokenizers.Sequence([split("{1,3}"), plain]),
+    "qwen2": pre_tokenizers.Sequence([split(""), plain]),
+}
+
+
+def make(vocab, merges, kind):
+    reference = Tokenizer(models.BPE(vocab=vocab, merges=merges,
+                                     ignore_merges=kind == "llama-bpe"))
+    reference.pre_tokenizer = kinds_of_cutting[kind]
+    reference.decoder = decoders.ByteLevel()
+    reference.add_special_tokens([AddedToken(eos, normalized=False), AddedToken("<|pad|>")])
+    reference.add_tokens([AddedToken("foo bar", normalized=True)])
+    return reference
+
+
+def read_folder(folder):
+    with open(os.path.join(folder, "vocab.json"), encoding="utf-8") as f:
+        vocab = json.load(f)
+    with open(os.path.join(folder, "merges.txt"), encoding="utf-8") as f:
+        lines = [x.rstrip("\n") for x in f if not x.startswith("#version")]
+    return vocab, [tuple(x.split(" ")) for x in lines if x]
+
+
+def read_gguf(path):
+    import gguf
+    fields = gguf.GGUFReader(path).fields
+    tokens = fields["tokenizer.ggml.tokens"].contents()
+    merges = fields["tokenizer.ggml.merges"].contents()
+    types = fields["tokenizer.ggml.token_type"].contents()
+    special = [t for t, k in zip(tokens, types) if k == 3]
+    return {t: i for i, t in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges], special
+
+
+marks = [eos, "<|pad|>", "foo bar", "<|endof", "text|>", "foo", " bar", "<|pad"]
+texts = random_texts(rng, count, marks)
 # Every character alone, after a letter, a number, and before each kind.
+alone = []
 if count >= 100000:
-    texts += ["a%sb1%s1 %s  %s!%s's" % ((chr(c),) * 5) for c in every]
+    alone = ["a%sb1%s1 %s  %s!%s's" % ((chr(c),) * 5) for c in every]
 
-with tempfile.TemporaryDirectory() as new:
-    reference.save(os.path.join(new, "tokenizer.json"))
-    bad = 0
-    for where, how in (new, "parse"), (new, "text"), (folder, "text"):
-        reference.encode_special_tokens = how == "text"
-        lines = ask_ids(worker, where, how, texts)
-        compared = 0
-        for text, line in zip(texts, lines):
-            if where == folder and "foo bar" in text:
-                continue
-            compared += 1
-            want = reference.encode(text).ids
-            if line != " ".join(map(str, want)):
-                bad += 1
-                if bad <= 10:
-                    print("FAIL %s %s: %s: %s, want %s" % (where, how, ascii(text), line, want))
-        print("%s, special tokens as %s: %d texts compared"
-              % ("tokenizer.json" if where == new else "vocab.json", how, compared))
+newer = newer_digits()
+bad = 0
+
+
+def compare(name, where, how, reference, more=(), without=()):
+    """Ids of the texts, but for those with one of `without`, from what the program reads there."""
+    global bad
+    chosen = [t for t in texts + list(more) if not any(w in t for w in without)]
+    answers = ask_ids(worker, where, how, chosen)
+    reference.encode_special_tokens = how == "text"
+    differ = 0
+    for at in range(0, len(chosen), 20000):
+        for text, line, want in zip(chosen[at:at + 20000], answers[at:at + 20000],
+                                    reference.encode_batch(chosen[at:at + 20000])):
+            if line != " ".join(map(str, want.ids)):
+                differ += 1
+                if bad + differ <= 10:
+                    print("FAIL %s %s: %s: %s, want %s" % (name, how, ascii(text), line, want.ids))
+    print("%s, special tokens as %s: %d texts compared, %d differ"
+          % (name, how, len(chosen), differ), flush=True)
+    bad += differ
+
+
+def compare_kinds(source, vocab, merges, more=()):
+    for kind in kinds_of_cutting:
+        with tempfile.TemporaryDirectory() as new:
+            reference = make(vocab, merges, kind)
+            reference.save(os.path.join(new, "tokenizer.json"))
+            name = "%s, tokenizer.json of %s" % (source, kind)
+            without = newer if kind == "smollm" else ()
+            compare(name, new, "parse", reference, without=without)
+            compare(name, new, "text", reference, more, without)
+
+
+vocab, merges = read_folder(folder)
+compare_kinds("vocabulary that ships", vocab, merges, alone)
+compare("vocab.json", folder, "text", make(vocab, merges, "gpt-2"), alone, ["foo bar"])
+if len(sys.argv) > 5:
+    vocab, merges, special = read_gguf(sys.argv[5])
+    compare_kinds("vocabulary of the GGUF file", vocab, merges)
+    reference = make(vocab, merges, "smollm")
+    reference.add_special_tokens([AddedToken(t, normalized=False) for t in special])
+    for how in "parse", "text":
+        compare("GGUF file", sys.argv[5], how, reference, without=["foo bar", "<|pad|>"] + newer)
 print("%d differ" % bad)
 sys.exit(bad != 0)

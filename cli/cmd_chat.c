@@ -239,17 +239,22 @@ int rbe_cmd_chat(int argc, const char **argv)
 {
     char *model = NULL, *tokenizer = NULL;
     const char *special = "text";
-    int threads = 0, max_tokens = 64, top_k = 40, seed = 1, timing = 0, count, code;
+    int threads = 0, max_tokens = 64, top_k = 40, seed = 1, timing = 0, plain = 0,
+        count, code;
     float temperature = 0.8F, top_p = 1;
     struct rbe_diag d = {""};
     const char **args;
     const struct poptOption table[] = {
         {"model", 'm', POPT_ARG_STRING, &model, 0,
          "folder, checkpoint or RBE file (default: the embedded rbe-mini)", "PATH"},
-        {"tokenizer", 0, POPT_ARG_STRING, &tokenizer, 0, "folder of the vocabulary", "DIR"},
+        {"tokenizer", 0, POPT_ARG_STRING, &tokenizer, 0,
+         "folder of the vocabulary, or a GGUF file", "PATH"},
         {"special", 0, POPT_ARG_STRING, &special, 0,
          "<|endoftext|> and other special tokens in questions: text, the characters, or "
          "parse, the tokens (default text)", "HOW"},
+        {"plain", 0, POPT_ARG_NONE, &plain, 0,
+         "Question: and Answer: also where the vocabulary has <|im_start|> and <|im_end|>, "
+         "between which a question and an answer (up to the latter) stand else (ChatML)", NULL},
         {"threads", 't', POPT_ARG_INT, &threads, 0, "threads (default: all CPUs)", "N"},
         {"max-tokens", 0, POPT_ARG_INT, &max_tokens, 0, "longest answer (default 64)", "N"},
         {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
@@ -275,7 +280,7 @@ int rbe_cmd_chat(int argc, const char **argv)
         err = run(model, tokenizer, threads, timing, !strcmp(special, "parse"),
                   (struct rbe_conversation_options){
                       {temperature, (uint32_t)top_k, top_p, (uint64_t)seed},
-                      (uint32_t)max_tokens, 1},
+                      (uint32_t)max_tokens, 1, plain != 0},
                   &d);
     return rbe_report_failure(argv[0], err, &d);
 }

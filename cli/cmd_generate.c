@@ -56,6 +56,22 @@ static enum rbe_status set_limit(const struct options *o, struct rbe_diag *d)
     return setrlimit(RLIMIT_AS, &r) ? rbe_fail_errno(d, "--memory-limit") : RBE_OK;
 }
 
+/* The token that belongs before a text, unless the prompt has it. */
+static enum rbe_status begin_prompt(struct generation *g, struct rbe_diag *d)
+{
+    uint32_t begin;
+
+    if (!g->prompt_count || !rbe_tokenizer_begin(g->tokenizer, &begin) || g->ids[0] == begin)
+        return RBE_OK;
+    uint32_t *ids = realloc(g->ids, (g->prompt_count + 1) * sizeof *ids);
+    if (!ids)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    g->ids = ids;
+    memmove(ids + 1, ids, g->prompt_count++ * sizeof *ids);
+    ids[0] = begin;
+    return RBE_OK;
+}
+
 static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
 {
     const struct rbe_model_config *c = rbe_model_config(g->model);
@@ -80,7 +96,7 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
         err = rbe_fail(d, err, "%s: %s", g->o.prompt_file ? g->o.prompt_file : "--prompt",
                        why.text);
     free(text);
-    if (err)
+    if (err || (err = begin_prompt(g, d)))
         return err;
     /* Without a prompt the text starts after an end of text. */
     const size_t given = g->prompt_count ? g->prompt_count : 1;

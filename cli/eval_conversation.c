@@ -201,6 +201,8 @@ static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
             all, turn_json(k, i, &s[i],
                            (json_int_t)rbe_model_file_bytes(k->runners[m].model)));
     RBE_SET(r, RBE_JSON(turns, all));
+    if (!k->how.plain && rbe_has_chatml(k->t))
+        RBE_SET(r, RBE_FLAG(chatml, true));
     return r;
 }
 
@@ -283,7 +285,8 @@ int rbe_eval_conversation(int argc, const char **argv)
     static struct rbe_eval_options o;   /* popt's copies stay reachable */
     struct talk k = {.o = &o};
     static char *script;
-    int turns = 0, max_tokens = 48, min_tokens = 24, top_k = 40, seed = 1, count, code;
+    int turns = 0, max_tokens = 48, min_tokens = 24, top_k = 40, seed = 1, plain = 0, count,
+        code;
     float temperature = 0.8F, top_p = 1;
     struct rbe_diag d = {""};
     const char **args;
@@ -297,6 +300,8 @@ int rbe_eval_conversation(int argc, const char **argv)
         {"max-tokens", 0, POPT_ARG_INT, &max_tokens, 0, "longest answer (default 48)", "N"},
         {"min-tokens", 0, POPT_ARG_INT, &min_tokens, 0,
          "a newline ends an answer from here on (default 24: a p95 needs 20 intervals)", "N"},
+        {"plain", 0, POPT_ARG_NONE, &plain, 0,
+         "Question: and Answer: also where the vocabulary has ChatML's tokens", NULL},
         {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
         {"top-k", 0, POPT_ARG_INT, &top_k, 0, "0: all (default 40)", "N"},
         {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
@@ -318,7 +323,7 @@ int rbe_eval_conversation(int argc, const char **argv)
                                            "before: it has no parts", &d))) {
         k.how = (struct rbe_conversation_options){
             {temperature, (uint32_t)top_k, top_p, (uint64_t)seed}, (uint32_t)max_tokens,
-            (uint32_t)min_tokens};
+            (uint32_t)min_tokens, plain != 0};
         err = run(&k, script, turns, &d);
     }
     return rbe_report_failure(argv[0], err, &d);

@@ -39,7 +39,8 @@ struct rbe_eval_options {
      "comparisons (default: the embedded rbe-mini)", "PATH"},                                  \
     {"out", 'o', POPT_ARG_STRING, &(o)->out, 0, "append result lines to this file", "FILE"},   \
     {"tokenizer", 0, POPT_ARG_STRING, &(o)->tokenizer, 0,                                      \
-     "folder of the vocabulary (default: the model's, else a shipped one that fits)", "DIR"},  \
+     "folder of the vocabulary or GGUF file (default: the model's, else one that ships)",      \
+     "PATH"},                                                                                 \
     {"threads", 't', POPT_ARG_INT, &(o)->threads, 0, "threads (default: all CPUs)", "N"},      \
     RBE_NO_VERIFY_OPTION,                                                                      \
     {"json", 0, POPT_ARG_NONE, &(o)->json, 0, "print result lines instead of a table", NULL},  \

@@ -16,6 +16,8 @@ struct rbe_conversation {
     struct rbe_runner *r;
     const struct rbe_tokenizer *t;
     struct rbe_conversation_options o;
+    bool chatml;
+    uint32_t message, stop;     /* with chatml: <|im_start|>, <|im_end|> */
     struct rbe_sampler *sampler;
     uint32_t *ids;              /* [n_ctx]: everything said and not forgotten */
     uint32_t count, held;       /* in ids; of them in the session's cache */
@@ -31,6 +33,19 @@ void rbe_turn_free(struct rbe_turn *t)
     free(t->answer);
     free(t->ids);
     memset(t, 0, sizeof *t);
+}
+
+static bool find_chatml(const struct rbe_tokenizer *t, uint32_t *message, uint32_t *stop)
+{
+    return rbe_tokenizer_special(t, "<|im_start|>", message) &&
+           rbe_tokenizer_special(t, "<|im_end|>", stop);
+}
+
+bool rbe_has_chatml(const struct rbe_tokenizer *t)
+{
+    uint32_t message, stop;
+
+    return find_chatml(t, &message, &stop);
 }
 
 enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_runner *r,
@@ -55,6 +70,7 @@ enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_
     c->r = r;
     c->t = t;
     c->o = o;
+    c->chatml = !o.plain && find_chatml(t, &c->message, &c->stop);
     *out = c;
     return RBE_OK;
 }
@@ -149,12 +165,15 @@ static enum rbe_status answer(struct rbe_conversation *c, double arrived, rbe_st
         else
             turn->first_ms = 1e3 * (now - arrived);
         last = now;
-        if (token == rbe_tokenizer_eos(c->t) && i)
+        const bool stop = c->chatml && token == c->stop;
+        if ((stop || token == rbe_tokenizer_eos(c->t)) && i)
             break;
         c->ids[c->count++] = token;
         turn->tokens++;
         const char *bytes = rbe_tokenizer_bytes(c->t, token, &size);
-        const bool newline = bytes && memchr(bytes, '\n', size);
+        if (stop)               /* an empty answer */
+            break;
+        const bool newline = !c->chatml && bytes && memchr(bytes, '\n', size);
         if (stream && bytes && !stream(arg, bytes, size))
             break;
         if (newline && turn->tokens >= c->o.min_tokens)
@@ -178,35 +197,104 @@ static enum rbe_status keep_turn(struct rbe_conversation *c, struct rbe_turn *tu
     return RBE_OK;
 }
 
+/* --- what stands around a question ------------------------------------------------------- */
+
+struct frame {
+    uint32_t *ids;
+    size_t n, room;
+};
+
+static enum rbe_status frame_id(struct frame *f, uint32_t id, struct rbe_diag *d)
+{
+    if (f->n == f->room) {
+        const size_t room = 2 * f->room + 64;
+        uint32_t *ids = realloc(f->ids, room * sizeof *ids);
+        if (!ids)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a turn");
+        f->ids = ids;
+        f->room = room;
+    }
+    f->ids[f->n++] = id;
+    return RBE_OK;
+}
+
+/* before, text and after in one. */
+static enum rbe_status frame_text(struct frame *f, const struct rbe_tokenizer *t,
+                                  const char *before, const char *text, const char *after,
+                                  struct rbe_diag *d)
+{
+    const size_t room = strlen(before) + strlen(text) + strlen(after) + 1;
+    char *all = malloc(room);
+    uint32_t *ids = NULL;
+    size_t n = 0;
+
+    if (!all)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a turn");
+    snprintf(all, room, "%s%s%s", before, text, after);
+    enum rbe_status err = rbe_tokenizer_encode(t, all, room - 1, false, &ids, &n, d);
+    for (size_t i = 0; i < n && !err; i++)
+        err = frame_id(f, ids[i], d);
+    free(all);
+    free(ids);
+    return err;
+}
+
+/* The answer before ends here, too; *lead tokens belong to it. */
+static enum rbe_status frame_question(struct frame *f, size_t *lead,
+                                      const struct rbe_conversation *c, const char *question,
+                                      struct rbe_diag *d)
+{
+    const struct rbe_tokenizer *t = c->t;
+    enum rbe_status err;
+    uint32_t begin;
+
+    *lead = 0;
+    if (!c->turns && rbe_tokenizer_begin(t, &begin) && (err = frame_id(f, begin, d)))
+        return err;
+    if (!c->chatml)
+        return frame_text(f, t, c->turns ? "\nQuestion: " : "Question: ", question, "\nAnswer:",
+                          d);
+    if (c->turns &&
+        ((err = frame_id(f, c->stop, d)) || (err = frame_text(f, t, "\n", "", "", d))))
+        return err;
+    *lead = c->turns ? f->n : 0;
+    if ((err = frame_id(f, c->message, d)) ||
+        (err = frame_text(f, t, "user\n", question, "", d)) ||
+        (err = frame_id(f, c->stop, d)) || (err = frame_text(f, t, "\n", "", "", d)) ||
+        (err = frame_id(f, c->message, d)))
+        return err;
+    return frame_text(f, t, "assistant\n", "", "", d);
+}
+
 enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *question,
                                       rbe_stream_fn *stream, void *arg, struct rbe_turn *turn,
                                       struct rbe_diag *d)
 {
     const double arrived = rbe_now();
-    const size_t room = strlen(question) + 32;
-    char *text = malloc(room);
-    uint32_t *ids = NULL;
-    size_t n = 0;
-    enum rbe_status err = RBE_ERR_NOMEM;
+    struct frame f = {0};
+    size_t lead;
+    enum rbe_status err;
 
     memset(turn, 0, sizeof *turn);
-    if (!text)
+    if ((err = frame_question(&f, &lead, c, question, d)))
         goto out;
-    snprintf(text, room, "%sQuestion: %s\nAnswer:", c->turns ? "\n" : "", question);
-    if ((err = rbe_tokenizer_encode(c->t, text, strlen(text), false, &ids, &n, d)))
-        goto out;
-    if (n + c->o.max_tokens > c->r->n_ctx) {
+    if (f.n + c->o.max_tokens > c->r->n_ctx) {
         err = rbe_fail(d, RBE_ERR_LIMIT, "a question of %zu tokens and an answer of %u do not "
-                       "fit a context of %u", n, c->o.max_tokens, c->r->n_ctx);
+                       "fit a context of %u", f.n, c->o.max_tokens, c->r->n_ctx);
         goto out;
     }
-    make_room(c, (uint32_t)n);
+    make_room(c, (uint32_t)f.n);
+    if (!c->count) {            /* no answer is left that could end */
+        f.n -= lead;
+        memmove(f.ids, f.ids + lead, f.n * sizeof *f.ids);
+        lead = 0;
+    }
     /* The last token of the answer before was never run: it goes with this question. */
     rbe_session_truncate(c->r->session, c->held);
-    c->starts[c->turns++] = c->count;
-    memcpy(c->ids + c->count, ids, n * sizeof *ids);
-    c->count += (uint32_t)n;
-    turn->prompt_tokens = (uint32_t)n;
+    c->starts[c->turns++] = c->count + (uint32_t)lead;
+    memcpy(c->ids + c->count, f.ids, f.n * sizeof *f.ids);
+    c->count += (uint32_t)f.n;
+    turn->prompt_tokens = (uint32_t)f.n;
     turn->context_tokens = c->count;
     turn->dropped = c->dropped;
     if (!(err = answer(c, arrived, stream, arg, turn, d)))
@@ -214,7 +302,6 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
 out:
     if (err)
         rbe_turn_free(turn);
-    free(text);
-    free(ids);
+    free(f.ids);
     return err;
 }

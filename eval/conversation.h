@@ -3,7 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A turn is "Question: ...\nAnswer:" followed by the model's tokens.  What was said stays in
+ * A turn is "Question: ...\nAnswer:" followed by the model's tokens; where the vocabulary has
+ * the special tokens of ChatML, the question is a message of "user" and the answer one of
+ * "assistant", which ends with its token and not with a newline.  What was said stays in
  * the session's cache; when the next turn would not fit the context, the oldest turns are
  * forgotten, down to three quarters of it, and the rest is read again: that turn's first
  * token takes longer, and says so.
@@ -26,6 +28,7 @@ struct rbe_conversation_options {
     struct rbe_sampling sampling;
     uint32_t max_tokens;        /* an answer's end, at the latest */
     uint32_t min_tokens;        /* a newline ends an answer from here on */
+    bool plain;                 /* no ChatML */
 };
 
 struct rbe_turn {
@@ -43,6 +46,9 @@ void rbe_turn_free(struct rbe_turn *t);
 /* Called with the bytes of each token as it is chosen (maybe part of a character); false stops
  * the answer. */
 typedef bool rbe_stream_fn(void *arg, const char *bytes, size_t size);
+
+/* Whether the vocabulary has ChatML's special tokens, <|im_start|> and <|im_end|>. */
+bool rbe_has_chatml(const struct rbe_tokenizer *t);
 
 /* The runner's session is the conversation's until it is closed. */
 enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_runner *r,

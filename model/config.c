@@ -660,7 +660,7 @@ void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
 }
 
 /* As the config.json has it; what it leaves out is left out. */
-static void add_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
+static void put_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
 {
     if (json_is_string(v))
         rbe_gguf_add_string(o, gguf, json_string_value(v));
@@ -704,7 +704,7 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
     switch (c->arch) {
 #define RBE_ARCH(id, ...) case RBE_ARCH_##id:
 #define RBE_END_ARCH break;
-#define RBE_META(gguf, key) add_meta(o, gguf, rbe_value_at(j, key));
+#define RBE_META(gguf, key) put_meta(o, gguf, rbe_value_at(j, key));
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }

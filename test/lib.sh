@@ -37,6 +37,14 @@ one_line() { [ "$(wc -l < "$work/err")" = 1 ] && grep -q -- "$1" "$work/err"; }
 # refuses STATUS PATTERN COMMAND...: it exits so, with one line on stderr that matches.
 refuses() { gives "$1" "${@:3}" && one_line "$2"; }
 
+# limits_hold PROGRAM: whether limits of address space can be tried on it.  The address
+# sanitizer reserves terabytes of addresses, and no limit holds then.
+limits_hold() {
+    ! grep -q __asan_init "$1" && return
+    echo 'SKIP a memory limit: this build has the address sanitizer'
+    return 1
+}
+
 # The last line; 0 when nothing failed.
 finish() {
     echo "$passed passed, $failed failed"

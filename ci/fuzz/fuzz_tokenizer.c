@@ -9,6 +9,7 @@
 
 #include "ci/fuzz/fuzz.h"
 #include "model/tokenizer.h"
+#include "model/tokenizer_files.h"
 
 static bool encode(const struct rbe_tokenizer *t)
 {
@@ -32,15 +33,22 @@ static bool encode(const struct rbe_tokenizer *t)
 
 bool rbe_fuzz_tokenizer(const uint8_t *data, size_t size)
 {
+    static const char gguf[] = "model.gguf";
     static const char *const names[] = {
         "vocab.json", "encoder.json", "merges.txt", "vocab.bpe", "tokenizer.json",
-        "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json", NULL};
+        "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json",
+        gguf, NULL};
     struct rbe_tokenizer *t;
     struct rbe_diag d = {""};
+    uint32_t begin;
 
     rbe_fuzz_put_files(names, data, size);
-    if (!rbe_fuzz_said(rbe_tokenizer_open(&t, rbe_fuzz_folder(), &d), &d))
+    const char *file = rbe_fuzz_path(gguf);
+    const char *path = rbe_tokenizer_gguf_has(file) ? file : rbe_fuzz_folder();
+    if (!rbe_fuzz_said(rbe_tokenizer_open(&t, path, &d), &d))
         return false;
+    if (rbe_tokenizer_begin(t, &begin))
+        FUZZ_NEED(begin < rbe_tokenizer_vocab(t));
     FUZZ_NEED(rbe_tokenizer_eos(t) < rbe_tokenizer_vocab(t));
     rbe_fuzz_said(rbe_tokenizer_fits(t, "input", 300, 299, &d), &d);
     const bool taken = encode(t);

@@ -64,7 +64,7 @@ rbe() {
     case "$1 ${2:-}" in
     convert*) set -- "$@" --search fast --no-calibration --quiet ;;
     tune*) set -- "$@" --profile linear --tokens 3000 --valid-windows 2 --evaluations 1 --quiet ;;
-    synth*) set -- "$@" --shape 2,64,2,128,50257 ;;
+    synth*) set -- "$@" --shape 2,64,2,256,50257 ;;
     eval\ perplexity*) set -- "$@" --windows 1 --quiet ;;
     eval\ inference*) set -- "$@" --retries 0 --quiet ;;
     esac

@@ -83,10 +83,7 @@ for cut in 5 100 3000 20000; do
 done
 
 # The model that ships runs within a limit, measured by the kernel.
-# The address sanitizer reserves terabytes of addresses, and no limit holds then.
-if grep -q __asan_init "$rbe"; then
-    echo 'SKIP a memory limit: this build has the address sanitizer'
-else
+if limits_hold "$rbe"; then
     # Stacks of 1000 threads have no room.
     refuse 1 'cannot start thread .* within the limit of memory' "$rbe" generate -n 5 -j 1000 \
         --memory-limit 256000000

@@ -60,6 +60,25 @@ check 'with the label' grep -q '"synthetic":"synthetic weights' "$dir/s/model.sa
 check 'in a file too' run "$dir/synth" "$dir/s.gguf" --no-tokenizer
 check 'under a description' grep -aq 'general.description.*synthetic weights' "$dir/s.gguf"
 
+# A Llama, from a quantised file to both formats and on.
+tiny=$root/../shared/data/gguf/tiny-q4_k.gguf
+if [ -r "$tiny" ]; then
+    check 'a quantised file as a folder' run "$tiny" "$dir/tiny" --dtype f32
+    check 'as a file' run "$tiny" "$dir/tiny.gguf" --dtype f32
+    check 'the folder as a file' run "$dir/tiny" "$dir/two.gguf" --dtype f32
+    want=$(perplexity "$tiny")
+    for again in tiny tiny.gguf two.gguf; do
+        check "$again gives the same" test "$(perplexity "$dir/$again")" = "$want"
+    done
+    check 'the configuration' test "$(jq -c '[.model_type, .hidden_size, .num_key_value_heads,
+        .tie_word_embeddings]' "$dir/tiny/config.json")" = '["llama",256,2,true]'
+    check 'names as Hugging Face has them' grep -aq \
+        '"model.layers.1.self_attn.q_proj.weight":{"dtype":"F32","shape":\[256,256\]' \
+        "$dir/tiny/model.safetensors"
+else
+    echo "SKIP a quantised Llama: no $tiny"
+fi
+
 check 'a model without words' fails 1 'no shipped tokenizer fits' "$dir/synth" "$dir/n"
 check 'a folder that is there' fails 2 'folder: is there already' "$tuned" "$dir/folder"
 check 'even a file' fails 2 'model.gguf: is there already' "$tuned" "$dir/model.gguf" \

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "eval/child.h"
@@ -97,6 +98,140 @@ static void check_history(struct rbe_runner *r, struct rbe_runner *fresh,
     CHECK(turn.context_tokens == turn.prompt_tokens);
     rbe_turn_free(&turn);
     rbe_conversation_close(&c);
+}
+
+/* --- ChatML ------------------------------------------------------------------------------- */
+
+enum { THE = 262, LAST = 8190 };        /* " the", and a token that no merge needs */
+
+static void put_json(const char *dir, const char *name, const json_t *j)
+{
+    char *path = rbe_path_join(dir, name);
+
+    CHECK(!json_dump_file(j, path, JSON_COMPACT));
+    free(path);
+}
+
+/* The vocabulary that ships with " the" as <|im_end|> and another token as <|im_start|>, so
+ * that an answer of the model soon ends. */
+static struct rbe_tokenizer *chatml_tokenizer(const char *folder)
+{
+    char dir[] = "/tmp/rbe-check-chat-XXXXXX", line[300], a[128], b[128];
+    char *path = rbe_path_join(folder, "vocab.json");
+    json_t *old = json_load_file(path, 0, NULL), *vocab = json_object(), *id;
+    json_t *merges = json_array();
+    struct rbe_tokenizer *t = NULL;
+    struct rbe_diag d = {""};
+    const char *key;
+
+    free(path);
+    json_object_foreach(old, key, id)
+        json_object_set(vocab, json_integer_value(id) == THE    ? "<|im_end|>"
+                               : json_integer_value(id) == LAST ? "<|im_start|>" : key, id);
+    path = rbe_path_join(folder, "merges.txt");
+    FILE *f = fopen(path, "r");
+    free(path);
+    while (f && fgets(line, sizeof line, f)) {
+        char both[256];
+        if (sscanf(line, "%127s %127s", a, b) != 2)
+            continue;
+        snprintf(both, sizeof both, "%s%s", a, b);
+        if (json_object_get(vocab, a) && json_object_get(vocab, b) &&
+            json_object_get(vocab, both))
+            json_array_append_new(merges, json_pack("[s, s]", a, b));
+    }
+    if (f)
+        fclose(f);
+    CHECK(mkdtemp(dir));
+    json_t *all = json_pack(
+        "{s:{s:s, s:b}, s:{s:o, s:o}, s:[{s:i, s:s, s:b}, {s:i, s:s, s:b}]}",
+        "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "model", "vocab", vocab,
+        "merges", merges, "added_tokens", "id", THE, "content", "<|im_end|>",
+        "special", 1, "id", LAST, "content", "<|im_start|>", "special", 1);
+    put_json(dir, "tokenizer.json", all);
+    if (!CHECK(!rbe_tokenizer_open(&t, dir, &d)))
+        printf("     %s\n", d.text);
+    path = rbe_path_join(dir, "tokenizer.json");
+    unlink(path);
+    free(path);
+    rmdir(dir);
+    json_decref(all);
+    json_decref(old);
+    return t;
+}
+
+/* The ids at *at are those of text. */
+static void expect_text(const struct rbe_tokenizer *t, const uint32_t *all, size_t *at,
+                        const char *text)
+{
+    uint32_t *ids = NULL;
+    size_t n = 0;
+
+    CHECK(!rbe_tokenizer_encode(t, text, strlen(text), true, &ids, &n, NULL));
+    if (!CHECK(!memcmp(all + *at, ids, n * sizeof *ids)))
+        printf("     not '%s'\n", text);
+    *at += n;
+    free(ids);
+}
+
+static void check_chatml(struct rbe_runner *r, const struct rbe_tokenizer *gpt2,
+                         const char *folder)
+{
+    struct rbe_conversation_options how = {.sampling = {.top_p = 1}, .max_tokens = 32,
+                                           .min_tokens = 1};
+    struct rbe_tokenizer *t = chatml_tokenizer(folder);
+    struct rbe_conversation *c;
+    struct rbe_turn turn;
+    struct rbe_diag d = {""};
+    char asked[1000] = "", after[1100];
+    bool ended = false, dropped = false;
+
+    if (!t)
+        return;
+    CHECK(rbe_has_chatml(t) && !rbe_has_chatml(gpt2));
+    CHECK(!rbe_conversation_open(&c, r, t, how, &d));
+    for (int i = 0; i < 5; i++)
+        strcat(asked, "Where does the water of the river rise?<|im_end|>");
+    snprintf(after, sizeof after, "user\n%s", asked);
+    for (int i = 0; i < 6; i++) {
+        struct heard h = {.size = 0};
+        if (!CHECK(!rbe_conversation_turn(c, asked, hear, &h, &turn, &d)))
+            break;
+        size_t at = turn.context_tokens - turn.prompt_tokens;
+        const bool first = !at;
+        CHECK(first == !i);
+        if (!first)
+            expect_text(t, turn.ids, &at, "<|im_end|>\n");
+        /* What a user writes is text. */
+        uint32_t *ids = NULL;
+        size_t n = 0;
+        CHECK(!rbe_tokenizer_encode(t, after, strlen(after), false, &ids, &n, &d));
+        at = turn.context_tokens - turn.prompt_tokens + (first ? 1 : 3);
+        CHECK(!memcmp(turn.ids + at, ids, n * sizeof *ids));
+        free(ids);
+        at += n;
+        expect_text(t, turn.ids, &at, "<|im_end|>\n<|im_start|>assistant\n");
+        CHECK(at == turn.context_tokens);
+        for (uint32_t k = 0; k < turn.tokens; k++)
+            CHECK(turn.ids[at + k] != THE || turn.tokens == 1);
+        CHECK(!strstr(h.text, "<|im_end|>"));
+        ended |= turn.tokens < how.max_tokens;
+        /* After the oldest are gone, a message begins the history. */
+        CHECK(turn.ids[0] == LAST);
+        dropped |= turn.dropped > 0;
+        rbe_turn_free(&turn);
+    }
+    CHECK(ended && dropped);
+    rbe_conversation_close(&c);
+    how.plain = true;
+    CHECK(!rbe_conversation_open(&c, r, t, how, &d));
+    CHECK(!rbe_conversation_turn(c, "Who?", NULL, NULL, &turn, &d));
+    size_t at = 0;
+    expect_text(t, turn.ids, &at, "Question: Who?\nAnswer:");
+    CHECK(at == turn.context_tokens);
+    rbe_turn_free(&turn);
+    rbe_conversation_close(&c);
+    rbe_tokenizer_close(&t);
 }
 
 static void check_timing(struct rbe_runner *r)
@@ -212,6 +347,7 @@ int main(void)
         return check_done();
     }
     check_history(&r, &fresh, t);
+    check_chatml(&r, t, folder);
     check_timing(&r);
     check_summary();
     rbe_tokenizer_close(&t);

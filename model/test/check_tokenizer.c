@@ -14,9 +14,12 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "base/utf8.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
 #include "model/tokenizer.h"
+#include "model/words.h"
+#include "rbe/gguf.h"
 
 static char dir[] = "/tmp/rbe-check-tok-XXXXXX";
 
@@ -479,7 +482,7 @@ static void expect_ids(const struct rbe_tokenizer *t, const char *text, bool spe
     uint32_t *ids;
     const size_t n = encode(t, text, strlen(text), special, &ids);
 
-    if (!CHECK(n == count && !memcmp(ids, want, n * sizeof *ids))) {
+    if (!CHECK(n == count && (!n || !memcmp(ids, want, n * sizeof *ids)))) {
         printf("     '%s':", text);
         for (size_t i = 0; i < n; i++)
             printf(" %u", ids[i]);
@@ -823,6 +826,247 @@ static void check_full(const char *shared)
     rbe_tokenizer_close(&t);
 }
 
+static void check_bad_kinds(const json_t *good)
+{
+    static const struct {
+        const char *member, *json, *reason;
+    } bad[] = {
+        {"normalizer", "{'type': 'NFC'}", "normalizer NFC"},
+        {"normalizer", "{'type': 'Sequence', 'normalizers': [{'type': 'Prepend'}]}",
+         "normalizer Prepend"},
+        {"pre_tokenizer", "{'type': 'Metaspace'}", "SentencePiece"},
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': []}", "no pre_tokenizer"},
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [1,1,1,1,1,1,1,1,1]}",
+         "more than 8 parts"},
+        {"pre_tokenizer", "{'type': 'Digits', 'individual_digits': false}",
+         "individual_digits"},
+        {"pre_tokenizer", "{'type': 'Digits', 'individual_digits': true}", "its last part"},
+        {"pre_tokenizer", "{'type': 'Split', 'behavior': 'Removed', 'pattern': {'Regex': 'x'}}",
+         "only a pattern Regex"},
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'Split', "
+         "'behavior': 'Isolated', 'pattern': {'Regex': '[0-9]+'}}, {'type': 'ByteLevel', "
+         "'add_prefix_space': false, 'use_regex': false}]}", "the pattern '[0-9]+'"},
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'Split', "
+         "'behavior': 'Isolated', 'pattern': {'Regex': '[0-9]+'}}, {'type': 'ByteLevel', "
+         "'add_prefix_space': false}]}", "use_regex is not false"},
+        {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': [{'type': 'ByteLevel', "
+         "'add_prefix_space': false}, {'type': 'Punctuation'}]}", "Punctuation"},
+        {"post_processor", "{'type': 'TemplateProcessing', 'single': [{'Sequence': {}}, "
+         "{'SpecialToken': {'id': 'x'}}]}", "before a text"},
+        {"post_processor", "{'type': 'TemplateProcessing', 'single': [{'SpecialToken': {'id': "
+         "'x'}}, {'Sequence': {}}], 'special_tokens': {}}", "'x' has no id"},
+        {"post_processor", "{'type': 'TemplateProcessing', 'single': [{'SpecialToken': {'id': "
+         "'x'}}, {'Sequence': {}}], 'special_tokens': {'x': {'ids': [99999]}}}", "99999"},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char text[400];
+        snprintf(text, sizeof text, "%s", bad[i].json);
+        for (char *p = text; (p = strchr(p, '\''));)
+            *p = '"';
+        refuse_fast(changed(good, NULL, bad[i].member, json_loads(text, 0, NULL)),
+                    bad[i].reason, __LINE__);
+    }
+    json_t *j = json_deep_copy(good);
+    json_object_set_new(json_object_get(j, "model"), "byte_fallback", json_true());
+    refuse_fast(j, "SentencePiece", __LINE__);
+    j = json_deep_copy(good);
+    /* Bytes without a token are left out, where no other token stands for them. */
+    json_t *vocab = json_object_get(json_object_get(j, "model"), "vocab");
+    json_object_del(vocab, "\xC3\xBF");
+    json_object_set_new(vocab, "zz", json_integer(255));
+    put_json("tokenizer.json", j);
+    struct rbe_tokenizer *t = open_dir();
+    CHECK(t != NULL);
+    rbe_tokenizer_close(&t);
+    json_object_set_new(json_object_get(j, "model"), "unk_token", json_string("x"));
+    refuse_fast(j, "byte 0xFF has no token", __LINE__);
+    remove_file("tokenizer.json");
+}
+
+/* --- GGUF files --------------------------------------------------------------------------- */
+
+struct small_gguf {
+    const char *model, *pre, *arch;     /* NULL: missing */
+    int end, begin, add_begin;          /* -1: missing */
+    const char *merges[3];
+    size_t merge_count, type_count;
+    const char *last;                   /* the last token's text */
+    int32_t last_type;
+};
+
+/* 256 bytes, "in", "ing", <|endoftext|>, a token of the user's, and the last. */
+static void put_gguf(const struct small_gguf *s)
+{
+    enum { COUNT = 261 };
+    static char forms[256][4];
+    struct rbe_gguf_text token[COUNT] = {{0}}, merge[3];
+    int32_t type[COUNT + 1];
+    unsigned next = 0x100;
+    struct rbe_gguf_out *o = NULL;
+    struct rbe_diag d = {""};
+    char *path = rbe_path_join(dir, "small.gguf");
+    const float one[32] = {0};
+    const struct rbe_gguf_tensor_out tensor = {.name = "x", .type = RBE_GT_F32, .dims = 1,
+                                               .ne = {32, 1, 1, 1}, .user = one};
+
+    for (unsigned b = 0; b < 256; b++) {
+        const bool prints = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        token[b] = (struct rbe_gguf_text){forms[b], rbe_utf8_put(forms[b], prints ? b : next)};
+        next += !prints;
+    }
+    static const char *const more[] = {"in", "ing", "<|endoftext|>", "foo bar"};
+    for (int i = 0; i < 4; i++)
+        token[256 + i] = (struct rbe_gguf_text){more[i], strlen(more[i])};
+    token[260] = (struct rbe_gguf_text){s->last, strlen(s->last)};
+    for (int i = 0; i < COUNT; i++)
+        type[i] = i < 258 ? 1 : i == 258 ? 3 : i == 259 ? 4 : s->last_type;
+    for (size_t i = 0; i < s->merge_count; i++)
+        merge[i] = (struct rbe_gguf_text){s->merges[i], strlen(s->merges[i])};
+    CHECK(!rbe_gguf_begin(&o, &d));
+    if (s->arch)
+        rbe_gguf_add_string(o, "general.architecture", s->arch);
+    if (s->model)
+        rbe_gguf_add_string(o, "tokenizer.ggml.model", s->model);
+    if (s->pre)
+        rbe_gguf_add_string(o, "tokenizer.ggml.pre", s->pre);
+    if (s->end >= 0)
+        rbe_gguf_add_u32(o, "tokenizer.ggml.eos_token_id", (uint32_t)s->end);
+    if (s->begin >= 0)
+        rbe_gguf_add_u32(o, "tokenizer.ggml.bos_token_id", (uint32_t)s->begin);
+    if (s->add_begin >= 0)
+        rbe_gguf_add_bool(o, "tokenizer.ggml.add_bos_token", s->add_begin);
+    rbe_gguf_add_strings(o, "tokenizer.ggml.tokens", token, COUNT);
+    rbe_gguf_add_i32s(o, "tokenizer.ggml.token_type", type, s->type_count);
+    rbe_gguf_add_strings(o, "tokenizer.ggml.merges", merge, s->merge_count);
+    rbe_gguf_add_tensor(o, &tensor);
+    if (!CHECK(!rbe_gguf_write(o, path, &d)))
+        printf("     %s\n", d.text);
+    rbe_gguf_end(&o);
+    free(path);
+}
+
+static void check_gguf(void)
+{
+    static const struct small_gguf good = {
+        "gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5};
+    char *path = rbe_path_join(dir, "small.gguf");
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+    uint32_t id;
+    size_t n;
+
+    put_gguf(&good);
+    if (CHECK(!rbe_tokenizer_open(&t, path, &d))) {
+        CHECK(rbe_tokenizer_vocab(t) == 261 && rbe_tokenizer_eos(t) == 258);
+        CHECK(rbe_tokenizer_begin(t, &id) && id == 258);
+        expect_ids(t, "ing", false, (const uint32_t[]){257}, 1);
+        expect_ids(t, "foo bar<|endoftext|>", true, (const uint32_t[]){259, 258}, 2);
+        /* A token of no use is none of a text. */
+        expect_ids(t, "[PAD]", true, (const uint32_t[]){'[', 'P', 'A', 'D', ']'}, 5);
+        const char *bytes = rbe_tokenizer_bytes(t, 260, &n);
+        CHECK(n == 5 && !memcmp(bytes, "[PAD]", 5));
+    } else {
+        printf("     %s\n", d.text);
+    }
+    rbe_tokenizer_close(&t);
+    CHECK(rbe_has_tokenizer(path));
+
+    struct {
+        struct small_gguf s;
+        const char *reason;
+    } bad[16];
+    n = 0;
+#define BAD(why, change) (bad[n].s = good, bad[n].s.change, bad[n++].reason = (why))
+    BAD("SentencePiece", model = "llama");
+    BAD("'bert' is not supported", model = "bert");
+    BAD("is missing", model = NULL);
+    BAD("'falcon' is not supported", pre = "falcon");
+    BAD("'llama-bpe llama3'", pre = "llama-bpe llama3");
+    BAD("(missing) is not supported", pre = NULL);
+    BAD("'default' is not supported", pre = "default");
+    BAD("normalizer NFC", pre = "qwen2");
+    BAD("there are 261 tokens", end = 261);
+    BAD("without tokenizer.ggml.bos_token_id", begin = -1);
+    BAD("has 260 elements", type_count = 260);
+    BAD("token 260 is there before", last = "ing");
+    BAD("token 260 is of a type", last_type = 6);
+    BAD("token 260 is empty", last = "");
+    BAD("merge 2 makes a token", merges[1] = "in q");
+    BAD("merge 2 is not two", merges[1] = "");
+#undef BAD
+    for (size_t i = 0; i < n; i++) {
+        put_gguf(&bad[i].s);
+        d.text[0] = 0;
+        CHECK(rbe_tokenizer_open(&t, path, &d) && !t);
+        if (!CHECK(strstr(d.text, "small.gguf: ") && strstr(d.text, bad[i].reason)))
+            printf("     '%s', want '%s'\n", d.text, bad[i].reason);
+        rbe_tokenizer_close(&t);
+    }
+    /* What has no name for its way of cutting is GPT-2's where the model is. */
+    struct small_gguf old = good;
+    old.pre = NULL;
+    old.arch = "gpt2";
+    put_gguf(&old);
+    if (CHECK(!rbe_tokenizer_open(&t, path, &d)))
+        CHECK(!rbe_tokenizer_begin(t, &id));
+    rbe_tokenizer_close(&t);
+    unlink(path);
+    free(path);
+}
+
+/* A small vocabulary cut in each of the ways, against ids by another program
+ * (ci/tokens_small.py). */
+static void check_kinds(void)
+{
+    static const char *const members[] = {"pre_tokenizer", "post_processor"};
+    json_t *all = json_load_file("model/test/tokenizers.json", 0, NULL), *kind, *vector;
+    json_t *fast = json_object_get(all, "tokenizer");
+    const char *name;
+    struct rbe_tokenizer *t;
+    size_t i, k;
+    uint32_t begin;
+
+    CHECK(json_object_size(json_object_get(all, "kinds")) == RBE_PATTERN_COUNT);
+    json_object_foreach(json_object_get(all, "kinds"), name, kind) {
+        for (i = 0; i < 2; i++)
+            json_object_set(fast, members[i], json_object_get(kind, members[i]));
+        json_object_set(json_object_get(fast, "model"), "ignore_merges",
+                        json_object_get(kind, "ignore_merges"));
+        put_json("tokenizer.json", fast);
+        if (!(t = open_dir()))
+            continue;
+        const bool begins = rbe_tokenizer_begin(t, &begin);
+        CHECK(begins == !strcmp(name, "llama-bpe"));
+        json_array_foreach(json_object_get(kind, "vectors"), i, vector) {
+            const char *text = json_string_value(json_array_get(vector, 0));
+            uint32_t want[64];
+            size_t n = json_array_size(json_array_get(vector, 1));
+            for (k = 0; k < n; k++)
+                want[k] = (uint32_t)json_integer_value(
+                    json_array_get(json_array_get(vector, 1), k));
+            /* The caller puts the first token there, where one belongs. */
+            CHECK(!begins || want[0] == begin);
+            expect_ids(t, text, true, want + begins, n - begins);
+        }
+        CHECK(i == 22);
+        rbe_tokenizer_close(&t);
+    }
+    /* What the end of a text is, by tokenizer_config.json. */
+    static const char *const ends[] = {"{\"eos_token\": \"<|im_end|>\"}",
+                                       "{\"eos_token\": {\"content\": \"<|im_end|>\"}}",
+                                       "{\"eos_token\": null}"};
+    for (i = 0; i < 3; i++) {
+        put("tokenizer_config.json", ends[i], strlen(ends[i]));
+        if ((t = open_dir()))
+            CHECK(rbe_tokenizer_eos(t) == (i < 2 ? 276 : 274));
+        rbe_tokenizer_close(&t);
+    }
+    remove_file("tokenizer_config.json");
+    check_bad_kinds(fast);
+    json_decref(all);
+}
+
 /* The metadata of a GGUF file, against the ids of the model's own tokenizer. */
 static void check_smollm(const char *shared)
 {
@@ -885,6 +1129,8 @@ int main(int argc, char **argv)
         return check_done();
     check_shipped(folder, &rng);
     check_fit(folder);
+    check_kinds();
+    check_gguf();
     check_bad_files(folder, &rng);
     check_full(shared ? shared : "../shared");
     check_smollm(shared ? shared : "../shared");

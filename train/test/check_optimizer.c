@@ -175,7 +175,7 @@ static void steps(struct rbe_optimizer *o, float *g, uint64_t from, uint64_t to)
 static void check_resume(struct rbe_pool *pool)
 {
     float *a = malloc(ALL * sizeof *a), *b = malloc(ALL * sizeof *b);
-    float *c = malloc(ALL * sizeof *c), *g = malloc(ALL * sizeof *g);
+    float *c = malloc(ALL * sizeof *c), *g = calloc(ALL, sizeof *g);
     struct rbe_optimizer *o = three(a, g, pool), *p = three(b, g, pool), *q;
     size_t floats, spans, same;
 
