@@ -181,8 +181,8 @@ static enum rbe_status write_gguf(struct export *e, struct item *items, const ch
         if (is_folded(t))
             continue;
         const struct rbe_gguf_tensor_out to = {
-            .name = t->gguf_name, .type = is_f16(e, t) ? RBE_GT_F16 : RBE_GT_F32, .dims = t->dims,
-            .ne = {t->cols, t->rows}, .read = read_rows, .user = &items[i]};
+            .name = t->gguf_name, .type = is_f16(e, t) ? RBE_GT_F16 : RBE_GT_F32,
+            .dims = t->dims, .ne = {t->cols, t->rows}, .read = read_rows, .user = &items[i]};
 
         rbe_gguf_add_tensor(g, &to);
     }
@@ -362,8 +362,8 @@ enum rbe_status rbe_export_check(const char *out, bool gguf, struct rbe_diag *d)
     return err;
 }
 
-/* Factors of rotated positions stand in a GGUF file as a tensor, in a config.json as the numbers
- * that they are made from; neither becomes the other. */
+/* Factors of rotated positions stand in a GGUF file as a tensor, in a config.json as the
+ * numbers that they are made from; neither becomes the other. */
 static enum rbe_status check_positions(const struct rbe_source *s, const char *out,
                                        const struct rbe_export_options *o, struct rbe_diag *d)
 {

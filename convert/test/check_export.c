@@ -144,7 +144,8 @@ static void check_file(const struct rbe_source *s, const char *path, bool wide, 
     g = again->gguf;
     CHECK(rbe_gguf_count(g) == s->count && again->count == s->count);
     CHECK(!rbe_gguf_string(&arch, g, "general.architecture", &d) && !strcmp(arch, type));
-    CHECK(again->config.n_layer == s->config.n_layer && again->config.n_ctx == s->config.n_ctx &&
+    CHECK(again->config.n_layer == s->config.n_layer &&
+          again->config.n_ctx == s->config.n_ctx &&
           again->config.n_inner == s->config.n_inner && again->config.eos == s->config.eos &&
           again->config.n_head == s->config.n_head && again->config.n_kv == s->config.n_kv &&
           again->config.ln_eps == s->config.ln_eps && again->config.head == s->config.head &&
