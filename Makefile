@@ -242,6 +242,11 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	$(Q)install -m 644 reports/plots/*.gp '$(to)$(DATADIR)/plots'
 	$(Q)install -m 644 reports/recorded/*.jsonl '$(to)$(DATADIR)/recorded'
 	$(Q)install -m 644 $(B)/man/*.1 '$(to)$(MANDIR)/man1'
+	$(Q)install -d '$(to)$(PREFIX)/share/bash-completion/completions' \
+	    '$(to)$(PREFIX)/share/zsh/site-functions'
+	$(Q)$(B)/bin/rbe completion bash > '$(to)$(PREFIX)/share/bash-completion/completions/rbe'
+	$(Q)ln -sf rbe '$(to)$(PREFIX)/share/bash-completion/completions/rbe-bench'
+	$(Q)$(B)/bin/rbe completion zsh > '$(to)$(PREFIX)/share/zsh/site-functions/_rbe'
 
 dist:                                       ## a source archive of the commit checked out
 	$(Q)BUILDROOT=$(BUILDROOT) scripts/dist.sh $(VERSION)

@@ -46,6 +46,6 @@ enum rbe_status rbe_suite_probe(struct rbe_suite *s, const struct rbe_probe *p, 
     }
     rbe_case_name(c, "/t:%u", threads);
     rbe_case_facts(c, p->kind == RBE_PROBE_READ ? "read" : "peak", "none",
-                   rbe_isa_suffix(p->name), -1);
+                   p->word, -1);
     return rbe_case_register(c, d);
 }

@@ -247,7 +247,7 @@ static void name_rest(struct rbe_parts_case *c)
         rbe_case_name(&c->c, "/T:%zu", c->count);
     rbe_case_name(&c->c, "/%s/t:%u", c->c.cold ? "cold" : "hot", c->c.threads);
     rbe_case_facts(&c->c, k->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
-                   rbe_isa_suffix(k->name),
+                   k->word,
                    k == rbe_kernel_best(k->op, k->format, rbe_cpu_isa()));
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "kernels/isa.h"
 
 /* GPT-2 small: the four matrices of a block, and the output layer. */
 static const struct rbe_shape gpt2_shapes[] = {
@@ -104,7 +105,7 @@ static const char *key(const struct rbe_kernel *k, enum what what)
 {
     return what == BY_NAME     ? k->name
            : what == BY_FORMAT ? rbe_format_name(k->format)
-                               : rbe_isa_suffix(k->name);
+                               : k->word;
 }
 
 /* All distinct keys of what runs here, for messages. */
@@ -124,14 +125,21 @@ static void valid_keys(enum what what, uint32_t isa, char *buf, size_t size)
     }
 }
 
-/* Whether a name ends in an ISA that kernels are written for, on this machine or another. */
+/* Whether a name ends in an ISA that kernels are written for and a CPU may lack. */
 static bool known_isa(const char *name)
 {
-    static const char *const all[] = {"sse41",       "avx2", "avx512", "avx512vnni",
-                                      "avx512vbmi2", "neon", "neondot"};
+    static const struct {
+        const char *word;
+        uint32_t bits;
+    } all[] = {
+#define RBE_KERNEL(op, format, isa) {#isa, RBE_BITS(isa)},
+#include "kernels/kernels.def"
+    };
+    const char *last = strrchr(name, '_');
 
+    last = last ? last + 1 : name;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (!strcmp(rbe_isa_suffix(name), all[i]))
+        if (all[i].bits && !strcmp(last, all[i].word))
             return true;
     return false;
 }
@@ -495,7 +503,7 @@ static bool takes_isa(const struct rbe_selection *s, const char *isa)
     const struct rbe_kernel *k;
 
     for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
-        if (s->kernel[i] && k->format == searched && !strcmp(rbe_isa_suffix(k->name), isa))
+        if (s->kernel[i] && k->format == searched && !strcmp(k->word, isa))
             return true;
     return false;
 }

@@ -16,7 +16,7 @@
 static const struct rbe_probe table[] = {
 #define RBE_BENCH_PROBE(kind, kind_enum, isa, work)                                            \
     RBE_ON(isa, {"probe_" #kind "_" #isa, kind_enum, RBE_BITS(isa), work,                      \
-                 rbe_probe_##kind##_##isa},)
+                 rbe_probe_##kind##_##isa, #isa},)
 #include "bench/probes.def"
 #undef RBE_BENCH_PROBE
 };

@@ -32,6 +32,7 @@ struct rbe_probe {
     uint32_t isa; /* RBE_ISA_* bits it needs */
     double work;  /* multiply-adds of a round; READ: 1 */
     rbe_probe_fn *run;
+    const char *word; /* probes.def's for the ISA: avx512 */
 };
 
 enum { RBE_PROBE_ROUNDS = 4096 };

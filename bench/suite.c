@@ -219,12 +219,6 @@ void rbe_case_facts(struct rbe_case *c, const char *op, const char *format, cons
     c->used = used;
 }
 
-const char *rbe_isa_suffix(const char *name)
-{
-    const char *s = strrchr(name, '_');
-    return s ? s + 1 : name;
-}
-
 bool rbe_suite_has_threads(const struct rbe_suite *s, unsigned t)
 {
     return t <= RBE_MAX_CPUS && s->teams->of[t];

@@ -47,9 +47,6 @@ enum rbe_status rbe_suite_open(struct rbe_suite **out, struct rbe_data *data,
                                const struct rbe_suite_options *o, struct rbe_diag *d);
 void rbe_suite_close(struct rbe_suite **s);
 
-/* The last word of a kernel's or a probe's name: "avx2". */
-const char *rbe_isa_suffix(const char *name);
-
 /* Whether there is a team of t threads.  Cases on others are refused: RBE_ERR_ARG. */
 bool rbe_suite_has_threads(const struct rbe_suite *s, unsigned t);
 

@@ -19,7 +19,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/stats.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "eval/conversation.h"
 #include "eval/text.h"
 #include "model/data.h"
@@ -195,22 +195,25 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
     return is_over(c) ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
-static enum rbe_status run(const char *model, const char *tokenizer, int threads, int timing,
-                           bool parse, struct rbe_conversation_options how, struct rbe_diag *d)
+static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
 {
-    struct chat c = {.timing = timing};
+    const struct rbe_conversation_options how = {a->how, (uint32_t)a->max_tokens, 1,
+                                                   a->plain};
+    struct chat c = {.timing = a->timing};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
+    const char *model = a->model;
     char *shipped = model ? NULL : rbe_data_path("rbe-mini");
     enum rbe_status err;
 
     if (!model && !(model = shipped))
         return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
-    if ((err = rbe_pool_open(&pool, (unsigned)threads, d)) ||
+    if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
         (err = rbe_runner_open(&c.runner, model, 1, pool, d)) ||
-        (err = rbe_find_tokenizer(&t, tokenizer, model, rbe_model_config(c.runner.model), d)))
+        (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
+                                  d)))
         goto out;
-    if (parse)
+    if (!strcmp(a->special, "parse"))
         rbe_tokenizer_parse_special(t);
     if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
         goto out;
@@ -235,52 +238,9 @@ out:
     return err;
 }
 
-int rbe_cmd_chat(int argc, const char **argv)
+enum rbe_status rbe_cmd_chat(struct rbe_chat_args *a, struct rbe_diag *d)
 {
-    char *model = NULL, *tokenizer = NULL;
-    const char *special = "text";
-    int threads = 0, max_tokens = 64, top_k = 40, seed = 1, timing = 0, plain = 0,
-        count, code;
-    float temperature = 0.8F, top_p = 1;
-    struct rbe_diag d = {""};
-    const char **args;
-    const struct poptOption table[] = {
-        {"model", 'm', POPT_ARG_STRING, &model, 0,
-         "folder, checkpoint or RBE file (default: the embedded rbe-mini)", "PATH"},
-        {"tokenizer", 0, POPT_ARG_STRING, &tokenizer, 0,
-         "folder of the vocabulary, or a GGUF file", "PATH"},
-        {"special", 0, POPT_ARG_STRING, &special, 0,
-         "<|endoftext|> and other special tokens in questions: text, the characters, or "
-         "parse, the tokens (default text)", "HOW"},
-        {"plain", 0, POPT_ARG_NONE, &plain, 0,
-         "Question: and Answer: also where the vocabulary has <|im_start|> and <|im_end|>, "
-         "between which a question and an answer (up to the latter) stand else (ChatML)", NULL},
-        {"threads", 't', POPT_ARG_INT, &threads, 0, "threads (default: all CPUs)", "N"},
-        {"max-tokens", 0, POPT_ARG_INT, &max_tokens, 0, "longest answer (default 64)", "N"},
-        {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
-        {"top-k", 0, POPT_ARG_INT, &top_k, 0, "0: all (default 40)", "N"},
-        {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
-        {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
-        {"timing", 0, POPT_ARG_NONE, &timing, 0, "a line of times after every answer", NULL},
-        RBE_NO_VERIFY_OPTION,
-        POPT_TABLEEND};
-
-    if (!rbe_parse(argc, argv, table, "", "A conversation with a model; a question a line.",
-                   &args, &count, &code))
-        return code;
-    enum rbe_status err;
-    if (count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (threads < 0 || max_tokens < 1 || top_k < 0 ||
-             !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1))
-        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else if (strcmp(special, "parse") && strcmp(special, "text"))
-        err = rbe_fail(&d, RBE_ERR_ARG, "--special %s: parse or text", special);
-    else
-        err = run(model, tokenizer, threads, timing, !strcmp(special, "parse"),
-                  (struct rbe_conversation_options){
-                      {temperature, (uint32_t)top_k, top_p, (uint64_t)seed},
-                      (uint32_t)max_tokens, 1, plain != 0},
-                  &d);
-    return rbe_report_failure(argv[0], err, &d);
+    if (strcmp(a->special, "parse") && strcmp(a->special, "text"))
+        return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", a->special);
+    return run(a, d);
 }

@@ -16,7 +16,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/rows.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "convert/profile.h"
 #include "model/data.h"
 #include "model/source.h"
@@ -26,11 +26,6 @@
 #include "rbe/svd.h"
 
 enum { MAX_RATIOS = 16, MAX_MATRICES = 1024, MIN_SIDE = 64 };
-
-struct arguments {
-    const char *path, *match, *ratios, *search, *json, *white;
-    int sample, threads, quiet;
-};
 
 /* What stands in one row of the table. */
 enum method { USE_CODEC, USE_SVD, USE_MEANS };
@@ -67,7 +62,7 @@ struct row {
 };
 
 struct table {
-    const struct arguments *a;
+    const struct rbe_codecs_args *a;
     struct methods methods;
     struct matrix *m;
     size_t count;
@@ -154,7 +149,7 @@ out:
 static enum rbe_status read_matrices(struct table *t, const struct rbe_safetensors *file,
                                      struct rbe_diag *d)
 {
-    const struct arguments *a = t->a;
+    const struct rbe_codecs_args *a = t->a;
     const char *path = rbe_safetensors_path(file);
     enum rbe_status err = RBE_OK;
     size_t found = 0;
@@ -440,7 +435,7 @@ static enum rbe_status append_white(struct rbe_result_file *file,
 }
 
 /* Codecs of strips, at 2, 2.91 and 4 bits for 128 a strip, on one white Gaussian matrix. */
-static enum rbe_status run_white(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status run_white(const struct rbe_codecs_args *a, struct rbe_diag *d)
 {
     struct rbe_distortion rows[RBE_FORMAT_COUNT * WHITE_BLOCKS];
     struct rbe_result_file *json = NULL;
@@ -513,7 +508,7 @@ out:
 
 static enum rbe_status read_ratios(struct table *t, struct rbe_diag *d)
 {
-    const char *s = t->a->ratios ? t->a->ratios : "8,16,64,300,500,1000";
+    const char *s = t->a->ratios;
 
     do {
         char *end;
@@ -557,7 +552,7 @@ static enum rbe_status fill_table(struct table *t, struct rbe_diag *d)
     return err;
 }
 
-static enum rbe_status run(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status run(const struct rbe_codecs_args *a, struct rbe_diag *d)
 {
     struct table *t = calloc(1, sizeof *t);
     struct rbe_result_file *json = NULL;
@@ -612,62 +607,17 @@ out:
 }
 
 /* What --help says, with a line for each codec of the list. */
-static const char *about(void)
+enum rbe_status rbe_cmd_codecs(struct rbe_codecs_args *a, struct rbe_diag *d)
 {
-    static char text[2048];
-    size_t at = (size_t)snprintf(
-        text, sizeof text, "Encodes the same matrices with every codec at the same ratios and "
-        "prints true ratio, error,\nthe rate-distortion bound, a control on white noise, and "
-        "low rank and block means of the\nsame size.  The codecs:\n");
-
-    for (int f = 0; f < RBE_FORMAT_COUNT && at < sizeof text; f++) {
-        const struct rbe_format_facts *facts = rbe_format_facts((enum rbe_format)f);
-        char blocks[64];
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s  %-10s %s%s%s",
-                               f ? "\n" : "", facts->name, facts->about,
-                               facts->max_block ? "; B = " : "",
-                               facts->max_block ? rbe_format_blocks(blocks, sizeof blocks,
-                                                                    (enum rbe_format)f) : "");
-    }
-    return text;
-}
-
-int rbe_cmd_codecs(int argc, const char **argv)
-{
-    static struct arguments a = {.sample = 4};      /* popt's copies stay reachable */
-    const struct poptOption table[] = {
-        {"tensor", 0, POPT_ARG_STRING, &a.match, 0, "only matrices with this in their name",
-         "TEXT"},
-        {"sample", 0, POPT_ARG_INT, &a.sample, 0,
-         "so many of them, evenly spaced (default: 4; 0: all)", "N"},
-        {"ratios", 0, POPT_ARG_STRING, &a.ratios, 0, "default: 8,16,64,300,500,1000", "LIST"},
-        {"search", 0, POPT_ARG_STRING, &a.search, 0,
-         "seed encoder effort: fast (default), default or best", "LEVEL"},
-        {"white", 0, POPT_ARG_STRING, &a.white, 0,
-         "instead of a model's: what the search for seeds loses on a white Gaussian matrix "
-         "(--search: default)", "ROWSxCOLS"},
-        {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
-         "N"},
-        {"json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
-        {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
-        POPT_TABLEEND};
-    struct rbe_diag d = {""};
-    const char **args;
-    int count, code;
-
-    if (!rbe_parse(argc, argv, table, "MODEL|FILE.safetensors", about(), &args, &count, &code))
-        return code;
-    if (a.white && !count)
-        return rbe_report_failure("codecs", run_white(&a, &d), &d);
-    if (count != 1 || a.white) {
-        fprintf(stderr, "rbe codecs: want a MODEL or FILE.safetensors; --help explains\n");
-        return 2;
-    }
-    if (a.quiet)
+    if (a->white && !a->call.count)
+        return run_white(a, d);
+    if (a->call.count != 1 || a->white)
+        return rbe_fail(d, RBE_ERR_ARG, "want a MODEL or FILE.safetensors; --help explains");
+    if (a->quiet)
         rbe_progress_silence();
-    char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a.path = shipped ? shipped : args[0];
-    const enum rbe_status err = run(&a, &d);
+    char *shipped = access(a->call.args[0], F_OK) ? rbe_data_path(a->call.args[0]) : NULL;
+    a->path = shipped ? shipped : a->call.args[0];
+    const enum rbe_status err = run(a, d);
     free(shipped);
-    return rbe_report_failure("codecs", err, &d);
+    return err;
 }

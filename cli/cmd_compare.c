@@ -11,17 +11,10 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/rows.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "gate/compare.h"
 
 enum { EXIT_WORSE = 3, EXIT_NOISY = 4 };
-
-struct options {
-    struct rbe_compare_options c;
-    char *append;
-    double percent, exact_percent;
-    int markdown, json, strict, other_machine, missing, seed;
-};
 
 /* The whole name in Markdown; as much as fits in a terminal's table. */
 static void print_row(const struct rbe_comparison_row *r, bool md)
@@ -51,7 +44,7 @@ static const char *machine_of(const struct rbe_figures *f)
 }
 
 static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
-                  const struct rbe_figures *b, const struct options *o)
+                  const struct rbe_figures *b, const struct rbe_compare_args *o)
 {
     const bool md = o->markdown;
 
@@ -77,12 +70,13 @@ static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
                "nothing to compare.\n", c->missing, c->added, a->skipped, b->skipped);
     if (md)
         printf("Times count as changed beyond %.3g %%, with at most %.2g %% of such verdicts "
-               "by chance; exact figures beyond %.2g %%.\n", o->percent, 100 * o->c.alpha,
-               o->exact_percent);
+               "by chance; exact figures beyond %.2g %%.\n", o->threshold,
+               100 * rbe_compare_defaults().alpha,
+               o->exact);
 }
 
 static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figures *a,
-                         const struct rbe_figures *b, const struct options *o)
+                         const struct rbe_figures *b, const struct rbe_compare_args *o)
 {
     json_t *r = rbe_result_new("compare", 0), *rows = json_array();
 
@@ -93,8 +87,9 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
     }
     RBE_SET(r, RBE_JSON(base_machine, rbe_result_text(a->machine)),
             RBE_JSON(new_machine, rbe_result_text(b->machine)),
-            RBE_FLAG(machines_differ, c->machines_differ), RBE_REAL(threshold, o->c.threshold),
-            RBE_REAL(exact_threshold, o->c.exact));
+            RBE_FLAG(machines_differ, c->machines_differ),
+            RBE_REAL(threshold, o->threshold / 100),
+            RBE_REAL(exact_threshold, o->exact / 100));
     RBE_SET(r, RBE_INT(same, c->counts[RBE_SAME]), RBE_INT(better, c->counts[RBE_BETTER]),
             RBE_INT(worse, c->counts[RBE_WORSE]), RBE_INT(too_noisy, c->counts[RBE_TOO_NOISY]),
             RBE_INT(missing, c->missing), RBE_INT(added, c->added));
@@ -115,7 +110,7 @@ static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figure
 }
 
 static enum rbe_status output(const struct rbe_comparison *c, const struct rbe_figures *a,
-                              const struct rbe_figures *b, const struct options *o,
+                              const struct rbe_figures *b, const struct rbe_compare_args *o,
                               struct rbe_result_file *f, struct rbe_diag *d)
 {
     json_t *r = record_of(c, a, b, o);
@@ -133,9 +128,10 @@ static enum rbe_status output(const struct rbe_comparison *c, const struct rbe_f
     return err;
 }
 
-static enum rbe_status run(const char *base, const char *fresh, const struct options *o,
-                           int *code, struct rbe_diag *d)
+static enum rbe_status run(struct rbe_compare_args *o, const struct rbe_compare_options *how,
+                           struct rbe_diag *d)
 {
+    const char *base = o->call.args[0], *fresh = o->call.args[1];
     struct rbe_figures a = {0}, b = {0};
     struct rbe_comparison c = {0};
     struct rbe_result_file *history = NULL;
@@ -146,11 +142,11 @@ static enum rbe_status run(const char *base, const char *fresh, const struct opt
         (err = rbe_files_append(&files, o->append, d)) ||
         (err = rbe_figures_read(&a, base, d)) || (err = rbe_figures_read(&b, fresh, d)) ||
         (err = rbe_result_open(&history, o->append, d)) ||
-        (err = rbe_compare(&c, &a, &b, &o->c, d)) ||
+        (err = rbe_compare(&c, &a, &b, how, d)) ||
         (err = output(&c, &a, &b, o, history, d)))
         goto out;
-    *code = c.counts[RBE_WORSE] ? EXIT_WORSE : o->strict && c.counts[RBE_TOO_NOISY] ? EXIT_NOISY
-            : 0;
+    o->call.code = c.counts[RBE_WORSE] ? EXIT_WORSE
+                   : o->strict && c.counts[RBE_TOO_NOISY] ? EXIT_NOISY : 0;
 out:
     rbe_result_close(&history);
     rbe_files_free(&files);
@@ -160,49 +156,16 @@ out:
     return err;
 }
 
-int rbe_cmd_compare(int argc, const char **argv)
+enum rbe_status rbe_cmd_compare(struct rbe_compare_args *a, struct rbe_diag *d)
 {
-    static struct options o;    /* popt's copies stay reachable */
-    o = (struct options){.c = rbe_compare_defaults(), .percent = 3, .exact_percent = 0.1,
-                         .seed = RBE_BOOTSTRAP_SEED};
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        {"threshold", 0, POPT_ARG_DOUBLE, &o.percent, 0,
-         "a smaller change of a time is none (default 3)", "PERCENT"},
-        {"exact", 0, POPT_ARG_DOUBLE, &o.exact_percent, 0,
-         "the same for figures without noise (default 0.1)", "PERCENT"},
-        {"other-machine", 0, POPT_ARG_NONE, &o.other_machine, 0,
-         "compare although the machines differ or are not named", NULL},
-        {"missing", 0, POPT_ARG_NONE, &o.missing, 0,
-         "compare although rows of the base are missing in NEW", NULL},
-        {"strict", 0, POPT_ARG_NONE, &o.strict, 0, "exit with 4 when a row is too noisy", NULL},
-        {"markdown", 0, POPT_ARG_NONE, &o.markdown, 0, "print Markdown", NULL},
-        {"json", 0, POPT_ARG_NONE, &o.json, 0, "print a result line", NULL},
-        {"append", 0, POPT_ARG_STRING, &o.append, 0, "append that line to this history",
-         "FILE"},
-        {"seed", 0, POPT_ARG_INT, &o.seed, 0, "of the bootstrap", "N"},
-        POPT_TABLEEND};
+    struct rbe_compare_options how = rbe_compare_defaults();
 
-    if (!rbe_parse(argc, argv, table, "BASE NEW",
-                   "Compares two result files (JSON lines of rbe eval; JSON, samples or table "
-                   "of rbe-bench;\nGoogle Benchmark's JSON), row by row: ratio of medians with "
-                   "an interval, a rank test,\nand a verdict.\nExit status: 0 nothing worse, 1 "
-                   "cannot be compared, 2 usage, 3 something worse.", &args, &count, &code))
-        return code;
-    enum rbe_status err;
-    code = 0;
-    o.c.threshold = o.percent / 100;
-    o.c.exact = o.exact_percent / 100;
-    o.c.other_machine = o.other_machine;
-    o.c.missing = o.missing;
-    o.c.seed = (uint64_t)o.seed;
-    if (count != 2)
-        err = rbe_fail(&d, RBE_ERR_ARG, "give two result files; see rbe compare --help");
-    else if (!(o.percent > 0 && o.percent <= 100) || !(o.exact_percent >= 0))
-        err = rbe_fail(&d, RBE_ERR_ARG, "--threshold and --exact are percents");
-    else
-        err = run(args[0], args[1], &o, &code, &d);
-    return err ? rbe_report_failure("compare", err, &d) : code;
+    how.threshold = a->threshold / 100;
+    how.exact = a->exact / 100;
+    how.other_machine = a->other_machine;
+    how.missing = a->missing;
+    how.seed = (uint64_t)a->seed;
+    if (a->call.count != 2)
+        return rbe_fail(d, RBE_ERR_ARG, "give two result files; see rbe compare --help");
+    return run(a, &how, d);
 }

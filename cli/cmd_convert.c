@@ -14,19 +14,12 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/rows.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "cli/convert_table.h"
 #include "convert/convert.h"
 #include "model/data.h"
 
 /* What a conversion may take when nothing else is said. */
-#define MEMORY_MB 2000.0
-
-struct arguments {
-    const char *model, *out, *profile, *codec, *search, *calibration, *metric, *json;
-    int block, threads, plan, quiet, no_calibration, no_feedback, allocate, even;
-    double bits, bytes, low_rank, memory;
-};
 
 /* --- the result row ----------------------------------------------------------------------- */
 
@@ -81,7 +74,8 @@ static json_t *calibration_json(const struct rbe_convert *c)
                            RBE_FLAG(feedback, !c->o.no_feedback));
 }
 
-static enum rbe_status append_result(struct rbe_result_file *file, const struct arguments *a,
+static enum rbe_status append_result(struct rbe_result_file *file,
+                                     const struct rbe_convert_args *a,
                                      const struct rbe_convert *c, unsigned threads,
                                      struct rbe_diag *d)
 {
@@ -136,7 +130,7 @@ static enum rbe_status append_result(struct rbe_result_file *file, const struct 
 
 /* --- what is asked for -------------------------------------------------------------------- */
 
-static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct rbe_diag *d)
 {
     if (a->bits < 0 || a->bits > 32 || !(a->bits >= 0))
         return rbe_fail(d, RBE_ERR_ARG, "--bits: between 0 and 32 a parameter");
@@ -167,7 +161,7 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
 }
 
 /* None of the outputs may be an input, and each can be written: known before the work. */
-static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_diag *d)
 {
     struct rbe_files f = {0};
     char *partial = malloc(strlen(a->out) + sizeof ".partial");
@@ -191,7 +185,7 @@ static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d
 }
 
 /* The profile the options name, or the default for this model. */
-static enum rbe_status open_profile(struct rbe_profile **out, const struct arguments *a,
+static enum rbe_status open_profile(struct rbe_profile **out, const struct rbe_convert_args *a,
                                     const struct rbe_source *s, struct rbe_diag *d)
 {
     char name[64];
@@ -216,7 +210,7 @@ static enum rbe_status open_profile(struct rbe_profile **out, const struct argum
 /* --- the steps ---------------------------------------------------------------------------- */
 
 struct work {
-    const struct arguments *a;
+    const struct rbe_convert_args *a;
     struct rbe_source *source;
     struct rbe_profile *profile;
     struct rbe_pool *pool;
@@ -229,7 +223,7 @@ struct work {
 };
 
 /* Options that would decide nothing with this plan. */
-static enum rbe_status check_used(const struct arguments *a, const struct rbe_convert *c,
+static enum rbe_status check_used(const struct rbe_convert_args *a, const struct rbe_convert *c,
                                   struct rbe_diag *d)
 {
     const char *const name = rbe_profile_name(c->o.profile);
@@ -251,7 +245,7 @@ static enum rbe_status check_used(const struct arguments *a, const struct rbe_co
 /* Which codec and B each matrix gets, as far as that is known before anything is measured. */
 static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
 {
-    const struct arguments *a = w->a;
+    const struct rbe_convert_args *a = w->a;
     const struct rbe_convert_options o = {
         .profile = w->profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = w->pool,
@@ -270,8 +264,8 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
 /* Says what the conversion takes, and refuses what is too much before it begins. */
 static enum rbe_status check_memory(const struct work *w, struct rbe_diag *d)
 {
-    const struct arguments *a = w->a;
-    const double limit = a->memory > 0 ? a->memory : MEMORY_MB;
+    const struct rbe_convert_args *a = w->a;
+    const double limit = a->memory;
     const double need = (double)rbe_convert_bytes(w->c, w->calibrates, w->metric, w->allocates,
                                                   rbe_pool_threads(w->pool)) / 1e6;
 
@@ -359,7 +353,7 @@ static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
     return RBE_OK;
 }
 
-static enum rbe_status convert(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag *d)
 {
     struct work w = {.a = a};
     enum rbe_status err;
@@ -396,72 +390,19 @@ out:
     return err;
 }
 
-int rbe_cmd_convert(int argc, const char **argv)
+enum rbe_status rbe_cmd_convert(struct rbe_convert_args *a, struct rbe_diag *d)
 {
-    static struct arguments a;      /* popt's copies stay reachable */
-    char names[128], codecs[192];
-    snprintf(codecs, sizeof codecs, "instead: one codec for every matrix: %s",
-             rbe_format_names(names, sizeof names, " ", NULL));
-    const struct poptOption table[] = {
-        {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
-         "which codec each tensor gets (default: mobile-45mb for GPT-2 small, else mini-2.89)",
-         "NAME|FILE"},
-        {"codec", 0, POPT_ARG_STRING, &a.codec, 0, codecs, "NAME"},
-        {"block", 0, POPT_ARG_INT, &a.block, 0, "with --codec: B", "N"},
-        {"bits", 0, POPT_ARG_DOUBLE, &a.bits, 0,
-         "budget: 8 * file bytes / parameters (default: the profile's)", "X"},
-        {"bytes", 0, POPT_ARG_DOUBLE, &a.bytes, 0, "budget: size of the file", "N"},
-        {"search", 0, POPT_ARG_STRING, &a.search, 0, "encoder effort: fast, default or best",
-         "LEVEL"},
-        {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
-         "text whose inputs decide which errors matter (default: a shipped sample)", "FILE"},
-        {"metric", 0, POPT_ARG_STRING, &a.metric, 0,
-         "what an error costs: inputs (the inputs that meet it, all alike) or fisher (those by "
-         "how much the predictions depend on the layer; takes a backward pass; default: the "
-         "profile's)", "NAME"},
-        {"allocate", 0, POPT_ARG_NONE, &a.allocate, 0,
-         "share the budget by how much each open matrix matters, as measured on the "
-         "calibration text (profiles may ask for it)", NULL},
-        {"even", 0, POPT_ARG_NONE, &a.even, 0, "give all open matrices the same B", NULL},
-        {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
-         "encode each matrix for itself, all open ones with the same B", NULL},
-        {"no-feedback", 0, POPT_ARG_NONE, &a.no_feedback, 0,
-         "calibrate for the allocation and the column outErr, but encode without feedback",
-         NULL},
-        {"low-rank", 0, POPT_ARG_DOUBLE, &a.low_rank, 0,
-         "for comparison: every matrix's best approximation whose two f16 factors are X times "
-         "smaller than f32 (the file itself holds the product)", "X"},
-        {"memory", 0, POPT_ARG_DOUBLE, &a.memory, 0,
-         "refuse to take more than so many MB besides the mapped checkpoint (default: 2000)",
-         "MB"},
-        {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
-         "N"},
-        {"plan", 0, POPT_ARG_NONE, &a.plan, 0, "print the allocation and its size, and stop",
-         NULL},
-        {"json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
-        {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
-        POPT_TABLEEND};
-    struct rbe_diag d = {""};
-    const char **args;
-    int count, code;
+    const char *const *args = a->call.args;
 
-    if (!rbe_parse(argc, argv, table, "MODEL OUT.rbe",
-                   "Converts a GPT-2 checkpoint (a folder with config.json and "
-                   "model.safetensors, or the\nfile) into an RBE model and prints what each "
-                   "matrix cost and lost.  An interrupted\nconversion goes on where it stopped "
-                   "when the same command runs again.", &args, &count, &code))
-        return code;
-    if (count != 2 && !(a.plan && count == 1)) {
-        fprintf(stderr, "rbe convert: want MODEL and OUT.rbe; --help explains\n");
-        return 2;
-    }
-    if (a.quiet)
+    if (a->call.count != 2 && !(a->plan && a->call.count == 1))
+        return rbe_fail(d, RBE_ERR_ARG, "want MODEL and OUT.rbe; --help explains");
+    if (a->quiet)
         rbe_progress_silence();
     /* The shipped model goes by its name. */
     char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a.model = shipped ? shipped : args[0];
-    a.out = args[1] ? args[1] : "";
-    const enum rbe_status err = convert(&a, &d);
+    a->model = shipped ? shipped : args[0];
+    a->out = args[1] ? args[1] : "";
+    const enum rbe_status err = convert(a, d);
     free(shipped);
-    return rbe_report_failure("convert", err, &d);
+    return err;
 }

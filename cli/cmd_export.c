@@ -9,17 +9,12 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "convert/export.h"
 #include "model/data.h"
 
-struct arguments {
-    const char *model, *out, *format, *dtype, *tokenizer;
-    int no_tokenizer, quiet;
-};
-
 /* The words of the options; OUT's name says the format where no option does. */
-static enum rbe_status read_words(struct rbe_export_options *o, const struct arguments *a,
+static enum rbe_status read_words(struct rbe_export_options *o, const struct rbe_export_args *a,
                                   struct rbe_diag *d)
 {
     const size_t n = strlen(a->out);
@@ -39,7 +34,7 @@ static enum rbe_status read_words(struct rbe_export_options *o, const struct arg
 }
 
 /* OUT is no input and can be written: known before the work. */
-static enum rbe_status check_files(const struct arguments *a, const char *tokenizer, bool gguf,
+static enum rbe_status check_files(const struct rbe_export_args *a, const char *tokenizer, bool gguf,
                                    struct rbe_diag *d)
 {
     struct rbe_files f = {0};
@@ -53,7 +48,7 @@ static enum rbe_status check_files(const struct arguments *a, const char *tokeni
     return err;
 }
 
-static void print_counts(const struct arguments *a, const struct rbe_export_counts *n)
+static void print_counts(const struct rbe_export_args *a, const struct rbe_export_counts *n)
 {
     printf("%s -> %s: %llu weights", a->model, a->out, (unsigned long long)n->values);
     if (n->f16)
@@ -65,7 +60,7 @@ static void print_counts(const struct arguments *a, const struct rbe_export_coun
     putchar('\n');
 }
 
-static enum rbe_status export(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status export(const struct rbe_export_args *a, struct rbe_diag *d)
 {
     struct rbe_progress progress;
     struct rbe_export_options o = {.progress = &progress};
@@ -94,44 +89,19 @@ out:
     return err;
 }
 
-int rbe_cmd_export(int argc, const char **argv)
+enum rbe_status rbe_cmd_export(struct rbe_export_args *a, struct rbe_diag *d)
 {
-    static struct arguments a = {.dtype = "f16"};       /* popt's copies stay reachable */
-    const struct poptOption table[] = {
-        {"format", 0, POPT_ARG_STRING, &a.format, 0,
-         "safetensors, a new folder with config.json and the tokenizer's files beside; or "
-         "gguf, one file with all of it (default: gguf where OUT ends in .gguf, else "
-         "safetensors)",
-         "NAME"},
-        {"dtype", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &a.dtype, 0,
-         "f16 or f32; in a GGUF file of f16 norms, biases and positions stay f32", "TYPE"},
-        {"tokenizer", 0, POPT_ARG_STRING, &a.tokenizer, 0,
-         "the tokenizer's folder, or a GGUF file with one (default: the model's, or the "
-         "shipped one that fits)", "FOLDER"},
-        {"no-tokenizer", 0, POPT_ARG_NONE, &a.no_tokenizer, 0, "leave the tokenizer out", NULL},
-        {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
-        POPT_TABLEEND};
-    struct rbe_diag d = {""};
-    const char **args;
-    int count, code;
+    const char *const *args = a->call.args;
 
-    if (!rbe_parse(argc, argv, table, "MODEL OUT",
-                   "Writes a model, RBE or not, for other programs: the weights that it "
-                   "computes with,\nas files that transformers loads, or as the GGUF file "
-                   "that llama.cpp runs.  OUT takes\nits place when it is complete.",
-                   &args, &count, &code))
-        return code;
-    if (count != 2) {
-        fprintf(stderr, "rbe export: want MODEL and OUT; --help explains\n");
-        return 2;
-    }
-    if (a.quiet)
+    if (a->call.count != 2)
+        return rbe_fail(d, RBE_ERR_ARG, "want MODEL and OUT; --help explains");
+    if (a->quiet)
         rbe_progress_silence();
     /* What ships goes by its name. */
     char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a.model = shipped ? shipped : args[0];
-    a.out = args[1];
-    const enum rbe_status err = export(&a, &d);
+    a->model = shipped ? shipped : args[0];
+    a->out = args[1];
+    const enum rbe_status err = export(a, d);
     free(shipped);
-    return rbe_report_failure("export", err, &d);
+    return err;
 }

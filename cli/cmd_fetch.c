@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/result.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "datasets/fetch.h"
 
 /* The nearest MANIFEST above the program or the current folder, or the installed one. */
@@ -191,59 +191,39 @@ static enum rbe_status fetch_all(const struct rbe_manifest *m, const char **args
     return worst;
 }
 
-int rbe_cmd_fetch(int argc, const char **argv)
+enum rbe_status rbe_cmd_fetch(struct rbe_fetch_args *a, struct rbe_diag *d)
 {
-    char *from = NULL, *to = NULL, *manifest = NULL;
-    int only_list = 0, json = 0, quiet = 0, count, code;
-    const char **args;
-    struct rbe_diag d = {""};
     struct rbe_manifest *m = NULL;
-    const struct poptOption table[] = {
-        {"from", 0, POPT_ARG_STRING, &from, 0, "a folder or mirror that has the files",
-         "DIR|URL"},
-        {"to", 0, POPT_ARG_STRING, &to, 0, "where to put them (default: data)", "DIR"},
-        {"list", 0, POPT_ARG_NONE, &only_list, 0, "say what there is, fetch nothing", NULL},
-        {"manifest", 0, POPT_ARG_STRING, &manifest, 0, "another list of files", "FILE"},
-        {"json", 0, POPT_ARG_NONE, &json, 0, "print JSON", NULL},
-        {"quiet", 'q', POPT_ARG_NONE, &quiet, 0, "no progress", NULL},
-        POPT_TABLEEND};
+    char *own = a->manifest ? NULL : find_manifest();
+    json_t *rows = a->json ? json_array() : NULL;
+    enum rbe_status err;
 
-    if (!rbe_parse(argc, argv, table, "[NAME...]",
-                   "Fetches the data sets of datasets/MANIFEST: those named (a name, or a "
-                   "folder\nof names such as gpt2), or all that do not ship and have a public "
-                   "home.  What is\nthere already is checked and kept, a broken transfer is "
-                   "resumed, and a file gets\nits name only when its sha256 is right.",
-                   &args, &count, &code))
-        return code;
-    if (!manifest && !(manifest = find_manifest())) {
-        fputs("rbe fetch: datasets/MANIFEST not found; name it with --manifest\n", stderr);
-        return 1;
+    if (!a->manifest && !own) {
+        json_decref(rows);
+        return rbe_fail(d, RBE_ERR_IO, "datasets/MANIFEST not found; name it with --manifest");
     }
-    const char *folder = to ? to : "data";
-    enum rbe_status err = rbe_manifest_open(&m, manifest, &d);
-    json_t *rows = json ? json_array() : NULL;
-    if (err) {
-        code = rbe_report_failure("fetch", err, &d);
-    } else if (!known(m, args, count)) {
-        code = 2;
-    } else if (only_list) {
-        list(m, args, count, folder, rows);
+    if ((err = rbe_manifest_open(&m, own ? own : a->manifest, d)))
+        goto out;
+    if (!known(m, a->call.args, a->call.count)) {
+        a->call.code = 2;
+    } else if (a->list) {
+        list(m, a->call.args, a->call.count, a->to, rows);
     } else {
-        if (quiet)
+        if (a->quiet)
             rbe_progress_silence();
         rbe_catch_interrupt();
         curl_global_init(CURL_GLOBAL_DEFAULT);
-        code = rbe_exit_code(fetch_all(m, args, count, from, folder, rows));
+        a->call.code = rbe_exit_code(fetch_all(m, a->call.args, a->call.count, a->from, a->to,
+                                               rows));
         curl_global_cleanup();
     }
-    if (rows && m) {
+    if (rows) {
         json_dumpf(rows, stdout, JSON_INDENT(1));
         putchar('\n');
     }
+out:
     json_decref(rows);
     rbe_manifest_close(&m);
-    free(manifest);
-    free(from);
-    free(to);
-    return code;
+    free(own);
+    return err;
 }

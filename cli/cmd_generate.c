@@ -16,21 +16,13 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/text.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "model/data.h"
 #include "model/model.h"
 
-static const char command[] = "generate";
-
-struct options {
-    const char *model, *prompt, *prompt_file, *tokenizer, *special;
-    int tokens, threads, top_k, json, ignore_eos;
-    float temperature, top_p;
-    long long seed, memory_limit;
-};
-
 struct generation {
-    struct options o;
+    const struct rbe_generate_args *a;
+    const char *path;
     struct rbe_model *model;
     struct rbe_tokenizer *tokenizer;    /* NULL: ids only */
     struct rbe_diag no_tokenizer;       /* why */
@@ -44,7 +36,7 @@ struct generation {
 };
 
 /* From here on the kernel refuses what passes the limit. */
-static enum rbe_status set_limit(const struct options *o, struct rbe_diag *d)
+static enum rbe_status set_limit(const struct rbe_generate_args *o, struct rbe_diag *d)
 {
     const struct rlimit r = {.rlim_cur = (rlim_t)o->memory_limit,
                              .rlim_max = (rlim_t)o->memory_limit};
@@ -80,30 +72,30 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
     size_t size = 0;
     struct rbe_diag why = {""};
 
-    if (g->o.prompt_file && (err = rbe_read_text(&text, &size, NULL, g->o.prompt_file, d)))
+    if (g->a->prompt_file && (err = rbe_read_text(&text, &size, NULL, g->a->prompt_file, d)))
         return err;
-    if (!text && g->o.prompt) {
-        if (!(text = strdup(g->o.prompt)))
+    if (!text && g->a->prompt) {
+        if (!(text = strdup(g->a->prompt)))
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-        size = strlen(g->o.prompt);
+        size = strlen(g->a->prompt);
     }
     if (size && !g->tokenizer)
         err = rbe_fail(d, RBE_ERR_MISMATCH, "a prompt needs a tokenizer: %s",
                        g->no_tokenizer.text);
     else if (size && (err = rbe_tokenizer_encode(g->tokenizer, text, size,
-                                                 !strcmp(g->o.special, "parse"), &g->ids,
+                                                 !strcmp(g->a->special, "parse"), &g->ids,
                                                  &g->prompt_count, &why)))
-        err = rbe_fail(d, err, "%s: %s", g->o.prompt_file ? g->o.prompt_file : "--prompt",
+        err = rbe_fail(d, err, "%s: %s", g->a->prompt_file ? g->a->prompt_file : "--prompt",
                        why.text);
     free(text);
     if (err || (err = begin_prompt(g, d)))
         return err;
     /* Without a prompt the text starts after an end of text. */
     const size_t given = g->prompt_count ? g->prompt_count : 1;
-    if (given + (size_t)g->o.tokens > c->n_ctx)
+    if (given + (size_t)g->a->tokens > c->n_ctx)
         return rbe_fail(d, RBE_ERR_ARG, "%zu tokens of prompt and %d to generate: the context "
-                        "is %u", given, g->o.tokens, c->n_ctx);
-    uint32_t *ids = realloc(g->ids, (given + (size_t)g->o.tokens) * sizeof *ids);
+                        "is %u", given, g->a->tokens, c->n_ctx);
+    uint32_t *ids = realloc(g->ids, (given + (size_t)g->a->tokens) * sizeof *ids);
     if (!ids)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     g->ids = ids;
@@ -115,20 +107,20 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
 
 static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
 {
-    const struct options *o = &g->o;
+    const struct rbe_generate_args *o = g->a;
     enum rbe_status err;
     size_t bytes;
 
-    if ((err = rbe_model_open_bytes(&bytes, o->model, d)) ||
-        (err = rbe_memory_check(o->model, bytes, (size_t)o->memory_limit, d)) ||
+    if ((err = rbe_model_open_bytes(&bytes, g->path, d)) ||
+        (err = rbe_memory_check(g->path, bytes, (size_t)o->memory_limit, d)) ||
         (err = set_limit(o, d)) ||
-        (err = rbe_model_open(&g->model, o->model, d)))
+        (err = rbe_model_open(&g->model, g->path, d)))
         return err;
     const struct rbe_model_config *c = rbe_model_config(g->model);
     /* A synthetic model runs without a tokenizer; one that was named or lies beside the model
      * must be right. */
-    err = rbe_find_tokenizer(&g->tokenizer, o->tokenizer, o->model, c, &g->no_tokenizer);
-    if (err && (o->tokenizer || err == RBE_ERR_NOMEM || rbe_has_tokenizer(o->model))) {
+    err = rbe_find_tokenizer(&g->tokenizer, o->tokenizer, g->path, c, &g->no_tokenizer);
+    if (err && (o->tokenizer || err == RBE_ERR_NOMEM || rbe_has_tokenizer(g->path))) {
         *d = g->no_tokenizer;
         return err;
     }
@@ -144,11 +136,9 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;
     rbe_warn_threads("generate", rbe_pool_threads(g->pool));
-    const struct rbe_sampling how = {.temperature = o->temperature, .top_p = o->top_p,
-                                     .top_k = (uint32_t)o->top_k, .seed = (uint64_t)o->seed};
     /* Rows of padding have no text. */
     g->sampler = rbe_sampler_open(g->tokenizer ? rbe_tokenizer_vocab(g->tokenizer) : c->vocab,
-                                  how);
+                                  o->how);
     g->logits = malloc(logits);
     if (!g->sampler || !g->logits)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -160,7 +150,7 @@ static void print_token(const struct generation *g, uint32_t id)
 {
     size_t size;
 
-    if (g->o.json)
+    if (g->a->json)
         return;
     if (g->tokenizer) {
         const char *b = rbe_tokenizer_bytes(g->tokenizer, id, &size);
@@ -174,7 +164,7 @@ static void print_token(const struct generation *g, uint32_t id)
 static enum rbe_status run(struct generation *g, struct rbe_diag *d)
 {
     const uint32_t eos = rbe_model_config(g->model)->eos;
-    const size_t end = g->count + (size_t)g->o.tokens;
+    const size_t end = g->count + (size_t)g->a->tokens;
     const double t0 = rbe_now();
     size_t fed = 0;
     enum rbe_status err = RBE_OK;
@@ -195,13 +185,13 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
         const uint32_t id = rbe_sample(g->sampler, g->logits);
         if (g->count == g->prompt_count)
             g->first_s = rbe_now() - t0;
-        if (id == eos && !g->o.ignore_eos)
+        if (id == eos && !g->a->ignore_eos)
             break;
         g->ids[g->count++] = id;
         print_token(g, id);
     }
     g->total_s = rbe_now() - t0;
-    if (!g->o.json && fed)
+    if (!g->a->json && fed)
         putchar('\n');
     if (err)
         return err;
@@ -235,8 +225,8 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
         rbe_oversubscribed(rbe_pool_threads(g->pool)), "model_bytes",
         (json_int_t)rbe_model_file_bytes(g->model), "bytes_per_token",
         (json_int_t)rbe_model_bytes_per_token(g->model), "peak_memory_bytes",
-        (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->o.seed, "special",
-        g->o.special);
+        (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->a->how.seed, "special",
+        g->a->special);
     free(text);
     if (!j)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -247,89 +237,32 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
 }
 
 /* RBE_ERR_ARG for what no model could do. */
-static enum rbe_status check_options(const struct options *o, struct rbe_diag *d)
+enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d)
 {
-    if (o->prompt && o->prompt_file)
-        return rbe_fail(d, RBE_ERR_ARG, "--prompt and --prompt-file exclude each other");
-    if (o->tokens < 1)
-        return rbe_fail(d, RBE_ERR_ARG, "--tokens %d: at least 1", o->tokens);
-    if (strcmp(o->special, "parse") && strcmp(o->special, "text"))
-        return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
-    if (!(o->temperature >= 0 && o->temperature <= 100))
-        return rbe_fail(d, RBE_ERR_ARG, "--temperature: from 0 to 100");
-    if (o->top_k < 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--top-k %d: 0 (all) or more", o->top_k);
-    if (!(o->top_p > 0 && o->top_p <= 1))
-        return rbe_fail(d, RBE_ERR_ARG, "--top-p: above 0, at most 1");
-    if (o->threads < 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--threads %d: 0 (one for each CPU) or more",
-                        o->threads);
-    if (o->memory_limit < 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--memory-limit: 0 (none) or more bytes");
-    return RBE_OK;
-}
-
-int rbe_cmd_generate(int argc, const char **argv)
-{
-    static struct generation g;     /* popt's copies stay reachable */
-    g = (struct generation){.o = {.tokens = 100, .temperature = 0.8F, .top_p = 1,
-                                  .special = "parse"},
-                            .started = rbe_now()};
-    struct options *o = &g.o;
-    const struct poptOption table[] = {
-        {"prompt", 'p', POPT_ARG_STRING, &o->prompt, 0, "text to go on from", "TEXT"},
-        {"prompt-file", 0, POPT_ARG_STRING, &o->prompt_file, 0, "the same from a file", "FILE"},
-        {"tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->tokens, 0,
-         "how many tokens to generate", "N"},
-        {"temperature", 't', POPT_ARG_FLOAT | POPT_ARGFLAG_SHOW_DEFAULT, &o->temperature, 0,
-         "0 always takes the likeliest", "X"},
-        {"top-k", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->top_k, 0,
-         "only among the K likeliest; 0: all", "K"},
-        {"top-p", 0, POPT_ARG_FLOAT | POPT_ARGFLAG_SHOW_DEFAULT, &o->top_p, 0,
-         "only among the likeliest that make up P", "P"},
-        {"seed", 's', POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o->seed, 0,
-         "same seed, same text", "N"},
-        {"threads", 'j', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->threads, 0,
-         "0: one for each CPU", "N"},
-        {"tokenizer", 0, POPT_ARG_STRING, &o->tokenizer, 0,
-         "folder of tokenizer.json, or of vocab.json and merges.txt", "FOLDER"},
-        {"special", 0, POPT_ARG_STRING, &o->special, 0,
-         "<|endoftext|> and other special tokens in the prompt: parse, the tokens, or text, "
-         "the characters (default parse)", "HOW"},
-        {"memory-limit", 0, POPT_ARG_LONGLONG, &o->memory_limit, 0,
-         "run within this much address space, or refuse", "BYTES"},
-        {"ignore-eos", 0, POPT_ARG_NONE, &o->ignore_eos, 0,
-         "go on after an end of text", NULL},
-        RBE_NO_VERIFY_OPTION,
-        {"json", 0, POPT_ARG_NONE, &o->json, 0, "print ids, text and timing as JSON", NULL},
-        POPT_TABLEEND};
-    struct rbe_diag d = {""};
+    struct generation g = {.a = a, .started = rbe_now()};
     enum rbe_status err;
-    const char **args;
     char *shipped = NULL;
-    int count, code;
 
-    if (!rbe_parse(argc, argv, table, "[MODEL]",
-                   "MODEL is a folder with config.json and model.safetensors (or the index of "
-                   "its shards),\nor an RBE file; "
-                   "without it, the model that ships.", &args, &count, &code))
-        return code;
-    o->model = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));
-    if (count > 1)
-        err = rbe_fail(&d, RBE_ERR_ARG, "one model, not %d", count);
-    else if (!o->model)
-        err = rbe_fail(&d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
+    g.path = a->call.count ? a->call.args[0] : (shipped = rbe_data_path("rbe-mini"));
+    if (a->call.count > 1) {
+        err = rbe_fail(d, RBE_ERR_ARG, "one model, not %d", a->call.count);
+    } else if (!g.path) {
+        err = rbe_fail(d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
                        "folder");
-    else if (!(err = check_options(o, &d))) {
+    } else if (a->prompt && a->prompt_file) {
+        err = rbe_fail(d, RBE_ERR_ARG, "--prompt and --prompt-file exclude each other");
+    } else if (strcmp(a->special, "parse") && strcmp(a->special, "text")) {
+        err = rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", a->special);
+    } else {
         rbe_catch_interrupt();
-        if (!(err = prepare(&g, &d)))
-            err = run(&g, &d);
+        if (!(err = prepare(&g, d)))
+            err = run(&g, d);
         /* What was made before an interrupt is kept. */
         struct rbe_diag more;
         const bool interrupted = err == RBE_ERR_INTERRUPTED && g.count > g.prompt_count;
-        if (o->json && (!err || interrupted) && print_json(&g, interrupted, &more)) {
+        if (a->json && (!err || interrupted) && print_json(&g, interrupted, &more)) {
             err = RBE_ERR_NOMEM;
-            d = more;
+            *d = more;
         }
     }
     free(g.logits);
@@ -339,7 +272,6 @@ int rbe_cmd_generate(int argc, const char **argv)
     rbe_pool_close(&g.pool);
     rbe_tokenizer_close(&g.tokenizer);
     rbe_model_close(&g.model);
-    code = rbe_report_failure(command, err, &d);
     free(shipped);
-    return code;
+    return err;
 }

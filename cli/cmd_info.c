@@ -13,13 +13,11 @@
 #include "base/result.h"
 #include "base/rows.h"
 #include "base/utf8.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "convert/convert.h"
 #include "model/data.h"
 #include "model/model.h"
 #include "rbe/gguf.h"
-
-static const char command[] = "info";
 
 /* A line of the table: a tensor, or a part of an encoded weight. */
 struct row {
@@ -399,35 +397,21 @@ out:
     return err;
 }
 
-int rbe_cmd_info(int argc, const char **argv)
+enum rbe_status rbe_cmd_info(struct rbe_info_args *a, struct rbe_diag *d)
 {
-    int verify = 0, as_json = 0, count, code;
-    const struct poptOption table[] = {
-        {"verify", 0, POPT_ARG_NONE, &verify, 0, "check the checksums of an RBE model", NULL},
-        {"json", 0, POPT_ARG_NONE, &as_json, 0, "print JSON", NULL},
-        POPT_TABLEEND};
-    struct rbe_diag d = {""};
     enum rbe_status err;
-    const char **args;
     char *shipped = NULL;
+    const char *path = a->call.count ? a->call.args[0] : (shipped = rbe_data_path("rbe-mini"));
 
-    if (!rbe_parse(argc, argv, table, "[MODEL]",
-                   "Shows the shape of a model and every tensor's codec, bytes and bits a "
-                   "weight;\nof a GGUF file the metadata too.  Without MODEL, the model that "
-                   "ships.  The JSON is a\nresult row, which rbe report takes.", &args, &count,
-                   &code))
-        return code;
-    const char *path = count ? args[0] : (shipped = rbe_data_path("rbe-mini"));
-    if (count > 1)
-        err = rbe_fail(&d, RBE_ERR_ARG, "one model, not %d", count);
+    if (a->call.count > 1)
+        err = rbe_fail(d, RBE_ERR_ARG, "one model, not %d", a->call.count);
     else if (!path)
-        err = rbe_fail(&d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
+        err = rbe_fail(d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
                        "folder");
     else if (rbe_gguf_is(path))
-        err = show_gguf(path, as_json, &d);
+        err = show_gguf(path, a->json, d);
     else
-        err = show(path, verify, as_json, &d);
-    code = rbe_report_failure(command, err, &d);
+        err = show(path, a->verify, a->json, d);
     free(shipped);
-    return code;
+    return err;
 }

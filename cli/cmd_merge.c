@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "eval/merge.h"
 
 static enum rbe_status run(const char *out, const char **names, size_t n, struct rbe_diag *d)
@@ -50,31 +50,16 @@ out:
     return err;
 }
 
-int rbe_cmd_merge(int argc, const char **argv)
+enum rbe_status rbe_cmd_merge(struct rbe_merge_args *a, struct rbe_diag *d)
 {
-    char *out = NULL;
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        {"out", 'o', POPT_ARG_STRING, &out, 0, "append the joined records to this file",
-         "FILE"},
-        POPT_TABLEEND};
+    const char **args = a->call.args;
+    const int count = a->call.count;
 
-    if (!rbe_parse(argc, argv, table, "FILE...", "Joins the result files of an evaluation run "
-                   "with --shard 1/N ... N/N into the unsharded result, bit for bit; refuses "
-                   "when a part is missing, there twice, or from another model, text or "
-                   "commit.", &args,
-                   &count, &code))
-        return code;
-    enum rbe_status err = RBE_OK;
-    if (!out || !count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "wants --out FILE and the shards' files");
-    for (int i = 0; i < count && !err; i++)
-        for (int j = 0; j < i && !err; j++)
+    if (!a->out || !count)
+        return rbe_fail(d, RBE_ERR_ARG, "wants --out FILE and the shards' files");
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < i; j++)
             if (!strcmp(args[i], args[j]))
-                err = rbe_fail(&d, RBE_ERR_ARG, "%s is named twice", args[i]);
-    if (!err)
-        err = run(out, args, (size_t)count, &d);
-    return rbe_report_failure(argv[0], err, &d);
+                return rbe_fail(d, RBE_ERR_ARG, "%s is named twice", args[i]);
+    return run(a->out, args, (size_t)count, d);
 }

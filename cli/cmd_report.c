@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "reports/page.h"
 
 static enum rbe_status write_page(const struct rbe_document *doc, const char *folder,
@@ -248,39 +248,14 @@ out:
     return err;
 }
 
-int rbe_cmd_report(int argc, const char **argv)
+enum rbe_status rbe_cmd_report(struct rbe_report_args *a, struct rbe_diag *d)
 {
-    char *out = NULL, *model = NULL;
-    int json = 0, count, code;
-    const char **args;
-    struct rbe_diag d = {""};
-    const struct poptOption table[] = {
-        {"out", 'o', POPT_ARG_STRING, &out, 0,
-         "folder of the page: new, empty, or of an earlier page (default: RESULTS/report)",
-         "FOLDER"},
-        {"model", 0, POPT_ARG_STRING, &model, 0,
-         "the RBE model to judge (default: the one nearest 2.89 bits a weight)", "NAME"},
-        {"json", 0, POPT_ARG_NONE, &json, 0, "print the criteria as JSON", NULL},
-        POPT_TABLEEND};
-
-    if (!rbe_parse(argc, argv, table, "RESULTS",
-                   "Reads the result files (*.jsonl, *.json) of the folder RESULTS, judges the "
-                   "success\ncriteria C1 to C10, prints them, and writes index.html, report.md "
-                   "and plots/.\nIt measures nothing: a criterion without a row is NOT "
-                   "MEASURED, one whose 95 %\ninterval contains the target WITHIN ERROR.  A "
-                   "FAIL is a result, so the exit\nstatus is 0.  Files in RESULTS/recorded "
-                   "were measured at another time: shown,\nlabelled so, and never judged.",
-                   &args, &count, &code))
-        return code;
-    if (count != 1) {
-        fputs("rbe report: give one folder of result files; see rbe report --help\n", stderr);
-        return 2;
-    }
-    char *folder = out ? strdup(out) : rbe_path_join(args[0], "report");
-    code = rbe_report_failure("report", folder ? build(args[0], folder, model, json, &d)
-                                               : RBE_ERR_NOMEM, &d);
+    if (a->call.count != 1)
+        return rbe_fail(d, RBE_ERR_ARG, "give one folder of result files; see rbe report "
+                        "--help");
+    char *folder = a->out ? strdup(a->out) : rbe_path_join(a->call.args[0], "report");
+    const enum rbe_status err =
+        folder ? build(a->call.args[0], folder, a->model, a->json, d) : RBE_ERR_NOMEM;
     free(folder);
-    free(model);
-    free(out);
-    return code;
+    return err;
 }

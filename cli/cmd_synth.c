@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include "base/progress.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "model/synth.h"
-
-static const char command[] = "synth";
 
 /* "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY" through the same checks as a config.json. */
 static enum rbe_status parse_shape(struct rbe_model_config *c, const char *shape,
@@ -31,44 +29,20 @@ static enum rbe_status parse_shape(struct rbe_model_config *c, const char *shape
     return rbe_model_config_parse(c, json, (size_t)n, "--shape", d) ? RBE_ERR_ARG : RBE_OK;
 }
 
-int rbe_cmd_synth(int argc, const char **argv)
+enum rbe_status rbe_cmd_synth(struct rbe_synth_args *a, struct rbe_diag *d)
 {
-    /* popt's copies stay reachable */
-    static const char *size = "124M", *shape, *dtype = "F16";
-    static char sizes[400];
-    const char **args;
-    long long seed = 1;
-    int count, code;
-    const struct poptOption table[] = {
-        {"size", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &size, 0,
-         rbe_model_config_sizes(sizes, sizeof sizes, " or "), "SIZE"},
-        {"shape", 0, POPT_ARG_STRING, &shape, 0, "any other shape",
-         "LAYERS,WIDTH,HEADS,CONTEXT,VOCABULARY"},
-        {"dtype", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &dtype, 0,
-         "F16, BF16 or F32", "TYPE"},
-        {"seed", 's', POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0,
-         "same seed, same bytes", "N"},
-        POPT_TABLEEND};
     struct rbe_model_config c;
-    struct rbe_diag d = {""};
     enum rbe_status err;
     int type = 0;
 
-    if (!rbe_parse(argc, argv, table, "FOLDER",
-                   "Writes FOLDER/config.json and FOLDER/model.safetensors with generated\n"
-                   "weights, labelled synthetic: for measuring time and memory, not quality.",
-                   &args, &count, &code))
-        return code;
-    while (type < RBE_DT_COUNT && strcmp(dtype, rbe_dtype_name((enum rbe_dtype)type)))
+    while (type < RBE_DT_COUNT && strcmp(a->dtype, rbe_dtype_name((enum rbe_dtype)type)))
         type++;
-    if (count != 1)
-        err = rbe_fail(&d, RBE_ERR_ARG, "one folder to write, not %d", count);
-    else if (type != RBE_DT_F32 && type != RBE_DT_F16 && type != RBE_DT_BF16)
-        err = rbe_fail(&d, RBE_ERR_ARG, "--dtype '%s'; valid: F16, BF16, F32", dtype);
-    else if (!(err = shape ? parse_shape(&c, shape, &d)
-                           : rbe_model_config_size(&c, size, &d))) {
-        rbe_catch_interrupt();
-        err = rbe_synth(args[0], &c, (enum rbe_dtype)type, (uint64_t)seed, &d);
-    }
-    return rbe_report_failure(command, err, &d);
+    if (a->call.count != 1)
+        return rbe_fail(d, RBE_ERR_ARG, "one folder to write, not %d", a->call.count);
+    if (type != RBE_DT_F32 && type != RBE_DT_F16 && type != RBE_DT_BF16)
+        return rbe_fail(d, RBE_ERR_ARG, "--dtype '%s'; valid: F16, BF16, F32", a->dtype);
+    if ((err = a->shape ? parse_shape(&c, a->shape, d) : rbe_model_config_size(&c, a->size, d)))
+        return err;
+    rbe_catch_interrupt();
+    return rbe_synth(a->call.args[0], &c, (enum rbe_dtype)type, (uint64_t)a->seed, d);
 }

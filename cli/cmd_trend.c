@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/rows.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "reports/document.h"
 #include "reports/plots.h"
 #include "reports/results.h"
@@ -151,25 +151,9 @@ out:
     return err;
 }
 
-int rbe_cmd_trend(int argc, const char **argv)
+enum rbe_status rbe_cmd_trend(struct rbe_trend_args *a, struct rbe_diag *d)
 {
-    static char *out;           /* popt's copy stays reachable */
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        {"out", 'o', POPT_ARG_STRING, &out, 0, "folder (default: results)", "FOLDER"},
-        POPT_TABLEEND};
-
-    if (!rbe_parse(argc, argv, table, "HISTORY",
-                   "Draws what ci/gate.sh or rbe compare --append wrote: for each metric the "
-                   "product of\nall changes so far, with the interval of each run.  Right when "
-                   "each run's base is\nwhat the run before measured.  Writes plots/trend.svg, "
-                   ".png and .tsv in the folder.", &args, &count, &code))
-        return code;
-    if (count != 1) {
-        fputs("rbe trend: give one history file; see rbe trend --help\n", stderr);
-        return 2;
-    }
-    return rbe_report_failure("trend", draw(args[0], out ? out : "results", &d), &d);
+    if (a->call.count != 1)
+        return rbe_fail(d, RBE_ERR_ARG, "give one history file; see rbe trend --help");
+    return draw(a->call.args[0], a->out, d);
 }

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/rows.h"
-#include "cli/command.h"
+#include "cli/arguments.h"
 #include "convert/calibrate.h"
 #include "model/data.h"
 #include "train/archive.h"
@@ -22,18 +22,9 @@
 
 enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
 
-struct arguments {
-    const char *original, *model, *out, *profile, *loss, *valid, *calibration, *metric,
-        *checkpoint, *json, *layout;
-    const char **texts;         /* popt's, NULL-terminated; or NULL */
-    double tokens, minutes, every, memory;
-    int seed, micro, evaluations, valid_windows, threads, resume, control, no_calibration,
-        recompute, bf16, quiet, stop_after;
-};
-
 /* Everything a run holds, so that one function closes it. */
 struct run {
-    const struct arguments *a;
+    const struct rbe_tune_args *a;
     struct rbe_recipe recipe;
     struct rbe_loss loss;
     struct rbe_source *source;
@@ -65,18 +56,10 @@ static void close_run(struct run *r)
     rbe_recipe_close(&r->recipe);
 }
 
-static enum rbe_status check_arguments(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status check_arguments(const struct rbe_tune_args *a, struct rbe_diag *d)
 {
-    if (!(a->tokens >= 0 && a->tokens < 1e15) || !(a->minutes >= 0 && a->minutes < 1e6))
-        return rbe_fail(d, RBE_ERR_ARG, "--tokens, --minutes: a positive number");
     if (a->tokens > 0 && a->minutes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--tokens and --minutes exclude one another");
-    if (!(a->every > 0) || !(a->memory >= 0))
-        return rbe_fail(d, RBE_ERR_ARG, "--every, --memory: a positive number");
-    if (a->micro < 1 || a->micro > 1024 || a->threads < 0 || a->threads > 1024 ||
-        a->evaluations < 0 || a->valid_windows < 1 || a->stop_after < 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--micro, --threads: from 1 to 1024; --evaluations, "
-                        "--valid-windows: positive");
     if (a->resume && a->minutes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--resume: give the --tokens that --minutes came to");
     if (a->resume && !a->checkpoint)
@@ -90,7 +73,7 @@ static enum rbe_status check_arguments(const struct arguments *a, struct rbe_dia
 }
 
 /* None of the outputs may be an input, and each can be written: known before the work. */
-static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status check_files(const struct rbe_tune_args *a, struct rbe_diag *d)
 {
     static const char *const plain[] = {"model.safetensors", "config.json"};
     struct rbe_files f = {0};
@@ -103,15 +86,15 @@ static enum rbe_status check_files(const struct arguments *a, struct rbe_diag *d
         (err = rbe_files_read_data(&f, a->valid, "wiki.valid.raw", d)) ||
         (err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)))
         goto out;
-    if (!a->texts && (err = rbe_files_read_data(&f, NULL, "wikipedia-tune.jsonl", d)))
+    if (!a->text && (err = rbe_files_read_data(&f, NULL, "wikipedia-tune.jsonl", d)))
         goto out;
-    for (i = 0; a->texts && a->texts[i]; i++)
-        if ((err = rbe_files_read(&f, a->texts[i], d)))
+    for (i = 0; a->text && a->text[i]; i++)
+        if ((err = rbe_files_read(&f, a->text[i], d)))
             goto out;
     /* What --resume reads is not replaced before it was read. */
     if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
         (a->checkpoint && !a->resume && (err = rbe_archive_replaceable(a->checkpoint, d))) ||
-        (err = rbe_files_append(&f, a->json, d)) ||
+        (err = rbe_files_append(&f, a->out_json, d)) ||
         (!a->control && (err = rbe_files_replace(&f, a->out, d))))
         goto out;
     if (!a->control || !a->out || (err = rbe_make_dirs(a->out, d)))
@@ -139,7 +122,7 @@ static enum rbe_status shipped(char **out, const char *name, struct rbe_diag *d)
 static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
 {
     char *own = NULL, *valid = NULL;
-    const char *const *texts = r->a->texts;
+    const char *const *texts = (const char *const *)r->a->text;
     const size_t least = 2 * ((size_t)r->o.time + 1);
     enum rbe_status err;
     size_t n = 0;
@@ -148,7 +131,7 @@ static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
         return err;
     const char *const single[] = {own};
     texts = texts ? texts : single;
-    while (r->a->texts ? texts[n] != NULL : n < 1)
+    while (r->a->text ? texts[n] != NULL : n < 1)
         n++;
     /* No window is needed twice when the text is long enough. */
     const size_t limit = (size_t)r->tokens + least;
@@ -322,7 +305,7 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
 
 static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
 {
-    const struct arguments *a = r->a;
+    const struct rbe_tune_args *a = r->a;
     enum rbe_status err;
 
     /* The original has no codes to find: its default moves what is continuous alone. */
@@ -485,7 +468,7 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
 
 /* --- the command -------------------------------------------------------------------------- */
 
-static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
+static enum rbe_status tune(const struct rbe_tune_args *a, struct rbe_diag *d)
 {
     struct run r = {.a = a};
     struct rbe_result_file *file = NULL;
@@ -494,7 +477,7 @@ static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
 
     /* Not after the work, should there be no place for its result. */
     if ((err = check_arguments(a, d)) || (err = check_files(a, d)) || (err = open_run(&r, d)) ||
-        (a->json && (err = rbe_result_open(&file, a->json, d))))
+        (a->out_json && (err = rbe_result_open(&file, a->out_json, d))))
         goto out;
     printf("%s%s%s, profile %s (%s), loss %s, %" PRIu64 " tokens, %zu of text in %zu "
            "documents\n", a->original, a->control ? " (control)" : " -> ",
@@ -522,7 +505,7 @@ static enum rbe_status tune(const struct arguments *a, struct rbe_diag *d)
     printf("\n");
     if (!a->control && !stat(a->out, &st))
         printf("%s: %lld bytes\n", a->out, (long long)st.st_size);
-    if (a->json)
+    if (a->out_json)
         err = append_result(&r, file, d);
     if (!err && r.result.saved)
         unlink(a->checkpoint);
@@ -532,82 +515,21 @@ out:
     return err;
 }
 
-int rbe_cmd_tune(int argc, const char **argv)
+enum rbe_status rbe_cmd_tune(struct rbe_tune_args *a, struct rbe_diag *d)
 {
-    static struct arguments a = {.every = 5, .seed = 1, .micro = 4, .evaluations = 12,
-                                 .valid_windows = 60};     /* popt's copies stay reachable */
-    const struct poptOption table[] = {
-        {"profile", 'p', POPT_ARG_STRING, &a.profile, 0,
-         "what is trained, in which stages (default: default; scales with --control)",
-         "NAME|FILE"},
-        {"tokens", 0, POPT_ARG_DOUBLE, &a.tokens, 0,
-         "tokens to train on in all (default: 2000000)", "N"},
-        {"minutes", 0, POPT_ARG_DOUBLE, &a.minutes, 0, "instead: about so long", "M"},
-        {"loss", 0, POPT_ARG_STRING, &a.loss, 0,
-         "kl, ce, chapter or chapter-plain (default: the profile's)", "NAME"},
-        {"text", 0, POPT_ARG_ARGV, &a.texts, 0,
-         "text to train on, more than once for more (default: shipped Wikipedia text)", "FILE"},
-        {"layout", 0, POPT_ARG_STRING, &a.layout, 0,
-         "of documents: plain, rows (as WikiText under P1) or both by turns (default: both)",
-         "NAME"},
-        {"valid", 0, POPT_ARG_STRING, &a.valid, 0,
-         "text whose perplexity is watched, as rows (default: wiki.valid.raw)", "FILE"},
-        {"valid-windows", 0, POPT_ARG_INT, &a.valid_windows, 0,
-         "windows of it (default: 60)", "N"},
-        {"evaluations", 0, POPT_ARG_INT, &a.evaluations, 0,
-         "how often, beside start and end of stages (default: 12)", "N"},
-        {"seed", 0, POPT_ARG_INT, &a.seed, 0, "of the order of the text (default: 1)", "N"},
-        {"micro", 0, POPT_ARG_INT, &a.micro, 0,
-         "sequences at once; fewer need less memory (default: 4)", "N"},
-        {"recompute", 0, POPT_ARG_NONE, &a.recompute, 0,
-         "keep fewer activations, compute them twice", NULL},
-        {"bf16", 0, POPT_ARG_NONE, &a.bf16, 0,
-         "round the inputs of matrix products to bf16: faster where the CPU has it", NULL},
-        {"memory", 0, POPT_ARG_DOUBLE, &a.memory, 0,
-         "refuse to start above this (default: what the machine has)", "MB"},
-        {"calibration", 0, POPT_ARG_STRING, &a.calibration, 0,
-         "text for the encoder, as in rbe convert", "FILE"},
-        {"metric", 0, POPT_ARG_STRING, &a.metric, 0,
-         "what an error costs in the encoder, as in rbe convert: inputs or fisher (default: "
-         "fisher)", "NAME"},
-        {"no-calibration", 0, POPT_ARG_NONE, &a.no_calibration, 0,
-         "encode without error feedback", NULL},
-        {"checkpoint", 0, POPT_ARG_STRING, &a.checkpoint, 0,
-         "keep what is needed to go on; removed at the end", "FILE"},
-        {"every", 0, POPT_ARG_DOUBLE, &a.every, 0, "minutes between checkpoints (default: 5)",
-         "M"},
-        {"resume", 0, POPT_ARG_NONE, &a.resume, 0, "go on from the checkpoint", NULL},
-        {"control", 0, POPT_ARG_NONE, &a.control, 0,
-         "tune the f32 original instead; OUT is a folder for it", NULL},
-        {"threads", 't', POPT_ARG_INT, &a.threads, 0, "threads (default: one for each CPU)",
-         "N"},
-        {"out-json", 0, POPT_ARG_STRING, &a.json, 0, "append the result to this file", "FILE"},
-        {"stop-after", 0, POPT_ARG_INT, &a.stop_after, 0,
-         "stop after N steps as if interrupted", "N"},
-        RBE_NO_VERIFY_OPTION,
-        {"quiet", 'q', POPT_ARG_NONE, &a.quiet, 0, "no progress", NULL},
-        POPT_TABLEEND};
-    struct rbe_diag d = {""};
-    const char **args;
-    int count, code;
+    const char *const *args = a->call.args;
+    const int count = a->call.count;
 
-    if (!rbe_parse(argc, argv, table, "ORIGINAL MODEL.rbe OUT.rbe | --control ORIGINAL [OUT]",
-                   "Recovery training: takes the original checkpoint and an RBE model made "
-                   "from it, and writes\none of the same size that is closer to the original.",
-                   &args, &count, &code))
-        return code;
-    if (a.control ? count < 1 || count > 2 : count != 3) {
-        fprintf(stderr, "rbe tune: want ORIGINAL MODEL.rbe OUT.rbe, or --control ORIGINAL "
-                        "[OUT]; --help explains\n");
-        return 2;
-    }
-    if (a.quiet)
+    if (a->control ? count < 1 || count > 2 : count != 3)
+        return rbe_fail(d, RBE_ERR_ARG, "want ORIGINAL MODEL.rbe OUT.rbe, or --control "
+                        "ORIGINAL [OUT]; --help explains");
+    if (a->quiet)
         rbe_progress_silence();
     char *own = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a.original = own ? own : args[0];
-    a.model = a.control ? "" : args[1];
-    a.out = a.control ? args[1] : args[2];
-    const enum rbe_status err = tune(&a, &d);
+    a->original = own ? own : args[0];
+    a->model = a->control ? "" : args[1];
+    a->out = a->control ? args[1] : args[2];
+    const enum rbe_status err = tune(a, d);
     free(own);
-    return rbe_report_failure("tune", err, &d);
+    return err;
 }

@@ -1,109 +1,189 @@
 /*
- * command.c - option parsing by popt, and error lines.
+ * command.c - option parsing by popt, help, and error lines.
  *
  * SPDX-License-Identifier: MIT
  */
-#include "base/progress.h"
 #include "cli/command.h"
 
 #include <assert.h>
 #include <ctype.h>
-#include <limits.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cpus.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "cli/man.h"
+#include "kernels/formats.h"
+#include "model/config.h"
 
-/* How --help looks, and what a manual page calls the command. */
-static bool as_man;
-static const char *description = "";
+static bool as_man;             /* how --help looks */
+static const char see_also[] = "rbe(1), rbe-bench(1), rbe-measure(1)";
 
 void rbe_help_as_man(void)
 {
     as_man = true;
 }
 
-void rbe_describe(const char *what)
+const struct rbe_command *rbe_command_find(const char *name)
 {
-    description = what;
+    const struct rbe_command *c = rbe_commands;
+
+    while (c->name && strcmp(c->name, name))
+        c++;
+    return c->name ? c : NULL;
 }
 
-void rbe_print_commands(FILE *f, const char *name, const char *usage, const char *about,
-                        const struct rbe_man_item *items, size_t n, const char *closing)
+const char *rbe_command_word(const struct rbe_command *c, const char *group)
 {
+    const size_t n = strlen(group);
+
+    return !strncmp(c->name, group, n) && c->name[n] == ' ' && !strchr(c->name + n + 1, ' ')
+               ? c->name + n + 1 : NULL;
+}
+
+void rbe_print_group(FILE *f, const char *group, const char *what, const char *usage,
+                     const char *about, const char *closing)
+{
+    int wide = 0;
+
     if (as_man) {
         char text[512];
         snprintf(text, sizeof text, "%s\n%s", about, closing);
-        rbe_man_head(f, name, description, usage);
+        rbe_man_head(f, group, what, usage);
         rbe_man_text(f, "DESCRIPTION", text);
-        rbe_man_list(f, "COMMANDS", items, n);
-        rbe_man_tail(f, "rbe(1), rbe-bench(1), rbe-measure(1)");
+        rbe_man_commands(f, group);
+        rbe_man_tail(f, see_also);
         return;
     }
-    int wide = 0;
-    for (size_t i = 0; i < n; i++)
-        if ((int)strlen(items[i].name) > wide)
-            wide = (int)strlen(items[i].name);
-    fprintf(f, "Usage: %s %s\n%s\n\n", name, usage, about);
-    for (size_t i = 0; i < n; i++)
-        fprintf(f, "  %-*s  %s\n", wide, items[i].name, items[i].what);
+    for (const struct rbe_command *c = rbe_commands; c->name; c++) {
+        const char *word = rbe_command_word(c, group);
+        if (word && (int)strlen(word) > wide)
+            wide = (int)strlen(word);
+    }
+    fprintf(f, "Usage: %s %s\n%s\n\n", group, usage, about);
+    for (const struct rbe_command *c = rbe_commands; c->name; c++)
+        if (rbe_command_word(c, group))
+            fprintf(f, "  %-*s  %s\n", wide, rbe_command_word(c, group), c->what);
     fprintf(f, "\n%s\n", closing);
+}
+
+/* --- what texts say ----------------------------------------------------------------------- */
+
+void rbe_option_name(char *out, size_t size, const struct rbe_command_option *o)
+{
+    snprintf(out, size, "%s", o->name);
+    for (; *out; out++)
+        *out = *out == '_' ? '-' : *out;
+}
+
+static void *place_of(const struct rbe_command_option *o, const void *values)
+{
+    return o->variable ? (void *)o->variable : (char *)(uintptr_t)values + o->at;
+}
+
+static void value_text(char *out, size_t size, const struct rbe_command_option *o,
+                       const void *values)
+{
+    const void *p = place_of(o, values);
+
+    switch (o->kind) {
+    case RBE_OPTION_TEXT: snprintf(out, size, "%s", *(char *const *)p); break;
+    case RBE_OPTION_INT: snprintf(out, size, "%d", *(const int *)p); break;
+    case RBE_OPTION_UNSIGNED: snprintf(out, size, "%u", *(const uint32_t *)p); break;
+    case RBE_OPTION_LONG: snprintf(out, size, "%lld", *(const long long *)p); break;
+    case RBE_OPTION_SEED: snprintf(out, size, "%lld", (long long)*(const uint64_t *)p); break;
+    case RBE_OPTION_FLOAT: snprintf(out, size, "%g", (double)*(const float *)p); break;
+    case RBE_OPTION_DOUBLE: snprintf(out, size, "%g", *(const double *)p); break;
+    default: assert(!"an option with a default"); break;
+    }
+}
+
+/* Every codec, what it is, and its block sizes: a line each. */
+static void codec_table(char *out, size_t size)
+{
+    size_t at = 0;
+
+    for (int f = 0; f < RBE_FORMAT_COUNT && at < size; f++) {
+        const struct rbe_format_facts *facts = rbe_format_facts((enum rbe_format)f);
+        char blocks[64];
+        at += (size_t)snprintf(out + at, size - at, "%s  %-10s %s%s%s", f ? "\n" : "",
+                               facts->name, facts->about, facts->max_block ? "; B = " : "",
+                               facts->max_block ? rbe_format_blocks(blocks, sizeof blocks,
+                                                                    (enum rbe_format)f) : "");
+    }
+}
+
+void rbe_option_text(char *out, size_t size, const char *text,
+                     const struct rbe_command_option *o, const void *values)
+{
+    size_t at = 0;
+
+    while (*text && at + 1 < size) {
+        const size_t plain = strcspn(text, "{");
+        const size_t word = text[plain] ? strcspn(text + plain, "}") : 0;
+        at += (size_t)snprintf(out + at, size - at, "%.*s", (int)plain, text);
+        text += plain;
+        if (!word || at >= size)
+            break;
+        if (word == 1)
+            value_text(out + at, size - at, o, values);
+        else if (!strncmp(text, "{codecs}", word + 1))
+            rbe_format_names(out + at, size - at, " ", NULL);
+        else if (!strncmp(text, "{codec table}", word + 1))
+            codec_table(out + at, size - at);
+        else if (!strncmp(text, "{sizes}", word + 1))
+            rbe_model_config_sizes(out + at, size - at, " or ");
+        at += strlen(out + at);
+        text += word + 1;
+    }
+    assert(at < size);
 }
 
 /* --- options ------------------------------------------------------------------------------ */
 
-static bool is_end(const struct poptOption *o)
-{
-    return !o->longName && !o->shortName && !o->arg;
-}
+enum { MOST_OPTIONS = 64 };
 
-static bool is_number(const struct poptOption *o)
+struct poptOption *rbe_option_table(const struct rbe_command *c)
 {
-    switch (o->argInfo & POPT_ARG_MASK) {
-    case POPT_ARG_INT:
-    case POPT_ARG_LONGLONG:
-    case POPT_ARG_FLOAT:
-    case POPT_ARG_DOUBLE: return true;
-    default: return false;
+    static struct poptOption table[MOST_OPTIONS + 1];
+    static char words[16384];   /* names and texts */
+    const size_t room = sizeof words;
+    size_t at = 0, n = 0;
+
+    c->defaults(c->values);
+    for (const struct rbe_command_option *o = c->options(); o->kind; o++) {
+        struct poptOption *p = &table[n++];
+        assert(n <= MOST_OPTIONS);
+        rbe_option_name(words + at, room - at, o);
+        *p = (struct poptOption){.longName = words + at, .shortName = o->letter,
+                                 .argDescrip = o->arg};
+        at += strlen(words + at) + 1;
+        if (o->text) {
+            rbe_option_text(words + at, room - at, o->text, o, c->values);
+            p->descrip = words + at;
+            at += strlen(words + at) + 1;
+        }
+        switch (o->kind) {
+        case RBE_OPTION_SWITCH: p->argInfo = POPT_ARG_NONE; break;
+        case RBE_OPTION_TEXTS: p->argInfo = POPT_ARG_ARGV; break;
+        default: p->argInfo = POPT_ARG_STRING; break;
+        }
+        if (o->kind < RBE_OPTION_INT)
+            p->arg = place_of(o, c->values);
+        else
+            p->val = (int)n;
+        if (!o->text)
+            p->argInfo |= POPT_ARGFLAG_DOC_HIDDEN;
     }
-}
-
-static const struct range {
-    const char *command, *option;
-    double least, most;
-} ranges[] = {
-#define RBE_NUMBER(command, option, least, most) {command, option, least, most},
-#include "cli/numbers.def"
-#undef RBE_NUMBER
-};
-
-static const struct range *range_of(const char *command, const char *option)
-{
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-        if (!strcmp(ranges[i].command, command) && !strcmp(ranges[i].option, option))
-            return &ranges[i];
-    return NULL;
-}
-
-struct poptOption *rbe_numbers_as_texts(const struct poptOption *table, const char *program)
-{
-    size_t n = 0;
-
-    while (!is_end(&table[n]))
-        n++;
-    struct poptOption *copy = calloc(n + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < n; i++) {
-        copy[i] = table[i];
-        if (!is_number(&table[i]))
-            continue;
-        assert(range_of(program, table[i].longName));
-        copy[i].argInfo = POPT_ARG_STRING;
-        copy[i].arg = NULL;
-        copy[i].val = (int)i + 1;
-    }
-    return copy;
+    table[n] = (struct poptOption)POPT_TABLEEND;
+    return table;
 }
 
 /* A decimal number, nothing before or behind it; not finite where it is too large. */
@@ -122,119 +202,117 @@ static bool read_number(const char *text, bool whole, double *v)
 }
 
 /* The text of an option into its number; says what is wrong with it. */
-static bool set_number(const struct poptOption *o, const char *text, const char *program)
+static bool set_number(const struct rbe_command_option *o, const char *text,
+                       const struct rbe_command *c)
 {
-    const unsigned type = o->argInfo & POPT_ARG_MASK;
-    const bool whole = type == POPT_ARG_INT || type == POPT_ARG_LONGLONG;
-    const struct range *r = range_of(program, o->longName);
+    const bool whole = o->kind < RBE_OPTION_FLOAT;
+    void *p = place_of(o, c->values);
+    char name[64];
     double v;
 
+    rbe_option_name(name, sizeof name, o);
     if (!read_number(text, whole, &v)) {
-        fprintf(stderr, "%s: --%s: '%s' is no %snumber\n", program, o->longName, text,
+        fprintf(stderr, "%s: --%s: '%s' is no %snumber\n", c->name, name, text,
                 whole ? "whole " : "");
         return false;
     }
-    if (!(v >= r->least && v <= r->most)) {
-        fprintf(stderr, "%s: --%s: '%s' is out of range: from %.10g to %.10g\n", program,
-                o->longName, text, r->least, r->most);
+    if (!(v >= o->least && v <= o->most)) {
+        fprintf(stderr, "%s: --%s: '%s' is out of range: from %.10g to %.10g\n", c->name, name,
+                text, o->least, o->most);
         return false;
     }
-    if (type == POPT_ARG_INT)
-        *(int *)o->arg = (int)v;
-    else if (type == POPT_ARG_LONGLONG)
-        *(long long *)o->arg = strtoll(text, NULL, 10);
-    else if (type == POPT_ARG_FLOAT)
-        *(float *)o->arg = (float)v;
-    else
-        *(double *)o->arg = v;
+    switch (o->kind) {
+    case RBE_OPTION_INT: *(int *)p = (int)v; break;
+    case RBE_OPTION_UNSIGNED: *(uint32_t *)p = (uint32_t)v; break;
+    case RBE_OPTION_LONG: *(long long *)p = strtoll(text, NULL, 10); break;
+    case RBE_OPTION_SEED: *(uint64_t *)p = (uint64_t)strtoll(text, NULL, 10); break;
+    case RBE_OPTION_FLOAT: *(float *)p = (float)v; break;
+    default: *(double *)p = v; break;
+    }
     return true;
 }
 
-bool rbe_read_options(poptContext c, const struct poptOption *table, const char *program)
+bool rbe_read_options(poptContext popt, const struct rbe_command *c)
 {
     bool good = true;
     int rc;
 
-    while (good && (rc = poptGetNextOpt(c)) > 0) {
-        char *text = poptGetOptArg(c);
-        good = set_number(&table[rc - 1], text ? text : "", program);
+    while (good && (rc = poptGetNextOpt(popt)) > 0) {
+        char *text = poptGetOptArg(popt);
+        good = set_number(&c->options()[rc - 1], text ? text : "", c);
         free(text);
     }
     if (good && rc < -1)
-        fprintf(stderr, "%s: %s: %s\n", program, poptBadOption(c, POPT_BADOPTION_NOALIAS),
-                poptStrerror(rc));
+        fprintf(stderr, "%s: %s: %s\n", c->name,
+                poptBadOption(popt, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
     return good && rc == -1;
 }
 
-bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
-               const char *about, const char ***args, int *count, int *code)
+bool rbe_print_help(const struct rbe_command *c, const struct poptOption *table,
+                    const char *see)
 {
-    int help = 0;
-    const struct poptOption own[] = {
-        {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL}, POPT_TABLEEND};
-    static char name[64];       /* popt's help shows argv[0], long after this returned */
-    /* Kept, and reachable, to the end of the process: the arguments live in it. */
-    static poptContext c;
-    static struct poptOption *texts;
+    const char *argv[] = {c->name, NULL};
+    char line[256], about[2048];
 
-    *args = NULL;
-    *count = 0;
-    *code = 0;
-    snprintf(name, sizeof name, "rbe %s", argv[0]);
-    argv[0] = name;
-    if (!(texts = rbe_numbers_as_texts(table, name))) {
-        fprintf(stderr, "%s: out of memory\n", name);
-        *code = 1;
-        return false;
+    snprintf(line, sizeof line, "[OPTION...]%s%s", *c->usage ? " " : "", c->usage);
+    rbe_option_text(about, sizeof about, c->about, NULL, NULL);
+    if (as_man) {
+        rbe_man_head(stdout, c->name, c->what, line);
+        rbe_man_text(stdout, "DESCRIPTION", about);
+        rbe_man_options(stdout, table);
+        rbe_man_tail(stdout, see);
+        return true;
     }
-    const struct poptOption parsed[] = {
-        {NULL, 0, POPT_ARG_INCLUDE_TABLE, texts, 0, NULL, NULL},
-        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)own, 0, NULL, NULL},
-        POPT_TABLEEND};
-    if (!(c = poptGetContext(name, argc, argv, parsed, 0))) {
-        fprintf(stderr, "%s: out of memory\n", name);
-        *code = 1;
+    poptContext popt = poptGetContext(c->name, 1, argv, table, 0);
+    if (!popt)
         return false;
-    }
-    if (!rbe_read_options(c, table, name)) {
-        *code = 2;
-        return false;
-    }
-    if (help) {
-        const struct poptOption shown[] = {
-            {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)table, 0, "Options:", NULL},
-            own[0], POPT_TABLEEND};
-        char line[256];
-        snprintf(line, sizeof line, "[OPTION...]%s%s", *usage ? " " : "", usage);
-        if (as_man) {
-            rbe_man_head(stdout, name, description, line);
-            rbe_man_text(stdout, "DESCRIPTION", about);
-            rbe_man_options(stdout, shown);
-            rbe_man_tail(stdout, "rbe(1), rbe-bench(1), rbe-measure(1)");
-        } else {
-            poptContext h = poptGetContext(name, argc, argv, shown, 0);
-            if (!h) {
-                fprintf(stderr, "%s: out of memory\n", name);
-                *code = 1;
-                return false;
-            }
-            poptSetOtherOptionHelp(h, line);
-            poptPrintHelp(h, stdout, 0);
-            printf("\n%s\n", about);
-            poptFreeContext(h);
-        }
-        return false;
-    }
-    *args = poptGetArgs(c);
-    static const char *none[] = {NULL};
-    if (!*args)
-        *args = none;
-    while ((*args)[*count])
-        ++*count;
+    poptSetOtherOptionHelp(popt, line);
+    poptPrintHelp(popt, stdout, 0);
+    printf("\n%s\n", about);
+    poptFreeContext(popt);
     return true;
 }
 
-/* rbe_parse() has put the program's name before argv[0] already. */
+static int no_memory(const char *name)
+{
+    fprintf(stderr, "%s: out of memory\n", name);
+    return 1;
+}
+
+int rbe_command_run(const struct rbe_command *c, int argc, const char **argv)
+{
+    /* Kept, and reachable, to the end of the process: the arguments live in it. */
+    static poptContext popt;
+    static const char *none[] = {NULL};
+    struct rbe_call *call = c->values;
+    struct rbe_diag d = {""};
+    enum rbe_status err;
+    int help = 0;
+    const struct poptOption all[] = {
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, rbe_option_table(c), 0, "Options:", NULL},
+        {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL}, POPT_TABLEEND};
+
+    call->name = argv[0] = c->name;
+    if (!(popt = poptGetContext(c->name, argc, argv, all, 0)))
+        return no_memory(c->name);
+    if (!rbe_read_options(popt, c))
+        return 2;
+    if (help)
+        return rbe_print_help(c, all, see_also) ? 0 : no_memory(c->name);
+    call->args = poptGetArgs(popt);
+    if (!call->args)
+        call->args = none;
+    while (call->args[call->count])
+        call->count++;
+    if (!*c->usage && call->count)
+        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", call->args[0]);
+    else
+        err = c->run(call, &d);
+    const int code = rbe_report_failure(c->name, err, &d);
+    return call->code ? call->code : code;
+}
+
+/* A command may be called with its program's name. */
 static const char *bare(const char *command)
 {
     return strncmp(command, "rbe ", 4) ? command : command + 4;
@@ -263,4 +341,34 @@ int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_
         fprintf(stderr, "rbe %s: %s\n", bare(command),
                 d && d->text[0] ? d->text : rbe_strerror(s));
     return rbe_exit_code(s);
+}
+
+int rbe_start(const char *program, const char *commit)
+{
+    struct rbe_diag d = {""};
+    const enum rbe_status err = rbe_init(&d);
+
+    rbe_hold_standard();
+    /* A reader that has gone is a write error, and none that ends a measurement. */
+    signal(SIGPIPE, SIG_IGN);
+    rbe_result_built_from(commit);
+    if (err)
+        fprintf(stderr, "%s: %s\n", program, d.text);
+    return rbe_exit_code(err);
+}
+
+int rbe_finish(const char *program, int code, const char *lost)
+{
+    errno = 0;
+    if (fflush(stdout) || ferror(stdout)) {
+        /* What could not be written earlier has left no errno. */
+        fprintf(stderr, "%s: standard output: %s\n", program,
+                errno ? strerror(errno) : "could not be written");
+        return code ? code : 1;
+    }
+    if (!code && rbe_shortages()) {
+        fprintf(stderr, "%s: out of memory: %s\n", program, lost);
+        return 1;
+    }
+    return code;
 }

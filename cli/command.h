@@ -1,5 +1,5 @@
 /*
- * command.h - what the subcommands of rbe share: option parsing and error lines.
+ * command.h - what commands are, and what they share: their parser, their help, error lines.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,58 +8,93 @@
 
 #include <popt.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
 
 #include "base/status.h"
-#include "cli/man.h"
 #include "rbe/container.h"
 
-/* argv[0] is the subcommand's name.  Returns the exit status: 0 ok, 1 failed, 2 usage. */
-typedef int rbe_command_fn(int argc, const char **argv);
+/* How a command was called. */
+struct rbe_call {
+    const char *name;           /* "rbe eval edge" */
+    const char **args;          /* what is no option, NULL-terminated; stays to the end */
+    int count;
+    int code;                   /* exit status in the place of the usual one, or 0 */
+};
 
-#define RBE_COMMAND(name, what) rbe_command_fn rbe_cmd_##name;
-#include "cli/commands.def"
-#undef RBE_COMMAND
+enum rbe_option_kind {
+    RBE_OPTION_END, RBE_OPTION_SWITCH, RBE_OPTION_TEXT, RBE_OPTION_TEXTS, RBE_OPTION_INT,
+    RBE_OPTION_UNSIGNED, RBE_OPTION_LONG, RBE_OPTION_SEED, RBE_OPTION_FLOAT, RBE_OPTION_DOUBLE,
+};
+
+/* A row of cli/commands.def. */
+struct rbe_command_option {
+    enum rbe_option_kind kind;
+    const char *name;           /* may have _ for - */
+    char letter;
+    size_t at;                  /* of its value in the command's struct, or: */
+    double least, most;
+    const char *arg, *text;     /* text NULL: no help shows it */
+    int *variable;
+};
+
+struct rbe_command {
+    const char *name, *what, *usage, *about;    /* name: with the program's */
+    const struct rbe_command_option *(*options)(void);  /* NULL: a group of commands */
+    void (*defaults)(void *values);
+    struct rbe_call *values;    /* the command's struct, which begins so */
+    size_t size;                /* of it */
+    enum rbe_status (*run)(void *values, struct rbe_diag *d);   /* NULL: a program of its own */
+};
+extern const struct rbe_command rbe_commands[];     /* the last one has no name */
+
+/* The command of this name, or NULL. */
+const struct rbe_command *rbe_command_find(const char *name);
+/* The word of c behind the name of a group ("rbe", "rbe eval"), NULL if it is none of it. */
+const char *rbe_command_word(const struct rbe_command *c, const char *group);
+
+/* Runs it with argv[0] the command; returns the exit status: 0 ok, 1 failed, 2 usage. */
+int rbe_command_run(const struct rbe_command *c, int argc, const char **argv);
 
 /*
- * Parses a popt table; `usage` is what stands after the options in the first line of help
- * ("MODEL TEXT"), `about` a sentence or two below it, and every table gets --help.
- * Returns the positional arguments (NULL-terminated, valid until the program ends) in *args
- * and their number in *count.  On --help prints and returns 0 in *code; on a bad option
- * prints one line and *code is 2; then the result is false and the command returns *code.
- * argv[0] becomes "rbe COMMAND".
+ * The parts of that, for a program of its own.  The popt table of a command over its struct,
+ * which is set to the defaults; it lives to the end of the process, and there is one.  Numbers
+ * are texts in it, which rbe_read_options() reads in decimal and holds to their range: popt
+ * itself takes an empty text for 0, "010" for 8, and "nan".  On a bad option it prints one line
+ * and is false.
  */
-bool rbe_parse(int argc, const char **argv, const struct poptOption *table, const char *usage,
-               const char *about, const char ***args, int *count, int *code);
+struct poptOption *rbe_option_table(const struct rbe_command *c);
+bool rbe_read_options(poptContext popt, const struct rbe_command *c);
 
-/*
- * Numbers of a popt table (of int, long long, float or double; no nested tables, no `val`s)
- * are read in decimal and held to cli/numbers.def; popt itself takes an empty text for 0, "010"
- * for 8, and "nan".  The copy of the table, to be freed after the context that is made with it,
- * has texts in their place (NULL: out of memory); rbe_read_options() goes through the context's
- * options and fills the numbers of `table`.  On a bad option it prints one line and is false.
- */
-struct poptOption *rbe_numbers_as_texts(const struct poptOption *table, const char *program);
-bool rbe_read_options(poptContext c, const struct poptOption *table, const char *program);
+/* --help of a command; `see`: the pages that its manual page names.  False: out of memory. */
+bool rbe_print_help(const struct rbe_command *c, const struct poptOption *table,
+                    const char *see);
 
-/* What --help of a command that only has subcommands prints: usage ("rbe COMMAND ..."), a
- * sentence, the list, and a closing text. */
-void rbe_print_commands(FILE *f, const char *name, const char *usage, const char *about,
-                        const struct rbe_man_item *items, size_t n, const char *closing);
+/* A text of the list with what {} and other words in braces stand for. */
+void rbe_option_text(char *out, size_t size, const char *text,
+                     const struct rbe_command_option *o, const void *values);
+/* An option's name as it is typed. */
+void rbe_option_name(char *out, size_t size, const struct rbe_command_option *o);
 
-/* From here on --help prints a manual page.  rbe_describe() says, before a command runs, in
- * one line what it does; only manual pages show it. */
+/* What --help of a group prints: usage ("COMMAND ..."), a sentence, its commands, and a closing
+ * text. */
+void rbe_print_group(FILE *f, const char *group, const char *what, const char *usage,
+                     const char *about, const char *closing);
+
+/* From here on --help prints a manual page. */
 void rbe_help_as_man(void);
-void rbe_describe(const char *what);
 
-/* A row of the popt table of whatever runs RBE models. */
-#define RBE_NO_VERIFY_OPTION                                                                   \
-    {"no-verify", 0, POPT_ARG_NONE, &rbe_no_verify, 0,                                         \
-     "do not compare the codes of RBE models with their checksums", NULL}
 /* Says on stderr that there are more threads than CPUs, when there are: at the command's first
  * progress, at rbe_progress_release(true), or at its good end. */
 void rbe_warn_threads(const char *command, unsigned threads);
 
 /* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);
+
+/* The beginning of a program that was built from this commit: 0, or its exit status. */
+int rbe_start(const char *program, const char *commit);
+/* The end of a program: its exit status, unless its output could not be written or a shortage
+ * of memory left something out, which `lost` names. */
+int rbe_finish(const char *program, int code, const char *lost);
 
 #endif

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/rows.h"
-#include "cli/evaluations.h"
-#include "cli/options.h"
+#include "cli/arguments.h"
 #include "eval/measure.h"
 #include "model/data.h"
 
@@ -111,29 +110,10 @@ out:
     return err;
 }
 
-int rbe_eval_comprehension(int argc, const char **argv)
+enum rbe_status rbe_eval_comprehension(struct rbe_eval_comprehension_args *a,
+                                       struct rbe_diag *d)
 {
-    static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        RBE_EVAL_OPTIONS(&o),
-        RBE_EVAL_SPECIAL_OPTION(&o),
-        RBE_EVAL_SHARD_OPTION(&o),
-        RBE_EVAL_RESUME_OPTION(&o),
-        {"limit", 0, POPT_ARG_INT, &o.limit, 0, "only the first N items of each file", "N"},
-        POPT_TABLEEND};
-
-    if (!rbe_parse(argc, argv, table, "TASK=PATH...", "TASK is lambada, winogrande, "
-                   "hellaswag (JSON lines; hellaswag also the text file of six lines an item) "
-                   "or blimp (folder of JSON lines); scored by the conventions of "
-                   "lm-evaluation-harness.", &args, &count, &code))
-        return code;
-    enum rbe_status err;
-    if (!count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "wants TASK=PATH, e.g. lambada=lambada_test.jsonl");
-    else
-        err = run_all(&o, args, &d);
-    return rbe_report_failure(argv[0], err, &d);
+    if (!a->call.count)
+        return rbe_fail(d, RBE_ERR_ARG, "wants TASK=PATH, e.g. lambada=lambada_test.jsonl");
+    return run_all(&a->o, a->call.args, d);
 }

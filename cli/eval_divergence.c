@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/rows.h"
-#include "cli/evaluations.h"
-#include "cli/options.h"
+#include "cli/arguments.h"
 #include "eval/measure.h"
 #include "model/data.h"
 
@@ -97,37 +96,9 @@ out:
     return err;
 }
 
-int rbe_eval_divergence(int argc, const char **argv)
+enum rbe_status rbe_eval_divergence(struct rbe_eval_divergence_args *a, struct rbe_diag *d)
 {
-    static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    static char *protocol = "P1";
-    static struct rbe_divergence_plan plan;
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        RBE_EVAL_OPTIONS(&o),
-        RBE_EVAL_SPECIAL_OPTION(&o),
-        RBE_EVAL_SHARD_OPTION(&o),
-        RBE_EVAL_RESUME_OPTION(&o),
-        {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
-         "UTF-8 text; repeat it (default: the embedded WikiText test)", "FILE"},
-        {"protocol", 'p', POPT_ARG_STRING, &protocol, 0, "which windows (default P1)", "NAME"},
-        {"windows", 0, POPT_ARG_INT, &o.limit, 0, "only the first N windows", "N"},
-        {"record", 0, POPT_ARG_STRING, &plan.record, 0,
-         "keep the first model's predictions in this file (half precision, two bytes a word "
-         "of the vocabulary and token)", "FILE"},
-        {"recorded", 0, POPT_ARG_STRING, &plan.recorded, 0,
-         "take them from it instead of running the first model", "FILE"},
-        POPT_TABLEEND};
+    struct rbe_divergence_plan plan = {.record = a->record, .recorded = a->recorded};
 
-    if (!rbe_parse(argc, argv, table, "", "KL divergence from the first model, top-1 "
-                   "agreement, change of the true token's probability.", &args, &count, &code))
-        return code;
-    enum rbe_status err;
-    if (count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else
-        err = run_all(&o, protocol, &plan, &d);
-    return rbe_report_failure(argv[0], err, &d);
+    return run_all(&a->o, a->protocol, &plan, d);
 }

@@ -6,8 +6,7 @@
 #include <stdio.h>
 
 #include "base/rows.h"
-#include "cli/evaluations.h"
-#include "cli/options.h"
+#include "cli/arguments.h"
 #include "eval/measure.h"
 #include "model/data.h"
 
@@ -66,48 +65,10 @@ out:
     return err;
 }
 
-int rbe_eval_generation(int argc, const char **argv)
+enum rbe_status rbe_eval_generation(struct rbe_eval_generation_args *a, struct rbe_diag *d)
 {
-    static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    struct rbe_generation_plan p = {.prompts = 200, .tokens = 64, .prompt_tokens = 48,
-                                    .samples = 6};
-    int top_k = 40, seed = 1, count, code;
-    float temperature = 0.8F, top_p = 1;
-    struct rbe_diag d = {""};
-    const char **args;
-    const struct poptOption table[] = {
-        RBE_EVAL_OPTIONS(&o),
-        RBE_EVAL_SPECIAL_OPTION(&o),
-        RBE_EVAL_SHARD_OPTION(&o),
-        RBE_EVAL_RESUME_OPTION(&o),
-        {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
-         "where the prompts come from (default: the embedded WikiText test)", "FILE"},
-        {"prompts", 0, POPT_ARG_INT, &p.prompts, 0, "texts to write (default 200)", "N"},
-        {"prompt", 0, POPT_ARG_INT, &p.prompt_tokens, 0, "tokens of a prompt (default 48)",
-         "N"},
-        {"tokens", 0, POPT_ARG_INT, &p.tokens, 0, "tokens of a text (default 64)", "N"},
-        {"samples", 0, POPT_ARG_INT, &p.samples, 0, "texts kept in the result (default 6)",
-         "N"},
-        {"temperature", 0, POPT_ARG_FLOAT, &temperature, 0, "0: greedy (default 0.8)", "X"},
-        {"top-k", 0, POPT_ARG_INT, &top_k, 0, "0: all (default 40)", "N"},
-        {"top-p", 0, POPT_ARG_FLOAT, &top_p, 0, "1: all (default 1)", "X"},
-        {"seed", 0, POPT_ARG_INT, &seed, 0, "of the random numbers (default 1)", "N"},
-        POPT_TABLEEND};
-
-    if (!rbe_parse(argc, argv, table, "", "Fluency, coherence and relevance retained, judged "
-                   "by the first model; repetition; samples side by side.", &args, &count,
-                   &code))
-        return code;
-    enum rbe_status err;
-    if (count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (p.prompts < 2 || p.tokens < 2 || p.prompt_tokens < 1 || p.samples < 0 ||
-             top_k < 0 || !(temperature >= 0 && temperature <= 100) ||
-             !(top_p > 0 && top_p <= 1))
-        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else {
-        p.how = (struct rbe_sampling){temperature, (uint32_t)top_k, top_p, (uint64_t)seed};
-        err = run(&o, &p, &d);
-    }
-    return rbe_report_failure(argv[0], err, &d);
+    if (a->plan.prompts < 2 || a->plan.tokens < 2)
+        return rbe_fail(d, RBE_ERR_ARG, "a number is out of range");
+    a->plan.how = a->how;
+    return run(&a->o, &a->plan, d);
 }

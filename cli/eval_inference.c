@@ -9,8 +9,7 @@
 
 #include "base/criteria.h"
 #include "base/rows.h"
-#include "cli/evaluations.h"
-#include "cli/options.h"
+#include "cli/arguments.h"
 #include "eval/measure.h"
 
 static void print_sequences(const struct rbe_inference_plan *p, const json_t *r)
@@ -140,45 +139,14 @@ out:
     return err;
 }
 
-int rbe_eval_inference(int argc, const char **argv)
+enum rbe_status rbe_eval_inference(struct rbe_eval_inference_args *a, struct rbe_diag *d)
 {
-    static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    struct rbe_inference_plan p = {.prompt_tokens = (int)RBE_LIMIT(C2_PROMPT),
-                                   .tokens = 128,
-                                   .retries = 2};
-    static char *depths;
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        RBE_EVAL_OPTIONS(&o),
-        RBE_EVAL_SHARD_OPTION(&o),
-        {"prompt", 0, POPT_ARG_INT, &p.prompt_tokens, 0, "prompt tokens (default 128)", "N"},
-        {"tokens", 0, POPT_ARG_INT, &p.tokens, 0,
-         "tokens timed at each depth (default 128; p99 needs 100)", "N"},
-        {"depths", 0, POPT_ARG_STRING, &depths, 0,
-         "tokens in the cache before (default 0,128,256,512,960, as far as they fit)", "LIST"},
-        {"retries", 0, POPT_ARG_INT, &p.retries, 0,
-         "repeats of a burst disturbed by other processes (default 2)", "N"},
-        {"no-child", 0, POPT_ARG_NONE, &p.no_child, 0,
-         "leave out memory and the hundred tokens", NULL},
-        {"sequences", 0, POPT_ARG_INT, &p.sequences, 0,
-         "whole sequences instead of depths; the long mode is 100", "N"},
-        {"length", 0, POPT_ARG_INT, &p.length, 0,
-         "tokens of a sequence, the prompt included (default 512)", "N"},
-        POPT_TABLEEND};
+    struct rbe_inference_plan *p = &a->plan;
 
-    if (!rbe_parse(argc, argv, table, "", "Time per token at several depths, first token, "
-                   "prefill, memory; several models take turns.", &args, &count, &code))
-        return code;
-    enum rbe_status err;
-    if (count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (p.prompt_tokens < 1 || p.tokens < 1 || p.retries < 0 || p.sequences < 0 ||
-             p.length < 0 || (p.length && p.length < p.prompt_tokens))
-        err = rbe_fail(&d, RBE_ERR_ARG, "a number is out of range");
-    else if (p.sequences || !(err = rbe_eval_refuse_shard(&o, "only sequences have parts: "
-                                                          "--sequences N", &d)))
-        err = run(&o, &p, depths, &d);
-    return rbe_report_failure(argv[0], err, &d);
+    if (p->length && p->length < p->prompt_tokens)
+        return rbe_fail(d, RBE_ERR_ARG, "a number is out of range");
+    const enum rbe_status err =
+        p->sequences ? RBE_OK : rbe_eval_refuse_shard(&a->o, "only sequences have parts: "
+                                                      "--sequences N", d);
+    return err ? err : run(&a->o, p, a->depths, d);
 }

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/rows.h"
-#include "cli/evaluations.h"
-#include "cli/options.h"
+#include "cli/arguments.h"
 #include "eval/measure.h"
 #include "model/data.h"
 
@@ -63,24 +62,19 @@ static void print_row(const json_t *r, void *arg)
 }
 
 /* Options of this command alone. */
-struct how {
-    char *protocols;
-    int context, checkpoint_s;
-};
-
 static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
                            const struct rbe_text *text, const struct rbe_tokenizer *t,
-                           enum rbe_protocol protocol, const struct how *how,
+                           enum rbe_protocol protocol, const struct rbe_eval_perplexity_args *a,
                            struct rbe_diag *d)
 {
     struct rbe_windows w;
     const struct rbe_perplexity_plan p = {.text = text, .windows = &w,
-                                          .checkpoint_s = how->checkpoint_s,
-                                          .resamples = (unsigned)o->resamples};
+                                          .checkpoint_s = a->checkpoint,
+                                          .resamples = (unsigned)a->resamples};
     struct shown shown = {.p = &p};
     const struct rbe_evaluation e = rbe_eval_given(o, runners, print_row, &shown);
     enum rbe_status err = rbe_windows_make(&w, protocol, text, t, runners[0].n_ctx,
-                                           (uint32_t)how->context, d);
+                                           (uint32_t)a->context, d);
 
     if (err)
         return err;
@@ -112,15 +106,15 @@ static enum rbe_status parse_protocols(const char *s, enum rbe_protocol *out,
     return err;
 }
 
-static enum rbe_status run_all(struct rbe_eval_options *o, const struct how *how,
-                               struct rbe_diag *d)
+enum rbe_status rbe_eval_perplexity(struct rbe_eval_perplexity_args *a, struct rbe_diag *d)
 {
+    struct rbe_eval_options *o = &a->o;
     enum rbe_protocol list[RBE_PROTOCOL_COUNT + 1];
     struct rbe_runner *runners = NULL;
     struct rbe_tokenizer *t = NULL;
     enum rbe_status err;
 
-    if ((err = parse_protocols(how->protocols, list, d)))
+    if ((err = parse_protocols(a->protocol, list, d)))
         return err;
     if ((err = rbe_eval_begin(o, true, d)) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
@@ -131,7 +125,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const struct how *how
         if ((err = rbe_text_open(&text, *path, d)))
             break;
         for (int i = 0; list[i] != RBE_PROTOCOL_COUNT && !err; i++)
-            err = run(o, runners, &text, t, list[i], how, d);
+            err = run(o, runners, &text, t, list[i], a, d);
         rbe_text_close(&text);
     }
 out:
@@ -139,46 +133,4 @@ out:
     rbe_eval_close_models(o, &runners);
     rbe_eval_end(o);
     return err;
-}
-
-int rbe_eval_perplexity(int argc, const char **argv)
-{
-    static struct rbe_eval_options o;   /* popt's copies stay reachable */
-    static struct how how = {.protocols = "P1", .checkpoint_s = 60};
-    int count, code;
-    struct rbe_diag d = {""};
-    const char **args;
-    const struct poptOption table[] = {
-        RBE_EVAL_OPTIONS(&o),
-        RBE_EVAL_SPECIAL_OPTION(&o),
-        RBE_EVAL_SHARD_OPTION(&o),
-        {"text", 0, POPT_ARG_ARGV, &o.texts, 0,
-         "UTF-8 text, or .jsonl with a \"text\" a line; repeat it (default: the embedded "
-         "WikiText test)", "FILE"},
-        {"protocol", 'p', POPT_ARG_STRING, &how.protocols, 0,
-         "P1 (hf), P2 (hf-stride), P3 (llamacpp), P4 (lm-eval), a list of them, or all "
-         "(default P1)", "NAME"},
-        {"windows", 0, POPT_ARG_INT, &o.limit, 0, "only the first N windows", "N"},
-        {"context", 0, POPT_ARG_INT, &how.context, 0, "window length (default: the protocol's)",
-         "N"},
-        {"resamples", 0, POPT_ARG_INT, &o.resamples, 0, "bootstrap resamples (default 2000)",
-         "N"},
-        RBE_EVAL_RESUME_OPTION(&o),
-        {"checkpoint", 0, POPT_ARG_INT, &how.checkpoint_s, 0,
-         "append partial results every so many seconds (default 60; 0: as often as can be)",
-         "S"},
-        POPT_TABLEEND};
-
-    if (!rbe_parse(argc, argv, table, "", "Perplexity with standard errors over windows; "
-                   "models after the first are compared with it window by window.", &args,
-                   &count, &code))
-        return code;
-    enum rbe_status err = RBE_OK;
-    if (count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", args[0]);
-    else if (how.context < 0 || o.resamples < 0 || how.checkpoint_s < 0)
-        err = rbe_fail(&d, RBE_ERR_ARG, "negative --context, --resamples or --checkpoint");
-    else
-        err = run_all(&o, &how, &d);
-    return rbe_report_failure(argv[0], err, &d);
 }

@@ -17,18 +17,14 @@
 #include "base/result.h"
 #include "base/rows.h"
 #include "base/stats.h"
-#include "cli/evaluations.h"
+#include "cli/arguments.h"
 #include "eval/child.h"
 #include "eval/softmax.h"
 #include "model/model.h"
 
-struct work {
-    char *model;
-    int threads, prompt, tokens;
-};
-
-static int report(const struct work *w, const double *ms, double load_s, double prefill_ms,
-                  double generate_s, const struct rbe_usage *u, size_t session_bytes)
+static int report(const struct rbe_eval_worker_args *w, const double *ms, double load_s,
+                  double prefill_ms, double generate_s, const struct rbe_usage *u,
+                  size_t session_bytes)
 {
     json_t *times = json_array();
 
@@ -51,7 +47,7 @@ static int report(const struct work *w, const double *ms, double load_s, double 
 
 /* token_ms[0] is from the end of the prefill to the first token, the others from token to
  * token. */
-static enum rbe_status work(const struct work *w, struct rbe_diag *d)
+static enum rbe_status work(const struct rbe_eval_worker_args *w, struct rbe_diag *d)
 {
     struct rbe_pool *pool = NULL;
     struct rbe_model *m = NULL;
@@ -119,34 +115,14 @@ out:
     return err;
 }
 
-int rbe_eval_worker(int argc, const char **argv)
+enum rbe_status rbe_eval_worker(struct rbe_eval_worker_args *a, struct rbe_diag *d)
 {
-    static struct work w;       /* popt's copies stay reachable */
-    w = (struct work){.threads = 0, .prompt = 128, .tokens = 100};
-    struct rbe_diag d = {""};
-    int count, code;
-    const char **args;
-    const struct poptOption table[] = {
-        {"model", 'm', POPT_ARG_STRING, &w.model, 0, "model to run", "PATH"},
-        {"threads", 't', POPT_ARG_INT, &w.threads, 0, "threads (default: all CPUs)", "N"},
-        {"prompt", 0, POPT_ARG_INT, &w.prompt, 0, "prompt tokens (default 128)", "N"},
-        {"tokens", 0, POPT_ARG_INT, &w.tokens, 0, "tokens to make (default 100)", "N"},
-        RBE_NO_VERIFY_OPTION,
-        POPT_TABLEEND};
-
     /* glibc reserves 64 MiB of addresses for each thread's arena: one arena is enough. */
     mallopt(M_ARENA_MAX, 1);
-    if (!rbe_parse(argc, argv, table, "", "One greedy generation with batch 1; prints what it "
-                   "took as JSON.", &args, &count, &code))
-        return code;
-    enum rbe_status err;
-    if (!w.model || count)
-        err = rbe_fail(&d, RBE_ERR_ARG, "wants --model PATH and no other argument");
-    else if (w.threads < 0 || w.prompt < 1 || w.tokens < 1)
-        err = rbe_fail(&d, RBE_ERR_ARG, "threads, prompt and tokens must be positive");
-    else
-        err = work(&w, &d);
-    code = rbe_report_failure(argv[0], err, &d);
-    return err == RBE_ERR_FORMAT || err == RBE_ERR_MISMATCH || err == RBE_ERR_NUMERIC
-               ? RBE_CHILD_FAULTY : code;
+    const enum rbe_status err =
+        a->model ? work(a, d)
+                 : rbe_fail(d, RBE_ERR_ARG, "wants --model PATH and no other argument");
+    if (err == RBE_ERR_FORMAT || err == RBE_ERR_MISMATCH || err == RBE_ERR_NUMERIC)
+        a->call.code = RBE_CHILD_FAULTY;
+    return err;
 }

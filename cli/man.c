@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "cli/command.h"
 
 /* roff's own characters escaped; `line_start` when a line begins with s. */
 static void put(FILE *f, const char *s, bool line_start)
@@ -57,32 +58,6 @@ void rbe_man_head(FILE *f, const char *name, const char *what, const char *usage
     }
 }
 
-/* "(default: 3)" for the types whose value popt prints, too. */
-static void put_default(FILE *f, const struct poptOption *o)
-{
-    char text[64] = "";
-
-    if (!(o->argInfo & POPT_ARGFLAG_SHOW_DEFAULT) || !o->arg)
-        return;
-    switch (o->argInfo & POPT_ARG_MASK) {
-    case POPT_ARG_INT: snprintf(text, sizeof text, "%d", *(int *)o->arg); break;
-    case POPT_ARG_LONG: snprintf(text, sizeof text, "%ld", *(long *)o->arg); break;
-    case POPT_ARG_LONGLONG: snprintf(text, sizeof text, "%lld", *(long long *)o->arg); break;
-    case POPT_ARG_FLOAT: snprintf(text, sizeof text, "%g", (double)*(float *)o->arg); break;
-    case POPT_ARG_DOUBLE: snprintf(text, sizeof text, "%g", *(double *)o->arg); break;
-    case POPT_ARG_STRING:
-        if (*(char **)o->arg)
-            snprintf(text, sizeof text, "\"%s\"", *(char **)o->arg);
-        break;
-    default: break;
-    }
-    if (*text) {
-        fputs(" (default: ", f);
-        put(f, text, false);
-        putc(')', f);
-    }
-}
-
 static void put_options(FILE *f, const struct poptOption *o)
 {
     for (; o->longName || o->shortName || o->arg; o++) {
@@ -107,7 +82,6 @@ static void put_options(FILE *f, const struct poptOption *o)
         }
         putc('\n', f);
         put(f, o->descrip ? o->descrip : "", true);
-        put_default(f, o);
         putc('\n', f);
     }
 }
@@ -148,14 +122,17 @@ void rbe_man_text(FILE *f, const char *section, const char *text)
         fputs(".fi\n", f);
 }
 
-void rbe_man_list(FILE *f, const char *section, const struct rbe_man_item *items, size_t n)
+void rbe_man_commands(FILE *f, const char *group)
 {
-    fprintf(f, ".SH %s\n", section);
-    for (size_t i = 0; i < n; i++) {
+    fputs(".SH COMMANDS\n", f);
+    for (const struct rbe_command *c = rbe_commands; c->name; c++) {
+        const char *word = rbe_command_word(c, group);
+        if (!word)
+            continue;
         fputs(".TP\n.B ", f);
-        put(f, items[i].name, false);
+        put(f, word, false);
         putc('\n', f);
-        put(f, items[i].what, true);
+        put(f, c->what, true);
         putc('\n', f);
     }
 }

@@ -7,13 +7,7 @@
 #define RBE_CLI_MAN_H
 
 #include <popt.h>
-#include <stddef.h>
 #include <stdio.h>
-
-/* A name and what stands behind it, in the list of a page or of a help text. */
-struct rbe_man_item {
-    const char *name, *what;
-};
 
 /* The head of a page of section 1: "rbe eval" becomes rbe-eval, `what` its one line, and
  * `usage` what stands behind the name in the synopsis. */
@@ -22,7 +16,8 @@ void rbe_man_head(FILE *f, const char *name, const char *what, const char *usage
 void rbe_man_options(FILE *f, const struct poptOption *table);
 /* A section of text: lines that begin with a blank keep their breaks, the others flow. */
 void rbe_man_text(FILE *f, const char *section, const char *text);
-void rbe_man_list(FILE *f, const char *section, const struct rbe_man_item *items, size_t n);
+/* The commands of a group. */
+void rbe_man_commands(FILE *f, const char *group);
 /* EXIT STATUS and SEE ALSO; `see` is a list of pages such as "rbe(1), rbe-eval(1)". */
 void rbe_man_tail(FILE *f, const char *see);
 

@@ -89,10 +89,6 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
 {
     enum rbe_status err;
 
-    if (o->threads < 0 || o->threads > 1024)
-        return rbe_fail(d, RBE_ERR_ARG, "--threads %d is out of range", o->threads);
-    if (o->limit < 0)
-        return rbe_fail(d, RBE_ERR_ARG, "a limit of %d is out of range", o->limit);
     if (o->special && strcmp(o->special, "parse") && strcmp(o->special, "text"))
         return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
     if (o->resume && !o->out)
@@ -131,33 +127,10 @@ enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const ch
     return o->shard ? rbe_fail(d, RBE_ERR_ARG, "--shard %s: %s", o->shard, why) : RBE_OK;
 }
 
-enum rbe_status rbe_eval_share(struct rbe_eval_options *o, size_t total, const char *unit,
-                               size_t *first, size_t *count, struct rbe_diag *d)
-{
-    const struct rbe_evaluation e = rbe_eval_given(o, NULL, NULL, NULL);
-
-    return rbe_evaluation_share(&e, total, unit, first, count, d);
-}
-
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d)
 {
-    struct rbe_runner *r = calloc(o->model_count, sizeof *r);
-    enum rbe_status err = r ? RBE_OK : RBE_ERR_NOMEM;
-
-    for (size_t i = 0; i < o->model_count && !err; i++) {
-        err = rbe_runner_open(&r[i], o->models[i], rows, o->pool, d);
-        if (!err)
-            err = rbe_model_hash(r[i].model, d);
-        if (!err)
-            rbe_session_stop_early(r[i].session, true);
-        if (!err && i)
-            err = rbe_runner_match(&r[0], &r[i], d);
-    }
-    if (err && r)
-        rbe_eval_close_models(o, &r);
-    *out = r;
-    return err;
+    return rbe_runners_open(out, o->models, o->model_count, rows, o->pool, d);
 }
 
 enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
@@ -175,19 +148,7 @@ enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_
 
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners)
 {
-    if (!*runners)
-        return;
-    for (size_t i = 0; i < o->model_count; i++)
-        rbe_runner_close(&(*runners)[i]);
-    free(*runners);
-    *runners = NULL;
-}
-
-json_t *rbe_eval_record(struct rbe_eval_options *o, const char *kind, struct rbe_runner *r)
-{
-    const struct rbe_evaluation e = rbe_eval_given(o, NULL, NULL, NULL);
-
-    return rbe_evaluation_record(&e, kind, r);
+    rbe_runners_close(runners, o->model_count);
 }
 
 void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
@@ -215,13 +176,6 @@ struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runn
         .limit = (size_t)o->limit, .special = o->special, .old = o->old,
         .results = o->results, .saved = o->out, .show = o->json ? print_json : show,
         .show_arg = arg};
-}
-
-enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d)
-{
-    const struct rbe_evaluation e = rbe_eval_given(o, NULL, NULL, NULL);
-
-    return rbe_evaluation_emit(&e, record, d);
 }
 
 struct rbe_shown rbe_show(const char *format, double x)

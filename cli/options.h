@@ -6,7 +6,6 @@
 #ifndef RBE_CLI_OPTIONS_H
 #define RBE_CLI_OPTIONS_H
 
-#include <popt.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -20,9 +19,9 @@
 
 struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
-    char *out, *tokenizer, *shard;
+    const char *out, *tokenizer, *shard;
     const char *special;        /* "parse" or "text"; NULL: no text is read */
-    int threads, json, quiet, limit, resamples, resume;
+    int threads, json, quiet, limit, resume;
     struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
     /* Filled by rbe_eval_begin(). */
     size_t model_count;
@@ -32,30 +31,6 @@ struct rbe_eval_options {
     json_t *old;                /* --resume: this program's records of `out`, else NULL */
 };
 
-/* Rows of a popt table over a struct rbe_eval_options *o. */
-#define RBE_EVAL_OPTIONS(o)                                                                    \
-    {"model", 'm', POPT_ARG_ARGV, &(o)->models, 0,                                             \
-     "model: folder, checkpoint or RBE file; repeat it, the first is the base of "             \
-     "comparisons (default: the embedded rbe-mini)", "PATH"},                                  \
-    {"out", 'o', POPT_ARG_STRING, &(o)->out, 0, "append result lines to this file", "FILE"},   \
-    {"tokenizer", 0, POPT_ARG_STRING, &(o)->tokenizer, 0,                                      \
-     "folder of the vocabulary or GGUF file (default: the model's, else one that ships)",      \
-     "PATH"},                                                                                 \
-    {"threads", 't', POPT_ARG_INT, &(o)->threads, 0, "threads (default: all CPUs)", "N"},      \
-    RBE_NO_VERIFY_OPTION,                                                                      \
-    {"json", 0, POPT_ARG_NONE, &(o)->json, 0, "print result lines instead of a table", NULL},  \
-    {"quiet", 'q', POPT_ARG_NONE, &(o)->quiet, 0, "no progress", NULL}
-
-/* Of the evaluations that read text. */
-#define RBE_EVAL_SPECIAL_OPTION(o)                                                             \
-    {"special", 0, POPT_ARG_STRING, &(o)->special, 0,                                          \
-     "<|endoftext|> and other special tokens in texts: text, the characters, or parse, the "   \
-     "tokens, as lm-eval and transformers read them (default text)", "HOW"}
-
-#define RBE_EVAL_SHARD_OPTION(o)                                                               \
-    {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0,                                              \
-     "measure part I of N only (1/4, 2/4, ...); rbe merge joins the parts", "I/N"}
-
 /*
  * Checks what was parsed, opens the pool and the result file, catches interrupts.  Texts get
  * the embedded WikiText when none was named and want_text is set.
@@ -63,25 +38,13 @@ struct rbe_eval_options {
 enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d);
 void rbe_eval_end(struct rbe_eval_options *o);
 
-#define RBE_EVAL_RESUME_OPTION(o)                                                              \
-    {"resume", 0, POPT_ARG_NONE, &(o)->resume, 0,                                              \
-     "go on from the partial results in --out", NULL}
-
-/* An option of the evaluations that cannot be split, so that asking says why. */
-#define RBE_EVAL_NO_SHARD_OPTION(o)                                                            \
-    {"shard", 0, POPT_ARG_STRING, &(o)->shard, 0, "refused: there is only one item", "I/N"}
+/* For the evaluations that cannot be split: says why. */
 enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
                                       struct rbe_diag *d);
 
 /* What eval/measure.h is given, once begun; show: a finished row, where not --json. */
 struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runner *runners,
                                      void (*show)(const json_t *row, void *arg), void *arg);
-
-/* As rbe_evaluation_share(), _record() and _emit(). */
-enum rbe_status rbe_eval_share(struct rbe_eval_options *o, size_t total, const char *unit,
-                               size_t *first, size_t *count, struct rbe_diag *d);
-json_t *rbe_eval_record(struct rbe_eval_options *o, const char *kind, struct rbe_runner *r);
-enum rbe_status rbe_eval_emit(struct rbe_eval_options *o, json_t *record, struct rbe_diag *d);
 
 /* The tokenizer of all models, r the first of them, set to --special, which records say from
  * now on. */

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "eval/comprehension.h"
+#include "eval/conversation.h"
 #include "eval/runner.h"
 #include "eval/text.h"
 #include "eval/windows.h"
@@ -96,10 +97,37 @@ struct rbe_divergence_plan {
     const struct rbe_windows *windows;  /* of it */
     /* The first model's predictions are kept in the one file, or come from the other; with
      * either: no shards, no old rows.  Both may be NULL. */
-    char *record, *recorded;
+    const char *record, *recorded;
 };
 enum rbe_status rbe_measure_divergence(const struct rbe_evaluation *e,
                                        const struct rbe_divergence_plan *p, struct rbe_diag *d);
+
+/* A script of questions that the models answer by turns, streaming, judged by the first model:
+ * a row for each.  Opens the models itself (e's runners are not looked at): their processes are
+ * forked before. */
+struct rbe_conversation_plan {
+    const char *script;         /* a question a line; NULL: the shipped one */
+    int turns;                  /* the first so many, 0: all */
+    struct rbe_conversation_options how;
+    const char *tokenizer;      /* as rbe_find_tokenizer() takes it */
+    unsigned threads;           /* 0: one for each CPU */
+    bool quiet;                 /* no word of what was forgotten */
+    /* The answers go to standard output as they come, each after a call of this; question
+     * NULL: all is said.  Or NULL. */
+    void (*announce)(int turn, const char *model, const char *question);
+};
+enum rbe_status rbe_measure_conversation(const struct rbe_evaluation *e,
+                                         const struct rbe_conversation_plan *p,
+                                         struct rbe_diag *d);
+
+/* A generation in a process limited to so much address space: a row for each model.  The
+ * models are opened only to name them; one that does not open is an error.  *fits: all did. */
+struct rbe_edge_plan {
+    uint64_t limit_bytes;
+    unsigned tokens, threads;
+};
+enum rbe_status rbe_measure_edge(const struct rbe_evaluation *e, const struct rbe_edge_plan *p,
+                                 bool *fits, struct rbe_diag *d);
 
 /* A row for each model; e's limit was one of the items' files. */
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,

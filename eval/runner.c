@@ -194,3 +194,32 @@ enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_ru
                         a->name, b->name, x->n_ctx, y->n_ctx);
     return RBE_OK;
 }
+
+enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, size_t count,
+                                 uint32_t rows, struct rbe_pool *pool, struct rbe_diag *d)
+{
+    struct rbe_runner *r = calloc(count, sizeof *r);
+    enum rbe_status err = r ? RBE_OK : RBE_ERR_NOMEM;
+
+    for (size_t i = 0; i < count && !err; i++) {
+        err = rbe_runner_open(&r[i], paths[i], rows, pool, d);
+        if (!err)
+            err = rbe_model_hash(r[i].model, d);
+        if (!err)
+            rbe_session_stop_early(r[i].session, true);
+        if (!err && i)
+            err = rbe_runner_match(&r[0], &r[i], d);
+    }
+    *out = r;
+    if (err)
+        rbe_runners_close(out, count);
+    return err;
+}
+
+void rbe_runners_close(struct rbe_runner **runners, size_t count)
+{
+    for (size_t i = 0; *runners && i < count; i++)
+        rbe_runner_close(&(*runners)[i]);
+    free(*runners);
+    *runners = NULL;
+}

@@ -34,6 +34,11 @@ enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t
                                 struct rbe_pool *pool, struct rbe_diag *d);
 void rbe_runner_close(struct rbe_runner *r);
 
+/* All of them, hashed, into a fresh array; all must match the first. */
+enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, size_t count,
+                                 uint32_t rows, struct rbe_pool *pool, struct rbe_diag *d);
+void rbe_runners_close(struct rbe_runner **runners, size_t count);
+
 /*
  * A runner of the same model that works on one thread beside others: a session and rows of
  * logits of its own, the model and its name those of `of`, which must outlive it.  An interrupt

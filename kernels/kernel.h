@@ -85,6 +85,7 @@ struct rbe_kernel {
     enum rbe_format format;
     uint32_t isa;               /* RBE_ISA_* bits, all of which it needs (kernels/cpu.h) */
     rbe_product_fn *run;
+    const char *word;           /* kernels.def's for the ISA: avx512 */
 };
 
 /* Every kernel compiled in, in the order of kernels.def; NULL past the end. */

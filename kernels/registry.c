@@ -26,7 +26,7 @@ static const struct rbe_kernel kernels[] = {
 #define RBE_KERNEL(op, format, isa)                                                            \
     RBE_ON(isa, {#op "_" #format "_" #isa, (enum rbe_op)OP_##op,                               \
                  (enum rbe_format)FORMAT_##format, RBE_BITS(isa),                              \
-                 rbe_##op##_##format##_##isa},)
+                 rbe_##op##_##format##_##isa, #isa},)
 #include "kernels/kernels.def"
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof kernels[0] };

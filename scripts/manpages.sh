@@ -11,13 +11,13 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-names() { sed -n "s/^$1(\([a-z]*\),.*/\1/p" "$2"; }
+names() { sed -n "s/^$1(\([a-z]*\), \".*/\1/p" cli/commands.def; }
 
 "$bin/rbe" man > "$work/rbe.1"
-for c in $(names RBE_COMMAND cli/commands.def); do
+for c in $(names COMMAND) $(names GROUP); do
     "$bin/rbe" man "$c" > "$work/rbe-$c.1"
 done
-for e in $(names RBE_EVALUATION cli/evaluations.def); do
+for e in $(names EVALUATION); do
     "$bin/rbe" man eval "$e" > "$work/rbe-eval-$e.1"
 done
 "$bin/rbe-bench" --man > "$work/rbe-bench.1"

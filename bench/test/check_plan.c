@@ -116,15 +116,18 @@ static void ratios(void)
 
 static void work(void)
 {
-    const struct rbe_kernel f32 = {"gemv_f32_x", RBE_GEMV, RBE_F32, RBE_ISA_AVX2, NULL};
-    const struct rbe_kernel seed = {"gemv_seed_x", RBE_GEMV, RBE_SEED, RBE_ISA_AVX2, NULL};
-    const struct rbe_kernel scalar = {"gemv_seed_scalar", RBE_GEMV, RBE_SEED, 0, NULL};
-    const struct rbe_kernel gemm = {"gemm_seed_x", RBE_GEMM, RBE_SEED, RBE_ISA_AVX2, NULL};
-    const struct rbe_kernel seed4 = {"gemv_seed4_x", RBE_GEMV, RBE_SEED4, RBE_ISA_AVX2, NULL};
-    const struct rbe_kernel hybrid = {"gemv_hybrid_x", RBE_GEMV, RBE_HYBRID, 0, NULL};
+    const struct rbe_kernel f32 = {"gemv_f32_x", RBE_GEMV, RBE_F32, RBE_ISA_AVX2, NULL, NULL};
+    const struct rbe_kernel seed = {"gemv_seed_x", RBE_GEMV, RBE_SEED, RBE_ISA_AVX2,
+                                    NULL, NULL};
+    const struct rbe_kernel scalar = {"gemv_seed_scalar", RBE_GEMV, RBE_SEED, 0, NULL, NULL};
+    const struct rbe_kernel gemm = {"gemm_seed_x", RBE_GEMM, RBE_SEED, RBE_ISA_AVX2,
+                                    NULL, NULL};
+    const struct rbe_kernel seed4 = {"gemv_seed4_x", RBE_GEMV, RBE_SEED4, RBE_ISA_AVX2,
+                                     NULL, NULL};
+    const struct rbe_kernel hybrid = {"gemv_hybrid_x", RBE_GEMV, RBE_HYBRID, 0, NULL, NULL};
     const uint32_t dot = RBE_ISA_NEON | RBE_ISA_DOTPROD;
-    const struct rbe_kernel dot8 = {"gemv_int8_neondot", RBE_GEMV, RBE_INT8, dot, NULL};
-    const struct rbe_kernel dots = {"gemv_seed_neondot", RBE_GEMV, RBE_SEED, dot, NULL};
+    const struct rbe_kernel dot8 = {"gemv_int8_neondot", RBE_GEMV, RBE_INT8, dot, NULL, NULL};
+    const struct rbe_kernel dots = {"gemv_seed_neondot", RBE_GEMV, RBE_SEED, dot, NULL, NULL};
     const double all = 3072.0 * 768;
 
     CHECK(rbe_work_of(&f32, 3072, 768, 0, 0, 1, 1).multiply_adds == all);

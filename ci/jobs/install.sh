@@ -60,8 +60,8 @@ for page in "$at"/share/man/man1/*.1; do
     fi
 done
 for c in rbe rbe-bench rbe-measure rbe-bench-plots \
-    $(sed -n 's/^RBE_COMMAND(\([a-z]*\),.*/rbe-\1/p' cli/commands.def) \
-    $(sed -n 's/^RBE_EVALUATION(\([a-z]*\),.*/rbe-eval-\1/p' cli/evaluations.def); do
+    $(sed -n 's/^\(COMMAND\|GROUP\)(\([a-z]*\), ".*/rbe-\2/p' cli/commands.def) \
+    $(sed -n 's/^EVALUATION(\([a-z]*\), ".*/rbe-eval-\1/p' cli/commands.def); do
     check "a page for $c" test -s "$at/share/man/man1/$c.1"
 done
 # Every long option that --help shows stands in the page.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# check_numbers.sh - every numeric option of every command, by cli/numbers.def: what is no number,
+# check_numbers.sh - every numeric option of every command, by cli/commands.def: what is no number,
 # or out of its range, ends the command with one line before anything is done.
 #
 # SPDX-License-Identifier: MIT
@@ -18,9 +18,31 @@ refused() {
 }
 
 # Each range as a number below it and one above it: "command|option|below|above".
-sed -n 's/^RBE_NUMBER(\(.*\))$/\1/p' "$here/../numbers.def" |
-    sed 's/INT_MIN/-2147483648/; s/INT_MAX/2147483647/; s/1 << 24/16777216/; s/"//g' |
-    awk -F', ' '{ printf "%s|%s|%.0f|%.0f\n", $1, $2, $3 - ($3 < -1e9 ? 1e9 : 1),
+awk '
+    function number(line,   p) {
+        sub(/^[A-Z_]*\(/, "", line)
+        split(line, p, /, */)
+        name = p[2]
+        gsub(/"/, "", name); gsub(/_/, "-", name)
+        return name "|" p[4] "|" p[5]
+    }
+    { sub(/^ */, "") }
+    /^#define [A-Z_]+(\(.*\))? \\$/ { group = $2; sub(/\(.*/, "", group); next }
+    group != "" && /^NUMBER/ { rows[group] = rows[group] number($0) "\n" }
+    group != "" { if ($0 !~ /\\$/) group = ""; next }
+    /^(COMMAND|EVALUATION|PROGRAM)\([a-z]+, "/ {
+        name = $0; sub(/^[A-Z]*\(/, "", name); sub(/,.*/, "", name)
+        command = (/^PROGRAM/ ? "rbe-" : /^EVALUATION/ ? "rbe eval " : "rbe ") name
+        next
+    }
+    /^NUMBER/ { print command "|" number($0); next }
+    { word = $0; sub(/\(.*/, "", word) }
+    word in rows {
+        n = split(rows[word], line, "\n")
+        for (i = 1; i < n; i++) print command "|" line[i]
+    }' "$here/../commands.def" |
+    sed 's/INT_MIN/-2147483648/; s/INT_MAX/2147483647/; s/1 << 24/16777216/' |
+    awk -F'|' '{ printf "%s|%s|%.0f|%.0f\n", $1, $2, $3 - ($3 < -1e9 ? 1e9 : 1),
         $4 + ($4 > 1e9 ? $4 : 1) }' > ranges
 check 'the list is there' test "$(wc -l < ranges)" -gt 80
 while IFS='|' read -r command option below above; do
