@@ -5,6 +5,7 @@
  */
 #include "model/arch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -696,6 +696,59 @@ out:
     return err;
 }
 
+/* As the config.json has it; what it leaves out is left out. */
+static void put_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
+{
+    if (json_is_string(v))
+        rbe_gguf_add_string(o, gguf, json_string_value(v));
+    else if (json_is_integer(v))
+        rbe_gguf_add_u32(o, gguf, (uint32_t)json_integer_value(v));
+    else if (json_is_real(v))
+        rbe_gguf_add_f32(o, gguf, (float)json_real_value(v));
+    else if (json_is_boolean(v))
+        rbe_gguf_add_bool(o, gguf, json_is_true(v));
+}
+
+enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
+                                      struct rbe_diag *d)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    enum rbe_status err;
+
+    *out = NULL;
+    if (!f)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    rbe_model_config_print(f, c);
+    const bool bad = ferror(f);
+    if (fclose(f) || bad)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    else
+        err = rbe_json_load(out, text, size, 0, NULL, "config.json", d);
+    free(text);
+    return err;
+}
+
+enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
+                                         const struct rbe_model_config *c, struct rbe_diag *d)
+{
+    json_t *j;
+    const enum rbe_status err = rbe_model_config_json(&j, c, d);
+
+    if (err)
+        return err;
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_META(gguf, key) put_meta(o, gguf, rbe_value_at(j, key));
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    json_decref(j);
+    return RBE_OK;
+}
+
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)
 {
     const size_t n = rbe_arch_count(c);

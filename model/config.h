@@ -6,6 +6,7 @@
 #ifndef RBE_MODEL_CONFIG_H
 #define RBE_MODEL_CONFIG_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,6 +87,14 @@ enum rbe_status rbe_model_config_shape(struct rbe_model_config *c, const char *a
 
 /* c as a config.json. */
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
+
+/* The same as a value. */
+enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
+                                      struct rbe_diag *d);
+/* And as metadata of a GGUF file. */
+struct rbe_gguf_out;
+enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
+                                         const struct rbe_model_config *c, struct rbe_diag *d);
 
 /* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
 uint64_t rbe_model_config_params(const struct rbe_model_config *c);

@@ -146,21 +146,34 @@ static enum rbe_status open_fitting(struct rbe_tokenizer **out, const char *fold
     return err;
 }
 
-enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
-                                   const char *model_path, const struct rbe_model_config *c,
-                                   struct rbe_diag *d)
+/* The tokenizer of a folder, and which that was, fresh. */
+static enum rbe_status take_place(struct rbe_tokenizer **out, char **where, const char *folder,
+                                  const struct rbe_model_config *c, struct rbe_diag *d)
+{
+    const enum rbe_status err = open_fitting(out, folder, c, d);
+
+    if (err || (*where = strdup(folder)))
+        return err;
+    rbe_tokenizer_close(out);
+    return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
+}
+
+static enum rbe_status find_tokenizer(struct rbe_tokenizer **out, char **where,
+                                      const char *folder, const char *model_path,
+                                      const struct rbe_model_config *c, struct rbe_diag *d)
 {
     static const char *const shipped[] = {"rbe-mini", "gpt2"};
     enum rbe_status err = RBE_ERR_IO;
 
     *out = NULL;
+    *where = NULL;
     if (folder || rbe_tokenizer_gguf_has(model_path))
-        return open_fitting(out, folder ? folder : model_path, c, d);
+        return take_place(out, where, folder ? folder : model_path, c, d);
     if (*model_path) {
         char *beside = folder_of(model_path);
         const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;
         if (has)
-            err = has > 0 ? open_fitting(out, beside, c, d)
+            err = has > 0 ? take_place(out, where, beside, c, d)
                           : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
         free(beside);
         if (has)
@@ -170,7 +183,7 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
          i++) {
         char *path = rbe_data_path(shipped[i]);
         if (path)
-            err = open_fitting(out, path, c, NULL);
+            err = take_place(out, where, path, c, NULL);
         free(path);
     }
     if (err == RBE_ERR_NOMEM)
@@ -179,6 +192,27 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
         err = rbe_fail(d, RBE_ERR_IO, "%s: no tokenizer.json, nor vocab.json and merges.txt, "
                        "beside it, and no shipped tokenizer fits its %u tokens", model_path,
                        c->vocab);
+    return err;
+}
+
+enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
+                                   const char *model_path, const struct rbe_model_config *c,
+                                   struct rbe_diag *d)
+{
+    char *where;
+    const enum rbe_status err = find_tokenizer(out, &where, folder, model_path, c, d);
+
+    free(where);
+    return err;
+}
+
+enum rbe_status rbe_find_tokenizer_place(char **out, const char *folder, const char *model_path,
+                                         const struct rbe_model_config *c, struct rbe_diag *d)
+{
+    struct rbe_tokenizer *t;
+    const enum rbe_status err = find_tokenizer(&t, out, folder, model_path, c, d);
+
+    rbe_tokenizer_close(&t);
     return err;
 }
 

@@ -38,6 +38,9 @@ enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, stru
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
                                    const char *model_path, const struct rbe_model_config *c,
                                    struct rbe_diag *d);
+/* Where that one is read from, a fresh string. */
+enum rbe_status rbe_find_tokenizer_place(char **out, const char *folder, const char *model_path,
+                                         const struct rbe_model_config *c, struct rbe_diag *d);
 
 /* Does one stand beside the model, right or not? */
 bool rbe_has_tokenizer(const char *model_path);

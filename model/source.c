@@ -427,6 +427,13 @@ static uint64_t gguf_row(const struct rbe_source_tensor *t, uint32_t head, uint3
     return t->paired ? r - at + 2 * (at % (head / 2)) + at / (head / 2) : r;
 }
 
+uint32_t rbe_source_row_of_gguf(const struct rbe_source_tensor *t, uint32_t head, uint32_t r)
+{
+    const uint32_t at = r % head;
+
+    return t->paired ? r - at + at / 2 + at % 2 * (head / 2) : r;
+}
+
 static enum rbe_status read_gguf(float *to, const struct rbe_source *s,
                                  const struct rbe_source_tensor *t, struct rbe_diag *d)
 {
@@ -459,6 +466,20 @@ enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_s
     if (t->transposed)
         transpose(to, scratch, t->cols, t->rows);
     return RBE_OK;
+}
+
+enum rbe_status rbe_source_read_as_stored(float *to, float *scratch, const struct rbe_source *s,
+                                          const struct rbe_source_tensor *t,
+                                          struct rbe_diag *d)
+{
+    struct rbe_source_tensor plain = *t;
+
+    plain.transposed = false;       /* as it lies in a checkpoint */
+    const bool turn = t->transposed && t->weight;
+    const enum rbe_status err = rbe_source_read_to(turn ? scratch : to, NULL, s, &plain, d);
+    if (!err && turn)
+        transpose(to, scratch, t->rows, t->cols);
+    return err;
 }
 
 enum rbe_status rbe_source_read(float **out, const struct rbe_source *s,

@@ -92,7 +92,13 @@ const struct rbe_source_tensor *rbe_source_of_role(const struct rbe_source *s,
  */
 enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_source *s,
                                    const struct rbe_source_tensor *t, struct rbe_diag *d);
-/* The same in fresh memory (*out, the caller frees). */
+/* The same, but linear layers as a checkpoint of the architecture stores them. */
+enum rbe_status rbe_source_read_as_stored(float *to, float *scratch, const struct rbe_source *s,
+                                          const struct rbe_source_tensor *t,
+                                          struct rbe_diag *d);
+/* Row r of t in a GGUF file is this one of these. */
+uint32_t rbe_source_row_of_gguf(const struct rbe_source_tensor *t, uint32_t head, uint32_t r);
+/* As rbe_source_read_to(), in fresh memory (*out, the caller frees). */
 enum rbe_status rbe_source_read(float **out, const struct rbe_source *s,
                                 const struct rbe_source_tensor *t, struct rbe_diag *d);
 

@@ -44,6 +44,29 @@ const struct rbe_pattern *rbe_pattern_of_name(const char *name)
     return NULL;
 }
 
+static size_t index_of(const struct rbe_pattern *p)
+{
+    size_t i = 0;
+
+    while (&patterns[i].pattern != p)
+        i++;
+    return i;
+}
+
+const char *rbe_pattern_name(const struct rbe_pattern *p, size_t *length)
+{
+    const char *names = patterns[index_of(p)].names;
+
+    *length = strcspn(names, " ");
+    return names;
+}
+
+const char *rbe_pattern_regex(const struct rbe_pattern *p, bool *digits)
+{
+    *digits = patterns[index_of(p)].digits;
+    return patterns[index_of(p)].regex;
+}
+
 /* The kinds of ASCII, which most text is. */
 enum { L = RBE_LETTER, N = RBE_NUMBER, O = RBE_OTHER, S = RBE_SPACE,
        B = RBE_SPACE | RBE_BLANK, E = RBE_SPACE | RBE_NEWLINE };

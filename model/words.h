@@ -45,6 +45,10 @@ const struct rbe_pattern *rbe_pattern_at(unsigned id);
  * each is cut out before.  By a name that GGUF files have for it.  NULL when none is so. */
 const struct rbe_pattern *rbe_pattern_of_regex(const char *regex, bool digits);
 const struct rbe_pattern *rbe_pattern_of_name(const char *name);
+/* The other way round, of a pattern of the list: *length bytes of the first name; the regular
+ * expression, and whether digits are cut out before it. */
+const char *rbe_pattern_name(const struct rbe_pattern *p, size_t *length);
+const char *rbe_pattern_regex(const struct rbe_pattern *p, bool *digits);
 
 /* Bytes of the word at the beginning of text[size], size > 0; 0 when the first character is
  * not valid UTF-8.  One that is invalid further on ends the word.  *at as in

@@ -690,7 +690,10 @@ enum rbe_status rbe_safetensors_write(const char *path, const struct rbe_tensor_
         fputc(' ', o.f);
     for (size_t i = 0; i < count; i++) {
         const size_t n = out_bytes(&tensors[i]);
-        if (n && fwrite(tensors[i].data, 1, n, o.f) != n)
+        const void *data = tensors[i].data;
+        if (tensors[i].read && (err = tensors[i].read(&data, &tensors[i], d)))
+            goto out;
+        if (n && fwrite(data, 1, n, o.f) != n)
             break;
     }
     err = rbe_outfile_commit(&o, d);

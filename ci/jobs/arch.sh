@@ -114,6 +114,16 @@ done
 run 'it is trained' "$rbe" tune toy toy-seed-b32.rbe tuned.rbe --profile linear --tokens 3000 \
     --valid-windows 2 --evaluations 1 --quiet
 run 'and generates' "$rbe" generate tuned.rbe --json -n 4 -p 'The house' --tokenizer "$mini"
+run 'it is exported' "$rbe" export toy twice --dtype f32 --no-tokenizer --quiet
+same_bytes() { # behind the headers, which are padded
+    tail -c "$bytes" toy/model.safetensors | cmp - <(tail -c "$bytes" twice/model.safetensors)
+}
+run 'as it was' same_bytes
+if "$rbe" export toy toy.gguf --no-tokenizer > out 2>&1 || ! grep -q 'no GGUF files of toy' out; then
+    cat out
+    echo 'FAIL a GGUF file without names'
+    bad=1
+fi
 
 # What has no row has no place, and what has one must be there.
 sed 's/block.1.second.out/block.1.second.off/' toy/model.safetensors > odd

@@ -67,7 +67,7 @@ allowed() {
     gate | datasets) echo "base $1" ;;
     reports) echo 'kernels base reports' ;;
     cli | fuzz) echo "$low grad convert train eval bench gate reports datasets cli ci" ;;
-    ci) echo "$low" ;;
+    ci) echo "$low eval" ;;
     *) echo "$1" ;;
     esac
 }

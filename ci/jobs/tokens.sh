@@ -22,7 +22,7 @@ if ! { python3 -m venv "$python" && "$python/bin/pip" install -q "${packages[@]}
     exit 77
 fi
 [ -r "$real" ] || { echo "SKIP the vocabulary of a GGUF file: no $real"; real=; }
-make -s -f Makefile -f ci/tokens.mk -j"$(nproc)" "$worker" || exit 1
+make -s -f Makefile -f ci/workers.mk -j"$(nproc)" "$worker" || exit 1
 "$python/bin/python" scripts/unicode-table.py | diff - model/unicode.def ||
     { echo 'FAIL model/unicode.def is not what scripts/unicode-table.py makes'; exit 1; }
 "$python/bin/python" ci/tokens.py "$worker" datasets/embedded/rbe-mini "${TEXTS:-100000}" \

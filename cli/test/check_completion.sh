@@ -43,7 +43,7 @@ check 'nothing behind a number' offers '' rbe chat --seed ''
 check 'the other program' offers '--kernels' rbe-bench --ker
 
 # Every option that --help shows, in both scripts.
-for c in chat convert codecs merge fetch report compare gate trend generate info synth tune \
+for c in chat convert codecs export merge fetch report compare gate trend generate info synth tune \
     'eval perplexity' 'eval inference' 'eval divergence' 'eval edge' 'eval comprehension' \
     'eval conversation' 'eval generation'; do
     # shellcheck disable=SC2086 # a command and its subcommand
