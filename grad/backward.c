@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Four parallel regions a layer: by tokens down to attention, attention by (sequence, keys' head),
- * by tokens down to the layer's input, and the weights' gradients by their rows.  Gradients
+ * Four parallel regions a layer: by tokens down to attention, attention by (sequence, head of
+ * keys), by tokens down to the layer's input, and the weights' gradients by their rows.  Gradients
  * of vectors are summed by each thread over its tokens and then over the threads in order.
  */
 #include <math.h>

@@ -244,8 +244,8 @@ static enum rbe_status check_parts(const struct rbe_source *source, bool control
     if (a->positions != RBE_LEARNED || c->options)
         return rbe_fail(d, RBE_ERR_ARG, "%s: training of a %s%s is not built",
                         rbe_source_path(source), a->title,
-                        rbe_config_has(c, RBE_OPTION_UNTIED) ? " with an output layer of its own"
-                                                             : "");
+                        c->options >> RBE_OPTION_UNTIED & 1 ? " with an output layer of its own"
+                                                            : "");
     if (control && source->gguf)
         return rbe_fail(d, RBE_ERR_ARG, "%s: the control is trained from safetensors, not from "
                         "GGUF", rbe_source_path(source));

@@ -140,7 +140,8 @@ static void o_activation(const struct model *m, double *ff)
 /* Logits [time][vocab] of one sequence, fresh memory. */
 static double *o_logits(const struct model *m, const uint32_t *tokens, size_t time)
 {
-    const size_t e = m->c.n_embd, f = m->c.n_inner, v = m->c.vocab, up = is_llama(m) ? 2 * f : f;
+    const size_t e = m->c.n_embd, f = m->c.n_inner, v = m->c.vocab;
+    const size_t up = is_llama(m) ? 2 * f : f;
     const size_t n = m->c.n_head * m->c.head, wide = n + 2 * m->c.n_kv * m->c.head;
     const double *positions = tensor(m, -1, RBE_ROLE_POSITIONS);
     const double *mean = tensor(m, -1, RBE_ROLE_EMBED_MEAN);
@@ -811,7 +812,8 @@ int main(int argc, char **argv)
         check_shape(&shapes[i], pool, &rng);
     for (size_t i = 0; i < 2; i++) {
         static const struct rbe_model_config wide[] = {
-            CONFIG(2300, 300, 36, 2, 3, 144, 0), LLAMA(2300, 300, 36, 2, 6, 3, 10, 100, UNTIED)};
+            CONFIG(2300, 300, 36, 2, 3, 144, 0),
+            LLAMA(2300, 300, 36, 2, 6, 3, 10, 100, UNTIED)};
         const struct rbe_model_config *c = i ? &small_llama : &small;
         check_ways(c, pool, &rng);
         check_frozen(c, pool, &rng);

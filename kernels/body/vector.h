@@ -165,7 +165,8 @@ static void rms_back(float *dx, const float *base, float *y, const float *x, con
 #undef BODY
 }
 
-static void swiglu_back(float *dx, float *dy, float *d, const float *x, const float *y, size_t n)
+static void swiglu_back(float *dx, float *dy, float *d, const float *x, const float *y,
+                        size_t n)
 {
     /* With s = 1 / (1 + e^-x): (x s)' = s + x s (1 - s). */
 #define BODY(LOAD, STORE)                                                                      \
