@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Four parallel regions a layer: by tokens down to attention, attention by (sequence, head),
- * by tokens down to the layer's input, and the weights' gradients by their rows.  Gradients
+ * Four parallel regions a layer: by tokens down to attention, attention by (sequence, head of
+ * keys), by tokens down to the layer's input, and the weights' gradients by their rows.  Gradients
  * of vectors are summed by each thread over its tokens and then over the threads in order.
  */
 #include <math.h>
@@ -20,8 +20,8 @@ size_t rbe_grad_vector_at(const struct rbe_model_config *c, enum rbe_role k)
 
     for (int i = 0; i < (int)k; i++)
         switch ((enum rbe_role)i) {
-        case RBE_ROLE_QKV_BIAS: at += 3 * e; break;
-        case RBE_ROLE_FFN_UP_BIAS: at += rbe_grad_padded(c->n_inner); break;
+        case RBE_ROLE_QKV_BIAS: at += rbe_grad_padded(rbe_config_qkv(c)); break;
+        case RBE_ROLE_FFN_UP_BIAS: at += rbe_grad_padded(rbe_config_up(c)); break;
         case RBE_ROLE_ATTN_NORM: case RBE_ROLE_ATTN_NORM_BIAS: case RBE_ROLE_ATTN_OUT_BIAS:
         case RBE_ROLE_FFN_NORM: case RBE_ROLE_FFN_NORM_BIAS: case RBE_ROLE_FFN_DOWN_BIAS:
         case RBE_ROLE_LAST_NORM: case RBE_ROLE_LAST_NORM_BIAS:
@@ -61,12 +61,14 @@ static void add_vectors(const struct rbe_pass *p, int layer)
     }
 }
 
-/* sum [cols] += the rows of x [count][cols]. */
-static void add_rows(const struct rbe_grad *t, float *sum, const float *x, size_t count,
-                     size_t cols)
+/* The sums for the layer's vector k, if it has one, += the rows of x [count][...]. */
+static void add_rows(const struct rbe_pass *p, const struct rbe_grad_worker *w, enum rbe_role k,
+                     const float *x, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        t->e->bias_add(sum, x + i * cols, cols);
+    const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
+
+    for (size_t i = 0; s && i < count; i++)
+        p->t->e->bias_add(vector(p, w, k), x + i * s->cols, s->cols);
 }
 
 /* --- a layer ------------------------------------------------------------------------------ */
@@ -77,8 +79,8 @@ static void back(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_r
 {
     const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
 
-    rbe_product_run(w->product, count, s->cols, s->rows, 1,
-                    (struct rbe_factor){.v = dy, .ld = s->rows},
+    rbe_product_run(w->product, count, s->cols, s->weight_rows, 1,
+                    (struct rbe_factor){.v = dy, .ld = s->weight_rows},
                     rbe_grad_weight(p->t, s, false), 0, dx, s->cols);
 }
 
@@ -98,7 +100,10 @@ static void back_norm(const struct rbe_pass *p, struct rbe_grad_worker *w, int l
             t->v->norm_back(dx + i, base ? base + i : NULL, y + i, x + i, by, plus, dy + i,
                             vector(p, w, gain), vector(p, w, bias), e, t->c.ln_eps);
             break;
-        case RBE_RMS_NORM: break;       /* refused by rbe_grad_open() */
+        case RBE_RMS_NORM:
+            t->v->rms_back(dx + i, base ? base + i : NULL, y + i, x + i, by, dy + i,
+                           vector(p, w, gain), e, t->c.ln_eps);
+            break;
         }
 }
 
@@ -107,51 +112,58 @@ static void to_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t f
                          size_t count)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd, f = t->c.n_inner;
+    const size_t e = t->c.n_embd, f = t->c.n_inner, up = rbe_config_up(&t->c);
     const int l = p->layer;
     const struct rbe_grad_kept *k = &t->kept[l];
     const float *dx = t->dx + first * e;
-    float *dff = t->dff + first * f, *dmid = t->dmid + first * e;
+    float *dff = t->dff + first * up, *dmid = t->dmid + first * e, *ff = k->ff + first * up;
 
-    add_rows(t, vector(p, w, RBE_ROLE_FFN_DOWN_BIAS), dx, count, e);
-    back(p, w, RBE_ROLE_FFN_DOWN, dx, count, dff);
+    add_rows(p, w, RBE_ROLE_FFN_DOWN_BIAS, dx, count);
     switch (t->arch->activation) {
     case RBE_GELU:
-        t->v->gelu_back(dff, k->ff + first * f, count * f);
+        back(p, w, RBE_ROLE_FFN_DOWN, dx, count, dff);
+        t->v->gelu_back(dff, ff, count * f);
         break;
-    case RBE_SWIGLU: break;             /* likewise */
+    case RBE_SWIGLU:
+        back(p, w, RBE_ROLE_FFN_DOWN, dx, count, t->acts + first * f);
+        for (size_t i = 0; i < count; i++)
+            t->v->swiglu_back(dff + i * up, dff + i * up + f, t->acts + (first + i) * f,
+                              ff + i * up, ff + i * up + f, f);
+        break;
     }
-    add_rows(t, vector(p, w, RBE_ROLE_FFN_UP_BIAS), dff, count, f);
+    add_rows(p, w, RBE_ROLE_FFN_UP_BIAS, dff, count);
     back(p, w, RBE_ROLE_FFN_UP, dff, count, w->h);
     back_norm(p, w, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count, dmid, dx,
               t->h2 + first * e, k->mid + first * e, w->h);
-    add_rows(t, vector(p, w, RBE_ROLE_ATTN_OUT_BIAS), dmid, count, e);
-    back(p, w, RBE_ROLE_ATTN_OUT, dmid, count, t->datt + first * e);
+    add_rows(p, w, RBE_ROLE_ATTN_OUT_BIAS, dmid, count);
+    back(p, w, RBE_ROLE_ATTN_OUT, dmid, count, t->datt + first * rbe_config_queries(&t->c));
 }
 
-/* From datt to dqkv.  The last block of queries sees all keys, so it comes first and sets
- * what the others add to. */
-static void attend_back(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence,
-                        size_t head)
+/* From a head of datt to its part of dqkv, where keys and values are added to beta times what
+ * is there.  The last block of queries sees all keys, so it comes first. */
+static void head_back(const struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence,
+                      size_t head, float beta)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd, dim = e / t->c.n_head, time = p->b->time, l3 = 3 * e;
-    const size_t at = sequence * time * l3 + head * dim;
-    const float *q = t->kept[p->layer].qkv + at;
-    const float *dout = t->datt + sequence * time * e + head * dim;
+    const struct rbe_model_config *c = &t->c;
+    const size_t dim = c->head, wide = rbe_config_qkv(c), out = rbe_config_queries(c);
+    const size_t time = p->b->time, row = sequence * time * wide;
+    const struct rbe_head_at at = rbe_head_at(c, head);
+    const float *qkv = t->kept[p->layer].qkv + row;
+    const float *dout = t->datt + sequence * time * out + head * dim;
     const float scale = (float)(1 / sqrt((double)dim));
-    float *dq = t->dqkv + at;
-    float beta = 0;
+    float *dq = t->dqkv + row + at.q, *dk = t->dqkv + row + at.k, *dv = t->dqkv + row + at.v;
 
     for (size_t end = time; end > 0;) {
         const size_t q0 = (end - 1) / RBE_GRAD_QUERIES * RBE_GRAD_QUERIES, rows = end - q0;
-        const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
+        const size_t ld = rbe_pass_scores(p, w, qkv + at.q, qkv + at.k, q0, rows);
         rbe_product_run(w->product, end, dim, rows, 1,
                         (struct rbe_factor){.v = w->p, .ld = ld, .t = true},
-                        (struct rbe_factor){.v = dout + q0 * e, .ld = e}, beta, dq + 2 * e, l3);
+                        (struct rbe_factor){.v = dout + q0 * out, .ld = out}, beta, dv, wide);
         rbe_product_run(w->product, rows, end, dim, 1,
-                        (struct rbe_factor){.v = dout + q0 * e, .ld = e},
-                        (struct rbe_factor){.v = q + 2 * e, .ld = l3, .t = true}, 0, w->dp, ld);
+                        (struct rbe_factor){.v = dout + q0 * out, .ld = out},
+                        (struct rbe_factor){.v = qkv + at.v, .ld = wide, .t = true}, 0, w->dp,
+                        ld);
         for (size_t r = 0; r < rows; r++) {
             const size_t seen = q0 + r + 1;
             t->v->softmax_back(w->dp + r * ld, w->p + r * ld, seen, scale);
@@ -159,13 +171,25 @@ static void attend_back(struct rbe_pass *p, struct rbe_grad_worker *w, size_t se
         }
         rbe_product_run(w->product, rows, dim, end, 1,
                         (struct rbe_factor){.v = w->dp, .ld = ld},
-                        (struct rbe_factor){.v = q + e, .ld = l3}, 0, dq + q0 * l3, l3);
+                        (struct rbe_factor){.v = qkv + at.k, .ld = wide}, 0, dq + q0 * wide,
+                        wide);
         rbe_product_run(w->product, end, dim, rows, 1,
                         (struct rbe_factor){.v = w->dp, .ld = ld, .t = true},
-                        (struct rbe_factor){.v = q + q0 * l3, .ld = l3}, beta, dq + e, l3);
+                        (struct rbe_factor){.v = qkv + at.q + q0 * wide, .ld = wide}, beta, dk,
+                        wide);
         beta = 1;
         end = q0;
     }
+}
+
+/* All queries that share a head of keys and values, one after another. */
+static void attend_back(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence,
+                        size_t head)
+{
+    const size_t group = p->t->c.n_head / p->t->c.n_kv;
+
+    for (size_t i = 0; i < group; i++)
+        head_back(p, w, sequence, head * group + i, i ? 1 : 0);
 }
 
 /* From dqkv and dmid to the gradient by the layer's input, in datt. */
@@ -173,31 +197,53 @@ static void to_input(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first
                      size_t count)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd;
+    const size_t e = t->c.n_embd, wide = rbe_config_qkv(&t->c);
     const int l = p->layer;
-    const float *dqkv = t->dqkv + first * 3 * e;
+    float *dqkv = t->dqkv + first * wide;
     const float *x = t->x + (size_t)l * t->x_stride + first * e;
 
-    add_rows(t, vector(p, w, RBE_ROLE_QKV_BIAS), dqkv, count, 3 * e);
+    switch (t->arch->positions) {
+    case RBE_LEARNED:
+        break;
+    case RBE_ROTARY:
+        for (size_t i = 0; i < count; i++)
+            rbe_pass_turn(p, dqkv + i * wide, first + i, true);
+        break;
+    }
+    add_rows(p, w, RBE_ROLE_QKV_BIAS, dqkv, count);
     back(p, w, RBE_ROLE_QKV, dqkv, count, w->h);
     back_norm(p, w, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS, count, t->datt + first * e,
               t->dmid + first * e, t->h1 + first * e, x, w->h);
 }
 
-/* Thread i's rows of a matrix's gradient: += dy^T x, dy [tokens][rows], x [tokens][cols]. */
+/* Thread i's rows of the gradients of a weight's ranges: += dy^T x, dy [tokens][all rows],
+ * x [tokens][cols]. */
 static void weight_rows(const struct rbe_pass *p, enum rbe_role k, const float *dy,
                         const float *x, unsigned i, unsigned n)
 {
     const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
+    const size_t all = s->weight_rows;
     size_t a, b;
 
-    if (s->frozen || !p->t->grads)
-        return;
-    rbe_split(s->rows, 16, i, n, &a, &b);
-    rbe_product_run(p->t->workers[i].product, b - a, s->cols, p->tokens, 1,
-                    (struct rbe_factor){.v = dy + a, .ld = s->rows, .t = true},
-                    (struct rbe_factor){.v = x, .ld = s->cols}, 1,
-                    p->t->grads + s->at + a * s->cols, s->cols);
+    for (size_t row = 0; row < all && p->t->grads; row += s->rows, s++) {
+        if (s->frozen)
+            continue;
+        rbe_split(s->rows, 16, i, n, &a, &b);
+        rbe_product_run(p->t->workers[i].product, b - a, s->cols, p->tokens, 1,
+                        (struct rbe_factor){.v = dy + row + a, .ld = all, .t = true},
+                        (struct rbe_factor){.v = x, .ld = s->cols}, 1,
+                        p->t->grads + s->at + a * s->cols, s->cols);
+    }
+}
+
+/* Of the layer's last product, once to_attention() was there. */
+static const float *down_inputs(const struct rbe_pass *p)
+{
+    switch (p->t->arch->activation) {
+    case RBE_GELU: return p->t->kept[p->layer].ff;
+    case RBE_SWIGLU: return p->t->acts;
+    }
+    return NULL;
 }
 
 static void run_weights(void *arg, unsigned i, unsigned n)
@@ -206,7 +252,7 @@ static void run_weights(void *arg, unsigned i, unsigned n)
     const struct rbe_grad *t = p->t;
     const struct rbe_grad_kept *k = &t->kept[p->layer];
 
-    weight_rows(p, RBE_ROLE_FFN_DOWN, t->dx, k->ff, i, n);
+    weight_rows(p, RBE_ROLE_FFN_DOWN, t->dx, down_inputs(p), i, n);
     weight_rows(p, RBE_ROLE_FFN_UP, t->dff, t->h2, i, n);
     weight_rows(p, RBE_ROLE_ATTN_OUT, t->dmid, k->att, i, n);
     weight_rows(p, RBE_ROLE_QKV, t->dqkv, t->h1, i, n);
@@ -218,7 +264,7 @@ static void tap_layer(const struct rbe_pass *p)
     const int l = p->layer;
     const struct rbe_grad_kept *k = &t->kept[p->layer];
 
-    rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_DOWN), k->ff, t->dx, p->tokens);
+    rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_DOWN), down_inputs(p), t->dx, p->tokens);
     rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_FFN_UP), t->h2, t->dff, p->tokens);
     rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_ATTN_OUT), k->att, t->dmid, p->tokens);
     rbe_pass_tap(p, rbe_slice_of(t, l, RBE_ROLE_QKV), t->h1, t->dqkv, p->tokens);
@@ -232,7 +278,7 @@ static void layer_back(struct rbe_pass *p)
         rbe_pass_layer_again(p);
     zero_vectors(p);
     rbe_pass_tokens(p, to_attention);
-    rbe_pass_heads(p, attend_back);
+    rbe_pass_heads(p, t->c.n_kv, attend_back);
     rbe_pass_tokens(p, to_input);
     rbe_pool_run(t->pool, run_weights, p);
     tap_layer(p);
@@ -255,13 +301,14 @@ static void to_last(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
               t->dmid + first * e);
 }
 
-/* Thread i's columns of both embeddings' gradients. */
+/* Thread i's columns of the embeddings' gradients. */
 static void run_embeddings(void *arg, unsigned i, unsigned n)
 {
     const struct rbe_pass *p = arg;
     const struct rbe_grad *t = p->t;
     const struct rbe_grad_slice *tokens = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
     const struct rbe_grad_slice *positions = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
+    const struct rbe_grad_slice *mean = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_EMBED_MEAN);
     const size_t e = t->c.n_embd;
     size_t a, b;
 
@@ -272,6 +319,8 @@ static void run_embeddings(void *arg, unsigned i, unsigned n)
             t->e->bias_add(t->grads + tokens->at + p->b->tokens[k] * e + a, dx, b - a);
         if (positions && !positions->frozen)
             t->e->bias_add(t->grads + positions->at + k % p->b->time * e + a, dx, b - a);
+        if (mean && !mean->frozen)
+            t->e->bias_add(t->grads + mean->at + a, dx, b - a);
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/progress.h"
 #include "grad/state.h"
+#include "model/rope.h"
 
 /* --- sharing work out --------------------------------------------------------------------- */
 
@@ -18,6 +19,7 @@ struct region {
     struct rbe_pass *p;
     rbe_chunk_fn *chunk;
     rbe_head_fn *head;
+    size_t heads;
 };
 
 static void run_chunks(void *arg, unsigned i, unsigned n)
@@ -41,17 +43,16 @@ void rbe_pass_tokens(struct rbe_pass *p, rbe_chunk_fn *fn)
 static void run_heads(void *arg, unsigned i, unsigned n)
 {
     const struct region *r = arg;
-    const size_t heads = r->p->t->c.n_head;
     size_t k0, k1;
 
-    rbe_split(r->p->b->batch * heads, 1, i, n, &k0, &k1);
+    rbe_split(r->p->b->batch * r->heads, 1, i, n, &k0, &k1);
     for (size_t k = k0; k < k1; k++)
-        r->head(r->p, &r->p->t->workers[i], k / heads, k % heads);
+        r->head(r->p, &r->p->t->workers[i], k / r->heads, k % r->heads);
 }
 
-void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn)
+void rbe_pass_heads(struct rbe_pass *p, size_t heads, rbe_head_fn *fn)
 {
-    struct region r = {.p = p, .head = fn};
+    struct region r = {.p = p, .head = fn, .heads = heads};
 
     rbe_pool_run(p->t->pool, run_heads, &r);
 }
@@ -59,15 +60,15 @@ void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn)
 /* --- attention ---------------------------------------------------------------------------- */
 
 size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_grad_worker *w, const float *q,
-                       size_t q0, size_t rows)
+                       const float *k, size_t q0, size_t rows)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd, dim = e / t->c.n_head, keys = q0 + rows;
+    const size_t dim = t->c.head, wide = rbe_config_qkv(&t->c), keys = q0 + rows;
     const size_t ld = rbe_grad_padded(keys);
 
     rbe_product_run(w->product, rows, keys, dim, (float)(1 / sqrt((double)dim)),
-                    (struct rbe_factor){.v = q + q0 * 3 * e, .ld = 3 * e},
-                    (struct rbe_factor){.v = q + e, .ld = 3 * e, .t = true}, 0, w->p, ld);
+                    (struct rbe_factor){.v = q + q0 * wide, .ld = wide},
+                    (struct rbe_factor){.v = k, .ld = wide, .t = true}, 0, w->p, ld);
     for (size_t r = 0; r < rows; r++) {
         const size_t seen = q0 + r + 1;
         t->e->softmax(w->p + r * ld, seen);
@@ -79,18 +80,48 @@ size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_grad_worker *w, cons
 static void attend(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence, size_t head)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd, dim = e / t->c.n_head, time = p->b->time;
+    const struct rbe_model_config *c = &t->c;
+    const size_t dim = c->head, wide = rbe_config_qkv(c), queries = rbe_config_queries(c);
+    const size_t time = p->b->time;
     const struct rbe_grad_kept *k = &t->kept[p->layer];
-    const float *q = k->qkv + sequence * time * 3 * e + head * dim;
-    float *out = k->att + sequence * time * e + head * dim;
+    const struct rbe_head_at at = rbe_head_at(c, head);
+    const float *qkv = k->qkv + sequence * time * wide;
+    float *out = k->att + sequence * time * queries + head * dim;
 
     for (size_t q0 = 0; q0 < time; q0 += RBE_GRAD_QUERIES) {
         const size_t rows = time - q0 < RBE_GRAD_QUERIES ? time - q0 : RBE_GRAD_QUERIES;
-        const size_t ld = rbe_pass_scores(p, w, q, q0, rows);
+        const size_t ld = rbe_pass_scores(p, w, qkv + at.q, qkv + at.k, q0, rows);
         rbe_product_run(w->product, rows, dim, q0 + rows, 1,
                         (struct rbe_factor){.v = w->p, .ld = ld},
-                        (struct rbe_factor){.v = q + 2 * e, .ld = 3 * e}, 0, out + q0 * e, e);
+                        (struct rbe_factor){.v = qkv + at.v, .ld = wide}, 0,
+                        out + q0 * queries, queries);
     }
+}
+
+void rbe_pass_turn(const struct rbe_pass *p, float *x, size_t token, bool back)
+{
+    const struct rbe_grad *t = p->t;
+    const struct rbe_model_config *c = &t->c;
+    const size_t at = token % p->b->time, half = c->head / 2;
+    const float *cosines = t->angles + at * c->head;
+    const float *sines = back ? t->back + at * half : cosines + half;
+    const size_t heads = c->n_head + c->n_kv;
+
+    for (size_t h = 0; h < heads; h++, x += c->head)
+        t->e->rotate(x, x, cosines, sines, half);
+}
+
+/* The angles of all positions; their factors, where there are some, may be new. */
+static void make_angles(const struct rbe_pass *p)
+{
+    const struct rbe_grad *t = p->t;
+    const size_t half = t->c.head / 2;
+    const struct rbe_grad_slice *factors = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_ROPE_FACTORS);
+
+    rbe_rope_table(t->angles, &t->c, factors ? t->params + factors->at : NULL, 0, p->b->time);
+    for (size_t i = 0; t->back && i < p->b->time; i++)
+        for (size_t k = 0; k < half; k++)
+            t->back[i * half + k] = -t->angles[i * t->c.head + half + k];
 }
 
 /* --- the rest ----------------------------------------------------------------------------- */
@@ -112,8 +143,20 @@ static void norm(const struct rbe_grad *t, float *y, const float *x, int layer,
         case RBE_LAYER_NORM:
             t->e->layer_norm(y + i * e, x + i * e, by, plus, e, t->c.ln_eps);
             break;
-        case RBE_RMS_NORM: break;       /* refused by rbe_grad_open() */
+        case RBE_RMS_NORM:
+            t->e->rms_norm(y + i * e, x + i * e, by, e, t->c.ln_eps);
+            break;
         }
+}
+
+/* y [count][...] += the layer's vector k, if it has one. */
+static void add_own(const struct rbe_pass *p, float *y, enum rbe_role k, size_t count)
+{
+    const struct rbe_grad *t = p->t;
+    const struct rbe_grad_slice *s = rbe_slice_of(t, p->layer, k);
+
+    for (size_t i = 0; s && i < count; i++)
+        t->e->bias_add(y + i * s->cols, t->params + s->at, s->cols);
 }
 
 /* y [count][out] = x [count][in] times the layer's weight k, plus beta y. */
@@ -122,9 +165,9 @@ static void apply(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_
 {
     const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
 
-    rbe_product_run(w->product, count, s->rows, s->cols, 1,
+    rbe_product_run(w->product, count, s->weight_rows, s->cols, 1,
                     (struct rbe_factor){.v = x, .ld = s->cols},
-                    rbe_grad_weight(p->t, s, true), beta, y, s->rows);
+                    rbe_grad_weight(p->t, s, true), beta, y, s->weight_rows);
 }
 
 /* The layer's Q, K and V from its input. */
@@ -132,14 +175,21 @@ static void into_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t
                            size_t count)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd;
+    const size_t wide = rbe_config_qkv(&t->c);
     const int l = p->layer;
-    float *qkv = t->kept[l].qkv + first * 3 * e;
+    float *qkv = t->kept[l].qkv + first * wide;
 
     norm(t, w->h, stream(p, l, first), l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS, count);
     apply(p, w, RBE_ROLE_QKV, w->h, count, 0, qkv);
-    for (size_t i = 0; i < count; i++)
-        t->e->bias_add(qkv + i * 3 * e, rbe_param_of(t, l, RBE_ROLE_QKV_BIAS), 3 * e);
+    add_own(p, qkv, RBE_ROLE_QKV_BIAS, count);
+    switch (t->arch->positions) {
+    case RBE_LEARNED:           /* added to the embedding */
+        break;
+    case RBE_ROTARY:
+        for (size_t i = 0; i < count; i++)
+            rbe_pass_turn(p, qkv + i * wide, first + i, false);
+        break;
+    }
 }
 
 static void embed(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, size_t count)
@@ -148,15 +198,21 @@ static void embed(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, s
     const size_t e = t->c.n_embd;
     const float *tokens = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
     const float *positions = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
+    const struct rbe_grad_slice *mean = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_EMBED_MEAN);
 
-    for (size_t i = first; i < first + count; i++)
+    for (size_t i = first; i < first + count; i++) {
+        const float *token = tokens + p->b->tokens[i] * e;
         switch (t->arch->positions) {
         case RBE_LEARNED:
-            t->v->add(stream(p, 0, i), tokens + p->b->tokens[i] * e,
-                      positions + i % p->b->time * e, e);
+            t->v->add(stream(p, 0, i), token, positions + i % p->b->time * e, e);
             break;
-        case RBE_ROTARY: break;         /* likewise */
+        case RBE_ROTARY:                /* in attention */
+            memcpy(stream(p, 0, i), token, e * sizeof *token);
+            break;
         }
+        if (mean)
+            t->e->bias_add(stream(p, 0, i), t->params + mean->at, e);
+    }
     into_attention(p, w, first, count);
 }
 
@@ -175,24 +231,29 @@ static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_
                             size_t count)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd, f = t->c.n_inner;
+    const size_t e = t->c.n_embd, f = t->c.n_inner, up = rbe_config_up(&t->c);
+    const size_t queries = rbe_config_queries(&t->c);
     const int l = p->layer;
     const struct rbe_grad_kept *k = &t->kept[l];
-    float *mid = k->mid + first * e, *ff = k->ff + first * f, *next = stream(p, l + 1, first);
+    float *mid = k->mid + first * e, *ff = k->ff + first * up, *next = stream(p, l + 1, first);
 
     add_bias(t, mid, stream(p, l, first), rbe_param_of(t, l, RBE_ROLE_ATTN_OUT_BIAS), count);
-    apply(p, w, RBE_ROLE_ATTN_OUT, k->att + first * e, count, 1, mid);
+    apply(p, w, RBE_ROLE_ATTN_OUT, k->att + first * queries, count, 1, mid);
     norm(t, w->h, mid, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count);
     apply(p, w, RBE_ROLE_FFN_UP, w->h, count, 0, ff);
-    for (size_t i = 0; i < count; i++)
-        t->e->bias_add(ff + i * f, rbe_param_of(t, l, RBE_ROLE_FFN_UP_BIAS), f);
+    add_own(p, ff, RBE_ROLE_FFN_UP_BIAS, count);
     if (p->again)
         return;
     switch (t->arch->activation) {
     case RBE_GELU:
         t->v->gelu(w->act, ff, count * f);
         break;
-    case RBE_SWIGLU: break;             /* likewise */
+    case RBE_SWIGLU:
+        for (size_t i = 0; i < count; i++) {
+            memcpy(w->act + i * f, ff + i * up, f * sizeof *ff);
+            t->e->swiglu(w->act + i * f, ff + i * up + f, f);
+        }
+        break;
     }
     add_bias(t, next, mid, rbe_param_of(t, l, RBE_ROLE_FFN_DOWN_BIAS), count);
     apply(p, w, RBE_ROLE_FFN_DOWN, w->act, count, 1, next);
@@ -219,11 +280,13 @@ bool rbe_pass_forward(struct rbe_pass *p)
 {
     if (p->t->rounded)
         rbe_pool_run(p->t->pool, run_round, p->t);
+    if (p->t->angles)
+        make_angles(p);
     rbe_pass_tokens(p, embed);
     for (p->layer = 0; p->layer < (int)p->t->c.n_layer; p->layer++) {
         if (rbe_interrupt_is_old())
             return false;
-        rbe_pass_heads(p, attend);
+        rbe_pass_heads(p, p->t->c.n_head, attend);
         rbe_pass_tokens(p, after_attention);
     }
     p->t->forwarded = p->tokens;
@@ -234,7 +297,7 @@ void rbe_pass_layer_again(struct rbe_pass *p)
 {
     p->again = true;
     rbe_pass_tokens(p, into_attention);
-    rbe_pass_heads(p, attend);
+    rbe_pass_heads(p, p->t->c.n_head, attend);
     rbe_pass_tokens(p, after_attention);
     p->again = false;
 }

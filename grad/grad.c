@@ -24,40 +24,48 @@ enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 64, HEAD_ROWS_MAX = 1024 };
 static size_t list_slices(const struct rbe_model_config *c, struct rbe_grad_slice *s)
 {
     const size_t n = rbe_source_count(c);
-    size_t at = 0;
+    size_t at = 0, first = 0;
 
     for (size_t i = 0; i < n; i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         const size_t count = (size_t)t.rows * t.cols;
+        if (!t.row0) {
+            at = rbe_grad_padded(at);
+            first = i;
+        }
         if (s) {
             s[i] = (struct rbe_grad_slice){.role = t.role, .layer = t.layer,
                                            .matrix = t.matrix, .rows = t.rows, .cols = t.cols,
-                                           .at = at, .count = count};
+                                           .row0 = t.row0, .at = at, .count = count};
             snprintf(s[i].name, sizeof s[i].name, "%s", t.name);
+            for (size_t k = first; k <= i; k++)
+                s[k].weight_rows = t.row0 + t.rows;
         }
-        at += rbe_grad_padded(count);
+        at += count;
     }
-    return at;
+    return rbe_grad_padded(at);
 }
 
-/* The slices by role, and whether one that a pass may ask for is missing. */
+/* The slices by role, of several the first. */
 static void list_roles(struct rbe_grad *t)
 {
     for (size_t i = 0; i < t->slice_count; i++) {
         const struct rbe_grad_slice *s = &t->slices[i];
-        t->roles[(size_t)(1 + s->layer) * RBE_ROLE_COUNT + s->role] = s;
+        if (!s->row0)
+            t->roles[(size_t)(1 + s->layer) * RBE_ROLE_COUNT + s->role] = s;
     }
 }
 
 /* Floats of the zeros that stand for vectors which the architecture has not. */
 static size_t zeros_of(const struct rbe_model_config *c)
 {
-    const size_t e = c->n_embd, f = c->n_inner, n = rbe_source_count(c);
+    const size_t e = c->n_embd, qkv = rbe_config_qkv(c), up = rbe_config_up(c);
+    const size_t n = rbe_source_count(c), wide = qkv > up ? qkv : up;
     unsigned roles = 0;
 
     for (size_t i = 0; i < n; i++)
         roles |= 1U << rbe_source_tensor(c, i).role;
-    return roles + 1 == 1U << RBE_ROLE_COUNT ? 0 : 3 * e > f ? 3 * e : f;
+    return roles + 1 == 1U << RBE_ROLE_COUNT ? 0 : wide > e ? wide : e;
 }
 
 /* --- memory ------------------------------------------------------------------------------- */
@@ -87,12 +95,10 @@ static float *take(struct cut *c, size_t a, size_t b)
 static void take_kept(struct cut *c, const struct rbe_model_config *g, size_t tokens,
                       struct rbe_grad_kept *k)
 {
-    const size_t e = g->n_embd;
-
-    k->qkv = take(c, tokens, 3 * e);
-    k->att = take(c, tokens, e);
-    k->mid = take(c, tokens, e);
-    k->ff = take(c, tokens, g->n_inner);
+    k->qkv = take(c, tokens, rbe_config_qkv(g));
+    k->att = take(c, tokens, rbe_config_queries(g));
+    k->mid = take(c, tokens, g->n_embd);
+    k->ff = take(c, tokens, rbe_config_up(g));
 }
 
 static void take_worker(struct cut *c, const struct rbe_model_config *g,
@@ -125,6 +131,8 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
                      struct rbe_grad_limits l, unsigned threads, float *arena)
 {
     const size_t tokens = (size_t)l.batch * l.time, e = c->n_embd;
+    const size_t queries = rbe_config_queries(c), wide = e > queries ? e : queries;
+    const struct rbe_arch *arch = rbe_arch_at(c->arch);
     const bool all = !l.forward_only && !l.recompute;
     struct cut cut = {.arena = arena};
     struct rbe_grad_kept kept = {0};
@@ -135,6 +143,10 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
     t->zeros = take(&cut, 1, zeros_of(c));
     t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
     t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
+    if (arch->positions == RBE_ROTARY) {
+        t->angles = take(&cut, l.time, c->head);
+        t->back = l.forward_only ? NULL : take(&cut, l.time, c->head / 2);
+    }
     t->x_stride = l.forward_only ? 0 : rbe_grad_padded(tokens * e);
     t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
                 rbe_grad_padded(tokens * e));
@@ -149,11 +161,12 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
             t->kept[i] = kept;
     }
     if (!l.forward_only) {
-        t->dx = take(&cut, tokens, e);
+        t->dx = take(&cut, tokens, wide);
         t->dmid = take(&cut, tokens, e);
-        t->datt = take(&cut, tokens, e);
-        t->dff = take(&cut, tokens, c->n_inner);
-        t->dqkv = take(&cut, tokens, 3 * e);
+        t->datt = take(&cut, tokens, wide);
+        t->dff = take(&cut, tokens, rbe_config_up(c));
+        t->acts = arch->activation == RBE_SWIGLU ? take(&cut, tokens, c->n_inner) : NULL;
+        t->dqkv = take(&cut, tokens, rbe_config_qkv(c));
         t->h1 = take(&cut, tokens, e);
         t->h2 = take(&cut, tokens, e);
     }
@@ -181,20 +194,11 @@ static enum rbe_status check_limits(const struct rbe_model_config *c, struct rbe
     if (!l.batch || !l.time || l.time > c->n_ctx || l.batch > UINT32_MAX / l.time)
         return rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u sequences of %u tokens: the model "
                         "holds 1 to %u tokens", l.batch, l.time, c->n_ctx);
+    if (!c->head || !c->n_kv || c->n_head % c->n_kv ||
+        (rbe_arch_at(c->arch)->positions == RBE_ROTARY && c->head % 2))
+        return rbe_fail(d, RBE_ERR_ARG, "%u heads of %u for %u of keys and values are no %s",
+                        c->n_head, c->head, c->n_kv, rbe_arch_at(c->arch)->title);
     return RBE_OK;
-}
-
-/* What the backward half has not learned yet. */
-static enum rbe_status check_parts(const struct rbe_model_config *c, struct rbe_diag *d)
-{
-    const struct rbe_arch *a = rbe_arch_at(c->arch);
-
-    if (a->norm == RBE_LAYER_NORM && a->positions == RBE_LEARNED && a->activation == RBE_GELU &&
-        !c->options)
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_ARG, "gradients of a %s%s are not built", a->title,
-                    rbe_config_has(c, RBE_OPTION_UNTIED) ? " with an output layer of its own"
-                                                         : "");
 }
 
 enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_config *c,
@@ -206,7 +210,7 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = check_parts(c, d)) || (err = check_limits(c, l, d)))
+    if ((err = check_limits(c, l, d)))
         return err;
     const size_t bytes = layout(&counted, c, l, threads, NULL), count = rbe_source_count(c);
     if (bytes <= SIZE_MAX / 2 && (err = rbe_dense_room("a training", bytes, d)))
@@ -313,7 +317,10 @@ void rbe_grad_zero(struct rbe_grad *t)
 enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
                               struct rbe_diag *d)
 {
-    if (s->count != t->slice_count || s->config.n_head != t->c.n_head)
+    const struct rbe_model_config *c = &s->config;
+
+    if (c->arch != t->c.arch || s->count != t->slice_count || c->n_head != t->c.n_head ||
+        c->n_kv != t->c.n_kv || c->options != t->c.options)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the configuration is another",
                         rbe_source_path(s));
     for (size_t i = 0; i < s->count; i++) {
@@ -353,8 +360,7 @@ static void project(const struct rbe_grad *t, unsigned i, size_t first, size_t c
 
     rbe_product_run(t->workers[i].product, count, vocab, e, 1,
                     (struct rbe_factor){.v = t->hidden + first * e, .ld = e},
-                    rbe_grad_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), true), 0,
-                    logits, vocab);
+                    rbe_grad_weight(t, rbe_output_of(t), true), 0, logits, vocab);
 }
 
 /* The token at `u` of the predictions' cumulative sum; p [vocab] is scratch. */
@@ -394,8 +400,8 @@ static void run_losses(void *arg, unsigned i, unsigned n)
     if (h->backward)
         rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
                         (struct rbe_factor){.v = s, .ld = vocab},
-                        rbe_grad_weight(t, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), false),
-                        0, t->dmid + (h->first + a) * e, e);
+                        rbe_grad_weight(t, rbe_output_of(t), false), 0,
+                        t->dmid + (h->first + a) * e, e);
 }
 
 /* Thread i's rows of the output layer's gradient. */
@@ -410,14 +416,14 @@ static void run_head_weights(void *arg, unsigned i, unsigned n)
     rbe_product_run(t->workers[i].product, b - a, e, h->count, 1,
                     (struct rbe_factor){.v = t->logits + a, .ld = vocab, .t = true},
                     (struct rbe_factor){.v = t->hidden + h->first * e, .ld = e}, 1,
-                    t->grads + rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS)->at + a * e, e);
+                    t->grads + rbe_output_of(t)->at + a * e, e);
 }
 
 /* Leaves the gradient by the hidden states in dmid and adds that of the output layer. */
 static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 {
     struct rbe_grad *t = h->p->t;
-    const struct rbe_grad_slice *output = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
+    const struct rbe_grad_slice *output = rbe_output_of(t);
     const size_t tokens = h->p->tokens;
     const unsigned threads = rbe_pool_threads(t->pool);
 
@@ -543,19 +549,20 @@ enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
 double rbe_grad_flops(const struct rbe_model_config *c, struct rbe_grad_limits l, bool teacher)
 {
     const double e = c->n_embd, f = c->n_inner, tokens = (double)l.batch * l.time;
+    const double q = rbe_config_queries(c), into = rbe_config_qkv(c) * e + q * e;
     double pairs = 0;           /* (query, key) pairs multiplied in a sequence */
 
-    for (uint32_t q = 0; q < l.time; q += RBE_GRAD_QUERIES) {
-        const uint32_t end = l.time - q < RBE_GRAD_QUERIES ? l.time : q + RBE_GRAD_QUERIES;
-        pairs += (double)(end - q) * end;
+    for (uint32_t at = 0; at < l.time; at += RBE_GRAD_QUERIES) {
+        const uint32_t end = l.time - at < RBE_GRAD_QUERIES ? l.time : at + RBE_GRAD_QUERIES;
+        pairs += (double)(end - at) * end;
     }
-    const double linear = tokens * c->n_layer * (4 * e * e + 2 * e * f);
-    const double head = tokens * c->vocab * e, product = pairs * l.batch * c->n_layer * e;
+    const double up = rbe_config_up(c) * e, linear = tokens * c->n_layer * (into + up + e * f);
+    const double head = tokens * c->vocab * e, product = pairs * l.batch * c->n_layer * q;
     const double forward = linear + head + 2 * product;
     /* The backward pass computes the scores again, then four products of their size. */
     double all = forward + (l.forward_only ? 0 : 2 * (linear + head) + 5 * product);
 
     if (l.recompute && !l.forward_only)         /* but for the last product and the head */
-        all += tokens * c->n_layer * (4 * e * e + e * f) + 2 * product;
+        all += tokens * c->n_layer * (into + up) + 2 * product;
     return 2 * (all + (teacher ? forward : 0));
 }

@@ -5,9 +5,11 @@
  *
  * Parameters and gradients are two flat arrays of the same layout, cut into named slices:
  * the checkpoint's tensors in the model's order, matrices as W [outputs][inputs] as the
- * runtime and the codecs have them (the checkpoint stores linear layers the other way
- * round; rbe_source_read() turns them).  The output layer is the token embedding, whose
- * gradient is that of both its uses.
+ * runtime and the codecs have them (a checkpoint may store linear layers the other way
+ * round; rbe_source_read() turns them).  Tensors of one role of a layer are ranges of rows of
+ * one weight, and lie behind each other without a gap.  In a tied model the output layer is
+ * the token embedding, whose gradient is that of both its uses.  What rotated positions are
+ * divided by (role ROPE_FACTORS) has no gradient: it stays zero.
  *
  * Logits are never held for more than a chunk of positions, so memory does not grow with
  * tokens times vocabulary.  Products go through model/dense.h, split over the pool; sums run
@@ -50,7 +52,10 @@ struct rbe_grad_slice {
                                  * memory in gradients not touched */
     uint32_t rows, cols;        /* W [outputs][inputs]; positions [n_ctx][n_embd];
                                  * a vector: rows 1 */
-    size_t at, count;           /* where in the flat arrays, in floats; at % 16 == 0 */
+    uint32_t row0, weight_rows; /* its first row in its role's weight, and the rows of that:
+                                 * 0 and `rows` where it is all of it */
+    size_t at, count;           /* where in the flat arrays, in floats; at % 16 == 0 where
+                                 * row0 is 0 */
 };
 
 struct rbe_grad;
@@ -113,10 +118,11 @@ enum rbe_status rbe_grad_step(struct rbe_grad *t, const struct rbe_grad_batch *b
                               float weight, struct rbe_loss_sums *sums, struct rbe_diag *d);
 
 /*
- * What a step's backward pass calls for every matrix with its inputs x [tokens][cols] and the
- * gradient dy [tokens][rows] by its outputs, from the calling thread, which may use the pool;
- * dy has the step's weight in it.  The output layer comes first, as the token embedding and in
- * several pieces of the tokens.  fn NULL: no more.
+ * What a step's backward pass calls for every weight with its inputs x [tokens][cols] and the
+ * gradient dy [tokens][weight_rows] by its outputs, from the calling thread, which may use the
+ * pool; s is the first of its ranges; dy has the step's weight in it.  The output layer comes
+ * first, in several pieces of the tokens; in a tied model as the token embedding.  fn NULL: no
+ * more.
  */
 typedef void rbe_grad_tap_fn(void *arg, const struct rbe_grad_slice *s, const float *x,
                              const float *dy, size_t tokens);

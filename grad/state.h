@@ -13,10 +13,11 @@
 
 /* A layer's activations that its backward pass reads; [tokens][...]. */
 struct rbe_grad_kept {
-    float *qkv;                 /* [3 n_embd] */
-    float *att;                 /* [n_embd] attention's output, before its product */
+    float *qkv;                 /* [queries, keys, values] turned by their positions */
+    float *att;                 /* [queries] attention's output, before its product */
     float *mid;                 /* [n_embd] the residual stream after attention */
-    float *ff;                  /* [n_inner] before GELU; the backward pass puts it through */
+    float *ff;                  /* [outputs of FFN_UP] before the activation; the backward pass
+                                 * puts it through GELU */
 };
 
 /* What a thread has to itself. */
@@ -45,6 +46,8 @@ struct rbe_grad {
     float *params, *grads;
     float *zeros;               /* in the place of a vector that there is none of, or NULL */
     uint16_t *rounded;          /* [floats] parameters as the pass began; NULL without bf16 */
+    float *angles;              /* rbe_rope_table() of limits.time; NULL: none is rotated */
+    float *back;                /* [limits.time][head / 2] its sines, negative: turns back */
     float *x;                   /* [layers + 1][tokens][n_embd] the residual stream, or one */
     size_t x_stride;            /* from layer to layer; 0 when there is one */
     float *hidden;              /* [tokens][n_embd] after the last norm */
@@ -53,8 +56,10 @@ struct rbe_grad {
     struct rbe_grad_kept *kept;         /* [layers], all alike when only one is held */
 
     /* Gradients by activations, [tokens][...]; NULL when forward_only. */
-    float *dx, *dmid, *datt;    /* [n_embd]; datt becomes the layer before's dx */
-    float *dff, *dqkv;          /* [n_inner], [3 n_embd] */
+    float *dx, *dmid, *datt;    /* [n_embd]; datt, which is [queries] at first, becomes the
+                                 * layer before's dx */
+    float *dff, *dqkv;          /* [outputs of FFN_UP], [queries, keys, values] */
+    float *acts;                /* [n_inner] what gates let through; NULL: there are none */
     float *h1, *h2;             /* [n_embd] outputs of the norms */
 
     struct rbe_grad_worker *workers;
@@ -67,8 +72,8 @@ struct rbe_grad {
  * what it works on should stay in the second-level cache. */
 enum { RBE_GRAD_CHUNK = 256, RBE_GRAD_QUERIES = 128 };
 
-/* The tensor in this role of a layer, or of the model (RBE_WHOLE); NULL where the architecture
- * has none. */
+/* The tensor in this role of a layer, or of the model (RBE_WHOLE), or the first range of its
+ * weight, behind which the others follow; NULL where the architecture has none. */
 enum { RBE_WHOLE = -1 };
 static inline const struct rbe_grad_slice *rbe_slice_of(const struct rbe_grad *t, int layer,
                                                         enum rbe_role k)
@@ -82,6 +87,13 @@ static inline const float *rbe_param_of(const struct rbe_grad *t, int layer, enu
     const struct rbe_grad_slice *s = rbe_slice_of(t, layer, k);
 
     return s ? t->params + s->at : t->zeros;
+}
+
+static inline const struct rbe_grad_slice *rbe_output_of(const struct rbe_grad *t)
+{
+    const struct rbe_grad_slice *s = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_OUTPUT);
+
+    return s ? s : rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
 }
 
 static inline size_t rbe_grad_padded(size_t floats)
@@ -124,15 +136,30 @@ typedef void rbe_chunk_fn(struct rbe_pass *p, struct rbe_grad_worker *w, size_t 
                           size_t count);
 void rbe_pass_tokens(struct rbe_pass *p, rbe_chunk_fn *fn);
 
-/* Splits p's (sequence, head) pairs over the pool. */
+/* Splits p's (sequence, head) pairs, so many heads, over the pool. */
 typedef void rbe_head_fn(struct rbe_pass *p, struct rbe_grad_worker *w, size_t sequence,
                          size_t head);
-void rbe_pass_heads(struct rbe_pass *p, rbe_head_fn *fn);
+void rbe_pass_heads(struct rbe_pass *p, size_t heads, rbe_head_fn *fn);
 
-/* The scores of `rows` queries from q0 on through the softmax, into w->p [rows][ld]; zeros
- * where a query must not see.  Returns ld. */
+/* A head of queries q and its keys k of a sequence: the scores of `rows` queries from q0 on
+ * through the softmax, into w->p [rows][ld]; zeros where a query must not see.  Returns ld. */
 size_t rbe_pass_scores(const struct rbe_pass *p, struct rbe_grad_worker *w, const float *q,
-                       size_t q0, size_t rows);
+                       const float *k, size_t q0, size_t rows);
+
+/* Where the queries of a head stand in a row of queries, keys and values; its keys, which it
+ * may share; the values of these. */
+struct rbe_head_at {
+    size_t q, k, v;
+};
+static inline struct rbe_head_at rbe_head_at(const struct rbe_model_config *c, size_t head)
+{
+    const size_t k = rbe_config_queries(c) + head / (c->n_head / c->n_kv) * c->head;
+
+    return (struct rbe_head_at){head * c->head, k, k + rbe_config_keys(c)};
+}
+
+/* Turns queries and keys in the row x of a token by its position, or back. */
+void rbe_pass_turn(const struct rbe_pass *p, float *x, size_t token, bool back);
 
 /* The forward pass: hidden states of all tokens.  False: an interrupt ended it. */
 bool rbe_pass_forward(struct rbe_pass *p);

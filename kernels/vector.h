@@ -66,6 +66,13 @@ struct rbe_vector {
     void (*round_bf16)(uint16_t *to, const float *x, size_t n, float scale);
     /* y = a y + b x. */
     void (*blend)(float *y, const float *x, size_t n, float a, float b);
+    /* norm_back() of y = x / sqrt(mean of x^2 + eps) * gain. */
+    void (*rms_back)(float *dx, const float *base, float *y, const float *x,
+                     const float *gain, const float *dy, float *dgain, size_t n, float eps);
+    /* d is the gradient by z = x / (1 + e^-x) * y: dx and dy become those by x and y, d
+     * becomes z. */
+    void (*swiglu_back)(float *dx, float *dy, float *d, const float *x, const float *y,
+                        size_t n);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

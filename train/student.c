@@ -234,6 +234,24 @@ static enum rbe_status find_center(struct rbe_student *s, struct rbe_diag *d)
     return RBE_OK;
 }
 
+/* What training has not learned yet, though grad/ has. */
+static enum rbe_status check_parts(const struct rbe_source *source, bool control,
+                                   struct rbe_diag *d)
+{
+    const struct rbe_model_config *c = &source->config;
+    const struct rbe_arch *a = rbe_arch_at(c->arch);
+
+    if (a->positions != RBE_LEARNED || c->options)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: training of a %s%s is not built",
+                        rbe_source_path(source), a->title,
+                        c->options >> RBE_OPTION_UNTIED & 1 ? " with an output layer of its own"
+                                                            : "");
+    if (control && source->gguf)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: the control is trained from safetensors, not from "
+                        "GGUF", rbe_source_path(source));
+    return RBE_OK;
+}
+
 static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t,
                                     const struct rbe_source *source,
                                     const struct rbe_container *model, bool latent,
@@ -244,6 +262,8 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t
     size_t spans = 0;
 
     *out = NULL;
+    if ((err = check_parts(source, !model, d)))
+        return err;
     struct rbe_student *s = calloc(1, sizeof *s);
     if (!s)
         return no_memory(d);

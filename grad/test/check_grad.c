@@ -10,7 +10,9 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/progress.h"
 #include "grad/grad.h"
 #include "grad/product.h"
@@ -18,6 +20,7 @@
 #include "kernels/test/check.h"
 #include "model/data.h"
 #include "model/model.h"
+#include "model/synth.h"
 
 /* --- the oracle --------------------------------------------------------------------------- */
 
@@ -28,35 +31,50 @@ struct model {
     double *p;
 };
 
-static const double *tensor(const struct model *m, int layer, const char *what)
+/* The slice in this role of a layer, -1 outside them, or the first range of its weight. */
+static const struct rbe_grad_slice *slice_of(struct rbe_grad *t, int layer, enum rbe_role role)
 {
-    char name[64];
-
-    if (layer < 0)
-        snprintf(name, sizeof name, "%s", what);
-    else
-        snprintf(name, sizeof name, "h.%d.%s", layer, what);
-    return m->p + rbe_grad_find(m->t, name)->at;
+    for (size_t i = 0; i < rbe_grad_slices(t); i++)
+        if (rbe_grad_slice(t, i)->layer == layer && rbe_grad_slice(t, i)->role == role)
+            return rbe_grad_slice(t, i);
+    return NULL;
 }
 
-static void o_norm(const struct model *m, double *y, const double *x, const double *gain,
-                   const double *bias)
+/* Its values, or NULL. */
+static const double *tensor(const struct model *m, int layer, enum rbe_role role)
 {
+    const struct rbe_grad_slice *s = slice_of(m->t, layer, role);
+
+    return s ? m->p + s->at : NULL;
+}
+
+static bool is_llama(const struct model *m)
+{
+    return m->c.arch == RBE_ARCH_LLAMA;
+}
+
+static void o_norm(const struct model *m, double *y, const double *x, int layer,
+                   enum rbe_role role, enum rbe_role role_bias)
+{
+    const double *gain = tensor(m, layer, role), *bias = tensor(m, layer, role_bias);
     const size_t e = m->c.n_embd;
     double mean = 0, var = 0;
 
-    for (size_t i = 0; i < e; i++)
+    for (size_t i = 0; i < e && !is_llama(m); i++)
         mean += x[i] / (double)e;
     for (size_t i = 0; i < e; i++)
         var += (x[i] - mean) * (x[i] - mean) / (double)e;
     for (size_t i = 0; i < e; i++)
-        y[i] = (x[i] - mean) / sqrt(var + (double)m->c.ln_eps) * gain[i] + bias[i];
+        y[i] = (x[i] - mean) / sqrt(var + (double)m->c.ln_eps) * gain[i] +
+               (bias ? bias[i] : 0);
 }
 
-/* y [out] = w [out][in] x + bias. */
-static void o_linear(double *y, const double *w, const double *bias, const double *x,
-                     size_t in, size_t out)
+/* y [out] = w [out][in] x + bias, of a layer. */
+static void o_linear(const struct model *m, double *y, int layer, enum rbe_role role,
+                     enum rbe_role role_bias, const double *x, size_t in, size_t out)
 {
+    const double *w = tensor(m, layer, role), *bias = tensor(m, layer, role_bias);
+
     for (size_t o = 0; o < out; o++) {
         y[o] = bias ? bias[o] : 0;
         for (size_t i = 0; i < in; i++)
@@ -64,69 +82,104 @@ static void o_linear(double *y, const double *w, const double *bias, const doubl
     }
 }
 
+/* Queries and keys [heads][dim] at position t. */
+static void o_turn(const struct model *m, double *x, size_t t)
+{
+    const size_t half = m->c.head / 2, heads = m->c.n_head + m->c.n_kv;
+    const double *factors = tensor(m, -1, RBE_ROLE_ROPE_FACTORS);
+
+    for (size_t h = 0; h < heads; h++, x += 2 * half)
+        for (size_t i = 0; i < half; i++) {
+            const double angle = (double)t * pow((double)m->c.rope_base,
+                                                 -(double)i / (double)half) /
+                                 (factors ? factors[i] : 1);
+            const double a = x[i], b = x[i + half];
+            x[i] = a * cos(angle) - b * sin(angle);
+            x[i + half] = a * sin(angle) + b * cos(angle);
+        }
+}
+
 static void o_attention(const struct model *m, double *out, const double *qkv, size_t time)
 {
-    const size_t e = m->c.n_embd, dim = e / m->c.n_head;
+    const size_t dim = m->c.head, n = m->c.n_head * dim, keys = m->c.n_kv * dim;
+    const size_t wide = n + 2 * keys;
     double *p = malloc(time * sizeof *p);
 
-    memset(out, 0, time * e * sizeof *out);
-    for (size_t h = 0; h < m->c.n_head; h++)
+    memset(out, 0, time * n * sizeof *out);
+    for (size_t h = 0; h < m->c.n_head; h++) {
+        const double *k = qkv + n + h * m->c.n_kv / m->c.n_head * dim, *v = k + keys;
         for (size_t t = 0; t < time; t++) {
             double sum = 0;
             for (size_t u = 0; u <= t; u++) {
                 double s = 0;
                 for (size_t i = 0; i < dim; i++)
-                    s += qkv[t * 3 * e + h * dim + i] * qkv[u * 3 * e + e + h * dim + i];
+                    s += qkv[t * wide + h * dim + i] * k[u * wide + i];
                 sum += p[u] = exp(s / sqrt((double)dim));
             }
             for (size_t u = 0; u <= t; u++)
                 for (size_t i = 0; i < dim; i++)
-                    out[t * e + h * dim + i] += p[u] / sum *
-                                                qkv[u * 3 * e + 2 * e + h * dim + i];
+                    out[t * n + h * dim + i] += p[u] / sum * v[u * wide + i];
         }
+    }
     free(p);
+}
+
+/* The activation of one token's outputs of FFN_UP, in place. */
+static void o_activation(const struct model *m, double *ff)
+{
+    const size_t f = m->c.n_inner;
+
+    for (size_t i = 0; i < f; i++)
+        if (is_llama(m))
+            ff[i] = ff[i] / (1 + exp(-ff[i])) * ff[f + i];
+        else
+            ff[i] = ff[i] / 2 * (1 + tanh(sqrt(2 / M_PI) *
+                                          (ff[i] + 0.044715 * ff[i] * ff[i] * ff[i])));
 }
 
 /* Logits [time][vocab] of one sequence, fresh memory. */
 static double *o_logits(const struct model *m, const uint32_t *tokens, size_t time)
 {
     const size_t e = m->c.n_embd, f = m->c.n_inner, v = m->c.vocab;
+    const size_t up = is_llama(m) ? 2 * f : f;
+    const size_t n = m->c.n_head * m->c.head, wide = n + 2 * m->c.n_kv * m->c.head;
+    const double *positions = tensor(m, -1, RBE_ROLE_POSITIONS);
+    const double *mean = tensor(m, -1, RBE_ROLE_EMBED_MEAN);
+    const enum rbe_role none = RBE_ROLE_NONE;
     double *x = malloc(time * e * sizeof *x), *h = malloc(e * sizeof *h);
-    double *qkv = malloc(time * 3 * e * sizeof *qkv), *att = malloc(time * e * sizeof *att);
-    double *ff = malloc(f * sizeof *ff), *y = malloc(e * sizeof *y);
+    double *qkv = malloc(time * wide * sizeof *qkv), *att = malloc(time * n * sizeof *att);
+    double *ff = malloc(up * sizeof *ff), *y = malloc(e * sizeof *y);
     double *logits = malloc(time * v * sizeof *logits);
 
     for (size_t t = 0; t < time; t++)
         for (size_t i = 0; i < e; i++)
-            x[t * e + i] = tensor(m, -1, "wte.weight")[tokens[t] * e + i] +
-                           tensor(m, -1, "wpe.weight")[t * e + i];
+            x[t * e + i] = tensor(m, -1, RBE_ROLE_TOKENS)[tokens[t] * e + i] +
+                           (positions ? positions[t * e + i] : 0) + (mean ? mean[i] : 0);
     for (int l = 0; l < (int)m->c.n_layer; l++) {
         for (size_t t = 0; t < time; t++) {
-            o_norm(m, h, x + t * e, tensor(m, l, "ln_1.weight"), tensor(m, l, "ln_1.bias"));
-            o_linear(qkv + t * 3 * e, tensor(m, l, "attn.c_attn.weight"),
-                     tensor(m, l, "attn.c_attn.bias"), h, e, 3 * e);
+            o_norm(m, h, x + t * e, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS);
+            o_linear(m, qkv + t * wide, l, RBE_ROLE_QKV, RBE_ROLE_QKV_BIAS, h, e, wide);
+            if (is_llama(m))
+                o_turn(m, qkv + t * wide, t);
         }
         o_attention(m, att, qkv, time);
         for (size_t t = 0; t < time; t++) {
-            o_linear(y, tensor(m, l, "attn.c_proj.weight"), tensor(m, l, "attn.c_proj.bias"),
-                     att + t * e, e, e);
+            o_linear(m, y, l, RBE_ROLE_ATTN_OUT, RBE_ROLE_ATTN_OUT_BIAS, att + t * n, n, e);
             for (size_t i = 0; i < e; i++)
                 x[t * e + i] += y[i];
-            o_norm(m, h, x + t * e, tensor(m, l, "ln_2.weight"), tensor(m, l, "ln_2.bias"));
-            o_linear(ff, tensor(m, l, "mlp.c_fc.weight"), tensor(m, l, "mlp.c_fc.bias"), h, e,
-                     f);
-            for (size_t i = 0; i < f; i++)
-                ff[i] = ff[i] / 2 * (1 + tanh(sqrt(2 / M_PI) *
-                                              (ff[i] + 0.044715 * ff[i] * ff[i] * ff[i])));
-            o_linear(y, tensor(m, l, "mlp.c_proj.weight"), tensor(m, l, "mlp.c_proj.bias"), ff,
-                     f, e);
+            o_norm(m, h, x + t * e, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS);
+            o_linear(m, ff, l, RBE_ROLE_FFN_UP, RBE_ROLE_FFN_UP_BIAS, h, e, up);
+            o_activation(m, ff);
+            o_linear(m, y, l, RBE_ROLE_FFN_DOWN, RBE_ROLE_FFN_DOWN_BIAS, ff, f, e);
             for (size_t i = 0; i < e; i++)
                 x[t * e + i] += y[i];
         }
     }
+    const enum rbe_role output =
+        tensor(m, -1, RBE_ROLE_OUTPUT) ? RBE_ROLE_OUTPUT : RBE_ROLE_TOKENS;
     for (size_t t = 0; t < time; t++) {
-        o_norm(m, h, x + t * e, tensor(m, -1, "ln_f.weight"), tensor(m, -1, "ln_f.bias"));
-        o_linear(logits + t * v, tensor(m, -1, "wte.weight"), NULL, h, e, v);
+        o_norm(m, h, x + t * e, -1, RBE_ROLE_LAST_NORM, RBE_ROLE_LAST_NORM_BIAS);
+        o_linear(m, logits + t * v, -1, output, none, h, e, v);
     }
     free(x);
     free(h);
@@ -196,7 +249,8 @@ static void fill(struct rbe_grad *t, struct check_rng *rng)
 {
     for (size_t i = 0; i < rbe_grad_slices(t); i++) {
         const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
-        const bool gain = strstr(s->name, "ln_") && strstr(s->name, ".weight");
+        const bool gain = s->role == RBE_ROLE_ATTN_NORM || s->role == RBE_ROLE_FFN_NORM ||
+                          s->role == RBE_ROLE_LAST_NORM || s->role == RBE_ROLE_ROPE_FACTORS;
         const float scale = s->matrix ? 1.5F / sqrtf((float)s->cols) : 0.3F;
         for (size_t k = 0; k < s->count; k++)
             rbe_grad_params(t)[s->at + k] = (gain ? 1 : 0) + scale * check_unit(rng);
@@ -234,8 +288,16 @@ static void compare(struct model *m, const struct rbe_grad_batch *b, const struc
         const struct rbe_grad_slice *s = rbe_grad_slice(m->t, i);
         double largest = 0, worst = 0;
         bool finite = true;
+        /* Ranges of a weight lie behind each other. */
+        CHECK(s->row0 ? s->at == s[-1].at + s[-1].count && s->row0 == s[-1].row0 + s[-1].rows
+                      : s->at % 16 == 0);
+        CHECK(s->row0 + s->rows == s->weight_rows || s[1].row0 == s->row0 + s->rows);
         for (size_t k = 0; k < s->count; k++)
             largest = fmax(largest, fabs((double)g[s->at + k]));
+        if (s->role == RBE_ROLE_ROPE_FACTORS) {
+            CHECK(largest == 0);
+            continue;
+        }
         for (size_t k = i % stride; k < s->count; k += stride) {
             double *p = &m->p[s->at + k];
             const double was = *p;
@@ -259,7 +321,14 @@ static void compare(struct model *m, const struct rbe_grad_batch *b, const struc
 
 #define CONFIG(words, context, width, layers, heads, inner, end)                               \
     {.arch = RBE_ARCH_GPT2, .vocab = words, .n_ctx = context, .n_embd = width,                 \
-     .n_layer = layers, .n_head = heads, .n_inner = inner, .ln_eps = 1e-5F, .eos = end}
+     .n_layer = layers, .n_head = heads, .n_kv = heads, .head = (width) / (heads),             \
+     .n_inner = inner, .ln_eps = 1e-5F, .eos = end}
+#define LLAMA(words, context, width, layers, heads, keys, dim, inner, has)                     \
+    {.arch = RBE_ARCH_LLAMA, .vocab = words, .n_ctx = context, .n_embd = width,                \
+     .n_layer = layers, .n_head = heads, .n_kv = keys, .head = dim, .n_inner = inner,          \
+     .ln_eps = 1e-5F, .rope_base = 30, .options = has}
+enum { UNTIED = 1 << RBE_OPTION_UNTIED, MEAN = 1 << RBE_OPTION_EMBED_MEAN,
+       FACTORS = 1 << RBE_OPTION_ROPE_FACTORS };
 
 struct shape {
     struct rbe_model_config c;
@@ -268,7 +337,8 @@ struct shape {
 };
 
 /* Odd widths, one head, heads of one, more than one block of queries, more logits than a
- * chunk holds, a single token. */
+ * chunk holds, a single token; queries wider and narrower than the stream, that share keys or
+ * do not, an output layer of its own, and what else some models have. */
 static const struct shape shapes[] = {
     {CONFIG(37, 11, 12, 2, 3, 48, 36), 2, 9, 1},
     {CONFIG(19, 8, 7, 1, 1, 28, 18), 3, 8, 2},
@@ -276,6 +346,11 @@ static const struct shape shapes[] = {
     {CONFIG(16, 1, 16, 3, 2, 64, 15), 2, 1, 29},
     {CONFIG(11, 300, 8, 1, 2, 32, 10), 2, 270, 61},
     {CONFIG(531, 40, 20, 2, 2, 80, 530), 4, 33, 997},
+    {LLAMA(37, 11, 12, 2, 4, 2, 6, 19, 0), 2, 9, 1},
+    {LLAMA(19, 8, 21, 1, 3, 1, 4, 9, UNTIED), 3, 8, 2},
+    {LLAMA(23, 9, 10, 2, 6, 3, 2, 33, UNTIED | MEAN | FACTORS), 2, 9, 2},
+    {LLAMA(11, 300, 8, 1, 4, 2, 4, 12, MEAN), 2, 270, 61},
+    {LLAMA(29, 1, 5, 2, 5, 5, 2, 7, FACTORS), 2, 1, 3},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0], MOST_TOKENS = 540 };
 static const char *const losses[] = {"ce", "kl", "chapter", "chapter-plain"};
@@ -333,6 +408,8 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
 /* --- what else the contract says ---------------------------------------------------------- */
 
 static const struct rbe_model_config small = CONFIG(53, 40, 24, 3, 2, 96, 52);
+static const struct rbe_model_config small_llama = LLAMA(53, 40, 24, 3, 4, 2, 10, 56,
+                                                         UNTIED | MEAN);
 enum { BATCH = 4, TIME = 37, TOKENS = BATCH * TIME };
 
 struct outcome {
@@ -341,10 +418,11 @@ struct outcome {
 };
 
 /* Runs a batch in `parts` micro-batches, twice over, and keeps the gradients. */
-static struct outcome outcome(struct rbe_grad_limits l, struct rbe_pool *pool,
-                              const uint32_t *tokens, const uint32_t *targets, uint32_t parts)
+static struct outcome outcome(const struct rbe_model_config *c, struct rbe_grad_limits l,
+                              struct rbe_pool *pool, const uint32_t *tokens,
+                              const uint32_t *targets, uint32_t parts)
 {
-    struct rbe_grad *t = open_train(&small, l, pool);
+    struct rbe_grad *t = open_train(c, l, pool);
     struct check_rng rng = {77};
     const struct rbe_loss ce = {0, 1, 1};
     struct outcome o = {0};
@@ -383,7 +461,8 @@ static void near(const struct outcome *a, const struct outcome *b, size_t n, dou
     CHECK(a->sums.count == b->sums.count);
 }
 
-static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
+static void check_ways(const struct rbe_model_config *config, struct rbe_pool *pool,
+                       struct check_rng *rng)
 {
     uint32_t tokens[TOKENS], targets[TOKENS];
     const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
@@ -391,20 +470,20 @@ static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
     again.recompute = true;
     half.batch = 2;
 
-    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
-    struct rbe_grad *t = open_train(&small, limits, pool);
+    fill_batch(tokens, targets, TOKENS, config->vocab, rng);
+    struct rbe_grad *t = open_train(config, limits, pool);
     const size_t n = rbe_grad_floats(t);
     rbe_grad_close(&t);
-    struct outcome a = outcome(limits, pool, tokens, targets, 1);
-    struct outcome b = outcome(again, pool, tokens, targets, 1);
-    struct outcome c = outcome(half, pool, tokens, targets, 2);
-    struct outcome one = outcome(limits, NULL, tokens, targets, 1);
-    struct outcome r = outcome(roomy, pool, tokens, targets, 1);
+    struct outcome a = outcome(config, limits, pool, tokens, targets, 1);
+    struct outcome b = outcome(config, again, pool, tokens, targets, 1);
+    struct outcome c = outcome(config, half, pool, tokens, targets, 2);
+    struct outcome one = outcome(config, limits, NULL, tokens, targets, 1);
+    struct outcome r = outcome(config, roomy, pool, tokens, targets, 1);
     CHECK(!memcmp(a.gradients, b.gradients, n * sizeof *a.gradients));
     CHECK(!memcmp(a.gradients, r.gradients, n * sizeof *a.gradients));
     near(&a, &c, n, 1e-5);
     near(&a, &one, n, 1e-5);
-    CHECK(rbe_grad_bytes(&small, again, 2) < rbe_grad_bytes(&small, limits, 2));
+    CHECK(rbe_grad_bytes(config, again, 2) < rbe_grad_bytes(config, limits, 2));
     free(a.gradients);
     free(b.gradients);
     free(c.gradients);
@@ -412,17 +491,18 @@ static void check_ways(struct rbe_pool *pool, struct check_rng *rng)
     free(r.gradients);
 }
 
-static void check_frozen(struct rbe_pool *pool, struct check_rng *rng)
+static void check_frozen(const struct rbe_model_config *c, struct rbe_pool *pool,
+                         struct check_rng *rng)
 {
     uint32_t tokens[TOKENS], targets[TOKENS];
     const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
-    struct rbe_grad *t = open_train(&small, limits, pool);
+    struct rbe_grad *t = open_train(c, limits, pool);
     const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
     const struct rbe_loss ce = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
 
     fill(t, rng);
-    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
+    fill_batch(tokens, targets, TOKENS, c->vocab, rng);
     CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, NULL));
     float *all = malloc(rbe_grad_floats(t) * sizeof *all);
     memcpy(all, rbe_grad_gradients(t), rbe_grad_floats(t) * sizeof *all);
@@ -455,16 +535,17 @@ static void on_tap(void *arg, const struct rbe_grad_slice *s, const float *x, co
 
     k->calls++;
     for (size_t i = 0; i < tokens; i++)
-        for (size_t r = 0; r < s->rows; r++)
+        for (size_t r = 0; r < s->weight_rows; r++)
             for (size_t c = 0; c < s->cols; c++)
                 k->gradients[s->at + r * s->cols + c] +=
-                    (double)dy[i * s->rows + r] * (double)x[i * s->cols + c];
+                    (double)dy[i * s->weight_rows + r] * (double)x[i * s->cols + c];
 }
 
 /* Inputs and gradients by the outputs make the gradients of the linear layers, and of rows of
  * wte whose tokens are no input; the same when those are not computed; and drawn targets are
  * those the predictions say. */
-static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
+static void check_tap(const struct rbe_model_config *c, struct rbe_pool *pool,
+                      struct check_rng *rng)
 {
     uint32_t tokens[TOKENS], targets[TOKENS];
     float draws[TOKENS], logits[53];
@@ -472,8 +553,8 @@ static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
     const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
     struct rbe_grad_limits only = limits;
     only.tap_only = true;
-    struct rbe_grad *t = open_train(&small, limits, pool);
-    struct rbe_grad *u = open_train(&small, only, pool);
+    struct rbe_grad *t = open_train(c, limits, pool);
+    struct rbe_grad *u = open_train(c, only, pool);
     const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
     const struct rbe_grad_batch drawn = {BATCH, TIME, tokens, NULL, draws};
     const struct rbe_loss ce = {0, 1, 1}, kl = {1, 1, 1};
@@ -484,7 +565,7 @@ static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
 
     fill(t, rng);
     memcpy(rbe_grad_params(u), rbe_grad_params(t), n * sizeof(float));
-    fill_batch(tokens, targets, TOKENS, small.vocab, rng);
+    fill_batch(tokens, targets, TOKENS, c->vocab, rng);
     for (size_t i = 0; i < TOKENS; i++)
         tokens[i] %= 20;
     CHECK(!rbe_grad_forward(t, &b, NULL));
@@ -504,10 +585,10 @@ static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
     CHECK(!rbe_grad_step(t, &b, &ce, NULL, 0.5F, &sums, NULL));
     CHECK(!rbe_grad_step(u, &drawn, &ce, NULL, 0.5F, &other, NULL));
     CHECK_NEAR(sums.loss, other.loss, 1e-6 * sums.loss);
-    CHECK(k.calls == v.calls && k.calls > 4 * small.n_layer);
+    CHECK(k.calls == v.calls && k.calls > 4 * c->n_layer);
     CHECK(!memcmp(k.gradients, v.gradients, n * sizeof *k.gradients));
     CHECK(!rbe_grad_gradients(u));
-    CHECK(rbe_grad_bytes(&small, only, 2) < rbe_grad_bytes(&small, limits, 2));
+    CHECK(rbe_grad_bytes(c, only, 2) < rbe_grad_bytes(c, limits, 2));
     for (size_t i = 0; i < rbe_grad_slices(t); i++) {
         const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
         const float *g = rbe_grad_gradients(t) + s->at;
@@ -518,7 +599,7 @@ static void check_tap(struct rbe_pool *pool, struct check_rng *rng)
             largest = fmax(largest, fabs((double)g[j]));
             worst = fmax(worst, fabs((double)g[j] - k.gradients[s->at + j]));
         }
-        if (s->matrix)
+        if (s->matrix && (s->role != RBE_ROLE_TOKENS || !rbe_config_has(c, RBE_OPTION_UNTIED)))
             CHECK(largest > 0 && worst <= 1e-5 * largest);
     }
     CHECK(rbe_grad_step(t, &drawn, &kl, t, 1, &sums, NULL) == RBE_ERR_ARG);
@@ -570,6 +651,13 @@ static void check_errors(struct rbe_pool *pool)
     CHECK(!t);
     l.time = 41;
     CHECK(rbe_grad_open(&none, &small, l, pool, NULL) == RBE_ERR_ARG && !none);
+    l.time = 4;
+    struct rbe_model_config odd = small_llama;
+    odd.n_kv = 3;
+    CHECK(rbe_grad_open(&none, &odd, l, pool, NULL) == RBE_ERR_ARG && !none);
+    odd.n_kv = 4;
+    odd.head = 5;
+    CHECK(rbe_grad_open(&none, &odd, l, pool, NULL) == RBE_ERR_ARG && !none);
     CHECK(rbe_model_config_size(&other, "1558M", NULL) == RBE_OK);
     l = (struct rbe_grad_limits){.batch = 1000000000, .time = 4};
     CHECK(rbe_grad_open(&none, &other, l, pool, NULL) == RBE_ERR_NOMEM && !none);
@@ -579,20 +667,20 @@ static void check_errors(struct rbe_pool *pool)
 
 /* Rounded inputs change a gradient a little, and the same calls give the same bits.  Odd
  * widths, and sums longer than the pieces that are rounded at a time. */
-static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
+static void check_bf16(const struct rbe_model_config *c, struct rbe_pool *pool,
+                       struct check_rng *rng)
 {
-    static const struct rbe_model_config c = CONFIG(2300, 300, 36, 2, 3, 144, 0);
     struct rbe_grad_limits l = {.batch = 4, .time = 270}, half = l;
     half.bf16 = true;
     if (!rbe_product_has_bf16()) {
         struct rbe_grad *none;
-        CHECK(rbe_grad_open(&none, &c, half, pool, NULL) == RBE_ERR_ARG && !none);
+        CHECK(rbe_grad_open(&none, c, half, pool, NULL) == RBE_ERR_ARG && !none);
         printf("SKIP bf16: this CPU or build has no such products\n");
         return;
     }
     enum { N = 4 * 270 };
-    struct rbe_grad *t = open_train(&c, l, pool), *h = open_train(&c, half, pool);
-    struct rbe_grad *again = open_train(&c, half, pool);
+    struct rbe_grad *t = open_train(c, l, pool), *h = open_train(c, half, pool);
+    struct rbe_grad *again = open_train(c, half, pool);
     uint32_t tokens[N], targets[N];
     const struct rbe_grad_batch b = {4, 270, tokens, targets, NULL};
     const struct rbe_loss kl = {0.5F, 1, 1};
@@ -600,12 +688,12 @@ static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
     const size_t n = rbe_grad_floats(t);
 
     fill(t, rng);
-    fill_batch(tokens, targets, N, c.vocab, rng);
+    fill_batch(tokens, targets, N, c->vocab, rng);
     memcpy(rbe_grad_params(h), rbe_grad_params(t), n * sizeof(float));
     memcpy(rbe_grad_params(again), rbe_grad_params(t), n * sizeof(float));
     struct rbe_grad_limits f = l;
     f.forward_only = true;
-    struct rbe_grad *teacher = open_train(&c, f, pool);
+    struct rbe_grad *teacher = open_train(c, f, pool);
     fill(teacher, rng);
     CHECK(!rbe_grad_step(t, &b, &kl, teacher, 1, &sums, NULL));
     CHECK(!rbe_grad_step(h, &b, &kl, teacher, 1, &rounded, NULL));
@@ -633,20 +721,20 @@ static void check_bf16(struct rbe_pool *pool, struct check_rng *rng)
 
 /* --- the runtime -------------------------------------------------------------------------- */
 
-/* Logits of the shipped model, here and from a session. */
-static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
+/* Logits of the model in this folder, here and from a session. */
+static void same_logits(const char *path, struct rbe_pool *pool, struct check_rng *rng)
 {
     enum { N = 200 };
-    char *path = rbe_data_path("rbe-mini");
     struct rbe_diag d = {""};
     struct rbe_source *source;
     struct rbe_model *model;
     struct rbe_session *s;
     uint32_t tokens[2 * N];
 
-    if (!CHECK(path && !rbe_source_open(&source, path, &d) &&
-               !rbe_model_open(&model, path, &d)))
+    if (!CHECK(!rbe_source_open(&source, path, &d) && !rbe_model_open(&model, path, &d))) {
+        printf("     %s\n", d.text);
         return;
+    }
     const struct rbe_model_config *c = rbe_model_config(model);
     struct rbe_grad *t = open_train(
         c, (struct rbe_grad_limits){.batch = 2, .time = N, .forward_only = true}, pool);
@@ -660,20 +748,55 @@ static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
         rbe_session_truncate(s, 0);
         CHECK(!rbe_forward(s, tokens + k * N, N, &d));
         for (size_t at = 0; at < N; at += 13) {
-            double worst = 0;
+            double worst = 0, largest = 0;
             CHECK(!rbe_logits(s, at, 1, a, &d) && !rbe_grad_logits(t, k * N + at, 1, b, &d));
-            for (uint32_t i = 0; i < c->vocab; i++)
+            for (uint32_t i = 0; i < c->vocab; i++) {
                 worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+                largest = fmax(largest, fabs((double)a[i]));
+            }
             CHECK_NEAR(worst, 0, 2e-4);
+            CHECK(largest > 0.5);
         }
     }
     free(a);
     free(b);
-    free(path);
     rbe_session_close(&s);
     rbe_grad_close(&t);
     rbe_model_close(&model);
     rbe_source_close(&source);
+}
+
+/* The shipped model's, and those of a Llama with weights that bend every part. */
+static void check_runtime(struct rbe_pool *pool, struct check_rng *rng)
+{
+    static const struct rbe_model_config llama = LLAMA(301, 200, 40, 3, 6, 2, 8, 100, UNTIED);
+    char *mini = rbe_data_path("rbe-mini"), dir[] = "/tmp/rbe-grad-XXXXXX";
+    struct rbe_tensor_out out[64];
+    struct rbe_diag d = {""};
+
+    if (CHECK(mini))
+        same_logits(mini, pool, rng);
+    free(mini);
+    if (!CHECK(mkdtemp(dir)) || !CHECK(!rbe_synth(dir, &llama, RBE_DT_F32, 1, &d)))
+        return;
+    struct rbe_grad *t = open_train(
+        &llama, (struct rbe_grad_limits){.batch = 1, .time = 1, .forward_only = true}, pool);
+    const size_t n = rbe_grad_slices(t);
+    char *weights = rbe_path_join(dir, "model.safetensors");
+    char *config = rbe_path_join(dir, "config.json");
+    fill(t, rng);
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
+        out[i] = (struct rbe_tensor_out){s->name, RBE_DT_F32, s->matrix ? 2 : 1,
+                                         {s->matrix ? s->rows : s->cols, s->cols},
+                                         rbe_grad_params(t) + s->at};
+    }
+    if (CHECK(!rbe_safetensors_write(weights, out, n, (const char *const[]){NULL}, &d)))
+        same_logits(dir, pool, rng);
+    rbe_grad_close(&t);
+    CHECK(!unlink(weights) && !unlink(config) && !rmdir(dir));
+    free(weights);
+    free(config);
 }
 
 int main(int argc, char **argv)
@@ -687,11 +810,17 @@ int main(int argc, char **argv)
     rbe_interrupt_grace = 0;
     for (size_t i = 0; i < SHAPES; i++)
         check_shape(&shapes[i], pool, &rng);
-    check_ways(pool, &rng);
-    check_frozen(pool, &rng);
-    check_tap(pool, &rng);
+    for (size_t i = 0; i < 2; i++) {
+        static const struct rbe_model_config wide[] = {
+            CONFIG(2300, 300, 36, 2, 3, 144, 0),
+            LLAMA(2300, 300, 36, 2, 6, 3, 10, 100, UNTIED)};
+        const struct rbe_model_config *c = i ? &small_llama : &small;
+        check_ways(c, pool, &rng);
+        check_frozen(c, pool, &rng);
+        check_tap(c, pool, &rng);
+        check_bf16(&wide[i], pool, &rng);
+    }
     check_errors(pool);
-    check_bf16(pool, &rng);
     check_runtime(pool, &rng);
     rbe_pool_close(&pool);
     return check_done();

@@ -15,7 +15,7 @@
 
 enum { MAX = 2048 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};
-enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 15 };
+enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 21 };
 
 static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], more[MAX], dgain[MAX], dbias[MAX];
 static float first[SIZES][KEPT][MAX];
@@ -70,6 +70,79 @@ static void check_activations(const struct rbe_vector *v, size_t version, size_t
     CHECK(!memcmp(more, first[size][1], n * sizeof *more));
     same_bits(version, size, 2, got);
     same_bits(version, size, 3, more);
+}
+
+static double swiglu(double a, double b)
+{
+    return a / (1 + exp(-a)) * b;
+}
+
+static void check_gates(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+    float z[MAX];
+
+    memcpy(z, x, n * sizeof *z);
+    rbe_elementwise_best(rbe_cpu_isa())->swiglu(z, bias, n);
+    put(got, NULL, n);
+    put(more, NULL, n);
+    put(dgain, y, n);
+    v->swiglu_back(got, more, dgain, x, bias, n);
+    for (size_t i = 0; i < n; i++) {
+        const double a = (double)x[i], b = (double)bias[i], d = (double)y[i];
+        const double slope = (swiglu(a + 1e-5, b) - swiglu(a - 1e-5, b)) / 2e-5;
+        CHECK_NEAR(got[i], slope * d, 3e-6 * fabs(d) + 1e-9);
+        CHECK_NEAR(more[i], swiglu(a, 1) * d, 3e-6 * fabs(d) + 1e-9);
+        CHECK(dgain[i] == z[i]);
+    }
+    same_bits(version, size, 15, got);
+    same_bits(version, size, 16, more);
+    same_bits(version, size, 17, dgain);
+}
+
+static double rms_dot(const double *at, const float *dy, size_t n)
+{
+    double squares = 0, sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        squares += at[i] * at[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)dy[i] * (at[i] / sqrt(squares + 1e-2) * (double)gain[i]);
+    return sum;
+}
+
+static void check_rms(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size], stride = n / 40 + 1;
+    double at[MAX];
+    float norm[MAX], without[MAX];
+
+    for (size_t i = 0; i < n; i++)
+        at[i] = (double)x[i];
+    rbe_elementwise_best(rbe_cpu_isa())->rms_norm(norm, x, gain, n, 1e-2F);
+    put(dgain, bias, n);
+    put(got, NULL, n);
+    put(more, NULL, n);
+    v->rms_back(got, NULL, more, x, gain, y, dgain, n, 1e-2F);
+    for (size_t i = 0; i < n; i += stride) {
+        at[i] += 1e-5;
+        const double up = rms_dot(at, y, n);
+        at[i] -= 2e-5;
+        CHECK_NEAR(got[i], (up - rms_dot(at, y, n)) / 2e-5, 2e-5);
+        at[i] += 1e-5;
+    }
+    for (size_t i = 0; i < n; i++) {
+        CHECK(more[i] == norm[i]);
+        CHECK_NEAR(dgain[i], bias[i] + y[i] * norm[i] / gain[i], 1e-5);
+    }
+    same_bits(version, size, 18, got);
+    same_bits(version, size, 19, more);
+    same_bits(version, size, 20, dgain);
+    memcpy(without, got, n * sizeof *got);
+    put(got, gain, n);
+    v->rms_back(got, got, more, x, gain, y, dgain, n, 1e-2F);
+    for (size_t i = 0; i < n; i++)
+        CHECK(got[i] == without[i] + gain[i]);
 }
 
 static double norm_dot(const double *at, const float *dy, size_t n)
@@ -348,6 +421,8 @@ int main(int argc, char **argv)
         for (size_t size = 0; size < SIZES; size++) {
             check_activations(v, k, size);
             check_norm(v, k, size);
+            check_rms(v, k, size);
+            check_gates(v, k, size);
             check_softmax(v, k, size);
             check_squares(v, size);
             check_moves(v, k, size);

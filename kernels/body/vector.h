@@ -123,6 +123,62 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
 #undef BODY
 }
 
+static void rms_back(float *dx, const float *base, float *y, const float *x, const float *gain,
+                     const float *dy, float *dgain, size_t n, float eps)
+{
+    const size_t whole = n / LANES * LANES;
+    struct sixteen squares = {.a = {0}}, gx_sum = {.a = {0}};
+    float x_last[LANES], g_last[LANES];
+    size_t j = 0;
+
+#define SQUARE(k) (f32_load(x + j + (k)) * f32_load(x + j + (k)))
+#define GX(k) (f32_load(dy + j + (k)) * f32_load(gain + j + (k)) * f32_load(x + j + (k)))
+    for (; j < whole; j += LANES) {
+        ADD_LANES(squares, SQUARE);
+        ADD_LANES(gx_sum, GX);
+    }
+#undef SQUARE
+#undef GX
+#define SQUARE(k) (f32_load(x_last + (k)) * f32_load(x_last + (k)))
+#define GX(k) (f32_load(g_last + (k)) * f32_load(x_last + (k)))
+    if (j < n) {
+        pad(x_last, x + j, n - j, 0);
+        pad(g_last, dy + j, n - j, 0);
+        for (size_t k = 0; j + k < n; k++)
+            g_last[k] *= gain[j + k];
+        ADD_LANES(squares, SQUARE);
+        ADD_LANES(gx_sum, GX);
+    }
+#undef SQUARE
+#undef GX
+    const float r = 1 / sqrtf(sum_lanes(squares) / (float)n + eps);
+    const float gx_mean = sum_lanes(gx_sum) * r / (float)n;
+#define BODY(LOAD, STORE)                                                                      \
+    const f32x h = LOAD(x + i) * r, d = LOAD(dy + i), w = LOAD(gain + i);                      \
+    STORE(dgain + i, LOAD(dgain + i) + d * h);                                                 \
+    STORE(y + i, h * w);                                                                       \
+    f32x to = (d * w - h * gx_mean) * r;                                                       \
+    if (base)                                                                                  \
+        to += LOAD(base + i);                                                                  \
+    STORE(dx + i, to);
+    EACH(n, BODY);
+#undef BODY
+}
+
+static void swiglu_back(float *dx, float *dy, float *d, const float *x, const float *y,
+                        size_t n)
+{
+    /* With s = 1 / (1 + e^-x): (x s)' = s + x s (1 - s). */
+#define BODY(LOAD, STORE)                                                                      \
+    const f32x v = LOAD(x + i), u = LOAD(y + i), g = LOAD(d + i);                              \
+    const f32x by = exp_lanes(-v) + 1, s = 1 / by, z = v / by;                                 \
+    STORE(dx + i, g * u * (z * (1 - s) + s));                                                  \
+    STORE(dy + i, g * z);                                                                      \
+    STORE(d + i, z * u);
+    EACH(n, BODY);
+#undef BODY
+}
+
 static void softmax_back(float *d, const float *p, size_t n, float scale)
 {
     const size_t whole = n / LANES * LANES;
@@ -373,4 +429,4 @@ static void round_bf16(uint16_t *to, const float *x, size_t n, float scale)
 
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
-    round_bf16, blend
+    round_bf16, blend, rms_back, swiglu_back

@@ -635,6 +635,34 @@ static void remove_world(struct world *w)
     free(w->model);
 }
 
+/* A model of parts that training has not learned is refused by name. */
+static void check_parts(void)
+{
+    static const struct rbe_model_config llama = {
+        .arch = RBE_ARCH_LLAMA, .vocab = 97, .n_ctx = 16, .n_embd = 32, .n_layer = 1,
+        .n_head = 4, .n_kv = 2, .head = 6, .n_inner = 20, .ln_eps = 1e-5F, .rope_base = 100};
+    char dir[] = "/tmp/rbe-student-XXXXXX";
+    struct rbe_source *source;
+    struct rbe_student *s;
+    struct rbe_grad *t;
+    struct rbe_diag d = {""};
+
+    CHECK(mkdtemp(dir) != NULL);
+    char *weights = rbe_path_join(dir, "model.safetensors");
+    char *config = rbe_path_join(dir, "config.json");
+    need(rbe_synth(dir, &llama, RBE_DT_F32, 5, &d), &d, "synth");
+    need(rbe_source_open(&source, dir, &d), &d, "source");
+    need(rbe_grad_open(&t, &source->config, (struct rbe_grad_limits){.batch = 1, .time = 8},
+                       NULL, &d), &d, "train");
+    CHECK(rbe_student_open_plain(&s, t, source, NULL, &d) == RBE_ERR_ARG && !s);
+    CHECK(strstr(d.text, "training of a Llama is not built"));
+    rbe_grad_close(&t);
+    rbe_source_close(&source);
+    CHECK(!unlink(weights) && !unlink(config) && !rmdir(dir));
+    free(weights);
+    free(config);
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -656,5 +684,6 @@ int main(int argc, char **argv)
     make_world(&w, true);
     check_zeros(&w);
     remove_world(&w);
+    check_parts();
     return check_done();
 }
