@@ -165,6 +165,7 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
 {
     struct rbe_files f = {0};
     char *partial = malloc(strlen(a->out) + sizeof ".partial");
+    char *tokenizer = rbe_gguf_is(a->model) ? rbe_tokenizer_beside(a->out) : NULL;
     enum rbe_status err;
     struct stat st;
 
@@ -174,12 +175,14 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
     if (!(err = rbe_files_read_model(&f, a->model, d)) &&
         !(err = rbe_files_read(&f, a->profile, d)) &&
         !(err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)) &&
-        !(err = rbe_files_replace(&f, a->out, d)))
+        !(err = rbe_files_replace(&f, a->out, d)) &&
+        !(err = rbe_files_replace(&f, tokenizer, d)))
         err = rbe_files_append(&f, a->json, d);
     /* Where finished matrices are kept. */
     if (!err && (stat(partial, &st) ? errno != ENOENT : !S_ISDIR(st.st_mode)))
         err = rbe_fail(d, RBE_ERR_IO, "%s: cannot be a folder", partial);
     rbe_files_free(&f);
+    free(tokenizer);
     free(partial);
     return err;
 }
@@ -256,6 +259,8 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
         return err;
     w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
+    if (w->calibrates && (err = rbe_calibration_takes(&w->source->config, w->metric, d)))
+        return err;
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
     return RBE_OK;
@@ -303,7 +308,8 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
                                         .source_sha256 = c->source->sha256,
                                         .reserve = 2 * c->file_bytes};
     const enum rbe_status err =
-        rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric, 0,
+        rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric,
+                           rbe_profile_tokens(w->profile),
                            c->folder ? &keep : NULL, w->pool, &w->progress, d);
 
     print_unkept(&keep.why);

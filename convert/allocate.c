@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "convert/convert.h"
+#include "convert/convert_private.h"
 #include "convert/sensitivity.h"
 #include "rbe/allocate.h"
 #include "rbe/container.h"
@@ -64,7 +64,7 @@ static size_t ranges_of(const struct rbe_convert_entry *r)
 {
     const bool large = r->tensor->rows >> (RANGES - 1) >= RANGE_ROWS;
 
-    return r->tensor->role == RBE_ROLE_TOKENS && large ? RANGES : 1;
+    return r->tensor_class == RBE_CLASS_WTE && large ? RANGES : 1;
 }
 
 static uint32_t range_start(const struct rbe_convert_entry *r, size_t i, size_t n)
@@ -187,9 +187,8 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x, str
     const struct rbe_convert_entry *r = t->row;
     const size_t cols = r->tensor->cols, at = (size_t)t->row0 * cols;
     const struct rbe_calibration *calibration = k->c->o.calibration;
-    const float *rows = rbe_calibration_rows(calibration, r->tensor->name);
-    struct rbe_encode_options o =
-        probe_options(r, rbe_calibration_moment(calibration, r->tensor->name));
+    const float *rows = rbe_convert_importance(k->c, r);
+    struct rbe_encode_options o = probe_options(r, rbe_convert_moment(k->c, r));
     struct rbe_weight w = {0};
     float *change = NULL;
     enum rbe_status err;
@@ -220,7 +219,8 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x, str
         for (size_t n = 0; n < cols; n++)
             change[m * cols + n] -= x[at + m * cols + n];
     }
-    err = rbe_sensitivity_measure(k->s, r->tensor->name, t->row0, t->rows, change, &t->kl, d);
+    err = rbe_sensitivity_measure(k->s, r->tensor->weight_name, r->tensor->row0 + t->row0,
+                                  t->rows, change, &t->kl, d);
     if (!err)
         keep_known(k, key, t->kl);
     if (!err && rbe_interrupted())

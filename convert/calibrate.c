@@ -23,6 +23,7 @@
 
 enum {
     WINDOWS_MIN = 8,
+    WINDOW_MOST = 1024,         /* tokens */
     LOGITS = 64,                /* rows of logits asked for at once, only for their inputs */
     STRIPE = 64,                /* rows of H computed at once */
     NAME_SIZE = 64,
@@ -67,6 +68,12 @@ struct rbe_calibration {
     char key[65];               /* of all that the sums depend on */
     double kept;                /* rbe_now() of the last state kept */
 };
+
+/* Tokens of a window: of the model's context, as far as positions before change what follows. */
+static uint32_t window_of(const struct rbe_model_config *c)
+{
+    return c->n_ctx < WINDOW_MOST ? c->n_ctx : WINDOW_MOST;
+}
 
 /* --- gathering ---------------------------------------------------------------------------- */
 
@@ -401,7 +408,7 @@ static void take_state(struct rbe_calibration *c, const struct rbe_model_config 
     const char *key = rbe_safetensors_meta(f, "calibration.key");
     const char *at = rbe_safetensors_meta(f, "calibration.done");
     bool good = key && !strcmp(key, c->key) && at && sscanf(at, "%zu", &done) == 1 &&
-                done <= c->tokens && done % config->n_ctx == 0;
+                done <= c->tokens && done % window_of(config) == 0;
     for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
         const struct rbe_tensor *t = rbe_safetensors_at(f, i);
         if (t->dims == 2 && t->dtype == RBE_DT_F32)
@@ -424,7 +431,7 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
                              size_t count, struct rbe_calibration_keep *keep,
                              struct rbe_pool *pool, struct rbe_diag *d)
 {
-    const size_t n = config->n_ctx, windows = count / n;
+    const size_t n = window_of(config), windows = count / n;
 
     *out = NULL;
     if (windows < WINDOWS_MIN)
@@ -497,7 +504,8 @@ static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration 
 
 static struct rbe_session_limits tap_limits(const struct rbe_model_config *c)
 {
-    return (struct rbe_session_limits){.max_batch = c->n_ctx, .max_logits = LOGITS};
+    return (struct rbe_session_limits){
+        .max_tokens = window_of(c), .max_batch = window_of(c), .max_logits = LOGITS};
 }
 
 static uint32_t widest(const struct rbe_model_config *c)
@@ -511,7 +519,7 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_model_config *config = rbe_model_config(m);
-    const size_t n = config->n_ctx;
+    const size_t n = window_of(config);
     struct rbe_calibration *c;
     struct rbe_session *s = NULL;
     enum rbe_status err;
@@ -545,7 +553,7 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
 /* One window at a time, no gradients of parameters. */
 static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
 {
-    return (struct rbe_grad_limits){.batch = 1, .time = c->n_ctx, .tap_only = true,
+    return (struct rbe_grad_limits){.batch = 1, .time = window_of(c), .tap_only = true,
                                     .recompute = true};
 }
 
@@ -557,7 +565,8 @@ size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_met
     for (size_t i = 0; i < count; i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
 
-        moments += t.matrix ? (size_t)t.cols * t.cols : 0;
+        /* Ranges of one weight have the same inputs. */
+        moments += t.matrix && !t.row0 ? (size_t)t.cols * t.cols : 0;
         rows += t.matrix ? t.rows : 0;
     }
     return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
@@ -570,10 +579,22 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric m
     const size_t kept = rbe_calibration_kept_bytes(c, metric);
 
     if (metric == RBE_METRIC_FISHER)
-        return kept + c->n_ctx * (2 + (size_t)widest(c)) * sizeof(float) +
+        return kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float) +
                rbe_grad_bytes(c, fisher_limits(c), threads);
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
+}
+
+enum rbe_status rbe_calibration_takes(const struct rbe_model_config *c, enum rbe_metric metric,
+                                      struct rbe_diag *d)
+{
+    const struct rbe_arch *a = rbe_arch_at(c->arch);
+
+    if (metric == RBE_METRIC_INPUTS || (a->positions == RBE_LEARNED && !c->options))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_ARG, "metric fisher needs gradients, and those of a %s%s are not "
+                    "built: --metric inputs", a->title,
+                    a->positions == RBE_LEARNED ? " with an output layer of its own" : "");
 }
 
 static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,
@@ -584,7 +605,7 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     const struct rbe_model_config *config = &s->config;
     const struct rbe_grad_limits limits = fisher_limits(config);
     const struct rbe_loss loss = {.temperature = 1};
-    const size_t n = config->n_ctx;
+    const size_t n = limits.time;
     struct rbe_loss_sums sums = {0};
     struct rbe_calibration *c;
     struct rbe_grad *t = NULL;
@@ -608,7 +629,7 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     for (size_t i = 0; i < c->done; i++)        /* windows taken over have had their draws */
         rbe_random_next(&seed);
     for (size_t at = c->done; at < c->tokens && !err; at += n) {
-        const struct rbe_grad_batch b = {.batch = 1, .time = config->n_ctx,
+        const struct rbe_grad_batch b = {.batch = 1, .time = limits.time,
                                          .tokens = c->text + at, .draws = draws};
         for (size_t i = 0; i < n; i++)
             draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;

@@ -41,8 +41,8 @@ struct rbe_calibration_keep {
 };
 
 /*
- * Over the first `count` tokens at most, in whole windows of the model's context; fewer than
- * 8 windows are RBE_ERR_ARG.  Interruptible (rbe_interrupted()).  progress may be NULL; it is
+ * Over the first `count` tokens at most, in whole windows of the model's context, or of 1024
+ * tokens where that is longer; fewer than 8 windows are RBE_ERR_ARG.  Interruptible (rbe_interrupted()).  progress may be NULL; it is
  * started and ended here.
  */
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
@@ -73,6 +73,10 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric m
 size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
 
+/* RBE_ERR_ARG with the reason where a model of this shape cannot be calibrated so. */
+enum rbe_status rbe_calibration_takes(const struct rbe_model_config *c, enum rbe_metric metric,
+                                      struct rbe_diag *d);
+
 /* Tokens that went in, and their number. */
 const uint32_t *rbe_calibration_text(const struct rbe_calibration *c);
 size_t rbe_calibration_tokens(const struct rbe_calibration *c);
@@ -81,7 +85,7 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 
-/* H [cols][cols] of the inputs of the weight so named.  NULL when unknown: also where the
+/* H [cols][cols] of the inputs of the weight so named (weight_name of model/source.h).  NULL when unknown: also where the
  * inputs, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
 const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
 /* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS and when unknown. */

@@ -5,6 +5,7 @@
  */
 #include "convert/convert_private.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,8 +30,37 @@ bool rbe_convert_wants_calibration(const struct rbe_convert *c)
 
 bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert_entry *r)
 {
+    /* An embedding that is not the output layer, too, has no inputs. */
+    const bool only_looked_up = r->tensor->role == RBE_ROLE_TOKENS &&
+                                rbe_config_has(&c->source->config, RBE_OPTION_UNTIED);
+
     return c->o.calibration && rbe_convert_uses_feedback(r) && !c->o.no_feedback &&
-           !rbe_calibration_moment(c->o.calibration, r->tensor->name);
+           !only_looked_up && !rbe_convert_moment(c, r);
+}
+
+const float *rbe_convert_moment(const struct rbe_convert *c, const struct rbe_convert_entry *r)
+{
+    return rbe_calibration_moment(c->o.calibration, r->tensor->weight_name);
+}
+
+const float *rbe_convert_importance(const struct rbe_convert *c,
+                                    const struct rbe_convert_entry *r)
+{
+    const float *all = rbe_calibration_rows(c->o.calibration, r->tensor->weight_name);
+
+    return all ? all + r->tensor->row0 : NULL;
+}
+
+bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
+                           const float *moment, unsigned threads)
+{
+    struct rbe_encode_options o = r->options;
+
+    o.moment = moment;
+    /* Two shares for each thread, or they wait for each other after every column.  A projection
+     * of low rank has the pool to itself. */
+    return r->encoded && threads > 1 && !(c->o.low_rank > 0) &&
+           rbe_encode_shares(r->tensor->rows, r->tensor->cols, &o) < 2 * (size_t)threads;
 }
 
 static double weights_in(const struct rbe_convert_entry *r)
@@ -42,22 +72,23 @@ struct meter {
     const struct rbe_convert *c;
     const char *name;
     double before, size;        /* parameters done before this matrix; of this matrix */
+    bool quiet;                 /* another thread shows how far it is */
 };
 
 static bool on_progress(void *arg, double done)
 {
     const struct meter *m = arg;
 
-    if (m->c->o.progress)
+    if (m->c->o.progress && !m->quiet)
         rbe_progress_update(m->c->o.progress, m->before + done * m->size, m->name);
     return !rbe_interrupted();
 }
 
 /* Encodes x, measures what came of it, and keeps both. */
-static enum rbe_status encode_entry(struct rbe_convert *c, struct rbe_convert_entry *r,
+static enum rbe_status encode_entry(struct rbe_convert_entry *r,
                                     const float *x, const struct rbe_encode_options *o,
                                     const float *moment, const char *key, const char *path,
-                                    struct rbe_diag *d)
+                                    struct rbe_pool *pool, unsigned at_once, struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
     struct rbe_diag why = {""};
@@ -68,16 +99,16 @@ static enum rbe_status encode_entry(struct rbe_convert *c, struct rbe_convert_en
     if (!o->progress(o->progress_arg, 0))
         err = RBE_ERR_INTERRUPTED;
     else
-        err = rbe_encode_weight(&w, x, t->rows, t->cols, o, c->o.pool, &why);
+        err = rbe_encode_weight(&w, x, t->rows, t->cols, o, pool, &why);
     if (err) {
         rbe_fail(d, err, "tensor '%s': %s", t->name, why.text);
         goto out;
     }
-    if ((err = rbe_quality_measure(&r->quality, x, &w, c->o.pool, d)))
+    if ((err = rbe_quality_measure(&r->quality, x, &w, pool, d)))
         goto out;
-    if (moment && (err = rbe_quality_cost(&r->output_error, x, &w, moment, c->o.pool, d)))
+    if (moment && (err = rbe_quality_cost(&r->output_error, x, &w, moment, pool, d)))
         goto out;
-    r->seconds = rbe_now() - start;
+    r->seconds = (rbe_now() - start) / at_once;
     snprintf(w.name, sizeof w.name, "%s", t->name);
     err = rbe_partial_save(r, &w, key, path, d);
 out:
@@ -85,13 +116,14 @@ out:
     return err;
 }
 
-/* A row's matrix in *out, from an earlier run or from now. */
-static enum rbe_status finish_entry(struct rbe_convert *c, struct rbe_convert_entry *r,
-                                    double before, struct rbe_container **out,
-                                    struct rbe_diag *d)
+/* A row's matrix in *out, from an earlier run or from now: by the pool, or alone beside
+ * at_once - 1 others on as many threads. */
+static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_convert_entry *r,
+                                    double before, struct rbe_pool *pool, unsigned at_once,
+                                    bool quiet, struct rbe_container **out, struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
-    struct meter m = {c, t->name, before, weights_in(r)};
+    struct meter m = {c, t->name, before, weights_in(r), quiet};
     struct rbe_encode_options o = r->options;
     char *path = rbe_partial_path(c, r), key[65];
     const float *moment = NULL;
@@ -105,19 +137,20 @@ static enum rbe_status finish_entry(struct rbe_convert *c, struct rbe_convert_en
     o.progress = on_progress;
     o.progress_arg = &m;
     if (c->o.calibration && t->matrix)
-        moment = rbe_calibration_moment(c->o.calibration, t->name);
+        moment = rbe_convert_moment(c, r);
     if (rbe_convert_uses_feedback(r) && !c->o.no_feedback) {
         o.moment = moment;
-        o.row_importance = moment ? rbe_calibration_rows(c->o.calibration, t->name) : NULL;
+        o.row_importance = moment ? rbe_convert_importance(c, r) : NULL;
     }
     if (rbe_partial_key(key, r, x, &o, moment)) {
         err = no_memory(d);
         goto out;
     }
     r->reused = rbe_partial_load(r, key, path, out);
-    if (r->reused && c->o.progress)
+    if (r->reused && c->o.progress && !quiet)
         rbe_progress_skip(c->o.progress, m.size);
-    if (!r->reused && !(err = encode_entry(c, r, x, &o, moment, key, path, d))) {
+    if (!r->reused &&
+        !(err = encode_entry(r, x, &o, moment, key, path, pool, at_once, d))) {
         free(x);
         x = NULL;
         err = rbe_container_open(out, path, true, d);
@@ -125,6 +158,76 @@ static enum rbe_status finish_entry(struct rbe_convert *c, struct rbe_convert_en
 out:
     free(x);
     free(path);
+    return err;
+}
+
+/* --- several at a time -------------------------------------------------------------------- */
+
+static bool is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r)
+{
+    const bool told = c->o.calibration && !c->o.no_feedback && rbe_convert_uses_feedback(r);
+
+    return rbe_convert_is_narrow(c, r, told ? rbe_convert_moment(c, r) : NULL,
+                                 rbe_pool_threads(c->o.pool));
+}
+
+enum { AHEAD = 8 };             /* of them for each thread */
+
+struct together {
+    struct rbe_convert *c;
+    size_t *entries, count;
+    atomic_size_t taken;
+    double before;              /* parameters done before the first */
+    atomic_size_t done;         /* and since */
+    atomic_bool stop;
+    enum rbe_status *err;       /* [threads] */
+    struct rbe_diag *d;
+};
+
+static void encode_some(void *arg, unsigned i, unsigned n)
+{
+    struct together *g = arg;
+    size_t at;
+
+    while (!atomic_load(&g->stop) && (at = atomic_fetch_add(&g->taken, 1)) < g->count) {
+        const size_t e = g->entries[at];
+        struct rbe_convert_entry *r = &g->c->entries[e];
+
+        g->err[i] = finish_entry(g->c, r, g->before + (double)atomic_load(&g->done), NULL, n, i > 0,
+                                 &g->c->finished[e], &g->d[i]);
+        if (g->err[i])
+            atomic_store(&g->stop, true);
+        atomic_fetch_add(&g->done, (size_t)r->tensor->rows * r->tensor->cols);
+    }
+}
+
+/* The narrow ones from c->next on, each on one thread. */
+static enum rbe_status encode_together(struct rbe_convert *c, double before, struct rbe_diag *d)
+{
+    const unsigned threads = rbe_pool_threads(c->o.pool);
+    struct together g = {.c = c, .before = before};
+    enum rbe_status err = RBE_OK;
+
+    g.entries = malloc(AHEAD * threads * sizeof *g.entries);
+    g.err = calloc(threads, sizeof *g.err);
+    g.d = calloc(threads, sizeof *g.d);
+    if (!g.entries || !g.err || !g.d) {
+        err = no_memory(d);
+        goto out;
+    }
+    for (size_t i = c->next; i < c->count && g.count < AHEAD * (size_t)threads; i++)
+        if (!c->finished[i] && is_narrow(c, &c->entries[i]))
+            g.entries[g.count++] = i;
+    rbe_pool_run(c->o.pool, encode_some, &g);
+    for (unsigned i = 0; i < threads; i++)
+        if (g.err[i] && (!err || err == RBE_ERR_INTERRUPTED)) {
+            err = g.err[i];
+            *d = g.d[i];
+        }
+out:
+    free(g.entries);
+    free(g.err);
+    free(g.d);
     return err;
 }
 
@@ -150,7 +253,11 @@ enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rb
         return RBE_OK;
     }
     struct rbe_convert_entry *r = &c->entries[c->next];
-    if ((err = finish_entry(c, r, done, &c->finished[c->next], d))) {
+    err = c->finished[c->next] ? RBE_OK     /* before its turn */
+          : is_narrow(c, r)    ? encode_together(c, done, d)
+                               : finish_entry(c, r, done, c->o.pool, 1, false,
+                                              &c->finished[c->next], d);
+    if (err) {
         if (progress)
             rbe_progress_end(progress);
         return err;

@@ -37,7 +37,7 @@ struct rbe_convert_entry {
     double sensitivity;                 /* nats a token at the rate it was measured at, or 0 */
     double output_error;                /* relative, under the calibration's moment; or 0 */
     struct rbe_quality quality;         /* of what was encoded: column means removed */
-    double seconds;
+    double seconds;                     /* its share of the time of what was encoded at once */
 };
 
 struct rbe_convert_options {
@@ -56,7 +56,8 @@ struct rbe_convert_options {
 struct rbe_convert {
     const struct rbe_source *source;
     struct rbe_convert_options o;
-    struct rbe_convert_entry *entries;  /* one for each tensor of the source */
+    struct rbe_convert_entry *entries;  /* one for each tensor of the file */
+    struct rbe_source_tensor embed_mean;        /* of the file, where the source has none */
     struct rbe_container **finished;    /* [count]: each matrix alone, once it is encoded */
     size_t count, next;                 /* next: the first that rbe_convert_next() looks at */
     uint64_t params;                    /* of the model, tied output layer counted once */
@@ -113,7 +114,8 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
                          bool allocates, unsigned threads);
 
 /* A row's weights as they are stored [rows][cols], fresh: the embedding's means moved to the
- * positions, of low rank where that is asked for. */
+ * positions, or to the vector for them where positions are no tensor; of low rank where that is
+ * asked for. */
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_entry *r, struct rbe_diag *d);
 
@@ -134,13 +136,15 @@ bool rbe_convert_has_kept(const struct rbe_convert *c);
 
 /*
  * Encodes the next matrix, or takes it over, and keeps it in PATH.partial, which must have been
- * begun; *out is its row, or NULL when all are done.  RBE_ERR_INTERRUPTED (rbe_interrupted())
- * leaves the finished ones there.
+ * begun; *out is its row, or NULL when all are done.  Matrices whose search cannot keep the
+ * pool's threads busy are encoded several at a time, one on each thread, ahead of their turn.
+ * RBE_ERR_INTERRUPTED (rbe_interrupted()) leaves the finished ones there.
  */
 enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rbe_convert *c,
                                  struct rbe_diag *d);
 /* Once all are done: writes `path`, in one step at the end, and removes PATH.partial.  A
- * failure leaves an existing `path` as it was. */
+ * failure leaves an existing `path` as it was.  A GGUF file's tokenizer goes to
+ * rbe_tokenizer_beside(path) before. */
 enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d);
 /* All of it. */
 enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d);

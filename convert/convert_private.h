@@ -13,11 +13,22 @@ static inline enum rbe_status no_memory(struct rbe_diag *d)
     return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 }
 
-/* Whether the embedding's means go to the positions. */
+/* Whether the embedding's means go to the positions, or to a vector of their own. */
 bool rbe_convert_is_centered(const struct rbe_convert *c);
+/* Whether this is where they go. */
+bool rbe_convert_takes_means(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 
 /* Whether a matrix is encoded with error feedback where there is a calibration. */
 bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r);
+
+/* What a calibration tells of a matrix, which may be a range of a weight's rows; NULL: nothing. */
+const float *rbe_convert_moment(const struct rbe_convert *c, const struct rbe_convert_entry *r);
+const float *rbe_convert_importance(const struct rbe_convert *c,
+                                    const struct rbe_convert_entry *r);
+
+/* Whether a matrix, encoded with this moment or none, is one of several at a time. */
+bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
+                           const float *moment, unsigned threads);
 
 /* The rank of a matrix's projection where they become of low rank. */
 uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r);

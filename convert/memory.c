@@ -16,7 +16,7 @@ static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
     size_t more = t->transposed ? own : 0;
 
     *kept = own;
-    if (t->role == RBE_ROLE_POSITIONS && rbe_convert_is_centered(c))
+    if (rbe_convert_takes_means(c, r))
         more = (size_t)tokens->rows * tokens->cols * sizeof(float);
     if (c->o.low_rank > 0 && t->matrix) {
         const size_t svd = rbe_svd_memory(t->rows, t->cols, rbe_convert_rank(c, r), threads);
@@ -38,12 +38,16 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
         const struct rbe_convert_entry *r = &c->entries[i];
         struct rbe_encode_options o = r->options;
         size_t kept, coding = 0;
-        const size_t reading = weights_bytes(&kept, c, r, threads);
+        size_t reading = weights_bytes(&kept, c, r, threads);
 
         if (calibrates && rbe_convert_uses_feedback(r) && !c->o.no_feedback)
             o.moment = some;
+        const bool narrow = rbe_convert_is_narrow(c, r, o.moment, threads);
         if (r->encoded)
-            coding = kept + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o, threads);
+            coding = kept + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
+                                              narrow ? 1 : threads);
+        coding *= narrow ? threads : 1;
+        reading *= narrow ? threads : 1;
         most = reading > most ? reading : most;
         most = coding > most ? coding : most;
     }

@@ -136,6 +136,27 @@ static enum rbe_status share_budget(struct rbe_convert *c, struct rbe_diag *d)
                     8 * (double)least / (double)c->params);
 }
 
+/* Where the profile moves the embedding's means and the source has no place for them, the file
+ * gets one; without is an architecture that can have none. */
+static enum rbe_status plan_means(struct rbe_convert *c, struct rbe_diag *d)
+{
+    struct rbe_model_config with = c->source->config;
+    bool placed = !rbe_convert_is_centered(c);
+
+    with.options |= 1U << RBE_OPTION_EMBED_MEAN;
+    for (size_t i = 0; i < c->count && !placed; i++)
+        placed = rbe_convert_takes_means(c, &c->entries[i]);
+    for (size_t i = 0; i < rbe_source_count(&with) && !placed; i++) {
+        c->embed_mean = rbe_source_tensor(&with, i);
+        placed = c->embed_mean.role == RBE_ROLE_EMBED_MEAN;
+        if (placed)
+            return plan_entry(&c->entries[c->count++], &c->embed_mean, &c->o, d);
+    }
+    return placed ? RBE_OK
+                  : rbe_fail(d, RBE_ERR_ARG, "profile %s, center=on: the model has no place for "
+                             "the means", rbe_profile_name(c->o.profile));
+}
+
 enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_source *s,
                                  const struct rbe_convert_options *o, struct rbe_diag *d)
 {
@@ -143,14 +164,9 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
     enum rbe_status err = RBE_OK;
 
     *out = NULL;
-    if (rbe_arch_at(s->config.arch)->positions != RBE_LEARNED || s->config.options)
-        return rbe_fail(d, RBE_ERR_ARG, "%s: conversion of a %s%s is not built",
-                        rbe_source_path(s), rbe_arch_at(s->config.arch)->title,
-                        rbe_config_has(&s->config, RBE_OPTION_UNTIED)
-                            ? " with an output layer of its own" : "");
     struct rbe_convert *c = calloc(1, sizeof *c);
-    if (!c || !(c->entries = calloc(s->count, sizeof *c->entries)) ||
-        !(c->finished = calloc(s->count, sizeof *c->finished))) {
+    if (!c || !(c->entries = calloc(s->count + 1, sizeof *c->entries)) ||
+        !(c->finished = calloc(s->count + 1, sizeof *c->finished))) {
         err = no_memory(d);
         goto out;
     }
@@ -170,11 +186,10 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
         c->budget_bytes = rbe_profile_budget_bytes(o->profile);
     for (size_t i = 0; i < c->count && !err; i++)
         err = plan_entry(&c->entries[i], &s->tensors[i], o, d);
+    if (!err)
+        err = plan_means(c, d);
     for (size_t i = 0; i < c->count && !err; i++)
         err = plan_energy(c, &c->entries[i], d);
-    if (!err && rbe_convert_is_centered(c) && !rbe_convert_entry_of(c, RBE_ROLE_POSITIONS))
-        err = rbe_fail(d, RBE_ERR_ARG, "profile %s, center=on: the model has no positions that "
-                       "could take the means", rbe_profile_name(o->profile));
     if (!err)
         err = share_budget(c, d);
 out:
@@ -207,5 +222,7 @@ const char *rbe_convert_default_profile(const struct rbe_model_config *c)
 {
     const uint64_t gpt2_small = 124439808;
 
+    if (c->arch != RBE_ARCH_GPT2)
+        return "smol-4.0";
     return rbe_model_config_params(c) == gpt2_small ? "mobile-45mb" : "mini-2.89";
 }

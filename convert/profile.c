@@ -53,6 +53,7 @@ struct rbe_profile {
     uint64_t budget_bytes;
     bool measured;
     enum rbe_metric metric;
+    size_t tokens;
     struct rule *rules;
     size_t count;
 };
@@ -337,6 +338,7 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
 {
     char *value = colon + 1 + strspn(colon + 1, " \t");
     double x;
+    long n;
 
     *colon = 0;
     if (!strcmp(line, "name") || !strcmp(line, "about")) {
@@ -363,10 +365,16 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         return p->metric != RBE_METRIC_COUNT
                    ? RBE_OK : fault(r, "metric is inputs or fisher, not '%.40s'", value);
     }
+    if (!strcmp(line, "tokens") && get_whole(value, 1, 1 << 30, &n)) {
+        p->tokens = (size_t)n;
+        return RBE_OK;
+    }
+    if (!strcmp(line, "tokens"))
+        return fault(r, "'%.40s' is no number of tokens", value);
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation, metric", line);
+                 "allocation, metric, tokens", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -617,6 +625,11 @@ bool rbe_profile_measured(const struct rbe_profile *p)
 enum rbe_metric rbe_profile_metric(const struct rbe_profile *p)
 {
     return p->metric;
+}
+
+size_t rbe_profile_tokens(const struct rbe_profile *p)
+{
+    return p->tokens;
 }
 
 /* Key by key, those the later line sets. */

@@ -9,10 +9,12 @@
  *     budget-bits: 2.89            or budget-bytes: 45000000, of the whole file
  *     allocation: measured         the budget is shared by measured sensitivity (or: even)
  *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
+ *     tokens: 32768                of the calibration text (default: 131072)
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
  * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
- * (norms and biases); or all (the matrices: every class but wpe and other).  Of all lines that
+ * (norms and biases; the same words for every architecture: of a Llama attn.qkv are its
+ * queries, keys and values, mlp.fc its gates and what they gate); or all (the matrices: every class but wpe and other).  Of all lines that
  * match a tensor the later ones win, key by key; a line with a codec forgets the block, rate
  * and k of those before.
  *
@@ -29,7 +31,7 @@
  *     scales=row       seed: no column scales (scales=row-col, the default, has both)
  *     scale-search=on  int8, int4: scales of least error
  *     hadamard=N       rotate inputs in blocks of N; N = max: the largest that fits, up to 1024
- *     center=on        wte: move the columns' means to the positions
+ *     center=on        wte: move the columns' means to the positions, or to a vector of the file
  *     feedback=off     do not use calibration data for this tensor
  *     cost=X           allocation: counts X times its measured divergence (default 1), say more
  *                      where training will not win it back, less where it will
@@ -97,6 +99,8 @@ uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);
 /* True: the open choices are to be shared out by measured sensitivity. */
 bool rbe_profile_measured(const struct rbe_profile *p);
 enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
+/* Of the calibration text; 0 when it sets none. */
+size_t rbe_profile_tokens(const struct rbe_profile *p);
 
 struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
                                          int layer);

@@ -21,6 +21,7 @@ struct rbe_sensitivity {
     size_t windows, length;
     float *base;                /* [windows][length][vocab] */
     float *logits;              /* [LOGITS][vocab] */
+    float *trace;               /* [windows][rbe_trace_layers()][length][n_embd] */
 };
 
 double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t vocab)
@@ -50,13 +51,24 @@ double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t 
     return count ? total / (double)count : 0;
 }
 
-/* Predictions of window w, LOGITS at a time: kept in base, or compared with it. */
-static enum rbe_status run(struct rbe_sensitivity *s, size_t w, double *kl, struct rbe_diag *d)
+static size_t trace_floats(const struct rbe_sensitivity *s, const struct rbe_model_config *c)
 {
-    const size_t vocab = rbe_model_config(s->model)->vocab;
+    return rbe_trace_layers(c) * s->length * c->n_embd;
+}
+
+/* Predictions of window w, LOGITS at a time: kept in base, or compared with it, when nothing
+ * below `layer` has changed. */
+static enum rbe_status run(struct rbe_sensitivity *s, size_t w, int layer, double *kl,
+                           struct rbe_diag *d)
+{
+    const struct rbe_model_config *c = rbe_model_config(s->model);
+    const size_t vocab = c->vocab;
+    float *trace = s->trace + w * trace_floats(s, c);
     enum rbe_status err;
 
     rbe_session_truncate(s->session, 0);
+    const uint32_t from = kl && layer > 0 ? (uint32_t)layer / RBE_TRACE_STEP * RBE_TRACE_STEP : 0;
+    rbe_session_trace(s->session, !kl || from ? trace : NULL, from);
     err = rbe_forward(s->session, s->tokens + w * s->length, s->length, d);
     for (size_t at = 0; at < s->length && !err; at += LOGITS) {
         const size_t n = s->length - at < LOGITS ? s->length - at : LOGITS;
@@ -90,6 +102,7 @@ size_t rbe_sensitivity_bytes(const struct rbe_model_config *c)
     set_windows(&s, c);
     return sizeof s + s.windows * s.length * (sizeof *s.tokens + c->vocab * sizeof *s.base) +
            LOGITS * (size_t)c->vocab * sizeof *s.logits +
+           s.windows * trace_floats(&s, c) * sizeof *s.trace +
            (size_t)rbe_model_config_params(c) * sizeof(float) +
            rbe_session_plain_bytes(c, session_limits(&s));
 }
@@ -116,7 +129,8 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
     s->tokens = malloc(s->windows * s->length * sizeof *s->tokens);
     s->base = malloc(s->windows * s->length * vocab * sizeof *s->base);
     s->logits = malloc(LOGITS * vocab * sizeof *s->logits);
-    if (!s->tokens || !s->base || !s->logits) {
+    s->trace = malloc(s->windows * trace_floats(s, config) * sizeof *s->trace);
+    if (!s->tokens || !s->base || !s->logits || !s->trace) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -126,7 +140,7 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
                s->length * sizeof *s->tokens);
     err = rbe_session_open(&s->session, s->model, session_limits(s), pool, d);
     for (size_t w = 0; w < s->windows && !err; w++)
-        err = run(s, w, NULL, d);
+        err = run(s, w, -1, NULL, d);
 out:
     if (err)
         rbe_sensitivity_close(&s);
@@ -145,6 +159,7 @@ void rbe_sensitivity_close(struct rbe_sensitivity **ps)
     free(s->tokens);
     free(s->base);
     free(s->logits);
+    free(s->trace);
     free(s);
     *ps = NULL;
 }
@@ -163,6 +178,7 @@ enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *n
 {
     const struct rbe_weight *m = find(s->model, name);
     enum rbe_status err = RBE_OK;
+    int layer;
 
     *kl = 0;
     if (!m || row0 + rows > m->rows)
@@ -177,8 +193,9 @@ enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *n
     memcpy(keep, at, n * sizeof *keep);
     for (size_t i = 0; i < n; i++)
         at[i] += change[i];
+    rbe_arch_by_name(name, &layer);
     for (size_t i = 0; i < s->windows && !err; i++)
-        err = run(s, i, kl, d);
+        err = run(s, i, layer, kl, d);
     *kl /= (double)(s->windows * s->length);
     memcpy(at, keep, n * sizeof *at);
     free(keep);

@@ -44,7 +44,15 @@ bool rbe_convert_is_centered(const struct rbe_convert *c)
     return rbe_convert_entry_of(c, RBE_ROLE_TOKENS)->settings.center;
 }
 
-/* The means moved from the embedding to the positions, fresh; NULL where none are. */
+bool rbe_convert_takes_means(const struct rbe_convert *c, const struct rbe_convert_entry *r)
+{
+    const enum rbe_role role = r->tensor->role;
+
+    return (role == RBE_ROLE_POSITIONS || role == RBE_ROLE_EMBED_MEAN) &&
+           rbe_convert_is_centered(c);
+}
+
+/* The means moved from the embedding, fresh. */
 static enum rbe_status moved_means(float **out, const struct rbe_convert *c, struct rbe_diag *d)
 {
     const struct rbe_convert_entry *r = rbe_convert_entry_of(c, RBE_ROLE_TOKENS);
@@ -52,8 +60,6 @@ static enum rbe_status moved_means(float **out, const struct rbe_convert *c, str
     float *x;
 
     *out = NULL;
-    if (!rbe_convert_is_centered(c))
-        return RBE_OK;
     if ((err = rbe_source_read(&x, c->source, r->tensor, d)))
         return err;
     err = column_means(out, x, r->tensor->rows, r->tensor->cols, d);
@@ -82,17 +88,27 @@ uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c)
     return c->o.low_rank > 0 ? bytes : 0;
 }
 
+/* Zeros where the source has no such tensor. */
+static enum rbe_status read_tensor(float **out, const struct rbe_convert *c,
+                                   const struct rbe_source_tensor *t, struct rbe_diag *d)
+{
+    if (t != &c->embed_mean)
+        return rbe_source_read(out, c->source, t, d);
+    *out = calloc((size_t)t->rows * t->cols, sizeof **out);
+    return *out ? RBE_OK : no_memory(d);
+}
+
 enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
                                     const struct rbe_convert_entry *r, struct rbe_diag *d)
 {
     const size_t rows = r->tensor->rows, cols = r->tensor->cols;
-    const bool positions = r->tensor->role == RBE_ROLE_POSITIONS;
-    enum rbe_status err = rbe_source_read(out, c->source, r->tensor, d);
+    const bool takes = rbe_convert_takes_means(c, r);
+    enum rbe_status err = read_tensor(out, c, r->tensor, d);
     float *mean = NULL;
 
     if (err)
         return err;
-    if (positions)
+    if (takes)
         err = moved_means(&mean, c, d);
     else if (r->tensor->role == RBE_ROLE_TOKENS && r->settings.center)
         err = column_means(&mean, *out, rows, cols, d);
@@ -101,7 +117,7 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
         *out = NULL;
         return err;
     }
-    const float sign = positions ? 1 : -1;
+    const float sign = takes ? 1 : -1;
     for (size_t i = 0; mean && i < rows; i++)
         for (size_t k = 0; k < cols; k++)
             (*out)[i * cols + k] += sign * mean[k];

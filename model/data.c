@@ -89,12 +89,24 @@ static char *folder_of(const char *path)
     return s;
 }
 
+char *rbe_tokenizer_beside(const char *model_path)
+{
+    static const char end[] = ".tokenizer.gguf";
+    char *path = malloc(strlen(model_path) + sizeof end);
+
+    if (path)
+        strcat(strcpy(path, model_path), end);
+    return path;
+}
+
 bool rbe_has_tokenizer(const char *model_path)
 {
     char *folder = *model_path ? folder_of(model_path) : NULL;
-    const bool has = folder && rbe_tokenizer_files_exist(folder) > 0;
+    char *beside = rbe_tokenizer_beside(model_path);
+    const bool has = (folder && rbe_tokenizer_files_exist(folder) > 0) || exists(beside);
 
     free(folder);
+    free(beside);
     return has || rbe_tokenizer_gguf_has(model_path);
 }
 
@@ -115,7 +127,7 @@ enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, stru
         "encoder.json", "merges.txt", "tokenizer*.json", "added_tokens.json",
         "special_tokens_map.json", "generation_config.json"};
     enum rbe_status err = rbe_files_read(f, path, d);
-    char *folder = folder_of(path);
+    char *folder = folder_of(path), *own = rbe_tokenizer_beside(path);
     DIR *dir = folder ? opendir(folder) : NULL;
     struct dirent *e;
 
@@ -130,9 +142,12 @@ enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, stru
             err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         free(file);
     }
+    if (!err && exists(own))
+        err = rbe_files_read(f, own, d);
     if (dir)
         closedir(dir);
     free(folder);
+    free(own);
     return err;
 }
 
@@ -169,6 +184,15 @@ static enum rbe_status find_tokenizer(struct rbe_tokenizer **out, char **where,
     *where = NULL;
     if (folder || rbe_tokenizer_gguf_has(model_path))
         return take_place(out, where, folder ? folder : model_path, c, d);
+    char *own = rbe_tokenizer_beside(model_path);
+    const bool has_own = exists(own);
+    if (!own)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
+    else if (has_own)
+        err = take_place(out, where, own, c, d);
+    free(own);
+    if (has_own || err == RBE_ERR_NOMEM)
+        return err;
     if (*model_path) {
         char *beside = folder_of(model_path);
         const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;

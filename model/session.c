@@ -48,6 +48,8 @@ struct rbe_session {
     uint32_t length;            /* tokens in the cache */
     uint32_t turned;            /* positions whose angles are there */
     uint32_t kept;              /* final hidden states in h */
+    float *trace;               /* the residual stream before each layer, or NULL */
+    uint32_t from;              /* layer to begin at, with what is there */
     bool stop_early;
 };
 
@@ -622,14 +624,21 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     if (err)
         return err;
     turn_to(s, b.first + count);
-    run_tokens(s, count, run_embed, &b);
-    for (b.layer = 0; b.layer < m->config.n_layer; b.layer++) {
+    if (!s->from)
+        run_tokens(s, count, run_embed, &b);
+    for (b.layer = s->from; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_tensors *l = &m->layers[b.layer];
+        float *trace = s->trace && b.layer % RBE_TRACE_STEP == 0
+                           ? s->trace + b.layer / RBE_TRACE_STEP * count * e : NULL;
         if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         if ((err = check_weights(s, l->stored[0], RBE_ROLE_COUNT * RBE_RANGES_MAX, d)))
             return err;
+        if (trace && s->from && b.layer == s->from)
+            memcpy(s->x, trace, count * e * sizeof *trace);
         norm(&b, add, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS);
+        if (trace && !s->from)
+            memcpy(trace, s->x, count * e * sizeof *trace);
         multiply(s, l->weight[RBE_ROLE_QKV], s->h, e, count, s->qkv, qkv,
                  l->values[RBE_ROLE_QKV_BIAS], ADD_BIAS);
         run_tokens(s, count, run_place, &b);
@@ -649,6 +658,12 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     s->length += count;
     s->kept = count;
     return RBE_OK;
+}
+
+void rbe_session_trace(struct rbe_session *s, float *trace, uint32_t from)
+{
+    s->trace = trace;
+    s->from = trace ? from : 0;
 }
 
 void rbe_session_stop_early(struct rbe_session *s, bool stop)

@@ -60,5 +60,7 @@ void rbe_tokenizer_files_free(struct rbe_tokenizer_files *f);
 int rbe_tokenizer_files_exist(const char *folder);
 /* Is the file a GGUF file with a tokenizer, of any kind? */
 bool rbe_tokenizer_gguf_has(const char *path);
+/* Is this key of a GGUF file's metadata one of its tokenizer? */
+bool rbe_tokenizer_is_key(const char *key);
 
 #endif

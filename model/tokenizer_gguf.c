@@ -15,6 +15,11 @@
 /* What a token is (tokenizer.ggml.token_type). */
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED };
 
+bool rbe_tokenizer_is_key(const char *key)
+{
+    return !strncmp(key, "tokenizer.", strlen("tokenizer."));
+}
+
 bool rbe_tokenizer_gguf_has(const char *path)
 {
     struct rbe_gguf *g = NULL;

@@ -176,6 +176,21 @@ enum rbe_status rbe_encode_k_for_energy(uint32_t *k, enum rbe_format f, const fl
     return encoders[f]->k_for_energy(k, w, rows, cols, block, energy, pool, d);
 }
 
+size_t rbe_encode_shares(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o)
+{
+    const struct rbe_encode_part whole = {rows, o->format, o->block, o->aux};
+    const struct rbe_encode_part *parts = o->part_count ? o->parts : &whole;
+    size_t most = 1;
+
+    /* Of the largest part, which takes the longest. */
+    for (size_t i = 0; i < (o->part_count ? o->part_count : 1); i++) {
+        const struct rbe_encoder *e = encoders[parts[i].format];
+        const size_t n = e->shares ? e->shares(&parts[i], cols, o) : SIZE_MAX;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 double rbe_encode_wanted_db(enum rbe_format f, uint32_t block, enum rbe_search s)
 {
     return encoders[f]->wanted_db ? encoders[f]->wanted_db(block, s) : NAN;

@@ -114,6 +114,10 @@ size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_op
 size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
                          unsigned threads);
 
+/* Pieces that the threads of a pool can work on at the same time, however many they are;
+ * o->moment is not looked at. */
+size_t rbe_encode_shares(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
+
 /*
  * The smallest K of a codec with K (RBE_RATE_K), the same for every block x block tile of w
  * [rows][cols], that leaves at most the part `energy` (0..1) of the sum of w^2 unexplained
@@ -156,6 +160,9 @@ struct rbe_encoder {
     /* What that allocates for a part, by the way `o` asks for; NULL: nothing that grows. */
     size_t (*memory)(const struct rbe_encode_part *p, uint32_t cols,
                      const struct rbe_encode_options *o, unsigned threads);
+    /* As rbe_encode_shares(), of a part; NULL: as many as there are threads. */
+    size_t (*shares)(const struct rbe_encode_part *p, uint32_t cols,
+                     const struct rbe_encode_options *o);
     /* As rbe_encode_k_for_energy(); codecs with K only. */
     enum rbe_status (*k_for_energy)(uint32_t *k, const float *w, uint32_t rows, uint32_t cols,
                                     uint32_t block, double energy, struct rbe_pool *pool,

@@ -390,12 +390,25 @@ static unsigned search_bits(const struct rbe_encode_options *o)
     return o->window ? o->window : o->search == RBE_SEARCH_FAST ? FAST_BITS : 16;
 }
 
-static void cut_blocks(struct encoder *e)
+/* Row blocks of a column under feedback. */
+static size_t blocks_of(size_t rows, size_t strips)
 {
-    size_t n = e->feedback ? e->rows / BLOCK_ROWS : 1;
+    size_t n = rows / BLOCK_ROWS;
 
     n = n < 1 ? 1 : n > BLOCKS_MAX ? BLOCKS_MAX : n;
-    n = n > e->strips ? e->strips : n;
+    return n > strips ? strips : n;
+}
+
+static size_t shares(const struct rbe_encode_part *p, uint32_t cols,
+                     const struct rbe_encode_options *o)
+{
+    return o->moment ? blocks_of(p->rows, rbe_seed_strips(p->rows, p->block)) : cols;
+}
+
+static void cut_blocks(struct encoder *e)
+{
+    const size_t n = e->feedback ? blocks_of(e->rows, e->strips) : 1;
+
     e->block_count = n;
     for (size_t b = 0; b <= n; b++)
         e->cut[b] = e->strips * b / n;
@@ -544,5 +557,6 @@ static double wanted_db(uint32_t block, enum rbe_search s)
 }
 
 const struct rbe_encoder rbe_encoder_seed = {
-    .encode = encode, .memory = memory, .wanted_db = wanted_db};
-const struct rbe_encoder rbe_encoder_seed4 = {.encode = encode, .memory = memory};
+    .encode = encode, .memory = memory, .shares = shares, .wanted_db = wanted_db};
+const struct rbe_encoder rbe_encoder_seed4 = {
+    .encode = encode, .memory = memory, .shares = shares};

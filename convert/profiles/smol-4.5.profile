@@ -1,0 +1,11 @@
+# For Llama models of SmolLM2's size.  Which matrix, and which rows of the embedding, get how many
+# bits is measured for the model at hand (docs/ENCODER.md).
+name: smol-4.5
+about: every matrix as seed within 4.5 bits a parameter, file size counted
+budget-bits: 4.5
+allocation: measured
+metric: inputs
+tokens: 32768
+other codec=f16
+all   codec=seed hadamard=max
+wte   codec=seed hadamard=max center=on
