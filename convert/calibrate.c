@@ -69,7 +69,7 @@ struct rbe_calibration {
     double kept;                /* rbe_now() of the last state kept */
 };
 
-/* Tokens of a window: of the model's context, as far as positions before change what follows. */
+/* Tokens of a window. */
 static uint32_t window_of(const struct rbe_model_config *c)
 {
     return c->n_ctx < WINDOW_MOST ? c->n_ctx : WINDOW_MOST;
@@ -592,8 +592,8 @@ enum rbe_status rbe_calibration_takes(const struct rbe_model_config *c, enum rbe
 
     if (metric == RBE_METRIC_INPUTS || (a->positions == RBE_LEARNED && !c->options))
         return RBE_OK;
-    return rbe_fail(d, RBE_ERR_ARG, "metric fisher needs gradients, and those of a %s%s are not "
-                    "built: --metric inputs", a->title,
+    return rbe_fail(d, RBE_ERR_ARG, "metric fisher needs gradients, and those of a %s%s are "
+                    "not built: --metric inputs", a->title,
                     a->positions == RBE_LEARNED ? " with an output layer of its own" : "");
 }
 

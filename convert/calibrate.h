@@ -42,8 +42,8 @@ struct rbe_calibration_keep {
 
 /*
  * Over the first `count` tokens at most, in whole windows of the model's context, or of 1024
- * tokens where that is longer; fewer than 8 windows are RBE_ERR_ARG.  Interruptible (rbe_interrupted()).  progress may be NULL; it is
- * started and ended here.
+ * tokens where that is longer; fewer than 8 windows are RBE_ERR_ARG.  Interruptible
+ * (rbe_interrupted()).  progress may be NULL; it is started and ended here.
  */
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
                               const uint32_t *tokens, size_t count, struct rbe_pool *pool,
@@ -85,8 +85,9 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 
-/* H [cols][cols] of the inputs of the weight so named (weight_name of model/source.h).  NULL when unknown: also where the
- * inputs, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
+/* H [cols][cols] of the inputs of the weight so named (weight_name of model/source.h).  NULL
+ * when unknown: also where the inputs, or by RBE_METRIC_FISHER the gradients, were zero
+ * throughout. */
 const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
 /* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS and when unknown. */
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);

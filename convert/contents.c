@@ -172,10 +172,10 @@ out:
     return err;
 }
 
-/* The tokenizer that a GGUF file has in it, as a file beside the model: a container has no place
- * for it.  *path: its name, fresh, where there was none before. */
-static enum rbe_status write_tokenizer(char **path, const struct rbe_convert *c, const char *model,
-                                       struct rbe_diag *d)
+/* The tokenizer that a GGUF file has in it, as a file beside the model: a container has no
+ * place for it.  *path: its name, fresh, where there was none before. */
+static enum rbe_status write_tokenizer(char **path, const struct rbe_convert *c,
+                                       const char *model, struct rbe_diag *d)
 {
     const struct rbe_gguf *from = c->source->gguf;
     struct rbe_gguf_out *o = NULL;

@@ -193,8 +193,9 @@ static void encode_some(void *arg, unsigned i, unsigned n)
         const size_t e = g->entries[at];
         struct rbe_convert_entry *r = &g->c->entries[e];
 
-        g->err[i] = finish_entry(g->c, r, g->before + (double)atomic_load(&g->done), NULL, n, i > 0,
-                                 &g->c->finished[e], &g->d[i]);
+        const double before = g->before + (double)atomic_load(&g->done);
+        g->err[i] = finish_entry(g->c, r, before, NULL, n, i > 0, &g->c->finished[e],
+                                 &g->d[i]);
         if (g->err[i])
             atomic_store(&g->stop, true);
         atomic_fetch_add(&g->done, (size_t)r->tensor->rows * r->tensor->cols);

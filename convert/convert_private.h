@@ -21,7 +21,7 @@ bool rbe_convert_takes_means(const struct rbe_convert *c, const struct rbe_conve
 /* Whether a matrix is encoded with error feedback where there is a calibration. */
 bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r);
 
-/* What a calibration tells of a matrix, which may be a range of a weight's rows; NULL: nothing. */
+/* What a calibration tells of a matrix, or range of a weight's rows; NULL: nothing. */
 const float *rbe_convert_moment(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 const float *rbe_convert_importance(const struct rbe_convert *c,
                                     const struct rbe_convert_entry *r);

@@ -153,8 +153,8 @@ static enum rbe_status plan_means(struct rbe_convert *c, struct rbe_diag *d)
             return plan_entry(&c->entries[c->count++], &c->embed_mean, &c->o, d);
     }
     return placed ? RBE_OK
-                  : rbe_fail(d, RBE_ERR_ARG, "profile %s, center=on: the model has no place for "
-                             "the means", rbe_profile_name(c->o.profile));
+                  : rbe_fail(d, RBE_ERR_ARG, "profile %s, center=on: the model has no place "
+                             "for the means", rbe_profile_name(c->o.profile));
 }
 
 enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_source *s,

@@ -14,9 +14,9 @@
  *
  * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
  * (norms and biases; the same words for every architecture: of a Llama attn.qkv are its
- * queries, keys and values, mlp.fc its gates and what they gate); or all (the matrices: every class but wpe and other).  Of all lines that
- * match a tensor the later ones win, key by key; a line with a codec forgets the block, rate
- * and k of those before.
+ * queries, keys and values, mlp.fc its gates and what they gate); or all (the matrices: every
+ * class but wpe and other).  Of all lines that match a tensor the later ones win, key by key;
+ * a line with a codec forgets the block, rate and k of those before.
  *
  *     layers=A-B       only these layers (0-based, B may be missing: A only); not for wte, wpe
  *     codec=NAME       one of kernels/formats.def; other: f32 f16
@@ -31,7 +31,7 @@
  *     scales=row       seed: no column scales (scales=row-col, the default, has both)
  *     scale-search=on  int8, int4: scales of least error
  *     hadamard=N       rotate inputs in blocks of N; N = max: the largest that fits, up to 1024
- *     center=on        wte: move the columns' means to the positions, or to a vector of the file
+ *     center=on        wte: move the columns' means to the positions, or to a vector
  *     feedback=off     do not use calibration data for this tensor
  *     cost=X           allocation: counts X times its measured divergence (default 1), say more
  *                      where training will not win it back, less where it will

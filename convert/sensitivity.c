@@ -67,8 +67,8 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, int layer, doubl
     enum rbe_status err;
 
     rbe_session_truncate(s->session, 0);
-    const uint32_t from = kl && layer > 0 ? (uint32_t)layer / RBE_TRACE_STEP * RBE_TRACE_STEP : 0;
-    rbe_session_trace(s->session, !kl || from ? trace : NULL, from);
+    const int from = kl && layer > 0 ? layer / RBE_TRACE_STEP * RBE_TRACE_STEP : 0;
+    rbe_session_trace(s->session, !kl || from ? trace : NULL, (uint32_t)from);
     err = rbe_forward(s->session, s->tokens + w * s->length, s->length, d);
     for (size_t at = 0; at < s->length && !err; at += LOGITS) {
         const size_t n = s->length - at < LOGITS ? s->length - at : LOGITS;
