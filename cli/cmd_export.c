@@ -34,8 +34,8 @@ static enum rbe_status read_words(struct rbe_export_options *o, const struct rbe
 }
 
 /* OUT is no input and can be written: known before the work. */
-static enum rbe_status check_files(const struct rbe_export_args *a, const char *tokenizer, bool gguf,
-                                   struct rbe_diag *d)
+static enum rbe_status check_files(const struct rbe_export_args *a, const char *tokenizer,
+                                   bool gguf, struct rbe_diag *d)
 {
     struct rbe_files f = {0};
     enum rbe_status err;
