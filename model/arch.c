@@ -78,7 +78,8 @@ static bool has(const struct rbe_model_config *c, const struct rbe_arch_tensor *
 }
 
 /* How many tensors stand before the layers, in each of them, and behind them. */
-static void count(const struct rbe_model_config *c, size_t *before, size_t *each, size_t *behind)
+static void count(const struct rbe_model_config *c, size_t *before, size_t *each,
+                  size_t *behind)
 {
     *before = *each = *behind = 0;
     for (const struct rbe_arch_tensor *t = archs[c->arch].tensors; t->name; t++)

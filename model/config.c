@@ -182,11 +182,13 @@ static enum rbe_status get_arch(enum rbe_arch_id *out, const struct reader *r)
 
     if (!s)
         return wrong_type(r, "model_type", v, "a string");
-    for (*out = 0; *out < RBE_ARCH_COUNT; ++*out) {
-        const char *type = rbe_arch_at(*out)->type;
+    for (int a = 0; a < RBE_ARCH_COUNT; a++) {
+        const char *type = rbe_arch_at((enum rbe_arch_id)a)->type;
         const size_t n = strlen(types);
-        if (!strcmp(s, type))
+        if (!strcmp(s, type)) {
+            *out = (enum rbe_arch_id)a;
             return RBE_OK;
+        }
         snprintf(types + n, sizeof types - n, "%s%s", n ? " or " : "", type);
     }
     return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is '%.32s', not %s", r->name,

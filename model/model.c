@@ -108,8 +108,9 @@ static enum rbe_status join(struct loader *l, const struct rbe_source_tensor *t,
     for (size_t i = 0; i < n; i++) {
         const struct rbe_weight *from = t[i].weight;
         if (from->hadamard != w->hadamard || (w->hadamard && from->sign_seed != w->sign_seed))
-            return rbe_fail(l->d, RBE_ERR_MISMATCH, "%s: '%s' and '%s' are rotated differently, "
-                            "and have the same inputs", l->m->path, w->name, from->name);
+            return rbe_fail(l->d, RBE_ERR_MISMATCH, "%s: '%s' and '%s' are rotated "
+                            "differently, and have the same inputs", l->m->path, w->name,
+                            from->name);
         for (size_t k = 0; k < from->part_count; k++) {
             struct rbe_part *p = &l->m->own_parts[l->m->own_part_count++];
             *p = from->parts[k];
@@ -122,8 +123,8 @@ static enum rbe_status join(struct loader *l, const struct rbe_source_tensor *t,
 }
 
 /* The matrix of a role, of n ranges: the container's, or a copy as f32. */
-static enum rbe_status take_weight(struct loader *l, const struct rbe_source_tensor *t, size_t n,
-                                   struct rbe_tensors *to)
+static enum rbe_status take_weight(struct loader *l, const struct rbe_source_tensor *t,
+                                   size_t n, struct rbe_tensors *to)
 {
     struct rbe_model *m = l->m;
     const struct rbe_weight **out = &to->weight[t->role];
@@ -332,7 +333,8 @@ enum rbe_status rbe_model_hash(struct rbe_model *m, struct rbe_diag *d)
         err = rbe_fail(d, RBE_ERR_MISMATCH, "%s: was replaced or written to after it was read",
                        m->path);
     else if (!err)
-        err = gguf ? rbe_gguf_sha256(m->sha256, gguf) : rbe_safetensors_sha256(m->sha256, again);
+        err = gguf ? rbe_gguf_sha256(m->sha256, gguf)
+                   : rbe_safetensors_sha256(m->sha256, again);
     rbe_safetensors_close(&again);
     rbe_gguf_close(&gguf);
     return err;

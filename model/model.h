@@ -57,8 +57,9 @@ void rbe_session_trace(struct rbe_session *s, float *trace, uint32_t from);
  * From now on fn(arg, name, x, ldx, count, cols) is called before every product of a weight
  * matrix, with its inputs x [count][ldx] as the layer before made them (not rotated, column
  * scales not applied); name is the weight's, "h.0.attn.c_attn.weight", of one made of several
- * tensors that of the first, "layers.0.self_attn.q_proj.weight" (weight_name of model/source.h).
- * The output layer's, "wte.weight", when logits are asked for.  fn NULL: no more calls.
+ * tensors that of the first, "layers.0.self_attn.q_proj.weight" (weight_name of
+ * model/source.h).  The output layer's, "wte.weight", when logits are asked for.  fn NULL: no
+ * more calls.
  */
 typedef void rbe_session_tap_fn(void *arg, const char *name, const float *x, size_t ldx,
                                 size_t count, size_t cols);

@@ -619,7 +619,8 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
     const struct rbe_arch *arch = rbe_arch_at(m->config.arch);
     const enum after after = after_of(arch->activation);
     const float *add = NULL;
-    enum rbe_status err = check_weights(s, m->whole.stored[0], RBE_ROLE_COUNT * RBE_RANGES_MAX, d);
+    enum { STORED = RBE_ROLE_COUNT * RBE_RANGES_MAX };
+    enum rbe_status err = check_weights(s, m->whole.stored[0], STORED, d);
 
     if (err)
         return err;
@@ -632,7 +633,7 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
                            ? s->trace + b.layer / RBE_TRACE_STEP * count * e : NULL;
         if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
-        if ((err = check_weights(s, l->stored[0], RBE_ROLE_COUNT * RBE_RANGES_MAX, d)))
+        if ((err = check_weights(s, l->stored[0], STORED, d)))
             return err;
         if (trace && s->from && b.layer == s->from)
             memcpy(s->x, trace, count * e * sizeof *trace);

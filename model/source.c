@@ -103,16 +103,16 @@ static void shape_text(const struct rbe_tensor *t, char *buf, size_t size)
 static enum rbe_status find_in_gguf(struct rbe_source_tensor *t, const struct rbe_source *s,
                                     struct rbe_diag *d)
 {
-    const struct rbe_gguf_tensor *f = *t->gguf_name ? rbe_gguf_find(s->gguf, t->gguf_name) : NULL;
-    const char *path = rbe_source_path(s);
+    const char *path = rbe_source_path(s), *name = t->gguf_name;
+    const struct rbe_gguf_tensor *f = *name ? rbe_gguf_find(s->gguf, name) : NULL;
 
     t->gguf = f;
     if (!f)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: tensor '%s' is missing", path,
-                        *t->gguf_name ? t->gguf_name : t->name);
+                        *name ? name : t->name);
     if (f->dims > t->dims || f->rows != t->rows || f->cols != t->cols)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %llu x %llu, the configuration "
-                        "wants %u x %u", path, t->gguf_name, (unsigned long long)f->rows,
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %llu x %llu, the "
+                        "configuration wants %u x %u", path, name, (unsigned long long)f->rows,
                         (unsigned long long)f->cols, t->rows, t->cols);
     return RBE_OK;
 }
@@ -294,8 +294,9 @@ static enum rbe_status print_config(struct rbe_source *s, struct rbe_diag *d)
 
     if (f)
         rbe_model_config_print(f, &s->config);
-    return f && !fclose(f) ? RBE_OK
-                           : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", rbe_source_path(s));
+    if (f && !fclose(f))
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", rbe_source_path(s));
 }
 
 /* The text of the configuration: of a container, or the config.json beside a checkpoint. */

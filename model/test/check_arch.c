@@ -26,7 +26,8 @@ static void check_list(enum rbe_arch_id id)
 
         /* Ranges of one weight follow each other. */
         CHECK(n < 64 && (!seen[t->role] || t[-1].role == t->role));
-        CHECK(t - rbe_arch_first(a, t) < RBE_RANGES_MAX && rbe_arch_first(a, t)->role == t->role);
+        CHECK(rbe_arch_first(a, t)->role == t->role);
+        CHECK(t - rbe_arch_first(a, t) < RBE_RANGES_MAX);
         seen[t->role] = true;
         /* Layers stand together, and a layer's name in one list is one in the other. */
         ended = ended || (of_layers && !in_layer);

@@ -218,10 +218,12 @@ static void check_rotations(const char *path, struct check_rng *rng)
         struct rbe_container_builder *b;
         struct rbe_model *m = NULL;
         struct rbe_diag d = {""};
-        CHECK(!rbe_container_begin(&b, &d) && !rbe_container_add_meta(b, "rbe.config", config, &d));
+        CHECK(!rbe_container_begin(&b, &d) &&
+              !rbe_container_add_meta(b, "rbe.config", config, &d));
         for (int i = 0; i < 8; i++) {
             const struct rbe_encode_part part = {32, RBE_INT8, 0, 0};
-            const struct rbe_encode_options o = {.part_count = 1, .parts = &part, .hadamard = 32,
+            const struct rbe_encode_options o = {.part_count = 1, .parts = &part,
+                                                 .hadamard = 32,
                                                  .sign_seed = i == 2 ? seed : 1};
             CHECK(!rbe_encode_weight(&w[i], values, 32, 32, &o, NULL, &d));
             snprintf(w[i].name, sizeof w[i].name, "%s", names[i]);

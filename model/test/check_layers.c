@@ -53,7 +53,8 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
 }
 
 /* The output layer's products of positions from `first` on. */
-static void check_logits(const struct oracle *o, size_t first, size_t count, const float *logits)
+static void check_logits(const struct oracle *o, size_t first, size_t count,
+                         const float *logits)
 {
     const bool llama = o->c.arch == RBE_ARCH_LLAMA;
     const size_t e = o->c.n_embd, vocab = o->c.vocab;

@@ -1,10 +1,11 @@
 /*
- * check_llama.c - Llama models against values that other software found: small GGUF files of
- * every type, and a real one, by token ids.
+ * check_llama.c - configurations of Llama, the same model from safetensors and from GGUF, and
+ * GGUF files against values that other software found: small ones of every type, and a real
+ * one, by token ids.
  *
  * SPDX-License-Identifier: MIT
  *
- * Needs ../shared; check_layers.c tries the same passes without it.
+ * The last part needs ../shared; check_layers.c tries the passes without it.
  */
 #include <jansson.h>
 #include <math.h>
@@ -13,11 +14,228 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/model.h"
+#include "model/source.h"
+#include "model/synth.h"
 
 enum { MAX_IDS = 64 };
+
+/* --- configurations ----------------------------------------------------------------------- */
+
+#define SHAPE "\"model_type\":\"llama\",\"vocab_size\":300,\"hidden_size\":24," \
+              "\"num_hidden_layers\":2,\"intermediate_size\":40"
+#define HEADS SHAPE ",\"num_attention_heads\":4"
+
+static void refuse(const char *json, const char *why, int line)
+{
+    struct rbe_model_config c;
+    struct rbe_diag d = {""};
+
+    if (!CHECK(rbe_model_config_parse(&c, json, strlen(json), "config", &d) &&
+               strstr(d.text, why) && !strchr(d.text, '\n')))
+        printf("     line %d: '%s'\n", line, d.text);
+}
+#define REFUSE(more, why) refuse("{" more "}", (why), __LINE__)
+
+static void check_configs(void)
+{
+    static const char llama3[] = "{" HEADS ",\"num_key_value_heads\":2,\"head_dim\":8,"
+        "\"rope_theta\":500000.0,\"rope_scaling\":{\"factor\":32.0,\"high_freq_factor\":4.0,"
+        "\"low_freq_factor\":1.0,\"original_max_position_embeddings\":8192,"
+        "\"rope_type\":\"llama3\"},\"tie_word_embeddings\":true,\"eos_token_id\":[9,8]}";
+    static const char newer[] = "{" HEADS ",\"rope_parameters\":{\"rope_theta\":5000,"
+        "\"rope_type\":\"linear\",\"factor\":2}}";
+    struct rbe_model_config c;
+
+    CHECK(!rbe_model_config_parse(&c, llama3, strlen(llama3), "config", NULL));
+    CHECK(c.n_kv == 2 && c.head == 8 && c.eos == 9 && c.n_ctx == 2048 && !c.options);
+    CHECK(c.rope_scaling == RBE_ROPE_LLAMA3 && c.rope_original == 8192);
+    CHECK(!rbe_model_config_parse(&c, newer, strlen(newer), "config", NULL));
+    CHECK(c.n_kv == 4 && c.head == 6 && rbe_config_has(&c, RBE_OPTION_UNTIED));
+    CHECK(c.rope_scaling == RBE_ROPE_LINEAR && c.rope_base == 5000 && c.rope_factor == 2);
+
+    REFUSE(SHAPE, "num_attention_heads is missing");
+    REFUSE(SHAPE ",\"num_attention_heads\":5", "not a multiple");
+    REFUSE(HEADS ",\"num_key_value_heads\":3", "not a multiple of 3 heads");
+    REFUSE(HEADS ",\"num_key_value_heads\":0", "num_key_value_heads");
+    REFUSE(HEADS ",\"head_dim\":7", "no pairs");
+    REFUSE(HEADS ",\"head_dim\":65536,\"num_key_value_heads\":4,\"num_attention_heads\":4",
+           "duplicate");
+    REFUSE(SHAPE ",\"head_dim\":65536,\"num_attention_heads\":65536", "are more than");
+    REFUSE(HEADS ",\"hidden_act\":\"gelu\"", "silu");
+    REFUSE(HEADS ",\"attention_bias\":true", "biases");
+    REFUSE(HEADS ",\"mlp_bias\":true", "biases");
+    REFUSE(HEADS ",\"num_local_experts\":8", "experts");
+    REFUSE(HEADS ",\"sliding_window\":4096", "window");
+    REFUSE(HEADS ",\"rope_theta\":0", "rope_theta is not from");
+    REFUSE(HEADS ",\"rope_theta\":\"x\"", "rope_theta: a string where a number");
+    REFUSE(HEADS ",\"rope_scaling\":{}", "rope_type is missing");
+    REFUSE(HEADS ",\"rope_scaling\":7", "an integer where a string");
+    REFUSE(HEADS ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}", "'yarn'");
+    REFUSE(HEADS ",\"rope_scaling\":{\"type\":\"linear\"}", "factor is missing");
+    REFUSE(HEADS ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0.5}",
+           "factor is not from");
+    REFUSE(HEADS ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,"
+           "\"high_freq_factor\":4,\"original_max_position_embeddings\":64}", "not above");
+    REFUSE("\"model_type\":\"qwen2\"", "model_type is 'qwen2', not gpt2 or llama");
+}
+
+/* --- GGUF --------------------------------------------------------------------------------- */
+
+static char dir[] = "/tmp/rbe-check-llama-XXXXXX";
+
+/* What is wrong with a file that is written. */
+enum fault { NONE, NO_TENSOR, ONE_MORE, OTHER_SHAPE, OTHER_HEADS, OTHER_ARCH, EXPERTS, YARN,
+             NO_COUNT, PART_TURNED, FAULTS };
+static const char *const said[FAULTS] = {
+    "", "tensor 'blk.1.ffn_gate.weight' is missing", "tensor 'blk.9.extra' has no place",
+    "tensor 'blk.1.ffn_gate.weight' is 1 x", "llama.attention.head_count: an object",
+    "general.architecture is 'mamba', not gpt2 or llama", "experts",
+    "llama.rope.scaling.type: rotated positions scaled as 'yarn'",
+    "llama.block_count is missing", "only a part of each head"};
+
+/* Rows as GGUF has them, read one after another. */
+struct stored {
+    float *values;
+    const struct rbe_source_tensor *t;
+    uint32_t head;
+};
+
+static enum rbe_status give(float *out, const struct rbe_gguf_tensor_out *o, uint64_t row0,
+                            uint64_t rows, struct rbe_diag *d)
+{
+    const struct stored *s = o->user;
+    const size_t cols = s->t->cols, half = s->head / 2;
+
+    (void)d;
+    for (uint64_t r = row0; r < row0 + rows; r++, out += cols) {
+        const size_t at = r % s->head;      /* 0, half, 1, half + 1, ... */
+        const size_t from = s->t->paired ? r - at + at / 2 + (at % 2) * half : r;
+        memcpy(out, s->values + from * cols, cols * sizeof *out);
+    }
+    return RBE_OK;
+}
+
+/* The checkpoint in dir as a GGUF file. */
+static void write_gguf(const char *path, enum fault fault)
+{
+    const struct rbe_gguf_text lists[2] = {{"1", 1}, {"2", 1}};
+    struct rbe_source *s = NULL;
+    struct rbe_gguf_out *o = NULL;
+    struct rbe_diag d = {""};
+    static float extra[32];
+
+    if (!CHECK(!rbe_source_open(&s, dir, &d)) || !CHECK(!rbe_gguf_begin(&o, &d)))
+        return;
+    const struct rbe_model_config *c = &s->config;
+    struct stored *all = calloc(s->count, sizeof *all);
+    rbe_gguf_add_string(o, "general.architecture", fault == OTHER_ARCH ? "mamba" : "llama");
+    if (fault != NO_COUNT)
+        rbe_gguf_add_u32(o, "llama.block_count", c->n_layer);
+    rbe_gguf_add_u32(o, "llama.context_length", c->n_ctx);
+    rbe_gguf_add_u32(o, "llama.embedding_length", c->n_embd);
+    rbe_gguf_add_u32(o, "llama.feed_forward_length", c->n_inner);
+    if (fault == OTHER_HEADS)
+        rbe_gguf_add_strings(o, "llama.attention.head_count", lists, 2);
+    else
+        rbe_gguf_add_u32(o, "llama.attention.head_count", c->n_head);
+    rbe_gguf_add_u32(o, "llama.attention.head_count_kv", c->n_kv);
+    rbe_gguf_add_u32(o, "llama.attention.key_length", c->head);
+    rbe_gguf_add_u32(o, "llama.attention.value_length", c->head);
+    rbe_gguf_add_u32(o, "llama.rope.dimension_count", fault == PART_TURNED ? 2 : c->head);
+    rbe_gguf_add_f32(o, "llama.attention.layer_norm_rms_epsilon", c->ln_eps);
+    rbe_gguf_add_f32(o, "llama.rope.freq_base", c->rope_base);
+    if (fault == YARN)
+        rbe_gguf_add_string(o, "llama.rope.scaling.type", "yarn");
+    if (fault == EXPERTS)
+        rbe_gguf_add_u32(o, "llama.expert_count", 8);
+    for (size_t i = 0; i < s->count; i++) {
+        const struct rbe_source_tensor *t = &s->tensors[i];
+        const bool odd = !strcmp(t->gguf_name, "blk.1.ffn_gate.weight");
+        all[i] = (struct stored){.t = t, .head = c->head};
+        CHECK(!rbe_source_read(&all[i].values, s, t, &d));
+        if (!odd || fault != NO_TENSOR)
+            rbe_gguf_add_tensor(o, &(struct rbe_gguf_tensor_out){
+                .name = t->gguf_name, .type = RBE_GT_F32, .dims = t->dims, .read = give,
+                .user = &all[i], .ne = {t->cols, odd && fault == OTHER_SHAPE ? 1 : t->rows}});
+    }
+    if (fault == ONE_MORE)
+        rbe_gguf_add_tensor(o, &(struct rbe_gguf_tensor_out){
+            .name = "blk.9.extra", .type = RBE_GT_F32, .dims = 1, .ne = {32}, .user = extra});
+    if (!CHECK(!rbe_gguf_write(o, path, &d)))
+        printf("     %s\n", d.text);
+    rbe_gguf_end(&o);
+    for (size_t i = 0; i < s->count; i++)
+        free(all[i].values);
+    free(all);
+    rbe_source_close(&s);
+}
+
+/* Logits of a few tokens. */
+static void run_tokens(const char *path, float *logits, size_t count)
+{
+    const struct rbe_session_limits l = {.max_logits = (uint32_t)count};
+    struct rbe_session *s = NULL;
+    struct rbe_model *m = NULL;
+    struct rbe_diag d = {""};
+    uint32_t ids[MAX_IDS];
+
+    for (size_t i = 0; i < count; i++)
+        ids[i] = (uint32_t)(i * 7 % 77);
+    if (CHECK(!rbe_model_open(&m, path, &d)) && CHECK(!rbe_session_open(&s, m, l, NULL, &d)) &&
+        CHECK(!rbe_forward(s, ids, count, &d)))
+        CHECK(!rbe_logits(s, 0, count, logits, &d));
+    else
+        printf("     %s\n", d.text);
+    if (s)
+        rbe_session_close(&s);
+    rbe_model_close(&m);
+}
+
+/* One model, from both kinds of file: the same bits; and what is refused. */
+static void check_both_files(void)
+{
+    enum { VOCAB = 77, COUNT = 12 };
+    struct rbe_model_config c = {.arch = RBE_ARCH_LLAMA, .vocab = VOCAB, .n_ctx = 32,
+                                 .n_embd = 20, .n_layer = 2, .n_head = 6, .n_kv = 3, .head = 10,
+                                 .n_inner = 24, .ln_eps = 1e-5F, .eos = VOCAB - 1,
+                                 .rope_base = 50};
+    static float a[COUNT * VOCAB], b[COUNT * VOCAB];
+    struct rbe_diag d = {""};
+
+    if (!CHECK(mkdtemp(dir) != NULL))
+        return;
+    char *path = rbe_path_join(dir, "m.gguf");
+    for (int untied = 0; untied < 2; untied++) {
+        c.options = untied ? 1U << RBE_OPTION_UNTIED : 0;
+        CHECK(!rbe_synth(dir, &c, RBE_DT_F32, 3, &d));
+        write_gguf(path, NONE);
+        run_tokens(dir, a, COUNT);
+        run_tokens(path, b, COUNT);
+        CHECK(!memcmp(a, b, sizeof a));
+    }
+    for (int fault = 1; fault < FAULTS; fault++) {
+        struct rbe_model *m = NULL;
+        write_gguf(path, (enum fault)fault);
+        d.text[0] = 0;
+        if (!CHECK(rbe_model_open(&m, path, &d) && !m && strstr(d.text, said[fault]) &&
+                   strstr(d.text, path)))
+            printf("     %s\n", d.text);
+    }
+    const char *const files[] = {"m.gguf", "model.safetensors", "config.json"};
+    for (int i = 0; i < 3; i++) {
+        free(path);
+        path = rbe_path_join(dir, files[i]);
+        unlink(path);
+    }
+    free(path);
+    CHECK(!rmdir(dir));
+}
+
+/* --- other software ----------------------------------------------------------------------- */
 
 static double log_p(const float *row, size_t vocab, uint32_t target)
 {
@@ -116,6 +334,8 @@ int main(void)
 
     rbe_cpu_init();
     shared = shared ? shared : "../shared";
+    check_configs();
+    check_both_files();
     CHECK(!rbe_pool_open(&pool, 2, &d));
     json_t *all = reference(shared, tiny), *want;
     const char *name;
