@@ -197,7 +197,7 @@ out:
 static enum rbe_status read_data(const void **data, const struct rbe_tensor_out *to,
                                  struct rbe_diag *d)
 {
-    const struct item *p = to->user;
+    const struct item *p = to->data;
     struct export *e = p->e;
     const size_t n = (size_t)p->t->rows * p->t->cols;
     const enum rbe_status err = read_tensor(e, p->t, d);
@@ -233,10 +233,10 @@ static enum rbe_status write_weights(struct export *e, struct item *items, const
         to[n] = (struct rbe_tensor_out){
             .name = names[n], .dtype = is_f16(e, t) ? RBE_DT_F16 : RBE_DT_F32, .dims = t->dims,
             .shape = {two && !turned ? t->rows : t->cols, turned ? t->rows : t->cols},
-            .read = read_data, .user = &items[i]};
+            .data = &items[i]};
         n++;
     }
-    err = err ? err : rbe_safetensors_write(path, to, n, meta, d);
+    err = err ? err : rbe_safetensors_write_by(path, to, n, meta, read_data, d);
     free(names);
     free(to);
     return err;

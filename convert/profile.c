@@ -561,8 +561,8 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
 
     *out = NULL;
     if (!path) {
-        /* A shipped profile of such a name says more than the name: without the folder, seed-b44
-         * would be another model. */
+        /* A shipped profile of such a name says more than the name: without the folder,
+         * seed-b44 would be another model. */
         char *folder = find_shipped(NULL);
         const bool lost = !folder && strstr(name_or_path, "-b");
         free(folder);

@@ -4,8 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Four parallel regions a layer: by tokens down to attention, attention by (sequence, head of
- * keys), by tokens down to the layer's input, and the weights' gradients by their rows.  Gradients
- * of vectors are summed by each thread over its tokens and then over the threads in order.
+ * keys), by tokens down to the layer's input, and the weights' gradients by their rows.
+ * Gradients of vectors are summed by each thread over its tokens and then over the threads in
+ * order.
  */
 #include <math.h>
 #include <string.h>

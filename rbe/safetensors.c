@@ -662,9 +662,9 @@ static size_t out_bytes(const struct rbe_tensor_out *t)
     return n;
 }
 
-enum rbe_status rbe_safetensors_write(const char *path, const struct rbe_tensor_out *tensors,
-                                      size_t count, const char *const *meta,
-                                      struct rbe_diag *d)
+enum rbe_status rbe_safetensors_write_by(const char *path, const struct rbe_tensor_out *tensors,
+                                         size_t count, const char *const *meta,
+                                         rbe_tensor_read_fn *read, struct rbe_diag *d)
 {
     struct rbe_outfile o = {0};
     enum rbe_status err;
@@ -691,7 +691,7 @@ enum rbe_status rbe_safetensors_write(const char *path, const struct rbe_tensor_
     for (size_t i = 0; i < count; i++) {
         const size_t n = out_bytes(&tensors[i]);
         const void *data = tensors[i].data;
-        if (tensors[i].read && (err = tensors[i].read(&data, &tensors[i], d)))
+        if (read && (err = read(&data, &tensors[i], d)))
             goto out;
         if (n && fwrite(data, 1, n, o.f) != n)
             break;
@@ -701,4 +701,11 @@ out:
     rbe_outfile_discard(&o);
     free(header);
     return err;
+}
+
+enum rbe_status rbe_safetensors_write(const char *path, const struct rbe_tensor_out *tensors,
+                                      size_t count, const char *const *meta,
+                                      struct rbe_diag *d)
+{
+    return rbe_safetensors_write_by(path, tensors, count, meta, NULL, d);
 }

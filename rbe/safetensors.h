@@ -91,16 +91,20 @@ struct rbe_tensor_out {
     unsigned dims;
     uint64_t shape[RBE_ST_MAX_DIMS];
     const void *data;
-    /* Not NULL: makes the data, which stay until the next call, when their turn has come. */
-    enum rbe_status (*read)(const void **data, const struct rbe_tensor_out *t,
-                            struct rbe_diag *d);
-    const void *user;           /* for read */
 };
-/* Writes a file by rename; nothing of it is left where a `read` fails.  meta is key, value,
- * key, value, ..., NULL.  Tensors' data start at multiples of 64 bytes where the sizes allow
- * (header padded with spaces; larger dtypes first is the caller's business). */
+/* Writes a file by rename.  meta is key, value, key, value, ..., NULL.  Tensors' data start at
+ * multiples of 64 bytes where the sizes allow (header padded with spaces; larger dtypes first
+ * is the caller's business). */
 enum rbe_status rbe_safetensors_write(const char *path, const struct rbe_tensor_out *tensors,
                                       size_t count, const char *const *meta,
                                       struct rbe_diag *d);
+
+/* Likewise, where read makes a tensor's data when their turn has come; they stay until the next
+ * call, and t->data is what the caller wants there.  Nothing is left where a read fails. */
+typedef enum rbe_status rbe_tensor_read_fn(const void **data, const struct rbe_tensor_out *t,
+                                           struct rbe_diag *d);
+enum rbe_status rbe_safetensors_write_by(const char *path, const struct rbe_tensor_out *tensors,
+                                         size_t count, const char *const *meta,
+                                         rbe_tensor_read_fn *read, struct rbe_diag *d);
 
 #endif
