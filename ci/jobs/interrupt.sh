@@ -28,7 +28,7 @@ ends() {
     sleep "$after"
     pid=$(pgrep -P $pid) || { echo "over before $after s" >> err; return 1; }
     from=$(date +%s%3N)
-    kill -INT $pid
+    kill -INT "$pid"
     wait
     took=$(($(date +%s%3N) - from))
     printf '%5d ms  %s\n' $took "${*:2:2} after $after s" >> "$work/times"
