@@ -16,7 +16,7 @@ bool rbe_fuzz_config(const uint8_t *data, size_t size)
     if (!rbe_fuzz_said(rbe_model_config_parse(&c, (const char *)data, size, "input", &d), &d))
         return false;
     FUZZ_NEED(c.vocab && c.n_ctx && c.n_embd && c.n_layer && c.n_head && c.n_inner);
-    FUZZ_NEED(c.n_embd % c.n_head == 0 && c.eos < c.vocab && c.ln_eps > 0);
+    FUZZ_NEED(c.head && c.n_kv && c.n_head % c.n_kv == 0 && c.eos < c.vocab && c.ln_eps > 0);
     FUZZ_NEED(rbe_model_config_params(&c) > 0);
     return true;
 }

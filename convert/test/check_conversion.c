@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "convert/convert.h"
+#include "convert/test/predictions.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/model.h"
@@ -202,29 +203,6 @@ static void shift_columns(const char *path)
     free(wte);
 }
 
-/* Logits of `path` for the tokens, less their mean at each position: what predictions are
- * made of. */
-static void predictions(float *to, const char *path, const uint32_t *tokens)
-{
-    const struct rbe_session_limits l = {.max_batch = CTX, .max_logits = CTX};
-    struct rbe_model *m = NULL;
-    struct rbe_session *s = NULL;
-    struct rbe_diag d = {""};
-
-    if (!CHECK(!rbe_model_open(&m, path, &d) && !rbe_session_open(&s, m, l, NULL, &d) &&
-               !rbe_forward(s, tokens, CTX, &d) && !rbe_logits(s, 0, CTX, to, &d)))
-        printf("     %s\n", d.text);
-    for (size_t t = 0; t < CTX; t++) {
-        double mean = 0;
-        for (size_t k = 0; k < VOCAB; k++)
-            mean += (double)to[t * VOCAB + k] / VOCAB;
-        for (size_t k = 0; k < VOCAB; k++)
-            to[t * VOCAB + k] -= (float)mean;
-    }
-    rbe_session_close(&s);
-    rbe_model_close(&m);
-}
-
 /* wte in int8 with its means moved to wpe, which is stored as `positions`. */
 static void check_centred(const char *positions, const char *out)
 {
@@ -247,8 +225,8 @@ static void check_centred(const char *positions, const char *out)
     o.profile = p;
     if (!CHECK(!rbe_convert_plan(&c, s, &o, &d) && !rbe_convert_run(c, out, &d)))
         printf("     %s\n", d.text);
-    predictions(want, dir, tokens);
-    predictions(got, out, tokens);
+    check_predictions(want, dir, tokens, CTX, VOCAB);
+    check_predictions(got, out, tokens, CTX, VOCAB);
     for (size_t i = 0; i < CTX * VOCAB; i++) {
         error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
         power += (double)want[i] * want[i];

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "convert/convert.h"
 #include "convert/sensitivity.h"
+#include "convert/test/predictions.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
@@ -85,40 +86,17 @@ static bool same(const char *a, const char *b)
     return !rbe_sha256_file(x, a, NULL) && !rbe_sha256_file(y, b, NULL) && !strcmp(x, y);
 }
 
-/* Logits, less their mean at each position. */
-static void predictions(float *to, const char *path)
-{
-    const struct rbe_session_limits l = {.max_batch = CTX, .max_logits = CTX};
-    struct rbe_model *m = NULL;
-    struct rbe_session *s = NULL;
-    struct rbe_diag d = {""};
-    uint32_t tokens[CTX];
-
-    for (uint32_t i = 0; i < CTX; i++)
-        tokens[i] = (i * 2654435761U) % VOCAB;
-    memset(to, 0, sizeof *to * CTX * VOCAB);
-    if (!CHECK(!rbe_model_open(&m, path, &d) && !rbe_session_open(&s, m, l, NULL, &d) &&
-               !rbe_forward(s, tokens, CTX, &d) && !rbe_logits(s, 0, CTX, to, &d)))
-        printf("     %s\n", d.text);
-    for (size_t t = 0; t < CTX; t++) {
-        double mean = 0;
-        for (size_t k = 0; k < VOCAB; k++)
-            mean += (double)to[t * VOCAB + k] / VOCAB;
-        for (size_t k = 0; k < VOCAB; k++)
-            to[t * VOCAB + k] -= (float)mean;
-    }
-    rbe_session_close(&s);
-    rbe_model_close(&m);
-}
-
 /* Relative error of b's predictions. */
 static double difference(const char *a, const char *b)
 {
     static float want[CTX * VOCAB], got[CTX * VOCAB];
     double error = 0, power = 0;
+    uint32_t tokens[CTX];
 
-    predictions(want, a);
-    predictions(got, b);
+    for (uint32_t i = 0; i < CTX; i++)
+        tokens[i] = (i * 2654435761U) % VOCAB;
+    check_predictions(want, a, tokens, CTX, VOCAB);
+    check_predictions(got, b, tokens, CTX, VOCAB);
     for (size_t i = 0; i < CTX * VOCAB; i++) {
         error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
         power += (double)want[i] * want[i];
