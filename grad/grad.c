@@ -545,24 +545,3 @@ enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
     project(t, 0, first, count, logits);
     return RBE_OK;
 }
-
-double rbe_grad_flops(const struct rbe_model_config *c, struct rbe_grad_limits l, bool teacher)
-{
-    const double e = c->n_embd, f = c->n_inner, tokens = (double)l.batch * l.time;
-    const double q = rbe_config_queries(c), into = rbe_config_qkv(c) * e + q * e;
-    double pairs = 0;           /* (query, key) pairs multiplied in a sequence */
-
-    for (uint32_t at = 0; at < l.time; at += RBE_GRAD_QUERIES) {
-        const uint32_t end = l.time - at < RBE_GRAD_QUERIES ? l.time : at + RBE_GRAD_QUERIES;
-        pairs += (double)(end - at) * end;
-    }
-    const double up = rbe_config_up(c) * e, linear = tokens * c->n_layer * (into + up + e * f);
-    const double head = tokens * c->vocab * e, product = pairs * l.batch * c->n_layer * q;
-    const double forward = linear + head + 2 * product;
-    /* The backward pass computes the scores again, then four products of their size. */
-    double all = forward + (l.forward_only ? 0 : 2 * (linear + head) + 5 * product);
-
-    if (l.recompute && !l.forward_only)         /* but for the last product and the head */
-        all += tokens * c->n_layer * (into + up) + 2 * product;
-    return 2 * (all + (teacher ? forward : 0));
-}

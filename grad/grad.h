@@ -140,9 +140,4 @@ enum rbe_status rbe_grad_forward(struct rbe_grad *t, const struct rbe_grad_batch
 enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,
                                 float *logits, struct rbe_diag *d);
 
-/* Multiply-adds of a step's matrix products as multiplied (causal blocks as they are cut),
- * times two: for the share of the FMA peak.  teacher: its forward pass included. */
-double rbe_grad_flops(const struct rbe_model_config *c, struct rbe_grad_limits l,
-                      bool teacher);
-
 #endif
