@@ -14,10 +14,11 @@
 
 static void usage(FILE *f)
 {
-    char closing[256];
+    char closing[384];
 
     snprintf(closing, sizeof closing, "rbe COMMAND --help explains one; rbe --version says "
-             "which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features (%s).",
+             "which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features (%s).\n"
+             "RBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
              rbe_isa_names());
     rbe_print_group(f, "rbe", "GPT-2 in Riemannian Basis Encoding: convert, run, measure",
                     "COMMAND [OPTION...] ...",
