@@ -168,9 +168,11 @@ piece_of_mini() {
 quick() {
     sums
     stored mini-2.89-tuned $tuned 0
-    perplexity mini-2.89-tuned $tuned $mini 0.0001 --text $valid --windows 4
-    divergence mini-2.89-tuned $tuned $mini 0.0005 0.002 --text $valid --windows 4
-    figure "mini-2.89-tuned ratio of perplexities" "$(jq .perplexity_ratio "$work/kl")" 'within 0.0001'
+    # Activations of 8 bits round otherwise where floats before them differ in the last bit: from
+    # ISA to ISA the perplexity of so few tokens moves by 0.1 %.
+    perplexity mini-2.89-tuned $tuned $mini 0.002 --text $valid --windows 4
+    divergence mini-2.89-tuned $tuned $mini 0.005 0.006 --text $valid --windows 4
+    figure "mini-2.89-tuned ratio of perplexities" "$(jq .perplexity_ratio "$work/kl")" 'within 0.002'
     distortion 512x64 fast 0.005
     piece_of_mini "$work/cut" 1 2048
     head -c 20000 datasets/embedded/calibration.txt > "$work/sample"
@@ -184,10 +186,10 @@ quick() {
 whole() {
     local p test=datasets/embedded/wiki.test.raw
     for p in P1 P3; do
-        perplexity "mini-2.89-tuned $p of test, 128 windows" $tuned $mini 0.0001 --text $test \
+        perplexity "mini-2.89-tuned $p of test, 128 windows" $tuned $mini 0.0005 --text $test \
             --protocol $p --windows 128
     done
-    divergence 'mini-2.89-tuned 128 windows' $tuned $mini 0.0005 0.002 --text $valid --windows 128
+    divergence 'mini-2.89-tuned 128 windows' $tuned $mini 0.002 0.003 --text $valid --windows 128
     distortion 1024x128 default 0.005
     convert mini-2.89 $mini --profile mini-2.89 --search fast
 }
