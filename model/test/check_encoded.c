@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "kernels/cpu.h"
+#include "kernels/kernel.h"
 #include "kernels/test/check.h"
 #include "model/model.h"
 #include "model/synth.h"
@@ -151,7 +152,9 @@ static void run(struct rbe_model *m, struct rbe_pool *pool, const uint32_t *ids,
     rbe_session_close(&s);
 }
 
-static void check_model(const char *rbe, const char *plain, struct check_rng *rng)
+/* tolerance: of the logits' RMS. */
+static void check_bits(const char *rbe, const char *plain, unsigned bits, double tolerance,
+                       struct check_rng *rng)
 {
     static float want[CTX * VOCAB], got[CTX * VOCAB], one[CTX * VOCAB];
     static const uint32_t batches[] = {CTX, 1, 5};
@@ -160,6 +163,7 @@ static void check_model(const char *rbe, const char *plain, struct check_rng *rn
     struct rbe_diag d = {""};
     uint32_t ids[CTX];
 
+    rbe_act_choose_bits(bits);          /* 0: each format its own */
     for (int i = 0; i < CTX; i++)
         ids[i] = check_below(rng, VOCAB);
     if (!CHECK(!rbe_model_open(&a, rbe, &d)) || !CHECK(!rbe_model_open(&b, plain, &d)) ||
@@ -183,14 +187,23 @@ static void check_model(const char *rbe, const char *plain, struct check_rng *rn
             /* Token by token, the number of threads changes no bit. */
             CHECK(batches[k] != 1 || threads == 1 || !memcmp(got, one, sizeof got));
         }
-    /* Activations in 16 bits: some 2^-15 of the largest, a few layers deep. */
-    if (!CHECK_NEAR(worst, 0, 2e-3 * sqrt(power)))
+    if (!CHECK_NEAR(worst, 0, tolerance * sqrt(power)))
         printf("     logits have RMS %.3g\n", sqrt(power));
-    printf("worst error %.2g of the logits' RMS\n", worst / sqrt(power));
+    printf("%u bits: worst error %.2g of the logits' RMS\n", bits, worst / sqrt(power));
 out:
     rbe_pool_close(&pool);
     rbe_model_close(&a);
     rbe_model_close(&b);
+}
+
+static void check_model(const char *rbe, const char *plain, struct check_rng *rng)
+{
+    /* Activations in 16 bits: some 2^-15 of the largest, a few layers deep.  In 8 bits: 2^-8 of
+     * it, of which the largest of many logits meets several. */
+    check_bits(rbe, plain, 16, 2e-3, rng);
+    check_bits(rbe, plain, 8, 0.2, rng);
+    rbe_act_choose_bits(0);
+    check_bits(rbe, plain, 0, 0.2, rng);
 }
 
 /* Keys rotated otherwise than their queries have no one product. */
