@@ -65,7 +65,9 @@ static enum rbe_status make(struct rbe_parts_case *c, struct rbe_part *p, struct
     rbe_act_init(&p->act, p->act_memory, c->count, cols);
     if (c->kernel)
         p->act.bits = c->kernel->bits;
-    if (c->kernel && c->kernel->sums && !(p->w.row_sum = p->sums = calloc(p->w.rows, sizeof *p->sums)))
+    if (c->kernel && c->kernel->sums)
+        p->w.row_sum = p->sums = calloc(p->w.rows, sizeof *p->sums);
+    if (c->kernel && c->kernel->sums && !p->sums)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     rbe_act_prepare(&p->act, &p->w, p->x, cols, c->count);
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;

@@ -1,5 +1,5 @@
 /*
- * seed4_act8_neondot.c - seeds of four nibbles times 8-bit activations, with the dot product of bytes.
+ * seed4_act8_neondot.c - seeds of nibbles times 8-bit activations, by SDOT.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -56,7 +56,8 @@ static void check_names(void)
 
     CHECK(!strcmp(rbe_isa_string(0, text, sizeof text), "scalar"));
     CHECK(!strcmp(rbe_isa_string(RBE_ISA_AVX2 | RBE_ISA_VNNI, text, sizeof text), "avx2+vnni"));
-    CHECK(!strcmp(rbe_isa_names(), "sse41, avx2, avx512, vnni, vbmi2, neon, dotprod, avxvnni, all"));
+    CHECK(!strcmp(rbe_isa_names(),
+                  "sse41, avx2, avx512, vnni, vbmi2, neon, dotprod, avxvnni, all"));
     rbe_isa_string(UINT32_MAX, tiny, sizeof tiny);
     CHECK(strlen(tiny) < sizeof tiny);
     for (int f = 0; f < RBE_FORMAT_COUNT; f++) {

@@ -274,7 +274,8 @@ static struct rbe_act make_act(const struct rbe_matrix *w, enum fill fill, size_
         .stride = stride,
         .x = guarded_at(&x_room, place == ODD ? AT_START : place, n * sizeof(float), 64),
         .q = guarded_at(&q_room, place == ODD ? AT_START : place, n * sizeof(int16_t), 64),
-        .pair = guarded_at(&pair_room, place == ODD ? AT_START : place, n * sizeof(int16_t), 64),
+        .pair =
+            guarded_at(&pair_room, place == ODD ? AT_START : place, n * sizeof(int16_t), 64),
         .bits = bits,
         .scale = guarded_at(&act_scale_room, AT_END, count * sizeof(float), sizeof(float)),
     };
@@ -510,8 +511,9 @@ static void check_bits(const struct shape *s, enum fill fill, enum place place, 
         w.row_sum = sums;
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);
-        if (k->format != s->format || (k->op == RBE_GEMV && count != 1) || (k->bits == 8 && bits != 8) ||
-            (k->sums && !w.row_sum) || !rbe_kernel_runs_on(k, rbe_cpu_isa()))
+        if (k->format != s->format || (k->op == RBE_GEMV && count != 1) ||
+            (k->bits == 8 && bits != 8) || (k->sums && !w.row_sum) ||
+            !rbe_kernel_runs_on(k, rbe_cpu_isa()))
             continue;
         struct run run = {i, s, fill, place, count, w.rows + check_below(&rng, 4), 0, w.rows};
         if (count == 1 && k->op == RBE_GEMV)

@@ -1,5 +1,5 @@
 /*
- * seed4_act8_avx512vbmi2.c - seeds of four nibbles times 8-bit activations, with byte dot product and funnel shift.
+ * seed4_act8_avx512vbmi2.c - seeds of nibbles times 8-bit activations, with VBMI2 and VNNI.
  *
  * SPDX-License-Identifier: MIT
  */

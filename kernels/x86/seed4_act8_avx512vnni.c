@@ -1,5 +1,5 @@
 /*
- * seed4_act8_avx512vnni.c - seeds of four nibbles times 8-bit activations, with the byte dot product of AVX-512.
+ * seed4_act8_avx512vnni.c - seeds of nibbles times 8-bit activations, with AVX-512 VNNI.
  *
  * SPDX-License-Identifier: MIT
  */

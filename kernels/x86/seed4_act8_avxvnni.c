@@ -1,5 +1,5 @@
 /*
- * seed4_act8_avxvnni.c - seeds of four nibbles times 8-bit activations, with the byte dot product of AVX-VNNI.
+ * seed4_act8_avxvnni.c - seeds of nibbles times 8-bit activations, with AVX-VNNI.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,5 @@
 /*
- * seed_act8_avx512vnni.c - seeds times 8-bit activations, with the byte dot product of AVX-512.
+ * seed_act8_avx512vnni.c - seeds times 8-bit activations, with AVX-512 VNNI.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,5 +1,5 @@
 /*
- * seed_act8_avxvnni.c - seeds times 8-bit activations, with the byte dot product of AVX-VNNI.
+ * seed_act8_avxvnni.c - seeds times 8-bit activations, with AVX-VNNI.
  *
  * SPDX-License-Identifier: MIT
  */

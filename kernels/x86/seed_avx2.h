@@ -39,7 +39,8 @@ static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
 #ifdef ACT8
 
 #define BYTE_WEIGHTS
-#define UNSIGNED_ACT (!MAP_SEED4)       /* one operand has no signs: the nibbles' sums have none */
+/* One operand has no signs: sums of nibbles, or activations. */
+#define UNSIGNED_ACT (!MAP_SEED4)
 
 static inline u16x u16_xor(u16x a, u16x b)
 {
@@ -54,7 +55,8 @@ static inline u16x nibble_bytes(u16x h)
 
 static inline u16x dot(u16x sum, u16x g, u16x x)
 {
-    return UNSIGNED_ACT ? _mm256_dpbusd_avx_epi32(sum, x, g) : _mm256_dpbusd_avx_epi32(sum, g, x);
+    return UNSIGNED_ACT ? _mm256_dpbusd_avx_epi32(sum, x, g)
+                        : _mm256_dpbusd_avx_epi32(sum, g, x);
 }
 
 #else

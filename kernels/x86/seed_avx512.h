@@ -55,7 +55,8 @@ static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
 #ifdef ACT8
 
 #define BYTE_WEIGHTS
-#define UNSIGNED_ACT (!MAP_SEED4)       /* one operand has no signs: the nibbles' sums have none */
+/* One operand has no signs: sums of nibbles, or activations. */
+#define UNSIGNED_ACT (!MAP_SEED4)
 
 static inline u16x u16_xor(u16x a, u16x b)
 {
