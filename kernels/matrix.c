@@ -119,10 +119,10 @@ void rbe_act_pair(struct rbe_act *a, size_t count)
 
 /*
  * q = round(x * s) with s as large as both limits allow: |q| <= RBE_ACT_MAX, of 8 bits
- * RBE_ACT8_MAX, and gmax * sum|q| <= 2^31 - 1 over the columns an int32 sum spans.  Rounding moves each |q|
- * by at most 1/2, so s bounds the sum of |x| * s by what is left after cols / 2; rounding s
- * and x * s to f32 adds less than 2^-22 of it.  The sums run in double over a fixed order and
- * the roundings are IEEE, so every machine finds the same q.
+ * RBE_ACT8_MAX, and gmax * sum|q| <= 2^31 - 1 over the columns an int32 sum spans.  Rounding
+ * moves each |q| by at most 1/2, so s bounds the sum of |x| * s by what is left after cols / 2;
+ * rounding s and x * s to f32 adds less than 2^-22 of it.  The sums run in double over a fixed
+ * order and the roundings are IEEE, so every machine finds the same q.
  */
 static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_facts *facts,
                      const struct rbe_transform *f, struct rbe_magnitude m)
