@@ -60,6 +60,7 @@ check 'info for people' grep -q 'h.11.mlp.c_proj.weight' <("$rbe" info)
 # What cannot be done is said in a line.
 refuse 1 'No such file' "$rbe" generate "$dir/none"
 refuse 1 'No such file' "$rbe" info "$dir/none"
+refuse 2 "RBE_ACTIVATIONS: '12'; valid: 8, 16" env RBE_ACTIVATIONS=12 "$rbe" generate
 refuse 2 'context' "$rbe" generate -n 600
 refuse 2 'tokens' "$rbe" generate -n 0
 refuse 2 'temperature' "$rbe" generate -t -1
