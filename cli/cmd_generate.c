@@ -135,7 +135,7 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;
-    rbe_warn_threads("generate", rbe_pool_threads(g->pool));
+    rbe_warn_threads(g->a->call.name, rbe_pool_threads(g->pool));
     /* Rows of padding have no text. */
     g->sampler = rbe_sampler_open(g->tokenizer ? rbe_tokenizer_vocab(g->tokenizer) : c->vocab,
                                   o->how);

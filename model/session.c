@@ -84,12 +84,13 @@ static bool all_f32(const struct rbe_weight *w)
  * prepared activations. */
 static bool needs_batch_act(const struct rbe_model *m)
 {
-    bool dense = rbe_dense_fast() && all_f32(m->whole.weight[RBE_ROLE_OUTPUT]);
+    bool dense = all_f32(m->whole.weight[RBE_ROLE_OUTPUT]);
 
     for (uint32_t i = 0; dense && i < m->config.n_layer; i++)
         for (int k = 0; dense && k < RBE_ROLE_COUNT; k++)
             dense = all_f32(m->layers[i].weight[k]);
-    return !dense;
+    /* Asked last: the answer loads the library. */
+    return !dense || !rbe_dense_fast();
 }
 
 static size_t widest(const struct rbe_model_config *c)
@@ -368,7 +369,7 @@ static void multiply(struct rbe_session *s, const struct rbe_weight *w, const fl
         p.x = s->rotated;
         p.ldx = w->cols;
     }
-    if (count > 1 && rbe_dense_fast() && all_f32(w)) {
+    if (count > 1 && all_f32(w) && rbe_dense_fast()) {
         rbe_pool_run(s->pool, run_dense, &p);
         return;
     }
