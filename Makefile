@@ -63,7 +63,7 @@ x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
 mains   := cli/main.c cli/bench_main.c base/commit.c
-ROOMS   := base rbe model grad convert train eval gate datasets reports cli
+ROOMS   := base rbe model grad convert train eval deploy gate datasets reports cli
 rooms   := $(filter-out $(mains),$(wildcard $(ROOMS:=/*.c)))
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
            $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
@@ -76,7 +76,7 @@ library := $(call objs,$(kernels) $(rooms))
 runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
 
 # What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
-publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/%,$(rooms)))
+publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% deploy/%,$(rooms)))
 headers := $(wildcard include/rbe/*.h)
 shared  := librbe.so.$(SOVERSION)
 

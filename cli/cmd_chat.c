@@ -21,7 +21,7 @@
 #include "base/result.h"
 #include "base/stats.h"
 #include "cli/arguments.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/text.h"
 #include "model/data.h"
 
@@ -208,8 +208,9 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
 
 static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
 {
-    const struct rbe_conversation_options how = {a->how, (uint32_t)a->max_tokens, 1,
-                                                   a->plain};
+    const struct rbe_conversation_options how = {
+        .sampling = a->how, .max_tokens = (uint32_t)a->max_tokens, .min_tokens = 1,
+        .plain = a->plain};
     struct chat c = {.timing = a->timing};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
@@ -226,7 +227,8 @@ static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
         goto out;
     if (!strcmp(a->special, "parse"))
         rbe_tokenizer_parse_special(t);
-    if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
+    if ((err = rbe_conversation_open(&c.conversation, c.runner.session, c.runner.model, t,
+                                     how, d)))
         goto out;
     rbe_warn_threads(a->call.name, rbe_pool_threads(pool));
     rbe_progress_release(true);

@@ -30,9 +30,12 @@ static void usage(FILE *f)
 
 static void usage_eval(FILE *f)
 {
-    rbe_print_group(f, RBE_PROGRAM " eval", rbe_command_find(RBE_PROGRAM " eval")->what, "WHAT [OPTION...]",
+    static const char eval[] = RBE_PROGRAM " eval";
+
+    rbe_print_group(f, eval, rbe_command_find(eval)->what, "WHAT [OPTION...]",
                     "Measures a model, or compares models with the first one.",
-                    RBE_PROGRAM " eval WHAT --help explains one.  Result lines: docs/RESULTS.md.");
+                    RBE_PROGRAM " eval WHAT --help explains one.  "
+                    "Result lines: docs/RESULTS.md.");
 }
 
 static const struct group {

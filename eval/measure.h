@@ -16,7 +16,7 @@
 
 #include "base/result.h"
 #include "eval/comprehension.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/runner.h"
 #include "eval/text.h"
 #include "eval/windows.h"

@@ -96,7 +96,8 @@ static enum rbe_status load(struct speaker *s, const struct rbe_talker_options *
     if (o->parse_special)
         rbe_tokenizer_parse_special(s->tokenizer);
     r->load_s = s->runner.load_s;
-    return rbe_conversation_open(&s->conversation, &s->runner, s->tokenizer, o->how, &r->diag);
+    return rbe_conversation_open(&s->conversation, s->runner.session, s->runner.model,
+                                 s->tokenizer, o->how, &r->diag);
 }
 
 static bool to_stdout(void *arg, const char *bytes, size_t size)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #include "base/status.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/said.h"
 
 struct rbe_talker_options {

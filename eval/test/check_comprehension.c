@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "eval/casing.h"
 #include "eval/comprehension.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/generation.h"
 #include "eval/quality.h"
 #include "eval/softmax.h"
