@@ -238,7 +238,8 @@ static void describe(struct run *r)
     for (unsigned t = 1; t <= r->cpus.count; t++)
         if (r->teams.of[t])
             read_back = r->teams.of[t]->pinned;
-    context_string(r->extra, RBE_KEY(cpus_pinned), rbe_cpulist_string(&read_back, text, sizeof text));
+    context_string(r->extra, RBE_KEY(cpus_pinned),
+                   rbe_cpulist_string(&read_back, text, sizeof text));
     context_string(r->extra, RBE_KEY(isa), rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
     context_string(r->extra, RBE_KEY(topology_summary),
                    RBE_STRING_AT(topology, summary));
@@ -252,7 +253,7 @@ static void describe(struct run *r)
     json_object_set_new(r->extra, RBE_KEY(conditions), facts);
     json_object_set_new(r->extra, RBE_KEY(warnings), warnings);
     json_object_set_new(r->extra, RBE_KEY(unstable_limit), json_real(RBE_UNSTABLE));
-    json_object_set_new(r->extra, RBE_KEY(foreign_limit), json_real(r->o->foreign_percent / 100));
+    RBE_SET(r->extra, RBE_REAL(foreign_limit, r->o->foreign_percent / 100));
     json_object_set_new(r->extra, RBE_KEY(counters), rbe_perf_json(r->teams.perf[1]));
     if (!rbe_perf_hardware(r->teams.perf[1])) {
         snprintf(text, sizeof text, "no hardware counters: %s; software events instead",

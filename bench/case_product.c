@@ -191,7 +191,8 @@ static void report(const struct rbe_case *c, struct rbe_gbench_state *g, double 
     rbe_gbench_counter(g, RBE_KEY(block), p->parts[0].w.block);
     rbe_gbench_counter(g, RBE_KEY(aux), p->parts[0].w.aux);
     rbe_gbench_counter(g, RBE_KEY(vectors), (double)p->count);
-    rbe_gbench_counter(g, RBE_KEY(bits_per_weight), 8 * c->bytes / c->weights * (double)p->count);
+    rbe_gbench_counter(g, RBE_KEY(bits_per_weight),
+                       8 * c->bytes / c->weights * (double)p->count);
     rbe_gbench_counter(g, RBE_KEY(ratio), 4 * c->weights / (double)p->count / c->bytes);
 }
 

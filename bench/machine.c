@@ -186,9 +186,9 @@ json_t *rbe_machine_json(const struct rbe_machine *m)
             continue;
         const int n = count_of(m, cache_types[i]);
         const int shared = o->cpuset ? hwloc_bitmap_weight(o->cpuset) : 1;
-        json_array_append_new(caches, RBE_OBJECT(RBE_INT(level, i + 1), RBE_INT(bytes, o->attr->cache.size),
-                                                 RBE_INT(count, n),
-                                                 RBE_INT(shared_by_threads, shared)));
+        json_array_append_new(
+            caches, RBE_OBJECT(RBE_INT(level, i + 1), RBE_INT(bytes, o->attr->cache.size),
+                               RBE_INT(count, n), RBE_INT(shared_by_threads, shared)));
         snprintf(part, sizeof part, ", L%d %d x %llu KiB", i + 1, n,
                  (unsigned long long)o->attr->cache.size >> 10);
         if (used < sizeof summary)

@@ -116,7 +116,8 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
     for (size_t i = all->first; i != NONE; i = all->next[i]) {
         const json_t *b = entry(all, i);
         if (RBE_TRUE_AT(b, error_occurred)) {
-            snprintf(r->error, sizeof r->error, "%s", string_or(b, RBE_KEY(error_message), "error"));
+            snprintf(r->error, sizeof r->error, "%s",
+                     string_or(b, RBE_KEY(error_message), "error"));
             continue;
         }
         timed = b;

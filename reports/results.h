@@ -68,7 +68,7 @@ const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *
 const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const char *kind,
                                               int model);
 
-/* "perplexity", "convert-int4": the step of a row, of steps of one name with what it was for. */
+/* "perplexity", "convert-int4": a row's step, of steps of one name with what it was for. */
 void rbe_step_name(char out[96], const json_t *row);
 
 /* Whether the word for a codec in a row stands for plain floats (kernels/formats.def). */
