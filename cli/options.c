@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "base/rows.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "eval/merge.h"
 #include "model/data.h"
