@@ -11,6 +11,8 @@
 
 #include "base/rows.h"
 #include "base/stats.h"
+#include "kernels/formats.h"
+#include "kernels/isa.h"
 
 /* Not by rbe_number_at(): a name of a counted event may have dots. */
 static double number_or_nan(const json_t *o, const char *key)
@@ -369,6 +371,40 @@ static void header_roofs(FILE *f, const json_t *roofs)
                 json_number_value(RBE_VALUE_AT(v, multiply_adds_per_second)));
 }
 
+/* What the plots of the table must know of the lists: codecs with their usual B, ISAs. */
+static void header_lists(FILE *f)
+{
+    static const struct {
+        const char *word;
+        uint32_t bits;
+    } isas[] = {
+#define RBE_KERNEL(op, format, isa) {#isa, RBE_BITS(isa)},
+#include "kernels/kernels.def"
+    };
+    int64_t last = -1, next;
+
+    fputs("# formats", f);
+    for (int i = 0; i < RBE_FORMAT_COUNT; i++)
+        fprintf(f, " %s", rbe_format_name((enum rbe_format)i));
+    fputs("\n# usual_blocks", f);
+    for (int i = 0; i < RBE_FORMAT_COUNT; i++)
+        fprintf(f, " %u", (unsigned)rbe_format_facts((enum rbe_format)i)->usual_block);
+    fputs("\n# isas", f);
+    do {
+        const char *word = NULL;
+        next = INT64_MAX;
+        for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+            if (isas[i].bits > last && isas[i].bits < next) {
+                next = isas[i].bits;
+                word = isas[i].word;
+            }
+        if (word)
+            fprintf(f, " %s", word);
+        last = next;
+    } while (next != INT64_MAX);
+    putc('\n', f);
+}
+
 void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *result)
 {
     const json_t *context = RBE_VALUE_AT(result, context), *v;
@@ -385,6 +421,7 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
     header_line(f, rbe, "command");
     header_machine(f, rbe);
     header_roofs(f, RBE_VALUE_AT(rbe, roofs));
+    header_lists(f);
     absent = RBE_VALUE_AT(rbe, counters, unavailable);
     json_object_foreach(absent, name, reason)
         fprintf(f, "# no_counter %s %s\n", name, json_string_value(reason));
