@@ -156,10 +156,15 @@ arm() {
     scripts/arm.sh "$@"
 }
 step arm C7 arm "$judged" "$results/arm.jsonl"
-only='^(gemv_|probe_read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
+# The codecs that multiply row by row; for a whole model, of those with a B the usual one.
+listed=$(rbe codecs --list)
+formats=$(awk '$3 == "rows" { print $1 }' <<< "$listed" | paste -sd ,)
+whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "$listed" | sort -u |
+    paste -sd '|')
+only="^(gemv_|probe_read|model_.*($whole))" repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
 step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
-    --formats f32,f16,int8,int4,seed,seed4 --kinds product,model,probe --threads "$threads" \
+    --formats "$formats" --kinds product,model,probe --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"
 
