@@ -20,7 +20,7 @@
 #include "train/archive.h"
 #include "train/trainer.h"
 
-enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
+enum { MAX_TEXTS = 16, MAX_TIME = 512 };
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
@@ -334,7 +334,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
                         (err = rbe_sha256_file(r->model_sha, a->model, d))))
         return err;
     const struct rbe_model_config *c = &r->source->config;
-    r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : DEFAULT_TOKENS;
+    r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : TUNE_TOKENS;
     r->o = (struct rbe_trainer_options){
         .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
         .time = c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME, .micro = (uint32_t)a->micro,

@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "base/rows.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "eval/merge.h"
 #include "model/data.h"
@@ -140,7 +141,7 @@ enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_
                                                    rbe_model_config(r->model), d);
 
     if (!o->special)
-        o->special = "text";
+        o->special = SPECIAL_TOKENS;
     if (!err && !strcmp(o->special, "parse"))
         rbe_tokenizer_parse_special(*out);
     return err;
