@@ -6,9 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "kernels/f16.h"
+#include "model/data.h"
 #include "train/student_private.h"
 
 /* What made a file stands under rbe.encoder; this has as many letters as the encoder's own, so
@@ -55,11 +57,10 @@ enum rbe_status rbe_student_store(struct rbe_student *s, struct tensor *t, struc
     return err;
 }
 
-static enum rbe_status add_plain(struct rbe_container_builder *b, const struct rbe_student *s,
-                                 const struct tensor *t, void **data, struct rbe_diag *d)
+static enum rbe_status add_plain(struct rbe_container_builder *b, const struct tensor *t,
+                                 void **data, struct rbe_diag *d)
 {
-    const struct rbe_tensor *from =
-        rbe_safetensors_find(rbe_container_file(s->model), t->slice->name);
+    const struct rbe_tensor *from = t->own->tensor;
     const size_t n = t->slice->count;
     enum rbe_status err;
 
@@ -81,6 +82,7 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
                                        "rbe.encoder", "synthetic"};
     void **data = calloc(s->count, sizeof *data);
     struct rbe_container_builder *b = NULL;
+    char *tokenizer = NULL;
     enum rbe_status err;
 
     if (!data)
@@ -88,7 +90,7 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     if ((err = rbe_container_begin(&b, d)))
         goto out;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !err; i++) {
-        const char *v = rbe_safetensors_meta(rbe_container_file(s->model), keys[i]);
+        const char *v = rbe_safetensors_meta(s->model->file, keys[i]);
         if (v)
             err = rbe_container_add_meta(b, keys[i], strcmp(keys[i], "rbe.encoder") ? v : TUNED,
                                          d);
@@ -96,14 +98,17 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *t = &s->tensors[i];
         if (!t->w.rows)
-            err = add_plain(b, s, t, &data[i], d);
+            err = add_plain(b, t, &data[i], d);
         else if (!(err = rbe_student_store(s, t, d)))
             err = rbe_container_add_weight(b, &t->w, d);
     }
-    if (!err)
-        err = rbe_container_write(b, path, d);
+    if (err || (err = rbe_tokenizer_write_beside(&tokenizer, s->source->gguf, path, d)))
+        goto out;
+    if ((err = rbe_container_write(b, path, d)) && tokenizer)
+        unlink(tokenizer);
 out:
     rbe_container_end(&b);
+    free(tokenizer);
     for (size_t i = 0; i < s->count; i++)
         free(data[i]);
     free(data);
