@@ -106,8 +106,8 @@ static enum rbe_status check_files(const struct rbe_tune_args *a, struct rbe_dia
     if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
         (a->checkpoint && !a->resume && (err = rbe_archive_replaceable(a->checkpoint, d))) ||
         (err = rbe_files_append(&f, a->out_json, d)) ||
-        (!a->control && ((err = rbe_files_replace(&f, a->out, d)) ||
-                         (err = rbe_files_replace(&f, tokenizer, d)))))
+        (err = rbe_files_replace(&f, tokenizer, d)) ||
+        (!a->control && (err = rbe_files_replace(&f, a->out, d))))
         goto out;
     if (!a->control || !a->out || (err = rbe_make_dirs(a->out, d)))
         goto out;

@@ -301,11 +301,6 @@ enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_grad
                                        const struct rbe_source *source, struct rbe_pool *pool,
                                        struct rbe_diag *d)
 {
-    *out = NULL;
-    if (source->gguf)
-        return rbe_fail(d, RBE_ERR_ARG, "%s: the control is trained from safetensors, which "
-                        "`rbe export --format safetensors --dtype f32` writes of a GGUF file",
-                        rbe_source_path(source));
     return open_student(out, t, source, NULL, &(struct rbe_student_uses){.latent = false}, pool,
                         d);
 }

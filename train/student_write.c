@@ -123,7 +123,7 @@ static float *as_checkpoint(const struct tensor *t)
 
     for (size_t r = 0; x && r < rows; r++)
         for (size_t c = 0; c < cols; c++)
-            x[t->origin->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
+            x[t->own->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
     return x;
 }
 
@@ -132,7 +132,7 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
 {
     struct rbe_tensor_out *out = calloc(s->count, sizeof *out);
     char *weights = rbe_path_join(folder, "model.safetensors");
-    char *config = rbe_path_join(folder, "config.json");
+    char *config = rbe_path_join(folder, "config.json"), *tokenizer = NULL;
     struct rbe_outfile file = {0};
     enum rbe_status err;
 
@@ -144,7 +144,7 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
         goto out;
     for (size_t i = 0; i < s->count; i++) {
         const struct tensor *t = &s->tensors[i];
-        const struct rbe_tensor *from = t->origin->tensor;
+        const struct rbe_source_tensor *from = t->own;
 
         out[i] = (struct rbe_tensor_out){.name = t->slice->name, .dtype = RBE_DT_F32,
                                          .dims = from->dims, .data = as_checkpoint(t)};
@@ -152,9 +152,11 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
             err = no_memory(d);
             goto out;
         }
-        memcpy(out[i].shape, from->shape, sizeof out[i].shape);
+        out[i].shape[0] = from->dims < 2 || from->transposed ? from->cols : from->rows;
+        out[i].shape[1] = from->dims < 2 ? 0 : from->transposed ? from->rows : from->cols;
     }
-    if ((err = rbe_outfile_open(&file, config, d)))
+    if ((err = rbe_tokenizer_write_beside(&tokenizer, s->source->gguf, folder, d)) ||
+        (err = rbe_outfile_open(&file, config, d)))
         goto out;
     if (fputs(s->source->config_json, file.f) < 0)
         err = rbe_fail_errno(d, "%s", config);
@@ -167,6 +169,9 @@ out:
     for (size_t i = 0; out && i < s->count; i++)
         free((void *)(uintptr_t)out[i].data);
     free(out);
+    if (err && tokenizer)
+        unlink(tokenizer);
+    free(tokenizer);
     free(weights);
     free(config);
     return err;
