@@ -174,9 +174,15 @@ static const struct rbe_model_config *trained(const struct run *r)
     return r->model ? &r->model->config : &r->source->config;
 }
 
+/* Whether matrices are encoded by what a calibration tells. */
+static bool reads_calibration(const struct run *r)
+{
+    return !r->a->no_calibration && rbe_recipe_has_latents(&r->recipe);
+}
+
 static size_t calibration_bytes(const struct run *r)
 {
-    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+    if (!reads_calibration(r))
         return 0;
     return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
 }
@@ -233,7 +239,7 @@ static enum rbe_status calibration_sha(char hex[65], const struct run *r, struct
     char *shipped = NULL;
 
     strcpy(hex, "none");
-    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+    if (!reads_calibration(r))
         return RBE_OK;
     const char *path = r->a->calibration ? r->a->calibration
                                          : (shipped = rbe_data_path("calibration.txt"));
@@ -328,6 +334,17 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
     fflush(stdout);
 }
 
+static uint32_t default_time(const struct rbe_model_config *c)
+{
+    return c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME;
+}
+
+static enum rbe_metric best_metric(const struct rbe_model_config *c)
+{
+    return rbe_calibration_takes(c, RBE_METRIC_FISHER, NULL) ? RBE_METRIC_INPUTS
+                                                             : RBE_METRIC_FISHER;
+}
+
 static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
 {
     const struct rbe_tune_args *a = r->a;
@@ -368,18 +385,18 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : without->tokens;
     r->o = (struct rbe_trainer_options){
         .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
-        .time = a->context              ? (uint32_t)a->context
-                : c->n_ctx < MAX_TIME ? c->n_ctx
-                                      : MAX_TIME,
+        .time = a->context ? (uint32_t)a->context : default_time(c),
         .micro = a->micro ? (uint32_t)a->micro : without->micro,
         .evaluations = a->evaluations < 0 ? without->evaluations : (uint32_t)a->evaluations,
         .valid_windows = a->valid_windows ? (uint32_t)a->valid_windows : without->windows,
         .text = &r->text, .valid = &r->valid,
         .original = a->no_calibration ? NULL : a->original, .calibration = a->calibration,
-        .metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
+        .metric = a->metric ? rbe_metric_by_name(a->metric) : best_metric(c),
         .checkpoint = a->checkpoint, .every_s = 60 * a->every, .resume = a->resume,
         .stop_after = (uint64_t)a->stop_after, .key = r->key, .pool = r->pool,
         .progress = &r->progress, .on_point = on_point, .arg = r};
+    if (reads_calibration(r) && (err = rbe_calibration_takes(c, r->o.metric, d)))
+        return err;
     if (r->o.time > r->recipe.batch)
         r->o.time = r->recipe.batch;
     if ((err = rbe_find_tokenizer(&r->tokenizer, NULL, a->original, c, d)) ||
@@ -534,8 +551,8 @@ static enum rbe_status tune(const struct rbe_tune_args *a, struct rbe_diag *d)
         goto out;
     const struct rbe_trainer_result *x = &r.result;
     const double last = x->points[x->count - 1].perplexity;
-    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s\n", x->tokens, x->seconds,
-           (double)x->tokens / x->seconds);
+    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s, peak memory %.0f MB\n", x->tokens,
+           x->seconds, (double)x->tokens / x->seconds, (double)rbe_usage_now().peak_bytes / 1e6);
     printf("validation perplexity %.3f -> %.3f", x->points[0].perplexity, last);
     if (x->original > 0)
         printf(", the original %.3f: %+.2f %% -> %+.2f %%", x->original,

@@ -229,6 +229,13 @@ for at in 2 5; do
     check 'a Llama going on' run "${largs[@]}" --checkpoint "$dir/ck" --resume
     check "the same bytes (Llama, $at)" cmp "$dir/whole.rbe" "$dir/lb.rbe"
 done
+# With what a calibration tells of the ranges of a weight.
+head -c 6000 "$text" >"$dir/cal.txt"
+without=("${small[@]}")
+small=("${small[@]:1}")
+check 'a Llama encoded by a calibration' run "${largs[@]}" --calibration "$dir/cal.txt"
+small=("${without[@]}")
+check 'has other codes' [ "$(cmp "$dir/whole.rbe" "$dir/lb.rbe" >/dev/null; echo $?)" = 1 ]
 check 'shorter sequences' run "$l" "$lm" "$dir/lc.rbe" "${kl[@]}" --context 16
 check 'sequences too long' fails 2 'a context of 64' "$l" "$lm" "$dir/lc.rbe" "${kl[@]}" \
     --context 65
