@@ -551,8 +551,9 @@ static enum rbe_status tune(const struct rbe_tune_args *a, struct rbe_diag *d)
         goto out;
     const struct rbe_trainer_result *x = &r.result;
     const double last = x->points[x->count - 1].perplexity;
-    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s, peak memory %.0f MB\n", x->tokens,
-           x->seconds, (double)x->tokens / x->seconds, (double)rbe_usage_now().peak_bytes / 1e6);
+    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s; peak memory %.0f MB\n", x->tokens,
+           x->seconds, (double)x->tokens / x->seconds,
+           (double)rbe_usage_now().peak_bytes / 1e6);
     printf("validation perplexity %.3f -> %.3f", x->points[0].perplexity, last);
     if (x->original > 0)
         printf(", the original %.3f: %+.2f %% -> %+.2f %%", x->original,

@@ -35,7 +35,7 @@ struct scales {
 struct tensor {
     struct rbe_grad_slice *slice;
     const struct rbe_source_tensor *origin;     /* NULL: the original has no such tensor */
-    const struct rbe_source_tensor *own;        /* the model's; of the control, the original's */
+    const struct rbe_source_tensor *own;        /* the model's; the original's of a control */
     enum kind kind;
     struct rbe_weight w;        /* own copy; rows 0: a plain tensor of the file */
     struct scales *parts;       /* [w.part_count]; NULL for codecs without scales */

@@ -18,18 +18,23 @@
 #include "convert/convert.h"
 #include "model/synth.h"
 
-#define LLAMA "\"num_hidden_layers\": 2, \"hidden_size\": 32, \"num_attention_heads\": 4, "       \
-    "\"num_key_value_heads\": 2, \"intermediate_size\": 48, "                                     \
+#define LLAMA                                                                                  \
+    "\"model_type\": \"llama\", \"num_hidden_layers\": 2, \"hidden_size\": 32, "               \
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 48, "      \
     "\"max_position_embeddings\": 16, \"vocab_size\": 97"
+#define GPT2                                                                                   \
+    "\"n_layer\": 2, \"n_embd\": 32, \"n_head\": 2, \"n_ctx\": 16, \"vocab_size\": 97"
 /* Every kind of matrix: rotated, in blocks, two codecs with groups, one without scales. */
-#define PROFILE "name: mixed\nother codec=f16\nall codec=seed block=44 hadamard=max\n"          \
-    "wte codec=seed4 block=32 center=on\nattn.proj layers=0 codec=int4\n"                        \
-    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=packed128 block=16\n"      \
+#define PROFILE                                                                                \
+    "name: mixed\nother codec=f16\nall codec=seed block=44 hadamard=max\n"                     \
+    "wte codec=seed4 block=32 center=on\nattn.proj layers=0 codec=int4\n"                      \
+    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=packed128 block=16\n"    \
     "mlp.fc layers=1 codec=f16\n"
 /* Those that give a row of zeros back: no packed128, and no means taken off the embedding. */
-#define PRUNED_PROFILE "name: pruned\nother codec=f16\nall codec=seed block=44 hadamard=max\n"  \
-    "wte codec=seed4 block=32\nattn.proj layers=0 codec=int4\n"                                  \
-    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=seed4 block=48\n"          \
+#define PRUNED_PROFILE                                                                         \
+    "name: pruned\nother codec=f16\nall codec=seed block=44 hadamard=max\n"                    \
+    "wte codec=seed4 block=32\nattn.proj layers=0 codec=int4\n"                                \
+    "attn.proj layers=1 codec=int8 hadamard=16\nmlp.fc layers=0 codec=seed4 block=48\n"        \
     "mlp.fc layers=1 codec=f16\n"
 
 /* What is tested: a model of each kind. */
@@ -40,17 +45,14 @@ static const struct model {
     const char *latent, *norm;  /* a matrix of a layer, a vector */
     const char *key, *other;    /* of the configuration: what makes another model, and how */
 } models[] = {
-    {"{\"n_layer\": 2, \"n_embd\": 32, \"n_head\": 2, \"n_ctx\": 16, \"vocab_size\": 97}",
-     PROFILE "wpe codec=int8\n", PRUNED_PROFILE "wpe codec=int8\n", false, 8, "h.0.mlp.c_proj.weight",
-     "h.1.ln_1.weight", "layer_norm_epsilon", "{\"n_layer\": 2, \"n_embd\": 32, \"n_head\": 2, "
-     "\"n_ctx\": 16, \"vocab_size\": 97, \"layer_norm_epsilon\": 1e-3}"},
-    {"{\"model_type\": \"llama\", " LLAMA ", \"tie_word_embeddings\": true}", PROFILE,
-     PRUNED_PROFILE, false, 13, "layers.0.mlp.down_proj.weight", "layers.1.input_layernorm.weight",
-     "rope_theta", "{\"model_type\": \"llama\", " LLAMA ", \"tie_word_embeddings\": true, "
-     "\"rope_theta\": 500}"},
-    {"{\"model_type\": \"llama\", " LLAMA "}", PROFILE, PRUNED_PROFILE, true, 14,
-     "layers.1.self_attn.v_proj.weight", "norm.weight", "rms_norm_eps",
-     "{\"model_type\": \"llama\", " LLAMA ", \"rms_norm_eps\": 1e-3}"},
+    {"{" GPT2 "}", PROFILE "wpe codec=int8\n", PRUNED_PROFILE "wpe codec=int8\n", false, 8,
+     "h.0.mlp.c_proj.weight", "h.1.ln_1.weight", "layer_norm_epsilon",
+     "{" GPT2 ", \"layer_norm_epsilon\": 1e-3}"},
+    {"{" LLAMA ", \"tie_word_embeddings\": true}", PROFILE, PRUNED_PROFILE, false, 13,
+     "layers.0.mlp.down_proj.weight", "layers.1.input_layernorm.weight", "rope_theta",
+     "{" LLAMA ", \"tie_word_embeddings\": true, \"rope_theta\": 500}"},
+    {"{" LLAMA "}", PROFILE, PRUNED_PROFILE, true, 14, "layers.1.self_attn.v_proj.weight",
+     "norm.weight", "rms_norm_eps", "{" LLAMA ", \"rms_norm_eps\": 1e-3}"},
 };
 enum { PRUNED = 3 };            /* every so manieth row */
 
@@ -491,7 +493,8 @@ static void check_muon(const struct world *w)
     struct rbe_grad *t = open_train(w);
     struct rbe_student *s = open_student(w, t, w->own, RBE_MUON);
     float *was = malloc(rbe_grad_floats(t) * sizeof *was);
-    const struct rbe_grad_slice *const slices[] = {tokens_of(t), rbe_grad_find(t, w->m->latent)};
+    const struct rbe_grad_slice *const slices[] = {tokens_of(t),
+                                                   rbe_grad_find(t, w->m->latent)};
     double least[2], most[2];
 
     rbe_student_set_rates(s, &(struct rbe_student_rates){.latents = 1});
@@ -670,7 +673,8 @@ static void check_memory(const struct world *w)
         const size_t taken = given_out() - before;
         const size_t planned = rbe_student_bytes(w->source, w->own, &these, 1);
         const size_t passing = tokens_of(t)->count * sizeof(float);
-        if (!CHECK(taken + passing < planned) || !CHECK(!before || latent || taken > planned / 2))
+        if (!CHECK(taken + passing < planned) ||
+            !CHECK(!before || latent || taken > planned / 2))
             printf("     %zu bytes taken, %zu planned\n", taken, planned);
         rbe_student_close(&s);
         rbe_grad_close(&t);
