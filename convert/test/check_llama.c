@@ -165,8 +165,6 @@ static void check_calibrated(void)
 
     calibrate(dir);
     CHECK(!rbe_calibration_moment(calibration, "layers.0.self_attn.k_proj.weight"));
-    CHECK(rbe_calibration_takes(&tied, RBE_METRIC_INPUTS, NULL) == RBE_OK);
-    CHECK(rbe_calibration_takes(&tied, RBE_METRIC_FISHER, NULL) == RBE_ERR_ARG);
     const double plain = convert(dir, out, without, pool, false);
     const double fed = convert(dir, out, with, pool, false);
     convert(dir, other, with, NULL, false);
