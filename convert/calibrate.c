@@ -27,6 +27,7 @@ enum {
     WINDOW_LONG = 512,          /* else so many */
     LOGITS = 64,                /* rows of logits asked for at once, only for their inputs */
     STRIPE = 64,                /* rows of H computed at once */
+    NEAR = 1024,                /* rows whose sums stay in the first-level cache */
     NAME_SIZE = 64,
 };
 
@@ -160,22 +161,44 @@ static float energy(bool logit, float g)
     return logit ? a * (1 - a) : g * g;
 }
 
+/* Energies of `count` positions from dy on, at most BESIDE: sums side by side, for one alone
+ * waits for each addition. */
+enum { BESIDE = 8 };
+static void sum_positions(double sum[BESIDE], const struct gather *g, const float *dy,
+                          size_t count)
+{
+    const size_t rows = g->s->rows;
+
+    for (size_t j = 0; j < BESIDE; j++)
+        sum[j] = 0;
+    if (count == BESIDE) {
+        for (size_t k = 0; k < rows; k++)
+            for (size_t j = 0; j < BESIDE; j++)
+                sum[j] += (double)energy(g->logits, dy[j * rows + k]);
+        return;
+    }
+    for (size_t j = 0; j < count; j++)
+        for (size_t k = 0; k < rows; k++)
+            sum[j] += (double)energy(g->logits, dy[j * rows + k]);
+}
+
 /* Thread i's positions: their weights, and their inputs times the root of those. */
 static void weigh_positions(void *arg, unsigned i, unsigned n)
 {
     const struct gather *g = arg;
     const size_t cols = g->s->cols;
+    double sum[BESIDE];
     size_t begin, end;
 
     rbe_split(g->count, 1, i, n, &begin, &end);
     for (size_t t = begin; t < end; t++) {
-        const float *dy = g->dy + t * g->s->rows;
-        double sum = 0;
+        const size_t j = (t - begin) % BESIDE;
 
-        for (size_t k = 0; k < g->s->rows; k++)
-            sum += (double)energy(g->logits, dy[k]);
+        if (!j)
+            sum_positions(sum, g, g->dy + t * g->s->rows,
+                          end - t < BESIDE ? end - t : BESIDE);
         /* A few positions have gradients far above all others (docs/ENCODER.md). */
-        const float w = (float)(g->logits ? sum : sqrt(sum)), root = sqrtf(w);
+        const float w = (float)(g->logits ? sum[j] : sqrt(sum[j])), root = sqrtf(w);
         g->c->weights[t] = w;
         for (size_t k = 0; k < cols; k++)
             g->c->scaled[t * cols + k] = root * g->x[t * cols + k];
@@ -190,9 +213,10 @@ static void weigh_rows(void *arg, unsigned i, unsigned n)
     size_t begin, end;
 
     rbe_split(rows, 16, i, n, &begin, &end);
-    for (size_t t = 0; t < g->count; t++)
-        for (size_t k = begin; k < end; k++)
-            g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
+    for (size_t at = begin; at < end; at += NEAR)
+        for (size_t t = 0; t < g->count; t++)
+            for (size_t k = at; k < end && k < at + NEAR; k++)
+                g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
 }
 
 static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const float *x,

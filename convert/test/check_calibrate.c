@@ -111,7 +111,7 @@ static void check_moments(struct rbe_model *m, const char *path)
     for (size_t i = 0; i < 256 * COLS; i++)
         change[i] = i % 3 ? 0.1F : -0.2F;
     double kl = -1;
-    if (CHECK(rbe_sensitivity_open(&v, path, c, NULL, &d) == RBE_OK)) {
+    if (CHECK(rbe_sensitivity_open(&v, path, c, 0, NULL, &d) == RBE_OK)) {
         CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl, &d) ==
               RBE_OK);
         /* Nats a token, of random tokens: alike in any part of the text. */
@@ -124,6 +124,19 @@ static void check_moments(struct rbe_model *m, const char *path)
         CHECK_NEAR(kl, 0, 1e-6);
         CHECK(rbe_sensitivity_measure(v, "nothing", 0, 1, change, &kl, &d) == RBE_ERR_ARG);
     }
+    rbe_sensitivity_close(&v);
+    /* By fewer tokens, in shorter windows; in bytes, what was said. */
+    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 600) + (size_t)1500 * 8192 * 4 <
+          rbe_sensitivity_bytes(rbe_model_config(m), 0));
+    double few = -1, kl512 = -1;
+    if (CHECK(!rbe_sensitivity_open(&v, path, c, 512, NULL, &d))) {
+        CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &few, &d));
+        rbe_sensitivity_close(&v);
+    }
+    if (CHECK(!rbe_sensitivity_open(&v, path, c, 600, NULL, &d)))
+        CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl512,
+                                       &d));
+    CHECK(few == kl512 && few > 0.01);
     rbe_sensitivity_close(&v);
     free(change);
     rbe_session_close(&s);
@@ -174,7 +187,8 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *s, const float *
         const float *g = dy + t * s->weight_rows, *in = x + t * f->cols;
         double sum = 0;
         for (size_t r = 0; r < s->weight_rows; r++) {
-            const double v = (double)g[r], p = v < 0 ? 1 + v : v, e = head ? p * (1 - p) : v * v;
+            const double v = (double)g[r], p = v < 0 ? 1 + v : v;
+            const double e = head ? p * (1 - p) : v * v;
             (head ? f->head_rows : f->site_rows)[r] += e;
             sum += e;
         }
