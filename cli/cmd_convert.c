@@ -260,8 +260,6 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
         return err;
     w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
-    if (w->calibrates && (err = rbe_calibration_takes(&w->source->config, w->metric, d)))
-        return err;
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
     return RBE_OK;

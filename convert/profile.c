@@ -55,7 +55,7 @@ struct rbe_profile {
     const char *series;
     bool measured;
     enum rbe_metric metric;
-    size_t tokens;
+    size_t tokens, probes;      /* 0: not given */
     struct rule *rules;
     size_t count;
 };
@@ -380,12 +380,16 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         p->tokens = (size_t)n;
         return RBE_OK;
     }
-    if (!strcmp(line, "tokens"))
+    if (!strcmp(line, "probes") && get_whole(value, 1, 1 << 20, &n)) {
+        p->probes = (size_t)n;
+        return RBE_OK;
+    }
+    if (!strcmp(line, "tokens") || !strcmp(line, "probes"))
         return fault(r, "'%.40s' is no number of tokens", value);
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation, metric, tokens, series", line);
+                 "allocation, metric, tokens, probes, series", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -646,6 +650,11 @@ enum rbe_metric rbe_profile_metric(const struct rbe_profile *p)
 size_t rbe_profile_tokens(const struct rbe_profile *p)
 {
     return p->tokens;
+}
+
+size_t rbe_profile_probes(const struct rbe_profile *p)
+{
+    return p->probes;
 }
 
 /* Key by key, those the later line sets. */

@@ -10,6 +10,8 @@
  *     allocation: measured         the budget is shared by measured sensitivity (or: even)
  *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
  *     tokens: 32768                of the calibration text (default: 131072)
+ *     probes: 512                  tokens by which a matrix's sensitivity is measured (default:
+ *                                  convert/sensitivity.h)
  *     series: parts                where its models stand in the curve of size against quality:
  *                                  parts of the model, or schedule; else by their codec
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
@@ -105,6 +107,7 @@ bool rbe_profile_measured(const struct rbe_profile *p);
 enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 /* Of the calibration text; 0 when it sets none. */
 size_t rbe_profile_tokens(const struct rbe_profile *p);
+size_t rbe_profile_probes(const struct rbe_profile *p);
 
 struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
                                          int layer);

@@ -21,6 +21,8 @@ static void rules(void)
         "allocation: measured\n"
         "series: parts\n"
         "metric: fisher\n"
+        "tokens: 777\n"
+        "probes: 333\n"
         "all codec=seed block=44 search=best hadamard=256\n"
         "mlp.fc layers=3-8 codec=hybrid ratio=100 quality=High\n"
         "  mlp.fc\tlayers=5 search=fast scales=row\n"
@@ -41,6 +43,7 @@ static void rules(void)
     CHECK(rbe_profile_measured(p));
     CHECK(!strcmp(rbe_profile_series(p), "parts"));
     CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
+    CHECK(rbe_profile_tokens(p) == 777 && rbe_profile_probes(p) == 333);
     CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
     CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
     CHECK(rbe_profile_budget_bytes(p) == 0);
@@ -106,6 +109,8 @@ static void faults(void)
         {"series: mine\nall codec=seed", "parts or schedule"},
         {"allocation: fair\nall codec=seed", "measured or even"},
         {"metric: feet\nall codec=seed", "inputs or fisher"},
+        {"probes: 0\nall codec=seed", "no number of tokens"},
+        {"probes: many\nall codec=seed", "no number of tokens"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
     };
 
