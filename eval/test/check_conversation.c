@@ -340,8 +340,8 @@ int main(void)
 
     rbe_cpu_init();
     if (!CHECK(folder) || !CHECK(!rbe_pool_open(&pool, 0, &d)) ||
-        !CHECK(!rbe_runner_open(&r, folder, 1, pool, &d)) ||
-        !CHECK(!rbe_runner_open(&fresh, folder, 1, pool, &d)) ||
+        !CHECK(!rbe_runner_open(&r, folder, 1, RBE_KV_DEFAULT, pool, &d)) ||
+        !CHECK(!rbe_runner_open(&fresh, folder, 1, RBE_KV_DEFAULT, pool, &d)) ||
         !CHECK(!rbe_tokenizer_open(&t, folder, &d))) {
         printf("%s\n", d.text);
         return check_done();
