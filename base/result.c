@@ -236,11 +236,6 @@ json_t *rbe_result_text(const char *text)
     return j ? j : rbe_result_string(text);
 }
 
-int rbe_result_set_real(json_t *record, const char *key, double x)
-{
-    return json_object_set_new(record, key, rbe_result_real(x));
-}
-
 json_t *rbe_result_new(const char *kind, unsigned threads)
 {
     const time_t now = time(NULL);

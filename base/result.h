@@ -54,9 +54,7 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
 /* record.text = {name, sha256, bytes}. */
 int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes);
 
-/* record[key] = x, or null when x is not finite (JSON has no NaN). */
-int rbe_result_set_real(json_t *record, const char *key, double x);
-/* x, or null. */
+/* x, or null when it is not finite (JSON has no NaN). */
 json_t *rbe_result_real(double x);
 /* Bytes from outside (a name, a command line) as rbe_utf8_text() has them; null for NULL. */
 json_t *rbe_result_string(const char *bytes);

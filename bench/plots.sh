@@ -26,8 +26,8 @@ said() { sed -n "s/^# $1 //p" "$table" | head -n 1 | tr -cd 'a-z0-9_ '; }
 table=$1
 formats=$(said formats) usual=$(said usual_blocks) isas=$(said isas)
 if [ -z "$formats" ] || [ -z "$usual" ] || [ -z "$isas" ]; then
-    echo "plots.sh: $1: its head does not list formats and ISAs; rbe-bench --summarise RESULT.json" \
-        "--tsv $1 makes it anew" >&2
+    echo "plots.sh: $1: its head does not list formats and ISAs; rbe-bench --summarise" \
+        "RESULT.json --tsv TSV makes it anew" >&2
     exit 1
 fi
 bad=0 drawn=0

@@ -727,8 +727,10 @@ static double bits_of(enum rbe_format f, uint32_t rows, uint32_t cols, uint32_t 
     return bytes ? 8 * (double)bytes / ((double)rows * cols) : INFINITY;
 }
 
-uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
-                            enum rbe_scales scales, double bits, bool *met)
+/* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
+ * weight, or that of the smallest rate there is with *met false. */
+static uint32_t block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
+                               enum rbe_scales scales, double bits, bool *met)
 {
     const struct rbe_format_facts *facts = rbe_format_facts(f);
     double least = INFINITY;
@@ -804,7 +806,7 @@ enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows
             return rbe_fail(d, RBE_ERR_ARG, "%s needs one of bits, ratio, k and energy",
                             facts->name);
     } else if (facts->rate == RBE_RATE_BLOCK && !o->block && c->bits > 0) {
-        o->block = rbe_block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
+        o->block = block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
     }
     if (!rbe_settings_are_open(c) && !rbe_encode_bytes(rows, cols, o))
         return rbe_fail(d, RBE_ERR_ARG, "%u x %u cannot be encoded as %s with block %u", rows,

@@ -124,9 +124,4 @@ enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows
                                      struct rbe_encode_options *o, bool *met,
                                      struct rbe_diag *d);
 
-/* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
- * weight, or that of the smallest rate there is with *met false. */
-uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
-                            enum rbe_scales scales, double bits, bool *met);
-
 #endif

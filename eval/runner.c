@@ -183,8 +183,9 @@ enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
     return RBE_OK;
 }
 
-enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
-                                 struct rbe_diag *d)
+/* RBE_ERR_MISMATCH when two models cannot be compared token by token. */
+static enum rbe_status match(const struct rbe_runner *a, const struct rbe_runner *b,
+                             struct rbe_diag *d)
 {
     const struct rbe_model_config *x = rbe_model_config(a->model);
     const struct rbe_model_config *y = rbe_model_config(b->model);
@@ -218,7 +219,7 @@ enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, si
         if (!err)
             rbe_session_stop_early(r[i].session, true);
         if (!err && i)
-            err = rbe_runner_match(&r[0], &r[i], d);
+            err = match(&r[0], &r[i], d);
     }
     *out = r;
     if (err)

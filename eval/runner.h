@@ -74,8 +74,4 @@ enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
                                const uint32_t *targets, double *nll, uint8_t *greedy,
                                struct rbe_diag *d);
 
-/* RBE_ERR_MISMATCH when two models cannot be compared token by token. */
-enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
-                                 struct rbe_diag *d);
-
 #endif

@@ -711,8 +711,8 @@ static void put_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
         rbe_gguf_add_bool(o, gguf, json_is_true(v));
 }
 
-enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
-                                      struct rbe_diag *d)
+static enum rbe_status config_json(json_t **out, const struct rbe_model_config *c,
+                                   struct rbe_diag *d)
 {
     char *text = NULL;
     size_t size;
@@ -736,7 +736,7 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d)
 {
     json_t *j;
-    const enum rbe_status err = rbe_model_config_json(&j, c, d);
+    const enum rbe_status err = config_json(&j, c, d);
 
     if (err)
         return err;

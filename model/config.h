@@ -88,10 +88,7 @@ enum rbe_status rbe_model_config_shape(struct rbe_model_config *c, const char *a
 /* c as a config.json. */
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
 
-/* The same as a value. */
-enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
-                                      struct rbe_diag *d);
-/* And as metadata of a GGUF file. */
+/* The same as metadata of a GGUF file. */
 struct rbe_gguf_out;
 enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d);

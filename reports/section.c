@@ -54,7 +54,8 @@ void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interv
                           100 * json_number_value(json_array_get(interval, 1)));
 }
 
-void rbe_model_cell(const struct rbe_page *p, int i)
+/* "name" or "name (synthetic ...)". */
+static void model_cell(const struct rbe_page *p, int i)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, i);
 
@@ -143,5 +144,5 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row)
                           m && m->label ? "; " : "",
                           rbe_text_or(RBE_STRING_AT(row->v, time_utc), "?"));
     else
-        rbe_model_cell(p, rbe_model_of(p, row));
+        model_cell(p, rbe_model_of(p, row));
 }

@@ -44,8 +44,6 @@ const char *rbe_text_or(const char *s, const char *other);
 /* A number by a format of one double, or a dash for NAN. */
 void rbe_number_cell(struct rbe_document *doc, const char *format, double x);
 void rbe_megabytes_cell(struct rbe_document *doc, double bytes);
-/* "name" or "name (synthetic ...)". */
-void rbe_model_cell(const struct rbe_page *p, int i);
 /* "98.1 % (97.0 to 99.2)" of a share and its interval, a pair; a dash where it is missing. */
 void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interval);
 /* The model of a row, and when it was recorded if this run did not measure it. */

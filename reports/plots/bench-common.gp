@@ -2,8 +2,8 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: the TSV of rbe-bench --tsv; formats, usual_blocks and isas: what its head says; ink is a grey that reads on white and on black, because the
-# SVG has no background of its own.
+# in: the TSV of rbe-bench --tsv; formats, usual_blocks, isas: lines of its head; ink is
+# a grey that reads on white and on black, because the SVG has no background of its own.
 # A script whose rows are not in the table ends with status 3.
 set datafile columnheaders
 set datafile missing '-'
