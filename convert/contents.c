@@ -17,7 +17,6 @@
 #include "base/utf8.h"
 #include "kernels/f16.h"
 #include "model/data.h"
-#include "model/tokenizer_files.h"
 #include "rbe/container.h"
 
 static enum rbe_status add_metadata(struct rbe_container_builder *b,
@@ -172,41 +171,6 @@ out:
     return err;
 }
 
-/* The tokenizer that a GGUF file has in it, as a file beside the model: a container has no
- * place for it.  *path: its name, fresh, where there was none before. */
-static enum rbe_status write_tokenizer(char **path, const struct rbe_convert *c,
-                                       const char *model, struct rbe_diag *d)
-{
-    const struct rbe_gguf *from = c->source->gguf;
-    struct rbe_gguf_out *o = NULL;
-    enum rbe_status err;
-    bool any = false;
-
-    *path = NULL;
-    for (size_t i = 0; from && i < rbe_gguf_value_count(from); i++)
-        any = any || rbe_tokenizer_is_key(rbe_gguf_value_at(from, i)->key);
-    if (!any)
-        return RBE_OK;
-    if (!(*path = rbe_tokenizer_beside(model)))
-        return no_memory(d);
-    const bool there = !access(*path, F_OK);
-    if ((err = rbe_gguf_begin(&o, d)))
-        goto out;
-    for (size_t i = 0; i < rbe_gguf_value_count(from); i++) {
-        const struct rbe_gguf_value *v = rbe_gguf_value_at(from, i);
-        if (rbe_tokenizer_is_key(v->key) || !strcmp(v->key, "general.architecture"))
-            rbe_gguf_add_value(o, v);
-    }
-    err = rbe_gguf_write(o, *path, d);
-out:
-    rbe_gguf_end(&o);
-    if (err || there) {
-        free(*path);
-        *path = NULL;
-    }
-    return err;
-}
-
 enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d)
 {
     struct rbe_container_builder *b = NULL;
@@ -235,7 +199,7 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
     /* Sizes that the plan went by may be wrong then. */
     if (!err && rbe_shortages() != c->shortages)
         err = no_memory(d);
-    if (err || (err = write_tokenizer(&tokenizer, c, path, d)))
+    if (err || (err = rbe_tokenizer_write_beside(&tokenizer, c->source->gguf, path, d)))
         goto out;
     if ((err = rbe_container_write(b, path, d))) {
         if (tokenizer)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/rows.h"
 #include "base/text.h"
 
 enum {
@@ -51,6 +52,7 @@ struct rbe_profile {
     char *name, *about;
     double budget_bits;
     uint64_t budget_bytes;
+    const char *series;
     bool measured;
     enum rbe_metric metric;
     size_t tokens, probes;      /* 0: not given */
@@ -360,6 +362,15 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         return p->measured || !strcmp(value, "even")
                    ? RBE_OK : fault(r, "allocation is measured or even, not '%.40s'", value);
     }
+    if (!strcmp(line, "series")) {
+        static const char *const words[] = {RBE_SERIES_PARTS, RBE_SERIES_SCHEDULE};
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (!strcmp(value, words[i]))
+                p->series = words[i];
+        return p->series ? RBE_OK
+                         : fault(r, "series is " RBE_SERIES_PARTS " or " RBE_SERIES_SCHEDULE
+                                 ", not '%.40s'", value);
+    }
     if (!strcmp(line, "metric")) {
         p->metric = rbe_metric_by_name(value);
         return p->metric != RBE_METRIC_COUNT
@@ -378,7 +389,7 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation, metric, tokens, probes", line);
+                 "allocation, metric, tokens, probes, series", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -619,6 +630,11 @@ double rbe_profile_budget_bits(const struct rbe_profile *p)
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p)
 {
     return p->budget_bytes;
+}
+
+const char *rbe_profile_series(const struct rbe_profile *p)
+{
+    return p->series;
 }
 
 bool rbe_profile_measured(const struct rbe_profile *p)

@@ -12,6 +12,8 @@
  *     tokens: 32768                of the calibration text (default: 131072)
  *     probes: 512                  tokens by which a matrix's sensitivity is measured (default:
  *                                  convert/sensitivity.h)
+ *     series: parts                where its models stand in the curve of size against quality:
+ *                                  parts of the model, or schedule; else by their codec
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
  * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
@@ -95,6 +97,8 @@ void rbe_profile_close(struct rbe_profile **p);
 
 const char *rbe_profile_name(const struct rbe_profile *p);
 const char *rbe_profile_about(const struct rbe_profile *p);
+/* A word for the field `series` of result rows, or NULL. */
+const char *rbe_profile_series(const struct rbe_profile *p);
 /* 0 when it sets none. */
 double rbe_profile_budget_bits(const struct rbe_profile *p);
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);

@@ -96,6 +96,13 @@ struct rbe_gguf_out;
 enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d);
 
+/* What makes models of two configurations different functions of the same weights: the first
+ * key of config.json by which they differ and both values, "num_key_value_heads 2 and 1", in
+ * buf; NULL: nothing.  Options that are found by tensors are not looked at. */
+const char *rbe_model_config_difference(char *buf, size_t size,
+                                        const struct rbe_model_config *a,
+                                        const struct rbe_model_config *b);
+
 /* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
 uint64_t rbe_model_config_params(const struct rbe_model_config *c);
 

@@ -10,6 +10,7 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -97,6 +98,38 @@ char *rbe_tokenizer_beside(const char *model_path)
     if (path)
         strcat(strcpy(path, model_path), end);
     return path;
+}
+
+enum rbe_status rbe_tokenizer_write_beside(char **made, const struct rbe_gguf *from,
+                                           const char *model_path, struct rbe_diag *d)
+{
+    struct rbe_gguf_out *o = NULL;
+    enum rbe_status err;
+    bool any = false;
+
+    *made = NULL;
+    for (size_t i = 0; from && i < rbe_gguf_value_count(from); i++)
+        any = any || rbe_tokenizer_is_key(rbe_gguf_value_at(from, i)->key);
+    if (!any)
+        return RBE_OK;
+    if (!(*made = rbe_tokenizer_beside(model_path)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    const bool there = !access(*made, F_OK);
+    if ((err = rbe_gguf_begin(&o, d)))
+        goto out;
+    for (size_t i = 0; i < rbe_gguf_value_count(from); i++) {
+        const struct rbe_gguf_value *v = rbe_gguf_value_at(from, i);
+        if (rbe_tokenizer_is_key(v->key) || !strcmp(v->key, "general.architecture"))
+            rbe_gguf_add_value(o, v);
+    }
+    err = rbe_gguf_write(o, *made, d);
+out:
+    rbe_gguf_end(&o);
+    if (err || there) {
+        free(*made);
+        *made = NULL;
+    }
+    return err;
 }
 
 bool rbe_has_tokenizer(const char *model_path)
@@ -227,6 +260,8 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     const enum rbe_status err = find_tokenizer(out, &where, folder, model_path, c, d);
 
     free(where);
+    /* Reading it took ten times the memory that it keeps. */
+    malloc_trim(0);
     return err;
 }
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
+#include "rbe/gguf.h"
 
 /*
  * Path of a shipped file or folder ("rbe-mini", "wiki.test.raw") in a fresh string, or NULL
@@ -48,5 +49,10 @@ bool rbe_has_tokenizer(const char *model_path);
 /* Where the tokenizer of a model file lies that came from a GGUF file: MODEL.tokenizer.gguf,
  * metadata without tensors.  Fresh, NULL when out of memory. */
 char *rbe_tokenizer_beside(const char *model_path);
+/* Writes that file: the tokenizer of `from`, for a container has no place for it; where `from`
+ * is NULL or has none nothing is written.  *made: its name, fresh, if no file was there before
+ * that it took the place of; else NULL. */
+enum rbe_status rbe_tokenizer_write_beside(char **made, const struct rbe_gguf *from,
+                                           const char *model_path, struct rbe_diag *d);
 
 #endif

@@ -6,9 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "kernels/f16.h"
+#include "model/data.h"
 #include "train/student_private.h"
 
 /* What made a file stands under rbe.encoder; this has as many letters as the encoder's own, so
@@ -55,11 +57,10 @@ enum rbe_status rbe_student_store(struct rbe_student *s, struct tensor *t, struc
     return err;
 }
 
-static enum rbe_status add_plain(struct rbe_container_builder *b, const struct rbe_student *s,
-                                 const struct tensor *t, void **data, struct rbe_diag *d)
+static enum rbe_status add_plain(struct rbe_container_builder *b, const struct tensor *t,
+                                 void **data, struct rbe_diag *d)
 {
-    const struct rbe_tensor *from =
-        rbe_safetensors_find(rbe_container_file(s->model), t->slice->name);
+    const struct rbe_tensor *from = t->own->tensor;
     const size_t n = t->slice->count;
     enum rbe_status err;
 
@@ -81,6 +82,7 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
                                        "rbe.encoder", "synthetic"};
     void **data = calloc(s->count, sizeof *data);
     struct rbe_container_builder *b = NULL;
+    char *tokenizer = NULL;
     enum rbe_status err;
 
     if (!data)
@@ -88,7 +90,7 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     if ((err = rbe_container_begin(&b, d)))
         goto out;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !err; i++) {
-        const char *v = rbe_safetensors_meta(rbe_container_file(s->model), keys[i]);
+        const char *v = rbe_safetensors_meta(s->model->file, keys[i]);
         if (v)
             err = rbe_container_add_meta(b, keys[i], strcmp(keys[i], "rbe.encoder") ? v : TUNED,
                                          d);
@@ -96,14 +98,17 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *t = &s->tensors[i];
         if (!t->w.rows)
-            err = add_plain(b, s, t, &data[i], d);
+            err = add_plain(b, t, &data[i], d);
         else if (!(err = rbe_student_store(s, t, d)))
             err = rbe_container_add_weight(b, &t->w, d);
     }
-    if (!err)
-        err = rbe_container_write(b, path, d);
+    if (err || (err = rbe_tokenizer_write_beside(&tokenizer, s->source->gguf, path, d)))
+        goto out;
+    if ((err = rbe_container_write(b, path, d)) && tokenizer)
+        unlink(tokenizer);
 out:
     rbe_container_end(&b);
+    free(tokenizer);
     for (size_t i = 0; i < s->count; i++)
         free(data[i]);
     free(data);
@@ -118,7 +123,7 @@ static float *as_checkpoint(const struct tensor *t)
 
     for (size_t r = 0; x && r < rows; r++)
         for (size_t c = 0; c < cols; c++)
-            x[t->origin->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
+            x[t->own->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
     return x;
 }
 
@@ -127,7 +132,7 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
 {
     struct rbe_tensor_out *out = calloc(s->count, sizeof *out);
     char *weights = rbe_path_join(folder, "model.safetensors");
-    char *config = rbe_path_join(folder, "config.json");
+    char *config = rbe_path_join(folder, "config.json"), *tokenizer = NULL;
     struct rbe_outfile file = {0};
     enum rbe_status err;
 
@@ -139,7 +144,7 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
         goto out;
     for (size_t i = 0; i < s->count; i++) {
         const struct tensor *t = &s->tensors[i];
-        const struct rbe_tensor *from = t->origin->tensor;
+        const struct rbe_source_tensor *from = t->own;
 
         out[i] = (struct rbe_tensor_out){.name = t->slice->name, .dtype = RBE_DT_F32,
                                          .dims = from->dims, .data = as_checkpoint(t)};
@@ -147,9 +152,11 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
             err = no_memory(d);
             goto out;
         }
-        memcpy(out[i].shape, from->shape, sizeof out[i].shape);
+        out[i].shape[0] = from->dims < 2 || from->transposed ? from->cols : from->rows;
+        out[i].shape[1] = from->dims < 2 ? 0 : from->transposed ? from->rows : from->cols;
     }
-    if ((err = rbe_outfile_open(&file, config, d)))
+    if ((err = rbe_tokenizer_write_beside(&tokenizer, s->source->gguf, folder, d)) ||
+        (err = rbe_outfile_open(&file, config, d)))
         goto out;
     if (fputs(s->source->config_json, file.f) < 0)
         err = rbe_fail_errno(d, "%s", config);
@@ -162,6 +169,9 @@ out:
     for (size_t i = 0; out && i < s->count; i++)
         free((void *)(uintptr_t)out[i].data);
     free(out);
+    if (err && tokenizer)
+        unlink(tokenizer);
+    free(tokenizer);
     free(weights);
     free(config);
     return err;

@@ -19,6 +19,7 @@ static void rules(void)
         "about:  what it is \r\n"
         "budget-bits: 2.5   # of the file\n"
         "allocation: measured\n"
+        "series: parts\n"
         "metric: fisher\n"
         "tokens: 777\n"
         "probes: 333\n"
@@ -40,6 +41,7 @@ static void rules(void)
     CHECK(!strcmp(rbe_profile_about(p), "what it is"));
     CHECK_NEAR(rbe_profile_budget_bits(p), 2.5, 0);
     CHECK(rbe_profile_measured(p));
+    CHECK(!strcmp(rbe_profile_series(p), "parts"));
     CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
     CHECK(rbe_profile_tokens(p) == 777 && rbe_profile_probes(p) == 333);
     CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
@@ -104,6 +106,7 @@ static void faults(void)
         {"all", "says nothing"},
         {"size: 3\nall codec=seed", "t:1: unknown header"},
         {"budget-bits: lots\nall codec=seed", "no budget"},
+        {"series: mine\nall codec=seed", "parts or schedule"},
         {"allocation: fair\nall codec=seed", "measured or even"},
         {"metric: feet\nall codec=seed", "inputs or fisher"},
         {"probes: 0\nall codec=seed", "no number of tokens"},
