@@ -71,8 +71,8 @@ struct rbe_calibration {
     double kept;                /* rbe_now() of the last state kept */
 };
 
-/* Activations that the backward pass need not compute again, in bytes. */
-#define ACTIVATIONS_MOST ((size_t)400 << 20)
+/* Bytes up to which layers are not run twice to save memory. */
+#define ONCE_MOST ((size_t)1400 * 1000 * 1000)
 
 /* Tokens of a window. */
 static uint32_t window_of(const struct rbe_model_config *c)
@@ -583,18 +583,6 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
     return by_inputs(out, m, tokens, count, NULL, pool, progress, d);
 }
 
-/* One window at a time, no gradients of parameters.  Layers run twice, to the same bits, where
- * all that they compute would take much memory. */
-static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
-{
-    struct rbe_grad_limits l = {.batch = 1, .time = window_of(c), .tap_only = true};
-    const size_t once = rbe_grad_bytes(c, l, 1);
-
-    l.recompute = true;
-    l.recompute = once - rbe_grad_bytes(c, l, 1) > ACTIVATIONS_MOST;
-    return l;
-}
-
 size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric)
 {
     const size_t count = rbe_source_count(c);
@@ -609,6 +597,17 @@ size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_met
     }
     return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
            (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
+}
+
+/* One window at a time, no gradients of parameters.  Layers run twice, to the same bits, where
+ * what they compute takes too much memory. */
+static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
+{
+    struct rbe_grad_limits l = {.batch = 1, .time = window_of(c), .tap_only = true};
+    const size_t kept = rbe_calibration_kept_bytes(c, RBE_METRIC_FISHER);
+
+    l.recompute = rbe_grad_bytes(c, l, 1) > ONCE_MOST - (kept < ONCE_MOST ? kept : ONCE_MOST);
+    return l;
 }
 
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,

@@ -27,6 +27,12 @@ static inline f32x f32_load(const float *p)
     return v;
 }
 
+/* Four values, as often as they fit. */
+static inline f32x f32_quads(const float *p)
+{
+    return f32_load(p);
+}
+
 static inline void f32_store(float *p, f32x v)
 {
     memcpy(p, &v, sizeof v);
