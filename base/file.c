@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/library.h"
 #include "base/progress.h"
 
 static const char *base_name(const char *path)
@@ -358,14 +360,33 @@ char *rbe_path_name(const char *path)
     return fresh;
 }
 
+/* OpenSSL, which only a SHA-256 needs. */
+#define RBE_LIBRARY_PREFIX(name) name
+#define CALLS(CALL) CALL(OSSL_LIB_CTX_get0_global_default) CALL(EVP_Digest) CALL(EVP_sha256)
+static struct { CALLS(RBE_LIBRARY_CALL) } openssl;
+static bool has_openssl;
+
+static void load_openssl(void)
+{
+    static const char *const names[] = {CALLS(RBE_LIBRARY_NAME)};
+
+    has_openssl = rbe_library_open(&openssl, RBE_LIBRARY_FILE("libcrypto.so",
+                                                              OPENSSL_SHLIB_VERSION),
+                                   names, sizeof names / sizeof names[0]);
+}
+
 enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned char md[32];
 
     hex[0] = 0;
+    pthread_once(&once, load_openssl);
     /* Without its context, for want of memory, OpenSSL 3 would go through NULL. */
-    if (!OSSL_LIB_CTX_get0_global_default() ||
-        !EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL))
+    if (!has_openssl)
+        return RBE_ERR_IO;
+    if (!openssl.OSSL_LIB_CTX_get0_global_default() ||
+        !openssl.EVP_Digest(bytes, size, md, NULL, openssl.EVP_sha256(), NULL))
         return RBE_ERR_NOMEM;
     for (int i = 0; i < 32; i++)
         sprintf(hex + 2 * i, "%02x", md[i]);
@@ -380,8 +401,9 @@ enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag 
     hex[0] = 0;
     if ((err = rbe_map_open(&m, path, d)))
         return err;
-    if (rbe_sha256(hex, m.bytes, m.size))
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory for its SHA-256", path);
+    if ((err = rbe_sha256(hex, m.bytes, m.size)))
+        rbe_fail(d, err, "%s: %s for its SHA-256", path,
+                 err == RBE_ERR_NOMEM ? "out of memory" : "no libcrypto");
     rbe_map_close(&m);
     return err;
 }

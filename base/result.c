@@ -271,7 +271,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
         RBE_SET(o, RBE_INT(bytes, m->bytes)) || RBE_SET(o, RBE_INT(parameters, m->params)) ||
         RBE_SET(o, RBE_FLAG(rbe, m->rbe)) ||
         RBE_SET(o, RBE_JSON(label, m->label ? json_string(m->label) : json_null())) ||
-        RBE_SET(o, RBE_REAL(bits_per_weight, bits))) {
+        RBE_SET(o, RBE_REAL(bits_per_weight, bits)) ||
+        (m->kv_cache && RBE_SET(o, RBE_WORD(kv_cache, m->kv_cache)))) {
         json_decref(o);
         return -1;
     }

@@ -29,8 +29,8 @@ static const struct defaults {
     uint64_t tokens;
     uint32_t micro, windows, evaluations;
 } defaults[RBE_ARCH_COUNT] = {
-    [RBE_ARCH_GPT2] = {"default", 2000000, 4, 60, 12},
-    [RBE_ARCH_LLAMA] = {"scales", 100000, 2, 20, 3},
+    [RBE_ARCH_GPT2] = {"default", TUNE_TOKENS, 4, 60, 12},
+    [RBE_ARCH_LLAMA] = {"scales", TUNE_TOKENS_LLAMA, 2, 20, 3},
 };
 
 /* Everything a run holds, so that one function closes it. */
