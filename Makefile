@@ -27,7 +27,7 @@ DATADIR    ?= $(PREFIX)/share/rbe-bench
 MANDIR     ?= $(PREFIX)/share/man
 VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' base/version.h)
 # Rises when a program linked with the shared library would have to be built again.
-SOVERSION  := 1
+SOVERSION  := 2
 
 FLAGS.release := -O2 -g
 FLAGS.debug   := -O0 -g

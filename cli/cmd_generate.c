@@ -216,7 +216,7 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
     const char *path = rbe_model_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
         "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:b, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, "
-        "s:I, s:s}",
+        "s:I, s:s, s:s}",
         "model", rbe_result_string(slash ? slash + 1 : path), "label",
         rbe_model_label(g->model), "rbe", rbe_model_is_rbe(g->model), "prompt_ids", prompt,
         "ids", ids, "text", text, "interrupted", interrupted, "load_s", g->load_s,
@@ -228,7 +228,7 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
         (json_int_t)rbe_model_file_bytes(g->model), "bytes_per_token",
         (json_int_t)rbe_model_bytes_per_token(g->model), "peak_memory_bytes",
         (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->a->how.seed, "special",
-        g->a->special);
+        g->a->special, "kv_cache", rbe_kv_cache_name(rbe_session_kv_cache(g->session)));
     free(text);
     if (!j)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");

@@ -175,7 +175,8 @@ struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runn
 {
     return (struct rbe_evaluation){
         .models = o->models, .runners = runners, .model_count = o->model_count,
-        .kv = o->kv, .pool = o->pool, .shard_index = o->shard_index, .shard_count = o->shard_count,
+        .kv = o->kv, .pool = o->pool,
+        .shard_index = o->shard_index, .shard_count = o->shard_count,
         .limit = (size_t)o->limit, .special = o->special, .old = o->old,
         .results = o->results, .saved = o->out, .show = o->json ? print_json : show,
         .show_arg = arg};

@@ -401,7 +401,8 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
         /* Memory of one sequence, in a process that holds this model alone. */
         else if (!p->how->no_child && length > prompt)
             err = rbe_child_generate(&child[m], p->e->models[m], rbe_pool_threads(p->e->pool),
-                                     prompt, length - prompt, rbe_runner_kv(p->e->kv, m, models),
+                                     prompt, length - prompt,
+                                     rbe_runner_kv(p->e->kv, m, models),
                                      (struct rbe_child_limits){0}, d);
     }
     rbe_progress_start(&bar, "sequences", "sequences", (double)n);

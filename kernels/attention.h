@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * Compiled several times from one source (body/attention.h).  All versions agree bit for bit:
- * floats are added in one order, in sixteen lanes and never fused, and sums of int8 are exact in
- * 32 bits.
+ * floats are added in one order, in sixteen lanes and never fused, and sums of int8 are exact
+ * in 32 bits.
  *
  * f32 and f16: rows of a head, [position][dim].
  *

@@ -26,7 +26,8 @@
 #include "model/rope.h"
 #include "model/weights.h"
 
-enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
+/* The kernels of RBE models gain nothing beyond 64 tokens at once, the dense library does. */
+enum { RBE_BATCH = 64, PLAIN_BATCH = 512, QUERY_BLOCK = 64 };
 
 struct rbe_session {
     struct rbe_model *m;         /* read only, but for its mark of being verified */
@@ -71,7 +72,7 @@ static struct rbe_session_limits settle(const struct rbe_model_config *c, bool r
     if (!l.max_tokens || l.max_tokens > c->n_ctx)
         l.max_tokens = c->n_ctx;
     if (!l.max_batch)
-        l.max_batch = DEFAULT_BATCH;
+        l.max_batch = !rbe ? PLAIN_BATCH : l.max_logits > RBE_BATCH ? l.max_logits : RBE_BATCH;
     if (l.max_batch > l.max_tokens)
         l.max_batch = l.max_tokens;
     if (!l.max_logits)
@@ -110,7 +111,8 @@ static size_t widest(const struct rbe_model_config *c)
     return wide > q ? wide : q;
 }
 
-_Static_assert((int)RBE_KV_F32 == RBE_KV_TYPE_F32 + 1 && (int)RBE_KV_F16 == RBE_KV_TYPE_F16 + 1 &&
+_Static_assert((int)RBE_KV_F32 == RBE_KV_TYPE_F32 + 1 &&
+               (int)RBE_KV_F16 == RBE_KV_TYPE_F16 + 1 &&
                (int)RBE_KV_INT8 == RBE_KV_TYPE_INT8 + 1, "the two enums go together");
 
 static enum rbe_kv_type type_of(struct rbe_session_limits l)

@@ -51,7 +51,8 @@ enum rbe_kv_cache {
 
 struct rbe_session_limits {
     uint32_t max_tokens;        /* KV cache positions, 1..n_ctx; 0 = n_ctx */
-    uint32_t max_batch;         /* tokens a call of prefill takes at once; 0 = 512 */
+    uint32_t max_batch;         /* tokens a call of prefill takes at once; 0 = 64 for RBE models
+                                 * (or max_logits), 512 for plain ones */
     uint32_t max_logits;        /* rows rbe_logits() fills at once; 0 = 1 */
     enum rbe_kv_cache kv_cache;
 };

@@ -3,17 +3,17 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Written in lanes.h, over an ISA's simd header, and for int8 in these words, which the file that
- * defines the table has:
+ * Written in lanes.h, over an ISA's simd header, and for int8 in these words, which the file
+ * that defines the table has:
  *
  * struct sums: sixteen sums of 32 bits, in whatever lanes suit; they may wrap on the way.
  * sums_zero(), sums_store(int32_t out[16], sums).
  * sums_keys(sums, b, x, g): adds to sum k the products of bytes b[4 k .. 4 k + 3], which are
  * 128 too large where KEYS_MOVED, and of the numbers 4 g .. 4 g + 3 of x.  sums_values(): the
  * same of signed bytes.
- * struct operand: such numbers, int16 or two bytes.  operand_keys(queries, i, n): those of query
- * i.  operand_values(w, room, n): of w [n], 0 to RBE_ACT_MAX; room has 2 RBE_KV_CHUNK bytes and
- * is aligned.
+ * struct operand: such numbers, int16 or two bytes.  operand_keys(queries, i, n): those of
+ * query i.  operand_values(w, room, n): of w [n], 0 to RBE_ACT_MAX; room has 2 RBE_KV_CHUNK
+ * bytes and is aligned.
  */
 #ifndef RBE_KERNELS_BODY_ATTENTION_H
 #define RBE_KERNELS_BODY_ATTENTION_H
@@ -195,8 +195,8 @@ INLINE uint16_t byte_scale(const float *x, size_t n)
     if (finite != 0)
         return 0x7FC0;
     /* Next to zero there would be no inverse. */
-    const float least = max_lanes(most) / 127;
-    return (uint16_t)((rbe_bits_from_f32(least < 0x1p-100F ? 0x1p-100F : least) + 0xFFFF) >> 16);
+    const float want = max_lanes(most) / 127, least = want < 0x1p-100F ? 0x1p-100F : want;
+    return (uint16_t)((rbe_bits_from_f32(least) + 0xFFFF) >> 16);
 }
 
 /* x * by rounded to the nearest integer, below 2^22: adding 1.5 * 2^23 leaves it in the low
@@ -250,8 +250,8 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
 }
 
 /* Bytes that are asked for before they are read: a page, where the machine's own prefetching
- * stops.  From memory a token's attention took 2.3 ms without and 1.9 with (19.5 MB; least times
- * of docs/KERNEL-LOG.md). */
+ * stops.  From memory a token's attention took 2.3 ms without and 1.9 with (19.5 MB; least
+ * times of docs/KERNEL-LOG.md). */
 enum { AHEAD = 4096 };
 
 static void scores_int8(float *s, size_t lds, const struct rbe_kv_queries *q,

@@ -61,8 +61,8 @@ static struct rbe_kv_queries ask(enum rbe_kv_type t, const float *from, size_t n
     struct rbe_kv_queries q;
     const size_t bytes = rbe_kv_query_bytes(t, n, dim);
 
-    rbe_kv_ask(&q, t, bytes ? guarded_at(&query_room, AT_END, bytes, 4) : NULL, from, DIM_MAX, n,
-               dim, 0.125F);
+    rbe_kv_ask(&q, t, bytes ? guarded_at(&query_room, AT_END, bytes, 4) : NULL, from, DIM_MAX,
+               n, dim, 0.125F);
     return q;
 }
 
