@@ -117,6 +117,8 @@ void rbe_student_refresh(struct rbe_student *s);
 /* Writes the container: the tensors of the one that was opened, and as many bytes.  All
  * matrices must be coded. */
 enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struct rbe_diag *d);
+/* The key in its metadata. */
+#define RBE_STUDENT_CONTROL "control"
 /* Writes FOLDER/model.safetensors (f32) and config.json: the control. */
 enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folder,
                                         struct rbe_diag *d);
