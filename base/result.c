@@ -21,6 +21,7 @@
 #include "base/cpus.h"
 #include "base/file.h"
 #include "base/rows.h"
+#include "base/text.h"
 #include "base/topology.h"
 #include "base/utf8.h"
 #include "kernels/cpu.h"
@@ -430,15 +431,26 @@ enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
 enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfinished,
                                 struct rbe_diag *d)
 {
-    char *text = NULL;
-    size_t size = 0;
+    char *text;
+    size_t size;
+    enum rbe_status err = rbe_read_text(&text, &size, NULL, path, d);
+
+    *out = NULL;
+    if (err)
+        return err;
+    err = rbe_result_parse(out, text, size, path, unfinished, d);
+    free(text);
+    return err;
+}
+
+enum rbe_status rbe_result_parse(json_t **out, const char *text, size_t size, const char *path,
+                                 unsigned *unfinished, struct rbe_diag *d)
+{
     json_t *all = json_array();
-    enum rbe_status err;
+    enum rbe_status err = RBE_OK;
     unsigned lines = 0, torn = 0;
 
     *out = NULL;
-    if ((err = rbe_read_file(&text, &size, path, d)))
-        goto out;
     for (size_t at = 0; at < size;) {
         const char *nl = memchr(text + at, '\n', size - at);
         const size_t n = nl ? (size_t)(nl - (text + at)) : size - at;
@@ -473,7 +485,6 @@ enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfini
     if (unfinished)
         *unfinished = torn;
 out:
-    free(text);
     if (err) {
         json_decref(all);
         all = NULL;
