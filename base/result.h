@@ -67,12 +67,16 @@ enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
                                   struct rbe_diag *d);
 
 /*
- * All records of a file as an array the caller owns.  A line that is not JSON, has another
+ * All records of a file, which may be a pipe and begin with a byte-order mark, as an array the
+ * caller owns.  A line that is not JSON, has another
  * schema or no kind is an error naming the line; an unfinished last line is left out and
  * counted in *unfinished (may be NULL).
  */
 enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfinished,
                                 struct rbe_diag *d);
+/* The same of a file's text. */
+enum rbe_status rbe_result_parse(json_t **out, const char *text, size_t size, const char *path,
+                                 unsigned *unfinished, struct rbe_diag *d);
 
 /* CPU list this process may run on, "0-1,4"; read back from the kernel. */
 char *rbe_affinity_string(char *buf, size_t size);

@@ -437,6 +437,10 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     json_t *result;
     enum rbe_status err = load(&result, r->partial, d);
 
+    if (err == RBE_ERR_FORMAT) {
+        const struct rbe_diag why = *d;
+        rbe_fail(d, err, "%s (written just now: disk full?)", why.text);
+    }
     if (err)
         return err;
     json_object_set_new(r->extra, RBE_KEY(interrupted), json_boolean(rbe_interrupted()));
@@ -582,8 +586,10 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
     return RBE_OK;
 }
 
-static void close_run(struct run *r, bool keep_partial)
+static enum rbe_status close_run(struct run *r, bool keep_partial, struct rbe_diag *d)
 {
+    enum rbe_status err = RBE_OK;
+
     rbe_suite_close(&r->suite);
     rbe_data_close(&r->data);
     rbe_roofs_close(&r->roofs);
@@ -594,16 +600,18 @@ static void close_run(struct run *r, bool keep_partial)
     rbe_machine_close(&r->machine);
     json_decref(r->extra);
     if (r->samples) {
-        const bool empty = ftell(r->samples) == 0;
-        fclose(r->samples);
-        if (empty)
+        const bool bad = ferror(r->samples), empty = ftell(r->samples) == 0;
+        if (fclose(r->samples) || bad)
+            err = rbe_fail(d, RBE_ERR_IO, "%s: could not be written", r->samples_path);
+        else if (empty)
             unlink(r->samples_path);
     }
-    if (r->partial && (!keep_partial || r->whole))
+    if (r->partial && (!keep_partial || r->whole || !r->out))
         unlink(r->partial);
     free(r->partial);
     free(r->samples_path);
     free(r->out_flag);
+    return err;
 }
 
 static int complain(enum rbe_status err, const struct rbe_diag *d)
@@ -693,7 +701,9 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = measure(r, &d);
 out:
     /* A result that could not be completed is left for the user to look at. */
-    close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO);
+    const enum rbe_status lost =
+        close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
+    err = err ? err : lost;
     free(r);
     return complain(err, &d);
 }

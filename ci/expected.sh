@@ -76,7 +76,7 @@ perplexity() {
     local name=$1 model=$2 words=$3 within=$4
     shift 4
     figure "$name perplexity" "$(run "$name" eval perplexity --json --kv-cache f32 --model "$model" \
-        --tokenizer "$words" --resamples 2 "$@" | jq .perplexity)" "within $within"
+        --tokenizer "$words" --resamples 100 "$@" | jq .perplexity)" "within $within"
 }
 
 # divergence NAME MODEL ORIGINAL WITHIN TOP1_APART OPTION...: its row stays in $work/kl.  That of

@@ -17,6 +17,7 @@
 #include "cli/arguments.h"
 #include "cli/convert_table.h"
 #include "convert/convert.h"
+#include "model/companion.h"
 #include "model/data.h"
 
 /* What a conversion may take when nothing else is said. */
@@ -166,7 +167,6 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
 {
     struct rbe_files f = {0};
     char *partial = malloc(strlen(a->out) + sizeof ".partial");
-    char *tokenizer = rbe_gguf_is(a->model) ? rbe_tokenizer_beside(a->out) : NULL;
     enum rbe_status err;
     struct stat st;
 
@@ -176,14 +176,14 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
     if (!(err = rbe_files_read_model(&f, a->model, d)) &&
         !(err = rbe_files_read(&f, a->profile, d)) &&
         !(err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)) &&
+        !(err = rbe_files_guard_model(&f, a->out, d)) &&
         !(err = rbe_files_replace(&f, a->out, d)) &&
-        !(err = rbe_files_replace(&f, tokenizer, d)))
+        !(err = rbe_companion_replace(&f, a->out, rbe_gguf_is(a->model), d)))
         err = rbe_files_append(&f, a->json, d);
     /* Where finished matrices are kept. */
     if (!err && (stat(partial, &st) ? errno != ENOENT : !S_ISDIR(st.st_mode)))
         err = rbe_fail(d, RBE_ERR_IO, "%s: cannot be a folder", partial);
     rbe_files_free(&f);
-    free(tokenizer);
     free(partial);
     return err;
 }

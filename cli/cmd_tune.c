@@ -16,7 +16,9 @@
 #include "base/rows.h"
 #include "cli/arguments.h"
 #include "convert/calibrate.h"
+#include "model/companion.h"
 #include "model/data.h"
+#include "model/synth.h"
 #include "train/archive.h"
 #include "train/trainer.h"
 
@@ -86,8 +88,8 @@ static enum rbe_status check_arguments(const struct rbe_tune_args *a, struct rbe
 static enum rbe_status check_files(const struct rbe_tune_args *a, struct rbe_diag *d)
 {
     static const char *const plain[] = {"model.safetensors", "config.json"};
-    char *tokenizer = rbe_gguf_is(a->original) && a->out ? rbe_tokenizer_beside(a->out) : NULL;
     struct rbe_files f = {0};
+    char *made = NULL;
     enum rbe_status err;
     size_t i;
 
@@ -106,10 +108,15 @@ static enum rbe_status check_files(const struct rbe_tune_args *a, struct rbe_dia
     if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
         (a->checkpoint && !a->resume && (err = rbe_archive_replaceable(a->checkpoint, d))) ||
         (err = rbe_files_append(&f, a->out_json, d)) ||
-        (err = rbe_files_replace(&f, tokenizer, d)) ||
-        (!a->control && (err = rbe_files_replace(&f, a->out, d))))
+        (a->out && (err = rbe_companion_replace(&f, a->out, rbe_gguf_is(a->original), d))) ||
+        (!a->control && ((err = rbe_files_guard_model(&f, a->out, d)) ||
+                         (err = rbe_files_replace(&f, a->out, d)))))
         goto out;
-    if (!a->control || !a->out || (err = rbe_make_dirs(a->out, d)))
+    /* Made again by who fills it. */
+    if (!a->control || !a->out ||
+        (err = rbe_checkpoint_replaceable(a->out, RBE_STUDENT_CONTROL, "rbe tune --control",
+                                          d)) ||
+        (err = rbe_make_new_dirs(&made, a->out, d)))
         goto out;
     for (i = 0; i < 2 && !err; i++) {
         char *path = rbe_path_join(a->out, plain[i]);
@@ -117,9 +124,9 @@ static enum rbe_status check_files(const struct rbe_tune_args *a, struct rbe_dia
                    : rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", a->out);
         free(path);
     }
+    rbe_unmake_dirs(&made, a->out);
 out:
     rbe_files_free(&f);
-    free(tokenizer);
     return err;
 }
 

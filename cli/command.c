@@ -351,6 +351,8 @@ int rbe_start(const char *program, const char *commit)
     rbe_hold_standard();
     /* A reader that has gone is a write error, and none that ends a measurement. */
     signal(SIGPIPE, SIG_IGN);
+    /* So is a file that may grow no further (ulimit -f): else no temporary is removed. */
+    signal(SIGXFSZ, SIG_IGN);
     rbe_result_built_from(commit);
     if (err)
         fprintf(stderr, "%s: %s\n", program, d.text);

@@ -16,7 +16,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "kernels/f16.h"
-#include "model/data.h"
+#include "model/companion.h"
 #include "rbe/container.h"
 
 static enum rbe_status add_metadata(struct rbe_container_builder *b,
@@ -48,6 +48,8 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
         if ((err = rbe_container_add_meta(b, "rbe.low_rank", text, d)))
             goto out;
     }
+    if ((err = rbe_companion_add_meta(b, s->gguf, d)))
+        goto out;
     if (s->label)
         err = rbe_container_add_meta(b, "synthetic", s->label, d);
 out:
@@ -175,7 +177,6 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
 {
     struct rbe_container_builder *b = NULL;
     void **plain = calloc(c->count, sizeof *plain);
-    char *tokenizer = NULL;
     enum rbe_status err;
     struct stat st;
 
@@ -199,13 +200,8 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
     /* Sizes that the plan went by may be wrong then. */
     if (!err && rbe_shortages() != c->shortages)
         err = no_memory(d);
-    if (err || (err = rbe_tokenizer_write_beside(&tokenizer, c->source->gguf, path, d)))
+    if (err || (err = rbe_companion_write(b, path, c->source->gguf, d)))
         goto out;
-    if ((err = rbe_container_write(b, path, d))) {
-        if (tokenizer)
-            unlink(tokenizer);
-        goto out;
-    }
     if (stat(path, &st) < 0)
         err = rbe_fail_errno(d, "%s", path);
     else
@@ -214,7 +210,6 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
         rbe_partial_remove(c);
 out:
     rbe_container_end(&b);
-    free(tokenizer);
     for (size_t i = 0; plain && i < c->count; i++)
         free(plain[i]);
     free(plain);

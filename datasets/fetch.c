@@ -333,6 +333,9 @@ static enum rbe_status complete(const struct rbe_dataset *s, const char *url, bo
     err = verify(s, archive ? unpacked : part, d);
 out:
     rbe_progress_end(&t.progress);
+    /* Nothing in it to go on from; if it is another's, that one has it open. */
+    if (err && !fstat(t.fd, &st) && !st.st_size && !flock(t.fd, LOCK_EX | LOCK_NB))
+        unlink(part);
     close(t.fd);
     return err;
 }
@@ -344,7 +347,7 @@ enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirro
     enum rbe_status err = RBE_ERR_NOMEM;
     const bool archive = !mirror && s->member;
     bool stale = false;
-    char *path = rbe_path_join(to, s->name), *part = NULL, *unpacked = NULL, *url = NULL;
+    char *made = NULL, *path = rbe_path_join(to, s->name), *part = NULL, *unpacked = NULL, *url = NULL;
 
     pthread_once(&once, load_curl);
     if (!has_curl) {
@@ -366,7 +369,7 @@ enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirro
     }
     char *slash = strrchr(path, '/');
     *slash = 0;
-    err = rbe_make_dirs(path, d);
+    err = rbe_make_new_dirs(&made, path, d);
     *slash = '/';
     if (err)
         goto out;
@@ -393,6 +396,12 @@ enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirro
     else if (archive)
         unlink(part);
 out:
+    /* What is kept, to go on from, keeps its folders. */
+    if (err && made) {
+        *strrchr(path, '/') = 0;
+        rbe_unmake_dirs(&made, path);
+    }
+    free(made);
     free(url);
     free(unpacked);
     free(part);

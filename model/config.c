@@ -252,9 +252,11 @@ static enum rbe_status get_counts(struct rbe_model_config *c, const struct reade
     switch (c->arch) {
 #define RBE_ARCH(id, ...) case RBE_ARCH_##id:
 #define RBE_END_ARCH break;
+/* No default is known for the context of a GGUF file: it must say it. */
 #define RBE_COUNT(field, key, other, missing)                                                  \
     err = err ? err : get_count(&c->field, r, key, other, MAX_##field,                       \
-                                c->field ? c->field : (missing));
+                                c->field ? c->field                                          \
+                                : r->gguf && &c->field == &c->n_ctx ? 0 : (missing));
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
@@ -268,6 +270,8 @@ static enum rbe_status get_epsilon(float *out, const struct reader *r, const cha
 
     if (v && !json_is_number(v))
         return wrong_type(r, key, v, "a number");
+    if (!v && r->gguf)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is missing", r->name, shown(r, key));
     *out = v ? (float)json_number_value(v) : missing;
     if (!(*out > 0 && *out < 1))
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not between 0 and 1", r->name,
@@ -300,6 +304,23 @@ static const char *const scalings[][3] = {
     [RBE_ROPE_LINEAR] = {"linear", "linear", "linear"},
     [RBE_ROPE_LLAMA3] = {"llama3", "llama3", "llama3"}};
 
+/* The key of the factor: GGUF has an older one, whose value must be the newer one's. */
+static enum rbe_status find_factor(const char **key, const struct reader *r)
+{
+    static const char older[] = "rope_scaling.scale_linear";
+    const json_t *now = value_of(r, *key), *old = r->gguf ? value_of(r, older) : NULL;
+
+    if (!old)
+        return RBE_OK;
+    if (!now)
+        *key = older;
+    else if (!json_is_number(now) || !json_is_number(old) ||
+             (float)json_number_value(now) != (float)json_number_value(old))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s and %s are not equal", r->name,
+                        shown(r, *key), shown(r, older));
+    return RBE_OK;
+}
+
 static enum rbe_status get_scaling(struct rbe_model_config *c, const struct reader *r)
 {
     enum { KINDS = sizeof scalings / sizeof scalings[0], PLACES = 2 };
@@ -315,12 +336,15 @@ static enum rbe_status get_scaling(struct rbe_model_config *c, const struct read
     const int place = !r->gguf && !value_of(r, places[0][0]);
     const char *const *key = places[place];
     const json_t *v = value_of(r, key[1]);
-    enum rbe_status err = RBE_OK;
+    const char *factor = key[3];
+    enum rbe_status err = find_factor(&factor, r);
     int kind = 0;
 
+    if (err)
+        return err;
     if (!v && (v = value_of(r, key[2])))
         key++;
-    if (!v && r->gguf && value_of(r, places[0][3]))
+    if (!v && r->gguf && value_of(r, factor))
         kind = RBE_ROPE_LINEAR;
     else if (!v && (r->gguf || !value_of(r, places[place][0]) || place == 1))
         return RBE_OK;
@@ -338,7 +362,7 @@ static enum rbe_status get_scaling(struct rbe_model_config *c, const struct read
     c->rope_scaling = (enum rbe_rope_scaling)kind;
     key = places[place];
     if (c->rope_scaling != RBE_ROPE_PLAIN)
-        err = get_number(&c->rope_factor, r, key[3], NULL, 1, NAN);
+        err = get_number(&c->rope_factor, r, factor, NULL, 1, NAN);
     if (err || c->rope_scaling != RBE_ROPE_LLAMA3)
         return err;
     if ((err = get_number(&c->rope_low, r, key[4], NULL, 1e-6F, NAN)) ||

@@ -126,6 +126,8 @@ void rbe_student_refresh(struct rbe_student *s);
  * matrices must be coded.  A GGUF original's tokenizer goes to rbe_tokenizer_beside(path)
  * before. */
 enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struct rbe_diag *d);
+/* The key in its metadata. */
+#define RBE_STUDENT_CONTROL "control"
 /* Writes FOLDER/model.safetensors (f32) and config.json: the control; a GGUF original's
  * tokenizer as above. */
 enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folder,

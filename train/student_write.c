@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "kernels/f16.h"
-#include "model/data.h"
+#include "model/companion.h"
 #include "train/student_private.h"
 
 /* What made a file stands under rbe.encoder; this has as many letters as the encoder's own, so
@@ -82,7 +82,6 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
                                        "rbe.encoder", "synthetic"};
     void **data = calloc(s->count, sizeof *data);
     struct rbe_container_builder *b = NULL;
-    char *tokenizer = NULL;
     enum rbe_status err;
 
     if (!data)
@@ -95,6 +94,8 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
             err = rbe_container_add_meta(b, keys[i], strcmp(keys[i], "rbe.encoder") ? v : TUNED,
                                          d);
     }
+    if (!err)
+        err = rbe_companion_add_meta(b, s->source->gguf, d);
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *t = &s->tensors[i];
         if (!t->w.rows)
@@ -102,13 +103,10 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
         else if (!(err = rbe_student_store(s, t, d)))
             err = rbe_container_add_weight(b, &t->w, d);
     }
-    if (err || (err = rbe_tokenizer_write_beside(&tokenizer, s->source->gguf, path, d)))
-        goto out;
-    if ((err = rbe_container_write(b, path, d)) && tokenizer)
-        unlink(tokenizer);
+    if (!err)
+        err = rbe_companion_write(b, path, s->source->gguf, d);
 out:
     rbe_container_end(&b);
-    free(tokenizer);
     for (size_t i = 0; i < s->count; i++)
         free(data[i]);
     free(data);
@@ -132,15 +130,17 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
 {
     struct rbe_tensor_out *out = calloc(s->count, sizeof *out);
     char *weights = rbe_path_join(folder, "model.safetensors");
-    char *config = rbe_path_join(folder, "config.json"), *tokenizer = NULL;
+    char *config = rbe_path_join(folder, "config.json");
+    const char *const meta[] = {RBE_STUDENT_CONTROL, "rbe tune --control", NULL};
     struct rbe_outfile file = {0};
+    char *made = NULL;
     enum rbe_status err;
 
     if (!out || !weights || !config) {
         err = no_memory(d);
         goto out;
     }
-    if ((err = rbe_make_dirs(folder, d)))
+    if ((err = rbe_make_new_dirs(&made, folder, d)))
         goto out;
     for (size_t i = 0; i < s->count; i++) {
         const struct tensor *t = &s->tensors[i];
@@ -155,23 +155,26 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
         out[i].shape[0] = from->dims < 2 || from->transposed ? from->cols : from->rows;
         out[i].shape[1] = from->dims < 2 ? 0 : from->transposed ? from->rows : from->cols;
     }
-    if ((err = rbe_tokenizer_write_beside(&tokenizer, s->source->gguf, folder, d)) ||
-        (err = rbe_outfile_open(&file, config, d)))
+    /* First what says by its label that it may be replaced. */
+    const bool fresh = access(weights, F_OK) != 0;
+    if ((err = rbe_companion_write_plain(folder, s->source->gguf, d)))
         goto out;
-    if (fputs(s->source->config_json, file.f) < 0)
-        err = rbe_fail_errno(d, "%s", config);
-    else
+    if ((err = rbe_safetensors_write(weights, out, s->count, meta, d)))
+        goto out;
+    if (!(err = rbe_outfile_open(&file, config, d))) {
+        fputs(s->source->config_json, file.f);
         err = rbe_outfile_commit(&file, d);
-    if (!err)
-        err = rbe_safetensors_write(weights, out, s->count, (const char *const[]){NULL}, d);
+    }
+    if (err && fresh)
+        unlink(weights);
 out:
     rbe_outfile_discard(&file);
+    if (err)
+        rbe_unmake_dirs(&made, folder);
+    free(made);
     for (size_t i = 0; out && i < s->count; i++)
         free((void *)(uintptr_t)out[i].data);
     free(out);
-    if (err && tokenizer)
-        unlink(tokenizer);
-    free(tokenizer);
     free(weights);
     free(config);
     return err;

@@ -72,10 +72,10 @@ ok 'divergence does not depend on threads' same "$work/dwhole" "$work/divergence
 
 # Intervals of fewer draws than usual join as well.
 for i in 1 2; do
-    ok "fewer draws, shard $i" evaluate perplexity "${pair[@]}" --resamples 30 --shard $i/2 \
+    ok "fewer draws, shard $i" evaluate perplexity "${pair[@]}" --resamples 130 --shard $i/2 \
         --out "$work/rpart$i"
 done
-ok 'fewer draws, whole' evaluate perplexity "${pair[@]}" --resamples 30 --out "$work/rwhole"
+ok 'fewer draws, whole' evaluate perplexity "${pair[@]}" --resamples 130 --out "$work/rwhole"
 ok 'merge fewer draws' "$rbe" merge --out "$work/rjoined" "$work"/rpart[12]
 ok 'joined is the whole, with its draws' same "$work/rwhole" "$work/rjoined"
 
