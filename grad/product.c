@@ -79,8 +79,11 @@ void rbe_product_close(struct rbe_product **pp)
         return;
     for (size_t i = 0; i < p->count; i++)
         drop(&p->kept[i]);
-    rbe_dnnl.stream_destroy(p->stream);
-    rbe_dnnl.engine_destroy(p->engine);
+    /* Without bf16 there are none, and the library may not be there. */
+    if (p->stream)
+        rbe_dnnl.stream_destroy(p->stream);
+    if (p->engine)
+        rbe_dnnl.engine_destroy(p->engine);
     free(p->a);
     free(p->b);
     free(p->scratch);
