@@ -102,6 +102,7 @@ BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
 $(B)/%_sse41.o:       ISA := -msse4.1 -mssse3
 $(B)/%_avx2.o:        ISA := -mavx2 -mfma -mf16c
+$(B)/%_avxvnni.o:     ISA := -mavx2 -mfma -mf16c -mavxvnni
 $(B)/%_avx512.o:      ISA := $(AVX512)
 $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2

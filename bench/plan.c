@@ -316,7 +316,9 @@ static struct values blocks_of(const struct planner *p, const struct rbe_kernel 
 
 static bool is_best(const struct rbe_kernel *k, uint32_t isa)
 {
-    return k == rbe_kernel_best(k->op, k->format, isa);
+    const unsigned bits = rbe_format_act_bits(k->format);
+
+    return k == rbe_kernel_best_for(k->op, k->format, isa, bits, true);
 }
 
 static bool wants_threads(const struct planner *p, unsigned t)

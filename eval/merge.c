@@ -147,6 +147,8 @@ static struct difference differences(const json_t *a, const json_t *b)
     /* Elsewhere `tokens` are those of the part. */
     if (is(a, "generation") || is(a, "perplexity"))
         compare(&x, same_member(a, b, RBE_KEY(tokens)), RBE_KEY(tokens));
+    compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine),
+                            RBE_KEY(activations)), RBE_KEY(activations));
     /* Times of different machines have no mean. */
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
         compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine), machine[i]),

@@ -16,8 +16,7 @@
 #include "model/dense.h"
 
 /* Logits held at a time: about 8 MB, but not so few rows that to read the output layer takes
- * longer than to multiply by it (64 of 49152: almost twice the time of 256); for a tap, beside which
- * there are no gradients, twice as many. */
+ * longer than to multiply by it (64 of 49152: almost twice the time of 256). */
 enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 256, HEAD_ROWS_MAX = 1024 };
 
 /* --- slices ------------------------------------------------------------------------------- */

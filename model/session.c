@@ -36,6 +36,8 @@ struct rbe_session {
     const struct rbe_elementwise *e;
     const struct rbe_attention *attention;
     const struct rbe_kernel *gemv[RBE_FORMAT_COUNT], *gemm[RBE_FORMAT_COUNT];
+    unsigned bits[RBE_FORMAT_COUNT];    /* of activations */
+    bool no_sums[RBE_FORMAT_COUNT];     /* some matrix has no sums of its rows */
     rbe_session_tap_fn *tap;
     void *tap_arg;
 
@@ -224,7 +226,9 @@ static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weig
 
     for (size_t i = 0; w && i < w->part_count; i++) {
         const enum rbe_format f = w->parts[i].m.format;
-        s->gemv[f] = rbe_kernel_best(RBE_GEMV, f, isa);
+        s->bits[f] = rbe_format_act_bits(f);
+        s->no_sums[f] |= !w->parts[i].m.row_sum;
+        s->gemv[f] = rbe_kernel_best_for(RBE_GEMV, f, isa, s->bits[f], !s->no_sums[f]);
         s->gemm[f] = rbe_kernel_best(RBE_GEMM, f, isa);
         if (!s->gemv[f])
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: weight '%s': no kernel for the format %s",
@@ -385,6 +389,7 @@ static struct rbe_act act_at(const struct rbe_act *a, size_t t)
     one.count = 1;
     one.x += t * a->stride;
     one.q += t * a->stride;
+    one.pair += t * a->stride;
     one.scale += t;
     return one;
 }
@@ -398,6 +403,7 @@ static void run_prepare(void *arg, unsigned i, unsigned n)
     if (t0 == t1)
         return;
     struct rbe_act a = act_at(&p->s->act, t0);
+    a.bits = p->s->bits[p->part->m.format];
     rbe_act_prepare(&a, &p->part->m, p->x + t0 * p->ldx, p->ldx, t1 - t0);
 }
 
