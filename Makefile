@@ -27,7 +27,7 @@ DATADIR    ?= $(PREFIX)/share/rbe-bench
 MANDIR     ?= $(PREFIX)/share/man
 VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' base/version.h)
 # Rises when a program linked with the shared library would have to be built again.
-SOVERSION  := 1
+SOVERSION  := 2
 
 FLAGS.release := -O2 -g
 FLAGS.debug   := -O0 -g
@@ -63,7 +63,7 @@ x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
 mains   := cli/main.c cli/bench_main.c base/commit.c
-ROOMS   := base rbe model grad convert train eval gate datasets reports cli
+ROOMS   := base rbe model grad convert train eval deploy gate datasets reports cli
 rooms   := $(filter-out $(mains),$(wildcard $(ROOMS:=/*.c)))
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
            $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
@@ -72,9 +72,11 @@ bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
 objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
+# What rbe-run has in a form of its own.
+runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
 
 # What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
-publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/%,$(rooms)))
+publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% deploy/%,$(rooms)))
 headers := $(wildcard include/rbe/*.h)
 shared  := librbe.so.$(SOVERSION)
 
@@ -91,8 +93,9 @@ kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 allbins   := $(testbins) $(benchbins) $(corpustest)
 
-LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ledit \
-             $(if $(DNNL),-ldnnl -lgomp) -lm
+# Not among them: what only some commands load (base/library.h), oneDNN, libcrypto, libcurl and
+# libedit.
+LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -ldl -lm
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 
 # A file's last word names its ISA, and so its flags.
@@ -121,8 +124,8 @@ $(B)/base/commit.o:    $(B)/commit.h
 .PHONY: fuzz libraries man install dist deb
 .SECONDARY:
 
-all: programs                               ## build the programs: rbe and rbe-bench
-programs: $(B)/bin/rbe $(B)/bin/rbe-bench
+all: programs                               ## build the programs: rbe, rbe-run, rbe-bench
+programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-bench
 
 # The kernels alone, which need no library but libm: their tests build for any machine.
 $(B)/librbe-kernels.a: $(kernelobjs)
@@ -137,6 +140,18 @@ $(B)/bin/rbe: $(B)/cli/main.o $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The small one for devices: what it uses beyond libc is inside, and oneDNN is left out.
+$(runobjs): $(B)/run/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $< (rbe-run)'
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_RUN -URBE_HAVE_DNNL -MMD -MP -c -o $@ $<
+
+$(B)/bin/rbe-run: $(runobjs) $(B)/base/commit.o $(B)/librbe.a
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic $(filter-out -ldl -lm,$(LIBS)) \
+	    -Wl,-Bdynamic -ldl -lm
 
 $(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
@@ -187,7 +202,7 @@ $(B)/commit.h: FORCE
 	 echo "#define RBE_COMMIT \"$$c\"" > $@
 
 # --- installing ---------------------------------------------------------------------------
-LIBRARYLIBS := -ljansson -lxxhash -lcrypto $(if $(DNNL),-ldnnl -lgomp) -lm
+LIBRARYLIBS := -ljansson -lxxhash -ldl -lm
 
 $(B)/lib/librbe.a: $(publicobjs)
 	@mkdir -p $(@D)
@@ -215,9 +230,9 @@ includedir=$(INCLUDEDIR)
 Name: librbe
 Description: GPT-2 in Riemannian Basis Encoding: kernels, encoders, runtime
 Version: $(VERSION)
-Requires.private: jansson libxxhash libcrypto
+Requires.private: jansson libxxhash
 Libs: -L$${libdir} -lrbe
-Libs.private: $(if $(DNNL),-ldnnl -lgomp) -lm -pthread
+Libs.private: -ldl -lm -pthread
 Cflags: -I$${includedir}
 endef
 export pkgconfig
@@ -228,7 +243,7 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	    '$(to)$(INCLUDEDIR)/rbe' \
 	    '$(to)$(DATADIR)/profiles' '$(to)$(DATADIR)/tune' '$(to)$(DATADIR)/plots' \
 	    '$(to)$(DATADIR)/recorded'
-	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-bench '$(to)$(BINDIR)'
+	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-bench '$(to)$(BINDIR)'
 	$(Q)install scripts/report.sh '$(to)$(BINDIR)/rbe-measure'
 	$(Q)install bench/plots.sh '$(to)$(BINDIR)/rbe-bench-plots'
 	$(Q)install -m 644 $(B)/lib/librbe.a $(B)/lib/$(shared) '$(to)$(LIBDIR)'
@@ -303,6 +318,6 @@ help:                                       ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 	 awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
--include $(patsubst %.o,%.d,$(library) $(call objs,$(bench) $(mains)) \
+-include $(patsubst %.o,%.d,$(runobjs) $(library) $(call objs,$(bench) $(mains)) \
                               $(testbins:=.o) $(benchbins:=.o) $(corpustest:=.o) \
                               $(call objs,$(harnesses)))

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/library.h"
 #include "base/progress.h"
 
 static const char *base_name(const char *path)
@@ -204,15 +206,21 @@ struct rbe_file_id {
     char *path;
     dev_t device, folder_device;
     ino_t inode, folder_inode;
-    bool there, written;        /* not there: known by its folder and name */
+    bool there, written;        /* known by its folder and name, too, where it is not there */
+};
+
+struct rbe_files_guard {
+    char *path;
+    dev_t device;
+    ino_t inode;
+    bool (*belongs)(const char *name);
 };
 
 static bool same_file(const struct rbe_file_id *a, const struct rbe_file_id *b)
 {
-    if (a->there != b->there)
-        return false;
-    if (a->there)
+    if (a->there && b->there)
         return a->device == b->device && a->inode == b->inode;
+    /* One that is there by now may not have been when it was named. */
     return a->folder_inode && a->folder_device == b->folder_device &&
            a->folder_inode == b->folder_inode &&
            !strcmp(base_name(a->path), base_name(b->path));
@@ -244,12 +252,11 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
         /* A device or pipe loses nothing, however often it is written to. */
         if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
             goto out;
-    } else {
-        folder[base_name(path) - path] = 0;
-        if (!stat(*folder ? folder : ".", &st)) {
-            id.folder_device = st.st_dev;
-            id.folder_inode = st.st_ino;
-        }
+    }
+    folder[base_name(path) - path] = 0;
+    if (!stat(*folder ? folder : ".", &st)) {
+        id.folder_device = st.st_dev;
+        id.folder_inode = st.st_ino;
     }
     for (size_t i = 0; written && i < f->count; i++)
         if (same_file(&f->id[i], &id)) {
@@ -257,12 +264,40 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
                            path, f->id[i].written ? "output" : "input", f->id[i].path);
             goto out;
         }
+    for (size_t i = 0; written && i < f->guard_count; i++) {
+        const struct rbe_files_guard *g = &f->guards[i];
+        if (id.folder_inode && g->device == id.folder_device &&
+            g->inode == id.folder_inode && g->belongs(base_name(path))) {
+            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: a file of this name would be read "
+                           "as a part of the model in %s", path, g->path);
+            goto out;
+        }
+    }
     f->id[f->count++] = id;
     id.path = NULL;
 out:
     free(id.path);
     free(folder);
     return err;
+}
+
+enum rbe_status rbe_files_guard(struct rbe_files *f, const char *folder,
+                                bool (*belongs)(const char *name), struct rbe_diag *d)
+{
+    struct rbe_files_guard g = {.belongs = belongs};
+    struct stat st;
+
+    if (stat(folder, &st))
+        return RBE_OK;          /* nothing is written there either */
+    g.device = st.st_dev;
+    g.inode = st.st_ino;
+    struct rbe_files_guard *grown = realloc(f->guards, (f->guard_count + 1) * sizeof *grown);
+    if (grown)
+        f->guards = grown;
+    if (!grown || !(g.path = strdup(folder)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder);
+    f->guards[f->guard_count++] = g;
+    return RBE_OK;
 }
 
 enum rbe_status rbe_files_read(struct rbe_files *f, const char *path, struct rbe_diag *d)
@@ -291,7 +326,10 @@ void rbe_files_free(struct rbe_files *f)
 {
     for (size_t i = 0; i < f->count; i++)
         free(f->id[i].path);
+    for (size_t i = 0; i < f->guard_count; i++)
+        free(f->guards[i].path);
     free(f->id);
+    free(f->guards);
     *f = (struct rbe_files){0};
 }
 
@@ -308,10 +346,20 @@ void rbe_hold_standard(void)
 
 enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d)
 {
+    char *made;
+    const enum rbe_status err = rbe_make_new_dirs(&made, path, d);
+
+    free(made);
+    return err;
+}
+
+enum rbe_status rbe_make_new_dirs(char **made, const char *path, struct rbe_diag *d)
+{
     enum rbe_status err = RBE_OK;
     struct stat st;
     char *p = strdup(path);
 
+    *made = NULL;
     if (!p)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
     for (char *s = p + 1; !err; s++) {
@@ -319,8 +367,12 @@ enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d)
         if (c != '/' && c != 0)
             continue;
         *s = 0;
-        if (mkdir(p, 0777) < 0 && errno != EEXIST)
-            err = rbe_fail_errno(d, "%s: cannot create", p);
+        if (mkdir(p, 0777) < 0) {
+            if (errno != EEXIST)
+                err = rbe_fail_errno(d, "%s: cannot create", p);
+        } else if (!*made && !(*made = strdup(p))) {
+            err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
+        }
         *s = c;
         if (!c)
             break;
@@ -328,7 +380,24 @@ enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d)
     if (!err && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
         err = rbe_fail(d, RBE_ERR_IO, "%s: not a folder", path);
     free(p);
+    if (err)
+        rbe_unmake_dirs(made, path);
     return err;
+}
+
+void rbe_unmake_dirs(char **made, const char *path)
+{
+    const size_t least = *made ? strlen(*made) : 0;
+    char *p = least ? strdup(path) : NULL;
+
+    for (size_t n = p ? strlen(p) : 0; n >= least && n; n--)
+        if (!p[n] || p[n] == '/') {
+            p[n] = 0;
+            rmdir(p);
+        }
+    free(p);
+    free(*made);
+    *made = NULL;
 }
 
 char *rbe_path_join(const char *dir, const char *name)
@@ -358,14 +427,33 @@ char *rbe_path_name(const char *path)
     return fresh;
 }
 
+/* OpenSSL, which only a SHA-256 needs. */
+#define RBE_LIBRARY_PREFIX(name) name
+#define CALLS(CALL) CALL(OSSL_LIB_CTX_get0_global_default) CALL(EVP_Digest) CALL(EVP_sha256)
+static struct { CALLS(RBE_LIBRARY_CALL) } openssl;
+static bool has_openssl;
+
+static void load_openssl(void)
+{
+    static const char *const names[] = {CALLS(RBE_LIBRARY_NAME)};
+
+    has_openssl = rbe_library_open(&openssl, RBE_LIBRARY_FILE("libcrypto.so",
+                                                              OPENSSL_SHLIB_VERSION),
+                                   names, sizeof names / sizeof names[0]);
+}
+
 enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned char md[32];
 
     hex[0] = 0;
+    pthread_once(&once, load_openssl);
     /* Without its context, for want of memory, OpenSSL 3 would go through NULL. */
-    if (!OSSL_LIB_CTX_get0_global_default() ||
-        !EVP_Digest(bytes, size, md, NULL, EVP_sha256(), NULL))
+    if (!has_openssl)
+        return RBE_ERR_IO;
+    if (!openssl.OSSL_LIB_CTX_get0_global_default() ||
+        !openssl.EVP_Digest(bytes, size, md, NULL, openssl.EVP_sha256(), NULL))
         return RBE_ERR_NOMEM;
     for (int i = 0; i < 32; i++)
         sprintf(hex + 2 * i, "%02x", md[i]);
@@ -380,8 +468,9 @@ enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag 
     hex[0] = 0;
     if ((err = rbe_map_open(&m, path, d)))
         return err;
-    if (rbe_sha256(hex, m.bytes, m.size))
-        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory for its SHA-256", path);
+    if ((err = rbe_sha256(hex, m.bytes, m.size)))
+        rbe_fail(d, err, "%s: %s for its SHA-256", path,
+                 err == RBE_ERR_NOMEM ? "out of memory" : "no libcrypto");
     rbe_map_close(&m);
     return err;
 }

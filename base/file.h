@@ -6,6 +6,7 @@
 #ifndef RBE_BASE_FILE_H
 #define RBE_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,10 +49,15 @@ void rbe_outfile_discard(struct rbe_outfile *o);
  */
 struct rbe_files {
     struct rbe_file_id *id;
-    size_t count;
+    struct rbe_files_guard *guards;
+    size_t count, guard_count;
 };
 /* Will be read.  NULL, and what is not there, is no input. */
 enum rbe_status rbe_files_read(struct rbe_files *f, const char *path, struct rbe_diag *d);
+/* No output goes by a name in this folder that `belongs`, whether such a file is there or not:
+ * who reads the folder would take it for a part. */
+enum rbe_status rbe_files_guard(struct rbe_files *f, const char *folder,
+                                bool (*belongs)(const char *name), struct rbe_diag *d);
 /* Will be appended to, or made by whoever opens it next; NULL is no output. */
 enum rbe_status rbe_files_append(struct rbe_files *f, const char *path, struct rbe_diag *d);
 /* Will be replaced by rbe_outfile_open(), which is tried; NULL is no output. */
@@ -64,6 +70,11 @@ void rbe_hold_standard(void);
 
 /* mkdir -p. */
 enum rbe_status rbe_make_dirs(const char *path, struct rbe_diag *d);
+/* The same; *made: the first folder that was not there before, fresh, or NULL. */
+enum rbe_status rbe_make_new_dirs(char **made, const char *path, struct rbe_diag *d);
+/* Removes `path` and those above it down to *made, as far as they are empty; frees *made, which
+ * may be NULL. */
+void rbe_unmake_dirs(char **made, const char *path);
 
 /* What a file or folder is called: the last part of its path, of the real one where that ends
  * in '.' or '..'.  Fresh string, or NULL when out of memory. */

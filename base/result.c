@@ -21,6 +21,7 @@
 #include "base/cpus.h"
 #include "base/file.h"
 #include "base/rows.h"
+#include "base/text.h"
 #include "base/topology.h"
 #include "base/utf8.h"
 #include "kernels/cpu.h"
@@ -30,6 +31,8 @@ struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
     int fd;
     unsigned shortages;         /* before it was opened */
+    bool fresh;                 /* was not there before, and is removed if it stays empty */
+    char *made;                 /* so was this folder above it; may be NULL */
 };
 
 /* --- the machine -------------------------------------------------------------------------- */
@@ -239,11 +242,6 @@ json_t *rbe_result_text(const char *text)
     return j ? j : rbe_result_string(text);
 }
 
-int rbe_result_set_real(json_t *record, const char *key, double x)
-{
-    return json_object_set_new(record, key, rbe_result_real(x));
-}
-
 json_t *rbe_result_new(const char *kind, unsigned threads)
 {
     const time_t now = time(NULL);
@@ -274,7 +272,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
         RBE_SET(o, RBE_INT(bytes, m->bytes)) || RBE_SET(o, RBE_INT(parameters, m->params)) ||
         RBE_SET(o, RBE_FLAG(rbe, m->rbe)) ||
         RBE_SET(o, RBE_JSON(label, m->label ? json_string(m->label) : json_null())) ||
-        RBE_SET(o, RBE_REAL(bits_per_weight, bits))) {
+        RBE_SET(o, RBE_REAL(bits_per_weight, bits)) ||
+        (m->kv_cache && RBE_SET(o, RBE_WORD(kv_cache, m->kv_cache)))) {
         json_decref(o);
         return -1;
     }
@@ -291,17 +290,18 @@ int rbe_result_set_text(json_t *record, const char *name, const char *sha256, ui
 /* --- files -------------------------------------------------------------------------------- */
 
 /* Folders of path, when it names any. */
-static enum rbe_status make_parent(const char *path, struct rbe_diag *d)
+static enum rbe_status make_parent(char **made, const char *path, struct rbe_diag *d)
 {
     char *copy = strdup(path);
     enum rbe_status err = RBE_OK;
 
+    *made = NULL;
     if (!copy)
         return RBE_ERR_NOMEM;
     char *slash = strrchr(copy, '/');
     if (slash && slash != copy) {
         *slash = 0;
-        err = rbe_make_dirs(copy, d);
+        err = rbe_make_new_dirs(made, copy, d);
     }
     free(copy);
     return err;
@@ -353,11 +353,12 @@ enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
     rbe_json_watch();
     f->shortages = rbe_shortages();
     if (path) {
-        if ((err = make_parent(path, d)))
+        if ((err = make_parent(&f->made, path, d)))
             goto out;
         err = RBE_ERR_NOMEM;
         if (!(f->path = strdup(path)))
             goto out;
+        f->fresh = access(path, F_OK) != 0;
         f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
         if (f->fd < 0) {
             err = rbe_fail_errno(d, "%s", path);
@@ -376,11 +377,30 @@ void rbe_result_close(struct rbe_result_file **f)
 {
     if (!*f)
         return;
+    struct stat st;
+    if ((*f)->fresh && (*f)->fd >= 0 && !fstat((*f)->fd, &st) && S_ISREG(st.st_mode) &&
+        !st.st_size)
+        unlink((*f)->path);
     if ((*f)->fd >= 0)
         close((*f)->fd);
+    char *slash = (*f)->path ? strrchr((*f)->path, '/') : NULL;
+    if (slash) {
+        *slash = 0;
+        rbe_unmake_dirs(&(*f)->made, (*f)->path);
+    }
+    free((*f)->made);
     free((*f)->path);
     free(*f);
     *f = NULL;
+}
+
+/* Removes the part of a line that was written last, unless another program wrote behind it. */
+static bool take_back(int fd, ssize_t bytes)
+{
+    const off_t end = lseek(fd, 0, SEEK_CUR);
+    struct stat st;
+
+    return end >= bytes && !fstat(fd, &st) && st.st_size == end && !ftruncate(fd, end - bytes);
 }
 
 enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
@@ -400,8 +420,8 @@ enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
         if (put < 0)
             err = rbe_fail_errno(d, "%s", f->path);
         else if ((size_t)put != n + 1)
-            err = rbe_fail(d, RBE_ERR_IO, "%s: wrote %zd of %zu bytes (disk full?)", f->path,
-                           put, n + 1);
+            err = rbe_fail(d, RBE_ERR_IO, "%s: wrote %zd of %zu bytes (disk full?)%s", f->path,
+                           put, n + 1, take_back(f->fd, put) ? "" : ", which are left there");
     }
     free(text);
     return err;
@@ -410,15 +430,26 @@ enum rbe_status rbe_result_append(struct rbe_result_file *f, json_t *record,
 enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfinished,
                                 struct rbe_diag *d)
 {
-    char *text = NULL;
-    size_t size = 0;
+    char *text;
+    size_t size;
+    enum rbe_status err = rbe_read_text(&text, &size, NULL, path, d);
+
+    *out = NULL;
+    if (err)
+        return err;
+    err = rbe_result_parse(out, text, size, path, unfinished, d);
+    free(text);
+    return err;
+}
+
+enum rbe_status rbe_result_parse(json_t **out, const char *text, size_t size, const char *path,
+                                 unsigned *unfinished, struct rbe_diag *d)
+{
     json_t *all = json_array();
-    enum rbe_status err;
+    enum rbe_status err = RBE_OK;
     unsigned lines = 0, torn = 0;
 
     *out = NULL;
-    if ((err = rbe_read_file(&text, &size, path, d)))
-        goto out;
     for (size_t at = 0; at < size;) {
         const char *nl = memchr(text + at, '\n', size - at);
         const size_t n = nl ? (size_t)(nl - (text + at)) : size - at;
@@ -453,7 +484,6 @@ enum rbe_status rbe_result_read(json_t **out, const char *path, unsigned *unfini
     if (unfinished)
         *unfinished = torn;
 out:
-    free(text);
     if (err) {
         json_decref(all);
         all = NULL;

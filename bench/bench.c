@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/utf8.h"
 #include "bench/build.h"
 #include "bench/gbench.h"
@@ -237,22 +238,23 @@ static void describe(struct run *r)
     for (unsigned t = 1; t <= r->cpus.count; t++)
         if (r->teams.of[t])
             read_back = r->teams.of[t]->pinned;
-    context_string(r->extra, "cpus_pinned", rbe_cpulist_string(&read_back, text, sizeof text));
-    context_string(r->extra, "isa", rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
-    context_string(r->extra, "topology_summary",
-                   json_string_value(json_object_get(topology, "summary")));
+    context_string(r->extra, RBE_KEY(cpus_pinned),
+                   rbe_cpulist_string(&read_back, text, sizeof text));
+    context_string(r->extra, RBE_KEY(isa), rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
+    context_string(r->extra, RBE_KEY(topology_summary),
+                   RBE_STRING_AT(topology, summary));
     if (r->roofs.points) {
         snprintf(text, sizeof text, "%.4g", rbe_roofs_read(&r->roofs, SIZE_MAX, 1));
-        context_string(r->extra, "memory_roof_1_thread", text);
+        context_string(r->extra, RBE_KEY(memory_roof_1_thread), text);
         snprintf(text, sizeof text, "%zu", rbe_data_cold_bytes(r->data));
-        context_string(r->extra, "cold_bytes", text);
+        context_string(r->extra, RBE_KEY(cold_bytes), text);
     }
-    json_object_set_new(r->extra, "topology", topology);
-    json_object_set_new(r->extra, "conditions", facts);
-    json_object_set_new(r->extra, "warnings", warnings);
-    json_object_set_new(r->extra, "unstable_limit", json_real(RBE_UNSTABLE));
-    json_object_set_new(r->extra, "foreign_limit", json_real(r->o->foreign_percent / 100));
-    json_object_set_new(r->extra, "counters", rbe_perf_json(r->teams.perf[1]));
+    json_object_set_new(r->extra, RBE_KEY(topology), topology);
+    json_object_set_new(r->extra, RBE_KEY(conditions), facts);
+    json_object_set_new(r->extra, RBE_KEY(warnings), warnings);
+    json_object_set_new(r->extra, RBE_KEY(unstable_limit), json_real(RBE_UNSTABLE));
+    RBE_SET(r->extra, RBE_REAL(foreign_limit, r->o->foreign_percent / 100));
+    json_object_set_new(r->extra, RBE_KEY(counters), rbe_perf_json(r->teams.perf[1]));
     if (!rbe_perf_hardware(r->teams.perf[1])) {
         snprintf(text, sizeof text, "no hardware counters: %s; software events instead",
                  rbe_perf_reason(r->teams.perf[1]));
@@ -265,9 +267,9 @@ static void describe(struct run *r)
                  cold_bytes(r) >> 20);
         json_array_append_new(warnings, json_string(text));
     }
-    json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
-    context_string(r->extra, "compiler", rbe_build_compiler());
-    context_string(r->extra, "flags", rbe_build_flags());
+    json_object_set_new(r->extra, RBE_KEY(dense_library), json_string(rbe_dense_name()));
+    context_string(r->extra, RBE_KEY(compiler), rbe_build_compiler());
+    context_string(r->extra, RBE_KEY(flags), rbe_build_flags());
     json_array_foreach(warnings, i, v) say(r, json_string_value(v));
     if (r->samples) { /* the first line says what the samples were taken on */
         json_dumpf(r->extra, r->samples, JSON_COMPACT | JSON_REAL_PRECISION(9));
@@ -421,10 +423,10 @@ static void drop_times_of_failed(json_t *benchmarks)
     size_t i;
 
     json_array_foreach(benchmarks, i,
-                       row) if (json_is_true(json_object_get(row, "error_occurred")))
+                       row) if (RBE_TRUE_AT(row, error_occurred))
     {
-        json_object_del(row, "real_time");
-        json_object_del(row, "cpu_time");
+        json_object_del(row, RBE_KEY(real_time));
+        json_object_del(row, RBE_KEY(cpu_time));
     }
 }
 
@@ -435,23 +437,27 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     json_t *result;
     enum rbe_status err = load(&result, r->partial, d);
 
+    if (err == RBE_ERR_FORMAT) {
+        const struct rbe_diag why = *d;
+        rbe_fail(d, err, "%s (written just now: disk full?)", why.text);
+    }
     if (err)
         return err;
-    json_object_set_new(r->extra, "interrupted", json_boolean(rbe_interrupted()));
-    json_object_set_new(r->extra, "samples",
-                        json_pack("{s:i, s:i, s:i}", "taken", (int)s.samples, "repeated",
-                                  (int)s.repeated, "disturbed", (int)s.disturbed));
-    json_object_set_new(r->extra, "verification",
-                        json_pack("{s:i, s:i, s:s}", "passed", (int)s.verified, "failed",
-                                  (int)s.failed, "first_failure", s.first_failure));
-    json_object_set_new(r->extra, "left_out_as_too_slow", json_integer(r->left_out));
-    json_object_set_new(r->extra, "huge_page_share",
+    json_object_set_new(r->extra, RBE_KEY(interrupted), json_boolean(rbe_interrupted()));
+    json_object_set_new(r->extra, RBE_KEY(samples),
+                        RBE_OBJECT(RBE_INT(taken, s.samples), RBE_INT(repeated, s.repeated),
+                                   RBE_INT(disturbed, s.disturbed)));
+    json_object_set_new(r->extra, RBE_KEY(verification),
+                        RBE_OBJECT(RBE_INT(passed, s.verified), RBE_INT(failed, s.failed),
+                                   RBE_WORD(first_failure, s.first_failure)));
+    json_object_set_new(r->extra, RBE_KEY(left_out_as_too_slow), json_integer(r->left_out));
+    json_object_set_new(r->extra, RBE_KEY(huge_page_share),
                         rbe_result_real(rbe_data_huge_share(r->data)));
     /* Probes among the rows may have found the machine faster than at the start. */
-    json_object_set_new(r->extra, "roofs", rbe_roofs_json(&r->roofs));
-    rbe_suite_final_roofs(r->suite, json_object_get(result, "benchmarks"));
-    drop_times_of_failed(json_object_get(result, "benchmarks"));
-    json_object_set(json_object_get(result, "context"), "rbe", r->extra);
+    json_object_set_new(r->extra, RBE_KEY(roofs), rbe_roofs_json(&r->roofs));
+    rbe_suite_final_roofs(r->suite, RBE_VALUE_AT(result, benchmarks));
+    drop_times_of_failed(RBE_VALUE_AT(result, benchmarks));
+    json_object_set(RBE_VALUE_AT(result, context), "rbe", r->extra);
     rbe_summary_sort(result);
     if (r->out)
         err = write_json(result, r->out, d);
@@ -580,8 +586,10 @@ static enum rbe_status measure(struct run *r, struct rbe_diag *d)
     return RBE_OK;
 }
 
-static void close_run(struct run *r, bool keep_partial)
+static enum rbe_status close_run(struct run *r, bool keep_partial, struct rbe_diag *d)
 {
+    enum rbe_status err = RBE_OK;
+
     rbe_suite_close(&r->suite);
     rbe_data_close(&r->data);
     rbe_roofs_close(&r->roofs);
@@ -592,16 +600,18 @@ static void close_run(struct run *r, bool keep_partial)
     rbe_machine_close(&r->machine);
     json_decref(r->extra);
     if (r->samples) {
-        const bool empty = ftell(r->samples) == 0;
-        fclose(r->samples);
-        if (empty)
+        const bool bad = ferror(r->samples), empty = ftell(r->samples) == 0;
+        if (fclose(r->samples) || bad)
+            err = rbe_fail(d, RBE_ERR_IO, "%s: could not be written", r->samples_path);
+        else if (empty)
             unlink(r->samples_path);
     }
-    if (r->partial && (!keep_partial || r->whole))
+    if (r->partial && (!keep_partial || r->whole || !r->out))
         unlink(r->partial);
     free(r->partial);
     free(r->samples_path);
     free(r->out_flag);
+    return err;
 }
 
 static int complain(enum rbe_status err, const struct rbe_diag *d)
@@ -691,7 +701,9 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = measure(r, &d);
 out:
     /* A result that could not be completed is left for the user to look at. */
-    close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO);
+    const enum rbe_status lost =
+        close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
+    err = err ? err : lost;
     free(r);
     return complain(err, &d);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/rows.h"
 #include "bench/parts.h"
 #include "bench/plan.h"
 #include "bench/work.h"
@@ -195,19 +196,20 @@ static void report(const struct rbe_case *c, struct rbe_gbench_state *g, double 
     const struct rbe_parts_case *p = (const struct rbe_parts_case *)c;
 
     (void)per;
-    rbe_gbench_counter(g, "block", p->parts[0].w.block);
-    rbe_gbench_counter(g, "aux", p->parts[0].w.aux);
-    rbe_gbench_counter(g, "vectors", (double)p->count);
-    rbe_gbench_counter(g, "bits_per_weight", 8 * c->bytes / c->weights * (double)p->count);
-    rbe_gbench_counter(g, "ratio", 4 * c->weights / (double)p->count / c->bytes);
+    rbe_gbench_counter(g, RBE_KEY(block), p->parts[0].w.block);
+    rbe_gbench_counter(g, RBE_KEY(aux), p->parts[0].w.aux);
+    rbe_gbench_counter(g, RBE_KEY(vectors), (double)p->count);
+    rbe_gbench_counter(g, RBE_KEY(bits_per_weight),
+                       8 * c->bytes / c->weights * (double)p->count);
+    rbe_gbench_counter(g, RBE_KEY(ratio), 4 * c->weights / (double)p->count / c->bytes);
 }
 
 static void report_product(const struct rbe_case *c, struct rbe_gbench_state *g, double per)
 {
     const struct rbe_parts_case *p = (const struct rbe_parts_case *)c;
 
-    rbe_gbench_counter(g, "rows", p->parts[0].w.rows);
-    rbe_gbench_counter(g, "cols", p->parts[0].w.cols);
+    rbe_gbench_counter(g, RBE_KEY(rows), p->parts[0].w.rows);
+    rbe_gbench_counter(g, RBE_KEY(cols), p->parts[0].w.cols);
     report(c, g, per);
 }
 

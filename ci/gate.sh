@@ -232,7 +232,7 @@ perplexity() {
     ! has_changed datasets/embedded/rbe-mini ||
         words=(--tokenizer "$(data_of "$1")/datasets/embedded/rbe-mini")
     "$work/$1/rbe" eval perplexity --quiet --json --model "$2" --windows 16 "${words[@]}" \
-        --text "$base_data/datasets/embedded/wiki.valid.raw" --resamples 2 2> "$work/$1.log" |
+        --text "$base_data/datasets/embedded/wiki.valid.raw" --resamples 100 2> "$work/$1.log" |
         sed -n 's/.*"perplexity": *\([0-9.][0-9.e+-]*\).*/\1/p' | tail -n 1
 }
 size_of() {

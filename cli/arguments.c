@@ -89,12 +89,12 @@
 const struct rbe_command rbe_commands[] = {
 #define OPTIONS(name) name##_options, name##_defaults, &name##_args.call, sizeof name##_args
 #define COMMAND(name, what, usage, about)                                                      \
-    {"rbe " #name, what, usage, about, OPTIONS(name), name##_run},
+    {RBE_PROGRAM " " #name, what, usage, about, OPTIONS(name), name##_run},
 #define EVALUATION(name, what, usage, about)                                                   \
-    {"rbe eval " #name, what, usage, about, OPTIONS(eval_##name), eval_##name##_run},
+    {RBE_PROGRAM " eval " #name, what, usage, about, OPTIONS(eval_##name), eval_##name##_run},
 #define PROGRAM(name, what, usage, about)                                                      \
     {"rbe-" #name, what, usage, about, OPTIONS(name), NULL},
-#define GROUP(name, what) {"rbe " #name, what, NULL, NULL, NULL, NULL, NULL, 0, NULL},
+#define GROUP(name, what) {RBE_PROGRAM " " #name, what, NULL, NULL, NULL, NULL, NULL, 0, NULL},
 #include "cli/commands.def"
     {0}
 };

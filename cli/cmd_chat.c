@@ -16,13 +16,21 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/library.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/stats.h"
 #include "cli/arguments.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/text.h"
 #include "model/data.h"
+
+/* libedit; where it is not at hand, lines are read plainly. */
+#define RBE_LIBRARY_PREFIX(name) name
+#define CALLS(CALL)                                                                            \
+    CALL(el_init) CALL(el_set) CALL(el_gets) CALL(el_reset) CALL(el_end) CALL(history)         \
+    CALL(history_init) CALL(history_end)
+static struct { CALLS(RBE_LIBRARY_CALL) } edit;
 
 struct chat {
     struct rbe_runner runner;
@@ -74,18 +82,21 @@ static int read_character(EditLine *e, wchar_t *out)
 
 static bool open_editor(struct chat *c)
 {
+    static const char *const names[] = {CALLS(RBE_LIBRARY_NAME)};
     HistEvent event;
 
     /* Letters beyond ASCII are typed in the terminal's encoding; numbers stay plain. */
     setlocale(LC_CTYPE, "");
-    if (!isatty(STDIN_FILENO) || !(c->edit = el_init("rbe", stdin, stdout, stderr)))
+    if (!isatty(STDIN_FILENO) ||
+        !rbe_library_open(&edit, "libedit.so.2", names, sizeof names / sizeof names[0]) ||
+        !(c->edit = edit.el_init("rbe", stdin, stdout, stderr)))
         return false;
-    el_set(c->edit, EL_PROMPT, prompt);
-    el_set(c->edit, EL_EDITOR, "emacs");
-    el_set(c->edit, EL_GETCFN, read_character);
-    if ((c->history = history_init())) {
-        history(c->history, &event, H_SETSIZE, 200);
-        el_set(c->edit, EL_HIST, history, c->history);
+    edit.el_set(c->edit, EL_PROMPT, prompt);
+    edit.el_set(c->edit, EL_EDITOR, "emacs");
+    edit.el_set(c->edit, EL_GETCFN, read_character);
+    if ((c->history = edit.history_init())) {
+        edit.history(c->history, &event, H_SETSIZE, 200);
+        edit.el_set(c->edit, EL_HIST, edit.history, c->history);
     }
     return true;
 }
@@ -108,18 +119,18 @@ static char *read_line(struct chat *c)
         /* A file's byte-order mark is no part of its first line. */
         return c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
     }
-    const char *line = el_gets(c->edit, &n);
+    const char *line = edit.el_gets(c->edit, &n);
     if (!line) {
         if (!rbe_interrupted() || rbe_told_to_end())
             return NULL;
         rbe_clear_interrupt();
-        el_reset(c->edit);
+        edit.el_reset(c->edit);
         putchar('\n');
         kept[0] = 0;
         return kept;
     }
     if (c->history && n > 1)
-        history(c->history, &event, H_ENTER, line);
+        edit.history(c->history, &event, H_ENTER, line);
     snprintf(kept, sizeof kept, "%s", line);
     kept[strcspn(kept, "\r\n")] = 0;
     return kept;
@@ -195,10 +206,12 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
     return is_over(c) ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
-static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
+static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
+                           struct rbe_diag *d)
 {
-    const struct rbe_conversation_options how = {a->how, (uint32_t)a->max_tokens, 1,
-                                                   a->plain};
+    const struct rbe_conversation_options how = {
+        .sampling = a->how, .max_tokens = (uint32_t)a->max_tokens, .min_tokens = 1,
+        .plain = a->plain};
     struct chat c = {.timing = a->timing};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
@@ -209,15 +222,16 @@ static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
     if (!model && !(model = shipped))
         return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
     if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
-        (err = rbe_runner_open(&c.runner, model, 1, pool, d)) ||
+        (err = rbe_runner_open(&c.runner, model, 1, kv, pool, d)) ||
         (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
                                   d)))
         goto out;
     if (!strcmp(a->special, "parse"))
         rbe_tokenizer_parse_special(t);
-    if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
+    if ((err = rbe_conversation_open(&c.conversation, c.runner.session, c.runner.model, t,
+                                     how, d)))
         goto out;
-    rbe_warn_threads("chat", rbe_pool_threads(pool));
+    rbe_warn_threads(a->call.name, rbe_pool_threads(pool));
     rbe_progress_release(true);
     rbe_catch_interrupt();
     if (open_editor(&c))
@@ -226,9 +240,9 @@ static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
     err = converse(&c, d);
 out:
     if (c.history)
-        history_end(c.history);
+        edit.history_end(c.history);
     if (c.edit)
-        el_end(c.edit);
+        edit.el_end(c.edit);
     free(c.line);
     rbe_conversation_close(&c.conversation);
     rbe_tokenizer_close(&t);
@@ -240,7 +254,10 @@ out:
 
 enum rbe_status rbe_cmd_chat(struct rbe_chat_args *a, struct rbe_diag *d)
 {
+    enum rbe_kv_cache kv;
+
     if (strcmp(a->special, "parse") && strcmp(a->special, "text"))
         return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", a->special);
-    return run(a, d);
+    const enum rbe_status err = rbe_kv_cache_parse(&kv, a->kv_cache, d);
+    return err ? err : run(a, kv, d);
 }

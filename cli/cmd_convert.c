@@ -17,6 +17,7 @@
 #include "cli/arguments.h"
 #include "cli/convert_table.h"
 #include "convert/convert.h"
+#include "model/companion.h"
 #include "model/data.h"
 
 /* What a conversion may take when nothing else is said. */
@@ -32,7 +33,7 @@ static json_t *entry_json(const struct rbe_convert_entry *r)
     codec_names(codec, sizeof codec, r);
     json_t *j = RBE_OBJECT(
         RBE_WORD(name, r->tensor->name), RBE_WORD(class, rbe_class_name(r->tensor_class)),
-        RBE_INT(layer, r->layer),
+        RBE_WORD(part, rbe_class_part(r->tensor_class)), RBE_INT(layer, r->layer),
         RBE_JSON(shape,
                  json_pack("[I, I]", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols)),
         RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, rbe_aux_k(o->aux)),
@@ -106,7 +107,8 @@ static enum rbe_status append_result(struct rbe_result_file *file,
                    RBE_WORD(compressed_definition, RBE_COMPRESSED_DEFINITION));
     bad = !j || rbe_result_set_model(j, RBE_KEY(base), &base) ||
           rbe_result_set_model(j, RBE_KEY(model), &model) ||
-          RBE_SET(j, RBE_TEXT(profile, rbe_profile_name(c->o.profile))) ||
+          RBE_SET(j, RBE_TEXT(profile, rbe_profile_name(c->o.profile)),
+                  RBE_WORD(series, rbe_profile_series(c->o.profile))) ||
           RBE_SET(j, RBE_REAL(seconds, c->seconds));
     bad = RBE_SET(j,
                   RBE_WORD(search, c->o.search < 0
@@ -165,7 +167,6 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
 {
     struct rbe_files f = {0};
     char *partial = malloc(strlen(a->out) + sizeof ".partial");
-    char *tokenizer = rbe_gguf_is(a->model) ? rbe_tokenizer_beside(a->out) : NULL;
     enum rbe_status err;
     struct stat st;
 
@@ -175,14 +176,14 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
     if (!(err = rbe_files_read_model(&f, a->model, d)) &&
         !(err = rbe_files_read(&f, a->profile, d)) &&
         !(err = rbe_files_read_data(&f, a->calibration, "calibration.txt", d)) &&
+        !(err = rbe_files_guard_model(&f, a->out, d)) &&
         !(err = rbe_files_replace(&f, a->out, d)) &&
-        !(err = rbe_files_replace(&f, tokenizer, d)))
+        !(err = rbe_companion_replace(&f, a->out, rbe_gguf_is(a->model), d)))
         err = rbe_files_append(&f, a->json, d);
     /* Where finished matrices are kept. */
     if (!err && (stat(partial, &st) ? errno != ENOENT : !S_ISDIR(st.st_mode)))
         err = rbe_fail(d, RBE_ERR_IO, "%s: cannot be a folder", partial);
     rbe_files_free(&f);
-    free(tokenizer);
     free(partial);
     return err;
 }
@@ -259,8 +260,6 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
         return err;
     w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
-    if (w->calibrates && (err = rbe_calibration_takes(&w->source->config, w->metric, d)))
-        return err;
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
     return RBE_OK;

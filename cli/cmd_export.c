@@ -37,14 +37,22 @@ static enum rbe_status read_words(struct rbe_export_options *o, const struct rbe
 static enum rbe_status check_files(const struct rbe_export_args *a, const char *tokenizer,
                                    bool gguf, struct rbe_diag *d)
 {
+    char *out = strdup(a->out);
     struct rbe_files f = {0};
     enum rbe_status err;
 
+    if (!out)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    /* A folder's name may end in slashes. */
+    for (size_t n = strlen(out); !gguf && n > 1 && out[n - 1] == '/';)
+        out[--n] = 0;
     if (!(err = rbe_files_read_model(&f, a->model, d)) &&
         (!tokenizer || !(err = rbe_files_read_model(&f, tokenizer, d))) &&
-        !(err = rbe_export_check(a->out, gguf, d)) && gguf)
-        err = rbe_files_replace(&f, a->out, d);
+        !(err = rbe_export_check(a->out, gguf, d)) &&
+        !(err = rbe_files_guard_model(&f, a->out, d)))
+        err = gguf ? rbe_files_replace(&f, a->out, d) : rbe_files_append(&f, out, d);
     rbe_files_free(&f);
+    free(out);
     return err;
 }
 

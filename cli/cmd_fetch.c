@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -212,10 +211,8 @@ enum rbe_status rbe_cmd_fetch(struct rbe_fetch_args *a, struct rbe_diag *d)
         if (a->quiet)
             rbe_progress_silence();
         rbe_catch_interrupt();
-        curl_global_init(CURL_GLOBAL_DEFAULT);
         a->call.code = rbe_exit_code(fetch_all(m, a->call.args, a->call.count, a->from, a->to,
                                                rows));
-        curl_global_cleanup();
     }
     if (rows) {
         json_dumpf(rows, stdout, JSON_INDENT(1));

@@ -312,10 +312,10 @@ int rbe_command_run(const struct rbe_command *c, int argc, const char **argv)
     return call->code ? call->code : code;
 }
 
-/* A command may be called with its program's name. */
-static const char *bare(const char *command)
+/* What stands before a command's name, which may have its program's. */
+static const char *program(const char *command)
 {
-    return strncmp(command, "rbe ", 4) ? command : command + 4;
+    return strncmp(command, "rbe", 3) ? "rbe " : "";
 }
 
 void rbe_warn_threads(const char *command, unsigned threads)
@@ -327,8 +327,8 @@ void rbe_warn_threads(const char *command, unsigned threads)
 
     if (!rbe_oversubscribed(threads))
         return;
-    snprintf(line, sizeof line, "rbe %s: %u thread%s on %.3g CPU%s: they wait for each other, "
-             "and times of this run say little", bare(command), threads,
+    snprintf(line, sizeof line, "%s%s: %u thread%s on %.3g CPU%s: they wait for each other, "
+             "and times of this run say little", program(command), command, threads,
              threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
     rbe_progress_hold(line);
 }
@@ -338,7 +338,7 @@ int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_
     rbe_progress_clear();
     rbe_progress_release(!s);
     if (s)
-        fprintf(stderr, "rbe %s: %s\n", bare(command),
+        fprintf(stderr, "%s%s: %s\n", program(command), command,
                 d && d->text[0] ? d->text : rbe_strerror(s));
     return rbe_exit_code(s);
 }
@@ -351,6 +351,8 @@ int rbe_start(const char *program, const char *commit)
     rbe_hold_standard();
     /* A reader that has gone is a write error, and none that ends a measurement. */
     signal(SIGPIPE, SIG_IGN);
+    /* So is a file that may grow no further (ulimit -f): else no temporary is removed. */
+    signal(SIGXFSZ, SIG_IGN);
     rbe_result_built_from(commit);
     if (err)
         fprintf(stderr, "%s: %s\n", program, d.text);

@@ -22,6 +22,13 @@ struct rbe_call {
     int code;                   /* exit status in the place of the usual one, or 0 */
 };
 
+/* rbe-run is the same program with the commands that generate text. */
+#ifdef RBE_RUN
+#define RBE_PROGRAM "rbe-run"
+#else
+#define RBE_PROGRAM "rbe"
+#endif
+
 enum rbe_option_kind {
     RBE_OPTION_END, RBE_OPTION_SWITCH, RBE_OPTION_TEXT, RBE_OPTION_TEXTS, RBE_OPTION_INT,
     RBE_OPTION_UNSIGNED, RBE_OPTION_LONG, RBE_OPTION_SEED, RBE_OPTION_FLOAT, RBE_OPTION_DOUBLE,

@@ -1,5 +1,5 @@
 /*
- * main.c - the program rbe: finds the command in cli/commands.def and runs it.
+ * main.c - the programs rbe and rbe-run: finds the command in cli/commands.def and runs it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,30 +12,38 @@
 #include "cli/command.h"
 #include "kernels/cpu.h"
 
+#ifdef RBE_RUN
+#define WHAT "models in Riemannian Basis Encoding: run"
+#else
+#define WHAT "GPT-2 in Riemannian Basis Encoding: convert, run, measure"
+#endif
+
 static void usage(FILE *f)
 {
     char closing[384];
 
-    snprintf(closing, sizeof closing, "rbe COMMAND --help explains one; rbe --version says "
-             "which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features (%s).\n"
-             "RBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
+    snprintf(closing, sizeof closing, RBE_PROGRAM " COMMAND --help explains one; " RBE_PROGRAM
+             " --version says which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features "
+             "(%s).\nRBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
              rbe_isa_names());
-    rbe_print_group(f, "rbe", "GPT-2 in Riemannian Basis Encoding: convert, run, measure",
-                    "COMMAND [OPTION...] ...",
-                    "GPT-2 in Riemannian Basis Encoding: convert, run, measure.", closing);
+    rbe_print_group(f, RBE_PROGRAM, WHAT, "COMMAND [OPTION...] ...", WHAT ".", closing);
 }
 
 static void usage_eval(FILE *f)
 {
-    rbe_print_group(f, "rbe eval", rbe_command_find("rbe eval")->what, "WHAT [OPTION...]",
+    static const char eval[] = RBE_PROGRAM " eval";
+
+    rbe_print_group(f, eval, rbe_command_find(eval)->what, "WHAT [OPTION...]",
                     "Measures a model, or compares models with the first one.",
-                    "rbe eval WHAT --help explains one.  Result lines: docs/RESULTS.md.");
+                    RBE_PROGRAM " eval WHAT --help explains one.  "
+                    "Result lines: docs/RESULTS.md.");
 }
 
 static const struct group {
     const char *name, *unit;
     void (*usage)(FILE *f);
-} groups[] = {{"rbe", "command", usage}, {"rbe eval", "evaluation", usage_eval}};
+} groups[] = {{RBE_PROGRAM, "command", usage},
+              {RBE_PROGRAM " eval", "evaluation", usage_eval}};
 
 /* Finds the command that argv[1] names in this group, and runs it with what follows. */
 static int run(const struct group *g, int argc, const char **argv)
@@ -66,11 +74,11 @@ static int run(const struct group *g, int argc, const char **argv)
 /* rbe man [COMMAND [WHAT]]: the manual page, for scripts/manpages.sh. */
 static int man(int argc, const char **argv)
 {
-    const char *args[5] = {"rbe"};
+    const char *args[5] = {RBE_PROGRAM};
     int n = 1;
 
     if (argc > 2 || (argc && !strcmp(argv[0], "--help"))) {
-        fputs("rbe man: want a COMMAND, or COMMAND WHAT\n", stderr);
+        fputs(RBE_PROGRAM " man: want a COMMAND, or COMMAND WHAT\n", stderr);
         return 2;
     }
     rbe_help_as_man();
@@ -83,7 +91,7 @@ static int man(int argc, const char **argv)
 int main(int argc, char **argv)
 {
     const char **args = (const char **)argv;
-    int code = rbe_start("rbe", rbe_commit);
+    int code = rbe_start(RBE_PROGRAM, rbe_commit);
 
     if (code)
         return code;
@@ -96,5 +104,5 @@ int main(int argc, char **argv)
         code = man(argc - 2, args + 2);
     else
         code = run(&groups[0], argc, args);
-    return rbe_finish("rbe", code, "what was printed is not whole");
+    return rbe_finish(RBE_PROGRAM, code, "what was printed is not whole");
 }

@@ -16,8 +16,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "kernels/f16.h"
-#include "model/data.h"
-#include "model/tokenizer_files.h"
+#include "model/companion.h"
 #include "rbe/container.h"
 
 static enum rbe_status add_metadata(struct rbe_container_builder *b,
@@ -49,6 +48,8 @@ static enum rbe_status add_metadata(struct rbe_container_builder *b,
         if ((err = rbe_container_add_meta(b, "rbe.low_rank", text, d)))
             goto out;
     }
+    if ((err = rbe_companion_add_meta(b, s->gguf, d)))
+        goto out;
     if (s->label)
         err = rbe_container_add_meta(b, "synthetic", s->label, d);
 out:
@@ -172,46 +173,10 @@ out:
     return err;
 }
 
-/* The tokenizer that a GGUF file has in it, as a file beside the model: a container has no
- * place for it.  *path: its name, fresh, where there was none before. */
-static enum rbe_status write_tokenizer(char **path, const struct rbe_convert *c,
-                                       const char *model, struct rbe_diag *d)
-{
-    const struct rbe_gguf *from = c->source->gguf;
-    struct rbe_gguf_out *o = NULL;
-    enum rbe_status err;
-    bool any = false;
-
-    *path = NULL;
-    for (size_t i = 0; from && i < rbe_gguf_value_count(from); i++)
-        any = any || rbe_tokenizer_is_key(rbe_gguf_value_at(from, i)->key);
-    if (!any)
-        return RBE_OK;
-    if (!(*path = rbe_tokenizer_beside(model)))
-        return no_memory(d);
-    const bool there = !access(*path, F_OK);
-    if ((err = rbe_gguf_begin(&o, d)))
-        goto out;
-    for (size_t i = 0; i < rbe_gguf_value_count(from); i++) {
-        const struct rbe_gguf_value *v = rbe_gguf_value_at(from, i);
-        if (rbe_tokenizer_is_key(v->key) || !strcmp(v->key, "general.architecture"))
-            rbe_gguf_add_value(o, v);
-    }
-    err = rbe_gguf_write(o, *path, d);
-out:
-    rbe_gguf_end(&o);
-    if (err || there) {
-        free(*path);
-        *path = NULL;
-    }
-    return err;
-}
-
 enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d)
 {
     struct rbe_container_builder *b = NULL;
     void **plain = calloc(c->count, sizeof *plain);
-    char *tokenizer = NULL;
     enum rbe_status err;
     struct stat st;
 
@@ -235,13 +200,8 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
     /* Sizes that the plan went by may be wrong then. */
     if (!err && rbe_shortages() != c->shortages)
         err = no_memory(d);
-    if (err || (err = write_tokenizer(&tokenizer, c, path, d)))
+    if (err || (err = rbe_companion_write(b, path, c->source->gguf, d)))
         goto out;
-    if ((err = rbe_container_write(b, path, d))) {
-        if (tokenizer)
-            unlink(tokenizer);
-        goto out;
-    }
     if (stat(path, &st) < 0)
         err = rbe_fail_errno(d, "%s", path);
     else
@@ -250,7 +210,6 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
         rbe_partial_remove(c);
 out:
     rbe_container_end(&b);
-    free(tokenizer);
     for (size_t i = 0; plain && i < c->count; i++)
         free(plain[i]);
     free(plain);

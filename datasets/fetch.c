@@ -5,10 +5,13 @@
  */
 #include "datasets/fetch.h"
 
+/* The macros that check types call by name. */
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -20,9 +23,26 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/library.h"
 #include "base/progress.h"
 
 enum { ATTEMPTS = 3 };
+
+/* libcurl, which brings some thirty libraries along. */
+#define RBE_LIBRARY_PREFIX(name) curl_##name
+#define CALLS(CALL)                                                                            \
+    CALL(global_init) CALL(easy_init) CALL(easy_setopt) CALL(easy_perform) CALL(easy_getinfo)  \
+    CALL(easy_strerror) CALL(easy_cleanup) CALL(easy_escape) CALL(free)
+static struct { CALLS(RBE_LIBRARY_CALL) } curl;
+static bool has_curl;
+
+static void load_curl(void)
+{
+    static const char *const names[] = {CALLS(RBE_LIBRARY_NAME)};
+
+    has_curl = rbe_library_open(&curl, "libcurl.so.4", names, sizeof names / sizeof names[0]) &&
+               !curl.global_init(CURL_GLOBAL_DEFAULT);
+}
 
 /* What is being received. */
 struct transfer {
@@ -93,34 +113,34 @@ static enum rbe_status receive(struct transfer *t, const char *name, const char 
     char why[CURL_ERROR_SIZE];
     CURLcode rc = CURLE_OK;
     long code = 0;
-    CURL *c = curl_easy_init();
+    CURL *c = curl.easy_init();
 
     if (!c)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: libcurl does not start", name);
-    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl.easy_setopt(c, CURLOPT_URL, url);
     /* One home refuses clients that do not look like a browser. */
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "Mozilla/5.0 (compatible; rbe-fetch)");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(c, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 30L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 100L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 60L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
-    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
+    curl.easy_setopt(c, CURLOPT_USERAGENT, "Mozilla/5.0 (compatible; rbe-fetch)");
+    curl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+    curl.easy_setopt(c, CURLOPT_MAXREDIRS, 10L);
+    curl.easy_setopt(c, CURLOPT_FAILONERROR, 1L);
+    curl.easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 30L);
+    curl.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 100L);
+    curl.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 60L);
+    curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl.easy_setopt(c, CURLOPT_WRITEDATA, t);
+    curl.easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl.easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    curl.easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    curl.easy_setopt(c, CURLOPT_ERRORBUFFER, why);
     for (int i = 0; i < ATTEMPTS; i++) {
         if (i > 0)
             sleep(1);
         const uint64_t from = t->have;
         why[0] = 0;
-        curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)from);
-        rc = curl_easy_perform(c);
-        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &code);
+        curl.easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)from);
+        rc = curl.easy_perform(c);
+        curl.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &code);
         if (rc == CURLE_OK || t->write_errno || t->too_long || rbe_interrupted())
             break;
         /* A server that cannot continue, or has a shorter file now: from the start. */
@@ -141,8 +161,8 @@ static enum rbe_status receive(struct transfer *t, const char *name, const char 
                        " bytes expected", name, url, t->limit);
     else if (rc != CURLE_OK)
         err = rbe_fail(d, RBE_ERR_IO, "%s: cannot fetch %s: %s", name, url,
-                       why[0] ? why : curl_easy_strerror(rc));
-    curl_easy_cleanup(c);
+                       why[0] ? why : curl.easy_strerror(rc));
+    curl.easy_cleanup(c);
     return err;
 }
 
@@ -160,7 +180,7 @@ static char *mirror_url(const char *mirror, const char *name, struct rbe_diag *d
         base = real;
     }
     path = rbe_path_join(real ? base : "", name);
-    esc = path ? curl_easy_escape(NULL, path, 0) : NULL;
+    esc = path ? curl.easy_escape(NULL, path, 0) : NULL;
     if (esc) {
         /* curl escapes the slashes too. */
         char *to = esc;
@@ -182,7 +202,7 @@ static char *mirror_url(const char *mirror, const char *name, struct rbe_diag *d
     }
     if (!url)
         rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", name);
-    curl_free(esc);
+    curl.free(esc);
     free(path);
     free(real);
     return url;
@@ -313,6 +333,9 @@ static enum rbe_status complete(const struct rbe_dataset *s, const char *url, bo
     err = verify(s, archive ? unpacked : part, d);
 out:
     rbe_progress_end(&t.progress);
+    /* Nothing in it to go on from; if it is another's, that one has it open. */
+    if (err && !fstat(t.fd, &st) && !st.st_size && !flock(t.fd, LOCK_EX | LOCK_NB))
+        unlink(part);
     close(t.fd);
     return err;
 }
@@ -320,11 +343,17 @@ out:
 enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirror,
                                   const char *to, struct rbe_diag *d)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     enum rbe_status err = RBE_ERR_NOMEM;
     const bool archive = !mirror && s->member;
     bool stale = false;
-    char *path = rbe_path_join(to, s->name), *part = NULL, *unpacked = NULL, *url = NULL;
+    char *made = NULL, *path = rbe_path_join(to, s->name), *part = NULL, *unpacked = NULL, *url = NULL;
 
+    pthread_once(&once, load_curl);
+    if (!has_curl) {
+        err = rbe_fail(d, RBE_ERR_IO, "%s: libcurl does not start", s->name);
+        goto out;
+    }
     if (!mirror && !s->url) {
         err = rbe_fail(d, RBE_ERR_ARG, "%s: has no public home; give a folder or URL that "
                        "has it with --from", s->name);
@@ -340,7 +369,7 @@ enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirro
     }
     char *slash = strrchr(path, '/');
     *slash = 0;
-    err = rbe_make_dirs(path, d);
+    err = rbe_make_new_dirs(&made, path, d);
     *slash = '/';
     if (err)
         goto out;
@@ -367,6 +396,12 @@ enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirro
     else if (archive)
         unlink(part);
 out:
+    /* What is kept, to go on from, keeps its folders. */
+    if (err && made) {
+        *strrchr(path, '/') = 0;
+        rbe_unmake_dirs(&made, path);
+    }
+    free(made);
     free(url);
     free(unpacked);
     free(part);

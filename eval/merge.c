@@ -94,6 +94,13 @@ static bool same_object(const json_t *a, const json_t *b, const char *key)
                    text_of(rbe_value_at(b, key), RBE_KEY(sha256)));
 }
 
+/* What the caches of these models held; a text has none. */
+static bool same_cache(const json_t *a, const json_t *b, const char *key)
+{
+    return !strcmp(text_of(rbe_value_at(a, key), RBE_KEY(kv_cache)),
+                   text_of(rbe_value_at(b, key), RBE_KEY(kv_cache)));
+}
+
 /* Members of the same value; both may be missing. */
 static bool same_member(const json_t *a, const json_t *b, const char *key)
 {
@@ -123,7 +130,9 @@ static struct difference differences(const json_t *a, const json_t *b)
         RBE_KEY(prompt_tokens), RBE_KEY(candidates),  RBE_KEY(sampling),
         RBE_KEY(samples_kept),  RBE_KEY(recorded),    RBE_KEY(limit),
         RBE_KEY(bootstrap),     RBE_KEY(mode),        RBE_KEY(sequences_total),
-        RBE_KEY(length),        RBE_KEY(special)};
+        RBE_KEY(length),        RBE_KEY(special),     RBE_KEY(protocol_name),
+        RBE_KEY(stride),        RBE_KEY(words),       RBE_KEY(white_space_words),
+        RBE_KEY(text_bytes),    RBE_KEY(pages)};
     static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(isa), RBE_KEY(threads),
                                           RBE_KEY(oversubscribed)};
     static const char *const objects[] = {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)};
@@ -131,10 +140,12 @@ static struct difference differences(const json_t *a, const json_t *b)
 
     for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
         compare(&x, same_object(a, b, objects[i]), objects[i]);
+    for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
+        compare(&x, same_cache(a, b, objects[i]), RBE_KEY(kv_cache));
     for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
         compare(&x, same_member(a, b, equal[i]), equal[i]);
     /* Elsewhere `tokens` are those of the part. */
-    if (is(a, "generation"))
+    if (is(a, "generation") || is(a, "perplexity"))
         compare(&x, same_member(a, b, RBE_KEY(tokens)), RBE_KEY(tokens));
     compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine),
                             RBE_KEY(activations)), RBE_KEY(activations));
@@ -302,22 +313,40 @@ static enum rbe_status check_column(const json_t *r, const struct kind *kind, co
     return RBE_OK;
 }
 
-/* samples.NAME of a record count tokens, each at least so many. */
-static enum rbe_status check_tokens(const json_t *r, const struct kind *kind, const char *name,
-                                    json_int_t least, const char *file, struct rbe_diag *d)
+/* samples.NAME of a record count tokens, each at least so many; *sum: all together. */
+static enum rbe_status check_tokens(json_int_t *sum, const json_t *r, const struct kind *kind,
+                                    const char *name, json_int_t least, const char *file,
+                                    struct rbe_diag *d)
 {
     const enum rbe_status err = check_column(r, kind, name, file, d);
     const json_t *x;
     size_t i;
 
+    *sum = 0;
     if (err)
         return err;
-    json_array_foreach(json_object_get(RBE_VALUE_AT(r, samples), name), i, x)
+    json_array_foreach(json_object_get(RBE_VALUE_AT(r, samples), name), i, x) {
         if (!json_is_integer(x) || json_integer_value(x) < least ||
             json_integer_value(x) > MOST_PARTS)
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s: samples.%s[%zu] is no "
                             "count of tokens", file, kind->name, name, i);
+        *sum += json_integer_value(x);
+    }
     return RBE_OK;
+}
+
+/* The same of the samples whose sum the record has under their name. */
+static enum rbe_status check_total(const json_t *r, const struct kind *kind, const char *name,
+                                   const char *file, struct rbe_diag *d)
+{
+    json_int_t sum;
+    const enum rbe_status err = check_tokens(&sum, r, kind, name, 1, file, d);
+    const json_t *total = json_object_get(r, name);
+
+    if (!err && total && !(json_is_integer(total) && json_integer_value(total) == sum))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: a record of %s: %s is not the sum of its "
+                        "samples, %lld", file, kind->name, name, (long long)sum);
+    return err;
 }
 
 /* Whether the columns of an item-wise record are there, and of one length and of numbers. */
@@ -345,13 +374,14 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
 static enum rbe_status check_sums(const json_t *r, const struct kind *kind, const char *file,
                                   struct rbe_diag *d)
 {
-    enum rbe_status err = check_tokens(r, kind, RBE_KEY(tokens), 1, file, d);
+    enum rbe_status err = check_total(r, kind, RBE_KEY(tokens), file, d);
     const char *name;
+    json_int_t sum;
     json_t *x;
 
     json_object_foreach(RBE_VALUE_AT(r, samples), name, x)
         err = err ? err : check_column(r, kind, name, file, d);
-    return err ? err : check_tokens(r, kind, RBE_KEY(top1), 0, file, d);
+    return err ? err : check_tokens(&sum, r, kind, RBE_KEY(top1), 0, file, d);
 }
 
 /* What the joining reads of a record, before it is trusted. */
@@ -375,7 +405,7 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
                         "up to %d", file, kind->name, MOST_RESAMPLES);
     if (is(r, "perplexity")) {
         const enum rbe_status err = check_column(r, kind, RBE_KEY(nll), file, d);
-        return err ? err : check_tokens(r, kind, RBE_KEY(scored), 1, file, d);
+        return err ? err : check_total(r, kind, RBE_KEY(scored), file, d);
     }
     if (is(r, "divergence"))
         return check_sums(r, kind, file, d);

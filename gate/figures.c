@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/rows.h"
+#include "base/text.h"
 #include "gate/compare.h"
 
 /* The file being read, for messages. */
@@ -96,13 +97,16 @@ static enum rbe_status push(const struct source *s, struct rbe_figure *g, double
     return RBE_OK;
 }
 
-static enum rbe_status exact(const struct source *s, double x, bool higher, const char *unit,
-                             const char *name, const char *of)
+/* `least`: no such figure is below, whatever was measured. */
+static enum rbe_status exact(const struct source *s, double x, double least, bool higher,
+                             const char *unit, const char *name, const char *of)
 {
     struct rbe_figure *g = add(s, unit, "%s %s", of, name);
 
     if (!g)
         return no_memory(s);
+    if (x < least)
+        return complain(s, g->key, "an impossible value");
     g->exact = true;
     g->higher = higher;
     return push(s, g, x);
@@ -209,7 +213,7 @@ static enum rbe_status add_inference(const struct source *s, const json_t *v, co
         err = add_prompt(s, v, of, threads);
     const double bytes = RBE_NUMBER_AT(v, model_bytes);
     if (!err && !isnan(bytes))
-        err = exact(s, bytes, false, "bytes", "model bytes", of);
+        err = exact(s, bytes, 0, false, "bytes", "model bytes", of);
     return err ? err : add_peak(s, v, of);
 }
 
@@ -248,7 +252,7 @@ static enum rbe_status add_comprehension(const struct source *s, const json_t *v
         snprintf(key, sizeof key, "%s %s, %.0f items", text_or(v, RBE_KEY(task), "?"), name,
                  RBE_NUMBER_AT(v, items));
         if (!err)
-            err = exact(s, RBE_NUMBER_AT(m, value), strcmp(name, "perplexity"), "", key, of);
+            err = exact(s, RBE_NUMBER_AT(m, value), 0, strcmp(name, "perplexity"), "", key, of);
     }
     return err;
 }
@@ -261,12 +265,12 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
 
     describe(of, sizeof of, v, kind);
     if (!strcmp(kind, "perplexity"))
-        return exact(s, RBE_NUMBER_AT(v, perplexity), false, "", "perplexity", of);
+        return exact(s, RBE_NUMBER_AT(v, perplexity), 1, false, "", "perplexity", of);
     if (!strcmp(kind, "divergence")) {
-        err = exact(s, RBE_NUMBER_AT(v, kl, mean), false, "nats", "mean KL", of);
+        err = exact(s, RBE_NUMBER_AT(v, kl, mean), -1e-3, false, "nats", "mean KL", of);
         return err ? err
-                   : exact(s, RBE_NUMBER_AT(v, top1, agreement), true, "", "top-1 agreement",
-                           of);
+                   : exact(s, RBE_NUMBER_AT(v, top1, agreement), 0, true, "",
+                           "top-1 agreement", of);
     }
     if (!strcmp(kind, "inference"))
         return add_inference(s, v, of);
@@ -281,12 +285,12 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
                                             RBE_KEY(relevance)};
         for (int i = 0; i < 3 && !err; i++) {
             const json_t *kept = rbe_value_at(v, names[i]);
-            err = exact(s, RBE_NUMBER_AT(kept, retained), true, "", names[i], of);
+            err = exact(s, RBE_NUMBER_AT(kept, retained), -INFINITY, true, "", names[i], of);
         }
         return err;
     }
     if (!strcmp(kind, "convert"))
-        return exact(s, RBE_NUMBER_AT(v, totals, bytes), false, "bytes", "bytes", of);
+        return exact(s, RBE_NUMBER_AT(v, totals, bytes), 0, false, "bytes", "bytes", of);
     s->f->skipped++;
     return RBE_OK;
 }
@@ -314,11 +318,12 @@ static enum rbe_status see_machine(const struct source *s, const json_t *m)
     return RBE_OK;
 }
 
-static enum rbe_status read_rows(struct source *s)
+static enum rbe_status read_rows(struct source *s, const char *text, size_t size)
 {
     unsigned unfinished = 0;
     json_t *rows = NULL, *v;
-    enum rbe_status err = rbe_result_read(&rows, s->path, &unfinished, s->d);
+    enum rbe_status err = rbe_result_parse(&rows, text, size, s->path, &unfinished,
+                                           s->d);
     size_t i;
 
     json_array_foreach(rows, i, v) {
@@ -492,7 +497,7 @@ static enum rbe_status read_samples(const struct source *s)
     FILE *there = fopen(path, "r");
     if (there)
         fclose(there);
-    if (!there || (err = rbe_read_file(&text, &size, path, s->d)) ||
+    if (!there || (err = rbe_read_text(&text, &size, NULL, path, s->d)) ||
         (err = add_sample_lines(&t, &rest, text)))
         goto out;
     for (size_t i = 0; i < more.count; i++) {
@@ -729,7 +734,8 @@ enum rbe_status rbe_figures_read(struct rbe_figures *f, const char *path, struct
     memset(f, 0, sizeof *f);
     if (!s.index)
         return no_memory(&s);
-    if ((err = rbe_read_file(&text, &size, path, d)))
+    /* Once: it may be a pipe. */
+    if ((err = rbe_read_text(&text, &size, NULL, path, d)))
         goto out;
     /* A result line begins with its schema; Google Benchmark with its context. */
     const char *first = strstr(text, "\"schema\""), *context = strstr(text, "\"context\"");
@@ -740,7 +746,7 @@ enum rbe_status rbe_figures_read(struct rbe_figures *f, const char *path, struct
     else if (context && (!first || context < first))
         err = read_document(&s, text, size);
     else
-        err = read_rows(&s);
+        err = read_rows(&s, text, size);
     s.line = 0;
     if (!err && !f->count)
         err = complain(&s, "nothing to compare", "no row with a figure");

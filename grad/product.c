@@ -22,7 +22,7 @@ static void in_f32(size_t m, size_t n, size_t k, float alpha, struct rbe_factor 
 
 #if defined(RBE_HAVE_DNNL)
 
-#include <dnnl.h>
+#include "model/dnnl.h"
 
 /* Values in a rounded piece; along the sum when the first factor is transposed, and when it
  * is not; primitives kept. */
@@ -63,11 +63,11 @@ size_t rbe_product_bytes(bool bf16)
 
 static void drop(struct kept *k)
 {
-    dnnl_primitive_destroy(k->primitive);
-    dnnl_memory_destroy(k->a);
-    dnnl_memory_destroy(k->b);
-    dnnl_memory_destroy(k->c);
-    dnnl_memory_destroy(k->scratch);
+    rbe_dnnl.primitive_destroy(k->primitive);
+    rbe_dnnl.memory_destroy(k->a);
+    rbe_dnnl.memory_destroy(k->b);
+    rbe_dnnl.memory_destroy(k->c);
+    rbe_dnnl.memory_destroy(k->scratch);
     *k = (struct kept){0};
 }
 
@@ -79,8 +79,11 @@ void rbe_product_close(struct rbe_product **pp)
         return;
     for (size_t i = 0; i < p->count; i++)
         drop(&p->kept[i]);
-    dnnl_stream_destroy(p->stream);
-    dnnl_engine_destroy(p->engine);
+    /* Without bf16 there are none, and the library may not be there. */
+    if (p->stream)
+        rbe_dnnl.stream_destroy(p->stream);
+    if (p->engine)
+        rbe_dnnl.engine_destroy(p->engine);
     free(p->a);
     free(p->b);
     free(p->scratch);
@@ -100,8 +103,8 @@ enum rbe_status rbe_product_open(struct rbe_product **out, bool bf16, struct rbe
     p->v = rbe_vector_best(rbe_cpu_isa());
     if (bf16 && (!(p->a = aligned_alloc(64, PIECE * sizeof *p->a)) ||
                  !(p->b = aligned_alloc(64, PIECE * sizeof *p->b)) ||
-                 dnnl_engine_create(&p->engine, dnnl_cpu, 0) ||
-                 dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))) {
+                 rbe_dnnl.engine_create(&p->engine, dnnl_cpu, 0) ||
+                 rbe_dnnl.stream_create(&p->stream, p->engine, dnnl_stream_default_flags))) {
         rbe_product_close(&p);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
@@ -119,7 +122,7 @@ static bool describe(dnnl_memory_desc_t *md, size_t rows, size_t cols, size_t ld
         strides[0] = 1;
         strides[1] = (dnnl_dim_t)ld;
     }
-    return !dnnl_memory_desc_init_by_strides(md, 2, dims, type, strides);
+    return !rbe_dnnl.memory_desc_init_by_strides(md, 2, dims, type, strides);
 }
 
 /* Makes the primitive and its memory objects; false: the library cannot. */
@@ -137,14 +140,15 @@ static bool make(struct rbe_product *p, struct kept *k)
     if (!describe(&a, y->m, y->k, y->ta ? y->m : y->k, y->ta, dnnl_bf16) ||
         !describe(&b, y->k, y->n, y->ldb, y->tb, dnnl_bf16) ||
         !describe(&c, y->m, y->n, y->ldc, false, dnnl_f32) ||
-        dnnl_matmul_desc_init(&desc, &a, &b, NULL, &c) || dnnl_primitive_attr_create(&attr) ||
-        dnnl_post_ops_create(&ops) || (y->add && dnnl_post_ops_append_sum(ops, 1)) ||
-        dnnl_primitive_attr_set_post_ops(attr, ops) ||
-        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ||
-        dnnl_primitive_desc_create(&pd, &desc, attr, p->engine, NULL))
+        rbe_dnnl.matmul_desc_init(&desc, &a, &b, NULL, &c) ||
+        rbe_dnnl.primitive_attr_create(&attr) ||
+        rbe_dnnl.post_ops_create(&ops) || (y->add && rbe_dnnl.post_ops_append_sum(ops, 1)) ||
+        rbe_dnnl.primitive_attr_set_post_ops(attr, ops) ||
+        rbe_dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ||
+        rbe_dnnl.primitive_desc_create(&pd, &desc, attr, p->engine, NULL))
         goto out;
-    scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    const size_t bytes = (dnnl_memory_desc_get_size(scratch) + 63) / 64 * 64;
+    scratch = rbe_dnnl.primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    const size_t bytes = (rbe_dnnl.memory_desc_get_size(scratch) + 63) / 64 * 64;
     if (bytes > p->scratch_bytes) {
         void *more = aligned_alloc(64, bytes);
         if (!more)
@@ -153,15 +157,15 @@ static bool make(struct rbe_product *p, struct kept *k)
         p->scratch = more;
         p->scratch_bytes = bytes;
     }
-    ok = !dnnl_primitive_create(&k->primitive, pd) &&
-         !dnnl_memory_create(&k->a, &a, p->engine, DNNL_MEMORY_NONE) &&
-         !dnnl_memory_create(&k->b, &b, p->engine, DNNL_MEMORY_NONE) &&
-         !dnnl_memory_create(&k->c, &c, p->engine, DNNL_MEMORY_NONE) &&
-         !dnnl_memory_create(&k->scratch, scratch, p->engine, DNNL_MEMORY_NONE);
+    ok = !rbe_dnnl.primitive_create(&k->primitive, pd) &&
+         !rbe_dnnl.memory_create(&k->a, &a, p->engine, DNNL_MEMORY_NONE) &&
+         !rbe_dnnl.memory_create(&k->b, &b, p->engine, DNNL_MEMORY_NONE) &&
+         !rbe_dnnl.memory_create(&k->c, &c, p->engine, DNNL_MEMORY_NONE) &&
+         !rbe_dnnl.memory_create(&k->scratch, scratch, p->engine, DNNL_MEMORY_NONE);
 out:
-    dnnl_primitive_desc_destroy(pd);
-    dnnl_post_ops_destroy(ops);
-    dnnl_primitive_attr_destroy(attr);
+    rbe_dnnl.primitive_desc_destroy(pd);
+    rbe_dnnl.post_ops_destroy(ops);
+    rbe_dnnl.primitive_attr_destroy(attr);
     return ok;
 }
 
@@ -217,14 +221,14 @@ static bool piece(struct rbe_product *p, size_t m, size_t n, size_t k, float alp
     round_to(p, p->a, a.v, a.t ? k : m, a.t ? m : k, a.ld, alpha);
     if (!b.bf16)
         round_to(p, p->b, b.v, b.t ? n : k, b.t ? k : n, b.ld, 1);
-    if (dnnl_memory_set_data_handle(f->a, p->a) ||
-        dnnl_memory_set_data_handle(f->b, (void *)(uintptr_t)second) ||
-        dnnl_memory_set_data_handle(f->c, c) ||
-        dnnl_memory_set_data_handle(f->scratch, p->scratch))
+    if (rbe_dnnl.memory_set_data_handle(f->a, p->a) ||
+        rbe_dnnl.memory_set_data_handle(f->b, (void *)(uintptr_t)second) ||
+        rbe_dnnl.memory_set_data_handle(f->c, c) ||
+        rbe_dnnl.memory_set_data_handle(f->scratch, p->scratch))
         return false;
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, f->a}, {DNNL_ARG_WEIGHTS, f->b},
                                     {DNNL_ARG_DST, f->c}, {DNNL_ARG_SCRATCHPAD, f->scratch}};
-    return !dnnl_primitive_execute(f->primitive, p->stream, 4, args);
+    return !rbe_dnnl.primitive_execute(f->primitive, p->stream, 4, args);
 }
 
 /* Advances a factor to element (row, col) of what it stands for. */

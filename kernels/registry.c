@@ -22,7 +22,7 @@ enum {
 #include "kernels/formats.def"
 #undef RBE_FORMAT
 };
-enum { TABLE_transform, TABLE_elementwise, TABLE_vector, TABLE_trellis };
+enum { TABLE_transform, TABLE_elementwise, TABLE_attention, TABLE_vector, TABLE_trellis };
 
 static const struct rbe_kernel kernels[] = {
 #define RBE_KERNEL(op, format, isa)                                                            \
@@ -125,5 +125,6 @@ static const void *best_version(int table, uint32_t isa)
     }
 CHOOSE(transform)
 CHOOSE(elementwise)
+CHOOSE(attention)
 CHOOSE(vector)
 CHOOSE(trellis)

@@ -252,9 +252,11 @@ static enum rbe_status get_counts(struct rbe_model_config *c, const struct reade
     switch (c->arch) {
 #define RBE_ARCH(id, ...) case RBE_ARCH_##id:
 #define RBE_END_ARCH break;
+/* No default is known for the context of a GGUF file: it must say it. */
 #define RBE_COUNT(field, key, other, missing)                                                  \
     err = err ? err : get_count(&c->field, r, key, other, MAX_##field,                       \
-                                c->field ? c->field : (missing));
+                                c->field ? c->field                                          \
+                                : r->gguf && &c->field == &c->n_ctx ? 0 : (missing));
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
@@ -268,6 +270,8 @@ static enum rbe_status get_epsilon(float *out, const struct reader *r, const cha
 
     if (v && !json_is_number(v))
         return wrong_type(r, key, v, "a number");
+    if (!v && r->gguf)
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is missing", r->name, shown(r, key));
     *out = v ? (float)json_number_value(v) : missing;
     if (!(*out > 0 && *out < 1))
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is not between 0 and 1", r->name,
@@ -300,6 +304,23 @@ static const char *const scalings[][3] = {
     [RBE_ROPE_LINEAR] = {"linear", "linear", "linear"},
     [RBE_ROPE_LLAMA3] = {"llama3", "llama3", "llama3"}};
 
+/* The key of the factor: GGUF has an older one, whose value must be the newer one's. */
+static enum rbe_status find_factor(const char **key, const struct reader *r)
+{
+    static const char older[] = "rope_scaling.scale_linear";
+    const json_t *now = value_of(r, *key), *old = r->gguf ? value_of(r, older) : NULL;
+
+    if (!old)
+        return RBE_OK;
+    if (!now)
+        *key = older;
+    else if (!json_is_number(now) || !json_is_number(old) ||
+             (float)json_number_value(now) != (float)json_number_value(old))
+        return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s and %s are not equal", r->name,
+                        shown(r, *key), shown(r, older));
+    return RBE_OK;
+}
+
 static enum rbe_status get_scaling(struct rbe_model_config *c, const struct reader *r)
 {
     enum { KINDS = sizeof scalings / sizeof scalings[0], PLACES = 2 };
@@ -315,12 +336,15 @@ static enum rbe_status get_scaling(struct rbe_model_config *c, const struct read
     const int place = !r->gguf && !value_of(r, places[0][0]);
     const char *const *key = places[place];
     const json_t *v = value_of(r, key[1]);
-    enum rbe_status err = RBE_OK;
+    const char *factor = key[3];
+    enum rbe_status err = find_factor(&factor, r);
     int kind = 0;
 
+    if (err)
+        return err;
     if (!v && (v = value_of(r, key[2])))
         key++;
-    if (!v && r->gguf && value_of(r, places[0][3]))
+    if (!v && r->gguf && value_of(r, factor))
         kind = RBE_ROPE_LINEAR;
     else if (!v && (r->gguf || !value_of(r, places[place][0]) || place == 1))
         return RBE_OK;
@@ -338,7 +362,7 @@ static enum rbe_status get_scaling(struct rbe_model_config *c, const struct read
     c->rope_scaling = (enum rbe_rope_scaling)kind;
     key = places[place];
     if (c->rope_scaling != RBE_ROPE_PLAIN)
-        err = get_number(&c->rope_factor, r, key[3], NULL, 1, NAN);
+        err = get_number(&c->rope_factor, r, factor, NULL, 1, NAN);
     if (err || c->rope_scaling != RBE_ROPE_LLAMA3)
         return err;
     if ((err = get_number(&c->rope_low, r, key[4], NULL, 1e-6F, NAN)) ||
@@ -711,8 +735,8 @@ static void put_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
         rbe_gguf_add_bool(o, gguf, json_is_true(v));
 }
 
-enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
-                                      struct rbe_diag *d)
+static enum rbe_status config_json(json_t **out, const struct rbe_model_config *c,
+                                   struct rbe_diag *d)
 {
     char *text = NULL;
     size_t size;
@@ -736,7 +760,7 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d)
 {
     json_t *j;
-    const enum rbe_status err = rbe_model_config_json(&j, c, d);
+    const enum rbe_status err = config_json(&j, c, d);
 
     if (err)
         return err;
@@ -749,6 +773,61 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
     }
     json_decref(j);
     return RBE_OK;
+}
+
+/* --- differences -------------------------------------------------------------------------- */
+
+struct difference {
+    char *buf;                  /* empty: none was found yet */
+    size_t size;
+};
+
+static void compare(struct difference *d, const char *key, double a, double b)
+{
+    if (a != b && !*d->buf)
+        snprintf(d->buf, d->size, "%s %.9g and %.9g", key, a, b);
+}
+
+static void compare_words(struct difference *d, const char *key, const char *a, const char *b)
+{
+    if (strcmp(a, b) != 0 && !*d->buf)
+        snprintf(d->buf, d->size, "%s %s and %s", key, a, b);
+}
+
+static void compare_rope(struct difference *d, const char *key,
+                         const struct rbe_model_config *a, const struct rbe_model_config *b)
+{
+    compare(d, key, (double)a->rope_base, (double)b->rope_base);
+    compare_words(d, "rope_scaling.rope_type", scalings[a->rope_scaling][0],
+                  scalings[b->rope_scaling][0]);
+    compare(d, "rope_scaling.factor", (double)a->rope_factor, (double)b->rope_factor);
+    compare(d, "rope_scaling.low_freq_factor", (double)a->rope_low, (double)b->rope_low);
+    compare(d, "rope_scaling.high_freq_factor", (double)a->rope_high, (double)b->rope_high);
+    compare(d, "rope_scaling.original_max_position_embeddings", a->rope_original,
+            b->rope_original);
+}
+
+const char *rbe_model_config_difference(char *buf, size_t size,
+                                        const struct rbe_model_config *a,
+                                        const struct rbe_model_config *b)
+{
+    struct difference d = {buf, size};
+
+    *buf = 0;
+    compare_words(&d, "model_type", rbe_arch_at(a->arch)->type, rbe_arch_at(b->arch)->type);
+    switch (a->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_COUNT(field, key, ...) compare(&d, key, a->field, b->field);
+#define RBE_EPSILON(key, missing) compare(&d, key, (double)a->ln_eps, (double)b->ln_eps);
+#define RBE_ROPE(key, other, missing) compare_rope(&d, key, a, b);
+#define RBE_TIED(key, missing)                                                                 \
+    compare(&d, key, !rbe_config_has(a, RBE_OPTION_UNTIED),                                    \
+            !rbe_config_has(b, RBE_OPTION_UNTIED));
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    return *buf ? buf : NULL;
 }
 
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)

@@ -4,18 +4,20 @@
  * SPDX-License-Identifier: MIT
  */
 #include "model/data.h"
-#include "model/model.h"
 
 #include <dirent.h>
 #include <fnmatch.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "model/companion.h"
+#include "model/model.h"
 #include "model/tokenizer_files.h"
 
 static bool exists(const char *path)
@@ -89,24 +91,14 @@ static char *folder_of(const char *path)
     return s;
 }
 
-char *rbe_tokenizer_beside(const char *model_path)
-{
-    static const char end[] = ".tokenizer.gguf";
-    char *path = malloc(strlen(model_path) + sizeof end);
-
-    if (path)
-        strcat(strcpy(path, model_path), end);
-    return path;
-}
-
 bool rbe_has_tokenizer(const char *model_path)
 {
-    char *folder = *model_path ? folder_of(model_path) : NULL;
-    char *beside = rbe_tokenizer_beside(model_path);
-    const bool has = (folder && rbe_tokenizer_files_exist(folder) > 0) || exists(beside);
+    char *folder = *model_path ? folder_of(model_path) : NULL, *own = NULL;
+    const bool has = (folder && rbe_tokenizer_files_exist(folder) > 0) ||
+                     rbe_companion_find(&own, model_path, NULL) || own;
 
     free(folder);
-    free(beside);
+    free(own);
     return has || rbe_tokenizer_gguf_has(model_path);
 }
 
@@ -118,6 +110,20 @@ enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const
 
     free(own);
     return err;
+}
+
+bool rbe_is_model_file(const char *name)
+{
+    static const char *const names[] = {
+        "config.json", "model.safetensors", "model.safetensors.index.json",
+        "*-of-*.safetensors", "pytorch_model*.bin", "vocab.json", "vocab.bpe", "encoder.json",
+        "merges.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+        "special_tokens_map.json", "generation_config.json", "chat_template.jinja"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!fnmatch(names[i], name, 0))
+            return true;
+    return false;
 }
 
 enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d)
@@ -144,10 +150,50 @@ enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, stru
     }
     if (!err && exists(own))
         err = rbe_files_read(f, own, d);
+    if (!err && folder)
+        err = rbe_files_guard(f, folder, rbe_is_model_file, d);
     if (dir)
         closedir(dir);
     free(folder);
     free(own);
+    return err;
+}
+
+/* Whether the folder holds a part of a model other than the one of this name. */
+static bool holds_others(const char *folder, const char *name)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *e;
+    bool any = false;
+
+    while (dir && !any && (e = readdir(dir)))
+        any = rbe_is_model_file(e->d_name) && strcmp(e->d_name, name) != 0;
+    if (dir)
+        closedir(dir);
+    return any;
+}
+
+enum rbe_status rbe_files_guard_model(struct rbe_files *f, const char *out, struct rbe_diag *d)
+{
+    char *folder = strdup(out), *name = rbe_path_name(out);
+    enum rbe_status err = RBE_OK;
+    size_t n = strlen(out);
+
+    if (!folder || !name) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", out);
+        goto out;
+    }
+    while (n && folder[n - 1] == '/')
+        n--;
+    while (n && folder[n - 1] != '/')
+        n--;
+    folder[n] = 0;
+    const char *where = n ? folder : ".";
+    if (holds_others(where, name))
+        err = rbe_files_guard(f, where, rbe_is_model_file, d);
+out:
+    free(folder);
+    free(name);
     return err;
 }
 
@@ -178,21 +224,21 @@ static enum rbe_status find_tokenizer(struct rbe_tokenizer **out, char **where,
                                       const struct rbe_model_config *c, struct rbe_diag *d)
 {
     static const char *const shipped[] = {"rbe-mini", "gpt2"};
-    enum rbe_status err = RBE_ERR_IO;
+    enum rbe_status err;
 
     *out = NULL;
     *where = NULL;
     if (folder || rbe_tokenizer_gguf_has(model_path))
         return take_place(out, where, folder ? folder : model_path, c, d);
-    char *own = rbe_tokenizer_beside(model_path);
-    const bool has_own = exists(own);
-    if (!own)
-        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a tokenizer");
-    else if (has_own)
-        err = take_place(out, where, own, c, d);
-    free(own);
-    if (has_own || err == RBE_ERR_NOMEM)
+    char *own = NULL;
+    if ((err = rbe_companion_find(&own, model_path, d)))
         return err;
+    if (own) {
+        err = take_place(out, where, own, c, d);
+        free(own);
+        return err;
+    }
+    err = RBE_ERR_IO;
     if (*model_path) {
         char *beside = folder_of(model_path);
         const int has = beside ? rbe_tokenizer_files_exist(beside) : -1;
@@ -227,6 +273,8 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
     const enum rbe_status err = find_tokenizer(out, &where, folder, model_path, c, d);
 
     free(where);
+    /* Reading it took ten times the memory that it keeps. */
+    malloc_trim(0);
     return err;
 }
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
+#include "rbe/gguf.h"
 
 /*
  * Path of a shipped file or folder ("rbe-mini", "wiki.test.raw") in a fresh string, or NULL
@@ -28,10 +29,15 @@ enum rbe_status rbe_files_read_data(struct rbe_files *f, const char *path, const
 /* Adds every file that may be read with a model: of its folder, or beside its file, those
  * that belong to a checkpoint or a tokenizer. */
 enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d);
+/* Whether a file of this name in a folder is read as a part of a model. */
+bool rbe_is_model_file(const char *name);
+/* `out`, a file or folder to make, must not become a part of a model that stands in its folder:
+ * for who names it to `f` as an output next. */
+enum rbe_status rbe_files_guard_model(struct rbe_files *f, const char *out, struct rbe_diag *d);
 
 /*
  * The tokenizer of a model: from `folder`, or a GGUF file, when given; else the GGUF file's
- * own, or that of rbe_tokenizer_beside(), or from the model's folder or the folder that the
+ * own, or a container's companion (model/companion.h), or from the model's folder or the folder that the
  * model file stands in; else the shipped one that fits the model.  One that does not fit the
  * model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
  */
@@ -44,9 +50,5 @@ enum rbe_status rbe_find_tokenizer_place(char **out, const char *folder, const c
 
 /* Does one stand beside the model, right or not? */
 bool rbe_has_tokenizer(const char *model_path);
-
-/* Where the tokenizer of a model file lies that came from a GGUF file: MODEL.tokenizer.gguf,
- * metadata without tensors.  Fresh, NULL when out of memory. */
-char *rbe_tokenizer_beside(const char *model_path);
 
 #endif

@@ -13,12 +13,15 @@
 
 #if defined(RBE_HAVE_DNNL)
 
-#include <dnnl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-void omp_set_num_threads(int);      /* from libgomp, which oneDNN is built on */
+#include "model/dnnl.h"
+
+struct rbe_dnnl rbe_dnnl;
+/* Of OpenMP, which oneDNN is built on. */
+static struct { void (*set_num_threads)(int); } omp;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_bool fast;
@@ -28,12 +31,17 @@ static _Thread_local bool alone;
 /* oneDNN dispatches on feature bits; RBE_DISABLE_ISA must hold for it too. */
 static void start(void)
 {
+    static const char *const names[] = {RBE_DNNL_CALLS(RBE_LIBRARY_NAME)};
+    static const char *const threads[] = {"omp_set_num_threads"};
+    static const char file[] = RBE_LIBRARY_FILE("libdnnl.so", DNNL_VERSION_MAJOR);
     const uint32_t isa = rbe_cpu_isa();
-    const dnnl_version_t *v = dnnl_version();
 
-    if (!(isa & RBE_ISA_SSE41))
+    if (!(isa & RBE_ISA_SSE41) ||
+        !rbe_library_open(&rbe_dnnl, file, names, sizeof names / sizeof names[0]) ||
+        !rbe_library_open(&omp, file, threads, 1))
         return;
-    dnnl_set_max_cpu_isa(isa & RBE_ISA_AVX512 ? dnnl_cpu_isa_all
+    const dnnl_version_t *v = rbe_dnnl.version();
+    rbe_dnnl.set_max_cpu_isa(isa & RBE_ISA_AVX512 ? dnnl_cpu_isa_all
                          : isa & RBE_ISA_AVX2 ? dnnl_cpu_isa_avx2 : dnnl_cpu_isa_sse41);
     snprintf(name, sizeof name, "oneDNN %d.%d.%d dnnl_sgemm", v->major, v->minor, v->patch);
     fast = true;
@@ -61,11 +69,11 @@ enum rbe_status rbe_dense_room(const char *what, size_t besides, struct rbe_diag
     const size_t limit = rbe_memory_limit();
     enum rbe_status err = RBE_OK;
 
-    if (!rbe_dense_fast())
+    /* Not asked in vain: the answer loads the library. */
+    if (!limit || !rbe_dense_fast())
         return RBE_OK;
     pthread_mutex_lock(&lock);
-    if (limit)
-        err = rbe_memory_check(what, besides + ROOM, limit, d);
+    err = rbe_memory_check(what, besides + ROOM, limit, d);
     if (err && !decided) {
         atomic_store(&fast, false);
         err = RBE_OK;
@@ -80,7 +88,7 @@ bool rbe_dense_here(void)
     if (!rbe_dense_fast())
         return false;
     if (!alone) {
-        omp_set_num_threads(1);
+        omp.set_num_threads(1);
         alone = true;
     }
     return true;
@@ -92,7 +100,7 @@ static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alp
 {
     if (!rbe_dense_here())
         return false;
-    return dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
+    return rbe_dnnl.sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
                       (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
                       (dnnl_dim_t)ldc) == dnnl_success;
 }

@@ -5,6 +5,8 @@
  */
 #include "model/synth.h"
 
+#include <dirent.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -120,21 +122,50 @@ static enum rbe_status try_files(const char *folder, const char *weights, struct
     return err;
 }
 
-/* What stands there may be replaced when it was generated too: nobody has another copy of a
- * trained one. */
-static enum rbe_status check_replaced(const char *path, struct rbe_diag *d)
+/* The weights of a checkpoint that has no model.safetensors, which would hide them; or NULL. */
+static char *find_hidden(const char *folder)
 {
-    struct rbe_safetensors *s = NULL;
-    bool generated = false;
+    static const char *const names[] = {"model.safetensors.index.json", "*-of-*.safetensors",
+                                        "pytorch_model*.bin"};
+    DIR *dir = opendir(folder);
+    const struct dirent *e;
+    char *found = NULL;
 
-    if (access(path, F_OK))
-        return RBE_OK;
-    if (!rbe_safetensors_open(&s, path, NULL))
-        generated = rbe_safetensors_meta(s, "synthetic") != NULL;
+    while (dir && !found && (e = readdir(dir)))
+        for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++)
+            if (!fnmatch(names[i], e->d_name, 0))
+                found = rbe_path_join(folder, e->d_name);
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+enum rbe_status rbe_checkpoint_replaceable(const char *folder, const char *label,
+                                           const char *command, struct rbe_diag *d)
+{
+    char *weights = rbe_path_join(folder, "model.safetensors");
+    char *config = rbe_path_join(folder, "config.json"), *hidden = find_hidden(folder);
+    struct rbe_safetensors *s = NULL;
+    const char *other = hidden;
+
+    if (!weights || !config) {
+        other = folder;
+    } else if (!access(weights, F_OK)) {
+        if (rbe_safetensors_open(&s, weights, NULL) || !rbe_safetensors_meta(s, label))
+            other = weights;
+    } else if (!access(config, F_OK)) {
+        other = config;         /* of a model that is elsewhere, or in other files */
+    }
+    const enum rbe_status err =
+        !weights || !config ? rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", folder)
+        : other ? rbe_fail(d, RBE_ERR_ARG, "%s: was not made by %s, and is neither written "
+                           "over nor hidden by another", other, command)
+                : RBE_OK;
     rbe_safetensors_close(&s);
-    return generated ? RBE_OK
-                     : rbe_fail(d, RBE_ERR_ARG, "%s: was not made by rbe synth, and is not "
-                                "written over", path);
+    free(weights);
+    free(config);
+    free(hidden);
+    return err;
 }
 
 enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
@@ -145,6 +176,7 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
     struct rbe_tensor_out *out = calloc(count, sizeof *out);
     char *path = rbe_path_join(folder, "model.safetensors"), label[160];
     const size_t size = rbe_dtype_size(dtype);
+    char *folders = NULL;
     uint8_t *data = NULL;
     struct rbe_progress p;
     enum rbe_status err;
@@ -159,8 +191,8 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
                        rbe_dtype_name(dtype));
         goto done;
     }
-    if ((err = check_replaced(path, d)) || (err = rbe_make_dirs(folder, d)) ||
-        (err = try_files(folder, path, d)))
+    if ((err = rbe_checkpoint_replaceable(folder, "synthetic", "rbe synth", d)) ||
+        (err = rbe_make_new_dirs(&folders, folder, d)) || (err = try_files(folder, path, d)))
         goto done;
     for (size_t i = 0; i < count; i++) {
         r[i] = rbe_source_tensor(c, i);
@@ -199,9 +231,16 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
     snprintf(label, sizeof label, "synthetic weights, N(0, 0.02) as %s is initialised, seed "
              "%llu; not trained", rbe_arch_at(c->arch)->title, (unsigned long long)seed);
     const char *const meta[] = {"format", "pt", "synthetic", label, NULL};
-    if (!(err = write_config(folder, c, d)))
-        err = rbe_safetensors_write(path, out, count, meta, d);
+    /* The weights, which say that they are generated, first: a run that is killed between
+     * leaves nothing that the next one takes for another's. */
+    const bool fresh = access(path, F_OK) != 0;
+    if (!(err = rbe_safetensors_write(path, out, count, meta, d)) &&
+        (err = write_config(folder, c, d)) && fresh)
+        unlink(path);
 done:
+    if (err)
+        rbe_unmake_dirs(&folders, folder);
+    free(folders);
     free(data);
     free(path);
     free(out);

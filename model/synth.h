@@ -20,4 +20,10 @@
 enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
                           enum rbe_dtype dtype, uint64_t seed, struct rbe_diag *d);
 
+/* Whether a checkpoint may be written to the folder: what stands there must have been made by
+ * the same command, which its weights' metadata say under `label`.  Nobody has another copy of
+ * a trained one, or of its configuration, and other files of weights would be hidden. */
+enum rbe_status rbe_checkpoint_replaceable(const char *folder, const char *label,
+                                           const char *command, struct rbe_diag *d);
+
 #endif

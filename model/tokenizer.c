@@ -31,9 +31,7 @@ enum { MAX_PADDING = 1024 };
 
 /* Two neighbouring tokens that become one. */
 struct merge {
-    uint32_t left, right;
-    uint32_t rank;              /* line of merges.txt, from 1; 0: slot is free */
-    uint32_t id;
+    uint32_t left, right, id;
 };
 
 /* An added token.  Those of pass 1 are looked for in what is left between those of pass 0. */
@@ -50,8 +48,9 @@ struct rbe_tokenizer {
     bool parse;                 /* special tokens, whatever the caller of encode says */
     uint32_t byte_id[256];      /* NO_TOKEN: left out of every word */
     char *bytes;                /* of all tokens, one after the other */
-    size_t *start;              /* [vocab + 1] into bytes */
-    struct merge *merges;       /* open addressing, mask + 1 slots */
+    uint32_t *start;            /* [vocab + 1] into bytes */
+    struct merge *merges;       /* the lowest rank first: rank 1 is merges[0] */
+    uint32_t *ranks;            /* open addressing, mask + 1 slots; 0: free */
     size_t mask;
     uint32_t *whole;            /* words that are tokens, whole_mask + 1 slots; or NULL */
     size_t whole_mask;
@@ -141,6 +140,8 @@ static enum rbe_status store_tokens(struct rbe_tokenizer *t, const struct by_id 
         byte_of[code_of[b]] = (int16_t)b;
     for (uint32_t i = 0; i < t->vocab; i++)
         total += strlen(by_id[i].text);
+    if (total > UINT32_MAX)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: its tokens have %zu bytes", f->path, total);
     t->bytes = malloc(total + 1);
     t->start = calloc((size_t)t->vocab + 1, sizeof *t->start);
     if (!t->bytes || !t->start)
@@ -157,10 +158,10 @@ static enum rbe_status store_tokens(struct rbe_tokenizer *t, const struct by_id 
         } else if (n == 1) {
             t->byte_id[(unsigned char)t->bytes[at]] = i;
         }
-        t->start[i] = at;
+        t->start[i] = (uint32_t)at;
         at += n;
     }
-    t->start[t->vocab] = at;
+    t->start[t->vocab] = (uint32_t)at;
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] == NO_TOKEN && (!f->drops || b == '\n' || (b >= ' ' && b <= '~')))
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: byte 0x%02X has no token", f->path, b);
@@ -297,13 +298,15 @@ static enum rbe_status load_tokens(struct rbe_tokenizer *t, const struct rbe_tok
     return err;
 }
 
+/* Where in t->ranks the merge of the two stands, or would. */
 static size_t merge_slot(const struct rbe_tokenizer *t, uint32_t left, uint32_t right)
 {
     const uint64_t key = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15ULL;
     size_t i = (size_t)(key >> 24) & t->mask;
 
-    while (t->merges[i].rank && (t->merges[i].left != left || t->merges[i].right != right))
-        i = (i + 1) & t->mask;
+    for (uint32_t rank; (rank = t->ranks[i]); i = (i + 1) & t->mask)
+        if (t->merges[rank - 1].left == left && t->merges[rank - 1].right == right)
+            break;
     return i;
 }
 
@@ -339,11 +342,12 @@ static enum rbe_status add_merge(struct rbe_tokenizer *t, struct merges *m, cons
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: %s %zu makes a token that is not in the "
                         "vocabulary", m->f->merges_path, m->unit, m->number);
     const uint32_t x = (uint32_t)json_integer_value(l), y = (uint32_t)json_integer_value(r);
-    struct merge *slot = &t->merges[merge_slot(t, x, y)];
-    if (slot->rank)
+    uint32_t *rank = &t->ranks[merge_slot(t, x, y)];
+    if (*rank)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s %zu repeats a merge", m->f->merges_path,
                         m->unit, m->number);
-    *slot = (struct merge){x, y, ++m->rank, (uint32_t)json_integer_value(both)};
+    t->merges[m->rank] = (struct merge){x, y, (uint32_t)json_integer_value(both)};
+    *rank = ++m->rank;
     return RBE_OK;
 }
 
@@ -419,8 +423,10 @@ static enum rbe_status load_merges(struct rbe_tokenizer *t, const struct rbe_tok
     while (slots < 2 * (count + 2))
         slots *= 2;
     t->mask = slots - 1;
-    t->merges = calloc(slots, sizeof *t->merges);
-    if (!t->merges)
+    t->ranks = calloc(slots, sizeof *t->ranks);
+    /* A last line may have no newline. */
+    t->merges = calloc(count + 1, sizeof *t->merges);
+    if (!t->ranks || !t->merges)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->merges_path);
     err = f->merges ? add_list(t, &m, d) : add_lines(t, &m, d);
     if (!err && !m.rank)
@@ -455,6 +461,7 @@ void rbe_tokenizer_close(struct rbe_tokenizer **pp)
     if (!t)
         return;
     free(t->merges);
+    free(t->ranks);
     free(t->whole);
     free(t->marks);
     free(t->start);
@@ -595,9 +602,10 @@ static void consider(struct encoder *e, int32_t at)
     if (at < 0 || e->symbols[at].next < 0)
         return;
     const uint32_t left = e->symbols[at].id, right = e->symbols[e->symbols[at].next].id;
-    const struct merge *m = &e->t->merges[merge_slot(e->t, left, right)];
-    if (m->rank)
-        heap_push(e, (struct candidate){m->rank, (uint32_t)at, left, right, m->id});
+    const uint32_t rank = e->t->ranks[merge_slot(e->t, left, right)];
+    if (rank)
+        heap_push(e, (struct candidate){rank, (uint32_t)at, left, right,
+                                        e->t->merges[rank - 1].id});
 }
 
 static bool grow_word(struct encoder *e, size_t n)

@@ -71,7 +71,7 @@ enum rbe_status rbe_plotter_open(struct rbe_plotter *p, const char *folder, stru
     if (!p->folder || !plots)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     else
-        err = rbe_make_dirs(plots, d);
+        err = rbe_make_new_dirs(&p->made, plots, d);
     free(plots);
     if (err) {
         rbe_plotter_close(p);
@@ -84,6 +84,12 @@ enum rbe_status rbe_plotter_open(struct rbe_plotter *p, const char *folder, stru
 
 void rbe_plotter_close(struct rbe_plotter *p)
 {
+    char *plots = p->made ? rbe_path_join(p->folder, "plots") : NULL;
+
+    if (plots)                  /* empty ones, where nothing was written */
+        rbe_unmake_dirs(&p->made, plots);
+    free(plots);
+    free(p->made);
     free(p->folder);
     free(p->scripts);
     *p = (struct rbe_plotter){0};

@@ -15,6 +15,7 @@
 struct rbe_plotter {
     char *folder;               /* the report's folder; pictures in its plots/ */
     char *scripts;              /* folder of the *.gp files, or NULL: not found */
+    char *made;                 /* was not there before: the first of its folders, or NULL */
     bool gnuplot;               /* is there a gnuplot? */
     unsigned drawn, failed;
 };

@@ -3,7 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# BIN holds rbe and rbe-bench.  The scripts' pages are made from their head comments, which
+# BIN holds rbe, rbe-run and rbe-bench.  The scripts' pages are made from their head comments, which
 # are their --help too.  The pages are replaced all together, or not at all.
 set -euo pipefail
 bin=${1:?usage: manpages.sh BIN FOLDER} out=${2:?usage: manpages.sh BIN FOLDER}
@@ -20,6 +20,7 @@ done
 for e in $(names EVALUATION); do
     "$bin/rbe" man eval "$e" > "$work/rbe-eval-$e.1"
 done
+"$bin/rbe-run" man > "$work/rbe-run.1"
 "$bin/rbe-bench" --man > "$work/rbe-bench.1"
 
 # script NAME FILE: its head comment; the first line is the synopsis, ' - ', what it does.

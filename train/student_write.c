@@ -6,9 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "kernels/f16.h"
+#include "model/companion.h"
 #include "train/student_private.h"
 
 /* What made a file stands under rbe.encoder; this has as many letters as the encoder's own, so
@@ -55,11 +57,10 @@ enum rbe_status rbe_student_store(struct rbe_student *s, struct tensor *t, struc
     return err;
 }
 
-static enum rbe_status add_plain(struct rbe_container_builder *b, const struct rbe_student *s,
-                                 const struct tensor *t, void **data, struct rbe_diag *d)
+static enum rbe_status add_plain(struct rbe_container_builder *b, const struct tensor *t,
+                                 void **data, struct rbe_diag *d)
 {
-    const struct rbe_tensor *from =
-        rbe_safetensors_find(rbe_container_file(s->model), t->slice->name);
+    const struct rbe_tensor *from = t->own->tensor;
     const size_t n = t->slice->count;
     enum rbe_status err;
 
@@ -88,20 +89,22 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     if ((err = rbe_container_begin(&b, d)))
         goto out;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !err; i++) {
-        const char *v = rbe_safetensors_meta(rbe_container_file(s->model), keys[i]);
+        const char *v = rbe_safetensors_meta(s->model->file, keys[i]);
         if (v)
             err = rbe_container_add_meta(b, keys[i], strcmp(keys[i], "rbe.encoder") ? v : TUNED,
                                          d);
     }
+    if (!err)
+        err = rbe_companion_add_meta(b, s->source->gguf, d);
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *t = &s->tensors[i];
         if (!t->w.rows)
-            err = add_plain(b, s, t, &data[i], d);
+            err = add_plain(b, t, &data[i], d);
         else if (!(err = rbe_student_store(s, t, d)))
             err = rbe_container_add_weight(b, &t->w, d);
     }
     if (!err)
-        err = rbe_container_write(b, path, d);
+        err = rbe_companion_write(b, path, s->source->gguf, d);
 out:
     rbe_container_end(&b);
     for (size_t i = 0; i < s->count; i++)
@@ -118,7 +121,7 @@ static float *as_checkpoint(const struct tensor *t)
 
     for (size_t r = 0; x && r < rows; r++)
         for (size_t c = 0; c < cols; c++)
-            x[t->origin->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
+            x[t->own->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
     return x;
 }
 
@@ -128,18 +131,20 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
     struct rbe_tensor_out *out = calloc(s->count, sizeof *out);
     char *weights = rbe_path_join(folder, "model.safetensors");
     char *config = rbe_path_join(folder, "config.json");
+    const char *const meta[] = {RBE_STUDENT_CONTROL, "rbe tune --control", NULL};
     struct rbe_outfile file = {0};
+    char *made = NULL;
     enum rbe_status err;
 
     if (!out || !weights || !config) {
         err = no_memory(d);
         goto out;
     }
-    if ((err = rbe_make_dirs(folder, d)))
+    if ((err = rbe_make_new_dirs(&made, folder, d)))
         goto out;
     for (size_t i = 0; i < s->count; i++) {
         const struct tensor *t = &s->tensors[i];
-        const struct rbe_tensor *from = t->origin->tensor;
+        const struct rbe_source_tensor *from = t->own;
 
         out[i] = (struct rbe_tensor_out){.name = t->slice->name, .dtype = RBE_DT_F32,
                                          .dims = from->dims, .data = as_checkpoint(t)};
@@ -147,18 +152,26 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
             err = no_memory(d);
             goto out;
         }
-        memcpy(out[i].shape, from->shape, sizeof out[i].shape);
+        out[i].shape[0] = from->dims < 2 || from->transposed ? from->cols : from->rows;
+        out[i].shape[1] = from->dims < 2 ? 0 : from->transposed ? from->rows : from->cols;
     }
-    if ((err = rbe_outfile_open(&file, config, d)))
+    /* First what says by its label that it may be replaced. */
+    const bool fresh = access(weights, F_OK) != 0;
+    if ((err = rbe_companion_write_plain(folder, s->source->gguf, d)))
         goto out;
-    if (fputs(s->source->config_json, file.f) < 0)
-        err = rbe_fail_errno(d, "%s", config);
-    else
+    if ((err = rbe_safetensors_write(weights, out, s->count, meta, d)))
+        goto out;
+    if (!(err = rbe_outfile_open(&file, config, d))) {
+        fputs(s->source->config_json, file.f);
         err = rbe_outfile_commit(&file, d);
-    if (!err)
-        err = rbe_safetensors_write(weights, out, s->count, (const char *const[]){NULL}, d);
+    }
+    if (err && fresh)
+        unlink(weights);
 out:
     rbe_outfile_discard(&file);
+    if (err)
+        rbe_unmake_dirs(&made, folder);
+    free(made);
     for (size_t i = 0; out && i < s->count; i++)
         free((void *)(uintptr_t)out[i].data);
     free(out);

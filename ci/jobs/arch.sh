@@ -102,14 +102,14 @@ same() {
 text=$mini/../wiki.valid.raw
 same 'it generates' .ids generate TOY --json --temperature 0 -n 8 -p 'The house' --tokenizer "$mini"
 same 'it is evaluated' .perplexity eval perplexity --json --model TOY --tokenizer "$mini" \
-    --resamples 2 --windows 2 --text "$text" --quiet
+    --resamples 100 --windows 2 --text "$text" --quiet
 for profile in seed-b32 int4; do
     run "it is converted, $profile" "$rbe" convert toy "toy-$profile.rbe" --profile $profile \
         --search fast --quiet
     run "its twin, $profile" "$rbe" convert twin "twin-$profile.rbe" --profile $profile \
         --search fast --quiet
     same "a converted one is evaluated, $profile" .perplexity eval perplexity --json \
-        --model TOY-$profile.rbe --tokenizer "$mini" --resamples 2 --windows 2 --text "$text" --quiet
+        --model TOY-$profile.rbe --tokenizer "$mini" --resamples 100 --windows 2 --text "$text" --quiet
 done
 run 'it is trained' "$rbe" tune toy toy-seed-b32.rbe tuned.rbe --profile linear --tokens 3000 \
     --valid-windows 2 --evaluations 1 --quiet

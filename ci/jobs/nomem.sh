@@ -41,9 +41,9 @@ head -c 2000 datasets/embedded/wiki.test.raw > "$work/text"
 "$rbe" convert "$m" "$work/m.rbe" --profile "$work/small.profile" --no-calibration --quiet \
     --json "$work/rows.jsonl" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 "$rbe" eval perplexity -m "$m" -m "$work/m.rbe" --tokenizer "$m" --text "$work/text" -q -t 1 \
-    --resamples 10 --out "$work/rows.jsonl" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    --resamples 100 --out "$work/rows.jsonl" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 for i in 1 2; do
-    "$rbe" eval perplexity -m "$m" --tokenizer "$m" --text "$work/text" -q -t 1 --resamples 10 \
+    "$rbe" eval perplexity -m "$m" --tokenizer "$m" --text "$work/text" -q -t 1 --resamples 100 \
         --shard "$i/2" --out "$work/part$i.jsonl" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 done
 mkdir "$work/results"
@@ -62,7 +62,7 @@ line() {
         --calibration "$work/text" --json "$d/out.jsonl") ;;
     convert-plain) argv=(convert "$m" "$d/o.rbe" --codec int8 -t 1 --quiet --no-calibration) ;;
     eval) argv=(eval perplexity -m "$m" -m "$work/m.rbe" --tokenizer "$m" --text "$work/text"
-        -q -t 2 --resamples 10 --out "$d/out.jsonl") ;;
+        -q -t 2 --resamples 100 --out "$d/out.jsonl") ;;
     report) argv=(report "$work/results" --out "$d/page") ;;
     merge) argv=(merge --out "$d/out.jsonl" "$work/part1.jsonl" "$work/part2.jsonl") ;;
     compare) argv=(compare "$work/rows.jsonl" "$work/rows.jsonl") ;;

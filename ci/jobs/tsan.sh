@@ -47,7 +47,7 @@ clean 'convert, 3 threads' "$rbe" convert "$m" "$work/m.rbe" --profile "$work/mi
 clean 'generate, 3 threads' "$rbe" generate "$work/m.rbe" --tokenizer "$m" -p 'The man' -n 8 -j 3
 eval=(--tokenizer "$m" -q -t 3)
 two=(-m "$m" -m "$work/m.rbe" "${eval[@]}")
-clean 'perplexity, 3 lanes' "$rbe" eval perplexity "${two[@]}" --text "$text" --resamples 10 \
+clean 'perplexity, 3 lanes' "$rbe" eval perplexity "${two[@]}" --text "$text" --resamples 100 \
     --protocol P1,P3
 clean 'divergence, 3 lanes' "$rbe" eval divergence "${two[@]}" --text "$text"
 printf '{"text":"He took the cup and drank the %s"}\n' tea milk water wine > "$work/l.jsonl"

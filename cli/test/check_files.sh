@@ -61,17 +61,35 @@ echo > "$work/y.partial"
 check 'nor for what is kept' gives 1 "${convert[@]}" "$work/y" -p int8
 check 'says so' one_line 'y.partial: cannot be a folder'
 check 'over an older result' gives 0 "${convert[@]}" "$m/a.rbe" -p int8 --no-calibration
+# What would be read as a part of a model, there or not.
+hides() { gives 2 "$@" && one_line 'would be read as a part of the model in'; }
+for name in added_tokens.json tokenizer.json model.safetensors.index.json; do
+    check "convert to a new $name" hides "${convert[@]}" "$m/$name" -p int8
+    check "export to a new $name" hides "$rbe" export "$m" "$m/$name" --format gguf
+done
+check 'rows to one' hides "${perplexity[@]}" --out "$m/tokenizer_config.json"
+mkdir "$work/shards" && cp "$m/config.json" "$work/shards/" && (cd "$work/shards" &&
+    echo > model.safetensors.index.json)
+check 'convert beside shards' hides "${convert[@]}" "$work/shards/model.safetensors" -p int8
+check 'export beside shards' hides "$rbe" export "$m" "$work/shards/model.safetensors/"
+check 'tune beside shards' hides "$rbe" tune "$m" "$m/a.rbe" "$work/shards/model.safetensors"
+check 'none was made' test ! -e "$work/shards/model.safetensors" -a ! -e "$m/tokenizer.json"
 check 'codecs' refused "$rbe" codecs "$m" --json "$m/model.safetensors"
 check 'tune over its model' refused "$rbe" tune "$m" "$m/a.rbe" "$m/a.rbe"
 check 'tune over the original' refused "$rbe" tune "$m" "$m/a.rbe" "$work/hard"
 check 'tune over its text' refused "$rbe" tune "$m" "$m/a.rbe" "$work/t" --text "$m/text" \
     --checkpoint "$m/text"
-check 'tune --control' refused "$rbe" tune --control "$m" "$work/folder"
+check 'tune --control' gives 2 "$rbe" tune --control "$m" "$work/folder"
+check 'says so' one_line 'model.safetensors: was not made by rbe tune --control'
 check 'eval over a model' refused "${perplexity[@]}" --out "$work/hard"
 check 'eval over a text' refused "${perplexity[@]}" --out "$m/text"
 check 'eval over a tokenizer' refused "${perplexity[@]}" --tokenizer "$m" --out "$m/vocab.json"
 check 'a recording over a model' refused "$rbe" eval divergence "${pair[@]}" --text "$m/text" \
     --record "$m/a.rbe"
+divergence=("$rbe" eval divergence "${pair[@]}" --text "$m/text" --windows 1 -q)
+check 'rows and a recording in one' refused "${divergence[@]}" --record "$work/one" -o "$work/one"
+check 'by another name' refused "${divergence[@]}" --record "$work/one" -o "$work/./one"
+check 'neither was made' test ! -e "$work/one"
 check 'rows over a recording' refused "$rbe" eval divergence "${pair[@]}" --text "$m/text" \
     --recorded "$m/record" --out "$m/record"
 check 'rows over a script' refused "$rbe" eval conversation --model "$m" --script "$m/text" \
@@ -88,6 +106,17 @@ check 'report over a result' refused "$rbe" report "$work/r" --out "$work/page"
 mkdir "$work/u" && ln -s "$ships/rbe-mini/model.safetensors" "$work/u/"
 check 'synth over a trained model' gives 2 "$rbe" synth "$work/u" --shape 1,32,1,16,64
 check 'says so' one_line 'was not made by rbe synth'
+# Nor over the configuration of a model in other files, nor beside them.
+other() { # FILE...: a folder that holds these, which synth leaves as it is
+    rm -rf "$work/o" && mkdir "$work/o" && (cd "$work/o" && for f; do echo "$f" > "$f"; done)
+    gives 2 "$rbe" synth "$work/o" --shape 1,32,1,16,64 && one_line 'was not made by rbe synth' &&
+        [ "$(cd "$work/o" && cat ./* | sort)" = "$(printf '%s\n' "$@" | sort)" ]
+}
+check 'over a configuration alone' other config.json
+check 'of a GGUF file' other config.json m.gguf
+check 'of an older file' other config.json pytorch_model.bin
+check 'of shards' other config.json model.safetensors.index.json model-00001-of-00002.safetensors
+check 'beside shards' other model-00001-of-00002.safetensors
 check 'synth over its own' gives 0 "$rbe" synth "$work/s" --shape 1,32,1,16,64
 check 'again' gives 0 "$rbe" synth "$work/s" --shape 1,32,1,16,64
 echo '{"benchmarks": []}' > "$work/bench.json"
@@ -126,6 +155,28 @@ check 'rbe-bench' full "$bench" --help
 # A reader that has gone: the rows are kept.
 "${perplexity[@]}" --out "$work/gone" 2> "$work/err" | head -c 0
 check 'a closed pipe keeps the rows' test -s "$work/gone"
+
+# --- a file that may not grow, and what a failure leaves -------------------------------------
+# limited BLOCKS COMMAND...: files end at so many KiB: one line, and nothing is left.
+limited() {
+    local blocks=$1 before after
+    before=$(find "$work" | sort)
+    (ulimit -f "$blocks" && "${@:2}" > /dev/null 2> "$work/err")
+    [ $? = 1 ] && one_line 'File too large\|disk full' && after=$(find "$work" | sort) &&
+        [ "$before" = "$after" ]
+}
+check 'a limit: convert' limited 64 "${convert[@]}" "$work/big.rbe" -q -p f32 --no-calibration
+check 'synth' limited 64 "$rbe" synth "$work/new/deep" --shape 2,32,2,64,8192
+check 'export to a folder' limited 64 "$rbe" export "$m" "$work/out.d" -q
+check 'export to a file' limited 64 "$rbe" export "$m" "$work/out.gguf" -q
+check 'a recording' limited 64 "${divergence[@]}" --record "$work/big.record"
+check 'rows' limited 1 "${perplexity[@]}" --out "$work/newer/rows"
+check 'a page' limited 1 "$rbe" report "$work/r" --out "$work/page3"
+check 'rbe-bench' limited 1 "$bench" --tsv "$work/x.tsv" --kernels gemv_int8_scalar --quiet \
+    --shapes 64x64 --kinds product --threads 1 --min-time 0.001 --probe-time 0.001 \
+    --set-limit 8 --benchmark_repetitions=1
+timeout --foreground -s INT 0.5 "$rbe" synth "$work/late/er" --shape 24,1024,16,1024,50257 > /dev/null 2>&1
+check 'an interrupted synth leaves no folder' test ! -e "$work/late"
 
 # --- names --------------------------------------------------------------------------------
 # Accents in Latin-1, which is no UTF-8.

@@ -16,6 +16,7 @@
 #include "convert/test/predictions.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
+#include "model/companion.h"
 #include "model/data.h"
 #include "model/model.h"
 #include "model/synth.h"
@@ -165,8 +166,6 @@ static void check_calibrated(void)
 
     calibrate(dir);
     CHECK(!rbe_calibration_moment(calibration, "layers.0.self_attn.k_proj.weight"));
-    CHECK(rbe_calibration_takes(&tied, RBE_METRIC_INPUTS, NULL) == RBE_OK);
-    CHECK(rbe_calibration_takes(&tied, RBE_METRIC_FISHER, NULL) == RBE_ERR_ARG);
     const double plain = convert(dir, out, without, pool, false);
     const double fed = convert(dir, out, with, pool, false);
     convert(dir, other, with, NULL, false);
@@ -188,7 +187,7 @@ static void check_sensitivity(void)
     struct rbe_diag d = {""};
     double none = -1, some = -1, keys = -1;
 
-    if (!CHECK(!rbe_sensitivity_open(&s, dir, calibration, NULL, &d)))
+    if (!CHECK(!rbe_sensitivity_open(&s, dir, calibration, 0, NULL, &d)))
         return;
     CHECK(!rbe_sensitivity_measure(s, name, AT, ROWS, change, &none, &d));
     for (size_t i = 0; i < ROWS * EMBD; i++)
@@ -333,6 +332,50 @@ static void write_gguf(void)
     rbe_source_close(&s);
 }
 
+/* A model's tokenizer is its own: not another's, not one that came with what was here before. */
+static void check_companion(const char *tokenizer)
+{
+    static const char text[] = "other codec=f16\nall codec=int4\n";
+    struct rbe_tokenizer *t = NULL;
+    struct rbe_files f = {0};
+    struct rbe_diag d = {""};
+    char *moved = rbe_path_join(dir, "moved"), *path = NULL;
+
+    CHECK(!rename(tokenizer, moved));
+    CHECK(rbe_find_tokenizer(&t, NULL, out, &tied, &d) == RBE_ERR_IO && !t);
+    CHECK(strstr(d.text, tokenizer) && strstr(d.text, "is not there") && rbe_has_tokenizer(out));
+    CHECK(!rename(gguf, tokenizer));
+    CHECK(rbe_companion_replace(&f, out, true, &d) == RBE_ERR_ARG && strstr(d.text, tokenizer));
+    CHECK(!rename(tokenizer, gguf));
+    /* Of the folder, which has none: what an earlier conversion left is another's. */
+    convert(dir, out, text, pool, false);
+    CHECK(!rename(moved, tokenizer));
+    CHECK(rbe_find_tokenizer(&t, NULL, out, &tied, &d) == RBE_ERR_MISMATCH && !t);
+    CHECK(strstr(d.text, tokenizer) && strstr(d.text, "of another model"));
+    CHECK(!rbe_companion_replace(&f, out, false, &d));
+    convert(dir, out, text, pool, false);
+    CHECK(access(tokenizer, F_OK) && !rbe_companion_find(&path, out, &d) && !path);
+    convert(gguf, out, text, pool, false);
+    CHECK(!rbe_companion_find(&path, out, &d) && path && !strcmp(path, tokenizer));
+    /* A letter of its merge. */
+    static const char key[] = "tokenizer.ggml.merges";
+    char *bytes;
+    size_t size;
+    if (CHECK(!rbe_read_file(&bytes, &size, tokenizer, &d))) {
+        char *at = memmem(bytes, size, key, sizeof key - 1);
+        FILE *file = fopen(tokenizer, "r+b");
+        CHECK(at && file && !fseek(file, at - bytes + (long)sizeof key - 1 + 24, SEEK_SET) &&
+              fputc('Q', file) != EOF && !fclose(file));
+        free(bytes);
+    }
+    free(path);
+    CHECK(rbe_companion_find(&path, out, &d) == RBE_ERR_MISMATCH && !path);
+    convert(gguf, out, text, pool, false);
+    rbe_files_free(&f);
+    free(path);
+    free(moved);
+}
+
 static void check_gguf(void)
 {
     static const char text[] = "other codec=f16\nall codec=int4\nwte codec=int8 center=on\n";
@@ -348,6 +391,7 @@ static void check_gguf(void)
     convert(dir, other, text, pool, false);
     convert(gguf, out, text, pool, false);
     CHECK(difference(other, out) == 0);
+    check_companion(tokenizer);
     CHECK(rbe_has_tokenizer(out) && !access(tokenizer, R_OK));
     if (CHECK(!rbe_find_tokenizer(&t, NULL, out, &tied, &d) &&
               !rbe_tokenizer_encode(t, word, strlen(word), false, &ids, &count, &d)))
@@ -384,8 +428,7 @@ int main(void)
     check_means();
     check_gguf();
     /* An output layer of its own: the embedding is only looked up, and has no inputs. */
-    unlink(model);
-    CHECK(!rbe_synth(dir, &untied, RBE_DT_F32, 1, &d));
+    CHECK(!unlink(model) && !unlink(json) && !rbe_synth(dir, &untied, RBE_DT_F32, 1, &d));
     calibrate(dir);
     convert(dir, out, "other codec=f16\nall codec=seed window=8 bits=5\n"
             "wte codec=seed window=8 bits=6 center=on\n", pool, false);

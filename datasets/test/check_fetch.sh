@@ -31,6 +31,16 @@ check 'says when no checksum is known' grep -q 'set/c.bin.*no checksum' "$work/o
 check 'nothing is left over' test -z "$(find "$work/to" -name '*.part')"
 to=$work/none check 'no such mirror' fails 1 --from "$work/nonexistent" set
 check 'is said once' test "$(wc -l < "$work/err")" = 1
+check 'and leaves no folder' test ! -e "$work/none"
+rm -rf "$work/empty" && mkdir "$work/empty"
+to=$work/none/deep check 'nor does a file that is not there' fails 1 --from "$work/empty" set
+check 'nothing of it' test ! -e "$work/none"
+to=$work/none/deep
+(ulimit -f 0; "$rbe" fetch --manifest "$work/MANIFEST" --to "$to" --from "$work/mirror" \
+    set/c.bin > /dev/null 2> /dev/null)
+check 'a file that may not grow fails' [ $? = 1 ]
+check 'and leaves nothing' test ! -e "$work/none"
+unset to
 to=$work/none check 'a mirror that is a file' fails 1 --from "$work/MANIFEST" set
 check 'is said once too' grep -q 'MANIFEST: not a folder' "$work/err"
 check 'a second run keeps what is there' run --from /nonexistent set

@@ -186,6 +186,17 @@ static void check_types(void)
     refuses(answers(0), answers(2), NULL, "model", NULL, "without model");
     refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), NULL, "stride", NULL,
             "a record of perplexity without stride");
+    /* What the record says of all of them. */
+    refuses(window("m", RBE_P1, 0, 10), window("m", RBE_P1, 1, 10), NULL, "scored",
+            json_integer(4), "scored is not the sum of its samples, 5");
+    static const char *const same[] = {"tokens", "words", "white_space_words", "text_bytes",
+                                       "protocol_name", "stride"};
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        json_t *first = window("m", RBE_P1, 0, 10), *second = window("m", RBE_P1, 1, 10);
+        CHECK(!json_object_set_new(second, same[i], json_integer(99)));
+        CHECK(join(&joined, (json_t *[]){first, second}, 2, &d) == RBE_ERR_MISMATCH && !joined);
+        CHECK(strstr(d.text, "of another") && strstr(d.text, same[i]));
+    }
     for (int i = 0; i < 4; i++) {
         json_t *const values[] = {json_integer(4000000000), json_integer(-1),
                                   json_string("10"), json_real(10.5)};

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/text.h"
 #include "eval/windows.h"
 #include "kernels/test/check.h"

@@ -57,6 +57,22 @@ check 'refuses other machines' gives 1 compare "$work/base.jsonl" "$work/other.j
 check 'naming both' one_line 'cpu a, x86_64.*cpu b, x86_64'
 check 'unless told' gives 0 compare --other-machine "$work/base.jsonl" "$work/other.jsonl"
 check 'and says so' has "$work/out" '^DIFFERENT MACHINES'
+# From pipes, which are read once; as a program of Windows writes them.
+check 'from pipes' gives 3 compare <(cat "$work/base.jsonl") <(cat "$work/worse.jsonl")
+check 'from the standard input' gives 3 bash -c 'cat "$1" | "$3" compare /dev/stdin "$2"' - \
+    "$work/base.jsonl" "$work/worse.jsonl" "$rbe"
+for mark in '\357\273\277' ''; do
+    { printf '%b' "$mark"; sed 's/$/\r/' "$work/base.jsonl"; } > "$work/windows.jsonl"
+    check "with ${mark:+a byte-order mark and }CR LF" gives 3 compare "$work/windows.jsonl" \
+        "$work/worse.jsonl"
+    check 'merge reads it' gives 1 "$rbe" merge --out "$work/merged" "$work/windows.jsonl"
+    check 'up to what is missing in it' one_line 'perplexity without'
+done
+for bad in -50 0 0.5 1e999; do
+    result "$base" $bad 1000 > "$work/bad.jsonl"
+    check "a perplexity of $bad" gives 1 compare "$work/base.jsonl" "$work/bad.jsonl"
+    check "$bad is said" one_line 'bad.jsonl: line 1: '
+done
 check 'Markdown' gives 3 compare --markdown "$work/base.jsonl" "$work/slow.jsonl"
 check 'with a table' has "$work/out" '^| inference m latency decode at 128.* worse |$'
 check 'JSON' gives 3 compare --json --append "$work/h.jsonl" "$work/base.jsonl" "$work/slow.jsonl"

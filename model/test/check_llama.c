@@ -89,13 +89,15 @@ static char dir[] = "/tmp/rbe-check-llama-XXXXXX";
 
 /* What is wrong with a file that is written. */
 enum fault { NONE, NO_TENSOR, ONE_MORE, OTHER_SHAPE, OTHER_HEADS, OTHER_ARCH, EXPERTS, YARN,
-             NO_COUNT, PART_TURNED, FAULTS };
+             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FAULTS, OLD_SCALE, BOTH_SCALES };
 static const char *const said[FAULTS] = {
     "", "tensor 'blk.1.ffn_gate.weight' is missing", "tensor 'blk.9.extra' has no place",
     "tensor 'blk.1.ffn_gate.weight' is 1 x", "llama.attention.head_count: an object",
     "general.architecture is 'mamba', not gpt2 or llama", "experts",
     "llama.rope.scaling.type: rotated positions scaled as 'yarn'",
-    "llama.block_count is missing", "only a part of each head"};
+    "llama.block_count is missing", "only a part of each head",
+    "llama.attention.layer_norm_rms_epsilon is missing", "llama.context_length is missing",
+    "llama.rope.scaling.factor and llama.rope.scale_linear are not equal"};
 
 /* Rows as GGUF has them, read one after another. */
 struct stored {
@@ -135,7 +137,8 @@ static void write_gguf(const char *path, enum fault fault)
     rbe_gguf_add_string(o, "general.architecture", fault == OTHER_ARCH ? "mamba" : "llama");
     if (fault != NO_COUNT)
         rbe_gguf_add_u32(o, "llama.block_count", c->n_layer);
-    rbe_gguf_add_u32(o, "llama.context_length", c->n_ctx);
+    if (fault != NO_CONTEXT)
+        rbe_gguf_add_u32(o, "llama.context_length", c->n_ctx);
     rbe_gguf_add_u32(o, "llama.embedding_length", c->n_embd);
     rbe_gguf_add_u32(o, "llama.feed_forward_length", c->n_inner);
     if (fault == OTHER_HEADS)
@@ -146,7 +149,12 @@ static void write_gguf(const char *path, enum fault fault)
     rbe_gguf_add_u32(o, "llama.attention.key_length", c->head);
     rbe_gguf_add_u32(o, "llama.attention.value_length", c->head);
     rbe_gguf_add_u32(o, "llama.rope.dimension_count", fault == PART_TURNED ? 2 : c->head);
-    rbe_gguf_add_f32(o, "llama.attention.layer_norm_rms_epsilon", c->ln_eps);
+    if (fault != NO_EPSILON)
+        rbe_gguf_add_f32(o, "llama.attention.layer_norm_rms_epsilon", c->ln_eps);
+    if (fault == OLD_SCALE || fault == BOTH_SCALES || fault == TWO_SCALES)
+        rbe_gguf_add_f32(o, "llama.rope.scale_linear", 4);
+    if (fault == BOTH_SCALES || fault == TWO_SCALES)
+        rbe_gguf_add_f32(o, "llama.rope.scaling.factor", fault == TWO_SCALES ? 2 : 4);
     rbe_gguf_add_f32(o, "llama.rope.freq_base", c->rope_base);
     if (fault == YARN)
         rbe_gguf_add_string(o, "llama.rope.scaling.type", "yarn");
@@ -216,6 +224,14 @@ static void check_both_files(void)
         run_tokens(dir, a, COUNT);
         run_tokens(path, b, COUNT);
         CHECK(!memcmp(a, b, sizeof a));
+    }
+    for (int fault = OLD_SCALE; fault <= BOTH_SCALES; fault++) {
+        struct rbe_model *m = NULL;
+        write_gguf(path, (enum fault)fault);
+        if (CHECK(!rbe_model_open(&m, path, &d)))
+            CHECK(rbe_model_config(m)->rope_scaling == RBE_ROPE_LINEAR &&
+                  rbe_model_config(m)->rope_factor == 4);
+        rbe_model_close(&m);
     }
     for (int fault = 1; fault < FAULTS; fault++) {
         struct rbe_model *m = NULL;

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# check_run.sh - what the programs load, and rbe-run, which generates text and needs libc only.
+#
+# SPDX-License-Identifier: MIT
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+bin=${RBE_BIN:?folder of the programs}
+model=$(cd "$(dirname "$0")/../.." && pwd)/datasets/embedded/mini-2.89-tuned.rbe
+cd "$work" || exit 1
+
+# needs PROGRAM: the libraries that the dynamic linker brings, but for those of sanitizers.
+needs() {
+    readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(lib[^.]*\)\..*/\1/p' | grep -v 'asan\|ubsan\|tsan' |
+        sort | tr '\n' ' '
+}
+libc='(c|m|dl|pthread)'
+check 'rbe needs few libraries' test -z \
+    "$(needs "$bin/rbe" | sed -E "s/lib($libc|jansson|popt|pcre2-8|xxhash) //g")"
+check 'rbe-run needs libc and libm' test -z "$(needs "$bin/rbe-run" | sed -E "s/lib$libc //g")"
+
+# loads PROGRAM ARGUMENT...: the libraries that it opened itself.
+loads() {
+    LD_DEBUG=files "$@" 2>&1 > "$work/null" |
+        sed -n 's/.*file=\(lib[^ ]*\) .*dynamically loaded by.*/\1/p' | sort -u | tr '\n' ' '
+}
+say=(generate "$model" --prompt 'The city' --tokens 12 --temperature 0 --threads 1)
+check 'generating from an RBE model opens none' test -z "$(loads "$bin/rbe" "${say[@]}")"
+check 'rbe-run opens none' test -z "$(loads "$bin/rbe-run" "${say[@]}")"
+check 'a checksum of a file opens libcrypto' grep -q libcrypto \
+    <(loads "$bin/rbe" eval perplexity --model "$model" --windows 1 --context 16 -q)
+
+# --- rbe-run ------------------------------------------------------------------------------
+"$bin/rbe" "${say[@]}" > a
+check 'rbe-run generates' "$bin/rbe-run" "${say[@]}" > b
+check 'the same text' cmp -s a b
+check 'chat' grep -q . <(echo 'Where is the city?' |
+    "$bin/rbe-run" chat --model "$model" --max-tokens 4 --temperature 0)
+check 'edge' "$bin/rbe-run" eval edge --model "$model" --tokens 4 --threads 1 -q
+"$bin/rbe-run" --help > help
+check 'its help names it' grep -q '^Usage: rbe-run COMMAND' help
+check 'its help names its commands' grep -q '^  generate ' help
+check 'and no others' test -z "$(grep -E '^  (convert|report|tune|fetch) ' help)"
+check 'another command is refused' refuses 2 "rbe-run: unknown command 'convert'" \
+    "$bin/rbe-run" convert a b
+check 'a fault bears its name' refuses 1 '^rbe-run generate: ' "$bin/rbe-run" generate missing.rbe
+if limits_hold "$bin/rbe-run"; then
+    peak=$("$bin/rbe-run" "${say[@]}" --json | jq .peak_memory_bytes)
+    check "peak memory $peak: 12 MB at most, 4.1 of them the model" [ "$peak" -lt 12000000 ]
+fi
+finish
