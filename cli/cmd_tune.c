@@ -339,12 +339,6 @@ static uint32_t default_time(const struct rbe_model_config *c)
     return c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME;
 }
 
-static enum rbe_metric best_metric(const struct rbe_model_config *c)
-{
-    return rbe_calibration_takes(c, RBE_METRIC_FISHER, NULL) ? RBE_METRIC_INPUTS
-                                                             : RBE_METRIC_FISHER;
-}
-
 static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
 {
     const struct rbe_tune_args *a = r->a;
@@ -391,12 +385,10 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         .valid_windows = a->valid_windows ? (uint32_t)a->valid_windows : without->windows,
         .text = &r->text, .valid = &r->valid,
         .original = a->no_calibration ? NULL : a->original, .calibration = a->calibration,
-        .metric = a->metric ? rbe_metric_by_name(a->metric) : best_metric(c),
+        .metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
         .checkpoint = a->checkpoint, .every_s = 60 * a->every, .resume = a->resume,
         .stop_after = (uint64_t)a->stop_after, .key = r->key, .pool = r->pool,
         .progress = &r->progress, .on_point = on_point, .arg = r};
-    if (reads_calibration(r) && (err = rbe_calibration_takes(c, r->o.metric, d)))
-        return err;
     if (r->o.time > r->recipe.batch)
         r->o.time = r->recipe.batch;
     if ((err = rbe_find_tokenizer(&r->tokenizer, NULL, a->original, c, d)) ||
