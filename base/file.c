@@ -274,8 +274,8 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
         const struct rbe_files_guard *g = &f->guards[i];
         if (id.folder_inode && g->device == id.folder_device &&
             g->inode == id.folder_inode && g->belongs(base_name(path))) {
-            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: a file of this name would be read "
-                           "as a part of the model in %s", path, g->path);
+            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: a file of this name would be "
+                           "read as a part of the model in %s", path, g->path);
             goto out;
         }
     }
