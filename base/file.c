@@ -130,6 +130,14 @@ enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct
     return err;
 }
 
+mode_t rbe_file_mode(mode_t mode)
+{
+    const mode_t mask = umask(0);
+
+    umask(mask);
+    return (mode & ~mask) | (mode & 0700);
+}
+
 enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
@@ -157,9 +165,7 @@ enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct
         goto out;
     }
     /* mkstemp makes it private; a result file is as readable as any other. */
-    const mode_t mask = umask(0);
-    umask(mask);
-    if (fchmod(fd, 0666 & ~mask) < 0 || !(o->f = fdopen(fd, "wb"))) {
+    if (fchmod(fd, rbe_file_mode(0666)) < 0 || !(o->f = fdopen(fd, "wb"))) {
         err = rbe_fail_errno(d, "%s: cannot write", path);
         close(fd);
     }
@@ -268,8 +274,8 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
         const struct rbe_files_guard *g = &f->guards[i];
         if (id.folder_inode && g->device == id.folder_device &&
             g->inode == id.folder_inode && g->belongs(base_name(path))) {
-            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: a file of this name would be read "
-                           "as a part of the model in %s", path, g->path);
+            err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: a file of this name would be "
+                           "read as a part of the model in %s", path, g->path);
             goto out;
         }
     }

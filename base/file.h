@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/status.h"
 
@@ -27,6 +28,10 @@ void rbe_map_close(struct rbe_map *m);
 /* Reads all of path, a regular file or a pipe, into *out (malloc, NUL added past the end, the
  * caller frees). */
 enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct rbe_diag *d);
+
+/* What a new file or folder may be used for, by the process's umask; always by its owner, who
+ * could not read his own results otherwise. */
+mode_t rbe_file_mode(mode_t mode);
 
 /*
  * A file being written beside `path`; it takes path's place only at commit, after every

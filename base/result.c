@@ -364,7 +364,11 @@ enum rbe_status rbe_result_open(struct rbe_result_file **out, const char *path,
             err = rbe_fail_errno(d, "%s", path);
             goto out;
         }
-        err = check_existing(f->fd, path, d);
+        struct stat st;
+        err = f->fresh && !fstat(f->fd, &st) && (st.st_mode & 0600) != 0600 &&
+                      fchmod(f->fd, rbe_file_mode(0666))
+                  ? rbe_fail_errno(d, "%s", path)
+                  : check_existing(f->fd, path, d);
     }
 out:
     if (err)

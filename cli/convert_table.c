@@ -61,6 +61,9 @@ void rbe_convert_print_line(const struct rbe_convert_entry *r)
     if (q->lost_rows && !rbe_format_facts(r->options.format)->tiles)
         printf("%s: %zu rows are too small for an f16 scale and become zeros\n",
                r->tensor->name, q->lost_rows);
+    if (q->noisy_rows)
+        printf("%s: %zu rows of zeros do not stay zeros: the codec mixes the rows of a block\n",
+               r->tensor->name, q->noisy_rows);
     fflush(stdout);
 }
 

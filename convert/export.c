@@ -310,16 +310,14 @@ static void remove_folder(const char *folder)
 static enum rbe_status make_folder(char **path, const char *out, struct rbe_diag *d)
 {
     char *const name = *path = malloc(strlen(out) + sizeof ".XXXXXX");
-    const mode_t mask = umask(0);
     size_t n = strlen(out);
 
-    umask(mask);
     if (!name)
         return no_memory(out, d);
     while (n > 1 && out[n - 1] == '/')
         n--;
     sprintf(name, "%.*s.XXXXXX", (int)n, out);
-    if (mkdtemp(name) && !chmod(name, 0777 & ~mask))
+    if (mkdtemp(name) && !chmod(name, rbe_file_mode(0777)))
         return RBE_OK;
     rbe_fail_errno(d, "%s: cannot create", out);
     free(name);

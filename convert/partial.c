@@ -48,8 +48,8 @@ enum rbe_status rbe_partial_save(const struct rbe_convert_entry *r, const struct
     enum rbe_status err;
     char stats[256];
 
-    snprintf(stats, sizeof stats, "%a %a %a %a %a %zu", q->rms, q->rmse, q->peak,
-             r->output_error, r->seconds, q->lost_rows);
+    snprintf(stats, sizeof stats, "%a %a %a %a %a %zu %zu", q->rms, q->rmse, q->peak,
+             r->output_error, r->seconds, q->lost_rows, q->noisy_rows);
     if (!(err = rbe_container_begin(&b, d)) && !(err = rbe_container_add_weight(b, w, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_key", key, d)) &&
         !(err = rbe_container_add_meta(b, "rbe.part_stats", stats, d)))
@@ -62,7 +62,7 @@ bool rbe_partial_load(struct rbe_convert_entry *r, const char *key, const char *
                       struct rbe_container **out)
 {
     double rms, rmse, peak, output_error, seconds;
-    size_t lost;
+    size_t lost, noisy;
 
     *out = NULL;
     if (access(path, R_OK) || rbe_container_open(out, path, true, NULL))
@@ -72,8 +72,8 @@ bool rbe_partial_load(struct rbe_convert_entry *r, const char *key, const char *
     const char *stats = rbe_safetensors_meta(f, "rbe.part_stats");
     const struct rbe_weight *w = rbe_container_weight(*out, r->tensor->name);
     if (!had || strcmp(had, key) != 0 || !stats || !w ||
-        sscanf(stats, "%la %la %la %la %la %zu", &rms, &rmse, &peak, &output_error,
-               &seconds, &lost) != 6) {
+        sscanf(stats, "%la %la %la %la %la %zu %zu", &rms, &rmse, &peak, &output_error,
+               &seconds, &lost, &noisy) != 7) {
         rbe_container_close(out);
         return false;
     }
@@ -81,6 +81,7 @@ bool rbe_partial_load(struct rbe_convert_entry *r, const char *key, const char *
     rbe_quality_fill(&r->quality, (size_t)w->rows * w->cols, w->bytes, rms * rms * n,
                      rmse * rmse * n, peak);
     r->quality.lost_rows = lost;
+    r->quality.noisy_rows = noisy;
     r->output_error = output_error;
     r->seconds = seconds;
     return true;

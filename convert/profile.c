@@ -803,8 +803,9 @@ enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows
         else if (c->bits > 0)
             o->aux |= k_for_bits(c->format, rows, cols, o->block, layout, c->bits, met);
         else if (!(c->energy > 0))
-            return rbe_fail(d, RBE_ERR_ARG, "%s needs one of bits, ratio, k and energy",
-                            facts->name);
+            return rbe_fail(d, RBE_ERR_ARG, "%s needs one of bits, ratio, k and energy, which "
+                            "a profile has: all codec=%s block=%u bits=3", facts->name,
+                            facts->name, o->block);
     } else if (facts->rate == RBE_RATE_BLOCK && !o->block && c->bits > 0) {
         o->block = block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
     }

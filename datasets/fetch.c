@@ -347,7 +347,8 @@ enum rbe_status rbe_dataset_fetch(const struct rbe_dataset *s, const char *mirro
     enum rbe_status err = RBE_ERR_NOMEM;
     const bool archive = !mirror && s->member;
     bool stale = false;
-    char *made = NULL, *path = rbe_path_join(to, s->name), *part = NULL, *unpacked = NULL, *url = NULL;
+    char *path = rbe_path_join(to, s->name), *part = NULL, *unpacked = NULL, *url = NULL;
+    char *made = NULL;          /* folders */
 
     pthread_once(&once, load_curl);
     if (!has_curl) {

@@ -101,11 +101,14 @@ static bool belongs(const struct job *j, const json_t *r, size_t m)
     const char *text = json_string_value(RBE_VALUE_AT(r, text, sha256));
     const char *protocol = json_string_value(RBE_VALUE_AT(r, protocol));
     const char *special = json_string_value(RBE_VALUE_AT(r, special));
+    const json_t *begin = RBE_VALUE_AT(r, begin_token);
 
     return kind && !strcmp(kind, "perplexity") && model && text && protocol &&
            !strcmp(model, rbe_model_sha256(j->e->runners[m].model)) &&
            !strcmp(text, j->p->text->sha256) && special && !strcmp(special, j->e->special) &&
            !strcmp(protocol, rbe_protocol_name(j->w->protocol)) &&
+           (begin ? j->w->begins && json_integer_value(begin) == (json_int_t)j->w->begin
+                  : !j->w->begins) &&
            json_integer_value(RBE_VALUE_AT(r, context)) == j->w->context &&
            json_integer_value(RBE_VALUE_AT(r, windows_total)) == (json_int_t)j->w->count &&
            json_integer_value(RBE_VALUE_AT(r, first_window)) == (json_int_t)j->first;

@@ -132,7 +132,7 @@ static struct difference differences(const json_t *a, const json_t *b)
         RBE_KEY(bootstrap),     RBE_KEY(mode),        RBE_KEY(sequences_total),
         RBE_KEY(length),        RBE_KEY(special),     RBE_KEY(protocol_name),
         RBE_KEY(stride),        RBE_KEY(words),       RBE_KEY(white_space_words),
-        RBE_KEY(text_bytes),    RBE_KEY(pages)};
+        RBE_KEY(text_bytes),    RBE_KEY(pages),       RBE_KEY(begin_token)};
     static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(isa), RBE_KEY(threads),
                                           RBE_KEY(oversubscribed)};
     static const char *const objects[] = {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)};

@@ -95,6 +95,8 @@ int rbe_perplexity_describe(json_t *record, const struct rbe_windows *w)
                    RBE_INT(text_bytes, w->bytes));
     if (w->protocol == RBE_P4)
         bad |= RBE_SET(record, RBE_INT(pages, w->pages));
+    if (w->begins)
+        bad |= RBE_SET(record, RBE_INT(begin_token, w->begin));
     return bad;
 }
 
@@ -225,6 +227,8 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
         bad |= json_object_set(out, shared[k], json_object_get(base, shared[k]));
     if (RBE_VALUE_AT(base, special)) /* rows of before do not say it */
         bad |= RBE_SET(out, RBE_SHARED(special, RBE_VALUE_AT(base, special)));
+    if (RBE_VALUE_AT(base, begin_token))
+        bad |= RBE_SET(out, RBE_SHARED(begin_token, RBE_VALUE_AT(base, begin_token)));
     bad |=
         RBE_SET(out, RBE_REAL(nll_change, mean.value), RBE_REAL(nll_change_se, mean.se),
                 RBE_REAL(percent_change, 100 * expm1(mean.value)),

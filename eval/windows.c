@@ -115,7 +115,7 @@ static enum rbe_status make_pages(struct rbe_windows *w, const struct rbe_text *
             break;
         }
         w->tokens = more;
-        w->tokens[w->token_count] = rbe_tokenizer_eos(t);
+        w->tokens[w->token_count] = w->begins ? w->begin : rbe_tokenizer_eos(t);
         memcpy(w->tokens + w->token_count + 1, ids, n * sizeof *ids);
         err = rbe_windows_cut(w, w->token_count, n, d);
         w->token_count += n + 1;
@@ -132,6 +132,20 @@ static enum rbe_status make_pages(struct rbe_windows *w, const struct rbe_text *
     free(ids);
     free(pages);
     return err;
+}
+
+/* The token that stands before a text, before the stream. */
+static enum rbe_status put_begin(struct rbe_windows *w, struct rbe_diag *d)
+{
+    uint32_t *more = realloc(w->tokens, (w->token_count + 1) * sizeof *more);
+
+    if (!more)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for tokens");
+    memmove(more + 1, more, w->token_count * sizeof *more);
+    more[0] = w->begin;
+    w->tokens = more;
+    w->token_count++;
+    return RBE_OK;
 }
 
 static enum rbe_status make_stream(struct rbe_windows *w, const struct rbe_text *text,
@@ -157,10 +171,16 @@ static enum rbe_status make_stream(struct rbe_windows *w, const struct rbe_text 
     if (err)
         return err;
     w->text_tokens = w->token_count;
+    if (w->begins && (err = put_begin(w, d)))
+        return err;
     if (w->token_count < w->context)
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: %zu tokens, shorter than one window of %u",
                         text->name, w->token_count, w->context);
-    return rbe_windows_cut(w, 0, w->token_count, d);
+    err = rbe_windows_cut(w, 0, w->token_count, d);
+    /* As llama.cpp has it: in the place of each window's first token, which is not scored. */
+    for (size_t i = 0; w->begins && w->protocol == RBE_P3 && i < w->count; i++)
+        w->tokens[w->w[i].start] = w->begin;
+    return err;
 }
 
 enum rbe_status rbe_windows_make(struct rbe_windows *out, enum rbe_protocol p,
@@ -178,6 +198,7 @@ enum rbe_status rbe_windows_make(struct rbe_windows *out, enum rbe_protocol p,
         return rbe_fail(d, RBE_ERR_ARG, "context %u is below %d", context, LEAST_CONTEXT);
     out->protocol = p;
     out->context = context;
+    out->begins = rbe_tokenizer_begin(t, &out->begin);
     out->stride = p == RBE_P2 ? context / 2 : context;
     err = p == RBE_P4 ? make_pages(out, text, t, d) : make_stream(out, text, t, d);
     if (!err && !out->count)

@@ -12,10 +12,15 @@
  *   P4 lm-eval    page by page, detokenised, <|endoftext|> before each page; every token once,
  *                 in windows of n_ctx that share one token of context; the last one reaches
  *                 back to be full, as lm-eval's rolling windows do
+ *
+ * A token that the tokenizer puts before every text (rbe_tokenizer_begin()) stands where those
+ * programs have it: P1 and P2 once before the text, P3 there and in the place of each window's
+ * first token, P4 in the place of <|endoftext|>.
  */
 #ifndef RBE_EVAL_WINDOWS_H
 #define RBE_EVAL_WINDOWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,7 +47,9 @@ struct rbe_windows {
     uint32_t context, stride;
     uint32_t *tokens;
     size_t token_count;         /* of the stream; P4: with an <|endoftext|> for each page */
-    size_t text_tokens;         /* without those */
+    size_t text_tokens;         /* without those, and without a token before the text */
+    bool begins;                /* the tokenizer puts one there: */
+    uint32_t begin;
     struct rbe_window *w;
     size_t count;
     size_t pages;               /* P4; else 0 */

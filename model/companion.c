@@ -121,8 +121,8 @@ enum rbe_status rbe_companion_replace(struct rbe_files *f, const char *model, bo
         return no_memory(model, d);
     if (!access(path, F_OK) &&
         (rbe_gguf_open(&g, path, NULL) || rbe_gguf_count(g) || !sum_of(is, g)))
-        err = rbe_fail(d, RBE_ERR_ARG, "%s: would be taken for the tokenizer of %s, and is none "
-                       "that was made for a model: remove it", path, model);
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: would be taken for the tokenizer of %s, and is "
+                       "none that was made for a model: remove it", path, model);
     else
         err = gets_one ? rbe_files_replace(f, path, d) : rbe_files_append(f, path, d);
     rbe_gguf_close(&g);

@@ -61,7 +61,7 @@ void rbe_quality_fill(struct rbe_quality *q, size_t weights, size_t bytes, doubl
 
 /* Sums for each row, added up in row order afterwards: any number of threads, same bits. */
 struct row_sums {
-    bool *lost;                 /* [rows] */
+    bool *lost, *noisy;         /* [rows] */
     const float *w;
     const struct rbe_weight *enc;
     const float *h;             /* moment, or NULL: the identity */
@@ -119,13 +119,14 @@ static void sum_rows(void *arg, unsigned part, unsigned parts)
             e[c] -= w[c];
         }
         s->lost[r] = has && !kept;
+        s->noisy[r] = !has && kept;
         s->w2[r] = s->h ? quadratic(w, s->h, cols) : squares(w, cols);
         s->e2[r] = s->h ? quadratic(e, s->h, cols) : squares(e, cols);
     }
 }
 
-static enum rbe_status measure(double *sum_w2, double *sum_e2, size_t *lost, const float *w,
-                               const struct rbe_weight *enc, const float *h,
+static enum rbe_status measure(double *sum_w2, double *sum_e2, size_t *lost, size_t *noisy,
+                               const float *w, const struct rbe_weight *enc, const float *h,
                                struct rbe_pool *pool, struct rbe_diag *d)
 {
     const unsigned threads = pool ? rbe_pool_threads(pool) : 1;
@@ -133,12 +134,13 @@ static enum rbe_status measure(double *sum_w2, double *sum_e2, size_t *lost, con
     enum rbe_status err = RBE_OK;
 
     *sum_w2 = *sum_e2 = 0;
-    *lost = 0;
+    *lost = *noisy = 0;
     s.lost = malloc(enc->rows * sizeof *s.lost);
+    s.noisy = malloc(enc->rows * sizeof *s.noisy);
     s.w2 = malloc(enc->rows * sizeof *s.w2);
     s.e2 = malloc(enc->rows * sizeof *s.e2);
     s.scratch = malloc((size_t)threads * enc->cols * sizeof *s.scratch);
-    if (!s.lost || !s.w2 || !s.e2 || !s.scratch) {
+    if (!s.lost || !s.noisy || !s.w2 || !s.e2 || !s.scratch) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -147,9 +149,11 @@ static enum rbe_status measure(double *sum_w2, double *sum_e2, size_t *lost, con
         *sum_w2 += s.w2[r];
         *sum_e2 += s.e2[r];
         *lost += s.lost[r];
+        *noisy += s.noisy[r];
     }
 out:
     free(s.lost);
+    free(s.noisy);
     free(s.w2);
     free(s.e2);
     free(s.scratch);
@@ -163,15 +167,16 @@ enum rbe_status rbe_quality_measure(struct rbe_quality *q, const float *w,
     const size_t n = (size_t)enc->rows * enc->cols;
     double w2, e2, peak = 0;
     enum rbe_status err;
-    size_t lost;
+    size_t lost, noisy;
 
     *q = (struct rbe_quality){0};
-    if ((err = measure(&w2, &e2, &lost, w, enc, NULL, pool, d)))
+    if ((err = measure(&w2, &e2, &lost, &noisy, w, enc, NULL, pool, d)))
         return err;
     for (size_t i = 0; i < n; i++)
         peak = fabs((double)w[i]) > peak ? fabs((double)w[i]) : peak;
     rbe_quality_fill(q, n, enc->bytes, w2, e2, peak);
     q->lost_rows = lost;
+    q->noisy_rows = noisy;
     return RBE_OK;
 }
 
@@ -179,8 +184,8 @@ enum rbe_status rbe_quality_cost(double *cost, const float *w, const struct rbe_
                                  const float *h, struct rbe_pool *pool, struct rbe_diag *d)
 {
     double w2, e2;
-    size_t lost;
-    const enum rbe_status err = measure(&w2, &e2, &lost, w, enc, h, pool, d);
+    size_t lost, noisy;
+    const enum rbe_status err = measure(&w2, &e2, &lost, &noisy, w, enc, h, pool, d);
 
     *cost = err || e2 == 0 ? 0 : e2 / w2;
     return err;

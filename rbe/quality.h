@@ -35,6 +35,7 @@ struct rbe_quality {
     double relative_rmse;       /* rmse / rms: 1 for all zeros; 0 when both are 0 */
     double bound;               /* 2^-bits: least relative RMSE for a white Gaussian source */
     size_t lost_rows;           /* that have weights and are decoded to zeros */
+    size_t noisy_rows;          /* of zeros, and are decoded to others */
     double psnr_db;             /* 20 log10(peak / rmse); infinity when rmse is 0 */
 };
 

@@ -178,6 +178,12 @@ check 'rbe-bench' limited 1 "$bench" --tsv "$work/x.tsv" --kernels gemv_int8_sca
 timeout --foreground -s INT 0.5 "$rbe" synth "$work/late/er" --shape 24,1024,16,1024,50257 > /dev/null 2>&1
 check 'an interrupted synth leaves no folder' test ! -e "$work/late"
 
+# Whatever the umask says, the owner can read and write what he made.
+(umask 0777; "$rbe" convert "$m" "$work/masked.rbe" -q -p int8 --no-calibration --json \
+    "$work/masked.jsonl" > /dev/null && "$rbe" export "$m" "$work/masked.d" -q > /dev/null)
+check 'a mask that hides all' test "$(stat -c %a "$work/masked.rbe" "$work/masked.jsonl" \
+    "$work/masked.d" "$work/masked.d/config.json" | xargs)" = '600 600 700 600'
+
 # --- names --------------------------------------------------------------------------------
 # Accents in Latin-1, which is no UTF-8.
 t=$work/$(printf 'caf\351 \\x41') n=$work/$(printf 'na\357f')

@@ -10,11 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/conversation.h"
+#include "eval/perplexity.h"
 #include "eval/text.h"
 #include "eval/windows.h"
 #include "kernels/test/check.h"
+#include "model/conversation.h"
 #include "model/data.h"
+#include "rbe/gguf.h"
 
 static bool is(const char *got, const char *want)
 {
@@ -227,6 +229,93 @@ static void check_bytes(void)
     free(folder);
 }
 
+/* A tokenizer of bytes, 256 of which stand as themselves or from U+0100 on; `begin` puts token
+ * 256 before a text. */
+static bool write_bytes(const char *path, bool begin)
+{
+    enum { VOCAB = 259 };
+    static char texts[VOCAB][4];
+    struct rbe_gguf_text tokens[VOCAB];
+    const struct rbe_gguf_text merge = {"z q", 3};
+    int32_t types[VOCAB];
+    struct rbe_gguf_out *o;
+    unsigned rest = 256;
+
+    for (unsigned b = 0; b < 256; b++) {
+        const bool own = (b > 32 && b < 127) || (b > 160 && b != 173);
+        const unsigned u = own ? b : rest++;
+        snprintf(texts[b], sizeof texts[b], u < 128 ? "%c" : "%c%c",
+                 u < 128 ? (int)u : (int)(0xC0 | u >> 6), (int)(0x80 | (u & 63)));
+        types[b] = 1;
+    }
+    strcpy(texts[256], "<s>");
+    strcpy(texts[257], "<e>");
+    strcpy(texts[258], "zq");
+    types[256] = types[257] = 3;
+    types[258] = 1;
+    for (int i = 0; i < VOCAB; i++)
+        tokens[i] = (struct rbe_gguf_text){texts[i], strlen(texts[i])};
+    if (rbe_gguf_begin(&o, NULL))
+        return false;
+    rbe_gguf_add_string(o, "general.architecture", "llama");
+    rbe_gguf_add_string(o, "tokenizer.ggml.model", "gpt2");
+    rbe_gguf_add_string(o, "tokenizer.ggml.pre", "gpt-2");
+    rbe_gguf_add_strings(o, "tokenizer.ggml.tokens", tokens, VOCAB);
+    rbe_gguf_add_i32s(o, "tokenizer.ggml.token_type", types, VOCAB);
+    rbe_gguf_add_strings(o, "tokenizer.ggml.merges", &merge, 1);
+    rbe_gguf_add_u32(o, "tokenizer.ggml.eos_token_id", 257);
+    rbe_gguf_add_u32(o, "tokenizer.ggml.bos_token_id", 256);
+    rbe_gguf_add_bool(o, "tokenizer.ggml.add_bos_token", begin);
+    const bool done = !rbe_gguf_write(o, path, NULL);
+    rbe_gguf_end(&o);
+    return done;
+}
+
+/* Where each protocol has the token that stands before a text. */
+static void check_begin(void)
+{
+    static const char bytes[] = " = Page = \n abcdefghijklmnopqrstuvw\n";
+    char path[] = "/tmp/rbe-check-begin-XXXXXX";
+    const struct rbe_text text = {.bytes = (char *)(uintptr_t)bytes, .size = sizeof bytes - 1,
+                                  .name = (char *)(uintptr_t)"t"};
+    struct rbe_diag d = {""};
+    const int fd = mkstemp(path);
+
+    for (int begin = 0; begin < 2; begin++) {
+        struct rbe_tokenizer *t;
+        if (!CHECK(fd >= 0 && write_bytes(path, begin) && !rbe_tokenizer_open(&t, path, &d))) {
+            printf("     %s\n", d.text);
+            break;
+        }
+        for (int p = RBE_P1; p <= RBE_P4; p++) {
+            struct rbe_windows w;
+            size_t begun = 0, ended = 0;
+            if (!CHECK(!rbe_windows_make(&w, (enum rbe_protocol)p, &text, t, 64, 8, &d)))
+                continue;
+            CHECK(w.begins == begin && w.w[0].start == 0 && w.count > 3);
+            for (size_t i = 0; i < w.token_count; i++) {
+                begun += w.tokens[i] == 256;
+                ended += w.tokens[i] == 257;
+            }
+            for (size_t i = 0; i < w.count && p == RBE_P3; i++)
+                CHECK((w.tokens[w.w[i].start] == 256) == begin);
+            CHECK(begun == (!begin ? 0 : p == RBE_P3 ? w.count : 1));
+            CHECK(ended == (!begin && p == RBE_P4));
+            CHECK(w.token_count == w.text_tokens + (begin || p == RBE_P4));
+            if (p == RBE_P3 && begin)   /* what is scored is the text's */
+                CHECK(w.tokens[w.w[1].start + 1] == (uint32_t)bytes[w.w[1].start]);
+            json_t *r = json_object();
+            CHECK(!rbe_perplexity_describe(r, &w));
+            CHECK(json_integer_value(json_object_get(r, "begin_token")) == (begin ? 256 : 0));
+            json_decref(r);
+            rbe_windows_free(&w);
+        }
+        rbe_tokenizer_close(&t);
+    }
+    close(fd);
+    unlink(path);
+}
+
 static void check_files(void)
 {
     static const char jsonl[] = "{\"text\": \"one\"}\n\n{\"a\": 1, \"text\": \"two \\u00e9\"}";
@@ -256,6 +345,7 @@ int main(void)
     check_cuts();
     check_wikitext();
     check_bytes();
+    check_begin();
     check_files();
     return check_done();
 }

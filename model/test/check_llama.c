@@ -89,7 +89,8 @@ static char dir[] = "/tmp/rbe-check-llama-XXXXXX";
 
 /* What is wrong with a file that is written. */
 enum fault { NONE, NO_TENSOR, ONE_MORE, OTHER_SHAPE, OTHER_HEADS, OTHER_ARCH, EXPERTS, YARN,
-             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FAULTS, OLD_SCALE, BOTH_SCALES };
+             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FAULTS,
+             OLD_SCALE, BOTH_SCALES };
 static const char *const said[FAULTS] = {
     "", "tensor 'blk.1.ffn_gate.weight' is missing", "tensor 'blk.9.extra' has no place",
     "tensor 'blk.1.ffn_gate.weight' is 1 x", "llama.attention.head_count: an object",

@@ -25,7 +25,7 @@ static void hand_values(void)
     double cost = -1;
 
     CHECK(rbe_quality_measure(&q, w, &enc, NULL, &d) == RBE_OK);
-    CHECK(q.weights == 4 && q.bytes == 16);
+    CHECK(q.weights == 4 && q.bytes == 16 && q.noisy_rows == 0);
     CHECK_NEAR(q.bits, 32, 0);
     CHECK_NEAR(q.ratio, 1, 0);
     CHECK_NEAR(q.rms, 2.5, 1e-15);              /* sqrt(25 / 4) */
@@ -41,6 +41,7 @@ static void hand_values(void)
     CHECK(q.relative_rmse == 0 && isinf(q.psnr_db));
     static const float zero[4];
     CHECK(rbe_quality_measure(&q, zero, &enc, NULL, &d) == RBE_OK);
+    CHECK(q.noisy_rows == 1 && q.lost_rows == 0);
     CHECK(isinf(q.relative_rmse));              /* something for nothing: no ratio */
 }
 
