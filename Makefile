@@ -27,7 +27,7 @@ DATADIR    ?= $(PREFIX)/share/rbe-bench
 MANDIR     ?= $(PREFIX)/share/man
 VERSION    := $(shell sed -n 's/^.define RBE_VERSION "\(.*\)"/\1/p' base/version.h)
 # Rises when a program linked with the shared library would have to be built again.
-SOVERSION  := 1
+SOVERSION  := 2
 
 FLAGS.release := -O2 -g
 FLAGS.debug   := -O0 -g
@@ -63,7 +63,7 @@ x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
 mains   := cli/main.c cli/bench_main.c base/commit.c
-ROOMS   := base rbe model grad convert train eval gate datasets reports cli
+ROOMS   := base rbe model grad convert train eval deploy gate datasets reports cli
 rooms   := $(filter-out $(mains),$(wildcard $(ROOMS:=/*.c)))
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
            $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
@@ -76,7 +76,7 @@ library := $(call objs,$(kernels) $(rooms))
 runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
 
 # What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
-publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/%,$(rooms)))
+publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% deploy/%,$(rooms)))
 headers := $(wildcard include/rbe/*.h)
 shared  := librbe.so.$(SOVERSION)
 
@@ -102,6 +102,7 @@ BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
 $(B)/%_sse41.o:       ISA := -msse4.1 -mssse3
 $(B)/%_avx2.o:        ISA := -mavx2 -mfma -mf16c
+$(B)/%_avxvnni.o:     ISA := -mavx2 -mfma -mf16c -mavxvnni
 $(B)/%_avx512.o:      ISA := $(AVX512)
 $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi2

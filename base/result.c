@@ -25,6 +25,7 @@
 #include "base/topology.h"
 #include "base/utf8.h"
 #include "kernels/cpu.h"
+#include "kernels/kernel.h"
 
 struct rbe_result_file {
     char *path;                 /* NULL: nothing is written */
@@ -123,7 +124,7 @@ int rbe_result_set_threads(json_t *record, unsigned threads)
 
 static json_t *machine(unsigned threads)
 {
-    char cpu[256], isa[128], affinity[256], value[64];
+    char cpu[256], isa[128], affinity[256], activations[128], value[64];
     const char *emulator = getenv("RBE_EMULATOR");
     struct utsname u;
     json_t *m = json_object();
@@ -141,6 +142,8 @@ static json_t *machine(unsigned threads)
         set_threads(m, threads) ||
         RBE_SET(m, RBE_WORD(affinity, rbe_affinity_string(affinity, sizeof affinity))) ||
         RBE_SET(m, RBE_WORD(isa, rbe_isa_string(rbe_cpu_isa(), isa, sizeof isa))) ||
+        RBE_SET(m, RBE_WORD(activations, rbe_act_bits_string(activations,
+                                                           sizeof activations))) ||
         RBE_SET(m, RBE_INT(memory_bytes, strtoll(value, NULL, 10) * 1024)) ||
         RBE_SET(m, RBE_JSON(topology, topology())) || RBE_SET(m, RBE_TEXT(kernel, u.release)) ||
         RBE_SET(m, RBE_TEXT(emulator, emulator && *emulator ? emulator : NULL))) {
@@ -239,11 +242,6 @@ json_t *rbe_result_text(const char *text)
     return j ? j : rbe_result_string(text);
 }
 
-int rbe_result_set_real(json_t *record, const char *key, double x)
-{
-    return json_object_set_new(record, key, rbe_result_real(x));
-}
-
 json_t *rbe_result_new(const char *kind, unsigned threads)
 {
     const time_t now = time(NULL);
@@ -274,7 +272,8 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
         RBE_SET(o, RBE_INT(bytes, m->bytes)) || RBE_SET(o, RBE_INT(parameters, m->params)) ||
         RBE_SET(o, RBE_FLAG(rbe, m->rbe)) ||
         RBE_SET(o, RBE_JSON(label, m->label ? json_string(m->label) : json_null())) ||
-        RBE_SET(o, RBE_REAL(bits_per_weight, bits))) {
+        RBE_SET(o, RBE_REAL(bits_per_weight, bits)) ||
+        (m->kv_cache && RBE_SET(o, RBE_WORD(kv_cache, m->kv_cache)))) {
         json_decref(o);
         return -1;
     }

@@ -43,9 +43,9 @@ json_t *rbe_result_new(const char *kind, unsigned threads);
 int rbe_result_set_threads(json_t *record, unsigned threads);
 
 /* record[key] = {name, path (base name), sha256, bytes, rbe, label, bits_per_weight,
- * parameters}; label may be NULL (null); params 0 leaves bits_per_weight null. */
+ * parameters, kv_cache}; label may be NULL (null), and kv_cache (left out); params 0 leaves bits_per_weight null. */
 struct rbe_result_model {
-    const char *name, *path, *sha256, *label;
+    const char *name, *path, *sha256, *label, *kv_cache;
     uint64_t bytes, params;
     bool rbe;
 };
@@ -54,9 +54,7 @@ int rbe_result_set_model(json_t *record, const char *key, const struct rbe_resul
 /* record.text = {name, sha256, bytes}. */
 int rbe_result_set_text(json_t *record, const char *name, const char *sha256, uint64_t bytes);
 
-/* record[key] = x, or null when x is not finite (JSON has no NaN). */
-int rbe_result_set_real(json_t *record, const char *key, double x);
-/* x, or null. */
+/* x, or null when it is not finite (JSON has no NaN). */
 json_t *rbe_result_real(double x);
 /* Bytes from outside (a name, a command line) as rbe_utf8_text() has them; null for NULL. */
 json_t *rbe_result_string(const char *bytes);

@@ -71,6 +71,10 @@ struct rbe_field {
     const char *meaning;        /* "=": that of the field before; of a kind what it is about */
 };
 
+/* Words of the field `series`. */
+#define RBE_SERIES_PARTS "parts"
+#define RBE_SERIES_SCHEDULE "schedule"
+
 /* The list, ended by a field without a name. */
 extern const struct rbe_field rbe_row_fields[];
 

@@ -78,3 +78,17 @@ char *rbe_utf8_text(const char *s)
     *to = 0;
     return out;
 }
+
+size_t rbe_utf8_valid(const char *s, size_t size)
+{
+    size_t i = 0;
+    uint32_t c;
+
+    while (i < size) {
+        const size_t n = rbe_utf8_char(s + i, size - i, &c);
+        if (!n || !c)
+            return i;
+        i += n;
+    }
+    return i;
+}

@@ -15,6 +15,8 @@
 size_t rbe_utf8_char(const char *s, size_t left, uint32_t *code);
 /* Its bytes into out; their number. */
 size_t rbe_utf8_put(char out[4], uint32_t code);
+/* Offset of the first byte that is not valid UTF-8 (or is NUL), or size. */
+size_t rbe_utf8_valid(const char *s, size_t size);
 
 /*
  * The same text in a fresh string, or NULL when out of memory: every byte that is not part of a

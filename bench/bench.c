@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "base/utf8.h"
 #include "bench/build.h"
 #include "bench/gbench.h"
@@ -237,22 +238,23 @@ static void describe(struct run *r)
     for (unsigned t = 1; t <= r->cpus.count; t++)
         if (r->teams.of[t])
             read_back = r->teams.of[t]->pinned;
-    context_string(r->extra, "cpus_pinned", rbe_cpulist_string(&read_back, text, sizeof text));
-    context_string(r->extra, "isa", rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
-    context_string(r->extra, "topology_summary",
-                   json_string_value(json_object_get(topology, "summary")));
+    context_string(r->extra, RBE_KEY(cpus_pinned),
+                   rbe_cpulist_string(&read_back, text, sizeof text));
+    context_string(r->extra, RBE_KEY(isa), rbe_isa_string(rbe_cpu_isa(), text, sizeof text));
+    context_string(r->extra, RBE_KEY(topology_summary),
+                   RBE_STRING_AT(topology, summary));
     if (r->roofs.points) {
         snprintf(text, sizeof text, "%.4g", rbe_roofs_read(&r->roofs, SIZE_MAX, 1));
-        context_string(r->extra, "memory_roof_1_thread", text);
+        context_string(r->extra, RBE_KEY(memory_roof_1_thread), text);
         snprintf(text, sizeof text, "%zu", rbe_data_cold_bytes(r->data));
-        context_string(r->extra, "cold_bytes", text);
+        context_string(r->extra, RBE_KEY(cold_bytes), text);
     }
-    json_object_set_new(r->extra, "topology", topology);
-    json_object_set_new(r->extra, "conditions", facts);
-    json_object_set_new(r->extra, "warnings", warnings);
-    json_object_set_new(r->extra, "unstable_limit", json_real(RBE_UNSTABLE));
-    json_object_set_new(r->extra, "foreign_limit", json_real(r->o->foreign_percent / 100));
-    json_object_set_new(r->extra, "counters", rbe_perf_json(r->teams.perf[1]));
+    json_object_set_new(r->extra, RBE_KEY(topology), topology);
+    json_object_set_new(r->extra, RBE_KEY(conditions), facts);
+    json_object_set_new(r->extra, RBE_KEY(warnings), warnings);
+    json_object_set_new(r->extra, RBE_KEY(unstable_limit), json_real(RBE_UNSTABLE));
+    RBE_SET(r->extra, RBE_REAL(foreign_limit, r->o->foreign_percent / 100));
+    json_object_set_new(r->extra, RBE_KEY(counters), rbe_perf_json(r->teams.perf[1]));
     if (!rbe_perf_hardware(r->teams.perf[1])) {
         snprintf(text, sizeof text, "no hardware counters: %s; software events instead",
                  rbe_perf_reason(r->teams.perf[1]));
@@ -265,9 +267,9 @@ static void describe(struct run *r)
                  cold_bytes(r) >> 20);
         json_array_append_new(warnings, json_string(text));
     }
-    json_object_set_new(r->extra, "dense_library", json_string(rbe_dense_name()));
-    context_string(r->extra, "compiler", rbe_build_compiler());
-    context_string(r->extra, "flags", rbe_build_flags());
+    json_object_set_new(r->extra, RBE_KEY(dense_library), json_string(rbe_dense_name()));
+    context_string(r->extra, RBE_KEY(compiler), rbe_build_compiler());
+    context_string(r->extra, RBE_KEY(flags), rbe_build_flags());
     json_array_foreach(warnings, i, v) say(r, json_string_value(v));
     if (r->samples) { /* the first line says what the samples were taken on */
         json_dumpf(r->extra, r->samples, JSON_COMPACT | JSON_REAL_PRECISION(9));
@@ -421,10 +423,10 @@ static void drop_times_of_failed(json_t *benchmarks)
     size_t i;
 
     json_array_foreach(benchmarks, i,
-                       row) if (json_is_true(json_object_get(row, "error_occurred")))
+                       row) if (RBE_TRUE_AT(row, error_occurred))
     {
-        json_object_del(row, "real_time");
-        json_object_del(row, "cpu_time");
+        json_object_del(row, RBE_KEY(real_time));
+        json_object_del(row, RBE_KEY(cpu_time));
     }
 }
 
@@ -441,21 +443,21 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     }
     if (err)
         return err;
-    json_object_set_new(r->extra, "interrupted", json_boolean(rbe_interrupted()));
-    json_object_set_new(r->extra, "samples",
-                        json_pack("{s:i, s:i, s:i}", "taken", (int)s.samples, "repeated",
-                                  (int)s.repeated, "disturbed", (int)s.disturbed));
-    json_object_set_new(r->extra, "verification",
-                        json_pack("{s:i, s:i, s:s}", "passed", (int)s.verified, "failed",
-                                  (int)s.failed, "first_failure", s.first_failure));
-    json_object_set_new(r->extra, "left_out_as_too_slow", json_integer(r->left_out));
-    json_object_set_new(r->extra, "huge_page_share",
+    json_object_set_new(r->extra, RBE_KEY(interrupted), json_boolean(rbe_interrupted()));
+    json_object_set_new(r->extra, RBE_KEY(samples),
+                        RBE_OBJECT(RBE_INT(taken, s.samples), RBE_INT(repeated, s.repeated),
+                                   RBE_INT(disturbed, s.disturbed)));
+    json_object_set_new(r->extra, RBE_KEY(verification),
+                        RBE_OBJECT(RBE_INT(passed, s.verified), RBE_INT(failed, s.failed),
+                                   RBE_WORD(first_failure, s.first_failure)));
+    json_object_set_new(r->extra, RBE_KEY(left_out_as_too_slow), json_integer(r->left_out));
+    json_object_set_new(r->extra, RBE_KEY(huge_page_share),
                         rbe_result_real(rbe_data_huge_share(r->data)));
     /* Probes among the rows may have found the machine faster than at the start. */
-    json_object_set_new(r->extra, "roofs", rbe_roofs_json(&r->roofs));
-    rbe_suite_final_roofs(r->suite, json_object_get(result, "benchmarks"));
-    drop_times_of_failed(json_object_get(result, "benchmarks"));
-    json_object_set(json_object_get(result, "context"), "rbe", r->extra);
+    json_object_set_new(r->extra, RBE_KEY(roofs), rbe_roofs_json(&r->roofs));
+    rbe_suite_final_roofs(r->suite, RBE_VALUE_AT(result, benchmarks));
+    drop_times_of_failed(RBE_VALUE_AT(result, benchmarks));
+    json_object_set(RBE_VALUE_AT(result, context), "rbe", r->extra);
     rbe_summary_sort(result);
     if (r->out)
         err = write_json(result, r->out, d);

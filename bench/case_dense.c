@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/rows.h"
 #include "bench/case.h"
 #include "kernels/cpu.h"
 #include "model/dense.h"
@@ -74,7 +75,7 @@ static enum rbe_status verify(struct rbe_case *base, struct rbe_diag *d)
 
 static void report(const struct rbe_case *c, struct rbe_gbench_state *g, double per)
 {
-    rbe_gbench_counter(g, "gflops", 2e-9 * c->weights / per);
+    rbe_gbench_counter(g, RBE_KEY(gflops), 2e-9 * c->weights / per);
 }
 
 static void close_dense(struct rbe_case *base)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/rows.h"
 #include "bench/parts.h"
 #include "bench/plan.h"
 #include "bench/work.h"
@@ -37,12 +38,17 @@ static void product_part(void *arg, unsigned i, unsigned n)
         j->c->kernel->run(&j->p->w, &j->p->act, j->y, j->p->w.rows, begin, end);
 }
 
-static void multiply(struct rbe_parts_case *c, struct rbe_part *p)
+static void run(struct rbe_parts_case *c, struct rbe_part *p)
 {
     struct job j = {c, p, c->c.suite->y};
 
-    rbe_data_move(c->c.suite->data, &c->cursor, c->c.cold, &p->size, &p->w);
     rbe_pool_run(rbe_case_team(&c->c)->pool, product_part, &j);
+}
+
+static void multiply(struct rbe_parts_case *c, struct rbe_part *p)
+{
+    rbe_data_move(c->c.suite->data, &c->cursor, c->c.cold, &p->size, &p->w);
+    run(c, p);
 }
 
 static void one_product(struct rbe_case *c)
@@ -150,7 +156,10 @@ static enum rbe_status verify(struct rbe_case *c, struct rbe_diag *d)
     for (unsigned i = 0; i < p->parts_count && !err; i++) {
         for (size_t k = 0; k < p->parts[i].w.rows * p->count; k++)
             y[k] = NAN; /* a row that is not written is wrong */
-        multiply(p, &p->parts[i]);
+        rbe_data_move(c->suite->data, &p->cursor, c->cold, &p->parts[i].size, &p->parts[i].w);
+        if (p->parts[i].sums && !rbe_row_sums(&p->parts[i].w, p->parts[i].sums))
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        run(p, &p->parts[i]);
         if (!(err = verify_rows(&p->parts[i], y, d)))
             err = same_as_scalar(p, &p->parts[i], d);
     }
@@ -187,19 +196,20 @@ static void report(const struct rbe_case *c, struct rbe_gbench_state *g, double 
     const struct rbe_parts_case *p = (const struct rbe_parts_case *)c;
 
     (void)per;
-    rbe_gbench_counter(g, "block", p->parts[0].w.block);
-    rbe_gbench_counter(g, "aux", p->parts[0].w.aux);
-    rbe_gbench_counter(g, "vectors", (double)p->count);
-    rbe_gbench_counter(g, "bits_per_weight", 8 * c->bytes / c->weights * (double)p->count);
-    rbe_gbench_counter(g, "ratio", 4 * c->weights / (double)p->count / c->bytes);
+    rbe_gbench_counter(g, RBE_KEY(block), p->parts[0].w.block);
+    rbe_gbench_counter(g, RBE_KEY(aux), p->parts[0].w.aux);
+    rbe_gbench_counter(g, RBE_KEY(vectors), (double)p->count);
+    rbe_gbench_counter(g, RBE_KEY(bits_per_weight),
+                       8 * c->bytes / c->weights * (double)p->count);
+    rbe_gbench_counter(g, RBE_KEY(ratio), 4 * c->weights / (double)p->count / c->bytes);
 }
 
 static void report_product(const struct rbe_case *c, struct rbe_gbench_state *g, double per)
 {
     const struct rbe_parts_case *p = (const struct rbe_parts_case *)c;
 
-    rbe_gbench_counter(g, "rows", p->parts[0].w.rows);
-    rbe_gbench_counter(g, "cols", p->parts[0].w.cols);
+    rbe_gbench_counter(g, RBE_KEY(rows), p->parts[0].w.rows);
+    rbe_gbench_counter(g, RBE_KEY(cols), p->parts[0].w.cols);
     report(c, g, per);
 }
 
@@ -248,7 +258,8 @@ static void name_rest(struct rbe_parts_case *c)
     rbe_case_name(&c->c, "/%s/t:%u", c->c.cold ? "cold" : "hot", c->c.threads);
     rbe_case_facts(&c->c, k->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
                    k->word,
-                   k == rbe_kernel_best(k->op, k->format, rbe_cpu_isa()));
+                   k == rbe_kernel_best_for(k->op, k->format, rbe_cpu_isa(),
+                                            rbe_format_act_bits(k->format), true));
 }
 
 enum rbe_status rbe_suite_product(struct rbe_suite *s, const struct rbe_product_case *p,

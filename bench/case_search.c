@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rows.h"
 #include "bench/case.h"
 #include "kernels/cpu.h"
 #include "kernels/format/seed.h"
@@ -94,9 +95,9 @@ static void report(const struct rbe_case *c, struct rbe_gbench_state *g, double 
     const struct rbe_search_case *of = &((const struct search *)c)->of;
 
     (void)per;
-    rbe_gbench_counter(g, "block", of->block);
-    rbe_gbench_counter(g, "window", of->bits);
-    rbe_gbench_counter(g, "rows", (double)of->rows);
+    rbe_gbench_counter(g, RBE_KEY(block), of->block);
+    rbe_gbench_counter(g, RBE_KEY(window), of->bits);
+    rbe_gbench_counter(g, RBE_KEY(rows), (double)of->rows);
 }
 
 static void close_search(struct rbe_case *base)

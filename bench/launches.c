@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/rows.h"
 
 extern char **environ;
 
@@ -87,15 +88,15 @@ static enum rbe_status launch(const struct rbe_bench_options *o, char *out, int 
 /* Appends the rows of `more` to `all`, which may be NULL; takes `more` over. */
 static void join(json_t **all, json_t *more, int number)
 {
-    json_t *list = json_object_get(more, "benchmarks"), *row;
+    json_t *list = RBE_VALUE_AT(more, benchmarks), *row;
     size_t i;
 
-    json_array_foreach(list, i, row) json_object_set_new(row, "launch", json_integer(number));
+    json_array_foreach(list, i, row) RBE_SET(row, RBE_INT(launch, number));
     if (!*all) {
         *all = more;
         return;
     }
-    json_array_extend(json_object_get(*all, "benchmarks"), list);
+    json_array_extend(RBE_VALUE_AT(*all, benchmarks), list);
     json_decref(more);
 }
 
@@ -150,8 +151,7 @@ enum rbe_status rbe_launches(json_t **out, const struct rbe_bench_options *o,
     }
     rbe_progress_end(&progress);
     if (*out)
-        json_object_set_new(json_object_get(json_object_get(*out, "context"), "rbe"),
-                            "launches", json_integer(o->launches));
+        RBE_SET(RBE_VALUE_AT(*out, context, rbe), RBE_INT(launches, o->launches));
     if (!err && rbe_interrupted())
         err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted; the launches so far are kept");
     /* The launch has said why on its own. */

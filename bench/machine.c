@@ -18,6 +18,7 @@
 #include "base/cpus.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/rows.h"
 #include "bench/machine_private.h"
 
 /* --- CPU lists ---------------------------------------------------------------------------- */
@@ -185,18 +186,19 @@ json_t *rbe_machine_json(const struct rbe_machine *m)
             continue;
         const int n = count_of(m, cache_types[i]);
         const int shared = o->cpuset ? hwloc_bitmap_weight(o->cpuset) : 1;
-        json_array_append_new(caches, json_pack("{s:i, s:I, s:i, s:i}", "level", i + 1, "bytes",
-                                                (json_int_t)o->attr->cache.size, "count", n,
-                                                "shared_by_threads", shared));
+        json_array_append_new(
+            caches, RBE_OBJECT(RBE_INT(level, i + 1), RBE_INT(bytes, o->attr->cache.size),
+                               RBE_INT(count, n), RBE_INT(shared_by_threads, shared)));
         snprintf(part, sizeof part, ", L%d %d x %llu KiB", i + 1, n,
                  (unsigned long long)o->attr->cache.size >> 10);
         if (used < sizeof summary)
             used += (size_t)snprintf(summary + used, sizeof summary - used, "%s", part);
     }
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:b, s:o}", "summary", summary, "packages",
-                     count_of(m, HWLOC_OBJ_PACKAGE), "numa_nodes",
-                     count_of(m, HWLOC_OBJ_NUMANODE), "cores", cores, "threads", pus, "smt",
-                     pus > cores, "caches", caches);
+    return RBE_OBJECT(RBE_WORD(summary, summary),
+                      RBE_INT(packages, count_of(m, HWLOC_OBJ_PACKAGE)),
+                      RBE_INT(numa_nodes, count_of(m, HWLOC_OBJ_NUMANODE)),
+                      RBE_INT(cores, cores), RBE_INT(threads, pus), RBE_FLAG(smt, pus > cores),
+                      RBE_JSON(caches, caches));
 }
 
 /* --- conditions --------------------------------------------------------------------------- */
@@ -245,30 +247,30 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
 
     if (first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
                    sizeof line)) {
-        json_object_set_new(facts, "governor", rbe_result_string(line));
+        json_object_set_new(facts, RBE_KEY(governor), rbe_result_string(line));
         if (strcmp(line, "performance")) {
             snprintf(text, sizeof text, "the frequency governor is '%s', not 'performance'",
                      line);
             warn(w, text);
         }
     } else {
-        json_object_set_new(facts, "governor", json_null());
+        json_object_set_new(facts, RBE_KEY(governor), json_null());
         warn(w, "the system shows no frequency governor (a virtual machine?)");
     }
     if (first_line("/sys/devices/system/cpu/intel_pstate/no_turbo", line, sizeof line)) {
-        json_object_set_new(facts, "turbo", json_string(line[0] == '0' ? "on" : "off"));
+        json_object_set_new(facts, RBE_KEY(turbo), json_string(line[0] == '0' ? "on" : "off"));
         if (line[0] == '0')
             warn(w, "turbo is on: the clock depends on heat and on the other cores");
     } else if (first_line("/sys/devices/system/cpu/cpufreq/boost", line, sizeof line)) {
-        json_object_set_new(facts, "turbo", json_string(line[0] == '1' ? "on" : "off"));
+        json_object_set_new(facts, RBE_KEY(turbo), json_string(line[0] == '1' ? "on" : "off"));
         if (line[0] == '1')
             warn(w, "boost is on: the clock depends on heat and on the other cores");
     } else {
-        json_object_set_new(facts, "turbo", json_null());
+        json_object_set_new(facts, RBE_KEY(turbo), json_null());
         warn(w, "the system does not say whether turbo is on");
     }
     const bool smt = count_of(m, HWLOC_OBJ_PU) > count_of(m, HWLOC_OBJ_CORE);
-    json_object_set_new(facts, "smt", json_boolean(smt));
+    json_object_set_new(facts, RBE_KEY(smt), json_boolean(smt));
     if (smt)
         warn(w, "cores run two threads each: work on a sibling slows a pinned one");
     if (rbe_cpu_quota() > 0 && rbe_cpu_quota() < rbe_cpus_allowed()) {
@@ -277,7 +279,7 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
         warn(w, text);
     }
     if (getloadavg(load, 3) == 3) {
-        json_object_set_new(facts, "load_1min", json_real(load[0]));
+        json_object_set_new(facts, RBE_KEY(load_1min), json_real(load[0]));
         if (load[0] > 0.3) {
             snprintf(text, sizeof text, "load average %.2f before the start: other work runs",
                      load[0]);
@@ -286,7 +288,7 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
     }
     if (machine_seconds(&busy, &idle, &steal)) {
         const double share = steal / (busy + idle + steal + 1e-9);
-        json_object_set_new(facts, "steal_share_since_boot", json_real(share));
+        json_object_set_new(facts, RBE_KEY(steal_share_since_boot), json_real(share));
         if (share > 0.001) {
             snprintf(text, sizeof text,
                      "the host took %.1f %% of the CPU time since boot "
@@ -295,12 +297,12 @@ void rbe_machine_conditions(const struct rbe_machine *m, json_t **facts_out,
             warn(w, text);
         }
     }
-    json_object_set_new(facts, "page_bytes", json_integer(sysconf(_SC_PAGESIZE)));
+    json_object_set_new(facts, RBE_KEY(page_bytes), json_integer(sysconf(_SC_PAGESIZE)));
     if (first_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof line))
-        json_object_set_new(facts, "transparent_huge_pages", json_string(line));
+        json_object_set_new(facts, RBE_KEY(transparent_huge_pages), json_string(line));
     if (first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", line,
                    sizeof line))
-        json_object_set_new(facts, "clock_source", json_string(line));
+        json_object_set_new(facts, RBE_KEY(clock_source), json_string(line));
     *facts_out = facts;
     *warnings_out = w;
 }

@@ -63,6 +63,12 @@ static enum rbe_status make(struct rbe_parts_case *c, struct rbe_part *p, struct
     for (size_t i = 0; i < c->count * cols; i++)
         p->x[i] = (float)((int)(i * 2654435761U >> 16 & 0xFFFF) - 32768) / 32768;
     rbe_act_init(&p->act, p->act_memory, c->count, cols);
+    if (c->kernel)
+        p->act.bits = c->kernel->bits;
+    if (c->kernel && c->kernel->sums)
+        p->w.row_sum = p->sums = calloc(p->w.rows, sizeof *p->sums);
+    if (c->kernel && c->kernel->sums && !p->sums)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     rbe_act_prepare(&p->act, &p->w, p->x, cols, c->count);
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
@@ -84,5 +90,6 @@ void rbe_parts_close(struct rbe_case *c)
     for (unsigned i = 0; i < p->parts_count; i++) {
         free(p->parts[i].act_memory);
         free(p->parts[i].x);
+        free(p->parts[i].sums);
     }
 }

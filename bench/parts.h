@@ -18,6 +18,8 @@ struct rbe_part {
     struct rbe_act act;
     void *act_memory;
     float *x; /* [count][cols] */
+    int32_t *sums; /* of w's rows where the kernel needs them: times do not depend on them, and
+                    * only verification has them right */
 };
 
 /* A case that begins with these; `format` and `count`, the vectors, are set before parts are

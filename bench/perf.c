@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/rows.h"
+
 enum { NAME = 64 };
 
 struct reading {
@@ -267,6 +269,6 @@ json_t *rbe_perf_json(const struct rbe_perf *p)
 
     for (unsigned i = 0; i < p->count; i++)
         json_array_append_new(counted, json_string(p->event[i].name));
-    return json_pack("{s:o, s:O, s:b}", "counted", counted, "unavailable", p->unavailable,
-                     "hardware", rbe_perf_hardware(p));
+    return RBE_OBJECT(RBE_JSON(counted, counted), RBE_SHARED(unavailable, p->unavailable),
+                      RBE_FLAG(hardware, rbe_perf_hardware(p)));
 }

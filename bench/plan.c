@@ -242,10 +242,11 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
                                     unsigned max_threads, struct rbe_diag *d)
 {
     static const char *const kinds[] = {"product", "model", "prepare",
-                                         "probe",   "dense", "search"};
+                                         "probe",   "dense", "search",
+                                         "attention"};
     static const char *const caches[] = {"cold", "hot"};
     bool *const kind_flags[] = {&sel->product, &sel->model, &sel->prepare, &sel->probe,
-                                &sel->dense,   &sel->search};
+                                &sel->dense,   &sel->search, &sel->attention};
     bool *const cache_flags[] = {&sel->cold, &sel->hot};
     const struct rbe_kernel *k;
     enum rbe_status err;
@@ -261,12 +262,13 @@ enum rbe_status rbe_selection_parse(struct rbe_selection *sel,
         (err = parse_numbers(&sel->threads, t->threads, "--threads", 1, max_threads, d)) ||
         (err = parse_numbers(&sel->vectors, t->vectors, "--vectors", 1, 4096, d)) ||
         (err = parse_words(t->cache, "--cache", 2, caches, cache_flags, d)) ||
-        (err = parse_words(t->kinds, "--kinds", 6, kinds, kind_flags, d)))
+        (err = parse_words(t->kinds, "--kinds", 7, kinds, kind_flags, d)))
         return err;
     if (t->blocks && (err = check_blocks(sel, d)))
         return err;
     if (!t->kinds)
-        sel->product = sel->model = sel->prepare = sel->probe = sel->dense = sel->search = true;
+        sel->product = sel->model = sel->prepare = sel->probe = sel->dense = sel->search =
+            sel->attention = true;
     return RBE_OK;
 }
 
@@ -314,7 +316,9 @@ static struct values blocks_of(const struct planner *p, const struct rbe_kernel 
 
 static bool is_best(const struct rbe_kernel *k, uint32_t isa)
 {
-    return k == rbe_kernel_best(k->op, k->format, isa);
+    const unsigned bits = rbe_format_act_bits(k->format);
+
+    return k == rbe_kernel_best_for(k->op, k->format, isa, bits, true);
 }
 
 static bool wants_threads(const struct planner *p, unsigned t)
@@ -497,13 +501,15 @@ static enum rbe_status probes(struct planner *p, struct rbe_diag *d)
 /* The codec whose search is measured. */
 static const enum rbe_format searched = RBE_SEED;
 
-/* Does a kernel of this ISA stand in the selection?  Steps of the search follow it. */
+/* Does a kernel of this ISA stand in the selection?  Steps of the search and attention follow
+ * it. */
 static bool takes_isa(const struct rbe_selection *s, const char *isa)
 {
     const struct rbe_kernel *k;
 
     for (size_t i = 0; (k = rbe_kernel_at(i)) && i < RBE_PLAN_KERNELS; i++)
-        if (s->kernel[i] && k->format == searched && !strcmp(k->word, isa))
+        if (s->kernel[i] && k->format == searched &&
+            (!strcmp(k->word, isa) || (!k->isa && !strcmp(isa, "any"))))
             return true;
     return false;
 }
@@ -532,6 +538,32 @@ static enum rbe_status searches(const struct planner *p, struct rbe_diag *d)
                     err = rbe_suite_search(p->suite, &c, d);
             }
     }
+    return err;
+}
+
+/* Every version and kind of cache, at the end of GPT-2's context. */
+static enum rbe_status attentions(const struct planner *p, struct rbe_diag *d)
+{
+    const struct rbe_attention *version;
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; (version = rbe_attention_at(i)) && !err; i++)
+        for (unsigned t = 1; t <= RBE_MAX_CPUS && !err; t++)
+            for (int type = 0; type < RBE_KV_TYPES && !err; type++) {
+                const struct rbe_attention_case c = {
+                    .version = version,
+                    .type = (enum rbe_kv_type)type,
+                    .size = "124M",
+                    .layers = GPT2_LAYERS,
+                    .heads = GPT2_WIDTH / 64,
+                    .dim = 64,
+                    .positions = 1024,
+                    .threads = t,
+                };
+                if (!(version->isa & ~p->isa) && takes_isa(p->sel, version->name) &&
+                    wants_threads(p, t))
+                    err = rbe_suite_attention(p->suite, &c, d);
+            }
     return err;
 }
 
@@ -567,6 +599,8 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
             err = rbe_suite_dense(suite, 512, 3072, 768, t, d);
     if (s->search && !err)
         err = searches(&p, d);
+    if (s->attention && !err)
+        err = attentions(&p, d);
     *left_out = p.left_out;
     return err;
 }

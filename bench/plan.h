@@ -34,7 +34,7 @@ struct rbe_selection {
     struct rbe_shape shapes[RBE_LIST_MAX];
     struct rbe_list blocks, threads, vectors;
     bool cold, hot; /* both false: not given */
-    bool product, model, prepare, probe, dense, search;
+    bool product, model, prepare, probe, dense, search, attention;
     bool full; /* what is not given takes all its values, not those of the default set */
     /* Seconds a product may last to be registered; 0: no limit; negative: half a second in
      * the default set, none where rows are asked for. */

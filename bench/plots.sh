@@ -21,6 +21,15 @@ fi
 mkdir -p "$2" || exit 1
 # In gnuplot's quotes a quote stands twice.
 tsv=${1//\'/\'\'} folder=${2//\'/\'\'}
+# said NAME: a line of the table's head.
+said() { sed -n "s/^# $1 //p" "$table" | head -n 1 | tr -cd 'a-z0-9_ '; }
+table=$1
+formats=$(said formats) usual=$(said usual_blocks) isas=$(said isas)
+if [ -z "$formats" ] || [ -z "$usual" ] || [ -z "$isas" ]; then
+    echo "plots.sh: $1: its head does not list formats and ISAs; rbe-bench --summarise" \
+        "RESULT.json --tsv TSV makes it anew" >&2
+    exit 1
+fi
 bad=0 drawn=0
 for script in "$scripts"/bench-*.gp; do
     name=$(basename "$script" .gp)
@@ -28,7 +37,7 @@ for script in "$scripts"/bench-*.gp; do
     for kind in svg png; do
         # A name within SVG has no '-'.
         gnuplot -e "in='$tsv'; out='$folder/.$name.$kind'; kind='$kind'; ink='#6e7781'" \
-            -e "id='${name//-/_}'" \
+            -e "id='${name//-/_}'; formats='$formats'; usual_blocks='$usual'; isas='$isas'" \
             "$scripts/common.gp" "$scripts/bench-common.gp" "$script" 2> "$2/.$name.err"
         rc=$?
         if [ $rc = 0 ] && [ -s "$2/.$name.$kind" ]; then

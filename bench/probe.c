@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/progress.h"
+#include "base/rows.h"
 #include "bench/probe_list.h"
 #include "kernels/cpu.h"
 
@@ -217,17 +218,19 @@ json_t *rbe_roofs_json(const struct rbe_roofs *r)
     for (unsigned t = 1; t <= r->threads; t++)
         for (unsigned i = 0; i < r->points; i++)
             if (r->read[i][t] > 0)
-                json_array_append_new(curve, json_pack("{s:i, s:I, s:f}", "threads", (int)t,
-                                                       "bytes", (json_int_t)r->bytes[i],
-                                                       "bytes_per_second", r->read[i][t]));
+                json_array_append_new(
+                    curve, RBE_OBJECT(RBE_INT(threads, t), RBE_INT(bytes, r->bytes[i]),
+                                      RBE_REAL(bytes_per_second, r->read[i][t])));
     for (unsigned t = 1; t <= r->threads; t++)
         for (int k = 0; k < PROBE_COUNT; k++)
             if (r->peak[k][t] > 0)
                 json_array_append_new(
-                    peaks, json_pack("{s:s, s:s, s:i, s:f}", "probe", table[k].name, "isa",
-                                     rbe_isa_string(table[k].isa, isa, sizeof isa), "threads",
-                                     (int)t, "multiply_adds_per_second", r->peak[k][t]));
-    return json_pack("{s:o, s:o, s:I, s:I}", "read_curve", curve, "peaks", peaks,
-                     "measured_cache_bytes", (json_int_t)r->cache_bytes, "largest_set_bytes",
-                     (json_int_t)r->buffer_bytes);
+                    peaks,
+                    RBE_OBJECT(RBE_WORD(probe, table[k].name),
+                               RBE_WORD(isa, rbe_isa_string(table[k].isa, isa, sizeof isa)),
+                               RBE_INT(threads, t),
+                               RBE_REAL(multiply_adds_per_second, r->peak[k][t])));
+    return RBE_OBJECT(RBE_JSON(read_curve, curve), RBE_JSON(peaks, peaks),
+                      RBE_INT(measured_cache_bytes, r->cache_bytes),
+                      RBE_INT(largest_set_bytes, r->buffer_bytes));
 }

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "base/progress.h"
+#include "base/rows.h"
 #include "bench/case.h"
 
 struct sample {
@@ -106,7 +107,7 @@ static void report_events(struct rbe_gbench_state *g, const struct rbe_case *c,
     for (unsigned i = 0; perf && i < rbe_perf_count(perf); i++)
         rbe_gbench_counter(g, rbe_perf_name(perf, i), s->event[i] / (double)s->iterations);
     if (perf && rbe_perf_hardware(perf))
-        rbe_gbench_counter(g, "counters_running_share", s->running);
+        rbe_gbench_counter(g, RBE_KEY(counters_running_share), s->running);
 }
 
 static void report(struct rbe_gbench_state *g, const struct rbe_case *c,
@@ -123,36 +124,36 @@ static void report(struct rbe_gbench_state *g, const struct rbe_case *c,
         snprintf(label + n, sizeof label - (size_t)n, " used=%d", c->used);
     rbe_gbench_label(g, label);
     if (c->bytes > 0) {
-        rbe_gbench_counter(g, "bytes_per_second", c->bytes / per);
-        rbe_gbench_counter(g, "bytes", c->bytes);
+        rbe_gbench_counter(g, RBE_KEY(bytes_per_second), c->bytes / per);
+        rbe_gbench_counter(g, RBE_KEY(bytes), c->bytes);
     }
     if (c->weights > 0) {
-        rbe_gbench_counter(g, "items_per_second", c->weights / per);
-        rbe_gbench_counter(g, "weights", c->weights);
+        rbe_gbench_counter(g, RBE_KEY(items_per_second), c->weights / per);
+        rbe_gbench_counter(g, RBE_KEY(weights), c->weights);
     }
     if (c->multiply_adds > 0) {
-        rbe_gbench_counter(g, "multiply_adds", c->multiply_adds);
-        rbe_gbench_counter(g, "multiply_adds_per_second", c->multiply_adds / per);
+        rbe_gbench_counter(g, RBE_KEY(multiply_adds), c->multiply_adds);
+        rbe_gbench_counter(g, RBE_KEY(multiply_adds_per_second), c->multiply_adds / per);
     }
     if (c->kind->report)
         c->kind->report(c, g, per);
-    rbe_gbench_counter(g, "threads_pinned", c->threads);
+    rbe_gbench_counter(g, RBE_KEY(threads_pinned), c->threads);
     if (roof > 0) {
-        rbe_gbench_counter(g, "read_roof", roof);
-        rbe_gbench_counter(g, "read_fraction", c->bytes / per / roof);
+        rbe_gbench_counter(g, RBE_KEY(read_roof), roof);
+        rbe_gbench_counter(g, RBE_KEY(read_fraction), c->bytes / per / roof);
     }
     if (top > 0) {
-        rbe_gbench_counter(g, "peak", top);
-        rbe_gbench_counter(g, "peak_fraction", c->multiply_adds / per / top);
+        rbe_gbench_counter(g, RBE_KEY(peak), top);
+        rbe_gbench_counter(g, RBE_KEY(peak_fraction), c->multiply_adds / per / top);
     }
     report_events(g, c, s);
-    rbe_gbench_counter(g, "lost_share", s->v.lost);
+    rbe_gbench_counter(g, RBE_KEY(lost_share), s->v.lost);
     if (s->v.foreign >= 0)
-        rbe_gbench_counter(g, "foreign_share", s->v.foreign);
+        rbe_gbench_counter(g, RBE_KEY(foreign_share), s->v.foreign);
     if (s->v.steal >= 0)
-        rbe_gbench_counter(g, "steal_share", s->v.steal);
-    rbe_gbench_counter(g, "repeats", s->attempts - 1);
-    rbe_gbench_counter(g, "disturbed", !s->accepted);
+        rbe_gbench_counter(g, RBE_KEY(steal_share), s->v.steal);
+    rbe_gbench_counter(g, RBE_KEY(repeats), s->attempts - 1);
+    rbe_gbench_counter(g, RBE_KEY(disturbed), !s->accepted);
 }
 
 /* What ran faster than a roof shows that the roof was measured too low: a probe among the

@@ -250,7 +250,7 @@ static void set_fraction(json_t *row, const char *rate, const char *roof_key,
                          const char *fraction_key, double roof)
 {
     const json_t *v = json_object_get(row, rate);
-    const char *aggregate = json_string_value(json_object_get(row, "aggregate_name"));
+    const char *aggregate = RBE_STRING_AT(row, aggregate_name);
 
     if (!json_is_number(v) || roof <= 0 || (aggregate && !strcmp(aggregate, "cv")))
         return;
@@ -268,7 +268,7 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
         json_object_set_new(places, s->cases[i]->name, json_integer((json_int_t)i));
     json_array_foreach(benchmarks, i, row)
     {
-        const char *name = json_string_value(json_object_get(row, "run_name"));
+        const char *name = RBE_STRING_AT(row, run_name);
         const struct rbe_case *c = name ? case_of(s, places, name) : NULL;
         if (!c)
             continue;
@@ -282,10 +282,10 @@ void rbe_suite_final_roofs(const struct rbe_suite *s, json_t *benchmarks)
             RBE_SET(row, RBE_WORD(size, c->size));
         if (c->working_set)
             RBE_SET(row, RBE_INT(working_set, c->working_set));
-        set_fraction(row, "bytes_per_second", "read_roof", "read_fraction",
-                     rbe_case_read_roof(c));
-        set_fraction(row, "multiply_adds_per_second", "peak", "peak_fraction",
-                     rbe_case_peak(c));
+        set_fraction(row, RBE_KEY(bytes_per_second), RBE_KEY(read_roof),
+                     RBE_KEY(read_fraction), rbe_case_read_roof(c));
+        set_fraction(row, RBE_KEY(multiply_adds_per_second), RBE_KEY(peak),
+                     RBE_KEY(peak_fraction), rbe_case_peak(c));
     }
     json_decref(places);
 }

@@ -22,6 +22,7 @@
 #include "bench/machine.h"
 #include "bench/perf.h"
 #include "bench/probe.h"
+#include "kernels/attention.h"
 #include "kernels/kernel.h"
 #include "kernels/trellis.h"
 
@@ -94,6 +95,17 @@ struct rbe_search_case {
 };
 enum rbe_status rbe_suite_search(struct rbe_suite *s, const struct rbe_search_case *c,
                                  struct rbe_diag *d);
+
+/* A token's attention over so many positions, in all heads and layers of such a model. */
+struct rbe_attention_case {
+    const struct rbe_attention *version;
+    enum rbe_kv_type type;
+    const char *size; /* "124M", for the name */
+    uint32_t layers, heads, dim, positions;     /* a multiple of RBE_KV_STEP */
+    unsigned threads;
+};
+enum rbe_status rbe_suite_attention(struct rbe_suite *s, const struct rbe_attention_case *c,
+                                    struct rbe_diag *d);
 
 /* The dense library: C [m][n] = A [m][k] B [k][n], the columns of C divided among threads. */
 enum rbe_status rbe_suite_dense(struct rbe_suite *s, size_t m, size_t n, size_t k,

@@ -11,7 +11,10 @@
 
 #include "base/rows.h"
 #include "base/stats.h"
+#include "kernels/formats.h"
+#include "kernels/isa.h"
 
+/* Not by rbe_number_at(): a name of a counted event may have dots. */
 static double number_or_nan(const json_t *o, const char *key)
 {
     const json_t *v = json_object_get(o, key);
@@ -84,9 +87,9 @@ static void between_launches(struct rbe_bench_row *r, const struct repetitions *
         size_t n = 0;
         for (size_t i = all->first; i != NONE; i = all->next[i]) {
             const json_t *b = entry(all, i);
-            const double t = number_or_nan(b, "real_time");
-            if (!isnan(t) && !json_is_true(json_object_get(b, "error_occurred")) &&
-                json_integer_value(json_object_get(b, "launch")) == launch)
+            const double t = RBE_NUMBER_AT(b, real_time);
+            if (!isnan(t) && !RBE_TRUE_AT(b, error_occurred) &&
+                json_integer_value(RBE_VALUE_AT(b, launch)) == launch)
                 room[n++] = t;
         }
         if (!n)
@@ -104,7 +107,7 @@ static void between_launches(struct rbe_bench_row *r, const struct repetitions *
 static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
                      const struct repetitions *all, double *room, double *room2)
 {
-    const char *run_name = string_or(entry(all, all->first), "run_name", "");
+    const char *run_name = string_or(entry(all, all->first), RBE_KEY(run_name), "");
     const char *suffix = strstr(run_name, "/manual_time");
     const json_t *timed = NULL;
     double unit = 1;
@@ -114,13 +117,14 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
              (int)(suffix ? (size_t)(suffix - run_name) : strlen(run_name)), run_name);
     for (size_t i = all->first; i != NONE; i = all->next[i]) {
         const json_t *b = entry(all, i);
-        if (json_is_true(json_object_get(b, "error_occurred"))) {
-            snprintf(r->error, sizeof r->error, "%s", string_or(b, "error_message", "error"));
+        if (RBE_TRUE_AT(b, error_occurred)) {
+            snprintf(r->error, sizeof r->error, "%s",
+                     string_or(b, RBE_KEY(error_message), "error"));
             continue;
         }
         timed = b;
-        unit = time_unit_ns(string_or(b, "time_unit", "ns"));
-        const double t = number_or_nan(b, "real_time");
+        unit = time_unit_ns(string_or(b, RBE_KEY(time_unit), "ns"));
+        const double t = RBE_NUMBER_AT(b, real_time);
         if (!isnan(t))
             room[n++] = t * unit;
     }
@@ -142,32 +146,32 @@ static void fill_row(struct rbe_bench_row *r, const struct rbe_bench_rows *rows,
         const char *key;
         double *to;
     } counters[] = {
-        {"rows", &r->rows},
-        {"cols", &r->cols},
-        {"block", &r->block},
-        {"aux", &r->aux},
-        {"vectors", &r->vectors},
-        {"threads_pinned", &r->threads},
-        {"bytes", &r->bytes},
-        {"weights", &r->weights},
-        {"bits_per_weight", &r->bits_per_weight},
-        {"ratio", &r->ratio},
-        {"bytes_per_second", &r->bytes_per_second},
-        {"items_per_second", &r->weights_per_second},
-        {"read_roof", &r->read_roof},
-        {"read_fraction", &r->read_fraction},
-        {"multiply_adds_per_second", &r->multiply_adds_per_second},
-        {"peak", &r->peak},
-        {"peak_fraction", &r->peak_fraction},
+        {RBE_KEY(rows), &r->rows},
+        {RBE_KEY(cols), &r->cols},
+        {RBE_KEY(block), &r->block},
+        {RBE_KEY(aux), &r->aux},
+        {RBE_KEY(vectors), &r->vectors},
+        {RBE_KEY(threads_pinned), &r->threads},
+        {RBE_KEY(bytes), &r->bytes},
+        {RBE_KEY(weights), &r->weights},
+        {RBE_KEY(bits_per_weight), &r->bits_per_weight},
+        {RBE_KEY(ratio), &r->ratio},
+        {RBE_KEY(bytes_per_second), &r->bytes_per_second},
+        {RBE_KEY(items_per_second), &r->weights_per_second},
+        {RBE_KEY(read_roof), &r->read_roof},
+        {RBE_KEY(read_fraction), &r->read_fraction},
+        {RBE_KEY(multiply_adds_per_second), &r->multiply_adds_per_second},
+        {RBE_KEY(peak), &r->peak},
+        {RBE_KEY(peak_fraction), &r->peak_fraction},
     };
     for (size_t k = 0; k < sizeof counters / sizeof counters[0]; k++)
         *counters[k].to = median_of(all, counters[k].key, room);
     for (unsigned k = 0; k < rows->events; k++)
         r->event[k] = median_of(all, rows->event[k], room);
-    r->foreign_max = fold(all, "foreign_share", true);
-    r->lost_max = fold(all, "lost_share", true);
-    r->repeats = fold(all, "repeats", false);
-    r->disturbed = fold(all, "disturbed", false);
+    r->foreign_max = fold(all, RBE_KEY(foreign_share), true);
+    r->lost_max = fold(all, RBE_KEY(lost_share), true);
+    r->repeats = fold(all, RBE_KEY(repeats), false);
+    r->disturbed = fold(all, RBE_KEY(disturbed), false);
     between_launches(r, all, room, room2);
 }
 
@@ -187,7 +191,7 @@ static int by_family(const void *a, const void *b)
 
 void rbe_summary_sort(json_t *result)
 {
-    json_t *old = json_object_get(result, "benchmarks"), *sorted = json_array(), *row;
+    json_t *old = RBE_VALUE_AT(result, benchmarks), *sorted = json_array(), *row;
     const size_t n = json_array_size(old);
     struct ordered *order = calloc(n + 1, sizeof *order);
     size_t i;
@@ -195,13 +199,13 @@ void rbe_summary_sort(json_t *result)
     /* Without memory, and where there are no rows, all stays as it is. */
     if (order && sorted && json_is_array(old)) {
         json_array_foreach(old, i, row) {
-            order[i].family = json_integer_value(json_object_get(row, "family_index"));
+            order[i].family = json_integer_value(RBE_VALUE_AT(row, family_index));
             order[i].index = i;
         }
         qsort(order, n, sizeof *order, by_family);
         for (i = 0; i < n; i++)
             json_array_append(sorted, json_array_get(old, order[i].index));
-        json_object_set(result, "benchmarks", sorted);
+        json_object_set(result, RBE_KEY(benchmarks), sorted);
     }
     json_decref(sorted);
     free(order);
@@ -210,10 +214,10 @@ void rbe_summary_sort(json_t *result)
 /* The names of the events that this run counted. */
 static void read_events(struct rbe_bench_rows *out, const json_t *result)
 {
-    const json_t *rbe = json_object_get(json_object_get(result, "context"), "rbe"), *name;
+    const json_t *rbe = RBE_VALUE_AT(result, context, rbe), *name;
     size_t i;
 
-    json_array_foreach(json_object_get(json_object_get(rbe, "counters"), "counted"), i, name)
+    json_array_foreach(RBE_VALUE_AT(rbe, counters, counted), i, name)
         if (json_is_string(name) && out->events < RBE_ROW_EVENTS)
             snprintf(out->event[out->events++], sizeof out->event[0], "%s",
                      json_string_value(name));
@@ -229,10 +233,10 @@ static size_t group(const json_t *list, size_t *first, size_t *last, size_t *nex
 
     json_array_foreach(list, i, b)
     {
-        const char *name = string_or(b, "run_name", "");
+        const char *name = string_or(b, RBE_KEY(run_name), "");
         const json_t *at = json_object_get(place, name);
         next[i] = NONE;
-        if (strcmp(string_or(b, "run_type", ""), "iteration"))
+        if (strcmp(string_or(b, RBE_KEY(run_type), ""), "iteration"))
             continue;
         if (at) {
             size_t *end = &last[json_integer_value(at)];
@@ -249,7 +253,7 @@ static size_t group(const json_t *list, size_t *first, size_t *last, size_t *nex
 enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
                             struct rbe_diag *d)
 {
-    const json_t *list = json_object_get(result, "benchmarks"), *b;
+    const json_t *list = RBE_VALUE_AT(result, benchmarks), *b;
     const size_t n = json_array_size(list) + 1;
     enum rbe_status err = RBE_ERR_NOMEM;
     json_t *place = json_object();
@@ -262,7 +266,7 @@ enum rbe_status rbe_summary(struct rbe_bench_rows *out, const json_t *result,
         err = rbe_fail(d, RBE_ERR_FORMAT, "no \"benchmarks\": not a Google Benchmark result");
         goto out;
     }
-    json_array_foreach(list, i, b) if (!string_or(b, "run_name", NULL))
+    json_array_foreach(list, i, b) if (!string_or(b, RBE_KEY(run_name), NULL))
     {
         err = rbe_fail(d, RBE_ERR_FORMAT, "benchmark %zu has no \"run_name\"", i);
         goto out;
@@ -326,25 +330,26 @@ static void header_line(FILE *f, const json_t *context, const char *key)
 
 static void header_machine(FILE *f, const json_t *rbe)
 {
-    const json_t *topology = json_object_get(rbe, "topology"), *v;
+    const json_t *topology = RBE_VALUE_AT(rbe, topology), *v;
     size_t i;
 
-    static const char *const machine[] = {"cpu", "arch", "cores", "memory_bytes", "kernel"};
+    static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(arch), RBE_KEY(cores),
+                                          RBE_KEY(memory_bytes), RBE_KEY(kernel)};
     for (i = 0; i < sizeof machine / sizeof machine[0]; i++)
-        header_line(f, json_object_get(rbe, "machine"), machine[i]);
+        header_line(f, RBE_VALUE_AT(rbe, machine), machine[i]);
     header_line(f, rbe, "isa");
     header_line(f, rbe, "cpus_pinned");
     header_line(f, rbe, "topology_summary");
     header_line(f, topology, "numa_nodes");
     header_line(f, topology, "smt");
-    json_array_foreach(json_object_get(topology, "caches"), i, v)
+    json_array_foreach(RBE_VALUE_AT(topology, caches), i, v)
         fprintf(f, "# cache level=%d bytes=%lld count=%d shared_by_threads=%d\n",
-                (int)json_integer_value(json_object_get(v, "level")),
-                (long long)json_integer_value(json_object_get(v, "bytes")),
-                (int)json_integer_value(json_object_get(v, "count")),
-                (int)json_integer_value(json_object_get(v, "shared_by_threads")));
-    header_line(f, json_object_get(rbe, "conditions"), "governor");
-    header_line(f, json_object_get(rbe, "conditions"), "turbo");
+                (int)json_integer_value(RBE_VALUE_AT(v, level)),
+                (long long)json_integer_value(RBE_VALUE_AT(v, bytes)),
+                (int)json_integer_value(RBE_VALUE_AT(v, count)),
+                (int)json_integer_value(RBE_VALUE_AT(v, shared_by_threads)));
+    header_line(f, RBE_VALUE_AT(rbe, conditions), "governor");
+    header_line(f, RBE_VALUE_AT(rbe, conditions), "turbo");
     header_line(f, rbe, "cold_bytes");
 }
 
@@ -354,22 +359,56 @@ static void header_roofs(FILE *f, const json_t *roofs)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(json_object_get(roofs, "read_curve"), i, v)
+    json_array_foreach(RBE_VALUE_AT(roofs, read_curve), i, v)
         fprintf(f, "# roof_read threads=%d bytes=%lld bytes_per_second=%.9g\n",
-                (int)json_integer_value(json_object_get(v, "threads")),
-                (long long)json_integer_value(json_object_get(v, "bytes")),
-                json_number_value(json_object_get(v, "bytes_per_second")));
-    json_array_foreach(json_object_get(roofs, "peaks"), i, v)
+                (int)json_integer_value(RBE_VALUE_AT(v, threads)),
+                (long long)json_integer_value(RBE_VALUE_AT(v, bytes)),
+                json_number_value(RBE_VALUE_AT(v, bytes_per_second)));
+    json_array_foreach(RBE_VALUE_AT(roofs, peaks), i, v)
         fprintf(f, "# roof_peak probe=%s threads=%d multiply_adds_per_second=%.9g\n",
-                string_or(v, "probe", "-"),
-                (int)json_integer_value(json_object_get(v, "threads")),
-                json_number_value(json_object_get(v, "multiply_adds_per_second")));
+                string_or(v, RBE_KEY(probe), "-"),
+                (int)json_integer_value(RBE_VALUE_AT(v, threads)),
+                json_number_value(RBE_VALUE_AT(v, multiply_adds_per_second)));
+}
+
+/* What the plots of the table must know of the lists: codecs with their usual B, ISAs. */
+static void header_lists(FILE *f)
+{
+    static const struct {
+        const char *word;
+        uint32_t bits;
+    } isas[] = {
+#define RBE_KERNEL(op, format, isa) {#isa, RBE_BITS(isa)},
+#include "kernels/kernels.def"
+    };
+    int64_t last = -1, next;
+
+    fputs("# formats", f);
+    for (int i = 0; i < RBE_FORMAT_COUNT; i++)
+        fprintf(f, " %s", rbe_format_name((enum rbe_format)i));
+    fputs("\n# usual_blocks", f);
+    for (int i = 0; i < RBE_FORMAT_COUNT; i++)
+        fprintf(f, " %u", (unsigned)rbe_format_facts((enum rbe_format)i)->usual_block);
+    fputs("\n# isas", f);
+    do {
+        const char *word = NULL;
+        next = INT64_MAX;
+        for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+            if (isas[i].bits > last && isas[i].bits < next) {
+                next = isas[i].bits;
+                word = isas[i].word;
+            }
+        if (word)
+            fprintf(f, " %s", word);
+        last = next;
+    } while (next != INT64_MAX);
+    putc('\n', f);
 }
 
 void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *result)
 {
-    const json_t *context = json_object_get(result, "context"), *v;
-    json_t *rbe = json_object_get(context, "rbe"), *absent, *reason;
+    const json_t *context = RBE_VALUE_AT(result, context), *v;
+    json_t *rbe = RBE_VALUE_AT(context, rbe), *absent, *reason;
     const char *name;
     size_t i;
 
@@ -381,11 +420,12 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
     header_line(f, rbe, "flags");
     header_line(f, rbe, "command");
     header_machine(f, rbe);
-    header_roofs(f, json_object_get(rbe, "roofs"));
-    absent = json_object_get(json_object_get(rbe, "counters"), "unavailable");
+    header_roofs(f, RBE_VALUE_AT(rbe, roofs));
+    header_lists(f);
+    absent = RBE_VALUE_AT(rbe, counters, unavailable);
     json_object_foreach(absent, name, reason)
         fprintf(f, "# no_counter %s %s\n", name, json_string_value(reason));
-    json_array_foreach(json_object_get(rbe, "warnings"), i, v)
+    json_array_foreach(RBE_VALUE_AT(rbe, warnings), i, v)
         fprintf(f, "# warning %s\n", json_string_value(v));
     fputs(
         "name\tkind\top\tformat\tisa\tcache\trows\tcols\tblock\taux\tvectors\tthreads\tsamples"

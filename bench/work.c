@@ -17,6 +17,6 @@ struct rbe_work rbe_work_of(const struct rbe_kernel *k, uint32_t rows, uint32_t 
         .multiply_adds = ops->work ? ops->work(k, rows, cols, block, aux, count, threads)
                                    : (double)rows * cols * count,
         .kind = !rbe_format_facts(k->format)->gmax ? RBE_PROBE_FMA_F32
-                : k->isa & RBE_ISA_DOTPROD         ? RBE_PROBE_DOT_I8
-                                                   : RBE_PROBE_DOT_I16};
+                : k->bits == 8 || k->isa & RBE_ISA_DOTPROD ? RBE_PROBE_DOT_I8
+                                                           : RBE_PROBE_DOT_I16};
 }

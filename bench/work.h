@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * A kernel may do fewer than one for each weight (rows that share a seed's window share its
- * sum) or more (a 16-bit activation taken as two bytes), and only what is done can be held
- * against the machine's rate.  Decoding is not counted.
+ * sum) or more (a weight, or a 16-bit activation, taken as two bytes), and only what is done
+ * can be held against the machine's rate.  Decoding is not counted.
  */
 #ifndef RBE_BENCH_WORK_H
 #define RBE_BENCH_WORK_H

@@ -7,6 +7,7 @@
  * then encodes a small matrix, and multiplies by it and by what it decodes to.
  */
 #include <math.h>
+#include <rbe/chat.h>
 #include <rbe/codec.h>
 #include <rbe/model.h>
 #include <rbe/sampler.h>
@@ -93,6 +94,31 @@ static enum rbe_status use_codec(const char *codec, uint32_t block, struct rbe_p
     return !err && !(far < 0.05) ? RBE_ERR_NUMERIC : err;
 }
 
+static bool print_piece(void *arg, const char *text, size_t size)
+{
+    (void)arg;
+    fwrite(text, 1, size, stdout);
+    return true;
+}
+
+/* A question and its answer, as an app would have it. */
+static enum rbe_status talk(const char *model, struct rbe_diag *d)
+{
+    const struct rbe_edge_config how = {.context = 64, .max_tokens = 8, .threads = 1};
+    struct rbe_chat *c;
+    char stats[1024];
+    enum rbe_status err;
+
+    if ((err = rbe_chat_open(&c, model, NULL, &how, d)))
+        return err;
+    if (!(err = rbe_chat_say(c, "Where does the river rise?", print_piece, NULL, d))) {
+        rbe_chat_stats(c, stats, sizeof stats);
+        printf("\n%s\n", stats);
+    }
+    rbe_chat_close(&c);
+    return err;
+}
+
 int main(int argc, char **argv)
 {
     struct rbe_pool *pool = NULL;
@@ -102,7 +128,8 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 2;
     if (!(err = rbe_init(&d)) && !(err = rbe_pool_open(&pool, 2, &d)) &&
-        !(err = go_on(argv[1], pool, &d)) && !(err = use_codec("seed", 32, pool, &d)))
+        !(err = go_on(argv[1], pool, &d)) && !(err = talk(argv[1], &d)) &&
+        !(err = use_codec("seed", 32, pool, &d)))
         err = use_codec("int4", 0, pool, &d);
     if (err)
         fprintf(stderr, "consumer: %s: %s\n", rbe_strerror(err), d.text);

@@ -21,7 +21,7 @@
 #include "base/result.h"
 #include "base/stats.h"
 #include "cli/arguments.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/text.h"
 #include "model/data.h"
 
@@ -206,10 +206,12 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
     return is_over(c) ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
-static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
+static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
+                           struct rbe_diag *d)
 {
-    const struct rbe_conversation_options how = {a->how, (uint32_t)a->max_tokens, 1,
-                                                   a->plain};
+    const struct rbe_conversation_options how = {
+        .sampling = a->how, .max_tokens = (uint32_t)a->max_tokens, .min_tokens = 1,
+        .plain = a->plain};
     struct chat c = {.timing = a->timing};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
@@ -220,13 +222,14 @@ static enum rbe_status run(const struct rbe_chat_args *a, struct rbe_diag *d)
     if (!model && !(model = shipped))
         return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
     if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
-        (err = rbe_runner_open(&c.runner, model, 1, pool, d)) ||
+        (err = rbe_runner_open(&c.runner, model, 1, kv, pool, d)) ||
         (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
                                   d)))
         goto out;
     if (!strcmp(a->special, "parse"))
         rbe_tokenizer_parse_special(t);
-    if ((err = rbe_conversation_open(&c.conversation, &c.runner, t, how, d)))
+    if ((err = rbe_conversation_open(&c.conversation, c.runner.session, c.runner.model, t,
+                                     how, d)))
         goto out;
     rbe_warn_threads(a->call.name, rbe_pool_threads(pool));
     rbe_progress_release(true);
@@ -251,7 +254,10 @@ out:
 
 enum rbe_status rbe_cmd_chat(struct rbe_chat_args *a, struct rbe_diag *d)
 {
+    enum rbe_kv_cache kv;
+
     if (strcmp(a->special, "parse") && strcmp(a->special, "text"))
         return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", a->special);
-    return run(a, d);
+    const enum rbe_status err = rbe_kv_cache_parse(&kv, a->kv_cache, d);
+    return err ? err : run(a, kv, d);
 }

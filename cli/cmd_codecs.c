@@ -606,9 +606,27 @@ out:
     return err;
 }
 
+/* For scripts: the facts of kernels/formats.def that they need. */
+static void print_list(void)
+{
+    for (int i = 0; i < RBE_FORMAT_COUNT; i++) {
+        const struct rbe_format_facts *f = rbe_format_facts((enum rbe_format)i);
+        char block[16] = "-";
+        if (f->usual_block)
+            snprintf(block, sizeof block, "%u", (unsigned)f->usual_block);
+        printf("%s\t%s\t%s\n", f->name, block, f->tiles ? "tiles" : "rows");
+    }
+}
+
 /* What --help says, with a line for each codec of the list. */
 enum rbe_status rbe_cmd_codecs(struct rbe_codecs_args *a, struct rbe_diag *d)
 {
+    if (a->list && !a->call.count && !a->white) {
+        print_list();
+        return RBE_OK;
+    }
+    if (a->list)
+        return rbe_fail(d, RBE_ERR_ARG, "--list takes nothing else");
     if (a->white && !a->call.count)
         return run_white(a, d);
     if (a->call.count != 1 || a->white)

@@ -33,7 +33,7 @@ static json_t *entry_json(const struct rbe_convert_entry *r)
     codec_names(codec, sizeof codec, r);
     json_t *j = RBE_OBJECT(
         RBE_WORD(name, r->tensor->name), RBE_WORD(class, rbe_class_name(r->tensor_class)),
-        RBE_INT(layer, r->layer),
+        RBE_WORD(part, rbe_class_part(r->tensor_class)), RBE_INT(layer, r->layer),
         RBE_JSON(shape,
                  json_pack("[I, I]", (json_int_t)r->tensor->rows, (json_int_t)r->tensor->cols)),
         RBE_WORD(codec, codec), RBE_INT(block, o->block), RBE_INT(aux, rbe_aux_k(o->aux)),
@@ -107,7 +107,8 @@ static enum rbe_status append_result(struct rbe_result_file *file,
                    RBE_WORD(compressed_definition, RBE_COMPRESSED_DEFINITION));
     bad = !j || rbe_result_set_model(j, RBE_KEY(base), &base) ||
           rbe_result_set_model(j, RBE_KEY(model), &model) ||
-          RBE_SET(j, RBE_TEXT(profile, rbe_profile_name(c->o.profile))) ||
+          RBE_SET(j, RBE_TEXT(profile, rbe_profile_name(c->o.profile)),
+                  RBE_WORD(series, rbe_profile_series(c->o.profile))) ||
           RBE_SET(j, RBE_REAL(seconds, c->seconds));
     bad = RBE_SET(j,
                   RBE_WORD(search, c->o.search < 0
@@ -259,8 +260,6 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
         return err;
     w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
-    if (w->calibrates && (err = rbe_calibration_takes(&w->source->config, w->metric, d)))
-        return err;
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
     return RBE_OK;

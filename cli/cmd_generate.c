@@ -32,6 +32,7 @@ struct generation {
     float *logits;
     uint32_t *ids;                      /* the prompt, then what is generated */
     size_t prompt_count, count;
+    enum rbe_kv_cache kv;
     double started, load_s, first_s, total_s;
 };
 
@@ -128,7 +129,8 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         return err;
     const uint32_t room = (uint32_t)(g->prompt_count + (size_t)o->tokens);
     const struct rbe_session_limits l = {.max_tokens = room,
-                                         .max_batch = o->memory_limit ? 32 : 0};
+                                         .max_batch = o->memory_limit ? 32 : 0,
+                                         .kv_cache = g->kv};
     const size_t logits = c->vocab * sizeof(float);
     if ((err = rbe_memory_check("the session", rbe_session_bytes(g->model, l) + 3 * logits,
                                 (size_t)o->memory_limit, d)) ||
@@ -214,7 +216,7 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
     const char *path = rbe_model_path(g->model), *slash = strrchr(path, '/');
     json_t *j = json_pack(
         "{s:o, s:s?, s:b, s:o, s:o, s:s?, s:b, s:f, s:f, s:f, s:o, s:i, s:b, s:I, s:I, s:I, "
-        "s:I, s:s}",
+        "s:I, s:s, s:s}",
         "model", rbe_result_string(slash ? slash + 1 : path), "label",
         rbe_model_label(g->model), "rbe", rbe_model_is_rbe(g->model), "prompt_ids", prompt,
         "ids", ids, "text", text, "interrupted", interrupted, "load_s", g->load_s,
@@ -226,7 +228,7 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
         (json_int_t)rbe_model_file_bytes(g->model), "bytes_per_token",
         (json_int_t)rbe_model_bytes_per_token(g->model), "peak_memory_bytes",
         (json_int_t)ru.ru_maxrss * 1024, "seed", (json_int_t)g->a->how.seed, "special",
-        g->a->special);
+        g->a->special, "kv_cache", rbe_kv_cache_name(rbe_session_kv_cache(g->session)));
     free(text);
     if (!j)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -253,7 +255,7 @@ enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d
         err = rbe_fail(d, RBE_ERR_ARG, "--prompt and --prompt-file exclude each other");
     } else if (strcmp(a->special, "parse") && strcmp(a->special, "text")) {
         err = rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", a->special);
-    } else {
+    } else if (!(err = rbe_kv_cache_parse(&g.kv, a->kv_cache, d))) {
         rbe_catch_interrupt();
         if (!(err = prepare(&g, d)))
             err = run(&g, d);

@@ -22,15 +22,25 @@
 #include "train/archive.h"
 #include "train/trainer.h"
 
-enum { MAX_TEXTS = 16, DEFAULT_TOKENS = 2000000, MAX_TIME = 512 };
+enum { MAX_TIME = 512 };
+
+/* What is not said.  The Llamas that there are take ten times as long as rbe-mini for
+ * everything: their matrices are not encoded again, and less is looked at in between. */
+static const struct defaults {
+    const char *profile;
+    uint64_t tokens;
+    uint32_t micro, windows, evaluations;
+} defaults[RBE_ARCH_COUNT] = {
+    [RBE_ARCH_GPT2] = {"default", TUNE_TOKENS, 4, 60, 12},
+    [RBE_ARCH_LLAMA] = {"scales", TUNE_TOKENS_LLAMA, 2, 20, 3},
+};
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
     const struct rbe_tune_args *a;
     struct rbe_recipe recipe;
     struct rbe_loss loss;
-    struct rbe_source *source;
-    struct rbe_container *model;
+    struct rbe_source *source, *model;  /* model: NULL for the control */
     struct rbe_pool *pool;
     struct rbe_tokenizer *tokenizer;
     struct rbe_tokens text, valid;
@@ -53,7 +63,7 @@ static void close_run(struct run *r)
     rbe_tokens_close(&r->valid);
     rbe_tokenizer_close(&r->tokenizer);
     rbe_pool_close(&r->pool);
-    rbe_container_close(&r->model);
+    rbe_source_close(&r->model);
     rbe_source_close(&r->source);
     rbe_recipe_close(&r->recipe);
 }
@@ -98,10 +108,9 @@ static enum rbe_status check_files(const struct rbe_tune_args *a, struct rbe_dia
     if ((err = rbe_files_replace(&f, a->checkpoint, d)) ||
         (a->checkpoint && !a->resume && (err = rbe_archive_replaceable(a->checkpoint, d))) ||
         (err = rbe_files_append(&f, a->out_json, d)) ||
+        (a->out && (err = rbe_companion_replace(&f, a->out, rbe_gguf_is(a->original), d))) ||
         (!a->control && ((err = rbe_files_guard_model(&f, a->out, d)) ||
-                         (err = rbe_files_replace(&f, a->out, d)) ||
-                         (err = rbe_companion_replace(&f, a->out, rbe_gguf_is(a->original),
-                                                      d)))))
+                         (err = rbe_files_replace(&f, a->out, d)))))
         goto out;
     /* Made again by who fills it. */
     if (!a->control || !a->out ||
@@ -166,32 +175,51 @@ static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)
 
 /* --- memory ------------------------------------------------------------------------------- */
 
+/* The configuration that is trained: the model's, which may have a vector more. */
+static const struct rbe_model_config *trained(const struct run *r)
+{
+    return r->model ? &r->model->config : &r->source->config;
+}
+
+/* Whether matrices are encoded by what a calibration tells. */
+static bool reads_calibration(const struct run *r)
+{
+    return !r->a->no_calibration && rbe_recipe_has_latents(&r->recipe);
+}
+
 static size_t calibration_bytes(const struct run *r)
 {
-    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+    if (!reads_calibration(r))
         return 0;
     return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
+}
+
+static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
+{
+    struct rbe_student_uses u = {.latent = rbe_recipe_has_latents(recipe),
+                                 .means = rbe_recipe_averages(recipe),
+                                 .kind = recipe->optimizer};
+
+    for (size_t i = 0; i < recipe->count; i++)
+        u.errors = u.errors || recipe->stages[i].matrices == RBE_MATRICES_LATENT;
+    return u;
 }
 
 static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
-    const struct rbe_model_config *c = &r->source->config;
+    const struct rbe_student_uses uses = uses_of(&r->recipe);
     const unsigned threads = rbe_pool_threads(r->pool);
     struct rbe_grad_limits forward = l;
 
     forward.forward_only = true;
-    const size_t student = rbe_grad_bytes(c, l, threads);
-    const size_t teacher =
-        rbe_loss_distils(&r->loss) ? rbe_grad_bytes(c, forward, threads) : 0;
-    const size_t floats = (size_t)rbe_model_config_params(c) *
-                          (rbe_recipe_averages(&r->recipe) ? 4 : 3);
-    const size_t own = r->a->control ? floats * sizeof(float)
-                                     : rbe_student_bytes(c, rbe_recipe_has_latents(&r->recipe),
-                                                         r->recipe.optimizer);
+    const size_t student = rbe_grad_bytes(trained(r), l, threads);
+    const size_t teacher = rbe_loss_distils(&r->loss)
+                               ? rbe_grad_bytes(&r->source->config, forward, threads)
+                               : 0;
+    const size_t own = rbe_student_bytes(r->source, r->model, &uses, threads);
     const size_t files = rbe_source_file_bytes(r->source) +
-                         (r->model ? rbe_safetensors_file_bytes(rbe_container_file(r->model))
-                                   : 0) +
+                         (r->model ? rbe_source_file_bytes(r->model) : 0) +
                          (r->text.count + r->valid.count) * sizeof(uint32_t);
     const size_t calibration = calibration_bytes(r);
     const double need = ((double)student + (double)teacher + (double)own + (double)files +
@@ -218,7 +246,7 @@ static enum rbe_status calibration_sha(char hex[65], const struct run *r, struct
     char *shipped = NULL;
 
     strcpy(hex, "none");
-    if (r->a->no_calibration || !rbe_recipe_has_latents(&r->recipe))
+    if (!reads_calibration(r))
         return RBE_OK;
     const char *path = r->a->calibration ? r->a->calibration
                                          : (shipped = rbe_data_path("calibration.txt"));
@@ -255,21 +283,20 @@ static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
 {
     struct rbe_grad_limits l = {.batch = r->o.micro, .time = r->o.time,
                                 .recompute = r->a->recompute, .bf16 = r->a->bf16};
-    const struct rbe_model_config *c = &r->source->config;
+    const struct rbe_student_uses uses = uses_of(&r->recipe);
     enum rbe_status err;
 
-    if ((err = check_memory(r, l, d)) || (err = rbe_grad_open(&r->train, c, l, r->pool, d)))
+    if ((err = check_memory(r, l, d)) ||
+        (err = rbe_grad_open(&r->train, trained(r), l, r->pool, d)))
         return err;
     if (r->a->control)
         err = rbe_student_open_plain(&r->student, r->train, r->source, r->pool, d);
     else
-        err = rbe_student_open(&r->student, r->train, r->source, r->model,
-                               rbe_recipe_has_latents(&r->recipe), r->recipe.optimizer,
-                               r->pool, d);
+        err = rbe_student_open(&r->student, r->train, r->source, r->model, &uses, r->pool, d);
     if (err || !rbe_loss_distils(&r->loss))
         return err;
     l.forward_only = true;
-    if (!(err = rbe_grad_open(&r->teacher, c, l, r->pool, d)))
+    if (!(err = rbe_grad_open(&r->teacher, &r->source->config, l, r->pool, d)))
         err = rbe_grad_load(r->teacher, r->source, d);
     return err;
 }
@@ -314,19 +341,27 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
     fflush(stdout);
 }
 
+static uint32_t default_time(const struct rbe_model_config *c)
+{
+    return c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME;
+}
+
 static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
 {
     const struct rbe_tune_args *a = r->a;
     enum rbe_status err;
 
+    if ((err = rbe_source_open(&r->source, a->original, d)))
+        return err;
+    const struct rbe_model_config *c = &r->source->config;
+    const struct defaults *without = &defaults[c->arch];
     /* The original has no codes to find: its default moves what is continuous alone. */
-    const char *const profile = a->control ? "scales" : "default";
+    const char *const profile = a->control ? "scales" : without->profile;
     if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))
         return err;
     if (a->loss)
         snprintf(r->recipe.loss, sizeof r->recipe.loss, "%s", a->loss);
     if ((err = rbe_loss_named(&r->loss, r->recipe.loss, d)) ||
-        (err = rbe_source_open(&r->source, a->original, d)) ||
         (err = rbe_pool_open(&r->pool, (unsigned)a->threads, d)))
         return err;
     rbe_warn_threads("tune", rbe_pool_threads(r->pool));
@@ -341,16 +376,21 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if (a->control && r->loss.alpha >= 1)
         return rbe_fail(d, RBE_ERR_ARG, "--control: the original is its own teacher, loss '%s' "
                         "has no gradient; give --loss ce or chapter", r->recipe.loss);
-    if (!a->control && ((err = rbe_container_open(&r->model, a->model, !rbe_no_verify, d)) ||
-                        (err = rbe_sha256_file(r->model_sha, a->model, d))))
+    if (!a->control &&
+        ((err = rbe_source_open_encoded(&r->model, a->model, !rbe_no_verify, d)) ||
+         (err = rbe_sha256_file(r->model_sha, a->model, d))))
         return err;
-    const struct rbe_model_config *c = &r->source->config;
-    r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : DEFAULT_TOKENS;
+    if ((uint32_t)a->context > c->n_ctx)
+        return rbe_fail(d, RBE_ERR_ARG, "--context %d: %s has a context of %u", a->context,
+                        a->original, c->n_ctx);
+    r->tokens = a->tokens > 0 ? (uint64_t)a->tokens : without->tokens;
     r->o = (struct rbe_trainer_options){
         .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
-        .time = c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME, .micro = (uint32_t)a->micro,
-        .evaluations = (uint32_t)a->evaluations, .text = &r->text, .valid = &r->valid,
-        .valid_windows = (uint32_t)a->valid_windows,
+        .time = a->context ? (uint32_t)a->context : default_time(c),
+        .micro = a->micro ? (uint32_t)a->micro : without->micro,
+        .evaluations = a->evaluations < 0 ? without->evaluations : (uint32_t)a->evaluations,
+        .valid_windows = a->valid_windows ? (uint32_t)a->valid_windows : without->windows,
+        .text = &r->text, .valid = &r->valid,
         .original = a->no_calibration ? NULL : a->original, .calibration = a->calibration,
         .metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
         .checkpoint = a->checkpoint, .every_s = 60 * a->every, .resume = a->resume,
@@ -408,9 +448,13 @@ static json_t *stages_json(const struct run *r)
     return stages;
 }
 
-/* The folder's name, for the file in it is always called the same; fresh, or NULL. */
-static char *original_name(const char *path)
+/* The folder's name, for a checkpoint in it is always called the same; fresh, or NULL. */
+static char *original_name(const struct rbe_source *s)
 {
+    const char *path = rbe_source_path(s);
+
+    if (s->gguf)
+        return rbe_path_name(path);
     char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
 
     if (slash)
@@ -443,7 +487,7 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
         return err;
     json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
     const char *original = rbe_source_path(r->source);
-    char *base = original_name(original);
+    char *base = original_name(r->source);
     bad |=
         !j || !base || set_model(j, RBE_KEY(base), r, original, base, r->source->sha256, false);
     if (r->a->control)
@@ -506,8 +550,9 @@ static enum rbe_status tune(const struct rbe_tune_args *a, struct rbe_diag *d)
         goto out;
     const struct rbe_trainer_result *x = &r.result;
     const double last = x->points[x->count - 1].perplexity;
-    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s\n", x->tokens, x->seconds,
-           (double)x->tokens / x->seconds);
+    printf("%" PRIu64 " tokens in %.0f s, %.0f tokens/s; peak memory %.0f MB\n", x->tokens,
+           x->seconds, (double)x->tokens / x->seconds,
+           (double)rbe_usage_now().peak_bytes / 1e6);
     printf("validation perplexity %.3f -> %.3f", x->points[0].perplexity, last);
     if (x->original > 0)
         printf(", the original %.3f: %+.2f %% -> %+.2f %%", x->original,

@@ -59,7 +59,7 @@ enum rbe_status rbe_eval_conversation(struct rbe_eval_conversation_args *a, stru
         !(err = rbe_files_read(&o->files, a->script, d)) &&
         !(err = rbe_eval_begin(o, false, d))) {
         if (!o->special)
-            o->special = "text";
+            o->special = SPECIAL_TOKENS;
         const struct rbe_evaluation e = rbe_eval_given(o, NULL, print_record, NULL);
         err = rbe_measure_conversation(&e, &plan, d);
     }

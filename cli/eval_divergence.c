@@ -42,7 +42,8 @@ static void print_record(const json_t *r, void *unused)
 }
 
 static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
-                               struct rbe_divergence_plan *plan, struct rbe_diag *d)
+                               uint32_t context, struct rbe_divergence_plan *plan,
+                               struct rbe_diag *d)
 {
     struct rbe_runner *runners = NULL;
     struct rbe_tokenizer *t = NULL;
@@ -79,7 +80,7 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
         struct rbe_windows w;
         if ((err = rbe_text_open(&text, *path, d)))
             break;
-        if (!(err = rbe_windows_make(&w, p, &text, t, runners[0].n_ctx, 0, d))) {
+        if (!(err = rbe_windows_make(&w, p, &text, t, runners[0].n_ctx, context, d))) {
             rbe_eval_note_bytes(&text, p);
             const struct rbe_evaluation e = rbe_eval_given(o, runners, print_record, NULL);
             plan->text = &text;
@@ -100,5 +101,5 @@ enum rbe_status rbe_eval_divergence(struct rbe_eval_divergence_args *a, struct r
 {
     struct rbe_divergence_plan plan = {.record = a->record, .recorded = a->recorded};
 
-    return run_all(&a->o, a->protocol, &plan, d);
+    return run_all(&a->o, a->protocol, (uint32_t)a->context, &plan, d);
 }

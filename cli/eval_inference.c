@@ -124,7 +124,7 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_inference_plan
         goto out;
     const uint32_t n_ctx = runners[0].n_ctx;
     if (p->sequences && !p->length)
-        p->length = n_ctx < 512 ? (int)n_ctx : 512;
+        p->length = n_ctx < SEQUENCE_TOKENS ? (int)n_ctx : SEQUENCE_TOKENS;
     if ((uint32_t)p->prompt_tokens + LEAST_BURST > n_ctx || (uint32_t)p->length > n_ctx) {
         err = rbe_fail(d, RBE_ERR_ARG, "%d tokens are beyond the model's %u",
                        p->length > p->prompt_tokens ? p->length : p->prompt_tokens, n_ctx);

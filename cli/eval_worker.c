@@ -56,10 +56,13 @@ static enum rbe_status work(const struct rbe_eval_worker_args *w, struct rbe_dia
     uint32_t *prompt = NULL;
     double *ms = NULL;
     uint64_t rng = 1;
+    enum rbe_kv_cache kv;
     size_t bytes;
     enum rbe_status err;
 
     const double start = rbe_now();
+    if ((err = rbe_kv_cache_parse(&kv, w->kv_cache, d)))
+        return err;
     /* The threads' stacks count too: they are there before anything is compared. */
     if ((err = rbe_pool_open(&pool, (unsigned)w->threads, d)) ||
         (err = rbe_model_open_bytes(&bytes, w->model, d)) ||
@@ -68,7 +71,8 @@ static enum rbe_status work(const struct rbe_eval_worker_args *w, struct rbe_dia
         goto out;
     const struct rbe_model_config *c = rbe_model_config(m);
     const struct rbe_session_limits l = {.max_tokens = (uint32_t)(w->prompt + w->tokens),
-                                         .max_batch = (uint32_t)w->prompt, .max_logits = 1};
+                                         .max_batch = (uint32_t)w->prompt, .max_logits = 1,
+                                         .kv_cache = kv};
     if (l.max_tokens > c->n_ctx) {
         err = rbe_fail(d, RBE_ERR_ARG, "%d tokens and %d more are beyond the model's %u",
                        w->prompt, w->tokens, c->n_ctx);

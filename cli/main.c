@@ -20,19 +20,23 @@
 
 static void usage(FILE *f)
 {
-    char closing[256];
+    char closing[384];
 
     snprintf(closing, sizeof closing, RBE_PROGRAM " COMMAND --help explains one; " RBE_PROGRAM
              " --version says which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features "
-             "(%s).", rbe_isa_names());
+             "(%s).\nRBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
+             rbe_isa_names());
     rbe_print_group(f, RBE_PROGRAM, WHAT, "COMMAND [OPTION...] ...", WHAT ".", closing);
 }
 
 static void usage_eval(FILE *f)
 {
-    rbe_print_group(f, RBE_PROGRAM " eval", rbe_command_find(RBE_PROGRAM " eval")->what, "WHAT [OPTION...]",
+    static const char eval[] = RBE_PROGRAM " eval";
+
+    rbe_print_group(f, eval, rbe_command_find(eval)->what, "WHAT [OPTION...]",
                     "Measures a model, or compares models with the first one.",
-                    RBE_PROGRAM " eval WHAT --help explains one.  Result lines: docs/RESULTS.md.");
+                    RBE_PROGRAM " eval WHAT --help explains one.  "
+                    "Result lines: docs/RESULTS.md.");
 }
 
 static const struct group {

@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "base/rows.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "eval/merge.h"
 #include "model/data.h"
@@ -91,6 +92,8 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
 
     if (o->special && strcmp(o->special, "parse") && strcmp(o->special, "text"))
         return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
+    if ((err = rbe_kv_cache_parse(&o->kv, o->kv_cache, d)))
+        return err;
     if (o->resume && !o->out)
         return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
     /* Parts of a limited run could not be told from those of the whole. */
@@ -130,7 +133,7 @@ enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const ch
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d)
 {
-    return rbe_runners_open(out, o->models, o->model_count, rows, o->pool, d);
+    return rbe_runners_open(out, o->models, o->model_count, rows, o->kv, o->pool, d);
 }
 
 enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
@@ -140,7 +143,7 @@ enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_
                                                    rbe_model_config(r->model), d);
 
     if (!o->special)
-        o->special = "text";
+        o->special = SPECIAL_TOKENS;
     if (!err && !strcmp(o->special, "parse"))
         rbe_tokenizer_parse_special(*out);
     return err;
@@ -172,7 +175,8 @@ struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runn
 {
     return (struct rbe_evaluation){
         .models = o->models, .runners = runners, .model_count = o->model_count,
-        .pool = o->pool, .shard_index = o->shard_index, .shard_count = o->shard_count,
+        .kv = o->kv, .pool = o->pool,
+        .shard_index = o->shard_index, .shard_count = o->shard_count,
         .limit = (size_t)o->limit, .special = o->special, .old = o->old,
         .results = o->results, .saved = o->out, .show = o->json ? print_json : show,
         .show_arg = arg};

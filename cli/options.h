@@ -20,11 +20,13 @@
 struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
     const char *out, *tokenizer, *shard;
+    const char *kv_cache;       /* rbe_kv_cache_parse() */
     const char *special;        /* "parse" or "text"; NULL: no text is read */
     int threads, json, quiet, limit, resume;
     struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
     /* Filled by rbe_eval_begin(). */
     size_t model_count;
+    enum rbe_kv_cache kv;
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
     struct rbe_pool *pool;
     struct rbe_result_file *results;

@@ -23,7 +23,7 @@ enum {
 };
 
 /* Changes whenever a probe would give another divergence for the same error. */
-#define PROBES "rbe-probes-1"
+#define PROBES "rbe-probes-2"
 
 /* How far below and above the common rate, in bits a weight, a matrix may go: divergence falls
  * by 4 with each bit near the rate it was measured at, and explodes where little is left. */
@@ -95,8 +95,8 @@ static enum rbe_status set_base(struct work *k, struct rbe_diag *d)
     if (rbe_sha256(ids, rbe_calibration_text(text), tokens * sizeof(uint32_t)) ||
         rbe_sha256(shape, &c->source->config, sizeof c->source->config))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s", c->source->sha256, shape,
-                           tokens, ids);
+    const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s %zu", c->source->sha256,
+                           shape, tokens, ids, rbe_profile_probes(c->o.profile));
     return rbe_sha256(k->base, all, (size_t)n) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
                                                : RBE_OK;
 }
@@ -203,8 +203,9 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x, str
         k->c->probes_reused++;
         return RBE_OK;
     }
-    if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration, k->c->o.pool,
-                                             d)))
+    if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration,
+                                             rbe_profile_probes(k->c->o.profile),
+                                             k->c->o.pool, d)))
         return err;
     err = rbe_encode_weight(&w, x + at, t->rows, (uint32_t)cols, &o, k->c->o.pool, d);
     if (err)
@@ -350,7 +351,8 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
         most = own > most ? own : most;
         items += n;
     }
-    return items ? rbe_sensitivity_bytes(&c->source->config) + most +
+    const size_t probes = rbe_profile_probes(c->o.profile);
+    return items ? rbe_sensitivity_bytes(&c->source->config, probes) + most +
                    items * (sizeof(struct item) + sizeof(struct rbe_allocate_item))
                  : 0;
 }

@@ -23,14 +23,16 @@
 
 enum {
     WINDOWS_MIN = 8,
-    WINDOW_MOST = 1024,         /* tokens */
+    WINDOW_MOST = 1024,         /* tokens of a window: the whole context, if it is no longer, */
+    WINDOW_LONG = 512,          /* else so many */
     LOGITS = 64,                /* rows of logits asked for at once, only for their inputs */
     STRIPE = 64,                /* rows of H computed at once */
+    NEAR = 1024,                /* rows whose sums stay in the first-level cache */
     NAME_SIZE = 64,
 };
 
 /* Changes whenever the same windows would give other sums. */
-#define CALIBRATION "rbe-calibration-1"
+#define CALIBRATION "rbe-calibration-2"
 
 /* Seconds of work that may be lost: of a calibration at hand, of a finished one. */
 #define KEEP_EVERY 60.0
@@ -69,10 +71,13 @@ struct rbe_calibration {
     double kept;                /* rbe_now() of the last state kept */
 };
 
+/* Bytes up to which layers are not run twice to save memory. */
+#define ONCE_MOST ((size_t)1400 * 1000 * 1000)
+
 /* Tokens of a window. */
 static uint32_t window_of(const struct rbe_model_config *c)
 {
-    return c->n_ctx < WINDOW_MOST ? c->n_ctx : WINDOW_MOST;
+    return c->n_ctx <= WINDOW_MOST ? c->n_ctx : WINDOW_LONG;
 }
 
 /* --- gathering ---------------------------------------------------------------------------- */
@@ -156,22 +161,44 @@ static float energy(bool logit, float g)
     return logit ? a * (1 - a) : g * g;
 }
 
+/* Energies of `count` positions from dy on, at most BESIDE: sums side by side, for one alone
+ * waits for each addition. */
+enum { BESIDE = 8 };
+static void sum_positions(double sum[BESIDE], const struct gather *g, const float *dy,
+                          size_t count)
+{
+    const size_t rows = g->s->rows;
+
+    for (size_t j = 0; j < BESIDE; j++)
+        sum[j] = 0;
+    if (count == BESIDE) {
+        for (size_t k = 0; k < rows; k++)
+            for (size_t j = 0; j < BESIDE; j++)
+                sum[j] += (double)energy(g->logits, dy[j * rows + k]);
+        return;
+    }
+    for (size_t j = 0; j < count; j++)
+        for (size_t k = 0; k < rows; k++)
+            sum[j] += (double)energy(g->logits, dy[j * rows + k]);
+}
+
 /* Thread i's positions: their weights, and their inputs times the root of those. */
 static void weigh_positions(void *arg, unsigned i, unsigned n)
 {
     const struct gather *g = arg;
     const size_t cols = g->s->cols;
+    double sum[BESIDE];
     size_t begin, end;
 
     rbe_split(g->count, 1, i, n, &begin, &end);
     for (size_t t = begin; t < end; t++) {
-        const float *dy = g->dy + t * g->s->rows;
-        double sum = 0;
+        const size_t j = (t - begin) % BESIDE;
 
-        for (size_t k = 0; k < g->s->rows; k++)
-            sum += (double)energy(g->logits, dy[k]);
+        if (!j)
+            sum_positions(sum, g, g->dy + t * g->s->rows,
+                          end - t < BESIDE ? end - t : BESIDE);
         /* A few positions have gradients far above all others (docs/ENCODER.md). */
-        const float w = (float)(g->logits ? sum : sqrt(sum)), root = sqrtf(w);
+        const float w = (float)(g->logits ? sum[j] : sqrt(sum[j])), root = sqrtf(w);
         g->c->weights[t] = w;
         for (size_t k = 0; k < cols; k++)
             g->c->scaled[t * cols + k] = root * g->x[t * cols + k];
@@ -186,9 +213,10 @@ static void weigh_rows(void *arg, unsigned i, unsigned n)
     size_t begin, end;
 
     rbe_split(rows, 16, i, n, &begin, &end);
-    for (size_t t = 0; t < g->count; t++)
-        for (size_t k = begin; k < end; k++)
-            g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
+    for (size_t at = begin; at < end; at += NEAR)
+        for (size_t t = 0; t < g->count; t++)
+            for (size_t k = at; k < end && k < at + NEAR; k++)
+                g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
 }
 
 static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const float *x,
@@ -197,12 +225,14 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const flo
     struct rbe_calibration *c = arg;
     struct site *s = find(c, slice->name);
 
-    if (!s && !(s = add_site(c, slice->name, slice->rows, slice->cols))) {
+    /* The ranges of a weight share its inputs: one site. */
+    if (!s && !(s = add_site(c, slice->name, slice->weight_rows, slice->cols))) {
         c->failed = true;
         return;
     }
     struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .ldx = s->cols, .count = count,
-                       .logits = slice->role == RBE_ROLE_TOKENS};
+                       .logits = slice->role == RBE_ROLE_TOKENS ||
+                                 slice->role == RBE_ROLE_OUTPUT};
     rbe_pool_run(c->pool, weigh_rows, &g);
     rbe_pool_run(c->pool, weigh_positions, &g);
     g.x = c->scaled;
@@ -508,9 +538,12 @@ static struct rbe_session_limits tap_limits(const struct rbe_model_config *c)
         .max_tokens = window_of(c), .max_batch = window_of(c), .max_logits = LOGITS};
 }
 
+/* Of all inputs. */
 static uint32_t widest(const struct rbe_model_config *c)
 {
-    return c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+    uint32_t most = c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+
+    return most > rbe_config_queries(c) ? most : rbe_config_queries(c);
 }
 
 static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model *m,
@@ -550,13 +583,6 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
     return by_inputs(out, m, tokens, count, NULL, pool, progress, d);
 }
 
-/* One window at a time, no gradients of parameters. */
-static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
-{
-    return (struct rbe_grad_limits){.batch = 1, .time = window_of(c), .tap_only = true,
-                                    .recompute = true};
-}
-
 size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric)
 {
     const size_t count = rbe_source_count(c);
@@ -573,6 +599,17 @@ size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_met
            (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
 }
 
+/* One window at a time, no gradients of parameters.  Layers run twice, to the same bits, where
+ * what they compute takes too much memory. */
+static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
+{
+    struct rbe_grad_limits l = {.batch = 1, .time = window_of(c), .tap_only = true};
+    const size_t kept = rbe_calibration_kept_bytes(c, RBE_METRIC_FISHER);
+
+    l.recompute = rbe_grad_bytes(c, l, 1) > ONCE_MOST - (kept < ONCE_MOST ? kept : ONCE_MOST);
+    return l;
+}
+
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
                              unsigned threads)
 {
@@ -583,18 +620,6 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric m
                rbe_grad_bytes(c, fisher_limits(c), threads);
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
-}
-
-enum rbe_status rbe_calibration_takes(const struct rbe_model_config *c, enum rbe_metric metric,
-                                      struct rbe_diag *d)
-{
-    const struct rbe_arch *a = rbe_arch_at(c->arch);
-
-    if (metric == RBE_METRIC_INPUTS || (a->positions == RBE_LEARNED && !c->options))
-        return RBE_OK;
-    return rbe_fail(d, RBE_ERR_ARG, "metric fisher needs gradients, and those of a %s%s are "
-                    "not built: --metric inputs", a->title,
-                    a->positions == RBE_LEARNED ? " with an output layer of its own" : "");
 }
 
 static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,

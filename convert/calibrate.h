@@ -41,8 +41,8 @@ struct rbe_calibration_keep {
 };
 
 /*
- * Over the first `count` tokens at most, in whole windows of the model's context, or of 1024
- * tokens where that is longer; fewer than 8 windows are RBE_ERR_ARG.  Interruptible
+ * Over the first `count` tokens at most, in whole windows of the model's context, or of 512
+ * tokens where that is longer than 1024; fewer than 8 windows are RBE_ERR_ARG.  Interruptible
  * (rbe_interrupted()).  progress may be NULL; it is started and ended here.
  */
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
@@ -72,10 +72,6 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric m
  * tokens. */
 size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
-
-/* RBE_ERR_ARG with the reason where a model of this shape cannot be calibrated so. */
-enum rbe_status rbe_calibration_takes(const struct rbe_model_config *c, enum rbe_metric metric,
-                                      struct rbe_diag *d);
 
 /* Tokens that went in, and their number. */
 const uint32_t *rbe_calibration_text(const struct rbe_calibration *c);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/rows.h"
 #include "base/text.h"
 
 enum {
@@ -51,9 +52,10 @@ struct rbe_profile {
     char *name, *about;
     double budget_bits;
     uint64_t budget_bytes;
+    const char *series;
     bool measured;
     enum rbe_metric metric;
-    size_t tokens;
+    size_t tokens, probes;      /* 0: not given */
     struct rule *rules;
     size_t count;
 };
@@ -360,6 +362,15 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         return p->measured || !strcmp(value, "even")
                    ? RBE_OK : fault(r, "allocation is measured or even, not '%.40s'", value);
     }
+    if (!strcmp(line, "series")) {
+        static const char *const words[] = {RBE_SERIES_PARTS, RBE_SERIES_SCHEDULE};
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (!strcmp(value, words[i]))
+                p->series = words[i];
+        return p->series ? RBE_OK
+                         : fault(r, "series is " RBE_SERIES_PARTS " or " RBE_SERIES_SCHEDULE
+                                 ", not '%.40s'", value);
+    }
     if (!strcmp(line, "metric")) {
         p->metric = rbe_metric_by_name(value);
         return p->metric != RBE_METRIC_COUNT
@@ -369,12 +380,16 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         p->tokens = (size_t)n;
         return RBE_OK;
     }
-    if (!strcmp(line, "tokens"))
+    if (!strcmp(line, "probes") && get_whole(value, 1, 1 << 20, &n)) {
+        p->probes = (size_t)n;
+        return RBE_OK;
+    }
+    if (!strcmp(line, "tokens") || !strcmp(line, "probes"))
         return fault(r, "'%.40s' is no number of tokens", value);
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation, metric, tokens", line);
+                 "allocation, metric, tokens, probes, series", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -617,6 +632,11 @@ uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p)
     return p->budget_bytes;
 }
 
+const char *rbe_profile_series(const struct rbe_profile *p)
+{
+    return p->series;
+}
+
 bool rbe_profile_measured(const struct rbe_profile *p)
 {
     return p->measured;
@@ -630,6 +650,11 @@ enum rbe_metric rbe_profile_metric(const struct rbe_profile *p)
 size_t rbe_profile_tokens(const struct rbe_profile *p)
 {
     return p->tokens;
+}
+
+size_t rbe_profile_probes(const struct rbe_profile *p)
+{
+    return p->probes;
 }
 
 /* Key by key, those the later line sets. */
@@ -702,8 +727,10 @@ static double bits_of(enum rbe_format f, uint32_t rows, uint32_t cols, uint32_t 
     return bytes ? 8 * (double)bytes / ((double)rows * cols) : INFINITY;
 }
 
-uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
-                            enum rbe_scales scales, double bits, bool *met)
+/* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
+ * weight, or that of the smallest rate there is with *met false. */
+static uint32_t block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
+                               enum rbe_scales scales, double bits, bool *met)
 {
     const struct rbe_format_facts *facts = rbe_format_facts(f);
     double least = INFINITY;
@@ -780,7 +807,7 @@ enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows
                             "a profile has: all codec=%s block=%u bits=3", facts->name,
                             facts->name, o->block);
     } else if (facts->rate == RBE_RATE_BLOCK && !o->block && c->bits > 0) {
-        o->block = rbe_block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
+        o->block = block_for_bits(c->format, rows, cols, c->scales, c->bits, met);
     }
     if (!rbe_settings_are_open(c) && !rbe_encode_bytes(rows, cols, o))
         return rbe_fail(d, RBE_ERR_ARG, "%u x %u cannot be encoded as %s with block %u", rows,

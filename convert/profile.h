@@ -10,6 +10,10 @@
  *     allocation: measured         the budget is shared by measured sensitivity (or: even)
  *     metric: fisher               what an error costs in calibrated matrices (or: inputs)
  *     tokens: 32768                of the calibration text (default: 131072)
+ *     probes: 512                  tokens by which a matrix's sensitivity is measured (default:
+ *                                  convert/sensitivity.h)
+ *     series: parts                where its models stand in the curve of size against quality:
+ *                                  parts of the model, or schedule; else by their codec
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
  * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
@@ -93,6 +97,8 @@ void rbe_profile_close(struct rbe_profile **p);
 
 const char *rbe_profile_name(const struct rbe_profile *p);
 const char *rbe_profile_about(const struct rbe_profile *p);
+/* A word for the field `series` of result rows, or NULL. */
+const char *rbe_profile_series(const struct rbe_profile *p);
 /* 0 when it sets none. */
 double rbe_profile_budget_bits(const struct rbe_profile *p);
 uint64_t rbe_profile_budget_bytes(const struct rbe_profile *p);
@@ -101,6 +107,7 @@ bool rbe_profile_measured(const struct rbe_profile *p);
 enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 /* Of the calibration text; 0 when it sets none. */
 size_t rbe_profile_tokens(const struct rbe_profile *p);
+size_t rbe_profile_probes(const struct rbe_profile *p);
 
 struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
                                          int layer);
@@ -116,10 +123,5 @@ bool rbe_settings_are_open(const struct rbe_settings *c);
 enum rbe_status rbe_settings_resolve(const struct rbe_settings *c, uint32_t rows, uint32_t cols,
                                      struct rbe_encode_options *o, bool *met,
                                      struct rbe_diag *d);
-
-/* The smallest block of the format (RBE_RATE_BLOCK) that brings a matrix to at most `bits` a
- * weight, or that of the smallest rate there is with *met false. */
-uint32_t rbe_block_for_bits(enum rbe_format f, uint32_t rows, uint32_t cols,
-                            enum rbe_scales scales, double bits, bool *met);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "model/weights.h"
 
-enum { WINDOW = 512, WINDOWS_MAX = 4, LOGITS = 64 };
+enum { WINDOW = 512, WINDOWS = 4, WINDOW_SHORT = 256, LOGITS = 64 };
 #define KEPT_FLOATS ((size_t)64 << 20)
 
 struct rbe_sensitivity {
@@ -81,11 +81,18 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, int layer, doubl
     return err;
 }
 
-static void set_windows(struct rbe_sensitivity *s, const struct rbe_model_config *c)
+static size_t least(size_t a, size_t b)
 {
-    s->length = c->n_ctx < WINDOW ? c->n_ctx : WINDOW;
-    s->windows = KEPT_FLOATS / (c->vocab * s->length);
-    s->windows = s->windows < 1 ? 1 : s->windows > WINDOWS_MAX ? WINDOWS_MAX : s->windows;
+    return a < b ? a : b;
+}
+
+static void set_windows(struct rbe_sensitivity *s, const struct rbe_model_config *c,
+                        size_t tokens)
+{
+    s->length = least(c->n_ctx, tokens ? least(tokens, WINDOW_SHORT) : WINDOW);
+    s->windows = least(tokens ? tokens / s->length : WINDOWS,
+                       KEPT_FLOATS / (c->vocab * s->length));
+    s->windows = s->windows < 1 ? 1 : s->windows;
 }
 
 static struct rbe_session_limits session_limits(const struct rbe_sensitivity *s)
@@ -95,11 +102,11 @@ static struct rbe_session_limits session_limits(const struct rbe_sensitivity *s)
                                        .max_logits = LOGITS};
 }
 
-size_t rbe_sensitivity_bytes(const struct rbe_model_config *c)
+size_t rbe_sensitivity_bytes(const struct rbe_model_config *c, size_t tokens)
 {
     struct rbe_sensitivity s = {0};
 
-    set_windows(&s, c);
+    set_windows(&s, c, tokens);
     return sizeof s + s.windows * s.length * (sizeof *s.tokens + c->vocab * sizeof *s.base) +
            LOGITS * (size_t)c->vocab * sizeof *s.logits +
            s.windows * trace_floats(&s, c) * sizeof *s.trace +
@@ -108,8 +115,8 @@ size_t rbe_sensitivity_bytes(const struct rbe_model_config *c)
 }
 
 enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *model_path,
-                                     const struct rbe_calibration *c, struct rbe_pool *pool,
-                                     struct rbe_diag *d)
+                                     const struct rbe_calibration *c, size_t tokens,
+                                     struct rbe_pool *pool, struct rbe_diag *d)
 {
     struct rbe_sensitivity *s = calloc(1, sizeof *s);
     enum rbe_status err;
@@ -125,7 +132,7 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
     }
     const struct rbe_model_config *config = rbe_model_config(s->model);
     const size_t vocab = config->vocab, total = rbe_calibration_tokens(c);
-    set_windows(s, config);
+    set_windows(s, config, tokens);
     s->tokens = malloc(s->windows * s->length * sizeof *s->tokens);
     s->base = malloc(s->windows * s->length * vocab * sizeof *s->base);
     s->logits = malloc(LOGITS * vocab * sizeof *s->logits);

@@ -15,15 +15,18 @@
 
 struct rbe_sensitivity;
 
-/* Loads the plain checkpoint and keeps its predictions: at most 256 MiB of them, or one
- * window's.  pool may be NULL. */
+/*
+ * Loads the plain checkpoint and keeps its predictions on about `tokens` tokens, in windows of
+ * at most 256; 0: on up to four windows of at most 512.  At most 256 MiB of predictions, or one
+ * window's.  pool may be NULL.
+ */
 enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *model_path,
-                                     const struct rbe_calibration *c, struct rbe_pool *pool,
-                                     struct rbe_diag *d);
+                                     const struct rbe_calibration *c, size_t tokens,
+                                     struct rbe_pool *pool, struct rbe_diag *d);
 void rbe_sensitivity_close(struct rbe_sensitivity **s);
 
 /* Bytes it takes, measuring apart. */
-size_t rbe_sensitivity_bytes(const struct rbe_model_config *c);
+size_t rbe_sensitivity_bytes(const struct rbe_model_config *c, size_t tokens);
 
 /* With change [rows][cols] added to rows row0 .. row0 + rows - 1 of the matrix so named; the
  * original is put back.  Takes as much memory as `change` does. */

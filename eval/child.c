@@ -20,6 +20,7 @@
 #include "base/progress.h"
 #include "base/rows.h"
 #include "base/stats.h"
+#include "model/model.h"
 #include "rbe/container.h"
 
 enum { REPORT_MAX = 1 << 20, STACK_BYTES = 1 << 20 };
@@ -90,7 +91,7 @@ static enum rbe_status explain(const char *model, int status, char *text, struct
 }
 
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
-                                   unsigned prompt, unsigned tokens,
+                                   unsigned prompt, unsigned tokens, enum rbe_kv_cache kv,
                                    struct rbe_child_limits limits, struct rbe_diag *d)
 {
     char t[16], p[16], n[16], text[4096];
@@ -102,9 +103,16 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
     snprintf(t, sizeof t, "%u", threads);
     snprintf(p, sizeof p, "%u", prompt);
     snprintf(n, sizeof n, "%u", tokens);
-    char *const argv[] = {"rbe", "eval", "worker", "--model", (char *)model, "--threads", t,
-                          "--prompt", p, "--tokens", n,
-                          rbe_no_verify ? "--no-verify" : NULL, NULL};
+    enum { FIXED = 11 };
+    char *argv[FIXED + 4] = {"rbe", "eval", "worker", "--model", (char *)model, "--threads", t,
+                             "--prompt", p, "--tokens", n};
+    char **more = argv + FIXED;
+    if (kv != RBE_KV_DEFAULT) {
+        *more++ = "--kv-cache";
+        *more++ = (char *)rbe_kv_cache_name(kv);
+    }
+    if (rbe_no_verify)
+        *more++ = "--no-verify";
     if (!buf)
         return RBE_ERR_NOMEM;
     fflush(NULL);

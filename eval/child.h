@@ -10,6 +10,7 @@
 #define RBE_EVAL_CHILD_H
 
 #include <jansson.h>
+#include <rbe/model.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -29,7 +30,7 @@ struct rbe_child_limits {
  * fault.
  */
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
-                                   unsigned prompt, unsigned tokens,
+                                   unsigned prompt, unsigned tokens, enum rbe_kv_cache kv,
                                    struct rbe_child_limits limits, struct rbe_diag *d);
 
 /* Median of a report's milliseconds from token to token: the first one, which waits for the

@@ -32,7 +32,8 @@ void rbe_histogram_add(struct rbe_histogram *h, double x)
     h->n[(size_t)at]++;
 }
 
-void rbe_histogram_join(struct rbe_histogram *h, const struct rbe_histogram *b)
+/* Adds the counts of b to h. */
+static void histogram_join(struct rbe_histogram *h, const struct rbe_histogram *b)
 {
     for (int i = 0; i < RBE_HIST_BINS; i++)
         h->n[i] += b->n[i];
@@ -216,8 +217,8 @@ enum rbe_status rbe_divergence_window(struct rbe_runner *r, size_t count,
 
 void rbe_divergence_join(struct rbe_divergence *v, const struct rbe_divergence *b)
 {
-    rbe_histogram_join(&v->kl, &b->kl);
-    rbe_histogram_join(&v->dp, &b->dp);
+    histogram_join(&v->kl, &b->kl);
+    histogram_join(&v->dp, &b->dp);
     if (b->max_kl > v->max_kl)
         v->max_kl = b->max_kl;
 }

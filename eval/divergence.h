@@ -39,8 +39,6 @@ struct rbe_histogram {
     uint64_t n[RBE_HIST_BINS];
 };
 void rbe_histogram_add(struct rbe_histogram *h, double x);
-/* Adds the counts of b to h. */
-void rbe_histogram_join(struct rbe_histogram *h, const struct rbe_histogram *b);
 /* The q-quantile: the geometric middle of the bin that holds it; NaN when empty. */
 double rbe_histogram_quantile(const struct rbe_histogram *h, double q);
 

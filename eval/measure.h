@@ -16,7 +16,7 @@
 
 #include "base/result.h"
 #include "eval/comprehension.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/runner.h"
 #include "eval/text.h"
 #include "eval/windows.h"
@@ -26,6 +26,7 @@ struct rbe_evaluation {
     char *const *models;        /* paths; the first is the base of comparisons */
     struct rbe_runner *runners; /* [model_count] */
     size_t model_count;
+    enum rbe_kv_cache kv;       /* as rbe_runners_open() takes it */
     struct rbe_pool *pool;
     unsigned shard_index, shard_count;  /* 0-based; count 1 when not sharded */
     size_t limit;               /* items at most, 0: all */

@@ -75,6 +75,7 @@ static enum rbe_status open_talkers(struct talk *k, struct rbe_diag *d)
                                   .model = e->models[m], .tokenizer = p->tokenizer,
                                   .vocabulary_of = e->models[0], .how = p->how,
                                   .parse_special = !strcmp(e->special, "parse"),
+                                  .kv = rbe_runner_kv(e->kv, m, e->model_count),
                                   .threads = p->threads, .stream = p->announce != NULL}, d);
     return err;
 }
@@ -214,7 +215,8 @@ enum rbe_status rbe_measure_conversation(const struct rbe_evaluation *e,
     enum rbe_status err;
 
     if ((err = load_script(k, d)) || (err = open_talkers(k, d)) ||
-        (err = rbe_runners_open(&k->runners, e->models, e->model_count, 64, e->pool, d)) ||
+        (err = rbe_runners_open(&k->runners, e->models, e->model_count, 64, e->kv,
+                                e->pool, d)) ||
         (err = rbe_find_tokenizer(&t, p->tokenizer, e->models[0],
                                   rbe_model_config(k->runners[0].model), d)))
         goto out;

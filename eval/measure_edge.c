@@ -13,20 +13,22 @@
 
 /* The model is opened here only to name it; one that does not open ends the command. */
 static enum rbe_status run_model(const struct rbe_evaluation *e, const struct rbe_edge_plan *p,
-                                 const char *path, bool *passed, struct rbe_diag *d)
+                                 size_t m, bool *passed, struct rbe_diag *d)
 {
+    const enum rbe_kv_cache kv = rbe_runner_kv(e->kv, m, e->model_count);
+    const char *path = e->models[m];
     struct rbe_runner runner;
     struct rbe_diag why = {""};
     json_t *child = NULL;
     enum rbe_status err, ran;
 
-    ran = rbe_child_generate(&child, path, p->threads, 1, p->tokens,
+    ran = rbe_child_generate(&child, path, p->threads, 1, p->tokens, kv,
                              (struct rbe_child_limits){.address_space = p->limit_bytes}, &why);
     if (ran && ran != RBE_ERR_LIMIT) {
         *d = why;
         return ran;
     }
-    if ((err = rbe_runner_open(&runner, path, 1, e->pool, d)) ||
+    if ((err = rbe_runner_open(&runner, path, 1, kv, e->pool, d)) ||
         (err = rbe_model_hash(runner.model, d))) {
         json_decref(child);
         rbe_runner_close(&runner);
@@ -67,7 +69,7 @@ enum rbe_status rbe_measure_edge(const struct rbe_evaluation *e, const struct rb
     *fits = true;
     for (size_t m = 0; !err && m < e->model_count; m++) {
         bool passed = false;
-        err = run_model(e, p, e->models[m], &passed, d);
+        err = run_model(e, p, m, &passed, d);
         *fits = *fits && passed;
     }
     return err;

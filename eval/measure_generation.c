@@ -19,7 +19,7 @@
 
 #include "base/criteria.h"
 #include "base/rows.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/generation.h"
 #include "eval/lanes.h"
 #include "eval/measure.h"

@@ -180,6 +180,7 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, int *f
     for (size_t m = 0; m < p->e->model_count && !err && !p->how->no_child; m++)
         err = rbe_child_generate(&f[m].child, p->e->models[m], rbe_pool_threads(p->e->pool),
                                  (unsigned)p->how->prompt_tokens, CHILD_TOKENS,
+                                 rbe_runner_kv(p->e->kv, m, p->e->model_count),
                                  (struct rbe_child_limits){0}, d);
     return err;
 }
@@ -400,7 +401,9 @@ static enum rbe_status run_sequences(struct plan *p, struct rbe_diag *d)
         /* Memory of one sequence, in a process that holds this model alone. */
         else if (!p->how->no_child && length > prompt)
             err = rbe_child_generate(&child[m], p->e->models[m], rbe_pool_threads(p->e->pool),
-                                     prompt, length - prompt, (struct rbe_child_limits){0}, d);
+                                     prompt, length - prompt,
+                                     rbe_runner_kv(p->e->kv, m, models),
+                                     (struct rbe_child_limits){0}, d);
     }
     rbe_progress_start(&bar, "sequences", "sequences", (double)n);
     while (done < n && !err && !rbe_interrupted()) {

@@ -94,6 +94,13 @@ static bool same_object(const json_t *a, const json_t *b, const char *key)
                    text_of(rbe_value_at(b, key), RBE_KEY(sha256)));
 }
 
+/* What the caches of these models held; a text has none. */
+static bool same_cache(const json_t *a, const json_t *b, const char *key)
+{
+    return !strcmp(text_of(rbe_value_at(a, key), RBE_KEY(kv_cache)),
+                   text_of(rbe_value_at(b, key), RBE_KEY(kv_cache)));
+}
+
 /* Members of the same value; both may be missing. */
 static bool same_member(const json_t *a, const json_t *b, const char *key)
 {
@@ -133,11 +140,15 @@ static struct difference differences(const json_t *a, const json_t *b)
 
     for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
         compare(&x, same_object(a, b, objects[i]), objects[i]);
+    for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
+        compare(&x, same_cache(a, b, objects[i]), RBE_KEY(kv_cache));
     for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
         compare(&x, same_member(a, b, equal[i]), equal[i]);
     /* Elsewhere `tokens` are those of the part. */
     if (is(a, "generation") || is(a, "perplexity"))
         compare(&x, same_member(a, b, RBE_KEY(tokens)), RBE_KEY(tokens));
+    compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine),
+                            RBE_KEY(activations)), RBE_KEY(activations));
     /* Times of different machines have no mean. */
     for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
         compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine), machine[i]),

@@ -51,19 +51,21 @@ static enum rbe_status open_session(struct rbe_runner *r, uint32_t rows, struct 
     if (!r->rows)
         r->rows = 1;
     const struct rbe_session_limits l = {.max_tokens = r->n_ctx, .max_batch = r->n_ctx,
-                                         .max_logits = r->rows};
+                                         .max_logits = r->rows, .kv_cache = r->kv};
     if (!(r->logits = malloc((size_t)r->rows * r->vocab * sizeof *r->logits)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %u rows of logits", r->rows);
     return rbe_session_open(&r->session, r->model, l, r->pool, d);
 }
 
 enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
-                                struct rbe_pool *pool, struct rbe_diag *d)
+                                enum rbe_kv_cache kv, struct rbe_pool *pool,
+                                struct rbe_diag *d)
 {
     enum rbe_status err;
 
     memset(r, 0, sizeof *r);
     r->pool = pool;
+    r->kv = kv;
     const double start = rbe_now();
     if ((err = rbe_model_open(&r->model, path, d)))
         goto out;
@@ -83,6 +85,7 @@ enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *
     memset(r, 0, sizeof *r);
     r->model = of->model;
     r->name = of->name;
+    r->kv = of->kv;
     r->shared = true;
     const enum rbe_status err = open_session(r, rows, d);
     if (err)
@@ -109,7 +112,8 @@ int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key)
         .name = r->name, .path = rbe_model_path(r->model), .sha256 = rbe_model_sha256(r->model),
         .label = rbe_model_label(r->model), .bytes = rbe_model_file_bytes(r->model),
         .params = rbe_model_config_params(rbe_model_config(r->model)),
-        .rbe = rbe_model_is_rbe(r->model)};
+        .rbe = rbe_model_is_rbe(r->model),
+        .kv_cache = rbe_kv_cache_name(rbe_session_kv_cache(r->session))};
 
     if (!m.sha256)
         return -1;
@@ -179,8 +183,9 @@ enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
     return RBE_OK;
 }
 
-enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
-                                 struct rbe_diag *d)
+/* RBE_ERR_MISMATCH when two models cannot be compared token by token. */
+static enum rbe_status match(const struct rbe_runner *a, const struct rbe_runner *b,
+                             struct rbe_diag *d)
 {
     const struct rbe_model_config *x = rbe_model_config(a->model);
     const struct rbe_model_config *y = rbe_model_config(b->model);
@@ -195,20 +200,26 @@ enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_ru
     return RBE_OK;
 }
 
+enum rbe_kv_cache rbe_runner_kv(enum rbe_kv_cache kv, size_t i, size_t count)
+{
+    return i || count == 1 ? kv : RBE_KV_DEFAULT;
+}
+
 enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, size_t count,
-                                 uint32_t rows, struct rbe_pool *pool, struct rbe_diag *d)
+                                 uint32_t rows, enum rbe_kv_cache kv, struct rbe_pool *pool,
+                                 struct rbe_diag *d)
 {
     struct rbe_runner *r = calloc(count, sizeof *r);
     enum rbe_status err = r ? RBE_OK : RBE_ERR_NOMEM;
 
     for (size_t i = 0; i < count && !err; i++) {
-        err = rbe_runner_open(&r[i], paths[i], rows, pool, d);
+        err = rbe_runner_open(&r[i], paths[i], rows, rbe_runner_kv(kv, i, count), pool, d);
         if (!err)
             err = rbe_model_hash(r[i].model, d);
         if (!err)
             rbe_session_stop_early(r[i].session, true);
         if (!err && i)
-            err = rbe_runner_match(&r[0], &r[i], d);
+            err = match(&r[0], &r[i], d);
     }
     *out = r;
     if (err)

@@ -22,6 +22,7 @@ struct rbe_runner {
     struct rbe_pool *pool;      /* not owned */
     uint32_t n_ctx, vocab;
     uint32_t rows;              /* logit rows at once */
+    enum rbe_kv_cache kv;       /* as it was asked for */
     float *logits;              /* [rows][vocab] */
     double seconds;             /* spent in rbe_runner_* calls since open */
     double load_s;              /* opening took this long */
@@ -31,12 +32,17 @@ struct rbe_runner {
 /* path as rbe_model_open() takes it. rows 0: as many as 32 MiB of logits hold, at most n_ctx;
  * a session for n_ctx tokens in one batch. */
 enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t rows,
-                                struct rbe_pool *pool, struct rbe_diag *d);
+                                enum rbe_kv_cache kv, struct rbe_pool *pool,
+                                struct rbe_diag *d);
 void rbe_runner_close(struct rbe_runner *r);
 
-/* All of them, hashed, into a fresh array; all must match the first. */
+/* All of them, hashed, into a fresh array; all must match the first, which of several has the
+ * default cache: it is the base of comparisons. */
 enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, size_t count,
-                                 uint32_t rows, struct rbe_pool *pool, struct rbe_diag *d);
+                                 uint32_t rows, enum rbe_kv_cache kv, struct rbe_pool *pool,
+                                 struct rbe_diag *d);
+/* What model i of so many is given of that. */
+enum rbe_kv_cache rbe_runner_kv(enum rbe_kv_cache kv, size_t i, size_t count);
 void rbe_runners_close(struct rbe_runner **runners, size_t count);
 
 /*
@@ -47,7 +53,7 @@ void rbe_runners_close(struct rbe_runner **runners, size_t count);
 enum rbe_status rbe_runner_share(struct rbe_runner *r, const struct rbe_runner *of,
                                  uint32_t rows, struct rbe_diag *d);
 
-/* record[key] = what identifies the model, after rbe_model_hash(). */
+/* record[key] = what identifies the model, after rbe_model_hash(), and its cache. */
 int rbe_runner_record(struct rbe_runner *r, json_t *record, const char *key);
 
 /*
@@ -67,9 +73,5 @@ enum rbe_status rbe_runner_logits(struct rbe_runner *r, size_t first, size_t cou
 enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
                                const uint32_t *targets, double *nll, uint8_t *greedy,
                                struct rbe_diag *d);
-
-/* RBE_ERR_MISMATCH when two models cannot be compared token by token. */
-enum rbe_status rbe_runner_match(const struct rbe_runner *a, const struct rbe_runner *b,
-                                 struct rbe_diag *d);
 
 #endif

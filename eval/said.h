@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "base/result.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/timing.h"
 
 struct rbe_said {

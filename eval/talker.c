@@ -89,14 +89,15 @@ static enum rbe_status load(struct speaker *s, const struct rbe_talker_options *
     enum rbe_status err;
 
     if ((err = rbe_pool_open(&s->pool, o->threads, &r->diag)) ||
-        (err = rbe_runner_open(&s->runner, o->model, 1, s->pool, &r->diag)) ||
+        (err = rbe_runner_open(&s->runner, o->model, 1, o->kv, s->pool, &r->diag)) ||
         (err = rbe_find_tokenizer(&s->tokenizer, o->tokenizer, o->vocabulary_of,
                                   rbe_model_config(s->runner.model), &r->diag)))
         return err;
     if (o->parse_special)
         rbe_tokenizer_parse_special(s->tokenizer);
     r->load_s = s->runner.load_s;
-    return rbe_conversation_open(&s->conversation, &s->runner, s->tokenizer, o->how, &r->diag);
+    return rbe_conversation_open(&s->conversation, s->runner.session, s->runner.model,
+                                 s->tokenizer, o->how, &r->diag);
 }
 
 static bool to_stdout(void *arg, const char *bytes, size_t size)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #include "base/status.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/said.h"
 
 struct rbe_talker_options {
@@ -20,6 +20,7 @@ struct rbe_talker_options {
     const char *tokenizer, *vocabulary_of;      /* as rbe_find_tokenizer() takes them */
     bool parse_special;         /* special tokens in questions are tokens */
     struct rbe_conversation_options how;
+    enum rbe_kv_cache kv;
     unsigned threads;           /* 0: one for each CPU */
     bool stream;                /* its answers go to stdout as they come */
 };

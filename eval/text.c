@@ -15,21 +15,7 @@
 #include "base/result.h"
 #include "base/rows.h"
 
-/* --- UTF-8 and white space --------------------------------------------------------------- */
-
-size_t rbe_utf8_valid(const char *s, size_t size)
-{
-    size_t i = 0;
-    uint32_t c;
-
-    while (i < size) {
-        const size_t n = rbe_utf8_char(s + i, size - i, &c);
-        if (!n || !c)
-            return i;
-        i += n;
-    }
-    return i;
-}
+/* --- white space -------------------------------------------------------------------- */
 
 /* Words, and whether white space stands at either end. */
 static size_t words(const char *s, size_t size, bool *starts, bool *ends)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/utf8.h"
 #include "base/text.h"
 
 struct rbe_text {
@@ -36,9 +37,6 @@ void rbe_text_close(struct rbe_text *t);
 /* record.text: name, sha256, bytes; of a text with carriage returns or a byte-order mark also
  * bom, crs, and read_as: "bytes" when raw is set, else "lines". */
 int rbe_text_record(json_t *record, const struct rbe_text *t, bool raw);
-
-/* Offset of the first byte that is not valid UTF-8 (or is NUL), or size. */
-size_t rbe_utf8_valid(const char *s, size_t size);
 
 /* Runs of non-white-space characters; white space as Unicode (and Python) has it. */
 size_t rbe_count_words(const char *s, size_t size);

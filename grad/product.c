@@ -79,8 +79,11 @@ void rbe_product_close(struct rbe_product **pp)
         return;
     for (size_t i = 0; i < p->count; i++)
         drop(&p->kept[i]);
-    rbe_dnnl.stream_destroy(p->stream);
-    rbe_dnnl.engine_destroy(p->engine);
+    /* Without bf16 there are none, and the library may not be there. */
+    if (p->stream)
+        rbe_dnnl.stream_destroy(p->stream);
+    if (p->engine)
+        rbe_dnnl.engine_destroy(p->engine);
     free(p->a);
     free(p->b);
     free(p->scratch);
@@ -137,7 +140,8 @@ static bool make(struct rbe_product *p, struct kept *k)
     if (!describe(&a, y->m, y->k, y->ta ? y->m : y->k, y->ta, dnnl_bf16) ||
         !describe(&b, y->k, y->n, y->ldb, y->tb, dnnl_bf16) ||
         !describe(&c, y->m, y->n, y->ldc, false, dnnl_f32) ||
-        rbe_dnnl.matmul_desc_init(&desc, &a, &b, NULL, &c) || rbe_dnnl.primitive_attr_create(&attr) ||
+        rbe_dnnl.matmul_desc_init(&desc, &a, &b, NULL, &c) ||
+        rbe_dnnl.primitive_attr_create(&attr) ||
         rbe_dnnl.post_ops_create(&ops) || (y->add && rbe_dnnl.post_ops_append_sum(ops, 1)) ||
         rbe_dnnl.primitive_attr_set_post_ops(attr, ops) ||
         rbe_dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ||

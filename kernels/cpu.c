@@ -15,6 +15,9 @@
 #ifdef __aarch64__
 #include <sys/auxv.h>
 #endif
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 static const struct {
     const char *name;
@@ -28,6 +31,17 @@ enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
 
 static uint32_t usable;
 
+#ifdef __x86_64__
+/* CPUID leaf 7.1, which has no name in gcc 12's builtin.  The registers are those of AVX2. */
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
+#endif
+
 uint32_t rbe_cpu_isa_unmasked(void)
 {
     uint32_t isa = 0;
@@ -38,6 +52,8 @@ uint32_t rbe_cpu_isa_unmasked(void)
     /* F16C has no name in gcc 12's builtin; every CPU with AVX2 has it. */
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         isa |= RBE_ISA_AVX2;
+    if ((isa & RBE_ISA_AVX2) && has_avxvnni())
+        isa |= RBE_ISA_AVXVNNI;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         isa |= RBE_ISA_AVX512;

@@ -28,11 +28,6 @@ struct rbe_elementwise {
     void (*residual_add)(float *x, const float *y, const float *bias, size_t n);
     /* x = exp(x - max) / sum, n >= 1. */
     void (*softmax)(float *x, size_t n);
-    /* s[t] = scale * (q . k[t]); k [count][dim]. */
-    void (*scores)(float *s, const float *q, const float *k, size_t count, size_t dim,
-                   float scale);
-    /* y = sum over t of p[t] * v[t]; v [count][dim]. */
-    void (*mix)(float *y, const float *p, const float *v, size_t count, size_t dim);
     /* log of the sum of exp(x), n >= 1; exponentials in f32, their sum in double. NaN when an
      * x is. */
     double (*log_sum_exp)(const float *x, size_t n);

@@ -42,6 +42,7 @@ struct rbe_format_facts {
     bool powers;                /* blocks are powers of two */
     unsigned strip_bits;        /* codes of B weights, whatever B: a budget may choose B, and
                                  * another for each range of rows; 0: not so */
+    unsigned act_bits;          /* of activations where nobody chooses; 0: 16 */
     bool col_scale;             /* has scales of columns, and may go without */
     bool feedback;              /* searched: a calibration and an effort change the codes */
     bool tiles;                 /* blocks are B x B, rendered from what their rows share */

@@ -18,7 +18,8 @@
     DO(vnni, VNNI, 3, RBE_ISA_AVX512)           /* AVX512_VNNI */                              \
     DO(vbmi2, VBMI2, 4, RBE_ISA_AVX512)         /* AVX512_VBMI2 */                             \
     DO(neon, NEON, 5, 0)                                                                       \
-    DO(dotprod, DOTPROD, 6, RBE_ISA_NEON)       /* Armv8.2 dot product */
+    DO(dotprod, DOTPROD, 6, RBE_ISA_NEON)       /* Armv8.2 dot product */                      \
+    DO(avxvnni, AVXVNNI, 7, RBE_ISA_AVX2)       /* AVX_VNNI: VNNI without AVX-512 */
 
 enum {
 #define RBE_ISA_BIT(name, NAME, number, needs) RBE_ISA_##NAME = 1 << (number),
@@ -32,6 +33,7 @@ enum {
 #define RBE_WORD_scalar      ANY, 0, 1
 #define RBE_WORD_sse41       X86, RBE_ISA_SSE41, __SSE4_1__
 #define RBE_WORD_avx2        X86, RBE_ISA_AVX2, __AVX2__
+#define RBE_WORD_avxvnni     X86, RBE_ISA_AVX2 | RBE_ISA_AVXVNNI, __AVXVNNI__
 #define RBE_WORD_avx512      X86, RBE_ISA_AVX512, __AVX512BW__
 #define RBE_WORD_avx512vnni  X86, RBE_ISA_AVX512 | RBE_ISA_VNNI, __AVX512VNNI__
 #define RBE_WORD_avx512vbmi2 X86, RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2, __AVX512VBMI2__

@@ -30,13 +30,14 @@ struct rbe_matrix {
     size_t code_bytes;
     const uint16_t *scale;      /* f16: [rows] (seed), [rows][groups] (int8, int4) */
     const uint16_t *col_scale;  /* f16 [cols], or NULL for all ones (seed, seed4) */
+    const int32_t *row_sum;     /* [rows], of rbe_row_sums(); NULL: no kernel with `sums` */
 };
 
 /* Kernels may read activations up to the next multiple of this many columns: zeros. */
 enum { RBE_ACT_PAD = 128 };
 
-/* Largest |q| of quantised activations: q = 256 high + low with two signed bytes. */
-enum { RBE_ACT_MAX = 127 * 256 + 127 };
+/* Largest |q| of quantised activations: q = 256 high + low with two signed bytes; of 8 bits. */
+enum { RBE_ACT_MAX = 127 * 256 + 127, RBE_ACT8_MAX = 127 };
 
 /*
  * Activations made ready for a matrix by rbe_act_prepare(): `count` vectors of `cols`.
@@ -49,23 +50,45 @@ struct rbe_act {
                                  * of RBE_ACT_PAD */
     float *x;                   /* [count][stride], zero from cols to its RBE_ACT_PAD */
     int16_t *q;                 /* [count][stride], the same */
+    uint16_t *pair;             /* [count][stride], with 8 bits: the byte q + 128, twice */
     float *scale;               /* [count]: x[n] is about q[n] * scale */
+    unsigned bits;              /* of q: 8, else 16; the caller's choice before
+                                 * rbe_act_prepare() */
 };
 
 /* Bytes rbe_act_init() needs for `count` vectors of up to `max_cols`. */
 size_t rbe_act_bytes(size_t count, size_t max_cols);
 
-/* Lays an act out in `mem` (64-byte aligned, rbe_act_bytes() long).  Does not own it. */
+/* Lays an act of 16 bits out in `mem` (64-byte aligned, rbe_act_bytes() long).  Does not own
+ * it. */
 void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols);
 
 /*
  * Fills `a` from x [count][ldx] for products with w: copies, folds the column scales in and,
- * for integer formats, quantises to 16 bits with the largest scale that keeps every int32
+ * for integer formats, quantises to a->bits with the largest scale that keeps every int32
  * sum exact: |g| * sum|q| < 2^31 over the columns a sum spans.  Same result on every ISA,
  * bit for bit.
  */
 void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float *x,
                      size_t ldx, size_t count);
+
+/* Fills a->pair of `count` vectors from their q, which are of 8 bits. */
+void rbe_act_pair(struct rbe_act *a, size_t count);
+
+/*
+ * Bits that models quantise activations to for a format: formats.def's, but for what was chosen
+ * for all (8, 16; 0: nothing).  0 for formats of floats.
+ */
+unsigned rbe_format_act_bits(enum rbe_format f);
+
+/* "int8:16 int4:16 seed:8 seed4:8", of all formats of integers, into buf; returns buf. */
+char *rbe_act_bits_string(char *buf, size_t size);
+
+void rbe_act_choose_bits(unsigned bits);
+
+/* rbe_act_choose_bits() by $RBE_ACTIVATIONS, if it is set.  Returns NULL, or what it is when it
+ * is neither "8" nor "16". */
+const char *rbe_act_bits_init(void);
 
 /*
  * y[t * ldy + r] = sum over c of W[r][c] * a.x[t][c] for row0 <= r < row1, t < a.count.
@@ -86,6 +109,8 @@ struct rbe_kernel {
     uint32_t isa;               /* RBE_ISA_* bits, all of which it needs (kernels/cpu.h) */
     rbe_product_fn *run;
     const char *word;           /* kernels.def's for the ISA: avx512 */
+    unsigned bits;              /* 8: takes activations of 8 bits only; 16: any */
+    bool sums;                  /* needs the matrix' row_sum */
 };
 
 /* Every kernel compiled in, in the order of kernels.def; NULL past the end. */
@@ -94,10 +119,14 @@ const struct rbe_kernel *rbe_kernel_at(size_t i);
 /* The kernel so named, or NULL.  Does not ask whether this CPU can run it. */
 const struct rbe_kernel *rbe_kernel_by_name(const char *name);
 
-/* The last listed kernel of this op and format that `isa` can run; NULL if there is none.
- * Of a format that weighs them, funnel-shift kernels are passed over where they measure slower
- * (funnel.h). */
+/* The last listed kernel of this op and format that `isa` can run, for activations of any bits;
+ * NULL if there is none.  Of a format that weighs them, funnel-shift kernels are passed over
+ * where they measure slower (funnel.h). */
 const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa);
+
+/* The same for activations of these bits; with sums, for matrices that have their row_sum. */
+const struct rbe_kernel *rbe_kernel_best_for(enum rbe_op op, enum rbe_format f, uint32_t isa,
+                                             unsigned bits, bool sums);
 
 static inline bool rbe_kernel_runs_on(const struct rbe_kernel *k, uint32_t isa)
 {
@@ -117,6 +146,12 @@ struct rbe_matrix_size {
 };
 struct rbe_matrix_size rbe_matrix_size(enum rbe_format f, uint32_t rows, uint32_t cols,
                                        uint32_t block, uint32_t aux);
+
+/*
+ * sums[r] = the sum of row r's integer weights, in all columns that are stored, for the row_sum
+ * of w.  False where memory is short, or a sum may be too large for it: then there are none.
+ */
+bool rbe_row_sums(const struct rbe_matrix *w, int32_t *sums);
 
 /* Decodes row r into out [cols], column scales applied: the slow, obvious reference, also
  * used to look tokens up. */

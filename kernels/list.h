@@ -7,6 +7,7 @@
 #ifndef RBE_KERNELS_LIST_H
 #define RBE_KERNELS_LIST_H
 
+#include "kernels/attention.h"
 #include "kernels/elementwise.h"
 #include "kernels/isa.h"
 #include "kernels/kernel.h"

@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: MIT
  */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu.h"
@@ -48,7 +50,7 @@ static size_t padded(size_t cols)
 size_t rbe_act_bytes(size_t count, size_t max_cols)
 {
     const size_t n = count * padded(max_cols);
-    return n * sizeof(float) + n * sizeof(int16_t) + (count + 15) / 16 * 16 * sizeof(float);
+    return n * sizeof(float) + 2 * n * sizeof(int16_t) + (count + 15) / 16 * 16 * sizeof(float);
 }
 
 void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols)
@@ -60,15 +62,67 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols)
     a->stride = stride;
     a->x = mem;
     a->q = (int16_t *)(a->x + count * stride);
-    a->scale = (float *)(a->q + count * stride);
+    a->pair = (uint16_t *)(a->q + count * stride);
+    a->scale = (float *)(a->pair + count * stride);
+    a->bits = 16;
+}
+
+static unsigned chosen;
+
+void rbe_act_choose_bits(unsigned bits)
+{
+    chosen = bits;
+}
+
+const char *rbe_act_bits_init(void)
+{
+    const char *s = getenv("RBE_ACTIVATIONS");
+
+    if (s && *s && strcmp(s, "8") != 0 && strcmp(s, "16") != 0)
+        return s;
+    chosen = !s || !*s ? 0 : *s == '8' ? 8 : 16;
+    return NULL;
+}
+
+unsigned rbe_format_act_bits(enum rbe_format f)
+{
+    const struct rbe_format_facts *facts = rbe_format_facts(f);
+
+    return !facts->gmax ? 0 : chosen ? chosen : facts->act_bits ? facts->act_bits : 16;
+}
+
+char *rbe_act_bits_string(char *buf, size_t size)
+{
+    size_t used = 0;
+
+    buf[0] = 0;
+    for (int f = 0; f < RBE_FORMAT_COUNT && used < size; f++)
+        if (rbe_format_act_bits((enum rbe_format)f))
+            used += (size_t)snprintf(buf + used, size - used, "%s%s:%u", used ? " " : "",
+                                     rbe_format_name((enum rbe_format)f),
+                                     rbe_format_act_bits((enum rbe_format)f));
+    return buf;
+}
+
+void rbe_act_pair(struct rbe_act *a, size_t count)
+{
+    const size_t n = padded(a->cols);
+
+    for (size_t t = 0; t < count; t++)
+        for (size_t i = 0; i < n; i += RBE_ACT_PAD) {
+            const int16_t *q = a->q + t * a->stride + i;
+            uint16_t *pair = a->pair + t * a->stride + i;
+            for (int k = 0; k < RBE_ACT_PAD; k++)
+                pair[k] = (uint16_t)((uint16_t)(q[k] + 128) * 0x101);
+        }
 }
 
 /*
- * q = round(x * s) with s as large as both limits allow: |q| <= RBE_ACT_MAX, and
- * gmax * sum|q| <= 2^31 - 1 over the columns an int32 sum spans.  Rounding moves each |q|
- * by at most 1/2, so s bounds the sum of |x| * s by what is left after cols / 2; rounding s
- * and x * s to f32 adds less than 2^-22 of it.  The sums run in double over a fixed order and
- * the roundings are IEEE, so every machine finds the same q.
+ * q = round(x * s) with s as large as both limits allow: |q| <= RBE_ACT_MAX, of 8 bits
+ * RBE_ACT8_MAX, and gmax * sum|q| <= 2^31 - 1 over the columns an int32 sum spans.  Rounding
+ * moves each |q| by at most 1/2, so s bounds the sum of |x| * s by what is left after cols / 2;
+ * rounding s and x * s to f32 adds less than 2^-22 of it.  The sums run in double over a fixed
+ * order and the roundings are IEEE, so every machine finds the same q.
  */
 static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_facts *facts,
                      const struct rbe_transform *f, struct rbe_magnitude m)
@@ -82,7 +136,7 @@ static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_facts 
         a->scale[t] = m.max > 0 || isnan(m.sum) ? NAN : 0;
         return;
     }
-    double limit = (RBE_ACT_MAX - 0.5) / (double)m.max;
+    double limit = (a->bits == 8 ? RBE_ACT8_MAX : RBE_ACT_MAX - 0.5) / (double)m.max;
     if (facts->group == 0 || (double)facts->group * facts->gmax * 32767 > 2147483647.0) {
         const double room = floor(2147483647.0 / facts->gmax) - (double)a->cols / 2;
         const double s = room / m.sum * (1 - 0x1p-22);
@@ -108,4 +162,39 @@ void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float 
         if (facts->gmax)
             quantise(a, t, facts, f, m);
     }
+    if (facts->gmax && a->bits == 8)
+        rbe_act_pair(a, count);
+}
+
+/* The product with a vector of ones, whose floats are exact. */
+bool rbe_row_sums(const struct rbe_matrix *w, int32_t *sums)
+{
+    enum { ONE = 0x3C00, EXACT = 1 << 24 };     /* 1 as f16; floats up to here are exact */
+    const struct rbe_format_facts *facts = rbe_format_facts(w->format);
+    const struct rbe_kernel *k = rbe_kernel_best(RBE_GEMV, w->format, rbe_cpu_isa());
+    const size_t n = padded(w->cols);
+    struct rbe_matrix plain = *w;
+    float one = 1;
+    struct rbe_act a = {.count = 1, .cols = n, .stride = n, .scale = &one, .bits = 16};
+
+    if (facts->group || !k || n * (size_t)facts->gmax >= EXACT)
+        return false;
+    plain.cols = (w->cols + 31) / 32 * 32;      /* as many as are stored */
+    uint16_t *ones = malloc((w->rows + n) * sizeof *ones);
+    if (!ones)
+        return false;
+    for (size_t r = 0; r < w->rows; r++)
+        ones[r] = ONE;
+    plain.scale = ones;
+    a.q = (int16_t *)ones + w->rows;
+    for (size_t i = 0; i < n; i++)
+        a.q[i] = 1;
+    k->run(&plain, &a, (float *)sums, w->rows, 0, w->rows);
+    for (size_t r = 0; r < w->rows; r++) {
+        float sum;
+        memcpy(&sum, sums + r, sizeof sum);
+        sums[r] = (int32_t)sum;
+    }
+    free(ones);
+    return true;
 }

@@ -14,19 +14,21 @@
 #include "kernels/list.h"
 
 /* The words of kernels.def as enumerators. */
-enum { OP_gemv = RBE_GEMV, OP_gemm = RBE_GEMM };
+enum { OP_gemv = RBE_GEMV, OP_gemm = RBE_GEMM, OP_gemv8 = RBE_GEMV, OP_gemv8u = RBE_GEMV };
+enum { BITS_gemv = 16, BITS_gemm = 16, BITS_gemv8 = 8, BITS_gemv8u = 8 };
+enum { SUMS_gemv = 0, SUMS_gemm = 0, SUMS_gemv8 = 0, SUMS_gemv8u = 1 };
 enum {
 #define RBE_FORMAT(name, NAME, ...) FORMAT_##name = RBE_##NAME,
 #include "kernels/formats.def"
 #undef RBE_FORMAT
 };
-enum { TABLE_transform, TABLE_elementwise, TABLE_vector, TABLE_trellis };
+enum { TABLE_transform, TABLE_elementwise, TABLE_attention, TABLE_vector, TABLE_trellis };
 
 static const struct rbe_kernel kernels[] = {
 #define RBE_KERNEL(op, format, isa)                                                            \
     RBE_ON(isa, {#op "_" #format "_" #isa, (enum rbe_op)OP_##op,                               \
                  (enum rbe_format)FORMAT_##format, RBE_BITS(isa),                              \
-                 rbe_##op##_##format##_##isa, #isa},)
+                 rbe_##op##_##format##_##isa, #isa, BITS_##op, SUMS_##op},)
 #include "kernels/kernels.def"
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof kernels[0] };
@@ -61,17 +63,23 @@ static uint32_t worthwhile(uint32_t isa)
     return isa;
 }
 
-const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa)
+const struct rbe_kernel *rbe_kernel_best_for(enum rbe_op op, enum rbe_format f, uint32_t isa,
+                                             unsigned bits, bool sums)
 {
     const struct rbe_kernel *best = NULL;
 
     if (rbe_format_facts(f)->weighs_funnel)
         isa = worthwhile(isa);
     for (size_t i = 0; i < KERNEL_COUNT; i++)
-        if (kernels[i].op == op && kernels[i].format == f &&
-            rbe_kernel_runs_on(&kernels[i], isa))
+        if (kernels[i].op == op && kernels[i].format == f && kernels[i].bits >= bits &&
+            (sums || !kernels[i].sums) && rbe_kernel_runs_on(&kernels[i], isa))
             best = &kernels[i];
     return best;
+}
+
+const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint32_t isa)
+{
+    return rbe_kernel_best_for(op, f, isa, 16, false);
 }
 
 /* --- versions of tables of functions ------------------------------------------------------ */
@@ -117,5 +125,6 @@ static const void *best_version(int table, uint32_t isa)
     }
 CHOOSE(transform)
 CHOOSE(elementwise)
+CHOOSE(attention)
 CHOOSE(vector)
 CHOOSE(trellis)

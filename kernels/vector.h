@@ -1,5 +1,6 @@
 /*
- * vector.h - what training does besides matrix products: backward halves, losses, optimisers.
+ * vector.h - what training does besides matrix products: backward halves, losses, optimisers;
+ * and the dot products by which scales are fitted.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -73,6 +74,11 @@ struct rbe_vector {
      * becomes z. */
     void (*swiglu_back)(float *dx, float *dy, float *d, const float *x, const float *y,
                         size_t n);
+    /* out[i][j] += a[i] . b[j] for i < rows and j < cols, of n values: in four sums of f32, and
+     * their sum in double.  a [rows][n]; b [n / 4][cols][4], so that dot products fill wide
+     * registers; rows and n are multiples of 4, cols one of 8. */
+    void (*dots)(double *out, const float *a, const float *b, size_t rows, size_t cols,
+                 size_t n);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

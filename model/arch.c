@@ -37,10 +37,11 @@ static const struct rbe_arch archs[RBE_ARCH_COUNT] = {
 #include "model/arch.def"
 };
 
-#define RBE_CLASS(id, word, matrix, layers) [RBE_CLASS_##id] = {word, matrix, layers},
+#define RBE_CLASS(id, ...) [RBE_CLASS_##id] = {__VA_ARGS__},
 static const struct {
     const char *word;
     bool matrix, layers;
+    const char *part;
 } classes[RBE_CLASS_COUNT] = {
 #include "model/arch.def"
 };
@@ -58,6 +59,11 @@ const char *rbe_class_name(enum rbe_class c)
 bool rbe_class_is_matrix(enum rbe_class c)
 {
     return classes[c].matrix;
+}
+
+const char *rbe_class_part(enum rbe_class c)
+{
+    return classes[c].part;
 }
 
 bool rbe_class_in_layers(enum rbe_class c)

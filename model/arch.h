@@ -96,6 +96,8 @@ const struct rbe_arch_tensor *rbe_arch_by_name(const char *name, int *layer);
 /* "wte", "attn.qkv", ...; NULL past the end. */
 const char *rbe_class_name(enum rbe_class c);
 bool rbe_class_is_matrix(enum rbe_class c);
+/* "attention", ...: the part of the model that matrices of this class are of; else NULL. */
+const char *rbe_class_part(enum rbe_class c);
 /* Whether layers have tensors of this class. */
 bool rbe_class_in_layers(enum rbe_class c);
 

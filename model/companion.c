@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -79,6 +80,13 @@ enum rbe_status rbe_companion_find(char **path, const char *model_path, struct r
     if (!own)
         return no_memory(model_path, d);
     const bool there = !access(own, F_OK);
+    struct stat st;
+    if (there && !stat(model_path, &st) && S_ISDIR(st.st_mode)) {
+        err = RBE_OK;           /* of a plain checkpoint, which has no place for a sum */
+        *path = own;
+        own = NULL;
+        goto out;
+    }
     if ((err = read_key(&container, want, model_path, d)) || !(*want || (container && there)))
         goto out;
     if (!there) {
@@ -150,6 +158,22 @@ enum rbe_status rbe_companion_add_meta(struct rbe_container_builder *b,
     return from && sum_of(sum, from)
                ? rbe_container_add_meta(b, tokenizer_key, sum, d)
                : RBE_OK;
+}
+
+enum rbe_status rbe_companion_write_plain(const char *folder, const struct rbe_gguf *from,
+                                          struct rbe_diag *d)
+{
+    char sum[17], *path = rbe_tokenizer_beside(folder);
+    enum rbe_status err = RBE_OK;
+
+    if (!path)
+        return no_memory(folder, d);
+    if (from && sum_of(sum, from))
+        err = write_file(path, from, d);
+    else
+        unlink(path);
+    free(path);
+    return err;
 }
 
 enum rbe_status rbe_companion_write(struct rbe_container_builder *b, const char *model,

@@ -735,8 +735,8 @@ static void put_meta(struct rbe_gguf_out *o, const char *gguf, const json_t *v)
         rbe_gguf_add_bool(o, gguf, json_is_true(v));
 }
 
-enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
-                                      struct rbe_diag *d)
+static enum rbe_status config_json(json_t **out, const struct rbe_model_config *c,
+                                   struct rbe_diag *d)
 {
     char *text = NULL;
     size_t size;
@@ -760,7 +760,7 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d)
 {
     json_t *j;
-    const enum rbe_status err = rbe_model_config_json(&j, c, d);
+    const enum rbe_status err = config_json(&j, c, d);
 
     if (err)
         return err;
@@ -773,6 +773,61 @@ enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
     }
     json_decref(j);
     return RBE_OK;
+}
+
+/* --- differences -------------------------------------------------------------------------- */
+
+struct difference {
+    char *buf;                  /* empty: none was found yet */
+    size_t size;
+};
+
+static void compare(struct difference *d, const char *key, double a, double b)
+{
+    if (a != b && !*d->buf)
+        snprintf(d->buf, d->size, "%s %.9g and %.9g", key, a, b);
+}
+
+static void compare_words(struct difference *d, const char *key, const char *a, const char *b)
+{
+    if (strcmp(a, b) != 0 && !*d->buf)
+        snprintf(d->buf, d->size, "%s %s and %s", key, a, b);
+}
+
+static void compare_rope(struct difference *d, const char *key,
+                         const struct rbe_model_config *a, const struct rbe_model_config *b)
+{
+    compare(d, key, (double)a->rope_base, (double)b->rope_base);
+    compare_words(d, "rope_scaling.rope_type", scalings[a->rope_scaling][0],
+                  scalings[b->rope_scaling][0]);
+    compare(d, "rope_scaling.factor", (double)a->rope_factor, (double)b->rope_factor);
+    compare(d, "rope_scaling.low_freq_factor", (double)a->rope_low, (double)b->rope_low);
+    compare(d, "rope_scaling.high_freq_factor", (double)a->rope_high, (double)b->rope_high);
+    compare(d, "rope_scaling.original_max_position_embeddings", a->rope_original,
+            b->rope_original);
+}
+
+const char *rbe_model_config_difference(char *buf, size_t size,
+                                        const struct rbe_model_config *a,
+                                        const struct rbe_model_config *b)
+{
+    struct difference d = {buf, size};
+
+    *buf = 0;
+    compare_words(&d, "model_type", rbe_arch_at(a->arch)->type, rbe_arch_at(b->arch)->type);
+    switch (a->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_COUNT(field, key, ...) compare(&d, key, a->field, b->field);
+#define RBE_EPSILON(key, missing) compare(&d, key, (double)a->ln_eps, (double)b->ln_eps);
+#define RBE_ROPE(key, other, missing) compare_rope(&d, key, a, b);
+#define RBE_TIED(key, missing)                                                                 \
+    compare(&d, key, !rbe_config_has(a, RBE_OPTION_UNTIED),                                    \
+            !rbe_config_has(b, RBE_OPTION_UNTIED));
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    return *buf ? buf : NULL;
 }
 
 uint64_t rbe_model_config_params(const struct rbe_model_config *c)

@@ -88,13 +88,17 @@ enum rbe_status rbe_model_config_shape(struct rbe_model_config *c, const char *a
 /* c as a config.json. */
 void rbe_model_config_print(FILE *f, const struct rbe_model_config *c);
 
-/* The same as a value. */
-enum rbe_status rbe_model_config_json(json_t **out, const struct rbe_model_config *c,
-                                      struct rbe_diag *d);
-/* And as metadata of a GGUF file. */
+/* The same as metadata of a GGUF file. */
 struct rbe_gguf_out;
 enum rbe_status rbe_model_config_to_gguf(struct rbe_gguf_out *o,
                                          const struct rbe_model_config *c, struct rbe_diag *d);
+
+/* What makes models of two configurations different functions of the same weights: the first
+ * key of config.json by which they differ and both values, "num_key_value_heads 2 and 1", in
+ * buf; NULL: nothing.  Options that are found by tensors are not looked at. */
+const char *rbe_model_config_difference(char *buf, size_t size,
+                                        const struct rbe_model_config *a,
+                                        const struct rbe_model_config *b);
 
 /* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
 uint64_t rbe_model_config_params(const struct rbe_model_config *c);

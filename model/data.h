@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
+#include "rbe/gguf.h"
 
 /*
  * Path of a shipped file or folder ("rbe-mini", "wiki.test.raw") in a fresh string, or NULL
@@ -36,9 +37,9 @@ enum rbe_status rbe_files_guard_model(struct rbe_files *f, const char *out, stru
 
 /*
  * The tokenizer of a model: from `folder`, or a GGUF file, when given; else the GGUF file's
- * own, or a container's companion (model/companion.h), or from the model's folder or the folder that the
- * model file stands in; else the shipped one that fits the model.  One that does not fit the
- * model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
+ * own, or a container's companion (model/companion.h), or from the model's folder or the folder
+ * that the model file stands in; else the shipped one that fits the model.  One that does not
+ * fit the model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
  */
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
                                    const char *model_path, const struct rbe_model_config *c,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
 #include "model/source.h"
 #include "model/weights.h"
 
@@ -208,6 +209,53 @@ out:
     return err;
 }
 
+/* Whether the kernel for the part's products is of those that need the sums of its rows. */
+static bool needs_sums(const struct rbe_part *p)
+{
+    const struct rbe_kernel *k =
+        rbe_kernel_best_for(RBE_GEMV, p->m.format, rbe_cpu_isa(),
+                            rbe_format_act_bits(p->m.format), true);
+
+    return k && k->sums;
+}
+
+/*
+ * The sums of the rows of what is multiplied, from `to` on; NULL: only counts them.  Returns
+ * how many there are.
+ */
+static size_t sum_weights(const struct rbe_model *m, int32_t *to)
+{
+    size_t rows = 0;
+
+    for (int64_t i = -1; i < m->config.n_layer; i++)
+        for (int k = 0; k < RBE_ROLE_COUNT; k++) {
+            const struct rbe_weight *w = (i < 0 ? &m->whole : &m->layers[i])->weight[k];
+            if (i < 0 && k != RBE_ROLE_OUTPUT)          /* looked up */
+                continue;
+            for (size_t j = 0; w && j < w->part_count; j++) {
+                struct rbe_part *p = &w->parts[j];
+                if (!needs_sums(p))
+                    continue;
+                if (to && rbe_row_sums(&p->m, to + rows))
+                    p->m.row_sum = to + rows;
+                rows += p->m.rows;
+            }
+        }
+    return rows;
+}
+
+static enum rbe_status add_sums(struct rbe_model *m, struct rbe_diag *d)
+{
+    const size_t rows = m->container ? sum_weights(m, NULL) : 0;
+
+    if (!rows)
+        return RBE_OK;
+    if (!(m->row_sums = malloc(rows * sizeof *m->row_sums)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", m->path);
+    sum_weights(m, m->row_sums);
+    return RBE_OK;
+}
+
 enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct rbe_diag *d)
 {
     struct rbe_source *s = NULL;
@@ -229,8 +277,8 @@ enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct 
     if (!(m->path = strdup(rbe_source_path(s))) ||
         (s->label && !(m->label = strdup(s->label))))
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
-    else
-        err = load(m, s, d);
+    else if (!(err = load(m, s, d)))
+        err = add_sums(m, d);
     if (s->container) {         /* the model's from here on */
         s->container = NULL;
         s->file = NULL;
@@ -270,6 +318,7 @@ void rbe_model_close(struct rbe_model **pm)
     free(m->own_weights);
     free(m->own_parts);
     free(m->arena);
+    free(m->row_sums);
     free(m->label);
     free(m->path);
     free(m);

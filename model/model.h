@@ -34,6 +34,14 @@ const char *rbe_model_label(const struct rbe_model *m);
 /* rbe_session_bytes() for a plain checkpoint of this shape. */
 size_t rbe_session_plain_bytes(const struct rbe_model_config *c, struct rbe_session_limits l);
 
+/* What the cache of this session holds: never RBE_KV_DEFAULT. */
+enum rbe_kv_cache rbe_session_kv_cache(const struct rbe_session *s);
+/* "f32", "f16", "int8". */
+const char *rbe_kv_cache_name(enum rbe_kv_cache k);
+/* What --kv-cache says; NULL: the default. */
+enum rbe_status rbe_kv_cache_parse(enum rbe_kv_cache *out, const char *name,
+                                   struct rbe_diag *d);
+
 /* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers and
  * rbe_logits() before it begins: they then answer RBE_ERR_INTERRUPTED, and nothing of the batch
  * was appended.  It does not at first. */

@@ -10,39 +10,49 @@
  *
  * A batch of one token goes through the GEMV kernels.  Longer ones go through the dense
  * library where all of a weight is f32, else through the GEMM kernels.
+ *
+ * Attention over a cache in f32 takes blocks of queries through that library.  Over one in f16
+ * or int8 a query goes as in decoding, whatever the batch, and gets the same bits.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/progress.h"
+#include "kernels/attention.h"
 #include "kernels/cpu.h"
 #include "kernels/elementwise.h"
 #include "model/dense.h"
 #include "model/rope.h"
 #include "model/weights.h"
 
-enum { DEFAULT_BATCH = 512, QUERY_BLOCK = 64 };
+/* The kernels of RBE models gain nothing beyond 64 tokens at once, the dense library does. */
+enum { RBE_BATCH = 64, PLAIN_BATCH = 512, QUERY_BLOCK = 64 };
 
 struct rbe_session {
     struct rbe_model *m;         /* read only, but for its mark of being verified */
     struct rbe_pool *pool;
     struct rbe_session_limits limits;
     const struct rbe_elementwise *e;
+    const struct rbe_attention *attention;
     const struct rbe_kernel *gemv[RBE_FORMAT_COUNT], *gemm[RBE_FORMAT_COUNT];
+    unsigned bits[RBE_FORMAT_COUNT];    /* of activations */
+    bool no_sums[RBE_FORMAT_COUNT];     /* some matrix has no sums of its rows */
     rbe_session_tap_fn *tap;
     void *tap_arg;
 
     void *arena;
-    float *kv;                  /* [layer][K, V][kv head][max_tokens][head size] */
+    char *cache;                /* [layer][kv head][keys, values], head_bytes() each */
+    char *scales;               /* the same of their scales; NULL if there are none */
+    char *queries;              /* [head] query_bytes(); NULL if none are made ready */
     float *x;                   /* [batch][n_embd] the residual stream */
     float *h;                   /* [batch][n_embd] normed, or a layer's output */
     float *qkv;                 /* [batch][queries, keys, values]; attention's output replaces
                                  * the queries */
-    float *ff;                  /* [batch][outputs of FFN_UP] */
+    float *ff;                  /* [batch][outputs of FFN_UP], in the place of qkv */
     float *angles;              /* rbe_rope_table() of max_tokens; NULL if none is rotated */
     float *rotated;             /* [batch or logits][widest input]; NULL if no weight is */
-    float *scores;              /* [head][query block][max_tokens] */
+    float *scores;              /* [head][query_rows()][positions()] */
     struct rbe_act act;
 
     uint32_t length;            /* tokens in the cache */
@@ -56,13 +66,15 @@ struct rbe_session {
 /* --- memory ------------------------------------------------------------------------------- */
 
 /* Zero means the default; nothing beyond what the model has. */
-static struct rbe_session_limits settle(const struct rbe_model_config *c,
+static struct rbe_session_limits settle(const struct rbe_model_config *c, bool rbe,
                                         struct rbe_session_limits l)
 {
+    if (l.kv_cache == RBE_KV_DEFAULT)
+        l.kv_cache = rbe ? RBE_KV_INT8 : RBE_KV_F32;
     if (!l.max_tokens || l.max_tokens > c->n_ctx)
         l.max_tokens = c->n_ctx;
     if (!l.max_batch)
-        l.max_batch = DEFAULT_BATCH;
+        l.max_batch = !rbe ? PLAIN_BATCH : l.max_logits > RBE_BATCH ? l.max_logits : RBE_BATCH;
     if (l.max_batch > l.max_tokens)
         l.max_batch = l.max_tokens;
     if (!l.max_logits)
@@ -101,8 +113,51 @@ static size_t widest(const struct rbe_model_config *c)
     return wide > q ? wide : q;
 }
 
-static uint32_t query_block(struct rbe_session_limits l)
+_Static_assert((int)RBE_KV_F32 == RBE_KV_TYPE_F32 + 1 &&
+               (int)RBE_KV_F16 == RBE_KV_TYPE_F16 + 1 &&
+               (int)RBE_KV_INT8 == RBE_KV_TYPE_INT8 + 1, "the two enums go together");
+
+static enum rbe_kv_type type_of(struct rbe_session_limits l)
 {
+    return (enum rbe_kv_type)(l.kv_cache - RBE_KV_F32);
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Of a head's cache. */
+static size_t positions(struct rbe_session_limits l)
+{
+    return ((size_t)l.max_tokens + RBE_KV_STEP - 1) / RBE_KV_STEP * RBE_KV_STEP;
+}
+
+/* Bytes of a head's keys, of their scales, and of one query made ready. */
+static size_t head_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
+{
+    return aligned(rbe_kv_bytes(type_of(l), positions(l), c->head));
+}
+
+static size_t scale_bytes(struct rbe_session_limits l)
+{
+    return rbe_kv_scale_bytes(type_of(l), positions(l));
+}
+
+static size_t query_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
+{
+    return aligned(rbe_kv_query_bytes(type_of(l), 1, c->head));
+}
+
+/* Batches shorter than this are attended token by token. */
+enum { MIN_BLOCK = 8 };
+
+/* Queries whose scores are held at once: a block of them where they go through the dense
+ * library. */
+static uint32_t query_rows(struct rbe_session_limits l)
+{
+    if (l.kv_cache != RBE_KV_F32 || !rbe_dense_fast() || l.max_batch < MIN_BLOCK)
+        return 1;
     return l.max_batch < QUERY_BLOCK ? l.max_batch : QUERY_BLOCK;
 }
 
@@ -110,32 +165,41 @@ static uint32_t query_block(struct rbe_session_limits l)
 static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rotated,
                      struct rbe_session_limits l, struct rbe_session *s)
 {
-    const size_t e = c->n_embd, batch = l.max_batch;
+    const size_t e = c->n_embd, batch = l.max_batch, heads = 2 * (size_t)c->n_layer * c->n_kv;
+    const size_t qkv = rbe_config_qkv(c), up = rbe_config_up(c);
     const bool turned = rbe_arch_at(c->arch)->positions == RBE_ROTARY;
     const size_t act_count = batch_act ? batch : 1;
     const size_t sizes[] = {
-        2 * (size_t)c->n_layer * l.max_tokens * rbe_config_keys(c) * sizeof(float),
+        heads * head_bytes(c, l),
+        heads * scale_bytes(l),
+        c->n_head * query_bytes(c, l),
         batch * e * sizeof(float),
         batch * e * sizeof(float),
-        batch * rbe_config_qkv(c) * sizeof(float),
-        batch * rbe_config_up(c) * sizeof(float),
+        batch * (qkv > up ? qkv : up) * sizeof(float),
         turned ? (size_t)l.max_tokens * c->head * sizeof(float) : 0,
         rotated ? batch * widest(c) * sizeof(float) : 0,
-        (size_t)c->n_head * query_block(l) * l.max_tokens * sizeof(float),
+        (size_t)c->n_head * query_rows(l) * positions(l) * sizeof(float),
         rbe_act_bytes(act_count, widest(c))};
-    float **const places[] = {s ? &s->kv : NULL,  s ? &s->x : NULL,
-                              s ? &s->h : NULL,   s ? &s->qkv : NULL,
-                              s ? &s->ff : NULL,  s ? &s->angles : NULL,
-                              s ? &s->rotated : NULL, s ? &s->scores : NULL};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
+    void *place[COUNT] = {0};
     size_t at = 0;
 
     for (int i = 0; i < COUNT; i++) {
-        if (s && i + 1 < COUNT)
-            *places[i] = sizes[i] ? (float *)((char *)s->arena + at) : NULL;
-        if (s && i + 1 == COUNT)
-            rbe_act_init(&s->act, (char *)s->arena + at, act_count, widest(c));
-        at += (sizes[i] + 63) / 64 * 64;
+        if (s && sizes[i])
+            place[i] = (char *)s->arena + at;
+        at += aligned(sizes[i]);
+    }
+    if (s) {
+        s->cache = place[0];
+        s->scales = place[1];
+        s->queries = place[2];
+        s->x = place[3];
+        s->h = place[4];
+        s->qkv = s->ff = place[5];
+        s->angles = place[6];
+        s->rotated = place[7];
+        s->scores = place[8];
+        rbe_act_init(&s->act, place[9], act_count, widest(c));
     }
     return at;
 }
@@ -143,13 +207,13 @@ static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rota
 size_t rbe_session_bytes(const struct rbe_model *m, struct rbe_session_limits l)
 {
     return sizeof(struct rbe_session) + layout(&m->config, needs_batch_act(m), m->rotated,
-                                                settle(&m->config, l), NULL);
+                                                settle(&m->config, m->container, l), NULL);
 }
 
 size_t rbe_session_plain_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
 {
     return sizeof(struct rbe_session) +
-           layout(c, !rbe_dense_fast(), false, settle(c, l), NULL);
+           layout(c, !rbe_dense_fast(), false, settle(c, false, l), NULL);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -162,7 +226,9 @@ static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weig
 
     for (size_t i = 0; w && i < w->part_count; i++) {
         const enum rbe_format f = w->parts[i].m.format;
-        s->gemv[f] = rbe_kernel_best(RBE_GEMV, f, isa);
+        s->bits[f] = rbe_format_act_bits(f);
+        s->no_sums[f] |= !w->parts[i].m.row_sum;
+        s->gemv[f] = rbe_kernel_best_for(RBE_GEMV, f, isa, s->bits[f], !s->no_sums[f]);
         s->gemm[f] = rbe_kernel_best(RBE_GEMM, f, isa);
         if (!s->gemv[f])
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: weight '%s': no kernel for the format %s",
@@ -181,7 +247,10 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
     enum rbe_status err;
 
     *out = NULL;
-    l = settle(&m->config, l);
+    if ((unsigned)l.kv_cache > RBE_KV_INT8)
+        return rbe_fail(d, RBE_ERR_ARG, "a KV cache of a kind that is not known: %d",
+                        (int)l.kv_cache);
+    l = settle(&m->config, m->container, l);
     struct rbe_session *s = calloc(1, sizeof *s);
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -189,6 +258,7 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
     s->pool = pool;
     s->limits = l;
     s->e = rbe_elementwise_best(rbe_cpu_isa());
+    s->attention = rbe_attention_best(rbe_cpu_isa());
     err = pick_kernels(s, m->whole.weight[RBE_ROLE_OUTPUT], d);
     for (uint32_t i = 0; i < m->config.n_layer; i++)
         for (int k = 0; !err && k < RBE_ROLE_COUNT; k++)
@@ -221,6 +291,29 @@ void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg)
 {
     s->tap = fn;
     s->tap_arg = arg;
+}
+
+enum rbe_kv_cache rbe_session_kv_cache(const struct rbe_session *s)
+{
+    return s->limits.kv_cache;
+}
+
+const char *rbe_kv_cache_name(enum rbe_kv_cache k)
+{
+    return rbe_kv_type_name((enum rbe_kv_type)(k - RBE_KV_F32));
+}
+
+enum rbe_status rbe_kv_cache_parse(enum rbe_kv_cache *out, const char *name, struct rbe_diag *d)
+{
+    *out = RBE_KV_DEFAULT;
+    if (!name)
+        return RBE_OK;
+    for (int t = 0; t < RBE_KV_TYPES; t++)
+        if (!strcmp(name, rbe_kv_type_name((enum rbe_kv_type)t))) {
+            *out = (enum rbe_kv_cache)(RBE_KV_F32 + t);
+            return RBE_OK;
+        }
+    return rbe_fail(d, RBE_ERR_ARG, "--kv-cache %s: f32, f16 or int8", name);
 }
 
 uint32_t rbe_session_length(const struct rbe_session *s)
@@ -296,6 +389,7 @@ static struct rbe_act act_at(const struct rbe_act *a, size_t t)
     one.count = 1;
     one.x += t * a->stride;
     one.q += t * a->stride;
+    one.pair += t * a->stride;
     one.scale += t;
     return one;
 }
@@ -309,6 +403,7 @@ static void run_prepare(void *arg, unsigned i, unsigned n)
     if (t0 == t1)
         return;
     struct rbe_act a = act_at(&p->s->act, t0);
+    a.bits = p->s->bits[p->part->m.format];
     rbe_act_prepare(&a, &p->part->m, p->x + t0 * p->ldx, p->ldx, t1 - t0);
 }
 
@@ -460,39 +555,66 @@ static void norm(struct batch *b, const float *add_bias, const struct rbe_tensor
     run_tokens(b->s, b->count, run_norm, b);
 }
 
-/* One query at a time, over the keys up to its own. */
-static void attend_singly(const struct batch *b, float *q, const float *k, const float *v,
-                          float *scores, size_t dim, float scale)
+/* Keys and values of a head in a layer. */
+static struct rbe_kv kv_of(const struct rbe_session *s, size_t layer, size_t head)
+{
+    const struct rbe_model_config *c = &s->m->config;
+    const size_t bytes = head_bytes(c, s->limits), scales = scale_bytes(s->limits);
+    const size_t i = 2 * (layer * c->n_kv + head);
+    const bool has = s->scales != NULL;
+
+    return (struct rbe_kv){
+        .keys = s->cache + i * bytes, .values = s->cache + (i + 1) * bytes,
+        .key_scales = has ? (uint16_t *)(s->scales + i * scales) : NULL,
+        .value_scales = has ? (uint16_t *)(s->scales + (i + 1) * scales) : NULL,
+        .dim = c->head};
+}
+
+/* Queries of heads first .. first + count - 1, which share kv, token by token, over the keys up
+ * to its own. */
+static void attend_singly(const struct batch *b, const struct rbe_kv *kv, size_t first,
+                          size_t count, float scale)
 {
     const struct rbe_session *s = b->s;
-    const size_t ld = rbe_config_qkv(&s->m->config);
+    const enum rbe_kv_type type = type_of(s->limits);
+    const struct rbe_attention_of *f = &s->attention->of[type];
+    const size_t ld = rbe_config_qkv(&s->m->config), max = positions(s->limits);
+    char *room = s->queries ? s->queries + first * query_bytes(&s->m->config, s->limits) : NULL;
+    float *scores = s->scores + first * query_rows(s->limits) * max;
+    float *x = s->qkv + first * kv->dim;
 
-    for (uint32_t t = 0; t < b->count; t++, q += ld) {
+    for (uint32_t t = 0; t < b->count; t++, x += ld) {
         const size_t seen = b->first + t + 1;
-        s->e->scores(scores, q, k, seen, dim, scale);
-        s->e->softmax(scores, seen);
-        s->e->mix(q, scores, v, seen, dim);
+        struct rbe_kv_queries q;
+        rbe_kv_ask(&q, type, room, x, kv->dim, count, kv->dim, scale);
+        f->scores(scores, max, &q, kv, seen);
+        for (size_t i = 0; i < count; i++)
+            s->e->softmax(scores + i * max, seen);
+        f->mix(x, kv->dim, scores, max, count, kv, seen);
     }
 }
 
 /* A block of queries at a time; what a query must not see is computed and then zeroed. */
-static void attend_blocks(const struct batch *b, float *q, const float *k, const float *v,
-                          float *scores, size_t dim, float scale)
+static void attend_blocks(const struct batch *b, const struct rbe_kv *kv, size_t head,
+                          float scale)
 {
     const struct rbe_session *s = b->s;
-    const size_t ld = rbe_config_qkv(&s->m->config), block = query_block(s->limits);
+    const size_t ld = rbe_config_qkv(&s->m->config), block = query_rows(s->limits);
+    const size_t dim = kv->dim;
+    float *q = s->qkv + head * dim, *scores = s->scores + head * block * positions(s->limits);
 
     for (size_t t0 = 0; t0 < b->count; t0 += block) {
         const size_t rows = b->count - t0 < block ? b->count - t0 : block;
         const size_t keys = b->first + t0 + rows;
-        rbe_sgemm(false, true, rows, keys, dim, scale, q + t0 * ld, ld, k, dim, 0, scores,
-                  keys);
+        rbe_sgemm(false, true, rows, keys, dim, scale, q + t0 * ld, ld, kv->keys, dim, 0,
+                  scores, keys);
         for (size_t r = 0; r < rows; r++) {
             const size_t seen = b->first + t0 + r + 1;
             s->e->softmax(scores + r * keys, seen);
             memset(scores + r * keys + seen, 0, (keys - seen) * sizeof *scores);
         }
-        rbe_sgemm(false, false, rows, dim, keys, 1, scores, keys, v, dim, 0, q + t0 * ld, ld);
+        rbe_sgemm(false, false, rows, dim, keys, 1, scores, keys, kv->values, dim, 0,
+                  q + t0 * ld, ld);
     }
 }
 
@@ -502,50 +624,47 @@ static void run_place(void *arg, unsigned i, unsigned n)
     const struct batch *b = arg;
     struct rbe_session *s = b->s;
     const struct rbe_model_config *c = &s->m->config;
-    const size_t dim = c->head, half = dim / 2, max = s->limits.max_tokens;
+    const size_t dim = c->head, half = dim / 2;
     const size_t ld = rbe_config_qkv(c), keys = rbe_config_keys(c), q = rbe_config_queries(c);
+    const struct rbe_attention_of *f = &s->attention->of[type_of(s->limits)];
     size_t t0, t1;
 
-    rbe_split(b->count, 1, i, n, &t0, &t1);
+    /* In int8 positions beside each other share cache lines. */
+    rbe_split(b->count, RBE_KV_STEP, i, n, &t0, &t1);
     for (size_t t = t0; t < t1; t++) {
         const size_t at = b->first + t;
         const float *angle = s->angles ? s->angles + at * dim : NULL;
         float *x = s->qkv + t * ld;
-        for (float *head = x; angle && head < x + q; head += dim)
+        for (float *head = x; angle && head < x + q + keys; head += dim)
             s->e->rotate(head, head, angle, angle + half, half);
         for (size_t h = 0; h < c->n_kv; h++) {
-            float *k = s->kv + ((2 * b->layer * c->n_kv + h) * max + at) * dim;
-            float *v = k + keys * max;
+            const struct rbe_kv kv = kv_of(s, b->layer, h);
             const float *from = x + q + h * dim;
-            if (angle)
-                s->e->rotate(k, from, angle, angle + half, half);
-            else
-                memcpy(k, from, dim * sizeof *k);
-            memcpy(v, from + keys, dim * sizeof *v);
+            f->place(&kv, at, from, from + keys);
         }
     }
 }
 
-/* Batches shorter than this are attended token by token. */
-enum { MIN_BLOCK = 8 };
-
+/* Heads that share keys are taken together, as far as one thread has them. */
 static void run_attention(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
     struct rbe_session *s = b->s;
     const struct rbe_model_config *c = &s->m->config;
-    const size_t dim = c->head, max = s->limits.max_tokens, group = c->n_head / c->n_kv;
-    const float scale = (float)(1 / sqrt((double)dim));
+    const size_t group = c->n_head / c->n_kv;
+    const float scale = (float)(1 / sqrt((double)c->head));
+    const bool blocks = b->count >= MIN_BLOCK && query_rows(s->limits) > 1;
+    size_t first, last;
 
-    for (size_t head = i; head < c->n_head; head += n) {
-        float *q = s->qkv + head * dim;
-        const float *k = s->kv + (2 * b->layer * c->n_kv + head / group) * max * dim;
-        const float *v = k + c->n_kv * max * dim;
-        float *scores = s->scores + head * query_block(s->limits) * max;
-        if (b->count < MIN_BLOCK || !rbe_dense_fast())
-            attend_singly(b, q, k, v, scores, dim, scale);
+    rbe_split(c->n_head, 1, i, n, &first, &last);
+    for (size_t head = first, end; head < last; head = end) {
+        const struct rbe_kv kv = kv_of(s, b->layer, head / group);
+        end = blocks ? head + 1 : (head / group + 1) * group;
+        end = end < last ? end : last;
+        if (blocks)
+            attend_blocks(b, &kv, head, scale);
         else
-            attend_blocks(b, q, k, v, scores, dim, scale);
+            attend_singly(b, &kv, head, end - head, scale);
     }
 }
 

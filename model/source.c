@@ -372,6 +372,26 @@ enum rbe_status rbe_source_open(struct rbe_source **out, const char *path, struc
     return err;
 }
 
+enum rbe_status rbe_source_open_encoded(struct rbe_source **out, const char *path, bool verify,
+                                        struct rbe_diag *d)
+{
+    enum rbe_status err = rbe_source_open_head(out, path, d);
+
+    if (err)
+        return err;
+    struct rbe_source *s = *out;
+    if (!s->file || !rbe_container_is(s->file))
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: not an RBE model file", rbe_source_path(s));
+    else
+        err = rbe_source_find_all(s, d);
+    for (size_t i = 0; verify && !err && i < s->count; i++)
+        if (s->tensors[i].weight)
+            err = rbe_container_check(s->container, s->tensors[i].weight, d);
+    if (err)
+        rbe_source_close(out);
+    return err;
+}
+
 void rbe_source_close(struct rbe_source **ps)
 {
     struct rbe_source *s = *ps;

@@ -72,6 +72,9 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d);
 
 /* Both, and the sha256, of a checkpoint: an RBE container is refused. */
 enum rbe_status rbe_source_open(struct rbe_source **out, const char *path, struct rbe_diag *d);
+/* Both, of an RBE container: a checkpoint is refused.  verify: the checksums of codes too. */
+enum rbe_status rbe_source_open_encoded(struct rbe_source **out, const char *path, bool verify,
+                                        struct rbe_diag *d);
 void rbe_source_close(struct rbe_source **s);
 
 const char *rbe_source_path(const struct rbe_source *s);

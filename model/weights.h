@@ -24,6 +24,7 @@ struct rbe_model {
     size_t file_bytes, bytes_per_token;
     struct rbe_container *container;    /* NULL: no codes, all is in arena */
     float *arena;
+    int32_t *row_sums;                  /* of the parts whose kernels here need them */
     struct rbe_weight *own_weights;     /* of a plain checkpoint, or of several stored ones */
     struct rbe_part *own_parts;
     size_t own_count, own_part_count;

@@ -133,16 +133,10 @@ bool rbe_gguf_as_real(double *out, const struct rbe_gguf_value *v);
 
 /*
  * What stands under a key.  RBE_ERR_FORMAT with file and key in the reason: it is missing, of
- * another kind, or does not fit; floats must be finite.  Where a key may be missing, ask
+ * another kind, or does not fit.  Where a key may be missing, ask
  * rbe_gguf_value() first.
  */
 enum rbe_status rbe_gguf_u32(uint32_t *out, const struct rbe_gguf *g, const char *key,
-                             struct rbe_diag *d);
-enum rbe_status rbe_gguf_u64(uint64_t *out, const struct rbe_gguf *g, const char *key,
-                             struct rbe_diag *d);
-enum rbe_status rbe_gguf_i64(int64_t *out, const struct rbe_gguf *g, const char *key,
-                             struct rbe_diag *d);
-enum rbe_status rbe_gguf_f32(float *out, const struct rbe_gguf *g, const char *key,
                              struct rbe_diag *d);
 enum rbe_status rbe_gguf_bool(bool *out, const struct rbe_gguf *g, const char *key,
                               struct rbe_diag *d);
@@ -155,8 +149,6 @@ enum rbe_status rbe_gguf_strings(struct rbe_gguf_text **out, size_t *count,
                                  const struct rbe_gguf *g, const char *key,
                                  struct rbe_diag *d);
 enum rbe_status rbe_gguf_i32s(int32_t **out, size_t *count, const struct rbe_gguf *g,
-                              const char *key, struct rbe_diag *d);
-enum rbe_status rbe_gguf_f32s(float **out, size_t *count, const struct rbe_gguf *g,
                               const char *key, struct rbe_diag *d);
 
 /* --- writing ------------------------------------------------------------------------------ */
@@ -190,7 +182,6 @@ void rbe_gguf_add_strings(struct rbe_gguf_out *o, const char *key,
                           const struct rbe_gguf_text *s, size_t count);
 void rbe_gguf_add_i32s(struct rbe_gguf_out *o, const char *key, const int32_t *x,
                        size_t count);
-void rbe_gguf_add_f32s(struct rbe_gguf_out *o, const char *key, const float *x, size_t count);
 /* As it stands in another file, of any kind. */
 void rbe_gguf_add_value(struct rbe_gguf_out *o, const struct rbe_gguf_value *v);
 void rbe_gguf_add_tensor(struct rbe_gguf_out *o, const struct rbe_gguf_tensor_out *t);

@@ -105,16 +105,6 @@ static enum rbe_status unfit(const struct rbe_gguf *g, const struct rbe_gguf_val
                     rbe_gguf_kind_name(array ? v->element : v->kind), wanted);
 }
 
-static bool as_f32(float *out, const struct rbe_gguf_value *v)
-{
-    double x;
-
-    if (!rbe_gguf_as_real(&x, v) || !(fabs(x) <= FLT_MAX))
-        return false;
-    *out = (float)x;
-    return true;
-}
-
 enum rbe_status rbe_gguf_u32(uint32_t *out, const struct rbe_gguf *g, const char *key,
                              struct rbe_diag *d)
 {
@@ -128,35 +118,6 @@ enum rbe_status rbe_gguf_u32(uint32_t *out, const struct rbe_gguf *g, const char
         return unfit(g, v, "a whole number from 0 to 2^32 - 1", d);
     *out = (uint32_t)x;
     return RBE_OK;
-}
-
-enum rbe_status rbe_gguf_u64(uint64_t *out, const struct rbe_gguf *g, const char *key,
-                             struct rbe_diag *d)
-{
-    const struct rbe_gguf_value *v;
-    const enum rbe_status err = want(&v, g, key, d);
-
-    return err ? err
-           : rbe_gguf_as_u64(out, v) ? RBE_OK : unfit(g, v, "a whole number from 0 on", d);
-}
-
-enum rbe_status rbe_gguf_i64(int64_t *out, const struct rbe_gguf *g, const char *key,
-                             struct rbe_diag *d)
-{
-    const struct rbe_gguf_value *v;
-    const enum rbe_status err = want(&v, g, key, d);
-
-    return err ? err
-           : rbe_gguf_as_i64(out, v) ? RBE_OK : unfit(g, v, "a whole number below 2^63", d);
-}
-
-enum rbe_status rbe_gguf_f32(float *out, const struct rbe_gguf *g, const char *key,
-                             struct rbe_diag *d)
-{
-    const struct rbe_gguf_value *v;
-    const enum rbe_status err = want(&v, g, key, d);
-
-    return err ? err : as_f32(out, v) ? RBE_OK : unfit(g, v, "a number that f32 holds", d);
 }
 
 enum rbe_status rbe_gguf_bool(bool *out, const struct rbe_gguf *g, const char *key,
@@ -205,11 +166,6 @@ static bool put_i32(void *list, size_t i, const struct rbe_gguf_value *v)
     return true;
 }
 
-static bool put_f32(void *list, size_t i, const struct rbe_gguf_value *v)
-{
-    return as_f32((float *)list + i, v);
-}
-
 /* The elements of an array, `size` bytes each, fresh; NULL with the reason in *err. */
 static void *read_array(enum rbe_status *err, size_t *count, size_t size, put_fn *put,
                         const char *wanted, const struct rbe_gguf *g, const char *key,
@@ -256,15 +212,5 @@ enum rbe_status rbe_gguf_i32s(int32_t **out, size_t *count, const struct rbe_ggu
 
     *out = read_array(&err, count, sizeof **out, put_i32,
                       "an array of whole numbers that i32 holds", g, key, d);
-    return err;
-}
-
-enum rbe_status rbe_gguf_f32s(float **out, size_t *count, const struct rbe_gguf *g,
-                              const char *key, struct rbe_diag *d)
-{
-    enum rbe_status err;
-
-    *out = read_array(&err, count, sizeof **out, put_f32,
-                      "an array of numbers that f32 holds", g, key, d);
     return err;
 }

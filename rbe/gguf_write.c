@@ -133,14 +133,6 @@ void rbe_gguf_add_i32s(struct rbe_gguf_out *o, const char *key, const int32_t *x
         put(f, (uint32_t)x[i], 4);
 }
 
-void rbe_gguf_add_f32s(struct rbe_gguf_out *o, const char *key, const float *x, size_t count)
-{
-    FILE *f = add_array(o, key, RBE_GV_F32, count);
-
-    for (size_t i = 0; i < count; i++)
-        put(f, rbe_bits_from_f32(x[i]), 4);
-}
-
 void rbe_gguf_add_value(struct rbe_gguf_out *o, const struct rbe_gguf_value *v)
 {
     if (v->kind == RBE_GV_ARRAY)

@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
 #include "kernels/f16.h"
+#include "kernels/vector.h"
 
 enum {
     TILE = 64,
     CHUNK = 256,                /* two panels of 64 KiB stay in the second-level cache */
+    QUAD = 4,                   /* values that lie together in b */
     LANES = 4,
     ROUNDS = 3,
     STEPS = 100,                /* of the conjugate gradients at most */
@@ -28,16 +31,16 @@ enum {
  * that hardly count have their scales from noise without it. */
 #define RIDGE 0.01
 
-typedef float lanes __attribute__((vector_size(4 * LANES)));
-
 struct tile {
-    float a[TILE][CHUNK], b[TILE][CHUNK];
+    float a[TILE][CHUNK];
+    float b[CHUNK / QUAD][TILE][QUAD];  /* b[j] has its values k to k + 3 at [k / 4][j] */
     double out[TILE][TILE];     /* out[i][j]: a[i] times b[j] */
 };
 
 struct work {
     const struct rbe_refit *f;
     const float *wh;            /* [rows][cols], W H */
+    const struct rbe_vector *v;
     struct tile *tiles;         /* [threads] */
     float *a;                   /* [cols][cols], or [cols] without a moment */
     double *b;                  /* [6][cols]: b, then room of the solver */
@@ -46,38 +49,10 @@ struct work {
 
 /* --- tiles ------------------------------------------------------------------------------- */
 
-static lanes load(const float *p)
-{
-    lanes v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static double sum_of(lanes v)
-{
-    return ((double)v[0] + (double)v[1]) + ((double)v[2] + (double)v[3]);
-}
-
 /* out += a b^T over a whole chunk: panels are padded with zeros. */
-static void tile_add(struct tile *t)
+static void tile_add(const struct work *u, struct tile *t)
 {
-    for (size_t i = 0; i < TILE; i += 4)
-        for (size_t j = 0; j < TILE; j += 2) {
-            lanes s[4][2] = {{{0}}};
-
-            for (size_t k = 0; k < CHUNK; k += LANES) {
-                const lanes x = load(t->b[j] + k), y = load(t->b[j + 1] + k);
-                for (size_t p = 0; p < 4; p++) {
-                    const lanes v = load(t->a[i + p] + k);
-                    s[p][0] += v * x;
-                    s[p][1] += v * y;
-                }
-            }
-            for (size_t p = 0; p < 4; p++) {
-                t->out[i + p][j] += sum_of(s[p][0]);
-                t->out[i + p][j + 1] += sum_of(s[p][1]);
-            }
-        }
+    u->v->dots(&t->out[0][0], &t->a[0][0], &t->b[0][0][0], TILE, TILE, CHUNK);
 }
 
 static size_t least(size_t a, size_t b)
@@ -94,6 +69,24 @@ static void pack(float panel[TILE][CHUNK], const float *x, size_t rows, size_t c
         memcpy(panel[i - i0], x + i * cols + k0, (k1 - k0) * sizeof *x);
 }
 
+/* The same of a square matrix, as b has it. */
+static void pack_quads(float panel[CHUNK / QUAD][TILE][QUAD], const float *x, size_t cols,
+                       size_t i0, size_t k0, size_t k1)
+{
+    const size_t n = k1 - k0;
+
+    memset(panel, 0, CHUNK / QUAD * sizeof panel[0]);
+    for (size_t i = i0; i < least(cols, i0 + TILE); i++) {
+        const float *from = x + i * cols + k0;
+        size_t k = 0;
+
+        for (; k + QUAD <= n; k += QUAD)
+            memcpy(panel[k / QUAD][i - i0], from + k, QUAD * sizeof *x);
+        if (k < n)
+            memcpy(panel[k / QUAD][i - i0], from + k, (n - k) * sizeof *x);
+    }
+}
+
 /* The same of what the codes stand for at row scales 1. */
 static void pack_values(float panel[TILE][CHUNK], const struct rbe_refit *f, size_t i0,
                         size_t k0, size_t k1)
@@ -106,15 +99,24 @@ static void pack_values(float panel[TILE][CHUNK], const struct rbe_refit *f, siz
             panel[i - i0][k - k0] = f->col[k] * (float)f->g[k * f->rows + i];
 }
 
-/* Codes of columns i0 to i0 + TILE in rows k0 to k1, times weight of the row, NULL: one. */
+/* Codes of columns i0 to i0 + TILE in rows k0 to k1, times the weight of the row. */
 static void pack_codes(float panel[TILE][CHUNK], const struct rbe_refit *f, const float *weight,
                        size_t i0, size_t k0, size_t k1)
 {
     memset(panel, 0, TILE * sizeof panel[0]);
     for (size_t i = i0; i < least(f->cols, i0 + TILE); i++)
         for (size_t k = k0; k < k1; k++)
-            panel[i - i0][k - k0] =
-                (weight ? weight[k] : 1) * (float)f->g[i * f->rows + k];
+            panel[i - i0][k - k0] = weight[k] * (float)f->g[i * f->rows + k];
+}
+
+/* The same without weights, as b has them. */
+static void pack_code_quads(float panel[CHUNK / QUAD][TILE][QUAD], const struct rbe_refit *f,
+                            size_t i0, size_t k0, size_t k1)
+{
+    memset(panel, 0, CHUNK / QUAD * sizeof panel[0]);
+    for (size_t i = i0; i < least(f->cols, i0 + TILE); i++)
+        for (size_t k = k0; k < k1; k++)
+            panel[(k - k0) / QUAD][i - i0][(k - k0) % QUAD] = (float)f->g[i * f->rows + k];
 }
 
 /* --- W H --------------------------------------------------------------------------------- */
@@ -131,8 +133,8 @@ static void multiply(void *arg, unsigned part, unsigned parts)
             for (size_t k = 0; k < f->cols; k += CHUNK) {
                 const size_t k1 = least(f->cols, k + CHUNK);
                 pack(t->a, f->w, f->rows, f->cols, m, k, k1);
-                pack(t->b, f->moment, f->cols, f->cols, n, k, k1);
-                tile_add(t);
+                pack_quads(t->b, f->moment, f->cols, n, k, k1);
+                tile_add(u, t);
             }
             for (size_t i = 0; i < TILE && m + i < f->rows; i++)
                 for (size_t j = 0; j < TILE && n + j < f->cols; j++)
@@ -157,16 +159,16 @@ static void row_sums(const struct work *u, struct tile *t, size_t m, double *dow
         for (size_t k = n1; f->moment && k < f->cols; k += CHUNK) {
             const size_t k1 = least(f->cols, k + CHUNK);
             pack_values(t->a, f, m, k, k1);
-            pack(t->b, f->moment, f->cols, f->cols, n, k, k1);
-            tile_add(t);
+            pack_quads(t->b, f->moment, f->cols, n, k, k1);
+            tile_add(u, t);
         }
         for (size_t i = 0; i < TILE; i++)
             for (size_t j = 0; j < TILE; j++)
                 t->out[i][j] *= 2;
         pack_values(t->a, f, m, n, n1);
         if (f->moment) {
-            pack(t->b, f->moment, f->cols, f->cols, n, n, n1);
-            tile_add(t);
+            pack_quads(t->b, f->moment, f->cols, n, n, n1);
+            tile_add(u, t);
         }
         for (size_t i = 0; i < least(TILE, f->rows - m); i++)
             for (size_t j = 0; j < n1 - n; j++) {
@@ -209,8 +211,8 @@ static void gram_tile(const struct work *u, struct tile *t, size_t n, size_t k)
     for (size_t m = 0; m < f->rows; m += CHUNK) {
         const size_t m1 = least(f->rows, m + CHUNK);
         pack_codes(t->a, f, u->weight, n, m, m1);
-        pack_codes(t->b, f, NULL, k, m, m1);
-        tile_add(t);
+        pack_code_quads(t->b, f, k, m, m1);
+        tile_add(u, t);
     }
     for (size_t i = n; i < least(f->cols, n + TILE); i++)
         for (size_t j = k; j < least(f->cols, k + TILE); j++) {
@@ -373,7 +375,8 @@ enum rbe_status rbe_refit_scales(const struct rbe_refit *f, struct rbe_pool *poo
 {
     const bool columns = f->col_unit > 0;
     const size_t square = f->moment ? f->cols * f->cols : f->cols;
-    struct work u = {.f = f, .wh = f->moment ? f->scratch : f->w};
+    struct work u = {.f = f, .v = rbe_vector_best(rbe_cpu_isa()),
+                     .wh = f->moment ? f->scratch : f->w};
     enum rbe_status err = RBE_OK;
 
     u.tiles = malloc(rbe_pool_threads(pool) * sizeof *u.tiles);

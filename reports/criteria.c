@@ -73,7 +73,9 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
         json_array_foreach(RBE_VALUE_AT(v, criteria), k, id)
             if (json_is_string(id) && !strcmp(json_string_value(id), c->id)) {
                 const char *reason = RBE_STRING_AT(v, reason);
-                rbe_not_measured(c, "the step '%s' did not run: %s", RBE_STRING_AT(v, step),
+                char step[96];
+                rbe_step_name(step, v);
+                rbe_not_measured(c, "the step '%s' did not run: %s", step,
                                  reason ? reason : "no reason given");
                 rbe_cite(c, &r->rows[i]);
             }

@@ -69,6 +69,9 @@ const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
  * `out` says so: "4 threads on 2 CPUs"; else it is empty. */
 bool rbe_oversubscribed_row(const json_t *row, char *out, size_t size);
 
+/* Is it the original that ships with the project? */
+bool rbe_is_shipped(const struct rbe_model_seen *m);
+
 /* Is the row of WikiText-103's test text, the one that the targets are of, to the byte? */
 bool rbe_is_wikitext(const json_t *row);
 

@@ -15,6 +15,15 @@
 static const char wikitext_sha256[] =
     "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08";
 
+/* Of rbe-mini's weights in datasets/embedded. */
+static const char shipped_sha256[] =
+    "b727ffbc4bb6222d5673f01f7aaf01767e8dffb34f112e15f33b2fef02e84a62";
+
+bool rbe_is_shipped(const struct rbe_model_seen *m)
+{
+    return m && !strcmp(m->key, shipped_sha256);
+}
+
 bool rbe_is_wikitext(const json_t *row)
 {
     const char *sha256 = RBE_STRING_AT(row, text, sha256);

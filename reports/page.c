@@ -152,7 +152,7 @@ static enum rbe_status first_screen(const struct rbe_page *p)
         "Perplexity says how well it predicts: among how many equally likely tokens it would "
         "have to guess the next one. Lower is better. The original is the same model with "
         "32-bit numbers (f32), run by the same program on the same machine.");
-    if (b && b->name && !strncmp(b->name, "rbe-mini", 8))
+    if (rbe_is_shipped(b))
         rbe_document_paragraph(p->doc,
             "rbe-mini has the architecture of GPT-2 and a tenth of its parameters; it ships "
             "with the project. It is not GPT-2: where a promise is a number of GPT-2 small "

@@ -21,32 +21,33 @@ static void shape_text(char out[64], const json_t *shape)
                  (long long)json_integer_value(json_array_get(shape, k)));
 }
 
-/* A tensor's layer and class; false for what lies in no layer. */
-static bool in_layer(const json_t *tensor, int *layer, const char **class)
+/* A tensor's layer, and its word in this field: class or part; false for what has no word, or
+ * lies in no layer. */
+static bool in_layer(const json_t *tensor, int *layer, const char *field, const char **word)
 {
     const double number = RBE_NUMBER_AT(tensor, layer);
 
-    *class = RBE_STRING_AT(tensor, class);
+    *word = rbe_string_at(tensor, field);
     *layer = number >= 0 && number < 1e6 ? (int)number : -1;
-    return *class && *layer >= 0;
+    return *word && *layer >= 0;
 }
 
-/* The classes that layers have, in the order of the tensors; returns how many. */
-enum { CLASSES_MAX = 16 };
-static size_t classes_of(const char *out[CLASSES_MAX], const json_t *tensors)
+/* The words that layers have in it, in the order of the tensors; returns how many. */
+enum { WORDS_MAX = 16 };
+static size_t words_of(const char *out[WORDS_MAX], const json_t *tensors, const char *field)
 {
-    const char *class;
+    const char *word;
     size_t i, k, n = 0;
     json_t *t;
     int layer;
 
     json_array_foreach(tensors, i, t) {
-        if (!in_layer(t, &layer, &class) || n == CLASSES_MAX)
+        if (!in_layer(t, &layer, field, &word) || n == WORDS_MAX)
             continue;
-        for (k = 0; k < n && strcmp(out[k], class) != 0; k++)
+        for (k = 0; k < n && strcmp(out[k], word) != 0; k++)
             ;
         n += k == n;
-        out[k] = class;
+        out[k] = word;
     }
     return n;
 }
@@ -76,10 +77,10 @@ static void parts_table(const struct rbe_page *p, const json_t *tensor)
 static enum rbe_status allocation(const struct rbe_page *p)
 {
     const struct rbe_row *row = rbe_results_conversion(p->r, p->c->model);
-    const char *class, *order[CLASSES_MAX];
+    const char *class, *order[WORDS_MAX], *apart = "";
     struct rbe_plot_data data;
-    char vars[64], title[160];
-    double wte = 0, wte_weights = 0;
+    char vars[128], title[160];
+    double apart_bits = 0, apart_weights = 0;
     enum rbe_status err;
     size_t i;
     json_t *t;
@@ -94,27 +95,32 @@ static enum rbe_status allocation(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     data.missing = "its conversion names no matrix of a layer";
     fprintf(data.tsv, "# class\tlayer\tbits_per_weight\n");
-    const size_t count = classes_of(order, RBE_VALUE_AT(row->v, tensors));
+    const size_t count = words_of(order, RBE_VALUE_AT(row->v, tensors),
+                                  RBE_KEY(class));
     for (size_t k = 0; k < count; k++)
         json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
             char name[64];
             int layer;
-            if (!in_layer(t, &layer, &class) || strcmp(class, order[k]) != 0)
+            if (!in_layer(t, &layer, RBE_KEY(class), &class) || strcmp(class, order[k]) != 0)
                 continue;
             rbe_plot_series(&data, name, class);
             fprintf(data.tsv, "%s\t%d\t%.17g\n", name, layer,
                     RBE_NUMBER_AT(t, bits_per_weight));
             data.rows++;
         }
+    /* The matrices of no layer: the embedding's. */
     json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
         const double b = RBE_NUMBER_AT(t, bytes), bits = RBE_NUMBER_AT(t, bits_per_weight);
-        class = RBE_STRING_AT(t, class);
-        if (class && !strcmp(class, "wte") && b > 0 && bits > 0) {
-            wte += 8 * b;
-            wte_weights += 8 * b / bits;
+        if (RBE_STRING_AT(t, part) && RBE_NUMBER_AT(t, layer) < 0 && b > 0 && bits > 0) {
+            apart = rbe_text_or(RBE_STRING_AT(t, class), "?");
+            apart_bits += 8 * b;
+            apart_weights += 8 * b / bits;
         }
     }
-    snprintf(vars, sizeof vars, "wte=%.17g; ", wte_weights > 0 ? wte / wte_weights : 0);
+    char name[64];
+    rbe_plot_series(&(struct rbe_plot_data){0}, name, apart);
+    snprintf(vars, sizeof vars, "apart=%.17g; apart_name='%s'; ",
+             apart_weights > 0 ? apart_bits / apart_weights : 0, name);
     const int shown = rbe_model_of(p, row);
     snprintf(title, sizeof title, "Bits by layer and matrix, %s",
              rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
@@ -201,10 +207,9 @@ struct layer_sum {
 /* Layer by layer, what a schedule of the chapter gave and what it cost. */
 static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
 {
-    static const char *const parts[] = {"attn.", "mlp."};
-    static const char *const words[] = {"attention", "feed-forward"};
     const json_t *tensors = RBE_VALUE_AT(row->v, tensors);
-    const char *class;
+    const char *part, *parts[WORDS_MAX];
+    const size_t count = words_of(parts, tensors, RBE_KEY(part));
     int layer = 0, last = -1;
     size_t i;
     json_t *t;
@@ -216,16 +221,16 @@ static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
     rbe_document_table(p->doc, ">layer|matrices|>number|>bytes|>ratio|>relative RMSE, mean|"
                        ">bound, mean");
     json_array_foreach(tensors, i, t)
-        if (in_layer(t, &layer, &class) && layer > last)
+        if (in_layer(t, &layer, RBE_KEY(part), &part) && layer > last)
             last = layer;
     for (int l = 0; l <= last; l++)
-        for (int k = 0; k < 2; k++) {
+        for (size_t k = 0; k < count; k++) {
             struct layer_sum s = {0};
             json_array_foreach(tensors, i, t) {
                 const double ratio = RBE_NUMBER_AT(t, ratio);
                 const double bytes = RBE_NUMBER_AT(t, bytes);
-                if (!in_layer(t, &layer, &class) || layer != l ||
-                    strncmp(class, parts[k], strlen(parts[k])) || !(ratio > 0) || !(bytes >= 0))
+                if (!in_layer(t, &layer, RBE_KEY(part), &part) || layer != l ||
+                    strcmp(part, parts[k]) != 0 || !(ratio > 0) || !(bytes >= 0))
                     continue;
                 s.weights += ratio * bytes;
                 s.bytes += bytes;
@@ -236,7 +241,7 @@ static void schedule_table(const struct rbe_page *p, const struct rbe_row *row)
             if (!s.tensors)
                 continue;
             rbe_document_cell(p->doc, "%d", l);
-            rbe_document_cell(p->doc, "%s", words[k]);
+            rbe_document_cell(p->doc, "%s", parts[k]);
             rbe_document_cell(p->doc, "%zu", s.tensors);
             rbe_number_cell(p->doc, "%.0f", s.bytes);
             rbe_number_cell(p->doc, "%.1f : 1", s.weights / s.bytes);
@@ -253,7 +258,7 @@ static void schedules(const struct rbe_page *p)
 
     rbe_document_heading(p->doc, 3, "The chapter's schedules");
     while ((row = rbe_next_of_all(p, "convert", &i)))
-        if (!strncmp(RBE_STRING_AT(row->v, profile), "chapter-", 8)) {
+        if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, series), ""), RBE_SERIES_SCHEDULE)) {
             schedule_table(p, row);
             shown++;
         }

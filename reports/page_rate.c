@@ -78,22 +78,47 @@ static const struct rbe_format_facts *facts_of(const char *codec)
     return f == RBE_FORMAT_COUNT ? NULL : rbe_format_facts(f);
 }
 
-/* In which line a model stands: its codec, and apart what differs in more than the rate. */
-static size_t series_of(const struct rbe_model_seen *m)
+static bool same(const char *a, const char *b)
 {
-    const char *profile = rbe_text_or(m->profile, ""), *codec = rbe_text_or(m->codec, "");
+    return a && !strcmp(a, b);
+}
+
+/* Was what is open in the profile shared out by measured sensitivities? */
+static bool measured_allocation(const struct rbe_row *conversion)
+{
+    const char *allocation = RBE_STRING_AT(conversion->v, allocation);
+    size_t i;
+    json_t *t;
+
+    if (allocation)
+        return same(allocation, "measured");
+    /* Records from before that field have what the probes found. */
+    json_array_foreach(RBE_VALUE_AT(conversion->v, tensors), i, t)
+        if (RBE_NUMBER_AT(t, probe_divergence) > 0)
+            return true;
+    return false;
+}
+
+/* In which line a model stands: its codec, and apart what differs in more than the rate. */
+static size_t series_of(const struct rbe_page *p, int model)
+{
+    const struct rbe_row *conversion = rbe_results_last_of_all(p->r, "convert", model);
+    const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts = facts_of(codec);
 
-    if (m->name && strstr(m->name, "tuned"))
+    if (rbe_results_last_of_all(p->r, "recovery", model))
         return AFTER_RECOVERY;
-    if (!strncmp(profile, "phase", 5) || strstr(profile, "architecture"))
-        return PARTS;
-    if (!strncmp(profile, "chapter", 7))
-        return SCHEDULES;
-    if (strstr(profile, "mini-") || strstr(profile, "mobile"))
-        return BEFORE_RECOVERY;
-    if (!strcmp(codec, "svd"))
-        return LOW_RANK;
+    if (conversion) {
+        const char *series = RBE_STRING_AT(conversion->v, series);
+        if (same(series, RBE_SERIES_PARTS))
+            return PARTS;
+        if (same(series, RBE_SERIES_SCHEDULE))
+            return SCHEDULES;
+        if (RBE_NUMBER_AT(conversion->v, low_rank_bytes) > 0)
+            return LOW_RANK;
+        if (facts && facts->feedback && measured_allocation(conversion))
+            return BEFORE_RECOVERY;
+    }
     if (!facts || facts->feedback || facts->float_bytes)
         return ONE_B;
     return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + rbe_format_by_name(facts->name);
@@ -119,7 +144,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts;
-    bool searched = false, measured = false;
+    bool searched = false;
     size_t i;
     json_t *t;
 
@@ -131,11 +156,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t) {
         facts = facts_of(rbe_text_or(RBE_STRING_AT(t, codec), ""));
         searched |= facts && facts->feedback;
-        /* Records from before the field `allocation` have what the probes found. */
-        measured |= RBE_NUMBER_AT(t, probe_divergence) > 0;
     }
-    if (RBE_STRING_AT(row->v, allocation))
-        measured = !strcmp(RBE_STRING_AT(row->v, allocation), "measured");
     if (!searched) {
         facts = facts_of(codec);
         snprintf(out, 64, "%s", facts && facts->gmax ? "rounded to nearest"
@@ -148,7 +169,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
              !calibration                ? "unrecorded calibration"
              : json_is_null(calibration) ? "no calibration"
                                          : "calibrated",
-             measured ? ", measured allocation" : "");
+             measured_allocation(row) ? ", measured allocation" : "");
 }
 
 static void put_name(FILE *f, const char *series)
@@ -258,7 +279,7 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
         r->tokens = RBE_NUMBER_AT(row->v, scored);
         x.perplexity = RBE_NUMBER_AT(row->v, perplexity);
         x.bits = m->bits;
-        x.series = series_of(m);
+        x.series = series_of(p, rbe_model_of(p, row));
         if (!m->rbe || isnan(x.bits) || !isfinite(x.perplexity) ||
             (x.recorded && measured_beside(r, x.series, x.bits)))
             continue;

@@ -26,7 +26,9 @@ void rbe_section_failed_steps(const struct rbe_page *p)
         i = 0;
         while ((row = rbe_next(p, "step", &i)))
             if (!RBE_TRUE_AT(row->v, ok)) {
-                rbe_document_cell(p->doc, "%s", RBE_STRING_AT(row->v, step));
+                char step[96];
+                rbe_step_name(step, row->v);
+                rbe_document_cell(p->doc, "%s", step);
                 rbe_document_cell(p->doc, "%s",
                                   rbe_text_or(RBE_STRING_AT(row->v, reason), "?"));
             }

@@ -371,7 +371,6 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
         if (b >= 0 && b != m && !r->models[b].rbe)
             r->models[m].base = b;
         if (!strcmp(r->rows[i].kind, "convert")) {
-            r->models[m].profile = RBE_STRING_AT(v, profile);
             r->models[m].codec = main_codec(RBE_VALUE_AT(v, tensors));
             /* The file holds the products of the factors; what counts are the factors. */
             const double factors = RBE_NUMBER_AT(v, low_rank_bytes);
@@ -396,6 +395,13 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
             r->models[i].codec = main_codec(RBE_VALUE_AT(row->v, tensors));
     }
     return err;
+}
+
+void rbe_step_name(char out[96], const json_t *row)
+{
+    const char *of = RBE_STRING_AT(row, of);
+
+    snprintf(out, 96, "%s%s%s", RBE_STRING_AT(row, step), of && *of ? "-" : "", of ? of : "");
 }
 
 const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *kind,

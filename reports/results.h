@@ -31,7 +31,6 @@ struct rbe_model_seen {
     const char *key;            /* sha256, or the name where that is null */
     const char *name, *label;   /* label: NULL, or "synthetic ..." */
     const char *codec;          /* the one with most bytes, from its conversion, or NULL */
-    const char *profile;        /* from its convert row, or NULL */
     double bytes, parameters, bits;
     bool rbe;
     bool measured;              /* some row names it that is not a recorded one */
@@ -68,6 +67,9 @@ const struct rbe_row *rbe_results_last(const struct rbe_results *r, const char *
 /* The same, a recorded one where none was measured. */
 const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const char *kind,
                                               int model);
+
+/* "perplexity", "convert-int4": a row's step, of steps of one name with what it was for. */
+void rbe_step_name(char out[96], const json_t *row);
 
 /* Whether the word for a codec in a row stands for plain floats (kernels/formats.def). */
 bool rbe_codec_is_float(const char *codec);

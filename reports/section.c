@@ -54,7 +54,8 @@ void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interv
                           100 * json_number_value(json_array_get(interval, 1)));
 }
 
-void rbe_model_cell(const struct rbe_page *p, int i)
+/* "name" or "name (synthetic ...)". */
+static void model_cell(const struct rbe_page *p, int i)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, i);
 
@@ -106,8 +107,7 @@ static const char *step_reason(const struct rbe_page *p, const char *name)
     size_t i = 0;
 
     while (name && (row = rbe_next(p, "step", &i)))
-        if (!RBE_TRUE_AT(row->v, ok) &&
-            !strncmp(RBE_STRING_AT(row->v, step), name, strlen(name)))
+        if (!RBE_TRUE_AT(row->v, ok) && !strcmp(RBE_STRING_AT(row->v, step), name))
             return rbe_text_or(RBE_STRING_AT(row->v, reason), "no reason given");
     return NULL;
 }
@@ -144,5 +144,5 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row)
                           m && m->label ? "; " : "",
                           rbe_text_or(RBE_STRING_AT(row->v, time_utc), "?"));
     else
-        rbe_model_cell(p, rbe_model_of(p, row));
+        model_cell(p, rbe_model_of(p, row));
 }

@@ -26,7 +26,7 @@ const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind
 bool rbe_any_of_all(const struct rbe_page *p, const char *kind);
 /*
  * Says that no row of a kind was measured in this run, and why: the step of the run that was to
- * measure it and failed (its name begins with `step`, or NULL), else `why`.  False when there
+ * measure it and failed (its name is `step`, or NULL), else `why`.  False when there
  * are no recorded rows to show, either.
  */
 bool rbe_page_has(const struct rbe_page *p, const char *kind, const char *step,
@@ -44,8 +44,6 @@ const char *rbe_text_or(const char *s, const char *other);
 /* A number by a format of one double, or a dash for NAN. */
 void rbe_number_cell(struct rbe_document *doc, const char *format, double x);
 void rbe_megabytes_cell(struct rbe_document *doc, double bytes);
-/* "name" or "name (synthetic ...)". */
-void rbe_model_cell(const struct rbe_page *p, int i);
 /* "98.1 % (97.0 to 99.2)" of a share and its interval, a pair; a dash where it is missing. */
 void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interval);
 /* The model of a row, and when it was recorded if this run did not measure it. */
@@ -53,7 +51,7 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row);
 
 /* --- sections ---------------------------------------------------------------------------- */
 
-/* How a model was encoded, from the options in the command of its convert row. */
+/* How a model was encoded, by its convert row. */
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64]);
 
 /* The plot of size against quality, of models up to twice the original's perplexity. */

@@ -59,23 +59,24 @@ began=$SECONDS failed=0
 # A text fit to stand in a JSON string.
 plain_text() { tr -d '\000-\037\042\134\177' | LC_ALL=C tr -d '\200-\377' | cut -c 1-300; }
 
-# step NAME CRITERIA COMMAND...: runs it, its output in a log, and records how it went.
+# step NAME CRITERIA COMMAND...: runs it, its output in a log, and records how it went.  $of, of
+# steps of one name, is what this one is for.
 step() {
-    local name=$1 criteria=$2 start=$SECONDS ok=true reason='' word=ok
+    local name=$1 criteria=$2 start=$SECONDS ok=true reason='' word=ok log=$1${of:+-$of}
     shift 2
-    printf '%4d s  %-28s ' $((SECONDS - began)) "$name"
-    "$@" > "$logs/$name.log" 2>&1 < /dev/null
+    printf '%4d s  %-28s ' $((SECONDS - began)) "$log"
+    "$@" > "$logs/$log.log" 2>&1 < /dev/null
     local rc=$?
     if [ $rc != 0 ]; then
         ok=false word=skipped
         [ $rc = 77 ] || { word=FAILED && failed=$((failed + 1)); }
-        reason=$(grep -v '^[[:blank:]]*$' "$logs/$name.log" | tail -n 1 | plain_text)
+        reason=$(grep -v '^[[:blank:]]*$' "$logs/$log.log" | tail -n 1 | plain_text)
     fi
     printf '%s, %d s%s\n' "$word" $((SECONDS - start)) "${reason:+: $reason}"
     printf '{"schema":"rbe-result-1","kind":"step","time_utc":"%s","command":"%s",' \
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(echo "$*" | plain_text)" >> "$results/steps.jsonl"
-    printf '"step":"%s","ok":%s,"seconds":%d,"criteria":[%s],"reason":"%s"}\n' "$name" $ok \
-        $((SECONDS - start)) "$(echo "$criteria" | sed 's/[^ ][^ ]*/"&"/g; s/ /,/g')" \
+    printf '"step":"%s","of":"%s","ok":%s,"seconds":%d,"criteria":[%s],"reason":"%s"}\n' \
+        "$name" "${of-}" $ok $((SECONDS - start)) "$(echo "$criteria" | sed 's/[^ ][^ ]*/"&"/g; s/ /,/g')" \
         "$reason" >> "$results/steps.jsonl"
     [ $ok = true ]
 }
@@ -90,7 +91,7 @@ convert() {
         return
     fi
     rm -f "$rows"
-    step "convert-$name" "$criteria" rbe convert "$model" "$out" --profile "$name" \
+    of=$name step convert "$criteria" rbe convert "$model" "$out" --profile "$name" \
         --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
 }
 
@@ -155,10 +156,15 @@ arm() {
     scripts/arm.sh "$@"
 }
 step arm C7 arm "$judged" "$results/arm.jsonl"
-only='^(gemv_|probe_read|model_.*_(f32|f16|int8|int4)_|model_.*/B:44/)' repetitions=3
+# The codecs that multiply row by row; for a whole model, of those with a B the usual one.
+listed=$(rbe codecs --list)
+formats=$(awk '$3 == "rows" { print $1 }' <<< "$listed" | paste -sd ,)
+whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "$listed" | sort -u |
+    paste -sd '|')
+only="^(gemv_|probe_read|model_.*($whole))" repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
 step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
-    --formats f32,f16,int8,int4,seed,seed4 --kinds product,model,probe --threads "$threads" \
+    --formats "$formats" --kinds product,model,probe --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"
 

@@ -81,19 +81,21 @@ static enum rbe_status copy_weight(struct rbe_weight *to, const struct rbe_weigh
     return RBE_OK;
 }
 
-static enum rbe_status open_encoded(struct rbe_student *s, struct tensor *t,
-                                    const struct rbe_weight *w, struct rbe_diag *d)
+/* Whether a weight moves as it is: a vector or positions, or stored as floats. */
+static bool is_plain(const struct rbe_source_tensor *t)
 {
+    return !t->matrix || !t->weight || is_plain_codec(t->weight);
+}
+
+static enum rbe_status open_encoded(struct tensor *t, struct rbe_diag *d)
+{
+    const struct rbe_weight *w = t->own->weight;
     enum rbe_status err;
 
-    if (w->rows != t->slice->rows || w->cols != t->slice->cols)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: weight '%s' is %u x %u, not %u x %u",
-                        rbe_safetensors_path(rbe_container_file(s->model)), w->name, w->rows,
-                        w->cols, t->slice->rows, t->slice->cols);
     if ((err = copy_weight(&t->w, w, d)))
         return err;
     t->kind = OPAQUE;
-    if (!t->slice->matrix || is_plain_codec(w)) {
+    if (is_plain(t->own)) {
         t->kind = PLAIN;
         t->dtype = RBE_DT_F32;
         if (!(t->master = malloc(t->slice->count * sizeof *t->master)))
@@ -109,37 +111,32 @@ static enum rbe_status open_encoded(struct rbe_student *s, struct tensor *t,
     return RBE_OK;
 }
 
-static enum rbe_status open_tensor(struct rbe_student *s, struct tensor *t, struct rbe_diag *d)
+static enum rbe_status open_tensor(const struct rbe_student *s, struct tensor *t,
+                                   struct rbe_diag *d)
 {
-    const char *name = t->slice->name;
+    const struct rbe_source *from = s->model ? s->model : s->source;
     enum rbe_status err;
 
-    if (!s->model) {
-        t->kind = PLAIN;
-        t->dtype = RBE_DT_F32;
-        if ((err = rbe_source_read(&t->master, s->source, t->origin, d)))
-            return err;
-        return t->slice->matrix ? rbe_student_find_zeros(t, t->master, d) : RBE_OK;
-    }
-    const struct rbe_weight *w = rbe_container_weight(s->model, name);
-    if (w)
-        return open_encoded(s, t, w, d);
-    const struct rbe_safetensors *f = rbe_container_file(s->model);
-    const struct rbe_tensor *from = rbe_safetensors_find(f, name);
-    if (!from || from->count != t->slice->count)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is missing or has another shape",
-                        rbe_safetensors_path(f), name);
+    if (t->own->weight)
+        return open_encoded(t, d);
     t->kind = PLAIN;
-    t->dtype = from->dtype;
-    if (!(t->master = malloc(t->slice->count * sizeof *t->master)))
-        return no_memory(d);
-    if ((err = rbe_tensor_to_f32(from, t->master, d)))
+    t->dtype = s->model ? t->own->tensor->dtype : RBE_DT_F32;
+    if ((err = rbe_source_read(&t->master, from, t->own, d)))
         return err;
-    return RBE_OK;
+    return t->slice->matrix ? rbe_student_find_zeros(t, t->master, d) : RBE_OK;
+}
+
+/* A step of the embedding's, few of whose rows a batch has, is no matrix's; nor is one of the
+ * output layer's, for few tokens are likely. */
+static struct rbe_optimizer_span latent_span(const struct rbe_source_tensor *t,
+                                             enum rbe_optimizer_kind kind)
+{
+    return (struct rbe_optimizer_span){.rows = t->rows, .cols = t->cols,
+                                       .kind = t->layer < 0 ? RBE_ADAMW : kind};
 }
 
 /* The spans the optimiser moves: scales and plain tensors, then latents. */
-static void list_spans(struct rbe_student *s, bool latent, enum rbe_optimizer_kind kind)
+static void list_spans(struct rbe_student *s, const struct rbe_student_uses *uses)
 {
     struct rbe_optimizer_span *to = s->spans;
 
@@ -165,43 +162,38 @@ static void list_spans(struct rbe_student *s, bool latent, enum rbe_optimizer_ki
                                             .rows = t->slice->rows, .cols = t->slice->cols};
     }
     s->settled = (size_t)(to - s->spans);
-    for (size_t i = 0; latent && i < s->count; i++) {
+    for (size_t i = 0; uses->latent && i < s->count; i++) {
         struct tensor *t = &s->tensors[i];
 
         if (t->kind == PLAIN)
             continue;
         t->span = (int)(to - s->spans);
-        /* A step of the embedding's, few of whose rows a batch has, is no matrix's. */
-        *to++ = (struct rbe_optimizer_span){.param = weights_of(s, t),
-                                            .gradient = gradient_of(s, t),
-                                            .rows = t->slice->rows, .cols = t->slice->cols,
-                                            .kind = t == s->tokens ? RBE_ADAMW : kind};
+        *to++ = latent_span(t->own, uses->kind);
+        to[-1].param = weights_of(s, t);
+        to[-1].gradient = gradient_of(s, t);
     }
     s->span_count = (size_t)(to - s->spans);
 }
 
 static enum rbe_status check_same(const struct rbe_student *s, struct rbe_diag *d)
 {
-    const struct rbe_safetensors *f = rbe_container_file(s->model);
-    const char *config = rbe_safetensors_meta(f, "rbe.config"), *path = rbe_safetensors_path(f);
-    const char *sha = rbe_safetensors_meta(f, "rbe.source_sha256");
-    const char *original = rbe_source_path(s->source);
-    const struct rbe_model_config *a = &s->source->config;
-    struct rbe_model_config b;
-    enum rbe_status err;
+    const char *sha = rbe_safetensors_meta(s->model->file, "rbe.source_sha256");
+    const char *original = rbe_source_path(s->source), *path = rbe_source_path(s->model);
+    const struct rbe_model_config *a = &s->source->config, *b = &s->model->config;
+    /* The model may have got a place for the embedding's means. */
+    const unsigned may = rbe_config_has(a, RBE_OPTION_EMBED_MEAN) ? 0
+                                                                  : 1U << RBE_OPTION_EMBED_MEAN;
+    char what[96];
 
-    if (!config)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: rbe.config is missing", path);
-    if ((err = rbe_model_config_parse(&b, config, strlen(config), path, d)))
-        return err;
-    if (a->vocab != b.vocab)
+    if (a->vocab != b->vocab)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s has a vocabulary of %u, %s one of %u",
-                        original, a->vocab, path, b.vocab);
-    if (a->n_layer != b.n_layer || a->n_embd != b.n_embd || a->n_ctx != b.n_ctx ||
-        a->n_head != b.n_head || a->n_inner != b.n_inner)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s has %u layers of %u and a context of %u, %s "
-                        "%u of %u and %u", original, a->n_layer, a->n_embd, a->n_ctx, path,
-                        b.n_layer, b.n_embd, b.n_ctx);
+                        original, a->vocab, path, b->vocab);
+    if (rbe_model_config_difference(what, sizeof what, a, b))
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s are models of two kinds: %s", original,
+                        path, what);
+    if (a->options != (b->options & ~may))
+        return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different tensors", original,
+                        path);
     if (!sha || strcmp(sha, s->source->sha256) != 0)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s was not made from %s (sha256 %.16s..., not "
                         "%.16s...)", path, original, sha ? sha : "unknown", s->source->sha256);
@@ -234,36 +226,17 @@ static enum rbe_status find_center(struct rbe_student *s, struct rbe_diag *d)
     return RBE_OK;
 }
 
-/* What training has not learned yet, though grad/ has. */
-static enum rbe_status check_parts(const struct rbe_source *source, bool control,
-                                   struct rbe_diag *d)
-{
-    const struct rbe_model_config *c = &source->config;
-    const struct rbe_arch *a = rbe_arch_at(c->arch);
-
-    if (a->positions != RBE_LEARNED || c->options)
-        return rbe_fail(d, RBE_ERR_ARG, "%s: training of a %s%s is not built",
-                        rbe_source_path(source), a->title,
-                        c->options >> RBE_OPTION_UNTIED & 1 ? " with an output layer of its own"
-                                                            : "");
-    if (control && source->gguf)
-        return rbe_fail(d, RBE_ERR_ARG, "%s: the control is trained from safetensors, not from "
-                        "GGUF", rbe_source_path(source));
-    return RBE_OK;
-}
-
 static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t,
                                     const struct rbe_source *source,
-                                    const struct rbe_container *model, bool latent,
-                                    enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                    const struct rbe_source *model,
+                                    const struct rbe_student_uses *uses, struct rbe_pool *pool,
                                     struct rbe_diag *d)
 {
+    const struct rbe_source *own = model ? model : source;
     enum rbe_status err = RBE_OK;
     size_t spans = 0;
 
     *out = NULL;
-    if ((err = check_parts(source, !model, d)))
-        return err;
     struct rbe_student *s = calloc(1, sizeof *s);
     if (!s)
         return no_memory(d);
@@ -271,6 +244,11 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t
     if (model && (err = check_same(s, d)))
         goto out;
     s->count = rbe_grad_slices(t);
+    if (s->count != own->count) {
+        err = rbe_fail(d, RBE_ERR_ARG, "%s: %zu tensors where %zu are trained",
+                       rbe_source_path(own), own->count, s->count);
+        goto out;
+    }
     if (!(s->tensors = calloc(s->count, sizeof *s->tensors))) {
         err = no_memory(d);
         goto out;
@@ -278,6 +256,7 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *x = &s->tensors[i];
         x->slice = rbe_grad_slice(t, i);
+        x->own = &own->tensors[i];
         x->origin = rbe_source_find(source, x->slice->name);
         s->tokens = x->slice->role == RBE_ROLE_TOKENS ? x : s->tokens;
         err = open_tensor(s, x, d);
@@ -299,7 +278,7 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t
     }
     if ((err = find_center(s, d)))
         goto out;
-    list_spans(s, latent, kind);
+    list_spans(s, uses);
     err = rbe_optimizer_open(&s->optimizer, s->spans, s->span_count,
                              (struct rbe_optimizer_options){.decay = 1}, pool, d);
 out:
@@ -311,18 +290,19 @@ out:
 
 enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_grad *t,
                                  const struct rbe_source *source,
-                                 const struct rbe_container *model, bool latent,
-                                 enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                 const struct rbe_source *model,
+                                 const struct rbe_student_uses *uses, struct rbe_pool *pool,
                                  struct rbe_diag *d)
 {
-    return open_student(out, t, source, model, latent, kind, pool, d);
+    return open_student(out, t, source, model, uses, pool, d);
 }
 
 enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_grad *t,
                                        const struct rbe_source *source, struct rbe_pool *pool,
                                        struct rbe_diag *d)
 {
-    return open_student(out, t, source, NULL, false, RBE_ADAMW, pool, d);
+    return open_student(out, t, source, NULL, &(struct rbe_student_uses){.latent = false}, pool,
+                        d);
 }
 
 void rbe_student_close(struct rbe_student **ps)
@@ -349,18 +329,94 @@ void rbe_student_close(struct rbe_student **ps)
     *ps = NULL;
 }
 
-size_t rbe_student_bytes(const struct rbe_model_config *c, bool latent,
-                         enum rbe_optimizer_kind kind)
-{
-    const size_t e = c->n_embd, params = (size_t)rbe_model_config_params(c);
-    const size_t layer = 4 * e + 3 * e + e + c->n_inner + e + 4 * e;
-    const size_t plain = (c->n_layer * layer + 2 * e + c->n_ctx * e) * sizeof(float) * 4;
-    const size_t scales = (c->n_layer * (layer + 8 * e) + c->vocab + e) * sizeof(float) * 7;
-    const size_t largest = e * (c->n_inner > 3 * e ? c->n_inner : 3 * e);
-    size_t latents = 3 * params;        /* an error and two moments */
+/* --- memory ------------------------------------------------------------------------------- */
 
-    if (kind == RBE_MUON)
-        latents = 2 * params + e * c->vocab + 2 * largest + 2 * e * e;
-    /* Codes' values in 16 bits, the codes. */
-    return params * 3 + plain + scales + (latent ? latents * sizeof(float) : 0);
+/* What a training takes: arrays from the opening on, the spans of the optimiser, and the most
+ * that one tensor takes for a while. */
+struct need {
+    size_t arrays, passing, widest, settled;    /* settled: numbers that have means */
+    struct rbe_optimizer_span *spans;
+    size_t count;
+};
+
+static void need_span(struct need *n, struct rbe_optimizer_span s)
+{
+    n->spans[n->count++] = s;
+}
+
+static void need_settled(struct need *n, size_t numbers)
+{
+    need_span(n, (struct rbe_optimizer_span){.rows = 1, .cols = numbers});
+    n->settled += numbers;
+}
+
+static void need_codes(struct need *n, const struct rbe_weight *w)
+{
+    bool scales = true;
+
+    for (size_t i = 0; i < w->part_count; i++)
+        scales = scales && rbe_student_has_scales(w->parts[i].m.format);
+    for (size_t i = 0; i < w->part_count && scales; i++) {
+        const struct rbe_matrix *m = &w->parts[i].m;
+        const struct rbe_matrix_size size =
+            rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
+        const size_t rows = size.scale / sizeof(uint16_t), cols = m->col_scale ? m->cols : 0;
+
+        n->arrays += sizeof(struct scales) + (size_t)m->rows * m->cols * sizeof(int16_t) +
+                     4 * (rows + cols) * sizeof(float);
+        need_settled(n, rows);
+        if (cols)
+            need_settled(n, cols);
+    }
+}
+
+static void need_tensor(struct need *n, const struct rbe_source_tensor *t,
+                        const struct rbe_student_uses *uses, unsigned threads)
+{
+    const size_t count = (size_t)t->rows * t->cols, floats = count * sizeof(float);
+    /* Read and turned, as when it thaws or its rows of zeros are looked for. */
+    size_t passing = (t->transposed ? 2 : 1) * floats;
+
+    n->widest = t->cols > n->widest ? t->cols : n->widest;
+    n->arrays += (t->weight ? t->weight->bytes : 0) + (t->matrix ? t->rows * sizeof(bool) : 0);
+    if (is_plain(t)) {
+        n->arrays += floats;
+        need_settled(n, count);
+    } else {
+        need_codes(n, t->weight);
+    }
+    if (t->weight && uses->latent) {
+        const struct rbe_matrix *m = &t->weight->parts[0].m;
+        const struct rbe_encode_options o = {
+            .format = m->format, .block = m->block, .aux = m->aux,
+            .scales = m->col_scale ? RBE_SCALES_ROW_COL : RBE_SCALES_ROW,
+            .hadamard = t->weight->hadamard, .moment = t->matrix ? (const float[1]){0} : NULL};
+
+        passing += rbe_encode_memory(t->rows, t->cols, &o, threads);
+    }
+    if (uses->latent && !is_plain(t)) {
+        need_span(n, latent_span(t, uses->kind));
+        n->arrays += uses->errors ? floats : 0;
+    }
+    n->passing = passing > n->passing ? passing : n->passing;
+}
+
+size_t rbe_student_bytes(const struct rbe_source *source, const struct rbe_source *model,
+                         const struct rbe_student_uses *uses, unsigned threads)
+{
+    const struct rbe_source *own = model ? model : source;
+    struct need n = {0};
+    size_t spans = 0;
+
+    for (size_t i = 0; i < own->count; i++)
+        spans += 2 + 2 * (own->tensors[i].weight ? own->tensors[i].weight->part_count : 0);
+    if (!(n.spans = calloc(spans, sizeof *n.spans)))
+        return SIZE_MAX;
+    for (size_t i = 0; i < own->count; i++)
+        need_tensor(&n, &own->tensors[i], uses, threads);
+    const size_t optimizer = rbe_optimizer_bytes(n.spans, n.count);
+    free(n.spans);
+    return sizeof(struct rbe_student) + own->count * sizeof(struct tensor) +
+           spans * sizeof *n.spans + CHUNKS * n.widest * (sizeof(double) + sizeof(float)) +
+           n.arrays + optimizer + (uses->means ? n.settled * sizeof(float) : 0) + n.passing;
 }

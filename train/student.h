@@ -32,27 +32,35 @@
 #include "base/threads.h"
 #include "grad/grad.h"
 #include "model/source.h"
-#include "rbe/container.h"
 #include "rbe/encode.h"
 #include "train/archive.h"
 #include "train/optimizer.h"
 
 struct rbe_student;
 
-/* Bytes rbe_student_open() and rbe_student_thaw() of every matrix take, optimiser included. */
-size_t rbe_student_bytes(const struct rbe_model_config *c, bool latent,
-                         enum rbe_optimizer_kind kind);
+/* What a training will ask of a student. */
+struct rbe_student_uses {
+    bool latent;                /* rbe_student_thaw(), of any matrix */
+    bool errors;                /* with keep_error, or rbe_student_encode() with `again` */
+    bool means;                 /* rbe_student_average() */
+    enum rbe_optimizer_kind kind;       /* what moves latent matrices of layers; AdamW moves
+                                         * the embedding, the output layer and all else */
+};
+
+/* Bytes that a student so used takes at its height, t's arrays apart: of model (NULL: the
+ * control), a converted `source`.  SIZE_MAX when out of memory. */
+size_t rbe_student_bytes(const struct rbe_source *source, const struct rbe_source *model,
+                         const struct rbe_student_uses *uses, unsigned threads);
 
 /*
- * Reads `model` into t's parameters; all matrices coded.  latent: rbe_student_thaw() will be
- * used; kind: what moves latent matrices but the embedding, whose rows and all else AdamW
- * moves.  RBE_ERR_MISMATCH: another shape, or not made from `source`; both names are given.
- * All arguments must outlive the student.
+ * Reads `model`, an RBE container whose tensors were found, into t's parameters; all matrices
+ * coded.  t is of model's configuration.  RBE_ERR_MISMATCH: of another configuration than
+ * `source`, or not made from it; both names are given.  All arguments must outlive the student.
  */
 enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_grad *t,
                                  const struct rbe_source *source,
-                                 const struct rbe_container *model, bool latent,
-                                 enum rbe_optimizer_kind kind, struct rbe_pool *pool,
+                                 const struct rbe_source *model,
+                                 const struct rbe_student_uses *uses, struct rbe_pool *pool,
                                  struct rbe_diag *d);
 /* The control: the original itself, nothing encoded and nothing rounded. */
 enum rbe_status rbe_student_open_plain(struct rbe_student **out, struct rbe_grad *t,
@@ -86,7 +94,7 @@ uint64_t rbe_student_moving(const struct rbe_student *s);
 
 /* Matrices in the model's order. */
 size_t rbe_student_matrices(const struct rbe_student *s);
-const char *rbe_student_matrix(const struct rbe_student *s, size_t i);
+const struct rbe_source_tensor *rbe_student_matrix(const struct rbe_student *s, size_t i);
 bool rbe_student_is_latent(const struct rbe_student *s, size_t i);
 
 /* Matrix i becomes latent: its original, or (keep_error) its original plus the error of its
@@ -115,11 +123,13 @@ enum rbe_status rbe_student_snap(struct rbe_student *s, struct rbe_diag *d);
 void rbe_student_refresh(struct rbe_student *s);
 
 /* Writes the container: the tensors of the one that was opened, and as many bytes.  All
- * matrices must be coded. */
+ * matrices must be coded.  A GGUF original's tokenizer goes to rbe_tokenizer_beside(path)
+ * before. */
 enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struct rbe_diag *d);
 /* The key in its metadata. */
 #define RBE_STUDENT_CONTROL "control"
-/* Writes FOLDER/model.safetensors (f32) and config.json: the control. */
+/* Writes FOLDER/model.safetensors (f32) and config.json: the control; a GGUF original's
+ * tokenizer as above. */
 enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folder,
                                         struct rbe_diag *d);
 

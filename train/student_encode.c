@@ -31,9 +31,9 @@ size_t rbe_student_matrices(const struct rbe_student *s)
     return n;
 }
 
-const char *rbe_student_matrix(const struct rbe_student *s, size_t i)
+const struct rbe_source_tensor *rbe_student_matrix(const struct rbe_student *s, size_t i)
 {
-    return matrix_at(s, i)->slice->name;
+    return matrix_at(s, i)->origin;
 }
 
 bool rbe_student_is_latent(const struct rbe_student *s, size_t i)

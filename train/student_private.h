@@ -34,7 +34,8 @@ struct scales {
 
 struct tensor {
     struct rbe_grad_slice *slice;
-    const struct rbe_source_tensor *origin;
+    const struct rbe_source_tensor *origin;     /* NULL: the original has no such tensor */
+    const struct rbe_source_tensor *own;        /* the model's; the original's of a control */
     enum kind kind;
     struct rbe_weight w;        /* own copy; rows 0: a plain tensor of the file */
     struct scales *parts;       /* [w.part_count]; NULL for codecs without scales */
@@ -50,7 +51,7 @@ struct tensor {
 struct rbe_student {
     struct rbe_grad *train;
     const struct rbe_source *source;
-    const struct rbe_container *model;          /* NULL: the control */
+    const struct rbe_source *model;             /* NULL: the control */
     struct rbe_pool *pool;
     struct tensor *tensors;
     struct tensor *tokens;      /* the embedding */
@@ -87,6 +88,8 @@ enum rbe_status rbe_student_find_zeros(struct tensor *t, const float *x, struct 
 
 /* --- student_weights.c -------------------------------------------------------------------- */
 
+/* Whether a codec has scales that can move. */
+bool rbe_student_has_scales(enum rbe_format f);
 /* t->parts for the codes that t->w has, where its codecs have scales; theta is 0. */
 enum rbe_status rbe_student_open_scales(struct tensor *t, struct rbe_diag *d);
 void rbe_student_free_scales(struct tensor *t);

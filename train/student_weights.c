@@ -14,7 +14,7 @@ static float as_f16(float v)
     return rbe_f16_to_f32(rbe_f16_from_f32(v));
 }
 
-static bool has_scales(enum rbe_format f)
+bool rbe_student_has_scales(enum rbe_format f)
 {
     return rbe_format_facts(f)->gmax > 0;
 }
@@ -91,7 +91,7 @@ enum rbe_status rbe_student_open_scales(struct tensor *t, struct rbe_diag *d)
     enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; i < t->w.part_count; i++)
-        if (!has_scales(t->w.parts[i].m.format))
+        if (!rbe_student_has_scales(t->w.parts[i].m.format))
             return RBE_OK;
     if (!(t->parts = calloc(t->w.part_count, sizeof *t->parts)))
         return no_memory(d);

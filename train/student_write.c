@@ -57,11 +57,10 @@ enum rbe_status rbe_student_store(struct rbe_student *s, struct tensor *t, struc
     return err;
 }
 
-static enum rbe_status add_plain(struct rbe_container_builder *b, const struct rbe_student *s,
-                                 const struct tensor *t, void **data, struct rbe_diag *d)
+static enum rbe_status add_plain(struct rbe_container_builder *b, const struct tensor *t,
+                                 void **data, struct rbe_diag *d)
 {
-    const struct rbe_tensor *from =
-        rbe_safetensors_find(rbe_container_file(s->model), t->slice->name);
+    const struct rbe_tensor *from = t->own->tensor;
     const size_t n = t->slice->count;
     enum rbe_status err;
 
@@ -90,7 +89,7 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     if ((err = rbe_container_begin(&b, d)))
         goto out;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !err; i++) {
-        const char *v = rbe_safetensors_meta(rbe_container_file(s->model), keys[i]);
+        const char *v = rbe_safetensors_meta(s->model->file, keys[i]);
         if (v)
             err = rbe_container_add_meta(b, keys[i], strcmp(keys[i], "rbe.encoder") ? v : TUNED,
                                          d);
@@ -100,7 +99,7 @@ enum rbe_status rbe_student_write(struct rbe_student *s, const char *path, struc
     for (size_t i = 0; i < s->count && !err; i++) {
         struct tensor *t = &s->tensors[i];
         if (!t->w.rows)
-            err = add_plain(b, s, t, &data[i], d);
+            err = add_plain(b, t, &data[i], d);
         else if (!(err = rbe_student_store(s, t, d)))
             err = rbe_container_add_weight(b, &t->w, d);
     }
@@ -122,7 +121,7 @@ static float *as_checkpoint(const struct tensor *t)
 
     for (size_t r = 0; x && r < rows; r++)
         for (size_t c = 0; c < cols; c++)
-            x[t->origin->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
+            x[t->own->transposed ? c * rows + r : r * cols + c] = t->master[r * cols + c];
     return x;
 }
 
@@ -145,7 +144,7 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
         goto out;
     for (size_t i = 0; i < s->count; i++) {
         const struct tensor *t = &s->tensors[i];
-        const struct rbe_tensor *from = t->origin->tensor;
+        const struct rbe_source_tensor *from = t->own;
 
         out[i] = (struct rbe_tensor_out){.name = t->slice->name, .dtype = RBE_DT_F32,
                                          .dims = from->dims, .data = as_checkpoint(t)};
@@ -153,10 +152,13 @@ enum rbe_status rbe_student_write_plain(struct rbe_student *s, const char *folde
             err = no_memory(d);
             goto out;
         }
-        memcpy(out[i].shape, from->shape, sizeof out[i].shape);
+        out[i].shape[0] = from->dims < 2 || from->transposed ? from->cols : from->rows;
+        out[i].shape[1] = from->dims < 2 ? 0 : from->transposed ? from->rows : from->cols;
     }
     /* First what says by its label that it may be replaced. */
     const bool fresh = access(weights, F_OK) != 0;
+    if ((err = rbe_companion_write_plain(folder, s->source->gguf, d)))
+        goto out;
     if ((err = rbe_safetensors_write(weights, out, s->count, meta, d)))
         goto out;
     if (!(err = rbe_outfile_open(&file, config, d))) {

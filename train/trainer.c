@@ -126,10 +126,10 @@ static enum rbe_status add_point(struct trainer *t)
 
 /* --- encoding ----------------------------------------------------------------------------- */
 
-/* The group of a matrix: 0 for the embedding, 1 + its layer. */
-static unsigned group_of(const char *name)
+/* The group of a matrix: 0 for the embedding and the output layer, 1 + its layer. */
+static unsigned group_of(const struct rbe_source_tensor *t)
 {
-    return !strncmp(name, "h.", 2) ? 1 + (unsigned)strtoul(name + 2, NULL, 10) : 0;
+    return (unsigned)(t->layer + 1);
 }
 
 /* Which group is encoded as the k-th of n. */
@@ -163,12 +163,13 @@ static enum rbe_status encode_group(struct trainer *t, unsigned group, bool agai
     t->encodings++;
 
     for (size_t i = 0; i < rbe_student_matrices(t->s) && !err; i++) {
-        const char *name = rbe_student_matrix(t->s, i);
-        if (group_of(name) != group || !rbe_student_is_latent(t->s, i))
+        const struct rbe_source_tensor *m = rbe_student_matrix(t->s, i);
+        if (group_of(m) != group || !rbe_student_is_latent(t->s, i))
             continue;
+        const float *rows = c ? rbe_calibration_rows(c, m->weight_name) : NULL;
         err = rbe_student_encode(t->s, i, stage_of(t)->search,
-                                 c ? rbe_calibration_moment(c, name) : NULL,
-                                 c ? rbe_calibration_rows(c, name) : NULL, again, t->d);
+                                 c ? rbe_calibration_moment(c, m->weight_name) : NULL,
+                                 rows ? rows + m->row0 : NULL, again, t->d);
         if (!err && rbe_interrupted())
             err = rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted while encoding%s",
                            t->o->checkpoint ? "; --resume goes on from the last checkpoint"

@@ -38,7 +38,7 @@ static enum rbe_status append_one(const char *path, double x, struct rbe_diag *d
                                        .bytes = 1000, .params = 2000, .rbe = true};
     CHECK(!rbe_result_set_model(r, "model", &m));
     CHECK(!rbe_result_set_text(r, "t", "11", 5));
-    CHECK(!rbe_result_set_real(r, "nll_mean", x));
+    CHECK(!json_object_set_new(r, "nll_mean", rbe_result_real(x)));
     err = rbe_result_append(f, r, d);
     rbe_result_close(&f);
     return err;

@@ -83,7 +83,7 @@ static void which_teams(void)
 
 static void everything(void)
 {
-    struct rbe_suite *s = planned(&(struct rbe_selection_texts){.kernels = "gemv_*"}, true);
+    struct rbe_suite *s = planned(&(struct rbe_selection_texts){.kernels = "gemv*"}, true);
     const struct rbe_kernel *k;
     char prefix[80];
 
@@ -114,20 +114,23 @@ static void ratios(void)
     CHECK(rbe_plan_aux(RBE_SEED, 44) == 0);
 }
 
+static struct rbe_kernel kernel(enum rbe_op op, enum rbe_format f, uint32_t isa, unsigned bits)
+{
+    return (struct rbe_kernel){.name = "x", .op = op, .format = f, .isa = isa, .bits = bits};
+}
+
 static void work(void)
 {
-    const struct rbe_kernel f32 = {"gemv_f32_x", RBE_GEMV, RBE_F32, RBE_ISA_AVX2, NULL, NULL};
-    const struct rbe_kernel seed = {"gemv_seed_x", RBE_GEMV, RBE_SEED, RBE_ISA_AVX2,
-                                    NULL, NULL};
-    const struct rbe_kernel scalar = {"gemv_seed_scalar", RBE_GEMV, RBE_SEED, 0, NULL, NULL};
-    const struct rbe_kernel gemm = {"gemm_seed_x", RBE_GEMM, RBE_SEED, RBE_ISA_AVX2,
-                                    NULL, NULL};
-    const struct rbe_kernel seed4 = {"gemv_seed4_x", RBE_GEMV, RBE_SEED4, RBE_ISA_AVX2,
-                                     NULL, NULL};
-    const struct rbe_kernel hybrid = {"gemv_hybrid_x", RBE_GEMV, RBE_HYBRID, 0, NULL, NULL};
     const uint32_t dot = RBE_ISA_NEON | RBE_ISA_DOTPROD;
-    const struct rbe_kernel dot8 = {"gemv_int8_neondot", RBE_GEMV, RBE_INT8, dot, NULL, NULL};
-    const struct rbe_kernel dots = {"gemv_seed_neondot", RBE_GEMV, RBE_SEED, dot, NULL, NULL};
+    const struct rbe_kernel f32 = kernel(RBE_GEMV, RBE_F32, RBE_ISA_AVX2, 16);
+    const struct rbe_kernel seed = kernel(RBE_GEMV, RBE_SEED, RBE_ISA_AVX2, 16);
+    const struct rbe_kernel scalar = kernel(RBE_GEMV, RBE_SEED, 0, 16);
+    const struct rbe_kernel gemm = kernel(RBE_GEMM, RBE_SEED, RBE_ISA_AVX2, 16);
+    const struct rbe_kernel seed4 = kernel(RBE_GEMV, RBE_SEED4, RBE_ISA_AVX2, 16);
+    const struct rbe_kernel hybrid = kernel(RBE_GEMV, RBE_HYBRID, 0, 16);
+    const struct rbe_kernel dot8 = kernel(RBE_GEMV, RBE_INT8, dot, 16);
+    const struct rbe_kernel dots = kernel(RBE_GEMV, RBE_SEED, dot, 16);
+    const struct rbe_kernel bytes = kernel(RBE_GEMV, RBE_SEED, RBE_ISA_AVXVNNI, 8);
     const double all = 3072.0 * 768;
 
     CHECK(rbe_work_of(&f32, 3072, 768, 0, 0, 1, 1).multiply_adds == all);
@@ -145,6 +148,9 @@ static void work(void)
     CHECK(rbe_work_of(&dot8, 3072, 768, 0, 0, 1, 1).multiply_adds == 2 * all);
     CHECK(rbe_work_of(&dots, 3072, 768, 44, 0, 1, 1).multiply_adds == 4 * all);
     CHECK(rbe_work_of(&dots, 3072, 768, 44, 0, 1, 1).kind == RBE_PROBE_DOT_I8);
+    /* Two bytes of a weight, one of an activation. */
+    CHECK(rbe_work_of(&bytes, 3072, 768, 44, 0, 1, 1).multiply_adds == 2 * all);
+    CHECK(rbe_work_of(&bytes, 3072, 768, 44, 0, 1, 1).kind == RBE_PROBE_DOT_I8);
     /* Far below one for each weight: transforms of 12 columns of blocks, 48 x 12 blocks, 48
      * transforms back. */
     CHECK(rbe_work_of(&hybrid, 3072, 768, 64, 420, 1, 1).multiply_adds ==

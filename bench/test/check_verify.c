@@ -56,11 +56,11 @@ static void off_by_a_bit(const struct rbe_matrix *w, const struct rbe_act *a, fl
 }
 
 static const struct rbe_kernel planted[] = {
-    {"gemv_f32_dropsone", RBE_GEMV, RBE_F32, 0, drops_one},
-    {"gemv_f32_givesnan", RBE_GEMV, RBE_F32, 0, gives_nan},
-    {"gemv_f32_silent", RBE_GEMV, RBE_F32, 0, writes_nothing},
-    {"gemv_seed_offbyabit", RBE_GEMV, RBE_SEED, 0, off_by_a_bit},
-    {"gemv_f32_right", RBE_GEMV, RBE_F32, 0, rbe_gemv_f32_scalar},
+    {"gemv_f32_dropsone", RBE_GEMV, RBE_F32, 0, drops_one, "scalar", 16, false},
+    {"gemv_f32_givesnan", RBE_GEMV, RBE_F32, 0, gives_nan, "scalar", 16, false},
+    {"gemv_f32_silent", RBE_GEMV, RBE_F32, 0, writes_nothing, "scalar", 16, false},
+    {"gemv_seed_offbyabit", RBE_GEMV, RBE_SEED, 0, off_by_a_bit, "scalar", 16, false},
+    {"gemv_f32_right", RBE_GEMV, RBE_F32, 0, rbe_gemv_f32_scalar, "scalar", 16, false},
 };
 
 static const json_t *row_of(const json_t *list, const char *prefix)

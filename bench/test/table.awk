@@ -2,16 +2,25 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# usage: awk -f table.awk [-v threads=N] TSV; the line of it that begins 'name' is the header.
+# usage: awk -f table.awk [-v threads=N] TSV; its head says the formats and ISAs.
 BEGIN {
     FS = OFS = "\t"
     if (!threads)
         threads = 8
-    split("f32 f16 int8 int4 seed seed4 hybrid packed128", formats, " ")
     split("32 16 8.1 4.5 2.94 2.94 2.9 2", bits, " ")
-    split("0 0 0 0 44 44 64 16", blocks, " ")
-    split("scalar sse41 avx2 avx512 avx512vnni avx512vbmi2", isas, " ")
     split("1 4 11 16 22 20", speeds, " ")
+}
+/^# formats / {
+    split(substr($0, 11), formats, " ")
+}
+/^# usual_blocks / {
+    split(substr($0, 16), blocks, " ")
+}
+/^# isas / {
+    split(substr($0, 8), isas, " ")
+}
+/^#/ {
+    print
 }
 $1 == "name" {
     print

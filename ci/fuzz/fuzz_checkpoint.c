@@ -11,8 +11,7 @@
 #include "ci/fuzz/fuzz.h"
 #include "train/student.h"
 
-static struct rbe_source *source;
-static struct rbe_container *model;
+static struct rbe_source *source, *model;
 static struct rbe_grad *train;
 
 /* To open a student takes longer than to read one, which overwrites all that was there: one
@@ -21,17 +20,18 @@ enum { INPUTS = 64 };
 
 static struct rbe_student *open_student(void)
 {
+    const struct rbe_student_uses uses = {.latent = true, .errors = true};
     const struct rbe_fuzz_world *w = rbe_fuzz_world();
     struct rbe_student *s;
     struct rbe_diag d = {""};
 
     if (!train) {
         FUZZ_NEED(!rbe_source_open(&source, w->folder, &d));
-        FUZZ_NEED(!rbe_container_open(&model, w->model[0], true, &d));
+        FUZZ_NEED(!rbe_source_open_encoded(&model, w->model[0], true, &d));
         FUZZ_NEED(!rbe_grad_open(&train, &source->config,
                                  (struct rbe_grad_limits){.batch = 1, .time = 4}, NULL, &d));
     }
-    FUZZ_NEED(!rbe_student_open(&s, train, source, model, true, RBE_ADAMW, NULL, &d));
+    FUZZ_NEED(!rbe_student_open(&s, train, source, model, &uses, NULL, &d));
     return s;
 }
 

@@ -33,7 +33,7 @@ static void run(const char *path)
     if (!rbe_fuzz_said(rbe_model_open(&m, path, &d), &d))
         return;
     const struct rbe_model_config *c = rbe_model_config(m);
-    const struct rbe_session_limits l = {c->n_ctx < 3 ? c->n_ctx : 3, 3, 1};
+    const struct rbe_session_limits l = {c->n_ctx < 3 ? c->n_ctx : 3, 3, 1, RBE_KV_DEFAULT};
     if (rbe_model_config_params(c) <= MOST &&
         rbe_fuzz_said(rbe_session_open(&s, m, l, NULL, &d), &d)) {
         float *logits = malloc(c->vocab * sizeof *logits);

@@ -36,27 +36,19 @@ static void use_key(const struct rbe_gguf *g, const char *key, struct rbe_diag *
 {
     struct rbe_gguf_text *texts;
     int32_t *ints;
-    float *floats, f;
     uint32_t u;
-    uint64_t w;
-    int64_t i;
     size_t n;
     char *s;
     bool b;
 
     rbe_fuzz_said(rbe_gguf_u32(&u, g, key, d), d);
-    rbe_fuzz_said(rbe_gguf_u64(&w, g, key, d), d);
-    rbe_fuzz_said(rbe_gguf_i64(&i, g, key, d), d);
-    rbe_fuzz_said(rbe_gguf_f32(&f, g, key, d), d);
     rbe_fuzz_said(rbe_gguf_bool(&b, g, key, d), d);
     rbe_fuzz_said(rbe_gguf_string(&s, g, key, d), d);
     rbe_fuzz_said(rbe_gguf_strings(&texts, &n, g, key, d), d);
     rbe_fuzz_said(rbe_gguf_i32s(&ints, &n, g, key, d), d);
-    rbe_fuzz_said(rbe_gguf_f32s(&floats, &n, g, key, d), d);
     free(s);
     free(texts);
     free(ints);
-    free(floats);
 }
 
 /* Our own writer takes the metadata of whatever was read, but for another alignment. */

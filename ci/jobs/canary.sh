@@ -30,13 +30,15 @@ for f in kernels/x86/*.c kernels/arm/*.c; do
     */f16_sse41.c | */seed_sse41.c | */int4_avx512.c | */int8_avx512vnni.c | \
         */seed4_avx512.c) ;;
     */int8_neondot.c | */int4_neon.c | */seed4_neon.c) ;;
+    */seed_act8_avxvnni.c | */seed4_act8_avx512vnni.c | */seed4_act8_neondot.c) ;;
     */funnel_* | */transform_*) ;;
     *) rm -f "$f" ;;
     esac
 done
 # The rows whose file is left: RBE_KERNEL(op, format, isa), RBE_VERSION(table, isa).
 while IFS= read -r line; do
-    file=$(sed -nE 's/^RBE_(KERNEL\(\w+, |VERSION\()(\w+), (\w+)\)$/\2_\3.c/p' <<< "$line")
+    file=$(sed -nE -e 's/^RBE_KERNEL\(gemv8u?, (\w+), (\w+)\)$/\1_act8_\2.c/p; t' \
+        -e 's/^RBE_(KERNEL\(\w+, |VERSION\()(\w+), (\w+)\)$/\2_\3.c/p' <<< "$line")
     if [ -z "$file" ] || compgen -G "kernels/*/$file" > /dev/null; then echo "$line"; fi
 done < kernels/kernels.def > rows && mv rows kernels/kernels.def
 
@@ -115,12 +117,18 @@ packed128: vectors 256 on lost     |x86_64|kernels|packed128|kernels/body/packed
 seed: another multiplier           |x86_64|format|-|kernels/format/seed.h|s/0xE37D/0xE37B/
 seed: columns 768 on alone         |x86_64|kernels|seed|kernels/body/seed_gemv.h|s/\.add = g > 0/.add = false/
 seed: the ring's joint misread     |x86_64|kernels|seed|kernels/body/seed_gemv.h|s/\(inside \? s->words : s->below_words\)/s->words/
+seed: another offset (AVX-VNNI)    |avx_vnni|kernels|seed|kernels/body/seed_gemv.h|s/128 \* \(uint32_t\)/127 * (uint32_t)/
+seed: first strip's sums for all   |avx_vnni|kernels|seed|kernels/body/seed_gemv.h|s/w->row_sum \+ r/w->row_sum/
+seed4: operands swapped (VNNI)     |avx512_vnni|kernels|seed4|kernels/x86/seed_avx512.h|s/dpbusd_epi32\(sum, g, x\)/dpbusd_epi32(sum, x, g)/
+seed4: signs of 8 bits lost (NEON) |aarch64|kernels|seed4|kernels/arm/seed_neon.h|s/veorq_u16\(a, b\)/vorrq_u16(a, b)/
 seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/= 0; !o->first \&\& r/= 0; o->rows > 99 \&\& r/
 seed: columns swapped (SSE4.1)     |x86_64|kernels|seed|kernels/x86/seed_sse41.h|s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
 seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
 seed4: another row term            |x86_64|kernels|seed4|kernels/body/seed_map.h|s/i \* RBE_SEED4_STEP/i * 0x6485U/
 seed4: nibbles cut short (NEON)    |aarch64|kernels|seed4|kernels/arm/simd_neon.h|s/low = vdupq_n_u8\(15\)/low = vdupq_n_u8(14)/
 activations: one step too large    |x86_64|act|-|kernels/matrix.c|s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
+activations: 8 bits, a step more   |x86_64|act|-|kernels/matrix.c|s/RBE_ACT8_MAX : /RBE_ACT8_MAX + 1 : /
+activations: pairs one less        |x86_64|act|-|kernels/matrix.c|s/q\[k\] \+ 128/q[k] + 127/
 activations: sums may overflow     |x86_64|act|-|kernels/matrix.c|s/floor\(2147483647.0 /floor(2248146943.0 /
 activations: truncated, not rounded|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
 activations: a lane of the sum lost|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/

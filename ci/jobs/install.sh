@@ -77,8 +77,8 @@ done
 # --- the library ----------------------------------------------------------------------------
 so=$at/lib/librbe.so
 exported=$(nm -D --defined-only "$so" | awk '{ print $3 }')
-check 'only rbe_ names are exported' none "$(grep -v -e '^rbe_' -e '^RBE_1' <<< "$exported")"
-check 'every name has the version' none "$(grep '^rbe_' <<< "$exported" | grep -v '@@RBE_1$')"
+check 'only rbe_ names are exported' none "$(grep -v -e '^rbe_' -e '^RBE_2' <<< "$exported")"
+check 'every name has the version' none "$(grep '^rbe_' <<< "$exported" | grep -v '@@RBE_2$')"
 check 'enough is exported' test "$(wc -l <<< "$exported")" -gt 30
 mkdir -p "$BUILDROOT/ci"
 grep '^rbe_' <<< "$exported" | sed 's/@.*//' | LC_ALL=C sort > "$BUILDROOT/ci/librbe.symbols"
@@ -88,7 +88,7 @@ check 'no name is gone from the library (else raise SOVERSION and shorten ci/lib
 come=$(LC_ALL=C comm -13 ci/librbe.symbols "$BUILDROOT/ci/librbe.symbols")
 # A new name breaks no program.
 [ -z "$come" ] || echo "new names, for which to cp $BUILDROOT/ci/librbe.symbols ci/:" $come
-check 'soname' grep -q 'SONAME.*librbe\.so\.1' <(readelf -d "$so")
+check 'soname' grep -q 'SONAME.*librbe\.so\.2' <(readelf -d "$so")
 export PKG_CONFIG_PATH=$at/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$work/image
 flags=$(pkg-config --cflags librbe) || bad=1
 for h in $(cd "$at/include" && find . -name '*.h'); do

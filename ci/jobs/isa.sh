@@ -45,7 +45,7 @@ bits_of() {     # sse41+avx2 -> RBE_ISA_SSE41 RBE_ISA_AVX2
 
 bad=0 steps=0
 mask=
-for next in '' vbmi2 vnni avx512 avx2 sse41 dotprod neon all; do
+for next in '' vbmi2 vnni avx512 avxvnni avx2 sse41 dotprod neon all; do
     mask=${mask:+$mask,}$next
     out=$(RBE_DISABLE_ISA=$mask RBE_CHECK_EVERY=${RBE_CHECK_EVERY:-4} ${EMULATOR:-} "$bin/check_kernels")
     rc=$?

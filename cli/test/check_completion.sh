@@ -63,6 +63,7 @@ if command -v zsh > /dev/null; then
     check 'zsh loads it' zsh -fc 'fpath=($PWD $fpath); autoload -Uz compinit &&
         compinit -D -u && [[ $_comps[rbe] = _rbe && $_comps[rbe-bench] = _rbe ]]'
 else
+    check 'zsh is there in CI' test -z "${CI:-}"
     echo 'SKIP zsh reads it: no zsh'
 fi
 finish

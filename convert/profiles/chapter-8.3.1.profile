@@ -2,6 +2,7 @@
 # names no block size; 256 is the one with the most coefficients to choose from.
 name: chapter-8.3.1
 about: feed-forward at 500, 800 and 1000:1 by depth, hybrid block codec, the rest f16
+series: schedule
 other codec=f16
 wpe   codec=f16
 all   codec=f16

@@ -3,6 +3,7 @@
 # not one: there the smallest block record stands (K = 0), and the conversion says so.
 name: chapter-8.3.2
 about: feed-forward at 300, 800, 1200:1 with blocks 64, 32, 16, attention 200:1 with 128
+series: schedule
 other codec=f16
 wpe   codec=f16
 wte   codec=f16

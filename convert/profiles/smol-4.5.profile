@@ -4,8 +4,9 @@ name: smol-4.5
 about: every matrix as seed within 4.5 bits a parameter, file size counted
 budget-bits: 4.5
 allocation: measured
-metric: inputs
-tokens: 32768
+metric: fisher
+tokens: 24576
+probes: 512
 other codec=f16
 all   codec=seed hadamard=max
 wte   codec=seed hadamard=max center=on

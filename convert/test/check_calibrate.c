@@ -6,7 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/stats.h"
 #include "convert/calibrate.h"
 #include "convert/sensitivity.h"
@@ -14,6 +16,7 @@
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
+#include "model/synth.h"
 #include "model/weights.h"
 
 enum { WINDOWS = 8, LENGTH = 512, COLS = 256 };
@@ -108,7 +111,7 @@ static void check_moments(struct rbe_model *m, const char *path)
     for (size_t i = 0; i < 256 * COLS; i++)
         change[i] = i % 3 ? 0.1F : -0.2F;
     double kl = -1;
-    if (CHECK(rbe_sensitivity_open(&v, path, c, NULL, &d) == RBE_OK)) {
+    if (CHECK(rbe_sensitivity_open(&v, path, c, 0, NULL, &d) == RBE_OK)) {
         CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl, &d) ==
               RBE_OK);
         /* Nats a token, of random tokens: alike in any part of the text. */
@@ -122,6 +125,19 @@ static void check_moments(struct rbe_model *m, const char *path)
         CHECK(rbe_sensitivity_measure(v, "nothing", 0, 1, change, &kl, &d) == RBE_ERR_ARG);
     }
     rbe_sensitivity_close(&v);
+    /* By fewer tokens, in shorter windows; in bytes, what was said. */
+    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 600) + (size_t)1500 * 8192 * 4 <
+          rbe_sensitivity_bytes(rbe_model_config(m), 0));
+    double few = -1, kl512 = -1;
+    if (CHECK(!rbe_sensitivity_open(&v, path, c, 512, NULL, &d))) {
+        CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &few, &d));
+        rbe_sensitivity_close(&v);
+    }
+    if (CHECK(!rbe_sensitivity_open(&v, path, c, 600, NULL, &d)))
+        CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl512,
+                                       &d));
+    CHECK(few == kl512 && few > 0.01);
+    rbe_sensitivity_close(&v);
     free(change);
     rbe_session_close(&s);
     rbe_calibration_close(&c);
@@ -131,46 +147,64 @@ static void check_moments(struct rbe_model *m, const char *path)
 
 /* --- the Fisher metric -------------------------------------------------------------------- */
 
-/* Moments of one linear layer and of wte by the textbook, in doubles, from a tap of its own. */
+/* A model, a weight in it, and the range of its rows whose gradient is compared. */
+struct fisher_case {
+    const char *path;
+    const char *site, *range, *head;
+    size_t window, vocab;       /* tokens of a window; of the vocabulary, so many are used */
+    bool by_threads;            /* one thread must give the same bits */
+};
+
+enum { ROWS = 8 };              /* the last ones of the range */
+
+/* Moments of one weight and of the output layer by the textbook, in doubles, from a tap of its
+ * own. */
 struct slow_fisher {
+    const struct fisher_case *k;
+    size_t cols, rows;
+    size_t range;               /* the first of ROWS */
     double *site, weight;       /* sum of |g| x x^T, of |g| */
     double *site_rows;          /* sum of g^2 */
     double *head, head_weight;  /* sum of w x x^T, of w = sum of p (1 - p) */
     double *head_rows;          /* sum of p (1 - p) */
+    double *product;            /* [ROWS][cols] sum of g x: the gradient itself */
 };
 
-static void add_outer(double *to, double w, const float *x)
+static void add_outer(double *to, double w, const float *x, size_t cols)
 {
-    for (size_t i = 0; i < COLS; i++)
-        for (size_t k = 0; k < COLS; k++)
-            to[i * COLS + k] += w * (double)x[i] * (double)x[k];
+    for (size_t i = 0; i < cols; i++)
+        for (size_t k = 0; k < cols; k++)
+            to[i * cols + k] += w * (double)x[i] * (double)x[k];
 }
 
 static void on_gradient(void *arg, const struct rbe_grad_slice *s, const float *x,
                         const float *dy, size_t tokens)
 {
     struct slow_fisher *f = arg;
-    const bool site = !strcmp(s->name, SITE), head = !strcmp(s->name, "wte.weight");
+    const bool site = !strcmp(s->name, f->k->site), head = !strcmp(s->name, f->k->head);
 
     for (size_t t = 0; t < tokens && (site || head); t++) {
+        const float *g = dy + t * s->weight_rows, *in = x + t * f->cols;
         double sum = 0;
-        for (size_t r = 0; r < s->rows; r++) {
-            const double g = (double)dy[t * s->rows + r];
-            const double p = g < 0 ? 1 + g : g, e = head ? p * (1 - p) : g * g;
+        for (size_t r = 0; r < s->weight_rows; r++) {
+            const double v = (double)g[r], p = v < 0 ? 1 + v : v;
+            const double e = head ? p * (1 - p) : v * v;
             (head ? f->head_rows : f->site_rows)[r] += e;
             sum += e;
         }
         const double w = head ? sum : sqrt(sum);
-        add_outer(head ? f->head : f->site, w, x + t * COLS);
+        add_outer(head ? f->head : f->site, w, in, f->cols);
         *(head ? &f->head_weight : &f->weight) += w;
+        for (size_t i = 0; i < ROWS * f->cols && site; i++)
+            f->product[i] += (double)g[f->range + i / f->cols] * (double)in[i % f->cols];
     }
 }
 
-static void near_moment(const float *have, const double *want, double scale)
+static void near_moment(const float *have, const double *want, double scale, size_t cols)
 {
     double worst = 0, largest = 0;
 
-    for (size_t i = 0; i < COLS * COLS; i++) {
+    for (size_t i = 0; i < cols * cols && CHECK(have); i++) {
         worst = fmax(worst, fabs(want[i] * scale - (double)have[i]));
         largest = fmax(largest, fabs(want[i] * scale));
     }
@@ -183,7 +217,7 @@ static void near_rows(const float *have, const double *want, size_t rows)
     size_t kept = 0;
     double ratio = 0;
 
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < rows && CHECK(have); i++)
         if (have[i] > 0.06F && have[i] < 19) {
             const double r = sqrt(want[i]) / (double)have[i];
             ratio = kept++ ? ratio : r;
@@ -192,12 +226,49 @@ static void near_rows(const float *have, const double *want, size_t rows)
     CHECK(kept > rows / 4);
 }
 
-static void check_fisher(const char *path)
+/* The tap's rows are those of the range: they give its gradient, which differences have been
+ * held against. */
+static void near_gradient(const struct slow_fisher *f, struct rbe_grad *t)
 {
-    uint32_t *tokens = malloc(WINDOWS * LENGTH * sizeof *tokens);
-    float *draws = malloc(LENGTH * sizeof *draws);
+    const struct rbe_grad_slice *s = rbe_grad_find(t, f->k->range);
+    const float *have = rbe_grad_gradients(t) + s->at + s->count - ROWS * f->cols;
+    double worst = 0, largest = 0;
+
+    for (size_t i = 0; i < ROWS * f->cols; i++) {
+        worst = fmax(worst, fabs(f->product[i] - (double)have[i]));
+        largest = fmax(largest, fabs(f->product[i]));
+    }
+    CHECK(worst <= 1e-4 * largest && largest > 0);
+}
+
+/* Every sum of a calibration by one thread. */
+static void check_threads(const struct fisher_case *k, const struct rbe_source *source,
+                          const uint32_t *tokens, const struct rbe_calibration *two)
+{
+    struct rbe_calibration *one = NULL;
+
+    if (!CHECK(!rbe_calibrate_fisher(&one, source, tokens, WINDOWS * k->window, NULL, NULL,
+                                     NULL)))
+        return;
+    for (size_t i = 0; i < source->count; i++) {
+        const struct rbe_source_tensor *t = &source->tensors[i];
+        const float *a = rbe_calibration_moment(one, t->name);
+        const float *b = rbe_calibration_moment(two, t->name);
+        CHECK(!a == !b && (!a || !memcmp(a, b, (size_t)t->cols * t->cols * sizeof *a)));
+        a = rbe_calibration_rows(one, t->name);
+        b = rbe_calibration_rows(two, t->name);
+        CHECK(!a == !b && (!a || !memcmp(a, b, t->rows * sizeof *a)));
+    }
+    rbe_calibration_close(&one);
+}
+
+static void check_fisher(const struct fisher_case *k)
+{
     const struct rbe_loss ce = {.temperature = 1};
-    const struct rbe_grad_limits limits = {.batch = 1, .time = LENGTH, .tap_only = true};
+    const struct rbe_grad_limits limits = {.batch = 1, .time = (uint32_t)k->window};
+    uint32_t *tokens = malloc(WINDOWS * k->window * sizeof *tokens);
+    float *draws = malloc(k->window * sizeof *draws);
+    struct slow_fisher f = {.k = k};
     struct rbe_loss_sums sums = {0};
     struct rbe_calibration *c = NULL;
     struct rbe_source *source = NULL;
@@ -207,43 +278,88 @@ static void check_fisher(const char *path)
     struct check_rng rng = {7};
     uint64_t seed = 1;
 
-    for (size_t i = 0; i < WINDOWS * LENGTH; i++)
-        tokens[i] = check_below(&rng, 300);
-    if (!CHECK(!rbe_source_open(&source, path, &d) && !rbe_pool_open(&pool, 2, &d) &&
-               !rbe_calibrate_fisher(&c, source, tokens, WINDOWS * LENGTH, pool, NULL, &d) &&
+    for (size_t i = 0; i < WINDOWS * k->window; i++)
+        tokens[i] = check_below(&rng, (uint32_t)k->vocab);
+    if (!CHECK(!rbe_source_open(&source, k->path, &d) && !rbe_pool_open(&pool, 2, &d) &&
+               !rbe_calibrate_fisher(&c, source, tokens, WINDOWS * k->window + k->window - 1,
+                                     pool, NULL, &d) &&
                !rbe_grad_open(&t, &source->config, limits, pool, &d) &&
                !rbe_grad_load(t, source, &d))) {
         printf("     %s\n", d.text);
         return;
     }
+    const struct rbe_grad_slice *site = rbe_grad_find(t, k->site);
+    const struct rbe_grad_slice *range = rbe_grad_find(t, k->range);
     const size_t vocab = source->config.vocab;
-    struct slow_fisher f = {.site = calloc(COLS * COLS, sizeof(double)),
-                            .site_rows = calloc(4 * COLS, sizeof(double)),
-                            .head = calloc(COLS * COLS, sizeof(double)),
-                            .head_rows = calloc(vocab, sizeof(double))};
+    f.cols = site->cols;
+    f.rows = site->weight_rows;
+    f.range = range->row0 + range->rows - ROWS;
+    f.site = calloc(f.cols * f.cols, sizeof(double));
+    f.site_rows = calloc(f.rows, sizeof(double));
+    f.head = calloc(f.cols * f.cols, sizeof(double));
+    f.head_rows = calloc(vocab, sizeof(double));
+    f.product = calloc(ROWS * f.cols, sizeof(double));
     rbe_grad_tap(t, on_gradient, &f);
     for (size_t w = 0; w < WINDOWS; w++) {
-        const struct rbe_grad_batch b = {.batch = 1, .time = LENGTH,
-                                         .tokens = tokens + w * LENGTH, .draws = draws};
-        for (size_t i = 0; i < LENGTH; i++)
+        const struct rbe_grad_batch b = {.batch = 1, .time = limits.time,
+                                         .tokens = tokens + w * k->window, .draws = draws};
+        for (size_t i = 0; i < k->window; i++)
             draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
         CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, &d));
     }
     CHECK(rbe_calibration_metric(c) == RBE_METRIC_FISHER);
-    near_moment(rbe_calibration_moment(c, SITE), f.site, 1 / f.weight);
-    near_rows(rbe_calibration_rows(c, SITE), f.site_rows, 4 * COLS);
-    near_moment(rbe_calibration_moment(c, "wte.weight"), f.head, 1 / f.head_weight);
-    near_rows(rbe_calibration_rows(c, "wte.weight"), f.head_rows, vocab);
+    CHECK(rbe_calibration_tokens(c) == WINDOWS * k->window);
+    near_moment(rbe_calibration_moment(c, k->site), f.site, 1 / f.weight, f.cols);
+    near_rows(rbe_calibration_rows(c, k->site), f.site_rows, f.rows);
+    near_moment(rbe_calibration_moment(c, k->head), f.head, 1 / f.head_weight, f.cols);
+    near_rows(rbe_calibration_rows(c, k->head), f.head_rows, vocab);
+    near_gradient(&f, t);
+    if (k->by_threads)
+        check_threads(k, source, tokens, c);
     free(f.site);
     free(f.site_rows);
     free(f.head);
     free(f.head_rows);
+    free(f.product);
     free(tokens);
     free(draws);
     rbe_grad_close(&t);
     rbe_calibration_close(&c);
     rbe_pool_close(&pool);
     rbe_source_close(&source);
+}
+
+/* Ranges of weights, an output layer of its own or not, and a context longer than a window. */
+static void check_llama(void)
+{
+    static char dir[] = "/tmp/rbe-check-calibrate-XXXXXX";
+    struct rbe_model_config config = {
+        .arch = RBE_ARCH_LLAMA, .vocab = 258, .n_ctx = 1040, .n_embd = 64, .n_layer = 2,
+        .n_head = 4, .n_kv = 2, .head = 24, .n_inner = 80, .ln_eps = 1e-5F, .rope_base = 10000,
+        .eos = 257};
+    struct fisher_case k = {
+        .path = dir, .site = "layers.1.self_attn.q_proj.weight",
+        .range = "layers.1.self_attn.k_proj.weight", .head = "embed_tokens.weight",
+        .window = 512, .vocab = 258, .by_threads = true};
+    struct rbe_diag d = {""};
+
+    if (!CHECK(mkdtemp(dir) && !rbe_synth(dir, &config, RBE_DT_F32, 1, &d)))
+        return;
+    check_fisher(&k);
+    char *model = rbe_path_join(dir, "model.safetensors");
+    char *json = rbe_path_join(dir, "config.json");
+    unlink(model);
+    config.options = 1U << RBE_OPTION_UNTIED;
+    k.head = "lm_head.weight";
+    k.site = "layers.0.mlp.gate_proj.weight";
+    k.range = "layers.0.mlp.up_proj.weight";
+    if (CHECK(!rbe_synth(dir, &config, RBE_DT_F32, 1, &d)))
+        check_fisher(&k);
+    unlink(model);
+    unlink(json);
+    free(model);
+    free(json);
+    CHECK(!rmdir(dir));
 }
 
 /* p = (1/2, 1/2), q = (1/4, 3/4): KL = ln 2 / 2 + ln(2/3) / 2 = ln(4/3) / 2. */
@@ -271,8 +387,11 @@ int main(void)
     check_divergence();
     if (CHECK(path && rbe_model_open(&m, path, &d) == RBE_OK))
         check_moments(m, path);
+    const struct fisher_case gpt2 = {.path = path, .site = SITE, .range = SITE,
+                                     .head = "wte.weight", .window = LENGTH, .vocab = 300};
     if (path)
-        check_fisher(path);
+        check_fisher(&gpt2);
+    check_llama();
     rbe_model_close(&m);
     free(path);
     return check_done();

@@ -19,7 +19,10 @@ static void rules(void)
         "about:  what it is \r\n"
         "budget-bits: 2.5   # of the file\n"
         "allocation: measured\n"
+        "series: parts\n"
         "metric: fisher\n"
+        "tokens: 777\n"
+        "probes: 333\n"
         "all codec=seed block=44 search=best hadamard=256\n"
         "mlp.fc layers=3-8 codec=hybrid ratio=100 quality=High\n"
         "  mlp.fc\tlayers=5 search=fast scales=row\n"
@@ -38,7 +41,9 @@ static void rules(void)
     CHECK(!strcmp(rbe_profile_about(p), "what it is"));
     CHECK_NEAR(rbe_profile_budget_bits(p), 2.5, 0);
     CHECK(rbe_profile_measured(p));
+    CHECK(!strcmp(rbe_profile_series(p), "parts"));
     CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
+    CHECK(rbe_profile_tokens(p) == 777 && rbe_profile_probes(p) == 333);
     CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
     CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
     CHECK(rbe_profile_budget_bytes(p) == 0);
@@ -101,8 +106,11 @@ static void faults(void)
         {"all", "says nothing"},
         {"size: 3\nall codec=seed", "t:1: unknown header"},
         {"budget-bits: lots\nall codec=seed", "no budget"},
+        {"series: mine\nall codec=seed", "parts or schedule"},
         {"allocation: fair\nall codec=seed", "measured or even"},
         {"metric: feet\nall codec=seed", "inputs or fisher"},
+        {"probes: 0\nall codec=seed", "no number of tokens"},
+        {"probes: many\nall codec=seed", "no number of tokens"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
     };
 

@@ -369,6 +369,7 @@ int main(void)
     /* Queries, keys and values apart, gates and what they gate. */
     CHECK(!rbe_synth(dir, &llama, RBE_DT_F32, 1, &d));
     check_steps(RBE_METRIC_INPUTS, 8, 8);
+    check_steps(RBE_METRIC_FISHER, 8, 8);
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         forget(left[i]);
     CHECK(!rmdir(dir));

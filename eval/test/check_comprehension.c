@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "eval/casing.h"
 #include "eval/comprehension.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/generation.h"
 #include "eval/quality.h"
 #include "eval/softmax.h"
@@ -518,7 +518,7 @@ static void check_scoring(const char *model)
     bool greedy[2];
 
     last.first = 2;
-    if (!CHECK(!rbe_runner_open(&r, model, 2, NULL, &d)))
+    if (!CHECK(!rbe_runner_open(&r, model, 2, RBE_KV_DEFAULT, NULL, &d)))
         return;
     CHECK(!rbe_runner_forward(&r, 0, tokens, 2, &d) && !rbe_runner_logits(&r, 0, 2, &d));
     const float *row = r.logits + r.vocab;

@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 #include "eval/child.h"
-#include "eval/conversation.h"
+#include "model/conversation.h"
 #include "eval/said.h"
 #include "eval/softmax.h"
 #include "eval/timing.h"
@@ -58,7 +58,7 @@ static void check_history(struct rbe_runner *r, struct rbe_runner *fresh,
     uint32_t context = 0;
     bool dropped = false;
 
-    CHECK(!rbe_conversation_open(&c, r, t, how, &d));
+    CHECK(!rbe_conversation_open(&c, r->session, r->model, t, how, &d));
     for (int i = 0; i < 16; i++) {
         struct heard h = {.size = 0};
         if (!CHECK(!rbe_conversation_turn(c, "Where does the river rise, and where does it go?",
@@ -189,7 +189,7 @@ static void check_chatml(struct rbe_runner *r, const struct rbe_tokenizer *gpt2,
     if (!t)
         return;
     CHECK(rbe_has_chatml(t) && !rbe_has_chatml(gpt2));
-    CHECK(!rbe_conversation_open(&c, r, t, how, &d));
+    CHECK(!rbe_conversation_open(&c, r->session, r->model, t, how, &d));
     for (int i = 0; i < 5; i++)
         strcat(asked, "Where does the water of the river rise?<|im_end|>");
     snprintf(after, sizeof after, "user\n%s", asked);
@@ -224,7 +224,7 @@ static void check_chatml(struct rbe_runner *r, const struct rbe_tokenizer *gpt2,
     CHECK(ended && dropped);
     rbe_conversation_close(&c);
     how.plain = true;
-    CHECK(!rbe_conversation_open(&c, r, t, how, &d));
+    CHECK(!rbe_conversation_open(&c, r->session, r->model, t, how, &d));
     CHECK(!rbe_conversation_turn(c, "Who?", NULL, NULL, &turn, &d));
     size_t at = 0;
     expect_text(t, turn.ids, &at, "Question: Who?\nAnswer:");
@@ -340,8 +340,8 @@ int main(void)
 
     rbe_cpu_init();
     if (!CHECK(folder) || !CHECK(!rbe_pool_open(&pool, 0, &d)) ||
-        !CHECK(!rbe_runner_open(&r, folder, 1, pool, &d)) ||
-        !CHECK(!rbe_runner_open(&fresh, folder, 1, pool, &d)) ||
+        !CHECK(!rbe_runner_open(&r, folder, 1, RBE_KV_DEFAULT, pool, &d)) ||
+        !CHECK(!rbe_runner_open(&fresh, folder, 1, RBE_KV_DEFAULT, pool, &d)) ||
         !CHECK(!rbe_tokenizer_open(&t, folder, &d))) {
         printf("%s\n", d.text);
         return check_done();

@@ -58,6 +58,9 @@ for i in 1 2 3; do
 done
 ok 'merge divergence' "$rbe" merge --out "$work/djoined" "$work"/dpart?
 ok 'joined divergence is the whole' same "$work/dwhole" "$work/djoined"
+ok 'divergence in windows of 128' evaluate divergence "${pair[@]}" --context 128 --windows 3 \
+    --out "$work/narrow"
+ok 'tells so' jq -e '.context == 128 and .tokens == 381' "$work/narrow"
 for what in divergence comprehension; do
     args=("${pair[@]}")
     [ $what = divergence ] || args=("${two[@]}")
@@ -337,6 +340,7 @@ fails 1 'not text' evaluate perplexity --text "$work/binary"
 head -c 200 "$work/text" > "$work/short"
 fails 1 'shorter than one window' evaluate perplexity --text "$work/short"
 fails 2 'beyond the model' evaluate perplexity --context 1024
+fails 2 'beyond the model' evaluate divergence "${pair[@]}" --context 1024
 fails 2 'unknown protocol' evaluate perplexity --protocol P9
 fails 2 'shard' evaluate perplexity --shard 5/4
 fails 1 'No such file' evaluate perplexity --model "$work/none"

@@ -301,7 +301,7 @@ int main(void)
 
     rbe_cpu_init();
     if (!CHECK(folder && path) || !CHECK(!rbe_pool_open(&pool, 0, &d)) ||
-        !CHECK(!rbe_runner_open(&r, folder, 100, pool, &d)) ||
+        !CHECK(!rbe_runner_open(&r, folder, 100, RBE_KV_DEFAULT, pool, &d)) ||
         !CHECK(!rbe_tokenizer_open(&t, folder, &d)) ||
         !CHECK(!rbe_text_open(&text, path, &d)) ||
         !CHECK(!rbe_windows_make(&w, RBE_P1, &text, t, r.n_ctx, 0, &d))) {

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "eval/conversation.h"
 #include "eval/perplexity.h"
 #include "eval/text.h"
 #include "eval/windows.h"
 #include "kernels/test/check.h"
+#include "model/conversation.h"
 #include "model/data.h"
 #include "rbe/gguf.h"
 

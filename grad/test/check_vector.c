@@ -400,6 +400,40 @@ static void check_moves(const struct rbe_vector *v, size_t version, size_t size)
     same_bits(version, size, 11, got);
 }
 
+/* --- dot products ------------------------------------------------------------------------- */
+
+/* Of all pairs, added to what is there, against doubles; the narrowest version's bits. */
+static void check_dots(const struct rbe_vector *v, size_t version)
+{
+    enum { DOWN = 12, ACROSS = 24, LONG = 36 };
+    static float a[DOWN][LONG], b[LONG / 4][ACROSS][4];
+    static double narrowest[DOWN][ACROSS];
+    double out[DOWN + 1][ACROSS];
+
+    for (size_t i = 0; i < DOWN * LONG; i++)
+        (&a[0][0])[i] = x[i % 997] - gain[i % 991];
+    for (size_t i = 0; i < ACROSS * LONG; i++)
+        (&b[0][0][0])[i] = y[i % 983] + bias[i % 977];
+    for (size_t i = 0; i < (DOWN + 1) * ACROSS; i++)
+        (&out[0][0])[i] = (double)i;
+    v->dots(&out[0][0], &a[0][0], &b[0][0][0], DOWN, ACROSS, LONG);
+    for (size_t i = 0; i < DOWN; i++)
+        for (size_t j = 0; j < ACROSS; j++) {
+            double want = (double)(i * ACROSS + j), size = want;
+            for (size_t k = 0; k < LONG; k++) {
+                const double p = (double)a[i][k] * (double)b[k / 4][j][k % 4];
+                want += p;
+                size += fabs(p);
+            }
+            CHECK_NEAR(out[i][j], want, 1e-6 * size);
+        }
+    for (size_t j = 0; j < ACROSS; j++)
+        CHECK(out[DOWN][j] == (double)(DOWN * ACROSS + j));
+    if (version == 0)
+        memcpy(narrowest, out, sizeof narrowest);
+    CHECK(!memcmp(narrowest, out, sizeof narrowest));
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -432,6 +466,7 @@ int main(int argc, char **argv)
             check_loss(v, k, size, "chapter", 14);
         }
         check_agree(v);
+        check_dots(v, k);
         printf("ok   %s\n", v->name);
     }
     check_no_target();

@@ -40,10 +40,21 @@ size_t rbe_model_bytes_per_token(const struct rbe_model *m);
 
 struct rbe_session;
 
+/* What the KV cache holds: f32, f16 (half the bytes; values beyond 65504 become infinite), or
+ * int8, a byte times a scale of each head's vector (a little more than a quarter). */
+enum rbe_kv_cache {
+    RBE_KV_DEFAULT = 0,         /* int8 for RBE models, f32 for plain checkpoints */
+    RBE_KV_F32,
+    RBE_KV_F16,
+    RBE_KV_INT8,
+};
+
 struct rbe_session_limits {
     uint32_t max_tokens;        /* KV cache positions, 1..n_ctx; 0 = n_ctx */
-    uint32_t max_batch;         /* tokens a call of prefill takes at once; 0 = 512 */
+    uint32_t max_batch;         /* tokens a call of prefill takes at once; 0 = 64 for RBE models
+                                 * (or max_logits), 512 for plain ones */
     uint32_t max_logits;        /* rows rbe_logits() fills at once; 0 = 1 */
+    enum rbe_kv_cache kv_cache;
 };
 
 /* Bytes rbe_session_open() will allocate. */

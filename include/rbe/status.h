@@ -31,8 +31,9 @@ const char *rbe_strerror(enum rbe_status s);
 
 /*
  * Finds out what this CPU can run, less what $RBE_DISABLE_ISA names ("avx512,avx2"; "all":
- * scalar code only).  Once, before the other calls and before threads; without it everything
- * runs, by scalar code.  RBE_ERR_ARG: an unknown name.  d may be NULL, here and everywhere.
+ * scalar code only), and how many bits activations have, by $RBE_ACTIVATIONS ("8", "16").
+ * Once, before the other calls and before threads; without it everything runs, by scalar code.
+ * RBE_ERR_ARG: an unknown name.  d may be NULL, here and everywhere.
  */
 enum rbe_status rbe_init(struct rbe_diag *d);
 

@@ -6,7 +6,7 @@
  *
  * The dot product multiplies signed bytes.  Both maps are sums of two bytes, so it takes their
  * halves as they are, and activations as q = 256 high + low, each byte standing twice; high
- * and low have sums of their own.
+ * and low have sums of their own.  With ACT8 there is one byte and one sum.
  */
 #ifndef RBE_KERNELS_ARM_SEED_NEON_H
 #define RBE_KERNELS_ARM_SEED_NEON_H
@@ -15,7 +15,7 @@
 #include "kernels/f16.h"
 
 enum {
-#ifdef __ARM_FEATURE_DOTPROD
+#if defined __ARM_FEATURE_DOTPROD && !defined ACT8
     VEC_ROWS = 8,               /* of two sums each */
 #else
     VEC_ROWS = 16,
@@ -56,6 +56,33 @@ static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
 
 #ifdef __ARM_FEATURE_DOTPROD
 
+#define BYTE_WEIGHTS
+
+static inline u16x nibble_bytes(u16x v)
+{
+    const uint8x16_t h = vreinterpretq_u8_u16(v);
+    return vreinterpretq_u16_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
+}
+
+#endif
+
+#ifdef ACT8
+
+#define UNSIGNED_ACT 0
+
+static inline u16x u16_xor(u16x a, u16x b)
+{
+    return veorq_u16(a, b);
+}
+
+static inline u16x dot(u16x sum, u16x g, u16x x)
+{
+    return vreinterpretq_u16_s32(vdotq_s32(vreinterpretq_s32_u16(sum), vreinterpretq_s8_u16(g),
+                                           vreinterpretq_s8_u16(x)));
+}
+
+#elif defined __ARM_FEATURE_DOTPROD
+
 #define SPLIT_SUMS
 typedef struct {
     int32x4_t high, low;
@@ -75,12 +102,6 @@ static inline act act_load(const int16_t *q)
     const int8x16_t low = vreinterpretq_s8_s16(x);
     const int8x16_t high = vreinterpretq_s8_s16(vrshrq_n_s16(x, 8));
     return (act){vtrn1q_s8(high, high), vtrn1q_s8(low, low)};
-}
-
-static inline u16x nibble_bytes(u16x v)
-{
-    const uint8x16_t h = vreinterpretq_u8_u16(v);
-    return vreinterpretq_u16_u8(vaddq_u8(vandq_u8(h, vdupq_n_u8(15)), vshrq_n_u8(h, 4)));
 }
 
 static inline acc dot(acc sum, u16x g, act x)
@@ -106,12 +127,14 @@ static inline u16x dot(u16x sum, u16x g, u16x x)
     return vreinterpretq_u16_s32(vmlal_high_s16(low, a, b));
 }
 
+#endif
+
+#ifndef SPLIT_SUMS
 static inline void reduce(int32_t *out, const u16x *s, int n)
 {
     for (int i = 0; i < n; i++)
         out[i] = vaddvq_s32(vreinterpretq_s32_u16(s[i]));
 }
-
 #endif
 
 static inline void finish(float *y, const int32_t *sum, const uint16_t *scale, float act_scale,

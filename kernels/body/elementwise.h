@@ -112,56 +112,6 @@ static void softmax(float *x, size_t n)
         x[i] *= scale;
 }
 
-static void scores(float *s, const float *q, const float *k, size_t count, size_t dim,
-                   float scale)
-{
-    const size_t whole = dim / LANES * LANES;
-    float q_last[LANES], k_last[LANES];
-
-    pad(q_last, q + whole, dim - whole, 0);
-    for (size_t t = 0; t < count; t++, k += dim) {
-        struct sixteen sum = {.a = {0}};
-        size_t i = 0;
-#define PRODUCT(at) (f32_load(q + i + (at)) * f32_load(k + i + (at)))
-        for (; i < whole; i += LANES)
-            ADD_LANES(sum, PRODUCT);
-#undef PRODUCT
-#define PRODUCT(at) (f32_load(q_last + (at)) * f32_load(k_last + (at)))
-        if (i < dim) {
-            pad(k_last, k + i, dim - i, 0);
-            ADD_LANES(sum, PRODUCT);
-        }
-#undef PRODUCT
-        s[t] = scale * sum_lanes(sum);
-    }
-}
-
-static void mix(float *y, const float *p, const float *v, size_t count, size_t dim)
-{
-    size_t i = 0;
-
-    for (; i + 4 * F32_LANES <= dim; i += 4 * F32_LANES) {
-        f32x a = {0}, b = {0}, c = {0}, d = {0};
-        for (size_t t = 0; t < count; t++) {
-            const float *from = v + t * dim + i;
-            a += f32_load(from) * p[t];
-            b += f32_load(from + F32_LANES) * p[t];
-            c += f32_load(from + 2 * F32_LANES) * p[t];
-            d += f32_load(from + 3 * F32_LANES) * p[t];
-        }
-        f32_store(y + i, a);
-        f32_store(y + i + F32_LANES, b);
-        f32_store(y + i + 2 * F32_LANES, c);
-        f32_store(y + i + 3 * F32_LANES, d);
-    }
-    for (; i < dim; i++) {
-        float a = 0;
-        for (size_t t = 0; t < count; t++)
-            a += v[t * dim + i] * p[t];
-        y[i] = a;
-    }
-}
-
 static double log_sum_exp(const float *x, size_t n)
 {
     const float m = row_max(x, n);
@@ -252,5 +202,5 @@ static void rotate(float *y, const float *x, const float *cosines, const float *
 }
 
 #define FUNCTIONS                                                                              \
-    layer_norm, bias_gelu, bias_add, residual_add, softmax, scores, mix, log_sum_exp,          \
-    rms_norm, swiglu, rotate
+    layer_norm, bias_gelu, bias_add, residual_add, softmax, log_sum_exp, rms_norm, swiglu,     \
+        rotate

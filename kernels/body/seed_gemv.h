@@ -19,7 +19,11 @@
  *   finish(y, sum, scale, s, n) y[i] = (float)sum[i] * (f16 scale[i] * s), i < n
  *   VEC_ROWS                    accumulators a pass
  * and, with SPLIT_SUMS, acc (a row's sum, else a u16x), act (activations, else a u16x),
- * acc_zero, act_load and nibble_bytes (seed_map.h).
+ * acc_zero and act_load, and nibble_bytes with BYTE_WEIGHTS (seed_map.h).
+ *
+ * With ACT8 activations are the pairs of struct rbe_act, of 8 bits, and BYTE_WEIGHTS is defined
+ * too.  Where UNSIGNED_ACT is 1, dot() takes q + 128 as they are, which the sum of the row's
+ * weights makes good; else q.
  */
 #ifndef RBE_KERNELS_BODY_SEED_GEMV_H
 #define RBE_KERNELS_BODY_SEED_GEMV_H
@@ -27,6 +31,15 @@
 #include "kernels/body/seed_map.h"
 #include "kernels/body/unroll.h"
 #include "kernels/format/seed.h"
+
+#ifdef ACT8
+typedef uint16_t act_word;
+#define ACT_WORDS(a) (a)->pair
+#else
+typedef int16_t act_word;
+#define ACT_WORDS(a) (a)->q
+#define UNSIGNED_ACT 0
+#endif
 
 #ifndef SPLIT_SUMS
 typedef u16x acc;
@@ -37,9 +50,13 @@ static inline acc acc_zero(void)
     return u16_set(0);
 }
 
-static inline act act_load(const int16_t *q)
+static inline act act_load(const act_word *q)
 {
+#if defined ACT8 && !UNSIGNED_ACT
+    return u16_xor(u16_load(q), u16_set(0x8080));
+#else
     return u16_load(q);
+#endif
 }
 #endif
 
@@ -55,7 +72,7 @@ enum {
 struct pass {
     const uint8_t *low, *high;  /* lines j and j + 2 (two words) or j + 1 of the first group */
     size_t low_step, high_step; /* bytes from group to group */
-    const int16_t *q;
+    const act_word *q;
     size_t groups;
     uintptr_t ahead;            /* address of the first line to ask for */
     bool add;                   /* to the sums; otherwise they are set */
@@ -73,7 +90,7 @@ INLINE void multiply_rows(const unsigned block, const unsigned r0, const unsigne
                           acc *restrict sum)
 {
     const uint8_t *low = p->low, *high = p->high;
-    const int16_t *q = p->q, *const end = q + p->groups * RBE_SEED_LANES;
+    const act_word *q = p->q, *const end = q + p->groups * RBE_SEED_LANES;
     uintptr_t ahead = p->ahead;
 #define START(i) acc sum##i = acc_zero();
     EACH_ROW(START)
@@ -130,7 +147,7 @@ static void multiply_any(unsigned n, const struct pass *p, const struct row_cons
 struct strip {
     const uint8_t *base, *below;        /* below: the strip that goes on with its bits */
     unsigned words, below_words;
-    const int16_t *q;
+    const act_word *q;
     size_t groups;
     uintptr_t ahead;                    /* what to ask for while they are multiplied */
     bool add;
@@ -225,8 +242,17 @@ struct strip_out {
     const uint16_t *scale;
     float act_scale;
     int32_t offset;
+    const int32_t *row_sum;             /* of the same, with UNSIGNED_ACT */
     unsigned rows, block;
 };
+
+/* From sums of weights times q + 128 to those times q. */
+static inline void take_offset(int32_t *total, const struct strip_out *o, unsigned first,
+                               unsigned n)
+{
+    for (unsigned j = 0; UNSIGNED_ACT && j < n; j++)
+        total[j] = (int32_t)((uint32_t)total[j] - 128 * (uint32_t)o->row_sum[first + j]);
+}
 
 /* Reduces sums[0 .. made), which belong to the rows from `first` on. */
 static void put_rows(const struct strip_out *o, acc *sums, unsigned first, unsigned made)
@@ -237,6 +263,7 @@ static void put_rows(const struct strip_out *o, acc *sums, unsigned first, unsig
         reduce(total + j, sums + j, (int)(made - j < 16 ? made - j : 16));
     for (unsigned j = 0; OFFSET != 0 && j < made; j++)
         total[j] = (int32_t)((uint32_t)total[j] - (uint32_t)o->offset);
+    take_offset(total, o, first, made);
     finish(o->y + first, total, o->scale + first, o->act_scale, made);
 }
 
@@ -251,6 +278,7 @@ static void put_shared(const struct strip_out *o, acc *sums, unsigned made)
         const unsigned n = o->rows - i < SUMS_MAX ? o->rows - i : SUMS_MAX;
         for (unsigned j = 0; j < n; j++)
             row[j] = total[rbe_seed_bit(i + j, o->block)];
+        take_offset(row, o, i, n);
         finish(o->y + i, row, o->scale + i, o->act_scale, n);
     }
 }
@@ -349,7 +377,7 @@ static void gemv_seeds(const struct rbe_matrix *w, const struct rbe_act *a, floa
             .below = (const uint8_t *)below.line,
             .words = here.words,
             .below_words = below.words,
-            .q = a->q,
+            .q = ACT_WORDS(a),
             .groups = groups,
         };
         const struct strip_out o = {
@@ -357,6 +385,7 @@ static void gemv_seeds(const struct rbe_matrix *w, const struct rbe_act *a, floa
             .scale = w->scale + r,
             .act_scale = a->scale[0],
             .offset = (int32_t)(sum * OFFSET),
+            .row_sum = UNSIGNED_ACT ? w->row_sum + r : NULL,
             .rows = (unsigned)(row1 - r < w->block ? row1 - r : w->block),
             .block = w->block,
         };

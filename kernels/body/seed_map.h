@@ -4,8 +4,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * With SPLIT_SUMS the ISA's seed header defines nibble_bytes(h), whose two bytes are the sums
- * of those nibbles that stand in each byte of h.
+ * With BYTE_WEIGHTS a weight is left as two bytes, which the dot product adds; the ISA's seed
+ * header defines nibble_bytes(h), whose two bytes are the sums of those nibbles that stand in
+ * each byte of h.
  */
 #ifndef RBE_KERNELS_BODY_SEED_MAP_H
 #define RBE_KERNELS_BODY_SEED_MAP_H
@@ -36,12 +37,12 @@ static inline void set_row(struct row_const *k, unsigned shift, unsigned i)
 #endif
 }
 
-/* The integer weights g, plus OFFSET; with SPLIT_SUMS, two bytes whose sum that is. */
+/* The integer weights g, plus OFFSET; with BYTE_WEIGHTS, two bytes whose sum that is. */
 static inline u16x map(u16x u, const struct row_const *k)
 {
 #if MAP_SEED4
     const u16x h = u16_add(u16_mul(u, u16_set(RBE_SEED4_MULTIPLIER)), k->term);
-#ifdef SPLIT_SUMS
+#ifdef BYTE_WEIGHTS
     return nibble_bytes(h);
 #else
     return u16_nibbles(h, u16_factor(1));
@@ -49,7 +50,7 @@ static inline u16x map(u16x u, const struct row_const *k)
 #else
     const u16x h = u16_mul(u, u16_set(RBE_SEED_MULTIPLIER));
     (void)k;
-#ifdef SPLIT_SUMS
+#ifdef BYTE_WEIGHTS
     return h;
 #else
     return u16_bytes(h, u16_factor(1));

@@ -427,6 +427,37 @@ static void round_bf16(uint16_t *to, const float *x, size_t n, float scale)
     }
 }
 
+/* Two registers of b, each with the same four values of k of F32_LANES / 4 vectors, meet those
+ * of four vectors of a. */
+static void dots(double *out, const float *a, const float *b, size_t rows, size_t cols,
+                 size_t n)
+{
+    enum { EACH_B = F32_LANES / 4, DOWN = 4, ACROSS = 2 };
+    float each[F32_LANES];
+
+    for (size_t j = 0; j < cols; j += ACROSS * EACH_B)
+        for (size_t i = 0; i < rows; i += DOWN) {
+            f32x s[DOWN][ACROSS] = {{{0}}};
+
+            for (size_t k = 0; k < n; k += 4) {
+                const float *at = b + k * cols + 4 * j;
+                const f32x x = f32_load(at), y = f32_load(at + F32_LANES);
+                for (size_t p = 0; p < DOWN; p++) {
+                    const f32x v = f32_quads(a + (i + p) * n + k);
+                    s[p][0] += v * x;
+                    s[p][1] += v * y;
+                }
+            }
+            for (size_t p = 0; p < DOWN * ACROSS; p++) {
+                double *to = out + (i + p / ACROSS) * cols + j + p % ACROSS * EACH_B;
+                f32_store(each, s[p / ACROSS][p % ACROSS]);
+                for (size_t e = 0; e < EACH_B; e++)
+                    to[e] += ((double)each[4 * e] + (double)each[4 * e + 1]) +
+                             ((double)each[4 * e + 2] + (double)each[4 * e + 3]);
+            }
+        }
+}
+
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
-    round_bf16, blend, rms_back, swiglu_back
+    round_bf16, blend, rms_back, swiglu_back, dots

@@ -63,10 +63,10 @@ static void decode_seed4(const struct rbe_matrix *w, size_t r, float *out)
         out[n] = s * col_scale(w, n) * (float)rbe_seed4_map(window(w, r, n), i);
 }
 
-/* With DOTPROD activations are two bytes; a weight is the sum of two as well. */
+/* A weight is the sum of two bytes; with DOTPROD activations of 16 bits are two as well. */
 static double dot_bytes(const struct rbe_kernel *k)
 {
-    return k->isa & RBE_ISA_DOTPROD ? 4 : 1;
+    return k->bits == 8 ? 2 : k->isa & RBE_ISA_DOTPROD ? 4 : 1;
 }
 
 /* Sums that kernels/body/seed_gemv.h makes for each column: above B = 128 one for each window

@@ -8,10 +8,13 @@
 #define RBE_KERNELS_SCALAR_SIMD_ANY_H
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 #ifdef __x86_64__
 #include <xmmintrin.h>
 #endif
+
+#include "kernels/f16.h"
 
 enum { F32_LANES = 4 };
 
@@ -24,9 +27,21 @@ static inline f32x f32_load(const float *p)
     return v;
 }
 
+/* Four values, as often as they fit. */
+static inline f32x f32_quads(const float *p)
+{
+    return f32_load(p);
+}
+
 static inline void f32_store(float *p, f32x v)
 {
     memcpy(p, &v, sizeof v);
+}
+
+static inline f32x f32_load_half(const uint16_t *p)
+{
+    return (f32x){rbe_f16_to_f32(p[0]), rbe_f16_to_f32(p[1]), rbe_f16_to_f32(p[2]),
+                  rbe_f16_to_f32(p[3])};
 }
 
 /* a > b ? a : b; b when either is NaN. */

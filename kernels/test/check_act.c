@@ -45,6 +45,8 @@ static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
                : kind == 3 ? (i % w->cols == 3 % w->cols ? 1e-3F : u * 1e-9F)
                            : ldexpf(u, -120);
     }
+    const int most = a->bits == 8 ? RBE_ACT8_MAX : RBE_ACT_MAX;
+
     rbe_act_prepare(a, w, x, w->cols, COUNT);
     CHECK(a->count == COUNT && a->cols == w->cols);
     for (size_t t = 0; t < COUNT; t++) {
@@ -62,12 +64,15 @@ static void check_numbers(struct rbe_act *a, struct rbe_matrix *w,
         for (size_t n = w->cols; n < (w->cols + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD;
              n++)
             wrong += a->q[t * a->stride + n] != 0 || a->x[t * a->stride + n] != 0;
+        for (size_t n = 0; a->bits == 8 && n < a->stride && n < w->cols + RBE_ACT_PAD - 1; n++)
+            wrong += n / RBE_ACT_PAD * RBE_ACT_PAD < w->cols &&
+                     a->pair[t * a->stride + n] != (a->q[t * a->stride + n] + 128) * 257;
         CHECK(wrong == 0);
-        CHECK(largest <= RBE_ACT_MAX);
+        CHECK(largest <= most);
         CHECK(sums_fit(a, t, facts));
         /* One of the limits is used up, but for numbers near the smallest. */
-        if (facts->group && kind != 4)
-            CHECK(largest >= RBE_ACT_MAX - 2);
+        if ((facts->group || a->bits == 8) && kind != 4)
+            CHECK(largest >= most - 2);
     }
 }
 
@@ -105,12 +110,34 @@ static void check_poison(struct rbe_act *a, struct rbe_matrix *w)
     CHECK(isfinite(a->scale[0]));
 }
 
+/* The choice of all, and each format's own. */
+static void check_choice(void)
+{
+    char text[64];
+
+    CHECK(rbe_format_act_bits(RBE_F32) == 0 && rbe_format_act_bits(RBE_INT8) == 16);
+    CHECK(rbe_format_act_bits(RBE_SEED) == 8 && rbe_format_act_bits(RBE_SEED4) == 8);
+    rbe_act_bits_string(text, sizeof text);
+    CHECK(!strncmp(text, "int8:16 int4:16 seed:8 seed4:8", 30));
+    CHECK(strlen(rbe_act_bits_string(text, 6)) == 5);
+    setenv("RBE_ACTIVATIONS", "16", 1);
+    CHECK(!rbe_act_bits_init() && rbe_format_act_bits(RBE_SEED) == 16);
+    setenv("RBE_ACTIVATIONS", "8", 1);
+    CHECK(!rbe_act_bits_init() && rbe_format_act_bits(RBE_INT4) == 8);
+    CHECK(rbe_format_act_bits(RBE_HYBRID) == 0);
+    setenv("RBE_ACTIVATIONS", "12", 1);
+    CHECK(rbe_act_bits_init() && !strcmp(rbe_act_bits_init(), "12"));
+    unsetenv("RBE_ACTIVATIONS");
+    CHECK(!rbe_act_bits_init() && rbe_format_act_bits(RBE_SEED) == 8);
+}
+
 int main(int argc, char **argv)
 {
     static const uint32_t widths[] = {1, 2, 63, 64, 65, 127, 128, 129, 768, 3072, 4096};
     struct rbe_act a;
 
     rng = check_seed(argc, argv);
+    check_choice();
     void *mem = aligned_alloc(64, (rbe_act_bytes(COUNT, MAX_COLS) + 63) / 64 * 64);
     if (!CHECK(mem))
         return check_done();
@@ -129,12 +156,14 @@ int main(int argc, char **argv)
             if (!facts->gmax)
                 continue;
             memset(mem, 0xFF, rbe_act_bytes(COUNT, MAX_COLS));
-            for (int kind = 0; kind < 5; kind++) {
-                w.col_scale = kind == 2 ? NULL : col_scale;
-                check_numbers(&a, &w, facts, kind);
+            for (a.bits = 8; a.bits <= 16; a.bits += 8) {
+                for (int kind = 0; kind < 5; kind++) {
+                    w.col_scale = kind == 2 ? NULL : col_scale;
+                    check_numbers(&a, &w, facts, kind);
+                }
+                w.col_scale = NULL;
+                check_poison(&a, &w);
             }
-            w.col_scale = NULL;
-            check_poison(&a, &w);
         }
     free(mem);
     return check_done();

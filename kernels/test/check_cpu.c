@@ -29,8 +29,8 @@ static int refused(const char *names, const char *name)
 
 static void check_masking(uint32_t all)
 {
-    const uint32_t x86 =
-        RBE_ISA_SSE41 | RBE_ISA_AVX2 | RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2;
+    const uint32_t x86 = RBE_ISA_SSE41 | RBE_ISA_AVX2 | RBE_ISA_AVXVNNI | RBE_ISA_AVX512 |
+                         RBE_ISA_VNNI | RBE_ISA_VBMI2;
 
     CHECK(masked("") == all);
     CHECK(masked("all") == 0);
@@ -38,6 +38,7 @@ static void check_masking(uint32_t all)
     CHECK(masked("avx512") ==
           (all & ~(uint32_t)(RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2)));
     CHECK(masked("avx2") == (all & ~(x86 & ~(uint32_t)RBE_ISA_SSE41)));
+    CHECK(masked("avxvnni") == (all & ~(uint32_t)RBE_ISA_AVXVNNI));
     CHECK(masked("sse41") == (all & ~x86));
     CHECK(masked("vbmi2,neon") ==
           (all & ~(uint32_t)(RBE_ISA_VBMI2 | RBE_ISA_NEON | RBE_ISA_DOTPROD)));
@@ -55,7 +56,8 @@ static void check_names(void)
 
     CHECK(!strcmp(rbe_isa_string(0, text, sizeof text), "scalar"));
     CHECK(!strcmp(rbe_isa_string(RBE_ISA_AVX2 | RBE_ISA_VNNI, text, sizeof text), "avx2+vnni"));
-    CHECK(!strcmp(rbe_isa_names(), "sse41, avx2, avx512, vnni, vbmi2, neon, dotprod, all"));
+    CHECK(!strcmp(rbe_isa_names(),
+                  "sse41, avx2, avx512, vnni, vbmi2, neon, dotprod, avxvnni, all"));
     rbe_isa_string(UINT32_MAX, tiny, sizeof tiny);
     CHECK(strlen(tiny) < sizeof tiny);
     for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
@@ -125,11 +127,19 @@ static void check_words(void)
 {
     const struct rbe_kernel *x86 = rbe_kernel_by_name("gemv_seed_avx512vbmi2");
     const struct rbe_kernel *arm = rbe_kernel_by_name("gemv_seed_neondot");
+    const struct rbe_kernel *vnni = rbe_kernel_by_name("gemv8u_seed_avxvnni");
+    const struct rbe_kernel *dot8 = rbe_kernel_by_name("gemv8_seed_neondot");
 
 #if defined(__x86_64__)
     CHECK(x86 && x86->isa == (RBE_ISA_AVX512 | RBE_ISA_VNNI | RBE_ISA_VBMI2) && !arm);
+    CHECK(vnni && vnni->bits == 8 && vnni->sums && vnni->op == RBE_GEMV && !dot8);
+    /* Only for those who have what they need. */
+    CHECK(rbe_kernel_best_for(RBE_GEMV, RBE_SEED, vnni->isa, 8, true) == vnni);
+    CHECK(!rbe_kernel_best_for(RBE_GEMV, RBE_SEED, vnni->isa, 8, false)->sums);
+    CHECK(rbe_kernel_best(RBE_GEMV, RBE_SEED, vnni->isa)->bits == 16);
 #elif defined(__aarch64__)
     CHECK(arm && arm->isa == (RBE_ISA_NEON | RBE_ISA_DOTPROD) && !x86);
+    CHECK(dot8 && dot8->bits == 8 && !dot8->sums && !vnni);
 #else
     CHECK(!arm && !x86);
 #endif

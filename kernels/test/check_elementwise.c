@@ -153,36 +153,6 @@ static void check_softmax(const struct rbe_elementwise *e, size_t version, size_
     CHECK_NEAR(e->log_sum_exp(got, n), 10000, 1e-6);
 }
 
-static void check_attention(const struct rbe_elementwise *e, size_t version, size_t size,
-                            struct check_rng *rng)
-{
-    static float k[100 * 80], q[80], p[100], out[80];
-    const size_t dims[] = {64, 8, 16, 20, 80}, dim = dims[size % 5], count = 1 + size * 7;
-    const uint64_t state = rng->s;
-
-    rng->s = 12345 + size;      /* the same data for every version */
-    fill(k, count * dim, 1, rng);
-    fill(q, dim, 1, rng);
-    fill(p, count, 1, rng);
-    rng->s = state;
-    e->scores(got, q, k, count, dim, 0.125F);
-    for (size_t t = 0; t < count; t++) {
-        double want = 0;
-        for (size_t i = 0; i < dim; i++)
-            want += (double)q[i] * k[t * dim + i];
-        CHECK_NEAR(got[t], want / 8, 1e-5);
-    }
-    same_bits(version, size, 4, got, count);
-    e->mix(out, p, k, count, dim);
-    for (size_t i = 0; i < dim; i++) {
-        double want = 0;
-        for (size_t t = 0; t < count; t++)
-            want += (double)p[t] * k[t * dim + i];
-        CHECK_NEAR(out[i], want, 1e-4);
-    }
-    same_bits(version, size, 5, out, dim);
-}
-
 /* GELU and e^x over their whole range, relative error. */
 static void check_ranges(const struct rbe_elementwise *e)
 {
@@ -273,7 +243,6 @@ int main(int argc, char **argv)
             check_activations(e, version, s);
             check_llama(e, version, s);
             check_softmax(e, version, s);
-            check_attention(e, version, s, &rng);
         }
         check_ranges(e);
         time_it(e);

@@ -43,7 +43,7 @@ static const unsigned own_formats = RBE_PACKED128 + 1;
 /* Shapes have numbers of their own, so that a part of them is always the same part. */
 static struct check_rng rng, shape_rng;
 
-static struct guarded codes_room, scale_room, x_room, q_room, act_scale_room, y_room;
+static struct guarded codes_room, scale_room, x_room, q_room, pair_room, act_scale_room, y_room;
 static float *decoded;          /* [rows][cols] */
 static double *want, *bound;    /* [count][rows] */
 
@@ -262,7 +262,7 @@ static struct rbe_matrix make_matrix(const struct shape *s, enum fill fill, enum
 /* --- activations -------------------------------------------------------------------------- */
 
 static struct rbe_act make_act(const struct rbe_matrix *w, enum fill fill, size_t count,
-                               enum place place)
+                               enum place place, unsigned bits)
 {
     /* The stride may be longer than the padding of these columns: buffers are shared. */
     const size_t need = (w->cols + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD;
@@ -274,12 +274,16 @@ static struct rbe_act make_act(const struct rbe_matrix *w, enum fill fill, size_
         .stride = stride,
         .x = guarded_at(&x_room, place == ODD ? AT_START : place, n * sizeof(float), 64),
         .q = guarded_at(&q_room, place == ODD ? AT_START : place, n * sizeof(int16_t), 64),
+        .pair =
+            guarded_at(&pair_room, place == ODD ? AT_START : place, n * sizeof(int16_t), 64),
+        .bits = bits,
         .scale = guarded_at(&act_scale_room, AT_END, count * sizeof(float), sizeof(float)),
     };
     static float x[MAX_COUNT * 4096];
 
     memset(a.x, 0xFF, n * sizeof *a.x);
     memset(a.q, 0xFF, n * sizeof *a.q);
+    memset(a.pair, 0xFF, n * sizeof *a.pair);
     for (size_t t = 0; t < count; t++) {
         const size_t hot = check_below(&rng, w->cols);
         for (size_t c = 0; c < w->cols; c++) {
@@ -303,6 +307,8 @@ static struct rbe_act make_act(const struct rbe_matrix *w, enum fill fill, size_
             for (size_t c = 0; c < w->cols; c++)
                 a.q[t * stride + c] = (int16_t)x[t * w->cols + c];
         }
+    if (bits == 8 && is_integer(w->format))
+        rbe_act_pair(&a, count);
     return a;
 }
 
@@ -490,18 +496,23 @@ static void run_kernel(const struct run *run, const struct rbe_matrix *w,
     cases[run->kernel]++;
 }
 
-static void check_case(const struct shape *s, enum fill fill, enum place place, size_t count)
+static void check_bits(const struct shape *s, enum fill fill, enum place place, size_t count,
+                       unsigned bits)
 {
     static float scalar_y[MAX_COUNT * 4200];
-    const struct rbe_matrix w = make_matrix(s, fill, place);
-    const struct rbe_act a = make_act(&w, fill, count, place);
+    struct rbe_matrix w = make_matrix(s, fill, place);
+    const struct rbe_act a = make_act(&w, fill, count, place, bits);
+    int32_t *sums = malloc(w.rows * sizeof *sums);
     const size_t step = rbe_row_step(&w), steps = (w.rows + step - 1) / step;
     bool have_scalar[RBE_OP_COUNT] = {false};
 
     fill_oracle(&w, &a);
+    if (bits == 8 && rbe_row_sums(&w, sums))
+        w.row_sum = sums;
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);
         if (k->format != s->format || (k->op == RBE_GEMV && count != 1) ||
+            (k->bits == 8 && bits != 8) || (k->sums && !w.row_sum) ||
             !rbe_kernel_runs_on(k, rbe_cpu_isa()))
             continue;
         struct run run = {i, s, fill, place, count, w.rows + check_below(&rng, 4), 0, w.rows};
@@ -524,6 +535,17 @@ static void check_case(const struct shape *s, enum fill fill, enum place place, 
         run.row1 = run.row1 < w.rows ? run.row1 : w.rows;
         run_kernel(&run, &w, &a, y, compare ? scalar_y : NULL);
     }
+    free(sums);
+}
+
+/* With 16 bits, and with 8 where kernels take them; else at times. */
+static void check_case(const struct shape *s, enum fill fill, enum place place, size_t count)
+{
+    const bool eight = rbe_format_facts(s->format)->act_bits == 8;
+
+    check_bits(s, fill, place, count, 16);
+    if (is_integer(s->format) && (eight ? count == 1 : check_below(&rng, 8) == 0))
+        check_bits(s, fill, place, count, 8);
 }
 
 /* A part of the shapes: $RBE_CHECK_FROM, + $RBE_CHECK_EVERY, + 2 $RBE_CHECK_EVERY, ...; and
@@ -662,6 +684,7 @@ int main(int argc, char **argv)
         !guarded_open(&scale_room, 1 << 20) ||
         !guarded_open(&x_room, MAX_COUNT * 4096 * sizeof(float)) ||
         !guarded_open(&q_room, MAX_COUNT * 4096 * sizeof(int16_t)) ||
+        !guarded_open(&pair_room, MAX_COUNT * 4096 * sizeof(int16_t)) ||
         !guarded_open(&act_scale_room, 4096) ||
         !guarded_open(&y_room, MAX_COUNT * 4200 * sizeof(float))) {
         printf("FAIL out of memory\n");

@@ -27,6 +27,7 @@ struct fixture {
     void *act_memory;
     int64_t *sum;               /* [VECTORS][rows] */
     float *want, *got;          /* [VECTORS][rows] */
+    int32_t *row_sum;
 };
 
 static void *take(size_t bytes)
@@ -47,13 +48,15 @@ static void fixture_free(struct fixture *f)
     free(f->sum);
     free(f->want);
     free(f->got);
+    free(f->row_sum);
 }
 
 enum fill { RANDOM, LARGEST };
 
 /* LARGEST drives the sums as far as they can go: all weights alike, all activations equal. */
 static void fixture_make(struct fixture *f, enum rbe_format format, uint32_t rows,
-                         uint32_t cols, uint32_t block, enum fill fill, struct check_rng *rng)
+                         uint32_t cols, uint32_t block, enum fill fill, unsigned bits,
+                         struct check_rng *rng)
 {
     const struct rbe_matrix_size size = rbe_matrix_size(format, rows, cols, block, 0);
     uint16_t *codes = take(size.codes), *scale = take(size.scale);
@@ -68,13 +71,19 @@ static void fixture_make(struct fixture *f, enum rbe_format format, uint32_t row
     for (size_t n = 0; col_scale && n < cols; n++)
         col_scale[n] = rbe_f16_from_f32(1 + 0.5F * check_unit(rng));
     f->w =
-        (struct rbe_matrix){format, rows, cols, block, 0, codes, size.codes, scale, col_scale};
+        (struct rbe_matrix){.format = format, .rows = rows, .cols = cols, .block = block,
+                            .codes = codes, .code_bytes = size.codes, .scale = scale,
+                            .col_scale = col_scale};
+    f->row_sum = take(rows * sizeof *f->row_sum);
+    CHECK(rbe_row_sums(&f->w, f->row_sum));
+    f->w.row_sum = f->row_sum;
 
     float *x = take(VECTORS * cols * sizeof *x);
     for (size_t i = 0; i < (size_t)VECTORS * cols; i++)
         x[i] = fill == RANDOM ? check_unit(rng) : 1;
     f->act_memory = take(rbe_act_bytes(VECTORS, cols));
     rbe_act_init(&f->a, f->act_memory, VECTORS, cols);
+    f->a.bits = bits;
     rbe_act_prepare(&f->a, &f->w, x, cols, VECTORS);
     free(x);
 
@@ -142,7 +151,8 @@ static unsigned check_kernels(struct fixture *f, struct check_rng *rng)
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);
         const size_t count = k->op == RBE_GEMV ? 1 : 1 + check_below(rng, VECTORS);
-        if (k->format != f->w.format || !rbe_kernel_runs_on(k, rbe_cpu_isa()))
+        if (k->format != f->w.format || !rbe_kernel_runs_on(k, rbe_cpu_isa()) ||
+            (k->bits == 8 && f->a.bits != 8))
             continue;
         ran++;
         CHECK(same(k, f, count, 0, f->w.rows));
@@ -156,10 +166,12 @@ static unsigned check_kernels(struct fixture *f, struct check_rng *rng)
 static void check_shape(enum rbe_format format, uint32_t rows, uint32_t cols, uint32_t block,
                         enum fill fill, struct check_rng *rng)
 {
-    struct fixture f;
-    fixture_make(&f, format, rows, cols, block, fill, rng);
-    CHECK(check_kernels(&f, rng) > 0);
-    fixture_free(&f);
+    for (unsigned bits = 8; bits <= 16; bits += 8) {
+        struct fixture f;
+        fixture_make(&f, format, rows, cols, block, fill, bits, rng);
+        CHECK(check_kernels(&f, rng) > 0);
+        fixture_free(&f);
+    }
 }
 
 /* More vectors than a GEMM takes at once: each row block must start afresh for the rest. */
@@ -169,7 +181,7 @@ static void check_many_vectors(enum rbe_format format, struct check_rng *rng)
     struct fixture f;
     struct rbe_act a;
 
-    fixture_make(&f, format, ROWS, COLS, 20, RANDOM, rng);
+    fixture_make(&f, format, ROWS, COLS, 20, RANDOM, 16, rng);
     void *memory = take(rbe_act_bytes(MANY, COLS));
     float *y = take(MANY * ROWS * sizeof *y);
     rbe_act_init(&a, memory, MANY, COLS);
@@ -225,7 +237,8 @@ static void check_by_hand(void)
     codes[8 * 32] = 0x00FF;
     for (size_t i = 0; i < 32; i++)
         scale[i] = 0x3C00;      /* 1.0 */
-    const struct rbe_matrix w = {RBE_SEED, 32, 1, 16, 0, codes, sizeof codes, scale, NULL};
+    const struct rbe_matrix w = {RBE_SEED, 32, 1, 16, 0, codes, sizeof codes, scale, NULL,
+                                 NULL};
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         const struct rbe_seed_window at = rbe_seed_window_at(&w, want[i].row);
         float g;

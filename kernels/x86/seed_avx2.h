@@ -1,5 +1,5 @@
 /*
- * seed_avx2.h - what body/seed_gemv.h and seed_gemm.h ask for, in AVX2.
+ * seed_avx2.h - what body/seed_gemv.h and seed_gemm.h ask for, in AVX2; with ACT8 in AVX-VNNI.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -36,10 +36,37 @@ static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
                                    _mm256_slli_epi16(w1, 16 - (int)shift)) : w0;
 }
 
+#ifdef ACT8
+
+#define BYTE_WEIGHTS
+/* One operand has no signs: sums of nibbles, or activations. */
+#define UNSIGNED_ACT (!MAP_SEED4)
+
+static inline u16x u16_xor(u16x a, u16x b)
+{
+    return _mm256_xor_si256(a, b);
+}
+
+static inline u16x nibble_bytes(u16x h)
+{
+    const u16x low = _mm256_set1_epi8(15);
+    return u16_add(u16_and(h, low), u16_and(_mm256_srli_epi16(h, 4), low));
+}
+
+static inline u16x dot(u16x sum, u16x g, u16x x)
+{
+    return UNSIGNED_ACT ? _mm256_dpbusd_avx_epi32(sum, x, g)
+                        : _mm256_dpbusd_avx_epi32(sum, g, x);
+}
+
+#else
+
 static inline u16x dot(u16x sum, u16x g, u16x x)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(g, x));
 }
+
+#endif
 
 /* Lane 4 l + i of the result: 128-bit lane l's part of the sum of s[i]. */
 static inline u16x fold4(const u16x *s)

@@ -52,6 +52,30 @@ static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
 #endif
 }
 
+#ifdef ACT8
+
+#define BYTE_WEIGHTS
+/* One operand has no signs: sums of nibbles, or activations. */
+#define UNSIGNED_ACT (!MAP_SEED4)
+
+static inline u16x u16_xor(u16x a, u16x b)
+{
+    return _mm512_xor_si512(a, b);
+}
+
+static inline u16x nibble_bytes(u16x h)
+{
+    const u16x low = _mm512_set1_epi8(15);
+    return u16_add(u16_and(h, low), u16_and(_mm512_srli_epi16(h, 4), low));
+}
+
+static inline u16x dot(u16x sum, u16x g, u16x x)
+{
+    return UNSIGNED_ACT ? _mm512_dpbusd_epi32(sum, x, g) : _mm512_dpbusd_epi32(sum, g, x);
+}
+
+#else
+
 static inline u16x dot(u16x sum, u16x g, u16x x)
 {
 #ifdef __AVX512VNNI__
@@ -60,6 +84,8 @@ static inline u16x dot(u16x sum, u16x g, u16x x)
     return _mm512_add_epi32(sum, _mm512_madd_epi16(g, x));
 #endif
 }
+
+#endif
 
 /* Of a and b, each 128-bit lane: sums of neighbours, a's in the even places. */
 static inline u16x fold32(u16x a, u16x b)

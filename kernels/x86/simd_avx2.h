@@ -34,6 +34,12 @@ static inline f32x f32_load(const float *p)
     return _mm256_loadu_ps(p);
 }
 
+/* Four values, as often as they fit. */
+static inline f32x f32_quads(const float *p)
+{
+    return _mm256_broadcast_ps((const __m128 *)(const void *)p);
+}
+
 static inline void f32_store(float *p, f32x v)
 {
     _mm256_storeu_ps(p, v);

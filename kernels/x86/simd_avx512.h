@@ -35,6 +35,12 @@ static inline f32x f32_load(const float *p)
     return _mm512_loadu_ps(p);
 }
 
+/* Four values, as often as they fit. */
+static inline f32x f32_quads(const float *p)
+{
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+}
+
 static inline void f32_store(float *p, f32x v)
 {
     _mm512_storeu_ps(p, v);

@@ -132,10 +132,11 @@ static void write_both(const struct rbe_safetensors *s, const char *rbe, const c
 }
 
 /* Logits of every position, by batches of `batch`. */
-static void run(struct rbe_model *m, struct rbe_pool *pool, const uint32_t *ids, uint32_t batch,
-                float *logits)
+static void run(struct rbe_model *m, struct rbe_pool *pool, enum rbe_kv_cache kv,
+                const uint32_t *ids, uint32_t batch, float *logits)
 {
-    const struct rbe_session_limits l = {.max_batch = batch, .max_logits = batch};
+    const struct rbe_session_limits l = {.max_batch = batch, .max_logits = batch,
+                                         .kv_cache = kv};
     struct rbe_session *s;
     struct rbe_diag d = {""};
 
@@ -151,15 +152,44 @@ static void run(struct rbe_model *m, struct rbe_pool *pool, const uint32_t *ids,
     rbe_session_close(&s);
 }
 
-static void check_model(const char *rbe, const char *plain, struct check_rng *rng)
+/* The same with a cache of this kind, whose error is at most `bound` of the logits' RMS. */
+static void check_cache(struct rbe_model *m, struct rbe_pool *pool, enum rbe_kv_cache kv,
+                        const uint32_t *ids, const float *want, double bound)
 {
-    static float want[CTX * VOCAB], got[CTX * VOCAB], one[CTX * VOCAB];
+    static float got[CTX * VOCAB], one[CTX * VOCAB];
     static const uint32_t batches[] = {CTX, 1, 5};
+    double power = 0, worst = 0;
+
+    for (size_t i = 0; i < CTX * VOCAB; i++)
+        power += (double)want[i] * want[i] / (CTX * VOCAB);
+    for (size_t k = 0; k < 3; k++)
+        for (int threads = 1; threads <= 2; threads++) {
+            float *to = batches[k] == 1 && threads == 1 ? one : got;
+            run(m, threads == 1 ? NULL : pool, kv, ids, batches[k], to);
+            for (size_t i = 0; i < CTX * VOCAB; i++) {
+                const double e = fabs((double)to[i] - want[i]);
+                worst = e <= worst ? worst : e;
+            }
+            /* Token by token, the number of threads changes no bit. */
+            CHECK(batches[k] != 1 || threads == 1 || !memcmp(got, one, sizeof got));
+        }
+    if (!CHECK_NEAR(worst, 0, bound * sqrt(power)))
+        printf("     logits have RMS %.3g\n", sqrt(power));
+    printf("cache of %s: worst error %.2g of the logits' RMS\n", rbe_kv_cache_name(kv),
+           worst / sqrt(power));
+}
+
+/* bits of activations, 0: each format's own; errors of at most `bound` come from them. */
+static void check_bits(const char *rbe, const char *plain, unsigned bits, double bound,
+                       struct check_rng *rng)
+{
+    static float want[CTX * VOCAB];
     struct rbe_model *a = NULL, *b = NULL;
     struct rbe_pool *pool = NULL;
     struct rbe_diag d = {""};
     uint32_t ids[CTX];
 
+    rbe_act_choose_bits(bits);
     for (int i = 0; i < CTX; i++)
         ids[i] = check_below(rng, VOCAB);
     if (!CHECK(!rbe_model_open(&a, rbe, &d)) || !CHECK(!rbe_model_open(&b, plain, &d)) ||
@@ -168,29 +198,25 @@ static void check_model(const char *rbe, const char *plain, struct check_rng *rn
         goto out;
     }
     CHECK(rbe_model_is_rbe(a) && !rbe_model_is_rbe(b));
-    run(b, NULL, ids, CTX, want);
-    double power = 0, worst = 0;
-    for (size_t i = 0; i < CTX * VOCAB; i++)
-        power += (double)want[i] * want[i] / (CTX * VOCAB);
-    for (size_t k = 0; k < 3; k++)
-        for (int threads = 1; threads <= 2; threads++) {
-            float *to = batches[k] == 1 && threads == 1 ? one : got;
-            run(a, threads == 1 ? NULL : pool, ids, batches[k], to);
-            for (size_t i = 0; i < CTX * VOCAB; i++) {
-                const double e = fabs((double)to[i] - want[i]);
-                worst = e <= worst ? worst : e;
-            }
-            /* Token by token, the number of threads changes no bit. */
-            CHECK(batches[k] != 1 || threads == 1 || !memcmp(got, one, sizeof got));
-        }
-    /* Activations in 16 bits: some 2^-15 of the largest, a few layers deep. */
-    if (!CHECK_NEAR(worst, 0, 2e-3 * sqrt(power)))
-        printf("     logits have RMS %.3g\n", sqrt(power));
-    printf("worst error %.2g of the logits' RMS\n", worst / sqrt(power));
+    run(b, NULL, RBE_KV_DEFAULT, ids, CTX, want);
+    /* Of the cache, f16 has some 2^-12 of a value, a byte some 2^-8 of the largest. */
+    check_cache(a, pool, RBE_KV_F32, ids, want, bound);
+    check_cache(a, pool, RBE_KV_F16, ids, want, bound + 2e-3);
+    check_cache(a, pool, RBE_KV_INT8, ids, want, bound + 0.1);
 out:
     rbe_pool_close(&pool);
     rbe_model_close(&a);
     rbe_model_close(&b);
+}
+
+static void check_model(const char *rbe, const char *plain, struct check_rng *rng)
+{
+    /* Activations in 16 bits: some 2^-15 of the largest, a few layers deep.  In 8 bits: 2^-8 of
+     * it, of which the largest of many logits meets several. */
+    check_bits(rbe, plain, 16, 2e-3, rng);
+    check_bits(rbe, plain, 8, 0.2, rng);
+    rbe_act_choose_bits(0);
+    check_bits(rbe, plain, 0, 0.2, rng);
 }
 
 /* Keys rotated otherwise than their queries have no one product. */

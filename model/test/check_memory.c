@@ -78,11 +78,12 @@ int posix_memalign(void **p, size_t align, size_t n)
 /* What a small device is asked for: evaluation criterion C8. */
 enum { TOKENS = 256, THREADS = 4 };
 
-static void check_session(struct rbe_model *m, unsigned threads, int tokens)
+static void check_session(struct rbe_model *m, enum rbe_kv_cache kv, unsigned threads,
+                          int tokens)
 {
     const uint32_t vocab = rbe_model_config(m)->vocab;
     const struct rbe_session_limits l = {.max_tokens = TOKENS, .max_batch = 16,
-                                         .max_logits = 2};
+                                         .max_logits = 2, .kv_cache = kv};
     const struct rbe_sampling how = {.temperature = 1, .top_k = 40, .top_p = 0.9F};
     struct rbe_pool *pool;
     struct rbe_session *s;
@@ -110,23 +111,48 @@ static void check_session(struct rbe_model *m, unsigned threads, int tokens)
     free(logits);
 }
 
+/* 1,024 tokens of GPT-2's shape in 20 MB, and smaller caches for whoever asks. */
+static void check_sizes(void)
+{
+    static const struct rbe_model_config gpt2 = {
+        .vocab = 50257, .n_ctx = 1024, .n_embd = 768, .n_layer = 12, .n_head = 12, .n_kv = 12,
+        .head = 64, .n_inner = 3072, .ln_eps = 1e-5F, .eos = 50256};
+    size_t was = SIZE_MAX;
+
+    for (enum rbe_kv_cache kv = RBE_KV_F32; kv <= RBE_KV_INT8; kv++) {
+        const struct rbe_session_limits l = {.max_batch = 1, .kv_cache = kv};
+        const size_t n = rbe_session_plain_bytes(&gpt2, l);
+        printf("GPT-2's shape, 1,024 tokens, cache of %s: %.2f MB\n", rbe_kv_cache_name(kv),
+               (double)n / 1e6);
+        CHECK(n < was);
+        was = n;
+    }
+    CHECK(was <= 20000000);
+}
+
 int main(int argc, char **argv)
 {
-    char *folder = rbe_data_path("rbe-mini");
+    char *folder = rbe_data_path("rbe-mini"), *rbe = rbe_data_path("mini-2.89-tuned.rbe");
     struct rbe_model *m;
     struct rbe_diag d;
 
     check_seed(argc, argv);
     rbe_cpu_init();
-    if (!CHECK(folder != NULL) || !CHECK(!rbe_model_open(&m, folder, &d)))
+    check_sizes();
+    if (!CHECK(folder != NULL && rbe != NULL) || !CHECK(!rbe_model_open(&m, folder, &d)))
         return check_done();
     if (!COUNTING)
         printf("SKIP counting allocations: a sanitizer or another C library\n");
     else
         CHECK(atomic_load(&calls) > 0);
     for (unsigned threads = 1; threads <= THREADS; threads *= 2)
-        check_session(m, threads, threads == THREADS ? TOKENS : 60);
+        check_session(m, RBE_KV_F32, threads, threads == THREADS ? TOKENS : 60);
     rbe_model_close(&m);
+    if (CHECK(!rbe_model_open(&m, rbe, &d)))
+        for (enum rbe_kv_cache kv = RBE_KV_DEFAULT; kv <= RBE_KV_INT8; kv++)
+            check_session(m, kv, 2, 40);
+    rbe_model_close(&m);
+    free(rbe);
     free(folder);
     return check_done();
 }

@@ -2,8 +2,8 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: the TSV of rbe-bench --tsv; ink is a grey that reads on white and on black, because the
-# SVG has no background of its own.
+# in: the TSV of rbe-bench --tsv; formats, usual_blocks, isas: lines of its head; ink is
+# a grey that reads on white and on black, because the SVG has no background of its own.
 # A script whose rows are not in the table ends with status 3.
 set datafile columnheaders
 set datafile missing '-'
@@ -12,28 +12,25 @@ set pointintervalbox 0
 set errorbars small
 set key noautotitle
 
-# Names in the order of the registry, and a colour for each ISA; what is absent draws nothing.
-formats = 'f32 f16 int8 int4 seed seed4 hybrid packed128'
-isas = 'scalar sse41 avx2 avx512 avx512vnni avx512vbmi2 neon neondot'
+# A colour for each ISA; what is absent draws nothing.
 array hue[8] = ['#8a8f98', '#b455a8', '#3b82c4', '#2e9e6b', \
     '#d9730d', '#c0392b', '#7d6ee7', '#4aa3a8']
 place(list, name) = int(sum [i = 1:words(list)] (word(list, i) eq name ? i : 0))
+has(list, name) = place(list, name) > 0
 larger(a, b) = a > b ? a : b
 smaller(a, b) = a < b ? a : b
 
-# Rows of one multiplication by a 3072 x 768 matrix, each format at its usual block size; the
-# prototypes are in the plot of tokens only.
-usual(f) = f eq 'seed' || f eq 'seed4' ? 44 : f eq 'hybrid' ? 64 : f eq 'packed128' ? 16 : 0
+# Rows of one multiplication by a 3072 x 768 matrix, each format at its usual block size.
+usual(f) = has(formats, f) ? int(word(usual_blocks, place(formats, f))) : 0
 is_product(cache) = strcol('kind') eq 'product' && strcol('op') eq 'gemv' && \
     strcol('cache') eq cache && column('rows') == 3072 && column('cols') == 768 && \
-    column('ns_median') > 0 && strstrt(strcol('name'), 'prototype') == 0
+    column('ns_median') > 0
 is_usual(cache, threads) = is_product(cache) && column('threads') == threads && \
     column('block') == usual(strcol('format'))
 
 # ISAs and formats that are there, so that the key and the axis hold no others.
 present_isas = ''
 present_formats = ''
-has(list, name) = place(list, name) > 0
 with_name(list, name) = has(list, name) ? list : list.' '.name
 note(f, i) = (present_formats = with_name(present_formats, f), \
               present_isas = with_name(present_isas, i), 1)
@@ -47,7 +44,7 @@ do for [f = 1:words(formats)] {
 }
 isa(i) = word(shown_isas, i)
 format(f) = word(shown_formats, f)
-colour(i) = hue[place(isas, isa(i))]
+colour(i) = hue[(place(isas, isa(i)) - 1) % |hue| + 1]
 # The usual rows of shown ISA i, and 10^9 a second of a column, NaN for other rows.
 is_of(i) = is_usual('cold', 1) && strcol('isa') eq isa(i)
 giga(i, name) = is_of(i) ? column(name) / 1e9 : NaN

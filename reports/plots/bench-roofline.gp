@@ -6,8 +6,8 @@
 # of floats where the table has no kernel in integers.
 if (words(shown_isas) == 0) { exit status 3 }
 roof = 0
-array peak[8]
-do for [i = 1:8] { peak[i] = NaN }
+array peak[words(isas)]
+do for [i = 1:words(isas)] { peak[i] = NaN }
 do for [f in 'f32 int8 seed'] {
     stats in using (is_usual('cold', 1) && strcol('format') eq f && has(isas, strcol('isa')) \
         ? (peak[place(isas, strcol('isa'))] = column('peak') / 1e9, 1) : NaN) nooutput

@@ -18,18 +18,19 @@ lacks() { ! grep -qE -- "$2" "$1"; }
 
 mkdir "$work/r"
 mini='"parameters":11705856,"label":null,"bytes"'
-base='{"name":"rbe-mini","sha256":"aa",'$mini':23426000,"rbe":false,"bits_per_weight":16}'
+shipped=$(sha256sum < "$(dirname "$0")/../../datasets/embedded/rbe-mini/model.safetensors" | cut -d' ' -f1)
+base='{"name":"rbe-mini","sha256":"'$shipped'",'$mini':23426000,"rbe":false,"bits_per_weight":16}'
 head='{"schema":"rbe-result-1","time_utc":"2025-01-31T12:00:00Z","command":"rbe eval <x>",'
 head+='"commit":"0123abc","machine":{"cpu":"a & b","arch":"x86_64","cores":2,"threads":2},'
 sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
 ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
 ppl+='"context":512,"complete":true,"base_perplexity":52.46,"percent_change":4.5,'
 ppl+='"percent_change_ci95":[4.1,4.9],"perplexity"'
-tensor='{"name":"wte.weight","class":"wte","layer":-1,"shape":[9,4],"codec":"seed","block":44,"bytes":9,'
+tensor='{"name":"wte.weight","class":"wte","part":"embedding","layer":-1,"shape":[9,4],"codec":"seed","block":44,"bytes":9,'
 tensor+='"parts":[{"rows":3,"codec":"seed","block":32},{"rows":6,"codec":"seed","block":64}],'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1,'
 tensor+='"probe_divergence":0.1},'
-tensor+='{"name":"h.0.mlp.c_fc.weight","class":"mlp.fc","layer":0,"shape":[4,4],"codec":"seed",'
+tensor+='{"name":"h.0.mlp.c_fc.weight","class":"mlp.fc","part":"feed-forward","layer":0,"shape":[4,4],"codec":"seed",'
 tensor+='"block":44,"bytes":9,'
 tensor+='"bits_per_weight":3,"ratio":10,"relative_rmse":0.1,"bound":0.09,"seconds":1},'
 tensor+='{"name":"h.0.mlp.c_fc.bias","shape":[4],"codec":"f16","bytes":8,"bits_per_weight":16}'
@@ -141,7 +142,7 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo
     echo "$head"'"kind":"distortion","shape":[64,256],"rows":[{"codec":"seed","loss_db":1.875}]}'
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"${one/b3/b9}"',"profile":"chapter-8.3.1",
-"seconds":1,"tensors":['"$tensor,${tensor/mlp.fc/attn.qkv}"']}' | tr '\n' ' '
+"series":"schedule","seconds":1,"tensors":['"$tensor,${tensor//feed-forward/attention}"']}' | tr '\n' ' '
     echo
 } > "$work/more/more.jsonl"
 check 'reads more' run "$work/more" --out "$work/mpage"
@@ -196,17 +197,25 @@ mkdir "$work/r/recorded"
 model='{"name":"hybrid-4","sha256":"c1",'$mini':5000000,"rbe":true,"bits_per_weight":2.89}'
 svd='{"name":"svd-8","sha256":"c2",'$mini':23426000,"rbe":true,"bits_per_weight":16}'
 again='{"name":"seed-2'$odd'","sha256":"b2",'$mini':2926464,"rbe":true,"bits_per_weight":2}'
+tuned='{"name":"hybrid-4-t","sha256":"c3",'$mini':5000000,"rbe":true,"bits_per_weight":2.7}'
+parts='{"name":"half","sha256":"c4",'$mini':9000000,"rbe":true,"bits_per_weight":6}'
 for m in "$model" "$svd" "$again"; do
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$m,$ppl:99876}"
 done > "$work/r/recorded/curve.jsonl"
 {
+    for m in "$tuned" "$parts"; do
+        echo "$head"'"kind":"paired","base":'"$base"',"model":'"$m,$ppl:99875}"
+    done
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"$parts"',"profile":"f16","seconds":1,
+"series":"parts","tensors":['"$tensor"']}' | tr '\n' ' '
+    echo
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"$model"',"profile":"p","seconds":1,
 "tensors":['"${tensor/seed/hybrid}"']}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"$svd"',"profile":"f16","seconds":1,
 "low_rank_bytes":5852928,"tensors":['"${tensor/seed/f16}"']}' | tr '\n' ' '
     echo
-    echo "$head"'"kind":"recovery","base":'"$base"',"model":'"$model"',"tokens":9,"stages":
+    echo "$head"'"kind":"recovery","base":'"$base"',"model":'"$tuned"',"tokens":9,"stages":
 [{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9},
 {"tokens":9,"perplexity":8}]}' | tr '\n' ' '
     echo
@@ -220,14 +229,19 @@ done > "$work/r/recorded/curve.jsonl"
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'training by tokens, in millions, then perplexity' grep -q \
-    "$(printf '^hybrid-4[^\t]*\t9[^\t]*e-06\t8$')" "$work/rec/plots/recovery.tsv"
+    "$(printf '^hybrid-4-t[^\t]*\t9[^\t]*e-06\t8$')" "$work/rec/plots/recovery.tsv"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
 page=$work/rec/index.html
 check 'labels them in the tables' has "$page" 'hybrid-4 (recorded 2025-01-31)'
 check 'and under the plot' has "$page" \
-    'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): low rank (SVD); hybrid. All others: measured'
+    'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): seed, after recovery; parts of the model; low rank (SVD); hybrid. All others: measured'
 check 'counts the factors of a low rank' has "$work/rec/plots/rate_all.tsv" \
     "$(printf 'low_rank_(SVD)\t4\t99876')"
+check 'a model that a training wrote stands apart' has "$work/rec/plots/rate_all.tsv" \
+    "$(printf 'seed,_after_recovery\t2.7')"
+check 'and what a profile says of itself' has "$work/rec/plots/rate_all.tsv" \
+    "$(printf 'parts_of_the_model\t6')"
+check 'knows the model that ships' has "$page" 'it ships with the project'
 check 'shows recorded times' has "$page" 'svd-8 (recorded 2025-01-31)</td><td class="n">latency'
 check 'but judges none' grep -q '^C2 .*NOT MEASURED' "$work/out"
 check 'each table of codecs keeps its plot' \

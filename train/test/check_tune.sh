@@ -163,7 +163,7 @@ check 'no control by itself as teacher' fails 2 'its own teacher' --control "$o"
 "$rbe" synth --shape 2,32,2,64,500 --dtype F32 "$dir/words" >/dev/null 2>&1
 "$rbe" convert -q "$dir/words" "$dir/words.rbe" --codec int4 >/dev/null 2>&1
 check 'another original' fails 1 'was not made from' "$dir/twin" "$m" "$dir/g.rbe" "${args[@]}"
-check 'another shape' fails 1 'layers' "$dir/short" "$m" "$dir/g.rbe" "${args[@]}"
+check 'another shape' fails 1 'two kinds: n_layer 1 and 2' "$dir/short" "$m" "$dir/g.rbe" "${args[@]}"
 check 'another vocabulary' fails 1 'vocabulary of 8192' "$o" "$dir/words.rbe" "$dir/g.rbe" \
     "${args[@]}"
 check 'no RBE model' fails 1 'model.safetensors' "$o" "$o/model.safetensors" "$dir/g.rbe" \
@@ -184,6 +184,99 @@ check 'no arguments' fails 2 'want ORIGINAL'
 check 'nothing was written' [ ! -e "$dir/g.rbe" ]
 printf 'stage a epochs=1 matrices=latent average=0.5\n' >"$dir/x.profile"
 check 'no mean of latents' fails 2 'average is for' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
+
+# --- Llama: grouped queries, an output layer of its own, means that the model has alone ----------
+l=$dir/llama lm=$dir/l.rbe
+"$rbe" synth --arch llama --shape 2,32,4,64,8192,2,48 --dtype F32 "$l" >/dev/null 2>"$dir/err"
+sed -i 's/"eos_token_id": 2/"eos_token_id": 8191/' "$l/config.json"
+cat >"$dir/l.profile" <<'END'
+name: l
+other codec=f16
+all codec=seed block=48 hadamard=max
+wte codec=seed block=56 hadamard=max center=on
+END
+check 'a small Llama' "$rbe" convert -q "$l" "$lm" --profile "$dir/l.profile" --search fast \
+    --no-calibration >/dev/null 2>"$dir/err"
+printf 'name: kl\nloss: kl\nschedule: cosine\nbatch: 256\nstage s epochs=1 scales=3e-2 plain=3e-2\n' \
+    >"$dir/kl.profile"
+kl=(--profile "$dir/kl.profile" --tokens 3840 --text "$text" --valid "$text")
+check 'a Llama trains' run "$l" "$lm" "$dir/la.rbe" "${kl[@]}" --out-json "$dir/rl.jsonl"
+divergence_falls() { # ROW TO: at the end to less than so many times that of the start
+    grep -o '"divergence":[0-9.e-]*' "$1" | cut -d: -f2 |
+        awk -v to="$2" 'NR == 1 { first = $1 } { last = $1 }
+                        END { exit !(NR > 1 && last > 0 && last < to * first) }'
+}
+check 'its divergence falls' divergence_falls "$dir/rl.jsonl" 0.98
+check 'as many bytes (Llama)' [ "$(size "$dir/la.rbe")" = "$(size "$lm")" ]
+check 'no tokenizer beside it' [ ! -e "$dir/la.rbe.tokenizer.gguf" ]
+
+# Encoded group by group, in one go and in pieces.
+cat >"$dir/lmixed.profile" <<'END'
+name: lmixed
+loss: kl
+batch: 256
+stage encode epochs=1 matrices=progressive order=embedding-first latents=1e-3 scales=1e-3 plain=1e-3 search=fast
+stage scales epochs=1 scales=1e-2 plain=1e-2 average=0.5
+END
+largs=("$l" "$lm" "$dir/lb.rbe" --profile "$dir/lmixed.profile" --tokens 1536 --text "$text"
+    --valid "$text")
+check 'a Llama encoded again' run "${largs[@]}"
+cp "$dir/lb.rbe" "$dir/whole.rbe"
+for at in 2 5; do
+    rm -f "$dir/lb.rbe"
+    check "a Llama stopped after $at steps" fails 1 '--resume goes on' "${largs[@]}" \
+        --checkpoint "$dir/ck" --stop-after "$at"
+    check 'a Llama going on' run "${largs[@]}" --checkpoint "$dir/ck" --resume
+    check "the same bytes (Llama, $at)" cmp "$dir/whole.rbe" "$dir/lb.rbe"
+done
+# With what a calibration tells of the ranges of a weight.
+head -c 6000 "$text" >"$dir/cal.txt"
+without=("${small[@]}")
+small=("${small[@]:1}")
+check 'a Llama encoded by a calibration' run "${largs[@]}" --calibration "$dir/cal.txt"
+small=("${without[@]}")
+check 'has other codes' [ "$(cmp "$dir/whole.rbe" "$dir/lb.rbe" >/dev/null; echo $?)" = 1 ]
+check 'shorter sequences' run "$l" "$lm" "$dir/lc.rbe" "${kl[@]}" --context 16
+check 'sequences too long' fails 2 'a context of 64' "$l" "$lm" "$dir/lc.rbe" "${kl[@]}" \
+    --context 65
+check 'a Llama as control' run --control "$l" "$dir/lcontrol" --profile "$dir/ce.profile" \
+    --tokens 512 --text "$text" --valid "$text"
+check 'is a Llama' "$rbe" info "$dir/lcontrol" >"$dir/out" 2>"$dir/err"
+
+# From GGUF: the same weights, which are no reason to take another file for the original.
+"$rbe" export -q "$l" "$dir/l.gguf" --dtype f32 >/dev/null 2>"$dir/err"
+check 'converted from GGUF' "$rbe" convert -q "$dir/l.gguf" "$dir/g.rbe" --profile \
+    "$dir/l.profile" --search fast --no-calibration >/dev/null 2>"$dir/err"
+check 'trained from GGUF' run "$dir/l.gguf" "$dir/g.rbe" "$dir/ga.rbe" "${kl[@]}" --out-json \
+    "$dir/rg.jsonl"
+check 'the original in its row' grep -q '"base":{"name":"l.gguf"' "$dir/rg.jsonl"
+check 'with its tokenizer' cmp "$dir/g.rbe.tokenizer.gguf" "$dir/ga.rbe.tokenizer.gguf"
+# The text of the shipped tokenizer is the file's own.
+weights() { tail -c 100000 "$1" | sha256sum; }
+check 'to the same codes' [ "$(weights "$dir/ga.rbe")" = "$(weights "$dir/la.rbe")" ]
+check 'another file' fails 1 'was not made from' "$l" "$dir/g.rbe" "$dir/g2.rbe" "${kl[@]}"
+check 'another architecture' fails 1 'model_type' "$o" "$lm" "$dir/g2.rbe" "${kl[@]}"
+cp -r "$l" "$dir/turned"
+sed -i 's/"rope_theta": 10000.0/"rope_theta": 500.0/' "$dir/turned/config.json"
+check 'other angles' fails 1 'rope_theta 500 and 10000' "$dir/turned" "$lm" "$dir/g2.rbe" \
+    "${kl[@]}"
+check 'nothing was written (Llama)' [ ! -e "$dir/g2.rbe" ]
+check 'the control from GGUF' run --control "$dir/l.gguf" "$dir/gcontrol" --profile \
+    "$dir/ce.profile" --tokens 512 --text "$text" --valid "$text"
+check 'is the same' cmp "$dir/gcontrol/model.safetensors" "$dir/lcontrol/model.safetensors"
+check 'its tokenizer' cmp "$dir/gcontrol.tokenizer.gguf" "$dir/ga.rbe.tokenizer.gguf"
+q4=$root/../shared/data/gguf/tiny-q4_1.gguf
+if [ -e "$q4" ]; then
+    sed 's/3e-2/1e-3/g' "$dir/kl.profile" >"$dir/q.profile"
+    "$rbe" convert -q "$q4" "$dir/q.rbe" --profile "$dir/l.profile" --search fast \
+        --no-calibration >/dev/null 2>"$dir/err"
+    check 'from Q4_1, the output layer tied' run "$q4" "$dir/q.rbe" "$dir/qa.rbe" \
+        --profile "$dir/q.profile" --tokens 2048 --text "$text" --valid "$text" --out-json \
+        "$dir/rq.jsonl"
+    check 'its divergence falls, too' divergence_falls "$dir/rq.jsonl" 0.995
+else
+    echo 'skipped: shared/data/gguf is not there'
+fi
 
 # Every profile that ships runs to its end and says in its row what it was.
 for p in "$root"/train/profiles/*.profile; do

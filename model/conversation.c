@@ -3,18 +3,19 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "eval/conversation.h"
+#include "model/conversation.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/progress.h"
-#include "eval/text.h"
+#include "base/utf8.h"
 
 struct rbe_conversation {
-    struct rbe_runner *r;
+    struct rbe_session *s;
     const struct rbe_tokenizer *t;
+    uint32_t n_ctx;
     struct rbe_conversation_options o;
     bool chatml;
     uint32_t message, stop;     /* with chatml: <|im_start|>, <|im_end|> */
@@ -23,6 +24,7 @@ struct rbe_conversation {
     uint32_t count, held;       /* in ids; of them in the session's cache */
     uint32_t *starts;           /* [n_ctx]: where each turn begins in ids */
     uint32_t turns;
+    float *logits;
     double *token_ms;           /* [max_tokens]: nothing is allocated while timing */
     uint32_t dropped;           /* by the turn under way */
 };
@@ -48,26 +50,29 @@ bool rbe_has_chatml(const struct rbe_tokenizer *t)
     return find_chatml(t, &message, &stop);
 }
 
-enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_runner *r,
-                                      const struct rbe_tokenizer *t,
+enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_session *s,
+                                      const struct rbe_model *m, const struct rbe_tokenizer *t,
                                       struct rbe_conversation_options o, struct rbe_diag *d)
 {
     struct rbe_conversation *c = calloc(1, sizeof *c);
+    const uint32_t all = rbe_model_context(m), n_ctx = o.context ? o.context : all;
 
     *out = NULL;
-    if (!o.max_tokens || o.max_tokens + 8 > r->n_ctx) {
+    if (!o.max_tokens || o.max_tokens + 8 > n_ctx || n_ctx > all) {
         free(c);
         return rbe_fail(d, RBE_ERR_ARG, "answers of %u tokens do not fit a context of %u",
-                        o.max_tokens, r->n_ctx);
+                        o.max_tokens, n_ctx);
     }
     if (!c || !(c->sampler = rbe_sampler_open(rbe_tokenizer_vocab(t), o.sampling)) ||
-        !(c->ids = calloc(r->n_ctx, sizeof *c->ids)) ||
-        !(c->starts = calloc(r->n_ctx, sizeof *c->starts)) ||
+        !(c->ids = calloc(n_ctx, sizeof *c->ids)) ||
+        !(c->starts = calloc(n_ctx, sizeof *c->starts)) ||
+        !(c->logits = calloc(rbe_model_vocab(m), sizeof *c->logits)) ||
         !(c->token_ms = calloc(o.max_tokens, sizeof *c->token_ms))) {
         rbe_conversation_close(&c);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a conversation");
     }
-    c->r = r;
+    c->s = s;
+    c->n_ctx = n_ctx;
     c->t = t;
     c->o = o;
     c->chatml = !o.plain && find_chatml(t, &c->message, &c->stop);
@@ -82,6 +87,7 @@ void rbe_conversation_close(struct rbe_conversation **c)
     rbe_sampler_close(&(*c)->sampler);
     free((*c)->ids);
     free((*c)->starts);
+    free((*c)->logits);
     free((*c)->token_ms);
     free(*c);
     *c = NULL;
@@ -96,7 +102,7 @@ void rbe_conversation_reset(struct rbe_conversation *c)
  * context when any must go, so that not every turn reads all again. */
 static void make_room(struct rbe_conversation *c, uint32_t n)
 {
-    const uint32_t need = n + c->o.max_tokens, all = c->r->n_ctx;
+    const uint32_t need = n + c->o.max_tokens, all = c->n_ctx;
     uint32_t drop = 0;
 
     c->dropped = 0;
@@ -144,6 +150,27 @@ char *rbe_detokenise(const struct rbe_tokenizer *t, const uint32_t *ids, size_t 
     return s;
 }
 
+static bool is_stopped(const struct rbe_conversation *c)
+{
+    return c->o.stop && atomic_load(c->o.stop);
+}
+
+/* Runs what the session does not hold yet. */
+static enum rbe_status read_on(struct rbe_conversation *c, struct rbe_diag *d)
+{
+    const uint32_t batch = c->o.batch ? c->o.batch : c->n_ctx;
+    enum rbe_status err = RBE_OK;
+
+    while (!err && c->held < c->count) {
+        const uint32_t left = c->count - c->held, n = left < batch ? left : batch;
+        if (is_stopped(c))
+            return rbe_fail(d, RBE_ERR_INTERRUPTED, "stopped");
+        if (!(err = rbe_forward(c->s, c->ids + c->held, n, d)))
+            c->held += n;
+    }
+    return err;
+}
+
 /* Chooses tokens into ids until the answer ends. */
 static enum rbe_status answer(struct rbe_conversation *c, double arrived, rbe_stream_fn *stream,
                               void *arg, struct rbe_turn *turn, struct rbe_diag *d)
@@ -153,12 +180,12 @@ static enum rbe_status answer(struct rbe_conversation *c, double arrived, rbe_st
     enum rbe_status err;
 
     for (uint32_t i = 0; i < c->o.max_tokens; i++) {
-        if ((err = rbe_forward(c->r->session, c->ids + c->held, c->count - c->held, d)))
+        if (i && is_stopped(c))
+            break;
+        if ((err = read_on(c, d)) ||
+            (err = rbe_logits(c->s, RBE_LAST, 1, c->logits, d)))
             return err;
-        c->held = c->count;
-        if ((err = rbe_logits(c->r->session, RBE_LAST, 1, c->r->logits, d)))
-            return err;
-        const uint32_t token = rbe_sample(c->sampler, c->r->logits);
+        const uint32_t token = rbe_sample(c->sampler, c->logits);
         const double now = rbe_now();
         if (i)
             c->token_ms[i - 1] = 1e3 * (now - last);
@@ -278,9 +305,9 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
     memset(turn, 0, sizeof *turn);
     if ((err = frame_question(&f, &lead, c, question, d)))
         goto out;
-    if (f.n + c->o.max_tokens > c->r->n_ctx) {
+    if (f.n + c->o.max_tokens > c->n_ctx) {
         err = rbe_fail(d, RBE_ERR_LIMIT, "a question of %zu tokens and an answer of %u do not "
-                       "fit a context of %u", f.n, c->o.max_tokens, c->r->n_ctx);
+                       "fit a context of %u", f.n, c->o.max_tokens, c->n_ctx);
         goto out;
     }
     make_room(c, (uint32_t)f.n);
@@ -290,7 +317,7 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
         lead = 0;
     }
     /* The last token of the answer before was never run: it goes with this question. */
-    rbe_session_truncate(c->r->session, c->held);
+    rbe_session_truncate(c->s, c->held);
     c->starts[c->turns++] = c->count + (uint32_t)lead;
     memcpy(c->ids + c->count, f.ids, f.n * sizeof *f.ids);
     c->count += (uint32_t)f.n;
@@ -299,6 +326,10 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
     turn->dropped = c->dropped;
     if (!(err = answer(c, arrived, stream, arg, turn, d)))
         err = keep_turn(c, turn, d);
+    if (err) {
+        c->count = c->starts[--c->turns] - (uint32_t)lead;
+        c->held = c->held < c->count ? c->held : c->count;
+    }
 out:
     if (err)
         rbe_turn_free(turn);

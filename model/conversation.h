@@ -10,16 +10,17 @@
  * forgotten, down to three quarters of it, and the rest is read again: that turn's first
  * token takes longer, and says so.
  */
-#ifndef RBE_EVAL_CONVERSATION_H
-#define RBE_EVAL_CONVERSATION_H
+#ifndef RBE_MODEL_CONVERSATION_H
+#define RBE_MODEL_CONVERSATION_H
 
 #include <rbe/sampler.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
-#include "eval/runner.h"
+#include "model/model.h"
 #include "model/tokenizer.h"
 
 struct rbe_conversation;
@@ -29,6 +30,9 @@ struct rbe_conversation_options {
     uint32_t max_tokens;        /* an answer's end, at the latest */
     uint32_t min_tokens;        /* a newline ends an answer from here on */
     bool plain;                 /* no ChatML */
+    uint32_t context;           /* tokens that the session has room for; 0: the model's */
+    uint32_t batch;             /* tokens run between two looks at stop; 0: all */
+    const atomic_bool *stop;    /* when it is true the turn ends; or NULL */
 };
 
 struct rbe_turn {
@@ -50,9 +54,9 @@ typedef bool rbe_stream_fn(void *arg, const char *bytes, size_t size);
 /* Whether the vocabulary has ChatML's special tokens, <|im_start|> and <|im_end|>. */
 bool rbe_has_chatml(const struct rbe_tokenizer *t);
 
-/* The runner's session is the conversation's until it is closed. */
-enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_runner *r,
-                                      const struct rbe_tokenizer *t,
+/* The session, of model m, is the conversation's until it is closed. */
+enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_session *s,
+                                      const struct rbe_model *m, const struct rbe_tokenizer *t,
                                       struct rbe_conversation_options o, struct rbe_diag *d);
 void rbe_conversation_close(struct rbe_conversation **c);
 /* Forgets everything said. */
@@ -60,7 +64,9 @@ void rbe_conversation_reset(struct rbe_conversation *c);
 
 /*
  * One question, one answer into *turn (the caller frees it).  stream may be NULL.  A question
- * too long for the context is RBE_ERR_LIMIT and leaves the conversation as it was.
+ * too long for the context is RBE_ERR_LIMIT and leaves the conversation as it was.  One that
+ * is stopped while it is read is forgotten, RBE_ERR_INTERRUPTED; an answer that is stopped ends
+ * there and counts.
  */
 enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *question,
                                       rbe_stream_fn *stream, void *arg, struct rbe_turn *turn,

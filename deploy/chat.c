@@ -1,0 +1,296 @@
+/*
+ * chat.c - a conversation behind one handle.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <rbe/chat.h>
+
+#include <ctype.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/progress.h"
+#include "base/threads.h"
+#include "base/utf8.h"
+#include "model/conversation.h"
+#include "model/data.h"
+#include "model/model.h"
+
+enum { BATCH = 32, MOST_THREADS = 1024, BOARD_CONTEXT = 256 };
+
+struct rbe_chat {
+    struct rbe_edge_config how;
+    struct rbe_model *model;
+    struct rbe_tokenizer *tokenizer;
+    struct rbe_pool *pool;
+    struct rbe_session *session;
+    struct rbe_conversation *conversation;
+    struct rbe_turn turn;       /* the last one */
+    uint64_t turns, forgotten;
+    size_t memory;
+    double load_ms;
+    bool cancelled;
+    atomic_bool stop;
+};
+
+struct rbe_edge_config rbe_edge_config_board(void)
+{
+    return (struct rbe_edge_config){.memory_limit = (size_t)256 << 20, .threads = 4, .batch = 1,
+                                    .context = BOARD_CONTEXT,
+                                    .sampling = {.top_p = 1}};
+}
+
+/* Zeros become what they stand for; refuses what cannot be.  n_ctx 0: not known yet, and what
+ * depends on it stays as it is. */
+static enum rbe_status settle(struct rbe_edge_config *h, uint32_t n_ctx, struct rbe_diag *d)
+{
+    if (h->threads > MOST_THREADS)
+        return rbe_fail(d, RBE_ERR_ARG, "%u threads: the limit is %u", h->threads,
+                        (unsigned)MOST_THREADS);
+    if (!(h->sampling.temperature >= 0) || !(h->sampling.top_p >= 0 && h->sampling.top_p <= 1))
+        return rbe_fail(d, RBE_ERR_ARG, "temperature %g and top_p %g: 0 or more, 0 to 1",
+                        (double)h->sampling.temperature, (double)h->sampling.top_p);
+    /* As an empty struct says it. */
+    if (h->sampling.top_p == 0)
+        h->sampling.top_p = 1;
+    if (!n_ctx && !h->context)
+        return RBE_OK;
+    if (n_ctx && h->context > n_ctx)
+        return rbe_fail(d, RBE_ERR_ARG, "a context of %u tokens: the model has %u", h->context,
+                        n_ctx);
+    if (!h->context)
+        h->context = n_ctx;
+    if (h->batch > h->context)
+        return rbe_fail(d, RBE_ERR_ARG, "a batch of %u tokens: the context is %u", h->batch,
+                        h->context);
+    if (!h->batch)
+        h->batch = h->context < BATCH ? h->context : BATCH;
+    if (!h->max_tokens)
+        h->max_tokens = h->context / 4;
+    if (!h->max_tokens || h->max_tokens + 8 > h->context)
+        return rbe_fail(d, RBE_ERR_ARG, "answers of %u tokens do not fit a context of %u",
+                        h->max_tokens, h->context);
+    return RBE_OK;
+}
+
+static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const char *tokenizer,
+                                 struct rbe_diag *d)
+{
+    struct rbe_edge_config *h = &c->how;
+    enum rbe_status err;
+    size_t bytes;
+
+    if ((err = settle(h, 0, d)) || (err = rbe_model_open_bytes(&bytes, model, d)) ||
+        (err = rbe_memory_check(model, bytes, h->memory_limit, d)) ||
+        (err = rbe_model_open(&c->model, model, d)) ||
+        (err = settle(h, rbe_model_context(c->model), d)))
+        return err;
+    const struct rbe_session_limits l = {.max_tokens = h->context, .max_batch = h->batch,
+                                         .max_logits = 1};
+    c->memory = bytes + rbe_session_bytes(c->model, l) +
+                rbe_model_vocab(c->model) * 3 * sizeof(float) + 3 * h->context * sizeof(float);
+    if ((err = rbe_memory_check(model, c->memory, h->memory_limit, d)) ||
+        (err = rbe_find_tokenizer(&c->tokenizer, tokenizer, model, rbe_model_config(c->model),
+                                  d)) ||
+        (err = rbe_pool_open(&c->pool, h->threads, d)) ||
+        (err = rbe_session_open(&c->session, c->model, l, c->pool, d)))
+        return err;
+    const struct rbe_conversation_options o = {
+        .sampling = h->sampling, .max_tokens = h->max_tokens, .min_tokens = 1,
+        .plain = h->plain, .context = h->context, .batch = h->batch, .stop = &c->stop};
+    return rbe_conversation_open(&c->conversation, c->session, c->model, c->tokenizer, o, d);
+}
+
+enum rbe_status rbe_chat_open(struct rbe_chat **out, const char *model, const char *tokenizer,
+                              const struct rbe_edge_config *how, struct rbe_diag *d)
+{
+    const double start = rbe_now();
+    enum rbe_status err;
+
+    *out = NULL;
+    if (!model || !how)
+        return rbe_fail(d, RBE_ERR_ARG, "no model, or no configuration");
+    struct rbe_chat *c = calloc(1, sizeof *c);
+    if (!c)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    c->how = *how;
+    if ((err = open_chat(c, model, tokenizer, d))) {
+        rbe_chat_close(&c);
+        return err;
+    }
+    c->load_ms = 1e3 * (rbe_now() - start);
+    *out = c;
+    return RBE_OK;
+}
+
+void rbe_chat_close(struct rbe_chat **pp)
+{
+    struct rbe_chat *c = *pp;
+
+    if (!c)
+        return;
+    rbe_turn_free(&c->turn);
+    rbe_conversation_close(&c->conversation);
+    rbe_session_close(&c->session);
+    rbe_pool_close(&c->pool);
+    rbe_tokenizer_close(&c->tokenizer);
+    rbe_model_close(&c->model);
+    free(c);
+    *pp = NULL;
+}
+
+/* Can more bytes make a character of these? */
+static bool begins_character(const char *s, size_t n)
+{
+    static const char fills[] = {'\x80', '\xBF'};
+    uint32_t code;
+
+    for (size_t f = 0; f < sizeof fills; f++) {
+        char whole[4];
+        memset(whole, fills[f], sizeof whole);
+        memcpy(whole, s, n);
+        if (rbe_utf8_char(whole, sizeof whole, &code) > n)
+            return true;
+    }
+    return false;
+}
+
+/* Pieces of characters wait until they are whole. */
+struct stream {
+    rbe_chat_text_fn *fn;
+    void *arg;
+    char text[256];
+    size_t held;
+};
+
+/* Gives away what is whole; with `last` also what can no longer become so, as U+FFFD. */
+static bool flush(struct stream *s, bool last)
+{
+    static const char broken[] = "\xEF\xBF\xBD";
+    bool on = true;
+
+    while (on && s->held) {
+        const size_t whole = rbe_utf8_valid(s->text, s->held);
+        const size_t left = s->held - whole;
+        if (whole)
+            on = s->fn(s->arg, s->text, whole);
+        memmove(s->text, s->text + whole, left);
+        s->held = left;
+        if (!left || (left < 4 && !last && begins_character(s->text, left)))
+            break;
+        on = on && s->fn(s->arg, broken, sizeof broken - 1);
+        memmove(s->text, s->text + 1, --s->held);
+    }
+    return on;
+}
+
+static bool take_bytes(void *arg, const char *bytes, size_t size)
+{
+    struct stream *s = arg;
+    bool on = true;
+
+    while (on && size) {
+        const size_t room = sizeof s->text - s->held, n = size < room ? size : room;
+        memcpy(s->text + s->held, bytes, n);
+        s->held += n;
+        bytes += n;
+        size -= n;
+        on = flush(s, false);
+    }
+    return on;
+}
+
+static bool is_blank(const char *s)
+{
+    while (isspace((unsigned char)*s))
+        s++;
+    return !*s;
+}
+
+enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_text_fn *fn,
+                             void *arg, struct rbe_diag *d)
+{
+    struct stream s = {.fn = fn, .arg = arg};
+    const size_t size = question ? strlen(question) : 0;
+
+    rbe_turn_free(&c->turn);
+    c->cancelled = false;
+    if (!size || is_blank(question))
+        return rbe_fail(d, RBE_ERR_ARG, "an empty question");
+    const size_t bad = rbe_utf8_valid(question, size);
+    if (bad < size)
+        return rbe_fail(d, RBE_ERR_FORMAT, "the question is not UTF-8 at byte %zu", bad);
+    atomic_store(&c->stop, false);
+    const enum rbe_status err = rbe_conversation_turn(c->conversation, question,
+                                                      fn ? take_bytes : NULL, &s, &c->turn, d);
+    c->cancelled = atomic_exchange(&c->stop, false);
+    if (err)
+        return err;
+    if (fn)
+        flush(&s, true);
+    c->turns++;
+    c->forgotten += c->turn.dropped;
+    return c->cancelled ? rbe_fail(d, RBE_ERR_INTERRUPTED, "cancelled") : RBE_OK;
+}
+
+void rbe_chat_cancel(struct rbe_chat *c)
+{
+    atomic_store(&c->stop, true);
+}
+
+void rbe_chat_reset(struct rbe_chat *c)
+{
+    rbe_conversation_reset(c->conversation);
+}
+
+const char *rbe_chat_answer(const struct rbe_chat *c)
+{
+    return c->turn.answer ? c->turn.answer : "";
+}
+
+size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size)
+{
+    const struct rbe_turn *t = &c->turn;
+    char pace[32] = "null";
+    double sum = 0;
+
+    for (uint32_t i = 0; t->token_ms && i + 1 < t->tokens; i++)
+        sum += t->token_ms[i];
+    if (t->tokens > 1)
+        snprintf(pace, sizeof pace, "%.4g", sum / (t->tokens - 1));
+    const int n = snprintf(
+        out, size,
+        "{\"turns\":%llu,\"question_tokens\":%u,\"answer_tokens\":%u,\"context_tokens\":%u,"
+        "\"forgotten_turns\":%llu,\"first_token_ms\":%.4g,\"ms_per_token\":%s,\"load_ms\":%.4g,"
+        "\"threads\":%u,\"memory_bytes\":%zu,\"cancelled\":%s}",
+        (unsigned long long)c->turns, t->prompt_tokens, t->tokens,
+        t->context_tokens + t->tokens, (unsigned long long)c->forgotten, t->first_ms, pace,
+        c->load_ms, rbe_pool_threads(c->pool), c->memory, c->cancelled ? "true" : "false");
+    return n < 0 ? 0 : (size_t)n;
+}
+
+/* --- the chapter's names ---------------------------------------------------------------- */
+
+void *rbe_gpt2_init(const char *path)
+{
+    const struct rbe_edge_config how = {.sampling = {.top_p = 1}};
+    struct rbe_chat *c;
+
+    return rbe_init(NULL) || rbe_chat_open(&c, path, NULL, &how, NULL) ? NULL : c;
+}
+
+char *rbe_gpt2_generate(void *model, const char *input)
+{
+    return model && !rbe_chat_say(model, input, NULL, NULL, NULL)
+               ? strdup(rbe_chat_answer(model)) : NULL;
+}
+
+void rbe_gpt2_release(void *model)
+{
+    struct rbe_chat *c = model;
+
+    rbe_chat_close(&c);
+}

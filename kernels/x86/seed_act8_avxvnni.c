@@ -1,0 +1,13 @@
+/*
+ * seed_act8_avxvnni.c - seeds times 8-bit activations, with AVX-VNNI.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define MAP_SEED4 0
+#define ACT8
+#include "kernels/x86/seed_avx2.h"
+
+#include "kernels/body/seed_gemv.h"
+#include "kernels/list.h"
+
+RBE_PRODUCT(gemv8u, seed, avxvnni, gemv_seeds)
