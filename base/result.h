@@ -43,7 +43,8 @@ json_t *rbe_result_new(const char *kind, unsigned threads);
 int rbe_result_set_threads(json_t *record, unsigned threads);
 
 /* record[key] = {name, path (base name), sha256, bytes, rbe, label, bits_per_weight,
- * parameters, kv_cache}; label may be NULL (null), and kv_cache (left out); params 0 leaves bits_per_weight null. */
+ * parameters, kv_cache}; label may be NULL (null), and kv_cache (left out); params 0 leaves
+ * bits_per_weight null. */
 struct rbe_result_model {
     const char *name, *path, *sha256, *label, *kv_cache;
     uint64_t bytes, params;

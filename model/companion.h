@@ -36,7 +36,8 @@ enum rbe_status rbe_companion_add_meta(struct rbe_container_builder *b,
 enum rbe_status rbe_companion_write(struct rbe_container_builder *b, const char *model,
                                     const struct rbe_gguf *from, struct rbe_diag *d);
 
-/* The same of a folder with a plain checkpoint: the companion alone, which no sum ties to it. */
+/* The same of a folder with a plain checkpoint: the companion alone, which no sum ties to
+ * it. */
 enum rbe_status rbe_companion_write_plain(const char *folder, const struct rbe_gguf *from,
                                           struct rbe_diag *d);
 
