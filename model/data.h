@@ -38,8 +38,8 @@ enum rbe_status rbe_files_guard_model(struct rbe_files *f, const char *out, stru
 /*
  * The tokenizer of a model: from `folder`, or a GGUF file, when given; else the GGUF file's
  * own, or a container's companion (model/companion.h), or from the model's folder or the folder
- * that the model file stands in; else the shipped one that fits the model.  One that does not fit the
- * model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
+ * that the model file stands in; else the shipped one that fits the model.  One that does not
+ * fit the model (rbe_tokenizer_fits()) is RBE_ERR_MISMATCH.
  */
 enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folder,
                                    const char *model_path, const struct rbe_model_config *c,

@@ -349,6 +349,7 @@ static void check_llama(void)
     char *model = rbe_path_join(dir, "model.safetensors");
     char *json = rbe_path_join(dir, "config.json");
     unlink(model);
+    unlink(json);
     config.options = 1U << RBE_OPTION_UNTIED;
     k.head = "lm_head.weight";
     k.site = "layers.0.mlp.gate_proj.weight";

@@ -15,6 +15,7 @@
 #include "convert/export.h"
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
+#include "kernels/kernel.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
 #include "model/model.h"
@@ -231,8 +232,10 @@ static double *predictions(const char *path, size_t count)
         printf("     %s\n", d.text);
         return NULL;
     }
-    const struct rbe_session_limits l = {.max_batch = 16, .max_logits = 16};
+    const struct rbe_session_limits l = {.max_batch = 16, .max_logits = 16,
+                                         .kv_cache = RBE_KV_F32};
     const size_t vocab = rbe_model_vocab(m);
+    rbe_act_choose_bits(16);
     for (size_t i = 0; i < count; i++)
         ids[i] = (uint32_t)((i * 7919 + 5) % vocab);
     logits = malloc(count * vocab * sizeof *logits);

@@ -13,7 +13,7 @@ run() { gives 0 "$rbe" export -q "$@"; }
 fails() { refuses "$1" "$2" "$rbe" export -q "${@:3}"; }
 nothing() { ! ls -d "$dir"/"$1"* > "$work/ls" 2>&1; }
 perplexity() {
-    "$rbe" eval perplexity -q --json -m "$1" --windows 1 |
+    RBE_ACTIVATIONS=16 "$rbe" eval perplexity -q --json --kv-cache f32 -m "$1" --windows 1 |
         grep -o '"perplexity":[0-9.]*' | head -n 1 | cut -d : -f 2
 }
 # F16 rounds every weight of a row by 2^-12 of it or less, at random; 16-bit inputs less still.

@@ -231,7 +231,7 @@ ok 'and measured again' same "$work/whole" "$work/rest"
 # there are a hundred.  The last rows are complete and the same as those of one quiet run.
 head -c 6000 "$RBE_DATA/wiki.test.raw" > "$work/long"
 tiny=(perplexity "${pair[@]:0:4}" --text "$work/long" --context 16 --threads 2 --quiet
-      --resamples 20)
+      --resamples 100)
 ok 'many windows' "$rbe" eval "${tiny[@]}" --out "$work/quiet"
 killed() { # killed SIGNAL FILE: 0 when the signal came in the middle of the work
     local pid tries=0

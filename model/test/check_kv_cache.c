@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "kernels/cpu.h"
+#include "kernels/kernel.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
 #include "model/model.h"
@@ -95,6 +96,8 @@ int main(int argc, char **argv)
 
     if (rbe_cpu_init())
         return 2;
+    /* What the cache alone rounds is compared. */
+    rbe_act_choose_bits(16);
     if (!CHECK(path != NULL) || !CHECK(!rbe_model_open(&model, path, &d)) ||
         !CHECK(!rbe_pool_open(&pool, 2, &d)))
         return check_done();

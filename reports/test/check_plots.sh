@@ -12,7 +12,7 @@ fi
 
 # No two columns hold the same number, so that each point says where it comes from.
 printf 'a\t2\t30\t700\t1100\t1\nb\t3\t40\t800\t1200\t0\na\t5\t60\t900\t1300\t0\n' > "${work:?}/in.tsv"
-settings="kind='svg'; id='x'; in='$work/in.tsv'; out='$work/x.svg'; series='a b '; title='t'; wte=0; "
+settings="kind='svg'; id='x'; in='$work/in.tsv'; out='$work/x.svg'; series='a b '; title='t'; apart=0; apart_name=''; "
 settings+="roof=5; rows=3; f32=10; budget=2.9; whole=0; stages=''; entries=5; "
 
 # The table that gnuplot would draw: of each curve its first point; blanks between numbers are one.
