@@ -372,10 +372,10 @@ fails 1 'different contexts' evaluate divergence "${pair[@]:0:2}" --model "$work
 # --- the rest runs ---------------------------------------------------------------------------
 ok 'edge' evaluate edge --tokens 4 --out "$work/edge"
 ok 'edge fits' grep -q '"passed":true' "$work/edge"
-ok 'edge, too small a limit' evaluate edge --tokens 4 --limit 60 --out "$work/edge60"
-ok 'and says so' grep -q '"passed":false,"reason":"[^"]' "$work/edge60"
-ok 'edge, too small for the model' evaluate edge --tokens 4 --limit 110 --out "$work/edge110"
-ok 'and says how much' grep -q 'MB in all: more than the limit of 115.3 MB' "$work/edge110"
+ok 'edge, too small a limit' evaluate edge --tokens 4 --limit 5 --out "$work/edge5"
+ok 'and says so' grep -q '"passed":false,"reason":"[^"]' "$work/edge5"
+ok 'edge, too small for the model' evaluate edge --tokens 4 --limit 60 --out "$work/edge60"
+ok 'and says how much' grep -q 'MB in all: more than the limit of 62.9 MB' "$work/edge60"
 ok 'inference' evaluate inference --tokens 4 --prompt 16 --depths 0 --retries 0 \
     --out "$work/inference"
 ok 'sequences' evaluate inference --sequences 2 --length 24 --prompt 16 --out "$work/sequences"
