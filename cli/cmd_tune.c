@@ -354,7 +354,8 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if ((err = rbe_source_open(&r->source, a->original, d)))
         return err;
     const struct rbe_model_config *c = &r->source->config;
-    const struct defaults *without = &defaults[c->arch];
+    /* Of an architecture that is not listed the first one's. */
+    const struct defaults *without = &defaults[defaults[c->arch].profile ? c->arch : 0];
     /* The original has no codes to find: its default moves what is continuous alone. */
     const char *const profile = a->control ? "scales" : without->profile;
     if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))

@@ -149,7 +149,8 @@ struct rbe_matrix_size rbe_matrix_size(enum rbe_format f, uint32_t rows, uint32_
 
 /*
  * sums[r] = the sum of row r's integer weights, in all columns that are stored, for the row_sum
- * of w.  False where memory is short, or a sum may be too large for it: then there are none.
+ * of w.  False where memory is short, a sum may be too large, or the format has no strips: then
+ * there are none.
  */
 bool rbe_row_sums(const struct rbe_matrix *w, int32_t *sums);
 

@@ -179,7 +179,8 @@ bool rbe_row_sums(const struct rbe_matrix *w, int32_t *sums)
     float one = 1;
     struct rbe_act a = {.count = 1, .cols = n, .stride = n, .scale = &one, .bits = 16};
 
-    if (facts->group || !k || n * (size_t)facts->gmax >= EXACT)
+    /* Columns beyond the matrix' are known of strips alone: they are stored by 32. */
+    if (!facts->strip_bits || !k || n * (size_t)facts->gmax >= EXACT)
         return false;
     plain.cols = (w->cols + 31) / 32 * 32;      /* as many as are stored */
     uint16_t *ones = malloc((w->rows + n) * sizeof *ones);
