@@ -30,10 +30,8 @@ static const struct defaults {
     const char *profile;
     uint64_t tokens;
     uint32_t micro, windows, evaluations;
-} defaults[RBE_ARCH_COUNT] = {
-    [RBE_ARCH_GPT2] = {"default", TUNE_TOKENS, 4, 60, 12},
-    [RBE_ARCH_LLAMA] = {"scales", TUNE_TOKENS_LLAMA, 2, 20, 3},
-};
+} of_gpt2 = {"default", TUNE_TOKENS, 4, 60, 12},
+  of_llama = {"scales", TUNE_TOKENS_LLAMA, 2, 20, 3};
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
@@ -354,8 +352,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if ((err = rbe_source_open(&r->source, a->original, d)))
         return err;
     const struct rbe_model_config *c = &r->source->config;
-    /* Of an architecture that is not listed the first one's. */
-    const struct defaults *without = &defaults[defaults[c->arch].profile ? c->arch : 0];
+    const struct defaults *without = c->arch == RBE_ARCH_LLAMA ? &of_llama : &of_gpt2;
     /* The original has no codes to find: its default moves what is continuous alone. */
     const char *const profile = a->control ? "scales" : without->profile;
     if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))
