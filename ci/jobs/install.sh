@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# install.sh - make install, the shared library, manual pages, make dist, Debian packages
+# install.sh - make install, the shared library, manual pages
 #
 # SPDX-License-Identifier: MIT
 #
 # Everything goes into temporary folders; the programs are then run from a folder that has
-# nothing to do with the source.  Without debhelper the packages are left out, and it says so.
+# nothing to do with the source.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILDROOT=${BUILDROOT:-build}
@@ -109,37 +109,5 @@ check 'a program with the static library' gcc -std=c11 -Wall -Werror $flags -o "
 check 'it runs' "$work/static" "$model"
 check 'it needs no librbe.so' none "$(ldd "$work/static" | grep librbe)"
 
-# --- archive and packages --------------------------------------------------------------------
-if git rev-parse --is-inside-work-tree > /dev/null 2>&1; then
-    check 'make dist' make -s dist
-    archive=$(ls "$BUILDROOT"/rbe-bench-*.tar.gz)
-    sum=$(sha256sum < "$archive")
-    check 'make dist again' env -i PATH="$PATH" HOME="$HOME" BUILDROOT="$BUILDROOT" \
-        sh -c 'umask 077; make -s dist'
-    check 'the same archive' test "$sum" = "$(sha256sum < "$archive")"
-    if command -v dh > /dev/null; then
-        # From the archive, which has no git: what the packages hold was built there.
-        check 'make deb' env DEB_BUILD_OPTIONS=noautodbgsym make -s deb
-        debs=("$BUILDROOT"/deb/*.deb)
-        check 'three packages' test ${#debs[@]} = 3
-        for d in "${debs[@]}"; do dpkg-deb -x "$d" "$work/deb"; done
-        at=$work/deb/usr bin=$at/bin
-        check 'rbe info, packaged' elsewhere rbe info
-        check 'rbe generate, packaged' elsewhere rbe generate --tokens 4 --prompt 'The city'
-        check 'rbe report, packaged' elsewhere rbe report results
-        if command -v lintian > /dev/null; then
-            # The packages are nobody's upload: no maintainer to write to, no bug to close.
-            check 'lintian' lintian --fail-on error,warning --suppress-tags \
-                initial-upload-closes-no-bugs,bogus-mail-host,bogus-mail-host-in-debian-changelog \
-                "${debs[@]}"
-        else
-            echo 'SKIP lintian is not installed'
-        fi
-    else
-        echo 'SKIP packages: debhelper is not installed'
-    fi
-else
-    echo 'SKIP archive and packages: no git checkout'
-fi
 echo "$checks checks, $pages manual pages, $(wc -l <<< "$exported") exported names"
 exit $bad
