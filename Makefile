@@ -13,6 +13,7 @@ $(error BUILDROOT '$(BUILDROOT)': a path without blanks, please)
 endif
 ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 B         := $(BUILDROOT)/$(ARCH)-$(CONFIG)
+comma     := ,
 # For programs that are run from elsewhere; always between quotes.
 bin       = $(if $(filter /%,$(B)),,$(CURDIR)/)$(B)/bin
 Q         := $(if $(V),,@)
@@ -96,6 +97,8 @@ allbins   := $(testbins) $(benchbins) $(corpustest)
 # Not among them: what only some commands load (base/library.h), oneDNN, libcrypto, libcurl and
 # libedit.
 LIBS      := -ljansson -lpopt -lpcre2-8 -lxxhash -ldl -lm
+# The leak sanitizer's tracer falls over thread-local memory of libraries that come late.
+LATE.asan := $(if $(DNNL),-Wl$(comma)--no-as-needed -ldnnl -lgomp -Wl$(comma)--as-needed)
 BENCHLIBS := -lbenchmark -lhwloc -lpfm -lstdc++
 
 # A file's last word names its ISA, and so its flags.
@@ -139,7 +142,7 @@ $(B)/librbe.a: $(library)
 $(B)/bin/rbe: $(B)/cli/main.o $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS)
 
 # The small one for devices: what it uses beyond libc is inside, and oneDNN is left out.
 $(runobjs): $(B)/run/%.o: %.c $(B)/flags
@@ -156,7 +159,7 @@ $(B)/bin/rbe-run: $(runobjs) $(B)/base/commit.o $(B)/librbe.a
 $(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS)
 
 $(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
 	@echo '  LINK  $@'
@@ -164,7 +167,7 @@ $(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
 
 $(filter-out $(kernelbins),$(testbins)): $(B)/%: $(B)/%.o $(B)/librbe.a
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS)
 
 $(corpustest): $(B)/ci/fuzz/check_corpus.o $(call objs,$(harnesses)) $(B)/librbe.a
 	@echo '  LINK  $@'
@@ -177,7 +180,7 @@ $(B)/bin/rbe-fuzz: $(call objs,$(harnesses)) $(B)/librbe.a
 
 $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LIBS) $(BENCHLIBS)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)

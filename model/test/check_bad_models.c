@@ -88,6 +88,7 @@ static void check_each_tensor(void)
         refuse(RBE_ERR_MISMATCH, good[i].name, __LINE__);
         t[i] = good[i];
         t[i].dtype = RBE_DT_I32;
+        t[i].data = nan;                /* as long as it says; its own would not be */
         write_tensors(t, good_count);
         refuse(RBE_ERR_FORMAT, good[i].name, __LINE__);
         t[i] = good[i];
