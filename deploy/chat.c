@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "base/utf8.h"
@@ -76,6 +75,16 @@ static enum rbe_status settle(struct rbe_edge_config *h, uint32_t n_ctx, struct 
     return RBE_OK;
 }
 
+/* What the app holds besides is not counted. */
+static enum rbe_status check_limit(const char *model, size_t bytes, size_t limit,
+                                   struct rbe_diag *d)
+{
+    if (!limit || bytes <= limit)
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s: needs %.1f MB: more than the limit of %.1f MB", model,
+                    (double)bytes / 1e6, (double)limit / 1e6);
+}
+
 static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const char *tokenizer,
                                  struct rbe_diag *d)
 {
@@ -84,7 +93,7 @@ static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const ch
     size_t bytes;
 
     if ((err = settle(h, 0, d)) || (err = rbe_model_open_bytes(&bytes, model, d)) ||
-        (err = rbe_memory_check(model, bytes, h->memory_limit, d)) ||
+        (err = check_limit(model, bytes, h->memory_limit, d)) ||
         (err = rbe_model_open(&c->model, model, d)) ||
         (err = settle(h, rbe_model_context(c->model), d)))
         return err;
@@ -92,7 +101,7 @@ static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const ch
                                          .max_logits = 1};
     c->memory = bytes + rbe_session_bytes(c->model, l) +
                 rbe_model_vocab(c->model) * 3 * sizeof(float) + 3 * h->context * sizeof(float);
-    if ((err = rbe_memory_check(model, c->memory, h->memory_limit, d)) ||
+    if ((err = check_limit(model, c->memory, h->memory_limit, d)) ||
         (err = rbe_find_tokenizer(&c->tokenizer, tokenizer, model, rbe_model_config(c->model),
                                   d)) ||
         (err = rbe_pool_open(&c->pool, h->threads, d)) ||
