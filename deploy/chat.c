@@ -81,8 +81,8 @@ static enum rbe_status check_limit(const char *model, size_t bytes, size_t limit
 {
     if (!limit || bytes <= limit)
         return RBE_OK;
-    return rbe_fail(d, RBE_ERR_LIMIT, "%s: needs %.1f MB: more than the limit of %.1f MB", model,
-                    (double)bytes / 1e6, (double)limit / 1e6);
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s: needs %.1f MB: more than the limit of %.1f MB",
+                    model, (double)bytes / 1e6, (double)limit / 1e6);
 }
 
 static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const char *tokenizer,
