@@ -24,8 +24,8 @@
 
 enum { MAX_TIME = 512 };
 
-/* What is not said.  The Llamas that there are take ten times as long as rbe-mini for
- * everything: their matrices are not encoded again, and less is looked at in between. */
+/* What is not said.  The Llamas that there are have ten times the parameters of rbe-mini and
+ * more: their matrices are not encoded again, and less is looked at in between. */
 static const struct defaults {
     const char *profile;
     uint64_t tokens;

@@ -5,13 +5,14 @@
  */
 #include <rbe/chat.h>
 
-#include <ctype.h>
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/text.h"
 #include "base/threads.h"
 #include "base/utf8.h"
 #include "model/conversation.h"
@@ -212,22 +213,16 @@ static bool take_bytes(void *arg, const char *bytes, size_t size)
     return on;
 }
 
-static bool is_blank(const char *s)
-{
-    while (isspace((unsigned char)*s))
-        s++;
-    return !*s;
-}
-
 enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_text_fn *fn,
                              void *arg, struct rbe_diag *d)
 {
     struct stream s = {.fn = fn, .arg = arg};
     const size_t size = question ? strlen(question) : 0;
+    const char *words = question;
 
     rbe_turn_free(&c->turn);
     c->cancelled = false;
-    if (!size || is_blank(question))
+    if (!size || !rbe_strip(&words, size))
         return rbe_fail(d, RBE_ERR_ARG, "an empty question");
     const size_t bad = rbe_utf8_valid(question, size);
     if (bad < size)
@@ -263,22 +258,25 @@ const char *rbe_chat_answer(const struct rbe_chat *c)
 size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size)
 {
     const struct rbe_turn *t = &c->turn;
-    char pace[32] = "null";
     double sum = 0;
 
     for (uint32_t i = 0; t->token_ms && i + 1 < t->tokens; i++)
         sum += t->token_ms[i];
-    if (t->tokens > 1)
-        snprintf(pace, sizeof pace, "%.4g", sum / (t->tokens - 1));
-    const int n = snprintf(
-        out, size,
-        "{\"turns\":%llu,\"question_tokens\":%u,\"answer_tokens\":%u,\"context_tokens\":%u,"
-        "\"forgotten_turns\":%llu,\"first_token_ms\":%.4g,\"ms_per_token\":%s,\"load_ms\":%.4g,"
-        "\"threads\":%u,\"memory_bytes\":%zu,\"cancelled\":%s}",
-        (unsigned long long)c->turns, t->prompt_tokens, t->tokens,
-        t->context_tokens + t->tokens, (unsigned long long)c->forgotten, t->first_ms, pace,
-        c->load_ms, rbe_pool_threads(c->pool), c->memory, c->cancelled ? "true" : "false");
-    return n < 0 ? 0 : (size_t)n;
+    /* By the library: an app's locale may write numbers with a comma. */
+    json_t *o = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:f, s:I, s:I, s:b}", "turns",
+        (json_int_t)c->turns, "question_tokens", (json_int_t)t->prompt_tokens, "answer_tokens",
+        (json_int_t)t->tokens, "context_tokens", (json_int_t)t->context_tokens + t->tokens,
+        "forgotten_turns", (json_int_t)c->forgotten, "first_token_ms", t->first_ms,
+        "ms_per_token", t->tokens > 1 ? json_real(sum / (t->tokens - 1)) : json_null(),
+        "load_ms", c->load_ms, "threads", (json_int_t)rbe_pool_threads(c->pool),
+        "memory_bytes", (json_int_t)c->memory, "cancelled", c->cancelled);
+    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(4)) : NULL;
+    const int n = text ? snprintf(out, size, "%s", text) : 0;
+
+    json_decref(o);
+    free(text);
+    return (size_t)n;
 }
 
 /* --- the chapter's names ---------------------------------------------------------------- */

@@ -16,8 +16,9 @@
 #include "model/dense.h"
 
 /* Logits held at a time: about 8 MB, but not so few rows that to read the output layer takes
- * longer than to multiply by it (64 of 49152: almost twice the time of 256). */
-enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 256, HEAD_ROWS_MAX = 1024 };
+ * longer than to multiply by it (64 of 49152: almost twice the time of 256).  A tap's gradients
+ * stand beside them, and what a calibration may take is bounded: half as many. */
+enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 256, HEAD_ROWS_TAP = 128, HEAD_ROWS_MAX = 1024 };
 
 /* --- slices ------------------------------------------------------------------------------- */
 
@@ -119,11 +120,12 @@ static void take_worker(struct cut *c, const struct rbe_model_config *g,
 }
 
 /* Positions whose logits are held at a time. */
-static size_t head_rows(const struct rbe_model_config *c, size_t tokens)
+static size_t head_rows(const struct rbe_model_config *c, bool tap_only, size_t tokens)
 {
+    const size_t least = tap_only ? HEAD_ROWS_TAP : HEAD_ROWS_MIN;
     size_t rows = HEAD_FLOATS / c->vocab / 16 * 16;
 
-    rows = rows < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX : rows;
+    rows = rows < least ? least : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX : rows;
     return rows < tokens ? rows : tokens;
 }
 
@@ -152,7 +154,7 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
     t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
                 rbe_grad_padded(tokens * e));
     t->hidden = take(&cut, tokens, e);
-    t->head_rows = head_rows(c, tokens);
+    t->head_rows = head_rows(c, l.tap_only, tokens);
     t->logits = take(&cut, t->head_rows, c->vocab);
     t->other_logits = take(&cut, t->head_rows, c->vocab);
     for (uint32_t i = 0; i < c->n_layer; i++) {

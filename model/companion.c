@@ -24,10 +24,16 @@ static enum rbe_status no_memory(const char *model, struct rbe_diag *d)
 char *rbe_tokenizer_beside(const char *model_path)
 {
     static const char end[] = ".tokenizer.gguf";
-    char *path = malloc(strlen(model_path) + sizeof end);
+    size_t n = strlen(model_path);
 
-    if (path)
-        strcat(strcpy(path, model_path), end);
+    /* A folder's name may end in slashes. */
+    while (n > 1 && model_path[n - 1] == '/')
+        n--;
+    char *path = malloc(n + sizeof end);
+    if (path) {
+        memcpy(path, model_path, n);
+        strcpy(path + n, end);
+    }
     return path;
 }
 
@@ -81,8 +87,13 @@ enum rbe_status rbe_companion_find(char **path, const char *model_path, struct r
         return no_memory(model_path, d);
     const bool there = !access(own, F_OK);
     struct stat st;
-    if (there && !stat(model_path, &st) && S_ISDIR(st.st_mode)) {
-        err = RBE_OK;           /* of a plain checkpoint, which has no place for a sum */
+    if (!stat(model_path, &st) && S_ISDIR(st.st_mode)) {
+        /* A plain checkpoint has no place for a sum: its own files, if it has them, come
+         * first. */
+        const int files = rbe_tokenizer_files_exist(model_path);
+        err = files < 0 ? no_memory(model_path, d) : RBE_OK;
+        if (files || !there)
+            goto out;
         *path = own;
         own = NULL;
         goto out;

@@ -128,19 +128,13 @@ bool rbe_is_model_file(const char *name)
 
 enum rbe_status rbe_files_read_model(struct rbe_files *f, const char *path, struct rbe_diag *d)
 {
-    static const char *const names[] = {
-        "config.json", "model.safetensors*", "*-of-*.safetensors", "pytorch_model*", "vocab.*",
-        "encoder.json", "merges.txt", "tokenizer*.json", "added_tokens.json",
-        "special_tokens_map.json", "generation_config.json"};
     enum rbe_status err = rbe_files_read(f, path, d);
     char *folder = folder_of(path), *own = rbe_tokenizer_beside(path);
     DIR *dir = folder ? opendir(folder) : NULL;
     struct dirent *e;
 
     while (dir && !err && (e = readdir(dir))) {
-        bool known = false;
-        for (size_t i = 0; i < sizeof names / sizeof names[0] && !known; i++)
-            known = !fnmatch(names[i], e->d_name, 0);
+        const bool known = rbe_is_model_file(e->d_name);
         char *file = known ? rbe_path_join(folder, e->d_name) : NULL;
         if (file)
             err = rbe_files_read(f, file, d);

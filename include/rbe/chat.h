@@ -70,7 +70,7 @@ const char *rbe_chat_answer(const struct rbe_chat *c);
  * Of the last turn and of all, as a JSON object: turns, question_tokens, answer_tokens,
  * context_tokens, forgotten_turns, first_token_ms, ms_per_token (null when fewer than two
  * tokens were made), load_ms, threads, memory_bytes (planned), cancelled.  Returns its length;
- * writes at most size bytes, NUL-terminated, as snprintf() does.
+ * writes at most size bytes, NUL-terminated, as snprintf() does.  0: out of memory.
  */
 size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size);
 

@@ -6,20 +6,12 @@
 #include "kernels/arm/simd_neon.h"
 
 #include "kernels/attention.h"
+#include "kernels/body/attention_bytes.h"
 #include "kernels/body/unroll.h"
 #include "kernels/list.h"
 
 /* Both factors have signs: keys are moved back. */
 enum { KEYS_MOVED = 0 };
-
-struct operand {
-    const int8_t *high, *low;
-};
-
-INLINE struct operand operand_keys(const struct rbe_kv_queries *q, size_t i, size_t n)
-{
-    return (struct operand){q->high + i * n, q->low + i * n};
-}
 
 INLINE struct operand operand_values(const int16_t *w, int8_t *room, size_t n)
 {
@@ -49,10 +41,7 @@ INLINE struct sums sums_zero(void)
 
 INLINE int8x16_t four(const int8_t *p, size_t g)
 {
-    int32_t q;
-
-    memcpy(&q, p + 4 * g, sizeof q);
-    return vreinterpretq_s8_s32(vdupq_n_s32(q));
+    return vreinterpretq_s8_s32(vdupq_n_s32(four_bytes(p, g)));
 }
 
 INLINE struct sums add(struct sums s, const int8_t *b, uint8_t flip, struct operand x, size_t g)

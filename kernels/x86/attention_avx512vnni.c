@@ -6,19 +6,11 @@
 #include "kernels/x86/simd_avx512.h"
 
 #include "kernels/attention.h"
+#include "kernels/body/attention_bytes.h"
 #include "kernels/body/unroll.h"
 #include "kernels/list.h"
 
 enum { KEYS_MOVED = 1 };
-
-struct operand {
-    const int8_t *high, *low;
-};
-
-INLINE struct operand operand_keys(const struct rbe_kv_queries *q, size_t i, size_t n)
-{
-    return (struct operand){q->high + i * n, q->low + i * n};
-}
 
 /* Weights are the factor without a sign. */
 INLINE struct operand operand_values(const int16_t *w, int8_t *room, size_t n)
@@ -45,10 +37,7 @@ INLINE struct sums sums_zero(void)
 
 INLINE __m512i four(const int8_t *p, size_t g)
 {
-    int32_t q;
-
-    memcpy(&q, p + 4 * g, sizeof q);
-    return _mm512_set1_epi32(q);
+    return _mm512_set1_epi32(four_bytes(p, g));
 }
 
 INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)

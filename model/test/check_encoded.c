@@ -201,10 +201,10 @@ static void check_bits(const char *rbe, const char *plain, unsigned bits, double
     run(b, NULL, RBE_KV_DEFAULT, ids, CTX, want);
     /* Of the cache, f16 has some 2^-12 of a value, a byte some 2^-8 of the largest. */
     check_cache(a, pool, RBE_KV_F32, ids, want, bound);
-    if (bits == 16) {
+    if (bits == 16)
         check_cache(a, pool, RBE_KV_F16, ids, want, bound + 2e-3);
-        check_cache(a, pool, RBE_KV_INT8, ids, want, bound + 0.1);
-    }
+    if (bits != 8)
+        check_cache(a, pool, RBE_KV_INT8, ids, want, fmax(bound, 0.1));
 out:
     rbe_pool_close(&pool);
     rbe_model_close(&a);

@@ -265,6 +265,12 @@ check 'the control from GGUF' run --control "$dir/l.gguf" "$dir/gcontrol" --prof
     "$dir/ce.profile" --tokens 512 --text "$text" --valid "$text"
 check 'is the same' cmp "$dir/gcontrol/model.safetensors" "$dir/lcontrol/model.safetensors"
 check 'its tokenizer' cmp "$dir/gcontrol.tokenizer.gguf" "$dir/ga.rbe.tokenizer.gguf"
+# A damaged one is noticed, so it is read; a folder's own vocabulary comes before it.
+echo damaged > "$dir/gcontrol.tokenizer.gguf"
+check 'read by a name with a slash' refuses 1 'gcontrol.tokenizer.gguf: ' \
+    "$rbe" generate "$dir/gcontrol/" -n 2 -p 'the'
+cp "$root"/datasets/embedded/rbe-mini/{vocab.json,merges.txt} "$dir/gcontrol"
+check 'not beside a vocabulary' gives 0 "$rbe" generate "$dir/gcontrol" -n 2 -p 'the'
 q4=$root/../shared/data/gguf/tiny-q4_1.gguf
 if [ -e "$q4" ]; then
     sed 's/3e-2/1e-3/g' "$dir/kl.profile" >"$dir/q.profile"
