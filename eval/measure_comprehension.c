@@ -26,7 +26,7 @@ struct job {
 static json_t *describe(const struct job *j, size_t m, bool base)
 {
     const struct rbe_items *x = j->x;
-    json_t *r = rbe_evaluation_record(j->e, "comprehension", &j->e->runners[m]);
+    json_t *r = rbe_evaluation_record(j->e, RBE_KIND(comprehension), &j->e->runners[m]);
 
     if (r && ((base && rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base))) ||
               rbe_result_set_text(r, x->name, x->sha256, x->bytes) ||
