@@ -42,7 +42,7 @@ static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *
 {
     const struct rbe_item *it = &x->item[i];
     double log_p[RBE_MAX_CHOICES];
-    bool greedy = false, each;
+    bool greedy = false, each = false;
     enum rbe_status err = RBE_OK;
 
     /* Nothing is shared across items: a shard that starts here must round alike. */

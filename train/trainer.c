@@ -168,9 +168,11 @@ static enum rbe_status encode_group(struct trainer *t, unsigned group, bool agai
         if (group_of(m) != group || !rbe_student_is_latent(t->s, i))
             continue;
         const float *rows = c ? rbe_calibration_rows(c, m->weight_name) : NULL;
-        err = rbe_student_encode(t->s, i, stage_of(t)->search,
-                                 c ? rbe_calibration_moment(c, m->weight_name) : NULL,
-                                 rows ? rows + m->row0 : NULL, again, t->d);
+        float *moment = NULL;
+        if (!c || !(err = rbe_calibration_moment(&moment, c, m->weight_name, t->d)))
+            err = rbe_student_encode(t->s, i, stage_of(t)->search, moment,
+                                     rows ? rows + m->row0 : NULL, again, t->d);
+        free(moment);
         if (!err && rbe_interrupted())
             err = rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted while encoding%s",
                            t->o->checkpoint ? "; --resume goes on from the last checkpoint"
