@@ -189,7 +189,7 @@ static size_t calibration_bytes(const struct run *r)
 {
     if (!reads_calibration(r))
         return 0;
-    return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
+    return rbe_calibration_bytes(&r->source->config, r->o.metric, 1, rbe_pool_threads(r->pool));
 }
 
 static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
