@@ -74,7 +74,7 @@ objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
 # What rbe-run has in a form of its own.
-runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c base/library.c)
+runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
 
 # What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
 publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% deploy/%,$(rooms)))
@@ -157,7 +157,13 @@ $(B)/bin/rbe-run: $(runobjs) $(B)/base/commit.o $(B)/librbe.a
 	    -Wl,-Bdynamic -ldl -lm
 
 # The same for any system of the processor's kind, libc inside.
-$(B)/bin/rbe-run-static: $(runobjs) $(B)/base/commit.o $(B)/librbe.a
+$(B)/run/static/base/library.o: base/library.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $< (static)'
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_STATIC -c -o $@ $<
+
+$(B)/bin/rbe-run-static: $(runobjs) $(B)/run/static/base/library.o $(B)/base/commit.o \
+    $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -static -o $@ $^ $(filter-out -ldl,$(LIBS))

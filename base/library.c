@@ -10,8 +10,8 @@
 
 bool rbe_library_open(void *calls, const char *file, const char *const *names, size_t count)
 {
-#ifdef RBE_RUN
-    /* The program for devices may be static, and has what it needs inside. */
+#ifdef RBE_STATIC
+    /* What is static has no linker at run time. */
     void *library = NULL;
     (void)file;
 #else

@@ -169,8 +169,9 @@ static enum rbe_status sustained_plot(const struct rbe_page *p)
     while ((row = rbe_next(p, "sustained", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char what[96], name[64];
-        snprintf(what, sizeof what, "%.60s %.20s", m ? m->name : "?",
-                 rbe_text_or(RBE_STRING_AT(row->v, machine, device), ""));
+        const char *device = rbe_text_or(RBE_STRING_AT(row->v, machine, device), "");
+        snprintf(what, sizeof what, "%.60s%s%.20s", m ? m->name : "?", *device ? " " : "",
+                 device);
         rbe_plot_series(&curve, name, what);
         json_array_foreach(RBE_VALUE_AT(row->v, intervals), k, t) {
             const double warm = RBE_NUMBER_AT(t, temperature_c);
