@@ -96,7 +96,7 @@ static enum rbe_status append_result(struct rbe_result_file *file,
     const struct rbe_result_model model = {
         .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = s->label,
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
-    json_t *j = rbe_result_new("convert", threads), *rows = json_array();
+    json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
         if (c->entries[i].encoded)
             json_array_append_new(rows, entry_json(&c->entries[i]));

@@ -108,7 +108,7 @@ static void print_tensors(const struct rbe_safetensors *s, const struct rbe_cont
 /* Adds the fields that make j a result row of kind `contents`. */
 static int make_row(json_t *j, const struct rbe_result_model *model, uint64_t words)
 {
-    json_t *row = rbe_result_new("contents", 1);
+    json_t *row = rbe_result_new(RBE_KIND(contents), 1);
     const int bad =
         !row || rbe_result_set_model(row, RBE_KEY(model), model) ||
         RBE_SET(row, RBE_JSON(totals, RBE_OBJECT(RBE_INT(compressed_parameters, words),

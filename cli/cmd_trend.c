@@ -96,7 +96,7 @@ static bool is_history(const json_t *row)
 {
     const char *kind = RBE_STRING_AT(row, kind);
 
-    return !strcmp(kind, "gate") || !strcmp(kind, "compare");
+    return !strcmp(kind, RBE_KIND(gate)) || !strcmp(kind, RBE_KIND(compare));
 }
 
 static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *d)

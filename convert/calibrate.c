@@ -32,7 +32,7 @@ enum {
 };
 
 /* Changes whenever the same windows would give other sums. */
-#define CALIBRATION "rbe-calibration-2"
+#define CALIBRATION "rbe-calibration-3"
 
 /* Seconds of work that may be lost: of a calibration at hand, of a finished one. */
 #define KEEP_EVERY 60.0
@@ -47,7 +47,7 @@ struct site {
     char name[NAME_SIZE];
     size_t rows, cols;
     double weight;              /* of the positions, summed */
-    float *moment;              /* [cols][cols]: sums, then means */
+    float *upper;               /* the upper triangle in stripes: sums, then means */
     double *energy;             /* [rows] sums of g^2; NULL by RBE_METRIC_INPUTS */
     float *importance;          /* [rows], mean 1; as energy */
     bool silent;                /* the sums are all zero: nothing is known */
@@ -80,6 +80,23 @@ static uint32_t window_of(const struct rbe_model_config *c)
     return c->n_ctx <= WINDOW_MOST ? c->n_ctx : WINDOW_LONG;
 }
 
+/* --- half a square ------------------------------------------------------------------------ */
+
+/* A stripe is STRIPE rows of H, or what is left of them, from its first row's diagonal element
+ * on.  Where that of row `at` begins, of whole stripes, or with at = cols where all end. */
+static size_t stripe_at(size_t cols, size_t at)
+{
+    const size_t above = at / STRIPE, rest = at % STRIPE;
+
+    return above * STRIPE * cols - STRIPE * STRIPE * (above * (above - 1) / 2) +
+           rest * (cols - above * STRIPE);
+}
+
+static size_t rows_of_stripe(size_t cols, size_t at)
+{
+    return cols - at < STRIPE ? cols - at : STRIPE;
+}
+
 /* --- gathering ---------------------------------------------------------------------------- */
 
 static struct site *find(const struct rbe_calibration *c, const char *name)
@@ -100,11 +117,11 @@ static struct site *add_site(struct rbe_calibration *c, const char *name, size_t
     c->sites = grown;
     struct site *s = &grown[c->site_count];
     *s = (struct site){.rows = rows, .cols = cols,
-                       .moment = calloc(cols * cols, sizeof *s->moment),
+                       .upper = calloc(stripe_at(cols, cols), sizeof *s->upper),
                        .energy = rows ? calloc(rows, sizeof *s->energy) : NULL,
                        .importance = rows ? calloc(rows, sizeof *s->importance) : NULL};
-    if (!s->moment || (rows && (!s->energy || !s->importance))) {
-        free(s->moment);
+    if (!s->upper || (rows && (!s->energy || !s->importance))) {
+        free(s->upper);
         free(s->energy);
         free(s->importance);
         return NULL;
@@ -123,18 +140,15 @@ struct gather {
     bool logits;
 };
 
-/* Stripes of the upper triangle, taken in turn: later ones are shorter. */
+/* Stripes, taken in turn: later ones are shorter. */
 static void gather_part(void *arg, unsigned i, unsigned n)
 {
     const struct gather *g = arg;
     const size_t cols = g->s->cols;
 
-    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE) {
-        const size_t rows = cols - at < STRIPE ? cols - at : STRIPE;
-
-        rbe_sgemm(true, false, rows, cols - at, g->count, 1, g->x + at, g->ldx, g->x + at,
-                  g->ldx, 1, g->s->moment + at * cols + at, cols);
-    }
+    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE)
+        rbe_sgemm(true, false, rows_of_stripe(cols, at), cols - at, g->count, 1, g->x + at,
+                  g->ldx, g->x + at, g->ldx, 1, g->s->upper + stripe_at(cols, at), cols - at);
 }
 
 static void on_product(void *arg, const char *name, const float *x, size_t ldx, size_t count,
@@ -253,28 +267,25 @@ static enum rbe_status run_window(struct rbe_session *s, const uint32_t *tokens,
     return err;
 }
 
-/* Sums to means, the lower triangle from the upper.  Sums of zeros tell nothing, and neither
- * do weights so small that they have no inverse. */
+/* Sums to means.  Sums of zeros tell nothing, and neither do weights so small that they have no
+ * inverse. */
 static enum rbe_status finish_moment(struct site *s, struct rbe_diag *d)
 {
+    const size_t cols = s->cols, all = stripe_at(cols, cols);
     const float inverse = (float)(1 / s->weight);
     double trace = 0;
 
-    for (size_t a = 0; a < s->cols; a++)
-        trace += (double)(s->moment[a * s->cols + a] * inverse);
+    for (size_t at = 0; at < cols; at += STRIPE)
+        for (size_t i = 0; i < rows_of_stripe(cols, at); i++)
+            trace += (double)(s->upper[stripe_at(cols, at) + i * (cols - at) + i] * inverse);
     if (isinf(inverse) || trace == 0) {
         s->silent = true;
         return RBE_OK;
     }
-    for (size_t a = 0; a < s->cols; a++)
-        for (size_t b = a; b < s->cols; b++) {
-            const float v = s->moment[a * s->cols + b] * inverse;
-            if (!isfinite(v))
-                return rbe_fail(d, RBE_ERR_NUMERIC,
-                                "calibration: the inputs of '%s' are not finite", s->name);
-            s->moment[a * s->cols + b] = v;
-            s->moment[b * s->cols + a] = v;
-        }
+    for (size_t i = 0; i < all; i++)
+        if (!isfinite(s->upper[i] *= inverse))
+            return rbe_fail(d, RBE_ERR_NUMERIC, "calibration: the inputs of '%s' are not finite",
+                            s->name);
     return RBE_OK;
 }
 
@@ -341,14 +352,13 @@ static enum rbe_status add_sums(struct rbe_container_builder *b,
         return err;
     for (size_t i = 0; i < c->site_count && !err; i++) {
         const struct site *s = &c->sites[i];
-        const uint64_t square[2] = {s->cols, s->cols}, rows[1] = {s->rows};
-        char weight[40];
+        const uint64_t half[1] = {stripe_at(s->cols, s->cols)}, rows[1] = {s->rows};
+        char size[64];
 
-        snprintf(weight, sizeof weight, "%a", s->weight);
+        snprintf(size, sizeof size, "%zu %a", s->cols, s->weight);
         energy_name(name, s);
-        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 2, square, s->moment,
-                                             d)) &&
-            !(err = rbe_container_add_meta(b, s->name, weight, d)) && s->rows)
+        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 1, half, s->upper, d)) &&
+            !(err = rbe_container_add_meta(b, s->name, size, d)) && s->rows)
             err = rbe_container_add_tensor(b, name, RBE_DT_F64, 1, rows, s->energy, d);
     }
     return err;
@@ -390,24 +400,24 @@ static void keep_state(struct rbe_calibration *c)
 static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f,
                       const struct rbe_tensor *t)
 {
-    const char *weight = rbe_safetensors_meta(f, t->name);
+    const char *size = rbe_safetensors_meta(f, t->name);
     char name[NAME_SIZE + 8];
+    size_t cols;
     double v;
 
-    if (!weight || sscanf(weight, "%la", &v) != 1 || t->dtype != RBE_DT_F32 || t->dims != 2 ||
-        t->shape[0] != t->shape[1] || strlen(t->name) >= NAME_SIZE)
+    if (!size || sscanf(size, "%zu %la", &cols, &v) != 2 || cols > UINT32_MAX ||
+        t->count != stripe_at(cols, cols) || strlen(t->name) >= NAME_SIZE)
         return false;
     snprintf(name, sizeof name, "%s.energy", t->name);
     const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
     if ((c->metric == RBE_METRIC_FISHER) != (energy != NULL) ||
         (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
         return false;
-    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0,
-                              (size_t)t->shape[0]);
+    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0, cols);
     if (!s)
         return false;
     s->weight = v;
-    memcpy(s->moment, t->data, t->bytes);
+    memcpy(s->upper, t->data, t->bytes);
     if (energy)
         memcpy(s->energy, energy->data, energy->bytes);
     return true;
@@ -416,7 +426,7 @@ static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f
 static void drop_sites(struct rbe_calibration *c)
 {
     for (size_t i = 0; i < c->site_count; i++) {
-        free(c->sites[i].moment);
+        free(c->sites[i].upper);
         free(c->sites[i].energy);
         free(c->sites[i].importance);
     }
@@ -441,7 +451,7 @@ static void take_state(struct rbe_calibration *c, const struct rbe_model_config 
                 done <= c->tokens && done % window_of(config) == 0;
     for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
         const struct rbe_tensor *t = rbe_safetensors_at(f, i);
-        if (t->dims == 2 && t->dtype == RBE_DT_F32)
+        if (t->dims == 1 && t->dtype == RBE_DT_F32)
             good = take_site(c, f, t);
     }
     if (good)
@@ -592,7 +602,7 @@ size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_met
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
 
         /* Ranges of one weight have the same inputs. */
-        moments += t.matrix && !t.row0 ? (size_t)t.cols * t.cols : 0;
+        moments += t.matrix && !t.row0 ? stripe_at(t.cols, t.cols) : 0;
         rows += t.matrix ? t.rows : 0;
     }
     return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
@@ -615,9 +625,17 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric m
 {
     const size_t kept = rbe_calibration_kept_bytes(c, metric);
 
-    if (metric == RBE_METRIC_FISHER)
-        return kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float) +
-               rbe_grad_bytes(c, fisher_limits(c), threads);
+    if (metric == RBE_METRIC_FISHER) {
+        const size_t gathers = kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float);
+        size_t loads = 0;               /* a tensor on its way to the engine, before that */
+        for (size_t i = 0; i < rbe_source_count(c); i++) {
+            const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+            const size_t own = (size_t)t.rows * t.cols * sizeof(float);
+            loads = own > loads ? own : loads;
+        }
+        return rbe_grad_bytes(c, fisher_limits(c), threads) +
+               (gathers > loads ? gathers : loads);
+    }
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
 }
@@ -772,11 +790,36 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c)
     return c->sha256;
 }
 
-const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name)
+bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name)
 {
     const struct site *s = find(c, name);
 
-    return s && !s->silent ? s->moment : NULL;
+    return s && !s->silent;
+}
+
+enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,
+                                       const char *name, struct rbe_diag *d)
+{
+    const struct site *s = find(c, name);
+
+    *out = NULL;
+    if (!s || s->silent)
+        return RBE_OK;
+    const size_t cols = s->cols;
+    float *h = malloc(cols * cols * sizeof *h);
+    if (!h)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t at = 0; at < cols; at += STRIPE) {
+        const size_t rows = rows_of_stripe(cols, at);
+        const float *from = s->upper + stripe_at(cols, at);
+
+        /* Within a stripe column by column: what is written below the diagonal is one run. */
+        for (size_t k = at; k < cols; k++)
+            for (size_t i = at; i < at + rows && i <= k; i++)
+                h[i * cols + k] = h[k * cols + i] = from[(i - at) * (cols - at) + k - at];
+    }
+    *out = h;
+    return RBE_OK;
 }
 
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name)

@@ -68,8 +68,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
 /* Bytes it takes meanwhile: what is kept, and the model. */
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
                              unsigned threads);
-/* Bytes a finished one holds: the moments of every matrix's inputs, the weights of rows, the
- * tokens. */
+/* Bytes a finished one holds: half of the moments of every matrix's inputs, the weights of rows,
+ * the tokens. */
 size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
 
@@ -81,10 +81,12 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 
-/* H [cols][cols] of the inputs of the weight so named (weight_name of model/source.h).  NULL
- * when unknown: also where the inputs, or by RBE_METRIC_FISHER the gradients, were zero
- * throughout. */
-const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
+/* Whether the inputs of the weight so named (weight_name of model/source.h) are known: not where
+ * they, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
+bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name);
+/* Their H [cols][cols], the caller's to free(); NULL when unknown.  Half of it is kept. */
+enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,
+                                       const char *name, struct rbe_diag *d);
 /* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS and when unknown. */
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);
 

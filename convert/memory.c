@@ -40,11 +40,14 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
         size_t kept, coding = 0;
         size_t reading = weights_bytes(&kept, c, r, threads);
 
-        if (calibrates && rbe_convert_uses_feedback(r) && !c->o.no_feedback)
-            o.moment = some;
-        const bool narrow = rbe_convert_is_narrow(c, r, o.moment, threads);
+        /* All of it: half is held. */
+        const size_t moment = calibrates && r->tensor->matrix
+                                  ? (size_t)r->tensor->cols * r->tensor->cols * sizeof(float) : 0;
+        const bool told = calibrates && rbe_convert_uses_feedback(r) && !c->o.no_feedback;
+        const bool narrow = rbe_convert_is_narrow(c, r, told, threads);
+        o.moment = told ? some : NULL;
         if (r->encoded)
-            coding = kept + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
+            coding = kept + moment + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
                                               narrow ? 1 : threads);
         coding *= narrow ? threads : 1;
         reading *= narrow ? threads : 1;

@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "base/rows.h"
 #include "base/sensors.h"
+#include "base/stats.h"
 #include "eval/measure.h"
 #include "eval/timing.h"
 
@@ -98,13 +99,14 @@ static enum rbe_status measure_model(struct run *u, struct rbe_runner *r, json_t
     const uint32_t n = u->how->prompt_tokens;
     uint32_t *prompt = malloc(n * sizeof *prompt);
     struct rbe_times t = {0};
+    uint64_t random = 1;
     double ms;
     enum rbe_status err;
 
     if (!prompt)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (uint32_t i = 0; i < n; i++)
-        prompt[i] = (i * 2654435761u >> 8) % r->vocab;
+        prompt[i] = rbe_random_below(&random, r->vocab);
     u->burst = 1;
     if ((err = rbe_time_prefill(r, prompt, n, &ms, NULL, &u->first, d)) ||
         (err = rbe_time_decode(&t, r, u->first, 2, 0, d)))
@@ -139,7 +141,7 @@ enum rbe_status rbe_measure_sustained(const struct rbe_evaluation *e,
         json_t *intervals = json_array();
         err = measure_model(&u, &e->runners[m], intervals, d);
         if ((!err || err == RBE_ERR_INTERRUPTED) && json_array_size(intervals)) {
-            json_t *r = rbe_evaluation_record(e, "sustained", &e->runners[m]);
+            json_t *r = rbe_evaluation_record(e, RBE_KIND(sustained), &e->runners[m]);
             struct rbe_diag why = {""};
             RBE_SET(r, RBE_FLAG(complete, !err),
                     RBE_REAL(minutes, (rbe_now() - u.start) / 60),
