@@ -17,6 +17,7 @@
 #include <wchar.h>
 
 #include "base/library.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/stats.h"
@@ -218,10 +219,13 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     const char *model = a->model;
     char *shipped = model ? NULL : rbe_data_path("rbe-mini");
     enum rbe_status err;
+    size_t bytes;
 
     if (!model && !(model = shipped))
         return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
-    if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
+    if ((err = rbe_model_open_bytes(&bytes, model, d)) ||
+        (err = rbe_memory_check_quota(model, bytes, d)) ||
+        (err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
         (err = rbe_runner_open(&c.runner, model, 1, kv, pool, d)) ||
         (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
                                   d)))

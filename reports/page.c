@@ -142,8 +142,8 @@ static enum rbe_status first_screen(const struct rbe_page *p)
     rbe_document_paragraph(p->doc,
         "A language model such as GPT-2 is a large table of numbers, its weights. Riemannian "
         "Basis Encoding (RBE) stores them as short seeds and generates them anew while it "
-        "multiplies, in about 2.9 bits a weight instead of 32. A book chapter promises ten "
-        "things of it, C1 to C10: a tenth of the memory, twice the speed, at most 5 %% worse "
+        "multiplies, in about 2.9 bits a weight instead of 32. A book chapter promises eleven "
+        "things of it, C1 to C11: a tenth of the memory, twice the speed, at most 5 %% worse "
         "predictions, and so on. Some are checked in two or three ways (C1 and C1b), which "
         "makes %zu checks. This page says which of them hold, measured.", p->c->judged);
     summary(p);

@@ -93,13 +93,13 @@ above() {
 check 'begins with size and quality' grep -q 'class="verdict">Encoded, rbe-mini (11.7 million
  weights) takes [0-9.]* MB instead of 46.82 MB; .*perplexity is 57.00 instead of 52.46 (4.5 % worse)' \
     <(tr '\n' ' ' < "$page")
-check 'and the checks' grep -q 'class="verdict">.*[0-9]* of 16 checks pass' "$page"
+check 'and the checks' grep -q 'class="verdict">.*[0-9]* of 19 checks pass' "$page"
 check 'says what a token is first' above 'A token is a word' '<table>'
 if command -v gnuplot > /dev/null; then
     check 'then draws the curve' above '<title>rate</title>' '<table>'
     check 'after saying what perplexity is' above 'Perplexity says how well' '<title>rate</title>'
 fi
-check 'counts the promises as the checks' has "$page" 'promises ten things'
+check 'counts the promises as the checks' has "$page" 'promises eleven things'
 check 'copies the benchmarks' cmp -s <(tr -d ' \n' < "$work/r/bench.json") \
     <(sed 's/5000000000.0/5e9/; s/10000000000.0/1e10/g' "$work/page/bench.json" | tr -d ' \n')
 check 'and links to them' has "$page" '<a href="bench.json">bench.json: 1 results'
