@@ -90,6 +90,27 @@ check 'each one' test "$(jq -rs 'map(.task // .kind) | join(" ")' out)" = 'edge 
 check 'what one of them has not' gives 2 "$rbe" eval --tasks lambada --windows 1
 check 'data that are not here' refuses 1 'rbe fetch hellaswag/' "$rbe" eval comprehension hellaswag
 
+# --- output for other programs --------------------------------------------------------------
+two=(eval perplexity -q -m rbe-mini -m mini-2.89 --windows 1 --context 16)
+check 'CSV' gives 0 "$rbe" "${two[@]}" --output csv
+check 'a line of titles, a line a row' test "$(wc -l < out)" = 4
+check 'the titles are paths' grep -q '^schema,kind,.*,model\.name,.*,perplexity,' out
+check 'JSON' gives 0 "$rbe" "${two[@]}" --output json
+check 'is one list' test "$(jq -r 'map(.kind) | join(" ")' out)" = 'perplexity perplexity paired'
+check 'jsonl' gives 0 "$rbe" "${two[@]}" --output jsonl
+check 'is --json' test "$(jq -r .kind out | tr '\n' ' ')" = 'perplexity perplexity paired '
+check 'Markdown' gives 0 "$rbe" "${two[@]}" --output md
+check 'a table a kind' test "$(grep -c '^|---' out)" = 2
+check 'SQL' gives 0 "$rbe" "${two[@]}" --output sql
+check 'a table a kind, too' test "$(grep -c '^CREATE' out)" = 2
+check 'another form' refuses 2 "did you mean 'jsonl'" "$rbe" "${two[@]}" --output jsnl
+check 'two at once' gives 2 "$rbe" "${two[@]}" --output csv --json
+check 'of benches' gives 0 "$bin/rbe-bench" --kinds probe --threads 1 --min-time 0.001 \
+    --probe-time 0.001 --set-limit 8 --output json
+check 'with the columns of the table' jq -e 'length > 1 and all(.kind == "probe" and .ns_median > 0)' \
+    out > jq.out
+check 'no such form of benches' refuses 2 '--output foo' "$bin/rbe-bench" --output foo
+
 # --- help, manual pages ---------------------------------------------------------------------
 check 'the worker is in no list' test -z "$("$rbe" eval --help | grep worker)"
 check 'nor in completion' test -z "$("$rbe" completion bash | grep worker)"
