@@ -2,6 +2,11 @@
 #
 # You own CC CXX CFLAGS LDFLAGS EMULATOR SEED; the project owns FLAGS.
 
+# As many at once as there are CPUs, unless -j says otherwise; a make within a make has its own.
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 CONFIG    ?= release
 CC        := $(if $(filter default,$(origin CC)),$(if $(filter fuzz,$(CONFIG)),clang,gcc),$(CC))
 CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))

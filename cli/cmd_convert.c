@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/result.h"
 #include "base/rows.h"
 #include "cli/arguments.h"
@@ -192,12 +193,17 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
 static enum rbe_status open_profile(struct rbe_profile **out, const struct rbe_convert_args *a,
                                     const struct rbe_source *s, struct rbe_diag *d)
 {
-    char name[64];
+    char name[64], valid[256];
 
     *out = NULL;
     if (a->codec) {
         if (a->profile)
             return rbe_fail(d, RBE_ERR_ARG, "--profile and --codec exclude one another");
+        if (rbe_format_by_name(a->codec) == RBE_FORMAT_COUNT) {
+            rbe_format_names(valid, sizeof valid, ", ", NULL);
+            return rbe_fail(d, RBE_ERR_ARG, "unknown codec '%.40s'%s; valid: %s", a->codec,
+                            rbe_nearest_in(a->codec, valid).text, valid);
+        }
         if (a->block > 0)
             snprintf(name, sizeof name, "%.32s-b%d", a->codec, a->block);
         else
@@ -410,16 +416,15 @@ out:
 enum rbe_status rbe_cmd_convert(struct rbe_convert_args *a, struct rbe_diag *d)
 {
     const char *const *args = a->call.args;
+    enum rbe_status err;
 
     if (a->call.count != 2 && !(a->plan && a->call.count == 1))
         return rbe_fail(d, RBE_ERR_ARG, "want MODEL and OUT.rbe; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    /* The shipped model goes by its name. */
-    char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a->model = shipped ? shipped : args[0];
+    if ((err = rbe_call_model(&a->call, 0, d)))
+        return err;
+    a->model = args[0];
     a->out = args[1] ? args[1] : "";
-    const enum rbe_status err = convert(a, d);
-    free(shipped);
-    return err;
+    return convert(a, d);
 }
