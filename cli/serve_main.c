@@ -15,7 +15,9 @@
 #include "base/progress.h"
 #include "base/version.h"
 #include "cli/arguments.h"
+#include "base/file.h"
 #include "deploy/serve/core.h"
+#include "deploy/serve/http.h"
 #include "deploy/serve/lines.h"
 #include "model/data.h"
 #include "model/model.h"
@@ -57,7 +59,37 @@ struct service {
     struct rbe_engine *engine;
     struct rbe_core *core;
     struct rbe_lines *lines;
+    struct rbe_http *http;
+    char *token;
 };
+
+static bool is_named(const struct rbe_serve_args *a)
+{
+    return a->socket || a->http || a->mqtt;
+}
+
+/* The first line of a file, which is there to be secret. */
+static enum rbe_status read_secret(char **out, const char *path, struct rbe_diag *d)
+{
+    size_t size;
+    enum rbe_status err = path ? rbe_read_file(out, &size, path, d) : RBE_OK;
+
+    if (!path || err)
+        return err;
+    (*out)[strcspn(*out, "\r\n")] = 0;
+    return **out ? RBE_OK : rbe_fail(d, RBE_ERR_FORMAT, "%s: its first line is empty", path);
+}
+
+static enum rbe_status open_http(struct service *s, struct rbe_diag *d)
+{
+    const struct rbe_serve_args *a = s->a;
+    enum rbe_status err = read_secret(&s->token, a->token_file, d);
+    const struct rbe_http_options o = {
+        .address = a->http, .token = s->token, .clients = (uint32_t)a->clients,
+        .patience = (uint32_t)a->patience, .body = (size_t)a->body};
+
+    return err ? err : rbe_http_open(&s->http, s->core, &o, d);
+}
 
 static enum rbe_status open_service(struct service *s, const char *model, struct rbe_diag *d)
 {
@@ -69,7 +101,7 @@ static enum rbe_status open_service(struct service *s, const char *model, struct
         .plain = a->plain};
     const struct rbe_core_options c = {.state = a->state, .queue = (uint32_t)a->queue,
                                        .remember = (uint32_t)a->remember};
-    const struct rbe_lines_options l = {.standard = a->lines || !a->socket,
+    const struct rbe_lines_options l = {.standard = a->lines || !is_named(a),
                                         .socket = a->socket, .clients = (uint32_t)a->clients,
                                         .line = (size_t)a->body};
     enum rbe_status err;
@@ -80,6 +112,8 @@ static enum rbe_status open_service(struct service *s, const char *model, struct
         return err;
     if (l.standard || l.socket)
         err = rbe_lines_open(&s->lines, s->core, &l, d);
+    if (!err && a->http)
+        err = open_http(s, d);
     return err;
 }
 
@@ -96,7 +130,7 @@ static enum rbe_status start_service(struct service *s, struct rbe_diag *d)
 static void wait_for_end(struct service *s)
 {
     const struct timespec pause = {.tv_nsec = 50000000};
-    const bool ends = !s->a->socket;
+    const bool ends = !is_named(s->a);
     const atomic_bool *never = NULL;
 
     while (!rbe_interrupted()) {
@@ -111,7 +145,11 @@ static void wait_for_end(struct service *s)
 
 static void close_service(struct service *s)
 {
+    if (s->core)
+        rbe_core_stop(s->core);
+    rbe_http_close(&s->http);
     rbe_lines_close(&s->lines);
+    free(s->token);
     rbe_core_close(&s->core);
     rbe_engine_close(&s->engine);
 }
@@ -131,7 +169,8 @@ static enum rbe_status serve(const struct rbe_serve_args *a, struct rbe_diag *d)
     rbe_catch_interrupt();
     if (!(err = open_service(&s, model, d)) && !(err = start_service(&s, d))) {
         if (!a->quiet)
-            fprintf(stderr, "%s: ready, with %s\n", program, rbe_engine_name(s.engine));
+            fprintf(stderr, "%s: ready, with %s%s%s\n", program, rbe_engine_name(s.engine),
+                    s.http ? ", at http://" : "", s.http ? rbe_http_address(s.http) : "");
         wait_for_end(&s);
         rbe_core_stop(s.core);
         if (s.lines)

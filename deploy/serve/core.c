@@ -496,7 +496,7 @@ static bool give_part(void *arg, size_t index, const char *text, size_t size)
 
     pthread_mutex_lock(&c->deliver);
     for (struct rbe_sink *s = r->job->sinks; s; s = s->next)
-        read |= !s->calls->part || s->calls->part(s->arg, index, text, size);
+        read |= !s->calls->part || !s->first || s->calls->part(s->arg, index, text, size);
     pthread_mutex_unlock(&c->deliver);
     const struct rbe_front_calls *f = e && e->to ? front_of(c, e->to, &front_arg) : NULL;
     if (f && f->part)
@@ -651,12 +651,13 @@ void rbe_core_stop(struct rbe_core *c)
 /* --- requests ----------------------------------------------------------------------------- */
 
 /* Called with the lock. */
-static void attach(struct rbe_core *c, struct rbe_job *job, struct rbe_sink *sink)
+static void attach(struct rbe_core *c, struct rbe_job *job, struct rbe_sink *sink, bool first)
 {
     if (!sink)
         return;
     pthread_mutex_lock(&c->deliver);
     sink->job = job;
+    sink->first = first;
     sink->next = job->sinks;
     job->sinks = sink;
     if (sink->calls->accepted)
@@ -685,7 +686,7 @@ static void again(struct rbe_core *c, struct entry *e, struct rbe_sink *sink, co
 
     c->counts.repeated++;
     if (e->job) {
-        attach(c, e->job, sink);
+        attach(c, e->job, sink, false);
         if (f)
             f->accepted(arg, to, id);
     } else {
@@ -777,7 +778,7 @@ enum rbe_status rbe_core_submit(struct rbe_core *c, struct rbe_request **pp,
     if (!err) {
         *pp = NULL;
         c->counts.accepted++;
-        attach(c, job, sink);
+        attach(c, job, sink, true);
         const struct rbe_front_calls *f = to && r->id ? front_of(c, to, &arg) : NULL;
         if (f)
             f->accepted(arg, to, r->id);

@@ -30,14 +30,15 @@ struct rbe_core_options {
 struct rbe_sink {
     const struct rbe_sink_calls *calls;
     void *arg;
-    struct rbe_job *job;        /* the core's */
+    struct rbe_job *job;        /* the core's, as what follows */
     struct rbe_sink *next;
+    bool first;
 };
 
 /*
  * The answer of done() is rbe_engine_answer()'s, or {"error": text}; it is the core's.  `again`:
- * it was made before.  part() may be NULL, and is called for the parts that come after the sink
- * did; false: it is no longer read.
+ * it was made before.  part() may be NULL, and is called only where the request came with this
+ * sink: who asks again gets the whole; false: it is no longer read.
  */
 struct rbe_sink_calls {
     void (*accepted)(void *arg);        /* may be NULL */
