@@ -19,6 +19,7 @@
 #include "deploy/serve/core.h"
 #include "deploy/serve/http.h"
 #include "deploy/serve/lines.h"
+#include "deploy/serve/mqtt.h"
 #include "model/data.h"
 #include "model/model.h"
 
@@ -60,7 +61,8 @@ struct service {
     struct rbe_core *core;
     struct rbe_lines *lines;
     struct rbe_http *http;
-    char *token;
+    struct rbe_mqtt *mqtt;
+    char *token, *password;
 };
 
 static bool is_named(const struct rbe_serve_args *a)
@@ -91,6 +93,29 @@ static enum rbe_status open_http(struct service *s, struct rbe_diag *d)
     return err ? err : rbe_http_open(&s->http, s->core, &o, d);
 }
 
+static void say(void *arg, const char *what)
+{
+    const struct rbe_serve_args *a = arg;
+
+    if (!a->quiet)
+        fprintf(stderr, "%s: --mqtt %s\n", program, what);
+}
+
+static enum rbe_status open_mqtt(struct service *s, struct rbe_diag *d)
+{
+    const struct rbe_serve_args *a = s->a;
+    enum rbe_status err = read_secret(&s->password, a->mqtt_password_file, d);
+    const struct rbe_mqtt_options o = {
+        .broker = a->mqtt, .topic = a->mqtt_topic, .id = a->mqtt_id, .user = a->mqtt_user,
+        .password = s->password, .body = (size_t)a->body, .seconds = (uint32_t)a->seconds,
+        .say = say, .arg = (void *)(uintptr_t)a};
+
+    if (!err && !a->state)
+        err = rbe_fail(d, RBE_ERR_ARG, "--mqtt: a request is acknowledged once it is kept: want "
+                       "--state");
+    return err ? err : rbe_mqtt_open(&s->mqtt, s->core, &o, d);
+}
+
 static enum rbe_status open_service(struct service *s, const char *model, struct rbe_diag *d)
 {
     const struct rbe_serve_args *a = s->a;
@@ -114,6 +139,8 @@ static enum rbe_status open_service(struct service *s, const char *model, struct
         err = rbe_lines_open(&s->lines, s->core, &l, d);
     if (!err && a->http)
         err = open_http(s, d);
+    if (!err && a->mqtt)
+        err = open_mqtt(s, d);
     return err;
 }
 
@@ -123,6 +150,8 @@ static enum rbe_status start_service(struct service *s, struct rbe_diag *d)
 
     if (!err && s->lines)
         err = rbe_lines_start(s->lines, d);
+    if (!err && s->mqtt)
+        err = rbe_mqtt_start(s->mqtt, d);
     return err;
 }
 
@@ -147,9 +176,11 @@ static void close_service(struct service *s)
 {
     if (s->core)
         rbe_core_stop(s->core);
+    rbe_mqtt_close(&s->mqtt);
     rbe_http_close(&s->http);
     rbe_lines_close(&s->lines);
     free(s->token);
+    free(s->password);
     rbe_core_close(&s->core);
     rbe_engine_close(&s->engine);
 }

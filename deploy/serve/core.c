@@ -31,6 +31,7 @@ struct entry {
     uint64_t hash;
     char *record;               /* the text of 'Q', or of 'A' once there is an answer */
     json_t *to;                 /* or NULL */
+    json_t *others;             /* where it was asked from again, before there was an answer */
     bool answered, delivered;
     bool redelivered;           /* by this process */
     struct rbe_job *job;        /* while it is not answered */
@@ -105,6 +106,7 @@ static void entry_free(struct entry *e)
     free(e->id);
     free(e->record);
     json_decref(e->to);
+    json_decref(e->others);
     free(e);
 }
 
@@ -504,12 +506,20 @@ static bool give_part(void *arg, size_t index, const char *text, size_t size)
     return read;
 }
 
+static void give_front(struct rbe_core *c, const json_t *to, const char *id,
+                       const json_t *answer)
+{
+    void *arg = NULL;
+    const struct rbe_front_calls *f = to ? front_of(c, to, &arg) : NULL;
+
+    if (f)
+        f->done(arg, to, id, answer, false);
+}
+
 /* To all who wait for it. */
 static void give_answer(struct rbe_core *c, struct rbe_job *job, const json_t *to,
                         const char *id, const json_t *answer)
 {
-    void *front_arg = NULL;
-
     pthread_mutex_lock(&c->deliver);
     for (struct rbe_sink *s = job->sinks, *next; s; s = next) {
         next = s->next;
@@ -518,9 +528,7 @@ static void give_answer(struct rbe_core *c, struct rbe_job *job, const json_t *t
     }
     job->sinks = NULL;
     pthread_mutex_unlock(&c->deliver);
-    const struct rbe_front_calls *f = to ? front_of(c, to, &front_arg) : NULL;
-    if (f)
-        f->done(front_arg, to, id, answer, false);
+    give_front(c, to, id, answer);
 }
 
 /* --- the thread that answers -------------------------------------------------------------- */
@@ -545,8 +553,9 @@ static void answer_one(struct rbe_core *c, struct rbe_job *job)
 {
     struct running r = {c, job};
     struct rbe_diag why = {""};
-    json_t *answer = NULL, *to = NULL;
+    json_t *answer = NULL, *to = NULL, *others = NULL, *other;
     char *record = NULL, *id = NULL;
+    size_t i;
 
     pthread_mutex_unlock(&c->lock);
     const enum rbe_status err = rbe_engine_answer(c->engine, job->r, &job->stop, give_part, &r,
@@ -565,6 +574,8 @@ static void answer_one(struct rbe_core *c, struct rbe_job *job)
         final = keep_answer(c, record);
     if (e && final) {
         to = json_incref(e->to);
+        others = e->others;
+        e->others = NULL;
         entry_answer(c, e, record);
         record = NULL;
         forget_old(c);
@@ -579,6 +590,9 @@ static void answer_one(struct rbe_core *c, struct rbe_job *job)
     if (!final && !answer)
         answer = json_pack("{s:s}", "error", "out of memory");
     give_answer(c, job, to, id, answer);
+    json_array_foreach(others, i, other)
+        give_front(c, other, id, answer);
+    json_decref(others);
     json_decref(to);
     json_decref(answer);
     free(record);
@@ -687,6 +701,8 @@ static void again(struct rbe_core *c, struct entry *e, struct rbe_sink *sink, co
     c->counts.repeated++;
     if (e->job) {
         attach(c, e->job, sink, false);
+        if (f && !(e->to && json_equal(e->to, to)) && (e->others || (e->others = json_array())))
+            json_array_append_new(e->others, json_deep_copy(to));
         if (f)
             f->accepted(arg, to, id);
     } else {

@@ -40,6 +40,10 @@ struct rbe_journal {
 
 static uint64_t hash_of(const struct head *h, const char *text)
 {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    if (h->hash)                /* a fuzzer cannot make them match */
+        return h->hash;
+#endif
     return XXH3_64bits_withSeed(text, h->size, XXH3_64bits(h, offsetof(struct head, hash)));
 }
 
