@@ -316,6 +316,74 @@ head -c 300 "$work/r/bench.json" > "$work/r/cut.json"
 check 'a benchmark cut off fails' fails 1 "$work/r" --out "$work/page"
 check 'and is named' one_line 'cut.json:[0-9]*: not JSON'
 
+# What one could ship instead, timed in turns; a file of another program; a model that people use;
+# GPT-2's shape as it was recorded.
+mkdir -p "$work/f/recorded"
+cp "$work/r/rows.jsonl" "$work/f/"
+sed -i '$d' "$work/f/rows.jsonl"        # the line that was cut off
+m() { echo '{"name":"'"$1"'","sha256":"'"$2"'",'"$mini"':'"$3"',"rbe":'"$5"',"bits_per_weight":'"$4}"; }
+{
+    for m in "$base" "$(m f16 e1 23431584 16.01 true)" "$(m rival.gguf e2 6000000 4.1 false)" \
+        "$(m "seed-3$odd" b3 4389696 3 true)"; do
+        for t in 1 2; do
+            case $m in
+            *'"e1"'*) ms=6 ;;
+            *'"e2"'*) ms=5 ;;
+            *'"b3"'*) ms=2 ;;
+            *) ms=8 ;;
+            esac
+            echo "${head/'"threads":2'/'"threads":'$t}"'"kind":"inference","mode":"latency","group":"g'$t'",
+"prompt_tokens":128,"decode":[],"model":'"$m"',"decode_median_ms":'$((ms * (3 - t)))',"peak_bytes":'$((ms * 1000000))',
+"speedup":'$((8 / ms))'}' | tr '\n' ' '
+            echo
+        done
+    done
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"$(m f16 e1 23431584 16.01 true)"',"profile":"f16",
+"seconds":1,"tensors":[{"name":"x","codec":"f16","bytes":9}]}' | tr '\n' ' '
+    echo
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$(m rival.gguf e2 6000000 4.1 false),${ppl/4.5,/1.5,}:53.25}"
+    real='"parameters":134515008,"label":null,"bytes"'
+    smol='{"name":"smol.gguf","sha256":"d1",'$real':98362432,"rbe":false,"bits_per_weight":5.85}'
+    echo "$head"'"kind":"paired","base":'"$smol"',"model":{"name":"smol-2.89","sha256":"d2",'"$real"':48600000,
+"rbe":true,"bits_per_weight":2.89},'"${ppl/4.5,'"percent_change_ci95":[4.1,4.9]'/26,'"percent_change_ci95":[25,27]'}"':37.4}' |
+        tr '\n' ' '
+    echo
+} > "$work/f/more.jsonl"
+shape='"parameters":124439808,"label":"synthetic","bytes"'
+for m in '{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}' \
+    '{"name":"shape-45mb","sha256":"a2",'"$shape"':44994474,"rbe":true,"bits_per_weight":2.89}'; do
+    case $m in
+    *a2*) ms=3,'"speedup":6,"peak_bytes":96000000' ;;
+    *) ms=18,'"peak_bytes":770000000' ;;
+    esac
+    echo "$head"'"kind":"inference","mode":"latency","group":"r","prompt_tokens":128,"decode":[],"model":'"$m"',"decode_median_ms":'"$ms}"
+done > "$work/f/recorded/shape.jsonl"
+check 'reads of several models' run "$work/f" --out "$work/fpage"
+flat "$work/fpage/index.html"
+check 'the real one'\''s C3 stands first' grep -q '^C3 .*FAIL.*+26.00 %.*smol.gguf' \
+    <(sed -n 2p "$work/out")
+check 'below it each criterion with both' test "$(grep -o '^C1 .*' "$work/out" | grep -o '[a-z-]*mini\|smol.gguf' |
+    tr '\n' ' ')" = 'rbe-mini smol.gguf '
+check 'in the page too' test "$(grep -n 'smol.gguf' "$page" | head -n 1 | cut -d: -f1)" -lt \
+    "$(first '<p>rbe-mini as')"
+check 'three models have tiles' test "$(grep -c '<div class="tile">' "$page")" = 12
+check 'GPT-2'\''s shape is labelled' has "$page" \
+    "GPT-2 small's shape as shape-45mb: 124.4 million synthetic weights, not trained. Recorded 2025-01-31 on a &amp; b, 2 CPUs, not by this run"
+check 'its numbers meet or miss, but pass nothing' grep -q 'class="pass"><b>MET<.*class="fail"><b>MISSED<' \
+    <(sed -n '/small.s shape as/,/class="verdict"/p' "$page" | tr '\n' ' ')
+check 'a column for each format' has "$page" \
+    '<th scope="col" class="r">f32</th><th scope="col" class="r">f16</th><th scope="col" class="r">as given</th><th scope="col" class="r">RBE</th>'
+row() { sed -n "s/^<tr><td[^>]*>$1<\/td>//p" "$page" | head -n 1 | sed 's/<[^>]*>/ /g; s/  */ /g'; }
+check 'times with one thread' test "$(row 'ms a token, 1 thread')" = ' 16 12 10 4 '
+check 'with two' test "$(row 'ms a token, 2 threads')" = ' 8 6 5 2 '
+check 'against f32' test "$(row 'times as fast as f32')" = ' 1.00 1.33 1.60 4.00 '
+check 'against f16' test "$(row 'times as fast as f16')" = ' 0.75 1.00 1.20 3.00 '
+check 'sizes against f16' test "$(row 'times smaller than f16')" = ' 0.5 1.0 3.9 5.3 '
+check 'the sentence weighs them' has "$page" \
+    'a token in 2 ms (4.0 times as fast as f32, 3.0 times as f16)'
+check 'and names what loses less' has "$page" 'or if less may be lost: rival.gguf is 1.5 % worse in 6.00 MB and 5 ms a token.'
+check 'a file of another program is in the plot' grep -q "^other_files.*rival.gguf" "$work/fpage/plots/rate.tsv"
+
 # Nothing of others is written over.
 mkdir "$work/site" "$work/model"
 echo mine > "$work/site/index.html"
