@@ -141,6 +141,7 @@ static json_t *describe(struct rbe_model *m, const struct rbe_safetensors *s)
 
     return RBE_OBJECT(RBE_TEXT(path, rbe_model_path(m)), RBE_FLAG(rbe, rbe_model_is_rbe(m)),
                       RBE_WORD(label, rbe_model_label(m)),
+                      RBE_WORD(architecture, rbe_arch_at(c->arch)->type),
                       RBE_WORD(profile, rbe_safetensors_meta(s, "rbe.profile")),
                       RBE_WORD(sha256, rbe_model_sha256(m)), RBE_INT(vocab, c->vocab),
                       RBE_INT(n_ctx, c->n_ctx), RBE_INT(n_embd, c->n_embd),
