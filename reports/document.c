@@ -490,6 +490,8 @@ static const char style[] =
           "color:var(--soft);font-weight:400}\n" table                                         \
           " tr{border-bottom:1px solid var(--line);padding:.4rem 0}\n" table                   \
           " td.pass b," table " td.fail b," table " td.none b{justify-self:start}\n"
+    "@media(min-width:64rem){figure:not(.wide):not(.phone){display:inline-block;width:49%;"
+    "vertical-align:top}}\n"
     "@media(max-width:72rem){" CARDS(".many") "}\n"
     "@media(max-width:56rem){" CARDS(".some") "nav ol{columns:2}"
     ".tiles>div{grid-template-columns:repeat(2,1fr)}}\n"
