@@ -1,5 +1,5 @@
 /*
- * criteria.h - the success criteria C1 to C10 of the chapter, judged on result rows.
+ * criteria.h - the success criteria C1 to C11 of the chapter, judged on result rows.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -136,8 +136,8 @@ static size_t promises(const struct rbe_page *p)
     rbe_document_paragraph(p->doc,
         "The targets are those of chapter 8 of a book on Riemannian Basis Encoding, in Korean. "
         "The chapter's title means \"GPT-2 RBE conversion: practical compression of large "
-        "language models\"; the title of the book is not known to this project. It promises ten "
-        "things, C1 to C10: a tenth of the memory, twice the speed, at most 5 %% worse "
+        "language models\"; the title of the book is not known to this project. It promises "
+        "eleven things, C1 to C11: a tenth of the memory, twice the speed, at most 5 %% worse "
         "predictions, and so on. Some are checked in two or three ways (C1 and C1b), which "
         "makes %zu checks.", p->c->judged);
     const size_t table = rbe_document_tables(p->doc);

@@ -47,6 +47,7 @@ draws rate "$xy"
 draws recovery "$xy"
 draws roof "$xy"
 draws sweep "$xy"
+draws sustained "$xy, 2 700, 3 800"
 draws throughput "$xy"
 draws tokens '2 0 0 2 -0.36 0.36, 2 0 -28 32'
 draws trend '1.875 30 700 1100, 3.125 40 800 1200, 1.875 30, 3.125 40, 1.875 30'

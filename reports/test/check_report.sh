@@ -113,9 +113,9 @@ fi
 check 'links to every part' test "$(grep -c '<li><a href="#part-' "$page")" = \
     "$(grep -c '<h2 id="part-' "$page")"
 check 'says what perplexity is' has "$page" 'Perplexity says how well'
-check 'counts the checks' grep -q '^<p>[0-9]* of 16 checks pass' "$page"
+check 'counts the checks' grep -q '^<p>[0-9]* of 19 checks pass' "$page"
 check 'names the book' has "$page" 'practical compression of large language models'
-check 'counts the promises as the checks' has "$page" 'promises ten things'
+check 'counts the promises as the checks' has "$page" 'promises eleven things'
 check 'copies the benchmarks' cmp -s <(tr -d ' \n' < "$work/r/bench.json") \
     <(sed 's/5000000000.0/5e9/; s/10000000000.0/1e10/g' "$work/page/bench.json" | tr -d ' \n')
 check 'and links to them' has "$page" '<a href="bench.json">bench.json: 1 results'
