@@ -166,6 +166,11 @@ measure() {
     local curve also schedules context
     shift 2
     mkdir -p "$models" || return
+    # What was converted from another model is none of this one's.
+    if [ "$(cat "$models/of" 2> /dev/null)" != "$(realpath "$model")" ]; then
+        rm -f "$models"/*.rbe "$results/convert-${tag:+$tag-}"*.jsonl
+        realpath "$model" > "$models/of"
+    fi
     step look '' look_at_model || return
     convert "$profile" 'C1 C10' "${effort[@]}"
     for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done

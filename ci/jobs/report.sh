@@ -102,6 +102,14 @@ grep -q '^| C1 .*rbe-mini' "$two" || complain 'rbe-mini is not judged beside it'
 grep -q '^tiny.gguf as smol-2.89' "$two" || complain 'it was not converted by the profile for it'
 grep -q '"name":"rival.gguf"' "$work/two/inference.jsonl" || complain 'its rival was not timed'
 
+# Another model in the same folder of results: nothing of the first may be taken for it.
+again=$(grep -c 'there already' "$work/log")
+[ "$again" = 0 ] || complain "$again models of a fresh folder were there already"
+env MODEL="$folder/tiny.gguf" RESULTS="$work/two" ARM=no BENCH=no scripts/report.sh > "$work/log" ||
+    { cat "$work/log" && complain 'make report of a GGUF file'; }
+grep -q 'there already' "$work/log" && complain 'a model of another original was taken'
+grep -q 'rbe-mini' "$two" && complain 'rows of another original are on the page'
+
 # The curve, on what is there.
 RESULTS=$work/rate scripts/rate-curve.sh > "$work/log" 2>&1 ||
     { tail -n 20 "$work/log" && complain 'scripts/rate-curve.sh'; }
