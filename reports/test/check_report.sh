@@ -396,6 +396,11 @@ check 'the sentence weighs them' has "$page" \
 check 'and names what loses less' has "$page" 'or if less may be lost: rival.gguf is 1.5 % worse in 6.00 MB and 5 ms a token.'
 check 'a file of another program is in the plot' grep -q "^other_files.*rival.gguf" "$work/fpage/plots/rate.tsv"
 
+sed -i '/smol.gguf/s/"complete":true/"complete":false/' "$work/f/more.jsonl"
+check 'reads a part of it' run "$work/f" --out "$work/fpage"
+check 'which stands first too' grep -q '^C3 .*NOT MEASURED.*+26.00 %.*smol.gguf' \
+    <(sed -n 2p "$work/out")
+
 # Nothing of others is written over.
 mkdir "$work/site" "$work/model"
 echo mine > "$work/site/index.html"
