@@ -162,8 +162,9 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
                 judge(c, &p, k);
                 if (first)
                     blame(c, r);
-                if (!first && c->verdict == RBE_NOT_MEASURED)
-                    out->count--;   /* said once, above, is enough */
+                /* Said once, above, is enough, where there is no number. */
+                if (!first && c->verdict == RBE_NOT_MEASURED && !c->rbe[0])
+                    out->count--;
             }
         }
     for (size_t i = 0; i < out->count && !out->rows[i].other; i++) {

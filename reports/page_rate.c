@@ -268,7 +268,8 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
     const struct rbe_row *row;
     size_t i = 0;
 
-    *r = (struct rate_points){.f32 = NAN, .tokens = NAN, .windows = rbe_page_common_windows(p, base)};
+    *r = (struct rate_points){.f32 = NAN, .tokens = NAN,
+                              .windows = rbe_page_common_windows(p, base)};
     if (!(r->v = calloc(p->r->all + 1, sizeof *r->v)))
         return RBE_ERR_NOMEM;
     while ((row = rbe_next_of_all(p, "paired", &i))) {
@@ -320,8 +321,8 @@ static bool is_shown(const struct rate_points *r, const struct rate_point *x)
            lost(r, x) <= MOST_LOST;
 }
 
-/* Where a point's label stands, in lead.gp's order.  Lines fall from left to right: above at the
- * right, and below at the left, a label is beside its own. */
+/* Where a point's label stands, in lead.gp's order.  Lines fall from left to right: above at
+ * the right, and below at the left, a label is beside its own. */
 enum side { ABOVE_RIGHT, BELOW_LEFT, ABOVE_LEFT, BELOW_RIGHT, SIDES };
 
 /* A box in a picture, lower left and upper right corner, in characters of its text. */
@@ -368,7 +369,8 @@ static const struct {
     {44, 24, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
 
 /* Writes the points that are shown, each with the side of its label. */
-static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r, int picture)
+static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r,
+                                 int picture)
 {
     const double wide = pictures[picture].wide, high = pictures[picture].high;
     struct box *taken = calloc(2 * r->count + 3, sizeof *taken);
@@ -470,8 +472,8 @@ static enum rbe_status draw_lead(const struct rbe_page *p, int base,
             "loses more (see 'Size against quality')"
             : "no row compares a model of this original by the whole of protocol "
             RBE_CRITERIA_PROTOCOL " or a part of it, on WikiText-103's test text";
-        fprintf(data.tsv, "# series\tbits_per_weight\tpercent_lost\tlabel\tside (0 above right, "
-                "1 below left, 2 above left, 3 below right)\trecorded\n");
+        fprintf(data.tsv, "# series\tbits_per_weight\tpercent_lost\tlabel\tside (0 above "
+                "right, 1 below left, 2 above left, 3 below right)\trecorded\n");
         err = lead_rows(&data, r, i);
         snprintf(vars, sizeof vars, "shape='%s'; budget=%.17g; most=%.17g; ",
                  phone ? "phone" : "wide", rbe_budget_bits(), RBE_LIMIT(C3));
@@ -505,9 +507,9 @@ static enum rbe_status draw_all(const struct rbe_page *p, int base,
     snprintf(title, sizeof title, "Perplexity by size, %s: every codec",
              rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"));
     return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate_all", title, vars,
-                         "Every model measured on this part of the text, with its perplexity on "
-                         "a logarithmic scale. low rank (SVD): the size is that of its factors "
-                         "in f16.", p->d);
+                         "Every model measured on this part of the text, with its perplexity "
+                         "on a logarithmic scale. low rank (SVD): the size is that of its "
+                         "factors in f16.", p->d);
 }
 
 /* The original that the curve is of: the judged one, or of the first row that has one. */
