@@ -30,14 +30,19 @@ depends() {
         p=${todo[0]}
         todo=("${todo[@]:1}")
         case $seen in *" $p "*) continue ;; esac
-        dpkg-query -W -f '${Status}\n' "$p" 2> "$work/null" | grep -q ' installed$' || continue
         seen+="$p "
+        # Of this machine's architecture: there may be others beside it.
+        p=$(dpkg-query -W -f '${binary:Package} ${Architecture} ${Status}\n' "$p" 2> "$work/null" |
+            awk -v a="$(dpkg --print-architecture)" '/ installed$/ && ($2 == a || $2 == "all") {
+                print $1; exit }')
+        [ -n "$p" ] || continue
         echo "$p"
-        mapfile -t -O ${#todo[@]} todo < <(names < <(dpkg-query -W -f '${Pre-Depends}, ${Depends}\n' "$p"))
+        mapfile -t -O ${#todo[@]} todo < <(dpkg-query -W -f '${Pre-Depends}, ${Depends}\n' "$p" |
+            names)
     done
 }
 # names: every package of a field Depends on standard input, of alternatives each.
-names() { tr ',|' '\n\n' | sed 's/([^)]*)//; s/:any//; s/[[:space:]]//g; /^$/d'; }
+names() { tr , '\n' | tr '|' '\n' | sed 's/([^)]*)//; s/:any//; s/[[:space:]]//g; /^$/d'; }
 # root FOLDER PACKAGE...: makes it.
 root() {
     local at=$1 d
@@ -46,7 +51,7 @@ root() {
         "$at/dev"
     for d in bin lib lib64 sbin; do ln -s "usr/$d" "$at/$d"; done
     # And a shell, which starts what runs inside.
-    depends "$@" dash libc-bin | sort -u | xargs dpkg-query -L |
+    depends "$@" dash | sort -u | xargs dpkg-query -L |
         while read -r f; do [ -d "$f" ] && [ ! -L "$f" ] || printf '%s\n' "${f#/}"; done |
         sed -E 's#^(bin|lib|lib64|sbin)/#usr/&#' | sort -u |
         (cd / && xargs -d '\n' ls -d 2> "$work/null") |
@@ -84,10 +89,13 @@ unshare "-${userns}mpf" true 2> "$work/null" && command -v chroot > "$work/null"
 # What make install puts somewhere else, with the libraries that its programs are linked with.
 if [ $clean = 1 ]; then
     check 'make install' says make -s install DESTDIR="$work/image" PREFIX=/usr/local
-    mapfile -t linked < <(readelf -d "$work"/image/usr/local/bin/rbe{,-run,-bench} |
-        sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u)
-    mapfile -t needed < <(for l in "${linked[@]}" libcrypto.so.3; do
-        dpkg-query -S "*/$l" 2> "$work/null" | cut -d: -f1; done | sort -u)
+    mapfile -t linked < <(ldd "$work"/image/usr/local/bin/rbe{,-run,-bench} |
+        sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u)
+    mapfile -t needed < <(for l in "${linked[@]}"; do
+        # Where /lib is /usr/lib, packages say either.
+        for f in "$l" "/usr$l" "${l#/usr}"; do
+            dpkg-query -S "$f" 2> "$work/null" && break
+        done; done | cut -d: -f1; dpkg-query -W -f '${Package}\n' 'libssl3*')
     root "$work/installed" "${needed[@]}"
     cp -a "$work/image/." "$work/installed/"
     tried "$work/installed" 'make install'
