@@ -533,7 +533,7 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
     enum rbe_status err;
 
     /* Before any thread is pinned: the record is of what this process was given. */
-    if (!(r->extra = rbe_result_new("bench", r->cpus.count)))
+    if (!(r->extra = rbe_result_new(RBE_KIND(bench), r->cpus.count)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if ((err = start_google(r, d)) || (err = open_teams(r, d)))
         return err;

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/library.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/stats.h"
@@ -268,8 +269,11 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     struct rbe_tokenizer *t = NULL;
     const char *model = a->model;
     enum rbe_status err;
+    size_t bytes;
 
-    if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
+    if ((err = rbe_model_open_bytes(&bytes, model, d)) ||
+        (err = rbe_memory_check_quota(model, bytes, d)) ||
+        (err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
         (err = rbe_runner_open(&c.runner, model, 1, kv, pool, d)) ||
         (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
                                   d)))

@@ -90,7 +90,7 @@ static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
 static json_t *record_of(const struct rbe_comparison *c, const struct rbe_figures *a,
                          const struct rbe_figures *b, const struct rbe_compare_args *o)
 {
-    json_t *r = rbe_result_new("compare", 0), *rows = json_array();
+    json_t *r = rbe_result_new(RBE_KIND(compare), 0), *rows = json_array();
 
     if (!r || !rows) {
         json_decref(r);

@@ -97,7 +97,7 @@ static enum rbe_status append_result(struct rbe_result_file *file,
     const struct rbe_result_model model = {
         .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = s->label,
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
-    json_t *j = rbe_result_new("convert", threads), *rows = json_array();
+    json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
         if (c->entries[i].encoded)
             json_array_append_new(rows, entry_json(&c->entries[i]));
@@ -230,6 +230,8 @@ struct work {
     struct rbe_progress progress;
     enum rbe_metric metric;
     bool calibrates, allocates;
+    double limit;               /* MB */
+    unsigned passes;            /* of the calibration; 0: there is none */
 };
 
 /* Options that would decide nothing with this plan. */
@@ -268,6 +270,12 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
+    const double params = (double)rbe_model_config_params(&w->source->config);
+    w->limit = a->memory > 0 ? a->memory : fmax(CONVERT_MEMORY, 1000 + 5 * params / 1e6);
+    w->passes = w->calibrates ? rbe_calibration_passes(&w->source->config, w->metric,
+                                                       rbe_pool_threads(w->pool),
+                                                       (size_t)(w->limit * 1e6))
+                              : 0;
     return RBE_OK;
 }
 
@@ -275,11 +283,14 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
 static enum rbe_status check_memory(const struct work *w, struct rbe_diag *d)
 {
     const struct rbe_convert_args *a = w->a;
-    const double limit = a->memory;
-    const double need = (double)rbe_convert_bytes(w->c, w->calibrates, w->metric, w->allocates,
+    const double limit = w->limit;
+    const double need = (double)rbe_convert_bytes(w->c, w->passes, w->metric, w->allocates,
                                                   rbe_pool_threads(w->pool)) / 1e6;
 
-    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f\n", need, limit);
+    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f", need, limit);
+    if (w->passes > 1)
+        printf(", by a calibration in %u passes", w->passes);
+    putchar('\n');
     fflush(stdout);
     if (need <= limit || (a->plan && !w->allocates))
         return RBE_OK;
@@ -311,6 +322,7 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
     /* The disk has to hold every matrix, and then the file. */
     struct rbe_calibration_keep keep = {.folder = c->folder,
                                         .source_sha256 = c->source->sha256,
+                                        .passes = w->passes,
                                         .reserve = 2 * c->file_bytes};
     const enum rbe_status err =
         rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric,

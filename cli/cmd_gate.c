@@ -122,7 +122,7 @@ static void print_markdown(FILE *f, const struct gate *o, const struct rbe_turns
 
 static json_t *record_of(const struct gate *o, const struct rbe_turns *t)
 {
-    json_t *r = rbe_result_new("gate", (unsigned)o->a->threads), *list = json_array();
+    json_t *r = rbe_result_new(RBE_KIND(gate), (unsigned)o->a->threads), *list = json_array();
 
     if (!r || !list) {
         json_decref(r);
@@ -174,7 +174,7 @@ static enum rbe_status write_markdown(const struct gate *o, const struct rbe_tur
 static enum rbe_status record_round(void *arg, const struct rbe_turns_metric *m,
                                     unsigned round, double seconds, struct rbe_diag *d)
 {
-    json_t *r = rbe_result_new("gate-round", 0);
+    json_t *r = rbe_result_new(RBE_KIND(gate_round), 0);
 
     if (!r)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");

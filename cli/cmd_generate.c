@@ -114,6 +114,7 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
 
     if ((err = rbe_model_open_bytes(&bytes, g->path, d)) ||
         (err = rbe_memory_check(g->path, bytes, (size_t)o->memory_limit, d)) ||
+        (err = rbe_memory_check_quota(g->path, bytes, d)) ||
         (err = set_limit(o, d)) ||
         (err = rbe_model_open(&g->model, g->path, d)))
         return err;
@@ -129,11 +130,13 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         return err;
     const uint32_t room = (uint32_t)(g->prompt_count + (size_t)o->tokens);
     const struct rbe_session_limits l = {.max_tokens = room,
-                                         .max_batch = o->memory_limit ? 32 : 0,
+                                         .max_batch =
+                                             o->memory_limit || rbe_memory_quota() ? 32 : 0,
                                          .kv_cache = g->kv};
     const size_t logits = c->vocab * sizeof(float);
-    if ((err = rbe_memory_check("the session", rbe_session_bytes(g->model, l) + 3 * logits,
-                                (size_t)o->memory_limit, d)) ||
+    const size_t session = rbe_session_bytes(g->model, l) + 3 * logits;
+    if ((err = rbe_memory_check("the session", session, (size_t)o->memory_limit, d)) ||
+        (err = rbe_memory_check_quota(g->path, bytes + session, d)) ||
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;

@@ -122,7 +122,7 @@ static bool is_history(const json_t *row)
 {
     const char *kind = RBE_STRING_AT(row, kind);
 
-    return !strcmp(kind, "gate") || !strcmp(kind, "compare");
+    return !strcmp(kind, RBE_KIND(gate)) || !strcmp(kind, RBE_KIND(compare));
 }
 
 /* --- what drifted ------------------------------------------------------------------------- */

@@ -189,7 +189,7 @@ static size_t calibration_bytes(const struct run *r)
 {
     if (!reads_calibration(r))
         return 0;
-    return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
+    return rbe_calibration_bytes(&r->source->config, r->o.metric, 1, rbe_pool_threads(r->pool));
 }
 
 static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
@@ -483,7 +483,7 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
 
     if (!r->a->control && (err = rbe_sha256_file(sha, r->a->out, d)))
         return err;
-    json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
+    json_t *j = rbe_result_new(RBE_KIND(recovery), rbe_pool_threads(r->pool));
     const char *original = rbe_source_path(r->source);
     char *base = original_name(r->source);
     bad |=

@@ -167,12 +167,43 @@ void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runne
     rbe_runners_close(runners, o->model_count);
 }
 
-void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
+static void note_bytes(const struct rbe_text *t, enum rbe_protocol p)
 {
     if (p == RBE_P3 && t->raw)
         fprintf(stderr, "rbe eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
                 "carriage returns%s\n", t->name, t->marks.crs,
                 t->marks.bom ? " and a byte-order mark" : "");
+}
+
+enum rbe_status rbe_eval_each_text(struct rbe_eval_options *o, uint32_t rows,
+                                   const enum rbe_protocol *protocols, uint32_t context,
+                                   rbe_eval_windows_fn *measure, void *arg, struct rbe_diag *d)
+{
+    struct rbe_runner *runners = NULL;
+    struct rbe_tokenizer *t = NULL;
+    enum rbe_status err;
+
+    if ((err = rbe_eval_open_models(o, rows, &runners, d)) ||
+        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
+        goto out;
+    for (char **path = o->texts; *path && !err; path++) {
+        struct rbe_text text;
+        if ((err = rbe_text_open(&text, *path, d)))
+            break;
+        for (const enum rbe_protocol *p = protocols; *p != RBE_PROTOCOL_COUNT && !err; p++) {
+            struct rbe_windows w;
+            if ((err = rbe_windows_make(&w, *p, &text, t, runners[0].n_ctx, context, d)))
+                break;
+            note_bytes(&text, *p);
+            err = measure(o, runners, &text, &w, arg, d);
+            rbe_windows_free(&w);
+        }
+        rbe_text_close(&text);
+    }
+out:
+    rbe_tokenizer_close(&t);
+    rbe_eval_close_models(o, &runners);
+    return err;
 }
 
 static void print_json(const json_t *record, void *unused)

@@ -62,8 +62,20 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d);
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);
 
-/* Says on stderr when protocol p scores carriage returns or a byte-order mark. */
-void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p);
+/*
+ * Opens all models (rows as above) and calls measure for each text by each protocol of a list
+ * that RBE_PROTOCOL_COUNT ends, in windows of `context` tokens (0: the protocol's).  Says on
+ * stderr when P3 scores carriage returns or a byte-order mark.
+ */
+typedef enum rbe_status rbe_eval_windows_fn(struct rbe_eval_options *o,
+                                            struct rbe_runner *runners,
+                                            const struct rbe_text *text,
+                                            const struct rbe_windows *w, void *arg,
+                                            struct rbe_diag *d);
+enum rbe_status rbe_eval_each_text(struct rbe_eval_options *o, uint32_t rows,
+                                   const enum rbe_protocol *protocols, uint32_t context,
+                                   rbe_eval_windows_fn *measure, void *arg,
+                                   struct rbe_diag *d);
 
 /* --- what tables for people show --------------------------------------------------------- */
 

@@ -9,11 +9,13 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/file.h"
 #include "model/companion.h"
@@ -280,7 +282,9 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
 
     free(where);
     /* Reading it took ten times the memory that it keeps. */
+#ifdef __GLIBC__
     malloc_trim(0);
+#endif
     return err;
 }
 
