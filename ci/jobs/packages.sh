@@ -73,6 +73,9 @@ tried() {
     check "$what: rbe demo" says inside "$at" rbe demo -n 4 -t 1
     check "$what: both models" grep -q '4.23 MB' "$work/out"
     check "$what: rbe-run" says inside "$at" rbe-run generate -n 4 -t 1 -p 'The city'
+    check "$what: rbe-serve" says inside "$at" sh -c \
+        'echo "{\"id\":\"1\",\"prompt\":\"The city\",\"max_tokens\":4}" | rbe-serve'
+    check "$what: its answer" grep -q '"status":"done"' "$work/out"
     check "$what: rbe convert" says inside "$at" rbe convert rbe-mini m.rbe --codec int8 -q
     check "$what: rbe convert by a profile" says inside "$at" rbe convert rbe-mini x.rbe \
         --profile seed-b44 --no-calibration --plan
