@@ -111,8 +111,8 @@ static enum rbe_status open_mqtt(struct service *s, struct rbe_diag *d)
         .say = say, .arg = (void *)(uintptr_t)a};
 
     if (!err && !a->state)
-        err = rbe_fail(d, RBE_ERR_ARG, "--mqtt: a request is acknowledged once it is kept: want "
-                       "--state");
+        err = rbe_fail(d, RBE_ERR_ARG, "--mqtt: a request is acknowledged once it is kept: "
+                       "want --state");
     return err ? err : rbe_mqtt_open(&s->mqtt, s->core, &o, d);
 }
 

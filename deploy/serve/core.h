@@ -36,9 +36,9 @@ struct rbe_sink {
 };
 
 /*
- * The answer of done() is rbe_engine_answer()'s, or {"error": text}; it is the core's.  `again`:
- * it was made before.  part() may be NULL, and is called only where the request came with this
- * sink: who asks again gets the whole; false: it is no longer read.
+ * The answer of done() is rbe_engine_answer()'s, or {"error": text}; it is the core's.
+ * `again`: it was made before.  part() may be NULL, and is called only where the request came
+ * with this sink: who asks again gets the whole; false: it is no longer read.
  */
 struct rbe_sink_calls {
     void (*accepted)(void *arg);        /* may be NULL */
@@ -48,8 +48,8 @@ struct rbe_sink_calls {
 
 /*
  * Who can be reached after a crash too: a request's `to`, kept with it, is a JSON object whose
- * member "front" names these calls.  Answers go to done() until rbe_core_delivered() was called;
- * those of an earlier process once more, at rbe_core_redeliver().
+ * member "front" names these calls.  Answers go to done() until rbe_core_delivered() was
+ * called; those of an earlier process once more, at rbe_core_redeliver().
  */
 struct rbe_front_calls {
     const char *name;

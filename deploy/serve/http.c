@@ -4,9 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * libmicrohttpd's one thread reads and writes; a connection whose answer is not there yet is
- * suspended, and resumed by whoever has more of it.  A second thread looks for clients that went
- * away or take too long, which the library does not notice while they are suspended, or as long
- * as a byte comes now and then.
+ * suspended, and resumed by whoever has more of it.  A second thread looks for clients that
+ * went away or take too long, which the library does not notice while they are suspended, or as
+ * long as a byte comes now and then.
  */
 #include "deploy/serve/http.h"
 
@@ -752,8 +752,8 @@ static enum rbe_status listen_at(struct rbe_http *h, struct rbe_diag *d)
     char host[48];
 
     if (!parse_address(h->o.address, &a, &size))
-        return rbe_fail(d, RBE_ERR_ARG, "--http %s: want PORT, HOST:PORT or [HOST]:PORT, HOST a "
-                        "number or localhost", h->o.address);
+        return rbe_fail(d, RBE_ERR_ARG, "--http %s: want PORT, HOST:PORT or [HOST]:PORT, HOST "
+                        "a number or localhost", h->o.address);
     if (!h->o.token && !is_loopback(&a))
         return rbe_fail(d, RBE_ERR_ARG, "--http %s: beyond this machine only with --token-file",
                         h->o.address);

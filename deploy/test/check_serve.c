@@ -1,6 +1,6 @@
 /*
- * check_serve.c - the service below its fronts: the journal under kills and full disks, requests,
- * duplicates, the queue, log-probabilities, caches used again.
+ * check_serve.c - the service below its fronts: the journal under kills and full disks,
+ * requests, duplicates, the queue, log-probabilities, caches used again.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -282,6 +282,7 @@ static void on_done(void *arg, const json_t *answer, bool again)
         text = json_string_value(json_object_get(answer, "error"));
     snprintf(w->text, sizeof w->text, "%s", text ? text : "?");
     w->again = again;
+    json_decref(w->answer);
     w->answer = json_deep_copy(answer);
     atomic_fetch_add(&w->done, 1);
 }
@@ -432,7 +433,8 @@ static void check_requests(void)
     static const char *const bad[] = {
         "", "[]", "3", "{}", "{\"prompt\":\"\"}", "{\"prompt\":[]}", "{\"prompt\":[[]]}",
         "{\"prompt\":[8192]}", "{\"prompt\":[-1]}", "{\"prompt\":[1,\"a\"]}",
-        "{\"prompt\":\"a\",\"messages\":[]}", "{\"messages\":[{\"role\":\"x\",\"content\":\"\"}]}",
+        "{\"prompt\":\"a\",\"messages\":[]}",
+        "{\"messages\":[{\"role\":\"x\",\"content\":\"\"}]}",
         "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}",
         "{\"prompt\":\"a\",\"max_tokens\":-1}", "{\"prompt\":\"a\",\"max_tokens\":1.5}",
         "{\"prompt\":\"a\",\"max_tokens\":101}", "{\"prompt\":\"a\",\"temperature\":-1}",
@@ -493,7 +495,8 @@ static void check_engine(void)
             sum += exp((double)row[k]);
             best = fmax(best, (double)row[k]);
         }
-        CHECK_NEAR(json_real_value(json_array_get(got, i)), (double)row[ids[i]] - log(sum), 1e-9);
+        CHECK_NEAR(json_real_value(json_array_get(got, i)), (double)row[ids[i]] - log(sum),
+                   1e-9);
         const char *key;
         json_t *v;
         json_object_foreach(json_array_get(json_object_get(lp, "top_logprobs"), i), key, v)
@@ -527,8 +530,9 @@ static void check_engine(void)
     free(a);
     free(b);
     /* An answer in a chat has no newline; several prompts have an answer each. */
-    a = text_of("{\"messages\":[{\"role\":\"system\",\"content\":\"Be short.\"},{\"role\":\"user\","
-                "\"content\":\"Where?\"}],\"temperature\":0,\"max_tokens\":40}");
+    a = text_of("{\"messages\":[{\"role\":\"system\",\"content\":\"Be short.\"},"
+                "{\"role\":\"user\",\"content\":\"Where?\"}],\"temperature\":0,"
+                "\"max_tokens\":40}");
     CHECK(!strchr(a, '\n') && a[0] != ' ');
     free(a);
     o = answer("{\"prompt\":[\"One\",\"Two\",[5,6]],\"temperature\":0,\"max_tokens\":3}");
