@@ -122,9 +122,13 @@ slow() {
     return 1
 }
 check 'a trickle is cut off' slow 2> null
-# One that does not wait for its answer.
+# One that does not wait for its answer, which takes a while.
+all=$(seq 64 | sed 's/.*/"x"/' | paste -sd ,)
 long='{"prompt":"x","max_tokens":120,"temperature":0}'
-for _ in 1 2 3; do curl -s -m 0.02 -o null -H 'Content-Type: application/json' -d "$long" "$at/v1/completions"; done
+for _ in 1 2 3; do
+    curl -s -m 0.05 -o null -H 'Content-Type: application/json' \
+        -d "{\"prompt\":[$all],\"max_tokens\":120}" "$at/v1/completions"
+done
 check 'vanished clients leave nothing' answers 200 completions '{"prompt":"x","max_tokens":2}'
 for fd in "${held[@]}"; do exec {fd}>&-; done
 
@@ -152,6 +156,7 @@ check "memory $before kB, then $after" [ "$after" -lt $((before + 4000)) ]
 check 'metrics' test "$(get metrics)" = 200
 check 'count them' test "$(awk '/^rbe_requests_answered_total/ { print ($2 >= '"$requests"') }' out)" = 1
 check 'use the cache' test "$(awk '/^rbe_cached_tokens_total/ { print ($2 > 0) }' out)" = 1
+check 'vanished clients were seen' grep -qE '^rbe_requests_left_total [1-9]' out
 check 'nothing waits' grep -qx 'rbe_requests_waiting 0' out
 if command -v promtool > /dev/null; then check 'as Prometheus wants' promtool check metrics < out; fi
 stop
