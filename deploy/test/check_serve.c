@@ -502,15 +502,16 @@ static void check_requests(void)
 static void check_engine(void)
 {
     struct rbe_session_limits l = {.max_logits = 16};
-    struct rbe_tokenizer *t;
-    struct rbe_session *s;
-    struct rbe_model *m;
-    uint32_t *ids;
-    size_t n;
+    struct rbe_tokenizer *t = NULL;
+    struct rbe_session *s = NULL;
+    struct rbe_model *m = NULL;
+    uint32_t *ids = NULL;
+    size_t n = 0;
 
     /* Log-probabilities are those of the model. */
-    CHECK(!rbe_model_open(&m, MODEL, &d) && !rbe_session_open(&s, m, l, NULL, &d) &&
-          !rbe_find_tokenizer(&t, NULL, MODEL, rbe_model_config(m), &d));
+    if (!CHECK(!rbe_model_open(&m, MODEL, &d) && !rbe_session_open(&s, m, l, NULL, &d) &&
+               !rbe_find_tokenizer(&t, NULL, MODEL, rbe_model_config(m), &d)))
+        return;
     const char text[] = "The city of the river is old";
     CHECK(!rbe_tokenizer_encode(t, text, strlen(text), false, &ids, &n, &d) && n < 16);
     const uint32_t vocab = rbe_model_vocab(m);
