@@ -2,6 +2,11 @@
 #
 # You own CC CXX CFLAGS LDFLAGS EMULATOR SEED; the project owns FLAGS.
 
+# As many at once as there are CPUs, unless -j says otherwise; a make within a make has its own.
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 CONFIG    ?= release
 CC        := $(if $(filter default,$(origin CC)),$(if $(filter fuzz,$(CONFIG)),clang,gcc),$(CC))
 CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))
@@ -126,7 +131,7 @@ $(B)/base/commit.o:    BUILT = -include $(B)/commit.h
 $(B)/base/commit.o:    $(B)/commit.h
 
 .PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
-.PHONY: fuzz libraries man install dist deb
+.PHONY: fuzz libraries man install dist deb static
 .SECONDARY:
 
 all: programs                               ## build rbe, rbe-run, rbe-serve and rbe-bench
@@ -159,6 +164,20 @@ $(B)/bin/rbe-run $(B)/bin/rbe-serve: $(B)/base/commit.o $(B)/librbe.a
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	    -Wl,-Bstatic $(filter-out -ldl -lm,$(LIBS)) -Wl,-Bdynamic -ldl -lm
+
+# The same for any system of the processor's kind, libc inside.
+$(B)/run/static/base/library.o: base/library.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $< (static)'
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_STATIC -c -o $@ $<
+
+$(B)/bin/rbe-run-static: $(runobjs) $(B)/run/static/base/library.o $(B)/base/commit.o \
+    $(B)/librbe.a
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -static -o $@ $^ $(filter-out -ldl,$(LIBS))
+
+static: $(B)/bin/rbe-run-static             ## build rbe-run-static, for a device (CC=...)
 
 $(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)

@@ -10,7 +10,13 @@
 
 bool rbe_library_open(void *calls, const char *file, const char *const *names, size_t count)
 {
+#ifdef RBE_STATIC
+    /* What is static has no linker at run time. */
+    void *library = NULL;
+    (void)file;
+#else
     void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+#endif
 
     for (size_t i = 0; library && i < count; i++) {
         /* Pointers to functions have the size of others (POSIX, dlsym). */

@@ -125,7 +125,7 @@ int rbe_result_set_threads(json_t *record, unsigned threads)
 static json_t *machine(unsigned threads)
 {
     char cpu[256], isa[128], affinity[256], activations[128], value[64];
-    const char *emulator = getenv("RBE_EMULATOR");
+    const char *emulator = getenv("RBE_EMULATOR"), *device = getenv("RBE_DEVICE");
     struct utsname u;
     json_t *m = json_object();
 
@@ -146,7 +146,8 @@ static json_t *machine(unsigned threads)
                                                            sizeof activations))) ||
         RBE_SET(m, RBE_INT(memory_bytes, strtoll(value, NULL, 10) * 1024)) ||
         RBE_SET(m, RBE_JSON(topology, topology())) || RBE_SET(m, RBE_TEXT(kernel, u.release)) ||
-        RBE_SET(m, RBE_TEXT(emulator, emulator && *emulator ? emulator : NULL))) {
+        RBE_SET(m, RBE_TEXT(emulator, emulator && *emulator ? emulator : NULL)) ||
+        RBE_SET(m, RBE_TEXT(device, device && *device ? device : NULL))) {
         json_decref(m);
         return NULL;
     }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "base/threads.h"
@@ -82,7 +83,7 @@ static enum rbe_status check_limit(const char *model, size_t bytes, size_t limit
                                    struct rbe_diag *d)
 {
     if (!limit || bytes <= limit)
-        return RBE_OK;
+        return rbe_memory_check_quota(model, bytes, d);
     return rbe_fail(d, RBE_ERR_LIMIT, "%s: needs %.1f MB: more than the limit of %.1f MB",
                     model, (double)bytes / 1e6, (double)limit / 1e6);
 }

@@ -38,6 +38,7 @@ ends 'divergence' "$rbe" eval divergence -q --model "$m" --model "$m" --text "$w
 ends 'generation' "$rbe" eval generation -q --model "$m" --model "$m" --text "$work/text" \
     --prompts 2 --prompt 8 --tokens 4
 ends 'conversation' "$rbe" eval conversation -q --model "$m" --turns 1 --max-tokens 4
+ends 'sustained' "$rbe" eval sustained -q --model "$m" --prompt 4 --minutes 0.01
 ends 'inference' "$rbe" eval inference -q --model "$m" --depths 0 --prompt 4 --tokens 2
 ! limits_hold "$rbe" || ends 'edge' "$rbe" eval edge -q --model "$m" --tokens 4 --threads 2
 ends 'calibration' "$rbe" convert -q "$m" "$work/x.rbe" --profile seed-b44 --search fast \
