@@ -23,6 +23,7 @@ struct rbe_core_options {
     const char *state;          /* the journal's folder; NULL: ids are remembered in memory */
     uint32_t queue;             /* requests that wait or run, at most */
     uint32_t remember;          /* answers that are kept for who sends an id again */
+    uint32_t idle;              /* seconds without work after which the engine rests; 0: never */
 };
 
 /* Who waits for an answer; lives in its owner's memory until done() was called, or
@@ -92,6 +93,8 @@ void rbe_core_redeliver(struct rbe_core *c, const char *front);
 struct rbe_core_counts {
     uint64_t accepted, answered, failed, full, repeated, recovered, left;
     uint32_t waiting, running, queue, remembered;
+    uint32_t rests, resting;
+    double since;               /* rbe_now() when what runs was begun */
     uint64_t journal_bytes;
     bool healthy;               /* the journal can be written */
 };

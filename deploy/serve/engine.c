@@ -5,6 +5,7 @@
  */
 #include "deploy/serve/engine.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -537,4 +538,10 @@ enum rbe_status rbe_engine_answer(struct rbe_engine *e, const struct rbe_request
     atomic_fetch_add(&e->counts.microseconds,
                      (unsigned long long)(1e6 * (rbe_now() - begun)));
     return err;
+}
+
+void rbe_engine_rest(struct rbe_engine *e)
+{
+    rbe_model_rest(e->model);
+    malloc_trim(0);
 }

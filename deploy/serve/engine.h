@@ -50,6 +50,10 @@ enum rbe_status rbe_engine_answer(struct rbe_engine *e, const struct rbe_request
                                   const atomic_bool *stop, rbe_engine_part_fn *part, void *arg,
                                   json_t **out, struct rbe_diag *d);
 
+/* For a time without work, by the thread that answers: lets go of the model's pages, which are
+ * read again when they are needed, and of what malloc() holds for itself. */
+void rbe_engine_rest(struct rbe_engine *e);
+
 /* Since the start; read at any time. */
 struct rbe_engine_counts {
     atomic_ullong prompt_tokens, cached_tokens, answer_tokens, microseconds;

@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -29,6 +30,7 @@
 #include "base/library.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/sensors.h"
 
 #define RBE_LIBRARY_PREFIX(name) MHD_##name
 #define CALLS(CALL)                                                                            \
@@ -327,6 +329,10 @@ static char *metrics(struct rbe_http *h)
         {"rbe_cached_tokens_total", "counter", (double)atomic_load(&e->cached_tokens)},
         {"rbe_answer_tokens_total", "counter", (double)atomic_load(&e->answer_tokens)},
         {"rbe_busy_seconds_total", "counter", 1e-6 * (double)atomic_load(&e->microseconds)},
+        {"rbe_resting", "gauge", n.resting},
+        {"rbe_rests_total", "counter", n.rests},
+        {"rbe_temperature_celsius", "gauge", rbe_temperature(rbe_sysfs())},
+        {"rbe_cpu_megahertz", "gauge", rbe_frequency(rbe_sysfs())},
         {"rbe_uptime_seconds", "gauge", rbe_now() - h->started},
         {"rbe_http_responses_2xx_total", "counter", (double)atomic_load(&h->said[2])},
         {"rbe_http_responses_4xx_total", "counter", (double)atomic_load(&h->said[4])},
@@ -337,8 +343,9 @@ static char *metrics(struct rbe_http *h)
     FILE *f = open_memstream(&text, &size);
 
     for (size_t i = 0; f && i < sizeof rows / sizeof rows[0]; i++)
-        fprintf(f, "# TYPE %s %s\n%s %.15g\n", rows[i].name, rows[i].type, rows[i].name,
-                rows[i].value);
+        if (!isnan(rows[i].value))      /* a sensor that is not there */
+            fprintf(f, "# TYPE %s %s\n%s %.15g\n", rows[i].name, rows[i].type, rows[i].name,
+                    rows[i].value);
     if (f && fclose(f)) {
         free(text);
         text = NULL;
