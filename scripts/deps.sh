@@ -15,7 +15,7 @@ build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot
 # libomp: the OpenMP run-time that clang links when oneDNN's headers ask for it; it and clang's
 # sanitizers have the version of the distribution's clang in their names.
 ci=(clang qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross shellcheck clang-format
-    parallel binutils valgrind debhelper fakeroot lintian mandoc man-db zsh cmake
+    parallel binutils valgrind debhelper fakeroot lintian mandoc man-db zsh cmake curl
     default-jdk-headless)
 
 arm=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
