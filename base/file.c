@@ -77,6 +77,14 @@ void rbe_map_close(struct rbe_map *m)
     *m = (struct rbe_map){0};
 }
 
+void rbe_map_forget(const void *bytes, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = (uintptr_t)bytes & ~(page - 1);
+
+    madvise((void *)from, (uintptr_t)bytes + size - from, MADV_DONTNEED);
+}
+
 /* Reads fd, which may be a pipe, to its end; `room`: the size to expect. */
 static enum rbe_status read_all(int fd, size_t room, char **out, size_t *size,
                                 const char *path, struct rbe_diag *d)

@@ -633,9 +633,7 @@ enum rbe_status rbe_cmd_codecs(struct rbe_codecs_args *a, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "want a MODEL or FILE.safetensors; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    char *shipped = access(a->call.args[0], F_OK) ? rbe_data_path(a->call.args[0]) : NULL;
-    a->path = shipped ? shipped : a->call.args[0];
-    const enum rbe_status err = run(a, d);
-    free(shipped);
-    return err;
+    const enum rbe_status err = rbe_call_model(&a->call, 0, d);
+    a->path = a->call.args[0];
+    return err ? err : run(a, d);
 }

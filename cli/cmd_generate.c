@@ -245,15 +245,10 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
 enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d)
 {
     struct generation g = {.a = a, .started = rbe_now()};
-    enum rbe_status err;
-    char *shipped = NULL;
+    enum rbe_status err = rbe_call_only_model(&g.path, &a->call, RBE_USUAL_MODEL, d);
 
-    g.path = a->call.count ? a->call.args[0] : (shipped = rbe_data_path("rbe-mini"));
-    if (a->call.count > 1) {
-        err = rbe_fail(d, RBE_ERR_ARG, "one model, not %d", a->call.count);
-    } else if (!g.path) {
-        err = rbe_fail(d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
-                       "folder");
+    if (err) {
+        return err;
     } else if (a->prompt && a->prompt_file) {
         err = rbe_fail(d, RBE_ERR_ARG, "--prompt and --prompt-file exclude each other");
     } else if (strcmp(a->special, "parse") && strcmp(a->special, "text")) {
@@ -277,6 +272,5 @@ enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d
     rbe_pool_close(&g.pool);
     rbe_tokenizer_close(&g.tokenizer);
     rbe_model_close(&g.model);
-    free(shipped);
     return err;
 }

@@ -189,7 +189,7 @@ static size_t calibration_bytes(const struct run *r)
 {
     if (!reads_calibration(r))
         return 0;
-    return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
+    return rbe_calibration_bytes(&r->source->config, r->o.metric, 1, rbe_pool_threads(r->pool));
 }
 
 static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
@@ -573,17 +573,18 @@ enum rbe_status rbe_cmd_tune(struct rbe_tune_args *a, struct rbe_diag *d)
 {
     const char *const *args = a->call.args;
     const int count = a->call.count;
+    enum rbe_status err;
 
     if (a->control ? count < 1 || count > 2 : count != 3)
         return rbe_fail(d, RBE_ERR_ARG, "want ORIGINAL MODEL.rbe OUT.rbe, or --control "
                         "ORIGINAL [OUT]; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    char *own = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a->original = own ? own : args[0];
+    if ((err = rbe_call_model(&a->call, 0, d)) ||
+        (!a->control && (err = rbe_call_model(&a->call, 1, d))))
+        return err;
+    a->original = args[0];
     a->model = a->control ? "" : args[1];
     a->out = a->control ? args[1] : args[2];
-    const enum rbe_status err = tune(a, d);
-    free(own);
-    return err;
+    return tune(a, d);
 }

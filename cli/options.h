@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "base/table.h"
 #include "cli/command.h"
 #include "eval/measure.h"
 #include "eval/runner.h"
@@ -21,6 +22,7 @@ struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
     const char *out, *tokenizer, *shard;
     const char *kv_cache;       /* rbe_kv_cache_parse() */
+    const char *output;         /* rbe_output_parse() */
     const char *special;        /* "parse" or "text"; NULL: no text is read */
     int threads, json, quiet, limit, resume;
     struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
@@ -30,6 +32,8 @@ struct rbe_eval_options {
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
     struct rbe_pool *pool;
     struct rbe_result_file *results;
+    enum rbe_output how;        /* what is printed; --json is the same as jsonl */
+    json_t *shown;              /* rows for the other forms, printed at the end */
     json_t *old;                /* --resume: this program's records of `out`, else NULL */
 };
 

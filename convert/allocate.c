@@ -181,8 +181,8 @@ static void keep_known(struct work *k, const char *key, double kl)
 
 /* --- measuring ---------------------------------------------------------------------------- */
 
-/* What the error of coding an item's rows, of the matrix x whose inputs have this moment, does to
- * the predictions. */
+/* What the error of coding an item's rows, of the matrix x whose inputs have this moment, does
+ * to the predictions. */
 static enum rbe_status probe(struct work *k, struct item *t, const float *x,
                              const float *moment, struct rbe_diag *d)
 {
@@ -352,7 +352,8 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
         const size_t change = 2 * (size_t)rows * r->tensor->cols * sizeof(float) +
                               rbe_encode_bytes(rows, r->tensor->cols, &o);
         const size_t coding = rbe_encode_memory(rows, r->tensor->cols, &o, threads);
-        const size_t own = (matrix + (size_t)r->tensor->cols * r->tensor->cols) * sizeof(float) +
+        const size_t moment = (size_t)r->tensor->cols * r->tensor->cols;
+        const size_t own = (matrix + moment) * sizeof(float) +
                            (coding > change ? coding : change);
         most = own > most ? own : most;
         items += n;

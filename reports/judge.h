@@ -45,7 +45,6 @@ void rbe_not_measured(struct rbe_criterion *c, const char *fmt, ...)
 void rbe_cite(struct rbe_criterion *c, const struct rbe_row *row);
 
 const struct rbe_model_seen *rbe_pair_model(const struct rbe_pair *p, bool base);
-bool rbe_is_gpt2_small(const struct rbe_model_seen *m);
 /* The last row of a kind; the last inference row that holds `field`; the last row, whatever it
  * measures, that gives the bytes of the RBE model. */
 const struct rbe_row *rbe_pair_row(const struct rbe_pair *p, const char *kind, bool base);

@@ -102,12 +102,16 @@ static enum rbe_status speed_plot(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     speed.missing = "this run has timed no token";
     fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
+    while ((row = rbe_next(p, "inference", &i)))
+        if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
+            threads = fmax(threads, RBE_NUMBER_AT(row->v, machine, threads));
+    i = 0;
     while ((row = rbe_next(p, "inference", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char what[96], name[64];
-        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
+        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") ||
+            RBE_NUMBER_AT(row->v, machine, threads) < threads)
             continue;
-        threads = RBE_NUMBER_AT(row->v, machine, threads);
         snprintf(what, sizeof what, "%.60s", m ? m->name : "?");
         rbe_plot_series(&speed, name, what);
         json_array_foreach(RBE_VALUE_AT(row->v, decode), k, t) {
@@ -229,5 +233,5 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
         return err;
     if (rbe_page_has(p, "edge", "edge", "no run has generated under a memory limit"))
         edge_table(p);
-    return rbe_section_kernels(p);
+    return RBE_OK;
 }
