@@ -41,7 +41,7 @@ third xxhash x/xxhash/xxhash_0.8.1.orig.tar.gz \
 
 cp -R "$root/include/rbe" "$to/include/rbe"
 (cd "$root" && find kernels base rbe model -name test -prune -o -name '*.[ch]' -print \
-    -o -name '*.def' -print; echo deploy/chat.c) | grep -vx base/commit.c > "$work/files"
+    -o -name '*.def' -print; ls deploy/*.[ch]) | grep -vx base/commit.c > "$work/files"
 while IFS= read -r f; do
     mkdir -p "$to/tree/${f%/*}"
     cp "$root/$f" "$to/tree/$f"
