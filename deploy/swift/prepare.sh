@@ -72,7 +72,9 @@ grep '\.c$' "$work/files" | while IFS= read -r f; do
         ;;
     *:neondot) wrap "$f" aarch64 arm_neon.h dotprod __ARM_FEATURE_DOTPROD ;;
     kernels/arm/*)
-        printf '#if defined(__aarch64__)\n#pragma STDC FP_CONTRACT OFF\n#include "%s"\n#endif\n' "$f"
+        # Macs have the dot product without being asked; these are the kernels without it.
+        printf '#if defined(__aarch64__)\n#pragma STDC FP_CONTRACT OFF\n#include <arm_neon.h>\n'
+        printf '#undef __ARM_FEATURE_DOTPROD\n#include "%s"\n#endif\n' "$f"
         ;;
     *) printf '#pragma STDC FP_CONTRACT OFF\n#include "%s"\n' "$f" ;;
     esac > "$made"
