@@ -78,7 +78,7 @@ check 'greedy by -t 0 is no silent change' refuses 2 "'0' is out of range" "$rbe
 # --- evaluations by name --------------------------------------------------------------------
 check 'tasks are listed' gives 0 "$rbe" eval --tasks list
 check 'all of them' test "$(cut -d' ' -f1 out | tr '\n' ' ')" = \
-    'perplexity inference divergence edge conversation generation lambada hellaswag winogrande blimp '
+    'perplexity inference divergence edge sustained conversation generation lambada hellaswag winogrande blimp '
 check 'an unknown one' refuses 2 "task 'lambda' (did you mean 'lambada'?)" "$rbe" eval --tasks lambda
 check 'no task' refuses 2 'no task' "$rbe" eval --tasks ''
 mkdir -p data/winogrande

@@ -53,5 +53,5 @@ draws tokens '2 0 0 2 -0.36 0.36, 2 0 -28 32'
 draws trend '1.875 30 700 1100, 3.125 40 800 1200, 1.875 30, 3.125 40, 1.875 30'
 draws turns "$xy, 2 700, 3 800"
 check 'every script of the page was tried' test "$(printf '%s\n' "$plots"/*.gp |
-    grep -vc 'common.gp\|bench-')" = 16
+    grep -vc 'common.gp\|bench-')" = 17
 finish
