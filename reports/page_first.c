@@ -344,14 +344,14 @@ void rbe_page_tiles(const struct rbe_page *p)
 
 /* --- what one could ship instead ------------------------------------------------------- */
 
-struct choice {
+struct offer {
     int model;
     double bits, bytes, change, ms;
 };
 
 static int by_bits(const void *a, const void *b)
 {
-    const struct choice *x = a, *y = b;
+    const struct offer *x = a, *y = b;
 
     return (x->bits < y->bits) - (x->bits > y->bits);
 }
@@ -388,7 +388,7 @@ static bool same_run(const struct rbe_page *p, int model)
 }
 
 /* The models of the table, the original not among them; `list` has room for all. */
-static size_t choices(const struct rbe_page *p, struct choice *list)
+static size_t choices(const struct rbe_page *p, struct offer *list)
 {
     const double windows = rbe_page_common_windows(p, p->c->base);
     size_t n = 0;
@@ -399,7 +399,7 @@ static size_t choices(const struct rbe_page *p, struct choice *list)
             ((int)i != p->c->model && !same_run(p, (int)i)))
             continue;
         const struct rbe_row *text = text_of(p, p->c->base, (int)i, windows);
-        list[n++] = (struct choice){
+        list[n++] = (struct offer){
             (int)i, m->bits, m->bytes, text ? RBE_NUMBER_AT(text->v, percent_change) : NAN,
             ms_of(timed(p, (int)i, 0, false))};
     }
@@ -518,7 +518,7 @@ static void decision_columns(const struct rbe_page *p, const int *model, size_t 
     free(x);
 }
 
-static void decision_table(const struct rbe_page *p, const struct choice *list, size_t count)
+static void decision_table(const struct rbe_page *p, const struct offer *list, size_t count)
 {
     const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
     const double windows = rbe_page_common_windows(p, p->c->base);
@@ -558,14 +558,14 @@ static void decision_table(const struct rbe_page *p, const struct choice *list, 
 
 /* Another format that loses less than half as much, the smallest of them, or -1; *both: one
  * that is smaller and loses less. */
-static int better_choice(const struct choice *list, size_t count, const struct choice *own,
+static int better_offer(const struct offer *list, size_t count, const struct offer *own,
                          int *both)
 {
     int better = -1;
 
     *both = -1;
     for (size_t i = 0; i < count; i++) {
-        const struct choice *c = &list[i];
+        const struct offer *c = &list[i];
         if (c->model == own->model || isnan(c->change) || isnan(c->bytes))
             continue;
         if (c->bytes < own->bytes && c->change < own->change)
@@ -576,7 +576,7 @@ static int better_choice(const struct choice *list, size_t count, const struct c
     return better;
 }
 
-static void put_choice(FILE *f, const struct rbe_page *p, const struct choice *c)
+static void put_offer(FILE *f, const struct rbe_page *p, const struct offer *c)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, c->model);
     const bool given = !m->rbe;
@@ -642,11 +642,11 @@ static void put_misses(FILE *f, const struct figures *x, const enum rbe_verdict 
     }
 }
 
-static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice *list,
+static void put_sentence(FILE *f, const struct rbe_page *p, const struct offer *list,
                          size_t count)
 {
     const struct figures x = figures_of(p, p->c->base, p->c->model, false);
-    struct choice own = {p->c->model, x.m->bits, x.m->bytes, x.change, x.ms};
+    struct offer own = {p->c->model, x.m->bits, x.m->bytes, x.change, x.ms};
     const char *before = "; not if ";
     enum rbe_verdict v[ANSWERS];
     int both;
@@ -654,7 +654,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
     for (size_t i = 0; i < count; i++)
         if (list[i].model == p->c->model && !isnan(list[i].change))
             own = list[i];
-    const int better = better_choice(list, count, &own, &both);
+    const int better = better_offer(list, count, &own, &both);
     for (int k = 0; k < ANSWERS; k++)
         v[k] = answer_of(p, &x, (enum answer)k);
     fprintf(f, "Use %s", rbe_text_or(x.m->name, "the encoded model"));
@@ -663,7 +663,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
     if (both >= 0 || better >= 0) {
         fprintf(f, "%s%s: ", before,
                 both >= 0 ? "another format is smaller and loses less" : "less may be lost");
-        put_choice(f, p, &list[both >= 0 ? both : better]);
+        put_offer(f, p, &list[both >= 0 ? both : better]);
     } else if (before[0] == ';' && isnan(x.change)) {
         fputs("; not before its quality is measured", f);
     } else if (before[0] == ';') {
@@ -674,7 +674,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
 
 void rbe_page_decision(const struct rbe_page *p)
 {
-    struct choice *list = calloc(p->r->model_count + 1, sizeof *list);
+    struct offer *list = calloc(p->r->model_count + 1, sizeof *list);
     char *text = NULL;
     size_t size;
     FILE *f = list ? open_memstream(&text, &size) : NULL;
