@@ -301,7 +301,7 @@ static void print_sql_table(FILE *f, const json_t *all, json_t *columns, const j
 typedef void print_fn(FILE *f, const json_t *all, json_t *columns, const json_t *first,
                       const char *table);
 
-/* Kind after kind, in the order of their first rows; the kinds share a table that has a name. */
+/* Kind after kind, in the order of their first rows; all kinds share a table with a name. */
 static void print_kinds(FILE *f, const json_t *all, const char *table, const char *between,
                         print_fn *print)
 {

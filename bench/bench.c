@@ -689,7 +689,7 @@ int rbe_bench_main(const struct rbe_bench_options *o)
     struct run *r = calloc(1, sizeof *r);
     struct rbe_diag d = {{0}};
     enum rbe_output how;
-    enum rbe_status err = rbe_output_parse(&how, o->output, &d);
+    enum rbe_status err = rbe_output_parse(&how, o->output, &d), lost;
 
     if (err) {
         free(r);
@@ -721,8 +721,7 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = measure(r, &d);
 out:
     /* A result that could not be completed is left for the user to look at. */
-    const enum rbe_status lost =
-        close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
+    lost = close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
     err = err ? err : lost;
     free(r);
     return complain(err, &d);

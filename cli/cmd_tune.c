@@ -24,14 +24,14 @@
 
 enum { MAX_TIME = 512 };
 
-/* What is not said.  The Llamas that there are have ten times the parameters of rbe-mini and
- * more: their matrices are not encoded again, and less is looked at in between. */
+/* What is not said.  The matrices of large models are not encoded again, and less is looked at
+ * in between. */
 static const struct defaults {
     const char *profile;
     uint64_t tokens;
     uint32_t micro, windows, evaluations;
-} of_gpt2 = {"default", TUNE_TOKENS, 4, 60, 12},
-  of_llama = {"scales", TUNE_TOKENS_LLAMA, 2, 20, 3};
+} small = {"default", TUNE_TOKENS, 4, 60, 12},
+  large = {"scales", TUNE_TOKENS_LARGE, 2, 20, 3};
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
@@ -352,7 +352,8 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if ((err = rbe_source_open(&r->source, a->original, d)))
         return err;
     const struct rbe_model_config *c = &r->source->config;
-    const struct defaults *without = c->arch == RBE_ARCH_LLAMA ? &of_llama : &of_gpt2;
+    const struct defaults *without =
+        rbe_model_config_params(c) > TUNE_LARGE * (uint64_t)1000000 ? &large : &small;
     /* The original has no codes to find: its default moves what is continuous alone. */
     const char *const profile = a->control ? "scales" : without->profile;
     if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))

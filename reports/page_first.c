@@ -34,7 +34,7 @@ static const struct rbe_row *timed(const struct rbe_page *p, int model, double t
 {
     for (size_t i = all ? p->r->all : p->r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!strcmp(row->kind, "inference") && rbe_model_of(p, row) == model &&
+        if (!strcmp(row->kind, RBE_KIND(inference)) && rbe_model_of(p, row) == model &&
             !strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") &&
             RBE_NUMBER_AT(row->v, prompt_tokens) == RBE_LIMIT(C2_PROMPT) &&
             (threads <= 0 || RBE_NUMBER_AT(row->v, machine, threads) == threads))
@@ -49,7 +49,8 @@ static double peak_of(const struct rbe_page *p, int model, bool all)
     for (size_t i = all ? p->r->all : p->r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
         const double peak = RBE_NUMBER_AT(row->v, peak_bytes);
-        if (!strcmp(row->kind, "inference") && rbe_model_of(p, row) == model && !isnan(peak))
+        if (!strcmp(row->kind, RBE_KIND(inference)) && rbe_model_of(p, row) == model &&
+            !isnan(peak))
             return peak;
     }
     return NAN;
@@ -261,7 +262,7 @@ static const struct rbe_row *recorded_text(const struct rbe_page *p, int base, i
 
     for (size_t i = p->r->count; i < p->r->all; i++) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!strcmp(row->kind, "paired") && rbe_model_of(p, row) == model &&
+        if (!strcmp(row->kind, RBE_KIND(paired)) && rbe_model_of(p, row) == model &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
             rbe_is_wikitext(row->v) &&
@@ -362,7 +363,7 @@ static const struct rbe_row *text_of(const struct rbe_page *p, int base, int mod
     const struct rbe_row *row;
     size_t i = 0;
 
-    while ((row = rbe_next(p, "paired", &i)))
+    while ((row = rbe_next(p, RBE_KIND(paired), &i)))
         if (rbe_model_of(p, row) == model &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
@@ -378,7 +379,7 @@ static bool same_run(const struct rbe_page *p, int model)
     const char *group = own ? RBE_STRING_AT(own->v, group) : NULL;
     size_t i = 0;
 
-    while (group && (row = rbe_next(p, "inference", &i))) {
+    while (group && (row = rbe_next(p, RBE_KIND(inference), &i))) {
         const char *other = RBE_STRING_AT(row->v, group);
         if (rbe_model_of(p, row) == model && other && !strcmp(other, group))
             return true;
@@ -455,7 +456,7 @@ static double perplexity_of_base(const struct rbe_page *p, double windows)
     const struct rbe_row *row;
     size_t i = 0;
 
-    while ((row = rbe_next(p, "paired", &i)))
+    while ((row = rbe_next(p, RBE_KIND(paired), &i)))
         if (RBE_NUMBER_AT(row->v, windows) == windows && rbe_is_wikitext(row->v) &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == p->c->base)
@@ -470,7 +471,7 @@ static void measured_of(double x[QUANTITIES], const struct rbe_page *p, int mode
     const bool original = model == p->c->base;
     const struct rbe_row *time = usual_time(p, model);
     const struct rbe_row *text = text_of(p, p->c->base, model, windows);
-    const struct rbe_row *kl = rbe_results_last(p->r, "divergence", model);
+    const struct rbe_row *kl = rbe_results_last(p->r, RBE_KIND(divergence), model);
 
     x[FILE_MB] = 1e-6 * (original ? 4 * m->parameters : m->bytes);
     x[PEAK_MB] = 1e-6 * peak_of(p, model, false);

@@ -84,7 +84,7 @@ END
     { tail "$work/convert.log"; echo "FAIL rbe convert"; exit 1; }
 bad=0 tokens=0
 # greedy and sampled
-for how in '-t 0' '-t 0.8 -s 7'; do
+for how in '--temperature 0' '--temperature 0.8 -s 7'; do
     for prompt in 'The history of the city' 'In 1950 , the band released'; do
         for side in native arm; do
             run=("$native")
@@ -113,7 +113,7 @@ if [ -n "$("${cc%gcc}readelf" -d "$static" 2>&1 | grep NEEDED)" ]; then
 fi
 board() {   # TOKENS THREADS PROGRAM...
     "${@:3}" generate datasets/embedded/mini-2.89-tuned.rbe -p 'The history of the city' -n "$1" \
-        --tokenizer datasets/embedded/rbe-mini -t 0.8 -s 7 -j "$2" --ignore-eos --kv-cache int8
+        --tokenizer datasets/embedded/rbe-mini --temperature 0.8 -s 7 -t "$2" --ignore-eos --kv-cache int8
 }
 for size in '256 1' '16 4'; do
     read -r n threads <<< "$size"

@@ -20,7 +20,7 @@ limits() {
     cp "$work/sys/fs/cgroup/memory.max" "$work/sys/fs/cgroup/memory/"
 }
 run() { RBE_SYSFS=$work/sys "$bin/rbe-run" "$@"; }
-generate() { run generate "$model" -p 'The city' -n 4 -t 0 --json "$@"; }
+generate() { run generate "$model" -p 'The city' -n 4 --temperature 0 --json "$@"; }
 holds() { jq -e "$1" "$work/out" > "$work/jq"; }
 
 limits 'max 100000' max
@@ -37,7 +37,7 @@ limits '6400000 100000' max
 check 'one of 64' gives 0 generate
 check 'no more than CPUs' holds ".threads == $allowed"
 limits '100000 100000' max
-check 'threads that are asked for' gives 0 generate -j 2
+check 'threads that are asked for' gives 0 generate -t 2
 check 'are given, and marked' holds '.threads == 2 and .oversubscribed'
 check 'with a warning' one_line '2 threads on 1 CPU'
 
@@ -58,7 +58,7 @@ fi
 if command -v systemd-analyze > /dev/null; then
     mkdir "$work/units"
     cp "$edge"/rbe* "$work/units/"
-    sed -i "s#/usr/local/bin/rbe-run#$bin/rbe-run#" "$work/units/rbe-chat@.service"
+    sed -i "s#/usr/local/bin/#$bin/#" "$work/units/"*.service
     check 'systemd takes the units' gives 0 systemd-analyze verify --man=no "$work/units"/rbe*
     check 'without a word' test ! -s "$work/err"
     echo 'MemoryMax=lots' >> "$work/units/rbe-chat@.service"
