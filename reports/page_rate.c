@@ -133,7 +133,8 @@ struct rate_point {
     size_t series;
     bool recorded;
     const char *name;           /* of the model */
-    char how[64];
+    char how[64], label[96];    /* label: in the first plot, where it is shown there */
+    int side;                   /* of the point, on which the label stands: enum side */
 };
 
 struct rate_points {
@@ -344,7 +345,7 @@ static struct box label_box(double x, double y, double length, enum side side)
     return (struct box){at, middle - .45, at + length, middle + .45};
 }
 
-/* The first side on which the label hides no point, label or line before it. */
+/* The first side on which the label hides no point, label or line before it, or SIDES. */
 static enum side choose_side(const struct box *taken, size_t count, double x, double y,
                              double length, double wide)
 {
@@ -356,7 +357,7 @@ static enum side choose_side(const struct box *taken, size_t count, double x, do
         if (place)
             return (enum side)side;
     }
-    return x < wide / 2 ? ABOVE_RIGHT : BELOW_LEFT;
+    return SIDES;
 }
 
 /* Size of the axes in characters: of the picture as wide as the page, and of that for a phone.
@@ -366,59 +367,106 @@ static const struct {
     enum rbe_plot_shape shape;
     const char *id;
 } pictures[] = {
-    {44, 24, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
+    {47, 22, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
 
-/* Writes the points that are shown, each with the side of its label. */
-static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r,
-                                 int picture)
+/* The axes in characters, and the logarithm's and the bits' ends. */
+struct axes {
+    double wide, high, low, most, first, last;
+};
+
+static double x_of(const struct axes *a, double bits)
 {
-    const double wide = pictures[picture].wide, high = pictures[picture].high;
+    return a->wide * (bits - a->first + .1) / (a->last - a->first + .2);
+}
+
+static double y_of(const struct axes *a, double lost)
+{
+    return a->high * log(1.5 * lost / a->low) / log(2.25 * a->most / a->low);
+}
+
+/* The names of the points that are shown; the first of a line tells what the line is of. */
+static void name_points(struct rate_points *r, bool lines)
+{
+    size_t before = SERIES;
+
+    for (size_t k = 0; k < r->count; k++) {
+        struct rate_point *x = &r->v[k];
+        if (!is_shown(r, x))
+            continue;
+        const bool tells = lines && before != x->series && x->series < SEARCHED;
+        snprintf(x->label, sizeof x->label, "%s%s%.40s", tells ? series_name(x->series) : "",
+                 tells ? ": " : "", x->name);
+        before = x->series;
+        for (char *c = x->label; *c; c++)
+            if (*c == '_' || (unsigned char)*c < ' ')
+                *c = ' ';
+    }
+}
+
+/* Sets the side of each label, those of points that this run measured first; where none is
+ * free, `all` says whether the label stands in the way, or is left out. */
+static enum rbe_status place_labels(struct rate_points *r, const struct axes *a, bool all)
+{
+    const double limit = y_of(a, RBE_LIMIT(C3)), budget = x_of(a, rbe_budget_bits());
     struct box *taken = calloc(2 * r->count + 3, sizeof *taken);
-    double low = INFINITY, most = 0, first = rbe_budget_bits(), last = first;
-    size_t n = 0, before = SERIES;
+    size_t n = 0;
 
     if (!taken)
         return RBE_ERR_NOMEM;
+    taken[n++] = (struct box){0, limit - .05, a->wide, limit + .05};
+    taken[n++] = (struct box){budget - .05, 0, budget + .05, a->high};
     for (size_t k = 0; k < r->count; k++)
         if (is_shown(r, &r->v[k])) {
-            low = fmin(low, lost(r, &r->v[k]));
-            most = fmax(most, lost(r, &r->v[k]));
-            first = fmin(first, r->v[k].bits);
-            last = fmax(last, r->v[k].bits);
+            const double x = x_of(a, r->v[k].bits), y = y_of(a, lost(r, &r->v[k]));
+            taken[n++] = (struct box){x - .8, y - .35, x + .8, y + .35};
         }
-#define BITS_X(bits) (wide * ((bits) - first + .1) / (last - first + .2))
-#define LOST_Y(lost) (high * log(1.5 * (lost) / low) / log(2.25 * most / low))
-#define AT_X(k) BITS_X(r->v[k].bits)
-#define AT_Y(k) LOST_Y(lost(r, &r->v[k]))
-    const double limit = LOST_Y(RBE_LIMIT(C3)), budget = BITS_X(rbe_budget_bits());
-    taken[n++] = (struct box){0, limit - .05, wide, limit + .05};
-    taken[n++] = (struct box){budget - .05, 0, budget + .05, high};
-    for (size_t k = 0; k < r->count; k++)
-        if (is_shown(r, &r->v[k]))
-            taken[n++] = (struct box){AT_X(k) - .8, AT_Y(k) - .35, AT_X(k) + .8, AT_Y(k) + .35};
-    for (size_t k = 0; k < r->count; k++) {
-        char name[64], label[96];
-        if (!is_shown(r, &r->v[k]))
-            continue;
-        rbe_plot_series(data, name, series_name(r->v[k].series));
-        /* The first of a line tells what the line is of. */
-        const bool tells = pictures[picture].shape == RBE_PLOT_WIDE &&
-                           before != r->v[k].series && r->v[k].series < SEARCHED;
-        const int used = tells ? snprintf(label, sizeof label, "%s: ", name) : 0;
-        before = r->v[k].series;
-        snprintf(label + used, sizeof label - (size_t)used, "%.40s", r->v[k].name);
-        for (char *c = label; *c; c++)
-            if (*c == '_' || (unsigned char)*c < ' ')
-                *c = ' ';
-        const double length = (double)strlen(label);
-        const enum side side = choose_side(taken, n, AT_X(k), AT_Y(k), length, wide);
-        taken[n++] = label_box(AT_X(k), AT_Y(k), length, side);
-        fprintf(data->tsv, "%s\t%.17g\t%.17g\t%s\t%d\t%d\n", name, r->v[k].bits,
-                lost(r, &r->v[k]), label, (int)side, r->v[k].recorded);
-        data->rows++;
-    }
+    for (int recorded = 0; recorded < 2; recorded++)
+        for (size_t k = 0; k < r->count; k++) {
+            struct rate_point *p = &r->v[k];
+            if (!is_shown(r, p) || p->recorded != recorded)
+                continue;
+            const double x = x_of(a, p->bits), y = y_of(a, lost(r, p));
+            const double length = (double)strlen(p->label);
+            enum side side = choose_side(taken, n, x, y, length, a->wide);
+            if (side == SIDES && !all)
+                p->label[0] = 0;
+            if (side == SIDES)
+                side = x < a->wide / 2 ? ABOVE_RIGHT : BELOW_LEFT;
+            p->side = side;
+            if (p->label[0])
+                taken[n++] = label_box(x, y, length, side);
+        }
     free(taken);
     return RBE_OK;
+}
+
+/* Writes the points that are shown, each with its label and the side that it stands on. */
+static enum rbe_status lead_rows(struct rbe_plot_data *data, struct rate_points *r, int picture)
+{
+    const bool wide = pictures[picture].shape == RBE_PLOT_WIDE;
+    struct axes a = {pictures[picture].wide, pictures[picture].high, INFINITY, 0,
+                     rbe_budget_bits(), rbe_budget_bits()};
+
+    for (size_t k = 0; k < r->count; k++)
+        if (is_shown(r, &r->v[k])) {
+            a.low = fmin(a.low, lost(r, &r->v[k]));
+            a.most = fmax(a.most, lost(r, &r->v[k]));
+            a.first = fmin(a.first, r->v[k].bits);
+            a.last = fmax(a.last, r->v[k].bits);
+        }
+    name_points(r, wide);
+    const enum rbe_status err = place_labels(r, &a, wide);
+    for (size_t k = 0; k < r->count && !err; k++) {
+        const struct rate_point *x = &r->v[k];
+        char name[64];
+        if (!is_shown(r, x))
+            continue;
+        rbe_plot_series(data, name, series_name(x->series));
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\t%s\t%d\t%d\n", name, x->bits, lost(r, x),
+                x->label[0] ? x->label : " ", x->side, x->recorded);
+        data->rows++;
+    }
+    return err;
 }
 
 static char *lead_caption(const struct rate_points *r)
@@ -451,8 +499,7 @@ static char *lead_caption(const struct rate_points *r)
     return caption;
 }
 
-static enum rbe_status draw_lead(const struct rbe_page *p, int base,
-                                 const struct rate_points *r)
+static enum rbe_status draw_lead(const struct rbe_page *p, int base, struct rate_points *r)
 {
     char vars[160], title[160], *caption = lead_caption(r);
     enum rbe_status err = caption ? RBE_OK : RBE_ERR_NOMEM;
