@@ -103,7 +103,7 @@ complain 'JSON is read without rbe_json_load()' \
 mapfile -t rows < <(printf '%s\n' "${c[@]}" | grep -E '^(reports|gate|eval)/[^/]*\.c$|^cli/eval_|^base/table.c$|^bench/summary.c$' |
     grep -v '^eval/recording.c$')
 complain 'a field of a row as a text, not RBE_KEY()' "$(grep -nHE \
-    '\<(rbe_[a-z]+_at|json_object_set(_new)?|rbe_result_set_real)\([^"]*, "|text_or\([^",]*, "|header_line\([^"(]*, "|json_pack\("\{' "${rows[@]}" |
+    '\<(rbe_[a-z]+_at|json_object_set(_new)?|rbe_result_set_real)\([^"]*, "|(^|[^_a-z])text_or\([^",]*, "|header_line\([^"(]*, "|json_pack\("\{' "${rows[@]}" |
     cut -c 1-90)"
 # Nothing but the list names a tensor of an architecture; the classes' words are everybody's.
 stems=$(sed -n 's/^RBE_TENSOR([A-Z_]*, "\([^"]*\)".*/\1/p' model/arch.def |
