@@ -134,7 +134,7 @@ $(B)/base/commit.o:    $(B)/commit.h
 .PHONY: fuzz libraries man install dist deb static
 .SECONDARY:
 
-all: programs                               ## build the programs: rbe, rbe-run, rbe-serve, rbe-bench
+all: programs                               ## build rbe, rbe-run, rbe-serve and rbe-bench
 programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-serve $(B)/bin/rbe-bench
 
 # The kernels alone, which need no library but libm: their tests build for any machine.

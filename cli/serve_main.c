@@ -20,6 +20,7 @@
 #include "deploy/serve/http.h"
 #include "deploy/serve/lines.h"
 #include "deploy/serve/mqtt.h"
+#include "deploy/serve/power.h"
 #include "model/data.h"
 #include "model/model.h"
 
@@ -125,7 +126,8 @@ static enum rbe_status open_service(struct service *s, const char *model, struct
         .max_tokens = (uint32_t)a->max_tokens, .seconds = (uint32_t)a->seconds,
         .plain = a->plain};
     const struct rbe_core_options c = {.state = a->state, .queue = (uint32_t)a->queue,
-                                       .remember = (uint32_t)a->remember};
+                                       .remember = (uint32_t)a->remember,
+                                       .idle = (uint32_t)a->idle};
     const struct rbe_lines_options l = {.standard = a->lines || !is_named(a),
                                         .socket = a->socket, .clients = (uint32_t)a->clients,
                                         .line = (size_t)a->body};
@@ -158,18 +160,29 @@ static enum rbe_status start_service(struct service *s, struct rbe_diag *d)
 /* Until it is told to end, or standard input, where that is all there is, has ended. */
 static void wait_for_end(struct service *s)
 {
-    const struct timespec pause = {.tv_nsec = 50000000};
     const bool ends = !is_named(s->a);
+    const struct timespec pause = {.tv_nsec = ends ? 20000000 : 200000000};
     const atomic_bool *never = NULL;
+    struct rbe_power power = {.inhibit = s->a->inhibit_sleep};
+    struct rbe_core_counts n;
+    uint64_t seen = 0;
 
+    rbe_notify("READY=1");
     while (!rbe_interrupted()) {
+        n = rbe_core_counts(s->core);
+        rbe_power_inhibit(&power, n.waiting || n.running || n.accepted != seen);
+        seen = n.accepted;
+        /* No request takes longer than that, unless it hangs. */
+        rbe_power_watch(&power, !n.running || rbe_now() - n.since < s->a->seconds + 30);
         if (ends && s->lines && rbe_lines_ended(s->lines)) {
             rbe_core_drain(s->core, never);
             if (rbe_lines_ended(s->lines))
-                return;
+                break;
         }
         nanosleep(&pause, NULL);
     }
+    rbe_notify("STOPPING=1");
+    rbe_power_inhibit(&power, false);
 }
 
 static void close_service(struct service *s)

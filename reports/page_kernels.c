@@ -322,7 +322,7 @@ enum rbe_status rbe_section_kernels(const struct rbe_page *p)
 
     rbe_document_heading(p->doc, 2, "Kernels");
     if (!p->r->bench_count) {
-        rbe_page_has(p, "benchmark", "bench", "no benchmark of the kernels was run");
+        rbe_page_has(p, RBE_KIND(benchmark), "bench", "no benchmark of the kernels was run");
         return RBE_OK;
     }
     for (size_t k = 0; k < PLOTS && !err; k++) {

@@ -28,13 +28,13 @@ double rbe_page_common_windows(const struct rbe_page *p, int base)
     size_t most = 0, i = 0;
     const struct rbe_row *row;
 
-    while ((row = rbe_next_of_all(p, "paired", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i))) {
         const double w = RBE_NUMBER_AT(row->v, windows);
         size_t n = 0, k = 0;
         const struct rbe_row *o;
         if (!same_task(p, row, base))
             continue;
-        while ((o = rbe_next_of_all(p, "paired", &k)))
+        while ((o = rbe_next_of_all(p, RBE_KIND(paired), &k)))
             n += same_task(p, o, base) && RBE_NUMBER_AT(o->v, windows) == w;
         if (n > most || (n == most && w > best)) {
             most = n;
@@ -103,13 +103,13 @@ static bool measured_allocation(const struct rbe_row *conversion)
 /* In which line a model stands: its codec, and apart what differs in more than the rate. */
 static size_t series_of(const struct rbe_page *p, int model)
 {
-    const struct rbe_row *conversion = rbe_results_last_of_all(p->r, "convert", model);
+    const struct rbe_row *conversion = rbe_results_last_of_all(p->r, RBE_KIND(convert), model);
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts = facts_of(codec);
 
     if (!rbe_page_model(p, model)->rbe)
         return RIVALS;
-    if (rbe_results_last_of_all(p->r, "recovery", model))
+    if (rbe_results_last_of_all(p->r, RBE_KIND(recovery), model))
         return AFTER_RECOVERY;
     if (conversion) {
         const char *series = RBE_STRING_AT(conversion->v, series);
@@ -146,7 +146,7 @@ struct rate_points {
 
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
 {
-    const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
+    const struct rbe_row *row = rbe_results_last_of_all(p->r, RBE_KIND(convert), model);
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts;
     bool searched = false;
@@ -154,7 +154,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     json_t *t;
 
     if (!row) {
-        snprintf(out, 64, rbe_results_last_of_all(p->r, "recovery", model) ? "trained"
+        snprintf(out, 64, rbe_results_last_of_all(p->r, RBE_KIND(recovery), model) ? "trained"
                  : "not recorded");
         return;
     }
@@ -256,7 +256,7 @@ static bool measured_alike(const struct rbe_page *p, const struct rbe_row *row, 
     const struct rbe_row *o;
     size_t i = 0;
 
-    while ((o = rbe_next_of_all(p, "paired", &i)))
+    while ((o = rbe_next_of_all(p, RBE_KIND(paired), &i)))
         if (same_task(p, o, base) && RBE_NUMBER_AT(o->v, windows) == windows &&
             rbe_model_of(p, o) == rbe_model_of(p, row))
             return true;
@@ -268,10 +268,11 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
     const struct rbe_row *row;
     size_t i = 0;
 
-    *r = (struct rate_points){.f32 = NAN, .tokens = NAN, .windows = rbe_page_common_windows(p, base)};
+    *r = (struct rate_points){.f32 = NAN, .tokens = NAN,
+                              .windows = rbe_page_common_windows(p, base)};
     if (!(r->v = calloc(p->r->all + 1, sizeof *r->v)))
         return RBE_ERR_NOMEM;
-    while ((row = rbe_next_of_all(p, "paired", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         struct rate_point x = {.recorded = rbe_row_recorded(p, row)};
         if (!same_task(p, row, base))
@@ -320,8 +321,8 @@ static bool is_shown(const struct rate_points *r, const struct rate_point *x)
            lost(r, x) <= MOST_LOST;
 }
 
-/* Where a point's label stands, in lead.gp's order.  Lines fall from left to right: above at the
- * right, and below at the left, a label is beside its own. */
+/* Where a point's label stands, in lead.gp's order.  Lines fall from left to right: above at
+ * the right, and below at the left, a label is beside its own. */
 enum side { ABOVE_RIGHT, BELOW_LEFT, ABOVE_LEFT, BELOW_RIGHT, SIDES };
 
 /* A box in a picture, lower left and upper right corner, in characters of its text. */
@@ -368,7 +369,8 @@ static const struct {
     {44, 24, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
 
 /* Writes the points that are shown, each with the side of its label. */
-static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r, int picture)
+static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r,
+                                 int picture)
 {
     const double wide = pictures[picture].wide, high = pictures[picture].high;
     struct box *taken = calloc(2 * r->count + 3, sizeof *taken);
@@ -470,8 +472,8 @@ static enum rbe_status draw_lead(const struct rbe_page *p, int base,
             "loses more (see 'Size against quality')"
             : "no row compares a model of this original by the whole of protocol "
             RBE_CRITERIA_PROTOCOL " or a part of it, on WikiText-103's test text";
-        fprintf(data.tsv, "# series\tbits_per_weight\tpercent_lost\tlabel\tside (0 above right, "
-                "1 below left, 2 above left, 3 below right)\trecorded\n");
+        fprintf(data.tsv, "# series\tbits_per_weight\tpercent_lost\tlabel\tside (0 above "
+                "right, 1 below left, 2 above left, 3 below right)\trecorded\n");
         err = lead_rows(&data, r, i);
         snprintf(vars, sizeof vars, "shape='%s'; budget=%.17g; most=%.17g; ",
                  phone ? "phone" : "wide", rbe_budget_bits(), RBE_LIMIT(C3));
@@ -505,9 +507,9 @@ static enum rbe_status draw_all(const struct rbe_page *p, int base,
     snprintf(title, sizeof title, "Perplexity by size, %s: every codec",
              rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"));
     return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate_all", title, vars,
-                         "Every model measured on this part of the text, with its perplexity on "
-                         "a logarithmic scale. low rank (SVD): the size is that of its factors "
-                         "in f16.", p->d);
+                         "Every model measured on this part of the text, with its perplexity "
+                         "on a logarithmic scale. low rank (SVD): the size is that of its "
+                         "factors in f16.", p->d);
 }
 
 /* The original that the curve is of: the judged one, or of the first row that has one. */
@@ -518,7 +520,7 @@ static int curve_base(const struct rbe_page *p)
 
     if (p->c->base >= 0)
         return p->c->base;
-    while ((row = rbe_next_of_all(p, "paired", &i)))
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i)))
         if (same_task(p, row, rbe_results_model(p->r, RBE_VALUE_AT(row->v, base))))
             return rbe_results_model(p->r, RBE_VALUE_AT(row->v, base));
     return -1;
@@ -570,7 +572,7 @@ static void perplexity_table(const struct rbe_page *p)
 
     rbe_document_table(p->doc, "model|codec|>file|>bits/weight|text|protocol|>windows|"
                        ">perplexity|>original|>change|95 % interval|>time, x f32");
-    while ((row = rbe_next_of_all(p, "paired", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         const json_t *ci = RBE_INTERVAL_AT(row->v, percent_change_ci95);
         rbe_row_model_cell(p, row);
@@ -601,12 +603,12 @@ static void other_perplexities(const struct rbe_page *p)
     const struct rbe_row *row;
     size_t i = 0;
 
-    if (!rbe_any_of_all(p, "perplexity"))
+    if (!rbe_any_of_all(p, RBE_KIND(perplexity)))
         return;
     rbe_document_fold(p->doc, "Every perplexity measured, by text and protocol");
     rbe_document_table(p->doc, "model|text|protocol|>context|>stride|>scored|>perplexity|"
                        ">per word|>bits/byte|>-log p, s.e.|>tokens/s");
-    while ((row = rbe_next_of_all(p, "perplexity", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(perplexity), &i))) {
         rbe_row_model_cell(p, row);
         text_cell(p, row);
         rbe_document_cell(p->doc, "%s %s%s", RBE_STRING_AT(row->v, protocol),
@@ -629,7 +631,7 @@ enum rbe_status rbe_section_rate(const struct rbe_page *p)
     enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 2, "Size against quality");
-    if (rbe_page_has(p, "paired", "perplexity", "no run compares perplexities")) {
+    if (rbe_page_has(p, RBE_KIND(paired), "perplexity", "no run compares perplexities")) {
         err = whole_rate_plot(p);
         perplexity_table(p);
     }

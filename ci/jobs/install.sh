@@ -33,6 +33,7 @@ mkdir "$work/elsewhere"
 unset RBE_DATA RBE_PROFILES RBE_BIN
 elsewhere() { (cd "$work/elsewhere" && env PATH="$bin:/usr/bin:/bin" "$@"); }
 check 'rbe info' elsewhere rbe info
+check 'rbe-serve' elsewhere rbe-serve -q
 check 'rbe generate' elsewhere rbe generate --tokens 4 --prompt 'The city'
 check 'rbe-run generate' elsewhere rbe-run generate --tokens 4 --prompt 'The city'
 check 'rbe convert' elsewhere rbe convert "$at/share/rbe-bench/rbe-mini" m.rbe --codec int8 -q
@@ -60,7 +61,7 @@ for page in "$at"/share/man/man1/*.1; do
         check "$page: mandoc" mandoc -Tlint -Wwarning "$page"
     fi
 done
-for c in rbe rbe-run rbe-bench rbe-measure rbe-bench-plots \
+for c in rbe rbe-run rbe-serve rbe-bench rbe-measure rbe-bench-plots \
     $(sed -n 's/^\(COMMAND\|GROUP\)(\([a-z]*\), ".*/rbe-\2/p' cli/commands.def) \
     $(sed -n 's/^EVALUATION(\([a-z]*\), ".*/rbe-eval-\1/p' cli/commands.def); do
     check "a page for $c" test -s "$at/share/man/man1/$c.1"

@@ -19,6 +19,8 @@ grep -q __asan_init "$bin/rbe" || check 'rbe needs few libraries' test -z \
     "$(needs "$bin/rbe" | sed -E "s/lib($libc|jansson|popt|pcre2-8|xxhash) //g")"
 check 'rbe-run needs libc and libm' test -z "$(needs "$bin/rbe-run" | sed -E "s/lib$libc //g")"
 
+check 'rbe-serve needs libc and libm' test -z "$(needs "$bin/rbe-serve" | sed -E "s/lib$libc //g")"
+
 # loads PROGRAM ARGUMENT...: the libraries that it opened itself.
 loads() {
     LD_DEBUG=files "$@" 2>&1 > "$work/null" |

@@ -12,6 +12,7 @@
  */
 #include "deploy/serve/core.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <xxhash.h>
 
 #include "base/json.h"
+#include "base/progress.h"
 #include "base/result.h"
 #include "deploy/serve/journal.h"
 
@@ -533,16 +535,26 @@ static void give_answer(struct rbe_core *c, struct rbe_job *job, const json_t *t
 
 /* --- the thread that answers -------------------------------------------------------------- */
 
+static struct timespec in_seconds(double s)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += (time_t)s;
+    t.tv_nsec += (long)(1e9 * (s - (double)(time_t)s));
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
 /* The answer must be on the disk before anybody has it: a full disk is waited for.  Called with
  * the lock; false: the process ends first. */
 static bool keep_answer(struct rbe_core *c, char *record)
 {
     while (keep(c, 'A', record, true, NULL)) {
-        struct timespec t;
         if (c->stopping)
             return false;
-        clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_sec++;
+        const struct timespec t = in_seconds(1);
         pthread_cond_timedwait(&c->change, &c->lock, &t);
     }
     return true;
@@ -603,6 +615,20 @@ static void answer_one(struct rbe_core *c, struct rbe_job *job)
     pthread_cond_broadcast(&c->change);
 }
 
+/* With the lock: until something changes; the engine rests once it is nothing for long. */
+static void wait_or_rest(struct rbe_core *c)
+{
+    const struct timespec until = in_seconds(c->o.idle);
+
+    if (!c->o.idle || c->counts.resting) {
+        pthread_cond_wait(&c->change, &c->lock);
+    } else if (pthread_cond_timedwait(&c->change, &c->lock, &until) == ETIMEDOUT && !c->first) {
+        rbe_engine_rest(c->engine);
+        c->counts.resting = 1;
+        c->counts.rests++;
+    }
+}
+
 static void *answer_all(void *arg)
 {
     struct rbe_core *c = arg;
@@ -610,9 +636,11 @@ static void *answer_all(void *arg)
     pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
         if (!c->first) {
-            pthread_cond_wait(&c->change, &c->lock);
+            wait_or_rest(c);
             continue;
         }
+        c->counts.resting = 0;
+        c->counts.since = rbe_now();
         c->running = job_next(c);
         answer_one(c, c->running);
     }
@@ -632,11 +660,7 @@ void rbe_core_drain(struct rbe_core *c, const atomic_bool *stop)
 {
     pthread_mutex_lock(&c->lock);
     while ((c->first || c->running) && !(stop && atomic_load(stop))) {
-        struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_nsec += 100000000;
-        t.tv_sec += t.tv_nsec / 1000000000;
-        t.tv_nsec %= 1000000000;
+        const struct timespec t = in_seconds(0.1);
         pthread_cond_timedwait(&c->change, &c->lock, &t);
     }
     pthread_mutex_unlock(&c->lock);

@@ -23,6 +23,7 @@ struct rbe_core_options {
     const char *state;          /* the journal's folder; NULL: ids are remembered in memory */
     uint32_t queue;             /* requests that wait or run, at most */
     uint32_t remember;          /* answers that are kept for who sends an id again */
+    uint32_t idle;              /* seconds without work after which the engine rests; 0: never */
 };
 
 /* Who waits for an answer; lives in its owner's memory until done() was called, or
@@ -36,9 +37,9 @@ struct rbe_sink {
 };
 
 /*
- * The answer of done() is rbe_engine_answer()'s, or {"error": text}; it is the core's.  `again`:
- * it was made before.  part() may be NULL, and is called only where the request came with this
- * sink: who asks again gets the whole; false: it is no longer read.
+ * The answer of done() is rbe_engine_answer()'s, or {"error": text}; it is the core's.
+ * `again`: it was made before.  part() may be NULL, and is called only where the request came
+ * with this sink: who asks again gets the whole; false: it is no longer read.
  */
 struct rbe_sink_calls {
     void (*accepted)(void *arg);        /* may be NULL */
@@ -48,8 +49,8 @@ struct rbe_sink_calls {
 
 /*
  * Who can be reached after a crash too: a request's `to`, kept with it, is a JSON object whose
- * member "front" names these calls.  Answers go to done() until rbe_core_delivered() was called;
- * those of an earlier process once more, at rbe_core_redeliver().
+ * member "front" names these calls.  Answers go to done() until rbe_core_delivered() was
+ * called; those of an earlier process once more, at rbe_core_redeliver().
  */
 struct rbe_front_calls {
     const char *name;
@@ -92,6 +93,8 @@ void rbe_core_redeliver(struct rbe_core *c, const char *front);
 struct rbe_core_counts {
     uint64_t accepted, answered, failed, full, repeated, recovered, left;
     uint32_t waiting, running, queue, remembered;
+    uint32_t rests, resting;
+    double since;               /* rbe_now() when what runs was begun */
     uint64_t journal_bytes;
     bool healthy;               /* the journal can be written */
 };

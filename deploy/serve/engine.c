@@ -5,6 +5,7 @@
  */
 #include "deploy/serve/engine.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +78,9 @@ static enum rbe_status open_engine(struct rbe_engine *e, struct rbe_diag *d)
     e->limits = (struct rbe_request_limits){.tokenizer = e->tokenizer,
                                             .context = o->context ? o->context : all,
                                             .plain = o->plain};
-    e->limits.max_tokens = o->max_tokens < e->limits.context ? o->max_tokens : e->limits.context;
+    e->limits.max_tokens = o->max_tokens;
+    if (e->limits.max_tokens > e->limits.context)
+        e->limits.max_tokens = e->limits.context;
     if (!(e->name = rbe_path_name(o->model)) ||
         !(e->logits = malloc((size_t)BATCH * e->vocab * sizeof *e->logits)) ||
         !(e->slots = calloc(o->sessions, sizeof *e->slots)))
@@ -149,7 +152,8 @@ static uint32_t common(const struct slot *s, const struct rbe_prompt *p)
 
 /* The session for a prompt: *kept of its tokens are in the cache, never all, for the last one's
  * logits are needed. */
-static struct slot *choose_slot(struct rbe_engine *e, const struct rbe_prompt *p, uint32_t *kept)
+static struct slot *choose_slot(struct rbe_engine *e, const struct rbe_prompt *p,
+                                uint32_t *kept)
 {
     struct slot *best = &e->slots[0], *oldest = best;
     uint32_t most = 0;
@@ -534,4 +538,10 @@ enum rbe_status rbe_engine_answer(struct rbe_engine *e, const struct rbe_request
     atomic_fetch_add(&e->counts.microseconds,
                      (unsigned long long)(1e6 * (rbe_now() - begun)));
     return err;
+}
+
+void rbe_engine_rest(struct rbe_engine *e)
+{
+    rbe_model_rest(e->model);
+    malloc_trim(0);
 }

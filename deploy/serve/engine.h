@@ -23,7 +23,7 @@ struct rbe_engine_options {
     uint32_t sessions;          /* at least 1 */
     uint32_t context;           /* tokens of a prompt and its answer; 0: the model's */
     uint32_t max_tokens;        /* of an answer */
-    uint32_t seconds;           /* a request's time; what is made of the answer by then counts */
+    uint32_t seconds;           /* of a request; what is made of the answer by then counts */
     enum rbe_kv_cache kv_cache;
     bool plain;
 };
@@ -42,13 +42,17 @@ typedef bool rbe_engine_part_fn(void *arg, size_t index, const char *text, size_
 
 /*
  * Answers into *out: {"choices": [{"index", "text", "finish_reason", "logprobs"}], "usage":
- * {"prompt_tokens", "completion_tokens", "total_tokens"}}; the texts are what part (may be NULL)
- * was given.  finish_reason: stop, length, or time.  RBE_ERR_INTERRUPTED: *stop became true, or
- * part returned false.
+ * {"prompt_tokens", "completion_tokens", "total_tokens"}}; the texts are what part (may be
+ * NULL) was given.  finish_reason: stop, length, or time.  RBE_ERR_INTERRUPTED: *stop became
+ * true, or part returned false.
  */
 enum rbe_status rbe_engine_answer(struct rbe_engine *e, const struct rbe_request *r,
                                   const atomic_bool *stop, rbe_engine_part_fn *part, void *arg,
                                   json_t **out, struct rbe_diag *d);
+
+/* For a time without work, by the thread that answers: lets go of the model's pages, which are
+ * read again when they are needed, and of what malloc() holds for itself. */
+void rbe_engine_rest(struct rbe_engine *e);
 
 /* Since the start; read at any time. */
 struct rbe_engine_counts {

@@ -4,14 +4,15 @@
  * SPDX-License-Identifier: MIT
  *
  * libmicrohttpd's one thread reads and writes; a connection whose answer is not there yet is
- * suspended, and resumed by whoever has more of it.  A second thread looks for clients that went
- * away or take too long, which the library does not notice while they are suspended, or as long
- * as a byte comes now and then.
+ * suspended, and resumed by whoever has more of it.  A second thread looks for clients that
+ * went away or take too long, which the library does not notice while they are suspended, or as
+ * long as a byte comes now and then.
  */
 #include "deploy/serve/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -29,6 +30,7 @@
 #include "base/library.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "base/sensors.h"
 
 #define RBE_LIBRARY_PREFIX(name) MHD_##name
 #define CALLS(CALL)                                                                            \
@@ -327,6 +329,10 @@ static char *metrics(struct rbe_http *h)
         {"rbe_cached_tokens_total", "counter", (double)atomic_load(&e->cached_tokens)},
         {"rbe_answer_tokens_total", "counter", (double)atomic_load(&e->answer_tokens)},
         {"rbe_busy_seconds_total", "counter", 1e-6 * (double)atomic_load(&e->microseconds)},
+        {"rbe_resting", "gauge", n.resting},
+        {"rbe_rests_total", "counter", n.rests},
+        {"rbe_temperature_celsius", "gauge", rbe_temperature(rbe_sysfs())},
+        {"rbe_cpu_megahertz", "gauge", rbe_frequency(rbe_sysfs())},
         {"rbe_uptime_seconds", "gauge", rbe_now() - h->started},
         {"rbe_http_responses_2xx_total", "counter", (double)atomic_load(&h->said[2])},
         {"rbe_http_responses_4xx_total", "counter", (double)atomic_load(&h->said[4])},
@@ -337,8 +343,9 @@ static char *metrics(struct rbe_http *h)
     FILE *f = open_memstream(&text, &size);
 
     for (size_t i = 0; f && i < sizeof rows / sizeof rows[0]; i++)
-        fprintf(f, "# TYPE %s %s\n%s %.15g\n", rows[i].name, rows[i].type, rows[i].name,
-                rows[i].value);
+        if (!isnan(rows[i].value))      /* a sensor that is not there */
+            fprintf(f, "# TYPE %s %s\n%s %.15g\n", rows[i].name, rows[i].type, rows[i].name,
+                    rows[i].value);
     if (f && fclose(f)) {
         free(text);
         text = NULL;
@@ -752,8 +759,8 @@ static enum rbe_status listen_at(struct rbe_http *h, struct rbe_diag *d)
     char host[48];
 
     if (!parse_address(h->o.address, &a, &size))
-        return rbe_fail(d, RBE_ERR_ARG, "--http %s: want PORT, HOST:PORT or [HOST]:PORT, HOST a "
-                        "number or localhost", h->o.address);
+        return rbe_fail(d, RBE_ERR_ARG, "--http %s: want PORT, HOST:PORT or [HOST]:PORT, HOST "
+                        "a number or localhost", h->o.address);
     if (!h->o.token && !is_loopback(&a))
         return rbe_fail(d, RBE_ERR_ARG, "--http %s: beyond this machine only with --token-file",
                         h->o.address);

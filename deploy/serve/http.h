@@ -1,5 +1,5 @@
 /*
- * http.h - OpenAI's completions over HTTP, by libmicrohttpd, which is loaded when it is asked for.
+ * http.h - OpenAI's completions over HTTP, by libmicrohttpd, which is loaded when it is needed.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -14,7 +14,7 @@
 struct rbe_http;
 
 struct rbe_http_options {
-    const char *address;        /* "PORT", "HOST:PORT", "[HOST]:PORT"; HOST a number or localhost */
+    const char *address;        /* "PORT", "HOST:PORT", "[HOST]:PORT"; a number or localhost */
     const char *token;          /* that clients must show, or NULL */
     uint32_t clients;           /* connections at once */
     uint32_t patience;          /* seconds for a client to send a request, or take an answer */

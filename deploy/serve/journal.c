@@ -4,8 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * The file begins with eight bytes, then come records: a head, its text.  Each head says up to
- * where the file had been synced before its batch was written.  So a record that is whole behind
- * one that is not tells a torn batch, whose parts reached the disk in any order, from damage.
+ * where the file had been synced before its batch was written.  So a record that is whole
+ * behind one that is not tells a torn batch, whose parts reached the disk in any order, from
+ * damage.
  */
 #include "deploy/serve/journal.h"
 

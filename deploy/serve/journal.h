@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * A folder with the files `journal` and `lock`; one process at a time uses it.  What
- * rbe_journal_append() has written with `sync` is there after any crash.  What a crash left half
- * written is taken off at the next open; damage to what had been synced is an error, for
+ * rbe_journal_append() has written with `sync` is there after any crash.  What a crash left
+ * half written is taken off at the next open; damage to what had been synced is an error, for
  * accepted requests would be missing.
  */
 #ifndef RBE_DEPLOY_SERVE_JOURNAL_H

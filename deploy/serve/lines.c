@@ -5,8 +5,8 @@
  *
  * One thread reads and writes for all clients; replies are put into a client's buffer by
  * whoever has them.  A request holds its client until it is answered, so that one may vanish at
- * any time.  Those of standard input are told their answers by the journal's address instead, as
- * those of an earlier process are.
+ * any time.  Those of standard input are told their answers by the journal's address instead,
+ * as those of an earlier process are.
  */
 #include "deploy/serve/lines.h"
 

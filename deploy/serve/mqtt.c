@@ -5,8 +5,8 @@
  *
  * One thread does all that the library does.  The library is told that there are threads, and
  * so it does not write by itself but in loop_write() only: the acknowledgement of a request,
- * which it makes before or after it calls on_message(), leaves when that has returned, and never
- * where the connection is broken off within.  Then the broker sends the request again.
+ * which it makes before or after it calls on_message(), leaves when that has returned, and
+ * never where the connection is broken off within.  Then the broker sends the request again.
  */
 #include "deploy/serve/mqtt.h"
 
@@ -64,7 +64,8 @@ struct rbe_mqtt {
     mosquitto_property *properties;
     pthread_t thread;
     bool started, called, connected, subscribed;
-    bool drop;                  /* a message could not be taken */
+    bool drop;                  /* a message could not be taken, as `why` says */
+    struct rbe_diag why;
     bool offline_said;
     atomic_bool stop;
     pthread_mutex_t lock;
@@ -283,10 +284,11 @@ static void on_message(struct mosquitto *client, void *arg, const struct mosquit
     /* Its own fault is told; another time may be better for what is not. */
     if (err == RBE_ERR_ARG || err == RBE_ERR_MISMATCH)
         send_text(m, to, rbe_reply_error(r ? r->id : NULL, why.text), 1, NULL);
-    else if (err)
-        m->drop = true;
 out:
-    m->drop |= err == RBE_ERR_NOMEM;
+    if (err && err != RBE_ERR_ARG && err != RBE_ERR_MISMATCH) {
+        m->drop = true;
+        m->why = why;
+    }
     rbe_request_free(&r);
     json_decref(to);
 }
@@ -398,12 +400,13 @@ static void publish_all(struct rbe_mqtt *m)
     }
 }
 
-/* Whether as many requests as the broker may send at once have a place. */
+/* Whether as many requests as the broker may send at once have a place; it sends them as soon
+ * as there is a connection, for the session knows the subscription of an earlier one. */
 static bool may_read(struct rbe_mqtt *m)
 {
     const struct rbe_core_counts n = rbe_core_counts(m->core);
 
-    return !m->subscribed || n.waiting + n.running + m->burst <= n.queue;
+    return !m->connected || n.waiting + n.running + m->burst <= n.queue;
 }
 
 static int keepalive(const struct rbe_mqtt *m)
@@ -500,7 +503,8 @@ static void *serve(void *arg)
         if (atomic_load(&m->stop))
             break;
         if (!m->offline_said)
-            tell(m, m->drop ? "requests cannot be kept now" : "away", mosq.strerror(rc));
+            tell(m, m->drop ? "not read for now" : "away",
+                 m->drop ? m->why.text : mosq.strerror(rc));
         m->offline_said = true;
         m->connected = m->subscribed = false;
         pause_for(m, delay);
@@ -550,10 +554,12 @@ static enum rbe_status open_client(struct rbe_mqtt *m, struct rbe_diag *d)
         mosq.int_option(m->client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5) ||
         mosq.int_option(m->client, MOSQ_OPT_RECEIVE_MAXIMUM, (int)m->burst) ||
         mosq.threaded_set(m->client, true) ||
-        mosq.property_add_int32(&m->properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL, UINT32_MAX) ||
+        mosq.property_add_int32(&m->properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL,
+                                UINT32_MAX) ||
         mosq.will_set_v5(m->client, m->status, 7, "offline", 1, true, NULL) ||
         (m->o.user && mosq.username_pw_set(m->client, m->o.user, m->o.password)))
-        return rbe_fail(d, RBE_ERR_NOMEM, "--mqtt %s: libmosquitto does not start", m->o.broker);
+        return rbe_fail(d, RBE_ERR_NOMEM, "--mqtt %s: libmosquitto does not start",
+                        m->o.broker);
     mosq.connect_v5_callback_set(m->client, on_connect);
     mosq.disconnect_v5_callback_set(m->client, on_disconnect);
     mosq.subscribe_v5_callback_set(m->client, on_subscribe);
@@ -575,7 +581,7 @@ enum rbe_status rbe_mqtt_open(struct rbe_mqtt **out, struct rbe_core *core,
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     m->core = core;
     m->o = *o;
-    m->burst = queue < BURST ? queue : BURST;
+    m->burst = queue < 4 ? 1 : queue / 4 < BURST ? queue / 4 : BURST;
     m->out.last = &m->out.first;
     m->sent.last = &m->sent.first;
     pthread_mutex_init(&m->lock, NULL);

@@ -4,11 +4,11 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Requests, of quality of service 1, come at TOPIC/request and are acknowledged once they are in
- * the journal; replies (reply.h) go to the request's response topic with its correlation data,
- * parts with quality 0, the others with 1.  TOPIC/status is retained: online or offline, the
- * latter also as the last will.  The session outlives the connection.  While the queue is full
- * nothing is read, and the broker keeps what comes.
+ * Requests, of quality of service 1, come at TOPIC/request and are acknowledged once they are
+ * in the journal; replies (reply.h) go to the request's response topic with its correlation
+ * data, parts with quality 0, the others with 1.  TOPIC/status is retained: online or offline,
+ * the latter also as the last will.  The session outlives the connection.  While the queue is
+ * full nothing is read, and the broker keeps what comes.
  */
 #ifndef RBE_DEPLOY_SERVE_MQTT_H
 #define RBE_DEPLOY_SERVE_MQTT_H

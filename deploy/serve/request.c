@@ -251,8 +251,8 @@ static enum rbe_status read_messages(const struct reader *p, const json_t *v)
         if (!m[i].role || !m[i].text ||
             (strcmp(m[i].role, "system") && strcmp(m[i].role, "user") &&
              strcmp(m[i].role, "assistant")))
-            err = rbe_fail(p->d, RBE_ERR_ARG, "\"messages\": want each with a \"role\" (system, "
-                           "user, assistant) and a text as \"content\"");
+            err = rbe_fail(p->d, RBE_ERR_ARG, "\"messages\": want each with a \"role\" "
+                           "(system, user, assistant) and a text as \"content\"");
     }
     if (!err && strcmp(m[n - 1].role, "user"))
         err = rbe_fail(p->d, RBE_ERR_ARG, "\"messages\": want the last one of a user");
@@ -359,7 +359,8 @@ enum rbe_status rbe_request_parse(struct rbe_request **out, const char *text, si
     json_error_t e;
 
     *out = NULL;
-    enum rbe_status err = rbe_json_load(&o, text, size, JSON_REJECT_DUPLICATES, &e, "request", d);
+    enum rbe_status err = rbe_json_load(&o, text, size, JSON_REJECT_DUPLICATES, &e, "request",
+                                        d);
     if (err == RBE_ERR_FORMAT)
         return rbe_fail(d, RBE_ERR_ARG, "not JSON: %s", e.text);
     if (!err)

@@ -58,7 +58,7 @@ fi
 if command -v systemd-analyze > /dev/null; then
     mkdir "$work/units"
     cp "$edge"/rbe* "$work/units/"
-    sed -i "s#/usr/local/bin/rbe-run#$bin/rbe-run#" "$work/units/rbe-chat@.service"
+    sed -i "s#/usr/local/bin/#$bin/#" "$work/units/"*.service
     check 'systemd takes the units' gives 0 systemd-analyze verify --man=no "$work/units"/rbe*
     check 'without a word' test ! -s "$work/err"
     echo 'MemoryMax=lots' >> "$work/units/rbe-chat@.service"

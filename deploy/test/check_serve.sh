@@ -35,28 +35,28 @@ END
 check 'it ends with its input' serve in --state st
 check 'no word beside' test ! -s err
 check 'accepted' test "$(said a accepted | wc -l)" = 2
-check 'answered once' test "$(said a done | wc -l)" = 1
-check 'parts are the answer' test "$(said b part text | tr -d '\n')" = "$(said b done text)"
-check 'two prompts' test "$(said c done 'choices | length')" = 2
+check 'answered once' test "$(said a "done" | wc -l)" = 1
+check 'parts are the answer' test "$(said b part text | tr -d '\n')" = "$(said b "done" text)"
+check 'two prompts' test "$(said c "done" 'choices | length')" = 2
 check 'an id is of one request' test "$(said a error error)" = "the id 'a' is of another request"
 check 'an id is not known' test "$(said nobody error error)" = "the id 'nobody' is not known"
 check 'what is no JSON' grep -q '^{"status":"error","error":"not JSON: ' out
 check 'no id' grep -qF '{"status":"error","error":"want an \"id\""}' out
 check 'what is not known' grep -q '"d","status":"error","error":"."frequency_penalty' out
-said b done text > text
+said b "done" text > text
 check 'again' serve in --state st
-check 'the same text' test "$(said b done text)" = "$(cat text)"
-check 'which it says' test "$(said b done again)" = true
+check 'the same text' test "$(said b "done" text)" = "$(cat text)"
+check 'which it says' test "$(said b "done" again)" = true
 check 'nothing is made anew' test -z "$(said b part)"
 head -c 3000 /dev/zero | tr '\0' x > long
 echo >> long
 head -n 1 in >> long
 check 'a long line' serve long --body 1024
 check 'is refused' grep -q 'a line of more than 1024 bytes' out
-check 'and the next is taken' test -n "$(said a done text)"
+check 'and the next is taken' test -n "$(said a "done" text)"
 printf '%s' '{"id":"e","prompt":"x","max_tokens":2}' > unended
 check 'a last line without its end' serve unended
-check 'is one' test -n "$(said e done text)"
+check 'is one' test -n "$(said e "done" text)"
 printf '\r\n \n{"id":"e","prompt":"x","max_tokens":2}\r\n' > crlf
 check 'carriage returns' serve crlf
 check 'are none of its' test "$(wc -l < out)" = 2

@@ -23,7 +23,8 @@
 #include "base/json.h"
 #include "kernels/test/check.h"
 
-static char folder[] = "/dev/shm/rbe-kills-XXXXXX", program[4096], tiny[64], state[64], path[64];
+static char folder[] = "/dev/shm/rbe-kills-XXXXXX", program[4096], tiny[64];
+static char state[64], path[64];
 static pid_t server = -1;
 
 static double now(void)
@@ -90,7 +91,8 @@ static void ask(int fd, size_t i)
     char line[256];
 
     snprintf(line, sizeof line,
-             "{\"id\":\"r%zu\",\"prompt\":\"The river %zu\",\"max_tokens\":%zu,\"stream\":%s}\n",
+             "{\"id\":\"r%zu\",\"prompt\":\"The river %zu\",\"max_tokens\":%zu,"
+             "\"stream\":%s}\n",
              i, i % 17, 1 + i % 12, i % 2 ? "true" : "false");
     say(fd, line);
 }

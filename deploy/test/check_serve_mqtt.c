@@ -45,10 +45,13 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void quiet(void)
+/* What a process says goes to a file, whose end is shown when a test fails. */
+static void hear_no_more(const char *name)
 {
-    const int fd = open("/dev/null", O_WRONLY);
+    char log[96];
 
+    snprintf(log, sizeof log, "%s/%s.log", folder, name);
+    const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
 }
@@ -58,7 +61,8 @@ static void start_service(const char *queue)
     server = fork();
     if (server)
         return;
-    execl(program, program, "-m", tiny, "-t", "1", "-q", "--mqtt", path, "--state", state,
+    hear_no_more("service");
+    execl(program, program, "-m", tiny, "-t", "1", "--mqtt", path, "--state", state,
           "--remember", "1000000", "--queue", queue, "--mqtt-topic", "test", (char *)NULL);
     _exit(127);
 }
@@ -68,7 +72,7 @@ static void start_broker(void)
     broker = fork();
     if (broker)
         return;
-    quiet();
+    hear_no_more("broker");
     execlp("mosquitto", "mosquitto", "-c", conf, (char *)NULL);
     execl("/usr/sbin/mosquitto", "mosquitto", "-c", conf, (char *)NULL);
     _exit(127);
@@ -113,8 +117,8 @@ static void ask(size_t i)
 
     snprintf(id, sizeof id, "r%zu", i);
     snprintf(text, sizeof text,
-             "{\"id\":\"%s\",\"prompt\":\"The river %zu\",\"max_tokens\":%zu,\"stream\":%s}", id,
-             i % 17, 1 + i % 12, i % 2 ? "true" : "false");
+             "{\"id\":\"%s\",\"prompt\":\"The river %zu\",\"max_tokens\":%zu,"
+             "\"stream\":%s}", id, i % 17, 1 + i % 12, i % 2 ? "true" : "false");
     publish(text, id);
 }
 
@@ -299,6 +303,7 @@ static void check_kills(struct check_rng *r, unsigned kills)
     }
     printf("%u kills: %zu asked, %zu accepted, %zu lost, %zu unanswered, %zu with two texts\n",
            kills, asked_count, accepted, lost, missing, different);
+    CHECK(!waitpid(server, NULL, WNOHANG) && !waitpid(broker, NULL, WNOHANG) && connected);
     CHECK(accepted == asked_count && !lost && !missing && !different && !faults);
     CHECK(end(&server, SIGTERM) == 0);
 }
@@ -331,7 +336,7 @@ static bool prepare(const char *bin)
     if (!(f = fopen(conf, "w")))
         return false;
     fprintf(f, "%slistener 0 %s\nallow_anonymous true\npersistence true\n"
-            "persistence_location %s/\nautosave_interval 1\nautosave_on_changes true\n"
+            "persistence_location %s/\nautosave_interval 1\n"
             "max_queued_messages 0\n", geteuid() ? "" : "user root\n", path, folder);
     return !fclose(f) &&
            run("'%s/rbe' synth '%s' --shape 1,32,2,64,8192 > /dev/null", bin, tiny);
@@ -375,6 +380,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < asked_count; i++)
         free(asked[i].text);
     free(asked);
+    if (check_failed)
+        run("tail -n 12 '%s'/*.log%s", folder, "");
     run("rm -rf '%s'%s", folder, "");
     return check_done();
 }
