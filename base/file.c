@@ -25,6 +25,10 @@
 #include "base/progress.h"
 #include "base/sha256.h"
 
+#ifdef __APPLE__
+#define st_mtim st_mtimespec
+#endif
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

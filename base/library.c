@@ -6,7 +6,20 @@
 #include "base/library.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <string.h>
+
+#ifndef RBE_STATIC
+/* The program itself comes first: does it ask for the dynamic linker? */
+static int has_linker(struct dl_phdr_info *info, size_t size, void *found)
+{
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_INTERP)
+            *(bool *)found = true;
+    return 1;
+}
+#endif
 
 bool rbe_library_open(void *calls, const char *file, const char *const *names, size_t count)
 {
@@ -15,7 +28,12 @@ bool rbe_library_open(void *calls, const char *file, const char *const *names, s
     void *library = NULL;
     (void)file;
 #else
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    bool dynamic = false;
+
+    /* In a program that is linked statically dlopen() brings a second C library, which the
+     * first one's threads are strangers to. */
+    dl_iterate_phdr(has_linker, &dynamic);
+    void *library = dynamic ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
 #endif
 
     for (size_t i = 0; library && i < count; i++) {

@@ -4,9 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Markdown, CSV and SQL have a column for each value that is no list, nested ones by their path
- * ("model.name"), and two for each pair of numbers ("kl_ci95.low", "kl_ci95.high"); what else is
- * a list stands in JSON only.  Markdown, which people read, leaves out where a row was made: the
- * machine, the command, checksums.
+ * ("model.name"), and two for each pair of numbers ("kl_ci95.low", "kl_ci95.high"); what else
+ * is a list stands in JSON only.  Markdown, which people read, leaves out where a row was made:
+ * the machine, the command, checksums.
  */
 #ifndef RBE_BASE_TABLE_H
 #define RBE_BASE_TABLE_H
@@ -25,8 +25,8 @@ enum rbe_output {
 /* By its name; NULL is the usual one. */
 enum rbe_status rbe_output_parse(enum rbe_output *out, const char *name, struct rbe_diag *d);
 
-/* Prints rows, a list of objects.  In SQL, which sqlite3 takes, they go into this table, or where
- * it is NULL into one for each kind: rbe_perplexity, rbe_paired, ... */
+/* Prints rows, a list of objects.  In SQL, which sqlite3 takes, they go into this table, or
+ * where it is NULL into one for each kind: rbe_perplexity, rbe_paired, ... */
 enum rbe_status rbe_output_rows(FILE *f, enum rbe_output how, const json_t *rows,
                                 const char *table, struct rbe_diag *d);
 

@@ -472,7 +472,7 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     json_object_set_new(r->extra, RBE_KEY(roofs), rbe_roofs_json(&r->roofs));
     rbe_suite_final_roofs(r->suite, RBE_VALUE_AT(result, benchmarks));
     drop_times_of_failed(RBE_VALUE_AT(result, benchmarks));
-    json_object_set(RBE_VALUE_AT(result, context), "rbe", r->extra);
+    json_object_set(RBE_VALUE_AT(result, context), RBE_KEY(rbe), r->extra);
     rbe_summary_sort(result);
     if (r->out)
         err = write_json(result, r->out, d);
@@ -689,7 +689,7 @@ int rbe_bench_main(const struct rbe_bench_options *o)
     struct run *r = calloc(1, sizeof *r);
     struct rbe_diag d = {{0}};
     enum rbe_output how;
-    enum rbe_status err = rbe_output_parse(&how, o->output, &d);
+    enum rbe_status err = rbe_output_parse(&how, o->output, &d), lost;
 
     if (err) {
         free(r);
@@ -721,8 +721,7 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = measure(r, &d);
 out:
     /* A result that could not be completed is left for the user to look at. */
-    const enum rbe_status lost =
-        close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
+    lost = close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
     err = err ? err : lost;
     free(r);
     return complain(err, &d);

@@ -81,7 +81,8 @@ static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
         printf("%zu rows only in the base, %zu only in the new file; %u and %u lines hold "
                "nothing to compare.\n", c->missing, c->added, a->skipped, b->skipped);
     if (md)
-        printf("Times count as changed beyond %.3g %% and %.3g ms, with at most %.2g %% of such verdicts "
+        printf("Times count as changed beyond %.3g %% and %.3g ms, with at most %.2g %% of "
+               "such verdicts "
                "by chance; exact figures beyond %.2g %%.\n", o->threshold, o->floor,
                100 * rbe_compare_defaults().alpha,
                o->exact);
@@ -140,7 +141,7 @@ static enum rbe_status output(const struct rbe_comparison *c, const struct rbe_f
     return err;
 }
 
-/* --- predictions of llama.cpp --------------------------------------------------------------- */
+/* --- predictions of llama.cpp ------------------------------------------------------------- */
 
 static enum rbe_status run_logits(struct rbe_compare_args *o, const char *base,
                                   const char *fresh, struct rbe_diag *d)
@@ -157,8 +158,9 @@ static enum rbe_status run_logits(struct rbe_compare_args *o, const char *base,
     const double change = r.perplexity / r.base_perplexity - 1;
     const bool worse = change > o->exact / 100;
     if (o->json) {
-        json_t *j = json_pack("{s:i, s:i, s:i, s:I, s:f, s:f, s:f, s:o, s:f, s:f, s:f, s:o, s:s}",
-            "context", (int)r.context, "vocabulary", (int)r.vocabulary, "chunks", (int)r.chunks,
+        json_t *j = json_pack(
+            "{s:i, s:i, s:i, s:I, s:f, s:f, s:f, s:o, s:f, s:f, s:f, s:o, s:s}", "context",
+            (int)r.context, "vocabulary", (int)r.vocabulary, "chunks", (int)r.chunks,
             "scored", (json_int_t)r.scored, "base_perplexity", r.base_perplexity, "perplexity",
             r.perplexity, "kl_mean", r.kl.value, "kl_se", rbe_result_real(r.kl.se), "kl_max",
             r.kl_max, "top1_agreement", r.top1, "p_change", r.p_change.value, "p_change_se",
@@ -182,7 +184,7 @@ static enum rbe_status run_logits(struct rbe_compare_args *o, const char *base,
     return RBE_OK;
 }
 
-/* --- baselines -------------------------------------------------------------------------------- */
+/* --- baselines ---------------------------------------------------------------------------- */
 
 static const char samples[] = ".samples.jsonl";
 
@@ -190,12 +192,13 @@ static const char samples[] = ".samples.jsonl";
 static enum rbe_status baseline_path(char **out, const struct rbe_compare_args *o,
                                      const char *name, struct rbe_diag *d)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                  "._-";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
     *out = NULL;
     if (!*name || *name == '.' || name[strspn(name, letters)] || strlen(name) > 100)
-        return rbe_fail(d, RBE_ERR_ARG, "baseline '%.100s': a name of letters, digits, '.', '_' "
-                        "and '-'", name);
+        return rbe_fail(d, RBE_ERR_ARG, "baseline '%.100s': a name of letters, digits, '.', "
+                        "'_' and '-'", name);
     *out = rbe_path_join(o->baselines, name);
     return *out ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 }

@@ -18,7 +18,8 @@ static const char *values_of(const struct rbe_command_option *o)
     static const struct {
         const char *arg, *words;
     } known[] = {
-        {"FORMAT", "md csv json jsonl sql"}, {"HOW", "parse text"}, {"LEVEL", "fast default best"}, {"TYPE", "F16 BF16 F32"},
+        {"FORMAT", "md csv json jsonl sql"}, {"HOW", "parse text"},
+        {"LEVEL", "fast default best"}, {"TYPE", "F16 BF16 F32"},
         {"FILE", ""}, {"PATH", ""}, {"DIR", ""}, {"FOLDER", ""}, {"NAME|FILE", ""},
         {"DIR|URL", ""},
     };

@@ -115,7 +115,8 @@ static void print_markdown(FILE *f, const struct gate *o, const struct rbe_turns
 
     fprintf(f, "### Gate: %s\n\n%s against %s, in turns on one machine, %u rounds in %.0f s.\n"
             "Fails when a time grows by more than two thirds of %.3g %% (and of %.3g ms) for "
-            "sure, or an exact figure by %.2g %%.\n\n", rbe_gate_verdict_name(v), o->a->new_name, o->a->base_name,
+            "sure, or an exact figure by %.2g %%.\n\n", rbe_gate_verdict_name(v),
+            o->a->new_name, o->a->base_name,
             t->rounds, t->seconds, o->a->threshold, o->a->t.floor_ms, 100 * exact_limit);
     print_table(f, o, t, true);
 }

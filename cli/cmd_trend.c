@@ -162,12 +162,14 @@ static unsigned drifts(const struct level *levels, const json_t *rows, double th
 
     for (size_t i = 0; i < MOST_METRICS && levels[i].name[0]; i++) {
         const struct level *l = &levels[i];
-        const size_t n = rbe_trend_drifts(found, MOST_DRIFTS, l->log_ratio, l->count, threshold);
+        const size_t n =
+            rbe_trend_drifts(found, MOST_DRIFTS, l->log_ratio, l->count, threshold);
         for (size_t k = 0; k < n; k++) {
             const struct rbe_drift *s = &found[k];
             if (list)
-                json_array_append_new(list, json_pack("{s:o, s:f, s:i, s:i, s:o, s:o}", "metric",
-                    rbe_result_string(l->name), "ratio", exp(s->change), "first",
+                json_array_append_new(list, json_pack(
+                    "{s:o, s:f, s:i, s:i, s:o, s:o}", "metric", rbe_result_string(l->name),
+                    "ratio", exp(s->change), "first",
                     (int)l->entry[s->first], "last", (int)l->entry[s->last], "first_revision",
                     rbe_result_text(revision_of(rows, l->entry[s->first])), "last_revision",
                     rbe_result_text(revision_of(rows, l->entry[s->last]))));

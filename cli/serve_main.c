@@ -201,12 +201,11 @@ static void close_service(struct service *s)
 static enum rbe_status serve(const struct rbe_serve_args *a, struct rbe_diag *d)
 {
     struct service s = {.a = a};
-    char *shipped = a->model ? NULL : rbe_data_path("rbe-mini");
-    const char *model = a->model ? a->model : shipped;
-    enum rbe_status err;
+    char *model;
+    enum rbe_status err = rbe_model_find(&model, a->model ? a->model : "rbe-mini", d);
 
-    if (!model)
-        return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
+    if (err)
+        return err;
     /* A disk quota is a status, a client that went away too. */
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
@@ -221,7 +220,7 @@ static enum rbe_status serve(const struct rbe_serve_args *a, struct rbe_diag *d)
             err = rbe_lines_stop(s.lines, d);
     }
     close_service(&s);
-    free(shipped);
+    free(model);
     return err;
 }
 

@@ -104,8 +104,9 @@ struct chunk {
     uint64_t same;
 };
 
-static enum rbe_status compare_chunk(struct chunk *c, const struct file *a, const struct file *b,
-                                     size_t n, float *x, double *most, struct rbe_diag *d)
+static enum rbe_status compare_chunk(struct chunk *c, const struct file *a,
+                                     const struct file *b, size_t n, float *x, double *most,
+                                     struct rbe_diag *d)
 {
     const uint8_t *tokens = a->tokens + 4 * (n * a->context + a->context / 2);
     float *y = x + a->vocabulary;
@@ -191,9 +192,9 @@ enum rbe_status rbe_logits_compare(struct rbe_logits_result *r, const char *base
     if ((err = open_file(&a, base, d)) || (err = open_file(&b, fresh, d)))
         goto out;
     if (a.context != b.context || a.vocabulary != b.vocabulary || a.chunks != b.chunks)
-        err = rbe_fail(d, RBE_ERR_MISMATCH, "other shapes: context %u, vocabulary %u, %u chunks "
-                       "in %s; %u, %u, %u in %s", a.context, a.vocabulary, a.chunks, base,
-                       b.context, b.vocabulary, b.chunks, fresh);
+        err = rbe_fail(d, RBE_ERR_MISMATCH, "other shapes: context %u, vocabulary %u, %u "
+                       "chunks in %s; %u, %u, %u in %s", a.context, a.vocabulary, a.chunks,
+                       base, b.context, b.vocabulary, b.chunks, fresh);
     else if (memcmp(a.tokens, b.tokens, (size_t)(a.predictions - a.tokens)) != 0)
         err = rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s are of other tokens", base, fresh);
     if (err)

@@ -10,11 +10,11 @@
 
 #include "base/stats.h"
 
-/* What is an outlier; what is no scatter, but rounding; the two numbers of limit(), by which fewer
- * than one history in 100 gives an alarm (gate/test/check_trend.c), as stretches overlap. */
+/* What is an outlier; what is no scatter, but rounding; the two numbers of limit(), by which
+ * fewer than one history in 100 gives an alarm (gate/test/check_trend.c). */
 static const double clip = 3, least_scatter = 2e-4, alpha = 0.02, few = 6;
-/* Of the squared differences so many count, the smallest; of normal ones their mean is then this
- * share of the variance. */
+/* Of the squared differences so many count, the smallest; of normal ones their mean is then
+ * this share of the variance. */
 static const double kept = 0.75, kept_variance = 0.3684;
 
 double rbe_trend_scatter(const double *x, size_t n)
@@ -36,8 +36,8 @@ double rbe_trend_scatter(const double *x, size_t n)
     return sd > least_scatter ? sd : least_scatter;
 }
 
-/* The sum over its scatter that chance gives some stretch of n runs in alpha of all histories at
- * most, by the union of all stretches; more where few runs tell the scatter. */
+/* The sum over its scatter that chance gives some stretch of n runs in alpha of all histories
+ * at most, by the union of all stretches; more where few runs tell the scatter. */
 static double limit(size_t n)
 {
     const double k = (double)n;

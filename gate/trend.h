@@ -3,11 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A history gives one log ratio (new over base) a run, each run's base being what the run before
- * measured: where nothing changes they scatter around 0, independent of each other.  A drift is
- * a stretch of runs whose sum is too large for that.  How much they scatter is taken from the
- * differences of neighbours, which a drift leaves alone, and single runs are held to three of
- * it: one wild run is no drift (the gate judges steps).
+ * A history gives one log ratio (new over base) a run, each run's base being what the run
+ * before measured: where nothing changes they scatter around 0, independent of each other.
+ * A drift is a stretch of runs whose sum is too large for that.  How much they scatter is taken
+ * from the differences of neighbours, which a drift leaves alone, and single runs are held to
+ * three of it: one wild run is no drift (the gate judges steps).
  */
 #ifndef RBE_GATE_TREND_H
 #define RBE_GATE_TREND_H
@@ -22,8 +22,8 @@ struct rbe_drift {
 /* How many runs there must be at least. */
 enum { RBE_TREND_LEAST = 12 };
 
-/* The scatter (standard deviation) of n log ratios; NaN when n is below RBE_TREND_LEAST or memory
- * is out. */
+/* The scatter (standard deviation) of n log ratios; NaN when n is below RBE_TREND_LEAST or
+ * memory is out. */
 double rbe_trend_scatter(const double *x, size_t n);
 
 /*

@@ -69,7 +69,7 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
     for (size_t i = 0; i < r->count && c->verdict == RBE_NOT_MEASURED; i++) {
         const json_t *v = r->rows[i].v, *id;
         size_t k;
-        if (strcmp(r->rows[i].kind, "step") || RBE_TRUE_AT(v, ok))
+        if (strcmp(r->rows[i].kind, RBE_KIND(step)) || RBE_TRUE_AT(v, ok))
             continue;
         json_array_foreach(RBE_VALUE_AT(v, criteria), k, id)
             if (json_is_string(id) && !strcmp(json_string_value(id), c->id)) {
@@ -162,8 +162,9 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
                 judge(c, &p, k);
                 if (first)
                     blame(c, r);
-                if (!first && c->verdict == RBE_NOT_MEASURED)
-                    out->count--;   /* said once, above, is enough */
+                /* Said once, above, is enough, where there is no number. */
+                if (!first && c->verdict == RBE_NOT_MEASURED && !c->rbe[0])
+                    out->count--;
             }
         }
     for (size_t i = 0; i < out->count && !out->rows[i].other; i++) {

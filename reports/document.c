@@ -18,7 +18,7 @@ enum { APART = 1, GRID = 2 };
 
 struct block {
     enum block_kind kind;
-    int level;                  /* of a heading; of a plot: its shape; of a table: APART, GRID or 0 */
+    int level;                  /* of a heading; of a plot its shape; of a table see above */
     char *text;                 /* of a plot: its caption; of a table: its column titles */
     char *svg, *png;
     size_t marked;              /* 1 + the column that stands out, or 0 */
@@ -352,7 +352,8 @@ static void html_table(FILE *f, const struct block *b)
     if (!b->cells)
         return;
     fprintf(f, "<div class=\"scroll\" tabindex=\"0\"><table class=\"%s\">\n<thead><tr>",
-            b->level == GRID && b->columns < 9 ? "grid" : b->columns > 9 ? "many" : b->columns > 5 ? "some" : "few");
+            b->level == GRID && b->columns < 9 ? "grid" : b->columns > 9 ? "many"
+            : b->columns > 5 ? "some" : "few");
     for (size_t i = 0; i < b->columns; i++) {
         const char *s = column(b, i, &n, &right);
         fprintf(f, "<th scope=\"col\"%s>", right ? " class=\"r\"" : "");
@@ -366,7 +367,8 @@ static void html_table(FILE *f, const struct block *b)
         if (i % b->columns == 0)
             fputs("<tr>", f);
         fprintf(f, "<td%s data-t=\"", *state ? state
-                : b->marked == 1 + i % b->columns ? " class=\"r n marked\"" : right ? strlen(s) < 12 ? " class=\"r n\"" : " class=\"r\""
+                : b->marked == 1 + i % b->columns ? " class=\"r n marked\""
+                : right ? strlen(s) < 12 ? " class=\"r n\"" : " class=\"r\""
                 : strlen(s) > 48 ? " class=\"w\"" : strlen(s) < 18 ? " class=\"n\"" : "");
         put_html(f, title, n);
         fputs("\">", f);
@@ -485,11 +487,14 @@ static const char style[] =
 #define CARDS(table)                                                                           \
     table "," table " tbody," table " tr," table " td{display:block}\n" table                  \
           " thead{display:none}\n" table " td{display:grid;grid-template-columns:9rem 1fr;"    \
-          "gap:.5rem;text-align:left;min-width:0;border:0;padding:.12rem .5rem;white-space:normal;"               \
-          "overflow-wrap:anywhere}\n" table " td::before{content:attr(data-t);"                \
+          "gap:.5rem;text-align:left;min-width:0;border:0;padding:.12rem .5rem;"               \
+          "white-space:normal;overflow-wrap:anywhere}\n" table                                \
+          " td::before{content:attr(data-t);"                                                  \
           "color:var(--soft);font-weight:400}\n" table                                         \
           " tr{border-bottom:1px solid var(--line);padding:.4rem 0}\n" table                   \
           " td.pass b," table " td.fail b," table " td.none b{justify-self:start}\n"
+    "@media(min-width:64rem){figure:not(.wide):not(.phone){display:inline-block;width:49%;"
+    "vertical-align:top}}\n"
     "@media(max-width:72rem){" CARDS(".many") "}\n"
     "@media(max-width:56rem){" CARDS(".some") "nav ol{columns:2}"
     ".tiles>div{grid-template-columns:repeat(2,1fr)}}\n"

@@ -59,7 +59,7 @@ void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* A table of numbers that are compared along its rows: it stays one on a narrow screen. */
 void rbe_document_grid(struct rbe_document *doc, const char *columns);
-/* The rows that follow stand in a table of their own, with the same columns, below this text. */
+/* The rows that follow stand in a table of their own with the same columns, below this text. */
 void rbe_document_apart(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Is the table that was begun last one of those? */

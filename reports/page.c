@@ -39,8 +39,9 @@ static void criteria_table(const struct rbe_page *p)
 {
     const bool others = p->c->count > p->c->judged;
 
-    rbe_document_table(p->doc, others ? "|promise|verdict|target|original (f32)|RBE|margin|model"
-                       : "|promise|verdict|target|original (f32)|RBE|margin");
+    rbe_document_table(p->doc,
+                       others ? "|promise|verdict|target|original (f32)|RBE|margin|model"
+                              : "|promise|verdict|target|original (f32)|RBE|margin");
     for (size_t i = p->c->judged; i < p->c->count; i++)
         if (is_first(p, &p->c->rows[i]))
             criteria_row(p, &p->c->rows[i], others);

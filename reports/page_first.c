@@ -29,11 +29,12 @@ struct figures {
 };
 
 /* The last time for a token with so many threads (0: any); recorded ones where `all`. */
-static const struct rbe_row *timed(const struct rbe_page *p, int model, double threads, bool all)
+static const struct rbe_row *timed(const struct rbe_page *p, int model, double threads,
+                                   bool all)
 {
     for (size_t i = all ? p->r->all : p->r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!strcmp(row->kind, "inference") && rbe_model_of(p, row) == model &&
+        if (!strcmp(row->kind, RBE_KIND(inference)) && rbe_model_of(p, row) == model &&
             !strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") &&
             RBE_NUMBER_AT(row->v, prompt_tokens) == RBE_LIMIT(C2_PROMPT) &&
             (threads <= 0 || RBE_NUMBER_AT(row->v, machine, threads) == threads))
@@ -48,7 +49,8 @@ static double peak_of(const struct rbe_page *p, int model, bool all)
     for (size_t i = all ? p->r->all : p->r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
         const double peak = RBE_NUMBER_AT(row->v, peak_bytes);
-        if (!strcmp(row->kind, "inference") && rbe_model_of(p, row) == model && !isnan(peak))
+        if (!strcmp(row->kind, RBE_KIND(inference)) && rbe_model_of(p, row) == model &&
+            !isnan(peak))
             return peak;
     }
     return NAN;
@@ -109,7 +111,7 @@ static struct figures figures_of(const struct rbe_page *p, int base, int model, 
     return f;
 }
 
-/* --- tiles ---------------------------------------------------------------------------------- */
+/* --- tiles ----------------------------------------------------------------------------- */
 
 static enum rbe_verdict verdict_of(const struct rbe_page *p, int model, const char *id)
 {
@@ -127,8 +129,8 @@ static enum rbe_verdict worse_of(enum rbe_verdict a, enum rbe_verdict b)
 
 enum answer { SIZE, SPEED, QUALITY, MEMORY, ANSWERS };
 
-/* Nothing is judged by recorded rows: whether their numbers meet the targets is all one can say;
- * RBE_NOT_MEASURED where there is no number. */
+/* Nothing is judged by recorded rows: whether their numbers meet the targets is all one can
+ * say; RBE_NOT_MEASURED where there is no number. */
 static enum rbe_verdict answer_of(const struct rbe_page *p, const struct figures *f,
                                   enum answer which)
 {
@@ -138,6 +140,7 @@ static enum rbe_verdict answer_of(const struct rbe_page *p, const struct figures
         [SIZE] = {!isnan(f->m->bytes), f->m->bytes <= f->target_bytes},
         [SPEED] = {!isnan(f->ms) && !isnan(f->speedup),
                    RBE_MEETS(C2, f->ms) && RBE_MEETS(C2B, f->speedup)},
+        [QUALITY] = {!isnan(f->change), f->change <= RBE_LIMIT(C3)},
         [MEMORY] = {!isnan(f->peak / f->base_peak), f->peak <= left() * f->base_peak},
     };
 
@@ -252,15 +255,32 @@ static void measured_tiles(const struct rbe_page *p, int base, int model)
     four_tiles(p, &f);
 }
 
-/* The recorded RBE model in GPT-2 small's shape that was timed and is nearest to 45 MB, or -1. */
-static int shape_of_gpt2(const struct rbe_page *p)
+/* The comparison with the original on most of the text that was recorded, or NULL. */
+static const struct rbe_row *recorded_text(const struct rbe_page *p, int base, int model)
+{
+    const struct rbe_row *best = NULL;
+
+    for (size_t i = p->r->count; i < p->r->all; i++) {
+        const struct rbe_row *row = &p->r->rows[i];
+        if (!strcmp(row->kind, RBE_KIND(paired)) && rbe_model_of(p, row) == model &&
+            rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
+            !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
+            rbe_is_wikitext(row->v) &&
+            (!best || RBE_NUMBER_AT(row->v, windows) > RBE_NUMBER_AT(best->v, windows)))
+            best = row;
+    }
+    return best;
+}
+
+/* Of an original that was only recorded the RBE model that was timed, the nearest to 45 MB for
+ * GPT-2 small; or -1. */
+static int recorded_model(const struct rbe_page *p, int base)
 {
     int best = -1;
 
     for (size_t i = 0; i < p->r->model_count; i++) {
         const struct rbe_model_seen *m = &p->r->models[i];
-        const struct rbe_row *row = timed(p, (int)i, 0, true);
-        if (m->rbe && rbe_is_gpt2_small(m) && m->base >= 0 && row && rbe_row_recorded(p, row) &&
+        if (m->rbe && !m->measured && m->base == base && timed(p, (int)i, 0, true) &&
             (best < 0 || fabs(m->bits - rbe_budget_bits()) <
              fabs(p->r->models[best].bits - rbe_budget_bits())))
             best = (int)i;
@@ -268,16 +288,19 @@ static int shape_of_gpt2(const struct rbe_page *p)
     return best;
 }
 
-static void gpt2_tiles(const struct rbe_page *p)
+static void recorded_tiles(const struct rbe_page *p, int base)
 {
-    const int model = shape_of_gpt2(p);
+    const int model = recorded_model(p, base);
 
-    if (rbe_is_gpt2_small(rbe_page_model(p, p->c->model)) || model < 0)
+    if (model < 0)
         return;
-    const struct figures f = figures_of(p, rbe_page_model(p, model)->base, model, true);
+    struct figures f = figures_of(p, base, model, true);
+    f.text = recorded_text(p, base, model);
+    f.change = f.text ? RBE_NUMBER_AT(f.text->v, percent_change) : NAN;
     rbe_document_tiles(
-        p->doc, "GPT-2 small's shape as %s: %.1f million %s. Recorded %.10s on %s, %.0f CPUs, "
-        "not by this run", rbe_text_or(f.m->name, "?"), f.m->parameters / 1e6,
+        p->doc, "%s as %s: %.1f million %s. Recorded %.10s on %s, %.0f CPUs, not by this run",
+        f.m->label && rbe_is_gpt2_small(f.m) ? "GPT-2 small's shape"
+        : rbe_text_or(f.b->name, "A model"), rbe_text_or(f.m->name, "?"), f.m->parameters / 1e6,
         f.m->label ? "synthetic weights, not trained" : "weights",
         rbe_text_or(RBE_STRING_AT(f.time->v, time_utc), "?"),
         rbe_text_or(RBE_STRING_AT(f.time->v, machine, cpu), "another machine"),
@@ -285,7 +308,16 @@ static void gpt2_tiles(const struct rbe_page *p)
     four_tiles(p, &f);
 }
 
-/* Of the other originals those that are real, or those that are not but have trained weights. */
+/* Those of trained originals, or those with generated weights. */
+static void all_recorded_tiles(const struct rbe_page *p, bool trained)
+{
+    for (size_t i = 0; i < p->r->model_count; i++)
+        if (!p->r->models[i].rbe && !p->r->models[i].measured &&
+            !p->r->models[i].label == trained)
+            recorded_tiles(p, (int)i);
+}
+
+/* Of the other originals the real ones, or those that are not but have trained weights. */
 static void other_tiles(const struct rbe_page *p, bool real)
 {
     int last = -1;
@@ -306,19 +338,20 @@ void rbe_page_tiles(const struct rbe_page *p)
     if (p->c->model >= 0)
         measured_tiles(p, p->c->base, p->c->model);
     other_tiles(p, false);
-    gpt2_tiles(p);
+    all_recorded_tiles(p, true);
+    all_recorded_tiles(p, false);
 }
 
-/* --- what one could ship instead ------------------------------------------------------------ */
+/* --- what one could ship instead ------------------------------------------------------- */
 
-struct choice {
+struct offer {
     int model;
     double bits, bytes, change, ms;
 };
 
 static int by_bits(const void *a, const void *b)
 {
-    const struct choice *x = a, *y = b;
+    const struct offer *x = a, *y = b;
 
     return (x->bits < y->bits) - (x->bits > y->bits);
 }
@@ -330,7 +363,7 @@ static const struct rbe_row *text_of(const struct rbe_page *p, int base, int mod
     const struct rbe_row *row;
     size_t i = 0;
 
-    while ((row = rbe_next(p, "paired", &i)))
+    while ((row = rbe_next(p, RBE_KIND(paired), &i)))
         if (rbe_model_of(p, row) == model &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
@@ -346,7 +379,7 @@ static bool same_run(const struct rbe_page *p, int model)
     const char *group = own ? RBE_STRING_AT(own->v, group) : NULL;
     size_t i = 0;
 
-    while (group && (row = rbe_next(p, "inference", &i))) {
+    while (group && (row = rbe_next(p, RBE_KIND(inference), &i))) {
         const char *other = RBE_STRING_AT(row->v, group);
         if (rbe_model_of(p, row) == model && other && !strcmp(other, group))
             return true;
@@ -355,7 +388,7 @@ static bool same_run(const struct rbe_page *p, int model)
 }
 
 /* The models of the table, the original not among them; `list` has room for all. */
-static size_t choices(const struct rbe_page *p, struct choice *list)
+static size_t choices(const struct rbe_page *p, struct offer *list)
 {
     const double windows = rbe_page_common_windows(p, p->c->base);
     size_t n = 0;
@@ -366,7 +399,7 @@ static size_t choices(const struct rbe_page *p, struct choice *list)
             ((int)i != p->c->model && !same_run(p, (int)i)))
             continue;
         const struct rbe_row *text = text_of(p, p->c->base, (int)i, windows);
-        list[n++] = (struct choice){
+        list[n++] = (struct offer){
             (int)i, m->bits, m->bytes, text ? RBE_NUMBER_AT(text->v, percent_change) : NAN,
             ms_of(timed(p, (int)i, 0, false))};
     }
@@ -423,7 +456,7 @@ static double perplexity_of_base(const struct rbe_page *p, double windows)
     const struct rbe_row *row;
     size_t i = 0;
 
-    while ((row = rbe_next(p, "paired", &i)))
+    while ((row = rbe_next(p, RBE_KIND(paired), &i)))
         if (RBE_NUMBER_AT(row->v, windows) == windows && rbe_is_wikitext(row->v) &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == p->c->base)
@@ -438,7 +471,7 @@ static void measured_of(double x[QUANTITIES], const struct rbe_page *p, int mode
     const bool original = model == p->c->base;
     const struct rbe_row *time = usual_time(p, model);
     const struct rbe_row *text = text_of(p, p->c->base, model, windows);
-    const struct rbe_row *kl = rbe_results_last(p->r, "divergence", model);
+    const struct rbe_row *kl = rbe_results_last(p->r, RBE_KIND(divergence), model);
 
     x[FILE_MB] = 1e-6 * (original ? 4 * m->parameters : m->bytes);
     x[PEAK_MB] = 1e-6 * peak_of(p, model, false);
@@ -485,7 +518,7 @@ static void decision_columns(const struct rbe_page *p, const int *model, size_t 
     free(x);
 }
 
-static void decision_table(const struct rbe_page *p, const struct choice *list, size_t count)
+static void decision_table(const struct rbe_page *p, const struct offer *list, size_t count)
 {
     const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
     const double windows = rbe_page_common_windows(p, p->c->base);
@@ -512,27 +545,27 @@ static void decision_table(const struct rbe_page *p, const struct choice *list, 
     decision_columns(p, model, count + 1, windows);
     rbe_megabytes(stored, sizeof stored, b->bytes);
     rbe_document_paragraph(
-        p->doc, "The formats took turns: the times with one thread are of one run, those with two "
-        "of another; the perplexities are of one run over the first %.0f windows of the test text. "
-        "Times are compared with two threads, where they were measured. f32 is what the "
-        "original is computed in; its own file has %s (%.1f bits a weight).", windows, stored,
-        b->bits);
+        p->doc, "The formats took turns: the times with one thread are of one run, those with "
+        "two of another; the perplexities are of one run over the first %.0f windows of the "
+        "test text. Times are compared with two threads, where they were measured. f32 is what "
+        "the original is computed in; its own file has %s (%.1f bits a weight).", windows,
+        stored, b->bits);
     free(titles);
     free(model);
 }
 
-/* --- one sentence ----------------------------------------------------------------------------- */
+/* --- one sentence ---------------------------------------------------------------------- */
 
-/* Another format that loses less than half as much, the smallest of them, or -1; *both: one that
- * is smaller and loses less. */
-static int better_choice(const struct choice *list, size_t count, const struct choice *own,
+/* Another format that loses less than half as much, the smallest of them, or -1; *both: one
+ * that is smaller and loses less. */
+static int better_offer(const struct offer *list, size_t count, const struct offer *own,
                          int *both)
 {
     int better = -1;
 
     *both = -1;
     for (size_t i = 0; i < count; i++) {
-        const struct choice *c = &list[i];
+        const struct offer *c = &list[i];
         if (c->model == own->model || isnan(c->change) || isnan(c->bytes))
             continue;
         if (c->bytes < own->bytes && c->change < own->change)
@@ -543,7 +576,7 @@ static int better_choice(const struct choice *list, size_t count, const struct c
     return better;
 }
 
-static void put_choice(FILE *f, const struct rbe_page *p, const struct choice *c)
+static void put_offer(FILE *f, const struct rbe_page *p, const struct offer *c)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, c->model);
     const bool given = !m->rbe;
@@ -568,7 +601,8 @@ static void put_reasons(FILE *f, const struct figures *x, const enum rbe_verdict
         before = " or ";
     }
     if (v[SPEED] == RBE_PASS) {
-        fprintf(f, "%sa token in %.3g ms (%.1f times as fast as f32", before, x->ms, x->speedup);
+        fprintf(f, "%sa token in %.3g ms (%.1f times as fast as f32", before, x->ms,
+                x->speedup);
         put_number(f, ", ", x->f16_ms / x->ms, " times as f16");
         fputs(")", f);
         before = " or ";
@@ -608,11 +642,11 @@ static void put_misses(FILE *f, const struct figures *x, const enum rbe_verdict 
     }
 }
 
-static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice *list,
+static void put_sentence(FILE *f, const struct rbe_page *p, const struct offer *list,
                          size_t count)
 {
     const struct figures x = figures_of(p, p->c->base, p->c->model, false);
-    struct choice own = {p->c->model, x.m->bits, x.m->bytes, x.change, x.ms};
+    struct offer own = {p->c->model, x.m->bits, x.m->bytes, x.change, x.ms};
     const char *before = "; not if ";
     enum rbe_verdict v[ANSWERS];
     int both;
@@ -620,7 +654,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
     for (size_t i = 0; i < count; i++)
         if (list[i].model == p->c->model && !isnan(list[i].change))
             own = list[i];
-    const int better = better_choice(list, count, &own, &both);
+    const int better = better_offer(list, count, &own, &both);
     for (int k = 0; k < ANSWERS; k++)
         v[k] = answer_of(p, &x, (enum answer)k);
     fprintf(f, "Use %s", rbe_text_or(x.m->name, "the encoded model"));
@@ -629,7 +663,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
     if (both >= 0 || better >= 0) {
         fprintf(f, "%s%s: ", before,
                 both >= 0 ? "another format is smaller and loses less" : "less may be lost");
-        put_choice(f, p, &list[both >= 0 ? both : better]);
+        put_offer(f, p, &list[both >= 0 ? both : better]);
     } else if (before[0] == ';' && isnan(x.change)) {
         fputs("; not before its quality is measured", f);
     } else if (before[0] == ';') {
@@ -640,7 +674,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
 
 void rbe_page_decision(const struct rbe_page *p)
 {
-    struct choice *list = calloc(p->r->model_count + 1, sizeof *list);
+    struct offer *list = calloc(p->r->model_count + 1, sizeof *list);
     char *text = NULL;
     size_t size;
     FILE *f = list ? open_memstream(&text, &size) : NULL;

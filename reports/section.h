@@ -59,7 +59,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64]);
 /* Windows measured of most models of an original: what is compared must be of the same text. */
 double rbe_page_common_windows(const struct rbe_page *p, int base);
 
-/* --- the first screen (page_first.c) ------------------------------------------------------- */
+/* --- the first screen (page_first.c) --------------------------------------------------- */
 
 /* Size, speed, quality and memory against their targets; what follows for who would ship it;
  * the formats that one could use instead. */
@@ -68,7 +68,7 @@ void rbe_page_decision(const struct rbe_page *p);
 /* Quality lost against bits. */
 enum rbe_status rbe_page_lead_plot(const struct rbe_page *p);
 
-/* --- the rest ------------------------------------------------------------------------------ */
+/* --- the rest -------------------------------------------------------------------------- */
 
 /* The curve with every model, and every perplexity. */
 enum rbe_status rbe_section_rate(const struct rbe_page *p);

@@ -16,7 +16,7 @@ build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot
 # sanitizers have the version of the distribution's clang in their names.
 ci=(clang qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross shellcheck clang-format
     parallel binutils valgrind mosquitto debhelper fakeroot lintian mandoc man-db zsh cmake
-    default-jdk-headless)
+    curl default-jdk-headless)
 
 arm=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 for p in libpcre2-dev libjansson-dev libpopt-dev libxxhash-dev libssl-dev libcurl4-openssl-dev \

@@ -17,6 +17,7 @@
 #   WINDOWS   windows of the subset that the curve is measured on (default: 60)
 #   THREADS   (default: all CPUs)
 #   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
+#   BENCH=no  leave out the kernels
 #   QUICK=1   few windows, few models: a rehearsal, labelled as such by its rows
 # What was converted by the same program before is not converted again.  A step that fails is
 # a row of steps.jsonl; the criteria it was for read NOT MEASURED, and the exit status is 1.
@@ -165,6 +166,11 @@ measure() {
     local curve also schedules context
     shift 2
     mkdir -p "$models" || return
+    # What was converted from another model is none of this one's.
+    if [ "$(cat "$models/of" 2> /dev/null)" != "$(realpath "$model")" ]; then
+        rm -f "$models"/*.rbe "$results/convert-${tag:+$tag-}"*.jsonl
+        realpath "$model" > "$models/of"
+    fi
     step look '' look_at_model || return
     convert "$profile" 'C1 C10' "${effort[@]}"
     for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done
@@ -255,7 +261,11 @@ whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "
     paste -sd '|')
 only="^(gemv_|probe_read|model_.*($whole))" repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
-of='' step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
+kernels() {
+    [ "${BENCH:-}" != no ] || { echo 'left out by BENCH=no'; return 77; }
+    rbe-bench "$@"
+}
+of='' step bench '' kernels --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
     --formats "$formats" --kinds product,model,probe --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"

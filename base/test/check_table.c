@@ -41,7 +41,8 @@ static void check_forms(void)
 {
     json_t *rows = rows_of(
         "[{\"schema\":\"s\",\"kind\":\"ppl\",\"machine\":{\"cpu\":\"x\"},"
-        "\"model\":{\"name\":\"a,\\\"b\\\"\"},\"ppl\":1.5,\"ci95\":[1,2.5],\"samples\":[1,2,3]},"
+        "\"model\":{\"name\":\"a,\\\"b\\\"\"},\"ppl\":1.5,\"ci95\":[1,2.5],"
+        "\"samples\":[1,2,3]},"
         "{\"schema\":\"s\",\"kind\":\"ppl\",\"model\":{\"name\":\"o'c|d\"},\"ppl\":null,"
         "\"ok\":true,\"n\":7}]");
 

@@ -103,12 +103,18 @@ model=$at/share/rbe-bench/rbe-mini
 check 'a program with the shared library' gcc -std=c11 -Wall -Werror $flags -o "$work/shared" \
     "$work/consumer.c" $(pkg-config --libs librbe)
 check 'it runs' env LD_LIBRARY_PATH="$at/lib" "$work/shared" "$model"
+# As pkg-config says it, nothing taken out; and the library's archive alone, the rest shared.
 # shellcheck disable=SC2046,SC2086
-check 'a program with the static library' gcc -std=c11 -Wall -Werror $flags -o "$work/static" \
-    "$work/consumer.c" "$at/lib/librbe.a" \
-    $(pkg-config --libs --static librbe | sed 's/-lrbe//')
+check 'a program linked statically' gcc -std=c11 -Wall -Werror -static $flags -o "$work/static" \
+    "$work/consumer.c" $(pkg-config --libs --static librbe)
 check 'it runs' "$work/static" "$model"
-check 'it needs no librbe.so' none "$(ldd "$work/static" | grep librbe)"
+check 'it needs no library at all' none "$(readelf -d "$work/static" | grep NEEDED)"
+# shellcheck disable=SC2046,SC2086
+check 'a program with the static library' gcc -std=c11 -Wall -Werror $flags -o "$work/archive" \
+    "$work/consumer.c" -Wl,-Bstatic $(pkg-config --libs-only-L --libs-only-l librbe) \
+    -Wl,-Bdynamic $(pkg-config --libs --static librbe | sed 's/-lrbe//')
+check 'it runs' "$work/archive" "$model"
+check 'it needs no librbe.so' none "$(ldd "$work/archive" | grep librbe)"
 
 echo "$checks checks, $pages manual pages, $(wc -l <<< "$exported") exported names"
 exit $bad

@@ -46,13 +46,15 @@ make -s "$BUILDROOT/$(${CC:-gcc} -dumpmachine | cut -d- -f1)-release/bin/rbe" ||
     --shape 1,32,2,64,8192 --dtype F16 > /dev/null || fail 'no small model'
 
 # jvm FOLDER CLASS ARGUMENTS...: with a heap that does not grow, and one thread of the collector.
+# Where memory is watched nothing is compiled meanwhile: the compiler's own memory comes and goes.
 jvm() {
     local folder=$1
     shift
     "$java" "${check[@]}" -Xms64m -Xmx64m -XX:+UseSerialGC -XX:+AlwaysPreTouch -cp "$out/classes" \
         -Djava.library.path="$folder" "$@"
 }
-check=(-Xcheck:jni)
+check=(-Xcheck:jni -Xint)
+export MALLOC_ARENA_MAX=1
 run() {
     jvm "$@" > "$work/out" 2>&1
     local rc=$?

@@ -64,7 +64,8 @@ check 'a kernel kind' refuses 2 "(did you mean 'product'?)" "$bin/rbe-bench" --k
 
 # --- -t is threads --------------------------------------------------------------------------
 for c in chat demo convert codecs tune generate 'eval perplexity' 'eval inference' 'eval edge' \
-    'eval comprehension' 'eval conversation' 'eval divergence' 'eval generation' 'eval worker'; do
+    'eval comprehension' 'eval conversation' 'eval divergence' 'eval generation' 'eval sustained' \
+    'eval worker'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     check "-t of $c" grep -q -- '-t, --threads=N' <("$rbe" $c --help)
 done
@@ -117,6 +118,7 @@ check 'nor in completion' test -z "$("$rbe" completion bash | grep worker)"
 check 'it runs all the same' gives 0 "$rbe" eval worker -m mini-2.89 --prompt 2 --tokens 2 -t 1
 for c in chat demo models convert codecs export merge fetch report compare gate trend generate \
     info synth tune completion 'eval perplexity' 'eval inference' 'eval divergence' 'eval edge' \
+    'eval sustained' \
     'eval comprehension' 'eval conversation' 'eval generation'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     check "$c has examples in its page" grep -q '^.SH EXAMPLES' <("$rbe" man $c)

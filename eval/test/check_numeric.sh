@@ -25,7 +25,8 @@ ends() {
     check "$what: exit 1" gives 1 "$@"
     check "$what: one line" one_line 'huge.*logits are not finite'
 }
-for how in '-t 0' '-t 1' '-t 1e-40' '-t 100' '--top-k 1' '--top-p 1e-6 --top-k 5'; do
+for how in '--temperature 0' '--temperature 1' '--temperature 1e-40' '--temperature 100' '--top-k 1' \
+    '--top-p 1e-6 --top-k 5'; do
     read -ra sampling <<< "$how"
     ends "generate $how" "$rbe" generate "$m" -p the -n 5 "${sampling[@]}"
 done

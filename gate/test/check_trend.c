@@ -75,7 +75,8 @@ static void check_places(void)
 
     /* Two drifts, up and down, on the quietest ground. */
     for (int i = 0; i < 40; i++)
-        x[i] = (i % 2 ? 1e-3 : -1e-3) + (i >= 5 && i < 15 ? 0.01 : i >= 25 && i < 33 ? -0.01 : 0);
+        x[i] = (i % 2 ? 1e-3 : -1e-3) +
+               (i >= 5 && i < 15 ? 0.01 : i >= 25 && i < 33 ? -0.01 : 0);
     const size_t n = rbe_trend_drifts(d, 4, x, 40, 0.03);
     CHECK(n == 2);
     CHECK(d[0].first >= 4 && d[0].first <= 6 && d[0].last >= 13 && d[0].last <= 15);

@@ -13,10 +13,10 @@ array hue[10] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7
     '#4aa3a8', '#a56a3a', '#e0569b']
 # The plots of the page have series; they are narrow, the key below, so that a phone shows all
 # of it with text that can be read.  Those with a bar for each of many rows grow; so does the
-# key, with two series a line.  Other plots are wide, the key at their right.
+# key, with two series a line, or one where there are many.  Other plots are wide, the key at their right.
 narrow = exists('series')
 wide = narrow ? 520 : 860
-high = narrow ? (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + 10 * words(series) : 440
+high = narrow ? (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + (words(series) > 4 ? 24 : 10) * words(series) : 440
 scale = narrow ? 1.8 : 1.5
 thick = narrow ? 1.8 : 1
 # The first plot of the page is as wide as that, and drawn once more for phones.

@@ -2,8 +2,8 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: series, bits per weight, percent lost, label, side of the label, recorded; series: names of
-# the lines; budget (bits), most (percent); shape: wide or phone.  No legend: each point says
+# in: series, bits per weight, percent lost, label, side of the label, recorded; series: names
+# of the lines; budget (bits), most (percent); shape: wide or phone.  No legend: each point says
 # what it is.
 set title title
 set xlabel 'bits per weight (whole file)'
@@ -19,13 +19,14 @@ set xtics 0.5
 set key off
 if (shape eq 'phone') { set ylabel 'perplexity above f32, percent' }
 set arrow 1 from budget, graph 0 to budget, graph 1 nohead lc rgb hue[5] lw 1.5 dt (6,4) back
-set label 1 sprintf(shape eq 'phone' ? ' %.2f bits' : '%.2f bits: 45 MB for GPT-2 small', budget) \
-    at budget, graph 1.02 center tc rgb hue[5]
+limit = shape eq 'phone' ? ' %.2f bits' : '%.2f bits: 45 MB for GPT-2 small'
+set label 1 sprintf(limit, budget) \
+    at budget, graph 1.02 center tc rgb ink
 if (L_max * 1.5 > most && L_min / 1.5 < most) {
     set arrow 2 from graph 0, first most to graph 1, first most nohead lc rgb hue[5] lw 1.5 \
         dt (6,4) back
     set label 2 sprintf('at most %g %%', most) at graph 0.995, first most right \
-        offset 0,0.6 tc rgb hue[5]
+        offset 0,0.6 tc rgb ink
 }
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
