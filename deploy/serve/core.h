@@ -23,7 +23,7 @@ struct rbe_core_options {
     const char *state;          /* the journal's folder; NULL: ids are remembered in memory */
     uint32_t queue;             /* requests that wait or run, at most */
     uint32_t remember;          /* answers that are kept for who sends an id again */
-    uint32_t idle;              /* seconds without work after which the engine rests; 0: never */
+    uint32_t idle;              /* seconds without work until the engine rests; 0: never */
 };
 
 /* Who waits for an answer; lives in its owner's memory until done() was called, or

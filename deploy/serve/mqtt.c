@@ -7,6 +7,8 @@
  * so it does not write by itself but in loop_write() only: the acknowledgement of a request,
  * which it makes before or after it calls on_message(), leaves when that has returned, and
  * never where the connection is broken off within.  Then the broker sends the request again.
+ * What has come and has no place yet, for a broker does not always keep to the number of
+ * messages it was told, is held, and nothing is written as long.
  */
 #include "deploy/serve/mqtt.h"
 
@@ -50,6 +52,13 @@ struct message {
     struct message *next;
 };
 
+/* A request that the core could not take. */
+struct held {
+    struct rbe_request *r;
+    json_t *to;
+    struct held *next;
+};
+
 struct list {
     struct message *first, **last;
     size_t count;
@@ -66,7 +75,8 @@ struct rbe_mqtt {
     bool started, called, connected, subscribed;
     bool drop;                  /* a message could not be taken, as `why` says */
     struct rbe_diag why;
-    bool offline_said;
+    bool offline_said, held_said;
+    struct held *held;
     atomic_bool stop;
     pthread_mutex_t lock;
     struct list out;            /* guarded by it */
@@ -253,6 +263,45 @@ static enum rbe_status ask(struct rbe_mqtt *m, const char *id, json_t *to, struc
     return err;
 }
 
+/* False: another time.  Its own fault is told. */
+static bool submit(struct rbe_mqtt *m, struct rbe_request **r, const json_t *to)
+{
+    struct rbe_diag why = {""};
+    const enum rbe_status err = rbe_core_submit(m->core, r, NULL, to, UINT64_MAX, &why);
+
+    if (err == RBE_ERR_MISMATCH)
+        send_text(m, to, rbe_reply_error((*r)->id, why.text), 1, NULL);
+    m->why = why;
+    return !err || err == RBE_ERR_MISMATCH;
+}
+
+static bool hold(struct rbe_mqtt *m, struct rbe_request **r, json_t *to)
+{
+    struct held *h = calloc(1, sizeof *h), **at = &m->held;
+
+    if (!h)
+        return false;
+    while (*at)
+        at = &(*at)->next;
+    *h = (struct held){.r = *r, .to = json_incref(to)};
+    *r = NULL;
+    *at = h;
+    return true;
+}
+
+/* Whether none is left. */
+static bool submit_held(struct rbe_mqtt *m)
+{
+    for (struct held *h; (h = m->held) && submit(m, &h->r, h->to);) {
+        m->held = h->next;
+        rbe_request_free(&h->r);
+        json_decref(h->to);
+        free(h);
+        m->held_said = false;
+    }
+    return !m->held;
+}
+
 static void on_message(struct mosquitto *client, void *arg, const struct mosquitto_message *in,
                        const mosquitto_property *properties)
 {
@@ -279,13 +328,13 @@ static void on_message(struct mosquitto *client, void *arg, const struct mosquit
     } else if (!err) {
         if (r->stream)
             json_object_set_new(to, "stream", json_true());
-        err = rbe_core_submit(m->core, &r, NULL, to, UINT64_MAX, &why);
+        if ((m->held || !submit(m, &r, to)) && !hold(m, &r, to))
+            err = rbe_fail(&why, RBE_ERR_NOMEM, "out of memory");
     }
-    /* Its own fault is told; another time may be better for what is not. */
-    if (err == RBE_ERR_ARG || err == RBE_ERR_MISMATCH)
+    if (err == RBE_ERR_ARG)
         send_text(m, to, rbe_reply_error(r ? r->id : NULL, why.text), 1, NULL);
 out:
-    if (err && err != RBE_ERR_ARG && err != RBE_ERR_MISMATCH) {
+    if (err && err != RBE_ERR_ARG) {
         m->drop = true;
         m->why = why;
     }
@@ -434,6 +483,14 @@ static int turn(struct rbe_mqtt *m)
     uint64_t count;
     int rc = 0;
 
+    if (!submit_held(m)) {
+        if (!m->held_said && !rbe_core_counts(m->core).healthy)
+            tell(m, "requests wait", m->why.text);
+        m->held_said = true;
+        if (poll(fds, 1, 20) > 0 && read(m->wake, &count, sizeof count) < 0)
+            return 0;
+        return mosq.loop_misc(m->client);
+    }
     publish_all(m);
     if (mosq.want_write(m->client))
         fds[1].events |= POLLOUT;
@@ -630,6 +687,12 @@ void rbe_mqtt_close(struct rbe_mqtt **pp)
         mosq.property_free_all(&m->properties);
     list_free(&m->out);
     list_free(&m->sent);
+    for (struct held *h; (h = m->held);) {
+        m->held = h->next;
+        rbe_request_free(&h->r);
+        json_decref(h->to);
+        free(h);
+    }
     if (m->wake >= 0)
         close(m->wake);
     free(m->host);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* A state as sd_notify() sends it ("READY=1"), to $NOTIFY_SOCKET; nothing where there is none. */
+/* A state as sd_notify() sends it ("READY=1"), to $NOTIFY_SOCKET where there is one. */
 void rbe_notify(const char *state);
 
 struct rbe_power {
