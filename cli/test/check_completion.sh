@@ -36,7 +36,7 @@ check 'an option of an evaluation' offers '--resamples' rbe eval perplexity --re
 check 'none of another command' offers '' rbe merge --max
 check 'words behind an option' offers 'parse text' rbe chat --special ''
 check 'the same behind =' offers 'parse' rbe chat --special = pa
-check 'codecs' offers 'seed seed4' rbe convert --codec seed
+check 'codecs' offers 'seed seed4 seedg' rbe convert --codec seed
 check 'files' offers 'notes.txt' rbe convert not
 check 'a file with a blank' offers 'two words.txt' rbe eval perplexity --text two
 check 'nothing behind a number' offers '' rbe chat --seed ''
