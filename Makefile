@@ -2,6 +2,11 @@
 #
 # You own CC CXX CFLAGS LDFLAGS EMULATOR SEED; the project owns FLAGS.
 
+# As many at once as there are CPUs, unless -j says otherwise; a make within a make has its own.
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 CONFIG    ?= release
 CC        := $(if $(filter default,$(origin CC)),$(if $(filter fuzz,$(CONFIG)),clang,gcc),$(CC))
 CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))
@@ -63,9 +68,9 @@ FLAGSXX := -std=c++17 $(WARN) $(COMMON)
 x86     := $(if $(filter x86_64,$(ARCH)),$(wildcard kernels/x86/*.c))
 arm     := $(if $(filter aarch64,$(ARCH)),$(wildcard kernels/arm/*.c))
 kernels := $(wildcard kernels/*.c kernels/format/*.c kernels/scalar/*.c) $(x86) $(arm)
-mains   := cli/main.c cli/bench_main.c base/commit.c
+mains   := cli/main.c cli/bench_main.c cli/serve_main.c base/commit.c
 ROOMS   := base rbe model grad convert train eval deploy gate datasets reports cli
-rooms   := $(filter-out $(mains),$(wildcard $(ROOMS:=/*.c)))
+rooms   := $(filter-out $(mains),$(wildcard $(ROOMS:=/*.c) deploy/serve/*.c))
 bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
            $(if $(filter x86_64,$(ARCH)),$(wildcard bench/x86/*.c)) \
            $(if $(filter aarch64,$(ARCH)),$(wildcard bench/arm/*.c))
@@ -73,11 +78,13 @@ bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
 objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
-# What rbe-run has in a form of its own.
+# What rbe-run and rbe-serve have in a form of their own.
 runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
+serveobjs := $(B)/cli/serve_main.o $(filter-out %/main.o,$(runobjs))
 
 # What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
-publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% deploy/%,$(rooms)))
+publicobjs := $(call objs,$(kernels) $(filter base/% rbe/% model/% deploy/%,\
+                $(filter-out deploy/serve/%,$(rooms))))
 headers := $(wildcard include/rbe/*.h)
 shared  := librbe.so.$(SOVERSION)
 
@@ -124,11 +131,11 @@ $(B)/base/commit.o:    BUILT = -include $(B)/commit.h
 $(B)/base/commit.o:    $(B)/commit.h
 
 .PHONY: all programs tests check check-% bench eval report deps fetch clean help FORCE
-.PHONY: fuzz libraries man install dist deb
+.PHONY: fuzz libraries man install dist deb static
 .SECONDARY:
 
-all: programs                               ## build the programs: rbe, rbe-run, rbe-bench
-programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-bench
+all: programs                               ## build rbe, rbe-run, rbe-serve and rbe-bench
+programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-serve $(B)/bin/rbe-bench
 
 # The kernels alone, which need no library but libm: their tests build for any machine.
 $(B)/librbe-kernels.a: $(kernelobjs)
@@ -150,11 +157,27 @@ $(runobjs): $(B)/run/%.o: %.c $(B)/flags
 	@echo '  CC    $< (rbe-run)'
 	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_RUN -URBE_HAVE_DNNL -MMD -MP -c -o $@ $<
 
-$(B)/bin/rbe-run: $(runobjs) $(B)/base/commit.o $(B)/librbe.a
+$(B)/bin/rbe-run: $(runobjs)
+$(B)/bin/rbe-serve: $(serveobjs)
+$(B)/bin/rbe-run $(B)/bin/rbe-serve: $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic $(filter-out -ldl -lm,$(LIBS)) \
-	    -Wl,-Bdynamic -ldl -lm
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	    -Wl,-Bstatic $(filter-out -ldl -lm,$(LIBS)) -Wl,-Bdynamic -ldl -lm
+
+# The same for any system of the processor's kind, libc inside.
+$(B)/run/static/base/library.o: base/library.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $< (static)'
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_STATIC -c -o $@ $<
+
+$(B)/bin/rbe-run-static: $(runobjs) $(B)/run/static/base/library.o $(B)/base/commit.o \
+    $(B)/librbe.a
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -static -o $@ $^ $(filter-out -ldl,$(LIBS))
+
+static: $(B)/bin/rbe-run-static             ## build rbe-run-static, for a device (CC=...)
 
 $(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
@@ -246,7 +269,8 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	    '$(to)$(INCLUDEDIR)/rbe' \
 	    '$(to)$(DATADIR)/profiles' '$(to)$(DATADIR)/tune' '$(to)$(DATADIR)/plots' \
 	    '$(to)$(DATADIR)/recorded'
-	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-bench '$(to)$(BINDIR)'
+	$(Q)install $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-serve $(B)/bin/rbe-bench \
+	    '$(to)$(BINDIR)'
 	$(Q)install scripts/report.sh '$(to)$(BINDIR)/rbe-measure'
 	$(Q)install bench/plots.sh '$(to)$(BINDIR)/rbe-bench-plots'
 	$(Q)install -m 644 $(B)/lib/librbe.a $(B)/lib/$(shared) '$(to)$(LIBDIR)'

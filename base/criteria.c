@@ -9,9 +9,9 @@
 
 const struct rbe_limit rbe_limits[RBE_LIMITS] = {
 #define CRITERION(name, id, section, limit, unit, sense, kind, field, what, ...)               \
-    {id, section, limit, unit, RBE_##sense, kind, field, what},
+    {id, section, limit, unit, RBE_##sense, RBE_KIND(kind), field, what},
 #define CONDITION(name, section, limit, unit, sense, kind, field, what)                        \
-    {NULL, section, limit, unit, RBE_##sense, kind, field, what},
+    {NULL, section, limit, unit, RBE_##sense, RBE_KIND(kind), field, what},
 #include "base/criteria.def"
 };
 

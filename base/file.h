@@ -24,6 +24,8 @@ struct rbe_map {
 /* An empty file maps to size 0.  Directories and missing files fail. */
 enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d);
 void rbe_map_close(struct rbe_map *m);
+/* These bytes of a mapped file need not stay in memory: who reads them again reads the file. */
+void rbe_map_forget(const void *bytes, size_t size);
 
 /* Reads all of path, a regular file or a pipe, into *out (malloc, NUL added past the end, the
  * caller frees). */

@@ -32,7 +32,8 @@
 
 /*
  * Loads the library and its functions into calls [count], in the order of their names; false:
- * it is not there, lacks one of them, or memory has run out.  It stays loaded.
+ * it is not there, lacks one of them, memory has run out, or the program is linked statically.
+ * It stays loaded.
  */
 bool rbe_library_open(void *calls, const char *file, const char *const *names, size_t count);
 

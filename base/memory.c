@@ -6,8 +6,11 @@
 #include "base/memory.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "base/cgroup.h"
 
 static size_t address_space(void)
 {
@@ -38,4 +41,40 @@ enum rbe_status rbe_memory_check(const char *what, size_t more, size_t limit,
     return rbe_fail(d, RBE_ERR_LIMIT, "%s needs %.1f MB besides the %.1f MB in use, %.1f MB in "
                     "all: more than the limit of %.1f MB", what, (double)more / 1e6,
                     (double)now / 1e6, (double)(now + more) / 1e6, (double)limit / 1e6);
+}
+
+static double quota_at(const char *root, const char *group)
+{
+    char line[128];
+
+    if (!rbe_cgroup_line(line, sizeof line, root, group, "memory.max") &&
+        !rbe_cgroup_line(line, sizeof line, root, group, "memory.limit_in_bytes"))
+        return 0;
+    /* "max" of version 2; version 1 has a number near 2^63 for no limit. */
+    const double bytes = strtod(line, NULL);
+    return bytes < 0x1p62 ? bytes : 0;
+}
+
+double rbe_memory_quota_of(const char *groups, const char *root)
+{
+    return rbe_cgroup_least(groups, root, "memory", quota_at);
+}
+
+double rbe_memory_quota(void)
+{
+    static double known = -1;
+
+    if (known < 0)
+        known = rbe_cgroup_own("memory", quota_at);
+    return known;
+}
+
+enum rbe_status rbe_memory_check_quota(const char *what, size_t bytes, struct rbe_diag *d)
+{
+    const double quota = rbe_memory_quota();
+
+    if (!(quota > 0) || (double)bytes <= quota)
+        return RBE_OK;
+    return rbe_fail(d, RBE_ERR_LIMIT, "%s: needs %.1f MB: more than the %.1f MB of the control "
+                    "group", what, (double)bytes / 1e6, quota / 1e6);
 }

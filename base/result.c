@@ -63,10 +63,11 @@ static void proc_value(char *buf, size_t size, const char *path, const char *key
 
 char *rbe_affinity_string(char *buf, size_t size)
 {
+    buf[0] = 0;
+#ifdef __linux__
     cpu_set_t set;
     size_t at = 0;
 
-    buf[0] = 0;
     if (sched_getaffinity(0, sizeof set, &set))
         return buf;
     for (int i = 0; i < CPU_SETSIZE && at + 16 < size; i++) {
@@ -80,6 +81,9 @@ char *rbe_affinity_string(char *buf, size_t size)
             at += (size_t)snprintf(buf + at, size - at, "-%d", last);
         i = last;
     }
+#else
+    (void)size;
+#endif
     return buf;
 }
 
@@ -125,7 +129,7 @@ int rbe_result_set_threads(json_t *record, unsigned threads)
 static json_t *machine(unsigned threads)
 {
     char cpu[256], isa[128], affinity[256], activations[128], value[64];
-    const char *emulator = getenv("RBE_EMULATOR");
+    const char *emulator = getenv("RBE_EMULATOR"), *device = getenv("RBE_DEVICE");
     struct utsname u;
     json_t *m = json_object();
 
@@ -146,7 +150,8 @@ static json_t *machine(unsigned threads)
                                                            sizeof activations))) ||
         RBE_SET(m, RBE_INT(memory_bytes, strtoll(value, NULL, 10) * 1024)) ||
         RBE_SET(m, RBE_JSON(topology, topology())) || RBE_SET(m, RBE_TEXT(kernel, u.release)) ||
-        RBE_SET(m, RBE_TEXT(emulator, emulator && *emulator ? emulator : NULL))) {
+        RBE_SET(m, RBE_TEXT(emulator, emulator && *emulator ? emulator : NULL)) ||
+        RBE_SET(m, RBE_TEXT(device, device && *device ? device : NULL))) {
         json_decref(m);
         return NULL;
     }
@@ -328,12 +333,12 @@ static enum rbe_status check_existing(int fd, const char *path, struct rbe_diag 
         const ssize_t got = pread(fd, buf, (size_t)(end - from), from);
         if (got != end - from)
             return rbe_fail_errno(d, "%s", path);
-        const char *nl = memrchr(buf, '\n', (size_t)got);
-        if (nl) {
-            end = from + (nl - buf) + 1;
+        ssize_t whole = got;
+        while (whole > 0 && buf[whole - 1] != '\n')
+            whole--;
+        end = from + whole;
+        if (whole)
             break;
-        }
-        end = from;
     }
     if (end < size && ftruncate(fd, end))
         return rbe_fail_errno(d, "%s", path);

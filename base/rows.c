@@ -11,7 +11,7 @@
 const struct rbe_field rbe_row_fields[] = {
 #define OTHER false
 #define REPORTED true
-#define KIND(name, shown, about) {NULL, name, RBE_FIELD_OBJECT, shown, "", about},
+#define KIND(name, shown, about) {NULL, #name, RBE_FIELD_OBJECT, shown, "", about},
 #define MUST(parent, name, type, ...) {parent, #name, RBE_FIELD_##type, true, __VA_ARGS__},
 #define MAY(parent, name, type, ...) {parent, #name, RBE_FIELD_##type, false, __VA_ARGS__},
 #include "base/rows.def"

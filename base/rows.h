@@ -13,7 +13,7 @@
 #include "base/result.h"
 
 /* A name of the list is a type: one that is not does not compile. */
-#define KIND(...)
+#define KIND(name, ...) typedef char rbe_kind_##name;
 #define MUST(parent, name, ...) typedef char rbe_key_##name;
 #define MAY(parent, name, ...) typedef char rbe_key_##name;
 #include "base/rows.def"
@@ -25,6 +25,9 @@
 #define RBE_KEY2(a, b) (&#a "." #b[0 * sizeof(rbe_key_##a) * sizeof(rbe_key_##b)])
 #define RBE_KEY3(a, b, c)                                                                      \
     (&#a "." #b "." #c[0 * sizeof(rbe_key_##a) * sizeof(rbe_key_##b) * sizeof(rbe_key_##c)])
+
+/* RBE_KIND(perplexity) is "perplexity", a kind of the list; a constant too. */
+#define RBE_KIND(a) (&#a[0 * sizeof(rbe_kind_##a)])
 
 /* The functions of base/json.h: RBE_NUMBER_AT(row, kl, mean). */
 #define RBE_NUMBER_AT(v, ...) rbe_number_at(v, RBE_KEY(__VA_ARGS__))

@@ -17,6 +17,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/rows.h"
+#include "base/table.h"
 #include "base/utf8.h"
 #include "bench/build.h"
 #include "bench/gbench.h"
@@ -399,6 +400,17 @@ static enum rbe_status load(json_t **out, const char *path, struct rbe_diag *d)
                                  : err;
 }
 
+static enum rbe_status print_rows(const struct rbe_bench_rows *rows, const json_t *result,
+                                  enum rbe_output how, struct rbe_diag *d)
+{
+    json_t *list = rbe_summary_json(rows, result);
+    const enum rbe_status err = list ? rbe_output_rows(stdout, how, list, "rbe_bench", d)
+                                     : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+
+    json_decref(list);
+    return err;
+}
+
 /* The rows of a result, printed and written where they were asked for. */
 static enum rbe_status present(const struct rbe_bench_options *o, const json_t *result,
                                bool table, struct rbe_diag *d)
@@ -408,9 +420,12 @@ static enum rbe_status present(const struct rbe_bench_options *o, const json_t *
 
     if (err)
         return err;
-    if (table)
+    enum rbe_output how;
+    if (!(err = rbe_output_parse(&how, o->output, d)) && how != RBE_OUTPUT_USUAL)
+        err = print_rows(&rows, result, how, d);
+    else if (!err && table)
         rbe_summary_table(stdout, &rows);
-    if (o->tsv)
+    if (!err && o->tsv)
         err = write_tsv(&rows, result, o->tsv, d);
     rbe_bench_rows_free(&rows);
     return err;
@@ -518,7 +533,7 @@ static enum rbe_status prepare(struct run *r, struct rbe_diag *d)
     enum rbe_status err;
 
     /* Before any thread is pinned: the record is of what this process was given. */
-    if (!(r->extra = rbe_result_new("bench", r->cpus.count)))
+    if (!(r->extra = rbe_result_new(RBE_KIND(bench), r->cpus.count)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if ((err = start_google(r, d)) || (err = open_teams(r, d)))
         return err;
@@ -673,8 +688,13 @@ int rbe_bench_main(const struct rbe_bench_options *o)
 {
     struct run *r = calloc(1, sizeof *r);
     struct rbe_diag d = {{0}};
-    enum rbe_status err = RBE_OK;
+    enum rbe_output how;
+    enum rbe_status err = rbe_output_parse(&how, o->output, &d), lost;
 
+    if (err) {
+        free(r);
+        return complain(err, &d);
+    }
     if (o->summarise) {
         free(r);
         return summarise(o);
@@ -701,8 +721,7 @@ int rbe_bench_main(const struct rbe_bench_options *o)
         err = measure(r, &d);
 out:
     /* A result that could not be completed is left for the user to look at. */
-    const enum rbe_status lost =
-        close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
+    lost = close_run(r, err == RBE_ERR_FORMAT || err == RBE_ERR_IO, err ? NULL : &d);
     err = err ? err : lost;
     free(r);
     return complain(err, &d);

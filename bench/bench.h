@@ -10,7 +10,7 @@
 
 struct rbe_bench_options {
     struct rbe_selection_texts texts;
-    const char *cpus, *events, *out, *tsv, *svg, *summarise;
+    const char *cpus, *events, *out, *tsv, *svg, *summarise, *output;
     double min_seconds, foreign_percent, probe_seconds;
     double slowest; /* NaN: not given */
     int repeats, launches, quiet, full, set_limit_mib;

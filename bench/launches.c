@@ -26,7 +26,8 @@ extern char **environ;
 static bool ours(char *const *argv, int *length)
 {
     static const char *const names[] = {"--launches", "--out", "-o",
-                                        "--tsv",      "--svg", "--benchmark_out"};
+                                        "--tsv",      "--svg", "--benchmark_out",
+                                        "--output"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const size_t n = strlen(names[i]);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "kernels/cpu.h"
 #include "kernels/isa.h"
 
@@ -195,7 +196,8 @@ static enum rbe_status parse_words(const char *text, const char *option, unsigne
             if (!strcmp(item, names[i]))
                 *flags[i] = found = true;
         if (!found)
-            return rbe_fail(d, RBE_ERR_ARG, "%s: unknown '%s'; valid: %s", option, item, valid);
+            return rbe_fail(d, RBE_ERR_ARG, "%s: unknown '%s'%s; valid: %s", option, item,
+                            rbe_nearest_in(item, valid).text, valid);
     }
     if (text && !*text)
         return rbe_fail(d, RBE_ERR_ARG, "%s: an empty list; valid: %s", option, valid);

@@ -6,6 +6,7 @@
 #include "bench/summary.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -534,4 +535,58 @@ void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r)
         "measured rate of that ISA.\n%u of %zu rows unstable (MAD above %.0f %% of the "
         "median, or fewer than %d samples).\n",
         unstable, r->count, 100 * RBE_UNSTABLE, RBE_STABLE_SAMPLES);
+}
+
+/* A field as a number where it is one, null for '-'. */
+static json_t *value_of(const char *text)
+{
+    char *end;
+    const double x = strtod(text, &end);
+
+    if (!strcmp(text, "-") || !*text)
+        return json_null();
+    if (*end || end == text)
+        return json_string(text);
+    return text[strspn(text, "-0123456789")] ? json_real(x) : json_integer((json_int_t)x);
+}
+
+/* The table's own columns: there is one list of them. */
+json_t *rbe_summary_json(const struct rbe_bench_rows *r, const json_t *result)
+{
+    json_t *rows = json_array(), *titles = json_array();
+    char *text = NULL, *save = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    if (f) {
+        rbe_summary_tsv(f, r, result);
+        if (fclose(f))
+            f = NULL;
+    }
+    for (char *line = f ? strtok_r(text, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save)) {
+        json_t *row = json_object();
+        char *field;
+        if (*line == '#') {
+            json_decref(row);
+            continue;
+        }
+        const bool head = !json_array_size(titles);
+        for (size_t i = 0; (field = strsep(&line, "\t")); i++)
+            if (head)
+                json_array_append_new(titles, json_string(field));
+            else if (i < json_array_size(titles))
+                json_object_set_new(row, json_string_value(json_array_get(titles, i)),
+                                    value_of(field));
+        if (head)
+            json_decref(row);
+        else
+            json_array_append_new(rows, row);
+    }
+    free(text);
+    json_decref(titles);
+    if (f)
+        return rows;
+    json_decref(rows);
+    return NULL;
 }

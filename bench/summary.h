@@ -60,6 +60,9 @@ void rbe_bench_rows_free(struct rbe_bench_rows *r);
 /* Tab-separated, a header of '#' lines from the result's context, NaN as '-'. */
 void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *result);
 
+/* The same rows as a list of objects, a member for each column; NULL: out of memory. */
+json_t *rbe_summary_json(const struct rbe_bench_rows *r, const json_t *result);
+
 /* For people. */
 void rbe_summary_table(FILE *f, const struct rbe_bench_rows *r);
 

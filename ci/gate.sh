@@ -8,6 +8,7 @@
 # changed of the shipped models, profiles, recipes and calibration texts is judged by its
 # quality, also where the two are one program.
 #   --threshold P    slow-down in percent that must be caught (3)
+#   --floor MS       a slow-down by less than this is none, however large a share (0)
 #   --budget S       seconds of measuring at most (120)
 #   --metrics LIST   decode,prefill,gemv_FORMAT,memory (see rbe gate --help)
 #   --threads N      threads of the measured programs (1)
@@ -53,6 +54,7 @@ while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || usage "$1: unknown option, or its value is missing"
         case $1 in
         --threshold) threshold=$2 ;;
+        --floor) pass+=("$1" "$2") ;;
         --budget) budget=$2 ;;
         --metrics) metrics=$2 ;;
         --threads) threads=$2 ;;

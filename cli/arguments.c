@@ -24,6 +24,8 @@
 #define ROW(kind, member, name, letter, ...)                                                   \
     {kind##_KIND(member), name, letter, offsetof(args, member), __VA_ARGS__},
 
+#define MOVED(letter, option, text)                                                            \
+    {RBE_OPTION_MOVED, #option, letter, 0, 0, 0, NULL, text, NULL},
 #define COMMAND(name, ...)                                                                     \
     static const struct rbe_command_option *name##_options(void)                               \
     {                                                                                          \
@@ -68,6 +70,16 @@
 #define END }
 #include "cli/commands.def"
 
+/* --- examples ----------------------------------------------------------------------------- */
+
+#define COMMAND(name, ...) static const struct rbe_example name##_examples[] = {
+#define EVALUATION(name, ...) COMMAND(eval_##name, )
+#define PROGRAM(name, ...) COMMAND(name, )
+#define EXAMPLE(text, line) {text, line, false},
+#define EXAMPLE_LONG(text, line) {text, line, true},
+#define END {0}};
+#include "cli/commands.def"
+
 /* --- the commands ------------------------------------------------------------------------- */
 
 /* What popt gives away stays reachable in these. */
@@ -87,14 +99,16 @@
 #include "cli/commands.def"
 
 const struct rbe_command rbe_commands[] = {
-#define OPTIONS(name) name##_options, name##_defaults, &name##_args.call, sizeof name##_args
+#define OPTIONS(name)                                                                          \
+    name##_options, name##_examples, name##_defaults, &name##_args.call, sizeof name##_args
 #define COMMAND(name, what, usage, about)                                                      \
     {RBE_PROGRAM " " #name, what, usage, about, OPTIONS(name), name##_run},
 #define EVALUATION(name, what, usage, about)                                                   \
     {RBE_PROGRAM " eval " #name, what, usage, about, OPTIONS(eval_##name), eval_##name##_run},
 #define PROGRAM(name, what, usage, about)                                                      \
     {"rbe-" #name, what, usage, about, OPTIONS(name), NULL},
-#define GROUP(name, what) {RBE_PROGRAM " " #name, what, NULL, NULL, NULL, NULL, NULL, 0, NULL},
+#define GROUP(name, what)                                                                      \
+    {RBE_PROGRAM " " #name, what, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
 #include "cli/commands.def"
     {0}
 };

@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "eval/measure.h"
 #include "gate/turns.h"
+#include "model/names.h"
 
 /* struct rbe_chat_args, struct rbe_eval_edge_args, struct rbe_bench_args, ...: the call, then
  * the options. */

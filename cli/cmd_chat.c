@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  *
  * Lines are edited by libedit where there is a terminal, and read plainly where there is not.
+ * What was typed is kept in $XDG_STATE_HOME/rbe/chat-history, for its owner only.
  * Ctrl-C stops the answer; at the prompt it clears the line; Ctrl-D or /quit ends.
  */
 #include <errno.h>
@@ -13,10 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/file.h"
 #include "base/library.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/stats.h"
@@ -37,6 +41,7 @@ struct chat {
     struct rbe_conversation *conversation;
     EditLine *edit;             /* NULL: not a terminal */
     History *history;
+    char *past;                 /* file of the history; NULL: none is kept */
     char *line;                 /* of getline(), when there is no terminal */
     size_t room;
     int timing;
@@ -80,6 +85,49 @@ static int read_character(EditLine *e, wchar_t *out)
     return 1;
 }
 
+/* The history's file, fresh, its folder made; NULL where there can be none. */
+static char *history_file(void)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char *base = NULL, *folder = NULL, *file = NULL;
+
+    /* A relative one is no place, by the specification. */
+    if (state && *state == '/')
+        base = strdup(state);
+    else if (home && *home == '/')
+        base = rbe_path_join(home, ".local/state");
+    folder = base ? rbe_path_join(base, "rbe") : NULL;
+    for (char *at = folder ? strchr(folder + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        mkdir(folder, 0700);
+        *at = '/';
+    }
+    if (folder && (!mkdir(folder, 0700) || errno == EEXIST))
+        file = rbe_path_join(folder, "chat-history");
+    free(base);
+    free(folder);
+    return file;
+}
+
+/* Replaces the file in one step: what is kept there stays, or all of it is new. */
+static void keep_history(struct chat *c)
+{
+    HistEvent event;
+    char *fresh = NULL;
+
+    if (!c->history || !c->past || asprintf(&fresh, "%s.%ld", c->past, (long)getpid()) < 0)
+        return;
+    const mode_t before = umask(077);
+    const bool kept = edit.history(c->history, &event, H_SAVE, fresh) >= 0 &&
+                      !chmod(fresh, 0600) && !rename(fresh, c->past);
+    umask(before);
+    if (!kept) {
+        unlink(fresh);
+        fprintf(stderr, "rbe chat: %s: the history could not be kept\n", c->past);
+    }
+    free(fresh);
+}
+
 static bool open_editor(struct chat *c)
 {
     static const char *const names[] = {CALLS(RBE_LIBRARY_NAME)};
@@ -95,7 +143,11 @@ static bool open_editor(struct chat *c)
     edit.el_set(c->edit, EL_EDITOR, "emacs");
     edit.el_set(c->edit, EL_GETCFN, read_character);
     if ((c->history = edit.history_init())) {
-        edit.history(c->history, &event, H_SETSIZE, 200);
+        edit.history(c->history, &event, H_SETSIZE, 500);
+        edit.history(c->history, &event, H_SETUNIQUE, 1);
+        /* One that is not there, or is no history, is an empty one. */
+        if (c->past)
+            edit.history(c->history, &event, H_LOAD, c->past);
         edit.el_set(c->edit, EL_HIST, edit.history, c->history);
     }
     return true;
@@ -216,12 +268,12 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
     const char *model = a->model;
-    char *shipped = model ? NULL : rbe_data_path("rbe-mini");
     enum rbe_status err;
+    size_t bytes;
 
-    if (!model && !(model = shipped))
-        return rbe_fail(d, RBE_ERR_IO, "the shipped rbe-mini is not found; set RBE_DATA");
-    if ((err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
+    if ((err = rbe_model_open_bytes(&bytes, model, d)) ||
+        (err = rbe_memory_check_quota(model, bytes, d)) ||
+        (err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
         (err = rbe_runner_open(&c.runner, model, 1, kv, pool, d)) ||
         (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
                                   d)))
@@ -234,11 +286,15 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     rbe_warn_threads(a->call.name, rbe_pool_threads(pool));
     rbe_progress_release(true);
     rbe_catch_interrupt();
+    if (isatty(STDIN_FILENO) && !a->no_history)
+        c.past = history_file();
     if (open_editor(&c))
         printf("%s; /reset forgets, /quit or Ctrl-D ends, Ctrl-C stops an answer\n",
                c.runner.name);
     err = converse(&c, d);
+    keep_history(&c);
 out:
+    free(c.past);
     if (c.history)
         edit.history_end(c.history);
     if (c.edit)
@@ -248,7 +304,6 @@ out:
     rbe_tokenizer_close(&t);
     rbe_runner_close(&c.runner);
     rbe_pool_close(&pool);
-    free(shipped);
     return err;
 }
 

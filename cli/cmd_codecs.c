@@ -381,7 +381,7 @@ static json_t *row_json(const struct row *r)
 static enum rbe_status append_result(struct rbe_result_file *file, const struct table *t,
                                      bool complete, struct rbe_diag *d)
 {
-    json_t *j = rbe_result_new("codecs", rbe_pool_threads(t->pool));
+    json_t *j = rbe_result_new(RBE_KIND(codecs), rbe_pool_threads(t->pool));
     json_t *rows = json_array(), *names = json_array();
     for (size_t i = 0; i < t->row_count; i++)
         json_array_append_new(rows, row_json(&t->rows[i]));
@@ -412,7 +412,7 @@ static enum rbe_status append_white(struct rbe_result_file *file,
                                     uint32_t m, uint32_t n, unsigned threads,
                                     bool complete, struct rbe_diag *d)
 {
-    json_t *j = rbe_result_new("distortion", threads), *list = json_array();
+    json_t *j = rbe_result_new(RBE_KIND(distortion), threads), *list = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list,
                               RBE_OBJECT(RBE_WORD(codec, rbe_format_name(rows[i].format)),
@@ -633,9 +633,7 @@ enum rbe_status rbe_cmd_codecs(struct rbe_codecs_args *a, struct rbe_diag *d)
         return rbe_fail(d, RBE_ERR_ARG, "want a MODEL or FILE.safetensors; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    char *shipped = access(a->call.args[0], F_OK) ? rbe_data_path(a->call.args[0]) : NULL;
-    a->path = shipped ? shipped : a->call.args[0];
-    const enum rbe_status err = run(a, d);
-    free(shipped);
-    return err;
+    const enum rbe_status err = rbe_call_model(&a->call, 0, d);
+    a->path = a->call.args[0];
+    return err ? err : run(a, d);
 }

@@ -18,7 +18,8 @@ static const char *values_of(const struct rbe_command_option *o)
     static const struct {
         const char *arg, *words;
     } known[] = {
-        {"HOW", "parse text"}, {"LEVEL", "fast default best"}, {"TYPE", "F16 BF16 F32"},
+        {"FORMAT", "md csv json jsonl sql"}, {"HOW", "parse text"},
+        {"LEVEL", "fast default best"}, {"TYPE", "F16 BF16 F32"},
         {"FILE", ""}, {"PATH", ""}, {"DIR", ""}, {"FOLDER", ""}, {"NAME|FILE", ""},
         {"DIR|URL", ""},
     };
@@ -29,6 +30,31 @@ static const char *values_of(const struct rbe_command_option *o)
         if (!strcmp(known[i].arg, o->arg))
             return known[i].words;
     return NULL;
+}
+
+/* Whether an option, or the arguments of a command, are models: names, and files. */
+static bool takes_models(const char *what)
+{
+    return what && (!strncmp(what, "MODEL", 5) || !strncmp(what, "[MODEL", 6) ||
+                    !strncmp(what, "ORIGINAL", 8));
+}
+
+static void print_models(void)
+{
+    for (const struct rbe_named_model *m = rbe_named_models; m->name; m++)
+        printf(m == rbe_named_models ? "%s" : " %s", m->name);
+}
+
+/* Whether one can type it. */
+static bool is_shown(const struct rbe_command_option *o)
+{
+    return o->text && o->kind != RBE_OPTION_MOVED;
+}
+
+/* Whether a command has options, and one can see it. */
+static bool has_options(const struct rbe_command *c)
+{
+    return c->options && (c->what || !c->run);
 }
 
 static void print_words(const char *group)
@@ -53,13 +79,17 @@ static void bash_values(const struct rbe_command *c)
 {
     for (const struct rbe_command_option *o = c->options(); o->kind; o++) {
         const char *words = o->kind == RBE_OPTION_SWITCH ? NULL : values_of(o);
-        if (o->kind == RBE_OPTION_SWITCH)
+        if (o->kind == RBE_OPTION_SWITCH || !is_shown(o))
             continue;
         printf("    '%s --", c->name);
         print_name(o);
         if (o->letter)
             printf("' | '%s -%c", c->name, o->letter);
-        if (words && !*words)
+        if (takes_models(o->arg)) {
+            printf("') files=1 words='");
+            print_models();
+            printf("' ;;\n");
+        } else if (words && !*words)
             printf("') files=1 ;;\n");
         else
             printf("') words='%s' ;;\n", words ? words : "");
@@ -70,7 +100,7 @@ static void bash_options(const struct rbe_command *c)
 {
     printf("    '%s') words='", c->name);
     for (const struct rbe_command_option *o = c->options(); o->kind; o++)
-        if (o->text) {
+        if (is_shown(o)) {
             printf("--");
             print_name(o);
             putchar(' ');
@@ -96,7 +126,7 @@ static void print_bash(void)
            "    [ \"$COMP_CWORD\" -ge \"$i\" ] || return\n"
            "    case \"$command $prev\" in\n");
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
-        if (c->options)
+        if (has_options(c))
             bash_values(c);
     printf("    *)\n"
            "        case $cur in\n"
@@ -104,7 +134,7 @@ static void print_bash(void)
            "            case $command in\n"
            "            rbe | 'rbe eval') words=--help ;;\n");
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
-        if (c->options) {
+        if (has_options(c)) {
             printf("        ");
             bash_options(c);
         }
@@ -117,15 +147,22 @@ static void print_bash(void)
            "            'rbe eval') words='");
     print_words("rbe eval");
     printf("' ;;\n"
-           "            'rbe completion') words='bash zsh' ;;\n"
-           "            *) files=1 ;;\n"
+           "            'rbe completion') words='bash zsh' ;;\n");
+    for (const struct rbe_command *c = rbe_commands; c->name; c++)
+        if (has_options(c) && takes_models(c->usage)) {
+            printf("            '%s') files=1 words='", c->name);
+            print_models();
+            printf("' ;;\n");
+        }
+    printf("            *) files=1 ;;\n"
            "            esac ;;\n"
            "        esac ;;\n"
            "    esac\n"
            "    # shellcheck disable=SC2207 # names of files stay whole: one a line\n"
            "    if [ -n \"$files\" ]; then\n"
            "        local IFS=$'\\n'\n"
-           "        COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+           "        COMPREPLY=($(compgen -W \"${words// /$IFS}\" -- \"$cur\"; compgen -f -- "
+           "\"$cur\"))\n"
            "        compopt -o filenames 2> /dev/null\n"
            "    else\n"
            "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
@@ -147,6 +184,13 @@ static void zsh_text(const char *s, size_t size)
         }
 }
 
+static void zsh_models(void)
+{
+    printf("{_alternative \"models\\:model\\:(");
+    print_models();
+    printf(")\" \"files\\:file\\:_files\"}");
+}
+
 static void zsh_value(const struct rbe_command_option *o)
 {
     const char *words = values_of(o);
@@ -154,7 +198,9 @@ static void zsh_value(const struct rbe_command_option *o)
     putchar(':');
     zsh_text(o->arg, strlen(o->arg));
     putchar(':');
-    if (words)
+    if (takes_models(o->arg))
+        zsh_models();
+    else if (words)
         printf(*words ? "(%s)" : "_files", words);
 }
 
@@ -189,11 +235,18 @@ static void zsh_command(const struct rbe_command *c)
     printf("    '%s')\n        _arguments -s \\\n", c->name);
     c->defaults(c->values);
     for (const struct rbe_command_option *o = c->options(); o->kind; o++)
-        if (o->text)
+        if (is_shown(o))
             zsh_option(c, o);
-    printf("        '--help[show how it is called]' \\\n        '*:%s:%s' ;;\n",
-           !strcmp(c->name, "rbe completion") ? "shell" : "file",
-           !strcmp(c->name, "rbe completion") ? "(bash zsh)" : "_files");
+    printf("        '--help[show how it is called]' \\\n        '*:");
+    if (!strcmp(c->name, "rbe completion")) {
+        printf("shell:(bash zsh)");
+    } else if (takes_models(c->usage)) {
+        printf("model:");
+        zsh_models();
+    } else {
+        printf("file:_files");
+    }
+    printf("' ;;\n");
 }
 
 static void zsh_group(const char *group)
@@ -227,7 +280,7 @@ static void print_zsh(void)
     zsh_group("rbe");
     zsh_group("rbe eval");
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
-        if (c->options)
+        if (has_options(c))
             zsh_command(c);
     printf("    esac\n"
            "}\n"

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/result.h"
 #include "base/rows.h"
 #include "cli/arguments.h"
@@ -96,7 +97,7 @@ static enum rbe_status append_result(struct rbe_result_file *file,
     const struct rbe_result_model model = {
         .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = s->label,
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
-    json_t *j = rbe_result_new("convert", threads), *rows = json_array();
+    json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
         if (c->entries[i].encoded)
             json_array_append_new(rows, entry_json(&c->entries[i]));
@@ -192,12 +193,17 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
 static enum rbe_status open_profile(struct rbe_profile **out, const struct rbe_convert_args *a,
                                     const struct rbe_source *s, struct rbe_diag *d)
 {
-    char name[64];
+    char name[64], valid[256];
 
     *out = NULL;
     if (a->codec) {
         if (a->profile)
             return rbe_fail(d, RBE_ERR_ARG, "--profile and --codec exclude one another");
+        if (rbe_format_by_name(a->codec) == RBE_FORMAT_COUNT) {
+            rbe_format_names(valid, sizeof valid, ", ", NULL);
+            return rbe_fail(d, RBE_ERR_ARG, "unknown codec '%.40s'%s; valid: %s", a->codec,
+                            rbe_nearest_in(a->codec, valid).text, valid);
+        }
         if (a->block > 0)
             snprintf(name, sizeof name, "%.32s-b%d", a->codec, a->block);
         else
@@ -224,6 +230,8 @@ struct work {
     struct rbe_progress progress;
     enum rbe_metric metric;
     bool calibrates, allocates;
+    double limit;               /* MB */
+    unsigned passes;            /* of the calibration; 0: there is none */
 };
 
 /* Options that would decide nothing with this plan. */
@@ -262,6 +270,12 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
+    const double params = (double)rbe_model_config_params(&w->source->config);
+    w->limit = a->memory > 0 ? a->memory : fmax(CONVERT_MEMORY, 1000 + 5 * params / 1e6);
+    w->passes = w->calibrates ? rbe_calibration_passes(&w->source->config, w->metric,
+                                                       rbe_pool_threads(w->pool),
+                                                       (size_t)(w->limit * 1e6))
+                              : 0;
     return RBE_OK;
 }
 
@@ -269,11 +283,14 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
 static enum rbe_status check_memory(const struct work *w, struct rbe_diag *d)
 {
     const struct rbe_convert_args *a = w->a;
-    const double limit = a->memory;
-    const double need = (double)rbe_convert_bytes(w->c, w->calibrates, w->metric, w->allocates,
+    const double limit = w->limit;
+    const double need = (double)rbe_convert_bytes(w->c, w->passes, w->metric, w->allocates,
                                                   rbe_pool_threads(w->pool)) / 1e6;
 
-    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f\n", need, limit);
+    printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f", need, limit);
+    if (w->passes > 1)
+        printf(", by a calibration in %u passes", w->passes);
+    putchar('\n');
     fflush(stdout);
     if (need <= limit || (a->plan && !w->allocates))
         return RBE_OK;
@@ -305,6 +322,7 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
     /* The disk has to hold every matrix, and then the file. */
     struct rbe_calibration_keep keep = {.folder = c->folder,
                                         .source_sha256 = c->source->sha256,
+                                        .passes = w->passes,
                                         .reserve = 2 * c->file_bytes};
     const enum rbe_status err =
         rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric,
@@ -398,16 +416,15 @@ out:
 enum rbe_status rbe_cmd_convert(struct rbe_convert_args *a, struct rbe_diag *d)
 {
     const char *const *args = a->call.args;
+    enum rbe_status err;
 
     if (a->call.count != 2 && !(a->plan && a->call.count == 1))
         return rbe_fail(d, RBE_ERR_ARG, "want MODEL and OUT.rbe; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    /* The shipped model goes by its name. */
-    char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a->model = shipped ? shipped : args[0];
+    if ((err = rbe_call_model(&a->call, 0, d)))
+        return err;
+    a->model = args[0];
     a->out = args[1] ? args[1] : "";
-    const enum rbe_status err = convert(a, d);
-    free(shipped);
-    return err;
+    return convert(a, d);
 }

@@ -100,16 +100,15 @@ out:
 enum rbe_status rbe_cmd_export(struct rbe_export_args *a, struct rbe_diag *d)
 {
     const char *const *args = a->call.args;
+    enum rbe_status err;
 
     if (a->call.count != 2)
         return rbe_fail(d, RBE_ERR_ARG, "want MODEL and OUT; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    /* What ships goes by its name. */
-    char *shipped = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a->model = shipped ? shipped : args[0];
+    if ((err = rbe_call_model(&a->call, 0, d)))
+        return err;
+    a->model = args[0];
     a->out = args[1];
-    const enum rbe_status err = export(a, d);
-    free(shipped);
-    return err;
+    return export(a, d);
 }

@@ -114,15 +114,16 @@ static void print_markdown(FILE *f, const struct gate *o, const struct rbe_turns
     const enum rbe_gate_verdict v = overall(o, t);
 
     fprintf(f, "### Gate: %s\n\n%s against %s, in turns on one machine, %u rounds in %.0f s.\n"
-            "Fails when a time grows by more than two thirds of %.3g %% for sure, or an exact "
-            "figure by %.2g %%.\n\n", rbe_gate_verdict_name(v), o->a->new_name, o->a->base_name,
-            t->rounds, t->seconds, o->a->threshold, 100 * exact_limit);
+            "Fails when a time grows by more than two thirds of %.3g %% (and of %.3g ms) for "
+            "sure, or an exact figure by %.2g %%.\n\n", rbe_gate_verdict_name(v),
+            o->a->new_name, o->a->base_name,
+            t->rounds, t->seconds, o->a->threshold, o->a->t.floor_ms, 100 * exact_limit);
     print_table(f, o, t, true);
 }
 
 static json_t *record_of(const struct gate *o, const struct rbe_turns *t)
 {
-    json_t *r = rbe_result_new("gate", (unsigned)o->a->threads), *list = json_array();
+    json_t *r = rbe_result_new(RBE_KIND(gate), (unsigned)o->a->threads), *list = json_array();
 
     if (!r || !list) {
         json_decref(r);
@@ -174,7 +175,7 @@ static enum rbe_status write_markdown(const struct gate *o, const struct rbe_tur
 static enum rbe_status record_round(void *arg, const struct rbe_turns_metric *m,
                                     unsigned round, double seconds, struct rbe_diag *d)
 {
-    json_t *r = rbe_result_new("gate-round", 0);
+    json_t *r = rbe_result_new(RBE_KIND(gate_round), 0);
 
     if (!r)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");

@@ -114,6 +114,7 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
 
     if ((err = rbe_model_open_bytes(&bytes, g->path, d)) ||
         (err = rbe_memory_check(g->path, bytes, (size_t)o->memory_limit, d)) ||
+        (err = rbe_memory_check_quota(g->path, bytes, d)) ||
         (err = set_limit(o, d)) ||
         (err = rbe_model_open(&g->model, g->path, d)))
         return err;
@@ -129,11 +130,13 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
         return err;
     const uint32_t room = (uint32_t)(g->prompt_count + (size_t)o->tokens);
     const struct rbe_session_limits l = {.max_tokens = room,
-                                         .max_batch = o->memory_limit ? 32 : 0,
+                                         .max_batch =
+                                             o->memory_limit || rbe_memory_quota() ? 32 : 0,
                                          .kv_cache = g->kv};
     const size_t logits = c->vocab * sizeof(float);
-    if ((err = rbe_memory_check("the session", rbe_session_bytes(g->model, l) + 3 * logits,
-                                (size_t)o->memory_limit, d)) ||
+    const size_t session = rbe_session_bytes(g->model, l) + 3 * logits;
+    if ((err = rbe_memory_check("the session", session, (size_t)o->memory_limit, d)) ||
+        (err = rbe_memory_check_quota(g->path, bytes + session, d)) ||
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
         (err = rbe_session_open(&g->session, g->model, l, g->pool, d)))
         return err;
@@ -242,15 +245,10 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
 enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d)
 {
     struct generation g = {.a = a, .started = rbe_now()};
-    enum rbe_status err;
-    char *shipped = NULL;
+    enum rbe_status err = rbe_call_only_model(&g.path, &a->call, RBE_USUAL_MODEL, d);
 
-    g.path = a->call.count ? a->call.args[0] : (shipped = rbe_data_path("rbe-mini"));
-    if (a->call.count > 1) {
-        err = rbe_fail(d, RBE_ERR_ARG, "one model, not %d", a->call.count);
-    } else if (!g.path) {
-        err = rbe_fail(d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
-                       "folder");
+    if (err) {
+        return err;
     } else if (a->prompt && a->prompt_file) {
         err = rbe_fail(d, RBE_ERR_ARG, "--prompt and --prompt-file exclude each other");
     } else if (strcmp(a->special, "parse") && strcmp(a->special, "text")) {
@@ -274,6 +272,5 @@ enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d
     rbe_pool_close(&g.pool);
     rbe_tokenizer_close(&g.tokenizer);
     rbe_model_close(&g.model);
-    free(shipped);
     return err;
 }

@@ -108,7 +108,7 @@ static void print_tensors(const struct rbe_safetensors *s, const struct rbe_cont
 /* Adds the fields that make j a result row of kind `contents`. */
 static int make_row(json_t *j, const struct rbe_result_model *model, uint64_t words)
 {
-    json_t *row = rbe_result_new("contents", 1);
+    json_t *row = rbe_result_new(RBE_KIND(contents), 1);
     const int bad =
         !row || rbe_result_set_model(row, RBE_KEY(model), model) ||
         RBE_SET(row, RBE_JSON(totals, RBE_OBJECT(RBE_INT(compressed_parameters, words),
@@ -141,6 +141,7 @@ static json_t *describe(struct rbe_model *m, const struct rbe_safetensors *s)
 
     return RBE_OBJECT(RBE_TEXT(path, rbe_model_path(m)), RBE_FLAG(rbe, rbe_model_is_rbe(m)),
                       RBE_WORD(label, rbe_model_label(m)),
+                      RBE_WORD(architecture, rbe_arch_at(c->arch)->type),
                       RBE_WORD(profile, rbe_safetensors_meta(s, "rbe.profile")),
                       RBE_WORD(sha256, rbe_model_sha256(m)), RBE_INT(vocab, c->vocab),
                       RBE_INT(n_ctx, c->n_ctx), RBE_INT(n_embd, c->n_embd),
@@ -399,19 +400,10 @@ out:
 
 enum rbe_status rbe_cmd_info(struct rbe_info_args *a, struct rbe_diag *d)
 {
-    enum rbe_status err;
-    char *shipped = NULL;
-    const char *path = a->call.count ? a->call.args[0] : (shipped = rbe_data_path("rbe-mini"));
+    const char *path;
+    const enum rbe_status err = rbe_call_only_model(&path, &a->call, "rbe-mini", d);
 
-    if (a->call.count > 1)
-        err = rbe_fail(d, RBE_ERR_ARG, "one model, not %d", a->call.count);
-    else if (!path)
-        err = rbe_fail(d, RBE_ERR_IO, "the model that ships is nowhere; $RBE_DATA names its "
-                       "folder");
-    else if (rbe_gguf_is(path))
-        err = show_gguf(path, a->json, d);
-    else
-        err = show(path, a->verify, a->json, d);
-    free(shipped);
-    return err;
+    if (err)
+        return err;
+    return rbe_gguf_is(path) ? show_gguf(path, a->json, d) : show(path, a->verify, a->json, d);
 }

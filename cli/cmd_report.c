@@ -206,13 +206,14 @@ static enum rbe_status build(const char *results, const char *out, const char *m
     struct rbe_document *doc = NULL;
     enum rbe_status err;
     char verdict[128];
+    size_t table = 0;
 
     if ((err = check_apart(results, out, d)) || (err = check_foreign(out, d)) ||
         (err = rbe_results_open(&r, results, d)) ||
         (err = rbe_criteria_judge(&c, r, model, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(r, results, out, d)) ||
         (err = rbe_document_open(&doc, d)) ||
-        (err = rbe_page_write(doc, r, &c, &plotter, d)) ||
+        (err = rbe_page_write(doc, r, &c, &plotter, &table, d)) ||
         (err = write_page(doc, out, "index.html", d)) ||
         (err = write_page(doc, out, "report.md", d)) || (err = write_rows(r, out, d)))
         goto out;
@@ -227,11 +228,7 @@ static enum rbe_status build(const char *results, const char *out, const char *m
         json_decref(j);
         goto out;
     }
-    rbe_document_print_table(doc, 0, 7, WIDTH, stdout);
-    if (c.count > c.judged) {
-        printf("\nOther models:\n");
-        rbe_document_print_table(doc, 1, 8, WIDTH, stdout);
-    }
+    rbe_document_print_table(doc, table, c.count > c.judged ? 8 : 7, WIDTH, stdout);
     rbe_page_verdict(verdict, sizeof verdict, &c);
     printf("\n%s.\n", verdict);
     for (size_t i = 0; i < c.count; i++)

@@ -1,5 +1,5 @@
 /*
- * cmd_trend.c - rbe trend: a history of gate runs as a plot.
+ * cmd_trend.c - rbe trend: a history of gate runs as a plot, and what drifted.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,16 +12,21 @@
 #include "base/result.h"
 #include "base/rows.h"
 #include "cli/arguments.h"
+#include "cli/paint.h"
+#include "gate/trend.h"
 #include "reports/document.h"
 #include "reports/plots.h"
 #include "reports/results.h"
 
-enum { MOST_METRICS = 24 };
+enum { MOST_METRICS = 24, MOST_DRIFTS = 8, EXIT_DRIFT = 3 };
 
-/* Where each metric stands: the product of all its ratios so far. */
+/* Where each metric stands: the product of all its ratios so far, their logarithms, and the
+ * entries that they are of. */
 struct level {
     char name[64];
-    double value;
+    double value, *log_ratio;
+    unsigned *entry;
+    size_t count;
 };
 
 static struct level *find(struct level *levels, const char *name)
@@ -35,6 +40,25 @@ static struct level *find(struct level *levels, const char *name)
             return &levels[i];
     }
     return NULL;
+}
+
+static bool keep(struct level *l, double ratio, unsigned entry)
+{
+    /* Room doubles at powers of two. */
+    if ((l->count & (l->count - 1)) == 0) {
+        const size_t room = l->count ? 2 * l->count : 1;
+        double *x = realloc(l->log_ratio, room * sizeof *x);
+        if (x)
+            l->log_ratio = x;
+        unsigned *e = realloc(l->entry, room * sizeof *e);
+        if (e)
+            l->entry = e;
+        if (!x || !e)
+            return false;
+    }
+    l->log_ratio[l->count] = log(ratio);
+    l->entry[l->count++] = entry;
+    return true;
 }
 
 /* One row of the history: metric, entry, level and its interval in percent, regression. */
@@ -62,6 +86,8 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
             low = json_number_value(json_array_get(ends, 0));
             high = json_number_value(json_array_get(ends, 1));
         }
+        if (!keep(l, ratio, entry))
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         const double before = l->value;
         l->value *= ratio;
         rbe_plot_series(p, series, name);
@@ -96,10 +122,67 @@ static bool is_history(const json_t *row)
 {
     const char *kind = RBE_STRING_AT(row, kind);
 
-    return !strcmp(kind, "gate") || !strcmp(kind, "compare");
+    return !strcmp(kind, RBE_KIND(gate)) || !strcmp(kind, RBE_KIND(compare));
 }
 
-static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *d)
+/* --- what drifted ------------------------------------------------------------------------- */
+
+/* The revision that entry n (from 1) measured, or NULL. */
+static const char *revision_of(const json_t *rows, unsigned n)
+{
+    const json_t *r;
+    size_t i;
+
+    json_array_foreach(rows, i, r)
+        if (is_history(r) && !--n)
+            return RBE_STRING_AT(r, revision);
+    return NULL;
+}
+
+static void print_drift(const char *name, const struct rbe_drift *s, const unsigned *entry,
+                        const json_t *rows)
+{
+    const char *from = revision_of(rows, entry[s->first]);
+    const char *to = revision_of(rows, entry[s->last]);
+
+    printf("%s%s: %+.1f %% over runs %u to %u%s", rbe_paint(stdout, RBE_YELLOW), name,
+           100 * expm1(s->change), entry[s->first], entry[s->last],
+           rbe_paint(stdout, RBE_PLAIN));
+    if (from && to)
+        printf(" (%.40s to %.40s)", from, to);
+    putchar('\n');
+}
+
+/* Says what drifted; how much did. */
+static unsigned drifts(const struct level *levels, const json_t *rows, double threshold,
+                       json_t *list)
+{
+    struct rbe_drift found[MOST_DRIFTS];
+    unsigned all = 0;
+
+    for (size_t i = 0; i < MOST_METRICS && levels[i].name[0]; i++) {
+        const struct level *l = &levels[i];
+        const size_t n =
+            rbe_trend_drifts(found, MOST_DRIFTS, l->log_ratio, l->count, threshold);
+        for (size_t k = 0; k < n; k++) {
+            const struct rbe_drift *s = &found[k];
+            if (list)
+                json_array_append_new(list, json_pack(
+                    "{s:o, s:f, s:i, s:i, s:o, s:o}", "metric", rbe_result_string(l->name),
+                    "ratio", exp(s->change), "first",
+                    (int)l->entry[s->first], "last", (int)l->entry[s->last], "first_revision",
+                    rbe_result_text(revision_of(rows, l->entry[s->first])), "last_revision",
+                    rbe_result_text(revision_of(rows, l->entry[s->last]))));
+            else
+                print_drift(l->name, s, l->entry, rows);
+        }
+        all += (unsigned)n;
+    }
+    return all;
+}
+
+static enum rbe_status draw(struct rbe_trend_args *a, const char *path, const char *out,
+                            struct rbe_diag *d)
 {
     struct level *levels = calloc(MOST_METRICS, sizeof *levels);
     struct rbe_document *doc = NULL;
@@ -128,7 +211,19 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
     if (!err && !p.rows)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %u rows of a history, none with a metric", path,
                        entries);
-    if (err || (err = rbe_document_open(&doc, d)) ||
+    if (err)
+        goto out;
+    json_t *list = a->json ? json_array() : NULL;
+    const unsigned all = drifts(levels, rows, a->threshold / 100, list);
+    a->call.code = all && a->check ? EXIT_DRIFT : 0;
+    if (list) {
+        json_dumpf(list, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+        putchar('\n');
+        json_decref(list);
+    }
+    if (a->no_plot)
+        goto out;
+    if ((err = rbe_document_open(&doc, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(path, out, d)))
         goto out;
     snprintf(vars, sizeof vars, "entries=%u; ", entries);
@@ -138,7 +233,7 @@ static enum rbe_status draw(const char *path, const char *out, struct rbe_diag *
     if (plotter.failed)
         err = rbe_fail(d, RBE_ERR_IO, "not drawn (gnuplot); the numbers are in "
                        "%s/plots/trend.tsv", out);
-    else
+    else if (!a->json)
         printf("%u runs: %s/plots/trend.svg and trend.png\n", entries, out);
 out:
     if (p.tsv)
@@ -147,6 +242,10 @@ out:
     rbe_plotter_close(&plotter);
     rbe_document_close(&doc);
     json_decref(rows);
+    for (size_t k = 0; levels && k < MOST_METRICS; k++) {
+        free(levels[k].log_ratio);
+        free(levels[k].entry);
+    }
     free(levels);
     return err;
 }
@@ -155,5 +254,5 @@ enum rbe_status rbe_cmd_trend(struct rbe_trend_args *a, struct rbe_diag *d)
 {
     if (a->call.count != 1)
         return rbe_fail(d, RBE_ERR_ARG, "give one history file; see rbe trend --help");
-    return draw(a->call.args[0], a->out, d);
+    return draw(a, a->call.args[0], a->out, d);
 }

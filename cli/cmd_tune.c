@@ -24,14 +24,14 @@
 
 enum { MAX_TIME = 512 };
 
-/* What is not said.  The Llamas that there are have ten times the parameters of rbe-mini and
- * more: their matrices are not encoded again, and less is looked at in between. */
+/* What is not said.  The matrices of large models are not encoded again, and less is looked at
+ * in between. */
 static const struct defaults {
     const char *profile;
     uint64_t tokens;
     uint32_t micro, windows, evaluations;
-} of_gpt2 = {"default", TUNE_TOKENS, 4, 60, 12},
-  of_llama = {"scales", TUNE_TOKENS_LLAMA, 2, 20, 3};
+} small = {"default", TUNE_TOKENS, 4, 60, 12},
+  large = {"scales", TUNE_TOKENS_LARGE, 2, 20, 3};
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
@@ -189,7 +189,7 @@ static size_t calibration_bytes(const struct run *r)
 {
     if (!reads_calibration(r))
         return 0;
-    return rbe_calibration_bytes(&r->source->config, r->o.metric, rbe_pool_threads(r->pool));
+    return rbe_calibration_bytes(&r->source->config, r->o.metric, 1, rbe_pool_threads(r->pool));
 }
 
 static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
@@ -352,7 +352,8 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if ((err = rbe_source_open(&r->source, a->original, d)))
         return err;
     const struct rbe_model_config *c = &r->source->config;
-    const struct defaults *without = c->arch == RBE_ARCH_LLAMA ? &of_llama : &of_gpt2;
+    const struct defaults *without =
+        rbe_model_config_params(c) > TUNE_LARGE * (uint64_t)1000000 ? &large : &small;
     /* The original has no codes to find: its default moves what is continuous alone. */
     const char *const profile = a->control ? "scales" : without->profile;
     if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))
@@ -483,7 +484,7 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
 
     if (!r->a->control && (err = rbe_sha256_file(sha, r->a->out, d)))
         return err;
-    json_t *j = rbe_result_new("recovery", rbe_pool_threads(r->pool));
+    json_t *j = rbe_result_new(RBE_KIND(recovery), rbe_pool_threads(r->pool));
     const char *original = rbe_source_path(r->source);
     char *base = original_name(r->source);
     bad |=
@@ -573,17 +574,18 @@ enum rbe_status rbe_cmd_tune(struct rbe_tune_args *a, struct rbe_diag *d)
 {
     const char *const *args = a->call.args;
     const int count = a->call.count;
+    enum rbe_status err;
 
     if (a->control ? count < 1 || count > 2 : count != 3)
         return rbe_fail(d, RBE_ERR_ARG, "want ORIGINAL MODEL.rbe OUT.rbe, or --control "
                         "ORIGINAL [OUT]; --help explains");
     if (a->quiet)
         rbe_progress_silence();
-    char *own = access(args[0], F_OK) ? rbe_data_path(args[0]) : NULL;
-    a->original = own ? own : args[0];
+    if ((err = rbe_call_model(&a->call, 0, d)) ||
+        (!a->control && (err = rbe_call_model(&a->call, 1, d))))
+        return err;
+    a->original = args[0];
     a->model = a->control ? "" : args[1];
     a->out = a->control ? args[1] : args[2];
-    const enum rbe_status err = tune(a, d);
-    free(own);
-    return err;
+    return tune(a, d);
 }

@@ -17,11 +17,13 @@
 #include "base/cpus.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "cli/man.h"
 #include "kernels/formats.h"
 #include "model/config.h"
+#include "model/names.h"
 
 static bool as_man;             /* how --help looks */
 static const char see_also[] = "rbe(1), rbe-bench(1), rbe-measure(1)";
@@ -44,8 +46,8 @@ const char *rbe_command_word(const struct rbe_command *c, const char *group)
 {
     const size_t n = strlen(group);
 
-    return !strncmp(c->name, group, n) && c->name[n] == ' ' && !strchr(c->name + n + 1, ' ')
-               ? c->name + n + 1 : NULL;
+    return c->what && !strncmp(c->name, group, n) && c->name[n] == ' ' &&
+           !strchr(c->name + n + 1, ' ') ? c->name + n + 1 : NULL;
 }
 
 void rbe_print_group(FILE *f, const char *group, const char *what, const char *usage,
@@ -161,6 +163,11 @@ struct poptOption *rbe_option_table(const struct rbe_command *c)
     for (const struct rbe_command_option *o = c->options(); o->kind; o++) {
         struct poptOption *p = &table[n++];
         assert(n <= MOST_OPTIONS);
+        if (o->kind == RBE_OPTION_MOVED) {
+            *p = (struct poptOption){.shortName = o->letter, .val = (int)n,
+                                     .argInfo = POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN};
+            continue;
+        }
         rbe_option_name(words + at, room - at, o);
         *p = (struct poptOption){.longName = words + at, .shortName = o->letter,
                                  .argDescrip = o->arg};
@@ -201,6 +208,15 @@ static bool read_number(const char *text, bool whole, double *v)
     return end != text && !*end && !strpbrk(text, "xX");
 }
 
+/* Where a letter of this option was another one's: what it means now. */
+static const char *moved(const struct rbe_command *c, const char *name)
+{
+    for (const struct rbe_command_option *o = c->options(); o->kind; o++)
+        if (o->kind == RBE_OPTION_MOVED && !strcmp(o->name, name))
+            return o->text;
+    return NULL;
+}
+
 /* The text of an option into its number; says what is wrong with it. */
 static bool set_number(const struct rbe_command_option *o, const char *text,
                        const struct rbe_command *c)
@@ -212,8 +228,9 @@ static bool set_number(const struct rbe_command_option *o, const char *text,
 
     rbe_option_name(name, sizeof name, o);
     if (!read_number(text, whole, &v)) {
-        fprintf(stderr, "%s: --%s: '%s' is no %snumber\n", c->name, name, text,
-                whole ? "whole " : "");
+        const char *now = moved(c, o->name);
+        fprintf(stderr, "%s: --%s: '%s' is no %snumber%s%s\n", c->name, name, text,
+                whole ? "whole " : "", now ? ": " : "", now ? now : "");
         return false;
     }
     if (!(v >= o->least && v <= o->most)) {
@@ -232,6 +249,46 @@ static bool set_number(const struct rbe_command_option *o, const char *text,
     return true;
 }
 
+static bool is_model(const struct rbe_command_option *o)
+{
+    return o->arg && !strcmp(o->arg, "MODEL");
+}
+
+/* Models of options by their names: popt's strings, or a default, become paths. */
+static enum rbe_status find_models(const struct rbe_command *c, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (const struct rbe_command_option *o = c->options(); o->kind && !err; o++) {
+        char **one[] = {place_of(o, c->values), NULL};
+        char **list = !is_model(o) ? NULL : o->kind == RBE_OPTION_TEXTS
+                      ? *(char ***)place_of(o, c->values) : one[0];
+        const bool many = o->kind == RBE_OPTION_TEXTS;
+        for (; list && *list && !err; list = many ? list + 1 : NULL) {
+            char *path;
+            if (!(err = rbe_model_find(&path, *list, d)))
+                *list = path;
+        }
+    }
+    return err;
+}
+
+/* An option that is none: what it may have been. */
+static struct rbe_nearest_hint nearest_option(const char *typed, const struct rbe_command *c)
+{
+    struct rbe_nearest near = rbe_nearest_to(typed);
+
+    rbe_nearest_try(&near, "--help");
+    for (const struct rbe_command_option *o = c->options(); o->kind; o++) {
+        char name[64] = "--";
+        if (!o->text || o->kind == RBE_OPTION_MOVED)
+            continue;
+        rbe_option_name(name + 2, sizeof name - 2, o);
+        rbe_nearest_try(&near, name);
+    }
+    return rbe_nearest_hint(&near);
+}
+
 bool rbe_read_options(poptContext popt, const struct rbe_command *c)
 {
     bool good = true;
@@ -239,13 +296,38 @@ bool rbe_read_options(poptContext popt, const struct rbe_command *c)
 
     while (good && (rc = poptGetNextOpt(popt)) > 0) {
         char *text = poptGetOptArg(popt);
-        good = set_number(&c->options()[rc - 1], text ? text : "", c);
+        const struct rbe_command_option *o = &c->options()[rc - 1];
+        if (o->kind == RBE_OPTION_MOVED) {
+            fprintf(stderr, "%s: -%c: %s\n", c->name, o->letter, o->text);
+            good = false;
+        } else {
+            good = set_number(o, text ? text : "", c);
+        }
         free(text);
     }
-    if (good && rc < -1)
-        fprintf(stderr, "%s: %s: %s\n", c->name,
-                poptBadOption(popt, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
+    if (good && rc < -1) {
+        const char *bad = poptBadOption(popt, POPT_BADOPTION_NOALIAS);
+        const bool none = rc == POPT_ERROR_BADOPT && !strncmp(bad, "--", 2);
+        fprintf(stderr, "%s: %s: %s%s\n", c->name, bad, poptStrerror(rc),
+                none ? nearest_option(bad, c).text : "");
+    }
     return good && rc == -1;
+}
+
+static void print_examples(FILE *f, const struct rbe_command *c, const char *indent)
+{
+    if (c->examples->line)
+        fputs("\nExamples:\n", f);
+    for (const struct rbe_example *e = c->examples; e->line; e++)
+        fprintf(f, "%s# %s\n%s%s\n", indent, e->text, indent, e->line);
+}
+
+void rbe_print_examples(FILE *f, bool is_long)
+{
+    for (const struct rbe_command *c = rbe_commands; c->name; c++)
+        for (const struct rbe_example *e = c->examples; e && e->line; e++)
+            if (e->is_long == is_long)
+                fprintf(f, "# %s: %s\n%s\n", c->name, e->text, e->line);
 }
 
 bool rbe_print_help(const struct rbe_command *c, const struct poptOption *table,
@@ -260,6 +342,7 @@ bool rbe_print_help(const struct rbe_command *c, const struct poptOption *table,
         rbe_man_head(stdout, c->name, c->what, line);
         rbe_man_text(stdout, "DESCRIPTION", about);
         rbe_man_options(stdout, table);
+        rbe_man_examples(stdout, c);
         rbe_man_tail(stdout, see);
         return true;
     }
@@ -269,6 +352,7 @@ bool rbe_print_help(const struct rbe_command *c, const struct poptOption *table,
     poptSetOtherOptionHelp(popt, line);
     poptPrintHelp(popt, stdout, 0);
     printf("\n%s\n", about);
+    print_examples(stdout, c, "  ");
     poptFreeContext(popt);
     return true;
 }
@@ -281,8 +365,10 @@ static int no_memory(const char *name)
 
 int rbe_command_run(const struct rbe_command *c, int argc, const char **argv)
 {
-    /* Kept, and reachable, to the end of the process: the arguments live in it. */
-    static poptContext popt;
+    /* Kept, and reachable, to the end of the process: the arguments live in them. */
+    enum { MOST_RUNS = 16 };
+    static volatile poptContext kept[MOST_RUNS];
+    static unsigned runs;
     static const char *none[] = {NULL};
     struct rbe_call *call = c->values;
     struct rbe_diag d = {""};
@@ -293,8 +379,11 @@ int rbe_command_run(const struct rbe_command *c, int argc, const char **argv)
         {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL}, POPT_TABLEEND};
 
     call->name = argv[0] = c->name;
-    if (!(popt = poptGetContext(c->name, argc, argv, all, 0)))
+    poptContext popt = poptGetContext(c->name, argc, argv, all, 0);
+    if (!popt)
         return no_memory(c->name);
+    kept[runs++ % MOST_RUNS] = popt;
+    (void)kept;
     if (!rbe_read_options(popt, c))
         return 2;
     if (help)
@@ -304,12 +393,44 @@ int rbe_command_run(const struct rbe_command *c, int argc, const char **argv)
         call->args = none;
     while (call->args[call->count])
         call->count++;
+    if ((err = find_models(c, &d)))
+        return rbe_report_failure(c->name, err, &d);
     if (!*c->usage && call->count)
         err = rbe_fail(&d, RBE_ERR_ARG, "unexpected argument '%s'", call->args[0]);
     else
         err = c->run(call, &d);
     const int code = rbe_report_failure(c->name, err, &d);
     return call->code ? call->code : code;
+}
+
+enum rbe_status rbe_call_model(struct rbe_call *call, int i, struct rbe_diag *d)
+{
+    char *path;
+    const enum rbe_status err = rbe_model_find(&path, call->args[i], d);
+
+    /* It stays to the end, as all arguments do. */
+    if (!err)
+        call->args[i] = path;
+    return err;
+}
+
+enum rbe_status rbe_call_only_model(const char **path, struct rbe_call *call, const char *usual,
+                                    struct rbe_diag *d)
+{
+    /* Reachable to the end. */
+    static const char *args[2];
+
+    *path = NULL;
+    if (call->count > 1)
+        return rbe_fail(d, RBE_ERR_ARG, "one model, not %d", call->count);
+    if (!call->count) {
+        args[0] = usual;
+        call->args = args;
+    }
+    const enum rbe_status err = rbe_call_model(call, 0, d);
+    if (!err)
+        *path = call->args[0];
+    return err;
 }
 
 /* What stands before a command's name, which may have its program's. */

@@ -30,7 +30,8 @@ struct rbe_call {
 #endif
 
 enum rbe_option_kind {
-    RBE_OPTION_END, RBE_OPTION_SWITCH, RBE_OPTION_TEXT, RBE_OPTION_TEXTS, RBE_OPTION_INT,
+    RBE_OPTION_END, RBE_OPTION_MOVED, RBE_OPTION_SWITCH, RBE_OPTION_TEXT, RBE_OPTION_TEXTS,
+    RBE_OPTION_INT,
     RBE_OPTION_UNSIGNED, RBE_OPTION_LONG, RBE_OPTION_SEED, RBE_OPTION_FLOAT, RBE_OPTION_DOUBLE,
 };
 
@@ -45,9 +46,16 @@ struct rbe_command_option {
     int *variable;
 };
 
+struct rbe_example {
+    const char *text, *line;
+    bool is_long;               /* or needs files that do not ship */
+};
+
 struct rbe_command {
-    const char *name, *what, *usage, *about;    /* name: with the program's */
+    /* name: with the program's; what: NULL when hidden */
+    const char *name, *what, *usage, *about;
     const struct rbe_command_option *(*options)(void);  /* NULL: a group of commands */
+    const struct rbe_example *examples;         /* the last one has no line */
     void (*defaults)(void *values);
     struct rbe_call *values;    /* the command's struct, which begins so */
     size_t size;                /* of it */
@@ -57,7 +65,8 @@ extern const struct rbe_command rbe_commands[];     /* the last one has no name 
 
 /* The command of this name, or NULL. */
 const struct rbe_command *rbe_command_find(const char *name);
-/* The word of c behind the name of a group ("rbe", "rbe eval"), NULL if it is none of it. */
+/* The word of c behind the name of a group ("rbe", "rbe eval"), NULL if it is none of it, or is
+ * hidden. */
 const char *rbe_command_word(const struct rbe_command *c, const char *group);
 
 /* Runs it with argv[0] the command; returns the exit status: 0 ok, 1 failed, 2 usage. */
@@ -76,6 +85,15 @@ bool rbe_read_options(poptContext popt, const struct rbe_command *c);
 /* --help of a command; `see`: the pages that its manual page names.  False: out of memory. */
 bool rbe_print_help(const struct rbe_command *c, const struct poptOption *table,
                     const char *see);
+
+/* In the place of the command's argument i, a model's name or path, its path. */
+enum rbe_status rbe_call_model(struct rbe_call *call, int i, struct rbe_diag *d);
+/* The path of the only argument, which may be left out for the usual model. */
+enum rbe_status rbe_call_only_model(const char **path, struct rbe_call *call, const char *usual,
+                                    struct rbe_diag *d);
+
+/* Prints every example as lines of a shell, those that are long too or not. */
+void rbe_print_examples(FILE *f, bool is_long);
 
 /* A text of the list with what {} and other words in braces stand for. */
 void rbe_option_text(char *out, size_t size, const char *text,

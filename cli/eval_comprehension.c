@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rows.h"
@@ -62,20 +63,27 @@ static void print_record(const json_t *r, void *unused)
                change_of(g, "", 100).text);
 }
 
-/* "lambada=PATH": the task and where its data is. */
-static enum rbe_status parse_task(const char *arg, enum rbe_task *task, const char **path,
+/* "lambada=PATH", or "lambada" for what is here of it: the task and where its data is, a fresh
+ * string. */
+static enum rbe_status parse_task(const char *arg, enum rbe_task *task, char **path,
                                   struct rbe_diag *d)
 {
+    const size_t n = strcspn(arg, "=");
+    enum rbe_status err;
     char name[32];
-    const char *eq = strchr(arg, '=');
 
-    if (!eq || !eq[1] || eq - arg >= (ptrdiff_t)sizeof name)
+    *path = NULL;
+    if (!n || (arg[n] && !arg[n + 1]) || n >= sizeof name)
         return rbe_fail(d, RBE_ERR_ARG,
-                        "'%s': wants TASK=PATH, e.g. lambada=lambada_test.jsonl", arg);
-    memcpy(name, arg, (size_t)(eq - arg));
-    name[eq - arg] = 0;
-    *path = eq + 1;
-    return rbe_task_parse(task, name, d);
+                        "'%s': wants TASK or TASK=PATH, e.g. lambada=lambada_test.jsonl", arg);
+    memcpy(name, arg, n);
+    name[n] = 0;
+    if ((err = rbe_task_parse(task, name, d)))
+        return err;
+    if (!arg[n])
+        return rbe_task_data(path, *task, d);
+    *path = strdup(arg + n + 1);
+    return *path ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 }
 
 static enum rbe_status run_all(struct rbe_eval_options *o, const char **tasks,
@@ -84,26 +92,32 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char **tasks,
     struct rbe_runner *runners = NULL;
     struct rbe_tokenizer *t = NULL;
     enum rbe_task task;
-    const char *path;
+    char *path = NULL;
     enum rbe_status err = RBE_OK;
 
-    for (const char **a = tasks; *a && !err; a++)
+    for (const char **a = tasks; *a && !err; a++) {
         if (!(err = parse_task(*a, &task, &path, d)))
             err = rbe_files_read(&o->files, path, d);
+        free(path);
+        path = NULL;
+    }
     if (err || (err = rbe_eval_begin(o, false, d)) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
         (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
         goto out;
     for (const char **a = tasks; *a && !err; a++) {
         struct rbe_items x;
-        parse_task(*a, &task, &path, NULL);
-        if ((err = rbe_items_load(&x, task, path, t, runners[0].n_ctx, (size_t)o->limit, d)))
+        if ((err = parse_task(*a, &task, &path, d)) ||
+            (err = rbe_items_load(&x, task, path, t, runners[0].n_ctx, (size_t)o->limit, d)))
             break;
         const struct rbe_evaluation e = rbe_eval_given(o, runners, print_record, NULL);
         err = rbe_measure_comprehension(&e, &x, d);
         rbe_items_free(&x);
+        free(path);
+        path = NULL;
     }
 out:
+    free(path);
     rbe_tokenizer_close(&t);
     rbe_eval_close_models(o, &runners);
     rbe_eval_end(o);
@@ -114,6 +128,6 @@ enum rbe_status rbe_eval_comprehension(struct rbe_eval_comprehension_args *a,
                                        struct rbe_diag *d)
 {
     if (!a->call.count)
-        return rbe_fail(d, RBE_ERR_ARG, "wants TASK=PATH, e.g. lambada=lambada_test.jsonl");
+        return rbe_fail(d, RBE_ERR_ARG, "wants TASK or TASK=PATH, e.g. lambada");
     return run_all(&a->o, a->call.args, d);
 }

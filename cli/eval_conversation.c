@@ -49,7 +49,8 @@ enum rbe_status rbe_eval_conversation(struct rbe_eval_conversation_args *a, stru
     struct rbe_eval_options *o = &a->o;
     struct rbe_conversation_plan plan = {
         .script = a->script, .turns = a->turns,
-        .how = {a->how, (uint32_t)a->max_tokens, (uint32_t)a->min_tokens, a->plain},
+        .how = {.sampling = a->how, .max_tokens = (uint32_t)a->max_tokens,
+                .min_tokens = (uint32_t)a->min_tokens, .plain = a->plain},
         .tokenizer = o->tokenizer, .threads = (unsigned)o->threads,
         .announce = a->stream ? announce : NULL, .quiet = o->quiet};
     enum rbe_status err;

@@ -41,65 +41,47 @@ static void print_record(const json_t *r, void *unused)
            rbe_show("%.5f", RBE_NUMBER_AT(r, perplexity_ratio)).text);
 }
 
-static enum rbe_status run_all(struct rbe_eval_options *o, const char *protocol,
-                               uint32_t context, struct rbe_divergence_plan *plan,
-                               struct rbe_diag *d)
+static enum rbe_status measure(struct rbe_eval_options *o, struct rbe_runner *runners,
+                               const struct rbe_text *text, const struct rbe_windows *w,
+                               void *arg, struct rbe_diag *d)
 {
-    struct rbe_runner *runners = NULL;
-    struct rbe_tokenizer *t = NULL;
-    enum rbe_protocol p;
-    enum rbe_status err;
+    struct rbe_divergence_plan *plan = arg;
+    const struct rbe_evaluation e = rbe_eval_given(o, runners, print_record, NULL);
 
-    if ((err = rbe_protocol_parse(&p, protocol, d)) ||
-        (err = rbe_files_read(&o->files, plan->recorded, d)) ||
-        (err = rbe_eval_begin(o, true, d)) ||
-        (err = rbe_files_replace(&o->files, plan->record, d)))
-        goto out;
+    plan->text = text;
+    plan->windows = w;
+    return rbe_measure_divergence(&e, plan, d);
+}
+
+static enum rbe_status check(const struct rbe_eval_options *o,
+                             const struct rbe_divergence_plan *plan, struct rbe_diag *d)
+{
     if ((plan->record || plan->recorded) && (o->shard || o->resume || o->texts[1] ||
-                                             (plan->record && plan->recorded))) {
-        err = rbe_fail(d, RBE_ERR_ARG, "one of --record and --recorded, one text, no --shard "
-                       "and no --resume");
-        goto out;
-    }
+                                             (plan->record && plan->recorded)))
+        return rbe_fail(d, RBE_ERR_ARG, "one of --record and --recorded, one text, no --shard "
+                        "and no --resume");
     /* A recording does not say how special tokens were read. */
-    if ((plan->record || plan->recorded) && o->special && strcmp(o->special, "text")) {
-        err = rbe_fail(d, RBE_ERR_ARG, "--special %s: not with a recording", o->special);
-        goto out;
-    }
-    if (o->model_count < 2) {
-        err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
-        goto out;
-    }
-    /* Without a recording the work is done in lanes that share these models. */
-    const uint32_t rows = plan->record || plan->recorded ? 0 : 1;
-    if ((err = rbe_eval_open_models(o, rows, &runners, d)) ||
-        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
-        goto out;
-    for (char **path = o->texts; *path && !err; path++) {
-        struct rbe_text text;
-        struct rbe_windows w;
-        if ((err = rbe_text_open(&text, *path, d)))
-            break;
-        if (!(err = rbe_windows_make(&w, p, &text, t, runners[0].n_ctx, context, d))) {
-            rbe_eval_note_bytes(&text, p);
-            const struct rbe_evaluation e = rbe_eval_given(o, runners, print_record, NULL);
-            plan->text = &text;
-            plan->windows = &w;
-            err = rbe_measure_divergence(&e, plan, d);
-            rbe_windows_free(&w);
-        }
-        rbe_text_close(&text);
-    }
-out:
-    rbe_tokenizer_close(&t);
-    rbe_eval_close_models(o, &runners);
-    rbe_eval_end(o);
-    return err;
+    if ((plan->record || plan->recorded) && o->special && strcmp(o->special, "text"))
+        return rbe_fail(d, RBE_ERR_ARG, "--special %s: not with a recording", o->special);
+    if (o->model_count < 2)
+        return rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
+    return RBE_OK;
 }
 
 enum rbe_status rbe_eval_divergence(struct rbe_eval_divergence_args *a, struct rbe_diag *d)
 {
+    struct rbe_eval_options *o = &a->o;
     struct rbe_divergence_plan plan = {.record = a->record, .recorded = a->recorded};
+    enum rbe_protocol protocols[] = {RBE_PROTOCOL_COUNT, RBE_PROTOCOL_COUNT};
+    /* Without a recording the work is done in lanes that share these models. */
+    const uint32_t rows = plan.record || plan.recorded ? 0 : 1;
+    enum rbe_status err;
 
-    return run_all(&a->o, a->protocol, (uint32_t)a->context, &plan, d);
+    if (!(err = rbe_protocol_parse(protocols, a->protocol, d)) &&
+        !(err = rbe_files_read(&o->files, plan.recorded, d)) &&
+        !(err = rbe_eval_begin(o, true, d)) &&
+        !(err = rbe_files_replace(&o->files, plan.record, d)) && !(err = check(o, &plan, d)))
+        err = rbe_eval_each_text(o, rows, protocols, (uint32_t)a->context, measure, &plan, d);
+    rbe_eval_end(o);
+    return err;
 }

@@ -61,27 +61,18 @@ static void print_row(const json_t *r, void *arg)
     (RBE_VALUE_AT(r, percent_change) ? print_pair : print_model)(r);
 }
 
-/* Options of this command alone. */
-static enum rbe_status run(struct rbe_eval_options *o, struct rbe_runner *runners,
-                           const struct rbe_text *text, const struct rbe_tokenizer *t,
-                           enum rbe_protocol protocol, const struct rbe_eval_perplexity_args *a,
-                           struct rbe_diag *d)
+static enum rbe_status measure(struct rbe_eval_options *o, struct rbe_runner *runners,
+                               const struct rbe_text *text, const struct rbe_windows *w,
+                               void *arg, struct rbe_diag *d)
 {
-    struct rbe_windows w;
-    const struct rbe_perplexity_plan p = {.text = text, .windows = &w,
+    const struct rbe_eval_perplexity_args *a = arg;
+    const struct rbe_perplexity_plan p = {.text = text, .windows = w,
                                           .checkpoint_s = a->checkpoint,
                                           .resamples = (unsigned)a->resamples};
     struct shown shown = {.p = &p};
     const struct rbe_evaluation e = rbe_eval_given(o, runners, print_row, &shown);
-    enum rbe_status err = rbe_windows_make(&w, protocol, text, t, runners[0].n_ctx,
-                                           (uint32_t)a->context, d);
 
-    if (err)
-        return err;
-    rbe_eval_note_bytes(text, protocol);
-    err = rbe_measure_perplexity(&e, &p, d);
-    rbe_windows_free(&w);
-    return err;
+    return rbe_measure_perplexity(&e, &p, d);
 }
 
 /* "P1,P3", "all" or one name into a list ended by RBE_PROTOCOL_COUNT. */
@@ -108,29 +99,13 @@ static enum rbe_status parse_protocols(const char *s, enum rbe_protocol *out,
 
 enum rbe_status rbe_eval_perplexity(struct rbe_eval_perplexity_args *a, struct rbe_diag *d)
 {
-    struct rbe_eval_options *o = &a->o;
     enum rbe_protocol list[RBE_PROTOCOL_COUNT + 1];
-    struct rbe_runner *runners = NULL;
-    struct rbe_tokenizer *t = NULL;
     enum rbe_status err;
 
     if ((err = parse_protocols(a->protocol, list, d)))
         return err;
-    if ((err = rbe_eval_begin(o, true, d)) ||
-        (err = rbe_eval_open_models(o, 1, &runners, d)) ||
-        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
-        goto out;
-    for (char **path = o->texts; *path && !err; path++) {
-        struct rbe_text text;
-        if ((err = rbe_text_open(&text, *path, d)))
-            break;
-        for (int i = 0; list[i] != RBE_PROTOCOL_COUNT && !err; i++)
-            err = run(o, runners, &text, t, list[i], a, d);
-        rbe_text_close(&text);
-    }
-out:
-    rbe_tokenizer_close(&t);
-    rbe_eval_close_models(o, &runners);
-    rbe_eval_end(o);
+    if (!(err = rbe_eval_begin(&a->o, true, d)))
+        err = rbe_eval_each_text(&a->o, 1, list, (uint32_t)a->context, measure, a, d);
+    rbe_eval_end(&a->o);
     return err;
 }

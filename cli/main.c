@@ -5,11 +5,15 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/commit.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/paint.h"
+#include "cli/tasks.h"
 #include "kernels/cpu.h"
 
 #ifdef RBE_RUN
@@ -36,7 +40,36 @@ static void usage_eval(FILE *f)
     rbe_print_group(f, eval, rbe_command_find(eval)->what, "WHAT [OPTION...]",
                     "Measures a model, or compares models with the first one.",
                     RBE_PROGRAM " eval WHAT --help explains one.  "
+#ifndef RBE_RUN
+                    "rbe eval --tasks LIST OPTION... runs\nseveral, also comprehension tasks "
+                    "by name (--tasks perplexity,lambada; --tasks list).\n"
+#endif
                     "Result lines: docs/RESULTS.md.");
+}
+
+/* What people start with, where one sits at a terminal. */
+static int greet(void)
+{
+    static const struct {
+        const char *line, *what;
+    } first[] = {
+#ifdef RBE_RUN
+        {"rbe-run chat", "talk with the model that ships"},
+        {"rbe-run generate -p TEXT", "go on with a text"},
+        {"rbe-run eval edge", "does a generation fit into 256 MiB?"},
+#else
+        {"rbe demo", "the original and the RBE model write side by side"},
+        {"rbe chat", "talk with the RBE model that ships"},
+        {"rbe convert MODEL OUT.rbe", "make an RBE model from your GPT-2 or Llama"},
+#endif
+    };
+
+    puts(WHAT ".  To start with:\n");
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
+        printf("  %s%-26s%s %s\n", rbe_paint(stdout, RBE_BOLD), first[i].line,
+               rbe_paint(stdout, RBE_PLAIN), first[i].what);
+    puts("\n" RBE_PROGRAM " --help lists all commands.");
+    return 0;
 }
 
 static const struct group {
@@ -51,6 +84,8 @@ static int run(const struct group *g, int argc, const char **argv)
     char name[64];
 
     if (argc < 2) {
+        if (g == groups && isatty(STDOUT_FILENO))
+            return greet();
         g->usage(stderr);
         return 2;
     }
@@ -58,12 +93,22 @@ static int run(const struct group *g, int argc, const char **argv)
         g->usage(stdout);
         return 0;
     }
+#ifndef RBE_RUN
+    for (int i = 1; g == &groups[1] && *argv[1] == '-' && i < argc; i++)
+        if (!strcmp(argv[i], "--tasks") || !strncmp(argv[i], "--tasks=", 8))
+            return rbe_eval_tasks(argc, argv);
+#endif
     snprintf(name, sizeof name, "%s %s", g->name, argv[1]);
     const struct rbe_command *c = strchr(argv[1], ' ') ? NULL : rbe_command_find(name);
     if (c)
         return c->run ? rbe_command_run(c, argc - 1, argv + 1)
                       : run(&groups[1], argc - 1, argv + 1);
-    fprintf(stderr, "%s: unknown %s '%s'; valid:", g->name, g->unit, argv[1]);
+    struct rbe_nearest near = rbe_nearest_to(argv[1]);
+    for (c = rbe_commands; c->name; c++)
+        if (rbe_command_word(c, g->name))
+            rbe_nearest_try(&near, rbe_command_word(c, g->name));
+    fprintf(stderr, "%s: unknown %s '%s'%s; valid:", g->name, g->unit, argv[1],
+            rbe_nearest_hint(&near).text);
     for (c = rbe_commands; c->name; c++)
         if (rbe_command_word(c, g->name))
             fprintf(stderr, " %s", rbe_command_word(c, g->name));
@@ -71,12 +116,18 @@ static int run(const struct group *g, int argc, const char **argv)
     return 2;
 }
 
-/* rbe man [COMMAND [WHAT]]: the manual page, for scripts/manpages.sh. */
+/* rbe man [COMMAND [WHAT]]: the manual page, for scripts/manpages.sh; rbe man examples
+ * short|long: all examples as lines of a shell, for the job docs. */
 static int man(int argc, const char **argv)
 {
     const char *args[5] = {RBE_PROGRAM};
     int n = 1;
 
+    if (argc == 2 && !strcmp(argv[0], "examples") &&
+        (!strcmp(argv[1], "short") || !strcmp(argv[1], "long"))) {
+        rbe_print_examples(stdout, !strcmp(argv[1], "long"));
+        return 0;
+    }
     if (argc > 2 || (argc && !strcmp(argv[0], "--help"))) {
         fputs(RBE_PROGRAM " man: want a COMMAND, or COMMAND WHAT\n", stderr);
         return 2;

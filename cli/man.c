@@ -137,6 +137,19 @@ void rbe_man_commands(FILE *f, const char *group)
     }
 }
 
+void rbe_man_examples(FILE *f, const struct rbe_command *c)
+{
+    if (c->examples->line)
+        fputs(".SH EXAMPLES\n", f);
+    for (const struct rbe_example *e = c->examples; e->line; e++) {
+        fputs(".PP\n", f);
+        put(f, e->text, true);
+        fputs(":\n.PP\n.nf\n.RS\n", f);
+        put(f, e->line, true);
+        fputs("\n.RE\n.fi\n", f);
+    }
+}
+
 void rbe_man_tail(FILE *f, const char *see)
 {
     fputs(".SH EXIT STATUS\n0: it worked; 1: it failed, and a line on standard error says why; "

@@ -92,8 +92,15 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
 
     if (o->special && strcmp(o->special, "parse") && strcmp(o->special, "text"))
         return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
-    if ((err = rbe_kv_cache_parse(&o->kv, o->kv_cache, d)))
+    if ((err = rbe_kv_cache_parse(&o->kv, o->kv_cache, d)) ||
+        (err = rbe_output_parse(&o->how, o->output, d)))
         return err;
+    if (o->json && o->output)
+        return rbe_fail(d, RBE_ERR_ARG, "--json and --output exclude each other");
+    if (o->json)
+        o->how = RBE_OUTPUT_JSONL;
+    if (!(o->shown = json_array()))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (o->resume && !o->out)
         return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
     /* Parts of a limited run could not be told from those of the whole. */
@@ -120,6 +127,12 @@ void rbe_eval_end(struct rbe_eval_options *o)
     rbe_pool_close(&o->pool);
     json_decref(o->old);
     o->old = NULL;
+    /* Also those that were measured before something failed. */
+    if (o->how != RBE_OUTPUT_USUAL && json_array_size(o->shown) &&
+        rbe_output_rows(stdout, o->how, o->shown, NULL, NULL))
+        rbe_shortage_note();
+    json_decref(o->shown);
+    o->shown = NULL;
     rbe_files_free(&o->files);
     rbe_result_close(&o->results);
 }
@@ -154,12 +167,43 @@ void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runne
     rbe_runners_close(runners, o->model_count);
 }
 
-void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p)
+static void note_bytes(const struct rbe_text *t, enum rbe_protocol p)
 {
     if (p == RBE_P3 && t->raw)
         fprintf(stderr, "rbe eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
                 "carriage returns%s\n", t->name, t->marks.crs,
                 t->marks.bom ? " and a byte-order mark" : "");
+}
+
+enum rbe_status rbe_eval_each_text(struct rbe_eval_options *o, uint32_t rows,
+                                   const enum rbe_protocol *protocols, uint32_t context,
+                                   rbe_eval_windows_fn *measure, void *arg, struct rbe_diag *d)
+{
+    struct rbe_runner *runners = NULL;
+    struct rbe_tokenizer *t = NULL;
+    enum rbe_status err;
+
+    if ((err = rbe_eval_open_models(o, rows, &runners, d)) ||
+        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
+        goto out;
+    for (char **path = o->texts; *path && !err; path++) {
+        struct rbe_text text;
+        if ((err = rbe_text_open(&text, *path, d)))
+            break;
+        for (const enum rbe_protocol *p = protocols; *p != RBE_PROTOCOL_COUNT && !err; p++) {
+            struct rbe_windows w;
+            if ((err = rbe_windows_make(&w, *p, &text, t, runners[0].n_ctx, context, d)))
+                break;
+            note_bytes(&text, *p);
+            err = measure(o, runners, &text, &w, arg, d);
+            rbe_windows_free(&w);
+        }
+        rbe_text_close(&text);
+    }
+out:
+    rbe_tokenizer_close(&t);
+    rbe_eval_close_models(o, &runners);
+    return err;
 }
 
 static void print_json(const json_t *record, void *unused)
@@ -170,6 +214,15 @@ static void print_json(const json_t *record, void *unused)
     fflush(stdout);
 }
 
+/* A row may be changed once it was shown. */
+static void keep_row(const json_t *record, void *arg)
+{
+    struct rbe_eval_options *o = arg;
+
+    if (json_array_append_new(o->shown, json_deep_copy(record)))
+        rbe_shortage_note();
+}
+
 struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runner *runners,
                                      void (*show)(const json_t *row, void *arg), void *arg)
 {
@@ -178,8 +231,9 @@ struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runn
         .kv = o->kv, .pool = o->pool,
         .shard_index = o->shard_index, .shard_count = o->shard_count,
         .limit = (size_t)o->limit, .special = o->special, .old = o->old,
-        .results = o->results, .saved = o->out, .show = o->json ? print_json : show,
-        .show_arg = arg};
+        .results = o->results, .saved = o->out,
+        .show = o->how == RBE_OUTPUT_JSONL ? print_json : o->how ? keep_row : show,
+        .show_arg = o->how ? o : arg};
 }
 
 struct rbe_shown rbe_show(const char *format, double x)

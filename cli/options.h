@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "base/table.h"
 #include "cli/command.h"
 #include "eval/measure.h"
 #include "eval/runner.h"
@@ -21,6 +22,7 @@ struct rbe_eval_options {
     char **models, **texts;     /* popt's arrays, NULL-terminated, or NULL */
     const char *out, *tokenizer, *shard;
     const char *kv_cache;       /* rbe_kv_cache_parse() */
+    const char *output;         /* rbe_output_parse() */
     const char *special;        /* "parse" or "text"; NULL: no text is read */
     int threads, json, quiet, limit, resume;
     struct rbe_files files;     /* what else is read, named before rbe_eval_begin() */
@@ -30,6 +32,8 @@ struct rbe_eval_options {
     unsigned shard_index, shard_count;      /* 0-based; count 1 when not sharded */
     struct rbe_pool *pool;
     struct rbe_result_file *results;
+    enum rbe_output how;        /* what is printed; --json is the same as jsonl */
+    json_t *shown;              /* rows for the other forms, printed at the end */
     json_t *old;                /* --resume: this program's records of `out`, else NULL */
 };
 
@@ -58,8 +62,20 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d);
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);
 
-/* Says on stderr when protocol p scores carriage returns or a byte-order mark. */
-void rbe_eval_note_bytes(const struct rbe_text *t, enum rbe_protocol p);
+/*
+ * Opens all models (rows as above) and calls measure for each text by each protocol of a list
+ * that RBE_PROTOCOL_COUNT ends, in windows of `context` tokens (0: the protocol's).  Says on
+ * stderr when P3 scores carriage returns or a byte-order mark.
+ */
+typedef enum rbe_status rbe_eval_windows_fn(struct rbe_eval_options *o,
+                                            struct rbe_runner *runners,
+                                            const struct rbe_text *text,
+                                            const struct rbe_windows *w, void *arg,
+                                            struct rbe_diag *d);
+enum rbe_status rbe_eval_each_text(struct rbe_eval_options *o, uint32_t rows,
+                                   const enum rbe_protocol *protocols, uint32_t context,
+                                   rbe_eval_windows_fn *measure, void *arg,
+                                   struct rbe_diag *d);
 
 /* --- what tables for people show --------------------------------------------------------- */
 

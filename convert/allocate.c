@@ -181,14 +181,16 @@ static void keep_known(struct work *k, const char *key, double kl)
 
 /* --- measuring ---------------------------------------------------------------------------- */
 
-/* What the error of coding an item's rows, of the matrix x, does to the predictions. */
-static enum rbe_status probe(struct work *k, struct item *t, const float *x, struct rbe_diag *d)
+/* What the error of coding an item's rows, of the matrix x whose inputs have this moment, does
+ * to the predictions. */
+static enum rbe_status probe(struct work *k, struct item *t, const float *x,
+                             const float *moment, struct rbe_diag *d)
 {
     const struct rbe_convert_entry *r = t->row;
     const size_t cols = r->tensor->cols, at = (size_t)t->row0 * cols;
     const struct rbe_calibration *calibration = k->c->o.calibration;
     const float *rows = rbe_convert_importance(k->c, r);
-    struct rbe_encode_options o = probe_options(r, rbe_convert_moment(k->c, r));
+    struct rbe_encode_options o = probe_options(r, moment);
     struct rbe_weight w = {0};
     float *change = NULL;
     enum rbe_status err;
@@ -238,11 +240,12 @@ static enum rbe_status measure_entry(struct work *k, struct rbe_convert_entry *r
     const unsigned strip_bits = rbe_format_facts(r->options.format)->strip_bits;
     const double bits = (double)strip_bits / r->options.block;
     const size_t n = ranges_of(r);
+    float *x = NULL, *moment = NULL;
     enum rbe_status err;
-    float *x;
 
-    if ((err = rbe_convert_weights(&x, k->c, r, d)))
-        return err;
+    if ((err = rbe_convert_weights(&x, k->c, r, d)) ||
+        (err = rbe_convert_moment(&moment, k->c, r, d)))
+        goto out;
     r->sensitivity = 0;
     for (size_t i = 0; i < n && !err; i++) {
         struct item *t = &k->items[k->count];
@@ -250,7 +253,7 @@ static enum rbe_status measure_entry(struct work *k, struct rbe_convert_entry *r
         t->row = r;
         t->row0 = range_start(r, i, n);
         t->rows = range_start(r, i + 1, n) - t->row0;
-        if ((err = probe(k, t, x, d)))
+        if ((err = probe(k, t, x, moment, d)))
             break;
         k->offers[k->count++] = (struct rbe_allocate_item){
             .choices = t->choices,
@@ -259,7 +262,9 @@ static enum rbe_status measure_entry(struct work *k, struct rbe_convert_entry *r
                                          t->kl * r->settings.cost, bits, BELOW, ABOVE)};
         r->sensitivity += t->kl;
     }
+out:
     free(x);
+    free(moment);
     return err;
 }
 
@@ -347,7 +352,9 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
         const size_t change = 2 * (size_t)rows * r->tensor->cols * sizeof(float) +
                               rbe_encode_bytes(rows, r->tensor->cols, &o);
         const size_t coding = rbe_encode_memory(rows, r->tensor->cols, &o, threads);
-        const size_t own = matrix * sizeof(float) + (coding > change ? coding : change);
+        const size_t moment = (size_t)r->tensor->cols * r->tensor->cols;
+        const size_t own = (matrix + moment) * sizeof(float) +
+                           (coding > change ? coding : change);
         most = own > most ? own : most;
         items += n;
     }

@@ -29,14 +29,14 @@ enum {
     STRIPE = 64,                /* rows of H computed at once */
     NEAR = 1024,                /* rows whose sums stay in the first-level cache */
     NAME_SIZE = 64,
+    PASSES_MOST = 8,
 };
 
 /* Changes whenever the same windows would give other sums. */
-#define CALIBRATION "rbe-calibration-2"
+#define CALIBRATION "rbe-calibration-3"
 
-/* Seconds of work that may be lost: of a calibration at hand, of a finished one. */
+/* Seconds of work that may be lost. */
 #define KEEP_EVERY 60.0
-#define KEEP_LEAST 5.0
 
 /* Limits of a row's weight over the mean of all. */
 #define ROW_LEAST 0.05
@@ -47,10 +47,18 @@ struct site {
     char name[NAME_SIZE];
     size_t rows, cols;
     double weight;              /* of the positions, summed */
-    float *moment;              /* [cols][cols]: sums, then means */
+    float *sums;                /* the upper triangle in stripes; NULL once it is on the disk */
+    const float *upper;         /* the same, or where it is mapped */
+    unsigned pass;              /* by which it is gathered */
     double *energy;             /* [rows] sums of g^2; NULL by RBE_METRIC_INPUTS */
     float *importance;          /* [rows], mean 1; as energy */
     bool silent;                /* the sums are all zero: nothing is known */
+};
+
+/* Which pass gathers a weight's moment. */
+struct share {
+    char name[NAME_SIZE];
+    unsigned pass;
 };
 
 struct rbe_calibration {
@@ -65,10 +73,16 @@ struct rbe_calibration {
     float *weights;             /* [tokens of a window], for RBE_METRIC_FISHER */
     float *scaled;              /* [tokens of a window][largest cols], the same */
     bool failed;                /* out of memory in the tap */
-    size_t done;                /* tokens, whole windows */
+    unsigned passes, pass;
+    struct share *shares;       /* [share_count]; NULL with one pass */
+    size_t share_count;
+    size_t done;                /* tokens of this pass, whole windows */
+    bool found_whole;           /* all of this pass was on the disk */
     struct rbe_calibration_keep *keep;  /* or NULL */
     char key[65];               /* of all that the sums depend on */
     double kept;                /* rbe_now() of the last state kept */
+
+    struct rbe_container **files;       /* [passes] what is on the disk, mapped; or NULL */
 };
 
 /* Bytes up to which layers are not run twice to save memory. */
@@ -78,6 +92,78 @@ struct rbe_calibration {
 static uint32_t window_of(const struct rbe_model_config *c)
 {
     return c->n_ctx <= WINDOW_MOST ? c->n_ctx : WINDOW_LONG;
+}
+
+/* --- half a square ------------------------------------------------------------------------ */
+
+/* A stripe is STRIPE rows of H, or what is left of them, from its first row's diagonal element
+ * on.  Where that of row `at` begins, of whole stripes, or with at = cols where all end. */
+static size_t stripe_at(size_t cols, size_t at)
+{
+    const size_t above = at / STRIPE, rest = at % STRIPE;
+
+    return above * STRIPE * cols - STRIPE * STRIPE * (above * (above - 1) / 2) +
+           rest * (cols - above * STRIPE);
+}
+
+static size_t rows_of_stripe(size_t cols, size_t at)
+{
+    return cols - at < STRIPE ? cols - at : STRIPE;
+}
+
+/* --- passes ------------------------------------------------------------------------------- */
+
+/* Floats of the moment of a tensor's inputs.  Ranges of one weight have the same inputs. */
+static size_t moment_of(const struct rbe_source_tensor *t)
+{
+    return t->matrix && !t->row0 ? stripe_at(t->cols, t->cols) : 0;
+}
+
+static size_t all_moments(const struct rbe_model_config *c)
+{
+    size_t all = 0;
+
+    for (size_t i = 0; i < rbe_source_count(c); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        all += moment_of(&t);
+    }
+    return all;
+}
+
+/* Of the moment of n floats that `before` come before, of `all`: passes take about as much.
+ * One may be left empty. */
+static unsigned pass_of(size_t before, size_t n, size_t all, unsigned passes)
+{
+    return (unsigned)(((double)before + (double)n / 2) / (double)all * passes);
+}
+
+static enum rbe_status set_shares(struct rbe_calibration *c,
+                                  const struct rbe_model_config *config)
+{
+    const size_t all = all_moments(config);
+    size_t before = 0;
+
+    if (!(c->shares = calloc(rbe_source_count(config), sizeof *c->shares)))
+        return RBE_ERR_NOMEM;
+    for (size_t i = 0; i < rbe_source_count(config); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(config, i);
+        if (!moment_of(&t))
+            continue;
+        struct share *s = &c->shares[c->share_count++];
+        snprintf(s->name, sizeof s->name, "%s", t.weight_name);
+        s->pass = pass_of(before, moment_of(&t), all, c->passes);
+        before += moment_of(&t);
+    }
+    return RBE_OK;
+}
+
+/* Whether this pass gathers the weight's moment; NULL: of any weight. */
+static bool is_of_pass(const struct rbe_calibration *c, const char *name)
+{
+    for (size_t i = 0; i < c->share_count; i++)
+        if (c->shares[i].pass == c->pass && (!name || !strcmp(c->shares[i].name, name)))
+            return true;
+    return !c->share_count;
 }
 
 /* --- gathering ---------------------------------------------------------------------------- */
@@ -100,15 +186,17 @@ static struct site *add_site(struct rbe_calibration *c, const char *name, size_t
     c->sites = grown;
     struct site *s = &grown[c->site_count];
     *s = (struct site){.rows = rows, .cols = cols,
-                       .moment = calloc(cols * cols, sizeof *s->moment),
+                       .sums = calloc(stripe_at(cols, cols), sizeof *s->sums),
                        .energy = rows ? calloc(rows, sizeof *s->energy) : NULL,
                        .importance = rows ? calloc(rows, sizeof *s->importance) : NULL};
-    if (!s->moment || (rows && (!s->energy || !s->importance))) {
-        free(s->moment);
+    if (!s->sums || (rows && (!s->energy || !s->importance))) {
+        free(s->sums);
         free(s->energy);
         free(s->importance);
         return NULL;
     }
+    s->upper = s->sums;
+    s->pass = c->pass;
     strncpy(s->name, name, NAME_SIZE - 1);
     c->site_count++;
     return s;
@@ -123,18 +211,15 @@ struct gather {
     bool logits;
 };
 
-/* Stripes of the upper triangle, taken in turn: later ones are shorter. */
+/* Stripes, taken in turn: later ones are shorter. */
 static void gather_part(void *arg, unsigned i, unsigned n)
 {
     const struct gather *g = arg;
     const size_t cols = g->s->cols;
 
-    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE) {
-        const size_t rows = cols - at < STRIPE ? cols - at : STRIPE;
-
-        rbe_sgemm(true, false, rows, cols - at, g->count, 1, g->x + at, g->ldx, g->x + at,
-                  g->ldx, 1, g->s->moment + at * cols + at, cols);
-    }
+    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE)
+        rbe_sgemm(true, false, rows_of_stripe(cols, at), cols - at, g->count, 1, g->x + at,
+                  g->ldx, g->x + at, g->ldx, 1, g->s->sums + stripe_at(cols, at), cols - at);
 }
 
 static void on_product(void *arg, const char *name, const float *x, size_t ldx, size_t count,
@@ -143,6 +228,8 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
     struct rbe_calibration *c = arg;
     struct site *s = find(c, name);
 
+    if (!is_of_pass(c, name))
+        return;
     if (!s && !(s = add_site(c, name, 0, cols))) {
         c->failed = true;
         return;
@@ -225,6 +312,8 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const flo
     struct rbe_calibration *c = arg;
     struct site *s = find(c, slice->name);
 
+    if (!is_of_pass(c, slice->name))
+        return;
     /* The ranges of a weight share its inputs: one site. */
     if (!s && !(s = add_site(c, slice->name, slice->weight_rows, slice->cols))) {
         c->failed = true;
@@ -253,28 +342,30 @@ static enum rbe_status run_window(struct rbe_session *s, const uint32_t *tokens,
     return err;
 }
 
-/* Sums to means, the lower triangle from the upper.  Sums of zeros tell nothing, and neither
- * do weights so small that they have no inverse. */
-static enum rbe_status finish_moment(struct site *s, struct rbe_diag *d)
+/* From sums to means. */
+static float inverse_of(const struct site *s)
 {
-    const float inverse = (float)(1 / s->weight);
+    return (float)(1 / s->weight);
+}
+
+/* Sums of zeros tell nothing, and neither do weights so small that they have no inverse. */
+static enum rbe_status check_moment(struct site *s, struct rbe_diag *d)
+{
+    const size_t cols = s->cols, all = stripe_at(cols, cols);
+    const float inverse = inverse_of(s);
     double trace = 0;
 
-    for (size_t a = 0; a < s->cols; a++)
-        trace += (double)(s->moment[a * s->cols + a] * inverse);
+    for (size_t at = 0; at < cols; at += STRIPE)
+        for (size_t i = 0; i < rows_of_stripe(cols, at); i++)
+            trace += (double)(s->upper[stripe_at(cols, at) + i * (cols - at) + i] * inverse);
     if (isinf(inverse) || trace == 0) {
         s->silent = true;
         return RBE_OK;
     }
-    for (size_t a = 0; a < s->cols; a++)
-        for (size_t b = a; b < s->cols; b++) {
-            const float v = s->moment[a * s->cols + b] * inverse;
-            if (!isfinite(v))
-                return rbe_fail(d, RBE_ERR_NUMERIC,
-                                "calibration: the inputs of '%s' are not finite", s->name);
-            s->moment[a * s->cols + b] = v;
-            s->moment[b * s->cols + a] = v;
-        }
+    for (size_t i = 0; i < all; i++)
+        if (!isfinite(s->upper[i] * inverse))
+            return rbe_fail(d, RBE_ERR_NUMERIC,
+                            "calibration: the inputs of '%s' are not finite", s->name);
     return RBE_OK;
 }
 
@@ -292,22 +383,15 @@ static void finish_rows(struct site *s)
     }
 }
 
-static enum rbe_status finish(const struct rbe_calibration *c, struct rbe_diag *d)
-{
-    enum rbe_status err = RBE_OK;
-
-    for (size_t i = 0; i < c->site_count && !err; i++)
-        err = finish_moment(&c->sites[i], d);
-    for (size_t i = 0; i < c->site_count && !err; i++)
-        finish_rows(&c->sites[i]);
-    return err;
-}
-
 /* --- kept on disk ------------------------------------------------------------------------- */
 
 static char *keep_path(const struct rbe_calibration *c)
 {
-    return rbe_path_join(c->keep->folder, "calibration.rbe");
+    char name[64] = "calibration.rbe";
+
+    if (c->passes > 1)
+        snprintf(name, sizeof name, "calibration-%u-of-%u.rbe", c->pass + 1, c->passes);
+    return rbe_path_join(c->keep->folder, name);
 }
 
 static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_model_config *config)
@@ -341,14 +425,15 @@ static enum rbe_status add_sums(struct rbe_container_builder *b,
         return err;
     for (size_t i = 0; i < c->site_count && !err; i++) {
         const struct site *s = &c->sites[i];
-        const uint64_t square[2] = {s->cols, s->cols}, rows[1] = {s->rows};
-        char weight[40];
+        if (s->pass != c->pass)
+            continue;
+        const uint64_t half[1] = {stripe_at(s->cols, s->cols)}, rows[1] = {s->rows};
+        char size[64];
 
-        snprintf(weight, sizeof weight, "%a", s->weight);
+        snprintf(size, sizeof size, "%zu %a", s->cols, s->weight);
         energy_name(name, s);
-        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 2, square, s->moment,
-                                             d)) &&
-            !(err = rbe_container_add_meta(b, s->name, weight, d)) && s->rows)
+        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 1, half, s->sums, d)) &&
+            !(err = rbe_container_add_meta(b, s->name, size, d)) && s->rows)
             err = rbe_container_add_tensor(b, name, RBE_DT_F64, 1, rows, s->energy, d);
     }
     return err;
@@ -390,48 +475,50 @@ static void keep_state(struct rbe_calibration *c)
 static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f,
                       const struct rbe_tensor *t)
 {
-    const char *weight = rbe_safetensors_meta(f, t->name);
+    const char *size = rbe_safetensors_meta(f, t->name);
     char name[NAME_SIZE + 8];
+    size_t cols;
     double v;
 
-    if (!weight || sscanf(weight, "%la", &v) != 1 || t->dtype != RBE_DT_F32 || t->dims != 2 ||
-        t->shape[0] != t->shape[1] || strlen(t->name) >= NAME_SIZE)
+    if (!size || sscanf(size, "%zu %la", &cols, &v) != 2 || cols > UINT32_MAX ||
+        t->count != stripe_at(cols, cols) || strlen(t->name) >= NAME_SIZE)
         return false;
     snprintf(name, sizeof name, "%s.energy", t->name);
     const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
     if ((c->metric == RBE_METRIC_FISHER) != (energy != NULL) ||
         (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
         return false;
-    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0,
-                              (size_t)t->shape[0]);
+    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0, cols);
     if (!s)
         return false;
     s->weight = v;
-    memcpy(s->moment, t->data, t->bytes);
+    memcpy(s->sums, t->data, t->bytes);
+    rbe_map_forget(t->data, t->bytes);
     if (energy)
         memcpy(s->energy, energy->data, energy->bytes);
     return true;
 }
 
-static void drop_sites(struct rbe_calibration *c)
+/* Those from the first on. */
+static void drop_sites(struct rbe_calibration *c, size_t first)
 {
-    for (size_t i = 0; i < c->site_count; i++) {
-        free(c->sites[i].moment);
+    for (size_t i = first; i < c->site_count; i++) {
+        free(c->sites[i].sums);
         free(c->sites[i].energy);
         free(c->sites[i].importance);
     }
-    free(c->sites);
-    c->sites = NULL;
-    c->site_count = 0;
+    c->site_count = first;
 }
 
 /* Goes on from a kept state of the same calibration, undamaged; else from nothing. */
 static void take_state(struct rbe_calibration *c, const struct rbe_model_config *config)
 {
     struct rbe_container *file = NULL;
+    const size_t before = c->site_count;
     char *path = keep_path(c);
     size_t done = 0;
 
+    c->done = 0;
     if (!path || rbe_container_open(&file, path, true, NULL))
         goto out;
     const struct rbe_safetensors *f = rbe_container_file(file);
@@ -441,16 +528,42 @@ static void take_state(struct rbe_calibration *c, const struct rbe_model_config 
                 done <= c->tokens && done % window_of(config) == 0;
     for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
         const struct rbe_tensor *t = rbe_safetensors_at(f, i);
-        if (t->dims == 2 && t->dtype == RBE_DT_F32)
+        if (t->dims == 1 && t->dtype == RBE_DT_F32)
             good = take_site(c, f, t);
     }
     if (good)
-        c->done = c->keep->taken = done;
+        c->done = done;
     else
-        drop_sites(c);
+        drop_sites(c, before);
+    c->keep->taken += c->done;
 out:
     rbe_container_close(&file);
     free(path);
+}
+
+/* What a pass has gathered stays on the disk, where there is room; else in memory. */
+static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag *d)
+{
+    struct rbe_container **file = &c->files[c->pass];
+    char *path = keep_path(c);
+
+    if (!c->found_whole)
+        keep_state(c);
+    if (!c->keep->why.text[0] && path && !rbe_container_open(file, path, true, &c->keep->why)) {
+        const struct rbe_safetensors *f = rbe_container_file(*file);
+        for (size_t i = 0; i < c->site_count; i++) {
+            struct site *s = &c->sites[i];
+            const struct rbe_tensor *t = rbe_safetensors_find(f, s->name);
+            if (s->pass != c->pass || !t || t->count != stripe_at(s->cols, s->cols))
+                continue;
+            s->upper = (const float *)t->data;
+            free(s->sums);
+            s->sums = NULL;
+            rbe_map_forget(t->data, t->bytes);
+        }
+    }
+    free(path);
+    return c->passes > 1 && !*file ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text) : RBE_OK;
 }
 
 /* --- windows ------------------------------------------------------------------------------ */
@@ -478,22 +591,52 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     c->metric = metric;
     c->pool = pool;
     c->keep = keep;
-    c->kept = rbe_now();
-    if (keep && set_key(c, config)) {
+    c->passes = keep && keep->passes ? keep->passes : 1;
+    c->files = calloc(c->passes, sizeof *c->files);
+    if (!c->files || (keep && set_key(c, config)) || (c->passes > 1 && set_shares(c, config))) {
         rbe_calibration_close(&c);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
-    if (keep)
-        take_state(c, config);
     *out = c;
     return RBE_OK;
+}
+
+/* The next one that is not empty, from what was kept of it; false: there is none. */
+static bool begin_pass(struct rbe_calibration *c, const struct rbe_model_config *config,
+                       struct rbe_progress *progress)
+{
+    while (c->pass < c->passes && !is_of_pass(c, NULL))
+        c->pass++;
+    if (c->pass == c->passes)
+        return false;
+    c->done = 0;
+    if (c->keep)
+        take_state(c, config);
+    c->found_whole = c->done == c->tokens;
+    c->kept = rbe_now();
+    if (progress)
+        rbe_progress_skip(progress, (double)c->done);
+    return true;
+}
+
+/* All windows of a pass are done. */
+static enum rbe_status end_pass(struct rbe_calibration *c, struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (size_t i = 0; i < c->site_count && !err; i++)
+        if (c->sites[i].pass == c->pass && !(err = check_moment(&c->sites[i], d)))
+            finish_rows(&c->sites[i]);
+    if (!err && c->keep)
+        err = leave_on_disk(c, d);
+    c->pass++;
+    return err;
 }
 
 static void start_progress(const struct rbe_calibration *c, struct rbe_progress *progress)
 {
     if (progress) {
-        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens);
-        rbe_progress_skip(progress, (double)c->done);
+        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens * c->passes);
     }
 }
 
@@ -502,25 +645,21 @@ static enum rbe_status window_done(struct rbe_calibration *c, size_t done,
                                    struct rbe_progress *progress, struct rbe_diag *d)
 {
     if (progress)
-        rbe_progress_update(progress, (double)done, NULL);
+        rbe_progress_update(progress, (double)c->tokens * c->pass + (double)done, NULL);
     if (c->failed)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     c->done = done;
     const double lost = rbe_now() - c->kept;
-    const bool last = done == c->tokens;
-    if (c->keep && (rbe_interrupted() || lost > (last ? KEEP_LEAST : KEEP_EVERY)))
+    if (c->keep && (rbe_interrupted() || (done < c->tokens && lost > KEEP_EVERY)))
         keep_state(c);
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
 static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration *c,
-                           enum rbe_status err, struct rbe_progress *progress,
-                           struct rbe_diag *d)
+                           enum rbe_status err, struct rbe_progress *progress)
 {
     if (progress)
         rbe_progress_end(progress);
-    if (!err)
-        err = finish(c, d);
     free(c->weights);
     free(c->scaled);
     c->weights = c->scaled = NULL;
@@ -568,12 +707,16 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
         rbe_session_stop_early(s, true);
     }
     start_progress(c, progress);
-    for (size_t at = c->done; at < c->tokens && !err; at += n)
-        if (!(err = run_window(s, c->text + at, n, logits, d)))
-            err = window_done(c, at + n, progress, d);
+    while (!err && begin_pass(c, config, progress)) {
+        for (size_t at = c->done; at < c->tokens && !err; at += n)
+            if (!(err = run_window(s, c->text + at, n, logits, d)))
+                err = window_done(c, at + n, progress, d);
+        if (!err)
+            err = end_pass(c, d);
+    }
     rbe_session_close(&s);
     free(logits);
-    return end(out, c, err, progress, d);
+    return end(out, c, err, progress);
 }
 
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
@@ -583,43 +726,80 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
     return by_inputs(out, m, tokens, count, NULL, pool, progress, d);
 }
 
-size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric)
+/* Of the moments of the largest pass. */
+static size_t gathered_bytes(const struct rbe_model_config *c, unsigned passes)
 {
-    const size_t count = rbe_source_count(c);
-    size_t moments = 0, rows = 0;
+    const size_t all = all_moments(c);
+    size_t before = 0, own = 0, most = 0;
+    unsigned last = 0;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < rbe_source_count(c); i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        const size_t n = moment_of(&t);
+        if (!n)
+            continue;
+        const unsigned pass = pass_of(before, n, all, passes);
+        own = pass == last ? own + n : n;
+        most = own > most ? own : most;
+        last = pass;
+        before += n;
+    }
+    return most * sizeof(float);
+}
 
-        /* Ranges of one weight have the same inputs. */
-        moments += t.matrix && !t.row0 ? (size_t)t.cols * t.cols : 0;
+size_t rbe_calibration_held_bytes(const struct rbe_model_config *c, enum rbe_metric metric)
+{
+    size_t rows = 0;
+
+    for (size_t i = 0; i < rbe_source_count(c); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         rows += t.matrix ? t.rows : 0;
     }
-    return moments * sizeof(float) + RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
+    return RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
            (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
 }
 
 /* One window at a time, no gradients of parameters.  Layers run twice, to the same bits, where
  * what they compute takes too much memory. */
-static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c)
+static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c, unsigned passes)
 {
     struct rbe_grad_limits l = {.batch = 1, .time = window_of(c), .tap_only = true};
-    const size_t kept = rbe_calibration_kept_bytes(c, RBE_METRIC_FISHER);
+    const size_t kept = gathered_bytes(c, passes);
 
     l.recompute = rbe_grad_bytes(c, l, 1) > ONCE_MOST - (kept < ONCE_MOST ? kept : ONCE_MOST);
     return l;
 }
 
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
-                             unsigned threads)
+                             unsigned passes, unsigned threads)
 {
-    const size_t kept = rbe_calibration_kept_bytes(c, metric);
+    const size_t kept = rbe_calibration_held_bytes(c, metric) + gathered_bytes(c, passes);
 
-    if (metric == RBE_METRIC_FISHER)
-        return kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float) +
-               rbe_grad_bytes(c, fisher_limits(c), threads);
+    if (metric == RBE_METRIC_FISHER) {
+        const size_t gathers = kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float);
+        size_t loads = 0;               /* a tensor on its way to the engine, before that */
+        for (size_t i = 0; i < rbe_source_count(c); i++) {
+            const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+            const size_t own = (size_t)t.rows * t.cols * sizeof(float);
+            loads = own > loads ? own : loads;
+        }
+        return rbe_grad_bytes(c, fisher_limits(c, passes), threads) +
+               (gathers > loads ? gathers : loads);
+    }
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
+}
+
+unsigned rbe_calibration_passes(const struct rbe_model_config *c, enum rbe_metric metric,
+                                unsigned threads, size_t limit)
+{
+    const size_t least = rbe_calibration_bytes(c, metric, PASSES_MOST, threads);
+    unsigned passes = 1;
+
+    /* Where none is enough they would take time for nothing. */
+    while (least <= limit && rbe_calibration_bytes(c, metric, passes, threads) > limit)
+        passes++;
+    return passes;
 }
 
 static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,
@@ -628,14 +808,14 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_model_config *config = &s->config;
-    const struct rbe_grad_limits limits = fisher_limits(config);
+    const struct rbe_grad_limits limits =
+        fisher_limits(config, keep && keep->passes ? keep->passes : 1);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = limits.time;
     struct rbe_loss_sums sums = {0};
     struct rbe_calibration *c;
     struct rbe_grad *t = NULL;
     float *draws = NULL;
-    uint64_t seed = 1;
     enum rbe_status err;
 
     *out = NULL;
@@ -651,19 +831,24 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     if (!err)
         rbe_grad_tap(t, on_gradient, c);
     start_progress(c, progress);
-    for (size_t i = 0; i < c->done; i++)        /* windows taken over have had their draws */
-        rbe_random_next(&seed);
-    for (size_t at = c->done; at < c->tokens && !err; at += n) {
-        const struct rbe_grad_batch b = {.batch = 1, .time = limits.time,
-                                         .tokens = c->text + at, .draws = draws};
-        for (size_t i = 0; i < n; i++)
-            draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
-        if (!(err = rbe_grad_step(t, &b, &loss, NULL, 1, &sums, d)))
-            err = window_done(c, at + n, progress, d);
+    while (!err && begin_pass(c, config, progress)) {
+        uint64_t seed = 1;
+        for (size_t i = 0; i < c->done; i++)    /* windows taken over have had their draws */
+            rbe_random_next(&seed);
+        for (size_t at = c->done; at < c->tokens && !err; at += n) {
+            const struct rbe_grad_batch b = {.batch = 1, .time = limits.time,
+                                             .tokens = c->text + at, .draws = draws};
+            for (size_t i = 0; i < n; i++)
+                draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
+            if (!(err = rbe_grad_step(t, &b, &loss, NULL, 1, &sums, d)))
+                err = window_done(c, at + n, progress, d);
+        }
+        if (!err)
+            err = end_pass(c, d);
     }
     rbe_grad_close(&t);
     free(draws);
-    return end(out, c, err, progress, d);
+    return end(out, c, err, progress);
 }
 
 enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
@@ -751,7 +936,12 @@ void rbe_calibration_close(struct rbe_calibration **pc)
 
     if (!c)
         return;
-    drop_sites(c);
+    drop_sites(c, 0);
+    free(c->sites);
+    for (unsigned i = 0; c->files && i < c->passes; i++)
+        rbe_container_close(&c->files[i]);
+    free(c->files);
+    free(c->shares);
     free(c->text);
     free(c);
     *pc = NULL;
@@ -772,11 +962,40 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c)
     return c->sha256;
 }
 
-const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name)
+bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name)
 {
     const struct site *s = find(c, name);
 
-    return s && !s->silent ? s->moment : NULL;
+    return s && !s->silent;
+}
+
+enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,
+                                       const char *name, struct rbe_diag *d)
+{
+    const struct site *s = find(c, name);
+
+    *out = NULL;
+    if (!s || s->silent)
+        return RBE_OK;
+    const size_t cols = s->cols;
+    float *h = malloc(cols * cols * sizeof *h);
+    if (!h)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    const float inverse = inverse_of(s);
+    for (size_t at = 0; at < cols; at += STRIPE) {
+        const size_t rows = rows_of_stripe(cols, at);
+        const float *from = s->upper + stripe_at(cols, at);
+
+        /* Within a stripe column by column: what is written below the diagonal is one run. */
+        for (size_t k = at; k < cols; k++)
+            for (size_t i = at; i < at + rows && i <= k; i++)
+                h[i * cols + k] = h[k * cols + i] =
+                    from[(i - at) * (cols - at) + k - at] * inverse;
+    }
+    if (!s->sums)
+        rbe_map_forget(s->upper, stripe_at(cols, cols) * sizeof *s->upper);
+    *out = h;
+    return RBE_OK;
 }
 
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name)

@@ -31,12 +31,15 @@ enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
 /*
  * Where the sums are kept from time to time, and when interrupted, so that the same
  * calibration goes on from there to the same bits: FOLDER/calibration.rbe, about as large as
- * the moments.  A file of another calibration, or a damaged one, is not taken over.
+ * half of the moments.  A file of another calibration, or a damaged one, is not taken over.
+ * A finished calibration reads its moments from there.  Several passes over the text gather a
+ * part of the moments each, in less memory, to the same bits.
  */
 struct rbe_calibration_keep {
     const char *folder, *source_sha256;
+    unsigned passes;            /* 0: one; more need the disk, RBE_ERR_IO when it is full */
     uint64_t reserve;           /* bytes that the disk must have left besides */
-    size_t taken;               /* out: tokens taken over */
+    size_t taken;               /* out: tokens taken over, by all passes */
     struct rbe_diag why;        /* out: why the last state was not kept, or "" */
 };
 
@@ -65,12 +68,14 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
                                    size_t tokens, struct rbe_calibration_keep *keep,
                                    struct rbe_pool *pool, struct rbe_progress *progress,
                                    struct rbe_diag *d);
-/* Bytes it takes meanwhile: what is kept, and the model. */
+/* Bytes it takes meanwhile: half of the moments that a pass gathers, and the model. */
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
-                             unsigned threads);
-/* Bytes a finished one holds: the moments of every matrix's inputs, the weights of rows, the
- * tokens. */
-size_t rbe_calibration_kept_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
+                             unsigned passes, unsigned threads);
+/* The fewest passes whose bytes are within a limit; 1 where none are. */
+unsigned rbe_calibration_passes(const struct rbe_model_config *c, enum rbe_metric metric,
+                                unsigned threads, size_t limit);
+/* Bytes a finished one holds, its moments on the disk: the weights of rows, the tokens. */
+size_t rbe_calibration_held_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
 
 /* Tokens that went in, and their number. */
@@ -81,10 +86,12 @@ const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 
-/* H [cols][cols] of the inputs of the weight so named (weight_name of model/source.h).  NULL
- * when unknown: also where the inputs, or by RBE_METRIC_FISHER the gradients, were zero
- * throughout. */
-const float *rbe_calibration_moment(const struct rbe_calibration *c, const char *name);
+/* Whether the inputs of the weight so named (weight_name of model/source.h) are known: not
+ * where they, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
+bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name);
+/* Their H [cols][cols], the caller's to free(); NULL when unknown.  Half of it is kept. */
+enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,
+                                       const char *name, struct rbe_diag *d);
 /* Weights of its rows [rows], their mean 1; NULL by RBE_METRIC_INPUTS and when unknown. */
 const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *name);
 

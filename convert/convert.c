@@ -35,12 +35,18 @@ bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert
                                 rbe_config_has(&c->source->config, RBE_OPTION_UNTIED);
 
     return c->o.calibration && rbe_convert_uses_feedback(r) && !c->o.no_feedback &&
-           !only_looked_up && !rbe_convert_moment(c, r);
+           !only_looked_up && !rbe_convert_knows(c, r);
 }
 
-const float *rbe_convert_moment(const struct rbe_convert *c, const struct rbe_convert_entry *r)
+bool rbe_convert_knows(const struct rbe_convert *c, const struct rbe_convert_entry *r)
 {
-    return rbe_calibration_moment(c->o.calibration, r->tensor->weight_name);
+    return rbe_calibration_knows(c->o.calibration, r->tensor->weight_name);
+}
+
+enum rbe_status rbe_convert_moment(float **out, const struct rbe_convert *c,
+                                   const struct rbe_convert_entry *r, struct rbe_diag *d)
+{
+    return rbe_calibration_moment(out, c->o.calibration, r->tensor->weight_name, d);
 }
 
 const float *rbe_convert_importance(const struct rbe_convert *c,
@@ -52,11 +58,12 @@ const float *rbe_convert_importance(const struct rbe_convert *c,
 }
 
 bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
-                           const float *moment, unsigned threads)
+                           bool moment, unsigned threads)
 {
+    static const float some[1];         /* stands for one: it is not looked at */
     struct rbe_encode_options o = r->options;
 
-    o.moment = moment;
+    o.moment = moment ? some : NULL;
     /* Two shares for each thread, or they wait for each other after every column.  A projection
      * of low rank has the pool to itself. */
     return r->encoded && threads > 1 && !(c->o.low_rank > 0) &&
@@ -126,9 +133,8 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
     struct meter m = {c, t->name, before, weights_in(r), quiet};
     struct rbe_encode_options o = r->options;
     char *path = rbe_partial_path(c, r), key[65];
-    const float *moment = NULL;
+    float *moment = NULL, *x = NULL;
     enum rbe_status err;
-    float *x = NULL;
 
     if (!path)
         return no_memory(d);
@@ -136,8 +142,8 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
         goto out;
     o.progress = on_progress;
     o.progress_arg = &m;
-    if (c->o.calibration && t->matrix)
-        moment = rbe_convert_moment(c, r);
+    if (c->o.calibration && t->matrix && (err = rbe_convert_moment(&moment, c, r, d)))
+        goto out;
     if (rbe_convert_uses_feedback(r) && !c->o.no_feedback) {
         o.moment = moment;
         o.row_importance = moment ? rbe_convert_importance(c, r) : NULL;
@@ -152,11 +158,13 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
     if (!r->reused &&
         !(err = encode_entry(r, x, &o, moment, key, path, pool, at_once, d))) {
         free(x);
-        x = NULL;
+        free(moment);
+        x = moment = NULL;
         err = rbe_container_open(out, path, true, d);
     }
 out:
     free(x);
+    free(moment);
     free(path);
     return err;
 }
@@ -167,7 +175,7 @@ static bool is_narrow(const struct rbe_convert *c, const struct rbe_convert_entr
 {
     const bool told = c->o.calibration && !c->o.no_feedback && rbe_convert_uses_feedback(r);
 
-    return rbe_convert_is_narrow(c, r, told ? rbe_convert_moment(c, r) : NULL,
+    return rbe_convert_is_narrow(c, r, told && rbe_convert_knows(c, r),
                                  rbe_pool_threads(c->o.pool));
 }
 

@@ -21,14 +21,17 @@ bool rbe_convert_takes_means(const struct rbe_convert *c, const struct rbe_conve
 /* Whether a matrix is encoded with error feedback where there is a calibration. */
 bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r);
 
-/* What a calibration tells of a matrix, or range of a weight's rows; NULL: nothing. */
-const float *rbe_convert_moment(const struct rbe_convert *c, const struct rbe_convert_entry *r);
+/* What a calibration tells of a matrix, or range of a weight's rows; NULL: nothing.  The moment
+ * is the caller's to free(). */
+bool rbe_convert_knows(const struct rbe_convert *c, const struct rbe_convert_entry *r);
+enum rbe_status rbe_convert_moment(float **out, const struct rbe_convert *c,
+                                   const struct rbe_convert_entry *r, struct rbe_diag *d);
 const float *rbe_convert_importance(const struct rbe_convert *c,
                                     const struct rbe_convert_entry *r);
 
-/* Whether a matrix, encoded with this moment or none, is one of several at a time. */
+/* Whether a matrix, encoded with a moment or without, is one of several at a time. */
 bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
-                           const float *moment, unsigned threads);
+                           bool moment, unsigned threads);
 
 /* The rank of a matrix's projection where they become of low rank. */
 uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r);

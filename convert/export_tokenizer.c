@@ -306,7 +306,8 @@ static char *merge_lines(const struct rbe_tokenizer_files *f)
         return NULL;
     json_array_foreach(f->merges, i, v)
         put_merge(to, v);
-    fwrite(f->lines, 1, f->lines_size, to);
+    if (f->lines_size)
+        fwrite(f->lines, 1, f->lines_size, to);
     const bool bad = ferror(to);
     if (fclose(to) || bad) {
         free(text);

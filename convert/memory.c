@@ -25,13 +25,13 @@ static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
     return own + more;
 }
 
-size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_metric metric,
+size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_metric metric,
                          bool allocates, unsigned threads)
 {
     static const float some[1];         /* stands for a moment that is not looked at */
     const struct rbe_model_config *config = &c->source->config;
-    const size_t held = calibrates ? rbe_calibration_kept_bytes(config, metric) : 0;
-    const size_t first = calibrates ? rbe_calibration_bytes(config, metric, threads) : 0;
+    const size_t held = passes ? rbe_calibration_held_bytes(config, metric) : 0;
+    const size_t first = passes ? rbe_calibration_bytes(config, metric, passes, threads) : 0;
     size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
 
     for (size_t i = 0; i < c->count; i++) {
@@ -40,11 +40,13 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, bool calibrates, enum rbe_
         size_t kept, coding = 0;
         size_t reading = weights_bytes(&kept, c, r, threads);
 
-        if (calibrates && rbe_convert_uses_feedback(r) && !c->o.no_feedback)
-            o.moment = some;
-        const bool narrow = rbe_convert_is_narrow(c, r, o.moment, threads);
+        const size_t square = (size_t)r->tensor->cols * r->tensor->cols;
+        const size_t moment = passes && r->tensor->matrix ? square * sizeof(float) : 0;
+        const bool told = passes && rbe_convert_uses_feedback(r) && !c->o.no_feedback;
+        const bool narrow = rbe_convert_is_narrow(c, r, told, threads);
+        o.moment = told ? some : NULL;
         if (r->encoded)
-            coding = kept + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
+            coding = kept + moment + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
                                               narrow ? 1 : threads);
         coding *= narrow ? threads : 1;
         reading *= narrow ? threads : 1;

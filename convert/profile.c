@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/rows.h"
 #include "base/text.h"
 
@@ -317,8 +318,9 @@ static enum rbe_status read_rule(struct rbe_profile *p, const struct reader *r, 
         u.set |= 1U << k;
         if (!set_key(&u, (enum key)k, value)) {
             if (k == KEY_CODEC)
-                return fault(r, "unknown codec '%.40s'; valid: %s", value,
-                             rbe_format_names(names, sizeof names, ", ", NULL));
+                return fault(r, "unknown codec '%.40s'%s; valid: %s", value,
+                             rbe_nearest_in(value, rbe_format_names(names, sizeof names, ", ",
+                                                                    NULL)).text, names);
             return fault(r, "'%.40s' is no value for '%s'", value, word);
         }
     }
@@ -594,8 +596,9 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
             return rbe_fail(d, RBE_ERR_ARG, "'%.60s': %s takes no block (--block)",
                             name_or_path, text);
         list_shipped(text, sizeof text);
-        return rbe_fail(d, RBE_ERR_ARG, "unknown profile '%.60s'; valid: %s, CODEC-bN, or a "
-                        "file NAME.profile", name_or_path, text);
+        return rbe_fail(d, RBE_ERR_ARG, "unknown profile '%.60s'%s; valid: %s, CODEC-bN, or a "
+                        "file NAME.profile", name_or_path,
+                        rbe_nearest_in(name_or_path, text).text, text);
     }
     if ((err = rbe_read_text(&file, &size, NULL, path, d)))
         goto out;

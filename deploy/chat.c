@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "base/utf8.h"
+#include "deploy/pieces.h"
 #include "model/conversation.h"
 #include "model/data.h"
 #include "model/model.h"
@@ -81,7 +83,7 @@ static enum rbe_status check_limit(const char *model, size_t bytes, size_t limit
                                    struct rbe_diag *d)
 {
     if (!limit || bytes <= limit)
-        return RBE_OK;
+        return rbe_memory_check_quota(model, bytes, d);
     return rbe_fail(d, RBE_ERR_LIMIT, "%s: needs %.1f MB: more than the limit of %.1f MB",
                     model, (double)bytes / 1e6, (double)limit / 1e6);
 }
@@ -152,71 +154,15 @@ void rbe_chat_close(struct rbe_chat **pp)
     *pp = NULL;
 }
 
-/* Can more bytes make a character of these? */
-static bool begins_character(const char *s, size_t n)
-{
-    static const char fills[] = {'\x80', '\xBF'};
-    uint32_t code;
-
-    for (size_t f = 0; f < sizeof fills; f++) {
-        char whole[4];
-        memset(whole, fills[f], sizeof whole);
-        memcpy(whole, s, n);
-        if (rbe_utf8_char(whole, sizeof whole, &code) > n)
-            return true;
-    }
-    return false;
-}
-
-/* Pieces of characters wait until they are whole. */
-struct stream {
-    rbe_chat_text_fn *fn;
-    void *arg;
-    char text[256];
-    size_t held;
-};
-
-/* Gives away what is whole; with `last` also what can no longer become so, as U+FFFD. */
-static bool flush(struct stream *s, bool last)
-{
-    static const char broken[] = "\xEF\xBF\xBD";
-    bool on = true;
-
-    while (on && s->held) {
-        const size_t whole = rbe_utf8_valid(s->text, s->held);
-        const size_t left = s->held - whole;
-        if (whole)
-            on = s->fn(s->arg, s->text, whole);
-        memmove(s->text, s->text + whole, left);
-        s->held = left;
-        if (!left || (left < 4 && !last && begins_character(s->text, left)))
-            break;
-        on = on && s->fn(s->arg, broken, sizeof broken - 1);
-        memmove(s->text, s->text + 1, --s->held);
-    }
-    return on;
-}
-
 static bool take_bytes(void *arg, const char *bytes, size_t size)
 {
-    struct stream *s = arg;
-    bool on = true;
-
-    while (on && size) {
-        const size_t room = sizeof s->text - s->held, n = size < room ? size : room;
-        memcpy(s->text + s->held, bytes, n);
-        s->held += n;
-        bytes += n;
-        size -= n;
-        on = flush(s, false);
-    }
-    return on;
+    return rbe_pieces_take(arg, bytes, size);
 }
 
 enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_text_fn *fn,
                              void *arg, struct rbe_diag *d)
 {
-    struct stream s = {.fn = fn, .arg = arg};
+    struct rbe_pieces s = {.fn = fn, .arg = arg};
     const size_t size = question ? strlen(question) : 0;
     const char *words = question;
 
@@ -234,7 +180,7 @@ enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_
     if (err)
         return err;
     if (fn)
-        flush(&s, true);
+        rbe_pieces_end(&s);
     c->turns++;
     c->forgotten += c->turn.dropped;
     return c->cancelled ? rbe_fail(d, RBE_ERR_INTERRUPTED, "cancelled") : RBE_OK;

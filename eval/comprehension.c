@@ -10,10 +10,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/nearest.h"
 #include "base/result.h"
 #include "base/rows.h"
 #include "base/stats.h"
 #include "eval/task.h"
+#include "model/data.h"
 
 static const struct rbe_task_kind *const kinds[RBE_TASK_COUNT] = {
     [RBE_LAMBADA] = &rbe_task_lambada, [RBE_HELLASWAG] = &rbe_task_hellaswag,
@@ -37,7 +39,23 @@ enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_di
             return RBE_OK;
         }
     return rbe_fail(d, RBE_ERR_ARG,
-                    "unknown task '%s'; valid: lambada, hellaswag, winogrande, blimp", name);
+                    "unknown task '%s'%s; valid: lambada, hellaswag, winogrande, blimp", name,
+                    rbe_nearest_in(name, "lambada hellaswag winogrande blimp").text);
+}
+
+enum rbe_status rbe_task_data(char **out, enum rbe_task t, struct rbe_diag *d)
+{
+    const char *name = kinds[t]->name, *data = kinds[t]->data;
+
+    *out = data ? rbe_data_path(strrchr(data, '/') + 1) : NULL;
+    if (data && !*out)
+        *out = rbe_fetched_path(data);
+    if (*out)
+        return RBE_OK;
+    if (data)
+        return rbe_fail(d, RBE_ERR_IO, "the data of %s are not here: rbe fetch %s brings them "
+                        "into data/; or name them: %s=PATH", name, data, name);
+    return rbe_fail(d, RBE_ERR_ARG, "%s: where are its data: %s=PATH", name, name);
 }
 
 const char *rbe_task_metric(const char *name)

@@ -40,6 +40,8 @@ enum rbe_task { RBE_LAMBADA, RBE_HELLASWAG, RBE_WINOGRANDE, RBE_BLIMP, RBE_TASK_
 
 const char *rbe_task_name(enum rbe_task t);
 enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_diag *d);
+/* Its data, as they ship or were fetched (rbe_fetched_path()), a fresh string. */
+enum rbe_status rbe_task_data(char **out, enum rbe_task t, struct rbe_diag *d);
 /* What samples of the task so named have beside acc: "acc_norm", "log_p", or NULL. */
 const char *rbe_task_metric(const char *name);
 

@@ -130,6 +130,16 @@ struct rbe_edge_plan {
 enum rbe_status rbe_measure_edge(const struct rbe_evaluation *e, const struct rbe_edge_plan *p,
                                  bool *fits, struct rbe_diag *d);
 
+/* Decoding without a pause at one depth of the context: a row for each model, one after the
+ * other. */
+struct rbe_sustained_plan {
+    double interval_s;          /* of a point of the curve */
+    unsigned intervals;         /* >= 1 */
+    uint32_t prompt_tokens;     /* at least two less than n_ctx */
+};
+enum rbe_status rbe_measure_sustained(const struct rbe_evaluation *e,
+                                      const struct rbe_sustained_plan *p, struct rbe_diag *d);
+
 /* A row for each model; e's limit was one of the items' files. */
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
                                           const struct rbe_items *x, struct rbe_diag *d);

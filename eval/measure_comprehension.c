@@ -26,7 +26,7 @@ struct job {
 static json_t *describe(const struct job *j, size_t m, bool base)
 {
     const struct rbe_items *x = j->x;
-    json_t *r = rbe_evaluation_record(j->e, "comprehension", &j->e->runners[m]);
+    json_t *r = rbe_evaluation_record(j->e, RBE_KIND(comprehension), &j->e->runners[m]);
 
     if (r && ((base && rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base))) ||
               rbe_result_set_text(r, x->name, x->sha256, x->bytes) ||
@@ -42,7 +42,7 @@ static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *
 {
     const struct rbe_item *it = &x->item[i];
     double log_p[RBE_MAX_CHOICES];
-    bool greedy = false, each;
+    bool greedy = false, each = false;
     enum rbe_status err = RBE_OK;
 
     /* Nothing is shared across items: a shard that starts here must round alike. */

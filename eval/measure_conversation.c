@@ -172,7 +172,7 @@ static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s,
 
 static json_t *make_record(struct talk *k, size_t m, int turns, double wall_s)
 {
-    json_t *r = rbe_evaluation_record(k->e, "conversation", &k->runners[m]);
+    json_t *r = rbe_evaluation_record(k->e, RBE_KIND(conversation), &k->runners[m]);
     json_t *all = json_array();
     const struct rbe_said *s = k->said + m * (size_t)k->lines;
     const struct rbe_sampling *how = &k->plan->how.sampling;

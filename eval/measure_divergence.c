@@ -29,7 +29,7 @@ struct job {
 /* A record without its samples, or NULL: out of memory. */
 static json_t *describe(const struct job *j, size_t m)
 {
-    json_t *r = rbe_evaluation_record(j->e, "divergence", &j->e->runners[m]);
+    json_t *r = rbe_evaluation_record(j->e, RBE_KIND(divergence), &j->e->runners[m]);
 
     if (r && (rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base)) ||
               rbe_text_record(r, j->p->text, j->p->windows->protocol == RBE_P3) ||

@@ -35,7 +35,7 @@ static enum rbe_status run_model(const struct rbe_evaluation *e, const struct rb
         return err;
     }
     *passed = !ran;
-    json_t *r = rbe_evaluation_record(e, "edge", &runner);
+    json_t *r = rbe_evaluation_record(e, RBE_KIND(edge), &runner);
     if (r) {
         RBE_SET(r, RBE_WORD(limit, "RLIMIT_AS"), RBE_INT(limit_bytes, p->limit_bytes));
         rbe_result_set_threads(r, p->threads);

@@ -194,7 +194,7 @@ static json_t *author_json(const struct generation *g, size_t m)
 /* A record without its samples, or NULL: out of memory. */
 static json_t *describe(struct generation *g, size_t m)
 {
-    json_t *r = rbe_evaluation_record(g->e, "generation", &g->e->runners[m]);
+    json_t *r = rbe_evaluation_record(g->e, RBE_KIND(generation), &g->e->runners[m]);
 
     if (!r || rbe_runner_record(&g->e->runners[0], r, RBE_KEY(base)) ||
         rbe_result_set_text(r, g->text_name, g->text_sha256, g->text_bytes)) {

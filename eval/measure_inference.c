@@ -269,7 +269,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
 {
     const struct figures *f = &all[m];
     struct rbe_runner *run = &p->e->runners[m];
-    json_t *r = rbe_evaluation_record(p->e, "inference", run), *raw = json_object();
+    json_t *r = rbe_evaluation_record(p->e, RBE_KIND(inference), run), *raw = json_object();
     const double prefill = median_of(f->prefill_ms, PREFILLS);
     const double median = rbe_times_median(&f->at[p->how->c2]);
     const size_t bytes = rbe_model_bytes_per_token(run->model);
@@ -361,7 +361,7 @@ static enum rbe_status sequence_record(json_t **out, struct plan *p, size_t m, s
                                        struct rbe_diag *d)
 {
     const struct rbe_model *model = p->e->runners[m].model;
-    json_t *r = rbe_evaluation_record(p->e, "inference", &p->e->runners[m]);
+    json_t *r = rbe_evaluation_record(p->e, RBE_KIND(inference), &p->e->runners[m]);
 
     *out = r;
     if (!r) {

@@ -79,7 +79,7 @@ static enum rbe_status open_lanes(struct job *j, struct rbe_diag *d)
 
 static json_t *make_record(struct job *j, size_t m)
 {
-    json_t *r = rbe_evaluation_record(j->e, "perplexity", &j->e->runners[m]);
+    json_t *r = rbe_evaluation_record(j->e, RBE_KIND(perplexity), &j->e->runners[m]);
 
     if (r && (rbe_text_record(r, j->p->text, j->w->protocol == RBE_P3) ||
               rbe_perplexity_describe(r, j->w) ||
@@ -103,7 +103,7 @@ static bool belongs(const struct job *j, const json_t *r, size_t m)
     const char *special = json_string_value(RBE_VALUE_AT(r, special));
     const json_t *begin = RBE_VALUE_AT(r, begin_token);
 
-    return kind && !strcmp(kind, "perplexity") && model && text && protocol &&
+    return kind && !strcmp(kind, RBE_KIND(perplexity)) && model && text && protocol &&
            !strcmp(model, rbe_model_sha256(j->e->runners[m].model)) &&
            !strcmp(text, j->p->text->sha256) && special && !strcmp(special, j->e->special) &&
            !strcmp(protocol, rbe_protocol_name(j->w->protocol)) &&
@@ -274,7 +274,7 @@ static enum rbe_status finish(struct job *j, struct rbe_diag *d)
             break;
         }
         if (m) {
-            if (!(pair = rbe_evaluation_record(j->e, "paired", NULL)))
+            if (!(pair = rbe_evaluation_record(j->e, RBE_KIND(paired), NULL)))
                 err = RBE_ERR_NOMEM;
             else
                 err = rbe_perplexity_pair(pair, base, r, resamples, d);

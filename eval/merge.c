@@ -24,33 +24,33 @@ static const struct kind {
     const char *name, *unit, *first, *total;    /* unit: the field that counts them, too */
     const char *needs[6];
 } kinds[] = {
-    {"perplexity",
+    {RBE_KIND(perplexity),
      RBE_KEY(windows),
      RBE_KEY(first_window),
      RBE_KEY(windows_total),
      {RBE_KEY(model), RBE_KEY(text), RBE_KEY(protocol), RBE_KEY(protocol_name),
       RBE_KEY(context), RBE_KEY(stride)}},
-    {"paired",
+    {RBE_KIND(paired),
      RBE_KEY(windows),
      RBE_KEY(first_window),
      RBE_KEY(windows_total),
      {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
-    {"divergence",
+    {RBE_KIND(divergence),
      RBE_KEY(windows),
      RBE_KEY(first_window),
      RBE_KEY(windows_total),
      {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)}},
-    {"comprehension",
+    {RBE_KIND(comprehension),
      RBE_KEY(items),
      RBE_KEY(first_item),
      RBE_KEY(items_total),
      {RBE_KEY(model), RBE_KEY(text)}},
-    {"inference",
+    {RBE_KIND(inference),
      RBE_KEY(sequences),
      RBE_KEY(first_sequence),
      RBE_KEY(sequences_total),
      {RBE_KEY(model), RBE_KEY(prompt_tokens), RBE_KEY(length)}},
-    {"generation",
+    {RBE_KIND(generation),
      RBE_KEY(prompts),
      RBE_KEY(first_prompt),
      RBE_KEY(prompts_total),
@@ -78,6 +78,8 @@ static bool is(const json_t *r, const char *kind)
 {
     return !strcmp(text_of(r, RBE_KEY(kind)), kind);
 }
+
+#define IS(r, name) is(r, RBE_KIND(name))
 
 /* The record's kind, or NULL when it is not one that has shards. */
 static const struct kind *kind_of(const json_t *r)
@@ -145,12 +147,12 @@ static struct difference differences(const json_t *a, const json_t *b)
     for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++)
         compare(&x, same_member(a, b, equal[i]), equal[i]);
     /* Elsewhere `tokens` are those of the part. */
-    if (is(a, "generation") || is(a, "perplexity"))
+    if (IS(a, generation) || IS(a, perplexity))
         compare(&x, same_member(a, b, RBE_KEY(tokens)), RBE_KEY(tokens));
     compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine),
                             RBE_KEY(activations)), RBE_KEY(activations));
     /* Times of different machines have no mean. */
-    for (size_t i = 0; is(a, "inference") && i < sizeof machine / sizeof machine[0]; i++)
+    for (size_t i = 0; IS(a, inference) && i < sizeof machine / sizeof machine[0]; i++)
         compare(&x, same_member(RBE_VALUE_AT(a, machine), RBE_VALUE_AT(b, machine), machine[i]),
                 machine[i]);
     return x;
@@ -178,7 +180,7 @@ const json_t *rbe_merge_find(const json_t *old, const json_t *like)
 /* For messages: "perplexity P1 of rbe-mini on wiki.test.raw". */
 static void describe(char *buf, size_t size, const json_t *r)
 {
-    const char *how = text_of(r, is(r, "comprehension") ? RBE_KEY(task) : RBE_KEY(protocol));
+    const char *how = text_of(r, IS(r, comprehension) ? RBE_KEY(task) : RBE_KEY(protocol));
 
     snprintf(buf, size, "%.20s%s%.12s of %.40s on %.60s", text_of(r, RBE_KEY(kind)),
              *how ? " " : "", how, text_of(r, RBE_KEY(model, name)),
@@ -295,7 +297,7 @@ static enum rbe_status check_column(const json_t *r, const struct kind *kind, co
                                     const char *file, struct rbe_diag *d)
 {
     const json_t *a = json_object_get(RBE_VALUE_AT(r, samples), name), *x;
-    const char *task = text_of(r, is(r, "comprehension") ? RBE_KEY(task) : RBE_KEY(kind));
+    const char *task = text_of(r, IS(r, comprehension) ? RBE_KEY(task) : RBE_KEY(kind));
     const json_int_t n = json_integer_value(json_object_get(r, kind->unit));
     size_t i;
 
@@ -403,13 +405,13 @@ static enum rbe_status check_record(const json_t *r, const struct kind *kind, co
                   json_integer_value(draws) > MOST_RESAMPLES))
         return rbe_fail(d, RBE_ERR_FORMAT, "%s: a %s record: bootstrap.resamples is no count "
                         "up to %d", file, kind->name, MOST_RESAMPLES);
-    if (is(r, "perplexity")) {
+    if (IS(r, perplexity)) {
         const enum rbe_status err = check_column(r, kind, RBE_KEY(nll), file, d);
         return err ? err : check_total(r, kind, RBE_KEY(scored), file, d);
     }
-    if (is(r, "divergence"))
+    if (IS(r, divergence))
         return check_sums(r, kind, file, d);
-    return is(r, "comprehension") ? check_items(r, kind, file, d) : RBE_OK;
+    return IS(r, comprehension) ? check_items(r, kind, file, d) : RBE_OK;
 }
 
 /* Appends arrays of b to those of a; members of objects one by one. */
@@ -551,13 +553,13 @@ static enum rbe_status join(json_t *joined, struct part *p, size_t n, const stru
     json_t *r = json_deep_copy(p[0].record);
     if (!r)
         return RBE_ERR_NOMEM;
-    if (is(r, "divergence"))
+    if (IS(r, divergence))
         err = join_divergence(r, p, n, d);
-    else if (is(r, "inference"))
+    else if (IS(r, inference))
         err = join_inference(r, p, n, d);
-    else if (is(r, "comprehension"))
+    else if (IS(r, comprehension))
         err = join_comprehension(r, p, n, joined, d);
-    else if (is(r, "generation"))
+    else if (IS(r, generation))
         err = join_generation(r, p, n, d);
     else
         err = join_perplexity(r, p, n, d);
@@ -578,7 +580,7 @@ static enum rbe_status join_pair(json_t *joined, const json_t *pair, struct rbe_
     const int resamples = (int)json_integer_value(RBE_VALUE_AT(pair, bootstrap, resamples));
 
     json_array_foreach(joined, i, x) {
-        if (strcmp(text_of(x, RBE_KEY(kind)), "perplexity") ||
+        if (strcmp(text_of(x, RBE_KEY(kind)), RBE_KIND(perplexity)) ||
             !same_object(x, pair, RBE_KEY(text)) ||
             !json_equal(RBE_VALUE_AT(x, protocol), RBE_VALUE_AT(pair, protocol)))
             continue;
@@ -616,7 +618,7 @@ static enum rbe_status collect(struct part **out, size_t *count, json_t *const *
         size_t i;
         json_array_foreach(files[f], i, r) {
             const struct kind *kind = kind_of(r);
-            if (!kind || (is(r, "inference") && !json_object_get(r, kind->total))) {
+            if (!kind || (IS(r, inference) && !json_object_get(r, kind->total))) {
                 free(parts);
                 return rbe_fail(d, RBE_ERR_ARG, "%s: a record of kind '%s' has no shards",
                                 names[f], text_of(r, RBE_KEY(kind)));
@@ -662,7 +664,7 @@ enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const 
         const json_t *first = parts[i].record;
         if (parts[i].taken)
             continue;
-        const bool paired = !strcmp(text_of(first, RBE_KEY(kind)), "paired");
+        const bool paired = !strcmp(text_of(first, RBE_KEY(kind)), RBE_KIND(paired));
         for (size_t j = i; j < n; j++)
             if (!parts[j].taken && same_key(first, parts[j].record)) {
                 group[k++] = parts[j];

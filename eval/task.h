@@ -28,6 +28,7 @@ struct rbe_task_kind {
                                  struct rbe_diag *d);
     bool folder;                /* may be a folder of .jsonl files */
     bool greedy;                /* acc: every token is the most likely; else: the best choice */
+    const char *data;           /* its name in datasets/MANIFEST, or NULL */
     const char *metric;         /* the samples' column beside acc: acc_norm, log_p; or NULL */
 };
 extern const struct rbe_task_kind rbe_task_lambada, rbe_task_hellaswag, rbe_task_winogrande,

@@ -172,4 +172,5 @@ static enum rbe_status text_file(struct rbe_loading *l, char *text, size_t limit
 
 const struct rbe_task_kind rbe_task_hellaswag = {
     .name = "hellaswag", .line = json_line, .text_file = text_file,
+    .data = "hellaswag/hellaswag_val_full.txt",
     .metric = RBE_KEY(acc_norm)};

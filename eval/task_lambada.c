@@ -29,4 +29,5 @@ static enum rbe_status line(struct rbe_loading *l, const json_t *o, struct rbe_d
 }
 
 const struct rbe_task_kind rbe_task_lambada = {
-    .name = "lambada", .line = line, .greedy = true, .metric = RBE_KEY(log_p)};
+    .name = "lambada", .line = line, .data = "lambada/lambada_test.jsonl", .greedy = true,
+    .metric = RBE_KEY(log_p)};

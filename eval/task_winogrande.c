@@ -45,4 +45,5 @@ static enum rbe_status line(struct rbe_loading *l, const json_t *o, struct rbe_d
     return err;
 }
 
-const struct rbe_task_kind rbe_task_winogrande = {.name = "winogrande", .line = line};
+const struct rbe_task_kind rbe_task_winogrande = {
+    .name = "winogrande", .line = line, .data = "winogrande/dev.jsonl"};

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/nearest.h"
+
 static const struct {
     const char *name, *alias;
 } protocols[RBE_PROTOCOL_COUNT] = {
@@ -37,8 +39,13 @@ enum rbe_status rbe_protocol_parse(enum rbe_protocol *p, const char *name, struc
             *p = (enum rbe_protocol)i;
             return RBE_OK;
         }
-    return rbe_fail(d, RBE_ERR_ARG, "unknown protocol '%s'; valid: P1 (hf), P2 (hf-stride), "
-                    "P3 (llamacpp), P4 (lm-eval)", name);
+    struct rbe_nearest near = rbe_nearest_to(name);
+    for (int i = 0; i < RBE_PROTOCOL_COUNT; i++) {
+        rbe_nearest_try(&near, protocols[i].name);
+        rbe_nearest_try(&near, protocols[i].alias);
+    }
+    return rbe_fail(d, RBE_ERR_ARG, "unknown protocol '%s'%s; valid: P1 (hf), P2 (hf-stride), "
+                    "P3 (llamacpp), P4 (lm-eval)", name, rbe_nearest_hint(&near).text);
 }
 
 static enum rbe_status add(struct rbe_windows *w, size_t start, size_t length, size_t first,

@@ -127,7 +127,8 @@ static enum rbe_change judge_exact(const struct rbe_comparison_row *r,
 static enum rbe_change judge_timed(const struct rbe_comparison_row *r,
                                    const struct rbe_compare_options *o, double p_limit)
 {
-    const double up = 1 + o->threshold, down = 1 / up;
+    const double ms = r->base->value / (strcmp(r->base->unit, "ns") ? 1 : 1e6);
+    const double up = 1 + fmax(o->threshold, o->floor_ms / ms), down = 1 / up;
 
     if (r->p <= p_limit && r->ratio > up && r->ci.low > 1)
         return towards(r->base, true);

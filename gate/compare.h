@@ -47,6 +47,7 @@ void rbe_figures_free(struct rbe_figures *f);
 
 struct rbe_compare_options {
     double threshold;           /* a change of time smaller than this share is "same" */
+    double floor_ms;            /* so is one by less than this */
     double exact;               /* the same for exact rows */
     double alpha;               /* share of false better/worse among those (Benjamini-
                                  * Hochberg over all timed rows) */

@@ -264,23 +264,23 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
     char of[192];
 
     describe(of, sizeof of, v, kind);
-    if (!strcmp(kind, "perplexity"))
+    if (!strcmp(kind, RBE_KIND(perplexity)))
         return exact(s, RBE_NUMBER_AT(v, perplexity), 1, false, "", "perplexity", of);
-    if (!strcmp(kind, "divergence")) {
+    if (!strcmp(kind, RBE_KIND(divergence))) {
         err = exact(s, RBE_NUMBER_AT(v, kl, mean), -1e-3, false, "nats", "mean KL", of);
         return err ? err
                    : exact(s, RBE_NUMBER_AT(v, top1, agreement), 0, true, "",
                            "top-1 agreement", of);
     }
-    if (!strcmp(kind, "inference"))
+    if (!strcmp(kind, RBE_KIND(inference)))
         return add_inference(s, v, of);
-    if (!strcmp(kind, "conversation"))
+    if (!strcmp(kind, RBE_KIND(conversation)))
         return add_conversation(s, v, of);
-    if (!strcmp(kind, "edge") && !isnan(RBE_NUMBER_AT(v, peak_bytes)))
+    if (!strcmp(kind, RBE_KIND(edge)) && !isnan(RBE_NUMBER_AT(v, peak_bytes)))
         return add_peak(s, v, of);
-    if (!strcmp(kind, "comprehension"))
+    if (!strcmp(kind, RBE_KIND(comprehension)))
         return add_comprehension(s, v, of);
-    if (!strcmp(kind, "generation")) {
+    if (!strcmp(kind, RBE_KIND(generation))) {
         static const char *const names[] = {RBE_KEY(fluency), RBE_KEY(coherence),
                                             RBE_KEY(relevance)};
         for (int i = 0; i < 3 && !err; i++) {
@@ -289,7 +289,7 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
         }
         return err;
     }
-    if (!strcmp(kind, "convert"))
+    if (!strcmp(kind, RBE_KIND(convert)))
         return exact(s, RBE_NUMBER_AT(v, totals, bytes), 0, false, "bytes", "bytes", of);
     s->f->skipped++;
     return RBE_OK;
@@ -718,7 +718,7 @@ static bool begins_samples(const char *text)
     /* What is no JSON, or has no room, is no such line to begin with; the rest will tell. */
     rbe_json_load(&v, text, strcspn(text, "\n"), 0, NULL, "", NULL);
     const char *kind = RBE_STRING_AT(v, kind);
-    const bool yes = kind && !strcmp(kind, "bench");
+    const bool yes = kind && !strcmp(kind, RBE_KIND(bench));
 
     json_decref(v);
     return yes;

@@ -40,7 +40,7 @@ static enum rbe_status read_metric(struct pool *p, const json_t *rows, const cha
     p->x[p->metrics++] = x;
     json_array_foreach(rows, i, r) {
         const char *kind = RBE_STRING_AT(r, kind), *metric = RBE_STRING_AT(r, metric);
-        if (!kind || strcmp(kind, "gate-round") || !metric || strcmp(metric, name))
+        if (!kind || strcmp(kind, RBE_KIND(gate_round)) || !metric || strcmp(metric, name))
             continue;
         x[n] = RBE_NUMBER_AT(r, log_ratio);
         const double s = RBE_NUMBER_AT(r, seconds);

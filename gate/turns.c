@@ -195,9 +195,21 @@ static enum rbe_status one_round(struct rbe_turns *t, const struct rbe_turns_opt
     return err;
 }
 
+/* The rule for a metric: its threshold is no less than the floor is of its time. */
+static struct rbe_gate_rule rule_for(const struct rbe_turns_metric *m,
+                                     const struct rbe_gate_rule *rule, double floor_ms)
+{
+    struct rbe_gate_rule r = *rule;
+    const double floor = floor_ms * 1e6 / m->base_value;
+
+    if (floor > r.threshold)
+        r.threshold = floor;
+    return r;
+}
+
 /* True while a metric is open. */
-static bool judge(struct rbe_turns *t, const struct rbe_gate_rule *rule, unsigned *look,
-                  bool at_look, bool last)
+static bool judge(struct rbe_turns *t, const struct rbe_gate_rule *rule, double floor_ms,
+                  unsigned *look, bool at_look, bool last)
 {
     bool open = false;
 
@@ -211,7 +223,8 @@ static bool judge(struct rbe_turns *t, const struct rbe_gate_rule *rule, unsigne
                 r, r, r, m->rounds, m->rounds < LEAST_MEMORY_ROUNDS && !last ? RBE_GATE_GO_ON
                 : r > 1 + rule->threshold ? RBE_GATE_REGRESSION : RBE_GATE_PASS};
         } else if ((at_look || last) && m->figure.verdict == RBE_GATE_GO_ON) {
-            m->figure = rbe_gate_judge(rule, m->x, m->rounds, last);
+            const struct rbe_gate_rule own = rule_for(m, rule, floor_ms);
+            m->figure = rbe_gate_judge(&own, m->x, m->rounds, last);
         }
         open |= m->figure.verdict == RBE_GATE_GO_ON;
     }
@@ -265,7 +278,7 @@ enum rbe_status rbe_turns_run(struct rbe_turns *t, const struct rbe_turns_option
         const bool at_look = !o->rounds && t->rounds >= due;
         const bool last = o->rounds ? t->rounds >= o->rounds
                           : t->seconds >= o->budget_s || (at_look && !next);
-        open = judge(t, &rule, &look, at_look, last) && !last;
+        open = judge(t, &rule, o->floor_ms, &look, at_look, last) && !last;
     }
     free(p);
     return err;

@@ -19,6 +19,7 @@ enum { RBE_TURNS_METRICS = 24 };
 struct rbe_turns_options {
     const char *base, *fresh;   /* command lines of the workers (ci/gate_worker.c) */
     double threshold;           /* of every timed metric, 0.03 */
+    double floor_ms;            /* and a slow-down by less than this is none, 0 */
     double budget_s;            /* no round starts after this */
     double patience_s;          /* a worker that takes longer for an answer has failed */
     double sample_ms;           /* one sample of one metric lasts about this long */

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __aarch64__
+#if defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 #ifdef __x86_64__
@@ -62,6 +64,12 @@ uint32_t rbe_cpu_isa_unmasked(void)
     if ((isa & RBE_ISA_AVX512) && __builtin_cpu_supports("avx512vbmi") &&
         __builtin_cpu_supports("avx512vbmi2"))
         isa |= RBE_ISA_VBMI2;
+#elif defined(__aarch64__) && defined(__APPLE__)
+    int has = 0;
+    size_t size = sizeof has;
+    isa |= RBE_ISA_NEON;
+    if (!sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) && has)
+        isa |= RBE_ISA_DOTPROD;
 #elif defined(__aarch64__)
     const unsigned long caps = getauxval(AT_HWCAP);
     if (caps & (1 << 1))        /* HWCAP_ASIMD */

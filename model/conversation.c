@@ -266,6 +266,30 @@ static enum rbe_status frame_text(struct frame *f, const struct rbe_tokenizer *t
     return err;
 }
 
+/* ChatML: who speaks, a newline, what is said. */
+static enum rbe_status frame_message(struct frame *f, const struct rbe_tokenizer *t,
+                                     uint32_t message, uint32_t stop, const char *role,
+                                     const char *text, struct rbe_diag *d)
+{
+    char before[32];
+    enum rbe_status err;
+
+    snprintf(before, sizeof before, "%s\n", role);
+    if ((err = frame_id(f, message, d)) || (err = frame_text(f, t, before, text, "", d)) ||
+        (err = frame_id(f, stop, d)))
+        return err;
+    return frame_text(f, t, "\n", "", "", d);
+}
+
+/* ...and where the model goes on. */
+static enum rbe_status frame_answer(struct frame *f, const struct rbe_tokenizer *t,
+                                    uint32_t message, struct rbe_diag *d)
+{
+    const enum rbe_status err = frame_id(f, message, d);
+
+    return err ? err : frame_text(f, t, "assistant\n", "", "", d);
+}
+
 /* The answer before ends here, too; *lead tokens belong to it. */
 static enum rbe_status frame_question(struct frame *f, size_t *lead,
                                       const struct rbe_conversation *c, const char *question,
@@ -285,12 +309,59 @@ static enum rbe_status frame_question(struct frame *f, size_t *lead,
         ((err = frame_id(f, c->stop, d)) || (err = frame_text(f, t, "\n", "", "", d))))
         return err;
     *lead = c->turns ? f->n : 0;
-    if ((err = frame_id(f, c->message, d)) ||
-        (err = frame_text(f, t, "user\n", question, "", d)) ||
-        (err = frame_id(f, c->stop, d)) || (err = frame_text(f, t, "\n", "", "", d)) ||
-        (err = frame_id(f, c->message, d)))
+    if ((err = frame_message(f, t, c->message, c->stop, "user", question, d)))
         return err;
-    return frame_text(f, t, "assistant\n", "", "", d);
+    return frame_answer(f, t, c->message, d);
+}
+
+/* What was said, without ChatML: the plain frame knows questions and answers. */
+static enum rbe_status frame_plain(struct frame *f, const struct rbe_tokenizer *t,
+                                   const struct rbe_message *m, size_t count,
+                                   struct rbe_diag *d)
+{
+    enum rbe_status err;
+
+    for (size_t i = 0; i < count; i++) {
+        const bool answers = !strcmp(m[i].role, "assistant");
+        const bool asks = !strcmp(m[i].role, "user");
+        const bool follows = answers && i && !strcmp(m[i - 1].role, "user");
+        const char *before = follows ? " " : answers ? "\nAnswer: " : asks ? "\nQuestion: "
+                                                                          : "\n";
+        if ((err = frame_text(f, t, i ? before : before + 1, m[i].text,
+                              asks ? "\nAnswer:" : "", d)))
+            return err;
+    }
+    return RBE_OK;
+}
+
+enum rbe_status rbe_conversation_tokens(uint32_t **ids, size_t *n, uint32_t *end,
+                                        const struct rbe_tokenizer *t, bool plain,
+                                        const struct rbe_message *m, size_t count,
+                                        struct rbe_diag *d)
+{
+    struct frame f = {0};
+    uint32_t begin, message, stop;
+    enum rbe_status err = RBE_OK;
+
+    *ids = NULL;
+    *n = 0;
+    const bool chatml = !plain && find_chatml(t, &message, &stop);
+    *end = chatml ? stop : UINT32_MAX;
+    if (rbe_tokenizer_begin(t, &begin))
+        err = frame_id(&f, begin, d);
+    if (!err && !chatml)
+        err = frame_plain(&f, t, m, count, d);
+    for (size_t i = 0; i < count && chatml && !err; i++)
+        err = frame_message(&f, t, message, stop, m[i].role, m[i].text, d);
+    if (!err && chatml)
+        err = frame_answer(&f, t, message, d);
+    if (err) {
+        free(f.ids);
+        return err;
+    }
+    *ids = f.ids;
+    *n = f.n;
+    return RBE_OK;
 }
 
 enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *question,

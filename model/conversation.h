@@ -72,6 +72,19 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
                                       rbe_stream_fn *stream, void *arg, struct rbe_turn *turn,
                                       struct rbe_diag *d);
 
+/*
+ * A whole conversation as the tokens that its next answer follows, as the turns above would
+ * have them; *ids is fresh.  Roles: system, user, assistant; the last message is a user's.  The
+ * answer ends with the token *end, or, where that is UINT32_MAX, with a newline.
+ */
+struct rbe_message {
+    const char *role, *text;
+};
+enum rbe_status rbe_conversation_tokens(uint32_t **ids, size_t *n, uint32_t *end,
+                                        const struct rbe_tokenizer *t, bool plain,
+                                        const struct rbe_message *m, size_t count,
+                                        struct rbe_diag *d);
+
 /* The bytes of ids as text, NUL-terminated, an unfinished character at the end cut off; fresh
  * string, NULL when out of memory. */
 char *rbe_detokenise(const struct rbe_tokenizer *t, const uint32_t *ids, size_t n);

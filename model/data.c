@@ -9,11 +9,13 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/file.h"
 #include "model/companion.h"
@@ -41,15 +43,18 @@ static char *try_path(const char *dir, const char *sub, const char *name)
     return path;
 }
 
+/* Where data that ship, and fetched ones, lie below a folder. */
+static const char *const shipped_in[] = {"datasets/embedded", "share/rbe-bench", NULL};
+static const char *const fetched_in[] = {"data", NULL};
+
 /* In `dir` (overwritten) and every folder above it. */
-static char *search_upward(char *dir, const char *name)
+static char *search_upward(char *dir, const char *const *below, const char *name)
 {
     char *found = NULL, *slash;
 
     do {
-        found = try_path(dir, "datasets/embedded", name);
-        if (!found)
-            found = try_path(dir, "share/rbe-bench", name);
+        for (int i = 0; below[i] && !found; i++)
+            found = try_path(dir, below[i], name);
         slash = strrchr(dir, '/');
         if (slash)
             *slash = 0;
@@ -57,22 +62,31 @@ static char *search_upward(char *dir, const char *name)
     return found;
 }
 
-char *rbe_data_path(const char *name)
+/* Above the program, then above the current folder. */
+static char *search(const char *const *below, const char *name)
 {
-    const char *env = getenv("RBE_DATA");
     char dir[PATH_MAX];
     char *found = NULL;
-
-    if (env)
-        return try_path(env, ".", name);
     const ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
     if (n > 0) {
         dir[n] = 0;
-        found = search_upward(dir, name);
+        found = search_upward(dir, below, name);
     }
     if (!found && getcwd(dir, sizeof dir))
-        found = search_upward(dir, name);
+        found = search_upward(dir, below, name);
     return found;
+}
+
+char *rbe_data_path(const char *name)
+{
+    const char *env = getenv("RBE_DATA");
+
+    return env ? try_path(env, ".", name) : search(shipped_in, name);
+}
+
+char *rbe_fetched_path(const char *name)
+{
+    return search(fetched_in, name);
 }
 
 /* The folder itself, or the folder a file stands in; fresh, NULL when out of memory. */
@@ -268,7 +282,9 @@ enum rbe_status rbe_find_tokenizer(struct rbe_tokenizer **out, const char *folde
 
     free(where);
     /* Reading it took ten times the memory that it keeps. */
+#ifdef __GLIBC__
     malloc_trim(0);
+#endif
     return err;
 }
 

@@ -21,6 +21,10 @@
  * the current folder and those above it.
  */
 char *rbe_data_path(const char *name);
+/* The same of what rbe fetch brought into its usual folder, by its name in datasets/MANIFEST:
+ * in data/ of the program's folder and of those above it, then of the current folder and of
+ * those above it. */
+char *rbe_fetched_path(const char *name);
 
 /* Adds to what a command reads: the file itself, or what ships under this name where it is
  * NULL. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "kernels/cpu.h"
 #include "model/source.h"
 #include "model/weights.h"
@@ -358,6 +359,16 @@ size_t rbe_model_file_bytes(const struct rbe_model *m)
 bool rbe_model_is_rbe(const struct rbe_model *m)
 {
     return m->container;
+}
+
+void rbe_model_rest(const struct rbe_model *m)
+{
+    const struct rbe_safetensors *f = m->container ? rbe_container_file(m->container) : NULL;
+
+    for (size_t i = 0; f && i < rbe_safetensors_count(f); i++) {
+        const struct rbe_tensor *t = rbe_safetensors_at(f, i);
+        rbe_map_forget(t->data, t->bytes);
+    }
 }
 
 enum rbe_status rbe_model_hash(struct rbe_model *m, struct rbe_diag *d)

@@ -34,6 +34,10 @@ const char *rbe_model_label(const struct rbe_model *m);
 /* rbe_session_bytes() for a plain checkpoint of this shape. */
 size_t rbe_session_plain_bytes(const struct rbe_model_config *c, struct rbe_session_limits l);
 
+/* The codes of a container need not stay in memory: what is run next reads the file again.
+ * Not while a session runs.  A plain checkpoint stays. */
+void rbe_model_rest(const struct rbe_model *m);
+
 /* What the cache of this session holds: never RBE_KV_DEFAULT. */
 enum rbe_kv_cache rbe_session_kv_cache(const struct rbe_session *s);
 /* "f32", "f16", "int8". */

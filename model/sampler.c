@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/stats.h"
 #include "kernels/cpu.h"
 #include "kernels/elementwise.h"
 
@@ -47,14 +48,10 @@ void rbe_sampler_close(struct rbe_sampler **s)
     *s = NULL;
 }
 
-/* splitmix64: uniform in [0, 1), 53 bits. */
+/* Uniform in [0, 1), 53 bits. */
 static double uniform(struct rbe_sampler *s)
 {
-    uint64_t z = s->state += 0x9E3779B97F4A7C15ULL;
-
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+    return (double)(rbe_random_next(&s->state) >> 11) * 0x1p-53;
 }
 
 /* The first of the largest; NaN is passed over. */

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "base/stats.h"
 #include "kernels/f16.h"
 #include "model/source.h"
 #include "rbe/safetensors.h"
@@ -42,21 +43,11 @@ static float constant_of(const struct rbe_source_tensor *t)
            t->role == RBE_ROLE_LAST_NORM;
 }
 
-/* splitmix64 */
-static uint64_t next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9E3779B97F4A7C15ULL;
-
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
-    return z ^ z >> 31;
-}
-
 /* Two independent standard normal values (Box and Muller). */
 static void normal_pair(uint64_t *state, double *a, double *b)
 {
-    const double u = ((double)(next(state) >> 11) + 1) * 0x1p-53;       /* (0, 1] */
-    const double v = (double)(next(state) >> 11) * 0x1p-53;
+    const double u = ((double)(rbe_random_next(state) >> 11) + 1) * 0x1p-53; /* (0, 1] */
+    const double v = (double)(rbe_random_next(state) >> 11) * 0x1p-53;
     const double r = sqrt(-2 * log(u));
 
     *a = r * cos(2 * M_PI * v);
@@ -217,8 +208,8 @@ enum rbe_status rbe_synth(const char *folder, const struct rbe_model_config *c,
         const size_t n = (size_t)r[i].rows * r[i].cols;
         uint64_t state = seed ^ (i + 1) * 0xD1B54A32D192ED03ULL;
         out[i].data = data + at;
-        fill(deviation_of(&r[i], c), constant_of(&r[i]), out[i].dtype, next(&state), data + at,
-             n);
+        fill(deviation_of(&r[i], c), constant_of(&r[i]), out[i].dtype,
+             rbe_random_next(&state), data + at, n);
         at += n * rbe_dtype_size(out[i].dtype);
         made += (double)n;
         rbe_progress_update(&p, made, r[i].name);

@@ -204,10 +204,13 @@ static const char *mark_text(const struct rbe_tokenizer *t, const struct mark *m
     return t->bytes + t->start[m->id];
 }
 
+/* Whose marks qsort() sorts: not every libc has qsort_r(). */
+static _Thread_local const struct rbe_tokenizer *sorted;
+
 /* Then the longest first. */
-static int by_first_byte(const void *x, const void *y, void *arg)
+static int by_first_byte(const void *x, const void *y)
 {
-    const struct rbe_tokenizer *t = arg;
+    const struct rbe_tokenizer *t = sorted;
     const struct mark *a = x, *b = y;
     const int p = (unsigned char)*mark_text(t, a), q = (unsigned char)*mark_text(t, b);
     const size_t m = mark_size(t, a), n = mark_size(t, b);
@@ -235,7 +238,8 @@ static enum rbe_status load_marks(struct rbe_tokenizer *t, const struct rbe_toke
     }
     if (!eos)
         t->marks[t->mark_count++] = (struct mark){t->eos, 0, true};
-    qsort_r(t->marks, t->mark_count, sizeof *t->marks, by_first_byte, t);
+    sorted = t;
+    qsort(t->marks, t->mark_count, sizeof *t->marks, by_first_byte);
     for (size_t i = 0; i < t->mark_count; i++)
         t->mark_at[(unsigned char)*mark_text(t, &t->marks[i]) + 1]++;
     for (size_t b = 0; b < 256; b++)

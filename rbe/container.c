@@ -16,6 +16,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "kernels/f16.h"
 
@@ -436,6 +437,9 @@ static enum rbe_status check_tensors(const struct rbe_container *c, bool verify,
         const struct rbe_tensor *t = rbe_safetensors_at(c->file, i);
         if (t != c->sums && (verify || !is_codes(c, i)))
             err = check_tensor(c, t, d);
+        /* All of a large file is not to stay in memory because it was looked at once. */
+        if (verify)
+            rbe_map_forget(t->data, t->bytes);
     }
     return err;
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
+
 static const struct {
     const char *name;
     double psnr_db;
@@ -213,19 +215,15 @@ double rbe_block_mean_error(const float *w, size_t rows, size_t cols, size_t blo
     return w2 > 0 ? sqrt(e2 / w2) : 0;
 }
 
-/* Box and Muller on splitmix64. */
+/* Box and Muller. */
 void rbe_white_gaussian(float *w, size_t n, uint64_t seed)
 {
     uint64_t s = seed;
     double u[2];
 
     for (size_t i = 0; i < n; i += 2) {
-        for (int k = 0; k < 2; k++) {
-            uint64_t z = s += 0x9E3779B97F4A7C15ULL;
-            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
-            z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
-            u[k] = ((double)((z ^ z >> 31) >> 11) + 0.5) * 0x1p-53;
-        }
+        for (int k = 0; k < 2; k++)
+            u[k] = ((double)(rbe_random_next(&s) >> 11) + 0.5) * 0x1p-53;
         const double r = sqrt(-2 * log(u[0])), a = 6.283185307179586476925 * u[1];
         w[i] = (float)(r * cos(a));
         if (i + 1 < n)

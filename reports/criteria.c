@@ -30,7 +30,8 @@ static struct rbe_criterion *add(struct rbe_criteria *out, const struct rbe_pair
         return NULL;
     out->rows = rows;
     struct rbe_criterion *c = &rows[out->count++];
-    *c = (struct rbe_criterion){.limit = limit, .id = limit->id, .what = limit->what};
+    *c = (struct rbe_criterion){.limit = limit, .id = limit->id, .what = limit->what,
+                                .base = p->base, .at = p->model};
     const struct rbe_model_seen *m =
         rbe_pair_model(p, true) ? rbe_pair_model(p, true) : rbe_pair_model(p, false);
     if (m)
@@ -94,6 +95,8 @@ static double merit(const struct rbe_pair *p)
         x += RBE_TRUE_AT(q->v, complete) ? 200 : 100;
     if (b && !b->label)
         x += 50;
+    if (rbe_is_shipped(b))
+        x += 50;
     if (!isnan(m->bits))
         x -= fmin(fabs(m->bits - rbe_budget_bits()), 40);
     else
@@ -150,7 +153,7 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
                     continue;
             }
             for (int k = 0; k < LIST; k++) {
-                if (!first && !list[k].every)
+                if (!first && !list[k].every && r->models[p.base].label)
                     continue;
                 struct rbe_criterion *c = add(out, &p, &rbe_limits[list[k].limit]);
                 if (!c)
@@ -159,8 +162,9 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
                 judge(c, &p, k);
                 if (first)
                     blame(c, r);
-                if (!first && c->verdict == RBE_NOT_MEASURED)
-                    out->count--;   /* said once, above, is enough */
+                /* Said once, above, is enough, where there is no number. */
+                if (!first && c->verdict == RBE_NOT_MEASURED && !c->rbe[0])
+                    out->count--;
             }
         }
     for (size_t i = 0; i < out->count && !out->rows[i].other; i++) {
@@ -171,6 +175,12 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
         out->not_measured += out->rows[i].verdict == RBE_NOT_MEASURED;
     }
     return RBE_OK;
+}
+
+bool rbe_criterion_is_real(const struct rbe_results *r, const struct rbe_criterion *c)
+{
+    return c->other && c->base >= 0 && !r->models[c->base].label &&
+           !rbe_is_shipped(&r->models[c->base]);
 }
 
 void rbe_criteria_free(struct rbe_criteria *c)

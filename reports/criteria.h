@@ -1,5 +1,5 @@
 /*
- * criteria.h - the success criteria C1 to C10 of the chapter, judged on result rows.
+ * criteria.h - the success criteria C1 to C11 of the chapter, judged on result rows.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -26,6 +26,7 @@ struct rbe_criterion {
     const char *what;           /* in words that need no context */
     enum rbe_verdict verdict;
     bool other;                 /* one of the same checks on another model */
+    int base, at;               /* original and RBE model that it is of; -1: none */
     char target[RBE_CRITERION_TEXT];
     char original[RBE_CRITERION_TEXT], rbe[RBE_CRITERION_TEXT], margin[RBE_CRITERION_TEXT];
     char model[RBE_CRITERION_TEXT]; /* what it was measured on */
@@ -43,12 +44,16 @@ struct rbe_criteria {
 
 /*
  * Judges the pair of original and RBE model that has the full perplexity (model: the RBE
- * model nearest 45 MB for GPT-2 small, 2.89 bits a weight, or the one named), then, for the
- * criteria of size, speed and memory, each other pair.  `named` may be NULL.
+ * model nearest 45 MB for GPT-2 small, 2.89 bits a weight, or the one named; of several
+ * originals the one that ships), then each other pair: by all criteria, or, where its weights
+ * are generated, by those of size, speed and memory.  `named` may be NULL.
  */
 enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_results *r,
                                    const char *named, struct rbe_diag *d);
 void rbe_criteria_free(struct rbe_criteria *c);
+
+/* Is it of another original than the judged one, with weights that somebody trained? */
+bool rbe_criterion_is_real(const struct rbe_results *r, const struct rbe_criterion *c);
 
 /* "4.23 MB", decimal; "?" for NAN. */
 void rbe_megabytes(char *out, size_t size, double bytes);
@@ -68,6 +73,8 @@ const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
 /* Were there more threads than CPUs, by affinity or quota, when the row was measured?  Then
  * `out` says so: "4 threads on 2 CPUs"; else it is empty. */
 bool rbe_oversubscribed_row(const json_t *row, char *out, size_t size);
+
+bool rbe_is_gpt2_small(const struct rbe_model_seen *m);
 
 /* Is it the original that ships with the project? */
 bool rbe_is_shipped(const struct rbe_model_seen *m);

@@ -27,6 +27,14 @@ void rbe_document_paragraph(struct rbe_document *doc, const char *fmt, ...)
 /* The one sentence that the report comes down to. */
 void rbe_document_verdict(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Tiles side by side, each one answer: a name, a verdict (a word that a cell is coloured by, or
+ * ""), the value, and what it is held against.  `caption` says what they are of. */
+void rbe_document_tiles(struct rbe_document *doc, const char *caption, ...)
+    __attribute__((format(printf, 2, 3)));
+void rbe_document_tile(struct rbe_document *doc, const char *name, const char *verdict,
+                       const char *value, const char *note);
+/* Links to the headings of level 2 that follow. */
+void rbe_document_contents(struct rbe_document *doc);
 /* A line of a list. */
 void rbe_document_item(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -38,15 +46,28 @@ void rbe_document_fold(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void rbe_document_unfold(struct rbe_document *doc);
 
-/* A picture: SVG text put into the page (copied), and the name of the PNG for Markdown. */
+/* A picture: SVG text put into the page (copied), and the name of the PNG for Markdown.  PHONE:
+ * the plot that follows, drawn for a narrow screen, which shows it instead. */
+enum rbe_plot_shape { RBE_PLOT_USUAL, RBE_PLOT_WIDE, RBE_PLOT_PHONE };
 void rbe_document_plot(struct rbe_document *doc, const char *svg, const char *png,
-                       const char *caption);
+                       const char *caption, enum rbe_plot_shape shape);
 
 /* A table: begins with its column titles, separated by '|'; a title that starts with '>'
  * holds numbers and is set flush right.  Then row after row of as many cells. */
 void rbe_document_table(struct rbe_document *doc, const char *columns);
 void rbe_document_cell(struct rbe_document *doc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* A table of numbers that are compared along its rows: it stays one on a narrow screen. */
+void rbe_document_grid(struct rbe_document *doc, const char *columns);
+/* The rows that follow stand in a table of their own with the same columns, below this text. */
+void rbe_document_apart(struct rbe_document *doc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Is the table that was begun last one of those? */
+bool rbe_document_is_apart(const struct rbe_document *doc);
+/* Tables begun so far. */
+size_t rbe_document_tables(const struct rbe_document *doc);
+/* The column of the cell added last stands out. */
+void rbe_document_mark(struct rbe_document *doc);
 /* The cell added last becomes a link to what rbe_document_raw() adds under this number. */
 void rbe_document_link(struct rbe_document *doc, size_t number);
 /* A link to a file beside the page. */

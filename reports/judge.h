@@ -26,6 +26,7 @@ typedef void rbe_judge_fn(struct rbe_criterion *c, const struct rbe_pair *p);
 rbe_judge_fn rbe_judge_file, rbe_judge_peak, rbe_judge_edge, rbe_judge_parameters;
 /* judge_speed.c: times. */
 rbe_judge_fn rbe_judge_time, rbe_judge_speedup, rbe_judge_hundred, rbe_judge_conversation;
+rbe_judge_fn rbe_judge_phone, rbe_judge_pi, rbe_judge_desktop;
 /* judge_quality.c: what of the original's predictions is left. */
 rbe_judge_fn rbe_judge_change, rbe_judge_perplexity, rbe_judge_generation, rbe_judge_arm;
 rbe_judge_fn rbe_judge_schedule;
@@ -44,7 +45,6 @@ void rbe_not_measured(struct rbe_criterion *c, const char *fmt, ...)
 void rbe_cite(struct rbe_criterion *c, const struct rbe_row *row);
 
 const struct rbe_model_seen *rbe_pair_model(const struct rbe_pair *p, bool base);
-bool rbe_is_gpt2_small(const struct rbe_model_seen *m);
 /* The last row of a kind; the last inference row that holds `field`; the last row, whatever it
  * measures, that gives the bytes of the RBE model. */
 const struct rbe_row *rbe_pair_row(const struct rbe_pair *p, const char *kind, bool base);

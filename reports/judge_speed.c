@@ -1,5 +1,5 @@
 /*
- * judge_speed.c - times: C2, C4, C5.
+ * judge_speed.c - times: C2, C4, C5, C11.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -189,4 +189,72 @@ void rbe_judge_conversation(struct rbe_criterion *c, const struct rbe_pair *p)
         "and the worst turn's 95th percentile (p95) of the time between tokens, the largest "
         "where a turn is too short for one");
     c->verdict = within == n ? RBE_PASS : RBE_FAIL;
+}
+
+/* --- C11: devices, when they are warm --------------------------------------------------- */
+
+/* The run of the pair's model on such a device; of several the last. */
+static const struct rbe_row *sustained_on(const struct rbe_pair *p, const char *device,
+                                          bool base)
+{
+    const int m = base ? p->base : p->model;
+
+    for (size_t i = p->r->count; m >= 0 && i-- > 0;) {
+        const struct rbe_row *row = &p->r->rows[i];
+        const char *is = RBE_STRING_AT(row->v, machine, device);
+        if (!strcmp(row->kind, "sustained") && is && !strcmp(is, device) &&
+            rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) == m)
+            return row;
+    }
+    return NULL;
+}
+
+static void judge_device(struct rbe_criterion *c, const struct rbe_pair *p, const char *device)
+{
+    const struct rbe_row *b = sustained_on(p, device, false);
+    const struct rbe_row *a = sustained_on(p, device, true);
+    const char *emulator = b ? RBE_STRING_AT(b->v, machine, emulator) : NULL;
+
+    if (!b) {
+        rbe_not_measured(c, "no run on such a device; there: RBE_DEVICE=%s rbe-run eval "
+                         "sustained --model FILE.rbe --out %s.jsonl, and this file beside the "
+                         "others", device, device);
+        return;
+    }
+    const double x = RBE_NUMBER_AT(b->v, last_median_ms);
+    if (a)
+        SAY(c->original, "%.3g ms", RBE_NUMBER_AT(a->v, last_median_ms));
+    SAY(c->rbe, "%.3g ms", x);
+    SAY(c->margin, "%+.3g ms", c->limit->value - x);
+    rbe_cite(c, b);
+    if (emulator && *emulator) {
+        rbe_not_measured(c, "an emulator (%s) is not that device", emulator);
+        return;
+    }
+    if (!RBE_MEETS(C11_MINUTES, RBE_NUMBER_AT(b->v, minutes))) {
+        rbe_not_measured(c, "it ran for %.3g minutes, not %.0f",
+                         RBE_NUMBER_AT(b->v, minutes), RBE_LIMIT(C11_MINUTES));
+        return;
+    }
+    SAY(c->how, "median time of a token in the last %.0f s of %.0f minutes without a pause, "
+        "%.0f threads; speed left of the first: %.0f %%", RBE_NUMBER_AT(b->v, interval_s),
+        RBE_NUMBER_AT(b->v, minutes), RBE_NUMBER_AT(b->v, machine, threads),
+        100 * RBE_NUMBER_AT(b->v, retained));
+    if (!rbe_timed_in_vain(c, b))
+        c->verdict = rbe_verdict_of(x, NULL, c->limit);
+}
+
+void rbe_judge_phone(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    judge_device(c, p, "phone");
+}
+
+void rbe_judge_pi(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    judge_device(c, p, "pi");
+}
+
+void rbe_judge_desktop(struct rbe_criterion *c, const struct rbe_pair *p)
+{
+    judge_device(c, p, "desktop");
 }

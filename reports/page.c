@@ -5,8 +5,6 @@
  */
 #include "reports/section.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/rows.h"
@@ -17,24 +15,42 @@ void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c)
              c->pass, c->judged, c->fail, c->within_error, c->not_measured);
 }
 
-static void criteria_table(const struct rbe_page *p, bool other)
+static void criteria_row(const struct rbe_page *p, const struct rbe_criterion *c, bool model)
 {
-    rbe_document_table(p->doc, other ? "|promise|verdict|target|original (f32)|RBE|margin|model"
-                       : "|promise|verdict|target|original (f32)|RBE|margin");
-    for (size_t i = 0; i < p->c->count; i++) {
-        const struct rbe_criterion *c = &p->c->rows[i];
-        if (c->other != other)
-            continue;
-        rbe_document_cell(p->doc, "%s", c->id);
-        rbe_document_cell(p->doc, "%s", c->what);
-        rbe_document_cell(p->doc, "%s", rbe_verdict_name(c->verdict));
-        rbe_document_cell(p->doc, "%s", c->target);
-        rbe_document_cell(p->doc, "%s", c->original);
-        rbe_document_cell(p->doc, "%s", c->rbe);
-        rbe_document_cell(p->doc, "%s", c->margin);
-        if (other)
-            rbe_document_cell(p->doc, "%s", c->model);
-    }
+    rbe_document_cell(p->doc, "%s", c->id);
+    rbe_document_cell(p->doc, "%s", c->what);
+    rbe_document_cell(p->doc, "%s", rbe_verdict_name(c->verdict));
+    rbe_document_cell(p->doc, "%s", c->target);
+    rbe_document_cell(p->doc, "%s", c->original);
+    rbe_document_cell(p->doc, "%s", c->rbe);
+    rbe_document_cell(p->doc, "%s", c->margin);
+    if (model)
+        rbe_document_cell(p->doc, "%s", c->model);
+}
+
+/* Is it what a real model loses, which stands before all others? */
+static bool is_first(const struct rbe_page *p, const struct rbe_criterion *c)
+{
+    return !strcmp(c->id, rbe_limits[RBE_LIMIT_C3].id) && rbe_criterion_is_real(p->r, c);
+}
+
+/* Each criterion with all the models that it was judged on, one below the other. */
+static void criteria_table(const struct rbe_page *p)
+{
+    const bool others = p->c->count > p->c->judged;
+
+    rbe_document_table(p->doc,
+                       others ? "|promise|verdict|target|original (f32)|RBE|margin|model"
+                              : "|promise|verdict|target|original (f32)|RBE|margin");
+    for (size_t i = p->c->judged; i < p->c->count; i++)
+        if (is_first(p, &p->c->rows[i]))
+            criteria_row(p, &p->c->rows[i], others);
+    for (size_t i = 0; i < p->c->judged; i++)
+        for (size_t k = i; k < p->c->count; k = k < p->c->judged ? p->c->judged : k + 1) {
+            const struct rbe_criterion *c = &p->c->rows[k];
+            if (c->limit == p->c->rows[i].limit && !is_first(p, c))
+                criteria_row(p, c, others);
+        }
 }
 
 /* 1 + index of the row that stood at FILE:LINE, or 0. */
@@ -50,53 +66,6 @@ static size_t row_number(const struct rbe_page *p, const char *source)
     return 0;
 }
 
-/* "Encoded, NAME takes 4.23 MB instead of 46.82 MB ...": size, speed and quality. */
-static void put_summary(const struct rbe_page *p, FILE *f)
-{
-    const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
-    const struct rbe_model_seen *m = rbe_page_model(p, p->c->model);
-    const struct rbe_row *time =
-        rbe_criteria_timed(p->r, p->c->model, RBE_KEY(decode_median_ms));
-    const struct rbe_row *base_time =
-        rbe_criteria_timed(p->r, p->c->base, RBE_KEY(decode_median_ms));
-    const struct rbe_row *text = rbe_criteria_paired(p->r, p->c->base, p->c->model);
-    char bytes[32], original[32], crowd[64];
-
-    if (!m) {
-        fputs("This run measured no encoded model. ", f);
-        return;
-    }
-    rbe_megabytes(bytes, sizeof bytes, m->bytes);
-    rbe_megabytes(original, sizeof original, 4 * m->parameters);
-    fprintf(f, "Encoded, %s (%.1f million weights) takes %s instead of %s",
-            rbe_text_or(b ? b->name : m->name, "the model"), m->parameters / 1e6, bytes,
-            original);
-    if (b && b->label)
-        fprintf(f, " (%s)", b->label);
-    if (time) {
-        const double ms = RBE_NUMBER_AT(time->v, decode_median_ms);
-        const double times = RBE_NUMBER_AT(time->v, speedup);
-        fprintf(f, "; it writes a token in %.3g ms", ms);
-        if (base_time)
-            fprintf(f, " instead of %.3g ms", RBE_NUMBER_AT(base_time->v, decode_median_ms));
-        if (!isnan(times))
-            fprintf(f, " (%.2f times as fast)", times);
-        if (rbe_oversubscribed_row(time->v, crowd, sizeof crowd))
-            fprintf(f, ", timed with %s", crowd);
-    } else {
-        fputs("; its speed was not measured", f);
-    }
-    if (text) {
-        const double change = RBE_NUMBER_AT(text->v, percent_change);
-        fprintf(f, "; its perplexity is %.2f instead of %.2f (%.*f %% %s)%s. ",
-                RBE_NUMBER_AT(text->v, perplexity), RBE_NUMBER_AT(text->v, base_perplexity),
-                fabs(change) < 100 ? 1 : 0, fabs(change), change > 0 ? "worse" : "better",
-                RBE_TRUE_AT(text->v, complete) ? "" : ", on a part of the text only");
-    } else {
-        fputs("; its quality was not measured. ", f);
-    }
-}
-
 static void list_verdicts(const struct rbe_page *p, enum rbe_verdict v)
 {
     for (size_t i = 0; i < p->c->judged; i++) {
@@ -107,24 +76,13 @@ static void list_verdicts(const struct rbe_page *p, enum rbe_verdict v)
     }
 }
 
-/* The summary in one box, then each check that failed, or may have. */
-static void summary(const struct rbe_page *p)
+/* Each check that failed, or may have. */
+static void misses(const struct rbe_page *p)
 {
-    char verdict[128], *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
+    char verdict[128];
 
-    if (!f) {
-        rbe_shortage_note();
-        return;
-    }
-    put_summary(p, f);
     rbe_page_verdict(verdict, sizeof verdict, p->c);
-    fprintf(f, "%s.", verdict);
-    if (fclose(f))
-        rbe_shortage_note();
-    rbe_document_verdict(p->doc, "%s", text);
-    free(text);
+    rbe_document_paragraph(p->doc, "%s.", verdict);
     if (p->c->fail)
         rbe_document_paragraph(p->doc, "Failed:");
     list_verdicts(p, RBE_FAIL);
@@ -138,40 +96,60 @@ static enum rbe_status first_screen(const struct rbe_page *p)
     const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
     enum rbe_status err;
 
-    rbe_document_heading(p->doc, 1, "Does a language model still work at a tenth of its size?");
+    if (b)
+        rbe_document_heading(p->doc, 1, "May I ship %s as RBE?", rbe_text_or(b->name, "it"));
+    else
+        rbe_document_heading(p->doc, 1, "May I ship a model as RBE?");
+    rbe_page_tiles(p);
+    rbe_page_decision(p);
+    if ((err = rbe_page_lead_plot(p)))
+        return err;
+    rbe_document_contents(p->doc);
+    return RBE_OK;
+}
+
+/* What a reader must know to read the numbers. */
+static void words(const struct rbe_page *p)
+{
+    rbe_document_heading(p->doc, 2, "What the words mean");
     rbe_document_paragraph(p->doc,
         "A language model such as GPT-2 is a large table of numbers, its weights. Riemannian "
         "Basis Encoding (RBE) stores them as short seeds and generates them anew while it "
-        "multiplies, in about 2.9 bits a weight instead of 32. A book chapter promises ten "
-        "things of it, C1 to C10: a tenth of the memory, twice the speed, at most 5 %% worse "
-        "predictions, and so on. Some are checked in two or three ways (C1 and C1b), which "
-        "makes %zu checks. This page says which of them hold, measured.", p->c->judged);
-    summary(p);
+        "multiplies, in about 2.9 bits a weight instead of 32.");
     rbe_document_paragraph(p->doc,
         "A token is a word or a piece of one: a model reads and writes text token by token. "
         "Perplexity says how well it predicts: among how many equally likely tokens it would "
-        "have to guess the next one. Lower is better. The original is the same model with "
-        "32-bit numbers (f32), run by the same program on the same machine.");
-    if (rbe_is_shipped(b))
+        "have to guess the next one. Lower is better. Divergence (in nats) says how far its "
+        "predictions are from the original's; 0 is none. The original is the same model with "
+        "32-bit numbers (f32), run by the same program on the same machine; f16 are 16-bit "
+        "numbers, int8 and int4 whole numbers of 8 and 4 bits with a scale for each group.");
+    if (rbe_is_shipped(rbe_page_model(p, p->c->base)))
         rbe_document_paragraph(p->doc,
             "rbe-mini has the architecture of GPT-2 and a tenth of its parameters; it ships "
             "with the project. It is not GPT-2: where a promise is a number of GPT-2 small "
             "alone, the table says NOT MEASURED.");
-    if ((err = rbe_page_rate_plot(p)))
-        return err;
+}
+
+/* Returns the number of the table. */
+static size_t promises(const struct rbe_page *p)
+{
     rbe_document_heading(p->doc, 2, "The promises, one by one");
-    criteria_table(p, false);
+    rbe_document_paragraph(p->doc,
+        "The targets are those of chapter 8 of a book on Riemannian Basis Encoding, in Korean. "
+        "The chapter's title means \"GPT-2 RBE conversion: practical compression of large "
+        "language models\"; the title of the book is not known to this project. It promises "
+        "eleven things, C1 to C11: a tenth of the memory, twice the speed, at most 5 %% worse "
+        "predictions, and so on. Some are checked in two or three ways (C1 and C1b), which "
+        "makes %zu checks.", p->c->judged);
+    const size_t table = rbe_document_tables(p->doc);
+    criteria_table(p);
+    misses(p);
     rbe_document_paragraph(p->doc,
         "PASS: the target is met. FAIL: it is missed, by the margin. WITHIN ERROR: the "
         "interval of the measurement contains the target, so that neither is shown. NOT "
         "MEASURED: no run has measured it; the table below says why. A positive margin is room "
         "to spare; intervals in parentheses are 95 %% confidence intervals, and a number that "
         "has one passes, or fails, only when all of it does.");
-    const bool others = p->c->count > p->c->judged;
-    if (others) {
-        rbe_document_heading(p->doc, 3, "Size and speed on other models");
-        criteria_table(p, true);
-    }
     rbe_document_heading(p->doc, 3, "How each was measured, or why not");
     rbe_document_table(p->doc, "|verdict|measured on|how, or why not|raw row");
     for (size_t i = 0; i < p->c->count; i++) {
@@ -185,26 +163,30 @@ static enum rbe_status first_screen(const struct rbe_page *p)
         if (number)
             rbe_document_link(p->doc, number);
     }
-    return RBE_OK;
+    return table;
 }
 
 enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_results *r,
                                const struct rbe_criteria *c, struct rbe_plotter *plotter,
-                               struct rbe_diag *d)
+                               size_t *criteria, struct rbe_diag *d)
 {
     const struct rbe_page p = {doc, r, c, plotter, d};
     enum rbe_status err;
 
     if ((err = first_screen(&p)))
         return err;
+    words(&p);
+    *criteria = promises(&p);
     rbe_section_failed_steps(&p);
-    if ((err = rbe_section_rate(&p)) || (err = rbe_section_codecs(&p)) ||
-        (err = rbe_section_recovery(&p)) || (err = rbe_section_allocation(&p)) ||
-        (err = rbe_section_speed(&p)) || (err = rbe_section_conversation(&p)) ||
-        (err = rbe_section_divergence(&p)))
+    if ((err = rbe_section_rate(&p)) || (err = rbe_section_speed(&p)) ||
+        (err = rbe_section_conversation(&p)))
         return err;
     rbe_section_generation(&p);
     rbe_section_comprehension(&p);
+    if ((err = rbe_section_divergence(&p)) || (err = rbe_section_recovery(&p)) ||
+        (err = rbe_section_allocation(&p)) || (err = rbe_section_codecs(&p)) ||
+        (err = rbe_section_kernels(&p)))
+        return err;
     rbe_section_provenance(&p);
     return rbe_section_raw_rows(&p);
 }

@@ -11,10 +11,10 @@
 #include "reports/plots.h"
 #include "reports/results.h"
 
-/* Fills doc; its first table is that of the criteria. */
+/* Fills doc; *criteria: the number of the criteria's table. */
 enum rbe_status rbe_page_write(struct rbe_document *doc, const struct rbe_results *r,
                                const struct rbe_criteria *c, struct rbe_plotter *plotter,
-                               struct rbe_diag *d);
+                               size_t *criteria, struct rbe_diag *d);
 
 /* "7 of 16 checks pass, 4 fail, 5 not measured". */
 void rbe_page_verdict(char *out, size_t size, const struct rbe_criteria *c);

@@ -368,6 +368,7 @@ static void white_noise(const struct rbe_page *p)
         json_array_foreach(RBE_VALUE_AT(row->v, rows), k, t) {
             char shape[64];
             shape_text(shape, RBE_VALUE_AT(row->v, shape));
+            rbe_row_begin(p, row);
             rbe_document_cell(p->doc, "%s%s", shape,
                               rbe_row_recorded(p, row) ? " (recorded)" : "");
             rbe_document_cell(p->doc, "%s", RBE_STRING_AT(t, codec));

@@ -76,21 +76,25 @@ static double shown_block(const json_t *list, const char *kind)
     return best;
 }
 
-/* Bars in the order of their names, whatever order they were measured in. */
+/* Bars from the best to the worst, whatever order they were measured in. */
 struct bar {
     char name[96];
     double value, mad;
 };
 
-static int by_name(const void *a, const void *b)
+static int by_value(const void *a, const void *b)
 {
-    return strcmp(((const struct bar *)a)->name, ((const struct bar *)b)->name);
+    const struct bar *x = a, *y = b;
+
+    return x->value != y->value ? (x->value > y->value) - (x->value < y->value)
+           : strcmp(x->name, y->name);
 }
 
 /* The results that one bar plot shows: of the most threads, and of the largest shape. */
 struct choice {
     const char *kind;           /* the label's */
     bool cold_products;         /* only those, by a vector */
+    bool larger_first;
     double threads, weights;    /* of the results chosen: filled by collect_bars */
 };
 
@@ -155,9 +159,11 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
             snprintf(bars[n].name, sizeof bars[n].name, "%s", name);
         n++;
     }
-    qsort(bars, n, sizeof *bars, by_name);
-    for (i = 0; i < n; i++)
-        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", bars[i].name, bars[i].value, bars[i].mad);
+    qsort(bars, n, sizeof *bars, by_value);
+    for (i = 0; i < n; i++) {
+        const struct bar *x = &bars[c->larger_first ? n - 1 - i : i];
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\n", x->name, x->value, x->mad);
+    }
     data->rows = n;
     free(bars);
     return RBE_OK;
@@ -166,7 +172,7 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
 /* Products of the largest shape, cold, with the most threads, against the read roof. */
 static enum rbe_status kernel_plot(const struct rbe_page *p, const json_t *list, const char *id)
 {
-    struct choice c = {.kind = "product", .cold_products = true};
+    struct choice c = {.kind = "product", .cold_products = true, .larger_first = true};
     struct rbe_plot_data data;
     char vars[96], title[160];
     const json_t *one;
@@ -314,7 +320,7 @@ enum rbe_status rbe_section_kernels(const struct rbe_page *p)
 {
     enum rbe_status err = RBE_OK;
 
-    rbe_document_heading(p->doc, 3, "Kernels");
+    rbe_document_heading(p->doc, 2, "Kernels");
     if (!p->r->bench_count) {
         rbe_page_has(p, "benchmark", "bench", "no benchmark of the kernels was run");
         return RBE_OK;

@@ -22,8 +22,7 @@ static bool same_task(const struct rbe_page *p, const struct rbe_row *row, int b
            rbe_is_wikitext(row->v);
 }
 
-/* Windows measured of most models: points of one plot must be of the same text. */
-static double common_windows(const struct rbe_page *p, int base)
+double rbe_page_common_windows(const struct rbe_page *p, int base)
 {
     double best = NAN;
     size_t most = 0, i = 0;
@@ -53,6 +52,7 @@ enum {
     LOW_RANK = ONE_RATE + RBE_FORMAT_COUNT,
     RATED,                      /* and the format */
     SCHEDULES = RATED + RBE_FORMAT_COUNT,
+    RIVALS,                     /* files of other programs */
     SERIES,
 };
 
@@ -62,7 +62,8 @@ static const char *series_name(size_t s)
     static const char *const names[SERIES] = {
         [BEFORE_RECOVERY] = "seed,_before_recovery", [AFTER_RECOVERY] = "seed,_after_recovery",
         [ONE_B] = "seed,_one_B", [PARTS] = "parts_of_the_model",
-        [LOW_RANK] = "low_rank_(SVD)", [SCHEDULES] = "schedules_of_the_chapter"};
+        [LOW_RANK] = "low_rank_(SVD)", [SCHEDULES] = "schedules_of_the_chapter",
+        [RIVALS] = "other_files"};
 
     return names[s] ? names[s]
                     : rbe_format_name((enum rbe_format)(s - (s < LOW_RANK ? ONE_RATE : RATED)));
@@ -106,6 +107,8 @@ static size_t series_of(const struct rbe_page *p, int model)
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts = facts_of(codec);
 
+    if (!rbe_page_model(p, model)->rbe)
+        return RIVALS;
     if (rbe_results_last_of_all(p->r, "recovery", model))
         return AFTER_RECOVERY;
     if (conversion) {
@@ -119,7 +122,8 @@ static size_t series_of(const struct rbe_page *p, int model)
         if (facts && facts->feedback && measured_allocation(conversion))
             return BEFORE_RECOVERY;
     }
-    if (!facts || facts->feedback || facts->float_bytes)
+    if (!facts || facts->feedback ||
+        (facts->float_bytes && rbe_page_model(p, model)->bits < 15.5))
         return ONE_B;
     return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + rbe_format_by_name(facts->name);
 }
@@ -128,6 +132,7 @@ struct rate_point {
     double bits, perplexity;
     size_t series;
     bool recorded;
+    const char *name;           /* of the model */
     char how[64];
 };
 
@@ -263,7 +268,8 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
     const struct rbe_row *row;
     size_t i = 0;
 
-    *r = (struct rate_points){.f32 = NAN, .tokens = NAN, .windows = common_windows(p, base)};
+    *r = (struct rate_points){.f32 = NAN, .tokens = NAN,
+                              .windows = rbe_page_common_windows(p, base)};
     if (!(r->v = calloc(p->r->all + 1, sizeof *r->v)))
         return RBE_ERR_NOMEM;
     while ((row = rbe_next_of_all(p, "paired", &i))) {
@@ -279,8 +285,9 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
         r->tokens = RBE_NUMBER_AT(row->v, scored);
         x.perplexity = RBE_NUMBER_AT(row->v, perplexity);
         x.bits = m->bits;
+        x.name = rbe_text_or(m->name, "?");
         x.series = series_of(p, rbe_model_of(p, row));
-        if (!m->rbe || isnan(x.bits) || !isfinite(x.perplexity) ||
+        if (isnan(x.bits) || !isfinite(x.perplexity) ||
             (x.recorded && measured_beside(r, x.series, x.bits)))
             continue;
         rbe_page_encoding(p, rbe_model_of(p, row), x.how);
@@ -297,67 +304,212 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
     return RBE_OK;
 }
 
-/* The points of at most `most` times the original's perplexity, or all of them. */
-static enum rbe_status draw_rate(const struct rbe_page *p, int base,
-                                 const struct rate_points *r, double most)
+/* --- the first plot: what is lost, by bits ------------------------------------------------ */
+
+/* It shows what somebody may ship: bits between these, and at most so many percent lost. */
+enum { BITS_LOW = 2, BITS_HIGH = 5, MOST_LOST = 100 };
+
+static double lost(const struct rate_points *r, const struct rate_point *x)
 {
-    const bool all = isinf(most);
+    return 100 * (x->perplexity / r->f32 - 1);
+}
+
+/* On a logarithmic scale nothing lost, or less, has no place. */
+static bool is_shown(const struct rate_points *r, const struct rate_point *x)
+{
+    return x->bits >= BITS_LOW && x->bits <= BITS_HIGH && lost(r, x) > 0 &&
+           lost(r, x) <= MOST_LOST;
+}
+
+/* Where a point's label stands, in lead.gp's order.  Lines fall from left to right: above at
+ * the right, and below at the left, a label is beside its own. */
+enum side { ABOVE_RIGHT, BELOW_LEFT, ABOVE_LEFT, BELOW_RIGHT, SIDES };
+
+/* A box in a picture, lower left and upper right corner, in characters of its text. */
+struct box {
+    double x0, y0, x1, y1;
+};
+
+static bool overlap(const struct box *a, const struct box *b)
+{
+    return a->x0 < b->x1 && b->x0 < a->x1 && a->y0 < b->y1 && b->y0 < a->y1;
+}
+
+static struct box label_box(double x, double y, double length, enum side side)
+{
+    const bool right = side == ABOVE_RIGHT || side == BELOW_RIGHT;
+    const double at = x + (right ? .8 : -.8 - length);
+    const double middle = y + (side == ABOVE_RIGHT || side == ABOVE_LEFT ? .5 : -.5);
+
+    return (struct box){at, middle - .45, at + length, middle + .45};
+}
+
+/* The first side on which the label hides no point, label or line before it. */
+static enum side choose_side(const struct box *taken, size_t count, double x, double y,
+                             double length, double wide)
+{
+    for (int side = ABOVE_RIGHT; side < SIDES; side++) {
+        const struct box b = label_box(x, y, length, (enum side)side);
+        bool place = b.x0 > 0 && b.x1 < wide;
+        for (size_t i = 0; i < count && place; i++)
+            place = !overlap(&b, &taken[i]);
+        if (place)
+            return (enum side)side;
+    }
+    return x < wide / 2 ? ABOVE_RIGHT : BELOW_LEFT;
+}
+
+/* Size of the axes in characters: of the picture as wide as the page, and of that for a phone.
+ * The latter has no room for the names of lines. */
+static const struct {
+    double wide, high;
+    enum rbe_plot_shape shape;
+    const char *id;
+} pictures[] = {
+    {44, 24, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
+
+/* Writes the points that are shown, each with the side of its label. */
+static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r,
+                                 int picture)
+{
+    const double wide = pictures[picture].wide, high = pictures[picture].high;
+    struct box *taken = calloc(2 * r->count + 3, sizeof *taken);
+    double low = INFINITY, most = 0, first = rbe_budget_bits(), last = first;
+    size_t n = 0, before = SERIES;
+
+    if (!taken)
+        return RBE_ERR_NOMEM;
+    for (size_t k = 0; k < r->count; k++)
+        if (is_shown(r, &r->v[k])) {
+            low = fmin(low, lost(r, &r->v[k]));
+            most = fmax(most, lost(r, &r->v[k]));
+            first = fmin(first, r->v[k].bits);
+            last = fmax(last, r->v[k].bits);
+        }
+#define BITS_X(bits) (wide * ((bits) - first + .1) / (last - first + .2))
+#define LOST_Y(lost) (high * log(1.5 * (lost) / low) / log(2.25 * most / low))
+#define AT_X(k) BITS_X(r->v[k].bits)
+#define AT_Y(k) LOST_Y(lost(r, &r->v[k]))
+    const double limit = LOST_Y(RBE_LIMIT(C3)), budget = BITS_X(rbe_budget_bits());
+    taken[n++] = (struct box){0, limit - .05, wide, limit + .05};
+    taken[n++] = (struct box){budget - .05, 0, budget + .05, high};
+    for (size_t k = 0; k < r->count; k++)
+        if (is_shown(r, &r->v[k]))
+            taken[n++] = (struct box){AT_X(k) - .8, AT_Y(k) - .35, AT_X(k) + .8, AT_Y(k) + .35};
+    for (size_t k = 0; k < r->count; k++) {
+        char name[64], label[96];
+        if (!is_shown(r, &r->v[k]))
+            continue;
+        rbe_plot_series(data, name, series_name(r->v[k].series));
+        /* The first of a line tells what the line is of. */
+        const bool tells = pictures[picture].shape == RBE_PLOT_WIDE &&
+                           before != r->v[k].series && r->v[k].series < SEARCHED;
+        const int used = tells ? snprintf(label, sizeof label, "%s: ", name) : 0;
+        before = r->v[k].series;
+        snprintf(label + used, sizeof label - (size_t)used, "%.40s", r->v[k].name);
+        for (char *c = label; *c; c++)
+            if (*c == '_' || (unsigned char)*c < ' ')
+                *c = ' ';
+        const double length = (double)strlen(label);
+        const enum side side = choose_side(taken, n, AT_X(k), AT_Y(k), length, wide);
+        taken[n++] = label_box(AT_X(k), AT_Y(k), length, side);
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\t%s\t%d\t%d\n", name, r->v[k].bits,
+                lost(r, &r->v[k]), label, (int)side, r->v[k].recorded);
+        data->rows++;
+    }
+    free(taken);
+    return RBE_OK;
+}
+
+static char *lead_caption(const struct rate_points *r)
+{
+    char *caption = NULL;
+    size_t size, left_out = 0;
+    FILE *f = open_memstream(&caption, &size);
+
+    if (!f)
+        return NULL;
+    for (size_t k = 0; k < r->count; k++)
+        left_out += !is_shown(r, &r->v[k]);
+    fprintf(f, "How much worse each encoded model predicts than the original (its perplexity "
+            "in f32 is %.2f), by its size, the whole file counted. Lower and further left is "
+            "better. Protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). The lines "
+            "mark the size that 45 MB are for GPT-2 small, and the limit of %.0f %%. ",
+            r->f32, r->tokens, r->windows, RBE_LIMIT(C3));
+    if (left_out)
+        fprintf(f, "Not shown, but in 'Size against quality': %zu of less than %d or more than "
+                "%d bits, of more than %d %% lost, or of nothing lost. ", left_out, BITS_LOW,
+                BITS_HIGH, MOST_LOST);
+    if (r->other_windows)
+        fprintf(f, "In the table only, because measured on another part of the text: %zu. ",
+                r->other_windows);
+    put_recorded(f, r);
+    put_encodings(f, r);
+    fputs("Only points encoded alike compare codecs.", f);
+    if (fclose(f))
+        rbe_shortage_note();
+    return caption;
+}
+
+static enum rbe_status draw_lead(const struct rbe_page *p, int base,
+                                 const struct rate_points *r)
+{
+    char vars[160], title[160], *caption = lead_caption(r);
+    enum rbe_status err = caption ? RBE_OK : RBE_ERR_NOMEM;
+
+    snprintf(title, sizeof title, "Quality lost by size, %s",
+             rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"));
+    for (int i = 0; i < 2 && !err; i++) {
+        const bool phone = pictures[i].shape == RBE_PLOT_PHONE;
+        struct rbe_plot_data data;
+        if (!rbe_plot_begin(&data)) {
+            err = RBE_ERR_NOMEM;
+            break;
+        }
+        data.shape = pictures[i].shape;
+        data.missing = phone ? NULL
+            : r->count ? "every model that was compared with this original has other bits or "
+            "loses more (see 'Size against quality')"
+            : "no row compares a model of this original by the whole of protocol "
+            RBE_CRITERIA_PROTOCOL " or a part of it, on WikiText-103's test text";
+        fprintf(data.tsv, "# series\tbits_per_weight\tpercent_lost\tlabel\tside (0 above "
+                "right, 1 below left, 2 above left, 3 below right)\trecorded\n");
+        err = lead_rows(&data, r, i);
+        snprintf(vars, sizeof vars, "shape='%s'; budget=%.17g; most=%.17g; ",
+                 phone ? "phone" : "wide", rbe_budget_bits(), RBE_LIMIT(C3));
+        const enum rbe_status drawn =
+            rbe_plot_draw(p->plotter, &data, p->doc, "lead", pictures[i].id, title, vars,
+                          caption, p->d);
+        err = err ? err : drawn;
+    }
+    free(caption);
+    return err;
+}
+
+/* --- every point -------------------------------------------------------------------------- */
+
+static enum rbe_status draw_all(const struct rbe_page *p, int base,
+                                const struct rate_points *r)
+{
     struct rbe_plot_data data;
-    char vars[128], title[160], *caption = NULL;
-    size_t left_out = 0, size;
-    FILE *f;
+    char vars[128], title[160];
 
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
-    data.missing = "no row compares a model of this original by the whole of protocol "
-                   RBE_CRITERIA_PROTOCOL " or a part of it, on WikiText-103's test text";
     fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
     for (size_t k = 0; k < r->count; k++) {
         char name[64];
-        if (!(r->v[k].perplexity < most * r->f32)) {
-            left_out++;
-            continue;
-        }
         rbe_plot_series(&data, name, series_name(r->v[k].series));
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, r->v[k].bits, r->v[k].perplexity);
         data.rows++;
     }
-    if (!(f = open_memstream(&caption, &size))) {
-        fclose(data.tsv);
-        free(data.text);
-        return RBE_ERR_NOMEM;
-    }
-    if (all)
-        fprintf(f, "The same with every model, however poor, on a logarithmic scale. low rank "
-                "(SVD): the size is that of its factors in f16. ");
-    else
-        fprintf(f, "Perplexity (lower is better) of each encoded model against its size, the "
-                "whole file counted; protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f "
-                "windows). Dashed: the f32 original, and the size that 45 MB are for GPT-2 "
-                "small. ", r->tokens, r->windows);
-    if (left_out)
-        fprintf(f, "Not shown here, but under 'Size against quality' below: %zu of more than "
-                "%.0f times the original's perplexity. ", left_out, most);
-    if (!all && r->other_windows)
-        fprintf(f, "In the table only, as measured on another part of the text: %zu. ",
-                r->other_windows);
-    if (!all) {
-        put_recorded(f, r);
-        put_encodings(f, r);
-        fputs("Only points encoded alike compare codecs.", f);
-    }
-    if (fclose(f))
-        rbe_shortage_note();
-    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; whole=%d; ", r->f32,
-             rbe_budget_bits(), all);
-    snprintf(title, sizeof title, "Perplexity against size, %s%s",
-             rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"),
-             all ? ": every codec" : "");
-    const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "rate",
-                                              all ? "rate_all" : "rate", title, vars, caption,
-                                              p->d);
-    free(caption);
-    return err;
+    snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; ", r->f32, rbe_budget_bits());
+    snprintf(title, sizeof title, "Perplexity by size, %s: every codec",
+             rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"));
+    return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate_all", title, vars,
+                         "Every model measured on this part of the text, with its perplexity "
+                         "on a logarithmic scale. low rank (SVD): the size is that of its "
+                         "factors in f16.", p->d);
 }
 
 /* The original that the curve is of: the judged one, or of the first row that has one. */
@@ -374,20 +526,19 @@ static int curve_base(const struct rbe_page *p)
     return -1;
 }
 
-enum { MOST = 2 };              /* times the original's perplexity, in the close plot */
-
-enum rbe_status rbe_page_rate_plot(const struct rbe_page *p)
+enum rbe_status rbe_page_lead_plot(const struct rbe_page *p)
 {
     const int base = curve_base(p);
     struct rate_points r;
     enum rbe_status err = rate_points(&r, p, base);
 
     if (!err)
-        err = draw_rate(p, base, &r, MOST);
+        err = draw_lead(p, base, &r);
     free(r.v);
     return err;
 }
 
+/* Where the first plot does not show all of them. */
 static enum rbe_status whole_rate_plot(const struct rbe_page *p)
 {
     const int base = curve_base(p);
@@ -396,9 +547,9 @@ static enum rbe_status whole_rate_plot(const struct rbe_page *p)
     bool more = false;
 
     for (size_t i = 0; !err && i < r.count; i++)
-        more |= !(r.v[i].perplexity < MOST * r.f32);
+        more |= !is_shown(&r, &r.v[i]);
     if (more)
-        err = draw_rate(p, base, &r, INFINITY);
+        err = draw_all(p, base, &r);
     free(r.v);
     return err;
 }

@@ -86,6 +86,7 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     while ((row = rbe_next_of_all(p, "recovery", &i))) {
         const json_t *points = RBE_VALUE_AT(row->v, points);
         const size_t n = json_array_size(points);
+        rbe_row_begin(p, row);
         rbe_document_cell(p->doc, "%s%s%s",
                           rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"),
                           RBE_TRUE_AT(row->v, control) ? " (control: f32)" : "",

@@ -102,12 +102,16 @@ static enum rbe_status speed_plot(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     speed.missing = "this run has timed no token";
     fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
+    while ((row = rbe_next(p, "inference", &i)))
+        if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
+            threads = fmax(threads, RBE_NUMBER_AT(row->v, machine, threads));
+    i = 0;
     while ((row = rbe_next(p, "inference", &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char what[96], name[64];
-        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
+        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") ||
+            RBE_NUMBER_AT(row->v, machine, threads) < threads)
             continue;
-        threads = RBE_NUMBER_AT(row->v, machine, threads);
         snprintf(what, sizeof what, "%.60s", m ? m->name : "?");
         rbe_plot_series(&speed, name, what);
         json_array_foreach(RBE_VALUE_AT(row->v, decode), k, t) {
@@ -154,6 +158,60 @@ static enum rbe_status memory_plot(const struct rbe_page *p)
                          "limit below (program, key-value cache and scratch included).", p->d);
 }
 
+/* Tokens a second by minute, of runs without a pause. */
+static enum rbe_status sustained_plot(const struct rbe_page *p)
+{
+    struct rbe_plot_data curve;
+    const struct rbe_row *row;
+    size_t i = 0, k;
+    json_t *t;
+
+    if (!rbe_plot_begin(&curve))
+        return RBE_ERR_NOMEM;
+    curve.missing = "this run has decoded over no minutes";
+    fprintf(curve.tsv, "# model\tminutes\ttokens_per_s\ttemperature_c\n");
+    while ((row = rbe_next(p, "sustained", &i))) {
+        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
+        char what[96], name[64];
+        const char *device = rbe_text_or(RBE_STRING_AT(row->v, machine, device), "");
+        snprintf(what, sizeof what, "%.60s%s%.20s", m ? m->name : "?", *device ? " " : "",
+                 device);
+        rbe_plot_series(&curve, name, what);
+        json_array_foreach(RBE_VALUE_AT(row->v, intervals), k, t) {
+            const double warm = RBE_NUMBER_AT(t, temperature_c);
+            fprintf(curve.tsv, "%s\t%.17g\t%.17g\t", name, RBE_NUMBER_AT(t, at_s) / 60,
+                    RBE_NUMBER_AT(t, tokens_per_s));
+            fprintf(curve.tsv, isnan(warm) ? "NaN\n" : "%.17g\n", warm);
+            curve.rows++;
+        }
+    }
+    return rbe_plot_draw(p->plotter, &curve, p->doc, "sustained", "sustained",
+                         "Speed without a pause", "", "Tokens generated in a second, by the "
+                         "minutes since the start, and the machine's temperature where it "
+                         "tells it.", p->d);
+}
+
+static void sustained_table(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    rbe_document_table(p->doc, "model|device|>minutes|>threads|>tokens/s at first|>at last|"
+                       ">left|>ms/token at last|>warmest");
+    while ((row = rbe_next_of_all(p, "sustained", &i))) {
+        rbe_row_model_cell(p, row);
+        rbe_document_cell(p->doc, "%s",
+                          rbe_text_or(RBE_STRING_AT(row->v, machine, device), "-"));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, minutes));
+        threads_cell(p, row, RBE_KEY(machine, threads));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, first_tokens_per_s));
+        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, last_tokens_per_s));
+        rbe_number_cell(p->doc, "%.0f %%", 100 * RBE_NUMBER_AT(row->v, retained));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, last_median_ms));
+        rbe_number_cell(p->doc, "%.1f C", RBE_NUMBER_AT(row->v, warmest_c));
+    }
+}
+
 enum rbe_status rbe_section_speed(const struct rbe_page *p)
 {
     enum rbe_status err;
@@ -163,10 +221,17 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
         return err;
     if (rbe_page_has(p, "inference", "inference", "no run has timed a model"))
         inference_table(p);
+    /* For devices: a run of half an hour is no part of the usual ones. */
+    if (rbe_any_of_all(p, "sustained")) {
+        rbe_document_heading(p->doc, 3, "Over minutes without a pause");
+        if ((err = sustained_plot(p)))
+            return err;
+        sustained_table(p);
+    }
     rbe_document_heading(p->doc, 3, "Under a memory limit");
     if ((err = memory_plot(p)))
         return err;
     if (rbe_page_has(p, "edge", "edge", "no run has generated under a memory limit"))
         edge_table(p);
-    return rbe_section_kernels(p);
+    return RBE_OK;
 }

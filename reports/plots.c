@@ -237,6 +237,8 @@ enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data 
     fwrite(p->text, 1, p->size, o.f);
     if ((err = rbe_outfile_commit(&o, d)))
         goto out;
+    if (!plotter->gnuplot && p->shape == RBE_PLOT_PHONE)
+        goto out;
     if (!plotter->gnuplot) {
         rbe_document_paragraph(doc, "%s: not drawn, because %s is missing; the numbers are in "
                                "%s.", title, plotter->scripts ? "gnuplot" : "reports/plots",
@@ -245,7 +247,7 @@ enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data 
         goto out;
     }
     int rc = gnuplot(plotter, "svg", name, id, path[0], path[1], p->series, title, vars);
-    if (!rc)
+    if (!rc && p->shape != RBE_PLOT_PHONE)
         rc = gnuplot(plotter, "png", name, id, path[0], path[2], p->series, title, vars);
     if (rc) {
         rbe_document_paragraph(doc, "%s: not drawn, because gnuplot failed (exit %d, see "
@@ -259,7 +261,7 @@ enum rbe_status rbe_plot_draw(struct rbe_plotter *plotter, struct rbe_plot_data 
     err = RBE_ERR_NOMEM;
     if (!(svg = inline_svg(text)))
         goto out;
-    rbe_document_plot(doc, svg, file[2], caption);
+    rbe_document_plot(doc, svg, file[2], caption, p->shape);
     plotter->drawn++;
     err = RBE_OK;
 out:

@@ -31,6 +31,7 @@ struct rbe_plot_data {
     char series[1024];          /* names added by rbe_plot_series, separated by blanks */
     size_t rows;                /* rows written: the caller counts */
     const char *missing;        /* what to say when there are none, or NULL */
+    enum rbe_plot_shape shape;  /* RBE_PLOT_PHONE: nothing is said where it cannot be drawn */
 };
 bool rbe_plot_begin(struct rbe_plot_data *p);
 /* A name fit to be a series: blanks and quotes replaced; added to p->series when new. */

@@ -72,7 +72,8 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
     static const char *const texts[] = {
         RBE_KEY(protocol),       RBE_KEY(task),          RBE_KEY(mode),
         RBE_KEY(text, sha256),   RBE_KEY(group),         RBE_KEY(script, sha256),
-        RBE_KEY(source, sha256), RBE_KEY(machine, arch), RBE_KEY(step)};
+        RBE_KEY(source, sha256), RBE_KEY(machine, arch), RBE_KEY(machine, device),
+        RBE_KEY(step)};
     static const char *const numbers[] = {RBE_KEY(windows), RBE_KEY(first_window),
                                           RBE_KEY(items), RBE_KEY(context)};
 
@@ -305,7 +306,7 @@ static enum rbe_status see_model(struct rbe_results *r, const json_t *m, bool me
                                                .parameters = NAN, .bits = NAN};
     }
     struct rbe_model_seen *s = &r->models[i];
-    if (RBE_STRING_AT(m, name))
+    if (RBE_STRING_AT(m, name) && (measured || !s->measured))
         s->name = RBE_STRING_AT(m, name);
     if (RBE_STRING_AT(m, label))
         s->label = RBE_STRING_AT(m, label);
@@ -381,7 +382,7 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
         }
         /* Rows measured interleaved belong together: the plain one is the original. */
         const char *group = RBE_STRING_AT(v, group);
-        for (size_t k = 0; group && r->models[m].base < 0 && r->models[m].rbe && k < r->count;
+        for (size_t k = 0; group && r->models[m].base < 0 && r->models[m].rbe && k < r->all;
              k++) {
             const int o = rbe_results_model(r, RBE_VALUE_AT(r->rows[k].v, model));
             if (same(RBE_STRING_AT(r->rows[k].v, group), group) && o >= 0 && !r->models[o].rbe)

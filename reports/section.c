@@ -134,8 +134,18 @@ bool rbe_row_recorded(const struct rbe_page *p, const struct rbe_row *row)
     return row >= p->r->rows + p->r->count;
 }
 
+void rbe_row_begin(const struct rbe_page *p, const struct rbe_row *row)
+{
+    if (!rbe_row_recorded(p, row) || rbe_document_is_apart(p->doc))
+        return;
+    rbe_document_apart(p->doc, "Recorded earlier, not by this run (%s, %.0f CPUs):",
+                       rbe_text_or(RBE_STRING_AT(row->v, machine, cpu), "machine not named"),
+                       RBE_NUMBER_AT(row->v, machine, cores));
+}
+
 void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row)
 {
+    rbe_row_begin(p, row);
     const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
 
     if (rbe_row_recorded(p, row))

@@ -41,12 +41,14 @@ int rbe_model_of(const struct rbe_page *p, const struct rbe_row *row);
 
 /* s, or `other` where s is NULL or empty. */
 const char *rbe_text_or(const char *s, const char *other);
+/* Before the first cell of a row: recorded ones, which come last, get a table of their own. */
+void rbe_row_begin(const struct rbe_page *p, const struct rbe_row *row);
 /* A number by a format of one double, or a dash for NAN. */
 void rbe_number_cell(struct rbe_document *doc, const char *format, double x);
 void rbe_megabytes_cell(struct rbe_document *doc, double bytes);
 /* "98.1 % (97.0 to 99.2)" of a share and its interval, a pair; a dash where it is missing. */
 void rbe_share_cell(struct rbe_document *doc, double share, const json_t *interval);
-/* The model of a row, and when it was recorded if this run did not measure it. */
+/* Begins a row with its model, and when it was recorded if this run did not measure it. */
 void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row);
 
 /* --- sections ---------------------------------------------------------------------------- */
@@ -54,15 +56,27 @@ void rbe_row_model_cell(const struct rbe_page *p, const struct rbe_row *row);
 /* How a model was encoded, by its convert row. */
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64]);
 
-/* The plot of size against quality, of models up to twice the original's perplexity. */
-enum rbe_status rbe_page_rate_plot(const struct rbe_page *p);
-/* All of them on a logarithmic scale, and every perplexity. */
+/* Windows measured of most models of an original: what is compared must be of the same text. */
+double rbe_page_common_windows(const struct rbe_page *p, int base);
+
+/* --- the first screen (page_first.c) --------------------------------------------------- */
+
+/* Size, speed, quality and memory against their targets; what follows for who would ship it;
+ * the formats that one could use instead. */
+void rbe_page_tiles(const struct rbe_page *p);
+void rbe_page_decision(const struct rbe_page *p);
+/* Quality lost against bits. */
+enum rbe_status rbe_page_lead_plot(const struct rbe_page *p);
+
+/* --- the rest -------------------------------------------------------------------------- */
+
+/* The curve with every model, and every perplexity. */
 enum rbe_status rbe_section_rate(const struct rbe_page *p);
 enum rbe_status rbe_section_codecs(const struct rbe_page *p);
 enum rbe_status rbe_section_recovery(const struct rbe_page *p);
 enum rbe_status rbe_section_allocation(const struct rbe_page *p);
 enum rbe_status rbe_section_speed(const struct rbe_page *p);
-/* Plots of rbe-bench's documents; a part of the section of speed. */
+/* Plots of rbe-bench's documents. */
 enum rbe_status rbe_section_kernels(const struct rbe_page *p);
 enum rbe_status rbe_section_conversation(const struct rbe_page *p);
 enum rbe_status rbe_section_divergence(const struct rbe_page *p);

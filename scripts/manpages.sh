@@ -3,7 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# BIN holds rbe, rbe-run and rbe-bench.  The scripts' pages are made from their head comments, which
+# BIN holds rbe, rbe-run, rbe-serve and rbe-bench.  The scripts' pages are made from their head comments, which
 # are their --help too.  The pages are replaced all together, or not at all.
 set -euo pipefail
 bin=${1:?usage: manpages.sh BIN FOLDER} out=${2:?usage: manpages.sh BIN FOLDER}
@@ -22,6 +22,7 @@ for e in $(names EVALUATION); do
 done
 "$bin/rbe-run" man > "$work/rbe-run.1"
 "$bin/rbe-bench" --man > "$work/rbe-bench.1"
+"$bin/rbe-serve" --man > "$work/rbe-serve.1"
 
 # script NAME FILE: its head comment; the first line is the synopsis, ' - ', what it does.
 script() {

@@ -15,8 +15,9 @@ new=$(mktemp)
 trap 'rm -f "$new"' EXIT
 {
     awk '/^\*\*/ && !seen++ { print; print "" }' "$report"
-    # The first table, its first column included.
-    awk '/^\|/ { print; on = 1; next } on { exit }' "$report"
+    awk '/^[0-9]+ of [0-9]+ checks pass/ { print; print ""; exit }' "$report"
+    # The table of the promises, its first column included.
+    awk '/^## The promises/ { here = 1 } here && /^\|/ { print; on = 1; next } on { exit }' "$report"
     echo
     awk -F ' *[|] *' '/^### How each was measured/ { on = 1 } /^## / { on = 0 }
         on && $3 == "**NOT MEASURED**" && !seen[$5]++ { print "* " $2 " not measured: " $5 "." }

@@ -7,11 +7,17 @@
 # current folder.  Environment (make passes its variables on):
 #   RBE_BIN   folder with the programs (default: the release build, or this script's folder)
 #   RESULTS   where rows, models, logs and the page go (default: results)
-#   MODEL     checkpoint to measure (default: the embedded rbe-mini)
-#   PROFILE   of the model that is judged (default: mini-2.89)
+#   MODEL     what to measure, GPT-2 or Llama: a folder, a safetensors or a GGUF file (default:
+#             the embedded rbe-mini, then what make fetch brought, each judged beside it)
+#   PROFILE   of the model that is judged (default: by architecture and size)
+#   RIVALS    files of the same model by other programs (GGUF), compared with it in the same runs
+#   FETCHED   folder of make fetch (default: data); REAL=no leaves out the models in it, which
+#             take an hour and more each
+#   CONTEXT   tokens of a window (default: the model's context, 512 where that is above 1024)
 #   WINDOWS   windows of the subset that the curve is measured on (default: 60)
 #   THREADS   (default: all CPUs)
 #   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
+#   BENCH=no  leave out the kernels
 #   QUICK=1   few windows, few models: a rehearsal, labelled as such by its rows
 # What was converted by the same program before is not converted again.  A step that fails is
 # a row of steps.jsonl; the criteria it was for read NOT MEASURED, and the exit status is 1.
@@ -35,25 +41,21 @@ if [ -f "$above/Makefile" ]; then
     bin=${RBE_BIN:-build/$(gcc -dumpmachine | cut -d- -f1)-release/bin}
 fi
 results=${RESULTS:-results}
-model=${MODEL:-$data/rbe-mini}
-profile=${PROFILE:-mini-2.89}
 threads=${THREADS:-$(nproc)}
 windows=${WINDOWS:-60}
 quick=${QUICK:-}
+fetched=${FETCHED:-data}
 # The curve by B is encoded with the fast search and without calibration, all points alike;
 # the judged model with all that the encoder has.
-curve=(seed-b32 seed-b40 seed-b44 seed-b48 seed-b56)
 effort=()
-plain=(int8 int4)
-schedules=(chapter-8.3.1 chapter-8.3.2)
-if [ -n "$quick" ]; then
-    curve=(seed-b44) windows=4 schedules=() effort=(--search fast --no-calibration)
-fi
+# What a user would take instead.
+plain=(f16 int8 int4)
+[ -z "$quick" ] || windows=4 effort=(--search fast --no-calibration)
 
 export PATH=$bin:$PATH
 command -v rbe > /dev/null || { echo "${0##*/}: no rbe in $bin; run make" >&2; exit 1; }
-models=$results/models logs=$results/logs
-mkdir -p "$models" "$logs" "$results/recorded" || exit 1
+logs=$results/logs
+mkdir -p "$results/models" "$logs" "$results/recorded" || exit 1
 began=$SECONDS failed=0
 
 # A text fit to stand in a JSON string.
@@ -81,81 +83,177 @@ step() {
     [ $ok = true ]
 }
 
-# convert PROFILE CRITERIA [OPTION...]: into $models/PROFILE.rbe, unless that is there and newer
-# than the program that would write it.
+# convert PROFILE CRITERIA [OPTION...]: $model into $models/PROFILE.rbe, unless that is there and
+# newer than the program that would write it, and than the model.
 convert() {
-    local name=$1 criteria=$2 out=$models/$1.rbe rows=$results/convert-$1.jsonl
+    local name=$1 criteria=$2 out=$models/$1.rbe rows=$results/convert-${tag:+$tag-}$1.jsonl
     shift 2
-    if [ "$out" -nt "$bin/rbe" ] && [ -s "$rows" ]; then
-        printf '%4d s  %-28s there already\n' $((SECONDS - began)) "convert-$name"
+    if [ "$out" -nt "$bin/rbe" ] && [ "$out" -nt "$model" ] && [ -s "$rows" ]; then
+        printf '%4d s  %-28s there already\n' $((SECONDS - began)) "convert-${tag:+$tag-}$name"
         return
     fi
     rm -f "$rows"
-    of=$name step convert "$criteria" rbe convert "$model" "$out" --profile "$name" \
-        --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
+    of=${tag:+$tag-}$name step convert "$criteria" rbe convert "$model" "$out" \
+        --profile "$name" --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
 }
 
 rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,arm}.jsonl \
-    "$results"/{conversation,generation,comprehension,recovery}.jsonl "$results"/{bench,contents}.json* \
-    "$results"/recorded/*
+    "$results"/{conversation,generation,comprehension,recovery}.jsonl \
+    "$results"/{bench,contents}*.json* "$results"/recorded/*
 
-convert "$profile" 'C1 C10' "${effort[@]}"
-for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
-for p in "${plain[@]}"; do convert "$p" ''; done
-for p in "${schedules[@]}"; do
-    case $p in
-    *2) convert "$p" C9b ;;
-    *) convert "$p" C9 ;;
+# fact KEY: a number or word that `rbe info --json` has under it; of a GGUF file from the metadata
+# whose key ends so.
+fact() {
+    tr -d ' \n' < "$logs/info.json" | grep -o "\"$1\":[^,]*" | head -n 1 | cut -d: -f2 | tr -d '"'
+}
+metadata() {
+    tr -d ' \n' < "$logs/info.json" |
+        grep -o "\"key\":\"[a-z0-9.]*$1\",\"type\":\"[a-z0-9]*\",\"values\":\[[^]]*" |
+        head -n 1 | sed 's/.*\[//' | tr -d '"'
+}
+
+# Sets what follows from the architecture and size of $model: profile, curve, schedules, context.
+look_at_model() {
+    local arch parameters longest
+    rbe info --json "$model" > "$logs/info.json" || return
+    arch=$(fact architecture) parameters=$(fact parameters) longest=$(fact n_ctx)
+    [ -n "$arch" ] || arch=$(metadata general.architecture)
+    [ -n "$longest" ] || longest=$(metadata context_length)
+    curve=(seed-b32 seed-b40 seed-b44 seed-b48 seed-b56) also=() schedules=()
+    case $arch in
+    gpt2)
+        profile=mini-2.89 schedules=(chapter-8.3.1 chapter-8.3.2)
+        [ "$parameters" != 124439808 ] || profile=mobile-45mb
+        ;;
+    *) profile=smol-2.89 also=(smol-4.0) ;;
     esac
-done
+    # One B for all takes the time of a whole conversion, and is no choice.
+    [ "${parameters:-0}" -lt 50000000 ] || curve=(seed-b44)
+    [ -z "$quick" ] || curve=(seed-b44) schedules=() also=()
+    profile=${PROFILE:-$profile}
+    n_ctx=${longest:-0} large=$([ "${parameters:-0}" -lt 50000000 ] || echo yes)
+    context=${CONTEXT:-$([ "$n_ctx" -le 1024 ] || echo 512)}
+}
 
-# The judged model and the original, then all models on the subset.  Where a model after
-# recovery training ships (docs/TUNING.md), that one is judged, and its curve shown.
-judged=$models/$profile.rbe
-tuned=$data/$profile-tuned.rbe
-if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
-    judged=$tuned
-    cp "${tuned%.rbe}.jsonl" "$results/recorded/recovery.jsonl" || failed=$((failed + 1))
-fi
-# What takes too long for this run was recorded, ships, and is labelled so on the page.
-if [ "$model" = "$data/rbe-mini" ] && [ -d "$recorded" ]; then
-    cp "$recorded"/*.jsonl "$results/recorded" || failed=$((failed + 1))
-fi
-# What its file holds: a shipped model has no conversion of this run.
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
-step contents C10 contents "$judged" "$results/contents.json"
-pair=(--model "$model" --model "$judged")
-common=(--threads "$threads" --quiet)
-full=(--protocol P1)
-[ -z "$quick" ] || full+=(--windows "$windows")
-step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
-    --out "$results/perplexity.jsonl"
-every=(--model "$model")
-[ "$judged" != "$tuned" ] || every+=(--model "$tuned")
-for p in "$profile" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
-    [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
-done
-step curve 'C9 C9b' rbe eval perplexity "${every[@]}" "${common[@]}" --protocol P1 \
-    --windows "$windows" --out "$results/curve.jsonl"
-step divergence '' rbe eval divergence "${pair[@]}" "${common[@]}" --windows "$windows" \
-    --out "$results/divergence.jsonl"
-
-step inference 'C1b C2 C2b C4' rbe eval inference "${pair[@]}" "${common[@]}" \
-    ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
-step edge C8 rbe eval edge "${pair[@]}" --quiet --out "$results/edge.jsonl"
-step conversation C5 rbe eval conversation "${pair[@]}" "${common[@]}" \
-    ${quick:+--turns 4} --out "$results/conversation.jsonl"
-step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
-    ${quick:+--prompts 4} --out "$results/generation.jsonl"
-step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
-    --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
-    --out "$results/comprehension.jsonl" lambada="$data"/lambada_test.jsonl
+# One run for each number of threads: the models take turns in it.
+inference() {
+    local t last=0 few
+    for t in 1 2 "$threads"; do
+        { [ "$t" -le "$threads" ] && [ "$t" -gt "$last" ]; } || continue
+        last=$t
+        # Memory, and other depths, with the most threads only, whose rows are the last.
+        few=()
+        [ "$t" = "$threads" ] || few=(--no-child --depths 128)
+        rbe eval inference "$@" --threads "$t" "${few[@]}" || return
+    done
+}
+edge() {
+    [ "$n_ctx" -gt 256 ] || { echo "a context of $n_ctx tokens: too short for 256"; return 77; }
+    rbe eval edge "$@"
+}
 arm() {
     [ "${ARM:-}" != no ] || { echo 'left out by ARM=no'; return 77; }
     [ -f scripts/arm.sh ] || { echo 'the ARM program is built from the source tree'; return 77; }
+    [ -z "$large" ] || { echo 'too large for an emulator'; return 77; }
     scripts/arm.sh "$@"
 }
-step arm C7 arm "$judged" "$results/arm.jsonl"
+
+# measure MODEL TAG [RIVAL...]: all that is measured of one; TAG tells its files and steps from
+# those of others, and is empty for the first.
+measure() {
+    local model=$1 tag=$2 of=$2 models=$results/models${2:+/$2} judged tuned p profile n_ctx large
+    local curve also schedules context
+    shift 2
+    mkdir -p "$models" || return
+    # What was converted from another model is none of this one's.
+    if [ "$(cat "$models/of" 2> /dev/null)" != "$(realpath "$model")" ]; then
+        rm -f "$models"/*.rbe "$results/convert-${tag:+$tag-}"*.jsonl
+        realpath "$model" > "$models/of"
+    fi
+    step look '' look_at_model || return
+    convert "$profile" 'C1 C10' "${effort[@]}"
+    for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done
+    for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
+    for p in "${plain[@]}"; do convert "$p" ''; done
+    for p in "${schedules[@]}"; do
+        case $p in
+        *2) convert "$p" C9b ;;
+        *) convert "$p" C9 ;;
+        esac
+    done
+    # The judged model and the original, then all models on the subset.  Where a model after
+    # recovery training ships (docs/TUNING.md), that one is judged, and its curve shown.
+    judged=$models/$profile.rbe
+    tuned=$data/$profile-tuned.rbe
+    if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
+        judged=$tuned
+        cp "${tuned%.rbe}.jsonl" "$results/recorded/recovery.jsonl" || failed=$((failed + 1))
+    fi
+    # What its file holds: a shipped model has no conversion of this run.
+    step contents C10 contents "$judged" "$results/contents${tag:+-$tag}.json"
+    local pair=(--model "$model" --model "$judged") common=(--threads "$threads" --quiet)
+    local full=(--protocol P1) part=(--protocol P1 --windows "$windows") every=() choice=()
+    if [ -n "$context" ]; then
+        full+=(--context "$context")
+        part+=(--context "$context")
+    fi
+    [ -z "$quick" ] || full=("${part[@]}")
+    every=(--model "$model")
+    [ "$judged" != "$tuned" ] || every+=(--model "$tuned")
+    for p in "$profile" "${also[@]}" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
+        [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
+    done
+    choice=(--model "$model")
+    for p in "${plain[@]}"; do
+        [ ! -f "$models/$p.rbe" ] || choice+=(--model "$models/$p.rbe")
+    done
+    choice+=(--model "$judged")
+    for p in "$@"; do
+        every+=(--model "$p")
+        choice+=(--model "$p")
+    done
+    step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
+        --out "$results/perplexity.jsonl"
+    step curve 'C9 C9b' rbe eval perplexity "${every[@]}" "${common[@]}" "${part[@]}" \
+        --out "$results/curve.jsonl"
+    # Every format is measured: on two thirds of the windows it takes no longer than two did.
+    step divergence '' rbe eval divergence "${choice[@]}" "${common[@]}" \
+        ${context:+--context "$context"} --windows $((windows > 6 ? windows * 2 / 3 : windows)) \
+        --out "$results/divergence.jsonl"
+    step inference 'C1b C2 C2b C4' inference "${choice[@]}" --quiet \
+        ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
+    step edge C8 edge "${pair[@]}" --quiet --out "$results/edge.jsonl"
+    step conversation C5 rbe eval conversation "${pair[@]}" "${common[@]}" \
+        ${quick:+--turns 4} --out "$results/conversation.jsonl"
+    step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
+        ${quick:+--prompts 4} --out "$results/generation.jsonl"
+    step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
+        --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
+        --out "$results/comprehension.jsonl" lambada="$data"/lambada_test.jsonl
+    step arm C7 arm "$judged" "$results/arm.jsonl"
+}
+
+# In each folder that make fetch made for a model: the largest file is the original, the others
+# its rivals.
+measure_fetched() {
+    local folder files
+    [ "${REAL:-}" != no ] || return
+    for folder in "$fetched"/models/*/ "$fetched"/gpt2/; do
+        mapfile -t files < <(ls -S "$folder"*.gguf "$folder"model.safetensors 2> /dev/null)
+        { [ ${#files[@]} -gt 0 ] && [ "$(basename "$folder")" != rbe-mini ]; } || continue
+        echo "found ${files[0]}: measured too, which takes long; REAL=no leaves it out"
+        measure "${files[0]}" "$(basename "$folder")" "${files[@]:1}"
+    done
+}
+
+# What takes too long for this run was recorded, ships, and is labelled so on the page.
+if [ -z "${MODEL:-}" ] && [ -d "$recorded" ]; then
+    cp "$recorded"/*.jsonl "$results/recorded" || failed=$((failed + 1))
+fi
+read -ra rivals <<< "${RIVALS:-}"
+measure "${MODEL:-$data/rbe-mini}" '' "${rivals[@]}"
+[ -n "${MODEL:-}" ] || measure_fetched
 # The codecs that multiply row by row; for a whole model, of those with a B the usual one.
 listed=$(rbe codecs --list)
 formats=$(awk '$3 == "rows" { print $1 }' <<< "$listed" | paste -sd ,)
@@ -163,7 +261,11 @@ whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "
     paste -sd '|')
 only="^(gemv_|probe_read|model_.*($whole))" repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
-step bench '' rbe-bench --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
+kernels() {
+    [ "${BENCH:-}" != no ] || { echo 'left out by BENCH=no'; return 77; }
+    rbe-bench "$@"
+}
+of='' step bench '' kernels --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
     --formats "$formats" --kinds product,model,probe --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"

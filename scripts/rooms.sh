@@ -11,7 +11,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
-find . \( -path ./build -o -path ./ci -o -path ./include -o -name test -o -name '.?*' \) -prune -o \
+find . \( -path ./build -o -path ./ci -o -path ./deploy/swift -o -path ./include -o -name test -o -name '.?*' \) -prune -o \
     -name '*.[ch]' -print -o -name '*.cc' -print -o -name '*.def' -print |
     tr '\n' '\0' | xargs -0 grep -HE '^ *# *include *"[^"/]*/' |
     sed -E 's#^\./([^/]*)/[^:]*:[^"]*"([^"/]*)/.*#\1 \2#' | LC_ALL=C sort -u |

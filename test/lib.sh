@@ -10,7 +10,8 @@ work=$(mktemp -d) || exit 1
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 passed=0 failed=0
 
-# check WHAT COMMAND...: counts; where the command fails, shows what was said last.
+# check WHAT COMMAND...: counts; where the command fails, shows what was said last, and
+# ends there with $RBE_CHECK_STOP set.
 check() {
     local what=$1
     shift
@@ -20,6 +21,7 @@ check() {
         failed=$((failed + 1))
         echo "FAIL $what"
         head -n 20 "$work/out" "$work/err" 2> /dev/null
+        [ -z "${RBE_CHECK_STOP:-}" ] || exit 1
     fi
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/text.h"
 #include "grad/loss.h"
 
@@ -251,9 +252,16 @@ enum rbe_status rbe_recipe_open(struct rbe_recipe *r, const char *name_or_path,
     size_t size;
 
     *r = (struct rbe_recipe){.text = NULL};
-    if (!path)
-        return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'; those shipped stand "
-                        "in train/profiles, another is a file NAME.profile", name_or_path);
+    if (!path) {
+        struct rbe_nearest near = rbe_nearest_to(name_or_path);
+        char *usual = find_shipped("default");
+        if (usual)
+            rbe_nearest_try_beside(&near, usual, ".profile");
+        free(usual);
+        return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'%s; those shipped "
+                        "stand in train/profiles, another is a file NAME.profile", name_or_path,
+                        rbe_nearest_hint(&near).text);
+    }
     if ((err = rbe_read_text(&text, &size, NULL, path, d)))
         goto out;
     if (strlen(text) != size)

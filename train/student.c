@@ -392,7 +392,8 @@ static void need_tensor(struct need *n, const struct rbe_source_tensor *t,
             .scales = m->col_scale ? RBE_SCALES_ROW_COL : RBE_SCALES_ROW,
             .hadamard = t->weight->hadamard, .moment = t->matrix ? (const float[1]){0} : NULL};
 
-        passing += rbe_encode_memory(t->rows, t->cols, &o, threads);
+        passing += rbe_encode_memory(t->rows, t->cols, &o, threads) +
+                   (o.moment ? (size_t)t->cols * t->cols * sizeof(float) : 0);
     }
     if (uses->latent && !is_plain(t)) {
         need_span(n, latent_span(t, uses->kind));

@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/stats.h"
 #include "base/text.h"
 
 /* --- reading ---------------------------------------------------------------------------- */
@@ -329,12 +330,10 @@ void rbe_tokens_close(struct rbe_tokens *t)
 
 /* --- order ------------------------------------------------------------------------------ */
 
-uint64_t rbe_tokens_mix(uint64_t x)
+/* A good hash of one word. */
+static uint64_t mix(uint64_t x)
 {
-    x += 0x9E3779B97F4A7C15;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
-    x = (x ^ x >> 27) * 0x94D049BB133111EB;
-    return x ^ x >> 31;
+    return rbe_random_next(&x);
 }
 
 /* A permutation of 0 .. 4^half - 1 chosen by the key. */
@@ -344,7 +343,7 @@ static uint64_t feistel(uint64_t x, unsigned half, uint64_t key)
     uint64_t left = x >> half, right = x & mask;
 
     for (unsigned round = 0; round < 4; round++) {
-        const uint64_t next = left ^ (rbe_tokens_mix((key + round) ^ right << 8) & mask);
+        const uint64_t next = left ^ (mix((key + round) ^ right << 8) & mask);
         left = right;
         right = next;
     }
@@ -355,7 +354,7 @@ size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t in
 {
     /* One window less than fit, so that every offset below `length` leaves as many. */
     const uint64_t windows = count / length - 1, pass = index / windows;
-    const uint64_t key = rbe_tokens_mix(seed ^ rbe_tokens_mix(pass));
+    const uint64_t key = mix(seed ^ mix(pass));
     uint64_t at = index % windows;
     unsigned half = 1;
 

@@ -50,7 +50,4 @@ void rbe_tokens_close(struct rbe_tokens *t);
  */
 size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index);
 
-/* splitmix64's output for state x: a good hash of one word. */
-uint64_t rbe_tokens_mix(uint64_t x);
-
 #endif

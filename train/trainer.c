@@ -62,9 +62,10 @@ static uint64_t steps_of(const struct trainer *t, size_t stage)
 
 /* --- evaluation --------------------------------------------------------------------------- */
 
-enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_grad *t,
-                                     struct rbe_grad *teacher,
-                                     const struct rbe_trainer_options *o, struct rbe_diag *d)
+/* t on the validation windows: the figures of *p.  teacher may be NULL. */
+static enum rbe_status evaluate(struct rbe_trainer_point *p, struct rbe_grad *t,
+                                struct rbe_grad *teacher, const struct rbe_trainer_options *o,
+                                struct rbe_diag *d)
 {
     const struct rbe_tokens *v = o->valid;
     const size_t all = (v->count - 1) / o->time;
@@ -106,7 +107,7 @@ static enum rbe_status add_point(struct trainer *t)
         p.latent += rbe_student_is_latent(t->s, i);
     if ((err = rbe_student_snap(t->s, t->d)))
         return err;
-    err = rbe_trainer_evaluate(&p, t->train, t->teacher, t->o, t->d);
+    err = evaluate(&p, t->train, t->teacher, t->o, t->d);
     rbe_student_refresh(t->s);
     if (err)
         return err;
@@ -167,9 +168,11 @@ static enum rbe_status encode_group(struct trainer *t, unsigned group, bool agai
         if (group_of(m) != group || !rbe_student_is_latent(t->s, i))
             continue;
         const float *rows = c ? rbe_calibration_rows(c, m->weight_name) : NULL;
-        err = rbe_student_encode(t->s, i, stage_of(t)->search,
-                                 c ? rbe_calibration_moment(c, m->weight_name) : NULL,
-                                 rows ? rows + m->row0 : NULL, again, t->d);
+        float *moment = NULL;
+        if (!c || !(err = rbe_calibration_moment(&moment, c, m->weight_name, t->d)))
+            err = rbe_student_encode(t->s, i, stage_of(t)->search, moment,
+                                     rows ? rows + m->row0 : NULL, again, t->d);
+        free(moment);
         if (!err && rbe_interrupted())
             err = rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted while encoding%s",
                            t->o->checkpoint ? "; --resume goes on from the last checkpoint"
@@ -427,7 +430,7 @@ static enum rbe_status run_all(struct trainer *t)
         use_rates(t);
     } else if (t->teacher) {
         struct rbe_trainer_point original;
-        if ((err = rbe_trainer_evaluate(&original, t->teacher, NULL, o, t->d)))
+        if ((err = evaluate(&original, t->teacher, NULL, o, t->d)))
             return err;
         t->now.original = original.perplexity;
     }

@@ -72,9 +72,4 @@ enum rbe_status rbe_trainer_run(struct rbe_trainer_result *r, struct rbe_student
                                 struct rbe_grad *t, struct rbe_grad *teacher,
                                 const struct rbe_trainer_options *o, struct rbe_diag *d);
 
-/* t on the validation windows: the figures of *p.  teacher may be NULL. */
-enum rbe_status rbe_trainer_evaluate(struct rbe_trainer_point *p, struct rbe_grad *t,
-                                     struct rbe_grad *teacher,
-                                     const struct rbe_trainer_options *o, struct rbe_diag *d);
-
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/cpus.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/test/check.h"
 
@@ -62,6 +63,40 @@ static void check_quota(void)
     CHECK(quota("garbage\n\n:\n") == 0 && rbe_cpu_quota_of("/nonexistent", root) == 0);
 }
 
+static double memory(const char *groups)
+{
+    put("cgroup", groups);
+    char *path = rbe_path_join(root, "cgroup");
+    const double q = rbe_memory_quota_of(path, root);
+    free(path);
+    return q;
+}
+
+static void check_memory(void)
+{
+    CHECK(memory("0::/m/n\n") == 0);
+    put("m/n/memory.max", "max\n");
+    CHECK(memory("0::/m/n\n") == 0);
+    put("m/memory.max", "268435456\n");
+    CHECK(memory("0::/m/n\n") == 268435456 && memory("0::/m/n/unseen\n") == 268435456);
+    put("m/n/memory.max", "1048576\n");
+    CHECK(memory("0::/m/n\n") == 1048576 && memory("0::/m\n") == 268435456);
+    put("memory/y/memory.limit_in_bytes", "9223372036854771712\n");
+    CHECK(memory("4:memory:/y\n") == 0);
+    put("memory/y/memory.limit_in_bytes", "4096\n");
+    CHECK(memory("4:memory:/y\n") == 4096 && memory("4:cpu:/y\n") == 0);
+    /* What a process is told of its own group. */
+    setenv("RBE_SYSFS", root, 1);
+    put("fs/cgroup/memory.max", "2000000\n");
+    put("fs/cgroup/memory/memory.limit_in_bytes", "2000000\n");
+    struct rbe_diag d = {""};
+    CHECK(rbe_memory_quota() == 2000000);
+    CHECK(!rbe_memory_check_quota("it", 2000000, &d));
+    CHECK(rbe_memory_check_quota("it", 2000001, &d) == RBE_ERR_LIMIT);
+    CHECK(strstr(d.text, "2.0 MB") != NULL);
+    unsetenv("RBE_SYSFS");
+}
+
 /* One CPU allowed: that many threads when none are asked for. */
 static void check_affinity(void)
 {
@@ -93,6 +128,7 @@ int main(void)
     if (!CHECK(mkdtemp(root) != NULL))
         return check_done();
     check_quota();
+    check_memory();
     check_affinity();
     snprintf(command, sizeof command, "rm -rf %s", root);
     CHECK(!system(command));

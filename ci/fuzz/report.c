@@ -33,6 +33,7 @@ bool rbe_fuzz_report(const char *folder, size_t size)
     struct rbe_results *r;
     struct rbe_criteria c;
     struct rbe_document *doc = NULL;
+    size_t table;
     struct rbe_diag d = {""};
 
     if (!rbe_fuzz_said(rbe_results_open(&r, folder, &d), &d))
@@ -42,7 +43,7 @@ bool rbe_fuzz_report(const char *folder, size_t size)
     struct rbe_plotter plotter = {.folder = (char *)(uintptr_t)rbe_fuzz_folder()};
     if (rbe_fuzz_said(rbe_criteria_judge(&c, r, NULL, &d), &d)) {
         FUZZ_NEED(!rbe_document_open(&doc, &d));
-        if (rbe_fuzz_said(rbe_page_write(doc, r, &c, &plotter, &d), &d))
+        if (rbe_fuzz_said(rbe_page_write(doc, r, &c, &plotter, &table, &d), &d))
             write_page(doc, size);
         rbe_document_close(&doc);
         rbe_criteria_free(&c);

@@ -55,6 +55,9 @@ export qemu work PARTS
     printf '%s\n' "${programs[@]}" | grep -v '/check_kernels$'
 } | xargs -P "$(nproc)" -L 1 bash -c 'one "$@"' one || exit 1
 
+# native PROGRAM: this machine's.
+native() { echo "$BUILDROOT/$(${CC:-gcc} -dumpmachine | cut -d- -f1)-release/bin/$1"; }
+
 # The libraries for arm64: multiarch packages, if they are there.
 libs=(-ljansson -lpopt -lpcre2-8 -lxxhash -lcrypto -lcurl -ledit -lm)
 if ! echo 'int main(void) { return 0; }' | $cc -x c - -o /dev/null "${libs[@]}" 2> /dev/null; then
@@ -63,9 +66,9 @@ if ! echo 'int main(void) { return 0; }' | $cc -x c - -o /dev/null "${libs[@]}" 
         "libssl-dev:arm64 libcurl4-openssl-dev:arm64 libedit-dev:arm64)"
     exit 0
 fi
-native=$BUILDROOT/$(${CC:-gcc} -dumpmachine | cut -d- -f1)-release/bin/rbe
-arm=$BUILDROOT/aarch64-release/bin/rbe
-make -s "$native" && make -s -j"$(nproc)" CC=$cc "$arm" || exit 1
+native=$(native rbe) native_run=$(native rbe-run)
+arm=$BUILDROOT/aarch64-release/bin/rbe static=$BUILDROOT/aarch64-release/bin/rbe-run-static
+make -s "$native" "$native_run" && make -s -j"$(nproc)" CC=$cc "$arm" "$static" || exit 1
 
 cat > "$work/mixed.profile" << 'END'
 name: mixed
@@ -81,7 +84,7 @@ END
     { tail "$work/convert.log"; echo "FAIL rbe convert"; exit 1; }
 bad=0 tokens=0
 # greedy and sampled
-for how in '-t 0' '-t 0.8 -s 7'; do
+for how in '--temperature 0' '--temperature 0.8 -s 7'; do
     for prompt in 'The history of the city' 'In 1950 , the band released'; do
         for side in native arm; do
             run=("$native")
@@ -100,6 +103,29 @@ for how in '-t 0' '-t 0.8 -s 7'; do
             bad=1
         fi
     done
+done
+
+# The board: one static file, its libc inside, 256 tokens; some of them by 4 threads, which the
+# emulator makes wait for each other.
+if [ -n "$("${cc%gcc}readelf" -d "$static" 2>&1 | grep NEEDED)" ]; then
+    echo 'FAIL rbe-run-static needs libraries'
+    bad=1
+fi
+board() {   # TOKENS THREADS PROGRAM...
+    "${@:3}" generate datasets/embedded/mini-2.89-tuned.rbe -p 'The history of the city' -n "$1" \
+        --tokenizer datasets/embedded/rbe-mini --temperature 0.8 -s 7 -t "$2" --ignore-eos --kv-cache int8
+}
+for size in '256 1' '16 4'; do
+    read -r n threads <<< "$size"
+    board "$n" "$threads" "$native_run" > "$work/native.text" 2> "$work/native.err"
+    board "$n" "$threads" "$qemu" "$static" > "$work/arm.text" 2> "$work/arm.err"
+    if [ -s "$work/native.text" ] && cmp -s "$work/native.text" "$work/arm.text"; then
+        echo "rbe-run-static gives the same $n tokens with $threads thread(s)"
+    else
+        echo "FAIL rbe-run-static, $n tokens, $threads thread(s):"
+        cat "$work/native.err" "$work/arm.err" "$work/native.text" "$work/arm.text"
+        bad=1
+    fi
 done
 echo "an RBE model gives the same $tokens tokens on aarch64 (emulated) and natively"
 exit $bad

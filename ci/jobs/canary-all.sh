@@ -13,6 +13,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 list=${CANARY_LIST:-$PWD/ci/canary-all.faults}
+export RBE_CHECK_STOP=1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 every=${CANARY_EVERY:-1} from=${CANARY_FROM:-0}

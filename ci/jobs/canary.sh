@@ -8,6 +8,7 @@
 # cannot run are left out by name.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+export RBE_CHECK_STOP=1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 case $(${CC:-gcc} -dumpmachine) in

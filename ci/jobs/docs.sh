@@ -8,7 +8,7 @@
 # ```sh long (minutes) is only parsed, and its make targets looked up: the job docs-long
 # (CI_LONG=1) runs it, smaller: scripts with QUICK=1, rbe with the options of `smaller` below.
 # A block fenced as ```sh left out: REASON is parsed, and named with its reason.
-# CI_PAGES names the pages (default: all).
+# CI_PAGES names the pages (default: all, and the examples of the manual pages).
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
@@ -79,6 +79,18 @@ export -f rbe rbe-bench
 END
 }
 left_out=()
+# Examples of --help and of the manual pages, from cli/commands.def: those of seconds run, all parse.
+bin=$root/$(gcc -dumpmachine | cut -d- -f1)-release/bin
+if [ -z "${CI_PAGES:-}${CI_LONG:-}" ]; then
+    "$bin/rbe" man examples short > "$work/examples.sh"
+    "$bin/rbe" man examples long > "$work/long.sh"
+    bash -n "$work/long.sh" || complain 'a long example does not parse'
+    commands=$((commands + $(grep -vc '^#' "$work/examples.sh")))
+    echo '== examples'
+    mkdir "$work/examples"
+    (cd "$work/examples" && PATH=$bin:$PATH bash -eux -o pipefail "$work/examples.sh" < /dev/null) ||
+        complain 'an example fails'
+fi
 for page in "${pages[@]}"; do
     [ -f "$page" ] || continue
     awk '/^```sh/ { on = /^```sh$/ ? "run" : /^```sh long$/ ? "long" : /^```sh left out: ./ ? "out" : "odd"

@@ -33,6 +33,7 @@ mkdir "$work/elsewhere"
 unset RBE_DATA RBE_PROFILES RBE_BIN
 elsewhere() { (cd "$work/elsewhere" && env PATH="$bin:/usr/bin:/bin" "$@"); }
 check 'rbe info' elsewhere rbe info
+check 'rbe-serve' elsewhere rbe-serve -q
 check 'rbe generate' elsewhere rbe generate --tokens 4 --prompt 'The city'
 check 'rbe-run generate' elsewhere rbe-run generate --tokens 4 --prompt 'The city'
 check 'rbe convert' elsewhere rbe convert "$at/share/rbe-bench/rbe-mini" m.rbe --codec int8 -q
@@ -60,7 +61,7 @@ for page in "$at"/share/man/man1/*.1; do
         check "$page: mandoc" mandoc -Tlint -Wwarning "$page"
     fi
 done
-for c in rbe rbe-run rbe-bench rbe-measure rbe-bench-plots \
+for c in rbe rbe-run rbe-serve rbe-bench rbe-measure rbe-bench-plots \
     $(sed -n 's/^\(COMMAND\|GROUP\)(\([a-z]*\), ".*/rbe-\2/p' cli/commands.def) \
     $(sed -n 's/^EVALUATION(\([a-z]*\), ".*/rbe-eval-\1/p' cli/commands.def); do
     check "a page for $c" test -s "$at/share/man/man1/$c.1"
@@ -102,12 +103,18 @@ model=$at/share/rbe-bench/rbe-mini
 check 'a program with the shared library' gcc -std=c11 -Wall -Werror $flags -o "$work/shared" \
     "$work/consumer.c" $(pkg-config --libs librbe)
 check 'it runs' env LD_LIBRARY_PATH="$at/lib" "$work/shared" "$model"
+# As pkg-config says it, nothing taken out; and the library's archive alone, the rest shared.
 # shellcheck disable=SC2046,SC2086
-check 'a program with the static library' gcc -std=c11 -Wall -Werror $flags -o "$work/static" \
-    "$work/consumer.c" "$at/lib/librbe.a" \
-    $(pkg-config --libs --static librbe | sed 's/-lrbe//')
+check 'a program linked statically' gcc -std=c11 -Wall -Werror -static $flags -o "$work/static" \
+    "$work/consumer.c" $(pkg-config --libs --static librbe)
 check 'it runs' "$work/static" "$model"
-check 'it needs no librbe.so' none "$(ldd "$work/static" | grep librbe)"
+check 'it needs no library at all' none "$(readelf -d "$work/static" | grep NEEDED)"
+# shellcheck disable=SC2046,SC2086
+check 'a program with the static library' gcc -std=c11 -Wall -Werror $flags -o "$work/archive" \
+    "$work/consumer.c" -Wl,-Bstatic $(pkg-config --libs-only-L --libs-only-l librbe) \
+    -Wl,-Bdynamic $(pkg-config --libs --static librbe | sed 's/-lrbe//')
+check 'it runs' "$work/archive" "$model"
+check 'it needs no librbe.so' none "$(ldd "$work/archive" | grep librbe)"
 
 echo "$checks checks, $pages manual pages, $(wc -l <<< "$exported") exported names"
 exit $bad

@@ -59,7 +59,7 @@ line() {
     info) argv=(info "$work/m.rbe") ;;
     info-plain) argv=(info "$m") ;;
     info-gguf) argv=(info ci/fuzz/corpus/gguf/kinds) ;;
-    generate) argv=(generate "$m" --tokenizer "$m" -p 'The last' -n 4 -j 2) ;;
+    generate) argv=(generate "$m" --tokenizer "$m" -p 'The last' -n 4 -t 2) ;;
     convert) argv=(convert "$m" "$d/o.rbe" --profile "$work/small.profile" -t 2 --quiet
         --calibration "$work/text" --json "$d/out.jsonl") ;;
     convert-plain) argv=(convert "$m" "$d/o.rbe" --codec int8 -t 1 --quiet --no-calibration) ;;

@@ -3,10 +3,11 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# Of $RESULTS when that is a folder of results, else of a few small measurements.  Nothing may
-# be wider than the screen (tables and plots scroll by themselves), the ink of the plots must
-# stand out from the background, every link must have its target, in the page or beside it.  The pictures stay in
-# $BUILDROOT/page for people to look at.
+# Of $RESULTS when that is a folder of results, else of a few small measurements.  At 360, 768 and
+# 1280 pixels nothing may be wider than the screen, nor a table or plot wider than its place, with
+# everything folded open; a phone must show the tiles before all else; the ink of the plots must
+# stand out from the background, every link must have its target, in the page or beside it.  The
+# pictures stay in $BUILDROOT/page for people to look at.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
@@ -26,16 +27,18 @@ results=${RESULTS:-}
 if [ -z "$results" ]; then
     results=$work/r mini=datasets/embedded/rbe-mini
     mkdir "$results"
-    for codec in int8 int4; do
+    for codec in f16 int8 int4; do
         rbe convert $mini "$work/$codec.rbe" --codec $codec -q --json "$results/convert.jsonl" \
             > /dev/null || exit 1
     done
-    models=(--model "$mini" --model "$work/int8.rbe" --model "$work/int4.rbe" --quiet)
+    models=(--model "$mini" --model "$work/f16.rbe" --model "$work/int8.rbe"
+        --model "$work/int4.rbe" --quiet)
     for what in 'perplexity --windows 2' 'divergence --windows 1' edge \
         'inference --tokens 8 --retries 0' 'conversation --turns 2'; do
         # shellcheck disable=SC2086
         rbe eval $what "${models[@]}" --out "$results/${what%% *}.jsonl" > /dev/null || exit 1
     done
+    cp -r reports/recorded "$results"
 fi
 rbe report "$results" --out "$out" > /dev/null || exit 1
 
@@ -50,12 +53,31 @@ function light(c) { var m = c.match(/[\\d.]+/g).map(Number);
     return (0.299 * m[0] + 0.587 * m[1] + 0.114 * m[2]) / 255; }
 function check(f) {
     var d = f.contentDocument, w = f.contentWindow, bad = [], e = d.documentElement;
+    d.querySelectorAll('details').forEach(function (t) { t.open = true; });
     if (e.scrollWidth > e.clientWidth) bad.push('wider than the screen: ' + e.scrollWidth);
+    d.querySelectorAll('table,svg').forEach(function (t) {
+        var p = t.parentElement;
+        if (p.scrollWidth > p.clientWidth + 1)
+            bad.push(t.tagName + ' wider than its place by ' + (p.scrollWidth - p.clientWidth) +
+                ': ' + t.textContent.trim().slice(0, 60)); });
+    d.querySelectorAll('details').forEach(function (t) { t.open = false; });
+    var tiles = d.querySelectorAll('.tile'), last = tiles[tiles.length - 1];
+    if (tiles.length < 4) bad.push('only ' + tiles.length + ' tiles');
+    d.querySelectorAll('table,svg,.verdict').forEach(function (t) {
+        if (last && (last.compareDocumentPosition(t) & 2)) bad.push('before the tiles: ' + t.tagName); });
+    if (tiles.length > 3 && tiles[0].getBoundingClientRect().top > 150)
+        bad.push('the first tile is at ' + tiles[0].getBoundingClientRect().top);
+    if (tiles.length > 3 && tiles[3].getBoundingClientRect().bottom > 640)
+        bad.push('the fourth tile is below the first screen: ' + tiles[3].getBoundingClientRect().bottom);
+    if (d.querySelectorAll('.wide svg').length) {
+        var phone = d.querySelector('.phone').clientWidth, wide = d.querySelector('.wide svg');
+        if ((phone > 0) != ($2 < 500) || (wide.clientWidth > 0 || wide.getBoundingClientRect().width > 0) == ($2 < 500))
+            bad.push('the first plot is not the one for this width');
+        if ($2 > 500 && wide.getBoundingClientRect().width < 0.9 * e.clientWidth)
+            bad.push('the first plot is not as wide as the page');
+    }
     var paper = light(w.getComputedStyle(d.body).backgroundColor);
     if ((paper < 0.5) != ($3 == 0)) bad.push('the scheme is not followed');
-    d.querySelectorAll('table,svg').forEach(function (t) {
-        if (w.getComputedStyle(t.parentElement).overflowX != 'auto')
-            bad.push('does not scroll: ' + t.tagName); });
     d.querySelectorAll('svg').forEach(function (s) {
         var texts = s.querySelectorAll('text'), weak = 0;
         texts.forEach(function (t) { var c = w.getComputedStyle(t);
@@ -84,8 +106,9 @@ END
     esac
     [ -s "$out/$1.png" ] || { echo "FAIL $1: no picture"; bad=1; }
 }
-look phone-light 390 1
-look phone-dark 390 0
+look phone-light 360 1
+look phone-dark 360 0
+look tablet-light 768 1
 look desktop-light 1280 1
 look desktop-dark 1280 0
 while IFS= read -r file; do

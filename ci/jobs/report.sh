@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# report.sh - make report, the table of README and the curve of codecs, on a tiny model
+# report.sh - make report, the table of README and the curve of codecs, on tiny models
 #
 # SPDX-License-Identifier: MIT
 #
 # The model has two layers, random weights and the tokenizer of rbe-mini, so nothing it says of
 # RBE means anything: what is tried is that every step of the scripts works, that the page has
-# all its sections, and that README has the criteria by their present names and targets.
+# all its sections, and that README has the criteria by their present names and targets.  A tiny
+# Llama as GGUF files, where make fetch would have put a model, must be found, measured beside
+# rbe-mini by a profile of its own, and its first criterion stand first.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
@@ -29,7 +31,7 @@ cp datasets/embedded/rbe-mini/{merges.txt,vocab.json} "$MODEL"
 scripts/report.sh || { tail -n 5 "$RESULTS"/logs/*.log && complain 'a step of make report'; }
 
 steps=$(grep -c '"ok":true' "$RESULTS/steps.jsonl")
-[ "$steps" -ge 13 ] || complain "$steps steps are recorded as ok"
+[ "$steps" -ge 15 ] || complain "$steps steps are recorded as ok"
 others=$(sed -n '/"ok":false/s/.*"step":"\([^"]*\)".*/\1/p' "$RESULTS/steps.jsonl")
 case ${ARM:-}:$others in
 : | no:arm) ;;
@@ -41,20 +43,29 @@ while IFS= read -r section; do
     grep -qF ">${section#* }<" "$RESULTS/report/index.html" ||
         complain "the HTML page has no '$section'"
 done << 'END'
+### What you could ship instead
+## What the words mean
+## The promises, one by one
 ## Size against quality
-## Where the bits go
-### Conversions
 ## Speed and memory
 ### Under a memory limit
-### Kernels
 ## Conversation
-## Token by token against the original
 ## Generated text
 ## Comprehension
+## Token by token against the original
+## Where the bits go
+### Conversions
+## Kernels
 ## Machine and provenance
 ## Raw rows
 END
 grep -qwiE 'nan|inf' "$report" && complain 'the page has a number that is none'
+formats=$(sed -n '/^### What you could/,/^| model/s/^|  | \(.*\) |$/\1/p' "$report")
+[ "$formats" = 'f32 | f16 | int8 | int4 | RBE' ] || complain "the formats compared are '$formats'"
+for quantity in 'peak memory' '1 thread' perplexity divergence; do
+    [ "$(grep "^| [^|]*$quantity" "$report" | head -n 1 | grep -o '| [-+]*[0-9]' | wc -l)" -ge 4 ] ||
+        complain "not every format has its $quantity"
+done
 
 # A copy of README gets this report's table; its first, second and fourth column (criterion,
 # promise, target) must be those that README has.
@@ -66,10 +77,38 @@ cp README.md "$work/tree/"
 columns() { awk -F ' *[|] *' '/^\| C[0-9]/ { print $2 " | " $3 " | " $5 }' "$1"; }
 columns README.md > "$work/had"
 columns "$work/tree/README.md" > "$work/wanted"
-[ "$(wc -l < "$work/wanted")" -ge 16 ] || complain 'the table is too short'
+[ "$(wc -l < "$work/wanted")" -ge 19 ] || complain 'the table is too short'
 diff "$work/had" "$work/wanted" ||
     complain 'README (<) has other criteria than the report (>): make report, then' \
         'scripts/readme-table.sh'
+
+# What make fetch brought.
+folder=$work/data/models/tiny-llama
+mkdir -p "$folder"
+"$RBE_BIN/rbe" synth "$work/llama" --arch llama --shape 2,64,2,300,8192,1,128 > "$work/log" ||
+    complain 'no tiny Llama'
+cp datasets/embedded/rbe-mini/{merges.txt,vocab.json} "$work/llama"
+sed -i 's/_token_id": 2/_token_id": 8191/' "$work/llama/config.json"
+for file in tiny:f32 rival:f16; do
+    "$RBE_BIN/rbe" export "$work/llama" "$folder/${file%:*}.gguf" --dtype "${file#*:}" -q ||
+        complain 'no GGUF file of it'
+done
+env -u MODEL FETCHED="$work/data" RESULTS="$work/two" ARM=no BENCH=no scripts/report.sh > "$work/log" ||
+    { cat "$work/log" && complain 'make report with a model that was fetched'; }
+two=$work/two/report/report.md
+awk '/^## The promises/ { on = 1 } on && /^\| C/ { print; exit }' "$two" |
+    grep -q '^| C3 .*tiny.gguf' || complain 'C3 of the model that was fetched does not stand first'
+grep -q '^| C1 .*rbe-mini' "$two" || complain 'rbe-mini is not judged beside it'
+grep -q '^tiny.gguf as smol-2.89' "$two" || complain 'it was not converted by the profile for it'
+grep -q '"name":"rival.gguf"' "$work/two/inference.jsonl" || complain 'its rival was not timed'
+
+# Another model in the same folder of results: nothing of the first may be taken for it.
+again=$(grep -c 'there already' "$work/log")
+[ "$again" = 0 ] || complain "$again models of a fresh folder were there already"
+env MODEL="$folder/tiny.gguf" RESULTS="$work/two" ARM=no BENCH=no scripts/report.sh > "$work/log" ||
+    { cat "$work/log" && complain 'make report of a GGUF file'; }
+grep -q 'there already' "$work/log" && complain 'a model of another original was taken'
+grep -q 'rbe-mini' "$two" && complain 'rows of another original are on the page'
 
 # The curve, on what is there.
 RESULTS=$work/rate scripts/rate-curve.sh > "$work/log" 2>&1 ||

@@ -66,7 +66,7 @@ allowed() {
     eval | bench | deploy) echo "$low $1" ;;
     gate | datasets) echo "base $1" ;;
     reports) echo 'kernels base reports' ;;
-    cli | fuzz) echo "$low grad convert train eval bench gate reports datasets cli ci" ;;
+    cli | fuzz) echo "$low grad convert train eval deploy bench gate reports datasets cli ci" ;;
     ci) echo "$low eval" ;;
     *) echo "$1" ;;
     esac

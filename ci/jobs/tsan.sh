@@ -44,7 +44,7 @@ printf 'name: mix\nbudget-bits: 6\nall codec=seed\nmlp.fc codec=int4\nattn.proj 
 ' > "$work/mix.profile"
 clean 'convert, 3 threads' "$rbe" convert "$m" "$work/m.rbe" --profile "$work/mix.profile" -q -t 3 \
     --calibration "$text" --search fast
-clean 'generate, 3 threads' "$rbe" generate "$work/m.rbe" --tokenizer "$m" -p 'The man' -n 8 -j 3
+clean 'generate, 3 threads' "$rbe" generate "$work/m.rbe" --tokenizer "$m" -p 'The man' -n 8 -t 3
 eval=(--tokenizer "$m" -q -t 3)
 two=(-m "$m" -m "$work/m.rbe" "${eval[@]}")
 clean 'perplexity, 3 lanes' "$rbe" eval perplexity "${two[@]}" --text "$text" --resamples 100 \

@@ -51,6 +51,9 @@ check 'appends another' gives 0 gate 1000 --append "$work/h/history.jsonl" --exa
 check 'as a line' test "$(wc -l < "$work/h/history.jsonl")" = 2
 check 'refuses another file as history' gives 1 gate 1000 --append "$work/stub"
 check 'allows 2 % when asked for 10 %' gives 0 gate 1020 --threshold 10
+# A unit lasts 1 ms.
+check 'allows 5 % of it below a floor of 0.1 ms' gives 0 gate 1050 --floor 0.1
+check 'not above one of 0.01 ms' gives 3 gate 1050 --floor 0.01
 check 'catches worse perplexity' gives 3 gate 1000 --exact perplexity=50:50.1
 check 'not a hair' gives 0 gate 1000 --exact perplexity=50:50.01
 check 'judges counts alone' gives 3 gate 1000 --metrics '' --count decode=1000:1030

@@ -38,13 +38,16 @@ check 'words behind an option' offers 'parse text' rbe chat --special ''
 check 'the same behind =' offers 'parse' rbe chat --special = pa
 check 'codecs' offers 'seed seed4 seedg' rbe convert --codec seed
 check 'files' offers 'notes.txt' rbe convert not
+check 'models behind -m' offers 'mini-2.89' rbe chat -m mi
+check 'models, or files' grep -qx 'mini-2.89' <(offered rbe info '')
+check 'the originals of a conversion' offers 'gpt2' rbe convert gp
 check 'a file with a blank' offers 'two words.txt' rbe eval perplexity --text two
 check 'nothing behind a number' offers '' rbe chat --seed ''
 check 'the other program' offers '--kernels' rbe-bench --ker
 
 # Every option that --help shows, in both scripts.
-for c in chat convert codecs export merge fetch report compare gate trend generate info synth tune \
-    'eval perplexity' 'eval inference' 'eval divergence' 'eval edge' 'eval comprehension' \
+for c in chat demo models convert codecs export merge fetch report compare gate trend generate info synth tune \
+    'eval perplexity' 'eval inference' 'eval divergence' 'eval edge' 'eval sustained' 'eval comprehension' \
     'eval conversation' 'eval generation'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     "$bin/rbe" $c --help | sed -n 's/^  \(-.,\)\{0,1\} *\(--[a-z0-9-]*\).*/\2/p' | sort > help

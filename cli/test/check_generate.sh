@@ -17,27 +17,27 @@ refuse() {
 
 # The likeliest continuation does not depend on seed, threads or instruction set.
 prompt='The river rises in the mountains and flows'
-check 'it generates' "$rbe" generate -p "$prompt" -n 12 -t 0 -j 1 > "$dir/a"
-"$rbe" generate -p "$prompt" -n 12 -t 0 -j 2 --seed 9 > "$dir/b"
-RBE_DISABLE_ISA=all "$rbe" generate -p "$prompt" -n 12 -t 0 > "$dir/c"
+check 'it generates' "$rbe" generate rbe-mini -p "$prompt" -n 12 --temperature 0 -t 1 > "$dir/a"
+"$rbe" generate rbe-mini -p "$prompt" -n 12 --temperature 0 -t 2 --seed 9 > "$dir/b"
+RBE_DISABLE_ISA=all "$rbe" generate rbe-mini -p "$prompt" -n 12 --temperature 0 > "$dir/c"
 check 'starts with the prompt' grep -q "^$prompt" "$dir/a"
 check 'same text with other threads and seed' cmp -s "$dir/a" "$dir/b"
 check 'same text without vector instructions' cmp -s "$dir/a" "$dir/c"
 
 # A seed is a text; another is another.
 for seed in 1 1 2; do
-    "$rbe" generate -p "$prompt" -n 30 --seed $seed --top-p 0.95 --top-k 200 > "$dir/s$seed.new"
+    "$rbe" generate rbe-mini -p "$prompt" -n 30 --seed $seed --top-p 0.95 --top-k 200 > "$dir/s$seed.new"
     [ ! -e "$dir/s$seed" ] || check 'same seed, same text' cmp -s "$dir/s$seed" "$dir/s$seed.new"
     mv "$dir/s$seed.new" "$dir/s$seed"
 done
 check 'another seed, another text' test "$(cat "$dir/s1")" != "$(cat "$dir/s2")"
 
 printf '%s' "$prompt" > "$dir/prompt"
-"$rbe" generate --prompt-file "$dir/prompt" -n 12 -t 0 > "$dir/d"
+"$rbe" generate rbe-mini --prompt-file "$dir/prompt" -n 12 --temperature 0 > "$dir/d"
 check 'prompt from a file' cmp -s "$dir/a" "$dir/d"
-"$rbe" generate --prompt-file <(printf '\357\273\277%s' "$prompt") -n 12 -t 0 > "$dir/d"
+"$rbe" generate rbe-mini --prompt-file <(printf '\357\273\277%s' "$prompt") -n 12 --temperature 0 > "$dir/d"
 check 'from a pipe, its byte-order mark left out' cmp -s "$dir/a" "$dir/d"
-"$rbe" generate -p "$prompt" -n 7 -t 0 --ignore-eos --json > "$dir/json"
+"$rbe" generate rbe-mini -p "$prompt" -n 7 --temperature 0 --ignore-eos --json > "$dir/json"
 check 'seven ids' [ "$(jq '.ids | length' "$dir/json")" = 7 ]
 check 'timing' jq -e '.load_s > 0 and .first_token_s > 0 and .ms_per_token > 0
     and .total_s >= .first_token_s and .peak_memory_bytes > 0' "$dir/json" > "$dir/null"
@@ -61,16 +61,16 @@ check 'info for people' grep -q 'h.11.mlp.c_proj.weight' <("$rbe" info)
 refuse 1 'No such file' "$rbe" generate "$dir/none"
 refuse 1 'No such file' "$rbe" info "$dir/none"
 refuse 2 "RBE_ACTIVATIONS: '12'; valid: 8, 16" env RBE_ACTIVATIONS=12 "$rbe" generate
-refuse 2 'context' "$rbe" generate -n 600
-refuse 2 'tokens' "$rbe" generate -n 0
-refuse 2 'temperature' "$rbe" generate -t -1
-refuse 2 'top-p' "$rbe" generate --top-p 0
-refuse 2 'exclude' "$rbe" generate -p a --prompt-file "$dir/prompt"
+refuse 2 'context' "$rbe" generate rbe-mini -n 600
+refuse 2 'tokens' "$rbe" generate rbe-mini -n 0
+refuse 2 'temperature' "$rbe" generate rbe-mini --temperature -1
+refuse 2 'top-p' "$rbe" generate rbe-mini --top-p 0
+refuse 2 'exclude' "$rbe" generate rbe-mini -p a --prompt-file "$dir/prompt"
 refuse 1 'tokenizer' "$rbe" generate "$dir/tiny" -p hello
 refuse 1 'vocabulary' "$rbe" generate "$dir/tiny" --tokenizer datasets/embedded/rbe-mini
 printf 'ab\xffcd' > "$dir/latin"
-refuse 1 'UTF-8 at byte 2' "$rbe" generate --prompt-file "$dir/latin"
-refuse 1 'limit of 60.0 MB' "$rbe" generate -n 5 --memory-limit 60000000
+refuse 1 'UTF-8 at byte 2' "$rbe" generate rbe-mini --prompt-file "$dir/latin"
+refuse 1 'limit of 60.0 MB' "$rbe" generate rbe-mini -n 5 --memory-limit 60000000
 refuse 2 'unknown size' "$rbe" synth --size 7B "$dir/x"
 refuse 2 'multiple' "$rbe" synth --shape 2,33,4,64,300 "$dir/x"
 refuse 2 'dtype' "$rbe" synth --dtype F8 "$dir/x"
@@ -86,15 +86,15 @@ done
 # The model that ships runs within a limit, measured by the kernel.
 if limits_hold "$rbe"; then
     # Stacks of 1000 threads have no room.
-    refuse 1 'cannot start thread .* within the limit of memory' "$rbe" generate -n 5 -j 1000 \
+    refuse 1 'cannot start thread .* within the limit of memory' "$rbe" generate rbe-mini -n 5 -t 1000 \
         --memory-limit 256000000
-    check 'runs within 256 MB' "$rbe" generate -n 40 -j 4 --memory-limit 256000000 \
+    check 'runs within 256 MB' "$rbe" generate rbe-mini -n 40 -t 4 --memory-limit 256000000 \
         > "$dir/null"
     # A prompt of many tokens goes through the dense library, for which there is no room at
     # some of these: an answer or a line, never a signal.
     head -c 400 datasets/embedded/wiki.test.raw > "$dir/long"
     ends() {
-        "$rbe" generate -n 2 -j 1 --prompt-file "$dir/long" --memory-limit "$1" \
+        "$rbe" generate -n 2 -t 1 --prompt-file "$dir/long" --memory-limit "$1" \
             datasets/embedded/mini-2.89-tuned.rbe > "$dir/null" 2> "$dir/err"
         case $? in
         0) fits=1 ;;

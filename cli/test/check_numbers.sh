@@ -30,9 +30,9 @@ awk '
     /^#define [A-Z_]+(\(.*\))? \\$/ { group = $2; sub(/\(.*/, "", group); next }
     group != "" && /^NUMBER/ { rows[group] = rows[group] number($0) "\n" }
     group != "" { if ($0 !~ /\\$/) group = ""; next }
-    /^(COMMAND|EVALUATION|PROGRAM)\([a-z]+, "/ {
-        name = $0; sub(/^[A-Z]*\(/, "", name); sub(/,.*/, "", name)
-        command = (/^PROGRAM/ ? "rbe-" : /^EVALUATION/ ? "rbe eval " : "rbe ") name
+    /^(COMMAND|(HIDDEN_)?EVALUATION|PROGRAM)\([a-z]+, "/ {
+        name = $0; sub(/^[A-Z_]*\(/, "", name); sub(/,.*/, "", name)
+        command = (/^PROGRAM/ ? "rbe-" : /EVALUATION/ ? "rbe eval " : "rbe ") name
         next
     }
     /^NUMBER/ { print command "|" number($0); next }

@@ -149,7 +149,7 @@ static void check_memory(const char *out)
             rbe_model_close(&model);
         }
         took(rbe_metric_name((enum rbe_metric)m),
-             rbe_calibration_bytes(&config, (enum rbe_metric)m, 2));
+             rbe_calibration_bytes(&config, (enum rbe_metric)m, 1, 2));
     }
     if (!CHECK(!rbe_convert_plan(&c, s, &o, &d)))
         goto out;
@@ -157,14 +157,14 @@ static void check_memory(const char *out)
     phase();
     CHECK(!rbe_convert_allocate(c, dir, &d) && c->measured);
     took("allocation", rbe_convert_allocate_bytes(c, 2));
-    const size_t whole = rbe_convert_bytes(c, true, RBE_METRIC_FISHER, false, 2);
-    const size_t held = rbe_calibration_kept_bytes(&config, RBE_METRIC_FISHER);
-    CHECK(whole >= rbe_calibration_bytes(&config, RBE_METRIC_FISHER, 2));
-    CHECK(rbe_convert_bytes(c, true, RBE_METRIC_FISHER, true, 2) >=
+    const size_t whole = rbe_convert_bytes(c, 1, RBE_METRIC_FISHER, false, 2);
+    const size_t held = rbe_calibration_held_bytes(&config, RBE_METRIC_FISHER);
+    CHECK(whole >= rbe_calibration_bytes(&config, RBE_METRIC_FISHER, 1, 2));
+    CHECK(rbe_convert_bytes(c, 1, RBE_METRIC_FISHER, true, 2) >=
           held + rbe_convert_allocate_bytes(c, 2));
     phase();
     CHECK(!rbe_convert_run(c, out, &d));
-    took("encoding", rbe_convert_bytes(c, false, RBE_METRIC_INPUTS, false, 2));
+    took("encoding", rbe_convert_bytes(c, 0, RBE_METRIC_INPUTS, false, 2));
     printf("%s", d.text);
 out:
     rbe_convert_close(&c);

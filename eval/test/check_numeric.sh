@@ -25,7 +25,8 @@ ends() {
     check "$what: exit 1" gives 1 "$@"
     check "$what: one line" one_line 'huge.*logits are not finite'
 }
-for how in '-t 0' '-t 1' '-t 1e-40' '-t 100' '--top-k 1' '--top-p 1e-6 --top-k 5'; do
+for how in '--temperature 0' '--temperature 1' '--temperature 1e-40' '--temperature 100' '--top-k 1' \
+    '--top-p 1e-6 --top-k 5'; do
     read -ra sampling <<< "$how"
     ends "generate $how" "$rbe" generate "$m" -p the -n 5 "${sampling[@]}"
 done
@@ -38,6 +39,7 @@ ends 'divergence' "$rbe" eval divergence -q --model "$m" --model "$m" --text "$w
 ends 'generation' "$rbe" eval generation -q --model "$m" --model "$m" --text "$work/text" \
     --prompts 2 --prompt 8 --tokens 4
 ends 'conversation' "$rbe" eval conversation -q --model "$m" --turns 1 --max-tokens 4
+ends 'sustained' "$rbe" eval sustained -q --model "$m" --prompt 4 --minutes 0.01
 ends 'inference' "$rbe" eval inference -q --model "$m" --depths 0 --prompt 4 --tokens 2
 ! limits_hold "$rbe" || ends 'edge' "$rbe" eval edge -q --model "$m" --tokens 4 --threads 2
 ends 'calibration' "$rbe" convert -q "$m" "$work/x.rbe" --profile seed-b44 --search fast \

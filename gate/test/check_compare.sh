@@ -263,6 +263,46 @@ awk 'BEGIN { print "{\"context\": {\"rbe\": {\"machine\": {\"cpu\": \"c\"}}}, \"
 check 'a table of 15000 rows in time' gives 0 timeout 30 "${rbe%/*}/rbe-bench" --summarise many.json
 check 'with all of them' test "$(grep -c '^gemv/' out)" = 15000
 
+# --- floors and baselines -------------------------------------------------------------------
+check 'a floor beside the share' gives 0 compare --floor 0.1 "$work/base.jsonl" "$work/slow.jsonl"
+check 'beyond both it counts' gives 3 compare --floor 0.05 "$work/base.jsonl" "$work/slow.jsonl"
+kept=(--baselines "$work/kept")
+check 'a baseline is kept' gives 0 compare "${kept[@]}" --save main "$work/base.jsonl"
+check 'and says where' has "$work/out" "baseline main: $work/kept/main"
+check 'against it' gives 3 compare "${kept[@]}" --against main "$work/slow.jsonl"
+check 'the same' gives 0 compare "${kept[@]}" --against main "$work/base.jsonl"
+check 'none of this name' gives 1 compare "${kept[@]}" --against mian "$work/base.jsonl"
+check 'names the nearest' one_line "no baseline 'mian' in .*did you mean 'main'"
+check 'no name' gives 2 compare "${kept[@]}" --save ../main "$work/base.jsonl"
+check 'nothing outside' test ! -e "$work/main"
+echo '{"schema":"rbe-result-1","kind":"gate"}' > "$work/nothing.jsonl"
+check 'what cannot be compared is no baseline' gives 1 compare "${kept[@]}" --save n "$work/nothing.jsonl"
+check 'and is not kept' test ! -e "$work/kept/n"
+check 'compared and kept at once' gives 3 compare "${kept[@]}" --against main --save main "$work/slow.jsonl"
+check 'it is the baseline now' gives 0 compare "${kept[@]}" --against main "$work/slow.jsonl"
+check 'two files and a baseline' gives 2 compare "${kept[@]}" --against main "$work/base.jsonl" "$work/slow.jsonl"
+
+# A document of Google Benchmark by any other program: its own counters, families, aggregates.
+foreign() {
+    printf '{"context":{"date":"2026-01-01T00:00:00+00:00","host_name":"h","executable":"./b",'
+    printf '"num_cpus":8,"mhz_per_cpu":3000,"caches":[],"load_avg":[0.1],"library_version":"v1.9",'
+    printf '"library_build_type":"release","json_schema_version":1},"benchmarks":['
+    for r in 0 1 2 3 4 5 6 7; do
+        printf '{"name":"BM_copy/64","family_index":0,"per_family_instance_index":0,"run_name":'
+        printf '"BM_copy/64","run_type":"iteration","repetitions":8,"repetition_index":%s,' $r
+        printf '"threads":1,"iterations":100,"real_time":%s.%s,"cpu_time":9,"time_unit":"us",' "$1" $r
+        printf '"bytes_per_second":1e9,"items":3},'
+    done
+    printf '{"name":"BM_copy/64_mean","run_name":"BM_copy/64","run_type":"aggregate",'
+    printf '"aggregate_name":"mean","real_time":%s,"cpu_time":9,"time_unit":"us"}]}\n' "$1"
+}
+foreign 50 > "$work/f1.json"
+foreign 60 > "$work/f2.json"
+check 'of any program' gives 3 compare --other-machine "$work/f1.json" "$work/f2.json"
+check 'by its name' has "$work/out" '^BM_copy/64 .*worse'
+check 'as a baseline too' gives 0 compare "${kept[@]}" --save bm "$work/f1.json"
+check 'of the same host' gives 3 compare "${kept[@]}" --against bm "$work/f2.json"
+
 # The trend of a history.
 for ratio in 1.01 0.9 1.05; do
     echo '{"schema":"rbe-result-1","kind":"gate","metrics":[{"name":"decode","ratio":'$ratio',"interval":[0.89,1.06],"verdict":"pass"}]}'
@@ -283,6 +323,22 @@ if command -v gnuplot > /dev/null; then
     check 'with what became worse' has "$work/t/plots/trend.tsv" \
         "decode-at-128.*$(printf '\t')1\$"
 fi
+# A creep: 30 runs of nothing, then 1 % each; every run passed.
+awk 'BEGIN { srand(3); for (i = 1; i <= 42; i++)
+    printf "{\"schema\":\"rbe-result-1\",\"kind\":\"gate\",\"revision\":\"r%d\",\"metrics\":[{\"name\":" \
+        "\"decode\",\"ratio\":%.5f,\"verdict\":\"pass\"},{\"name\":\"prefill\",\"ratio\":%.5f," \
+        "\"verdict\":\"pass\"}]}\n", i, 1 + 0.004 * (rand() + rand() - 1) + (i > 30 && i <= 40 ? 0.01 : 0),
+        1 + 0.004 * (rand() + rand() - 1) }' > "$work/creep.jsonl"
+check 'a creep' gives 3 "$rbe" trend "$work/creep.jsonl" --check --no-plot
+check 'is one line' test "$(wc -l < "$work/out")" = 1
+check 'of its metric, with its revisions' grep -qE '^decode: \+1[0-9.]+ % over runs (29|3.) to (39|4.) \(r(29|3.) to r' \
+    "$work/out"
+check 'as JSON' gives 0 "$rbe" trend "$work/creep.jsonl" --json --no-plot
+check 'with the ratio' jq -e 'length == 1 and .[0].metric == "decode" and .[0].ratio > 1.08' "$work/out" > "$work/jq"
+head -n 30 "$work/creep.jsonl" > "$work/calm.jsonl"
+check 'before it there is none' gives 0 "$rbe" trend "$work/calm.jsonl" --check --no-plot
+check 'nothing is said' test ! -s "$work/out"
+check 'a larger one was asked for' gives 0 "$rbe" trend "$work/creep.jsonl" --check --no-plot --threshold 20
 echo '{"schema":"rbe-result-1","kind":"gate","metrics":[]}' > "$work/empty.jsonl"
 check 'a history without metrics' gives 1 "$rbe" trend "$work/empty.jsonl" --out "$work/t"
 check 'in one line' one_line '1 rows of a history, none with a metric'

@@ -22,7 +22,9 @@ struct rbe_chat;
 
 /* Checked before the model is opened, and against it before cache and buffers are allocated. */
 struct rbe_edge_config {
-    size_t memory_limit;        /* bytes of model file, cache and buffers; 0: none */
+    /* Bytes of model file, cache and buffers; 0: none.  The control group's (memory.max) holds
+     * besides. */
+    size_t memory_limit;
     uint32_t threads;           /* 0: as many as the process may use; at most 1024 */
     uint32_t batch;             /* tokens of a question read at once; 0: 32 */
     uint32_t context;           /* tokens that are remembered; 0: all that the model can */

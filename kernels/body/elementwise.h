@@ -11,34 +11,11 @@
 static void layer_norm(float *y, const float *x, const float *gain, const float *bias,
                        size_t n, float eps)
 {
-    const size_t whole = n / LANES * LANES;
-    struct sixteen sum = {.a = {0}}, squares = {.a = {0}};
-    float last[LANES];
+    const float mean = row_sum(x, n, 0, false) / (float)n;
+    const float scale = 1 / sqrtf(row_sum(x, n, mean, true) / (float)n + eps);
     size_t i = 0;
 
-#define VALUE(k) f32_load(x + i + (k))
-    for (; i < whole; i += LANES)
-        ADD_LANES(sum, VALUE);
-#undef VALUE
-#define VALUE(k) f32_load(last + (k))
-    if (i < n) {
-        pad(last, x + i, n - i, 0);
-        ADD_LANES(sum, VALUE);
-    }
-#undef VALUE
-    const float mean = sum_lanes(sum) / (float)n;
-#define SQUARE(k) ((f32_load(x + i + (k)) - mean) * (f32_load(x + i + (k)) - mean))
-    for (i = 0; i < whole; i += LANES)
-        ADD_LANES(squares, SQUARE);
-#undef SQUARE
-#define SQUARE(k) ((f32_load(last + (k)) - mean) * (f32_load(last + (k)) - mean))
-    if (i < n) {
-        pad(last, x + i, n - i, mean);
-        ADD_LANES(squares, SQUARE);
-    }
-#undef SQUARE
-    const float scale = 1 / sqrtf(sum_lanes(squares) / (float)n + eps);
-    for (i = 0; i + F32_LANES <= n; i += F32_LANES)
+    for (; i + F32_LANES <= n; i += F32_LANES)
         f32_store(y + i, (f32_load(x + i) - mean) * scale * f32_load(gain + i) +
                              f32_load(bias + i));
     for (; i < n; i++)
@@ -85,27 +62,14 @@ static void residual_add(float *x, const float *y, const float *bias, size_t n)
 
 static void softmax(float *x, size_t n)
 {
-    const size_t whole = n / LANES * LANES;
     const float m = row_max(x, n);
-    struct sixteen sum = {.a = {0}};
-    float last[LANES];
     size_t i = 0;
 
     for (; i + F32_LANES <= n; i += F32_LANES)
         f32_store(x + i, exp_lanes(f32_load(x + i) - m));
     if (i < n)
         f32_store_part(x + i, exp_lanes(f32_load_part(x + i, n - i, m) - m), n - i);
-#define VALUE(k) f32_load(x + i + (k))
-    for (i = 0; i < whole; i += LANES)
-        ADD_LANES(sum, VALUE);
-#undef VALUE
-#define VALUE(k) f32_load(last + (k))
-    if (i < n) {
-        pad(last, x + i, n - i, 0);
-        ADD_LANES(sum, VALUE);
-    }
-#undef VALUE
-    const float scale = 1 / sum_lanes(sum);
+    const float scale = 1 / row_sum(x, n, 0, false);
     for (i = 0; i + F32_LANES <= n; i += F32_LANES)
         f32_store(x + i, f32_load(x + i) * scale);
     for (; i < n; i++)
@@ -145,23 +109,10 @@ static double log_sum_exp(const float *x, size_t n)
 
 static void rms_norm(float *y, const float *x, const float *gain, size_t n, float eps)
 {
-    const size_t whole = n / LANES * LANES;
-    struct sixteen squares = {.a = {0}};
-    float last[LANES];
+    const float scale = 1 / sqrtf(row_sum(x, n, 0, true) / (float)n + eps);
     size_t i = 0;
 
-#define SQUARE(k) (f32_load(x + i + (k)) * f32_load(x + i + (k)))
-    for (; i < whole; i += LANES)
-        ADD_LANES(squares, SQUARE);
-#undef SQUARE
-#define SQUARE(k) (f32_load(last + (k)) * f32_load(last + (k)))
-    if (i < n) {
-        pad(last, x + i, n - i, 0);
-        ADD_LANES(squares, SQUARE);
-    }
-#undef SQUARE
-    const float scale = 1 / sqrtf(sum_lanes(squares) / (float)n + eps);
-    for (i = 0; i + F32_LANES <= n; i += F32_LANES)
+    for (; i + F32_LANES <= n; i += F32_LANES)
         f32_store(y + i, f32_load(x + i) * scale * f32_load(gain + i));
     for (; i < n; i++)
         y[i] = x[i] * scale * gain[i];

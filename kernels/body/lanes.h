@@ -13,6 +13,7 @@
 #define RBE_KERNELS_BODY_LANES_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -93,6 +94,33 @@ INLINE void pad(float *to, const float *from, size_t n, float fill)
 {
     for (size_t i = 0; i < LANES; i++)
         to[i] = i < n ? from[i] : fill;
+}
+
+/* x - from, added up; squared: its squares.  Sixteen lanes at a time, the last ones padded. */
+INLINE float row_sum(const float *x, size_t n, float from, bool squared)
+{
+    const size_t whole = n / LANES * LANES;
+    struct sixteen sum = {.a = {0}};
+    float last[LANES];
+
+#define VALUE(k)  (f32_load(x + (k)) - from)
+#define SQUARE(k) (VALUE(k) * VALUE(k))
+    for (const float *end = x + whole; x < end; x += LANES)
+        if (squared)
+            ADD_LANES(sum, SQUARE);
+        else
+            ADD_LANES(sum, VALUE);
+    if (whole < n) {
+        pad(last, x, n - whole, from);
+        x = last;
+        if (squared)
+            ADD_LANES(sum, SQUARE);
+        else
+            ADD_LANES(sum, VALUE);
+    }
+#undef VALUE
+#undef SQUARE
+    return sum_lanes(sum);
 }
 
 INLINE float max_lanes(f32x v)

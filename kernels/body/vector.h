@@ -64,27 +64,16 @@ static void norm_back(float *dx, const float *base, float *y, const float *x,
                       float *dbias, size_t n, float eps)
 {
     const size_t whole = n / LANES * LANES;
-    struct sixteen sum = {.a = {0}}, squares = {.a = {0}};
-    struct sixteen g_sum = {.a = {0}}, gx_sum = {.a = {0}};
+    const float mean = row_sum(x, n, 0, false) / (float)n;
+    struct sixteen squares = {.a = {0}}, g_sum = {.a = {0}}, gx_sum = {.a = {0}};
     float x_last[LANES], g_last[LANES];
     size_t j = 0;
 
-#define VALUE(k) f32_load(x + j + (k))
-    for (; j < whole; j += LANES)
-        ADD_LANES(sum, VALUE);
-#undef VALUE
-#define VALUE(k) f32_load(x_last + (k))
-    if (j < n) {
-        pad(x_last, x + j, n - j, 0);
-        ADD_LANES(sum, VALUE);
-    }
-#undef VALUE
-    const float mean = sum_lanes(sum) / (float)n;
     /* g = dy gain; sums of (x - mean)^2, g and g (x - mean) in one go. */
 #define SQUARE(k) ((f32_load(x + j + (k)) - mean) * (f32_load(x + j + (k)) - mean))
 #define G(k) (f32_load(dy + j + (k)) * f32_load(gain + j + (k)))
 #define GX(k) (G(k) * (f32_load(x + j + (k)) - mean))
-    for (j = 0; j < whole; j += LANES) {
+    for (; j < whole; j += LANES) {
         ADD_LANES(squares, SQUARE);
         ADD_LANES(g_sum, G);
         ADD_LANES(gx_sum, GX);

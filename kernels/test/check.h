@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * A program runs CHECKs and ends with `return check_done();`: the last line counts them, the
- * exit status is the verdict, and no check at all is a failure.
+ * exit status is the verdict, and no check at all is a failure.  With $RBE_CHECK_STOP set it
+ * ends at the first that fails: for who wants to know only whether one does.
  */
 #ifndef RBE_KERNELS_TEST_CHECK_H
 #define RBE_KERNELS_TEST_CHECK_H
@@ -21,6 +22,12 @@ static unsigned check_passed, check_failed;
 /* |got - want| <= tol, written so that NaN fails. */
 #define CHECK_NEAR(got, want, tol) check_near((got), (want), (tol), __FILE__, __LINE__, #got)
 
+static inline void check_may_stop(void)
+{
+    if (getenv("RBE_CHECK_STOP"))
+        exit(1);
+}
+
 static inline int check_that(int ok, const char *file, int line, const char *what)
 {
     if (ok) {
@@ -29,6 +36,7 @@ static inline int check_that(int ok, const char *file, int line, const char *wha
         check_failed++;
         if (check_failed <= 50)
             printf("FAIL %s:%d: %s\n", file, line, what);
+        check_may_stop();
     }
     return ok;
 }

@@ -464,6 +464,7 @@ static void complain(const struct run *run, const char *what, size_t t, size_t r
                run->shape->block, run->shape->aux, fill_names[run->fill],
                place_names[run->place], run->row0, run->row1, t, run->count, r, (double)got,
                expected);
+    check_may_stop();
 }
 
 /* Runs one kernel over some rows; reference: what the scalar kernel gave, or NULL. */

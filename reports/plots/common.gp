@@ -13,17 +13,20 @@ array hue[10] = ['#3b82c4', '#d9730d', '#2e9e6b', '#b455a8', '#c0392b', '#7d6ee7
     '#4aa3a8', '#a56a3a', '#e0569b']
 # The plots of the page have series; they are narrow, the key below, so that a phone shows all
 # of it with text that can be read.  Those with a bar for each of many rows grow; so does the
-# key, with two series a line.  Other plots are wide, the key at their right.
+# key, with two series a line, or one where there are many.  Other plots are wide, the key at their right.
 narrow = exists('series')
 wide = narrow ? 520 : 860
-high = narrow ? (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + 10 * words(series) : 440
+high = narrow ? (exists('rows') && rows > 10 ? 160 + 26 * rows : 420) + (words(series) > 4 ? 24 : 10) * words(series) : 440
 scale = narrow ? 1.8 : 1.5
 thick = narrow ? 1.8 : 1
+# The first plot of the page is as wide as that, and drawn once more for phones.
+if (exists('shape') && shape eq 'wide') { wide = 1180; high = 480; scale = 1; thick = 1 }
+if (exists('shape') && shape eq 'phone') { wide = 460; high = 560 }
 if (kind eq 'svg') \
     set terminal svg size wide,high dynamic noenhanced font 'sans-serif,14' name id; \
 else \
     set terminal pngcairo size scale*wide,scale*high noenhanced font 'DejaVu Sans,10' \
-        fontscale (narrow ? 1.8 : 1.3) linewidth thick pointscale thick background '#ffffff'
+        fontscale (narrow ? scale : 1.3) linewidth thick pointscale thick background '#ffffff'
 set output out
 set datafile separator tab
 # A series is picked by making the others' rows NaN; they do not break its line.
@@ -33,7 +36,7 @@ set tics nomirror tc rgb ink
 set grid ytics lc rgb soft lw 0.4 dt (2,4)
 set key tc rgb ink outside right top vertical samplen 1.5 spacing 1.15
 # An empty title keeps it from the label above it.
-if (narrow) { set key outside bottom center horizontal title ' ' }
+if (narrow && !exists('shape')) { set key outside bottom center horizontal title ' ' }
 set title tc rgb ink
 set xlabel tc rgb ink
 set ylabel tc rgb ink

@@ -2,22 +2,13 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: series, bits per weight, perplexity; series: their names, a '_' for a blank; f32, budget;
-# whole: 1 for all points on a logarithmic scale.
+# in: series, bits per weight, perplexity; series: their names, a '_' for a blank; f32, budget.
 set title title
 set xlabel 'bits per weight (whole file)'
-set ylabel 'perplexity, WikiText-103 test'
-if (whole) {
-    set logscale y
-    set format y '%.0s%c'
-    set yrange [f32 * 0.8:*]
-    set xrange [0:*]
-} else {
-    set yrange [floor(f32 * 0.985):*]
-    set xrange [2:*]
-    # Room for the label below.
-    set offsets 0, 0, graph 0.12, 0
-}
+set ylabel 'perplexity, WikiText-103 test (log scale)'
+set logscale y
+set format y '%.0s%c'
+set yrange [f32 * 0.8:*]
 set arrow 1 from budget, graph 0 to budget, graph 1 nohead lc rgb soft lw 1.5 dt (6,4)
 set label 1 sprintf('%.2f bits: 45 MB for GPT-2 small', budget) \
     at budget, graph 0.96 offset 0.7,0 tc rgb ink

@@ -312,6 +312,31 @@ static void check_platforms(void)
     CHECK(!strcmp(margin, "100.0 MB left; 4 threads on 2 CPUs") && strstr(how, "too few CPUs"));
 }
 
+static void check_devices(void)
+{
+#define SUSTAINED(machine, minutes, ms) HEAD "\"kind\":\"sustained\",\"machine\":{" machine \
+    "},\"model\":" MODEL(1) ",\"minutes\":" minutes ",\"intervals\":[],\"last_median_ms\":" \
+    ms "}\n"
+#define ON(device, minutes, ms) SUSTAINED("\"device\":\"" device "\"", minutes, ms)
+    PASSES("C11", ON("phone", "10", "200"));
+    FAILS("C11", ON("phone", "10", "200.1"));
+    PASSES("C11b", ON("pi", "30", "800"));
+    FAILS("C11b", ON("pi", "30", "801"));
+    PASSES("C11c", ON("desktop", "30", "50"));
+    FAILS("C11c", ON("desktop", "30", "51"));
+    /* One device says nothing of another; who says nothing of itself is none. */
+    UNMEASURED("C11", ON("pi", "30", "1"));
+    CHECK(strstr(how, "RBE_DEVICE=phone rbe-run eval sustained") != NULL);
+    UNMEASURED("C11c", SUSTAINED("\"device\":null", "30", "1"));
+    UNMEASURED("C11b", PAIR(1));
+    /* Not long enough to become warm; and each device has a row of its own. */
+    UNMEASURED("C11", ON("phone", "9.9", "1"));
+    CHECK(strstr(how, "9.9 minutes, not 10") != NULL);
+    FAILS("C11", ON("phone", "10", "300") ON("pi", "10", "100"));
+    UNMEASURED("C11b", SUSTAINED("\"device\":\"pi\",\"emulator\":\"qemu 9\"", "30", "1"));
+    UNMEASURED("C11b", SUSTAINED("\"device\":\"pi\",\"threads\":5,\"cores\":4", "30", "1"));
+}
+
 static void check_schedules(void)
 {
 #define SCHEDULE(low, high) SCHEDULE_OF(BASE, low, high)
@@ -347,7 +372,7 @@ static void check_blame(void)
     for (size_t i = 0; i < c.count; i++)
         if (!strcmp(c.rows[i].id, "C5"))
             CHECK(strstr(c.rows[i].how, "'talk'") && strstr(c.rows[i].how, "no such file"));
-    CHECK(c.pass + c.fail + c.within_error + c.not_measured == c.judged && c.judged == 16);
+    CHECK(c.pass + c.fail + c.within_error + c.not_measured == c.judged && c.judged == 19);
     rbe_criteria_free(&c);
     CHECK(rbe_criteria_judge(&c, r, "nonesuch", &d) == RBE_ERR_ARG);
     rbe_criteria_free(&c);
@@ -466,6 +491,7 @@ int main(void)
     check_quality();
     check_conversation();
     check_platforms();
+    check_devices();
     check_schedules();
     check_blame();
     check_types();

@@ -62,7 +62,9 @@ check 'cuts no target' has "$work/out" \
     'each of 50 turns: first token < 1 s, 95 % of tokens <= 50 ms '
 check 'prints C3' grep -Eq '^C3 .*PASS .*at most 5 %' "$work/out"
 check 'says why not' grep -q '^C5 .*not measured: no conversation' "$work/out"
-page=$work/page/index.html
+# The page without what the cells of a table say to a narrow screen.
+flat() { page=$1.flat && sed 's/ data-t="[^"]*"//g; s/class="r n/class="r/g' "$1" > "$page"; }
+flat "$work/page/index.html"
 check 'writes the page' has "$page" '</html>'
 check 'escapes what rows say' has "$page" 'a &amp; b'
 check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
@@ -90,16 +92,32 @@ above() {
     at_b=$(grep -nF -m 1 -- "$2" "$page" | cut -d: -f1)
     [ -n "$at_a" ] && [ -n "$at_b" ] && [ "$at_a" -lt "$at_b" ]
 }
-check 'begins with size and quality' grep -q 'class="verdict">Encoded, rbe-mini (11.7 million
- weights) takes [0-9.]* MB instead of 46.82 MB; .*perplexity is 57.00 instead of 52.46 (4.5 % worse)' \
-    <(tr '\n' ' ' < "$page")
-check 'and the checks' grep -q 'class="verdict">.*[0-9]* of 16 checks pass' "$page"
-check 'says what a token is first' above 'A token is a word' '<table>'
+first() { grep -nF -m 1 -- "$1" "$page" | cut -d: -f1; }
+check 'asks whether to ship it' has "$page" '<h1>May I ship rbe-mini as RBE?</h1>'
+check 'answers by four tiles first' test "$(sed -n "1,$(first 'class="verdict"')p" "$page" |
+    grep -c '<div class="tile">')" = 4
+check 'with their targets' has "$page" 'Target: at most 4.68 MB, a tenth of f32. 11 times smaller than f32, 5.3 times than f16.'
+check 'and verdicts' grep -q '<h3>Quality</h3><span class="pass"><b>PASS</b></span><p class="value">4.5 % worse' \
+    <(tr -d '\n' < "$page")
+sentence='class="verdict">Use seed-3[^ ]* if you need a file of 4.39 MB instead of 23.41 MB (f16), '
+sentence+='and accept predictions that are 4.5 % worse (by perplexity); not if nothing may be lost'
+check 'then one sentence' grep -q "$sentence" "$page"
+check 'then what else there is' above 'class="verdict"' 'What you could ship instead'
+check 'the judged one stands out' grep -q '<td class="r marked">seed-3' "$page"
+check 'against f16 too' grep -q '<td[^>]*>times smaller than f16</td><td class="r">0.5</td>' "$page"
 if command -v gnuplot > /dev/null; then
-    check 'then draws the curve' above '<title>rate</title>' '<table>'
-    check 'after saying what perplexity is' above 'Perplexity says how well' '<title>rate</title>'
+    check 'then the plot' above 'What you could ship instead' '<title>rate</title>'
+    check 'then the contents' above '<title>rate</title>' '<nav>'
+    check 'the plot for phones beside it' has "$page" '<figure class="phone">'
+    check 'is as wide as the page' has "$page" '<figure class="wide">'
+    check 'each point of the plot says what it is' has "$page" '>seed, before recovery: seed-2'
 fi
-check 'counts the promises as the checks' has "$page" 'promises ten things'
+check 'links to every part' test "$(grep -c '<li><a href="#part-' "$page")" = \
+    "$(grep -c '<h2 id="part-' "$page")"
+check 'says what perplexity is' has "$page" 'Perplexity says how well'
+check 'counts the checks' grep -q '^<p>[0-9]* of 19 checks pass' "$page"
+check 'names the book' has "$page" 'practical compression of large language models'
+check 'counts the promises as the checks' has "$page" 'promises eleven things'
 check 'copies the benchmarks' cmp -s <(tr -d ' \n' < "$work/r/bench.json") \
     <(sed 's/5000000000.0/5e9/; s/10000000000.0/1e10/g' "$work/page/bench.json" | tr -d ' \n')
 check 'and links to them' has "$page" '<a href="bench.json">bench.json: 1 results'
@@ -146,7 +164,7 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo
 } > "$work/more/more.jsonl"
 check 'reads more' run "$work/more" --out "$work/mpage"
-page=$work/mpage/index.html
+flat "$work/mpage/index.html"
 number=$(grep -n '"step":"long"' "$work/mpage/rows.jsonl" | cut -d: -f1)
 check 'says which failed, and by how much' has "$page" \
     '<p class="item">C6, coherence of generated text: 50.0 % (wanted: &gt;= 95 % retained; margin: -45.0 points)'
@@ -177,14 +195,14 @@ mkdir -p "$work/only/recorded"
 grep -v '"step"' "$work/more/more.jsonl" > "$work/only/recorded/rows.jsonl"
 head -n 1 "$work/r/rows.jsonl" >> "$work/only/recorded/rows.jsonl"
 check 'reads recorded rows alone' run "$work/only" --out "$work/opage"
-page=$work/opage/index.html
+flat "$work/opage/index.html"
 check 'says that this run measured nothing' has "$page" 'This run measured no encoded model'
 check 'nor this' has "$page" \
     'NOT MEASURED in this run: no run has compared the predictions. What follows was recorded'
 check 'draws their curve' test -s "$work/opage/plots/rate.tsv"
 check 'keeps the page apart from the rows' fails 2 "$work/r" --out "$work/r"
 check 'and says why' one_line 'cannot be that of the page'
-page=$work/page/index.html
+flat "$work/page/index.html"
 check 'prints JSON' run "$work/r" --out "$work/page" --json
 check 'of all criteria' has "$work/out" '"id": "C10"'
 check 'judges the model named' run "$work/r" --out "$work/page" --model "seed-4'\"\$(x)"
@@ -203,9 +221,8 @@ for m in "$model" "$svd" "$again"; do
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$m,$ppl:99876}"
 done > "$work/r/recorded/curve.jsonl"
 {
-    for m in "$tuned" "$parts"; do
-        echo "$head"'"kind":"paired","base":'"$base"',"model":'"$m,$ppl:99875}"
-    done
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$tuned,$ppl:60}"
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$parts,$ppl:99875}"
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"$parts"',"profile":"f16","seconds":1,
 "series":"parts","tensors":['"$tensor"']}' | tr '\n' ' '
     echo
@@ -231,7 +248,12 @@ check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'training by tokens, in millions, then perplexity' grep -q \
     "$(printf '^hybrid-4-t[^\t]*\t9[^\t]*e-06\t8$')" "$work/rec/plots/recovery.tsv"
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
-page=$work/rec/index.html
+flat "$work/rec/index.html"
+check 'and apart from what was measured' above 'Recorded earlier, not by this run (a &amp; b, 2 CPUs):' \
+    'hybrid-4 (recorded 2025-01-31)'
+check 'draws them open, what was measured filled' test \
+    "$(sed -n 's/^\(seed[^\t]*\).*\t\(.*\)$/\1 \2/p' "$work/rec/plots/rate.tsv" | tr '\n' ' ')" = \
+    'seed,_before_recovery 0 seed,_before_recovery 0 seed,_before_recovery 0 seed,_after_recovery 1 '
 check 'labels them in the tables' has "$page" 'hybrid-4 (recorded 2025-01-31)'
 check 'and under the plot' has "$page" \
     'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): seed, after recovery; parts of the model; low rank (SVD); hybrid. All others: measured'
@@ -249,13 +271,13 @@ check 'each table of codecs keeps its plot' \
 check 'also the second' grep -q '^int8' "$work/rec/plots/distortion_2.tsv"
 check 'and codecs' has "$page" 'Every codec at the same ratios (recorded 2025-01-31)'
 check 'prefers what was measured' test "$(grep -c 99876 "$work/rec/plots/rate_all.tsv")" = 2
-check 'keeps them from the close plot' test "$(grep -c 99876 "$work/rec/plots/rate.tsv")" = 0
+check 'keeps them from the first plot' lacks "$work/rec/plots/rate.tsv" 'svd-8'
 if command -v gnuplot > /dev/null; then
     check 'draws all of them' has "$page" '<title>rate_all</title>'
     check 'and the training, with its stages' grep -q '>it-s<' "$work/rec/index.html"
 fi
 rm -r "$work/r/recorded"
-page=$work/page/index.html
+flat "$work/page/index.html"
 
 check 'wants a folder' fails 2
 check 'in one line' one_line 'one folder'
@@ -295,6 +317,89 @@ rm "$work/r/other.jsonl"
 head -c 300 "$work/r/bench.json" > "$work/r/cut.json"
 check 'a benchmark cut off fails' fails 1 "$work/r" --out "$work/page"
 check 'and is named' one_line 'cut.json:[0-9]*: not JSON'
+
+# What one could ship instead, timed in turns; a file of another program; a model that people use;
+# GPT-2's shape as it was recorded.
+mkdir -p "$work/f/recorded"
+cp "$work/r/rows.jsonl" "$work/f/"
+sed -i '$d' "$work/f/rows.jsonl"        # the line that was cut off
+m() { echo '{"name":"'"$1"'","sha256":"'"$2"'",'"$mini"':'"$3"',"rbe":'"$5"',"bits_per_weight":'"$4}"; }
+{
+    for m in "$base" "$(m f16 e1 23431584 16.01 true)" "$(m rival.gguf e2 6000000 4.1 false)" \
+        "$(m "seed-3$odd" b3 4389696 3 true)"; do
+        for t in 1 2; do
+            case $m in
+            *'"e1"'*) ms=6 ;;
+            *'"e2"'*) ms=5 ;;
+            *'"b3"'*) ms=2 ;;
+            *) ms=8 ;;
+            esac
+            echo "${head/'"threads":2'/'"threads":'$t}"'"kind":"inference","mode":"latency","group":"g'$t'",
+"prompt_tokens":128,"decode":[],"model":'"$m"',"decode_median_ms":'$((ms * (3 - t)))',"peak_bytes":'$((ms * 1000000))',
+"speedup":'$((8 / ms))'}' | tr '\n' ' '
+            echo
+        done
+    done
+    echo "$head"'"kind":"convert","base":'"$base"',"model":'"$(m f16 e1 23431584 16.01 true)"',"profile":"f16",
+"seconds":1,"tensors":[{"name":"x","codec":"f16","bytes":9}]}' | tr '\n' ' '
+    echo
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$(m rival.gguf e2 6000000 4.1 false),${ppl/4.5,/1.5,}:53.25}"
+    real='"parameters":134515008,"label":null,"bytes"'
+    smol='{"name":"smol.gguf","sha256":"d1",'$real':98362432,"rbe":false,"bits_per_weight":5.85}'
+    echo "$head"'"kind":"paired","base":'"$smol"',"model":{"name":"smol-2.89","sha256":"d2",'"$real"':48600000,
+"rbe":true,"bits_per_weight":2.89},'"${ppl/4.5,'"percent_change_ci95":[4.1,4.9]'/26,'"percent_change_ci95":[25,27]'}"':37.4}' |
+        tr '\n' ' '
+    echo
+} > "$work/f/more.jsonl"
+shape='"parameters":124439808,"label":"synthetic","bytes"'
+for m in '{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}' \
+    '{"name":"shape-45mb","sha256":"a2",'"$shape"':44994474,"rbe":true,"bits_per_weight":2.89}'; do
+    case $m in
+    *a2*) ms=3,'"speedup":6,"peak_bytes":96000000' ;;
+    *) ms=18,'"peak_bytes":770000000' ;;
+    esac
+    echo "$head"'"kind":"inference","mode":"latency","group":"r","prompt_tokens":128,"decode":[],"model":'"$m"',"decode_median_ms":'"$ms}"
+done > "$work/f/recorded/shape.jsonl"
+was='"parameters":134515008,"label":null,"bytes"'
+ours='{"name":"was-2.89","sha256":"f2",'$was':48600000,"rbe":true,"bits_per_weight":2.89}'
+was='{"name":"was","sha256":"f1",'$was':269060552,"rbe":false,"bits_per_weight":16}'
+{
+    echo "$head"'"kind":"paired","base":'"$was"',"model":'"$ours,${ppl/4.5,/26,}:37.4}"
+    echo "$head"'"kind":"inference","mode":"latency","prompt_tokens":128,"decode":[],"model":'"$ours"',"decode_median_ms":4,"speedup":5}'
+} >> "$work/f/recorded/shape.jsonl"
+check 'reads of several models' run "$work/f" --out "$work/fpage"
+flat "$work/fpage/index.html"
+check 'the real one'\''s C3 stands first' grep -q '^C3 .*FAIL.*+26.00 %.*smol.gguf' \
+    <(sed -n 2p "$work/out")
+check 'below it each criterion with both' test "$(grep -o '^C1 .*' "$work/out" | grep -o '[a-z-]*mini\|smol.gguf' |
+    tr '\n' ' ')" = 'rbe-mini smol.gguf '
+check 'in the page too' test "$(grep -n 'smol.gguf' "$page" | head -n 1 | cut -d: -f1)" -lt \
+    "$(first '<p>rbe-mini as')"
+check 'four models have tiles' test "$(grep -c '<div class="tile">' "$page")" = 16
+check 'a real one that was recorded, with what it loses' grep -q \
+    'was as was-2.89: 134.5 million weights. Recorded .*not by this run.*MISSED</b></span><p class="value">26.0 % worse' \
+    <(tr '\n' ' ' < "$page")
+check 'GPT-2'\''s shape is labelled' has "$page" \
+    "GPT-2 small's shape as shape-45mb: 124.4 million synthetic weights, not trained. Recorded 2025-01-31 on a &amp; b, 2 CPUs, not by this run"
+check 'its numbers meet or miss, but pass nothing' grep -q 'class="pass"><b>MET<.*class="fail"><b>MISSED<' \
+    <(sed -n '/small.s shape as/,/class="verdict"/p' "$page" | tr '\n' ' ')
+check 'a column for each format' has "$page" \
+    '<th scope="col" class="r">f32</th><th scope="col" class="r">f16</th><th scope="col" class="r">as given</th><th scope="col" class="r">RBE</th>'
+row() { sed -n "s/^<tr><td[^>]*>$1<\/td>//p" "$page" | head -n 1 | sed 's/<[^>]*>/ /g; s/  */ /g'; }
+check 'times with one thread' test "$(row 'ms a token, 1 thread')" = ' 16 12 10 4 '
+check 'with two' test "$(row 'ms a token, 2 threads')" = ' 8 6 5 2 '
+check 'against f32' test "$(row 'times as fast as f32')" = ' 1.00 1.33 1.60 4.00 '
+check 'against f16' test "$(row 'times as fast as f16')" = ' 0.75 1.00 1.20 3.00 '
+check 'sizes against f16' test "$(row 'times smaller than f16')" = ' 0.5 1.0 3.9 5.3 '
+check 'the sentence weighs them' has "$page" \
+    'a token in 2 ms (4.0 times as fast as f32, 3.0 times as f16)'
+check 'and names what loses less' has "$page" 'or if less may be lost: rival.gguf is 1.5 % worse in 6.00 MB and 5 ms a token.'
+check 'a file of another program is in the plot' grep -q "^other_files.*rival.gguf" "$work/fpage/plots/rate.tsv"
+
+sed -i '/smol.gguf/s/"complete":true/"complete":false/' "$work/f/more.jsonl"
+check 'reads a part of it' run "$work/f" --out "$work/fpage"
+check 'which stands first too' grep -q '^C3 .*NOT MEASURED.*+26.00 %.*smol.gguf' \
+    <(sed -n 2p "$work/out")
 
 # Nothing of others is written over.
 mkdir "$work/site" "$work/model"

@@ -1,0 +1,20 @@
+/*
+ * sensors.h - how warm the machine is, and how fast its CPUs run, as Linux tells it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef RBE_BASE_SENSORS_H
+#define RBE_BASE_SENSORS_H
+
+/* "/sys", or what $RBE_SYSFS names instead. */
+const char *rbe_sysfs(void);
+
+/* The warmest of ROOT/class/thermal/thermal_zone*, in degrees Celsius; NaN: none that can be
+ * read. */
+double rbe_temperature(const char *root);
+
+/* The mean frequency of the CPUs (ROOT/devices/system/cpu/cpu*), in MHz; NaN: none that can be
+ * read. */
+double rbe_frequency(const char *root);
+
+#endif

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# check_serve.sh - rbe-serve by lines of standard input; its options
+#
+# SPDX-License-Identifier: MIT
+# In memory where that can be: a busy disk's syncs take long.
+[ ! -w /dev/shm ] || export TMPDIR=/dev/shm
+# shellcheck source=test/lib.sh
+. "$(dirname "$0")/../../test/lib.sh"
+bin=${RBE_BIN:?folder of the programs}
+cd "$work" || exit 1
+"$bin/rbe" synth tiny --shape 1,32,2,128,8192 > /dev/null || exit 1
+serve=("$bin/rbe-serve" -m tiny -t 1 -q)
+
+# serve FILE OPTION...: its lines are answered into out.
+serve() {
+    local in=$1
+    shift
+    "${serve[@]}" "$@" < "$in" > out 2> err
+}
+# said ID STATUS [FIELD]: of the reply in out.
+said() { jq -r --arg i "$1" --arg s "$2" "select(.id == \$i and .status == \$s) | .${3:-id}" out; }
+
+# --- standard input -----------------------------------------------------------------------
+cat > in << 'END'
+{"id":"a","prompt":"The city","max_tokens":8,"temperature":0}
+{"id":"b","prompt":"The city","max_tokens":8,"stream":true}
+{"id":"c","prompt":["One","Two"],"max_tokens":3,"temperature":0}
+{"id":"a","prompt":"The city","max_tokens":8,"temperature":0}
+{"id":"a","prompt":"another","max_tokens":8,"temperature":0}
+{"id":"nobody"}
+no json
+{"prompt":"x"}
+{"id":"d","prompt":"x","frequency_penalty":1}
+END
+check 'it ends with its input' serve in --state st
+check 'no word beside' test ! -s err
+check 'accepted' test "$(said a accepted | wc -l)" = 2
+check 'answered once' test "$(said a "done" | wc -l)" = 1
+check 'parts are the answer' test "$(said b part text | tr -d '\n')" = "$(said b "done" text)"
+check 'two prompts' test "$(said c "done" 'choices | length')" = 2
+check 'an id is of one request' test "$(said a error error)" = "the id 'a' is of another request"
+check 'an id is not known' test "$(said nobody error error)" = "the id 'nobody' is not known"
+check 'what is no JSON' grep -q '^{"status":"error","error":"not JSON: ' out
+check 'no id' grep -qF '{"status":"error","error":"want an \"id\""}' out
+check 'what is not known' grep -q '"d","status":"error","error":"."frequency_penalty' out
+said b "done" text > text
+check 'again' serve in --state st
+check 'the same text' test "$(said b "done" text)" = "$(cat text)"
+check 'which it says' test "$(said b "done" again)" = true
+check 'nothing is made anew' test -z "$(said b part)"
+head -c 3000 /dev/zero | tr '\0' x > long
+echo >> long
+head -n 1 in >> long
+check 'a long line' serve long --body 1024
+check 'is refused' grep -q 'a line of more than 1024 bytes' out
+check 'and the next is taken' test -n "$(said a "done" text)"
+printf '%s' '{"id":"e","prompt":"x","max_tokens":2}' > unended
+check 'a last line without its end' serve unended
+check 'is one' test -n "$(said e "done" text)"
+printf '\r\n \n{"id":"e","prompt":"x","max_tokens":2}\r\n' > crlf
+check 'carriage returns' serve crlf
+check 'are none of its' test "$(wc -l < out)" = 2
+for i in $(seq 30); do echo '{"id":"q'"$i"'","prompt":"x","max_tokens":2}'; done > many
+check 'a queue of one' serve many --queue 1
+check 'takes them all in turn' test "$(grep -c '"done"' out)" = 30
+check 'nobody reads' refuses 1 'rbe-serve: standard output: ' bash -c \
+    '"$0" "$@" < many > /dev/full' "${serve[@]}"
+
+# --- options ------------------------------------------------------------------------------
+check 'a missing model' refuses 1 '^rbe-serve: missing' "$bin/rbe-serve" -m missing
+check 'an argument' refuses 2 'rbe-serve: x: unexpected argument' "$bin/rbe-serve" x
+check 'too much context' refuses 2 'tiny has 128' "${serve[@]}" --context 129
+check 'a state that is a file' refuses 1 'in' "${serve[@]}" --state in
+mkdir foreign
+echo something else > foreign/journal
+check 'a journal that is none' refuses 1 'foreign/journal: not a journal' "${serve[@]}" --state foreign
+check 'a path that is too long' refuses 2 "longer than" "${serve[@]}" --socket "$(head -c 200 long | tr -d '\n')"
+
+finish
