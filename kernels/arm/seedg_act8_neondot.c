@@ -1,5 +1,5 @@
 /*
- * seedg_act8_neondot.c - seeds by the table times 8-bit activations, with the dot product of bytes.
+ * seedg_act8_neondot.c - seeds by the table times 8-bit activations, by SDOT.
  *
  * SPDX-License-Identifier: MIT
  */

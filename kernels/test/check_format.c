@@ -130,6 +130,8 @@ static void check_seed_maps(void)
     CHECK_NEAR(sqrt(squares / 65536), 66.2, 0.05);
     /* 1 * -28367 * 2 + 32768 = -23966: h FFFF, entry 63 twice. */
     CHECK(rbe_seedg_map(1) == 2 * (63 - 22));
+    /* -13038 * -28367 * 2 + 32768 = 0x2C1764E4: entries 23 and 44. */
+    CHECK(rbe_seedg_map(0xCD12) == 23 - 120 + 44 - 69);
     /* 1 * 0xE37D: bytes 0x7D = 125 and 0xE3 = -29. */
     CHECK(rbe_seed_map(1) == 96);
     /* 1 * 0x9E3B + 1 * 0x6487 = 0x02C2: 2 + 12 + 2 + 0 - 30. */

@@ -1,6 +1,6 @@
 /*
- * check_seed.c - `seed`, `seed4` and `seedg`: the format by hand, and every kernel against an exact
- * integer oracle, for every block from 16 to 140 and a sample up to 4096.
+ * check_seed.c - `seed`, `seed4` and `seedg`: the format by hand, and every kernel against an
+ * exact integer oracle, for every block from 16 to 140 and a sample up to 4096.
  *
  * SPDX-License-Identifier: MIT
  *
