@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "base/rows.h"
 
 enum { MOST_DEPTH = 8, LONGEST_PATH = 200 };
 
@@ -170,8 +171,8 @@ static void put_md(FILE *f, const json_t *v)
 static bool in_markdown(const char *column, const json_t *value)
 {
     static const char *const left_out[] = {
-        "schema", "time_utc", "command", "commit", "dirty", "machine", "bootstrap", "build",
-        "topology", "protocol_name"};
+        RBE_KEY(schema), RBE_KEY(time_utc), RBE_KEY(command), RBE_KEY(commit), RBE_KEY(dirty),
+        RBE_KEY(machine), RBE_KEY(bootstrap), RBE_KEY(protocol_name)};
     static const char *const endings[] = {"sha256", ".path", ".parameters", ".label", ".rbe"};
     const size_t n = strcspn(column, "."), all = strlen(column);
 
@@ -212,7 +213,7 @@ static void print_csv(FILE *f, const json_t *all, json_t *columns)
 
 static void print_table_name(FILE *f, const char *table, const json_t *row)
 {
-    const char *kind = table ? NULL : json_string_value(json_object_get(row, "kind"));
+    const char *kind = table ? NULL : json_string_value(RBE_VALUE_AT(row, kind));
 
     fprintf(f, "\"%s", table ? table : "rbe_");
     for (; kind && *kind; kind++)
@@ -222,8 +223,8 @@ static void print_table_name(FILE *f, const char *table, const json_t *row)
 
 static bool same_kind(const json_t *a, const json_t *b)
 {
-    const char *x = json_string_value(json_object_get(a, "kind"));
-    const char *y = json_string_value(json_object_get(b, "kind"));
+    const char *x = json_string_value(RBE_VALUE_AT(a, kind));
+    const char *y = json_string_value(RBE_VALUE_AT(b, kind));
 
     return x == y || (x && y && !strcmp(x, y));
 }

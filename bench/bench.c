@@ -472,7 +472,7 @@ static enum rbe_status finish(struct run *r, struct rbe_diag *d)
     json_object_set_new(r->extra, RBE_KEY(roofs), rbe_roofs_json(&r->roofs));
     rbe_suite_final_roofs(r->suite, RBE_VALUE_AT(result, benchmarks));
     drop_times_of_failed(RBE_VALUE_AT(result, benchmarks));
-    json_object_set(RBE_VALUE_AT(result, context), "rbe", r->extra);
+    json_object_set(RBE_VALUE_AT(result, context), RBE_KEY(rbe), r->extra);
     rbe_summary_sort(result);
     if (r->out)
         err = write_json(result, r->out, d);

@@ -338,20 +338,20 @@ static void header_machine(FILE *f, const json_t *rbe)
                                           RBE_KEY(memory_bytes), RBE_KEY(kernel)};
     for (i = 0; i < sizeof machine / sizeof machine[0]; i++)
         header_line(f, RBE_VALUE_AT(rbe, machine), machine[i]);
-    header_line(f, rbe, "isa");
-    header_line(f, rbe, "cpus_pinned");
-    header_line(f, rbe, "topology_summary");
-    header_line(f, topology, "numa_nodes");
-    header_line(f, topology, "smt");
+    header_line(f, rbe, RBE_KEY(isa));
+    header_line(f, rbe, RBE_KEY(cpus_pinned));
+    header_line(f, rbe, RBE_KEY(topology_summary));
+    header_line(f, topology, RBE_KEY(numa_nodes));
+    header_line(f, topology, RBE_KEY(smt));
     json_array_foreach(RBE_VALUE_AT(topology, caches), i, v)
         fprintf(f, "# cache level=%d bytes=%lld count=%d shared_by_threads=%d\n",
                 (int)json_integer_value(RBE_VALUE_AT(v, level)),
                 (long long)json_integer_value(RBE_VALUE_AT(v, bytes)),
                 (int)json_integer_value(RBE_VALUE_AT(v, count)),
                 (int)json_integer_value(RBE_VALUE_AT(v, shared_by_threads)));
-    header_line(f, RBE_VALUE_AT(rbe, conditions), "governor");
-    header_line(f, RBE_VALUE_AT(rbe, conditions), "turbo");
-    header_line(f, rbe, "cold_bytes");
+    header_line(f, RBE_VALUE_AT(rbe, conditions), RBE_KEY(governor));
+    header_line(f, RBE_VALUE_AT(rbe, conditions), RBE_KEY(turbo));
+    header_line(f, rbe, RBE_KEY(cold_bytes));
 }
 
 /* The whole read curve, and every probe's rate. */
@@ -414,12 +414,12 @@ void rbe_summary_tsv(FILE *f, const struct rbe_bench_rows *r, const json_t *resu
     size_t i;
 
     fputs("# schema rbe-bench-1\n", f);
-    header_line(f, context, "date");
-    header_line(f, rbe, "commit");
-    header_line(f, rbe, "dirty");
-    header_line(f, rbe, "compiler");
-    header_line(f, rbe, "flags");
-    header_line(f, rbe, "command");
+    header_line(f, context, RBE_KEY(date));
+    header_line(f, rbe, RBE_KEY(commit));
+    header_line(f, rbe, RBE_KEY(dirty));
+    header_line(f, rbe, RBE_KEY(compiler));
+    header_line(f, rbe, RBE_KEY(flags));
+    header_line(f, rbe, RBE_KEY(command));
     header_machine(f, rbe);
     header_roofs(f, RBE_VALUE_AT(rbe, roofs));
     header_lists(f);

@@ -135,14 +135,8 @@ static enum rbe_status append_result(struct rbe_result_file *file,
 
 static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct rbe_diag *d)
 {
-    if (a->bits < 0 || a->bits > 32 || !(a->bits >= 0))
-        return rbe_fail(d, RBE_ERR_ARG, "--bits: between 0 and 32 a parameter");
-    if (!(a->bytes >= 0 && a->bytes < 1e15))
-        return rbe_fail(d, RBE_ERR_ARG, "--bytes: a number of bytes");
     if (a->bits > 0 && a->bytes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--bits and --bytes exclude one another");
-    if (!(a->low_rank >= 0 && a->low_rank < 1e6))
-        return rbe_fail(d, RBE_ERR_ARG, "--low-rank: a ratio");
     if (a->allocate && a->even)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate and --even exclude one another");
     if (a->allocate && a->no_calibration)
@@ -150,12 +144,6 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
     if ((a->calibration || a->metric) && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration and "
                         "--metric");
-    if (a->threads < 0 || a->threads > 1024)
-        return rbe_fail(d, RBE_ERR_ARG, "--threads: from 1 to 1024");
-    if (!(a->memory >= 0 && a->memory < 1e9))
-        return rbe_fail(d, RBE_ERR_ARG, "--memory: a number of MB");
-    if (a->block < 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--block: a positive number");
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)

@@ -22,16 +22,14 @@
 #include "train/archive.h"
 #include "train/trainer.h"
 
-enum { MAX_TIME = 512 };
-
 /* What is not said.  The matrices of large models are not encoded again, and less is looked at
  * in between. */
 static const struct defaults {
     const char *profile;
     uint64_t tokens;
     uint32_t micro, windows, evaluations;
-} small = {"default", TUNE_TOKENS, 4, 60, 12},
-  large = {"scales", TUNE_TOKENS_LARGE, 2, 20, 3};
+} small = {"default", TUNE_TOKENS, TUNE_MICRO, TUNE_WINDOWS, TUNE_LOOKS},
+  large = {"scales", TUNE_TOKENS_LARGE, TUNE_MICRO_LARGE, TUNE_WINDOWS_LARGE, TUNE_LOOKS_LARGE};
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
@@ -341,7 +339,7 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
 
 static uint32_t default_time(const struct rbe_model_config *c)
 {
-    return c->n_ctx < MAX_TIME ? c->n_ctx : MAX_TIME;
+    return c->n_ctx < TUNE_TIME ? c->n_ctx : TUNE_TIME;
 }
 
 static enum rbe_status open_run(struct run *r, struct rbe_diag *d)

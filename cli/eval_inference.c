@@ -77,9 +77,6 @@ static void print_row(const json_t *r, void *plan)
     (p->sequences ? print_sequences : print_latency)(p, r);
 }
 
-/* Depths measured where none were named, as far as they fit the context. */
-static const char *const usual_depths = "0,128,256,512,960";
-
 /* Tokens after a depth, at least. */
 enum { LEAST_BURST = 4 };
 
@@ -87,7 +84,7 @@ enum { LEAST_BURST = 4 };
 static enum rbe_status plan_depths(struct rbe_inference_plan *p, const char *asked,
                                    uint32_t n_ctx, struct rbe_diag *d)
 {
-    const char *list = asked ? asked : usual_depths;
+    const char *list = asked ? asked : USUAL_DEPTHS;
 
     p->c2 = -1;
     do {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/criteria.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -21,7 +22,7 @@
 #include "model/data.h"
 #include "model/model.h"
 
-enum { BATCH = 32, MOST_THREADS = 1024, BOARD_CONTEXT = 256 };
+enum { BATCH = 32, MOST_THREADS = 1024 };
 
 struct rbe_chat {
     struct rbe_edge_config how;
@@ -40,8 +41,10 @@ struct rbe_chat {
 
 struct rbe_edge_config rbe_edge_config_board(void)
 {
-    return (struct rbe_edge_config){.memory_limit = (size_t)256 << 20, .threads = 4, .batch = 1,
-                                    .context = BOARD_CONTEXT,
+    return (struct rbe_edge_config){.memory_limit = (size_t)RBE_LIMIT(C8),
+                                    .threads = (uint32_t)RBE_LIMIT(C8_THREADS),
+                                    .batch = (uint32_t)RBE_LIMIT(C8_BATCH),
+                                    .context = (uint32_t)RBE_LIMIT(C8_TOKENS),
                                     .sampling = {.top_p = 1}};
 }
 

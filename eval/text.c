@@ -209,10 +209,10 @@ static bool is_heading(const char *s, size_t n)
            s[n - 3] != '=';
 }
 
-enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out,
+enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_text_page **out,
                                size_t *count, struct rbe_diag *d)
 {
-    struct rbe_page *pages = NULL;
+    struct rbe_text_page *pages = NULL;
     size_t n = 0, room = 0, at = 0, begin = 0;
 
     *out = NULL;
@@ -225,14 +225,14 @@ enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out
             const size_t end = at >= size ? size : at ? at - 1 : 0;
             if (end > begin && rbe_count_words(s + begin, end - begin)) {
                 if (n == room) {
-                    struct rbe_page *more = realloc(pages, (room += 64) * sizeof *pages);
+                    struct rbe_text_page *more = realloc(pages, (room += 64) * sizeof *pages);
                     if (!more) {
                         free(pages);
                         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for pages");
                     }
                     pages = more;
                 }
-                pages[n++] = (struct rbe_page){begin, end};
+                pages[n++] = (struct rbe_text_page){begin, end};
             }
             begin = at;
         }

@@ -53,10 +53,10 @@ enum rbe_status rbe_text_join_rows(const char *s, size_t size, char **out, size_
                                    struct rbe_diag *d);
 
 /* P4: [begin, end) of each page; a page starts at a level-1 heading, ` = Title = `. */
-struct rbe_page {
+struct rbe_text_page {
     size_t begin, end;
 };
-enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_page **out,
+enum rbe_status rbe_text_pages(const char *s, size_t size, struct rbe_text_page **out,
                                size_t *count, struct rbe_diag *d);
 
 /* P4: WikiText's tokenisation undone by the rules of lm-eval's wikitext task.  Fresh string

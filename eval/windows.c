@@ -104,7 +104,7 @@ enum rbe_status rbe_windows_cut(struct rbe_windows *w, size_t base, size_t n,
 static enum rbe_status make_pages(struct rbe_windows *w, const struct rbe_text *text,
                                   const struct rbe_tokenizer *t, struct rbe_diag *d)
 {
-    struct rbe_page *pages = NULL;
+    struct rbe_text_page *pages = NULL;
     char *plain = NULL;
     uint32_t *ids = NULL;
     size_t n, size;

@@ -393,7 +393,8 @@ static enum rbe_status add_summary(const struct source *s, const char *name, dou
 /* One repetition; `run_type` is newer than the rest. */
 static enum rbe_status add_benchmark(const struct source *s, const json_t *v)
 {
-    const char *run = RBE_STRING_AT(v, run_name), *type = text_or(v, "run_type", "iteration");
+    const char *type = text_or(v, RBE_KEY(run_type), "iteration");
+    const char *run = RBE_STRING_AT(v, run_name);
     char name[256];
 
     if (!run && !(run = RBE_STRING_AT(v, name)))
@@ -402,7 +403,7 @@ static enum rbe_status add_benchmark(const struct source *s, const json_t *v)
         return RBE_OK;
     name_of(name, sizeof name, run);
     if (RBE_TRUE_AT(v, error_occurred))
-        return untimed(s, name, text_or(v, "error_message", "was not measured"));
+        return untimed(s, name, text_or(v, RBE_KEY(error_message), "was not measured"));
     return add_repetition(s, name,
                           RBE_NUMBER_AT(v, real_time) * ns_per(RBE_STRING_AT(v, time_unit)));
 }

@@ -69,7 +69,7 @@ static void blame(struct rbe_criterion *c, const struct rbe_results *r)
     for (size_t i = 0; i < r->count && c->verdict == RBE_NOT_MEASURED; i++) {
         const json_t *v = r->rows[i].v, *id;
         size_t k;
-        if (strcmp(r->rows[i].kind, "step") || RBE_TRUE_AT(v, ok))
+        if (strcmp(r->rows[i].kind, RBE_KIND(step)) || RBE_TRUE_AT(v, ok))
             continue;
         json_array_foreach(RBE_VALUE_AT(v, criteria), k, id)
             if (json_is_string(id) && !strcmp(json_string_value(id), c->id)) {

@@ -76,7 +76,7 @@ static enum rbe_status check_field(const json_t *v, const char *path,
     enum rbe_status err;
 
     if (json_is_object(m) &&
-        (err = check_fields(v, path, rbe_row_kind("model"), what, file, line, d)))
+        (err = check_fields(v, path, rbe_row_kind(RBE_KIND(model)), what, file, line, d)))
         return err;
     if (model && f->must)
         wrong = RBE_STRING_AT(m, name) ? NULL : "";
@@ -121,12 +121,12 @@ enum rbe_status rbe_check_row(const json_t *v, const char *file, size_t line,
     if (!rbe_known_kind(kind))
         return RBE_OK;
     const enum rbe_status err = check_fields(v, "", rbe_row_kind(kind), kind, file, line, d);
-    return err ? err : check_fields(v, "", rbe_row_kind("every"), kind, file, line, d);
+    return err ? err : check_fields(v, "", rbe_row_kind(RBE_KIND(every)), kind, file, line, d);
 }
 
 enum rbe_status rbe_check_benchmarks(const json_t *v, const char *file, struct rbe_diag *d)
 {
-    return check_fields(v, "", rbe_row_kind("benchmark"), "benchmark", file, 1, d);
+    return check_fields(v, "", rbe_row_kind(RBE_KIND(benchmark)), "benchmark", file, 1, d);
 }
 
 bool rbe_known_kind(const char *kind)

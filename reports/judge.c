@@ -70,7 +70,7 @@ const struct rbe_row *rbe_pair_inference(const struct rbe_pair *p, bool base, co
 
     for (size_t i = p->r->count; m >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!strcmp(row->kind, "inference") && !isnan(rbe_number_at(row->v, field)) &&
+        if (!strcmp(row->kind, RBE_KIND(inference)) && !isnan(rbe_number_at(row->v, field)) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) == m)
             return row;
     }

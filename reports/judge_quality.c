@@ -36,7 +36,7 @@ const struct rbe_row *rbe_criteria_paired(const struct rbe_results *r, int base,
 
     for (size_t i = 0; i < r->count; i++) {
         const struct rbe_row *row = &r->rows[i];
-        if (strcmp(row->kind, "paired") ||
+        if (strcmp(row->kind, RBE_KIND(paired)) ||
             strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) ||
             !rbe_is_wikitext(row->v) ||
             rbe_results_model(r, RBE_VALUE_AT(row->v, model)) != model ||
@@ -118,7 +118,7 @@ void rbe_judge_generation(struct rbe_criterion *c, const struct rbe_pair *p)
 {
     const ptrdiff_t which = c->limit - &rbe_limits[RBE_LIMIT_C6];
     const char *what = measures[which].name;
-    const struct rbe_row *b = rbe_pair_row(p, "generation", false);
+    const struct rbe_row *b = rbe_pair_row(p, RBE_KIND(generation), false);
     const json_t *m = b ? rbe_value_at(b->v, what) : NULL;
     char ci[96];
 
@@ -180,7 +180,7 @@ static bool twin_rows(const struct rbe_pair *p, const struct rbe_row **arm,
     for (size_t i = 0; i < p->r->count; i++) {
         const struct rbe_row *a = &p->r->rows[i];
         const char *arch = RBE_STRING_AT(a->v, machine, arch);
-        if (strcmp(a->kind, "perplexity") || !arch || strcmp(arch, "aarch64") ||
+        if (strcmp(a->kind, RBE_KIND(perplexity)) || !arch || strcmp(arch, "aarch64") ||
             isnan(RBE_NUMBER_AT(a->v, nll_sum)) ||
             rbe_results_model(p->r, RBE_VALUE_AT(a->v, model)) != p->model)
             continue;
@@ -188,7 +188,7 @@ static bool twin_rows(const struct rbe_pair *p, const struct rbe_row **arm,
             const struct rbe_row *b = &p->r->rows[k];
             const char *at = RBE_STRING_AT(b->v, machine, arch);
             size_t same = 0;
-            if (strcmp(b->kind, "perplexity") || !at || !strcmp(at, "aarch64") ||
+            if (strcmp(b->kind, RBE_KIND(perplexity)) || !at || !strcmp(at, "aarch64") ||
                 isnan(RBE_NUMBER_AT(b->v, nll_sum)) ||
                 rbe_results_model(p->r, RBE_VALUE_AT(b->v, model)) != p->model)
                 continue;
@@ -270,7 +270,7 @@ void rbe_judge_schedule(struct rbe_criterion *c, const struct rbe_pair *p)
     SAY(c->target, "%.0f to %.0f : 1, at most %.0f %% worse", lowest, highest, c->limit->value);
     for (size_t k = 0; k < p->r->count; k++) {
         const struct rbe_row *row = &p->r->rows[k];
-        if (!strcmp(row->kind, "convert") && p->base >= 0 &&
+        if (!strcmp(row->kind, RBE_KIND(convert)) && p->base >= 0 &&
             !strcmp(RBE_STRING_AT(row->v, profile), profile) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == p->base)
             b = row;

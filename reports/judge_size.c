@@ -25,7 +25,7 @@ void rbe_judge_file(struct rbe_criterion *c, const struct rbe_pair *p)
     SAY(c->margin, "%.2f %% saved: %+.2f points", 100 * saved, 100 * (saved - RBE_LIMIT(C1)));
     SAY(c->how, "bytes of the model file on disk against 4 bytes for each of %.0f parameters",
         m->parameters);
-    const struct rbe_row *row = rbe_pair_row(p, "convert", false);
+    const struct rbe_row *row = rbe_pair_row(p, RBE_KIND(convert), false);
     if (row || (row = rbe_pair_inference(p, false, RBE_KEY(model_bytes))) ||
         (row = rbe_pair_sized(p)))
         rbe_cite(c, row);
@@ -60,8 +60,8 @@ void rbe_judge_peak(struct rbe_criterion *c, const struct rbe_pair *p)
 
 void rbe_judge_edge(struct rbe_criterion *c, const struct rbe_pair *p)
 {
-    const struct rbe_row *a = rbe_pair_row(p, "edge", true),
-                         *b = rbe_pair_row(p, "edge", false);
+    const struct rbe_row *a = rbe_pair_row(p, RBE_KIND(edge), true),
+                         *b = rbe_pair_row(p, RBE_KIND(edge), false);
 
     if (!b) {
         rbe_not_measured(c, "no run of the RBE model under a memory limit");

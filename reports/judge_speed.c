@@ -17,7 +17,7 @@ const struct rbe_row *rbe_criteria_timed(const struct rbe_results *r, int model,
 {
     for (size_t i = r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &r->rows[i];
-        if (!strcmp(row->kind, "inference") && !isnan(rbe_number_at(row->v, field)) &&
+        if (!strcmp(row->kind, RBE_KIND(inference)) && !isnan(rbe_number_at(row->v, field)) &&
             !strcmp(RBE_STRING_AT(row->v, mode), "latency") &&
             RBE_NUMBER_AT(row->v, prompt_tokens) == RBE_LIMIT(C2_PROMPT) &&
             rbe_results_model(r, RBE_VALUE_AT(row->v, model)) == model)
@@ -100,7 +100,7 @@ void rbe_judge_hundred(struct rbe_criterion *c, const struct rbe_pair *p)
 {
     const struct rbe_row *a = rbe_pair_inference(p, true, RBE_KEY(hundred, wall_s));
     const struct rbe_row *b = rbe_pair_inference(p, false, RBE_KEY(hundred, wall_s));
-    const struct rbe_row *talk = rbe_pair_row(p, "conversation", false), *timed = NULL;
+    const struct rbe_row *talk = rbe_pair_row(p, RBE_KIND(conversation), false), *timed = NULL;
     double x = NAN;
 
     if (b && RBE_NUMBER_AT(b->v, hundred, tokens) >= RBE_LIMIT(C4_TOKENS)) {
@@ -145,8 +145,8 @@ static double turn_p95(const json_t *turn)
 
 void rbe_judge_conversation(struct rbe_criterion *c, const struct rbe_pair *p)
 {
-    const struct rbe_row *a = rbe_pair_row(p, "conversation", true);
-    const struct rbe_row *b = rbe_pair_row(p, "conversation", false);
+    const struct rbe_row *a = rbe_pair_row(p, RBE_KIND(conversation), true);
+    const struct rbe_row *b = rbe_pair_row(p, RBE_KIND(conversation), false);
 
     SAY(c->target, "each of %.0f turns: first token < %.0f s, 95 %% of tokens <= %.0f ms",
         RBE_LIMIT(C5_TURNS), RBE_LIMIT(C5_FIRST) / 1e3, RBE_LIMIT(C5));
@@ -202,7 +202,7 @@ static const struct rbe_row *sustained_on(const struct rbe_pair *p, const char *
     for (size_t i = p->r->count; m >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
         const char *is = RBE_STRING_AT(row->v, machine, device);
-        if (!strcmp(row->kind, "sustained") && is && !strcmp(is, device) &&
+        if (!strcmp(row->kind, RBE_KIND(sustained)) && is && !strcmp(is, device) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) == m)
             return row;
     }

@@ -164,11 +164,11 @@ static void conversions(const struct rbe_page *p)
     size_t i = 0;
 
     rbe_document_heading(p->doc, 3, "Conversions");
-    if (!rbe_page_has(p, "convert", "convert", "no model was converted"))
+    if (!rbe_page_has(p, RBE_KIND(convert), "convert", "no model was converted"))
         return;
     rbe_document_table(p->doc, "model|profile|main codec|encoder|>file|>bits/weight|"
                        ">relative RMSE, mean|>bound, mean|>time, s");
-    while ((row = rbe_next_of_all(p, "convert", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(convert), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         double rmse = 0, bound = 0;
         size_t k, n = 0;
@@ -257,7 +257,7 @@ static void schedules(const struct rbe_page *p)
     size_t i = 0, shown = 0;
 
     rbe_document_heading(p->doc, 3, "The chapter's schedules");
-    while ((row = rbe_next_of_all(p, "convert", &i)))
+    while ((row = rbe_next_of_all(p, RBE_KIND(convert), &i)))
         if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, series), ""), RBE_SERIES_SCHEDULE)) {
             schedule_table(p, row);
             shown++;
@@ -317,7 +317,7 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
     size_t i = 0, k, plots = 0;
     json_t *t;
 
-    while ((row = rbe_next_of_all(p, "codecs", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(codecs), &i))) {
         if (plots++)
             snprintf(id, sizeof id, "distortion_%zu", plots);
         if (!rbe_plot_begin(&data))
@@ -358,13 +358,13 @@ static void white_noise(const struct rbe_page *p)
     json_t *t;
 
     rbe_document_heading(p->doc, 3, "Loss on white noise");
-    if (!rbe_page_has(p, "distortion", NULL, "no run of rbe codecs --white"))
+    if (!rbe_page_has(p, RBE_KIND(distortion), NULL, "no run of rbe codecs --white"))
         return;
     rbe_document_paragraph(p->doc, "How far above the least possible distortion, 2^-2R of a "
                            "white Gaussian matrix at R bits a weight, each search ends.");
     rbe_document_table(p->doc, "shape|codec|>B|search|>bits/weight|>loss, dB|>wanted, dB|"
                        ">relative RMSE|>time, s");
-    while ((row = rbe_next_of_all(p, "distortion", &i)))
+    while ((row = rbe_next_of_all(p, RBE_KIND(distortion), &i)))
         json_array_foreach(RBE_VALUE_AT(row->v, rows), k, t) {
             char shape[64];
             shape_text(shape, RBE_VALUE_AT(row->v, shape));
@@ -387,7 +387,7 @@ enum rbe_status rbe_section_codecs(const struct rbe_page *p)
     enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 2, "Codecs on the same matrices");
-    if (rbe_page_has(p, "codecs", NULL, "no run of rbe codecs"))
+    if (rbe_page_has(p, RBE_KIND(codecs), NULL, "no run of rbe codecs"))
         err = codecs_plots(p);
     white_noise(p);
     return err;

@@ -64,7 +64,7 @@ static enum rbe_status conversation_plots(const struct rbe_page *p)
     fprintf(turns.tsv, "# model\tturn\tfirst_token_ms\tp95_ms\n");
     fprintf(context.tsv, "# model\tcontext_tokens\tp50_ms\n");
     fprintf(cdf.tsv, "# model\tms\tshare\n");
-    while (!err && (row = rbe_next(p, "conversation", &i))) {
+    while (!err && (row = rbe_next(p, RBE_KIND(conversation), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char name[64];
         rbe_plot_series(&turns, name, m ? m->name : "?");
@@ -129,14 +129,14 @@ enum rbe_status rbe_section_conversation(const struct rbe_page *p)
     size_t i = 0;
 
     rbe_document_heading(p->doc, 2, "Conversation");
-    if (!rbe_page_has(p, "conversation", "conversation", "no conversation was held"))
+    if (!rbe_page_has(p, RBE_KIND(conversation), "conversation", "no conversation was held"))
         return RBE_OK;
     if ((err = conversation_plots(p)))
         return err;
     rbe_document_table(p->doc, "model|>turns|>turns within limits|>tokens|"
                        ">worst first token, ms|>worst p95, ms|>p50, ms|>p99, ms|"
                        ">load, s|>100 tokens, s|>coherence|>perplexity by the scorer");
-    while ((row = rbe_next_of_all(p, "conversation", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(conversation), &i))) {
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%zu", json_array_size(RBE_VALUE_AT(row->v, turns)));
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, summary, turns_within));
@@ -151,7 +151,7 @@ enum rbe_status rbe_section_conversation(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, summary, quality));
     }
     i = 0;
-    while ((row = rbe_next_of_all(p, "conversation", &i)))
+    while ((row = rbe_next_of_all(p, RBE_KIND(conversation), &i)))
         turns_table(p, row);
     return RBE_OK;
 }

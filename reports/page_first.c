@@ -34,7 +34,7 @@ static const struct rbe_row *timed(const struct rbe_page *p, int model, double t
 {
     for (size_t i = all ? p->r->all : p->r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!strcmp(row->kind, "inference") && rbe_model_of(p, row) == model &&
+        if (!strcmp(row->kind, RBE_KIND(inference)) && rbe_model_of(p, row) == model &&
             !strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") &&
             RBE_NUMBER_AT(row->v, prompt_tokens) == RBE_LIMIT(C2_PROMPT) &&
             (threads <= 0 || RBE_NUMBER_AT(row->v, machine, threads) == threads))
@@ -49,7 +49,8 @@ static double peak_of(const struct rbe_page *p, int model, bool all)
     for (size_t i = all ? p->r->all : p->r->count; model >= 0 && i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
         const double peak = RBE_NUMBER_AT(row->v, peak_bytes);
-        if (!strcmp(row->kind, "inference") && rbe_model_of(p, row) == model && !isnan(peak))
+        if (!strcmp(row->kind, RBE_KIND(inference)) && rbe_model_of(p, row) == model &&
+            !isnan(peak))
             return peak;
     }
     return NAN;
@@ -261,7 +262,7 @@ static const struct rbe_row *recorded_text(const struct rbe_page *p, int base, i
 
     for (size_t i = p->r->count; i < p->r->all; i++) {
         const struct rbe_row *row = &p->r->rows[i];
-        if (!strcmp(row->kind, "paired") && rbe_model_of(p, row) == model &&
+        if (!strcmp(row->kind, RBE_KIND(paired)) && rbe_model_of(p, row) == model &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
             rbe_is_wikitext(row->v) &&
@@ -343,14 +344,14 @@ void rbe_page_tiles(const struct rbe_page *p)
 
 /* --- what one could ship instead ------------------------------------------------------- */
 
-struct choice {
+struct offer {
     int model;
     double bits, bytes, change, ms;
 };
 
 static int by_bits(const void *a, const void *b)
 {
-    const struct choice *x = a, *y = b;
+    const struct offer *x = a, *y = b;
 
     return (x->bits < y->bits) - (x->bits > y->bits);
 }
@@ -362,7 +363,7 @@ static const struct rbe_row *text_of(const struct rbe_page *p, int base, int mod
     const struct rbe_row *row;
     size_t i = 0;
 
-    while ((row = rbe_next(p, "paired", &i)))
+    while ((row = rbe_next(p, RBE_KIND(paired), &i)))
         if (rbe_model_of(p, row) == model &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == base &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
@@ -378,7 +379,7 @@ static bool same_run(const struct rbe_page *p, int model)
     const char *group = own ? RBE_STRING_AT(own->v, group) : NULL;
     size_t i = 0;
 
-    while (group && (row = rbe_next(p, "inference", &i))) {
+    while (group && (row = rbe_next(p, RBE_KIND(inference), &i))) {
         const char *other = RBE_STRING_AT(row->v, group);
         if (rbe_model_of(p, row) == model && other && !strcmp(other, group))
             return true;
@@ -387,7 +388,7 @@ static bool same_run(const struct rbe_page *p, int model)
 }
 
 /* The models of the table, the original not among them; `list` has room for all. */
-static size_t choices(const struct rbe_page *p, struct choice *list)
+static size_t choices(const struct rbe_page *p, struct offer *list)
 {
     const double windows = rbe_page_common_windows(p, p->c->base);
     size_t n = 0;
@@ -398,7 +399,7 @@ static size_t choices(const struct rbe_page *p, struct choice *list)
             ((int)i != p->c->model && !same_run(p, (int)i)))
             continue;
         const struct rbe_row *text = text_of(p, p->c->base, (int)i, windows);
-        list[n++] = (struct choice){
+        list[n++] = (struct offer){
             (int)i, m->bits, m->bytes, text ? RBE_NUMBER_AT(text->v, percent_change) : NAN,
             ms_of(timed(p, (int)i, 0, false))};
     }
@@ -455,7 +456,7 @@ static double perplexity_of_base(const struct rbe_page *p, double windows)
     const struct rbe_row *row;
     size_t i = 0;
 
-    while ((row = rbe_next(p, "paired", &i)))
+    while ((row = rbe_next(p, RBE_KIND(paired), &i)))
         if (RBE_NUMBER_AT(row->v, windows) == windows && rbe_is_wikitext(row->v) &&
             !strcmp(RBE_STRING_AT(row->v, protocol), RBE_CRITERIA_PROTOCOL) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == p->c->base)
@@ -470,7 +471,7 @@ static void measured_of(double x[QUANTITIES], const struct rbe_page *p, int mode
     const bool original = model == p->c->base;
     const struct rbe_row *time = usual_time(p, model);
     const struct rbe_row *text = text_of(p, p->c->base, model, windows);
-    const struct rbe_row *kl = rbe_results_last(p->r, "divergence", model);
+    const struct rbe_row *kl = rbe_results_last(p->r, RBE_KIND(divergence), model);
 
     x[FILE_MB] = 1e-6 * (original ? 4 * m->parameters : m->bytes);
     x[PEAK_MB] = 1e-6 * peak_of(p, model, false);
@@ -517,7 +518,7 @@ static void decision_columns(const struct rbe_page *p, const int *model, size_t 
     free(x);
 }
 
-static void decision_table(const struct rbe_page *p, const struct choice *list, size_t count)
+static void decision_table(const struct rbe_page *p, const struct offer *list, size_t count)
 {
     const struct rbe_model_seen *b = rbe_page_model(p, p->c->base);
     const double windows = rbe_page_common_windows(p, p->c->base);
@@ -557,14 +558,14 @@ static void decision_table(const struct rbe_page *p, const struct choice *list, 
 
 /* Another format that loses less than half as much, the smallest of them, or -1; *both: one
  * that is smaller and loses less. */
-static int better_choice(const struct choice *list, size_t count, const struct choice *own,
+static int better_offer(const struct offer *list, size_t count, const struct offer *own,
                          int *both)
 {
     int better = -1;
 
     *both = -1;
     for (size_t i = 0; i < count; i++) {
-        const struct choice *c = &list[i];
+        const struct offer *c = &list[i];
         if (c->model == own->model || isnan(c->change) || isnan(c->bytes))
             continue;
         if (c->bytes < own->bytes && c->change < own->change)
@@ -575,7 +576,7 @@ static int better_choice(const struct choice *list, size_t count, const struct c
     return better;
 }
 
-static void put_choice(FILE *f, const struct rbe_page *p, const struct choice *c)
+static void put_offer(FILE *f, const struct rbe_page *p, const struct offer *c)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, c->model);
     const bool given = !m->rbe;
@@ -641,11 +642,11 @@ static void put_misses(FILE *f, const struct figures *x, const enum rbe_verdict 
     }
 }
 
-static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice *list,
+static void put_sentence(FILE *f, const struct rbe_page *p, const struct offer *list,
                          size_t count)
 {
     const struct figures x = figures_of(p, p->c->base, p->c->model, false);
-    struct choice own = {p->c->model, x.m->bits, x.m->bytes, x.change, x.ms};
+    struct offer own = {p->c->model, x.m->bits, x.m->bytes, x.change, x.ms};
     const char *before = "; not if ";
     enum rbe_verdict v[ANSWERS];
     int both;
@@ -653,7 +654,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
     for (size_t i = 0; i < count; i++)
         if (list[i].model == p->c->model && !isnan(list[i].change))
             own = list[i];
-    const int better = better_choice(list, count, &own, &both);
+    const int better = better_offer(list, count, &own, &both);
     for (int k = 0; k < ANSWERS; k++)
         v[k] = answer_of(p, &x, (enum answer)k);
     fprintf(f, "Use %s", rbe_text_or(x.m->name, "the encoded model"));
@@ -662,7 +663,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
     if (both >= 0 || better >= 0) {
         fprintf(f, "%s%s: ", before,
                 both >= 0 ? "another format is smaller and loses less" : "less may be lost");
-        put_choice(f, p, &list[both >= 0 ? both : better]);
+        put_offer(f, p, &list[both >= 0 ? both : better]);
     } else if (before[0] == ';' && isnan(x.change)) {
         fputs("; not before its quality is measured", f);
     } else if (before[0] == ';') {
@@ -673,7 +674,7 @@ static void put_sentence(FILE *f, const struct rbe_page *p, const struct choice 
 
 void rbe_page_decision(const struct rbe_page *p)
 {
-    struct choice *list = calloc(p->r->model_count + 1, sizeof *list);
+    struct offer *list = calloc(p->r->model_count + 1, sizeof *list);
     char *text = NULL;
     size_t size;
     FILE *f = list ? open_memstream(&text, &size) : NULL;

@@ -91,14 +91,14 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The results that one bar plot shows: of the most threads, and of the largest shape. */
-struct choice {
+struct selection {
     const char *kind;           /* the label's */
     bool cold_products;         /* only those, by a vector */
     bool larger_first;
     double threads, weights;    /* of the results chosen: filled by collect_bars */
 };
 
-static bool is_chosen(const struct choice *c, const json_t *b)
+static bool is_chosen(const struct selection *c, const json_t *b)
 {
     return RBE_STRING_AT(b, run_name) && is_median(b) && is(b, RBE_KEY(what), c->kind) &&
            (!c->cold_products || (is(b, RBE_KEY(op), "gemv") && is(b, RBE_KEY(cache), "cold")));
@@ -126,7 +126,7 @@ static void time_bar(struct bar *bar, const json_t *list, const json_t *b)
 
 /* Collects the bars into data; *one is one of the results shown, NULL when there is none. */
 static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **one,
-                                    const json_t *list, struct choice *c, bar_fn *fill)
+                                    const json_t *list, struct selection *c, bar_fn *fill)
 {
     struct bar *bars = calloc(json_array_size(list) + 1, sizeof *bars);
     const double shown = shown_block(list, c->kind);
@@ -172,7 +172,7 @@ static enum rbe_status collect_bars(struct rbe_plot_data *data, const json_t **o
 /* Products of the largest shape, cold, with the most threads, against the read roof. */
 static enum rbe_status kernel_plot(const struct rbe_page *p, const json_t *list, const char *id)
 {
-    struct choice c = {.kind = "product", .cold_products = true, .larger_first = true};
+    struct selection c = {.kind = "product", .cold_products = true, .larger_first = true};
     struct rbe_plot_data data;
     char vars[96], title[160];
     const json_t *one;
@@ -194,7 +194,7 @@ static enum rbe_status kernel_plot(const struct rbe_page *p, const json_t *list,
 
 static enum rbe_status token_plot(const struct rbe_page *p, const json_t *list, const char *id)
 {
-    struct choice c = {.kind = "model"};
+    struct selection c = {.kind = "model"};
     struct rbe_plot_data data;
     char vars[64], title[160];
     const json_t *one;
@@ -322,7 +322,7 @@ enum rbe_status rbe_section_kernels(const struct rbe_page *p)
 
     rbe_document_heading(p->doc, 2, "Kernels");
     if (!p->r->bench_count) {
-        rbe_page_has(p, "benchmark", "bench", "no benchmark of the kernels was run");
+        rbe_page_has(p, RBE_KIND(benchmark), "bench", "no benchmark of the kernels was run");
         return RBE_OK;
     }
     for (size_t k = 0; k < PLOTS && !err; k++) {

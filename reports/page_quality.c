@@ -22,13 +22,14 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
     enum rbe_status err;
 
     rbe_document_heading(p->doc, 2, "Token by token against the original");
-    if (!rbe_page_has(p, "divergence", "divergence", "no run has compared the predictions"))
+    if (!rbe_page_has(p, RBE_KIND(divergence), "divergence",
+                      "no run has compared the predictions"))
         return RBE_OK;
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
     data.missing = "every divergence is 0";
     fprintf(data.tsv, "# model\tindex (p50 mean p90 p99 p999)\tkl_nats\n");
-    while ((row = rbe_next_of_all(p, "divergence", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(divergence), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char name[64], what[80];
         snprintf(what, sizeof what, "%.40s%s", m ? rbe_text_or(m->name, "?") : "?",
@@ -52,7 +53,7 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
                        ">99.9 %|>same first choice|>s.e.|"
                        ">change of the true token's p, mean|>s.e.|>RMS|>s.e.");
     i = 0;
-    while ((row = rbe_next_of_all(p, "divergence", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(divergence), &i))) {
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(row->v, text, name), "-"));
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens));
@@ -112,10 +113,11 @@ void rbe_section_comprehension(const struct rbe_page *p)
     size_t i = 0;
 
     rbe_document_heading(p->doc, 2, "Comprehension");
-    if (!rbe_page_has(p, "comprehension", "comprehension", "no comprehension task was run"))
+    if (!rbe_page_has(p, RBE_KIND(comprehension), "comprehension",
+                      "no comprehension task was run"))
         return;
     rbe_document_table(p->doc, "model|task|>items|measure|>value|>s.e.|>change|>s.e. of it");
-    while ((row = rbe_next_of_all(p, "comprehension", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(comprehension), &i))) {
         const char *metric;
         json_t *value;
         json_object_foreach(RBE_VALUE_AT(row->v, metrics), metric, value) {
@@ -129,7 +131,7 @@ void rbe_section_comprehension(const struct rbe_page *p)
         }
     }
     i = 0;
-    while ((row = rbe_next_of_all(p, "comprehension", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(comprehension), &i))) {
         const char *group;
         json_t *value;
         if (!json_object_size(RBE_VALUE_AT(row->v, groups)))
@@ -157,13 +159,14 @@ void rbe_section_generation(const struct rbe_page *p)
     json_t *t;
 
     rbe_document_heading(p->doc, 2, "Generated text");
-    if (!rbe_page_has(p, "generation", "generation", "no run has compared generated texts"))
+    if (!rbe_page_has(p, RBE_KIND(generation), "generation",
+                      "no run has compared generated texts"))
         return;
     rbe_document_table(p->doc, "model|>prompts|>coherence retained (95 %)|"
                        ">fluency retained (95 %)|>relevance retained (95 %)|"
                        ">rep-4 (original)|>rep-4|>distinct-1 (original)|"
                        ">distinct-1|>distinct-2 (original)|>distinct-2");
-    while ((row = rbe_next_of_all(p, "generation", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i))) {
         rbe_row_model_cell(p, row);
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, prompts));
         rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, coherence, retained),
@@ -180,7 +183,7 @@ void rbe_section_generation(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct2, model));
     }
     i = 0;
-    while ((row = rbe_next_of_all(p, "generation", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i))) {
         if (!json_array_size(RBE_VALUE_AT(row->v, samples)))
             continue;
         rbe_document_fold(p->doc,

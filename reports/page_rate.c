@@ -28,13 +28,13 @@ double rbe_page_common_windows(const struct rbe_page *p, int base)
     size_t most = 0, i = 0;
     const struct rbe_row *row;
 
-    while ((row = rbe_next_of_all(p, "paired", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i))) {
         const double w = RBE_NUMBER_AT(row->v, windows);
         size_t n = 0, k = 0;
         const struct rbe_row *o;
         if (!same_task(p, row, base))
             continue;
-        while ((o = rbe_next_of_all(p, "paired", &k)))
+        while ((o = rbe_next_of_all(p, RBE_KIND(paired), &k)))
             n += same_task(p, o, base) && RBE_NUMBER_AT(o->v, windows) == w;
         if (n > most || (n == most && w > best)) {
             most = n;
@@ -46,7 +46,11 @@ double rbe_page_common_windows(const struct rbe_page *p, int base)
 
 /* The lines of the plot, in the order of the legend. */
 enum {
-    BEFORE_RECOVERY, AFTER_RECOVERY, ONE_B, PARTS,
+    /* By a search, and the format: */
+    BEFORE_RECOVERY,
+    AFTER_RECOVERY = BEFORE_RECOVERY + RBE_FORMAT_COUNT,
+    ONE_B = AFTER_RECOVERY + RBE_FORMAT_COUNT,
+    PARTS = ONE_B + RBE_FORMAT_COUNT,
     SEARCHED,                   /* those before it are found by a search */
     ONE_RATE = SEARCHED,        /* and the format */
     LOW_RANK = ONE_RATE + RBE_FORMAT_COUNT,
@@ -56,17 +60,31 @@ enum {
     SERIES,
 };
 
-/* A '_' is shown as a blank. */
-static const char *series_name(size_t s)
-{
-    static const char *const names[SERIES] = {
-        [BEFORE_RECOVERY] = "seed,_before_recovery", [AFTER_RECOVERY] = "seed,_after_recovery",
-        [ONE_B] = "seed,_one_B", [PARTS] = "parts_of_the_model",
-        [LOW_RANK] = "low_rank_(SVD)", [SCHEDULES] = "schedules_of_the_chapter",
-        [RIVALS] = "other_files"};
+struct series_name {
+    char text[48];
+};
 
-    return names[s] ? names[s]
-                    : rbe_format_name((enum rbe_format)(s - (s < LOW_RANK ? ONE_RATE : RATED)));
+/* A '_' is shown as a blank. */
+static struct series_name series_name(size_t s)
+{
+    static const struct { size_t first; const char *what; } of_format[] = {
+        {RATED, ""}, {ONE_RATE, ""}, {ONE_B, ",_one_B"}, {AFTER_RECOVERY, ",_after_recovery"},
+        {BEFORE_RECOVERY, ",_before_recovery"}};
+    static const char *const names[SERIES] = {
+        [PARTS] = "parts_of_the_model", [LOW_RANK] = "low_rank_(SVD)",
+        [SCHEDULES] = "schedules_of_the_chapter", [RIVALS] = "other_files"};
+    struct series_name out;
+    size_t i = 0;
+
+    if (names[s]) {
+        snprintf(out.text, sizeof out.text, "%s", names[s]);
+        return out;
+    }
+    while (s < of_format[i].first)
+        i++;
+    const enum rbe_format f = (enum rbe_format)(s - of_format[i].first);
+    snprintf(out.text, sizeof out.text, "%s%s", rbe_format_name(f), of_format[i].what);
+    return out;
 }
 
 /* The codec of a row, or the first of several ("seed+seed4"); NULL where the list has none. */
@@ -103,14 +121,16 @@ static bool measured_allocation(const struct rbe_row *conversion)
 /* In which line a model stands: its codec, and apart what differs in more than the rate. */
 static size_t series_of(const struct rbe_page *p, int model)
 {
-    const struct rbe_row *conversion = rbe_results_last_of_all(p->r, "convert", model);
+    const struct rbe_row *conversion = rbe_results_last_of_all(p->r, RBE_KIND(convert), model);
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts = facts_of(codec);
 
     if (!rbe_page_model(p, model)->rbe)
         return RIVALS;
-    if (rbe_results_last_of_all(p->r, "recovery", model))
-        return AFTER_RECOVERY;
+    /* A codec that the list has not is drawn with the first that is searched. */
+    const enum rbe_format f = facts ? rbe_format_by_name(facts->name) : RBE_SEED;
+    if (rbe_results_last_of_all(p->r, RBE_KIND(recovery), model))
+        return AFTER_RECOVERY + f;
     if (conversion) {
         const char *series = RBE_STRING_AT(conversion->v, series);
         if (same(series, RBE_SERIES_PARTS))
@@ -120,12 +140,14 @@ static size_t series_of(const struct rbe_page *p, int model)
         if (RBE_NUMBER_AT(conversion->v, low_rank_bytes) > 0)
             return LOW_RANK;
         if (facts && facts->feedback && measured_allocation(conversion))
-            return BEFORE_RECOVERY;
+            return BEFORE_RECOVERY + f;
     }
-    if (!facts || facts->feedback ||
-        (facts->float_bytes && rbe_page_model(p, model)->bits < 15.5))
-        return ONE_B;
-    return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + rbe_format_by_name(facts->name);
+    if (!facts || facts->feedback)
+        return ONE_B + f;
+    /* A model of floats and others, by the name of its largest matrix's. */
+    if (facts->float_bytes && rbe_page_model(p, model)->bits < 15.5)
+        return ONE_B + RBE_SEED;
+    return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + f;
 }
 
 struct rate_point {
@@ -133,7 +155,8 @@ struct rate_point {
     size_t series;
     bool recorded;
     const char *name;           /* of the model */
-    char how[64];
+    char how[64], label[96];    /* label: in the first plot, where it is shown there */
+    int side;                   /* of the point, on which the label stands: enum side */
 };
 
 struct rate_points {
@@ -146,7 +169,7 @@ struct rate_points {
 
 void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
 {
-    const struct rbe_row *row = rbe_results_last_of_all(p->r, "convert", model);
+    const struct rbe_row *row = rbe_results_last_of_all(p->r, RBE_KIND(convert), model);
     const char *codec = rbe_text_or(rbe_page_model(p, model)->codec, "");
     const struct rbe_format_facts *facts;
     bool searched = false;
@@ -154,7 +177,7 @@ void rbe_page_encoding(const struct rbe_page *p, int model, char out[64])
     json_t *t;
 
     if (!row) {
-        snprintf(out, 64, rbe_results_last_of_all(p->r, "recovery", model) ? "trained"
+        snprintf(out, 64, rbe_results_last_of_all(p->r, RBE_KIND(recovery), model) ? "trained"
                  : "not recorded");
         return;
     }
@@ -195,7 +218,7 @@ static void put_encodings(FILE *f, const struct rate_points *r)
         if (said || r->v[i].series >= SEARCHED)
             continue;
         fputs(before, f);
-        put_name(f, series_name(r->v[i].series));
+        put_name(f, series_name(r->v[i].series).text);
         fprintf(f, ": %s", r->v[i].how);
         before = "; ";
     }
@@ -225,7 +248,7 @@ static void put_recorded(FILE *f, const struct rate_points *r)
             fputs(before, f);
         if (measured)
             fprintf(f, "%zu points of ", recorded);
-        put_name(f, series_name(s));
+        put_name(f, series_name(s).text);
         before = "; ";
     }
     fprintf(f, ". %s", fresh ? "All others: measured in this run. " : "");
@@ -256,7 +279,7 @@ static bool measured_alike(const struct rbe_page *p, const struct rbe_row *row, 
     const struct rbe_row *o;
     size_t i = 0;
 
-    while ((o = rbe_next_of_all(p, "paired", &i)))
+    while ((o = rbe_next_of_all(p, RBE_KIND(paired), &i)))
         if (same_task(p, o, base) && RBE_NUMBER_AT(o->v, windows) == windows &&
             rbe_model_of(p, o) == rbe_model_of(p, row))
             return true;
@@ -272,7 +295,7 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
                               .windows = rbe_page_common_windows(p, base)};
     if (!(r->v = calloc(p->r->all + 1, sizeof *r->v)))
         return RBE_ERR_NOMEM;
-    while ((row = rbe_next_of_all(p, "paired", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         struct rate_point x = {.recorded = rbe_row_recorded(p, row)};
         if (!same_task(p, row, base))
@@ -344,7 +367,7 @@ static struct box label_box(double x, double y, double length, enum side side)
     return (struct box){at, middle - .45, at + length, middle + .45};
 }
 
-/* The first side on which the label hides no point, label or line before it. */
+/* The first side on which the label hides no point, label or line before it, or SIDES. */
 static enum side choose_side(const struct box *taken, size_t count, double x, double y,
                              double length, double wide)
 {
@@ -356,7 +379,7 @@ static enum side choose_side(const struct box *taken, size_t count, double x, do
         if (place)
             return (enum side)side;
     }
-    return x < wide / 2 ? ABOVE_RIGHT : BELOW_LEFT;
+    return SIDES;
 }
 
 /* Size of the axes in characters: of the picture as wide as the page, and of that for a phone.
@@ -366,59 +389,106 @@ static const struct {
     enum rbe_plot_shape shape;
     const char *id;
 } pictures[] = {
-    {44, 24, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
+    {47, 22, RBE_PLOT_PHONE, "rate_phone"}, {140, 21, RBE_PLOT_WIDE, "rate"}};
 
-/* Writes the points that are shown, each with the side of its label. */
-static enum rbe_status lead_rows(struct rbe_plot_data *data, const struct rate_points *r,
-                                 int picture)
+/* The axes in characters, and the logarithm's and the bits' ends. */
+struct axes {
+    double wide, high, low, most, first, last;
+};
+
+static double x_of(const struct axes *a, double bits)
 {
-    const double wide = pictures[picture].wide, high = pictures[picture].high;
+    return a->wide * (bits - a->first + .1) / (a->last - a->first + .2);
+}
+
+static double y_of(const struct axes *a, double lost)
+{
+    return a->high * log(1.5 * lost / a->low) / log(2.25 * a->most / a->low);
+}
+
+/* The names of the points that are shown; the first of a line tells what the line is of. */
+static void name_points(struct rate_points *r, bool lines)
+{
+    size_t before = SERIES;
+
+    for (size_t k = 0; k < r->count; k++) {
+        struct rate_point *x = &r->v[k];
+        if (!is_shown(r, x))
+            continue;
+        const bool tells = lines && before != x->series && x->series < SEARCHED;
+        snprintf(x->label, sizeof x->label, "%s%s%.40s",
+                 tells ? series_name(x->series).text : "", tells ? ": " : "", x->name);
+        before = x->series;
+        for (char *c = x->label; *c; c++)
+            if (*c == '_' || (unsigned char)*c < ' ')
+                *c = ' ';
+    }
+}
+
+/* Sets the side of each label, those of points that this run measured first; where none is
+ * free, `all` says whether the label stands in the way, or is left out. */
+static enum rbe_status place_labels(struct rate_points *r, const struct axes *a, bool all)
+{
+    const double limit = y_of(a, RBE_LIMIT(C3)), budget = x_of(a, rbe_budget_bits());
     struct box *taken = calloc(2 * r->count + 3, sizeof *taken);
-    double low = INFINITY, most = 0, first = rbe_budget_bits(), last = first;
-    size_t n = 0, before = SERIES;
+    size_t n = 0;
 
     if (!taken)
         return RBE_ERR_NOMEM;
+    taken[n++] = (struct box){0, limit - .05, a->wide, limit + .05};
+    taken[n++] = (struct box){budget - .05, 0, budget + .05, a->high};
     for (size_t k = 0; k < r->count; k++)
         if (is_shown(r, &r->v[k])) {
-            low = fmin(low, lost(r, &r->v[k]));
-            most = fmax(most, lost(r, &r->v[k]));
-            first = fmin(first, r->v[k].bits);
-            last = fmax(last, r->v[k].bits);
+            const double x = x_of(a, r->v[k].bits), y = y_of(a, lost(r, &r->v[k]));
+            taken[n++] = (struct box){x - .8, y - .35, x + .8, y + .35};
         }
-#define BITS_X(bits) (wide * ((bits) - first + .1) / (last - first + .2))
-#define LOST_Y(lost) (high * log(1.5 * (lost) / low) / log(2.25 * most / low))
-#define AT_X(k) BITS_X(r->v[k].bits)
-#define AT_Y(k) LOST_Y(lost(r, &r->v[k]))
-    const double limit = LOST_Y(RBE_LIMIT(C3)), budget = BITS_X(rbe_budget_bits());
-    taken[n++] = (struct box){0, limit - .05, wide, limit + .05};
-    taken[n++] = (struct box){budget - .05, 0, budget + .05, high};
-    for (size_t k = 0; k < r->count; k++)
-        if (is_shown(r, &r->v[k]))
-            taken[n++] = (struct box){AT_X(k) - .8, AT_Y(k) - .35, AT_X(k) + .8, AT_Y(k) + .35};
-    for (size_t k = 0; k < r->count; k++) {
-        char name[64], label[96];
-        if (!is_shown(r, &r->v[k]))
-            continue;
-        rbe_plot_series(data, name, series_name(r->v[k].series));
-        /* The first of a line tells what the line is of. */
-        const bool tells = pictures[picture].shape == RBE_PLOT_WIDE &&
-                           before != r->v[k].series && r->v[k].series < SEARCHED;
-        const int used = tells ? snprintf(label, sizeof label, "%s: ", name) : 0;
-        before = r->v[k].series;
-        snprintf(label + used, sizeof label - (size_t)used, "%.40s", r->v[k].name);
-        for (char *c = label; *c; c++)
-            if (*c == '_' || (unsigned char)*c < ' ')
-                *c = ' ';
-        const double length = (double)strlen(label);
-        const enum side side = choose_side(taken, n, AT_X(k), AT_Y(k), length, wide);
-        taken[n++] = label_box(AT_X(k), AT_Y(k), length, side);
-        fprintf(data->tsv, "%s\t%.17g\t%.17g\t%s\t%d\t%d\n", name, r->v[k].bits,
-                lost(r, &r->v[k]), label, (int)side, r->v[k].recorded);
-        data->rows++;
-    }
+    for (int recorded = 0; recorded < 2; recorded++)
+        for (size_t k = 0; k < r->count; k++) {
+            struct rate_point *p = &r->v[k];
+            if (!is_shown(r, p) || p->recorded != recorded)
+                continue;
+            const double x = x_of(a, p->bits), y = y_of(a, lost(r, p));
+            const double length = (double)strlen(p->label);
+            enum side side = choose_side(taken, n, x, y, length, a->wide);
+            if (side == SIDES && !all)
+                p->label[0] = 0;
+            if (side == SIDES)
+                side = x < a->wide / 2 ? ABOVE_RIGHT : BELOW_LEFT;
+            p->side = side;
+            if (p->label[0])
+                taken[n++] = label_box(x, y, length, side);
+        }
     free(taken);
     return RBE_OK;
+}
+
+/* Writes the points that are shown, each with its label and the side that it stands on. */
+static enum rbe_status lead_rows(struct rbe_plot_data *data, struct rate_points *r, int picture)
+{
+    const bool wide = pictures[picture].shape == RBE_PLOT_WIDE;
+    struct axes a = {pictures[picture].wide, pictures[picture].high, INFINITY, 0,
+                     rbe_budget_bits(), rbe_budget_bits()};
+
+    for (size_t k = 0; k < r->count; k++)
+        if (is_shown(r, &r->v[k])) {
+            a.low = fmin(a.low, lost(r, &r->v[k]));
+            a.most = fmax(a.most, lost(r, &r->v[k]));
+            a.first = fmin(a.first, r->v[k].bits);
+            a.last = fmax(a.last, r->v[k].bits);
+        }
+    name_points(r, wide);
+    const enum rbe_status err = place_labels(r, &a, wide);
+    for (size_t k = 0; k < r->count && !err; k++) {
+        const struct rate_point *x = &r->v[k];
+        char name[64];
+        if (!is_shown(r, x))
+            continue;
+        rbe_plot_series(data, name, series_name(x->series).text);
+        fprintf(data->tsv, "%s\t%.17g\t%.17g\t%s\t%d\t%d\n", name, x->bits, lost(r, x),
+                x->label[0] ? x->label : " ", x->side, x->recorded);
+        data->rows++;
+    }
+    return err;
 }
 
 static char *lead_caption(const struct rate_points *r)
@@ -451,8 +521,7 @@ static char *lead_caption(const struct rate_points *r)
     return caption;
 }
 
-static enum rbe_status draw_lead(const struct rbe_page *p, int base,
-                                 const struct rate_points *r)
+static enum rbe_status draw_lead(const struct rbe_page *p, int base, struct rate_points *r)
 {
     char vars[160], title[160], *caption = lead_caption(r);
     enum rbe_status err = caption ? RBE_OK : RBE_ERR_NOMEM;
@@ -499,7 +568,7 @@ static enum rbe_status draw_all(const struct rbe_page *p, int base,
     fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
     for (size_t k = 0; k < r->count; k++) {
         char name[64];
-        rbe_plot_series(&data, name, series_name(r->v[k].series));
+        rbe_plot_series(&data, name, series_name(r->v[k].series).text);
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, r->v[k].bits, r->v[k].perplexity);
         data.rows++;
     }
@@ -520,7 +589,7 @@ static int curve_base(const struct rbe_page *p)
 
     if (p->c->base >= 0)
         return p->c->base;
-    while ((row = rbe_next_of_all(p, "paired", &i)))
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i)))
         if (same_task(p, row, rbe_results_model(p->r, RBE_VALUE_AT(row->v, base))))
             return rbe_results_model(p->r, RBE_VALUE_AT(row->v, base));
     return -1;
@@ -572,7 +641,7 @@ static void perplexity_table(const struct rbe_page *p)
 
     rbe_document_table(p->doc, "model|codec|>file|>bits/weight|text|protocol|>windows|"
                        ">perplexity|>original|>change|95 % interval|>time, x f32");
-    while ((row = rbe_next_of_all(p, "paired", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(paired), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         const json_t *ci = RBE_INTERVAL_AT(row->v, percent_change_ci95);
         rbe_row_model_cell(p, row);
@@ -603,12 +672,12 @@ static void other_perplexities(const struct rbe_page *p)
     const struct rbe_row *row;
     size_t i = 0;
 
-    if (!rbe_any_of_all(p, "perplexity"))
+    if (!rbe_any_of_all(p, RBE_KIND(perplexity)))
         return;
     rbe_document_fold(p->doc, "Every perplexity measured, by text and protocol");
     rbe_document_table(p->doc, "model|text|protocol|>context|>stride|>scored|>perplexity|"
                        ">per word|>bits/byte|>-log p, s.e.|>tokens/s");
-    while ((row = rbe_next_of_all(p, "perplexity", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(perplexity), &i))) {
         rbe_row_model_cell(p, row);
         text_cell(p, row);
         rbe_document_cell(p->doc, "%s %s%s", RBE_STRING_AT(row->v, protocol),
@@ -631,7 +700,7 @@ enum rbe_status rbe_section_rate(const struct rbe_page *p)
     enum rbe_status err = RBE_OK;
 
     rbe_document_heading(p->doc, 2, "Size against quality");
-    if (rbe_page_has(p, "paired", "perplexity", "no run compares perplexities")) {
+    if (rbe_page_has(p, RBE_KIND(paired), "perplexity", "no run compares perplexities")) {
         err = whole_rate_plot(p);
         perplexity_table(p);
     }

@@ -48,13 +48,13 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     int used;
 
     rbe_document_heading(p->doc, 2, "Won back by training");
-    if (!rbe_page_has(p, "recovery", NULL, "no training after encoding was run"))
+    if (!rbe_page_has(p, RBE_KIND(recovery), NULL, "no training after encoding was run"))
         return RBE_OK;
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
     data.missing = "no training gives a perplexity";
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
-    while ((row = rbe_next_of_all(p, "recovery", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(recovery), &i))) {
         recovery_points(p, row, &data);
         if (json_array_size(RBE_VALUE_AT(row->v, stages)) > json_array_size(stages))
             stages = RBE_VALUE_AT(row->v, stages);
@@ -83,7 +83,7 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     rbe_document_table(p->doc, "model|profile|loss|>tokens|>perplexity before|>after|"
                        ">original, f32|>tokens/s|>time, s");
     i = 0;
-    while ((row = rbe_next_of_all(p, "recovery", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(recovery), &i))) {
         const json_t *points = RBE_VALUE_AT(row->v, points);
         const size_t n = json_array_size(points);
         rbe_row_begin(p, row);

@@ -18,13 +18,13 @@ void rbe_section_failed_steps(const struct rbe_page *p)
     const struct rbe_row *row;
     size_t i = 0, failed = 0;
 
-    while ((row = rbe_next(p, "step", &i)))
+    while ((row = rbe_next(p, RBE_KIND(step), &i)))
         failed += !RBE_TRUE_AT(row->v, ok);
     if (failed) {
         rbe_document_heading(p->doc, 2, "Steps that failed or were left out");
         rbe_document_table(p->doc, "step|reason");
         i = 0;
-        while ((row = rbe_next(p, "step", &i)))
+        while ((row = rbe_next(p, RBE_KIND(step), &i)))
             if (!RBE_TRUE_AT(row->v, ok)) {
                 char step[96];
                 rbe_step_name(step, row->v);

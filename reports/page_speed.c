@@ -32,7 +32,7 @@ static void inference_table(const struct rbe_page *p)
     rbe_document_table(p->doc, "model|run|>threads|>ms/token|>tokens/s|>speed-up|"
                        ">prefill, tokens/s|>first token, ms|>file|>peak memory|"
                        ">read, GB/s|>CPUs used|>repeats");
-    while ((row = rbe_next_of_all(p, "inference", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(inference), &i))) {
         const double ms = RBE_NUMBER_AT(row->v, decode_median_ms);
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s", RBE_STRING_AT(row->v, mode));
@@ -52,7 +52,7 @@ static void inference_table(const struct rbe_page *p)
     rbe_document_table(p->doc, "model|>tokens in the context|>samples|>median, ms|>MAD, ms|"
                        ">p95, ms|>p99, ms|>tokens/s");
     i = 0;
-    while ((row = rbe_next_of_all(p, "inference", &i)))
+    while ((row = rbe_next_of_all(p, RBE_KIND(inference), &i)))
         json_array_foreach(RBE_VALUE_AT(row->v, decode), k, t) {
             rbe_row_model_cell(p, row);
             rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(t, depth));
@@ -73,7 +73,7 @@ static void edge_table(const struct rbe_page *p)
 
     rbe_document_table(p->doc, "model|>limit|>threads|>tokens|result|>peak, resident|"
                        ">peak, address space|>ms/token");
-    while ((row = rbe_next_of_all(p, "edge", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(edge), &i))) {
         const bool passed = RBE_TRUE_AT(row->v, passed);
         rbe_row_model_cell(p, row);
         rbe_number_cell(p->doc, "%.0f MiB", RBE_NUMBER_AT(row->v, limit_bytes) / 1048576);
@@ -102,11 +102,11 @@ static enum rbe_status speed_plot(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     speed.missing = "this run has timed no token";
     fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
-    while ((row = rbe_next(p, "inference", &i)))
+    while ((row = rbe_next(p, RBE_KIND(inference), &i)))
         if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
             threads = fmax(threads, RBE_NUMBER_AT(row->v, machine, threads));
     i = 0;
-    while ((row = rbe_next(p, "inference", &i))) {
+    while ((row = rbe_next(p, RBE_KIND(inference), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char what[96], name[64];
         if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") ||
@@ -140,7 +140,7 @@ static enum rbe_status memory_plot(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     memory.missing = "this run has generated under no memory limit";
     fprintf(memory.tsv, "# model\tweights_f32_mb\tfile_mb\tpeak_mb\n");
-    while ((row = rbe_next(p, "edge", &i))) {
+    while ((row = rbe_next(p, RBE_KIND(edge), &i))) {
         const int at = rbe_model_of(p, row);
         const struct rbe_model_seen *m = rbe_page_model(p, at);
         char name[64];
@@ -170,7 +170,7 @@ static enum rbe_status sustained_plot(const struct rbe_page *p)
         return RBE_ERR_NOMEM;
     curve.missing = "this run has decoded over no minutes";
     fprintf(curve.tsv, "# model\tminutes\ttokens_per_s\ttemperature_c\n");
-    while ((row = rbe_next(p, "sustained", &i))) {
+    while ((row = rbe_next(p, RBE_KIND(sustained), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
         char what[96], name[64];
         const char *device = rbe_text_or(RBE_STRING_AT(row->v, machine, device), "");
@@ -198,7 +198,7 @@ static void sustained_table(const struct rbe_page *p)
 
     rbe_document_table(p->doc, "model|device|>minutes|>threads|>tokens/s at first|>at last|"
                        ">left|>ms/token at last|>warmest");
-    while ((row = rbe_next_of_all(p, "sustained", &i))) {
+    while ((row = rbe_next_of_all(p, RBE_KIND(sustained), &i))) {
         rbe_row_model_cell(p, row);
         rbe_document_cell(p->doc, "%s",
                           rbe_text_or(RBE_STRING_AT(row->v, machine, device), "-"));
@@ -219,10 +219,10 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
     rbe_document_heading(p->doc, 2, "Speed and memory");
     if ((err = speed_plot(p)))
         return err;
-    if (rbe_page_has(p, "inference", "inference", "no run has timed a model"))
+    if (rbe_page_has(p, RBE_KIND(inference), "inference", "no run has timed a model"))
         inference_table(p);
     /* For devices: a run of half an hour is no part of the usual ones. */
-    if (rbe_any_of_all(p, "sustained")) {
+    if (rbe_any_of_all(p, RBE_KIND(sustained))) {
         rbe_document_heading(p->doc, 3, "Over minutes without a pause");
         if ((err = sustained_plot(p)))
             return err;
@@ -231,7 +231,7 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
     rbe_document_heading(p->doc, 3, "Under a memory limit");
     if ((err = memory_plot(p)))
         return err;
-    if (rbe_page_has(p, "edge", "edge", "no run has generated under a memory limit"))
+    if (rbe_page_has(p, RBE_KIND(edge), "edge", "no run has generated under a memory limit"))
         edge_table(p);
     return RBE_OK;
 }

@@ -38,7 +38,7 @@ bool rbe_plot_begin(struct rbe_plot_data *p);
 void rbe_plot_series(struct rbe_plot_data *p, char out[64], const char *name);
 
 /*
- * Draws scripts/NAME.gp from the data as SVG (into doc) and PNG (plots/ID.png), with the
+ * Draws reports/plots/NAME.gp from the data as SVG (into doc) and PNG (plots/ID.png), with the
  * TSV beside it.  `vars` are gnuplot assignments beyond in, out, kind, id, series, title.
  * Without rows doc says that this was not measured, and p->missing as the reason; without
  * gnuplot, that it was not drawn.

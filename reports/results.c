@@ -371,7 +371,7 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
             continue;
         if (b >= 0 && b != m && !r->models[b].rbe)
             r->models[m].base = b;
-        if (!strcmp(r->rows[i].kind, "convert")) {
+        if (!strcmp(r->rows[i].kind, RBE_KIND(convert))) {
             r->models[m].codec = main_codec(RBE_VALUE_AT(v, tensors));
             /* The file holds the products of the factors; what counts are the factors. */
             const double factors = RBE_NUMBER_AT(v, low_rank_bytes);
@@ -429,20 +429,20 @@ const struct rbe_row *rbe_results_last_of_all(const struct rbe_results *r, const
 
 const struct rbe_row *rbe_results_conversion(const struct rbe_results *r, int model)
 {
-    const struct rbe_row *row = rbe_results_last_of_all(r, "convert", model), *training;
+    const struct rbe_row *row = rbe_results_last_of_all(r, RBE_KIND(convert), model), *training;
 
-    if (row || (row = rbe_results_last(r, "contents", model)) ||
-        !(training = rbe_results_last_of_all(r, "recovery", model)))
+    if (row || (row = rbe_results_last(r, RBE_KIND(contents), model)) ||
+        !(training = rbe_results_last_of_all(r, RBE_KIND(recovery), model)))
         return row;
     const json_t *before = RBE_VALUE_AT(training->v, before);
     const char *path = RBE_STRING_AT(before, path);
     const int from = rbe_results_model(r, before);
-    if (from >= 0 && (row = rbe_results_last_of_all(r, "convert", from)))
+    if (from >= 0 && (row = rbe_results_last_of_all(r, RBE_KIND(convert), from)))
         return row;
     /* Converted anew by another version of the encoder: the same name and size will do. */
     for (size_t i = 0; i < r->count; i++) {
         const json_t *v = r->rows[i].v;
-        if (!strcmp(r->rows[i].kind, "convert") && path &&
+        if (!strcmp(r->rows[i].kind, RBE_KIND(convert)) && path &&
             same(path, RBE_STRING_AT(v, model, path)) &&
             RBE_NUMBER_AT(v, model, bytes) == RBE_NUMBER_AT(before, bytes))
             return &r->rows[i];

@@ -106,7 +106,7 @@ static const char *step_reason(const struct rbe_page *p, const char *name)
     const struct rbe_row *row;
     size_t i = 0;
 
-    while (name && (row = rbe_next(p, "step", &i)))
+    while (name && (row = rbe_next(p, RBE_KIND(step), &i)))
         if (!RBE_TRUE_AT(row->v, ok) && !strcmp(RBE_STRING_AT(row->v, step), name))
             return rbe_text_or(RBE_STRING_AT(row->v, reason), "no reason given");
     return NULL;

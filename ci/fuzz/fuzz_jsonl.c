@@ -16,7 +16,7 @@
 static bool text(const char *path)
 {
     struct rbe_text t;
-    struct rbe_page *pages;
+    struct rbe_text_page *pages;
     struct rbe_windows w;
     struct rbe_diag d = {""};
     char *made;

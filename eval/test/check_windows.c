@@ -47,7 +47,7 @@ static void check_cutting_text(void)
 {
     static const char raw[] = " \n = A = \n \n one @-@ two . \n = = B = = \n \n = C D = \n x";
     struct rbe_diag d = {""};
-    struct rbe_page *pages;
+    struct rbe_text_page *pages;
     char *out;
     size_t n;
 
