@@ -28,8 +28,8 @@ static atomic_bool fast;
 static char name[64] = "plain loops";
 static _Thread_local bool alone;
 
-/* Addresses that the library takes once it is loaded, 43 MB of version 2.6, and what it was seen
- * to take with two threads, 18 MB; a new one may take more. */
+/* Addresses that the library takes once it is loaded, 43 MB of version 2.6, and what it was
+ * seen to take with two threads, 18 MB; a new one may take more. */
 enum { LOADED = 48 * 1000 * 1000, ROOM = 32 * 1000 * 1000 };
 
 /* oneDNN dispatches on feature bits; RBE_DISABLE_ISA must hold for it too.  Near a limit it is

@@ -139,6 +139,8 @@ static void check_moments(struct rbe_model *m, const char *path)
     /* By fewer tokens, in shorter windows; in bytes, what was said. */
     CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 600) + (size_t)1500 * 8192 * 4 <
           rbe_sensitivity_bytes(rbe_model_config(m), 0));
+    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 256) + (size_t)200 * 8192 * 4 <
+          rbe_sensitivity_bytes(rbe_model_config(m), 512));
     double few = -1, kl512 = -1;
     if (CHECK(!rbe_sensitivity_open(&v, path, c, 512, NULL, &d))) {
         CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &few, &d));

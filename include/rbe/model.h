@@ -21,8 +21,8 @@ struct rbe_model;
  * path: a folder with config.json and model.safetensors, or with model.safetensors.index.json
  * and its shards (F32, F16, BF16 or F64; names with or without "transformer.", weights
  * [in][out] as OpenAI wrote them), or such a file with config.json beside it, or an RBE
- * container (config inside), or a GGUF file.  A plain checkpoint is held as f32.  The checksums of a
- * container's codes are compared when the first tokens go through.
+ * container (config inside), or a GGUF file.  A plain checkpoint is held as f32.  The checksums
+ * of a container's codes are compared when the first tokens go through.
  */
 enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct rbe_diag *d);
 void rbe_model_close(struct rbe_model **m);
