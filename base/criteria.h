@@ -30,6 +30,9 @@ struct rbe_limit {
     const char *what;
 };
 
+/* Parameters of the model that the chapter speaks of, GPT-2 small. */
+#define RBE_GPT2_SMALL 124439808
+
 extern const struct rbe_limit rbe_limits[RBE_LIMITS];
 
 #define RBE_LIMIT(name) (rbe_limits[RBE_LIMIT_##name].value)

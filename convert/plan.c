@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/criteria.h"
 #include "base/json.h"
 #include "rbe/container.h"
 
@@ -220,9 +221,8 @@ void rbe_convert_close(struct rbe_convert **pc)
 
 const char *rbe_convert_default_profile(const struct rbe_model_config *c)
 {
-    const uint64_t gpt2_small = 124439808;
-
-    if (c->arch != RBE_ARCH_GPT2)
-        return "smol-4.0";
-    return rbe_model_config_params(c) == gpt2_small ? "mobile-45mb" : "mini-2.89";
+    /* The chapter's: 45 MB. */
+    if (c->arch == RBE_ARCH_GPT2 && rbe_model_config_params(c) == RBE_GPT2_SMALL)
+        return "mobile-45mb";
+    return rbe_arch_at(c->arch)->profile;
 }

@@ -6,8 +6,8 @@
  * The file, little-endian: "_logits_"; the context, the vocabulary and the number of chunks as
  * 32-bit integers; the tokens, [chunks][context] of 32 bits; then for every token that is
  * scored (those of the second half of a chunk but its last) a step and a least log-probability,
- * 32-bit floats, and for each word of the vocabulary the 16-bit number of steps above it.  A word more
- * fills up odd vocabularies.
+ * 32-bit floats, and for each word of the vocabulary the 16-bit number of steps above it.  A
+ * word more fills up odd vocabularies.
  */
 #ifndef RBE_GATE_LOGITS_H
 #define RBE_GATE_LOGITS_H

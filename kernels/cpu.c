@@ -61,7 +61,8 @@ uint32_t rbe_cpu_isa_unmasked(void)
         isa |= RBE_ISA_AVX512;
     if ((isa & RBE_ISA_AVX512) && __builtin_cpu_supports("avx512vnni"))
         isa |= RBE_ISA_VNNI;
-    if ((isa & RBE_ISA_AVX512) && __builtin_cpu_supports("avx512vbmi2"))
+    if ((isa & RBE_ISA_AVX512) && __builtin_cpu_supports("avx512vbmi") &&
+        __builtin_cpu_supports("avx512vbmi2"))
         isa |= RBE_ISA_VBMI2;
 #elif defined(__aarch64__) && defined(__APPLE__)
     int has = 0;

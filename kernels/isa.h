@@ -16,7 +16,7 @@
     DO(avx2, AVX2, 1, RBE_ISA_SSE41)            /* with FMA and F16C */                        \
     DO(avx512, AVX512, 2, RBE_ISA_AVX2)         /* F, BW, DQ, VL */                            \
     DO(vnni, VNNI, 3, RBE_ISA_AVX512)           /* AVX512_VNNI */                              \
-    DO(vbmi2, VBMI2, 4, RBE_ISA_AVX512)         /* AVX512_VBMI2 */                             \
+    DO(vbmi2, VBMI2, 4, RBE_ISA_AVX512)         /* AVX512_VBMI, AVX512_VBMI2 */                \
     DO(neon, NEON, 5, 0)                                                                       \
     DO(dotprod, DOTPROD, 6, RBE_ISA_NEON)       /* Armv8.2 dot product */                      \
     DO(avxvnni, AVXVNNI, 7, RBE_ISA_AVX2)       /* AVX_VNNI: VNNI without AVX-512 */

@@ -18,7 +18,6 @@
 #ifndef RBE_KERNELS_TRELLIS_H
 #define RBE_KERNELS_TRELLIS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,16 +47,22 @@ struct rbe_trellis_state {
 };
 
 /*
- * A row to be generated: h = window * multiplier + addend; g = the sum of h's two signed
- * bytes, or of its four nibbles.  An output costs (e * e) >> 16, e = (g * factor - target),
- * doubled `doublings` times, all in 16 bits that saturate.
+ * From h = window * multiplier + addend to an output g: the sum of h's two signed bytes; of its
+ * four nibbles; or what `seedg` makes of a window (kernels/format/seedg.h): then the multiplier
+ * is 1.
+ */
+enum rbe_trellis_map { RBE_TRELLIS_BYTES, RBE_TRELLIS_NIBBLES, RBE_TRELLIS_TABLE };
+
+/*
+ * A row to be generated.  An output costs (e * e) >> 16, e = (g * factor - target), doubled
+ * `doublings` times, all in 16 bits that saturate.
  */
 struct rbe_trellis_row {
     unsigned shift;             /* k: bits new in this row's window */
     unsigned free;              /* of them, this many lowest ones may be chosen ... */
     unsigned fixed;             /* ... and the others are these */
     uint16_t addend;
-    bool nibbles;
+    enum rbe_trellis_map map;   /* one for all rows of a search */
     uint8_t factor;             /* 1..127 */
     uint8_t doublings;          /* 0..RBE_TRELLIS_MAX_DOUBLINGS */
     int16_t target;

@@ -30,9 +30,9 @@ static const struct rbe_arch_spare spares[RBE_ARCH_COUNT][SPARES] = {
 #include "model/arch.def"
 };
 
-#define RBE_ARCH(id, type, title, prefix, norm, positions, activation)                         \
+#define RBE_ARCH(id, type, title, prefix, norm, positions, activation, profile)                \
     [RBE_ARCH_##id] = {type, title, prefix, RBE_##norm, RBE_##positions, RBE_##activation,     \
-                       tensors[RBE_ARCH_##id], spares[RBE_ARCH_##id]},
+                       tensors[RBE_ARCH_##id], spares[RBE_ARCH_##id], profile},
 static const struct rbe_arch archs[RBE_ARCH_COUNT] = {
 #include "model/arch.def"
 };

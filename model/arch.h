@@ -36,8 +36,8 @@ enum rbe_option {
     RBE_OPTION_COUNT
 };
 
-/* The parts there are.  Where a pass depends on one it asks by a switch without a default, so
- * that the compiler names every place that a new part must be taught to. */
+/* The parts there are.  Where a pass has more to do than take one of two ways, it asks by a
+ * switch without a default, so that the compiler names the place; the others compare. */
 enum rbe_norm { RBE_LAYER_NORM, RBE_RMS_NORM };
 enum rbe_positions { RBE_LEARNED, RBE_ROTARY };
 enum rbe_activation { RBE_GELU, RBE_SWIGLU };
@@ -68,6 +68,7 @@ struct rbe_arch {
     enum rbe_activation activation;
     const struct rbe_arch_tensor *tensors;      /* up to one whose name is NULL */
     const struct rbe_arch_spare *spares;        /* likewise */
+    const char *profile;                        /* that converts it where none is named */
 };
 
 /* NULL past the end. */

@@ -1,5 +1,5 @@
 /*
- * encode_seed.c - scales, search and refit of `seed` and `seed4` matrices.
+ * encode_seed.c - scales, search and refit of `seed`, `seed4` and `seedg` matrices.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -81,18 +81,24 @@ struct encoder {
 static float tuned_scale(enum rbe_format f, unsigned block)
 {
     static const struct {
-        float bits, seed, seed4;
-    } table[] = {{0.03F, 0.2F, 0.2F}, {0.5F, 0.65F, 0.65F}, {1, 0.85F, 0.9F},
-                 {2, 1.07F, 1},       {2.91F, 1.15F, 1.07F}, {4, 1.24F, 1.18F},
-                 {5.33F, 1.34F, 1.25F}, {6.4F, 1.45F, 1.35F}, {8, 1.55F, 1.45F}};
+        float bits, seed, seed4, seedg;
+    } table[] = {{0.03F, 0.2F, 0.2F, 0.2F},    {0.5F, 0.65F, 0.65F, 0.65F},
+                 {1, 0.85F, 0.9F, 0.88F},      {2, 1.07F, 1, 1},
+                 {2.91F, 1.15F, 1.07F, 1.05F}, {4, 1.24F, 1.18F, 1.11F},
+                 {5.33F, 1.34F, 1.25F, 1.2F}, {6.4F, 1.45F, 1.35F, 1.25F},
+                 {8, 1.55F, 1.45F, 1.27F}};
     const float bits = 128.0F / (float)block;
     size_t i = 1;
 
     while (i + 1 < sizeof table / sizeof table[0] && bits > table[i].bits)
         i++;
     const float at = (bits - table[i - 1].bits) / (table[i].bits - table[i - 1].bits);
-    const float low = f == RBE_SEED4 ? table[i - 1].seed4 : table[i - 1].seed;
-    const float high = f == RBE_SEED4 ? table[i].seed4 : table[i].seed;
+    const float low = f == RBE_SEED4   ? table[i - 1].seed4
+                      : f == RBE_SEEDG ? table[i - 1].seedg
+                                       : table[i - 1].seed;
+    const float high = f == RBE_SEED4   ? table[i].seed4
+                       : f == RBE_SEEDG ? table[i].seedg
+                                        : table[i].seed;
     return low + (at < 0 ? 0 : at > 1 ? 1 : at) * (high - low);
 }
 
@@ -559,4 +565,6 @@ static double wanted_db(uint32_t block, enum rbe_search s)
 const struct rbe_encoder rbe_encoder_seed = {
     .encode = encode, .memory = memory, .shares = shares, .wanted_db = wanted_db};
 const struct rbe_encoder rbe_encoder_seed4 = {
+    .encode = encode, .memory = memory, .shares = shares};
+const struct rbe_encoder rbe_encoder_seedg = {
     .encode = encode, .memory = memory, .shares = shares};

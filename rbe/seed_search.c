@@ -17,6 +17,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/format/seed.h"
+#include "kernels/format/seedg.h"
 #include "kernels/trellis.h"
 
 /* Bits on each side of a joint whose rows have a say in it (docs/ENCODER.md). */
@@ -29,10 +30,29 @@ enum { JOINT_BITS = 96 };
  */
 #define UNIT 24.0
 
+/* A map as the trellis computes it: its output is a weight plus `offset`. */
+struct map {
+    enum rbe_trellis_map kind;
+    uint16_t multiplier, step;  /* step: of the addend from row to row of a strip */
+    int offset, most;           /* most: largest |weight| */
+    double sigma;               /* of weights */
+};
+
+static const struct map *map_of(enum rbe_format format)
+{
+    static const struct map bytes = {RBE_TRELLIS_BYTES, RBE_SEED_MULTIPLIER, 0, 0,
+                                     RBE_SEED_GMAX, 104.5};
+    static const struct map nibbles = {RBE_TRELLIS_NIBBLES, RBE_SEED4_MULTIPLIER,
+                                       RBE_SEED4_STEP, RBE_SEED4_GMAX, RBE_SEED4_GMAX, 9.22};
+    static const struct map table = {RBE_TRELLIS_TABLE, 1, 0, 0, RBE_SEEDG_GMAX, 66.2};
+
+    return format == RBE_SEEDG ? &table : format == RBE_SEED4 ? &nibbles : &bytes;
+}
+
 struct rbe_seed_search {
     const struct rbe_trellis *ops;
     struct rbe_trellis_state trellis;
-    bool nibbles;
+    const struct map *map;
     unsigned block, bits;
     double factor;              /* of a row of mean weight: e = (g - target) * factor */
     size_t line;                /* bytes of a ring line */
@@ -88,7 +108,7 @@ static struct layout layout_of(unsigned block, unsigned bits)
 
 float rbe_seed_sigma(enum rbe_format format)
 {
-    return format == RBE_SEED4 ? 9.22F : 104.5F;
+    return (float)map_of(format)->sigma;
 }
 
 size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
@@ -98,9 +118,9 @@ size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
 
 /* The square of the error to be expected is that of the maps' outputs less 6 dB a bit; beyond
  * some 8 bits it is that of rounding to integers. */
-static double usual_factor(bool nibbles, unsigned block)
+static double usual_factor(const struct map *m, unsigned block)
 {
-    const double sigma = nibbles ? 9.22 : 104.5, expected = sigma * exp2(-128.0 / block);
+    const double expected = m->sigma * exp2(-128.0 / block);
     const double error = expected > 0.29 ? expected : 0.29;
 
     return sqrt(UNIT * 65536) / error;
@@ -126,10 +146,10 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
     s->ops = ops ? ops : rbe_trellis_best(rbe_cpu_isa());
-    s->nibbles = format == RBE_SEED4;
+    s->map = map_of(format);
     s->block = block;
     s->bits = bits;
-    s->factor = usual_factor(s->nibbles, block);
+    s->factor = usual_factor(s->map, block);
     s->line = (size_t)1 << (bits - least_shift(block));
     s->memory = memory;
     s->start = memory + l.start;
@@ -140,8 +160,7 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
     s->trellis.hash = (uint16_t *)(memory + l.hash);
     s->trellis.next_cost = (uint16_t *)(memory + l.next_cost);
     s->trellis.next_hash = (uint16_t *)(memory + l.next_hash);
-    rbe_trellis_init(&s->trellis, bits,
-                     s->nibbles ? RBE_SEED4_MULTIPLIER : RBE_SEED_MULTIPLIER);
+    rbe_trellis_init(&s->trellis, bits, s->map->multiplier);
     *out = s;
     return RBE_OK;
 }
@@ -217,11 +236,12 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
 {
     const size_t at = offset(s, p, r), i = r - p->first;
     const double weight = p->weight ? (double)p->weight[i] : 1;
-    struct rbe_trellis_row row = {.nibbles = s->nibbles};
+    const struct map *const m = s->map;
+    struct rbe_trellis_row row = {.map = m->kind};
 
     factor *= sqrt(weight);
     /* Beyond the map's range a target would make all outputs saturate, and none the best. */
-    const double reach = (s->nibbles ? RBE_SEED4_GMAX : RBE_SEED_GMAX) + 8192 / factor;
+    const double reach = m->most + 8192 / factor;
     const double target = fmin(fmax((double)p->target[i], -reach), reach);
 
     for (; factor > 127 && row.doublings < RBE_TRELLIS_MAX_DOUBLINGS; factor /= 2)
@@ -229,9 +249,9 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
     /* A light row still costs something. */
     row.factor = (uint8_t)(!(weight > 0) ? 0 : factor > 127 ? 127 : factor < 1 ? 1
                                                                      : lrint(factor));
-    const double scaled = (target + (s->nibbles ? RBE_SEED4_GMAX : 0)) * row.factor;
+    const double scaled = (target + m->offset) * row.factor;
     row.target = (int16_t)(scaled > 32767 ? 32767 : scaled < -32767 ? -32767 : lrint(scaled));
-    row.addend = (uint16_t)(s->nibbles ? place(s, p, r) * RBE_SEED4_STEP : 0);
+    row.addend = (uint16_t)(place(s, p, r) * m->step);
     if (r == p->first)
         return row;
     row.shift = (unsigned)(at - offset(s, p, r - 1));
@@ -425,7 +445,8 @@ void rbe_seed_decode_column(enum rbe_format format, unsigned block, const uint16
         const uint32_t high = words[w + 1 < count ? w + 1 : 0];
         const uint16_t u = (uint16_t)((high << 16 | words[w]) >> at % 16);
 
-        g[r] = (int16_t)(format == RBE_SEED4 ? rbe_seed4_map(u, (unsigned)(r % block))
-                                             : rbe_seed_map(u));
+        g[r] = (int16_t)(format == RBE_SEED4   ? rbe_seed4_map(u, (unsigned)(r % block))
+                         : format == RBE_SEEDG ? rbe_seedg_map(u)
+                                               : rbe_seed_map(u));
     }
 }

@@ -25,11 +25,11 @@ enum { RBE_SEED_DEPTH = 2048, RBE_SEED_ANY = -1 };
 
 struct rbe_seed_search;
 
-/* Standard deviation of the outputs of RBE_SEED or RBE_SEED4. */
+/* Standard deviation of the outputs of a format of seeds: RBE_SEED, RBE_SEED4, RBE_SEEDG. */
 float rbe_seed_sigma(enum rbe_format format);
 
 /*
- * format: RBE_SEED or RBE_SEED4; block 16..4096; bits: newest bits of the window that are
+ * format: one of seeds; block 16..4096; bits: newest bits of the window that are
  * searched, 8..16 (raised where a row brings so many that a trellis takes more).  ops: NULL:
  * the widest that rbe_cpu_isa() allows.  One for each thread.
  */

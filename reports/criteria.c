@@ -18,7 +18,7 @@
 
 double rbe_budget_bits(void)
 {
-    return RBE_LIMIT(C1_FILE) * 8 / 124439808;
+    return RBE_LIMIT(C1_FILE) * 8 / RBE_GPT2_SMALL;
 }
 
 static struct rbe_criterion *add(struct rbe_criteria *out, const struct rbe_pair *p,

@@ -46,7 +46,11 @@ double rbe_page_common_windows(const struct rbe_page *p, int base)
 
 /* The lines of the plot, in the order of the legend. */
 enum {
-    BEFORE_RECOVERY, AFTER_RECOVERY, ONE_B, PARTS,
+    /* By a search, and the format: */
+    BEFORE_RECOVERY,
+    AFTER_RECOVERY = BEFORE_RECOVERY + RBE_FORMAT_COUNT,
+    ONE_B = AFTER_RECOVERY + RBE_FORMAT_COUNT,
+    PARTS = ONE_B + RBE_FORMAT_COUNT,
     SEARCHED,                   /* those before it are found by a search */
     ONE_RATE = SEARCHED,        /* and the format */
     LOW_RANK = ONE_RATE + RBE_FORMAT_COUNT,
@@ -56,17 +60,31 @@ enum {
     SERIES,
 };
 
-/* A '_' is shown as a blank. */
-static const char *series_name(size_t s)
-{
-    static const char *const names[SERIES] = {
-        [BEFORE_RECOVERY] = "seed,_before_recovery", [AFTER_RECOVERY] = "seed,_after_recovery",
-        [ONE_B] = "seed,_one_B", [PARTS] = "parts_of_the_model",
-        [LOW_RANK] = "low_rank_(SVD)", [SCHEDULES] = "schedules_of_the_chapter",
-        [RIVALS] = "other_files"};
+struct series_name {
+    char text[48];
+};
 
-    return names[s] ? names[s]
-                    : rbe_format_name((enum rbe_format)(s - (s < LOW_RANK ? ONE_RATE : RATED)));
+/* A '_' is shown as a blank. */
+static struct series_name series_name(size_t s)
+{
+    static const struct { size_t first; const char *what; } of_format[] = {
+        {RATED, ""}, {ONE_RATE, ""}, {ONE_B, ",_one_B"}, {AFTER_RECOVERY, ",_after_recovery"},
+        {BEFORE_RECOVERY, ",_before_recovery"}};
+    static const char *const names[SERIES] = {
+        [PARTS] = "parts_of_the_model", [LOW_RANK] = "low_rank_(SVD)",
+        [SCHEDULES] = "schedules_of_the_chapter", [RIVALS] = "other_files"};
+    struct series_name out;
+    size_t i = 0;
+
+    if (names[s]) {
+        snprintf(out.text, sizeof out.text, "%s", names[s]);
+        return out;
+    }
+    while (s < of_format[i].first)
+        i++;
+    const enum rbe_format f = (enum rbe_format)(s - of_format[i].first);
+    snprintf(out.text, sizeof out.text, "%s%s", rbe_format_name(f), of_format[i].what);
+    return out;
 }
 
 /* The codec of a row, or the first of several ("seed+seed4"); NULL where the list has none. */
@@ -109,8 +127,10 @@ static size_t series_of(const struct rbe_page *p, int model)
 
     if (!rbe_page_model(p, model)->rbe)
         return RIVALS;
+    /* A codec that the list has not is drawn with the first that is searched. */
+    const enum rbe_format f = facts ? rbe_format_by_name(facts->name) : RBE_SEED;
     if (rbe_results_last_of_all(p->r, RBE_KIND(recovery), model))
-        return AFTER_RECOVERY;
+        return AFTER_RECOVERY + f;
     if (conversion) {
         const char *series = RBE_STRING_AT(conversion->v, series);
         if (same(series, RBE_SERIES_PARTS))
@@ -120,12 +140,14 @@ static size_t series_of(const struct rbe_page *p, int model)
         if (RBE_NUMBER_AT(conversion->v, low_rank_bytes) > 0)
             return LOW_RANK;
         if (facts && facts->feedback && measured_allocation(conversion))
-            return BEFORE_RECOVERY;
+            return BEFORE_RECOVERY + f;
     }
-    if (!facts || facts->feedback ||
-        (facts->float_bytes && rbe_page_model(p, model)->bits < 15.5))
-        return ONE_B;
-    return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + rbe_format_by_name(facts->name);
+    if (!facts || facts->feedback)
+        return ONE_B + f;
+    /* A model of floats and others, by the name of its largest matrix's. */
+    if (facts->float_bytes && rbe_page_model(p, model)->bits < 15.5)
+        return ONE_B + RBE_SEED;
+    return (facts->rate == RBE_RATE_NONE ? ONE_RATE : RATED) + f;
 }
 
 struct rate_point {
@@ -196,7 +218,7 @@ static void put_encodings(FILE *f, const struct rate_points *r)
         if (said || r->v[i].series >= SEARCHED)
             continue;
         fputs(before, f);
-        put_name(f, series_name(r->v[i].series));
+        put_name(f, series_name(r->v[i].series).text);
         fprintf(f, ": %s", r->v[i].how);
         before = "; ";
     }
@@ -226,7 +248,7 @@ static void put_recorded(FILE *f, const struct rate_points *r)
             fputs(before, f);
         if (measured)
             fprintf(f, "%zu points of ", recorded);
-        put_name(f, series_name(s));
+        put_name(f, series_name(s).text);
         before = "; ";
     }
     fprintf(f, ". %s", fresh ? "All others: measured in this run. " : "");
@@ -394,8 +416,8 @@ static void name_points(struct rate_points *r, bool lines)
         if (!is_shown(r, x))
             continue;
         const bool tells = lines && before != x->series && x->series < SEARCHED;
-        snprintf(x->label, sizeof x->label, "%s%s%.40s", tells ? series_name(x->series) : "",
-                 tells ? ": " : "", x->name);
+        snprintf(x->label, sizeof x->label, "%s%s%.40s",
+                 tells ? series_name(x->series).text : "", tells ? ": " : "", x->name);
         before = x->series;
         for (char *c = x->label; *c; c++)
             if (*c == '_' || (unsigned char)*c < ' ')
@@ -461,7 +483,7 @@ static enum rbe_status lead_rows(struct rbe_plot_data *data, struct rate_points 
         char name[64];
         if (!is_shown(r, x))
             continue;
-        rbe_plot_series(data, name, series_name(x->series));
+        rbe_plot_series(data, name, series_name(x->series).text);
         fprintf(data->tsv, "%s\t%.17g\t%.17g\t%s\t%d\t%d\n", name, x->bits, lost(r, x),
                 x->label[0] ? x->label : " ", x->side, x->recorded);
         data->rows++;
@@ -546,7 +568,7 @@ static enum rbe_status draw_all(const struct rbe_page *p, int base,
     fprintf(data.tsv, "# series\tbits_per_weight\tperplexity\n");
     for (size_t k = 0; k < r->count; k++) {
         char name[64];
-        rbe_plot_series(&data, name, series_name(r->v[k].series));
+        rbe_plot_series(&data, name, series_name(r->v[k].series).text);
         fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, r->v[k].bits, r->v[k].perplexity);
         data.rows++;
     }

@@ -74,7 +74,7 @@ check 'list: 14 block sizes or more' test \
 check 'list: whole models' grep -q '^model_gemv_seed_' "$dir/list"
 check 'list: probes' grep -q '^probe_read_.*/bytes:[0-9]*/t:1' "$dir/list"
 # Every kernel that a shape and format fits, on every shape, B, number of threads and cache.
-for kernel in $(grep -oE '^gem[vm]_seed4?_[a-z0-9]+/' "$dir/list" | sort -u); do
+for kernel in $(grep -oE '^gem[vm]_seed[4g]?_[a-z0-9]+/' "$dir/list" | sort -u); do
     for shape in 2304x768 768x768 3072x768 768x3072 50257x768; do
         check "list: B of $kernel$shape" test \
             "$(grep "^$kernel$shape/B:" "$dir/list" | cut -d/ -f3 | sort -u | wc -l)" -ge 14

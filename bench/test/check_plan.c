@@ -90,10 +90,10 @@ static void everything(void)
     for (size_t i = 0; (k = rbe_kernel_at(i)); i++) {
         if (k->op != RBE_GEMV || !rbe_kernel_runs_on(k, rbe_cpu_isa()))
             continue;
-        const unsigned blocks = k->format == RBE_SEED || k->format == RBE_SEED4 ? 18
-                                : k->format == RBE_HYBRID                      ? 5
-                                : k->format == RBE_PACKED128                   ? 8
-                                                                               : 1;
+        const unsigned blocks = rbe_format_facts(k->format)->strip_bits ? 18
+                                : k->format == RBE_HYBRID               ? 5
+                                : k->format == RBE_PACKED128            ? 8
+                                                                        : 1;
         snprintf(prefix, sizeof prefix, "%s/768x768/", k->name);
         CHECK(rows(s, prefix, "/cold/t:1") == blocks && rows(s, prefix, "/hot/t:3") == blocks);
         snprintf(prefix, sizeof prefix, "model_%s/", k->name);

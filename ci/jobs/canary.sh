@@ -27,10 +27,10 @@ rm -f kernels/test/time_*
 for f in kernels/x86/*.c kernels/arm/*.c; do
     case $f in
     */f32_avx2.c | */f16_avx2.c | */int8_avx2.c | */int4_avx2.c | */hybrid_avx2.c | \
-        */packed128_avx2.c | */seed_avx2.c | */seed4_avx2.c) ;;
+        */packed128_avx2.c | */seed_avx2.c | */seed4_avx2.c | */seedg_avx2.c) ;;
     */f16_sse41.c | */seed_sse41.c | */int4_avx512.c | */int8_avx512vnni.c | \
         */seed4_avx512.c) ;;
-    */int8_neondot.c | */int4_neon.c | */seed4_neon.c) ;;
+    */int8_neondot.c | */int4_neon.c | */seed4_neon.c | */seedg_neon.c) ;;
     */seed_act8_avxvnni.c | */seed4_act8_avx512vnni.c | */seed4_act8_neondot.c) ;;
     */funnel_* | */transform_*) ;;
     *) rm -f "$f" ;;
@@ -126,6 +126,9 @@ seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h
 seed: columns swapped (SSE4.1)     |x86_64|kernels|seed|kernels/x86/seed_sse41.h|s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
 seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
 seed4: another row term            |x86_64|kernels|seed4|kernels/body/seed_map.h|s/i \* RBE_SEED4_STEP/i * 0x6485U/
+seedg: another multiplier          |x86_64|format|-|kernels/format/seedg.h|s/0x9131U/0x9133U/
+seedg: an entry of zero            |x86_64|kernels|seedg|kernels/x86/simd_avx2.h|s/\(h, _mm256_set1_epi8\(63\)\)/(h, _mm256_set1_epi8(62))/
+seedg: cut, not rounded (NEON)     |aarch64|kernels|seedg|kernels/arm/simd_neon.h|s/vqrdmulhq_s16/vqdmulhq_s16/
 seed4: nibbles cut short (NEON)    |aarch64|kernels|seed4|kernels/arm/simd_neon.h|s/low = vdupq_n_u8\(15\)/low = vdupq_n_u8(14)/
 activations: one step too large    |x86_64|act|-|kernels/matrix.c|s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
 activations: 8 bits, a step more   |x86_64|act|-|kernels/matrix.c|s/RBE_ACT8_MAX : /RBE_ACT8_MAX + 1 : /

@@ -100,17 +100,17 @@ mapfile -t readers < <(printf '%s\n' "${c[@]}" | grep '\.c$' | grep -v -e /test/
 complain 'JSON is read without rbe_json_load()' \
     "$(grep -nHE '\bjson_load(s|b|f|_file|_callback)?\(' "${readers[@]}" | cut -c 1-90)"
 # Fields of result rows are named by what base/rows.def lists, so that the compiler knows them.
-mapfile -t rows < <(printf '%s\n' "${c[@]}" | grep -E '^(reports|gate|eval)/[^/]*\.c$|^cli/eval_' |
+mapfile -t rows < <(printf '%s\n' "${c[@]}" | grep -E '^(reports|gate|eval)/[^/]*\.c$|^cli/eval_|^base/table.c$|^bench/summary.c$' |
     grep -v '^eval/recording.c$')
 complain 'a field of a row as a text, not RBE_KEY()' "$(grep -nHE \
-    '\<(rbe_[a-z]+_at|json_object_set(_new)?|rbe_result_set_real)\([^"]*, "|json_pack\("\{' "${rows[@]}" |
+    '\<(rbe_[a-z]+_at|json_object_set(_new)?|rbe_result_set_real)\([^"]*, "|(^|[^_a-z])text_or\([^",]*, "|header_line\([^"(]*, "|json_pack\("\{' "${rows[@]}" |
     cut -c 1-90)"
 # Nothing but the list names a tensor of an architecture; the classes' words are everybody's.
 stems=$(sed -n 's/^RBE_TENSOR([A-Z_]*, "\([^"]*\)".*/\1/p' model/arch.def |
     sed -E 's/^[a-z]+\.%u\.//; s/\.(weight|bias)$//; /[._]/!d; s/\./\\./g' | sort -u | paste -sd '|')
 mapfile -t nameless < <(printf '%s\n' "${c[@]}" | grep -vE '(^|/)(test|fuzz)/')
 complain 'a tensor of an architecture is named outside model/arch.def' \
-    "$(grep -nHE "^[^*]*\"[^\"]*($stems)[^\"]*\"" "${nameless[@]}" | grep -vE ':[0-9]+: */\*' | cut -c 1-90)"
+    "$(grep -nHE "\"[^\"]*($stems)[^\"]*\"" "${nameless[@]}" | grep -vE ':[0-9]+: */?\*' | cut -c 1-90)"
 guarded='^#ifndef RBE_'
 for f in "${c[@]}"; do
     case $f in

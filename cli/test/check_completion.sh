@@ -36,7 +36,7 @@ check 'an option of an evaluation' offers '--resamples' rbe eval perplexity --re
 check 'none of another command' offers '' rbe merge --max
 check 'words behind an option' offers 'parse text' rbe chat --special ''
 check 'the same behind =' offers 'parse' rbe chat --special = pa
-check 'codecs' offers 'seed seed4' rbe convert --codec seed
+check 'codecs' offers 'seed seed4 seedg' rbe convert --codec seed
 check 'files' offers 'notes.txt' rbe convert not
 check 'models behind -m' offers 'mini-2.89' rbe chat -m mi
 check 'models, or files' grep -qx 'mini-2.89' <(offered rbe info '')

@@ -1,5 +1,5 @@
 /*
- * <rbe/model.h> - a GPT-2 that runs from a plain checkpoint or from an RBE model.
+ * <rbe/model.h> - a GPT-2 or Llama that runs from a checkpoint, a GGUF file or an RBE model.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -21,7 +21,7 @@ struct rbe_model;
  * path: a folder with config.json and model.safetensors, or with model.safetensors.index.json
  * and its shards (F32, F16, BF16 or F64; names with or without "transformer.", weights
  * [in][out] as OpenAI wrote them), or such a file with config.json beside it, or an RBE
- * container (config inside).  A plain checkpoint is held as f32.  The checksums of a
+ * container (config inside), or a GGUF file.  A plain checkpoint is held as f32.  The checksums of a
  * container's codes are compared when the first tokens go through.
  */
 enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct rbe_diag *d);

@@ -333,6 +333,25 @@ static inline u16x u16_square_high(u16x e)
     return vuzp2q_u16(vreinterpretq_u16_s32(low), vreinterpretq_u16_s32(high));
 }
 
+static inline u16x u16_mul_round(u16x a, u16x b)
+{
+    return vreinterpretq_u16_s16(
+        vqrdmulhq_s16(vreinterpretq_s16_u16(a), vreinterpretq_s16_u16(b)));
+}
+
+static inline u16x u16_table(const int8_t *b)
+{
+    return vreinterpretq_u16_s8(vld1q_s8(b));
+}
+
+static inline u16x u16_entries(u16x t, u16x h)
+{
+    const uint8x16_t v = vreinterpretq_u8_u16(h), i = vandq_u8(v, vdupq_n_u8(63));
+    const uint8x16_t base = vqtbl1q_u8(vreinterpretq_u8_u16(t), vandq_u8(v, vdupq_n_u8(15)));
+
+    return vreinterpretq_u16_u8(vaddq_u8(base, i));
+}
+
 static inline u16x u16_factor(uint8_t f)
 {
     return vdupq_n_u16(f);

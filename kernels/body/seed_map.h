@@ -1,6 +1,6 @@
 /*
- * seed_map.h - from windows to weights, in vectors: the map of `seed`, or of `seed4` where
- * MAP_SEED4 is 1.
+ * seed_map.h - from windows to weights, in vectors: the map of `seed`, of `seed4` where
+ * MAP_SEED4 is 1, or of `seedg` where MAP_SEEDG is.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -12,6 +12,13 @@
 #define RBE_KERNELS_BODY_SEED_MAP_H
 
 #include "kernels/format/seed.h"
+
+#ifndef MAP_SEEDG
+#define MAP_SEEDG 0
+#endif
+#if MAP_SEEDG
+#include "kernels/format/seedg.h"
+#endif
 
 enum {
     OFFSET = MAP_SEED4 ? 30 : 0,        /* weights are g + OFFSET */
@@ -46,6 +53,15 @@ static inline u16x map(u16x u, const struct row_const *k)
     return nibble_bytes(h);
 #else
     return u16_nibbles(h, u16_factor(1));
+#endif
+#elif MAP_SEEDG
+    const u16x h = u16_mul_round(u, u16_set(RBE_SEEDG_MULTIPLIER));
+    const u16x g = u16_entries(u16_table(rbe_seedg_base), h);
+    (void)k;
+#ifdef BYTE_WEIGHTS
+    return g;
+#else
+    return u16_bytes(g, u16_factor(1));
 #endif
 #else
     const u16x h = u16_mul(u, u16_set(RBE_SEED_MULTIPLIER));

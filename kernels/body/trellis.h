@@ -8,7 +8,10 @@
 #ifndef RBE_KERNELS_BODY_TRELLIS_H
 #define RBE_KERNELS_BODY_TRELLIS_H
 
+#include <stdbool.h>
+
 #include "kernels/body/unroll.h"
+#include "kernels/format/seedg.h"
 #include "kernels/trellis.h"
 
 /* A row's numbers in all lanes. */
@@ -23,12 +26,20 @@ INLINE struct row_vectors vectors_of(const struct rbe_trellis_row *r)
                                 u16_set(r->addend), r->doublings};
 }
 
-INLINE u16x error_cost(const struct row_vectors *r, u16x hash, const bool nibbles,
+INLINE u16x output(const struct row_vectors *r, u16x hash, const enum rbe_trellis_map map)
+{
+    if (map == RBE_TRELLIS_NIBBLES)
+        return u16_nibbles(u16_add(hash, r->addend), r->factor);
+    if (map == RBE_TRELLIS_TABLE)
+        hash = u16_entries(u16_table(rbe_seedg_base),
+                           u16_mul_round(hash, u16_set(RBE_SEEDG_MULTIPLIER)));
+    return u16_bytes(hash, r->factor);
+}
+
+INLINE u16x error_cost(const struct row_vectors *r, u16x hash, const enum rbe_trellis_map map,
                        const unsigned doublings)
 {
-    const u16x g = nibbles ? u16_nibbles(u16_add(hash, r->addend), r->factor)
-                           : u16_bytes(hash, r->factor);
-    u16x e = u16_sub_signed(g, r->target);
+    u16x e = u16_sub_signed(output(r, hash, map), r->target);
 
 #pragma GCC unroll 8
     for (unsigned i = 0; i < doublings; i++)
@@ -59,8 +70,9 @@ INLINE u16x less_least(u16x cost, u16x least)
  * number of states of a group become shuffles and straight code.
  */
 INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r,
-                    const unsigned k, const unsigned fold, const bool add, const bool nibbles,
-                    const unsigned doublings, uint8_t *decision)
+                    const unsigned k, const unsigned fold, const bool add,
+                    const enum rbe_trellis_map map, const unsigned doublings,
+                    uint8_t *decision)
 {
     const unsigned L = t->bits;
     const size_t groups = (size_t)1 << (L - fold), stride = groups >> k;
@@ -86,7 +98,7 @@ INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r
             u16x c = u16_expand(cost + from, k);
 
             if (add)
-                c = u16_add_sat(c, error_cost(&row, h, nibbles, doublings));
+                c = u16_add_sat(c, error_cost(&row, h, map, doublings));
             if (o == 0) {
                 best = c;
                 best_hash = h;
@@ -113,26 +125,31 @@ INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r
  */
 #define EACH_PAIR(DO) DO(1, 1) DO(1, 2) DO(2, 1) DO(2, 2) DO(2, 3) DO(3, 2) DO(3, 3) DO(3, 4) \
                       DO(4, 3) DO(4, 4)
-enum { PAIR_K = 4, PAIR_KINDS = 3 };    /* bytes not doubled, doubled once; nibbles */
+/* Bytes not doubled, doubled once; nibbles; the table not doubled, once, twice. */
+enum { PAIR_K = 4, PAIR_KINDS = 6 };
 
 typedef void step_fn(struct rbe_trellis_state *t, const struct rbe_trellis_row *r,
                      uint8_t *decision);
 
-#define STEP_OF(name, k, fold, nibbles, doublings)                                             \
+#define STEP_OF(name, k, fold, map, doublings)                                                 \
     static void name(struct rbe_trellis_state *t, const struct rbe_trellis_row *r,             \
                      uint8_t *decision)                                                        \
     {                                                                                          \
-        step_by(t, r, k, fold, true, nibbles, doublings, decision);                            \
+        step_by(t, r, k, fold, true, map, doublings, decision);                                \
     }
 #define STEP(k, fold)                                                                          \
-    STEP_OF(step_##k##fold##_bytes0, k, fold, false, 0)                                        \
-    STEP_OF(step_##k##fold##_bytes1, k, fold, false, 1)                                        \
-    STEP_OF(step_##k##fold##_nibbles, k, fold, true, r->doublings)
+    STEP_OF(step_##k##fold##_bytes0, k, fold, RBE_TRELLIS_BYTES, 0)                            \
+    STEP_OF(step_##k##fold##_bytes1, k, fold, RBE_TRELLIS_BYTES, 1)                            \
+    STEP_OF(step_##k##fold##_nibbles, k, fold, RBE_TRELLIS_NIBBLES, r->doublings)              \
+    STEP_OF(step_##k##fold##_table0, k, fold, RBE_TRELLIS_TABLE, 0)                            \
+    STEP_OF(step_##k##fold##_table1, k, fold, RBE_TRELLIS_TABLE, 1)                            \
+    STEP_OF(step_##k##fold##_table2, k, fold, RBE_TRELLIS_TABLE, 2)
 EACH_PAIR(STEP)
 
 static step_fn *const pairs[PAIR_K + 1][PAIR_K + 1][PAIR_KINDS] = {
 #define PAIR(k, fold)                                                                          \
-    [k][fold] = {step_##k##fold##_bytes0, step_##k##fold##_bytes1, step_##k##fold##_nibbles},
+    [k][fold] = {step_##k##fold##_bytes0, step_##k##fold##_bytes1, step_##k##fold##_nibbles,   \
+                 step_##k##fold##_table0, step_##k##fold##_table1, step_##k##fold##_table2},
     EACH_PAIR(PAIR)
 };
 
@@ -140,20 +157,25 @@ static void step(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, u
                  uint8_t *decision)
 {
     if (!r) {
-        step_by(t, NULL, 0, fold, false, false, 0, decision);
+        step_by(t, NULL, 0, fold, false, RBE_TRELLIS_BYTES, 0, decision);
         return;
     }
-    const unsigned k = r->shift, kind = r->nibbles ? 2 : r->doublings;
+    const unsigned k = r->shift, kind = r->map == RBE_TRELLIS_NIBBLES ? 2
+                                        : r->map == RBE_TRELLIS_TABLE ? 3U + r->doublings
+                                                                      : r->doublings;
     step_fn *const pair =
-        k <= PAIR_K && fold <= PAIR_K && kind < PAIR_KINDS && (r->nibbles || kind < 2)
+        k <= PAIR_K && fold <= PAIR_K && kind < PAIR_KINDS &&
+                (r->map != RBE_TRELLIS_BYTES || kind < 2)
             ? pairs[k][fold][kind] : NULL;
 
     if (pair)
         pair(t, r, decision);
-    else if (r->nibbles)
-        step_by(t, r, k, fold, true, true, r->doublings, decision);
+    else if (r->map == RBE_TRELLIS_NIBBLES)
+        step_by(t, r, k, fold, true, RBE_TRELLIS_NIBBLES, r->doublings, decision);
+    else if (r->map == RBE_TRELLIS_TABLE)
+        step_by(t, r, k, fold, true, RBE_TRELLIS_TABLE, r->doublings, decision);
     else
-        step_by(t, r, k, fold, true, false, r->doublings, decision);
+        step_by(t, r, k, fold, true, RBE_TRELLIS_BYTES, r->doublings, decision);
 }
 
 static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
@@ -172,8 +194,12 @@ static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
         const u16x window =
             u16_mul(u16_add(u16_expand(t->hash + (s >> free), free), chosen), inverse);
         const u16x hash = u16_add(u16_mul(u16_shift(window, fixed), multiplier), last);
-        const u16x error = r->nibbles ? error_cost(&row, hash, true, r->doublings)
-                                     : error_cost(&row, hash, false, r->doublings);
+        const u16x error =
+            r->map == RBE_TRELLIS_NIBBLES
+                ? error_cost(&row, hash, RBE_TRELLIS_NIBBLES, r->doublings)
+            : r->map == RBE_TRELLIS_TABLE
+                ? error_cost(&row, hash, RBE_TRELLIS_TABLE, r->doublings)
+                : error_cost(&row, hash, RBE_TRELLIS_BYTES, r->doublings);
         const u16x cost = less_least(
             u16_add_sat(u16_expand(t->cost + (s >> free), free), error), before);
 

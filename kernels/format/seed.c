@@ -1,5 +1,5 @@
 /*
- * seed.c - sizes and reference decoding of `seed` and `seed4` (layout in seed.h).
+ * seed.c - sizes and reference decoding of `seed`, `seed4` and `seedg` (layout in seed.h).
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,6 +7,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
+#include "kernels/format/seedg.h"
 #include "kernels/format/format.h"
 
 static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block, uint32_t aux)
@@ -63,6 +64,14 @@ static void decode_seed4(const struct rbe_matrix *w, size_t r, float *out)
         out[n] = s * col_scale(w, n) * (float)rbe_seed4_map(window(w, r, n), i);
 }
 
+static void decode_seedg(const struct rbe_matrix *w, size_t r, float *out)
+{
+    const float s = rbe_f16_to_f32(w->scale[r]);
+
+    for (size_t n = 0; n < w->cols; n++)
+        out[n] = s * col_scale(w, n) * (float)rbe_seedg_map(window(w, r, n));
+}
+
 /* A weight is the sum of two bytes; with DOTPROD activations of 16 bits are two as well. */
 static double dot_bytes(const struct rbe_kernel *k)
 {
@@ -99,3 +108,5 @@ const struct rbe_format_ops rbe_format_seed = {
     .size = size, .decode_row = decode_seed, .work = work_seed, .is_fast = rbe_seed_is_fast};
 const struct rbe_format_ops rbe_format_seed4 = {
     .size = size, .decode_row = decode_seed4, .work = work_seed4, .is_fast = rbe_seed_is_fast};
+const struct rbe_format_ops rbe_format_seedg = {
+    .size = size, .decode_row = decode_seedg, .work = work_seed, .is_fast = rbe_seed_is_fast};

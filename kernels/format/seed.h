@@ -1,5 +1,6 @@
 /*
- * seed.h - the stored layout of `seed` and `seed4`, and their generators (codecs.md 3).
+ * seed.h - the stored layout of `seed`, `seed4` and `seedg`, and the generators of the first
+ * two (codecs.md 3); seedg.h has the third.
  *
  * SPDX-License-Identifier: MIT
  *

@@ -6,14 +6,17 @@
 #include <string.h>
 
 #include "kernels/body/unroll.h"
+#include "kernels/format/seedg.h"
 #include "kernels/list.h"
 
 enum { OUTPUT_LEAST = -256, OUTPUTS = 512 };
 
-INLINE int output(unsigned h, const bool nibbles)
+INLINE int output(unsigned h, const enum rbe_trellis_map map)
 {
-    return nibbles ? (int)((h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12 & 15))
-                   : (int8_t)(h & 0xFF) + (int8_t)(h >> 8 & 0xFF);
+    return map == RBE_TRELLIS_NIBBLES
+               ? (int)((h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12 & 15))
+           : map == RBE_TRELLIS_TABLE ? rbe_seedg_map((uint16_t)h)
+                                      : (int8_t)(h & 0xFF) + (int8_t)(h >> 8 & 0xFF);
 }
 
 static int saturate(int v)
@@ -60,7 +63,7 @@ INLINE unsigned less_least(const struct rbe_trellis_state *t, unsigned cost)
 }
 
 INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
-                    const bool nibbles, uint8_t *decision)
+                    const enum rbe_trellis_map map, uint8_t *decision)
 {
     const unsigned L = t->bits, k = r ? r->shift : 0, addend = r ? r->addend : 0;
     const size_t groups = (size_t)1 << (L - fold), states = (size_t)1 << L;
@@ -74,7 +77,7 @@ INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r
         for (size_t s = g; s < states; s += groups) {
             const unsigned h = (unsigned)hash[s >> k] + top[s & ((1U << k) - 1)];
             const unsigned c =
-                add(cost[s >> k], costs[output(h + addend, nibbles) - OUTPUT_LEAST]);
+                add(cost[s >> k], costs[output(h + addend, map) - OUTPUT_LEAST]);
 
             best_hash = c < best ? h : best_hash;
             best = c < best ? c : best;
@@ -91,10 +94,12 @@ INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r
 static void step(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
                  uint8_t *decision)
 {
-    if (r && r->nibbles)
-        step_by(t, r, fold, true, decision);
+    if (r && r->map == RBE_TRELLIS_NIBBLES)
+        step_by(t, r, fold, RBE_TRELLIS_NIBBLES, decision);
+    else if (r && r->map == RBE_TRELLIS_TABLE)
+        step_by(t, r, fold, RBE_TRELLIS_TABLE, decision);
     else
-        step_by(t, r, fold, false, decision);
+        step_by(t, r, fold, RBE_TRELLIS_BYTES, decision);
 }
 
 static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
@@ -111,7 +116,7 @@ static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
         const unsigned window = left | chosen << (16 - k) | r->fixed << (16 - fixed);
         const unsigned hash = window * t->multiplier & 0xFFFF;
 
-        const unsigned c = costs[output(hash + r->addend, r->nibbles) - OUTPUT_LEAST];
+        const unsigned c = costs[output(hash + r->addend, r->map) - OUTPUT_LEAST];
 
         t->next_cost[s] = (uint16_t)less_least(t, add(t->cost[g], c));
         t->next_hash[s] = (uint16_t)hash;

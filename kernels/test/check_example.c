@@ -8,6 +8,7 @@
 #include "kernels/f16.h"
 #include "kernels/format/int4.h"
 #include "kernels/format/seed.h"
+#include "kernels/format/seedg.h"
 #include "kernels/kernel.h"
 #include "kernels/test/check.h"
 
@@ -55,6 +56,8 @@ int main(void)
     CHECK(rbe_seed4_map(0xCD12, ROW) == 12);
     check_strip(RBE_SEED, -31);
     check_strip(RBE_SEED4, 12);
+    CHECK(rbe_seedg_map(0xCD12) == -122);
+    check_strip(RBE_SEEDG, -122);
     check_int4();
     return check_done();
 }

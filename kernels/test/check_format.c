@@ -14,6 +14,7 @@
 #include "kernels/format/int8.h"
 #include "kernels/format/packed128.h"
 #include "kernels/format/seed.h"
+#include "kernels/format/seedg.h"
 #include "kernels/kernel.h"
 #include "kernels/test/check.h"
 
@@ -118,6 +119,19 @@ static void check_seed_maps(void)
     CHECK(low == -256 && high == 254 && low4 == -30 && high4 == 30);
     CHECK_NEAR(sum / 65536, -1, 1e-9);
     CHECK_NEAR(sqrt(squares / 65536 - 1), 104.5, 0.05);
+    low = high = 0, sum = squares = 0;
+    for (unsigned u = 0; u < 65536; u++) {
+        const int g = rbe_seedg_map((uint16_t)u);
+        low = g < low ? g : low, high = g > high ? g : high;
+        sum += g, squares += (double)g * g;
+    }
+    CHECK(low == -RBE_SEEDG_GMAX && high == RBE_SEEDG_GMAX);
+    CHECK_NEAR(sum / 65536, 0, 0.3);
+    CHECK_NEAR(sqrt(squares / 65536), 66.2, 0.05);
+    /* 1 * -28367 * 2 + 32768 = -23966: h FFFF, entry 63 twice. */
+    CHECK(rbe_seedg_map(1) == 2 * (63 - 22));
+    /* -13038 * -28367 * 2 + 32768 = 0x2C1764E4: entries 23 and 44. */
+    CHECK(rbe_seedg_map(0xCD12) == 23 - 120 + 44 - 69);
     /* 1 * 0xE37D: bytes 0x7D = 125 and 0xE3 = -29. */
     CHECK(rbe_seed_map(1) == 96);
     /* 1 * 0x9E3B + 1 * 0x6487 = 0x02C2: 2 + 12 + 2 + 0 - 30. */

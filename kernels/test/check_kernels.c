@@ -38,7 +38,7 @@ static const char *const place_names[PLACE_COUNT] = {"at the end", "at the start
 enum { MAX_COLS = 16390, MAX_COUNT = 33, MANY = 259, MAX_KERNELS = 256 };
 
 /* Formats before this have fills and shapes of their own below; later ones what fits all. */
-static const unsigned own_formats = RBE_PACKED128 + 1;
+static const unsigned own_formats = RBE_SEEDG + 1;
 
 /* Shapes have numbers of their own, so that a part of them is always the same part. */
 static struct check_rng rng, shape_rng;
@@ -245,6 +245,7 @@ static struct rbe_matrix make_matrix(const struct shape *s, enum fill fill, enum
         break;
     case RBE_SEED:
     case RBE_SEED4:
+    case RBE_SEEDG:
         fill_seed(&w, codes, fill);
         break;
     case RBE_HYBRID:
@@ -372,6 +373,7 @@ static double roundings(const struct rbe_matrix *w)
     switch (w->format) {
     case RBE_SEED:
     case RBE_SEED4:
+    case RBE_SEEDG:
         return 6;       /* the sum to f32, three factors; nothing else is rounded */
     case RBE_INT8:
         return (double)rbe_int8_groups(w->cols) + 8;
@@ -388,7 +390,8 @@ static double roundings(const struct rbe_matrix *w)
 static void fill_oracle(const struct rbe_matrix *w, const struct rbe_act *a)
 {
     const bool integer = is_integer(w->format);
-    const bool seeds = w->format == RBE_SEED || w->format == RBE_SEED4;
+    const bool seeds = w->format == RBE_SEED || w->format == RBE_SEED4 ||
+                       w->format == RBE_SEEDG;
     static double spectrum[MAX_COLS + RBE_HYBRID_MAX_BLOCK];
 
     for (size_t r = 0; r < w->rows; r++)
@@ -647,7 +650,7 @@ static void check_many_vectors(void)
     static const struct shape shapes[] = {
         {RBE_F32, 9, 65, 0, 0},       {RBE_F16, 9, 65, 0, 0},     {RBE_INT8, 9, 65, 0, 0},
         {RBE_INT4, 9, 65, 0, 0},      {RBE_SEED, 18, 65, 17, 0},  {RBE_SEED4, 18, 65, 17, 0},
-        {RBE_HYBRID, 17, 33, 16, 3},  {RBE_PACKED128, 9, 65, 7, 0},
+        {RBE_HYBRID, 17, 33, 16, 3},  {RBE_PACKED128, 9, 65, 7, 0}, {RBE_SEEDG, 18, 65, 17, 0},
     };
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
@@ -704,9 +707,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof strips / sizeof strips[0]; i++) {
         check_blocks(RBE_SEED, strips[i], 0);
         check_blocks(RBE_SEED4, strips[i], 0);
+        check_blocks(RBE_SEEDG, strips[i], 0);
     }
     check_shape(&(struct shape){RBE_SEED, 4097, 33, 4096, 0});
     check_shape(&(struct shape){RBE_SEED4, 4097, 33, 4096, 0});
+    check_shape(&(struct shape){RBE_SEEDG, 4097, 33, 4096, 0});
     static const uint32_t ks[][2] = {{16, 0}, {16, 1}, {16, 17}, {16, 256}, {32, 40},
                                      {64, 100}, {128, 30}, {256, 64}};
     for (size_t i = 0; i < sizeof ks / sizeof ks[0]; i++) {

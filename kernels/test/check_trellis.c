@@ -8,6 +8,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/format/seed.h"
+#include "kernels/format/seedg.h"
 #include "kernels/test/check.h"
 #include "kernels/test/guard.h"
 #include "kernels/trellis.h"
@@ -26,7 +27,9 @@ static long row_cost(const struct rbe_trellis_row *r, unsigned multiplier, unsig
     const unsigned h = (u * multiplier + r->addend) & 0xFFFF;
     long g = 0;
 
-    if (r->nibbles)
+    if (r->map == RBE_TRELLIS_TABLE)
+        g = rbe_seedg_map((uint16_t)u);
+    else if (r->map == RBE_TRELLIS_NIBBLES)
         for (int i = 0; i < 16; i += 4)
             g += h >> i & 15;
     else
@@ -108,12 +111,12 @@ static void fill_groups(struct rbe_trellis_state *t, unsigned fold)
     }
 }
 
-static struct rbe_trellis_row some_row(unsigned shift, bool nibbles)
+static struct rbe_trellis_row some_row(unsigned shift, enum rbe_trellis_map map)
 {
     static const uint8_t factors[] = {0, 1, 2, 64, 126, 127};
-    struct rbe_trellis_row r = {.shift = shift, .free = shift, .nibbles = nibbles};
+    struct rbe_trellis_row r = {.shift = shift, .free = shift, .map = map};
 
-    r.addend = (uint16_t)(nibbles ? check_below(&rng, 65536) : 0);
+    r.addend = (uint16_t)(map == RBE_TRELLIS_NIBBLES ? check_below(&rng, 65536) : 0);
     r.factor = check_below(&rng, 3) ? (uint8_t)check_below(&rng, 128)
                                     : factors[check_below(&rng, 6)];
     r.doublings = (uint8_t)(check_below(&rng, 2) ? 0 : check_below(&rng, 8));
@@ -122,13 +125,16 @@ static struct rbe_trellis_row some_row(unsigned shift, bool nibbles)
     return r;
 }
 
-static void open_trellis(struct rbe_trellis_state *t, unsigned bits, bool nibbles,
+static void open_trellis(struct rbe_trellis_state *t, unsigned bits, enum rbe_trellis_map map,
                          enum place place)
 {
+    static const uint16_t multiplier[] = {[RBE_TRELLIS_BYTES] = RBE_SEED_MULTIPLIER,
+                                          [RBE_TRELLIS_NIBBLES] = RBE_SEED4_MULTIPLIER,
+                                          [RBE_TRELLIS_TABLE] = 1};
     const size_t bytes = sizeof(uint16_t) << bits;
     uint16_t **const arrays[] = {&t->cost, &t->hash, &t->next_cost, &t->next_hash};
 
-    rbe_trellis_init(t, bits, nibbles ? RBE_SEED4_MULTIPLIER : RBE_SEED_MULTIPLIER);
+    rbe_trellis_init(t, bits, multiplier[map]);
     for (int i = 0; i < 4; i++) {
         *arrays[i] = guarded_at(&room[i], place, bytes, sizeof(uint16_t));
         memset(*arrays[i], 0xA5, bytes);
@@ -151,39 +157,41 @@ static bool as_expected(const struct rbe_trellis_state *t, unsigned fold,
     return t->least == least && t->fold == fold;
 }
 
+static const char *const names[] = {"bytes", "nibbles", "table"};
+
 static void check_step(const struct rbe_trellis *ops, unsigned bits, unsigned k,
-                       unsigned fold, bool nibbles, enum place place)
+                       unsigned fold, enum rbe_trellis_map map, enum place place)
 {
     static struct rbe_trellis_state t;
-    const struct rbe_trellis_row r = some_row(k, nibbles);
+    const struct rbe_trellis_row r = some_row(k, map);
     const bool bare = k == 0 && check_below(&rng, 2);
     uint8_t *decision = guarded_at(&decision_room, place, (size_t)1 << (bits - fold), 1);
 
-    open_trellis(&t, bits, nibbles, place);
+    open_trellis(&t, bits, map, place);
     fill_groups(&t, k);
     expect_step(&t, bare ? NULL : &r, fold);
     memset(decision, 0x5A, (size_t)1 << (bits - fold));
     ops->step(&t, bare ? NULL : &r, fold, fold ? decision : NULL);
     if (!CHECK(as_expected(&t, fold, decision)))
         printf("     %s: L %u, k %u, fold %u, %s, factor %u, doubled %u\n", ops->name, bits, k,
-               fold, nibbles ? "nibbles" : "bytes", r.factor, r.doublings);
+               fold, names[map], r.factor, r.doublings);
 }
 
 static void check_drain(const struct rbe_trellis *ops, unsigned bits, unsigned shift,
-                        unsigned free, bool nibbles, enum place place)
+                        unsigned free, enum rbe_trellis_map map, enum place place)
 {
     static struct rbe_trellis_state t;
-    struct rbe_trellis_row r = some_row(shift, nibbles);
+    struct rbe_trellis_row r = some_row(shift, map);
 
     r.free = free;
     r.fixed = check_below(&rng, 1U << (shift - free));
-    open_trellis(&t, bits, nibbles, place);
+    open_trellis(&t, bits, map, place);
     fill_groups(&t, free);
     expect_drain(&t, &r);
     ops->drain(&t, &r);
     if (!CHECK(as_expected(&t, 0, NULL)))
         printf("     %s: L %u drains %u of %u bits, %s\n", ops->name, bits, shift - free, shift,
-               nibbles ? "nibbles" : "bytes");
+               names[map]);
 }
 
 /* Every pair of new and dropped bits that a trellis of this many bits takes. */
@@ -194,12 +202,14 @@ static void check_all(const struct rbe_trellis *ops, unsigned bits)
             const unsigned most = k > fold ? k : fold;
             if (bits < most + 5 || bits < 2 * most)
                 continue;
-            for (int nibbles = 0; nibbles < 2; nibbles++)
+            for (int map = 0; map < 3; map++)
                 for (int place = 0; place < 2; place++)
-                    check_step(ops, bits, k, fold, nibbles, (enum place)place);
+                    check_step(ops, bits, k, fold, (enum rbe_trellis_map)map,
+                               (enum place)place);
         }
         for (unsigned free = 0; free < k && bits >= k + 5 && bits >= 2 * k; free++)
-            check_drain(ops, bits, k, free, free % 2, free % 2 ? AT_END : AT_START);
+            check_drain(ops, bits, k, free, (enum rbe_trellis_map)(free % 3),
+                        free % 2 ? AT_END : AT_START);
     }
 }
 
@@ -209,7 +219,7 @@ static void check_often(const struct rbe_trellis *ops)
     for (unsigned k = 1; k <= 4; k++)
         for (unsigned fold = k > 1 ? k - 1 : 1; fold <= k + 1 && fold <= 5; fold++)
             for (int i = 0; i < 24; i++)
-                check_step(ops, 10, k, fold, i % 4 == 0, AT_END);
+                check_step(ops, 10, k, fold, (enum rbe_trellis_map)(i % 3), AT_END);
 }
 
 int main(int argc, char **argv)

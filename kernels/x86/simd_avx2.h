@@ -328,6 +328,23 @@ static inline u16x u16_square_high(u16x e)
     return _mm256_mulhi_epi16(e, e);
 }
 
+static inline u16x u16_mul_round(u16x a, u16x b)
+{
+    return _mm256_mulhrs_epi16(a, b);
+}
+
+static inline u16x u16_table(const int8_t *b)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)b));
+}
+
+static inline u16x u16_entries(u16x t, u16x h)
+{
+    const u16x i = u16_and(h, _mm256_set1_epi8(63));
+
+    return _mm256_add_epi8(_mm256_shuffle_epi8(t, i), i);
+}
+
 static inline u16x u16_factor(uint8_t f)
 {
     return _mm256_set1_epi8((char)f);

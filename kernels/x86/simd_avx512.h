@@ -318,6 +318,35 @@ static inline u16x u16_square_high(u16x e)
     return _mm512_mulhi_epi16(e, e);
 }
 
+static inline u16x u16_mul_round(u16x a, u16x b)
+{
+    return _mm512_mulhrs_epi16(a, b);
+}
+
+static inline u16x u16_table(const int8_t *b)
+{
+    const u16x base = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)b));
+#ifdef __AVX512VBMI__
+    const u16x i = _mm512_setr_epi64(0x0706050403020100, 0x0F0E0D0C0B0A0908, 0x1716151413121110,
+                                     0x1F1E1D1C1B1A1918, 0x2726252423222120, 0x2F2E2D2C2B2A2928,
+                                     0x3736353433323130, 0x3F3E3D3C3B3A3938);
+    return _mm512_add_epi8(base, i);
+#else
+    return base;
+#endif
+}
+
+static inline u16x u16_entries(u16x t, u16x h)
+{
+#ifdef __AVX512VBMI__
+    return _mm512_permutexvar_epi8(h, t);
+#else
+    const u16x i = _mm512_and_si512(h, _mm512_set1_epi8(63));
+
+    return _mm512_add_epi8(_mm512_shuffle_epi8(t, i), i);
+#endif
+}
+
 static inline u16x u16_factor(uint8_t f)
 {
     return _mm512_set1_epi8((char)f);

@@ -278,6 +278,9 @@ static inline float lanes_sum(lanes v)
  *   u16_bytes(h, f)                     f times the sum of the two signed bytes
  *   u16_nibbles(h, f)                   f times the sum of the four nibbles
  *   u16_factor(f)                       f, 1..127, as those two want it
+ *   u16_mul_round(a, b)                 (2 a b + 2^15) >> 16, of signed lanes
+ *   u16_table(b)                        b[i % 16] + i for 64 i, as it is wanted by ...
+ *   u16_entries(t, h)                   those that the low six bits of each byte of h name
  *   u16_take(&m, &w, a, h)              m, w = a, h where a < m
  *   u16_full(v)                         all bits where v has all of them, else none
  *   u16_expand(p, k)                    lane i = p[i >> k]; reads no more
@@ -355,6 +358,23 @@ static inline u16x u16_add_signed(u16x a, u16x b)
 static inline u16x u16_square_high(u16x e)
 {
     return _mm_mulhi_epi16(e, e);
+}
+
+static inline u16x u16_mul_round(u16x a, u16x b)
+{
+    return _mm_mulhrs_epi16(a, b);
+}
+
+static inline u16x u16_table(const int8_t *b)
+{
+    return _mm_loadu_si128((const __m128i *)b);
+}
+
+static inline u16x u16_entries(u16x t, u16x h)
+{
+    const u16x i = u16_and(h, _mm_set1_epi8(63));
+
+    return _mm_add_epi8(_mm_shuffle_epi8(t, i), i);
 }
 
 static inline u16x u16_factor(uint8_t f)

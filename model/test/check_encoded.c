@@ -44,8 +44,9 @@ static struct rbe_encode_part draw(struct check_rng *rng, uint32_t rows)
     static const struct rbe_encode_part choices[] = {
         {0, RBE_F32, 0, 0},  {0, RBE_F16, 0, 0},    {0, RBE_INT8, 0, 0},
         {0, RBE_INT4, 0, 0}, {0, RBE_SEED, 44, 0},  {0, RBE_SEED, 17, 0},
-        {0, RBE_SEED, 64, 0}, {0, RBE_SEED4, 32, 0}, {0, RBE_SEED, 200, 0}};
-    struct rbe_encode_part p = choices[check_below(rng, 9)];
+        {0, RBE_SEED, 64, 0}, {0, RBE_SEED4, 32, 0}, {0, RBE_SEED, 200, 0},
+        {0, RBE_SEEDG, 44, 0}};
+    struct rbe_encode_part p = choices[check_below(rng, 10)];
 
     p.rows = rows;
     return p;

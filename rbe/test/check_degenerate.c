@@ -82,7 +82,7 @@ static struct rbe_encode_options options(enum rbe_format f, enum way way)
     static struct rbe_encode_part parts[2];
     struct rbe_encode_options o = {.format = f, .window = 11};
 
-    o.block = f == RBE_SEED || f == RBE_SEED4 ? 44
+    o.block = f == RBE_SEED || f == RBE_SEED4 || f == RBE_SEEDG ? 44
               : f == RBE_HYBRID || f == RBE_PACKED128 ? 16 : 0;
     o.aux = f == RBE_HYBRID ? 128 : 0;
     o.row_importance = way == IMPORTANCE || way == FEEDBACK ? importance : NULL;
@@ -146,7 +146,7 @@ static enum rbe_status encode(struct outcome *to, const struct rbe_encode_option
 
 static bool is_seed(enum rbe_format f)
 {
-    return f == RBE_SEED || f == RBE_SEED4;
+    return f == RBE_SEED || f == RBE_SEED4 || f == RBE_SEEDG;
 }
 
 /* Codecs of blocks mix rows, and promise nothing of one alone. */
@@ -244,7 +244,7 @@ static void check_zero_blocks(enum rbe_format f)
 static void check_too_large(void)
 {
     static const enum rbe_format formats[] = {RBE_SEED, RBE_SEED4, RBE_INT8, RBE_INT4, RBE_F16,
-                                              RBE_HYBRID};
+                                              RBE_HYBRID, RBE_SEEDG};
 
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         const struct rbe_encode_options o = options(formats[i], PLAIN);
@@ -263,7 +263,7 @@ static void check_too_large(void)
 int main(int argc, char **argv)
 {
     static const enum rbe_format formats[] = {RBE_F32, RBE_F16, RBE_INT8, RBE_INT4, RBE_SEED,
-                                              RBE_SEED4, RBE_HYBRID, RBE_PACKED128};
+                                              RBE_SEED4, RBE_HYBRID, RBE_PACKED128, RBE_SEEDG};
     struct rbe_pool *pool = NULL;
 
     rng = check_seed(argc, argv);

@@ -11,6 +11,7 @@
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/format/seed.h"
+#include "kernels/format/seedg.h"
 #include "kernels/test/check.h"
 #include "rbe/encode.h"
 #include "rbe/seed_search.h"
@@ -52,7 +53,9 @@ static void decode_bits(enum rbe_format f, unsigned block, uint32_t bits, size_t
 {
     for (unsigned r = 0; r < rows; r++) {
         const uint16_t u = (uint16_t)(bits >> rbe_seed_bit(r, block));
-        g[r] = (int16_t)(f == RBE_SEED4 ? rbe_seed4_map(u, r) : rbe_seed_map(u));
+        g[r] = (int16_t)(f == RBE_SEED4   ? rbe_seed4_map(u, r)
+                         : f == RBE_SEEDG ? rbe_seedg_map(u)
+                                          : rbe_seed_map(u));
     }
 }
 
@@ -76,7 +79,7 @@ static double least_by_trial(enum rbe_format f, unsigned block, const float *tar
 /* With each row's error weighted, by turns 1, 7, 49, 1, ..., or all alike. */
 static void check_optimal(enum rbe_format f, unsigned block, size_t rows, bool weighted)
 {
-    const float sigma = f == RBE_SEED4 ? 9 : 100;
+    const float sigma = f == RBE_SEED4 ? 9 : f == RBE_SEEDG ? 64 : 100;
     struct rbe_seed_search *s = NULL;
     uint16_t words[8];
     float target[64], weight[64];
@@ -94,8 +97,8 @@ static void check_optimal(enum rbe_format f, unsigned block, size_t rows, bool w
     const double want = least_by_trial(f, block, target, span.weight, rows);
     /* Costs are integers, in units of 1/24 of the mean weight times the error that this rate
      * is expected to make: each row may be off by one.  Factors are rounded to 1 in 64. */
-    const double mean = weighted ? 19 : 1, error = (double)(f == RBE_SEED4 ? 9.22F : 104.5F) *
-                                                   exp2(-128.0 / block);
+    const double mean = weighted ? 19 : 1,
+                 error = (double)rbe_seed_sigma(f) * exp2(-128.0 / block);
     const double unit = mean * fmax(error * error, 0.29 * 0.29) / 24;
     CHECK_NEAR(cost_of(g, target, span.weight, rows), want,
                0.03 * want + unit * (double)rows);
@@ -110,7 +113,7 @@ static void check_same(enum rbe_format f, unsigned block, unsigned bits, size_t 
     float *target = malloc(rows * sizeof *target), *weight = malloc(rows * sizeof *weight);
     uint16_t *w[4];
 
-    fill(target, rows, f == RBE_SEED4 ? 8 : 90);
+    fill(target, rows, 0.87F * rbe_seed_sigma(f));
     for (size_t r = 0; r < rows; r++)
         weight[r] = 1.5F + check_unit(&rng);
     const struct rbe_seed_span span = {.target = target, .weight = weight, .count = rows,
@@ -488,7 +491,9 @@ int main(int argc, char **argv)
 
     rng = check_seed(argc, argv);
     rbe_cpu_init();
-    for (int f = RBE_SEED; f <= RBE_SEED4; f++) {
+    for (int f = 0; f < RBE_FORMAT_COUNT; f++) {
+        if (!rbe_format_facts((enum rbe_format)f)->strip_bits)
+            continue;
         for (int weighted = 0; weighted < 2; weighted++) {
             check_optimal((enum rbe_format)f, 128, 4, weighted);
             check_optimal((enum rbe_format)f, 44, 2, weighted);

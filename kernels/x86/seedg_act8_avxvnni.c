@@ -1,0 +1,14 @@
+/*
+ * seedg_act8_avxvnni.c - seeds by the table times 8-bit activations, with AVX-VNNI.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define MAP_SEED4 0
+#define MAP_SEEDG 1
+#define ACT8
+#include "kernels/x86/seed_avx2.h"
+
+#include "kernels/body/seed_gemv.h"
+#include "kernels/list.h"
+
+RBE_PRODUCT(gemv8u, seedg, avxvnni, gemv_seeds)
