@@ -25,6 +25,8 @@
 
 static char folder[] = "/dev/shm/rbe-kills-XXXXXX", program[4096], tiny[64];
 static char state[64], path[64];
+enum { ROUND = 250 };
+
 static pid_t server = -1;
 
 static double now(void)
@@ -275,6 +277,19 @@ static bool make_folder(void)
     return mkdtemp(folder) != NULL;
 }
 
+/* In rounds, each with a state of its own, which every process reads as it starts. */
+static void check_all_kills(struct check_rng *r, unsigned kills)
+{
+    for (unsigned left = kills, n; left && !check_failed; left -= n) {
+        n = left < ROUND ? left : ROUND;
+        check_kills(r, n);
+        for (size_t i = 0; i < asked_count; i++)
+            free(asked[i].text);
+        asked_count = 0;
+        CHECK(run("rm -rf '%s'%s", state, ""));
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng r = check_seed(argc, argv);
@@ -292,7 +307,7 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/socket", folder);
     if (CHECK(run("'%s/rbe' synth '%s' --shape 1,32,2,64,8192 > /dev/null", bin, tiny))) {
         check_clients();
-        check_kills(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 60);
+        check_all_kills(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 60);
     }
     for (size_t i = 0; i < asked_count; i++)
         free(asked[i].text);

@@ -32,6 +32,8 @@ static struct { CALLS(RBE_LIBRARY_CALL) } mosq;
 
 static char folder[] = "/dev/shm/rbe-mqtt-XXXXXX", program[4096], tiny[64], state[64], path[64];
 static char conf[64];
+enum { ROUND = 250 };
+
 static pid_t server = -1, broker = -1;
 static struct mosquitto *client;
 static bool connected;
@@ -350,6 +352,19 @@ static bool prepare(const char *bin)
            run("'%s/rbe' synth '%s' --shape 1,32,2,64,8192 > /dev/null", bin, tiny);
 }
 
+/* In rounds, each with a state of its own, which every process reads as it starts. */
+static void check_all_kills(struct check_rng *r, unsigned kills)
+{
+    for (unsigned left = kills, n; left && !check_failed; left -= n) {
+        n = left < ROUND ? left : ROUND;
+        check_kills(r, n);
+        for (size_t i = 0; i < asked_count; i++)
+            free(asked[i].text);
+        asked_count = 0;
+        CHECK(run("rm -rf '%s'%s", state, ""));
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const char *const names[] = {CALLS(RBE_LIBRARY_NAME)};
@@ -379,7 +394,7 @@ int main(int argc, char **argv)
     turn(20, &connected);
     if (CHECK(connected)) {
         check_replies();
-        check_kills(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25);
+        check_all_kills(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25);
     }
     if (server > 0)
         end(&server, SIGKILL);
