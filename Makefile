@@ -96,7 +96,7 @@ testbins  := $(patsubst %.c,$(B)/%,$(tests))
 # The parsers' harnesses: run over their corpora by a test, and by libFuzzer (CONFIG=fuzz).
 harnesses := $(filter-out %/check_corpus.c,$(wildcard ci/fuzz/*.c))
 corpustest := $(B)/ci/fuzz/check_corpus
-MAPS      := -Wl,--wrap=rbe_map_open,--wrap=rbe_map_close
+MAPS      := -Wl,--wrap=rbe_map_open,--wrap=rbe_map_close,--wrap=rbe_map_forget
 kernelbins := $(filter $(B)/kernels/%,$(testbins))
 benchbins := $(patsubst %.c,$(B)/%,$(benchtests))
 allbins   := $(testbins) $(benchbins) $(corpustest)

@@ -130,11 +130,12 @@ void rbe_fuzz_put_files(const char *const *names, const uint8_t *data, size_t si
     }
 }
 
-/* The linker puts these in the place of rbe_map_open() and rbe_map_close(). */
+/* The linker puts these in the place of rbe_map_open() and so on. */
 enum rbe_status __wrap_rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d);
 enum rbe_status __real_rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d);
 void __wrap_rbe_map_close(struct rbe_map *m);
 void __real_rbe_map_close(struct rbe_map *m);
+void __wrap_rbe_map_forget(const void *bytes, size_t size);
 
 enum rbe_status __wrap_rbe_map_open(struct rbe_map *m, const char *path, struct rbe_diag *d)
 {
@@ -157,6 +158,13 @@ void __wrap_rbe_map_close(struct rbe_map *m)
 {
     free((void *)(uintptr_t)m->bytes);
     memset(m, 0, sizeof *m);
+}
+
+/* A copy cannot be read again. */
+void __wrap_rbe_map_forget(const void *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
 }
 
 /* --- a model and a tokenizer -------------------------------------------------------------- */

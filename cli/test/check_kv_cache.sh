@@ -12,9 +12,9 @@ tuned=$RBE_DATA/mini-2.89-tuned.rbe
 made() { # ARGUMENT...: what kind of cache
     "$rbe" generate -n 2 --json "$@" 2> "$work/err" | jq -r .kv_cache
 }
-check 'a checkpoint: f32' [ "$(made)" = f32 ]
+check 'a checkpoint: f32' [ "$(made rbe-mini)" = f32 ]
 check 'an RBE model: int8' [ "$(made "$tuned")" = int8 ]
-check 'a checkpoint, as asked' [ "$(made --kv-cache int8)" = int8 ]
+check 'a checkpoint, as asked' [ "$(made rbe-mini --kv-cache int8)" = int8 ]
 check 'an RBE model, as asked' [ "$(made "$tuned" --kv-cache f16)" = f16 ]
 check 'another kind' gives 2 "$rbe" generate -n 2 --kv-cache int9
 check 'another kind: the reason' grep -q 'int9: f32, f16 or int8' "$work/err"

@@ -58,7 +58,7 @@ fi
 
 check 'a white Gaussian matrix' run --white 512x32 --search fast --json "$dir/w.jsonl"
 check 'loses little of the bound' [ "$(grep -c '^seed' "$dir/out")" = 9 ]
-check 'but something' [ "$(awk '$1 ~ /^seed/ && $5 > 0.3 && $5 < 5' "$dir/out" | wc -l)" = 6 ]
+check 'but something' [ "$(awk '$1 ~ /^seed/ && $5 > 0.3 && $5 < 5' "$dir/out" | wc -l)" = 9 ]
 check 'a row of that' grep -q '"kind":"distortion"' "$dir/w.jsonl"
 check 'no negative threads' fails 2 '--threads' --white 512x32 --threads -5
 check 'no place for the result' fails 1 "$dir" --white 512x32 --json "$dir"
@@ -90,7 +90,7 @@ done
 kill -TERM $pid
 wait $pid
 check 'an interrupt fails' [ $? = 1 ]
-check 'says how far it came' grep -q 'interrupted after [1-9][0-9]* of 27 rows' "$dir/err"
+check 'says how far it came' grep -q 'interrupted after [1-9][0-9]* of [1-9][0-9]* rows' "$dir/err"
 check 'keeps its rows' grep -q '"complete":false.*"codec":"int4"' "$dir/part.jsonl"
 
 # On a terminal the bar is taken away before a row is printed: its last drawing, which ends in

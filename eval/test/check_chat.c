@@ -77,7 +77,8 @@ int main(void)
     }
     if (!child) {
         setenv("TERM", "vt100", 1);
-        execl(path, "rbe", "chat", "--max-tokens", "480", "--threads", "1", "--timing", NULL);
+        execl(path, "rbe", "chat", "--model", "rbe-mini", "--max-tokens", "480", "--threads",
+              "1", "--timing", NULL);
         _exit(127);
     }
     const char question[] = "Write all that you know of the history of the river.";
