@@ -12,7 +12,7 @@ struct rbe_bench_options {
     struct rbe_selection_texts texts;
     const char *cpus, *events, *out, *tsv, *svg, *summarise, *output;
     double min_seconds, foreign_percent, probe_seconds;
-    double slowest; /* NaN: not given */
+    double slowest; /* NaN: not given, RBE_BENCH_SLOWEST for the default set */
     int repeats, launches, quiet, full, set_limit_mib;
     int google_count, argc;
     char **google; /* Google Benchmark's flags, after the program's name */

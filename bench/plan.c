@@ -30,9 +30,6 @@ struct values {
     const uint32_t *v;
 };
 
-/* Seconds a product of the default set may last. */
-static const double DEFAULT_SLOWEST = 0.5;
-
 uint32_t rbe_plan_aux(enum rbe_format f, uint32_t block)
 {
     uint32_t aux = 0;
@@ -576,7 +573,8 @@ enum rbe_status rbe_plan(struct rbe_suite *suite, const struct rbe_selection *s,
     struct planner p = {.suite = suite,
                         .sel = s,
                         .isa = isa,
-                        .slowest = s->slowest >= 0 ? s->slowest : asked ? 0 : DEFAULT_SLOWEST};
+                        .slowest = s->slowest >= 0 ? s->slowest : asked ? 0
+                                                                    : RBE_BENCH_SLOWEST};
     bool prepared[RBE_FORMAT_COUNT] = {false};
     const struct rbe_kernel *k;
     enum rbe_status err = RBE_OK;

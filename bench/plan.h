@@ -13,6 +13,9 @@
 #include "base/status.h"
 #include "bench/suite.h"
 
+/* Seconds a product of the default set may last. */
+#define RBE_BENCH_SLOWEST 0.5
+
 enum { RBE_LIST_MAX = 64 };
 
 struct rbe_list {

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "eval/measure.h"
+#include "gate/compare.h"
 #include "gate/turns.h"
 #include "model/names.h"
 

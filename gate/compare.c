@@ -22,7 +22,8 @@ const char *rbe_change_name(enum rbe_change c)
 
 struct rbe_compare_options rbe_compare_defaults(void)
 {
-    return (struct rbe_compare_options){.threshold = 0.03, .exact = 0.001, .alpha = 0.01,
+    return (struct rbe_compare_options){.threshold = RBE_THRESHOLD / 100.0,
+                                        .exact = 0.001, .alpha = 0.01,
                                         .resamples = RBE_BOOTSTRAP,
                                         .seed = RBE_BOOTSTRAP_SEED};
 }

@@ -56,6 +56,8 @@ struct rbe_compare_options {
     bool other_machine;         /* compare although the machines differ or are unknown */
     bool missing;               /* go on when the new file lacks rows */
 };
+/* What is caught where nothing else is asked for, in percent; by the gate, too. */
+#define RBE_THRESHOLD 3
 struct rbe_compare_options rbe_compare_defaults(void);
 
 struct rbe_comparison_row {

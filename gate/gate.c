@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/stats.h"
+#include "gate/compare.h"
 #include "gate/rank.h"
 
 /* Each look comes after 1.3 times the rounds of the one before. */
@@ -24,7 +25,8 @@ const char *rbe_gate_verdict_name(enum rbe_gate_verdict v)
 
 struct rbe_gate_rule rbe_gate_defaults(unsigned metrics)
 {
-    return (struct rbe_gate_rule){.threshold = 0.03, .alpha = 0.01, .beta = 0.05,
+    return (struct rbe_gate_rule){.threshold = RBE_THRESHOLD / 100.0,
+                                  .alpha = 0.01, .beta = 0.05,
                                   .metrics = metrics};
 }
 

@@ -82,8 +82,9 @@ void rbe_judge_edge(struct rbe_criterion *c, const struct rbe_pair *p)
         !RBE_MEETS(C8_BATCH, batch)) {
         rbe_not_measured(c,
                          "measured with %.0f bytes, %.0f threads, batch %.0f and %.0f tokens, "
-                         "not 256 MB, 4, 1 and 256",
-                         limit, threads, batch, tokens);
+                         "not %.0f MiB, %.0f, %.0f and %.0f",
+                         limit, threads, batch, tokens, RBE_LIMIT(C8) / 1048576,
+                         RBE_LIMIT(C8_THREADS), RBE_LIMIT(C8_BATCH), RBE_LIMIT(C8_TOKENS));
         return;
     }
     if (!passed) {

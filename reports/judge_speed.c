@@ -118,7 +118,8 @@ void rbe_judge_hundred(struct rbe_criterion *c, const struct rbe_pair *p)
     if (timed)
         rbe_cite(c, timed);
     if (isnan(x)) {
-        rbe_not_measured(c, "no run that loads the RBE model and writes 100 tokens");
+        rbe_not_measured(c, "no run that loads the RBE model and writes %.0f tokens",
+                         RBE_LIMIT(C4_TOKENS));
         return;
     }
     if (a)

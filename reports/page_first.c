@@ -56,15 +56,13 @@ static double peak_of(const struct rbe_page *p, int model, bool all)
     return NAN;
 }
 
-static bool is_codec(const struct rbe_model_seen *m, const char *codec)
-{
-    return m->rbe && m->codec && !strcmp(m->codec, codec);
-}
-
 /* All of it in f16, norms too. */
 static bool is_f16(const struct rbe_model_seen *m)
 {
-    return is_codec(m, "f16") && m->bits > 15.5 && m->bits < 16.5;
+    const enum rbe_format f = rbe_format_by_name(rbe_text_or(m->codec, ""));
+
+    return m->rbe && f < RBE_FORMAT_COUNT && rbe_format_facts(f)->float_bytes == 2 &&
+           m->bits > 15.5 && m->bits < 16.5;
 }
 
 /* The model that holds this original in f16, or -1. */
