@@ -139,10 +139,8 @@ void rbe_man_commands(FILE *f, const char *group)
 
 void rbe_man_examples(FILE *f, const struct rbe_command *c)
 {
-    if (c->examples->line)
-        fputs(".SH EXAMPLES\n", f);
     for (const struct rbe_example *e = c->examples; e->line; e++) {
-        fputs(".PP\n", f);
+        fputs(e == c->examples ? ".SH EXAMPLES\n" : ".PP\n", f);
         put(f, e->text, true);
         fputs(":\n.PP\n.nf\n.RS\n", f);
         put(f, e->line, true);
