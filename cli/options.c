@@ -82,7 +82,7 @@ static enum rbe_status read_old(struct rbe_eval_options *o, struct rbe_diag *d)
     json_decref(own);
     if (others)
         fprintf(stderr, "rbe eval: %s: %zu rows are of another commit than this program: not "
-                        "gone on from\n", o->out, others);
+                        "used\n", o->out, others);
     return RBE_OK;
 }
 
@@ -102,7 +102,8 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if (!(o->shown = json_array()))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (o->resume && !o->out)
-        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file with the partial "
+                                        "results");
     /* Parts of a limited run could not be told from those of the whole. */
     if (o->limit && o->shard)
         return rbe_fail(d, RBE_ERR_ARG, "--shard %s: not together with a limit", o->shard);
