@@ -104,9 +104,6 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (o->resume && !o->out)
         return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
-    /* Parts of a limited run could not be told from those of the whole. */
-    if (o->limit && o->shard)
-        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: not together with a limit", o->shard);
     if ((err = rbe_shard_parse(&o->shard_index, &o->shard_count, o->shard, d)) ||
         (err = default_path(&o->models, "rbe-mini", d)) ||
         (want_text && (err = default_path(&o->texts, "wiki.test.raw", d))))
