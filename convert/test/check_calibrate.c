@@ -46,8 +46,7 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
 
 enum { SOME = 64 };             /* positions of the first window */
 
-/* Divergence of those positions' predictions when `change` is added to a matrix, by hand. */
-/* Mean of KL(p || q) over SOME rows of logits p, q [SOME][vocab]: straight from its definition. */
+/* Mean of KL(p || q) over SOME rows of logits p, q [SOME][vocab], by its definition. */
 static double mean_divergence(const float *p, const float *q, size_t vocab)
 {
     double total = 0;
@@ -66,6 +65,7 @@ static double mean_divergence(const float *p, const float *q, size_t vocab)
     return total / SOME;
 }
 
+/* Divergence of those positions' predictions when `change` is added to a matrix, by hand. */
 static double divergence_of(struct rbe_model *m, struct rbe_session *s, const uint32_t *tokens,
                             const float *change, size_t n)
 {
