@@ -127,6 +127,7 @@ static enum rbe_status open_service(struct service *s, const char *model, struct
         .plain = a->plain};
     const struct rbe_core_options c = {.state = a->state, .queue = (uint32_t)a->queue,
                                        .remember = (uint32_t)a->remember,
+                                       .remember_bytes = RBE_JOURNAL_RECORD_MAX,
                                        .idle = (uint32_t)a->idle};
     const struct rbe_lines_options l = {.standard = a->lines || !is_named(a),
                                         .socket = a->socket, .clients = (uint32_t)a->clients,

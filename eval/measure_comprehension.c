@@ -39,7 +39,8 @@ static json_t *describe(const struct job *j, size_t m, bool base)
 
     if (r && ((base && rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base))) ||
               rbe_result_set_text(r, x->name, x->sha256, x->bytes) ||
-              rbe_comprehension_describe(r, x, j->first))) {
+              rbe_comprehension_describe(r, x, j->first) ||
+              rbe_evaluation_set_limited(j->e, r, x->count))) {
         json_decref(r);
         r = NULL;
     }
