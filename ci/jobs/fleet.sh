@@ -197,7 +197,7 @@ fleet=$! alive=$fleet
 running() {
     for pid in $(of_node "${2:-a}") $([ $# = 2 ] || of_node b); do
         [ "$(readlink "/proc/$pid/exe")" = "$(command -v rbe)" ] &&
-            tr '\0' ' ' < "/proc/$pid/cmdline" | grep -q "^[^ ]*rbe $1 " && return
+             grep -q "^[^ ]*rbe $1 " && return
     done
     return 1
 }
