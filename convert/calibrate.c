@@ -288,7 +288,7 @@ static void weigh_positions(void *arg, unsigned i, unsigned n)
         if (!j)
             sum_positions(sum, g, g->dy + t * g->s->rows,
                           end - t < BESIDE ? end - t : BESIDE);
-        /* A few positions have gradients far above all others (docs/ENCODER.md). */
+        /* A few positions have gradients far above all others (docs/log/ENCODER.md). */
         const float w = (float)(g->logits ? sum[j] : sqrt(sum[j])), root = sqrtf(w);
         g->c->weights[t] = w;
         for (size_t k = 0; k < cols; k++)

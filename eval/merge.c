@@ -392,7 +392,8 @@ static enum rbe_status check_sums(const json_t *r, const struct kind *kind, cons
 
     json_object_foreach(RBE_VALUE_AT(r, samples), name, x)
         err = err ? err : check_column(r, kind, name, file, d);
-    return err ? err : check_tokens(&sum, r, kind, RBE_KEY(top1), 0, file, d);
+    err = err ? err : check_tokens(&sum, r, kind, RBE_KEY(top1), 0, file, d);
+    return err ? err : check_tokens(&sum, r, kind, RBE_KEY(top5), 0, file, d);
 }
 
 /* What the joining reads of a record, before it is trusted. */

@@ -268,9 +268,13 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
         return exact(s, RBE_NUMBER_AT(v, perplexity), 1, false, "", "perplexity", of);
     if (!strcmp(kind, RBE_KIND(divergence))) {
         err = exact(s, RBE_NUMBER_AT(v, kl, mean), -1e-3, false, "nats", "mean KL", of);
-        return err ? err
-                   : exact(s, RBE_NUMBER_AT(v, top1, agreement), 0, true, "",
-                           "top-1 agreement", of);
+        err = err ? err
+                  : exact(s, RBE_NUMBER_AT(v, top1, agreement), 0, true, "",
+                          "top-1 agreement", of);
+        return err || isnan(RBE_NUMBER_AT(v, acceptance, rate))
+                   ? err
+                   : exact(s, RBE_NUMBER_AT(v, acceptance, rate), 0, true, "",
+                           "acceptance rate", of);
     }
     if (!strcmp(kind, RBE_KIND(inference)))
         return add_inference(s, v, of);

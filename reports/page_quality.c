@@ -50,7 +50,8 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
                              "distribution from the original's (0: the same).", p->d)))
         return err;
     rbe_document_table(p->doc, "model|text|>tokens|>KL mean, nats|>s.e.|>median|>90 %|>99 %|"
-                       ">99.9 %|>same first choice|>s.e.|"
+                       ">99.9 %|>same first choice|>s.e.|>of five choices the same|>s.e.|"
+                       ">same token drawn|>s.e.|"
                        ">change of the true token's p, mean|>s.e.|>RMS|>s.e.");
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(divergence), &i))) {
@@ -65,6 +66,10 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, kl, p999));
         rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, top1, agreement));
         rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, top1, agreement_se));
+        rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, top5, agreement));
+        rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, top5, agreement_se));
+        rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, acceptance, rate));
+        rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, acceptance, rate_se));
         rbe_number_cell(p->doc, "%+.5f", RBE_NUMBER_AT(row->v, true_token, mean));
         rbe_number_cell(p->doc, "%.5f", RBE_NUMBER_AT(row->v, true_token, mean_se));
         rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, true_token, rms));

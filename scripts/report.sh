@@ -183,7 +183,7 @@ measure() {
         esac
     done
     # The judged model and the original, then all models on the subset.  Where a model after
-    # recovery training ships (docs/TUNING.md), that one is judged, and its curve shown.
+    # recovery training ships (docs/log/TUNING.md), that one is judged, and its curve shown.
     judged=$models/$profile.rbe
     tuned=$data/$profile-tuned.rbe
     if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
