@@ -105,7 +105,7 @@ end() {
         [ ! -s "$p" ] || kill "$(cat "$p")" 2> /dev/null
     done
     sleep 1
-    [ $failed = 0 ] || tail -n 20 "$work"/slurm/*.log "$work"/*.log "$work"/*/logs/slurm-*
+    [ $failed = 0 ] || tail -n 20 "$work"/slurm/*.log "$work"/*.log
     rm -rf "$work"
 }
 trap end EXIT
@@ -197,7 +197,7 @@ fleet=$! alive=$fleet
 running() {
     for pid in $(of_node "${2:-a}") $([ $# = 2 ] || of_node b); do
         [ "$(readlink "/proc/$pid/exe")" = "$(command -v rbe)" ] &&
-            tr '\0' ' ' < "/proc/$pid/cmdline" | grep -q "^[^ ]*rbe $1 " && return
+            grep -qsxz "$1" "/proc/$pid/cmdline" && return
     done
     return 1
 }
