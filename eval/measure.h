@@ -13,6 +13,7 @@
 #include <rbe/sampler.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/result.h"
 #include "eval/comprehension.h"
@@ -147,8 +148,10 @@ struct rbe_sustained_plan {
 enum rbe_status rbe_measure_sustained(const struct rbe_evaluation *e,
                                       const struct rbe_sustained_plan *p, struct rbe_diag *d);
 
-/* A row for each model; e's limit was one of the items' files. */
+/* A row for each model; e's limit was one of the items' files.  log (may be NULL; not together
+ * with old rows): a JSON line for each choice that a model scored, its text and log p. */
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
-                                          const struct rbe_items *x, struct rbe_diag *d);
+                                          const struct rbe_items *x, FILE *log,
+                                          struct rbe_diag *d);
 
 #endif

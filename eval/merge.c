@@ -365,11 +365,12 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
                                    struct rbe_diag *d)
 {
     const char *task = text_of(r, RBE_KEY(task));
-    const char *const names[] = {RBE_KEY(acc), rbe_task_metric(task)};
+    const char *names[RBE_TASK_COLUMNS];
+    const size_t many = rbe_task_columns(task, names);
     const json_t *x;
     size_t i;
 
-    for (size_t k = 0; k < sizeof names / sizeof names[0] && names[k]; k++) {
+    for (size_t k = 0; k < many; k++) {
         const enum rbe_status err = check_column(r, kind, names[k], file, d);
         if (err)
             return err;

@@ -149,11 +149,12 @@ double rbe_shared_mass(const float *p, double lse_p, const float *q, double lse_
         mass_p += sum_lanes(sp);
         mass_q += sum_lanes(sq);
     }
-    for (; i < n; i++) {
+    while (i < n) {
         const double x = (double)exp_one(p[i] - a), y = (double)exp_one(q[i] - b);
         both += fmin(x, y);
         mass_p += x;
         mass_q += y;
+        i++;
     }
     /* Rounded normalisers: equal rows have all of it. */
     return both / fmin(mass_p, mass_q);

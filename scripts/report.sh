@@ -15,6 +15,8 @@
 #             take an hour and more each
 #   CONTEXT   tokens of a window (default: the model's context, 512 where that is above 1024)
 #   WINDOWS   windows of the subset that the curve is measured on (default: 60)
+#   BLIMP_ITEMS   pairs of sentences of each paradigm of BLiMP, where make fetch brought it
+#             (default: 10; 0: all 1000)
 #   THREADS   (default: all CPUs)
 #   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
 #   BENCH=no  leave out the kernels
@@ -135,6 +137,15 @@ look_at_model() {
     context=${CONTEXT:-$([ "$n_ctx" -le 1024 ] || echo 512)}
 }
 
+# comprehension QUICK ITEMS TASK=PATH: of the items of each file the first so many, 0: all.
+comprehension() {
+    local items=${1:-$2} limit=()
+    [ "$items" = 0 ] || limit=(--limit "$items")
+    of=${tag:+$tag-}${3%%=*} step comprehension '' rbe eval comprehension "${pair[@]}" \
+        "${common[@]}" "${limit[@]}" --out "$results/comprehension.jsonl" "$3"
+}
+unpack_blimp() { unzip -qjn "$fetched/blimp/BLiMP.zip" 'data/*.jsonl' -d "$results/data/blimp"; }
+
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
 # One run for each number of threads: the models take turns in it.
 inference() {
@@ -228,9 +239,14 @@ measure() {
         ${quick:+--turns 4} --out "$results/conversation.jsonl"
     step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
         ${quick:+--prompts 4} --out "$results/generation.jsonl"
-    step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
-        --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
-        --out "$results/comprehension.jsonl" lambada="$data"/lambada_test.jsonl
+    comprehension "${quick:+10}" 300 lambada="$data"/lambada_test.jsonl
+    p=$fetched/winogrande/dev.jsonl
+    [ ! -f "$p" ] || comprehension "${quick:+10}" 300 winogrande="$p"
+    p=$fetched/hellaswag/hellaswag_val_full.txt
+    [ ! -f "$p" ] || comprehension "${quick:+5}" 100 hellaswag="$p"
+    # Of each of the 67 paradigms as many.
+    [ ! -f "$fetched/blimp/BLiMP.zip" ] || ! unpack_blimp ||
+        comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp="$results/data/blimp"
     step arm C7 arm "$judged" "$results/arm.jsonl"
 }
 

@@ -411,9 +411,12 @@ ok 'generation' evaluate generation --model "$model" --model "$model" --text "$w
     --prompts 2 --tokens 6 --prompt 8 --out "$work/generation"
 ok 'retained by itself' grep -q '"relevance":{[^}]*"retained":1.0' "$work/generation"
 mkdir "$work/blimp"
-printf '{"sentence_good": "She sees it.", "sentence_bad": "She see it."}\n' > "$work/blimp/a.jsonl"
+printf '{"sentence_good": "She sees it.", "sentence_bad": "She see it.", "UID": "verbs"}\n' \
+    > "$work/blimp/a.jsonl"
 printf '\0\5\26\7' > "$work/blimp/._a.jsonl"
-ok 'a folder of tasks, hidden files left out' evaluate comprehension "blimp=$work/blimp"
+ok 'a folder of tasks, hidden files left out' evaluate comprehension "blimp=$work/blimp" \
+    --out "$work/paradigms"
+ok 'by paradigm' grep -q '"paradigms":{"verbs":{"acc":1.0,' "$work/paradigms"
 printf 'Who?\n/reset\n\n/quit\n' > "$work/talk"
 talk() { "$rbe" chat --max-tokens 4 < "$work/talk"; }
 ok 'chat' talk

@@ -150,8 +150,8 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
 "top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
         tr '\n' ' '
     echo
-    echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"tokens":4,
-"fluency":{"retained":0.9,"retained_ci95":[0.8,0.95]},"coherence":{"retained":0.5},
+    echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"candidates_apart":96,"tokens":4,
+"fluency":{"retained":0.9,"retained_ci95":[0.8,0.95]},"coherence":{"retained":0.5,"retained_ci95":[0.4,0.6]},
 "relevance":{"retained":0.94,"retained_ci95":[0.9,1.0]}}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"comprehension","base":'"$base"',"model":'"$one"',"task":"lambada","items":9,
@@ -167,7 +167,7 @@ check 'reads more' run "$work/more" --out "$work/mpage"
 flat "$work/mpage/index.html"
 number=$(grep -n '"step":"long"' "$work/mpage/rows.jsonl" | cut -d: -f1)
 check 'says which failed, and by how much' has "$page" \
-    '<p class="item">C6, coherence of generated text: 50.0 % (wanted: &gt;= 95 % retained; margin: -45.0 points)'
+    '<p class="item">C6, gain by the prompt, for coherence: 50.0 % (40.0 to 60.0) (wanted: &gt;= 95 % retained; margin: -45.0 points)'
 check 'which are within error' has "$page" '<p class="item">C6c, relevance of generated text: 94.0 % (90.0 to 100.0)'
 check 'in the table' has "$page" '<td class="none"><b>WITHIN ERROR</b>'
 check 'in Markdown' has "$work/mpage/report.md" '| **WITHIN ERROR** |'
