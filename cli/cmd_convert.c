@@ -421,7 +421,8 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     enum rbe_status err;
 
     if ((err = check_arguments(a, d)) ||
-        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) || (!a->plan && (err = check_files(a, d))) ||
+        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) ||
+        (!a->plan && (err = check_files(a, d))) ||
         (err = rbe_source_open(&w.source, a->model, d)) ||
         (err = open_profile(&w.profile, a, w.source, d)) ||
         (err = rbe_pool_open(&w.pool, (unsigned)a->threads, d)))

@@ -493,9 +493,9 @@ static void keep_state(struct rbe_calibration *c)
     why->text[0] = 0;
     if (!path)
         rbe_fail(why, RBE_ERR_NOMEM, "out of memory");
-    else if (c->keep->shared && pass_is_kept(c))
-        ;                       /* by a process that the lock did not keep out: that one counts */
-    else if (!rbe_container_begin(&b, why) && !add_sums(b, c, why) &&
+    /* A whole one is there where a lock did not keep another process out: that one counts. */
+    else if (!(c->keep->shared && pass_is_kept(c)) && !rbe_container_begin(&b, why) &&
+             !add_sums(b, c, why) &&
              !check_room(c, rbe_container_file_bytes(b), why))
         rbe_container_write(b, path, why);
     rbe_container_end(&b);
@@ -600,7 +600,9 @@ static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag 
         }
     }
     free(path);
-    return (c->passes > 1 || c->keep->shared) && !*file ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text) : RBE_OK;
+    return (c->passes > 1 || c->keep->shared) && !*file
+               ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text)
+               : RBE_OK;
 }
 
 /* --- windows ------------------------------------------------------------------------------ */

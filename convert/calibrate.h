@@ -35,10 +35,10 @@ enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
  * A finished calibration reads its moments from there.  Several passes over the text gather a
  * part of the moments each, in less memory, to the same bits.
  *
- * In a shared folder the file is called by what it depends on, calibration-KEY.rbe.  One process
- * at a time gathers, where the file system has locks; others wait, and take over what it has
- * left.  A whole calibration is never replaced, and none that cannot be kept is used: all
- * processes have the same bits.
+ * In a shared folder the file is called by what it depends on, calibration-KEY.rbe.  One
+ * process at a time gathers, where the file system has locks; others wait, and take over what
+ * it has left.  A whole calibration is never replaced, and none that cannot be kept is used:
+ * all processes have the same bits.
  */
 struct rbe_calibration_keep {
     const char *folder, *source_sha256;
