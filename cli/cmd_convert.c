@@ -147,7 +147,7 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
-        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs, fisher or two-sided");
     return RBE_OK;
 }
 

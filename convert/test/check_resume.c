@@ -380,6 +380,7 @@ int main(void)
     check_steps(RBE_METRIC_FISHER, 1, 6, 5);
     check_steps(RBE_METRIC_FISHER, 2, 6, 5);
     check_steps(RBE_METRIC_INPUTS, 2, 6, 5);
+    check_steps(RBE_METRIC_TWO_SIDED, 1, 6, 5);
     check_changes();
     check_damage();
     check_full_disk();
@@ -387,6 +388,7 @@ int main(void)
     CHECK(!rbe_synth(dir, &llama, RBE_DT_F32, 1, &d));
     check_steps(RBE_METRIC_INPUTS, 1, 8, 8);
     check_steps(RBE_METRIC_FISHER, 2, 8, 8);
+    check_steps(RBE_METRIC_TWO_SIDED, 2, 8, 8);
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         forget(left[i]);
     CHECK(!rmdir(dir));
