@@ -260,6 +260,12 @@ static void check_changes(void)
     s = usual;
     s.metric = RBE_METRIC_INPUTS;
     check_change("metric", &s, &usual, false, true);
+    s.metric = RBE_METRIC_TWO_SIDED;    /* the embedding has none of the rows: it is the same */
+    check_change("metric, two sides", &s, &usual, false, true);
+    CHECK(!run("whole.rbe", &usual, NOWHERE).err && !run("cut.rbe", &s, NOWHERE).err);
+    CHECK(!same_files("cut.rbe", "whole.rbe"));
+    forget("cut.rbe");
+    forget("whole.rbe");
     s = usual;
     s.search = RBE_SEARCH_DEFAULT;
     check_change("search", &usual, &s, true, false);
