@@ -161,7 +161,7 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
         return rbe_fail(d, RBE_ERR_ARG, "--json: the row of all shards is written by rbe merge "
                         "--json");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
-        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs, fisher or two-sided");
     return RBE_OK;
 }
 
