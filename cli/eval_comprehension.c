@@ -90,7 +90,7 @@ static enum rbe_status parse_task(const char *arg, enum rbe_task *task, char **p
 static enum rbe_status run_all(struct rbe_eval_options *o, const char *const *tasks,
                                const char *log_samples, struct rbe_diag *d)
 {
-    struct rbe_outfile log = {NULL};
+    struct rbe_outfile log = {.f = NULL};
     struct rbe_runner *runners = NULL;
     struct rbe_tokenizer *t = NULL;
     enum rbe_task task;

@@ -252,7 +252,9 @@ static enum rbe_status add_comprehension(const struct source *s, const json_t *v
         snprintf(key, sizeof key, "%s %s, %.0f items", text_or(v, RBE_KEY(task), "?"), name,
                  RBE_NUMBER_AT(v, items));
         if (!err)
-            err = exact(s, RBE_NUMBER_AT(m, value), 0, strcmp(name, "perplexity"), "", key, of);
+            err = exact(s, RBE_NUMBER_AT(m, value),
+                        strcmp(name, RBE_KEY(log_odds)) ? 0 : -INFINITY,
+                        strcmp(name, "perplexity"), "", key, of);
     }
     return err;
 }

@@ -137,14 +137,24 @@ look_at_model() {
     context=${CONTEXT:-$([ "$n_ctx" -le 1024 ] || echo 512)}
 }
 
-# comprehension QUICK ITEMS TASK=PATH: of the items of each file the first so many, 0: all.
+# comprehension QUICK ITEMS TASK PATH: of the items of each file the first so many, 0: all.
 comprehension() {
-    local items=${1:-$2} limit=()
+    local items=${1:-$2} limit=() run=(rbe eval comprehension "${pair[@]}" "${common[@]}")
     [ "$items" = 0 ] || limit=(--limit "$items")
-    of=${tag:+$tag-}${3%%=*} step comprehension '' rbe eval comprehension "${pair[@]}" \
-        "${common[@]}" "${limit[@]}" --out "$results/comprehension.jsonl" "$3"
+    [ -e "$4" ] || run=(not_here "$3")
+    of=${tag:+$tag-}$3 step comprehension '' "${run[@]}" "${limit[@]}" \
+        --out "$results/comprehension.jsonl" "$3=$4"
 }
-unpack_blimp() { unzip -qjn "$fetched/blimp/BLiMP.zip" 'data/*.jsonl' -d "$results/data/blimp"; }
+not_here() { echo "the data are not here: rbe fetch $1 brings them"; return 77; }
+# The folder of its files, where it was fetched, unpacked by others or here.
+unpack_blimp() {
+    local to=$fetched/blimp/data
+    [ -d "$to" ] && { echo "$to"; return; }
+    to=$results/data/blimp
+    mkdir -p "$results/data" &&
+        unzip -qjn "$fetched/blimp/BLiMP.zip" 'data/*.jsonl' -d "$to" > "$logs/unpack.log" 2>&1
+    echo "$to"
+}
 
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
 # One run for each number of threads: the models take turns in it.
@@ -239,14 +249,11 @@ measure() {
         ${quick:+--turns 4} --out "$results/conversation.jsonl"
     step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
         ${quick:+--prompts 4} --out "$results/generation.jsonl"
-    comprehension "${quick:+10}" 300 lambada="$data"/lambada_test.jsonl
-    p=$fetched/winogrande/dev.jsonl
-    [ ! -f "$p" ] || comprehension "${quick:+10}" 300 winogrande="$p"
-    p=$fetched/hellaswag/hellaswag_val_full.txt
-    [ ! -f "$p" ] || comprehension "${quick:+5}" 100 hellaswag="$p"
+    comprehension "${quick:+10}" 300 lambada "$data/lambada_test.jsonl"
+    comprehension "${quick:+10}" 300 winogrande "$fetched/winogrande/dev.jsonl"
+    comprehension "${quick:+5}" 100 hellaswag "$fetched/hellaswag/hellaswag_val_full.txt"
     # Of each of the 67 paradigms as many.
-    [ ! -f "$fetched/blimp/BLiMP.zip" ] || ! unpack_blimp ||
-        comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp="$results/data/blimp"
+    comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp "$(unpack_blimp)"
     step arm C7 arm "$judged" "$results/arm.jsonl"
 }
 

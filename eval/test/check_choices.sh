@@ -55,6 +55,9 @@ check 'another task has them, too' gives 0 "$rbe" eval comprehension -q lambada 
     --log-samples "$work/words"
 check 'of each item the word' gives 0 jq -e -s 'length == 2 and all(.right and .task == "lambada" and
     (.continuation | test("^ [^ ]+$")) and .log_p < 0)' "$work/words"
+tail -n 1 "$work/items" > "$work/wrong"
+check 'odds below nothing' gives 0 choices --file "$work/wrong" --out "$work/below"
+check 'are compared, too' gives 0 "$rbe" compare "$work/below" "$work/below"
 check 'by --tasks' gives 0 "$rbe" eval -q --tasks "choices=$work/items" --json
 
 # --- what is refused ------------------------------------------------------------------------

@@ -390,7 +390,7 @@ static void check_choices(void)
 
 static void check_judging(void)
 {
-    struct rbe_choice three[3] = {{NULL}};
+    struct rbe_choice three[3] = {{.tokens = NULL}};
     struct rbe_item it = {.choice = three, .choices = 3, .answer = 1};
     const double log_p[3] = {-6, -8, -9};
 
