@@ -84,6 +84,9 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!same(rbe_string_at(a->v, texts[i]), rbe_string_at(b->v, texts[i])))
             return false;
+    if (!strcmp(a->kind, RBE_KIND(edge)) &&
+        !same_number(RBE_NUMBER_AT(a->v, tokens), RBE_NUMBER_AT(b->v, tokens)))
+        return false;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!same_number(rbe_number_at(a->v, numbers[i]), rbe_number_at(b->v, numbers[i])))
             return false;
