@@ -293,7 +293,8 @@ static enum rbe_status stages_section(const struct rbe_page *p)
         char name[64];
         if (!json_array_size(RBE_VALUE_AT(row->v, stages)))
             continue;
-        rbe_plot_series(&data, name, rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
+        rbe_plot_series(&data, name, rbe_text_or(rbe_page_model(p, rbe_model_of(p, row))->name,
+                                                 "?"));
         fputs(name, data.tsv);
         for (int k = 0; k < STAGES; k++) {
             const double x = seconds_of(row->v, k);
@@ -307,7 +308,7 @@ static enum rbe_status stages_section(const struct rbe_page *p)
     const enum rbe_status err = rbe_plot_draw(
         p->plotter, &data, p->doc, "stages", "stages", "Where the time of a conversion goes",
         vars, "Seconds of each part of a conversion, in their order. Conversions without "
-        "calibration have no first two; generated weights with drawn codes have no search.",
+        "calibration have no first two; codes of generated weights are drawn, not searched.",
         p->d);
     if (err || !rows)
         return err;

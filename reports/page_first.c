@@ -231,7 +231,8 @@ static void four_tiles(const struct rbe_page *p, const struct figures *f)
         if (k == SIZE)
             rbe_megabytes(value, sizeof value, f->m->bytes);
         if (k == SPEED && f->time)
-            snprintf(value, sizeof value, "%.3g ms a token", f->ms);
+            snprintf(value, sizeof value, f->ms < 1000 ? "%.3g ms a token" : "%.0f ms a token",
+                     f->ms);
         if (k == QUALITY && f->text)
             snprintf(value, sizeof value, "%.*f %% %s", fabs(f->change) < 100 ? 1 : 0,
                      fabs(f->change), f->change > 0 ? "worse" : "better");
@@ -530,7 +531,7 @@ static void decision_columns(const struct rbe_page *p, const int *model, size_t 
             continue;           /* generated weights predict nothing */
         rbe_document_cell(p->doc, "%s", quantities[k].title);
         for (size_t i = 0; i < count; i++)
-            rbe_number_cell(p->doc, quantities[k].format, x[i][k]);
+            rbe_number_cell(p->doc, x[i][k] < 1000 ? quantities[k].format : "%.0f", x[i][k]);
     }
     free(x);
 }

@@ -281,7 +281,7 @@ measure() {
 # Generated weights of GPT-2 small's shape in all formats: times and memory do not depend on
 # values.  The files lie in $shape_folder.
 shape=${SHAPE:-124M}
-shape_folder=$results/models/gpt2-shape
+shape_folder=$results/models/shape
 shape_formats=(mobile-45mb f16 int8 int4)
 [ -z "$quick" ] || shape_formats=(seed-b44 f16)
 make_shape() { # FREE NEEDED: MB of memory
@@ -289,21 +289,21 @@ make_shape() { # FREE NEEDED: MB of memory
     [ "$1" -ge "$2" ] || { echo "$1 MB of memory are free, $2 are needed"; return 77; }
     room=$(df -Pm "$results" | awk 'NR == 2 { print $4 }')
     [ -z "$quick" ] || size=(--shape '2,64,2,512,8192')
-    if [ ! -s "$shape_folder/original/model.safetensors" ]; then
+    if [ ! -s "$shape_folder/gpt2-shape/model.safetensors" ]; then
         [ -n "$quick" ] || [ "$room" -ge 1500 ] ||
             { echo "$room MB are free in $results, 1500 are needed"; return 77; }
-        rbe synth "$shape_folder/original" "${size[@]}" || return
+        rbe synth "$shape_folder/gpt2-shape" "${size[@]}" || return
     fi
     for p in "${shape_formats[@]}"; do
         [ "$shape_folder/gpt2-$p.rbe" -nt "$bin/rbe" ] && [ -s "$shape_folder/$p.jsonl" ] && continue
         rm -f "$shape_folder/$p.jsonl"
-        rbe convert "$shape_folder/original" "$shape_folder/gpt2-$p.rbe" --profile "$p" \
+        rbe convert "$shape_folder/gpt2-shape" "$shape_folder/gpt2-$p.rbe" --profile "$p" \
             --search none --threads "$threads" --json "$shape_folder/$p.jsonl" || return
     done
     cat "$shape_folder"/*.jsonl > "$results/convert-shape.jsonl"
 }
 measure_shape() {
-    local models=(--model "$shape_folder/original") p need=2500 have n_ctx=1024
+    local models=(--model "$shape_folder/gpt2-shape") p need=2500 have n_ctx=1024
     rm -f "$results/convert-shape.jsonl"
     [ "$shape" != no ] || return
     have=$(awk '/^MemAvailable/ { printf "%d", $2 / 1024 }' /proc/meminfo)
@@ -313,7 +313,7 @@ measure_shape() {
     models+=(--model "$shape_folder/gpt2-${shape_formats[0]}.rbe")
     of=shape step inference '' inference "${models[@]}" --quiet --tokens 24 --prefills 2 \
         ${quick:+--retries 0} --out "$results/inference.jsonl"
-    of=shape step edge '' edge "$shape_folder/original" \
+    of=shape step edge '' edge "$shape_folder/gpt2-shape" \
         "$shape_folder/gpt2-${shape_formats[0]}.rbe" --quiet --out "$results/edge.jsonl"
 }
 

@@ -9,5 +9,6 @@ set ylabel 'most resident memory, MB (10^6 bytes)'
 set xrange [0:*]
 set yrange [0:*]
 name(i) = word(series, i)
+# The rows come in any order.
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % |hue| + 1] title name(i)
+         smooth unique with linespoints lw 2 pt 4 + i lc rgb hue[(i - 1) % |hue| + 1] title name(i)

@@ -12,6 +12,9 @@ set yrange [rows - 0.4:-0.6]
 set xrange [0:*]
 set grid noytics xtics
 set ytics scale 0
+# All of the key, which has more entries than there are conversions.
+set bmargin at screen 0.33
+set key at screen 0.5,0.02 center bottom horizontal maxcols 2
 # Left end of a part: the sum of those before it.
 before(k) = k < 1 ? 0 : (column(k + 1) + before(k - 1))
 plot for [k = 1:words(parts)] in \

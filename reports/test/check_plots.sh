@@ -48,6 +48,8 @@ draws peak "$xy"
 draws rate "$xy"
 draws recovery "$xy"
 draws roof "$xy"
+settings+="parts='p q'; "
+draws stages "0 0 0 2 -0.32 0.32, 2 0 2 32 -0.32 0.32"
 draws sweep "$xy"
 draws sustained "$xy, 2 700, 3 800"
 draws tokens '2 0 0 2 -0.36 0.36, 2 0 -28 32'
