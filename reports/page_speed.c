@@ -138,7 +138,7 @@ static enum rbe_status depth_plot(const struct rbe_page *p, int base, size_t num
 
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
-    data.missing = "this run has timed no token";
+    data.missing = "this run did not time a token";
     fprintf(data.tsv, "# model\tcontext_tokens\tms_per_token\n");
     while ((row = rbe_next(p, RBE_KIND(inference), &i))) {
         const int model = rbe_model_of(p, row);
@@ -286,7 +286,7 @@ static enum rbe_status memory_plot(const struct rbe_page *p)
 
     if (!rbe_plot_begin(&memory))
         return RBE_ERR_NOMEM;
-    memory.missing = "this run has generated under no memory limit";
+    memory.missing = "this run did not generate under a memory limit";
     fprintf(memory.tsv, "# model\tweights_f32_mb\tfile_mb\tpeak_mb\n");
     while ((row = rbe_next(p, RBE_KIND(edge), &i))) {
         const int at = rbe_model_of(p, row);
@@ -316,7 +316,7 @@ static enum rbe_status sustained_plot(const struct rbe_page *p)
 
     if (!rbe_plot_begin(&curve))
         return RBE_ERR_NOMEM;
-    curve.missing = "this run has decoded over no minutes";
+    curve.missing = "this run did not decode over minutes";
     fprintf(curve.tsv, "# model\tminutes\ttokens_per_s\ttemperature_c\n");
     while ((row = rbe_next(p, RBE_KIND(sustained), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
@@ -336,7 +336,7 @@ static enum rbe_status sustained_plot(const struct rbe_page *p)
     return rbe_plot_draw(p->plotter, &curve, p->doc, "sustained", "sustained",
                          "Speed without a pause", "", "Tokens generated in a second, by the "
                          "minutes since the start, and the machine's temperature where it "
-                         "tells it.", p->d);
+                         "reports one.", p->d);
 }
 
 static void sustained_table(const struct rbe_page *p)

@@ -178,7 +178,7 @@ if grep -qx 'rbe convert: interrupted' "$dir/err"; then
     check 'an interrupted calibration, before a window ended' [ ! -e "$dir/i.rbe.partial" ]
 else
     check 'an interrupted calibration' same "$dir/err" \
-        "rbe convert: interrupted; what is finished is kept in $dir/i.rbe.partial, the same command goes on"
+        "rbe convert: interrupted; what is finished is kept in $dir/i.rbe.partial, the same command continues"
     check 'is kept' [ -f "$dir/i.rbe.partial/calibration.rbe" ]
 fi
 
@@ -260,9 +260,9 @@ check 'an RBE model' fails 2 'already' "$dir/a.rbe" "$dir/x.rbe"
 check 'no folder for the output' fails 1 'cannot write' "$mini" "$dir/no/x.rbe" -p int8
 mkdir "$dir/folder"
 check 'a folder as output' fails 1 'not a regular file' "$mini" "$dir/folder" -p int8
-check 'a metric that decides nothing' fails 2 '--metric: with profile int4' "$mini" \
+check 'a metric that decides nothing' fails 2 '--metric: profile int4' "$mini" \
     "$dir/x.rbe" --codec int4 --metric fisher
-check 'a text that decides nothing' fails 2 '--calibration: with profile int8' "$mini" \
+check 'a text that decides nothing' fails 2 '--calibration: profile int8' "$mini" \
     "$dir/x.rbe" -p int8 --calibration "$dir/c.txt"
 check 'nothing to allocate' fails 2 '--allocate: profile seed-b44' "$mini" "$dir/x.rbe" \
     --codec seed --block 44 --allocate
