@@ -163,8 +163,8 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
         .name = name, .path = base_name(rbe_source_path(from)), .sha256 = from->sha256,
         .label = from->label, .bytes = rbe_source_file_bytes(from), .params = c->params};
     const struct rbe_result_model model = {
-        .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = from->label,
-        .bytes = c->file_bytes, .params = c->params, .rbe = true};
+        .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha,
+        .label = from->label, .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
         if (c->entries[i].encoded && !c->entries[i].elsewhere)

@@ -64,8 +64,8 @@ static void print_latency(const struct rbe_inference_plan *p, const json_t *r)
                rbe_show_interval("%.2f", x).text);
     x = RBE_VALUE_AT(r, launches);
     if (x)
-        printf("  %lld launches: times differ by %s %% (standard deviation) between them, by %s "
-               "%% within one\n", (long long)json_integer_value(RBE_VALUE_AT(x, count)),
+        printf("  %lld launches: times differ by %s %% (standard deviation) between them, by "
+               "%s %% within one\n", (long long)json_integer_value(RBE_VALUE_AT(x, count)),
                rbe_show("%.1f", 100 * RBE_NUMBER_AT(x, between)).text,
                rbe_show("%.1f", 100 * RBE_NUMBER_AT(x, within)).text);
     x = RBE_VALUE_AT(r, validity);

@@ -217,7 +217,7 @@ static struct rbe_interval speedup_interval(struct launches *l)
     return ci;
 }
 
-/* The first launch's row, which has what a process of its own told, with all launches' times. */
+/* The first launch's row, which has what a process of its own told, with the times of all. */
 static json_t *join(const struct rbe_evaluation *e, struct launches *l, bool base,
                     const char *group, bool complete)
 {

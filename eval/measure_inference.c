@@ -169,7 +169,8 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, int *f
     uint32_t filled = 0;
     enum rbe_status err;
 
-    double prefills = p->how->prefills + 1, tokens = (double)p->depth_count * (p->how->tokens + 4);
+    double prefills = p->how->prefills + 1;
+    double tokens = (double)p->depth_count * (p->how->tokens + 4);
     for (int i = 0; i < p->depth_count; i++)
         prefills += (double)p->how->depths[i] / p->how->prompt_tokens;
     if (!p->how->no_child) {

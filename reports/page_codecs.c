@@ -289,7 +289,6 @@ static enum rbe_status stages_section(const struct rbe_page *p)
                  stages[k].name);
     }
     putc('\n', data.tsv);
-    /* A name is a word of `series`, so that it holds nothing that a plot would take for more. */
     while ((row = rbe_next_of_all(p, RBE_KIND(convert), &i))) {
         char name[64];
         if (!json_array_size(RBE_VALUE_AT(row->v, stages)))

@@ -569,16 +569,16 @@ static void decision_table(const struct rbe_page *p, int base, int judged,
     if (b->label)
         rbe_document_paragraph(
             p->doc, "Synthetic weights and codes: time, file and memory do not depend on "
-            "their values. The formats took turns, as above, in several launches of the program. "
-            "f32 is what the original is computed in; its own file has %s (%.1f bits a weight).",
-            stored, b->bits);
+            "their values. The formats took turns, as above, in several launches of the "
+            "program. f32 is what the original is computed in; its own file has %s (%.1f bits "
+            "a weight).", stored, b->bits);
     else
         rbe_document_paragraph(
             p->doc, "The formats took turns: the times with one thread are of one run, those "
             "with two of another; the perplexities are of one run over the first %.0f windows "
             "of the test text. Times are compared with two threads, where they were measured. "
-            "f32 is what the original is computed in; its own file has %s (%.1f bits a weight).",
-            windows, stored, b->bits);
+            "f32 is what the original is computed in; its own file has %s (%.1f bits a "
+            "weight).", windows, stored, b->bits);
     free(titles);
     free(model);
 }

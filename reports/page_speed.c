@@ -88,7 +88,7 @@ static void edge_table(const struct rbe_page *p)
     }
 }
 
-/* Was this row's model timed token by token, with so many threads? */
+/* Was this row's model timed token by token, with this number of threads? */
 static bool is_latency(const struct rbe_row *row, double threads)
 {
     return !strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") &&
@@ -199,8 +199,8 @@ static enum rbe_status peak_plot(const struct rbe_page *p, int base, size_t numb
     snprintf(id, sizeof id, number ? "peak_%zu" : "peak", number + 1);
     data.missing = "memory was measured at one length only";
     return rbe_plot_draw(p->plotter, &data, p->doc, "peak", id, title, "",
-                         "The most resident memory of a process that generates so many tokens "
-                         "(program, weights, key-value cache and scratch), batch 1.", p->d);
+                         "The most resident memory of a process that generates that many "
+                         "tokens (program, weights, key-value cache, scratch), batch 1.", p->d);
 }
 
 /* One plot for each original, the judged one first. */
@@ -226,7 +226,7 @@ static enum rbe_status each_original(const struct rbe_page *p, const char *kind,
     return err || number ? err : draw(p, p->c->base, 0);
 }
 
-/* Bytes a second that so many threads read from memory, by the probes of this run; NAN. */
+/* Bytes a second that this number of threads reads from memory, by the probes of the run. */
 static double cold_read(const struct rbe_page *p, double threads)
 {
     double largest = 0, rate = NAN;

@@ -425,8 +425,9 @@ done < <(grep '"a[12]"' "$work/f/recorded/shape.jsonl") > "$work/made/shape.json
 made='{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}'
 mobile='{"name":"shape-45mb","sha256":"a2",'"$shape"':44994474,"rbe":true,"bits_per_weight":2.89}'
 for tokens in 16:60 1023:72 256:64; do
-    echo "$head"'"kind":"edge","model":'"$mobile"',"limit_bytes":268435456,"threads":4,"batch":1,"passed":true,"tokens":'"${tokens%:*}"',"peak_bytes":'"${tokens#*:}"'000000}'
-done >> "$work/made/shape.jsonl"
+    echo "$head"'"kind":"edge","model":'"$mobile"',"limit_bytes":268435456,"threads":4,
+"batch":1,"passed":true,"tokens":'"${tokens%:*}"',"peak_bytes":'"${tokens#*:}"'000000}'
+done | paste -d ' ' - - >> "$work/made/shape.jsonl"
 echo "$head"'"kind":"convert","base":'"$made"',"model":'"$mobile"',"profile":"p","seconds":8,"search":"none","stages":[
 {"name":"calibration","seconds":2,"peak_bytes":3e8},{"name":"encoding","seconds":7,"peak_bytes":7e8,"parts":[
 {"name":"search","seconds":4},{"name":"rest","seconds":3}]},{"name":"writing","seconds":1,"peak_bytes":1e8}],
