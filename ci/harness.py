@@ -70,7 +70,7 @@ def tasks(folder):
 def by_ourselves(model, name, data):
     out = subprocess.run(
         [os.path.join(binaries, "rbe"), "eval", "comprehension", "-m", model, "--special", "parse",
-         "--json", "-q", "%s=%s" % (name, data)], check=True, stdout=subprocess.PIPE).stdout
+         "--json", "-q", "-t", "1", "%s=%s" % (name, data)], check=True, stdout=subprocess.PIPE).stdout
     return json.loads(out.decode().splitlines()[0])
 
 
@@ -81,7 +81,8 @@ def service(model, folder):
         f.write(os.environ["OPENAI_API_KEY"] + "\n")
     with open(os.path.join(folder, "said"), "w+") as said:
         p = subprocess.Popen([os.path.join(binaries, "rbe-serve"), "-m", model, "--http", "0",
-                              "--token-file", token, "--tokenizer", tokenizer], stderr=said)
+                              "--token-file", token, "--tokenizer", tokenizer, "-t", "1"],
+                             stderr=said)
         try:
             at = ""
             while not at and p.poll() is None:

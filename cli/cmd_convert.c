@@ -241,7 +241,7 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
         return rbe_fail(d, RBE_ERR_ARG, "--json: the row of all shards is written by rbe merge "
                         "--json");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
-        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs, fisher or two-sided");
     return RBE_OK;
 }
 
@@ -518,7 +518,8 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     enum rbe_status err;
 
     if ((err = check_arguments(a, d)) ||
-        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) || (!a->plan && (err = check_files(a, d))) ||
+        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) ||
+        (!a->plan && (err = check_files(a, d))) ||
         (err = rbe_source_open(&w.source, a->model, d)) ||
         (err = open_profile(&w.profile, a, w.source, d)) ||
         (err = rbe_pool_open(&w.pool, (unsigned)a->threads, d)))

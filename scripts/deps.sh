@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deps.sh [--ci] [--apps] [--fleet] [--arm] [--list] - install what is needed and this machine lacks.
+# deps.sh [--ci] [--apps] [--fleet] [--arm] [--list] - install what is needed and lacks here.
 #
 # SPDX-License-Identifier: MIT
 #

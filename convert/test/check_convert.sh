@@ -65,7 +65,7 @@ done
 kill -INT $pid
 wait $pid
 check 'an interrupt is a failure' [ $? = 1 ]
-check 'it says how to go on' grep -q 'interrupted.*goes on' "$dir/err"
+check 'it says how to go on' grep -q 'interrupted.*continues' "$dir/err"
 check 'no file yet' [ ! -e "$dir/cut.rbe" ]
 check 'going on' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile"
 check 'finished matrices are kept' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
