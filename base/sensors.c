@@ -5,7 +5,6 @@
  */
 #include "base/sensors.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -54,7 +53,8 @@ static struct numbers numbers_in(const char *root, const char *folder, const cha
     DIR *dir = opendir(path);
     while (dir && (e = readdir(dir))) {
         const size_t n = strlen(stem);
-        if (strncmp(e->d_name, stem, n) || !isdigit((unsigned char)e->d_name[n]))
+        if (strncmp(e->d_name, stem, n) || !e->d_name[n] ||
+            e->d_name[n + strspn(e->d_name + n, "0123456789")])
             continue;
         const double x = number_in(root, folder, e->d_name, file);
         if (!isfinite(x))
@@ -81,4 +81,12 @@ double rbe_frequency(const char *root)
         numbers_in(root, "devices/system/cpu", "cpu", "cpufreq/scaling_cur_freq");
 
     return n.count ? n.sum / n.count / 1e3 : NAN;
+}
+
+double rbe_energy(const char *root)
+{
+    /* intel-rapl:0:1 is a part of intel-rapl:0. */
+    const struct numbers n = numbers_in(root, "class/powercap", "intel-rapl:", "energy_uj");
+
+    return n.count ? n.sum / 1e6 : NAN;
 }

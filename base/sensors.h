@@ -1,5 +1,5 @@
 /*
- * sensors.h - how warm the machine is, and how fast its CPUs run, as Linux tells it.
+ * sensors.h - how warm the machine is, how fast its CPUs run and what they use, as Linux says it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,5 +16,10 @@ double rbe_temperature(const char *root);
 /* The mean frequency of the CPUs (ROOT/devices/system/cpu/cpu*), in MHz; NaN: none that can be
  * read. */
 double rbe_frequency(const char *root);
+
+/* Joules that all packages have used since some moment, by RAPL
+ * (ROOT/class/powercap/intel-rapl:N); NaN: none that can be read.  A counter begins anew at 0 now
+ * and then. */
+double rbe_energy(const char *root);
 
 #endif

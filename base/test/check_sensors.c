@@ -1,5 +1,5 @@
 /*
- * check_sensors.c - temperature and frequency out of a folder that looks like sysfs.
+ * check_sensors.c - temperature, frequency and energy out of a folder that looks like sysfs.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -44,6 +44,13 @@ int main(void)
     put("class/thermal/thermal_zone0/temp", "-5000\\n");
     put("class/thermal/thermal_zone11/temp", "\\n");
     CHECK(rbe_temperature(root) == -5);
+    /* Two packages; a part of the first is in it already. */
+    CHECK(isnan(rbe_energy(root)));
+    put("class/powercap/intel-rapl/enabled", "1\\n");
+    put("class/powercap/intel-rapl:0/energy_uj", "2500000\\n");
+    put("class/powercap/intel-rapl:0:0/energy_uj", "700000\\n");
+    put("class/powercap/intel-rapl:1/energy_uj", "500000\\n");
+    CHECK(rbe_energy(root) == 3);
     unsetenv("RBE_SYSFS");
     CHECK(!strcmp(rbe_sysfs(), "/sys"));
     setenv("RBE_SYSFS", root, 1);

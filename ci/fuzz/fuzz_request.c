@@ -3,9 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "ci/fuzz/fuzz.h"
 #include "deploy/serve/request.h"
 
@@ -22,6 +24,21 @@ static void look(const struct rbe_request *r, const struct rbe_request_limits *l
     }
 }
 
+/* A text within a record of the journal. */
+static void look_at_record(const char *text)
+{
+    char *record = NULL;
+    json_t *o;
+
+    FUZZ_NEED(asprintf(&record, "{\"request\":%s}", text) > 0);
+    FUZZ_NEED(!rbe_json_load(&o, record, strlen(record), 0, NULL, "record", NULL));
+    free(record);
+    record = json_dumps(o, JSON_COMPACT);
+    FUZZ_NEED(record != NULL);
+    free(record);
+    json_decref(o);
+}
+
 bool rbe_fuzz_request(const uint8_t *data, size_t size)
 {
     const struct rbe_request_limits l = {.tokenizer = rbe_fuzz_vocabulary(), .context = 64,
@@ -36,6 +53,7 @@ bool rbe_fuzz_request(const uint8_t *data, size_t size)
     free(text);
     if (taken && !r->asks) {
         look(r, &l);
+        look_at_record(r->text);
         /* What is kept is the same request. */
         FUZZ_NEED(!rbe_request_parse(&again, r->text, strlen(r->text), &l, &d));
         FUZZ_NEED(again->hash == r->hash && !strcmp(again->text, r->text) && !again->id);

@@ -24,7 +24,6 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/result.h"
-#include "deploy/serve/journal.h"
 
 enum { BUCKETS = 4096, FRONTS = 4, SLACK_BYTES = 1 << 20 };
 
@@ -164,7 +163,8 @@ static void forget_old(struct rbe_core *c)
 {
     struct entry *e = c->answered.oldest, *newer;
 
-    for (; e && c->answered.count > c->o.remember; e = newer) {
+    for (; e && (c->answered.count > c->o.remember || c->live > c->o.remember_bytes);
+         e = newer) {
         newer = e->newer;
         if (e->delivered)
             entry_forget(c, e);
@@ -191,6 +191,19 @@ static char *answer_record(const struct entry *e, const json_t *answer)
     if (o && e->to)
         json_object_set(o, "to", e->to);
     return dump(o);
+}
+
+/* The same; an answer that cannot be kept becomes one that says so. */
+static char *final_record(const struct rbe_core *c, const struct entry *e, json_t **answer)
+{
+    char *record = answer_record(e, *answer);
+
+    if (!record || strlen(record) <= c->o.remember_bytes)
+        return record;
+    free(record);
+    json_decref(*answer);
+    *answer = json_pack("{s:s}", "error", "the answer is longer than what is kept of one");
+    return *answer ? answer_record(e, *answer) : NULL;
 }
 
 struct walk {
@@ -580,7 +593,7 @@ static void answer_one(struct rbe_core *c, struct rbe_job *job)
     struct entry *e = job->e;
     /* Broken off, or no memory to say more: the next process answers it. */
     bool final = answer && (err != RBE_ERR_INTERRUPTED);
-    if (e && final && (!(record = answer_record(e, answer)) || !(id = strdup(e->id))))
+    if (e && final && (!(record = final_record(c, e, &answer)) || !(id = strdup(e->id))))
         final = false;
     if (e && final)
         final = keep_answer(c, record);

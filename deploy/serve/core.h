@@ -14,6 +14,7 @@
 #define RBE_DEPLOY_SERVE_CORE_H
 
 #include "deploy/serve/engine.h"
+#include "deploy/serve/journal.h"
 #include "deploy/serve/request.h"
 
 struct rbe_core;
@@ -23,6 +24,8 @@ struct rbe_core_options {
     const char *state;          /* the journal's folder; NULL: ids are remembered in memory */
     uint32_t queue;             /* requests that wait or run, at most */
     uint32_t remember;          /* answers that are kept for who sends an id again */
+    /* Of these, RBE_JOURNAL_RECORD_MAX at most; a longer one is an error instead. */
+    size_t remember_bytes;
     uint32_t idle;              /* seconds without work until the engine rests; 0: never */
 };
 

@@ -37,10 +37,10 @@
     CALL(start_daemon) CALL(stop_daemon) CALL(suspend_connection) CALL(resume_connection)      \
     CALL(create_response_from_buffer) CALL(create_response_from_callback)                      \
     CALL(queue_response) CALL(destroy_response) CALL(add_response_header)                      \
-    CALL(lookup_connection_value) CALL(get_connection_info)
+    CALL(lookup_connection_value) CALL(get_connection_values) CALL(get_connection_info)
 static struct { CALLS(RBE_LIBRARY_CALL) } mhd;
 
-enum { HEAD_BYTES = 32 << 10, LOOKS_MS = 100 };
+enum { HEAD_BYTES = 32 << 10, LOOKS_MS = 100, FULL_MS = 300 };
 
 /* What a connection does; each lasts no longer than options.patience, but for waiting. */
 enum doing { SENDS, WAITS, TAKES };
@@ -333,6 +333,7 @@ static char *metrics(struct rbe_http *h)
         {"rbe_rests_total", "counter", n.rests},
         {"rbe_temperature_celsius", "gauge", rbe_temperature(rbe_sysfs())},
         {"rbe_cpu_megahertz", "gauge", rbe_frequency(rbe_sysfs())},
+        {"rbe_cpu_joules_total", "counter", rbe_energy(rbe_sysfs())},
         {"rbe_uptime_seconds", "gauge", rbe_now() - h->started},
         {"rbe_http_responses_2xx_total", "counter", (double)atomic_load(&h->said[2])},
         {"rbe_http_responses_4xx_total", "counter", (double)atomic_load(&h->said[4])},
@@ -385,13 +386,49 @@ static bool has_token(const struct exchange *x)
     return !differs;
 }
 
-/* A page of the web whose name was made to mean this machine sends its own name. */
+/* A page of the web whose name was made to mean this machine sends its own name, and such a name
+ * may begin like one of this machine's. */
 static bool has_local_name(const struct exchange *x)
 {
     const char *host = head(x, "Host");
+    char name[64];
+    struct in_addr v4;
 
-    return !host || !strncasecmp(host, "localhost", 9) || !strncmp(host, "127.", 4) ||
-           !strncmp(host, "[::1]", 5);
+    if (!host)
+        return true;
+    if (!strncmp(host, "[::1]", 5))
+        return !host[5] || host[5] == ':';
+    const size_t n = strcspn(host, ":");
+    snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : 0), host);
+    return !strcasecmp(name, "localhost") ||
+           (inet_pton(AF_INET, name, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
+}
+
+struct lengths {
+    unsigned known, others;
+};
+
+static enum MHD_Result count_lengths(void *arg, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    struct lengths *n = arg;
+
+    (void)kind;
+    if (!strcasecmp(name, "Content-Length"))
+        n->known++;
+    else if (!strcasecmp(name, "Transfer-Encoding"))
+        *(value && !strcasecmp(value, "chunked") ? &n->known : &n->others) += 1;
+    return MHD_YES;
+}
+
+/* Whether it is clear where the body ends.  Where two say so, or one says what nobody here
+ * knows, a proxy in front may believe the other. */
+static bool has_one_length(const struct exchange *x)
+{
+    struct lengths n = {0, 0};
+
+    mhd.get_connection_values(x->connection, MHD_HEADER_KIND, count_lengths, &n);
+    return n.known <= 1 && !n.others;
 }
 
 /* What must be right before a body is read; 0: it is. */
@@ -419,6 +456,10 @@ static unsigned early_fault(const struct exchange *x, const char *url, const cha
     if (asks ? !post : !get) {
         *why = asks ? "want POST" : "want GET";
         return 405;
+    }
+    if (!has_one_length(x)) {
+        *why = "want one Content-Length, or Transfer-Encoding: chunked";
+        return 400;
     }
     if (length && strtoull(length, NULL, 10) > x->h->o.body) {
         *why = "a longer body than is taken";
@@ -680,14 +721,20 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 static void look(struct rbe_http *h)
 {
     const double now = rbe_now();
+    uint32_t count = 0;
 
     pthread_mutex_lock(&h->lock);
+    for (const struct connection *c = h->connections; c; c = c->next)
+        count++;
+    /* While all places are taken those that send nothing do not keep theirs. */
+    const double idle = count >= h->o.clients ? 1e-3 * FULL_MS : h->o.patience;
     for (struct connection *c = h->connections; c; c = c->next) {
         struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+        const double most = c->doing == SENDS && !c->x ? idle : h->o.patience;
         if (c->doing == WAITS && c->x && c->x->suspended && poll(&p, 1, 0) > 0) {
             c->x->gone = true;
             wake(c->x);
-        } else if (c->doing != WAITS && now - c->since > h->o.patience) {
+        } else if (c->doing != WAITS && now - c->since > most) {
             shutdown(c->fd, SHUT_RDWR);         /* the library sees an end */
             c->since = now;
         }

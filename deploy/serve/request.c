@@ -309,12 +309,38 @@ static enum rbe_status keep_text(const struct reader *p)
     return RBE_OK;
 }
 
+/* Levels of lists and objects; more than `most` count as one more. */
+static size_t depth(const json_t *v, size_t most)
+{
+    size_t deepest = 0, i;
+    const char *name;
+    json_t *one;
+
+    if (!json_is_array(v) && !json_is_object(v))
+        return 0;
+    if (!most)
+        return 1;
+    json_array_foreach((json_t *)(uintptr_t)v, i, one) {
+        const size_t n = depth(one, most - 1);
+        deepest = n > deepest ? n : deepest;
+    }
+    json_object_foreach((json_t *)(uintptr_t)v, name, one) {
+        const size_t n = depth(one, most - 1);
+        deepest = n > deepest ? n : deepest;
+    }
+    return deepest + 1;
+}
+
 static enum rbe_status read_all(const struct reader *p)
 {
     enum rbe_status err;
 
     if (!json_is_object(p->o))
         return rbe_fail(p->d, RBE_ERR_ARG, "want a JSON object");
+    /* It is kept as a part of others, which must be read again. */
+    if (depth(p->o, RBE_REQUEST_DEPTH) > RBE_REQUEST_DEPTH)
+        return rbe_fail(p->d, RBE_ERR_ARG, "more than %d levels of lists and objects",
+                        (int)RBE_REQUEST_DEPTH);
     if ((err = read_id(p)) || (err = refuse_unknown(p)))
         return err;
     const json_t *prompt = member(p, "prompt"), *messages = member(p, "messages");

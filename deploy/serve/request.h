@@ -19,7 +19,7 @@
 #include "base/status.h"
 
 enum { RBE_REQUEST_ID = 128, RBE_REQUEST_PROMPTS = 64, RBE_REQUEST_STOPS = 4,
-       RBE_REQUEST_LOGPROBS = 5 };
+       RBE_REQUEST_LOGPROBS = 5, RBE_REQUEST_DEPTH = 32 };
 
 struct rbe_request_limits {
     const struct rbe_tokenizer *tokenizer;

@@ -312,13 +312,19 @@ static void await(struct waiter *w)
     CHECK(atomic_load(&w->done) == 1);
 }
 
-static struct rbe_core *open_core(uint32_t queue)
+static struct rbe_core *open_bounded(uint32_t queue, uint32_t remember, size_t bytes)
 {
-    const struct rbe_core_options o = {.state = folder, .queue = queue, .remember = 3};
+    const struct rbe_core_options o = {.state = folder, .queue = queue, .remember = remember,
+                                       .remember_bytes = bytes};
     struct rbe_core *c;
 
     CHECK(!rbe_core_open(&c, engine, &o, &d));
     return c;
+}
+
+static struct rbe_core *open_core(uint32_t queue)
+{
+    return open_bounded(queue, 3, RBE_JOURNAL_RECORD_MAX);
 }
 
 #define ASK(id, more) "{\"id\":\"" id "\",\"prompt\":\"The river\",\"max_tokens\":6," more "}"
@@ -409,6 +415,36 @@ static void check_chance(void)
     free(bytes);
     json_decref(a.answer);
     json_decref(b.answer);
+    unlink(journal);
+}
+
+/* Answers do not fill the memory; one that is too long by itself says so. */
+static void check_bytes(void)
+{
+    enum { MOST = 2000, COUNT = 20 };
+    struct waiter w = {0};
+    struct rbe_core *c = open_bounded(4, 1000, MOST);
+    char text[256], id[8];
+
+    CHECK(!rbe_core_start(c, &d));
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, ASK("n%d", "\"temperature\":0"), i);
+        CHECK(!submit(c, &w, text));
+        await(&w);
+    }
+    const uint32_t kept = rbe_core_counts(c).remembered;
+    CHECK(kept > 2 && kept < COUNT - 2);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof id, "n%u", i);
+        CHECK((rbe_core_ask(c, id, &w.sink, &d) == RBE_OK) == (i >= COUNT - kept));
+    }
+    CHECK(!submit(c, &w, "{\"id\":\"long\",\"prompt\":\"The old bridge over the river was built "
+                  "by the king\",\"max_tokens\":40,\"logprobs\":5,\"temperature\":0}"));
+    await(&w);
+    CHECK(strstr(w.text, "longer than what is kept") != NULL);
+    CHECK(!rbe_core_ask(c, "long", &w.sink, &d) && strstr(w.text, "longer than"));
+    rbe_core_close(&c);
+    json_decref(w.answer);
     unlink(journal);
 }
 
@@ -617,6 +653,7 @@ int main(int argc, char **argv)
         check_engine();
         check_core();
         check_chance();
+        check_bytes();
         check_full_disk();
     }
     rbe_engine_close(&engine);

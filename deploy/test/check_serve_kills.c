@@ -9,33 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/json.h"
-#include "kernels/test/check.h"
-
-static char folder[] = "/dev/shm/rbe-kills-XXXXXX", program[4096], tiny[64];
-static char state[64], path[64];
-enum { ROUND = 250 };
+#include "deploy/test/service.h"
 
 static pid_t server = -1;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void start(const char *queue)
 {
@@ -45,15 +26,6 @@ static void start(const char *queue)
     execl(program, program, "-m", tiny, "-t", "1", "-q", "--socket", path, "--state", state,
           "--remember", "1000000", "--queue", queue, "--clients", "8", (char *)NULL);
     _exit(127);
-}
-
-static int end(int sig)
-{
-    int status = -1;
-
-    kill(server, sig);
-    waitpid(server, &status, 0);
-    return status;
 }
 
 /* -1: it does not come up. */
@@ -177,7 +149,7 @@ static void check_kills(struct check_rng *r, unsigned kills)
         start("8");
         const int fd = dial();
         if (!CHECK(fd >= 0)) {
-            end(SIGKILL);
+            end(&server, SIGKILL);
             return;
         }
         ear = (struct ear){.fd = fd};
@@ -190,7 +162,7 @@ static void check_kills(struct check_rng *r, unsigned kills)
                 ask(fd, check_below(r, (uint32_t)new + 1));
             listen_until(&ear, now() + 1e-6 * check_below(r, 4000));
         } while (now() < until);
-        end(SIGKILL);
+        end(&server, SIGKILL);
         listen_until(&ear, now() + 10);         /* what it had said */
         close(fd);
     }
@@ -221,7 +193,7 @@ static void check_kills(struct check_rng *r, unsigned kills)
            kills, asked_count, accepted, lost, missing, different);
     CHECK(accepted > 0 && !lost && !missing && !different && !faults);
     close(ear.fd);
-    CHECK(end(SIGTERM) == 0);
+    CHECK(end(&server, SIGTERM) == 0);
     CHECK(access(path, F_OK) != 0);
 }
 
@@ -258,36 +230,14 @@ static void check_clients(void)
     close(ear.fd);
     struct stat st;
     CHECK(!stat(path, &st) && (st.st_mode & 0777) == 0600);
-    CHECK(end(SIGTERM) == 0);
+    CHECK(end(&server, SIGTERM) == 0);
 }
 
-static bool run(const char *format, const char *a, const char *b)
+static void forget(void)
 {
-    char command[8192];
-
-    snprintf(command, sizeof command, format, a, b);
-    return system(command) == 0;
-}
-
-/* In memory where that can be: a busy disk's syncs take long. */
-static bool make_folder(void)
-{
-    if (access("/dev/shm", W_OK))
-        strcpy(folder, "/tmp/rbe-kills-XXXXXX");
-    return mkdtemp(folder) != NULL;
-}
-
-/* In rounds, each with a state of its own, which every process reads as it starts. */
-static void check_all_kills(struct check_rng *r, unsigned kills)
-{
-    for (unsigned left = kills, n; left && !check_failed; left -= n) {
-        n = left < ROUND ? left : ROUND;
-        check_kills(r, n);
-        for (size_t i = 0; i < asked_count; i++)
-            free(asked[i].text);
-        asked_count = 0;
-        CHECK(run("rm -rf '%s'%s", state, ""));
-    }
+    for (size_t i = 0; i < asked_count; i++)
+        free(asked[i].text);
+    asked_count = 0;
 }
 
 int main(int argc, char **argv)
@@ -299,19 +249,14 @@ int main(int argc, char **argv)
         printf("SKIP RBE_BIN, the folder of the programs, is not set\n");
         return 77;
     }
-    if (!CHECK(make_folder()))
+    if (!CHECK(service_folder(bin)))
         return check_done();
-    snprintf(program, sizeof program, "%s/rbe-serve", bin);
-    snprintf(tiny, sizeof tiny, "%s/tiny", folder);
-    snprintf(state, sizeof state, "%s/state", folder);
-    snprintf(path, sizeof path, "%s/socket", folder);
-    if (CHECK(run("'%s/rbe' synth '%s' --shape 1,32,2,64,8192 > /dev/null", bin, tiny))) {
+    if (CHECK(service_model(bin))) {
         check_clients();
-        check_all_kills(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 60);
+        kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 60, check_kills, forget);
     }
-    for (size_t i = 0; i < asked_count; i++)
-        free(asked[i].text);
+    forget();
     free(asked);
-    run("rm -rf '%s'%s", folder, "");
+    service_remove();
     return check_done();
 }

@@ -10,17 +10,10 @@
 #include <fcntl.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "base/library.h"
-#include "kernels/test/check.h"
+#include "deploy/test/service.h"
 
 #define RBE_LIBRARY_PREFIX(name) mosquitto_##name
 #define CALLS(CALL)                                                                            \
@@ -30,22 +23,11 @@
     CALL(property_add_binary) CALL(property_add_string) CALL(property_free_all)
 static struct { CALLS(RBE_LIBRARY_CALL) } mosq;
 
-static char folder[] = "/dev/shm/rbe-mqtt-XXXXXX", program[4096], tiny[64], state[64], path[64];
 static char conf[64];
-enum { ROUND = 250 };
-
 static pid_t server = -1, broker = -1;
 static struct mosquitto *client;
 static bool connected;
 static char status[32];         /* of the service */
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* What a process says goes to a file, whose end is shown when a test fails. */
 static void hear_no_more(const char *name)
@@ -78,16 +60,6 @@ static void start_broker(void)
     execlp("mosquitto", "mosquitto", "-c", conf, (char *)NULL);
     execl("/usr/sbin/mosquitto", "mosquitto", "-c", conf, (char *)NULL);
     _exit(127);
-}
-
-static int end(pid_t *p, int sig)
-{
-    int how = -1;
-
-    kill(*p, sig);
-    waitpid(*p, &how, 0);
-    *p = -1;
-    return how;
 }
 
 /* --- what was asked and said -------------------------------------------------------------- */
@@ -318,51 +290,24 @@ static void check_kills(struct check_rng *r, unsigned kills)
     CHECK(end(&server, SIGTERM) == 0);
 }
 
-/* In memory where that can be: a busy disk's syncs take long. */
-static bool make_folder(void)
-{
-    if (access("/dev/shm", W_OK))
-        strcpy(folder, "/tmp/rbe-mqtt-XXXXXX");
-    return mkdtemp(folder) != NULL;
-}
-
-static bool run(const char *format, const char *a, const char *b)
-{
-    char command[8192];
-
-    snprintf(command, sizeof command, format, a, b);
-    return system(command) == 0;
-}
-
 static bool prepare(const char *bin)
 {
     FILE *f;
 
-    snprintf(program, sizeof program, "%s/rbe-serve", bin);
-    snprintf(tiny, sizeof tiny, "%s/tiny", folder);
-    snprintf(state, sizeof state, "%s/state", folder);
-    snprintf(path, sizeof path, "%s/socket", folder);
     snprintf(conf, sizeof conf, "%s/conf", folder);
     if (!(f = fopen(conf, "w")))
         return false;
     fprintf(f, "%slistener 0 %s\nallow_anonymous true\npersistence true\n"
             "persistence_location %s/\nautosave_interval 1\n"
             "max_queued_messages 0\n", geteuid() ? "" : "user root\n", path, folder);
-    return !fclose(f) &&
-           run("'%s/rbe' synth '%s' --shape 1,32,2,64,8192 > /dev/null", bin, tiny);
+    return !fclose(f) && service_model(bin);
 }
 
-/* In rounds, each with a state of its own, which every process reads as it starts. */
-static void check_all_kills(struct check_rng *r, unsigned kills)
+static void forget(void)
 {
-    for (unsigned left = kills, n; left && !check_failed; left -= n) {
-        n = left < ROUND ? left : ROUND;
-        check_kills(r, n);
-        for (size_t i = 0; i < asked_count; i++)
-            free(asked[i].text);
-        asked_count = 0;
-        CHECK(run("rm -rf '%s'%s", state, ""));
-    }
+    for (size_t i = 0; i < asked_count; i++)
+        free(asked[i].text);
+    asked_count = 0;
 }
 
 int main(int argc, char **argv)
@@ -380,7 +325,7 @@ int main(int argc, char **argv)
         printf("SKIP mosquitto or libmosquitto: not installed\n");
         return getenv("CI") ? 1 : 77;
     }
-    if (!CHECK(make_folder()) || !CHECK(prepare(bin)))
+    if (!CHECK(service_folder(bin)) || !CHECK(prepare(bin)))
         return check_done();
     start_broker();
     mosq.lib_init();
@@ -394,17 +339,16 @@ int main(int argc, char **argv)
     turn(20, &connected);
     if (CHECK(connected)) {
         check_replies();
-        check_all_kills(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25);
+        kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25, check_kills, forget);
     }
     if (server > 0)
         end(&server, SIGKILL);
     end(&broker, SIGTERM);
     mosq.destroy(client);
-    for (size_t i = 0; i < asked_count; i++)
-        free(asked[i].text);
+    forget();
     free(asked);
     if (check_failed)
         run("tail -n 12 '%s'/*.log%s", folder, "");
-    run("rm -rf '%s'%s", folder, "");
+    service_remove();
     return check_done();
 }
