@@ -29,13 +29,12 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALL
                   OMP_WAIT_POLICY="passive")
 import lm_eval
 import torch
-import yaml
 from datasets import disable_progress_bars
-from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from lm_tasks import describe
 from texts import ask_ids, newer_digits, random_texts
 
 disable_progress_bars()
@@ -253,27 +252,6 @@ def comprehension_sets(folder):
         with open(data, "w", encoding="utf-8") as f:
             f.writelines(line.rstrip("\n") + "\n" for line in make(source))
         yield task, data, os.path.join(own, yaml_file)
-
-
-def describe(task, data, yaml_file):
-    """lm-eval's own task, on our file."""
-    def function(loader, node):
-        module, _, name = node.value.rpartition(".")
-        space = {}
-        exec(open(os.path.join(os.path.dirname(yaml_file), module + ".py")).read(), space)
-        return space[name]
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_constructor("!function", function)
-    config = yaml.load(open(yaml_file), Loader)
-    split = config.get("test_split") or config["validation_split"]
-    for key in "tag", "dataset_name", "training_split", "metadata", "test_split":
-        config.pop(key, None)
-    config.update(task=task, dataset_path="json", validation_split=split,
-                  dataset_kwargs={"data_files": {split: data}})
-    return ConfigurableTask(config=config)
 
 
 def comprehension(name, ours, theirs, sets, bound):

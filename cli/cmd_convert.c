@@ -161,7 +161,7 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
         return rbe_fail(d, RBE_ERR_ARG, "--json: the row of all shards is written by rbe merge "
                         "--json");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
-        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs, fisher or two-sided");
     return RBE_OK;
 }
 
@@ -249,8 +249,8 @@ static enum rbe_status check_used(const struct rbe_convert_args *a, const struct
     bool open = false;
 
     if (unused && !rbe_convert_wants_calibration(c))
-        return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
-                        "calibration tells", unused, name);
+        return rbe_fail(d, RBE_ERR_ARG, "%s: profile %s has no matrix that uses a "
+                        "calibration", unused, name);
     for (size_t i = 0; i < c->count; i++)
         open = open || rbe_convert_is_open(&c->entries[i]);
     if (a->allocate && !open)
@@ -333,8 +333,8 @@ static void print_untold(const struct rbe_convert *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (rbe_convert_is_untold(c, &c->entries[i]))
-            printf("%s: the calibration tells nothing of it, inputs or gradients are zero on "
-                   "all of the text: encoded without feedback\n", c->entries[i].tensor->name);
+            printf("%s: inputs or gradients are zero on the whole calibration text: encoded "
+                   "without feedback\n", c->entries[i].tensor->name);
 }
 
 /* What the matrices' inputs look like on a text. */
@@ -421,7 +421,8 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     enum rbe_status err;
 
     if ((err = check_arguments(a, d)) ||
-        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) || (!a->plan && (err = check_files(a, d))) ||
+        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) ||
+        (!a->plan && (err = check_files(a, d))) ||
         (err = rbe_source_open(&w.source, a->model, d)) ||
         (err = open_profile(&w.profile, a, w.source, d)) ||
         (err = rbe_pool_open(&w.pool, (unsigned)a->threads, d)))
@@ -444,8 +445,8 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
         err = append_result(w.json, a, w.c, rbe_pool_threads(w.pool), d);
 out:
     if (err == RBE_ERR_INTERRUPTED && w.c && rbe_convert_has_kept(w.c))
-        rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command goes "
-                 "on", w.c->folder);
+        rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command "
+                         "continues", w.c->folder);
     free(w.shared);
     rbe_result_close(&w.json);
     rbe_convert_close(&w.c);

@@ -69,13 +69,16 @@ static enum rbe_status check_arguments(const struct rbe_tune_args *a, struct rbe
     if (a->tokens > 0 && a->minutes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--tokens and --minutes exclude one another");
     if (a->resume && a->minutes > 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--resume: give the --tokens that --minutes came to");
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: give --tokens, with the number that "
+                                        "--minutes gave");
     if (a->resume && !a->checkpoint)
         return rbe_fail(d, RBE_ERR_ARG, "--resume needs --checkpoint");
     if (a->calibration && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
                         "another");
-    if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
+    const enum rbe_metric metric = a->metric ? rbe_metric_by_name(a->metric)
+                                             : RBE_METRIC_FISHER;
+    if (metric != RBE_METRIC_INPUTS && metric != RBE_METRIC_FISHER)
         return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
     return RBE_OK;
 }
@@ -132,7 +135,7 @@ static enum rbe_status shipped(char **out, const char *name, struct rbe_diag *d)
 {
     *out = rbe_data_path(name);
     return *out ? RBE_OK : rbe_fail(d, RBE_ERR_IO, "%s, which ships with the project, is not "
-                                    "to be found: give a file", name);
+                                    "found: give a file", name);
 }
 
 static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)

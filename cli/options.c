@@ -83,7 +83,7 @@ static enum rbe_status read_old(struct rbe_eval_options *o, struct rbe_diag *d)
     json_decref(own);
     if (others)
         fprintf(stderr, "rbe eval: %s: %zu rows are of another commit than this program: not "
-                        "gone on from\n", o->out, others);
+                        "used\n", o->out, others);
     return RBE_OK;
 }
 
@@ -103,7 +103,8 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if (!(o->shown = json_array()))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (o->resume && !o->out)
-        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file with the partial "
+                                        "results");
     if ((err = rbe_shard_parse(&o->shard_index, &o->shard_count, o->shard, d)) ||
         (err = default_path(&o->models, "rbe-mini", d)) ||
         (want_text && (err = default_path(&o->texts, "wiki.test.raw", d))))

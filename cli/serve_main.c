@@ -3,12 +3,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <errno.h>
 #include <popt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/commit.h"
 #include "base/json.h"
@@ -211,6 +213,10 @@ static enum rbe_status serve(const struct rbe_serve_args *a, struct rbe_diag *d)
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     rbe_catch_interrupt();
+    /* Before there are threads, each of which has a priority of its own. */
+    errno = 0;
+    if (nice(a->nice) == -1 && errno)
+        errno = 0;              /* it goes on as it is */
     if (!(err = open_service(&s, model, d)) && !(err = start_service(&s, d))) {
         if (!a->quiet)
             fprintf(stderr, "%s: ready, with %s%s%s\n", program, rbe_engine_name(s.engine),

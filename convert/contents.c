@@ -210,7 +210,8 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
         goto out;
     }
     if ((err = rbe_container_begin(&b, d)) ||
-        (err = rbe_convert_add_contents(b, c, plain, d)) || (err = rbe_companion_write(b, path, c->source->gguf, d)))
+        (err = rbe_convert_add_contents(b, c, plain, d)) ||
+        (err = rbe_companion_write(b, path, c->source->gguf, d)))
         goto out;
     if (stat(path, &st) < 0)
         err = rbe_fail_errno(d, "%s", path);

@@ -4,9 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * A part is a container with the metadata of the whole file and two entries more: what it is a
- * part of, and the conversion's result row.  Every matrix is encoded by itself, from the source,
- * the calibration and the plan, so it has the same bytes in whatever part it stands; joining
- * only puts them in the order of the file.
+ * part of, and the conversion's result row.  Every matrix is encoded by itself, from the
+ * source, the calibration and the plan, so it has the same bytes in any part; joining only puts
+ * them in the order of the file.
  */
 #include "convert/convert_private.h"
 

@@ -66,6 +66,9 @@ struct rbe_encode_options {
      * row m.  In the basis of `w` as passed in; NULL: all ones, and the identity. */
     const float *row_importance;        /* [rows], positive */
     const float *moment;                /* [cols][cols], H = mean of x x^T, symmetric */
+    /* Or tr(G E H E^T): formats of seeds with a moment pass errors on down the rows, too.  Its
+     * diagonal should be row_importance, by which scales are fitted.  NULL: that alone. */
+    const float *row_metric;            /* [rows][rows], G, symmetric */
     float damping;              /* added to H's diagonal, of its mean; 0: the default, 0.01 */
 
     rbe_encode_progress_fn *progress;   /* may be NULL */
@@ -109,13 +112,13 @@ struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uin
 size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 
 /* Bytes rbe_encode_weight() takes at its height with a pool of `threads`: copies, searches and
- * the result; w and o->moment are the caller's and are not looked at.  What an encoder needs
- * that does not grow with the matrix is not counted. */
+ * the result; w, o->moment and o->row_metric are the caller's and are not looked at.  What an
+ * encoder needs that does not grow with the matrix is not counted. */
 size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
                          unsigned threads);
 
 /* Pieces that the threads of a pool can work on at the same time, however many they are;
- * o->moment is not looked at. */
+ * o->moment and o->row_metric are not looked at. */
 size_t rbe_encode_shares(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 
 /*
@@ -147,6 +150,8 @@ struct rbe_encode_job {
     void *codes;
     uint16_t *scale, *col_scale;
     const float *importance;    /* [m->rows] or NULL */
+    const float *row_metric;    /* [m->rows][metric_ld] or NULL */
+    size_t metric_ld;
     const float *moment;        /* [m->cols][m->cols] or NULL */
     struct rbe_pool *pool;
     double done0, done1;        /* the part of the weight's progress this job is */

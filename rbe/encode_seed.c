@@ -7,7 +7,9 @@
  * scales are fitted again to what was found (refit.h).  With the second moment H of the
  * inputs, columns go one after the other and each takes over the error of those before it
  * (feedback.h); then a column is cut into row blocks that the threads share.  The cut depends
- * on the shape alone, so the result does not depend on the number of threads.
+ * on the shape alone, so the result does not depend on the number of threads.  With a metric of
+ * the rows, too, a column is searched chunk after chunk, and each takes over the error of those
+ * above it.
  *
  * No code stands for zero, so rows and columns of zeros get the scale 0, and so do those too
  * small for any f16 scale: they decode to zeros.  Such a row's outputs cost next to nothing,
@@ -35,6 +37,8 @@ enum { NARROW = 7 };
 enum {
     BLOCK_ROWS = 384,           /* rows of a block, at least: joints cost a little */
     BLOCKS_MAX = 64,
+    CHUNK_ROWS = 64,            /* of a chunk under row feedback, unless a strip has more */
+    AHEAD_BITS = 64,            /* after a chunk, whose rows have a say in how it ends */
     SCALE_PASSES = 3,
     FAST_BITS = 11,             /* of the window that fast effort searches; others search all */
 };
@@ -66,6 +70,10 @@ struct encoder {
     struct rbe_seed_search **search;    /* [threads] */
     unsigned threads;
     struct rbe_feedback *feedback;      /* NULL: none */
+    struct rbe_row_feedback *down;      /* NULL: none */
+    float *moved, *error;       /* [rows] of a column, with down: targets with what is passed
+                                 * on; errors */
+    uint16_t *ahead;            /* words of a chunk and of the rows after it, with down */
     size_t column;              /* being searched, under feedback */
     atomic_size_t taken;        /* columns begun, without */
     atomic_bool stop;
@@ -332,6 +340,70 @@ static void block_errors(void *arg, unsigned i, unsigned n)
     }
 }
 
+/* Rows that bring AHEAD_BITS. */
+static size_t rows_ahead(unsigned block)
+{
+    return (AHEAD_BITS * (size_t)block + 127) / 128;
+}
+
+/* Rows of a chunk: whole strips. */
+static size_t chunk_rows(unsigned block)
+{
+    return block < CHUNK_ROWS ? CHUNK_ROWS / block * block : block;
+}
+
+/* Words of a chunk and the rows after it, at most: the last may have half as many rows more,
+ * and a strip that is not full. */
+static size_t words_ahead(unsigned block)
+{
+    const size_t rows = 2 * chunk_rows(block) + rows_ahead(block);
+
+    return RBE_SEED_WORDS * (rbe_seed_strips(rows, block) + 1);
+}
+
+/*
+ * Chunk after chunk of a column, the rows after it with it, so that its end suits them; the
+ * window with which they begin stays, and is where the next chunk starts from.
+ */
+static void search_down(struct encoder *e)
+{
+    const size_t at = rbe_feedback_column(e->feedback, e->column), rows = e->rows;
+    const bool ring = ring_is_read(e);
+    int16_t *g = e->g + at * rows;
+    int start = ring ? e->joint[0] : RBE_SEED_ANY;
+    size_t first = 0, next;
+
+    memcpy(e->moved, e->target, rows * sizeof *e->moved);
+    for (size_t i = 0; first < rows; i++, first = next) {
+        next = rbe_row_feedback_chunk(e->down, i + 1);
+        const bool last = next == rows;
+        const size_t strip = next / e->block, begin = RBE_SEED_WORDS * (first / e->block);
+        const size_t stop = last || next + rows_ahead(e->block) > rows
+                                ? rows : next + rows_ahead(e->block);
+        const struct rbe_seed_span span = {
+            .target = e->moved + first,
+            .weight = e->importance + first,
+            .first = first,
+            .count = stop - first,
+            .end = last ? 16 * e->stream : 128 * strip + 16,
+            .start = start,
+            .tail = !last ? RBE_SEED_ANY : ring ? e->joint[0] : 0,
+        };
+        const size_t words = span.end / 16 - begin;
+
+        rbe_seed_search_run(e->search[0], &span, e->ahead);
+        memcpy(e->words + begin, e->ahead, words * sizeof *e->words);
+        if (last)
+            return;
+        start = e->ahead[words - 1];
+        /* The row after the chunk is there for the last word alone. */
+        rbe_seed_decode_column(e->format, e->block, e->words, next + 1, g);
+        for (size_t m = first; m < next; m++)
+            e->error[m] = e->row[m] > 0 ? e->target[m] - (float)g[m] : 0;
+        rbe_row_feedback_pass(e->down, first, next, e->error, e->moved);
+    }
+}
+
 static void columns_in_turn(struct encoder *e)
 {
     for (size_t i = 0; i < e->cols && !atomic_load(&e->stop); i++) {
@@ -339,7 +411,10 @@ static void columns_in_turn(struct encoder *e)
         rbe_pool_run(e->job->pool, block_targets, e);
         if (!is_zero_column(e, rbe_feedback_column(e->feedback, i))) {
             rbe_pool_run(e->job->pool, block_joints, e);
-            rbe_pool_run(e->job->pool, block_search, e);
+            if (e->down)
+                search_down(e);
+            else
+                rbe_pool_run(e->job->pool, block_search, e);
             store_column(e, rbe_feedback_column(e->feedback, i), e->words);
         }
         rbe_pool_run(e->job->pool, block_errors, e);
@@ -408,12 +483,15 @@ static size_t blocks_of(size_t rows, size_t strips)
 static size_t shares(const struct rbe_encode_part *p, uint32_t cols,
                      const struct rbe_encode_options *o)
 {
-    return o->moment ? blocks_of(p->rows, rbe_seed_strips(p->rows, p->block)) : cols;
+    return o->moment && o->row_metric ? 1
+           : o->moment ? blocks_of(p->rows, rbe_seed_strips(p->rows, p->block))
+                       : cols;
 }
 
 static void cut_blocks(struct encoder *e)
 {
-    const size_t n = e->feedback ? blocks_of(e->rows, e->strips) : 1;
+    const bool blocks = e->feedback && !e->job->row_metric;
+    const size_t n = blocks ? blocks_of(e->rows, e->strips) : 1;
 
     e->block_count = n;
     for (size_t b = 0; b <= n; b++)
@@ -429,14 +507,24 @@ static enum rbe_status weigh_rows(struct encoder *e, struct rbe_diag *d)
     double sum = 0;
     size_t live = 0;
 
-    if (!j->importance && !e->zero_rows)
+    const bool down = e->feedback && j->row_metric;
+
+    if (!j->importance && !e->zero_rows && !down)
         return RBE_OK;
     if (!(e->importance = malloc(e->rows * sizeof *e->importance)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (down) {
+        const enum rbe_status err =
+            rbe_row_feedback_open(&e->down, j->row_metric, j->metric_ld, e->row, e->rows,
+                                  chunk_rows(e->block), e->importance, j->pool, d);
+        if (err)
+            return err;
+    }
     for (size_t m = 0; m < e->rows; m++) {
         const float row = e->row[m];
 
-        e->importance[m] = j->importance ? j->importance[m] * row * row : 1;
+        if (!down)
+            e->importance[m] = j->importance ? j->importance[m] * row * row : 1;
         sum += row > 0 ? (double)e->importance[m] : 0;
         live += row > 0;
     }
@@ -461,6 +549,13 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     e->target = malloc(sets * e->rows * sizeof *e->target);
     e->words = malloc(sets * e->stream * sizeof *e->words);
     e->search = calloc(e->threads, sizeof *e->search);
+    if (e->feedback && j->row_metric) {
+        e->moved = malloc(e->rows * sizeof *e->moved);
+        e->error = malloc(e->rows * sizeof *e->error);
+        e->ahead = malloc(words_ahead(e->block) * sizeof *e->ahead);
+        if (!e->moved || !e->error || !e->ahead)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
     if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->search)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < e->threads; i++) {
@@ -488,7 +583,11 @@ static size_t memory(const struct rbe_encode_part *p, uint32_t cols,
     return n * (sizeof(float) + sizeof(int16_t)) +
            (2 * (size_t)p->rows + cols) * sizeof(float) +
            sets * (p->rows * sizeof(float) + stream * sizeof(uint16_t)) + threads * search +
-           (o->moment ? rbe_feedback_bytes(cols, p->rows) : 0);
+           (o->moment ? rbe_feedback_bytes(cols, p->rows) : 0) +
+           (o->moment && o->row_metric
+                ? rbe_row_feedback_bytes(p->rows) + 2 * (size_t)p->rows * sizeof(float) +
+                  words_ahead(p->block) * sizeof(uint16_t)
+                : 0);
 }
 
 static void release(struct encoder *e)
@@ -503,6 +602,10 @@ static void release(struct encoder *e)
     free(e->row);
     free(e->g);
     free(e->w);
+    free(e->ahead);
+    free(e->error);
+    free(e->moved);
+    rbe_row_feedback_close(&e->down);
     rbe_feedback_close(&e->feedback);
 }
 

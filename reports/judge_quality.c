@@ -92,8 +92,8 @@ void rbe_judge_perplexity(struct rbe_criterion *c, const struct rbe_pair *p)
 
     if (!rbe_is_gpt2_small(m) || m->label) {
         rbe_not_measured(c,
-                         "the number is one of GPT-2 small, whose weights were not there; see "
-                         "the ratio above");
+                         "this number is for GPT-2 small, whose weights were not available; "
+                         "see the ratio above");
         return;
     }
     if (!b || !RBE_TRUE_AT(b->v, complete)) {
@@ -127,7 +127,7 @@ static const struct measure {
     double scale;
 } measures[] = {
     {RBE_KEY(coherence), "%.4g nats/token",
-     "gain by the prompt: how much likelier a text is after its prompt than alone", 1},
+     "gain by the prompt: how much more likely a text is after its prompt than alone", 1},
     {RBE_KEY(fluency), "", "perplexity to the scorer, repetition and variety of the texts: the "
      "worst of the three, more and less than the original's alike", 1},
     {RBE_KEY(relevance), "%.1f %%",
@@ -248,8 +248,8 @@ void rbe_judge_arm(struct rbe_criterion *c, const struct rbe_pair *p)
 
     if (!twin_rows(p, &arm, &other)) {
         rbe_not_measured(
-            c, "no row of the model from the aarch64 program, on an ARM machine or by "
-               "an emulator, beside one of the same text from here");
+            c, "no row of the aarch64 program, on an ARM machine or under an emulator, for "
+               "the same text as a row from here");
         return;
     }
     const double a = RBE_NUMBER_AT(arm->v, nll_sum), b = RBE_NUMBER_AT(other->v, nll_sum);
@@ -260,14 +260,14 @@ void rbe_judge_arm(struct rbe_criterion *c, const struct rbe_pair *p)
     SAY(c->original, "sum of -log p %.13g", b);
     SAY(c->rbe, "%.13g", a);
     if (a == b)
-        SAY(c->margin, "equal to the last bit");
+        SAY(c->margin, "equal, bit for bit");
     else
         SAY(c->margin, "%.2g relative", fabs(a - b) / b);
     /* From SSE4.1 on a library multiplies dense matrices, in an order of its own. */
     if (a != b && (!isa || strstr(isa, "sse41"))) {
         rbe_not_measured(c,
-                         "the other sum is not by the plain loops (features '%s'), whose order "
-                         "of summation alone is the same",
+                         "the other sum was not made by the plain loops (features '%s'), the "
+                         "only ones with the same order of summation",
                          isa ? isa : "?");
         return;
     }

@@ -383,7 +383,7 @@ by_slurm() {
         [ "$n" -gt 0 ] || continue
         width=$((n < most ? n : most))
         # shellcheck disable=SC2016 # The node's shell has it.
-        command=$(printf 'exec %q ' "$self" --task "$work" "$stage" "$width")'"$SLURM_ARRAY_TASK_ID"'
+        command=exec$(printf ' %q' "$self" --task "$work" "$stage" "$width")' "$SLURM_ARRAY_TASK_ID"'
         id=$(sbatch --parsable --job-name="fleet-$stage" --requeue \
             --array="0-$((width - 1))${jobs:+%$jobs}" --cpus-per-task="$threads" \
             --output="$work/logs/slurm-%A_%a.log" --open-mode=append \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# style.sh - blanks, ASCII, width, SPDX lines, shellcheck, and who includes whom
+# style.sh - blanks, ASCII, width, SPDX lines, shellcheck, who includes whom, and the pages (ci/pages.sh)
 #
 # SPDX-License-Identifier: MIT
 set -u
@@ -44,6 +44,7 @@ complain 'not ASCII' "$(LC_ALL=C grep -nHP '[^\x00-\x7F]' "${code[@]}" | cut -c 
 complain 'wider than 96 columns' \
     "$(grep -nHE '^.{97,}' "${c[@]}" Makefile "${def[@]}" | cut -c 1-90)"
 complain 'wider than 160 columns' "$(grep -nHE '^.{161,}' "${code[@]}" | cut -c 1-90)"
+complain 'marks of a merge' "$(grep -nHE '^(<<<<<<<|>>>>>>>) ' "${code[@]}" "${text[@]}")"
 complain 'carriage returns' "$(grep -lP '\r$' "${code[@]}" "${text[@]}")"
 for f in "${code[@]}" "${text[@]}"; do
     [ -z "$(tail -c 1 "$f")" ] || complain 'no final newline' "$f"
@@ -133,6 +134,7 @@ if command -v clang-format > /dev/null; then
 else
     echo 'SKIP clang-format: not installed'
 fi
+complain 'the pages' "$(ci/pages.sh | grep -v ' refused phrases$')"
 if command -v shellcheck > /dev/null; then
     complain 'shellcheck' "$(shellcheck -x -S warning "${shell[@]}" 2>&1)"
 else

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "base/threads.h"
@@ -44,11 +45,12 @@ struct rbe_engine {
 
 /* --- opening ------------------------------------------------------------------------------ */
 
-static enum rbe_status open_slots(struct rbe_engine *e, struct rbe_diag *d)
+static enum rbe_status open_slots(struct rbe_engine *e, size_t bytes, struct rbe_diag *d)
 {
     const struct rbe_session_limits l = {.max_tokens = e->limits.context, .max_batch = BATCH,
                                          .max_logits = BATCH, .kv_cache = e->o.kv_cache};
-    enum rbe_status err = RBE_OK;
+    enum rbe_status err = rbe_memory_check_quota(
+        e->o.model, bytes + e->o.sessions * rbe_session_bytes(e->model, l), d);
 
     for (uint32_t i = 0; i < e->o.sessions && !err; i++) {
         struct slot *s = &e->slots[i];
@@ -63,8 +65,11 @@ static enum rbe_status open_engine(struct rbe_engine *e, struct rbe_diag *d)
 {
     struct rbe_engine_options *o = &e->o;
     enum rbe_status err;
+    size_t bytes;
 
-    if ((err = rbe_model_open(&e->model, o->model, d)))
+    if ((err = rbe_model_open_bytes(&bytes, o->model, d)) ||
+        (err = rbe_memory_check_quota(o->model, bytes, d)) ||
+        (err = rbe_model_open(&e->model, o->model, d)))
         return err;
     const uint32_t all = rbe_model_context(e->model);
     if (o->context > all)
@@ -85,7 +90,7 @@ static enum rbe_status open_engine(struct rbe_engine *e, struct rbe_diag *d)
         !(e->logits = malloc((size_t)BATCH * e->vocab * sizeof *e->logits)) ||
         !(e->slots = calloc(o->sessions, sizeof *e->slots)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for sessions");
-    return open_slots(e, d);
+    return open_slots(e, bytes, d);
 }
 
 enum rbe_status rbe_engine_open(struct rbe_engine **out, const struct rbe_engine_options *o,

@@ -6,7 +6,9 @@
 #include <rbe/chat.h>
 
 #include <malloc.h>
+#include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +115,8 @@ static void check_refusals(void)
     const struct rbe_edge_config bad[] = {
         {.threads = 1025}, {.context = 513}, {.context = 64, .batch = 65},
         {.context = 64, .max_tokens = 60}, {.context = 8}, {.sampling.temperature = -1},
-        {.sampling.top_p = 2}};
+        {.sampling.temperature = NAN}, {.sampling.temperature = INFINITY},
+        {.sampling.top_p = 2}, {.sampling.top_p = NAN}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK(rbe_chat_open(&c, MODEL, NULL, &bad[i], &d) == RBE_ERR_ARG && !c && *d.text);
     struct rbe_edge_config tight = rbe_edge_config_board();
@@ -197,9 +200,52 @@ static void check_growth(void)
     rbe_chat_close(&c);
 }
 
+/* --- what an app's process keeps ---------------------------------------------------------- */
+
+static struct sigaction before[32];
+
+static void note_signals(struct sigaction all[32])
+{
+    for (int s = 1; s < 32; s++)
+        sigaction(s, NULL, &all[s]);
+}
+
+/* Nothing is printed, no signal gets a handler. */
+static void check_quiet(void)
+{
+    struct sigaction after[32];
+    char name[] = "/tmp/rbe-quiet-XXXXXX";
+    const int file = mkstemp(name), out = dup(1), err = dup(2);
+
+    fflush(NULL);
+    dup2(file, 1);
+    dup2(file, 2);
+    struct rbe_chat *c = NULL;
+    const struct rbe_edge_config how = {.threads = 2, .context = 64};
+    enum rbe_status bad = rbe_chat_open(&c, "missing.rbe", NULL, &how, NULL);
+    bad = bad ? rbe_chat_open(&c, MODEL, NULL, &how, NULL) : RBE_ERR_ARG;
+    if (!bad)
+        bad = rbe_chat_say(c, "Who?", NULL, NULL, NULL);
+    const bool refused = !bad && rbe_chat_say(c, "\xFF", NULL, NULL, NULL) == RBE_ERR_FORMAT;
+    rbe_chat_close(&c);
+    fflush(NULL);
+    dup2(out, 1);
+    dup2(err, 2);
+    CHECK(!bad && refused && lseek(file, 0, SEEK_END) == 0);
+    note_signals(after);
+    for (int s = 1; s < 32; s++)
+        CHECK(after[s].sa_handler == before[s].sa_handler);
+    close(file);
+    close(out);
+    close(err);
+    unlink(name);
+}
+
 int main(void)
 {
+    note_signals(before);
     CHECK(!rbe_init(&d));
+    check_quiet();
     check_answers();
     check_refusals();
     check_cancel();

@@ -48,8 +48,13 @@ limits 'max 100000' 4000000
 check 'a group smaller than the model' refuses 1 'more than the 4.0 MB of the control group' generate
 check 'nothing is said' test ! -s "$work/out"
 check 'chat too' refuses 1 'the 4.0 MB of the control group' run chat --model "$model"
+check 'the service too' refuses 1 'the 4.0 MB of the control group' env RBE_SYSFS="$work/sys" \
+    "$bin/rbe-serve" -m "$model"
 limits 'max 100000' 4300000
 check 'no room for the session' refuses 1 'of the control group' generate
+limits 'max 100000' 9000000
+check 'nor for several' refuses 1 'of the control group' env RBE_SYSFS="$work/sys" \
+    "$bin/rbe-serve" -m "$model" --sessions 100
 if limits_hold "$bin/rbe-run"; then
     check 'a limit of addresses' refuses 1 'limit of 6.0 MB' generate --memory-limit 6000000
 fi

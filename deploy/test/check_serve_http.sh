@@ -47,6 +47,13 @@ answers() {
 field() { jq -r "$1" out; }
 get() { curl -s -m 30 -o out -w '%{http_code}' "$at/$1"; }
 
+# What a machine's sensors say.
+sys=$work/sys
+mkdir -p "$sys/class/thermal/thermal_zone0" "$sys/class/powercap/intel-rapl:0" "$sys/devices/system/cpu/cpu0/cpufreq"
+echo 52500 > "$sys/class/thermal/thermal_zone0/temp"
+echo 7500000 > "$sys/class/powercap/intel-rapl:0/energy_uj"
+echo 1800000 > "$sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+export RBE_SYSFS=$sys
 start --clients 8 --body 4096 --patience 2 --state st
 # --- completions --------------------------------------------------------------------------
 check 'a completion' answers 200 completions '{"model":"x","prompt":"The city","max_tokens":8,"temperature":0}'
@@ -156,6 +163,9 @@ check "memory $before kB, then $after" [ "$after" -lt $((before + 4000)) ]
 check 'metrics' test "$(get metrics)" = 200
 check 'count them' test "$(awk '/^rbe_requests_answered_total/ { print ($2 >= '"$requests"') }' out)" = 1
 check 'use the cache' test "$(awk '/^rbe_cached_tokens_total/ { print ($2 > 0) }' out)" = 1
+check 'temperature' grep -qx 'rbe_temperature_celsius 52.5' out
+check 'frequency' grep -qx 'rbe_cpu_megahertz 1800' out
+check 'energy' grep -qx 'rbe_cpu_joules_total 7.5' out
 check 'vanished clients were seen' grep -qE '^rbe_requests_left_total [1-9]' out
 check 'nothing waits' grep -qx 'rbe_requests_waiting 0' out
 if command -v promtool > /dev/null; then check 'as Prometheus wants' promtool check metrics < out; fi
@@ -169,6 +179,7 @@ check 'an odd port' refuses 2 'want PORT, HOST:PORT' "$bin/rbe-serve" -m tiny --
 : > empty
 check 'an empty token' refuses 1 'empty: its first line is empty' "$bin/rbe-serve" -m tiny --http 0 --token-file empty
 echo secret > token
+rm -r "$sys/class"
 start --token-file token --http 0.0.0.0:0 --queue 1 --max-tokens 120
 at=http://127.0.0.1:${at##*:}
 check 'no token' answers 401 completions '{"prompt":"x","max_tokens":1}'
@@ -176,6 +187,8 @@ check 'another token' answers 401 completions '{"prompt":"x","max_tokens":1}' -H
 check 'its beginning' answers 401 completions '{"prompt":"x","max_tokens":1}' -H 'Authorization: Bearer secretsecret'
 check 'the token' answers 200 completions '{"prompt":"x","max_tokens":1}' -H 'Authorization: Bearer secret'
 check 'metrics want it' test "$(get metrics)" = 401
+check 'a sensor that is not there' test "$(curl -s -H 'Authorization: Bearer secret' "$at/metrics" |
+    grep -cE 'celsius|joules')" = 0
 check 'health does not' test "$(get health)" = 200
 check 'the port is taken' refuses 1 'Address already in use' "$bin/rbe-serve" -m tiny --http "${at##*:}"
 # More at once than the queue takes: some are told to come again, none waits for ever.

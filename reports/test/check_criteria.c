@@ -103,7 +103,7 @@ static void check_size(void)
     PASSES("C10", PAIR(4793000) CONVERT("bb", "9"));
     CHECK(!strcmp(source, "r.jsonl:2"));
     FAILS("C10", PAIR(4793000) TRAINED CONVERT("b0", "2000000"));
-    CHECK(!strcmp(source, "r.jsonl:3") && strstr(how, "words, as converted"));
+    CHECK(!strcmp(source, "r.jsonl:3") && strstr(how, "words, from the conversion"));
     FAILS("C10", PAIR(4793000) TRAINED CONVERT("b1", "2000000"));
 #define CONTENTS(words) HEAD "\"kind\":\"contents\",\"model\":" MODEL(4793000) \
     ",\"tensors\":[],\"totals\":{\"compressed_parameters\":" words "," \
@@ -435,39 +435,39 @@ static void check_types(void)
 #define CONVERTED(tensors) ROW("convert", "\"profile\":\"p\",\"tensors\":" tensors)
     static const char *const cases[][2] = {
         {PAIRED("\"perplexity\":51,\"protocol\":1"),
-         "r.jsonl:1: paired row: \"protocol\" is no text"},
+         "r.jsonl:1: paired row: \"protocol\" is not a text"},
         {PAIRED("\"protocol\":\"P1\",\"perplexity\":-5"),
-         "\"perplexity\" is no number above 0"},
+         "\"perplexity\" is not a number above 0"},
         {PAIRED("\"protocol\":\"P1\",\"perplexity\":0"),
-         "\"perplexity\" is no number above 0"},
-        {PAIRED("\"protocol\":\"P1\",\"perplexity\":\"5\""), "\"perplexity\" is no number"},
+         "\"perplexity\" is not a number above 0"},
+        {PAIRED("\"protocol\":\"P1\",\"perplexity\":\"5\""), "\"perplexity\" is not a number"},
         {PAIRED("\"protocol\":\"P1\""), "paired row without \"perplexity\""},
         {PAIRED(GOOD "\"percent_change_ci95\":[1]"),
-         "\"percent_change_ci95\" is no pair of numbers"},
+         "\"percent_change_ci95\" is not a pair of numbers"},
         {PAIRED(GOOD "\"complete\":1"), "\"complete\" is neither true nor false"},
-        {PAIRED(GOOD "\"command\":[]"), "\"command\" is no text"},
-        {PAIRED(GOOD "\"machine\":{\"cpu\":1}"), "\"machine.cpu\" is no text"},
+        {PAIRED(GOOD "\"command\":[]"), "\"command\" is not a text"},
+        {PAIRED(GOOD "\"machine\":{\"cpu\":1}"), "\"machine.cpu\" is not a text"},
         {PAIR(1) HEAD "\"kind\":\"edge\",\"model\":{\"name\":1}}\n",
-         "r.jsonl:2: edge row: \"model.name\" is no text"},
+         "r.jsonl:2: edge row: \"model.name\" is not a text"},
         {HEAD "\"kind\":\"edge\",\"model\":\"m\"}\n", "edge row without \"model.name\""},
         {HEAD "\"kind\":\"step\",\"step\":\"s\",\"ok\":true,\"base\":7}\n",
-         "\"base\" is no object"},
+         "\"base\" is not an object"},
         {HEAD "\"kind\":\"step\",\"step\":\"s\",\"ok\":\"yes\"}\n",
          "\"ok\" is neither true nor false"},
         {ROW("divergence", "\"kl\":{\"mean\":0},\"top1\":{\"agreement\":1.5}"),
-         "\"top1.agreement\" is no number of 0 to 1"},
-        {ROW("convert", "\"profile\":1"), "\"profile\" is no text"},
-        {CONVERTED("{}"), "\"tensors\" is no list"},
-        {CONVERTED("[{\"name\":\"a\"},{\"name\":2}]"), "\"tensors[].name\" is no text"},
-        {CONVERTED("[7]"), "\"tensors[].name\" is no object"},
+         "\"top1.agreement\" is not a number from 0 to 1"},
+        {ROW("convert", "\"profile\":1"), "\"profile\" is not a text"},
+        {CONVERTED("{}"), "\"tensors\" is not a list"},
+        {CONVERTED("[{\"name\":\"a\"},{\"name\":2}]"), "\"tensors[].name\" is not a text"},
+        {CONVERTED("[7]"), "\"tensors[].name\" is not an object"},
         {ROW("comprehension", "\"task\":\"t\",\"metrics\":{\"acc\":{\"value\":\"x\"}}"),
-         "\"metrics{}.value\" is no number"},
+         "\"metrics{}.value\" is not a number"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuses(cases[i][0], cases[i][1]);
     put("b.json", "{\"context\":{},\"benchmarks\":[{\"run_name\":1}]}");
-    refuses(PAIR(1), "b.json:1: benchmark row: \"benchmarks[].run_name\" is no text");
+    refuses(PAIR(1), "b.json:1: benchmark row: \"benchmarks[].run_name\" is not a text");
     drop("b.json");
 }
 

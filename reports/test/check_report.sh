@@ -122,8 +122,8 @@ check 'copies the benchmarks' cmp -s <(tr -d ' \n' < "$work/r/bench.json") \
     <(sed 's/5000000000.0/5e9/; s/10000000000.0/1e10/g' "$work/page/bench.json" | tr -d ' \n')
 check 'and links to them' has "$page" '<a href="bench.json">bench.json: 1 results'
 check 'each' has "$page" '<a href="bench_2.json">bench_2.json: 1 results of rbe-bench, from bench2.json'
-for what in 'no run has timed a model' 'this run has timed no token' \
-    'no run has generated under a memory limit' 'no conversation was held' \
+for what in 'no run has timed a model' 'this run did not time a token' \
+    'no run has generated under a memory limit' 'no conversation was measured' \
     'no run has compared generated texts' 'no run has compared the predictions' \
     'no comprehension task was run' 'no training after encoding was run' 'no run of rbe codecs' \
     'All matrices of one token: NOT MEASURED' 'no conversion by a schedule'; do
@@ -304,9 +304,9 @@ head -n 1 "$work/r/rows.jsonl" > "$work/row"
 for what in 's/"percent_change":4.5,//|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":null/|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":NaN/|other.jsonl:1: not JSON' \
-    's/"percent_change":4.5/"percent_change":"x"/|"percent_change" is no number' \
-    's/"protocol":"P1"/"protocol":1/|"protocol" is no text' \
-    's/\[4.1,4.9\]/[4.1,null]/|"percent_change_ci95" is no pair of numbers' \
+    's/"percent_change":4.5/"percent_change":"x"/|"percent_change" is not a number' \
+    's/"protocol":"P1"/"protocol":1/|"protocol" is not a text' \
+    's/\[4.1,4.9\]/[4.1,null]/|"percent_change_ci95" is not a pair of numbers' \
     's/"kind":"paired",//|other.jsonl:1: the row has no "kind"'; do
     sed "${what%|*}" "$work/row" > "$work/r/other.jsonl"
     check "${what%|*} fails" fails 1 "$work/r" --out "$work/page"

@@ -1,11 +1,9 @@
-// Check.java - what the checks of the binding share: counting, expected exceptions, memory.
+// Check.java - what the checks of the binding share: counting, expected exceptions, what is held.
 //
 // SPDX-License-Identifier: MIT
 package rbe.chat;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Paths;
 
 final class Check {
     interface Call {
@@ -52,28 +50,59 @@ final class Check {
         that(got == with, what + ": " + got + ", not " + with);
     }
 
-    /** KiB that this process holds, after the collector has run. */
-    static long resident() throws IOException {
-        System.gc();
-        System.gc();
-        for (final String line : Files.readAllLines(Paths.get("/proc/self/status")))
-            if (line.startsWith("VmRSS:"))
-                return Long.parseLong(line.replaceAll("[^0-9]", ""));
-        return 0;
+    // --- count_blocks.c ----------------------------------------------------------------------
+
+    /** From here on what librbe_jni.so allocates is counted; false: the library is not there. */
+    private static native boolean watch();
+
+    private static native long blocks();
+
+    private static native long bytes();
+
+    /** Once the binding's library is loaded. */
+    static void startCounting() {
+        System.load(System.getenv("LD_PRELOAD"));
+        that(watch(), "the library's allocations are counted");
     }
 
-    /** Fails when the second half of the calls keeps more than `most` KiB. */
-    static void growth(String what, int calls, long most, Call call) throws Exception {
-        long half = 0;
+    private static long entries(String folder) throws IOException {
+        final String[] names = new java.io.File(folder).list();
+        return names == null ? 0 : names.length;
+    }
+
+    /** What is held: blocks and bytes of native memory, bytes of Java's heap, files, threads. */
+    private static long[] held() throws IOException {
+        final Runtime r = Runtime.getRuntime();
+
+        System.gc();
+        System.gc();
+        return new long[] {blocks(), bytes(), r.totalMemory() - r.freeMemory(), entries("/proc/self/fd"),
+                           entries("/proc/self/task")};
+    }
+
+    /** Fails when the second half of the calls keeps something in one call of twenty. */
+    static void growth(String what, int calls, Call call) throws Exception {
+        final String[] names = {"native blocks", "native bytes", "bytes of Java's heap", "open files",
+                                "threads"};
+        final long few = calls / 40, heap = Math.max(96 << 10, 2 * calls);
+        final long[] most = {few, 64 * few, heap, few, few};
+        final StringBuilder said = new StringBuilder();
+        long[] half = null;
 
         for (int i = 0; i < calls; i++) {
             if (i == calls / 2)
-                half = resident();
+                half = held();
             call.run();
         }
-        final long grown = resident() - half;
-        System.out.println(what + ": " + calls + " calls, " + grown + " KiB grown in the second half");
-        that(grown <= most, what + ": " + grown + " KiB more than after half of the calls");
+        final long[] end = held();
+        for (int i = 0; i < end.length; i++) {
+            final long grown = end[i] - half[i];
+            said.append(", ").append(grown).append(' ').append(names[i]);
+            that(grown <= most[i], what + ": " + grown + " more " + names[i] + " after " + calls / 2
+                                           + " calls, " + most[i] + " may be");
+        }
+        System.out.println(what + ": " + calls + " calls; in the second half grew" + said.substring(1)
+                           + " (of " + end[0] + " blocks)");
     }
 
     static double number(String json, String key) {

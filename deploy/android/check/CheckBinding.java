@@ -1,24 +1,12 @@
-// CheckBinding.java - the binding over null_chat.c: whole characters, exceptions, leaks, cost.
+// CheckBinding.java - the binding over null_chat.c: whole characters, exceptions, leaks.
 //
 // SPDX-License-Identifier: MIT
 //
-// Arguments: calls of the leak check; "time" prints what a piece and a call cost.
+// Argument: calls of the leak check.
 package rbe.chat;
 
 final class CheckBinding {
     private CheckBinding() {
-    }
-
-    private static double nanoseconds(Chat c, String pieces, int calls) throws Exception {
-        double best = Double.MAX_VALUE;
-
-        for (int round = 0; round < 7; round++) {
-            final long start = System.nanoTime();
-            for (int i = 0; i < calls; i++)
-                c.chat(pieces, piece -> true);
-            best = Math.min(best, (double) (System.nanoTime() - start) / calls);
-        }
-        return best;
     }
 
     public static void main(String[] args) throws Exception {
@@ -26,12 +14,7 @@ final class CheckBinding {
         final StringBuilder heard = new StringBuilder();
 
         c.initialize("none", null);
-        if (args[0].equals("time")) {
-            nanoseconds(c, "64", 20000);
-            final double none = nanoseconds(c, "0", 20000), many = nanoseconds(c, "64", 20000);
-            System.out.printf("PIECE_NS %.0f\nCALL_NS %.0f\n", (many - none) / 64, none);
-            return;
-        }
+        Check.startCounting();
         Check.that(c.chat("6", piece -> heard.append(piece) != null).equals("whole"), "an answer");
         Check.that(heard.toString().equals("a\u00e4\u20ac\ud83c\udf0aa\u00e4"), "its pieces: " + heard);
         Check.fails(ChatException.Status.ARGUMENT, "a refusal", () -> c.chat("-1"));
@@ -52,7 +35,7 @@ final class CheckBinding {
         }));
         final int calls = Integer.parseInt(args[0]);
         final int[] i = {0};
-        Check.growth("answers", calls, 1024, () -> {
+        Check.growth("answers", calls, () -> {
             try {
                 switch (i[0]++ % 4) {
                 case 0: c.chat("-7"); break;
@@ -67,7 +50,7 @@ final class CheckBinding {
             }
             c.stats();
         });
-        Check.growth("conversations", calls / 10, 1024, () -> {
+        Check.growth("conversations", calls / 10, () -> {
             try (Chat one = new Chat()) {
                 one.initialize("none", null);
                 one.chat("2");

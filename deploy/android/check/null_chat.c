@@ -1,5 +1,5 @@
 /*
- * null_chat.c - rbe/chat.h without a model: what the binding costs by itself, and leaks.
+ * null_chat.c - rbe/chat.h without a model: what the binding keeps by itself.
  *
  * SPDX-License-Identifier: MIT
  *
