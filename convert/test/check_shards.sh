@@ -48,7 +48,7 @@ for m in gpt2 llama; do
     check "$m, the same bytes" cmp "$work/joined.rbe" "$work/$m.rbe"
     check "$m, the same row" same_row "$work/$m.jsonl" "$work/$m-joined.jsonl"
     check "$m, with its matrices' output errors" \
-        jq -e '[.tensors[] | select(.output_error > 0)] | length >= 8' "$work/$m-joined.jsonl"
+        quiet jq -e '[.tensors[] | select(.output_error > 0)] | length >= 8' "$work/$m-joined.jsonl"
     check "$m, no partial folders stay" [ -z "$(find "$work" -name '*.partial')" ]
 done
 check 'one file for each model and step' [ "$(find "$work/shared" -name '*.rbe' | wc -l)" = 4 ]
