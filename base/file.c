@@ -5,6 +5,7 @@
  */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -219,6 +220,23 @@ void rbe_outfile_discard(struct rbe_outfile *o)
     free(o->tmp);
     free(o->path);
     *o = (struct rbe_outfile){0};
+}
+
+void rbe_remove_temporaries(const char *folder, const char *prefix)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *e;
+
+    while (dir && (e = readdir(dir))) {
+        const bool ours = !strncmp(e->d_name, prefix, strlen(prefix)) &&
+                          strstr(e->d_name, ".rbe.tmp");
+        char *path = ours ? rbe_path_join(folder, e->d_name) : NULL;
+        if (path)
+            unlink(path);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
 }
 
 /* --- what is read, what is written ------------------------------------------------------ */

@@ -48,6 +48,9 @@ enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct
 enum rbe_status rbe_outfile_commit(struct rbe_outfile *o, struct rbe_diag *d);
 /* Removes the temporary; harmless after commit or on a zeroed struct. */
 void rbe_outfile_discard(struct rbe_outfile *o);
+/* Removes what killed processes were writing to files *.rbe of this folder whose names begin
+ * so: nobody may write there now. */
+void rbe_remove_temporaries(const char *folder, const char *prefix);
 
 /*
  * The files that a command reads, and will write: no output may be an input, or another output,

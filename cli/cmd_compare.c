@@ -65,7 +65,7 @@ static void print(const struct rbe_comparison *c, const struct rbe_figures *a,
                c->counts[RBE_WORSE], c->counts[RBE_BETTER], c->counts[RBE_SAME],
                c->counts[RBE_TOO_NOISY]);
     if (c->machines_differ)
-        printf("%sDIFFERENT MACHINES%s: base on %s; new on %s. Times tell of the machines "
+        printf("%sDIFFERENT MACHINES%s: base on %s; new on %s. Times differ by the machines "
                "too.\n%s", md ? "**" : "", md ? "**" : "", machine_of(a), machine_of(b),
                md ? "\n" : "");
     printf("%s", md ? "| row | base | new | change | 95 % interval | p | samples | verdict |\n"
@@ -174,7 +174,7 @@ static enum rbe_status run_logits(struct rbe_compare_args *o, const char *base,
         printf("%llu tokens of %u chunks, context %u, vocabulary %u\n"
                "perplexity        base %.4f, new %.4f: %+.3f %%\n"
                "KL(base, new)     %.5f +- %.5f nats, largest %.3f\n"
-               "likeliest word    %.2f %% the same\n"
+               "most likely word  %.2f %% the same\n"
                "true token        %+.3f +- %.3f %% of probability\n",
                (unsigned long long)r.scored, r.chunks, r.context, r.vocabulary,
                r.base_perplexity, r.perplexity, 100 * change, r.kl.value, r.kl.se, r.kl_max,

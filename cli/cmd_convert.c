@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/rows.h"
 #include "cli/arguments.h"
 #include "cli/convert_table.h"
+#include "cli/options.h"
 #include "convert/convert.h"
 #include "model/companion.h"
 #include "model/data.h"
@@ -76,21 +78,17 @@ static json_t *calibration_json(const struct rbe_convert *c)
                            RBE_FLAG(feedback, !c->o.no_feedback));
 }
 
-static enum rbe_status append_result(struct rbe_result_file *file,
-                                     const struct rbe_convert_args *a,
-                                     const struct rbe_convert *c, unsigned threads,
-                                     struct rbe_diag *d)
+/* The row, sha being the file's, NULL where the file is yet to be joined: of what was encoded
+ * here.  NULL when out of memory. */
+static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_convert *c,
+                          const char *sha, unsigned threads)
 {
     const struct rbe_source *s = c->source;
-    char sha[65];
-    enum rbe_status err;
+    char *name = rbe_path_name(a->model);
     bool bad;
 
-    if ((err = rbe_sha256_file(sha, a->out, d)))
-        return err;
-    char *name = rbe_path_name(a->model);
     if (!name)
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        return NULL;
     const struct rbe_result_model base = {
         .name = name, .path = base_name(rbe_source_path(s)), .sha256 = s->sha256,
         .label = s->label, .bytes = rbe_source_file_bytes(s), .params = c->params};
@@ -99,7 +97,7 @@ static enum rbe_status append_result(struct rbe_result_file *file,
         .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
-        if (c->entries[i].encoded)
+        if (c->entries[i].encoded && !c->entries[i].elsewhere)
             json_array_append_new(rows, entry_json(&c->entries[i]));
     json_t *totals =
         RBE_OBJECT(RBE_INT(bytes, c->file_bytes), RBE_INT(parameters, c->params),
@@ -128,7 +126,18 @@ static enum rbe_status append_result(struct rbe_result_file *file,
         j = NULL;
     }
     free(name);
-    return rbe_result_append(file, j, d);
+    return j;
+}
+
+static enum rbe_status append_result(struct rbe_result_file *file,
+                                     const struct rbe_convert_args *a,
+                                     const struct rbe_convert *c, unsigned threads,
+                                     struct rbe_diag *d)
+{
+    char sha[65];
+    const enum rbe_status err = rbe_sha256_file(sha, a->out, d);
+
+    return err ? err : rbe_result_append(file, result_row(a, c, sha, threads), d);
 }
 
 /* --- what is asked for -------------------------------------------------------------------- */
@@ -146,6 +155,11 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
                         "--metric");
     if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
+    if (a->shard && a->plan)
+        return rbe_fail(d, RBE_ERR_ARG, "--plan: is the same for all shards");
+    if (a->shard && a->json)
+        return rbe_fail(d, RBE_ERR_ARG, "--json: the row of all shards is written by rbe merge "
+                        "--json");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
     return RBE_OK;
@@ -218,6 +232,8 @@ struct work {
     struct rbe_progress progress;
     enum rbe_metric metric;
     bool calibrates, allocates;
+    char *shared;               /* folder of the calibration and the allocation, or NULL */
+    unsigned shard_index, shard_count;
     double limit;               /* MB */
     unsigned passes;            /* of the calibration; 0: there is none */
 };
@@ -233,13 +249,31 @@ static enum rbe_status check_used(const struct rbe_convert_args *a, const struct
     bool open = false;
 
     if (unused && !rbe_convert_wants_calibration(c))
-        return rbe_fail(d, RBE_ERR_ARG, "%s: with profile %s no matrix is encoded by what a "
-                        "calibration tells", unused, name);
+        return rbe_fail(d, RBE_ERR_ARG, "%s: profile %s has no matrix that uses a "
+                        "calibration", unused, name);
     for (size_t i = 0; i < c->count; i++)
         open = open || rbe_convert_is_open(&c->entries[i]);
     if (a->allocate && !open)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate: profile %s leaves no B to choose", name);
     return RBE_OK;
+}
+
+/* Where shards have it unless they are told: beside their parts. */
+static enum rbe_status find_shared(struct work *w, struct rbe_diag *d)
+{
+    const struct rbe_convert_args *a = w->a;
+    const char *slash = strrchr(a->out, '/');
+    char *folder;
+
+    if (!a->shared && w->shard_count < 2)
+        return RBE_OK;
+    if (a->shared)
+        w->shared = strdup(a->shared);
+    else if ((folder = slash ? strndup(a->out, (size_t)(slash + 1 - a->out)) : strdup("."))) {
+        w->shared = rbe_path_join(folder, "shared");
+        free(folder);
+    }
+    return w->shared ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 }
 
 /* Which codec and B each matrix gets, as far as that is known before anything is measured. */
@@ -249,7 +283,8 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
     const struct rbe_convert_options o = {
         .profile = w->profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
         .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = w->pool,
-        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &w->progress};
+        .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &w->progress,
+        .shard_index = w->shard_index, .shard_count = w->shard_count, .shared = w->shared};
     enum rbe_status err;
 
     if ((err = rbe_convert_plan(&w->c, w->source, &o, d)) || (err = check_used(a, w->c, d)))
@@ -280,7 +315,7 @@ static enum rbe_status check_memory(const struct work *w, struct rbe_diag *d)
         printf(", by a calibration in %u passes", w->passes);
     putchar('\n');
     fflush(stdout);
-    if (need <= limit || (a->plan && !w->allocates))
+    if (need <= limit || (a->plan && !w->allocates && !w->shared))
         return RBE_OK;
     return rbe_fail(d, RBE_ERR_LIMIT, "%s: the conversion needs up to %.0f MB of memory "
                     "besides the mapped checkpoint, %.0f are allowed (--memory)%s", a->model,
@@ -298,8 +333,8 @@ static void print_untold(const struct rbe_convert *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (rbe_convert_is_untold(c, &c->entries[i]))
-            printf("%s: the calibration tells nothing of it, inputs or gradients are zero on "
-                   "all of the text: encoded without feedback\n", c->entries[i].tensor->name);
+            printf("%s: inputs or gradients are zero on the whole calibration text: encoded "
+                   "without feedback\n", c->entries[i].tensor->name);
 }
 
 /* What the matrices' inputs look like on a text. */
@@ -308,14 +343,16 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
     struct rbe_convert *c = w->c;
     const char *text = w->a->calibration;
     /* The disk has to hold every matrix, and then the file. */
-    struct rbe_calibration_keep keep = {.folder = c->folder,
+    const char *folder = w->shared ? w->shared : c->folder;
+    struct rbe_calibration_keep keep = {.folder = folder,
+                                        .shared = w->shared,
                                         .source_sha256 = c->source->sha256,
                                         .passes = w->passes,
                                         .reserve = 2 * c->file_bytes};
     const enum rbe_status err =
         rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric,
                            rbe_profile_tokens(w->profile),
-                           c->folder ? &keep : NULL, w->pool, &w->progress, d);
+                           folder ? &keep : NULL, w->pool, &w->progress, d);
 
     print_unkept(&keep.why);
     if (err)
@@ -323,7 +360,8 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
     printf("calibrated on %zu tokens of %s", rbe_calibration_tokens(w->calibration),
            text ? text : "the shipped sample");
     if (keep.taken)
-        printf(", %zu of them before the interrupt", keep.taken);
+        printf(", %zu of them before%s", keep.taken,
+               w->shared ? ", or by another process" : " the interrupt");
     printf("\n");
     c->o.calibration = w->calibration;
     print_untold(c);
@@ -338,8 +376,8 @@ static enum rbe_status allocate(const struct work *w, struct rbe_diag *d)
 
     print_unkept(&c->unkept);
     if (!err && c->probes_reused)
-        printf("%zu of %zu sensitivities were measured before the interrupt\n",
-               c->probes_reused, c->probes);
+        printf("%zu of %zu sensitivities were measured before%s\n", c->probes_reused,
+               c->probes, w->shared ? ", or by another process" : " the interrupt");
     if (!err && !c->measured)
         printf("no measured allocation fits the budget: all open matrices get the same B\n");
     return err;
@@ -351,13 +389,26 @@ static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
     const struct rbe_convert_entry *r;
     enum rbe_status err;
 
-    printf("%s -> %s, profile %s (%s)\n", w->a->model, w->a->out, rbe_profile_name(w->profile),
-           rbe_profile_about(w->profile));
+    printf("%s -> %s", w->a->model, w->a->out);
+    if (w->a->shard)
+        printf(", shard %s", w->a->shard);
+    printf(", profile %s (%s)\n", rbe_profile_name(w->profile), rbe_profile_about(w->profile));
     if (w->source->label)
         printf("synthetic weights: %s\n", w->source->label);
     rbe_convert_print_head();
     while (!(err = rbe_convert_next(&r, w->c, d)) && r)
         rbe_convert_print_line(r);
+    if (!err && w->shard_count > 1) {
+        json_t *row = result_row(w->a, w->c, NULL, rbe_pool_threads(w->pool));
+        err = row ? rbe_convert_write_part(w->c, w->a->out, row, d)
+                  : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        json_decref(row);
+        if (!err)
+            printf("part %s of a file of %" PRIu64 " bytes; %.0f s of encoding; peak memory "
+                   "%.0f MB\n", w->a->shard, w->c->file_bytes, w->c->seconds,
+                   peak_bytes() / 1e6);
+        return err;
+    }
     if (err || (err = rbe_convert_write(w->c, w->a->out, d)))
         return err;
     rbe_convert_print_totals(w->c);
@@ -369,19 +420,23 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     struct work w = {.a = a};
     enum rbe_status err;
 
-    if ((err = check_arguments(a, d)) || (!a->plan && (err = check_files(a, d))) ||
+    if ((err = check_arguments(a, d)) ||
+        (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) ||
+        (!a->plan && (err = check_files(a, d))) ||
         (err = rbe_source_open(&w.source, a->model, d)) ||
         (err = open_profile(&w.profile, a, w.source, d)) ||
         (err = rbe_pool_open(&w.pool, (unsigned)a->threads, d)))
         goto out;
     rbe_warn_threads("convert", rbe_pool_threads(w.pool));
     /* The result's file not after the work, should there be no place for it. */
-    if ((err = make_plan(&w, d)) || (!a->plan && (err = rbe_result_open(&w.json, a->json, d))))
+    if ((err = find_shared(&w, d)) || (err = make_plan(&w, d)) ||
+        (!a->plan && (err = rbe_result_open(&w.json, a->json, d))))
         goto out;
     rbe_catch_interrupt();
     if ((err = check_memory(&w, d)) ||
         (!a->plan && (err = rbe_convert_begin(w.c, a->out, d))) ||
-        (w.calibrates && (!a->plan || w.allocates) && (err = calibrate(&w, d))) ||
+        (w.calibrates && w.shared && (err = rbe_make_dirs(w.shared, d))) ||
+        (w.calibrates && (!a->plan || w.allocates || w.shared) && (err = calibrate(&w, d))) ||
         (w.allocates && (err = allocate(&w, d))))
         goto out;
     if (a->plan)
@@ -390,8 +445,9 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
         err = append_result(w.json, a, w.c, rbe_pool_threads(w.pool), d);
 out:
     if (err == RBE_ERR_INTERRUPTED && w.c && rbe_convert_has_kept(w.c))
-        rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command goes "
-                 "on", w.c->folder);
+        rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command "
+                         "continues", w.c->folder);
+    free(w.shared);
     rbe_result_close(&w.json);
     rbe_convert_close(&w.c);
     rbe_calibration_close(&w.calibration);

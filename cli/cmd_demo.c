@@ -58,7 +58,7 @@ static enum rbe_status open_side(struct demo *g, struct side *s, struct rbe_diag
                                     &s->ids, &g->prompt_count, d)))
         return err;
     if (!g->prompt_count)
-        return rbe_fail(d, RBE_ERR_ARG, "--prompt: no text to go on from");
+        return rbe_fail(d, RBE_ERR_ARG, "--prompt: no text to continue");
     const size_t room = g->prompt_count + (size_t)g->a->tokens;
     if (room > c->n_ctx)
         return rbe_fail(d, RBE_ERR_ARG, "%zu tokens of prompt and %d to write: the context is "

@@ -69,7 +69,8 @@ static enum rbe_status check_arguments(const struct rbe_tune_args *a, struct rbe
     if (a->tokens > 0 && a->minutes > 0)
         return rbe_fail(d, RBE_ERR_ARG, "--tokens and --minutes exclude one another");
     if (a->resume && a->minutes > 0)
-        return rbe_fail(d, RBE_ERR_ARG, "--resume: give the --tokens that --minutes came to");
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: give --tokens, with the number that "
+                                        "--minutes gave");
     if (a->resume && !a->checkpoint)
         return rbe_fail(d, RBE_ERR_ARG, "--resume needs --checkpoint");
     if (a->calibration && a->no_calibration)
@@ -132,7 +133,7 @@ static enum rbe_status shipped(char **out, const char *name, struct rbe_diag *d)
 {
     *out = rbe_data_path(name);
     return *out ? RBE_OK : rbe_fail(d, RBE_ERR_IO, "%s, which ships with the project, is not "
-                                    "to be found: give a file", name);
+                                    "found: give a file", name);
 }
 
 static enum rbe_status open_texts(struct run *r, struct rbe_diag *d)

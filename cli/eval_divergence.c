@@ -14,12 +14,14 @@
 static void print_record(const json_t *r, void *unused)
 {
     const json_t *kl = RBE_VALUE_AT(r, kl), *dp = RBE_VALUE_AT(r, true_token);
-    const json_t *top = RBE_VALUE_AT(r, top1);
+    const json_t *top = RBE_VALUE_AT(r, top1), *five = RBE_VALUE_AT(r, top5);
+    const json_t *accepted = RBE_VALUE_AT(r, acceptance);
 
     (void)unused;
     printf("%s against %s, %s, %lld tokens\n"
            "  KL         mean %s +- %s nats, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n"
-           "  top-1      %s %% +- %s agree\n"
+           "  top-1      %s %% +- %s agree, top-5 %s %% +- %s\n"
+           "  acceptance %s %% +- %s: the same token drawn, by the best coupling\n"
            "  true token probability changes by %s +- %s (mean), %s +- %s (RMS)\n"
            "  perplexity ratio %s\n",
            rbe_show_model(r, "model").text, rbe_show_model(r, "base").text,
@@ -34,6 +36,10 @@ static void print_record(const json_t *r, void *unused)
            rbe_show("%.3f", RBE_NUMBER_AT(kl, max)).text,
            rbe_show("%.2f", 100 * RBE_NUMBER_AT(top, agreement)).text,
            rbe_show("%.2f", 100 * RBE_NUMBER_AT(top, agreement_se)).text,
+           rbe_show("%.2f", 100 * RBE_NUMBER_AT(five, agreement)).text,
+           rbe_show("%.2f", 100 * RBE_NUMBER_AT(five, agreement_se)).text,
+           rbe_show("%.2f", 100 * RBE_NUMBER_AT(accepted, rate)).text,
+           rbe_show("%.2f", 100 * RBE_NUMBER_AT(accepted, rate_se)).text,
            rbe_show("%+.5f", RBE_NUMBER_AT(dp, mean)).text,
            rbe_show("%.5f", RBE_NUMBER_AT(dp, mean_se)).text,
            rbe_show("%.5f", RBE_NUMBER_AT(dp, rms)).text,

@@ -12,29 +12,29 @@
 
 static void print_record(const json_t *r, void *unused)
 {
-    static const char *const ratios[] = {RBE_KEY(fluency), RBE_KEY(coherence),
-                                         RBE_KEY(relevance)};
-    static const char *const counts[] = {RBE_KEY(rep4), RBE_KEY(distinct1), RBE_KEY(distinct2)};
+    static const struct {
+        const char *key, *name;
+    } shown[] = {{RBE_KEY(fluency), "fluency"}, {RBE_KEY(text_perplexity), "  perplexity"},
+                 {RBE_KEY(rep4), "  rep-4"}, {RBE_KEY(distinct2), "  distinct-2"},
+                 {RBE_KEY(distinct1), "distinct-1"}, {RBE_KEY(coherence), "prompt gain"},
+                 {RBE_KEY(relevance), "relevance"}};
 
     (void)unused;
     printf("%s against %s, %lld texts of %lld tokens\n", rbe_show_model(r, "model").text,
            rbe_show_model(r, "base").text,
            (long long)json_integer_value(RBE_VALUE_AT(r, prompts)),
            (long long)json_integer_value(RBE_VALUE_AT(r, tokens)));
-    for (int i = 0; i < 3; i++) {
-        const json_t *x = json_object_get(r, ratios[i]);
-        printf("  %-10s %s -> %s  retained %s %s, target %.2f\n", ratios[i],
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        const json_t *x = json_object_get(r, shown[i].key);
+        const char *worst = RBE_STRING_AT(x, worst);
+        printf("  %-12s %s -> %s  retained %s %s", shown[i].name,
                rbe_show("%8.3f", RBE_NUMBER_AT(x, original)).text,
                rbe_show("%8.3f", RBE_NUMBER_AT(x, model)).text,
                rbe_show("%.3f", RBE_NUMBER_AT(x, retained)).text,
-               rbe_show_interval("%.3f", RBE_VALUE_AT(x, retained_ci95)).text,
-               RBE_NUMBER_AT(x, target));
-    }
-    for (int i = 0; i < 3; i++) {
-        const json_t *x = json_object_get(r, counts[i]);
-        printf("  %-10s %s -> %s\n", counts[i],
-               rbe_show("%8.3f", RBE_NUMBER_AT(x, original)).text,
-               rbe_show("%8.3f", RBE_NUMBER_AT(x, model)).text);
+               rbe_show_interval("%.3f", RBE_VALUE_AT(x, retained_ci95)).text);
+        if (RBE_VALUE_AT(x, target))
+            printf(", target %.2f", RBE_NUMBER_AT(x, target));
+        printf("%s%s\n", worst ? ", the worst of three: " : "", worst ? worst : "");
     }
 }
 

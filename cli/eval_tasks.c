@@ -14,14 +14,15 @@
 #include "cli/tasks.h"
 #include "eval/comprehension.h"
 
-static const char group[] = "rbe eval", comprehension[] = "comprehension";
+static const char group[] = "rbe eval", comprehension[] = "comprehension",
+                  choices[] = "choices";
 
 /* The evaluation that one runs by its name alone, or NULL. */
 static const struct rbe_command *evaluation(const char *name)
 {
     for (const struct rbe_command *c = rbe_commands; c->name; c++) {
         const char *word = rbe_command_word(c, group);
-        if (word && !strcmp(word, name) && strcmp(word, comprehension) != 0)
+        if (word && !strcmp(word, name) && strcmp(word, comprehension) && strcmp(word, choices))
             return c;
     }
     return NULL;

@@ -150,8 +150,8 @@ void rbe_man_examples(FILE *f, const struct rbe_command *c)
 
 void rbe_man_tail(FILE *f, const char *see)
 {
-    fputs(".SH EXIT STATUS\n0: it worked; 1: it failed, and a line on standard error says why; "
-          "2: it was called\nwrongly; further ones are told above.\n.SH SEE ALSO\n", f);
+    fputs(".SH EXIT STATUS\n0: success; 1: failure, with the reason on standard error; 2: "
+          "wrong command line;\nothers are described above.\n.SH SEE ALSO\n", f);
     put(f, see, true);
     putc('\n', f);
 }

@@ -32,20 +32,21 @@ static enum rbe_status default_path(char ***list, const char *name, struct rbe_d
     return RBE_OK;
 }
 
-static enum rbe_status parse_shard(struct rbe_eval_options *o, struct rbe_diag *d)
+enum rbe_status rbe_shard_parse(unsigned *index, unsigned *count, const char *text,
+                                struct rbe_diag *d)
 {
     unsigned i, n;
     char rest;
 
-    o->shard_index = 0;
-    o->shard_count = 1;
-    if (!o->shard)
+    *index = 0;
+    *count = 1;
+    if (!text)
         return RBE_OK;
-    if (o->shard[strspn(o->shard, "0123456789/")] ||
-        sscanf(o->shard, "%6u/%6u%c", &i, &n, &rest) != 2 || !i || i > n || n > 100000)
-        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: wants I/N with 1 <= I <= N", o->shard);
-    o->shard_index = i - 1;
-    o->shard_count = n;
+    if (text[strspn(text, "0123456789/")] || sscanf(text, "%6u/%6u%c", &i, &n, &rest) != 2 ||
+        !i || i > n || n > 100000)
+        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: wants I/N with 1 <= I <= N", text);
+    *index = i - 1;
+    *count = n;
     return RBE_OK;
 }
 
@@ -82,7 +83,7 @@ static enum rbe_status read_old(struct rbe_eval_options *o, struct rbe_diag *d)
     json_decref(own);
     if (others)
         fprintf(stderr, "rbe eval: %s: %zu rows are of another commit than this program: not "
-                        "gone on from\n", o->out, others);
+                        "used\n", o->out, others);
     return RBE_OK;
 }
 
@@ -102,11 +103,10 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if (!(o->shown = json_array()))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (o->resume && !o->out)
-        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file to go on from");
-    /* Parts of a limited run could not be told from those of the whole. */
-    if (o->limit && o->shard)
-        return rbe_fail(d, RBE_ERR_ARG, "--shard %s: not together with a limit", o->shard);
-    if ((err = parse_shard(o, d)) || (err = default_path(&o->models, "rbe-mini", d)) ||
+        return rbe_fail(d, RBE_ERR_ARG, "--resume: needs --out, the file with the partial "
+                                        "results");
+    if ((err = rbe_shard_parse(&o->shard_index, &o->shard_count, o->shard, d)) ||
+        (err = default_path(&o->models, "rbe-mini", d)) ||
         (want_text && (err = default_path(&o->texts, "wiki.test.raw", d))))
         return err;
     for (o->model_count = 0; o->models[o->model_count];)

@@ -44,6 +44,10 @@ struct rbe_eval_options {
 enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struct rbe_diag *d);
 void rbe_eval_end(struct rbe_eval_options *o);
 
+/* "I/N" with 1 <= I <= N, *index from 0; NULL is the whole, 0 of 1. */
+enum rbe_status rbe_shard_parse(unsigned *index, unsigned *count, const char *text,
+                                struct rbe_diag *d);
+
 /* For the evaluations that cannot be split: says why. */
 enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const char *why,
                                       struct rbe_diag *d);

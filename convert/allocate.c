@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "convert/convert_private.h"
 #include "convert/sensitivity.h"
 #include "rbe/allocate.h"
@@ -55,6 +56,10 @@ struct work {
     struct rbe_sensitivity *s;  /* opened for the first probe */
     char base[65];              /* what every probe depends on: model and text */
     struct known known;
+    size_t items_most;          /* that can be known beside those that are kept */
+    char name[32];              /* of what is kept in a shared folder, without .rbe */
+    int lock;                   /* of that, from the first probe that it has not; else -1 */
+    bool waited;                /* for the lock */
 };
 
 /* Token numbers follow the order in which pairs were merged, so they rise as frequency falls,
@@ -116,19 +121,54 @@ static enum rbe_status item_key(char hex[65], const struct work *k, const struct
                                             : RBE_OK;
 }
 
-static char *known_path(const struct rbe_convert *c)
+/* What is kept in a shared folder has a name for each model, text, and plan: conversions that
+ * measure the same things have one. */
+static enum rbe_status set_name(struct work *k, struct rbe_diag *d)
 {
-    return rbe_path_join(c->folder, "allocation.rbe");
+    char all[400], hex[65];
+    enum rbe_status err = RBE_OK;
+
+    snprintf(hex, sizeof hex, "%s", k->base);
+    for (size_t i = 0; i < k->c->count && !err; i++) {
+        const struct rbe_convert_entry *r = &k->c->entries[i];
+        const struct rbe_encode_options *o = &r->options;
+        if (!rbe_convert_is_open(r))
+            continue;
+        const int n = snprintf(all, sizeof all, "%s %s %d %u %u %u %d", hex, r->tensor->name,
+                               (int)o->format, o->block, o->aux, o->hadamard,
+                               (int)o->search);
+        err = rbe_sha256(hex, all, (size_t)n);
+    }
+    snprintf(k->name, sizeof k->name, "allocation-%.16s", hex);
+    return err ? rbe_fail(d, err, "out of memory") : RBE_OK;
 }
 
-/* What earlier runs measured; room for `more`. */
-static enum rbe_status open_known(struct work *k, size_t more, struct rbe_diag *d)
+/* NULL: it is not kept. */
+static char *known_path(const struct work *k)
+{
+    const char *folder = k->c->o.shared ? k->c->o.shared : k->c->folder;
+    char name[48];
+
+    snprintf(name, sizeof name, "%s.rbe", k->c->o.shared ? k->name : "allocation");
+    return folder ? rbe_path_join(folder, name) : NULL;
+}
+
+static void free_known(struct known *n)
+{
+    free(n->keys);
+    free(n->kl);
+    *n = (struct known){0};
+}
+
+/* What earlier runs measured, with room for all there is to measure. */
+static enum rbe_status open_known(struct work *k, struct rbe_diag *d)
 {
     struct known *n = &k->known;
     struct rbe_container *file = NULL;
     const struct rbe_tensor *keys = NULL, *kl = NULL;
-    char *path = k->c->folder ? known_path(k->c) : NULL;
+    char *path = known_path(k);
 
+    free_known(n);
     if (path && !access(path, R_OK) && !rbe_container_open(&file, path, true, NULL)) {
         keys = rbe_safetensors_find(rbe_container_file(file), "keys");
         kl = rbe_safetensors_find(rbe_container_file(file), "kl");
@@ -136,7 +176,7 @@ static enum rbe_status open_known(struct work *k, size_t more, struct rbe_diag *
     const bool good = keys && kl && kl->dtype == RBE_DT_F64 && kl->dims == 1 &&
                       keys->bytes == kl->count * sizeof *n->keys;
     n->count = good ? (size_t)kl->count : 0;
-    n->room = n->count + more;
+    n->room = n->count + k->items_most;
     n->keys = calloc(n->room, sizeof *n->keys);
     n->kl = calloc(n->room, sizeof *n->kl);
     const bool memory = n->keys && n->kl;
@@ -159,13 +199,33 @@ static bool look_up(const struct known *n, const char *key, double *kl)
     return false;
 }
 
+/* The first that is not known: whether it is once no other process is measuring. */
+static bool wait_turn(struct work *k, const char *key, double *kl, enum rbe_status *err,
+                      struct rbe_diag *d)
+{
+    char name[48];
+
+    if (!k->c->o.shared || k->waited)
+        return false;
+    k->waited = true;
+    snprintf(name, sizeof name, "%s.lock", k->name);
+    char *path = rbe_path_join(k->c->o.shared, name);
+    if (path)
+        k->lock = rbe_lock_take(path, "another process's measurements");
+    free(path);
+    if (k->lock >= 0)
+        rbe_remove_temporaries(k->c->o.shared, k->name);
+    *err = open_known(k, d);
+    return !*err && look_up(&k->known, key, kl);
+}
+
 /* Adds one and keeps all; where that fails, the work goes on without. */
 static void keep_known(struct work *k, const char *key, double kl)
 {
     struct known *n = &k->known;
     struct rbe_diag *why = &k->c->unkept;
     struct rbe_container_builder *b = NULL;
-    char *path = k->c->folder ? known_path(k->c) : NULL;
+    char *path = known_path(k);
 
     memcpy(n->keys[n->count], key, sizeof n->keys[0]);
     n->kl[n->count++] = kl;
@@ -201,10 +261,13 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x,
     if ((err = item_key(key, k, t, x + at, &o, d)))
         return err;
     k->c->probes++;
-    if (look_up(&k->known, key, &t->kl)) {
+    err = RBE_OK;
+    if (look_up(&k->known, key, &t->kl) || wait_turn(k, key, &t->kl, &err, d)) {
         k->c->probes_reused++;
         return RBE_OK;
     }
+    if (err)
+        return err;
     if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration,
                                              rbe_profile_probes(k->c->o.profile),
                                              k->c->o.pool, d)))
@@ -367,7 +430,7 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d)
 {
-    struct work k = {.c = c, .model_path = model_path};
+    struct work k = {.c = c, .model_path = model_path, .lock = -1};
     size_t items = 0;
     double total = 0, done = 0;
     enum rbe_status err = RBE_OK;
@@ -388,7 +451,8 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
-    if ((err = set_base(&k, d)) || (err = open_known(&k, items, d)))
+    k.items_most = items;
+    if ((err = set_base(&k, d)) || (err = set_name(&k, d)) || (err = open_known(&k, d)))
         goto out;
     if (c->o.progress)
         rbe_progress_start(c->o.progress, "measure", "weights", total);
@@ -408,8 +472,8 @@ enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_pa
     if (!err)
         err = fit(&k, d);
 out:
-    free(k.known.keys);
-    free(k.known.kl);
+    rbe_lock_drop(&k.lock);
+    free_known(&k.known);
     free(k.items);
     free(k.offers);
     return err;

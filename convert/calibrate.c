@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
+#include <xxhash.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/stats.h"
 #include "base/text.h"
 #include "grad/grad.h"
@@ -81,6 +84,7 @@ struct rbe_calibration {
     struct rbe_calibration_keep *keep;  /* or NULL */
     char key[65];               /* of all that the sums depend on */
     double kept;                /* rbe_now() of the last state kept */
+    int lock;                   /* of a shared folder, or -1 */
 
     struct rbe_container **files;       /* [passes] what is on the disk, mapped; or NULL */
 };
@@ -284,7 +288,7 @@ static void weigh_positions(void *arg, unsigned i, unsigned n)
         if (!j)
             sum_positions(sum, g, g->dy + t * g->s->rows,
                           end - t < BESIDE ? end - t : BESIDE);
-        /* A few positions have gradients far above all others (docs/ENCODER.md). */
+        /* A few positions have gradients far above all others (docs/log/ENCODER.md). */
         const float w = (float)(g->logits ? sum[j] : sqrt(sum[j])), root = sqrtf(w);
         g->c->weights[t] = w;
         for (size_t k = 0; k < cols; k++)
@@ -387,11 +391,37 @@ static void finish_rows(struct site *s)
 
 static char *keep_path(const struct rbe_calibration *c)
 {
-    char name[64] = "calibration.rbe";
+    char name[64], pass[32] = "";
 
     if (c->passes > 1)
-        snprintf(name, sizeof name, "calibration-%u-of-%u.rbe", c->pass + 1, c->passes);
+        snprintf(pass, sizeof pass, "-%u-of-%u", c->pass + 1, c->passes);
+    snprintf(name, sizeof name, "calibration%s%.16s%s.rbe", c->keep->shared ? "-" : "",
+             c->keep->shared ? c->key : "", pass);
     return rbe_path_join(c->keep->folder, name);
+}
+
+/* Whether a kept file is of all the text. */
+static bool is_whole(const struct rbe_calibration *c, const struct rbe_container *file)
+{
+    const char *key = rbe_safetensors_meta(rbe_container_file(file), "calibration.key");
+    const char *at = rbe_safetensors_meta(rbe_container_file(file), "calibration.done");
+    size_t done;
+
+    return key && !strcmp(key, c->key) && at && sscanf(at, "%zu", &done) == 1 &&
+           done == c->tokens;
+}
+
+/* Whether this pass is there as a whole, by what the file says of itself. */
+static bool pass_is_kept(const struct rbe_calibration *c)
+{
+    struct rbe_container *file = NULL;
+    char *path = keep_path(c);
+    const bool kept = path && !access(path, R_OK) &&
+                      !rbe_container_open(&file, path, false, NULL) && is_whole(c, file);
+
+    rbe_container_close(&file);
+    free(path);
+    return kept;
 }
 
 static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_model_config *config)
@@ -463,7 +493,9 @@ static void keep_state(struct rbe_calibration *c)
     why->text[0] = 0;
     if (!path)
         rbe_fail(why, RBE_ERR_NOMEM, "out of memory");
-    else if (!rbe_container_begin(&b, why) && !add_sums(b, c, why) &&
+    /* A whole one is there where a lock did not keep another process out: that one counts. */
+    else if (!(c->keep->shared && pass_is_kept(c)) && !rbe_container_begin(&b, why) &&
+             !add_sums(b, c, why) &&
              !check_room(c, rbe_container_file_bytes(b), why))
         rbe_container_write(b, path, why);
     rbe_container_end(&b);
@@ -549,7 +581,12 @@ static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag 
 
     if (!c->found_whole)
         keep_state(c);
-    if (!c->keep->why.text[0] && path && !rbe_container_open(file, path, true, &c->keep->why)) {
+    if (!c->keep->why.text[0] && path && !rbe_container_open(file, path, true, &c->keep->why) &&
+        !is_whole(c, *file)) {
+        rbe_container_close(file);
+        rbe_fail(&c->keep->why, RBE_ERR_IO, "%s: another process has replaced it", path);
+    }
+    if (*file) {
         const struct rbe_safetensors *f = rbe_container_file(*file);
         for (size_t i = 0; i < c->site_count; i++) {
             struct site *s = &c->sites[i];
@@ -563,7 +600,9 @@ static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag 
         }
     }
     free(path);
-    return c->passes > 1 && !*file ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text) : RBE_OK;
+    return (c->passes > 1 || c->keep->shared) && !*file
+               ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text)
+               : RBE_OK;
 }
 
 /* --- windows ------------------------------------------------------------------------------ */
@@ -592,6 +631,7 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     c->pool = pool;
     c->keep = keep;
     c->passes = keep && keep->passes ? keep->passes : 1;
+    c->lock = -1;
     c->files = calloc(c->passes, sizeof *c->files);
     if (!c->files || (keep && set_key(c, config)) || (c->passes > 1 && set_shares(c, config))) {
         rbe_calibration_close(&c);
@@ -599,6 +639,35 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     }
     *out = c;
     return RBE_OK;
+}
+
+/* Whether nothing is left to gather. */
+static bool all_is_kept(struct rbe_calibration *c)
+{
+    bool all = c->keep != NULL;
+
+    for (c->pass = 0; all && c->pass < c->passes; c->pass++)
+        all = !is_of_pass(c, NULL) || pass_is_kept(c);
+    c->pass = 0;
+    return all;
+}
+
+/* In a shared folder one process gathers while the others wait. */
+static void wait_turn(struct rbe_calibration *c)
+{
+    char name[64];
+
+    if (!c->keep || !c->keep->shared || all_is_kept(c))
+        return;
+    snprintf(name, sizeof name, "calibration-%.16s.lock", c->key);
+    char *path = rbe_path_join(c->keep->folder, name);
+    if (path)
+        c->lock = rbe_lock_take(path, "another process's calibration");
+    free(path);
+    /* What killed ones were writing. */
+    *strrchr(name, '.') = 0;
+    if (c->lock >= 0)
+        rbe_remove_temporaries(c->keep->folder, name);
 }
 
 /* The next one that is not empty, from what was kept of it; false: there is none. */
@@ -665,6 +734,7 @@ static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration 
     c->weights = c->scaled = NULL;
     c->pool = NULL;
     c->keep = NULL;
+    rbe_lock_drop(&c->lock);
     if (err)
         rbe_calibration_close(&c);
     *out = c;
@@ -699,6 +769,7 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
     *out = NULL;
     if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, keep, pool, d)))
         return err;
+    wait_turn(c);
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
     err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
                  : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -802,6 +873,17 @@ unsigned rbe_calibration_passes(const struct rbe_model_config *c, enum rbe_metri
     return passes;
 }
 
+static enum rbe_status open_engine(struct rbe_grad **t, const struct rbe_source *s,
+                                   struct rbe_grad_limits limits, struct rbe_calibration *c,
+                                   struct rbe_diag *d)
+{
+    enum rbe_status err = rbe_grad_open(t, &s->config, limits, c->pool, d);
+
+    if (!err && !(err = rbe_grad_load(*t, s, d)))
+        rbe_grad_tap(*t, on_gradient, c);
+    return err;
+}
+
 static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,
                                  const uint32_t *tokens, size_t count,
                                  struct rbe_calibration_keep *keep, struct rbe_pool *pool,
@@ -824,14 +906,15 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     c->weights = malloc(n * sizeof *c->weights);
     c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
     draws = malloc(n * sizeof *draws);
+    wait_turn(c);
     if (!c->weights || !c->scaled || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    else if (!(err = rbe_grad_open(&t, config, limits, pool, d)))
-        err = rbe_grad_load(t, s, d);
-    if (!err)
-        rbe_grad_tap(t, on_gradient, c);
+    else if (!all_is_kept(c))
+        err = open_engine(&t, s, limits, c, d);
     start_progress(c, progress);
     while (!err && begin_pass(c, config, progress)) {
+        if (!t && c->done < c->tokens && (err = open_engine(&t, s, limits, c, d)))
+            break;              /* a kept file was damaged */
         uint64_t seed = 1;
         for (size_t i = 0; i < c->done; i++)    /* windows taken over have had their draws */
             rbe_random_next(&seed);
@@ -941,6 +1024,7 @@ void rbe_calibration_close(struct rbe_calibration **pc)
     for (unsigned i = 0; c->files && i < c->passes; i++)
         rbe_container_close(&c->files[i]);
     free(c->files);
+    rbe_lock_drop(&c->lock);
     free(c->shares);
     free(c->text);
     free(c);
@@ -1008,4 +1092,25 @@ const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *n
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c)
 {
     return c->metric;
+}
+
+void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c)
+{
+    uint64_t all = XXH3_64bits(c->text, c->tokens * sizeof *c->text) + (uint64_t)c->metric;
+
+    /* Summed up: which weight came first depends on the number of passes. */
+    for (size_t i = 0; i < c->site_count; i++) {
+        const struct site *s = &c->sites[i];
+        const size_t bytes = stripe_at(s->cols, s->cols) * sizeof *s->upper;
+        uint64_t x = XXH3_64bits(s->name, strlen(s->name));
+
+        x = XXH3_64bits_withSeed(s->upper, bytes, x);
+        x = XXH3_64bits_withSeed(&s->weight, sizeof s->weight, x);
+        if (s->energy)
+            x = XXH3_64bits_withSeed(s->energy, s->rows * sizeof *s->energy, x);
+        if (!s->sums)
+            rbe_map_forget(s->upper, bytes);
+        all += x;
+    }
+    snprintf(hex, 17, "%016" PRIx64, all);
 }

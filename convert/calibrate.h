@@ -34,11 +34,17 @@ enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
  * half of the moments.  A file of another calibration, or a damaged one, is not taken over.
  * A finished calibration reads its moments from there.  Several passes over the text gather a
  * part of the moments each, in less memory, to the same bits.
+ *
+ * In a shared folder the file is called by what it depends on, calibration-KEY.rbe.  One
+ * process at a time gathers, where the file system has locks; others wait, and take over what
+ * it has left.  A whole calibration is never replaced, and none that cannot be kept is used:
+ * all processes have the same bits.
  */
 struct rbe_calibration_keep {
     const char *folder, *source_sha256;
     unsigned passes;            /* 0: one; more need the disk, RBE_ERR_IO when it is full */
     uint64_t reserve;           /* bytes that the disk must have left besides */
+    bool shared;                /* FOLDER is of several processes, each for its calibrations */
     size_t taken;               /* out: tokens taken over, by all passes */
     struct rbe_diag why;        /* out: why the last state was not kept, or "" */
 };
@@ -85,6 +91,9 @@ size_t rbe_calibration_tokens(const struct rbe_calibration *c);
 const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
+
+/* Of its moments, weights of rows and text: 16 hexadecimal digits and a NUL. */
+void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c);
 
 /* Whether the inputs of the weight so named (weight_name of model/source.h) are known: not
  * where they, or by RBE_METRIC_FISHER the gradients, were zero throughout. */

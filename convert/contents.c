@@ -173,22 +173,17 @@ out:
     return err;
 }
 
-enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d)
+enum rbe_status rbe_convert_add_contents(struct rbe_container_builder *b,
+                                         const struct rbe_convert *c, void **plain,
+                                         struct rbe_diag *d)
 {
-    struct rbe_container_builder *b = NULL;
-    void **plain = calloc(c->count, sizeof *plain);
-    enum rbe_status err;
-    struct stat st;
+    enum rbe_status err = add_metadata(b, c, d);
 
-    if (!plain) {
-        err = no_memory(d);
-        goto out;
-    }
-    if ((err = rbe_container_begin(&b, d)) || (err = add_metadata(b, c, d)))
-        goto out;
     for (size_t i = 0; i < c->count && !err; i++) {
         const struct rbe_convert_entry *r = &c->entries[i];
 
+        if (r->elsewhere)
+            continue;
         if (r->encoded) {
             err = rbe_container_add_weight(
                 b, rbe_container_weight(c->finished[i], r->tensor->name), d);
@@ -200,7 +195,23 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
     /* Sizes that the plan went by may be wrong then. */
     if (!err && rbe_shortages() != c->shortages)
         err = no_memory(d);
-    if (err || (err = rbe_companion_write(b, path, c->source->gguf, d)))
+    return err;
+}
+
+enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d)
+{
+    struct rbe_container_builder *b = NULL;
+    void **plain = calloc(c->count, sizeof *plain);
+    enum rbe_status err;
+    struct stat st;
+
+    if (!plain) {
+        err = no_memory(d);
+        goto out;
+    }
+    if ((err = rbe_container_begin(&b, d)) ||
+        (err = rbe_convert_add_contents(b, c, plain, d)) ||
+        (err = rbe_companion_write(b, path, c->source->gguf, d)))
         goto out;
     if (stat(path, &st) < 0)
         err = rbe_fail_errno(d, "%s", path);

@@ -70,6 +70,12 @@ bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert
            rbe_encode_shares(r->tensor->rows, r->tensor->cols, &o) < 2 * (size_t)threads;
 }
 
+/* Whether this process encodes it. */
+static bool is_mine(const struct rbe_convert_entry *r)
+{
+    return r->encoded && !r->elsewhere;
+}
+
 static double weights_in(const struct rbe_convert_entry *r)
 {
     return (double)r->tensor->rows * r->tensor->cols;
@@ -225,7 +231,7 @@ static enum rbe_status encode_together(struct rbe_convert *c, double before, str
         goto out;
     }
     for (size_t i = c->next; i < c->count && g.count < AHEAD * (size_t)threads; i++)
-        if (!c->finished[i] && is_narrow(c, &c->entries[i]))
+        if (!c->finished[i] && is_mine(&c->entries[i]) && is_narrow(c, &c->entries[i]))
             g.entries[g.count++] = i;
     rbe_pool_run(c->o.pool, encode_some, &g);
     for (unsigned i = 0; i < threads; i++)
@@ -249,12 +255,12 @@ enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rb
 
     *out = NULL;
     for (size_t i = 0; i < c->count; i++)
-        total += c->entries[i].encoded ? weights_in(&c->entries[i]) : 0;
+        total += is_mine(&c->entries[i]) ? weights_in(&c->entries[i]) : 0;
     for (size_t i = 0; i < c->next; i++)
-        done += c->entries[i].encoded ? weights_in(&c->entries[i]) : 0;
+        done += is_mine(&c->entries[i]) ? weights_in(&c->entries[i]) : 0;
     if (progress && !c->next)
         rbe_progress_start(progress, "convert", "weights", total);
-    while (c->next < c->count && !c->entries[c->next].encoded)
+    while (c->next < c->count && !is_mine(&c->entries[c->next]))
         c->next++;
     if (c->next == c->count) {
         if (progress)

@@ -13,6 +13,7 @@
 #ifndef RBE_CONVERT_CONVERT_H
 #define RBE_CONVERT_CONVERT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ struct rbe_convert_entry {
     struct rbe_encode_part *own_parts;  /* or NULL: one part */
     bool encoded;                       /* a matrix, or positions with a codec of their own */
     bool rate_met;                      /* the codec can have the rate the profile asks for */
+    bool elsewhere;                     /* of another shard: not encoded, not written */
     bool done, reused;                  /* encoded; taken over from an interrupted run */
     double sensitivity;                 /* nats a token at the rate it was measured at, or 0 */
     double output_error;                /* relative, under the calibration's moment; or 0 */
@@ -49,6 +51,8 @@ struct rbe_convert_options {
     double low_rank;            /* not 0: matrices become their projection to the rank whose
                                    f16 factors have this ratio, stored as the profile says */
     bool no_feedback;           /* the calibration measures output errors only */
+    unsigned shard_index, shard_count;  /* 0-based; of the matrices; count 0 or 1: all */
+    const char *shared;         /* folder of what several processes measure once, or NULL */
     struct rbe_pool *pool;      /* may be NULL */
     struct rbe_progress *progress;      /* started and ended by each step, or NULL */
 };
@@ -97,7 +101,8 @@ enum rbe_status rbe_convert_size(uint64_t *bytes, const struct rbe_convert *c,
  * 4 with each bit.  The plan's blocks become those of least total divergence, none far below
  * the plan's rate.  Ranges have scales of their own: where the budget leaves no room for them
  * the plan stays as it is, with c->measured false.  Needs a calibration and a budget; does
- * nothing when no B is open.  What is measured is kept where rbe_convert_begin() came before.
+ * nothing when no B is open.  What is measured is kept where rbe_convert_begin() came before,
+ * or in the shared folder, where one process measures at a time and the others take it over.
  */
 enum rbe_status rbe_convert_allocate(struct rbe_convert *c, const char *model_path,
                                      struct rbe_diag *d);
@@ -146,6 +151,13 @@ enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rb
  * failure leaves an existing `path` as it was.  A GGUF file's tokenizer goes to
  * rbe_tokenizer_beside(path) before. */
 enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d);
+/*
+ * The same of a shard: `path` is a part of the file, a container of its own that
+ * rbe_convert_join() takes.  row: the result row of the conversion, whose tensors are those of
+ * this shard.
+ */
+enum rbe_status rbe_convert_write_part(struct rbe_convert *c, const char *path,
+                                       const json_t *row, struct rbe_diag *d);
 /* All of it. */
 enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct rbe_diag *d);
 
@@ -156,5 +168,16 @@ enum rbe_status rbe_convert_run(struct rbe_convert *c, const char *path, struct 
 #define RBE_COMPRESSED_DEFINITION                                                              \
     "32-bit words of codes, plus scales, norms, biases and positions, one each"
 uint64_t rbe_convert_compressed(const struct rbe_convert *c);
+
+/*
+ * Joins the parts that shards of one conversion have written, in any order, into the file that
+ * one conversion writes, byte for byte, and its result row into the same but for times, memory
+ * and command, a fresh object in *row.  RBE_ERR_MISMATCH: a part is missing, there twice, or of
+ * another conversion; the message says which and in what.  Nothing is written then.
+ */
+enum rbe_status rbe_convert_join(json_t **row, const char *out, const char *const *parts,
+                                 size_t count, struct rbe_diag *d);
+/* Whether the file begins like a container, and not like a result file. */
+bool rbe_convert_is_part(const char *path);
 
 #endif

@@ -40,6 +40,17 @@ uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_
 const struct rbe_convert_entry *rbe_convert_entry_of(const struct rbe_convert *c,
                                                      enum rbe_role role);
 
+/* Adds, in their order, the metadata of the file, and the tensors of one that this process has
+ * written or encoded: `plain` keeps what they point to, [c->count]. */
+enum rbe_status rbe_convert_add_contents(struct rbe_container_builder *b,
+                                         const struct rbe_convert *c, void **plain,
+                                         struct rbe_diag *d);
+
+/* --- shards (convert/shard.c) ------------------------------------------------------------- */
+
+/* Says which rows are another shard's: all shards of a plan say the same. */
+enum rbe_status rbe_shard_deal(struct rbe_convert *c, struct rbe_diag *d);
+
 /* --- finished matrices, in c->folder (convert/partial.c) ---------------------------------- */
 
 /* Of all that a finished matrix depends on: name, bytes (o is what encodes x), and by `moment`

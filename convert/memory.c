@@ -40,6 +40,8 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_
         size_t kept, coding = 0;
         size_t reading = weights_bytes(&kept, c, r, threads);
 
+        if (r->elsewhere)
+            continue;
         const size_t square = (size_t)r->tensor->cols * r->tensor->cols;
         const size_t moment = passes && r->tensor->matrix ? square * sizeof(float) : 0;
         const bool told = passes && rbe_convert_uses_feedback(r) && !c->o.no_feedback;

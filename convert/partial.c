@@ -87,18 +87,15 @@ bool rbe_partial_load(struct rbe_convert_entry *r, const char *key, const char *
     return true;
 }
 
-/* Removes the files that this program wrote there: temporary ones that a killed run left, or
- * all. */
-static void clear_folder(const char *folder, bool all)
+/* Removes the files that this program wrote there. */
+static void clear_folder(const char *folder)
 {
     DIR *dir = opendir(folder);
     const struct dirent *e;
 
     while (dir && (e = readdir(dir))) {
         const char *end = strstr(e->d_name, ".rbe");
-        const bool temporary = end && !strncmp(end, ".rbe.tmp", 8);
-        char *path = temporary || (all && end && !end[4]) ? rbe_path_join(folder, e->d_name)
-                                                          : NULL;
+        char *path = end && !end[4] ? rbe_path_join(folder, e->d_name) : NULL;
         if (path)
             unlink(path);
         free(path);
@@ -109,7 +106,8 @@ static void clear_folder(const char *folder, bool all)
 
 void rbe_partial_remove(const struct rbe_convert *c)
 {
-    clear_folder(c->folder, true);
+    rbe_remove_temporaries(c->folder, "");
+    clear_folder(c->folder);
     rmdir(c->folder);
 }
 
@@ -129,7 +127,7 @@ enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struc
         c->folder = NULL;
         return err;
     }
-    clear_folder(c->folder, false);
+    rbe_remove_temporaries(c->folder, "");
     return RBE_OK;
 }
 

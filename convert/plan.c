@@ -193,6 +193,8 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
         err = plan_energy(c, &c->entries[i], d);
     if (!err)
         err = share_budget(c, d);
+    if (!err)
+        err = rbe_shard_deal(c, d);
 out:
     if (err)
         rbe_convert_close(&c);

@@ -5,10 +5,11 @@
  */
 #include "convert/sensitivity.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
+#include "kernels/elementwise.h"
 #include "model/weights.h"
 
 enum { WINDOW = 512, WINDOWS = 4, WINDOW_SHORT = 256, LOGITS = 64 };
@@ -17,43 +18,84 @@ enum { WINDOW = 512, WINDOWS = 4, WINDOW_SHORT = 256, LOGITS = 64 };
 struct rbe_sensitivity {
     struct rbe_model *model;
     struct rbe_session *session;
+    struct rbe_pool *pool;
     uint32_t *tokens;           /* [windows][length] */
     size_t windows, length;
-    float *base;                /* [windows][length][vocab] */
+    float *base;                /* [windows][length][vocab], probabilities */
+    double *base_log;           /* [windows][length], mean of their logarithms */
     float *logits;              /* [LOGITS][vocab] */
+    double kl[LOGITS];
     float *trace;               /* [windows][rbe_trace_layers()][length][n_embd] */
 };
 
-double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t vocab)
+/* Sum of p (logit - lse), in lanes of a fixed order. */
+static double mean_log(const float *p, const float *logits, double lse, size_t vocab)
 {
-    double total = 0;
+    double sum[8] = {0}, total = 0;
+    size_t k = 0;
 
-    for (size_t t = 0; t < count; t++) {
-        const float *a = p + t * vocab, *b = q + t * vocab;
-        float top_a = a[0], top_b = b[0];
-        double sum_a = 0, sum_b = 0, cross = 0;
+    for (; k + 8 <= vocab; k += 8)
+        for (size_t l = 0; l < 8; l++)
+            sum[l] += (double)p[k + l] * ((double)logits[k + l] - lse);
+    for (size_t l = 0; l < 8; l++)
+        total += sum[l];
+    for (; k < vocab; k++)
+        total += (double)p[k] * ((double)logits[k] - lse);
+    return total;
+}
 
-        for (size_t k = 1; k < vocab; k++) {
-            top_a = a[k] > top_a ? a[k] : top_a;
-            top_b = b[k] > top_b ? b[k] : top_b;
-        }
-        for (size_t k = 0; k < vocab; k++) {
-            const double ea = (double)expf(a[k] - top_a);
-            sum_a += ea;
-            sum_b += (double)expf(b[k] - top_b);
-            cross += ea * (((double)a[k] - (double)top_a) - ((double)b[k] - (double)top_b));
-        }
-        /* log p - log q = (a - b) - (log-sum-exps), averaged under p; never below 0 but by
-         * rounding. */
-        const double kl = cross / sum_a - log(sum_a) + log(sum_b);
-        total += kl < 0 ? 0 : kl;
-    }
-    return count ? total / (double)count : 0;
+double rbe_prediction(float *p, const float *logits, size_t vocab)
+{
+    const struct rbe_elementwise *e = rbe_elementwise_best(rbe_cpu_isa());
+
+    memcpy(p, logits, vocab * sizeof *p);
+    e->softmax(p, vocab);
+    return mean_log(p, logits, e->log_sum_exp(logits, vocab), vocab);
+}
+
+/* The weights p are rounded, the difference of the logarithms that they weigh is not: what is
+ * lost is a part in ten million of each term. */
+double rbe_prediction_divergence(const float *p, double log_p, const float *logits,
+                                 size_t vocab)
+{
+    const struct rbe_elementwise *e = rbe_elementwise_best(rbe_cpu_isa());
+    const double kl = log_p - mean_log(p, logits, e->log_sum_exp(logits, vocab), vocab);
+
+    return kl < 0 ? 0 : kl;
 }
 
 static size_t trace_floats(const struct rbe_sensitivity *s, const struct rbe_model_config *c)
 {
     return rbe_trace_layers(c) * s->length * c->n_embd;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows of logits that become the base, or are compared with it. */
+struct rows {
+    struct rbe_sensitivity *s;
+    size_t first, count, vocab;     /* of the base */
+    bool compare;
+};
+
+static void work(void *arg, unsigned i, unsigned n)
+{
+    const struct rows *r = arg;
+    struct rbe_sensitivity *s = r->s;
+
+    for (size_t t = r->count * i / n; t < r->count * (i + 1) / n; t++) {
+        float *p = s->base + (r->first + t) * r->vocab;
+        const float *logits = s->logits + t * r->vocab;
+
+        if (r->compare)
+            s->kl[t] = rbe_prediction_divergence(p, s->base_log[r->first + t], logits,
+                                                 r->vocab);
+        else
+            s->base_log[r->first + t] = rbe_prediction(p, logits, r->vocab);
+    }
 }
 
 /* Predictions of window w, LOGITS at a time: kept in base, or compared with it, when nothing
@@ -62,7 +104,6 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, int layer, doubl
                            struct rbe_diag *d)
 {
     const struct rbe_model_config *c = rbe_model_config(s->model);
-    const size_t vocab = c->vocab;
     float *trace = s->trace + w * trace_floats(s, c);
     enum rbe_status err;
 
@@ -71,19 +112,15 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, int layer, doubl
     rbe_session_trace(s->session, !kl || from ? trace : NULL, (uint32_t)from);
     err = rbe_forward(s->session, s->tokens + w * s->length, s->length, d);
     for (size_t at = 0; at < s->length && !err; at += LOGITS) {
-        const size_t n = s->length - at < LOGITS ? s->length - at : LOGITS;
-        float *base = s->base + (w * s->length + at) * vocab;
+        struct rows r = {s, w * s->length + at, least(LOGITS, s->length - at), c->vocab, kl};
 
-        err = rbe_logits(s->session, at, n, kl ? s->logits : base, d);
-        if (!err && kl)
-            *kl += rbe_mean_divergence(base, s->logits, n, vocab) * (double)n;
+        if ((err = rbe_logits(s->session, at, r.count, s->logits, d)))
+            break;
+        rbe_pool_run(s->pool, work, &r);
+        for (size_t t = 0; kl && t < r.count; t++)
+            *kl += s->kl[t];
     }
     return err;
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 static void set_windows(struct rbe_sensitivity *s, const struct rbe_model_config *c,
@@ -107,7 +144,8 @@ size_t rbe_sensitivity_bytes(const struct rbe_model_config *c, size_t tokens)
     struct rbe_sensitivity s = {0};
 
     set_windows(&s, c, tokens);
-    return sizeof s + s.windows * s.length * (sizeof *s.tokens + c->vocab * sizeof *s.base) +
+    return sizeof s + s.windows * s.length * (sizeof *s.tokens + sizeof *s.base_log +
+                                              c->vocab * sizeof *s.base) +
            LOGITS * (size_t)c->vocab * sizeof *s.logits +
            s.windows * trace_floats(&s, c) * sizeof *s.trace +
            (size_t)rbe_model_config_params(c) * sizeof(float) +
@@ -124,6 +162,7 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
     *out = NULL;
     if (!s)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    s->pool = pool;
     if ((err = rbe_model_open(&s->model, model_path, d)))
         goto out;
     if (rbe_model_is_rbe(s->model)) {
@@ -135,9 +174,10 @@ enum rbe_status rbe_sensitivity_open(struct rbe_sensitivity **out, const char *m
     set_windows(s, config, tokens);
     s->tokens = malloc(s->windows * s->length * sizeof *s->tokens);
     s->base = malloc(s->windows * s->length * vocab * sizeof *s->base);
+    s->base_log = malloc(s->windows * s->length * sizeof *s->base_log);
     s->logits = malloc(LOGITS * vocab * sizeof *s->logits);
     s->trace = malloc(s->windows * trace_floats(s, config) * sizeof *s->trace);
-    if (!s->tokens || !s->base || !s->logits || !s->trace) {
+    if (!s->tokens || !s->base || !s->base_log || !s->logits || !s->trace) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -165,6 +205,7 @@ void rbe_sensitivity_close(struct rbe_sensitivity **ps)
     rbe_model_close(&s->model);
     free(s->tokens);
     free(s->base);
+    free(s->base_log);
     free(s->logits);
     free(s->trace);
     free(s);

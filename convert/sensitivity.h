@@ -34,7 +34,11 @@ enum rbe_status rbe_sensitivity_measure(struct rbe_sensitivity *s, const char *n
                                         size_t row0, size_t rows, const float *change,
                                         double *kl, struct rbe_diag *d);
 
-/* Mean of KL(p || q) over `count` rows of logits p, q [count][vocab], in nats, at least 0. */
-double rbe_mean_divergence(const float *p, const float *q, size_t count, size_t vocab);
+/* Probabilities p [vocab] of logits; returns the mean of their logarithms under p, in nats. */
+double rbe_prediction(float *p, const float *logits, size_t vocab);
+
+/* KL(p || softmax(logits)) in nats, at least 0; p and log_p as rbe_prediction() gave them. */
+double rbe_prediction_divergence(const float *p, double log_p, const float *logits,
+                                 size_t vocab);
 
 #endif

@@ -19,7 +19,8 @@
 
 static const struct rbe_task_kind *const kinds[RBE_TASK_COUNT] = {
     [RBE_LAMBADA] = &rbe_task_lambada, [RBE_HELLASWAG] = &rbe_task_hellaswag,
-    [RBE_WINOGRANDE] = &rbe_task_winogrande, [RBE_BLIMP] = &rbe_task_blimp};
+    [RBE_WINOGRANDE] = &rbe_task_winogrande, [RBE_BLIMP] = &rbe_task_blimp,
+    [RBE_CHOICES] = &rbe_task_choices};
 
 const struct rbe_task_kind *rbe_task_kind(enum rbe_task t)
 {
@@ -39,8 +40,9 @@ enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_di
             return RBE_OK;
         }
     return rbe_fail(d, RBE_ERR_ARG,
-                    "unknown task '%s'%s; valid: lambada, hellaswag, winogrande, blimp", name,
-                    rbe_nearest_in(name, "lambada hellaswag winogrande blimp").text);
+                    "unknown task '%s'%s; valid: lambada, hellaswag, winogrande, blimp, "
+                    "choices", name,
+                    rbe_nearest_in(name, "lambada hellaswag winogrande blimp choices").text);
 }
 
 enum rbe_status rbe_task_data(char **out, enum rbe_task t, struct rbe_diag *d)
@@ -58,12 +60,20 @@ enum rbe_status rbe_task_data(char **out, enum rbe_task t, struct rbe_diag *d)
     return rbe_fail(d, RBE_ERR_ARG, "%s: where are its data: %s=PATH", name, name);
 }
 
-const char *rbe_task_metric(const char *name)
+size_t rbe_task_columns(const char *name, const char *columns[RBE_TASK_COLUMNS])
 {
+    const struct rbe_task_kind *kind = NULL;
+    size_t n = 0;
+
     for (int i = 0; name && i < RBE_TASK_COUNT; i++)
         if (!strcmp(name, kinds[i]->name))
-            return kinds[i]->metric;
-    return NULL;
+            kind = kinds[i];
+    columns[n++] = RBE_KEY(acc);
+    if (kind && kind->metric)
+        columns[n++] = kind->metric;
+    if (kind && !kind->greedy)
+        columns[n++] = RBE_KEY(log_odds);
+    return n;
 }
 
 /* --- scoring ----------------------------------------------------------------------------- */
@@ -122,7 +132,8 @@ enum rbe_status rbe_score(struct rbe_scorer *s, const struct rbe_choice *c, doub
 struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
                             const double *log_p, bool greedy)
 {
-    struct rbe_answer a = {0, 0, log_p[item->answer]};
+    struct rbe_answer a = {.log_p = log_p[item->answer]};
+    double others = -INFINITY, sum = 0;
     unsigned best = 0, best_norm = 0;
 
     if (kinds[task]->greedy) {
@@ -138,14 +149,31 @@ struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
     }
     a.acc = best == item->answer;
     a.acc_norm = best_norm == item->answer;
+    for (unsigned k = 0; k < item->choices; k++)
+        if (k != item->answer)
+            others = fmax(others, log_p[k]);
+    for (unsigned k = 0; k < item->choices; k++)
+        if (k != item->answer)
+            sum += exp(log_p[k] - others);
+    a.log_odds = log_p[item->answer] - others - log(sum);
     return a;
 }
 
 /* --- records ----------------------------------------------------------------------------- */
 
-static bool is_log_p(const char *metric)
+/* The member of an answer that a column of samples holds. */
+static double *value_of(struct rbe_answer *a, const char *name)
 {
-    return metric && !strcmp(metric, RBE_KEY(log_p));
+    return !strcmp(name, RBE_KEY(log_p))      ? &a->log_p
+           : !strcmp(name, RBE_KEY(log_odds)) ? &a->log_odds
+           : !strcmp(name, RBE_KEY(acc_norm)) ? &a->acc_norm
+                                              : &a->acc;
+}
+
+/* 0 or 1. */
+static bool is_share(const char *name)
+{
+    return !strcmp(name, RBE_KEY(acc)) || !strcmp(name, RBE_KEY(acc_norm));
 }
 
 static double *column(const json_t *record, const char *name, size_t *n)
@@ -174,7 +202,8 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
 
     if (x) {
         const struct rbe_ratio r = rbe_mean_se(x, n);
-        if (is_log_p(name))             /* perplexity = exp(-mean); d exp(x) = exp(x) dx */
+        /* perplexity = exp(-mean); d exp(x) = exp(x) dx */
+        if (!strcmp(name, RBE_KEY(log_p)))
             bad |= RBE_SET(metrics,
                            RBE_JSON(perplexity, value_se(exp(-r.value), exp(-r.value) * r.se)));
         else
@@ -192,10 +221,11 @@ static int set_metric(json_t *metrics, json_t *paired, const json_t *record, con
     return bad;
 }
 
-/* Of the items of phenomenon g: accuracy, its error, and against the base's on the same. */
-static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
+/* Of the items whose sample `in` is g: accuracy, its error, and against the base's on the
+ * same. */
+static json_t *group_row(const json_t *record, const json_t *base, const char *in, json_int_t g)
 {
-    const json_t *group = RBE_VALUE_AT(record, samples, group);
+    const json_t *group = json_object_get(RBE_VALUE_AT(record, samples), in);
     size_t n, m = 0, k = 0;
     double *x = column(record, RBE_KEY(acc), &n),
            *y = base ? column(base, RBE_KEY(acc), &m) : NULL;
@@ -223,20 +253,23 @@ static json_t *group_row(const json_t *record, const json_t *base, json_int_t g)
     return row;
 }
 
-static json_t *group_table(const json_t *record, const json_t *base)
+static json_t *group_table(const json_t *record, const json_t *base, const json_t *all,
+                           const char *in)
 {
-    const json_t *all = RBE_VALUE_AT(record, group_names);
     json_t *table = json_object();
 
     for (size_t g = 0; g < json_array_size(all); g++)
         json_object_set_new(table, json_string_value(json_array_get(all, g)),
-                            group_row(record, base, (json_int_t)g));
+                            group_row(record, base, in, (json_int_t)g));
     return table;
 }
 
 int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
 {
-    const char *metric = rbe_task_metric(json_string_value(RBE_VALUE_AT(record, task)));
+    const char *columns[RBE_TASK_COLUMNS];
+    const size_t many = rbe_task_columns(RBE_STRING_AT(record, task), columns);
+    const json_t *groups = RBE_VALUE_AT(record, group_names);
+    const json_t *paradigms = RBE_VALUE_AT(record, paradigm_names);
     const json_t *samples = RBE_VALUE_AT(record, samples);
     const size_t n = json_array_size(RBE_VALUE_AT(samples, acc));
     json_t *metrics = json_object(), *paired = json_object();
@@ -245,12 +278,15 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
     const double total = RBE_NUMBER_AT(record, items_total);
     const bool from_start = !json_integer_value(RBE_VALUE_AT(record, first_item));
     bad |= RBE_SET(record, RBE_FLAG(complete, (double)n == total && from_start));
-    bad |= set_metric(metrics, paired, record, base, RBE_KEY(acc));
-    if (metric)
-        bad |= set_metric(metrics, paired, record, base, metric);
+    for (size_t k = 0; k < many; k++)
+        bad |= set_metric(metrics, paired, record, base, columns[k]);
     bad |= RBE_SET(record, RBE_JSON(metrics, metrics));
-    if (json_array_size(RBE_VALUE_AT(record, group_names)))
-        bad |= RBE_SET(record, RBE_JSON(groups, group_table(record, base)));
+    if (json_array_size(groups))
+        bad |= RBE_SET(record,
+                       RBE_JSON(groups, group_table(record, base, groups, RBE_KEY(group))));
+    if (json_array_size(paradigms))
+        bad |= RBE_SET(record, RBE_JSON(paradigms, group_table(record, base, paradigms,
+                                                               RBE_KEY(paradigm))));
     if (base) {
         bad |= RBE_SET(record, RBE_SHARED(base, RBE_VALUE_AT(base, model)),
                        RBE_JSON(paired, paired));
@@ -260,15 +296,20 @@ int rbe_comprehension_summarise_samples(json_t *record, const json_t *base)
     return bad;
 }
 
+static json_t *names_json(const struct rbe_names *x)
+{
+    json_t *names = json_array();
+
+    for (size_t g = 0; g < x->count; g++)
+        json_array_append_new(names, json_string(x->name[g]));
+    return names;
+}
+
 int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t first)
 {
-    json_t *group_names = json_array();
-    int bad = 0;
-
-    for (size_t g = 0; g < x->group_count; g++)
-        bad |= json_array_append_new(group_names, json_string(x->groups[g]));
-    bad |=
+    int bad =
         RBE_SET(record, RBE_WORD(task, rbe_task_name(x->task)), RBE_WORD(variant, x->variant));
+
     /* With a limit, how many there are is not known. */
     bad |= RBE_SET(
         record,
@@ -277,7 +318,9 @@ int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t
         RBE_INT(items_refused, x->refused),
         RBE_JSON(first_refused, x->refused ? json_string(x->first_refused) : json_null()),
         RBE_INT(items_cut, x->cut), RBE_INT(first_item, first),
-        RBE_JSON(group_names, group_names));
+        RBE_JSON(group_names, names_json(&x->groups)));
+    if (x->paradigms.count)
+        bad |= RBE_SET(record, RBE_JSON(paradigm_names, names_json(&x->paradigms)));
     return bad;
 }
 
@@ -285,22 +328,30 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
                                 const struct rbe_answer *a, size_t first, size_t count,
                                 const json_t *base)
 {
-    const char *metric = kinds[x->task]->metric;
-    json_t *acc = json_array(), *second = json_array();
-    json_t *group = json_array(), *samples = RBE_OBJECT(RBE_JSON(acc, acc));
+    const char *columns[RBE_TASK_COLUMNS];
+    const size_t many = rbe_task_columns(rbe_task_name(x->task), columns);
+    json_t *group = json_array(), *paradigm = json_array(), *samples = json_object();
 
-    for (size_t i = 0; i < count; i++) {
-        json_array_append_new(acc, json_integer((json_int_t)a[i].acc));
-        json_array_append_new(second, is_log_p(metric) ? rbe_result_real(a[i].log_p)
-                                      : json_integer((json_int_t)a[i].acc_norm));
-        json_array_append_new(group, json_integer(x->item[first + i].group));
+    for (size_t k = 0; k < many; k++) {
+        json_t *column = json_array();
+        for (size_t i = 0; i < count; i++) {
+            struct rbe_answer one = a[i];
+            const double v = *value_of(&one, columns[k]);
+            json_array_append_new(column, is_share(columns[k]) ? json_integer((json_int_t)v)
+                                                               : rbe_result_real(v));
+        }
+        json_object_set_new(samples, columns[k], column);
     }
-    if (metric)
-        json_object_set(samples, metric, second);
-    if (x->group_count)
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(group, json_integer(x->item[first + i].group));
+        json_array_append_new(paradigm, json_integer(x->item[first + i].paradigm));
+    }
+    if (x->groups.count)
         RBE_SET(samples, RBE_SHARED(group, group));
-    json_decref(second);
+    if (x->paradigms.count)
+        RBE_SET(samples, RBE_SHARED(paradigm, paradigm));
     json_decref(group);
+    json_decref(paradigm);
     if (rbe_comprehension_describe(record, x, first) ||
         RBE_SET(record, RBE_JSON(samples, samples)))
         return -1;
@@ -309,19 +360,21 @@ int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,
 
 size_t rbe_comprehension_restore(const json_t *record, struct rbe_answer *a, size_t most)
 {
-    const char *metric = rbe_task_metric(json_string_value(RBE_VALUE_AT(record, task)));
+    const char *columns[RBE_TASK_COLUMNS];
+    const size_t many = rbe_task_columns(RBE_STRING_AT(record, task), columns);
     const json_t *samples = RBE_VALUE_AT(record, samples);
-    const json_t *acc = RBE_VALUE_AT(samples, acc);
-    const json_t *second = metric ? json_object_get(samples, metric) : NULL;
     size_t n = 0;
 
     /* An item whose numbers are not all there is measured again. */
-    for (; n < most && n < json_array_size(acc); n++) {
-        const json_t *x = json_array_get(second, n);
-        if (!json_is_number(json_array_get(acc, n)) || (metric && !json_is_number(x)))
-            break;
-        a[n] = (struct rbe_answer){.acc = json_number_value(json_array_get(acc, n))};
-        *(is_log_p(metric) ? &a[n].log_p : &a[n].acc_norm) = json_number_value(x);
+    for (; n < most; n++) {
+        struct rbe_answer one = {.acc = 0};
+        for (size_t k = 0; k < many; k++) {
+            const json_t *x = json_array_get(json_object_get(samples, columns[k]), n);
+            if (!json_is_number(x))
+                return n;
+            *value_of(&one, columns[k]) = json_number_value(x);
+        }
+        a[n] = one;
     }
     return n;
 }

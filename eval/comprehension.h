@@ -17,6 +17,12 @@
  *   winogrande  partial evaluation: what follows the blank (a space, where nothing does), given
  *               the text up to it with either option in its place
  *   blimp       the acceptable sentence against the other, after <|endoftext|>; by phenomenon
+ *               and by paradigm
+ *   choices     contexts and choices of one's own, one JSON object a line; acc and acc_norm as
+ *               hellaswag has them
+ *
+ * Where there are several choices, log_odds is log p of the right one less that of all others
+ * together: what accuracy rounds to 0 or 1.
  *
  * Context and continuation are encoded together, and the context alone says where the
  * continuation starts.  Longer than n_ctx + 1 tokens: the context is cut from the left, and the
@@ -36,36 +42,44 @@
 #include "eval/runner.h"
 #include "model/tokenizer.h"
 
-enum rbe_task { RBE_LAMBADA, RBE_HELLASWAG, RBE_WINOGRANDE, RBE_BLIMP, RBE_TASK_COUNT };
+enum rbe_task { RBE_LAMBADA, RBE_HELLASWAG, RBE_WINOGRANDE, RBE_BLIMP, RBE_CHOICES,
+                RBE_TASK_COUNT };
 
 const char *rbe_task_name(enum rbe_task t);
 enum rbe_status rbe_task_parse(enum rbe_task *t, const char *name, struct rbe_diag *d);
 /* Its data, as they ship or were fetched (rbe_fetched_path()), a fresh string. */
 enum rbe_status rbe_task_data(char **out, enum rbe_task t, struct rbe_diag *d);
-/* What samples of the task so named have beside acc: "acc_norm", "log_p", or NULL. */
-const char *rbe_task_metric(const char *name);
+/* The samples' columns of the task so named, acc first; how many.  Of an unknown one acc. */
+enum { RBE_TASK_COLUMNS = 4 };
+size_t rbe_task_columns(const char *name, const char *columns[RBE_TASK_COLUMNS]);
 
 struct rbe_choice {
     uint32_t *tokens;           /* context and continuation */
     uint32_t count, first;      /* tokens first .. count - 1 are scored, first >= 1 */
     uint32_t characters;        /* of the continuation, its leading space not counted */
     uint32_t cut;               /* tokens of the context that were left out */
+    char *context, *continuation;       /* of an item: as they were read */
 };
 
-enum { RBE_MAX_CHOICES = 4 };
+enum { RBE_MAX_CHOICES = 64 };
 
 struct rbe_item {
-    struct rbe_choice choice[RBE_MAX_CHOICES];
+    struct rbe_choice *choice;  /* [choices] */
     unsigned choices, answer;
-    unsigned group;             /* BLiMP: index of the phenomenon */
+    unsigned group, paradigm;   /* index of its group; BLiMP: of the phenomenon, the paradigm */
+    unsigned line;              /* where it ends in its file */
+};
+
+struct rbe_names {
+    char **name;
+    size_t count;
 };
 
 struct rbe_items {
     enum rbe_task task;
     struct rbe_item *item;
     size_t count, room;
-    char **groups;
-    size_t group_count;
+    struct rbe_names groups, paradigms;
     char sha256[65];            /* of the file; of the files' hashes for a folder */
     uint64_t bytes;
     const char *variant;        /* "lm-eval", or "text-file" (HellaSwag) */
@@ -109,13 +123,14 @@ enum rbe_status rbe_score(struct rbe_scorer *s, const struct rbe_choice *c, doub
 
 struct rbe_answer {
     double acc, acc_norm, log_p;        /* 0/1, 0/1, of the right choice */
+    double log_odds;
 };
 /* From the choices' log p; greedy is that of choice 0. */
 struct rbe_answer rbe_judge(const struct rbe_item *item, enum rbe_task task,
                             const double *log_p, bool greedy);
 
 /* Sets what says which part of which task a record is: task, variant, items_total, limit,
- * items_refused, items_cut, group_names, first_item. */
+ * items_refused, items_cut, group_names, paradigm_names, first_item. */
 int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t first);
 
 /* Answers to the first items of a described record's part, at most `most`, from its samples;
@@ -123,7 +138,7 @@ int rbe_comprehension_describe(json_t *record, const struct rbe_items *x, size_t
 size_t rbe_comprehension_restore(const json_t *record, struct rbe_answer *a, size_t most);
 
 /*
- * Sets metrics, groups and samples of a record from the answers to items first ..
+ * Sets metrics, groups, paradigms and samples of a record from the answers to items first ..
  * first + count - 1; `base` (may be NULL) the record of the first model: sets paired too.
  */
 int rbe_comprehension_summarise(json_t *record, const struct rbe_items *x,

@@ -16,6 +16,9 @@
 
 static const char *const sum_names[RBE_DIV_SUMS] = {[RBE_DIV_KL] = RBE_KEY(kl),
                                                     [RBE_DIV_TOP1] = RBE_KEY(top1),
+                                                    [RBE_DIV_TOP5] = RBE_KEY(top5),
+                                                    [RBE_DIV_ACCEPTANCE] =
+                                                        RBE_KEY(acceptance),
                                                     [RBE_DIV_DP] = RBE_KEY(dp),
                                                     [RBE_DIV_DP2] = RBE_KEY(dp2),
                                                     [RBE_DIV_NLL_BASE] = RBE_KEY(nll_base),
@@ -118,9 +121,32 @@ void rbe_divergence_free(struct rbe_divergence *v)
 
 /* What one token contributes; filled by many threads, summed by one in order. */
 struct token {
-    double kl, dp, nll_base, nll_model;
+    double kl, dp, nll_base, nll_model, acceptance;
     bool top1;
+    unsigned top5;
 };
+
+static bool is_count(int sum)
+{
+    return sum == RBE_DIV_TOP1 || sum == RBE_DIV_TOP5 || sum == RBE_DIV_TOKENS;
+}
+
+/* How many of the most likely tokens of one row are among those of the other, and whether they
+ * have the same first one. */
+static void compare_tops(struct token *t, const float *base, const float *model, size_t vocab)
+{
+    const size_t count = vocab < RBE_DIV_TOP ? vocab : RBE_DIV_TOP;
+    uint32_t a[RBE_DIV_TOP], b[RBE_DIV_TOP];
+
+    rbe_largest(a, count, base, vocab);
+    rbe_largest(b, count, model, vocab);
+    t->top1 = a[0] == b[0];
+    /* Of a vocabulary smaller than that all are. */
+    t->top5 = (unsigned)(RBE_DIV_TOP - count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < count; k++)
+            t->top5 += a[i] == b[k];
+}
 
 static void compare_rows(struct token *t, const float *base, const float *model, size_t vocab,
                          uint32_t target)
@@ -128,7 +154,8 @@ static void compare_rows(struct token *t, const float *base, const float *model,
     const double lb = rbe_log_sum_exp(base, vocab), lm = rbe_log_sum_exp(model, vocab);
 
     t->kl = rbe_kl_divergence(base, lb, model, lm, vocab);
-    t->top1 = rbe_argmax(base, vocab) == rbe_argmax(model, vocab);
+    t->acceptance = rbe_shared_mass(base, lb, model, lm, vocab);
+    compare_tops(t, base, model, vocab);
     t->nll_base = lb - (double)base[target];
     t->nll_model = lm - (double)model[target];
     t->dp = exp(-t->nll_model) - exp(-t->nll_base);
@@ -138,6 +165,8 @@ static void add_token(struct rbe_divergence *v, size_t k, const struct token *t)
 {
     v->sum[RBE_DIV_KL][k] += t->kl;
     v->sum[RBE_DIV_TOP1][k] += t->top1;
+    v->sum[RBE_DIV_TOP5][k] += t->top5;
+    v->sum[RBE_DIV_ACCEPTANCE][k] += t->acceptance;
     v->sum[RBE_DIV_DP][k] += t->dp;
     v->sum[RBE_DIV_DP2][k] += t->dp * t->dp;
     v->sum[RBE_DIV_NLL_BASE][k] += t->nll_base;
@@ -236,6 +265,8 @@ int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, siz
 {
     const size_t n = windows;
     const struct rbe_ratio kl = mean_of(v, RBE_DIV_KL, n), top1 = mean_of(v, RBE_DIV_TOP1, n);
+    const struct rbe_ratio top5 = mean_of(v, RBE_DIV_TOP5, n);
+    const struct rbe_ratio accepted = mean_of(v, RBE_DIV_ACCEPTANCE, n);
     const struct rbe_ratio dp = mean_of(v, RBE_DIV_DP, n), dp2 = mean_of(v, RBE_DIV_DP2, n);
     const double rms = sqrt(dp2.value);
     const double total = RBE_NUMBER_AT(record, windows_total);
@@ -246,7 +277,7 @@ int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, siz
     for (int i = 0; i < RBE_DIV_SUMS; i++) {
         json_t *a = json_array();
         for (size_t k = 0; k < n; k++)
-            json_array_append_new(a, i == RBE_DIV_TOP1 || i == RBE_DIV_TOKENS
+            json_array_append_new(a, is_count(i)
                                          ? json_integer((json_int_t)v->sum[i][k])
                                          : rbe_result_real(v->sum[i][k]));
         bad |= json_object_set_new(samples, sum_names[i], a);
@@ -262,8 +293,13 @@ int rbe_divergence_summarise(json_t *record, const struct rbe_divergence *v, siz
                                 RBE_REAL(p99, rbe_histogram_quantile(&v->kl, 0.99)),
                                 RBE_REAL(p999, rbe_histogram_quantile(&v->kl, 0.999)),
                                 RBE_REAL(max, v->max_kl))));
-    bad |= RBE_SET(record, RBE_JSON(top1, RBE_OBJECT(RBE_REAL(agreement, top1.value),
-                                                     RBE_REAL(agreement_se, top1.se))));
+    bad |= RBE_SET(record,
+                   RBE_JSON(top1, RBE_OBJECT(RBE_REAL(agreement, top1.value),
+                                             RBE_REAL(agreement_se, top1.se))),
+                   RBE_JSON(top5, RBE_OBJECT(RBE_REAL(agreement, top5.value / RBE_DIV_TOP),
+                                             RBE_REAL(agreement_se, top5.se / RBE_DIV_TOP))),
+                   RBE_JSON(acceptance, RBE_OBJECT(RBE_REAL(rate, accepted.value),
+                                                   RBE_REAL(rate_se, accepted.se))));
     /* d sqrt(x) = dx / (2 sqrt(x)). */
     bad |=
         RBE_SET(record,

@@ -23,6 +23,8 @@
 enum rbe_divergence_sum {
     RBE_DIV_KL,                 /* KL(base || model), nats */
     RBE_DIV_TOP1,               /* both have the same most likely token */
+    RBE_DIV_TOP5,               /* how many of the five most likely tokens both have */
+    RBE_DIV_ACCEPTANCE,         /* 1 less the total variation */
     RBE_DIV_DP,                 /* change of the true token's probability */
     RBE_DIV_DP2,                /* its square */
     RBE_DIV_NLL_BASE,           /* -log p of the true token */
@@ -30,6 +32,8 @@ enum rbe_divergence_sum {
     RBE_DIV_TOKENS,
     RBE_DIV_SUMS
 };
+
+enum { RBE_DIV_TOP = 5 };
 
 /* Counts by size on a logarithmic scale: 64 bins an octave (1.1 % wide) from 2^-40 on; bin 0
  * holds what is smaller. */

@@ -42,7 +42,7 @@ json_t *rbe_generation_samples(const uint32_t *text, size_t room, const struct r
         bad |= json_array_append_new(texts, ids);
         bad |= json_array_append_new(alone, rbe_result_real(by->alone[i]));
         bad |= json_array_append_new(after, rbe_result_real(by->after[i]));
-        bad |= json_array_append_new(relevant, json_integer((json_int_t)by->relevant[i]));
+        bad |= json_array_append_new(relevant, rbe_result_real(by->relevant[i]));
     }
     json_t *o = RBE_OBJECT(RBE_JSON(tokens, texts), RBE_JSON(alone, alone),
                            RBE_JSON(after, after), RBE_JSON(relevant, relevant));
@@ -87,6 +87,7 @@ static void free_author(struct author *a)
     free(a->by.alone);
     free(a->by.after);
     free(a->by.relevant);
+    free(a->by.repeated);
 }
 
 /* [n] numbers into *out, NaN for what could not be measured. */
@@ -121,7 +122,8 @@ static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe
     a->tokens = malloc((all + 1) * sizeof *a->tokens);
     a->text = malloc((n + 1) * sizeof *a->text);
     a->by.length = malloc((n + 1) * sizeof *a->by.length);
-    if (!a->tokens || !a->text || !a->by.length)
+    a->by.repeated = malloc((n + 1) * sizeof *a->by.repeated);
+    if (!a->tokens || !a->text || !a->by.length || !a->by.repeated)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
     enum rbe_status err;
     if ((err = column(&a->by.alone, o, RBE_KEY(alone), n, d)) ||
@@ -134,56 +136,119 @@ static enum rbe_status read_author(struct author *a, const json_t *o, struct rbe
         a->by.length[i] = json_array_size(ids);
         for (size_t k = 0; k < a->by.length[i]; k++)
             a->tokens[at++] = (uint32_t)json_integer_value(json_array_get(ids, k));
+        a->by.repeated[i] = rbe_repetition(a->text[i], a->by.length[i], REPETITION_GRAM);
     }
     return RBE_OK;
 }
 
 /* --- measures ---------------------------------------------------------------------------- */
 
-static json_t *ratio_json(const struct author *original, const struct author *model,
-                          rbe_measure_fn *measure, bool smaller_is_better, double target)
+/* What of a measure is retained. */
+struct kept {
+    double original, model, ratio;      /* 1: as good; less: worse, and so is more two-sided */
+    double retained;                    /* at most 1 */
+    struct rbe_interval ratio_ci, ci;
+};
+
+static json_t *kept_json(const struct kept *k)
+{
+    return RBE_OBJECT(RBE_REAL(original, k->original), RBE_REAL(model, k->model),
+                      RBE_REAL(ratio, k->ratio),
+                      RBE_PAIR(ratio_ci95, k->ratio_ci.low, k->ratio_ci.high),
+                      RBE_REAL(retained, k->retained),
+                      RBE_PAIR(retained_ci95, k->ci.low, k->ci.high));
+}
+
+static void set_two_sided(struct kept *k)
+{
+    k->retained = rbe_two_sided(k->ratio);
+    k->ci = rbe_two_sided_interval(k->ratio_ci);
+}
+
+/* What is retained of a measure, by bootstrap. */
+static enum rbe_status keep(struct kept *k, const struct author *original,
+                            const struct author *model, rbe_measure_fn *measure,
+                            bool smaller_is_better, struct rbe_diag *d)
 {
     const size_t n = model->count;
     const struct rbe_two_judged t = {&original->by, &model->by, measure, smaller_is_better};
     uint32_t *index = calloc(n, sizeof *index);
 
-    if (!index) {
-        rbe_shortage_note();
-        return NULL;
-    }
+    if (!index)
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
     for (size_t i = 0; i < n; i++)
         index[i] = (uint32_t)i;
-    const struct rbe_interval ci =
-        rbe_bootstrap(rbe_retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
-    const double value = rbe_retained(&t, index, n);
+    k->original = measure(t.original, index, n);
+    k->model = measure(t.model, index, n);
+    k->ratio = rbe_retained(&t, index, n);
+    k->ratio_ci = rbe_bootstrap(rbe_retained, &t, n, RBE_BOOTSTRAP, RBE_BOOTSTRAP_SEED);
     /* fmin() would make a value that is not a number 1. */
-    json_t *o =
-        RBE_OBJECT(RBE_REAL(original, measure(t.original, index, n)),
-                   RBE_REAL(model, measure(t.model, index, n)),
-                   RBE_REAL(retained, value > 1 ? 1 : value), RBE_REAL(ratio, value),
-                   RBE_PAIR(retained_ci95, ci.low > 1 ? 1 : ci.low, ci.high > 1 ? 1 : ci.high),
-                   RBE_REAL(target, target));
+    k->retained = k->ratio > 1 ? 1 : k->ratio;
+    k->ci = k->ratio_ci;
+    k->ci.low = k->ci.low > 1 ? 1 : k->ci.low;
+    k->ci.high = k->ci.high > 1 ? 1 : k->ci.high;
     free(index);
+    return RBE_OK;
+}
+
+/* The same of the share of different n-grams in all texts together: one that is drawn twice
+ * would count as repeated, so not by bootstrap. */
+static enum rbe_status keep_distinct(struct kept *k, const struct author *original,
+                                     const struct author *model, size_t gram,
+                                     struct rbe_diag *d)
+{
+    const size_t n = model->count;
+    double *a = calloc(2 * n, sizeof *a), *b = a ? a + n : NULL;
+    enum rbe_status err = a ? RBE_OK : RBE_ERR_NOMEM;
+
+    k->original = rbe_distinct(original->text, original->by.length, n, gram);
+    k->model = rbe_distinct(model->text, model->by.length, n, gram);
+    k->ratio = k->model / k->original;
+    if (!err && !(err = rbe_distinct_without(a, original->text, original->by.length, n, gram)))
+        err = rbe_distinct_without(b, model->text, model->by.length, n, gram);
+    if (err)
+        rbe_fail(d, err, "out of memory for %zu texts", n);
+    else
+        k->ratio_ci = rbe_jackknife_ratio(k->ratio, a, b, n);
+    set_two_sided(k);
+    free(a);
+    return err;
+}
+
+static json_t *judged_json(const struct kept *k, double target)
+{
+    json_t *o = kept_json(k);
+
+    if (o && RBE_SET(o, RBE_REAL(target, target))) {
+        json_decref(o);
+        o = NULL;
+    }
     return o;
 }
 
-static double repetition(const struct author *a)
+/* Unlike fmin(): one that is not a number leaves no other. */
+static double least(double a, double b)
 {
-    double sum = 0;
-
-    for (size_t i = 0; i < a->count; i++)
-        sum += rbe_repetition(a->text[i], a->by.length[i], REPETITION_GRAM);
-    return sum / (double)a->count;
+    return isnan(a) || a < b ? a : b;
 }
 
-static double distinct(const struct author *a, size_t gram)
+/* Fluency is retained as far as the worst of its parts: all must be, in either direction. */
+static json_t *fluency_json(const struct kept *const *parts, const char *const *names, size_t n)
 {
-    return rbe_distinct(a->text, a->by.length, a->count, gram);
-}
+    struct rbe_interval ci = parts[0]->ci;
+    size_t worst = 0;
 
-static json_t *both(double original, double model)
-{
-    return RBE_OBJECT(RBE_REAL(original, original), RBE_REAL(model, model));
+    for (size_t i = 1; i < n; i++) {
+        if (!isnan(parts[worst]->retained) && !(parts[i]->retained >= parts[worst]->retained))
+            worst = i;
+        ci.low = least(ci.low, parts[i]->ci.low);
+        ci.high = least(ci.high, parts[i]->ci.high);
+    }
+    return RBE_OBJECT(RBE_REAL(original, parts[worst]->original),
+                      RBE_REAL(model, parts[worst]->model), RBE_WORD(worst, names[worst]),
+                      RBE_REAL(retained, parts[worst]->retained),
+                      RBE_PAIR(retained_ci95, ci.low, ci.high),
+                      RBE_REAL(target, RBE_LIMIT(C6B)));
 }
 
 enum rbe_status rbe_generation_summarise(json_t *record, struct rbe_diag *d)
@@ -199,14 +264,28 @@ enum rbe_status rbe_generation_summarise(json_t *record, struct rbe_diag *d)
                        b.count, a.count);
     if (err)
         goto out;
+    struct kept perplexity, fresh, one, two, gain, relevance;
+    if ((err = keep(&perplexity, &a, &b, rbe_fluency, true, d)) ||
+        (err = keep(&fresh, &a, &b, rbe_novelty, false, d)) ||
+        (err = keep(&gain, &a, &b, rbe_coherence, false, d)) ||
+        (err = keep(&relevance, &a, &b, rbe_relevance, false, d)) ||
+        (err = keep_distinct(&one, &a, &b, 1, d)) || (err = keep_distinct(&two, &a, &b, 2, d)))
+        goto out;
+    set_two_sided(&perplexity);
+    set_two_sided(&fresh);
+    /* Judged by what is not repeated, shown as what is. */
+    fresh.original = 1 - fresh.original;
+    fresh.model = 1 - fresh.model;
+    const struct kept *const parts[] = {&perplexity, &fresh, &two};
+    const char *const names[] = {RBE_KEY(text_perplexity), RBE_KEY(rep4), RBE_KEY(distinct2)};
     if (RBE_SET(record, RBE_INT(prompts, b.count),
                 RBE_FLAG(complete, (double)b.count == RBE_NUMBER_AT(record, prompts_total)),
-                RBE_JSON(fluency, ratio_json(&a, &b, rbe_fluency, true, RBE_LIMIT(C6B))),
-                RBE_JSON(coherence, ratio_json(&a, &b, rbe_coherence, false, RBE_LIMIT(C6))),
-                RBE_JSON(relevance, ratio_json(&a, &b, rbe_relevance, false, RBE_LIMIT(C6C))),
-                RBE_JSON(rep4, both(repetition(&a), repetition(&b))),
-                RBE_JSON(distinct1, both(distinct(&a, 1), distinct(&b, 1))),
-                RBE_JSON(distinct2, both(distinct(&a, 2), distinct(&b, 2)))))
+                RBE_JSON(fluency, fluency_json(parts, names, 3)),
+                RBE_JSON(coherence, judged_json(&gain, RBE_LIMIT(C6))),
+                RBE_JSON(relevance, judged_json(&relevance, RBE_LIMIT(C6C))),
+                RBE_JSON(text_perplexity, kept_json(&perplexity)),
+                RBE_JSON(rep4, kept_json(&fresh)), RBE_JSON(distinct1, kept_json(&one)),
+                RBE_JSON(distinct2, kept_json(&two))))
         err = RBE_ERR_NOMEM;
 out:
     free_author(&a);

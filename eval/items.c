@@ -76,6 +76,23 @@ out:
     return err;
 }
 
+static void free_item(struct rbe_item *it)
+{
+    for (unsigned k = 0; k < it->choices; k++) {
+        free(it->choice[k].tokens);
+        free(it->choice[k].context);
+        free(it->choice[k].continuation);
+    }
+    free(it->choice);
+}
+
+static void free_names(struct rbe_names *x)
+{
+    for (size_t i = 0; i < x->count; i++)
+        free(x->name[i]);
+    free(x->name);
+}
+
 struct rbe_item *rbe_item_new(struct rbe_items *x)
 {
     if (x->count == x->room) {
@@ -94,11 +111,9 @@ struct rbe_item *rbe_item_new(struct rbe_items *x)
 void rbe_items_free(struct rbe_items *x)
 {
     for (size_t i = 0; i < x->count; i++)
-        for (unsigned k = 0; k < x->item[i].choices; k++)
-            free(x->item[i].choice[k].tokens);
-    for (size_t g = 0; g < x->group_count; g++)
-        free(x->groups[g]);
-    free(x->groups);
+        free_item(&x->item[i]);
+    free_names(&x->groups);
+    free_names(&x->paradigms);
     free(x->item);
     free(x->name);
     memset(x, 0, sizeof *x);
@@ -108,9 +123,13 @@ enum rbe_status rbe_item_add(struct rbe_loading *l, struct rbe_item *it, const c
                              const char *continuation, struct rbe_diag *d)
 {
     struct rbe_diag why = {""};
-    const enum rbe_status err = rbe_choice_encode(&it->choice[it->choices], context,
-                                                  continuation, l->t, l->n_ctx, &why);
+    struct rbe_choice *more = realloc(it->choice, (it->choices + 1) * sizeof *more), *c;
 
+    if (!more)
+        return RBE_ERR_NOMEM;
+    it->choice = more;
+    c = &more[it->choices];
+    enum rbe_status err = rbe_choice_encode(c, context, continuation, l->t, l->n_ctx, &why);
     if (err == RBE_ERR_LIMIT) {
         const char *base = strrchr(l->path, '/');
         char *first = l->x->first_refused;
@@ -128,7 +147,9 @@ enum rbe_status rbe_item_add(struct rbe_loading *l, struct rbe_item *it, const c
         return rbe_fail(d, err, "%s: line %u: %s", l->path, l->line,
                         why.text[0] ? why.text : rbe_strerror(err));
     it->choices++;
-    return RBE_OK;
+    c->context = strdup(context);
+    c->continuation = strdup(continuation);
+    return c->context && c->continuation ? RBE_OK : RBE_ERR_NOMEM;
 }
 
 void rbe_item_end(struct rbe_loading *l)
@@ -136,15 +157,15 @@ void rbe_item_end(struct rbe_loading *l)
     struct rbe_item *it = &l->x->item[l->x->count - 1];
     bool cut = false;
 
-    for (unsigned k = 0; k < it->choices; k++) {
+    for (unsigned k = 0; k < it->choices; k++)
         cut = cut || it->choice[k].cut;
-        if (l->refused)
-            free(it->choice[k].tokens);
-    }
-    if (l->refused)
+    it->line = l->line;
+    if (l->refused) {
+        free_item(it);
         l->x->count--;
-    else
+    } else {
         l->x->cut += cut;
+    }
     l->refused = false;
 }
 
@@ -170,20 +191,20 @@ bool rbe_item_no_answer(const json_t *answer)
            (json_is_string(answer) && !strcmp(json_string_value(answer), "-1"));
 }
 
-enum rbe_status rbe_item_group(struct rbe_items *x, const char *name, unsigned *group)
+enum rbe_status rbe_names_index(struct rbe_names *x, const char *name, unsigned *index)
 {
-    for (size_t g = 0; g < x->group_count; g++)
-        if (!strcmp(x->groups[g], name)) {
-            *group = (unsigned)g;
+    for (size_t g = 0; g < x->count; g++)
+        if (!strcmp(x->name[g], name)) {
+            *index = (unsigned)g;
             return RBE_OK;
         }
-    char **more = realloc(x->groups, (x->group_count + 1) * sizeof *more);
+    char **more = realloc(x->name, (x->count + 1) * sizeof *more);
     if (!more)
         return RBE_ERR_NOMEM;
-    x->groups = more;
-    if (!(more[x->group_count] = strdup(name)))
+    x->name = more;
+    if (!(more[x->count] = strdup(name)))
         return RBE_ERR_NOMEM;
-    *group = (unsigned)x->group_count++;
+    *index = (unsigned)x->count++;
     return RBE_OK;
 }
 

@@ -20,20 +20,31 @@ json_t *rbe_evaluation_record(const struct rbe_evaluation *e, const char *kind,
     return record;
 }
 
+size_t rbe_evaluation_shared(const struct rbe_evaluation *e, size_t total)
+{
+    return e->limit && total > e->limit ? e->limit : total;
+}
+
 enum rbe_status rbe_evaluation_share(const struct rbe_evaluation *e, size_t total,
                                      const char *unit, size_t *first, size_t *count,
                                      struct rbe_diag *d)
 {
     size_t end;
 
+    total = rbe_evaluation_shared(e, total);
     rbe_split(total, 1, e->shard_index, e->shard_count, first, &end);
     *count = end - *first;
     if (!*count)
         return rbe_fail(d, RBE_ERR_ARG, "shard %u/%u: only %zu %s to share",
                         e->shard_index + 1, e->shard_count, total, unit);
-    if (e->limit && *count > e->limit)
-        *count = e->limit;
     return RBE_OK;
+}
+
+int rbe_evaluation_set_limited(const struct rbe_evaluation *e, json_t *record, size_t total)
+{
+    return e->limit && e->shard_count > 1
+               ? RBE_SET(record, RBE_INT(limited_total, total))
+               : 0;
 }
 
 enum rbe_status rbe_evaluation_emit(const struct rbe_evaluation *e, json_t *record,

@@ -13,6 +13,7 @@
 #include <rbe/sampler.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/result.h"
 #include "eval/comprehension.h"
@@ -43,13 +44,20 @@ struct rbe_evaluation {
 json_t *rbe_evaluation_record(const struct rbe_evaluation *e, const char *kind,
                               struct rbe_runner *r);
 
+/* Of so many, those that the shards share. */
+size_t rbe_evaluation_shared(const struct rbe_evaluation *e, size_t total);
+
 /*
- * This shard's part of [0, total), at most `limit` of it.  RBE_ERR_ARG when nothing is left for
- * it: `unit` names what is shared ("windows").
+ * This shard's part of [0, total), or of its first `limit`.  RBE_ERR_ARG when nothing is left
+ * for it: `unit` names what is shared ("windows").
  */
 enum rbe_status rbe_evaluation_share(const struct rbe_evaluation *e, size_t total,
                                      const char *unit, size_t *first, size_t *count,
                                      struct rbe_diag *d);
+
+/* Says in a part's record how many there are in all parts, where a limit decides that: `total`
+ * are those that are shared.  Nothing elsewhere. */
+int rbe_evaluation_set_limited(const struct rbe_evaluation *e, json_t *record, size_t total);
 
 /* Appends the record to the results, then shows it; takes the reference. */
 enum rbe_status rbe_evaluation_emit(const struct rbe_evaluation *e, json_t *record,
@@ -140,8 +148,10 @@ struct rbe_sustained_plan {
 enum rbe_status rbe_measure_sustained(const struct rbe_evaluation *e,
                                       const struct rbe_sustained_plan *p, struct rbe_diag *d);
 
-/* A row for each model; e's limit was one of the items' files. */
+/* A row for each model; e's limit was one of the items' files.  log (may be NULL; not together
+ * with old rows): a JSON line for each choice that a model scored, its text and log p. */
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
-                                          const struct rbe_items *x, struct rbe_diag *d);
+                                          const struct rbe_items *x, FILE *log,
+                                          struct rbe_diag *d);
 
 #endif

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/rows.h"
@@ -14,12 +15,20 @@
 /* Rows of logits a lane makes at once. */
 enum { ROWS = 64 };
 
+/* What a model says of one choice. */
+struct scored {
+    double log_p;
+    bool greedy;
+};
+
 struct job {
     const struct rbe_evaluation *e;
     const struct rbe_items *x;
     size_t first, count, done;  /* items: the first of this shard, wanted, answered */
     struct rbe_answer *a;       /* [model][count] */
     struct rbe_scorer *scorer;  /* [lane][model] */
+    size_t widest;              /* choices of an item, at most */
+    struct scored *scored;      /* [model][count][widest] for the log, or NULL */
 };
 
 /* A record without its samples, with the base's name or without; NULL: out of memory. */
@@ -30,7 +39,8 @@ static json_t *describe(const struct job *j, size_t m, bool base)
 
     if (r && ((base && rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base))) ||
               rbe_result_set_text(r, x->name, x->sha256, x->bytes) ||
-              rbe_comprehension_describe(r, x, j->first))) {
+              rbe_comprehension_describe(r, x, j->first) ||
+              rbe_evaluation_set_limited(j->e, r, x->count))) {
         json_decref(r);
         r = NULL;
     }
@@ -38,7 +48,7 @@ static json_t *describe(const struct job *j, size_t m, bool base)
 }
 
 static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *x, size_t i,
-                                  struct rbe_answer *a, struct rbe_diag *d)
+                                  struct rbe_answer *a, struct scored *keep, struct rbe_diag *d)
 {
     const struct rbe_item *it = &x->item[i];
     double log_p[RBE_MAX_CHOICES];
@@ -51,6 +61,8 @@ static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *
         err = rbe_score(s, &it->choice[k], &log_p[k], &each, d);
         if (!k)
             greedy = each;
+        if (keep)
+            keep[k] = (struct scored){log_p[k], each};
     }
     if (!err)
         *a = rbe_judge(it, x->task, log_p, greedy);
@@ -65,9 +77,11 @@ static enum rbe_status one_item(void *arg, unsigned lane, struct rbe_runner *r, 
     enum rbe_status err = RBE_OK;
 
     (void)r;                    /* each scorer has its own */
-    for (size_t m = 0; m < models && !err; m++)
-        err = score_item(&j->scorer[lane * models + m], j->x, i,
-                         &j->a[m * j->count + i - j->first], d);
+    for (size_t m = 0; m < models && !err; m++) {
+        const size_t at = m * j->count + i - j->first;
+        err = score_item(&j->scorer[lane * models + m], j->x, i, &j->a[at],
+                         j->scored ? j->scored + at * j->widest : NULL, d);
+    }
     return err;
 }
 
@@ -138,8 +152,36 @@ static enum rbe_status emit(struct job *j, struct rbe_diag *d)
     return err;
 }
 
+/* A line for each choice of item i, as model m scored it. */
+static int log_item(FILE *log, const struct job *j, size_t m, size_t i)
+{
+    const struct rbe_item *it = &j->x->item[j->first + i];
+    const struct scored *s = j->scored + (m * j->count + i) * j->widest;
+    unsigned best = 0;
+    int bad = 0;
+
+    for (unsigned k = 1; k < it->choices; k++)
+        if (s[k].log_p > s[best].log_p)
+            best = k;
+    for (unsigned k = 0; k < it->choices && !bad; k++) {
+        const struct rbe_choice *c = &it->choice[k];
+        json_t *o = json_pack(
+            "{s:s, s:s, s:s, s:I, s:i, s:i, s:b, s:b, s:s, s:s, s:o, s:b, s:i, s:i, s:i}",
+            "model", j->e->runners[m].name, "task", rbe_task_name(j->x->task), "file",
+            j->x->name, "item", (json_int_t)(j->first + i), "line", (int)it->line, "choice",
+            (int)k, "right", k == it->answer, "chosen", k == best, "context", c->context,
+            "continuation", c->continuation, "log_p", rbe_result_real(s[k].log_p), "greedy",
+            (int)s[k].greedy, "tokens", (int)(c->count - c->first), "characters",
+            (int)c->characters, "cut", (int)c->cut);
+        bad = !o || json_dumpf(o, log, JSON_COMPACT) || fputc('\n', log) == EOF;
+        json_decref(o);
+    }
+    return bad;
+}
+
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
-                                          const struct rbe_items *x, struct rbe_diag *d)
+                                          const struct rbe_items *x, FILE *log,
+                                          struct rbe_diag *d)
 {
     struct job j = {.e = e, .x = x};
     /* The limit is one of each file, applied when they were loaded. */
@@ -150,14 +192,28 @@ enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
 
     if (err)
         return err;
-    if (!(j.a = calloc(e->model_count * j.count + 1, sizeof *j.a)))
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < j.count; i++)
+        if (x->item[j.first + i].choices > j.widest)
+            j.widest = x->item[j.first + i].choices;
+    j.a = calloc(e->model_count * j.count + 1, sizeof *j.a);
+    if (log)
+        j.scored = calloc(e->model_count * j.count * j.widest + 1, sizeof *j.scored);
+    if (!j.a || (log && !j.scored)) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
     if (e->old)
         err = resume(&j, d);
     if (!err && j.done < j.count)
         err = measure(&j, d);
+    for (size_t m = 0; log && m < e->model_count && !err; m++)
+        for (size_t i = 0; i < j.done && !err; i++)
+            if (log_item(log, &j, m, i))
+                err = rbe_fail(d, RBE_ERR_IO, "cannot write the samples");
     if (!err)
         err = emit(&j, d);
+out:
     free(j.a);
+    free(j.scored);
     return err;
 }

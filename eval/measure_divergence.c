@@ -34,6 +34,8 @@ static json_t *describe(const struct job *j, size_t m)
     if (r && (rbe_runner_record(&j->e->runners[0], r, RBE_KEY(base)) ||
               rbe_text_record(r, j->p->text, j->p->windows->protocol == RBE_P3) ||
               rbe_perplexity_describe(r, j->p->windows) ||
+              rbe_evaluation_set_limited(
+                  j->e, r, rbe_evaluation_shared(j->e, j->p->windows->count)) ||
               RBE_SET(r, RBE_INT(first_window, j->first)) ||
               RBE_SET(r, RBE_JSON(recorded, json_null())))) {
         json_decref(r);

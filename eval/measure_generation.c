@@ -5,10 +5,12 @@
  *
  * Both models go on from the same beginnings with the same random numbers; the original
  * judges both (evaluation.md 4).
- *   fluency    perplexity of the texts alone, original over model, at most 1
+ *   fluency    perplexity of the texts alone, repeated 4-grams, different pairs: the worst of
+ *              the three, more and less than the original's alike
  *   coherence  log p(text | prompt) - log p(text), per token, as a ratio
- *   relevance  how often the true prompt is the most probable of eight, given the text (equal
- *              priors: the largest log p(text | prompt)), as a ratio
+ *   relevance  how probable the true prompt is among eight, given the text without its first
+ *              tokens (equal priors), as a ratio; the other seven are passages close by in the
+ *              file, mostly of the same article
  * What one text is worth does not depend on which others are measured: shards take prompts.
  */
 #include <math.h>
@@ -27,7 +29,7 @@
 #include "eval/quality.h"
 #include "eval/text.h"
 
-enum { ROWS = 64 };
+enum { ROWS = 64, MOST_CANDIDATES = 16 };
 
 /* What one model wrote after every prompt, and what the original thinks of it. */
 struct author {
@@ -40,7 +42,9 @@ struct generation {
     const struct rbe_generation_plan *p;
     const struct rbe_tokenizer *t;
     size_t first, end;          /* prompts of this shard */
-    uint32_t *prompt;           /* [prompts][prompt_tokens] */
+    uint32_t *ids;              /* the text's */
+    size_t id_count, apart;     /* how many; from one candidate to the next */
+    size_t *at;                 /* [prompts]: where each begins */
     struct author *author;      /* [model] */
     char text_name[256], text_sha256[65];
     size_t text_bytes;
@@ -56,16 +60,22 @@ static void free_authors(struct generation *g)
         free(g->author[m].by.relevant);
     }
     free(g->author);
-    free(g->prompt);
+    free(g->at);
+    free(g->ids);
+}
+
+static const uint32_t *prompt_of(const struct generation *g, size_t i)
+{
+    return g->ids + g->at[i];
 }
 
 static enum rbe_status allocate(struct generation *g, struct rbe_diag *d)
 {
     const size_t n = (size_t)g->p->prompts;
 
-    g->prompt = calloc(n * (size_t)g->p->prompt_tokens, sizeof *g->prompt);
+    g->at = calloc(n, sizeof *g->at);
     g->author = calloc(g->e->model_count, sizeof *g->author);
-    bool ok = g->prompt && g->author;
+    bool ok = g->at && g->author;
     for (size_t m = 0; ok && m < g->e->model_count; m++) {
         struct author *a = &g->author[m];
         a->text = calloc(n * (size_t)g->p->tokens, sizeof *a->text);
@@ -78,12 +88,17 @@ static enum rbe_status allocate(struct generation *g, struct rbe_diag *d)
     return ok ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory for %zu texts", n);
 }
 
-/* Beginnings at equal distances through the text: all of them, for they are candidates too. */
+static size_t candidates(void)
+{
+    const double wanted = RBE_LIMIT(C6_CANDIDATES);
+
+    return wanted < MOST_CANDIDATES ? (size_t)wanted : MOST_CANDIDATES;
+}
+
+/* Beginnings at equal distances through the text. */
 static enum rbe_status take_prompts(struct generation *g, struct rbe_diag *d)
 {
     struct rbe_text text;
-    uint32_t *ids = NULL;
-    size_t n = 0;
     enum rbe_status err = rbe_text_open(&text, g->p->text, d);
 
     if (err)
@@ -91,16 +106,37 @@ static enum rbe_status take_prompts(struct generation *g, struct rbe_diag *d)
     snprintf(g->text_name, sizeof g->text_name, "%s", text.name);
     memcpy(g->text_sha256, text.sha256, sizeof text.sha256);
     g->text_bytes = text.file_bytes;
-    err = rbe_tokenizer_encode(g->t, text.bytes, text.size, false, &ids, &n, d);
-    const size_t step = n / (size_t)g->p->prompts, len = (size_t)g->p->prompt_tokens;
+    err = rbe_tokenizer_encode(g->t, text.bytes, text.size, false, &g->ids, &g->id_count, d);
+    const size_t step = g->id_count / (size_t)g->p->prompts;
+    const size_t len = (size_t)g->p->prompt_tokens;
     if (!err && step < len)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: too short for %d prompts of %d tokens",
                        text.name, g->p->prompts, g->p->prompt_tokens);
     for (size_t i = 0; !err && i < (size_t)g->p->prompts; i++)
-        memcpy(g->prompt + i * len, ids + i * step + (step - len) / 2, len * sizeof *ids);
-    free(ids);
+        g->at[i] = i * step + (step - len) / 2;
+    /* Two prompts from one to the next, where the text is long enough for so many; then as far
+     * as they do not overlap. */
+    const size_t room = g->id_count / candidates();
+    g->apart = room < len ? len : room < 2 * len ? room : 2 * len;
     rbe_text_close(&text);
     return err;
+}
+
+/* The passages that the true prompt is looked for among: itself first, then those nearest to
+ * it by turns before and behind, as many as the text has.  How many. */
+static size_t take_candidates(const struct generation *g, size_t i, const uint32_t **out)
+{
+    const size_t most = candidates(), len = (size_t)g->p->prompt_tokens;
+    size_t n = 1;
+
+    out[0] = prompt_of(g, i);
+    for (size_t k = 1; n < most && k * g->apart < g->id_count; k++) {
+        if (k * g->apart <= g->at[i])
+            out[n++] = g->ids + g->at[i] - k * g->apart;
+        if (n < most && g->at[i] + k * g->apart + len <= g->id_count)
+            out[n++] = g->ids + g->at[i] + k * g->apart;
+    }
+    return n;
 }
 
 static enum rbe_status write_one(struct generation *g, struct rbe_runner *r, size_t m, size_t i,
@@ -109,7 +145,7 @@ static enum rbe_status write_one(struct generation *g, struct rbe_runner *r, siz
     struct author *a = &g->author[m];
     struct rbe_sampling how = g->p->how;
     uint32_t *text = a->text + i * (size_t)g->p->tokens;
-    const uint32_t *next = g->prompt + i * (size_t)g->p->prompt_tokens;
+    const uint32_t *next = prompt_of(g, i);
     size_t n = (size_t)g->p->prompt_tokens;
     enum rbe_status err = RBE_OK;
 
@@ -138,27 +174,25 @@ static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, siz
                                  struct rbe_diag *d)
 {
     const uint32_t eos = rbe_tokenizer_eos(g->t);
-    const size_t len = (size_t)g->p->prompt_tokens, all = (size_t)g->p->prompts;
     struct author *a = &g->author[m];
     const uint32_t *text = a->text + i * (size_t)g->p->tokens;
     const size_t n = a->by.length[i];
-    enum rbe_status err;
+    const uint32_t *candidate[MOST_CANDIDATES];
+    double rest[MOST_CANDIDATES], log_p;
+    enum rbe_status err = rbe_log_p(s, eos, NULL, 0, text, n, &a->by.alone[i], d);
+    const size_t count = take_candidates(g, i, candidate);
 
-    if ((err = rbe_log_p(s, eos, NULL, 0, text, n, &a->by.alone[i], d)) ||
-        (err = rbe_log_p(s, eos, g->prompt + i * len, len, text, n, &a->by.after[i], d)))
-        return err;
-    /* The other candidates: the next prompts, around the end. */
-    a->by.relevant[i] = 1;
-    for (size_t k = 1; k < (size_t)RBE_LIMIT(C6_CANDIDATES) && k < all; k++) {
-        double other;
-        if ((err = rbe_log_p(s, eos, g->prompt + (i + k) % all * len, len, text, n, &other, d)))
-            return err;
-        if (other > a->by.after[i]) {
-            a->by.relevant[i] = 0;
-            break;
-        }
+    for (size_t k = 0; k < count && !err; k++) {
+        err = rbe_log_p(s, eos, candidate[k], (size_t)g->p->prompt_tokens, text, n, &log_p, d);
+        if (!k)
+            a->by.after[i] = log_p;
+        rest[k] = 0;
+        for (size_t t = RBE_RELEVANCE_SKIP; t < n && !err; t++)
+            rest[k] -= s->nll[t];
     }
-    return RBE_OK;
+    if (!err)
+        a->by.relevant[i] = rbe_posterior(rest, count);
+    return err;
 }
 
 /* --- records ----------------------------------------------------------------------------- */
@@ -169,8 +203,7 @@ static json_t *samples_json(const struct generation *g, size_t m)
 
     for (size_t i = g->first; i < g->end && i < (size_t)g->p->samples; i++) {
         const size_t at = i * (size_t)g->p->tokens;
-        char *p = rbe_detokenise(g->t, g->prompt + i * (size_t)g->p->prompt_tokens,
-                                 (size_t)g->p->prompt_tokens);
+        char *p = rbe_detokenise(g->t, prompt_of(g, i), (size_t)g->p->prompt_tokens);
         char *a = rbe_detokenise(g->t, g->author[0].text + at, g->author[0].by.length[i]);
         char *b = rbe_detokenise(g->t, g->author[m].text + at, g->author[m].by.length[i]);
         if (p && a && b)
@@ -201,9 +234,16 @@ static json_t *describe(struct generation *g, size_t m)
         json_decref(r);
         return NULL;
     }
+    const uint32_t *candidate[MOST_CANDIDATES];
+    size_t fewest = MOST_CANDIDATES;
+    for (size_t i = 0; i < (size_t)g->p->prompts; i++) {
+        const size_t n = take_candidates(g, i, candidate);
+        fewest = n < fewest ? n : fewest;
+    }
     RBE_SET(r, RBE_INT(prompts_total, g->p->prompts), RBE_INT(first_prompt, g->first),
             RBE_INT(prompt_tokens, g->p->prompt_tokens), RBE_INT(tokens, g->p->tokens),
-            RBE_INT(candidates, fmin(g->p->prompts, RBE_LIMIT(C6_CANDIDATES))),
+            RBE_INT(candidates, fewest), RBE_INT(candidates_apart, g->apart),
+            RBE_INT(relevance_skips, RBE_RELEVANCE_SKIP),
             RBE_JSON(sampling, RBE_OBJECT(RBE_REAL(temperature, (double)g->p->how.temperature),
                                           RBE_INT(top_k, g->p->how.top_k),
                                           RBE_REAL(top_p, (double)g->p->how.top_p),

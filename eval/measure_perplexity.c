@@ -83,6 +83,7 @@ static json_t *make_record(struct job *j, size_t m)
 
     if (r && (rbe_text_record(r, j->p->text, j->w->protocol == RBE_P3) ||
               rbe_perplexity_describe(r, j->w) ||
+              rbe_evaluation_set_limited(j->e, r, rbe_evaluation_shared(j->e, j->w->count)) ||
               rbe_perplexity_summarise(r, j->nll[m], j->scored, j->done, j->first,
                                        j->seconds[m], j->p->resamples))) {
         json_decref(r);

@@ -134,7 +134,8 @@ static struct difference differences(const json_t *a, const json_t *b)
         RBE_KEY(bootstrap),     RBE_KEY(mode),        RBE_KEY(sequences_total),
         RBE_KEY(length),        RBE_KEY(special),     RBE_KEY(protocol_name),
         RBE_KEY(stride),        RBE_KEY(words),       RBE_KEY(white_space_words),
-        RBE_KEY(text_bytes),    RBE_KEY(pages),       RBE_KEY(begin_token)};
+        RBE_KEY(text_bytes),    RBE_KEY(pages),       RBE_KEY(begin_token),
+        RBE_KEY(limited_total)};
     static const char *const machine[] = {RBE_KEY(cpu), RBE_KEY(isa), RBE_KEY(threads),
                                           RBE_KEY(oversubscribed)};
     static const char *const objects[] = {RBE_KEY(model), RBE_KEY(base), RBE_KEY(text)};
@@ -187,6 +188,14 @@ static void describe(char *buf, size_t size, const json_t *r)
              text_of(r, RBE_KEY(text, name)));
 }
 
+/* How many all parts have together; NULL: that is not known. */
+static const json_t *total_of(const json_t *r)
+{
+    const json_t *limited = RBE_VALUE_AT(r, limited_total);
+
+    return limited ? limited : json_object_get(r, kind_of(r)->total);
+}
+
 static int by_first(const void *a, const void *b)
 {
     const struct part *x = a, *y = b;
@@ -199,7 +208,7 @@ static enum rbe_status missing(const struct part *first, json_int_t at, const st
                                size_t count, struct rbe_diag *d)
 {
     const struct kind *kind = kind_of(first->record);
-    const json_int_t total = json_integer_value(json_object_get(first->record, kind->total));
+    const json_int_t total = json_integer_value(total_of(first->record));
     struct difference least = {0};
     const char *file = NULL;
     char what[200];
@@ -254,7 +263,7 @@ static enum rbe_status check_cover(struct part *p, size_t n, const struct part *
 {
     const json_t *r = p[0].record;
     const char *unit = kind_of(r)->unit;
-    const json_t *total = json_object_get(r, kind_of(r)->total);
+    const json_t *total = total_of(r);
     json_int_t at = 0;
     char what[200];
 
@@ -356,11 +365,12 @@ static enum rbe_status check_items(const json_t *r, const struct kind *kind, con
                                    struct rbe_diag *d)
 {
     const char *task = text_of(r, RBE_KEY(task));
-    const char *const names[] = {RBE_KEY(acc), rbe_task_metric(task)};
+    const char *names[RBE_TASK_COLUMNS];
+    const size_t many = rbe_task_columns(task, names);
     const json_t *x;
     size_t i;
 
-    for (size_t k = 0; k < sizeof names / sizeof names[0] && names[k]; k++) {
+    for (size_t k = 0; k < many; k++) {
         const enum rbe_status err = check_column(r, kind, names[k], file, d);
         if (err)
             return err;
@@ -383,14 +393,16 @@ static enum rbe_status check_sums(const json_t *r, const struct kind *kind, cons
 
     json_object_foreach(RBE_VALUE_AT(r, samples), name, x)
         err = err ? err : check_column(r, kind, name, file, d);
-    return err ? err : check_tokens(&sum, r, kind, RBE_KEY(top1), 0, file, d);
+    err = err ? err : check_tokens(&sum, r, kind, RBE_KEY(top1), 0, file, d);
+    return err ? err : check_tokens(&sum, r, kind, RBE_KEY(top5), 0, file, d);
 }
 
 /* What the joining reads of a record, before it is trusted. */
 static enum rbe_status check_record(const json_t *r, const struct kind *kind, const char *file,
                                     struct rbe_diag *d)
 {
-    const char *const counts[] = {kind->first, kind->unit, kind->total};
+    const char *const counts[] = {kind->first, kind->unit, kind->total,
+                                  RBE_KEY(limited_total)};
     const json_t *draws = RBE_VALUE_AT(r, bootstrap, resamples);
 
     for (size_t i = 0; i < sizeof kind->needs / sizeof kind->needs[0] && kind->needs[i]; i++)
@@ -494,7 +506,7 @@ static const json_t *find_base(const json_t *joined, const json_t *r)
     json_array_foreach(joined, i, x)
         if (!strcmp(text_of(x, RBE_KEY(kind)), text_of(r, RBE_KEY(kind))) &&
             !strcmp(text_of(x, RBE_KEY(task)), text_of(r, RBE_KEY(task))) &&
-            same_object(x, r, RBE_KEY(text)) &&
+            same_object(x, r, RBE_KEY(text)) && same_member(x, r, RBE_KEY(limited_total)) &&
             !strcmp(text_of(x, RBE_KEY(model, sha256)), text_of(r, RBE_KEY(base, sha256))))
             return x;
     return NULL;
@@ -582,6 +594,7 @@ static enum rbe_status join_pair(json_t *joined, const json_t *pair, struct rbe_
     json_array_foreach(joined, i, x) {
         if (strcmp(text_of(x, RBE_KEY(kind)), RBE_KIND(perplexity)) ||
             !same_object(x, pair, RBE_KEY(text)) ||
+            !same_member(x, pair, RBE_KEY(limited_total)) ||
             !json_equal(RBE_VALUE_AT(x, protocol), RBE_VALUE_AT(pair, protocol)))
             continue;
         if (!strcmp(text_of(x, RBE_KEY(model, sha256)), text_of(pair, RBE_KEY(base, sha256))))
@@ -675,6 +688,11 @@ enum rbe_status rbe_merge(json_t **out, json_t *const *files, const char *const 
     }
     free(parts);
     free(group);
+    /* What only parts say. */
+    json_t *r;
+    size_t at;
+    json_array_foreach(joined, at, r)
+        json_object_del(r, RBE_KEY(limited_total));
     if (err) {
         json_decref(joined);
         joined = NULL;

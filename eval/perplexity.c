@@ -229,6 +229,8 @@ static int fill_pair(json_t *out, const json_t *base, const json_t *model, const
         bad |= RBE_SET(out, RBE_SHARED(special, RBE_VALUE_AT(base, special)));
     if (RBE_VALUE_AT(base, begin_token))
         bad |= RBE_SET(out, RBE_SHARED(begin_token, RBE_VALUE_AT(base, begin_token)));
+    if (RBE_VALUE_AT(base, limited_total))
+        bad |= RBE_SET(out, RBE_SHARED(limited_total, RBE_VALUE_AT(base, limited_total)));
     bad |=
         RBE_SET(out, RBE_REAL(nll_change, mean.value), RBE_REAL(nll_change_se, mean.se),
                 RBE_REAL(percent_change, 100 * expm1(mean.value)),

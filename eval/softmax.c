@@ -128,3 +128,48 @@ double rbe_kl_divergence(const float *p, double lse_p, const float *q, double ls
     const double kl = sum / mass + apart;
     return kl < 0 ? 0 : kl;
 }
+
+double rbe_shared_mass(const float *p, double lse_p, const float *q, double lse_q, size_t n)
+{
+    const float a = (float)lse_p, b = (float)lse_q;
+    double both = 0, mass_p = 0, mass_q = 0;
+    size_t i = 0;
+
+    while (i + LANES <= n) {
+        const size_t end = n - i < RUN ? n - (n - i) % LANES : i + RUN;
+        lanes s = splat(0), sp = splat(0), sq = splat(0);
+        for (; i < end; i += LANES) {
+            const lanes x = exp_lanes(load(p + i) - splat(a));
+            const lanes y = exp_lanes(load(q + i) - splat(b));
+            s += select_lanes(x < y, x, y);
+            sp += x;
+            sq += y;
+        }
+        both += sum_lanes(s);
+        mass_p += sum_lanes(sp);
+        mass_q += sum_lanes(sq);
+    }
+    while (i < n) {
+        const double x = (double)exp_one(p[i] - a), y = (double)exp_one(q[i] - b);
+        both += fmin(x, y);
+        mass_p += x;
+        mass_q += y;
+        i++;
+    }
+    /* Rounded normalisers: equal rows have all of it. */
+    return both / fmin(mass_p, mass_q);
+}
+
+void rbe_largest(uint32_t *top, size_t count, const float *logits, size_t n)
+{
+    size_t have = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (have == count && !(logits[i] > logits[top[count - 1]]))
+            continue;
+        size_t at = have < count ? have++ : count - 1;
+        for (; at && logits[i] > logits[top[at - 1]]; at--)
+            top[at] = top[at - 1];
+        top[at] = (uint32_t)i;
+    }
+}

@@ -22,4 +22,12 @@ uint32_t rbe_argmax(const float *logits, size_t n);
  * Never negative: rounding below 0 becomes 0. */
 double rbe_kl_divergence(const float *p, double lse_p, const float *q, double lse_q, size_t n);
 
+/* Sum of the smaller of p and q, 1 less their total variation: how often a token drawn from q
+ * is one drawn from p, too, when both are drawn by the best coupling.  At most 1. */
+double rbe_shared_mass(const float *p, double lse_p, const float *q, double lse_q, size_t n);
+
+/* The indices of the `count` largest, count <= n, the largest first, of equal ones the first;
+ * of values that are not numbers any. */
+void rbe_largest(uint32_t *top, size_t count, const float *logits, size_t n);
+
 #endif

@@ -29,10 +29,10 @@ struct rbe_task_kind {
     bool folder;                /* may be a folder of .jsonl files */
     bool greedy;                /* acc: every token is the most likely; else: the best choice */
     const char *data;           /* its name in datasets/MANIFEST, or NULL */
-    const char *metric;         /* the samples' column beside acc: acc_norm, log_p; or NULL */
+    const char *metric;         /* a column of samples beside acc: acc_norm, log_p; or NULL */
 };
 extern const struct rbe_task_kind rbe_task_lambada, rbe_task_hellaswag, rbe_task_winogrande,
-    rbe_task_blimp;
+    rbe_task_blimp, rbe_task_choices;
 
 const struct rbe_task_kind *rbe_task_kind(enum rbe_task t);
 
@@ -51,8 +51,8 @@ enum rbe_status rbe_item_unlabelled(const struct rbe_loading *l, const char *key
                                     struct rbe_diag *d);
 bool rbe_item_no_answer(const json_t *answer);
 
-/* The number of the group of that name, a new one if need be. */
-enum rbe_status rbe_item_group(struct rbe_items *x, const char *name, unsigned *group);
+/* The number of the name among these, a new one if need be. */
+enum rbe_status rbe_names_index(struct rbe_names *x, const char *name, unsigned *index);
 
 /* The first na bytes of a, b and c, fresh; NULL: out of memory. */
 char *rbe_join3(const char *a, size_t na, const char *b, const char *c);

@@ -252,7 +252,9 @@ static enum rbe_status add_comprehension(const struct source *s, const json_t *v
         snprintf(key, sizeof key, "%s %s, %.0f items", text_or(v, RBE_KEY(task), "?"), name,
                  RBE_NUMBER_AT(v, items));
         if (!err)
-            err = exact(s, RBE_NUMBER_AT(m, value), 0, strcmp(name, "perplexity"), "", key, of);
+            err = exact(s, RBE_NUMBER_AT(m, value),
+                        strcmp(name, RBE_KEY(log_odds)) ? 0 : -INFINITY,
+                        strcmp(name, "perplexity"), "", key, of);
     }
     return err;
 }
@@ -268,9 +270,13 @@ static enum rbe_status add_line(const struct source *s, const json_t *v)
         return exact(s, RBE_NUMBER_AT(v, perplexity), 1, false, "", "perplexity", of);
     if (!strcmp(kind, RBE_KIND(divergence))) {
         err = exact(s, RBE_NUMBER_AT(v, kl, mean), -1e-3, false, "nats", "mean KL", of);
-        return err ? err
-                   : exact(s, RBE_NUMBER_AT(v, top1, agreement), 0, true, "",
-                           "top-1 agreement", of);
+        err = err ? err
+                  : exact(s, RBE_NUMBER_AT(v, top1, agreement), 0, true, "",
+                          "top-1 agreement", of);
+        return err || isnan(RBE_NUMBER_AT(v, acceptance, rate))
+                   ? err
+                   : exact(s, RBE_NUMBER_AT(v, acceptance, rate), 0, true, "",
+                           "acceptance rate", of);
     }
     if (!strcmp(kind, RBE_KIND(inference)))
         return add_inference(s, v, of);

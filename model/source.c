@@ -260,6 +260,9 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d)
     enum rbe_status err = RBE_OK;
 
     if (s->file && rbe_container_is(s->file)) {
+        if (rbe_safetensors_meta(s->file, RBE_SHARD_KEY))
+            return rbe_fail(d, RBE_ERR_FORMAT, "%s: part of a conversion in shards: rbe merge "
+                            "joins the parts", rbe_source_path(s));
         if ((err = rbe_container_take(&s->container, &s->file, false, d)))
             return err;
     }

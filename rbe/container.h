@@ -48,6 +48,9 @@ struct rbe_weight {
     size_t bytes;               /* of its tensors on disk */
 };
 
+/* Metadata of a part of a file that was made in shards: no model by itself. */
+#define RBE_SHARD_KEY "rbe.shard"
+
 struct rbe_container;
 
 /* Opens and checks everything but the checksums of the codes, which `verify` adds. */

@@ -27,7 +27,7 @@
 
 /* What an output that a scale of 0 wipes out costs, of the mean of the others.  Not nothing:
  * paths that differ only in its bits would cost the same, and a narrow window, of which a row
- * leaves fewer than NARROW bits, would keep too few that differ (docs/ENCODER.md). */
+ * leaves fewer than NARROW bits, would keep too few that differ (docs/log/ENCODER.md). */
 #define ZERO_COST 0.01F
 #define ZERO_COST_NARROW 0.1F
 enum { NARROW = 7 };
@@ -76,7 +76,7 @@ struct encoder {
 /*
  * Range of the outputs in units of sigma over the source's: more than 1 at high rates, where
  * the tails decide, less at low ones, where the best reproduction shrinks.  Found by trial on
- * a white Gaussian source (docs/ENCODER.md).
+ * a white Gaussian source (docs/log/ENCODER.md).
  */
 static float tuned_scale(enum rbe_format f, unsigned block)
 {

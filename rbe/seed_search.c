@@ -20,13 +20,13 @@
 #include "kernels/format/seedg.h"
 #include "kernels/trellis.h"
 
-/* Bits on each side of a joint whose rows have a say in it (docs/ENCODER.md). */
+/* Bits on each side of a joint whose rows have a say in it (docs/log/ENCODER.md). */
 enum { JOINT_BITS = 96 };
 
 /*
  * The unit of costs.  A row of mean weight that errs as much as the rate makes it err costs
  * UNIT: fine enough that rounding loses some 0.01 dB, coarse enough that a path may fall
- * 2^16 / UNIT rows behind before its cost saturates (docs/ENCODER.md).
+ * 2^16 / UNIT rows behind before its cost saturates (docs/log/ENCODER.md).
  */
 #define UNIT 24.0
 

@@ -128,7 +128,7 @@ enum rbe_status rbe_criteria_judge(struct rbe_criteria *out, const struct rbe_re
         }
     }
     if (named && !named_seen)
-        return rbe_fail(d, RBE_ERR_ARG, "no row speaks of an RBE model '%s'", named);
+        return rbe_fail(d, RBE_ERR_ARG, "no row is about an RBE model '%s'", named);
 
     /* First the pair in question, all criteria; then the best model of each other original. */
     for (int first = 1; first >= 0; first--)

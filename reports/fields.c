@@ -18,23 +18,23 @@ static const char *wrong_type(const json_t *x, enum rbe_field_type type)
     const double v = json_is_number(x) ? json_number_value(x) : NAN;
 
     switch (type) {
-    case RBE_FIELD_TEXT: return json_is_string(x) ? NULL : "no text";
+    case RBE_FIELD_TEXT: return json_is_string(x) ? NULL : "not a text";
     case RBE_FIELD_FLAG: return json_is_boolean(x) ? NULL : "neither true nor false";
     case RBE_FIELD_MODEL:
-    case RBE_FIELD_OBJECT: return json_is_object(x) ? NULL : "no object";
-    case RBE_FIELD_LIST: return json_is_array(x) ? NULL : "no list";
+    case RBE_FIELD_OBJECT: return json_is_object(x) ? NULL : "not an object";
+    case RBE_FIELD_LIST: return json_is_array(x) ? NULL : "not a list";
     case RBE_FIELD_PAIR:
         if (json_array_size(x) == 2 && json_is_null(json_array_get(x, 0)) &&
             json_is_null(json_array_get(x, 1)))
             return NULL;        /* one window has no interval */
         return json_array_size(x) == 2 && json_is_number(json_array_get(x, 0)) &&
-               json_is_number(json_array_get(x, 1)) ? NULL : "no pair of numbers";
-    case RBE_FIELD_NUMBER: return isfinite(v) ? NULL : "no number";
-    case RBE_FIELD_ABOVE0: return isfinite(v) && v > 0 ? NULL : "no number above 0";
-    case RBE_FIELD_COUNT: return isfinite(v) && v >= 0 ? NULL : "no number of 0 or more";
-    case RBE_FIELD_SHARE: return v >= 0 && v <= 1 ? NULL : "no number of 0 to 1";
+               json_is_number(json_array_get(x, 1)) ? NULL : "not a pair of numbers";
+    case RBE_FIELD_NUMBER: return isfinite(v) ? NULL : "not a number";
+    case RBE_FIELD_ABOVE0: return isfinite(v) && v > 0 ? NULL : "not a number above 0";
+    case RBE_FIELD_COUNT: return isfinite(v) && v >= 0 ? NULL : "not a number of 0 or more";
+    case RBE_FIELD_SHARE: return v >= 0 && v <= 1 ? NULL : "not a number from 0 to 1";
     }
-    return "of no known type";
+    return "of an unknown type";
 }
 
 /* What is wrong at the path, or NULL; missing or null: "" unless it may be. */
@@ -54,11 +54,11 @@ static const char *wrong_at(const json_t *v, const char *path, const struct rbe_
     if (*each == '[')
         json_array_foreach(all, i, x)
             if (!wrong)
-                wrong = json_is_object(x) ? wrong_at(x, each + 3, f) : "no object";
+                wrong = json_is_object(x) ? wrong_at(x, each + 3, f) : "not an object";
     if (*each == '{')
         json_object_foreach(all, key, x)
             if (!wrong)
-                wrong = json_is_object(x) ? wrong_at(x, each + 3, f) : "no object";
+                wrong = json_is_object(x) ? wrong_at(x, each + 3, f) : "not an object";
     return wrong;
 }
 

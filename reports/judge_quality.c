@@ -48,6 +48,15 @@ const struct rbe_row *rbe_criteria_paired(const struct rbe_results *r, int base,
     return best;
 }
 
+/* x passes only where its interval does: without one nothing is said of it. */
+static void settle(struct rbe_criterion *c, double x, const json_t *interval)
+{
+    if (interval)
+        c->verdict = rbe_verdict_of(x, interval, c->limit);
+    else
+        rbe_not_measured(c, "the row has no 95 %% interval");
+}
+
 void rbe_judge_change(struct rbe_criterion *c, const struct rbe_pair *p)
 {
     const struct rbe_row *b = rbe_criteria_paired(p->r, p->base, p->model);
@@ -73,7 +82,7 @@ void rbe_judge_change(struct rbe_criterion *c, const struct rbe_pair *p)
         "protocol " RBE_CRITERIA_PROTOCOL ", the whole WikiText-103 test text, %.0f "
         "tokens scored in windows of %.0f, both models in the same program",
         RBE_NUMBER_AT(b->v, scored), RBE_NUMBER_AT(b->v, context));
-    c->verdict = rbe_verdict_of(x, RBE_INTERVAL_AT(b->v, percent_change_ci95), c->limit);
+    settle(c, x, RBE_INTERVAL_AT(b->v, percent_change_ci95));
 }
 
 void rbe_judge_perplexity(struct rbe_criterion *c, const struct rbe_pair *p)
@@ -83,8 +92,8 @@ void rbe_judge_perplexity(struct rbe_criterion *c, const struct rbe_pair *p)
 
     if (!rbe_is_gpt2_small(m) || m->label) {
         rbe_not_measured(c,
-                         "the number is one of GPT-2 small, whose weights were not there; see "
-                         "the ratio above");
+                         "this number is for GPT-2 small, whose weights were not available; "
+                         "see the ratio above");
         return;
     }
     if (!b || !RBE_TRUE_AT(b->v, complete)) {
@@ -95,24 +104,51 @@ void rbe_judge_perplexity(struct rbe_criterion *c, const struct rbe_pair *p)
     SAY(c->original, "%.3f", RBE_NUMBER_AT(b->v, base_perplexity));
     SAY(c->rbe, "%.3f", x);
     SAY(c->margin, "%+.3f", RBE_LIMIT(C3B) - x);
-    SAY(c->how, "protocol " RBE_CRITERIA_PROTOCOL ", the whole WikiText-103 test text");
-    c->verdict = RBE_MEETS(C3B, x) ? RBE_PASS : RBE_FAIL;
+    SAY(c->how, "protocol " RBE_CRITERIA_PROTOCOL ", the whole WikiText-103 test text; the "
+        "interval is that of the change from the original");
     rbe_cite(c, b);
+    /* What the original has of this text is no estimate: only the change from it is. */
+    const json_t *change = RBE_INTERVAL_AT(b->v, percent_change_ci95);
+    json_t *interval = change ? json_array() : NULL;
+    for (size_t i = 0; interval && i < 2; i++) {
+        const double percent = json_number_value(json_array_get(change, i));
+        const double end = RBE_NUMBER_AT(b->v, base_perplexity) * (1 + percent / 100);
+        json_array_append_new(interval, json_real(end));
+    }
+    settle(c, x, interval);
+    json_decref(interval);
 }
 
 /* --- C6: generation -------------------------------------------------------------------- */
 
-/* What each measure of a generated text is, in its unit. */
-static const struct {
+/* What each measure of a generated text is, in its unit; that of fluency by its worst part. */
+static const struct measure {
     const char *name, *format, *means;
     double scale;
 } measures[] = {
     {RBE_KEY(coherence), "%.4g nats/token",
-     "how much likelier a text is after its prompt than alone", 1},
-    {RBE_KEY(fluency), "perplexity %.4g", "the scorer's perplexity of the text", 1},
-    {RBE_KEY(relevance), "%.1f %% right",
-     "how often the scorer picks the true prompt among eight", 100},
+     "gain by the prompt: how much more likely a text is after its prompt than alone", 1},
+    {RBE_KEY(fluency), "", "perplexity to the scorer, repetition and variety of the texts: the "
+     "worst of the three, more and less than the original's alike", 1},
+    {RBE_KEY(relevance), "%.1f %%",
+     "how probable the true prompt is to the scorer among eight passages close by, most of the "
+     "same article, given the text less its first tokens", 100},
+}, parts[] = {
+    {RBE_KEY(text_perplexity), "perplexity %.4g", NULL, 1},
+    {RBE_KEY(rep4), "%.2f %% of 4-grams repeated", NULL, 100},
+    {RBE_KEY(distinct2), "%.2f %% of pairs different", NULL, 100},
 };
+
+/* The measure itself, or the part of it that decides. */
+static const struct measure *deciding(const struct measure *m, const json_t *row)
+{
+    const char *worst = RBE_STRING_AT(row, worst);
+
+    for (size_t i = 0; worst && i < sizeof parts / sizeof *parts; i++)
+        if (!strcmp(parts[i].name, worst))
+            return &parts[i];
+    return m;
+}
 
 void rbe_judge_generation(struct rbe_criterion *c, const struct rbe_pair *p)
 {
@@ -128,9 +164,13 @@ void rbe_judge_generation(struct rbe_criterion *c, const struct rbe_pair *p)
         return;
     }
     if (b && RBE_NUMBER_AT(b->v, candidates) != RBE_LIMIT(C6_CANDIDATES)) {
-        rbe_not_measured(c, "measured on %.0f prompts: the true one must be among %.0f (%s)",
-                         RBE_NUMBER_AT(b->v, prompts), RBE_LIMIT(C6_CANDIDATES), what);
+        rbe_not_measured(c, "the text has %.0f passages: the true one must be among %.0f (%s)",
+                         RBE_NUMBER_AT(b->v, candidates), RBE_LIMIT(C6_CANDIDATES), what);
         rbe_cite(c, b);
+        return;
+    }
+    if (b && !RBE_VALUE_AT(b->v, candidates_apart)) {
+        rbe_not_measured(c, "the generation row is older than this measure of %s", what);
         return;
     }
     if (isnan(x)) {
@@ -139,10 +179,9 @@ void rbe_judge_generation(struct rbe_criterion *c, const struct rbe_pair *p)
             what);
         return;
     }
-    rbe_say_number(c->original, measures[which].format,
-                   measures[which].scale * RBE_NUMBER_AT(m, original));
-    rbe_say_number(c->rbe, measures[which].format,
-                   measures[which].scale * RBE_NUMBER_AT(m, model));
+    const struct measure *by = deciding(&measures[which], m);
+    rbe_say_number(c->original, by->format, by->scale * RBE_NUMBER_AT(m, original));
+    rbe_say_number(c->rbe, by->format, by->scale * RBE_NUMBER_AT(m, model));
     const json_t *range = RBE_INTERVAL_AT(m, retained_ci95);
     ci[0] = 0;
     if (range)
@@ -152,11 +191,10 @@ void rbe_judge_generation(struct rbe_criterion *c, const struct rbe_pair *p)
     rbe_say(c->rbe + used, sizeof c->rbe - used, "%s%.1f %%%s", used ? ": " : "", 100 * x, ci);
     SAY(c->margin, "%+.1f points", 100 * (x - c->limit->value));
     SAY(c->how,
-        "%s; %.0f prompts, %.0f candidates each, texts of %.0f tokens by the same random "
-        "numbers; the f32 original scores both texts",
-        measures[which].means, RBE_NUMBER_AT(b->v, prompts), RBE_LIMIT(C6_CANDIDATES),
-        RBE_NUMBER_AT(b->v, tokens));
-    c->verdict = rbe_verdict_of(x, range, c->limit);
+        "%s; %.0f prompts, texts of %.0f tokens by the same random numbers; the f32 original "
+        "scores both texts",
+        measures[which].means, RBE_NUMBER_AT(b->v, prompts), RBE_NUMBER_AT(b->v, tokens));
+    settle(c, x, range);
     rbe_cite(c, b);
 }
 
@@ -210,8 +248,8 @@ void rbe_judge_arm(struct rbe_criterion *c, const struct rbe_pair *p)
 
     if (!twin_rows(p, &arm, &other)) {
         rbe_not_measured(
-            c, "no row of the model from the aarch64 program, on an ARM machine or by "
-               "an emulator, beside one of the same text from here");
+            c, "no row of the aarch64 program, on an ARM machine or under an emulator, for "
+               "the same text as a row from here");
         return;
     }
     const double a = RBE_NUMBER_AT(arm->v, nll_sum), b = RBE_NUMBER_AT(other->v, nll_sum);
@@ -222,14 +260,14 @@ void rbe_judge_arm(struct rbe_criterion *c, const struct rbe_pair *p)
     SAY(c->original, "sum of -log p %.13g", b);
     SAY(c->rbe, "%.13g", a);
     if (a == b)
-        SAY(c->margin, "equal to the last bit");
+        SAY(c->margin, "equal, bit for bit");
     else
         SAY(c->margin, "%.2g relative", fabs(a - b) / b);
     /* From SSE4.1 on a library multiplies dense matrices, in an order of its own. */
     if (a != b && (!isa || strstr(isa, "sse41"))) {
         rbe_not_measured(c,
-                         "the other sum is not by the plain loops (features '%s'), whose order "
-                         "of summation alone is the same",
+                         "the other sum was not made by the plain loops (features '%s'), the "
+                         "only ones with the same order of summation",
                          isa ? isa : "?");
         return;
     }
@@ -316,8 +354,8 @@ void rbe_judge_schedule(struct rbe_criterion *c, const struct rbe_pair *p)
         RBE_NUMBER_AT(q->v, perplexity), change < 1000, change);
     SAY(c->margin, "%+.*f points", change < 1000, c->limit->value - change);
     /* Rounded to whole ratios: a header may cost the last half per cent. */
-    const bool ratios = low >= .995 * lowest && high >= .995 * highest;
-    c->verdict =
-        !ratios ? RBE_FAIL
-                : rbe_verdict_of(change, RBE_INTERVAL_AT(q->v, percent_change_ci95), c->limit);
+    if (low >= .995 * lowest && high >= .995 * highest)
+        settle(c, change, RBE_INTERVAL_AT(q->v, percent_change_ci95));
+    else
+        c->verdict = RBE_FAIL;
 }

@@ -50,8 +50,8 @@ void rbe_judge_peak(struct rbe_criterion *c, const struct rbe_pair *p)
     rbe_megabytes(c->original, sizeof c->original, o);
     rbe_megabytes(c->rbe, sizeof c->rbe, x);
     SAY(c->margin, "%.1f %% saved: %+.1f points", 100 * (1 - x / o), 100 * (.1 - x / o));
-    SAY(c->how, "peak resident bytes of a process of its own that generates with this model "
-                "only: weights, cache, program and libraries");
+    SAY(c->how, "peak resident bytes of a process that generates with this model only: "
+                "weights, cache, program and libraries");
     c->verdict = x <= .1 * o ? RBE_PASS : RBE_FAIL;
     rbe_cite(c, b);
 }
@@ -107,7 +107,7 @@ void rbe_judge_edge(struct rbe_criterion *c, const struct rbe_pair *p)
     char pace[96] = "";
     if (!isnan(ms))
         SAY(pace, " %.3g ms/token%s;", ms,
-            crowded ? " (no pace of a device: too few CPUs)" : "");
+            crowded ? " (too few CPUs: not the speed of such a device)" : "");
     SAY(c->how,
         "%.0f tokens by %.0f threads in a process limited to %.0f bytes of address "
         "space;%s resident peak shown",
@@ -134,11 +134,11 @@ void rbe_judge_parameters(struct rbe_criterion *c, const struct rbe_pair *p)
     double words = row ? RBE_NUMBER_AT(row->v, totals, compressed_parameters) : NAN;
     const char *trained =
         row && rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) != p->model
-            ? ", as converted: training changes no size"
+            ? ", from the conversion: training does not change the size"
             : "";
     if (isnan(words) || !definition) {
         words = m->bytes / 4;
-        definition = "32-bit words of the model file, header and all";
+        definition = "32-bit words of the whole model file, header included";
         trained = "";
         row = rbe_pair_sized(p);
     }

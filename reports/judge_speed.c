@@ -106,7 +106,7 @@ void rbe_judge_hundred(struct rbe_criterion *c, const struct rbe_pair *p)
     if (b && RBE_NUMBER_AT(b->v, hundred, tokens) >= RBE_LIMIT(C4_TOKENS)) {
         x = RBE_NUMBER_AT(b->v, hundred, wall_s);
         SAY(c->how,
-            "wall clock of a process of its own that loads the model (%.2f s of it) "
+            "wall clock of a separate process that loads the model (%.2f s of it) "
             "and writes %.0f tokens",
             RBE_NUMBER_AT(b->v, hundred, load_s), RBE_NUMBER_AT(b->v, hundred, tokens));
         timed = b;
@@ -218,8 +218,8 @@ static void judge_device(struct rbe_criterion *c, const struct rbe_pair *p, cons
 
     if (!b) {
         rbe_not_measured(c, "no run on such a device; there: RBE_DEVICE=%s rbe-run eval "
-                         "sustained --model FILE.rbe --out %s.jsonl, and this file beside the "
-                         "others", device, device);
+                         "sustained --model FILE.rbe --out %s.jsonl, and put this file next "
+                         "to the others", device, device);
         return;
     }
     const double x = RBE_NUMBER_AT(b->v, last_median_ms);

@@ -114,15 +114,16 @@ static void words(const struct rbe_page *p)
     rbe_document_heading(p->doc, 2, "What the words mean");
     rbe_document_paragraph(p->doc,
         "A language model such as GPT-2 is a large table of numbers, its weights. Riemannian "
-        "Basis Encoding (RBE) stores them as short seeds and generates them anew while it "
-        "multiplies, in about 2.9 bits a weight instead of 32.");
+        "Basis Encoding (RBE) stores them as short seeds and generates the weights from the "
+        "seeds while it multiplies: about 2.9 bits a weight instead of 32.");
     rbe_document_paragraph(p->doc,
         "A token is a word or a piece of one: a model reads and writes text token by token. "
         "Perplexity says how well it predicts: among how many equally likely tokens it would "
         "have to guess the next one. Lower is better. Divergence (in nats) says how far its "
-        "predictions are from the original's; 0 is none. The original is the same model with "
-        "32-bit numbers (f32), run by the same program on the same machine; f16 are 16-bit "
-        "numbers, int8 and int4 whole numbers of 8 and 4 bits with a scale for each group.");
+        "predictions are from the original's; 0 means no difference. The original is the same "
+        "model with 32-bit numbers (f32), run by the same program on the same machine; f16 "
+        "are 16-bit numbers, int8 and int4 whole numbers of 8 and 4 bits with a scale for each "
+        "group.");
     if (rbe_is_shipped(rbe_page_model(p, p->c->base)))
         rbe_document_paragraph(p->doc,
             "rbe-mini has the architecture of GPT-2 and a tenth of its parameters; it ships "
@@ -147,9 +148,9 @@ static size_t promises(const struct rbe_page *p)
     rbe_document_paragraph(p->doc,
         "PASS: the target is met. FAIL: it is missed, by the margin. WITHIN ERROR: the "
         "interval of the measurement contains the target, so that neither is shown. NOT "
-        "MEASURED: no run has measured it; the table below says why. A positive margin is room "
-        "to spare; intervals in parentheses are 95 %% confidence intervals, and a number that "
-        "has one passes, or fails, only when all of it does.");
+        "MEASURED: no run has measured it; the table below says why. A positive margin is "
+        "better than the target; intervals in parentheses are 95 %% confidence intervals, and "
+        "a number that has one passes, or fails, only when all of it does.");
     rbe_document_heading(p->doc, 3, "How each was measured, or why not");
     rbe_document_table(p->doc, "|verdict|measured on|how, or why not|raw row");
     for (size_t i = 0; i < p->c->count; i++) {

@@ -129,8 +129,9 @@ static enum rbe_status allocation(const struct rbe_page *p)
                              "Bits per weight of each matrix, scales counted; dashed: "
                              "the token embedding, which is the output layer too." :
                              "Bits per weight of each matrix, scales counted; dashed: the "
-                             "token embedding, which is the output layer too. The judged model "
-                             "is this one after training, which changes no size.", p->d)))
+                             "token embedding, which is the output layer too. The judged "
+                             "model is this one after training, which does not change the "
+                             "size.", p->d)))
         return err;
 
     json_array_foreach(RBE_VALUE_AT(row->v, tensors), i, t)
@@ -341,8 +342,8 @@ static enum rbe_status codecs_plots(const struct rbe_page *p)
         const enum rbe_status err = rbe_plot_draw(p->plotter, &data, p->doc, "distortion",
             id, title, "", "Relative RMSE of the weights as decoded (all zeros: 1), "
             "by the true size of each codec, without calibration; svd and block means: the "
-            "same bytes in f16. Dashed: 2^-bits, below which no codec can be on white Gaussian "
-            "weights.", p->d);
+            "same bytes in f16. Dashed: 2^-bits, the lowest error that is possible on white "
+            "Gaussian weights.", p->d);
         if (err)
             return err;
         codecs_table(p, row);
@@ -360,8 +361,8 @@ static void white_noise(const struct rbe_page *p)
     rbe_document_heading(p->doc, 3, "Loss on white noise");
     if (!rbe_page_has(p, RBE_KIND(distortion), NULL, "no run of rbe codecs --white"))
         return;
-    rbe_document_paragraph(p->doc, "How far above the least possible distortion, 2^-2R of a "
-                           "white Gaussian matrix at R bits a weight, each search ends.");
+    rbe_document_paragraph(p->doc, "The distortion of each search above the least possible "
+                                   "one, 2^-2R of a white Gaussian matrix at R bits a weight.");
     rbe_document_table(p->doc, "shape|codec|>B|search|>bits/weight|>loss, dB|>wanted, dB|"
                        ">relative RMSE|>time, s");
     while ((row = rbe_next_of_all(p, RBE_KIND(distortion), &i)))

@@ -88,7 +88,7 @@ static enum rbe_status conversation_plots(const struct rbe_page *p)
         "turn against the tokens in the context at its end.", p->d);
     const enum rbe_status c = rbe_plot_draw(p->plotter, &cdf, p->doc, "cdf", "cdf",
         "Distribution of the time for a token", "", "Share of all tokens of the conversation "
-        "that came within a given time.", p->d);
+        "that took at most a given time.", p->d);
     return err ? err : a ? a : b ? b : c;
 }
 
@@ -129,7 +129,8 @@ enum rbe_status rbe_section_conversation(const struct rbe_page *p)
     size_t i = 0;
 
     rbe_document_heading(p->doc, 2, "Conversation");
-    if (!rbe_page_has(p, RBE_KIND(conversation), "conversation", "no conversation was held"))
+    if (!rbe_page_has(p, RBE_KIND(conversation), "conversation",
+                      "no conversation was measured"))
         return RBE_OK;
     if ((err = conversation_plots(p)))
         return err;

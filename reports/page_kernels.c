@@ -207,7 +207,7 @@ static enum rbe_status token_plot(const struct rbe_page *p, const json_t *list, 
              rbe_text_or(RBE_STRING_AT(one, size), ""), c.threads, c.threads > 1 ? "s" : "");
     return rbe_plot_draw(p->plotter, &data, p->doc, "tokens", id, title, vars,
                          "Time of every matrix product of one token, weights cold; the rest of "
-                         "a token (attention, norms, sampling) comes on top.", p->d);
+                         "a token (attention, norms, sampling) is not included.", p->d);
 }
 
 /* The number of threads that most of the cold products with a block were measured with. */

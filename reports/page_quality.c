@@ -50,7 +50,8 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
                              "distribution from the original's (0: the same).", p->d)))
         return err;
     rbe_document_table(p->doc, "model|text|>tokens|>KL mean, nats|>s.e.|>median|>90 %|>99 %|"
-                       ">99.9 %|>same first choice|>s.e.|"
+                       ">99.9 %|>same first choice|>s.e.|>of five choices the same|>s.e.|"
+                       ">same token drawn|>s.e.|"
                        ">change of the true token's p, mean|>s.e.|>RMS|>s.e.");
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(divergence), &i))) {
@@ -65,6 +66,10 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, kl, p999));
         rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, top1, agreement));
         rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, top1, agreement_se));
+        rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, top5, agreement));
+        rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, top5, agreement_se));
+        rbe_number_cell(p->doc, "%.2f %%", 100 * RBE_NUMBER_AT(row->v, acceptance, rate));
+        rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, acceptance, rate_se));
         rbe_number_cell(p->doc, "%+.5f", RBE_NUMBER_AT(row->v, true_token, mean));
         rbe_number_cell(p->doc, "%.5f", RBE_NUMBER_AT(row->v, true_token, mean_se));
         rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, true_token, rms));
@@ -107,6 +112,30 @@ static void items_cell(const struct rbe_page *p, const struct rbe_row *row)
                       RBE_TRUE_AT(row->v, complete) ? "" : " (part)", odd);
 }
 
+/* Accuracy by group of a task's items, folded. */
+static void group_table(const struct rbe_page *p, const struct rbe_row *row, const char *what,
+                        json_t *groups)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_object_size(groups))
+        return;
+    rbe_document_fold(p->doc, "%s by %s, %s", RBE_STRING_AT(row->v, task), what,
+                      rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
+    rbe_document_table(p->doc, "name|>items|>accuracy|>standard error|>change|"
+                       ">standard error of the change");
+    json_object_foreach(groups, name, value) {
+        rbe_document_cell(p->doc, "%.60s", name);
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(value, items));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, acc));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, acc_se));
+        rbe_number_cell(p->doc, "%+.3f", RBE_NUMBER_AT(value, change));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, change_se));
+    }
+    rbe_document_unfold(p->doc);
+}
+
 void rbe_section_comprehension(const struct rbe_page *p)
 {
     const struct rbe_row *row;
@@ -132,23 +161,8 @@ void rbe_section_comprehension(const struct rbe_page *p)
     }
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(comprehension), &i))) {
-        const char *group;
-        json_t *value;
-        if (!json_object_size(RBE_VALUE_AT(row->v, groups)))
-            continue;
-        rbe_document_fold(p->doc, "%s by phenomenon, %s", RBE_STRING_AT(row->v, task),
-                          rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"));
-        rbe_document_table(p->doc, "phenomenon|>items|>accuracy|>standard error|>change|"
-                           ">standard error of the change");
-        json_object_foreach(RBE_VALUE_AT(row->v, groups), group, value) {
-            rbe_document_cell(p->doc, "%s", group);
-            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(value, items));
-            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, acc));
-            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, acc_se));
-            rbe_number_cell(p->doc, "%+.3f", RBE_NUMBER_AT(value, change));
-            rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(value, change_se));
-        }
-        rbe_document_unfold(p->doc);
+        group_table(p, row, "group", RBE_VALUE_AT(row->v, groups));
+        group_table(p, row, "paradigm", RBE_VALUE_AT(row->v, paradigms));
     }
 }
 
@@ -162,25 +176,34 @@ void rbe_section_generation(const struct rbe_page *p)
     if (!rbe_page_has(p, RBE_KIND(generation), "generation",
                       "no run has compared generated texts"))
         return;
-    rbe_document_table(p->doc, "model|>prompts|>coherence retained (95 %)|"
-                       ">fluency retained (95 %)|>relevance retained (95 %)|"
-                       ">rep-4 (original)|>rep-4|>distinct-1 (original)|"
-                       ">distinct-1|>distinct-2 (original)|>distinct-2");
+    /* What each column is; of those with two the original's beside the model's. */
+    static const struct {
+        const char *key, *format;
+        double scale;
+    } kept[] = {{RBE_KEY(fluency), NULL, 0}, {RBE_KEY(relevance), "%.1f %%", 100},
+                {RBE_KEY(coherence), "%.3f", 1}, {RBE_KEY(text_perplexity), "%.2f", 1},
+                {RBE_KEY(rep4), "%.3f", 1}, {RBE_KEY(distinct2), "%.3f", 1},
+                {RBE_KEY(distinct1), "%.3f", 1}};
+    rbe_document_table(p->doc, "model|>prompts|>fluency retained (95 %)|>relevance (original)|"
+                       ">relevance|>retained (95 %)|>gain by the prompt, nats (original)|>gain|"
+                       ">retained (95 %)|>perplexity (original)|>perplexity|>retained (95 %)|"
+                       ">rep-4 (original)|>rep-4|>retained (95 %)|>distinct-2 (original)|"
+                       ">distinct-2|>retained (95 %)|>distinct-1 (original)|>distinct-1|"
+                       ">retained (95 %)");
     while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i))) {
         rbe_row_model_cell(p, row);
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, prompts));
-        rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, coherence, retained),
-                       RBE_INTERVAL_AT(row->v, coherence, retained_ci95));
-        rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, fluency, retained),
-                       RBE_INTERVAL_AT(row->v, fluency, retained_ci95));
-        rbe_share_cell(p->doc, RBE_NUMBER_AT(row->v, relevance, retained),
-                       RBE_INTERVAL_AT(row->v, relevance, retained_ci95));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, rep4, original));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, rep4, model));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct1, original));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct1, model));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct2, original));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, distinct2, model));
+        for (k = 0; k < sizeof kept / sizeof *kept; k++) {
+            const json_t *m = rbe_value_at(row->v, kept[k].key);
+            if (kept[k].format) {
+                rbe_number_cell(p->doc, kept[k].format,
+                                kept[k].scale * RBE_NUMBER_AT(m, original));
+                rbe_number_cell(p->doc, kept[k].format,
+                                kept[k].scale * RBE_NUMBER_AT(m, model));
+            }
+            rbe_share_cell(p->doc, RBE_NUMBER_AT(m, retained),
+                           RBE_INTERVAL_AT(m, retained_ci95));
+        }
     }
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i))) {

@@ -503,8 +503,9 @@ static char *lead_caption(const struct rate_points *r)
         left_out += !is_shown(r, &r->v[k]);
     fprintf(f, "How much worse each encoded model predicts than the original (its perplexity "
             "in f32 is %.2f), by its size, the whole file counted. Lower and further left is "
-            "better. Protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). The lines "
-            "mark the size that 45 MB are for GPT-2 small, and the limit of %.0f %%. ",
+            "better. Protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). The "
+            "lines mark the bits a weight of a 45 MB file of GPT-2 small, and the limit "
+            "of %.0f %%. ",
             r->f32, r->tokens, r->windows, RBE_LIMIT(C3));
     if (left_out)
         fprintf(f, "Not shown, but in 'Size against quality': %zu of less than %d or more than "
@@ -515,7 +516,7 @@ static char *lead_caption(const struct rate_points *r)
                 r->other_windows);
     put_recorded(f, r);
     put_encodings(f, r);
-    fputs("Only points encoded alike compare codecs.", f);
+    fputs("Compare codecs only by points that were encoded in the same way.", f);
     if (fclose(f))
         rbe_shortage_note();
     return caption;

@@ -47,7 +47,7 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     size_t i = 0;
     int used;
 
-    rbe_document_heading(p->doc, 2, "Won back by training");
+    rbe_document_heading(p->doc, 2, "Recovered by training");
     if (!rbe_page_has(p, RBE_KIND(recovery), NULL, "no training after encoding was run"))
         return RBE_OK;
     if (!rbe_plot_begin(&data))

@@ -133,9 +133,9 @@ enum rbe_status rbe_section_raw_rows(const struct rbe_page *p)
 
     rbe_document_heading(p->doc, 2, "Raw rows");
     rbe_document_paragraph(p->doc, "Every row that this page was made from, as the programs "
-                           "wrote it, stands on a line of " RBE_DOCUMENT_RAW " beside this "
-                           "page (index.html has them below, too); the results of rbe-bench in "
-                           "files of their own.");
+                           "wrote it, is on a line of " RBE_DOCUMENT_RAW " next to this page "
+                           "(index.html also has them below); the results of rbe-bench are in "
+                           "separate files.");
     rbe_document_file(p->doc, RBE_DOCUMENT_RAW, "%s: %zu rows", RBE_DOCUMENT_RAW, p->r->all);
     for (size_t i = 0; i < p->r->bench_count; i++) {
         rbe_page_bench_file(file, i);

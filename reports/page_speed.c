@@ -100,7 +100,7 @@ static enum rbe_status speed_plot(const struct rbe_page *p)
 
     if (!rbe_plot_begin(&speed))
         return RBE_ERR_NOMEM;
-    speed.missing = "this run has timed no token";
+    speed.missing = "this run did not time a token";
     fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
     while ((row = rbe_next(p, RBE_KIND(inference), &i)))
         if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
@@ -138,7 +138,7 @@ static enum rbe_status memory_plot(const struct rbe_page *p)
 
     if (!rbe_plot_begin(&memory))
         return RBE_ERR_NOMEM;
-    memory.missing = "this run has generated under no memory limit";
+    memory.missing = "this run did not generate under a memory limit";
     fprintf(memory.tsv, "# model\tweights_f32_mb\tfile_mb\tpeak_mb\n");
     while ((row = rbe_next(p, RBE_KIND(edge), &i))) {
         const int at = rbe_model_of(p, row);
@@ -168,7 +168,7 @@ static enum rbe_status sustained_plot(const struct rbe_page *p)
 
     if (!rbe_plot_begin(&curve))
         return RBE_ERR_NOMEM;
-    curve.missing = "this run has decoded over no minutes";
+    curve.missing = "this run did not decode over minutes";
     fprintf(curve.tsv, "# model\tminutes\ttokens_per_s\ttemperature_c\n");
     while ((row = rbe_next(p, RBE_KIND(sustained), &i))) {
         const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
@@ -188,7 +188,7 @@ static enum rbe_status sustained_plot(const struct rbe_page *p)
     return rbe_plot_draw(p->plotter, &curve, p->doc, "sustained", "sustained",
                          "Speed without a pause", "", "Tokens generated in a second, by the "
                          "minutes since the start, and the machine's temperature where it "
-                         "tells it.", p->d);
+                         "reports one.", p->d);
 }
 
 static void sustained_table(const struct rbe_page *p)

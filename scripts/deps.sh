@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# deps.sh [--ci] [--apps] [--arm] [--list] - install what is needed and this machine lacks.
+# deps.sh [--ci] [--apps] [--fleet] [--arm] [--list] - install what is needed and lacks here.
 #
 # SPDX-License-Identifier: MIT
 #
 # Debian and Ubuntu: apt, only the missing packages, through sudo when not root.  Elsewhere it
 # prints what to install.  --ci adds what the jobs of ci/run.sh need, --apps what its job jni
-# needs besides, which is large; --arm what the whole program needs to be built for 64-bit ARM
-# and run by an emulator (the arm64 packages of the libraries); --list only says what is missing
-# and exits 1 if anything is.
+# needs besides, which is large, --fleet what its job fleet needs besides; --arm what the whole
+# program needs to be built for 64-bit ARM and run by an emulator (the arm64 packages of the
+# libraries); --list only says what is missing and exits 1 if anything is.
 set -eu
 
 build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot-nox libdnnl-dev
@@ -18,6 +18,7 @@ build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot
 ci=(clang qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross shellcheck clang-format
     parallel binutils valgrind mosquitto debhelper fakeroot lintian mandoc man-db zsh curl)
 apps=(cmake default-jdk-headless)
+fleet=(slurm-wlm munge)
 
 arm=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 for p in libpcre2-dev libjansson-dev libpopt-dev libxxhash-dev libssl-dev libcurl4-openssl-dev \
@@ -43,9 +44,10 @@ for a in "$@"; do
     case $a in
     --ci) want+=("${ci[@]}") every=1 ;;
     --apps) want+=("${apps[@]}") ;;
+    --fleet) want+=("${fleet[@]}") ;;
     --arm) want+=("${arm[@]}") foreign=arm64 ;;
     --list) list=1 ;;
-    *) echo "deps.sh: unknown option '$a'; valid: --ci --apps --arm --list" >&2; exit 2 ;;
+    *) echo "deps.sh: unknown option '$a'; valid: --ci --apps --fleet --arm --list" >&2; exit 2 ;;
     esac
 done
 

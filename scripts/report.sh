@@ -15,6 +15,8 @@
 #             take an hour and more each
 #   CONTEXT   tokens of a window (default: the model's context, 512 where that is above 1024)
 #   WINDOWS   windows of the subset that the curve is measured on (default: 60)
+#   BLIMP_ITEMS   pairs of sentences of each paradigm of BLiMP, where make fetch brought it
+#             (default: 10; 0: all 1000)
 #   THREADS   (default: all CPUs)
 #   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
 #   BENCH=no  leave out the kernels
@@ -135,6 +137,25 @@ look_at_model() {
     context=${CONTEXT:-$([ "$n_ctx" -le 1024 ] || echo 512)}
 }
 
+# comprehension QUICK ITEMS TASK PATH: of the items of each file the first so many, 0: all.
+comprehension() {
+    local items=${1:-$2} limit=() run=(rbe eval comprehension "${pair[@]}" "${common[@]}")
+    [ "$items" = 0 ] || limit=(--limit "$items")
+    [ -e "$4" ] || run=(not_here "$3")
+    of=${tag:+$tag-}$3 step comprehension '' "${run[@]}" "${limit[@]}" \
+        --out "$results/comprehension.jsonl" "$3=$4"
+}
+not_here() { echo "the data are not here: rbe fetch $1 brings them"; return 77; }
+# The folder of its files, where it was fetched, unpacked by others or here.
+unpack_blimp() {
+    local to=$fetched/blimp/data
+    [ -d "$to" ] && { echo "$to"; return; }
+    to=$results/data/blimp
+    mkdir -p "$results/data" &&
+        unzip -qjn "$fetched/blimp/BLiMP.zip" 'data/*.jsonl' -d "$to" > "$logs/unpack.log" 2>&1
+    echo "$to"
+}
+
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
 # One run for each number of threads: the models take turns in it.
 inference() {
@@ -183,7 +204,7 @@ measure() {
         esac
     done
     # The judged model and the original, then all models on the subset.  Where a model after
-    # recovery training ships (docs/TUNING.md), that one is judged, and its curve shown.
+    # recovery training ships (docs/log/TUNING.md), that one is judged, and its curve shown.
     judged=$models/$profile.rbe
     tuned=$data/$profile-tuned.rbe
     if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
@@ -228,9 +249,11 @@ measure() {
         ${quick:+--turns 4} --out "$results/conversation.jsonl"
     step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
         ${quick:+--prompts 4} --out "$results/generation.jsonl"
-    step comprehension '' rbe eval comprehension "${pair[@]}" "${common[@]}" \
-        --limit "$([ -n "$quick" ] && echo 10 || echo 300)" \
-        --out "$results/comprehension.jsonl" lambada="$data"/lambada_test.jsonl
+    comprehension "${quick:+10}" 300 lambada "$data/lambada_test.jsonl"
+    comprehension "${quick:+10}" 300 winogrande "$fetched/winogrande/dev.jsonl"
+    comprehension "${quick:+5}" 100 hellaswag "$fetched/hellaswag/hellaswag_val_full.txt"
+    # Of each of the 67 paradigms as many.
+    comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp "$(unpack_blimp)"
     step arm C7 arm "$judged" "$results/arm.jsonl"
 }
 

@@ -55,8 +55,9 @@ static bool items(const char *path)
     struct rbe_diag d = {""};
     bool taken = false;
 
-    for (int task = 0; task < RBE_BLIMP; task++) {
-        if (!rbe_fuzz_said(rbe_items_load(&x, (enum rbe_task)task, path, rbe_fuzz_vocabulary(),
+    for (int task = 0; task < RBE_TASK_COUNT; task++) {
+        if (task == RBE_BLIMP ||
+            !rbe_fuzz_said(rbe_items_load(&x, (enum rbe_task)task, path, rbe_fuzz_vocabulary(),
                                           16, 0, &d), &d))
             continue;
         for (size_t i = 0; i < x.count; i++)

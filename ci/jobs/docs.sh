@@ -8,11 +8,12 @@
 # ```sh long (minutes) is only parsed, and its make targets looked up: the job docs-long
 # (CI_LONG=1) runs it, smaller: scripts with QUICK=1, rbe with the options of `smaller` below.
 # A block fenced as ```sh left out: REASON is parsed, and named with its reason.
-# CI_PAGES names the pages (default: all, and the examples of the manual pages).
+# CI_PAGES names the pages (default: all, and the examples of the manual pages).  Links between
+# pages, their kinds and their words: ci/pages.sh, in the job style.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$(mkdir -p "${BUILDROOT:-build}" && cd "${BUILDROOT:-build}" && pwd)
-pages=(README.md CONTRIBUTING.md docs/*.md)
+pages=(README.md CONTRIBUTING.md docs/*.md docs/log/*.md)
 [ -z "${CI_PAGES:-}" ] || read -ra pages <<< "$CI_PAGES"
 bad=0 commands=0 paths=0
 
@@ -34,10 +35,6 @@ for page in "${pages[@]}"; do
         [ -e "$path" ] || [ -e "${page%/*}/$path" ] || complain "$page names $path: not there"
     done < <(grep -oE "(^|[ \`(\"'=])($rooms)/[A-Za-z0-9_./*{<\[+-]+" "$page" |
         sed -E "s/^[ \`(\"'=]//" | grep -vE '[*{<[]|^rbe/(request|response|status)$' | sort -u | grep -vxFf <(made "$page"))
-    # Links between pages.
-    while IFS= read -r link; do
-        [ -e "$(dirname "$page")/$link" ] || complain "$page links to $link: not there"
-    done < <(grep -oE '\]\([^)#: ]+' "$page" | sed 's/^](//' | sort -u)
 done
 
 # Commands.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# style.sh - blanks, ASCII, width, SPDX lines, shellcheck, and who includes whom
+# style.sh - blanks, ASCII, width, SPDX lines, shellcheck, who includes whom, and the pages (ci/pages.sh)
 #
 # SPDX-License-Identifier: MIT
 set -u
@@ -133,6 +133,7 @@ if command -v clang-format > /dev/null; then
 else
     echo 'SKIP clang-format: not installed'
 fi
+complain 'the pages' "$(ci/pages.sh | grep -v ' refused phrases$')"
 if command -v shellcheck > /dev/null; then
     complain 'shellcheck' "$(shellcheck -x -S warning "${shell[@]}" 2>&1)"
 else

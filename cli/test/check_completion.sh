@@ -48,7 +48,7 @@ check 'the other program' offers '--kernels' rbe-bench --ker
 # Every option that --help shows, in both scripts.
 for c in chat demo models convert codecs export merge fetch report compare gate trend generate info synth tune \
     'eval perplexity' 'eval inference' 'eval divergence' 'eval edge' 'eval sustained' 'eval comprehension' \
-    'eval conversation' 'eval generation'; do
+    'eval choices' 'eval conversation' 'eval generation'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     "$bin/rbe" $c --help | sed -n 's/^  \(-.,\)\{0,1\} *\(--[a-z0-9-]*\).*/\2/p' | sort > help
     # shellcheck disable=SC2086

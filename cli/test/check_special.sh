@@ -40,9 +40,10 @@ check 'divergence says it' [ "$(rows divergence "${two[@]}" | jq -r .special)" =
 check 'not with a recording' gives 2 "$rbe" eval divergence --model "$work/m" "${two[@]}" \
     --special parse --record "$work/tape"
 for command in generate chat 'eval perplexity' 'eval generation' 'eval comprehension' \
-    'eval conversation' 'eval divergence'; do
+    'eval choices' 'eval conversation' 'eval divergence'; do
     read -ra words <<< "$command"
     [ "$command" != 'eval comprehension' ] || words+=("blimp=$work")
+    [ "$command" != 'eval choices' ] || words+=(--file "$work")
     check "$command: no third way" gives 2 "$rbe" "${words[@]}" --special both
     check "$command: one line" one_line 'parse or text'
     check "$command: its help" sh -c '"$@" --help | grep -q -- --special' sh "$rbe" "${words[@]}"

@@ -64,8 +64,8 @@ check 'a kernel kind' refuses 2 "(did you mean 'product'?)" "$bin/rbe-bench" --k
 
 # --- -t is threads --------------------------------------------------------------------------
 for c in chat demo convert codecs tune generate 'eval perplexity' 'eval inference' 'eval edge' \
-    'eval comprehension' 'eval conversation' 'eval divergence' 'eval generation' 'eval sustained' \
-    'eval worker'; do
+    'eval comprehension' 'eval choices' 'eval conversation' 'eval divergence' 'eval generation' \
+    'eval sustained' 'eval worker'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     check "-t of $c" grep -q -- '-t, --threads=N' <("$rbe" $c --help)
 done
@@ -79,7 +79,7 @@ check 'greedy by -t 0 is no silent change' refuses 2 "'0' is out of range" "$rbe
 # --- evaluations by name --------------------------------------------------------------------
 check 'tasks are listed' gives 0 "$rbe" eval --tasks list
 check 'all of them' test "$(cut -d' ' -f1 out | tr '\n' ' ')" = \
-    'perplexity inference divergence edge sustained conversation generation lambada hellaswag winogrande blimp '
+    'perplexity inference divergence edge sustained conversation generation lambada hellaswag winogrande blimp choices '
 check 'an unknown one' refuses 2 "task 'lambda' (did you mean 'lambada'?)" "$rbe" eval --tasks lambda
 check 'no task' refuses 2 'no task' "$rbe" eval --tasks ''
 mkdir -p data/winogrande
@@ -119,7 +119,7 @@ check 'it runs all the same' gives 0 "$rbe" eval worker -m mini-2.89 --prompt 2 
 for c in chat demo models convert codecs export merge fetch report compare gate trend generate \
     info synth tune completion 'eval perplexity' 'eval inference' 'eval divergence' 'eval edge' \
     'eval sustained' \
-    'eval comprehension' 'eval conversation' 'eval generation'; do
+    'eval comprehension' 'eval choices' 'eval conversation' 'eval generation'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     check "$c has examples in its page" grep -q '^.SH EXAMPLES' <("$rbe" man $c)
 done

@@ -51,7 +51,7 @@ done
 kill -INT $pid
 wait $pid
 check 'an interrupt is a failure' [ $? = 1 ]
-check 'it says how to go on' grep -q 'interrupted.*goes on' "$dir/err"
+check 'it says how to go on' grep -q 'interrupted.*continues' "$dir/err"
 check 'no file yet' [ ! -e "$dir/cut.rbe" ]
 check 'going on' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile"
 check 'finished matrices are kept' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
@@ -155,7 +155,7 @@ if grep -qx 'rbe convert: interrupted' "$dir/err"; then
     check 'an interrupted calibration, before a window ended' [ ! -e "$dir/i.rbe.partial" ]
 else
     check 'an interrupted calibration' same "$dir/err" \
-        "rbe convert: interrupted; what is finished is kept in $dir/i.rbe.partial, the same command goes on"
+        "rbe convert: interrupted; what is finished is kept in $dir/i.rbe.partial, the same command continues"
     check 'is kept' [ -f "$dir/i.rbe.partial/calibration.rbe" ]
 fi
 
@@ -237,9 +237,9 @@ check 'an RBE model' fails 2 'already' "$dir/a.rbe" "$dir/x.rbe"
 check 'no folder for the output' fails 1 'cannot write' "$mini" "$dir/no/x.rbe" -p int8
 mkdir "$dir/folder"
 check 'a folder as output' fails 1 'not a regular file' "$mini" "$dir/folder" -p int8
-check 'a metric that decides nothing' fails 2 '--metric: with profile int4' "$mini" \
+check 'a metric that decides nothing' fails 2 '--metric: profile int4' "$mini" \
     "$dir/x.rbe" --codec int4 --metric fisher
-check 'a text that decides nothing' fails 2 '--calibration: with profile int8' "$mini" \
+check 'a text that decides nothing' fails 2 '--calibration: profile int8' "$mini" \
     "$dir/x.rbe" -p int8 --calibration "$dir/c.txt"
 check 'nothing to allocate' fails 2 '--allocate: profile seed-b44' "$mini" "$dir/x.rbe" \
     --codec seed --block 44 --allocate

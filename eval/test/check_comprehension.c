@@ -277,11 +277,13 @@ static void check_phenomena(void)
 {
     struct rbe_item items[5] = {{.group = 0}, {.group = 1}, {.group = 0}, {.group = 0},
                                 {.group = 1}};
-    char *names[2] = {"anaphor", "binding"};
+    char *names[2] = {"anaphor", "binding"}, *all[1] = {"agreement"};
     const struct rbe_items x = {.task = RBE_BLIMP, .variant = "lm-eval", .item = items,
-                                .count = 5, .groups = names, .group_count = 2};
-    const struct rbe_answer a[5] = {{1, 0, 0}, {1, 0, 0}, {1, 0, 0}, {0, 0, 0}, {1, 0, 0}};
-    const struct rbe_answer b[5] = {{1, 0, 0}, {1, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
+                                .count = 5, .groups = {names, 2}, .paradigms = {all, 1}};
+    const struct rbe_answer a[5] = {{1, 0, 0, 2}, {1, 0, 0, 2}, {1, 0, 0, 2}, {0, 0, 0, -2},
+                                    {1, 0, 0, 1}};
+    const struct rbe_answer b[5] = {{1, 0, 0, 1}, {1, 0, 0, 2}, {0, 0, 0, -1}, {0, 0, 0, -2},
+                                    {0, 0, 0, -5}};
     json_t *p = json_pack("{s:{s:s}}", "model", "name", "base"), *q = json_object();
 
     CHECK(!rbe_comprehension_summarise(p, &x, a, 0, 5, NULL));
@@ -298,9 +300,23 @@ static void check_phenomena(void)
     CHECK_NEAR(metric(q, "groups", "anaphor", "change_se"), 1.0 / 3, 1e-15);
     CHECK_NEAR(metric(q, "groups", "binding", "change"), -0.5, 1e-15);
     CHECK_NEAR(metric(q, "groups", "binding", "change_se"), 0.5, 1e-15);
+    /* All are of one paradigm: 2 of 5, changes 0 0 -1 0 -1. */
+    CHECK_NEAR(metric(q, "paradigms", "agreement", "acc"), 0.4, 1e-15);
+    CHECK_NEAR(metric(q, "paradigms", "agreement", "change"), -0.4, 1e-15);
+    CHECK_NEAR(metric(q, "paradigms", "agreement", "change_se"), sqrt(1.2 / 4 / 5), 1e-15);
+    /* Odds 2 2 2 -2 1: mean 1; changes -1 0 -3 0 -6: mean -2, squares 26 around it. */
+    CHECK_NEAR(metric(p, "metrics", "log_odds", "value"), 1, 1e-15);
+    CHECK_NEAR(metric(q, "paired", "log_odds", "change"), -2, 1e-15);
+    CHECK_NEAR(metric(q, "paired", "log_odds", "change_se"), sqrt(26.0 / 4 / 5), 1e-15);
     /* Samples of all items go back into answers. */
     struct rbe_answer again[5];
     CHECK(rbe_comprehension_restore(q, again, 5) == 5 && again[1].acc == 1 && !again[4].acc);
+    CHECK(again[4].log_odds == -5);
+    json_object_del(json_object_get(q, "samples"), "log_odds");
+    CHECK(rbe_comprehension_restore(q, again, 5) == 0);
+    json_decref(q);
+    q = json_object();
+    CHECK(!rbe_comprehension_summarise(q, &x, b, 0, 5, p));
     CHECK(rbe_comprehension_restore(q, again, 3) == 3);
     json_decref(p);
     json_decref(q);
@@ -313,19 +329,69 @@ static void check_blimp(void)
 
     CHECK(!load(&x, RBE_BLIMP,
                 "{\"sentence_good\": \"She sees herself.\", \"sentence_bad\": \"She sees "
-                "himself.\", \"linguistics_term\": \"anaphor\"}\n"
+                "himself.\", \"linguistics_term\": \"anaphor\", \"UID\": \"one\"}\n"
                 "{\"sentence_good\": \"A\", \"sentence_bad\": \"B\", \"linguistics_term\": "
                 "\"binding\"}\n", 0, &d));
-    CHECK(x.count == 2 && x.group_count == 2 && x.item[1].group == 1);
+    CHECK(x.count == 2 && x.groups.count == 2 && x.item[1].group == 1);
+    CHECK(x.paradigms.count == 2 && x.item[1].paradigm == 1);
+    CHECK(!strcmp(x.paradigms.name[0], "one") && !strcmp(x.item[0].choice[0].context, "") &&
+          !strcmp(x.item[0].choice[1].continuation, " She sees himself."));
     CHECK(x.item[0].choice[0].tokens[0] == rbe_tokenizer_eos(tokenizer));
     CHECK(reads(&x.item[0].choice[1], "", " She sees himself."));
     rbe_items_free(&x);
     check_phenomena();
 }
 
+/* Contexts and choices as they stand; what is not so is refused with its line. */
+static void check_choices(void)
+{
+    static const struct {
+        const char *line, *says;
+    } bad[] = {
+        {"{\"context\": \"a\", \"choices\": [\" b\"], \"answer\": 0}", "2 to 64"},
+        {"{\"context\": \"a\", \"choices\": \" b\", \"answer\": 0}", "2 to 64"},
+        {"{\"context\": \"a\", \"choices\": [\" b\", 1], \"answer\": 0}", "2 to 64"},
+        {"{\"choices\": [\" b\", \" c\"], \"answer\": 0}", "\"context\""},
+        {"{\"context\": [\"a\"], \"choices\": [\" b\", \" c\"], \"answer\": 0}", "\"context\""},
+        {"{\"context\": \"a\", \"choices\": [\" b\", \" c\"]}", "no answer"},
+        {"{\"context\": \"a\", \"choices\": [\" b\", \" c\"], \"answer\": 2}", "0 to 1"},
+        {"{\"context\": \"a\", \"choices\": [\" b\", \" c\"], \"answer\": \"0\"}", "0 to 1"},
+        {"{\"context\": \"a\", \"choices\": [\" b\", \" c\"], \"answer\": 0, \"group\": 1}",
+         "\"group\""},
+        {"{\"context\": \"a\", \"choices\"", ""}, {"[]", "\"choices\""}};
+    static const char good[] = "{\"context\": \"The cup\", \"choices\": [\" fell.\", "
+                               "\", too.\", \" sang.\"], \"answer\": 2, \"group\": \"cups\"}\n"
+                               "{\"context\": [\"It is hot\", \"\"], \"choices\": [\" now.\", "
+                               "\" now.\"], \"answer\": 1}\n";
+    struct rbe_items x;
+    struct rbe_diag d = {""};
+    char text[400];
+
+    CHECK(!load(&x, RBE_CHOICES, good, 0, &d));
+    CHECK(x.count == 2 && x.item[0].choices == 3 && x.item[0].answer == 2 && !x.refused);
+    CHECK(reads(&x.item[0].choice[1], "The cup", ", too."));
+    CHECK(reads(&x.item[1].choice[0], "It is hot", " now."));
+    CHECK(reads(&x.item[1].choice[1], "", " now.") && x.item[1].line == 2);
+    CHECK(x.groups.count == 2 && !strcmp(x.groups.name[0], "cups") && x.item[1].group == 1);
+    rbe_items_free(&x);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "%.*s%s\n", (int)(strchr(good, '\n') + 1 - good), good,
+                 bad[i].line);
+        CHECK(load(&x, RBE_CHOICES, text, 0, &d) == RBE_ERR_FORMAT);
+        CHECK(strstr(d.text, "line 2") && strstr(d.text, bad[i].says));
+    }
+    /* A choice without a token is an item that cannot be scored. */
+    CHECK(!load(&x, RBE_CHOICES,
+                "{\"context\": \"a\", \"choices\": [\" b\", \"\"], \"answer\": 0}\n"
+                "{\"context\": \"a\", \"choices\": [\" b\", \" c\"], \"answer\": 0}\n", 0, &d));
+    CHECK(x.count == 1 && x.refused == 1 && strstr(x.first_refused, "line 1"));
+    rbe_items_free(&x);
+}
+
 static void check_judging(void)
 {
-    struct rbe_item it = {.choices = 3, .answer = 1};
+    struct rbe_choice three[3] = {{.tokens = NULL}};
+    struct rbe_item it = {.choice = three, .choices = 3, .answer = 1};
     const double log_p[3] = {-6, -8, -9};
 
     for (int k = 0; k < 3; k++)
@@ -333,6 +399,7 @@ static void check_judging(void)
     /* By log p the first; per character -1.2, -0.8, -0.6: the last. */
     struct rbe_answer a = rbe_judge(&it, RBE_HELLASWAG, log_p, false);
     CHECK(a.acc == 0 && a.acc_norm == 0 && a.log_p == -8);
+    CHECK_NEAR(a.log_odds, -8 - log(exp(-6) + exp(-9)), 1e-12);
     it.answer = 2;
     CHECK(rbe_judge(&it, RBE_HELLASWAG, log_p, false).acc_norm == 1);
     it.answer = 0;
@@ -346,8 +413,8 @@ static void check_judging(void)
                                 .item = items, .count = 4};
     struct rbe_answer base[4], other[4];
     for (int i = 0; i < 4; i++) {
-        base[i] = (struct rbe_answer){i < 2, 0, -(double[]){1, 2, 3, 2}[i]};
-        other[i] = (struct rbe_answer){i < 1, 0, base[i].log_p - 0.5};
+        base[i] = (struct rbe_answer){i < 2, 0, -(double[]){1, 2, 3, 2}[i], 0};
+        other[i] = (struct rbe_answer){i < 1, 0, base[i].log_p - 0.5, 0};
     }
     json_t *p = json_pack("{s:{s:s}}", "model", "name", "base"), *q = json_object();
     CHECK(!rbe_comprehension_summarise(p, &x, base, 0, 4, NULL));
@@ -396,9 +463,9 @@ static void check_generation(void)
     const uint32_t said[8] = {7, 7, 9, 0, 1, 2, 0, 0}, copy[8] = {7, 7, 7, 7, 1, 1, 0, 0};
     size_t three_two[2] = {3, 2}, four_two[2] = {4, 2};
     double alone[2] = {-6, -4}, after[2] = {-3, -2}, worse[2] = {-8, -10}, less[2] = {-6, -8};
-    double both[2] = {1, 1}, one[2] = {0, 1};
-    const struct rbe_judged a = {three_two, alone, after, both};
-    const struct rbe_judged b = {four_two, worse, less, one};
+    double both[2] = {1, 1}, one[2] = {0.25, 1};
+    const struct rbe_judged a = {three_two, alone, after, both, NULL};
+    const struct rbe_judged b = {four_two, worse, less, one, NULL};
     struct rbe_diag d = {""};
 
     for (size_t first = 0; first < 2; first++) {
@@ -410,12 +477,19 @@ static void check_generation(void)
         CHECK(json_integer_value(json_object_get(r, "prompts")) == (json_int_t)n);
         CHECK(json_is_true(json_object_get(r, "complete")) == !first);
         /* 10 nats over 5 tokens against 18 over 6; the second alone: 4 over 2, 10 over 2. */
-        CHECK_NEAR(at(r, "fluency", "original"), exp(2), 1e-12);
-        CHECK_NEAR(at(r, "fluency", "model"), exp(first ? 5 : 3), 1e-10);
+        CHECK_NEAR(at(r, "text_perplexity", "original"), exp(2), 1e-12);
+        CHECK_NEAR(at(r, "text_perplexity", "model"), exp(first ? 5 : 3), 1e-10);
+        CHECK_NEAR(at(r, "text_perplexity", "retained"), exp(first ? -3 : -1), 1e-12);
+        /* The worst of its three parts; nothing is repeated, pairs: 1 of 1, or 2 of 4. */
+        const json_t *worst = json_object_get(json_object_get(r, "fluency"), "worst");
+        CHECK(!strcmp(json_string_value(worst), "text_perplexity"));
         CHECK_NEAR(at(r, "fluency", "retained"), exp(first ? -3 : -1), 1e-12);
+        CHECK_NEAR(at(r, "fluency", "model"), exp(first ? 5 : 3), 1e-10);
+        CHECK_NEAR(at(r, "distinct2", "retained"), first ? 1 : 0.5, 1e-12);
+        CHECK_NEAR(at(r, "rep4", "retained"), 1, 1e-12);
         /* Nats a token gained: 1 and 1 against 1/2 and 1. */
         CHECK_NEAR(at(r, "coherence", "retained"), first ? 1 : 0.75, 1e-12);
-        CHECK_NEAR(at(r, "relevance", "retained"), first ? 1 : 0.5, 1e-12);
+        CHECK_NEAR(at(r, "relevance", "retained"), first ? 1 : 0.625, 1e-12);
         /* 7 7 9, 1 2: four of five; 7 7 7 7, 1 1: two of six. */
         CHECK_NEAR(at(r, "distinct1", "original"), first ? 1 : 0.8, 1e-12);
         CHECK_NEAR(at(r, "distinct1", "model"), first ? 0.5 : 1.0 / 3, 1e-12);
@@ -435,7 +509,9 @@ static void check_retained(void)
     size_t length[2] = {2, 4};
     double alone[2] = {-4, -8}, after[2] = {-3, -4}, both[2] = {1, 1};
     double worse[2] = {-5, -13}, less[2] = {-4.5, -12}, one[2] = {1, 0};
-    const struct rbe_judged a = {length, alone, after, both}, b = {length, worse, less, one};
+    double rep[2] = {0, 0.5}, more[2] = {0.5, 0.75};
+    const struct rbe_judged a = {length, alone, after, both, rep};
+    const struct rbe_judged b = {length, worse, less, one, more};
     const uint32_t all[2] = {0, 1}, twice[2] = {1, 1};
 
     CHECK_NEAR(rbe_fluency(&a, all, 2), exp(2), 1e-12);         /* 12 nats, 6 tokens */
@@ -452,6 +528,52 @@ static void check_retained(void)
     CHECK_NEAR(rbe_retained(&t, all, 2), 1.0 / 3, 1e-12);
     t.measure = rbe_relevance;
     CHECK_NEAR(rbe_retained(&t, all, 2), 0.5, 1e-15);
+    t.measure = rbe_novelty;                                    /* 3/8 over 3/4 */
+    CHECK_NEAR(rbe_retained(&t, all, 2), 0.5, 1e-15);
+    /* e^-1 against e^-1, e^-2 and e^-2: half of all are the others. */
+    CHECK_NEAR(rbe_posterior((double[]){-901, -901, -902, -902}, 4), 0.5 / (1 + exp(-1)),
+               1e-12);
+    CHECK_NEAR(rbe_posterior(alone, 1), 1, 1e-15);
+}
+
+/* Less and more than the original alike. */
+static void check_two_sided(void)
+{
+    const struct rbe_interval below = rbe_two_sided_interval((struct rbe_interval){0.5, 0.8});
+    const struct rbe_interval above = rbe_two_sided_interval((struct rbe_interval){1.25, 2});
+    const struct rbe_interval over = rbe_two_sided_interval((struct rbe_interval){0.8, 2});
+    const struct rbe_interval none = rbe_two_sided_interval((struct rbe_interval){NAN, NAN});
+
+    CHECK_NEAR(rbe_two_sided(0.8), 0.8, 1e-15);
+    CHECK_NEAR(rbe_two_sided(1.25), 0.8, 1e-15);
+    CHECK(isnan(rbe_two_sided(NAN)) && isnan(none.low) && isnan(none.high));
+    CHECK_NEAR(below.low, 0.5, 1e-15);
+    CHECK_NEAR(below.high, 0.8, 1e-15);
+    CHECK_NEAR(above.low, 0.5, 1e-15);
+    CHECK_NEAR(above.high, 0.8, 1e-15);
+    CHECK_NEAR(over.low, 0.5, 1e-15);
+    CHECK(over.high == 1);
+}
+
+/* Pairs 12 21 12 | 12 24 | (none): 3 of 5; without the first 2 of 2, the second 2 of 3. */
+static void check_jackknife(void)
+{
+    const uint32_t a[] = {1, 2, 1, 2}, b[] = {1, 2, 4}, c[] = {7};
+    const uint32_t *const texts[] = {a, b, c};
+    const size_t n[] = {4, 3, 1};
+    double without[3];
+
+    CHECK_NEAR(rbe_distinct(texts, n, 3, 2), 0.6, 1e-15);
+    CHECK(!rbe_distinct_without(without, texts, n, 3, 2));
+    CHECK_NEAR(without[0], 1, 1e-15);
+    CHECK_NEAR(without[1], 2.0 / 3, 1e-15);
+    CHECK_NEAR(without[2], 0.6, 1e-15);
+    /* Logarithms 0 and ln 4 around ln 2: error sqrt(1/2 * 2 ln(2)^2). */
+    const double ones[2] = {1, 1}, four[2] = {1, 4};
+    const struct rbe_interval ci = rbe_jackknife_ratio(2, ones, four, 2);
+    CHECK_NEAR(ci.low, 2 * exp(-1.96 * log(2)), 1e-12);
+    CHECK_NEAR(ci.high, 2 * exp(1.96 * log(2)), 1e-12);
+    CHECK(isnan(rbe_jackknife_ratio(2, ones, four, 1).low));
 }
 
 /* A choice longer than the context loses its left end; the scored part stays. */
@@ -549,9 +671,12 @@ int main(void)
     check_capitals();
     check_sigma();
     check_blimp();
+    check_choices();
     check_judging();
     check_repetition();
     check_retained();
+    check_two_sided();
+    check_jackknife();
     check_generation();
     check_cutting();
     check_scoring(path);

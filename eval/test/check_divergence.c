@@ -99,6 +99,28 @@ static void check_percentiles(void)
     rbe_divergence_free(&v);
 }
 
+/* Seven tokens: the first five of the one and of the other have four in common, the first is
+ * another; shared are the smaller of 1..7 and of 7 2 3 4 5 6 1, over 28. */
+static void check_tops(void)
+{
+    const int weight[2][7] = {{1, 2, 3, 4, 5, 6, 7}, {7, 2, 3, 4, 5, 6, 1}};
+    float row[2][7];
+    struct rbe_divergence v;
+    struct rbe_diag d;
+
+    for (int m = 0; m < 2; m++)
+        for (int i = 0; i < 7; i++)
+            row[m][i] = logf((float)weight[m][i]) + (float)m;
+    CHECK(!rbe_divergence_init(&v, 1, &d));
+    rbe_divergence_token(&v, 0, row[0], row[1], 7, 0);
+    json_t *r = record(&v, 1, 0);
+    CHECK_NEAR(in(r, "top1", "agreement"), 0, 1e-15);
+    CHECK_NEAR(in(r, "top5", "agreement"), 0.8, 1e-15);
+    CHECK_NEAR(in(r, "acceptance", "rate"), 22.0 / 28, 1e-6);
+    json_decref(r);
+    rbe_divergence_free(&v);
+}
+
 int main(void)
 {
     struct rbe_divergence v, part, joined;
@@ -112,6 +134,11 @@ int main(void)
     CHECK_NEAR(in(r, "kl", "mean"), log(2) / 12, 1e-7);
     CHECK_NEAR(in(r, "kl", "max"), log(2) / 4, 1e-6);
     CHECK_NEAR(in(r, "top1", "agreement"), 2.0 / 3, 1e-15);
+    /* Three tokens are fewer than five: all are among them.  1/4 each of the three is shared:
+     * 3/4, 1 and 1 over windows of 2 and 1 tokens; the ratio is 11/12, deviations 1/12. */
+    CHECK_NEAR(in(r, "top5", "agreement"), 1, 1e-15);
+    CHECK_NEAR(in(r, "acceptance", "rate"), 11.0 / 12, 1e-7);
+    CHECK_NEAR(in(r, "acceptance", "rate_se"), sqrt(2 * 2.0 / 144) / 3, 1e-7);
     /* The true token fell from 1/2 to 1/4. */
     CHECK_NEAR(in(r, "true_token", "mean"), -0.25 / 3, 1e-7);
     CHECK_NEAR(in(r, "true_token", "rms"), sqrt(0.0625 / 3), 1e-7);
@@ -147,6 +174,7 @@ int main(void)
     json_decref(r);
     rbe_divergence_free(&joined);
     rbe_divergence_free(&v);
+    check_tops();
     check_direction();
     check_percentiles();
     return check_done();

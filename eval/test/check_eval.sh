@@ -84,6 +84,25 @@ ok 'fewer draws, whole' evaluate perplexity "${pair[@]}" --resamples 130 --out "
 ok 'merge fewer draws' "$rbe" merge --out "$work/rjoined" "$work"/rpart[12]
 ok 'joined is the whole, with its draws' same "$work/rwhole" "$work/rjoined"
 
+# Parts of a limited run join to that run; those of two limits, or of none, are told apart.
+for what in perplexity divergence comprehension; do
+    limited=("${pair[@]}" --context 128 --windows 5)
+    [ $what != comprehension ] || limited=("${two[@]}" --limit 5)
+    ok "$what, limited" evaluate $what "${limited[@]}" --out "$work/lwhole-$what"
+    for i in 1 2; do
+        ok "$what, limited, shard $i" evaluate $what "${limited[@]}" --shard $i/2 \
+            --out "$work/lpart$i-$what"
+    done
+    ok "merge limited $what" "$rbe" merge --out "$work/ljoined-$what" "$work"/lpart[21]-$what
+    ok "joined, limited $what is the whole" same "$work/lwhole-$what" "$work/ljoined-$what"
+    fails 1 'missing (of 5)' "$rbe" merge --out "$work/bad" "$work/lpart1-$what"
+    limited[${#limited[@]} - 1]=4
+    ok "$what, limited otherwise" evaluate $what "${limited[@]}" --shard 2/2 \
+        --out "$work/lother-$what"
+    fails 1 "missing.*another 'limit" "$rbe" merge --out "$work/bad" \
+        "$work/lpart1-$what" "$work/lother-$what"
+done
+
 # --- the original's predictions from a file ---------------------------------------------------
 ok 'recording' evaluate divergence "${pair[@]}" --windows 2 --record "$work/tape" \
     --out "$work/taped"
@@ -180,8 +199,7 @@ fails 2 'windows to share' evaluate divergence "${pair[@]}" --shard 1/900
 fails 2 'windows to share' evaluate perplexity "${pair[@]}" --shard 1/900
 fails 2 'only 9 items to share' evaluate comprehension "${two[@]}" --shard 1/10
 fails 2 'only 5 sequences to share' evaluate "${seq[@]}" --shard 1/6
-fails 2 'not together with a limit' evaluate divergence "${pair[@]}" --windows 2 --shard 1/2
-fails 2 'not together with a limit' evaluate comprehension "${two[@]}" --limit 2 --shard 1/2
+fails 2 'only 2 windows to share' evaluate divergence "${pair[@]}" --windows 2 --shard 1/3
 fails 2 'only sequences have parts' evaluate inference --shard 1/2
 fails 2 'has no parts' evaluate conversation --shard 1/2
 fails 2 'has no parts' evaluate edge --shard 1/2
@@ -197,25 +215,6 @@ fails 1 'other of commit 0123abc' "$rbe" merge --out "$work/bad" "$work"/part[12
 sed 's/"kl":\[[^]]*]/"kl":[]/' "$work/dpart3" > "$work/other"
 fails 1 "$work/other: .*samples.kl" "$rbe" merge --out "$work/bad" "$work"/dpart[12] "$work/other"
 ok 'nothing was written by refused merges' test ! -e "$work/bad"
-
-if command -v parallel > "$work/out"; then
-    ok 'GNU parallel, four shards' env PATH="$RBE_BIN:$PATH" JOBS=2 scripts/eval-parallel.sh 4 \
-        "$work/pjoined" perplexity "${pair[@]}" --context 256 --threads 1
-    ok 'and the same result' same "$work/whole" "$work/pjoined"
-elif [ -n "${CI:-}" ]; then
-    check 'GNU parallel is installed: continuous integration runs its recipe' false
-else
-    echo 'SKIP GNU parallel is not installed'
-fi
-
-# The array script, as a cluster would start its tasks; one that is requeued goes on.
-for i in 1 2 1; do
-    ok "Slurm, task $i of 2" env PATH="$RBE_BIN:$PATH" SLURM_ARRAY_TASK_ID=$i \
-        SLURM_ARRAY_TASK_COUNT=2 SLURM_CPUS_PER_TASK=1 scripts/eval-slurm.sh "$work/slurm" \
-        perplexity "${pair[@]}" --context 256
-done
-ok 'Slurm, joined' "$rbe" merge --out "$work/sjoined" "$work"/slurm/*.jsonl
-ok 'is the same, too' same "$work/whole" "$work/sjoined"
 
 # --- an interrupted run goes on ---------------------------------------------------------------
 ok 'two windows' evaluate perplexity "${pair[@]}" --context 256 --windows 2 --out "$work/resume"
@@ -412,9 +411,12 @@ ok 'generation' evaluate generation --model "$model" --model "$model" --text "$w
     --prompts 2 --tokens 6 --prompt 8 --out "$work/generation"
 ok 'retained by itself' grep -q '"relevance":{[^}]*"retained":1.0' "$work/generation"
 mkdir "$work/blimp"
-printf '{"sentence_good": "She sees it.", "sentence_bad": "She see it."}\n' > "$work/blimp/a.jsonl"
+printf '{"sentence_good": "She sees it.", "sentence_bad": "She see it.", "UID": "verbs"}\n' \
+    > "$work/blimp/a.jsonl"
 printf '\0\5\26\7' > "$work/blimp/._a.jsonl"
-ok 'a folder of tasks, hidden files left out' evaluate comprehension "blimp=$work/blimp"
+ok 'a folder of tasks, hidden files left out' evaluate comprehension "blimp=$work/blimp" \
+    --out "$work/paradigms"
+ok 'by paradigm' grep -q '"paradigms":{"verbs":{"acc":1.0,' "$work/paradigms"
 printf 'Who?\n/reset\n\n/quit\n' > "$work/talk"
 talk() { "$rbe" chat --max-tokens 4 < "$work/talk"; }
 ok 'chat' talk

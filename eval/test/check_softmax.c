@@ -53,6 +53,20 @@ static void check_softmax(struct check_rng *rng)
             if (p[i] > p[top])
                 top = i;
         CHECK(rbe_argmax(p, n) == top);
+        double shared = 0;
+        for (size_t i = 0; i < n; i++)
+            shared += fmin(exp((double)p[i] - want), exp((double)q[i] - lq));
+        CHECK_NEAR(rbe_shared_mass(p, want, q, lq, n), shared, 2e-6);
+        CHECK(rbe_shared_mass(p, want, p, want, n) == 1);
+        uint32_t most[5];
+        const size_t count = n < 5 ? n : 5;
+        rbe_largest(most, count, p, n);
+        for (size_t c = 0; c < count; c++) {
+            size_t larger = 0;
+            for (size_t i = 0; i < n; i++)
+                larger += p[i] > p[most[c]] || (p[i] == p[most[c]] && i < most[c]);
+            CHECK(larger == c);
+        }
     }
     /* Far apart: exp underflows, the sum is the one large value. */
     const float far[] = {0, -200, -1000, -90, 100, -3};

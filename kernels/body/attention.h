@@ -251,7 +251,7 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
 
 /* Bytes that are asked for before they are read: a page, where the machine's own prefetching
  * stops.  From memory a token's attention took 2.3 ms without and 1.9 with (19.5 MB; least
- * times of docs/KERNEL-LOG.md). */
+ * times of docs/log/KERNELS.md). */
 enum { AHEAD = 4096 };
 
 static void scores_int8(float *s, size_t lds, const struct rbe_kv_queries *q,

@@ -11,7 +11,7 @@
  * Entry i is base[i % 16] + i: the 16 stored numbers are quantiles of a normal distribution
  * less their places, and the two bits above them step by 16.  So one byte permute does it where
  * there is one of 64 bytes, and where there is one of 16 it takes one addition more.  The width
- * of the base, its order and the multiplier were found by trial (docs/KERNEL-LOG.md).
+ * of the base, its order and the multiplier were found by trial (docs/log/KERNELS.md).
  */
 #ifndef RBE_KERNELS_FORMAT_SEEDG_H
 #define RBE_KERNELS_FORMAT_SEEDG_H

@@ -47,7 +47,7 @@ static void drop(const char *name)
 }
 
 /* Of the criterion that verdict() looked for last. */
-static char how[512], source[256], margin[256];
+static char how[512], source[256], margin[256], rbe_says[256];
 
 /* The verdict of criterion id over the rows, "?" when the folder is refused. */
 static const char *verdict(const char *id, const char *rows)
@@ -65,6 +65,7 @@ static const char *verdict(const char *id, const char *rows)
                 snprintf(how, sizeof how, "%s", c.rows[i].how);
                 snprintf(source, sizeof source, "%s", c.rows[i].source);
                 snprintf(margin, sizeof margin, "%s", c.rows[i].margin);
+                snprintf(rbe_says, sizeof rbe_says, "%s", c.rows[i].rbe);
             }
     rbe_criteria_free(&c);
     rbe_results_close(&r);
@@ -102,7 +103,7 @@ static void check_size(void)
     PASSES("C10", PAIR(4793000) CONVERT("bb", "9"));
     CHECK(!strcmp(source, "r.jsonl:2"));
     FAILS("C10", PAIR(4793000) TRAINED CONVERT("b0", "2000000"));
-    CHECK(!strcmp(source, "r.jsonl:3") && strstr(how, "words, as converted"));
+    CHECK(!strcmp(source, "r.jsonl:3") && strstr(how, "words, from the conversion"));
     FAILS("C10", PAIR(4793000) TRAINED CONVERT("b1", "2000000"));
 #define CONTENTS(words) HEAD "\"kind\":\"contents\",\"model\":" MODEL(4793000) \
     ",\"tensors\":[],\"totals\":{\"compressed_parameters\":" words "," \
@@ -114,12 +115,18 @@ static void check_size(void)
     UNMEASURED("C1", HEAD "\"kind\":\"perplexity\",\"model\":" BASE ",\"protocol\":\"P1\","
                "\"perplexity\":50,\"scored\":10}\n");
     /* On GPT-2 small 45 MB count, too. */
-#define SMALL_PAIR(bytes) HEAD "\"kind\":\"paired\",\"base\":" SMALL ",\"model\":" \
-    SMALL_RBE(bytes) SCORED ",\"text\":" TEXT ",\"protocol\":\"P1\",\"windows\":9," \
-    "\"complete\":true,\"percent_change\":4.9,\"base_perplexity\":29.4,\"perplexity\":30.84}\n"
+#define SMALL_PAIR(bytes) SMALL_CHANGE(bytes, "4.5", "5.3")
+#define SMALL_CHANGE(bytes, low, high) HEAD "\"kind\":\"paired\",\"base\":" SMALL \
+    ",\"model\":" SMALL_RBE(bytes) SCORED ",\"text\":" TEXT ",\"protocol\":\"P1\"," \
+    "\"windows\":9," \
+    "\"complete\":true,\"percent_change\":4.9,\"percent_change_ci95\":[" low "," high "]," \
+    "\"base_perplexity\":29.4,\"perplexity\":30.84}\n"
     PASSES("C1", SMALL_PAIR(45000000));
     FAILS("C1", SMALL_PAIR(45000001));
     PASSES("C3b", SMALL_PAIR(45000000));
+    /* 29.4 and 6 % are more than 31. */
+    WITHIN("C3b", SMALL_CHANGE(45000000, "4.5", "6"));
+    UNMEASURED("C3b", SMALL_CHANGE(45000000, "null", "null"));
 }
 
 #define SPEED(field) HEAD "\"kind\":\"inference\",\"group\":\"g\",\"mode\":\"latency\"," \
@@ -177,16 +184,22 @@ static void check_speed(void)
     UNMEASURED("C4", HUNDRED("99", "1"));
 }
 
-#define PPL(change, complete) HEAD "\"kind\":\"paired\",\"base\":" BASE ",\"model\":" MODEL(1) \
+#define CHANGED(change, low, high, complete) HEAD "\"kind\":\"paired\",\"base\":" BASE \
+    ",\"model\":" MODEL(1) \
     SCORED ",\"text\":" TEXT ",\"protocol\":\"P1\",\"windows\":9,\"complete\":" complete \
-    ",\"percent_change\":" change ",\"base_perplexity\":50,\"perplexity\":52}\n"
+    ",\"percent_change\":" change ",\"percent_change_ci95\":[" low "," high "]" \
+    ",\"base_perplexity\":50,\"perplexity\":52}\n"
+#define PPL(change, complete) CHANGED(change, change, change, complete)
 
 static void check_quality(void)
 {
     PASSES("C3", PPL("5", "true"));
     FAILS("C3", PPL("5.01", "true"));
     UNMEASURED("C3", PPL("1", "false"));
-#define CHANGE(x, low, high) PPL(x ",\"percent_change_ci95\":[" low "," high "]", "true")
+#define CHANGE(x, low, high) CHANGED(x, low, high, "true")
+    /* A value alone says nothing. */
+    UNMEASURED("C3", CHANGE("1", "null", "null"));
+    CHECK(strstr(how, "no 95 % interval"));
     PASSES("C3", CHANGE("4", "3", "5"));
     WITHIN("C3", CHANGE("4", "3", "5.1"));
     WITHIN("C3", CHANGE("6", "5", "7"));
@@ -196,28 +209,42 @@ static void check_quality(void)
     /* Another text, whatever its name: wikitext-2-valid, or one that was changed. */
 #define OF_TEXT(name, sha) HEAD "\"kind\":\"paired\",\"base\":" BASE ",\"model\":" MODEL(1) \
     SCORED ",\"text\":{\"name\":\"" name "\",\"sha256\":\"" sha "\"},\"protocol\":\"P1\"," \
-    "\"windows\":9,\"complete\":true,\"percent_change\":1,\"base_perplexity\":50," \
+    "\"windows\":9,\"complete\":true,\"percent_change\":1," \
+    "\"percent_change_ci95\":[1,1],\"base_perplexity\":50," \
     "\"perplexity\":51}\n"
     PASSES("C3", OF_TEXT("any", SHA));
     UNMEASURED("C3", OF_TEXT("wikitext-2.txt", "f0"));
     UNMEASURED("C3", OF_TEXT("wiki.test.raw", "f0"));
     /* The later of two rows about the same counts. */
     FAILS("C3", PPL("1", "true") PPL("6", "true"));
-#define KEPT(c, f, r) HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1) \
-    ",\"prompts\":15,\"candidates\":8,\"tokens\":9,\"coherence\":{\"retained\":" c "}," \
-    "\"fluency\":{\"retained\":" f "},\"relevance\":{\"retained\":" r "}}\n"
+#define MEASURED(c, f, r) HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1) \
+    ",\"prompts\":15,\"candidates\":8,\"candidates_apart\":96,\"tokens\":9,\"coherence\":{" c \
+    "},\"fluency\":{" f "},\"relevance\":{" r "}}\n"
+#define IN(x, low, high) "\"retained\":" x ",\"retained_ci95\":[" low "," high "]"
+#define KEPT(c, f, r) MEASURED(IN(c, c, c), IN(f, f, f), IN(r, r, r))
     PASSES("C6", KEPT("0.95", "0.5", "0.5"));
     FAILS("C6", KEPT("0.949", "0.99", "0.99"));
     PASSES("C6b", KEPT("0.5", "0.98", "0.5"));
     FAILS("C6b", KEPT("0.99", "0.979", "0.99"));
     PASSES("C6c", KEPT("0.5", "0.5", "0.93"));
     FAILS("C6c", KEPT("0.99", "0.99", "0.929"));
-    UNMEASURED("C6c", KEPT("0.99", "0.99", "null"));
-    /* The interval that once passed. */
-#define SPREAD(x, low, high) KEPT(x ",\"retained_ci95\":[" low "," high "]", "1", "1")
+    UNMEASURED("C6c", MEASURED(IN("1", "1", "1"), IN("1", "1", "1"), IN("null", "1", "1")));
+    /* The interval decides, and without one nothing does. */
+#define SPREAD(x, low, high) MEASURED(IN(x, low, high), IN(x, low, high), IN(x, low, high))
     WITHIN("C6", SPREAD("0.959", "0.892", "1"));
     PASSES("C6", SPREAD("0.97", "0.95", "1"));
     FAILS("C6", SPREAD("0.9", "0.8", "0.949"));
+    WITHIN("C6b", SPREAD("0.99", "0.979", "1"));
+    PASSES("C6b", SPREAD("0.99", "0.98", "1"));
+    FAILS("C6b", SPREAD("0.9", "0.8", "0.979"));
+    WITHIN("C6c", SPREAD("0.92", "0.8", "0.94"));
+    UNMEASURED("C6", SPREAD("0.97", "null", "null"));
+    UNMEASURED("C6b", SPREAD("0.99", "null", "null"));
+    /* Fluency by its worst part, in that part's unit. */
+    PASSES("C6b", MEASURED(IN("1", "1", "1"), IN("1", "1", "1")
+                           ",\"worst\":\"rep4\",\"original\":0.052,\"model\":0.289",
+                           IN("1", "1", "1")));
+    CHECK(strstr(rbe_says, "28.90 % of 4-grams repeated"));
     /* Measured again: the later row counts. */
     FAILS("C6", KEPT("0.99", "0.99", "0.99") KEPT("0.9", "0.9", "0.9"));
     PASSES("C6", KEPT("0.9", "0.9", "0.9") KEPT("0.99", "0.99", "0.99"));
@@ -225,6 +252,11 @@ static void check_quality(void)
     UNMEASURED("C6", HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1)
                ",\"prompts\":7,\"candidates\":7,\"tokens\":9,\"coherence\":{\"retained\":1},"
                "\"fluency\":{\"retained\":1},\"relevance\":{\"retained\":1}}\n");
+    /* A row of the older measures. */
+    UNMEASURED("C6c", HEAD "\"kind\":\"generation\",\"base\":" BASE ",\"model\":" MODEL(1)
+               ",\"prompts\":9,\"candidates\":8,\"tokens\":9,\"coherence\":{},\"fluency\":{},"
+               "\"relevance\":{" IN("1", "1", "1") "}}\n");
+    CHECK(strstr(how, "older than this measure"));
 }
 
 static const char *machine_of_talk = "";
@@ -403,39 +435,39 @@ static void check_types(void)
 #define CONVERTED(tensors) ROW("convert", "\"profile\":\"p\",\"tensors\":" tensors)
     static const char *const cases[][2] = {
         {PAIRED("\"perplexity\":51,\"protocol\":1"),
-         "r.jsonl:1: paired row: \"protocol\" is no text"},
+         "r.jsonl:1: paired row: \"protocol\" is not a text"},
         {PAIRED("\"protocol\":\"P1\",\"perplexity\":-5"),
-         "\"perplexity\" is no number above 0"},
+         "\"perplexity\" is not a number above 0"},
         {PAIRED("\"protocol\":\"P1\",\"perplexity\":0"),
-         "\"perplexity\" is no number above 0"},
-        {PAIRED("\"protocol\":\"P1\",\"perplexity\":\"5\""), "\"perplexity\" is no number"},
+         "\"perplexity\" is not a number above 0"},
+        {PAIRED("\"protocol\":\"P1\",\"perplexity\":\"5\""), "\"perplexity\" is not a number"},
         {PAIRED("\"protocol\":\"P1\""), "paired row without \"perplexity\""},
         {PAIRED(GOOD "\"percent_change_ci95\":[1]"),
-         "\"percent_change_ci95\" is no pair of numbers"},
+         "\"percent_change_ci95\" is not a pair of numbers"},
         {PAIRED(GOOD "\"complete\":1"), "\"complete\" is neither true nor false"},
-        {PAIRED(GOOD "\"command\":[]"), "\"command\" is no text"},
-        {PAIRED(GOOD "\"machine\":{\"cpu\":1}"), "\"machine.cpu\" is no text"},
+        {PAIRED(GOOD "\"command\":[]"), "\"command\" is not a text"},
+        {PAIRED(GOOD "\"machine\":{\"cpu\":1}"), "\"machine.cpu\" is not a text"},
         {PAIR(1) HEAD "\"kind\":\"edge\",\"model\":{\"name\":1}}\n",
-         "r.jsonl:2: edge row: \"model.name\" is no text"},
+         "r.jsonl:2: edge row: \"model.name\" is not a text"},
         {HEAD "\"kind\":\"edge\",\"model\":\"m\"}\n", "edge row without \"model.name\""},
         {HEAD "\"kind\":\"step\",\"step\":\"s\",\"ok\":true,\"base\":7}\n",
-         "\"base\" is no object"},
+         "\"base\" is not an object"},
         {HEAD "\"kind\":\"step\",\"step\":\"s\",\"ok\":\"yes\"}\n",
          "\"ok\" is neither true nor false"},
         {ROW("divergence", "\"kl\":{\"mean\":0},\"top1\":{\"agreement\":1.5}"),
-         "\"top1.agreement\" is no number of 0 to 1"},
-        {ROW("convert", "\"profile\":1"), "\"profile\" is no text"},
-        {CONVERTED("{}"), "\"tensors\" is no list"},
-        {CONVERTED("[{\"name\":\"a\"},{\"name\":2}]"), "\"tensors[].name\" is no text"},
-        {CONVERTED("[7]"), "\"tensors[].name\" is no object"},
+         "\"top1.agreement\" is not a number from 0 to 1"},
+        {ROW("convert", "\"profile\":1"), "\"profile\" is not a text"},
+        {CONVERTED("{}"), "\"tensors\" is not a list"},
+        {CONVERTED("[{\"name\":\"a\"},{\"name\":2}]"), "\"tensors[].name\" is not a text"},
+        {CONVERTED("[7]"), "\"tensors[].name\" is not an object"},
         {ROW("comprehension", "\"task\":\"t\",\"metrics\":{\"acc\":{\"value\":\"x\"}}"),
-         "\"metrics{}.value\" is no number"},
+         "\"metrics{}.value\" is not a number"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuses(cases[i][0], cases[i][1]);
     put("b.json", "{\"context\":{},\"benchmarks\":[{\"run_name\":1}]}");
-    refuses(PAIR(1), "b.json:1: benchmark row: \"benchmarks[].run_name\" is no text");
+    refuses(PAIR(1), "b.json:1: benchmark row: \"benchmarks[].run_name\" is not a text");
     drop("b.json");
 }
 

@@ -122,8 +122,8 @@ check 'copies the benchmarks' cmp -s <(tr -d ' \n' < "$work/r/bench.json") \
     <(sed 's/5000000000.0/5e9/; s/10000000000.0/1e10/g' "$work/page/bench.json" | tr -d ' \n')
 check 'and links to them' has "$page" '<a href="bench.json">bench.json: 1 results'
 check 'each' has "$page" '<a href="bench_2.json">bench_2.json: 1 results of rbe-bench, from bench2.json'
-for what in 'no run has timed a model' 'this run has timed no token' \
-    'no run has generated under a memory limit' 'no conversation was held' \
+for what in 'no run has timed a model' 'this run did not time a token' \
+    'no run has generated under a memory limit' 'no conversation was measured' \
     'no run has compared generated texts' 'no run has compared the predictions' \
     'no comprehension task was run' 'no training after encoding was run' 'no run of rbe codecs' \
     'All matrices of one token: NOT MEASURED' 'no conversion by a schedule'; do
@@ -150,8 +150,8 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
 "top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
         tr '\n' ' '
     echo
-    echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"tokens":4,
-"fluency":{"retained":0.9,"retained_ci95":[0.8,0.95]},"coherence":{"retained":0.5},
+    echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"candidates_apart":96,"tokens":4,
+"fluency":{"retained":0.9,"retained_ci95":[0.8,0.95]},"coherence":{"retained":0.5,"retained_ci95":[0.4,0.6]},
 "relevance":{"retained":0.94,"retained_ci95":[0.9,1.0]}}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"comprehension","base":'"$base"',"model":'"$one"',"task":"lambada","items":9,
@@ -167,7 +167,7 @@ check 'reads more' run "$work/more" --out "$work/mpage"
 flat "$work/mpage/index.html"
 number=$(grep -n '"step":"long"' "$work/mpage/rows.jsonl" | cut -d: -f1)
 check 'says which failed, and by how much' has "$page" \
-    '<p class="item">C6, coherence of generated text: 50.0 % (wanted: &gt;= 95 % retained; margin: -45.0 points)'
+    '<p class="item">C6, gain by the prompt, for coherence: 50.0 % (40.0 to 60.0) (wanted: &gt;= 95 % retained; margin: -45.0 points)'
 check 'which are within error' has "$page" '<p class="item">C6c, relevance of generated text: 94.0 % (90.0 to 100.0)'
 check 'in the table' has "$page" '<td class="none"><b>WITHIN ERROR</b>'
 check 'in Markdown' has "$work/mpage/report.md" '| **WITHIN ERROR** |'
@@ -301,9 +301,9 @@ head -n 1 "$work/r/rows.jsonl" > "$work/row"
 for what in 's/"percent_change":4.5,//|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":null/|paired row without "percent_change"' \
     's/"percent_change":4.5/"percent_change":NaN/|other.jsonl:1: not JSON' \
-    's/"percent_change":4.5/"percent_change":"x"/|"percent_change" is no number' \
-    's/"protocol":"P1"/"protocol":1/|"protocol" is no text' \
-    's/\[4.1,4.9\]/[4.1,null]/|"percent_change_ci95" is no pair of numbers' \
+    's/"percent_change":4.5/"percent_change":"x"/|"percent_change" is not a number' \
+    's/"protocol":"P1"/"protocol":1/|"protocol" is not a text' \
+    's/\[4.1,4.9\]/[4.1,null]/|"percent_change_ci95" is not a pair of numbers' \
     's/"kind":"paired",//|other.jsonl:1: the row has no "kind"'; do
     sed "${what%|*}" "$work/row" > "$work/r/other.jsonl"
     check "${what%|*} fails" fails 1 "$work/r" --out "$work/page"
