@@ -986,9 +986,9 @@ static enum rbe_status open_engine(struct rbe_grad **t, const struct rbe_source 
 
 static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric metric,
                                  const struct rbe_source *s, const uint32_t *tokens,
-                                 size_t count,
-                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
-                                 struct rbe_progress *progress, struct rbe_diag *d)
+                                 size_t count, struct rbe_calibration_keep *keep,
+                                 struct rbe_pool *pool, struct rbe_progress *progress,
+                                 struct rbe_diag *d)
 {
     const struct rbe_model_config *config = &s->config;
     const struct rbe_grad_limits limits =
@@ -1256,6 +1256,11 @@ void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c)
             x = XXH3_64bits_withSeed(s->energy, s->rows * sizeof *s->energy, x);
         if (!s->sums)
             rbe_map_forget(s->upper, bytes);
+        const size_t outer = s->outer_floats * sizeof *s->outer_upper;
+        if (outer)
+            x = XXH3_64bits_withSeed(s->outer_upper, outer, x);
+        if (outer && !s->outer)
+            rbe_map_forget(s->outer_upper, outer);
         all += x;
     }
     snprintf(hex, 17, "%016" PRIx64, all);
