@@ -136,6 +136,10 @@ static enum rbe_status encode_entry(struct rbe_convert_entry *r,
     if (moment && (err = rbe_quality_cost(&r->output_error, x, &w, moment, pool, d)))
         goto out;
     r->seconds = (rbe_now() - start) / at_once;
+    r->spent.factors /= at_once;
+    r->spent.feedback /= at_once;
+    r->spent.search /= at_once;
+    r->spent.scales /= at_once;
     snprintf(w.name, sizeof w.name, "%s", t->name);
     err = rbe_partial_save(r, &w, key, path, d);
 out:
@@ -162,6 +166,8 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
         goto out;
     o.progress = on_progress;
     o.progress_arg = &m;
+    r->spent = (struct rbe_encode_spent){0};
+    o.spent = &r->spent;
     if (c->o.calibration && t->matrix && (err = rbe_convert_moment(&moment, c, r, d)))
         goto out;
     if (rbe_convert_uses_feedback(r) && !c->o.no_feedback) {

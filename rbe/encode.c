@@ -307,6 +307,8 @@ enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint
                  (int)o->search, o->window, (double)o->search_scale, (int)o->scales,
                  (int)o->scale_search, o->hadamard, o->sign_seed, importance, moment,
                  (double)o->damping);
+    if (o->drawn)
+        n += snprintf(text + n, sizeof text - (size_t)n, " drawn");
     err = rbe_sha256(hex, text, (size_t)n);
     if (o->row_metric && !err && !(err = hash_floats(moment, o->row_metric,
                                                      (size_t)rows * rows))) {

@@ -39,6 +39,12 @@ struct rbe_encode_part {
     uint32_t block, aux;        /* as in struct rbe_matrix */
 };
 
+/* Seconds: of the factors of the moments, of taking over errors, of the search, of fitting the
+ * scales again. */
+struct rbe_encode_spent {
+    double factors, feedback, search, scales;
+};
+
 /*
  * Called from the calling thread now and then with the part done, 0..1 of the whole weight.
  * Returning false stops the encoder, which then answers RBE_ERR_INTERRUPTED.
@@ -58,6 +64,9 @@ struct rbe_encode_options {
     float search_scale;         /* seed: in units of sigma; 0: tuned to the rate */
     enum rbe_scales scales;
     bool scale_search;          /* int8, int4: scales of least error instead of max / range */
+    /* Seeds: codes are drawn, not searched, and stand for nothing; scales fit the weights.  For
+     * times and memory, which do not depend on values.  The moment is not looked at. */
+    bool drawn;
 
     uint32_t hadamard;          /* 0, or block of the rotation: divides cols, power of two */
     uint64_t sign_seed;
@@ -73,6 +82,7 @@ struct rbe_encode_options {
 
     rbe_encode_progress_fn *progress;   /* may be NULL */
     void *progress_arg;
+    struct rbe_encode_spent *spent;     /* what seeds took is added there; may be NULL */
 };
 
 /*

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
+#include "base/stats.h"
 #include "kernels/f16.h"
 #include "kernels/format/seed.h"
 #include "rbe/encode.h"
@@ -75,6 +77,8 @@ struct encoder {
                                  * on; errors */
     uint16_t *ahead;            /* words of a chunk and of the rows after it, with down */
     size_t column;              /* being searched, under feedback */
+    struct rbe_encode_spent spent;
+    double since;               /* what is being done began then */
     atomic_size_t taken;        /* columns begun, without */
     atomic_bool stop;
 };
@@ -228,8 +232,8 @@ static void search_block(const struct encoder *e, struct rbe_seed_search *s,
     rbe_seed_search_run(s, &span, words + 8 * e->cut[b]);
 }
 
-/* Stores the words of column n interleaved, and the outputs they stand for. */
-static void store_column(struct encoder *e, size_t n, const uint16_t *words)
+/* Stores the words of column n interleaved. */
+static void store_words(const struct encoder *e, size_t n, const uint16_t *words)
 {
     uint16_t *const codes = e->job->codes;
 
@@ -239,6 +243,12 @@ static void store_column(struct encoder *e, size_t n, const uint16_t *words)
         const size_t line = strip * e->groups + n / RBE_SEED_LANES * group + j - strip;
         codes[line * RBE_SEED_LANES + n % RBE_SEED_LANES] = words[j];
     }
+}
+
+/* And the outputs they stand for. */
+static void store_column(struct encoder *e, size_t n, const uint16_t *words)
+{
+    store_words(e, n, words);
     rbe_seed_decode_column(e->format, e->block, words, e->rows, e->g + n * e->rows);
     for (size_t m = 0; e->zero_rows && m < e->rows; m++)
         if (!(e->row[m] > 0))
@@ -285,6 +295,23 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
             joint = rbe_seed_search_join(s, target, e->importance, e->rows, 0);
         search_block(e, s, target, &joint, 0, words);
         store_column(e, at, words);
+        if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
+            atomic_store(&e->stop, true);
+    }
+}
+
+/* Without any search: words that follow from the column's number alone. */
+static void columns_drawn(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+    uint16_t *words = e->words + i * e->stream;
+
+    for (size_t at = i; at < e->cols && !atomic_load(&e->stop); at += n) {
+        uint64_t state = (at + 1) * 0xD1B54A32D192ED03ULL;
+
+        for (size_t k = 0; k < e->stream; k++)
+            words[k] = (uint16_t)(rbe_random_next(&state) >> 48);
+        store_words(e, at, words);
         if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
             atomic_store(&e->stop, true);
     }
@@ -338,6 +365,15 @@ static void block_errors(void *arg, unsigned i, unsigned n)
         rbe_feedback_after(e->feedback, e->column, e->w, e->g + at * e->rows, step, e->rows,
                            first, end);
     }
+}
+
+/* Adds the time since the last call to one of the sums. */
+static void clock_in(struct encoder *e, double *sum)
+{
+    const double now = rbe_now();
+
+    *sum += now - e->since;
+    e->since = now;
 }
 
 /* Rows that bring AHEAD_BITS. */
@@ -409,6 +445,7 @@ static void columns_in_turn(struct encoder *e)
     for (size_t i = 0; i < e->cols && !atomic_load(&e->stop); i++) {
         e->column = i;
         rbe_pool_run(e->job->pool, block_targets, e);
+        clock_in(e, &e->spent.feedback);
         if (!is_zero_column(e, rbe_feedback_column(e->feedback, i))) {
             rbe_pool_run(e->job->pool, block_joints, e);
             if (e->down)
@@ -417,7 +454,9 @@ static void columns_in_turn(struct encoder *e)
                 rbe_pool_run(e->job->pool, block_search, e);
             store_column(e, rbe_feedback_column(e->feedback, i), e->words);
         }
+        clock_in(e, &e->spent.search);
         rbe_pool_run(e->job->pool, block_errors, e);
+        clock_in(e, &e->spent.feedback);
         if (!rbe_encode_tick(e->job, (double)i / (double)e->cols))
             atomic_store(&e->stop, true);
     }
@@ -558,7 +597,7 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     }
     if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->search)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    for (unsigned i = 0; i < e->threads; i++) {
+    for (unsigned i = 0; i < e->threads && !j->o->drawn; i++) {
         err = rbe_seed_search_open(&e->search[i], e->format, e->block,
                                    search_bits(j->o), NULL, d);
         if (err)
@@ -622,31 +661,47 @@ static enum rbe_status encode(const struct rbe_encode_job *j, struct rbe_diag *d
         .groups = rbe_seed_groups(j->m->cols),
         .stream = rbe_seed_column_words(j->m->rows, j->m->block),
         .threads = rbe_pool_threads(j->pool),
+        .since = rbe_now(),
     };
     enum rbe_status err = RBE_OK;
 
     if (o->search_scale < 0 || isnan(o->search_scale))
         return rbe_fail(d, RBE_ERR_ARG, "a search scale of %g", (double)o->search_scale);
     e.unit = rbe_seed_sigma(e.format) /
-             (o->search_scale > 0 ? o->search_scale : tuned_scale(e.format, e.block));
-    if (j->moment)
+             (o->drawn ? 1 : o->search_scale > 0 ? o->search_scale
+                                                 : tuned_scale(e.format, e.block));
+    if (j->moment && !o->drawn)
         err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, j->pool,
                                 d);
+    clock_in(&e, &e.spent.factors);
     if (!err)
         err = prepare(&e, d);
     if (err)
         goto out;
-    if (e.feedback)
+    clock_in(&e, &e.spent.scales);
+    if (o->drawn)
+        rbe_pool_run(j->pool, columns_drawn, &e);
+    else if (e.feedback)
         columns_in_turn(&e);
     else
         rbe_pool_run(j->pool, columns_alone, &e);
+    if (!e.feedback || o->drawn)
+        clock_in(&e, &e.spent.search);
     if (atomic_load(&e.stop)) {
         err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         goto out;
     }
-    err = refit(&e, d);
+    /* Drawn codes have nothing of the weights that scales could be fitted to. */
+    err = o->drawn ? RBE_OK : refit(&e, d);
     if (!err)
         err = store_scales(&e, d);
+    clock_in(&e, &e.spent.scales);
+    if (o->spent) {
+        o->spent->factors += e.spent.factors;
+        o->spent->feedback += e.spent.feedback;
+        o->spent->search += e.spent.search;
+        o->spent->scales += e.spent.scales;
+    }
 out:
     release(&e);
     return err;

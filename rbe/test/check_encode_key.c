@@ -64,6 +64,7 @@ int main(void)
     CHANGE(block, 40);
     CHANGE(aux, 3);
     CHANGE(search, RBE_SEARCH_BEST);
+    CHANGE(drawn, true);
     CHANGE(window, 12);
     CHANGE(search_scale, 1.1F);
     CHANGE(search_scale, 1.1000001F);

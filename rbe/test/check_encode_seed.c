@@ -286,6 +286,44 @@ static bool same_weight(const struct rbe_weight *a, const struct rbe_weight *b)
            memcmp(x->col_scale, y->col_scale, x->cols * sizeof *x->col_scale) == 0;
 }
 
+/* Codes that are drawn: as many bytes as searched ones, values of the weights' size, the same
+ * codes from any number of threads, and no column like its neighbour. */
+static void check_drawn(void)
+{
+    enum { ROWS = 200, COLS = 128 };
+    const struct rbe_encode_options drawn = {.format = RBE_SEED, .block = 44, .hadamard = 64,
+                                             .drawn = true};
+    struct rbe_encode_options searched = drawn;
+    float *w = malloc(sizeof(float) * ROWS * COLS), out[COLS];
+    struct rbe_weight a, b, c;
+    struct rbe_pool *pool = NULL;
+    double sum = 0, want = 0, product = 0;
+
+    fill(w, (size_t)ROWS * COLS, 0.02F);
+    searched.drawn = false;
+    searched.window = 8;
+    CHECK(rbe_pool_open(&pool, 3, NULL) == RBE_OK);
+    CHECK(rbe_encode_weight(&a, w, ROWS, COLS, &drawn, NULL, NULL) == RBE_OK);
+    CHECK(rbe_encode_weight(&b, w, ROWS, COLS, &drawn, pool, NULL) == RBE_OK);
+    CHECK(rbe_encode_weight(&c, w, ROWS, COLS, &searched, NULL, NULL) == RBE_OK);
+    CHECK(a.bytes == c.bytes && same_weight(&a, &b) && !same_weight(&a, &c));
+    for (uint32_t r = 0; r < ROWS; r++) {
+        rbe_weight_decode_row(&a, r, out);
+        for (uint32_t i = 0; i < COLS; i++) {
+            CHECK(isfinite(out[i]));
+            sum += (double)out[i] * (double)out[i];
+            want += (double)w[r * COLS + i] * (double)w[r * COLS + i];
+            product += i ? (double)out[i] * (double)out[i - 1] : 0;
+        }
+    }
+    CHECK(fabs(sum / want - 1) < 0.1 && fabs(product / sum) < 0.05);
+    rbe_weight_free(&a);
+    rbe_weight_free(&b);
+    rbe_weight_free(&c);
+    rbe_pool_close(&pool);
+    free(w);
+}
+
 /* The moment of inputs that are correlated and of very different size. */
 static float *correlated(uint32_t n)
 {
@@ -617,6 +655,7 @@ int main(int argc, char **argv)
     check_row_metric(RBE_SEED, 28, 0.7);
     check_row_metric(RBE_SEEDG, 128, 0.9);
     check_scales_fit();
+    check_drawn();
     check_arguments();
     return check_done();
 }
