@@ -398,7 +398,8 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
                 c->threads = t;
                 c->count = counts.v[v];
                 c->cold = !hot;
-                if ((listed || (!s->cold && !s->hot)) && c->count <= most && in_set(p, c, up, head, usual))
+                if ((listed || (!s->cold && !s->hot)) && c->count <= most &&
+                    in_set(p, c, up, head, usual))
                     err = product(p, i, c, d);
             }
     return err;

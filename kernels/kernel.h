@@ -94,7 +94,7 @@ const char *rbe_act_bits_init(void);
  * y[t * ldy + r] = sum over c of W[r][c] * a.x[t][c] for row0 <= r < row1, t < a.count.
  *
  * row0 is a multiple of rbe_row_step(w); row1 too, or equal to w->rows.  GEMV kernels take
- * count == 1 only, FEW kernels up to RBE_FEW_MAX: these give each vector the GEMV's bits.  A kernel never allocates, never fails, writes only the named rows, and
+ * count == 1 only.  A kernel never allocates, never fails, writes only the named rows, and
  * reads not one byte past the codes, scales and padded activations.
  */
 typedef void rbe_product_fn(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
@@ -102,7 +102,7 @@ typedef void rbe_product_fn(const struct rbe_matrix *w, const struct rbe_act *a,
 
 enum rbe_op { RBE_GEMV, RBE_GEMM, RBE_FEW, RBE_OP_COUNT };
 
-/* Vectors of a FEW product, at most. */
+/* Vectors of a FEW product, at most; each gets the bits of its GEMV. */
 enum { RBE_FEW_MAX = 8 };
 
 /* "gemv", ...: kernels.def's word, without the bits. */

@@ -104,8 +104,8 @@ static double cpu_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The least of the first ones, which may warm something up; from there on towards the median, in
- * steps that become short: an outlier moves it no further than any other measurement. */
+/* The least of the first ones, which may warm something up; from there on towards the median,
+ * in steps that become short: an outlier moves it no further than any other measurement. */
 static void measured(struct rbe_lookup *k, unsigned n, double seconds)
 {
     const unsigned seen = k->seen[n]++;
@@ -123,8 +123,8 @@ static double cost(const struct rbe_lookup *k, unsigned n)
     return k->seen[n] && k->seen[1] ? k->seconds[n] / k->seconds[1] : first_cost(n);
 }
 
-/* Tokens of a batch that makes most of its time, of at most `most`; 1: no guess, as one that were
- * wrong would have cost too much. */
+/* Tokens of a batch that makes most of its time, of at most `most`; 1: no guess, as one that
+ * were wrong would have cost too much. */
 static unsigned best_batch(const struct rbe_lookup *k, unsigned most)
 {
     unsigned best = 1;

@@ -344,7 +344,8 @@ int main(int argc, char **argv)
     turn(20, &connected);
     if (CHECK(connected)) {
         check_replies();
-        kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25, check_kills, forget);
+        kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25, check_kills,
+                       forget);
     }
     if (server > 0)
         end(&server, SIGKILL);

@@ -3,10 +3,10 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A window becomes weights once for 2, 4 or 8 vectors, whose sums stand in registers beside each
- * other: as many rows are taken at a time as that leaves room for.  The integers are those
- * of the product with one vector, and so are the floats.  A count between these goes as the next
- * one, and the last vector's sums are made again for those that are not there.
+ * A window becomes weights once for 2, 4 or 8 vectors, whose sums stand in registers beside
+ * each other: as many rows are taken at a time as that leaves room for.  The integers are those
+ * of the product with one vector, and so are the floats.  A count between these goes as the
+ * next one, and the last vector's sums are made again for those that are not there.
  *
  * Shift counts come from memory here: they are paid for once for all vectors, and the
  * loops of every block in every count would be large.

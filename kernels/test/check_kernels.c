@@ -6,8 +6,9 @@
  * For every format, shape, fill, number of vectors and placement in memory: the oracle sums
  * rbe_decode_row() times the prepared activations in double; every kernel of that format that
  * this CPU runs must agree.  Float formats agree to a derived bound, integer formats also bit
- * for bit with their scalar kernel, products of few vectors with the scalar one of each alone.  Four fills: `exact` and `one-hot` leave no room for
- * rounding, `random` has the bound, `special` asks for the right NaN, infinity and zero.
+ * for bit with their scalar kernel, products of few vectors with the scalar one of each alone.
+ * Four fills: `exact` and `one-hot` leave no room for rounding, `random` has the bound,
+ * `special` asks for the right NaN, infinity and zero.
  * Every buffer touches an unreadable page: its end in one pass, its start in the next.
  */
 #include <float.h>

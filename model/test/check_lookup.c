@@ -1,7 +1,7 @@
 /*
- * check_lookup.c - tokens that are guessed change nothing but the time: what is chosen stays the
- * same to the token, greedily and with random numbers, to the end of the context and after
- * what was cut off.
+ * check_lookup.c - tokens that are guessed change nothing but the time: what is chosen stays
+ * the same to the token, greedily and with random numbers, to the end of the context and
+ * after what was cut off.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -43,8 +43,7 @@ static struct rbe_session *open_session(struct rbe_model *m, enum rbe_kv_cache k
     return s;
 }
 
-/* Goes on from ids [from] to the end of the context; `end` is the token that ends nothing here,
- * but is followed by a text that was not chosen. */
+/* Goes on from ids [from] to the end of the context; at times a token was not chosen. */
 static void write_on(struct rbe_lookup *k, struct rbe_session *s, struct rbe_model *m,
                      struct rbe_sampling how, uint32_t *ids, uint32_t from)
 {
@@ -145,8 +144,8 @@ static void check_loss(struct rbe_model *m)
 /* The same answers, over turns that are forgotten and answers that end early. */
 static void check_talk(struct rbe_model *m, const char *path)
 {
-    static const char *const questions[] = {"Where does the river rise?", "And where does it go?",
-                                            "Where does the river rise?"};
+    static const char *const questions[] = {
+        "Where does the river rise?", "And where does it go?", "Where does the river rise?"};
     struct rbe_turn turn[2];
     struct rbe_session *s[2];
     struct rbe_conversation *c[2] = {NULL};
