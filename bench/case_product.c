@@ -236,7 +236,7 @@ static enum rbe_status new_case(struct rbe_parts_case **out, struct rbe_suite *s
         return err;
     (*out)->kernel = k;
     (*out)->format = k->format;
-    (*out)->count = k->op == RBE_GEMM && count ? count : 1;
+    (*out)->count = rbe_kernel_vectors(k) > 1 && count ? count : 1;
     c->cold = cold;
     if ((err = rbe_parts_add(*out, shapes, n, d)))
         rbe_case_free(c);
@@ -253,10 +253,10 @@ static void name_rest(struct rbe_parts_case *c)
         rbe_case_name(&c->c, "/B:%u", w->block);
     if (w->aux)
         rbe_case_name(&c->c, "/K:%u", w->aux);
-    if (k->op == RBE_GEMM)
+    if (rbe_kernel_vectors(k) > 1)
         rbe_case_name(&c->c, "/T:%zu", c->count);
     rbe_case_name(&c->c, "/%s/t:%u", c->c.cold ? "cold" : "hot", c->c.threads);
-    rbe_case_facts(&c->c, k->op == RBE_GEMM ? "gemm" : "gemv", rbe_format_name(c->format),
+    rbe_case_facts(&c->c, rbe_op_name(k->op), rbe_format_name(c->format),
                    k->word,
                    k == rbe_kernel_best_for(k->op, k->format, rbe_cpu_isa(),
                                             rbe_format_act_bits(k->format), true));

@@ -351,7 +351,7 @@ static bool in_set(const struct planner *p, const struct rbe_product_case *c, bo
     const struct rbe_selection *s = p->sel;
     const bool asked = s->shapes_count || s->blocks.count || s->threads.count ||
                        s->vectors.count || s->cold || s->hot;
-    const bool gemm = c->kernel->op == RBE_GEMM;
+    const bool gemm = rbe_kernel_vectors(c->kernel) > 1;
 
     if (s->full)
         return true;
@@ -382,10 +382,13 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
     const struct rbe_selection *s = p->sel;
     const bool up = c->rows == 3072 && c->cols == 768, head = c->rows == GPT2_VOCAB;
     const bool usual = c->block == rbe_format_facts(c->kernel->format)->usual_block;
-    const uint32_t usual_count = c->kernel->op == RBE_GEMM ? DEFAULT_VECTORS : 1;
-    const struct values counts = c->kernel->op == RBE_GEMM && s->vectors.count
+    static const uint32_t usual_counts[RBE_OP_COUNT][3] = {
+        [RBE_GEMV] = {1}, [RBE_GEMM] = {DEFAULT_VECTORS}, [RBE_FEW] = {2, 4, 8}};
+    const size_t most = rbe_kernel_vectors(c->kernel);
+    const struct values counts = most > 1 && s->vectors.count
                                      ? (struct values){s->vectors.count, s->vectors.v}
-                                     : (struct values){1, &usual_count};
+                                     : (struct values){c->kernel->op == RBE_FEW ? 3 : 1,
+                                                       usual_counts[c->kernel->op]};
     enum rbe_status err = RBE_OK;
 
     for (unsigned t = 1; t <= RBE_MAX_CPUS; t++)
@@ -395,7 +398,8 @@ static enum rbe_status threads_and_caches(struct planner *p, size_t i,
                 c->threads = t;
                 c->count = counts.v[v];
                 c->cold = !hot;
-                if ((listed || (!s->cold && !s->hot)) && in_set(p, c, up, head, usual))
+                if ((listed || (!s->cold && !s->hot)) && c->count <= most &&
+                    in_set(p, c, up, head, usual))
                     err = product(p, i, c, d);
             }
     return err;

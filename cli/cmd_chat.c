@@ -261,9 +261,10 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
 static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
                            struct rbe_diag *d)
 {
+    const enum rbe_guessing lookup = a->lookup ? RBE_GUESS_WHERE_IT_PAYS : RBE_GUESS_NEVER;
     const struct rbe_conversation_options how = {
         .sampling = a->how, .max_tokens = (uint32_t)a->max_tokens, .min_tokens = 1,
-        .plain = a->plain};
+        .plain = a->plain, .lookup = lookup};
     struct chat c = {.timing = a->timing};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
@@ -274,7 +275,7 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     if ((err = rbe_model_open_bytes(&bytes, model, d)) ||
         (err = rbe_memory_check_quota(model, bytes, d)) ||
         (err = rbe_pool_open(&pool, (unsigned)a->threads, d)) ||
-        (err = rbe_runner_open(&c.runner, model, 1, kv, pool, d)) ||
+        (err = rbe_runner_open(&c.runner, model, rbe_lookup_rows(lookup), kv, pool, d)) ||
         (err = rbe_find_tokenizer(&t, a->tokenizer, model, rbe_model_config(c.runner.model),
                                   d)))
         goto out;

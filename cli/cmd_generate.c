@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "cli/arguments.h"
 #include "model/data.h"
+#include "model/lookup.h"
 #include "model/model.h"
 
 struct generation {
@@ -29,7 +30,7 @@ struct generation {
     struct rbe_pool *pool;
     struct rbe_session *session;
     struct rbe_sampler *sampler;
-    float *logits;
+    struct rbe_lookup *lookup;
     uint32_t *ids;                      /* the prompt, then what is generated */
     size_t prompt_count, count;
     enum rbe_kv_cache kv;
@@ -109,6 +110,7 @@ static enum rbe_status read_prompt(struct generation *g, struct rbe_diag *d)
 static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
 {
     const struct rbe_generate_args *o = g->a;
+    const enum rbe_guessing when = o->lookup ? RBE_GUESS_WHERE_IT_PAYS : RBE_GUESS_NEVER;
     enum rbe_status err;
     size_t bytes;
 
@@ -132,9 +134,10 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     const struct rbe_session_limits l = {.max_tokens = room,
                                          .max_batch =
                                              o->memory_limit || rbe_memory_quota() ? 32 : 0,
+                                         .max_logits = rbe_lookup_rows(when),
                                          .kv_cache = g->kv};
     const size_t logits = c->vocab * sizeof(float);
-    const size_t session = rbe_session_bytes(g->model, l) + 3 * logits;
+    const size_t session = rbe_session_bytes(g->model, l) + (2 + l.max_logits) * logits;
     if ((err = rbe_memory_check("the session", session, (size_t)o->memory_limit, d)) ||
         (err = rbe_memory_check_quota(g->path, bytes + session, d)) ||
         (err = rbe_pool_open(&g->pool, (unsigned)o->threads, d)) ||
@@ -144,9 +147,10 @@ static enum rbe_status prepare(struct generation *g, struct rbe_diag *d)
     /* Rows of padding have no text. */
     g->sampler = rbe_sampler_open(g->tokenizer ? rbe_tokenizer_vocab(g->tokenizer) : c->vocab,
                                   o->how);
-    g->logits = malloc(logits);
-    if (!g->sampler || !g->logits)
+    if (!g->sampler)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if ((err = rbe_lookup_open(&g->lookup, g->session, g->model, when, d)))
+        return err;
     g->load_s = rbe_now() - g->started;
     return RBE_OK;
 }
@@ -171,14 +175,14 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
     const uint32_t eos = rbe_model_config(g->model)->eos;
     const size_t end = g->count + (size_t)g->a->tokens;
     const double t0 = rbe_now();
+    const float *logits;
     size_t fed = 0;
     enum rbe_status err = RBE_OK;
 
     rbe_session_stop_early(g->session, true);
     /* Whoever read it may have gone. */
     while (g->count < end && !rbe_interrupted() && !ferror(stdout)) {
-        if ((err = rbe_forward(g->session, g->ids + fed, g->count - fed, d)) ||
-            (err = rbe_logits(g->session, RBE_LAST, 1, g->logits, d)))
+        if ((err = rbe_lookup_logits(g->lookup, g->ids, g->count, &logits, d)))
             break;
         /* Not before: a damaged model prints nothing. */
         if (!fed)
@@ -187,7 +191,7 @@ static enum rbe_status run(struct generation *g, struct rbe_diag *d)
             if (g->ids[i] != eos)
                 print_token(g, g->ids[i]);
         fed = g->count;
-        const uint32_t id = rbe_sample(g->sampler, g->logits);
+        const uint32_t id = rbe_sample(g->sampler, logits);
         if (g->count == g->prompt_count)
             g->first_s = rbe_now() - t0;
         if (id == eos && !g->a->ignore_eos)
@@ -265,9 +269,9 @@ enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d
             *d = more;
         }
     }
-    free(g.logits);
     free(g.ids);
     rbe_sampler_close(&g.sampler);
+    rbe_lookup_close(&g.lookup);
     rbe_session_close(&g.session);
     rbe_pool_close(&g.pool);
     rbe_tokenizer_close(&g.tokenizer);

@@ -50,7 +50,8 @@ enum rbe_status rbe_eval_conversation(struct rbe_eval_conversation_args *a, stru
     struct rbe_conversation_plan plan = {
         .script = a->script, .turns = a->turns,
         .how = {.sampling = a->how, .max_tokens = (uint32_t)a->max_tokens,
-                .min_tokens = (uint32_t)a->min_tokens, .plain = a->plain},
+                .min_tokens = (uint32_t)a->min_tokens, .plain = a->plain,
+                .lookup = a->lookup ? RBE_GUESS_WHERE_IT_PAYS : RBE_GUESS_NEVER},
         .tokenizer = o->tokenizer, .threads = (unsigned)o->threads,
         .announce = a->stream ? announce : NULL, .quiet = o->quiet};
     enum rbe_status err;

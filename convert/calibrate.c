@@ -750,12 +750,12 @@ static bool all_is_kept(struct rbe_calibration *c)
 }
 
 /* In a shared folder one process gathers while the others wait. */
-static void wait_turn(struct rbe_calibration *c)
+static enum rbe_status wait_turn(struct rbe_calibration *c, struct rbe_diag *d)
 {
     char name[64];
 
     if (!c->keep || !c->keep->shared || all_is_kept(c))
-        return;
+        return RBE_OK;
     snprintf(name, sizeof name, "calibration-%.16s.lock", c->key);
     char *path = rbe_path_join(c->keep->folder, name);
     if (path)
@@ -765,6 +765,7 @@ static void wait_turn(struct rbe_calibration *c)
     *strrchr(name, '.') = 0;
     if (c->lock >= 0)
         rbe_remove_temporaries(c->keep->folder, name);
+    return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
 /* The next one that is not empty, from what was kept of it; false: there is none. */
@@ -866,10 +867,10 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
     *out = NULL;
     if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, keep, pool, d)))
         return err;
-    wait_turn(c);
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
-    err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
-                 : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (!(err = wait_turn(c, d)))
+        err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
+                     : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!err) {
         rbe_session_tap(s, on_product, c);
         rbe_session_stop_early(s, true);
@@ -985,9 +986,9 @@ static enum rbe_status open_engine(struct rbe_grad **t, const struct rbe_source 
 
 static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric metric,
                                  const struct rbe_source *s, const uint32_t *tokens,
-                                 size_t count,
-                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
-                                 struct rbe_progress *progress, struct rbe_diag *d)
+                                 size_t count, struct rbe_calibration_keep *keep,
+                                 struct rbe_pool *pool, struct rbe_progress *progress,
+                                 struct rbe_diag *d)
 {
     const struct rbe_model_config *config = &s->config;
     const struct rbe_grad_limits limits =
@@ -1006,10 +1007,9 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric m
     c->weights = malloc(n * sizeof *c->weights);
     c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
     draws = malloc(n * sizeof *draws);
-    wait_turn(c);
     if (!c->weights || !c->scaled || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    else if (!all_is_kept(c))
+    else if (!(err = wait_turn(c, d)) && !all_is_kept(c))
         err = open_engine(&t, s, limits, c, d);
     start_progress(c, progress);
     while (!err && begin_pass(c, config, progress)) {
@@ -1256,6 +1256,11 @@ void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c)
             x = XXH3_64bits_withSeed(s->energy, s->rows * sizeof *s->energy, x);
         if (!s->sums)
             rbe_map_forget(s->upper, bytes);
+        const size_t outer = s->outer_floats * sizeof *s->outer_upper;
+        if (outer)
+            x = XXH3_64bits_withSeed(s->outer_upper, outer, x);
+        if (outer && !s->outer)
+            rbe_map_forget(s->outer_upper, outer);
         all += x;
     }
     snprintf(hex, 17, "%016" PRIx64, all);

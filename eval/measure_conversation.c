@@ -166,6 +166,8 @@ static json_t *turn_json(const struct talk *k, int i, const struct rbe_said *s,
         RBE_INT(model_bytes, model_bytes), RBE_INT(resident_bytes, s->usage.resident_bytes),
         RBE_REAL(cpu_utilisation, s->share.own_cpus), RBE_REAL(coherence, s->coherence),
         RBE_REAL(quality, s->quality), RBE_JSON(token_ms, raw));
+    if (k->plan->how.lookup)
+        RBE_SET(o, RBE_INT(guessed, t->run.guessed), RBE_INT(guessed_right, t->run.right));
     free(ms);
     return o;
 }

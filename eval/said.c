@@ -64,6 +64,13 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
         quality += log(s[i].quality);
     }
     rbe_sort(ms, n);
+    struct rbe_lookup_counts run = {0};
+    for (int i = 0; i < turns; i++) {
+        run.tokens += s[i].turn.run.tokens;
+        run.guessed += s[i].turn.run.guessed;
+        run.right += s[i].turn.run.right;
+        run.spent += s[i].turn.run.spent;
+    }
     json_t *o = RBE_OBJECT(
         RBE_INT(turns, turns), RBE_INT(tokens, all), RBE_REAL(first_token_ms_max, first_max),
         RBE_REAL(p95_ms_max, p95_max), RBE_REAL(p50_ms, rbe_quantile(ms, n, 0.5)),
@@ -74,6 +81,9 @@ json_t *rbe_said_summary(const struct rbe_said *s, int turns, double load_s)
                  seconds_to(s, turns, load_s, (unsigned)RBE_LIMIT(C4_TOKENS))),
         RBE_REAL(coherence, coherence / turns), RBE_REAL(quality, exp(quality / turns)),
         RBE_REAL(foreign_cpu, busy / turns), RBE_INT(resident_bytes_max, resident_max));
+    if (run.guessed)
+        RBE_SET(o, RBE_INT(guessed, run.guessed), RBE_INT(guessed_right, run.right),
+                RBE_REAL(lookup_gain, (double)run.tokens / run.spent));
     free(ms);
     free(one);
     return o;

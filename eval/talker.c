@@ -89,7 +89,8 @@ static enum rbe_status load(struct speaker *s, const struct rbe_talker_options *
     enum rbe_status err;
 
     if ((err = rbe_pool_open(&s->pool, o->threads, &r->diag)) ||
-        (err = rbe_runner_open(&s->runner, o->model, 1, o->kv, s->pool, &r->diag)) ||
+        (err = rbe_runner_open(&s->runner, o->model, rbe_lookup_rows(o->how.lookup), o->kv,
+                               s->pool, &r->diag)) ||
         (err = rbe_find_tokenizer(&s->tokenizer, o->tokenizer, o->vocabulary_of,
                                   rbe_model_config(s->runner.model), &r->diag)))
         return err;

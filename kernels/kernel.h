@@ -100,7 +100,13 @@ const char *rbe_act_bits_init(void);
 typedef void rbe_product_fn(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
                             size_t ldy, size_t row0, size_t row1);
 
-enum rbe_op { RBE_GEMV, RBE_GEMM, RBE_OP_COUNT };
+enum rbe_op { RBE_GEMV, RBE_GEMM, RBE_FEW, RBE_OP_COUNT };
+
+/* Vectors of a FEW product, at most; each gets the bits of its GEMV. */
+enum { RBE_FEW_MAX = 8 };
+
+/* "gemv", ...: kernels.def's word, without the bits. */
+const char *rbe_op_name(enum rbe_op op);
 
 struct rbe_kernel {
     const char *name;           /* gemv_seed_avx512: unique, stable, the key in every report */
@@ -127,6 +133,12 @@ const struct rbe_kernel *rbe_kernel_best(enum rbe_op op, enum rbe_format f, uint
 /* The same for activations of these bits; with sums, for matrices that have their row_sum. */
 const struct rbe_kernel *rbe_kernel_best_for(enum rbe_op op, enum rbe_format f, uint32_t isa,
                                              unsigned bits, bool sums);
+
+/* Vectors that it takes at once, at most. */
+static inline size_t rbe_kernel_vectors(const struct rbe_kernel *k)
+{
+    return k->op == RBE_GEMM ? SIZE_MAX : k->op == RBE_FEW ? RBE_FEW_MAX : 1;
+}
 
 static inline bool rbe_kernel_runs_on(const struct rbe_kernel *k, uint32_t isa)
 {

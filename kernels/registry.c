@@ -14,9 +14,12 @@
 #include "kernels/list.h"
 
 /* The words of kernels.def as enumerators. */
-enum { OP_gemv = RBE_GEMV, OP_gemm = RBE_GEMM, OP_gemv8 = RBE_GEMV, OP_gemv8u = RBE_GEMV };
-enum { BITS_gemv = 16, BITS_gemm = 16, BITS_gemv8 = 8, BITS_gemv8u = 8 };
-enum { SUMS_gemv = 0, SUMS_gemm = 0, SUMS_gemv8 = 0, SUMS_gemv8u = 1 };
+enum { OP_gemv = RBE_GEMV, OP_gemv8 = RBE_GEMV, OP_gemv8u = RBE_GEMV };
+enum { OP_few = RBE_FEW, OP_few8 = RBE_FEW, OP_few8u = RBE_FEW, OP_gemm = RBE_GEMM };
+enum { BITS_gemv = 16, BITS_gemv8 = 8, BITS_gemv8u = 8 };
+enum { BITS_few = 16, BITS_few8 = 8, BITS_few8u = 8, BITS_gemm = 16 };
+enum { SUMS_gemv = 0, SUMS_gemv8 = 0, SUMS_gemv8u = 1 };
+enum { SUMS_few = 0, SUMS_few8 = 0, SUMS_few8u = 1, SUMS_gemm = 0 };
 enum {
 #define RBE_FORMAT(name, NAME, ...) FORMAT_##name = RBE_##NAME,
 #include "kernels/formats.def"
@@ -32,6 +35,13 @@ static const struct rbe_kernel kernels[] = {
 #include "kernels/kernels.def"
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof kernels[0] };
+
+const char *rbe_op_name(enum rbe_op op)
+{
+    static const char *const names[RBE_OP_COUNT] = {
+        [RBE_GEMV] = "gemv", [RBE_GEMM] = "gemm", [RBE_FEW] = "few"};
+    return names[op];
+}
 
 const struct rbe_kernel *rbe_kernel_at(size_t i)
 {

@@ -24,7 +24,7 @@ struct rbe_conversation {
     uint32_t count, held;       /* in ids; of them in the session's cache */
     uint32_t *starts;           /* [n_ctx]: where each turn begins in ids */
     uint32_t turns;
-    float *logits;
+    struct rbe_lookup *lookup;
     double *token_ms;           /* [max_tokens]: nothing is allocated while timing */
     uint32_t dropped;           /* by the turn under way */
 };
@@ -66,10 +66,14 @@ enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_
     if (!c || !(c->sampler = rbe_sampler_open(rbe_tokenizer_vocab(t), o.sampling)) ||
         !(c->ids = calloc(n_ctx, sizeof *c->ids)) ||
         !(c->starts = calloc(n_ctx, sizeof *c->starts)) ||
-        !(c->logits = calloc(rbe_model_vocab(m), sizeof *c->logits)) ||
         !(c->token_ms = calloc(o.max_tokens, sizeof *c->token_ms))) {
         rbe_conversation_close(&c);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for a conversation");
+    }
+    const enum rbe_status err = rbe_lookup_open(&c->lookup, s, m, o.lookup, d);
+    if (err) {
+        rbe_conversation_close(&c);
+        return err;
     }
     c->s = s;
     c->n_ctx = n_ctx;
@@ -87,7 +91,7 @@ void rbe_conversation_close(struct rbe_conversation **c)
     rbe_sampler_close(&(*c)->sampler);
     free((*c)->ids);
     free((*c)->starts);
-    free((*c)->logits);
+    rbe_lookup_close(&(*c)->lookup);
     free((*c)->token_ms);
     free(*c);
     *c = NULL;
@@ -175,17 +179,21 @@ static enum rbe_status read_on(struct rbe_conversation *c, struct rbe_diag *d)
 static enum rbe_status answer(struct rbe_conversation *c, double arrived, rbe_stream_fn *stream,
                               void *arg, struct rbe_turn *turn, struct rbe_diag *d)
 {
+    const float *logits;
     double last = arrived;
     size_t size;
-    enum rbe_status err;
+    enum rbe_status err = read_on(c, d);
+
+    if (err)
+        return err;
 
     for (uint32_t i = 0; i < c->o.max_tokens; i++) {
         if (i && is_stopped(c))
             break;
-        if ((err = read_on(c, d)) ||
-            (err = rbe_logits(c->s, RBE_LAST, 1, c->logits, d)))
+        if ((err = rbe_lookup_logits(c->lookup, c->ids, c->count, &logits, d)))
             return err;
-        const uint32_t token = rbe_sample(c->sampler, c->logits);
+        c->held = c->count;
+        const uint32_t token = rbe_sample(c->sampler, logits);
         const double now = rbe_now();
         if (i)
             c->token_ms[i - 1] = 1e3 * (now - last);
@@ -207,6 +215,18 @@ static enum rbe_status answer(struct rbe_conversation *c, double arrived, rbe_st
             break;
     }
     return RBE_OK;
+}
+
+static struct rbe_lookup_counts counted_since(const struct rbe_lookup_counts *before,
+                                              const struct rbe_lookup *k)
+{
+    struct rbe_lookup_counts n = *rbe_lookup_counts(k);
+
+    n.tokens -= before->tokens;
+    n.guessed -= before->guessed;
+    n.right -= before->right;
+    n.spent -= before->spent;
+    return n;
 }
 
 static enum rbe_status keep_turn(struct rbe_conversation *c, struct rbe_turn *turn,
@@ -395,7 +415,11 @@ enum rbe_status rbe_conversation_turn(struct rbe_conversation *c, const char *qu
     turn->prompt_tokens = (uint32_t)f.n;
     turn->context_tokens = c->count;
     turn->dropped = c->dropped;
-    if (!(err = answer(c, arrived, stream, arg, turn, d)))
+    const struct rbe_lookup_counts before = *rbe_lookup_counts(c->lookup);
+    err = answer(c, arrived, stream, arg, turn, d);
+    rbe_lookup_end(c->lookup);
+    turn->run = counted_since(&before, c->lookup);
+    if (!err)
         err = keep_turn(c, turn, d);
     if (err) {
         c->count = c->starts[--c->turns] - (uint32_t)lead;

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "model/lookup.h"
 #include "model/model.h"
 #include "model/tokenizer.h"
 
@@ -32,6 +33,7 @@ struct rbe_conversation_options {
     bool plain;                 /* no ChatML */
     uint32_t context;           /* tokens that the session has room for; 0: the model's */
     uint32_t batch;             /* tokens run between two looks at stop; 0: all */
+    enum rbe_guessing lookup;   /* of tokens that were said before (model/lookup.h) */
     const atomic_bool *stop;    /* when it is true the turn ends; or NULL */
 };
 
@@ -40,6 +42,7 @@ struct rbe_turn {
     uint32_t tokens;            /* of the answer */
     uint32_t context_tokens;    /* in the cache when the answer began */
     uint32_t dropped;           /* turns forgotten before this one */
+    struct rbe_lookup_counts run;       /* for the tokens after the first */
     double first_ms;            /* from the question's arrival to the first token */
     double *token_ms;           /* [tokens - 1]: from token to token */
     char *answer;               /* text, NUL-terminated; broken UTF-8 at its end cut off */

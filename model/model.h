@@ -46,6 +46,13 @@ const char *rbe_kv_cache_name(enum rbe_kv_cache k);
 enum rbe_status rbe_kv_cache_parse(enum rbe_kv_cache *out, const char *name,
                                    struct rbe_diag *d);
 
+/*
+ * How many tokens one rbe_forward() may append, with one rbe_logits() of them all, so that each
+ * gets the bits that it gets alone: at most RBE_FEW_MAX (kernels/kernel.h) and what the
+ * limits and the room leave; 1 where a batch adds in another order.
+ */
+uint32_t rbe_session_alike(const struct rbe_session *s);
+
 /* Whether an interrupt that is old (base/progress.h) ends rbe_forward() between two layers and
  * rbe_logits() before it begins: they then answer RBE_ERR_INTERRUPTED, and nothing of the batch
  * was appended.  It does not at first. */

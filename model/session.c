@@ -9,7 +9,8 @@
  * change what a sum adds up, nor in which order (the dense library's own blocking excepted).
  *
  * A batch of one token goes through the GEMV kernels.  Longer ones go through the dense
- * library where all of a weight is f32, else through the GEMM kernels.
+ * library where all of a weight is f32, else through the GEMM kernels, or those for few
+ * vectors.  For formats of integers that makes no difference to the bits.
  *
  * Attention over a cache in f32 takes blocks of queries through that library.  Over one in f16
  * or int8 a query goes as in decoding, whatever the batch, and gets the same bits.
@@ -36,8 +37,10 @@ struct rbe_session {
     const struct rbe_elementwise *e;
     const struct rbe_attention *attention;
     const struct rbe_kernel *gemv[RBE_FORMAT_COUNT], *gemm[RBE_FORMAT_COUNT];
+    const struct rbe_kernel *few[RBE_FORMAT_COUNT];     /* or NULL */
     unsigned bits[RBE_FORMAT_COUNT];    /* of activations */
     bool no_sums[RBE_FORMAT_COUNT];     /* some matrix has no sums of its rows */
+    bool floats;                /* some matrix is of floats */
     rbe_session_tap_fn *tap;
     void *tap_arg;
 
@@ -152,6 +155,9 @@ static size_t query_bytes(const struct rbe_model_config *c, struct rbe_session_l
 /* Batches shorter than this are attended token by token. */
 enum { MIN_BLOCK = 8 };
 
+/* Up to so many tokens, what is done token by token is no work to share. */
+enum { FEW_TOKENS = 4 };
+
 /* Queries whose scores are held at once: a block of them where they go through the dense
  * library. */
 static uint32_t query_rows(struct rbe_session_limits l)
@@ -229,13 +235,18 @@ static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weig
         s->bits[f] = rbe_format_act_bits(f);
         s->no_sums[f] |= !w->parts[i].m.row_sum;
         s->gemv[f] = rbe_kernel_best_for(RBE_GEMV, f, isa, s->bits[f], !s->no_sums[f]);
+        s->few[f] = rbe_kernel_best_for(RBE_FEW, f, isa, s->bits[f], !s->no_sums[f]);
         s->gemm[f] = rbe_kernel_best(RBE_GEMM, f, isa);
+        s->floats |= !rbe_format_facts(f)->gmax;
         if (!s->gemv[f])
             return rbe_fail(d, RBE_ERR_FORMAT, "%s: weight '%s': no kernel for the format %s",
                             s->m->path, w->name, rbe_format_name(f));
         /* Token by token through a fast kernel beats a batch through the scalar one. */
         if (s->gemm[f] && !s->gemm[f]->isa && s->gemv[f]->isa)
             s->gemm[f] = NULL;
+        if (s->few[f] && (!s->few[f]->isa || s->few[f]->bits != s->gemv[f]->bits) &&
+            s->gemv[f]->isa)
+            s->few[f] = NULL;
     }
     return RBE_OK;
 }
@@ -327,6 +338,19 @@ void rbe_session_truncate(struct rbe_session *s, uint32_t n)
         s->length = n;
 }
 
+uint32_t rbe_session_alike(const struct rbe_session *s)
+{
+    const struct rbe_session_limits *l = &s->limits;
+    const uint32_t room = l->max_tokens - s->length;
+    uint32_t n = l->max_logits < l->max_batch ? l->max_logits : l->max_batch;
+
+    /* Floats are added in another order in batches, and so are blocks of queries over f32. */
+    if (s->floats || l->kv_cache == RBE_KV_F32)
+        return room < 1 ? 0 : 1;
+    n = n < RBE_FEW_MAX ? n : RBE_FEW_MAX;
+    return n < room ? n : room;
+}
+
 /* --- matrix products ---------------------------------------------------------------------- */
 
 /* What happens to the outputs once they are there. */
@@ -411,7 +435,9 @@ static void run_kernel(void *arg, unsigned i, unsigned n)
 {
     const struct product *p = arg;
     const struct rbe_matrix *m = &p->part->m;
-    const struct rbe_kernel *gemm = p->s->gemm[m->format], *gemv = p->s->gemv[m->format];
+    const struct rbe_kernel *gemv = p->s->gemv[m->format], *few = p->s->few[m->format];
+    const struct rbe_kernel *gemm = p->count <= RBE_FEW_MAX && few ? few
+                                                                   : p->s->gemm[m->format];
     const size_t step = rbe_row_step(m);
     float *y = p->y + p->part->row0;
     size_t row0, row1;
@@ -442,10 +468,10 @@ static void run_rotate(void *arg, unsigned i, unsigned n)
     rbe_rotate(to + t0 * cols, cols, t1 - t0, cols, p->w->hadamard, p->w->sign_seed);
 }
 
-/* For one token the caller's thread is done before others wake. */
+/* For few tokens the caller's thread is done before others wake. */
 static void run_tokens(struct rbe_session *s, size_t count, rbe_pool_fn *fn, void *arg)
 {
-    rbe_pool_run(count > 1 ? s->pool : NULL, fn, arg);
+    rbe_pool_run(count > FEW_TOKENS ? s->pool : NULL, fn, arg);
 }
 
 static void multiply(struct rbe_session *s, const struct rbe_weight *w, const float *x,

@@ -73,7 +73,7 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
         RBE_KEY(protocol),       RBE_KEY(task),          RBE_KEY(mode),
         RBE_KEY(text, sha256),   RBE_KEY(group),         RBE_KEY(script, sha256),
         RBE_KEY(source, sha256), RBE_KEY(machine, arch), RBE_KEY(machine, device),
-        RBE_KEY(step)};
+        RBE_KEY(step),           RBE_KEY(of)};
     static const char *const numbers[] = {RBE_KEY(windows), RBE_KEY(first_window),
                                           RBE_KEY(items), RBE_KEY(context)};
 

@@ -7,7 +7,8 @@
 #define ACT8
 #include "kernels/arm/seed_neon.h"
 
-#include "kernels/body/seed_gemv.h"
+#include "kernels/body/seed_few.h"
 #include "kernels/list.h"
 
 RBE_PRODUCT(gemv8, seed, neondot, gemv_seeds)
+RBE_PRODUCT(few8, seed, neondot, few_seeds)

@@ -8,7 +8,8 @@
 #define ACT8
 #include "kernels/arm/seed_neon.h"
 
-#include "kernels/body/seed_gemv.h"
+#include "kernels/body/seed_few.h"
 #include "kernels/list.h"
 
 RBE_PRODUCT(gemv8, seedg, neondot, gemv_seeds)
+RBE_PRODUCT(few8, seedg, neondot, few_seeds)

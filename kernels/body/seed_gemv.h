@@ -323,21 +323,38 @@ static unsigned multiply_part(const struct strip *s, struct cursor *c, acc *sums
     return made;
 }
 
-/*
- * Row i of the strip reads window floor(128 i / B).  With B > 128 neighbouring rows share a
- * window; without a row term they share its sum too, and only 128 sums are made.
- */
-static void multiply_strip(const struct strip *s, const struct strip_out *o)
+/* Whether rows share their windows' sums: with B > 128 neighbours share a window, and without a
+ * row term its sum too; only 128 sums are made then. */
+static inline bool rows_share(const struct strip_out *o)
 {
-    const bool shared = !ROW_TERM && o->block > 128;
-    const unsigned steps = shared ? 128 : o->block;
-    const size_t blocks = (s->groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS;
-    struct cursor c = {
+    return !ROW_TERM && o->block > 128;
+}
+
+/* Row i of the strip reads window floor(128 i / B). */
+static inline struct cursor first_row(const struct strip_out *o)
+{
+    const unsigned steps = rows_share(o) ? 128 : o->block;
+
+    return (struct cursor){
         .steps = steps,
-        .used = shared ? rbe_seed_bit(o->rows - 1, o->block) + 1 : o->rows,
+        .used = rows_share(o) ? rbe_seed_bit(o->rows - 1, o->block) + 1 : o->rows,
         .bit_step = 128 / steps,
         .rest_step = 128 % steps,
     };
+}
+
+static void put_sums(const struct strip_out *o, acc *sums, unsigned first, unsigned made)
+{
+    if (rows_share(o))
+        put_shared(o, sums, made);
+    else
+        put_rows(o, sums, first, made);
+}
+
+static void multiply_strip(const struct strip *s, const struct strip_out *o)
+{
+    const size_t blocks = (s->groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS;
+    struct cursor c = first_row(o);
     acc sums[SUMS_MAX];
 
     while (c.i < c.used) {
@@ -346,49 +363,69 @@ static void multiply_strip(const struct strip *s, const struct strip_out *o)
         for (size_t b = 0; b < blocks; b++) {
             const size_t g = s->groups * b / blocks, end = s->groups * (b + 1) / blocks;
             const struct strip part = columns(s, g, end - g);
-            if (start.used == steps && multiply_whole(steps, &part, sums)) {
-                c.i = made = steps;
+            if (start.used == c.steps && multiply_whole(c.steps, &part, sums)) {
+                c.i = made = c.steps;
                 continue;
             }
             c = start;
             made = multiply_part(&part, &c, sums);
         }
-        if (shared)
-            put_shared(o, sums, made);
-        else
-            put_rows(o, sums, start.i, made);
+        put_sums(o, sums, start.i, made);
     }
 }
 
-static void gemv_seeds(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
-                       size_t ldy, size_t row0, size_t row1)
+/* The strip of row r. */
+static inline struct strip strip_of(const struct rbe_matrix *w, const struct rbe_act *a,
+                                    size_t r)
 {
-    const size_t groups = rbe_seed_groups(w->cols);
+    const struct rbe_seed_strip here = rbe_seed_strip_at(w, r / w->block);
+    const struct rbe_seed_strip below = rbe_seed_strip_after(w, r / w->block);
+
+    return (struct strip){
+        .base = (const uint8_t *)here.line,
+        .below = (const uint8_t *)below.line,
+        .words = here.words,
+        .below_words = below.words,
+        .q = ACT_WORDS(a),
+        .groups = rbe_seed_groups(w->cols),
+    };
+}
+
+/* Rows [r, row1) of the strip of row r, times vector t. */
+static inline struct strip_out out_of(const struct rbe_matrix *w, const struct rbe_act *a,
+                                      size_t t, uint32_t sum, float *y, size_t r, size_t row1)
+{
+    return (struct strip_out){
+        .y = y + r,
+        .scale = w->scale + r,
+        .act_scale = a->scale[t],
+        .offset = (int32_t)(sum * OFFSET),
+        .row_sum = UNSIGNED_ACT ? w->row_sum + r : NULL,
+        .rows = (unsigned)(row1 - r < w->block ? row1 - r : w->block),
+        .block = w->block,
+    };
+}
+
+/* Of the activations of vector t, where weights have an OFFSET. */
+static inline uint32_t act_sum(const struct rbe_matrix *w, const struct rbe_act *a, size_t t)
+{
+    const int16_t *q = a->q + t * a->stride;
     uint32_t sum = 0;
 
-    (void)ldy;
     for (size_t n = 0; OFFSET != 0 && n < w->cols; n++)
-        sum += (uint32_t)a->q[n];
+        sum += (uint32_t)q[n];
+    return sum;
+}
+
+static inline void gemv_seeds(const struct rbe_matrix *w, const struct rbe_act *a, float *y,
+                              size_t ldy, size_t row0, size_t row1)
+{
+    const uint32_t sum = act_sum(w, a, 0);
+
+    (void)ldy;
     for (size_t r = row0; r < row1; r += w->block) {
-        const struct rbe_seed_strip here = rbe_seed_strip_at(w, r / w->block);
-        const struct rbe_seed_strip below = rbe_seed_strip_after(w, r / w->block);
-        const struct strip s = {
-            .base = (const uint8_t *)here.line,
-            .below = (const uint8_t *)below.line,
-            .words = here.words,
-            .below_words = below.words,
-            .q = ACT_WORDS(a),
-            .groups = groups,
-        };
-        const struct strip_out o = {
-            .y = y + r,
-            .scale = w->scale + r,
-            .act_scale = a->scale[0],
-            .offset = (int32_t)(sum * OFFSET),
-            .row_sum = UNSIGNED_ACT ? w->row_sum + r : NULL,
-            .rows = (unsigned)(row1 - r < w->block ? row1 - r : w->block),
-            .block = w->block,
-        };
+        const struct strip s = strip_of(w, a, r);
+        const struct strip_out o = out_of(w, a, 0, sum, y, r, row1);
         multiply_strip(&s, &o);
     }
 }

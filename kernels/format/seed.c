@@ -91,10 +91,10 @@ static double shared_sums(uint32_t rows, uint32_t block)
 static double work_seed(const struct rbe_kernel *k, uint32_t rows, uint32_t cols,
                         uint32_t block, uint32_t aux, uint32_t count, unsigned threads)
 {
-    const bool shared = k->op == RBE_GEMV && k->isa && block > 128;
+    const bool shared = k->op != RBE_GEMM && k->isa && block > 128;
 
     (void)aux, (void)threads;
-    return (shared ? shared_sums(rows, block) : (double)rows * count) * cols * dot_bytes(k);
+    return (shared ? shared_sums(rows, block) : rows) * count * cols * dot_bytes(k);
 }
 
 static double work_seed4(const struct rbe_kernel *k, uint32_t rows, uint32_t cols,

@@ -15,3 +15,4 @@ static inline int weight(uint16_t u, unsigned i)
 
 RBE_PRODUCT(gemv, seed4, scalar, gemv_seeds)
 RBE_PRODUCT(gemm, seed4, scalar, gemm_seeds)
+RBE_PRODUCT(few, seed4, scalar, gemm_seeds)

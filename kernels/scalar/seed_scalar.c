@@ -16,3 +16,4 @@ static inline int weight(uint16_t u, unsigned i)
 
 RBE_PRODUCT(gemv, seed, scalar, gemv_seeds)
 RBE_PRODUCT(gemm, seed, scalar, gemm_seeds)
+RBE_PRODUCT(few, seed, scalar, gemm_seeds)

@@ -17,3 +17,4 @@ static inline int weight(uint16_t u, unsigned i)
 
 RBE_PRODUCT(gemv, seedg, scalar, gemv_seeds)
 RBE_PRODUCT(gemm, seedg, scalar, gemm_seeds)
+RBE_PRODUCT(few, seedg, scalar, gemm_seeds)

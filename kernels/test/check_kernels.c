@@ -6,8 +6,9 @@
  * For every format, shape, fill, number of vectors and placement in memory: the oracle sums
  * rbe_decode_row() times the prepared activations in double; every kernel of that format that
  * this CPU runs must agree.  Float formats agree to a derived bound, integer formats also bit
- * for bit with their scalar kernel.  Four fills: `exact` and `one-hot` leave no room for
- * rounding, `random` has the bound, `special` asks for the right NaN, infinity and zero.
+ * for bit with their scalar kernel, products of few vectors with the scalar one of each alone.
+ * Four fills: `exact` and `one-hot` leave no room for rounding, `random` has the bound,
+ * `special` asks for the right NaN, infinity and zero.
  * Every buffer touches an unreadable page: its end in one pass, its start in the next.
  */
 #include <float.h>
@@ -502,10 +503,25 @@ static void run_kernel(const struct run *run, const struct rbe_matrix *w,
     cases[run->kernel]++;
 }
 
+/* y [count][rows]: each vector alone, by the scalar kernel. */
+static void multiply_singly(const struct rbe_matrix *w, const struct rbe_act *a, float *y)
+{
+    const struct rbe_kernel *k = rbe_kernel_best(RBE_GEMV, w->format, 0);
+
+    for (size_t t = 0; t < a->count; t++) {
+        struct rbe_act one = *a;
+        one.count = 1;
+        one.x += t * a->stride;
+        one.q += t * a->stride;
+        one.scale += t;
+        k->run(w, &one, y + t * w->rows, w->rows, 0, w->rows);
+    }
+}
+
 static void check_bits(const struct shape *s, enum fill fill, enum place place, size_t count,
                        unsigned bits)
 {
-    static float scalar_y[MAX_COUNT * 4200];
+    static float scalar_y[MAX_COUNT * 4200], single_y[RBE_FEW_MAX * 4200];
     struct rbe_matrix w = make_matrix(s, fill, place);
     const struct rbe_act a = make_act(&w, fill, count, place, bits);
     int32_t *sums = malloc(w.rows * sizeof *sums);
@@ -515,9 +531,11 @@ static void check_bits(const struct shape *s, enum fill fill, enum place place, 
     fill_oracle(&w, &a);
     if (bits == 8 && rbe_row_sums(&w, sums))
         w.row_sum = sums;
+    if (count <= RBE_FEW_MAX)
+        multiply_singly(&w, &a, single_y);
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);
-        if (k->format != s->format || (k->op == RBE_GEMV && count != 1) ||
+        if (k->format != s->format || count > rbe_kernel_vectors(k) ||
             (k->bits == 8 && bits != 8) || (k->sums && !w.row_sum) ||
             !rbe_kernel_runs_on(k, rbe_cpu_isa()))
             continue;
@@ -527,7 +545,8 @@ static void check_bits(const struct shape *s, enum fill fill, enum place place, 
         float *y = guarded_at(&y_room, place == ODD ? AT_END : place,
                               ((count - 1) * run.ldy + w.rows) * sizeof *y, sizeof *y);
         const bool compare = is_integer(s->format) && have_scalar[k->op];
-        run_kernel(&run, &w, &a, y, compare ? scalar_y : NULL);
+        const float *reference = k->op == RBE_FEW ? single_y : compare ? scalar_y : NULL;
+        run_kernel(&run, &w, &a, y, reference);
         if (k->isa == 0) {
             /* The first of its op: what the others must equal. */
             have_scalar[k->op] = true;
@@ -539,7 +558,7 @@ static void check_bits(const struct shape *s, enum fill fill, enum place place, 
         run.row0 = run.row0 < w.rows ? run.row0 : 0;
         run.row1 = run.row0 + check_below(&rng, (uint32_t)steps + 1) * step;
         run.row1 = run.row1 < w.rows ? run.row1 : w.rows;
-        run_kernel(&run, &w, &a, y, compare ? scalar_y : NULL);
+        run_kernel(&run, &w, &a, y, reference);
     }
     free(sums);
 }
@@ -550,7 +569,7 @@ static void check_case(const struct shape *s, enum fill fill, enum place place, 
     const bool eight = rbe_format_facts(s->format)->act_bits == 8;
 
     check_bits(s, fill, place, count, 16);
-    if (is_integer(s->format) && (eight ? count == 1 : check_below(&rng, 8) == 0))
+    if (is_integer(s->format) && (eight ? count <= RBE_FEW_MAX : check_below(&rng, 8) == 0))
         check_bits(s, fill, place, count, 8);
 }
 

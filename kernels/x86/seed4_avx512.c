@@ -6,9 +6,10 @@
 #define MAP_SEED4 1
 #include "kernels/x86/seed_avx512.h"
 
+#include "kernels/body/seed_few.h"
 #include "kernels/body/seed_gemm.h"
-#include "kernels/body/seed_gemv.h"
 #include "kernels/list.h"
 
 RBE_PRODUCT(gemv, seed4, avx512, gemv_seeds)
 RBE_PRODUCT(gemm, seed4, avx512, gemm_seeds)
+RBE_PRODUCT(few, seed4, avx512, few_seeds)

@@ -6,9 +6,10 @@
 #define MAP_SEED4 0
 #include "kernels/x86/seed_sse41.h"
 
+#include "kernels/body/seed_few.h"
 #include "kernels/body/seed_gemm.h"
-#include "kernels/body/seed_gemv.h"
 #include "kernels/list.h"
 
 RBE_PRODUCT(gemv, seed, sse41, gemv_seeds)
 RBE_PRODUCT(gemm, seed, sse41, gemm_seeds)
+RBE_PRODUCT(few, seed, sse41, few_seeds)

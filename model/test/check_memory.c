@@ -13,6 +13,7 @@
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
+#include "model/lookup.h"
 #include "model/model.h"
 
 static atomic_ulong calls, bytes;
@@ -111,6 +112,32 @@ static void check_session(struct rbe_model *m, enum rbe_kv_cache kv, unsigned th
     free(logits);
 }
 
+/* Nor does a token that is guessed, or found wrong. */
+static void check_lookup(struct rbe_model *m)
+{
+    const struct rbe_session_limits l = {.max_tokens = TOKENS,
+                                         .max_logits = RBE_LOOKUP_GUESS + 1};
+    struct rbe_session *s;
+    struct rbe_lookup *k;
+    uint32_t ids[TOKENS];
+    const float *logits;
+    struct rbe_diag d;
+
+    for (uint32_t i = 0; i < TOKENS; i++)
+        ids[i] = i % 9 == 8 ? i : i % 9;
+    CHECK(!rbe_session_open(&s, m, l, NULL, &d));
+    CHECK(!rbe_lookup_open(&k, s, m, RBE_GUESS_ALWAYS, &d));
+    for (uint32_t n = 1; n <= 60; n++) {
+        const unsigned long before = atomic_load(&calls);
+        CHECK(!rbe_lookup_logits(k, ids, n, &logits, &d));
+        CHECK(n == 1 || atomic_load(&calls) == before);
+    }
+    CHECK(rbe_lookup_counts(k)->right > 0);
+    CHECK(rbe_lookup_counts(k)->guessed > rbe_lookup_counts(k)->right);
+    rbe_lookup_close(&k);
+    rbe_session_close(&s);
+}
+
 /* 1,024 tokens of GPT-2's shape in 20 MB, and smaller caches for whoever asks. */
 static void check_sizes(void)
 {
@@ -148,9 +175,11 @@ int main(int argc, char **argv)
     for (unsigned threads = 1; threads <= THREADS; threads *= 2)
         check_session(m, RBE_KV_F32, threads, threads == THREADS ? TOKENS : 60);
     rbe_model_close(&m);
-    if (CHECK(!rbe_model_open(&m, rbe, &d)))
+    if (CHECK(!rbe_model_open(&m, rbe, &d))) {
         for (enum rbe_kv_cache kv = RBE_KV_DEFAULT; kv <= RBE_KV_INT8; kv++)
             check_session(m, kv, 2, 40);
+        check_lookup(m);
+    }
     rbe_model_close(&m);
     free(rbe);
     free(folder);

@@ -145,6 +145,8 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
 {
     echo "$head"'"kind":"step","step":"long","ok":true,"reason":"'"$(printf '%0131072d' 0)"'"}'
     echo "$head"'"kind":"step","step":"conversation","ok":false,"reason":"out of luck"}'
+    echo "$head"'"kind":"step","step":"tasks","of":"one","ok":false,"reason":"no such data"}'
+    echo "$head"'"kind":"step","step":"tasks","of":"two","ok":true}'
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$one,${ppl/$sha/f00dfeedbeef}:54.5}"
     echo "$head"'"kind":"divergence","base":'"$base"',"model":'"$one"',"kl":{"mean":0.5,"p90":0.777},
 "top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
@@ -182,6 +184,7 @@ check 'names the text in the table' has "$page" 'wiki.test.raw (f00dfeed)'
 check 'keeps another text off the curve' lacks "$work/mpage/plots/rate.tsv" '54\.5'
 check 'gives the reason of a step' has "$page" "NOT MEASURED: the step 'conversation' did not run."
 check 'in its words' has "$page" 'It said: out of luck'
+check 'a step of that name for another' has "$work/mpage/report.md" '| tasks-one | no such data |'
 check 'shows 90 % of the divergence' has "$page" '>0.777<'
 check 'and errors' grep -q '>75.00 %</td><td class="r">1.23</td>.*>0.01234<' <(tr '\n' ' ' < "$page")
 check 'no number where there is none' lacks "$page" '>-?nan|[ >]nan[ <]'
