@@ -119,7 +119,7 @@ convert() {
 
 rm -f "$results"/{steps,first,perplexity,curve,divergence,inference,edge,arm}.jsonl \
     "$results"/{conversation,generation,comprehension,recovery}.jsonl \
-    "$results"/{bench,contents}*.json* "$results"/recorded/*
+    "$results"/{bench,contents}*.json* "$results"/convert-shape.jsonl "$results"/recorded/*
 
 # fact KEY: a number or word that `rbe info --json` has under it; of a GGUF file from the metadata
 # whose key ends so.
@@ -261,8 +261,8 @@ measure() {
         ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
     step edge C8 edge "$model" "$judged" --quiet --out "$results/edge.jsonl"
     if [ -z "$tag" ] && [ -z "$quick" ]; then
-        step first '' rbe eval perplexity "${pair[@]}" "${common[@]}" "${part[@]}" \
-            --out "$results/first.jsonl"
+        step first '' rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1 \
+            ${context:+--context "$context"} --windows 20 --out "$results/first.jsonl"
         known_so_far
     fi
     for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done

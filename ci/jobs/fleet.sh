@@ -174,7 +174,7 @@ single() {
 # rows FILE: what does not depend on the run, each once, in an order of its own.
 rows() {
     jq -cS 'del(.time_utc, .command, .machine, .seconds, .peak_bytes, .shards, .time_ratio,
-                .tokens_per_s, .tensors[]?.seconds)' "$1" | sort -u
+                .tokens_per_s, .stages, .tensors[]?.seconds)' "$1" | sort -u
 }
 same_rows() { [ -s "$1" ] && cmp <(rows "$1") <(rows "$2"); }
 same_models() { # WORK OUT

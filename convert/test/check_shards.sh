@@ -26,7 +26,7 @@ shard() { # MODEL I/N OPTION...: into $work/MODEL-I.rbe
 }
 # What a row says besides times, memory, and what the file is called.
 row() {
-    jq -S 'del(.time_utc, .command, .seconds, .peak_bytes, .shards, .tensors[].seconds,
+    jq -S 'del(.time_utc, .command, .seconds, .peak_bytes, .shards, .stages, .tensors[].seconds,
                .model.name, .model.path)' "$1"
 }
 same_row() { [ "$(row "$1" | tee "$work/err")" = "$(row "$2")" ]; }
