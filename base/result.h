@@ -89,5 +89,8 @@ struct rbe_usage {
     double cpu_s;
 };
 struct rbe_usage rbe_usage_now(void);
+/* From here on peak_bytes is that of what follows, where the system allows; returns what it
+ * was. */
+uint64_t rbe_usage_restart_peak(void);
 
 #endif

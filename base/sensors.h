@@ -1,5 +1,5 @@
 /*
- * sensors.h - how warm the machine is, how fast its CPUs run and what they use, as Linux says it.
+ * sensors.h - how warm the machine is, how fast its CPUs run, what they use, as Linux says it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -18,8 +18,8 @@ double rbe_temperature(const char *root);
 double rbe_frequency(const char *root);
 
 /* Joules that all packages have used since some moment, by RAPL
- * (ROOT/class/powercap/intel-rapl:N); NaN: none that can be read.  A counter begins anew at 0 now
- * and then. */
+ * (ROOT/class/powercap/intel-rapl:N); NaN: none that can be read.  A counter begins anew at 0
+ * now and then. */
 double rbe_energy(const char *root);
 
 #endif

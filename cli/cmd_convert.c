@@ -78,23 +78,93 @@ static json_t *calibration_json(const struct rbe_convert *c)
                            RBE_FLAG(feedback, !c->o.no_feedback));
 }
 
+/* What a part of the conversion took. */
+enum stage { CALIBRATION, SENSITIVITIES, ENCODING, WRITING, STAGES };
+
+struct stages {
+    double seconds[STAGES];
+    uint64_t peak[STAGES];
+    bool done[STAGES];
+    double since;
+};
+
+static void begin_stage(struct stages *s)
+{
+    rbe_usage_restart_peak();
+    s->since = rbe_now();
+}
+
+static void end_stage(struct stages *s, enum stage which)
+{
+    s->seconds[which] = rbe_now() - s->since;
+    s->peak[which] = rbe_usage_now().peak_bytes;
+    s->done[which] = true;
+}
+
+/* The largest of all stages. */
+static double peak_of(const struct stages *s)
+{
+    uint64_t most = rbe_usage_now().peak_bytes;
+
+    for (int k = 0; k < STAGES; k++)
+        most = s->peak[k] > most ? s->peak[k] : most;
+    return (double)most;
+}
+
+static json_t *stages_json(const struct stages *s, const struct rbe_convert *c)
+{
+    static const char *const names[STAGES] = {"calibration", "sensitivities", "encoding",
+                                              "writing"};
+    struct rbe_encode_spent spent = {0};
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < c->count; i++) {
+        spent.factors += c->entries[i].spent.factors;
+        spent.feedback += c->entries[i].spent.feedback;
+        spent.search += c->entries[i].spent.search;
+        spent.scales += c->entries[i].spent.scales;
+    }
+    const double known = spent.factors + spent.feedback + spent.search + spent.scales;
+    for (int k = 0; k < STAGES; k++) {
+        json_t *o = !s->done[k] ? NULL
+                    : RBE_OBJECT(RBE_WORD(name, names[k]), RBE_REAL(seconds, s->seconds[k]),
+                                 RBE_INT(peak_bytes, s->peak[k]));
+        if (o && k == ENCODING) {
+            const struct {
+                const char *name;
+                double seconds;
+            } parts[] = {{"factors", spent.factors}, {"feedback", spent.feedback},
+                         {"search", spent.search}, {"scales", spent.scales},
+                         {"rest", fmax(0, s->seconds[k] - known)}};
+            json_t *list = json_array();
+            for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+                json_array_append_new(list, RBE_OBJECT(RBE_WORD(name, parts[i].name),
+                                                       RBE_REAL(seconds, parts[i].seconds)));
+            RBE_SET(o, RBE_JSON(parts, list));
+        }
+        if (o)
+            json_array_append_new(all, o);
+    }
+    return all;
+}
+
 /* The row, sha being the file's, NULL where the file is yet to be joined: of what was encoded
  * here.  NULL when out of memory. */
 static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_convert *c,
-                          const char *sha, unsigned threads)
+                          const struct stages *s, const char *sha, unsigned threads)
 {
-    const struct rbe_source *s = c->source;
+    const struct rbe_source *from = c->source;
     char *name = rbe_path_name(a->model);
     bool bad;
 
     if (!name)
         return NULL;
     const struct rbe_result_model base = {
-        .name = name, .path = base_name(rbe_source_path(s)), .sha256 = s->sha256,
-        .label = s->label, .bytes = rbe_source_file_bytes(s), .params = c->params};
+        .name = name, .path = base_name(rbe_source_path(from)), .sha256 = from->sha256,
+        .label = from->label, .bytes = rbe_source_file_bytes(from), .params = c->params};
     const struct rbe_result_model model = {
-        .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha, .label = s->label,
-        .bytes = c->file_bytes, .params = c->params, .rbe = true};
+        .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha,
+        .label = from->label, .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)
         if (c->entries[i].encoded && !c->entries[i].elsewhere)
@@ -110,13 +180,14 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
                   RBE_WORD(series, rbe_profile_series(c->o.profile))) ||
           RBE_SET(j, RBE_REAL(seconds, c->seconds));
     bad = RBE_SET(j,
-                  RBE_WORD(search, c->o.search < 0
-                                       ? "default"
-                                       : rbe_search_name((enum rbe_search)c->o.search)),
+                  RBE_WORD(search, a->search ? a->search : "default"),
                   RBE_JSON(calibration, calibration_json(c))) ||
           bad;
     bad = RBE_SET(j, RBE_WORD(allocation, c->measured ? "measured" : "even")) || bad;
-    bad = RBE_SET(j, RBE_REAL(peak_bytes, peak_bytes())) || bad;
+    bad = RBE_SET(j, RBE_REAL(peak_bytes, peak_of(s))) || bad;
+    /* Of shards each has its own: there is no sequence. */
+    if (sha)
+        bad = RBE_SET(j, RBE_JSON(stages, stages_json(s, c))) || bad;
     bad = RBE_SET(j, RBE_JSON(totals, totals)) || bad;
     if (c->o.low_rank > 0)
         bad = RBE_SET(j, RBE_INT(low_rank_bytes, rbe_convert_low_rank_bytes(c))) || bad;
@@ -131,16 +202,22 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
 
 static enum rbe_status append_result(struct rbe_result_file *file,
                                      const struct rbe_convert_args *a,
-                                     const struct rbe_convert *c, unsigned threads,
-                                     struct rbe_diag *d)
+                                     const struct rbe_convert *c, const struct stages *s,
+                                     unsigned threads, struct rbe_diag *d)
 {
     char sha[65];
     const enum rbe_status err = rbe_sha256_file(sha, a->out, d);
 
-    return err ? err : rbe_result_append(file, result_row(a, c, sha, threads), d);
+    return err ? err : rbe_result_append(file, result_row(a, c, s, sha, threads), d);
 }
 
 /* --- what is asked for -------------------------------------------------------------------- */
+
+/* Codes that stand for nothing: for times and memory. */
+static bool is_drawn(const struct rbe_convert_args *a)
+{
+    return a->search && !strcmp(a->search, "none");
+}
 
 static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct rbe_diag *d)
 {
@@ -153,15 +230,18 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
     if ((a->calibration || a->metric) && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration and "
                         "--metric");
-    if (a->search && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
-        return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default or best");
+    if (a->search && !is_drawn(a) && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
+        return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default, best or none");
+    if (is_drawn(a) && (a->calibration || a->metric || a->allocate))
+        return rbe_fail(d, RBE_ERR_ARG, "--search none draws codes: it excludes --calibration, "
+                        "--metric and --allocate");
     if (a->shard && a->plan)
         return rbe_fail(d, RBE_ERR_ARG, "--plan: is the same for all shards");
     if (a->shard && a->json)
         return rbe_fail(d, RBE_ERR_ARG, "--json: the row of all shards is written by rbe merge "
                         "--json");
     if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
-        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
+        return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs, fisher or two-sided");
     return RBE_OK;
 }
 
@@ -236,6 +316,7 @@ struct work {
     unsigned shard_index, shard_count;
     double limit;               /* MB */
     unsigned passes;            /* of the calibration; 0: there is none */
+    struct stages stages;
 };
 
 /* Options that would decide nothing with this plan. */
@@ -282,15 +363,19 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
     const struct rbe_convert_args *a = w->a;
     const struct rbe_convert_options o = {
         .profile = w->profile, .budget_bits = a->bits, .budget_bytes = (uint64_t)a->bytes,
-        .search = a->search ? (int)rbe_search_by_name(a->search) : -1, .pool = w->pool,
+        .search = a->search && !is_drawn(a) ? (int)rbe_search_by_name(a->search) : -1,
+        .drawn = is_drawn(a), .pool = w->pool,
         .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &w->progress,
         .shard_index = w->shard_index, .shard_count = w->shard_count, .shared = w->shared};
     enum rbe_status err;
 
+    if (o.drawn && !w->source->label)
+        return rbe_fail(d, RBE_ERR_ARG, "%s: --search none draws the codes at random, which "
+                        "only generated weights (rbe synth) may become", a->model);
     if ((err = rbe_convert_plan(&w->c, w->source, &o, d)) || (err = check_used(a, w->c, d)))
         return err;
     w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
-    w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration;
+    w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration && !is_drawn(a);
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
     const double params = (double)rbe_model_config_params(&w->source->config);
@@ -349,10 +434,12 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
                                         .source_sha256 = c->source->sha256,
                                         .passes = w->passes,
                                         .reserve = 2 * c->file_bytes};
+    begin_stage(&w->stages);
     const enum rbe_status err =
         rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric,
                            rbe_profile_tokens(w->profile),
                            folder ? &keep : NULL, w->pool, &w->progress, d);
+    end_stage(&w->stages, CALIBRATION);
 
     print_unkept(&keep.why);
     if (err)
@@ -369,10 +456,13 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
 }
 
 /* Shares the budget by what an error in each matrix does. */
-static enum rbe_status allocate(const struct work *w, struct rbe_diag *d)
+static enum rbe_status allocate(struct work *w, struct rbe_diag *d)
 {
     struct rbe_convert *c = w->c;
+
+    begin_stage(&w->stages);
     const enum rbe_status err = rbe_convert_allocate(c, w->a->model, d);
+    end_stage(&w->stages, SENSITIVITIES);
 
     print_unkept(&c->unkept);
     if (!err && c->probes_reused)
@@ -384,7 +474,7 @@ static enum rbe_status allocate(const struct work *w, struct rbe_diag *d)
 }
 
 /* Matrix after matrix, then the file. */
-static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
+static enum rbe_status encode(struct work *w, struct rbe_diag *d)
 {
     const struct rbe_convert_entry *r;
     enum rbe_status err;
@@ -396,22 +486,29 @@ static enum rbe_status encode(const struct work *w, struct rbe_diag *d)
     if (w->source->label)
         printf("synthetic weights: %s\n", w->source->label);
     rbe_convert_print_head();
+    begin_stage(&w->stages);
     while (!(err = rbe_convert_next(&r, w->c, d)) && r)
         rbe_convert_print_line(r);
+    end_stage(&w->stages, ENCODING);
     if (!err && w->shard_count > 1) {
-        json_t *row = result_row(w->a, w->c, NULL, rbe_pool_threads(w->pool));
+        json_t *row = result_row(w->a, w->c, &w->stages, NULL, rbe_pool_threads(w->pool));
         err = row ? rbe_convert_write_part(w->c, w->a->out, row, d)
                   : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         json_decref(row);
         if (!err)
             printf("part %s of a file of %" PRIu64 " bytes; %.0f s of encoding; peak memory "
                    "%.0f MB\n", w->a->shard, w->c->file_bytes, w->c->seconds,
-                   peak_bytes() / 1e6);
+                   peak_of(&w->stages) / 1e6);
         return err;
     }
-    if (err || (err = rbe_convert_write(w->c, w->a->out, d)))
+    if (err)
         return err;
-    rbe_convert_print_totals(w->c);
+    begin_stage(&w->stages);
+    err = rbe_convert_write(w->c, w->a->out, d);
+    end_stage(&w->stages, WRITING);
+    if (err)
+        return err;
+    rbe_convert_print_totals(w->c, peak_of(&w->stages));
     return RBE_OK;
 }
 
@@ -442,7 +539,7 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     if (a->plan)
         rbe_convert_print_plan(w.c);
     else if (!(err = encode(&w, d)) && a->json)
-        err = append_result(w.json, a, w.c, rbe_pool_threads(w.pool), d);
+        err = append_result(w.json, a, w.c, &w.stages, rbe_pool_threads(w.pool), d);
 out:
     if (err == RBE_ERR_INTERRUPTED && w.c && rbe_convert_has_kept(w.c))
         rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command "

@@ -76,7 +76,9 @@ static enum rbe_status check_arguments(const struct rbe_tune_args *a, struct rbe
     if (a->calibration && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--calibration and --no-calibration exclude one "
                         "another");
-    if (a->metric && rbe_metric_by_name(a->metric) == RBE_METRIC_COUNT)
+    const enum rbe_metric metric = a->metric ? rbe_metric_by_name(a->metric)
+                                             : RBE_METRIC_FISHER;
+    if (metric != RBE_METRIC_INPUTS && metric != RBE_METRIC_FISHER)
         return rbe_fail(d, RBE_ERR_ARG, "--metric: inputs or fisher");
     return RBE_OK;
 }

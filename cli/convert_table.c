@@ -100,7 +100,7 @@ void rbe_convert_print_plan(const struct rbe_convert *c)
            8 * (double)c->file_bytes / (double)c->params);
 }
 
-void rbe_convert_print_totals(const struct rbe_convert *c)
+void rbe_convert_print_totals(const struct rbe_convert *c, double peak_bytes)
 {
     uint64_t weights = 0, bytes = 0, unmet = 0, missed = 0;
     double w2 = 0, e2 = 0;
@@ -135,7 +135,7 @@ void rbe_convert_print_totals(const struct rbe_convert *c)
         printf("as low-rank factors: %" PRIu64 " bytes, %.4f bits a parameter\n",
                rbe_convert_low_rank_bytes(c),
                8 * (double)rbe_convert_low_rank_bytes(c) / (double)c->params);
-    printf("%.0f s of encoding; peak memory %.0f MB\n", c->seconds, peak_bytes() / 1e6);
+    printf("%.0f s of encoding; peak memory %.0f MB\n", c->seconds, peak_bytes / 1e6);
     if (unmet)
         printf("! %" PRIu64 " matrices: the codec cannot have the rate the profile asks for at "
                "that block; its smallest is used\n", unmet);

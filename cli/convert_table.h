@@ -6,9 +6,7 @@
 #ifndef RBE_CLI_CONVERT_TABLE_H
 #define RBE_CLI_CONVERT_TABLE_H
 
-#include <math.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "convert/convert.h"
 
@@ -32,20 +30,12 @@ static inline void codec_names(char *buf, size_t size, const struct rbe_convert_
     }
 }
 
-/* Largest resident memory of this process so far. */
-static inline double peak_bytes(void)
-{
-    struct rusage u;
-
-    return getrusage(RUSAGE_SELF, &u) ? NAN : 1024 * (double)u.ru_maxrss;
-}
-
 /* The matrices' rows, B and bytes, and the size of the file. */
 void rbe_convert_print_plan(const struct rbe_convert *c);
 
 /* The table's head; a line of it, once the matrix is encoded; what all came to. */
 void rbe_convert_print_head(void);
 void rbe_convert_print_line(const struct rbe_convert_entry *r);
-void rbe_convert_print_totals(const struct rbe_convert *c);
+void rbe_convert_print_totals(const struct rbe_convert *c, double peak_bytes);
 
 #endif

@@ -62,6 +62,12 @@ static void print_latency(const struct rbe_inference_plan *p, const json_t *r)
         printf("  %s times as fast as the first model %s\n",
                rbe_show("%.2f", RBE_NUMBER_AT(r, speedup)).text,
                rbe_show_interval("%.2f", x).text);
+    x = RBE_VALUE_AT(r, launches);
+    if (x)
+        printf("  %lld launches: times differ by %s %% (standard deviation) between them, by "
+               "%s %% within one\n", (long long)json_integer_value(RBE_VALUE_AT(x, count)),
+               rbe_show("%.1f", 100 * RBE_NUMBER_AT(x, between)).text,
+               rbe_show("%.1f", 100 * RBE_NUMBER_AT(x, within)).text);
     x = RBE_VALUE_AT(r, validity);
     printf("  other processes used %s %% of the CPUs; %lld bursts repeated, %lld kept above "
            "the limit\n",
@@ -78,21 +84,26 @@ static void print_row(const json_t *r, void *plan)
 }
 
 /* Tokens after a depth, at least. */
-enum { LEAST_BURST = 4 };
+enum { LEAST_BURST = 4, FULL_BURST = 16 };
 
 /* The list, and the depth after the prompt.  What was asked for and does not fit is refused. */
 static enum rbe_status plan_depths(struct rbe_inference_plan *p, const char *asked,
                                    uint32_t n_ctx, struct rbe_diag *d)
 {
     const char *list = asked ? asked : USUAL_DEPTHS;
+    static const char full[] = "full";
 
     p->c2 = -1;
     do {
         char *end = (char *)list;
-        const unsigned long x = *list >= '0' && *list <= '9' ? strtoul(list, &end, 10) : 0;
+        unsigned long x = *list >= '0' && *list <= '9' ? strtoul(list, &end, 10) : 0;
+        if (!strncmp(list, full, sizeof full - 1)) {
+            end += sizeof full - 1;
+            x = n_ctx > FULL_BURST ? n_ctx - FULL_BURST : 0;
+        }
         if (end == list || (*end && *end != ',') || p->depth_count == RBE_INFERENCE_DEPTHS)
-            return rbe_fail(d, RBE_ERR_ARG, "--depths %s: wants at most %d numbers from 0 on "
-                            "with commas", asked, RBE_INFERENCE_DEPTHS);
+            return rbe_fail(d, RBE_ERR_ARG, "--depths %s: wants at most %d numbers from 0 on, "
+                            "or `full`, with commas", asked, RBE_INFERENCE_DEPTHS);
         if (x > n_ctx || x + LEAST_BURST > n_ctx) {
             if (asked)
                 return rbe_fail(d, RBE_ERR_ARG, "--depths %s: %lu and %d tokens more are "
@@ -117,7 +128,15 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_inference_plan
     struct rbe_runner *runners = NULL;
     enum rbe_status err;
 
-    if ((err = rbe_eval_begin(o, false, d)) || (err = rbe_eval_open_models(o, 1, &runners, d)))
+    if ((err = rbe_eval_begin(o, false, d)))
+        goto out;
+    if (p->launches > 1) {
+        const struct rbe_evaluation each = rbe_eval_given(o, NULL, print_row, p);
+        p->depth_list = depths;
+        err = rbe_measure_launches(&each, p, d);
+        goto out;
+    }
+    if ((err = rbe_eval_open_models(o, 1, &runners, d)))
         goto out;
     const uint32_t n_ctx = runners[0].n_ctx;
     if (p->sequences && !p->length)
@@ -142,6 +161,8 @@ enum rbe_status rbe_eval_inference(struct rbe_eval_inference_args *a, struct rbe
 
     if (p->length && p->length < p->prompt_tokens)
         return rbe_fail(d, RBE_ERR_ARG, "a number is out of range");
+    if (p->sequences && p->launches > 1)
+        return rbe_fail(d, RBE_ERR_ARG, "--launches and --sequences exclude one another");
     const enum rbe_status err =
         p->sequences ? RBE_OK : rbe_eval_refuse_shard(&a->o, "only sequences have parts: "
                                                       "--sequences N", d);

@@ -215,7 +215,8 @@ static bool wait_turn(struct work *k, const char *key, double *kl, enum rbe_stat
     free(path);
     if (k->lock >= 0)
         rbe_remove_temporaries(k->c->o.shared, k->name);
-    *err = open_known(k, d);
+    *err = rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted")
+                             : open_known(k, d);
     return !*err && look_up(&k->known, key, kl);
 }
 

@@ -33,22 +33,39 @@ enum {
     NEAR = 1024,                /* rows whose sums stay in the first-level cache */
     NAME_SIZE = 64,
     PASSES_MOST = 8,
+    METRIC_ROWS_MOST = 4096,    /* of a matrix with a metric of its rows: what it takes grows
+                                 * with their square */
 };
 
 /* Changes whenever the same windows would give other sums. */
 #define CALIBRATION "rbe-calibration-3"
 
+/* Behind a weight's name: the moment of its gradients. */
+#define OUTER ".outer"
+
 /* Seconds of work that may be lost. */
 #define KEEP_EVERY 60.0
+
+/* The part of a row's weight that is its own, whatever the other rows do. */
+#define ALONE 0.3F
 
 /* Limits of a row's weight over the mean of all. */
 #define ROW_LEAST 0.05
 #define ROW_MOST 20.0
 
+/* Rows of a range of a weight, and where the moment of their gradients is. */
+struct range {
+    size_t row0, rows, at;
+};
+
 /* One weight's inputs, and the gradients by its outputs. */
 struct site {
     char name[NAME_SIZE];
     size_t rows, cols;
+    struct range ranges[RBE_RANGES_MAX];        /* those with such a moment */
+    size_t range_count, outer_floats;
+    float *outer;               /* sums of g g^T, half a square for each range; as sums */
+    const float *outer_upper;   /* as upper */
     double weight;              /* of the positions, summed */
     float *sums;                /* the upper triangle in stripes; NULL once it is on the disk */
     const float *upper;         /* the same, or where it is mapped */
@@ -66,6 +83,7 @@ struct share {
 
 struct rbe_calibration {
     enum rbe_metric metric;
+    struct rbe_model_config config;
     struct site *sites;
     size_t site_count, tokens;
     uint32_t *text;             /* [tokens] */
@@ -117,20 +135,28 @@ static size_t rows_of_stripe(size_t cols, size_t at)
 
 /* --- passes ------------------------------------------------------------------------------- */
 
-/* Floats of the moment of a tensor's inputs.  Ranges of one weight have the same inputs. */
-static size_t moment_of(const struct rbe_source_tensor *t)
+/* Floats of the moments of a weight's inputs and of the gradients by its outputs, of which t is
+ * the first range, or all; 0 of others. */
+static size_t moments_of(const struct rbe_model_config *c, enum rbe_metric metric, size_t i)
 {
-    return t->matrix && !t->row0 ? stripe_at(t->cols, t->cols) : 0;
+    const struct rbe_source_tensor first = rbe_source_tensor(c, i);
+    size_t n = first.matrix && !first.row0 ? stripe_at(first.cols, first.cols) : 0;
+
+    for (; n && i < rbe_source_count(c); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        if (strcmp(t.weight_name, first.weight_name) != 0)
+            break;
+        n += rbe_calibration_has_metric(&t, metric) ? stripe_at(t.rows, t.rows) : 0;
+    }
+    return n;
 }
 
-static size_t all_moments(const struct rbe_model_config *c)
+static size_t all_moments(const struct rbe_model_config *c, enum rbe_metric metric)
 {
     size_t all = 0;
 
-    for (size_t i = 0; i < rbe_source_count(c); i++) {
-        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
-        all += moment_of(&t);
-    }
+    for (size_t i = 0; i < rbe_source_count(c); i++)
+        all += moments_of(c, metric, i);
     return all;
 }
 
@@ -144,19 +170,20 @@ static unsigned pass_of(size_t before, size_t n, size_t all, unsigned passes)
 static enum rbe_status set_shares(struct rbe_calibration *c,
                                   const struct rbe_model_config *config)
 {
-    const size_t all = all_moments(config);
+    const size_t all = all_moments(config, c->metric);
     size_t before = 0;
 
     if (!(c->shares = calloc(rbe_source_count(config), sizeof *c->shares)))
         return RBE_ERR_NOMEM;
     for (size_t i = 0; i < rbe_source_count(config); i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(config, i);
-        if (!moment_of(&t))
+        const size_t n = moments_of(config, c->metric, i);
+        if (!n)
             continue;
         struct share *s = &c->shares[c->share_count++];
         snprintf(s->name, sizeof s->name, "%s", t.weight_name);
-        s->pass = pass_of(before, moment_of(&t), all, c->passes);
-        before += moment_of(&t);
+        s->pass = pass_of(before, n, all, c->passes);
+        before += n;
     }
     return RBE_OK;
 }
@@ -180,6 +207,27 @@ static struct site *find(const struct rbe_calibration *c, const char *name)
     return NULL;
 }
 
+/* Which ranges of a weight have a moment of their gradients. */
+static void set_ranges(struct site *s, const struct rbe_calibration *c)
+{
+    for (size_t i = 0; i < rbe_source_count(&c->config); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(&c->config, i);
+
+        if (strcmp(t.weight_name, s->name) != 0 || !rbe_calibration_has_metric(&t, c->metric))
+            continue;
+        s->ranges[s->range_count++] = (struct range){t.row0, t.rows, s->outer_floats};
+        s->outer_floats += stripe_at(t.rows, t.rows);
+    }
+}
+
+static void free_site(struct site *s)
+{
+    free(s->sums);
+    free(s->outer);
+    free(s->energy);
+    free(s->importance);
+}
+
 static struct site *add_site(struct rbe_calibration *c, const char *name, size_t rows,
                              size_t cols)
 {
@@ -193,38 +241,47 @@ static struct site *add_site(struct rbe_calibration *c, const char *name, size_t
                        .sums = calloc(stripe_at(cols, cols), sizeof *s->sums),
                        .energy = rows ? calloc(rows, sizeof *s->energy) : NULL,
                        .importance = rows ? calloc(rows, sizeof *s->importance) : NULL};
-    if (!s->sums || (rows && (!s->energy || !s->importance))) {
-        free(s->sums);
-        free(s->energy);
-        free(s->importance);
+    strncpy(s->name, name, NAME_SIZE - 1);
+    set_ranges(s, c);
+    s->outer = s->outer_floats ? calloc(s->outer_floats, sizeof *s->outer) : NULL;
+    if (!s->sums || (s->outer_floats && !s->outer) ||
+        (rows && (!s->energy || !s->importance))) {
+        free_site(s);
         return NULL;
     }
     s->upper = s->sums;
+    s->outer_upper = s->outer;
     s->pass = c->pass;
-    strncpy(s->name, name, NAME_SIZE - 1);
     c->site_count++;
     return s;
+}
+
+/* `count` vectors x whose x x^T are added to half a square. */
+struct half {
+    const float *x;             /* [count][ldx] */
+    size_t ldx, count, cols;
+    float *sums;
+};
+
+/* Stripes, taken in turn: later ones are shorter. */
+static void gather_part(void *arg, unsigned i, unsigned n)
+{
+    const struct half *g = arg;
+    const size_t cols = g->cols;
+
+    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE)
+        rbe_sgemm(true, false, rows_of_stripe(cols, at), cols - at, g->count, 1, g->x + at,
+                  g->ldx, g->x + at, g->ldx, 1, g->sums + stripe_at(cols, at), cols - at);
 }
 
 /* `count` positions' inputs of a site, and gradients by its outputs, or by the logits. */
 struct gather {
     struct rbe_calibration *c;
     struct site *s;
-    const float *x, *dy;        /* [count][ldx]; [count][s->rows], NULL for on_product() */
-    size_t ldx, count;
+    const float *x, *dy;        /* [count][s->cols]; [count][s->rows] */
+    size_t count;
     bool logits;
 };
-
-/* Stripes, taken in turn: later ones are shorter. */
-static void gather_part(void *arg, unsigned i, unsigned n)
-{
-    const struct gather *g = arg;
-    const size_t cols = g->s->cols;
-
-    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE)
-        rbe_sgemm(true, false, rows_of_stripe(cols, at), cols - at, g->count, 1, g->x + at,
-                  g->ldx, g->x + at, g->ldx, 1, g->s->sums + stripe_at(cols, at), cols - at);
-}
 
 static void on_product(void *arg, const char *name, const float *x, size_t ldx, size_t count,
                        size_t cols)
@@ -238,7 +295,7 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
         c->failed = true;
         return;
     }
-    struct gather g = {.c = c, .s = s, .x = x, .ldx = ldx, .count = count};
+    struct half g = {.x = x, .ldx = ldx, .count = count, .cols = cols, .sums = s->sums};
     rbe_pool_run(c->pool, gather_part, &g);
     s->weight += (double)count;
 }
@@ -323,15 +380,22 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const flo
         c->failed = true;
         return;
     }
-    struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .ldx = s->cols, .count = count,
+    struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .count = count,
                        .logits = slice->role == RBE_ROLE_TOKENS ||
                                  slice->role == RBE_ROLE_OUTPUT};
     rbe_pool_run(c->pool, weigh_rows, &g);
     rbe_pool_run(c->pool, weigh_positions, &g);
-    g.x = c->scaled;
     for (size_t t = 0; t < count; t++)
         s->weight += (double)c->weights[t];
-    rbe_pool_run(c->pool, gather_part, &g);
+    struct half inputs = {.x = c->scaled, .ldx = s->cols, .count = count, .cols = s->cols,
+                          .sums = s->sums};
+    rbe_pool_run(c->pool, gather_part, &inputs);
+    for (size_t i = 0; i < s->range_count; i++) {
+        const struct range *r = &s->ranges[i];
+        struct half own = {.x = dy + r->row0, .ldx = s->rows, .count = count, .cols = r->rows,
+                           .sums = s->outer + r->at};
+        rbe_pool_run(c->pool, gather_part, &own);
+    }
 }
 
 static enum rbe_status run_window(struct rbe_session *s, const uint32_t *tokens, size_t n,
@@ -442,6 +506,18 @@ static void energy_name(char name[NAME_SIZE + 8], const struct site *s)
     snprintf(name, NAME_SIZE + 8, "%s.energy", s->name);
 }
 
+static void outer_name(char name[NAME_SIZE + 8], const struct site *s)
+{
+    snprintf(name, NAME_SIZE + 8, "%s" OUTER, s->name);
+}
+
+static bool is_outer(const char *name)
+{
+    const size_t n = strlen(name), end = sizeof OUTER - 1;
+
+    return n > end && !strcmp(name + n - end, OUTER);
+}
+
 /* The sums so far, as tensors of a container, which has checksums. */
 static enum rbe_status add_sums(struct rbe_container_builder *b,
                                 const struct rbe_calibration *c, struct rbe_diag *d)
@@ -465,6 +541,10 @@ static enum rbe_status add_sums(struct rbe_container_builder *b,
         if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 1, half, s->sums, d)) &&
             !(err = rbe_container_add_meta(b, s->name, size, d)) && s->rows)
             err = rbe_container_add_tensor(b, name, RBE_DT_F64, 1, rows, s->energy, d);
+        const uint64_t outer[1] = {s->outer_floats};
+        outer_name(name, s);
+        if (!err && s->outer_floats)
+            err = rbe_container_add_tensor(b, name, RBE_DT_F32, 1, outer, s->outer, d);
     }
     return err;
 }
@@ -517,7 +597,7 @@ static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f
         return false;
     snprintf(name, sizeof name, "%s.energy", t->name);
     const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
-    if ((c->metric == RBE_METRIC_FISHER) != (energy != NULL) ||
+    if ((c->metric != RBE_METRIC_INPUTS) != (energy != NULL) ||
         (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
         return false;
     struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0, cols);
@@ -526,6 +606,15 @@ static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f
     s->weight = v;
     memcpy(s->sums, t->data, t->bytes);
     rbe_map_forget(t->data, t->bytes);
+    outer_name(name, s);
+    const struct rbe_tensor *outer = rbe_safetensors_find(f, name);
+    if (s->outer_floats && (!outer || outer->dtype != RBE_DT_F32 || outer->dims != 1 ||
+                            outer->count != s->outer_floats))
+        return false;
+    if (s->outer_floats) {
+        memcpy(s->outer, outer->data, outer->bytes);
+        rbe_map_forget(outer->data, outer->bytes);
+    }
     if (energy)
         memcpy(s->energy, energy->data, energy->bytes);
     return true;
@@ -534,11 +623,8 @@ static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f
 /* Those from the first on. */
 static void drop_sites(struct rbe_calibration *c, size_t first)
 {
-    for (size_t i = first; i < c->site_count; i++) {
-        free(c->sites[i].sums);
-        free(c->sites[i].energy);
-        free(c->sites[i].importance);
-    }
+    for (size_t i = first; i < c->site_count; i++)
+        free_site(&c->sites[i]);
     c->site_count = first;
 }
 
@@ -560,7 +646,7 @@ static void take_state(struct rbe_calibration *c, const struct rbe_model_config 
                 done <= c->tokens && done % window_of(config) == 0;
     for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
         const struct rbe_tensor *t = rbe_safetensors_at(f, i);
-        if (t->dims == 1 && t->dtype == RBE_DT_F32)
+        if (t->dims == 1 && t->dtype == RBE_DT_F32 && !is_outer(t->name))
             good = take_site(c, f, t);
     }
     if (good)
@@ -591,12 +677,22 @@ static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag 
         for (size_t i = 0; i < c->site_count; i++) {
             struct site *s = &c->sites[i];
             const struct rbe_tensor *t = rbe_safetensors_find(f, s->name);
-            if (s->pass != c->pass || !t || t->count != stripe_at(s->cols, s->cols))
+            char name[NAME_SIZE + 8];
+            outer_name(name, s);
+            const struct rbe_tensor *outer = rbe_safetensors_find(f, name);
+            if (s->pass != c->pass || !t || t->count != stripe_at(s->cols, s->cols) ||
+                (s->outer_floats && (!outer || outer->count != s->outer_floats)))
                 continue;
             s->upper = (const float *)t->data;
             free(s->sums);
             s->sums = NULL;
             rbe_map_forget(t->data, t->bytes);
+            if (!s->outer_floats)
+                continue;
+            s->outer_upper = (const float *)outer->data;
+            free(s->outer);
+            s->outer = NULL;
+            rbe_map_forget(outer->data, outer->bytes);
         }
     }
     free(path);
@@ -628,6 +724,7 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     memcpy(c->text, tokens, windows * n * sizeof *c->text);
     c->tokens = windows * n;
     c->metric = metric;
+    c->config = *config;
     c->pool = pool;
     c->keep = keep;
     c->passes = keep && keep->passes ? keep->passes : 1;
@@ -653,12 +750,12 @@ static bool all_is_kept(struct rbe_calibration *c)
 }
 
 /* In a shared folder one process gathers while the others wait. */
-static void wait_turn(struct rbe_calibration *c)
+static enum rbe_status wait_turn(struct rbe_calibration *c, struct rbe_diag *d)
 {
     char name[64];
 
     if (!c->keep || !c->keep->shared || all_is_kept(c))
-        return;
+        return RBE_OK;
     snprintf(name, sizeof name, "calibration-%.16s.lock", c->key);
     char *path = rbe_path_join(c->keep->folder, name);
     if (path)
@@ -668,6 +765,7 @@ static void wait_turn(struct rbe_calibration *c)
     *strrchr(name, '.') = 0;
     if (c->lock >= 0)
         rbe_remove_temporaries(c->keep->folder, name);
+    return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
 /* The next one that is not empty, from what was kept of it; false: there is none. */
@@ -769,10 +867,10 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
     *out = NULL;
     if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, keep, pool, d)))
         return err;
-    wait_turn(c);
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
-    err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
-                 : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (!(err = wait_turn(c, d)))
+        err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
+                     : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!err) {
         rbe_session_tap(s, on_product, c);
         rbe_session_stop_early(s, true);
@@ -798,15 +896,15 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
 }
 
 /* Of the moments of the largest pass. */
-static size_t gathered_bytes(const struct rbe_model_config *c, unsigned passes)
+static size_t gathered_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
+                             unsigned passes)
 {
-    const size_t all = all_moments(c);
+    const size_t all = all_moments(c, metric);
     size_t before = 0, own = 0, most = 0;
     unsigned last = 0;
 
     for (size_t i = 0; i < rbe_source_count(c); i++) {
-        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
-        const size_t n = moment_of(&t);
+        const size_t n = moments_of(c, metric, i);
         if (!n)
             continue;
         const unsigned pass = pass_of(before, n, all, passes);
@@ -827,15 +925,16 @@ size_t rbe_calibration_held_bytes(const struct rbe_model_config *c, enum rbe_met
         rows += t.matrix ? t.rows : 0;
     }
     return RBE_CALIBRATION_TOKENS * sizeof(uint32_t) +
-           (metric == RBE_METRIC_FISHER ? rows * (sizeof(double) + sizeof(float)) : 0);
+           (metric != RBE_METRIC_INPUTS ? rows * (sizeof(double) + sizeof(float)) : 0);
 }
 
 /* One window at a time, no gradients of parameters.  Layers run twice, to the same bits, where
  * what they compute takes too much memory. */
-static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c, unsigned passes)
+static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c,
+                                            enum rbe_metric metric, unsigned passes)
 {
     struct rbe_grad_limits l = {.batch = 1, .time = window_of(c), .tap_only = true};
-    const size_t kept = gathered_bytes(c, passes);
+    const size_t kept = gathered_bytes(c, metric, passes);
 
     l.recompute = rbe_grad_bytes(c, l, 1) > ONCE_MOST - (kept < ONCE_MOST ? kept : ONCE_MOST);
     return l;
@@ -844,9 +943,10 @@ static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c, un
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
                              unsigned passes, unsigned threads)
 {
-    const size_t kept = rbe_calibration_held_bytes(c, metric) + gathered_bytes(c, passes);
+    const size_t kept = rbe_calibration_held_bytes(c, metric) +
+                        gathered_bytes(c, metric, passes);
 
-    if (metric == RBE_METRIC_FISHER) {
+    if (metric != RBE_METRIC_INPUTS) {
         const size_t gathers = kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float);
         size_t loads = 0;               /* a tensor on its way to the engine, before that */
         for (size_t i = 0; i < rbe_source_count(c); i++) {
@@ -854,7 +954,7 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric m
             const size_t own = (size_t)t.rows * t.cols * sizeof(float);
             loads = own > loads ? own : loads;
         }
-        return rbe_grad_bytes(c, fisher_limits(c, passes), threads) +
+        return rbe_grad_bytes(c, fisher_limits(c, metric, passes), threads) +
                (gathers > loads ? gathers : loads);
     }
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
@@ -884,14 +984,15 @@ static enum rbe_status open_engine(struct rbe_grad **t, const struct rbe_source 
     return err;
 }
 
-static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_source *s,
-                                 const uint32_t *tokens, size_t count,
-                                 struct rbe_calibration_keep *keep, struct rbe_pool *pool,
-                                 struct rbe_progress *progress, struct rbe_diag *d)
+static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric metric,
+                                 const struct rbe_source *s, const uint32_t *tokens,
+                                 size_t count, struct rbe_calibration_keep *keep,
+                                 struct rbe_pool *pool, struct rbe_progress *progress,
+                                 struct rbe_diag *d)
 {
     const struct rbe_model_config *config = &s->config;
     const struct rbe_grad_limits limits =
-        fisher_limits(config, keep && keep->passes ? keep->passes : 1);
+        fisher_limits(config, metric, keep && keep->passes ? keep->passes : 1);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = limits.time;
     struct rbe_loss_sums sums = {0};
@@ -901,15 +1002,14 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = begin(&c, RBE_METRIC_FISHER, config, tokens, count, keep, pool, d)))
+    if ((err = begin(&c, metric, config, tokens, count, keep, pool, d)))
         return err;
     c->weights = malloc(n * sizeof *c->weights);
     c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
     draws = malloc(n * sizeof *draws);
-    wait_turn(c);
     if (!c->weights || !c->scaled || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    else if (!all_is_kept(c))
+    else if (!(err = wait_turn(c, d)) && !all_is_kept(c))
         err = open_engine(&t, s, limits, c, d);
     start_progress(c, progress);
     while (!err && begin_pass(c, config, progress)) {
@@ -934,12 +1034,12 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, const struct rbe_
     return end(out, c, err, progress);
 }
 
-enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
-                                     const uint32_t *tokens, size_t count,
-                                     struct rbe_pool *pool, struct rbe_progress *progress,
-                                     struct rbe_diag *d)
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, enum rbe_metric metric,
+                                     const struct rbe_source *s, const uint32_t *tokens,
+                                     size_t count, struct rbe_pool *pool,
+                                     struct rbe_progress *progress, struct rbe_diag *d)
 {
-    return by_fisher(out, s, tokens, count, NULL, pool, progress, d);
+    return by_fisher(out, metric, s, tokens, count, NULL, pool, progress, d);
 }
 
 /* --- from files --------------------------------------------------------------------------- */
@@ -982,7 +1082,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     }
     if ((err = rbe_read_text(&text, &size, sha256, text_path, d)) ||
         (err = check_text(text, size, text_path, d)) ||
-        (err = metric == RBE_METRIC_FISHER ? rbe_source_open(&s, model_path, d)
+        (err = metric != RBE_METRIC_INPUTS ? rbe_source_open(&s, model_path, d)
                                            : rbe_model_open(&m, model_path, d)) ||
         (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_model_config(m),
                                   d)))
@@ -994,7 +1094,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     if (!tokens)
         tokens = RBE_CALIBRATION_TOKENS;
     count = count < tokens ? count : tokens;
-    err = s ? by_fisher(out, s, ids, count, keep, pool, progress, &why)
+    err = s ? by_fisher(out, metric, s, ids, count, keep, pool, progress, &why)
             : by_inputs(out, m, ids, count, keep, pool, progress, &why);
     /* A text too short is the text's fault; what else fails names the model's tensor. */
     if (err == RBE_ERR_ARG)
@@ -1053,6 +1153,20 @@ bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name)
     return s && !s->silent;
 }
 
+/* [n][n] from its upper triangle in stripes. */
+static void unfold(float *to, const float *upper, size_t n, float factor)
+{
+    for (size_t at = 0; at < n; at += STRIPE) {
+        const size_t rows = rows_of_stripe(n, at);
+        const float *from = upper + stripe_at(n, at);
+
+        /* Within a stripe column by column: what is written below the diagonal is one run. */
+        for (size_t k = at; k < n; k++)
+            for (size_t i = at; i < at + rows && i <= k; i++)
+                to[i * n + k] = to[k * n + i] = from[(i - at) * (n - at) + k - at] * factor;
+    }
+}
+
 enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,
                                        const char *name, struct rbe_diag *d)
 {
@@ -1065,17 +1179,7 @@ enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration
     float *h = malloc(cols * cols * sizeof *h);
     if (!h)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    const float inverse = inverse_of(s);
-    for (size_t at = 0; at < cols; at += STRIPE) {
-        const size_t rows = rows_of_stripe(cols, at);
-        const float *from = s->upper + stripe_at(cols, at);
-
-        /* Within a stripe column by column: what is written below the diagonal is one run. */
-        for (size_t k = at; k < cols; k++)
-            for (size_t i = at; i < at + rows && i <= k; i++)
-                h[i * cols + k] = h[k * cols + i] =
-                    from[(i - at) * (cols - at) + k - at] * inverse;
-    }
+    unfold(h, s->upper, cols, inverse_of(s));
     if (!s->sums)
         rbe_map_forget(s->upper, stripe_at(cols, cols) * sizeof *s->upper);
     *out = h;
@@ -1087,6 +1191,48 @@ const float *rbe_calibration_rows(const struct rbe_calibration *c, const char *n
     const struct site *s = find(c, name);
 
     return s && !s->silent ? s->importance : NULL;
+}
+
+bool rbe_calibration_has_metric(const struct rbe_source_tensor *t, enum rbe_metric metric)
+{
+    return metric == RBE_METRIC_TWO_SIDED && t->matrix && t->role != RBE_ROLE_TOKENS &&
+           t->role != RBE_ROLE_OUTPUT && t->rows <= METRIC_ROWS_MOST;
+}
+
+/* Row weights on the diagonal; beside it the gradients' correlations, drawn in, so that the
+ * whole is positive definite whatever a short text says. */
+enum rbe_status rbe_calibration_row_metric(float **out, const struct rbe_calibration *c,
+                                           const char *name, size_t row0, size_t rows,
+                                           struct rbe_diag *d)
+{
+    const struct site *s = find(c, name);
+    const struct range *r = NULL;
+
+    *out = NULL;
+    for (size_t i = 0; s && !s->silent && i < s->range_count; i++)
+        if (s->ranges[i].row0 == row0 && s->ranges[i].rows == rows)
+            r = &s->ranges[i];
+    if (!r)
+        return RBE_OK;
+    float *g = malloc(rows * rows * sizeof *g), *root = malloc(rows * sizeof *root);
+    if (!g || !root) {
+        free(g);
+        free(root);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    unfold(g, s->outer_upper + r->at, rows, 1);
+    for (size_t i = 0; i < rows; i++)
+        root[i] = sqrtf(s->importance[row0 + i] / g[i * rows + i]);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < rows; k++) {
+            const float own = (1 - ALONE) * g[i * rows + k] * (root[i] * root[k]);
+            g[i * rows + k] = i == k ? s->importance[row0 + i] : isfinite(own) ? own : 0;
+        }
+    if (!s->outer)
+        rbe_map_forget(s->outer_upper + r->at, stripe_at(rows, rows) * sizeof *s->outer_upper);
+    free(root);
+    *out = g;
+    return RBE_OK;
 }
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c)
@@ -1110,6 +1256,11 @@ void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c)
             x = XXH3_64bits_withSeed(s->energy, s->rows * sizeof *s->energy, x);
         if (!s->sums)
             rbe_map_forget(s->upper, bytes);
+        const size_t outer = s->outer_floats * sizeof *s->outer_upper;
+        if (outer)
+            x = XXH3_64bits_withSeed(s->outer_upper, outer, x);
+        if (outer && !s->outer)
+            rbe_map_forget(s->outer_upper, outer);
         all += x;
     }
     snprintf(hex, 17, "%016" PRIx64, all);

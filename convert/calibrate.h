@@ -15,6 +15,9 @@
  * all rows, whose positions weigh |g| (the logits': sum of p (1 - p)), and a weight of each
  * row, the root of the mean of g_i^2.  By the factors themselves the positions would weigh
  * |g|^2 and the rows that mean; what a sample of text tells of them is too uncertain for that.
+ *
+ * RBE_METRIC_TWO_SIDED also says what errors of two rows cost together: the mean of g g^T, as
+ * correlations between the rows, whose weights stay.  Not of the logits, nor of very many rows.
  */
 #ifndef RBE_CONVERT_CALIBRATE_H
 #define RBE_CONVERT_CALIBRATE_H
@@ -58,11 +61,11 @@ enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
                               const uint32_t *tokens, size_t count, struct rbe_pool *pool,
                               struct rbe_progress *progress, struct rbe_diag *d);
 
-/* The same by RBE_METRIC_FISHER: takes a backward pass. */
-enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, const struct rbe_source *s,
-                                     const uint32_t *tokens, size_t count,
-                                     struct rbe_pool *pool, struct rbe_progress *progress,
-                                     struct rbe_diag *d);
+/* The same by RBE_METRIC_FISHER or RBE_METRIC_TWO_SIDED: takes a backward pass. */
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, enum rbe_metric metric,
+                                     const struct rbe_source *s, const uint32_t *tokens,
+                                     size_t count, struct rbe_pool *pool,
+                                     struct rbe_progress *progress, struct rbe_diag *d);
 
 /*
  * Either from files: the checkpoint at model_path, and a text (UTF-8; NULL: the shipped
@@ -95,8 +98,16 @@ enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
 /* Of its moments, weights of rows and text: 16 hexadecimal digits and a NUL. */
 void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c);
 
+/* Whether a metric of this matrix's rows is gathered. */
+bool rbe_calibration_has_metric(const struct rbe_source_tensor *t, enum rbe_metric metric);
+/* That of a matrix, or range of the rows of the weight so named [rows][rows]: its diagonal are
+ * the weights of the rows.  The caller's to free(); NULL when there is none. */
+enum rbe_status rbe_calibration_row_metric(float **out, const struct rbe_calibration *c,
+                                           const char *name, size_t row0, size_t rows,
+                                           struct rbe_diag *d);
+
 /* Whether the inputs of the weight so named (weight_name of model/source.h) are known: not
- * where they, or by RBE_METRIC_FISHER the gradients, were zero throughout. */
+ * where they, or but by RBE_METRIC_INPUTS the gradients, were zero throughout. */
 bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name);
 /* Their H [cols][cols], the caller's to free(); NULL when unknown.  Half of it is kept. */
 enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,

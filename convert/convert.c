@@ -57,17 +57,31 @@ const float *rbe_convert_importance(const struct rbe_convert *c,
     return all ? all + r->tensor->row0 : NULL;
 }
 
-bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
-                           bool moment, unsigned threads)
+enum rbe_status rbe_convert_row_metric(float **out, const struct rbe_convert *c,
+                                       const struct rbe_convert_entry *r, struct rbe_diag *d)
 {
-    static const float some[1];         /* stands for one: it is not looked at */
+    return rbe_calibration_row_metric(out, c->o.calibration, r->tensor->weight_name,
+                                      r->tensor->row0, r->tensor->rows, d);
+}
+
+struct rbe_encode_options rbe_convert_told(const struct rbe_convert_entry *r, bool told,
+                                           enum rbe_metric metric)
+{
+    static const float some[1];
     struct rbe_encode_options o = r->options;
 
-    o.moment = moment ? some : NULL;
+    o.moment = told ? some : NULL;
+    o.row_metric = told && rbe_calibration_has_metric(r->tensor, metric) ? some : NULL;
+    return o;
+}
+
+bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
+                           const struct rbe_encode_options *o, unsigned threads)
+{
     /* Two shares for each thread, or they wait for each other after every column.  A projection
      * of low rank has the pool to itself. */
     return r->encoded && threads > 1 && !(c->o.low_rank > 0) &&
-           rbe_encode_shares(r->tensor->rows, r->tensor->cols, &o) < 2 * (size_t)threads;
+           rbe_encode_shares(r->tensor->rows, r->tensor->cols, o) < 2 * (size_t)threads;
 }
 
 /* Whether this process encodes it. */
@@ -122,6 +136,10 @@ static enum rbe_status encode_entry(struct rbe_convert_entry *r,
     if (moment && (err = rbe_quality_cost(&r->output_error, x, &w, moment, pool, d)))
         goto out;
     r->seconds = (rbe_now() - start) / at_once;
+    r->spent.factors /= at_once;
+    r->spent.feedback /= at_once;
+    r->spent.search /= at_once;
+    r->spent.scales /= at_once;
     snprintf(w.name, sizeof w.name, "%s", t->name);
     err = rbe_partial_save(r, &w, key, path, d);
 out:
@@ -139,7 +157,7 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
     struct meter m = {c, t->name, before, weights_in(r), quiet};
     struct rbe_encode_options o = r->options;
     char *path = rbe_partial_path(c, r), key[65];
-    float *moment = NULL, *x = NULL;
+    float *moment = NULL, *row_metric = NULL, *x = NULL;
     enum rbe_status err;
 
     if (!path)
@@ -148,11 +166,16 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
         goto out;
     o.progress = on_progress;
     o.progress_arg = &m;
+    r->spent = (struct rbe_encode_spent){0};
+    o.spent = &r->spent;
     if (c->o.calibration && t->matrix && (err = rbe_convert_moment(&moment, c, r, d)))
         goto out;
     if (rbe_convert_uses_feedback(r) && !c->o.no_feedback) {
         o.moment = moment;
         o.row_importance = moment ? rbe_convert_importance(c, r) : NULL;
+        if (moment && (err = rbe_convert_row_metric(&row_metric, c, r, d)))
+            goto out;
+        o.row_metric = row_metric;
     }
     if (rbe_partial_key(key, r, x, &o, moment)) {
         err = no_memory(d);
@@ -165,12 +188,14 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
         !(err = encode_entry(r, x, &o, moment, key, path, pool, at_once, d))) {
         free(x);
         free(moment);
-        x = moment = NULL;
+        free(row_metric);
+        x = moment = row_metric = NULL;
         err = rbe_container_open(out, path, true, d);
     }
 out:
     free(x);
     free(moment);
+    free(row_metric);
     free(path);
     return err;
 }
@@ -179,10 +204,13 @@ out:
 
 static bool is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r)
 {
-    const bool told = c->o.calibration && !c->o.no_feedback && rbe_convert_uses_feedback(r);
+    const bool told = c->o.calibration && !c->o.no_feedback && rbe_convert_uses_feedback(r) &&
+                      rbe_convert_knows(c, r);
+    const struct rbe_encode_options o =
+        rbe_convert_told(r, told, told ? rbe_calibration_metric(c->o.calibration)
+                                       : RBE_METRIC_INPUTS);
 
-    return rbe_convert_is_narrow(c, r, told && rbe_convert_knows(c, r),
-                                 rbe_pool_threads(c->o.pool));
+    return rbe_convert_is_narrow(c, r, &o, rbe_pool_threads(c->o.pool));
 }
 
 enum { AHEAD = 8 };             /* of them for each thread */

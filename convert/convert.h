@@ -40,6 +40,7 @@ struct rbe_convert_entry {
     double output_error;                /* relative, under the calibration's moment; or 0 */
     struct rbe_quality quality;         /* of what was encoded: column means removed */
     double seconds;                     /* its share of the time of what was encoded at once */
+    struct rbe_encode_spent spent;      /* parts of that, of what this run encoded */
 };
 
 struct rbe_convert_options {
@@ -51,6 +52,7 @@ struct rbe_convert_options {
     double low_rank;            /* not 0: matrices become their projection to the rank whose
                                    f16 factors have this ratio, stored as the profile says */
     bool no_feedback;           /* the calibration measures output errors only */
+    bool drawn;                 /* no seed is searched (rbe/encode.h) */
     unsigned shard_index, shard_count;  /* 0-based; of the matrices; count 0 or 1: all */
     const char *shared;         /* folder of what several processes measure once, or NULL */
     struct rbe_pool *pool;      /* may be NULL */

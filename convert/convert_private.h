@@ -28,10 +28,17 @@ enum rbe_status rbe_convert_moment(float **out, const struct rbe_convert *c,
                                    const struct rbe_convert_entry *r, struct rbe_diag *d);
 const float *rbe_convert_importance(const struct rbe_convert *c,
                                     const struct rbe_convert_entry *r);
+enum rbe_status rbe_convert_row_metric(float **out, const struct rbe_convert *c,
+                                       const struct rbe_convert_entry *r, struct rbe_diag *d);
 
-/* Whether a matrix, encoded with a moment or without, is one of several at a time. */
+/* Options of a matrix that stand for its encoding with what a calibration by `metric` tells,
+ * if it does: what is pointed to is not looked at. */
+struct rbe_encode_options rbe_convert_told(const struct rbe_convert_entry *r, bool told,
+                                           enum rbe_metric metric);
+
+/* Whether a matrix, encoded with such options, is one of several at a time. */
 bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert_entry *r,
-                           bool moment, unsigned threads);
+                           const struct rbe_encode_options *o, unsigned threads);
 
 /* The rank of a matrix's projection where they become of low rank. */
 uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r);

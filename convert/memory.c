@@ -28,7 +28,6 @@ static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
 size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_metric metric,
                          bool allocates, unsigned threads)
 {
-    static const float some[1];         /* stands for a moment that is not looked at */
     const struct rbe_model_config *config = &c->source->config;
     const size_t held = passes ? rbe_calibration_held_bytes(config, metric) : 0;
     const size_t first = passes ? rbe_calibration_bytes(config, metric, passes, threads) : 0;
@@ -36,7 +35,6 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_
 
     for (size_t i = 0; i < c->count; i++) {
         const struct rbe_convert_entry *r = &c->entries[i];
-        struct rbe_encode_options o = r->options;
         size_t kept, coding = 0;
         size_t reading = weights_bytes(&kept, c, r, threads);
 
@@ -45,11 +43,14 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_
         const size_t square = (size_t)r->tensor->cols * r->tensor->cols;
         const size_t moment = passes && r->tensor->matrix ? square * sizeof(float) : 0;
         const bool told = passes && rbe_convert_uses_feedback(r) && !c->o.no_feedback;
-        const bool narrow = rbe_convert_is_narrow(c, r, told, threads);
-        o.moment = told ? some : NULL;
+        const struct rbe_encode_options o = rbe_convert_told(r, told, metric);
+        const bool narrow = rbe_convert_is_narrow(c, r, &o, threads);
+        const size_t height = r->tensor->rows;
+        const size_t across = o.row_metric ? height * height * sizeof(float) : 0;
         if (r->encoded)
-            coding = kept + moment + rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
-                                              narrow ? 1 : threads);
+            coding = kept + moment + across +
+                     rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
+                                       narrow ? 1 : threads);
         coding *= narrow ? threads : 1;
         reading *= narrow ? threads : 1;
         most = reading > most ? reading : most;

@@ -35,6 +35,7 @@ static enum rbe_status plan_entry(struct rbe_convert_entry *r,
                         t->name, why.text);
     if (o->search >= 0)
         r->options.search = (enum rbe_search)o->search;
+    r->options.drawn = o->drawn;
     if (r->options.hadamard)
         r->options.sign_seed = 1;
     return RBE_OK;

@@ -62,7 +62,8 @@ struct rbe_profile {
 };
 
 static const char *const metric_names[RBE_METRIC_COUNT] = {
-    [RBE_METRIC_INPUTS] = "inputs", [RBE_METRIC_FISHER] = "fisher"};
+    [RBE_METRIC_INPUTS] = "inputs", [RBE_METRIC_FISHER] = "fisher",
+    [RBE_METRIC_TWO_SIDED] = "two-sided"};
 
 const char *rbe_metric_name(enum rbe_metric m)
 {
@@ -376,7 +377,8 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
     if (!strcmp(line, "metric")) {
         p->metric = rbe_metric_by_name(value);
         return p->metric != RBE_METRIC_COUNT
-                   ? RBE_OK : fault(r, "metric is inputs or fisher, not '%.40s'", value);
+                   ? RBE_OK
+                   : fault(r, "metric is inputs, fisher or two-sided, not '%.40s'", value);
     }
     if (!strcmp(line, "tokens") && get_whole(value, 1, 1 << 30, &n)) {
         p->tokens = (size_t)n;

@@ -52,10 +52,16 @@
 #include "rbe/quality.h"
 
 /* What makes an error of a matrix cost: the inputs that meet it, all alike; or those by how
- * much the predictions depend on the layer's outputs there (convert/calibrate.h). */
-enum rbe_metric { RBE_METRIC_INPUTS, RBE_METRIC_FISHER, RBE_METRIC_COUNT };
+ * much the predictions depend on the layer's outputs there; or the same with what errors of two
+ * rows cost together (convert/calibrate.h). */
+enum rbe_metric {
+    RBE_METRIC_INPUTS,
+    RBE_METRIC_FISHER,
+    RBE_METRIC_TWO_SIDED,
+    RBE_METRIC_COUNT
+};
 
-/* "inputs", "fisher"; NULL past the end. */
+/* "inputs", "fisher", "two-sided"; NULL past the end. */
 const char *rbe_metric_name(enum rbe_metric m);
 /* RBE_METRIC_COUNT when the name is unknown. */
 enum rbe_metric rbe_metric_by_name(const char *name);

@@ -56,7 +56,8 @@ static enum rbe_status settle(struct rbe_edge_config *h, uint32_t n_ctx, struct 
     if (h->threads > MOST_THREADS)
         return rbe_fail(d, RBE_ERR_ARG, "%u threads: the limit is %u", h->threads,
                         (unsigned)MOST_THREADS);
-    if (!(h->sampling.temperature >= 0 && isfinite(h->sampling.temperature)) || !(h->sampling.top_p >= 0 && h->sampling.top_p <= 1))
+    if (!(h->sampling.temperature >= 0 && isfinite(h->sampling.temperature)) ||
+        !(h->sampling.top_p >= 0 && h->sampling.top_p <= 1))
         return rbe_fail(d, RBE_ERR_ARG, "temperature %g and top_p %g: 0 or more, 0 to 1",
                         (double)h->sampling.temperature, (double)h->sampling.top_p);
     /* As an empty struct says it. */

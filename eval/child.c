@@ -23,7 +23,7 @@
 #include "model/model.h"
 #include "rbe/container.h"
 
-enum { REPORT_MAX = 1 << 20, STACK_BYTES = 1 << 20 };
+enum { REPORT_MAX = 1 << 28, STACK_BYTES = 1 << 20 };
 
 /* In the child between fork and exec: only calls that are safe there. */
 static void become(char *const *argv, const int out[2], const int err[2],
@@ -44,28 +44,54 @@ static void become(char *const *argv, const int out[2], const int err[2],
     _exit(127);
 }
 
-/* Reads to the end, keeps what fits, always leaves a NUL.  An interrupt ends the child. */
-static size_t drain(int fd, char *buf, size_t size, pid_t child)
+/* What a child writes; no more than REPORT_MAX of it is kept. */
+struct said {
+    char *text;                 /* always ends with a NUL, once drained */
+    size_t count, room;
+};
+
+static bool make_room(struct said *s)
+{
+    const size_t room = s->room ? 2 * s->room : 4096;
+    char *more = s->room - s->count > 1 ? s->text : realloc(s->text, room);
+
+    if (!more)
+        return false;
+    if (s->room - s->count <= 1)
+        s->room = room;
+    s->text = more;
+    return true;
+}
+
+/* Reads to the end, keeps what fits.  An interrupt ends the child. */
+static enum rbe_status drain(int fd, struct said *s, pid_t child)
 {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
-    size_t n = 0;
     char rest[4096];
+    bool short_of_memory = false;
 
     for (;;) {
-        const bool full = n + 1 >= size;
+        const bool full = s->count >= REPORT_MAX || short_of_memory;
         if (rbe_interrupted())
             kill(child, SIGKILL);
         if (poll(&ready, 1, 100) < 1)
             continue;
-        const ssize_t got = read(fd, full ? rest : buf + n, full ? sizeof rest : size - 1 - n);
+        if (!full && !make_room(s)) {
+            short_of_memory = true;
+            continue;
+        }
+        const ssize_t got = full ? read(fd, rest, sizeof rest)
+                                 : read(fd, s->text + s->count, s->room - 1 - s->count);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             break;
-        n += full ? 0 : (size_t)got;
+        s->count += full ? 0 : (size_t)got;
     }
-    buf[n] = 0;
-    return n;
+    if (short_of_memory || !make_room(s))
+        return RBE_ERR_NOMEM;
+    s->text[s->count] = 0;
+    return RBE_OK;
 }
 
 static enum rbe_status explain(const char *model, int status, char *text, struct rbe_diag *d)
@@ -90,14 +116,59 @@ static enum rbe_status explain(const char *model, int status, char *text, struct
                     *line ? line : "the worker failed and said nothing");
 }
 
+/* Runs this program with argv: what it printed in *out; `who` is to blame when it fails. */
+static enum rbe_status run(struct said *out, char *const *argv, const char *who,
+                           struct rbe_child_limits limits, struct rbe_diag *d)
+{
+    int report[2] = {-1, -1}, errors[2] = {-1, -1}, status = 0;
+    struct said why = {0};
+    enum rbe_status err = RBE_OK;
+
+    fflush(NULL);
+    if (pipe(report) || pipe(errors)) {
+        err = rbe_fail_errno(d, "pipe");
+        goto out;
+    }
+    const pid_t pid = fork();
+    if (pid < 0) {
+        err = rbe_fail_errno(d, "fork");
+        goto out;
+    }
+    if (!pid)
+        become(argv, report, errors, limits);
+    close(report[1]);
+    close(errors[1]);
+    report[1] = errors[1] = -1;
+    /* It says at most a few lines on stderr: it never blocks on that pipe. */
+    err = drain(report[0], out, pid);
+    const enum rbe_status bad = drain(errors[0], &why, pid);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    /* The same signal may have reached the child: how that ended tells nothing of the model. */
+    if (rbe_interrupted())
+        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    else if (err || bad)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    else if (!WIFEXITED(status) || WEXITSTATUS(status))
+        err = explain(who, status, why.text, d);
+out:
+    for (int i = 0; i < 2; i++) {
+        if (report[i] >= 0)
+            close(report[i]);
+        if (errors[i] >= 0)
+            close(errors[i]);
+    }
+    free(why.text);
+    return err;
+}
+
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
                                    unsigned prompt, unsigned tokens, enum rbe_kv_cache kv,
                                    struct rbe_child_limits limits, struct rbe_diag *d)
 {
-    char t[16], p[16], n[16], text[4096];
-    int report[2] = {-1, -1}, errors[2] = {-1, -1}, status = 0;
-    char *buf = malloc(REPORT_MAX);
-    enum rbe_status err = RBE_OK;
+    char t[16], p[16], n[16];
+    struct said said = {0};
+    json_error_t e;
 
     *out = NULL;
     snprintf(t, sizeof t, "%u", threads);
@@ -113,51 +184,35 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
     }
     if (rbe_no_verify)
         *more++ = "--no-verify";
-    if (!buf)
-        return RBE_ERR_NOMEM;
-    fflush(NULL);
     const double start = rbe_now();
-    if (pipe(report) || pipe(errors)) {
-        err = rbe_fail_errno(d, "pipe");
-        goto out;
-    }
-    const pid_t pid = fork();
-    if (pid < 0) {
-        err = rbe_fail_errno(d, "fork");
-        goto out;
-    }
-    if (!pid)
-        become(argv, report, errors, limits);
-    close(report[1]);
-    close(errors[1]);
-    report[1] = errors[1] = -1;
-    /* The worker says at most a line on stderr: it never blocks on that pipe. */
-    drain(report[0], buf, REPORT_MAX, pid);
-    drain(errors[0], text, sizeof text, pid);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    enum rbe_status err = run(&said, argv, model, limits, d);
     const double wall = rbe_now() - start;
-    /* The same signal may have reached the child: how that ended tells nothing of the model. */
-    if (rbe_interrupted()) {
-        err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
-        goto out;
-    }
-    if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-        err = explain(model, status, text, d);
-        goto out;
-    }
-    json_error_t e;
-    err = rbe_json_load(out, buf, strlen(buf), 0, &e, "the worker's report", d);
+    if (!err)
+        err = rbe_json_load(out, said.text, said.count, 0, &e, "the worker's report", d);
     if (!err)
         RBE_SET(*out, RBE_JSON(wall_s, json_real(wall)));
-out:
-    for (int i = 0; i < 2; i++) {
-        if (report[i] >= 0)
-            close(report[i]);
-        if (errors[i] >= 0)
-            close(errors[i]);
-    }
-    free(buf);
+    free(said.text);
+    return err;
+}
+
+enum rbe_status rbe_child_rows(json_t **out, char *const *argv, struct rbe_diag *d)
+{
+    struct said said = {0};
+    enum rbe_status err = run(&said, argv, argv[0], (struct rbe_child_limits){0}, d);
+    json_t *rows = json_array(), *row;
+    json_error_t e;
+    char *save = NULL;
+
+    *out = NULL;
+    for (char *line = err ? NULL : strtok_r(said.text, "\n", &save); line && !err;
+         line = strtok_r(NULL, "\n", &save))
+        if (!(err = rbe_json_load(&row, line, strlen(line), 0, &e, "a launch's row", d)))
+            json_array_append_new(rows, row);
+    free(said.text);
+    if (err)
+        json_decref(rows);
+    else if (!(*out = rows))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     return err;
 }
 

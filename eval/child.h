@@ -33,6 +33,12 @@ enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned thr
                                    unsigned prompt, unsigned tokens, enum rbe_kv_cache kv,
                                    struct rbe_child_limits limits, struct rbe_diag *d);
 
+/*
+ * Runs this program with these words (NULL-terminated, the program's name first), which make it
+ * print rows as JSON lines: they come in a fresh array.  Fails as above.
+ */
+enum rbe_status rbe_child_rows(json_t **out, char *const *argv, struct rbe_diag *d);
+
 /* Median of a report's milliseconds from token to token: the first one, which waits for the
  * prompt, left out.  NaN when there is no other. */
 double rbe_child_median(const json_t *report);

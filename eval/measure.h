@@ -77,7 +77,7 @@ enum rbe_status rbe_measure_generation(const struct rbe_evaluation *e,
                                        const struct rbe_tokenizer *t, struct rbe_diag *d);
 
 /* Times: a row for each model. */
-enum { RBE_INFERENCE_DEPTHS = 16 };
+enum { RBE_INFERENCE_DEPTHS = 16, RBE_INFERENCE_PREFILLS = 5 };
 struct rbe_inference_plan {
     int prompt_tokens;
     int sequences, length;      /* so many whole sequences of so many tokens, or 0: */
@@ -86,9 +86,17 @@ struct rbe_inference_plan {
     int tokens;                 /* timed at each depth */
     int retries;                /* of a burst disturbed by other processes */
     int no_child;               /* leave out what a process of its own tells */
+    int prefills;               /* of the prompt, 1..RBE_INFERENCE_PREFILLS */
+    int launches;               /* 1: here; more: rbe_measure_launches() */
+    const char *depth_list;     /* as it was asked for, for launches; or NULL */
 };
 enum rbe_status rbe_measure_inference(const struct rbe_evaluation *e,
                                       const struct rbe_inference_plan *p, struct rbe_diag *d);
+
+/* The same by p->launches processes in turn, which share tokens and prefills; only the first
+ * tells what a process of its own does.  e's runners are not looked at, no sequences. */
+enum rbe_status rbe_measure_launches(const struct rbe_evaluation *e,
+                                     const struct rbe_inference_plan *p, struct rbe_diag *d);
 
 /* A row for each model, and for each but the first a paired one after it. */
 struct rbe_perplexity_plan {

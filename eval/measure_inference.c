@@ -22,7 +22,7 @@
 #include "eval/sequences.h"
 #include "eval/timing.h"
 
-enum { MAX_DEPTHS = RBE_INFERENCE_DEPTHS, PREFILLS = 5, MAX_BURST = 64 };
+enum { MAX_DEPTHS = RBE_INFERENCE_DEPTHS, PREFILLS = RBE_INFERENCE_PREFILLS, MAX_BURST = 64 };
 
 /* Written by the process that loads the model itself. */
 #define CHILD_TOKENS ((int)RBE_LIMIT(C4_TOKENS))
@@ -97,9 +97,10 @@ static enum rbe_status project(struct plan *p, double prefills, double tokens,
 
 /* --- decoding at depths ------------------------------------------------------------------ */
 
-/* Brings every session to the depth and returns tokens a burst should have. */
-static enum rbe_status prepare_depth(struct plan *p, uint32_t depth, size_t *burst,
-                                     struct rbe_diag *d)
+/* Brings every session, which holds *filled tokens of the prompt, to the depth and returns
+ * tokens a burst should have. */
+static enum rbe_status prepare_depth(struct plan *p, uint32_t depth, uint32_t *filled,
+                                     size_t *burst, struct rbe_diag *d)
 {
     double slowest = 0;
     enum rbe_status err = RBE_OK;
@@ -108,27 +109,30 @@ static enum rbe_status prepare_depth(struct plan *p, uint32_t depth, size_t *bur
     for (size_t m = 0; m < p->e->model_count && !err; m++) {
         struct rbe_runner *r = &p->e->runners[m];
         struct rbe_times warm = {0};
-        rbe_session_truncate(r->session, 0);
-        if (depth)
-            err = rbe_forward(r->session, p->prompt, depth, d);
+        /* A shallower depth before this one left the prompt's beginning there. */
+        const uint32_t had = *filled < depth ? *filled : depth;
+        rbe_session_truncate(r->session, had);
+        if (depth > had)
+            err = rbe_forward(r->session, p->prompt + had, depth - had, d);
         if (!err)
             err = rbe_time_decode(&warm, r, p->prompt[0], room < 4 ? room : 4, 0, d);
         if (!err && rbe_times_median(&warm) > slowest)
             slowest = rbe_times_median(&warm);
         rbe_times_free(&warm);
     }
+    *filled = depth;
     size_t n = slowest > 0 ? (size_t)ceil(1e3 * burst_s / slowest) : MAX_BURST;
     n = n > MAX_BURST ? MAX_BURST : n < 4 ? 4 : n;
     *burst = n < room ? n : room;
     return err;
 }
 
-static enum rbe_status measure_depth(struct plan *p, int i, struct figures *f,
+static enum rbe_status measure_depth(struct plan *p, int i, struct figures *f, uint32_t *filled,
                                      struct rbe_progress *bar, double *done,
                                      struct rbe_diag *d)
 {
     size_t burst;
-    enum rbe_status err = prepare_depth(p, p->how->depths[i], &burst, d);
+    enum rbe_status err = prepare_depth(p, p->how->depths[i], filled, &burst, d);
 
     for (int taken = 0; taken < p->how->tokens && !err; taken += (int)burst) {
         for (size_t m = 0; m < p->e->model_count && !err; m++)
@@ -147,7 +151,7 @@ static enum rbe_status measure_prefill(struct plan *p, struct figures *f, struct
 {
     enum rbe_status err = RBE_OK;
 
-    for (int k = -1; k < PREFILLS && !err; k++)     /* the first one warms up */
+    for (int k = -1; k < p->how->prefills && !err; k++)     /* the first one warms up */
         for (size_t m = 0; m < p->e->model_count && !err; m++) {
             const int at = k < 0 ? 0 : k;
             err = rbe_time_prefill(&p->e->runners[m], p->prompt, (size_t)p->how->prompt_tokens,
@@ -162,9 +166,11 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, int *f
 {
     struct rbe_progress bar;
     double done = 0;
+    uint32_t filled = 0;
     enum rbe_status err;
 
-    double prefills = PREFILLS + 1, tokens = (double)p->depth_count * (p->how->tokens + 4);
+    double prefills = p->how->prefills + 1;
+    double tokens = (double)p->depth_count * (p->how->tokens + 4);
     for (int i = 0; i < p->depth_count; i++)
         prefills += (double)p->how->depths[i] / p->how->prompt_tokens;
     if (!p->how->no_child) {
@@ -175,7 +181,7 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, int *f
         return err;
     rbe_progress_start(&bar, "decode", "tokens", (double)p->depth_count * p->how->tokens);
     for (*finished = 0; *finished < p->depth_count && !err; *finished += !err)
-        err = measure_depth(p, *finished, f, &bar, &done, d);
+        err = measure_depth(p, *finished, f, &filled, &bar, &done, d);
     rbe_progress_end(&bar);
     for (size_t m = 0; m < p->e->model_count && !err && !p->how->no_child; m++)
         err = rbe_child_generate(&f[m].child, p->e->models[m], rbe_pool_threads(p->e->pool),
@@ -270,7 +276,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
     const struct figures *f = &all[m];
     struct rbe_runner *run = &p->e->runners[m];
     json_t *r = rbe_evaluation_record(p->e, RBE_KIND(inference), run), *raw = json_object();
-    const double prefill = median_of(f->prefill_ms, PREFILLS);
+    const double prefill = median_of(f->prefill_ms, (size_t)p->how->prefills);
     const double median = rbe_times_median(&f->at[p->how->c2]);
     const size_t bytes = rbe_model_bytes_per_token(run->model);
 
@@ -287,7 +293,7 @@ static json_t *latency_record(struct plan *p, size_t m, const struct figures *al
                      RBE_OBJECT(RBE_INT(tokens, p->how->prompt_tokens),
                                 RBE_REAL(median_ms, prefill),
                                 RBE_REAL(tokens_per_s, 1e3 * p->how->prompt_tokens / prefill))),
-            RBE_REAL(first_token_ms, median_of(f->first_ms, PREFILLS)),
+            RBE_REAL(first_token_ms, median_of(f->first_ms, (size_t)p->how->prefills)),
             RBE_INT(model_bytes, rbe_model_file_bytes(run->model)),
             RBE_INT(bytes_per_token, bytes),
             RBE_REAL(gb_per_s, rbe_gb_per_s((double)bytes, median)));

@@ -267,6 +267,9 @@ static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
             .col_scale = (uint16_t *)(uintptr_t)p->m.col_scale,
             .importance = o->row_importance ? o->row_importance + p->row0 : NULL,
             .moment = moment,
+            .row_metric = o->row_metric ? o->row_metric + (size_t)p->row0 * (out->rows + 1)
+                                        : NULL,
+            .metric_ld = out->rows,
             .pool = pool,
             .done0 = (double)p->row0 / out->rows,
             .done1 = (double)(p->row0 + p->m.rows) / out->rows,
@@ -304,7 +307,14 @@ enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint
                  (int)o->search, o->window, (double)o->search_scale, (int)o->scales,
                  (int)o->scale_search, o->hadamard, o->sign_seed, importance, moment,
                  (double)o->damping);
+    if (o->drawn)
+        n += snprintf(text + n, sizeof text - (size_t)n, " drawn");
     err = rbe_sha256(hex, text, (size_t)n);
+    if (o->row_metric && !err && !(err = hash_floats(moment, o->row_metric,
+                                                     (size_t)rows * rows))) {
+        n = snprintf(text, sizeof text, "%s %s", hex, moment);
+        err = rbe_sha256(hex, text, (size_t)n);
+    }
     /* Parts are many; each folds into the hash of those before it. */
     for (size_t i = 0; i < o->part_count && !err; i++) {
         const struct rbe_encode_part *p = &o->parts[i];

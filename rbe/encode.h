@@ -39,6 +39,12 @@ struct rbe_encode_part {
     uint32_t block, aux;        /* as in struct rbe_matrix */
 };
 
+/* Seconds: of the factors of the moments, of taking over errors, of the search, of fitting the
+ * scales again. */
+struct rbe_encode_spent {
+    double factors, feedback, search, scales;
+};
+
 /*
  * Called from the calling thread now and then with the part done, 0..1 of the whole weight.
  * Returning false stops the encoder, which then answers RBE_ERR_INTERRUPTED.
@@ -58,6 +64,9 @@ struct rbe_encode_options {
     float search_scale;         /* seed: in units of sigma; 0: tuned to the rate */
     enum rbe_scales scales;
     bool scale_search;          /* int8, int4: scales of least error instead of max / range */
+    /* Seeds: codes are drawn, not searched, and stand for nothing; scales fit the weights.  For
+     * times and memory, which do not depend on values.  The moment is not looked at. */
+    bool drawn;
 
     uint32_t hadamard;          /* 0, or block of the rotation: divides cols, power of two */
     uint64_t sign_seed;
@@ -66,10 +75,14 @@ struct rbe_encode_options {
      * row m.  In the basis of `w` as passed in; NULL: all ones, and the identity. */
     const float *row_importance;        /* [rows], positive */
     const float *moment;                /* [cols][cols], H = mean of x x^T, symmetric */
+    /* Or tr(G E H E^T): formats of seeds with a moment pass errors on down the rows, too.  Its
+     * diagonal should be row_importance, by which scales are fitted.  NULL: that alone. */
+    const float *row_metric;            /* [rows][rows], G, symmetric */
     float damping;              /* added to H's diagonal, of its mean; 0: the default, 0.01 */
 
     rbe_encode_progress_fn *progress;   /* may be NULL */
     void *progress_arg;
+    struct rbe_encode_spent *spent;     /* what seeds took is added there; may be NULL */
 };
 
 /*
@@ -109,13 +122,13 @@ struct rbe_matrix_size rbe_encode_part_size(const struct rbe_encode_part *p, uin
 size_t rbe_encode_bytes(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 
 /* Bytes rbe_encode_weight() takes at its height with a pool of `threads`: copies, searches and
- * the result; w and o->moment are the caller's and are not looked at.  What an encoder needs
- * that does not grow with the matrix is not counted. */
+ * the result; w, o->moment and o->row_metric are the caller's and are not looked at.  What an
+ * encoder needs that does not grow with the matrix is not counted. */
 size_t rbe_encode_memory(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o,
                          unsigned threads);
 
 /* Pieces that the threads of a pool can work on at the same time, however many they are;
- * o->moment is not looked at. */
+ * o->moment and o->row_metric are not looked at. */
 size_t rbe_encode_shares(uint32_t rows, uint32_t cols, const struct rbe_encode_options *o);
 
 /*
@@ -147,6 +160,8 @@ struct rbe_encode_job {
     void *codes;
     uint16_t *scale, *col_scale;
     const float *importance;    /* [m->rows] or NULL */
+    const float *row_metric;    /* [m->rows][metric_ld] or NULL */
+    size_t metric_ld;
     const float *moment;        /* [m->cols][m->cols] or NULL */
     struct rbe_pool *pool;
     double done0, done1;        /* the part of the weight's progress this job is */

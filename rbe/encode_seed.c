@@ -7,7 +7,9 @@
  * scales are fitted again to what was found (refit.h).  With the second moment H of the
  * inputs, columns go one after the other and each takes over the error of those before it
  * (feedback.h); then a column is cut into row blocks that the threads share.  The cut depends
- * on the shape alone, so the result does not depend on the number of threads.
+ * on the shape alone, so the result does not depend on the number of threads.  With a metric of
+ * the rows, too, a column is searched chunk after chunk, and each takes over the error of those
+ * above it.
  *
  * No code stands for zero, so rows and columns of zeros get the scale 0, and so do those too
  * small for any f16 scale: they decode to zeros.  Such a row's outputs cost next to nothing,
@@ -18,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
+#include "base/stats.h"
 #include "kernels/f16.h"
 #include "kernels/format/seed.h"
 #include "rbe/encode.h"
@@ -35,6 +39,8 @@ enum { NARROW = 7 };
 enum {
     BLOCK_ROWS = 384,           /* rows of a block, at least: joints cost a little */
     BLOCKS_MAX = 64,
+    CHUNK_ROWS = 64,            /* of a chunk under row feedback, unless a strip has more */
+    AHEAD_BITS = 64,            /* after a chunk, whose rows have a say in how it ends */
     SCALE_PASSES = 3,
     FAST_BITS = 11,             /* of the window that fast effort searches; others search all */
 };
@@ -66,7 +72,13 @@ struct encoder {
     struct rbe_seed_search **search;    /* [threads] */
     unsigned threads;
     struct rbe_feedback *feedback;      /* NULL: none */
+    struct rbe_row_feedback *down;      /* NULL: none */
+    float *moved, *error;       /* [rows] of a column, with down: targets with what is passed
+                                 * on; errors */
+    uint16_t *ahead;            /* words of a chunk and of the rows after it, with down */
     size_t column;              /* being searched, under feedback */
+    struct rbe_encode_spent spent;
+    double since;               /* what is being done began then */
     atomic_size_t taken;        /* columns begun, without */
     atomic_bool stop;
 };
@@ -220,8 +232,8 @@ static void search_block(const struct encoder *e, struct rbe_seed_search *s,
     rbe_seed_search_run(s, &span, words + 8 * e->cut[b]);
 }
 
-/* Stores the words of column n interleaved, and the outputs they stand for. */
-static void store_column(struct encoder *e, size_t n, const uint16_t *words)
+/* Stores the words of column n interleaved. */
+static void store_words(const struct encoder *e, size_t n, const uint16_t *words)
 {
     uint16_t *const codes = e->job->codes;
 
@@ -231,6 +243,12 @@ static void store_column(struct encoder *e, size_t n, const uint16_t *words)
         const size_t line = strip * e->groups + n / RBE_SEED_LANES * group + j - strip;
         codes[line * RBE_SEED_LANES + n % RBE_SEED_LANES] = words[j];
     }
+}
+
+/* And the outputs they stand for. */
+static void store_column(struct encoder *e, size_t n, const uint16_t *words)
+{
+    store_words(e, n, words);
     rbe_seed_decode_column(e->format, e->block, words, e->rows, e->g + n * e->rows);
     for (size_t m = 0; e->zero_rows && m < e->rows; m++)
         if (!(e->row[m] > 0))
@@ -277,6 +295,23 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
             joint = rbe_seed_search_join(s, target, e->importance, e->rows, 0);
         search_block(e, s, target, &joint, 0, words);
         store_column(e, at, words);
+        if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
+            atomic_store(&e->stop, true);
+    }
+}
+
+/* Without any search: words that follow from the column's number alone. */
+static void columns_drawn(void *arg, unsigned i, unsigned n)
+{
+    struct encoder *e = arg;
+    uint16_t *words = e->words + i * e->stream;
+
+    for (size_t at = i; at < e->cols && !atomic_load(&e->stop); at += n) {
+        uint64_t state = (at + 1) * 0xD1B54A32D192ED03ULL;
+
+        for (size_t k = 0; k < e->stream; k++)
+            words[k] = (uint16_t)(rbe_random_next(&state) >> 48);
+        store_words(e, at, words);
         if (i == 0 && !rbe_encode_tick(e->job, (double)at / (double)e->cols))
             atomic_store(&e->stop, true);
     }
@@ -332,17 +367,96 @@ static void block_errors(void *arg, unsigned i, unsigned n)
     }
 }
 
+/* Adds the time since the last call to one of the sums. */
+static void clock_in(struct encoder *e, double *sum)
+{
+    const double now = rbe_now();
+
+    *sum += now - e->since;
+    e->since = now;
+}
+
+/* Rows that bring AHEAD_BITS. */
+static size_t rows_ahead(unsigned block)
+{
+    return (AHEAD_BITS * (size_t)block + 127) / 128;
+}
+
+/* Rows of a chunk: whole strips. */
+static size_t chunk_rows(unsigned block)
+{
+    return block < CHUNK_ROWS ? CHUNK_ROWS / block * block : block;
+}
+
+/* Words of a chunk and the rows after it, at most: the last may have half as many rows more,
+ * and a strip that is not full. */
+static size_t words_ahead(unsigned block)
+{
+    const size_t rows = 2 * chunk_rows(block) + rows_ahead(block);
+
+    return RBE_SEED_WORDS * (rbe_seed_strips(rows, block) + 1);
+}
+
+/*
+ * Chunk after chunk of a column, the rows after it with it, so that its end suits them; the
+ * window with which they begin stays, and is where the next chunk starts from.
+ */
+static void search_down(struct encoder *e)
+{
+    const size_t at = rbe_feedback_column(e->feedback, e->column), rows = e->rows;
+    const bool ring = ring_is_read(e);
+    int16_t *g = e->g + at * rows;
+    int start = ring ? e->joint[0] : RBE_SEED_ANY;
+    size_t first = 0, next;
+
+    memcpy(e->moved, e->target, rows * sizeof *e->moved);
+    for (size_t i = 0; first < rows; i++, first = next) {
+        next = rbe_row_feedback_chunk(e->down, i + 1);
+        const bool last = next == rows;
+        const size_t strip = next / e->block, begin = RBE_SEED_WORDS * (first / e->block);
+        const size_t stop = last || next + rows_ahead(e->block) > rows
+                                ? rows : next + rows_ahead(e->block);
+        const struct rbe_seed_span span = {
+            .target = e->moved + first,
+            .weight = e->importance + first,
+            .first = first,
+            .count = stop - first,
+            .end = last ? 16 * e->stream : 128 * strip + 16,
+            .start = start,
+            .tail = !last ? RBE_SEED_ANY : ring ? e->joint[0] : 0,
+        };
+        const size_t words = span.end / 16 - begin;
+
+        rbe_seed_search_run(e->search[0], &span, e->ahead);
+        memcpy(e->words + begin, e->ahead, words * sizeof *e->words);
+        if (last)
+            return;
+        start = e->ahead[words - 1];
+        /* The row after the chunk is there for the last word alone. */
+        rbe_seed_decode_column(e->format, e->block, e->words, next + 1, g);
+        for (size_t m = first; m < next; m++)
+            e->error[m] = e->row[m] > 0 ? e->target[m] - (float)g[m] : 0;
+        rbe_row_feedback_pass(e->down, first, next, e->error, e->moved);
+    }
+}
+
 static void columns_in_turn(struct encoder *e)
 {
     for (size_t i = 0; i < e->cols && !atomic_load(&e->stop); i++) {
         e->column = i;
         rbe_pool_run(e->job->pool, block_targets, e);
+        clock_in(e, &e->spent.feedback);
         if (!is_zero_column(e, rbe_feedback_column(e->feedback, i))) {
             rbe_pool_run(e->job->pool, block_joints, e);
-            rbe_pool_run(e->job->pool, block_search, e);
+            if (e->down)
+                search_down(e);
+            else
+                rbe_pool_run(e->job->pool, block_search, e);
             store_column(e, rbe_feedback_column(e->feedback, i), e->words);
         }
+        clock_in(e, &e->spent.search);
         rbe_pool_run(e->job->pool, block_errors, e);
+        clock_in(e, &e->spent.feedback);
         if (!rbe_encode_tick(e->job, (double)i / (double)e->cols))
             atomic_store(&e->stop, true);
     }
@@ -408,12 +522,15 @@ static size_t blocks_of(size_t rows, size_t strips)
 static size_t shares(const struct rbe_encode_part *p, uint32_t cols,
                      const struct rbe_encode_options *o)
 {
-    return o->moment ? blocks_of(p->rows, rbe_seed_strips(p->rows, p->block)) : cols;
+    return o->moment && o->row_metric ? 1
+           : o->moment ? blocks_of(p->rows, rbe_seed_strips(p->rows, p->block))
+                       : cols;
 }
 
 static void cut_blocks(struct encoder *e)
 {
-    const size_t n = e->feedback ? blocks_of(e->rows, e->strips) : 1;
+    const bool blocks = e->feedback && !e->job->row_metric;
+    const size_t n = blocks ? blocks_of(e->rows, e->strips) : 1;
 
     e->block_count = n;
     for (size_t b = 0; b <= n; b++)
@@ -429,14 +546,24 @@ static enum rbe_status weigh_rows(struct encoder *e, struct rbe_diag *d)
     double sum = 0;
     size_t live = 0;
 
-    if (!j->importance && !e->zero_rows)
+    const bool down = e->feedback && j->row_metric;
+
+    if (!j->importance && !e->zero_rows && !down)
         return RBE_OK;
     if (!(e->importance = malloc(e->rows * sizeof *e->importance)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (down) {
+        const enum rbe_status err =
+            rbe_row_feedback_open(&e->down, j->row_metric, j->metric_ld, e->row, e->rows,
+                                  chunk_rows(e->block), e->importance, j->pool, d);
+        if (err)
+            return err;
+    }
     for (size_t m = 0; m < e->rows; m++) {
         const float row = e->row[m];
 
-        e->importance[m] = j->importance ? j->importance[m] * row * row : 1;
+        if (!down)
+            e->importance[m] = j->importance ? j->importance[m] * row * row : 1;
         sum += row > 0 ? (double)e->importance[m] : 0;
         live += row > 0;
     }
@@ -461,9 +588,16 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
     e->target = malloc(sets * e->rows * sizeof *e->target);
     e->words = malloc(sets * e->stream * sizeof *e->words);
     e->search = calloc(e->threads, sizeof *e->search);
+    if (e->feedback && j->row_metric) {
+        e->moved = malloc(e->rows * sizeof *e->moved);
+        e->error = malloc(e->rows * sizeof *e->error);
+        e->ahead = malloc(words_ahead(e->block) * sizeof *e->ahead);
+        if (!e->moved || !e->error || !e->ahead)
+            return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
     if (!e->w || !e->g || !e->row || !e->col || !e->target || !e->words || !e->search)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    for (unsigned i = 0; i < e->threads; i++) {
+    for (unsigned i = 0; i < e->threads && !j->o->drawn; i++) {
         err = rbe_seed_search_open(&e->search[i], e->format, e->block,
                                    search_bits(j->o), NULL, d);
         if (err)
@@ -488,7 +622,11 @@ static size_t memory(const struct rbe_encode_part *p, uint32_t cols,
     return n * (sizeof(float) + sizeof(int16_t)) +
            (2 * (size_t)p->rows + cols) * sizeof(float) +
            sets * (p->rows * sizeof(float) + stream * sizeof(uint16_t)) + threads * search +
-           (o->moment ? rbe_feedback_bytes(cols, p->rows) : 0);
+           (o->moment ? rbe_feedback_bytes(cols, p->rows) : 0) +
+           (o->moment && o->row_metric
+                ? rbe_row_feedback_bytes(p->rows) + 2 * (size_t)p->rows * sizeof(float) +
+                  words_ahead(p->block) * sizeof(uint16_t)
+                : 0);
 }
 
 static void release(struct encoder *e)
@@ -503,6 +641,10 @@ static void release(struct encoder *e)
     free(e->row);
     free(e->g);
     free(e->w);
+    free(e->ahead);
+    free(e->error);
+    free(e->moved);
+    rbe_row_feedback_close(&e->down);
     rbe_feedback_close(&e->feedback);
 }
 
@@ -519,31 +661,47 @@ static enum rbe_status encode(const struct rbe_encode_job *j, struct rbe_diag *d
         .groups = rbe_seed_groups(j->m->cols),
         .stream = rbe_seed_column_words(j->m->rows, j->m->block),
         .threads = rbe_pool_threads(j->pool),
+        .since = rbe_now(),
     };
     enum rbe_status err = RBE_OK;
 
     if (o->search_scale < 0 || isnan(o->search_scale))
         return rbe_fail(d, RBE_ERR_ARG, "a search scale of %g", (double)o->search_scale);
     e.unit = rbe_seed_sigma(e.format) /
-             (o->search_scale > 0 ? o->search_scale : tuned_scale(e.format, e.block));
-    if (j->moment)
+             (o->drawn ? 1 : o->search_scale > 0 ? o->search_scale
+                                                 : tuned_scale(e.format, e.block));
+    if (j->moment && !o->drawn)
         err = rbe_feedback_open(&e.feedback, j->moment, e.cols, e.rows, o->damping, j->pool,
                                 d);
+    clock_in(&e, &e.spent.factors);
     if (!err)
         err = prepare(&e, d);
     if (err)
         goto out;
-    if (e.feedback)
+    clock_in(&e, &e.spent.scales);
+    if (o->drawn)
+        rbe_pool_run(j->pool, columns_drawn, &e);
+    else if (e.feedback)
         columns_in_turn(&e);
     else
         rbe_pool_run(j->pool, columns_alone, &e);
+    if (!e.feedback || o->drawn)
+        clock_in(&e, &e.spent.search);
     if (atomic_load(&e.stop)) {
         err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         goto out;
     }
-    err = refit(&e, d);
+    /* Drawn codes have nothing of the weights that scales could be fitted to. */
+    err = o->drawn ? RBE_OK : refit(&e, d);
     if (!err)
         err = store_scales(&e, d);
+    clock_in(&e, &e.spent.scales);
+    if (o->spent) {
+        o->spent->factors += e.spent.factors;
+        o->spent->feedback += e.spent.feedback;
+        o->spent->search += e.spent.search;
+        o->spent->scales += e.spent.scales;
+    }
 out:
     release(&e);
     return err;

@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * Errors of a panel of columns are gathered and reach the columns after the panel together,
- * so that those are read and written once for each panel.
+ * so that those are read and written once for each panel.  Those of rows reach the chunks below
+ * theirs when the chunk is done.
  */
 #include "rbe/feedback.h"
 
@@ -318,4 +319,121 @@ void rbe_feedback_after(struct rbe_feedback *f, size_t i, float *w, const int16_
     for (size_t k = i + 1; k < f->n; k++)
         take_off(w + f->order[k] * rows, f->u + panel * f->n + k, f->n, f->error, PANEL, rows,
                  first, end);
+}
+
+/* --- down a column ------------------------------------------------------------------------ */
+
+struct rbe_row_feedback {
+    size_t rows, chunk;
+    float *u;                   /* [rows][rows], u[k][m]: of row k's error, off target m */
+};
+
+/* A row without a scale stands alone. */
+#define NO_ROW 1e-30
+
+size_t rbe_row_feedback_chunk(const struct rbe_row_feedback *f, size_t i)
+{
+    const size_t first = i * f->chunk;
+
+    /* No chunk of less than half. */
+    return first + f->chunk / 2 < f->rows || !i ? first : f->rows;
+}
+
+/* Element [k][m], k <= m, of the factor U, G = U U^T: with P reversing the places, P G P =
+ * L L^T and U = P L P. */
+static double *upper(double *l, size_t n, size_t k, size_t m)
+{
+    return l + (n - 1 - k) * n + n - 1 - m;
+}
+
+/*
+ * A = D^-1 U^T, D the diagonal of U, is unit lower triangular, row by row.  By chunks: the rows
+ * of a chunk are multiplied by the inverse of their own block, one after the other.  They take
+ * the place of U's columns above the chunk, which nobody needs again.
+ */
+static void factor_chunk(struct rbe_row_feedback *f, double *l, size_t first, size_t end,
+                         float *cost)
+{
+    const size_t n = f->rows;
+
+    for (size_t m = first; m < end; m++) {
+        const double own = 1 / *upper(l, n, m, m);
+        double sum = 0;
+
+        for (size_t k = 0; k < first; k++)
+            *upper(l, n, k, m) *= own;
+        for (size_t j = first; j < m; j++) {
+            const double a = *upper(l, n, j, m) * own;
+            for (size_t k = 0; k < first; k++)
+                *upper(l, n, k, m) -= a * *upper(l, n, k, j);
+        }
+        for (size_t k = 0; k < first; k++)
+            f->u[k * n + m] = (float)-*upper(l, n, k, m);
+        for (size_t j = m; j < end; j++)
+            sum += *upper(l, n, m, j) * *upper(l, n, m, j);
+        cost[m] = (float)sum;
+    }
+}
+
+enum rbe_status rbe_row_feedback_open(struct rbe_row_feedback **out, const float *metric,
+                                      size_t ld, const float *scale, size_t rows, size_t chunk,
+                                      float *cost, struct rbe_pool *pool, struct rbe_diag *d)
+{
+    struct rbe_row_feedback *f = calloc(1, sizeof *f);
+    const size_t n = rows;
+    double *a = malloc((n + SLAB) * n * sizeof *a);
+    struct factoring all = {.a = a, .n = n, .slab = a + n * n};
+    enum rbe_status err = RBE_OK;
+
+    *out = NULL;
+    if (!f || !a || !(f->u = calloc(n * n, sizeof *f->u))) {
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    f->rows = n;
+    f->chunk = chunk;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            const size_t p = n - 1 - i, q = n - 1 - j;
+            a[i * n + j] = (double)metric[p * ld + q] * (double)scale[p] * (double)scale[q];
+            if (i == j && !(scale[p] > 0))
+                a[i * n + j] = NO_ROW;
+        }
+    if (!cholesky(&all, pool)) {
+        err = rbe_fail(d, RBE_ERR_NUMERIC, "the metric of the rows is not positive definite");
+        goto out;
+    }
+    for (size_t i = 0; rbe_row_feedback_chunk(f, i) < n; i++)
+        factor_chunk(f, a, rbe_row_feedback_chunk(f, i), rbe_row_feedback_chunk(f, i + 1),
+                     cost);
+out:
+    free(a);
+    if (err)
+        rbe_row_feedback_close(&f);
+    *out = f;
+    return err;
+}
+
+size_t rbe_row_feedback_bytes(size_t rows)
+{
+    return sizeof(struct rbe_row_feedback) + rows * rows * sizeof(float) +
+           (rows + SLAB) * rows * sizeof(double);
+}
+
+void rbe_row_feedback_close(struct rbe_row_feedback **f)
+{
+    if (*f) {
+        free((*f)->u);
+        free(*f);
+    }
+    *f = NULL;
+}
+
+void rbe_row_feedback_pass(const struct rbe_row_feedback *f, size_t first, size_t end,
+                           const float *error, float *target)
+{
+    for (size_t k = first; k < end; k += PANEL) {
+        const size_t count = end - k < PANEL ? end - k : PANEL;
+        take_off(target, error + k, 1, f->u + k * f->rows, count, f->rows, end, f->rows);
+    }
 }

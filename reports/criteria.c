@@ -35,8 +35,9 @@ static struct rbe_criterion *add(struct rbe_criteria *out, const struct rbe_pair
     const struct rbe_model_seen *m =
         rbe_pair_model(p, true) ? rbe_pair_model(p, true) : rbe_pair_model(p, false);
     if (m)
-        SAY(c->model, "%s%s%s%s", m->name ? m->name : "?", m->label ? " (" : "",
-            m->label ? m->label : "", m->label ? ")" : "");
+        SAY(c->model, "%s%s%.*s%s", m->name ? m->name : "?", m->label ? " (" : "",
+            m->label ? (int)strcspn(m->label, ",") : 0, m->label ? m->label : "",
+            m->label ? ")" : "");
     return c;
 }
 

@@ -199,6 +199,128 @@ static void conversions(const struct rbe_page *p)
     }
 }
 
+/* --- where the time of a conversion goes ------------------------------------------------- */
+
+/* What a conversion is made of: its stages, the encoding by its parts. */
+static const struct {
+    const char *name, *what;
+    bool part;
+} stages[] = {
+    {"calibration", "calibration: what the inputs of each matrix look like", false},
+    {"sensitivities", "sensitivities: what an error in each does to the predictions", false},
+    {"factors", "factors of the inputs' moments", true},
+    {"feedback", "feedback: later columns take over errors", true},
+    {"search", "search for seeds", true},
+    {"scales", "scales of rows and columns", true},
+    {"rest", "rest of the encoding: rotation, what was lost, keeping it", true},
+    {"writing", "writing the file", false},
+};
+enum { STAGES = sizeof stages / sizeof *stages };
+
+/* Of the list `stages` or `parts` the entry of this name, or NULL. */
+static const json_t *named(const json_t *list, const char *name)
+{
+    size_t i;
+    json_t *o;
+
+    json_array_foreach(list, i, o)
+        if (!strcmp(rbe_text_or(RBE_STRING_AT(o, name), ""), name))
+            return o;
+    return NULL;
+}
+
+static const json_t *stage_of(const json_t *row, int k)
+{
+    const json_t *all = RBE_VALUE_AT(row, stages);
+
+    return named(stages[k].part ? RBE_VALUE_AT(named(all, "encoding"), parts) : all,
+                 stages[k].name);
+}
+
+static double seconds_of(const json_t *row, int k)
+{
+    return RBE_NUMBER_AT(stage_of(row, k), seconds);
+}
+
+static double seconds_in_all(const json_t *row)
+{
+    double sum = 0;
+
+    for (int k = 0; k < STAGES; k++) {
+        const double x = seconds_of(row, k);
+        sum += isnan(x) ? 0 : x;
+    }
+    return sum;
+}
+
+static void stage_cells(const struct rbe_page *p, const struct rbe_row *row)
+{
+    const double all = seconds_in_all(row->v);
+    const json_t *encoding = named(RBE_VALUE_AT(row->v, stages), "encoding");
+
+    for (int k = 0; k < STAGES; k++) {
+        const double x = seconds_of(row->v, k);
+        if (isnan(x))
+            continue;
+        rbe_row_model_cell(p, row);
+        rbe_document_cell(p->doc, "%s", stages[k].what);
+        rbe_number_cell(p->doc, "%.2f", x);
+        rbe_number_cell(p->doc, "%.1f %%", 100 * x / all);
+        rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(stages[k].part ? encoding
+                                                 : stage_of(row->v, k), peak_bytes));
+    }
+}
+
+static enum rbe_status stages_section(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    struct rbe_plot_data data;
+    char vars[256] = "parts='";
+    size_t i = 0;
+
+    rbe_document_heading(p->doc, 3, "Where the time of a conversion goes");
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    data.missing = "no conversion of this run tells its stages";
+    fputs("# conversion", data.tsv);
+    for (int k = 0; k < STAGES; k++) {
+        fprintf(data.tsv, "\t%s_s", stages[k].name);
+        snprintf(vars + strlen(vars), sizeof vars - strlen(vars), "%s%s", k ? " " : "",
+                 stages[k].name);
+    }
+    putc('\n', data.tsv);
+    while ((row = rbe_next_of_all(p, RBE_KIND(convert), &i))) {
+        char name[64];
+        if (!json_array_size(RBE_VALUE_AT(row->v, stages)))
+            continue;
+        rbe_plot_series(&data, name, rbe_text_or(rbe_page_model(p, rbe_model_of(p, row))->name,
+                                                 "?"));
+        fputs(name, data.tsv);
+        for (int k = 0; k < STAGES; k++) {
+            const double x = seconds_of(row->v, k);
+            fprintf(data.tsv, "\t%.17g", isnan(x) ? 0 : x);
+        }
+        putc('\n', data.tsv);
+        data.rows++;
+    }
+    const size_t rows = data.rows;
+    snprintf(vars + strlen(vars), sizeof vars - strlen(vars), "'; rows=%zu; ", rows);
+    const enum rbe_status err = rbe_plot_draw(
+        p->plotter, &data, p->doc, "stages", "stages", "Where the time of a conversion goes",
+        vars, "Seconds of each part of a conversion, in their order. Conversions without "
+        "calibration have no first two; codes of generated weights are drawn, not searched.",
+        p->d);
+    if (err || !rows)
+        return err;
+    rbe_document_fold(p->doc, "Seconds and memory of each part");
+    rbe_document_table(p->doc, "model|part|>time, s|>of all|>peak memory");
+    i = 0;
+    while ((row = rbe_next_of_all(p, RBE_KIND(convert), &i)))
+        stage_cells(p, row);
+    rbe_document_unfold(p->doc);
+    return RBE_OK;
+}
+
 /* What one layer's matrices of one class came to. */
 struct layer_sum {
     double weights, bytes, rmse, bound;
@@ -270,12 +392,13 @@ static void schedules(const struct rbe_page *p)
 
 enum rbe_status rbe_section_allocation(const struct rbe_page *p)
 {
-    const enum rbe_status err = allocation(p);
+    enum rbe_status err = allocation(p);
 
-    if (!err) {
-        conversions(p);
+    if (err)
+        return err;
+    conversions(p);
+    if (!(err = stages_section(p)))
         schedules(p);
-    }
     return err;
 }
 

@@ -304,6 +304,43 @@ static enum rbe_status roof_plot(const struct rbe_page *p, const json_t *list, c
                          "caches, the right end is memory, where the weights come from.", p->d);
 }
 
+/* The search for seeds that a conversion does: every version, window and rate. */
+static void search_table(const struct rbe_page *p)
+{
+    bool any = false;
+
+    rbe_document_heading(p->doc, 3, "The search for seeds");
+    for (size_t k = 0; k < p->r->bench_count; k++) {
+        const json_t *list = RBE_VALUE_AT(p->r->bench[k], benchmarks);
+        size_t i;
+        json_t *b;
+        json_array_foreach(list, i, b) {
+            const double rate = RBE_NUMBER_AT(b, items_per_second);
+            if (!is_median(b) || !is(b, RBE_KEY(what), "search") || !(rate > 0))
+                continue;
+            if (!any)
+                rbe_document_table(p->doc, "version|used here|>window, bits|>B|>bits/weight|"
+                                   ">10^6 weights/s|>us a weight");
+            any = true;
+            const double block = RBE_NUMBER_AT(b, block);
+            rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(b, isa), "?"));
+            rbe_document_cell(p->doc, "%s", RBE_NUMBER_AT(b, used) > 0 ? "yes" : "-");
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(b, window));
+            rbe_number_cell(p->doc, "%.0f", block);
+            rbe_number_cell(p->doc, "%.2f", 128 / block);
+            rbe_number_cell(p->doc, "%.3f", rate / 1e6);
+            rbe_number_cell(p->doc, "%.2f", 1e6 / rate);
+        }
+    }
+    if (any)
+        rbe_document_paragraph(p->doc, "One thread. A conversion searches by the version that "
+                               "is used on this machine, all 16 bits of the window by default; "
+                               "every version finds the same codes.");
+    else
+        rbe_document_paragraph(p->doc, "NOT MEASURED: no benchmark file has results of this "
+                               "kind.");
+}
+
 /* The plots of a document, in the order of the page. */
 static const struct {
     const char *name, *title;
@@ -337,5 +374,7 @@ enum rbe_status rbe_section_kernels(const struct rbe_page *p)
             rbe_document_paragraph(p->doc, "%s: NOT MEASURED: no benchmark file has results of "
                                    "this kind.", plots[k].title);
     }
+    if (!err)
+        search_table(p);
     return err;
 }

@@ -88,45 +88,193 @@ static void edge_table(const struct rbe_page *p)
     }
 }
 
-/* Tokens a second by depth of the context. */
-static enum rbe_status speed_plot(const struct rbe_page *p)
+/* Was this row's model timed token by token, with this number of threads? */
+static bool is_latency(const struct rbe_row *row, double threads)
 {
-    struct rbe_plot_data speed;
+    return !strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") &&
+           RBE_NUMBER_AT(row->v, machine, threads) == threads;
+}
+
+/* The original that a model stands in a plot with: its own, or itself. */
+static int original_of(const struct rbe_page *p, int model)
+{
+    const struct rbe_model_seen *m = rbe_page_model(p, model);
+
+    return m && m->base >= 0 ? m->base : model;
+}
+
+/* The most threads that models of this original were timed with; NAN: they were not. */
+static double most_threads(const struct rbe_page *p, int base)
+{
+    const struct rbe_row *row;
+    double threads = NAN;
+    size_t i = 0;
+
+    while ((row = rbe_next(p, RBE_KIND(inference), &i)))
+        if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") &&
+            original_of(p, rbe_model_of(p, row)) == base)
+            threads = fmax(threads, RBE_NUMBER_AT(row->v, machine, threads));
+    return threads;
+}
+
+/* " (synthetic)" behind what generated weights are called. */
+static void name_original(char *out, size_t size, const struct rbe_page *p, int base)
+{
+    const struct rbe_model_seen *b = rbe_page_model(p, base);
+
+    snprintf(out, size, "%.60s%s", rbe_text_or(b ? b->name : NULL, "?"),
+             b && b->label ? " (synthetic)" : "");
+}
+
+/* Time for a token by depth of the context, of an original and what was made from it. */
+static enum rbe_status depth_plot(const struct rbe_page *p, int base, size_t number)
+{
+    const double threads = most_threads(p, base);
+    struct rbe_plot_data data;
     const struct rbe_row *row;
     size_t i = 0, k;
-    double threads = NAN;
-    char caption[256];
+    char caption[256], title[128], of[96], id[32];
     json_t *t;
 
-    if (!rbe_plot_begin(&speed))
+    if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
-    speed.missing = "this run did not time a token";
-    fprintf(speed.tsv, "# model\tcontext_tokens\ttokens_per_s\n");
-    while ((row = rbe_next(p, RBE_KIND(inference), &i)))
-        if (!strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
-            threads = fmax(threads, RBE_NUMBER_AT(row->v, machine, threads));
-    i = 0;
+    data.missing = "this run did not time a token";
+    fprintf(data.tsv, "# model\tcontext_tokens\tms_per_token\n");
     while ((row = rbe_next(p, RBE_KIND(inference), &i))) {
-        const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
-        char what[96], name[64];
-        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency") ||
-            RBE_NUMBER_AT(row->v, machine, threads) < threads)
+        const int model = rbe_model_of(p, row);
+        const struct rbe_model_seen *m = rbe_page_model(p, model);
+        char name[64];
+        if (!is_latency(row, threads) || original_of(p, model) != base)
             continue;
-        snprintf(what, sizeof what, "%.60s", m ? m->name : "?");
-        rbe_plot_series(&speed, name, what);
+        rbe_plot_series(&data, name, m ? m->name : "?");
         json_array_foreach(RBE_VALUE_AT(row->v, decode), k, t) {
-            const double rate = 1000 / RBE_NUMBER_AT(t, median_ms);
-            if (isnan(rate) || isinf(rate))
+            const double ms = RBE_NUMBER_AT(t, median_ms);
+            if (!(ms > 0))
                 continue;
-            fprintf(speed.tsv, "%s\t%.17g\t%.17g\n", name, RBE_NUMBER_AT(t, depth), rate);
-            speed.rows++;
+            fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, RBE_NUMBER_AT(t, depth), ms);
+            data.rows++;
         }
     }
-    snprintf(caption, sizeof caption, "Tokens generated in a second (of the median time for a "
-             "token), batch 1, %.0f thread%s, by the tokens already in the context.", threads,
+    name_original(of, sizeof of, p, base);
+    snprintf(title, sizeof title, "Time for a token, %s", of);
+    snprintf(id, sizeof id, number ? "depth_%zu" : "depth", number + 1);
+    snprintf(caption, sizeof caption, "Median time of a generated token, batch 1, %.0f "
+             "thread%s, by the tokens already in the context.", threads,
              threads > 1 ? "s" : "");
-    return rbe_plot_draw(p->plotter, &speed, p->doc, "throughput", "throughput",
-                         "Generation speed", "", caption, p->d);
+    return rbe_plot_draw(p->plotter, &data, p->doc, "depth", id, data.rows ? title
+                         : "Generation speed", "", caption, p->d);
+}
+
+/* Most resident memory by the tokens that were generated. */
+static enum rbe_status peak_plot(const struct rbe_page *p, int base, size_t number)
+{
+    struct rbe_plot_data data;
+    const struct rbe_row *row;
+    size_t i = 0;
+    char title[128], of[96], id[32];
+    double tokens = NAN;
+    bool several = false;
+
+    if (!rbe_plot_begin(&data))
+        return RBE_ERR_NOMEM;
+    fprintf(data.tsv, "# model\ttokens\tpeak_mb\n");
+    while ((row = rbe_next(p, RBE_KIND(edge), &i))) {
+        const int model = rbe_model_of(p, row);
+        const struct rbe_model_seen *m = rbe_page_model(p, model);
+        const double peak = RBE_NUMBER_AT(row->v, peak_bytes);
+        const double n = RBE_NUMBER_AT(row->v, tokens);
+        char name[64];
+        if (isnan(peak) || original_of(p, model) != base)
+            continue;
+        rbe_plot_series(&data, name, m ? m->name : "?");
+        fprintf(data.tsv, "%s\t%.17g\t%.17g\n", name, n, peak / 1e6);
+        several = several || (data.rows && n != tokens);
+        tokens = n;
+        data.rows++;
+    }
+    if (!several)
+        data.rows = 0;          /* one length is no curve: the bars below have it */
+    name_original(of, sizeof of, p, base);
+    snprintf(title, sizeof title, "Memory, %s", of);
+    snprintf(id, sizeof id, number ? "peak_%zu" : "peak", number + 1);
+    data.missing = "memory was measured at one length only";
+    return rbe_plot_draw(p->plotter, &data, p->doc, "peak", id, title, "",
+                         "The most resident memory of a process that generates that many "
+                         "tokens (program, weights, key-value cache, scratch), batch 1.", p->d);
+}
+
+/* One plot for each original, the judged one first. */
+static enum rbe_status each_original(const struct rbe_page *p, const char *kind,
+                                     enum rbe_status (*draw)(const struct rbe_page *, int,
+                                                             size_t))
+{
+    enum rbe_status err = RBE_OK;
+    size_t number = 0;
+
+    for (int first = 1; first >= 0; first--)
+        for (int base = 0; base < (int)p->r->model_count && !err; base++) {
+            const struct rbe_row *row;
+            size_t i = 0;
+            bool any = false;
+            if ((base == p->c->base) != first)
+                continue;
+            while (!any && (row = rbe_next(p, kind, &i)))
+                any = original_of(p, rbe_model_of(p, row)) == base;
+            if (any)
+                err = draw(p, base, number++);
+        }
+    return err || number ? err : draw(p, p->c->base, 0);
+}
+
+/* Bytes a second that this number of threads reads from memory, by the probes of the run. */
+static double cold_read(const struct rbe_page *p, double threads)
+{
+    double largest = 0, rate = NAN;
+
+    for (size_t k = 0; k < p->r->bench_count; k++) {
+        const json_t *roofs = RBE_VALUE_AT(p->r->bench[k], context, rbe, roofs);
+        size_t i;
+        json_t *x;
+        json_array_foreach(RBE_VALUE_AT(roofs, read_curve), i, x)
+            if (RBE_NUMBER_AT(x, threads) == threads && RBE_NUMBER_AT(x, bytes) > largest) {
+                largest = RBE_NUMBER_AT(x, bytes);
+                rate = RBE_NUMBER_AT(x, bytes_per_second);
+            }
+    }
+    return rate;
+}
+
+/* How near a token is to reading its weights once, and what launches differ by. */
+static void read_table(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    rbe_document_heading(p->doc, 3, "A token against reading its weights");
+    rbe_document_paragraph(
+        p->doc, "A token needs every weight once. The cold read is the time in which the same "
+        "number of threads only reads as many bytes from memory, by the read probes of this "
+        "run; the ratio says what computing adds. Launches are processes of their own, one "
+        "after the other; the times above are medians over them. Between: how much their "
+        "medians differ; within: how much the tokens of one do (standard deviations).");
+    rbe_document_table(p->doc, "model|>threads|>weights read, MB|>cold read, ms|>token, ms|"
+                       ">token : read|>launches|>between|>within");
+    while ((row = rbe_next(p, RBE_KIND(inference), &i))) {
+        const double bytes = RBE_NUMBER_AT(row->v, bytes_per_token);
+        const double ms = RBE_NUMBER_AT(row->v, decode_median_ms);
+        if (strcmp(rbe_text_or(RBE_STRING_AT(row->v, mode), ""), "latency"))
+            continue;
+        const double read = 1e3 * bytes / cold_read(p, RBE_NUMBER_AT(row->v, machine, threads));
+        rbe_row_model_cell(p, row);
+        threads_cell(p, row, RBE_KEY(machine, threads));
+        rbe_number_cell(p->doc, "%.2f", bytes / 1e6);
+        rbe_number_cell(p->doc, "%.3f", read);
+        rbe_number_cell(p->doc, "%.3f", ms);
+        rbe_number_cell(p->doc, "%.2f", ms / read);
+        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, launches, count));
+        rbe_number_cell(p->doc, "%.1f %%", 100 * RBE_NUMBER_AT(row->v, launches, between));
+        rbe_number_cell(p->doc, "%.1f %%", 100 * RBE_NUMBER_AT(row->v, launches, within));
+    }
 }
 
 /* Bytes: what the chapter promises most of. */
@@ -217,10 +365,12 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
     enum rbe_status err;
 
     rbe_document_heading(p->doc, 2, "Speed and memory");
-    if ((err = speed_plot(p)))
+    if ((err = each_original(p, RBE_KIND(inference), depth_plot)))
         return err;
     if (rbe_page_has(p, RBE_KIND(inference), "inference", "no run has timed a model"))
         inference_table(p);
+    if (rbe_page_any(p, RBE_KIND(inference)))
+        read_table(p);
     /* For devices: a run of half an hour is no part of the usual ones. */
     if (rbe_any_of_all(p, RBE_KIND(sustained))) {
         rbe_document_heading(p->doc, 3, "Over minutes without a pause");
@@ -229,7 +379,9 @@ enum rbe_status rbe_section_speed(const struct rbe_page *p)
         sustained_table(p);
     }
     rbe_document_heading(p->doc, 3, "Under a memory limit");
-    if ((err = memory_plot(p)))
+    if ((err = memory_plot(p)) ||
+        (rbe_page_any(p, RBE_KIND(edge)) &&
+         (err = each_original(p, RBE_KIND(edge), peak_plot))))
         return err;
     if (rbe_page_has(p, RBE_KIND(edge), "edge", "no run has generated under a memory limit"))
         edge_table(p);

@@ -73,7 +73,7 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
         RBE_KEY(protocol),       RBE_KEY(task),          RBE_KEY(mode),
         RBE_KEY(text, sha256),   RBE_KEY(group),         RBE_KEY(script, sha256),
         RBE_KEY(source, sha256), RBE_KEY(machine, arch), RBE_KEY(machine, device),
-        RBE_KEY(step)};
+        RBE_KEY(step),           RBE_KEY(of)};
     static const char *const numbers[] = {RBE_KEY(windows), RBE_KEY(first_window),
                                           RBE_KEY(items), RBE_KEY(context)};
 
@@ -84,6 +84,9 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!same(rbe_string_at(a->v, texts[i]), rbe_string_at(b->v, texts[i])))
             return false;
+    if (!strcmp(a->kind, RBE_KIND(edge)) &&
+        !same_number(RBE_NUMBER_AT(a->v, tokens), RBE_NUMBER_AT(b->v, tokens)))
+        return false;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!same_number(rbe_number_at(a->v, numbers[i]), rbe_number_at(b->v, numbers[i])))
             return false;

@@ -94,6 +94,13 @@ const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind
     return row;
 }
 
+bool rbe_page_any(const struct rbe_page *p, const char *kind)
+{
+    size_t i = 0;
+
+    return rbe_next(p, kind, &i) != NULL;
+}
+
 bool rbe_any_of_all(const struct rbe_page *p, const char *kind)
 {
     size_t i = 0;

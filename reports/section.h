@@ -24,6 +24,8 @@ const struct rbe_row *rbe_next(const struct rbe_page *p, const char *kind, size_
 /* The same, recorded rows included: they come last. */
 const struct rbe_row *rbe_next_of_all(const struct rbe_page *p, const char *kind, size_t *i);
 bool rbe_any_of_all(const struct rbe_page *p, const char *kind);
+/* Was any measured in this run? */
+bool rbe_page_any(const struct rbe_page *p, const char *kind);
 /*
  * Says that no row of a kind was measured in this run, and why: the step of the run that was to
  * measure it and failed (its name is `step`, or NULL), else `why`.  False when there

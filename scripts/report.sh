@@ -20,7 +20,12 @@
 #   THREADS   (default: all CPUs)
 #   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
 #   BENCH=no  leave out the kernels
+#   SHAPE     of generated weights that are timed too, as rbe synth --size takes it (default: 124M,
+#             GPT-2 small's shape; no: none); only without MODEL
+#   CONVERT=yes  convert by the profile of the judged model also where one that was trained
+#             after encoding ships, which is judged in its place: minutes more
 #   QUICK=1   few windows, few models: a rehearsal, labelled as such by its rows
+# The criteria that are known after the first steps are printed then; the page comes at the end.
 # What was converted by the same program before is not converted again.  A step that fails is
 # a row of steps.jsonl; the criteria it was for read NOT MEASURED, and the exit status is 1.
 set -u
@@ -63,11 +68,19 @@ began=$SECONDS failed=0
 # A text fit to stand in a JSON string.
 plain_text() { tr -d '\000-\037\042\134\177' | LC_ALL=C tr -d '\200-\377' | cut -c 1-300; }
 
+# CPU seconds of all processes that have ended.
+cpu_seconds() {
+    times > "$logs/times"
+    awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += 60 * t[1] + t[2] }
+                   printf "%.2f", sum }' "$logs/times"
+}
+
 # step NAME CRITERIA COMMAND...: runs it, its output in a log, and records how it went.  $of, of
 # steps of one name, is what this one is for.
 step() {
-    local name=$1 criteria=$2 start=$SECONDS ok=true reason='' word=ok log=$1${of:+-$of}
+    local name=$1 criteria=$2 start=$SECONDS ok=true reason='' word=ok log=$1${of:+-$of} cpu
     shift 2
+    cpu_seconds > "$logs/before"
     printf '%4d s  %-28s ' $((SECONDS - began)) "$log"
     "$@" > "$logs/$log.log" 2>&1 < /dev/null
     local rc=$?
@@ -76,12 +89,17 @@ step() {
         [ $rc = 77 ] || { word=FAILED && failed=$((failed + 1)); }
         reason=$(grep -v '^[[:blank:]]*$' "$logs/$log.log" | tail -n 1 | plain_text)
     fi
+    cpu_seconds > "$logs/after"
+    cpu=$(awk 'NR == 1 { x = $1 } END { printf "%.2f", $1 - x }' "$logs/before" "$logs/after")
     printf '%s, %d s%s\n' "$word" $((SECONDS - start)) "${reason:+: $reason}"
-    printf '{"schema":"rbe-result-1","kind":"step","time_utc":"%s","command":"%s",' \
-        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(echo "$*" | plain_text)" >> "$results/steps.jsonl"
-    printf '"step":"%s","of":"%s","ok":%s,"seconds":%d,"criteria":[%s],"reason":"%s"}\n' \
-        "$name" "${of-}" $ok $((SECONDS - start)) "$(echo "$criteria" | sed 's/[^ ][^ ]*/"&"/g; s/ /,/g')" \
-        "$reason" >> "$results/steps.jsonl"
+    {
+        printf '{"schema":"rbe-result-1","kind":"step","time_utc":"%s","command":"%s",' \
+            "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(echo "$*" | plain_text)"
+        printf '"step":"%s","of":"%s","ok":%s,"seconds":%d,"cpu_seconds":%s,' \
+            "$name" "${of-}" $ok $((SECONDS - start)) "$cpu"
+        printf '"criteria":[%s],"reason":"%s"}\n' \
+            "$(echo "$criteria" | sed 's/[^ ][^ ]*/"&"/g; s/ /,/g')" "$reason"
+    } >> "$results/steps.jsonl"
     [ $ok = true ]
 }
 
@@ -99,7 +117,7 @@ convert() {
         --profile "$name" --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
 }
 
-rm -f "$results"/{steps,perplexity,curve,divergence,inference,edge,arm}.jsonl \
+rm -f "$results"/{steps,first,perplexity,curve,divergence,inference,edge,arm}.jsonl \
     "$results"/{conversation,generation,comprehension,recovery}.jsonl \
     "$results"/{bench,contents}*.json* "$results"/recorded/*
 
@@ -137,6 +155,14 @@ look_at_model() {
     context=${CONTEXT:-$([ "$n_ctx" -le 1024 ] || echo 512)}
 }
 
+# The criteria by what was measured until now; the page is made anew at the end.
+known_so_far() {
+    echo
+    echo "After $((SECONDS - began)) s; what is not measured yet follows:"
+    rbe report "$results" --out "$results/report" || failed=$((failed + 1))
+    echo
+}
+
 # comprehension QUICK ITEMS TASK PATH: of the items of each file the first so many, 0: all.
 comprehension() {
     local items=${1:-$2} limit=() run=(rbe eval comprehension "${pair[@]}" "${common[@]}")
@@ -157,21 +183,29 @@ unpack_blimp() {
 }
 
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
-# One run for each number of threads: the models take turns in it.
+# One run for each number of threads: the models take turns in it, in several launches.
 inference() {
-    local t last=0 few
+    local t last=0 how launches=3
+    [ -z "$quick" ] || launches=2
     for t in 1 2 "$threads"; do
         { [ "$t" -le "$threads" ] && [ "$t" -gt "$last" ]; } || continue
         last=$t
-        # Memory, and other depths, with the most threads only, whose rows are the last.
-        few=()
-        [ "$t" = "$threads" ] || few=(--no-child --depths 128)
-        rbe eval inference "$@" --threads "$t" "${few[@]}" || return
+        # Memory, and long contexts, with the most threads only, whose rows are the last.
+        how=(--no-child --depths '0,128')
+        [ "$t" != "$threads" ] || how=(--depths '0,128,256,full')
+        [ "$n_ctx" -gt 272 ] || how=(--depths 128)
+        rbe eval inference "$@" --threads "$t" --launches $launches "${how[@]}" || return
     done
 }
+# edge ORIGINAL ENCODED OPTION...: both under the limit; and how the memory of the encoded one
+# grows with the context.
 edge() {
+    local original=$1 encoded=$2
+    shift 2
     [ "$n_ctx" -gt 256 ] || { echo "a context of $n_ctx tokens: too short for 256"; return 77; }
-    rbe eval edge "$@"
+    rbe eval edge --model "$encoded" --tokens 16 "$@" &&
+        rbe eval edge --model "$encoded" --tokens $((n_ctx - 1)) "$@" || return
+    rbe eval edge --model "$original" --model "$encoded" "$@"
 }
 arm() {
     [ "${ARM:-}" != no ] || { echo 'left out by ARM=no'; return 77; }
@@ -193,24 +227,20 @@ measure() {
         realpath "$model" > "$models/of"
     fi
     step look '' look_at_model || return
-    convert "$profile" 'C1 C10' "${effort[@]}"
-    for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done
-    for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
-    for p in "${plain[@]}"; do convert "$p" ''; done
-    for p in "${schedules[@]}"; do
-        case $p in
-        *2) convert "$p" C9b ;;
-        *) convert "$p" C9 ;;
-        esac
-    done
-    # The judged model and the original, then all models on the subset.  Where a model after
-    # recovery training ships (docs/log/TUNING.md), that one is judged, and its curve shown.
+    # Where a model after recovery training ships (docs/log/TUNING.md), that one is judged, and its
+    # curve shown; a conversion that nothing is judged by is left out.
     judged=$models/$profile.rbe
     tuned=$data/$profile-tuned.rbe
     if [ -z "$quick" ] && [ "$model" = "$data/rbe-mini" ] && [ -f "$tuned" ]; then
         judged=$tuned
         cp "${tuned%.rbe}.jsonl" "$results/recorded/recovery.jsonl" || failed=$((failed + 1))
     fi
+    if [ "$judged" != "$tuned" ] || [ "${CONVERT:-}" = yes ]; then
+        convert "$profile" 'C1 C10' "${effort[@]}"
+    else
+        rm -f "$models/$profile.rbe" "$results/convert-${tag:+$tag-}$profile.jsonl"
+    fi
+    for p in "${plain[@]}"; do convert "$p" ''; done
     # What its file holds: a shipped model has no conversion of this run.
     step contents C10 contents "$judged" "$results/contents${tag:+-$tag}.json"
     local pair=(--model "$model" --model "$judged") common=(--threads "$threads" --quiet)
@@ -220,20 +250,37 @@ measure() {
         part+=(--context "$context")
     fi
     [ -z "$quick" ] || full=("${part[@]}")
-    every=(--model "$model")
-    [ "$judged" != "$tuned" ] || every+=(--model "$tuned")
-    for p in "$profile" "${also[@]}" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
-        [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
-    done
     choice=(--model "$model")
     for p in "${plain[@]}"; do
         [ ! -f "$models/$p.rbe" ] || choice+=(--model "$models/$p.rbe")
     done
     choice+=(--model "$judged")
-    for p in "$@"; do
-        every+=(--model "$p")
-        choice+=(--model "$p")
+    for p in "$@"; do choice+=(--model "$p"); done
+    # Times, memory and a part of the text: the first table.
+    step inference 'C1b C2 C2b C4' inference "${choice[@]}" --quiet \
+        ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
+    step edge C8 edge "$model" "$judged" --quiet --out "$results/edge.jsonl"
+    if [ -z "$tag" ] && [ -z "$quick" ]; then
+        step first '' rbe eval perplexity "${pair[@]}" "${common[@]}" "${part[@]}" \
+            --out "$results/first.jsonl"
+        known_so_far
+    fi
+    for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done
+    for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
+    for p in "${schedules[@]}"; do
+        case $p in
+        *2) convert "$p" C9b ;;
+        *) convert "$p" C9 ;;
+        esac
     done
+    # The judged model and the original, then all models on the subset.
+    every=(--model "$model")
+    [ "$judged" != "$tuned" ] || every+=(--model "$tuned")
+    for p in "$profile" "${also[@]}" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
+        [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
+    done
+    for p in "$@"; do every+=(--model "$p"); done
+    rm -f "$results/first.jsonl"
     step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
         --out "$results/perplexity.jsonl"
     step curve 'C9 C9b' rbe eval perplexity "${every[@]}" "${common[@]}" "${part[@]}" \
@@ -242,9 +289,6 @@ measure() {
     step divergence '' rbe eval divergence "${choice[@]}" "${common[@]}" \
         ${context:+--context "$context"} --windows $((windows > 6 ? windows * 2 / 3 : windows)) \
         --out "$results/divergence.jsonl"
-    step inference 'C1b C2 C2b C4' inference "${choice[@]}" --quiet \
-        ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
-    step edge C8 edge "${pair[@]}" --quiet --out "$results/edge.jsonl"
     step conversation C5 rbe eval conversation "${pair[@]}" "${common[@]}" \
         ${quick:+--turns 4} --out "$results/conversation.jsonl"
     step generation 'C6 C6b C6c' rbe eval generation "${pair[@]}" "${common[@]}" \
@@ -255,6 +299,45 @@ measure() {
     # Of each of the 67 paradigms as many.
     comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp "$(unpack_blimp)"
     step arm C7 arm "$judged" "$results/arm.jsonl"
+}
+
+# Generated weights of GPT-2 small's shape in all formats: times and memory do not depend on
+# values.  The files lie in $shape_folder.
+shape=${SHAPE:-124M}
+shape_folder=$results/models/shape
+shape_formats=(mobile-45mb f16 int8 int4)
+[ -z "$quick" ] || shape_formats=(seed-b44 f16)
+make_shape() { # FREE NEEDED: MB of memory
+    local size=(--size "$shape") p room
+    [ "$1" -ge "$2" ] || { echo "$1 MB of memory are free, $2 are needed"; return 77; }
+    room=$(df -Pm "$results" | awk 'NR == 2 { print $4 }')
+    [ -z "$quick" ] || size=(--shape '2,64,2,512,8192')
+    if [ ! -s "$shape_folder/gpt2-shape/model.safetensors" ]; then
+        [ -n "$quick" ] || [ "$room" -ge 1500 ] ||
+            { echo "$room MB are free in $results, 1500 are needed"; return 77; }
+        rbe synth "$shape_folder/gpt2-shape" "${size[@]}" || return
+    fi
+    for p in "${shape_formats[@]}"; do
+        [ "$shape_folder/gpt2-$p.rbe" -nt "$bin/rbe" ] && [ -s "$shape_folder/$p.jsonl" ] && continue
+        rm -f "$shape_folder/$p.jsonl"
+        rbe convert "$shape_folder/gpt2-shape" "$shape_folder/gpt2-$p.rbe" --profile "$p" \
+            --search none --threads "$threads" --json "$shape_folder/$p.jsonl" || return
+    done
+    cat "$shape_folder"/*.jsonl > "$results/convert-shape.jsonl"
+}
+measure_shape() {
+    local models=(--model "$shape_folder/gpt2-shape") p need=2500 have n_ctx=1024
+    rm -f "$results/convert-shape.jsonl"
+    [ "$shape" != no ] || return
+    have=$(awk '/^MemAvailable/ { printf "%d", $2 / 1024 }' /proc/meminfo)
+    [ -z "$quick" ] || need=200 n_ctx=512
+    of=shape step convert '' make_shape "$have" "$need" || return
+    for p in "${shape_formats[@]:1}"; do models+=(--model "$shape_folder/gpt2-$p.rbe"); done
+    models+=(--model "$shape_folder/gpt2-${shape_formats[0]}.rbe")
+    of=shape step inference '' inference "${models[@]}" --quiet --tokens 24 --prefills 2 \
+        ${quick:+--retries 0} --out "$results/inference.jsonl"
+    of=shape step edge '' edge "$shape_folder/gpt2-shape" \
+        "$shape_folder/gpt2-${shape_formats[0]}.rbe" --quiet --out "$results/edge.jsonl"
 }
 
 # In each folder that make fetch made for a model: the largest file is the original, the others
@@ -276,20 +359,21 @@ if [ -z "${MODEL:-}" ] && [ -d "$recorded" ]; then
 fi
 read -ra rivals <<< "${RIVALS:-}"
 measure "${MODEL:-$data/rbe-mini}" '' "${rivals[@]}"
+[ -n "${MODEL:-}" ] || measure_shape
 [ -n "${MODEL:-}" ] || measure_fetched
 # The codecs that multiply row by row; for a whole model, of those with a B the usual one.
 listed=$(rbe codecs --list)
 formats=$(awk '$3 == "rows" { print $1 }' <<< "$listed" | paste -sd ,)
 whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "$listed" | sort -u |
     paste -sd '|')
-only="^(gemv_|probe_read|model_.*($whole))" repetitions=3
+only="^(gemv_|probe_read|search_.*L:1[46]/B:(32|44|64)/|model_.*($whole))" repetitions=3
 [ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
 kernels() {
     [ "${BENCH:-}" != no ] || { echo 'left out by BENCH=no'; return 77; }
     rbe-bench "$@"
 }
 of='' step bench '' kernels --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
-    --formats "$formats" --kinds product,model,probe --threads "$threads" \
+    --formats "$formats" --kinds product,model,probe,search --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"
 

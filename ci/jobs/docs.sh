@@ -85,9 +85,11 @@ if [ -z "${CI_PAGES:-}${CI_LONG:-}" ]; then
     bash -n "$work/long.sh" || complain 'a long example does not parse'
     commands=$((commands + $(grep -vc '^#' "$work/examples.sh")))
     echo '== examples'
+    start=$SECONDS
     mkdir "$work/examples"
     (cd "$work/examples" && PATH=$bin:$PATH bash -eux -o pipefail "$work/examples.sh" < /dev/null) ||
         complain 'an example fails'
+    echo "== examples: $((SECONDS - start)) s"
 fi
 for page in "${pages[@]}"; do
     [ -f "$page" ] || continue

@@ -96,8 +96,8 @@ for file in tiny:f32 rival:f16; do
         complain 'no GGUF file of it'
 done
 mkdir -p "$work/data/blimp/data" "$work/data/winogrande"
-echo '{"sentence_good": "She sees it.", "sentence_bad": "She see it.", "UID": "verb_forms"}' \
-    > "$work/data/blimp/data/verb_forms.jsonl"
+echo '{"sentence_good": "She sees it.", "sentence_bad": "She see it.", "UID": "verbs"}' \
+    > "$work/data/blimp/data/verbs.jsonl"
 echo '{"sentence":"A man saw a dog and _ ran.","option1":"he","option2":"it","answer":"1"}' \
     > "$work/data/winogrande/dev.jsonl"
 env -u MODEL FETCHED="$work/data" RESULTS="$work/two" ARM=no BENCH=no scripts/report.sh > "$work/log" ||
@@ -107,8 +107,8 @@ awk '/^## The promises/ { on = 1 } on && /^\| C/ { print; exit }' "$two" |
     grep -q '^| C3 .*tiny.gguf' || complain 'C3 of the model that was fetched does not stand first'
 grep -q '^| C1 .*rbe-mini' "$two" || complain 'rbe-mini is not judged beside it'
 grep -q '^tiny.gguf as smol-2.89' "$two" || complain 'it was not converted by the profile for it'
-grep -q 'verb_forms' "$two" || complain 'the page has no paradigm of BLiMP'
-grep -q '| winogrande | 1 .*| log_odds |' "$two" || complain 'no log odds of Winogrande'
+grep -q 'verbs' "$two" || complain 'the page has no paradigm of BLiMP'
+grep -q '| winogrande | 1 .*| log.*odds |' "$two" || complain 'no log odds of Winogrande'
 grep -q '^| comprehension-.*hellaswag | the data are not here: rbe fetch hellaswag' "$two" ||
     complain 'nothing says that HellaSwag was left out'
 grep -q '"name":"rival.gguf"' "$work/two/inference.jsonl" || complain 'its rival was not timed'

@@ -44,6 +44,7 @@ complain 'not ASCII' "$(LC_ALL=C grep -nHP '[^\x00-\x7F]' "${code[@]}" | cut -c 
 complain 'wider than 96 columns' \
     "$(grep -nHE '^.{97,}' "${c[@]}" Makefile "${def[@]}" | cut -c 1-90)"
 complain 'wider than 160 columns' "$(grep -nHE '^.{161,}' "${code[@]}" | cut -c 1-90)"
+complain 'marks of a merge' "$(grep -nHE '^(<<<<<<<|>>>>>>>) ' "${code[@]}" "${text[@]}")"
 complain 'carriage returns' "$(grep -lP '\r$' "${code[@]}" "${text[@]}")"
 for f in "${code[@]}" "${text[@]}"; do
     [ -z "$(tail -c 1 "$f")" ] || complain 'no final newline' "$f"

@@ -200,6 +200,7 @@ struct slow_fisher {
     double *head, head_weight;  /* sum of w x x^T, of w = sum of p (1 - p) */
     double *head_rows;          /* sum of p (1 - p) */
     double *product;            /* [ROWS][cols] sum of g x: the gradient itself */
+    double outer[ROWS * ROWS];  /* sum of g g^T of those rows */
 };
 
 static void add_outer(double *to, double w, const float *x, size_t cols)
@@ -227,6 +228,8 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *s, const float *
         const double w = head ? sum : sqrt(sum);
         add_outer(head ? f->head : f->site, w, in, f->cols);
         *(head ? &f->head_weight : &f->weight) += w;
+        if (site)
+            add_outer(f->outer, 1, g + f->range, ROWS);
         for (size_t i = 0; i < ROWS * f->cols && site; i++)
             f->product[i] += (double)g[f->range + i / f->cols] * (double)in[i % f->cols];
     }
@@ -261,6 +264,35 @@ static void near_rows(const float *have, const double *want, size_t rows)
     CHECK(kept > rows / 4);
 }
 
+/* The weights of the rows on the diagonal; of two rows the correlation of their gradients, 0.7
+ * of it. */
+static void near_metric(const struct rbe_calibration *c, const struct slow_fisher *f,
+                        const struct rbe_source_tensor *t)
+{
+    const float *own = rbe_calibration_rows(c, t->weight_name) + t->row0;
+    const size_t n = t->rows, first = n - ROWS;
+    float *have = NULL;
+    size_t odd = 0;
+
+    CHECK(!rbe_calibration_row_metric(&have, c, t->weight_name, t->row0, n, NULL));
+    for (size_t i = 0; i < n * n && CHECK(have); i++)
+        odd += !isfinite(have[i]) || have[i] != have[i % n * n + i / n];
+    CHECK(!odd);
+    for (size_t i = 0; i < ROWS && have; i++)
+        for (size_t k = 0; k < ROWS; k++) {
+            const double both = (double)own[first + i] * (double)own[first + k];
+            const double energies = f->outer[i * ROWS + i] * f->outer[k * ROWS + k];
+            const double want = f->outer[i * ROWS + k] / sqrt(energies) * sqrt(both);
+            CHECK_NEAR(have[(first + i) * n + first + k], i == k ? want : 0.7 * want,
+                       1e-4 * sqrt(both));
+        }
+    free(have);
+    have = NULL;
+    CHECK(!rbe_calibration_row_metric(&have, c, t->weight_name, t->row0, n - 1, NULL) && !have);
+    CHECK(!rbe_calibration_row_metric(&have, c, f->k->head, 0, (size_t)f->k->vocab, NULL) &&
+          !have);
+}
+
 /* The tap's rows are those of the range: they give its gradient, which differences have been
  * held against. */
 static void near_gradient(const struct slow_fisher *f, struct rbe_grad *t)
@@ -282,8 +314,8 @@ static void check_threads(const struct fisher_case *k, const struct rbe_source *
 {
     struct rbe_calibration *one = NULL;
 
-    if (!CHECK(!rbe_calibrate_fisher(&one, source, tokens, WINDOWS * k->window, NULL, NULL,
-                                     NULL)))
+    if (!CHECK(!rbe_calibrate_fisher(&one, RBE_METRIC_TWO_SIDED, source, tokens,
+                                     WINDOWS * k->window, NULL, NULL, NULL)))
         return;
     for (size_t i = 0; i < source->count; i++) {
         const struct rbe_source_tensor *t = &source->tensors[i];
@@ -294,6 +326,13 @@ static void check_threads(const struct fisher_case *k, const struct rbe_source *
         const float *a = rbe_calibration_rows(one, t->name);
         const float *b = rbe_calibration_rows(two, t->name);
         CHECK(!a == !b && (!a || !memcmp(a, b, t->rows * sizeof *a)));
+        const size_t n = t->rows;
+        CHECK(!rbe_calibration_row_metric(&h, one, t->weight_name, t->row0, n, NULL));
+        CHECK(!rbe_calibration_row_metric(&g, two, t->weight_name, t->row0, n, NULL));
+        CHECK(!h == !rbe_calibration_has_metric(t, RBE_METRIC_TWO_SIDED));
+        CHECK(!h == !g && (!h || !memcmp(h, g, n * n * sizeof *h)));
+        free(h);
+        free(g);
     }
     rbe_calibration_close(&one);
 }
@@ -317,8 +356,8 @@ static void check_fisher(const struct fisher_case *k)
     for (size_t i = 0; i < WINDOWS * k->window; i++)
         tokens[i] = check_below(&rng, (uint32_t)k->vocab);
     if (!CHECK(!rbe_source_open(&source, k->path, &d) && !rbe_pool_open(&pool, 2, &d) &&
-               !rbe_calibrate_fisher(&c, source, tokens, WINDOWS * k->window + k->window - 1,
-                                     pool, NULL, &d) &&
+               !rbe_calibrate_fisher(&c, RBE_METRIC_TWO_SIDED, source, tokens,
+                                     WINDOWS * k->window + k->window - 1, pool, NULL, &d) &&
                !rbe_grad_open(&t, &source->config, limits, pool, &d) &&
                !rbe_grad_load(t, source, &d))) {
         printf("     %s\n", d.text);
@@ -343,13 +382,14 @@ static void check_fisher(const struct fisher_case *k)
             draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
         CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, &d));
     }
-    CHECK(rbe_calibration_metric(c) == RBE_METRIC_FISHER);
+    CHECK(rbe_calibration_metric(c) == RBE_METRIC_TWO_SIDED);
     CHECK(rbe_calibration_tokens(c) == WINDOWS * k->window);
     near_moment(c, k->site, f.site, 1 / f.weight, f.cols);
     near_rows(rbe_calibration_rows(c, k->site), f.site_rows, f.rows);
     near_moment(c, k->head, f.head, 1 / f.head_weight, f.cols);
     near_rows(rbe_calibration_rows(c, k->head), f.head_rows, vocab);
     near_gradient(&f, t);
+    near_metric(c, &f, rbe_source_find(source, k->range));
     if (k->by_threads)
         check_threads(k, source, tokens, c);
     free(f.site);

@@ -141,8 +141,9 @@ static void check_memory(const char *out)
 
         rbe_calibration_close(&calibration);
         phase();
-        if (m == RBE_METRIC_FISHER) {
-            CHECK(!rbe_calibrate_fisher(&calibration, s, tokens, TOKENS, pool, NULL, &d));
+        if (m != RBE_METRIC_INPUTS) {
+            CHECK(!rbe_calibrate_fisher(&calibration, (enum rbe_metric)m, s, tokens, TOKENS,
+                                        pool, NULL, &d));
         } else {
             CHECK(!rbe_model_open(&model, dir, &d) &&
                   !rbe_calibrate(&calibration, model, tokens, TOKENS, pool, NULL, &d));
@@ -157,10 +158,10 @@ static void check_memory(const char *out)
     phase();
     CHECK(!rbe_convert_allocate(c, dir, &d) && c->measured);
     took("allocation", rbe_convert_allocate_bytes(c, 2));
-    const size_t whole = rbe_convert_bytes(c, 1, RBE_METRIC_FISHER, false, 2);
-    const size_t held = rbe_calibration_held_bytes(&config, RBE_METRIC_FISHER);
-    CHECK(whole >= rbe_calibration_bytes(&config, RBE_METRIC_FISHER, 1, 2));
-    CHECK(rbe_convert_bytes(c, 1, RBE_METRIC_FISHER, true, 2) >=
+    const size_t whole = rbe_convert_bytes(c, 1, RBE_METRIC_TWO_SIDED, false, 2);
+    const size_t held = rbe_calibration_held_bytes(&config, RBE_METRIC_TWO_SIDED);
+    CHECK(whole >= rbe_calibration_bytes(&config, RBE_METRIC_TWO_SIDED, 1, 2));
+    CHECK(rbe_convert_bytes(c, 1, RBE_METRIC_TWO_SIDED, true, 2) >=
           held + rbe_convert_allocate_bytes(c, 2));
     phase();
     CHECK(!rbe_convert_run(c, out, &d));

@@ -39,6 +39,20 @@ check 'the same bytes again' cmp "$dir/a.rbe" "$dir/b.rbe"
 check 'the shipped model by name' run rbe-mini "$dir/b.rbe" --codec int8
 check 'int8 is larger' [ "$(size "$dir/b.rbe")" -gt "$bytes" ]
 
+# Generated weights: codes that are drawn take seconds, and as many bytes as searched ones.
+"$rbe" synth --shape 2,128,2,64,8192 "$dir/made" >"$dir/out" 2>&1
+check 'drawn codes' run "$dir/made" "$dir/drawn.rbe" -p seed-b44 --search none --json "$dir/d.jsonl"
+run "$dir/made" "$dir/found.rbe" -p seed-b44 --search fast --no-calibration
+tensors() { "$rbe" info --json "$1" | jq -c '[.tensors[] | [.name, .bytes]]'; }
+check 'the same bytes for each matrix' test "$(tensors "$dir/drawn.rbe")" = "$(tensors "$dir/found.rbe")"
+check 'but not the same codes' test "$(cmp -l "$dir/drawn.rbe" "$dir/found.rbe" | wc -l)" -gt 100000
+check 'labelled' test "$("$rbe" info --json "$dir/drawn.rbe" | jq -r .label | cut -c 1-9)" = synthetic
+check 'in the row, too' grep -q '"label":"synthetic.*"search":"none"' "$dir/d.jsonl"
+"$rbe" eval perplexity -q --json -m "$dir/made" -m "$dir/drawn.rbe" --windows 2 >"$dir/out" 2>"$dir/err"
+check 'it computes' test "$(jq -s 'last.perplexity > 1000 and last.perplexity < 100000' "$dir/out")" = true
+check 'no trained weights' fails 2 'only generated weights' "$mini" "$dir/t.rbe" --search none
+check 'no text for it' fails 2 'excludes --calibration' "$dir/made" "$dir/t.rbe" --search none --allocate
+
 # Interrupted, then finished: the same file as without.
 printf 'all codec=int4\nall layers=1-5 scale-search=on\n' >"$dir/slow.profile"
 run "$mini" "$dir/whole.rbe" -p "$dir/slow.profile"
@@ -87,6 +101,15 @@ measured=("$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --search fast
 plain_error() { awk '$1 ~ /^h\.[01]\.mlp/ { sum += $10 } END { print sum }' "$dir/out"; }
 check 'a measured allocation' run "${measured[@]}" "$dir/m.rbe" --json "$dir/m.jsonl"
 with=$(plain_error)
+staged() { test "$(jq -c "$1" "$dir/m.jsonl")" = "$2"; }
+check 'its stages are in the row' staged '[.stages[].name]' \
+    '["calibration","sensitivities","encoding","writing"]'
+check 'with seconds and memory' staged '[.stages[] | .seconds > 0 and .peak_bytes > 1000000] | all' true
+check 'the parts of the encoding come to all of it' staged \
+    '.stages[2] | (.parts | map(.seconds) | add) as $s | ($s / .seconds) | . > 0.99 and . < 1.01' true
+check 'search and feedback among them' staged \
+    '[.stages[2].parts[] | select(.name == "search" or .name == "feedback") | .seconds > 0]' '[true,true]'
+check 'the peak of all is the largest' staged '.peak_bytes >= ([.stages[].peak_bytes] | max)' true
 check 'within the budget' [ "$(($(size "$dir/m.rbe") * 8))" -le $((628480 * 4)) ]
 check 'near to it' [ "$(($(size "$dir/m.rbe") * 8))" -gt $((628480 * 39 / 10)) ]
 check 'rows of the embedding apart' grep -q '"parts":\[{"rows":128,' "$dir/m.jsonl"

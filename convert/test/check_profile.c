@@ -108,7 +108,7 @@ static void faults(void)
         {"budget-bits: lots\nall codec=seed", "no budget"},
         {"series: mine\nall codec=seed", "parts or schedule"},
         {"allocation: fair\nall codec=seed", "measured or even"},
-        {"metric: feet\nall codec=seed", "inputs or fisher"},
+        {"metric: feet\nall codec=seed", "inputs, fisher or two-sided"},
         {"probes: 0\nall codec=seed", "no number of tokens"},
         {"probes: many\nall codec=seed", "no number of tokens"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},

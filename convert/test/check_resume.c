@@ -260,6 +260,12 @@ static void check_changes(void)
     s = usual;
     s.metric = RBE_METRIC_INPUTS;
     check_change("metric", &s, &usual, false, true);
+    s.metric = RBE_METRIC_TWO_SIDED;    /* the embedding has none of the rows: it is the same */
+    check_change("metric, two sides", &s, &usual, false, true);
+    CHECK(!run("whole.rbe", &usual, NOWHERE).err && !run("cut.rbe", &s, NOWHERE).err);
+    CHECK(!same_files("cut.rbe", "whole.rbe"));
+    forget("cut.rbe");
+    forget("whole.rbe");
     s = usual;
     s.search = RBE_SEARCH_DEFAULT;
     check_change("search", &usual, &s, true, false);
@@ -380,6 +386,7 @@ int main(void)
     check_steps(RBE_METRIC_FISHER, 1, 6, 5);
     check_steps(RBE_METRIC_FISHER, 2, 6, 5);
     check_steps(RBE_METRIC_INPUTS, 2, 6, 5);
+    check_steps(RBE_METRIC_TWO_SIDED, 1, 6, 5);
     check_changes();
     check_damage();
     check_full_disk();
@@ -387,6 +394,7 @@ int main(void)
     CHECK(!rbe_synth(dir, &llama, RBE_DT_F32, 1, &d));
     check_steps(RBE_METRIC_INPUTS, 1, 8, 8);
     check_steps(RBE_METRIC_FISHER, 2, 8, 8);
+    check_steps(RBE_METRIC_TWO_SIDED, 2, 8, 8);
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         forget(left[i]);
     CHECK(!rmdir(dir));

@@ -48,7 +48,7 @@ for m in gpt2 llama; do
     check "$m, the same bytes" cmp "$work/joined.rbe" "$work/$m.rbe"
     check "$m, the same row" same_row "$work/$m.jsonl" "$work/$m-joined.jsonl"
     check "$m, with its matrices' output errors" \
-        jq -e '[.tensors[] | select(.output_error > 0)] | length >= 8' "$work/$m-joined.jsonl"
+        quiet jq -e '[.tensors[] | select(.output_error > 0)] | length >= 8' "$work/$m-joined.jsonl"
     check "$m, no partial folders stay" [ -z "$(find "$work" -name '*.partial')" ]
 done
 check 'one file for each model and step' [ "$(find "$work/shared" -name '*.rbe' | wc -l)" = 4 ]
@@ -77,6 +77,22 @@ check 'the calibration is gathered again' grep -qE '^calibrated on [0-9]+ tokens
 check 'to the same file' cmp "$f" "$work/good"
 check 'and the part joins' quiet "$rbe" merge --out "$work/joined.rbe" "$work"/gpt2-?.rbe
 check 'to the same bytes' cmp "$work/joined.rbe" "$work/gpt2.rbe"
+
+# Who waits for another process can be interrupted.
+mkdir "$work/held"
+held=$work/held/$(basename "$f" .rbe).lock
+flock "$held" sleep 30 &
+holder=$!
+"$rbe" convert "$work/gpt2" "$work/gpt2-1.rbe" -p mini-2.89 "${common[@]}" --shard 1/3 \
+    --shared "$work/held" > "$work/out" 2> "$work/err" < /dev/null &
+pid=$!
+sleep 1
+kill -INT $pid
+wait $pid
+check 'a wait that is interrupted' [ $? = 1 ]
+check 'ends at once' kill $holder
+check 'nothing is measured' [ -z "$(find "$work/held" -name '*.rbe')" ]
+wait $holder 2> "$work/ignored"
 
 # Killed in the middle: the same command goes on.
 printf 'all codec=int4 scale-search=on\nwte codec=f16\n' > "$work/slow.profile"

@@ -386,8 +386,8 @@ static bool has_token(const struct exchange *x)
     return !differs;
 }
 
-/* A page of the web whose name was made to mean this machine sends its own name, and such a name
- * may begin like one of this machine's. */
+/* A page of the web whose name was made to mean this machine sends its own name, which may
+ * begin like one of this machine's. */
 static bool has_local_name(const struct exchange *x)
 {
     const char *host = head(x, "Host");

@@ -438,8 +438,8 @@ static void check_bytes(void)
         snprintf(id, sizeof id, "n%u", i);
         CHECK((rbe_core_ask(c, id, &w.sink, &d) == RBE_OK) == (i >= COUNT - kept));
     }
-    CHECK(!submit(c, &w, "{\"id\":\"long\",\"prompt\":\"The old bridge over the river was built "
-                  "by the king\",\"max_tokens\":40,\"logprobs\":5,\"temperature\":0}"));
+    CHECK(!submit(c, &w, "{\"id\":\"long\",\"prompt\":\"The old bridge over the river was "
+                  "built by the king\",\"max_tokens\":40,\"logprobs\":5,\"temperature\":0}"));
     await(&w);
     CHECK(strstr(w.text, "longer than what is kept") != NULL);
     CHECK(!rbe_core_ask(c, "long", &w.sink, &d) && strstr(w.text, "longer than"));

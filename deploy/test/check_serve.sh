@@ -72,6 +72,19 @@ check 'a missing model' refuses 1 '^rbe-serve: missing' "$bin/rbe-serve" -m miss
 check 'an argument' refuses 2 'rbe-serve: x: unexpected argument' "$bin/rbe-serve" x
 check 'too much context' refuses 2 'tiny has 128' "${serve[@]}" --context 129
 check 'a state that is a file' refuses 1 'in' "${serve[@]}" --state in
+if ldconfig -p 2> null | grep -q libmosquitto.so.1; then
+    # A broker that is away is told of once, and waited for.
+    "$bin/rbe-serve" -m tiny -t 1 --mqtt 127.0.0.1:1 --state away > out 2> err &
+    pid=$!
+    for _ in $(seq 500); do grep -q 'away: ' err && break; sleep 0.02; done
+    sleep 0.5
+    check 'a broker that is away' test "$(grep -c 'mqtt 127.0.0.1:1: away: Connection refused' err)" = 1
+    kill $pid
+    wait $pid
+    check 'its end is no fault' test $? = 0
+    check 'no state' refuses 2 'want --state' "${serve[@]}" --mqtt 127.0.0.1:1
+    check 'no broker' refuses 2 'want HOST, HOST:PORT, or a path' "${serve[@]}" --mqtt : --state away
+fi
 mkdir foreign
 echo something else > foreign/journal
 check 'a journal that is none' refuses 1 'foreign/journal: not a journal' "${serve[@]}" --state foreign

@@ -149,7 +149,8 @@ static void check_framing(void)
         {"POST /v1/completions HTTP/1.1\r\n" HEADS "Content-Length: 29\r\n"
          "Content-Length: 5\r\n\r\n{\"prompt\":\"x\",\"max_tokens\":2}", 400},
         {"POST /v1/completions HTTP/1.1\r\n" HEADS "Content-Length: 5\r\n"
-         "Transfer-Encoding: chunked\r\n\r\n1d\r\n{\"prompt\":\"x\",\"max_tokens\":2}\r\n0\r\n\r\n",
+         "Transfer-Encoding: chunked\r\n\r\n1d\r\n{\"prompt\":\"x\",\"max_tokens\":2}\r\n"
+         "0\r\n\r\n",
          400},
         {"POST /v1/completions HTTP/1.1\r\n" HEADS "Transfer-Encoding: gzip, chunked\r\n\r\n"
          "5\r\nhello\r\n0\r\n\r\n", 400},
@@ -169,7 +170,8 @@ static void check_framing(void)
          403},
         {"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1.example.org\r\nConnection: close\r\n\r\n",
          403},
-        {"GET /v1/models HTTP/1.1\r\nHost: [::1].example.org\r\nConnection: close\r\n\r\n", 403},
+        {"GET /v1/models HTTP/1.1\r\nHost: [::1].example.org\r\nConnection: close\r\n\r\n",
+         403},
         {"GET /v1/models HTTP/1.1\r\nHost: LocalHost:80\r\nConnection: close\r\n\r\n", 200},
         {"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: close\r\n\r\n", 200},
         {"GET /v1/models HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", 200},
@@ -209,7 +211,8 @@ static char *repeated(const char *before, const char *unit, size_t n, const char
 
 static void check_floods(void)
 {
-    char *heads = repeated("GET /health HTTP/1.1\r\nHost: localhost\r\n", "X: y\r\n", 20000, "");
+    char *heads = repeated("GET /health HTTP/1.1\r\nHost: localhost\r\n", "X: y\r\n", 20000,
+                           "");
     char *line = repeated("GET /", "a", 100000, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     char *method = repeated("", "A", 100000, "");
 
@@ -238,12 +241,13 @@ static void check_bodies(void)
         "{\"prompt\":\"x\",\"max_tokens\":9007199254740993}",
         "{\"prompt\":\"x\",\"max_tokens\":1.5}", "{\"prompt\":\"x\",\"top_p\":0}",
         "{\"prompt\":\"\"}", "{\"prompt\":[]}", "{\"prompt\":[-1]}", "{\"prompt\":[99999999]}",
-        "{\"prompt\":[1,\"a\"]}", "{\"prompt\":{\"a\":1}}", "{\"prompt\":\"x\",\"stop\":[\"\"]}",
+        "{\"prompt\":[1,\"a\"]}", "{\"prompt\":{\"a\":1}}",
+        "{\"prompt\":\"x\",\"stop\":[\"\"]}",
         "{\"prompt\":\"x\",\"\\u0001\\n\":1}", "{\"prompt\":\"x\",\"logprobs\":6}",
     };
     char *deep = repeated("{\"id\":\"deep\",\"prompt\":\"x\",\"metadata\":", "[", 3000, "");
-    char *kept = repeated("{\"id\":\"kept\",\"prompt\":\"x\",\"max_tokens\":2,\"metadata\":", "[",
-                          2047, "");
+    char *kept = repeated("{\"id\":\"kept\",\"prompt\":\"x\",\"max_tokens\":2,\"metadata\":",
+                          "[", 2047, "");
     char *closed = repeated(kept, "]", 2047, "}");
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

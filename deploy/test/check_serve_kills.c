@@ -253,7 +253,8 @@ int main(int argc, char **argv)
         return check_done();
     if (CHECK(service_model(bin))) {
         check_clients();
-        kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 60, check_kills, forget);
+        kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 60, check_kills,
+                       forget);
     }
     forget();
     free(asked);

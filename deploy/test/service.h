@@ -52,8 +52,8 @@ static inline int end(pid_t *p, int sig)
  * programs are. */
 static inline bool service_folder(const char *bin)
 {
-    snprintf(folder, sizeof folder, "%s/rbe-serve-XXXXXX", access("/dev/shm", W_OK) ? "/tmp"
-                                                                                    : "/dev/shm");
+    snprintf(folder, sizeof folder, "%s/rbe-serve-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     if (!mkdtemp(folder))
         return false;
     snprintf(program, sizeof program, "%s/rbe-serve", bin);

@@ -384,6 +384,22 @@ if limits_hold "$rbe"; then
 fi
 ok 'inference' evaluate inference --tokens 4 --prompt 16 --depths 0 --retries 0 \
     --out "$work/inference"
+# Launches share the tokens and the prompts, and say what they differ by.
+ok 'launches' evaluate inference "${pair[@]:0:4}" --tokens 8 --prompt 16 --depths 0,full \
+    --retries 0 --launches 2 --out "$work/launches"
+launched() { test "$(jq -c "$1" "$work/launches" | tail -n 1)" = "$2"; }
+ok 'both are in the row' launched '[.launches.count, (.launches.median_ms | length)]' '[2,2]'
+ok 'with all their tokens' launched '[.decode[].tokens == (.samples_ms["\(.decode[0].depth)"] | length)][0]' true
+ok 'at the full context' launched '[.decode[].depth] | sort' '[0,16,496]'
+ok 'of medians the median' launched \
+    '.decode_median_ms == (.launches.median_ms | add / 2)' true
+ok 'an interval that holds them' launched \
+    '.launches.speedup as $s | .speedup_ci95 | (.[0] <= ($s | max)) and (.[1] >= ($s | min))' true
+ok 'between and within' launched '.launches | .between >= 0 and .within >= 0' true
+ok 'memory is of the first' launched '.peak_bytes > 1000000 and .hundred.tokens == 100' true
+ok 'one group' test "$(jq .group "$work/launches" | sort -u | wc -l)" = 1
+fails 2 'exclude one another' evaluate inference --launches 2 --sequences 2
+fails 1 'No such file' evaluate inference --launches 2 --model "$work/nothing"
 ok 'sequences' evaluate inference --sequences 2 --length 24 --prompt 16 --out "$work/sequences"
 ok 'sequences with memory' grep -q '"peak_bytes":[0-9].*"cpu_utilisation":' "$work/sequences"
 "$rbe" eval inference --tokens 4 --prompt 16 --depths 0 --no-child > "$work/out" 2> "$work/said"

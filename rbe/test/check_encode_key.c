@@ -11,7 +11,7 @@
 enum { ROWS = 6, COLS = 4, KEYS = 64 };
 
 static float w[ROWS * COLS], other[ROWS * COLS], h[COLS * COLS], h2[COLS * COLS], rows[ROWS],
-    rows2[ROWS];
+    rows2[ROWS], g[ROWS * ROWS], g2[ROWS * ROWS];
 static char keys[KEYS][65];
 static size_t count;
 
@@ -52,7 +52,9 @@ int main(void)
         rows[i] = rows2[i] = 1;
     for (size_t i = 0; i < COLS * COLS; i++)
         h[i] = h2[i] = i % (COLS + 1) == 0;
-    other[7] = rows2[ROWS - 1] = h2[COLS * COLS - 1] = 2;
+    for (size_t i = 0; i < ROWS * ROWS; i++)
+        g[i] = g2[i] = i % (ROWS + 1) == 0;
+    other[7] = g2[ROWS * ROWS - 1] = rows2[ROWS - 1] = h2[COLS * COLS - 1] = 2;
     fresh(w, ROWS, COLS, &base);
     fresh(other, ROWS, COLS, &base);
     fresh(w, COLS, ROWS, &base);
@@ -62,6 +64,7 @@ int main(void)
     CHANGE(block, 40);
     CHANGE(aux, 3);
     CHANGE(search, RBE_SEARCH_BEST);
+    CHANGE(drawn, true);
     CHANGE(window, 12);
     CHANGE(search_scale, 1.1F);
     CHANGE(search_scale, 1.1000001F);
@@ -75,6 +78,8 @@ int main(void)
     CHANGE(moment, h2);
     CHANGE(row_importance, rows);
     CHANGE(row_importance, rows2);
+    CHANGE(row_metric, g);
+    CHANGE(row_metric, g2);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         o = base;
         o.parts = all[i];

@@ -286,6 +286,44 @@ static bool same_weight(const struct rbe_weight *a, const struct rbe_weight *b)
            memcmp(x->col_scale, y->col_scale, x->cols * sizeof *x->col_scale) == 0;
 }
 
+/* Codes that are drawn: as many bytes as searched ones, values of the weights' size, the same
+ * codes from any number of threads, and no column like its neighbour. */
+static void check_drawn(void)
+{
+    enum { ROWS = 200, COLS = 128 };
+    const struct rbe_encode_options drawn = {.format = RBE_SEED, .block = 44, .hadamard = 64,
+                                             .drawn = true};
+    struct rbe_encode_options searched = drawn;
+    float *w = malloc(sizeof(float) * ROWS * COLS), out[COLS];
+    struct rbe_weight a, b, c;
+    struct rbe_pool *pool = NULL;
+    double sum = 0, want = 0, product = 0;
+
+    fill(w, (size_t)ROWS * COLS, 0.02F);
+    searched.drawn = false;
+    searched.window = 8;
+    CHECK(rbe_pool_open(&pool, 3, NULL) == RBE_OK);
+    CHECK(rbe_encode_weight(&a, w, ROWS, COLS, &drawn, NULL, NULL) == RBE_OK);
+    CHECK(rbe_encode_weight(&b, w, ROWS, COLS, &drawn, pool, NULL) == RBE_OK);
+    CHECK(rbe_encode_weight(&c, w, ROWS, COLS, &searched, NULL, NULL) == RBE_OK);
+    CHECK(a.bytes == c.bytes && same_weight(&a, &b) && !same_weight(&a, &c));
+    for (uint32_t r = 0; r < ROWS; r++) {
+        rbe_weight_decode_row(&a, r, out);
+        for (uint32_t i = 0; i < COLS; i++) {
+            CHECK(isfinite(out[i]));
+            sum += (double)out[i] * (double)out[i];
+            want += (double)w[r * COLS + i] * (double)w[r * COLS + i];
+            product += i ? (double)out[i] * (double)out[i - 1] : 0;
+        }
+    }
+    CHECK(fabs(sum / want - 1) < 0.1 && fabs(product / sum) < 0.05);
+    rbe_weight_free(&a);
+    rbe_weight_free(&b);
+    rbe_weight_free(&c);
+    rbe_pool_close(&pool);
+    free(w);
+}
+
 /* The moment of inputs that are correlated and of very different size. */
 static float *correlated(uint32_t n)
 {
@@ -360,6 +398,95 @@ static void check_feedback_helps(void)
     rbe_weight_free(&fed);
     free(w);
     free(h);
+}
+
+/* tr(G E H E^T) over tr(W H W^T). */
+static double two_sided_loss(const float *w, const struct rbe_weight *e, const float *h,
+                             const float *g)
+{
+    const uint32_t n = e->cols, rows = e->rows;
+    float *error = malloc(sizeof(float) * rows * n), *turned = malloc(sizeof(float) * rows * n);
+    double up = 0, down = 0;
+
+    for (uint32_t r = 0; r < rows; r++) {
+        rbe_weight_decode_row(e, r, error + (size_t)r * n);
+        for (uint32_t i = 0; i < n; i++)
+            error[r * n + i] -= w[r * n + i];
+        for (uint32_t i = 0; i < n; i++) {
+            double s = 0;
+            for (uint32_t k = 0; k < n; k++) {
+                s += (double)h[i * n + k] * (double)error[r * n + k];
+                down += (double)h[i * n + k] * (double)w[r * n + k] * (double)w[r * n + i];
+            }
+            turned[r * n + i] = (float)s;
+        }
+    }
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t q = 0; q < rows; q++)
+            for (uint32_t i = 0; i < n; i++)
+                up += (double)g[r * rows + q] * (double)error[r * n + i] *
+                      (double)turned[q * n + i];
+    free(error);
+    free(turned);
+    return up / down;
+}
+
+/* Of outputs that go together in groups: what a group's errors make together costs. */
+static float *grouped(uint32_t n, float *diagonal)
+{
+    float *g = malloc(sizeof(float) * n * n);
+
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < n; k++)
+            g[i * n + k] = (i == k ? 1 : i % 5 == k % 5 ? 0.7F : 0) *
+                           sqrtf((float)(1 + i % 3) * (float)(1 + k % 3));
+    for (uint32_t i = 0; i < n; i++)
+        diagonal[i] = g[i * n + i];
+    return g;
+}
+
+/* Errors passed on down the rows: less of what counts, the same bytes on every ISA and for any
+ * number of threads. */
+static void check_row_metric(enum rbe_format f, uint32_t block, double part)
+{
+    enum { ROWS = 300, COLS = 24 };
+    static const char *const masks[] = {"", "avx512", "avx2", "all"};
+    float *h = correlated(COLS), *w = malloc(sizeof(float) * ROWS * COLS), diagonal[ROWS];
+    float *g = grouped(ROWS, diagonal);
+    struct rbe_encode_options o = {.format = f, .block = block, .window = 10, .moment = h,
+                                   .row_importance = diagonal};
+    struct rbe_weight alone, down, again;
+
+    fill(w, (size_t)ROWS * COLS, 1);
+    memset(w + 7 * COLS, 0, COLS * sizeof *w);
+    CHECK(rbe_encode_weight(&alone, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    const size_t bytes = rbe_encode_memory(ROWS, COLS, &o, 1);
+    o.row_metric = g;
+    CHECK(rbe_encode_shares(ROWS, COLS, &o) == 1);
+    CHECK(rbe_encode_memory(ROWS, COLS, &o, 1) >= bytes + (size_t)12 * ROWS * ROWS);
+    CHECK(rbe_encode_weight(&down, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    const double a = two_sided_loss(w, &alone, h, g), b = two_sided_loss(w, &down, h, g);
+    printf("%s, B %u: error that counts %.5f by rows alone, %.5f passed on\n",
+           rbe_format_name(f), block, a, b);
+    CHECK(b < part * a);
+    for (int i = 0; i < 4; i++) {
+        struct rbe_pool *pool = NULL;
+
+        setenv("RBE_DISABLE_ISA", masks[i], 1);
+        rbe_cpu_init();
+        CHECK(rbe_pool_open(&pool, 1 + (unsigned)i, NULL) == RBE_OK);
+        CHECK(rbe_encode_weight(&again, w, ROWS, COLS, &o, pool, NULL) == RBE_OK);
+        CHECK(same_weight(&down, &again));
+        rbe_weight_free(&again);
+        rbe_pool_close(&pool);
+    }
+    unsetenv("RBE_DISABLE_ISA");
+    rbe_cpu_init();
+    rbe_weight_free(&alone);
+    rbe_weight_free(&down);
+    free(g);
+    free(h);
+    free(w);
 }
 
 /* Mean over the rows of weight * squared error, weight NULL: ones. */
@@ -524,7 +651,11 @@ int main(int argc, char **argv)
     check_feedback_helps();
     check_row_importance(false);
     check_row_importance(true);
+    check_row_metric(RBE_SEED, 44, 0.6);
+    check_row_metric(RBE_SEED, 28, 0.7);
+    check_row_metric(RBE_SEEDG, 128, 0.9);
     check_scales_fit();
+    check_drawn();
     check_arguments();
     return check_done();
 }

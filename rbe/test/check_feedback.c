@@ -1,5 +1,5 @@
 /*
- * check_feedback.c - the factor behind error feedback against a textbook decomposition.
+ * check_feedback.c - the factors behind error feedback against textbook properties.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -97,6 +97,96 @@ static void check_factor(size_t n, float damping, struct check_rng *rng)
     free(h);
 }
 
+/* --- down a column ------------------------------------------------------------------------ */
+
+/*
+ * Errors of a first chunk, then of later ones what is left when each meets its target: together
+ * they must be those of least cost, G n = 0 in the later rows.  And what an error of one row of
+ * a chunk costs is what it costs when later rows repair what they can of it.
+ */
+static void check_rows(size_t n, size_t chunk, struct check_rng *rng)
+{
+    float *g = moment(n, rng), *cost = malloc(n * sizeof *cost);
+    float *scale = malloc(n * sizeof *scale), *error = malloc(n * sizeof *error);
+    float *target = malloc(n * sizeof *target);
+    struct rbe_row_feedback *f = NULL;
+    struct rbe_diag d = {""};
+    double worst = 0, off = 0;
+
+    for (size_t i = 0; i < n; i++)
+        scale[i] = 0.5F + check_unit(rng) / 4;
+    if (!CHECK(!rbe_row_feedback_open(&f, g, n, scale, n, chunk, cost, NULL, &d))) {
+        printf("     %s\n", d.text);
+        return;
+    }
+    CHECK(rbe_row_feedback_chunk(f, 0) == 0);
+    for (size_t b = 0; rbe_row_feedback_chunk(f, b) < n; b++) {
+        const size_t first = rbe_row_feedback_chunk(f, b);
+        const size_t end = rbe_row_feedback_chunk(f, b + 1);
+        const size_t one = first + check_below(rng, (uint32_t)(end - first));
+        double all = 0;
+
+        memset(target, 0, n * sizeof *target);
+        memset(error, 0, n * sizeof *error);
+        error[one] = 1;
+        for (size_t c = b; rbe_row_feedback_chunk(f, c) < n; c++) {
+            const size_t from = rbe_row_feedback_chunk(f, c);
+            const size_t to = rbe_row_feedback_chunk(f, c + 1);
+
+            CHECK(to > from && to - from <= chunk + chunk / 2);
+            for (size_t m = from; m < to && c > b; m++)
+                error[m] = -target[m];  /* wanted 0, took the target itself */
+            rbe_row_feedback_pass(f, from, to, error, target);
+        }
+        for (size_t m = 0; m < n; m++) {
+            double s = 0, size = 0;
+            for (size_t k = 0; k < n; k++) {
+                const double v = (double)g[m * n + k] * (double)scale[m] * (double)scale[k];
+                s += v * (double)error[k];
+                size += fabs(v * (double)error[k]);
+            }
+            all += s * (double)error[m];
+            if (m >= end)
+                worst = fmax(worst, fabs(s) / size);
+        }
+        off = fmax(off, fabs(all - (double)cost[one]) / (double)cost[one]);
+    }
+    /* Floats, each sum of up to n of them. */
+    CHECK(worst <= 1e-4);
+    CHECK(off <= 1e-3);
+    rbe_row_feedback_close(&f);
+    free(target);
+    free(error);
+    free(scale);
+    free(cost);
+    free(g);
+}
+
+/* A row without a scale neither passes on nor takes over; a matrix that is none is refused. */
+static void check_rows_alone(struct check_rng *rng)
+{
+    enum { N = 40, CHUNK = 8 };
+    float *g = moment(N, rng), scale[N], cost[N], error[N] = {0}, target[N] = {0};
+    struct rbe_row_feedback *f = NULL;
+    struct rbe_diag d = {""};
+
+    for (size_t i = 0; i < N; i++)
+        scale[i] = i == 3 || i == 20 ? 0 : 1;
+    CHECK(!rbe_row_feedback_open(&f, g, N, scale, N, CHUNK, cost, NULL, &d));
+    error[3] = 1;
+    rbe_row_feedback_pass(f, 0, CHUNK, error, target);
+    for (size_t i = 0; i < N; i++)
+        CHECK(target[i] == 0);
+    error[4] = 1;
+    rbe_row_feedback_pass(f, 0, CHUNK, error, target);
+    CHECK(target[20] == 0 && target[CHUNK] != 0);
+    rbe_row_feedback_close(&f);
+    g[5 * N + 5] = -1;
+    CHECK(rbe_row_feedback_open(&f, g, N, scale, N, CHUNK, cost, NULL, &d) ==
+          RBE_ERR_NUMERIC && !f);
+    free(g);
+}
+
 int main(int argc, char **argv)
 {
     /* Around the sizes of tiles and slabs, 4 and 64. */
@@ -105,5 +195,9 @@ int main(int argc, char **argv)
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         check_factor(sizes[i], i % 2 ? 0 : DAMPING, &rng);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t chunk = 1; chunk <= 64; chunk *= 4)
+            check_rows(sizes[i], chunk, &rng);
+    check_rows_alone(&rng);
     return check_done();
 }

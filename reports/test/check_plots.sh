@@ -33,6 +33,7 @@ xy='2 30, 3 40'
 draws allocation "$xy"
 draws cdf "$xy"
 draws context "$xy"
+draws depth "$xy"
 draws distortion "$xy"
 draws divergence '2 30, 3 40'
 draws kernels '2 0 1.4 2 -0.36 0.36, 2 0 32'
@@ -43,15 +44,17 @@ printf 'a\t2\t30\ttwo\t0\t1\nb\t3\t40\tthree\t1\t0\na\t4\t50\tfour\t2\t0\na\t4.5
 draws lead '2 30, 3 40, 4 50, 3 40, 2 30'
 settings=$usual
 draws memory '-0.25 2 -0.36 -0.14, 0 30 -0.11 0.11, 0.25 700 0.14 0.36'
+draws peak "$xy"
 draws rate "$xy"
 draws recovery "$xy"
 draws roof "$xy"
+settings+="parts='p q'; "
+draws stages "0 0 0 2 -0.32 0.32, 2 0 2 32 -0.32 0.32"
 draws sweep "$xy"
 draws sustained "$xy, 2 700, 3 800"
-draws throughput "$xy"
 draws tokens '2 0 0 2 -0.36 0.36, 2 0 -28 32'
 draws trend '1.875 30 700 1100, 3.125 40 800 1200, 1.875 30, 3.125 40, 1.875 30'
 draws turns "$xy, 2 700, 3 800"
 check 'every script of the page was tried' test "$(printf '%s\n' "$plots"/*.gp |
-    grep -vc 'common.gp\|bench-')" = 17
+    grep -vc 'common.gp\|bench-')" = 19
 finish

@@ -145,6 +145,8 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
 {
     echo "$head"'"kind":"step","step":"long","ok":true,"reason":"'"$(printf '%0131072d' 0)"'"}'
     echo "$head"'"kind":"step","step":"conversation","ok":false,"reason":"out of luck"}'
+    echo "$head"'"kind":"step","step":"tasks","of":"one","ok":false,"reason":"no such data"}'
+    echo "$head"'"kind":"step","step":"tasks","of":"two","ok":true}'
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$one,${ppl/$sha/f00dfeedbeef}:54.5}"
     echo "$head"'"kind":"divergence","base":'"$base"',"model":'"$one"',"kl":{"mean":0.5,"p90":0.777},
 "top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
@@ -182,6 +184,7 @@ check 'names the text in the table' has "$page" 'wiki.test.raw (f00dfeed)'
 check 'keeps another text off the curve' lacks "$work/mpage/plots/rate.tsv" '54\.5'
 check 'gives the reason of a step' has "$page" "NOT MEASURED: the step 'conversation' did not run."
 check 'in its words' has "$page" 'It said: out of luck'
+check 'a step of that name for another' has "$work/mpage/report.md" '| tasks-one | no such data |'
 check 'shows 90 % of the divergence' has "$page" '>0.777<'
 check 'and errors' grep -q '>75.00 %</td><td class="r">1.23</td>.*>0.01234<' <(tr '\n' ' ' < "$page")
 check 'no number where there is none' lacks "$page" '>-?nan|[ >]nan[ <]'
@@ -355,7 +358,7 @@ shape='"parameters":124439808,"label":"synthetic","bytes"'
 for m in '{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}' \
     '{"name":"shape-45mb","sha256":"a2",'"$shape"':44994474,"rbe":true,"bits_per_weight":2.89}'; do
     case $m in
-    *a2*) ms=3,'"speedup":6,"peak_bytes":96000000' ;;
+    *'"a2"'*) ms=3,'"speedup":6,"peak_bytes":96000000' ;;
     *) ms=18,'"peak_bytes":770000000' ;;
     esac
     echo "$head"'"kind":"inference","mode":"latency","group":"r","prompt_tokens":128,"decode":[],"model":'"$m"',"decode_median_ms":'"$ms}"
@@ -400,6 +403,59 @@ sed -i '/smol.gguf/s/"complete":true/"complete":false/' "$work/f/more.jsonl"
 check 'reads a part of it' run "$work/f" --out "$work/fpage"
 check 'which stands first too' grep -q '^C3 .*NOT MEASURED.*+26.00 %.*smol.gguf' \
     <(sed -n 2p "$work/out")
+
+# The same shape, timed by this run: its tiles, criteria and formats are those of the run.
+mkdir "$work/made"
+cp "$work/f/rows.jsonl" "$work/made"
+cp -r "$work/f/recorded" "$work/made"
+cat > "$work/made/bench.json" <<'JSON'
+{"context": {"date": "2025-01-31", "rbe": {"roofs": {"read_curve": [
+ {"threads": 2, "bytes": 4096, "bytes_per_second": 9e10},
+ {"threads": 2, "bytes": 268435456, "bytes_per_second": 2e10},
+ {"threads": 1, "bytes": 536870912, "bytes_per_second": 1e10}]}}}, "benchmarks": [
+ {"run_name": "search_seed_avx2/L:16/B:44/t:1", "what": "search", "format": "seed", "isa": "avx2",
+  "used": 1, "window": 16, "block": 44, "items_per_second": 160000, "real_time": 1}]}
+JSON
+while IFS= read -r row; do
+    case $row in
+    *'"a2"'*) more='"bytes_per_token":40000000,"launches":{"count":3,"between":0.0125,"within":0.034},' ;;
+    *) more= ;;
+    esac
+    depths='"decode":[{"depth":0,"median_ms":3},{"depth":1008,"median_ms":4}],'
+    row=${row/'"decode":[],'/$depths$more}
+    echo "$row"
+done < <(grep '"a[12]"' "$work/f/recorded/shape.jsonl") > "$work/made/shape.jsonl"
+made='{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}'
+mobile='{"name":"shape-45mb","sha256":"a2",'"$shape"':44994474,"rbe":true,"bits_per_weight":2.89}'
+for tokens in 16:60 1023:72 256:64; do
+    echo "$head"'"kind":"edge","model":'"$mobile"',"limit_bytes":268435456,"threads":4,
+"batch":1,"passed":true,"tokens":'"${tokens%:*}"',"peak_bytes":'"${tokens#*:}"'000000}'
+done | paste -d ' ' - - >> "$work/made/shape.jsonl"
+echo "$head"'"kind":"convert","base":'"$made"',"model":'"$mobile"',"profile":"p","seconds":8,"search":"none","stages":[
+{"name":"calibration","seconds":2,"peak_bytes":3e8},{"name":"encoding","seconds":7,"peak_bytes":7e8,"parts":[
+{"name":"search","seconds":4},{"name":"rest","seconds":3}]},{"name":"writing","seconds":1,"peak_bytes":1e8}],
+"tensors":['"$tensor"']}' | tr '\n' ' ' >> "$work/made/shape.jsonl"
+echo >> "$work/made/shape.jsonl"
+check 'reads a shape that was timed' run "$work/made" --out "$work/madep"
+flat "$work/madep/index.html"
+check 'as measured, and labelled' has "$page" \
+    "GPT-2 small's shape as shape-45mb: 124.4 million synthetic weights, not trained, measured in this run"
+check 'the recorded one steps back' lacks "$page" 'shape as shape-45mb.*Recorded'
+check 'it is judged' grep -q '^C2 .*PASS.*3 ms.*124m (synthetic)' <(grep -A1 '^C2 ' "$work/out" | tr '\n' ' ')
+check 'against its original' grep -q '^C2b .*PASS.*6.00 x.*124m (synthetic)' <(grep -A1 '^C2b ' "$work/out" | tr '\n' ' ')
+check 'its memory too' grep -q 'C8 .*runs.*124m (synthetic)\|C8 .*PASS.*124m (synthetic)' <(grep -A1 '^C8 ' "$work/out" | tr '\n' ' ')
+check 'its formats have a table' has "$page" "<h3>The same of GPT-2 small's shape</h3>"
+check 'without what it cannot tell' test "$(grep -c '>divergence, nats</td>' "$page")" = 1
+check 'a token against the cold read' grep -q \
+    '>40.00</td><td class="r">2.000</td><td class="r">3.000</td><td class="r">1.50</td><td class="r">3</td><td class="r">1.2 %</td><td class="r">3.4 %' \
+    "$page"
+check 'time over depth' grep -q "$(printf '^shape-45mb\t1008\t4')" "$work/madep"/plots/depth*.tsv
+check 'memory over depth' grep -q "$(printf '^shape-45mb\t1023\t72')" "$work/madep"/plots/peak*.tsv
+check 'where the time of a conversion goes' grep -q \
+    "$(printf '^shape-45mb\t2[^\t]*\t0\t0\t0\t4[^\t]*\t0\t3[^\t]*\t1')" "$work/madep/plots/stages.tsv"
+check 'as a table' grep -q 'search for seeds</td><td class="r">4.00</td><td class="r">40.0 %</td><td class="r">700' "$page"
+check 'the search by version' grep -q '>avx2</td><td[^>]*>yes</td>.*>16</td>.*>44</td>.*>0.160</td><td class="r">6.25<' \
+    <(tr -d '\n' < "$page")
 
 # Nothing of others is written over.
 mkdir "$work/site" "$work/model"
