@@ -161,11 +161,11 @@ static enum rbe_status keep(struct rbe_selection *sel, const char *text, const c
                 wanted[i] = found = true;
         if (!found) {
             valid_keys(what, isa, valid, sizeof valid);
-            return rbe_fail(d, RBE_ERR_ARG, "%s: %s '%s'; valid: %s", option,
+            return rbe_fail(d, RBE_ERR_ARG, "%s: %s '%s'%s; valid: %s", option,
                             what != BY_FORMAT && known_isa(item)
                                 ? "this CPU cannot run, or $RBE_DISABLE_ISA masks,"
                                 : "nothing here is called",
-                            item, valid);
+                            item, rbe_nearest_in(item, valid).text, valid);
         }
     }
     bool any = false;

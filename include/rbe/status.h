@@ -23,7 +23,7 @@ enum rbe_status {
 
 /* Why a call failed: one line, no newline, naming file and reason.  Starts as {""}. */
 struct rbe_diag {
-    char text[2048];            /* a list of all kernels is 1,400 long */
+    char text[4096];            /* a list of all kernels is 2,400 long */
 };
 
 /* "out of memory", ... */
