@@ -103,6 +103,13 @@ static int run(const struct group *g, int argc, const char **argv)
     if (c)
         return c->run ? rbe_command_run(c, argc - 1, argv + 1)
                       : run(&groups[1], argc - 1, argv + 1);
+#ifndef RBE_RUN
+    if (g == &groups[1] && rbe_eval_is_task(argv[1])) {
+        fprintf(stderr, "%s: '%s' is a task: %s comprehension %s, or %s --tasks %s\n", g->name,
+                argv[1], g->name, argv[1], g->name, argv[1]);
+        return 2;
+    }
+#endif
     struct rbe_nearest near = rbe_nearest_to(argv[1]);
     for (c = rbe_commands; c->name; c++)
         if (rbe_command_word(c, g->name))
