@@ -31,8 +31,12 @@ if [ $# -gt 0 ]; then
     [ "$1" = -- ] && shift
     [ $# -gt 0 ] || usage 'no COMMAND behind --'
 fi
-good=$(git rev-parse --verify --quiet "$good^{commit}") || usage "no revision '$good' of GOOD"
-bad=$(git rev-parse --verify --quiet "$bad^{commit}") || usage "no revision '$bad' of BAD"
+# commit NAME WHAT: its hash.
+commit() {
+    git rev-parse --verify --quiet "$1^{commit}" || usage "no revision '$1' of $2"
+}
+good=$(commit "$good" GOOD) || exit
+bad=$(commit "$bad" BAD) || exit
 git merge-base --is-ancestor "$good" "$bad" || usage 'GOOD is no ancestor of BAD'
 [ "$good" != "$bad" ] || usage 'GOOD and BAD are the same'
 
