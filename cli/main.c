@@ -114,6 +114,10 @@ static int run(const struct group *g, int argc, const char **argv)
     for (c = rbe_commands; c->name; c++)
         if (rbe_command_word(c, g->name))
             rbe_nearest_try(&near, rbe_command_word(c, g->name));
+#ifndef RBE_RUN
+    if (g == &groups[1])
+        rbe_nearest_try(&near, "--tasks");
+#endif
     fprintf(stderr, "%s: unknown %s '%s'%s; valid:", g->name, g->unit, argv[1],
             rbe_nearest_hint(&near).text);
     for (c = rbe_commands; c->name; c++)

@@ -88,6 +88,7 @@ check 'tasks are listed' gives 0 "$rbe" eval --tasks list
 check 'all of them' test "$(cut -d' ' -f1 out | tr '\n' ' ')" = \
     'perplexity inference divergence edge sustained conversation generation lambada hellaswag winogrande blimp choices '
 check 'an unknown one' refuses 2 "task 'lambda' (did you mean 'lambada'?)" "$rbe" eval --tasks lambda
+check 'an option that is near' refuses 2 "did you mean '--tasks'" "$rbe" eval --task edge
 check 'no task' refuses 2 'no task' "$rbe" eval --tasks ''
 mkdir -p data/winogrande
 echo '{"sentence":"A man saw a dog and _ ran.","option1":"he","option2":"it","answer":"1"}' \
