@@ -55,7 +55,7 @@ static int greet(void)
     } first[] = {
 #ifdef RBE_RUN
         {"rbe-run chat", "talk with the model that ships"},
-        {"rbe-run generate -p TEXT", "go on with a text"},
+        {"rbe-run generate -p TEXT", "continue a text"},
         {"rbe-run eval edge", "does a generation fit into 256 MiB?"},
 #else
         {"rbe demo", "the original and the RBE model write side by side"},
