@@ -32,6 +32,16 @@ enum rbe_status rbe_output_parse(enum rbe_output *out, const char *name, struct 
                     rbe_nearest_in(name, RBE_OUTPUT_NAMES).text);
 }
 
+enum rbe_status rbe_output_refuse_file(const char *path, struct rbe_diag *d)
+{
+    enum rbe_output how;
+
+    return !path || rbe_output_parse(&how, path, NULL)
+               ? RBE_OK
+               : rbe_fail(d, RBE_ERR_ARG, "--out %s: a file of this name is ./%s; --output %s "
+                          "prints this form", path, path, path);
+}
+
 /* --- one level ---------------------------------------------------------------------------- */
 
 static bool set(json_t *flat, const char *path, json_t *v)

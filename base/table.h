@@ -25,6 +25,9 @@ enum rbe_output {
 /* By its name; NULL is the usual one. */
 enum rbe_status rbe_output_parse(enum rbe_output *out, const char *name, struct rbe_diag *d);
 
+/* RBE_ERR_ARG where the file of --out has a form's name: meant was --output. */
+enum rbe_status rbe_output_refuse_file(const char *path, struct rbe_diag *d);
+
 /* Prints rows, a list of objects.  In SQL, which sqlite3 takes, they go into this table, or
  * where it is NULL into one for each kind: rbe_perplexity, rbe_paired, ... */
 enum rbe_status rbe_output_rows(FILE *f, enum rbe_output how, const json_t *rows,

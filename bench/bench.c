@@ -691,7 +691,7 @@ int rbe_bench_main(const struct rbe_bench_options *o)
     enum rbe_output how;
     enum rbe_status err = rbe_output_parse(&how, o->output, &d), lost;
 
-    if (err) {
+    if (err || (err = rbe_output_refuse_file(o->out, &d))) {
         free(r);
         return complain(err, &d);
     }

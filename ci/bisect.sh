@@ -3,13 +3,13 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# Halves the commits between GOOD and BAD (default: HEAD), each in a checkout of its own in a
-# temporary folder, until one is left, and names it.  COMMAND judges a checkout, in which it runs:
-# exit status 0 good, 3 bad, anything else is passed over (git bisect skip).  The default is the
-# gate of GOOD against it, ci/gate.sh --keep FOLDER GOOD, which builds GOOD once; a creep is found
-# where all of it together passes the gate's threshold.  GATE_OPTIONS are further options of it.
-# Exit status: 0 a commit is named, 1 none, 2 usage, 4 several are left, all of which were passed
-# over.
+# Halves the commits between GOOD and BAD (default: HEAD), in a checkout in a temporary folder,
+# until one is left, and names it.  COMMAND runs in the checkout and judges it: exit status 0 is
+# good, 3 is bad, and a commit with any other status is skipped (git bisect skip).  The default
+# command is ci/gate.sh --keep FOLDER GOOD, which builds GOOD once and compares the checkout with
+# it.  Of many small slow-downs it names the commit at which their sum exceeds the gate's
+# threshold.  GATE_OPTIONS are more options of ci/gate.sh.
+# Exit status: 0 a commit is named, 1 none, 2 usage, 4 several are left, which were all skipped.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -31,8 +31,12 @@ if [ $# -gt 0 ]; then
     [ "$1" = -- ] && shift
     [ $# -gt 0 ] || usage 'no COMMAND behind --'
 fi
-good=$(git rev-parse --verify --quiet "$good^{commit}") || usage "no revision '$good' of GOOD"
-bad=$(git rev-parse --verify --quiet "$bad^{commit}") || usage "no revision '$bad' of BAD"
+# commit NAME WHAT: its hash.
+commit() {
+    git rev-parse --verify --quiet "$1^{commit}" || usage "no revision '$1' of $2"
+}
+good=$(commit "$good" GOOD) || exit
+bad=$(commit "$bad" BAD) || exit
 git merge-base --is-ancestor "$good" "$bad" || usage 'GOOD is no ancestor of BAD'
 [ "$good" != "$bad" ] || usage 'GOOD and BAD are the same'
 

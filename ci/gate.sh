@@ -3,28 +3,28 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# Builds the revision BASE_REV (in a git worktree of its own, in a temporary folder) and the
-# working tree, then measures both in turns until the difference is clear (docs/GATE.md).  What
-# changed of the shipped models, profiles, recipes and calibration texts is judged by its
-# quality, also where the two are one program.
+# Builds the revision BASE_REV (in a separate git worktree, in a temporary folder) and the
+# working tree, then measures both in turns until the difference is clear (docs/GATE.md).  Changes
+# of the shipped models, profiles, recipes and calibration texts are judged by their quality,
+# also when both programs are the same.
 #   --threshold P    slow-down in percent that must be caught (3)
-#   --floor MS       a slow-down by less than this is none, however large a share (0)
+#   --floor MS       ignore a slow-down by less than this, whatever its share (0)
 #   --budget S       seconds of measuring at most (120)
 #   --metrics LIST   decode,prefill,gemv_FORMAT,memory (see rbe gate --help)
 #   --threads N      threads of the measured programs (1)
-#   --clock cpu|wall what times are taken of (cpu with one thread, else wall)
-#   --codec NAME     what each side encodes its model with (seed)
-#   --profile NAME   what each side encodes with default effort and calibration, besides
+#   --clock cpu|wall which times are measured (default: cpu with one thread, else wall)
+#   --codec NAME     codec that each side encodes its model with (seed)
+#   --profile NAME   profile that each side also encodes, with default effort and calibration
 #                    (default: ci/gate.profile, a quarter of the matrices, calibrated on a
-#                    piece of the sample; another one takes all of it and minutes)
+#                    part of the sample; others use all of the sample and take minutes)
 #   --no-exact       leave out all bytes and perplexities
 #   --instructions   count instructions under valgrind instead of taking times
 #   --markdown FILE  write the verdict as Markdown
 #   --append FILE    append a line to this history
-#   --even-if-same   measure although both programs are the same to the byte
-#   --keep FOLDER    build the base here, and use what is there of the same revision, worker
-#                    and compiler
-#   --plant P        slow the working tree's program down by P percent (to try the gate)
+#   --even-if-same   measure although both programs are the same, byte for byte
+#   --keep FOLDER    build the base here; reuse a build of the same revision, worker and
+#                    compiler
+#   --plant P        slow the working tree's program down by P percent (to test the gate)
 # Exit status: 0 pass, 1 failed, 2 usage, 3 regression, 4 too noisy to tell, 5 the base does
 # not build or run, so nothing was compared.
 set -u

@@ -3,14 +3,15 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# Compares the checkout with BASE_REV (default: where it left $BASE_BRANCH, else $BEFORE where
-# that is there, else its parent) and posts the verdict as Markdown: to standard output, to $GITHUB_STEP_SUMMARY where that is
-# set, and to the command in $POST_COMMAND, which reads it from a file named last.
-#   OUT           folder of what is kept: gate.md, gate.log, history.jsonl (default: results/gate)
+# Compares the checkout with BASE_REV and posts the verdict as Markdown: to standard output, to
+# $GITHUB_STEP_SUMMARY if it is set, and to the command in $POST_COMMAND, whose last argument is
+# the file.  The default of BASE_REV is the commit at which the checkout branched off $BASE_BRANCH,
+# else $BEFORE if it exists, else the parent.
+#   OUT           folder of the results: gate.md, gate.log, history.jsonl (default: results/gate)
 #   BASE_BRANCH   such as origin/main
 #   BEFORE        what the branch was before a push of several commits
 #   POST_COMMAND  such as 'gh pr comment 12 --body-file'
-# The exit status is that of gate.sh: 0 pass; everything else is no pass.
+# The exit status is that of gate.sh: 0 pass; everything else is not a pass.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 out=${OUT:-results/gate}

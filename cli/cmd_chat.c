@@ -173,8 +173,10 @@ static char *read_line(struct chat *c)
     }
     const char *line = edit.el_gets(c->edit, &n);
     if (!line) {
-        if (!rbe_interrupted() || rbe_told_to_end())
+        if (!rbe_interrupted() || rbe_told_to_end()) {
+            putchar('\n');     /* the shell's prompt begins a line */
             return NULL;
+        }
         rbe_clear_interrupt();
         edit.el_reset(c->edit);
         putchar('\n');

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "cli/arguments.h"
+#include "eval/comprehension.h"
 #include "kernels/formats.h"
 
 /* What may stand behind an option: "" what the shell's files are, NULL nothing that is known.
@@ -43,6 +45,13 @@ static void print_models(void)
 {
     for (const struct rbe_named_model *m = rbe_named_models; m->name; m++)
         printf(m == rbe_named_models ? "%s" : " %s", m->name);
+}
+
+/* Of rbe eval comprehension. */
+static void print_tasks(void)
+{
+    for (int t = 0; t < RBE_TASK_COUNT; t++)
+        printf("%s%s", t ? " " : "", rbe_task_name((enum rbe_task)t));
 }
 
 /* Whether one can type it. */
@@ -147,7 +156,10 @@ static void print_bash(void)
            "            'rbe eval') words='");
     print_words("rbe eval");
     printf("' ;;\n"
-           "            'rbe completion') words='bash zsh' ;;\n");
+           "            'rbe completion') words='bash zsh' ;;\n"
+           "            'rbe eval comprehension') files=1 words='");
+    print_tasks();
+    printf("' ;;\n");
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
         if (has_options(c) && takes_models(c->usage)) {
             printf("            '%s') files=1 words='", c->name);
@@ -240,6 +252,10 @@ static void zsh_command(const struct rbe_command *c)
     printf("        '--help[show how it is called]' \\\n        '*:");
     if (!strcmp(c->name, "rbe completion")) {
         printf("shell:(bash zsh)");
+    } else if (!strcmp(c->name, "rbe eval comprehension")) {
+        printf("task:(");
+        print_tasks();
+        putchar(')');
     } else if (takes_models(c->usage)) {
         printf("model:");
         zsh_models();
@@ -296,6 +312,9 @@ enum rbe_status rbe_cmd_completion(struct rbe_completion_args *a, struct rbe_dia
         print_bash();
     else if (!strcmp(shell, "zsh"))
         print_zsh();
+    else if (*shell)
+        return rbe_fail(d, RBE_ERR_ARG, "no shell '%.40s'%s; valid: bash, zsh", shell,
+                        rbe_nearest_in(shell, "bash zsh").text);
     else
         return rbe_fail(d, RBE_ERR_ARG, "for which shell: bash or zsh");
     return RBE_OK;

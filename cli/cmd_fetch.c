@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "cli/arguments.h"
@@ -110,8 +111,16 @@ static bool known(const struct rbe_manifest *m, const char **args, int count)
         for (size_t k = 0; k < rbe_manifest_count(m); k++)
             any |= selects(args[i], rbe_manifest_at(m, k)->name);
         if (!any) {
-            fprintf(stderr, "rbe fetch: no data set '%s'; rbe fetch --list names them\n",
-                    args[i]);
+            struct rbe_nearest near = rbe_nearest_to(args[i]);
+            for (size_t k = 0; k < rbe_manifest_count(m); k++) {
+                const char *name = rbe_manifest_at(m, k)->name;
+                char folder[64];
+                snprintf(folder, sizeof folder, "%.*s", (int)strcspn(name, "/"), name);
+                rbe_nearest_try(&near, folder);
+                rbe_nearest_try(&near, name);
+            }
+            fprintf(stderr, "rbe fetch: no data set '%s'%s; rbe fetch --list names them\n",
+                    args[i], rbe_nearest_hint(&near).text);
             return false;
         }
     }

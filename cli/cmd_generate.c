@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/cpus.h"
 #include "base/memory.h"
@@ -245,11 +246,27 @@ static enum rbe_status print_json(const struct generation *g, bool interrupted,
     return RBE_OK;
 }
 
+static enum rbe_status find_model(const char **path, struct rbe_generate_args *a,
+                                  struct rbe_diag *d)
+{
+    *path = a->model;
+    if (a->model && a->call.count)
+        return rbe_fail(d, RBE_ERR_ARG, "'%.60s': the model is already named by --model; a "
+                        "prompt is given by -p", a->call.args[0]);
+    if (a->call.count > 1 && !a->prompt)
+        return rbe_fail(d, RBE_ERR_ARG, "one model, not %d; a prompt is given by -p",
+                        a->call.count);
+    if (a->call.count == 1 && strchr(a->call.args[0], ' ') && access(a->call.args[0], F_OK))
+        return rbe_fail(d, RBE_ERR_ARG, "'%.60s': no such model; a prompt is given by -p",
+                        a->call.args[0]);
+    return a->model ? RBE_OK : rbe_call_only_model(path, &a->call, RBE_USUAL_MODEL, d);
+}
+
 /* RBE_ERR_ARG for what no model could do. */
 enum rbe_status rbe_cmd_generate(struct rbe_generate_args *a, struct rbe_diag *d)
 {
     struct generation g = {.a = a, .started = rbe_now()};
-    enum rbe_status err = rbe_call_only_model(&g.path, &a->call, RBE_USUAL_MODEL, d);
+    enum rbe_status err = find_model(&g.path, a, d);
 
     if (err) {
         return err;

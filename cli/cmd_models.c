@@ -1,5 +1,5 @@
 /*
- * cmd_models.c - `rbe models`: the models that go by a name.
+ * cmd_models.c - `rbe models`: the models that have a name.
  *
  * SPDX-License-Identifier: MIT
  */

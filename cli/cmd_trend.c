@@ -18,28 +18,72 @@
 #include "reports/plots.h"
 #include "reports/results.h"
 
-enum { MOST_METRICS = 24, MOST_DRIFTS = 8, EXIT_DRIFT = 3 };
+enum { MOST_METRICS = 4096, MOST_DRAWN = 24, MOST_DRIFTS = 8, EXIT_DRIFT = 3 };
 
 /* Where each metric stands: the product of all its ratios so far, their logarithms, and the
  * entries that they are of. */
 struct level {
-    char name[64];
+    char name[256], label[64];  /* label: the name in the plot, another for each metric */
     double value, *log_ratio;
     unsigned *entry;
     size_t count;
 };
+
+static void label(struct level *l, size_t number)
+{
+    const size_t n = strlen(l->name);
+    char text[48];
+
+    if (n < sizeof text)
+        snprintf(text, sizeof text, "%s", l->name);
+    else
+        snprintf(text, sizeof text, "%.16s..%s#%zu", l->name, l->name + n - 22, number + 1);
+    rbe_plot_series(&(struct rbe_plot_data){0}, l->label, text);
+}
 
 static struct level *find(struct level *levels, const char *name)
 {
     for (size_t i = 0; i < MOST_METRICS; i++) {
         if (!levels[i].name[0]) {
             snprintf(levels[i].name, sizeof levels[i].name, "%s", name);
+            label(&levels[i], i);
             levels[i].value = 1;
         }
-        if (!strcmp(levels[i].name, name))
+        if (!strncmp(levels[i].name, name, sizeof levels[i].name - 1))
             return &levels[i];
     }
     return NULL;
+}
+
+static int by_change(const void *a, const void *b)
+{
+    const struct level *const *x = a, *const *y = b;
+    const double p = fabs(log((*x)->value)), q = fabs(log((*y)->value));
+
+    /* As they were found where nothing else decides. */
+    return p > q ? -1 : p < q ? 1 : *x < *y ? -1 : *x > *y;
+}
+
+/* Names what is drawn: all, or those that changed most; how many were left out. */
+static size_t select_drawn(struct rbe_plot_data *p, struct level *levels)
+{
+    const struct level *order[MOST_METRICS];
+    size_t n = 0, room = 0, k = 0;
+    char out[64];
+
+    for (; n < MOST_METRICS && levels[n].name[0]; n++) {
+        order[n] = &levels[n];
+        room += strlen(levels[n].label) + 1;
+    }
+    if (n > MOST_DRAWN || room >= sizeof p->series)
+        qsort(order, n, sizeof *order, by_change);
+    for (room = 0; k < n && k < MOST_DRAWN; k++) {
+        room += strlen(order[k]->label) + 1;
+        if (room >= sizeof p->series)
+            break;
+        rbe_plot_series(p, out, order[k]->label);
+    }
+    return n - k;
 }
 
 static bool keep(struct level *l, double ratio, unsigned entry)
@@ -73,7 +117,6 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
         const double ratio = RBE_NUMBER_AT(m, ratio);
         json_t *ends = RBE_VALUE_AT(m, interval);
         struct level *l = name ? find(levels, name) : NULL;
-        char series[64];
         if (!name || !verdict || !(ratio > 0))
             return rbe_fail(d, RBE_ERR_FORMAT,
                             "%s: gate row %u: a metric without name, verdict or ratio", where,
@@ -90,8 +133,7 @@ static enum rbe_status add_row(struct rbe_plot_data *p, struct level *levels, co
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         const double before = l->value;
         l->value *= ratio;
-        rbe_plot_series(p, series, name);
-        fprintf(p->tsv, "%s\t%u\t%.6g\t%.6g\t%.6g\t%d\n", series, entry,
+        fprintf(p->tsv, "%s\t%u\t%.6g\t%.6g\t%.6g\t%d\n", l->label, entry,
                 100 * (l->value - 1), 100 * (before * low - 1), 100 * (before * high - 1),
                 !strcmp(verdict, "regression") || !strcmp(verdict, "worse"));
         p->rows++;
@@ -226,6 +268,10 @@ static enum rbe_status draw(struct rbe_trend_args *a, const char *path, const ch
     if ((err = rbe_document_open(&doc, d)) ||
         (err = rbe_plotter_open(&plotter, out, d)) || (err = check_files(path, out, d)))
         goto out;
+    const size_t left_out = select_drawn(&p, levels);
+    if (left_out && !a->json)
+        printf("drawn are the metrics that changed most; %zu more are in %s/plots/trend.tsv\n",
+               left_out, out);
     snprintf(vars, sizeof vars, "entries=%u; ", entries);
     if ((err = rbe_plot_draw(&plotter, &p, doc, "trend", "trend",
                              "Change since the first run of the gate", vars, "", d)))

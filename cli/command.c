@@ -61,6 +61,7 @@ void rbe_print_group(FILE *f, const char *group, const char *what, const char *u
         rbe_man_head(f, group, what, usage);
         rbe_man_text(f, "DESCRIPTION", text);
         rbe_man_commands(f, group);
+        rbe_man_group_examples(f, group);
         rbe_man_tail(f, see_also);
         return;
     }

@@ -28,8 +28,7 @@ static const struct rbe_command *evaluation(const char *name)
     return NULL;
 }
 
-/* "lambada" or "lambada=PATH". */
-static bool is_task(const char *word)
+bool rbe_eval_is_task(const char *word)
 {
     char name[32];
     enum rbe_task t;
@@ -106,7 +105,7 @@ static int read_list(struct plan *p, char *list)
 
     for (char *w = strtok_r(list, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
         const struct rbe_command *c = evaluation(w);
-        const bool task = !c && is_task(w);
+        const bool task = !c && rbe_eval_is_task(w);
         bool known = false;
         if (!c && !task)
             return unknown(w);

@@ -55,7 +55,7 @@ static int greet(void)
     } first[] = {
 #ifdef RBE_RUN
         {"rbe-run chat", "talk with the model that ships"},
-        {"rbe-run generate -p TEXT", "go on with a text"},
+        {"rbe-run generate -p TEXT", "continue a text"},
         {"rbe-run eval edge", "does a generation fit into 256 MiB?"},
 #else
         {"rbe demo", "the original and the RBE model write side by side"},
@@ -103,10 +103,21 @@ static int run(const struct group *g, int argc, const char **argv)
     if (c)
         return c->run ? rbe_command_run(c, argc - 1, argv + 1)
                       : run(&groups[1], argc - 1, argv + 1);
+#ifndef RBE_RUN
+    if (g == &groups[1] && rbe_eval_is_task(argv[1])) {
+        fprintf(stderr, "%s: '%s' is a task: %s comprehension %s, or %s --tasks %s\n", g->name,
+                argv[1], g->name, argv[1], g->name, argv[1]);
+        return 2;
+    }
+#endif
     struct rbe_nearest near = rbe_nearest_to(argv[1]);
     for (c = rbe_commands; c->name; c++)
         if (rbe_command_word(c, g->name))
             rbe_nearest_try(&near, rbe_command_word(c, g->name));
+#ifndef RBE_RUN
+    if (g == &groups[1])
+        rbe_nearest_try(&near, "--tasks");
+#endif
     fprintf(stderr, "%s: unknown %s '%s'%s; valid:", g->name, g->unit, argv[1],
             rbe_nearest_hint(&near).text);
     for (c = rbe_commands; c->name; c++)

@@ -137,15 +137,30 @@ void rbe_man_commands(FILE *f, const char *group)
     }
 }
 
+static void put_example(FILE *f, const struct rbe_example *e, bool first)
+{
+    fputs(first ? ".SH EXAMPLES\n" : ".PP\n", f);
+    put(f, e->text, true);
+    fputs(":\n.PP\n.nf\n.RS\n", f);
+    put(f, e->line, true);
+    fputs("\n.RE\n.fi\n", f);
+}
+
 void rbe_man_examples(FILE *f, const struct rbe_command *c)
 {
-    for (const struct rbe_example *e = c->examples; e->line; e++) {
-        fputs(e == c->examples ? ".SH EXAMPLES\n" : ".PP\n", f);
-        put(f, e->text, true);
-        fputs(":\n.PP\n.nf\n.RS\n", f);
-        put(f, e->line, true);
-        fputs("\n.RE\n.fi\n", f);
-    }
+    for (const struct rbe_example *e = c->examples; e->line; e++)
+        put_example(f, e, e == c->examples);
+}
+
+void rbe_man_group_examples(FILE *f, const char *group)
+{
+    bool first = true;
+
+    for (const struct rbe_command *c = rbe_commands; c->name; c++)
+        if (rbe_command_word(c, group) && c->examples && c->examples->line) {
+            put_example(f, c->examples, first);
+            first = false;
+        }
 }
 
 void rbe_man_tail(FILE *f, const char *see)

@@ -20,6 +20,9 @@ void rbe_man_options(FILE *f, const struct poptOption *table);
 void rbe_man_text(FILE *f, const char *section, const char *text);
 /* The examples of a command, where it has any. */
 void rbe_man_examples(FILE *f, const struct rbe_command *c);
+
+/* The first example of every command of a group. */
+void rbe_man_group_examples(FILE *f, const char *group);
 /* The commands of a group. */
 void rbe_man_commands(FILE *f, const char *group);
 /* EXIT STATUS and SEE ALSO; `see` is a list of pages such as "rbe(1), rbe-eval(1)". */

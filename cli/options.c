@@ -94,7 +94,8 @@ enum rbe_status rbe_eval_begin(struct rbe_eval_options *o, bool want_text, struc
     if (o->special && strcmp(o->special, "parse") && strcmp(o->special, "text"))
         return rbe_fail(d, RBE_ERR_ARG, "--special %s: parse or text", o->special);
     if ((err = rbe_kv_cache_parse(&o->kv, o->kv_cache, d)) ||
-        (err = rbe_output_parse(&o->how, o->output, d)))
+        (err = rbe_output_parse(&o->how, o->output, d)) ||
+        (err = rbe_output_refuse_file(o->out, d)))
         return err;
     if (o->json && o->output)
         return rbe_fail(d, RBE_ERR_ARG, "--json and --output exclude each other");

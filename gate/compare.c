@@ -248,11 +248,11 @@ enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *
     c->machines_differ = unknown || strcmp(a->machine, b->machine);
     if (unknown && !o->other_machine)
         return rbe_fail(d, RBE_ERR_MISMATCH, "the rows of the %s do not say on which machine "
-                        "they were measured: --other-machine compares them all the same",
+                        "they were measured: --other-machine compares them anyway",
                         a->machine[0] ? "new file" : "base");
     if (c->machines_differ && !o->other_machine)
         return rbe_fail(d, RBE_ERR_MISMATCH, "measured on different machines (%s; %s): "
-                        "--other-machine compares them all the same", a->machine, b->machine);
+                        "--other-machine compares them anyway", a->machine, b->machine);
     if (!(c->rows = calloc(a->count + 1, sizeof *c->rows)))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     match(c, a, b, o);

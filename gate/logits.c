@@ -68,8 +68,9 @@ static enum rbe_status open_file(struct file *f, const char *path, struct rbe_di
     f->chunks = word_at(p + MAGIC + 8);
     if (f->context < 4 || f->context > MOST_CONTEXT || !f->vocabulary ||
         f->vocabulary > MOST_VOCABULARY || !f->chunks)
-        return rbe_fail(d, RBE_ERR_FORMAT, "%s: a context of %u, a vocabulary of %u, %u chunks",
-                        path, f->context, f->vocabulary, f->chunks);
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: damaged: a context of %u, a "
+                        "vocabulary of %u, %u chunks", path, f->context, f->vocabulary,
+                        f->chunks);
     f->scored = f->context - 1 - f->context / 2;
     f->token_bytes = 2 * (2 * (((size_t)f->vocabulary + 1) / 2) + 4);
     /* In doubles nothing overflows; such sizes are far from where they round. */

@@ -106,6 +106,9 @@ static void check_names(void)
 
     CHECK(!rbe_output_parse(&how, NULL, &d) && how == RBE_OUTPUT_USUAL);
     CHECK(!rbe_output_parse(&how, "jsonl", &d) && how == RBE_OUTPUT_JSONL);
+    CHECK(!rbe_output_refuse_file(NULL, &d) && !rbe_output_refuse_file("./md", &d) &&
+          !rbe_output_refuse_file("md.jsonl", &d));
+    CHECK(rbe_output_refuse_file("md", &d) == RBE_ERR_ARG && strstr(d.text, "--output md"));
     CHECK(rbe_output_parse(&how, "cvs", &d) == RBE_ERR_ARG && strstr(d.text, "'csv'"));
 }
 

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The variables are GitLab's, and GATE_TOKEN, an access token with the scope `api`.  An older note
-# of the gate is replaced.  Where there is no merge request or no token, it says so and is content.
+# of the gate is replaced.  Without a merge request or a token it posts nothing, with exit status 0.
 set -eu
 file=${1:?usage: post-gitlab.sh FILE}
 if [ -z "${CI_MERGE_REQUEST_IID:-}" ] || [ -z "${GATE_TOKEN:-}" ]; then

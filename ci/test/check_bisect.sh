@@ -56,6 +56,7 @@ commit 1100 'does not build'
 check 'one that cannot be judged' gives 1 ci/bisect.sh creep
 check 'says so' one_line 'cannot be judged'
 check 'no revision' gives 2 ci/bisect.sh nothing
+check 'is named' grep -q "no revision 'nothing' of GOOD" "$work/err"
 check 'the wrong way round' gives 2 ci/bisect.sh HEAD good
 check 'nothing' gives 2 ci/bisect.sh
 finish

@@ -31,6 +31,7 @@ offers() {
 check 'a command' offers 'convert' rbe conv
 check 'commands' offers 'convert codecs compare completion' rbe co
 check 'an evaluation' offers 'perplexity' rbe eval per
+check 'a task of an evaluation' offers 'lambada' rbe eval comprehension lam
 check 'an option' offers '--max-tokens' rbe chat --max
 check 'an option of an evaluation' offers '--resamples' rbe eval perplexity --resa
 check 'none of another command' offers '' rbe merge --max

@@ -26,6 +26,10 @@ say > by_default
 say rbe-mini > other
 check 'a name is its file' cmp -s by_path by_name
 check 'the RBE model is the default' cmp -s by_path by_default
+check 'behind -m, too' cmp -s by_path <(say -m mini-2.89)
+check 'not twice' refuses 2 'already named' say -m mini-2.89 rbe-mini
+check 'a text is no model' refuses 2 'a prompt is given by -p' "$rbe" generate 'The city'
+check 'nor behind a model' refuses 2 'a prompt is given by -p' "$rbe" generate mini-2.89 city
 check 'rbe-run takes names, too' cmp -s by_path <("$bin/rbe-run" generate mini-2.89 -p 'The city' \
     -n 4 --temperature 0 -t 1)
 mkdir rbe-mini
@@ -60,6 +64,9 @@ check 'a codec' refuses 2 "codec 'in4' (did you mean 'int4'?)" "$rbe" convert rb
 check 'a training profile' refuses 2 "(did you mean 'linear'?)" "$rbe" tune rbe-mini mini-2.89 \
     a.rbe -p lineer
 check 'a protocol' refuses 2 "(did you mean 'hf-stride'?)" "$rbe" eval perplexity -p hf-strid
+check 'a data set' refuses 2 "(did you mean 'gpt2'?)" "$rbe" fetch gpt3
+check 'a shell' refuses 2 "(did you mean 'bash'?)" "$rbe" completion bsh
+check 'a task of an evaluation' refuses 2 "rbe eval comprehension lambada" "$rbe" eval lambada
 check 'a kernel kind' refuses 2 "(did you mean 'product'?)" "$bin/rbe-bench" --kinds produkt
 
 # --- -t is threads --------------------------------------------------------------------------
@@ -81,6 +88,7 @@ check 'tasks are listed' gives 0 "$rbe" eval --tasks list
 check 'all of them' test "$(cut -d' ' -f1 out | tr '\n' ' ')" = \
     'perplexity inference divergence edge sustained conversation generation lambada hellaswag winogrande blimp choices '
 check 'an unknown one' refuses 2 "task 'lambda' (did you mean 'lambada'?)" "$rbe" eval --tasks lambda
+check 'an option that is near' refuses 2 "did you mean '--tasks'" "$rbe" eval --task edge
 check 'no task' refuses 2 'no task' "$rbe" eval --tasks ''
 mkdir -p data/winogrande
 echo '{"sentence":"A man saw a dog and _ ran.","option1":"he","option2":"it","answer":"1"}' \
@@ -105,6 +113,9 @@ check 'a table a kind' test "$(grep -c '^|---' out)" = 2
 check 'SQL' gives 0 "$rbe" "${two[@]}" --output sql
 check 'a table a kind, too' test "$(grep -c '^CREATE' out)" = 2
 check 'another form' refuses 2 "did you mean 'jsonl'" "$rbe" "${two[@]}" --output jsnl
+check 'a form as a file' refuses 2 '--output md prints' "$rbe" "${two[@]}" -o md
+check 'none is made' test ! -e md
+check 'the same of benches' refuses 2 '--output csv prints' "$bin/rbe-bench" -o csv
 check 'two at once' gives 2 "$rbe" "${two[@]}" --output csv --json
 check 'of benches' gives 0 "$bin/rbe-bench" --kinds probe --threads 1 --min-time 0.001 \
     --probe-time 0.001 --set-limit 8 --output json
@@ -123,6 +134,8 @@ for c in chat demo models convert codecs export merge fetch report compare gate 
     # shellcheck disable=SC2086 # a command and its subcommand
     check "$c has examples in its page" grep -q '^.SH EXAMPLES' <("$rbe" man $c)
 done
+check 'those of all commands have them' test 3 = "$({ "$rbe" man; "$rbe" man eval
+    "$bin/rbe-run" man; } | grep -c '^.SH EXAMPLES')"
 "$rbe" man examples short > short.sh
 "$rbe" man examples long > long.sh
 check 'the examples are those of a shell' bash -n short.sh

@@ -323,6 +323,20 @@ if command -v gnuplot > /dev/null; then
     check 'with what became worse' has "$work/t/plots/trend.tsv" \
         "decode-at-128.*$(printf '\t')1\$"
 fi
+# Many metrics, and names that are longer than a plot's.
+for _ in 1 2; do
+    awk 'BEGIN { printf "{\"schema\":\"rbe-result-1\",\"kind\":\"compare\",\"metrics\":["
+        for (i = 1; i <= 40; i++)
+            printf "%s{\"name\":\"perplexity of a model with a long name of text %d windows 0+3 perplexity\"," \
+                "\"ratio\":%g,\"verdict\":\"same\"}", (i > 1 ? "," : ""), i, 1 + i / 1000
+        print "]}" }'
+done > "$work/many.jsonl"
+check 'many metrics' gives 0 "$rbe" trend "$work/many.jsonl" --no-plot
+if command -v gnuplot > /dev/null; then
+    check 'drawn' gives 0 "$rbe" trend "$work/many.jsonl" --out "$work/t"
+    check 'those that changed most' has "$work/out" '1[0-9] more are in'
+    check 'a line each' test 40 = "$(cut -f 1 "$work/t/plots/trend.tsv" | grep -v '^#' | sort -u | wc -l)"
+fi
 # A creep: 30 runs of nothing, then 1 % each; every run passed.
 awk 'BEGIN { srand(3); for (i = 1; i <= 42; i++)
     printf "{\"schema\":\"rbe-result-1\",\"kind\":\"gate\",\"revision\":\"r%d\",\"metrics\":[{\"name\":" \

@@ -7,6 +7,7 @@ set title title
 set xlabel 'run of the gate'
 set ylabel 'change, % (up: slower, larger, worse; bar: interval of the run)'
 set xrange [0.5:entries + 0.5]
+set yrange [*<0:0<*]
 set xtics 1, (entries > 20 ? ceil(entries / 10.0) : 1)
 set offsets 0, 0, graph 0.05, graph 0.05
 set arrow 1 from graph 0, first 0 to graph 1, first 0 nohead lc rgb ink lw 1
