@@ -116,6 +116,8 @@ static enum rbe_status open_mqtt(struct service *s, struct rbe_diag *d)
     if (!err && !a->state)
         err = rbe_fail(d, RBE_ERR_ARG, "--mqtt: a request is acknowledged once it is kept: "
                        "want --state");
+    if (!err && a->mqtt_password_file && !a->mqtt_user)
+        err = rbe_fail(d, RBE_ERR_ARG, "--mqtt-password-file: want --mqtt-user");
     return err ? err : rbe_mqtt_open(&s->mqtt, s->core, &o, d);
 }
 
