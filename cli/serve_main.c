@@ -116,6 +116,8 @@ static enum rbe_status open_mqtt(struct service *s, struct rbe_diag *d)
     if (!err && !a->state)
         err = rbe_fail(d, RBE_ERR_ARG, "--mqtt: a request is acknowledged once it is kept: "
                        "want --state");
+    if (!err && a->mqtt_password_file && !a->mqtt_user)
+        err = rbe_fail(d, RBE_ERR_ARG, "--mqtt-password-file: want --mqtt-user");
     return err ? err : rbe_mqtt_open(&s->mqtt, s->core, &o, d);
 }
 
@@ -160,13 +162,18 @@ static enum rbe_status start_service(struct service *s, struct rbe_diag *d)
     return err;
 }
 
+static void say_awake(const char *why)
+{
+    fprintf(stderr, "%s: --inhibit-sleep: %s: the machine may sleep\n", program, why);
+}
+
 /* Until it is told to end, or standard input, where that is all there is, has ended. */
 static void wait_for_end(struct service *s)
 {
     const bool ends = !is_named(s->a);
     const struct timespec pause = {.tv_nsec = ends ? 20000000 : 200000000};
     const atomic_bool *never = NULL;
-    struct rbe_power power = {.inhibit = s->a->inhibit_sleep};
+    struct rbe_power power = {.inhibit = s->a->inhibit_sleep, .say = say_awake};
     struct rbe_core_counts n;
     uint64_t seen = 0;
 

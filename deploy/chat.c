@@ -77,7 +77,7 @@ static enum rbe_status settle(struct rbe_edge_config *h, uint32_t n_ctx, struct 
         h->batch = h->context < BATCH ? h->context : BATCH;
     if (!h->max_tokens)
         h->max_tokens = h->context / 4;
-    if (!h->max_tokens || h->max_tokens + 8 > h->context)
+    if (!h->max_tokens || h->max_tokens > h->context || h->context - h->max_tokens < 8)
         return rbe_fail(d, RBE_ERR_ARG, "answers of %u tokens do not fit a context of %u",
                         h->max_tokens, h->context);
     return RBE_OK;

@@ -58,7 +58,7 @@ enum rbe_status rbe_conversation_open(struct rbe_conversation **out, struct rbe_
     const uint32_t all = rbe_model_context(m), n_ctx = o.context ? o.context : all;
 
     *out = NULL;
-    if (!o.max_tokens || o.max_tokens + 8 > n_ctx || n_ctx > all) {
+    if (!o.max_tokens || o.max_tokens > n_ctx || n_ctx - o.max_tokens < 8 || n_ctx > all) {
         free(c);
         return rbe_fail(d, RBE_ERR_ARG, "answers of %u tokens do not fit a context of %u",
                         o.max_tokens, n_ctx);

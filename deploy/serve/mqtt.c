@@ -222,8 +222,9 @@ static const struct rbe_sink_calls question_calls = {on_question_accepted, NULL,
 
 /* --- requests ----------------------------------------------------------------------------- */
 
-/* Where the replies to a message go; NULL when out of memory. */
-static json_t *address_of(const mosquitto_property *properties)
+/* Where the replies to a message go; NULL when out of memory.  The service's own topics are no
+ * place for them: it would read them, or others would take them for its state. */
+static json_t *address_of(const struct rbe_mqtt *m, const mosquitto_property *properties)
 {
     json_t *to = json_pack("{s:s}", "front", front_calls.name);
     char *topic = NULL;
@@ -231,7 +232,7 @@ static json_t *address_of(const mosquitto_property *properties)
     uint16_t n = 0;
 
     if (mosq.property_read_string(properties, MQTT_PROP_RESPONSE_TOPIC, &topic, false) &&
-        !mosq.pub_topic_check(topic))
+        !mosq.pub_topic_check(topic) && strcmp(topic, m->request) && strcmp(topic, m->status))
         json_object_set_new(to, "topic", json_string(topic));
     if (mosq.property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &data, &n, false)) {
         char *hex = malloc(2 * (size_t)n + 1);
@@ -313,7 +314,7 @@ static void on_message(struct mosquitto *client, void *arg, const struct mosquit
     (void)client;
     if (m->drop)                /* nothing is acknowledged any more */
         return;
-    json_t *to = address_of(properties);
+    json_t *to = address_of(m, properties);
     if (!to)
         goto out;
     if ((size_t)in->payloadlen > m->o.body)
@@ -400,7 +401,9 @@ static void on_publish(struct mosquitto *client, void *arg, int mid, int code,
 {
     struct rbe_mqtt *m = arg;
 
-    (void)client, (void)code, (void)properties;
+    (void)client, (void)properties;
+    if (code >= 0x80)
+        tell(m, "a reply was refused", mosq.reason_string(code));
     for (struct message **at = &m->sent.first; *at; at = &(*at)->next)
         if ((*at)->mid == mid) {
             struct message *sent = list_take(&m->sent, at);

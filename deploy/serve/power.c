@@ -19,7 +19,7 @@
 
 #include "base/progress.h"
 
-enum { LINGER_S = 2 };
+enum { LINGER_S = 2, RETRY_S = 60 };
 
 extern char **environ;
 
@@ -46,7 +46,16 @@ void rbe_notify(const char *state)
     close(fd);
 }
 
-/* The child reads a pipe of this process, whose end is its end, however it comes. */
+static void not_given(struct rbe_power *p, const char *why)
+{
+    p->next_try = rbe_now() + RETRY_S;
+    if (p->say && !p->said)
+        p->say(why);
+    p->said = true;
+}
+
+/* The child reads a pipe of this process, whose end is its end, however it comes.  What it has
+ * to say is said here. */
 static void take_lock(struct rbe_power *p)
 {
     char *argv[] = {(char[]){"systemd-inhibit"}, (char[]){"--what=sleep"},
@@ -60,9 +69,10 @@ static void take_lock(struct rbe_power *p)
     if (!posix_spawn_file_actions_init(&files)) {
         posix_spawn_file_actions_adddup2(&files, ends[0], STDIN_FILENO);
         posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+        posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
         if (posix_spawnp(&p->child, argv[0], &files, NULL, argv, environ)) {
             p->child = 0;
-            p->inhibit = false;         /* not there: it is not tried again */
+            not_given(p, "there is no systemd-inhibit");
         }
         posix_spawn_file_actions_destroy(&files);
     }
@@ -79,7 +89,12 @@ void rbe_power_inhibit(struct rbe_power *p, bool work)
 
     if (work)
         p->last_work = now;
-    if (work && p->inhibit && !p->child) {
+    if (p->child && waitpid(p->child, NULL, WNOHANG) == p->child) {
+        close(p->hold);
+        p->child = 0;
+        not_given(p, "systemd-inhibit was refused");
+    }
+    if (work && p->inhibit && !p->child && now >= p->next_try) {
         take_lock(p);
     } else if (!work && p->child && now - p->last_work > LINGER_S) {
         close(p->hold);

@@ -13,15 +13,17 @@
 void rbe_notify(const char *state);
 
 struct rbe_power {
-    bool inhibit;               /* set by the caller; the rest begins as zeros */
+    bool inhibit;               /* set by the caller, like say; the rest begins as zeros */
+    void (*say)(const char *why);   /* once, when the lock is not given */
+    bool said;
     pid_t child;                /* systemd-inhibit, which holds the lock while `hold` is open */
     int hold;
-    double last_work, last_word;
+    double last_work, last_word, next_try;
 };
 
 /*
  * Whether there is work: the sleep lock is taken with it and let go of two seconds after it, or
- * at once where this process ends.  Without systemd-inhibit nothing is held.
+ * at once where this process ends.  A lock that is not given is asked for a minute later again.
  */
 void rbe_power_inhibit(struct rbe_power *p, bool work);
 

@@ -114,7 +114,9 @@ static void check_refusals(void)
 
     const struct rbe_edge_config bad[] = {
         {.threads = 1025}, {.context = 513}, {.context = 64, .batch = 65},
-        {.context = 64, .max_tokens = 60}, {.context = 8}, {.sampling.temperature = -1},
+        {.context = 64, .max_tokens = 60}, {.context = 64, .max_tokens = UINT32_MAX},
+        {.max_tokens = UINT32_MAX - 7}, {.context = UINT32_MAX},
+        {.context = 64, .batch = UINT32_MAX}, {.context = 8}, {.sampling.temperature = -1},
         {.sampling.temperature = NAN}, {.sampling.temperature = INFINITY},
         {.sampling.top_p = 2}, {.sampling.top_p = NAN}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -83,8 +83,20 @@ if ldconfig -p 2> null | grep -q libmosquitto.so.1; then
     wait $pid
     check 'its end is no fault' test $? = 0
     check 'no state' refuses 2 'want --state' "${serve[@]}" --mqtt 127.0.0.1:1
+    check 'no user' refuses 2 'want --mqtt-user' "${serve[@]}" --mqtt 127.0.0.1:1 --state away \
+        --mqtt-password-file in
     check 'no broker' refuses 2 'want HOST, HOST:PORT, or a path' "${serve[@]}" --mqtt : --state away
 fi
+# Without the lock it goes on, and says so once.
+mkdir refused missing
+printf '#!/bin/sh\necho no >&2\nexit 1\n' > refused/systemd-inhibit
+chmod +x refused/systemd-inhibit
+for i in $(seq 40); do echo '{"id":"s'"$i"'","prompt":"x","max_tokens":90,"temperature":0}'; done > some
+for place in refused missing; do
+    PATH=$PWD/$place serve <(/bin/cat some; /bin/sleep 1) --inhibit-sleep
+    check "no lock ($place)" test "$(grep -c '"done"' out)" = 40
+    check 'one line' one_line '--inhibit-sleep: .*systemd-inhibit.*: the machine may sleep'
+done
 mkdir foreign
 echo something else > foreign/journal
 check 'a journal that is none' refuses 1 'foreign/journal: not a journal' "${serve[@]}" --state foreign

@@ -10,6 +10,9 @@
 #include <fcntl.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/json.h"
 #include "base/library.h"
@@ -75,13 +78,14 @@ static bool heard;              /* a reply */
 static size_t first;            /* number of asked[0]: earlier ones are of an earlier round */
 static size_t asked_count, asked_room, different, faults, correlated, uncorrelated;
 static bool correlates = true;
+static const char *replies = "mine/replies";
 
 static void publish(const char *text, const char *id)
 {
     mosquitto_property *p = NULL;
 
     if (correlates) {
-        mosq.property_add_string(&p, MQTT_PROP_RESPONSE_TOPIC, "mine/replies");
+        mosq.property_add_string(&p, MQTT_PROP_RESPONSE_TOPIC, replies);
         mosq.property_add_binary(&p, MQTT_PROP_CORRELATION_DATA, id, (uint16_t)strlen(id));
     }
     mosq.publish_v5(client, NULL, "test/request", (int)strlen(text), text, 1, false, p);
@@ -220,6 +224,16 @@ static void check_replies(void)
     CHECK(asked[c].told && faults == 1);
     faults = 0;
     correlates = true;
+    /* Nor at the service's own topics. */
+    replies = "test/status";
+    const size_t own = ask_new();
+    turn(20, &asked[own].told);
+    CHECK(asked[own].told && !strcmp(status, "online"));
+    replies = "test/request";
+    const size_t self = ask_new();
+    turn(20, &asked[self].told);
+    CHECK(asked[self].told && !faults);
+    replies = "mine/replies";
     /* The last will; what comes meanwhile waits for the next process. */
     end(&server, SIGKILL);
     CHECK(status_becomes("offline"));
@@ -301,6 +315,34 @@ static void check_kills(struct check_rng *r, unsigned kills)
     CHECK(end(&server, SIGTERM) == 0);
 }
 
+/* A broker that hangs up is called again, each time after a longer pause. */
+static void check_pauses(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    double at[5] = {0};
+    char before[sizeof path];
+
+    strcpy(before, path);
+    snprintf(path, sizeof path, "%s/deaf", folder);
+    strcpy(a.sun_path, path);
+    if (CHECK(!bind(fd, (const struct sockaddr *)&a, sizeof a) && !listen(fd, 8))) {
+        start_service("8");
+        for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+            if (!CHECK(poll(&p, 1, 20000) == 1))
+                break;
+            close(accept(fd, NULL, NULL));
+            at[i] = now();
+        }
+        /* 0.1, 0.2, 0.4 and 0.8 s, seen by a process that may itself be late. */
+        CHECK(at[4] - at[0] > 1 && at[4] - at[3] > at[1] - at[0]);
+        CHECK(end(&server, SIGTERM) == 0);
+    }
+    close(fd);
+    strcpy(path, before);
+}
+
 static bool prepare(const char *bin)
 {
     FILE *f;
@@ -350,6 +392,7 @@ int main(int argc, char **argv)
         usleep(2000);
     turn(20, &connected);
     if (CHECK(connected)) {
+        check_pauses();
         check_replies();
         kill_in_rounds(&r, kills ? (unsigned)strtoul(kills, NULL, 10) : 25, check_kills,
                        forget);
