@@ -66,7 +66,7 @@ has 'gemm is tested, and right' "^ok +gemm_${name}_scalar" test.log
 "$bin/kernels/test/check_act" > act.log 2>&1 || { cat act.log; bad=1; }
 
 rbe convert --help | tr -s ' \n' ' ' > help.txt
-has 'rbe convert --help names it' "codec for every matrix: [a-z0-9 ]*\b$name\b" help.txt
+has 'rbe convert --help names it' "codec for every matrix, instead of a profile: [a-z0-9 ]*\b$name\b" help.txt
 rbe codecs --help > help.txt
 has 'rbe codecs --help tells of it' "^ +$name +[a-z]" help.txt
 rbe convert "$mini" m.rbe --codec "$name" --search fast -q --json row.jsonl > convert.txt 2>&1 ||

@@ -28,9 +28,9 @@ blocks() { awk '/^```c$/ { n++; on = 1; next } /^```/ { on = 0 } on && n == '"$1
 file=$(blocks 1 | sed -n 's/^ \* \([a-z0-9_]*\.c\) - .*/\1/p')
 line=$(blocks 2)
 name=$(sed -nE 's/^RBE_KERNEL\((\w+), (\w+), (\w+)\)$/\1_\2_\3/p' <<< "$line")
-after=$(grep -o "behind the line of \`[^\`]*\`" "$page" | grep -o '`.*`' | tr -d '`')
+after=$(grep -o "after the line of \`[^\`]*\`" "$page" | grep -o '`.*`' | tr -d '`')
 [ -n "$file" ] && [ -n "$name" ] && [ -n "$after" ] ||
-    { echo "FAIL $page has no example (file '$file', line '$line', behind '$after')"; exit 1; }
+    { echo "FAIL $page has no example (file '$file', line '$line', after '$after')"; exit 1; }
 cd "$work" || exit 1
 blocks 1 > "kernels/x86/$file"
 awk -v after="($after)" -v line="$line" '{ print } index($0, after) { print line }' \
