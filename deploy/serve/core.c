@@ -669,16 +669,6 @@ enum rbe_status rbe_core_start(struct rbe_core *c, struct rbe_diag *d)
     return RBE_OK;
 }
 
-void rbe_core_drain(struct rbe_core *c, const atomic_bool *stop)
-{
-    pthread_mutex_lock(&c->lock);
-    while ((c->first || c->running) && !(stop && atomic_load(stop))) {
-        const struct timespec t = in_seconds(0.1);
-        pthread_cond_timedwait(&c->change, &c->lock, &t);
-    }
-    pthread_mutex_unlock(&c->lock);
-}
-
 void rbe_core_stop(struct rbe_core *c)
 {
     pthread_mutex_lock(&c->lock);

@@ -69,8 +69,6 @@ enum rbe_status rbe_core_open(struct rbe_core **out, struct rbe_engine *e,
 /* Before rbe_core_start(). */
 void rbe_core_front(struct rbe_core *c, const struct rbe_front_calls *calls, void *arg);
 enum rbe_status rbe_core_start(struct rbe_core *c, struct rbe_diag *d);
-/* Waits until nothing is left to do, or *stop. */
-void rbe_core_drain(struct rbe_core *c, const atomic_bool *stop);
 /* Breaks off what runs; accepted requests with ids are answered by the next process. */
 void rbe_core_stop(struct rbe_core *c);
 void rbe_core_close(struct rbe_core **c);

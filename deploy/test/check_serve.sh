@@ -97,6 +97,12 @@ for place in refused missing; do
     check "no lock ($place)" test "$(grep -c '"done"' out)" = 40
     check 'one line' one_line '--inhibit-sleep: .*systemd-inhibit.*: the machine may sleep'
 done
+# What no disk takes waits, but not against a signal.
+(ulimit -f 8 && exec timeout -k 5 5 "${serve[@]}" --state full < some > out 2> err)
+check 'a full disk' test $? = 124
+check 'is told of' one_line '^rbe-serve: full: cannot be written: answers wait$'
+check 'with more room' serve some --state full
+check 'all are answered' test "$(jq -r 'select(.status == "done") | .id' out | sort -u | wc -l)" = 40
 mkdir foreign
 echo something else > foreign/journal
 check 'a journal that is none' refuses 1 'foreign/journal: not a journal' "${serve[@]}" --state foreign
