@@ -70,13 +70,13 @@ for quantity in 'peak memory' '1 thread' perplexity divergence; do
 done
 
 # A copy of README gets this report's table; its first, second and fourth column (criterion,
-# promise, target) must be those that README has.
+# promise, target) must be those that README has, each once however many models are judged.
 mkdir -p "$work/tree/scripts" "$work/tree/docs"
 cp scripts/readme-table.sh "$work/tree/scripts/"
 cp README.md "$work/tree/"
 "$work/tree/scripts/readme-table.sh" "$RESULTS" || complain 'scripts/readme-table.sh'
 [ -s "$work/tree/docs/rate.png" ] || complain 'no plot for README'
-columns() { awk -F ' *[|] *' '/^\| C[0-9]/ { print $2 " | " $3 " | " $5 }' "$1"; }
+columns() { awk -F ' *[|] *' '/^\| C[0-9]/ { print $2 " | " $3 " | " $5 }' "$1" | sort -u; }
 columns README.md > "$work/had"
 columns "$work/tree/README.md" > "$work/wanted"
 [ "$(wc -l < "$work/wanted")" -ge 19 ] || complain 'the table is too short'
