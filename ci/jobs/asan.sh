@@ -8,7 +8,7 @@ make -j"$(nproc)" CONFIG=asan programs tests
 # The values of options, which popt allocates, live as long as the program does.
 supp=$(mktemp)
 trap 'rm -f "$supp"' EXIT
-echo 'leak:poptGetNextOpt' > "$supp"
+printf 'leak:%s\n' poptGetNextOpt poptSaveString > "$supp"
 export LSAN_OPTIONS=suppressions=$supp:print_suppressions=0
 # Sizes that no machine has are asked for on purpose.
 export ASAN_OPTIONS=allocator_may_return_null=1

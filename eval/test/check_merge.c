@@ -64,7 +64,7 @@ static void check_sequences(void)
 static enum rbe_status join(json_t **out, json_t *const *records, size_t n, struct rbe_diag *d)
 {
     static const char *const names[] = {"one", "two", "three"};
-    json_t *files[3];
+    json_t *files[3] = {NULL};
 
     for (size_t i = 0; i < n; i++)
         files[i] = json_pack("[o]", records[i]);
