@@ -30,7 +30,7 @@
 #define st_mtim st_mtimespec
 #endif
 
-static const char *base_name(const char *path)
+const char *rbe_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -167,7 +167,7 @@ enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct
     o->path = strdup(path);
     o->tmp = malloc(n + 12);
     /* A name as long as names may be leaves no room behind it. */
-    const size_t name = strlen(base_name(path)), cut = name + 10 > NAME_MAX ? 10 : 0;
+    const size_t name = strlen(rbe_base_name(path)), cut = name + 10 > NAME_MAX ? 10 : 0;
     if (!o->path || !o->tmp) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         goto out;
@@ -262,7 +262,7 @@ static bool same_file(const struct rbe_file_id *a, const struct rbe_file_id *b)
     /* One that is there by now may not have been when it was named. */
     return a->folder_inode && a->folder_device == b->folder_device &&
            a->folder_inode == b->folder_inode &&
-           !strcmp(base_name(a->path), base_name(b->path));
+           !strcmp(rbe_base_name(a->path), rbe_base_name(b->path));
 }
 
 static enum rbe_status add_file(struct rbe_files *f, const char *path, bool written,
@@ -292,7 +292,7 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
         if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
             goto out;
     }
-    folder[base_name(path) - path] = 0;
+    folder[rbe_base_name(path) - path] = 0;
     if (!stat(*folder ? folder : ".", &st)) {
         id.folder_device = st.st_dev;
         id.folder_inode = st.st_ino;
@@ -306,7 +306,7 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
     for (size_t i = 0; written && i < f->guard_count; i++) {
         const struct rbe_files_guard *g = &f->guards[i];
         if (id.folder_inode && g->device == id.folder_device &&
-            g->inode == id.folder_inode && g->belongs(base_name(path))) {
+            g->inode == id.folder_inode && g->belongs(rbe_base_name(path))) {
             err = rbe_fail(d, RBE_ERR_ARG, "%s: cannot write: a file of this name would be "
                            "read as a part of the model in %s", path, g->path);
             goto out;
@@ -457,9 +457,9 @@ char *rbe_path_name(const char *path)
         return NULL;
     for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/';)
         copy[--n] = 0;
-    const char *name = base_name(copy);
+    const char *name = rbe_base_name(copy);
     if (!strcmp(name, ".") || !strcmp(name, ".."))
-        name = (real = realpath(copy, NULL)) ? base_name(real) : name;
+        name = (real = realpath(copy, NULL)) ? rbe_base_name(real) : name;
     char *fresh = strdup(*name ? name : "/");
     free(real);
     free(copy);

@@ -86,6 +86,9 @@ enum rbe_status rbe_make_new_dirs(char **made, const char *path, struct rbe_diag
  * may be NULL. */
 void rbe_unmake_dirs(char **made, const char *path);
 
+/* What stands after the last '/'. */
+const char *rbe_base_name(const char *path);
+
 /* What a file or folder is called: the last part of its path, of the real one where that ends
  * in '.' or '..'.  Fresh string, or NULL when out of memory. */
 char *rbe_path_name(const char *path);

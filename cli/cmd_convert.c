@@ -61,12 +61,6 @@ static json_t *entry_json(const struct rbe_convert_entry *r)
     return j;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static json_t *calibration_json(const struct rbe_convert *c)
 {
     const struct rbe_calibration *k = c->o.calibration;
@@ -160,10 +154,10 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
     if (!name)
         return NULL;
     const struct rbe_result_model base = {
-        .name = name, .path = base_name(rbe_source_path(from)), .sha256 = from->sha256,
+        .name = name, .path = rbe_base_name(rbe_source_path(from)), .sha256 = from->sha256,
         .label = from->label, .bytes = rbe_source_file_bytes(from), .params = c->params};
     const struct rbe_result_model model = {
-        .name = base_name(a->out), .path = base_name(a->out), .sha256 = sha,
+        .name = rbe_base_name(a->out), .path = rbe_base_name(a->out), .sha256 = sha,
         .label = from->label, .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
     for (size_t i = 0; i < c->count; i++)

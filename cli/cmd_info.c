@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "base/rows.h"
@@ -120,13 +121,6 @@ static int make_row(json_t *j, const struct rbe_result_model *model, uint64_t wo
     return bad;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
-
 static void print_json(const json_t *j)
 {
     json_dumpf(j, stdout, JSON_INDENT(1));
@@ -201,7 +195,7 @@ static enum rbe_status show(const char *path, bool verify, bool as_json, struct 
     print_tensors(s, c, rows, &words);
     if (as_json) {
         const struct rbe_result_model model = {
-            .name = base_name(rbe_model_path(m)), .path = rbe_model_path(m),
+            .name = rbe_base_name(rbe_model_path(m)), .path = rbe_model_path(m),
             .sha256 = rbe_model_sha256(m), .label = rbe_model_label(m),
             .bytes = rbe_model_file_bytes(m),
             .params = rbe_model_config_params(rbe_model_config(m)), .rbe = rbe_model_is_rbe(m)};
@@ -375,7 +369,7 @@ static enum rbe_status show_gguf(const char *path, bool as_json, struct rbe_diag
         print_gguf_tensor(rbe_gguf_at(g, i), rows, &words);
     if (as_json) {
         const struct rbe_result_model model = {
-            .name = base_name(path), .path = path, .sha256 = sha256, .bytes = bytes,
+            .name = rbe_base_name(path), .path = path, .sha256 = sha256, .bytes = bytes,
             .params = params};
         j = RBE_OBJECT(RBE_TEXT(path, path), RBE_FLAG(rbe, false), RBE_WORD(format, "GGUF"),
                        RBE_INT(version, rbe_gguf_version(g)),

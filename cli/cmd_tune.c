@@ -408,12 +408,6 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
 
 /* --- the result row ----------------------------------------------------------------------- */
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static json_t *points_json(const struct run *r)
 {
     json_t *points = json_array();
@@ -470,7 +464,7 @@ static int set_model(json_t *j, const char *key, const struct run *r, const char
     struct stat st;
 
     return rbe_result_set_model(j, key, &(struct rbe_result_model){
-        .name = name, .path = base_name(path), .sha256 = sha, .label = r->source->label,
+        .name = name, .path = rbe_base_name(path), .sha256 = sha, .label = r->source->label,
         .bytes = stat(path, &st) ? 0 : (uint64_t)st.st_size,
         .params = rbe_model_config_params(&r->source->config), .rbe = rbe});
 }
@@ -495,9 +489,9 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
                                r->source->sha256, false);
     else
         bad = bad ||
-              set_model(j, RBE_KEY(before), r, r->a->model, base_name(r->a->model),
+              set_model(j, RBE_KEY(before), r, r->a->model, rbe_base_name(r->a->model),
                         r->model_sha, true) ||
-              set_model(j, RBE_KEY(model), r, r->a->out, base_name(r->a->out), sha, true);
+              set_model(j, RBE_KEY(model), r, r->a->out, rbe_base_name(r->a->out), sha, true);
     json_t *rest =
         RBE_OBJECT(RBE_FLAG(control, r->a->control), RBE_FLAG(bf16, r->a->bf16),
                    RBE_TEXT(profile, r->recipe.name), RBE_WORD(loss, r->recipe.loss),

@@ -198,6 +198,13 @@ enum rbe_status rbe_convert_add_contents(struct rbe_container_builder *b,
     return err;
 }
 
+void rbe_convert_free_plain(void **plain, const struct rbe_convert *c)
+{
+    for (size_t i = 0; plain && i < c->count; i++)
+        free(plain[i]);
+    free(plain);
+}
+
 enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struct rbe_diag *d)
 {
     struct rbe_container_builder *b = NULL;
@@ -221,9 +228,7 @@ enum rbe_status rbe_convert_write(struct rbe_convert *c, const char *path, struc
         rbe_partial_remove(c);
 out:
     rbe_container_end(&b);
-    for (size_t i = 0; plain && i < c->count; i++)
-        free(plain[i]);
-    free(plain);
+    rbe_convert_free_plain(plain, c);
     return err;
 }
 

@@ -52,6 +52,8 @@ const struct rbe_convert_entry *rbe_convert_entry_of(const struct rbe_convert *c
 enum rbe_status rbe_convert_add_contents(struct rbe_container_builder *b,
                                          const struct rbe_convert *c, void **plain,
                                          struct rbe_diag *d);
+/* Frees `plain` and what it keeps; NULL is harmless. */
+void rbe_convert_free_plain(void **plain, const struct rbe_convert *c);
 
 /* --- shards (convert/shard.c) ------------------------------------------------------------- */
 

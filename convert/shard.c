@@ -149,9 +149,7 @@ enum rbe_status rbe_convert_write_part(struct rbe_convert *c, const char *path,
         rbe_partial_remove(c);
 out:
     rbe_container_end(&b);
-    for (size_t i = 0; plain && i < c->count; i++)
-        free(plain[i]);
-    free(plain);
+    rbe_convert_free_plain(plain, c);
     free(what);
     free(text);
     return err;
@@ -421,9 +419,8 @@ static enum rbe_status describe_file(json_t *row, const char *path, struct rbe_d
         return rbe_fail_errno(d, "%s", path);
     if ((err = rbe_sha256_file(sha, path, d)))
         return err;
-    const char *slash = strrchr(path, '/');
     const struct rbe_result_model model = {
-        .name = slash ? slash + 1 : path, .path = path, .sha256 = sha,
+        .name = rbe_base_name(path), .path = path, .sha256 = sha,
         .label = RBE_STRING_AT(row, base, label), .bytes = (uint64_t)st.st_size,
         .params = params, .rbe = true};
     return rbe_result_set_model(row, RBE_KEY(model), &model) ||

@@ -571,7 +571,8 @@ static void decision_table(const struct rbe_page *p, int base, int judged,
             p->doc, "Synthetic weights and codes: time, file and memory do not depend on "
             "their values. The formats took turns, as above, in several launches of the "
             "program. f32 is what the original is computed in; its own file has %s (%.1f bits "
-            "a weight).", stored, b->bits);
+            "a weight). Times as fast are ratios of these medians; criterion C2b has the "
+            "median of the launches' own ratios.", stored, b->bits);
     else
         rbe_document_paragraph(
             p->doc, "The formats took turns: the times with one thread are of one run, those "
