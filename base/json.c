@@ -148,6 +148,19 @@ const char *rbe_string_at(const json_t *v, const char *path)
     return json_string_value(rbe_value_at(v, path));
 }
 
+json_t *rbe_object_named(const json_t *list, const char *name)
+{
+    size_t i;
+    json_t *o;
+
+    json_array_foreach((json_t *)(uintptr_t)list, i, o) {
+        const char *own = rbe_string_at(o, "name");
+        if (own && !strcmp(own, name))
+            return o;
+    }
+    return NULL;
+}
+
 bool rbe_true_at(const json_t *v, const char *path)
 {
     return json_is_true(rbe_value_at(v, path));

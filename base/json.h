@@ -37,4 +37,7 @@ json_t *rbe_value_at(const json_t *v, const char *path);
 /* The pair [low, high] there; NULL too where it is one of nulls: an interval not measured. */
 const json_t *rbe_interval_at(const json_t *v, const char *path);
 
+/* Of a list of objects the first whose member "name" is this, or NULL. */
+json_t *rbe_object_named(const json_t *list, const char *name);
+
 #endif

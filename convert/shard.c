@@ -357,20 +357,6 @@ static enum rbe_status add_tensors(struct rbe_container_builder *b, const struct
     return err;
 }
 
-/* The row of a tensor, or NULL. */
-static json_t *row_of(const json_t *tensors, const char *name)
-{
-    json_t *x;
-    size_t i;
-
-    json_array_foreach((json_t *)tensors, i, x) {
-        const char *own = RBE_STRING_AT(x, name);
-        if (own && !strcmp(own, name))
-            return x;
-    }
-    return NULL;
-}
-
 /* The rows of the parts as that of the conversion: matrices in their order, times added up, the
  * largest memory; `out` is yet to be written. */
 static enum rbe_status join_rows(json_t **out, const struct join *j, struct rbe_diag *d)
@@ -386,7 +372,7 @@ static enum rbe_status join_rows(json_t **out, const struct join *j, struct rbe_
     }
     for (json_int_t at = 0; at < j->tensors && !err; at++) {
         const struct part *p = &j->parts[j->from[at]];
-        json_t *x = row_of(RBE_VALUE_AT(p->row, tensors), j->names[at]);
+        json_t *x = rbe_object_named(RBE_VALUE_AT(p->row, tensors), j->names[at]);
         if (!x && rbe_container_weight(p->file, j->names[at]))
             err = bad_part(p, "its row lacks a matrix", d);
         else if (x && json_array_append(tensors, x))

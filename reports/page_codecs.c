@@ -217,24 +217,13 @@ static const struct {
 };
 enum { STAGES = sizeof stages / sizeof *stages };
 
-/* Of the list `stages` or `parts` the entry of this name, or NULL. */
-static const json_t *named(const json_t *list, const char *name)
-{
-    size_t i;
-    json_t *o;
-
-    json_array_foreach(list, i, o)
-        if (!strcmp(rbe_text_or(RBE_STRING_AT(o, name), ""), name))
-            return o;
-    return NULL;
-}
-
 static const json_t *stage_of(const json_t *row, int k)
 {
     const json_t *all = RBE_VALUE_AT(row, stages);
+    const json_t *encoding = rbe_object_named(all, "encoding");
 
-    return named(stages[k].part ? RBE_VALUE_AT(named(all, "encoding"), parts) : all,
-                 stages[k].name);
+    return rbe_object_named(stages[k].part ? RBE_VALUE_AT(encoding, parts) : all,
+                            stages[k].name);
 }
 
 static double seconds_of(const json_t *row, int k)
@@ -256,7 +245,7 @@ static double seconds_in_all(const json_t *row)
 static void stage_cells(const struct rbe_page *p, const struct rbe_row *row)
 {
     const double all = seconds_in_all(row->v);
-    const json_t *encoding = named(RBE_VALUE_AT(row->v, stages), "encoding");
+    const json_t *encoding = rbe_object_named(RBE_VALUE_AT(row->v, stages), "encoding");
 
     for (int k = 0; k < STAGES; k++) {
         const double x = seconds_of(row->v, k);
