@@ -403,13 +403,13 @@ uint32_t rbe_session_alike(const struct rbe_session *s)
 /* --- matrix products ---------------------------------------------------------------------- */
 
 /* What happens to the outputs once they are there. */
-enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU, CHECK_FINITE };
+enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU, ADD_BIAS_SWIGLU, CHECK_FINITE };
 
 static enum after after_of(enum rbe_activation a)
 {
     switch (a) {
     case RBE_GELU: return ADD_BIAS_GELU;
-    case RBE_SWIGLU: return ADD_BIAS;   /* a gate needs both products: run_gates() */
+    case RBE_SWIGLU: return ADD_BIAS_SWIGLU;
     }
     return NOTHING;
 }
@@ -424,6 +424,7 @@ struct product {
     float *y;
     size_t ldx, ldy, count;
     enum after after;
+    bool gated;                 /* gates and values are made together, row by row */
     _Atomic bool odd;           /* set where an output is not finite */
     struct rbe_taken taken;
 };
@@ -438,7 +439,11 @@ static void finish(struct product *p, size_t row0, size_t row1)
         float *y = p->y + t * p->ldy + row0;
         switch (p->after) {
         case NOTHING: break;
-        case ADD_BIAS: e->bias_add(y, p->bias + row0, row1 - row0); break;
+        case ADD_BIAS:
+        case ADD_BIAS_SWIGLU:   /* a gate needs its value: run_gates() */
+            if (p->bias)
+                e->bias_add(y, p->bias + row0, row1 - row0);
+            break;
         case ADD_BIAS_GELU: e->bias_gelu(y, p->bias + row0, row1 - row0); break;
         case CHECK_FINITE:
             if (!e->all_finite(y, row1 - row0))
@@ -573,15 +578,58 @@ static void multiply_units(struct product *p, size_t first, size_t end)
     }
 }
 
+/* Rows of the first half, which are gates, become what they let through of their values. */
+static void gate(const struct product *p, size_t t, size_t row0, size_t row1)
+{
+    const size_t half = p->w->rows / 2;
+    float *y = p->y + t * p->ldy;
+
+    p->s->e->swiglu(y + row0, y + half + row0, row1 - row0);
+}
+
+static void run_gates(void *arg, unsigned i, unsigned n)
+{
+    const struct product *p = arg;
+    size_t t0, t1;
+
+    rbe_split(p->count, 1, i, n, &t0, &t1);
+    for (size_t t = t0; t < t1; t++)
+        gate(p, t, 0, p->w->rows / 2);
+}
+
+/* Whether one part has the gates and one the values, cut alike. */
+static bool gates_pair(const struct product *p)
+{
+    const struct rbe_matrix *a = &p->w->parts[0].m, *b = &p->w->parts[1].m;
+
+    return p->after == ADD_BIAS_SWIGLU && p->w->part_count == 2 && p->parts == 2 &&
+           a->rows == b->rows && row_unit(a) == row_unit(b);
+}
+
+static void multiply_gated(struct product *p, size_t first, size_t end)
+{
+    const struct rbe_matrix *m = &p->w->parts[0].m;
+    const size_t unit = row_unit(m), row0 = first * unit;
+    const size_t row1 = end * unit < m->rows ? end * unit : m->rows;
+
+    multiply_rows(p, 0, row0, row1);
+    multiply_rows(p, 1, row0, row1);
+    for (size_t t = 0; t < p->count; t++)
+        gate(p, t, row0, row1);
+}
+
 static void run_kernel(void *arg, unsigned i, unsigned n)
 {
     struct product *p = arg;
     size_t total = 0, first, end;
 
-    for (size_t k = 0; k < p->parts; k++)
+    for (size_t k = 0; k < (p->gated ? 1 : p->parts); k++)
         total += units_of(&p->w->parts[p->first + k].m);
     while (rbe_take(&p->taken, total, i, n, &first, &end))
-        multiply_units(p, first, end);
+        if (p->gated)
+            multiply_gated(p, first, end);
+        else
+            multiply_units(p, first, end);
 }
 
 static void run_rotate(void *arg, unsigned i, unsigned n)
@@ -611,8 +659,8 @@ static bool multiply(struct rbe_session *s, const struct rbe_weight *w, const fl
     struct product p = {.s = s, .w = w, .x = x, .ldx = ldx, .count = count, .y = y,
                         .ldy = ldy, .bias = bias, .after = after};
 
-    if (after == ADD_BIAS && bias == s->m->arena)       /* zeros: there is none */
-        p.after = NOTHING;
+    if (bias == s->m->arena && after != ADD_BIAS_GELU)  /* zeros: there is none */
+        p.bias = NULL;
     if (s->tap)
         s->tap(s->tap_arg, w->name, x, ldx, count, w->cols);
     if (w->hadamard) {
@@ -622,14 +670,17 @@ static bool multiply(struct rbe_session *s, const struct rbe_weight *w, const fl
     }
     if (count > 1 && all_f32(w) && rbe_dense_fast()) {
         rbe_pool_run(s->pool, run_dense, &p);
-        return !p.odd;
+        p.first = w->part_count;
     }
     for (; p.first < w->part_count; p.first += p.parts) {
         choose_parts(&p);
+        p.gated = gates_pair(&p);
         run_tokens(s, count, run_prepare, &p);
         p.taken = (struct rbe_taken){0};
         rbe_pool_share(s->pool, run_kernel, &p);
     }
+    if (after == ADD_BIAS_SWIGLU && !p.gated)
+        run_tokens(s, count, run_gates, &p);
     return !p.odd;
 }
 
@@ -868,18 +919,6 @@ static void run_attention(void *arg, unsigned i, unsigned n)
             attend(b, first++);
 }
 
-/* The first half of every token's values in ff becomes what its gates let through. */
-static void run_gates(void *arg, unsigned i, unsigned n)
-{
-    const struct batch *b = arg;
-    const size_t f = b->s->m->config.n_inner;
-    size_t t0, t1;
-
-    rbe_split(b->count, 1, i, n, &t0, &t1);
-    for (size_t t = t0; t < t1; t++)
-        b->s->e->swiglu(b->s->ff + t * 2 * f, b->s->ff + t * 2 * f + f, f);
-}
-
 /* The first use of weights: their checksums. */
 struct check {
     const struct rbe_container *c;
@@ -973,8 +1012,6 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
              RBE_ROLE_FFN_NORM_BIAS);
         multiply(s, l->weight[RBE_ROLE_FFN_UP], s->h, e, count, s->ff, up,
                  l->values[RBE_ROLE_FFN_UP_BIAS], after);
-        if (arch->activation == RBE_SWIGLU)
-            run_tokens(s, count, run_gates, &b);
         multiply(s, l->weight[RBE_ROLE_FFN_DOWN], s->ff, up, count, s->h, e, NULL, NOTHING);
         add = l->values[RBE_ROLE_FFN_DOWN_BIAS];
     }
