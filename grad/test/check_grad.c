@@ -545,9 +545,9 @@ static void on_tap(void *arg, const struct rbe_grad_slice *s, const float *x, co
                     (double)dy[i * s->weight_rows + r] * (double)x[i * s->cols + c];
 }
 
-/* Inputs and gradients by the outputs make the gradients of the linear layers, and with those by
- * the rows that were looked up of the embedding; the same when those are not computed; and
- * drawn targets are those the predictions say. */
+/* Inputs and gradients by the outputs make the gradients of the linear layers, and with those
+ * by the rows that were looked up that of the embedding; the same when those are not computed;
+ * and drawn targets are those the predictions say. */
 static void check_tap(const struct rbe_model_config *c, struct rbe_pool *pool,
                       struct check_rng *rng)
 {
