@@ -61,6 +61,17 @@ static const struct map *map_of(enum rbe_format format)
  */
 enum { WHOLE_SHIFT = 5, WHOLE_DEPTH = RBE_SEED_DEPTH / 2, TAIL = 24 };
 
+enum { WHOLE_LINES = WHOLE_DEPTH + TAIL };
+
+/* A row of such a search. */
+struct whole_row {
+    struct rbe_trellis_row row; /* free: of a span's first row all that a sweep takes at once */
+    unsigned bits;              /* that differ between its states */
+    unsigned fixed;             /* the window's others, those of the tail */
+    unsigned dropped;           /* bits that the states lose before the next row */
+    uint16_t *costs;            /* its line: of its states folded for the next row */
+};
+
 struct rbe_seed_search {
     const struct rbe_trellis *ops;
     struct rbe_trellis_state trellis;
@@ -75,7 +86,8 @@ struct rbe_seed_search {
     uint8_t *start;             /* [2^L], carries of row 0 */
     float *joint;               /* targets and weights around the joint of a ring */
     /* Of a search of all bits, in the same memory: */
-    uint16_t *costs;            /* [WHOLE_DEPTH + TAIL][line], as decisions */
+    struct whole_row *rows;     /* [WHOLE_LINES], a ring */
+    uint16_t *costs;            /* [WHOLE_LINES][line], as decisions */
     uint16_t *narrow_costs;     /* [2^15], as narrow */
     uint16_t *last;             /* [2^16] of the last row's states */
     uint16_t *zeros;            /* [2^(16 - WHOLE_SHIFT)] of those before the first row */
@@ -118,7 +130,7 @@ static size_t joint_rows(unsigned block)
 }
 
 struct layout {
-    size_t cost, hash, next_cost, next_hash, start, joint, narrow, zeros, decisions, total;
+    size_t cost, hash, next_cost, next_hash, start, joint, narrow, zeros, rows, decisions, total;
 };
 
 static bool can_be_whole(unsigned block, unsigned bits)
@@ -139,11 +151,12 @@ static struct layout layout_of(unsigned block, unsigned bits)
     /* Two sides, and at most a strip of rows that are none. */
     l.narrow = l.joint + 2 * (2 * joint_rows(block) + block) * sizeof(float);
     l.zeros = (l.narrow + states / 2 + 63) / 64 * 64;
-    l.decisions = l.zeros;
+    l.rows = l.decisions = l.zeros;
     l.total = l.decisions + RBE_SEED_DEPTH * line;
     if (can_be_whole(block, bits)) {
-        l.decisions += sizeof(uint16_t) << (16 - WHOLE_SHIFT);
-        l.total = l.decisions + (WHOLE_DEPTH + TAIL) * line * sizeof(uint16_t);
+        l.rows += sizeof(uint16_t) << (16 - WHOLE_SHIFT);
+        l.decisions = (l.rows + WHOLE_LINES * sizeof(struct whole_row) + 63) / 64 * 64;
+        l.total = l.decisions + WHOLE_LINES * line * sizeof(uint16_t);
     }
     return l;
 }
@@ -206,7 +219,8 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
     s->last = (uint16_t *)(memory + l.cost);
     s->narrow_costs = (uint16_t *)(memory + l.next_cost);
     s->zeros = (uint16_t *)(memory + l.zeros);
-    memset(s->zeros, 0, l.decisions - l.zeros);
+    s->rows = (struct whole_row *)(memory + l.rows);
+    memset(s->zeros, 0, l.rows - l.zeros);
     s->trellis.cost = (uint16_t *)(memory + l.cost);
     s->trellis.hash = (uint16_t *)(memory + l.hash);
     s->trellis.next_cost = (uint16_t *)(memory + l.next_cost);
@@ -425,40 +439,28 @@ struct whole {
     uint32_t chosen;            /* bits of the best path yet that end it (follow_tail()) */
 };
 
-/* Bits that differ between the states of row r. */
-static unsigned state_bits(const struct whole *w, size_t r)
+static struct whole_row *row_at(const struct whole *w, size_t r)
 {
-    return 16 - fixed_bits(w->s, w->p, r);
+    return &w->s->rows[(r - w->p->first) % WHOLE_LINES];
 }
 
-/* Bits that those lose before row r + 1. */
-static unsigned dropped_bits(const struct whole *w, size_t r)
-{
-    const unsigned shift = shift_of(w->s, w->p, r + 1), bits = state_bits(w, r);
-
-    return shift < bits ? shift : bits;
-}
-
-/* The window's bits that the tail fixes, in their place. */
-static unsigned fixed_value(const struct whole *w, size_t r)
-{
-    return (unsigned)w->p->tail & ((1U << fixed_bits(w->s, w->p, r)) - 1);
-}
-
-/* The line of row r: the costs of its states folded for the next row. */
-static uint16_t *costs_of(const struct whole *w, size_t r)
+/* Puts row r into the ring; more: another one follows. */
+static void set_row(const struct whole *w, size_t r, bool more)
 {
     const struct rbe_seed_search *s = w->s;
+    const unsigned fixed = fixed_bits(s, w->p, r), shift = more ? shift_of(s, w->p, r + 1) : 0;
+    struct whole_row *x = row_at(w, r);
 
-    return !fixed_bits(s, w->p, r + 1) && dropped_bits(w, r) < least_shift(s->block)
-               ? s->narrow_costs
-               : s->costs + (r - w->p->first) % (WHOLE_DEPTH + TAIL) * s->line;
-}
-
-/* The row's new bits: of its first row all that a sweep takes at once. */
-static unsigned new_bits(const struct whole *w, size_t r)
-{
-    return r == w->p->first ? WHOLE_SHIFT : chosen_bits(w->s, w->p, r);
+    x->row = row_of(s, w->p, w->factor, r);
+    if (r == w->p->first)
+        x->row.free = WHOLE_SHIFT;
+    x->bits = 16 - fixed;
+    x->fixed = (unsigned)w->p->tail & ((1U << fixed) - 1);
+    x->dropped = shift < x->bits ? shift : x->bits;
+    x->costs = !more ? s->last
+               : !fixed && shift < least_shift(s->block)
+                   ? s->narrow_costs
+                   : s->costs + (r - w->p->first) % WHOLE_LINES * s->line;
 }
 
 /*
@@ -468,24 +470,21 @@ static unsigned new_bits(const struct whole *w, size_t r)
 static unsigned group_costs(const struct whole *w, size_t r, unsigned group,
                             unsigned cost[1 << WHOLE_SHIFT])
 {
-    const struct rbe_trellis_row row = row_of(w->s, w->p, w->factor, r);
-    const unsigned dropped = dropped_bits(w, r), bits = state_bits(w, r);
-    const unsigned fresh = new_bits(w, r), multiplier = w->s->map->multiplier;
-    const uint16_t *from = r == w->p->first ? w->s->zeros : costs_of(w, r - 1);
-    const unsigned window =
-        rbe_trellis_reverse(group, bits - dropped) << dropped | fixed_value(w, r) << bits;
+    const struct whole_row *const x = row_at(w, r);
+    const uint16_t *const from = r == w->p->first ? w->s->zeros : row_at(w, r - 1)->costs;
+    const unsigned left = x->bits - x->dropped, multiplier = w->s->map->multiplier;
+    const unsigned window = rbe_trellis_reverse(group, left) << x->dropped | x->fixed << x->bits;
 
-    for (unsigned o = 0; o < 1U << dropped; o++) {
-        const unsigned state = o << (bits - dropped) | group;
+    for (unsigned o = 0; o < 1U << x->dropped; o++) {
         const unsigned hash =
-            (window | rbe_trellis_reverse(o, dropped)) * multiplier + row.addend;
+            (window | rbe_trellis_reverse(o, x->dropped)) * multiplier + x->row.addend;
 
-        cost[o] = from[state >> fresh] +
-                  rbe_trellis_cost(&row, rbe_trellis_output(hash & 0xFFFF, row.map));
+        cost[o] = from[(o << left | group) >> x->row.free] +
+                  rbe_trellis_cost(&x->row, rbe_trellis_output(hash & 0xFFFF, x->row.map));
         if (cost[o] > RBE_TRELLIS_NEVER)
             cost[o] = RBE_TRELLIS_NEVER;
     }
-    return dropped;
+    return x->dropped;
 }
 
 /* The best state of row r of those folded into a group. */
@@ -498,7 +497,7 @@ static unsigned best_of_group(const struct whole *w, size_t r, unsigned group)
     const unsigned dropped = group_costs(w, r, group, cost);
     for (unsigned o = 1; o < 1U << dropped; o++)
         best = cost[o] < cost[best] ? o : best;
-    return best << (state_bits(w, r) - dropped) | group;
+    return best << (row_at(w, r)->bits - dropped) | group;
 }
 
 /* The first of n costs that is the least. */
@@ -527,7 +526,7 @@ static void follow(const struct whole *w, size_t first, size_t keep, size_t last
     const size_t base = p->first / w->s->block * 128;
 
     for (size_t r = last; r > p->first && r >= first; r--) {
-        const unsigned k = chosen_bits(w->s, p, r);
+        const unsigned k = row_at(w, r)->row.free;
 
         if (r <= keep)
             put_bits(w->words, offset(w->s, p, r - 1) + 16 - base, k,
@@ -553,7 +552,8 @@ static void follow_tail(struct whole *w, size_t row, size_t r, unsigned state, u
         w->chosen = order < best ? path : w->chosen;
         return;
     }
-    const unsigned group = state >> chosen_bits(w->s, w->p, r), kept = state_bits(w, r);
+    const struct whole_row *const x = row_at(w, r);
+    const unsigned group = state >> x->row.free;
     unsigned cost[1 << WHOLE_SHIFT], least = RBE_TRELLIS_NEVER;
     const unsigned dropped = group_costs(w, r - 1, group, cost);
 
@@ -561,15 +561,15 @@ static void follow_tail(struct whole *w, size_t row, size_t r, unsigned state, u
         least = cost[o] < least ? cost[o] : least;
     for (unsigned o = 0; o < 1U << dropped; o++)
         if (cost[o] == least)
-            follow_tail(w, row, r - 1, o << (state_bits(w, r - 1) - dropped) | group,
-                        (uint32_t)o << kept | path);
+            follow_tail(w, row, r - 1, o << (row_at(w, r - 1)->bits - dropped) | group,
+                        (uint32_t)o << x->bits | path);
 }
 
 /* The end of a span: its best path, back to where the bits are final. */
 static void finish(struct whole *w, size_t next, uint16_t least)
 {
     const size_t last = w->p->first + w->p->count - 1;
-    const size_t states = (size_t)1 << state_bits(w, last);
+    const size_t states = (size_t)1 << row_at(w, last)->bits;
     const uint16_t *const cost = w->s->last;
     size_t row = last;
 
@@ -577,7 +577,7 @@ static void finish(struct whole *w, size_t next, uint16_t least)
         row--;
     unsigned state = first_least(cost, states, least);
     if (row < last) {
-        const unsigned k = chosen_bits(w->s, w->p, row + 1);
+        const unsigned k = row_at(w, row + 1)->row.free;
         const size_t base = w->p->first / w->s->block * 128;
 
         w->chosen = UINT32_MAX;
@@ -600,11 +600,13 @@ static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
     size_t next = p->first;     /* first row whose bits are not final */
     size_t kept = p->first;     /* first row whose line is needed */
 
+    set_row(&w, p->first, p->count > 1);
     for (size_t r = p->first; r < stop; r++) {
-        struct rbe_trellis_row row = row_of(s, p, w.factor, r);
-        const bool more = r + 1 < stop;
+        const struct whole_row *const x = row_at(&w, r);
 
-        if (more && !fixed_bits(s, p, r + 1) && r - kept == WHOLE_DEPTH) {
+        if (r + 1 < stop)
+            set_row(&w, r + 1, r + 2 < stop);
+        if (r + 1 < stop && row_at(&w, r + 1)->bits == 16 && r - kept == WHOLE_DEPTH) {
             const size_t keep = r - WHOLE_DEPTH / 4 * 3, groups = (size_t)1 << (16 - t.fold);
 
             follow(&w, next, keep, r - 1,
@@ -612,12 +614,11 @@ static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
             next = keep + 1;
             kept += WHOLE_DEPTH / 4;
         }
-        row.free = new_bits(&w, r);
-        t.bits = state_bits(&w, r);
-        t.fixed = fixed_value(&w, r);
-        t.fold = more ? dropped_bits(&w, r) : 0;
-        t.to = more ? costs_of(&w, r) : s->last;
-        t.ahead = r + 2 < stop ? costs_of(&w, r + 1) : NULL;
+        t.bits = x->bits;
+        t.fixed = x->fixed;
+        t.fold = x->dropped;
+        t.to = x->costs;
+        t.ahead = r + 1 < stop ? row_at(&w, r + 1)->costs : NULL;
         if (r == p->first && p->start >= 0) {
             const size_t groups = (size_t)1 << (t.bits - t.fold);
 
@@ -626,7 +627,7 @@ static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
             t.least = 0;
             t.any = RBE_TRELLIS_NEVER;
         } else {
-            s->ops->sweep(&t, &row);
+            s->ops->sweep(&t, &x->row);
         }
         t.from = t.to;
     }
