@@ -55,13 +55,10 @@ static const struct map *map_of(enum rbe_format format)
 }
 
 /*
- * A search of all bits takes rows of at most WHOLE_SHIFT new bits; the others are rare.  It
- * keeps WHOLE_DEPTH lines, for costs take twice the memory of decisions, and TAIL more: those
- * of rows with fixed bits do not count.
+ * A search of all bits takes spans of at most WHOLE_ROWS rows, which then need no more memory
+ * than decisions, of at most WHOLE_SHIFT new bits each.
  */
-enum { WHOLE_SHIFT = 5, WHOLE_DEPTH = RBE_SEED_DEPTH / 2, TAIL = 24 };
-
-enum { WHOLE_LINES = WHOLE_DEPTH + TAIL };
+enum { WHOLE_SHIFT = 5, WHOLE_ROWS = RBE_SEED_DEPTH / 2 };
 
 /* A row of such a search. */
 struct whole_row {
@@ -86,8 +83,8 @@ struct rbe_seed_search {
     uint8_t *start;             /* [2^L], carries of row 0 */
     float *joint;               /* targets and weights around the joint of a ring */
     /* Of a search of all bits, in the same memory: */
-    struct whole_row *rows;     /* [WHOLE_LINES], a ring */
-    uint16_t *costs;            /* [WHOLE_LINES][line], as decisions */
+    struct whole_row *rows;     /* [WHOLE_ROWS] of a span */
+    uint16_t *costs;            /* [WHOLE_ROWS][line], as decisions */
     uint16_t *narrow_costs;     /* [2^15], as narrow */
     uint16_t *last;             /* [2^16] of the last row's states */
     uint16_t *zeros;            /* [2^(16 - WHOLE_SHIFT)] of those before the first row */
@@ -130,7 +127,8 @@ static size_t joint_rows(unsigned block)
 }
 
 struct layout {
-    size_t cost, hash, next_cost, next_hash, start, joint, narrow, zeros, rows, decisions, total;
+    size_t cost, hash, next_cost, next_hash, start, joint, narrow, zeros, rows, decisions;
+    size_t total;
 };
 
 static bool can_be_whole(unsigned block, unsigned bits)
@@ -155,8 +153,8 @@ static struct layout layout_of(unsigned block, unsigned bits)
     l.total = l.decisions + RBE_SEED_DEPTH * line;
     if (can_be_whole(block, bits)) {
         l.rows += sizeof(uint16_t) << (16 - WHOLE_SHIFT);
-        l.decisions = (l.rows + WHOLE_LINES * sizeof(struct whole_row) + 63) / 64 * 64;
-        l.total = l.decisions + WHOLE_LINES * line * sizeof(uint16_t);
+        l.decisions = (l.rows + WHOLE_ROWS * sizeof(struct whole_row) + 63) / 64 * 64;
+        l.total = l.decisions + WHOLE_ROWS * line * sizeof(uint16_t);
     }
     return l;
 }
@@ -441,10 +439,10 @@ struct whole {
 
 static struct whole_row *row_at(const struct whole *w, size_t r)
 {
-    return &w->s->rows[(r - w->p->first) % WHOLE_LINES];
+    return &w->s->rows[r - w->p->first];
 }
 
-/* Puts row r into the ring; more: another one follows. */
+/* more: another row follows. */
 static void set_row(const struct whole *w, size_t r, bool more)
 {
     const struct rbe_seed_search *s = w->s;
@@ -460,7 +458,7 @@ static void set_row(const struct whole *w, size_t r, bool more)
     x->costs = !more ? s->last
                : !fixed && shift < least_shift(s->block)
                    ? s->narrow_costs
-                   : s->costs + (r - w->p->first) % WHOLE_LINES * s->line;
+                   : s->costs + (r - w->p->first) * s->line;
 }
 
 /*
@@ -473,7 +471,8 @@ static unsigned group_costs(const struct whole *w, size_t r, unsigned group,
     const struct whole_row *const x = row_at(w, r);
     const uint16_t *const from = r == w->p->first ? w->s->zeros : row_at(w, r - 1)->costs;
     const unsigned left = x->bits - x->dropped, multiplier = w->s->map->multiplier;
-    const unsigned window = rbe_trellis_reverse(group, left) << x->dropped | x->fixed << x->bits;
+    const unsigned window =
+        rbe_trellis_reverse(group, left) << x->dropped | x->fixed << x->bits;
 
     for (unsigned o = 0; o < 1U << x->dropped; o++) {
         const unsigned hash =
@@ -518,24 +517,21 @@ static unsigned first_least(const uint16_t *cost, size_t n, uint16_t least)
     return (unsigned)i;
 }
 
-/* Writes the bits that rows first..keep brought to the path into `state` at row `last`. */
-static void follow(const struct whole *w, size_t first, size_t keep, size_t last,
-                   unsigned state)
+/* Writes the bits that the path into `state` at row `last` has up to there. */
+static void follow(const struct whole *w, size_t last, unsigned state)
 {
     const struct rbe_seed_span *p = w->p;
     const size_t base = p->first / w->s->block * 128;
 
-    for (size_t r = last; r > p->first && r >= first; r--) {
+    for (size_t r = last; r > p->first; r--) {
         const unsigned k = row_at(w, r)->row.free;
 
-        if (r <= keep)
-            put_bits(w->words, offset(w->s, p, r - 1) + 16 - base, k,
-                     rbe_trellis_reverse(state & ((1U << k) - 1), k), p->end - base);
+        put_bits(w->words, offset(w->s, p, r - 1) + 16 - base, k,
+                 rbe_trellis_reverse(state & ((1U << k) - 1), k), p->end - base);
         state = best_of_group(w, r - 1, state >> k);
     }
-    if (first == p->first)
-        put_bits(w->words, offset(w->s, p, first) - base, 16, rbe_trellis_reverse(state, 16),
-                 p->end - base);
+    put_bits(w->words, offset(w->s, p, p->first) - base, 16, rbe_trellis_reverse(state, 16),
+             p->end - base);
 }
 
 /*
@@ -565,8 +561,8 @@ static void follow_tail(struct whole *w, size_t row, size_t r, unsigned state, u
                         (uint32_t)o << x->bits | path);
 }
 
-/* The end of a span: its best path, back to where the bits are final. */
-static void finish(struct whole *w, size_t next, uint16_t least)
+/* Writes the best path. */
+static void finish(struct whole *w, uint16_t least)
 {
     const size_t last = w->p->first + w->p->count - 1;
     const size_t states = (size_t)1 << row_at(w, last)->bits;
@@ -588,7 +584,7 @@ static void finish(struct whole *w, size_t next, uint16_t least)
                  rbe_trellis_reverse(w->chosen & ((1U << k) - 1), k), w->p->end - base);
         state = w->chosen >> k;
     }
-    follow(w, next, row, row, state);
+    follow(w, row, state);
 }
 
 static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
@@ -597,8 +593,6 @@ static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
     struct whole w = {.s = s, .p = p, .factor = factor_of(s, p), .words = words};
     struct rbe_trellis_sweep t = {.multiplier = s->map->multiplier, .from = s->zeros};
     const size_t stop = p->first + p->count;
-    size_t next = p->first;     /* first row whose bits are not final */
-    size_t kept = p->first;     /* first row whose line is needed */
 
     set_row(&w, p->first, p->count > 1);
     for (size_t r = p->first; r < stop; r++) {
@@ -606,14 +600,6 @@ static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
 
         if (r + 1 < stop)
             set_row(&w, r + 1, r + 2 < stop);
-        if (r + 1 < stop && row_at(&w, r + 1)->bits == 16 && r - kept == WHOLE_DEPTH) {
-            const size_t keep = r - WHOLE_DEPTH / 4 * 3, groups = (size_t)1 << (16 - t.fold);
-
-            follow(&w, next, keep, r - 1,
-                   best_of_group(&w, r - 1, first_least(t.from, groups, t.least)));
-            next = keep + 1;
-            kept += WHOLE_DEPTH / 4;
-        }
         t.bits = x->bits;
         t.fixed = x->fixed;
         t.fold = x->dropped;
@@ -631,7 +617,7 @@ static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
         }
         t.from = t.to;
     }
-    finish(&w, next, t.least);
+    finish(&w, t.least);
 }
 
 void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *p,
@@ -645,7 +631,8 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
     if (!p->count)
         return;
     memset(words, 0, (p->end / 16 - p->first / s->block * 8) * sizeof *words);
-    if (can_be_whole(s->block, s->bits) && !fixed_bits(s, p, p->first)) {
+    if (can_be_whole(s->block, s->bits) && p->count <= WHOLE_ROWS &&
+        !fixed_bits(s, p, p->first)) {
         run_whole(s, p, words);
         return;
     }
