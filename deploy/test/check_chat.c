@@ -159,7 +159,7 @@ static void check_cancel(void)
     CHECK(strstr(stats, "\"cancelled\":true") && strstr(stats, "\"turns\":2,"));
     /* The listener may end it too, which is no fault. */
     CHECK(!rbe_chat_say(c, "Where does it go?", hear, &some, &d) && some.pieces == 2);
-    /* Announced: a request before it begins counts, an older one does not, and for one answer. */
+    /* Announced: a request before it begins counts, for one answer; an older does not. */
     rbe_chat_cancel(c);
     rbe_chat_arm(c);
     CHECK(!rbe_chat_say(c, "Who?", NULL, NULL, &d));

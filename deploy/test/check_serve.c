@@ -384,8 +384,8 @@ static void check_core(void)
     unlink(journal);
 }
 
-/* Cut at any byte of its last record, whatever that is: what was accepted before is answered, by
- * the same text, and what the record was to say can be said again. */
+/* Cut at any byte of its last record: what was accepted before is answered, by the same text,
+ * and what the record was to say can be said again. */
 static void check_torn_core(void)
 {
     struct waiter a = {0}, b = {0};

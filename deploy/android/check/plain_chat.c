@@ -1,5 +1,5 @@
 /*
- * plain_chat.c - the same answers through C alone: what the binding's answers are compared with.
+ * plain_chat.c - the same answers through C alone.
  *
  * SPDX-License-Identifier: MIT
  *

@@ -1,5 +1,5 @@
 /*
- * timed_chat.c - rbe_chat_say() for the binding, with what of an answer is the model's own time.
+ * timed_chat.c - rbe_chat_say() for the binding, and what of an answer is the model's time.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -37,8 +37,11 @@ static bool timed_text(void *arg, const char *text, size_t size)
     const int64_t begun = now();
     const bool on = t->fn(t->arg, text, size);
 
-    for (const int64_t heard = planted_ns ? now() : 0; planted_ns && now() - heard < planted_ns;)
-        ;
+    if (planted_ns) {
+        const int64_t heard = now();
+        while (now() - heard < planted_ns)
+            ;
+    }
     t->heard += now() - begun;
     return on;
 }
