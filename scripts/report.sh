@@ -63,7 +63,7 @@ export PATH=$bin:$PATH
 command -v rbe > /dev/null || { echo "${0##*/}: no rbe in $bin; run make" >&2; exit 1; }
 logs=$results/logs
 mkdir -p "$results/models" "$logs" "$results/recorded" || exit 1
-began=$SECONDS failed=0
+began=$SECONDS failed=0 judged_first=''
 
 # A text fit to stand in a JSON string.
 plain_text() { tr -d '\000-\037\042\134\177' | LC_ALL=C tr -d '\200-\377' | cut -c 1-300; }
@@ -117,7 +117,7 @@ convert() {
         --profile "$name" --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
 }
 
-rm -f "$results"/{steps,first,perplexity,curve,divergence,inference,edge,arm}.jsonl \
+rm -f "$results"/{steps,first,perplexity,curve,divergence,inference,edge,arm,projection}.jsonl \
     "$results"/{conversation,generation,comprehension,recovery}.jsonl \
     "$results"/{bench,contents}*.json* "$results"/convert-shape.jsonl "$results"/recorded/*
 
@@ -207,11 +207,19 @@ edge() {
         rbe eval edge --model "$encoded" --tokens $((n_ctx - 1)) "$@" || return
     rbe eval edge --model "$original" --model "$encoded" "$@"
 }
-arm() {
+arm_here() {
     [ "${ARM:-}" != no ] || { echo 'left out by ARM=no'; return 77; }
     [ -f scripts/arm.sh ] || { echo 'the ARM program is built from the source tree'; return 77; }
+}
+arm() {
+    arm_here || return
     [ -z "$large" ] || { echo 'too large for an emulator'; return 77; }
     scripts/arm.sh "$@"
+}
+# A few tokens by one thread, for which GPT-2 small's shape is not too large.
+projection() {
+    arm_here || return
+    scripts/arm.sh --count "$@"
 }
 
 # measure MODEL TAG [RIVAL...]: all that is measured of one; TAG tells its files and steps from
@@ -299,6 +307,7 @@ measure() {
     # Of each of the 67 paradigms as many.
     comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp "$(unpack_blimp)"
     step arm C7 arm "$judged" "$results/arm.jsonl"
+    [ -n "$tag" ] || judged_first=$judged
 }
 
 # Generated weights of GPT-2 small's shape in all formats: times and memory do not depend on
@@ -360,6 +369,9 @@ fi
 read -ra rivals <<< "${RIVALS:-}"
 measure "${MODEL:-$data/rbe-mini}" '' "${rivals[@]}"
 [ -n "${MODEL:-}" ] || measure_shape
+counted=$shape_folder/gpt2-${shape_formats[0]}.rbe
+{ [ -z "${MODEL:-}" ] && [ "$shape" != no ] && [ -s "$counted" ]; } || counted=$judged_first
+of='' step projection '' projection "$counted" "$results/projection.jsonl"
 [ -n "${MODEL:-}" ] || measure_fetched
 # The codecs that multiply row by row; for a whole model, of those with a B the usual one.
 listed=$(rbe codecs --list)

@@ -127,5 +127,19 @@ for size in '256 1' '16 4'; do
         bad=1
     fi
 done
+# Instructions for a token, on each core of the list; the report must take the rows.
+mkdir "$work/rows"
+cp datasets/embedded/mini-2.89-tuned.jsonl "$work/rows"
+if PATH=$(dirname "$native"):$PATH scripts/arm.sh --count datasets/embedded/mini-2.89-tuned.rbe \
+    "$work/rows/projection.jsonl" > "$work/log" 2>&1 &&
+    "$native" report "$work/rows" --out "$work/page" >> "$work/log" 2>&1 &&
+    [ "$(grep -c 'projection, not a measurement: [0-9.]* to [0-9.]* ms' "$work/page/report.md")" = 3 ]; then
+    grep -o '"core":"[^"]*"\|"instructions_per_token":[0-9]*' "$work/rows/projection.jsonl" | tr '\n' ' '
+    echo
+else
+    tail "$work/log"
+    echo 'FAIL three projections on the page'
+    bad=1
+fi
 echo "an RBE model gives the same $tokens tokens on aarch64 (emulated) and natively"
 exit $bad

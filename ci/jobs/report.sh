@@ -36,7 +36,7 @@ steps=$(grep -c '"ok":true' "$RESULTS/steps.jsonl")
 others=$(grep -v '"reason":"the data are not here' "$RESULTS/steps.jsonl" |
     sed -n '/"ok":false/s/.*"step":"\([^"]*\)".*/\1/p')
 case ${ARM:-}:$others in
-: | no:arm) ;;
+: | no:$'arm\nprojection') ;;
 *) complain "steps that are not ok: ${others:-none, not even arm}" ;;
 esac
 report=$RESULTS/report/report.md
