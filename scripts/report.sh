@@ -18,7 +18,7 @@
 #   BLIMP_ITEMS   pairs of sentences of each paradigm of BLiMP, where make fetch brought it
 #             (default: 10; 0: all 1000)
 #   THREADS   (default: all CPUs)
-#   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
+#   ARM=no    leave out the emulated ARM program, whose cross build takes a minute
 #   BENCH=no  leave out the kernels
 #   SHAPE     of generated weights that are timed too, as rbe synth --size takes it (default: 124M,
 #             GPT-2 small's shape; no: none); only without MODEL
@@ -183,9 +183,11 @@ unpack_blimp() {
 }
 
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
-# One run for each number of threads: the models take turns in it, in several launches.
+# inference LAUNCHES OPTION...: one run for each number of threads; the models take turns in it, in
+# several launches.
 inference() {
-    local t last=0 how launches=3
+    local t last=0 how launches=$1
+    shift
     [ -z "$quick" ] || launches=2
     for t in 1 2 "$threads"; do
         { [ "$t" -le "$threads" ] && [ "$t" -gt "$last" ]; } || continue
@@ -257,13 +259,14 @@ measure() {
     choice+=(--model "$judged")
     for p in "$@"; do choice+=(--model "$p"); done
     # Times, memory and a part of the text: the first table.
-    step inference 'C1b C2 C2b C4' inference "${choice[@]}" --quiet \
+    step inference 'C1b C2 C2b C4' inference 3 "${choice[@]}" --quiet \
         ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
     step edge C8 edge "$model" "$judged" --quiet --out "$results/edge.jsonl"
     if [ -z "$tag" ] && [ -z "$quick" ]; then
         step first '' rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1 \
             ${context:+--context "$context"} --windows 20 --out "$results/first.jsonl"
         known_so_far
+        rm -f "$results/first.jsonl"
     fi
     for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done
     for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
@@ -273,18 +276,25 @@ measure() {
         *) convert "$p" C9 ;;
         esac
     done
-    # The judged model and the original, then all models on the subset.
+    # All models on the subset, the judged one behind the original; then these two on all of the text.
     every=(--model "$model")
     [ "$judged" != "$tuned" ] || every+=(--model "$tuned")
     for p in "$profile" "${also[@]}" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
         [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
     done
     for p in "$@"; do every+=(--model "$p"); done
-    rm -f "$results/first.jsonl"
-    step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
-        --out "$results/perplexity.jsonl"
     step curve 'C9 C9b' rbe eval perplexity "${every[@]}" "${common[@]}" "${part[@]}" \
         --out "$results/curve.jsonl"
+    # The first two go on from there; these rows of theirs stand in the one file only.
+    : > "$results/seen"
+    [ -n "$quick" ] || grep '"kind":"perplexity"' "$results/curve.jsonl" |
+        tail -n $((${#every[@]} / 2)) | head -n 2 > "$results/seen"
+    cat "$results/seen" >> "$results/perplexity.jsonl"
+    step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
+        --resume --out "$results/perplexity.jsonl"
+    grep -vxFf "$results/seen" "$results/perplexity.jsonl" > "$results/perplexity"
+    mv "$results/perplexity" "$results/perplexity.jsonl"
+    rm "$results/seen"
     # Every format is measured: on two thirds of the windows it takes no longer than two did.
     step divergence '' rbe eval divergence "${choice[@]}" "${common[@]}" \
         ${context:+--context "$context"} --windows $((windows > 6 ? windows * 2 / 3 : windows)) \
@@ -334,7 +344,7 @@ measure_shape() {
     of=shape step convert '' make_shape "$have" "$need" || return
     for p in "${shape_formats[@]:1}"; do models+=(--model "$shape_folder/gpt2-$p.rbe"); done
     models+=(--model "$shape_folder/gpt2-${shape_formats[0]}.rbe")
-    of=shape step inference '' inference "${models[@]}" --quiet --tokens 24 --prefills 2 \
+    of=shape step inference '' inference 2 "${models[@]}" --quiet --tokens 24 --prefills 2 \
         ${quick:+--retries 0} --out "$results/inference.jsonl"
     of=shape step edge '' edge "$shape_folder/gpt2-shape" \
         "$shape_folder/gpt2-${shape_formats[0]}.rbe" --quiet --out "$results/edge.jsonl"
