@@ -377,12 +377,14 @@ formats=$(awk '$3 == "rows" { print $1 }' <<< "$listed" | paste -sd ,)
 whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "$listed" | sort -u |
     paste -sd '|')
 only="^(gemv_|probe_read|search_.*L:1[46]/B:(32|44|64)/|model_.*($whole))" repetitions=3
-[ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
+sizes=(--shapes 50257x768 --blocks '32,44,64,128')
+[ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1 sizes=(--shapes 768x768 --blocks 44
+    --probe-time 0.001 --set-limit 64)
 kernels() {
     [ "${BENCH:-}" != no ] || { echo 'left out by BENCH=no'; return 77; }
     rbe-bench "$@"
 }
-of='' step bench '' kernels --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
+of='' step bench '' kernels --quiet "${sizes[@]}" --cache cold \
     --formats "$formats" --kinds product,model,probe,search --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"
