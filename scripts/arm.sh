@@ -21,7 +21,7 @@ for library in jansson popt pcre2-8 xxhash; do
 done
 # The program of devices: the same code, and a third of it.
 arm=${BUILDROOT:-build}/aarch64-release/bin/rbe-run
-make -s -j"$(nproc)" CC=$cc CXX=aarch64-linux-gnu-g++ "$arm"
+make -s -j"$(nproc)" CC=$cc "$arm"
 args=(eval perplexity --model "$model" --protocol P1 --windows 1 --context 128 --threads 1 --quiet
       --out "$out")
 # The dense library sums in an order of its own, which depends on the machine: without it.

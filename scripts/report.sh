@@ -139,7 +139,7 @@ look_at_model() {
     arch=$(fact architecture) parameters=$(fact parameters) longest=$(fact n_ctx)
     [ -n "$arch" ] || arch=$(metadata general.architecture)
     [ -n "$longest" ] || longest=$(metadata context_length)
-    curve=(seed-b32 seed-b40 seed-b44 seed-b48 seed-b56) also=() schedules=()
+    curve=(seed-b32 seed-b44 seed-b56) also=() schedules=()
     case $arch in
     gpt2)
         profile=mini-2.89 schedules=(chapter-8.3.1 chapter-8.3.2)
@@ -295,9 +295,9 @@ measure() {
     grep -vxFf "$results/seen" "$results/perplexity.jsonl" > "$results/perplexity"
     mv "$results/perplexity" "$results/perplexity.jsonl"
     rm "$results/seen"
-    # Every format is measured: on two thirds of the windows it takes no longer than two did.
+    # Every format is measured: on half of the windows.
     step divergence '' rbe eval divergence "${choice[@]}" "${common[@]}" \
-        ${context:+--context "$context"} --windows $((windows > 6 ? windows * 2 / 3 : windows)) \
+        ${context:+--context "$context"} --windows $((windows > 6 ? windows / 2 : windows)) \
         --out "$results/divergence.jsonl"
     step conversation C5 rbe eval conversation "${pair[@]}" "${common[@]}" \
         ${quick:+--turns 4} --out "$results/conversation.jsonl"
