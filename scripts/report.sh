@@ -193,7 +193,7 @@ inference() {
         { [ "$t" -le "$threads" ] && [ "$t" -gt "$last" ]; } || continue
         last=$t
         # Memory, and long contexts, with the most threads only, whose rows are the last.
-        how=(--no-child --depths '0,128')
+        how=(--no-child --depths "$([ "$launches" -lt 3 ] && echo 128 || echo '0,128')")
         [ "$t" != "$threads" ] || how=(--depths '0,128,256,full')
         [ "$n_ctx" -gt 272 ] || how=(--depths 128)
         rbe eval inference "$@" --threads "$t" --launches $launches "${how[@]}" || return
