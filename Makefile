@@ -129,8 +129,8 @@ $(B)/kernels/x86/%.o: COVERAGE := -fno-sanitize=fuzzer-no-link
 $(B)/kernels/arm/%.o: COVERAGE := -fno-sanitize=fuzzer-no-link
 $(B)/kernels/%.o:     COVERAGE := -fno-sanitize-coverage=trace-cmp
 endif
-# Where all is inlined, what tells a debugger of variables takes half of a compilation; places and
-# calls remain.  CONFIG=debug has everything.
+# Where all is inlined, what tells a debugger of variables takes half of a compilation; places
+# and calls remain.  CONFIG=debug has everything.
 ifneq ($(CONFIG),debug)
 $(B)/kernels/%.o: LIGHT := -g1
 endif
@@ -147,8 +147,8 @@ $(B)/base/commit.o:    $(B)/commit.h
 all: programs                               ## build rbe, rbe-run, rbe-serve and rbe-bench
 programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-serve $(B)/bin/rbe-bench
 
-# The kernels alone, which need no library but libm: their tests build for any machine.  Archives
-# that stay here are thin, lists of the objects beside them.
+# The kernels alone, which need no library but libm: their tests build for any machine.
+# Archives that stay here are thin, lists of the objects beside them.
 $(B)/librbe-kernels.a: $(kernelobjs)
 $(B)/librbe.a: $(library)
 $(B)/librun.a: $(runfrom)
