@@ -339,5 +339,6 @@ bool rbe_pass_backward(struct rbe_pass *p)
     }
     if (t->grads)
         rbe_pool_run(t->pool, run_embeddings, p);
+    rbe_pass_tap(p, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), NULL, t->dx, p->tokens);
     return true;
 }
