@@ -206,7 +206,8 @@ edge() {
     shift 2
     [ "$n_ctx" -gt 256 ] || { echo "a context of $n_ctx tokens: too short for 256"; return 77; }
     rbe eval edge --model "$encoded" --tokens 16 "$@" &&
-        rbe eval edge --model "$encoded" --tokens $((n_ctx - 1)) "$@" || return
+        rbe eval edge --model "$encoded" --tokens "$([ -n "$quick" ] && echo 64 || echo $((n_ctx - 1)))" \
+            "$@" || return
     rbe eval edge --model "$original" --model "$encoded" "$@"
 }
 arm() {
