@@ -23,8 +23,8 @@ fi
 for tool in $cc qemu-aarch64; do
     command -v "$tool" > /dev/null || { echo "$tool is not installed"; exit 77; }
 done
-for library in jansson popt pcre2-8 xxhash crypto curl; do
-    [ -e /usr/lib/aarch64-linux-gnu/lib$library.so ] ||
+for library in jansson popt pcre2-8 xxhash; do
+    [ -e /usr/lib/aarch64-linux-gnu/lib$library.a ] ||
         { echo "lib$library of arm64 is not installed"; exit 77; }
 done
 # What a projection assumes: device, core, the emulator's name of it, GHz, and the least and the
@@ -45,7 +45,7 @@ counted() {
 projections() {
     local device core cpu ghz least most a b path # assigned apart: errors end this
     static=$folder/rbe-run-static
-    make -s CC=$cc DNNL= "$static"
+    make -s -j"$(nproc)" CC=$cc DNNL= "$static"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     rbe info --json "$model" > "$work/info"
@@ -83,11 +83,11 @@ END
 emulator=$(qemu-aarch64 --version | sed -n '1s, (.*,,p')
 folder=${BUILDROOT:-build}/aarch64-release/bin
 [ $mode = bits ] || { projections; exit; }
-arm=$folder/rbe
-make -s CC=$cc CXX=aarch64-linux-gnu-g++ "$arm"
+# The program of devices: the same code, and a third of it.
+arm=$folder/rbe-run
+make -s -j"$(nproc)" CC=$cc "$arm"
 args=(eval perplexity --model "$model" --protocol P1 --windows 1 --context 128 --threads 1 --quiet
       --out "$out")
 # The dense library sums in an order of its own, which depends on the machine: without it.
 RBE_DISABLE_ISA=all rbe "${args[@]}"
-qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/lib/aarch64-linux-gnu \
-    -E RBE_EMULATOR="$emulator" "$arm" "${args[@]}"
+qemu-aarch64 -L /usr/aarch64-linux-gnu -E RBE_EMULATOR="$emulator" "$arm" "${args[@]}"

@@ -27,7 +27,7 @@ complain() {
     { cat "$work/log" && exit 1; }
 cp datasets/embedded/rbe-mini/{merges.txt,vocab.json} "$MODEL"
 # The job arm builds the ARM program; without that its step is left out.
-[ -x "$root/aarch64-release/bin/rbe" ] || export ARM=no
+[ -x "$root/aarch64-release/bin/rbe-run" ] || export ARM=no
 scripts/report.sh || { tail -n 5 "$RESULTS"/logs/*.log && complain 'a step of make report'; }
 
 steps=$(grep -c '"ok":true' "$RESULTS/steps.jsonl")
