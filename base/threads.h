@@ -10,6 +10,8 @@
 #define RBE_BASE_THREADS_H
 
 #include <rbe/threads.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -21,6 +23,29 @@
  */
 typedef void rbe_pool_fn(void *arg, unsigned i, unsigned n);
 void rbe_pool_run(struct rbe_pool *p, rbe_pool_fn *fn, void *arg);
+
+/*
+ * The same for work that whoever comes takes piece by piece: when fn(arg, 0, n) returns nothing
+ * may be left of it.  A worker that has not begun by then does not begin, and is not waited
+ * for: fn may run for 0 alone.
+ */
+void rbe_pool_share(struct rbe_pool *p, rbe_pool_fn *fn, void *arg);
+
+/* What was taken of such work: zeros at first. */
+enum { RBE_SHARES = 16 };
+struct rbe_taken {
+    struct {
+        _Alignas(64) atomic_uint pieces;
+    } of[RBE_SHARES];
+};
+
+/*
+ * Takes a piece of [0, total) for thread i of n; false when nothing is left.  A thread has a
+ * share of its own, the same for the same total, and then takes from others: one that is
+ * slower, or that lost its CPU for a while, is waited for no longer than one piece takes.
+ */
+bool rbe_take(struct rbe_taken *t, size_t total, unsigned i, unsigned n, size_t *begin,
+              size_t *end);
 
 /* Part i of n of [0, total), cut at multiples of step; the parts are disjoint and cover it. */
 void rbe_split(size_t total, size_t step, unsigned i, unsigned n, size_t *begin, size_t *end);

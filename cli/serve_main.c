@@ -128,7 +128,7 @@ static enum rbe_status open_service(struct service *s, const char *model, struct
         .model = model, .tokenizer = a->tokenizer, .threads = (uint32_t)a->threads,
         .sessions = (uint32_t)a->sessions, .context = (uint32_t)a->context,
         .max_tokens = (uint32_t)a->max_tokens, .seconds = (uint32_t)a->seconds,
-        .plain = a->plain};
+        .plain = a->plain, .lookup = a->lookup};
     const struct rbe_core_options c = {.state = a->state, .queue = (uint32_t)a->queue,
                                        .remember = (uint32_t)a->remember,
                                        .remember_bytes = RBE_JOURNAL_RECORD_MAX,

@@ -106,10 +106,15 @@ static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const ch
         (err = rbe_model_open(&c->model, model, d)) ||
         (err = settle(h, rbe_model_context(c->model), d)))
         return err;
-    const struct rbe_session_limits l = {.max_tokens = h->context, .max_batch = h->batch,
-                                         .max_logits = 1};
+    const enum rbe_guessing when = h->lookup ? RBE_GUESS_WHERE_IT_PAYS : RBE_GUESS_NEVER;
+    const uint32_t rows = rbe_lookup_rows(when);
+    /* Guesses are checked in one batch. */
+    const struct rbe_session_limits l = {.max_tokens = h->context,
+                                         .max_batch = h->batch < rows ? rows : h->batch,
+                                         .max_logits = rows};
     c->memory = bytes + rbe_session_bytes(c->model, l) +
-                rbe_model_vocab(c->model) * 3 * sizeof(float) + 3 * h->context * sizeof(float);
+                rbe_model_vocab(c->model) * (2 + (size_t)rows) * sizeof(float) +
+                3 * h->context * sizeof(float);
     if ((err = check_limit(model, c->memory, h->memory_limit, d)) ||
         (err = rbe_find_tokenizer(&c->tokenizer, tokenizer, model, rbe_model_config(c->model),
                                   d)) ||
@@ -118,7 +123,8 @@ static enum rbe_status open_chat(struct rbe_chat *c, const char *model, const ch
         return err;
     const struct rbe_conversation_options o = {
         .sampling = h->sampling, .max_tokens = h->max_tokens, .min_tokens = 1,
-        .plain = h->plain, .context = h->context, .batch = h->batch, .stop = &c->stop};
+        .plain = h->plain, .context = h->context, .batch = h->batch, .lookup = when,
+        .stop = &c->stop};
     return rbe_conversation_open(&c->conversation, c->session, c->model, c->tokenizer, o, d);
 }
 
@@ -224,9 +230,10 @@ size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size)
         sum += t->token_ms[i];
     /* By the library: an app's locale may write numbers with a comma. */
     json_t *o = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:f, s:I, s:I, s:b}", "turns",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:f, s:I, s:I, s:b}", "turns",
         (json_int_t)c->turns, "question_tokens", (json_int_t)t->prompt_tokens, "answer_tokens",
         (json_int_t)t->tokens, "context_tokens", (json_int_t)t->context_tokens + t->tokens,
+        "guessed_tokens", (json_int_t)t->run.guessed, "guessed_right", (json_int_t)t->run.right,
         "forgotten_turns", (json_int_t)c->forgotten, "first_token_ms", t->first_ms,
         "ms_per_token", t->tokens > 1 ? json_real(sum / (t->tokens - 1)) : json_null(),
         "load_ms", c->load_ms, "threads", (json_int_t)rbe_pool_threads(c->pool),

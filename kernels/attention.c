@@ -52,17 +52,39 @@ size_t rbe_kv_query_bytes(enum rbe_kv_type t, size_t count, size_t dim)
            count * (sizeof(float) + sizeof(int32_t));
 }
 
-/* Queries keep 16 bits: in 8 they would add an error as large as the keys' own. */
-static void ask_int8(struct rbe_kv_queries *q, size_t i, float *tmp, size_t dim)
+/* q [n] as high and low bytes; returns the sum.  n is a multiple of 16. */
+static int32_t split_bytes(int8_t *high, int8_t *low, const int16_t *q, size_t n)
 {
-    const struct rbe_transform *f = rbe_transform_best(rbe_cpu_isa());
+    typedef int16_t s16x8 __attribute__((vector_size(16)));     /* the compiler's own */
+    typedef int8_t s8x8 __attribute__((vector_size(8)));
+    int32_t sum = 0, part[4] = {0};
+
+    for (size_t k = 0; k < n; k += 8) {
+        s16x8 v;
+        memcpy(&v, q + k, sizeof v);
+        const s16x8 rest = (v << 8) >> 8;       /* the low byte, with its sign */
+        const s8x8 l = __builtin_convertvector(rest, s8x8);
+        const s8x8 h = __builtin_convertvector((v - rest) >> 8, s8x8);
+        memcpy(low + k, &l, sizeof l);
+        memcpy(high + k, &h, sizeof h);
+        for (size_t j = 0; j < 8; j++)
+            part[j % 4] += v[j];
+    }
+    for (int j = 0; j < 4; j++)
+        sum += part[j];
+    return sum;
+}
+
+/* Queries keep 16 bits: in 8 they would add an error as large as the keys' own. */
+static void ask_int8(struct rbe_kv_queries *q, size_t i, float *tmp, size_t dim,
+                     const struct rbe_transform *f)
+{
     const size_t n = padded(dim), at = i * n;
-    const struct rbe_magnitude m = f->scale(tmp, q->x + i * q->ldx, NULL, dim);
+    const struct rbe_magnitude m = f->scale_only(tmp, q->x + i * q->ldx, NULL, dim);
     /* |sum of q * key| <= 127 * largest * n, and as much as 128 * largest * n on the way;
      * beyond 2^31 sums wrap and come back. */
     const double room = 2147483647.0 / 127 / (double)n - 1;
     const double largest = room < RBE_ACT_MAX ? room : RBE_ACT_MAX;
-    int32_t sum = 0;
 
     if (!(m.max > 0) || !isfinite(m.sum)) {
         memset(q->q + at, 0, n * sizeof *q->q);
@@ -74,11 +96,7 @@ static void ask_int8(struct rbe_kv_queries *q, size_t i, float *tmp, size_t dim)
         f->quantise(q->q + at, tmp, n, by);
         q->unit[i] = q->scale / by;
     }
-    for (size_t k = at; k < at + n; k++) {
-        q->low[k] = (int8_t)q->q[k];
-        q->high[k] = (int8_t)((q->q[k] - q->low[k]) / 256);
-        sum += q->q[k];
-    }
+    const int32_t sum = split_bytes(q->high + at, q->low + at, q->q + at, n);
     q->shift[i] = (int32_t)(128U * (uint32_t)sum);
 }
 
@@ -94,6 +112,7 @@ void rbe_kv_ask(struct rbe_kv_queries *q, enum rbe_kv_type t, void *mem, const f
     q->low = q->high + count * padded(dim);
     q->unit = (float *)(q->low + count * padded(dim));
     q->shift = (int32_t *)(q->unit + count);
+    const struct rbe_transform *f = rbe_transform_best(rbe_cpu_isa());
     for (size_t i = 0; i < count; i++)
-        ask_int8(q, i, tmp, dim);
+        ask_int8(q, i, tmp, dim, f);
 }

@@ -10,6 +10,7 @@
 #ifndef RBE_KERNELS_ELEMENTWISE_H
 #define RBE_KERNELS_ELEMENTWISE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,10 @@ struct rbe_elementwise {
      * y may be x. */
     void (*rotate)(float *y, const float *x, const float *cosines, const float *sines,
                    size_t half);
+    /* Where the first of the largest stands; NaN is passed over, n >= 1. */
+    size_t (*largest)(const float *x, size_t n);
+    /* Whether none is infinite or NaN. */
+    bool (*all_finite)(const float *x, size_t n);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

@@ -125,28 +125,45 @@ void rbe_act_pair(struct rbe_act *a, size_t count)
  * moves each |q| by at most 1/2, so s bounds the sum of |x| * s by what is left after cols / 2;
  * rounding s and x * s to f32 adds less than 2^-22 of it.  The sums run in double over a fixed
  * order and the roundings are IEEE, so every machine finds the same q.
+ *
+ * The sum of |x| is at most cols times the largest, so that with 8 bits and few columns the
+ * first limit is always the smaller one: then no sum is made.
  */
+static bool sum_is_small(const struct rbe_act *a, const struct rbe_format_facts *facts)
+{
+    const double room = floor(2147483647.0 / facts->gmax) - (double)a->cols / 2;
+
+    return a->bits == 8 && room * (1 - 0x1p-21) >= (double)RBE_ACT8_MAX * (double)a->cols;
+}
+
 static void quantise(struct rbe_act *a, size_t t, const struct rbe_format_facts *facts,
                      const struct rbe_transform *f, struct rbe_magnitude m)
 {
     int16_t *q = a->q + t * a->stride;
+    uint16_t *pair = a->pair + t * a->stride;
     const size_t n = padded(a->cols);       /* x is zero past cols */
 
     if (!(m.max > 0) || !isfinite(m.sum)) {
         /* All zero, or poisoned: then the product must be NaN, not a number. */
         memset(q, 0, n * sizeof *q);
+        for (size_t i = 0; a->bits == 8 && i < n; i++)
+            pair[i] = 0x8080;
         a->scale[t] = m.max > 0 || isnan(m.sum) ? NAN : 0;
         return;
     }
     double limit = (a->bits == 8 ? RBE_ACT8_MAX : RBE_ACT_MAX - 0.5) / (double)m.max;
-    if (facts->group == 0 || (double)facts->group * facts->gmax * 32767 > 2147483647.0) {
+    if (!sum_is_small(a, facts) &&
+        (facts->group == 0 || (double)facts->group * facts->gmax * 32767 > 2147483647.0)) {
         const double room = floor(2147483647.0 / facts->gmax) - (double)a->cols / 2;
         const double s = room / m.sum * (1 - 0x1p-22);
         limit = s < limit ? s : limit;
     }
     /* x below 2^-112 may then round to zero; its products are next to nothing in f32. */
     const float s = (float)(limit < 0x1p+126 ? limit : 0x1p+126);
-    f->quantise(q, a->x + t * a->stride, n, s);
+    if (a->bits == 8)
+        f->quantise_pairs(q, pair, a->x + t * a->stride, n, s);
+    else
+        f->quantise(q, a->x + t * a->stride, n, s);
     a->scale[t] = 1 / s;
 }
 
@@ -159,13 +176,12 @@ void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float 
     a->count = count;
     a->cols = w->cols;
     for (size_t t = 0; t < count; t++) {
-        const struct rbe_magnitude m =
-            f->scale(a->x + t * a->stride, x + t * ldx, w->col_scale, w->cols);
+        const bool only = !facts->gmax || sum_is_small(a, facts);
+        const struct rbe_magnitude m = (only ? f->scale_only : f->scale)(
+            a->x + t * a->stride, x + t * ldx, w->col_scale, w->cols);
         if (facts->gmax)
             quantise(a, t, facts, f, m);
     }
-    if (facts->gmax && a->bits == 8)
-        rbe_act_pair(a, count);
 }
 
 /* The product with a vector of ones, whose floats are exact. */

@@ -26,13 +26,21 @@ struct rbe_transform {
      * RBE_ACT_PAD. */
     struct rbe_magnitude (*scale)(float *to, const float *from, const uint16_t *scale,
                                   size_t n);
+    /* The same, but for the sum, which is 0 or, when an x is not finite, NaN. */
+    struct rbe_magnitude (*scale_only)(float *to, const float *from, const uint16_t *scale,
+                                       size_t n);
     /* q = x * s to the nearest integer, ties to even; n is a multiple of 16, |x * s| < 2^15. */
     void (*quantise)(int16_t *q, const float *x, size_t n, float s);
+    /* The same, and pair = the byte q + 128, twice; n is a multiple of RBE_ACT_PAD, |x * s| at
+     * most RBE_ACT8_MAX. */
+    void (*quantise_pairs)(int16_t *q, uint16_t *pair, const float *x, size_t n, float s);
     /* Changes the signs that `seed` names. */
     void (*flip_signs)(float *x, size_t n, uint64_t seed);
     /* Orthonormal fast Walsh-Hadamard transform of each block of n values; symmetric, so its
      * own inverse.  block is a power of two that divides n. */
     void (*hadamard)(float *x, size_t n, size_t block);
+    /* to = hadamard() of `from` with its signs changed; to may be from. */
+    void (*rotate)(float *to, const float *from, size_t n, size_t block, uint64_t seed);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

@@ -98,6 +98,16 @@ static struct rbe_weight *add_weight(struct rbe_model *m, const struct rbe_sourc
     return w;
 }
 
+/* Column scales that an earlier part has too are known by their address: then inputs are made
+ * ready once for both. */
+static void share_scales(const struct rbe_part *parts, struct rbe_part *p, size_t cols)
+{
+    for (; parts < p && p->m.col_scale; parts++)
+        if (parts->m.col_scale &&
+            !memcmp(parts->m.col_scale, p->m.col_scale, cols * sizeof *p->m.col_scale))
+            p->m.col_scale = parts->m.col_scale;
+}
+
 /* Those of a container as one: their parts in a row.  All are rotated alike, or none is. */
 static enum rbe_status join(struct loader *l, const struct rbe_source_tensor *t, size_t n,
                             const struct rbe_weight **out)
@@ -117,6 +127,7 @@ static enum rbe_status join(struct loader *l, const struct rbe_source_tensor *t,
             struct rbe_part *p = &l->m->own_parts[l->m->own_part_count++];
             *p = from->parts[k];
             p->row0 += t[i].row0;
+            share_scales(w->parts, p, t->cols);
         }
         w->part_count += from->part_count;
         w->bytes += from->bytes;

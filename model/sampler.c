@@ -54,24 +54,14 @@ static double uniform(struct rbe_sampler *s)
     return (double)(rbe_random_next(&s->state) >> 11) * 0x1p-53;
 }
 
-/* The first of the largest; NaN is passed over. */
-static uint32_t greedy(const float *logits, size_t vocab)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < vocab; i++)
-        if (logits[i] > logits[best] || isnan(logits[best]))
-            best = i;
-    return (uint32_t)best;
-}
-
 /* Likelier first; of equals the lower id. */
 static bool before(const struct rbe_sampler *s, uint32_t a, uint32_t b)
 {
     return s->p[a] != s->p[b] ? s->p[a] > s->p[b] : a < b;
 }
 
-static void sift(struct rbe_sampler *s, size_t i, size_t n)
+/* Puts heap[i] where it belongs among n; on top comes the likeliest, or the unlikeliest. */
+static void sift(struct rbe_sampler *s, size_t i, size_t n, bool unlikely)
 {
     const uint32_t id = s->heap[i];
 
@@ -79,9 +69,9 @@ static void sift(struct rbe_sampler *s, size_t i, size_t n)
         size_t child = 2 * i + 1;
         if (child >= n)
             break;
-        if (child + 1 < n && before(s, s->heap[child + 1], s->heap[child]))
+        if (child + 1 < n && before(s, s->heap[child + 1], s->heap[child]) != unlikely)
             child++;
-        if (!before(s, s->heap[child], id))
+        if (before(s, s->heap[child], id) == unlikely)
             break;
         s->heap[i] = s->heap[child];
         i = child;
@@ -89,27 +79,66 @@ static void sift(struct rbe_sampler *s, size_t i, size_t n)
     s->heap[i] = id;
 }
 
+static void make_heap(struct rbe_sampler *s, size_t n, bool unlikely)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sift(s, i, n, unlikely);
+}
+
+/* The likeliest k of all, as choose_candidates() leaves them: few get as far as the heap. */
+static void choose_few(struct rbe_sampler *s, size_t k)
+{
+    for (size_t i = 0; i < k; i++)
+        s->heap[i] = (uint32_t)i;
+    make_heap(s, k, true);
+    for (size_t i = k; i < s->vocab; i++)
+        if (s->p[i] > s->p[s->heap[0]]) {
+            s->heap[0] = (uint32_t)i;
+            sift(s, 0, k, true);
+        }
+    for (size_t n = k; n-- > 0;) {      /* the unlikeliest first */
+        s->heap[s->vocab - 1 - n] = s->heap[0];
+        s->heap[0] = s->heap[n];
+        sift(s, 0, n, true);
+    }
+}
+
+/* All that may be candidates, on the heap: where top_p alone decides, those left out have less
+ * in all than half of what it leaves.  Returns how many. */
+static size_t choose_likely(struct rbe_sampler *s, bool all)
+{
+    const float rest = 1 - s->how.top_p;
+    const float least = all || rest < 0.01F ? 0 : 0.5F * rest / (float)s->vocab;
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->vocab; i++)
+        if (!(s->p[i] < least))
+            s->heap[n++] = (uint32_t)i;
+    make_heap(s, n, false);
+    return n;
+}
+
 /* Moves the candidates to the end of the heap's array, the likeliest last; returns how many,
  * and their probability in all. */
 static size_t choose_candidates(struct rbe_sampler *s, double *mass)
 {
     const size_t k = s->how.top_k && s->how.top_k < s->vocab ? s->how.top_k : s->vocab;
-    size_t n = s->vocab, kept = 0;
+    const bool few = k <= s->vocab / 2;
+    size_t n = few ? 0 : choose_likely(s, k < s->vocab), kept = 0;
     double within = 0;
 
-    for (size_t i = 0; i < n; i++)
-        s->heap[i] = (uint32_t)i;
-    for (size_t i = n / 2; i-- > 0;)
-        sift(s, i, n);
+    if (few)
+        choose_few(s, k);
     *mass = 0;
     /* top-p counts among the top k: their probability first. */
     while (kept < k) {
-        const uint32_t top = s->heap[0];
-        s->heap[0] = s->heap[--n];
-        sift(s, 0, n);
-        s->heap[n] = top;
-        kept++;
-        *mass += s->p[top];
+        if (!few) {
+            const uint32_t top = s->heap[0];
+            s->heap[0] = s->heap[--n];
+            sift(s, 0, n, false);
+            s->heap[s->vocab - 1 - kept] = top;
+        }
+        *mass += s->p[s->heap[s->vocab - 1 - kept++]];
         if (k == s->vocab && *mass >= (double)s->how.top_p)
             return kept;
     }
@@ -125,7 +154,8 @@ static size_t choose_candidates(struct rbe_sampler *s, double *mass)
 
 uint32_t rbe_sample(struct rbe_sampler *s, const float *logits)
 {
-    const uint32_t best = greedy(logits, s->vocab);
+    const struct rbe_elementwise *e = rbe_elementwise_best(rbe_cpu_isa());
+    const uint32_t best = (uint32_t)e->largest(logits, s->vocab);
     double mass = 0, sum = 0;
 
     if (!(s->how.temperature > 0))
@@ -133,7 +163,7 @@ uint32_t rbe_sample(struct rbe_sampler *s, const float *logits)
     const float scale = 1 / s->how.temperature;
     for (size_t i = 0; i < s->vocab; i++)
         s->p[i] = (logits[i] - logits[best]) * scale;
-    rbe_elementwise_best(rbe_cpu_isa())->softmax(s->p, s->vocab);
+    e->softmax(s->p, s->vocab);
     const double u = uniform(s);
     if (isnan(s->p[best]))
         return best;

@@ -23,6 +23,7 @@
 #include "kernels/attention.h"
 #include "kernels/cpu.h"
 #include "kernels/elementwise.h"
+#include "kernels/transform.h"
 #include "model/dense.h"
 #include "model/rope.h"
 #include "model/weights.h"
@@ -35,6 +36,7 @@ struct rbe_session {
     struct rbe_pool *pool;
     struct rbe_session_limits limits;
     const struct rbe_elementwise *e;
+    const struct rbe_transform *transform;
     const struct rbe_attention *attention;
     const struct rbe_kernel *gemv[RBE_FORMAT_COUNT], *gemm[RBE_FORMAT_COUNT];
     const struct rbe_kernel *few[RBE_FORMAT_COUNT];     /* or NULL */
@@ -56,7 +58,10 @@ struct rbe_session {
     float *angles;              /* rbe_rope_table() of max_tokens; NULL if none is rotated */
     float *rotated;             /* [batch or logits][widest input]; NULL if no weight is */
     float *scores;              /* [head][query_rows()][positions()] */
+    uint32_t *units;            /* [unit_count + 1] first heads of what attention is cut into */
+    size_t unit_count;
     struct rbe_act act;
+    size_t act_room;            /* vectors in it */
 
     uint32_t length;            /* tokens in the cache */
     uint32_t turned;            /* positions whose angles are there */
@@ -155,6 +160,9 @@ static size_t query_bytes(const struct rbe_model_config *c, struct rbe_session_l
 /* Batches shorter than this are attended token by token. */
 enum { MIN_BLOCK = 8 };
 
+/* Parts of a weight whose activations are held at once. */
+enum { PARTS_AT_ONCE = 4 };
+
 /* Up to so many tokens, what is done token by token is no work to share. */
 enum { FEW_TOKENS = 4 };
 
@@ -167,14 +175,29 @@ static uint32_t query_rows(struct rbe_session_limits l)
     return l.max_batch < QUERY_BLOCK ? l.max_batch : QUERY_BLOCK;
 }
 
+/* The vectors of activations that a batch of these many tokens needs; for one token those of
+ * all parts of a weight are held at once. */
+static size_t act_vectors(const struct rbe_model *m, uint32_t max_batch)
+{
+    const size_t batch = needs_batch_act(m) ? max_batch : 1;
+    size_t most = 1;
+
+    for (uint32_t i = 0; i < m->config.n_layer; i++)
+        for (int k = 0; k < RBE_ROLE_COUNT; k++) {
+            const struct rbe_weight *w = m->layers[i].weight[k];
+            most = w && w->part_count > most ? w->part_count : most;
+        }
+    most = most < PARTS_AT_ONCE ? most : PARTS_AT_ONCE;
+    return batch > most ? batch : most;
+}
+
 /* Lays the arena out; with s, sets its pointers.  Returns the bytes. */
-static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rotated,
+static size_t layout(const struct rbe_model_config *c, size_t act_count, bool rotated,
                      struct rbe_session_limits l, struct rbe_session *s)
 {
     const size_t e = c->n_embd, batch = l.max_batch, heads = 2 * (size_t)c->n_layer * c->n_kv;
     const size_t qkv = rbe_config_qkv(c), up = rbe_config_up(c);
     const bool turned = rbe_arch_at(c->arch)->positions == RBE_ROTARY;
-    const size_t act_count = batch_act ? batch : 1;
     const size_t sizes[] = {
         heads * head_bytes(c, l),
         heads * scale_bytes(l),
@@ -185,7 +208,8 @@ static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rota
         turned ? (size_t)l.max_tokens * c->head * sizeof(float) : 0,
         rotated ? batch * widest(c) * sizeof(float) : 0,
         (size_t)c->n_head * query_rows(l) * positions(l) * sizeof(float),
-        rbe_act_bytes(act_count, widest(c))};
+        rbe_act_bytes(act_count, widest(c)),
+        (c->n_head + 1) * sizeof *s->units};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     void *place[COUNT] = {0};
     size_t at = 0;
@@ -206,20 +230,24 @@ static size_t layout(const struct rbe_model_config *c, bool batch_act, bool rota
         s->rotated = place[7];
         s->scores = place[8];
         rbe_act_init(&s->act, place[9], act_count, widest(c));
+        s->act_room = act_count;
+        s->units = place[10];
     }
     return at;
 }
 
 size_t rbe_session_bytes(const struct rbe_model *m, struct rbe_session_limits l)
 {
-    return sizeof(struct rbe_session) + layout(&m->config, needs_batch_act(m), m->rotated,
-                                                settle(&m->config, m->container, l), NULL);
+    l = settle(&m->config, m->container, l);
+    return sizeof(struct rbe_session) +
+           layout(&m->config, act_vectors(m, l.max_batch), m->rotated, l, NULL);
 }
 
 size_t rbe_session_plain_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
 {
+    l = settle(c, false, l);
     return sizeof(struct rbe_session) +
-           layout(c, !rbe_dense_fast(), false, settle(c, false, l), NULL);
+           layout(c, rbe_dense_fast() ? 1 : l.max_batch, false, l, NULL);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -251,6 +279,23 @@ static enum rbe_status pick_kernels(struct rbe_session *s, const struct rbe_weig
     return RBE_OK;
 }
 
+/* Heads that share keys are taken together, as far as one thread's share has them. */
+static void cut_heads(struct rbe_session *s)
+{
+    const struct rbe_model_config *c = &s->m->config;
+    const size_t heads = c->n_head, group = heads / c->n_kv;
+    const size_t threads = rbe_pool_threads(s->pool);
+
+    s->unit_count = 0;
+    for (size_t h = 0; h < heads; h++) {
+        /* The first share that begins here or later. */
+        const size_t share = (h * threads + heads - 1) / heads;
+        if (h % group == 0 || heads * share / threads == h)
+            s->units[s->unit_count++] = (uint32_t)h;
+    }
+    s->units[s->unit_count] = (uint32_t)heads;
+}
+
 enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
                                  struct rbe_session_limits l, struct rbe_pool *pool,
                                  struct rbe_diag *d)
@@ -269,22 +314,26 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
     s->pool = pool;
     s->limits = l;
     s->e = rbe_elementwise_best(rbe_cpu_isa());
+    s->transform = rbe_transform_best(rbe_cpu_isa());
     s->attention = rbe_attention_best(rbe_cpu_isa());
     err = pick_kernels(s, m->whole.weight[RBE_ROLE_OUTPUT], d);
     for (uint32_t i = 0; i < m->config.n_layer; i++)
         for (int k = 0; !err && k < RBE_ROLE_COUNT; k++)
             err = pick_kernels(s, m->layers[i].weight[k], d);
     if (!err)
-        err = rbe_dense_room("a session", layout(&m->config, true, m->rotated, l, NULL), d);
-    const bool batch_act = needs_batch_act(m);
-    const size_t bytes = layout(&m->config, batch_act, m->rotated, l, NULL);
+        err = rbe_dense_room("a session", layout(&m->config, l.max_batch, m->rotated, l, NULL),
+                             d);
+    const size_t act_count = act_vectors(m, l.max_batch);
+    const size_t bytes = layout(&m->config, act_count, m->rotated, l, NULL);
     if (!err && !(s->arena = aligned_alloc(64, bytes)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "a session needs %zu MB of memory, which are not to "
                        "be had", bytes / 1000000);
-    if (!err)
-        layout(&m->config, batch_act, m->rotated, l, s);
-    else
+    if (!err) {
+        layout(&m->config, act_count, m->rotated, l, s);
+        cut_heads(s);
+    } else {
         rbe_session_close(&s);
+    }
     *out = s;
     return err;
 }
@@ -354,13 +403,13 @@ uint32_t rbe_session_alike(const struct rbe_session *s)
 /* --- matrix products ---------------------------------------------------------------------- */
 
 /* What happens to the outputs once they are there. */
-enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU };
+enum after { NOTHING, ADD_BIAS, ADD_BIAS_GELU, ADD_BIAS_SWIGLU, CHECK_FINITE };
 
 static enum after after_of(enum rbe_activation a)
 {
     switch (a) {
     case RBE_GELU: return ADD_BIAS_GELU;
-    case RBE_SWIGLU: return ADD_BIAS;   /* a gate needs both products: run_gates() */
+    case RBE_SWIGLU: return ADD_BIAS_SWIGLU;
     }
     return NOTHING;
 }
@@ -369,30 +418,45 @@ static enum after after_of(enum rbe_activation a)
 struct product {
     struct rbe_session *s;
     const struct rbe_weight *w;
-    const struct rbe_part *part;
+    size_t first, parts;        /* of w, multiplied at once */
+    size_t act[PARTS_AT_ONCE];  /* where their activations begin, in vectors */
     const float *x, *bias;
     float *y;
     size_t ldx, ldy, count;
     enum after after;
+    bool gated;                 /* gates and values are made together, row by row */
+    _Atomic bool odd;           /* set where an output is not finite */
+    struct rbe_taken taken;
 };
 
-static void finish(const struct product *p, size_t row0, size_t row1)
+static void finish(struct product *p, size_t row0, size_t row1)
 {
+    const struct rbe_elementwise *e = p->s->e;
+
     if (p->after == NOTHING || row0 == row1)
         return;
     for (size_t t = 0; t < p->count; t++) {
         float *y = p->y + t * p->ldy + row0;
-        if (p->after == ADD_BIAS)
-            p->s->e->bias_add(y, p->bias + row0, row1 - row0);
-        else
-            p->s->e->bias_gelu(y, p->bias + row0, row1 - row0);
+        switch (p->after) {
+        case NOTHING: break;
+        case ADD_BIAS:
+        case ADD_BIAS_SWIGLU:   /* a gate needs its value: run_gates() */
+            if (p->bias)
+                e->bias_add(y, p->bias + row0, row1 - row0);
+            break;
+        case ADD_BIAS_GELU: e->bias_gelu(y, p->bias + row0, row1 - row0); break;
+        case CHECK_FINITE:
+            if (!e->all_finite(y, row1 - row0))
+                p->odd = true;
+            break;
+        }
     }
 }
 
 /* Cut where a cache line of outputs ends, for any thread count. */
 static void run_dense(void *arg, unsigned i, unsigned n)
 {
-    const struct product *p = arg;
+    struct product *p = arg;
     size_t row0, row1;
 
     for (size_t k = 0; k < p->w->part_count; k++) {
@@ -405,54 +469,167 @@ static void run_dense(void *arg, unsigned i, unsigned n)
     }
 }
 
-/* The activations of token t alone. */
-static struct rbe_act act_at(const struct rbe_act *a, size_t t)
+/* `count` of the activations from vector t on. */
+static struct rbe_act act_at(const struct rbe_session *s, size_t t, size_t count, size_t cols)
 {
-    struct rbe_act one = *a;
+    struct rbe_act a = s->act;
 
-    one.count = 1;
-    one.x += t * a->stride;
-    one.q += t * a->stride;
-    one.pair += t * a->stride;
-    one.scale += t;
-    return one;
+    a.count = count;
+    a.cols = cols;
+    a.x += t * a.stride;
+    a.q += t * a.stride;
+    a.pair += t * a.stride;
+    a.scale += t;
+    return a;
+}
+
+/* Whether both get the same activations from the same inputs. */
+static bool prepared_alike(const struct rbe_session *s, const struct rbe_matrix *a,
+                           const struct rbe_matrix *b)
+{
+    const struct rbe_format_facts *f = rbe_format_facts(a->format);
+    const struct rbe_format_facts *g = rbe_format_facts(b->format);
+
+    return a->col_scale == b->col_scale && s->bits[a->format] == s->bits[b->format] &&
+           f->gmax == g->gmax && f->group == g->group;
 }
 
 static void run_prepare(void *arg, unsigned i, unsigned n)
+{
+    struct product *p = arg;
+    const struct rbe_part *part = p->w->parts + p->first;
+    size_t t0, t1;
+
+    rbe_split(p->count, 1, i, n, &t0, &t1);
+    for (size_t k = 0; k < p->parts && t0 < t1; k++) {
+        struct rbe_act a = act_at(p->s, p->act[k] + t0, t1 - t0, p->w->cols);
+        size_t same = 0;
+        while (same < k && p->act[same] != p->act[k])
+            same++;
+        if (same < k)
+            continue;
+        a.bits = p->s->bits[part[k].m.format];
+        rbe_act_prepare(&a, &part[k].m, p->x + t0 * p->ldx, p->ldx, t1 - t0);
+    }
+}
+
+/* As many parts as there is room for the activations of, from p->first on. */
+static void choose_parts(struct product *p)
+{
+    const struct rbe_session *s = p->s;
+    const struct rbe_part *part = p->w->parts + p->first;
+    const size_t left = p->w->part_count - p->first;
+    size_t used = 0;
+
+    for (p->parts = 0; p->parts < left && p->parts < PARTS_AT_ONCE; p->parts++) {
+        size_t k = 0;
+        while (k < p->parts && !prepared_alike(s, &part[k].m, &part[p->parts].m))
+            k++;
+        if (k == p->parts && (used + 1) * p->count > s->act_room)
+            break;
+        p->act[p->parts] = k < p->parts ? p->act[k] : used++ * p->count;
+    }
+}
+
+/* Rows that a product may be cut at: whole strips, or whole cache lines of outputs. */
+static size_t row_unit(const struct rbe_matrix *m)
+{
+    const size_t step = rbe_row_step(m);
+
+    return step == 1 ? 16 : step;
+}
+
+static size_t units_of(const struct rbe_matrix *m)
+{
+    return (m->rows + row_unit(m) - 1) / row_unit(m);
+}
+
+static void multiply_rows(struct product *p, size_t k, size_t row0, size_t row1)
+{
+    const struct rbe_part *part = &p->w->parts[p->first + k];
+    const struct rbe_matrix *m = &part->m;
+    const struct rbe_kernel *gemv = p->s->gemv[m->format], *few = p->s->few[m->format];
+    const struct rbe_kernel *gemm = p->count <= RBE_FEW_MAX && few ? few
+                                                                   : p->s->gemm[m->format];
+    float *y = p->y + part->row0;
+
+    if (p->count > 1 && gemm) {
+        const struct rbe_act a = act_at(p->s, p->act[k], p->count, m->cols);
+        gemm->run(m, &a, y, p->ldy, row0, row1);
+    } else
+        for (size_t t = 0; t < p->count; t++) {
+            const struct rbe_act one = act_at(p->s, p->act[k] + t, 1, m->cols);
+            gemv->run(m, &one, y + t * p->ldy, p->ldy, row0, row1);
+        }
+    finish(p, part->row0 + row0, part->row0 + row1);
+}
+
+/* Units first .. end - 1 of those of all the parts. */
+static void multiply_units(struct product *p, size_t first, size_t end)
+{
+    for (size_t k = 0, at = 0; k < p->parts && at < end; k++) {
+        const struct rbe_matrix *m = &p->w->parts[p->first + k].m;
+        const size_t unit = row_unit(m), count = units_of(m);
+        const size_t from = first > at ? first - at : 0;
+        const size_t to = end - at < count ? end - at : count;
+        if (from < to)
+            multiply_rows(p, k, from * unit, to * unit < m->rows ? to * unit : m->rows);
+        at += count;
+    }
+}
+
+/* Rows of the first half, which are gates, become what they let through of their values. */
+static void gate(const struct product *p, size_t t, size_t row0, size_t row1)
+{
+    const size_t half = p->w->rows / 2;
+    float *y = p->y + t * p->ldy;
+
+    p->s->e->swiglu(y + row0, y + half + row0, row1 - row0);
+}
+
+static void run_gates(void *arg, unsigned i, unsigned n)
 {
     const struct product *p = arg;
     size_t t0, t1;
 
     rbe_split(p->count, 1, i, n, &t0, &t1);
-    if (t0 == t1)
-        return;
-    struct rbe_act a = act_at(&p->s->act, t0);
-    a.bits = p->s->bits[p->part->m.format];
-    rbe_act_prepare(&a, &p->part->m, p->x + t0 * p->ldx, p->ldx, t1 - t0);
+    for (size_t t = t0; t < t1; t++)
+        gate(p, t, 0, p->w->rows / 2);
+}
+
+/* Whether one part has the gates and one the values, cut alike. */
+static bool gates_pair(const struct product *p)
+{
+    const struct rbe_matrix *a = &p->w->parts[0].m, *b = &p->w->parts[1].m;
+
+    return p->after == ADD_BIAS_SWIGLU && p->w->part_count == 2 && p->parts == 2 &&
+           a->rows == b->rows && row_unit(a) == row_unit(b);
+}
+
+static void multiply_gated(struct product *p, size_t first, size_t end)
+{
+    const struct rbe_matrix *m = &p->w->parts[0].m;
+    const size_t unit = row_unit(m), row0 = first * unit;
+    const size_t row1 = end * unit < m->rows ? end * unit : m->rows;
+
+    multiply_rows(p, 0, row0, row1);
+    multiply_rows(p, 1, row0, row1);
+    for (size_t t = 0; t < p->count; t++)
+        gate(p, t, row0, row1);
 }
 
 static void run_kernel(void *arg, unsigned i, unsigned n)
 {
-    const struct product *p = arg;
-    const struct rbe_matrix *m = &p->part->m;
-    const struct rbe_kernel *gemv = p->s->gemv[m->format], *few = p->s->few[m->format];
-    const struct rbe_kernel *gemm = p->count <= RBE_FEW_MAX && few ? few
-                                                                   : p->s->gemm[m->format];
-    const size_t step = rbe_row_step(m);
-    float *y = p->y + p->part->row0;
-    size_t row0, row1;
+    struct product *p = arg;
+    size_t total = 0, first, end;
 
-    rbe_split(m->rows, step == 1 ? 16 : step, i, n, &row0, &row1);
-    if (row0 == row1)
-        return;
-    if (p->count > 1 && gemm)
-        gemm->run(m, &p->s->act, y, p->ldy, row0, row1);
-    else
-        for (size_t t = 0; t < p->count; t++) {
-            const struct rbe_act one = act_at(&p->s->act, t);
-            gemv->run(m, &one, y + t * p->ldy, p->ldy, row0, row1);
-        }
-    finish(p, p->part->row0 + row0, p->part->row0 + row1);
+    for (size_t k = 0; k < (p->gated ? 1 : p->parts); k++)
+        total += units_of(&p->w->parts[p->first + k].m);
+    while (rbe_take(&p->taken, total, i, n, &first, &end))
+        if (p->gated)
+            multiply_gated(p, first, end);
+        else
+            multiply_units(p, first, end);
 }
 
 static void run_rotate(void *arg, unsigned i, unsigned n)
@@ -464,8 +641,8 @@ static void run_rotate(void *arg, unsigned i, unsigned n)
 
     rbe_split(p->count, 1, i, n, &t0, &t1);
     for (size_t t = t0; t < t1; t++)
-        memcpy(to + t * cols, p->x + t * p->ldx, cols * sizeof *to);
-    rbe_rotate(to + t0 * cols, cols, t1 - t0, cols, p->w->hadamard, p->w->sign_seed);
+        p->s->transform->rotate(to + t * cols, p->x + t * p->ldx, cols, p->w->hadamard,
+                                p->w->sign_seed);
 }
 
 /* For few tokens the caller's thread is done before others wake. */
@@ -474,15 +651,16 @@ static void run_tokens(struct rbe_session *s, size_t count, rbe_pool_fn *fn, voi
     rbe_pool_run(count > FEW_TOKENS ? s->pool : NULL, fn, arg);
 }
 
-static void multiply(struct rbe_session *s, const struct rbe_weight *w, const float *x,
+/* False where CHECK_FINITE was asked for and an output is not. */
+static bool multiply(struct rbe_session *s, const struct rbe_weight *w, const float *x,
                      size_t ldx, size_t count, float *y, size_t ldy, const float *bias,
                      enum after after)
 {
     struct product p = {.s = s, .w = w, .x = x, .ldx = ldx, .count = count, .y = y,
                         .ldy = ldy, .bias = bias, .after = after};
 
-    if (after == ADD_BIAS && bias == s->m->arena)       /* zeros: there is none */
-        p.after = NOTHING;
+    if (bias == s->m->arena && after != ADD_BIAS_GELU)  /* zeros: there is none */
+        p.bias = NULL;
     if (s->tap)
         s->tap(s->tap_arg, w->name, x, ldx, count, w->cols);
     if (w->hadamard) {
@@ -492,15 +670,18 @@ static void multiply(struct rbe_session *s, const struct rbe_weight *w, const fl
     }
     if (count > 1 && all_f32(w) && rbe_dense_fast()) {
         rbe_pool_run(s->pool, run_dense, &p);
-        return;
+        p.first = w->part_count;
     }
-    for (size_t k = 0; k < w->part_count; k++) {
-        p.part = &w->parts[k];
+    for (; p.first < w->part_count; p.first += p.parts) {
+        choose_parts(&p);
+        p.gated = gates_pair(&p);
         run_tokens(s, count, run_prepare, &p);
-        s->act.count = count;
-        s->act.cols = w->cols;
-        rbe_pool_run(s->pool, run_kernel, &p);
+        p.taken = (struct rbe_taken){0};
+        rbe_pool_share(s->pool, run_kernel, &p);
     }
+    if (after == ADD_BIAS_SWIGLU && !p.gated)
+        run_tokens(s, count, run_gates, &p);
+    return !p.odd;
 }
 
 /* --- the layers --------------------------------------------------------------------------- */
@@ -512,6 +693,7 @@ struct batch {
     uint32_t first, count, layer;
     const float *gain, *bias;   /* of the norm to apply */
     const float *add_bias;      /* of the product in h to add to x first, or NULL */
+    struct rbe_taken taken;
 };
 
 static void run_embed(void *arg, unsigned i, unsigned n)
@@ -644,66 +826,97 @@ static void attend_blocks(const struct batch *b, const struct rbe_kv *kv, size_t
     }
 }
 
-/* Turns queries and keys by their positions, and puts keys and values into the cache. */
-static void run_place(void *arg, unsigned i, unsigned n)
+/* Heads first .. end - 1 of queries, or of keys behind them, turned by their positions. */
+static void turn(const struct batch *b, size_t t0, size_t t1, size_t first, size_t end)
 {
-    const struct batch *b = arg;
-    struct rbe_session *s = b->s;
-    const struct rbe_model_config *c = &s->m->config;
-    const size_t dim = c->head, half = dim / 2;
-    const size_t ld = rbe_config_qkv(c), keys = rbe_config_keys(c), q = rbe_config_queries(c);
-    const struct rbe_attention_of *f = &s->attention->of[type_of(s->limits)];
-    size_t t0, t1;
+    const struct rbe_session *s = b->s;
+    const size_t dim = s->m->config.head, half = dim / 2, ld = rbe_config_qkv(&s->m->config);
 
-    /* In int8 positions beside each other share cache lines. */
-    rbe_split(b->count, RBE_KV_STEP, i, n, &t0, &t1);
-    for (size_t t = t0; t < t1; t++) {
-        const size_t at = b->first + t;
-        const float *angle = s->angles ? s->angles + at * dim : NULL;
-        float *x = s->qkv + t * ld;
-        for (float *head = x; angle && head < x + q + keys; head += dim)
+    for (size_t t = t0; t < t1 && s->angles; t++) {
+        const float *angle = s->angles + (b->first + t) * dim;
+        for (size_t h = first; h < end; h++) {
+            float *head = s->qkv + t * ld + h * dim;
             s->e->rotate(head, head, angle, angle + half, half);
-        for (size_t h = 0; h < c->n_kv; h++) {
-            const struct rbe_kv kv = kv_of(s, b->layer, h);
-            const float *from = x + q + h * dim;
-            f->place(&kv, at, from, from + keys);
         }
     }
 }
 
-/* Heads that share keys are taken together, as far as one thread has them. */
-static void run_attention(void *arg, unsigned i, unsigned n)
+/* Puts heads first .. end - 1 of keys and values into the cache, keys turned. */
+static void place(const struct batch *b, size_t t0, size_t t1, size_t first, size_t end)
 {
-    const struct batch *b = arg;
-    struct rbe_session *s = b->s;
+    const struct rbe_session *s = b->s;
     const struct rbe_model_config *c = &s->m->config;
-    const size_t group = c->n_head / c->n_kv;
-    const float scale = (float)(1 / sqrt((double)c->head));
-    const bool blocks = b->count >= MIN_BLOCK && query_rows(s->limits) > 1;
-    size_t first, last;
+    const size_t dim = c->head, ld = rbe_config_qkv(c), keys = rbe_config_keys(c);
+    const struct rbe_attention_of *f = &s->attention->of[type_of(s->limits)];
 
-    rbe_split(c->n_head, 1, i, n, &first, &last);
-    for (size_t head = first, end; head < last; head = end) {
-        const struct rbe_kv kv = kv_of(s, b->layer, head / group);
-        end = blocks ? head + 1 : (head / group + 1) * group;
-        end = end < last ? end : last;
-        if (blocks)
-            attend_blocks(b, &kv, head, scale);
-        else
-            attend_singly(b, &kv, head, end - head, scale);
+    turn(b, t0, t1, c->n_head + first, c->n_head + end);
+    for (size_t h = first; h < end; h++) {
+        const struct rbe_kv kv = kv_of(s, b->layer, h);
+        const float *from = s->qkv + rbe_config_queries(c) + h * dim;
+        for (size_t t = t0; t < t1; t++)
+            f->place(&kv, b->first + t, from + t * ld, from + t * ld + keys);
     }
 }
 
-/* The first half of every token's values in ff becomes what its gates let through. */
-static void run_gates(void *arg, unsigned i, unsigned n)
+/* Many tokens, before attention. */
+static void run_place(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
-    const size_t f = b->s->m->config.n_inner;
+    const struct rbe_model_config *c = &b->s->m->config;
     size_t t0, t1;
 
-    rbe_split(b->count, 1, i, n, &t0, &t1);
-    for (size_t t = t0; t < t1; t++)
-        b->s->e->swiglu(b->s->ff + t * 2 * f, b->s->ff + t * 2 * f + f, f);
+    /* In int8 positions beside each other share cache lines. */
+    rbe_split(b->count, RBE_KV_STEP, i, n, &t0, &t1);
+    turn(b, t0, t1, 0, c->n_head);
+    place(b, t0, t1, 0, c->n_kv);
+}
+
+/* Whether a unit has all heads that look at its keys: then it places them as well. */
+static bool has_group(const struct rbe_session *s, size_t unit)
+{
+    return s->units[unit + 1] - s->units[unit] == s->m->config.n_head / s->m->config.n_kv;
+}
+
+/* Of few tokens, the keys that several units look at, before attention. */
+static void place_shared(const struct batch *b)
+{
+    const struct rbe_session *s = b->s;
+    const size_t group = s->m->config.n_head / s->m->config.n_kv;
+
+    for (size_t u = 0; u < s->unit_count; u++)
+        if (!has_group(s, u) && s->units[u] % group == 0)
+            place(b, 0, b->count, s->units[u] / group, s->units[u] / group + 1);
+}
+
+static void attend(const struct batch *b, size_t unit)
+{
+    struct rbe_session *s = b->s;
+    const struct rbe_model_config *c = &s->m->config;
+    const size_t first = s->units[unit], end = s->units[unit + 1];
+    const size_t keys = first / (c->n_head / c->n_kv);
+    const float scale = (float)(1 / sqrt((double)c->head));
+    const struct rbe_kv kv = kv_of(s, b->layer, keys);
+
+    if (b->count <= FEW_TOKENS) {
+        if (has_group(s, unit))
+            place(b, 0, b->count, keys, keys + 1);
+        turn(b, 0, b->count, first, end);
+    }
+    if (b->count < MIN_BLOCK || query_rows(s->limits) == 1)
+        attend_singly(b, &kv, first, end - first, scale);
+    else
+        for (size_t head = first; head < end; head++)
+            attend_blocks(b, &kv, head, scale);
+}
+
+static void run_attention(void *arg, unsigned i, unsigned n)
+{
+    struct batch *b = arg;
+    size_t first, end;
+
+    while (rbe_take(&b->taken, b->s->unit_count, i, n, &first, &end))
+        while (first < end)
+            attend(b, first++);
 }
 
 /* The first use of weights: their checksums. */
@@ -788,15 +1001,17 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
             memcpy(trace, s->x, count * e * sizeof *trace);
         multiply(s, l->weight[RBE_ROLE_QKV], s->h, e, count, s->qkv, qkv,
                  l->values[RBE_ROLE_QKV_BIAS], ADD_BIAS);
-        run_tokens(s, count, run_place, &b);
-        rbe_pool_run(s->pool, run_attention, &b);
+        if (count > FEW_TOKENS)
+            rbe_pool_run(s->pool, run_place, &b);
+        else
+            place_shared(&b);
+        b.taken = (struct rbe_taken){0};
+        rbe_pool_share(s->pool, run_attention, &b);
         multiply(s, l->weight[RBE_ROLE_ATTN_OUT], s->qkv, qkv, count, s->h, e, NULL, NOTHING);
         norm(&b, l->values[RBE_ROLE_ATTN_OUT_BIAS], l, RBE_ROLE_FFN_NORM,
              RBE_ROLE_FFN_NORM_BIAS);
         multiply(s, l->weight[RBE_ROLE_FFN_UP], s->h, e, count, s->ff, up,
                  l->values[RBE_ROLE_FFN_UP_BIAS], after);
-        if (arch->activation == RBE_SWIGLU)
-            run_tokens(s, count, run_gates, &b);
         multiply(s, l->weight[RBE_ROLE_FFN_DOWN], s->ff, up, count, s->h, e, NULL, NOTHING);
         add = l->values[RBE_ROLE_FFN_DOWN_BIAS];
     }
@@ -841,24 +1056,6 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
     return RBE_OK;
 }
 
-/* Every token passes here: lanes of a fixed number become vector instructions.  x - x is 0
- * when x is finite, else NaN. */
-static bool all_finite(const float *x, size_t n)
-{
-    enum { LANES = 8 };
-    float zero[LANES] = {0};
-    size_t i = 0;
-
-    for (; n - i >= LANES; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            zero[k] += x[i + k] - x[i + k];
-    for (; i < n; i++)
-        zero[0] += x[i] - x[i];
-    for (int k = 1; k < LANES; k++)
-        zero[0] += zero[k];
-    return zero[0] == 0;
-}
-
 enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
                            struct rbe_diag *d)
 {
@@ -872,11 +1069,9 @@ enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, fl
     if (s->stop_early && rbe_interrupt_is_old())
         return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     const size_t vocab = s->m->config.vocab;
-    multiply(s, s->m->whole.weight[RBE_ROLE_OUTPUT], s->h + first * e, e, count, logits, vocab,
-             NULL, NOTHING);
     /* Finite weights can overflow on the way; a token chosen from NaN would mean nothing. */
-    for (size_t i = 0; i < count; i++)
-        if (!all_finite(logits + i * vocab, vocab))
-            return rbe_fail(d, RBE_ERR_NUMERIC, "%s: logits are not finite", s->m->path);
+    if (!multiply(s, s->m->whole.weight[RBE_ROLE_OUTPUT], s->h + first * e, e, count, logits,
+                  vocab, NULL, CHECK_FINITE))
+        return rbe_fail(d, RBE_ERR_NUMERIC, "%s: logits are not finite", s->m->path);
     return RBE_OK;
 }

@@ -12,10 +12,8 @@ void rbe_rotate(float *x, size_t ldx, size_t count, size_t n, uint32_t block,
 {
     const struct rbe_transform *f = rbe_transform_best(rbe_cpu_isa());
 
-    for (size_t t = 0; t < count; t++) {
-        f->flip_signs(x + t * ldx, n, sign_seed);
-        f->hadamard(x + t * ldx, n, block);
-    }
+    for (size_t t = 0; t < count; t++)
+        f->rotate(x + t * ldx, x + t * ldx, n, block, sign_seed);
 }
 
 void rbe_unrotate(float *x, size_t ldx, size_t count, size_t n, uint32_t block,

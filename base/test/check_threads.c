@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,7 @@
 #include "kernels/test/check.h"
 
 struct job {
-    unsigned calls[16];
+    unsigned calls[32];
     size_t cells[4096], total, step;
 };
 
@@ -55,6 +56,107 @@ static void check_pool(unsigned threads)
     rbe_pool_close(&p);
 }
 
+/* Work that is taken piece by piece: all of it is done once, whoever comes. */
+struct shared {
+    struct rbe_taken taken;
+    size_t cells[4096], total;
+    unsigned threads;
+    atomic_uint wrong, came;
+};
+
+static void take(void *arg, unsigned i, unsigned n)
+{
+    struct shared *j = arg;
+    size_t begin, end;
+
+    j->wrong += n != j->threads || i >= n;
+    j->came++;
+    while (rbe_take(&j->taken, j->total, i, n, &begin, &end))
+        for (size_t k = begin; k < end; k++)
+            j->cells[k]++;
+}
+
+static void check_share(unsigned threads)
+{
+    static const size_t totals[] = {0, 1, 2, 5, 16, 17, 100, 4096};
+    struct rbe_pool *p;
+    static struct shared j;
+    size_t wrong = 0;
+
+    if (!CHECK(rbe_pool_open(&p, threads, NULL) == RBE_OK))
+        return;
+    memset(&j, 0, sizeof j);
+    for (unsigned round = 1; round <= 400; round++) {
+        if (round % 200 == 0)       /* asleep: they may come too late */
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        memset(&j, 0, sizeof j);
+        j.total = totals[round % 8];
+        j.threads = threads;
+        rbe_pool_share(p, take, &j);
+        /* Nobody is in it any more. */
+        const unsigned came = j.came;
+        wrong += came < 1 || came > threads || j.wrong;
+        for (size_t k = 0; k < 4096; k++)
+            wrong += j.cells[k] != (k < j.total);
+        /* The next one must have all of them. */
+        if (round % 5 == 0) {
+            static struct job all;
+            memset(&all, 0, sizeof all);
+            all.total = 4096;
+            all.step = 44;
+            rbe_pool_run(p, fill, &all);
+            for (unsigned i = 0; i < threads; i++)
+                wrong += all.calls[i] != 1;
+        }
+    }
+    CHECK(wrong == 0);
+    rbe_pool_close(&p);
+    rbe_pool_share(NULL, take, memset(&j, 0, sizeof j));
+    CHECK(j.came == 1);
+}
+
+/* A worker that is in it is waited for. */
+static void wait_in(void *arg, unsigned i, unsigned n)
+{
+    atomic_uint *state = arg;
+
+    (void)n;
+    if (i) {
+        state[0]++;
+        while (!state[1])
+            sched_yield();
+    } else {
+        while (!state[0])           /* one worker is in it */
+            sched_yield();
+        state[1] = 1;
+    }
+}
+
+static void check_pieces(void)
+{
+    struct rbe_taken taken;
+    unsigned wrong = 0;
+
+    for (unsigned n = 1; n < 40; n += 3)
+        for (size_t total = 0; total < 400; total += 13) {
+            size_t begin, end, sum = 0, most = 0;
+            unsigned char seen[400] = {0};
+            memset(&taken, 0, sizeof taken);
+            /* Two threads in turns; the others never come. */
+            for (unsigned turn = 0;; turn++) {
+                if (!rbe_take(&taken, total, turn % 2 ? n - 1 : 0, n, &begin, &end))
+                    break;
+                wrong += begin >= end || end > total;
+                for (size_t k = begin; k < end && k < 400; k++)
+                    wrong += seen[k]++ != 0;
+                sum += end - begin;
+                most = end - begin > most ? end - begin : most;
+            }
+            wrong += sum != total || (n > 1 && most > total / n / 8 + 1 + total / 16);
+        }
+    CHECK(wrong == 0);
+}
+
 static void blocked(void *arg, unsigned i, unsigned n)
 {
     sigset_t mask;
@@ -89,8 +191,18 @@ int main(void)
     struct rbe_diag d = {{0}};
     struct rbe_pool *p;
 
-    for (unsigned t = 1; t <= 5; t++)
+    for (unsigned t = 1; t <= 5; t++) {
         check_pool(t);
+        check_share(t);
+    }
+    check_share(20);
+    check_pieces();
+    if (CHECK(rbe_pool_open(&p, 2, &d) == RBE_OK)) {
+        atomic_uint state[2] = {0, 0};
+        rbe_pool_share(p, wait_in, state);
+        CHECK(state[0] == 1 && state[1] == 1);
+        rbe_pool_close(&p);
+    }
     check_interrupts();
     CHECK(rbe_pool_open(&p, 5000, &d) == RBE_ERR_ARG && !p && d.text[0]);
     CHECK(rbe_pool_open(&p, 0, &d) == RBE_OK && rbe_pool_threads(p) >= 1);

@@ -18,6 +18,7 @@
 #include "base/threads.h"
 #include "deploy/pieces.h"
 #include "model/data.h"
+#include "model/lookup.h"
 #include "model/model.h"
 
 enum { BATCH = 32 };
@@ -25,7 +26,8 @@ enum { BATCH = 32 };
 /* A session, and the tokens that its cache holds. */
 struct slot {
     struct rbe_session *session;
-    uint32_t *ids, n;
+    struct rbe_lookup *lookup;
+    uint32_t *ids, n;           /* while an answer is made, one more that is not run yet */
     uint64_t used;              /* when, in requests */
 };
 
@@ -49,14 +51,17 @@ static enum rbe_status open_slots(struct rbe_engine *e, size_t bytes, struct rbe
 {
     const struct rbe_session_limits l = {.max_tokens = e->limits.context, .max_batch = BATCH,
                                          .max_logits = BATCH, .kv_cache = e->o.kv_cache};
+    const enum rbe_guessing when = e->o.lookup ? RBE_GUESS_WHERE_IT_PAYS : RBE_GUESS_NEVER;
+    const size_t logits = (size_t)rbe_lookup_rows(when) * e->vocab * sizeof *e->logits;
     enum rbe_status err = rbe_memory_check_quota(
-        e->o.model, bytes + e->o.sessions * rbe_session_bytes(e->model, l), d);
+        e->o.model, bytes + e->o.sessions * (logits + rbe_session_bytes(e->model, l)), d);
 
     for (uint32_t i = 0; i < e->o.sessions && !err; i++) {
         struct slot *s = &e->slots[i];
         if (!(s->ids = malloc(e->limits.context * sizeof *s->ids)))
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory for sessions");
-        err = rbe_session_open(&s->session, e->model, l, e->pool, d);
+        if (!(err = rbe_session_open(&s->session, e->model, l, e->pool, d)))
+            err = rbe_lookup_open(&s->lookup, s->session, e->model, when, d);
     }
     return err;
 }
@@ -116,6 +121,7 @@ void rbe_engine_close(struct rbe_engine **pp)
     if (!e)
         return;
     for (uint32_t i = 0; e->slots && i < e->o.sessions; i++) {
+        rbe_lookup_close(&e->slots[i].lookup);
         rbe_session_close(&e->slots[i].session);
         free(e->slots[i].ids);
     }
@@ -424,10 +430,12 @@ static void echo(struct answer *a)
     free(text);
 }
 
-static enum rbe_status make_tokens(struct answer *a, struct rbe_sampler *sampler,
-                                   struct rbe_diag *d)
+static enum rbe_status choose_tokens(struct answer *a, struct rbe_sampler *sampler,
+                                     struct rbe_diag *d)
 {
     struct rbe_engine *e = a->e;
+    struct slot *const s = a->slot;
+    const float *logits;
     enum rbe_status err;
     size_t size;
 
@@ -436,12 +444,12 @@ static enum rbe_status make_tokens(struct answer *a, struct rbe_sampler *sampler
             a->finish = "length";
             break;
         }
-        if ((err = rbe_logits(a->slot->session, RBE_LAST, 1, e->logits, d)))
+        if ((err = rbe_lookup_logits(s->lookup, s->ids, s->n, &logits, d)))
             return err;
-        const uint32_t id = rbe_sample(sampler, e->logits);
+        const uint32_t id = rbe_sample(sampler, logits);
         a->tokens++;
         if (a->r->logprobs >= 0)
-            score(e, &a->scores, id, e->logits, a->r->logprobs);
+            score(e, &a->scores, id, logits, a->r->logprobs);
         if (id == rbe_tokenizer_eos(e->tokenizer) || id == a->r->end) {
             a->finish = "stop";
             break;
@@ -452,10 +460,26 @@ static enum rbe_status make_tokens(struct answer *a, struct rbe_sampler *sampler
         else if (bytes)
             send_on(a, false);
         /* The last token need not be run. */
-        if (!a->finish && a->tokens < a->r->max_tokens && (err = run(a->slot, &id, 1, d)))
-            return err;
+        if (!a->finish && a->tokens < a->r->max_tokens)
+            s->ids[s->n++] = id;
     }
     return RBE_OK;
+}
+
+static enum rbe_status make_tokens(struct answer *a, struct rbe_sampler *sampler,
+                                   struct rbe_diag *d)
+{
+    struct slot *const s = a->slot;
+    struct rbe_engine_counts *counts = &a->e->counts;
+    const struct rbe_lookup_counts before = *rbe_lookup_counts(s->lookup);
+    const enum rbe_status err = choose_tokens(a, sampler, d);
+
+    rbe_lookup_end(s->lookup);
+    const struct rbe_lookup_counts *now = rbe_lookup_counts(s->lookup);
+    atomic_fetch_add(&counts->guessed_tokens, now->guessed - before.guessed);
+    atomic_fetch_add(&counts->guessed_right, now->right - before.right);
+    cut(s, err ? 0 : rbe_session_length(s->session));
+    return err;
 }
 
 static enum rbe_status make(struct answer *a, struct rbe_diag *d)

@@ -26,6 +26,7 @@ struct rbe_engine_options {
     uint32_t seconds;           /* of a request; what is made of the answer by then counts */
     enum rbe_kv_cache kv_cache;
     bool plain;
+    bool lookup;                /* tokens are guessed from what was said (model/lookup.h) */
 };
 
 enum rbe_status rbe_engine_open(struct rbe_engine **out, const struct rbe_engine_options *o,
@@ -57,6 +58,7 @@ void rbe_engine_rest(struct rbe_engine *e);
 /* Since the start; read at any time. */
 struct rbe_engine_counts {
     atomic_ullong prompt_tokens, cached_tokens, answer_tokens, microseconds;
+    atomic_ullong guessed_tokens, guessed_right;        /* by lookup */
 };
 const struct rbe_engine_counts *rbe_engine_counts(const struct rbe_engine *e);
 

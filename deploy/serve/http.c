@@ -328,6 +328,8 @@ static char *metrics(struct rbe_http *h)
         {"rbe_prompt_tokens_total", "counter", (double)atomic_load(&e->prompt_tokens)},
         {"rbe_cached_tokens_total", "counter", (double)atomic_load(&e->cached_tokens)},
         {"rbe_answer_tokens_total", "counter", (double)atomic_load(&e->answer_tokens)},
+        {"rbe_guessed_tokens_total", "counter", (double)atomic_load(&e->guessed_tokens)},
+        {"rbe_guessed_right_total", "counter", (double)atomic_load(&e->guessed_right)},
         {"rbe_busy_seconds_total", "counter", 1e-6 * (double)atomic_load(&e->microseconds)},
         {"rbe_resting", "gauge", n.resting},
         {"rbe_rests_total", "counter", n.rests},

@@ -85,6 +85,34 @@ static void check_answers(void)
     rbe_chat_close(&c);
 }
 
+/* Guessed tokens change no word, also where a batch would have had no room for them. */
+static void check_lookup(void)
+{
+    struct rbe_edge_config how = {.threads = 1, .context = 400, .max_tokens = 20, .batch = 1};
+    static const char *const said[] = {"Where does the river rise?", "Who?"};
+    struct rbe_chat *plain = NULL, *guesses = NULL;
+    unsigned guessed = 0, right = 0, n, m;
+    char stats[1024];
+
+    CHECK(!rbe_chat_open(&plain, MODEL, NULL, &how, &d));
+    how.lookup = true;
+    CHECK(!rbe_chat_open(&guesses, MODEL, NULL, &how, &d));
+    for (int i = 0; plain && guesses && i < 10; i++) {
+        CHECK(!rbe_chat_say(plain, said[i % 2], NULL, NULL, &d) &&
+              !rbe_chat_say(guesses, said[i % 2], NULL, NULL, &d));
+        CHECK(!strcmp(rbe_chat_answer(plain), rbe_chat_answer(guesses)));
+        rbe_chat_stats(plain, stats, sizeof stats);
+        CHECK(strstr(stats, "\"guessed_tokens\":0,\"guessed_right\":0,"));
+        rbe_chat_stats(guesses, stats, sizeof stats);
+        const char *at = strstr(stats, "\"guessed_tokens\":");
+        if (CHECK(at && sscanf(at, "\"guessed_tokens\":%u,\"guessed_right\":%u,", &n, &m) == 2))
+            guessed += n, right += m;
+    }
+    CHECK(guessed > 0 && right > 0 && right <= guessed);
+    rbe_chat_close(&plain);
+    rbe_chat_close(&guesses);
+}
+
 static void check_refusals(void)
 {
     struct rbe_chat *c = open_one(1);
@@ -262,6 +290,7 @@ int main(void)
     CHECK(!rbe_init(&d));
     check_quiet();
     check_answers();
+    check_lookup();
     check_refusals();
     check_cancel();
     check_chapter();

@@ -30,6 +30,8 @@ struct rbe_edge_config {
     uint32_t context;           /* tokens that are remembered; 0: all that the model can */
     uint32_t max_tokens;        /* of an answer; 0: a quarter of the context */
     bool plain;                 /* "Question:" and "Answer:", also where ChatML is known */
+    bool lookup;                /* guess tokens that were said before, where that makes answers
+                                 * faster: the same text (RBE models only) */
     struct rbe_sampling sampling;
 };
 
@@ -77,9 +79,10 @@ const char *rbe_chat_answer(const struct rbe_chat *c);
 
 /*
  * Of the last turn and of all, as a JSON object: turns, question_tokens, answer_tokens,
- * context_tokens, forgotten_turns, first_token_ms, ms_per_token (null when fewer than two
- * tokens were made), load_ms, threads, memory_bytes (planned), cancelled.  Returns its length;
- * writes at most size bytes, NUL-terminated, as snprintf() does.  0: out of memory.
+ * context_tokens, guessed_tokens and guessed_right (by lookup), forgotten_turns,
+ * first_token_ms, ms_per_token (null when fewer than two tokens were made), load_ms, threads,
+ * memory_bytes (planned), cancelled.  Returns its length; writes at most size bytes,
+ * NUL-terminated, as snprintf() does.  0: out of memory.
  */
 size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size);
 

@@ -224,11 +224,25 @@ INLINE size_t padded_dim(const struct rbe_kv *kv)
     return (kv->dim + 15) / 16 * 16;
 }
 
+/* Byte `at` of each of sixteen numbers becomes the low byte of q. */
+INLINE void put_bytes(void *numbers, const int32_t *q, unsigned at)
+{
+    typedef uint32_t u32_bits __attribute__((vector_size(sizeof(f32x))));
+    u32_bits old, new;
+
+    for (size_t i = 0; i < 16; i += F32_LANES) {
+        memcpy(&old, (char *)numbers + 4 * i, sizeof old);
+        memcpy(&new, q + i, sizeof new);
+        new = (old & ~(0xFFU << 8 * at)) | (new & 0xFF) << 8 * at;
+        memcpy((char *)numbers + 4 * i, &new, sizeof new);
+    }
+}
+
 static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, const float *value)
 {
     const size_t n = padded_dim(kv);
     uint8_t *k = (uint8_t *)kv->keys + at / 16 * n * 16 + at % 16 * 4;
-    int8_t *v = (int8_t *)kv->values + at / 4 * n * 4 + at % 4;
+    int8_t *v = (int8_t *)kv->values + at / 4 * n * 4;
     const uint16_t scales[2] = {byte_scale(key, kv->dim), byte_scale(value, kv->dim)};
     float by[2];
 
@@ -240,10 +254,12 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
         int32_t q[2][LANES];
         sixteen_integers(q[0], key + i, there, by[0]);
         sixteen_integers(q[1], value + i, there, by[1]);
-        for (size_t j = 0; j < 16; j++) {
-            k[j / 4 * 64 + j % 4] = (uint8_t)(q[0][j] + 128);
-            v[j * 4] = (int8_t)q[1][j];
-        }
+        uint8_t bytes[16];
+        for (size_t j = 0; j < 16; j++)
+            bytes[j] = (uint8_t)(q[0][j] + 128);
+        for (size_t j = 0; j < 4; j++)
+            memcpy(k + j * 64, bytes + 4 * j, 4);
+        put_bytes(v, q[1], at % 4);
     }
     kv->key_scales[at] = scales[0];
     kv->value_scales[at] = scales[1];

@@ -152,6 +152,61 @@ static void rotate(float *y, const float *x, const float *cosines, const float *
     }
 }
 
+/* The largest of each block first: the place is looked for in one block only. */
+static size_t largest(const float *x, size_t n)
+{
+    enum { STEP = 4 * F32_LANES, BLOCK = 1024 };
+    float most = -INFINITY;
+    size_t from = 0;
+
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t end = n - at < BLOCK ? n : at + BLOCK;
+        f32x m[4];
+        size_t i = at;
+        RBE_UNROLL
+        for (int k = 0; k < 4; k++)
+            m[k] = (f32x){0} - INFINITY;
+        for (; i + STEP <= end; i += STEP) {
+            RBE_UNROLL
+            for (int k = 0; k < 4; k++)
+                m[k] = f32_max(f32_load(x + i + (size_t)k * F32_LANES), m[k]);
+        }
+        float here = max_lanes(f32_max(f32_max(m[0], m[1]), f32_max(m[2], m[3])));
+        for (; i < end; i++)
+            here = x[i] > here ? x[i] : here;
+        if (here > most) {
+            most = here;
+            from = at;
+        }
+    }
+    for (size_t i = from; i < n; i++)
+        if (x[i] == most)
+            return i;
+    return 0;                   /* nothing but NaN */
+}
+
+/* x - x is 0, or NaN. */
+static bool all_finite(const float *x, size_t n)
+{
+    f32x odd[4] = {{0}};
+    float odds[F32_LANES], sum = 0;
+    size_t i = 0;
+
+    for (; i + 4 * F32_LANES <= n; i += 4 * F32_LANES) {
+        RBE_UNROLL
+        for (int k = 0; k < 4; k++) {
+            const f32x v = f32_load(x + i + (size_t)k * F32_LANES);
+            odd[k] += v - v;
+        }
+    }
+    for (; i < n; i++)
+        sum += x[i] - x[i];
+    f32_store(odds, (odd[0] + odd[1]) + (odd[2] + odd[3]));
+    for (int k = 0; k < F32_LANES; k++)
+        sum += odds[k];
+    return sum == 0;
+}
+
 #define FUNCTIONS                                                                              \
     layer_norm, bias_gelu, bias_add, residual_add, softmax, log_sum_exp, rms_norm, swiglu,     \
-        rotate
+        rotate, largest, all_finite

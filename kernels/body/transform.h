@@ -12,6 +12,7 @@
 #define RBE_KERNELS_BODY_TRANSFORM_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/body/unroll.h"
@@ -23,36 +24,45 @@ enum { SUM_LANES = 16, SUM_VECS = SUM_LANES / F32_LANES };
 
 struct magnitudes {
     f64x sum[SUM_VECS];
-    f32x max[SUM_VECS];
+    f32x max[SUM_VECS], odd[SUM_VECS];
 };
 
-/* Sixteen more values. */
-static inline void measure(struct magnitudes *m, int i, f32x v)
+/* Sixteen more values: their sum, or whether they are finite (x - x is 0, or NaN). */
+static inline void measure(const bool add, struct magnitudes *m, int i, f32x v)
 {
     const f32x a = f32_abs(v);
-    m->sum[i] = f64_add(m->sum[i], a);
+    if (add)
+        m->sum[i] = f64_add(m->sum[i], a);
+    else
+        m->odd[i] = f32_add(m->odd[i], f32_sub(a, a));
     m->max[i] = f32_max(a, m->max[i]);
 }
 
-static inline struct rbe_magnitude total(const struct magnitudes *m)
+static inline struct rbe_magnitude total(const bool add, const struct magnitudes *m)
 {
     double sum[SUM_LANES];
-    float max[SUM_LANES];
+    float max[SUM_LANES], odd[SUM_LANES];
 
     for (int i = 0; i < SUM_VECS; i++) {
-        f64_store(sum + i * F32_LANES, m->sum[i]);
+        if (add)
+            f64_store(sum + i * F32_LANES, m->sum[i]);
+        else
+            f32_store(odd + i * F32_LANES, m->odd[i]);
         f32_store(max + i * F32_LANES, m->max[i]);
     }
     for (int half = SUM_LANES / 2; half; half /= 2)
         for (int l = 0; l < half; l++) {
-            sum[l] += sum[l + half];
+            if (add)
+                sum[l] += sum[l + half];
+            else
+                odd[l] += odd[l + half];
             max[l] = max[l] > max[l + half] ? max[l] : max[l + half];
         }
-    return (struct rbe_magnitude){sum[0], max[0]};
+    return (struct rbe_magnitude){add ? sum[0] : (double)odd[0], max[0]};
 }
 
-static struct rbe_magnitude scale(float *to, const float *from, const uint16_t *scales,
-                                  size_t n)
+static inline struct rbe_magnitude scale_as(const bool add, float *to, const float *from,
+                                            const uint16_t *scales, size_t n)
 {
     const size_t end = (n + RBE_ACT_PAD - 1) / RBE_ACT_PAD * RBE_ACT_PAD;
     struct magnitudes m;
@@ -61,7 +71,7 @@ static struct rbe_magnitude scale(float *to, const float *from, const uint16_t *
     RBE_UNROLL
     for (int i = 0; i < SUM_VECS; i++) {
         m.sum[i] = f64_zero();
-        m.max[i] = f32_set(0);
+        m.max[i] = m.odd[i] = f32_set(0);
     }
     for (; k + SUM_LANES <= n; k += SUM_LANES) {
         RBE_UNROLL
@@ -71,7 +81,7 @@ static struct rbe_magnitude scale(float *to, const float *from, const uint16_t *
             if (scales)
                 v = f32_mul(v, f32_load_half(scales + at));
             f32_store(to + at, v);
-            measure(&m, i, v);
+            measure(add, &m, i, v);
         }
     }
     for (size_t i = k; i < n; i++)
@@ -80,9 +90,21 @@ static struct rbe_magnitude scale(float *to, const float *from, const uint16_t *
     if (k < n) {
         RBE_UNROLL
         for (int i = 0; i < SUM_VECS; i++)
-            measure(&m, i, f32_load(to + k + (size_t)i * F32_LANES));
+            measure(add, &m, i, f32_load(to + k + (size_t)i * F32_LANES));
     }
-    return total(&m);
+    return total(add, &m);
+}
+
+static struct rbe_magnitude scale(float *to, const float *from, const uint16_t *scales,
+                                  size_t n)
+{
+    return scale_as(true, to, from, scales, n);
+}
+
+static struct rbe_magnitude scale_only(float *to, const float *from, const uint16_t *scales,
+                                       size_t n)
+{
+    return scale_as(false, to, from, scales, n);
 }
 
 static void quantise(int16_t *q, const float *x, size_t n, float s)
@@ -91,6 +113,23 @@ static void quantise(int16_t *q, const float *x, size_t n, float s)
 
     for (size_t i = 0; i < n; i += F32_LANES)
         f32_store_s16(q + i, f32_mul(f32_load(x + i), by));
+}
+
+/* A piece at a time, which is then in registers or near them. */
+static void quantise_pairs(int16_t *q, uint16_t *pair, const float *x, size_t n, float s)
+{
+    typedef uint16_t u16x16 __attribute__((vector_size(32)));   /* the compiler's own */
+
+    for (size_t i = 0; i < n; i += RBE_ACT_PAD) {
+        quantise(q + i, x + i, RBE_ACT_PAD, s);
+        for (size_t k = i; k < i + RBE_ACT_PAD; k += 16) {
+            u16x16 v;
+            memcpy(&v, q + k, sizeof v);
+            v = (v & 0xFF) ^ 0x80;
+            v |= v << 8;
+            memcpy(pair + k, &v, sizeof v);
+        }
+    }
 }
 
 /* splitmix64's output function: 64 signs of columns 64 word .. 64 word + 63. */
@@ -122,17 +161,12 @@ static void flip_signs(float *x, size_t n, uint64_t seed)
 }
 
 /* The stages whose strides are shorter than a register. */
-static inline void stages_inside(float *x, size_t block, float factor)
+static inline f32x stages_inside(f32x v)
 {
-    const f32x f = f32_set(factor);
-
-    for (size_t i = 0; i < block; i += F32_LANES) {
-        f32x v = f32_load(x + i);
-        RBE_UNROLL
-        for (int half = 1; half < F32_LANES; half *= 2)
-            v = f32_butterfly(v, half);
-        f32_store(x + i, f32_mul(v, f));
-    }
+    RBE_UNROLL
+    for (int half = 1; half < F32_LANES; half *= 2)
+        v = f32_butterfly(v, half);
+    return v;
 }
 
 /* The stage of stride `half`. */
@@ -181,21 +215,16 @@ static void hadamard_narrow(float *x, size_t block, float norm)
         x[k] *= norm;
 }
 
-/* Factors of 1 change nothing; the last pass brings the norm. */
-static void hadamard(float *x, size_t n, size_t block)
+/* The stages behind those inside registers.  Factors of 1 change nothing; the last pass brings
+ * the norm. */
+static inline void stages_between(float *x, size_t n, size_t block, float norm)
 {
-    const float norm = (float)(1 / sqrt((double)block));
+    size_t first = F32_LANES, passes = 0;
 
-    for (const float *const end = x + n; x < end; x += block) {
-        size_t half = F32_LANES, passes = 0;
-
-        if (block < F32_LANES) {
-            hadamard_narrow(x, block, norm);
-            continue;
-        }
-        for (size_t h = half; h < block; h *= 2)
-            passes++;
-        stages_inside(x, block, passes ? 1 : norm);
+    for (size_t h = first; h < block; h *= 2)
+        passes++;
+    for (const float *const end = x + n; x < end && passes; x += block) {
+        size_t half = first;
         if (passes % 2) {
             one_stage(x, block, half, passes == 1 ? norm : 1);
             half *= 2;
@@ -205,6 +234,45 @@ static void hadamard(float *x, size_t n, size_t block)
     }
 }
 
-#define FUNCTIONS scale, quantise, flip_signs, hadamard
+static void hadamard(float *x, size_t n, size_t block)
+{
+    const float norm = (float)(1 / sqrt((double)block));
+    const f32x f = f32_set(block == F32_LANES ? norm : 1);
+
+    if (block < F32_LANES) {
+        for (const float *const end = x + n; x < end; x += block)
+            hadamard_narrow(x, block, norm);
+        return;
+    }
+    for (size_t i = 0; i < n; i += F32_LANES)
+        f32_store(x + i, f32_mul(stages_inside(f32_load(x + i)), f));
+    stages_between(x, n, block, norm);
+}
+
+/* Signs and the first stages in one pass. */
+static void rotate(float *to, const float *from, size_t n, size_t block, uint64_t seed)
+{
+    const float norm = (float)(1 / sqrt((double)block));
+    const f32x f = f32_set(block == F32_LANES ? norm : 1);
+
+    if (block < F32_LANES) {
+        memmove(to, from, n * sizeof *to);
+        flip_signs(to, n, seed);
+        hadamard(to, n, block);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 64) {
+        const uint64_t s = sign_word(seed, i / 64);
+        const size_t count = n - i < 64 ? n - i : 64;
+        for (size_t k = 0; k < count; k += F32_LANES) {
+            const uint32_t bits = (uint32_t)(s >> k) & ((1U << F32_LANES) - 1);
+            const f32x v = stages_inside(f32_flip(f32_load(from + i + k), bits));
+            f32_store(to + i + k, f32_mul(v, f));
+        }
+    }
+    stages_between(to, n, block, norm);
+}
+
+#define FUNCTIONS scale, scale_only, quantise, quantise_pairs, flip_signs, hadamard, rotate
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "kernels/format/seed.h"
 
+#include "kernels/body/unroll.h"
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/format/seedg.h"
@@ -21,55 +22,67 @@ static struct rbe_matrix_size size(uint32_t rows, uint32_t cols, uint32_t block,
     };
 }
 
-/* Word j of column n's stream, or its first past the end. */
-static uint16_t word(const struct rbe_matrix *w, size_t j, size_t n)
+/* Word j of the streams of columns 0 to 31, or their first past the end; those of the next 32
+ * columns stand *step words behind. */
+static const uint16_t *words_at(const struct rbe_matrix *w, size_t j, size_t *step)
 {
-    const size_t groups = rbe_seed_groups(w->cols);
     const size_t words = rbe_seed_column_words(w->rows, w->block);
     const size_t strip = j < words ? j / 8 : 0, left = words - 8 * strip;
     const size_t in = j < words ? j % 8 : 0, of = left < 8 ? left : 8;
 
-    return ((const uint16_t *)
-                w->codes)[strip * groups * 8 * 32 + (n / 32 * of + in) * 32 + n % 32];
+    *step = of * RBE_SEED_LANES;
+    return (const uint16_t *)w->codes +
+           (strip * rbe_seed_groups(w->cols) * 8 + in) * RBE_SEED_LANES;
 }
 
-/* The window of row r, column n. */
-static uint16_t window(const struct rbe_matrix *w, size_t r, size_t n)
+/* The weights by the windows of row r: every token's embedding is one. */
+INLINE void decode_row(const struct rbe_matrix *w, size_t r, float *out,
+                       int32_t (*map)(uint16_t window, unsigned i))
 {
-    const unsigned bit = rbe_seed_bit((unsigned)(r % w->block), w->block);
+    const unsigned i = (unsigned)(r % w->block), bit = rbe_seed_bit(i, w->block);
     const size_t j = r / w->block * 8 + bit / 16;
+    const float s = rbe_f16_to_f32(w->scale[r]);
+    size_t low_step, high_step;
+    const uint16_t *low = words_at(w, j, &low_step), *high = words_at(w, j + 1, &high_step);
 
-    return (uint16_t)(((uint32_t)word(w, j + 1, n) << 16 | word(w, j, n)) >> bit % 16);
+    for (size_t n = 0; n < w->cols; n += RBE_SEED_LANES, low += low_step, high += high_step)
+        for (size_t k = 0; k < RBE_SEED_LANES && n + k < w->cols; k++) {
+            const uint32_t both = (uint32_t)high[k] << 16 | low[k];
+            const float c = w->col_scale ? rbe_f16_to_f32(w->col_scale[n + k]) : 1;
+            out[n + k] = s * c * (float)map((uint16_t)(both >> bit % 16), i);
+        }
 }
 
-static float col_scale(const struct rbe_matrix *w, size_t n)
+INLINE int32_t map_seed(uint16_t window, unsigned i)
 {
-    return w->col_scale ? rbe_f16_to_f32(w->col_scale[n]) : 1;
+    (void)i;
+    return rbe_seed_map(window);
+}
+
+INLINE int32_t map_seed4(uint16_t window, unsigned i)
+{
+    return rbe_seed4_map(window, i);
+}
+
+INLINE int32_t map_seedg(uint16_t window, unsigned i)
+{
+    (void)i;
+    return rbe_seedg_map(window);
 }
 
 static void decode_seed(const struct rbe_matrix *w, size_t r, float *out)
 {
-    const float s = rbe_f16_to_f32(w->scale[r]);
-
-    for (size_t n = 0; n < w->cols; n++)
-        out[n] = s * col_scale(w, n) * (float)rbe_seed_map(window(w, r, n));
+    decode_row(w, r, out, map_seed);
 }
 
 static void decode_seed4(const struct rbe_matrix *w, size_t r, float *out)
 {
-    const float s = rbe_f16_to_f32(w->scale[r]);
-    const unsigned i = (unsigned)(r % w->block);
-
-    for (size_t n = 0; n < w->cols; n++)
-        out[n] = s * col_scale(w, n) * (float)rbe_seed4_map(window(w, r, n), i);
+    decode_row(w, r, out, map_seed4);
 }
 
 static void decode_seedg(const struct rbe_matrix *w, size_t r, float *out)
 {
-    const float s = rbe_f16_to_f32(w->scale[r]);
-
-    for (size_t n = 0; n < w->cols; n++)
-        out[n] = s * col_scale(w, n) * (float)rbe_seedg_map(window(w, r, n));
+    decode_row(w, r, out, map_seedg);
 }
 
 /* A weight is the sum of two bytes; with DOTPROD activations of 16 bits are two as well. */

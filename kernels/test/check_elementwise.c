@@ -153,6 +153,34 @@ static void check_softmax(const struct rbe_elementwise *e, size_t version, size_
     CHECK_NEAR(e->log_sum_exp(got, n), 10000, 1e-6);
 }
 
+/* In every place, among equals, and where some are not finite. */
+static void check_largest(const struct rbe_elementwise *e, size_t size)
+{
+    const size_t n = sizes[size];
+
+    for (size_t i = 0; i < n; i++)
+        got[i] = (float)(i % 7) - 9;
+    CHECK(e->largest(got, n) == (n < 7 ? n - 1 : 6) && e->all_finite(got, n));
+    for (size_t i = 0; i < n; i++) {
+        const float was = got[i];
+        got[i] = 5;
+        CHECK(e->largest(got, n) == i);
+        got[n - 1] = 5;
+        CHECK(e->largest(got, n) == i);
+        got[n - 1] = (float)((n - 1) % 7) - 9;
+        got[i] = NAN;
+        CHECK(!e->all_finite(got, n) && (n == 1 || e->largest(got, n) != i));
+        got[i] = i % 2 ? INFINITY : -INFINITY;
+        CHECK(!e->all_finite(got, n) && (n == 1 || (e->largest(got, n) == i) == (i % 2 == 1)));
+        got[i] = was;
+    }
+    for (size_t i = 0; i < n; i++)
+        got[i] = i == n / 2 ? -INFINITY : NAN;
+    CHECK(e->largest(got, n) == n / 2);
+    got[n / 2] = NAN;
+    CHECK(e->largest(got, n) < n);
+}
+
 /* GELU and e^x over their whole range, relative error. */
 static void check_ranges(const struct rbe_elementwise *e)
 {
@@ -243,6 +271,7 @@ int main(int argc, char **argv)
             check_activations(e, version, s);
             check_llama(e, version, s);
             check_softmax(e, version, s);
+            check_largest(e, s);
         }
         check_ranges(e);
         time_it(e);

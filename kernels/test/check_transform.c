@@ -76,6 +76,9 @@ static void check_scale(const struct rbe_transform *f, size_t n, enum place plac
         CHECK(same(to, want, end));
         CHECK(m.sum == plain.sum);
         CHECK(m.max == plain.max);
+        memset(to, 0xFF, end * sizeof *to);
+        const struct rbe_magnitude only = f->scale_only(to, from, scaled ? half : NULL, n);
+        CHECK(same(to, want, end) && only.max == plain.max && only.sum == 0);
     }
     /* What poisons the sum; the largest number passes NaN over. */
     fill(from, n);
@@ -84,8 +87,11 @@ static void check_scale(const struct rbe_transform *f, size_t n, enum place plac
         from[0] = -FLT_MAX;
     const struct rbe_magnitude m = f->scale(to, from, NULL, n);
     CHECK(isnan(m.sum) && m.max == (n > 1 ? FLT_MAX : 0));
+    const struct rbe_magnitude only = f->scale_only(to, from, NULL, n);
+    CHECK(isnan(only.sum) && only.max == m.max);
     from[n - 1] = -INFINITY;
     CHECK(isinf(f->scale(to, from, NULL, n).sum));
+    CHECK(isnan(f->scale_only(to, from, NULL, n).sum));
 }
 
 static void check_quantise(const struct rbe_transform *f, size_t n, enum place place)
@@ -93,6 +99,7 @@ static void check_quantise(const struct rbe_transform *f, size_t n, enum place p
     const enum place at = place == ODD ? AT_START : place;
     float *x = guarded_at(&from_room, at, n * sizeof *x, 64);
     int16_t *q = guarded_at(&q_room, at, n * sizeof *q, 32);
+    uint16_t *pair = guarded_at(&scale_room, at, n * sizeof *pair, 32);
     unsigned wrong = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -107,6 +114,10 @@ static void check_quantise(const struct rbe_transform *f, size_t n, enum place p
     f->quantise(q, x, n, 0.3F);
     for (size_t i = 0; i < n; i++)
         wrong += q[i] != (int)nearbyintf(x[i] * 0.3F);
+    f->quantise_pairs(q, pair, x, n, 127.0F / 32767);
+    for (size_t i = 0; i < n; i++)
+        wrong += q[i] != (int)nearbyintf(x[i] * (127.0F / 32767)) ||
+                 pair[i] != (q[i] + 128) * 257;
     CHECK(wrong == 0);
 }
 
@@ -134,6 +145,18 @@ static void check_hadamard(const struct rbe_transform *f, size_t n, size_t block
     memcpy(want, x, n * sizeof *x);
     plain_hadamard(want, n, block);
     f->hadamard(x, n, block);
+    CHECK(same(x, want, n));
+
+    /* With signs before it, in place and not. */
+    float *to = guarded_at(&to_room, place, n * sizeof *to, sizeof *to);
+    const uint64_t seed = check_next(&rng);
+    fill(x, n);
+    memcpy(want, x, n * sizeof *x);
+    f->flip_signs(want, n, seed);
+    plain_hadamard(want, n, block);
+    f->rotate(to, x, n, block, seed);
+    CHECK(same(to, want, n));
+    f->rotate(x, x, n, block, seed);
     CHECK(same(x, want, n));
 }
 

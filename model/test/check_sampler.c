@@ -5,9 +5,12 @@
  */
 #include <math.h>
 #include <rbe/sampler.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
 #include "kernels/cpu.h"
+#include "kernels/elementwise.h"
 #include "kernels/test/check.h"
 
 enum { DRAWS = 40000 };
@@ -130,6 +133,77 @@ static void check_seeds(struct check_rng *rng)
     rbe_sampler_close(&none);
 }
 
+/* --- against a plain choice --------------------------------------------------------------- */
+
+enum { WORDS = 700 };
+static float chance[WORDS];
+
+static int likelier(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return chance[x] != chance[y] ? (chance[x] < chance[y] ? 1 : -1) : (x < y ? -1 : 1);
+}
+
+/* All of them sorted. */
+static uint32_t plain_choice(const float *logits, struct rbe_sampling how, uint64_t *state)
+{
+    const double u = (double)(rbe_random_next(state) >> 11) * 0x1p-53;
+    const size_t k = how.top_k && how.top_k < WORDS ? how.top_k : WORDS;
+    uint32_t ids[WORDS];
+    float most = -INFINITY;
+    double mass = 0, within = 0, sum = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < WORDS; i++)
+        most = logits[i] > most ? logits[i] : most;
+    for (size_t i = 0; i < WORDS; i++) {
+        chance[i] = (logits[i] - most) * (1 / how.temperature);
+        ids[i] = (uint32_t)i;
+    }
+    rbe_elementwise_best(rbe_cpu_isa())->softmax(chance, WORDS);
+    qsort(ids, WORDS, sizeof *ids, likelier);
+    while (n < k && !(k == WORDS && mass >= (double)how.top_p))
+        mass += chance[ids[n++]];
+    for (size_t i = 0; k < WORDS && i < n; i++) {
+        within += chance[ids[i]];
+        if (within >= (double)how.top_p * mass) {
+            mass = within;
+            n = i + 1;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        sum += chance[ids[i]];
+        if (sum > u * mass)
+            return ids[i];
+    }
+    return ids[0];
+}
+
+/* Logits with many equals, so that the order of ids counts. */
+static void check_plain(struct check_rng *rng)
+{
+    static const uint32_t ks[] = {0, 1, 2, 40, 349, 350, 351, 699, 700};
+    static const float ps[] = {1, 0.3F, 0.9F, 0.985F, 0.995F, 0.999999F};
+    float logits[WORDS];
+    unsigned wrong = 0;
+
+    for (size_t i = 0; i < WORDS; i++)
+        logits[i] = (float)check_below(rng, 20) * 0.4F;
+    for (size_t k = 0; k < sizeof ks / sizeof *ks; k++)
+        for (size_t p = 0; p < sizeof ps / sizeof *ps; p++) {
+            const struct rbe_sampling how = {.temperature = 0.7F, .top_k = ks[k],
+                                             .top_p = ps[p], .seed = k};
+            struct rbe_sampler *s = rbe_sampler_open(WORDS, how);
+            uint64_t state = how.seed;
+            const bool all = (!ks[k] || ks[k] >= WORDS) && ps[p] == 1;   /* in order of ids */
+            for (int i = 0; i < 20 && !all; i++)
+                wrong += rbe_sample(s, logits) != plain_choice(logits, how, &state);
+            rbe_sampler_close(&s);
+        }
+    CHECK(wrong == 0);
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -138,5 +212,6 @@ int main(int argc, char **argv)
     check_greedy();
     check_by_hand();
     check_seeds(&rng);
+    check_plain(&rng);
     return check_done();
 }
