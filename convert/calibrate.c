@@ -38,13 +38,16 @@ enum {
 };
 
 /* Changes whenever the same windows would give other sums. */
-#define CALIBRATION "rbe-calibration-3"
+#define CALIBRATION "rbe-calibration-4"
 
 /* Behind a weight's name: the moment of its gradients. */
 #define OUTER ".outer"
 
 /* Seconds of work that may be lost. */
 #define KEEP_EVERY 60.0
+
+/* Times the mean size of a window's gradients by what was looked up: the largest counts so. */
+#define LOOKUP_MOST 3.0F
 
 /* The part of a row's weight that is its own, whatever the other rows do. */
 #define ALONE 0.3F
@@ -367,6 +370,45 @@ static void weigh_rows(void *arg, unsigned i, unsigned n)
                 g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
 }
 
+/* The gradients by the rows of the token embedding that were looked up, into c->scaled, their
+ * sizes into c->weights; the few that are far above all others are made smaller. */
+static void scale_lookups(struct rbe_calibration *c, const float *dy, size_t count, size_t cols)
+{
+    double mean = 0;
+
+    for (size_t t = 0; t < count; t++) {
+        double energy_of = 0;
+        for (size_t k = 0; k < cols; k++)
+            energy_of += (double)energy(false, dy[t * cols + k]);
+        c->weights[t] = (float)sqrt(energy_of);
+        mean += (double)c->weights[t] / (double)count;
+    }
+    for (size_t t = 0; t < count; t++) {
+        const float most = LOOKUP_MOST * (float)mean;
+        const float factor = c->weights[t] > most ? most / c->weights[t] : 1;
+        c->weights[t] *= factor;
+        for (size_t k = 0; k < cols; k++)
+            c->scaled[t * cols + k] = factor * dy[t * cols + k];
+    }
+}
+
+/* An error e of a row that is looked up costs half of (e g)^2, g the gradient by it, as in the
+ * output layer it costs half of p (1 - p) (e x)^2: the sums of both add up as they are.  A
+ * token is met about as often as it is predicted, so they are one moment for all rows.  An
+ * embedding that is no output layer has this one alone. */
+static void on_lookup(struct rbe_calibration *c, struct site *s, const float *dy, size_t count)
+{
+    scale_lookups(c, dy, count, s->cols);
+    struct half own = {.x = c->scaled, .ldx = s->cols, .count = count, .cols = s->cols,
+                       .sums = s->sums};
+    rbe_pool_run(c->pool, gather_part, &own);
+    if (!rbe_config_has(&c->config, RBE_OPTION_UNTIED))
+        return;
+    for (size_t t = 0; t < count; t++)
+        s->energy[c->text[c->done + t]] += (double)energy(false, c->weights[t]);
+    s->weight += (double)count;
+}
+
 static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const float *x,
                         const float *dy, size_t count)
 {
@@ -378,6 +420,10 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const flo
     /* The ranges of a weight share its inputs: one site. */
     if (!s && !(s = add_site(c, slice->name, slice->weight_rows, slice->cols))) {
         c->failed = true;
+        return;
+    }
+    if (!x) {
+        on_lookup(c, s, dy, count);
         return;
     }
     struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .count = count,

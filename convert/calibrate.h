@@ -15,6 +15,8 @@
  * all rows, whose positions weigh |g| (the logits': sum of p (1 - p)), and a weight of each
  * row, the root of the mean of g_i^2.  By the factors themselves the positions would weigh
  * |g|^2 and the rows that mean; what a sample of text tells of them is too uncertain for that.
+ * To the H of a token embedding that is the output layer too, that of its rows as the inputs
+ * of the first layer is added: the mean of g g^T.  One that is not has this alone.
  *
  * RBE_METRIC_TWO_SIDED also says what errors of two rows cost together: the mean of g g^T, as
  * correlations between the rows, whose weights stay.  Not of the logits, nor of very many rows.

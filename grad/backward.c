@@ -388,5 +388,6 @@ bool rbe_pass_backward(struct rbe_pass *p)
         rbe_pool_run(t->pool, run_embeddings, p);
     if (rbe_sums_wanted(rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), false))
         rbe_pass_tokens(p, look_up);
+    rbe_pass_tap(p, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), NULL, t->dx, p->tokens);
     return true;
 }

@@ -143,8 +143,9 @@ enum rbe_status rbe_grad_step(struct rbe_grad *t, const struct rbe_grad_batch *b
  * What a step's backward pass calls for every weight with its inputs x [tokens][cols] and the
  * gradient dy [tokens][weight_rows] by its outputs, from the calling thread, which may use the
  * pool; s is the first of its ranges; dy has the step's weight in it.  The output layer comes
- * first, in several pieces of the tokens; in a tied model as the token embedding.  fn NULL: no
- * more.
+ * first, in several pieces of the tokens; in a tied model as the token embedding.  That comes
+ * last, as what is looked up: x is NULL, and dy [tokens][cols] by the rows that were.  fn NULL:
+ * no more.
  */
 typedef void rbe_grad_tap_fn(void *arg, const struct rbe_grad_slice *s, const float *x,
                              const float *dy, size_t tokens);

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/format/seedg.h"
+
 enum {
     RBE_TRELLIS_MIN_BITS = 8,
     RBE_TRELLIS_MAX_BITS = 16,
@@ -69,6 +71,24 @@ struct rbe_trellis_row {
 };
 enum { RBE_TRELLIS_MAX_DOUBLINGS = 7 };
 
+/*
+ * A search of all 16 bits of the window needs no more of a path than its cost: a state is its
+ * window.  Where the window's newest bits are fixed, states are the others, `bits` of them.
+ * Which state of a group is its best is found again, where it is asked for, from the costs
+ * that a sweep began with.
+ */
+struct rbe_trellis_sweep {
+    unsigned bits;              /* of the window that differ between states, the oldest */
+    unsigned fixed;             /* the others */
+    unsigned fold;              /* bits that the next row drops */
+    uint16_t multiplier;
+    const uint16_t *from;       /* [2^(bits - r->free)] costs of groups */
+    uint16_t *to;               /* [2^(bits - fold)] */
+    uint16_t *ahead;            /* brought near meanwhile, as many: the next `to`; or NULL */
+    uint16_t least, any;        /* of the costs: the least, and all of them or'ed; those of
+                                 * `from` become those of `to` */
+};
+
 struct rbe_trellis {
     const char *name;
     uint32_t isa;               /* RBE_ISA_* bits it needs */
@@ -88,6 +108,11 @@ struct rbe_trellis {
      * such row finds groups of 2^r->free (t->fold), later ones have r->free 0.
      */
     void (*drain)(struct rbe_trellis_state *t, const struct rbe_trellis_row *r);
+    /*
+     * Adds row r to groups and folds its states by `fold`, as a step does; r->free of its bits
+     * are new, r->shift and r->fixed are not read.  bits >= r->free + fold.
+     */
+    void (*sweep)(struct rbe_trellis_sweep *t, const struct rbe_trellis_row *r);
 };
 
 /* Fills multiplier, inverse and top. */
@@ -98,6 +123,30 @@ const struct rbe_trellis *rbe_trellis_at(size_t i);
 
 /* The widest that `isa` can run. */
 const struct rbe_trellis *rbe_trellis_best(uint32_t isa);
+
+/* The output of a multiple of a window, its addend in it. */
+static inline int rbe_trellis_output(unsigned h, enum rbe_trellis_map map)
+{
+    return map == RBE_TRELLIS_NIBBLES
+               ? (int)((h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12 & 15))
+           : map == RBE_TRELLIS_TABLE ? rbe_seedg_map((uint16_t)h)
+                                      : (int8_t)(h & 0xFF) + (int8_t)(h >> 8 & 0xFF);
+}
+
+static inline int rbe_trellis_saturate(int v)
+{
+    return v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v;
+}
+
+/* What output g costs at this row. */
+static inline unsigned rbe_trellis_cost(const struct rbe_trellis_row *r, int g)
+{
+    int e = rbe_trellis_saturate(g * r->factor - r->target);
+
+    for (unsigned n = 0; n < r->doublings; n++)
+        e = rbe_trellis_saturate(2 * e);
+    return (unsigned)(e * e) >> 16;
+}
 
 /* The lowest `count` bits of v in reverse order, count <= 16. */
 static inline unsigned rbe_trellis_reverse(unsigned v, unsigned count)

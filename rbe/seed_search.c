@@ -7,6 +7,10 @@
  * it is full, the best path of that moment is followed back and its oldest quarter becomes
  * final. Should the path that wins in the end differ there (it does not in practice), the
  * stream is still valid: outputs are read back from the stream, never from the path.
+ *
+ * A search of all 16 bits of the window keeps a line of costs for each row instead, and finds
+ * a decision again when a path is followed back: one group of a row then, where the search
+ * would decide for all of them.
  */
 #include "rbe/seed_search.h"
 
@@ -14,6 +18,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/cpu.h"
 #include "kernels/format/seed.h"
@@ -49,6 +54,21 @@ static const struct map *map_of(enum rbe_format format)
     return format == RBE_SEEDG ? &table : format == RBE_SEED4 ? &nibbles : &bytes;
 }
 
+/*
+ * A search of all bits takes spans of at most WHOLE_ROWS rows, which then need no more memory
+ * than decisions, of at most WHOLE_SHIFT new bits each.
+ */
+enum { WHOLE_SHIFT = 5, WHOLE_ROWS = RBE_SEED_DEPTH / 2 };
+
+/* A row of such a search. */
+struct whole_row {
+    struct rbe_trellis_row row; /* free: of a span's first row all that a sweep takes at once */
+    unsigned bits;              /* that differ between its states */
+    unsigned fixed;             /* the window's others, those of the tail */
+    unsigned dropped;           /* bits that the states lose before the next row */
+    uint16_t *costs;            /* its line: of its states folded for the next row */
+};
+
 struct rbe_seed_search {
     const struct rbe_trellis *ops;
     struct rbe_trellis_state trellis;
@@ -62,6 +82,12 @@ struct rbe_seed_search {
                                  * or the tail begins */
     uint8_t *start;             /* [2^L], carries of row 0 */
     float *joint;               /* targets and weights around the joint of a ring */
+    /* Of a search of all bits, in the same memory: */
+    struct whole_row *rows;     /* [WHOLE_ROWS] of a span */
+    uint16_t *costs;            /* [WHOLE_ROWS][line], as decisions */
+    uint16_t *narrow_costs;     /* [2^15], as narrow */
+    uint16_t *last;             /* [2^16] of the last row's states */
+    uint16_t *zeros;            /* [2^(16 - WHOLE_SHIFT)] of those before the first row */
     void *memory;
 };
 
@@ -80,14 +106,35 @@ static unsigned least_shift(unsigned block)
     return block > 128 ? 1 : 128 / block;
 }
 
+/* Much of it goes through the caches for each column: in large pages where there are some. */
+enum { LINE = 64, PAGE = 2 << 20 };
+
+static size_t page_for(size_t bytes)
+{
+    return bytes < PAGE ? LINE : PAGE;
+}
+
+static size_t in_pages(size_t bytes)
+{
+    const size_t page = page_for(bytes);
+
+    return (bytes + page - 1) / page * page;
+}
+
 static size_t joint_rows(unsigned block)
 {
     return (JOINT_BITS * (size_t)block + 127) / 128;
 }
 
 struct layout {
-    size_t cost, hash, next_cost, next_hash, start, joint, narrow, decisions, total;
+    size_t cost, hash, next_cost, next_hash, start, joint, narrow, zeros, rows, decisions;
+    size_t total;
 };
+
+static bool can_be_whole(unsigned block, unsigned bits)
+{
+    return bits == 16 && block <= 128 && (128 + block - 1) / block <= WHOLE_SHIFT;
+}
 
 static struct layout layout_of(unsigned block, unsigned bits)
 {
@@ -101,8 +148,14 @@ static struct layout layout_of(unsigned block, unsigned bits)
     l.joint = l.start + states;
     /* Two sides, and at most a strip of rows that are none. */
     l.narrow = l.joint + 2 * (2 * joint_rows(block) + block) * sizeof(float);
-    l.decisions = l.narrow + states / 2;
+    l.zeros = (l.narrow + states / 2 + 63) / 64 * 64;
+    l.rows = l.decisions = l.zeros;
     l.total = l.decisions + RBE_SEED_DEPTH * line;
+    if (can_be_whole(block, bits)) {
+        l.rows += sizeof(uint16_t) << (16 - WHOLE_SHIFT);
+        l.decisions = (l.rows + WHOLE_ROWS * sizeof(struct whole_row) + 63) / 64 * 64;
+        l.total = l.decisions + WHOLE_ROWS * line * sizeof(uint16_t);
+    }
     return l;
 }
 
@@ -113,7 +166,9 @@ float rbe_seed_sigma(enum rbe_format format)
 
 size_t rbe_seed_search_bytes(unsigned block, unsigned bits)
 {
-    return sizeof(struct rbe_seed_search) + layout_of(block, least_bits(block, bits)).total;
+    const struct layout l = layout_of(block, least_bits(block, bits));
+
+    return sizeof(struct rbe_seed_search) + in_pages(l.total);
 }
 
 /* The square of the error to be expected is that of the maps' outputs less 6 dB a bit; beyond
@@ -140,11 +195,13 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
     bits = least_bits(block, bits);
     const struct layout l = layout_of(block, bits);
     struct rbe_seed_search *s = calloc(1, sizeof *s);
-    uint8_t *memory = s ? aligned_alloc(64, (l.total + 63) / 64 * 64) : NULL;
+    uint8_t *memory = s ? aligned_alloc(page_for(l.total), in_pages(l.total)) : NULL;
     if (!memory) {
         free(s);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
+    if (page_for(l.total) == PAGE)
+        madvise(memory, in_pages(l.total), MADV_HUGEPAGE);
     s->ops = ops ? ops : rbe_trellis_best(rbe_cpu_isa());
     s->map = map_of(format);
     s->block = block;
@@ -156,6 +213,12 @@ enum rbe_status rbe_seed_search_open(struct rbe_seed_search **out, enum rbe_form
     s->joint = (float *)(memory + l.joint);
     s->narrow = memory + l.narrow;
     s->decisions = memory + l.decisions;
+    s->costs = (uint16_t *)(memory + l.decisions);
+    s->last = (uint16_t *)(memory + l.cost);
+    s->narrow_costs = (uint16_t *)(memory + l.next_cost);
+    s->zeros = (uint16_t *)(memory + l.zeros);
+    s->rows = (struct whole_row *)(memory + l.rows);
+    memset(s->zeros, 0, l.rows - l.zeros);
     s->trellis.cost = (uint16_t *)(memory + l.cost);
     s->trellis.hash = (uint16_t *)(memory + l.hash);
     s->trellis.next_cost = (uint16_t *)(memory + l.next_cost);
@@ -206,6 +269,22 @@ static void put_bits(uint16_t *words, size_t at, unsigned count, unsigned value,
         words[(at + i) / 16] |= (uint16_t)((value >> i & 1) << (at + i) % 16);
 }
 
+/* Bits from the beginning of row r - 1's window to that of r's. */
+static unsigned shift_of(const struct rbe_seed_search *s, const struct rbe_seed_span *p,
+                         size_t r)
+{
+    return (unsigned)(offset(s, p, r) - offset(s, p, r - 1));
+}
+
+/* How many of the newest bits of row r's window are fixed by the tail. */
+static unsigned fixed_bits(const struct rbe_seed_search *s, const struct rbe_seed_span *p,
+                           size_t r)
+{
+    const size_t end = offset(s, p, r) + 16;
+
+    return p->tail == RBE_SEED_ANY || end <= p->end ? 0 : (unsigned)(end - p->end);
+}
+
 /* How many bits row r > first adds to the window that are not fixed by the tail. */
 static unsigned chosen_bits(const struct rbe_seed_search *s, const struct rbe_seed_span *p,
                             size_t r)
@@ -254,7 +333,7 @@ static struct rbe_trellis_row row_of(const struct rbe_seed_search *s,
     row.addend = (uint16_t)(place(s, p, r) * m->step);
     if (r == p->first)
         return row;
-    row.shift = (unsigned)(at - offset(s, p, r - 1));
+    row.shift = shift_of(s, p, r);
     row.free = chosen_bits(s, p, r);
     if (row.free < row.shift)
         row.fixed = (unsigned)p->tail >> (at + 16 - row.shift + row.free - p->end) &
@@ -347,6 +426,200 @@ static void start(struct rbe_seed_search *s, const struct rbe_trellis_row *row, 
         t->hash[i] = (uint16_t)((t->hash[i] << carried) + s->start[i] * t->multiplier);
 }
 
+/* --- all bits of the window --------------------------------------------------------------- */
+
+/* A search of all bits under way. */
+struct whole {
+    const struct rbe_seed_search *s;
+    const struct rbe_seed_span *p;
+    double factor;
+    uint16_t *words;
+    uint32_t chosen;            /* bits of the best path yet that end it (follow_tail()) */
+};
+
+static struct whole_row *row_at(const struct whole *w, size_t r)
+{
+    return &w->s->rows[r - w->p->first];
+}
+
+/* more: another row follows. */
+static void set_row(const struct whole *w, size_t r, bool more)
+{
+    const struct rbe_seed_search *s = w->s;
+    const unsigned fixed = fixed_bits(s, w->p, r), shift = more ? shift_of(s, w->p, r + 1) : 0;
+    struct whole_row *x = row_at(w, r);
+
+    x->row = row_of(s, w->p, w->factor, r);
+    if (r == w->p->first)
+        x->row.free = WHOLE_SHIFT;
+    x->bits = 16 - fixed;
+    x->fixed = (unsigned)w->p->tail & ((1U << fixed) - 1);
+    x->dropped = shift < x->bits ? shift : x->bits;
+    x->costs = !more ? s->last
+               : !fixed && shift < least_shift(s->block)
+                   ? s->narrow_costs
+                   : s->costs + (r - w->p->first) * s->line;
+}
+
+/*
+ * The costs of the states of row r that group `group` was folded from, the oldest bits of state
+ * i those of i.  The least of all is not subtracted.  Returns the bits.
+ */
+static unsigned group_costs(const struct whole *w, size_t r, unsigned group,
+                            unsigned cost[1 << WHOLE_SHIFT])
+{
+    const struct whole_row *const x = row_at(w, r);
+    const uint16_t *const from = r == w->p->first ? w->s->zeros : row_at(w, r - 1)->costs;
+    const unsigned left = x->bits - x->dropped, multiplier = w->s->map->multiplier;
+    const unsigned window =
+        rbe_trellis_reverse(group, left) << x->dropped | x->fixed << x->bits;
+
+    for (unsigned o = 0; o < 1U << x->dropped; o++) {
+        const unsigned hash =
+            (window | rbe_trellis_reverse(o, x->dropped)) * multiplier + x->row.addend;
+
+        cost[o] = from[(o << left | group) >> x->row.free] +
+                  rbe_trellis_cost(&x->row, rbe_trellis_output(hash & 0xFFFF, x->row.map));
+        if (cost[o] > RBE_TRELLIS_NEVER)
+            cost[o] = RBE_TRELLIS_NEVER;
+    }
+    return x->dropped;
+}
+
+/* The best state of row r of those folded into a group. */
+static unsigned best_of_group(const struct whole *w, size_t r, unsigned group)
+{
+    unsigned cost[1 << WHOLE_SHIFT], best = 0;
+
+    if (r == w->p->first && w->p->start >= 0)
+        return rbe_trellis_reverse((unsigned)w->p->start, 16);
+    const unsigned dropped = group_costs(w, r, group, cost);
+    for (unsigned o = 1; o < 1U << dropped; o++)
+        best = cost[o] < cost[best] ? o : best;
+    return best << (row_at(w, r)->bits - dropped) | group;
+}
+
+/* The first of n costs that is the least. */
+static unsigned first_least(const uint16_t *cost, size_t n, uint16_t least)
+{
+    enum { AT_ONCE = 64 };
+    size_t i = 0;
+
+    for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        unsigned found = 0;
+        for (size_t k = 0; k < AT_ONCE; k++)
+            found |= cost[i + k] == least;
+        if (found)
+            break;
+    }
+    while (i + 1 < n && cost[i] != least)
+        i++;
+    return (unsigned)i;
+}
+
+/* Writes the bits that the path into `state` at row `last` has up to there. */
+static void follow(const struct whole *w, size_t last, unsigned state)
+{
+    const struct rbe_seed_span *p = w->p;
+    const size_t base = p->first / w->s->block * 128;
+
+    for (size_t r = last; r > p->first; r--) {
+        const unsigned k = row_at(w, r)->row.free;
+
+        put_bits(w->words, offset(w->s, p, r - 1) + 16 - base, k,
+                 rbe_trellis_reverse(state & ((1U << k) - 1), k), p->end - base);
+        state = best_of_group(w, r - 1, state >> k);
+    }
+    put_bits(w->words, offset(w->s, p, p->first) - base, 16, rbe_trellis_reverse(state, 16),
+             p->end - base);
+}
+
+/*
+ * From the rows with fixed bits back to row `row`, the last without: `path` are the chosen bits
+ * from the oldest of `state` on, the newest lowest.  Of paths that cost the same the one counts
+ * whose newest 16 bits are the lowest, then whose others are.
+ */
+static void follow_tail(struct whole *w, size_t row, size_t r, unsigned state, uint32_t path)
+{
+    if (r == row) {
+        const uint32_t order = path << 16 | path >> 16;
+        const uint32_t best = w->chosen << 16 | w->chosen >> 16;
+
+        w->chosen = order < best ? path : w->chosen;
+        return;
+    }
+    const struct whole_row *const x = row_at(w, r);
+    const unsigned group = state >> x->row.free;
+    unsigned cost[1 << WHOLE_SHIFT], least = RBE_TRELLIS_NEVER;
+    const unsigned dropped = group_costs(w, r - 1, group, cost);
+
+    for (unsigned o = 0; o < 1U << dropped; o++)
+        least = cost[o] < least ? cost[o] : least;
+    for (unsigned o = 0; o < 1U << dropped; o++)
+        if (cost[o] == least)
+            follow_tail(w, row, r - 1, o << (row_at(w, r - 1)->bits - dropped) | group,
+                        (uint32_t)o << x->bits | path);
+}
+
+/* Writes the best path. */
+static void finish(struct whole *w, uint16_t least)
+{
+    const size_t last = w->p->first + w->p->count - 1;
+    const size_t states = (size_t)1 << row_at(w, last)->bits;
+    const uint16_t *const cost = w->s->last;
+    size_t row = last;
+
+    while (fixed_bits(w->s, w->p, row))
+        row--;
+    unsigned state = first_least(cost, states, least);
+    if (row < last) {
+        const unsigned k = row_at(w, row + 1)->row.free;
+        const size_t base = w->p->first / w->s->block * 128;
+
+        w->chosen = UINT32_MAX;
+        for (size_t i = state; i < states; i++)
+            if (cost[i] == least)
+                follow_tail(w, row, last, (unsigned)i, (uint32_t)i);
+        put_bits(w->words, offset(w->s, w->p, row) + 16 - base, k,
+                 rbe_trellis_reverse(w->chosen & ((1U << k) - 1), k), w->p->end - base);
+        state = w->chosen >> k;
+    }
+    follow(w, row, state);
+}
+
+static void run_whole(struct rbe_seed_search *s, const struct rbe_seed_span *p,
+                      uint16_t *words)
+{
+    struct whole w = {.s = s, .p = p, .factor = factor_of(s, p), .words = words};
+    struct rbe_trellis_sweep t = {.multiplier = s->map->multiplier, .from = s->zeros};
+    const size_t stop = p->first + p->count;
+
+    set_row(&w, p->first, p->count > 1);
+    for (size_t r = p->first; r < stop; r++) {
+        const struct whole_row *const x = row_at(&w, r);
+
+        if (r + 1 < stop)
+            set_row(&w, r + 1, r + 2 < stop);
+        t.bits = x->bits;
+        t.fixed = x->fixed;
+        t.fold = x->dropped;
+        t.to = x->costs;
+        t.ahead = r + 1 < stop ? row_at(&w, r + 1)->costs : NULL;
+        if (r == p->first && p->start >= 0) {
+            const size_t groups = (size_t)1 << (t.bits - t.fold);
+
+            memset(t.to, 0xFF, groups * sizeof *t.to);
+            t.to[rbe_trellis_reverse((unsigned)p->start, 16) & (groups - 1)] = 0;
+            t.least = 0;
+            t.any = RBE_TRELLIS_NEVER;
+        } else {
+            s->ops->sweep(&t, &x->row);
+        }
+        t.from = t.to;
+    }
+    finish(&w, t.least);
+}
+
 void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *p,
                          uint16_t *words)
 {
@@ -358,6 +631,11 @@ void rbe_seed_search_run(struct rbe_seed_search *s, const struct rbe_seed_span *
     if (!p->count)
         return;
     memset(words, 0, (p->end / 16 - p->first / s->block * 8) * sizeof *words);
+    if (can_be_whole(s->block, s->bits) && p->count <= WHOLE_ROWS &&
+        !fixed_bits(s, p, p->first)) {
+        run_whole(s, p, words);
+        return;
+    }
     const double factor = factor_of(s, p);
     for (size_t r = p->first; r < stop; r++) {
         const struct rbe_trellis_row row = row_of(s, p, factor, r);

@@ -182,7 +182,7 @@ static void check_moments(struct rbe_model *m, const char *path)
 /* A model, a weight in it, and the range of its rows whose gradient is compared. */
 struct fisher_case {
     const char *path;
-    const char *site, *range, *head;
+    const char *site, *range, *head, *embedding;
     size_t window, vocab;       /* tokens of a window; of the vocabulary, so many are used */
     bool by_threads;            /* one thread must give the same bits */
 };
@@ -199,6 +199,10 @@ struct slow_fisher {
     double *site_rows;          /* sum of g^2 */
     double *head, head_weight;  /* sum of w x x^T, of w = sum of p (1 - p) */
     double *head_rows;          /* sum of p (1 - p) */
+    double *lookup;             /* sum of g g^T by what was looked up, g no longer than thrice
+                                 * the mean */
+    const uint32_t *tokens;     /* of the window */
+    double *met;                /* sum of g^2 by token */
     double *product;            /* [ROWS][cols] sum of g x: the gradient itself */
     double outer[ROWS * ROWS];  /* sum of g g^T of those rows */
 };
@@ -210,12 +214,40 @@ static void add_outer(double *to, double w, const float *x, size_t cols)
             to[i * cols + k] += w * (double)x[i] * (double)x[k];
 }
 
+static double size_of(const float *g, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += (double)g[i] * (double)g[i];
+    return sqrt(sum);
+}
+
+static void add_lookups(struct slow_fisher *f, const float *dy, size_t tokens)
+{
+    double mean = 0;
+
+    for (size_t t = 0; t < tokens; t++)
+        mean += size_of(dy + t * f->cols, f->cols) / (double)tokens;
+    for (size_t t = 0; t < tokens; t++) {
+        const double size = size_of(dy + t * f->cols, f->cols);
+        const double part = size > 3 * mean ? 3 * mean / size : 1;
+        add_outer(f->lookup, part * part, dy + t * f->cols, f->cols);
+        f->met[f->tokens[t]] += part * part * size * size;
+    }
+}
+
 static void on_gradient(void *arg, const struct rbe_grad_slice *s, const float *x,
                         const float *dy, size_t tokens)
 {
     struct slow_fisher *f = arg;
     const bool site = !strcmp(s->name, f->k->site), head = !strcmp(s->name, f->k->head);
 
+    if (!x) {
+        CHECK(!strcmp(s->name, f->k->embedding));
+        add_lookups(f, dy, tokens);
+        return;
+    }
     for (size_t t = 0; t < tokens && (site || head); t++) {
         const float *g = dy + t * s->weight_rows, *in = x + t * f->cols;
         double sum = 0;
@@ -373,6 +405,8 @@ static void check_fisher(const struct fisher_case *k)
     f.site_rows = calloc(f.rows, sizeof(double));
     f.head = calloc(f.cols * f.cols, sizeof(double));
     f.head_rows = calloc(vocab, sizeof(double));
+    f.lookup = calloc(f.cols * f.cols, sizeof(double));
+    f.met = calloc(vocab, sizeof(double));
     f.product = calloc(ROWS * f.cols, sizeof(double));
     rbe_grad_tap(t, on_gradient, &f);
     for (size_t w = 0; w < WINDOWS; w++) {
@@ -380,13 +414,21 @@ static void check_fisher(const struct fisher_case *k)
                                          .tokens = tokens + w * k->window, .draws = draws};
         for (size_t i = 0; i < k->window; i++)
             draws[i] = (float)(rbe_random_next(&seed) >> 40) * 0x1p-24F;
+        f.tokens = b.tokens;
         CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &sums, &d));
     }
     CHECK(rbe_calibration_metric(c) == RBE_METRIC_TWO_SIDED);
     CHECK(rbe_calibration_tokens(c) == WINDOWS * k->window);
     near_moment(c, k->site, f.site, 1 / f.weight, f.cols);
     near_rows(rbe_calibration_rows(c, k->site), f.site_rows, f.rows);
+    const bool tied = !strcmp(k->head, k->embedding);
+    for (size_t i = 0; i < f.cols * f.cols && tied; i++)
+        f.head[i] += f.lookup[i];
     near_moment(c, k->head, f.head, 1 / f.head_weight, f.cols);
+    if (!tied) {
+        near_moment(c, k->embedding, f.lookup, 1.0 / (double)(WINDOWS * k->window), f.cols);
+        near_rows(rbe_calibration_rows(c, k->embedding), f.met, vocab);
+    }
     near_rows(rbe_calibration_rows(c, k->head), f.head_rows, vocab);
     near_gradient(&f, t);
     near_metric(c, &f, rbe_source_find(source, k->range));
@@ -396,6 +438,8 @@ static void check_fisher(const struct fisher_case *k)
     free(f.site_rows);
     free(f.head);
     free(f.head_rows);
+    free(f.lookup);
+    free(f.met);
     free(f.product);
     free(tokens);
     free(draws);
@@ -416,6 +460,7 @@ static void check_llama(void)
     struct fisher_case k = {
         .path = dir, .site = "layers.1.self_attn.q_proj.weight",
         .range = "layers.1.self_attn.k_proj.weight", .head = "embed_tokens.weight",
+        .embedding = "embed_tokens.weight",
         .window = 512, .vocab = 258, .by_threads = true};
     struct rbe_diag d = {""};
 
@@ -472,7 +517,8 @@ int main(void)
     if (CHECK(path && rbe_model_open(&m, path, &d) == RBE_OK))
         check_moments(m, path);
     const struct fisher_case gpt2 = {.path = path, .site = SITE, .range = SITE,
-                                     .head = "wte.weight", .window = LENGTH, .vocab = 300};
+                                     .head = "wte.weight", .embedding = "wte.weight",
+                                     .window = LENGTH, .vocab = 300};
     if (path)
         check_fisher(&gpt2);
     check_llama();

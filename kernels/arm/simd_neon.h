@@ -403,6 +403,55 @@ static inline void u16_store_bytes(uint8_t *p, u16x v)
     vst1_u8(p, vmovn_u16(v));
 }
 
+static inline u16x u16_zip16_low(u16x a, u16x b)
+{
+    return vzip1q_u16(a, b);
+}
+
+static inline u16x u16_zip16_high(u16x a, u16x b)
+{
+    return vzip2q_u16(a, b);
+}
+
+static inline u16x u16_zip32_low(u16x a, u16x b)
+{
+    return vreinterpretq_u16_u32(
+        vzip1q_u32(vreinterpretq_u32_u16(a), vreinterpretq_u32_u16(b)));
+}
+
+static inline u16x u16_zip32_high(u16x a, u16x b)
+{
+    return vreinterpretq_u16_u32(
+        vzip2q_u32(vreinterpretq_u32_u16(a), vreinterpretq_u32_u16(b)));
+}
+
+static inline u16x u16_zip64_low(u16x a, u16x b)
+{
+    return vreinterpretq_u16_u64(
+        vzip1q_u64(vreinterpretq_u64_u16(a), vreinterpretq_u64_u16(b)));
+}
+
+static inline u16x u16_zip64_high(u16x a, u16x b)
+{
+    return vreinterpretq_u16_u64(
+        vzip2q_u64(vreinterpretq_u64_u16(a), vreinterpretq_u64_u16(b)));
+}
+
+static inline void u16_store_parts(uint16_t *p, size_t stride, u16x v)
+{
+    (void)stride;
+    u16_store(p, v);
+}
+
+static inline uint16_t u16_any(u16x v)
+{
+    const uint64x2_t wide = vreinterpretq_u64_u16(v);
+    uint64_t m = vgetq_lane_u64(wide, 0) | vgetq_lane_u64(wide, 1);
+
+    m |= m >> 32;
+    return (uint16_t)(m | m >> 16);
+}
+
 static inline uint16_t u16_least(u16x v)
 {
     return vminvq_u16(v);

@@ -6,34 +6,15 @@
 #include <string.h>
 
 #include "kernels/body/unroll.h"
-#include "kernels/format/seedg.h"
 #include "kernels/list.h"
 
 enum { OUTPUT_LEAST = -256, OUTPUTS = 512 };
 
-INLINE int output(unsigned h, const enum rbe_trellis_map map)
-{
-    return map == RBE_TRELLIS_NIBBLES
-               ? (int)((h & 15) + (h >> 4 & 15) + (h >> 8 & 15) + (h >> 12 & 15))
-           : map == RBE_TRELLIS_TABLE ? rbe_seedg_map((uint16_t)h)
-                                      : (int8_t)(h & 0xFF) + (int8_t)(h >> 8 & 0xFF);
-}
-
-static int saturate(int v)
-{
-    return v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v;
-}
-
 /* What each output costs at this row; nothing without a row. */
 static void fill_costs(const struct rbe_trellis_row *r, uint16_t cost[OUTPUTS])
 {
-    for (int i = 0; i < OUTPUTS; i++) {
-        int e = r ? saturate((i + OUTPUT_LEAST) * r->factor - r->target) : 0;
-
-        for (unsigned n = 0; r && n < r->doublings; n++)
-            e = saturate(2 * e);
-        cost[i] = (uint16_t)((unsigned)(e * e) >> 16);
-    }
+    for (int i = 0; i < OUTPUTS; i++)
+        cost[i] = (uint16_t)(r ? rbe_trellis_cost(r, i + OUTPUT_LEAST) : 0);
 }
 
 INLINE unsigned add(unsigned a, unsigned b)
@@ -57,9 +38,9 @@ static void turn(struct rbe_trellis_state *t, unsigned fold)
     t->least = (uint16_t)least;
 }
 
-INLINE unsigned less_least(const struct rbe_trellis_state *t, unsigned cost)
+INLINE unsigned less_least(unsigned cost, unsigned least)
 {
-    return cost == RBE_TRELLIS_NEVER ? cost : cost - t->least;
+    return cost == RBE_TRELLIS_NEVER ? cost : cost - least;
 }
 
 INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r, unsigned fold,
@@ -77,13 +58,13 @@ INLINE void step_by(struct rbe_trellis_state *t, const struct rbe_trellis_row *r
         for (size_t s = g; s < states; s += groups) {
             const unsigned h = (unsigned)hash[s >> k] + top[s & ((1U << k) - 1)];
             const unsigned c =
-                add(cost[s >> k], costs[output(h + addend, map) - OUTPUT_LEAST]);
+                add(cost[s >> k], costs[rbe_trellis_output(h + addend, map) - OUTPUT_LEAST]);
 
             best_hash = c < best ? h : best_hash;
             best = c < best ? c : best;
         }
         const unsigned window = best_hash * t->inverse & 0xFFFF;
-        t->next_cost[g] = (uint16_t)less_least(t, best);
+        t->next_cost[g] = (uint16_t)less_least(best, t->least);
         t->next_hash[g] = (uint16_t)((window >> fold) * t->multiplier);
         if (fold)
             decision[g] = (uint8_t)(window >> (16 - L) & ((1U << fold) - 1));
@@ -116,13 +97,57 @@ static void drain(struct rbe_trellis_state *t, const struct rbe_trellis_row *r)
         const unsigned window = left | chosen << (16 - k) | r->fixed << (16 - fixed);
         const unsigned hash = window * t->multiplier & 0xFFFF;
 
-        const unsigned c = costs[output(hash + r->addend, r->map) - OUTPUT_LEAST];
+        const unsigned c = costs[rbe_trellis_output(hash + r->addend, r->map) - OUTPUT_LEAST];
 
-        t->next_cost[s] = (uint16_t)less_least(t, add(t->cost[g], c));
+        t->next_cost[s] = (uint16_t)less_least(add(t->cost[g], c), t->least);
         t->next_hash[s] = (uint16_t)hash;
     }
     turn(t, 0);
 }
 
-#define FUNCTIONS step, drain
+INLINE void sweep_by(struct rbe_trellis_sweep *t, const struct rbe_trellis_row *r,
+                     const enum rbe_trellis_map map)
+{
+    const unsigned bits = t->bits, k = r->free;
+    const unsigned left = bits - t->fold;
+    const size_t groups = (size_t)1 << left;
+    const unsigned fixed = (t->fixed << bits) * t->multiplier + r->addend;
+    unsigned least = RBE_TRELLIS_NEVER, any = 0;
+    uint16_t costs[OUTPUTS], oldest[1 << RBE_TRELLIS_MAX_SHIFT];
+
+    fill_costs(r, costs);
+    for (unsigned o = 0; o < 1U << t->fold; o++)
+        oldest[o] = (uint16_t)(rbe_trellis_reverse(o, t->fold) * t->multiplier);
+    for (size_t g = 0; g < groups; g++) {
+        const unsigned window = rbe_trellis_reverse((unsigned)g, left) << t->fold;
+        const unsigned newest = window * t->multiplier + fixed;
+        unsigned best = RBE_TRELLIS_NEVER;
+
+        for (unsigned o = 0; o < 1U << t->fold; o++) {
+            const unsigned h = (newest + oldest[o]) & 0xFFFF;
+            const unsigned c = add(t->from[(o << left | g) >> k],
+                                   costs[rbe_trellis_output(h, map) - OUTPUT_LEAST]);
+
+            best = c < best ? c : best;
+        }
+        best = less_least(best, t->least);
+        least = best < least ? best : least;
+        any |= best;
+        t->to[g] = (uint16_t)best;
+    }
+    t->least = (uint16_t)least;
+    t->any = (uint16_t)any;
+}
+
+static void sweep(struct rbe_trellis_sweep *t, const struct rbe_trellis_row *r)
+{
+    if (r->map == RBE_TRELLIS_NIBBLES)
+        sweep_by(t, r, RBE_TRELLIS_NIBBLES);
+    else if (r->map == RBE_TRELLIS_TABLE)
+        sweep_by(t, r, RBE_TRELLIS_TABLE);
+    else
+        sweep_by(t, r, RBE_TRELLIS_BYTES);
+}
+
+#define FUNCTIONS step, drain, sweep
 RBE_TABLE(trellis, scalar)

@@ -194,6 +194,86 @@ static void check_drain(const struct rbe_trellis *ops, unsigned bits, unsigned s
                names[map]);
 }
 
+/* Costs of groups as a sweep finds them: calm ones are all small. */
+static void fill_costs(struct rbe_trellis_sweep *t, uint16_t *from, size_t groups, bool calm)
+{
+    const unsigned base = check_below(&rng, 3000);
+
+    t->least = RBE_TRELLIS_NEVER;
+    t->any = 0;
+    for (size_t g = 0; g < groups; g++) {
+        const unsigned kind = check_below(&rng, 8);
+        cost[g] = (uint16_t)(kind == 0 && !calm ? RBE_TRELLIS_NEVER
+                             : kind < 3         ? base + check_below(&rng, calm ? 25000 : 60000)
+                                                : base + check_below(&rng, 500));
+        from[g] = cost[g];
+        t->least = cost[g] < t->least ? cost[g] : t->least;
+        t->any |= cost[g];
+    }
+}
+
+static bool as_swept(const struct rbe_trellis_sweep *t, const struct rbe_trellis_row *r,
+                     unsigned before)
+{
+    unsigned least = RBE_TRELLIS_NEVER, any = 0;
+
+    for (unsigned g = 0; g < 1U << (t->bits - t->fold); g++) {
+        long best = RBE_TRELLIS_NEVER;
+
+        for (unsigned o = 0; o < 1U << t->fold; o++) {
+            const unsigned s = o << (t->bits - t->fold) | g;
+            const unsigned u = rbe_trellis_reverse(s, t->bits) | t->fixed << t->bits;
+            const long c = cost[s >> r->free] + row_cost(r, t->multiplier, u);
+            best = c < best ? c : best;
+        }
+        best = best == RBE_TRELLIS_NEVER ? best : best - (long)before;
+        if (t->to[g] != best)
+            return false;
+        least = t->to[g] < least ? t->to[g] : least;
+        any |= t->to[g];
+    }
+    return t->least == least && t->any == any;
+}
+
+static void check_sweep(const struct rbe_trellis *ops, unsigned bits, unsigned k,
+                        unsigned fold, enum rbe_trellis_map map, bool calm, enum place place)
+{
+    static const uint16_t multiplier[] = {[RBE_TRELLIS_BYTES] = RBE_SEED_MULTIPLIER,
+                                          [RBE_TRELLIS_NIBBLES] = RBE_SEED4_MULTIPLIER,
+                                          [RBE_TRELLIS_TABLE] = 1};
+    const struct rbe_trellis_row r = some_row(k, map);
+    const size_t groups = (size_t)1 << (bits - k), left = (size_t)1 << (bits - fold);
+    uint16_t *from = guarded_at(&room[0], place, groups * sizeof *from, sizeof *from);
+    struct rbe_trellis_sweep t = {
+        .bits = bits, .fixed = check_below(&rng, 1U << (16 - bits)), .fold = fold,
+        .multiplier = multiplier[map], .from = from,
+        .to = guarded_at(&room[1], place, left * sizeof *from, sizeof *from)};
+
+    if (check_below(&rng, 2))
+        t.ahead = guarded_at(&room[2], place, left * sizeof *from, sizeof *from);
+    fill_costs(&t, from, groups, calm);
+    const unsigned before = t.least;
+    ops->sweep(&t, &r);
+    if (!CHECK(as_swept(&t, &r, before)))
+        printf("     %s: sweep of %u bits, k %u, fold %u, %s, factor %u, doubled %u\n",
+               ops->name, bits, k, fold, names[map], r.factor, r.doublings);
+}
+
+/* Searches' pairs with many rows each; then every other of what a sweep takes. */
+static void check_sweeps(const struct rbe_trellis *ops)
+{
+    for (unsigned k = 0; k <= 5; k++)
+        for (unsigned fold = k > 1 ? k - 1 : 0; fold <= k + 1 && fold <= 5; fold++)
+            for (int i = 0; i < 36; i++)
+                check_sweep(ops, 11 + (unsigned)i % 5 / 4 * 3, k, fold,
+                            (enum rbe_trellis_map)(i % 3), i % 2, AT_END);
+    for (unsigned bits = 1; bits <= 16; bits += bits < 9 ? 1 : 3)
+        for (unsigned k = 0; k <= RBE_TRELLIS_MAX_SHIFT; k++)
+            for (unsigned fold = 0; fold <= RBE_TRELLIS_MAX_SHIFT && k + fold <= bits; fold++)
+                check_sweep(ops, bits, k, fold, (enum rbe_trellis_map)((k + fold) % 3),
+                            fold % 2, k % 2 ? AT_END : AT_START);
+}
+
 /* Every pair of new and dropped bits that a trellis of this many bits takes. */
 static void check_all(const struct rbe_trellis *ops, unsigned bits)
 {
@@ -246,6 +326,7 @@ int main(int argc, char **argv)
         check_all(ops, 13);
         check_all(ops, 16);
         check_often(ops);
+        check_sweeps(ops);
         ran++;
     }
     CHECK(ran > 0 && !(rbe_trellis_best(rbe_cpu_isa())->isa & ~rbe_cpu_isa()));

@@ -414,6 +414,51 @@ static inline void u16_store_bytes(uint8_t *p, u16x v)
                                                     _mm256_extracti128_si256(v, 1)));
 }
 
+static inline u16x u16_zip16_low(u16x a, u16x b)
+{
+    return _mm256_unpacklo_epi16(a, b);
+}
+
+static inline u16x u16_zip16_high(u16x a, u16x b)
+{
+    return _mm256_unpackhi_epi16(a, b);
+}
+
+static inline u16x u16_zip32_low(u16x a, u16x b)
+{
+    return _mm256_unpacklo_epi32(a, b);
+}
+
+static inline u16x u16_zip32_high(u16x a, u16x b)
+{
+    return _mm256_unpackhi_epi32(a, b);
+}
+
+static inline u16x u16_zip64_low(u16x a, u16x b)
+{
+    return _mm256_unpacklo_epi64(a, b);
+}
+
+static inline u16x u16_zip64_high(u16x a, u16x b)
+{
+    return _mm256_unpackhi_epi64(a, b);
+}
+
+static inline void u16_store_parts(uint16_t *p, size_t stride, u16x v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(v));
+    _mm_storeu_si128((__m128i *)(p + stride), _mm256_extracti128_si256(v, 1));
+}
+
+static inline uint16_t u16_any(u16x v)
+{
+    __m128i m = _mm_or_si128(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+
+    m = _mm_or_si128(m, _mm_unpackhi_epi64(m, m));
+    m = _mm_or_si128(m, _mm_shuffle_epi32(m, 1));
+    return (uint16_t)(_mm_cvtsi128_si32(m) | _mm_cvtsi128_si32(m) >> 16);
+}
+
 static inline uint16_t u16_least(u16x v)
 {
     const __m128i m =

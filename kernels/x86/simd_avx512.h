@@ -420,6 +420,51 @@ static inline void u16_store_bytes(uint8_t *p, u16x v)
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi16_epi8(v));
 }
 
+static inline u16x u16_zip16_low(u16x a, u16x b)
+{
+    return _mm512_unpacklo_epi16(a, b);
+}
+
+static inline u16x u16_zip16_high(u16x a, u16x b)
+{
+    return _mm512_unpackhi_epi16(a, b);
+}
+
+static inline u16x u16_zip32_low(u16x a, u16x b)
+{
+    return _mm512_unpacklo_epi32(a, b);
+}
+
+static inline u16x u16_zip32_high(u16x a, u16x b)
+{
+    return _mm512_unpackhi_epi32(a, b);
+}
+
+static inline u16x u16_zip64_low(u16x a, u16x b)
+{
+    return _mm512_unpacklo_epi64(a, b);
+}
+
+static inline u16x u16_zip64_high(u16x a, u16x b)
+{
+    return _mm512_unpackhi_epi64(a, b);
+}
+
+static inline void u16_store_parts(uint16_t *p, size_t stride, u16x v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_castsi512_si128(v));
+    _mm_storeu_si128((__m128i *)(p + stride), _mm512_extracti32x4_epi32(v, 1));
+    _mm_storeu_si128((__m128i *)(p + 2 * stride), _mm512_extracti32x4_epi32(v, 2));
+    _mm_storeu_si128((__m128i *)(p + 3 * stride), _mm512_extracti32x4_epi32(v, 3));
+}
+
+static inline uint16_t u16_any(u16x v)
+{
+    const uint32_t m = (uint32_t)_mm512_reduce_or_epi32(v);
+
+    return (uint16_t)(m | m >> 16);
+}
+
 static inline uint16_t u16_least(u16x v)
 {
     const __m256i h =

@@ -433,6 +433,53 @@ static inline void u16_store_bytes(uint8_t *p, u16x v)
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(v, v));
 }
 
+/* Within each 16 bytes: a's and b's integers of so many bits by turns, of the first half or of
+ * the second. */
+static inline u16x u16_zip16_low(u16x a, u16x b)
+{
+    return _mm_unpacklo_epi16(a, b);
+}
+
+static inline u16x u16_zip16_high(u16x a, u16x b)
+{
+    return _mm_unpackhi_epi16(a, b);
+}
+
+static inline u16x u16_zip32_low(u16x a, u16x b)
+{
+    return _mm_unpacklo_epi32(a, b);
+}
+
+static inline u16x u16_zip32_high(u16x a, u16x b)
+{
+    return _mm_unpackhi_epi32(a, b);
+}
+
+static inline u16x u16_zip64_low(u16x a, u16x b)
+{
+    return _mm_unpacklo_epi64(a, b);
+}
+
+static inline u16x u16_zip64_high(u16x a, u16x b)
+{
+    return _mm_unpackhi_epi64(a, b);
+}
+
+/* Each 16 bytes at p, p + stride, ... */
+static inline void u16_store_parts(uint16_t *p, size_t stride, u16x v)
+{
+    (void)stride;
+    u16_store(p, v);
+}
+
+/* Bits that some lane has. */
+static inline uint16_t u16_any(u16x v)
+{
+    v = u16_or(v, _mm_unpackhi_epi64(v, v));
+    v = u16_or(v, _mm_shuffle_epi32(v, 1));
+    return (uint16_t)(_mm_cvtsi128_si32(v) | _mm_cvtsi128_si32(v) >> 16);
+}
+
 static inline uint16_t u16_least(u16x v)
 {
     return (uint16_t)_mm_cvtsi128_si32(_mm_minpos_epu16(v));
