@@ -121,6 +121,8 @@ $(B)/%_avxvnni.o:     ISA := -mavx2 -mfma -mf16c -mavxvnni
 $(B)/%_avx512.o:      ISA := $(AVX512)
 $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi -mavx512vbmi2
+$(B)/%_avx512bf16.o:  ISA := $(AVX512) -mavx512bf16
+$(B)/%_amx.o:         ISA := $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 # Kernels read no files: what they compare, and which of their ways is taken, would tell a
 # fuzzer nothing, and counting it takes half of the time.
