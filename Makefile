@@ -78,6 +78,11 @@ bench   := $(filter-out $(mains),$(wildcard bench/*.c)) $(wildcard bench/*.cc) \
 objs     = $(patsubst %.cc,$(B)/%.o,$(patsubst %.c,$(B)/%.o,$(1)))
 kernelobjs := $(call objs,$(kernels))
 library := $(call objs,$(kernels) $(rooms))
+# What rbe-run is linked from, and no more: for a device a few rooms are compiled, not all.
+runcli  := command options paint man cmd_chat cmd_generate eval_edge eval_perplexity \
+           eval_sustained eval_worker
+runfrom := $(call objs,$(kernels) $(filter base/% rbe/% model/% eval/%,$(rooms)) \
+             $(runcli:%=cli/%.c))
 # What rbe-run and rbe-serve have in a form of their own.
 runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
 serveobjs := $(B)/cli/serve_main.o $(filter-out %/main.o,$(runobjs))
@@ -116,6 +121,8 @@ $(B)/%_avxvnni.o:     ISA := -mavx2 -mfma -mf16c -mavxvnni
 $(B)/%_avx512.o:      ISA := $(AVX512)
 $(B)/%_avx512vnni.o:  ISA := $(AVX512) -mavx512vnni
 $(B)/%_avx512vbmi2.o: ISA := $(AVX512) -mavx512vnni -mavx512vbmi -mavx512vbmi2
+$(B)/%_avx512bf16.o:  ISA := $(AVX512) -mavx512bf16
+$(B)/%_amx.o:         ISA := $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 $(B)/%_neondot.o:     ISA := -march=armv8.2-a+dotprod
 # Kernels read no files: what they compare, and which of their ways is taken, would tell a
 # fuzzer nothing, and counting it takes half of the time.
@@ -123,6 +130,11 @@ ifeq ($(CONFIG),fuzz)
 $(B)/kernels/x86/%.o: COVERAGE := -fno-sanitize=fuzzer-no-link
 $(B)/kernels/arm/%.o: COVERAGE := -fno-sanitize=fuzzer-no-link
 $(B)/kernels/%.o:     COVERAGE := -fno-sanitize-coverage=trace-cmp
+endif
+# Where all is inlined, what tells a debugger of variables takes half of a compilation; places
+# and calls remain.  CONFIG=debug has everything.
+ifneq ($(CONFIG),debug)
+$(B)/kernels/%.o: LIGHT := -g1
 endif
 # Results say what the program was built with.
 built = $(subst ",\",$(strip $(FLAGS) $(CPPFLAGS) $(CFLAGS)))
@@ -138,13 +150,13 @@ all: programs                               ## build rbe, rbe-run, rbe-serve and
 programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-serve $(B)/bin/rbe-bench
 
 # The kernels alone, which need no library but libm: their tests build for any machine.
+# Archives that stay here are thin, lists of the objects beside them.
 $(B)/librbe-kernels.a: $(kernelobjs)
-	@echo '  AR    $@'
-	$(Q)rm -f $@ && ar rcs $@ $^
-
 $(B)/librbe.a: $(library)
+$(B)/librun.a: $(runfrom)
+$(B)/librbe-kernels.a $(B)/librbe.a $(B)/librun.a:
 	@echo '  AR    $@'
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcsT $@ $^
 
 $(B)/bin/rbe: $(B)/cli/main.o $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
@@ -157,9 +169,9 @@ $(runobjs): $(B)/run/%.o: %.c $(B)/flags
 	@echo '  CC    $< (rbe-run)'
 	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_RUN -URBE_HAVE_DNNL -MMD -MP -c -o $@ $<
 
-$(B)/bin/rbe-run: $(runobjs)
-$(B)/bin/rbe-serve: $(serveobjs)
-$(B)/bin/rbe-run $(B)/bin/rbe-serve: $(B)/base/commit.o $(B)/librbe.a
+$(B)/bin/rbe-run: $(runobjs) $(B)/base/commit.o $(B)/librun.a
+$(B)/bin/rbe-serve: $(serveobjs) $(B)/base/commit.o $(B)/librbe.a
+$(B)/bin/rbe-run $(B)/bin/rbe-serve:
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
@@ -172,7 +184,7 @@ $(B)/run/static/base/library.o: base/library.c $(B)/flags
 	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -DRBE_STATIC -c -o $@ $<
 
 $(B)/bin/rbe-run-static: $(runobjs) $(B)/run/static/base/library.o $(B)/base/commit.o \
-    $(B)/librbe.a
+    $(B)/librun.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(COMMON) $(LDFLAGS) -static -o $@ $^ $(filter-out -ldl,$(LIBS))
@@ -208,7 +220,8 @@ $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(COVERAGE) $(ISA) $(BUILT) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(FLAGS) $(LIGHT) $(CPPFLAGS) $(CFLAGS) $(COVERAGE) $(ISA) $(BUILT) -MMD -MP -c \
+	    -o $@ $<
 
 $(B)/%.o: %.cc $(B)/flags
 	@mkdir -p $(@D)

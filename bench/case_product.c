@@ -23,7 +23,7 @@ struct product {
 /* --- one iteration ------------------------------------------------------------------------ */
 
 struct job {
-    const struct rbe_parts_case *c;
+    const struct rbe_kernel *kernel;
     const struct rbe_part *p;
     float *y;
 };
@@ -35,12 +35,13 @@ static void product_part(void *arg, unsigned i, unsigned n)
 
     rbe_split(j->p->w.rows, rbe_row_step(&j->p->w), i, n, &begin, &end);
     if (begin < end)
-        j->c->kernel->run(&j->p->w, &j->p->act, j->y, j->p->w.rows, begin, end);
+        j->kernel->run(&j->p->w, &j->p->act, j->y, j->p->w.rows, begin, end);
 }
 
-static void run(struct rbe_parts_case *c, struct rbe_part *p)
+static void run(const struct rbe_parts_case *c, const struct rbe_kernel *k,
+                const struct rbe_part *p, float *y)
 {
-    struct job j = {c, p, c->c.suite->y};
+    struct job j = {k, p, y};
 
     rbe_pool_run(rbe_case_team(&c->c)->pool, product_part, &j);
 }
@@ -48,7 +49,7 @@ static void run(struct rbe_parts_case *c, struct rbe_part *p)
 static void multiply(struct rbe_parts_case *c, struct rbe_part *p)
 {
     rbe_data_move(c->c.suite->data, &c->cursor, c->c.cold, &p->size, &p->w);
-    run(c, p);
+    run(c, c->kernel, p, c->c.suite->y);
 }
 
 static void one_product(struct rbe_case *c)
@@ -138,7 +139,7 @@ static enum rbe_status same_as_scalar(const struct rbe_parts_case *c, const stru
 
     if (c->kernel->op != RBE_GEMV || !scalar || !rbe_format_facts(c->format)->gmax)
         return RBE_OK;
-    scalar->run(&p->w, &p->act, want, p->w.rows, 0, p->w.rows);
+    run(c, scalar, p, want);
     for (size_t r = 0; r < p->w.rows; r++)
         if (memcmp(&y[r], &want[r], sizeof *y))
             return rbe_fail(d, RBE_ERR_NUMERIC, "row %zu: got %.9g, the scalar kernel %.9g", r,
@@ -159,7 +160,7 @@ static enum rbe_status verify(struct rbe_case *c, struct rbe_diag *d)
         rbe_data_move(c->suite->data, &p->cursor, c->cold, &p->parts[i].size, &p->parts[i].w);
         if (p->parts[i].sums && !rbe_row_sums(&p->parts[i].w, p->parts[i].sums))
             return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-        run(p, &p->parts[i]);
+        run(p, p->kernel, &p->parts[i], y);
         if (!(err = verify_rows(&p->parts[i], y, d)))
             err = same_as_scalar(p, &p->parts[i], d);
     }

@@ -197,6 +197,7 @@ static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
 {
     struct rbe_student_uses u = {.latent = rbe_recipe_has_latents(recipe),
                                  .means = rbe_recipe_averages(recipe),
+                                 .sums = true,
                                  .kind = recipe->optimizer};
 
     for (size_t i = 0; i < recipe->count; i++)

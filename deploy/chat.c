@@ -37,6 +37,7 @@ struct rbe_chat {
     size_t memory;
     double load_ms;
     bool cancelled;
+    bool armed;                 /* `stop` is about the next answer already */
     atomic_bool stop;
 };
 
@@ -179,12 +180,14 @@ enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_
 
     rbe_turn_free(&c->turn);
     c->cancelled = false;
+    if (!c->armed)
+        atomic_store(&c->stop, false);
+    c->armed = false;
     if (!size || !rbe_strip(&words, size))
         return rbe_fail(d, RBE_ERR_ARG, "an empty question");
     const size_t bad = rbe_utf8_valid(question, size);
     if (bad < size)
         return rbe_fail(d, RBE_ERR_FORMAT, "the question is not UTF-8 at byte %zu", bad);
-    atomic_store(&c->stop, false);
     const enum rbe_status err = rbe_conversation_turn(c->conversation, question,
                                                       fn ? take_bytes : NULL, &s, &c->turn, d);
     c->cancelled = atomic_exchange(&c->stop, false);
@@ -200,6 +203,12 @@ enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_
 void rbe_chat_cancel(struct rbe_chat *c)
 {
     atomic_store(&c->stop, true);
+}
+
+void rbe_chat_arm(struct rbe_chat *c)
+{
+    atomic_store(&c->stop, false);
+    c->armed = true;
 }
 
 void rbe_chat_reset(struct rbe_chat *c)

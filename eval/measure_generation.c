@@ -170,28 +170,36 @@ static enum rbe_status write_one(struct generation *g, struct rbe_runner *r, siz
     return err;
 }
 
-static enum rbe_status judge_one(struct generation *g, struct rbe_scorer *s, size_t m, size_t i,
-                                 struct rbe_diag *d)
+/* Every text alone, then behind each candidate: the texts of all models one after the other, so
+ * that a candidate is read once. */
+static enum rbe_status judge(struct generation *g, struct rbe_scorer *s, size_t i,
+                             struct rbe_diag *d)
 {
     const uint32_t eos = rbe_tokenizer_eos(g->t);
-    struct author *a = &g->author[m];
-    const uint32_t *text = a->text + i * (size_t)g->p->tokens;
-    const size_t n = a->by.length[i];
+    const size_t models = g->e->model_count, tokens = (size_t)g->p->tokens;
     const uint32_t *candidate[MOST_CANDIDATES];
-    double rest[MOST_CANDIDATES], log_p;
-    enum rbe_status err = rbe_log_p(s, eos, NULL, 0, text, n, &a->by.alone[i], d);
     const size_t count = take_candidates(g, i, candidate);
+    double *rest = calloc(models * MOST_CANDIDATES, sizeof *rest), log_p;
+    enum rbe_status err = rest ? RBE_OK : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 
-    for (size_t k = 0; k < count && !err; k++) {
-        err = rbe_log_p(s, eos, candidate[k], (size_t)g->p->prompt_tokens, text, n, &log_p, d);
-        if (!k)
-            a->by.after[i] = log_p;
-        rest[k] = 0;
-        for (size_t t = RBE_RELEVANCE_SKIP; t < n && !err; t++)
-            rest[k] -= s->nll[t];
+    for (size_t m = 0; m < models && !err; m++) {
+        struct author *a = &g->author[m];
+        err = rbe_log_p(s, eos, NULL, 0, a->text + i * tokens, a->by.length[i], &a->by.alone[i],
+                        d);
     }
-    if (!err)
-        a->by.relevant[i] = rbe_posterior(rest, count);
+    for (size_t k = 0; k < count && !err; k++)
+        for (size_t m = 0; m < models && !err; m++) {
+            struct author *a = &g->author[m];
+            err = rbe_log_p(s, eos, candidate[k], (size_t)g->p->prompt_tokens,
+                            a->text + i * tokens, a->by.length[i], &log_p, d);
+            if (!k)
+                a->by.after[i] = log_p;
+            for (size_t t = RBE_RELEVANCE_SKIP; t < a->by.length[i] && !err; t++)
+                rest[m * MOST_CANDIDATES + k] -= s->nll[t];
+        }
+    for (size_t m = 0; m < models && !err; m++)
+        g->author[m].by.relevant[i] = rbe_posterior(rest + m * MOST_CANDIDATES, count);
+    free(rest);
     return err;
 }
 
@@ -319,9 +327,7 @@ static enum rbe_status write_and_judge(void *arg, unsigned lane, struct rbe_runn
         err = write_one(w->g, &r[m], m, i, d);
     /* The author has used the judge's session. */
     s->held_count = 0;
-    for (size_t m = 0; m < models && !err; m++)
-        err = judge_one(w->g, s, m, i, d);
-    return err;
+    return err ? err : judge(w->g, s, i, d);
 }
 
 static enum rbe_status work(struct generation *g, struct rbe_diag *d)

@@ -177,7 +177,9 @@ static enum rbe_status measure_latency(struct plan *p, struct figures *f, int *f
         prefills++;
         tokens += CHILD_TOKENS;
     }
-    if ((err = project(p, prefills, tokens, d)) || (err = measure_prefill(p, f, d)))
+    /* Nobody reads it: the prompt is read once less. */
+    if ((rbe_progress_shown() && (err = project(p, prefills, tokens, d))) ||
+        (err = measure_prefill(p, f, d)))
         return err;
     rbe_progress_start(&bar, "decode", "tokens", (double)p->depth_count * p->how->tokens);
     for (*finished = 0; *finished < p->depth_count && !err; *finished += !err)

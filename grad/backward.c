@@ -74,15 +74,31 @@ static void add_rows(const struct rbe_pass *p, const struct rbe_grad_worker *w, 
 
 /* --- a layer ------------------------------------------------------------------------------ */
 
-/* dx [count][in] = dy [count][out] times the layer's weight k. */
+/* dx [count][in] = dy [count][out] times the layer's weight k, whose inputs were x (read where
+ * sums by column are wanted). */
 static void back(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_role k,
-                 const float *dy, size_t count, float *dx)
+                 const float *dy, size_t count, float *dx, const float *x)
 {
     const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
 
-    rbe_product_run(w->product, count, s->cols, s->weight_rows, 1,
-                    (struct rbe_factor){.v = dy, .ld = s->weight_rows},
-                    rbe_grad_weight(p->t, s, false), 0, dx, s->cols);
+    rbe_sums_back(p, w, s, dy, s->weight_rows, count, dx, x);
+}
+
+/* Adds to the sums by row of the layer's weight k: rbe_sums_rows(). */
+static void rows(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_role k,
+                 const float *dy, const float *y, const float *before, enum rbe_role bias,
+                 size_t count)
+{
+    const struct rbe_grad_slice *s = rbe_slice_of(p->t, p->layer, k);
+    const struct rbe_grad_slice *b = rbe_slice_of(p->t, p->layer, bias);
+
+    rbe_sums_rows(p, w, s, dy, y, before, b ? p->t->params + b->at : NULL, s->weight_rows,
+                  count);
+}
+
+static bool by_columns(const struct rbe_pass *p, enum rbe_role k)
+{
+    return rbe_sums_wanted(rbe_slice_of(p->t, p->layer, k), true);
 }
 
 /* Through the norm in role `gain`, and its bias, of a layer or of the model: dx = base (NULL:
@@ -114,30 +130,44 @@ static void to_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t f
 {
     const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, f = t->c.n_inner, up = rbe_config_up(&t->c);
+    const size_t queries = rbe_config_queries(&t->c);
     const int l = p->layer;
     const struct rbe_grad_kept *k = &t->kept[l];
     const float *dx = t->dx + first * e;
     float *dff = t->dff + first * up, *dmid = t->dmid + first * e, *ff = k->ff + first * up;
 
     add_rows(p, w, RBE_ROLE_FFN_DOWN_BIAS, dx, count);
+    rows(p, w, RBE_ROLE_FFN_DOWN, dx, t->x + (size_t)(l + 1) * t->x_stride + first * e,
+         k->mid + first * e, RBE_ROLE_FFN_DOWN_BIAS, count);
+    if (by_columns(p, RBE_ROLE_FFN_DOWN))
+        rbe_pass_activate(p, w->act, ff, count);
     switch (t->arch->activation) {
     case RBE_GELU:
-        back(p, w, RBE_ROLE_FFN_DOWN, dx, count, dff);
+        back(p, w, RBE_ROLE_FFN_DOWN, dx, count, dff, w->act);
+        memcpy(w->act, ff, count * f * sizeof *ff);
         t->v->gelu_back(dff, ff, count * f);
+        rows(p, w, RBE_ROLE_FFN_UP, dff, w->act, NULL, RBE_ROLE_FFN_UP_BIAS, count);
         break;
     case RBE_SWIGLU:
-        back(p, w, RBE_ROLE_FFN_DOWN, dx, count, t->acts + first * f);
+        back(p, w, RBE_ROLE_FFN_DOWN, dx, count, t->acts + first * f, w->act);
         for (size_t i = 0; i < count; i++)
             t->v->swiglu_back(dff + i * up, dff + i * up + f, t->acts + (first + i) * f,
                               ff + i * up, ff + i * up + f, f);
+        rows(p, w, RBE_ROLE_FFN_UP, dff, ff, NULL, RBE_ROLE_FFN_UP_BIAS, count);
         break;
     }
     add_rows(p, w, RBE_ROLE_FFN_UP_BIAS, dff, count);
-    back(p, w, RBE_ROLE_FFN_UP, dff, count, w->h);
+    if (by_columns(p, RBE_ROLE_FFN_UP))
+        rbe_pass_norm(t, t->h2 + first * e, k->mid + first * e, l, RBE_ROLE_FFN_NORM,
+                      RBE_ROLE_FFN_NORM_BIAS, count);
+    back(p, w, RBE_ROLE_FFN_UP, dff, count, w->h, t->h2 + first * e);
     back_norm(p, w, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count, dmid, dx,
               t->h2 + first * e, k->mid + first * e, w->h);
     add_rows(p, w, RBE_ROLE_ATTN_OUT_BIAS, dmid, count);
-    back(p, w, RBE_ROLE_ATTN_OUT, dmid, count, t->datt + first * rbe_config_queries(&t->c));
+    rows(p, w, RBE_ROLE_ATTN_OUT, dmid, k->mid + first * e,
+         t->x + (size_t)l * t->x_stride + first * e, RBE_ROLE_ATTN_OUT_BIAS, count);
+    back(p, w, RBE_ROLE_ATTN_OUT, dmid, count, t->datt + first * queries,
+         k->att + first * queries);
 }
 
 /* From a head of datt to its part of dqkv, where keys and values are added to beta times what
@@ -200,19 +230,27 @@ static void to_input(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first
     const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd, wide = rbe_config_qkv(&t->c);
     const int l = p->layer;
-    float *dqkv = t->dqkv + first * wide;
+    float *dqkv = t->dqkv + first * wide, *qkv = t->kept[l].qkv + first * wide;
     const float *x = t->x + (size_t)l * t->x_stride + first * e;
+    const bool summed = rbe_sums_wanted(rbe_slice_of(t, l, RBE_ROLE_QKV), false);
 
     switch (t->arch->positions) {
     case RBE_LEARNED:
         break;
     case RBE_ROTARY:
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
             rbe_pass_turn(p, dqkv + i * wide, first + i, true);
+            if (summed)         /* the last to read them */
+                rbe_pass_turn(p, qkv + i * wide, first + i, true);
+        }
         break;
     }
     add_rows(p, w, RBE_ROLE_QKV_BIAS, dqkv, count);
-    back(p, w, RBE_ROLE_QKV, dqkv, count, w->h);
+    rows(p, w, RBE_ROLE_QKV, dqkv, qkv, NULL, RBE_ROLE_QKV_BIAS, count);
+    if (by_columns(p, RBE_ROLE_QKV))
+        rbe_pass_norm(t, t->h1 + first * e, x, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS,
+                      count);
+    back(p, w, RBE_ROLE_QKV, dqkv, count, w->h, t->h1 + first * e);
     back_norm(p, w, l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS, count, t->datt + first * e,
               t->dmid + first * e, t->h1 + first * e, x, w->h);
 }
@@ -227,7 +265,7 @@ static void weight_rows(const struct rbe_pass *p, enum rbe_role k, const float *
     size_t a, b;
 
     for (size_t row = 0; row < all && p->t->grads; row += s->rows, s++) {
-        if (s->frozen)
+        if (s->frozen || s->sums)
             continue;
         rbe_split(s->rows, 16, i, n, &a, &b);
         rbe_product_run(p->t->workers[i].product, b - a, s->cols, p->tokens, 1,
@@ -316,13 +354,22 @@ static void run_embeddings(void *arg, unsigned i, unsigned n)
     rbe_split(e, 16, i, n, &a, &b);
     for (size_t k = 0; k < p->tokens; k++) {
         const float *dx = t->dx + k * e + a;
-        if (!tokens->frozen)
+        if (!tokens->frozen && !tokens->sums)
             t->e->bias_add(t->grads + tokens->at + p->b->tokens[k] * e + a, dx, b - a);
         if (positions && !positions->frozen)
             t->e->bias_add(t->grads + positions->at + k % p->b->time * e + a, dx, b - a);
         if (mean && !mean->frozen)
             t->e->bias_add(t->grads + mean->at + a, dx, b - a);
     }
+}
+
+/* Thread i's tokens. */
+static void look_up(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, size_t count)
+{
+    const struct rbe_grad_slice *tokens = rbe_slice_of(p->t, RBE_WHOLE, RBE_ROLE_TOKENS);
+
+    for (size_t k = first; k < first + count; k++)
+        rbe_sums_looked_up(p, w, tokens, p->b->tokens[k], p->t->dx + k * tokens->cols);
 }
 
 bool rbe_pass_backward(struct rbe_pass *p)
@@ -339,6 +386,8 @@ bool rbe_pass_backward(struct rbe_pass *p)
     }
     if (t->grads)
         rbe_pool_run(t->pool, run_embeddings, p);
+    if (rbe_sums_wanted(rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), false))
+        rbe_pass_tokens(p, look_up);
     rbe_pass_tap(p, rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS), NULL, t->dx, p->tokens);
     return true;
 }

@@ -131,9 +131,8 @@ static float *stream(const struct rbe_pass *p, int layer, size_t token)
     return p->t->x + (size_t)layer * p->t->x_stride + token * p->t->c.n_embd;
 }
 
-/* By the norm in role `gain` of a layer, or of the model, and its bias. */
-static void norm(const struct rbe_grad *t, float *y, const float *x, int layer,
-                 enum rbe_role gain, enum rbe_role bias, size_t count)
+void rbe_pass_norm(const struct rbe_grad *t, float *y, const float *x, int layer,
+                   enum rbe_role gain, enum rbe_role bias, size_t count)
 {
     const float *by = rbe_param_of(t, layer, gain), *plus = rbe_param_of(t, layer, bias);
     const size_t e = t->c.n_embd;
@@ -179,7 +178,8 @@ static void into_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t
     const int l = p->layer;
     float *qkv = t->kept[l].qkv + first * wide;
 
-    norm(t, w->h, stream(p, l, first), l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS, count);
+    rbe_pass_norm(t, w->h, stream(p, l, first), l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS,
+                  count);
     apply(p, w, RBE_ROLE_QKV, w->h, count, 0, qkv);
     add_own(p, qkv, RBE_ROLE_QKV_BIAS, count);
     switch (t->arch->positions) {
@@ -226,12 +226,30 @@ static void add_bias(const struct rbe_grad *t, float *to, const float *from,
         t->v->add(to + i * e, from + i * e, bias, e);
 }
 
+void rbe_pass_activate(const struct rbe_pass *p, float *to, const float *ff, size_t count)
+{
+    const struct rbe_grad *t = p->t;
+    const size_t f = t->c.n_inner, up = rbe_config_up(&t->c);
+
+    switch (t->arch->activation) {
+    case RBE_GELU:
+        t->v->gelu(to, ff, count * f);
+        break;
+    case RBE_SWIGLU:
+        for (size_t i = 0; i < count; i++) {
+            memcpy(to + i * f, ff + i * up, f * sizeof *ff);
+            t->e->swiglu(to + i * f, ff + i * up + f, f);
+        }
+        break;
+    }
+}
+
 /* From attention's output to the layer's, then into the next layer's attention. */
 static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                             size_t count)
 {
     const struct rbe_grad *t = p->t;
-    const size_t e = t->c.n_embd, f = t->c.n_inner, up = rbe_config_up(&t->c);
+    const size_t e = t->c.n_embd, up = rbe_config_up(&t->c);
     const size_t queries = rbe_config_queries(&t->c);
     const int l = p->layer;
     const struct rbe_grad_kept *k = &t->kept[l];
@@ -239,22 +257,12 @@ static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_
 
     add_bias(t, mid, stream(p, l, first), rbe_param_of(t, l, RBE_ROLE_ATTN_OUT_BIAS), count);
     apply(p, w, RBE_ROLE_ATTN_OUT, k->att + first * queries, count, 1, mid);
-    norm(t, w->h, mid, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count);
+    rbe_pass_norm(t, w->h, mid, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count);
     apply(p, w, RBE_ROLE_FFN_UP, w->h, count, 0, ff);
     add_own(p, ff, RBE_ROLE_FFN_UP_BIAS, count);
     if (p->again)
         return;
-    switch (t->arch->activation) {
-    case RBE_GELU:
-        t->v->gelu(w->act, ff, count * f);
-        break;
-    case RBE_SWIGLU:
-        for (size_t i = 0; i < count; i++) {
-            memcpy(w->act + i * f, ff + i * up, f * sizeof *ff);
-            t->e->swiglu(w->act + i * f, ff + i * up + f, f);
-        }
-        break;
-    }
+    rbe_pass_activate(p, w->act, ff, count);
     add_bias(t, next, mid, rbe_param_of(t, l, RBE_ROLE_FFN_DOWN_BIAS), count);
     apply(p, w, RBE_ROLE_FFN_DOWN, w->act, count, 1, next);
     if (l + 1 < (int)t->c.n_layer) {
@@ -262,24 +270,38 @@ static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_
         following.layer = l + 1;
         into_attention(&following, w, first, count);
     } else {
-        norm(t, t->hidden + first * e, next, RBE_WHOLE, RBE_ROLE_LAST_NORM,
-             RBE_ROLE_LAST_NORM_BIAS, count);
+        rbe_pass_norm(t, t->hidden + first * e, next, RBE_WHOLE, RBE_ROLE_LAST_NORM,
+                      RBE_ROLE_LAST_NORM_BIAS, count);
     }
 }
 
-static void run_round(void *arg, unsigned i, unsigned n)
+/* Thread i's panels of every weight. */
+static void run_pack(void *arg, unsigned i, unsigned n)
 {
     const struct rbe_grad *t = arg;
-    size_t a, b;
+    const struct rbe_bf16 *v = rbe_bf16_best();
 
-    rbe_split(t->floats, 4096, i, n, &a, &b);
-    t->v->round_bf16(t->rounded + a, t->params + a, b - a, 1);
+    for (size_t k = 0; k < t->slice_count; k++) {
+        const struct rbe_grad_slice *s = &t->slices[k];
+        const size_t rows = s->weight_rows, cols = s->cols, at = t->packed_at[k];
+        size_t a, b;
+
+        if (at == RBE_NOT_PACKED)
+            continue;
+        rbe_split(rbe_bf16_padded(rows) / RBE_BF16_STEP, 1, i, n, &a, &b);
+        v->panels(t->front + at, t->params + s->at, cols, true, cols, rows, a, b);
+        if (!t->rear)
+            continue;
+        rbe_split(rbe_bf16_padded(cols) / RBE_BF16_STEP, 1, i, n, &a, &b);
+        v->panels(t->rear + at, t->params + s->at, cols, false, rows, cols, a, b);
+    }
 }
 
 bool rbe_pass_forward(struct rbe_pass *p)
 {
-    if (p->t->rounded)
-        rbe_pool_run(p->t->pool, run_round, p->t);
+    if (p->t->front && !p->t->packed)
+        rbe_pool_run(p->t->pool, run_pack, p->t);
+    p->t->packed = true;
     if (p->t->angles)
         make_angles(p);
     rbe_pass_tokens(p, embed);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/progress.h"
 #include "grad/state.h"
@@ -16,9 +17,13 @@
 #include "model/dense.h"
 
 /* Logits held at a time: about 8 MB, but not so few rows that to read the output layer takes
- * longer than to multiply by it (64 of 49152: almost twice the time of 256).  A tap's gradients
- * stand beside them, and what a calibration may take is bounded: half as many. */
-enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 256, HEAD_ROWS_TAP = 128, HEAD_ROWS_MAX = 1024 };
+ * longer than to multiply by it (64 of 49152: almost twice the time of 256; half as many will
+ * do where it is packed).  A tap's gradients stand beside them, and what a calibration may take
+ * is bounded: half as many. */
+enum { HEAD_FLOATS = 1 << 21, HEAD_ROWS_MIN = 256, HEAD_ROWS_BF16 = 128, HEAD_ROWS_TAP = 128,
+       HEAD_ROWS_MAX = 1024 };
+
+enum { HUGE = 1 << 21 };        /* bytes of a large page */
 
 /* --- slices ------------------------------------------------------------------------------- */
 
@@ -56,6 +61,32 @@ static void list_roles(struct rbe_grad *t)
         if (!s->row0)
             t->roles[(size_t)(1 + s->layer) * RBE_ROLE_COUNT + s->role] = s;
     }
+}
+
+/* Where each weight that products take starts among the packed ones, and their numbers in all.
+ * at may be NULL. */
+static size_t list_packed(const struct rbe_model_config *c, size_t *at)
+{
+    const size_t n = rbe_source_count(c);
+    size_t sum = 0, rows = 0;
+    bool untied = false;
+
+    for (size_t i = 0; i < n; i++)
+        untied |= rbe_source_tensor(c, i).role == RBE_ROLE_OUTPUT;
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        const bool taken = t.matrix && (t.layer >= 0 || t.role == RBE_ROLE_OUTPUT ||
+                                        (t.role == RBE_ROLE_TOKENS && !untied));
+        if (at)
+            at[i] = taken && !t.row0 ? sum : RBE_NOT_PACKED;
+        if (!taken)
+            continue;
+        rows = t.row0 + t.rows;
+        /* Of several ranges the last one knows the rows of all. */
+        if (i + 1 == n || !rbe_source_tensor(c, i + 1).row0)
+            sum += rbe_bf16_packed(t.cols, rows);
+    }
+    return sum;
 }
 
 /* Floats of the zeros that stand for vectors which the architecture has not. */
@@ -106,23 +137,29 @@ static void take_kept(struct cut *c, const struct rbe_model_config *g, size_t to
 static void take_worker(struct cut *c, const struct rbe_model_config *g,
                         struct rbe_grad_limits l, struct rbe_grad_worker *w)
 {
-    const size_t queries = l.time < RBE_GRAD_QUERIES ? l.time : RBE_GRAD_QUERIES;
+    const size_t asked = l.time < RBE_GRAD_QUERIES ? l.time : RBE_GRAD_QUERIES;
 
     w->h = take(c, RBE_GRAD_CHUNK, g->n_embd);
     w->act = take(c, RBE_GRAD_CHUNK, g->n_inner);
-    w->p = take(c, queries, rbe_grad_padded(l.time));
-    w->dp = NULL;
-    w->vectors = NULL;
+    w->p = take(c, asked, rbe_grad_padded(l.time));
+    w->dp = w->vectors = w->part = w->pair = NULL;
     if (!l.forward_only) {
-        w->dp = take(c, queries, rbe_grad_padded(l.time));
+        const size_t e = g->n_embd, f = g->n_inner, queries = rbe_config_queries(g);
+        const size_t in = e > f ? e : f, wide = in > queries ? in : queries;
+        const size_t qkv = rbe_config_qkv(g), up = rbe_config_up(g);
+        const size_t out = qkv > up ? qkv : up, row = wide > out ? wide : out;
+        w->part = take(c, RBE_GRAD_CHUNK, wide);
+        w->pair = take(c, 2, row > g->vocab ? row : g->vocab);
+        w->dp = take(c, asked, rbe_grad_padded(l.time));
         w->vectors = take(c, 1, rbe_grad_vector_at(g, RBE_ROLE_COUNT));
     }
 }
 
 /* Positions whose logits are held at a time. */
-static size_t head_rows(const struct rbe_model_config *c, bool tap_only, size_t tokens)
+static size_t head_rows(const struct rbe_model_config *c, struct rbe_grad_limits l,
+                        size_t tokens)
 {
-    const size_t least = tap_only ? HEAD_ROWS_TAP : HEAD_ROWS_MIN;
+    const size_t least = l.tap_only ? HEAD_ROWS_TAP : l.bf16 ? HEAD_ROWS_BF16 : HEAD_ROWS_MIN;
     size_t rows = HEAD_FLOATS / c->vocab / 16 * 16;
 
     rows = rows < least ? least : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX : rows;
@@ -145,7 +182,12 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
     t->params = take(&cut, 1, t->floats);
     t->zeros = take(&cut, 1, zeros_of(c));
     t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
-    t->rounded = l.bf16 ? (uint16_t *)(void *)take(&cut, 1, t->floats / 2) : NULL;
+    t->front = t->rear = NULL;
+    if (l.bf16) {
+        const size_t halves = list_packed(c, NULL) / 2;
+        t->front = (uint16_t *)(void *)take(&cut, 1, halves);
+        t->rear = l.forward_only ? NULL : (uint16_t *)(void *)take(&cut, 1, halves);
+    }
     if (arch->positions == RBE_ROTARY) {
         t->angles = take(&cut, l.time, c->head);
         t->back = l.forward_only ? NULL : take(&cut, l.time, c->head / 2);
@@ -154,7 +196,7 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
     t->x = take(&cut, l.forward_only ? 1 : (size_t)c->n_layer + 1,
                 rbe_grad_padded(tokens * e));
     t->hidden = take(&cut, tokens, e);
-    t->head_rows = head_rows(c, l.tap_only, tokens);
+    t->head_rows = head_rows(c, l, tokens);
     t->logits = take(&cut, t->head_rows, c->vocab);
     t->other_logits = take(&cut, t->head_rows, c->vocab);
     for (uint32_t i = 0; i < c->n_layer; i++) {
@@ -183,7 +225,9 @@ size_t rbe_grad_bytes(const struct rbe_model_config *c, struct rbe_grad_limits l
 {
     struct rbe_grad counted = {.c = *c};
     const size_t arena = layout(&counted, c, l, threads, NULL);
-    const size_t rest = sizeof counted + rbe_source_count(c) * sizeof *counted.slices +
+    const size_t rest = sizeof counted +
+                        rbe_source_count(c) *
+                            (sizeof *counted.slices + sizeof *counted.packed_at) +
                         c->n_layer * sizeof *counted.kept +
                         (1 + (size_t)c->n_layer) * RBE_ROLE_COUNT * sizeof *counted.roles +
                         threads * (sizeof *counted.workers + rbe_product_bytes(l.bf16));
@@ -216,18 +260,24 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
     if ((err = check_limits(c, l, d)))
         return err;
     const size_t bytes = layout(&counted, c, l, threads, NULL), count = rbe_source_count(c);
+    const size_t unit = bytes < 8 * HUGE ? 64 : HUGE;
     if (bytes <= SIZE_MAX / 2 && (err = rbe_dense_room("a training", bytes, d)))
         return err;
-    if (bytes > SIZE_MAX - 64 || !(t = calloc(1, sizeof *t)) ||
+    if (bytes > SIZE_MAX - HUGE || !(t = calloc(1, sizeof *t)) ||
         !(t->slices = calloc(count, sizeof *t->slices)) ||
+        !(t->packed_at = calloc(count, sizeof *t->packed_at)) ||
         !(t->roles = calloc((1 + (size_t)c->n_layer) * RBE_ROLE_COUNT, sizeof *t->roles)) ||
         !(t->kept = calloc(c->n_layer, sizeof *t->kept)) ||
         !(t->workers = calloc(threads, sizeof *t->workers)) ||
-        !(t->arena = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
+        !(t->arena = aligned_alloc(unit, (bytes + unit - 1) / unit * unit))) {
         rbe_grad_close(&t);
         return rbe_fail(d, RBE_ERR_NOMEM, "training %u x %u tokens at a time needs %.0f MB of "
                         "memory", l.batch, l.time, (double)bytes * 1e-6);
     }
+#ifdef MADV_HUGEPAGE
+    /* Products write rows that lie pages apart. */
+    madvise(t->arena, bytes, MADV_HUGEPAGE);
+#endif
     t->c = *c;
     t->arch = rbe_arch_at(c->arch);
     t->limits = l;
@@ -236,6 +286,7 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
     t->v = rbe_vector_best(rbe_cpu_isa());
     t->slice_count = count;
     list_slices(c, t->slices);
+    list_packed(c, t->packed_at);
     list_roles(t);
     layout(t, c, l, threads, t->arena);
     for (unsigned i = 0; i < threads; i++)
@@ -245,7 +296,8 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
         }
     memset(t->params, 0, t->floats * sizeof *t->params);
     memset(t->zeros, 0, zeros_of(c) * sizeof *t->zeros);
-    rbe_grad_zero(t);
+    if (t->grads)
+        memset(t->grads, 0, t->floats * sizeof *t->grads);
     *out = t;
     return RBE_OK;
 }
@@ -259,6 +311,7 @@ void rbe_grad_close(struct rbe_grad **pt)
     for (unsigned i = 0; t->workers && i < rbe_pool_threads(t->pool); i++)
         rbe_product_close(&t->workers[i].product);
     free(t->slices);
+    free(t->packed_at);
     free(t->roles);
     free(t->kept);
     free(t->workers);
@@ -270,6 +323,11 @@ void rbe_grad_close(struct rbe_grad **pt)
 const struct rbe_model_config *rbe_grad_config(const struct rbe_grad *t)
 {
     return &t->c;
+}
+
+unsigned rbe_grad_threads(const struct rbe_grad *t)
+{
+    return rbe_pool_threads(t->pool);
 }
 
 void rbe_grad_tap(struct rbe_grad *t, rbe_grad_tap_fn *fn, void *arg)
@@ -303,6 +361,7 @@ size_t rbe_grad_floats(const struct rbe_grad *t)
 
 float *rbe_grad_params(struct rbe_grad *t)
 {
+    t->packed = false;
     return t->params;
 }
 
@@ -313,8 +372,16 @@ float *rbe_grad_gradients(struct rbe_grad *t)
 
 void rbe_grad_zero(struct rbe_grad *t)
 {
-    if (t->grads)
-        memset(t->grads, 0, t->floats * sizeof *t->grads);
+    for (size_t i = 0; t->grads && i < t->slice_count; i++) {
+        const struct rbe_grad_slice *s = &t->slices[i];
+        const struct rbe_grad_sums *sums = s->sums;
+        if (sums)
+            memset(sums->sums, 0, rbe_pool_threads(t->pool) *
+                                      (s->rows + (size_t)sums->parts * s->cols) *
+                                      sizeof *sums->sums);
+        else
+            memset(t->grads + s->at, 0, s->count * sizeof *t->grads);
+    }
 }
 
 enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
@@ -326,6 +393,7 @@ enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
         c->n_kv != t->c.n_kv || c->options != t->c.options)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s: the configuration is another",
                         rbe_source_path(s));
+    t->packed = false;
     for (size_t i = 0; i < s->count; i++) {
         const struct rbe_source_tensor *from = &s->tensors[i];
         const struct rbe_grad_slice *to = &t->slices[i];
@@ -386,6 +454,9 @@ static void run_losses(void *arg, unsigned i, unsigned n)
     const size_t e = t->c.n_embd, vocab = t->c.vocab;
     size_t a, b;
 
+    struct rbe_grad_worker *w = &t->workers[i];
+    const bool summed = h->backward && rbe_sums_wanted(rbe_output_of(t), false);
+
     rbe_split(h->count, 1, i, n, &a, &b);
     float *s = t->logits + a * vocab, *o = t->other_logits + a * vocab;
     project(t, i, h->first + a, b - a, s);
@@ -397,14 +468,19 @@ static void run_losses(void *arg, unsigned i, unsigned n)
             h->p->b->draws ? draw(t, s + k * vocab, o + k * vocab, h->p->b->draws[at])
                            : h->p->b->targets[at];
 
+        if (summed)
+            memcpy(w->pair + vocab, s + k * vocab, vocab * sizeof *s);
         rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab, target,
-                     h->weight, h->backward, &t->workers[i].sums);
+                     h->weight, h->backward, &w->sums);
+        if (summed)
+            rbe_sums_rows(h->p, w, rbe_output_of(t), s + k * vocab, w->pair + vocab, NULL, NULL,
+                          vocab, 1);
     }
-    if (h->backward)
-        rbe_product_run(t->workers[i].product, b - a, e, vocab, 1,
-                        (struct rbe_factor){.v = s, .ld = vocab},
-                        rbe_grad_weight(t, rbe_output_of(t), false), 0,
-                        t->dmid + (h->first + a) * e, e);
+    for (size_t k = a, some; h->backward && k < b; k += some) {
+        some = b - k < RBE_GRAD_CHUNK ? b - k : RBE_GRAD_CHUNK;
+        rbe_sums_back(h->p, w, rbe_output_of(t), t->logits + k * vocab, vocab, some,
+                      t->dmid + (h->first + k) * e, t->hidden + (h->first + k) * e);
+    }
 }
 
 /* Thread i's rows of the output layer's gradient. */
@@ -439,7 +515,7 @@ static bool run_head(struct head *h, struct rbe_loss_sums *sums)
         rbe_pool_run(t->pool, run_losses, h);
         if (!h->backward)
             continue;
-        if (t->grads && !output->frozen)
+        if (t->grads && !output->frozen && !output->sums)
             rbe_pool_run(t->pool, run_head_weights, h);
         rbe_pass_tap(h->p, output, t->hidden + h->first * t->c.n_embd, t->logits, h->count);
     }

@@ -42,6 +42,23 @@ struct rbe_grad_limits {
                                  * student and its teacher may differ in it */
 };
 
+/*
+ * What stands in the place of a matrix's gradient where only scales of rows and columns move:
+ * for g the gradient by W and R the rotation of rbe_rotate(), the sums over columns of g W, by
+ * row, and over the rows of a part of (g R) (W R), by column.  They follow from the inputs and
+ * outputs of products alone: no gradient of a matrix is computed or touched.
+ */
+struct rbe_grad_sums {
+    uint32_t rotation;          /* block of the rotation; 0: none */
+    uint64_t seed;              /* of its signs */
+    bool columns;               /* sums by column are wanted */
+    uint32_t parts;             /* ranges of rows whose columns are summed apart: part i begins
+                                 * at row0[i] and ends where the next one does */
+    const uint32_t *row0;
+    float *sums;                /* [threads][rows + parts * cols], one set for each thread of
+                                 * the pool, to be added up: a step adds to them */
+};
+
 /* One tensor. */
 struct rbe_grad_slice {
     char name[64];              /* as in the checkpoint, without a prefix */
@@ -50,6 +67,8 @@ struct rbe_grad_slice {
     bool matrix;                /* may be encoded */
     bool frozen;                /* the caller's to set: its gradient is not computed, and its
                                  * memory in gradients not touched */
+    const struct rbe_grad_sums *sums;   /* the caller's to set, of a matrix: these instead of
+                                         * its gradient; NULL at first */
     uint32_t rows, cols;        /* W [outputs][inputs]; positions [n_ctx][n_embd];
                                  * a vector: rows 1 */
     uint32_t row0, weight_rows; /* its first row in its role's weight, and the rows of that:
@@ -76,6 +95,7 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
 void rbe_grad_close(struct rbe_grad **t);
 
 const struct rbe_model_config *rbe_grad_config(const struct rbe_grad *t);
+unsigned rbe_grad_threads(const struct rbe_grad *t);    /* of its pool */
 
 /* The slices, in the order of rbe_source's tensors. */
 size_t rbe_grad_slices(const struct rbe_grad *t);
@@ -83,7 +103,9 @@ struct rbe_grad_slice *rbe_grad_slice(struct rbe_grad *t, size_t i);
 struct rbe_grad_slice *rbe_grad_find(struct rbe_grad *t, const char *name);        /* or NULL */
 
 /* The flat arrays, [rbe_grad_floats()], 64-byte aligned; what lies between slices is zero
- * and must stay so.  Gradients: NULL when forward_only or tap_only. */
+ * and must stay so.  Gradients: NULL when forward_only or tap_only.  With bf16 the weights are
+ * packed for products by the first pass after rbe_grad_params() was called: who writes to them
+ * later calls it again. */
 size_t rbe_grad_floats(const struct rbe_grad *t);
 float *rbe_grad_params(struct rbe_grad *t);
 float *rbe_grad_gradients(struct rbe_grad *t);
@@ -92,7 +114,7 @@ float *rbe_grad_gradients(struct rbe_grad *t);
 enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
                               struct rbe_diag *d);
 
-/* Every gradient becomes zero; at open it is. */
+/* Every gradient becomes zero, and the sums that stand for some; at open they are. */
 void rbe_grad_zero(struct rbe_grad *t);
 
 struct rbe_grad_batch {

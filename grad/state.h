@@ -24,6 +24,9 @@ struct rbe_grad_kept {
 struct rbe_grad_worker {
     float *h;                   /* [chunk][n_embd] */
     float *act;                 /* [chunk][n_inner] */
+    float *part;                /* [chunk][widest input] of a product's gradient; NULL when
+                                 * forward_only */
+    float *pair;                /* [2][widest output] rows in hand; likewise */
     float *p, *dp;              /* [query block][padded time]; dp NULL when forward_only */
     float *vectors;             /* gradients of a layer's vectors; NULL when forward_only */
     struct rbe_loss_sums sums;
@@ -45,7 +48,11 @@ struct rbe_grad {
     float *arena;               /* everything below */
     float *params, *grads;
     float *zeros;               /* in the place of a vector that there is none of, or NULL */
-    uint16_t *rounded;          /* [floats] parameters as the pass began; NULL without bf16 */
+    uint16_t *front, *rear;     /* the weights packed for products of the forward pass and of
+                                 * the backward pass (NULL when forward_only), as the pass
+                                 * began; NULL without bf16 */
+    size_t *packed_at;          /* [slice_count] where a weight starts in them */
+    bool packed;                /* they are of the present parameters */
     float *angles;              /* rbe_rope_table() of limits.time; NULL: none is rotated */
     float *back;                /* [limits.time][head / 2] its sines, negative: turns back */
     float *x;                   /* [layers + 1][tokens][n_embd] the residual stream, or one */
@@ -67,6 +74,9 @@ struct rbe_grad {
     void *tap_arg;
     size_t forwarded;           /* tokens whose hidden states are held */
 };
+
+/* In packed_at: no product takes it, or its first range is another. */
+#define RBE_NOT_PACKED SIZE_MAX
 
 /* Tokens a thread takes through a layer's products at a time, and queries through attention:
  * what it works on should stay in the second-level cache. */
@@ -107,7 +117,10 @@ static inline struct rbe_factor rbe_grad_weight(const struct rbe_grad *t,
                                                 const struct rbe_grad_slice *s, bool turned)
 {
     return (struct rbe_factor){.v = t->params + s->at, .ld = s->cols, .t = turned,
-                               .bf16 = t->rounded ? t->rounded + s->at : NULL};
+                               .whole = turned ? s->cols : s->weight_rows,
+                               .packed = !t->front ? NULL
+                                                   : (turned ? t->front : t->rear) +
+                                                     t->packed_at[s - t->slices]};
 }
 
 /* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT,
@@ -130,6 +143,27 @@ static inline void rbe_pass_tap(const struct rbe_pass *p, const struct rbe_grad_
     if (p->t->tap)
         p->t->tap(p->t->tap_arg, s, x, dy, tokens);
 }
+
+/* --- sums.c: what a slice's `sums` ask for --- */
+
+/* Thread i's sums of a slice: by row, behind them by column. */
+float *rbe_sums_at(const struct rbe_grad_slice *s, unsigned i);
+/* Whether a range of the weight that s begins wants sums, or sums by column. */
+bool rbe_sums_wanted(const struct rbe_grad_slice *s, bool columns);
+/* += dy y for the rows of a weight, `count` tokens: y is the product, or, where it was added to
+ * something, what came of that less `before` and `bias` (each may be NULL). */
+void rbe_sums_rows(const struct rbe_pass *p, struct rbe_grad_worker *w,
+                   const struct rbe_grad_slice *s, const float *dy, const float *y,
+                   const float *before, const float *bias, size_t ld, size_t count);
+/* dx [count][in] = dy [count][ld] times the weight, and the sums by column from its inputs x
+ * [count][in], which are read where rbe_sums_wanted(); count is at most a chunk. */
+void rbe_sums_back(const struct rbe_pass *p, struct rbe_grad_worker *w,
+                   const struct rbe_grad_slice *s, const float *dy, size_t ld, size_t count,
+                   float *dx, const float *x);
+/* Of a slice whose rows are looked up by tokens: += for row `row` of W [cols] and its gradient
+ * dx [cols]. */
+void rbe_sums_looked_up(const struct rbe_pass *p, struct rbe_grad_worker *w,
+                        const struct rbe_grad_slice *s, size_t row, const float *dx);
 
 /* Splits p->tokens over the pool and calls fn with chunks of each share. */
 typedef void rbe_chunk_fn(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
@@ -160,6 +194,12 @@ static inline struct rbe_head_at rbe_head_at(const struct rbe_model_config *c, s
 
 /* Turns queries and keys in the row x of a token by its position, or back. */
 void rbe_pass_turn(const struct rbe_pass *p, float *x, size_t token, bool back);
+
+/* y = x by the norm in role `gain` of a layer, or of the model, and its bias. */
+void rbe_pass_norm(const struct rbe_grad *t, float *y, const float *x, int layer,
+                   enum rbe_role gain, enum rbe_role bias, size_t count);
+/* to [count][n_inner]: the outputs ff of FFN_UP through the activation. */
+void rbe_pass_activate(const struct rbe_pass *p, float *to, const float *ff, size_t count);
 
 /* The forward pass: hidden states of all tokens.  False: an interrupt ended it. */
 bool rbe_pass_forward(struct rbe_pass *p);

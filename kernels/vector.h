@@ -65,6 +65,8 @@ struct rbe_vector {
     /* to = scale * x as bf16, rounded to nearest, ties to even.  A NaN stays one unless nearly
      * all bits of its payload are set, as no arithmetic sets them. */
     void (*round_bf16)(uint16_t *to, const float *x, size_t n, float scale);
+    /* sum += a b, one by one. */
+    void (*multiply_add)(float *sum, const float *a, const float *b, size_t n);
     /* y = a y + b x. */
     void (*blend)(float *y, const float *x, size_t n, float a, float b);
     /* norm_back() of y = x / sqrt(mean of x^2 + eps) * gain. */

@@ -86,7 +86,9 @@ enum rbe_status rbe_dense_room(const char *what, size_t besides, struct rbe_diag
     return err;
 }
 
-bool rbe_dense_here(void)
+static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+                       const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                       float *c, size_t ldc)
 {
     if (!rbe_dense_fast())
         return false;
@@ -94,15 +96,6 @@ bool rbe_dense_here(void)
         omp.set_num_threads(1);
         alone = true;
     }
-    return true;
-}
-
-static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
-                       const float *a, size_t lda, const float *b, size_t ldb, float beta,
-                       float *c, size_t ldc)
-{
-    if (!rbe_dense_here())
-        return false;
     return rbe_dnnl.sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
                       (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
                       (dnnl_dim_t)ldc) == dnnl_success;
@@ -111,11 +104,6 @@ static bool by_library(bool ta, bool tb, size_t m, size_t n, size_t k, float alp
 #else
 
 bool rbe_dense_fast(void)
-{
-    return false;
-}
-
-bool rbe_dense_here(void)
 {
     return false;
 }

@@ -18,10 +18,6 @@
  * kernels. */
 bool rbe_dense_fast(void);
 
-/* The same; and from now on the library works on the calling thread alone, as rbe_sgemm() has
- * it do: for those who call the library themselves. */
-bool rbe_dense_here(void);
-
 /*
  * To be called before `besides` bytes are allocated for work that will use it.  Where the
  * address space is limited the library would die for want of room for its code and buffers:

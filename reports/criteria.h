@@ -31,6 +31,7 @@ struct rbe_criterion {
     char original[RBE_CRITERION_TEXT], rbe[RBE_CRITERION_TEXT], margin[RBE_CRITERION_TEXT];
     char model[RBE_CRITERION_TEXT]; /* what it was measured on */
     char how[2 * RBE_CRITERION_TEXT]; /* how; or why it was not measured */
+    char projection[2 * RBE_CRITERION_TEXT]; /* what is no measurement, labelled so */
     char source[RBE_CRITERION_TEXT];  /* file:line of the row */
 };
 

@@ -210,6 +210,49 @@ static const struct rbe_row *sustained_on(const struct rbe_pair *p, const char *
     return NULL;
 }
 
+static const char *or(const char *s, const char *other)
+{
+    return s ? s : other;
+}
+
+/* What instructions counted under an emulator would take on a core of such a device: of any
+ * model, which it names; else why the run made none.  It is beside the verdict. */
+static void project(struct rbe_criterion *c, const struct rbe_results *r, const char *device)
+{
+    const char *why = NULL;
+
+    for (size_t i = r->count; i-- > 0;) {
+        const json_t *v = r->rows[i].v;
+        const char *step = RBE_STRING_AT(v, step), *is = RBE_STRING_AT(v, device);
+        if (!why && !strcmp(r->rows[i].kind, RBE_KIND(step)) && step &&
+            !strcmp(step, "projection") && !RBE_TRUE_AT(v, ok))
+            why = or(RBE_STRING_AT(v, reason), "no reason given");
+        if (strcmp(r->rows[i].kind, RBE_KIND(projection)) || !is || strcmp(is, device))
+            continue;
+        const int m = rbe_results_model(r, RBE_VALUE_AT(v, model));
+        const json_t *ipc = RBE_VALUE_AT(v, instructions_per_cycle);
+        const double least = json_number_value(json_array_get(ipc, 0));
+        const double most = json_number_value(json_array_get(ipc, 1));
+        const double count = RBE_NUMBER_AT(v, instructions_per_token);
+        const double ghz = RBE_NUMBER_AT(v, ghz);
+        if (m < 0 || !(least > 0) || !(most >= least))
+            continue;
+        SAY(c->projection,
+            "projection, not a measurement: %.3g to %.3g ms/token = %.4g million instructions "
+            "(%s%s, one thread of the aarch64 program, counted under %s) / (%.3g GHz x %.3g to "
+            "%.3g instructions per cycle x 1 core), clock and rate assumed of a %s that never "
+            "waits for memory and stays cool (%s:%zu)",
+            1e-6 * count / ghz / most, 1e-6 * count / ghz / least, 1e-6 * count,
+            or(r->models[m].name, "?"), r->models[m].label ? ", generated weights" : "",
+            or(RBE_STRING_AT(v, machine, emulator), "an emulator"), ghz, least, most,
+            or(RBE_STRING_AT(v, core), "?"), r->rows[i].file, r->rows[i].line);
+        return;
+    }
+    if (why)
+        SAY(c->projection, "projection: NOT MEASURED, the step 'projection' did not run: %s",
+            why);
+}
+
 static void judge_device(struct rbe_criterion *c, const struct rbe_pair *p, const char *device)
 {
     const struct rbe_row *b = sustained_on(p, device, false);
@@ -217,6 +260,7 @@ static void judge_device(struct rbe_criterion *c, const struct rbe_pair *p, cons
     const char *emulator = b ? RBE_STRING_AT(b->v, machine, emulator) : NULL;
 
     if (!b) {
+        project(c, p->r, device);
         rbe_not_measured(c, "no run on such a device; there: RBE_DEVICE=%s rbe-run eval "
                          "sustained --model FILE.rbe --out %s.jsonl, and put this file next "
                          "to the others", device, device);

@@ -158,7 +158,8 @@ static size_t promises(const struct rbe_page *p)
         rbe_document_cell(p->doc, "%s", c->id);
         rbe_document_cell(p->doc, "%s", rbe_verdict_name(c->verdict));
         rbe_document_cell(p->doc, "%s", c->model);
-        rbe_document_cell(p->doc, "%s", c->how);
+        rbe_document_cell(p->doc, "%s%s%s", c->how, c->projection[0] ? "; " : "",
+                          c->projection);
         rbe_document_cell(p->doc, "%s", rbe_text_or(c->source, "-"));
         const size_t number = row_number(p, c->source);
         if (number)

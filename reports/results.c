@@ -73,7 +73,7 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
         RBE_KEY(protocol),       RBE_KEY(task),          RBE_KEY(mode),
         RBE_KEY(text, sha256),   RBE_KEY(group),         RBE_KEY(script, sha256),
         RBE_KEY(source, sha256), RBE_KEY(machine, arch), RBE_KEY(machine, device),
-        RBE_KEY(step),           RBE_KEY(of)};
+        RBE_KEY(step),           RBE_KEY(of),            RBE_KEY(device)};
     static const char *const numbers[] = {RBE_KEY(windows), RBE_KEY(first_window),
                                           RBE_KEY(items), RBE_KEY(context)};
 
@@ -363,8 +363,10 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
 
     for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
-        if (!(err = see_model(r, RBE_VALUE_AT(v, model), i < r->count, d)))
-            err = see_model(r, RBE_VALUE_AT(v, base), i < r->count, d);
+        /* Counting a model's instructions says nothing that it could be judged by. */
+        const bool measured = i < r->count && strcmp(r->rows[i].kind, RBE_KIND(projection));
+        if (!(err = see_model(r, RBE_VALUE_AT(v, model), measured, d)))
+            err = see_model(r, RBE_VALUE_AT(v, base), measured, d);
     }
     for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;

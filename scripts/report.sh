@@ -18,7 +18,7 @@
 #   BLIMP_ITEMS   pairs of sentences of each paradigm of BLiMP, where make fetch brought it
 #             (default: 10; 0: all 1000)
 #   THREADS   (default: all CPUs)
-#   ARM=no    leave out the emulated ARM program, whose cross build takes minutes
+#   ARM=no    leave out the emulated ARM program, whose cross build takes a minute
 #   BENCH=no  leave out the kernels
 #   SHAPE     of generated weights that are timed too, as rbe synth --size takes it (default: 124M,
 #             GPT-2 small's shape; no: none); only without MODEL
@@ -63,7 +63,7 @@ export PATH=$bin:$PATH
 command -v rbe > /dev/null || { echo "${0##*/}: no rbe in $bin; run make" >&2; exit 1; }
 logs=$results/logs
 mkdir -p "$results/models" "$logs" "$results/recorded" || exit 1
-began=$SECONDS failed=0
+began=$SECONDS failed=0 judged_first=''
 
 # A text fit to stand in a JSON string.
 plain_text() { tr -d '\000-\037\042\134\177' | LC_ALL=C tr -d '\200-\377' | cut -c 1-300; }
@@ -117,7 +117,7 @@ convert() {
         --profile "$name" --threads "$threads" --json "$rows" "$@" || rm -f "$rows" "$out"
 }
 
-rm -f "$results"/{steps,first,perplexity,curve,divergence,inference,edge,arm}.jsonl \
+rm -f "$results"/{steps,first,perplexity,curve,divergence,inference,edge,arm,projection}.jsonl \
     "$results"/{conversation,generation,comprehension,recovery}.jsonl \
     "$results"/{bench,contents}*.json* "$results"/convert-shape.jsonl "$results"/recorded/*
 
@@ -139,7 +139,7 @@ look_at_model() {
     arch=$(fact architecture) parameters=$(fact parameters) longest=$(fact n_ctx)
     [ -n "$arch" ] || arch=$(metadata general.architecture)
     [ -n "$longest" ] || longest=$(metadata context_length)
-    curve=(seed-b32 seed-b40 seed-b44 seed-b48 seed-b56) also=() schedules=()
+    curve=(seed-b32 seed-b44 seed-b56) also=() schedules=()
     case $arch in
     gpt2)
         profile=mini-2.89 schedules=(chapter-8.3.1 chapter-8.3.2)
@@ -183,15 +183,17 @@ unpack_blimp() {
 }
 
 contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
-# One run for each number of threads: the models take turns in it, in several launches.
+# inference LAUNCHES OPTION...: one run for each number of threads; the models take turns in it, in
+# several launches.
 inference() {
-    local t last=0 how launches=3
+    local t last=0 how launches=$1
+    shift
     [ -z "$quick" ] || launches=2
     for t in 1 2 "$threads"; do
         { [ "$t" -le "$threads" ] && [ "$t" -gt "$last" ]; } || continue
         last=$t
         # Memory, and long contexts, with the most threads only, whose rows are the last.
-        how=(--no-child --depths '0,128')
+        how=(--no-child --depths "$([ "$launches" -lt 3 ] && echo 128 || echo '0,128')")
         [ "$t" != "$threads" ] || how=(--depths '0,128,256,full')
         [ "$n_ctx" -gt 272 ] || how=(--depths 128)
         rbe eval inference "$@" --threads "$t" --launches $launches "${how[@]}" || return
@@ -204,14 +206,23 @@ edge() {
     shift 2
     [ "$n_ctx" -gt 256 ] || { echo "a context of $n_ctx tokens: too short for 256"; return 77; }
     rbe eval edge --model "$encoded" --tokens 16 "$@" &&
-        rbe eval edge --model "$encoded" --tokens $((n_ctx - 1)) "$@" || return
+        rbe eval edge --model "$encoded" --tokens "$([ -n "$quick" ] && echo 64 || echo $((n_ctx - 1)))" \
+            "$@" || return
     rbe eval edge --model "$original" --model "$encoded" "$@"
 }
-arm() {
+arm_here() {
     [ "${ARM:-}" != no ] || { echo 'left out by ARM=no'; return 77; }
     [ -f scripts/arm.sh ] || { echo 'the ARM program is built from the source tree'; return 77; }
+}
+arm() {
+    arm_here || return
     [ -z "$large" ] || { echo 'too large for an emulator'; return 77; }
     scripts/arm.sh "$@"
+}
+# A few tokens by one thread, for which GPT-2 small's shape is not too large.
+projection() {
+    arm_here || return
+    scripts/arm.sh --count "$@"
 }
 
 # measure MODEL TAG [RIVAL...]: all that is measured of one; TAG tells its files and steps from
@@ -257,13 +268,14 @@ measure() {
     choice+=(--model "$judged")
     for p in "$@"; do choice+=(--model "$p"); done
     # Times, memory and a part of the text: the first table.
-    step inference 'C1b C2 C2b C4' inference "${choice[@]}" --quiet \
+    step inference 'C1b C2 C2b C4' inference 3 "${choice[@]}" --quiet \
         ${quick:+--tokens 16 --retries 0} --out "$results/inference.jsonl"
     step edge C8 edge "$model" "$judged" --quiet --out "$results/edge.jsonl"
     if [ -z "$tag" ] && [ -z "$quick" ]; then
         step first '' rbe eval perplexity "${pair[@]}" "${common[@]}" --protocol P1 \
             ${context:+--context "$context"} --windows 20 --out "$results/first.jsonl"
         known_so_far
+        rm -f "$results/first.jsonl"
     fi
     for p in "${also[@]}"; do [ "$p" = "$profile" ] || convert "$p" ''; done
     for p in "${curve[@]}"; do convert "$p" '' --search fast --no-calibration; done
@@ -273,21 +285,28 @@ measure() {
         *) convert "$p" C9 ;;
         esac
     done
-    # The judged model and the original, then all models on the subset.
+    # All models on the subset, the judged one behind the original; then these two on all of the text.
     every=(--model "$model")
     [ "$judged" != "$tuned" ] || every+=(--model "$tuned")
     for p in "$profile" "${also[@]}" "${curve[@]}" "${plain[@]}" "${schedules[@]}"; do
         [ ! -f "$models/$p.rbe" ] || every+=(--model "$models/$p.rbe")
     done
     for p in "$@"; do every+=(--model "$p"); done
-    rm -f "$results/first.jsonl"
-    step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
-        --out "$results/perplexity.jsonl"
     step curve 'C9 C9b' rbe eval perplexity "${every[@]}" "${common[@]}" "${part[@]}" \
         --out "$results/curve.jsonl"
-    # Every format is measured: on two thirds of the windows it takes no longer than two did.
+    # The first two go on from there; these rows of theirs stand in the one file only.
+    : > "$results/seen"
+    [ -n "$quick" ] || grep '"kind":"perplexity"' "$results/curve.jsonl" |
+        tail -n $((${#every[@]} / 2)) | head -n 2 > "$results/seen"
+    cat "$results/seen" >> "$results/perplexity.jsonl"
+    step perplexity 'C3 C3b' rbe eval perplexity "${pair[@]}" "${common[@]}" "${full[@]}" \
+        --resume --out "$results/perplexity.jsonl"
+    grep -vxFf "$results/seen" "$results/perplexity.jsonl" > "$results/perplexity"
+    mv "$results/perplexity" "$results/perplexity.jsonl"
+    rm "$results/seen"
+    # Every format is measured: on half of the windows.
     step divergence '' rbe eval divergence "${choice[@]}" "${common[@]}" \
-        ${context:+--context "$context"} --windows $((windows > 6 ? windows * 2 / 3 : windows)) \
+        ${context:+--context "$context"} --windows $((windows > 6 ? windows / 2 : windows)) \
         --out "$results/divergence.jsonl"
     step conversation C5 rbe eval conversation "${pair[@]}" "${common[@]}" \
         ${quick:+--turns 4} --out "$results/conversation.jsonl"
@@ -299,6 +318,7 @@ measure() {
     # Of each of the 67 paradigms as many.
     comprehension "${quick:+1}" "${BLIMP_ITEMS:-10}" blimp "$(unpack_blimp)"
     step arm C7 arm "$judged" "$results/arm.jsonl"
+    [ -n "$tag" ] || judged_first=$judged
 }
 
 # Generated weights of GPT-2 small's shape in all formats: times and memory do not depend on
@@ -334,7 +354,7 @@ measure_shape() {
     of=shape step convert '' make_shape "$have" "$need" || return
     for p in "${shape_formats[@]:1}"; do models+=(--model "$shape_folder/gpt2-$p.rbe"); done
     models+=(--model "$shape_folder/gpt2-${shape_formats[0]}.rbe")
-    of=shape step inference '' inference "${models[@]}" --quiet --tokens 24 --prefills 2 \
+    of=shape step inference '' inference 2 "${models[@]}" --quiet --tokens 24 --prefills 2 \
         ${quick:+--retries 0} --out "$results/inference.jsonl"
     of=shape step edge '' edge "$shape_folder/gpt2-shape" \
         "$shape_folder/gpt2-${shape_formats[0]}.rbe" --quiet --out "$results/edge.jsonl"
@@ -360,6 +380,9 @@ fi
 read -ra rivals <<< "${RIVALS:-}"
 measure "${MODEL:-$data/rbe-mini}" '' "${rivals[@]}"
 [ -n "${MODEL:-}" ] || measure_shape
+counted=$shape_folder/gpt2-${shape_formats[0]}.rbe
+{ [ -z "${MODEL:-}" ] && [ "$shape" != no ] && [ -s "$counted" ]; } || counted=$judged_first
+of='' step projection '' projection "$counted" "$results/projection.jsonl"
 [ -n "${MODEL:-}" ] || measure_fetched
 # The codecs that multiply row by row; for a whole model, of those with a B the usual one.
 listed=$(rbe codecs --list)
@@ -367,12 +390,14 @@ formats=$(awk '$3 == "rows" { print $1 }' <<< "$listed" | paste -sd ,)
 whole=$(awk '$3 == "rows" { print $2 == "-" ? "_" $1 "_" : "/B:" $2 "/" }' <<< "$listed" | sort -u |
     paste -sd '|')
 only="^(gemv_|probe_read|search_.*L:1[46]/B:(32|44|64)/|model_.*($whole))" repetitions=3
-[ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1
+sizes=(--shapes 50257x768 --blocks '32,44,64,128')
+[ -z "$quick" ] || only='^(gemv_seed_|probe_read)' repetitions=1 sizes=(--shapes 768x768 --blocks 44
+    --probe-time 0.001 --set-limit 64)
 kernels() {
     [ "${BENCH:-}" != no ] || { echo 'left out by BENCH=no'; return 77; }
     rbe-bench "$@"
 }
-of='' step bench '' kernels --quiet --shapes 50257x768 --blocks 32,44,64,128 --cache cold \
+of='' step bench '' kernels --quiet "${sizes[@]}" --cache cold \
     --formats "$formats" --kinds product,model,probe,search --threads "$threads" \
     --min-time 0.02 --slowest 0.5 --benchmark_filter="$only" --benchmark_repetitions=$repetitions \
     --out "$results/bench.json"

@@ -23,6 +23,7 @@ one() {
     *) $EMULATOR "$t" ${SEED:+"$SEED"} ;;
     esac > "$work/$n.out" 2>&1 < /dev/null
     rc=$?
+    times > "$work/$n.times"
     last=$(tail -n 1 "$work/$n.out")
     if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]]; then
         p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]}
@@ -40,8 +41,9 @@ one() {
     echo "$word $p $f $rc" > "$work/$n.verdict"
     # In one piece, as others print too.
     local text
-    text=$(printf '  %-4s  %-44s %5d passed %3d failed  %6.1f s\n' "$word" "${t##*/}" "$p" "$f" \
-        "$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')"
+    text=$(printf '  %-4s  %-44s %5d passed %3d failed  %6.1f s, %6.1f of CPU\n' "$word" "${t##*/}" "$p" "$f" \
+        "$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')" "$(awk '
+            NR == 2 { split($0, t, /[ms ]+/); print 60 * (t[1] + t[3]) + t[2] + t[4] }' "$work/$n.times")"
         if [ $word = FAIL ]; then
             grep -E 'FAIL|ERROR|error:|Sanitizer|Assertion' "$work/$n.out" | head -n 20
             [ $rc -lt 128 ] || tail -n 5 "$work/$n.out"

@@ -87,7 +87,7 @@ static bool is_plain(const struct rbe_source_tensor *t)
     return !t->matrix || !t->weight || is_plain_codec(t->weight);
 }
 
-static enum rbe_status open_encoded(struct tensor *t, struct rbe_diag *d)
+static enum rbe_status open_encoded(struct tensor *t, unsigned threads, struct rbe_diag *d)
 {
     const struct rbe_weight *w = t->own->weight;
     enum rbe_status err;
@@ -104,7 +104,7 @@ static enum rbe_status open_encoded(struct tensor *t, struct rbe_diag *d)
             rbe_weight_decode_row(w, r, t->master + r * w->cols);
         return t->slice->matrix ? rbe_student_find_zeros(t, t->master, d) : RBE_OK;
     }
-    if ((err = rbe_student_open_scales(t, d)))
+    if ((err = rbe_student_open_scales(t, threads, d)))
         return err;
     if (t->parts)
         t->kind = CODED;
@@ -118,7 +118,7 @@ static enum rbe_status open_tensor(const struct rbe_student *s, struct tensor *t
     enum rbe_status err;
 
     if (t->own->weight)
-        return open_encoded(t, d);
+        return open_encoded(t, s->summed ? rbe_grad_threads(s->train) : 0, d);
     t->kind = PLAIN;
     t->dtype = s->model ? t->own->tensor->dtype : RBE_DT_F32;
     if ((err = rbe_source_read(&t->master, from, t->own, d)))
@@ -240,7 +240,8 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t
     struct rbe_student *s = calloc(1, sizeof *s);
     if (!s)
         return no_memory(d);
-    *s = (struct rbe_student){.train = t, .source = source, .model = model, .pool = pool};
+    *s = (struct rbe_student){.train = t, .source = source, .model = model, .pool = pool,
+                              .summed = uses->sums};
     if (model && (err = check_same(s, d)))
         goto out;
     s->count = rbe_grad_slices(t);
@@ -314,6 +315,8 @@ void rbe_student_close(struct rbe_student **ps)
     rbe_optimizer_close(&s->optimizer);
     for (size_t i = 0; s->tensors && i < s->count; i++) {
         struct tensor *t = &s->tensors[i];
+        if (t->slice)
+            t->slice->sums = NULL;
         rbe_student_free_scales(t);
         rbe_weight_free(&t->w);
         free(t->master);
@@ -350,7 +353,7 @@ static void need_settled(struct need *n, size_t numbers)
     n->settled += numbers;
 }
 
-static void need_codes(struct need *n, const struct rbe_weight *w)
+static void need_codes(struct need *n, const struct rbe_weight *w, unsigned threads)
 {
     bool scales = true;
 
@@ -364,6 +367,8 @@ static void need_codes(struct need *n, const struct rbe_weight *w)
 
         n->arrays += sizeof(struct scales) + (size_t)m->rows * m->cols * sizeof(int16_t) +
                      4 * (rows + cols) * sizeof(float);
+        /* Their sums, where they have some. */
+        n->arrays += threads * (rows + cols) * sizeof(float) + sizeof(uint32_t);
         need_settled(n, rows);
         if (cols)
             need_settled(n, cols);
@@ -383,7 +388,7 @@ static void need_tensor(struct need *n, const struct rbe_source_tensor *t,
         n->arrays += floats;
         need_settled(n, count);
     } else {
-        need_codes(n, t->weight);
+        need_codes(n, t->weight, uses->sums ? threads : 0);
     }
     if (t->weight && uses->latent) {
         const struct rbe_matrix *m = &t->weight->parts[0].m;

@@ -43,6 +43,8 @@ struct rbe_student_uses {
     bool latent;                /* rbe_student_thaw(), of any matrix */
     bool errors;                /* with keep_error, or rbe_student_encode() with `again` */
     bool means;                 /* rbe_student_average() */
+    bool sums;                  /* the gradients of scales are found without those of the
+                                 * matrices (grad/grad.h), which saves a quarter of a step */
     enum rbe_optimizer_kind kind;       /* what moves latent matrices of layers; AdamW moves
                                          * the embedding, the output layer and all else */
 };

@@ -39,6 +39,8 @@ struct tensor {
     enum kind kind;
     struct rbe_weight w;        /* own copy; rows 0: a plain tensor of the file */
     struct scales *parts;       /* [w.part_count]; NULL for codecs without scales */
+    struct rbe_grad_sums sums;  /* from which their gradients follow; .sums NULL: they do not,
+                                 * for a row has several scales */
     enum rbe_dtype dtype;       /* of a plain tensor */
     float *master;              /* plain: before rounding */
     float *error;               /* latent: what W has more than the latent, or NULL */
@@ -56,6 +58,7 @@ struct rbe_student {
     struct tensor *tensors;
     struct tensor *tokens;      /* the embedding */
     size_t count;
+    bool summed;                /* gradients of scales come from sums */
     struct rbe_optimizer *optimizer;
     struct rbe_optimizer_span *spans;   /* scales and plain tensors, then latents */
     size_t span_count, settled; /* settled: spans that are no latents */
@@ -90,8 +93,9 @@ enum rbe_status rbe_student_find_zeros(struct tensor *t, const float *x, struct 
 
 /* Whether a codec has scales that can move. */
 bool rbe_student_has_scales(enum rbe_format f);
-/* t->parts for the codes that t->w has, where its codecs have scales; theta is 0. */
-enum rbe_status rbe_student_open_scales(struct tensor *t, struct rbe_diag *d);
+/* t->parts for the codes that t->w has, where its codecs have scales; theta is 0.  threads:
+ * of the passes where sums are wanted, else 0. */
+enum rbe_status rbe_student_open_scales(struct tensor *t, unsigned threads, struct rbe_diag *d);
 void rbe_student_free_scales(struct tensor *t);
 /* What the codes stand for, and the stored scales; theta becomes 0. */
 enum rbe_status rbe_student_read_scales(struct scales *p, const struct rbe_matrix *m,
@@ -101,7 +105,7 @@ void rbe_student_apply(struct rbe_student *s, struct tensor *t);
 void rbe_student_apply_all(struct rbe_student *s);
 /* The weights that t's own copy decodes to. */
 void rbe_student_decode(struct rbe_student *s, struct tensor *t);
-/* Gradients of t's scales from the gradient of its weights. */
+/* Gradients of t's scales from the sums, or from the gradient of its weights. */
 void rbe_student_chain(struct rbe_student *s, struct tensor *t);
 
 /* --- student_step.c ----------------------------------------------------------------------- */

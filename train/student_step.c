@@ -34,6 +34,7 @@ void rbe_student_rate(struct rbe_student *s, struct tensor *t)
         set_span(s, t->parts[i].col_span, scales, r->decay);
     }
     t->slice->frozen = !(moving > 0);
+    t->slice->sums = t->kind == CODED && t->sums.sums ? &t->sums : NULL;
 }
 
 void rbe_student_set_rates(struct rbe_student *s, const struct rbe_student_rates *r)

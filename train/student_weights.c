@@ -86,7 +86,31 @@ out:
     return err;
 }
 
-enum rbe_status rbe_student_open_scales(struct tensor *t, struct rbe_diag *d)
+/* Room for the sums that stand in the place of the weights' gradient, where they can. */
+static enum rbe_status open_sums(struct tensor *t, unsigned threads, struct rbe_diag *d)
+{
+    const size_t n = t->w.part_count;
+    const bool cols = t->w.parts[0].m.col_scale;
+    uint32_t *row0;
+
+    if (!threads)
+        return RBE_OK;
+    for (size_t i = 0; i < n; i++)
+        if (t->parts[i].groups > 1)
+            return RBE_OK;
+    t->sums = (struct rbe_grad_sums){.rotation = t->w.hadamard, .seed = t->w.sign_seed,
+                                     .columns = cols, .parts = cols ? (uint32_t)n : 0,
+                                     .row0 = row0 = malloc(n * sizeof *row0)};
+    t->sums.sums = calloc(threads * (t->w.rows + t->sums.parts * (size_t)t->w.cols),
+                          sizeof *t->sums.sums);
+    if (!row0 || !t->sums.sums)
+        return no_memory(d);
+    for (size_t i = 0; i < n; i++)
+        row0[i] = t->parts[i].row0;
+    return RBE_OK;
+}
+
+enum rbe_status rbe_student_open_scales(struct tensor *t, unsigned threads, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
@@ -98,7 +122,7 @@ enum rbe_status rbe_student_open_scales(struct tensor *t, struct rbe_diag *d)
     for (size_t i = 0; i < t->w.part_count && !err; i++)
         if (!(err = alloc_scales(&t->parts[i], &t->w.parts[i], d)))
             err = rbe_student_read_scales(&t->parts[i], &t->w.parts[i].m, d);
-    return err;
+    return err ? err : open_sums(t, threads, d);
 }
 
 static void free_scales(struct scales *p)
@@ -114,6 +138,9 @@ void rbe_student_free_scales(struct tensor *t)
         free_scales(&t->parts[i]);
     free(t->parts);
     t->parts = NULL;
+    free((void *)(uintptr_t)t->sums.row0);
+    free(t->sums.sums);
+    t->sums = (struct rbe_grad_sums){.sums = NULL};
 }
 
 struct job {
@@ -230,8 +257,40 @@ static void scale_gradients(void *arg, unsigned i, unsigned n)
     }
 }
 
+/* grad[i] = now of them by `base` of those at theta 0, from the threads' sums. */
+static void from_sums(float *grad, const float *base, const float *now, size_t n,
+                      const float *sums, size_t stride, unsigned threads)
+{
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (unsigned k = 0; k < threads; k++)
+            sum += (double)sums[k * stride + i];
+        grad[i] = now[i] != 0 ? (float)(sum * (double)base[i] / (double)now[i]) : 0;
+    }
+}
+
+static void chain_sums(struct rbe_student *s, struct tensor *t)
+{
+    const unsigned threads = rbe_grad_threads(s->train);
+    const size_t stride = t->w.rows + t->sums.parts * (size_t)t->w.cols;
+
+    for (size_t i = 0; i < t->w.part_count; i++) {
+        struct scales *p = &t->parts[i];
+
+        from_sums(p->row_grad, p->row, p->row_now, p->rows, t->sums.sums + p->row0, stride,
+                  threads);
+        if (p->col)
+            from_sums(p->col_grad, p->col, p->col_now, p->cols,
+                      t->sums.sums + t->w.rows + i * p->cols, stride, threads);
+    }
+}
+
 void rbe_student_chain(struct rbe_student *s, struct tensor *t)
 {
+    if (t->kind == CODED && t->slice->sums) {
+        chain_sums(s, t);
+        return;
+    }
     for (size_t i = 0; t->kind == CODED && i < t->w.part_count; i++) {
         struct job j = {s, t, &t->parts[i]};
 

@@ -4,8 +4,9 @@
 # SPDX-License-Identifier: MIT
 #
 # The kernels need no library.  Where the arm64 packages of the libraries are installed too,
-# the whole program is built and must generate from an RBE model the very tokens that the
-# native one does.
+# rbe-run is built and must generate from an RBE model the very tokens that the native program
+# does; of the other rooms' sources the compiler is asked for its warnings.  With ARM_WHOLE=1,
+# as in .github/workflows, the whole program is built and used in its place.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILDROOT=${BUILDROOT:-build}
@@ -24,8 +25,9 @@ qemu=$(command -v qemu-aarch64) || missing 'qemu-aarch64 (Debian: qemu-user)'
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
-# Every test program on every shape; check_kernels in PARTS parts, so that no core waits long.
-PARTS=${RBE_CHECK_PARTS:-8}
+# Every test program; check_kernels in PARTS parts, so that no core waits long.  Every other part
+# has the shapes that the job canary finds its faults for ARM in; ARM_WHOLE=1 takes all.
+PARTS=${RBE_CHECK_PARTS:-8} step=$([ -n "${ARM_WHOLE:-}" ] && echo 1 || echo 2)
 bin=$BUILDROOT/aarch64-release/kernels/test
 programs=()
 for t in kernels/test/check_*.c; do
@@ -51,7 +53,7 @@ one() {     # PROGRAM [PART]
 export -f one
 export qemu work PARTS
 {
-    for ((part = 0; part < PARTS; part++)); do echo "$bin/check_kernels $part"; done
+    for ((part = 0; part < PARTS; part += step)); do echo "$bin/check_kernels $part"; done
     printf '%s\n' "${programs[@]}" | grep -v '/check_kernels$'
 } | xargs -P "$(nproc)" -L 1 bash -c 'one "$@"' one || exit 1
 
@@ -67,8 +69,17 @@ if ! echo 'int main(void) { return 0; }' | $cc -x c - -o /dev/null "${libs[@]}" 
     exit 0
 fi
 native=$(native rbe) native_run=$(native rbe-run)
-arm=$BUILDROOT/aarch64-release/bin/rbe static=$BUILDROOT/aarch64-release/bin/rbe-run-static
+at=$BUILDROOT/aarch64-release/bin
+arm=$at/rbe-run static=$at/rbe-run-static from=/usr/aarch64-linux-gnu
+# The loader and libraries of multiarch packages lie where they would on ARM.
+[ -z "${ARM_WHOLE:-}" ] || arm=$at/rbe from=/
 make -s "$native" "$native_run" && make -s -j"$(nproc)" CC=$cc "$arm" "$static" || exit 1
+if [ -z "${ARM_WHOLE:-}" ]; then
+    read -r -a rooms < <(sed -n 's/^ROOMS *:= //p' Makefile)
+    for room in "${rooms[@]}" deploy/serve; do printf '%s\n' "$room"/*.c; done |
+        grep -vxF base/commit.c | xargs -n 16 -P "$(nproc)" $cc -std=c11 -Wall -Wextra -Wshadow -Wvla -Werror -I. -Iinclude \
+            -D_GNU_SOURCE -fsyntax-only || { echo 'FAIL warnings'; exit 1; }
+fi
 
 cat > "$work/mixed.profile" << 'END'
 name: mixed
@@ -88,8 +99,7 @@ for how in '--temperature 0' '--temperature 0.8 -s 7'; do
     for prompt in 'The history of the city' 'In 1950 , the band released'; do
         for side in native arm; do
             run=("$native")
-            # The loader and libraries of multiarch packages lie where they would on ARM.
-            [ $side = arm ] && run=("$qemu" -L / "$arm")
+            [ $side = arm ] && run=("$qemu" -L "$from" "$arm")
             # shellcheck disable=SC2086  # the options are words
             "${run[@]}" generate "$work/mixed.rbe" -p "$prompt" -n 32 $how --ignore-eos --json \
                 2> "$work/$side.err" | tr -d '\n ' | sed -n 's/.*"ids":\[\([0-9,]*\)\].*/\1/p' \
@@ -127,5 +137,19 @@ for size in '256 1' '16 4'; do
         bad=1
     fi
 done
+# Instructions for a token, on each core of the list; the report must take the rows.
+mkdir "$work/rows"
+cp datasets/embedded/mini-2.89-tuned.jsonl "$work/rows"
+if PATH=$(dirname "$native"):$PATH scripts/arm.sh --count datasets/embedded/mini-2.89-tuned.rbe \
+    "$work/rows/projection.jsonl" > "$work/log" 2>&1 &&
+    "$native" report "$work/rows" --out "$work/page" >> "$work/log" 2>&1 &&
+    [ "$(grep -c 'projection, not a measurement: [0-9.]* to [0-9.]* ms' "$work/page/report.md")" = 3 ]; then
+    grep -o '"core":"[^"]*"\|"instructions_per_token":[0-9]*' "$work/rows/projection.jsonl" | tr '\n' ' '
+    echo
+else
+    tail "$work/log"
+    echo 'FAIL three projections on the page'
+    bad=1
+fi
 echo "an RBE model gives the same $tokens tokens on aarch64 (emulated) and natively"
 exit $bad

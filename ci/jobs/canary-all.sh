@@ -69,6 +69,7 @@ export RBE_BIN=$tree/build/$B/bin
 target_of() {
     case $1 in
     bench/*.sh) echo "build/$B/bin/rbe build/$B/bin/rbe-bench" ;;
+    deploy/*.sh) echo "build/$B/bin/rbe build/$B/bin/rbe-run build/$B/bin/rbe-serve" ;;
     *.sh) echo "build/$B/bin/rbe" ;;
     *) echo "build/$B/$1" ;;
     esac

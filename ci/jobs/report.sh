@@ -27,7 +27,7 @@ complain() {
     { cat "$work/log" && exit 1; }
 cp datasets/embedded/rbe-mini/{merges.txt,vocab.json} "$MODEL"
 # The job arm builds the ARM program; without that its step is left out.
-[ -x "$root/aarch64-release/bin/rbe" ] || export ARM=no
+[ -x "$root/aarch64-release/bin/rbe-run" ] || export ARM=no
 scripts/report.sh || { tail -n 5 "$RESULTS"/logs/*.log && complain 'a step of make report'; }
 
 steps=$(grep -c '"ok":true' "$RESULTS/steps.jsonl")
@@ -36,7 +36,7 @@ steps=$(grep -c '"ok":true' "$RESULTS/steps.jsonl")
 others=$(grep -v '"reason":"the data are not here' "$RESULTS/steps.jsonl" |
     sed -n '/"ok":false/s/.*"step":"\([^"]*\)".*/\1/p')
 case ${ARM:-}:$others in
-: | no:arm) ;;
+: | no:$'arm\nprojection') ;;
 *) complain "steps that are not ok: ${others:-none, not even arm}" ;;
 esac
 report=$RESULTS/report/report.md

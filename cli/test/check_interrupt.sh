@@ -4,7 +4,7 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# Runs alone: it judges times.
+# What it waits for has half a minute, for a busy machine.
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/../../test/lib.sh"
 bin=$(cd "${RBE_BIN:?folder with the program rbe}" && pwd)

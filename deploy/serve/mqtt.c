@@ -583,27 +583,36 @@ static char *join(const char *a, const char *b)
     return asprintf(&s, "%s%s", a, b) < 0 ? NULL : s;
 }
 
+/* HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT; an address with colons stands in brackets, for
+ * the last part of one could be a port. */
 static enum rbe_status parse_broker(struct rbe_mqtt *m, struct rbe_diag *d)
 {
-    const char *text = m->o.broker, *colon = strrchr(text, ':');
+    const char *text = m->o.broker, *host = text + (*text == '[');
+    const size_t size = strcspn(host, *text == '[' ? "]" : ":");
+    const char *rest = host + size + (*text == '[' && host[size]);
     char *end = NULL;
 
-    if (!(m->host = strdup(text)) || !(m->request = join(m->o.topic, "/request")) ||
+    if (!(m->request = join(m->o.topic, "/request")) ||
         !(m->response = join(m->o.topic, "/response")) ||
         !(m->status = join(m->o.topic, "/status")))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (mosq.pub_topic_check(m->request))
         return rbe_fail(d, RBE_ERR_ARG, "--mqtt-topic %s: not a topic", m->o.topic);
+    if (!(m->host = *text == '/' ? strdup(text) : strndup(host, size)))
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (*text == '/')           /* port 0 is a UNIX socket */
         return RBE_OK;
     m->port = 1883;
-    if (colon) {
-        const unsigned long port = strtoul(colon + 1, &end, 10);
-        m->host[colon - text] = 0;
-        if (colon == text || colon[1] < '0' || colon[1] > '9' || *end || !port || port > 65535)
-            return rbe_fail(d, RBE_ERR_ARG, "--mqtt %s: want HOST, HOST:PORT, or a path", text);
-        m->port = (int)port;
+    if (*rest) {
+        const unsigned long port = strtoul(rest + 1, &end, 10);
+        if (*rest == ':' && rest[1] >= '0' && rest[1] <= '9' && !*end && port <= 65535)
+            m->port = (int)port;
+        else
+            m->port = 0;
     }
+    if (!size || !m->port || (*text == '[' && host[size] != ']'))
+        return rbe_fail(d, RBE_ERR_ARG, "--mqtt %s: want HOST, HOST:PORT, [IPv6], [IPv6]:PORT, "
+                        "or a path", text);
     return RBE_OK;
 }
 

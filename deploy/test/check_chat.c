@@ -187,6 +187,19 @@ static void check_cancel(void)
     CHECK(strstr(stats, "\"cancelled\":true") && strstr(stats, "\"turns\":2,"));
     /* The listener may end it too, which is no fault. */
     CHECK(!rbe_chat_say(c, "Where does it go?", hear, &some, &d) && some.pieces == 2);
+    /* Announced: a request before it begins counts, for one answer; an older does not. */
+    rbe_chat_cancel(c);
+    rbe_chat_arm(c);
+    CHECK(!rbe_chat_say(c, "Who?", NULL, NULL, &d));
+    for (int i = 0; i < 2; i++) {
+        struct heard none = {.whole = true};
+        rbe_chat_arm(c);
+        rbe_chat_cancel(c);
+        CHECK(rbe_chat_say(c, i ? "Who?" : "", hear, &none, &d) ==
+              (i ? RBE_ERR_INTERRUPTED : RBE_ERR_ARG));
+        CHECK(!none.pieces && !*rbe_chat_answer(c));
+        CHECK(!rbe_chat_say(c, "Who?", NULL, NULL, &d) && *rbe_chat_answer(c));
+    }
     /* From another thread, at any moment. */
     for (int i = 0; i < 12; i++) {
         CHECK(!pthread_create(&t, NULL, cancel_soon, c));

@@ -384,6 +384,47 @@ static void check_core(void)
     unlink(journal);
 }
 
+/* Cut at any byte of its last record: what was accepted before is answered, by the same text,
+ * and what the record was to say can be said again. */
+static void check_torn_core(void)
+{
+    struct waiter a = {0}, b = {0};
+    size_t size[3] = {0};
+    char first[sizeof a.text], *bytes = NULL;
+
+    for (int i = 0; i < 3; i++) {      /* a request; its answer; another request */
+        struct rbe_core *c = open_core(4);
+        if (i == 1) {
+            CHECK(!submit(c, &a, ASK("torn", "\"temperature\":2")) && !rbe_core_start(c, &d));
+            await(&a);
+        } else {
+            CHECK(!submit(c, i ? &b : &a, i ? ASK("next", "\"seed\":1")
+                                            : ASK("torn", "\"temperature\":2")));
+        }
+        rbe_core_close(&c);
+        free(bytes);
+        CHECK(!rbe_read_file(&bytes, &size[i], journal, &d) && (!i || size[i] > size[i - 1]));
+    }
+    snprintf(first, sizeof first, "%s", a.text);
+    for (int i = 1; i < 3; i++)
+        for (size_t cut = size[i - 1]; cut < size[i]; cut++) {
+            put_file(bytes, cut);
+            struct rbe_core *c = open_core(4);
+            CHECK(rbe_core_counts(c).recovered == (i == 1));
+            CHECK(!submit(c, &a, ASK("torn", "\"temperature\":2")));
+            CHECK(!submit(c, &b, ASK("next", "\"seed\":1")) && b.accepted == 1);
+            CHECK(!rbe_core_start(c, &d));
+            await(&a);
+            await(&b);
+            CHECK(a.again == (i == 2) && !strcmp(a.text, first));
+            rbe_core_close(&c);
+        }
+    free(bytes);
+    json_decref(a.answer);
+    json_decref(b.answer);
+    unlink(journal);
+}
+
 /* Answered by another process, and by a third that knows nothing of that. */
 static void check_chance(void)
 {
@@ -683,6 +724,7 @@ int main(int argc, char **argv)
         check_engine();
         check_lookup(&o);
         check_core();
+        check_torn_core();
         check_chance();
         check_bytes();
         check_full_disk();

@@ -84,10 +84,21 @@ if ldconfig -p 2> null | grep -q libmosquitto.so.1; then
     kill $pid
     wait $pid
     check 'its end is no fault' test $? = 0
+    "$bin/rbe-serve" -m tiny -t 1 --mqtt '[::1]:1' --state away > out 2> err &
+    pid=$!
+    for _ in $(seq 500); do grep -q 'away: ' err && break; sleep 0.02; done
+    # Refused, or no IPv6 at all; but never a host that cannot be found.
+    none='Connection refused|Cannot assign requested address|Network is unreachable|Address family not supported by protocol'
+    check 'a broker at an address of IPv6' grep -qE "mqtt \[::1\]:1: away: ($none)" err
+    kill $pid
+    wait $pid
     check 'no state' refuses 2 'want --state' "${serve[@]}" --mqtt 127.0.0.1:1
     check 'no user' refuses 2 'want --mqtt-user' "${serve[@]}" --mqtt 127.0.0.1:1 --state away \
         --mqtt-password-file in
-    check 'no broker' refuses 2 'want HOST, HOST:PORT, or a path' "${serve[@]}" --mqtt : --state away
+    for b in : x: x:0 x:65536 x:1y ::1 fe80::1:1883 '[' '[]' '[]:1' '[::1' '[::1]x' '[::1]:' '[::1]1883' '[::1]:0'; do
+        check "no broker: '$b'" refuses 2 "--mqtt .*: want HOST, HOST:PORT, .IPv6., .*, or a path" \
+            "${serve[@]}" --mqtt "$b" --state away
+    done
 fi
 # Without the lock it goes on, and says so once.
 mkdir refused missing
@@ -105,6 +116,38 @@ check 'a full disk' test $? = 124
 check 'is told of' one_line '^rbe-serve: full: cannot be written: answers wait$'
 check 'with more room' serve some --state full
 check 'all are answered' test "$(jq -r 'select(.status == "done") | .id' out | sort -u | wc -l)" = 40
+# Begun on a full disk: without a journal one line, with one it answers when there is room.
+if unshare -rm true 2> null; then
+    # FOLDER LINES: of a file system that is full, with what lies in before/; then, into room, again.
+    begin() {
+        unshare -rm bash -c 'mkdir -p small && mount -t tmpfs -o size=64k none small && cp -r before/. small &&
+            { head -c 100000 /dev/zero > small/fill; true; } 2> null
+            timeout -k 5 2 "${@:3}" --state "small/$1" < "$2"
+            rc=$?
+            rm small/fill && "${@:3}" --state "small/$1" < "$2" > room
+            exit $rc' begin "$1" "$2" "${serve[@]}" > out 2> err
+    }
+    mkdir before
+    begin new in
+    check 'a new journal on a full disk' test $? = 1
+    check 'is one line' one_line '^rbe-serve: small/new.*: No space left on device$'
+    cp -r full before/old
+    head -c 20 full/journal >> before/old/journal       # torn besides
+    head -n 1 some > first
+    begin old first
+    check 'an old one is opened' test $? != 1
+    check 'what it has is answered' test "$(said s1 "done" again)" = true
+    check 'without a word' test ! -s err
+    begin old many
+    # A page that was begun has room for some.
+    check 'not all that is new is accepted' test "$(grep -c '"accepted"' out)" -lt 30
+    # What had been accepted may be told of more than once.
+    check 'until there is room' test "$(jq -r 'select(.status == "done") | .id' room | sort -u | wc -l)" = 30
+    check 'for what had been accepted, the same answer' test -z "$(jq -r 'select(.status == "done") |
+        .id + .text' out | grep -vxF -f <(jq -r 'select(.status == "done") | .id + .text' room))"
+else
+    echo 'SKIP a full disk at the start: no name space of its own'
+fi
 mkdir foreign
 echo something else > foreign/journal
 check 'a journal that is none' refuses 1 'foreign/journal: not a journal' "${serve[@]}" --state foreign

@@ -3,14 +3,14 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# RBE_BIN names the folder with the programs.  A short piece of the embedded text keeps every
-# run at a second or two.
+# RBE_BIN names the folder with the programs.  A short piece of the embedded text and, where what
+# a model says does not matter, one of generated weights keep every run at a fraction of a second.
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/../../test/lib.sh"
 cd "$(dirname "$0")/../.." || exit 1
 export RBE_DATA=$PWD/datasets/embedded
 rbe=${RBE_BIN:?names the folder with the programs}/rbe
-model=$RBE_DATA/rbe-mini
+mini=$RBE_DATA/rbe-mini model=$work/small
 
 ok() { check "$1" gives 0 "${@:2}"; } # WHAT COMMAND...
 
@@ -34,7 +34,10 @@ same() {
 }
 
 other=$work/int4.rbe
-ok 'a second model' "$rbe" convert "$model" "$other" --profile int4 --quiet
+ok 'a small model' "$rbe" synth "$model" --shape 2,64,2,512,8192
+cp "$mini"/{merges.txt,vocab.json} "$model"
+ok 'a second one' "$rbe" convert "$model" "$other" --profile int4 --quiet
+ok 'one of rbe-mini' "$rbe" convert "$mini" "$work/mini4.rbe" --profile int4 --quiet
 head -c 12000 "$RBE_DATA/wiki.test.raw" > "$work/text"
 grep -v '^[[:space:]]*$' "$RBE_DATA/wiki.test.raw" | head -n 40 | tr -d '"\134' | cut -c 2-160 |
     sed 's/ *$//; s/.*/{"text": "&"}/' | grep ' [^ ]*"}$' | head -n 9 > "$work/lambada.jsonl"
@@ -49,6 +52,7 @@ two=(--model "$model" --model "$other" "lambada=$work/lambada.jsonl")
 
 # --- shards join to the unsharded result, bit for bit ---------------------------------------
 pair=(--model "$model" --model "$other" --text "$work/text")
+real=(--model "$mini" --model "$work/mini4.rbe" --text "$work/text")
 ok 'perplexity, whole' evaluate perplexity "${pair[@]}" --context 256 --out "$work/whole"
 for i in 1 2 3 4; do
     ok "perplexity, shard $i" evaluate perplexity "${pair[@]}" --context 256 --shard $i/4 \
@@ -104,14 +108,14 @@ for what in perplexity divergence comprehension; do
 done
 
 # --- the original's predictions from a file ---------------------------------------------------
-ok 'recording' evaluate divergence "${pair[@]}" --windows 2 --record "$work/tape" \
+ok 'recording' evaluate divergence "${real[@]}" --windows 2 --record "$work/tape" \
     --out "$work/taped"
 ok 'a model to keep' cp "$other" "$work/kept.rbe"
-fails 1 'kept.rbe: exists and is not a recording' evaluate divergence "${pair[@]}" --windows 2 \
+fails 1 'kept.rbe: exists and is not a recording' evaluate divergence "${real[@]}" --windows 2 \
     --record "$work/kept.rbe"
 ok 'is kept' cmp "$other" "$work/kept.rbe"
 rm "$work/kept.rbe"
-ok 'from the recording' evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/tape" \
+ok 'from the recording' evaluate divergence "${real[@]}" --windows 2 --recorded "$work/tape" \
     --out "$work/taped"
 ok 'is said' grep -q '"recorded":"F16"' "$work/taped"
 # Half precision: every mean within a thousandth of the direct one.
@@ -121,24 +125,24 @@ close() {
              END { if (NR < 2) exit 1 }'
 }
 ok 'and the same but for rounding' close "$work/taped"
-fails 1 'another model' evaluate divergence --model "$other" --model "$model" \
+fails 1 'another model' evaluate divergence --model "$work/mini4.rbe" --model "$mini" \
     --text "$work/text" --windows 2 --recorded "$work/tape"
-fails 1 'another text' evaluate divergence "${pair[@]:0:4}" --windows 2 --recorded "$work/tape"
-fails 1 '2 windows, 3' evaluate divergence "${pair[@]}" --windows 3 --recorded "$work/tape"
+fails 1 'another text' evaluate divergence "${real[@]:0:4}" --windows 2 --recorded "$work/tape"
+fails 1 '2 windows, 3' evaluate divergence "${real[@]}" --windows 3 --recorded "$work/tape"
 head -c 9000000 "$work/tape" > "$work/cut"
-fails 1 'cut off' evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/cut"
+fails 1 'cut off' evaluate divergence "${real[@]}" --windows 2 --recorded "$work/cut"
 # One bit in the middle; a file of the format without checksums.
 middle=$(($(stat -c %s "$work/tape") / 2))
 cp "$work/tape" "$work/cut"
 byte=$(od -An -tu1 -j $middle -N 1 "$work/tape")
 printf "\\x$(printf %x $((byte ^ 16)))" |
     dd of="$work/cut" bs=1 seek=$middle conv=notrunc status=none
-fails 1 "$work/cut: damaged" evaluate divergence "${pair[@]}" --windows 2 --recorded "$work/cut"
+fails 1 "$work/cut: damaged" evaluate divergence "${real[@]}" --windows 2 --recorded "$work/cut"
 LC_ALL=C sed '1s/rbe-logits-2/rbe-logits-1/' "$work/tape" > "$work/cut"
-fails 1 "$work/cut: .* rbe-logits-1" evaluate divergence "${pair[@]}" --windows 2 \
+fails 1 "$work/cut: .* rbe-logits-1" evaluate divergence "${real[@]}" --windows 2 \
     --recorded "$work/cut"
-fails 1 'not a recording' evaluate divergence "${pair[@]}" --recorded "$work/text"
-fails 2 'no --shard' evaluate divergence "${pair[@]}" --recorded "$work/tape" --shard 1/2
+fails 1 'not a recording' evaluate divergence "${real[@]}" --recorded "$work/text"
+fails 2 'no --shard' evaluate divergence "${real[@]}" --recorded "$work/tape" --shard 1/2
 
 ok 'comprehension, whole' evaluate comprehension "${two[@]}" --out "$work/cwhole"
 for i in 1 2; do
@@ -234,7 +238,7 @@ ok 'and measured again' same "$work/whole" "$work/rest"
 # A real Ctrl-C and a real kill, with the work under way: windows of sixteen tokens, of which
 # there are a hundred.  The last rows are complete and the same as those of one quiet run.
 head -c 6000 "$RBE_DATA/wiki.test.raw" > "$work/long"
-tiny=(perplexity "${pair[@]:0:4}" --text "$work/long" --context 16 --threads 2 --quiet
+tiny=(perplexity "${real[@]:0:4}" --text "$work/long" --context 16 --threads 2 --quiet
       --resamples 100)
 ok 'many windows' "$rbe" eval "${tiny[@]}" --out "$work/quiet"
 killed() { # killed SIGNAL FILE: 0 when the signal came in the middle of the work
@@ -278,9 +282,9 @@ interrupted() { # interrupted FILE COMMAND...: 0 when a partial row was left
 }
 slow() { # slow WHAT: the arguments of a run of a second or so
     case $1 in
-    divergence) args=("${pair[@]:0:4}" --text "$work/text") ;;
-    comprehension) args=("${pair[@]:0:4}" "lambada=$work/thirty.jsonl") ;;
-    generation) args=("${pair[@]:0:4}" --text "$work/text" --prompts 12 --tokens 24
+    divergence) args=("${real[@]:0:4}" --text "$work/text") ;;
+    comprehension) args=("${real[@]:0:4}" "lambada=$work/thirty.jsonl") ;;
+    generation) args=("${real[@]:0:4}" --text "$work/text" --prompts 12 --tokens 24
                       --prompt 8) ;;
     esac
 }
@@ -339,7 +343,7 @@ ok 'is one' grep -q '"cores":1,.*"threads":1,' "$work/got"
 # --- bad input -------------------------------------------------------------------------------
 : > "$work/empty"
 fails 1 'empty' evaluate perplexity --text "$work/empty"
-head -c 3000 "$model/model.safetensors" > "$work/binary"
+head -c 3000 "$mini/model.safetensors" > "$work/binary"
 fails 1 'not text' evaluate perplexity --text "$work/binary"
 head -c 200 "$work/text" > "$work/short"
 fails 1 'shorter than one window' evaluate perplexity --text "$work/short"
@@ -404,7 +408,7 @@ ok 'sequences' evaluate inference --sequences 2 --length 24 --prompt 16 --out "$
 ok 'sequences with memory' grep -q '"peak_bytes":[0-9].*"cpu_utilisation":' "$work/sequences"
 "$rbe" eval inference --tokens 4 --prompt 16 --depths 0 --no-child > "$work/out" 2> "$work/said"
 ok 'projected time comes first' grep -q 'about [0-9]* s' "$work/said"
-ok 'conversation' evaluate conversation "${pair[@]:0:4}" --turns 2 --max-tokens 6 \
+ok 'conversation' evaluate conversation "${real[@]:0:4}" --turns 2 --max-tokens 6 \
     --out "$work/conversation"
 # Each model's memory is its own: the encoded one's is the smaller by more than half the file.
 resident() { sed -n "$1"p "$work/conversation" | grep -o '"resident_bytes_max":[0-9]*' |
@@ -412,7 +416,7 @@ resident() { sed -n "$1"p "$work/conversation" | grep -o '"resident_bytes_max":[
 ok 'memory of a turn is of one model' test $(($(resident 1) - $(resident 2))) -gt 10000000
 ok 'a turn says the size of the model' grep -q '"model_bytes":23426000,"resident_bytes"' \
     "$work/conversation"
-"$rbe" eval perplexity "${pair[@]}" --windows 1 --quiet > "$work/table"
+"$rbe" eval perplexity "${real[@]}" --windows 1 --quiet > "$work/table"
 ok 'one window has no interval' grep -Eq 'rbe-mini +[0-9.]+ +\[-\].* - ' "$work/table"
 "$rbe" eval perplexity "${pair[@]}" --context 128 --threads 1 --json > "$work/rows" 2> "$work/said"
 # Of other work on the machine: within a factor of eight.

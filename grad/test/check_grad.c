@@ -21,6 +21,7 @@
 #include "model/data.h"
 #include "model/model.h"
 #include "model/synth.h"
+#include "rbe/container.h"
 
 /* --- the oracle --------------------------------------------------------------------------- */
 
@@ -522,6 +523,100 @@ static void check_frozen(const struct rbe_model_config *c, struct rbe_pool *pool
     rbe_grad_close(&t);
 }
 
+/* The difference of a and b, of all numbers. */
+static bool alike(const float *a, const float *b, size_t n, double tol)
+{
+    double error = 0, size = 0;
+
+    for (size_t k = 0; k < n; k++) {
+        error += ((double)a[k] - (double)b[k]) * ((double)a[k] - (double)b[k]);
+        size += (double)a[k] * (double)a[k];
+    }
+    return sqrt(error) <= tol * sqrt(size);
+}
+
+/* Sums in the place of the gradients of matrices: with rotations, and rows in two parts. */
+static void check_sums(const struct rbe_model_config *c, bool bf16, struct rbe_pool *pool,
+                       struct check_rng *rng)
+{
+    uint32_t tokens[TOKENS], targets[TOKENS];
+    const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME, .bf16 = bf16};
+    struct rbe_grad *t = open_train(c, limits, pool);
+    const unsigned threads = rbe_grad_threads(t);
+    const size_t n = rbe_grad_slices(t), floats = rbe_grad_floats(t);
+    const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
+    struct rbe_grad_sums *sums = calloc(n, sizeof *sums);
+    uint32_t (*row0)[2] = calloc(n, sizeof *row0);
+    float *all = malloc(floats * sizeof *all);
+    const struct rbe_loss ce = {0, 1, 1};
+    struct rbe_loss_sums loss = {0};
+
+    fill(t, rng);
+    fill_batch(tokens, targets, TOKENS, c->vocab, rng);
+    CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &loss, NULL));
+    memcpy(all, rbe_grad_gradients(t), floats * sizeof *all);
+    rbe_grad_zero(t);
+    for (size_t i = 0; i < n; i++) {
+        struct rbe_grad_slice *s = rbe_grad_slice(t, i);
+        if (!s->matrix)
+            continue;
+        row0[i][1] = s->rows / 3;
+        sums[i] = (struct rbe_grad_sums){
+            .rotation = i % 3 ? s->cols & -s->cols : 0, .seed = i, .columns = i % 4 != 3,
+            .parts = i % 4 == 3 ? 0 : i % 2 ? 2 : 1, .row0 = row0[i]};
+        sums[i].sums = calloc(threads * (s->rows + sums[i].parts * (size_t)s->cols),
+                              sizeof(float));
+        s->sums = &sums[i];
+    }
+    CHECK(!rbe_grad_step(t, &b, &ce, NULL, 1, &loss, NULL));
+    for (size_t i = 0; i < n; i++) {
+        const struct rbe_grad_slice *s = rbe_grad_slice(t, i);
+        const size_t cols = s->cols, stride = s->rows + sums[i].parts * cols;
+        float *g = all + s->at, *w = rbe_grad_params(t) + s->at;
+        const float *now = rbe_grad_gradients(t) + s->at;
+        if (!s->sums) {
+            CHECK(alike(g, now, s->count, bf16 ? 0.03 : 2e-5));
+            continue;
+        }
+        double *want = calloc(stride, sizeof *want), error = 0, size = 0;
+        bool zero = true;
+        for (size_t r = 0; r < s->rows; r++) {
+            const size_t part = sums[i].parts > 1 && r >= row0[i][1];
+            for (size_t k = 0; k < cols; k++) {
+                zero = zero && now[r * cols + k] == 0;
+                want[r] += (double)g[r * cols + k] * (double)w[r * cols + k];
+            }
+            if (sums[i].rotation) {
+                rbe_rotate(g + r * cols, cols, 1, cols, sums[i].rotation, sums[i].seed);
+                rbe_rotate(w + r * cols, cols, 1, cols, sums[i].rotation, sums[i].seed);
+            }
+            for (size_t k = 0; k < cols && sums[i].columns; k++)
+                want[s->rows + part * cols + k] +=
+                    (double)g[r * cols + k] * (double)w[r * cols + k];
+        }
+        for (size_t k = 0; k < stride; k++) {
+            double got = 0;
+            for (unsigned j = 0; j < threads; j++)
+                got += (double)sums[i].sums[j * stride + k];
+            error += (got - want[k]) * (got - want[k]);
+            size += want[k] * want[k];
+        }
+        if (!CHECK(zero && sqrt(error) <= (bf16 ? 0.03 : 2e-5) * sqrt(size)))
+            printf("     %s: %.3g of %.3g\n", s->name, sqrt(error), sqrt(size));
+        free(want);
+    }
+    rbe_grad_zero(t);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; sums[i].sums && k < rbe_grad_slice(t, i)->rows; k++)
+            CHECK(sums[i].sums[k] == 0);
+        free(sums[i].sums);
+    }
+    free(sums);
+    free(row0);
+    free(all);
+    rbe_grad_close(&t);
+}
+
 /* What the tap saw, multiplied out: the parameters' gradients once more. */
 struct tapped {
     double *gradients;          /* [floats] */
@@ -817,6 +912,9 @@ int main(int argc, char **argv)
         const struct rbe_model_config *c = i ? &small_llama : &small;
         check_ways(c, pool, &rng);
         check_frozen(c, pool, &rng);
+        check_sums(c, false, pool, &rng);
+        if (rbe_product_has_bf16())
+            check_sums(c, true, pool, &rng);
         check_tap(c, pool, &rng);
         check_bf16(&wide[i], pool, &rng);
     }

@@ -15,7 +15,7 @@
 
 enum { MAX = 2048 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};
-enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 21 };
+enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 22 };
 
 static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], more[MAX], dgain[MAX], dbias[MAX];
 static float first[SIZES][KEPT][MAX];
@@ -398,6 +398,11 @@ static void check_moves(const struct rbe_vector *v, size_t version, size_t size)
         CHECK_NEAR(got[i], 2 * (0.75 * m + 0.5 * (double)x[i]) - (double)gain[i], 3e-6);
     }
     same_bits(version, size, 11, got);
+    put(more, y, n);
+    v->multiply_add(more, x, gain, n);
+    for (size_t i = 0; i < n; i++)
+        CHECK(more[i] == y[i] + x[i] * gain[i]);
+    same_bits(version, size, 21, more);
 }
 
 /* --- dot products ------------------------------------------------------------------------- */

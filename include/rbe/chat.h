@@ -61,8 +61,15 @@ typedef bool rbe_chat_text_fn(void *arg, const char *text, size_t size);
  */
 enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_text_fn *fn,
                              void *arg, struct rbe_diag *d);
-/* Ends the rbe_chat_say() under way, between two tokens; does nothing when there is none. */
+/*
+ * Ends the rbe_chat_say() under way, between two tokens.  When there is none it does nothing: a
+ * request that comes late must not end the next answer.  So that one cannot come too early,
+ * announce the answer: after rbe_chat_arm(), by the thread that will call rbe_chat_say() next,
+ * and before others learn that there is something to cancel, each request counts for that
+ * answer, also one that comes before it begins; then it is cancelled before its first token.
+ */
 void rbe_chat_cancel(struct rbe_chat *c);
+void rbe_chat_arm(struct rbe_chat *c);
 /* Forgets everything said. */
 void rbe_chat_reset(struct rbe_chat *c);
 

@@ -383,6 +383,13 @@ static void momentum(float *u, float *m, const float *g, size_t n, float beta, f
 #undef BODY
 }
 
+static void multiply_add(float *sum, const float *a, const float *b, size_t n)
+{
+#define BODY(LOAD, STORE) STORE(sum + i, LOAD(sum + i) + LOAD(a + i) * LOAD(b + i));
+    EACH(n, BODY);
+#undef BODY
+}
+
 static void blend(float *y, const float *x, size_t n, float a, float b)
 {
 #define BODY(LOAD, STORE) STORE(y + i, LOAD(y + i) * a + LOAD(x + i) * b);
@@ -449,4 +456,4 @@ static void dots(double *out, const float *a, const float *b, size_t rows, size_
 
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
-    round_bf16, blend, rms_back, swiglu_back, dots
+    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots

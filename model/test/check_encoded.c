@@ -282,12 +282,12 @@ int main(int argc, char **argv)
     char *rbe = rbe_path_join(dir, "m.rbe"), *plain = rbe_path_join(dir, "plain.safetensors");
     char *model = rbe_path_join(dir, "model.safetensors");
     char *json = rbe_path_join(dir, "config.json");
-    for (int round = 0; round < 10; round++) {
-        CHECK(!rbe_synth(dir, round < 6 ? &gpt2 : &llama, RBE_DT_F32, check_next(&rng), &d));
+    for (int round = 0; round < 6; round++) {
+        CHECK(!rbe_synth(dir, round < 4 ? &gpt2 : &llama, RBE_DT_F32, check_next(&rng), &d));
         CHECK(!rbe_safetensors_open(&s, model, &d));
         write_both(s, rbe, plain, &rng);
         check_model(rbe, plain, &rng);
-        if (round >= 6)
+        if (round >= 4)
             check_rotations(rbe, &rng);
         for (; count; count--) {
             rbe_weight_free(&weights[count - 1]);

@@ -138,6 +138,34 @@ static void check_same(enum rbe_format f, unsigned block, unsigned bits, size_t 
     free(target);
 }
 
+/* A search of all bits keeps costs alone where a span is short, decisions where it is long: of
+ * two spans that differ in their last rows alone both find the same first half. */
+static void check_short_and_long(enum rbe_format f, unsigned block, bool fixed)
+{
+    enum { MOST = RBE_SEED_DEPTH / 2, ROWS = MOST + 8 };
+    const size_t strips = rbe_seed_strips(ROWS, block), half = strips / 2;
+    float target[ROWS], weight[ROWS];
+    uint16_t *w[2] = {calloc(strips, 16), calloc(strips, 16)};
+    struct rbe_seed_search *s = NULL;
+
+    fill(target, ROWS, 0.87F * rbe_seed_sigma(f));
+    for (size_t r = 0; r < ROWS; r++)
+        weight[r] = 1.5F + check_unit(&rng);
+    CHECK(rbe_seed_search_open(&s, f, block, 16, NULL, NULL) == RBE_OK);
+    for (int i = 0; i < 2; i++) {
+        const size_t rows = i ? ROWS : MOST;
+        const struct rbe_seed_span span = {
+            .target = target, .weight = weight, .count = rows,
+            .end = 128 * rbe_seed_strips(rows, block), .start = fixed ? 4711 : RBE_SEED_ANY,
+            .tail = 4711};
+        rbe_seed_search_run(s, &span, w[i]);
+    }
+    CHECK(!memcmp(w[0], w[1], half * 16) && (!fixed || w[0][0] == 4711));
+    rbe_seed_search_close(&s);
+    free(w[0]);
+    free(w[1]);
+}
+
 /* A ring's tail may bring fewer bits than any row inside.  Where its decisions overran their
  * line they would hit the oldest that count, and rows in the middle would be lost. */
 static void check_tail(unsigned block, size_t rows)
@@ -639,6 +667,9 @@ int main(int argc, char **argv)
         check_joint(41, 82 + (left < 41 ? left : 41));
     }
     check_joint(61, 256);
+    check_short_and_long(RBE_SEED, 44, false);
+    check_short_and_long(RBE_SEED4, 56, true);
+    check_short_and_long(RBE_SEEDG, 32, true);
     /* One column far longer than the window of decisions. */
     check_same(RBE_SEED, 44, 8, 9000);
     /* Tails that begin when the window is full, at the end of its memory and in the midst. */

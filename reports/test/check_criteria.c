@@ -47,7 +47,7 @@ static void drop(const char *name)
 }
 
 /* Of the criterion that verdict() looked for last. */
-static char how[512], source[256], margin[256], rbe_says[256];
+static char how[512], projection[512], source[256], margin[256], rbe_says[256];
 
 /* The verdict of criterion id over the rows, "?" when the folder is refused. */
 static const char *verdict(const char *id, const char *rows)
@@ -63,6 +63,7 @@ static const char *verdict(const char *id, const char *rows)
             if (!strcmp(c.rows[i].id, id) && !c.rows[i].other) {
                 v = rbe_verdict_name(c.rows[i].verdict);
                 snprintf(how, sizeof how, "%s", c.rows[i].how);
+                snprintf(projection, sizeof projection, "%s", c.rows[i].projection);
                 snprintf(source, sizeof source, "%s", c.rows[i].source);
                 snprintf(margin, sizeof margin, "%s", c.rows[i].margin);
                 snprintf(rbe_says, sizeof rbe_says, "%s", c.rows[i].rbe);
@@ -369,6 +370,44 @@ static void check_devices(void)
     UNMEASURED("C11b", SUSTAINED("\"device\":\"pi\",\"threads\":5,\"cores\":4", "30", "1"));
 }
 
+/* A projection is beside the verdict, says all that it assumes, and decides nothing. */
+static void check_projection(void)
+{
+#define PROJECTED(model, device, ipc) HEAD "\"kind\":\"projection\",\"machine\":{" \
+    "\"emulator\":\"qemu 9\"},\"model\":" model ",\"device\":\"" device "\",\"core\":" \
+    "\"Cortex-A72\",\"ghz\":1.5,\"instructions_per_cycle\":" ipc \
+    ",\"instructions_per_token\":150e6}\n"
+#define PI PROJECTED(SMALL_RBE(45000000), "pi", "[0.5,2]")
+    UNMEASURED("C11b", PAIR(1) PI);
+    CHECK(strstr(how, "RBE_DEVICE=pi rbe-run eval sustained") != NULL);
+    static const char *const said[] = {
+        "projection, not a measurement: 50 to 200 ms/token", "150 million instructions", "g45",
+        "one thread", "qemu 9", "1.5 GHz", "0.5 to 2 instructions per cycle", "1 core",
+        "assumed of a Cortex-A72", "r.jsonl:"};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!CHECK(strstr(projection, said[i]) != NULL))
+            printf("     not '%s' in '%s'\n", said[i], projection);
+    /* Of two the last, as measurements are; each device has its own. */
+    UNMEASURED("C11b", PAIR(1) PI PROJECTED(MODEL(1), "pi", "[1,2]"));
+    CHECK(strstr(projection, "50 to 100 ms/token") && strstr(projection, "(m, "));
+    UNMEASURED("C11", PAIR(1) PI);
+    CHECK(!projection[0]);
+    UNMEASURED("C11b", PAIR(1) PI PROJECTED(SMALL_RBE(45000000), "phone", "[1,2]"));
+    CHECK(strstr(projection, "50 to 200 ms/token") != NULL);
+    /* However fast, it passes nothing; where there is a measurement it is not shown. */
+    UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[1e6,1e6]"));
+    FAILS("C11b", ON("pi", "30", "801") PI);
+    CHECK(!projection[0]);
+    /* Nothing is computed from assumptions that are none. */
+    UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[0,1]"));
+    CHECK(!projection[0]);
+    UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[null,null]"));
+    CHECK(!projection[0]);
+    UNMEASURED("C11b", PAIR(1) HEAD "\"kind\":\"step\",\"step\":\"projection\",\"ok\":"
+               "false,\"reason\":\"no emulator\"}\n");
+    CHECK(strstr(projection, "NOT MEASURED") && strstr(projection, "no emulator"));
+}
+
 static void check_schedules(void)
 {
 #define SCHEDULE(low, high) SCHEDULE_OF(BASE, low, high)
@@ -524,6 +563,7 @@ int main(void)
     check_conversation();
     check_platforms();
     check_devices();
+    check_projection();
     check_schedules();
     check_blame();
     check_types();

@@ -274,6 +274,48 @@ static void check_gradients(const struct world *w, struct check_rng *rng)
     rbe_grad_close(&t);
 }
 
+/* The same step by sums and by the gradients of matrices. */
+static void check_sums(const struct world *w, struct check_rng *rng)
+{
+    const struct rbe_student_rates rates = {.scales = 0.01F, .plain = 0.01F};
+    const struct rbe_loss ce = {0, 1, 1};
+    uint32_t tokens[8], targets[8];
+    const struct rbe_grad_batch b = {1, 8, tokens, targets, NULL};
+    struct rbe_grad *t[2];
+    double norm[2];
+    struct rbe_diag d = {""};
+
+    for (int i = 0; i < 8; i++) {
+        tokens[i] = check_below(rng, w->config.vocab);
+        targets[i] = check_below(rng, w->config.vocab);
+    }
+    for (int i = 0; i < 2; i++) {
+        const struct rbe_student_uses uses = {.sums = i};
+        struct rbe_loss_sums sums = {0};
+        struct rbe_student *s;
+
+        t[i] = open_train(w);
+        need(rbe_student_open(&s, t[i], w->source, w->own, &uses, NULL, &d), &d, "student");
+        rbe_student_set_rates(s, &rates);
+        for (int step = 0; step < 2; step++) {
+            need(rbe_grad_step(t[i], &b, &ce, NULL, 1, &sums, &d), &d, "gradients");
+            need(rbe_student_step(s, 1, 0, &norm[i], &d), &d, "step");
+        }
+        size_t summed = 0;
+        for (size_t k = 0; k < rbe_grad_slices(t[i]); k++)
+            summed += rbe_grad_slice(t[i], k)->sums != NULL;
+        CHECK((summed > 0) == (i > 0));
+        rbe_student_close(&s);
+    }
+    CHECK_NEAR(norm[1], norm[0], 1e-3 * norm[0]);
+    const double moved = distance(t[0], rbe_grad_params(t[1]));
+    rbe_grad_close(&t[1]);
+    t[1] = open_train(w);
+    CHECK(moved <= 1e-6 * distance(t[0], rbe_grad_params(t[1])));
+    rbe_grad_close(&t[0]);
+    rbe_grad_close(&t[1]);
+}
+
 /* Moves all that is continuous at random, writes a file, and finds the same values again from
  * the gradient of the distance to it: only right gradients lead there. */
 static void check_descent(const struct world *w, struct check_rng *rng)
@@ -752,6 +794,7 @@ int main(int argc, char **argv)
         make_world(&w, &models[i], false);
         check_reading(&w);
         check_gradients(&w, &rng);
+        check_sums(&w, &rng);
         check_descent(&w, &rng);
         check_centered(&w);
         check_memory(&w);

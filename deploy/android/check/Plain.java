@@ -14,6 +14,4 @@ final class Plain {
     static native long open(String model, String tokenizer, int threads, int context, int tokens);
 
     static native String say(long handle, String question);
-
-    static native void reset(long handle);
 }

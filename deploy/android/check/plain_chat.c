@@ -1,5 +1,5 @@
 /*
- * plain_chat.c - the same answers through C alone: what the binding's cost is measured against.
+ * plain_chat.c - the same answers through C alone.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -61,10 +61,4 @@ JNIEXPORT jstring JNICALL Java_rbe_chat_Plain_say(JNIEnv *env, jclass self, jlon
     const enum rbe_status err = rbe_chat_say(c, words, hear, &h, NULL);
     (*env)->ReleaseStringUTFChars(env, question, words);
     return err ? NULL : (*env)->NewStringUTF(env, h.text);
-}
-
-JNIEXPORT void JNICALL Java_rbe_chat_Plain_reset(JNIEnv *env, jclass self, jlong handle)
-{
-    (void)env, (void)self;
-    rbe_chat_reset((struct rbe_chat *)(intptr_t)handle);
 }

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
@@ -109,6 +110,8 @@ public final class Chat implements AutoCloseable {
                     chat(question, to);
                 } catch (Exception e) {
                     to.onError(e);
+                } catch (Error e) {
+                    to.onError(new ExecutionException(e));
                 }
             });
         }

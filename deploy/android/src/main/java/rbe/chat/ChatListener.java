@@ -11,7 +11,8 @@ public interface ChatListener {
     default void onStats(String json) {
     }
 
-    /** Of Chat.submit() alone, in the place of onStats(): why there is no whole answer. */
+    /** Of Chat.submit() alone, in the place of onStats(): why there is no whole answer.
+     *  An Error comes as the cause of an ExecutionException. */
     default void onError(Exception why) {
     }
 }

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: MIT
 package rbe.chat
 
+import java.util.concurrent.ExecutionException
 import kotlin.coroutines.resume
 import kotlin.coroutines.resumeWithException
 import kotlin.coroutines.suspendCoroutine
@@ -37,6 +38,9 @@ suspend fun Chat.answer(
             rest.resume(whole.toString())
         }
 
-        override fun onError(why: Exception) = rest.resumeWithException(why)
+        override fun onError(why: Exception) {
+            val error = if (why is ExecutionException) why.cause else null
+            rest.resumeWithException(error as? Error ?: why)
+        }
     })
 }
