@@ -65,9 +65,10 @@ static uint64_t await_job(struct rbe_pool *p, uint64_t seen)
     }
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleepers, 1);
-    atomic_store(&p->called, false);
     uint64_t g;
-    while ((g = atomic_load(&p->gate) / JOB) == seen)
+    /* Before each look at the gate, also after a call for the job that it has done already: a
+     * later call must find that it sleeps again. */
+    while (atomic_store(&p->called, false), (g = atomic_load(&p->gate) / JOB) == seen)
         pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->sleepers, 1);
     atomic_store(&p->called, false);
