@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The kernels need no library.  Where the arm64 packages of the libraries are installed too,
-# rbe-run is built and must generate from an RBE model the very tokens that the native program
+# rbe-run-static is built and must generate from an RBE model the very tokens that the native program
 # does; of the other rooms' sources the compiler is asked for its warnings.  With ARM_WHOLE=1,
 # as in .github/workflows, the whole program is built and used in its place.
 set -u
@@ -70,10 +70,10 @@ if ! echo 'int main(void) { return 0; }' | $cc -x c - -o /dev/null "${libs[@]}" 
 fi
 native=$(native rbe) native_run=$(native rbe-run)
 at=$BUILDROOT/aarch64-release/bin
-arm=$at/rbe-run static=$at/rbe-run-static from=/usr/aarch64-linux-gnu
+arm=$at/rbe-run-static static=$at/rbe-run-static
 # The loader and libraries of multiarch packages lie where they would on ARM.
-[ -z "${ARM_WHOLE:-}" ] || arm=$at/rbe from=/
-make -s "$native" "$native_run" && make -s -j"$(nproc)" CC=$cc "$arm" "$static" || exit 1
+[ -z "${ARM_WHOLE:-}" ] || arm=$at/rbe
+make -s "$native" "$native_run" && make -s -j"$(nproc)" CC=$cc "$arm" "$static" "$at/rbe-run" || exit 1
 if [ -z "${ARM_WHOLE:-}" ]; then
     read -r -a rooms < <(sed -n 's/^ROOMS *:= //p' Makefile)
     for room in "${rooms[@]}" deploy/serve; do printf '%s\n' "$room"/*.c; done |
@@ -101,7 +101,7 @@ for how in '--temperature 0' '--temperature 0.8 -s 7'; do
     for prompt in 'The history of the city' 'In 1950 , the band released'; do
         for side in native arm; do
             run=("$native")
-            [ $side = arm ] && run=("$qemu" -L "$from" "$arm")
+            [ $side = arm ] && run=("$qemu" -L / "$arm")
             # shellcheck disable=SC2086  # the options are words
             "${run[@]}" generate "$work/mixed.rbe" -p "$prompt" -n $each $how --ignore-eos --json \
                 2> "$work/$side.err" | tr -d '\n ' | sed -n 's/.*"ids":\[\([0-9,]*\)\].*/\1/p' \
