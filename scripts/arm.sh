@@ -90,4 +90,6 @@ args=(eval perplexity --model "$model" --protocol P1 --windows 1 --context 128 -
       --out "$out")
 # The dense library sums in an order of its own, which depends on the machine: without it.
 RBE_DISABLE_ISA=all rbe "${args[@]}"
-qemu-aarch64 -L /usr/aarch64-linux-gnu -E RBE_EMULATOR="$emulator" "$arm" "${args[@]}"
+# The loader and libraries of multiarch packages lie where they would on ARM.  With the cross
+# compiler's loader those libraries start no thread.
+qemu-aarch64 -L / -E RBE_EMULATOR="$emulator" "$arm" "${args[@]}"

@@ -101,7 +101,7 @@ for how in '--temperature 0' '--temperature 0.8 -s 7'; do
     for prompt in 'The history of the city' 'In 1950 , the band released'; do
         for side in native arm; do
             run=("$native")
-            [ $side = arm ] && run=("$qemu" -L / "$arm")
+            [ $side = arm ] && run=(timeout -s KILL 300 "$qemu" -L / "$arm")
             # shellcheck disable=SC2086  # the options are words
             "${run[@]}" generate "$work/mixed.rbe" -p "$prompt" -n $each $how --ignore-eos --json \
                 2> "$work/$side.err" | tr -d '\n ' | sed -n 's/.*"ids":\[\([0-9,]*\)\].*/\1/p' \
@@ -130,7 +130,7 @@ board() {   # TOKENS THREADS PROGRAM...
 for size in "$board 1" '16 4'; do
     read -r n threads <<< "$size"
     board "$n" "$threads" "$native_run" > "$work/native.text" 2> "$work/native.err"
-    board "$n" "$threads" "$qemu" "$static" > "$work/arm.text" 2> "$work/arm.err"
+    board "$n" "$threads" timeout -s KILL 300 "$qemu" "$static" > "$work/arm.text" 2> "$work/arm.err"
     if [ -s "$work/native.text" ] && cmp -s "$work/native.text" "$work/arm.text"; then
         echo "rbe-run-static gives the same $n tokens with $threads thread(s)"
     else
