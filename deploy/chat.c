@@ -207,7 +207,8 @@ void rbe_chat_cancel(struct rbe_chat *c)
 
 void rbe_chat_arm(struct rbe_chat *c)
 {
-    atomic_store(&c->stop, false);
+    if (!c->armed)
+        atomic_store(&c->stop, false);
     c->armed = true;
 }
 

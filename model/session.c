@@ -863,10 +863,13 @@ static void run_place(void *arg, unsigned i, unsigned n)
 {
     const struct batch *b = arg;
     const struct rbe_model_config *c = &b->s->m->config;
+    const size_t before = b->first % RBE_KV_STEP;
     size_t t0, t1;
 
-    /* In int8 positions beside each other share cache lines. */
-    rbe_split(b->count, RBE_KV_STEP, i, n, &t0, &t1);
+    /* Cut where the cache is, not where the batch begins. */
+    rbe_split(before + b->count, RBE_KV_STEP, i, n, &t0, &t1);
+    t0 = t0 > before ? t0 - before : 0;
+    t1 = t1 > before ? t1 - before : 0;
     turn(b, t0, t1, 0, c->n_head);
     place(b, t0, t1, 0, c->n_kv);
 }

@@ -301,13 +301,13 @@ static const char *column(const struct block *b, size_t i, size_t *n, bool *righ
 /* --- HTML --------------------------------------------------------------------------- */
 
 /* The character at *i, which is left at its last byte; a byte that is none, or a piece of a
- * text that was cut, as \xHH. */
+ * text that was cut, and what controls a terminal or ends a line elsewhere, as \xHH. */
 static void put_bytes(FILE *f, const char *s, size_t n, size_t *i)
 {
     uint32_t code;
     const size_t size = rbe_utf8_char(s + *i, n - *i, &code);
 
-    if (!size) {
+    if (!size || ((unsigned char)s[*i] < ' ' && s[*i] != '\n' && s[*i] != '\t')) {
         fprintf(f, "\\x%02X", (unsigned char)s[*i]);
         return;
     }

@@ -145,6 +145,7 @@ const struct rbe_row *rbe_pair_sized(const struct rbe_pair *p)
     for (size_t i = p->r->count; i-- > 0;) {
         const struct rbe_row *row = &p->r->rows[i];
         if (!isnan(RBE_NUMBER_AT(row->v, model, bytes)) &&
+            strcmp(row->kind, RBE_KIND(projection)) &&
             rbe_results_model(p->r, RBE_VALUE_AT(row->v, model)) == p->model)
             return row;
     }

@@ -229,21 +229,22 @@ static void project(struct rbe_criterion *c, const struct rbe_results *r, const 
             why = or(RBE_STRING_AT(v, reason), "no reason given");
         if (strcmp(r->rows[i].kind, RBE_KIND(projection)) || !is || strcmp(is, device))
             continue;
-        const int m = rbe_results_model(r, RBE_VALUE_AT(v, model));
         const json_t *ipc = RBE_VALUE_AT(v, instructions_per_cycle);
         const double least = json_number_value(json_array_get(ipc, 0));
         const double most = json_number_value(json_array_get(ipc, 1));
         const double count = RBE_NUMBER_AT(v, instructions_per_token);
         const double ghz = RBE_NUMBER_AT(v, ghz);
-        if (m < 0 || !(least > 0) || !(most >= least))
+        if (!RBE_TRUE_AT(v, model, rbe) || !(least > 0) || !(most >= least) ||
+            isinf(1e-6 * count / ghz / least))
             continue;
         SAY(c->projection,
             "projection, not a measurement: %.3g to %.3g ms/token = %.4g million instructions "
-            "(%s%s, one thread of the aarch64 program, counted under %s) / (%.3g GHz x %.3g to "
-            "%.3g instructions per cycle x 1 core), clock and rate assumed of a %s that never "
-            "waits for memory and stays cool (%s:%zu)",
+            "(%.48s%s, one thread of the aarch64 program, counted under %.32s) / (%.3g GHz x "
+            "%.3g to %.3g instructions per cycle x 1 core), clock and rate assumed of a %.32s "
+            "that never waits for memory and stays cool (%s:%zu)",
             1e-6 * count / ghz / most, 1e-6 * count / ghz / least, 1e-6 * count,
-            or(r->models[m].name, "?"), r->models[m].label ? ", generated weights" : "",
+            or(RBE_STRING_AT(v, model, name), "?"),
+            RBE_STRING_AT(v, model, label) ? ", generated weights" : "",
             or(RBE_STRING_AT(v, machine, emulator), "an emulator"), ghz, least, most,
             or(RBE_STRING_AT(v, core), "?"), r->rows[i].file, r->rows[i].line);
         return;

@@ -364,15 +364,16 @@ static enum rbe_status see_models(struct rbe_results *r, struct rbe_diag *d)
     for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
         /* Counting a model's instructions says nothing that it could be judged by. */
-        const bool measured = i < r->count && strcmp(r->rows[i].kind, RBE_KIND(projection));
-        if (!(err = see_model(r, RBE_VALUE_AT(v, model), measured, d)))
-            err = see_model(r, RBE_VALUE_AT(v, base), measured, d);
+        if (!strcmp(r->rows[i].kind, RBE_KIND(projection)))
+            continue;
+        if (!(err = see_model(r, RBE_VALUE_AT(v, model), i < r->count, d)))
+            err = see_model(r, RBE_VALUE_AT(v, base), i < r->count, d);
     }
     for (size_t i = 0; i < r->all && !err; i++) {
         const json_t *v = r->rows[i].v;
         const int m = rbe_results_model(r, RBE_VALUE_AT(v, model));
         const int b = rbe_results_model(r, RBE_VALUE_AT(v, base));
-        if (m < 0)
+        if (m < 0 || !strcmp(r->rows[i].kind, RBE_KIND(projection)))
             continue;
         if (b >= 0 && b != m && !r->models[b].rbe)
             r->models[m].base = b;

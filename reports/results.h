@@ -33,7 +33,7 @@ struct rbe_model_seen {
     const char *codec;          /* the one with most bytes, from its conversion, or NULL */
     double bytes, parameters, bits;
     bool rbe;
-    bool measured;              /* a row names it, not a recorded one, no projection */
+    bool measured;              /* a row names it, not a recorded one */
     int base;                   /* index of the original it is compared with, or -1 */
 };
 

@@ -44,6 +44,7 @@ counted() {
 }
 projections() {
     local device core cpu ghz least most a b path # assigned apart: errors end this
+    mkdir -p "$(dirname "$out")"
     static=$folder/rbe-run-static
     make -s -j"$(nproc)" CC=$cc DNNL= "$static"
     work=$(mktemp -d)
@@ -68,7 +69,7 @@ projections() {
         b=$(counted "$cpu" $more)
         cat << END
 {"schema":"rbe-result-1","kind":"projection","time_utc":"$(date -u +%Y-%m-%dT%H:%M:%SZ)",\
-"command":"scripts/arm.sh --count $(basename "$model")","machine":{"arch":"aarch64","threads":1,\
+"command":"scripts/arm.sh --count ${path:1:-1}","machine":{"arch":"aarch64","threads":1,\
 "emulator":"$emulator"},"model":{"name":$path,"path":$path,"sha256":$(fact sha256),\
 "bytes":$(fact bytes),"parameters":$(fact parameters),"rbe":$(fact rbe),"label":$(fact label),\
 "bits_per_weight":$(fact bits_per_weight)},"device":"$device","core":"$core","ghz":$ghz,\

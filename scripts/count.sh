@@ -11,6 +11,7 @@ above=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -ge 2 ] || { echo 'usage: count.sh CPU PROGRAM [ARGUMENT...]' >&2; exit 2; }
 cpu=$1
 shift
+[ -x "$1" ] || { echo "count.sh: $1: no such program" >&2; exit 2; }
 emulator=$(command -v qemu-aarch64) || { echo 'qemu-aarch64 is not installed'; exit 77; }
 "$emulator" -h 2>&1 | grep -q '^-plugin ' || { echo 'qemu-aarch64 was built without plugins'; exit 77; }
 work=$(mktemp -d)

@@ -496,6 +496,19 @@ struct rbe_core_counts rbe_core_counts(struct rbe_core *c)
     return n;
 }
 
+bool rbe_core_healthy(struct rbe_core *c)
+{
+    struct walk w = {.c = c};
+
+    pthread_mutex_lock(&c->lock);
+    w.e = c->answered.oldest;
+    if (!c->counts.healthy)
+        c->counts.healthy = !rbe_journal_rewrite(c->journal, next_record, &w, NULL);
+    const bool healthy = c->counts.healthy;
+    pthread_mutex_unlock(&c->lock);
+    return healthy;
+}
+
 /* --- giving away -------------------------------------------------------------------------- */
 
 struct running {

@@ -100,6 +100,8 @@ struct rbe_core_counts {
     bool healthy;               /* the journal can be written */
 };
 struct rbe_core_counts rbe_core_counts(struct rbe_core *c);
+/* The same of now: a journal that could not be written is written anew. */
+bool rbe_core_healthy(struct rbe_core *c);
 const struct rbe_engine *rbe_core_engine(const struct rbe_core *c);
 
 #endif

@@ -598,7 +598,7 @@ static enum MHD_Result answer(struct exchange *x, const char *url)
     if (x->overflow)
         return refuse(x, 413, "a longer body than is taken");
     if (!strcmp(url, "/health")) {
-        const bool healthy = rbe_core_counts(x->h->core).healthy;
+        const bool healthy = rbe_core_healthy(x->h->core);
         return reply_json(x, healthy ? 200 : 503,
                           strdup(healthy ? "{\"status\":\"ok\"}"
                                          : "{\"status\":\"the journal cannot be written\"}"));

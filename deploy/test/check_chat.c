@@ -200,6 +200,10 @@ static void check_cancel(void)
         CHECK(!none.pieces && !*rbe_chat_answer(c));
         CHECK(!rbe_chat_say(c, "Who?", NULL, NULL, &d) && *rbe_chat_answer(c));
     }
+    rbe_chat_arm(c);
+    rbe_chat_cancel(c);
+    rbe_chat_arm(c);
+    CHECK(rbe_chat_say(c, "Who?", NULL, NULL, &d) == RBE_ERR_INTERRUPTED);
     /* From another thread, at any moment. */
     for (int i = 0; i < 12; i++) {
         CHECK(!pthread_create(&t, NULL, cancel_soon, c));

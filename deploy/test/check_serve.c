@@ -502,6 +502,14 @@ static void check_full_disk(void)
     tight = (struct rlimit){.rlim_cur = (rlim_t)st.st_size + 40, .rlim_max = before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &tight);
     CHECK(submit(c, &b, ASK("g", "\"temperature\":0")) == RBE_ERR_IO && !b.accepted);
+    /* Who asks whether it works is told so as soon as it does. */
+    tight.rlim_cur = 10;
+    setrlimit(RLIMIT_FSIZE, &tight);
+    CHECK(!rbe_core_counts(c).healthy && !rbe_core_healthy(c));
+    setrlimit(RLIMIT_FSIZE, &before);
+    CHECK(!rbe_core_counts(c).healthy && rbe_core_healthy(c) && rbe_core_counts(c).healthy);
+    tight.rlim_cur = (rlim_t)st.st_size + 40;
+    setrlimit(RLIMIT_FSIZE, &tight);
     CHECK(!rbe_core_start(c, &d));
     usleep(300000);
     CHECK(!a.done && !rbe_core_counts(c).healthy);

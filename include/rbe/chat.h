@@ -67,6 +67,7 @@ enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_
  * announce the answer: after rbe_chat_arm(), by the thread that will call rbe_chat_say() next,
  * and before others learn that there is something to cancel, each request counts for that
  * answer, also one that comes before it begins; then it is cancelled before its first token.
+ * Arming twice is arming once; not while an answer is under way.
  */
 void rbe_chat_cancel(struct rbe_chat *c);
 void rbe_chat_arm(struct rbe_chat *c);

@@ -398,6 +398,11 @@ static void check_projection(void)
     UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[1e6,1e6]"));
     FAILS("C11b", ON("pi", "30", "801") PI);
     CHECK(!projection[0]);
+    /* Nothing else is read from it, and an original is not shown as the encoded model. */
+    FAILS("C1", PAIR(4682343) PROJECTED(MODEL(1), "pi", "[1,2]"));
+    CHECK(!strcmp(source, "r.jsonl:1"));
+    UNMEASURED("C11b", PAIR(1) PROJECTED(SMALL, "pi", "[1,2]"));
+    CHECK(!projection[0]);
     /* Nothing is computed from assumptions that are none. */
     UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[0,1]"));
     CHECK(!projection[0]);
