@@ -159,7 +159,7 @@ seedg: cut, not rounded (NEON)     |aarch64|kernels|seedg|kernels/arm/simd_neon.
 seed4: nibbles cut short (NEON)    |aarch64|kernels|seed4|kernels/arm/simd_neon.h|s/low = vdupq_n_u8\(15\)/low = vdupq_n_u8(14)/
 activations: one step too large    |x86_64|act|-|kernels/matrix.c|s/RBE_ACT_MAX - 0.5/RBE_ACT_MAX + 1.5/
 activations: 8 bits, a step more   |x86_64|act|-|kernels/matrix.c|s/RBE_ACT8_MAX : /RBE_ACT8_MAX + 1 : /
-activations: pairs one less        |x86_64|act|-|kernels/matrix.c|s/0xFF\) \^ 0x80;/0xFF) ^ 0x81;/
+activations: pairs one less        |x86_64|transform|-|kernels/body/transform.h|s/0xFF\) \^ 0x80;/0xFF) ^ 0x81;/
 activations: sums may overflow     |x86_64|act|-|kernels/matrix.c|s/floor\(2147483647.0 /floor(2248146943.0 /
 activations: truncated, not rounded|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_cvtps_epi32\(v\)/_mm256_cvttps_epi32(v)/
 activations: a lane of the sum lost|x86_64|transform|-|kernels/x86/simd_avx2.h|s/_mm256_add_pd\(sum.b, .*\)\}/sum.b}/

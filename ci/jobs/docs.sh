@@ -34,7 +34,7 @@ for page in "${pages[@]}"; do
         paths=$((paths + 1))
         [ -e "$path" ] || [ -e "${page%/*}/$path" ] || complain "$page names $path: not there"
     done < <(grep -oE "(^|[ \`(\"'=])($rooms)/[A-Za-z0-9_./*{<\[+-]+" "$page" |
-        sed -E "s/^[ \`(\"'=]//" | grep -vE '[*{<[]|^rbe/(request|response|status)$' | sort -u | grep -vxFf <(made "$page"))
+        sed -E "s/^[ \`(\"'=]//" | grep -vE '[*{<[]|^rbe/(request|response|reply/|status)$' | sort -u | grep -vxFf <(made "$page"))
 done
 
 # Commands.

@@ -90,6 +90,7 @@ if ldconfig -p 2> null | grep -q libmosquitto.so.1; then
     # Refused, or no IPv6 at all; but never a host that cannot be found.
     none='Connection refused|Cannot assign requested address|Network is unreachable|Address family not supported by protocol'
     check 'a broker at an address of IPv6' grep -qE "mqtt \[::1\]:1: away: ($none)" err
+    grep -qE "away: ($none)" err || cat err
     kill $pid
     wait $pid
     check 'no state' refuses 2 'want --state' "${serve[@]}" --mqtt 127.0.0.1:1
