@@ -72,8 +72,8 @@ struct rbe_attention {
     uint32_t isa;               /* RBE_ISA_* bits it needs */
     struct rbe_attention_of {
         /* Keeps key and value [dim] at this position, and puts back what stands beside it: two
-         * threads have positions of different RBE_KV_STEP at a time.  A value that is not finite makes the
-         * scores or sums that it has part in NaN or infinite. */
+         * threads at once have positions of different RBE_KV_STEP.  A value that is not finite
+         * makes the scores or sums that it has part in NaN or infinite. */
         void (*place)(const struct rbe_kv *kv, size_t at, const float *key, const float *value);
         /* s[i * lds + t] = q.scale * (query i . key t) for t < count; what follows up to the
          * next multiple of RBE_KV_STEP may be overwritten. */
