@@ -11,13 +11,13 @@ above=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -ge 2 ] || { echo 'usage: count.sh CPU PROGRAM [ARGUMENT...]' >&2; exit 2; }
 cpu=$1
 shift
-[ -x "$1" ] || { echo "count.sh: $1: no such program" >&2; exit 2; }
 emulator=$(command -v qemu-aarch64) || { echo 'qemu-aarch64 is not installed'; exit 77; }
 "$emulator" -h 2>&1 | grep -q '^-plugin ' || { echo 'qemu-aarch64 was built without plugins'; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${CC:-gcc}" -std=c11 -O2 -shared -fPIC -o "$work/libcount.so" "$above/deploy/edge/count.c"
-"$emulator" -cpu "$cpu" -d plugin -D "$work/said" -plugin "$work/libcount.so" "$@" >&2
+"$emulator" -cpu "$cpu" -d plugin -D "$work/said" -plugin "$work/libcount.so" "$@" >&2 ||
+    { rc=$? && echo "count.sh: $1 ended with $rc under the emulator" >&2 && exit $rc; }
 read -r _ count _ threads < <(grep '^instructions [0-9]* threads [0-9]*$' "$work/said") ||
     { echo "count.sh: the plugin said nothing" >&2; exit 1; }
 [ "$threads" = 1 ] || { echo "count.sh: $threads threads, which are not counted" >&2; exit 1; }
