@@ -72,9 +72,6 @@ void rbe_act_init(struct rbe_act *a, void *mem, size_t count, size_t max_cols);
 void rbe_act_prepare(struct rbe_act *a, const struct rbe_matrix *w, const float *x,
                      size_t ldx, size_t count);
 
-/* Fills a->pair of `count` vectors from their q, which are of 8 bits. */
-void rbe_act_pair(struct rbe_act *a, size_t count);
-
 /*
  * Bits that models quantise activations to for a format: formats.def's, but for what was chosen
  * for all (8, 16; 0: nothing).  0 for formats of floats.

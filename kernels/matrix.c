@@ -104,21 +104,6 @@ char *rbe_act_bits_string(char *buf, size_t size)
     return buf;
 }
 
-void rbe_act_pair(struct rbe_act *a, size_t count)
-{
-    typedef uint16_t u16x8 __attribute__((vector_size(16)));    /* the compiler's own */
-    const size_t n = padded(a->cols);
-    u16x8 v;
-
-    for (size_t t = 0; t < count; t++)
-        for (size_t i = 0; i < n; i += 8) {
-            memcpy(&v, a->q + t * a->stride + i, sizeof v);
-            v = (v & 0xFF) ^ 0x80;
-            v |= v << 8;
-            memcpy(a->pair + t * a->stride + i, &v, sizeof v);
-        }
-}
-
 /*
  * q = round(x * s) with s as large as both limits allow: |q| <= RBE_ACT_MAX, of 8 bits
  * RBE_ACT8_MAX, and gmax * sum|q| <= 2^31 - 1 over the columns an int32 sum spans.  Rounding

@@ -310,9 +310,10 @@ static struct rbe_act make_act(const struct rbe_matrix *w, enum fill fill, size_
             a.scale[t] = 1;
             for (size_t c = 0; c < w->cols; c++)
                 a.q[t * stride + c] = (int16_t)x[t * w->cols + c];
+            for (size_t c = 0; c < need && bits == 8 && is_integer(w->format); c++)
+                a.pair[t * stride + c] =
+                    (uint16_t)(0x101 * ((a.q[t * stride + c] & 0xFF) ^ 0x80));
         }
-    if (bits == 8 && is_integer(w->format))
-        rbe_act_pair(&a, count);
     return a;
 }
 

@@ -20,7 +20,7 @@ mkdir "$work/r"
 mini='"parameters":11705856,"label":null,"bytes"'
 shipped=$(sha256sum < "$(dirname "$0")/../../datasets/embedded/rbe-mini/model.safetensors" | cut -d' ' -f1)
 base='{"name":"rbe-mini","sha256":"'$shipped'",'$mini':23426000,"rbe":false,"bits_per_weight":16}'
-head='{"schema":"rbe-result-1","time_utc":"2025-01-31T12:00:00Z","command":"rbe eval <x>",'
+head='{"schema":"rbe-result-1","time_utc":"2025-01-31T12:00:00Z","command":"rbe eval <x>\ry",'
 head+='"commit":"0123abc","machine":{"cpu":"a & b","arch":"x86_64","cores":2,"threads":2},'
 sha=173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08
 ppl='"text":{"name":"wiki.test.raw","sha256":"'$sha'"},"protocol":"P1","windows":9,"scored":4599,'
@@ -68,6 +68,7 @@ flat "$work/page/index.html"
 check 'writes the page' has "$page" '</html>'
 check 'escapes what rows say' has "$page" 'a &amp; b'
 check 'and command lines' has "$page" 'rbe eval &lt;x&gt;'
+check 'and what would end a line' has "$page" 'rbe eval &lt;x&gt;\x0Dy'
 check 'needs no network' lacks "$page" '(src|href)="?https?:|@import|url\('
 check 'shows rows with a B of their own' has "$page" '3 to 8'
 check 'at their rate' grep -q '3 to 8.*seed.*64.*2\.00' "$page"
