@@ -96,11 +96,11 @@ static enum rbe_status open_http(struct service *s, struct rbe_diag *d)
     return err ? err : rbe_http_open(&s->http, s->core, &o, d);
 }
 
-static void say(void *arg, const char *what)
+static void say(void *arg, bool fault, const char *what)
 {
     const struct rbe_serve_args *a = arg;
 
-    if (!a->quiet)
+    if (fault || !a->quiet)
         fprintf(stderr, "%s: --mqtt %s\n", program, what);
 }
 

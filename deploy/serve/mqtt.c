@@ -12,6 +12,7 @@
  */
 #include "deploy/serve/mqtt.h"
 
+#include <arpa/inet.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <poll.h>
@@ -345,13 +346,13 @@ out:
 
 /* --- the connection ----------------------------------------------------------------------- */
 
-static void tell(struct rbe_mqtt *m, const char *what, const char *why)
+static void tell(struct rbe_mqtt *m, bool fault, const char *what, const char *why)
 {
     char text[512];
 
     snprintf(text, sizeof text, "%s: %s%s%s", m->o.broker, what, *why ? ": " : "", why);
     if (m->o.say)
-        m->o.say(m->o.arg, text);
+        m->o.say(m->o.arg, fault, text);
 }
 
 static void on_connect(struct mosquitto *client, void *arg, int code, int flags,
@@ -362,7 +363,7 @@ static void on_connect(struct mosquitto *client, void *arg, int code, int flags,
     (void)flags, (void)properties;
     if (code) {
         if (!m->offline_said)
-            tell(m, "not connected", mosq.reason_string(code));
+            tell(m, true, "not connected", mosq.reason_string(code));
         m->offline_said = true;
         return;
     }
@@ -377,13 +378,13 @@ static void on_subscribe(struct mosquitto *client, void *arg, int mid, int count
 
     (void)mid, (void)properties;
     if (count < 1 || granted[0] >= 0x80) {
-        tell(m, "not subscribed", count < 1 ? "" : mosq.reason_string(granted[0]));
+        tell(m, true, "not subscribed", count < 1 ? "" : mosq.reason_string(granted[0]));
         return;
     }
     m->subscribed = true;
     m->offline_said = false;
     mosq.publish_v5(client, NULL, m->status, 6, "online", 1, true, NULL);
-    tell(m, "connected", "");
+    tell(m, false, "connected", "");
 }
 
 static void on_disconnect(struct mosquitto *client, void *arg, int code,
@@ -403,7 +404,7 @@ static void on_publish(struct mosquitto *client, void *arg, int mid, int code,
 
     (void)client, (void)properties;
     if (code >= 0x80)
-        tell(m, "a reply was refused", mosq.reason_string(code));
+        tell(m, true, "a reply was refused", mosq.reason_string(code));
     for (struct message **at = &m->sent.first; *at; at = &(*at)->next)
         if ((*at)->mid == mid) {
             struct message *sent = list_take(&m->sent, at);
@@ -435,7 +436,7 @@ static void publish_all(struct rbe_mqtt *m)
         }
         /* What can never be sent would be sent for ever. */
         if (rc && rc != MOSQ_ERR_NO_CONN && rc != MOSQ_ERR_NOMEM) {
-            tell(m, "a reply cannot be sent", mosq.strerror(rc));
+            tell(m, true, "a reply cannot be sent", mosq.strerror(rc));
             if (out->id)
                 rbe_core_delivered(m->core, out->id);
         } else if (rc && out->qos) {
@@ -488,7 +489,7 @@ static int turn(struct rbe_mqtt *m)
 
     if (!submit_held(m)) {
         if (!m->held_said && !rbe_core_counts(m->core).healthy)
-            tell(m, "requests wait", m->why.text);
+            tell(m, true, "requests wait", m->why.text);
         m->held_said = true;
         if (poll(fds, 1, 20) > 0 && read(m->wake, &count, sizeof count) < 0)
             return 0;
@@ -563,7 +564,7 @@ static void *serve(void *arg)
         if (atomic_load(&m->stop))
             break;
         if (!m->offline_said)
-            tell(m, m->drop ? "not read for now" : "away",
+            tell(m, true, m->drop ? "not read for now" : "away",
                  m->drop ? m->why.text : mosq.strerror(rc));
         m->offline_said = true;
         m->connected = m->subscribed = false;
@@ -581,6 +582,20 @@ static char *join(const char *a, const char *b)
     char *s = NULL;
 
     return asprintf(&s, "%s%s", a, b) < 0 ? NULL : s;
+}
+
+/* "::1", or with the interface that it is of, "fe80::1%eth0". */
+static bool is_ipv6(const char *host)
+{
+    const size_t size = strcspn(host, "%");
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+
+    if (size >= sizeof text || (host[size] && !host[size + 1]))
+        return false;
+    memcpy(text, host, size);
+    text[size] = 0;
+    return inet_pton(AF_INET6, text, &address) == 1;
 }
 
 /* HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT; an address with colons stands in brackets, for
@@ -610,7 +625,7 @@ static enum rbe_status parse_broker(struct rbe_mqtt *m, struct rbe_diag *d)
         else
             m->port = 0;
     }
-    if (!size || !m->port || (*text == '[' && host[size] != ']'))
+    if (!size || !m->port || (*text == '[' && (host[size] != ']' || !is_ipv6(m->host))))
         return rbe_fail(d, RBE_ERR_ARG, "--mqtt %s: want HOST, HOST:PORT, [IPv6], [IPv6]:PORT, "
                         "or a path", text);
     return RBE_OK;

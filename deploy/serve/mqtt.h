@@ -23,8 +23,8 @@ struct rbe_mqtt_options {
     const char *user, *password;        /* or NULL */
     size_t body;                /* bytes of a request */
     uint32_t seconds;           /* of a request: so long nothing may be read */
-    /* What happens to the connection, one line. */
-    void (*say)(void *arg, const char *what);
+    /* What happens to the connection, one line; a fault is said once until it is mended. */
+    void (*say)(void *arg, bool fault, const char *what);
     void *arg;
 };
 
