@@ -78,6 +78,11 @@ enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
     return e == ENOMEM ? RBE_ERR_NOMEM : RBE_ERR_IO;
 }
 
+enum rbe_status rbe_fail_null(struct rbe_diag *d)
+{
+    return rbe_fail(d, RBE_ERR_ARG, "NULL in place of a handle or a pointer");
+}
+
 static atomic_uint shortages;
 
 void rbe_shortage_note(void)

@@ -19,6 +19,9 @@ enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt,
 enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* RBE_ERR_ARG, for a public call that was given NULL in place of what it needs. */
+enum rbe_status rbe_fail_null(struct rbe_diag *d);
+
 /*
  * For what has no status to say that memory ran out, as a median that became NaN or a field of
  * a result: it is counted, and who gives results away compares the count with that of before.

@@ -133,6 +133,8 @@ static int start(struct worker *w)
 
 enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rbe_diag *d)
 {
+    if (!out)
+        return rbe_fail_null(d);
     *out = NULL;
     if (!threads)
         threads = rbe_cpus_usable();
@@ -163,7 +165,7 @@ enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rb
 
 void rbe_pool_close(struct rbe_pool **pp)
 {
-    struct rbe_pool *p = *pp;
+    struct rbe_pool *p = pp ? *pp : NULL;
 
     if (!p)
         return;

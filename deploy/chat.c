@@ -134,9 +134,10 @@ enum rbe_status rbe_chat_open(struct rbe_chat **out, const char *model, const ch
     const double start = rbe_now();
     enum rbe_status err;
 
-    *out = NULL;
-    if (!model || !how)
-        return rbe_fail(d, RBE_ERR_ARG, "no model, or no configuration");
+    if (out)
+        *out = NULL;
+    if (!out || !model || !how)
+        return rbe_fail_null(d);
     struct rbe_chat *c = calloc(1, sizeof *c);
     if (!c)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
@@ -152,7 +153,7 @@ enum rbe_status rbe_chat_open(struct rbe_chat **out, const char *model, const ch
 
 void rbe_chat_close(struct rbe_chat **pp)
 {
-    struct rbe_chat *c = *pp;
+    struct rbe_chat *c = pp ? *pp : NULL;
 
     if (!c)
         return;
@@ -178,6 +179,8 @@ enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_
     const size_t size = question ? strlen(question) : 0;
     const char *words = question;
 
+    if (!c)
+        return rbe_fail_null(d);
     rbe_turn_free(&c->turn);
     c->cancelled = false;
     if (!c->armed)
@@ -188,25 +191,31 @@ enum rbe_status rbe_chat_say(struct rbe_chat *c, const char *question, rbe_chat_
     const size_t bad = rbe_utf8_valid(question, size);
     if (bad < size)
         return rbe_fail(d, RBE_ERR_FORMAT, "the question is not UTF-8 at byte %zu", bad);
-    const enum rbe_status err = rbe_conversation_turn(c->conversation, question,
-                                                      fn ? take_bytes : NULL, &s, &c->turn, d);
-    c->cancelled = atomic_exchange(&c->stop, false);
-    if (err)
-        return err;
-    if (fn)
-        rbe_pieces_end(&s);
-    c->turns++;
-    c->forgotten += c->turn.dropped;
-    return c->cancelled ? rbe_fail(d, RBE_ERR_INTERRUPTED, "cancelled") : RBE_OK;
+    enum rbe_status err = rbe_conversation_turn(c->conversation, question,
+                                                fn ? take_bytes : NULL, &s, &c->turn, d);
+    const bool stopped = atomic_exchange(&c->stop, false);
+    if (!err) {
+        if (fn)
+            rbe_pieces_end(&s);
+        c->turns++;
+        c->forgotten += c->turn.dropped;
+        if (stopped)
+            err = rbe_fail(d, RBE_ERR_INTERRUPTED, "cancelled");
+    }
+    c->cancelled = err == RBE_ERR_INTERRUPTED;
+    return err;
 }
 
 void rbe_chat_cancel(struct rbe_chat *c)
 {
-    atomic_store(&c->stop, true);
+    if (c)
+        atomic_store(&c->stop, true);
 }
 
 void rbe_chat_arm(struct rbe_chat *c)
 {
+    if (!c)
+        return;
     if (!c->armed)
         atomic_store(&c->stop, false);
     c->armed = true;
@@ -214,16 +223,19 @@ void rbe_chat_arm(struct rbe_chat *c)
 
 void rbe_chat_reset(struct rbe_chat *c)
 {
-    rbe_conversation_reset(c->conversation);
+    if (c)
+        rbe_conversation_reset(c->conversation);
 }
 
 const char *rbe_chat_answer(const struct rbe_chat *c)
 {
-    return c->turn.answer ? c->turn.answer : "";
+    return c && c->turn.answer ? c->turn.answer : "";
 }
 
 size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size)
 {
+    if (!c || (size && !out))
+        return 0;
     const struct rbe_turn *t = &c->turn;
     double sum = 0;
 

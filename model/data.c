@@ -301,5 +301,9 @@ enum rbe_status rbe_find_tokenizer_place(char **out, const char *folder, const c
 enum rbe_status rbe_tokenizer_for(struct rbe_tokenizer **out, const struct rbe_model *m,
                                   const char *folder, struct rbe_diag *d)
 {
+    if (out)
+        *out = NULL;
+    if (!out || !m)
+        return rbe_fail_null(d);
     return rbe_find_tokenizer(out, folder, rbe_model_path(m), rbe_model_config(m), d);
 }

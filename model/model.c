@@ -273,7 +273,10 @@ enum rbe_status rbe_model_open(struct rbe_model **out, const char *path, struct 
     struct rbe_source *s = NULL;
     enum rbe_status err;
 
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    if (!out || !path)
+        return rbe_fail_null(d);
     struct rbe_model *m = calloc(1, sizeof *m);
     if (!m) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
@@ -321,7 +324,7 @@ enum rbe_status rbe_model_open_bytes(size_t *bytes, const char *path, struct rbe
 
 void rbe_model_close(struct rbe_model **pm)
 {
-    struct rbe_model *m = *pm;
+    struct rbe_model *m = pm ? *pm : NULL;
 
     if (!m)
         return;
@@ -339,17 +342,17 @@ void rbe_model_close(struct rbe_model **pm)
 
 uint32_t rbe_model_vocab(const struct rbe_model *m)
 {
-    return m->config.vocab;
+    return m ? m->config.vocab : 0;
 }
 
 uint32_t rbe_model_context(const struct rbe_model *m)
 {
-    return m->config.n_ctx;
+    return m ? m->config.n_ctx : 0;
 }
 
 uint32_t rbe_model_eos(const struct rbe_model *m)
 {
-    return m->config.eos;
+    return m ? m->config.eos : 0;
 }
 
 const struct rbe_model_config *rbe_model_config(const struct rbe_model *m)
@@ -359,17 +362,17 @@ const struct rbe_model_config *rbe_model_config(const struct rbe_model *m)
 
 const char *rbe_model_path(const struct rbe_model *m)
 {
-    return m->path;
+    return m ? m->path : NULL;
 }
 
 size_t rbe_model_file_bytes(const struct rbe_model *m)
 {
-    return m->file_bytes;
+    return m ? m->file_bytes : 0;
 }
 
 bool rbe_model_is_rbe(const struct rbe_model *m)
 {
-    return m->container;
+    return m && m->container;
 }
 
 void rbe_model_rest(const struct rbe_model *m)
@@ -423,5 +426,5 @@ const char *rbe_model_label(const struct rbe_model *m)
 
 size_t rbe_model_bytes_per_token(const struct rbe_model *m)
 {
-    return m->bytes_per_token;
+    return m ? m->bytes_per_token : 0;
 }

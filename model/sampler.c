@@ -40,7 +40,7 @@ struct rbe_sampler *rbe_sampler_open(size_t vocab, struct rbe_sampling how)
 
 void rbe_sampler_close(struct rbe_sampler **s)
 {
-    if (!*s)
+    if (!s || !*s)
         return;
     free((*s)->p);
     free((*s)->heap);
@@ -154,6 +154,8 @@ static size_t choose_candidates(struct rbe_sampler *s, double *mass)
 
 uint32_t rbe_sample(struct rbe_sampler *s, const float *logits)
 {
+    if (!s || !logits)
+        return 0;
     const struct rbe_elementwise *e = rbe_elementwise_best(rbe_cpu_isa());
     const uint32_t best = (uint32_t)e->largest(logits, s->vocab);
     double mass = 0, sum = 0;

@@ -238,6 +238,8 @@ static size_t layout(const struct rbe_model_config *c, size_t act_count, bool ro
 
 size_t rbe_session_bytes(const struct rbe_model *m, struct rbe_session_limits l)
 {
+    if (!m)
+        return 0;
     l = settle(&m->config, m->container, l);
     return sizeof(struct rbe_session) +
            layout(&m->config, act_vectors(m, l.max_batch), m->rotated, l, NULL);
@@ -302,7 +304,10 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
 {
     enum rbe_status err;
 
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    if (!out || !m)
+        return rbe_fail_null(d);
     if ((unsigned)l.kv_cache > RBE_KV_INT8)
         return rbe_fail(d, RBE_ERR_ARG, "a KV cache of a kind that is not known: %d",
                         (int)l.kv_cache);
@@ -340,7 +345,7 @@ enum rbe_status rbe_session_open(struct rbe_session **out, struct rbe_model *m,
 
 void rbe_session_close(struct rbe_session **ps)
 {
-    if (!*ps)
+    if (!ps || !*ps)
         return;
     free((*ps)->arena);
     free(*ps);
@@ -378,12 +383,12 @@ enum rbe_status rbe_kv_cache_parse(enum rbe_kv_cache *out, const char *name, str
 
 uint32_t rbe_session_length(const struct rbe_session *s)
 {
-    return s->length;
+    return s ? s->length : 0;
 }
 
 void rbe_session_truncate(struct rbe_session *s, uint32_t n)
 {
-    if (n < s->length)
+    if (s && n < s->length)
         s->length = n;
 }
 
@@ -1039,8 +1044,9 @@ void rbe_session_stop_early(struct rbe_session *s, bool stop)
 enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_t n,
                             struct rbe_diag *d)
 {
+    if (!s || (n && !tokens))
+        return rbe_fail_null(d);
     const uint32_t vocab = s->m->config.vocab;
-
     if (n > s->limits.max_tokens - s->length)
         return rbe_fail(d, RBE_ERR_ARG, "%zu tokens after %u: the session holds %u", n,
                         s->length, s->limits.max_tokens);
@@ -1062,8 +1068,9 @@ enum rbe_status rbe_forward(struct rbe_session *s, const uint32_t *tokens, size_
 enum rbe_status rbe_logits(struct rbe_session *s, size_t first, size_t count, float *logits,
                            struct rbe_diag *d)
 {
+    if (!s || (count && !logits))
+        return rbe_fail_null(d);
     const size_t e = s->m->config.n_embd;
-
     if (first == RBE_LAST && count == 1 && s->kept)
         first = s->kept - 1;
     if (first >= s->kept || !count || count > s->kept - first || count > s->limits.max_logits)

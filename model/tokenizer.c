@@ -445,7 +445,10 @@ enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *path,
     struct rbe_tokenizer_files f;
     enum rbe_status err;
 
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    if (!out || !path)
+        return rbe_fail_null(d);
     struct rbe_tokenizer *t = calloc(1, sizeof *t);
     if (!t)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
@@ -460,7 +463,7 @@ enum rbe_status rbe_tokenizer_open(struct rbe_tokenizer **out, const char *path,
 
 void rbe_tokenizer_close(struct rbe_tokenizer **pp)
 {
-    struct rbe_tokenizer *t = *pp;
+    struct rbe_tokenizer *t = pp ? *pp : NULL;
 
     if (!t)
         return;
@@ -476,16 +479,18 @@ void rbe_tokenizer_close(struct rbe_tokenizer **pp)
 
 uint32_t rbe_tokenizer_vocab(const struct rbe_tokenizer *t)
 {
-    return t->vocab;
+    return t ? t->vocab : 0;
 }
 
 uint32_t rbe_tokenizer_eos(const struct rbe_tokenizer *t)
 {
-    return t->eos;
+    return t ? t->eos : 0;
 }
 
 bool rbe_tokenizer_begin(const struct rbe_tokenizer *t, uint32_t *id)
 {
+    if (!t || !id)
+        return false;
     *id = t->bos;
     return t->bos != NO_TOKEN;
 }
@@ -526,8 +531,9 @@ enum rbe_status rbe_tokenizer_fits(struct rbe_tokenizer *t, const char *folder,
 
 const char *rbe_tokenizer_bytes(const struct rbe_tokenizer *t, uint32_t id, size_t *size)
 {
-    *size = 0;
-    if (id >= t->vocab)
+    if (size)
+        *size = 0;
+    if (!t || !size || id >= t->vocab)
         return NULL;
     *size = t->start[id + 1] - t->start[id];
     return t->bytes + t->start[id];
@@ -767,11 +773,15 @@ enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *
                                      struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
-    struct encoder e = {.t = t, .special = special || t->parse};
     size_t slots = 64;
 
-    *ids = NULL;
-    *count = 0;
+    if (ids)
+        *ids = NULL;
+    if (count)
+        *count = 0;
+    if (!t || !ids || !count || (size && !text))
+        return rbe_fail_null(d);
+    struct encoder e = {.t = t, .special = special || t->parse};
     if (size > INT32_MAX)       /* symbols are indexed by int32_t */
         return rbe_fail(d, RBE_ERR_LIMIT, "a text of %zu bytes is too long", size);
     while (slots < size / 8 && slots < 1 << 16)
@@ -806,6 +816,8 @@ char *rbe_tokenizer_text(const struct rbe_tokenizer *t, const uint32_t *ids, siz
     size_t total = 0, at = 0, n, to = 0;
     uint32_t code;
 
+    if (!t || (count && !ids))
+        return NULL;
     for (size_t i = 0; i < count; i++) {
         if (!rbe_tokenizer_bytes(t, ids[i], &n))
             return NULL;

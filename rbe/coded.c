@@ -33,13 +33,16 @@ enum rbe_status rbe_coded_open(struct rbe_coded **out, const float *w, uint32_t 
                                uint32_t cols, const struct rbe_coding *how,
                                struct rbe_pool *pool, struct rbe_diag *d)
 {
+    if (out)
+        *out = NULL;
+    if (!out || !w || !how)
+        return rbe_fail_null(d);
     struct rbe_encode_options o = {.block = how->block, .aux = how->k,
                                    .hadamard = how->hadamard,
                                    .row_importance = how->importance, .moment = how->moment};
     enum rbe_status err = read_words(&o, how, d);
     struct rbe_coded *c = err ? NULL : calloc(1, sizeof *c);
 
-    *out = NULL;
     if (!err && !c)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (err || (err = rbe_encode_weight(&c->w, w, rows, cols, &o, pool, d)))
@@ -55,7 +58,7 @@ out:
 
 void rbe_coded_close(struct rbe_coded **c)
 {
-    if (!*c)
+    if (!c || !*c)
         return;
     rbe_weight_free(&(*c)->w);
     free(*c);
@@ -64,17 +67,18 @@ void rbe_coded_close(struct rbe_coded **c)
 
 size_t rbe_coded_bytes(const struct rbe_coded *c)
 {
-    return c->w.bytes;
+    return c ? c->w.bytes : 0;
 }
 
 void rbe_coded_row(const struct rbe_coded *c, uint32_t r, float *out)
 {
-    rbe_weight_decode_row(&c->w, r, out);
+    if (c && out)
+        rbe_weight_decode_row(&c->w, r, out);
 }
 
 const char *rbe_coded_kernel(const struct rbe_coded *c)
 {
-    return c->gemv->name;
+    return c ? c->gemv->name : NULL;
 }
 
 struct multiply {
@@ -99,6 +103,8 @@ static void run(void *arg, unsigned i, unsigned n)
 enum rbe_status rbe_coded_multiply(const struct rbe_coded *c, const float *x, size_t count,
                                    float *y, struct rbe_pool *pool, struct rbe_diag *d)
 {
+    if (!c || (count && (!x || !y)))
+        return rbe_fail_null(d);
     const struct rbe_matrix *m = &c->w.parts[0].m;
     const size_t batch = c->gemm ? count : 1, cols = m->cols;
     const size_t bytes = (rbe_act_bytes(batch, cols) + 63) / 64 * 64;

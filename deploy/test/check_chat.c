@@ -116,7 +116,7 @@ static void check_lookup(void)
 static void check_refusals(void)
 {
     struct rbe_chat *c = open_one(1);
-    char longest[4096], before[16384];
+    char longest[4096], before[16384], stats[1024];
 
     if (!c)
         return;
@@ -131,6 +131,12 @@ static void check_refusals(void)
         memcpy(longest + i, " x9 Qz#!", 8);
     CHECK(rbe_chat_say(c, longest, NULL, NULL, &d) == RBE_ERR_LIMIT);
     CHECK(!*rbe_chat_answer(c));
+    /* What it was refused for is what is said, not that it should have ended. */
+    rbe_chat_arm(c);
+    rbe_chat_cancel(c);
+    CHECK(rbe_chat_say(c, longest, NULL, NULL, &d) == RBE_ERR_LIMIT);
+    rbe_chat_stats(c, stats, sizeof stats);
+    CHECK(strstr(stats, "\"cancelled\":false") != NULL);
     /* None of them was remembered. */
     CHECK(!rbe_chat_say(c, "And then?", NULL, NULL, &d));
     snprintf(before, sizeof before, "%s", rbe_chat_answer(c));

@@ -74,16 +74,17 @@ void rbe_chat_arm(struct rbe_chat *c);
 /* Forgets everything said. */
 void rbe_chat_reset(struct rbe_chat *c);
 
-/* The answer of the last rbe_chat_say(), whole and NUL-terminated; "" when it has none.  It
- * lasts until the next call. */
+/* The answer of the last rbe_chat_say(), whole and NUL-terminated; "" when it has none, and of
+ * NULL.  It lasts until the next call. */
 const char *rbe_chat_answer(const struct rbe_chat *c);
 
 /*
  * Of the last turn and of all, as a JSON object: turns, question_tokens, answer_tokens,
  * context_tokens, guessed_tokens and guessed_right (by lookup), forgotten_turns,
  * first_token_ms, ms_per_token (null when fewer than two tokens were made), load_ms, threads,
- * memory_bytes (planned), cancelled.  Returns its length; writes at most size bytes,
- * NUL-terminated, as snprintf() does.  0: out of memory.
+ * memory_bytes (planned), cancelled (whether the last rbe_chat_say() was RBE_ERR_INTERRUPTED).
+ * Returns its length; writes at most size bytes, NUL-terminated, as snprintf() does.  0: out of
+ * memory.
  */
 size_t rbe_chat_stats(const struct rbe_chat *c, char *out, size_t size);
 

@@ -5,6 +5,11 @@
  *
  * The library never prints, exits or aborts: a call returns a status and, where the caller gave
  * a place for it, says why in one line.
+ *
+ * NULL in place of a handle, or of another pointer that a call needs, is RBE_ERR_ARG.  Calls
+ * that return no status do nothing then, and return 0, false or NULL, where nothing else is
+ * said; to close NULL, or a pointer to NULL, does nothing.  An array of no elements may be
+ * NULL.  Where a call that opens fails, *out is NULL.
  */
 #ifndef RBE_INCLUDE_STATUS_H
 #define RBE_INCLUDE_STATUS_H

@@ -19,6 +19,7 @@ struct rbe_pool;
 enum rbe_status rbe_pool_open(struct rbe_pool **out, unsigned threads, struct rbe_diag *d);
 void rbe_pool_close(struct rbe_pool **p);
 
+/* 1 of NULL. */
 unsigned rbe_pool_threads(const struct rbe_pool *p);
 
 #endif
