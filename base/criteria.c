@@ -5,6 +5,8 @@
  */
 #include "base/criteria.h"
 
+#include <string.h>
+
 #include "base/rows.h"
 
 const struct rbe_limit rbe_limits[RBE_LIMITS] = {
@@ -14,6 +16,26 @@ const struct rbe_limit rbe_limits[RBE_LIMITS] = {
     {NULL, section, limit, unit, RBE_##sense, RBE_KIND(kind), field, what},
 #include "base/criteria.def"
 };
+
+const char *rbe_device_of(const struct rbe_limit *limit)
+{
+    static const char *const names[RBE_LIMITS] = {
+#define DEVICE(limit, name) [RBE_LIMIT_##limit] = name,
+        RBE_DEVICES(DEVICE, )
+    };
+
+    return names[limit - rbe_limits];
+}
+
+bool rbe_is_device(const char *name)
+{
+    for (size_t i = 0; i < RBE_LIMITS; i++) {
+        const char *device = rbe_device_of(&rbe_limits[i]);
+        if (device && !strcmp(device, name))
+            return true;
+    }
+    return false;
+}
 
 bool rbe_meets(const struct rbe_limit *limit, double x)
 {

@@ -37,6 +37,17 @@ extern const struct rbe_limit rbe_limits[RBE_LIMITS];
 
 #define RBE_LIMIT(name) (rbe_limits[RBE_LIMIT_##name].value)
 
+/* What $RBE_DEVICE may say, and the criterion of such devices: the one list.  RBE_DEVICE_NAMES
+ * is their names as a text with `between` between them. */
+#define RBE_DEVICES(DEVICE, between)                                                           \
+    DEVICE(C11, "phone") between DEVICE(C11B, "pi") between DEVICE(C11C, "desktop")
+#define RBE_DEVICE_NAME(limit, name) name
+#define RBE_DEVICE_NAMES(between)    RBE_DEVICES(RBE_DEVICE_NAME, between)
+
+/* The device of a limit, NULL for none; whether there is one of this name. */
+const char *rbe_device_of(const struct rbe_limit *limit);
+bool rbe_is_device(const char *name);
+
 /* Is x as the limit wants it?  False for NaN. */
 bool rbe_meets(const struct rbe_limit *limit, double x);
 #define RBE_MEETS(name, x) rbe_meets(&rbe_limits[RBE_LIMIT_##name], x)

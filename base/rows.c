@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/criteria.h"
+
 const struct rbe_field rbe_row_fields[] = {
 #define OTHER false
 #define REPORTED true

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/criteria.h"
 #include "base/rows.h"
 #include "cli/arguments.h"
 #include "eval/measure.h"
@@ -36,14 +36,12 @@ static void print_record(const json_t *r, void *unused)
 /* A word that no criterion knows would be found out after the half hour. */
 static enum rbe_status check_device(struct rbe_diag *d)
 {
-    static const char *const known[] = {"phone", "pi", "desktop"};
     const char *device = getenv("RBE_DEVICE");
-    size_t i = 0;
 
-    while (device && *device && i < 3 && strcmp(device, known[i]) != 0)
-        i++;
-    return i == 3 ? rbe_fail(d, RBE_ERR_ARG, "RBE_DEVICE=%s: phone, pi or desktop", device)
-                  : RBE_OK;
+    return !device || !*device || rbe_is_device(device)
+               ? RBE_OK
+               : rbe_fail(d, RBE_ERR_ARG, "RBE_DEVICE=%s: valid: " RBE_DEVICE_NAMES(", "),
+                          device);
 }
 
 enum rbe_status rbe_eval_sustained(struct rbe_eval_sustained_args *a, struct rbe_diag *d)

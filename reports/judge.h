@@ -26,7 +26,7 @@ typedef void rbe_judge_fn(struct rbe_criterion *c, const struct rbe_pair *p);
 rbe_judge_fn rbe_judge_file, rbe_judge_peak, rbe_judge_edge, rbe_judge_parameters;
 /* judge_speed.c: times. */
 rbe_judge_fn rbe_judge_time, rbe_judge_speedup, rbe_judge_hundred, rbe_judge_conversation;
-rbe_judge_fn rbe_judge_phone, rbe_judge_pi, rbe_judge_desktop;
+rbe_judge_fn rbe_judge_device;
 /* judge_quality.c: what of the original's predictions is left. */
 rbe_judge_fn rbe_judge_change, rbe_judge_perplexity, rbe_judge_generation, rbe_judge_arm;
 rbe_judge_fn rbe_judge_schedule;

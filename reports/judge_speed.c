@@ -234,9 +234,6 @@ static void project(struct rbe_criterion *c, const struct rbe_results *r, const 
         const double most = json_number_value(json_array_get(ipc, 1));
         const double count = RBE_NUMBER_AT(v, instructions_per_token);
         const double ghz = RBE_NUMBER_AT(v, ghz);
-        if (!RBE_TRUE_AT(v, model, rbe) || !(least > 0) || !(most >= least) ||
-            isinf(1e-6 * count / ghz / least))
-            continue;
         SAY(c->projection,
             "projection, not a measurement: %.3g to %.3g ms/token = %.4g million instructions "
             "(%.48s%s, one thread of the aarch64 program, counted under %.32s) / (%.3g GHz x "
@@ -254,8 +251,9 @@ static void project(struct rbe_criterion *c, const struct rbe_results *r, const 
             why);
 }
 
-static void judge_device(struct rbe_criterion *c, const struct rbe_pair *p, const char *device)
+void rbe_judge_device(struct rbe_criterion *c, const struct rbe_pair *p)
 {
+    const char *device = rbe_device_of(c->limit);
     const struct rbe_row *b = sustained_on(p, device, false);
     const struct rbe_row *a = sustained_on(p, device, true);
     const char *emulator = b ? RBE_STRING_AT(b->v, machine, emulator) : NULL;
@@ -288,19 +286,4 @@ static void judge_device(struct rbe_criterion *c, const struct rbe_pair *p, cons
         100 * RBE_NUMBER_AT(b->v, retained));
     if (!rbe_timed_in_vain(c, b))
         c->verdict = rbe_verdict_of(x, NULL, c->limit);
-}
-
-void rbe_judge_phone(struct rbe_criterion *c, const struct rbe_pair *p)
-{
-    judge_device(c, p, "phone");
-}
-
-void rbe_judge_pi(struct rbe_criterion *c, const struct rbe_pair *p)
-{
-    judge_device(c, p, "pi");
-}
-
-void rbe_judge_desktop(struct rbe_criterion *c, const struct rbe_pair *p)
-{
-    judge_device(c, p, "desktop");
 }

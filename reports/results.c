@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/criteria.h"
 #include "base/file.h"
 #include "base/rows.h"
 #include "kernels/formats.h"
@@ -93,6 +94,23 @@ static bool same_key(const struct rbe_row *a, const struct rbe_row *b)
     return true;
 }
 
+/* Why no time for a token comes of a projection, or NULL. */
+static const char *no_time(const json_t *v)
+{
+    const json_t *ipc = RBE_VALUE_AT(v, instructions_per_cycle);
+    const double least = json_number_value(json_array_get(ipc, 0));
+    const double most = json_number_value(json_array_get(ipc, 1));
+    const double count = RBE_NUMBER_AT(v, instructions_per_token);
+
+    if (!rbe_is_device(RBE_STRING_AT(v, device)))
+        return "no criterion has its device";
+    if (!RBE_TRUE_AT(v, model, rbe))
+        return "its model is not an RBE model";
+    if (!(least > 0) || !(most >= least) || isinf(1e-6 * count / RBE_NUMBER_AT(v, ghz) / least))
+        return "its instructions per cycle are none that a core can have";
+    return NULL;
+}
+
 #define RECORDED "recorded"
 
 static bool is_recorded(const char *file)
@@ -110,6 +128,13 @@ static enum rbe_status add_row(struct rbe_results *r, json_t *v, const char *fil
     if (!rbe_known_kind(row.kind)) {
         const enum rbe_status err = add_note(r, "%s:%zu: rows of kind '%.40s' are not "
                                              "reported; left out", file, line, row.kind);
+        json_decref(v);
+        return err;
+    }
+    const char *why = strcmp(row.kind, RBE_KIND(projection)) ? NULL : no_time(v);
+    if (why) {
+        const enum rbe_status err = add_note(r, "%s:%zu: a projection is left out: %s", file,
+                                             line, why);
         json_decref(v);
         return err;
     }

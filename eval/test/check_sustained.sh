@@ -51,7 +51,7 @@ check 'and a row of what there was' holds '.complete == false and (.intervals | 
 
 check 'no parts' refuses 2 'has no parts' run rbe --model m --shard 1/2
 check 'a prompt that is too long' refuses 2 'beyond' run rbe --model m --prompt 63
-check 'a device of no criterion' refuses 2 'RBE_DEVICE=Pi: phone' env RBE_DEVICE=Pi "$bin/rbe" eval sustained \
+check 'a device of no criterion' refuses 2 'RBE_DEVICE=Pi: valid: phone, pi, desktop$' env RBE_DEVICE=Pi "$bin/rbe" eval sustained \
     -q --model m
 check 'no time' gives 2 run rbe --model m --minutes 0
 check 'no model' refuses 1 missing run rbe --model missing

@@ -48,6 +48,7 @@ static void drop(const char *name)
 
 /* Of the criterion that verdict() looked for last. */
 static char how[512], projection[512], source[256], margin[256], rbe_says[256];
+static char note[512];          /* the first of that folder */
 
 /* The verdict of criterion id over the rows, "?" when the folder is refused. */
 static const char *verdict(const char *id, const char *rows)
@@ -58,7 +59,10 @@ static const char *verdict(const char *id, const char *rows)
     const char *v = "?";
 
     put("r.jsonl", rows);
-    if (!rbe_results_open(&r, folder, &d) && !rbe_criteria_judge(&c, r, NULL, &d))
+    *note = 0;
+    if (!rbe_results_open(&r, folder, &d) && r->note_count)
+        snprintf(note, sizeof note, "%s", r->notes[0]);
+    if (r && !rbe_criteria_judge(&c, r, NULL, &d))
         for (size_t i = 0; i < c.count; i++)
             if (!strcmp(c.rows[i].id, id) && !c.rows[i].other) {
                 v = rbe_verdict_name(c.rows[i].verdict);
@@ -402,12 +406,19 @@ static void check_projection(void)
     FAILS("C1", PAIR(4682343) PROJECTED(MODEL(1), "pi", "[1,2]"));
     CHECK(!strcmp(source, "r.jsonl:1"));
     UNMEASURED("C11b", PAIR(1) PROJECTED(SMALL, "pi", "[1,2]"));
-    CHECK(!projection[0]);
-    /* Nothing is computed from assumptions that are none. */
+    CHECK(!projection[0] && strstr(note, "r.jsonl:2: a projection is left out: its model is"));
+    /* Nothing is computed from assumptions that are none; it is said, also beside a good one,
+     * which it does not replace. */
     UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[0,1]"));
-    CHECK(!projection[0]);
+    CHECK(!projection[0] && strstr(note, "instructions per cycle"));
     UNMEASURED("C11b", PAIR(1) PROJECTED(MODEL(1), "pi", "[null,null]"));
-    CHECK(!projection[0]);
+    CHECK(!projection[0] && strstr(note, "instructions per cycle"));
+    UNMEASURED("C11b", PAIR(1) PI PROJECTED(SMALL_RBE(45000000), "pi", "[2,1]"));
+    CHECK(strstr(projection, "50 to 200 ms/token") && strstr(note, "r.jsonl:3: a projection"));
+    UNMEASURED("C11b", PAIR(1) PI PROJECTED(SMALL_RBE(45000000), "watch", "[1,2]"));
+    CHECK(strstr(projection, "50 to 200 ms/token") && strstr(note, "no criterion has its"));
+    UNMEASURED("C11b", PAIR(1) PI);
+    CHECK(!*note);
     UNMEASURED("C11b", PAIR(1) HEAD "\"kind\":\"step\",\"step\":\"projection\",\"ok\":"
                "false,\"reason\":\"no emulator\"}\n");
     CHECK(strstr(projection, "NOT MEASURED") && strstr(projection, "no emulator"));
