@@ -84,7 +84,8 @@ runcli  := command options paint man cmd_chat cmd_generate eval_edge eval_perple
 runfrom := $(call objs,$(kernels) $(filter base/% rbe/% model/% eval/%,$(rooms)) \
              $(runcli:%=cli/%.c))
 # What rbe-run and rbe-serve have in a form of their own.
-runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c model/dense.c)
+runobjs := $(patsubst %.c,$(B)/run/%.o,cli/main.c cli/arguments.c cli/cmd_completion.c \
+             model/dense.c)
 serveobjs := $(B)/cli/serve_main.o $(filter-out %/main.o,$(runobjs))
 
 # What is installed for other programs: include/rbe/, chosen by hand, and what it needs.
@@ -300,9 +301,11 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	$(Q)install -m 644 $(B)/man/*.1 '$(to)$(MANDIR)/man1'
 	$(Q)install -d '$(to)$(PREFIX)/share/bash-completion/completions' \
 	    '$(to)$(PREFIX)/share/zsh/site-functions'
-	$(Q)$(B)/bin/rbe completion bash > '$(to)$(PREFIX)/share/bash-completion/completions/rbe'
-	$(Q)ln -sf rbe '$(to)$(PREFIX)/share/bash-completion/completions/rbe-bench'
-	$(Q)$(B)/bin/rbe completion zsh > '$(to)$(PREFIX)/share/zsh/site-functions/_rbe'
+	$(Q)for p in rbe rbe-run; do \
+	    $(B)/bin/$$p completion bash > '$(to)$(PREFIX)'/share/bash-completion/completions/$$p && \
+	    $(B)/bin/$$p completion zsh > '$(to)$(PREFIX)'/share/zsh/site-functions/_$$p || exit 1; done
+	$(Q)for p in rbe-bench rbe-serve; do \
+	    ln -sf rbe '$(to)$(PREFIX)'/share/bash-completion/completions/$$p || exit 1; done
 
 dist:                                       ## a source archive of the commit checked out
 	$(Q)BUILDROOT=$(BUILDROOT) scripts/dist.sh $(VERSION)

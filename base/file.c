@@ -86,6 +86,38 @@ void rbe_map_forget(const void *bytes, size_t size)
     madvise((void *)from, (uintptr_t)bytes + size - from, MADV_DONTNEED);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void rbe_folder_names(char *out, size_t size, const char *folder, const char *ending,
+                      const char *between)
+{
+    enum { MOST = 64 };
+    char *names[MOST];
+    DIR *dir = folder ? opendir(folder) : NULL;
+    const size_t end = strlen(ending);
+    const struct dirent *e;
+    size_t n = 0, at = 0;
+
+    while (dir && n < MOST && (e = readdir(dir))) {
+        const size_t len = strlen(e->d_name);
+        if (len > end && !strcmp(e->d_name + len - end, ending) &&
+            (names[n] = strndup(e->d_name, len - end)))
+            n++;
+    }
+    if (dir)
+        closedir(dir);
+    qsort(names, n, sizeof *names, by_name);
+    *out = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (at < size)
+            at += (size_t)snprintf(out + at, size - at, "%s%s", i ? between : "", names[i]);
+        free(names[i]);
+    }
+}
+
 /* Reads fd, which may be a pipe, to its end; `room`: the size to expect. */
 static enum rbe_status read_all(int fd, size_t room, char **out, size_t *size,
                                 const char *path, struct rbe_diag *d)

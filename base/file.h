@@ -31,6 +31,11 @@ void rbe_map_forget(const void *bytes, size_t size);
  * caller frees). */
 enum rbe_status rbe_read_file(char **out, size_t *size, const char *path, struct rbe_diag *d);
 
+/* The names in a folder that end so, without their end, sorted, `between` between them, into
+ * out; "" for no folder. */
+void rbe_folder_names(char *out, size_t size, const char *folder, const char *ending,
+                      const char *between);
+
 /* What a new file or folder may be used for, by the process's umask; always by its owner, who
  * could not read his own results otherwise. */
 mode_t rbe_file_mode(mode_t mode);

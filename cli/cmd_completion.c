@@ -9,29 +9,35 @@
 
 #include "base/nearest.h"
 #include "cli/arguments.h"
+#include "convert/profile.h"
 #include "eval/comprehension.h"
+#include "kernels/attention.h"
 #include "kernels/formats.h"
+#include "train/recipe.h"
 
-/* What may stand behind an option: "" what the shell's files are, NULL nothing that is known.
- * Only what no list of another room has is written here. */
-static const char *values_of(const struct rbe_command_option *o)
+/* Of rbe-run, what it has: its script is made by itself. */
+#define EVAL       RBE_PROGRAM " eval"
+#define COMPLETION RBE_PROGRAM " completion"
+#define FUNCTION   "_" RBE_PROGRAM
+
+/* What may stand at a place. */
+struct offer {
+    char words[2048];           /* blanks between them; "" when none is known */
+    bool files;
+};
+
+static void add_word(struct offer *x, const char *word)
 {
-    static char names[256];
-    static const struct {
-        const char *arg, *words;
-    } known[] = {
-        {"FORMAT", "md csv json jsonl sql"}, {"HOW", "parse text"},
-        {"LEVEL", "fast default best"}, {"TYPE", "F16 BF16 F32"},
-        {"FILE", ""}, {"PATH", ""}, {"DIR", ""}, {"FOLDER", ""}, {"NAME|FILE", ""},
-        {"DIR|URL", ""},
-    };
+    const size_t at = strlen(x->words);
 
-    if (!strcmp(o->name, "codec"))
-        return rbe_format_names(names, sizeof names, " ", NULL);
-    for (size_t i = 0; o->arg && i < sizeof known / sizeof known[0]; i++)
-        if (!strcmp(known[i].arg, o->arg))
-            return known[i].words;
-    return NULL;
+    snprintf(x->words + at, sizeof x->words - at, "%s%s", at ? " " : "", word);
+}
+
+static void add_models(struct offer *x)
+{
+    for (const struct rbe_named_model *m = rbe_named_models; m->name; m++)
+        add_word(x, m->name);
+    x->files = true;
 }
 
 /* Whether an option, or the arguments of a command, are models: names, and files. */
@@ -41,17 +47,83 @@ static bool takes_models(const char *what)
                     !strncmp(what, "ORIGINAL", 8));
 }
 
-static void print_models(void)
+#ifndef RBE_RUN
+/* What only commands that rbe-run has not take: names of profiles. */
+static bool offer_profiles(struct offer *x, const struct rbe_command *c,
+                           const struct rbe_command_option *o)
 {
-    for (const struct rbe_named_model *m = rbe_named_models; m->name; m++)
-        printf(m == rbe_named_models ? "%s" : " %s", m->name);
+    if (strcmp(o->name, "profile"))
+        return false;
+    if (!strcmp(c->name, "rbe tune"))
+        rbe_recipe_names(x->words, sizeof x->words, " ");
+    else
+        rbe_profile_names(x->words, sizeof x->words, " ");
+    x->files = true;
+    return true;
 }
 
-/* Of rbe eval comprehension. */
-static void print_tasks(void)
+static void add_tasks(struct offer *x)
 {
     for (int t = 0; t < RBE_TASK_COUNT; t++)
-        printf("%s%s", t ? " " : "", rbe_task_name((enum rbe_task)t));
+        add_word(x, rbe_task_name((enum rbe_task)t));
+    x->files = true;
+}
+#else
+static bool offer_profiles(struct offer *x, const struct rbe_command *c,
+                           const struct rbe_command_option *o)
+{
+    (void)x, (void)c, (void)o;
+    return false;
+}
+
+static void add_tasks(struct offer *x)
+{
+    (void)x;
+}
+#endif
+
+/* What may stand behind an option.  Only what no list of another room has is written here. */
+static struct offer behind(const struct rbe_command *c, const struct rbe_command_option *o)
+{
+    static const struct {
+        const char *arg, *words;
+    } known[] = {{"FORMAT", "md csv json jsonl sql"}, {"HOW", "parse text"},
+                 {"LEVEL", "fast default best"}};
+    static const char *const files[] = {"FILE", "PATH", "DIR", "FOLDER", "DIR|URL"};
+    struct offer x = {"", false};
+    char name[64];
+
+    if (offer_profiles(&x, c, o))
+        return x;
+    rbe_option_name(name, sizeof name, o);
+    if (takes_models(o->arg))
+        add_models(&x);
+    else if (!strcmp(name, "codec"))
+        rbe_format_names(x.words, sizeof x.words, " ", NULL);
+    else if (!strcmp(name, "dtype"))
+        add_word(&x, strcmp(c->name, "rbe export") ? "F16 BF16 F32" : "f16 f32");
+    for (int t = 0; !strcmp(name, "kv-cache") && t < RBE_KV_TYPES; t++)
+        add_word(&x, rbe_kv_type_name((enum rbe_kv_type)t));
+    for (size_t i = 0; o->arg && i < sizeof known / sizeof known[0]; i++)
+        if (!strcmp(known[i].arg, o->arg))
+            add_word(&x, known[i].words);
+    for (size_t i = 0; o->arg && i < sizeof files / sizeof files[0]; i++)
+        x.files |= !strcmp(files[i], o->arg);
+    return x;
+}
+
+/* What the arguments of a command may be. */
+static struct offer arguments_of(const struct rbe_command *c)
+{
+    struct offer x = {"", true};
+
+    if (!strcmp(c->name, COMPLETION))
+        x = (struct offer){"bash zsh", false};
+    else if (!strcmp(c->name, EVAL " comprehension"))
+        add_tasks(&x);
+    else if (takes_models(c->usage))
+        add_models(&x);
+    return x;
 }
 
 /* Whether one can type it. */
@@ -60,10 +132,20 @@ static bool is_shown(const struct rbe_command_option *o)
     return o->text && o->kind != RBE_OPTION_MOVED;
 }
 
-/* Whether a command has options, and one can see it. */
+/* Whether a command has options, and one can see it.  A program of its own is completed by what
+ * rbe says. */
 static bool has_options(const struct rbe_command *c)
 {
-    return c->options && (c->what || !c->run);
+    return c->options && (c->run ? c->what != NULL : !strcmp(RBE_PROGRAM, "rbe"));
+}
+
+/* The programs that the script is for. */
+static void print_programs(void)
+{
+    printf(RBE_PROGRAM);
+    for (const struct rbe_command *c = rbe_commands; c->name; c++)
+        if (!c->run && has_options(c))
+            printf(" %s", c->name);
 }
 
 static void print_words(const char *group)
@@ -83,25 +165,24 @@ static void print_name(const struct rbe_command_option *o)
 
 /* --- bash --------------------------------------------------------------------------------- */
 
-/* The words behind an option, each kind once: a pattern of option names to it. */
+/* What a place offers, as the script has it. */
+static void bash_offer(struct offer x)
+{
+    printf("%swords='%s' ;;\n", x.files ? "files=1 " : "", x.words);
+}
+
+/* The words behind each option. */
 static void bash_values(const struct rbe_command *c)
 {
     for (const struct rbe_command_option *o = c->options(); o->kind; o++) {
-        const char *words = o->kind == RBE_OPTION_SWITCH ? NULL : values_of(o);
         if (o->kind == RBE_OPTION_SWITCH || !is_shown(o))
             continue;
         printf("    '%s --", c->name);
         print_name(o);
         if (o->letter)
             printf("' | '%s -%c", c->name, o->letter);
-        if (takes_models(o->arg)) {
-            printf("') files=1 words='");
-            print_models();
-            printf("' ;;\n");
-        } else if (words && !*words)
-            printf("') files=1 ;;\n");
-        else
-            printf("') words='%s' ;;\n", words ? words : "");
+        printf("') ");
+        bash_offer(behind(c, o));
     }
 }
 
@@ -114,22 +195,24 @@ static void bash_options(const struct rbe_command *c)
             print_name(o);
             putchar(' ');
         }
-    printf("--help' ;;\n");
+    printf("%s' ;;\n", c->run ? "--help" : "");
 }
 
 static void print_bash(void)
 {
-    printf("# completion of rbe and rbe-bench, made by rbe completion bash\n"
-           "_rbe() {\n"
+    printf("# completion of ");
+    print_programs();
+    printf(", made by " COMPLETION " bash\n"
+           FUNCTION "() {\n"
            "    local cur=$2 prev=$3 command=${COMP_WORDS[0]##*/} words='' files='' i=1\n"
            "    # --option=value comes as three words\n"
            "    [ \"$cur\" = = ] && cur=''\n"
            "    [ \"$prev\" = = ] && prev=${COMP_WORDS[COMP_CWORD - 2]}\n"
            "    COMPREPLY=()\n"
-           "    if [ \"$command\" = rbe ] && [ \"$COMP_CWORD\" -gt 1 ]; then\n"
-           "        command=\"rbe ${COMP_WORDS[1]}\" i=2\n"
-           "        if [ \"$command\" = 'rbe eval' ] && [ \"$COMP_CWORD\" -gt 2 ]; then\n"
-           "            command=\"rbe eval ${COMP_WORDS[2]}\" i=3\n"
+           "    if [ \"$command\" = " RBE_PROGRAM " ] && [ \"$COMP_CWORD\" -gt 1 ]; then\n"
+           "        command=\"" RBE_PROGRAM " ${COMP_WORDS[1]}\" i=2\n"
+           "        if [ \"$command\" = '" EVAL "' ] && [ \"$COMP_CWORD\" -gt 2 ]; then\n"
+           "            command=\"" EVAL " ${COMP_WORDS[2]}\" i=3\n"
            "        fi\n"
            "    fi\n"
            "    [ \"$COMP_CWORD\" -ge \"$i\" ] || return\n"
@@ -141,7 +224,7 @@ static void print_bash(void)
            "        case $cur in\n"
            "        -*)\n"
            "            case $command in\n"
-           "            rbe | 'rbe eval') words=--help ;;\n");
+           "            " RBE_PROGRAM " | '" EVAL "') words=--help ;;\n");
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
         if (has_options(c)) {
             printf("        ");
@@ -150,21 +233,16 @@ static void print_bash(void)
     printf("            esac ;;\n"
            "        *)\n"
            "            case $command in\n"
-           "            rbe) words='");
-    print_words("rbe");
+           "            " RBE_PROGRAM ") words='");
+    print_words(RBE_PROGRAM);
     printf("' ;;\n"
-           "            'rbe eval') words='");
-    print_words("rbe eval");
-    printf("' ;;\n"
-           "            'rbe completion') words='bash zsh' ;;\n"
-           "            'rbe eval comprehension') files=1 words='");
-    print_tasks();
+           "            '" EVAL "') words='");
+    print_words(EVAL);
     printf("' ;;\n");
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
-        if (has_options(c) && takes_models(c->usage)) {
-            printf("            '%s') files=1 words='", c->name);
-            print_models();
-            printf("' ;;\n");
+        if (has_options(c)) {
+            printf("            '%s') ", c->name);
+            bash_offer(arguments_of(c));
         }
     printf("            *) files=1 ;;\n"
            "            esac ;;\n"
@@ -180,7 +258,9 @@ static void print_bash(void)
            "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
            "    fi\n"
            "}\n"
-           "complete -F _rbe rbe rbe-bench\n");
+           "complete -F " FUNCTION " ");
+    print_programs();
+    putchar('\n');
 }
 
 /* --- zsh ---------------------------------------------------------------------------------- */
@@ -196,24 +276,22 @@ static void zsh_text(const char *s, size_t size)
         }
 }
 
-static void zsh_models(void)
+static void zsh_offer(struct offer x)
 {
-    printf("{_alternative \"models\\:model\\:(");
-    print_models();
-    printf(")\" \"files\\:file\\:_files\"}");
+    if (*x.words && x.files)
+        printf("{_alternative \"names\\:name\\:(%s)\" \"files\\:file\\:_files\"}", x.words);
+    else if (*x.words)
+        printf("(%s)", x.words);
+    else if (x.files)
+        printf("_files");
 }
 
-static void zsh_value(const struct rbe_command_option *o)
+static void zsh_value(const struct rbe_command *c, const struct rbe_command_option *o)
 {
-    const char *words = values_of(o);
-
     putchar(':');
     zsh_text(o->arg, strlen(o->arg));
     putchar(':');
-    if (takes_models(o->arg))
-        zsh_models();
-    else if (words)
-        printf(*words ? "(%s)" : "_files", words);
+    zsh_offer(behind(c, o));
 }
 
 static void zsh_option(const struct rbe_command *c, const struct rbe_command_option *o)
@@ -237,7 +315,7 @@ static void zsh_option(const struct rbe_command *c, const struct rbe_command_opt
         zsh_text(text, strcspn(text, ";("));
         putchar(']');
         if (value)
-            zsh_value(o);
+            zsh_value(c, o);
         printf("' \\\n");
     }
 }
@@ -249,19 +327,10 @@ static void zsh_command(const struct rbe_command *c)
     for (const struct rbe_command_option *o = c->options(); o->kind; o++)
         if (is_shown(o))
             zsh_option(c, o);
-    printf("        '--help[show how it is called]' \\\n        '*:");
-    if (!strcmp(c->name, "rbe completion")) {
-        printf("shell:(bash zsh)");
-    } else if (!strcmp(c->name, "rbe eval comprehension")) {
-        printf("task:(");
-        print_tasks();
-        putchar(')');
-    } else if (takes_models(c->usage)) {
-        printf("model:");
-        zsh_models();
-    } else {
-        printf("file:_files");
-    }
+    if (c->run)                 /* programs of their own list theirs */
+        printf("        '--help[show how it is called]' \\\n");
+    printf("        '*:argument:");
+    zsh_offer(arguments_of(c));
     printf("' ;;\n");
 }
 
@@ -279,29 +348,33 @@ static void zsh_group(const char *group)
 
 static void print_zsh(void)
 {
-    printf("#compdef rbe rbe-bench\n"
-           "# made by rbe completion zsh\n"
-           "_rbe() {\n"
+    printf("#compdef ");
+    print_programs();
+    printf("\n"
+           "# made by " COMPLETION " zsh\n"
+           FUNCTION "() {\n"
            "    local command=${words[1]:t}\n"
            "    local -a list\n"
-           "    if [[ $command = rbe && $CURRENT -gt 2 ]]; then\n"
-           "        command=\"rbe ${words[2]}\"\n"
+           "    if [[ $command = " RBE_PROGRAM " && $CURRENT -gt 2 ]]; then\n"
+           "        command=\"" RBE_PROGRAM " ${words[2]}\"\n"
            "        shift words; (( CURRENT-- ))\n"
-           "        if [[ $command = 'rbe eval' && $CURRENT -gt 2 ]]; then\n"
-           "            command=\"rbe eval ${words[2]}\"\n"
+           "        if [[ $command = '" EVAL "' && $CURRENT -gt 2 ]]; then\n"
+           "            command=\"" EVAL " ${words[2]}\"\n"
            "            shift words; (( CURRENT-- ))\n"
            "        fi\n"
            "    fi\n"
            "    case $command in\n");
-    zsh_group("rbe");
-    zsh_group("rbe eval");
+    zsh_group(RBE_PROGRAM);
+    zsh_group(EVAL);
     for (const struct rbe_command *c = rbe_commands; c->name; c++)
         if (has_options(c))
             zsh_command(c);
     printf("    esac\n"
            "}\n"
-           "if [[ $funcstack[1] = _rbe ]]; then _rbe \"$@\"; else compdef _rbe rbe rbe-bench; "
-           "fi\n");
+           "if [[ $funcstack[1] = " FUNCTION " ]]; then " FUNCTION " \"$@\"; else compdef "
+           FUNCTION " ");
+    print_programs();
+    puts("; fi");
 }
 
 enum rbe_status rbe_cmd_completion(struct rbe_completion_args *a, struct rbe_diag *d)

@@ -5,7 +5,6 @@
  */
 #include "convert/profile.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
@@ -512,32 +511,11 @@ static char *find_shipped(const char *name)
     return found;
 }
 
-static int by_name(const void *a, const void *b)
+void rbe_profile_names(char *out, size_t size, const char *between)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+    char *folder = find_shipped(NULL);
 
-/* Names of the shipped profiles, sorted, into buf. */
-static void list_shipped(char *buf, size_t size)
-{
-    enum { MAX_NAMES = 64 };
-    char *names[MAX_NAMES], *folder = find_shipped(NULL);
-    DIR *dir = folder ? opendir(folder) : NULL;
-    const struct dirent *e;
-    size_t n = 0;
-
-    while (dir && n < MAX_NAMES && (e = readdir(dir))) {
-        const size_t len = strlen(e->d_name);
-        if (len > 8 && !strcmp(e->d_name + len - 8, ".profile") &&
-            (names[n] = strndup(e->d_name, len - 8)))
-            n++;
-    }
-    qsort(names, n, sizeof *names, by_name);
-    join(buf, size, (const char *const *)names, n);
-    while (n)
-        free(names[--n]);
-    if (dir)
-        closedir(dir);
+    rbe_folder_names(out, size, folder, ".profile", between);
     free(folder);
 }
 
@@ -597,7 +575,7 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
         if (f != RBE_FORMAT_COUNT && rate_of(f) == RBE_RATE_NONE)
             return rbe_fail(d, RBE_ERR_ARG, "'%.60s': %s takes no block (--block)",
                             name_or_path, text);
-        list_shipped(text, sizeof text);
+        rbe_profile_names(text, sizeof text, ", ");
         return rbe_fail(d, RBE_ERR_ARG, "unknown profile '%.60s'%s; valid: %s, CODEC-bN, or a "
                         "file NAME.profile", name_or_path,
                         rbe_nearest_in(name_or_path, text).text, text);

@@ -96,6 +96,8 @@ struct rbe_profile;
  */
 enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_path,
                                  struct rbe_diag *d);
+/* Names of the shipped profiles, sorted, `between` between them. */
+void rbe_profile_names(char *out, size_t size, const char *between);
 /* From text; `where` stands in messages. */
 enum rbe_status rbe_profile_parse(struct rbe_profile **out, const char *text, const char *where,
                                   struct rbe_diag *d);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/nearest.h"
 #include "base/text.h"
 #include "grad/loss.h"
@@ -241,6 +242,16 @@ static char *find_shipped(const char *name)
     return found;
 }
 
+void rbe_recipe_names(char *out, size_t size, const char *between)
+{
+    char *usual = find_shipped("default");
+
+    if (usual)
+        *strrchr(usual, '/') = 0;
+    rbe_folder_names(out, size, usual, ".profile", between);
+    free(usual);
+}
+
 enum rbe_status rbe_recipe_open(struct rbe_recipe *r, const char *name_or_path,
                                 struct rbe_diag *d)
 {
@@ -253,14 +264,11 @@ enum rbe_status rbe_recipe_open(struct rbe_recipe *r, const char *name_or_path,
 
     *r = (struct rbe_recipe){.text = NULL};
     if (!path) {
-        struct rbe_nearest near = rbe_nearest_to(name_or_path);
-        char *usual = find_shipped("default");
-        if (usual)
-            rbe_nearest_try_beside(&near, usual, ".profile");
-        free(usual);
-        return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'%s; those shipped "
-                        "stand in train/profiles, another is a file NAME.profile", name_or_path,
-                        rbe_nearest_hint(&near).text);
+        char names[1024];
+        rbe_recipe_names(names, sizeof names, ", ");
+        return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'%s; valid: %s%sa file "
+                        "NAME.profile", name_or_path, rbe_nearest_in(name_or_path, names).text,
+                        names, *names ? ", or " : "");
     }
     if ((err = rbe_read_text(&text, &size, NULL, path, d)))
         goto out;

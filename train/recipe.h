@@ -80,6 +80,8 @@ struct rbe_recipe {
  * unknown, or a fault in the file (the line named). */
 enum rbe_status rbe_recipe_open(struct rbe_recipe *r, const char *name_or_path,
                                 struct rbe_diag *d);
+/* Names of the shipped ones, sorted, `between` between them. */
+void rbe_recipe_names(char *out, size_t size, const char *between);
 /* From text; `where` stands in messages. */
 enum rbe_status rbe_recipe_parse(struct rbe_recipe *r, const char *text, const char *where,
                                  struct rbe_diag *d);

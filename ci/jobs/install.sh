@@ -75,6 +75,12 @@ for c in convert report 'eval perplexity'; do
     done
 done
 
+# --- completion -----------------------------------------------------------------------------
+for p in rbe rbe-run rbe-serve rbe-bench; do
+    check "completion of $p" grep -q "^complete -F .* $p\>" "$at/share/bash-completion/completions/$p"
+    check "completion of $p for zsh" grep -q "^#compdef .*$p\>" -r "$at/share/zsh/site-functions"
+done
+
 # --- the library ----------------------------------------------------------------------------
 so=$at/lib/librbe.so
 exported=$(nm -D --defined-only "$so" | awk '{ print $3 }')

@@ -16,11 +16,17 @@ cp out _rbe
 check 'of no other shell' gives 2 "$bin/rbe" completion fish
 check 'a shell is named' gives 2 "$bin/rbe" completion
 
+check 'of rbe-run' gives 0 "$bin/rbe-run" completion bash
+cp out rbe-run.bash
+check 'of rbe-run, for zsh' gives 0 "$bin/rbe-run" completion zsh
+cp out _rbe-run
+
 # offered WORD...: what a new bash offers for the last word, a line each.
 offered() {
-    bash --norc --noprofile -c '. ./rbe.bash || exit 1
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-        _rbe "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    bash --norc --noprofile -c '. ./rbe.bash && . ./rbe-run.bash || exit 1
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) function=$(complete -p "$1") || exit 1
+        function=${function#complete -F }
+        "${function% "$1"}" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         printf "%s\n" "${COMPREPLY[@]}"' bash "$@"
 }
 offers() {
@@ -44,7 +50,18 @@ check 'models, or files' grep -qx 'mini-2.89' <(offered rbe info '')
 check 'the originals of a conversion' offers 'gpt2' rbe convert gp
 check 'a file with a blank' offers 'two words.txt' rbe eval perplexity --text two
 check 'nothing behind a number' offers '' rbe chat --seed ''
+check 'types of the cache' offers 'f32 f16' rbe eval edge --kv-cache f
+check 'types of an export' offers 'f16 f32' rbe export --dtype ''
+check 'profiles of a conversion' offers 'mini-3.25 mini-3.25-train' rbe convert --profile mini-3
+check 'or files' offers 'notes.txt' rbe convert -p not
+check 'profiles of a training' offers 'latent linear' rbe tune --profile l
 check 'the other program' offers '--kernels' rbe-bench --ker
+check 'the service' offers '--mqtt --mqtt-topic --mqtt-id --mqtt-user --mqtt-password-file' rbe-serve --mqtt
+check 'its models' offers 'mini-2.89' rbe-serve -m mi
+check 'commands of rbe-run' offers 'chat completion' rbe-run c
+check 'its evaluations' offers 'perplexity edge sustained' rbe-run eval ''
+check 'their options' offers '--limit' rbe-run eval edge --lim
+check 'none that it has not' offers '' rbe-run conv
 
 # Every option that --help shows, in both scripts.
 for c in chat demo models convert codecs export merge fetch report compare gate trend generate info synth tune \
@@ -59,13 +76,20 @@ for c in chat demo models convert codecs export merge fetch report compare gate 
         sort > zsh
     check "the same for zsh: $c" cmp -s help zsh
 done
+for c in rbe-serve rbe-bench; do
+    "$bin/$c" --help | sed -n 's/^  \(-.,\)\{0,1\} *\(--[a-z0-9-]*\).*/\2/p' | sort > help
+    check "all options of $c" cmp -s help <(offered $c -- | sort)
+done
 
 # Bash's own idea of the script, and zsh's where there is one.
 check 'bash reads it' bash -n rbe.bash
+check 'bash reads that of rbe-run' bash -n rbe-run.bash
 if command -v zsh > /dev/null; then
     check 'zsh reads it' zsh -fn _rbe
-    check 'zsh loads it' zsh -fc 'fpath=($PWD $fpath); autoload -Uz compinit &&
-        compinit -D -u && [[ $_comps[rbe] = _rbe && $_comps[rbe-bench] = _rbe ]]'
+    check 'zsh reads that of rbe-run' zsh -fn _rbe-run
+    check 'zsh loads them' zsh -fc 'fpath=($PWD $fpath); autoload -Uz compinit &&
+        compinit -D -u && [[ $_comps[rbe] = _rbe && $_comps[rbe-bench] = _rbe &&
+            $_comps[rbe-serve] = _rbe && $_comps[rbe-run] = _rbe-run ]]'
 else
     check 'zsh is there in CI' test -z "${CI:-}"
     echo 'SKIP zsh reads it: no zsh'
