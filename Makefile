@@ -301,9 +301,9 @@ install: programs libraries man             ## programs, library, data (DESTDIR,
 	$(Q)install -m 644 $(B)/man/*.1 '$(to)$(MANDIR)/man1'
 	$(Q)install -d '$(to)$(PREFIX)/share/bash-completion/completions' \
 	    '$(to)$(PREFIX)/share/zsh/site-functions'
-	$(Q)for p in rbe rbe-run; do \
-	    $(B)/bin/$$p completion bash > '$(to)$(PREFIX)'/share/bash-completion/completions/$$p && \
-	    $(B)/bin/$$p completion zsh > '$(to)$(PREFIX)'/share/zsh/site-functions/_$$p || exit 1; done
+	$(Q)cd '$(to)$(PREFIX)/share' && for p in rbe rbe-run; do \
+	    '$(abspath $(B))'/bin/$$p completion bash > bash-completion/completions/$$p && \
+	    '$(abspath $(B))'/bin/$$p completion zsh > zsh/site-functions/_$$p || exit 1; done
 	$(Q)for p in rbe-bench rbe-serve; do \
 	    ln -sf rbe '$(to)$(PREFIX)'/share/bash-completion/completions/$$p || exit 1; done
 

@@ -267,6 +267,16 @@ static enum rbe_status save(const struct rbe_compare_args *o, const char *path,
     return err;
 }
 
+/* What could not be measured, a line for each file. */
+static void say_failed(const struct rbe_figures *f)
+{
+    if (f->failed == 1)
+        fprintf(stderr, "rbe compare: %s; left out\n", f->failure.text);
+    else if (f->failed)
+        fprintf(stderr, "rbe compare: %s; left out, and %u more\n", f->failure.text,
+                f->failed - 1);
+}
+
 static enum rbe_status run(struct rbe_compare_args *o, const struct rbe_compare_options *how,
                            const char *base, const char *fresh, struct rbe_diag *d)
 {
@@ -283,6 +293,8 @@ static enum rbe_status run(struct rbe_compare_args *o, const struct rbe_compare_
         (err = rbe_compare(&c, &a, &b, how, d)) ||
         (err = output(&c, &a, &b, o, history, d)))
         goto out;
+    say_failed(&a);
+    say_failed(&b);
     o->call.code = c.counts[RBE_WORSE] ? EXIT_WORSE
                    : o->strict && c.counts[RBE_TOO_NOISY] ? EXIT_NOISY : 0;
 out:

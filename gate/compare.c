@@ -224,17 +224,20 @@ static void match(struct rbe_comparison *c, const struct rbe_figures *a,
     while (i < a->count || j < b->count) {
         const int order = i == a->count ? 1 : j == b->count ? -1
                           : strcmp(a->v[i].key, b->v[j].key);
-        if (order < 0) {
-            c->first_missing = c->first_missing ? c->first_missing : a->v[i].key;
-            c->missing++;
-            i++;
-        } else if (order > 0) {
-            c->added++;
-            j++;
-        } else {
+        const struct rbe_figure *base = order <= 0 ? &a->v[i++] : NULL;
+        const struct rbe_figure *fresh = order >= 0 ? &b->v[j++] : NULL;
+        const bool was = base && base->count, is = fresh && fresh->count;
+        if (was && is) {
             struct rbe_comparison_row *r = &c->rows[c->count++];
-            *r = (struct rbe_comparison_row){.base = &a->v[i++], .fresh = &b->v[j++]};
+            *r = (struct rbe_comparison_row){.base = base, .fresh = fresh};
             fill(r, o);
+        } else if (was && fresh) {
+            c->counts[RBE_WORSE]++;
+        } else if (was) {
+            c->first_missing = c->first_missing ? c->first_missing : base->key;
+            c->missing++;
+        } else if (is) {
+            c->added++;
         }
     }
 }

@@ -32,7 +32,7 @@ struct rbe_figure {
     bool higher;                /* more is better */
     double *samples, value;     /* value: their median; no samples: only that is known */
     double error;               /* then the standard error of value, or NaN; else unset */
-    size_t count;               /* of samples, also of those that are not known */
+    size_t count;               /* of samples, also of those that are not known; 0: it failed */
 };
 
 struct rbe_figures {
@@ -40,6 +40,8 @@ struct rbe_figures {
     size_t count;
     char machine[320];          /* of the rows; "" when they do not say */
     unsigned skipped;           /* rows of kinds that hold nothing to compare */
+    unsigned failed;            /* rows that could not be measured */
+    struct rbe_diag failure;    /* the first: "FILE: NAME: why" */
 };
 
 enum rbe_status rbe_figures_read(struct rbe_figures *f, const char *path, struct rbe_diag *d);
@@ -76,8 +78,8 @@ struct rbe_comparison {
     bool machines_differ;       /* or one of them is unknown */
 };
 
-/* RBE_ERR_MISMATCH: other or unknown machines, rows missing, or nothing in common.  Borrows a
- * and b. */
+/* RBE_ERR_MISMATCH: other or unknown machines, rows missing, or nothing in common.  A row that
+ * failed is left out: it is worse where the base has its time.  Borrows a and b. */
 enum rbe_status rbe_compare(struct rbe_comparison *c, const struct rbe_figures *a,
                             const struct rbe_figures *b, const struct rbe_compare_options *o,
                             struct rbe_diag *d);

@@ -363,13 +363,28 @@ static void name_of(char *out, size_t size, const char *run)
         out[n - m] = 0;
 }
 
-/* A row that has no times: an interrupt ended the run before it, or something is wrong. */
+/* A row that has no time: an interrupt ended the run before it, or something is wrong. */
 static enum rbe_status untimed(const struct source *s, const char *name, const char *why)
 {
-    if (strcmp(why, "interrupted"))
-        return complain(s, name, why);
-    s->f->skipped++;
-    return RBE_OK;
+    const struct rbe_figure *g = find(s, name);
+
+    if (!strcmp(why, "interrupted")) {
+        s->f->skipped++;
+        return RBE_OK;
+    }
+    if (g && !g->count)         /* counted already */
+        return RBE_OK;
+    if (!s->f->failed++)
+        rbe_fail(&s->f->failure, RBE_OK, "%s: %s: %s", s->path, name, why);
+    return g || add(s, "ns", "%s", name) ? RBE_OK : no_memory(s);
+}
+
+static bool all_failed(const struct rbe_figures *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->v[i].count)
+            return false;
+    return true;
 }
 
 static enum rbe_status add_repetition(const struct source *s, const char *name, double ns)
@@ -755,7 +770,9 @@ enum rbe_status rbe_figures_read(struct rbe_figures *f, const char *path, struct
     else
         err = read_rows(&s, text, size);
     s.line = 0;
-    if (!err && !f->count)
+    if (!err && f->failed && all_failed(f))
+        err = rbe_fail(d, RBE_ERR_FORMAT, "%s", f->failure.text);
+    else if (!err && !f->count)
         err = complain(&s, "nothing to compare", "no row with a figure");
     if (!err)
         err = arrange(&s);

@@ -173,10 +173,31 @@ check 'are taken' has "$work/out" '20,12  worse'
 head -c 400 "$work/b.json" > "$work/cut.json"
 check 'a document cut off' gives 1 compare "$work/b.json" "$work/cut.json"
 check 'in one line' one_line 'cut.json: line '
-sed 's/"real_time": [0-9.]*,/"error_occurred": true, "error_message": "wrong",/' "$work/b.json" \
-    > "$work/failed.json"
+failing='s/"real_time": [0-9.]*,/"error_occurred": true, "error_message": "wrong",/'
+sed "${failing}g" "$work/b.json" > "$work/failed.json"
 check 'a benchmark that failed' gives 1 compare "$work/b.json" "$work/failed.json"
 check 'in one line' one_line 'gemv: wrong'
+sed "$failing" "$work/b.json" > "$work/some.json"
+check 'one repetition that failed' gives 0 compare "$work/b.json" "$work/some.json"
+check 'is left out' has "$work/out" '12,11  same'
+check 'and said' one_line 'some.json: gemv: wrong; left out$'
+# Beside others it is left out: worse where the base has a time, else only said.
+other() { sed 's#"benchmarks": \[#&{"run_name": "other", "run_type": "iteration", "real_time": 5}, #' "$1"; }
+other "$work/b.json" > "$work/both.json"
+other "$work/failed.json" > "$work/one.json"
+check 'a failure beside others' gives 3 compare "$work/both.json" "$work/one.json"
+check 'is said once' one_line '^rbe compare: .*one.json: gemv: wrong; left out$'
+check 'the others are compared' has "$work/out" '^other  *5 ns .* 5 ns'
+check 'it is worse' has "$work/out" '^1 worse, 0 better'
+check 'one of the base' gives 0 compare "$work/one.json" "$work/both.json"
+check 'is said as well' one_line 'one.json: gemv: wrong; left out$'
+check 'a failure in both' gives 0 compare "$work/one.json" "$work/one.json"
+check 'a line for each' test "$(grep -c 'gemv: wrong; left out$' "$work/err")" = 2
+sed 's#{"run_name": "gemv#{"run_name": "a", "error_occurred": true}, &#' "$work/one.json" > "$work/two.json"
+check 'several' gives 0 compare "$work/one.json" "$work/two.json"
+check 'are counted' grep -q 'two.json: a: was not measured; left out, and 1 more$' "$work/err"
+check 'a failure is no row that is missing' gives 1 compare "$work/both.json" "$work/c.json"
+check 'as one that is not there is' one_line "1 rows of the base are missing .* first 'other'"
 check 'different kinds' gives 1 compare --other-machine "$work/base.jsonl" "$work/b.json"
 
 # What rbe-bench itself writes, in each of its forms: samples begin with a line about the machine.
