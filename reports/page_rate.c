@@ -522,13 +522,21 @@ static char *lead_caption(const struct rate_points *r)
     return caption;
 }
 
+/* "WHAT, MODEL", or WHAT alone where no original is known. */
+static void title_of(char out[160], const char *what, const struct rbe_page *p, int base)
+{
+    const struct rbe_model_seen *m = rbe_page_model(p, base);
+    const char *name = m ? m->name : NULL;
+
+    snprintf(out, 160, "%s%s%.100s", what, name ? ", " : "", name ? name : "");
+}
+
 static enum rbe_status draw_lead(const struct rbe_page *p, int base, struct rate_points *r)
 {
     char vars[160], title[160], *caption = lead_caption(r);
     enum rbe_status err = caption ? RBE_OK : RBE_ERR_NOMEM;
 
-    snprintf(title, sizeof title, "Quality lost by size, %s",
-             rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"));
+    title_of(title, "Quality lost by size", p, base);
     for (int i = 0; i < 2 && !err; i++) {
         const bool phone = pictures[i].shape == RBE_PLOT_PHONE;
         struct rbe_plot_data data;
@@ -540,7 +548,7 @@ static enum rbe_status draw_lead(const struct rbe_page *p, int base, struct rate
         data.missing = phone ? NULL
             : r->count ? "every model that was compared with this original has other bits or "
             "loses more (see 'Size against quality')"
-            : "no row compares a model of this original by the whole of protocol "
+            : "no row compares a model with its original by the whole of protocol "
             RBE_CRITERIA_PROTOCOL " or a part of it, on WikiText-103's test text";
         fprintf(data.tsv, "# series\tbits_per_weight\tpercent_lost\tlabel\tside (0 above "
                 "right, 1 below left, 2 above left, 3 below right)\trecorded\n");
@@ -574,8 +582,7 @@ static enum rbe_status draw_all(const struct rbe_page *p, int base,
         data.rows++;
     }
     snprintf(vars, sizeof vars, "f32=%.17g; budget=%.17g; ", r->f32, rbe_budget_bits());
-    snprintf(title, sizeof title, "Perplexity by size, %s: every codec",
-             rbe_text_or(rbe_page_model(p, base) ? rbe_page_model(p, base)->name : NULL, "?"));
+    title_of(title, "Perplexity by size, every codec", p, base);
     return rbe_plot_draw(p->plotter, &data, p->doc, "rate", "rate_all", title, vars,
                          "Every model measured on this part of the text, with its perplexity "
                          "on a logarithmic scale. low rank (SVD): the size is that of its "

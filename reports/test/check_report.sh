@@ -204,6 +204,11 @@ check 'says that this run measured nothing' has "$page" 'This run measured no en
 check 'nor this' has "$page" \
     'NOT MEASURED in this run: no run has compared the predictions. What follows was recorded'
 check 'draws their curve' test -s "$work/opage/plots/rate.tsv"
+mkdir "$work/single"
+echo "$head"'"kind":"perplexity","model":'"$base,$ppl:52.46}" > "$work/single/rows.jsonl"
+check 'reads a folder of an original alone' run "$work/single" --out "$work/spage"
+flat "$work/spage/index.html"
+check 'whose plot has no model to name' grep -q 'Quality lost by size: NOT MEASURED: no row compares' "$page"
 check 'keeps the page apart from the rows' fails 2 "$work/r" --out "$work/r"
 check 'and says why' one_line 'cannot be that of the page'
 flat "$work/page/index.html"
