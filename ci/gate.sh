@@ -76,6 +76,13 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$base" ] || usage 'give the base revision'
+# Before anything is built: the worker would refuse it minutes later, in a line of the base's.
+for m in ${metrics//,/ }; do
+    case $m in
+    decode | prefill | memory | gemv_?*) ;;
+    *) usage "no metric '$m'; valid: decode, prefill, gemv_FORMAT, memory" ;;
+    esac
+done
 if ! sha=$(git rev-parse --verify --quiet "$base^{commit}"); then
     [ "$(git rev-parse --is-shallow-repository 2>&1)" != true ] ||
         fail 1 "no revision '$base' in this shallow clone: 'git fetch --deepen=100' or 'git fetch\

@@ -188,6 +188,8 @@ MK
     git add -A && git commit -q -m broken && git tag broken
     git checkout -q good -- . && git commit -q -m good-again
     own() { ci/gate.sh --metrics decode "$@"; }
+    check 'gate.sh: an unknown metric' gives 2 own --metrics decode,badname HEAD
+    check 'in one line' one_line "^gate.sh: no metric 'badname'; valid: decode"
     check 'gate.sh: nothing to measure' gives 0 own HEAD
     check 'and says why' has "$work/out" 'the same to the byte'
     check 'measures all the same' gives 0 own --even-if-same good
