@@ -376,7 +376,8 @@ int rbe_command_run(const struct rbe_command *c, int argc, const char **argv)
     enum rbe_status err;
     int help = 0;
     const struct poptOption all[] = {
-        {NULL, 0, POPT_ARG_INCLUDE_TABLE, rbe_option_table(c), 0, "Options:", NULL},
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, rbe_option_table(c), 0,
+         c->options()->kind ? "Options:" : NULL, NULL},
         {"help", 'h', POPT_ARG_NONE, &help, 0, "show this text", NULL}, POPT_TABLEEND};
 
     call->name = argv[0] = c->name;

@@ -17,9 +17,9 @@
 #include "kernels/cpu.h"
 
 #ifdef RBE_RUN
-#define WHAT "models in Riemannian Basis Encoding: run"
+#define WHAT "Models in Riemannian Basis Encoding: run"
 #else
-#define WHAT "GPT-2 in Riemannian Basis Encoding: convert, run, measure"
+#define WHAT "GPT-2 and Llama in Riemannian Basis Encoding: convert, run, measure"
 #endif
 
 static void usage(FILE *f)
@@ -27,8 +27,8 @@ static void usage(FILE *f)
     char closing[384];
 
     snprintf(closing, sizeof closing, RBE_PROGRAM " COMMAND --help explains one; " RBE_PROGRAM
-             " --version says which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features "
-             "(%s).\nRBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
+             " --version says which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features:\n  %s\n"
+             "RBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
              rbe_isa_names());
     rbe_print_group(f, RBE_PROGRAM, WHAT, "COMMAND [OPTION...] ...", WHAT ".", closing);
 }

@@ -31,7 +31,7 @@
 set -u
 case ${1:-} in
 -h | --help)
-    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | grep -v '^SPDX'
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | sed '/^SPDX/,/^$/d'
     exit 0
     ;;
 ?*)

@@ -133,7 +133,16 @@ for c in chat demo models convert codecs export merge fetch report compare gate 
     'eval comprehension' 'eval choices' 'eval conversation' 'eval generation'; do
     # shellcheck disable=SC2086 # a command and its subcommand
     check "$c has examples in its page" grep -q '^.SH EXAMPLES' <("$rbe" man $c)
+    # shellcheck disable=SC2086
+    "$rbe" $c --help | sed '/^Examples:/,$d' > help
+    check "no line of $c --help is too wide" test -z "$(awk 'length > 96' help)"
+    check "no heading of $c --help stands alone" test -z "$(grep -A1 '^[A-Z][a-z]*:$' help | grep '^$')"
 done
+for p in rbe rbe-run rbe-serve rbe-bench; do
+    check "no line of $p --help is too wide" test -z \
+        "$("$bin/$p" --help | sed '/^Examples:/,$d' | awk 'length > 96')"
+done
+check 'an option that is refused is not shown' test -z "$("$rbe" eval edge --help | grep -e --shard)"
 check 'those of all commands have them' test 3 = "$({ "$rbe" man; "$rbe" man eval
     "$bin/rbe-run" man; } | grep -c '^.SH EXAMPLES')"
 "$rbe" man examples short > short.sh
