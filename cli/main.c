@@ -27,7 +27,8 @@ static void usage(FILE *f)
     char closing[384];
 
     snprintf(closing, sizeof closing, RBE_PROGRAM " COMMAND --help explains one; " RBE_PROGRAM
-             " --version says which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features:\n  %s\n"
+             " --version says which this is.\nRBE_DISABLE_ISA=NAME,... masks CPU features:\n"
+             "  %s\n"
              "RBE_ACTIVATIONS=8 or 16: the bits of activations in products of integers.",
              rbe_isa_names());
     rbe_print_group(f, RBE_PROGRAM, WHAT, "COMMAND [OPTION...] ...", WHAT ".", closing);
