@@ -14,7 +14,7 @@ import random
 import sys
 import tempfile
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from texts import ask_ids, every, newer_digits, random_texts
 
@@ -48,6 +48,8 @@ def make(vocab, merges, kind):
     reference = Tokenizer(models.BPE(vocab=vocab, merges=merges,
                                      ignore_merges=kind == "llama-bpe"))
     reference.pre_tokenizer = kinds_of_cutting[kind]
+    if kind == "qwen2":
+        reference.normalizer = normalizers.NFC()
     reference.decoder = decoders.ByteLevel()
     reference.add_special_tokens([AddedToken(eos, normalized=False), AddedToken("<|pad|>")])
     reference.add_tokens([AddedToken("foo bar", normalized=True)])

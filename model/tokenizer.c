@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include "base/utf8.h"
+#include "model/normal.h"
 #include "model/tokenizer_files.h"
 #include "model/unicode.h"
 #include "model/words.h"
@@ -44,6 +45,7 @@ enum { PASSES = 2 };
 
 struct rbe_tokenizer {
     const struct rbe_pattern *pattern;
+    bool nfc;                   /* texts are brought to that form first (model/normal.h) */
     uint32_t vocab, eos, bos;   /* bos: NO_TOKEN when none belongs before a text */
     bool parse;                 /* special tokens, whatever the caller of encode says */
     uint32_t byte_id[256];      /* NO_TOKEN: left out of every word */
@@ -218,10 +220,26 @@ static int by_first_byte(const void *x, const void *y)
     return p != q ? p - q : (m < n) - (m > n);
 }
 
+/* A token that is looked for in texts of the form NFC is of that form, or never found. */
+static enum rbe_status check_form(const struct rbe_tokenizer_files *f,
+                                  const struct rbe_added *a, struct rbe_diag *d)
+{
+    const size_t size = strlen(a->content);
+    size_t n;
+    char *form;
+    const enum rbe_status err = rbe_normal_form(&form, &n, a->content, size, d);
+    const bool other = form && (n != size || memcmp(form, a->content, n));
+
+    free(form);
+    return other ? rbe_fail(d, RBE_ERR_FORMAT, "%s: added token %" JSON_INTEGER_FORMAT
+                            " is not of the form NFC", f->path, a->id) : err;
+}
+
 /* The end of the text is a special token, whether the files say so or not. */
 static enum rbe_status load_marks(struct rbe_tokenizer *t, const struct rbe_tokenizer_files *f,
                                   struct rbe_diag *d)
 {
+    enum rbe_status err;
     bool eos = false;
 
     t->marks = calloc(f->added_count + 1, sizeof *t->marks);
@@ -232,6 +250,8 @@ static enum rbe_status load_marks(struct rbe_tokenizer *t, const struct rbe_toke
         const bool is_eos = a->id == t->eos;
         if (a->idle && !is_eos)
             continue;
+        if (f->nfc && a->late && (err = check_form(f, a, d)))
+            return err;
         t->marks[t->mark_count++] =
             (struct mark){(uint32_t)a->id, a->late, a->special || is_eos};
         eos |= is_eos;
@@ -295,6 +315,7 @@ static enum rbe_status load_tokens(struct rbe_tokenizer *t, const struct rbe_tok
     if (!by_id)
         return rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", f->path);
     t->pattern = f->pattern;
+    t->nfc = f->nfc;
     if (!(err = place_tokens(by_id, count, f, d)) && !(err = store_tokens(t, by_id, f, d)) &&
         !(err = find_ends(t, by_id, f, d)) && !(err = load_marks(t, f, d)) && f->ignore_merges)
         err = load_whole(t, by_id, f, d);
@@ -568,6 +589,8 @@ struct encoder {
     size_t heap_size, word_room;
     struct seen *seen;
     size_t seen_mask;
+    char **forms;               /* texts in the form NFC, in which words of `seen` lie */
+    size_t form_count;
     size_t kind;                /* hint of rbe_unicode_kind() */
     bool special;               /* special tokens are not text */
     bool looks[PASSES];         /* is there a mark to look for? */
@@ -745,6 +768,32 @@ static const struct mark *find_mark(const struct encoder *e, const char *text, s
     return NULL;
 }
 
+static enum rbe_status add_text(struct encoder *e, const char *text, size_t at, size_t end,
+                                unsigned pass, struct rbe_diag *d);
+
+/* text[at, end) in the form NFC, in which later marks are looked for (Hugging Face's
+ * "normalized").  What is not valid UTF-8 is said where words are cut. */
+static enum rbe_status add_normal(struct encoder *e, const char *text, size_t at, size_t end,
+                                  struct rbe_diag *d)
+{
+    size_t size;
+    char *form;
+    enum rbe_status err;
+
+    if ((err = rbe_normal_form(&form, &size, text + at, end - at, d)))
+        return err;
+    if (!form)
+        return add_text(e, text, at, end, 1, d);
+    char **forms = realloc(e->forms, (e->form_count + 1) * sizeof *forms);
+    if (!forms) {
+        free(form);
+        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    }
+    e->forms = forms;
+    e->forms[e->form_count++] = form;
+    return add_text(e, form, 0, size, 1, d);
+}
+
 /* text[at, end), in which the marks of the passes before are none. */
 static enum rbe_status add_text(struct encoder *e, const char *text, size_t at, size_t end,
                                 unsigned pass, struct rbe_diag *d)
@@ -756,7 +805,9 @@ static enum rbe_status add_text(struct encoder *e, const char *text, size_t at, 
     while (!err && at < end) {
         size_t where = at;
         const struct mark *m = e->looks[pass] ? find_mark(e, text, &where, end, pass) : NULL;
-        err = add_text(e, text, at, m ? where : end, pass + 1, d);
+        const size_t stop = m ? where : end;
+        err = pass == 0 && e->t->nfc ? add_normal(e, text, at, stop, d)
+            : add_text(e, text, at, stop, pass + 1, d);
         at = end;
         if (!err && m) {
             if (!grow_ids(e, 1))
@@ -796,6 +847,9 @@ enum rbe_status rbe_tokenizer_encode(const struct rbe_tokenizer *t, const char *
         e.looks[t->marks[i].pass] |= e.special || !t->marks[i].special;
     err = add_text(&e, text, 0, size, 0, d);
 out:
+    for (size_t i = 0; i < e.form_count; i++)
+        free(e.forms[i]);
+    free(e.forms);
     free(e.seen);
     free(e.symbols);
     free(e.heap);

@@ -133,7 +133,10 @@ static enum rbe_status read_normalizer(struct rbe_tokenizer_files *f, struct rbe
     if (n > MAX_PARTS)
         return too_many(what, f->path, d);
     for (size_t i = 0; i < n; i++) {
-        return refuse(what, f->path, d, part[i], "none is");
+        const char *type = json_string_value(json_object_get(part[i], "type"));
+        if (!type || strcmp(type, "NFC"))
+            return refuse(what, f->path, d, part[i], "only NFC is");
+        f->nfc = true;
     }
     return RBE_OK;
 }

@@ -77,9 +77,6 @@ static enum rbe_status read_pattern(struct rbe_tokenizer_files *f, const struct 
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: " KEY("pre") " %s%.60s%s is not supported: "
                        "how texts are cut into words is not known", rbe_gguf_path(g),
                        pre ? "'" : "(", pre ? pre : "missing", pre ? "'" : ")");
-    else if (f->pattern == rbe_pattern_at(RBE_PATTERN_QWEN2))
-        err = rbe_fail(d, RBE_ERR_FORMAT, "%s: " KEY("pre") " '%s' is not supported: "
-                       "normalizer NFC is missing", rbe_gguf_path(g), pre);
     /* What their models' own files say. */
     f->nfc = f->pattern == rbe_pattern_at(RBE_PATTERN_QWEN2);
     f->ignore_merges = f->pattern == rbe_pattern_at(RBE_PATTERN_LLAMA3);

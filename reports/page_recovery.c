@@ -81,11 +81,13 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
                              p->d)))
         return err;
     rbe_document_table(p->doc, "model|profile|loss|>tokens|>perplexity before|>after|"
-                       ">original, f32|>tokens/s|>time, s");
+                       ">original, f32|>divergence before, nats|>after|>tokens/s|>time, s");
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(recovery), &i))) {
         const json_t *points = RBE_VALUE_AT(row->v, points);
         const size_t n = json_array_size(points);
+        const json_t *first = json_array_get(points, 0);
+        const json_t *last = json_array_get(points, n ? n - 1 : 0);
         rbe_row_begin(p, row);
         rbe_document_cell(p->doc, "%s%s%s",
                           rbe_text_or(RBE_STRING_AT(row->v, model, name), "?"),
@@ -94,10 +96,11 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
         rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(row->v, profile), "-"));
         rbe_document_cell(p->doc, "%s", rbe_text_or(RBE_STRING_AT(row->v, loss), "-"));
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens));
-        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(json_array_get(points, 0), perplexity));
-        rbe_number_cell(p->doc, "%.3f",
-                        RBE_NUMBER_AT(json_array_get(points, n ? n - 1 : 0), perplexity));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(first, perplexity));
+        rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(last, perplexity));
         rbe_number_cell(p->doc, "%.3f", RBE_NUMBER_AT(row->v, base_perplexity));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(first, divergence));
+        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(last, divergence));
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, tokens_per_s));
         rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, seconds));
     }

@@ -12,7 +12,8 @@ set -eu
 
 build=(gcc g++ make pkg-config libbenchmark-dev libhwloc-dev libpfm4-dev gnuplot-nox libdnnl-dev
        libpcre2-dev libjansson-dev libpopt-dev libxxhash-dev libssl-dev libcurl4-openssl-dev
-       libedit-dev libmicrohttpd-dev libmosquitto-dev xz-utils unzip jq)
+       libedit-dev libmicrohttpd-dev libmosquitto-dev libutf8proc-dev xz-utils unzip
+       jq)
 # libomp: the OpenMP run-time that clang links when oneDNN's headers ask for it; it and clang's
 # sanitizers have the version of the distribution's clang in their names.
 ci=(clang qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross shellcheck clang-format

@@ -491,6 +491,51 @@ static void expect_ids(const struct rbe_tokenizer *t, const char *text, bool spe
     free(ids);
 }
 
+/* Texts whose ids are those of another one. */
+static size_t plain_ids(const struct rbe_tokenizer *t, const char *text, bool special,
+                        uint32_t **ids)
+{
+    struct rbe_diag d;
+    size_t n;
+
+    if (!CHECK(!rbe_tokenizer_encode(t, text, strlen(text), special, ids, &n, &d)))
+        return 0;
+    return n;
+}
+
+/* The ids of `text` are those of `form`, which is in the form NFC. */
+static void same_form(const struct rbe_tokenizer *t, const char *text, const char *form)
+{
+    uint32_t *ids, *want;
+    const size_t n = plain_ids(t, text, false, &ids), m = plain_ids(t, form, false, &want);
+
+    CHECK(n > 0 && strcmp(text, form) && n == m && !memcmp(ids, want, n * sizeof *ids));
+    free(ids);
+    free(want);
+}
+
+/* Canonical equivalents (Unicode Standard Annex 15), in a tokenizer with the normalizer. */
+static void check_normal(const struct rbe_tokenizer *t, uint32_t eos)
+{
+    static const char stroked[] = "<|endoftext|>\xCC\xB8";       /* > and U+0338 compose */
+    uint32_t *ids, *stroke;
+    struct rbe_diag d = {""};
+
+    same_form(t, "cafe\xCC\x81s", "caf\xC3\xA9s");
+    same_form(t, "\xE2\x84\xAB", "\xC3\x85");                     /* the angstrom sign */
+    same_form(t, "a\xCC\x82\xCC\xA3 b", "\xE1\xBA\xAD b");        /* marks in another order */
+    same_form(t, "\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", "\xED\x95\x9C");       /* Hangul */
+    same_form(t, stroked, "<|endoftext|\xE2\x89\xAF");
+    /* A special token is found first, and ends what is composed. */
+    const size_t n = plain_ids(t, stroked, true, &ids);
+    const size_t m = plain_ids(t, stroked + 13, true, &stroke);
+    CHECK(n == m + 1 && ids[0] == eos && !memcmp(ids + 1, stroke, m * sizeof *ids));
+    free(ids);
+    free(stroke);
+    CHECK(rbe_tokenizer_encode(t, "e\xCC\x81\xFF", 4, false, &ids, (size_t[]){0}, &d) ==
+              RBE_ERR_FORMAT && strstr(d.text, "not valid UTF-8 at byte 3"));
+}
+
 /* Wants the reason, the file and no tokenizer. */
 static void refuse_fast(json_t *fast, const char *reason, int line)
 {
@@ -526,8 +571,8 @@ static void check_bad_fast(const json_t *good)
     CHECK(rbe_tokenizer_open(&t, dir, &d) == RBE_ERR_FORMAT && strstr(d.text, "JSON"));
     refuse_fast(json_array(), "not a JSON object", __LINE__);
     refuse_fast(json_object(), "model is not an object", __LINE__);
-    refuse_fast(changed(good, NULL, "normalizer", json_pack("{s:s}", "type", "NFC")),
-                "normalizer NFC", __LINE__);
+    refuse_fast(changed(good, NULL, "normalizer", json_pack("{s:s}", "type", "NFKC")),
+                "normalizer NFKC is not supported; only NFC is", __LINE__);
     refuse_fast(changed(good, NULL, "pre_tokenizer", json_null()), "no pre_tokenizer",
                 __LINE__);
     refuse_fast(changed(good, NULL, "pre_tokenizer", json_pack("{s:s}", "type", "Digits")),
@@ -594,13 +639,16 @@ static void check_bad_fast(const json_t *good)
     json_array_append_new(json_object_get(j, "added_tokens"),
                           json_pack("{s:s, s:s}", "id", "8192", "content", "<|pad|>"));
     refuse_fast(j, "not an integer", __LINE__);
+    j = changed(good, NULL, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    add_token(j, 8192, "e\xCC\x81", 0, 1);
+    refuse_fast(j, "added token 8192 is not of the form NFC", __LINE__);
     remove_file("tokenizer.json");
 }
 
 static void check_fast(const struct rbe_tokenizer *plain, const char *folder)
 {
     struct rbe_tokenizer *t;
-    json_t *good = NULL;
+    json_t *good = NULL, *j;
 
     for (int pairs = 0; pairs < 2; pairs++) {
         json_decref(good);
@@ -614,6 +662,16 @@ static void check_fast(const struct rbe_tokenizer *plain, const char *folder)
         rbe_tokenizer_close(&t);
     }
     check_bad_fast(good);
+    j = changed(good, NULL, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    add_token(j, 8192, "x\xC3\xA9", 0, 1);
+    put_json("tokenizer.json", j);
+    json_decref(j);
+    if ((t = open_dir())) {
+        check_normal(t, 8191);
+        same_form(t, "xe\xCC\x81", "x\xC3\xA9");
+        expect_ids(t, "x\xC3\xA9", false, (const uint32_t[]){8192}, 1);
+    }
+    rbe_tokenizer_close(&t);
 
     /* Added tokens: the longest that begins first, special ones only when asked for, and
      * "normalized" ones between the others. */
@@ -831,8 +889,8 @@ static void check_bad_kinds(const json_t *good)
     static const struct {
         const char *member, *json, *reason;
     } bad[] = {
-        {"normalizer", "{'type': 'NFC'}", "normalizer NFC"},
-        {"normalizer", "{'type': 'Sequence', 'normalizers': [{'type': 'Prepend'}]}",
+        {"normalizer",
+         "{'type': 'Sequence', 'normalizers': [{'type': 'NFC'}, {'type': 'Prepend'}]}",
          "normalizer Prepend"},
         {"pre_tokenizer", "{'type': 'Metaspace'}", "SentencePiece"},
         {"pre_tokenizer", "{'type': 'Sequence', 'pretokenizers': []}", "no pre_tokenizer"},
@@ -946,6 +1004,22 @@ static void put_gguf(const struct small_gguf *s)
     free(path);
 }
 
+/* Qwen 2's files bring texts to the form NFC. */
+static void check_normal_gguf(const struct small_gguf *other, const char *path)
+{
+    struct small_gguf s = *other;
+    struct rbe_tokenizer *t;
+    struct rbe_diag d = {""};
+
+    s.pre = "qwen2";
+    put_gguf(&s);
+    if (CHECK(!rbe_tokenizer_open(&t, path, &d)))
+        check_normal(t, 258);
+    else
+        printf("     %s\n", d.text);
+    rbe_tokenizer_close(&t);
+}
+
 static void check_gguf(void)
 {
     static const struct small_gguf good = {
@@ -971,11 +1045,12 @@ static void check_gguf(void)
     }
     rbe_tokenizer_close(&t);
     CHECK(rbe_has_tokenizer(path));
+    check_normal_gguf(&good, path);
 
     struct {
         struct small_gguf s;
         const char *reason;
-    } bad[16];
+    } bad[15];
     n = 0;
 #define BAD(why, change) (bad[n].s = good, bad[n].s.change, bad[n++].reason = (why))
     BAD("SentencePiece", model = "llama");
@@ -985,7 +1060,6 @@ static void check_gguf(void)
     BAD("'llama-bpe llama3'", pre = "llama-bpe llama3");
     BAD("(missing) is not supported", pre = NULL);
     BAD("'default' is not supported", pre = "default");
-    BAD("normalizer NFC", pre = "qwen2");
     BAD("there are 261 tokens", end = 261);
     BAD("without tokenizer.ggml.bos_token_id", begin = -1);
     BAD("has 260 elements", type_count = 260);

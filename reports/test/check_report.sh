@@ -242,8 +242,8 @@ done > "$work/r/recorded/curve.jsonl"
 "low_rank_bytes":5852928,"tensors":['"${tensor/seed/f16}"']}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"recovery","base":'"$base"',"model":'"$tuned"',"tokens":9,"stages":
-[{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9},
-{"tokens":9,"perplexity":8}]}' | tr '\n' ' '
+[{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9,
+"divergence":0.4321},{"tokens":9,"perplexity":8,"divergence":0.1234}]}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"inference","mode":"latency","decode_median_ms":7,"decode":[],"model":'"$svd}"
     echo "$head"'"kind":"codecs","source":{"name":"s"},"matrices":[],"rows":[{"codec":"seed",
@@ -256,6 +256,8 @@ done > "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'training by tokens, in millions, then perplexity' grep -q \
     "$(printf '^hybrid-4-t[^\t]*\t9[^\t]*e-06\t8$')" "$work/rec/plots/recovery.tsv"
+check 'and the divergence before and after it' test \
+    "$(grep -oE '>0\.(4321|1234)<' "$work/rec/index.html" | wc -l)" = 2
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
 flat "$work/rec/index.html"
 check 'and apart from what was measured' above 'Recorded earlier, not by this run (a &amp; b, 2 CPUs):' \
