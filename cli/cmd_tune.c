@@ -29,7 +29,8 @@ static const struct defaults {
     uint64_t tokens;
     uint32_t micro, windows, evaluations;
 } small = {"default", TUNE_TOKENS, TUNE_MICRO, TUNE_WINDOWS, TUNE_LOOKS},
-  large = {"scales", TUNE_TOKENS_LARGE, TUNE_MICRO_LARGE, TUNE_WINDOWS_LARGE, TUNE_LOOKS_LARGE};
+  large = {"scales-large", TUNE_TOKENS_LARGE, TUNE_MICRO_LARGE, TUNE_WINDOWS_LARGE,
+           TUNE_LOOKS_LARGE};
 
 /* Everything a run holds, so that one function closes it. */
 struct run {
@@ -357,7 +358,8 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     const struct defaults *without =
         rbe_model_config_params(c) > TUNE_LARGE * (uint64_t)1000000 ? &large : &small;
     /* The original has no codes to find: its default moves what is continuous alone. */
-    const char *const profile = a->control ? "scales" : without->profile;
+    const char *const profile =
+        a->control && without == &small ? "scales" : without->profile;
     if ((err = rbe_recipe_open(&r->recipe, a->profile ? a->profile : profile, d)))
         return err;
     if (a->loss)
