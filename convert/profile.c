@@ -552,7 +552,7 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
     const bool is_path = strchr(name_or_path, '/') ||
                          (len > 8 && !strcmp(name_or_path + len - 8, ".profile"));
     char *path = is_path ? strdup(name_or_path) : find_shipped(name_or_path);
-    char text[400], *file = NULL;
+    char text[1024], *file = NULL;
     enum rbe_status err;
     size_t size;
 
