@@ -65,11 +65,12 @@ cd "$tree" || exit 1
 unset BUILDROOT
 export RBE_BIN=$tree/build/$B/bin
 
-# What a test needs: a program of its own, or the programs.
+# What a test needs: a program of its own, or the programs; those of the service run both.
 target_of() {
     case $1 in
     bench/*.sh) echo "build/$B/bin/rbe build/$B/bin/rbe-bench" ;;
     deploy/*.sh) echo "build/$B/bin/rbe build/$B/bin/rbe-run build/$B/bin/rbe-serve" ;;
+    deploy/test/check_serve*) echo "build/$B/bin/rbe build/$B/bin/rbe-serve build/$B/$1" ;;
     *.sh) echo "build/$B/bin/rbe" ;;
     *) echo "build/$B/$1" ;;
     esac

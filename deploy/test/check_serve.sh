@@ -101,7 +101,7 @@ if ldconfig -p 2> null | grep -q libmosquitto.so.1; then
     for b in : x: x:0 x:65536 x:1y ::1 fe80::1:1883 '[' '[]' '[]:1' '[::1' '[::1]x' '[::1]:' '[::1]1883' '[::1]:0' \
         '[localhost]' '[localhost]:1883' '[127.0.0.1]:1883' '[fe80::1%]'; do
         check "no broker: '$b'" refuses 2 "--mqtt .*: want HOST, HOST:PORT, .IPv6., .*, or a path" \
-            "${serve[@]}" --mqtt "$b" --state away
+            timeout 30 "${serve[@]}" --mqtt "$b" --state away
     done
 fi
 # Without the lock it goes on, and says so once.
