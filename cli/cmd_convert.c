@@ -20,6 +20,7 @@
 #include "cli/convert_table.h"
 #include "cli/options.h"
 #include "convert/convert.h"
+#include "grad/product.h"
 #include "model/companion.h"
 #include "model/data.h"
 
@@ -68,6 +69,7 @@ static json_t *calibration_json(const struct rbe_convert *c)
     return !k ? json_null()
               : RBE_OBJECT(RBE_INT(tokens, rbe_calibration_tokens(k)),
                            RBE_WORD(metric, rbe_metric_name(rbe_calibration_metric(k))),
+                           RBE_WORD(products, rbe_calibration_is_bf16(k) ? "bf16" : "f32"),
                            RBE_WORD(sha256, rbe_calibration_sha256(k)),
                            RBE_FLAG(feedback, !c->o.no_feedback));
 }
@@ -221,14 +223,14 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
         return rbe_fail(d, RBE_ERR_ARG, "--allocate and --even exclude one another");
     if (a->allocate && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--allocate needs a calibration text");
-    if ((a->calibration || a->metric) && a->no_calibration)
-        return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration and "
-                        "--metric");
+    if ((a->calibration || a->metric || a->f32) && a->no_calibration)
+        return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration, --metric and "
+                        "--f32");
     if (a->search && !is_drawn(a) && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default, best or none");
-    if (is_drawn(a) && (a->calibration || a->metric || a->allocate))
+    if (is_drawn(a) && (a->calibration || a->metric || a->f32 || a->allocate))
         return rbe_fail(d, RBE_ERR_ARG, "--search none draws codes: it excludes --calibration, "
-                        "--metric and --allocate");
+                        "--metric, --f32 and --allocate");
     if (a->shard && a->plan)
         return rbe_fail(d, RBE_ERR_ARG, "--plan: is the same for all shards");
     if (a->shard && a->json)
@@ -304,12 +306,11 @@ struct work {
     struct rbe_result_file *json;
     struct rbe_calibration *calibration;
     struct rbe_progress progress;
-    enum rbe_metric metric;
+    struct rbe_calibration_how how;
     bool calibrates, allocates;
     char *shared;               /* folder of the calibration and the allocation, or NULL */
     unsigned shard_index, shard_count;
     double limit;               /* MB */
-    unsigned passes;            /* of the calibration; 0: there is none */
     struct stages stages;
 };
 
@@ -319,7 +320,7 @@ static enum rbe_status check_used(const struct rbe_convert_args *a, const struct
 {
     const char *const name = rbe_profile_name(c->o.profile);
     const char *const unused =
-        a->calibration ? "--calibration" : a->metric ? "--metric"
+        a->calibration ? "--calibration" : a->metric ? "--metric" : a->f32 ? "--f32"
         : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate" : NULL;
     bool open = false;
 
@@ -368,16 +369,16 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
                         "only generated weights (rbe synth) may become", a->model);
     if ((err = rbe_convert_plan(&w->c, w->source, &o, d)) || (err = check_used(a, w->c, d)))
         return err;
-    w->metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
+    w->how.metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration && !is_drawn(a);
     w->allocates = w->calibrates &&
                    (a->allocate || (rbe_profile_measured(w->profile) && !a->even));
     const double params = (double)rbe_model_config_params(&w->source->config);
     w->limit = a->memory > 0 ? a->memory : fmax(CONVERT_MEMORY, 1000 + 5 * params / 1e6);
-    w->passes = w->calibrates ? rbe_calibration_passes(&w->source->config, w->metric,
-                                                       rbe_pool_threads(w->pool),
-                                                       (size_t)(w->limit * 1e6))
-                              : 0;
+    w->how.bf16 = rbe_product_has_bf16() && !a->f32;
+    if (w->calibrates)
+        rbe_calibration_fit(&w->how, &w->source->config, RBE_CALIBRATION_PASSES,
+                            rbe_pool_threads(w->pool), (size_t)(w->limit * 1e6));
     return RBE_OK;
 }
 
@@ -386,12 +387,13 @@ static enum rbe_status check_memory(const struct work *w, struct rbe_diag *d)
 {
     const struct rbe_convert_args *a = w->a;
     const double limit = w->limit;
-    const double need = (double)rbe_convert_bytes(w->c, w->passes, w->metric, w->allocates,
-                                                  rbe_pool_threads(w->pool)) / 1e6;
+    const struct rbe_calibration_how *how = w->calibrates ? &w->how : NULL;
+    const unsigned threads = rbe_pool_threads(w->pool);
+    const double need = (double)rbe_convert_bytes(w->c, how, w->allocates, threads) / 1e6;
 
     printf("memory: up to %.0f MB besides the mapped checkpoint, of %.0f", need, limit);
-    if (w->passes > 1)
-        printf(", by a calibration in %u passes", w->passes);
+    if (how && how->passes > 1)
+        printf(", by a calibration in %u passes", how->passes);
     putchar('\n');
     fflush(stdout);
     if (need <= limit || (a->plan && !w->allocates && !w->shared))
@@ -426,11 +428,10 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
     struct rbe_calibration_keep keep = {.folder = folder,
                                         .shared = w->shared,
                                         .source_sha256 = c->source->sha256,
-                                        .passes = w->passes,
                                         .reserve = 2 * c->file_bytes};
     begin_stage(&w->stages);
     const enum rbe_status err =
-        rbe_calibrate_file(&w->calibration, w->a->model, text, w->metric,
+        rbe_calibrate_file(&w->calibration, w->a->model, text, w->how,
                            rbe_profile_tokens(w->profile),
                            folder ? &keep : NULL, w->pool, &w->progress, d);
     end_stage(&w->stages, CALIBRATION);

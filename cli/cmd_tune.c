@@ -32,6 +32,9 @@ static const struct defaults {
   large = {"scales-large", TUNE_TOKENS_LARGE, TUNE_MICRO_LARGE, TUNE_WINDOWS_LARGE,
            TUNE_LOOKS_LARGE};
 
+/* Bytes up to which the layers of a calibration are not run twice. */
+#define CALIBRATION_MOST ((size_t)1400 * 1000 * 1000)
+
 /* Everything a run holds, so that one function closes it. */
 struct run {
     const struct rbe_tune_args *a;
@@ -191,7 +194,7 @@ static size_t calibration_bytes(const struct run *r)
 {
     if (!reads_calibration(r))
         return 0;
-    return rbe_calibration_bytes(&r->source->config, r->o.metric, 1, rbe_pool_threads(r->pool));
+    return rbe_calibration_bytes(&r->source->config, r->o.how, rbe_pool_threads(r->pool));
 }
 
 static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
@@ -276,7 +279,7 @@ static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
                            r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
-                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.metric));
+                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.how.metric));
     return rbe_sha256(r->key, text, (size_t)n);
 }
 
@@ -395,10 +398,12 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         .valid_windows = a->valid_windows ? (uint32_t)a->valid_windows : without->windows,
         .text = &r->text, .valid = &r->valid,
         .original = a->no_calibration ? NULL : a->original, .calibration = a->calibration,
-        .metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
+        .how = {.metric = a->metric ? rbe_metric_by_name(a->metric) : RBE_METRIC_FISHER,
+                .bf16 = a->bf16},
         .checkpoint = a->checkpoint, .every_s = 60 * a->every, .resume = a->resume,
         .stop_after = (uint64_t)a->stop_after, .key = r->key, .pool = r->pool,
         .progress = &r->progress, .on_point = on_point, .arg = r};
+    rbe_calibration_fit(&r->o.how, c, 1, rbe_pool_threads(r->pool), CALIBRATION_MOST);
     if (r->o.time > r->recipe.batch)
         r->o.time = r->recipe.batch;
     if ((err = rbe_find_tokenizer(&r->tokenizer, NULL, a->original, c, d)) ||

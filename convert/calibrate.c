@@ -18,9 +18,12 @@
 #include "base/lock.h"
 #include "base/stats.h"
 #include "base/text.h"
+#include "convert/half.h"
 #include "grad/grad.h"
+#include "grad/product.h"
+#include "kernels/cpu.h"
+#include "kernels/vector.h"
 #include "model/data.h"
-#include "model/dense.h"
 #include "model/tokenizer.h"
 #include "rbe/container.h"
 
@@ -29,16 +32,14 @@ enum {
     WINDOW_MOST = 1024,         /* tokens of a window: the whole context, if it is no longer, */
     WINDOW_LONG = 512,          /* else so many */
     LOGITS = 64,                /* rows of logits asked for at once, only for their inputs */
-    STRIPE = 64,                /* rows of H computed at once */
-    NEAR = 1024,                /* rows whose sums stay in the first-level cache */
+    SLICES = 8,                 /* of the positions at hand, whose sums are apart */
     NAME_SIZE = 64,
-    PASSES_MOST = 8,
     METRIC_ROWS_MOST = 4096,    /* of a matrix with a metric of its rows: what it takes grows
                                  * with their square */
 };
 
 /* Changes whenever the same windows would give other sums. */
-#define CALIBRATION "rbe-calibration-4"
+#define CALIBRATION "rbe-calibration-5"
 
 /* Behind a weight's name: the moment of its gradients. */
 #define OUTER ".outer"
@@ -70,7 +71,7 @@ struct site {
     float *outer;               /* sums of g g^T, half a square for each range; as sums */
     const float *outer_upper;   /* as upper */
     double weight;              /* of the positions, summed */
-    float *sums;                /* the upper triangle in stripes; NULL once it is on the disk */
+    float *sums;                /* half of it (half.h); NULL once it is on the disk */
     const float *upper;         /* the same, or where it is mapped */
     unsigned pass;              /* by which it is gathered */
     double *energy;             /* [rows] sums of g^2; NULL by RBE_METRIC_INPUTS */
@@ -85,7 +86,7 @@ struct share {
 };
 
 struct rbe_calibration {
-    enum rbe_metric metric;
+    struct rbe_calibration_how how;
     struct rbe_model_config config;
     struct site *sites;
     size_t site_count, tokens;
@@ -94,10 +95,13 @@ struct rbe_calibration {
 
     /* While gathering. */
     struct rbe_pool *pool;
-    float *weights;             /* [tokens of a window], for RBE_METRIC_FISHER */
-    float *scaled;              /* [tokens of a window][largest cols], the same */
+    const struct rbe_vector *v;
+    struct rbe_half *half;
+    float *weights;             /* [tokens of a window]; NULL by RBE_METRIC_INPUTS */
+    float *scaled;              /* [tokens of a window][largest cols]; the same */
+    float *energies;            /* [SLICES][largest rows]; the same */
     bool failed;                /* out of memory in the tap */
-    unsigned passes, pass;
+    unsigned pass;
     struct share *shares;       /* [share_count]; NULL with one pass */
     size_t share_count;
     size_t done;                /* tokens of this pass, whole windows */
@@ -110,46 +114,31 @@ struct rbe_calibration {
     struct rbe_container **files;       /* [passes] what is on the disk, mapped; or NULL */
 };
 
-/* Bytes up to which layers are not run twice to save memory. */
-#define ONCE_MOST ((size_t)1400 * 1000 * 1000)
-
 /* Tokens of a window. */
 static uint32_t window_of(const struct rbe_model_config *c)
 {
     return c->n_ctx <= WINDOW_MOST ? c->n_ctx : WINDOW_LONG;
 }
 
-/* --- half a square ------------------------------------------------------------------------ */
-
-/* A stripe is STRIPE rows of H, or what is left of them, from its first row's diagonal element
- * on.  Where that of row `at` begins, of whole stripes, or with at = cols where all end. */
-static size_t stripe_at(size_t cols, size_t at)
-{
-    const size_t above = at / STRIPE, rest = at % STRIPE;
-
-    return above * STRIPE * cols - STRIPE * STRIPE * (above * (above - 1) / 2) +
-           rest * (cols - above * STRIPE);
-}
-
-static size_t rows_of_stripe(size_t cols, size_t at)
-{
-    return cols - at < STRIPE ? cols - at : STRIPE;
-}
-
 /* --- passes ------------------------------------------------------------------------------- */
+
+static unsigned passes_of(struct rbe_calibration_how how)
+{
+    return how.passes ? how.passes : 1;
+}
 
 /* Floats of the moments of a weight's inputs and of the gradients by its outputs, of which t is
  * the first range, or all; 0 of others. */
 static size_t moments_of(const struct rbe_model_config *c, enum rbe_metric metric, size_t i)
 {
     const struct rbe_source_tensor first = rbe_source_tensor(c, i);
-    size_t n = first.matrix && !first.row0 ? stripe_at(first.cols, first.cols) : 0;
+    size_t n = first.matrix && !first.row0 ? rbe_half_floats(first.cols) : 0;
 
     for (; n && i < rbe_source_count(c); i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         if (strcmp(t.weight_name, first.weight_name) != 0)
             break;
-        n += rbe_calibration_has_metric(&t, metric) ? stripe_at(t.rows, t.rows) : 0;
+        n += rbe_calibration_has_metric(&t, metric) ? rbe_half_floats(t.rows) : 0;
     }
     return n;
 }
@@ -173,19 +162,19 @@ static unsigned pass_of(size_t before, size_t n, size_t all, unsigned passes)
 static enum rbe_status set_shares(struct rbe_calibration *c,
                                   const struct rbe_model_config *config)
 {
-    const size_t all = all_moments(config, c->metric);
+    const size_t all = all_moments(config, c->how.metric);
     size_t before = 0;
 
     if (!(c->shares = calloc(rbe_source_count(config), sizeof *c->shares)))
         return RBE_ERR_NOMEM;
     for (size_t i = 0; i < rbe_source_count(config); i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(config, i);
-        const size_t n = moments_of(config, c->metric, i);
+        const size_t n = moments_of(config, c->how.metric, i);
         if (!n)
             continue;
         struct share *s = &c->shares[c->share_count++];
         snprintf(s->name, sizeof s->name, "%s", t.weight_name);
-        s->pass = pass_of(before, n, all, c->passes);
+        s->pass = pass_of(before, n, all, c->how.passes);
         before += n;
     }
     return RBE_OK;
@@ -216,10 +205,11 @@ static void set_ranges(struct site *s, const struct rbe_calibration *c)
     for (size_t i = 0; i < rbe_source_count(&c->config); i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(&c->config, i);
 
-        if (strcmp(t.weight_name, s->name) != 0 || !rbe_calibration_has_metric(&t, c->metric))
+        if (strcmp(t.weight_name, s->name) != 0 ||
+            !rbe_calibration_has_metric(&t, c->how.metric))
             continue;
         s->ranges[s->range_count++] = (struct range){t.row0, t.rows, s->outer_floats};
-        s->outer_floats += stripe_at(t.rows, t.rows);
+        s->outer_floats += rbe_half_floats(t.rows);
     }
 }
 
@@ -241,7 +231,7 @@ static struct site *add_site(struct rbe_calibration *c, const char *name, size_t
     c->sites = grown;
     struct site *s = &grown[c->site_count];
     *s = (struct site){.rows = rows, .cols = cols,
-                       .sums = calloc(stripe_at(cols, cols), sizeof *s->sums),
+                       .sums = calloc(rbe_half_floats(cols), sizeof *s->sums),
                        .energy = rows ? calloc(rows, sizeof *s->energy) : NULL,
                        .importance = rows ? calloc(rows, sizeof *s->importance) : NULL};
     strncpy(s->name, name, NAME_SIZE - 1);
@@ -257,24 +247,6 @@ static struct site *add_site(struct rbe_calibration *c, const char *name, size_t
     s->pass = c->pass;
     c->site_count++;
     return s;
-}
-
-/* `count` vectors x whose x x^T are added to half a square. */
-struct half {
-    const float *x;             /* [count][ldx] */
-    size_t ldx, count, cols;
-    float *sums;
-};
-
-/* Stripes, taken in turn: later ones are shorter. */
-static void gather_part(void *arg, unsigned i, unsigned n)
-{
-    const struct half *g = arg;
-    const size_t cols = g->cols;
-
-    for (size_t at = i * STRIPE; at < cols; at += n * STRIPE)
-        rbe_sgemm(true, false, rows_of_stripe(cols, at), cols - at, g->count, 1, g->x + at,
-                  g->ldx, g->x + at, g->ldx, 1, g->sums + stripe_at(cols, at), cols - at);
 }
 
 /* `count` positions' inputs of a site, and gradients by its outputs, or by the logits. */
@@ -298,65 +270,39 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
         c->failed = true;
         return;
     }
-    struct half g = {.x = x, .ldx = ldx, .count = count, .cols = cols, .sums = s->sums};
-    rbe_pool_run(c->pool, gather_part, &g);
+    rbe_half_add(c->half, s->sums, cols, x, ldx, count);
     s->weight += (double)count;
 }
 
-/* The Fisher information of one output: g^2; of a logit, whose gradient is p, or p - 1 for the
- * token that was drawn, the mean over what might have been drawn, p (1 - p). */
-static float energy(bool logit, float g)
-{
-    const float a = fabsf(g);
-
-    return logit ? a * (1 - a) : g * g;
-}
-
-/* Energies of `count` positions from dy on, at most BESIDE: sums side by side, for one alone
- * waits for each addition. */
-enum { BESIDE = 8 };
-static void sum_positions(double sum[BESIDE], const struct gather *g, const float *dy,
-                          size_t count)
-{
-    const size_t rows = g->s->rows;
-
-    for (size_t j = 0; j < BESIDE; j++)
-        sum[j] = 0;
-    if (count == BESIDE) {
-        for (size_t k = 0; k < rows; k++)
-            for (size_t j = 0; j < BESIDE; j++)
-                sum[j] += (double)energy(g->logits, dy[j * rows + k]);
-        return;
-    }
-    for (size_t j = 0; j < count; j++)
-        for (size_t k = 0; k < rows; k++)
-            sum[j] += (double)energy(g->logits, dy[j * rows + k]);
-}
-
-/* Thread i's positions: their weights, and their inputs times the root of those. */
+/*
+ * Thread i's slices of the positions: their inputs times the roots of their weights, and the
+ * Fisher information of each row.  That of one output is g^2; of a logit, whose gradient is p,
+ * or p - 1 for the token that was drawn, the mean over what might have been drawn, p (1 - p).
+ */
 static void weigh_positions(void *arg, unsigned i, unsigned n)
 {
     const struct gather *g = arg;
-    const size_t cols = g->s->cols;
-    double sum[BESIDE];
-    size_t begin, end;
+    const struct rbe_calibration *c = g->c;
+    const size_t cols = g->s->cols, rows = g->s->rows;
 
-    rbe_split(g->count, 1, i, n, &begin, &end);
-    for (size_t t = begin; t < end; t++) {
-        const size_t j = (t - begin) % BESIDE;
+    for (unsigned slice = i; slice < SLICES; slice += n) {
+        float *sums = c->energies + slice * rows;
+        size_t begin, end;
 
-        if (!j)
-            sum_positions(sum, g, g->dy + t * g->s->rows,
-                          end - t < BESIDE ? end - t : BESIDE);
-        /* A few positions have gradients far above all others (docs/log/ENCODER.md). */
-        const float w = (float)(g->logits ? sum[j] : sqrt(sum[j])), root = sqrtf(w);
-        g->c->weights[t] = w;
-        for (size_t k = 0; k < cols; k++)
-            g->c->scaled[t * cols + k] = root * g->x[t * cols + k];
+        memset(sums, 0, rows * sizeof *sums);
+        rbe_split(g->count, 1, slice, SLICES, &begin, &end);
+        for (size_t t = begin; t < end; t++) {
+            const double sum = c->v->energies(sums, g->dy + t * rows, rows, g->logits);
+            /* A few positions have gradients far above all others (docs/log/ENCODER.md). */
+            const float w = (float)(g->logits ? sum : sqrt(sum));
+
+            c->weights[t] = w;
+            c->v->scale(c->scaled + t * cols, g->x + t * cols, cols, sqrtf(w));
+        }
     }
 }
 
-/* Thread i's output rows. */
+/* Thread i's output rows: the slices, added up. */
 static void weigh_rows(void *arg, unsigned i, unsigned n)
 {
     const struct gather *g = arg;
@@ -364,10 +310,9 @@ static void weigh_rows(void *arg, unsigned i, unsigned n)
     size_t begin, end;
 
     rbe_split(rows, 16, i, n, &begin, &end);
-    for (size_t at = begin; at < end; at += NEAR)
-        for (size_t t = 0; t < g->count; t++)
-            for (size_t k = at; k < end && k < at + NEAR; k++)
-                g->s->energy[k] += (double)energy(g->logits, g->dy[t * rows + k]);
+    for (size_t slice = 0; slice < SLICES; slice++)
+        for (size_t k = begin; k < end; k++)
+            g->s->energy[k] += (double)g->c->energies[slice * rows + k];
 }
 
 /* The gradients by the rows of the token embedding that were looked up, into c->scaled, their
@@ -377,18 +322,14 @@ static void scale_lookups(struct rbe_calibration *c, const float *dy, size_t cou
     double mean = 0;
 
     for (size_t t = 0; t < count; t++) {
-        double energy_of = 0;
-        for (size_t k = 0; k < cols; k++)
-            energy_of += (double)energy(false, dy[t * cols + k]);
-        c->weights[t] = (float)sqrt(energy_of);
+        c->weights[t] = (float)sqrt(c->v->squares(dy + t * cols, cols));
         mean += (double)c->weights[t] / (double)count;
     }
     for (size_t t = 0; t < count; t++) {
         const float most = LOOKUP_MOST * (float)mean;
         const float factor = c->weights[t] > most ? most / c->weights[t] : 1;
         c->weights[t] *= factor;
-        for (size_t k = 0; k < cols; k++)
-            c->scaled[t * cols + k] = factor * dy[t * cols + k];
+        c->v->scale(c->scaled + t * cols, dy + t * cols, cols, factor);
     }
 }
 
@@ -399,13 +340,11 @@ static void scale_lookups(struct rbe_calibration *c, const float *dy, size_t cou
 static void on_lookup(struct rbe_calibration *c, struct site *s, const float *dy, size_t count)
 {
     scale_lookups(c, dy, count, s->cols);
-    struct half own = {.x = c->scaled, .ldx = s->cols, .count = count, .cols = s->cols,
-                       .sums = s->sums};
-    rbe_pool_run(c->pool, gather_part, &own);
+    rbe_half_add(c->half, s->sums, s->cols, c->scaled, s->cols, count);
     if (!rbe_config_has(&c->config, RBE_OPTION_UNTIED))
         return;
     for (size_t t = 0; t < count; t++)
-        s->energy[c->text[c->done + t]] += (double)energy(false, c->weights[t]);
+        s->energy[c->text[c->done + t]] += (double)c->weights[t] * (double)c->weights[t];
     s->weight += (double)count;
 }
 
@@ -429,18 +368,14 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const flo
     struct gather g = {.c = c, .s = s, .x = x, .dy = dy, .count = count,
                        .logits = slice->role == RBE_ROLE_TOKENS ||
                                  slice->role == RBE_ROLE_OUTPUT};
-    rbe_pool_run(c->pool, weigh_rows, &g);
     rbe_pool_run(c->pool, weigh_positions, &g);
+    rbe_pool_run(c->pool, weigh_rows, &g);
     for (size_t t = 0; t < count; t++)
         s->weight += (double)c->weights[t];
-    struct half inputs = {.x = c->scaled, .ldx = s->cols, .count = count, .cols = s->cols,
-                          .sums = s->sums};
-    rbe_pool_run(c->pool, gather_part, &inputs);
+    rbe_half_add(c->half, s->sums, s->cols, c->scaled, s->cols, count);
     for (size_t i = 0; i < s->range_count; i++) {
         const struct range *r = &s->ranges[i];
-        struct half own = {.x = dy + r->row0, .ldx = s->rows, .count = count, .cols = r->rows,
-                           .sums = s->outer + r->at};
-        rbe_pool_run(c->pool, gather_part, &own);
+        rbe_half_add(c->half, s->outer + r->at, r->rows, dy + r->row0, s->rows, count);
     }
 }
 
@@ -465,13 +400,12 @@ static float inverse_of(const struct site *s)
 /* Sums of zeros tell nothing, and neither do weights so small that they have no inverse. */
 static enum rbe_status check_moment(struct site *s, struct rbe_diag *d)
 {
-    const size_t cols = s->cols, all = stripe_at(cols, cols);
+    const size_t cols = s->cols, all = rbe_half_floats(cols);
     const float inverse = inverse_of(s);
     double trace = 0;
 
-    for (size_t at = 0; at < cols; at += STRIPE)
-        for (size_t i = 0; i < rows_of_stripe(cols, at); i++)
-            trace += (double)(s->upper[stripe_at(cols, at) + i * (cols - at) + i] * inverse);
+    for (size_t i = 0; i < cols; i++)
+        trace += (double)(s->upper[rbe_half_diagonal(cols, i)] * inverse);
     if (isinf(inverse) || trace == 0) {
         s->silent = true;
         return RBE_OK;
@@ -503,8 +437,8 @@ static char *keep_path(const struct rbe_calibration *c)
 {
     char name[64], pass[32] = "";
 
-    if (c->passes > 1)
-        snprintf(pass, sizeof pass, "-%u-of-%u", c->pass + 1, c->passes);
+    if (c->how.passes > 1)
+        snprintf(pass, sizeof pass, "-%u-of-%u", c->pass + 1, c->how.passes);
     snprintf(name, sizeof name, "calibration%s%.16s%s.rbe", c->keep->shared ? "-" : "",
              c->keep->shared ? c->key : "", pass);
     return rbe_path_join(c->keep->folder, name);
@@ -541,9 +475,9 @@ static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_model
     if (rbe_sha256(ids, c->text, c->tokens * sizeof *c->text) ||
         rbe_sha256(shape, config, sizeof *config))
         return RBE_ERR_NOMEM;
-    const int n = snprintf(text, sizeof text, CALIBRATION " %s %s %s %zu %s",
-                           c->keep->source_sha256, shape, rbe_metric_name(c->metric),
-                           c->tokens, ids);
+    const int n = snprintf(text, sizeof text, CALIBRATION " %s %s %s %s %zu %s",
+                           c->keep->source_sha256, shape, rbe_metric_name(c->how.metric),
+                           c->how.bf16 ? "bf16" : "f32", c->tokens, ids);
     return rbe_sha256(c->key, text, (size_t)n);
 }
 
@@ -579,7 +513,7 @@ static enum rbe_status add_sums(struct rbe_container_builder *b,
         const struct site *s = &c->sites[i];
         if (s->pass != c->pass)
             continue;
-        const uint64_t half[1] = {stripe_at(s->cols, s->cols)}, rows[1] = {s->rows};
+        const uint64_t half[1] = {rbe_half_floats(s->cols)}, rows[1] = {s->rows};
         char size[64];
 
         snprintf(size, sizeof size, "%zu %a", s->cols, s->weight);
@@ -639,11 +573,11 @@ static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f
     double v;
 
     if (!size || sscanf(size, "%zu %la", &cols, &v) != 2 || cols > UINT32_MAX ||
-        t->count != stripe_at(cols, cols) || strlen(t->name) >= NAME_SIZE)
+        t->count != rbe_half_floats(cols) || strlen(t->name) >= NAME_SIZE)
         return false;
     snprintf(name, sizeof name, "%s.energy", t->name);
     const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
-    if ((c->metric != RBE_METRIC_INPUTS) != (energy != NULL) ||
+    if ((c->how.metric != RBE_METRIC_INPUTS) != (energy != NULL) ||
         (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
         return false;
     struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0, cols);
@@ -726,7 +660,7 @@ static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag 
             char name[NAME_SIZE + 8];
             outer_name(name, s);
             const struct rbe_tensor *outer = rbe_safetensors_find(f, name);
-            if (s->pass != c->pass || !t || t->count != stripe_at(s->cols, s->cols) ||
+            if (s->pass != c->pass || !t || t->count != rbe_half_floats(s->cols) ||
                 (s->outer_floats && (!outer || outer->count != s->outer_floats)))
                 continue;
             s->upper = (const float *)t->data;
@@ -742,15 +676,44 @@ static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag 
         }
     }
     free(path);
-    return (c->passes > 1 || c->keep->shared) && !*file
+    return (c->how.passes > 1 || c->keep->shared) && !*file
                ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text)
                : RBE_OK;
 }
 
 /* --- windows ------------------------------------------------------------------------------ */
 
+/* Of all inputs. */
+static size_t widest(const struct rbe_model_config *c)
+{
+    const size_t most = c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
+
+    return most > rbe_config_queries(c) ? most : rbe_config_queries(c);
+}
+
+/* Of all inputs, and of the outputs that have a moment. */
+static size_t widest_moment(const struct rbe_model_config *c, enum rbe_metric metric)
+{
+    size_t most = widest(c);
+
+    for (size_t i = 0; i < rbe_source_count(c); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        if (t.rows > most && rbe_calibration_has_metric(&t, metric))
+            most = t.rows;
+    }
+    return most;
+}
+
+/* Of all outputs. */
+static size_t tallest(const struct rbe_model_config *c)
+{
+    const size_t up = rbe_config_up(c), qkv = rbe_config_qkv(c), most = up > qkv ? up : qkv;
+
+    return most > c->vocab ? most : c->vocab;
+}
+
 /* A calibration for the whole windows of `count` tokens, with what was kept of it. */
-static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metric,
+static enum rbe_status begin(struct rbe_calibration **out, struct rbe_calibration_how how,
                              const struct rbe_model_config *config, const uint32_t *tokens,
                              size_t count, struct rbe_calibration_keep *keep,
                              struct rbe_pool *pool, struct rbe_diag *d)
@@ -769,19 +732,23 @@ static enum rbe_status begin(struct rbe_calibration **out, enum rbe_metric metri
     }
     memcpy(c->text, tokens, windows * n * sizeof *c->text);
     c->tokens = windows * n;
-    c->metric = metric;
+    c->how = how;
+    c->how.passes = passes_of(how);
     c->config = *config;
     c->pool = pool;
+    c->v = rbe_vector_best(rbe_cpu_isa());
     c->keep = keep;
-    c->passes = keep && keep->passes ? keep->passes : 1;
     c->lock = -1;
-    c->files = calloc(c->passes, sizeof *c->files);
-    if (!c->files || (keep && set_key(c, config)) || (c->passes > 1 && set_shares(c, config))) {
+    c->files = calloc(c->how.passes, sizeof *c->files);
+    enum rbe_status err = rbe_half_open(&c->half, how.bf16, widest_moment(config, how.metric),
+                                        n, pool, d);
+    if (!err && (!c->files || (keep && set_key(c, config)) ||
+                 (c->how.passes > 1 && set_shares(c, config))))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (err)
         rbe_calibration_close(&c);
-        return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    }
     *out = c;
-    return RBE_OK;
+    return err;
 }
 
 /* Whether nothing is left to gather. */
@@ -789,7 +756,7 @@ static bool all_is_kept(struct rbe_calibration *c)
 {
     bool all = c->keep != NULL;
 
-    for (c->pass = 0; all && c->pass < c->passes; c->pass++)
+    for (c->pass = 0; all && c->pass < c->how.passes; c->pass++)
         all = !is_of_pass(c, NULL) || pass_is_kept(c);
     c->pass = 0;
     return all;
@@ -818,9 +785,9 @@ static enum rbe_status wait_turn(struct rbe_calibration *c, struct rbe_diag *d)
 static bool begin_pass(struct rbe_calibration *c, const struct rbe_model_config *config,
                        struct rbe_progress *progress)
 {
-    while (c->pass < c->passes && !is_of_pass(c, NULL))
+    while (c->pass < c->how.passes && !is_of_pass(c, NULL))
         c->pass++;
-    if (c->pass == c->passes)
+    if (c->pass == c->how.passes)
         return false;
     c->done = 0;
     if (c->keep)
@@ -849,7 +816,7 @@ static enum rbe_status end_pass(struct rbe_calibration *c, struct rbe_diag *d)
 static void start_progress(const struct rbe_calibration *c, struct rbe_progress *progress)
 {
     if (progress) {
-        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens * c->passes);
+        rbe_progress_start(progress, "calibrate", "tokens", (double)c->tokens * c->how.passes);
     }
 }
 
@@ -868,14 +835,22 @@ static enum rbe_status window_done(struct rbe_calibration *c, size_t done,
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
+/* What is needed while gathering. */
+static void free_buffers(struct rbe_calibration *c)
+{
+    rbe_half_close(&c->half);
+    free(c->weights);
+    free(c->scaled);
+    free(c->energies);
+    c->weights = c->scaled = c->energies = NULL;
+}
+
 static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration *c,
                            enum rbe_status err, struct rbe_progress *progress)
 {
     if (progress)
         rbe_progress_end(progress);
-    free(c->weights);
-    free(c->scaled);
-    c->weights = c->scaled = NULL;
+    free_buffers(c);
     c->pool = NULL;
     c->keep = NULL;
     rbe_lock_drop(&c->lock);
@@ -891,16 +866,9 @@ static struct rbe_session_limits tap_limits(const struct rbe_model_config *c)
         .max_tokens = window_of(c), .max_batch = window_of(c), .max_logits = LOGITS};
 }
 
-/* Of all inputs. */
-static uint32_t widest(const struct rbe_model_config *c)
-{
-    uint32_t most = c->n_embd > c->n_inner ? c->n_embd : c->n_inner;
-
-    return most > rbe_config_queries(c) ? most : rbe_config_queries(c);
-}
-
 static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model *m,
                                  const uint32_t *tokens, size_t count,
+                                 struct rbe_calibration_how how,
                                  struct rbe_calibration_keep *keep, struct rbe_pool *pool,
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
@@ -911,7 +879,7 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = begin(&c, RBE_METRIC_INPUTS, config, tokens, count, keep, pool, d)))
+    if ((err = begin(&c, how, config, tokens, count, keep, pool, d)))
         return err;
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
     if (!(err = wait_turn(c, d)))
@@ -935,10 +903,13 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
 }
 
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
-                              const uint32_t *tokens, size_t count, struct rbe_pool *pool,
-                              struct rbe_progress *progress, struct rbe_diag *d)
+                              const uint32_t *tokens, size_t count, bool bf16,
+                              struct rbe_pool *pool, struct rbe_progress *progress,
+                              struct rbe_diag *d)
 {
-    return by_inputs(out, m, tokens, count, NULL, pool, progress, d);
+    const struct rbe_calibration_how how = {.metric = RBE_METRIC_INPUTS, .bf16 = bf16};
+
+    return by_inputs(out, m, tokens, count, how, NULL, pool, progress, d);
 }
 
 /* Of the moments of the largest pass. */
@@ -974,49 +945,60 @@ size_t rbe_calibration_held_bytes(const struct rbe_model_config *c, enum rbe_met
            (metric != RBE_METRIC_INPUTS ? rows * (sizeof(double) + sizeof(float)) : 0);
 }
 
-/* One window at a time, no gradients of parameters.  Layers run twice, to the same bits, where
- * what they compute takes too much memory. */
+/* One window at a time, no gradients of parameters. */
 static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c,
-                                            enum rbe_metric metric, unsigned passes)
+                                            struct rbe_calibration_how how)
 {
-    struct rbe_grad_limits l = {.batch = 1, .time = window_of(c), .tap_only = true};
-    const size_t kept = gathered_bytes(c, metric, passes);
-
-    l.recompute = rbe_grad_bytes(c, l, 1) > ONCE_MOST - (kept < ONCE_MOST ? kept : ONCE_MOST);
-    return l;
+    return (struct rbe_grad_limits){.batch = 1, .time = window_of(c), .tap_only = true,
+                                    .recompute = how.again, .bf16 = how.bf16};
 }
 
-size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
-                             unsigned passes, unsigned threads)
+/* The most that a weight on its way to the engine takes: as it is stored, and turned where
+ * that is another way round. */
+static size_t loading_bytes(const struct rbe_model_config *c)
 {
-    const size_t kept = rbe_calibration_held_bytes(c, metric) +
-                        gathered_bytes(c, metric, passes);
+    size_t most = 0;
 
-    if (metric != RBE_METRIC_INPUTS) {
-        const size_t gathers = kept + window_of(c) * (2 + (size_t)widest(c)) * sizeof(float);
-        size_t loads = 0;               /* a tensor on its way to the engine, before that */
-        for (size_t i = 0; i < rbe_source_count(c); i++) {
-            const struct rbe_source_tensor t = rbe_source_tensor(c, i);
-            const size_t own = (size_t)t.rows * t.cols * sizeof(float);
-            loads = own > loads ? own : loads;
-        }
-        return rbe_grad_bytes(c, fisher_limits(c, metric, passes), threads) +
+    for (size_t i = 0; i < rbe_source_count(c); i++) {
+        const struct rbe_source_tensor t = rbe_source_tensor(c, i);
+        const size_t all = ((size_t)t.row0 + t.rows) * t.cols * (t.transposed ? 2 : 1);
+        most = all > most ? all : most;
+    }
+    return most * sizeof(float);
+}
+
+/* Of the positions at hand: weights, draws, inputs, energies of rows. */
+static size_t position_bytes(const struct rbe_model_config *c)
+{
+    return (window_of(c) * (2 + widest(c)) + SLICES * tallest(c)) * sizeof(float);
+}
+
+size_t rbe_calibration_bytes(const struct rbe_model_config *c, struct rbe_calibration_how how,
+                             unsigned threads)
+{
+    const size_t kept = rbe_calibration_held_bytes(c, how.metric) +
+                        gathered_bytes(c, how.metric, passes_of(how)) +
+                        rbe_half_bytes(how.bf16, widest_moment(c, how.metric), window_of(c));
+
+    if (how.metric != RBE_METRIC_INPUTS) {
+        const size_t gathers = kept + position_bytes(c), loads = loading_bytes(c);
+        return rbe_grad_bytes(c, fisher_limits(c, how), threads) +
                (gathers > loads ? gathers : loads);
     }
     return kept + (LOGITS * (size_t)c->vocab + (size_t)rbe_model_config_params(c)) *
            sizeof(float) + rbe_session_plain_bytes(c, tap_limits(c));
 }
 
-unsigned rbe_calibration_passes(const struct rbe_model_config *c, enum rbe_metric metric,
-                                unsigned threads, size_t limit)
+void rbe_calibration_fit(struct rbe_calibration_how *how, const struct rbe_model_config *c,
+                         unsigned most, unsigned threads, size_t limit)
 {
-    const size_t least = rbe_calibration_bytes(c, metric, PASSES_MOST, threads);
-    unsigned passes = 1;
-
-    /* Where none is enough they would take time for nothing. */
-    while (least <= limit && rbe_calibration_bytes(c, metric, passes, threads) > limit)
-        passes++;
-    return passes;
+    for (how->passes = 1; how->passes <= most; how->passes++)
+        for (int again = 0; again < 2; again++) {
+            how->again = again;
+            if (rbe_calibration_bytes(c, *how, threads) <= limit)
+                return;
+        }
+    how->passes = 1;
 }
 
 static enum rbe_status open_engine(struct rbe_grad **t, const struct rbe_source *s,
@@ -1030,15 +1012,14 @@ static enum rbe_status open_engine(struct rbe_grad **t, const struct rbe_source 
     return err;
 }
 
-static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric metric,
+static enum rbe_status by_fisher(struct rbe_calibration **out, struct rbe_calibration_how how,
                                  const struct rbe_source *s, const uint32_t *tokens,
                                  size_t count, struct rbe_calibration_keep *keep,
                                  struct rbe_pool *pool, struct rbe_progress *progress,
                                  struct rbe_diag *d)
 {
     const struct rbe_model_config *config = &s->config;
-    const struct rbe_grad_limits limits =
-        fisher_limits(config, metric, keep && keep->passes ? keep->passes : 1);
+    const struct rbe_grad_limits limits = fisher_limits(config, how);
     const struct rbe_loss loss = {.temperature = 1};
     const size_t n = limits.time;
     struct rbe_loss_sums sums = {0};
@@ -1048,12 +1029,13 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric m
     enum rbe_status err;
 
     *out = NULL;
-    if ((err = begin(&c, metric, config, tokens, count, keep, pool, d)))
+    if ((err = begin(&c, how, config, tokens, count, keep, pool, d)))
         return err;
     c->weights = malloc(n * sizeof *c->weights);
     c->scaled = malloc(n * widest(config) * sizeof *c->scaled);
+    c->energies = malloc(SLICES * tallest(config) * sizeof *c->energies);
     draws = malloc(n * sizeof *draws);
-    if (!c->weights || !c->scaled || !draws)
+    if (!c->weights || !c->scaled || !c->energies || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     else if (!(err = wait_turn(c, d)) && !all_is_kept(c))
         err = open_engine(&t, s, limits, c, d);
@@ -1080,12 +1062,13 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, enum rbe_metric m
     return end(out, c, err, progress);
 }
 
-enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, enum rbe_metric metric,
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out,
+                                     struct rbe_calibration_how how,
                                      const struct rbe_source *s, const uint32_t *tokens,
                                      size_t count, struct rbe_pool *pool,
                                      struct rbe_progress *progress, struct rbe_diag *d)
 {
-    return by_fisher(out, metric, s, tokens, count, NULL, pool, progress, d);
+    return by_fisher(out, how, s, tokens, count, NULL, pool, progress, d);
 }
 
 /* --- from files --------------------------------------------------------------------------- */
@@ -1105,7 +1088,7 @@ static enum rbe_status check_text(const char *text, size_t size, const char *pat
 }
 
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
-                                   const char *text_path, enum rbe_metric metric,
+                                   const char *text_path, struct rbe_calibration_how how,
                                    size_t tokens, struct rbe_calibration_keep *keep,
                                    struct rbe_pool *pool, struct rbe_progress *progress,
                                    struct rbe_diag *d)
@@ -1128,7 +1111,7 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     }
     if ((err = rbe_read_text(&text, &size, sha256, text_path, d)) ||
         (err = check_text(text, size, text_path, d)) ||
-        (err = metric != RBE_METRIC_INPUTS ? rbe_source_open(&s, model_path, d)
+        (err = how.metric != RBE_METRIC_INPUTS ? rbe_source_open(&s, model_path, d)
                                            : rbe_model_open(&m, model_path, d)) ||
         (err = rbe_find_tokenizer(&t, NULL, model_path, s ? &s->config : rbe_model_config(m),
                                   d)))
@@ -1140,8 +1123,8 @@ enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *mod
     if (!tokens)
         tokens = RBE_CALIBRATION_TOKENS;
     count = count < tokens ? count : tokens;
-    err = s ? by_fisher(out, metric, s, ids, count, keep, pool, progress, &why)
-            : by_inputs(out, m, ids, count, keep, pool, progress, &why);
+    err = s ? by_fisher(out, how, s, ids, count, keep, pool, progress, &why)
+            : by_inputs(out, m, ids, count, how, keep, pool, progress, &why);
     /* A text too short is the text's fault; what else fails names the model's tensor. */
     if (err == RBE_ERR_ARG)
         rbe_fail(d, err, "%s: %s", text_path, why.text);
@@ -1167,7 +1150,8 @@ void rbe_calibration_close(struct rbe_calibration **pc)
         return;
     drop_sites(c, 0);
     free(c->sites);
-    for (unsigned i = 0; c->files && i < c->passes; i++)
+    free_buffers(c);
+    for (unsigned i = 0; c->files && i < c->how.passes; i++)
         rbe_container_close(&c->files[i]);
     free(c->files);
     rbe_lock_drop(&c->lock);
@@ -1199,20 +1183,6 @@ bool rbe_calibration_knows(const struct rbe_calibration *c, const char *name)
     return s && !s->silent;
 }
 
-/* [n][n] from its upper triangle in stripes. */
-static void unfold(float *to, const float *upper, size_t n, float factor)
-{
-    for (size_t at = 0; at < n; at += STRIPE) {
-        const size_t rows = rows_of_stripe(n, at);
-        const float *from = upper + stripe_at(n, at);
-
-        /* Within a stripe column by column: what is written below the diagonal is one run. */
-        for (size_t k = at; k < n; k++)
-            for (size_t i = at; i < at + rows && i <= k; i++)
-                to[i * n + k] = to[k * n + i] = from[(i - at) * (n - at) + k - at] * factor;
-    }
-}
-
 enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration *c,
                                        const char *name, struct rbe_diag *d)
 {
@@ -1225,9 +1195,9 @@ enum rbe_status rbe_calibration_moment(float **out, const struct rbe_calibration
     float *h = malloc(cols * cols * sizeof *h);
     if (!h)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    unfold(h, s->upper, cols, inverse_of(s));
+    rbe_half_unfold(h, s->upper, cols, inverse_of(s));
     if (!s->sums)
-        rbe_map_forget(s->upper, stripe_at(cols, cols) * sizeof *s->upper);
+        rbe_map_forget(s->upper, rbe_half_floats(cols) * sizeof *s->upper);
     *out = h;
     return RBE_OK;
 }
@@ -1266,7 +1236,7 @@ enum rbe_status rbe_calibration_row_metric(float **out, const struct rbe_calibra
         free(root);
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     }
-    unfold(g, s->outer_upper + r->at, rows, 1);
+    rbe_half_unfold(g, s->outer_upper + r->at, rows, 1);
     for (size_t i = 0; i < rows; i++)
         root[i] = sqrtf(s->importance[row0 + i] / g[i * rows + i]);
     for (size_t i = 0; i < rows; i++)
@@ -1275,7 +1245,7 @@ enum rbe_status rbe_calibration_row_metric(float **out, const struct rbe_calibra
             g[i * rows + k] = i == k ? s->importance[row0 + i] : isfinite(own) ? own : 0;
         }
     if (!s->outer)
-        rbe_map_forget(s->outer_upper + r->at, stripe_at(rows, rows) * sizeof *s->outer_upper);
+        rbe_map_forget(s->outer_upper + r->at, rbe_half_floats(rows) * sizeof *s->outer_upper);
     free(root);
     *out = g;
     return RBE_OK;
@@ -1283,17 +1253,22 @@ enum rbe_status rbe_calibration_row_metric(float **out, const struct rbe_calibra
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c)
 {
-    return c->metric;
+    return c->how.metric;
+}
+
+bool rbe_calibration_is_bf16(const struct rbe_calibration *c)
+{
+    return c->how.bf16;
 }
 
 void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c)
 {
-    uint64_t all = XXH3_64bits(c->text, c->tokens * sizeof *c->text) + (uint64_t)c->metric;
+    uint64_t all = XXH3_64bits(c->text, c->tokens * sizeof *c->text) + (uint64_t)c->how.metric;
 
     /* Summed up: which weight came first depends on the number of passes. */
     for (size_t i = 0; i < c->site_count; i++) {
         const struct site *s = &c->sites[i];
-        const size_t bytes = stripe_at(s->cols, s->cols) * sizeof *s->upper;
+        const size_t bytes = rbe_half_floats(s->cols) * sizeof *s->upper;
         uint64_t x = XXH3_64bits(s->name, strlen(s->name));
 
         x = XXH3_64bits_withSeed(s->upper, bytes, x);

@@ -31,14 +31,28 @@
 
 struct rbe_calibration;
 
-enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
+enum {
+    RBE_CALIBRATION_TOKENS = 131072,    /* by default */
+    RBE_CALIBRATION_PASSES = 8,         /* more than these save hardly any memory */
+};
+
+/* What is gathered, and how. */
+struct rbe_calibration_how {
+    enum rbe_metric metric;
+    bool bf16;                  /* inputs of products rounded to bf16 (grad/product.h), by
+                                 * RBE_METRIC_INPUTS of moments only: half of the time; where
+                                 * rbe_product_has_bf16() says no: RBE_ERR_ARG */
+    bool again;                 /* layers run twice, to the same bits: in less memory */
+    unsigned passes;            /* over the text, each for a part of the moments: less memory
+                                 * still, to the same bits; 0: one; more need a place to keep
+                                 * them, RBE_ERR_IO when the disk is full */
+};
 
 /*
  * Where the sums are kept from time to time, and when interrupted, so that the same
  * calibration goes on from there to the same bits: FOLDER/calibration.rbe, about as large as
  * half of the moments.  A file of another calibration, or a damaged one, is not taken over.
- * A finished calibration reads its moments from there.  Several passes over the text gather a
- * part of the moments each, in less memory, to the same bits.
+ * A finished calibration reads its moments from there.
  *
  * In a shared folder the file is called by what it depends on, calibration-KEY.rbe.  One
  * process at a time gathers, where the file system has locks; others wait, and take over what
@@ -47,7 +61,6 @@ enum { RBE_CALIBRATION_TOKENS = 131072 };        /* by default */
  */
 struct rbe_calibration_keep {
     const char *folder, *source_sha256;
-    unsigned passes;            /* 0: one; more need the disk, RBE_ERR_IO when it is full */
     uint64_t reserve;           /* bytes that the disk must have left besides */
     bool shared;                /* FOLDER is of several processes, each for its calibrations */
     size_t taken;               /* out: tokens taken over, by all passes */
@@ -60,11 +73,13 @@ struct rbe_calibration_keep {
  * (rbe_interrupted()).  progress may be NULL; it is started and ended here.
  */
 enum rbe_status rbe_calibrate(struct rbe_calibration **out, struct rbe_model *m,
-                              const uint32_t *tokens, size_t count, struct rbe_pool *pool,
-                              struct rbe_progress *progress, struct rbe_diag *d);
+                              const uint32_t *tokens, size_t count, bool bf16,
+                              struct rbe_pool *pool, struct rbe_progress *progress,
+                              struct rbe_diag *d);
 
 /* The same by RBE_METRIC_FISHER or RBE_METRIC_TWO_SIDED: takes a backward pass. */
-enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, enum rbe_metric metric,
+enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out,
+                                     struct rbe_calibration_how how,
                                      const struct rbe_source *s, const uint32_t *tokens,
                                      size_t count, struct rbe_pool *pool,
                                      struct rbe_progress *progress, struct rbe_diag *d);
@@ -75,16 +90,17 @@ enum rbe_status rbe_calibrate_fisher(struct rbe_calibration **out, enum rbe_metr
  * with the model's tokenizer.  tokens 0: the default number.  keep NULL: nothing is kept.
  */
 enum rbe_status rbe_calibrate_file(struct rbe_calibration **out, const char *model_path,
-                                   const char *text_path, enum rbe_metric metric,
+                                   const char *text_path, struct rbe_calibration_how how,
                                    size_t tokens, struct rbe_calibration_keep *keep,
                                    struct rbe_pool *pool, struct rbe_progress *progress,
                                    struct rbe_diag *d);
 /* Bytes it takes meanwhile: half of the moments that a pass gathers, and the model. */
-size_t rbe_calibration_bytes(const struct rbe_model_config *c, enum rbe_metric metric,
-                             unsigned passes, unsigned threads);
-/* The fewest passes whose bytes are within a limit; 1 where none are. */
-unsigned rbe_calibration_passes(const struct rbe_model_config *c, enum rbe_metric metric,
-                                unsigned threads, size_t limit);
+size_t rbe_calibration_bytes(const struct rbe_model_config *c, struct rbe_calibration_how how,
+                             unsigned threads);
+/* The fastest `again` and `passes` (up to `most`) whose bytes are within a limit; one pass, and
+ * `again`, where none are. */
+void rbe_calibration_fit(struct rbe_calibration_how *how, const struct rbe_model_config *c,
+                         unsigned most, unsigned threads, size_t limit);
 /* Bytes a finished one holds, its moments on the disk: the weights of rows, the tokens. */
 size_t rbe_calibration_held_bytes(const struct rbe_model_config *c, enum rbe_metric metric);
 void rbe_calibration_close(struct rbe_calibration **c);
@@ -96,6 +112,8 @@ size_t rbe_calibration_tokens(const struct rbe_calibration *c);
 const char *rbe_calibration_sha256(const struct rbe_calibration *c);
 
 enum rbe_metric rbe_calibration_metric(const struct rbe_calibration *c);
+/* Whether its products were of inputs rounded to bf16. */
+bool rbe_calibration_is_bf16(const struct rbe_calibration *c);
 
 /* Of its moments, weights of rows and text: 16 hexadecimal digits and a NUL. */
 void rbe_calibration_digest(char hex[17], const struct rbe_calibration *c);

@@ -114,10 +114,10 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
 
 /*
  * Bytes a conversion takes at its height, the mapped checkpoint and some MB of program and
- * tables apart: of the calibration by `metric` in so many passes, 0 where there is none, of the
- * allocation where `allocates`, of the encoding, whichever is most.
+ * tables apart: of the calibration, NULL where there is none, of the allocation where
+ * `allocates`, of the encoding, whichever is most.
  */
-size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_metric metric,
+size_t rbe_convert_bytes(const struct rbe_convert *c, const struct rbe_calibration_how *how,
                          bool allocates, unsigned threads);
 
 /* A row's weights as they are stored [rows][cols], fresh: the embedding's means moved to the

@@ -25,12 +25,13 @@ static size_t weights_bytes(size_t *kept, const struct rbe_convert *c,
     return own + more;
 }
 
-size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_metric metric,
+size_t rbe_convert_bytes(const struct rbe_convert *c, const struct rbe_calibration_how *how,
                          bool allocates, unsigned threads)
 {
     const struct rbe_model_config *config = &c->source->config;
-    const size_t held = passes ? rbe_calibration_held_bytes(config, metric) : 0;
-    const size_t first = passes ? rbe_calibration_bytes(config, metric, passes, threads) : 0;
+    const size_t held = how ? rbe_calibration_held_bytes(config, how->metric) : 0;
+    const size_t first = how ? rbe_calibration_bytes(config, *how, threads) : 0;
+    const enum rbe_metric metric = how ? how->metric : RBE_METRIC_INPUTS;
     size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
 
     for (size_t i = 0; i < c->count; i++) {
@@ -41,8 +42,8 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, unsigned passes, enum rbe_
         if (r->elsewhere)
             continue;
         const size_t square = (size_t)r->tensor->cols * r->tensor->cols;
-        const size_t moment = passes && r->tensor->matrix ? square * sizeof(float) : 0;
-        const bool told = passes && rbe_convert_uses_feedback(r) && !c->o.no_feedback;
+        const size_t moment = how && r->tensor->matrix ? square * sizeof(float) : 0;
+        const bool told = how && rbe_convert_uses_feedback(r) && !c->o.no_feedback;
         const struct rbe_encode_options o = rbe_convert_told(r, told, metric);
         const bool narrow = rbe_convert_is_narrow(c, r, &o, threads);
         const size_t height = r->tensor->rows;

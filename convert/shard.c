@@ -262,7 +262,8 @@ static enum rbe_status check_same(const struct part *p, const struct part *first
         return differs(p, first, "number of shards", d);
     if (!json_equal(json_object_get(p->what, "calibration"),
                     json_object_get(first->what, "calibration")))
-        return differs(p, first, "calibration (shards need one --shared folder)", d);
+        return differs(p, first, "calibration (shards need one --shared folder, and --f32 "
+                       "where not all CPUs have bf16)", d);
     if (integer_of(p->what, "count") != integer_of(first->what, "count") ||
         !json_equal(json_object_get(p->what, "plan"), json_object_get(first->what, "plan")))
         return differs(p, first, "plan: other options, or another allocation", d);

@@ -192,16 +192,26 @@ static void into_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t
     }
 }
 
+/* A row of the token embedding, in the parameters or in w->h. */
+static const float *looked_up(const struct rbe_grad *t, struct rbe_grad_worker *w, size_t token)
+{
+    const struct rbe_grad_slice *s = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
+
+    if (s->at != RBE_NOT_STORED)
+        return t->params + s->at + token * s->cols;
+    rbe_bf16_row(w->h, t->rear + t->packed_at[s - t->slices], token, s->rows, s->cols);
+    return w->h;
+}
+
 static void embed(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first, size_t count)
 {
     const struct rbe_grad *t = p->t;
     const size_t e = t->c.n_embd;
-    const float *tokens = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_TOKENS);
     const float *positions = rbe_param_of(t, RBE_WHOLE, RBE_ROLE_POSITIONS);
     const struct rbe_grad_slice *mean = rbe_slice_of(t, RBE_WHOLE, RBE_ROLE_EMBED_MEAN);
 
     for (size_t i = first; i < first + count; i++) {
-        const float *token = tokens + p->b->tokens[i] * e;
+        const float *token = looked_up(t, w, p->b->tokens[i]);
         switch (t->arch->positions) {
         case RBE_LEARNED:
             t->v->add(stream(p, 0, i), token, positions + i % p->b->time * e, e);
@@ -279,27 +289,15 @@ static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_
 static void run_pack(void *arg, unsigned i, unsigned n)
 {
     const struct rbe_grad *t = arg;
-    const struct rbe_bf16 *v = rbe_bf16_best();
 
-    for (size_t k = 0; k < t->slice_count; k++) {
-        const struct rbe_grad_slice *s = &t->slices[k];
-        const size_t rows = s->weight_rows, cols = s->cols, at = t->packed_at[k];
-        size_t a, b;
-
-        if (at == RBE_NOT_PACKED)
-            continue;
-        rbe_split(rbe_bf16_padded(rows) / RBE_BF16_STEP, 1, i, n, &a, &b);
-        v->panels(t->front + at, t->params + s->at, cols, true, cols, rows, a, b);
-        if (!t->rear)
-            continue;
-        rbe_split(rbe_bf16_padded(cols) / RBE_BF16_STEP, 1, i, n, &a, &b);
-        v->panels(t->rear + at, t->params + s->at, cols, false, rows, cols, a, b);
-    }
+    for (size_t k = 0; k < t->slice_count; k++)
+        if (t->packed_at[k] != RBE_NOT_PACKED)
+            rbe_grad_pack(t, &t->slices[k], t->params + t->slices[k].at, i, n);
 }
 
 bool rbe_pass_forward(struct rbe_pass *p)
 {
-    if (p->t->front && !p->t->packed)
+    if (p->t->front && !p->t->packed && !p->t->rounded_only)
         rbe_pool_run(p->t->pool, run_pack, p->t);
     p->t->packed = true;
     if (p->t->angles)

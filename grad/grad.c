@@ -27,15 +27,40 @@ enum { HUGE = 1 << 21 };        /* bytes of a large page */
 
 /* --- slices ------------------------------------------------------------------------------- */
 
+/* Whether products take a tensor, as a weight or a range of one; of a model whose output layer
+ * is the token embedding, or is one of its own (untied). */
+static bool is_taken(const struct rbe_source_tensor *t, bool untied)
+{
+    return t->matrix && (t->layer >= 0 || t->role == RBE_ROLE_OUTPUT ||
+                         (t->role == RBE_ROLE_TOKENS && !untied));
+}
+
+static bool is_untied(const struct rbe_model_config *c)
+{
+    bool untied = false;
+
+    for (size_t i = 0; i < rbe_source_count(c); i++)
+        untied |= rbe_source_tensor(c, i).role == RBE_ROLE_OUTPUT;
+    return untied;
+}
+
+static bool is_rounded_only(struct rbe_grad_limits l)
+{
+    return l.bf16 && l.tap_only;
+}
+
 /* Lists the slices into s (NULL: only counts); returns the floats of all. */
-static size_t list_slices(const struct rbe_model_config *c, struct rbe_grad_slice *s)
+static size_t list_slices(const struct rbe_model_config *c, struct rbe_grad_limits l,
+                          struct rbe_grad_slice *s)
 {
     const size_t n = rbe_source_count(c);
+    const bool untied = is_untied(c);
     size_t at = 0, first = 0;
 
     for (size_t i = 0; i < n; i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
         const size_t count = (size_t)t.rows * t.cols;
+        const bool stored = !is_rounded_only(l) || !is_taken(&t, untied);
         if (!t.row0) {
             at = rbe_grad_padded(at);
             first = i;
@@ -43,12 +68,13 @@ static size_t list_slices(const struct rbe_model_config *c, struct rbe_grad_slic
         if (s) {
             s[i] = (struct rbe_grad_slice){.role = t.role, .layer = t.layer,
                                            .matrix = t.matrix, .rows = t.rows, .cols = t.cols,
-                                           .row0 = t.row0, .at = at, .count = count};
+                                           .row0 = t.row0,
+                                           .at = stored ? at : RBE_NOT_STORED, .count = count};
             snprintf(s[i].name, sizeof s[i].name, "%s", t.name);
             for (size_t k = first; k <= i; k++)
                 s[k].weight_rows = t.row0 + t.rows;
         }
-        at += count;
+        at += stored ? count : 0;
     }
     return rbe_grad_padded(at);
 }
@@ -68,15 +94,12 @@ static void list_roles(struct rbe_grad *t)
 static size_t list_packed(const struct rbe_model_config *c, size_t *at)
 {
     const size_t n = rbe_source_count(c);
+    const bool untied = is_untied(c);
     size_t sum = 0, rows = 0;
-    bool untied = false;
 
-    for (size_t i = 0; i < n; i++)
-        untied |= rbe_source_tensor(c, i).role == RBE_ROLE_OUTPUT;
     for (size_t i = 0; i < n; i++) {
         const struct rbe_source_tensor t = rbe_source_tensor(c, i);
-        const bool taken = t.matrix && (t.layer >= 0 || t.role == RBE_ROLE_OUTPUT ||
-                                        (t.role == RBE_ROLE_TOKENS && !untied));
+        const bool taken = is_taken(&t, untied);
         if (at)
             at[i] = taken && !t.row0 ? sum : RBE_NOT_PACKED;
         if (!taken)
@@ -178,7 +201,7 @@ static size_t layout(struct rbe_grad *t, const struct rbe_model_config *c,
     struct rbe_grad_kept kept = {0};
     struct rbe_grad_worker worker;
 
-    t->floats = list_slices(c, NULL);
+    t->floats = list_slices(c, l, NULL);
     t->params = take(&cut, 1, t->floats);
     t->zeros = take(&cut, 1, zeros_of(c));
     t->grads = l.forward_only || l.tap_only ? NULL : take(&cut, 1, t->floats);
@@ -285,7 +308,8 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
     t->e = rbe_elementwise_best(rbe_cpu_isa());
     t->v = rbe_vector_best(rbe_cpu_isa());
     t->slice_count = count;
-    list_slices(c, t->slices);
+    list_slices(c, l, t->slices);
+    t->rounded_only = is_rounded_only(l);
     list_packed(c, t->packed_at);
     list_roles(t);
     layout(t, c, l, threads, t->arena);
@@ -295,6 +319,11 @@ enum rbe_status rbe_grad_open(struct rbe_grad **out, const struct rbe_model_conf
             return err;
         }
     memset(t->params, 0, t->floats * sizeof *t->params);
+    if (t->rounded_only) {
+        const size_t packed = list_packed(c, NULL) * sizeof *t->front;
+        memset(t->front, 0, packed);
+        memset(t->rear, 0, packed);
+    }
     memset(t->zeros, 0, zeros_of(c) * sizeof *t->zeros);
     if (t->grads)
         memset(t->grads, 0, t->floats * sizeof *t->grads);
@@ -384,10 +413,80 @@ void rbe_grad_zero(struct rbe_grad *t)
     }
 }
 
+/* A weight on its way to its packed forms. */
+struct packing {
+    const struct rbe_grad *t;
+    const struct rbe_grad_slice *s;
+    const float *values;
+};
+
+void rbe_grad_pack(const struct rbe_grad *t, const struct rbe_grad_slice *s,
+                   const float *values, unsigned i, unsigned n)
+{
+    const struct rbe_bf16 *v = rbe_bf16_best();
+    const size_t rows = s->weight_rows, cols = s->cols, at = t->packed_at[s - t->slices];
+    size_t a, b;
+
+    rbe_split(rbe_bf16_padded(rows) / RBE_BF16_STEP, 1, i, n, &a, &b);
+    v->panels(t->front + at, values, cols, true, cols, rows, a, b);
+    if (!t->rear)
+        return;
+    rbe_split(rbe_bf16_padded(cols) / RBE_BF16_STEP, 1, i, n, &a, &b);
+    v->panels(t->rear + at, values, cols, false, rows, cols, a, b);
+}
+
+static void run_packing(void *arg, unsigned i, unsigned n)
+{
+    const struct packing *p = arg;
+
+    rbe_grad_pack(p->t, p->s, p->values, i, n);
+}
+
+/* The weight that slice `first` begins, all its ranges. */
+static enum rbe_status load_rounded(struct rbe_grad *t, const struct rbe_source *s,
+                                    size_t first, struct rbe_diag *d)
+{
+    struct packing p = {.t = t, .s = &t->slices[first]};
+    const size_t count = (size_t)p.s->weight_rows * p.s->cols;
+    enum rbe_status err = RBE_OK;
+    float *values = malloc(count * sizeof *values);
+    float *scratch = s->tensors[first].transposed ? malloc(count * sizeof *scratch) : NULL;
+
+    if (!values || (s->tensors[first].transposed && !scratch))
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    for (size_t i = first; !err && (i == first || (i < t->slice_count && t->slices[i].row0));
+         i++)
+        err = rbe_source_read_to(values + (size_t)t->slices[i].row0 * p.s->cols, scratch, s,
+                                 &s->tensors[i], d);
+    p.values = values;
+    if (!err)
+        rbe_pool_run(t->pool, run_packing, &p);
+    free(values);
+    free(scratch);
+    return err;
+}
+
+static enum rbe_status load_slice(struct rbe_grad *t, const struct rbe_source *s, size_t i,
+                                  struct rbe_diag *d)
+{
+    const struct rbe_grad_slice *to = &t->slices[i];
+    float *values;
+
+    if (to->at == RBE_NOT_STORED)
+        return to->row0 ? RBE_OK : load_rounded(t, s, i, d);
+    const enum rbe_status err = rbe_source_read(&values, s, &s->tensors[i], d);
+    if (err)
+        return err;
+    memcpy(t->params + to->at, values, to->count * sizeof *values);
+    free(values);
+    return RBE_OK;
+}
+
 enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
                               struct rbe_diag *d)
 {
     const struct rbe_model_config *c = &s->config;
+    enum rbe_status err = RBE_OK;
 
     if (c->arch != t->c.arch || s->count != t->slice_count || c->n_head != t->c.n_head ||
         c->n_kv != t->c.n_kv || c->options != t->c.options)
@@ -397,18 +496,14 @@ enum rbe_status rbe_grad_load(struct rbe_grad *t, const struct rbe_source *s,
     for (size_t i = 0; i < s->count; i++) {
         const struct rbe_source_tensor *from = &s->tensors[i];
         const struct rbe_grad_slice *to = &t->slices[i];
-        float *values;
         if (from->rows != to->rows || from->cols != to->cols)
             return rbe_fail(d, RBE_ERR_MISMATCH, "%s: tensor '%s' is %u x %u, %u x %u is "
                             "wanted", rbe_source_path(s), to->name, from->rows,
                             from->cols, to->rows, to->cols);
-        const enum rbe_status err = rbe_source_read(&values, s, from, d);
-        if (err)
-            return err;
-        memcpy(t->params + to->at, values, to->count * sizeof *values);
-        free(values);
     }
-    return RBE_OK;
+    for (size_t i = 0; i < s->count && !err; i++)
+        err = load_slice(t, s, i, d);
+    return err;
 }
 
 /* --- the head: logits, losses and the output layer's gradients ---------------------------- */

@@ -34,7 +34,8 @@ struct rbe_grad_limits {
     uint32_t batch, time;       /* the largest; time 1..n_ctx */
     bool forward_only;          /* a teacher or a validation: no gradients kept */
     bool tap_only;              /* no gradients of parameters: what passes by on the way is
-                                 * for rbe_grad_tap() */
+                                 * for rbe_grad_tap(); with bf16, weights that are multiplied
+                                 * are held as rounded alone, and looked up so too */
     bool recompute;             /* keep only every layer's input, run layers twice: slower,
                                  * far less memory */
     bool bf16;                  /* round the inputs of products to bf16 (grad/product.h):
@@ -74,8 +75,11 @@ struct rbe_grad_slice {
     uint32_t row0, weight_rows; /* its first row in its role's weight, and the rows of that:
                                  * 0 and `rows` where it is all of it */
     size_t at, count;           /* where in the flat arrays, in floats; at % 16 == 0 where
-                                 * row0 is 0 */
+                                 * row0 is 0; or RBE_NOT_STORED */
 };
+
+/* Of a slice that is held as rounded alone: only rbe_grad_load() can set it. */
+#define RBE_NOT_STORED SIZE_MAX
 
 struct rbe_grad;
 

@@ -53,6 +53,7 @@ struct rbe_grad {
                                  * began; NULL without bf16 */
     size_t *packed_at;          /* [slice_count] where a weight starts in them */
     bool packed;                /* they are of the present parameters */
+    bool rounded_only;          /* of what is packed there are no f32 parameters */
     float *angles;              /* rbe_rope_table() of limits.time; NULL: none is rotated */
     float *back;                /* [limits.time][head / 2] its sines, negative: turns back */
     float *x;                   /* [layers + 1][tokens][n_embd] the residual stream, or one */
@@ -91,7 +92,7 @@ static inline const struct rbe_grad_slice *rbe_slice_of(const struct rbe_grad *t
     return t->roles[(size_t)(1 + layer) * RBE_ROLE_COUNT + k];
 }
 
-/* Its parameters, or zeros. */
+/* Its parameters, which are stored, or zeros. */
 static inline const float *rbe_param_of(const struct rbe_grad *t, int layer, enum rbe_role k)
 {
     const struct rbe_grad_slice *s = rbe_slice_of(t, layer, k);
@@ -116,12 +117,17 @@ static inline size_t rbe_grad_padded(size_t floats)
 static inline struct rbe_factor rbe_grad_weight(const struct rbe_grad *t,
                                                 const struct rbe_grad_slice *s, bool turned)
 {
-    return (struct rbe_factor){.v = t->params + s->at, .ld = s->cols, .t = turned,
+    return (struct rbe_factor){.v = s->at == RBE_NOT_STORED ? NULL : t->params + s->at,
+                               .ld = s->cols, .t = turned,
                                .whole = turned ? s->cols : s->weight_rows,
                                .packed = !t->front ? NULL
                                                    : (turned ? t->front : t->rear) +
                                                      t->packed_at[s - t->slices]};
 }
+
+/* Packs thread i's panels of the weight that s begins, values [weight_rows][cols]. */
+void rbe_grad_pack(const struct rbe_grad *t, const struct rbe_grad_slice *s,
+                   const float *values, unsigned i, unsigned n);
 
 /* Where the sums for a vector in role k start in a worker's `vectors`; for RBE_ROLE_COUNT,
  * their length. */

@@ -89,8 +89,10 @@ static void back_rows(const struct rbe_pass *p, struct rbe_grad_worker *w,
 {
     struct rbe_factor by = rbe_grad_weight(p->t, s, false);
 
-    by.v += first * by.ld;
-    by.from = first;
+    if (first) {
+        by.v += first * by.ld;
+        by.from = first;
+    }
     rbe_product_run(w->product, count, s->cols, rows, 1,
                     (struct rbe_factor){.v = dy + first, .ld = ld}, by, 0, to, s->cols);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { RBE_BF16_STEP = 32 };
 
@@ -26,6 +27,20 @@ static inline size_t rbe_bf16_padded(size_t n)
 static inline size_t rbe_bf16_packed(size_t k, size_t n)
 {
     return rbe_bf16_padded(k) * rbe_bf16_padded(n);
+}
+
+/* Row `row` of a packed B [k][n], as it was rounded. */
+static inline void rbe_bf16_row(float *to, const uint16_t *packed, size_t row, size_t k,
+                                size_t n)
+{
+    const size_t step = RBE_BF16_STEP, panel = step * rbe_bf16_padded(k);
+
+    packed += row / step * step * step + row % step / 2 * step + row % 2;
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = i / step * panel + i % step / 16 * 512 + i % 16 * 2;
+        const uint32_t bits = (uint32_t)packed[at] << 16;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
 }
 
 struct rbe_bf16 {

@@ -81,6 +81,11 @@ struct rbe_vector {
      * registers; rows and n are multiples of 4, cols one of 8. */
     void (*dots)(double *out, const float *a, const float *b, size_t rows, size_t cols,
                  size_t n);
+    /* to = by x. */
+    void (*scale)(float *to, const float *x, size_t n, float by);
+    /* sums += e(g), one by one; returns the sum of all e(g), added up like squares(): e(g) is
+     * g^2, or where `logit` |g| (1 - |g|). */
+    double (*energies)(float *sums, const float *g, size_t n, bool logit);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

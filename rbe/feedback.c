@@ -349,29 +349,34 @@ static double *upper(double *l, size_t n, size_t k, size_t m)
 /*
  * A = D^-1 U^T, D the diagonal of U, is unit lower triangular, row by row.  By chunks: the rows
  * of a chunk are multiplied by the inverse of their own block, one after the other.  They take
- * the place of U's columns above the chunk, which nobody needs again.
+ * the place of U's columns above the chunk, which nobody needs again.  Row by row of U, where a
+ * chunk is one run, from its last place on.  own: [rows] of scratch.
  */
-static void factor_chunk(struct rbe_row_feedback *f, double *l, size_t first, size_t end,
-                         float *cost)
+static void factor_chunk(struct rbe_row_feedback *f, double *l, double *own, size_t first,
+                         size_t end, float *cost)
 {
-    const size_t n = f->rows;
+    const size_t n = f->rows, last = end - 1;
 
     for (size_t m = first; m < end; m++) {
-        const double own = 1 / *upper(l, n, m, m);
         double sum = 0;
 
-        for (size_t k = 0; k < first; k++)
-            *upper(l, n, k, m) *= own;
-        for (size_t j = first; j < m; j++) {
-            const double a = *upper(l, n, j, m) * own;
-            for (size_t k = 0; k < first; k++)
-                *upper(l, n, k, m) -= a * *upper(l, n, k, j);
-        }
-        for (size_t k = 0; k < first; k++)
-            f->u[k * n + m] = (float)-*upper(l, n, k, m);
+        own[last - m] = 1 / *upper(l, n, m, m);
         for (size_t j = m; j < end; j++)
             sum += *upper(l, n, m, j) * *upper(l, n, m, j);
         cost[m] = (float)sum;
+    }
+    for (size_t k = 0; k < first; k++) {
+        double *x = upper(l, n, k, last);
+
+        for (size_t i = 0; i < end - first; i++)
+            x[i] *= own[i];
+        for (size_t j = first; j < end; j++) {
+            const double *from = upper(l, n, j, last), y = x[last - j];
+            for (size_t i = 0; i < last - j; i++)
+                x[i] -= from[i] * own[i] * y;
+        }
+        for (size_t m = first; m < end; m++)
+            f->u[k * n + m] = (float)-x[last - m];
     }
 }
 
@@ -404,8 +409,8 @@ enum rbe_status rbe_row_feedback_open(struct rbe_row_feedback **out, const float
         goto out;
     }
     for (size_t i = 0; rbe_row_feedback_chunk(f, i) < n; i++)
-        factor_chunk(f, a, rbe_row_feedback_chunk(f, i), rbe_row_feedback_chunk(f, i + 1),
-                     cost);
+        factor_chunk(f, a, all.slab, rbe_row_feedback_chunk(f, i),
+                     rbe_row_feedback_chunk(f, i + 1), cost);
 out:
     free(a);
     if (err)

@@ -71,7 +71,8 @@ struct row_sums {
     float *scratch;             /* [threads][2][cols] */
 };
 
-/* v H v^T; H symmetric.  Eight sums side by side, so that the compiler may use vectors. */
+/* v H v^T; H symmetric, so what is right of the diagonal counts twice.  Eight sums side by
+ * side, so that the compiler may use vectors. */
 static double quadratic(const float *v, const float *h, size_t n)
 {
     double sum = 0;
@@ -79,7 +80,7 @@ static double quadratic(const float *v, const float *h, size_t n)
     for (size_t i = 0; i < n; i++) {
         const float *row = h + i * n;
         double dot[8] = {0}, all = 0;
-        size_t k = 0;
+        size_t k = i + 1;
 
         for (; k + 8 <= n; k += 8)
             for (size_t l = 0; l < 8; l++)
@@ -88,7 +89,7 @@ static double quadratic(const float *v, const float *h, size_t n)
             dot[k % 8] += (double)row[k] * v[k];
         for (size_t l = 0; l < 8; l++)
             all += dot[l];
-        sum += v[i] * all;
+        sum += v[i] * (2 * all + (double)row[i] * v[i]);
     }
     return sum;
 }

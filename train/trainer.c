@@ -151,7 +151,7 @@ static enum rbe_status need_calibration(struct trainer *t)
         return RBE_OK;
     struct rbe_progress *p = t->o->progress, was = p ? *p : (struct rbe_progress){0};
     err = rbe_calibrate_file(&t->calibration, t->o->original, t->o->calibration,
-                             t->o->metric, 0, NULL, t->o->pool, p, t->d);
+                             t->o->how, 0, NULL, t->o->pool, p, t->d);
     if (p)
         *p = was;
     return err;

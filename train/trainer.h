@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/progress.h"
+#include "convert/calibrate.h"
 #include "convert/profile.h"
 #include "grad/loss.h"
 #include "train/recipe.h"
@@ -41,7 +42,7 @@ struct rbe_trainer_options {
     uint32_t valid_windows;     /* at most so many, spread over the text */
     /* For encoding: the original's file for calibration, NULL: without. */
     const char *original, *calibration;
-    enum rbe_metric metric;
+    struct rbe_calibration_how how;
     const char *checkpoint;     /* or NULL: none */
     double every_s;             /* seconds between checkpoints */
     bool resume;                /* go on from the checkpoint, which must be there */

@@ -70,7 +70,7 @@ clean 'codecs, 2 threads' "$rbe" codecs "$work/wide" --sample 1 --ratios 8 -q -t
 # Tests that open a pool; what calibrates, talks and trains is above: check_calibrate,
 # check_conversation and check_grad would take many minutes each.
 for t in base/test/check_threads base/test/check_progress rbe/test/check_feedback \
-    rbe/test/check_encode_block rbe/test/check_refit eval/test/check_chat \
+    rbe/test/check_encode_block rbe/test/check_refit eval/test/check_chat convert/test/check_half \
     train/test/check_student; do
     clean "$t" "$b/$t"
 done

@@ -7,14 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/file.h"
 #include "base/stats.h"
 #include "convert/calibrate.h"
 #include "convert/sensitivity.h"
 #include "grad/grad.h"
+#include "grad/product.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
+#include "kernels/vector.h"
 #include "model/data.h"
 #include "model/synth.h"
 #include "model/weights.h"
@@ -107,9 +110,10 @@ static void check_moments(struct rbe_model *m, const char *path)
 
     for (size_t i = 0; i < WINDOWS * LENGTH; i++)
         tokens[i] = check_below(&rng, 8000);
-    CHECK(rbe_calibrate(&c, m, tokens, WINDOWS * LENGTH - 1, NULL, NULL, &d) == RBE_ERR_ARG);
+    CHECK(rbe_calibrate(&c, m, tokens, WINDOWS * LENGTH - 1, false, NULL, NULL, &d) ==
+          RBE_ERR_ARG);
     CHECK(strstr(d.text, "too short") && !c);
-    if (!CHECK(rbe_calibrate(&c, m, tokens, WINDOWS * LENGTH + 5, NULL, NULL, &d) == RBE_OK))
+    if (!CHECK(!rbe_calibrate(&c, m, tokens, WINDOWS * LENGTH + 5, false, NULL, NULL, &d)))
         return;
     CHECK(rbe_calibration_tokens(c) == WINDOWS * LENGTH);
     CHECK(!rbe_calibration_knows(c, "h.12.mlp.c_fc.weight"));
@@ -186,6 +190,8 @@ struct fisher_case {
     size_t window, vocab;       /* tokens of a window; of the vocabulary, so many are used */
     bool by_threads;            /* one thread must give the same bits */
 };
+
+static const struct rbe_calibration_how two_sided = {.metric = RBE_METRIC_TWO_SIDED};
 
 enum { ROWS = 8 };              /* the last ones of the range */
 
@@ -340,14 +346,16 @@ static void near_gradient(const struct slow_fisher *f, struct rbe_grad *t)
     CHECK(worst <= 1e-4 * largest && largest > 0);
 }
 
-/* Every sum of a calibration by one thread. */
+/* Every sum of a calibration by one thread, with layers run twice. */
 static void check_threads(const struct fisher_case *k, const struct rbe_source *source,
                           const uint32_t *tokens, const struct rbe_calibration *two)
 {
+    const struct rbe_calibration_how how = {.metric = RBE_METRIC_TWO_SIDED, .again = true,
+                                            .bf16 = rbe_calibration_is_bf16(two)};
     struct rbe_calibration *one = NULL;
 
-    if (!CHECK(!rbe_calibrate_fisher(&one, RBE_METRIC_TWO_SIDED, source, tokens,
-                                     WINDOWS * k->window, NULL, NULL, NULL)))
+    if (!CHECK(!rbe_calibrate_fisher(&one, how, source, tokens, WINDOWS * k->window, NULL, NULL,
+                                     NULL)))
         return;
     for (size_t i = 0; i < source->count; i++) {
         const struct rbe_source_tensor *t = &source->tensors[i];
@@ -369,6 +377,113 @@ static void check_threads(const struct fisher_case *k, const struct rbe_source *
     rbe_calibration_close(&one);
 }
 
+/* |a - b| / |b|. */
+static double distance(const float *a, const float *b, size_t n)
+{
+    double apart = 0, all = 0;
+
+    for (size_t i = 0; i < n && a && b; i++) {
+        apart += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        all += (double)b[i] * (double)b[i];
+    }
+    return sqrt(apart / all);
+}
+
+/* Rounded inputs change little: each by up to 1/256, and few draws.  The same bits by any
+ * number of threads. */
+static void check_rounded(const struct fisher_case *k, const struct rbe_source *source,
+                          const uint32_t *tokens, const struct rbe_calibration *f32,
+                          struct rbe_pool *pool)
+{
+    const struct rbe_calibration_how how = {.metric = RBE_METRIC_TWO_SIDED, .bf16 = true};
+    struct rbe_calibration *c = NULL;
+    double worst = 0, worst_rows = 0, least = 1;
+
+    CHECK(!rbe_calibration_is_bf16(f32));
+    if (!rbe_product_has_bf16()) {
+        CHECK(rbe_calibrate_fisher(&c, how, source, tokens, WINDOWS * k->window, pool, NULL,
+                                   NULL) == RBE_ERR_ARG && !c);
+        return;
+    }
+    if (!CHECK(!rbe_calibrate_fisher(&c, how, source, tokens, WINDOWS * k->window, pool, NULL,
+                                     NULL)))
+        return;
+    CHECK(rbe_calibration_is_bf16(c));
+    for (size_t i = 0; i < source->count; i++) {
+        const struct rbe_source_tensor *t = &source->tensors[i];
+        float *h = moment_of(c, t->name), *g = moment_of(f32, t->name);
+        if (!h)
+            continue;
+        const double apart = distance(h, g, (size_t)t->cols * t->cols);
+        worst = fmax(worst, apart);
+        least = fmin(least, apart);
+        free(h);
+        free(g);
+        worst_rows = fmax(worst_rows, distance(rbe_calibration_rows(c, t->name),
+                                               rbe_calibration_rows(f32, t->name), t->rows));
+    }
+    printf("%s: by bf16 moments are %.2g to %.2g apart, weights of rows %.2g\n", k->site, least,
+           worst, worst_rows);
+    CHECK(worst < 0.02 && worst_rows < 0.02 && least > 0);
+    check_threads(k, source, tokens, c);
+    rbe_calibration_close(&c);
+}
+
+/* All that a tap is told. */
+static void on_anything(void *arg, const struct rbe_grad_slice *s, const float *x,
+                        const float *dy, size_t tokens)
+{
+    uint64_t *told = arg;
+    const size_t inputs = x ? tokens * s->cols : 0;
+
+    if (inputs)
+        *told = XXH3_64bits_withSeed(x, inputs * sizeof *x, *told);
+    *told = XXH3_64bits_withSeed(dy, tokens * (x ? s->weight_rows : s->cols) * sizeof *dy,
+                                 *told);
+}
+
+/* An engine that holds rounded weights alone says what one says whose embedding is rounded. */
+static void check_engine(const struct fisher_case *k, const struct rbe_source *source,
+                         const uint32_t *tokens, struct rbe_pool *pool)
+{
+    const struct rbe_loss ce = {.temperature = 1};
+    const struct rbe_grad_limits whole = {.batch = 1, .time = (uint32_t)k->window,
+                                          .bf16 = true};
+    const struct rbe_vector *v = rbe_vector_best(rbe_cpu_isa());
+    struct rbe_grad_limits limits = whole;
+    struct rbe_loss_sums sums[2] = {{0}};
+    struct rbe_grad *t[2] = {NULL, NULL};
+    uint64_t told[2] = {0, 0};
+
+    if (!rbe_product_has_bf16())
+        return;
+    for (int i = 0; i < 2; i++, limits.tap_only = true) {
+        if (!CHECK(!rbe_grad_open(&t[i], &source->config, limits, pool, NULL) &&
+                   !rbe_grad_load(t[i], source, NULL)))
+            return;
+        const struct rbe_grad_slice *s = rbe_grad_find(t[i], k->embedding);
+        const bool tied = !strcmp(k->head, k->embedding);
+        CHECK((s->at == RBE_NOT_STORED) == (i && tied));
+        for (size_t n = 0; n < s->count && !i && tied; n++) {
+            float *p = rbe_grad_params(t[i]) + s->at + n;
+            uint16_t rounded;
+            v->round_bf16(&rounded, p, 1, 1);
+            const uint32_t bits = (uint32_t)rounded << 16;
+            memcpy(p, &bits, sizeof *p);
+        }
+        const struct rbe_grad_batch b = {.batch = 1, .time = limits.time, .tokens = tokens,
+                                         .targets = tokens + 1};
+        rbe_grad_tap(t[i], on_anything, &told[i]);
+        CHECK(!rbe_grad_step(t[i], &b, &ce, NULL, 1, &sums[i], NULL));
+    }
+    CHECK(told[0] == told[1] && sums[0].loss == sums[1].loss && told[0]);
+    CHECK(rbe_grad_bytes(&source->config, limits, 2) +
+              4 * source->config.n_embd * source->config.n_embd <
+          rbe_grad_bytes(&source->config, whole, 2));
+    rbe_grad_close(&t[0]);
+    rbe_grad_close(&t[1]);
+}
+
 static void check_fisher(const struct fisher_case *k)
 {
     const struct rbe_loss ce = {.temperature = 1};
@@ -388,7 +503,7 @@ static void check_fisher(const struct fisher_case *k)
     for (size_t i = 0; i < WINDOWS * k->window; i++)
         tokens[i] = check_below(&rng, (uint32_t)k->vocab);
     if (!CHECK(!rbe_source_open(&source, k->path, &d) && !rbe_pool_open(&pool, 2, &d) &&
-               !rbe_calibrate_fisher(&c, RBE_METRIC_TWO_SIDED, source, tokens,
+               !rbe_calibrate_fisher(&c, two_sided, source, tokens,
                                      WINDOWS * k->window + k->window - 1, pool, NULL, &d) &&
                !rbe_grad_open(&t, &source->config, limits, pool, &d) &&
                !rbe_grad_load(t, source, &d))) {
@@ -432,8 +547,11 @@ static void check_fisher(const struct fisher_case *k)
     near_rows(rbe_calibration_rows(c, k->head), f.head_rows, vocab);
     near_gradient(&f, t);
     near_metric(c, &f, rbe_source_find(source, k->range));
-    if (k->by_threads)
+    if (k->by_threads) {
         check_threads(k, source, tokens, c);
+        check_rounded(k, source, tokens, c, pool);
+        check_engine(k, source, tokens, pool);
+    }
     free(f.site);
     free(f.site_rows);
     free(f.head);

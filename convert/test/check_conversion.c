@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "convert/convert.h"
+#include "grad/product.h"
 #include "convert/test/predictions.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
@@ -136,21 +137,22 @@ static void check_memory(const char *out)
         goto out;
     o.profile = profile;
     o.pool = pool;
-    for (int m = 0; m < RBE_METRIC_COUNT; m++) {
+    for (int k = 0; k < 2 * RBE_METRIC_COUNT; k++) {
         struct rbe_model *model = NULL;
+        const struct rbe_calibration_how how = {.metric = (enum rbe_metric)(k / 2),
+                                                .bf16 = k % 2 && rbe_product_has_bf16()};
 
         rbe_calibration_close(&calibration);
         phase();
-        if (m != RBE_METRIC_INPUTS) {
-            CHECK(!rbe_calibrate_fisher(&calibration, (enum rbe_metric)m, s, tokens, TOKENS,
-                                        pool, NULL, &d));
+        if (how.metric != RBE_METRIC_INPUTS) {
+            CHECK(!rbe_calibrate_fisher(&calibration, how, s, tokens, TOKENS, pool, NULL, &d));
         } else {
             CHECK(!rbe_model_open(&model, dir, &d) &&
-                  !rbe_calibrate(&calibration, model, tokens, TOKENS, pool, NULL, &d));
+                  !rbe_calibrate(&calibration, model, tokens, TOKENS, how.bf16, pool, NULL,
+                                 &d));
             rbe_model_close(&model);
         }
-        took(rbe_metric_name((enum rbe_metric)m),
-             rbe_calibration_bytes(&config, (enum rbe_metric)m, 1, 2));
+        took(rbe_metric_name(how.metric), rbe_calibration_bytes(&config, how, 2));
     }
     if (!CHECK(!rbe_convert_plan(&c, s, &o, &d)))
         goto out;
@@ -158,14 +160,15 @@ static void check_memory(const char *out)
     phase();
     CHECK(!rbe_convert_allocate(c, dir, &d) && c->measured);
     took("allocation", rbe_convert_allocate_bytes(c, 2));
-    const size_t whole = rbe_convert_bytes(c, 1, RBE_METRIC_TWO_SIDED, false, 2);
+    const struct rbe_calibration_how both = {.metric = RBE_METRIC_TWO_SIDED};
+    const size_t whole = rbe_convert_bytes(c, &both, false, 2);
     const size_t held = rbe_calibration_held_bytes(&config, RBE_METRIC_TWO_SIDED);
-    CHECK(whole >= rbe_calibration_bytes(&config, RBE_METRIC_TWO_SIDED, 1, 2));
-    CHECK(rbe_convert_bytes(c, 1, RBE_METRIC_TWO_SIDED, true, 2) >=
+    CHECK(whole >= rbe_calibration_bytes(&config, both, 2));
+    CHECK(rbe_convert_bytes(c, &both, true, 2) >=
           held + rbe_convert_allocate_bytes(c, 2));
     phase();
     CHECK(!rbe_convert_run(c, out, &d));
-    took("encoding", rbe_convert_bytes(c, 0, RBE_METRIC_INPUTS, false, 2));
+    took("encoding", rbe_convert_bytes(c, NULL, false, 2));
     printf("%s", d.text);
 out:
     rbe_convert_close(&c);

@@ -153,11 +153,15 @@ check 'no text at all' fails 1 'noise: not valid UTF-8' "$tiny" "$dir/x.rbe" --c
 smallest=$("$rbe" convert -q "$tiny" --plan -p mini-2.89 --bytes 9000 2>&1 |
     sed 's/.* is \([0-9]*\) bytes.*/\1/')
 check 'the smallest budget that is named' run "$tiny" "$dir/s.rbe" -p mini-2.89 --bytes \
-    "$smallest" --calibration "$dir/c.txt" --search fast --json "$dir/s.jsonl"
+    "$smallest" --calibration "$dir/c.txt" --search fast --f32 --json "$dir/s.jsonl"
 check 'is met' [ "$(size "$dir/s.rbe")" = "$smallest" ]
 check 'and says how' grep -q 'no measured allocation fits' "$dir/out"
 check 'in the result too' grep -q '"allocation":"even"' "$dir/s.jsonl"
 check 'the other was measured' grep -q '"allocation":"measured"' "$dir/m.jsonl"
+check 'calibrated in f32' grep -q '"products":"f32"' "$dir/s.jsonl"
+products=f32
+[ -n "${EMULATOR:-}${RBE_DISABLE_ISA:-}" ] || ! grep -qw avx512_bf16 /proc/cpuinfo || products=bf16
+check 'the other as this CPU can' staged .calibration.products "\"$products\""
 check 'one byte less is refused' fails 1 "the smallest possible with profile mini-2.89 is $smallest" \
     "$tiny" "$dir/x.rbe" -p mini-2.89 --bytes $((smallest - 1))
 check 'a budget no allocation can meet' fails 1 'the smallest possible with profile mini-2.89' \
@@ -262,6 +266,8 @@ mkdir "$dir/folder"
 check 'a folder as output' fails 1 'not a regular file' "$mini" "$dir/folder" -p int8
 check 'a metric that decides nothing' fails 2 '--metric: profile int4' "$mini" \
     "$dir/x.rbe" --codec int4 --metric fisher
+check 'products that decide nothing' fails 2 '--f32: profile int8' "$mini" "$dir/x.rbe" \
+    -p int8 --f32
 check 'a text that decides nothing' fails 2 '--calibration: profile int8' "$mini" \
     "$dir/x.rbe" -p int8 --calibration "$dir/c.txt"
 check 'nothing to allocate' fails 2 '--allocate: profile seed-b44' "$mini" "$dir/x.rbe" \

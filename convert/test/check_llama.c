@@ -150,7 +150,7 @@ static void calibrate(const char *path)
     for (size_t i = 0; i < TOKENS; i++)
         tokens[i] = check_below(&rng, VOCAB);
     if (!CHECK(!rbe_model_open(&m, path, &d) &&
-               !rbe_calibrate(&calibration, m, tokens, TOKENS, NULL, NULL, &d)))
+               !rbe_calibrate(&calibration, m, tokens, TOKENS, false, NULL, NULL, &d)))
         printf("     %s\n", d.text);
     rbe_model_close(&m);
 }

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "convert/convert.h"
+#include "grad/product.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/synth.h"
@@ -38,9 +39,10 @@ struct settings {
     int search;
     bool no_feedback;
     unsigned passes;
+    bool bf16;
 };
 static const struct settings usual = {"a.txt", RBE_METRIC_FISHER, true, RBE_SEARCH_FAST, false,
-                                      1};
+                                      1, false};
 
 /* Where a run is interrupted; each goes one step further than the run before. */
 enum stage { NOWHERE, CALIBRATING, MEASURING, ENCODING };
@@ -97,11 +99,12 @@ static struct outcome run(const char *out, const struct settings *s, enum stage 
     o.profile = profile;
     if (!CHECK(!rbe_convert_plan(&c, source, &o, &d) && !rbe_convert_begin(c, path, &d)))
         goto out;
-    struct rbe_calibration_keep keep = {.folder = c->folder, .source_sha256 = source->sha256,
-                                        .passes = s->passes};
+    struct rbe_calibration_keep keep = {.folder = c->folder, .source_sha256 = source->sha256};
+    const struct rbe_calibration_how how = {.metric = s->metric, .bf16 = s->bf16,
+                                            .passes = s->passes};
     if (stage == CALIBRATING)
         raise(SIGINT);
-    to.err = rbe_calibrate_file(&calibration, dir, text, s->metric, WINDOWS * CTX, &keep, NULL,
+    to.err = rbe_calibrate_file(&calibration, dir, text, how, WINDOWS * CTX, &keep, NULL,
                                 NULL, &d);
     to.taken = keep.taken;
     snprintf(to.unkept, sizeof to.unkept, "%.200s", keep.why.text);
@@ -266,6 +269,10 @@ static void check_changes(void)
     CHECK(!same_files("cut.rbe", "whole.rbe"));
     forget("cut.rbe");
     forget("whole.rbe");
+    s = usual;
+    s.bf16 = rbe_product_has_bf16();
+    if (s.bf16)
+        check_change("products", &s, &usual, false, true);
     s = usual;
     s.search = RBE_SEARCH_DEFAULT;
     check_change("search", &usual, &s, true, false);

@@ -15,7 +15,7 @@
 
 enum { MAX = 2048 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};
-enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 22 };
+enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 26 };
 
 static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], more[MAX], dgain[MAX], dbias[MAX];
 static float first[SIZES][KEPT][MAX];
@@ -367,6 +367,31 @@ static void check_squares(const struct rbe_vector *v, size_t size)
     CHECK_NEAR(v->squares(x, n), want, 1e-6 * want);
 }
 
+static void check_energies(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+
+    for (int logit = 0; logit < 2; logit++) {
+        double want = 0;
+
+        put(got, y, n);
+        for (size_t i = 0; i < n; i++) {
+            const float a = fabsf(x[i]), e = logit ? a * (1 - a) : a * a;
+            more[i] = y[i] + e;
+            want += (double)e;
+        }
+        const float all = (float)v->energies(got, x, n, logit);
+        CHECK_NEAR(all, want, 1e-6 * (double)n);
+        CHECK(!memcmp(got, more, n * sizeof *got));
+        same_bits(version, size, 22 + logit, got);
+        put(got, NULL, n);
+        v->scale(got, x, n, all);
+        for (size_t i = 0; i < n; i++)
+            CHECK(got[i] == x[i] * all);
+        same_bits(version, size, 24 + logit, got);
+    }
+}
+
 static void check_moves(const struct rbe_vector *v, size_t version, size_t size)
 {
     const size_t n = sizes[size];
@@ -464,6 +489,7 @@ int main(int argc, char **argv)
             check_gates(v, k, size);
             check_softmax(v, k, size);
             check_squares(v, size);
+            check_energies(v, k, size);
             check_moves(v, k, size);
             check_rounding(v, size);
             check_loss(v, k, size, "ce", 12);

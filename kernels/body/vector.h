@@ -454,6 +454,53 @@ static void dots(double *out, const float *a, const float *b, size_t rows, size_
         }
 }
 
+static void scale(float *to, const float *x, size_t n, float by)
+{
+#define BODY(LOAD, STORE) STORE(to + i, LOAD(x + i) * by);
+    EACH(n, BODY);
+#undef BODY
+}
+
+/* Of a register; added to sums. */
+INLINE f32x energy(float *sums, const float *g, bool logit)
+{
+    const f32x v = f32_load(g), a = f32_max(v, -v), e = logit ? a * (1 - a) : v * v;
+
+    f32_store(sums, f32_load(sums) + e);
+    return e;
+}
+
+INLINE double all_energies(float *sums, const float *g, size_t n, bool logit)
+{
+    double total = 0;
+
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t end = n - at < BLOCK ? n : at + BLOCK;
+        struct sixteen sum = {.a = {0}};
+        float last[LANES], more[LANES] = {0};
+        size_t i = at;
+#define ENERGY(k) energy(sums + i + (k), g + i + (k), logit)
+        for (; i + LANES <= end; i += LANES)
+            ADD_LANES(sum, ENERGY);
+#undef ENERGY
+#define ENERGY(k) energy(more + (k), last + (k), logit)
+        if (i < end) {
+            pad(last, g + i, end - i, 0);
+            ADD_LANES(sum, ENERGY);
+            for (size_t k = 0; i + k < end; k++)
+                sums[i + k] += more[k];
+        }
+#undef ENERGY
+        total += (double)sum_lanes(sum);
+    }
+    return total;
+}
+
+static double energies(float *sums, const float *g, size_t n, bool logit)
+{
+    return logit ? all_energies(sums, g, n, true) : all_energies(sums, g, n, false);
+}
+
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
-    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots
+    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots, scale, energies
