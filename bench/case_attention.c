@@ -95,7 +95,7 @@ static void attend(struct attention *a, const struct rbe_attention *by, size_t l
     by->of[c->type].scores(scores, c->positions, &q, &kv, c->positions);
     rbe_elementwise_best(rbe_cpu_isa())->softmax(scores, c->positions);
     by->of[c->type].mix(a->y + head * c->dim, c->dim, scores, c->positions, 1, &kv,
-                        c->positions);
+                        c->positions, false);
 }
 
 static void run_layers(void *arg, unsigned i, unsigned n)

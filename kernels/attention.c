@@ -52,7 +52,15 @@ size_t rbe_kv_query_bytes(enum rbe_kv_type t, size_t count, size_t dim)
            count * (sizeof(float) + sizeof(int32_t));
 }
 
-/* q [n] as high and low bytes; returns the sum.  n is a multiple of 16. */
+/* Of each four bytes the second and the third change places. */
+static uint64_t swapped(uint64_t v)
+{
+    return (v & 0xFF0000FFFF0000FF) | (v >> 8 & 0x0000FF000000FF00) |
+           (v << 8 & 0x00FF000000FF0000);
+}
+
+/* q [n] as high and low bytes in the order of the cache; returns the sum.  n is a multiple of
+ * 16. */
 static int32_t split_bytes(int8_t *high, int8_t *low, const int16_t *q, size_t n)
 {
     typedef int16_t s16x8 __attribute__((vector_size(16)));     /* the compiler's own */
@@ -63,8 +71,8 @@ static int32_t split_bytes(int8_t *high, int8_t *low, const int16_t *q, size_t n
         s16x8 v;
         memcpy(&v, q + k, sizeof v);
         const s16x8 rest = (v << 8) >> 8;       /* the low byte, with its sign */
-        const s8x8 l = __builtin_convertvector(rest, s8x8);
-        const s8x8 h = __builtin_convertvector((v - rest) >> 8, s8x8);
+        const uint64_t l = swapped((uint64_t)__builtin_convertvector(rest, s8x8));
+        const uint64_t h = swapped((uint64_t)__builtin_convertvector((v - rest) >> 8, s8x8));
         memcpy(low + k, &l, sizeof l);
         memcpy(high + k, &h, sizeof h);
         for (size_t j = 0; j < 8; j++)

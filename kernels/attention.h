@@ -9,15 +9,17 @@
  *
  * f32 and f16: rows of a head, [position][dim].
  *
- * int8: a value is a byte times its row's scale, a bf16 that is at least max |x| / 127.
- * Sixteen keys stand beside each other, bytes moved up by 128, so that a register's lanes are
+ * int8: a value is a byte times its row's scale, a bf16 that is at least max |x| / 127; bytes
+ * are moved up by 128.  Sixteen keys stand beside each other, so that a register's lanes are
  * positions and no sum runs across lanes: [position / 16][dim / 4][16 positions][4].  Four
  * values do, so that a sum of products over positions has four terms at hand:
- * [position / 4][dim][4 positions].  dim is padded with zeros to a multiple of 16.
+ * [position / 4][dim][4 positions].  Of each four bytes the second and the third are swapped
+ * (body/attention.h).  dim is padded with zeros to a multiple of 16.
  */
 #ifndef RBE_KERNELS_ATTENTION_H
 #define RBE_KERNELS_ATTENTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,7 +54,7 @@ struct rbe_kv_queries {
     size_t ldx, count;
     float scale;                /* scores are scale * (query . key) */
     int16_t *q;                 /* [count][padded dim], the same for the others */
-    int8_t *high, *low;
+    int8_t *high, *low;         /* swapped like the cache's */
     float *unit;                /* [count] scale * what q counts in */
     int32_t *shift;             /* [count] 128 * sum of q: what moved keys add to a sum */
 };
@@ -79,10 +81,11 @@ struct rbe_attention {
          * next multiple of RBE_KV_STEP may be overwritten. */
         void (*scores)(float *s, size_t lds, const struct rbe_kv_queries *q,
                        const struct rbe_kv *kv, size_t count);
-        /* y[i * ldy] = sum over t < count of p[i * ldp + t] * value t, for i < n.  p >= 0, and
-         * is overwritten. */
+        /* y[i * ldy] = sum over t < count of p[i * ldp + t] * value t, for i < n; where each
+         * query is a position later than the one before, t < count + i.  p >= 0, and is
+         * overwritten.  Each y has the bits that it gets alone. */
         void (*mix)(float *y, size_t ldy, float *p, size_t ldp, size_t n,
-                    const struct rbe_kv *kv, size_t count);
+                    const struct rbe_kv *kv, size_t count, bool later);
     } of[RBE_KV_TYPES];
 };
 

@@ -13,7 +13,8 @@
  * vectors.  For formats of integers that makes no difference to the bits.
  *
  * Attention over a cache in f32 takes blocks of queries through that library.  Over one in f16
- * or int8 a query goes as in decoding, whatever the batch, and gets the same bits.
+ * or int8 a few queries meet a key at once, of several tokens or of the heads that share it;
+ * each gets the bits that it gets alone.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@
 #include "model/weights.h"
 
 /* The kernels of RBE models gain nothing beyond 64 tokens at once, the dense library does. */
-enum { RBE_BATCH = 64, PLAIN_BATCH = 512, QUERY_BLOCK = 64 };
+enum { RBE_BATCH = 64, PLAIN_BATCH = 512, QUERY_BLOCK = 64, QUERIES = 4 };
 
 struct rbe_session {
     struct rbe_model *m;         /* read only, but for its mark of being verified */
@@ -141,7 +142,7 @@ static size_t positions(struct rbe_session_limits l)
     return ((size_t)l.max_tokens + RBE_KV_STEP - 1) / RBE_KV_STEP * RBE_KV_STEP;
 }
 
-/* Bytes of a head's keys, of their scales, and of one query made ready. */
+/* Bytes of a head's keys, of their scales, and of its queries made ready at once. */
 static size_t head_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
 {
     return aligned(rbe_kv_bytes(type_of(l), positions(l), c->head));
@@ -150,11 +151,6 @@ static size_t head_bytes(const struct rbe_model_config *c, struct rbe_session_li
 static size_t scale_bytes(struct rbe_session_limits l)
 {
     return rbe_kv_scale_bytes(type_of(l), positions(l));
-}
-
-static size_t query_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
-{
-    return aligned(rbe_kv_query_bytes(type_of(l), 1, c->head));
 }
 
 /* Batches shorter than this are attended token by token. */
@@ -166,13 +162,23 @@ enum { PARTS_AT_ONCE = 4 };
 /* Up to so many tokens, what is done token by token is no work to share. */
 enum { FEW_TOKENS = 4 };
 
-/* Queries whose scores are held at once: a block of them where they go through the dense
- * library. */
+/* Whether batches of MIN_BLOCK tokens and more are attended through the dense library. */
+static bool dense_attention(struct rbe_session_limits l)
+{
+    return l.kv_cache == RBE_KV_F32 && rbe_dense_fast() && l.max_batch >= MIN_BLOCK;
+}
+
+/* Queries of a head whose scores are held at once. */
 static uint32_t query_rows(struct rbe_session_limits l)
 {
-    if (l.kv_cache != RBE_KV_F32 || !rbe_dense_fast() || l.max_batch < MIN_BLOCK)
-        return 1;
-    return l.max_batch < QUERY_BLOCK ? l.max_batch : QUERY_BLOCK;
+    const uint32_t most = dense_attention(l) ? QUERY_BLOCK : QUERIES;
+
+    return l.max_batch < most ? l.max_batch : most;
+}
+
+static size_t query_bytes(const struct rbe_model_config *c, struct rbe_session_limits l)
+{
+    return aligned(rbe_kv_query_bytes(type_of(l), query_rows(l), c->head));
 }
 
 /* The vectors of activations that a batch of these many tokens needs; for one token those of
@@ -783,28 +789,43 @@ static struct rbe_kv kv_of(const struct rbe_session *s, size_t layer, size_t hea
         .dim = c->head};
 }
 
-/* Queries of heads first .. first + count - 1, which share kv, token by token, over the keys up
- * to its own. */
-static void attend_singly(const struct batch *b, const struct rbe_kv *kv, size_t first,
-                          size_t count, float scale)
+/* `count` queries from x on, ldx apart: of heads that share kv, from `first` on, of a token
+ * that sees `seen` positions; or of one head, of that token and later ones. */
+static void attend_few(const struct batch *b, const struct rbe_kv *kv, size_t first, float *x,
+                       size_t ldx, size_t count, size_t seen, bool later, float scale)
 {
     const struct rbe_session *s = b->s;
     const enum rbe_kv_type type = type_of(s->limits);
     const struct rbe_attention_of *f = &s->attention->of[type];
-    const size_t ld = rbe_config_qkv(&s->m->config), max = positions(s->limits);
+    const size_t max = positions(s->limits);
     char *room = s->queries ? s->queries + first * query_bytes(&s->m->config, s->limits) : NULL;
     float *scores = s->scores + first * query_rows(s->limits) * max;
-    float *x = s->qkv + first * kv->dim;
+    struct rbe_kv_queries q;
 
-    for (uint32_t t = 0; t < b->count; t++, x += ld) {
-        const size_t seen = b->first + t + 1;
-        struct rbe_kv_queries q;
-        rbe_kv_ask(&q, type, room, x, kv->dim, count, kv->dim, scale);
-        f->scores(scores, max, &q, kv, seen);
-        for (size_t i = 0; i < count; i++)
-            s->e->softmax(scores + i * max, seen);
-        f->mix(x, kv->dim, scores, max, count, kv, seen);
+    rbe_kv_ask(&q, type, room, x, ldx, count, kv->dim, scale);
+    /* What a query must not see is scored and then left alone. */
+    f->scores(scores, max, &q, kv, seen + (later ? count - 1 : 0));
+    for (size_t i = 0; i < count; i++)
+        s->e->softmax(scores + i * max, seen + (later ? i : 0));
+    f->mix(x, ldx, scores, max, count, kv, seen, later);
+}
+
+/* Queries of heads first .. end - 1, which share kv, over the keys up to their token's. */
+static void attend_singly(const struct batch *b, const struct rbe_kv *kv, size_t first,
+                          size_t end, float scale)
+{
+    const size_t ld = rbe_config_qkv(&b->s->m->config), most = query_rows(b->s->limits);
+
+    if (b->count == 1) {
+        attend_few(b, kv, first, b->s->qkv + first * kv->dim, kv->dim, end - first,
+                   b->first + 1, false, scale);
+        return;
     }
+    for (size_t head = first; head < end; head++)
+        for (size_t t = 0; t < b->count; t += most)
+            attend_few(b, kv, head, b->s->qkv + t * ld + head * kv->dim, ld,
+                       b->count - t < most ? b->count - t : most, b->first + t + 1, true,
+                       scale);
 }
 
 /* A block of queries at a time; what a query must not see is computed and then zeroed. */
@@ -910,8 +931,8 @@ static void attend(const struct batch *b, size_t unit)
             place(b, 0, b->count, keys, keys + 1);
         turn(b, 0, b->count, first, end);
     }
-    if (b->count < MIN_BLOCK || query_rows(s->limits) == 1)
-        attend_singly(b, &kv, first, end - first, scale);
+    if (b->count < MIN_BLOCK || !dense_attention(s->limits))
+        attend_singly(b, &kv, first, end, scale);
     else
         for (size_t head = first; head < end; head++)
             attend_blocks(b, &kv, head, scale);

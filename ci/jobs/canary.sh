@@ -149,9 +149,11 @@ seed: another offset (AVX-VNNI)    |avx_vnni|kernels|seed|kernels/body/seed_gemv
 seed: first strip's sums for all   |avx_vnni|kernels|seed|kernels/body/seed_gemv.h|s/w->row_sum \+ r/w->row_sum/
 seed4: operands swapped (VNNI)     |avx512_vnni|kernels|seed4|kernels/x86/seed_avx512.h|s/dpbusd_epi32\(sum, g, x\)/dpbusd_epi32(sum, x, g)/
 seed4: signs of 8 bits lost (NEON) |aarch64|kernels|seed4|kernels/arm/seed_neon.h|s/veorq_u16\(a, b\)/vorrq_u16(a, b)/
-seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/= 0; !o->first \&\& r/= 0; o->rows > 99 \&\& r/
+seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/= o->first \? \(u16x\)start/= o->first || o->last ? (u16x)start/
+seed: gemm's third and fourth row  |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/zip32_high\(g\[2\], g\[3\]\)/zip32_high(g[3], g[2])/
+seed: gemm's pairs are one (NEON)  |aarch64|kernels|seed|kernels/arm/seed_neon.h|s/vld1_dup_s16\(q \+ 1\)/vld1_dup_s16(q)/
 seed: columns swapped (SSE4.1)     |x86_64|kernels|seed|kernels/x86/seed_sse41.h|s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
-seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(\(r \+ i\) % w->block\)/(unsigned)(r % w->block)/
+seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(row % w->block\)/(unsigned)(r % w->block)/
 seed4: another row term            |x86_64|kernels|seed4|kernels/body/seed_map.h|s/i \* RBE_SEED4_STEP/i * 0x6485U/
 seedg: another multiplier          |x86_64|format|-|kernels/format/seedg.h|s/0x9131U/0x9133U/
 seedg: an entry of zero            |x86_64|kernels|seedg|kernels/x86/simd_avx2.h|s/\(h, _mm256_set1_epi8\(63\)\)/(h, _mm256_set1_epi8(62))/

@@ -10,9 +10,18 @@
 #include "kernels/list.h"
 #include "kernels/body/attention_whole.h"
 
-/* Two lanes a sum. */
+enum { SUMS = 4 };
+
 struct sums {
-    int32x4_t v[8];
+    int32x4_t v[4];
+};
+
+struct bytes {
+    int16x8_t even[4], odd[4];
+};
+
+struct four {
+    int16x8_t even, odd;
 };
 
 INLINE struct sums sums_zero(void)
@@ -20,36 +29,38 @@ INLINE struct sums sums_zero(void)
     struct sums s;
 
     RBE_UNROLL
-    for (int j = 0; j < 8; j++)
+    for (int j = 0; j < 4; j++)
         s.v[j] = vdupq_n_s32(0);
     return s;
 }
 
-INLINE int16x8_t four(struct operand x, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    const int16x4_t q = vld1_s16(x.q + 4 * g);
-    return vcombine_s16(q, q);
-}
-
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
-{
-    const int16x8_t q = four(x, g);
+    const uint16x8_t mask = vdupq_n_u16(0xFF);
+    struct bytes w;
 
     RBE_UNROLL
-    for (int j = 0; j < 8; j++) {
-        const int16x8_t w = vreinterpretq_s16_u16(vmovl_u8(vld1_u8(b + 8 * j)));
-        s.v[j] = vaddq_s32(s.v[j], s32_dot8(w, q));
+    for (int j = 0; j < 4; j++) {
+        const uint16x8_t v = vreinterpretq_u16_u8(vld1q_u8(b + 16 * j));
+        w.even[j] = vreinterpretq_s16_u16(vandq_u16(v, mask));
+        w.odd[j] = vreinterpretq_s16_u16(vshrq_n_u16(v, 8));
     }
-    return s;
+    return w;
 }
 
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
+INLINE struct four operand_four(struct operand x, size_t g)
 {
-    const int16x8_t q = four(x, g);
+    const int16_t *const q = x.q + 4 * g;
+    return (struct four){vreinterpretq_s16_s32(vdupq_n_s32(two_words(q))),
+                         vreinterpretq_s16_s32(vdupq_n_s32(two_words(q + 2)))};
+}
 
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
+{
     RBE_UNROLL
-    for (int j = 0; j < 8; j++)
-        s.v[j] = vaddq_s32(s.v[j], s32_dot8(vmovl_s8(vld1_s8(b + 8 * j)), q));
+    for (int j = 0; j < 4; j++)
+        s.v[j] = vaddq_s32(s.v[j], vaddq_s32(s32_dot8(b.even[j], x.even),
+                                             s32_dot8(b.odd[j], x.odd)));
     return s;
 }
 
@@ -57,7 +68,7 @@ INLINE void sums_store(int32_t out[16], struct sums s)
 {
     RBE_UNROLL
     for (int j = 0; j < 4; j++)
-        vst1q_s32(out + 4 * j, vpaddq_s32(s.v[2 * j], s.v[2 * j + 1]));
+        vst1q_s32(out + 4 * j, s.v[j]);
 }
 
 #include "kernels/body/attention.h"

@@ -10,23 +10,34 @@
 #include "kernels/body/unroll.h"
 #include "kernels/list.h"
 
-/* Both factors have signs: keys are moved back. */
-enum { KEYS_MOVED = 0 };
+/* Both factors have signs: bytes are moved back. */
+enum { MOVED = 0, SUMS = 2 };
 
+/* In the order of the cache's bytes. */
 INLINE struct operand operand_values(const int16_t *w, int8_t *room, size_t n)
 {
+    static const uint8_t order[8] = {0, 2, 1, 3, 4, 6, 5, 7};
+    const uint8x8_t at = vld1_u8(order);
     int8_t *const low = room + RBE_KV_CHUNK;
 
     for (size_t i = 0; i < n; i += 8) {
         const int16x8_t v = vld1q_s16(w + i);
-        vst1_s8(low + i, vmovn_s16(v));
-        vst1_s8(room + i, vmovn_s16(vrshrq_n_s16(v, 8)));
+        vst1_s8(low + i, vtbl1_s8(vmovn_s16(v), vreinterpret_s8_u8(at)));
+        vst1_s8(room + i, vtbl1_s8(vmovn_s16(vrshrq_n_s16(v, 8)), vreinterpret_s8_u8(at)));
     }
     return (struct operand){room, low};
 }
 
 struct sums {
     int32x4_t high[4], low[4];
+};
+
+struct bytes {
+    int8x16_t v[4];
+};
+
+struct four {
+    int8x16_t high, low;
 };
 
 INLINE struct sums sums_zero(void)
@@ -39,32 +50,30 @@ INLINE struct sums sums_zero(void)
     return s;
 }
 
-INLINE int8x16_t four(const int8_t *p, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    return vreinterpretq_s8_s32(vdupq_n_s32(four_bytes(p, g)));
-}
-
-INLINE struct sums add(struct sums s, const int8_t *b, uint8_t flip, struct operand x, size_t g)
-{
-    const int8x16_t high = four(x.high, g), low = four(x.low, g), f = vdupq_n_s8((int8_t)flip);
+    struct bytes w;
 
     RBE_UNROLL
+    for (int j = 0; j < 4; j++)
+        w.v[j] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(b + 16 * j), vdupq_n_u8(128)));
+    return w;
+}
+
+INLINE struct four operand_four(struct operand x, size_t g)
+{
+    return (struct four){vreinterpretq_s8_s32(vdupq_n_s32(four_bytes(x.high, g))),
+                         vreinterpretq_s8_s32(vdupq_n_s32(four_bytes(x.low, g)))};
+}
+
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
+{
+    RBE_UNROLL
     for (int j = 0; j < 4; j++) {
-        const int8x16_t w = veorq_s8(vld1q_s8(b + 16 * j), f);
-        s.high[j] = vdotq_s32(s.high[j], w, high);
-        s.low[j] = vdotq_s32(s.low[j], w, low);
+        s.high[j] = vdotq_s32(s.high[j], b.v[j], x.high);
+        s.low[j] = vdotq_s32(s.low[j], b.v[j], x.low);
     }
     return s;
-}
-
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
-{
-    return add(s, (const int8_t *)b, 128, x, g);
-}
-
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
-{
-    return add(s, b, 0, x, g);
 }
 
 INLINE void sums_store(int32_t out[16], struct sums s)

@@ -20,7 +20,7 @@ enum {
 #else
     VEC_ROWS = 16,
 #endif
-    TILE_ROWS = 4,              /* sums of a GEMM in registers */
+    TILE_ROWS = 4,              /* registers of rows, and vectors, of a GEMM's sums */
     TILE_VECTORS = 4,
 };
 
@@ -128,6 +128,19 @@ static inline u16x dot(u16x sum, u16x g, u16x x)
 }
 
 #endif
+
+/* Of a GEMM: q[0] for every row, then q[1]; and of four rows with two weights each the first
+ * ones, then the others, as dot() adds halves. */
+static inline u16x act_pair(const int16_t *q)
+{
+    return vreinterpretq_u16_s16(vcombine_s16(vld1_dup_s16(q), vld1_dup_s16(q + 1)));
+}
+
+static inline u16x row_pairs(u16x v)
+{
+    return vcombine_u16(vuzp1_u16(vget_low_u16(v), vget_high_u16(v)),
+                        vuzp2_u16(vget_low_u16(v), vget_high_u16(v)));
+}
 
 #ifndef SPLIT_SUMS
 static inline void reduce(int32_t *out, const u16x *s, int n)

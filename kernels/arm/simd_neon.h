@@ -151,6 +151,12 @@ static inline float f32_sum(f32x v)
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
+/* The largest lane; none is NaN. */
+static inline float f32_largest(f32x v)
+{
+    return vmaxvq_f32(v);
+}
+
 static inline void half4(float out[4], const uint16_t *h)
 {
     vst1q_f32(out, f32_load_half(h));

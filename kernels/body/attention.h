@@ -6,14 +6,15 @@
  * Written in lanes.h, over an ISA's simd header, and for int8 in these words, which the file
  * that defines the table has:
  *
- * struct sums: sixteen sums of 32 bits, in whatever lanes suit; they may wrap on the way.
- * sums_zero(), sums_store(int32_t out[16], sums).
- * sums_keys(sums, b, x, g): adds to sum k the products of bytes b[4 k .. 4 k + 3], which are
- * 128 too large where KEYS_MOVED, and of the numbers 4 g .. 4 g + 3 of x.  sums_values(): the
- * same of signed bytes.
+ * struct bytes: 64 bytes of the cache, four of each of sixteen sums, ready to be multiplied by
+ * the numbers of several queries: bytes_load(b).
  * struct operand: such numbers, int16 or two bytes.  operand_keys(queries, i, n): those of
  * query i.  operand_values(w, room, n): of w [n], 0 to RBE_ACT_MAX; room has 2 RBE_KV_CHUNK
- * bytes and is aligned.
+ * bytes and is aligned.  struct four: the numbers 4 g .. 4 g + 3, operand_four(x, g).
+ * struct sums: sixteen sums of 32 bits, in whatever lanes suit; they may wrap on the way.
+ * sums_zero(), sums_store(int32_t out[16], sums), sums_add(sums, bytes, four): products of
+ * bytes, which are 128 too large where MOVED, and of numbers.
+ * SUMS: how many of them stand in registers.
  */
 #ifndef RBE_KERNELS_BODY_ATTENTION_H
 #define RBE_KERNELS_BODY_ATTENTION_H
@@ -109,17 +110,26 @@ INLINE void rows_scores(const int half, float *s, size_t lds, const struct rbe_k
     }
 }
 
-INLINE void rows_mix(const int half, float *y, size_t ldy, const float *p, size_t ldp, size_t n,
-                     const struct rbe_kv *kv, size_t count)
+/* Of `rows` positions from t on, those that query i looks at: see mix(). */
+INLINE size_t rows_seen(size_t count, bool later, size_t i, size_t t, size_t rows)
 {
+    const size_t seen = count + (later ? i : 0);
+
+    return seen < t ? 0 : seen - t < rows ? seen - t : rows;
+}
+
+INLINE void rows_mix(const int half, float *y, size_t ldy, const float *p, size_t ldp, size_t n,
+                     const struct rbe_kv *kv, size_t count, bool later)
+{
+    const size_t all = count + (later ? n - 1 : 0);
+
     for (size_t i = 0; i < n; i++)
         memset(y + i * ldy, 0, kv->dim * sizeof *y);
-    for (size_t t = 0; t < count; t += ROWS_AT_ONCE) {
-        const size_t rows = count - t < ROWS_AT_ONCE ? count - t : ROWS_AT_ONCE;
+    for (size_t t = 0; t < all; t += ROWS_AT_ONCE)
         for (size_t i = 0; i < n; i++)
             row_mix(half, y + i * ldy, p + i * ldp + t,
-                    row_at(half, kv->values, t * kv->dim), rows, kv->dim);
-    }
+                    row_at(half, kv->values, t * kv->dim),
+                    rows_seen(count, later, i, t, ROWS_AT_ONCE), kv->dim);
 }
 
 static void place_f32(const struct rbe_kv *kv, size_t at, const float *key, const float *value)
@@ -135,9 +145,9 @@ static void scores_f32(float *s, size_t lds, const struct rbe_kv_queries *q,
 }
 
 static void mix_f32(float *y, size_t ldy, float *p, size_t ldp, size_t n,
-                    const struct rbe_kv *kv, size_t count)
+                    const struct rbe_kv *kv, size_t count, bool later)
 {
-    rows_mix(0, y, ldy, p, ldp, n, kv, count);
+    rows_mix(0, y, ldy, p, ldp, n, kv, count, later);
 }
 
 static void place_f16(const struct rbe_kv *kv, size_t at, const float *key, const float *value)
@@ -158,9 +168,9 @@ static void scores_f16(float *s, size_t lds, const struct rbe_kv_queries *q,
 }
 
 static void mix_f16(float *y, size_t ldy, float *p, size_t ldp, size_t n,
-                    const struct rbe_kv *kv, size_t count)
+                    const struct rbe_kv *kv, size_t count, bool later)
 {
-    rows_mix(1, y, ldy, p, ldp, n, kv, count);
+    rows_mix(1, y, ldy, p, ldp, n, kv, count, later);
 }
 
 /* --- int8 --------------------------------------------------------------------------------- */
@@ -170,12 +180,22 @@ INLINE float bf16_value(uint16_t h)
     return rbe_f32_from_bits((uint32_t)h << 16);
 }
 
+/* A register of them. */
+INLINE f32x bf16_load(const uint16_t *p)
+{
+    typedef uint16_t u16_bits __attribute__((vector_size(sizeof(f32x) / 2)));
+    typedef uint32_t u32_bits __attribute__((vector_size(sizeof(f32x))));
+    u16_bits h;
+
+    memcpy(&h, p, sizeof h);
+    return (f32x)(__builtin_convertvector(h, u32_bits) << 16);
+}
+
 /* What bytes of a row count in, a bf16: at least max |x| / 127; NaN when an x is not finite. */
 INLINE uint16_t byte_scale(const float *x, size_t n)
 {
     const f32x zero = {0};
     f32x most = zero, odd = zero;       /* v - v is 0, or NaN */
-    float odds[F32_LANES], finite = 0;
     size_t i = 0;
 
 #define TAKE(load)                                                                             \
@@ -189,13 +209,10 @@ INLINE uint16_t byte_scale(const float *x, size_t n)
     if (i < n)
         TAKE(f32_load_part(x + i, n - i, 0));
 #undef TAKE
-    f32_store(odds, odd);
-    for (int k = 0; k < F32_LANES; k++)
-        finite += odds[k];
-    if (finite != 0)
+    if (f32_sum(odd) != 0)
         return 0x7FC0;
     /* Next to zero there would be no inverse. */
-    const float want = max_lanes(most) / 127, least = want < 0x1p-100F ? 0x1p-100F : want;
+    const float want = f32_largest(most) / 127, least = want < 0x1p-100F ? 0x1p-100F : want;
     return (uint16_t)((rbe_bits_from_f32(least) + 0xFFFF) >> 16);
 }
 
@@ -224,7 +241,25 @@ INLINE size_t padded_dim(const struct rbe_kv *kv)
     return (kv->dim + 15) / 16 * 16;
 }
 
-/* Byte `at` of each of sixteen numbers becomes the low byte of q. */
+/* Where the k-th of four neighbours stands: bytes 0 and 2 of four, then 1 and 3, so that what
+ * is left of words by a mask, or by a shift, are neighbours. */
+INLINE unsigned byte_of(unsigned k)
+{
+    return k % 2 * 2 + k / 2;
+}
+
+/* Four numbers as they stand there, moved up. */
+INLINE uint32_t four_bytes_of(const int32_t *q)
+{
+    uint32_t four = 0;
+
+    RBE_UNROLL
+    for (unsigned k = 0; k < 4; k++)
+        four |= ((uint32_t)q[k] & 0xFF) << 8 * byte_of(k);
+    return four ^ 0x80808080;
+}
+
+/* Byte `at` of each of sixteen numbers becomes the low byte of q, moved up. */
 INLINE void put_bytes(void *numbers, const int32_t *q, unsigned at)
 {
     typedef uint32_t u32_bits __attribute__((vector_size(sizeof(f32x))));
@@ -233,7 +268,7 @@ INLINE void put_bytes(void *numbers, const int32_t *q, unsigned at)
     for (size_t i = 0; i < 16; i += F32_LANES) {
         memcpy(&old, (char *)numbers + 4 * i, sizeof old);
         memcpy(&new, q + i, sizeof new);
-        new = (old & ~(0xFFU << 8 * at)) | (new & 0xFF) << 8 * at;
+        new = (old & ~(0xFFU << 8 * at)) | ((new & 0xFF) ^ 128) << 8 * at;
         memcpy((char *)numbers + 4 * i, &new, sizeof new);
     }
 }
@@ -242,7 +277,7 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
 {
     const size_t n = padded_dim(kv);
     uint8_t *k = (uint8_t *)kv->keys + at / 16 * n * 16 + at % 16 * 4;
-    int8_t *v = (int8_t *)kv->values + at / 4 * n * 4;
+    uint8_t *v = (uint8_t *)kv->values + at / 4 * n * 4;
     const uint16_t scales[2] = {byte_scale(key, kv->dim), byte_scale(value, kv->dim)};
     float by[2];
 
@@ -254,12 +289,11 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
         int32_t q[2][LANES];
         sixteen_integers(q[0], key + i, there, by[0]);
         sixteen_integers(q[1], value + i, there, by[1]);
-        uint8_t bytes[16];
-        for (size_t j = 0; j < 16; j++)
-            bytes[j] = (uint8_t)(q[0][j] + 128);
-        for (size_t j = 0; j < 4; j++)
-            memcpy(k + j * 64, bytes + 4 * j, 4);
-        put_bytes(v, q[1], at % 4);
+        for (size_t j = 0; j < 4; j++) {
+            const uint32_t four = four_bytes_of(q[0] + 4 * j);
+            memcpy(k + j * 64, &four, sizeof four);
+        }
+        put_bytes(v, q[1], byte_of(at % 4));
     }
     kv->key_scales[at] = scales[0];
     kv->value_scales[at] = scales[1];
@@ -270,148 +304,253 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
  * times of docs/log/KERNELS.md). */
 enum { AHEAD = 4096 };
 
+/* Queries that take the same bytes while these are in registers. */
+enum { QUERIES = SUMS < 4 ? SUMS : 4 };
+
+/* f(1, ...) to f(QUERIES, ...), whichever n is. */
+#define FOR_QUERIES(n, f, ...)                                                                 \
+    do {                                                                                       \
+        if ((n) == 1)                                                                          \
+            f(1, __VA_ARGS__);                                                                 \
+        else if (QUERIES > 2 && (n) == 3)                                                      \
+            f(QUERIES > 2 ? 3 : 1, __VA_ARGS__);                                               \
+        else if (QUERIES > 3 && (n) == 4)                                                      \
+            f(QUERIES > 3 ? 4 : 1, __VA_ARGS__);                                               \
+        else                                                                                   \
+            f(QUERIES > 1 ? 2 : 1, __VA_ARGS__);                                               \
+    } while (0)
+
+/* Sums of a register, less what moved bytes added to them. */
+INLINE f32x moved_back(const int32_t *sum, int32_t shift)
+{
+    typedef uint32_t u32_bits __attribute__((vector_size(sizeof(f32x))));
+    u32_bits v;
+
+    memcpy(&v, sum, sizeof v);
+    return __builtin_convertvector((s32_bits)(v - (uint32_t)shift), f32x);
+}
+
+/* Sixteen keys and queries i .. i + n - 1; `next` is asked for meanwhile, if not NULL. */
+INLINE void sixteen_scores(const int n, float *s, size_t lds, const struct rbe_kv_queries *q,
+                           size_t i, const uint8_t *code, size_t wide, const uint16_t *scales,
+                           const uint8_t *next)
+{
+    struct operand x[QUERIES];
+    struct sums sum[QUERIES];
+    f32x scale[LANES / F32_LANES];
+
+    RBE_UNROLL
+    for (int k = 0; k < n; k++) {
+        x[k] = operand_keys(q, i + (size_t)k, wide);
+        sum[k] = sums_zero();
+    }
+    for (size_t g = 0; g < wide / 4; g++) {
+        if (next)
+            __builtin_prefetch(next + 64 * g);
+        const struct bytes b = bytes_load(code + 64 * g);
+        RBE_UNROLL
+        for (int k = 0; k < n; k++)
+            sum[k] = sums_add(sum[k], b, operand_four(x[k], g));
+    }
+    RBE_UNROLL
+    for (int k = 0; k < LANES / F32_LANES; k++)
+        scale[k] = bf16_load(scales + k * F32_LANES);
+    RBE_UNROLL
+    for (int k = 0; k < n; k++, i++, s += lds) {
+        const int32_t shift = MOVED ? q->shift[i] : 0;
+        const float unit = q->unit[i];
+        int32_t out[LANES];
+        sums_store(out, sum[k]);
+        RBE_UNROLL
+        for (int j = 0; j < LANES / F32_LANES; j++)
+            f32_store(s + j * F32_LANES,
+                      moved_back(out + j * F32_LANES, shift) * scale[j] * unit);
+    }
+}
+
 static void scores_int8(float *s, size_t lds, const struct rbe_kv_queries *q,
                         const struct rbe_kv *kv, size_t count)
 {
-    const size_t n = padded_dim(kv);
-    const size_t end = (count + 15) / 16 * 16 * n;
+    const size_t wide = padded_dim(kv);
+    const size_t end = (count + 15) / 16 * 16 * wide;
     const uint8_t *const codes = kv->keys, *const values = kv->values;
 
     for (size_t t = 0; t < count; t += 16) {
-        const uint8_t *const code = codes + t * n;
+        const uint8_t *const code = codes + t * wide;
         /* The first values come behind the last keys. */
-        const size_t ahead = t * n + AHEAD;
-        const uint8_t *const next = ahead < end       ? codes + ahead
-                                    : ahead < 2 * end ? values + (ahead - end)
-                                                      : code;
-        float scale[16];
-        for (int k = 0; k < 16; k++)
-            scale[k] = bf16_value(kv->key_scales[t + k]);
-        for (size_t i = 0; i < q->count; i++) {
-            const struct operand x = operand_keys(q, i, n);
-            const uint32_t shift = KEYS_MOVED ? (uint32_t)q->shift[i] : 0;
-            float *const to = s + i * lds + t, unit = q->unit[i];
-            struct sums sum = sums_zero();
-            int32_t out[16];
-            for (size_t g = 0; g < n / 4; g++) {
-                if (i == 0)
-                    __builtin_prefetch(next + 64 * g);
-                sum = sums_keys(sum, code + 64 * g, x, g);
-            }
-            sums_store(out, sum);
-            for (int k = 0; k < 16; k++)
-                to[k] = (float)(int32_t)((uint32_t)out[k] - shift) * scale[k] * unit;
+        const size_t ahead = t * wide + AHEAD;
+        const uint8_t *next = ahead < end       ? codes + ahead
+                              : ahead < 2 * end ? values + (ahead - end)
+                                                : NULL;
+        for (size_t i = 0; i < q->count; i += QUERIES, next = NULL) {
+            const size_t n = q->count - i < QUERIES ? q->count - i : QUERIES;
+            FOR_QUERIES(n, sixteen_scores, s + i * lds + t, lds, q, i, code, wide,
+                        kv->key_scales + t, next);
         }
+    }
+}
+
+/* Weights of some positions: w * unit, and 128 times the sum of w. */
+struct weights {
+    struct operand w;
+    float unit;
+    int32_t shift;
+};
+
+/*
+ * w [count, padded to sixteen] = p * scale in 16 bits.  count is at least 1 and at most
+ * RBE_KV_CHUNK, for |sum of w * value| <= RBE_ACT_MAX * 127 * RBE_KV_CHUNK < 2^31.
+ */
+INLINE struct weights weigh(int16_t *w, float *p, const uint16_t *scales, size_t count)
+{
+    const size_t whole = count / LANES * LANES, left = count - whole;
+    const f32x zero = {0};
+    f32x most = zero, odd = zero, sum = zero;
+    float last[LANES];
+    size_t t;
+
+#define TAKE(to, v)                                                                            \
+    do {                                                                                       \
+        const f32x product = v;                                                                \
+        most = f32_max(product, most);                                                         \
+        odd += product - product;                                                              \
+        f32_store(to, product);                                                                \
+    } while (0)
+    for (t = 0; t < whole; t += F32_LANES)
+        TAKE(p + t, f32_load(p + t) * bf16_load(scales + t));
+    if (left) {
+        uint16_t scale[LANES] = {0};
+        memcpy(scale, scales + whole, left * sizeof *scale);
+        pad(last, p + whole, left, 0);
+        for (size_t k = 0; k < LANES; k += F32_LANES)
+            TAKE(last + k, f32_load(last + k) * bf16_load(scale + k));
+    }
+#undef TAKE
+    const float finite = f32_sum(odd), max = f32_largest(most);
+    const float least = max < 0x1p-100F ? 0x1p-100F : max, by = RBE_ACT_MAX / least;
+    if (finite != 0) {
+        memset(w, 0, (whole + LANES) * sizeof *w);
+        return (struct weights){.unit = finite};
+    }
+    /* Sums are exact: below RBE_ACT_MAX * RBE_KV_CHUNK, which is below 2^24. */
+#define TAKE(to, v)                                                                            \
+    do {                                                                                       \
+        const f32x rounded = ((v)*by + 0x1.8p23F) - 0x1.8p23F;                                 \
+        sum += rounded;                                                                        \
+        f32_store_s16(to, rounded);                                                            \
+    } while (0)
+    for (t = 0; t < whole; t += F32_LANES)
+        TAKE(w + t, f32_load(p + t));
+    for (size_t k = 0; left && k < LANES; k += F32_LANES)
+        TAKE(w + whole + k, f32_load(last + k));
+#undef TAKE
+    return (struct weights){.unit = least / RBE_ACT_MAX,
+                            .shift = (int32_t)(128 * (uint32_t)f32_sum(sum))};
+}
+
+/* y += unit * sum, of sixteen that of which `left` are there. */
+INLINE void add_sixteen(float *y, size_t left, const int32_t *sum, int32_t shift, float unit)
+{
+    for (size_t k = 0; k < LANES; k += F32_LANES) {
+        const f32x v = moved_back(sum + k, shift) * unit;
+        if (left >= k + F32_LANES)
+            f32_store(y + k, f32_load(y + k) + v);
+        else if (left > k)
+            f32_store_part(y + k, f32_load_part(y + k, left - k, 0) + v, left - k);
     }
 }
 
 /*
- * w [count, padded to four] = p * scale in 16 bits; returns what they count in.  count is at
- * most RBE_KV_CHUNK, for |sum of w * value| <= RBE_ACT_MAX * 127 * RBE_KV_CHUNK < 2^31.
+ * y [dim] += unit * sum over n positions of w * value, n a multiple of 4, of queries that stand
+ * ldy apart; `from`: values of the first, which are asked for ahead below `end`.
  */
-INLINE float weigh(int16_t *w, float *p, const uint16_t *scales, size_t count)
+INLINE void add_values(const int queries, const int tile, float *y, size_t ldy, size_t dim,
+                       const uint8_t *from, const uint8_t *end, size_t stride,
+                       const struct weights *w, size_t n)
 {
-    const f32x zero = {0};
-    f32x most = zero, odd = zero;
-    float odds[F32_LANES], finite = 0, scale[LANES];
-    size_t t;
-
-    for (t = 0; t < count; t += LANES) {
-        const size_t there = count - t < LANES ? count - t : LANES;
-        float last[LANES], *from = p + t;
-        for (size_t k = 0; k < there; k++)
-            scale[k] = bf16_value(scales[t + k]);
-        if (there < LANES) {
-            pad(scale, scale, there, 0);
-            pad(last, from, there, 0);
-            from = last;
-        }
-        for (size_t i = 0; i < LANES; i += F32_LANES) {
-            const f32x v = f32_load(from + i) * f32_load(scale + i);
-            most = f32_max(v, most);
-            odd += v - v;
-            f32_store(from + i, v);
-        }
-        if (there < LANES)
-            memcpy(p + t, last, there * sizeof *p);
-    }
-    f32_store(odds, odd);
-    for (int k = 0; k < F32_LANES; k++)
-        finite += odds[k];
-    const float max = max_lanes(most), least = max < 0x1p-100F ? 0x1p-100F : max;
-    const float by = finite == 0 ? RBE_ACT_MAX / least : 0;
-    for (t = 0; t < count; t += LANES) {
-        int32_t q[LANES];
-        sixteen_integers(q, p + t, count - t, by);
-        for (size_t k = 0; k < LANES; k++)
-            w[t + k] = (int16_t)q[k];
-    }
-    return finite == 0 ? least / RBE_ACT_MAX : finite;
-}
-
-/* How many sums of sixteen values the registers hold. */
-enum { TILE = 4 };
-
-/* y [dim] += unit * sum over n positions of w * value, n a multiple of 4; `from`: values of
- * the first, which are asked for ahead below `end`. */
-INLINE void add_values(const int tile, float *y, size_t dim, const int8_t *from,
-                       const int8_t *end, size_t stride, struct operand w, size_t n, float unit)
-{
-    struct sums sum[TILE];
-    int32_t out[16];
+    struct sums sum[QUERIES][SUMS];
 
     RBE_UNROLL
-    for (int j = 0; j < tile; j++)
-        sum[j] = sums_zero();
+    for (int i = 0; i < queries; i++) {
+        RBE_UNROLL
+        for (int j = 0; j < tile; j++)
+            sum[i][j] = sums_zero();
+    }
     for (size_t g = 0; g < n / 4; g++, from += stride) {
+        struct four x[QUERIES];
         if (from < end) {
             RBE_UNROLL
             for (int j = 0; j < tile; j++)
                 __builtin_prefetch(from + AHEAD + 64 * j);
         }
         RBE_UNROLL
-        for (int j = 0; j < tile; j++)
-            sum[j] = sums_values(sum[j], from + 64 * j, w, g);
+        for (int i = 0; i < queries; i++)
+            x[i] = operand_four(w[i].w, g);
+        RBE_UNROLL
+        for (int j = 0; j < tile; j++) {
+            const struct bytes b = bytes_load(from + 64 * j);
+            RBE_UNROLL
+            for (int i = 0; i < queries; i++)
+                sum[i][j] = sums_add(sum[i][j], b, x[i]);
+        }
     }
     RBE_UNROLL
-    for (int j = 0; j < tile; j++, y += 16) {
-        sums_store(out, sum[j]);
-        const size_t left = dim - 16 * (size_t)j;
-        if (left >= 16)
-            for (int k = 0; k < 16; k++)
-                y[k] += (float)out[k] * unit;
-        else
-            for (size_t k = 0; k < left; k++)
-                y[k] += (float)out[k] * unit;
+    for (int i = 0; i < queries; i++) {
+        RBE_UNROLL
+        for (int j = 0; j < tile; j++) {
+            int32_t out[LANES];
+            sums_store(out, sum[i][j]);
+            add_sixteen(y + (size_t)i * ldy + 16 * j, dim - 16 * (size_t)j, out,
+                        MOVED ? w[i].shift : 0, w[i].unit);
+        }
     }
 }
 
-static void mix_int8(float *y, size_t ldy, float *p, size_t ldp, size_t n,
-                     const struct rbe_kv *kv, size_t count)
+/* All of a row's values, as many sums of sixteen at a time as the queries leave room for. */
+INLINE void add_rows(const int queries, float *y, size_t ldy, const struct rbe_kv *kv,
+                     const uint8_t *from, const uint8_t *end, const struct weights *w, size_t n)
 {
+    enum { MOST = SUMS < 4 ? SUMS : 4 };
     const size_t wide = padded_dim(kv);
-    _Alignas(64) int16_t w[RBE_KV_CHUNK];
-    _Alignas(64) int8_t room[2 * RBE_KV_CHUNK];
+    const int room = SUMS / queries, tile = room < MOST ? room : MOST;
+    size_t k = 0;
+
+    for (; k + 16 * (size_t)tile <= wide; k += 16 * (size_t)tile)
+        add_values(queries, tile, y + k, ldy, kv->dim - k, from + 4 * k, end, 4 * wide, w, n);
+    for (; k < wide; k += 16)
+        add_values(queries, 1, y + k, ldy, kv->dim - k, from + 4 * k, end, 4 * wide, w, n);
+}
+
+static void mix_int8(float *y, size_t ldy, float *p, size_t ldp, size_t n,
+                     const struct rbe_kv *kv, size_t count, bool later)
+{
+    const size_t wide = padded_dim(kv), all = count + (later ? n - 1 : 0);
+    _Alignas(64) int16_t number[QUERIES][RBE_KV_CHUNK];
+    _Alignas(64) int8_t room[QUERIES][2 * RBE_KV_CHUNK];
 
     for (size_t i = 0; i < n; i++)
         memset(y + i * ldy, 0, kv->dim * sizeof *y);
-    for (size_t t = 0; t < count; t += RBE_KV_CHUNK) {
-        const size_t rows = count - t < RBE_KV_CHUNK ? count - t : RBE_KV_CHUNK;
-        const size_t fours = (rows + 3) / 4 * 4;
-        const int8_t *const from = (const int8_t *)kv->values + t * wide;
-        const size_t left = (count - t) * wide;
-        for (size_t i = 0; i < n; i++) {
-            const float unit = weigh(w, p + i * ldp + t, kv->value_scales + t, rows);
-            const struct operand x = operand_values(w, room, fours);
-            float *const to = y + i * ldy;
-            const int8_t *const end = i || left < AHEAD ? from : from + (left - AHEAD);
-            size_t k = 0;
-            for (; k + 16 * TILE <= wide; k += 16 * TILE)
-                add_values(TILE, to + k, kv->dim - k, from + 4 * k, end, 4 * wide, x, fours,
-                           unit);
-            for (; k < wide; k += 16)
-                add_values(1, to + k, kv->dim - k, from + 4 * k, end, 4 * wide, x, fours,
-                           unit);
+    for (size_t t = 0; t < all; t += RBE_KV_CHUNK) {
+        const uint8_t *const from = (const uint8_t *)kv->values + t * wide;
+        const size_t left = (all - t) * wide;
+        const uint8_t *end = left < AHEAD ? from : from + (left - AHEAD);
+        size_t i = 0;
+        while (!rows_seen(count, later, i, t, RBE_KV_CHUNK))
+            i++;
+        for (; i < n; i += QUERIES, end = from) {
+            const size_t some = n - i < QUERIES ? n - i : QUERIES;
+            const size_t most = rows_seen(count, later, i + some - 1, t, RBE_KV_CHUNK);
+            const size_t fours = (most + 3) / 4 * 4;
+            struct weights w[QUERIES];
+            for (size_t k = 0; k < some; k++) {
+                const size_t rows = rows_seen(count, later, i + k, t, RBE_KV_CHUNK);
+                const size_t made = (rows + 15) / 16 * 16;
+                w[k] = weigh(number[k], p + (i + k) * ldp + t, kv->value_scales + t, rows);
+                if (made < fours)
+                    memset(number[k] + made, 0, (fours - made) * sizeof number[k][0]);
+                w[k].w = operand_values(number[k], room[k], fours);
+            }
+            FOR_QUERIES(some, add_rows, y + i * ldy, ldy, kv, from, end, w, fours);
         }
     }
 }

@@ -2,6 +2,9 @@
  * attention_whole.h - operands of body/attention.h that stay 16 bits wide.
  *
  * SPDX-License-Identifier: MIT
+ *
+ * Bytes 0 and 2 of four become words by a mask, bytes 1 and 3 by a shift; they meet the first
+ * two numbers of four, and the others.
  */
 #ifndef RBE_KERNELS_BODY_ATTENTION_WHOLE_H
 #define RBE_KERNELS_BODY_ATTENTION_WHOLE_H
@@ -9,7 +12,7 @@
 #include "kernels/attention.h"
 #include "kernels/body/unroll.h"
 
-enum { KEYS_MOVED = 1 };
+enum { MOVED = 1 };
 
 struct operand {
     const int16_t *q;
@@ -24,6 +27,15 @@ INLINE struct operand operand_values(const int16_t *w, int8_t *room, size_t n)
 {
     (void)room, (void)n;
     return (struct operand){w};
+}
+
+/* Two neighbours, as one number. */
+INLINE int32_t two_words(const int16_t *p)
+{
+    int32_t q;
+
+    memcpy(&q, p, sizeof q);
+    return q;
 }
 
 #endif

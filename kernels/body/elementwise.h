@@ -23,21 +23,57 @@ static void layer_norm(float *y, const float *x, const float *gain, const float 
 }
 
 /* x/2 (1 + tanh u) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3). */
-INLINE f32x gelu_lanes(f32x x)
+INLINE void gelu_registers(f32x *x, const int count)
 {
-    const f32x u = (x * x * 0.044715F + 1) * x * -1.59576912F;
-    return x / (exp_lanes(u) + 1);
+    f32x u[EXP_AT_ONCE];
+
+    RBE_UNROLL
+    for (int k = 0; k < count; k++)
+        u[k] = (x[k] * x[k] * 0.044715F + 1) * x[k] * -1.59576912F;
+    exp_registers(u, count);
+    RBE_UNROLL
+    for (int k = 0; k < count; k++)
+        x[k] = x[k] / (u[k] + 1);
+}
+
+/* For functions that go through several registers at once while there are so many. */
+enum { SEVERAL = EXP_AT_ONCE * F32_LANES };
+
+/* The registers from x on. */
+INLINE void load_several(f32x *v, const float *x)
+{
+    RBE_UNROLL
+    for (int k = 0; k < EXP_AT_ONCE; k++)
+        v[k] = f32_load(x + k * F32_LANES);
+}
+
+INLINE void store_several(float *x, const f32x *v)
+{
+    RBE_UNROLL
+    for (int k = 0; k < EXP_AT_ONCE; k++)
+        f32_store(x + k * F32_LANES, v[k]);
 }
 
 static void bias_gelu(float *x, const float *bias, size_t n)
 {
+    f32x v[EXP_AT_ONCE], b[EXP_AT_ONCE];
     size_t i = 0;
 
-    for (; i + F32_LANES <= n; i += F32_LANES)
-        f32_store(x + i, gelu_lanes(f32_load(x + i) + f32_load(bias + i)));
-    if (i < n)
-        f32_store_part(x + i, gelu_lanes(f32_load_part(x + i, n - i, 0) +
-                                     f32_load_part(bias + i, n - i, 0)), n - i);
+    for (; i + SEVERAL <= n; i += SEVERAL) {
+        load_several(v, x + i);
+        load_several(b, bias + i);
+        RBE_UNROLL
+        for (int k = 0; k < EXP_AT_ONCE; k++)
+            v[k] += b[k];
+        gelu_registers(v, EXP_AT_ONCE);
+        store_several(x + i, v);
+    }
+    for (; i < n; i += F32_LANES) {
+        const size_t left = n - i < F32_LANES ? n - i : F32_LANES;
+        v[0] = f32_load_part(x + i, left, 0) + f32_load_part(bias + i, left, 0);
+        gelu_registers(v, 1);
+        f32_store_part(x + i, v[0], left);
+    }
 }
 
 static void bias_add(float *x, const float *bias, size_t n)
@@ -63,8 +99,17 @@ static void residual_add(float *x, const float *y, const float *bias, size_t n)
 static void softmax(float *x, size_t n)
 {
     const float m = row_max(x, n);
+    f32x v[EXP_AT_ONCE];
     size_t i = 0;
 
+    for (; i + SEVERAL <= n; i += SEVERAL) {
+        load_several(v, x + i);
+        RBE_UNROLL
+        for (int k = 0; k < EXP_AT_ONCE; k++)
+            v[k] -= m;
+        exp_registers(v, EXP_AT_ONCE);
+        store_several(x + i, v);
+    }
     for (; i + F32_LANES <= n; i += F32_LANES)
         f32_store(x + i, exp_lanes(f32_load(x + i) - m));
     if (i < n)
@@ -88,6 +133,19 @@ static double log_sum_exp(const float *x, size_t n)
         struct sixteen sum = {.a = {0}};
         float last[LANES];
         size_t i = at;
+#define VALUE(k) v[r + (k) / F32_LANES]
+        for (; i + SEVERAL <= end; i += SEVERAL) {
+            f32x v[EXP_AT_ONCE];
+            load_several(v, x + i);
+            RBE_UNROLL
+            for (int k = 0; k < EXP_AT_ONCE; k++)
+                v[k] -= m;
+            exp_registers(v, EXP_AT_ONCE);
+            RBE_UNROLL
+            for (int r = 0; r < EXP_AT_ONCE; r += LANES / F32_LANES)
+                ADD_LANES(sum, VALUE);
+        }
+#undef VALUE
 #define VALUE(k) exp_lanes(f32_load(x + i + (k)) - m)
         for (; i + LANES <= end; i += LANES)
             ADD_LANES(sum, VALUE);
@@ -171,7 +229,7 @@ static size_t largest(const float *x, size_t n)
             for (int k = 0; k < 4; k++)
                 m[k] = f32_max(f32_load(x + i + (size_t)k * F32_LANES), m[k]);
         }
-        float here = max_lanes(f32_max(f32_max(m[0], m[1]), f32_max(m[2], m[3])));
+        float here = f32_largest(f32_max(f32_max(m[0], m[1]), f32_max(m[2], m[3])));
         for (; i < end; i++)
             here = x[i] > here ? x[i] : here;
         if (here > most) {

@@ -20,6 +20,7 @@
 #include "kernels/body/unroll.h"
 
 #define LANES 16
+enum { EXP_AT_ONCE = 4 };
 typedef int32_t s32_bits __attribute__((vector_size(sizeof(f32x))));
 
 /* The first n of a register, the rest `fill`. */
@@ -40,24 +41,40 @@ INLINE void f32_store_part(float *p, f32x v, size_t n)
  * e^x to about 1e-7 of itself; x is held to [-87, 88], NaN stays NaN.  x = n ln 2 + r with
  * |r| <= ln 2 / 2; ln 2 in two parts, the first short enough that n times it is exact; the
  * polynomial is that of the Cephes library.
+ *
+ * Of `count` registers side by side: a step waits for the one before it, and processors look
+ * ahead less far than one register's steps.
  */
-INLINE f32x exp_lanes(f32x x)
+INLINE void exp_registers(f32x *x, const int count)
 {
     const f32x zero = {0};
+    f32x biased[EXP_AT_ONCE], r[EXP_AT_ONCE], p[EXP_AT_ONCE];
 
-    x = f32_max(zero - 87, x);
-    x = -f32_max(zero - 88, -x);
+#define EACH(formula)                                                                          \
+    RBE_UNROLL                                                                                 \
+    for (int k = 0; k < count; k++)                                                            \
+        formula
+    EACH(x[k] = f32_max(zero - 87, x[k]));
+    EACH(x[k] = f32_min(zero + 88, x[k]));
     /* Adding 1.5 * 2^23 leaves the rounded integer in the low bits. */
-    const f32x biased = x * 1.44269504F + 0x1.8p23F, n = biased - 0x1.8p23F;
-    const f32x r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
-    f32x p = r * 1.9875691500e-4F + 1.3981999507e-3F;
-    p = p * r + 8.3334519073e-3F;
-    p = p * r + 4.1665795894e-2F;
-    p = p * r + 1.6666665459e-1F;
-    p = p * r + 5.0000001201e-1F;
-    p = (p * (r * r) + r) + 1;
+    EACH(biased[k] = x[k] * 1.44269504F + 0x1.8p23F);
+    EACH(p[k] = biased[k] - 0x1.8p23F);
+    EACH(r[k] = (x[k] - p[k] * 0.693359375F) - p[k] * -2.12194440e-4F);
+    EACH(p[k] = r[k] * 1.9875691500e-4F + 1.3981999507e-3F);
+    EACH(p[k] = p[k] * r[k] + 8.3334519073e-3F);
+    EACH(p[k] = p[k] * r[k] + 4.1665795894e-2F);
+    EACH(p[k] = p[k] * r[k] + 1.6666665459e-1F);
+    EACH(p[k] = p[k] * r[k] + 5.0000001201e-1F);
+    EACH(p[k] = (p[k] * (r[k] * r[k]) + r[k]) + 1);
     /* 2^n from its bits: those of `biased` are 0x4B400000 + n. */
-    return p * (f32x)(((s32_bits)biased + (127 - 0x4B400000)) << 23);
+    EACH(x[k] = p[k] * (f32x)(((s32_bits)biased[k] + (127 - 0x4B400000)) << 23));
+#undef EACH
+}
+
+INLINE f32x exp_lanes(f32x x)
+{
+    exp_registers(&x, 1);
+    return x;
 }
 
 /* --- sums --------------------------------------------------------------------------------- */
@@ -123,17 +140,6 @@ INLINE float row_sum(const float *x, size_t n, float from, bool squared)
     return sum_lanes(sum);
 }
 
-INLINE float max_lanes(f32x v)
-{
-    float s[F32_LANES], m;
-
-    f32_store(s, v);
-    m = s[0];
-    for (int i = 1; i < F32_LANES; i++)
-        m = s[i] > m ? s[i] : m;
-    return m;
-}
-
 INLINE float row_max(const float *x, size_t n)
 {
     f32x m = (f32x){0} - INFINITY;
@@ -143,7 +149,7 @@ INLINE float row_max(const float *x, size_t n)
         m = f32_max(f32_load(x + i), m);
     if (i < n)
         m = f32_max(f32_load_part(x + i, n - i, -INFINITY), m);
-    return max_lanes(m);
+    return f32_largest(m);
 }
 
 #endif

@@ -41,24 +41,20 @@ static inline void measure(const bool add, struct magnitudes *m, int i, f32x v)
 static inline struct rbe_magnitude total(const bool add, const struct magnitudes *m)
 {
     double sum[SUM_LANES];
-    float max[SUM_LANES], odd[SUM_LANES];
+    f32x max = m->max[0], odd = m->odd[0];
 
-    for (int i = 0; i < SUM_VECS; i++) {
-        if (add)
-            f64_store(sum + i * F32_LANES, m->sum[i]);
-        else
-            f32_store(odd + i * F32_LANES, m->odd[i]);
-        f32_store(max + i * F32_LANES, m->max[i]);
+    for (int i = 1; i < SUM_VECS; i++) {
+        max = f32_max(m->max[i], max);
+        odd = f32_add(m->odd[i], odd);
     }
+    if (!add)
+        return (struct rbe_magnitude){(double)f32_sum(odd), f32_largest(max)};
+    for (int i = 0; i < SUM_VECS; i++)
+        f64_store(sum + i * F32_LANES, m->sum[i]);
     for (int half = SUM_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) {
-            if (add)
-                sum[l] += sum[l + half];
-            else
-                odd[l] += odd[l + half];
-            max[l] = max[l] > max[l + half] ? max[l] : max[l + half];
-        }
-    return (struct rbe_magnitude){add ? sum[0] : (double)odd[0], max[0]};
+        for (int l = 0; l < half; l++)
+            sum[l] += sum[l + half];
+    return (struct rbe_magnitude){sum[0], f32_largest(max)};
 }
 
 static inline struct rbe_magnitude scale_as(const bool add, float *to, const float *from,

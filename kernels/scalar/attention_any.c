@@ -10,8 +10,18 @@
 #include "kernels/list.h"
 #include "kernels/body/attention_whole.h"
 
+enum { SUMS = 1 };
+
 struct sums {
     uint32_t v[16];
+};
+
+struct bytes {
+    const uint8_t *b;
+};
+
+struct four {
+    const int16_t *q;
 };
 
 INLINE struct sums sums_zero(void)
@@ -19,19 +29,21 @@ INLINE struct sums sums_zero(void)
     return (struct sums){{0}};
 }
 
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    for (int k = 0; k < 16; k++)
-        for (int j = 0; j < 4; j++)
-            s.v[k] += (uint32_t)(b[4 * k + j] * x.q[4 * g + (size_t)j]);
-    return s;
+    return (struct bytes){b};
 }
 
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
+INLINE struct four operand_four(struct operand x, size_t g)
+{
+    return (struct four){x.q + 4 * g};
+}
+
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
 {
     for (int k = 0; k < 16; k++)
-        for (int j = 0; j < 4; j++)
-            s.v[k] += (uint32_t)(b[4 * k + j] * x.q[4 * g + (size_t)j]);
+        s.v[k] += (uint32_t)(b.b[4 * k] * x.q[0] + b.b[4 * k + 2] * x.q[1] +
+                             b.b[4 * k + 1] * x.q[2] + b.b[4 * k + 3] * x.q[3]);
     return s;
 }
 

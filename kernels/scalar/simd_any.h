@@ -56,6 +56,16 @@ static inline f32x f32_max(f32x a, f32x b)
 #endif
 }
 
+/* a < b ? a : b; b when either is NaN. */
+static inline f32x f32_min(f32x a, f32x b)
+{
+#ifdef __x86_64__
+    return _mm_min_ps(a, b);
+#else
+    return -f32_max(-a, -b);
+#endif
+}
+
 static inline f32x f32_sqrt(f32x a)
 {
 #ifdef __x86_64__
@@ -68,6 +78,24 @@ static inline f32x f32_sqrt(f32x a)
 static inline float f32_sum(f32x v)
 {
     return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+/* The largest lane; none is NaN. */
+static inline float f32_largest(f32x v)
+{
+    const float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
+    return a > b ? a : b;
+}
+
+/* Rounded to nearest, ties to even; |v| < 2^15.  Adding 1.5 * 2^23 leaves the integer in the
+ * low bits. */
+static inline void f32_store_s16(int16_t *p, f32x v)
+{
+    typedef int32_t bits __attribute__((vector_size(16)));
+    const bits q = (bits)(v + 0x1.8p23F);
+
+    for (int i = 0; i < 4; i++)
+        p[i] = (int16_t)q[i];
 }
 
 #endif

@@ -136,6 +136,12 @@ static inline float f32_sum(f32x v)
     return v;
 }
 
+/* The largest lane; none is NaN. */
+static inline float f32_largest(f32x v)
+{
+    return v;
+}
+
 static inline void half4(float out[4], const uint16_t *h)
 {
     for (int i = 0; i < 4; i++)

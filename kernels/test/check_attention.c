@@ -15,7 +15,7 @@
 #include "kernels/test/check.h"
 #include "kernels/test/guard.h"
 
-enum { DIM_MAX = 304, COUNT_MAX = 1040, QUERIES = 3 };
+enum { DIM_MAX = 304, COUNT_MAX = 1040, QUERIES = 5 };
 
 static const struct shape {
     size_t dim, count;
@@ -23,6 +23,9 @@ static const struct shape {
               {64, 513}, {64, 1040}, {96, 100}, {128, 33}, {80, 40},  {1, 5},    {2, 19},
               {4, 15},  {20, 31},  {16, 4},   {256, 9},  {304, 40}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+/* Of queries one after another: within a step, and where pieces end between them. */
+static const struct shape later[] = {{64, 1}, {80, 125}, {20, 510}, {32, 1021}};
 
 static struct guarded key_room, value_room, key_scale_room, value_scale_room, query_room;
 static float key[COUNT_MAX * DIM_MAX], value[COUNT_MAX * DIM_MAX], x[QUERIES * DIM_MAX];
@@ -153,17 +156,19 @@ static void check_shape(const struct rbe_attention *a, bool is_first, size_t sha
     const struct rbe_kv kv = open_kv(t, dim, count);
 
     place_all(a, t, &kv, count);
-    for (size_t n = 1; n <= QUERIES; n += QUERIES - 1) {
+    for (size_t n = QUERIES; n; n--) {
         const struct rbe_kv_queries q = ask(t, x, n, dim);
         memset(s, 0xFF, sizeof s);
         memset(y, 0xFF, sizeof y);
         memcpy(weight, p, sizeof weight);
         f->scores(s[0], COUNT_MAX + 16, &q, &kv, count);
-        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, n, &kv, count);
-        check_scores(t, dim, count, n);
-        check_mix(t, dim, count, n);
+        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, n, &kv, count, false);
+        if (n == QUERIES) {
+            check_scores(t, dim, count, n);
+            check_mix(t, dim, count, n);
+        }
         for (size_t i = 0; i < n; i++) {
-            if (is_first && n == (i ? QUERIES : 1)) {
+            if (is_first && n == QUERIES) {
                 memcpy(first_s[shape][t][i], s[i], count * sizeof(float));
                 memcpy(first_y[shape][t][i], y[i], dim * sizeof(float));
             }
@@ -177,6 +182,33 @@ static void check_shape(const struct rbe_attention *a, bool is_first, size_t sha
     const struct rbe_kv_queries q = ask(t, x, 1, dim);
     f->scores(s[0], COUNT_MAX + 16, &q, &kv, fewer);
     CHECK(!memcmp(first_s[shape][t][0], s[0], fewer * sizeof(float)));
+}
+
+/* Queries of tokens one after another: each gets the bits that it gets alone, whatever stands
+ * behind what it looks at. */
+static void check_later(const struct rbe_attention *a, enum rbe_kv_type t, size_t dim,
+                        size_t count)
+{
+    static float alone[DIM_MAX], rest[QUERIES][COUNT_MAX];
+    const size_t all = count + QUERIES - 1;
+    const struct rbe_kv kv = open_kv(t, dim, all);
+    unsigned wrong = 0;
+
+    place_all(a, t, &kv, all);
+    for (size_t n = 2; n <= QUERIES; n += QUERIES - 2) {
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k < COUNT_MAX; k++)
+                rest[i][k] = k < count + i ? p[i][k] : k % 2 ? 1e30F : NAN;
+        memset(y, 0xFF, sizeof y);
+        a->of[t].mix(y[0], DIM_MAX, rest[0], COUNT_MAX, n, &kv, count, true);
+        for (size_t i = 0; i < n; i++) {
+            memcpy(weight[0], p[i], sizeof weight[0]);
+            a->of[t].mix(alone, DIM_MAX, weight[0], COUNT_MAX, 1, &kv, count + i, false);
+            wrong += !!memcmp(alone, y[i], dim * sizeof(float));
+            wrong += dim < DIM_MAX && !isnan(y[i][dim]);
+        }
+    }
+    CHECK(wrong == 0);
 }
 
 /* One query value of 1, one weight of 1: single keys and values, within half a step. */
@@ -200,7 +232,7 @@ static void check_single(const struct rbe_attention *a, enum rbe_kv_type t, size
     for (size_t k = 0; k < count; k++) {
         memset(weight[0], 0, count * sizeof(float));
         weight[0][k] = 1;
-        a->of[t].mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, count);
+        a->of[t].mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, count, false);
         for (size_t j = 0; j < dim; j++)
             wrong += !(fabs((double)y[0][j] - value[k * dim + j]) <=
                        half_step(t, value + k * dim, dim) + 4e-7 * fabs(value[k * dim + j]));
@@ -231,7 +263,7 @@ static void check_special(const struct rbe_attention *a, enum rbe_kv_type t)
         CHECK(fabs((double)s[0][7]) <= 64.0 * (double)sizes[i] * 2 + 1e-5);
         memset(weight[0], 0, sizeof weight[0]);
         weight[0][7] = 1;
-        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT);
+        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT, false);
         for (size_t j = 0; j < DIM; j++)
             CHECK_NEAR(y[0][j], row[j], half_step(t, row, DIM) + 1e-6 * fabs(row[j]));
     }
@@ -243,12 +275,12 @@ static void check_special(const struct rbe_attention *a, enum rbe_kv_type t)
         for (size_t k = 0; k < COUNT; k++)
             CHECK(!!isfinite(s[0][k]) == (k != 7));
         memcpy(weight, p, sizeof weight);
-        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT);
+        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT, false);
         CHECK(!isfinite(y[0][13]));
         f->place(&kv, 7, key, value);
         memcpy(weight, p, sizeof weight);
         weight[0][3] = NAN;
-        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT);
+        f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT, false);
         CHECK(isnan(y[0][13]));
         row[13] = key[13];
         row[2] = odd[i];
@@ -259,7 +291,7 @@ static void check_special(const struct rbe_attention *a, enum rbe_kv_type t)
     }
     /* No weight at all. */
     memset(weight[0], 0, sizeof weight[0]);
-    f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT);
+    f->mix(y[0], DIM_MAX, weight[0], COUNT_MAX, 1, &kv, COUNT, false);
     for (size_t j = 0; j < DIM; j++)
         CHECK(y[0][j] == 0);
 }
@@ -295,6 +327,8 @@ int main(int argc, char **argv)
         for (int t = 0; t < RBE_KV_TYPES; t++) {
             for (size_t shape = 0; shape < SHAPES; shape++)
                 check_shape(a, ran == 0, shape, (enum rbe_kv_type)t);
+            for (size_t at = 0; at < sizeof later / sizeof later[0]; at++)
+                check_later(a, (enum rbe_kv_type)t, later[at].dim, later[at].count);
             check_single(a, (enum rbe_kv_type)t, 64, 37);
             check_single(a, (enum rbe_kv_type)t, 20, 5);
             check_special(a, (enum rbe_kv_type)t);

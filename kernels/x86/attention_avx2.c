@@ -10,9 +10,18 @@
 #include "kernels/list.h"
 #include "kernels/body/attention_whole.h"
 
-/* Two lanes a sum. */
+enum { SUMS = 4 };
+
 struct sums {
-    __m256i v[4];
+    __m256i v[2];
+};
+
+struct bytes {
+    __m256i even[2], odd[2];
+};
+
+struct four {
+    __m256i even, odd;
 };
 
 INLINE struct sums sums_zero(void)
@@ -20,42 +29,37 @@ INLINE struct sums sums_zero(void)
     struct sums s;
 
     RBE_UNROLL
-    for (int j = 0; j < 4; j++)
+    for (int j = 0; j < 2; j++)
         s.v[j] = _mm256_setzero_si256();
     return s;
 }
 
-INLINE __m256i four(struct operand x, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    int64_t q;
-
-    memcpy(&q, x.q + 4 * g, sizeof q);
-    return _mm256_set1_epi64x(q);
-}
-
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
-{
-    const __m256i q = four(x, g);
+    const __m256i mask = _mm256_set1_epi16(0xFF);
+    struct bytes w;
 
     RBE_UNROLL
-    for (int j = 0; j < 4; j++) {
-        const __m256i w =
-            _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(b + 16 * j)));
-        s.v[j] = _mm256_add_epi32(s.v[j], _mm256_madd_epi16(w, q));
+    for (int j = 0; j < 2; j++) {
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(b + 32 * j));
+        w.even[j] = _mm256_and_si256(v, mask);
+        w.odd[j] = _mm256_srli_epi16(v, 8);
     }
-    return s;
+    return w;
 }
 
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
+INLINE struct four operand_four(struct operand x, size_t g)
 {
-    const __m256i q = four(x, g);
+    const int16_t *const q = x.q + 4 * g;
+    return (struct four){_mm256_set1_epi32(two_words(q)), _mm256_set1_epi32(two_words(q + 2))};
+}
 
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
+{
     RBE_UNROLL
-    for (int j = 0; j < 4; j++) {
-        const __m256i w =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(b + 16 * j)));
-        s.v[j] = _mm256_add_epi32(s.v[j], _mm256_madd_epi16(w, q));
-    }
+    for (int j = 0; j < 2; j++)
+        s.v[j] = _mm256_add_epi32(s.v[j], _mm256_add_epi32(_mm256_madd_epi16(b.even[j], x.even),
+                                                     _mm256_madd_epi16(b.odd[j], x.odd)));
     return s;
 }
 
@@ -63,9 +67,7 @@ INLINE void sums_store(int32_t out[16], struct sums s)
 {
     RBE_UNROLL
     for (int j = 0; j < 2; j++)
-        _mm256_storeu_si256(
-            (__m256i *)(out + 8 * j),
-            _mm256_permute4x64_epi64(_mm256_hadd_epi32(s.v[2 * j], s.v[2 * j + 1]), 0xD8));
+        _mm256_storeu_si256((__m256i *)(out + 8 * j), s.v[j]);
 }
 
 #include "kernels/body/attention.h"

@@ -10,53 +10,48 @@
 #include "kernels/list.h"
 #include "kernels/body/attention_whole.h"
 
-/* Two lanes a sum. */
+enum { SUMS = 16 };
+
 struct sums {
-    __m512i a, b;
+    __m512i v;
+};
+
+struct bytes {
+    __m512i even, odd;
+};
+
+struct four {
+    __m512i even, odd;
 };
 
 INLINE struct sums sums_zero(void)
 {
-    return (struct sums){_mm512_setzero_si512(), _mm512_setzero_si512()};
+    return (struct sums){_mm512_setzero_si512()};
 }
 
-INLINE __m512i four(struct operand x, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    int64_t q;
-
-    memcpy(&q, x.q + 4 * g, sizeof q);
-    return _mm512_set1_epi64(q);
+    const __m512i v = _mm512_loadu_si512(b);
+    return (struct bytes){_mm512_and_si512(v, _mm512_set1_epi16(0xFF)),
+                          _mm512_srli_epi16(v, 8)};
 }
 
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
+INLINE struct four operand_four(struct operand x, size_t g)
 {
-    const __m512i q = four(x, g);
-    const __m512i low = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)b));
-    const __m512i high = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(b + 32)));
-
-    return (struct sums){_mm512_add_epi32(s.a, _mm512_madd_epi16(low, q)),
-                         _mm512_add_epi32(s.b, _mm512_madd_epi16(high, q))};
+    const int16_t *const q = x.q + 4 * g;
+    return (struct four){_mm512_set1_epi32(two_words(q)), _mm512_set1_epi32(two_words(q + 2))};
 }
 
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
 {
-    const __m512i q = four(x, g);
-    const __m512i low = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)b));
-    const __m512i high = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(b + 32)));
-
-    return (struct sums){_mm512_add_epi32(s.a, _mm512_madd_epi16(low, q)),
-                         _mm512_add_epi32(s.b, _mm512_madd_epi16(high, q))};
-}
-
-INLINE __m256i add_pairs(__m512i v)
-{
-    return _mm512_cvtepi64_epi32(_mm512_add_epi32(v, _mm512_srli_epi64(v, 32)));
+    return (struct sums){
+        _mm512_add_epi32(s.v, _mm512_add_epi32(_mm512_madd_epi16(b.even, x.even),
+                                               _mm512_madd_epi16(b.odd, x.odd)))};
 }
 
 INLINE void sums_store(int32_t out[16], struct sums s)
 {
-    _mm256_storeu_si256((__m256i *)out, add_pairs(s.a));
-    _mm256_storeu_si256((__m256i *)(out + 8), add_pairs(s.b));
+    _mm512_storeu_si512(out, s.v);
 }
 
 #include "kernels/body/attention.h"

@@ -10,18 +10,22 @@
 #include "kernels/body/unroll.h"
 #include "kernels/list.h"
 
-enum { KEYS_MOVED = 1 };
+enum { MOVED = 1, SUMS = 8 };
 
-/* Weights are the factor without a sign. */
+/* In the order of the cache's bytes. */
 INLINE struct operand operand_values(const int16_t *w, int8_t *room, size_t n)
 {
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
     int8_t *const low = room + RBE_KV_CHUNK;
 
     for (size_t i = 0; i < n; i += 32) {
         const __m512i v = _mm512_load_si512(w + i);
-        _mm256_store_si256((__m256i *)(low + i), _mm512_cvtepi16_epi8(v));
+        const __m512i high = _mm512_srli_epi16(_mm512_add_epi16(v, _mm512_set1_epi16(128)), 8);
+        _mm256_store_si256((__m256i *)(low + i),
+                           _mm256_shuffle_epi8(_mm512_cvtepi16_epi8(v), order));
         _mm256_store_si256((__m256i *)(room + i),
-                           _mm512_cvtepi16_epi8(_mm512_srli_epi16(v, 8)));
+                           _mm256_shuffle_epi8(_mm512_cvtepi16_epi8(high), order));
     }
     return (struct operand){room, low};
 }
@@ -30,30 +34,34 @@ struct sums {
     __m512i high, low;
 };
 
+struct bytes {
+    __m512i v;
+};
+
+struct four {
+    __m512i high, low;
+};
+
 INLINE struct sums sums_zero(void)
 {
     return (struct sums){_mm512_setzero_si512(), _mm512_setzero_si512()};
 }
 
-INLINE __m512i four(const int8_t *p, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    return _mm512_set1_epi32(four_bytes(p, g));
+    return (struct bytes){_mm512_loadu_si512(b)};
 }
 
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
+INLINE struct four operand_four(struct operand x, size_t g)
 {
-    const __m512i k = _mm512_loadu_si512(b);
-
-    return (struct sums){_mm512_dpbusd_epi32(s.high, k, four(x.high, g)),
-                         _mm512_dpbusd_epi32(s.low, k, four(x.low, g))};
+    return (struct four){_mm512_set1_epi32(four_bytes(x.high, g)),
+                         _mm512_set1_epi32(four_bytes(x.low, g))};
 }
 
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
 {
-    const __m512i v = _mm512_loadu_si512(b);
-
-    return (struct sums){_mm512_dpbusd_epi32(s.high, four(x.high, g), v),
-                         _mm512_dpbusd_epi32(s.low, four(x.low, g), v)};
+    return (struct sums){_mm512_dpbusd_epi32(s.high, b.v, x.high),
+                         _mm512_dpbusd_epi32(s.low, b.v, x.low)};
 }
 
 INLINE void sums_store(int32_t out[16], struct sums s)

@@ -10,9 +10,18 @@
 #include "kernels/list.h"
 #include "kernels/body/attention_whole.h"
 
-/* Two lanes a sum. */
+enum { SUMS = 2 };
+
 struct sums {
-    __m128i v[8];
+    __m128i v[4];
+};
+
+struct bytes {
+    __m128i even[4], odd[4];
+};
+
+struct four {
+    __m128i even, odd;
 };
 
 INLINE struct sums sums_zero(void)
@@ -20,38 +29,37 @@ INLINE struct sums sums_zero(void)
     struct sums s;
 
     RBE_UNROLL
-    for (int j = 0; j < 8; j++)
+    for (int j = 0; j < 4; j++)
         s.v[j] = _mm_setzero_si128();
     return s;
 }
 
-INLINE __m128i four(struct operand x, size_t g)
+INLINE struct bytes bytes_load(const uint8_t *b)
 {
-    const __m128i q = _mm_loadl_epi64((const __m128i *)(x.q + 4 * g));
-    return _mm_unpacklo_epi64(q, q);
-}
-
-INLINE struct sums sums_keys(struct sums s, const uint8_t *b, struct operand x, size_t g)
-{
-    const __m128i q = four(x, g);
+    const __m128i mask = _mm_set1_epi16(0xFF);
+    struct bytes w;
 
     RBE_UNROLL
-    for (int j = 0; j < 8; j++) {
-        const __m128i w = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(b + 8 * j)));
-        s.v[j] = _mm_add_epi32(s.v[j], _mm_madd_epi16(w, q));
+    for (int j = 0; j < 4; j++) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(b + 16 * j));
+        w.even[j] = _mm_and_si128(v, mask);
+        w.odd[j] = _mm_srli_epi16(v, 8);
     }
-    return s;
+    return w;
 }
 
-INLINE struct sums sums_values(struct sums s, const int8_t *b, struct operand x, size_t g)
+INLINE struct four operand_four(struct operand x, size_t g)
 {
-    const __m128i q = four(x, g);
+    const int16_t *const q = x.q + 4 * g;
+    return (struct four){_mm_set1_epi32(two_words(q)), _mm_set1_epi32(two_words(q + 2))};
+}
 
+INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)
+{
     RBE_UNROLL
-    for (int j = 0; j < 8; j++) {
-        const __m128i w = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(b + 8 * j)));
-        s.v[j] = _mm_add_epi32(s.v[j], _mm_madd_epi16(w, q));
-    }
+    for (int j = 0; j < 4; j++)
+        s.v[j] = _mm_add_epi32(s.v[j], _mm_add_epi32(_mm_madd_epi16(b.even[j], x.even),
+                                               _mm_madd_epi16(b.odd[j], x.odd)));
     return s;
 }
 
@@ -59,7 +67,7 @@ INLINE void sums_store(int32_t out[16], struct sums s)
 {
     RBE_UNROLL
     for (int j = 0; j < 4; j++)
-        _mm_storeu_si128((__m128i *)(out + 4 * j), _mm_hadd_epi32(s.v[2 * j], s.v[2 * j + 1]));
+        _mm_storeu_si128((__m128i *)(out + 4 * j), s.v[j]);
 }
 
 #include "kernels/body/attention.h"

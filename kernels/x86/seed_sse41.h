@@ -11,7 +11,7 @@
 
 enum {
     VEC_ROWS = 8,
-    TILE_ROWS = 2,              /* sums of a GEMM in registers */
+    TILE_ROWS = 2,              /* registers of rows, and vectors, of a GEMM's sums */
     TILE_VECTORS = 4,
 };
 
@@ -39,6 +39,21 @@ static inline u16x window_fixed(u16x w0, u16x w1, unsigned shift)
 static inline u16x dot(u16x sum, u16x g, u16x x)
 {
     return _mm_add_epi32(sum, _mm_madd_epi16(g, x));
+}
+
+/* Of a GEMM: q[0] and q[1] for every row; four rows with two weights each stand as they
+ * should. */
+static inline u16x act_pair(const int16_t *q)
+{
+    int32_t pair;
+
+    memcpy(&pair, q, sizeof pair);
+    return _mm_set1_epi32(pair);
+}
+
+static inline u16x row_pairs(u16x v)
+{
+    return v;
 }
 
 static inline void reduce(int32_t *out, const u16x *s, int n)

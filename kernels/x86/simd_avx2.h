@@ -170,6 +170,15 @@ static inline float f32_sum(f32x v)
     return f32_sum4(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
 }
 
+/* The largest lane; none is NaN. */
+static inline float f32_largest(f32x v)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
+}
+
 static inline void half4(float out[4], const uint16_t *h)
 {
     _mm_storeu_ps(out, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)h)));

@@ -171,6 +171,12 @@ static inline float f32_sum(f32x v)
     return f32_sum4(_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
+/* The largest lane; none is NaN. */
+static inline float f32_largest(f32x v)
+{
+    return _mm512_reduce_max_ps(v);
+}
+
 static inline void half4(float out[4], const uint16_t *h)
 {
     _mm_storeu_ps(out, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)h)));

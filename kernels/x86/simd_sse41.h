@@ -165,6 +165,13 @@ static inline float f32_sum(f32x v)
     return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
 }
 
+/* The largest lane; none is NaN. */
+static inline float f32_largest(f32x v)
+{
+    v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+
 static inline void half4(float out[4], const uint16_t *h)
 {
     _mm_storeu_ps(out, f32_load_half(h));
