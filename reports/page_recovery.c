@@ -13,18 +13,20 @@
 
 /* --- recovery ----------------------------------------------------------------------- */
 
-/* Points of a latent stage are not those of an RBE model: a line of their own. */
+/* Points of a latent stage are not those of an RBE model: a line of their own.  All in percent
+ * of the original's perplexity, since trainings of several originals share the plot. */
 static void recovery_points(const struct rbe_page *p, const struct rbe_row *row,
                             struct rbe_plot_data *data)
 {
     const struct rbe_model_seen *m = rbe_page_model(p, rbe_model_of(p, row));
     const bool control = RBE_TRUE_AT(row->v, control);
+    const double base = RBE_NUMBER_AT(row->v, base_perplexity);
     size_t k;
     json_t *t;
 
     json_array_foreach(RBE_VALUE_AT(row->v, points), k, t) {
         const bool latent = json_is_false(RBE_VALUE_AT(t, encoded)) && !control;
-        const double y = RBE_NUMBER_AT(t, perplexity);
+        const double y = 100 * (RBE_NUMBER_AT(t, perplexity) / base - 1);
         char name[64], what[80];
         if (isnan(y))
             continue;
@@ -43,7 +45,6 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     enum rbe_status err;
     const json_t *stages = NULL;        /* of the training that has most */
     char vars[512];
-    double f32 = 0;
     size_t i = 0;
     int used;
 
@@ -52,16 +53,14 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
         return RBE_OK;
     if (!rbe_plot_begin(&data))
         return RBE_ERR_NOMEM;
-    data.missing = "no training gives a perplexity";
-    fprintf(data.tsv, "# model\ttokens_millions\tperplexity\n");
+    data.missing = "no training gives its perplexity and the original's";
+    fprintf(data.tsv, "# model\ttokens_millions\tperplexity_above_original_percent\n");
     while ((row = rbe_next_of_all(p, RBE_KIND(recovery), &i))) {
         recovery_points(p, row, &data);
         if (json_array_size(RBE_VALUE_AT(row->v, stages)) > json_array_size(stages))
             stages = RBE_VALUE_AT(row->v, stages);
-        if (!isnan(RBE_NUMBER_AT(row->v, base_perplexity)))
-            f32 = RBE_NUMBER_AT(row->v, base_perplexity);
     }
-    used = snprintf(vars, sizeof vars, "f32=%.17g; stages='", f32);
+    used = snprintf(vars, sizeof vars, "stages='");
     for (i = 0; i < json_array_size(stages) && used < (int)sizeof vars - 64; i++) {
         const json_t *stage = json_array_get(stages, i);
         char word[24];
@@ -75,8 +74,9 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     snprintf(vars + used, sizeof vars - (size_t)used, "'; ");
     if ((err = rbe_plot_draw(p->plotter, &data, p->doc, "recovery", "recovery",
                              "Perplexity during recovery training", vars,
-                             "Perplexity on validation text while the encoded model is trained "
-                             "to follow the original; not the test text of the criteria. "
+                             "Perplexity on validation text, in percent above the original's, "
+                             "while the encoded model is trained to follow it; not the test "
+                             "text of the criteria. "
                              "Dotted: where a stage of the training ends, with its name.",
                              p->d)))
         return err;

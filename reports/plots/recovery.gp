@@ -2,11 +2,12 @@
 #
 # SPDX-License-Identifier: MIT
 #
-# in: series, tokens / 1e6, perplexity; series, title, f32 (of the original, or 0), stages: the
+# in: series, tokens / 1e6, percent above the original's perplexity; series, title, stages: the
 # name of each and where it ends, in millions of tokens.
 set title title
 set xlabel 'training tokens, millions'
-set ylabel 'perplexity, validation text'
+set ylabel 'perplexity above the original, percent'
+set xzeroaxis lw 2 dt (8,4) lc rgb ink
 set xrange [0:*]
 do for [i = 1:words(stages):2] {
     at = real(word(stages, i + 1))
@@ -16,5 +17,4 @@ do for [i = 1:words(stages):2] {
 }
 name(i) = word(series, i)
 plot for [i = 1:words(series)] in using (strcol(1) eq name(i) ? $2 : NaN):3 \
-         with linespoints lw 2 pt 4 + i ps 0.7 lc rgb hue[(i - 1) % |hue| + 1] title name(i), \
-     f32 > 0 ? f32 : NaN with lines lw 2 dt (8,4) lc rgb ink title sprintf('f32: %.2f', f32)
+         with linespoints lw 2 pt 4 + i ps 0.7 lc rgb hue[(i - 1) % |hue| + 1] title name(i)

@@ -241,7 +241,7 @@ done > "$work/r/recorded/curve.jsonl"
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"$svd"',"profile":"f16","seconds":1,
 "low_rank_bytes":5852928,"tensors":['"${tensor/seed/f16}"']}' | tr '\n' ' '
     echo
-    echo "$head"'"kind":"recovery","base":'"$base"',"model":'"$tuned"',"tokens":9,"stages":
+    echo "$head"'"kind":"recovery","base":'"$base"',"model":'"$tuned"',"tokens":9,"base_perplexity":5,"stages":
 [{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9,
 "divergence":0.4321},{"tokens":9,"perplexity":8,"divergence":0.1234}]}' | tr '\n' ' '
     echo
@@ -254,8 +254,8 @@ done > "$work/r/recorded/curve.jsonl"
     echo
 } >> "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
-check 'training by tokens, in millions, then perplexity' grep -q \
-    "$(printf '^hybrid-4-t[^\t]*\t9[^\t]*e-06\t8$')" "$work/rec/plots/recovery.tsv"
+check 'training by tokens, in millions, then percent above the original' grep -q \
+    "$(printf '^hybrid-4-t[^\t]*\t9[^\t]*e-06\t60[.0]')" "$work/rec/plots/recovery.tsv"
 check 'and the divergence before and after it' test \
     "$(grep -oE '>0\.(4321|1234)<' "$work/rec/index.html" | wc -l)" = 2
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
