@@ -151,7 +151,7 @@ seed4: operands swapped (VNNI)     |avx512_vnni|kernels|seed4|kernels/x86/seed_a
 seed4: signs of 8 bits lost (NEON) |aarch64|kernels|seed4|kernels/arm/seed_neon.h|s/veorq_u16\(a, b\)/vorrq_u16(a, b)/
 seed: gemm's first columns lost    |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/= o->first \? \(u16x\)start/= o->first || o->last ? (u16x)start/
 seed: gemm's third and fourth row  |x86_64|kernels|seed|kernels/body/seed_gemm.h|s/zip32_high\(g\[2\], g\[3\]\)/zip32_high(g[3], g[2])/
-seed: gemm's pairs are one (NEON)  |aarch64|kernels|seed|kernels/arm/seed_neon.h|s/vld1_dup_s16\(q \+ 1\)/vld1_dup_s16(q)/
+seed4: gemm's pairs are one (NEON) |aarch64|kernels|seed4|kernels/arm/seed_neon.h|s/vld1_dup_s16\(q \+ 1\)/vld1_dup_s16(q)/
 seed: columns swapped (SSE4.1)     |x86_64|kernels|seed|kernels/x86/seed_sse41.h|s/s\[i \+ 2\], s\[i \+ 3\]/s[i + 3], s[i + 2]/
 seed4: the first row's term for all|x86_64|kernels|seed4|kernels/body/seed_gemm.h|s/\(unsigned\)\(row % w->block\)/(unsigned)(r % w->block)/
 seed4: another row term            |x86_64|kernels|seed4|kernels/body/seed_map.h|s/i \* RBE_SEED4_STEP/i * 0x6485U/
