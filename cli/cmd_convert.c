@@ -71,7 +71,8 @@ static json_t *calibration_json(const struct rbe_convert *c)
                            RBE_WORD(metric, rbe_metric_name(rbe_calibration_metric(k))),
                            RBE_WORD(products, rbe_calibration_is_bf16(k) ? "bf16" : "f32"),
                            RBE_WORD(sha256, rbe_calibration_sha256(k)),
-                           RBE_FLAG(feedback, !c->o.no_feedback));
+                           RBE_FLAG(feedback, !c->o.no_feedback),
+                           RBE_INT(compensated, rbe_convert_compensated(c)));
 }
 
 /* What a part of the conversion took. */
@@ -120,7 +121,8 @@ static json_t *stages_json(const struct stages *s, const struct rbe_convert *c)
         spent.search += c->entries[i].spent.search;
         spent.scales += c->entries[i].spent.scales;
     }
-    const double known = spent.factors + spent.feedback + spent.search + spent.scales;
+    const double known = spent.factors + spent.feedback + spent.search + spent.scales +
+                         c->compensating;
     for (int k = 0; k < STAGES; k++) {
         json_t *o = !s->done[k] ? NULL
                     : RBE_OBJECT(RBE_WORD(name, names[k]), RBE_REAL(seconds, s->seconds[k]),
@@ -129,7 +131,7 @@ static json_t *stages_json(const struct stages *s, const struct rbe_convert *c)
             const struct {
                 const char *name;
                 double seconds;
-            } parts[] = {{"factors", spent.factors}, {"feedback", spent.feedback},
+            } parts[] = {{"targets", c->compensating}, {"factors", spent.factors}, {"feedback", spent.feedback},
                          {"search", spent.search}, {"scales", spent.scales},
                          {"rest", fmax(0, s->seconds[k] - known)}};
             json_t *list = json_array();
@@ -321,7 +323,8 @@ static enum rbe_status check_used(const struct rbe_convert_args *a, const struct
     const char *const name = rbe_profile_name(c->o.profile);
     const char *const unused =
         a->calibration ? "--calibration" : a->metric ? "--metric" : a->f32 ? "--f32"
-        : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate" : NULL;
+        : a->no_feedback ? "--no-feedback" : a->allocate ? "--allocate"
+        : a->compensate > 0 ? "--compensate" : NULL;
     bool open = false;
 
     if (unused && !rbe_convert_wants_calibration(c))
@@ -361,6 +364,8 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
         .search = a->search && !is_drawn(a) ? (int)rbe_search_by_name(a->search) : -1,
         .drawn = is_drawn(a), .pool = w->pool,
         .low_rank = a->low_rank, .no_feedback = a->no_feedback, .progress = &w->progress,
+        .compensate = a->compensate < 0 ? rbe_profile_compensate(w->profile)
+                                        : (size_t)a->compensate,
         .shard_index = w->shard_index, .shard_count = w->shard_count, .shared = w->shared};
     enum rbe_status err;
 

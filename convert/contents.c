@@ -173,6 +173,32 @@ out:
     return err;
 }
 
+enum rbe_status rbe_convert_stored(float **out, const struct rbe_convert *c, size_t i,
+                                   struct rbe_diag *d)
+{
+    const struct rbe_convert_entry *r = &c->entries[i];
+    const size_t rows = r->tensor->rows, cols = r->tensor->cols;
+    enum rbe_status err = RBE_OK;
+    void *data = NULL;
+
+    *out = NULL;
+    if (!r->encoded && ((err = plain_data(&data, c, r, d)) || stays_f32(r))) {
+        *out = data;
+        return err;
+    }
+    if (!(*out = malloc(rows * cols * sizeof **out)))
+        err = no_memory(d);
+    else if (r->encoded)
+        for (size_t k = 0; k < rows; k++)
+            rbe_weight_decode_row(rbe_container_weight(c->finished[i], r->tensor->name), k,
+                                  *out + k * cols);
+    else
+        for (size_t k = 0; k < rows * cols; k++)
+            (*out)[k] = rbe_f16_to_f32(((const uint16_t *)data)[k]);
+    free(data);
+    return err;
+}
+
 enum rbe_status rbe_convert_add_contents(struct rbe_container_builder *b,
                                          const struct rbe_convert *c, void **plain,
                                          struct rbe_diag *d)

@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "convert/compensate.h"
 #include "rbe/container.h"
 
 bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r)
@@ -18,6 +20,20 @@ bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r)
     for (size_t i = 0; i < r->options.part_count; i++)
         takes = takes || rbe_format_facts(r->options.parts[i].format)->feedback;
     return r->tensor->matrix && r->settings.feedback && takes;
+}
+
+size_t rbe_convert_compensated(const struct rbe_convert *c)
+{
+    const bool does = c->o.calibration && !c->o.no_feedback && !(c->o.low_rank > 0);
+
+    const size_t text = does ? rbe_calibration_tokens(c->o.calibration) : 0;
+
+    return c->o.compensate < text ? c->o.compensate : text;
+}
+
+bool rbe_convert_is_compensated(const struct rbe_convert *c, const struct rbe_convert_entry *r)
+{
+    return rbe_convert_compensated(c) && r->layer >= 0 && rbe_convert_uses_feedback(r);
 }
 
 bool rbe_convert_wants_calibration(const struct rbe_convert *c)
@@ -111,9 +127,9 @@ static bool on_progress(void *arg, double done)
     return !rbe_interrupted();
 }
 
-/* Encodes x, measures what came of it, and keeps both. */
-static enum rbe_status encode_entry(struct rbe_convert_entry *r,
-                                    const float *x, const struct rbe_encode_options *o,
+/* Encodes what is wanted in the place of x, measures what came of it, and keeps both. */
+static enum rbe_status encode_entry(struct rbe_convert_entry *r, const float *x,
+                                    const float *wanted, const struct rbe_encode_options *o,
                                     const float *moment, const char *key, const char *path,
                                     struct rbe_pool *pool, unsigned at_once, struct rbe_diag *d)
 {
@@ -126,14 +142,14 @@ static enum rbe_status encode_entry(struct rbe_convert_entry *r,
     if (!o->progress(o->progress_arg, 0))
         err = RBE_ERR_INTERRUPTED;
     else
-        err = rbe_encode_weight(&w, x, t->rows, t->cols, o, pool, &why);
+        err = rbe_encode_weight(&w, wanted, t->rows, t->cols, o, pool, &why);
     if (err) {
         rbe_fail(d, err, "tensor '%s': %s", t->name, why.text);
         goto out;
     }
     if ((err = rbe_quality_measure(&r->quality, x, &w, pool, d)))
         goto out;
-    if (moment && (err = rbe_quality_cost(&r->output_error, x, &w, moment, pool, d)))
+    if (moment && (err = rbe_quality_cost(&r->output_error, wanted, &w, moment, pool, d)))
         goto out;
     r->seconds = (rbe_now() - start) / at_once;
     r->spent.factors /= at_once;
@@ -154,6 +170,7 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
                                     bool quiet, struct rbe_container **out, struct rbe_diag *d)
 {
     const struct rbe_source_tensor *t = r->tensor;
+    const float *wanted;
     struct meter m = {c, t->name, before, weights_in(r), quiet};
     struct rbe_encode_options o = r->options;
     char *path = rbe_partial_path(c, r), key[65];
@@ -164,6 +181,8 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
         return no_memory(d);
     if ((err = rbe_convert_weights(&x, c, r, d)))
         goto out;
+    wanted = c->compensation && rbe_convert_is_compensated(c, r)
+                 ? rbe_compensation_targets(c->compensation, r) : x;
     o.progress = on_progress;
     o.progress_arg = &m;
     r->spent = (struct rbe_encode_spent){0};
@@ -177,7 +196,7 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
             goto out;
         o.row_metric = row_metric;
     }
-    if (rbe_partial_key(key, r, x, &o, moment)) {
+    if (rbe_partial_key(key, r, wanted, &o, moment)) {
         err = no_memory(d);
         goto out;
     }
@@ -185,7 +204,7 @@ static enum rbe_status finish_entry(const struct rbe_convert *c, struct rbe_conv
     if (r->reused && c->o.progress && !quiet)
         rbe_progress_skip(c->o.progress, m.size);
     if (!r->reused &&
-        !(err = encode_entry(r, x, &o, moment, key, path, pool, at_once, d))) {
+        !(err = encode_entry(r, x, wanted, &o, moment, key, path, pool, at_once, d))) {
         free(x);
         free(moment);
         free(row_metric);
@@ -214,6 +233,15 @@ static bool is_narrow(const struct rbe_convert *c, const struct rbe_convert_entr
 }
 
 enum { AHEAD = 8 };             /* of them for each thread */
+
+/* Whether entry i may be encoded now: targets are there for one weight at a time. */
+static bool is_ready(const struct rbe_convert *c, size_t i)
+{
+    const struct rbe_convert_entry *r = &c->entries[i];
+
+    return !rbe_convert_is_compensated(c, r) ||
+           !strcmp(r->tensor->weight_name, c->entries[c->next].tensor->weight_name);
+}
 
 struct together {
     struct rbe_convert *c;
@@ -259,7 +287,8 @@ static enum rbe_status encode_together(struct rbe_convert *c, double before, str
         goto out;
     }
     for (size_t i = c->next; i < c->count && g.count < AHEAD * (size_t)threads; i++)
-        if (!c->finished[i] && is_mine(&c->entries[i]) && is_narrow(c, &c->entries[i]))
+        if (!c->finished[i] && is_mine(&c->entries[i]) && is_narrow(c, &c->entries[i]) &&
+            is_ready(c, i))
             g.entries[g.count++] = i;
     rbe_pool_run(c->o.pool, encode_some, &g);
     for (unsigned i = 0; i < threads; i++)
@@ -271,6 +300,23 @@ out:
     free(g.entries);
     free(g.err);
     free(g.d);
+    return err;
+}
+
+/* Of the weight that r is of, where it is compensated. */
+static enum rbe_status prepare_targets(struct rbe_convert *c, const struct rbe_convert_entry *r,
+                                       struct rbe_diag *d)
+{
+    const double start = rbe_now();
+    enum rbe_status err = RBE_OK;
+
+    if (!rbe_convert_is_compensated(c, r))
+        return RBE_OK;
+    if (!c->compensation)
+        err = rbe_compensation_open(&c->compensation, c, c->o.compensate, d);
+    if (!err)
+        err = rbe_compensation_prepare(c->compensation, r, d);
+    c->compensating += rbe_now() - start;
     return err;
 }
 
@@ -291,12 +337,14 @@ enum rbe_status rbe_convert_next(const struct rbe_convert_entry **out, struct rb
     while (c->next < c->count && !is_mine(&c->entries[c->next]))
         c->next++;
     if (c->next == c->count) {
+        rbe_compensation_close(&c->compensation);
         if (progress)
             rbe_progress_end(progress);
         return RBE_OK;
     }
     struct rbe_convert_entry *r = &c->entries[c->next];
-    err = c->finished[c->next] ? RBE_OK     /* before its turn */
+    err = prepare_targets(c, r, d);
+    err = err || c->finished[c->next] ? err     /* before its turn */
           : is_narrow(c, r)    ? encode_together(c, done, d)
                                : finish_entry(c, r, done, c->o.pool, 1, false,
                                               &c->finished[c->next], d);

@@ -37,7 +37,8 @@ struct rbe_convert_entry {
     bool elsewhere;                     /* of another shard: not encoded, not written */
     bool done, reused;                  /* encoded; taken over from an interrupted run */
     double sensitivity;                 /* nats a token at the rate it was measured at, or 0 */
-    double output_error;                /* relative, under the calibration's moment; or 0 */
+    double output_error;                /* relative, under the calibration's moment, of what was
+                                         * to be encoded; or 0 */
     struct rbe_quality quality;         /* of what was encoded: column means removed */
     double seconds;                     /* its share of the time of what was encoded at once */
     struct rbe_encode_spent spent;      /* parts of that, of what this run encoded */
@@ -53,6 +54,8 @@ struct rbe_convert_options {
                                    f16 factors have this ratio, stored as the profile says */
     bool no_feedback;           /* the calibration measures output errors only */
     bool drawn;                 /* no seed is searched (rbe/encode.h) */
+    size_t compensate;          /* tokens of the calibration by which matrices of layers make up
+                                   for what is encoded before (convert/compensate.h); 0: none */
     unsigned shard_index, shard_count;  /* 0-based; of the matrices; count 0 or 1: all */
     const char *shared;         /* folder of what several processes measure once, or NULL */
     struct rbe_pool *pool;      /* may be NULL */
@@ -64,6 +67,8 @@ struct rbe_convert {
     struct rbe_convert_options o;
     struct rbe_convert_entry *entries;  /* one for each tensor of the file */
     struct rbe_source_tensor embed_mean;        /* of the file, where the source has none */
+    struct rbe_compensation *compensation;      /* while matrices of layers are encoded */
+    double compensating;        /* seconds of its targets */
     struct rbe_container **finished;    /* [count]: each matrix alone, once it is encoded */
     size_t count, next;                 /* next: the first that rbe_convert_next() looks at */
     uint64_t params;                    /* of the model, tied output layer counted once */
@@ -128,6 +133,9 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
 
 /* What the file would take if it held the factors of a low-rank conversion, or 0. */
 uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
+
+/* Tokens by which targets make up for what is encoded before; 0: they do not. */
+size_t rbe_convert_compensated(const struct rbe_convert *c);
 
 /* True when some matrix would be encoded with what a calibration tells. */
 bool rbe_convert_wants_calibration(const struct rbe_convert *c);

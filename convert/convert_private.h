@@ -43,6 +43,9 @@ bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert
 /* The rank of a matrix's projection where they become of low rank. */
 uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 
+/* Whether the targets of this matrix make up for what is encoded before. */
+bool rbe_convert_is_compensated(const struct rbe_convert *c, const struct rbe_convert_entry *r);
+
 /* The row of a role that the model has once, or NULL. */
 const struct rbe_convert_entry *rbe_convert_entry_of(const struct rbe_convert *c,
                                                      enum rbe_role role);
@@ -52,6 +55,9 @@ const struct rbe_convert_entry *rbe_convert_entry_of(const struct rbe_convert *c
 enum rbe_status rbe_convert_add_contents(struct rbe_container_builder *b,
                                          const struct rbe_convert *c, void **plain,
                                          struct rbe_diag *d);
+/* Tensor i as the file has it [rows][cols], fresh; an encoded one must be finished. */
+enum rbe_status rbe_convert_stored(float **out, const struct rbe_convert *c, size_t i,
+                                   struct rbe_diag *d);
 /* Frees `plain` and what it keeps; NULL is harmless. */
 void rbe_convert_free_plain(void **plain, const struct rbe_convert *c);
 

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "convert/compensate.h"
 #include "convert/convert_private.h"
 #include "rbe/svd.h"
 
@@ -32,6 +33,9 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, const struct rbe_calibrati
     const size_t held = how ? rbe_calibration_held_bytes(config, how->metric) : 0;
     const size_t first = how ? rbe_calibration_bytes(config, *how, threads) : 0;
     const enum rbe_metric metric = how ? how->metric : RBE_METRIC_INPUTS;
+    const bool compensates = how && c->o.compensate && !c->o.no_feedback;
+    const size_t streams =
+        compensates ? rbe_compensation_bytes(config, c->o.compensate, how->bf16, threads) : 0;
     size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
 
     for (size_t i = 0; i < c->count; i++) {
@@ -53,6 +57,7 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, const struct rbe_calibrati
                      rbe_encode_memory(r->tensor->rows, r->tensor->cols, &o,
                                        narrow ? 1 : threads);
         coding *= narrow ? threads : 1;
+        coding += r->layer >= 0 ? streams : 0;
         reading *= narrow ? threads : 1;
         most = reading > most ? reading : most;
         most = coding > most ? coding : most;

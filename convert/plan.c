@@ -11,6 +11,7 @@
 
 #include "base/criteria.h"
 #include "base/json.h"
+#include "convert/compensate.h"
 #include "rbe/container.h"
 
 static enum rbe_status plan_entry(struct rbe_convert_entry *r,
@@ -166,6 +167,9 @@ enum rbe_status rbe_convert_plan(struct rbe_convert **out, const struct rbe_sour
     enum rbe_status err = RBE_OK;
 
     *out = NULL;
+    if (o->shard_count > 1 && o->compensate)
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s encodes one layer after another: shards "
+                        "need --compensate 0", rbe_profile_name(o->profile));
     struct rbe_convert *c = calloc(1, sizeof *c);
     if (!c || !(c->entries = calloc(s->count + 1, sizeof *c->entries)) ||
         !(c->finished = calloc(s->count + 1, sizeof *c->finished))) {
@@ -213,6 +217,7 @@ void rbe_convert_close(struct rbe_convert **pc)
         free(c->entries[i].own_parts);
         rbe_container_close(&c->finished[i]);
     }
+    rbe_compensation_close(&c->compensation);
     free(c->entries);
     free(c->finished);
     if (c->folder)

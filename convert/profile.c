@@ -55,7 +55,7 @@ struct rbe_profile {
     const char *series;
     bool measured;
     enum rbe_metric metric;
-    size_t tokens, probes;      /* 0: not given */
+    size_t tokens, probes, compensate;  /* 0: not given */
     struct rule *rules;
     size_t count;
 };
@@ -387,12 +387,16 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         p->probes = (size_t)n;
         return RBE_OK;
     }
-    if (!strcmp(line, "tokens") || !strcmp(line, "probes"))
+    if (!strcmp(line, "compensate") && get_whole(value, 1, 1 << 30, &n)) {
+        p->compensate = (size_t)n;
+        return RBE_OK;
+    }
+    if (!strcmp(line, "tokens") || !strcmp(line, "probes") || !strcmp(line, "compensate"))
         return fault(r, "'%.40s' is no number of tokens", value);
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation, metric, tokens, probes, series", line);
+                 "allocation, metric, tokens, probes, compensate, series", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -638,6 +642,11 @@ size_t rbe_profile_tokens(const struct rbe_profile *p)
 size_t rbe_profile_probes(const struct rbe_profile *p)
 {
     return p->probes;
+}
+
+size_t rbe_profile_compensate(const struct rbe_profile *p)
+{
+    return p->compensate;
 }
 
 /* Key by key, those the later line sets. */

@@ -12,6 +12,9 @@
  *     tokens: 32768                of the calibration text (default: 131072)
  *     probes: 512                  tokens by which a matrix's sensitivity is measured (default:
  *                                  convert/sensitivity.h)
+ *     compensate: 32768            tokens of the calibration text by which matrices of layers make
+ *                                  up for what is encoded before (convert/compensate.h;
+ *                                  default: they do not)
  *     series: parts                where its models stand in the curve of size against quality:
  *                                  parts of the model, or schedule; else by their codec
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
@@ -116,6 +119,7 @@ enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 /* Of the calibration text; 0 when it sets none. */
 size_t rbe_profile_tokens(const struct rbe_profile *p);
 size_t rbe_profile_probes(const struct rbe_profile *p);
+size_t rbe_profile_compensate(const struct rbe_profile *p);
 
 struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
                                          int layer);

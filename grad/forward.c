@@ -169,6 +169,17 @@ static void apply(const struct rbe_pass *p, struct rbe_grad_worker *w, enum rbe_
                     rbe_grad_weight(p->t, s, true), beta, y, s->weight_rows);
 }
 
+/* Whether the inputs x of the layer's product k, which is added to `onto` or to nothing, were
+ * all that is wanted; they are passed on then. */
+static bool ends_at(const struct rbe_pass *p, enum rbe_role k, const float *x,
+                    const float *onto, size_t first, size_t count)
+{
+    if (!p->inputs || p->last != k)
+        return false;
+    p->inputs(p->inputs_arg, x, onto, first, count);
+    return true;
+}
+
 /* The layer's Q, K and V from its input. */
 static void into_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t first,
                            size_t count)
@@ -180,6 +191,8 @@ static void into_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_t
 
     rbe_pass_norm(t, w->h, stream(p, l, first), l, RBE_ROLE_ATTN_NORM, RBE_ROLE_ATTN_NORM_BIAS,
                   count);
+    if (ends_at(p, RBE_ROLE_QKV, w->h, NULL, first, count))
+        return;
     apply(p, w, RBE_ROLE_QKV, w->h, count, 0, qkv);
     add_own(p, qkv, RBE_ROLE_QKV_BIAS, count);
     switch (t->arch->positions) {
@@ -266,14 +279,20 @@ static void after_attention(struct rbe_pass *p, struct rbe_grad_worker *w, size_
     float *mid = k->mid + first * e, *ff = k->ff + first * up, *next = stream(p, l + 1, first);
 
     add_bias(t, mid, stream(p, l, first), rbe_param_of(t, l, RBE_ROLE_ATTN_OUT_BIAS), count);
+    if (ends_at(p, RBE_ROLE_ATTN_OUT, k->att + first * queries, mid, first, count))
+        return;
     apply(p, w, RBE_ROLE_ATTN_OUT, k->att + first * queries, count, 1, mid);
     rbe_pass_norm(t, w->h, mid, l, RBE_ROLE_FFN_NORM, RBE_ROLE_FFN_NORM_BIAS, count);
+    if (ends_at(p, RBE_ROLE_FFN_UP, w->h, NULL, first, count))
+        return;
     apply(p, w, RBE_ROLE_FFN_UP, w->h, count, 0, ff);
     add_own(p, ff, RBE_ROLE_FFN_UP_BIAS, count);
     if (p->again)
         return;
     rbe_pass_activate(p, w->act, ff, count);
     add_bias(t, next, mid, rbe_param_of(t, l, RBE_ROLE_FFN_DOWN_BIAS), count);
+    if (ends_at(p, RBE_ROLE_FFN_DOWN, w->act, next, first, count))
+        return;
     apply(p, w, RBE_ROLE_FFN_DOWN, w->act, count, 1, next);
     if (l + 1 < (int)t->c.n_layer) {
         struct rbe_pass following = *p;
@@ -295,13 +314,19 @@ static void run_pack(void *arg, unsigned i, unsigned n)
             rbe_grad_pack(t, &t->slices[k], t->params + t->slices[k].at, i, n);
 }
 
-bool rbe_pass_forward(struct rbe_pass *p)
+/* What a pass of these parameters needs besides. */
+static void prepare(struct rbe_pass *p)
 {
     if (p->t->front && !p->t->packed && !p->t->rounded_only)
         rbe_pool_run(p->t->pool, run_pack, p->t);
     p->t->packed = true;
     if (p->t->angles)
         make_angles(p);
+}
+
+bool rbe_pass_forward(struct rbe_pass *p)
+{
+    prepare(p);
     rbe_pass_tokens(p, embed);
     for (p->layer = 0; p->layer < (int)p->t->c.n_layer; p->layer++) {
         if (rbe_interrupt_is_old())
@@ -311,6 +336,16 @@ bool rbe_pass_forward(struct rbe_pass *p)
     }
     p->t->forwarded = p->tokens;
     return true;
+}
+
+void rbe_pass_layer(struct rbe_pass *p)
+{
+    prepare(p);
+    rbe_pass_tokens(p, into_attention);
+    if (p->inputs && p->last == RBE_ROLE_QKV)
+        return;
+    rbe_pass_heads(p, p->t->c.n_head, attend);
+    rbe_pass_tokens(p, after_attention);
 }
 
 void rbe_pass_layer_again(struct rbe_pass *p)

@@ -621,15 +621,24 @@ static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 
 /* --- steps -------------------------------------------------------------------------------- */
 
+static enum rbe_status check_shape(const struct rbe_grad *t, uint32_t batch, uint32_t time,
+                                   struct rbe_diag *d)
+{
+    return batch && time && batch <= t->limits.batch && time <= t->limits.time
+               ? RBE_OK
+               : rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u x %u tokens: room was made for "
+                          "%u x %u", batch, time, t->limits.batch, t->limits.time);
+}
+
 static enum rbe_status check_batch(const struct rbe_grad *t, const struct rbe_grad_batch *b,
                                    bool targets, struct rbe_diag *d)
 {
     const size_t tokens = (size_t)b->batch * b->time;
+    const enum rbe_status err = check_shape(t, b->batch, b->time, d);
     const uint32_t vocab = t->c.vocab;
 
-    if (!b->batch || !b->time || b->batch > t->limits.batch || b->time > t->limits.time)
-        return rbe_fail(d, RBE_ERR_ARG, "a micro-batch of %u x %u tokens: room was made for "
-                        "%u x %u", b->batch, b->time, t->limits.batch, t->limits.time);
+    if (err)
+        return err;
     for (size_t i = 0; i < tokens; i++) {
         if (b->tokens[i] >= vocab)
             return rbe_fail(d, RBE_ERR_ARG, "token %u at %zu: the vocabulary has %u",
@@ -708,6 +717,27 @@ enum rbe_status rbe_grad_forward(struct rbe_grad *t, const struct rbe_grad_batch
     const enum rbe_status err = check_batch(t, b, false, d);
 
     return err || rbe_pass_forward(&p) ? err : rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+}
+
+enum rbe_status rbe_grad_layer(struct rbe_grad *t, uint32_t batch, uint32_t time,
+                               const float *in, float *out, enum rbe_role last,
+                               rbe_grad_inputs_fn *fn, void *arg, struct rbe_diag *d)
+{
+    const struct rbe_grad_batch b = {.batch = batch, .time = time};
+    const size_t tokens = (size_t)batch * time, bytes = tokens * t->c.n_embd * sizeof *in;
+    struct rbe_pass p = {.t = t, .b = &b, .tokens = tokens, .inputs = fn, .last = last,
+                         .inputs_arg = arg};
+    enum rbe_status err;
+
+    if (t->c.n_layer != 1)
+        return rbe_fail(d, RBE_ERR_ARG, "a model of %u layers, not one", t->c.n_layer);
+    if ((err = check_shape(t, batch, time, d)))
+        return err;
+    memcpy(t->x, in, bytes);
+    rbe_pass_layer(&p);
+    if (!fn)
+        memcpy(out, t->x + t->x_stride, bytes);
+    return RBE_OK;
 }
 
 enum rbe_status rbe_grad_logits(struct rbe_grad *t, size_t first, size_t count,

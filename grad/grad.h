@@ -155,6 +155,19 @@ typedef void rbe_grad_tap_fn(void *arg, const struct rbe_grad_slice *s, const fl
                              const float *dy, size_t tokens);
 void rbe_grad_tap(struct rbe_grad *t, rbe_grad_tap_fn *fn, void *arg);
 
+/*
+ * A model of one layer, its parameters set by rbe_grad_params(): what the layer makes of the
+ * residual stream `in` [batch][time][n_embd], which may be `out`.  With fn it ends before its
+ * product in role `last`, which gets inputs x [count][cols], to be added to `onto`
+ * [count][n_embd], NULL where it is not; x and onto are those of tokens first, first + 1, ...,
+ * and fn is called for all of them, in pieces, by every thread of the pool; out is not written.
+ */
+typedef void rbe_grad_inputs_fn(void *arg, const float *x, const float *onto, size_t first,
+                                size_t count);
+enum rbe_status rbe_grad_layer(struct rbe_grad *t, uint32_t batch, uint32_t time,
+                               const float *in, float *out, enum rbe_role last,
+                               rbe_grad_inputs_fn *fn, void *arg, struct rbe_diag *d);
+
 /* The same without gradients: for validation; forward_only will do. */
 enum rbe_status rbe_grad_evaluate(struct rbe_grad *t, const struct rbe_grad_batch *b,
                                   const struct rbe_loss *loss, struct rbe_grad *teacher,

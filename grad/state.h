@@ -140,6 +140,9 @@ struct rbe_pass {
     size_t tokens;              /* batch * time */
     int layer;
     bool again;                 /* a layer is run a second time for its backward pass */
+    rbe_grad_inputs_fn *inputs; /* of rbe_grad_layer(), or NULL: */
+    enum rbe_role last;         /* then the layer ends before this product */
+    void *inputs_arg;
 };
 
 /* Tells the tap, where there is one. */
@@ -209,6 +212,8 @@ void rbe_pass_activate(const struct rbe_pass *p, float *to, const float *ff, siz
 
 /* The forward pass: hidden states of all tokens.  False: an interrupt ended it. */
 bool rbe_pass_forward(struct rbe_pass *p);
+/* The only layer of a model from its input. */
+void rbe_pass_layer(struct rbe_pass *p);
 /* Layer p->layer once more from its input, up to what its backward pass reads. */
 void rbe_pass_layer_again(struct rbe_pass *p);
 /* From t->dmid, the gradient by the hidden states, to the parameters'; false

@@ -167,25 +167,25 @@ static void invert_lower(struct factoring *f, struct rbe_pool *pool)
     }
 }
 
-/*
- * H^-1 = U^T U with U upper.  Let P reverse the places: P H P = L L^T gives H = R R^T with
- * R = P L P upper, so H^-1 = R^-T R^-1 and U = R^-1 = P L^-1 P.
- */
-static enum rbe_status factor(struct rbe_feedback *f, const float *moment, double damping,
-                              struct rbe_pool *pool, struct rbe_diag *d)
+/* a [n][n], and room for a slab behind it: L^-1 of the damped moment L L^T, whose rows and
+ * columns are taken in turn of `order`, last first, or as they are. */
+static enum rbe_status invert_factor(double **out, const float *moment, const size_t *order,
+                                     size_t n, float damping, struct rbe_pool *pool,
+                                     struct rbe_diag *d)
 {
-    const size_t n = f->n;
     double *a = malloc((n + SLAB) * n * sizeof *a), mean = 0;
     struct factoring all = {.a = a, .n = n, .slab = a + n * n};
 
+    *out = NULL;
     if (!a)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < n; i++)
         mean += (double)moment[i * n + i] / (double)n;
+    const double more = (damping > 0 ? (double)damping : DEFAULT_DAMPING) * mean;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
-            const size_t p = f->order[n - 1 - i], q = f->order[n - 1 - j];
-            a[i * n + j] = (double)moment[p * n + q] + (i == j ? damping * mean : 0);
+            const size_t p = order ? order[n - 1 - i] : i, q = order ? order[n - 1 - j] : j;
+            a[i * n + j] = (double)moment[p * n + q] + (i == j ? more : 0);
         }
     if (!(mean > 0) || !cholesky(&all, pool)) {
         free(a);
@@ -193,12 +193,48 @@ static enum rbe_status factor(struct rbe_feedback *f, const float *moment, doubl
                         "the second moment of the inputs is not positive definite");
     }
     invert_lower(&all, pool);
+    *out = a;
+    return RBE_OK;
+}
+
+/*
+ * H^-1 = U^T U with U upper.  Let P reverse the places: P H P = L L^T gives H = R R^T with
+ * R = P L P upper, so H^-1 = R^-T R^-1 and U = R^-1 = P L^-1 P.
+ */
+static enum rbe_status factor(struct rbe_feedback *f, const float *moment, float damping,
+                              struct rbe_pool *pool, struct rbe_diag *d)
+{
+    const size_t n = f->n;
+    enum rbe_status err;
+    double *a;
+
+    if ((err = invert_factor(&a, moment, f->order, n, damping, pool, d)))
+        return err;
     for (size_t i = 0; i < n; i++)
         for (size_t j = i; j < n; j++)
             f->u[i * n + j] = (float)(a[(n - 1 - i) * n + n - 1 - j] /
                                       a[(n - 1 - i) * n + n - 1 - i]);
     free(a);
     return RBE_OK;
+}
+
+enum rbe_status rbe_inverse_root(float *root, const float *moment, size_t n, float damping,
+                                 struct rbe_pool *pool, struct rbe_diag *d)
+{
+    enum rbe_status err;
+    double *a;
+
+    if ((err = invert_factor(&a, moment, NULL, n, damping, pool, d)))
+        return err;
+    for (size_t i = 0; i < n * n; i++)
+        root[i] = (float)a[i];
+    free(a);
+    return RBE_OK;
+}
+
+size_t rbe_inverse_root_bytes(size_t n)
+{
+    return (n + SLAB) * n * sizeof(double);
 }
 
 struct place {
@@ -248,8 +284,7 @@ enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment
     if (!f->order || !f->u || !f->error)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     else if (!(err = order_columns(f, moment, d)))
-        err = factor(f, moment, damping > 0 ? (double)damping : DEFAULT_DAMPING, pool,
-                     d);
+        err = factor(f, moment, damping, pool, d);
     if (err)
         rbe_feedback_close(&f);
     *out = f;

@@ -38,6 +38,12 @@ enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment
 size_t rbe_feedback_bytes(size_t n, size_t rows);
 void rbe_feedback_close(struct rbe_feedback **f);
 
+/* root [n][n], lower: with the damping as above, moment^-1 = root^T root.  Likewise. */
+enum rbe_status rbe_inverse_root(float *root, const float *moment, size_t n, float damping,
+                                 struct rbe_pool *pool, struct rbe_diag *d);
+/* Bytes that takes. */
+size_t rbe_inverse_root_bytes(size_t n);
+
 /* Which column is the i-th. */
 size_t rbe_feedback_column(const struct rbe_feedback *f, size_t i);
 

@@ -136,7 +136,7 @@ rbe synth "$work/mini" --shape 6,128,4,256,8192 --seed 2 > /dev/null
 cat > "$work/grid" << END
 model mini $work/mini
 model small $work/small
-profile seeds:3 --profile mini-2.89 --search fast --calibration $work/text
+profile seeds:3 --profile mini-2.89 --compensate 0 --search fast --calibration $work/text
 profile int4
 eval p1:4 perplexity --windows 120
 eval kl:2 divergence --windows 8 --text $work/text

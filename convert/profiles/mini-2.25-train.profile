@@ -6,6 +6,7 @@ about: every matrix as seed within 2.25 bits a parameter, shared out for trainin
 budget-bits: 2.25
 allocation: measured
 metric: fisher
+compensate: 32768
 other codec=f16
 wpe   codec=int8
 all   codec=seed hadamard=max

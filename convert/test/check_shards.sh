@@ -12,7 +12,7 @@ quiet() { "$@" > "$work/out" 2> "$work/err" < /dev/null; }
 fails() { check "exit $1, '$2': ${*:3}" refuses "$@"; }
 head -c 3000 "$RBE_DATA/calibration.txt" > "$work/text"
 tail -c 3000 "$RBE_DATA/calibration.txt" > "$work/text2"
-common=(--search fast --calibration "$work/text" --threads 1 -q)
+common=(--search fast --calibration "$work/text" --compensate 0 --threads 1 -q)
 
 # A GPT-2 and a Llama, tied; both profiles move means, calibrate and measure the allocation.
 "$rbe" synth "$work/gpt2" --shape 2,32,2,64,8192 > "$work/out"
@@ -143,7 +143,7 @@ fails 1 'cut.rbe: ' "${merge[@]}" "$a" "$work/cut.rbe" "$c"
 fails 1 'llama-2.rbe: is of another model than .*gpt2-1.rbe' "${merge[@]}" "$a" \
     "$work/llama-2.rbe" "$c"
 other() { # OPTION...: shard 2 of 3 of another conversion
-    "$rbe" convert "$work/gpt2" "$work/other.rbe" -q --threads 1 --shard 2/3 "$@"
+    "$rbe" convert "$work/gpt2" "$work/other.rbe" -q --threads 1 --shard 2/3 --compensate 0 "$@"
 }
 check 'another profile' quiet other --codec int4
 fails 1 'other.rbe: is of another profile than .*gpt2-1.rbe' "${merge[@]}" "$a" \
