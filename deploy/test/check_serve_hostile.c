@@ -30,7 +30,7 @@ static bool start(void)
 
     if (pipe(ends))
         return false;
-    server = fork();
+    server = service_fork();
     if (!server) {
         dup2(ends[1], 2);
         close(ends[0]);
@@ -415,6 +415,5 @@ int main(int argc, char **argv)
     }
     if (server > 0)
         end(&server, SIGKILL);
-    service_remove();
     return check_done();
 }
