@@ -464,6 +464,55 @@ static void check_dots(const struct rbe_vector *v, size_t version)
     CHECK(!memcmp(narrowest, out, sizeof narrowest));
 }
 
+/* --- error feedback ----------------------------------------------------------------------- */
+
+/* In the order that is promised, to the bit; beside it nothing changes. */
+static void check_take_off(const struct rbe_vector *v)
+{
+    enum { LD = 41, STRIDE = 3, MOST = 11 };
+    float to[LD + 1], want[LD + 1];
+
+    for (size_t count = 0; count <= MOST; count++)
+        for (size_t n = 0; n <= LD; n++) {
+            memcpy(to, gain, sizeof to);
+            memcpy(want, gain, sizeof want);
+            for (size_t m = 0; m < n; m++) {
+                const float *b = y, *at = x + m;
+                size_t p = 0;
+                for (; p + 4 <= count; p += 4, b += 4 * STRIDE, at += 4 * LD)
+                    want[m] -= (b[0] * at[0] + b[STRIDE] * at[LD]) +
+                               (b[2 * STRIDE] * at[2 * LD] + b[3 * STRIDE] * at[3 * LD]);
+                for (; p < count; p++, b += STRIDE, at += LD)
+                    want[m] -= b[0] * at[0];
+            }
+            v->take_off(to, y, STRIDE, x, LD, count, n);
+            CHECK(!memcmp(to, want, sizeof to));
+        }
+}
+
+static void check_subtract(const struct rbe_vector *v)
+{
+    enum { LD = 37, LDL = 19, DOWN = 9 };
+    static double c[DOWN + 1][LD], want[DOWN + 1][LD], l[DOWN][LDL], r[LDL][LD];
+
+    for (size_t i = 0; i < DOWN * LDL; i++)
+        (&l[0][0])[i] = (double)x[i] / 3;
+    for (size_t i = 0; i < LDL * LD; i++)
+        (&r[0][0])[i] = (double)y[i] / 7;
+    for (size_t rows = 0; rows <= DOWN; rows++)
+        for (size_t cols = 0; cols <= LD; cols++) {
+            const size_t count = (rows * LD + cols) % (LDL + 1);
+            for (size_t i = 0; i < (DOWN + 1) * LD; i++)
+                (&c[0][0])[i] = (&want[0][0])[i] = (double)gain[i % MAX];
+            for (size_t i = 0; i < rows; i++)
+                for (size_t j = 0; j < cols; j++)
+                    for (size_t k = 0; k < count; k++)
+                        want[i][j] -= l[i][k] * r[k][j];
+            v->subtract(&c[0][0], &l[0][0], LDL, &r[0][0], LD, count, rows, cols);
+            CHECK(!memcmp(c, want, sizeof c));
+        }
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -498,6 +547,8 @@ int main(int argc, char **argv)
         }
         check_agree(v);
         check_dots(v, k);
+        check_take_off(v);
+        check_subtract(v);
         printf("ok   %s\n", v->name);
     }
     check_no_target();

@@ -501,6 +501,79 @@ static double energies(float *sums, const float *g, size_t n, bool logit)
     return logit ? all_energies(sums, g, n, true) : all_energies(sums, g, n, false);
 }
 
+/* --- error feedback ----------------------------------------------------------------------- */
+
+static void take_off(float *to, const float *by, size_t stride, const float *x, size_t ld,
+                     size_t count, size_t n)
+{
+    const size_t whole = count / 4 * 4;
+
+#define BODY(LOAD, STORE)                                                                      \
+    f32x sum = LOAD(to + i);                                                                   \
+    for (size_t p = 0; p < whole; p += 4) {                                                    \
+        const float *b = by + p * stride, *at = x + p * ld + i;                                \
+        sum -= (LOAD(at) * b[0] + LOAD(at + ld) * b[stride]) +                                 \
+               (LOAD(at + 2 * ld) * b[2 * stride] + LOAD(at + 3 * ld) * b[3 * stride]);        \
+    }                                                                                          \
+    for (size_t p = whole; p < count; p++)                                                     \
+        sum -= LOAD(x + p * ld + i) * by[p * stride];                                          \
+    STORE(to + i, sum);
+    EACH(n, BODY);
+#undef BODY
+}
+
+typedef double f64_lanes __attribute__((vector_size(sizeof(f32x))));
+enum { F64_LANES = F32_LANES / 2, TILE_ROWS = 4, TILE_VECTORS = 2,
+       TILE_COLS = TILE_VECTORS * F64_LANES };
+
+INLINE f64_lanes f64_lanes_at(const double *p)
+{
+    f64_lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Of a whole tile: its elements are independent of one another. */
+INLINE void subtract_tile(double *c, const double *l, size_t ldl, const double *x, size_t ld,
+                          size_t count)
+{
+    f64_lanes t[TILE_ROWS][TILE_VECTORS];
+
+    RBE_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        RBE_UNROLL
+        for (size_t v = 0; v < TILE_VECTORS; v++)
+            t[r][v] = f64_lanes_at(c + r * ld + v * F64_LANES);
+    for (size_t k = 0; k < count; k++)
+        RBE_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++)
+            RBE_UNROLL
+            for (size_t v = 0; v < TILE_VECTORS; v++)
+                t[r][v] -= f64_lanes_at(x + k * ld + v * F64_LANES) * l[r * ldl + k];
+    RBE_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        RBE_UNROLL
+        for (size_t v = 0; v < TILE_VECTORS; v++)
+            memcpy(c + r * ld + v * F64_LANES, &t[r][v], sizeof t[r][v]);
+}
+
+static void subtract(double *c, const double *l, size_t ldl, const double *x, size_t ld,
+                     size_t count, size_t rows, size_t cols)
+{
+    for (size_t i = 0; i < rows; i += TILE_ROWS)
+        for (size_t j = 0; j < cols; j += TILE_COLS) {
+            if (rows - i >= TILE_ROWS && cols - j >= TILE_COLS) {
+                subtract_tile(c + i * ld + j, l + i * ldl, ldl, x + j, ld, count);
+                continue;
+            }
+            for (size_t r = i; r < rows && r < i + TILE_ROWS; r++)
+                for (size_t k = 0; k < count; k++)
+                    for (size_t q = j; q < cols && q < j + TILE_COLS; q++)
+                        c[r * ld + q] -= l[r * ldl + k] * x[k * ld + q];
+        }
+}
+
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
-    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots, scale, energies
+    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots, scale, energies,         \
+    take_off, subtract
