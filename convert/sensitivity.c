@@ -25,7 +25,7 @@ struct rbe_sensitivity {
     double *base_log;           /* [windows][length], mean of their logarithms */
     float *logits;              /* [LOGITS][vocab] */
     double kl[LOGITS];
-    float *trace;               /* [windows][rbe_trace_layers()][length][n_embd] */
+    float *trace;               /* [windows][n_layer][length][n_embd], the residual stream */
 };
 
 /* Sum of p (logit - lse), in lanes of a fixed order. */
@@ -66,7 +66,7 @@ double rbe_prediction_divergence(const float *p, double log_p, const float *logi
 
 static size_t trace_floats(const struct rbe_sensitivity *s, const struct rbe_model_config *c)
 {
-    return rbe_trace_layers(c) * s->length * c->n_embd;
+    return c->n_layer * s->length * c->n_embd;
 }
 
 static size_t least(size_t a, size_t b)
@@ -108,7 +108,7 @@ static enum rbe_status run(struct rbe_sensitivity *s, size_t w, int layer, doubl
     enum rbe_status err;
 
     rbe_session_truncate(s->session, 0);
-    const int from = kl && layer > 0 ? layer / RBE_TRACE_STEP * RBE_TRACE_STEP : 0;
+    const int from = kl && layer > 0 ? layer : 0;
     rbe_session_trace(s->session, !kl || from ? trace : NULL, (uint32_t)from);
     err = rbe_forward(s->session, s->tokens + w * s->length, s->length, d);
     for (size_t at = 0; at < s->length && !err; at += LOGITS) {

@@ -1017,8 +1017,7 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
         run_tokens(s, count, run_embed, &b);
     for (b.layer = s->from; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_tensors *l = &m->layers[b.layer];
-        float *trace = s->trace && b.layer % RBE_TRACE_STEP == 0
-                           ? s->trace + b.layer / RBE_TRACE_STEP * count * e : NULL;
+        float *trace = s->trace ? s->trace + b.layer * count * e : NULL;
         if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         if ((err = check_weights(s, l->stored[0], STORED, d)))
