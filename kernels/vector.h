@@ -1,7 +1,7 @@
 /*
  * vector.h - what training does besides matrix products: backward halves, losses, optimisers;
- * and of the encoder the dot products by which scales are fitted, and what error feedback takes
- * off.
+ * and of a conversion the dot products by which scales are fitted, what error feedback takes
+ * off, and how far predictions move.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -95,6 +95,9 @@ struct rbe_vector {
      * product after the other; rows of l are ldl apart, those of c and x ld. */
     void (*subtract)(double *c, const double *l, size_t ldl, const double *x, size_t ld,
                      size_t count, size_t rows, size_t cols);
+    /* sum[0] += the sum of p d, sum[1] += that of p (e^d - 1 - d), d = moves - from, added up
+     * like squares(). */
+    void (*tilt)(double sum[2], const float *p, const float *moves, size_t n, float from);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

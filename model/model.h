@@ -79,4 +79,8 @@ typedef void rbe_session_tap_fn(void *arg, const char *name, const float *x, siz
                                 size_t count, size_t cols);
 void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg);
 
+/* Of the tokens of the last batch, what the output layer multiplies: [tokens][n_embd], until
+ * the next one. */
+const float *rbe_session_hidden(const struct rbe_session *s);
+
 #endif

@@ -364,6 +364,11 @@ void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg)
     s->tap_arg = arg;
 }
 
+const float *rbe_session_hidden(const struct rbe_session *s)
+{
+    return s->h;
+}
+
 enum rbe_kv_cache rbe_session_kv_cache(const struct rbe_session *s)
 {
     return s->limits.kv_cache;

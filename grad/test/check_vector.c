@@ -15,7 +15,7 @@
 
 enum { MAX = 2048 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};
-enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 26 };
+enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 27 };
 
 static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], more[MAX], dgain[MAX], dbias[MAX];
 static float first[SIZES][KEPT][MAX];
@@ -392,6 +392,25 @@ static void check_energies(const struct rbe_vector *v, size_t version, size_t si
     }
 }
 
+static void check_tilt(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+    double mean = 1, rest = 2, most = 0, sum[2] = {1, 2};
+
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - 0.25;
+        mean += (double)gain[i] * d;
+        rest += (double)gain[i] * (exp(d) - 1 - d);
+        most += (double)gain[i] * (exp(d) + 1 + fabs(d));
+    }
+    v->tilt(sum, gain, x, n, 0.25F);
+    CHECK_NEAR(sum[0], mean, 1e-6 * (most + 1));
+    CHECK_NEAR(sum[1], rest, 1e-6 * (most + 1));
+    for (size_t i = 0; i < n; i++)
+        got[i] = (float)(i % 2 ? sum[0] : sum[1]);
+    same_bits(version, size, 26, got);
+}
+
 static void check_moves(const struct rbe_vector *v, size_t version, size_t size)
 {
     const size_t n = sizes[size];
@@ -539,6 +558,7 @@ int main(int argc, char **argv)
             check_softmax(v, k, size);
             check_squares(v, size);
             check_energies(v, k, size);
+            check_tilt(v, k, size);
             check_moves(v, k, size);
             check_rounding(v, size);
             check_loss(v, k, size, "ce", 12);

@@ -573,7 +573,48 @@ static void subtract(double *c, const double *l, size_t ldl, const double *x, si
         }
 }
 
+/* --- predictions that move ---------------------------------------------------------------- */
+
+/* p (e^d - 1 - d) of a register. */
+INLINE f32x tilted(const float *p, const float *moves, float from)
+{
+    const f32x d = f32_load(moves) - from;
+
+    return f32_load(p) * (exp_lanes(d) - 1 - d);
+}
+
+static void tilt(double sum[2], const float *p, const float *moves, size_t n, float from)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t end = n - at < BLOCK ? n : at + BLOCK;
+        struct sixteen means = {.a = {0}}, rest = {.a = {0}};
+        float p_last[LANES], last[LANES];
+        size_t i = at;
+
+#define MEAN(k) (f32_load(p + i + (k)) * (f32_load(moves + i + (k)) - from))
+#define REST(k) tilted(p + i + (k), moves + i + (k), from)
+        for (; i + LANES <= end; i += LANES) {
+            ADD_LANES(means, MEAN);
+            ADD_LANES(rest, REST);
+        }
+#undef MEAN
+#undef REST
+#define MEAN(k) (f32_load(p_last + (k)) * (f32_load(last + (k)) - from))
+#define REST(k) tilted(p_last + (k), last + (k), from)
+        if (i < end) {
+            pad(p_last, p + i, end - i, 0);
+            pad(last, moves + i, end - i, from);
+            ADD_LANES(means, MEAN);
+            ADD_LANES(rest, REST);
+        }
+#undef MEAN
+#undef REST
+        sum[0] += (double)sum_lanes(means);
+        sum[1] += (double)sum_lanes(rest);
+    }
+}
+
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
     round_bf16, multiply_add, blend, rms_back, swiglu_back, dots, scale, energies,         \
-    take_off, subtract
+    take_off, subtract, tilt
