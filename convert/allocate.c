@@ -19,7 +19,8 @@
 enum {
     RANGES = 7,                 /* of the rows of a large vocabulary */
     RANGE_ROWS = 64,            /* the first of them has at least so many */
-    PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
+    PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all;
+                                 * so is that of columns which are not fitted again */
     CHOICES = 4096,             /* blocks of an item, at most */
     ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
 };
@@ -85,6 +86,7 @@ static struct rbe_encode_options probe_options(const struct rbe_convert_entry *r
     struct rbe_encode_options o = r->options;
 
     o.window = PROBE_WINDOW;
+    o.fixed_cols = true;
     o.moment = r->settings.feedback ? moment : NULL;
     return o;
 }
