@@ -371,6 +371,11 @@ void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg)
     s->tap_arg = arg;
 }
 
+const float *rbe_session_hidden(const struct rbe_session *s)
+{
+    return s->h;
+}
+
 enum rbe_kv_cache rbe_session_kv_cache(const struct rbe_session *s)
 {
     return s->limits.kv_cache;
@@ -1049,8 +1054,7 @@ static enum rbe_status forward_batch(struct rbe_session *s, const uint32_t *toke
         run_tokens(s, count, run_embed, &b);
     for (b.layer = s->from; b.layer < m->config.n_layer; b.layer++) {
         const struct rbe_tensors *l = &m->layers[b.layer];
-        float *trace = s->trace && b.layer % RBE_TRACE_STEP == 0
-                           ? s->trace + b.layer / RBE_TRACE_STEP * count * e : NULL;
+        float *trace = s->trace ? s->trace + b.layer * count * e : NULL;
         if (s->stop_early && rbe_interrupt_is_old())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
         if ((err = check_weights(s, l->stored[0], STORED, d)))
