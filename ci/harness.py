@@ -19,7 +19,7 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALL
 import lm_eval
 from datasets import disable_progress_bars
 
-from lm_tasks import describe
+from lm_tasks import bound_of, describe, metric_of
 
 disable_progress_bars()
 binaries = sys.argv[1]
@@ -111,14 +111,13 @@ def compare(model, folder):
             check("%s: %d items" % (name, items), len(samples) == items == row["items"])
             worst = 0
             for metric, ours in row["samples"].items():
-                if metric == "group":
+                if metric in ("group", "paradigm"):
                     continue
-                theirs = [float(s[{"log_p": "perplexity"}.get(metric, metric)]) for s in samples]
-                bound = BOUND if metric == "log_p" else 0
+                theirs = [metric_of(s, metric) for s in samples]
                 apart = [abs(a - b) for a, b in zip(ours, theirs)]
                 worst = max(worst, max(apart))
                 check("%s: %s of item %d" % (name, metric, apart.index(max(apart))),
-                      len(ours) == len(theirs) and max(apart) <= bound)
+                      len(ours) == len(theirs) and max(apart) <= bound_of(metric, BOUND))
             said = ", ".join("%s %.4g" % (k.split(",")[0], v) for k, v in result["results"][name].items()
                              if isinstance(v, float) and "stderr" not in k)
             lines.append("%s %s: %s; %.1e apart" % (os.path.basename(model), name, said, worst))

@@ -6,7 +6,7 @@
 # turns, text that merges, apostrophes, newlines, and what the caller adds, special tokens say.
 import subprocess
 
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 import unicodedata2 as unicode
 
 every = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -60,6 +60,28 @@ def newer_digits():
              and len(digits.pre_tokenize_str("a" + chr(c))) > 1]
     print("explained: digits of a Unicode after %s: %s" % (unicode.unidata_version, ascii(newer)))
     return newer
+
+
+def newer_marks():
+    """The library's form NFC is of an earlier Unicode: it neither orders marks that it does not
+    know nor puts letters together that it does not know.  Texts with them are left out where it
+    makes NFC."""
+    form = normalizers.NFC()
+
+    def differs(text):
+        return form.normalize_str(text) != unicode.normalize("NFC", text)
+
+    newer = set()
+    for c in map(chr, every):
+        apart = unicode.normalize("NFD", c)
+        # After a mark of the class that most have, 230, and before one of a lower class.
+        if unicode.combining(c) and (differs("q\u0301" + c) or differs("q" + c + "\u0327")):
+            newer.add(c)
+        if differs(apart):
+            newer.add(apart[0])
+    print("explained: marks and letters after the Unicode of the library's form NFC: %s"
+          % ascii(sorted(newer)))
+    return sorted(newer)
 
 
 def ask_ids(worker, where, how, texts):

@@ -34,7 +34,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from lm_tasks import describe
+from lm_tasks import bound_of, describe, metric_of
 from texts import ask_ids, newer_digits, random_texts
 
 disable_progress_bars()
@@ -181,7 +181,7 @@ def perplexity(name, ours, theirs, bound):
     check = "p1/" + name
     ran.add(check)
     context = min(512, theirs.context)
-    row = ours.rows("perplexity", "--text", TEXT, "--windows", str(WINDOWS), "--resamples", "2",
+    row = ours.rows("perplexity", "--text", TEXT, "--windows", str(WINDOWS), "--resamples", "100",
                     "--context", str(context))[0]
     rows = [line if line.strip() else "" for line in open(TEXT, newline="")]
     ids = theirs.ids(["\n\n".join(rows)])[0]
@@ -270,11 +270,10 @@ def comprehension(name, ours, theirs, sets, bound):
                 bootstrap_iters=0)
         samples = sorted(result["samples"][task], key=lambda s: s["doc_id"])
         for metric, values in row["samples"].items():
-            if metric == "group":
+            if metric in ("group", "paradigm"):
                 continue
-            theirs_of = {"log_p": "perplexity"}.get(metric, metric)
-            want = [float(s[theirs_of]) for s in samples]
-            close(check, metric, values, want, bound if metric == "log_p" else 0)
+            want = [metric_of(s, metric) for s in samples]
+            close(check, metric, values, want, bound_of(metric, bound))
         said.append("%s %d" % (task, row["items"]))
     return ", ".join(said)
 

@@ -12,19 +12,21 @@
 #include "base/lock.h"
 #include "convert/convert_private.h"
 #include "convert/sensitivity.h"
+#include "grad/product.h"
 #include "rbe/allocate.h"
 #include "rbe/container.h"
 
 enum {
     RANGES = 7,                 /* of the rows of a large vocabulary */
     RANGE_ROWS = 64,            /* the first of them has at least so many */
-    PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all */
+    PROBE_WINDOW = 9,           /* the search of the probes: small, its loss is alike for all;
+                                 * so is that of columns which are not fitted again */
     CHOICES = 4096,             /* blocks of an item, at most */
     ROUNDS = 8,                 /* the header grows and shrinks with the numbers in it */
 };
 
 /* Changes whenever a probe would give another divergence for the same error. */
-#define PROBES "rbe-probes-2"
+#define PROBES "rbe-probes-3"
 
 /* How far below and above the common rate, in bits a weight, a matrix may go: divergence falls
  * by 4 with each bit near the rate it was measured at, and explodes where little is left. */
@@ -84,6 +86,7 @@ static struct rbe_encode_options probe_options(const struct rbe_convert_entry *r
     struct rbe_encode_options o = r->options;
 
     o.window = PROBE_WINDOW;
+    o.fixed_cols = true;
     o.moment = r->settings.feedback ? moment : NULL;
     return o;
 }
@@ -100,8 +103,9 @@ static enum rbe_status set_base(struct work *k, struct rbe_diag *d)
     if (rbe_sha256(ids, rbe_calibration_text(text), tokens * sizeof(uint32_t)) ||
         rbe_sha256(shape, &c->source->config, sizeof c->source->config))
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s %zu", c->source->sha256,
-                           shape, tokens, ids, rbe_profile_probes(c->o.profile));
+    const int n = snprintf(all, sizeof all, PROBES " %s %s %zu %s %zu %s", c->source->sha256,
+                           shape, tokens, ids, rbe_profile_probes(c->o.profile),
+                           rbe_calibration_is_bf16(text) ? "bf16" : "f32");
     return rbe_sha256(k->base, all, (size_t)n) ? rbe_fail(d, RBE_ERR_NOMEM, "out of memory")
                                                : RBE_OK;
 }
@@ -271,6 +275,7 @@ static enum rbe_status probe(struct work *k, struct item *t, const float *x,
         return err;
     if (!k->s && (err = rbe_sensitivity_open(&k->s, k->model_path, calibration,
                                              rbe_profile_probes(k->c->o.profile),
+                                             rbe_calibration_is_bf16(calibration),
                                              k->c->o.pool, d)))
         return err;
     err = rbe_encode_weight(&w, x + at, t->rows, (uint32_t)cols, &o, k->c->o.pool, d);
@@ -423,7 +428,8 @@ size_t rbe_convert_allocate_bytes(const struct rbe_convert *c, unsigned threads)
         items += n;
     }
     const size_t probes = rbe_profile_probes(c->o.profile);
-    return items ? rbe_sensitivity_bytes(&c->source->config, probes) + most +
+    return items ? rbe_sensitivity_bytes(&c->source->config, probes,
+                                         rbe_product_has_bf16(), threads) + most +
                    items * (sizeof(struct item) + sizeof(struct rbe_allocate_item))
                  : 0;
 }

@@ -35,6 +35,7 @@ enum { RBE_KV_STEP = 16 };
 struct rbe_kv {
     void *keys, *values;        /* 64-byte aligned, rbe_kv_bytes() each */
     uint16_t *key_scales, *value_scales;    /* int8: bf16 [positions], else NULL */
+    const void *next;           /* what will be read after the values; or NULL */
     size_t dim;
 };
 

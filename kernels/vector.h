@@ -1,6 +1,7 @@
 /*
  * vector.h - what training does besides matrix products: backward halves, losses, optimisers;
- * and the dot products by which scales are fitted.
+ * and of a conversion the dot products by which scales are fitted, what error feedback takes
+ * off, and how far predictions move.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -86,6 +87,17 @@ struct rbe_vector {
     /* sums += e(g), one by one; returns the sum of all e(g), added up like squares(): e(g) is
      * g^2, or where `logit` |g| (1 - |g|). */
     double (*energies)(float *sums, const float *g, size_t n, bool logit);
+    /* to[m] -= sum over p < count of by[p * stride] x[p][m], m < n, rows of x ld apart: four
+     * products are added up, by pairs, and taken off, one such sum after the other. */
+    void (*take_off)(float *to, const float *by, size_t stride, const float *x, size_t ld,
+                     size_t count, size_t n);
+    /* c[i][j] -= sum over k < count of l[i][k] x[k][j], i < rows and j < cols: in doubles, one
+     * product after the other; rows of l are ldl apart, those of c and x ld. */
+    void (*subtract)(double *c, const double *l, size_t ldl, const double *x, size_t ld,
+                     size_t count, size_t rows, size_t cols);
+    /* sum[0] += the sum of p d, sum[1] += that of p (e^d - 1 - d), d = moves - from, added up
+     * like squares(). */
+    void (*tilt)(double sum[2], const float *p, const float *moves, size_t n, float from);
 };
 
 /* The version at i, narrowest first; NULL past the end. */

@@ -60,16 +60,11 @@ void rbe_session_stop_early(struct rbe_session *s, bool stop);
 
 /*
  * From now on rbe_forward() of an empty session, all n tokens in one batch, keeps the residual
- * stream before layers 0, RBE_TRACE_STEP, ... in trace [rbe_trace_layers()][n][n_embd]; or,
- * `from` above 0, one of these layers, begins there with what the trace has, which is the same
- * to the bit where nothing before it differs.  Then the layers below have keys and values of
- * other tokens: nothing may be appended.  NULL: neither.
+ * stream before each layer in trace [n_layer][n][n_embd]; or, with a layer `from` above 0,
+ * begins there with what the trace has, which is the same to the bit where nothing before it
+ * differs.  Then the layers below have keys and values of other tokens: nothing may be
+ * appended.  NULL: neither.
  */
-enum { RBE_TRACE_STEP = 4 };
-static inline size_t rbe_trace_layers(const struct rbe_model_config *c)
-{
-    return (c->n_layer + RBE_TRACE_STEP - 1) / RBE_TRACE_STEP;
-}
 void rbe_session_trace(struct rbe_session *s, float *trace, uint32_t from);
 
 /*
@@ -83,5 +78,9 @@ void rbe_session_trace(struct rbe_session *s, float *trace, uint32_t from);
 typedef void rbe_session_tap_fn(void *arg, const char *name, const float *x, size_t ldx,
                                 size_t count, size_t cols);
 void rbe_session_tap(struct rbe_session *s, rbe_session_tap_fn *fn, void *arg);
+
+/* Of the tokens of the last batch, what the output layer multiplies: [tokens][n_embd], until
+ * the next one. */
+const float *rbe_session_hidden(const struct rbe_session *s);
 
 #endif

@@ -309,6 +309,8 @@ enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint
                  (double)o->damping);
     if (o->drawn)
         n += snprintf(text + n, sizeof text - (size_t)n, " drawn");
+    if (o->fixed_cols)
+        n += snprintf(text + n, sizeof text - (size_t)n, " fixed");
     err = rbe_sha256(hex, text, (size_t)n);
     if (o->row_metric && !err && !(err = hash_floats(moment, o->row_metric,
                                                      (size_t)rows * rows))) {

@@ -63,6 +63,8 @@ struct rbe_encode_options {
     unsigned window;            /* seed: newest bits searched, 8..16; 0: by search level */
     float search_scale;         /* seed: in units of sigma; 0: tuned to the rate */
     enum rbe_scales scales;
+    bool fixed_cols;            /* seed: of the scales, only rows' are fitted to what was found:
+                                 * in a third of the time */
     bool scale_search;          /* int8, int4: scales of least error instead of max / range */
     /* Seeds: codes are drawn, not searched, and stand for nothing; scales fit the weights.  For
      * times and memory, which do not depend on values.  The moment is not looked at. */

@@ -477,7 +477,7 @@ static enum rbe_status refit(struct encoder *e, struct rbe_diag *d)
         .scratch = e->w,
         .row = e->row,
         .col = e->col,
-        .col_unit = e->job->col_scale ? e->col_unit * e->unit : 0,
+        .col_unit = e->job->col_scale && !e->job->o->fixed_cols ? e->col_unit * e->unit : 0,
     };
     enum rbe_status err;
 

@@ -14,10 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 32 };
+#include "kernels/cpu.h"
+#include "kernels/vector.h"
+
+enum { PANEL = 32, NEAR = 192 };
 #define DEFAULT_DAMPING 0.01
 
 struct rbe_feedback {
+    const struct rbe_vector *v;
     size_t n;
     size_t *order;              /* [n], column of each place */
     float *u;                   /* [n][n] by place, upper, rows divided by their diagonal */
@@ -26,68 +30,36 @@ struct rbe_feedback {
 
 /*
  * Both steps below subtract products in the order of the textbook, one after the other for
- * each element: tiles and threads change no bit of the result, only how often memory is
- * read.  The elements of a tile are independent of one another, so they fill vectors.
+ * each element: neither how they are cut nor threads change a bit of the result, only how often
+ * memory is read.
  */
-enum { TILE_ROWS = 4, TILE_COLS = 4, SLAB = 64 };
+enum { ROWS = 4, WIDE = 16, COLS = 64, SLAB = 64 };
 
 struct factoring {
+    const struct rbe_vector *v;
     double *a;                  /* [n][n] */
     size_t n, at, end;          /* rows or columns of the slab at hand */
     double *slab;               /* [SLAB][n]: the slab's columns of L, turned; or rows of L */
 };
 
-/* c [TILE_ROWS][TILE_COLS] -= sum over k < count, in turn, of l[row][k] * x[k][column]. */
-static void tile(double *c, const double *l, const double *x, size_t count, size_t ldl,
-                 size_t n)
+static size_t least(size_t a, size_t b)
 {
-    double t[TILE_ROWS][TILE_COLS];
-
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        for (size_t j = 0; j < TILE_COLS; j++)
-            t[r][j] = c[r * n + j];
-    for (size_t k = 0; k < count; k++)
-        for (size_t r = 0; r < TILE_ROWS; r++)
-            for (size_t j = 0; j < TILE_COLS; j++)
-                t[r][j] -= l[r * ldl + k] * x[k * n + j];
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        for (size_t j = 0; j < TILE_COLS; j++)
-            c[r * n + j] = t[r][j];
+    return a < b ? a : b;
 }
 
-/* The same for fewer rows or columns. */
-static void piece(double *c, const double *l, const double *x, size_t count, size_t ldl,
-                  size_t n, size_t rows, size_t cols)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < cols; j++) {
-            double t = c[r * n + j];
-            for (size_t k = 0; k < count; k++)
-                t -= l[r * ldl + k] * x[k * n + j];
-            c[r * n + j] = t;
-        }
-}
-
-static void any_tile(double *c, const double *l, const double *x, size_t count, size_t ldl,
-                     size_t n, size_t rows, size_t cols)
-{
-    if (rows >= TILE_ROWS && cols >= TILE_COLS)
-        tile(c, l, x, count, ldl, n);
-    else
-        piece(c, l, x, count, ldl, n, rows < TILE_ROWS ? rows : TILE_ROWS,
-              cols < TILE_COLS ? cols : TILE_COLS);
-}
-
-/* Rows below the slab take its columns' products off, up to the diagonal's tile. */
+/* Rows below the slab take its columns' products off, up to the diagonal and, for whole
+ * registers, a little past it: nobody reads what is above. */
 static void cholesky_rest(void *arg, unsigned part, unsigned parts)
 {
     const struct factoring *f = arg;
     const size_t n = f->n;
 
-    for (size_t i = f->end + part * TILE_ROWS; i < n; i += parts * TILE_ROWS)
-        for (size_t j = f->end; j < i + TILE_ROWS && j < n; j += TILE_COLS)
-            any_tile(f->a + i * n + j, f->a + i * n + f->at, f->slab + j, f->end - f->at, n, n,
-                     n - i, n - j);
+    for (size_t i = f->end + part * ROWS; i < n; i += parts * ROWS) {
+        const size_t cols = (i - f->end) / WIDE * WIDE + WIDE;
+
+        f->v->subtract(f->a + i * n + f->end, f->a + i * n + f->at, n, f->slab + f->end, n,
+                       f->end - f->at, least(ROWS, n - i), least(cols, n - f->end));
+    }
 }
 
 /* Columns at..end of rows at and below, those before already taken off. */
@@ -135,10 +107,9 @@ static void invert_above(void *arg, unsigned part, unsigned parts)
     const struct factoring *f = arg;
     const size_t n = f->n;
 
-    for (size_t j = part * TILE_COLS; j < f->at; j += parts * TILE_COLS)
-        for (size_t i = f->at; i < f->end; i += TILE_ROWS)
-            any_tile(f->a + i * n + j, f->slab + (i - f->at) * n + j, f->a + j * n + j,
-                     f->at - j, n, n, f->end - i, f->at - j);
+    for (size_t j = part * COLS; j < f->at; j += parts * COLS)
+        f->v->subtract(f->a + f->at * n + j, f->slab + j, n, f->a + j * n + j, n, f->at - j,
+                       f->end - f->at, least(COLS, f->at - j));
 }
 
 /* a, lower <- its inverse, row by row: X[i] = (e_i - sum of L[i][k] X[k]) / L[i][i]; above the
@@ -174,7 +145,7 @@ static enum rbe_status invert_factor(double **out, const float *moment, const si
                                      struct rbe_diag *d)
 {
     double *a = malloc((n + SLAB) * n * sizeof *a), mean = 0;
-    struct factoring all = {.a = a, .n = n, .slab = a + n * n};
+    struct factoring all = {.v = f->v, .a = a, .n = n, .slab = a + n * n};
 
     *out = NULL;
     if (!a)
@@ -277,6 +248,7 @@ enum rbe_status rbe_feedback_open(struct rbe_feedback **out, const float *moment
     *out = NULL;
     if (!f)
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    f->v = rbe_vector_best(rbe_cpu_isa());
     f->n = n;
     f->order = malloc(n * sizeof *f->order);
     f->u = calloc(n * n, sizeof *f->u);
@@ -313,31 +285,13 @@ size_t rbe_feedback_column(const struct rbe_feedback *f, size_t i)
     return f->order[i];
 }
 
-/* to <- to - sum over p of u[p * stride] * error[p], count errors of `rows` rows. */
-static void take_off(float *restrict to, const float *u, size_t stride, const float *error,
-                     size_t count, size_t rows, size_t first, size_t end)
-{
-    size_t p = 0;
-
-    for (; p + 4 <= count; p += 4) {
-        const float a = u[p * stride], b = u[(p + 1) * stride], c = u[(p + 2) * stride],
-                    d = u[(p + 3) * stride];
-        const float *x = error + p * rows;
-        for (size_t m = first; m < end; m++)
-            to[m] -= (a * x[m] + b * x[m + rows]) + (c * x[m + 2 * rows] + d * x[m + 3 * rows]);
-    }
-    for (; p < count; p++)
-        for (size_t m = first; m < end; m++)
-            to[m] -= u[p * stride] * error[p * rows + m];
-}
-
 void rbe_feedback_before(const struct rbe_feedback *f, size_t i, float *w, size_t rows,
                          size_t first, size_t end)
 {
     const size_t panel = i / PANEL * PANEL;
 
-    take_off(w + f->order[i] * rows, f->u + panel * f->n + i, f->n, f->error, i - panel, rows,
-             first, end);
+    f->v->take_off(w + f->order[i] * rows + first, f->u + panel * f->n + i, f->n,
+                   f->error + first, rows, i - panel, end - first);
 }
 
 void rbe_feedback_after(struct rbe_feedback *f, size_t i, float *w, const int16_t *g,
@@ -351,14 +305,17 @@ void rbe_feedback_after(struct rbe_feedback *f, size_t i, float *w, const int16_
         error[m] = from[m] - step * (float)g[m];
     if (i + 1 - panel < PANEL)
         return;
-    for (size_t k = i + 1; k < f->n; k++)
-        take_off(w + f->order[k] * rows, f->u + panel * f->n + k, f->n, f->error, PANEL, rows,
-                 first, end);
+    /* Of so many rows the panel's errors stay in the first cache. */
+    for (size_t m = first; m < end; m += NEAR)
+        for (size_t k = i + 1; k < f->n; k++)
+            f->v->take_off(w + f->order[k] * rows + m, f->u + panel * f->n + k, f->n,
+                           f->error + m, rows, PANEL, least(NEAR, end - m));
 }
 
 /* --- down a column ------------------------------------------------------------------------ */
 
 struct rbe_row_feedback {
+    const struct rbe_vector *v;
     size_t rows, chunk;
     float *u;                   /* [rows][rows], u[k][m]: of row k's error, off target m */
 };
@@ -422,7 +379,8 @@ enum rbe_status rbe_row_feedback_open(struct rbe_row_feedback **out, const float
     struct rbe_row_feedback *f = calloc(1, sizeof *f);
     const size_t n = rows;
     double *a = malloc((n + SLAB) * n * sizeof *a);
-    struct factoring all = {.a = a, .n = n, .slab = a + n * n};
+    const struct rbe_vector *v = rbe_vector_best(rbe_cpu_isa());
+    struct factoring all = {.v = v, .a = a, .n = n, .slab = a + n * n};
     enum rbe_status err = RBE_OK;
 
     *out = NULL;
@@ -430,6 +388,7 @@ enum rbe_status rbe_row_feedback_open(struct rbe_row_feedback **out, const float
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
+    f->v = v;
     f->rows = n;
     f->chunk = chunk;
     for (size_t i = 0; i < n; i++)
@@ -473,7 +432,7 @@ void rbe_row_feedback_pass(const struct rbe_row_feedback *f, size_t first, size_
                            const float *error, float *target)
 {
     for (size_t k = first; k < end; k += PANEL) {
-        const size_t count = end - k < PANEL ? end - k : PANEL;
-        take_off(target, error + k, 1, f->u + k * f->rows, count, f->rows, end, f->rows);
+        f->v->take_off(target + end, error + k, 1, f->u + k * f->rows + end, f->rows,
+                       least(PANEL, end - k), f->rows - end);
     }
 }

@@ -146,6 +146,7 @@ void rbe_student_free_scales(struct tensor *t)
 struct job {
     struct rbe_student *s;
     struct tensor *t;
+    float *weights;             /* of t: asking for them is one thread's (rbe_grad_params) */
     struct scales *p;
 };
 
@@ -165,7 +166,7 @@ static void fill_rows(void *arg, unsigned i, unsigned n)
     size_t begin, end;
 
     rbe_split(p->rows, 1, i, n, &begin, &end);
-    float *to = weights_of(j->s, j->t) + (p->row0 + begin) * p->cols;
+    float *to = j->weights + (p->row0 + begin) * p->cols;
     for (size_t m = begin; m < end; m++, to += p->cols) {
         const int16_t *g = p->g + m * p->cols;
         for (uint32_t k = 0; k < p->groups; k++) {
@@ -178,8 +179,8 @@ static void fill_rows(void *arg, unsigned i, unsigned n)
             to[c] *= p->col_now[c];
     }
     if (w->hadamard && end > begin)
-        rbe_unrotate(weights_of(j->s, j->t) + (p->row0 + begin) * p->cols, p->cols, end - begin,
-                     p->cols, w->hadamard, w->sign_seed);
+        rbe_unrotate(j->weights + (p->row0 + begin) * p->cols, p->cols, end - begin, p->cols,
+                     w->hadamard, w->sign_seed);
 }
 
 /* A codec without scales: what its decoder says. */
@@ -190,18 +191,20 @@ static void decode_rows(void *arg, unsigned i, unsigned n)
 
     rbe_split(j->t->w.rows, 1, i, n, &begin, &end);
     for (size_t m = begin; m < end; m++)
-        rbe_weight_decode_row(&j->t->w, m, weights_of(j->s, j->t) + m * j->t->w.cols);
+        rbe_weight_decode_row(&j->t->w, m, j->weights + m * j->t->w.cols);
 }
 
 void rbe_student_decode(struct rbe_student *s, struct tensor *t)
 {
-    rbe_pool_run(s->pool, decode_rows, &(struct job){s, t, NULL});
+    struct job j = {.s = s, .t = t, .weights = weights_of(s, t)};
+
+    rbe_pool_run(s->pool, decode_rows, &j);
 }
 
 void rbe_student_apply(struct rbe_student *s, struct tensor *t)
 {
-    struct job j = {s, t, NULL};
     float *w = weights_of(s, t);
+    struct job j = {.s = s, .t = t, .weights = w};
 
     if (t->kind == CODED) {
         for (size_t i = 0; i < t->w.part_count; i++) {
@@ -292,7 +295,7 @@ void rbe_student_chain(struct rbe_student *s, struct tensor *t)
         return;
     }
     for (size_t i = 0; t->kind == CODED && i < t->w.part_count; i++) {
-        struct job j = {s, t, &t->parts[i]};
+        struct job j = {.s = s, .t = t, .p = &t->parts[i]};
 
         rbe_pool_run(s->pool, scale_gradients, &j);
         for (size_t c = 0; j.p->col && c < j.p->cols; c++) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# check_make.sh - blanks in the paths of the source, of DESTDIR and of BUILDROOT.
+# check_make.sh - blanks in paths of the source, DESTDIR and BUILDROOT; other builds' flags.
 #
 # SPDX-License-Identifier: MIT
 #
@@ -29,4 +29,20 @@ check 'make install to one' whole "$work/de st/usr"
 check 'every file of it' test "$(grep -c 'de st' "$work/said")" -gt 15
 check 'BUILDROOT with one' gives 2 make -n -C "$tree" BUILDROOT='b c' programs
 check 'says what to do' one_line "BUILDROOT 'b c': a path without blanks, please"
+
+# What the Makefile says of a file's last word, the builds for Android and for Swift say too.
+cmake=deploy/android/src/main/cpp/CMakeLists.txt
+flags() { grep -oE -- '-m[a-z0-9.=+-]+' | sort -u; }
+avx512=$(sed -n 's/^AVX512 := //p' Makefile) avx2=$(sed -n 's/^set(AVX2 \(.*\))/\1/p' $cmake)
+wide=$(sed -n 's/^set(AVX512 .{AVX2} \(.*\))/\1/p' $cmake)
+words=0
+while read -r word its; do
+    words=$((words + 1))
+    said=$(sed -n "s/^set(FLAGS_$word \(.*\))/\1/p" $cmake)
+    said=${said//'${AVX512}'/$wide $avx2}
+    check "$word, for Android" test "$(flags <<< "${its//'$(AVX512)'/$avx512}")" = \
+        "$(flags <<< "${said//'${AVX2}'/$avx2}")"
+    check "$word, for Swift" grep -q "[*]:${word}[ )]" deploy/swift/prepare.sh
+done < <(sed -n 's/^$(B)\/%_\([a-z0-9]*\)\.o: *ISA := /\1 /p' Makefile)
+check 'instruction sets of the Makefile' test $words -gt 8
 finish

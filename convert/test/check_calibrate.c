@@ -68,12 +68,14 @@ static double mean_divergence(const float *p, const float *q, size_t vocab)
     return total / SOME;
 }
 
-/* Divergence of those positions' predictions when `change` is added to a matrix, by hand. */
+/* Divergence of those positions' predictions when `change` is added to a weight's rows from
+ * row0 on, by hand. */
 static double divergence_of(struct rbe_model *m, struct rbe_session *s, const uint32_t *tokens,
-                            const float *change, size_t n)
+                            const struct rbe_weight *of, size_t row0, const float *change,
+                            size_t n)
 {
     const size_t vocab = rbe_model_config(m)->vocab;
-    float *w = (float *)(uintptr_t)m->layers[0].weight[RBE_ROLE_ATTN_OUT]->parts[0].m.codes;
+    float *w = (float *)(uintptr_t)of->parts[0].m.codes + row0 * of->cols;
     float *logits = malloc(2 * SOME * vocab * sizeof *logits);
     struct rbe_diag d = {""};
 
@@ -96,6 +98,46 @@ static float *moment_of(const struct rbe_calibration *c, const char *name)
 
     CHECK(!rbe_calibration_moment(&h, c, name, NULL));
     return h;
+}
+
+/* The measured divergence on those positions is that; of a matrix of a layer, and of rows of a
+ * tied embedding, which are looked up and give logits.  By several threads. */
+static void check_measured(struct rbe_model *m, struct rbe_session *s, const char *path,
+                           const struct rbe_calibration *c, const float *change)
+{
+    const struct {
+        const struct rbe_weight *of;
+        size_t row0;
+    } all[] = {{m->layers[0].weight[RBE_ROLE_ATTN_OUT], 0},
+               {m->whole.weight[RBE_ROLE_TOKENS], 700}};
+    struct rbe_pool *pool = NULL;
+    struct rbe_diag d = {""};
+
+    CHECK(!rbe_pool_open(&pool, 3, &d));
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        struct rbe_sensitivity *v = NULL;
+        double kl = -1;
+
+        if (bf16 && !rbe_product_has_bf16()) {
+            CHECK(rbe_sensitivity_open(&v, path, c, SOME, true, NULL, &d) == RBE_ERR_ARG);
+            continue;
+        }
+        if (!CHECK(!rbe_sensitivity_open(&v, path, c, SOME, bf16, pool, &d)))
+            continue;
+        for (int k = 0; k < 2; k++) {
+            const double want = divergence_of(m, s, rbe_calibration_text(c), all[k].of,
+                                              all[k].row0, change, 256 * COLS);
+            CHECK(!rbe_sensitivity_measure(v, all[k].of->name, all[k].row0, 256, change, &kl,
+                                           &d));
+            printf("%s, %s: %.6f for %.6f\n", all[k].of->name, bf16 ? "bf16" : "f32", kl, want);
+            CHECK(want > 0.01);
+            CHECK_NEAR(kl, want, (bf16 ? 0.005 : 1e-4) * want);
+            CHECK(!rbe_sensitivity_measure(v, all[k].of->name, 0, 0, change, &kl, &d) &&
+                  kl == 0);
+        }
+        rbe_sensitivity_close(&v);
+    }
+    rbe_pool_close(&pool);
 }
 
 static void check_moments(struct rbe_model *m, const char *path)
@@ -145,11 +187,12 @@ static void check_moments(struct rbe_model *m, const char *path)
     for (size_t i = 0; i < 256 * COLS; i++)
         change[i] = i % 3 ? 0.1F : -0.2F;
     double kl = -1;
-    if (CHECK(rbe_sensitivity_open(&v, path, c, 0, NULL, &d) == RBE_OK)) {
+    if (CHECK(rbe_sensitivity_open(&v, path, c, 0, false, NULL, &d) == RBE_OK)) {
         CHECK(rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl, &d) ==
               RBE_OK);
         /* Nats a token, of random tokens: alike in any part of the text. */
-        const double part = divergence_of(m, s, tokens, change, 256 * COLS);
+        const double part = divergence_of(
+            m, s, tokens, m->layers[0].weight[RBE_ROLE_ATTN_OUT], 0, change, 256 * COLS);
         printf("divergence: %.4f, of %d positions %.4f\n", kl, SOME, part);
         CHECK(kl > 0.01);
         CHECK_NEAR(kl, part, 0.3 * part);
@@ -159,17 +202,18 @@ static void check_moments(struct rbe_model *m, const char *path)
         CHECK(rbe_sensitivity_measure(v, "nothing", 0, 1, change, &kl, &d) == RBE_ERR_ARG);
     }
     rbe_sensitivity_close(&v);
+    check_measured(m, s, path, c, change);
     /* By fewer tokens, in shorter windows; in bytes, what was said. */
-    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 600) + (size_t)1500 * 8192 * 4 <
-          rbe_sensitivity_bytes(rbe_model_config(m), 0));
-    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 256) + (size_t)200 * 8192 * 4 <
-          rbe_sensitivity_bytes(rbe_model_config(m), 512));
+    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 600, false, 1) + (size_t)1500 * 8192 * 4 <
+          rbe_sensitivity_bytes(rbe_model_config(m), 0, false, 1));
+    CHECK(rbe_sensitivity_bytes(rbe_model_config(m), 256, false, 1) + (size_t)200 * 8192 * 4 <
+          rbe_sensitivity_bytes(rbe_model_config(m), 512, false, 1));
     double few = -1, kl512 = -1;
-    if (CHECK(!rbe_sensitivity_open(&v, path, c, 512, NULL, &d))) {
+    if (CHECK(!rbe_sensitivity_open(&v, path, c, 512, false, NULL, &d))) {
         CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &few, &d));
         rbe_sensitivity_close(&v);
     }
-    if (CHECK(!rbe_sensitivity_open(&v, path, c, 600, NULL, &d)))
+    if (CHECK(!rbe_sensitivity_open(&v, path, c, 600, false, NULL, &d)))
         CHECK(!rbe_sensitivity_measure(v, "h.0.attn.c_proj.weight", 0, 256, change, &kl512,
                                        &d));
     CHECK(few == kl512 && few > 0.01);
@@ -602,25 +646,27 @@ static void check_llama(void)
     CHECK(!rmdir(dir));
 }
 
-static double divergence(const float *p, const float *q)
-{
-    float made[2];
-    const double log_p = rbe_prediction(made, p, 2);
-
-    return rbe_prediction_divergence(made, log_p, q, 2);
-}
-
-/* p = (1/2, 1/2), q = (1/4, 3/4): KL = ln 2 / 2 + ln(2/3) / 2 = ln(4/3) / 2. */
+/* p = (1/2, 1/2), q = (1/4, 3/4): KL = ln 2 / 2 + ln(2/3) / 2 = ln(4/3) / 2; with any number
+ * added to all logits. */
 static void check_divergence(void)
 {
-    const float p[2] = {3, 3}, q[2] = {0, logf(3)};
+    const struct rbe_vector *v = rbe_vector_best(rbe_cpu_isa());
+    const float p[2] = {0.5F, 0.5F};
 
-    CHECK_NEAR(divergence(p, q), log(4.0 / 3) / 2, 1e-6);
-    CHECK_NEAR(divergence(p, p), 0, 1e-12);
+    for (int shift = -60; shift <= 60; shift += 30) {
+        const float moves[2] = {(float)shift, (float)shift + logf(3)};
+        double tilt[2] = {0};
+        v->tilt(tilt, p, moves, 2, (float)shift);
+        CHECK_NEAR(rbe_prediction_divergence(tilt), log(4.0 / 3) / 2, 1e-5);
+    }
     /* Next to nothing: rounding does not bring it below 0. */
     for (int i = 0; i < 300; i++) {
-        const float a[2] = {0, 0.01F * (float)i}, b[2] = {1e-7F, 0.01F * (float)i};
-        CHECK(divergence(a, b) >= 0);
+        const float moves[2] = {1e-7F, 0.01F * (float)i};
+        const float all[2] = {1, 0};
+        double tilt[2] = {0};
+        v->tilt(tilt, all, moves, 2, 0);
+        CHECK(rbe_prediction_divergence(tilt) >= 0);
+        CHECK_NEAR(rbe_prediction_divergence(tilt), 0, 1e-6);
     }
 }
 

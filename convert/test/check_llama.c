@@ -187,7 +187,7 @@ static void check_sensitivity(void)
     struct rbe_diag d = {""};
     double none = -1, some = -1, keys = -1;
 
-    if (!CHECK(!rbe_sensitivity_open(&s, dir, calibration, 0, NULL, &d)))
+    if (!CHECK(!rbe_sensitivity_open(&s, dir, calibration, 0, false, NULL, &d)))
         return;
     CHECK(!rbe_sensitivity_measure(s, name, AT, ROWS, change, &none, &d));
     for (size_t i = 0; i < ROWS * EMBD; i++)

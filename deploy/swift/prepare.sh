@@ -62,11 +62,16 @@ grep '\.c$' "$work/files" | while IFS= read -r f; do
     *:sse41) "${x86[@]}" sse4.1,ssse3 __SSE4_1__ __SSSE3__ ;;
     *:avx2) "${x86[@]}" $avx2 __AVX2__ __FMA__ __F16C__ ;;
     *:avxvnni) "${x86[@]}" $avx2,avxvnni __AVX2__ __FMA__ __F16C__ __AVXVNNI__ ;;
-    *:avx512 | *:avx512vnni | *:avx512vbmi2)
+    *:avx512 | *:avx512vnni | *:avx512vbmi2 | *:avx512bf16 | *:amx)
         more=()
         targets=$avx512
         case $word in *vnni | *vbmi2) more+=(__AVX512VNNI__) targets+=,avx512vnni ;; esac
-        case $word in *vbmi2) more+=(__AVX512VBMI2__) targets+=,avx512vbmi2 ;; esac
+        case $word in *vbmi2)
+            more+=(__AVX512VBMI__ __AVX512VBMI2__) targets+=,avx512vbmi,avx512vbmi2
+            ;;
+        esac
+        case $word in *bf16 | amx) more+=(__AVX512BF16__) targets+=,avx512bf16 ;; esac
+        case $word in amx) more+=(__AMX_TILE__ __AMX_BF16__) targets+=,amx-tile,amx-bf16 ;; esac
         "${x86[@]}" "$targets" __AVX2__ __FMA__ __F16C__ __AVX512F__ __AVX512BW__ __AVX512DQ__ \
             __AVX512VL__ ${more[@]+"${more[@]}"}
         ;;

@@ -20,7 +20,7 @@ static pid_t server = -1;
 
 static void start(const char *queue)
 {
-    server = fork();
+    server = service_fork();
     if (server)
         return;
     execl(program, program, "-m", tiny, "-t", "1", "-q", "--socket", path, "--state", state,
@@ -258,6 +258,5 @@ int main(int argc, char **argv)
     }
     forget();
     free(asked);
-    service_remove();
     return check_done();
 }

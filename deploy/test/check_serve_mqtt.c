@@ -45,7 +45,7 @@ static void hear_no_more(const char *name)
 
 static void start_service(const char *queue)
 {
-    server = fork();
+    server = service_fork();
     if (server)
         return;
     hear_no_more("service");
@@ -56,7 +56,7 @@ static void start_service(const char *queue)
 
 static void start_broker(void)
 {
-    broker = fork();
+    broker = service_fork();
     if (broker)
         return;
     hear_no_more("broker");
@@ -405,6 +405,5 @@ int main(int argc, char **argv)
     free(asked);
     if (check_failed)
         run("tail -n 12 '%s'/*.log%s", folder, "");
-    service_remove();
     return check_done();
 }

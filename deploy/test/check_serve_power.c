@@ -227,7 +227,7 @@ int main(void)
         setenv("PATH", search, 1);
         setenv("NOTIFY_SOCKET", told, 1);
         setenv("WATCHDOG_USEC", "600000", 1);
-        server = fork();
+        server = service_fork();
         if (!server) {
             execl(program, program, "-q", "-m", MODEL, "-t", "2", "--socket", path, "--idle",
                   "1", "--inhibit-sleep", "--nice", "3", (char *)NULL);
@@ -236,6 +236,5 @@ int main(void)
         check_rest(fd);
     }
     close(fd);
-    service_remove();
     return check_done();
 }

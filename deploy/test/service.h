@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -48,13 +49,28 @@ static inline int end(pid_t *p, int sig)
     return how;
 }
 
-/* Makes the folder, in memory where that can be: a busy disk's syncs take long.  bin: where the
- * programs are. */
+/* fork() of a program that does not outlive the test. */
+static inline pid_t service_fork(void)
+{
+    const pid_t p = fork();
+
+    if (!p)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return p;
+}
+
+static inline void service_remove(void)
+{
+    run("rm -rf '%s'%s", folder, "");
+}
+
+/* Makes the folder, in memory where that can be: a busy disk's syncs take long.  It goes when
+ * the test ends, also at the first check that fails.  bin: where the programs are. */
 static inline bool service_folder(const char *bin)
 {
     snprintf(folder, sizeof folder, "%s/rbe-serve-XXXXXX",
              access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    if (!mkdtemp(folder))
+    if (!mkdtemp(folder) || atexit(service_remove))
         return false;
     snprintf(program, sizeof program, "%s/rbe-serve", bin);
     snprintf(tiny, sizeof tiny, "%s/tiny", folder);
@@ -67,11 +83,6 @@ static inline bool service_folder(const char *bin)
 static inline bool service_model(const char *bin)
 {
     return run("'%s/rbe' synth '%s' --shape 1,32,2,64,8192 > /dev/null", bin, tiny);
-}
-
-static inline void service_remove(void)
-{
-    run("rm -rf '%s'%s", folder, "");
 }
 
 /* `kills` in rounds, each with a state of its own, which every process reads as it starts. */

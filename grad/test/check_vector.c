@@ -15,7 +15,7 @@
 
 enum { MAX = 2048 };
 static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 100, 256, 511, 512, 513, 1999};
-enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 26 };
+enum { SIZES = sizeof sizes / sizeof sizes[0], KEPT = 27 };
 
 static float x[MAX], y[MAX], gain[MAX], bias[MAX], got[MAX], more[MAX], dgain[MAX], dbias[MAX];
 static float first[SIZES][KEPT][MAX];
@@ -392,6 +392,25 @@ static void check_energies(const struct rbe_vector *v, size_t version, size_t si
     }
 }
 
+static void check_tilt(const struct rbe_vector *v, size_t version, size_t size)
+{
+    const size_t n = sizes[size];
+    double mean = 1, rest = 2, most = 0, sum[2] = {1, 2};
+
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - 0.25;
+        mean += (double)gain[i] * d;
+        rest += (double)gain[i] * (exp(d) - 1 - d);
+        most += (double)gain[i] * (exp(d) + 1 + fabs(d));
+    }
+    v->tilt(sum, gain, x, n, 0.25F);
+    CHECK_NEAR(sum[0], mean, 1e-6 * (most + 1));
+    CHECK_NEAR(sum[1], rest, 1e-6 * (most + 1));
+    for (size_t i = 0; i < n; i++)
+        got[i] = (float)(i % 2 ? sum[0] : sum[1]);
+    same_bits(version, size, 26, got);
+}
+
 static void check_moves(const struct rbe_vector *v, size_t version, size_t size)
 {
     const size_t n = sizes[size];
@@ -464,6 +483,55 @@ static void check_dots(const struct rbe_vector *v, size_t version)
     CHECK(!memcmp(narrowest, out, sizeof narrowest));
 }
 
+/* --- error feedback ----------------------------------------------------------------------- */
+
+/* In the order that is promised, to the bit; beside it nothing changes. */
+static void check_take_off(const struct rbe_vector *v)
+{
+    enum { LD = 41, STRIDE = 3, MOST = 11 };
+    float to[LD + 1], want[LD + 1];
+
+    for (size_t count = 0; count <= MOST; count++)
+        for (size_t n = 0; n <= LD; n++) {
+            memcpy(to, gain, sizeof to);
+            memcpy(want, gain, sizeof want);
+            for (size_t m = 0; m < n; m++) {
+                const float *b = y, *at = x + m;
+                size_t p = 0;
+                for (; p + 4 <= count; p += 4, b += 4 * STRIDE, at += 4 * LD)
+                    want[m] -= (b[0] * at[0] + b[STRIDE] * at[LD]) +
+                               (b[2 * STRIDE] * at[2 * LD] + b[3 * STRIDE] * at[3 * LD]);
+                for (; p < count; p++, b += STRIDE, at += LD)
+                    want[m] -= b[0] * at[0];
+            }
+            v->take_off(to, y, STRIDE, x, LD, count, n);
+            CHECK(!memcmp(to, want, sizeof to));
+        }
+}
+
+static void check_subtract(const struct rbe_vector *v)
+{
+    enum { LD = 37, LDL = 19, DOWN = 9 };
+    static double c[DOWN + 1][LD], want[DOWN + 1][LD], l[DOWN][LDL], r[LDL][LD];
+
+    for (size_t i = 0; i < DOWN * LDL; i++)
+        (&l[0][0])[i] = (double)x[i] / 3;
+    for (size_t i = 0; i < LDL * LD; i++)
+        (&r[0][0])[i] = (double)y[i] / 7;
+    for (size_t rows = 0; rows <= DOWN; rows++)
+        for (size_t cols = 0; cols <= LD; cols++) {
+            const size_t count = (rows * LD + cols) % (LDL + 1);
+            for (size_t i = 0; i < (DOWN + 1) * LD; i++)
+                (&c[0][0])[i] = (&want[0][0])[i] = (double)gain[i % MAX];
+            for (size_t i = 0; i < rows; i++)
+                for (size_t j = 0; j < cols; j++)
+                    for (size_t k = 0; k < count; k++)
+                        want[i][j] -= l[i][k] * r[k][j];
+            v->subtract(&c[0][0], &l[0][0], LDL, &r[0][0], LD, count, rows, cols);
+            CHECK(!memcmp(c, want, sizeof c));
+        }
+}
+
 int main(int argc, char **argv)
 {
     struct check_rng rng = check_seed(argc, argv);
@@ -490,6 +558,7 @@ int main(int argc, char **argv)
             check_softmax(v, k, size);
             check_squares(v, size);
             check_energies(v, k, size);
+            check_tilt(v, k, size);
             check_moves(v, k, size);
             check_rounding(v, size);
             check_loss(v, k, size, "ce", 12);
@@ -498,6 +567,8 @@ int main(int argc, char **argv)
         }
         check_agree(v);
         check_dots(v, k);
+        check_take_off(v);
+        check_subtract(v);
         printf("ok   %s\n", v->name);
     }
     check_no_target();

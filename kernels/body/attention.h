@@ -299,10 +299,10 @@ static void place_int8(const struct rbe_kv *kv, size_t at, const float *key, con
     kv->value_scales[at] = scales[1];
 }
 
-/* Bytes that are asked for before they are read: a page, where the machine's own prefetching
- * stops.  From memory a token's attention took 2.3 ms without and 1.9 with (19.5 MB; least
- * times of docs/log/KERNELS.md). */
-enum { AHEAD = 4096 };
+/* Bytes that are asked for before they are read, and a place to ask for them: the second level
+ * of cache, which does not make loads wait (times in docs/log/KERNELS.md). */
+enum { AHEAD = 8192 };
+#define ASK_FOR(p) __builtin_prefetch(p, 0, 2)
 
 /* Queries that take the same bytes while these are in registers. */
 enum { QUERIES = SUMS < 4 ? SUMS : 4 };
@@ -346,7 +346,7 @@ INLINE void sixteen_scores(const int n, float *s, size_t lds, const struct rbe_k
     }
     for (size_t g = 0; g < wide / 4; g++) {
         if (next)
-            __builtin_prefetch(next + 64 * g);
+            ASK_FOR(next + 64 * g);
         const struct bytes b = bytes_load(code + 64 * g);
         RBE_UNROLL
         for (int k = 0; k < n; k++)
@@ -462,11 +462,12 @@ INLINE void add_sixteen(float *y, size_t left, const int32_t *sum, int32_t shift
 
 /*
  * y [dim] += unit * sum over n positions of w * value, n a multiple of 4, of queries that stand
- * ldy apart; `from`: values of the first, which are asked for ahead below `end`.
+ * ldy apart; `from`: values of the first.  Those ahead are asked for below `end`, and then what
+ * is at `next`, if not NULL.
  */
 INLINE void add_values(const int queries, const int tile, float *y, size_t ldy, size_t dim,
-                       const uint8_t *from, const uint8_t *end, size_t stride,
-                       const struct weights *w, size_t n)
+                       const uint8_t *from, const uint8_t *end, const uint8_t *next,
+                       size_t stride, const struct weights *w, size_t n)
 {
     struct sums sum[QUERIES][SUMS];
 
@@ -478,10 +479,11 @@ INLINE void add_values(const int queries, const int tile, float *y, size_t ldy, 
     }
     for (size_t g = 0; g < n / 4; g++, from += stride) {
         struct four x[QUERIES];
-        if (from < end) {
+        if (from < end || next) {
+            const uint8_t *const ask = from < end ? from + AHEAD : next + (from - end);
             RBE_UNROLL
             for (int j = 0; j < tile; j++)
-                __builtin_prefetch(from + AHEAD + 64 * j);
+                ASK_FOR(ask + 64 * j);
         }
         RBE_UNROLL
         for (int i = 0; i < queries; i++)
@@ -508,7 +510,8 @@ INLINE void add_values(const int queries, const int tile, float *y, size_t ldy, 
 
 /* All of a row's values, as many sums of sixteen at a time as the queries leave room for. */
 INLINE void add_rows(const int queries, float *y, size_t ldy, const struct rbe_kv *kv,
-                     const uint8_t *from, const uint8_t *end, const struct weights *w, size_t n)
+                     const uint8_t *from, const uint8_t *end, const uint8_t *next,
+                     const struct weights *w, size_t n)
 {
     enum { MOST = SUMS < 4 ? SUMS : 4 };
     const size_t wide = padded_dim(kv);
@@ -516,9 +519,11 @@ INLINE void add_rows(const int queries, float *y, size_t ldy, const struct rbe_k
     size_t k = 0;
 
     for (; k + 16 * (size_t)tile <= wide; k += 16 * (size_t)tile)
-        add_values(queries, tile, y + k, ldy, kv->dim - k, from + 4 * k, end, 4 * wide, w, n);
+        add_values(queries, tile, y + k, ldy, kv->dim - k, from + 4 * k, end, next, 4 * wide, w,
+                   n);
     for (; k < wide; k += 16)
-        add_values(queries, 1, y + k, ldy, kv->dim - k, from + 4 * k, end, 4 * wide, w, n);
+        add_values(queries, 1, y + k, ldy, kv->dim - k, from + 4 * k, end, next, 4 * wide, w,
+                   n);
 }
 
 static void mix_int8(float *y, size_t ldy, float *p, size_t ldp, size_t n,
@@ -533,11 +538,11 @@ static void mix_int8(float *y, size_t ldy, float *p, size_t ldp, size_t n,
     for (size_t t = 0; t < all; t += RBE_KV_CHUNK) {
         const uint8_t *const from = (const uint8_t *)kv->values + t * wide;
         const size_t left = (all - t) * wide;
-        const uint8_t *end = left < AHEAD ? from : from + (left - AHEAD);
+        const uint8_t *end = left < AHEAD ? from : from + (left - AHEAD), *next = kv->next;
         size_t i = 0;
         while (!rows_seen(count, later, i, t, RBE_KV_CHUNK))
             i++;
-        for (; i < n; i += QUERIES, end = from) {
+        for (; i < n; i += QUERIES, end = from, next = NULL) {
             const size_t some = n - i < QUERIES ? n - i : QUERIES;
             const size_t most = rows_seen(count, later, i + some - 1, t, RBE_KV_CHUNK);
             const size_t fours = (most + 3) / 4 * 4;
@@ -550,7 +555,7 @@ static void mix_int8(float *y, size_t ldy, float *p, size_t ldp, size_t n,
                     memset(number[k] + made, 0, (fours - made) * sizeof number[k][0]);
                 w[k].w = operand_values(number[k], room[k], fours);
             }
-            FOR_QUERIES(some, add_rows, y + i * ldy, ldy, kv, from, end, w, fours);
+            FOR_QUERIES(some, add_rows, y + i * ldy, ldy, kv, from, end, next, w, fours);
         }
     }
 }

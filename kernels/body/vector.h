@@ -501,6 +501,120 @@ static double energies(float *sums, const float *g, size_t n, bool logit)
     return logit ? all_energies(sums, g, n, true) : all_energies(sums, g, n, false);
 }
 
+/* --- error feedback ----------------------------------------------------------------------- */
+
+static void take_off(float *to, const float *by, size_t stride, const float *x, size_t ld,
+                     size_t count, size_t n)
+{
+    const size_t whole = count / 4 * 4;
+
+#define BODY(LOAD, STORE)                                                                      \
+    f32x sum = LOAD(to + i);                                                                   \
+    for (size_t p = 0; p < whole; p += 4) {                                                    \
+        const float *b = by + p * stride, *at = x + p * ld + i;                                \
+        sum -= (LOAD(at) * b[0] + LOAD(at + ld) * b[stride]) +                                 \
+               (LOAD(at + 2 * ld) * b[2 * stride] + LOAD(at + 3 * ld) * b[3 * stride]);        \
+    }                                                                                          \
+    for (size_t p = whole; p < count; p++)                                                     \
+        sum -= LOAD(x + p * ld + i) * by[p * stride];                                          \
+    STORE(to + i, sum);
+    EACH(n, BODY);
+#undef BODY
+}
+
+typedef double f64_lanes __attribute__((vector_size(sizeof(f32x))));
+enum { F64_LANES = F32_LANES / 2, TILE_ROWS = 4, TILE_VECTORS = 2,
+       TILE_COLS = TILE_VECTORS * F64_LANES };
+
+INLINE f64_lanes f64_lanes_at(const double *p)
+{
+    f64_lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Of a whole tile: its elements are independent of one another. */
+INLINE void subtract_tile(double *c, const double *l, size_t ldl, const double *x, size_t ld,
+                          size_t count)
+{
+    f64_lanes t[TILE_ROWS][TILE_VECTORS];
+
+    RBE_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        RBE_UNROLL
+        for (size_t v = 0; v < TILE_VECTORS; v++)
+            t[r][v] = f64_lanes_at(c + r * ld + v * F64_LANES);
+    for (size_t k = 0; k < count; k++)
+        RBE_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++)
+            RBE_UNROLL
+            for (size_t v = 0; v < TILE_VECTORS; v++)
+                t[r][v] -= f64_lanes_at(x + k * ld + v * F64_LANES) * l[r * ldl + k];
+    RBE_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        RBE_UNROLL
+        for (size_t v = 0; v < TILE_VECTORS; v++)
+            memcpy(c + r * ld + v * F64_LANES, &t[r][v], sizeof t[r][v]);
+}
+
+static void subtract(double *c, const double *l, size_t ldl, const double *x, size_t ld,
+                     size_t count, size_t rows, size_t cols)
+{
+    for (size_t i = 0; i < rows; i += TILE_ROWS)
+        for (size_t j = 0; j < cols; j += TILE_COLS) {
+            if (rows - i >= TILE_ROWS && cols - j >= TILE_COLS) {
+                subtract_tile(c + i * ld + j, l + i * ldl, ldl, x + j, ld, count);
+                continue;
+            }
+            for (size_t r = i; r < rows && r < i + TILE_ROWS; r++)
+                for (size_t k = 0; k < count; k++)
+                    for (size_t q = j; q < cols && q < j + TILE_COLS; q++)
+                        c[r * ld + q] -= l[r * ldl + k] * x[k * ld + q];
+        }
+}
+
+/* --- predictions that move ---------------------------------------------------------------- */
+
+/* p (e^d - 1 - d) of a register. */
+INLINE f32x tilted(const float *p, const float *moves, float from)
+{
+    const f32x d = f32_load(moves) - from;
+
+    return f32_load(p) * (exp_lanes(d) - 1 - d);
+}
+
+static void tilt(double sum[2], const float *p, const float *moves, size_t n, float from)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t end = n - at < BLOCK ? n : at + BLOCK;
+        struct sixteen means = {.a = {0}}, rest = {.a = {0}};
+        float p_last[LANES], last[LANES];
+        size_t i = at;
+
+#define MEAN(k) (f32_load(p + i + (k)) * (f32_load(moves + i + (k)) - from))
+#define REST(k) tilted(p + i + (k), moves + i + (k), from)
+        for (; i + LANES <= end; i += LANES) {
+            ADD_LANES(means, MEAN);
+            ADD_LANES(rest, REST);
+        }
+#undef MEAN
+#undef REST
+#define MEAN(k) (f32_load(p_last + (k)) * (f32_load(last + (k)) - from))
+#define REST(k) tilted(p_last + (k), last + (k), from)
+        if (i < end) {
+            pad(p_last, p + i, end - i, 0);
+            pad(last, moves + i, end - i, from);
+            ADD_LANES(means, MEAN);
+            ADD_LANES(rest, REST);
+        }
+#undef MEAN
+#undef REST
+        sum[0] += (double)sum_lanes(means);
+        sum[1] += (double)sum_lanes(rest);
+    }
+}
+
 #define FUNCTIONS                                                                              \
     add, gelu, gelu_back, norm_back, softmax_back, loss_row, squares, adam, momentum,          \
-    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots, scale, energies
+    round_bf16, multiply_add, blend, rms_back, swiglu_back, dots, scale, energies,         \
+    take_off, subtract, tilt

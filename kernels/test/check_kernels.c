@@ -590,9 +590,10 @@ static unsigned number_from(const char *variable, unsigned otherwise)
     return value ? (unsigned)strtoul(value, NULL, 10) : otherwise;
 }
 
+static const size_t counts[] = {1, 2, 3, 7, 16, 33};
+
 static void check_shape(const struct shape *s)
 {
-    static const size_t counts[] = {1, 2, 3, 7, 16, 33};
     const bool big = (size_t)s->rows * s->cols > 20000;
 
     if (!is_wanted(s))
@@ -680,6 +681,23 @@ static void check_many_vectors(void)
             check_case(&shapes[i], RANDOM, AT_END, MANY);
 }
 
+/* A stride may pass by all shapes of a format, or all counts of a kernel: those have a case of
+ * each count at least.  Without a stride a kernel that no list reaches is a failure. */
+static void check_passed_by(void)
+{
+    for (size_t i = 0; every > 1 && rbe_kernel_at(i); i++) {
+        const struct rbe_kernel *k = rbe_kernel_at(i);
+        const struct rbe_format_facts *facts = rbe_format_facts(k->format);
+        const struct shape s = {k->format, 9, 65, facts->usual_block,
+                                facts->rate == RBE_RATE_K ? 3 : 0};
+        const bool asked = only == RBE_FORMAT_COUNT || k->format == only;
+
+        if (asked && !cases[i] && rbe_kernel_runs_on(k, rbe_cpu_isa()))
+            for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++)
+                check_case(&s, RANDOM, AT_END, counts[n]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *unknown = rbe_cpu_init();
@@ -747,6 +765,7 @@ int main(int argc, char **argv)
     check_many_vectors();
     for (unsigned f = own_formats; f < RBE_FORMAT_COUNT; f++)
         check_any((enum rbe_format)f);
+    check_passed_by();
 
     for (size_t i = 0; rbe_kernel_at(i); i++) {
         const struct rbe_kernel *k = rbe_kernel_at(i);

@@ -9,6 +9,7 @@
 #include <rbe/sampler.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
@@ -157,6 +158,69 @@ static void check_sizes(void)
     CHECK(was <= 20000000);
 }
 
+/* Bytes of huge pages that this process has; 0 where the system does not say. */
+static size_t huge_bytes(void)
+{
+    FILE *f = fopen("/proc/self/smaps_rollup", "r");
+    char line[256];
+    size_t kb = 0;
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "AnonHugePages: %zu", &kb) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kb * 1024;
+}
+
+/* Whether pages can be joined here, and are not huge from the first: MADV_COLLAPSE, and memory
+ * that hangs together. */
+static bool can_join(void)
+{
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    char word[16] = "";
+
+    if (f) {
+        const bool read = fscanf(f, "%15s", word) == 1;
+        fclose(f);
+        if (!read || !strcmp(word, "[always]"))
+            return false;
+    }
+    enum { HUGE = 1 << 21, JOIN = 25 };
+    char *p = aligned_alloc(HUGE, HUGE);
+    const size_t before = huge_bytes();
+    bool can = false;
+
+    if (p) {
+        memset(p, 1, HUGE);
+        can = !madvise(p, HUGE, JOIN) && huge_bytes() > before;
+    }
+    free(p);
+    return can;
+}
+
+/* A cache that is mostly used has its pages joined, and none before. */
+static void check_pages(struct rbe_model *m)
+{
+    const uint32_t context = rbe_model_config(m)->n_ctx;
+    const struct rbe_session_limits l = {.kv_cache = RBE_KV_F32};
+    struct rbe_session *s;
+    struct rbe_diag d;
+
+    if (!can_join()) {
+        printf("SKIP huge pages: this system joins none\n");
+        return;
+    }
+    CHECK(!rbe_session_open(&s, m, l, NULL, &d));
+    const size_t before = huge_bytes();
+    for (uint32_t i = 0, one = 1; i < context / 4 * 3 + 4; i++) {
+        CHECK(i >= context / 4 * 3 || i % 64 != 0 || huge_bytes() == before);
+        CHECK(!rbe_forward(s, &one, 1, &d));
+    }
+    CHECK(huge_bytes() >= before + ((size_t)2 << 20));
+    rbe_session_close(&s);
+}
+
 int main(int argc, char **argv)
 {
     char *folder = rbe_data_path("rbe-mini"), *rbe = rbe_data_path("mini-2.89-tuned.rbe");
@@ -179,6 +243,7 @@ int main(int argc, char **argv)
         for (enum rbe_kv_cache kv = RBE_KV_DEFAULT; kv <= RBE_KV_INT8; kv++)
             check_session(m, kv, 2, 40);
         check_lookup(m);
+        check_pages(m);
     }
     rbe_model_close(&m);
     free(rbe);

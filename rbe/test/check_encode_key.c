@@ -66,6 +66,7 @@ int main(void)
     CHANGE(search, RBE_SEARCH_BEST);
     CHANGE(drawn, true);
     CHANGE(window, 12);
+    CHANGE(fixed_cols, true);
     CHANGE(search_scale, 1.1F);
     CHANGE(search_scale, 1.1000001F);
     CHANGE(scales, RBE_SCALES_ROW);

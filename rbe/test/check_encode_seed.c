@@ -575,15 +575,17 @@ static void check_row_importance(bool feedback)
 }
 
 /* The stored scales are those of least error: all of a quarter of the rows or columns 1 % up
- * or down cost more, in the metric that the codes were searched under. */
-static void check_scales_fit(void)
+ * or down cost more, in the metric that the codes were searched under.  Of rows alone where
+ * columns are fixed: those then cost something. */
+static void check_scales_fit(bool fixed)
 {
     enum { ROWS = 256, COLS = 64, PARTS = 2 };
     const struct rbe_encode_part parts[PARTS] = {{160, RBE_SEED, 44, 0}, {96, RBE_SEED, 30, 0}};
     float *h = correlated(COLS), *w = malloc(sizeof(float) * ROWS * COLS);
     const struct rbe_encode_options o = {.part_count = PARTS, .parts = parts, .window = 10,
-                                         .moment = h};
-    struct rbe_weight e;
+                                         .moment = h, .fixed_cols = fixed};
+    struct rbe_encode_options other = o;
+    struct rbe_weight e, f;
 
     /* Every fourth column has far tails, which the codes cannot follow: its RMS misleads. */
     fill(w, (size_t)ROWS * COLS, 1);
@@ -591,7 +593,14 @@ static void check_scales_fit(void)
         w[i] *= w[i] * w[i];
     CHECK(rbe_encode_weight(&e, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
     const double at = moment_loss(w, &e, h);
-    for (int k = 0; k < 2 * PARTS; k++) {
+    other.fixed_cols = !fixed;
+    CHECK(rbe_encode_weight(&f, w, ROWS, COLS, &other, NULL, NULL) == RBE_OK);
+    CHECK((moment_loss(w, &f, h) < at) == fixed);
+    for (int k = 0; k < PARTS; k++)
+        CHECK(!memcmp(e.parts[k].m.codes, f.parts[k].m.codes, e.parts[k].m.code_bytes) &&
+              memcmp(e.parts[k].m.col_scale, f.parts[k].m.col_scale, COLS * sizeof(uint16_t)));
+    rbe_weight_free(&f);
+    for (int k = 0; k < 2 * PARTS; k += fixed ? 2 : 1) {
         const struct rbe_matrix *m = &e.parts[k / 2].m;
         uint16_t *s = (uint16_t *)(uintptr_t)(k % 2 ? m->col_scale : m->scale);
         const size_t n = k % 2 ? m->cols : m->rows;
@@ -685,7 +694,8 @@ int main(int argc, char **argv)
     check_row_metric(RBE_SEED, 44, 0.6);
     check_row_metric(RBE_SEED, 28, 0.7);
     check_row_metric(RBE_SEEDG, 128, 0.9);
-    check_scales_fit();
+    check_scales_fit(false);
+    check_scales_fit(true);
     check_drawn();
     check_arguments();
     return check_done();
