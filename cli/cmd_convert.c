@@ -131,8 +131,9 @@ static json_t *stages_json(const struct stages *s, const struct rbe_convert *c)
             const struct {
                 const char *name;
                 double seconds;
-            } parts[] = {{"targets", c->compensating}, {"factors", spent.factors}, {"feedback", spent.feedback},
-                         {"search", spent.search}, {"scales", spent.scales},
+            } parts[] = {{"targets", c->compensating}, {"factors", spent.factors},
+                         {"feedback", spent.feedback}, {"search", spent.search},
+                         {"scales", spent.scales},
                          {"rest", fmax(0, s->seconds[k] - known)}};
             json_t *list = json_array();
             for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -136,8 +136,9 @@ static void close_side(struct side *s)
     free(s->onto);
 }
 
-enum rbe_status rbe_compensation_open(struct rbe_compensation **out, const struct rbe_convert *c,
-                                      size_t tokens, struct rbe_diag *d)
+enum rbe_status rbe_compensation_open(struct rbe_compensation **out,
+                                      const struct rbe_convert *c, size_t tokens,
+                                      struct rbe_diag *d)
 {
     const struct rbe_model_config *config = &c->source->config;
     const bool bf16 = rbe_calibration_is_bf16(c->o.calibration);
@@ -305,7 +306,8 @@ static enum rbe_status pass_layer(struct rbe_compensation *k, struct rbe_diag *d
 
         if (rbe_interrupted())
             return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
-        if (!(err = rbe_grad_layer(k->original.layer, batch, k->window, a, a, 0, NULL, NULL, d)))
+        if (!(err = rbe_grad_layer(k->original.layer, batch, k->window, a, a, 0, NULL, NULL,
+                                   d)))
             err = rbe_grad_layer(k->encoded.layer, batch, k->window, b, b, 0, NULL, NULL, d);
     }
     return err;
@@ -392,6 +394,29 @@ struct sums {
     float *stream;              /* (r - r') x'^T [n_embd][cols], or NULL */
 };
 
+/*
+ * What is added to a stream is normalised with it before it is used, so there a token counts by
+ * the inverse square of its stream's size: of Llama models a few are hundreds of times larger
+ * than all others.  Scales what is summed up by the root.
+ */
+static void weigh(struct side *a, struct side *b, size_t count)
+{
+    const size_t e = a->embd;
+
+    for (size_t t = 0; t < count; t++) {
+        double sum = 0;
+        for (size_t i = 0; i < e; i++)
+            sum += (double)b->onto[t * e + i] * (double)b->onto[t * e + i];
+        const float w = sum > 0 ? (float)sqrt((double)e / sum) : 0;
+        for (size_t i = 0; i < e; i++)
+            a->onto[t * e + i] *= w;
+        for (size_t i = 0; i < a->cols; i++) {
+            a->x[t * a->cols + i] *= w;
+            b->x[t * a->cols + i] *= w;
+        }
+    }
+}
+
 /* a - b into a. */
 static void subtract(float *a, const float *b, size_t n)
 {
@@ -420,12 +445,14 @@ static enum rbe_status gather(struct rbe_compensation *k, const struct rbe_sourc
                                   keep_inputs, b, d)))
             return err;
         subtract(a->x, b->x, count * cols);
+        if (s->stream) {
+            subtract(a->onto, b->onto, count * e);
+            weigh(a, b, count);
+        }
         rbe_half_add(k->half, s->moment, cols, b->x, cols, count);
         add_product(k, cols, cols, count, a->x, b->x, s->inputs);
-        if (!s->stream)
-            continue;
-        subtract(a->onto, b->onto, count * e);
-        add_product(k, e, cols, count, a->onto, b->x, s->stream);
+        if (s->stream)
+            add_product(k, e, cols, count, a->onto, b->x, s->stream);
     }
     return err;
 }
@@ -471,8 +498,9 @@ out:
 }
 
 /* The weight that r is of: its original rows into k->targets. */
-static enum rbe_status read_weight(struct rbe_compensation *k, const struct rbe_convert_entry *r,
-                                   size_t *rows, struct rbe_diag *d)
+static enum rbe_status read_weight(struct rbe_compensation *k,
+                                   const struct rbe_convert_entry *r, size_t *rows,
+                                   struct rbe_diag *d)
 {
     const struct rbe_convert *c = k->c;
     enum rbe_status err;

@@ -1,5 +1,5 @@
 /*
- * compensate.h - targets that make up for what is already encoded.
+ * compensate.h - targets that compensate for what is already encoded.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -11,9 +11,11 @@
  *     |W' x' - W x - RBE_COMPENSATE_STREAM (r - r')|^2,
  *
  * W' = W + (W E[(x - x') x'^T] + RBE_COMPENSATE_STREAM E[(r - r') x'^T]) E[x' x'^T]^-1, the
- * moment damped as that of feedback.h.  Targets for the inputs of encoded layers: Li et al. 2025,
- * "GPTAQ", and Arai and Ichikawa 2025, "Quantization error propagation".  The share of the
- * stream's error was found by measurement (docs/log/ENCODER.md).
+ * moment damped as that of feedback.h.  Where W is added to the stream, a token counts by the
+ * inverse of |r'|^2, because what follows normalises.  Targets for the inputs of encoded
+ * layers: Li et al. 2025, "GPTAQ", and Arai and Ichikawa 2025, "Quantization error
+ * propagation".  The share of the stream's error was found by measurement
+ * (docs/log/ENCODER.md).
  */
 #ifndef RBE_CONVERT_COMPENSATE_H
 #define RBE_CONVERT_COMPENSATE_H
@@ -24,19 +26,21 @@
 
 struct rbe_compensation;
 
-/* The first `tokens` of c's calibration at most, in whole windows; of a matrix with more than an
- * eighth as many inputs the targets are the original.  c must outlive it. */
-enum rbe_status rbe_compensation_open(struct rbe_compensation **out, const struct rbe_convert *c,
-                                      size_t tokens, struct rbe_diag *d);
+/* The first `tokens` of c's calibration at most, in whole windows; of a matrix with more than
+ * an eighth as many inputs the targets are the original.  c must outlive it. */
+enum rbe_status rbe_compensation_open(struct rbe_compensation **out,
+                                      const struct rbe_convert *c, size_t tokens,
+                                      struct rbe_diag *d);
 /* Bytes it takes at its height. */
 size_t rbe_compensation_bytes(const struct rbe_model_config *c, size_t tokens, bool bf16,
                               unsigned threads);
 void rbe_compensation_close(struct rbe_compensation **k);
 
 /*
- * Makes the targets of the weight that r is of, a matrix of a layer, unless they are there.  All
- * that the model runs before it must be finished, and nothing of it.  Weights come in the order
- * in which the model runs them, some may be left out.  RBE_ERR_INTERRUPTED: rbe_interrupted().
+ * Makes the targets of the weight that r is of, a matrix of a layer, unless they are there.
+ * All that the model runs before it must be finished, and nothing of it.  Weights come in the
+ * order in which the model runs them, some may be left out.  RBE_ERR_INTERRUPTED:
+ * rbe_interrupted().
  */
 enum rbe_status rbe_compensation_prepare(struct rbe_compensation *k,
                                          const struct rbe_convert_entry *r, struct rbe_diag *d);

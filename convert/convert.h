@@ -54,8 +54,9 @@ struct rbe_convert_options {
                                    f16 factors have this ratio, stored as the profile says */
     bool no_feedback;           /* the calibration measures output errors only */
     bool drawn;                 /* no seed is searched (rbe/encode.h) */
-    size_t compensate;          /* tokens of the calibration by which matrices of layers make up
-                                   for what is encoded before (convert/compensate.h); 0: none */
+    size_t compensate;          /* tokens of the calibration by which matrices of layers
+                                   compensate for what is encoded before
+                                   (convert/compensate.h); 0: none */
     unsigned shard_index, shard_count;  /* 0-based; of the matrices; count 0 or 1: all */
     const char *shared;         /* folder of what several processes measure once, or NULL */
     struct rbe_pool *pool;      /* may be NULL */
@@ -134,7 +135,7 @@ enum rbe_status rbe_convert_weights(float **out, const struct rbe_convert *c,
 /* What the file would take if it held the factors of a low-rank conversion, or 0. */
 uint64_t rbe_convert_low_rank_bytes(const struct rbe_convert *c);
 
-/* Tokens by which targets make up for what is encoded before; 0: they do not. */
+/* Tokens by which targets compensate for what is encoded before; 0: they do not. */
 size_t rbe_convert_compensated(const struct rbe_convert *c);
 
 /* True when some matrix would be encoded with what a calibration tells. */

@@ -43,7 +43,7 @@ bool rbe_convert_is_narrow(const struct rbe_convert *c, const struct rbe_convert
 /* The rank of a matrix's projection where they become of low rank. */
 uint32_t rbe_convert_rank(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 
-/* Whether the targets of this matrix make up for what is encoded before. */
+/* Whether the targets of this matrix compensate for what is encoded before. */
 bool rbe_convert_is_compensated(const struct rbe_convert *c, const struct rbe_convert_entry *r);
 
 /* The row of a role that the model has once, or NULL. */

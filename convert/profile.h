@@ -12,8 +12,8 @@
  *     tokens: 32768                of the calibration text (default: 131072)
  *     probes: 512                  tokens by which a matrix's sensitivity is measured (default:
  *                                  convert/sensitivity.h)
- *     compensate: 32768            tokens of the calibration text by which matrices of layers make
- *                                  up for what is encoded before (convert/compensate.h;
+ *     compensate: 32768            tokens of the calibration text by which matrices of layers
+ *                                  compensate for what is encoded before (convert/compensate.h;
  *                                  default: they do not)
  *     series: parts                where its models stand in the curve of size against quality:
  *                                  parts of the model, or schedule; else by their codec

@@ -145,7 +145,8 @@ static enum rbe_status invert_factor(double **out, const float *moment, const si
                                      struct rbe_diag *d)
 {
     double *a = malloc((n + SLAB) * n * sizeof *a), mean = 0;
-    struct factoring all = {.v = f->v, .a = a, .n = n, .slab = a + n * n};
+    struct factoring all = {.v = rbe_vector_best(rbe_cpu_isa()), .a = a, .n = n,
+                            .slab = a + n * n};
 
     *out = NULL;
     if (!a)

@@ -5,7 +5,6 @@ about: every matrix as seed within 45 MB of file; the default for GPT-2 small
 budget-bytes: 45000000
 allocation: measured
 metric: fisher
-compensate: 32768
 other codec=f16
 wpe   codec=int8
 all   codec=seed hadamard=max

@@ -8,7 +8,6 @@ allocation: measured
 metric: two-sided
 tokens: 98304
 probes: 512
-compensate: 32768
 other codec=f16
 all   codec=seedg hadamard=max
 wte   codec=seedg hadamard=max center=on

@@ -140,10 +140,11 @@ static void eliminate(double *h, double *b, size_t n)
     }
 }
 
-/* Row `row` of the change that is wanted, into y [cols]: of w [cols] for inputs x that have
- * become z, and a stream that lacks `lacks` [TOKENS] there (NULL: not added to it). */
+/* The change that is wanted of a row w [cols], into y [cols], for inputs x that have become z.
+ * has: the stream to which its outputs are added, by whose size squared tokens count the less,
+ * and which lacks `lacks` [TOKENS] there; NULL both: they are not added to it. */
 static void change_of(double *y, const float *w, const float *x, const float *z,
-                      const float *lacks, size_t cols)
+                      const float *lacks, const float *has, size_t cols)
 {
     double *h = calloc(cols * cols, sizeof *h), trace = 0;
 
@@ -153,10 +154,13 @@ static void change_of(double *y, const float *w, const float *x, const float *z,
         double lost = lacks ? (double)RBE_COMPENSATE_STREAM * (double)lacks[t] : 0;
         for (size_t k = 0; k < cols; k++)
             lost += (double)w[k] * ((double)a[k] - (double)b[k]);
+        double weight = has ? 0 : 1;
+        for (size_t i = 0; has && i < EMBD; i++)
+            weight += (double)has[t * EMBD + i] * (double)has[t * EMBD + i] / EMBD;
         for (size_t i = 0; i < cols; i++) {
-            y[i] += lost * (double)b[i];
+            y[i] += lost * (double)b[i] / weight;
             for (size_t k = 0; k < cols; k++)
-                h[i * cols + k] += (double)b[i] * (double)b[k];
+                h[i * cols + k] += (double)b[i] * (double)b[k] / weight;
         }
     }
     for (size_t i = 0; i < cols; i++)
@@ -208,7 +212,7 @@ static void check_targets(const struct rbe_convert *c, struct rbe_compensation *
         float *lacks = adds ? malloc(TOKENS * sizeof *lacks) : NULL;
         for (size_t n = 0; adds && n < TOKENS; n++)
             lacks[n] = had[n * EMBD + row] - has[n * EMBD + row];
-        change_of(y, w + row * t->cols, x, z, lacks, t->cols);
+        change_of(y, w + row * t->cols, x, z, lacks, has, t->cols);
         free(lacks);
         for (size_t n = 0; n < t->cols; n++) {
             const double moved = (double)got[n] - (double)w[row * t->cols + n];
