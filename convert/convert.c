@@ -25,7 +25,6 @@ bool rbe_convert_uses_feedback(const struct rbe_convert_entry *r)
 size_t rbe_convert_compensated(const struct rbe_convert *c)
 {
     const bool does = c->o.calibration && !c->o.no_feedback && !(c->o.low_rank > 0);
-
     const size_t text = does ? rbe_calibration_tokens(c->o.calibration) : 0;
 
     return c->o.compensate < text ? c->o.compensate : text;
