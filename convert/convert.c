@@ -271,7 +271,7 @@ static void encode_some(void *arg, unsigned i, unsigned n)
     }
 }
 
-/* The narrow ones from c->next on, each on one thread. */
+/* The narrow ones from c->next on, each on one thread where there are several. */
 static enum rbe_status encode_together(struct rbe_convert *c, double before, struct rbe_diag *d)
 {
     const unsigned threads = rbe_pool_threads(c->o.pool);
@@ -289,6 +289,11 @@ static enum rbe_status encode_together(struct rbe_convert *c, double before, str
         if (!c->finished[i] && is_mine(&c->entries[i]) && is_narrow(c, &c->entries[i]) &&
             is_ready(c, i))
             g.entries[g.count++] = i;
+    if (g.count == 1) {         /* the threads share it, as well as they can */
+        err = finish_entry(c, &c->entries[c->next], before, c->o.pool, 1, false,
+                           &c->finished[c->next], d);
+        goto out;
+    }
     rbe_pool_run(c->o.pool, encode_some, &g);
     for (unsigned i = 0; i < threads; i++)
         if (g.err[i] && (!err || err == RBE_ERR_INTERRUPTED)) {

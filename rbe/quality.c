@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/stats.h"
+#include "kernels/cpu.h"
+#include "rbe/tile.h"
 
 static const struct {
     const char *name;
@@ -68,31 +70,10 @@ struct row_sums {
     const struct rbe_weight *enc;
     const float *h;             /* moment, or NULL: the identity */
     double *w2, *e2;            /* [rows] */
-    float *scratch;             /* [threads][2][cols] */
+    float *errors;              /* [threads][RBE_TILE][cols] */
+    struct rbe_tile *tiles;     /* [threads], with a moment */
+    const struct rbe_vector *v;
 };
-
-/* v H v^T; H symmetric, so what is right of the diagonal counts twice.  Eight sums side by
- * side, so that the compiler may use vectors. */
-static double quadratic(const float *v, const float *h, size_t n)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const float *row = h + i * n;
-        double dot[8] = {0}, all = 0;
-        size_t k = i + 1;
-
-        for (; k + 8 <= n; k += 8)
-            for (size_t l = 0; l < 8; l++)
-                dot[l] += (double)row[k + l] * v[k + l];
-        for (; k < n; k++)
-            dot[k % 8] += (double)row[k] * v[k];
-        for (size_t l = 0; l < 8; l++)
-            all += dot[l];
-        sum += v[i] * (2 * all + (double)row[i] * v[i]);
-    }
-    return sum;
-}
 
 static double squares(const float *v, size_t n)
 {
@@ -106,25 +87,35 @@ static double squares(const float *v, size_t n)
 static void sum_rows(void *arg, unsigned part, unsigned parts)
 {
     const struct row_sums *s = arg;
-    const size_t cols = s->enc->cols;
-    float *e = s->scratch + part * cols;
-    size_t r0, r1;
+    const size_t rows = s->enc->rows, cols = s->enc->cols;
+    float *errors = s->errors + part * (size_t)RBE_TILE * cols;
 
-    rbe_split(s->enc->rows, 1, part, parts, &r0, &r1);
-    for (size_t r = r0; r < r1; r++) {
-        const float *w = s->w + r * cols;
+    for (size_t r0 = part * (size_t)RBE_TILE; r0 < rows; r0 += parts * (size_t)RBE_TILE) {
+        const size_t count = rows - r0 < RBE_TILE ? rows - r0 : RBE_TILE;
 
-        rbe_weight_decode_row(s->enc, r, e);
-        bool has = false, kept = false;
-        for (size_t c = 0; c < cols; c++) {
-            has = has || w[c] != 0;
-            kept = kept || e[c] != 0;
-            e[c] -= w[c];
+        for (size_t r = r0; r < r0 + count; r++) {
+            const float *w = s->w + r * cols;
+            float *e = errors + (r - r0) * cols;
+            bool has = false, kept = false;
+
+            rbe_weight_decode_row(s->enc, r, e);
+            for (size_t c = 0; c < cols; c++) {
+                has = has || w[c] != 0;
+                kept = kept || e[c] != 0;
+                e[c] -= w[c];
+            }
+            s->lost[r] = has && !kept;
+            s->noisy[r] = !has && kept;
+            if (!s->h) {
+                s->w2[r] = squares(w, cols);
+                s->e2[r] = squares(e, cols);
+            }
         }
-        s->lost[r] = has && !kept;
-        s->noisy[r] = !has && kept;
-        s->w2[r] = s->h ? quadratic(w, s->h, cols) : squares(w, cols);
-        s->e2[r] = s->h ? quadratic(e, s->h, cols) : squares(e, cols);
+        if (s->h) {
+            struct rbe_tile *t = &s->tiles[part];
+            rbe_tile_forms(s->w2 + r0, t, s->v, s->w + r0 * cols, count, cols, s->h);
+            rbe_tile_forms(s->e2 + r0, t, s->v, errors, count, cols, s->h);
+        }
     }
 }
 
@@ -133,7 +124,7 @@ static enum rbe_status measure(double *sum_w2, double *sum_e2, size_t *lost, siz
                                struct rbe_pool *pool, struct rbe_diag *d)
 {
     const unsigned threads = pool ? rbe_pool_threads(pool) : 1;
-    struct row_sums s = {.w = w, .enc = enc, .h = h};
+    struct row_sums s = {.w = w, .enc = enc, .h = h, .v = rbe_vector_best(rbe_cpu_isa())};
     enum rbe_status err = RBE_OK;
 
     *sum_w2 = *sum_e2 = 0;
@@ -142,8 +133,9 @@ static enum rbe_status measure(double *sum_w2, double *sum_e2, size_t *lost, siz
     s.noisy = malloc(enc->rows * sizeof *s.noisy);
     s.w2 = malloc(enc->rows * sizeof *s.w2);
     s.e2 = malloc(enc->rows * sizeof *s.e2);
-    s.scratch = malloc((size_t)threads * enc->cols * sizeof *s.scratch);
-    if (!s.lost || !s.noisy || !s.w2 || !s.e2 || !s.scratch) {
+    s.errors = malloc(threads * (size_t)RBE_TILE * enc->cols * sizeof *s.errors);
+    s.tiles = h ? malloc(threads * sizeof *s.tiles) : NULL;
+    if (!s.lost || !s.noisy || !s.w2 || !s.e2 || !s.errors || (h && !s.tiles)) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -159,7 +151,8 @@ out:
     free(s.noisy);
     free(s.w2);
     free(s.e2);
-    free(s.scratch);
+    free(s.tiles);
+    free(s.errors);
     return err;
 }
 

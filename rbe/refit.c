@@ -5,8 +5,7 @@
  *
  * Nearly all of the work is three products: W H once, V H for each fit of the rows (V what the
  * codes stand for), and the Gram matrix of the codes for each fit of the columns.  All go by
- * tiles of 64 x 64 dot products, each over its whole length in the same order, so that the
- * threads may share the tiles as they like.
+ * tiles (tile.h), which the threads share.
  */
 #include "rbe/refit.h"
 
@@ -16,12 +15,12 @@
 
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
-#include "kernels/vector.h"
+#include "rbe/tile.h"
 
 enum {
-    TILE = 64,
-    CHUNK = 256,                /* two panels of 64 KiB stay in the second-level cache */
-    QUAD = 4,                   /* values that lie together in b */
+    TILE = RBE_TILE,
+    CHUNK = RBE_TILE_CHUNK,
+    QUAD = RBE_TILE_QUAD,
     LANES = 4,
     ROUNDS = 3,
     STEPS = 100,                /* of the conjugate gradients at most */
@@ -31,17 +30,12 @@ enum {
  * that hardly count have their scales from noise without it. */
 #define RIDGE 0.01
 
-struct tile {
-    float a[TILE][CHUNK];
-    float b[CHUNK / QUAD][TILE][QUAD];  /* b[j] has its values k to k + 3 at [k / 4][j] */
-    double out[TILE][TILE];     /* out[i][j]: a[i] times b[j] */
-};
-
 struct work {
     const struct rbe_refit *f;
     const float *wh;            /* [rows][cols], W H */
     const struct rbe_vector *v;
-    struct tile *tiles;         /* [threads] */
+    struct rbe_tile *tiles;     /* [threads] */
+    float *values;              /* [threads][TILE][cols] */
     float *a;                   /* [cols][cols], or [cols] without a moment */
     double *b;                  /* [6][cols]: b, then room of the solver */
     float *weight;              /* [rows], importance * row^2 */
@@ -49,54 +43,21 @@ struct work {
 
 /* --- tiles ------------------------------------------------------------------------------- */
 
-/* out += a b^T over a whole chunk: panels are padded with zeros. */
-static void tile_add(const struct work *u, struct tile *t)
-{
-    u->v->dots(&t->out[0][0], &t->a[0][0], &t->b[0][0][0], TILE, TILE, CHUNK);
-}
-
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* Rows i0 to i0 + TILE and columns k0 to k1 of x [rows][cols]. */
-static void pack(float panel[TILE][CHUNK], const float *x, size_t rows, size_t cols, size_t i0,
-                 size_t k0, size_t k1)
-{
-    memset(panel, 0, TILE * sizeof panel[0]);
-    for (size_t i = i0; i < least(rows, i0 + TILE); i++)
-        memcpy(panel[i - i0], x + i * cols + k0, (k1 - k0) * sizeof *x);
-}
-
-/* The same of a square matrix, as b has it. */
-static void pack_quads(float panel[CHUNK / QUAD][TILE][QUAD], const float *x, size_t cols,
-                       size_t i0, size_t k0, size_t k1)
-{
-    const size_t n = k1 - k0;
-
-    memset(panel, 0, CHUNK / QUAD * sizeof panel[0]);
-    for (size_t i = i0; i < least(cols, i0 + TILE); i++) {
-        const float *from = x + i * cols + k0;
-        size_t k = 0;
-
-        for (; k + QUAD <= n; k += QUAD)
-            memcpy(panel[k / QUAD][i - i0], from + k, QUAD * sizeof *x);
-        if (k < n)
-            memcpy(panel[k / QUAD][i - i0], from + k, (n - k) * sizeof *x);
-    }
-}
-
-/* The same of what the codes stand for at row scales 1. */
-static void pack_values(float panel[TILE][CHUNK], const struct rbe_refit *f, size_t i0,
-                        size_t k0, size_t k1)
+/* What the codes of rows i0 to i0 + TILE stand for at row scales 1, [TILE][cols]; returns how
+ * many there are. */
+static size_t fill_values(float *values, const struct rbe_refit *f, size_t i0)
 {
     const size_t i1 = least(f->rows, i0 + TILE);
 
-    memset(panel, 0, TILE * sizeof panel[0]);
-    for (size_t k = k0; k < k1; k++)
+    for (size_t k = 0; k < f->cols; k++)
         for (size_t i = i0; i < i1; i++)
-            panel[i - i0][k - k0] = f->col[k] * (float)f->g[k * f->rows + i];
+            values[(i - i0) * f->cols + k] = f->col[k] * (float)f->g[k * f->rows + i];
+    return i1 - i0;
 }
 
 /* Codes of columns i0 to i0 + TILE in rows k0 to k1, times the weight of the row. */
@@ -125,16 +86,16 @@ static void multiply(void *arg, unsigned part, unsigned parts)
 {
     struct work *u = arg;
     const struct rbe_refit *f = u->f;
-    struct tile *t = &u->tiles[part];
+    struct rbe_tile *t = &u->tiles[part];
 
     for (size_t m = part * (size_t)TILE; m < f->rows; m += parts * (size_t)TILE)
         for (size_t n = 0; n < f->cols; n += TILE) {
             memset(t->out, 0, sizeof t->out);
             for (size_t k = 0; k < f->cols; k += CHUNK) {
                 const size_t k1 = least(f->cols, k + CHUNK);
-                pack(t->a, f->w, f->rows, f->cols, m, k, k1);
-                pack_quads(t->b, f->moment, f->cols, n, k, k1);
-                tile_add(u, t);
+                rbe_tile_pack_a(t, f->w, f->rows, f->cols, m, k, k1);
+                rbe_tile_pack_b(t, f->moment, f->cols, f->cols, n, k, k1);
+                rbe_tile_add(t, u->v);
             }
             for (size_t i = 0; i < TILE && m + i < f->rows; i++)
                 for (size_t j = 0; j < TILE && n + j < f->cols; j++)
@@ -144,39 +105,29 @@ static void multiply(void *arg, unsigned part, unsigned parts)
 
 /* --- rows -------------------------------------------------------------------------------- */
 
-/* v H v^T and w H v^T of the TILE rows from m on, v what the codes stand for. */
-static void row_sums(const struct work *u, struct tile *t, size_t m, double *down, double *up)
+/* v H v^T and w H v^T of the rows from m on, TILE at most, v what the codes stand for; returns
+ * how many there are. */
+static size_t row_sums(const struct work *u, unsigned part, size_t m, double *down, double *up)
 {
     const struct rbe_refit *f = u->f;
+    float *values = u->values + part * (size_t)TILE * f->cols;
+    const size_t rows = fill_values(values, f, m);
 
-    for (size_t i = 0; i < TILE; i++)
-        down[i] = up[i] = 0;
-    for (size_t n = 0; n < f->cols; n += TILE) {
-        const size_t n1 = least(f->cols, n + TILE);
+    if (f->moment)
+        rbe_tile_forms(down, &u->tiles[part], u->v, values, rows, f->cols, f->moment);
+    for (size_t i = 0; i < rows; i++) {
+        const float *v = values + i * f->cols, *wh = u->wh + (m + i) * f->cols;
+        double square = 0;
 
-        memset(t->out, 0, sizeof t->out);
-        /* H is symmetric: what is right of the diagonal's tile counts twice. */
-        for (size_t k = n1; f->moment && k < f->cols; k += CHUNK) {
-            const size_t k1 = least(f->cols, k + CHUNK);
-            pack_values(t->a, f, m, k, k1);
-            pack_quads(t->b, f->moment, f->cols, n, k, k1);
-            tile_add(u, t);
+        up[i] = 0;
+        for (size_t k = 0; k < f->cols; k++) {
+            square += (double)v[k] * (double)v[k];
+            up[i] += (double)v[k] * (double)wh[k];
         }
-        for (size_t i = 0; i < TILE; i++)
-            for (size_t j = 0; j < TILE; j++)
-                t->out[i][j] *= 2;
-        pack_values(t->a, f, m, n, n1);
-        if (f->moment) {
-            pack_quads(t->b, f->moment, f->cols, n, n, n1);
-            tile_add(u, t);
-        }
-        for (size_t i = 0; i < least(TILE, f->rows - m); i++)
-            for (size_t j = 0; j < n1 - n; j++) {
-                const double v = (double)t->a[i][j];
-                down[i] += v * (f->moment ? t->out[i][j] : v);
-                up[i] += v * (double)u->wh[(m + i) * f->cols + n + j];
-            }
+        if (!f->moment)
+            down[i] = square;
     }
+    return rows;
 }
 
 static void fit_rows(void *arg, unsigned part, unsigned parts)
@@ -186,8 +137,8 @@ static void fit_rows(void *arg, unsigned part, unsigned parts)
     double down[TILE], up[TILE];
 
     for (size_t m = part * (size_t)TILE; m < f->rows; m += parts * (size_t)TILE) {
-        row_sums(u, &u->tiles[part], m, down, up);
-        for (size_t i = 0; i < least(TILE, f->rows - m); i++) {
+        const size_t rows = row_sums(u, part, m, down, up);
+        for (size_t i = 0; i < rows; i++) {
             const float s = (float)(up[i] / down[i]);
             if (up[i] > 0 && down[i] > 0 && s > 0 && isfinite(s))
                 f->row[m + i] = s;
@@ -203,7 +154,7 @@ static void fit_rows(void *arg, unsigned part, unsigned parts)
  * over m of importance[m] * v[m][n] * v[m][k], and b the row sums of A taken from the sums over
  * m of importance[m] * v[m][n] * (W H)[m][n].
  */
-static void gram_tile(const struct work *u, struct tile *t, size_t n, size_t k)
+static void gram_tile(const struct work *u, struct rbe_tile *t, size_t n, size_t k)
 {
     const struct rbe_refit *f = u->f;
 
@@ -212,7 +163,7 @@ static void gram_tile(const struct work *u, struct tile *t, size_t n, size_t k)
         const size_t m1 = least(f->rows, m + CHUNK);
         pack_codes(t->a, f, u->weight, n, m, m1);
         pack_code_quads(t->b, f, k, m, m1);
-        tile_add(u, t);
+        rbe_tile_add(t, u->v);
     }
     for (size_t i = n; i < least(f->cols, n + TILE); i++)
         for (size_t j = k; j < least(f->cols, k + TILE); j++) {
@@ -380,10 +331,11 @@ enum rbe_status rbe_refit_scales(const struct rbe_refit *f, struct rbe_pool *poo
     enum rbe_status err = RBE_OK;
 
     u.tiles = malloc(rbe_pool_threads(pool) * sizeof *u.tiles);
+    u.values = malloc(rbe_pool_threads(pool) * TILE * f->cols * sizeof *u.values);
     u.a = columns ? malloc(square * sizeof *u.a) : NULL;
     u.b = columns ? malloc(6 * f->cols * sizeof *u.b) : NULL;
     u.weight = columns ? malloc(f->rows * sizeof *u.weight) : NULL;
-    if (!u.tiles || (columns && (!u.a || !u.b || !u.weight))) {
+    if (!u.tiles || !u.values || (columns && (!u.a || !u.b || !u.weight))) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -396,6 +348,7 @@ out:
     free(u.weight);
     free(u.b);
     free(u.a);
+    free(u.values);
     free(u.tiles);
     return err;
 }
