@@ -232,5 +232,8 @@ const char *rbe_convert_default_profile(const struct rbe_model_config *c)
     /* The chapter's: 45 MB. */
     if (c->arch == RBE_ARCH_GPT2 && rbe_model_config_params(c) == RBE_GPT2_SMALL)
         return "mobile-45mb";
+    /* Whose compensation is not known to help. */
+    if (c->arch == RBE_ARCH_GPT2 && rbe_model_config_params(c) > RBE_GPT2_SMALL)
+        return "gpt2-2.89";
     return rbe_arch_at(c->arch)->profile;
 }

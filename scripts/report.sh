@@ -143,6 +143,7 @@ look_at_model() {
     case $arch in
     gpt2)
         profile=mini-2.89 schedules=(chapter-8.3.1 chapter-8.3.2)
+        [ "${parameters:-0}" -lt 124439808 ] || profile=gpt2-2.89
         [ "$parameters" != 124439808 ] || profile=mobile-45mb
         ;;
     *) profile=smol-2.89 also=(smol-4.0) ;;

@@ -250,6 +250,8 @@ static void check_default_profile(void)
 
     CHECK(!strcmp(rbe_convert_default_profile(&small), "mobile-45mb"));
     small.n_layer = 24;
+    CHECK(!strcmp(rbe_convert_default_profile(&small), "gpt2-2.89"));
+    small.n_layer = 6;
     CHECK(!strcmp(rbe_convert_default_profile(&small), "mini-2.89"));
 }
 
