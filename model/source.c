@@ -481,10 +481,14 @@ enum rbe_status rbe_source_read_to(float *to, float *scratch, const struct rbe_s
             rbe_weight_decode_row(t->weight, r, to + r * t->cols);
         return RBE_OK;
     }
-    if (t->gguf)
-        return read_gguf(to, s, t, d);
+    if (t->gguf) {
+        const enum rbe_status err = read_gguf(to, s, t, d);
+        rbe_map_forget(t->gguf->data, t->gguf->bytes);
+        return err;
+    }
     const enum rbe_status err =
         rbe_tensor_to_f32(t->tensor, t->transposed ? scratch : to, &why);
+    rbe_map_forget(t->tensor->data, t->tensor->bytes);
     if (err)
         return rbe_fail(d, err, "%s: %s", rbe_safetensors_path(s->file), why.text);
     if (t->transposed)

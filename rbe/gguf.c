@@ -568,7 +568,7 @@ uint64_t rbe_gguf_stamp(const struct rbe_gguf *g)
 
 enum rbe_status rbe_gguf_sha256(char hex[65], const struct rbe_gguf *g)
 {
-    return rbe_sha256(hex, g->map.bytes, g->map.size);
+    return rbe_map_sha256(hex, &g->map);
 }
 
 /* --- tensors and metadata by name --------------------------------------------------------- */

@@ -535,7 +535,7 @@ enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensor
     enum rbe_status err;
 
     if (!s->shard_count)
-        return rbe_sha256(hex, s->map.bytes, s->map.size);
+        return rbe_map_sha256(hex, &s->map);
     for (size_t i = 0; i <= s->shard_count; i++)
         room += 64 + 3 + strlen(base_name(i ? s->shards[i - 1]->path : s->path));
     char *lines = malloc(room);
@@ -543,7 +543,7 @@ enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensor
         return RBE_ERR_NOMEM;
     for (size_t i = 0; i <= s->shard_count; i++) {
         const struct rbe_safetensors *f = i ? s->shards[i - 1] : s;
-        if ((err = rbe_sha256(hex, f->map.bytes, f->map.size)))
+        if ((err = rbe_map_sha256(hex, &f->map)))
             goto out;
         at += (size_t)snprintf(lines + at, room - at, "%s  %s\n", hex, base_name(f->path));
     }
