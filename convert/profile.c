@@ -565,13 +565,14 @@ enum rbe_status rbe_profile_open(struct rbe_profile **out, const char *name_or_p
         /* A shipped profile of such a name says more than the name: without the folder,
          * seed-b44 would be another model. */
         char *folder = find_shipped(NULL);
-        const bool lost = !folder && strstr(name_or_path, "-b");
+        const bool found = folder;
         free(folder);
-        if (lost)
+        if ((found || !strstr(name_or_path, "-b")) &&
+            synthesise(text, sizeof text, name_or_path))
+            return rbe_profile_parse(out, text, name_or_path, d);
+        if (!found)
             return rbe_fail(d, RBE_ERR_IO, "'%.60s': the shipped profiles are not found; set "
                             "RBE_PROFILES to their folder", name_or_path);
-        if (synthesise(text, sizeof text, name_or_path))
-            return rbe_profile_parse(out, text, name_or_path, d);
         const char *dash = strstr(name_or_path, "-b");
         snprintf(text, sizeof text, "%.*s", dash ? (int)(dash - name_or_path) : 0,
                  name_or_path);

@@ -123,6 +123,19 @@ check 'layers err more' awk -v a="$with" -v b="$(plain_error)" \
 check 'it says what memory it takes' grep -q '^memory: up to [1-9][0-9]* MB' "$dir/out"
 check 'and refuses more than is allowed' fails 1 'besides the mapped checkpoint, 5 are allowed' \
     "${measured[@]}" "$dir/x.rbe" --memory 5
+# SmolLM2's shape: layers run twice rather than take more than 1.5 GB; not where more is offered.
+planned() { # MB-MIN MB-MAX OPTION...: what it plans to take
+    "$rbe" convert "$dir/large" "$dir/x.rbe" --metric two-sided "${@:3}" > "$dir/out" 2>&1
+    local mb
+    mb=$(sed -n 's/^memory: up to \([0-9]*\) MB.*/\1/p' "$dir/out")
+    [ "${mb:-0}" -gt "$1" ] && [ "$mb" -le "$2" ]
+}
+if [ "$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')" -gt 1000 ]; then
+    "$rbe" synth "$dir/large" --arch llama --size SmolLM2-135M > "$dir/out"
+    check 'a plan within 1.5 GB' planned 1000 1500 --threads 2
+    check 'or within what is offered' planned 1500 2000 --threads 2 --memory 2000
+    rm -r "$dir/large"
+fi
 check 'a limit that is none' fails 2 '--memory' "$tiny" "$dir/x.rbe" --memory -1
 check 'a calibration text' run "$tiny" "$dir/lf.rbe" -p seed-b44 --calibration "$dir/c.txt" \
     --search fast
