@@ -156,7 +156,8 @@ static void shipped(void)
     /* Not another model of the same name where the folder is lost. */
     setenv("RBE_PROFILES", "/nonexistent", 1);
     CHECK(rbe_profile_open(&p, "seed-b44", &d) == RBE_ERR_IO && strstr(d.text, "RBE_PROFILES"));
-    CHECK(rbe_profile_open(&p, "mini-2.89", &d) == RBE_ERR_IO && strstr(d.text, "RBE_PROFILES"));
+    CHECK(rbe_profile_open(&p, "mini-2.89", &d) == RBE_ERR_IO &&
+          strstr(d.text, "RBE_PROFILES"));
     CHECK(!rbe_profile_open(&p, "int8", &d));
     rbe_profile_close(&p);
     unsetenv("RBE_PROFILES");
