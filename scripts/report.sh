@@ -187,15 +187,17 @@ contents() { rbe info --json "$1" > "$2.new" && mv "$2.new" "$2"; }
 # inference LAUNCHES OPTION...: one run for each number of threads; the models take turns in it, in
 # several launches.
 inference() {
-    local t last=0 how launches=$1
+    local t last=0 how launches=$1 deepest=full
     shift
+    # A context of thousands of tokens takes minutes to fill: as deep as GPT-2's, then.
+    [ "$n_ctx" -le 1024 ] || deepest=960
     [ -z "$quick" ] || launches=2
     for t in 1 2 "$threads"; do
         { [ "$t" -le "$threads" ] && [ "$t" -gt "$last" ]; } || continue
         last=$t
         # Memory, and long contexts, with the most threads only, whose rows are the last.
         how=(--no-child --depths "$([ "$launches" -lt 3 ] && echo 128 || echo '0,128')")
-        [ "$t" != "$threads" ] || how=(--depths '0,128,256,full')
+        [ "$t" != "$threads" ] || how=(--depths "0,128,256,$deepest")
         [ "$n_ctx" -gt 272 ] || how=(--depths 128)
         rbe eval inference "$@" --threads "$t" --launches $launches "${how[@]}" || return
     done
@@ -203,12 +205,12 @@ inference() {
 # edge ORIGINAL ENCODED OPTION...: both under the limit; and how the memory of the encoded one
 # grows with the context.
 edge() {
-    local original=$1 encoded=$2
+    local original=$1 encoded=$2 longest_text=$(((n_ctx > 1024 ? 1024 : n_ctx) - 1))
     shift 2
+    [ -z "$quick" ] || longest_text=64
     [ "$n_ctx" -gt 256 ] || { echo "a context of $n_ctx tokens: too short for 256"; return 77; }
     rbe eval edge --model "$encoded" --tokens 16 "$@" &&
-        rbe eval edge --model "$encoded" --tokens "$([ -n "$quick" ] && echo 64 || echo $((n_ctx - 1)))" \
-            "$@" || return
+        rbe eval edge --model "$encoded" --tokens "$longest_text" "$@" || return
     rbe eval edge --model "$original" --model "$encoded" "$@"
 }
 arm_here() {
