@@ -37,7 +37,7 @@ resume=()
 [ ! -s "$made.checkpoint" ] || resume=(--resume)
 if [ ! -s "$made.rbe" ]; then
     rbe tune "$mini" "$start" "$made.rbe" --profile scales-large --bf16 --threads 2 \
-        --tokens "${TOKENS:-4000000}" --evaluations 8 --checkpoint "$made.checkpoint" \
+        --tokens "${TOKENS:-2000000}" --evaluations 8 --checkpoint "$made.checkpoint" \
         "${resume[@]}" --out-json "$made.jsonl" "${tune[@]}"
 fi
 [ -z "${TOKENS:-}${CONVERT:-}${TUNE:-}" ] || exit 0
