@@ -127,12 +127,16 @@ void rbe_top_logits(float *logits, const unsigned char *from, const float *stude
     float rest;
 
     memcpy(&rest, from, sizeof rest);
-    v->scale(logits, student, vocab, 1 / temperature);
+    if (temperature == 1)
+        memcpy(logits, student, vocab * sizeof *logits);
+    else
+        v->scale(logits, student, vocab, 1 / temperature);
     for (size_t i = 0; i < n; i++)
         logits[get_id(ids, i, wide)] = NOTHING;
     /* The rest keeps the student's logits; the others stand as far from them as it says. */
     const double from_rest = e->log_sum_exp(logits, vocab) - log(fmax((double)rest, LEAST));
-    memcpy(logits, student, vocab * sizeof *logits);
+    if (temperature != 1)
+        memcpy(logits, student, vocab * sizeof *logits);
     for (size_t i = 0; i < n; i++) {
         uint16_t p;
         memcpy(&p, from + sizeof(float) + i * sizeof p, sizeof p);
