@@ -219,7 +219,7 @@ static size_t kept_bytes(const struct run *r, uint64_t tokens)
     return rbe_kept_bytes(&plan);
 }
 
-static enum rbe_status check_memory(struct run *r, struct rbe_grad_limits l,
+static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
     const struct rbe_student_uses uses = uses_of(&r->recipe);
@@ -236,17 +236,13 @@ static enum rbe_status check_memory(struct run *r, struct rbe_grad_limits l,
                          (r->model ? rbe_source_file_bytes(r->model) : 0) +
                          (r->text.count + r->valid.count) * sizeof(uint32_t);
     const size_t calibration = calibration_bytes(r);
-    const double without = ((double)student + (double)teacher + (double)own + (double)files +
-                            (double)calibration) / 1e6;
+    const double kept = (double)kept_bytes(r, r->a->minutes > 0 ? 0 : r->tokens) / 1e6;
+    const double need = ((double)student + (double)teacher + (double)own + (double)files +
+                         (double)calibration) / 1e6 + kept;
     const double machine =
         (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e6;
     const double limit = r->a->memory > 0 ? r->a->memory : machine;
 
-    /* What nobody asked for is no reason to refuse. */
-    const uint64_t tokens = r->a->minutes > 0 ? 0 : r->tokens;
-    if (r->a->teacher_memory < 0 && without + (double)kept_bytes(r, tokens) / 1e6 > limit)
-        r->o.kept_bytes = 0;
-    const double kept = (double)kept_bytes(r, tokens) / 1e6, need = without + kept;
     printf("memory: %.0f MB (student %.0f, teacher %.0f, its predictions %.0f, what is trained "
            "%.0f, calibration %.0f, files %.0f) of %.0f\n", need, (double)student / 1e6,
            (double)teacher / 1e6, kept, (double)own / 1e6, (double)calibration / 1e6,
@@ -412,7 +408,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
         .time = a->context ? (uint32_t)a->context : default_time(c),
         .micro = a->micro ? (uint32_t)a->micro : without->micro,
-        .kept_bytes = (size_t)(1e6 * (a->teacher_memory < 0 ? TUNE_KEPT : a->teacher_memory)),
+        .kept_bytes = (size_t)(1e6 * a->teacher_memory),
         .evaluations = a->evaluations < 0 ? without->evaluations : (uint32_t)a->evaluations,
         .valid_windows = a->valid_windows ? (uint32_t)a->valid_windows : without->windows,
         .text = &r->text, .valid = &r->valid,
