@@ -209,6 +209,16 @@ static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
     return u;
 }
 
+/* Of the teacher's predictions in a training of so many tokens; 0: the most they can be. */
+static size_t kept_bytes(const struct run *r, uint64_t tokens)
+{
+    struct rbe_trainer_options o = r->o;
+
+    o.tokens = tokens;
+    const struct rbe_kept_plan plan = rbe_trainer_kept(&o, trained(r)->vocab);
+    return rbe_kept_bytes(&plan);
+}
+
 static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits l,
                                     struct rbe_diag *d)
 {
@@ -226,19 +236,22 @@ static enum rbe_status check_memory(const struct run *r, struct rbe_grad_limits 
                          (r->model ? rbe_source_file_bytes(r->model) : 0) +
                          (r->text.count + r->valid.count) * sizeof(uint32_t);
     const size_t calibration = calibration_bytes(r);
+    const double kept = (double)kept_bytes(r, r->a->minutes > 0 ? 0 : r->tokens) / 1e6;
     const double need = ((double)student + (double)teacher + (double)own + (double)files +
-                         (double)calibration) / 1e6;
+                         (double)calibration) / 1e6 + kept;
     const double machine =
         (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e6;
     const double limit = r->a->memory > 0 ? r->a->memory : machine;
 
-    printf("memory: %.0f MB (student %.0f, teacher %.0f, what is trained %.0f, calibration "
-           "%.0f, files %.0f) of %.0f\n", need, (double)student / 1e6, (double)teacher / 1e6,
-           (double)own / 1e6, (double)calibration / 1e6, (double)files / 1e6, limit);
+    printf("memory: %.0f MB (student %.0f, teacher %.0f, its predictions %.0f, what is trained "
+           "%.0f, calibration %.0f, files %.0f) of %.0f\n", need, (double)student / 1e6,
+           (double)teacher / 1e6, kept, (double)own / 1e6, (double)calibration / 1e6,
+           (double)files / 1e6, limit);
     if (need > limit)
         return rbe_fail(d, RBE_ERR_LIMIT, "not enough memory: %.0f MB are needed, %.0f MB are "
-                        "%s; a smaller --micro or --recompute needs less", need, limit,
-                        r->a->memory > 0 ? "allowed" : "there");
+                        "%s; a smaller --micro%s or --recompute needs less", need, limit,
+                        r->a->memory > 0 ? "allowed" : "there",
+                        kept > 0 ? ", a smaller --teacher-memory" : "");
     return RBE_OK;
 }
 
@@ -273,13 +286,14 @@ static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
     if ((err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text))) ||
         (err = rbe_sha256(shape, &r->source->config, sizeof r->source->config)))
         return err;
-    const int n = snprintf(text, sizeof text, "tune 2 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
-                           " %s %s %u %u %u %u %d %d %d %d %s", r->source->sha256, shape,
+    const int n = snprintf(text, sizeof text, "tune 3 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
+                           " %s %s %u %u %u %u %d %d %d %d %s %zu", r->source->sha256, shape,
                            r->model_sha, calibration, recipe,
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
                            r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
                            r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
-                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.how.metric));
+                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.how.metric),
+                           kept_bytes(r, r->tokens));
     return rbe_sha256(r->key, text, (size_t)n);
 }
 
@@ -308,8 +322,8 @@ static enum rbe_status open_models(struct run *r, struct rbe_diag *d)
 /* Tokens for --minutes: from the speed of two steps whose gradients are thrown away. */
 static enum rbe_status tokens_for_minutes(struct run *r, struct rbe_diag *d)
 {
-    const struct rbe_grad_batch b = {r->o.micro, r->o.time, r->text.ids, r->text.ids + 1,
-                                     NULL};
+    const struct rbe_grad_batch b = {.batch = r->o.micro, .time = r->o.time,
+                                     .tokens = r->text.ids, .targets = r->text.ids + 1};
     struct rbe_loss_sums sums = {0};
     enum rbe_status err;
     double rate = 0;
@@ -394,6 +408,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         .recipe = &r->recipe, .loss = r->loss, .tokens = r->tokens, .seed = (uint64_t)a->seed,
         .time = a->context ? (uint32_t)a->context : default_time(c),
         .micro = a->micro ? (uint32_t)a->micro : without->micro,
+        .kept_bytes = (size_t)(1e6 * a->teacher_memory),
         .evaluations = a->evaluations < 0 ? without->evaluations : (uint32_t)a->evaluations,
         .valid_windows = a->valid_windows ? (uint32_t)a->valid_windows : without->windows,
         .text = &r->text, .valid = &r->valid,
@@ -508,6 +523,7 @@ static enum rbe_status append_result(const struct run *r, struct rbe_result_file
                    RBE_WORD(layout, rbe_layout_name(r->layout)), RBE_INT(tokens, x->tokens),
                    RBE_INT(seed, r->o.seed), RBE_REAL(seconds, x->seconds),
                    RBE_REAL(tokens_per_s, (double)x->tokens / x->seconds),
+                   RBE_INT(teacher_passes, x->passes), RBE_INT(teacher_memory, x->kept_bytes),
                    RBE_REAL(base_perplexity, x->original > 0 ? x->original : NAN),
                    RBE_JSON(valid, RBE_OBJECT(RBE_WORD(sha256, r->valid.sha256),
                                               RBE_INT(windows, r->o.valid_windows),

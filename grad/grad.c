@@ -13,6 +13,7 @@
 
 #include "base/progress.h"
 #include "grad/state.h"
+#include "grad/top.h"
 #include "kernels/cpu.h"
 #include "model/dense.h"
 
@@ -516,7 +517,17 @@ struct head {
     float weight;
     bool backward;
     size_t first, count;
+    size_t taught;              /* positions before the first whose prediction is known */
 };
+
+/* Where the prediction of a position is kept; NULL: nowhere. */
+static unsigned char *kept_of(const struct rbe_pass *p, size_t at)
+{
+    const struct rbe_grad_batch *b = p->b;
+    unsigned char *sequence = b->kept ? b->kept[at / b->time] : NULL;
+
+    return sequence ? sequence + at % b->time * rbe_top_bytes(p->t->c.vocab) : NULL;
+}
 
 /* logits [count][vocab] of positions from first on, on thread i. */
 static void project(const struct rbe_grad *t, unsigned i, size_t first, size_t count,
@@ -555,7 +566,8 @@ static void run_losses(void *arg, unsigned i, unsigned n)
     rbe_split(h->count, 1, i, n, &a, &b);
     float *s = t->logits + a * vocab, *o = t->other_logits + a * vocab;
     project(t, i, h->first + a, b - a, s);
-    if (h->teacher)
+    const bool taught = h->first < h->taught;
+    if (h->teacher && taught)
         project(h->teacher, i, h->first + a, b - a, o);
     for (size_t k = 0; k < b - a; k++) {
         const size_t at = h->first + a + k;
@@ -563,6 +575,11 @@ static void run_losses(void *arg, unsigned i, unsigned n)
             h->p->b->draws ? draw(t, s + k * vocab, o + k * vocab, h->p->b->draws[at])
                            : h->p->b->targets[at];
 
+        unsigned char *const kept = h->teacher ? kept_of(h->p, at) : NULL;
+        if (kept && taught)
+            rbe_top_take(kept, o + k * vocab, w->pair, vocab, h->loss->temperature);
+        else if (kept)
+            rbe_top_logits(o + k * vocab, kept, s + k * vocab, vocab, h->loss->temperature);
         if (summed)
             memcpy(w->pair + vocab, s + k * vocab, vocab * sizeof *s);
         rbe_loss_row(h->loss, s + k * vocab, h->teacher ? o + k * vocab : NULL, vocab, target,
@@ -593,6 +610,15 @@ static void run_head_weights(void *arg, unsigned i, unsigned n)
                     t->grads + rbe_output_of(t)->at + a * e, e);
 }
 
+/* How many positions come next, of all `tokens`: taught and known ones are not taken together,
+ * so that what the teacher computes does not depend on what is known. */
+static size_t next_count(const struct rbe_grad *t, size_t first, size_t taught, size_t tokens)
+{
+    const size_t left = (first < taught ? taught : tokens) - first;
+
+    return left < t->head_rows ? left : t->head_rows;
+}
+
 /* Leaves the gradient by the hidden states in dmid and adds that of the output layer. */
 static bool run_head(struct head *h, struct rbe_loss_sums *sums)
 {
@@ -606,7 +632,7 @@ static bool run_head(struct head *h, struct rbe_loss_sums *sums)
     for (h->first = 0; h->first < tokens; h->first += h->count) {
         if (rbe_interrupt_is_old())
             return false;
-        h->count = tokens - h->first < t->head_rows ? tokens - h->first : t->head_rows;
+        h->count = next_count(t, h->first, h->taught, tokens);
         rbe_pool_run(t->pool, run_losses, h);
         if (!h->backward)
             continue;
@@ -660,6 +686,11 @@ static enum rbe_status check_teacher(const struct rbe_grad *t, const struct rbe_
                         "student's %u", teacher->c.vocab, t->c.vocab);
     if (rbe_pool_threads(teacher->pool) < rbe_pool_threads(t->pool))
         return rbe_fail(d, RBE_ERR_ARG, "the teacher was opened for fewer threads");
+    if (b->known > b->batch || (b->known && !b->kept))
+        return rbe_fail(d, RBE_ERR_ARG, "%u of %u sequences known", b->known, b->batch);
+    for (uint32_t i = b->batch - b->known; i < b->batch; i++)
+        if (!b->kept[i])
+            return rbe_fail(d, RBE_ERR_ARG, "sequence %u is not known", i);
     return check_batch(teacher, b, false, d);
 }
 
@@ -673,17 +704,22 @@ static enum rbe_status run(struct rbe_grad *t, const struct rbe_grad_batch *b,
 
     if ((err = check_batch(t, b, !b->draws, d)))
         return err;
+    if (!backward && (b->known || b->kept))
+        return rbe_fail(d, RBE_ERR_ARG, "kept predictions are for steps");
     if (b->draws && rbe_loss_distils(loss))
         return rbe_fail(d, RBE_ERR_ARG, "drawn targets and a teacher");
     if (!rbe_loss_distils(loss))
         teacher = NULL;
     else if ((err = check_teacher(t, teacher, b, d)))
         return err;
-    struct rbe_pass q = {.t = teacher, .b = b, .tokens = p.tokens};
-    if ((teacher && !rbe_pass_forward(&q)) || !rbe_pass_forward(&p))
+    struct rbe_grad_batch taught = *b;
+    taught.batch -= teacher ? b->known : 0;
+    struct rbe_pass q = {.t = teacher, .b = &taught,
+                         .tokens = (size_t)taught.batch * b->time};
+    if ((teacher && q.tokens && !rbe_pass_forward(&q)) || !rbe_pass_forward(&p))
         return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     struct head h = {.p = &p, .loss = loss, .teacher = teacher, .weight = weight,
-                     .backward = backward};
+                     .backward = backward, .taught = q.tokens};
     if (!run_head(&h, &mine))
         return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
     rbe_loss_sums_add(sums, &mine);
@@ -701,6 +737,44 @@ enum rbe_status rbe_grad_step(struct rbe_grad *t, const struct rbe_grad_batch *b
     if (t->limits.forward_only)
         return rbe_fail(d, RBE_ERR_ARG, "opened for forward passes only");
     return run(t, b, loss, teacher, weight, true, sums, d);
+}
+
+/* Predictions of the positions of a head, on thread i. */
+static void run_predictions(void *arg, unsigned i, unsigned n)
+{
+    const struct head *h = arg;
+    struct rbe_grad *t = h->p->t;
+    const size_t vocab = t->c.vocab;
+    size_t a, b;
+
+    rbe_split(h->count, 1, i, n, &a, &b);
+    float *logits = t->logits + a * vocab;
+    project(t, i, h->first + a, b - a, logits);
+    for (size_t k = 0; k < b - a; k++) {
+        unsigned char *const kept = kept_of(h->p, h->first + a + k);
+        if (kept)
+            rbe_top_take(kept, logits + k * vocab, t->other_logits + a * vocab, vocab,
+                         h->loss->temperature);
+    }
+}
+
+enum rbe_status rbe_grad_predict(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                                 float temperature, struct rbe_diag *d)
+{
+    struct rbe_pass p = {.t = t, .b = b, .tokens = (size_t)b->batch * b->time};
+    const struct rbe_loss loss = {.temperature = temperature};
+    struct head h = {.p = &p, .loss = &loss, .taught = p.tokens};
+    const enum rbe_status err = check_batch(t, b, false, d);
+
+    if (err)
+        return err;
+    if (!rbe_pass_forward(&p))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    for (; h.first < p.tokens; h.first += h.count) {
+        h.count = next_count(t, h.first, h.taught, p.tokens);
+        rbe_pool_run(t->pool, run_predictions, &h);
+    }
+    return RBE_OK;
 }
 
 enum rbe_status rbe_grad_evaluate(struct rbe_grad *t, const struct rbe_grad_batch *b,

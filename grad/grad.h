@@ -127,6 +127,11 @@ struct rbe_grad_batch {
     const uint32_t *targets;    /* [batch][time] the token that follows, or RBE_NO_TARGET */
     const float *draws;         /* [batch][time] 0..1, or NULL: targets are not read but drawn
                                  * from the predictions by these; not with a teacher */
+    uint32_t known;             /* of rbe_grad_step(): the last so many sequences have kept
+                                 * predictions (grad/top.h), and the teacher does not run */
+    unsigned char *const *kept; /* [batch]: of a sequence [time][rbe_top_bytes()]; of others
+                                 * than the known where the teacher's are kept, or NULL: not.
+                                 * NULL: none are */
 };
 
 /*
@@ -168,7 +173,16 @@ enum rbe_status rbe_grad_layer(struct rbe_grad *t, uint32_t batch, uint32_t time
                                const float *in, float *out, enum rbe_role last,
                                rbe_grad_inputs_fn *fn, void *arg, struct rbe_diag *d);
 
-/* The same without gradients: for validation; forward_only will do. */
+/*
+ * What a step keeps of a teacher's predictions at this temperature, without the step: the same
+ * bits, where the batch has the step's shape without its known sequences, and t the limits of
+ * its student but forward_only.
+ */
+enum rbe_status rbe_grad_predict(struct rbe_grad *t, const struct rbe_grad_batch *b,
+                                 float temperature, struct rbe_diag *d);
+
+/* The same as a step without gradients, and nothing known or kept: for validation;
+ * forward_only will do. */
 enum rbe_status rbe_grad_evaluate(struct rbe_grad *t, const struct rbe_grad_batch *b,
                                   const struct rbe_loss *loss, struct rbe_grad *teacher,
                                   struct rbe_loss_sums *sums, struct rbe_diag *d);

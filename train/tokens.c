@@ -350,7 +350,8 @@ static uint64_t feistel(uint64_t x, unsigned half, uint64_t key)
     return left << half | right;
 }
 
-size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index)
+size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index,
+                         bool cut_alike)
 {
     /* One window less than fit, so that every offset below `length` leaves as many. */
     const uint64_t windows = count / length - 1, pass = index / windows;
@@ -363,5 +364,6 @@ size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t in
     do
         at = feistel(at, half, key);
     while (at >= windows);
-    return (size_t)(key % length + at * length);
+    const uint64_t cut = cut_alike ? mix(seed ^ mix(0)) : key;
+    return (size_t)(cut % length + at * length);
 }

@@ -6,6 +6,7 @@
 #ifndef RBE_TRAIN_TOKENS_H
 #define RBE_TRAIN_TOKENS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,10 +45,11 @@ void rbe_tokens_close(struct rbe_tokens *t);
 
 /*
  * Where window `index` of `length` tokens starts, in a stream of `count`.  Each pass over the
- * text cuts it at an offset of its own and takes the windows in an order of its own; both
- * follow from the seed and the index alone, so that a training that goes on after a stop reads
- * on where it was.  count >= 2 * length.
+ * text cuts it at an offset of its own, or with cut_alike at that of the first, and takes the
+ * windows in an order of its own; both follow from the seed and the index alone, so that a
+ * training that goes on after a stop reads on where it was.  count >= 2 * length.
  */
-size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index);
+size_t rbe_tokens_window(size_t count, size_t length, uint64_t seed, uint64_t index,
+                         bool cut_alike);
 
 #endif

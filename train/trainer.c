@@ -33,6 +33,7 @@ struct state {
     double seconds;
     double original;
     uint64_t points;
+    uint64_t passes;            /* sequences the teacher read */
 };
 
 struct trainer {
@@ -44,6 +45,9 @@ struct trainer {
     struct rbe_calibration *calibration;
     uint32_t *tokens;           /* [micro][time] */
     uint32_t *targets;
+    struct rbe_kept *kept;      /* or NULL */
+    struct rbe_kept_plan plan;
+    unsigned char **predictions;        /* [micro] of the windows in hand */
     uint64_t total_steps, steps_here;
     uint64_t encodings;         /* groups encoded so far by this process */
     double began, saved;        /* rbe_now() */
@@ -53,6 +57,12 @@ struct trainer {
 static const struct rbe_stage *stage_of(const struct trainer *t)
 {
     return &t->o->recipe->stages[t->now.stage];
+}
+
+/* Sequences of a step. */
+static uint32_t sequences_of(const struct rbe_trainer_options *o)
+{
+    return o->recipe->batch / o->time ? o->recipe->batch / o->time : 1;
 }
 
 static uint64_t steps_of(const struct trainer *t, size_t stage)
@@ -290,40 +300,93 @@ static enum rbe_status begin_stage(struct trainer *t)
     return err;
 }
 
-/* The next windows of the text. */
-static void take_windows(struct trainer *t, uint32_t count)
+/* Windows first .. first + count of the text, a micro-batch: those whose predictions are known
+ * come last. */
+static struct rbe_grad_batch take_windows(struct trainer *t, uint64_t first, uint32_t count)
 {
     const struct rbe_trainer_options *o = t->o;
+    uint32_t taught = 0, known = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        const size_t at = rbe_tokens_window(o->text->count, o->time + 1, o->seed,
-                                            t->now.window++);
-        memcpy(t->tokens + (size_t)i * o->time, o->text->ids + at, o->time * sizeof(uint32_t));
-        memcpy(t->targets + (size_t)i * o->time, o->text->ids + at + 1,
+        const struct rbe_kept_at k = rbe_kept_find(t->kept, first + i, first);
+        const uint32_t to = k.state == RBE_KEPT_KNOWN ? count - ++known : taught++;
+        const size_t at = rbe_kept_window(t->kept, &t->plan, first + i);
+        memcpy(t->tokens + (size_t)to * o->time, o->text->ids + at, o->time * sizeof(uint32_t));
+        memcpy(t->targets + (size_t)to * o->time, o->text->ids + at + 1,
                o->time * sizeof(uint32_t));
+        t->predictions[to] = k.predictions;
     }
+    return (struct rbe_grad_batch){.batch = count, .time = o->time, .tokens = t->tokens,
+                                   .targets = t->targets, .known = known,
+                                   .kept = t->kept ? t->predictions : NULL};
+}
+
+/* Those windows of a micro-batch whose predictions were to be kept have been. */
+static void mark_kept(struct trainer *t, uint64_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rbe_kept_at k = rbe_kept_find(t->kept, first + i, first);
+        if (k.state == RBE_KEPT_FIRST)
+            *k.there = true;
+    }
+}
+
+/* Sequences of the micro-batch that begins as the done-th of a step. */
+static uint32_t micro_of(const struct rbe_trainer_options *o, uint32_t done)
+{
+    const uint32_t left = sequences_of(o) - done;
+
+    return left < o->micro ? left : o->micro;
+}
+
+/* Computes what a micro-batch knows and this process, gone on from a checkpoint, does not
+ * have: the teacher reads the micro-batches in which it came first. */
+static enum rbe_status make_known(struct trainer *t, uint64_t first, uint32_t count)
+{
+    const uint32_t sequences = sequences_of(t->o);
+    enum rbe_status err = RBE_OK;
+
+    for (uint32_t i = 0; i < count && !err; i++) {
+        const struct rbe_kept_at k = rbe_kept_find(t->kept, first + i, first);
+        if (k.state != RBE_KEPT_KNOWN || *k.there)
+            continue;
+        const uint32_t done = (uint32_t)(k.first % sequences) / t->o->micro * t->o->micro;
+        const uint64_t from = k.first / sequences * sequences + done;
+        struct rbe_grad_batch b = take_windows(t, from, micro_of(t->o, done));
+        b.batch -= b.known;
+        b.known = 0;
+        err = rbe_grad_predict(t->teacher, &b, t->o->loss.temperature, t->d);
+        if (!err)
+            mark_kept(t, from, micro_of(t->o, done));
+    }
+    return err;
 }
 
 static enum rbe_status train_step(struct trainer *t)
 {
     const struct rbe_trainer_options *o = t->o;
     const struct rbe_recipe *r = o->recipe;
-    const uint32_t sequences = r->batch / o->time ? r->batch / o->time : 1;
+    const uint32_t sequences = sequences_of(o);
     const float weight = 1 / ((float)sequences * (float)o->time);
-    const uint64_t window = t->now.window;
+    const uint64_t window = t->now.window, passes = t->now.passes;
     struct rbe_loss_sums sums = {0};
     enum rbe_status err;
     double norm;
 
     for (uint32_t done = 0; done < sequences;) {
-        const uint32_t n = sequences - done < o->micro ? sequences - done : o->micro;
-        const struct rbe_grad_batch b = {n, o->time, t->tokens, t->targets, NULL};
-        take_windows(t, n);
-        err = rbe_grad_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
+        const uint32_t n = micro_of(o, done);
+        if (!(err = make_known(t, t->now.window, n))) {
+            const struct rbe_grad_batch b = take_windows(t, t->now.window, n);
+            err = rbe_grad_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
+            t->now.passes += t->teacher ? n - b.known : 0;
+        }
         if (err) {
             t->now.window = window;     /* as before the step: it can be saved */
+            t->now.passes = passes;
             return err;
         }
+        mark_kept(t, t->now.window, n);
+        t->now.window += n;
         done += n;
     }
     const double warmup = ceil(r->warmup * (double)t->steps_here);
@@ -444,8 +507,7 @@ static enum rbe_status run_all(struct trainer *t)
     for (size_t i = 0; i < o->recipe->count; i++)
         all += steps_of(t, i);
     t->total_steps = all;
-    const uint64_t step = o->recipe->batch / o->time ? o->recipe->batch / o->time * o->time
-                                                     : o->time;
+    const uint64_t step = (uint64_t)sequences_of(o) * o->time;
     if (o->progress)
         rbe_progress_start(o->progress, "tune", "tokens", (double)(all * step) - first);
     for (; t->now.stage < o->recipe->count && !err; t->now.stage++, begun = false) {
@@ -459,24 +521,44 @@ static enum rbe_status run_all(struct trainer *t)
     return err;
 }
 
+struct rbe_kept_plan rbe_trainer_kept(const struct rbe_trainer_options *o, size_t vocab)
+{
+    uint64_t steps = 0;
+
+    for (size_t i = 0; i < o->recipe->count && o->tokens; i++)
+        steps += rbe_recipe_steps(o->recipe, i, o->tokens);
+    return (struct rbe_kept_plan){
+        .count = o->text->count, .time = o->time, .vocab = vocab, .seed = o->seed,
+        .windows = o->tokens ? steps * sequences_of(o) : UINT64_MAX,
+        .limit = rbe_loss_distils(&o->loss) ? o->kept_bytes : 0};
+}
+
 enum rbe_status rbe_trainer_run(struct rbe_trainer_result *r, struct rbe_student *s,
                                 struct rbe_grad *t, struct rbe_grad *teacher,
                                 const struct rbe_trainer_options *o, struct rbe_diag *d)
 {
     const size_t n = (size_t)o->micro * o->time;
     struct trainer x = {.o = o, .s = s, .train = t, .teacher = teacher, .r = r,
-                        .tokens = malloc(2 * n * sizeof(uint32_t)), .saved = rbe_now(),
-                        .d = d};
+                        .tokens = malloc(2 * n * sizeof(uint32_t)),
+                        .predictions = calloc(o->micro, sizeof *x.predictions),
+                        .plan = rbe_trainer_kept(o, rbe_grad_config(t)->vocab),
+                        .saved = rbe_now(), .d = d};
     enum rbe_status err;
 
-    *r = (struct rbe_trainer_result){.count = 0};
+    *r = (struct rbe_trainer_result){.kept_bytes = rbe_kept_bytes(&x.plan)};
     x.targets = x.tokens ? x.tokens + n : NULL;
-    err = x.tokens ? run_all(&x) : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    if (!x.tokens || !x.predictions)
+        err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
+    else if (!(err = rbe_kept_open(&x.kept, &x.plan, d)))
+        err = run_all(&x);
     r->count = x.now.points;
     r->original = x.now.original;
     r->seconds = x.now.seconds;
     r->tokens = x.now.tokens;
+    r->passes = x.now.passes;
     rbe_calibration_close(&x.calibration);
+    rbe_kept_close(&x.kept);
+    free(x.predictions);
     free(x.tokens);
     return err;
 }

@@ -14,6 +14,7 @@
 #include "convert/calibrate.h"
 #include "convert/profile.h"
 #include "grad/loss.h"
+#include "train/kept.h"
 #include "train/recipe.h"
 #include "train/student.h"
 #include "train/tokens.h"
@@ -37,6 +38,8 @@ struct rbe_trainer_options {
     uint64_t tokens, seed;
     uint32_t time;              /* tokens of a sequence */
     uint32_t micro;             /* sequences of a micro-batch */
+    size_t kept_bytes;          /* that the teacher's predictions of text which comes again may
+                                 * take (train/kept.h) */
     uint32_t evaluations;       /* of the whole run, beside those at a stage's end */
     const struct rbe_tokens *text, *valid;
     uint32_t valid_windows;     /* at most so many, spread over the text */
@@ -60,8 +63,15 @@ struct rbe_trainer_result {
     double original;            /* perplexity of the teacher on the same windows, or 0 */
     double seconds;             /* of training and encoding, evaluations and stops apart */
     uint64_t tokens;
+    uint64_t passes;            /* sequences of the training that the teacher read, what a
+                                 * resume reads again apart */
+    size_t kept_bytes;          /* taken for its predictions */
     bool saved;                 /* the checkpoint is of this run: written, or gone on from */
 };
+
+/* What is kept of a teacher's predictions in this training of a model of so many tokens; with
+ * tokens of 0 the length of the training is not known yet. */
+struct rbe_kept_plan rbe_trainer_kept(const struct rbe_trainer_options *o, size_t vocab);
 
 /*
  * Trains s, whose weights are t's, by the teacher (NULL where the loss needs none).  At its

@@ -16,6 +16,7 @@
 #include "base/progress.h"
 #include "grad/grad.h"
 #include "grad/product.h"
+#include "grad/top.h"
 #include "kernels/cpu.h"
 #include "kernels/test/check.h"
 #include "model/data.h"
@@ -200,7 +201,25 @@ static double log_sum(const double *x, size_t n, double by)
     return log(sum);
 }
 
-/* The summed loss as loss.h defines it; teacher's logits [batch][time][vocab] or NULL. */
+/* KL by what is known of a prediction (grad/top.h): shares of tokens, zero for those in the
+ * bucket, and the student's logits z. */
+static double o_bucket(const double *known, const double *z, size_t v, double by)
+{
+    const double zs = log_sum(z, v, by);
+    double kl = 0, rest = 1, others = 0;
+
+    for (size_t i = 0; i < v; i++) {
+        if (known[i] > 0)
+            kl += known[i] * (log(known[i]) - (z[i] * by - zs));
+        else
+            others += exp(z[i] * by - zs);
+        rest -= known[i];
+    }
+    return kl + rest * log(rest / others);
+}
+
+/* The summed loss as loss.h defines it; teacher's logits [batch][time][vocab] or NULL, for
+ * b's known sequences the shares that are known. */
 static double o_loss(const struct model *m, const struct rbe_grad_batch *b,
                      const struct rbe_loss *l, const double *teacher)
 {
@@ -219,7 +238,9 @@ static double o_loss(const struct model *m, const struct rbe_grad_batch *b,
             if (teacher) {
                 const double *o = teacher + at * v;
                 const double zs = log_sum(z, v, by), os = log_sum(o, v, by);
-                for (size_t i = 0; i < v; i++)
+                if (s >= b->batch - b->known)
+                    kl = o_bucket(o, z, v, by);
+                for (size_t i = 0; i < v && s < b->batch - b->known; i++)
                     kl += exp(o[i] * by - os) * ((o[i] * by - os) - (z[i] * by - zs));
             }
             total += (1 - (double)l->alpha) * (log_sum(z, v, 1) - z[b->targets[at]]) +
@@ -364,7 +385,8 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
     struct rbe_grad *t = open_train(&s->c, limits, pool);
     struct rbe_grad *teacher = open_train(&s->c, forward, pool);
     uint32_t tokens[MOST_TOKENS], targets[MOST_TOKENS];
-    const struct rbe_grad_batch b = {s->batch, s->time, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {.batch = s->batch, .time = s->time, .tokens = tokens,
+                                     .targets = targets};
     struct rbe_diag d = {""};
 
     fill(t, rng);
@@ -406,6 +428,128 @@ static void check_shape(const struct shape *s, struct rbe_pool *pool, struct che
     rbe_grad_close(&teacher);
 }
 
+/* --- kept predictions --------------------------------------------------------------------- */
+
+/* What kept predictions say of their tokens: a student that knows nothing is given them. */
+static void read_kept(double *known, const unsigned char *kept, size_t vocab, double by)
+{
+    float *zeros = calloc(vocab, sizeof *zeros), *logits = malloc(vocab * sizeof *logits);
+    double sum = 0;
+
+    rbe_top_logits(logits, kept, zeros, vocab, (float)(1 / by));
+    for (size_t i = 0; i < vocab; i++)
+        sum += exp((double)logits[i] * by);
+    for (size_t i = 0; i < vocab; i++)
+        known[i] = logits[i] == 0 ? 0 : exp((double)logits[i] * by) / sum;
+    free(zeros);
+    free(logits);
+}
+
+/* Taken in a step they are those that the teacher alone gives, and change nothing; a step by
+ * them has the gradient that top.h says, and no use for the teacher. */
+static void check_kept(const struct shape *s, struct rbe_pool *pool, struct check_rng *rng)
+{
+    const struct rbe_grad_limits limits = {.batch = s->batch, .time = s->time};
+    const size_t v = s->c.vocab, n = (size_t)s->batch * s->time;
+    const size_t sequence = s->time * rbe_top_bytes(v);
+    struct rbe_grad_limits forward = limits;
+    forward.forward_only = true;
+    struct rbe_grad *t = open_train(&s->c, limits, pool);
+    struct rbe_grad *teacher = open_train(&s->c, forward, pool);
+    const size_t floats = rbe_grad_floats(t);
+    uint32_t tokens[MOST_TOKENS], targets[MOST_TOKENS];
+    unsigned char *bytes = calloc(2 * s->batch, sequence);
+    unsigned char **kept = calloc(s->batch, sizeof *kept);
+    float *before = malloc(floats * sizeof *before);
+    double *z = malloc(n * v * sizeof *z);
+    struct rbe_grad_batch b = {.batch = s->batch, .time = s->time, .tokens = tokens,
+                               .targets = targets};
+    struct rbe_diag d = {""};
+
+    fill(t, rng);
+    fill(teacher, rng);
+    fill_batch(tokens, targets, n, s->c.vocab, rng);
+    struct model m = {t, s->c, doubles(t)}, o = {teacher, s->c, doubles(teacher)};
+    for (size_t k = 1; k < 3; k++) {
+        struct rbe_loss l;
+        struct rbe_loss_sums sums = {0}, again = {0};
+        CHECK(!rbe_loss_named(&l, losses[k], &d));
+        rbe_grad_zero(t);
+        CHECK(!rbe_grad_step(t, &b, &l, teacher, 0.25F, &sums, &d));
+        memcpy(before, rbe_grad_gradients(t), floats * sizeof *before);
+        for (uint32_t i = 0; i < s->batch; i++)
+            kept[i] = bytes + i * sequence;
+        b.kept = kept;
+        rbe_grad_zero(t);
+        CHECK(!rbe_grad_step(t, &b, &l, teacher, 0.25F, &again, &d));
+        CHECK(!memcmp(before, rbe_grad_gradients(t), floats * sizeof *before));
+        CHECK(!memcmp(&sums, &again, sizeof sums));
+        for (uint32_t i = 0; i < s->batch; i++)
+            kept[i] = bytes + (s->batch + i) * sequence;
+        CHECK(!rbe_grad_predict(teacher, &b, l.temperature, &d));
+        CHECK(!memcmp(bytes, bytes + s->batch * sequence, s->batch * sequence));
+
+        /* The last ones are known.  Those before are taken again, and are the same as without
+         * the others. */
+        b.known = s->batch / 2;
+        for (size_t i = 0; i < s->batch - b.known; i++)
+            memset(kept[i], 0, sequence);
+        for (size_t i = 0; i < n; i++) {
+            const size_t at = i / s->time;
+            if (at >= s->batch - b.known) {
+                read_kept(z + i * v, kept[at] + i % s->time * rbe_top_bytes(v), v,
+                          1 / (double)l.temperature);
+            } else if (i % s->time == 0) {
+                double *one = o_logits(&o, tokens + i, s->time);
+                memcpy(z + i * v, one, s->time * v * sizeof *z);
+                free(one);
+            }
+        }
+        rbe_grad_zero(t);
+        sums = (struct rbe_loss_sums){0};
+        CHECK(!rbe_grad_step(t, &b, &l, teacher, 0.25F, &sums, &d));
+        const double want = o_loss(&m, &b, &l, z);
+        CHECK_NEAR(sums.loss, want, 2e-6 * fabs(want) + 1e-5);
+        compare(&m, &b, &l, z, 0.25, 3 * s->stride + 1);
+        struct rbe_grad_batch taught = b;
+        taught.batch -= taught.known;
+        taught.known = 0;
+        for (size_t i = 0; i < taught.batch; i++)
+            kept[i] = bytes + i * sequence;
+        CHECK(!rbe_grad_predict(teacher, &taught, l.temperature, &d));
+        CHECK(!memcmp(bytes, bytes + s->batch * sequence, taught.batch * sequence));
+
+        /* A teacher that nobody asks may be anything. */
+        for (uint32_t i = 0; i < s->batch; i++)
+            kept[i] = bytes + i * sequence;
+        b.known = s->batch;
+        memcpy(before, rbe_grad_params(teacher), floats * sizeof *before);
+        for (size_t i = 0; i < floats; i++)
+            rbe_grad_params(teacher)[i] = NAN;
+        CHECK(!rbe_grad_step(t, &b, &l, teacher, 1, &sums, &d) && isfinite(sums.loss));
+        b.known = s->batch / 2;
+        CHECK(rbe_grad_step(t, &b, &l, teacher, 1, &sums, &d) == RBE_ERR_NUMERIC);
+        memcpy(rbe_grad_params(teacher), before, floats * sizeof *before);
+        CHECK(rbe_grad_evaluate(t, &b, &l, teacher, &sums, &d) == RBE_ERR_ARG);
+        kept[s->batch - 1] = NULL;
+        CHECK(rbe_grad_step(t, &b, &l, teacher, 1, &sums, &d) == RBE_ERR_ARG);
+        b.known = s->batch + 1;
+        CHECK(rbe_grad_step(t, &b, &l, teacher, 1, &sums, &d) == RBE_ERR_ARG);
+        b.known = 1;
+        b.kept = NULL;
+        CHECK(rbe_grad_step(t, &b, &l, teacher, 1, &sums, &d) == RBE_ERR_ARG);
+        b.known = 0;
+    }
+    free(before);
+    free(bytes);
+    free(kept);
+    free(z);
+    free(m.p);
+    free(o.p);
+    rbe_grad_close(&t);
+    rbe_grad_close(&teacher);
+}
+
 /* --- what else the contract says ---------------------------------------------------------- */
 
 static const struct rbe_model_config small = CONFIG(53, 40, 24, 3, 2, 96, 52);
@@ -435,8 +579,8 @@ static struct outcome outcome(const struct rbe_model_config *c, struct rbe_grad_
         o.sums = (struct rbe_loss_sums){0};
         for (uint32_t i = 0; i < parts; i++) {
             const size_t at = i * (TOKENS / parts);
-            const struct rbe_grad_batch b = {BATCH / parts, TIME, tokens + at,
-                                             targets + at, NULL};
+            const struct rbe_grad_batch b = {.batch = BATCH / parts, .time = TIME,
+                                             .tokens = tokens + at, .targets = targets + at};
             CHECK(!rbe_grad_step(t, &b, &ce, NULL, 0.5F, &o.sums, &d));
         }
         float *g = malloc(rbe_grad_floats(t) * sizeof *g);
@@ -498,7 +642,8 @@ static void check_frozen(const struct rbe_model_config *c, struct rbe_pool *pool
     uint32_t tokens[TOKENS], targets[TOKENS];
     const struct rbe_grad_limits limits = {.batch = BATCH, .time = TIME};
     struct rbe_grad *t = open_train(c, limits, pool);
-    const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {.batch = BATCH, .time = TIME, .tokens = tokens,
+                                     .targets = targets};
     const struct rbe_loss ce = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
 
@@ -544,7 +689,8 @@ static void check_sums(const struct rbe_model_config *c, bool bf16, struct rbe_p
     struct rbe_grad *t = open_train(c, limits, pool);
     const unsigned threads = rbe_grad_threads(t);
     const size_t n = rbe_grad_slices(t), floats = rbe_grad_floats(t);
-    const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {.batch = BATCH, .time = TIME, .tokens = tokens,
+                                     .targets = targets};
     struct rbe_grad_sums *sums = calloc(n, sizeof *sums);
     uint32_t (*row0)[2] = calloc(n, sizeof *row0);
     float *all = malloc(floats * sizeof *all);
@@ -653,8 +799,10 @@ static void check_tap(const struct rbe_model_config *c, struct rbe_pool *pool,
     only.tap_only = true;
     struct rbe_grad *t = open_train(c, limits, pool);
     struct rbe_grad *u = open_train(c, only, pool);
-    const struct rbe_grad_batch b = {BATCH, TIME, tokens, targets, NULL};
-    const struct rbe_grad_batch drawn = {BATCH, TIME, tokens, NULL, draws};
+    const struct rbe_grad_batch b = {.batch = BATCH, .time = TIME, .tokens = tokens,
+                                     .targets = targets};
+    const struct rbe_grad_batch drawn = {.batch = BATCH, .time = TIME, .tokens = tokens,
+                                         .draws = draws};
     const struct rbe_loss ce = {0, 1, 1}, kl = {1, 1, 1};
     const size_t n = rbe_grad_floats(t);
     struct tapped k = {calloc(n, sizeof(double)), tokens, 0};
@@ -708,7 +856,7 @@ static void check_errors(struct rbe_pool *pool)
 {
     uint32_t tokens[8] = {1, 2, 3, 4, 5, 6, 7, 8}, targets[8] = {2, 3, 4, 5, 6, 7, 8, 9};
     struct rbe_grad_limits l = {.batch = 1, .time = 8};
-    struct rbe_grad_batch b = {1, 8, tokens, targets, NULL};
+    struct rbe_grad_batch b = {.batch = 1, .time = 8, .tokens = tokens, .targets = targets};
     struct rbe_model_config other = small;
     struct rbe_loss loss = {0, 1, 1};
     struct rbe_loss_sums sums = {0};
@@ -777,7 +925,8 @@ static void check_bf16(const struct rbe_model_config *c, struct rbe_pool *pool,
     struct rbe_grad *t = open_train(c, l, pool), *h = open_train(c, half, pool);
     struct rbe_grad *again = open_train(c, half, pool);
     uint32_t tokens[N], targets[N];
-    const struct rbe_grad_batch b = {4, 270, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {.batch = 4, .time = 270, .tokens = tokens,
+                                     .targets = targets};
     const struct rbe_loss kl = {0.5F, 1, 1};
     struct rbe_loss_sums sums = {0}, rounded = {0}, same = {0};
     const size_t n = rbe_grad_floats(t);
@@ -837,7 +986,8 @@ static void same_logits(const char *path, struct rbe_pool *pool, struct check_rn
     CHECK(!rbe_session_open(&s, model, (struct rbe_session_limits){.max_logits = 1}, pool, &d));
     for (size_t i = 0; i < 2 * N; i++)
         tokens[i] = check_below(rng, c->vocab);
-    CHECK(!rbe_grad_forward(t, &(struct rbe_grad_batch){2, N, tokens, NULL, NULL}, &d));
+    CHECK(!rbe_grad_forward(
+        t, &(struct rbe_grad_batch){.batch = 2, .time = N, .tokens = tokens}, &d));
     float *a = malloc(c->vocab * sizeof *a), *b = malloc(c->vocab * sizeof *b);
     for (size_t k = 0; k < 2; k++) {
         rbe_session_truncate(s, 0);
@@ -905,6 +1055,9 @@ int main(int argc, char **argv)
     rbe_interrupt_grace = 0;
     for (size_t i = 0; i < SHAPES; i++)
         check_shape(&shapes[i], pool, &rng);
+    check_kept(&shapes[4], pool, &rng);     /* more positions than a head takes at a time */
+    check_kept(&shapes[5], pool, &rng);     /* more tokens than are kept */
+    check_kept(&shapes[7], pool, &rng);
     for (size_t i = 0; i < 2; i++) {
         static const struct rbe_model_config wide[] = {
             CONFIG(2300, 300, 36, 2, 3, 144, 0),

@@ -280,7 +280,8 @@ static void check_sums(const struct world *w, struct check_rng *rng)
     const struct rbe_student_rates rates = {.scales = 0.01F, .plain = 0.01F};
     const struct rbe_loss ce = {0, 1, 1};
     uint32_t tokens[8], targets[8];
-    const struct rbe_grad_batch b = {1, 8, tokens, targets, NULL};
+    const struct rbe_grad_batch b = {.batch = 1, .time = 8, .tokens = tokens,
+                                     .targets = targets};
     struct rbe_grad *t[2];
     double norm[2];
     struct rbe_diag d = {""};

@@ -107,6 +107,52 @@ for after in 0.02 0.15 0.4; do
     check "the same bytes after a signal ($after)" cmp "$dir/a.rbe" "$dir/d.rbe"
 done
 
+# Text that comes again: the teacher reads it once, of the part that fits; cut into another number
+# of sequences than a step has, at a temperature, in stages.  Stopped anywhere it is the same.
+head -c 6000 "$text" >"$dir/again.txt"
+again=("${common[@]}" "$dir/k.rbe" --profile "$dir/mixed.profile" --tokens 4608 --micro 3
+    --text "$dir/again.txt" --valid "$text" --checkpoint "$dir/kk" --out-json "$dir/rk.jsonl")
+field() { grep -o "\"$1\":[0-9.]*" "$dir/rk.jsonl" | tail -1 | cut -d: -f2; }
+check 'text read again' run "${again[@]}" --teacher-memory 0
+cp "$dir/k.rbe" "$dir/k0.rbe"
+all=$(field teacher_passes)
+check 'by the teacher, too' [ "$all,$(field teacher_memory)" = "$((18 * 4)),0" ]
+windows=$(($(sed -n 's/.* \([0-9]*\) of text in .*/\1/p' "$dir/out") / 65 - 1))
+check 'several times' [ $((3 * windows)) -lt "$all" ]
+for memory in 50 0.1; do
+    check "kept predictions, $memory MB" run "${again[@]}" --teacher-memory $memory
+    cp "$dir/k.rbe" "$dir/whole.rbe"
+    passes=$(field teacher_passes) bytes=$(field teacher_memory)
+    # A window may come again within a micro-batch of three.
+    if [ $memory = 50 ]; then
+        check 'a pass of the teacher' [ $((passes - windows)) -le 2 ]
+        check 'and not less' [ "$passes" -ge "$windows" ]
+        check 'other bytes than by all of a prediction' \
+            [ "$(cmp "$dir/whole.rbe" "$dir/k0.rbe" >/dev/null; echo $?)" = 1 ]
+    else
+        check 'some of it again' [ "$passes" -gt $((windows + 8)) ]
+        check 'not all of it' [ "$passes" -lt "$all" ]
+        check 'within the bound' [ "$bytes" -le 100000 ]
+    fi
+    check 'memory that is told' grep -q '^memory: .* its predictions [0-9]' "$dir/out"
+    for at in 3 6 9 14; do
+        rm -f "$dir/k.rbe"
+        check "kept: stopped after $at steps" fails 1 '--resume goes on' "${again[@]}" \
+            --teacher-memory $memory --stop-after "$at"
+        check 'kept: going on' run "${again[@]}" --teacher-memory $memory --resume
+        check "kept: the same bytes ($memory, $at)" cmp "$dir/whole.rbe" "$dir/k.rbe"
+        check 'kept: as many passes' [ "$(field teacher_passes)" = "$passes" ]
+    done
+done
+fails 1 '--resume goes on' "${again[@]}" --teacher-memory 50 --stop-after 9
+check 'a checkpoint of what kept more' fails 1 'another run' "${again[@]}" --resume \
+    --teacher-memory 0.1
+rm -f "$dir/kk"
+check 'predictions count as memory' fails 1 'a smaller --teacher-memory' "${again[@]}" --memory 1 \
+    --teacher-memory 50
+check 'none of cross entropy' run "${again[@]}" --loss ce
+check 'no teacher' [ "$(field teacher_passes),$(field teacher_memory)" = 0,0 ]
+
 # Checkpoints that do not fit.
 other=("${common[@]}" "$dir/e.rbe" "${args[@]}" --checkpoint "$dir/ck2" --resume)
 check 'a checkpoint of another run' fails 1 'another run' "${other[@]}" --seed 3
