@@ -5,9 +5,9 @@
 # SPDX-License-Identifier: MIT
 #
 # Converts the embedded rbe-mini by the profile mini-2.89, trains it on the text that ships, and
-# says whether the bytes are those of the shipped file.  They are on CPUs with the instruction
-# sets of the machine that made it, whose row is beside it; others round sums in another order
-# and give a model that is about as good.  What an interrupted run left in FOLDER is taken.
+# says whether the bytes are those of the shipped file.  They are on CPUs of the class that made
+# it (its row, beside it, names the machine); others round sums in another order and give a model
+# that is about as good.  What an interrupted run left in FOLDER is taken.
 #
 # Environment:
 #   RBE_BIN   folder with the programs (default: the release build)
@@ -42,14 +42,14 @@ if [ ! -s "$made.rbe" ]; then
 fi
 [ -z "${TOKENS:-}${CONVERT:-}${TUNE:-}" ] || exit 0
 
-# isa FILE: of the machine that made its row.
-isa() {
-    sed -n 's/.*"isa":"\([^"]*\)".*/\1/p' "$1" | tail -n 1
+# machine FILE: that made its row.
+machine() {
+    sed -n 's/.*"cpu":"\([^"]*\)".*"isa":"\([^"]*\)".*/\1 (\2)/p' "$1" | tail -n 1
 }
 if cmp -s "$made.rbe" "$shipped.rbe"; then
     echo "$made.rbe: the same bytes as $shipped.rbe"
 else
-    echo "$made.rbe: other bytes than $shipped.rbe, which was made with $(isa "$shipped.jsonl");" \
-        "here: $(isa "$made.jsonl")" >&2
+    echo "$made.rbe: other bytes than $shipped.rbe, made on $(machine "$shipped.jsonl");" \
+        "here: $(machine "$made.jsonl")" >&2
     exit 1
 fi
