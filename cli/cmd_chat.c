@@ -37,6 +37,7 @@
 static struct { CALLS(RBE_LIBRARY_CALL) } edit;
 
 struct chat {
+    const char *name;           /* of the command, "rbe chat" */
     struct rbe_runner runner;
     struct rbe_conversation *conversation;
     EditLine *edit;             /* NULL: not a terminal */
@@ -123,7 +124,7 @@ static void keep_history(struct chat *c)
     umask(before);
     if (!kept) {
         unlink(fresh);
-        fprintf(stderr, "rbe chat: %s: the history could not be kept\n", c->past);
+        fprintf(stderr, "%s: %s: the history could not be kept\n", c->name, c->past);
     }
     free(fresh);
 }
@@ -167,6 +168,12 @@ static char *read_line(struct chat *c)
             rbe_shortage_note();
         if (got < 0)
             return NULL;
+        /* Not the half of a question. */
+        if (strlen(c->line) < (size_t)got) {
+            fprintf(stderr, "%s: not text: a zero at byte %zu of the line\n", c->name,
+                    strlen(c->line));
+            c->line[0] = 0;
+        }
         c->line[strcspn(c->line, "\r\n")] = 0;
         /* A file's byte-order mark is no part of its first line. */
         return c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
@@ -231,7 +238,7 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
         }
         const size_t n = strlen(line), bad = rbe_utf8_valid(line, n);
         if (bad < n) {
-            fprintf(stderr, "rbe chat: not UTF-8 at byte %zu of the line\n", bad);
+            fprintf(stderr, "%s: not UTF-8 at byte %zu of the line\n", c->name, bad);
             continue;
         }
         if (!rbe_count_words(line, n))
@@ -241,7 +248,7 @@ static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
         const enum rbe_status err = rbe_conversation_turn(c->conversation, line, print_token,
                                                           NULL, &turn, &why);
         if (err == RBE_ERR_LIMIT) {
-            fprintf(stderr, "rbe chat: %s\n", why.text);
+            fprintf(stderr, "%s: %s\n", c->name, why.text);
             continue;
         }
         if (err) {
@@ -267,7 +274,7 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     const struct rbe_conversation_options how = {
         .sampling = a->how, .max_tokens = (uint32_t)a->max_tokens, .min_tokens = 1,
         .plain = a->plain, .lookup = lookup};
-    struct chat c = {.timing = a->timing};
+    struct chat c = {.name = a->call.name, .timing = a->timing};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
     const char *model = a->model;

@@ -435,10 +435,22 @@ enum rbe_status rbe_call_only_model(const char **path, struct rbe_call *call, co
     return err;
 }
 
-/* What stands before a command's name, which may have its program's. */
+const char *rbe_program(void)
+{
+    static const char run[] = "rbe-run";
+
+    return strncmp(rbe_commands->name, run, sizeof run - 1) ? "rbe" : run;
+}
+
+/* What stands before a command's name, and the blank after it: a name may begin so. */
 static const char *program(const char *command)
 {
-    return strncmp(command, "rbe", 3) ? "rbe " : "";
+    return strncmp(command, "rbe", 3) ? rbe_program() : "";
+}
+
+static const char *blank(const char *command)
+{
+    return strncmp(command, "rbe", 3) ? " " : "";
 }
 
 void rbe_warn_threads(const char *command, unsigned threads)
@@ -450,9 +462,9 @@ void rbe_warn_threads(const char *command, unsigned threads)
 
     if (!rbe_oversubscribed(threads))
         return;
-    snprintf(line, sizeof line, "%s%s: %u thread%s on %.3g CPU%s: they wait for each other, "
-             "and times of this run say little", program(command), command, threads,
-             threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
+    snprintf(line, sizeof line, "%s%s%s: %u thread%s on %.3g CPU%s: they wait for each other, "
+             "and times of this run say little", program(command), blank(command), command,
+             threads, threads > 1 ? "s" : "", cpus, cpus > 1 ? "s" : "");
     rbe_progress_hold(line);
 }
 
@@ -461,7 +473,7 @@ int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_
     rbe_progress_clear();
     rbe_progress_release(!s);
     if (s)
-        fprintf(stderr, "%s%s: %s\n", program(command), command,
+        fprintf(stderr, "%s%s%s: %s\n", program(command), blank(command), command,
                 d && d->text[0] ? d->text : rbe_strerror(s));
     return rbe_exit_code(s);
 }

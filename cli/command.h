@@ -109,11 +109,14 @@ void rbe_print_group(FILE *f, const char *group, const char *what, const char *u
 /* From here on --help prints a manual page. */
 void rbe_help_as_man(void);
 
+/* "rbe", or "rbe-run" where the commands are its. */
+const char *rbe_program(void);
+
 /* Says on stderr that there are more threads than CPUs, when there are: at the command's first
  * progress, at rbe_progress_release(true), or at its good end. */
 void rbe_warn_threads(const char *command, unsigned threads);
 
-/* Prints "rbe COMMAND: text" on stderr and returns the exit status for s. */
+/* Prints "rbe COMMAND: text" (rbe_program()) on stderr and returns the exit status for s. */
 int rbe_report_failure(const char *command, enum rbe_status s, const struct rbe_diag *d);
 
 /* The beginning of a program that was built from this commit: 0, or its exit status. */

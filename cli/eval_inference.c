@@ -86,7 +86,16 @@ static void print_row(const json_t *r, void *plan)
 /* Tokens after a depth, at least. */
 enum { LEAST_BURST = 4, FULL_BURST = 16 };
 
-/* The list, and the depth after the prompt.  What was asked for and does not fit is refused. */
+static bool has_depth(const struct rbe_inference_plan *p, unsigned long depth)
+{
+    for (int i = 0; i < p->depth_count; i++)
+        if (p->depths[i] == depth)
+            return true;
+    return false;
+}
+
+/* The list, each depth once, and the depth after the prompt.  What was asked for and does not
+ * fit is refused. */
 static enum rbe_status plan_depths(struct rbe_inference_plan *p, const char *asked,
                                    uint32_t n_ctx, struct rbe_diag *d)
 {
@@ -106,9 +115,10 @@ static enum rbe_status plan_depths(struct rbe_inference_plan *p, const char *ask
                             "or `full`, with commas", asked, RBE_INFERENCE_DEPTHS);
         if (x > n_ctx || x + LEAST_BURST > n_ctx) {
             if (asked)
-                return rbe_fail(d, RBE_ERR_ARG, "--depths %s: %lu and %d tokens more are "
-                                "beyond the model's %u", asked, x, LEAST_BURST, n_ctx);
-        } else {
+                return rbe_fail(d, RBE_ERR_ARG, "--depths %s: %.*s and %d tokens more are "
+                                "beyond the model's %u", asked, (int)(end - list), list,
+                                LEAST_BURST, n_ctx);
+        } else if (!has_depth(p, x)) {
             if (x == (unsigned long)p->prompt_tokens)
                 p->c2 = p->depth_count;
             p->depths[p->depth_count++] = (uint32_t)x;
@@ -120,6 +130,27 @@ static enum rbe_status plan_depths(struct rbe_inference_plan *p, const char *ask
         p->depths[p->depth_count++] = (uint32_t)p->prompt_tokens;
     }
     return RBE_OK;
+}
+
+/* That the context has room for what is asked for; of sequences, the usual length too. */
+static enum rbe_status plan_tokens(struct rbe_inference_plan *p, uint32_t n_ctx,
+                                   struct rbe_diag *d)
+{
+    if (!p->sequences)
+        return (uint32_t)p->prompt_tokens + LEAST_BURST > n_ctx
+                   ? rbe_fail(d, RBE_ERR_ARG, "--prompt %d: %d and %d tokens more are beyond "
+                              "the model's %u", p->prompt_tokens, p->prompt_tokens,
+                              LEAST_BURST, n_ctx)
+                   : RBE_OK;
+    if (!p->length)
+        p->length = n_ctx < SEQUENCE_TOKENS ? (int)n_ctx : SEQUENCE_TOKENS;
+    if ((uint32_t)p->length > n_ctx)
+        return rbe_fail(d, RBE_ERR_ARG, "--length %d: beyond the model's %u tokens", p->length,
+                        n_ctx);
+    return p->length < p->prompt_tokens
+               ? rbe_fail(d, RBE_ERR_ARG, "sequences of %d tokens (--length) have no room for "
+                          "a prompt of %d (--prompt)", p->length, p->prompt_tokens)
+               : RBE_OK;
 }
 
 static enum rbe_status run(struct rbe_eval_options *o, struct rbe_inference_plan *p,
@@ -139,13 +170,8 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_inference_plan
     if ((err = rbe_eval_open_models(o, 1, &runners, d)))
         goto out;
     const uint32_t n_ctx = runners[0].n_ctx;
-    if (p->sequences && !p->length)
-        p->length = n_ctx < SEQUENCE_TOKENS ? (int)n_ctx : SEQUENCE_TOKENS;
-    if ((uint32_t)p->prompt_tokens + LEAST_BURST > n_ctx || (uint32_t)p->length > n_ctx) {
-        err = rbe_fail(d, RBE_ERR_ARG, "%d tokens are beyond the model's %u",
-                       p->length > p->prompt_tokens ? p->length : p->prompt_tokens, n_ctx);
+    if ((err = plan_tokens(p, n_ctx, d)))
         goto out;
-    }
     const struct rbe_evaluation e = rbe_eval_given(o, runners, print_row, p);
     if (p->sequences || !(err = plan_depths(p, depths, n_ctx, d)))
         err = rbe_measure_inference(&e, p, d);
@@ -159,10 +185,11 @@ enum rbe_status rbe_eval_inference(struct rbe_eval_inference_args *a, struct rbe
 {
     struct rbe_inference_plan *p = &a->plan;
 
-    if (p->length && p->length < p->prompt_tokens)
-        return rbe_fail(d, RBE_ERR_ARG, "a number is out of range");
-    if (p->sequences && p->launches > 1)
-        return rbe_fail(d, RBE_ERR_ARG, "--launches and --sequences exclude one another");
+    if (p->length && !p->sequences)
+        return rbe_fail(d, RBE_ERR_ARG, "only sequences have a --length: --sequences N");
+    if (p->sequences && (p->launches > 1 || a->depths))
+        return rbe_fail(d, RBE_ERR_ARG, "--%s and --sequences exclude one another",
+                        a->depths ? "depths" : "launches");
     const enum rbe_status err =
         p->sequences ? RBE_OK : rbe_eval_refuse_shard(&a->o, "only sequences have parts: "
                                                       "--sequences N", d);

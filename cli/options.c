@@ -82,8 +82,8 @@ static enum rbe_status read_old(struct rbe_eval_options *o, struct rbe_diag *d)
         }
     json_decref(own);
     if (others)
-        fprintf(stderr, "rbe eval: %s: %zu rows are of another commit than this program: not "
-                        "used\n", o->out, others);
+        fprintf(stderr, "%s eval: %s: %zu rows are of another commit than this program: not "
+                        "used\n", rbe_program(), o->out, others);
     return RBE_OK;
 }
 
@@ -171,8 +171,8 @@ void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runne
 static void note_bytes(const struct rbe_text *t, enum rbe_protocol p)
 {
     if (p == RBE_P3 && t->raw)
-        fprintf(stderr, "rbe eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
-                "carriage returns%s\n", t->name, t->marks.crs,
+        fprintf(stderr, "%s eval: %s: P3 scores bytes as they are, as llama.cpp does: %zu "
+                "carriage returns%s\n", rbe_program(), t->name, t->marks.crs,
                 t->marks.bom ? " and a byte-order mark" : "");
 }
 

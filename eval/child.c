@@ -94,14 +94,26 @@ static enum rbe_status drain(int fd, struct said *s, pid_t child)
     return RBE_OK;
 }
 
-static enum rbe_status explain(const char *model, int status, char *text, struct rbe_diag *d)
+/* A line without the name of the command that says it ("rbe eval worker: "): the user called
+ * another. */
+static const char *without_name(const char *line, char *const *argv)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, " %s %s: ", argv[1], argv[2]);
+    const char *at = strstr(line, name);
+    return at && !memchr(line, ' ', (size_t)(at - line)) ? at + strlen(name) : line;
+}
+
+static enum rbe_status explain(const char *model, int status, char *text, char *const *argv,
+                               struct rbe_diag *d)
 {
     size_t n = strlen(text);
 
     while (n && text[n - 1] == '\n')
         text[--n] = 0;
     const char *line = strrchr(text, '\n');
-    line = line ? line + 1 : text;
+    line = without_name(line ? line + 1 : text, argv);
     if (WIFSIGNALED(status))
         return rbe_fail(d, RBE_ERR_LIMIT, "%s: ended by signal %d (%s)", model,
                         WTERMSIG(status), *line ? line : strsignal(WTERMSIG(status)));
@@ -150,7 +162,7 @@ static enum rbe_status run(struct said *out, char *const *argv, const char *who,
     else if (err || bad)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     else if (!WIFEXITED(status) || WEXITSTATUS(status))
-        err = explain(who, status, why.text, d);
+        err = explain(who, status, why.text, argv, d);
 out:
     for (int i = 0; i < 2; i++) {
         if (report[i] >= 0)

@@ -25,17 +25,17 @@ struct rbe_child_limits {
 /*
  * Runs `rbe eval worker` on the model with the given number of threads: prompt tokens in,
  * `tokens` tokens out.  On success *out is its report (see eval_worker.c) with `wall_s`, from
- * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line as the reason,
- * or RBE_ERR_ARG when it called the request impossible, RBE_ERR_FORMAT when the model is at
- * fault.
+ * fork to end, added.  When the child fails, RBE_ERR_LIMIT with its last line, its name left
+ * out, as the reason, or RBE_ERR_ARG when it called the request impossible, RBE_ERR_FORMAT when
+ * the model is at fault.
  */
 enum rbe_status rbe_child_generate(json_t **out, const char *model, unsigned threads,
                                    unsigned prompt, unsigned tokens, enum rbe_kv_cache kv,
                                    struct rbe_child_limits limits, struct rbe_diag *d);
 
 /*
- * Runs this program with these words (NULL-terminated, the program's name first), which make it
- * print rows as JSON lines: they come in a fresh array.  Fails as above.
+ * Runs this program with these words (NULL-terminated: its name, two of a command, ...), which
+ * make it print rows as JSON lines: they come in a fresh array.  Fails as above.
  */
 enum rbe_status rbe_child_rows(json_t **out, char *const *argv, struct rbe_diag *d);
 

@@ -74,12 +74,9 @@ static enum rbe_status launch(json_t **rows, const struct rbe_evaluation *e,
     if (!err && json_array_size(*rows) != e->model_count)
         err = rbe_fail(d, RBE_ERR_FORMAT, "a launch gave %zu rows of %zu models",
                        json_array_size(*rows), e->model_count);
-    /* What failed is no limit's fault: there was none.  It said who it was. */
+    /* What failed is no limit's fault: there was none. */
     if (err == RBE_ERR_LIMIT)
         err = RBE_ERR_IO;
-    static const char who[] = "rbe eval inference: ";
-    if (err && d && !strncmp(d->text, who, sizeof who - 1))
-        memmove(d->text, d->text + sizeof who - 1, strlen(d->text) - sizeof who + 2);
     free(argv);
     return err;
 }

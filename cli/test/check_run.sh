@@ -45,7 +45,16 @@ check 'and no others' test -z "$(grep -E '^  (convert|report|tune|fetch) ' help)
 check 'another command is refused' refuses 2 "rbe-run: unknown command 'convert'" \
     "$bin/rbe-run" convert a b
 check 'a fault bears its name' refuses 1 '^rbe-run generate: ' "$bin/rbe-run" generate missing.rbe
+check 'also of a line in a chat' grep -q '^rbe-run chat: not UTF-8 at byte 1' \
+    <(printf 'a\xffb\n' | "$bin/rbe-run" chat --model "$model" 2>&1)
+printf 'one\0two\n' | "$bin/rbe-run" chat --model "$model" > out 2> err
+check 'half of a line is no question' grep -q '^rbe-run chat: not text: a zero at byte 3' err
+check 'and has no answer' [ ! -s out ]
+check 'too many threads' grep -q '^rbe-run eval: 1000 threads' <("$bin/rbe-run" eval perplexity -q \
+    --model "$model" --windows 1 --context 16 --threads 1000 --text "${model%/*}/wiki.valid.raw" 2>&1)
 if limits_hold "$bin/rbe-run"; then
+    check 'a process of its own does not name itself' refuses 2 '^rbe-run eval edge: 1 tokens and 600' \
+        "$bin/rbe-run" eval edge --model "$model" --tokens 600 --threads 1
     check 'edge' grep -q '"passed":true' \
         <("$bin/rbe-run" eval edge --model "$model" --tokens 4 --threads 1 -q --json)
 fi

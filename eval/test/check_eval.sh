@@ -360,11 +360,16 @@ fails 2 'unknown task' evaluate comprehension quiz=x
 fails 2 'two or more' evaluate divergence
 fails 2 'unknown evaluation' "$rbe" eval nothing
 ! limits_hold "$rbe" || fails 2 'beyond the model' evaluate edge --tokens 600
-fails 2 'beyond the model' evaluate inference --prompt 600
+fails 2 'prompt 509: 509 and 4 tokens more are beyond the model' evaluate inference --prompt 509
 fails 2 'depths 0,600: 600 .*beyond the model' evaluate inference --depths 0,600
 fails 2 'depths -1: wants' evaluate inference --depths -1
 fails 2 'needs --out' evaluate comprehension "${two[@]}" --resume
-fails 2 'beyond the model' evaluate inference --sequences 1 --length 600
+fails 2 'length 600: beyond the model' evaluate inference --sequences 1 --length 600
+fails 2 'of 100 tokens .* a prompt of 128' evaluate inference --sequences 1 --length 100
+fails 2 'only sequences have a --length' evaluate inference --length 600
+ok 'a long context' "$rbe" synth --shape 1,64,2,1024,8192 "$work/long-context"
+fails 2 'of 512 tokens .* a prompt of 600' evaluate inference --model "$work/long-context" \
+    --sequences 1 --prompt 600
 fails 2 'beyond the model' evaluate generation "${pair[@]:0:4}" --tokens 600
 fails 2 'do not fit a context' evaluate conversation --max-tokens 600
 fails 1 'empty' evaluate conversation --script "$work/empty"
@@ -389,12 +394,12 @@ fi
 ok 'inference' evaluate inference --tokens 4 --prompt 16 --depths 0 --retries 0 \
     --out "$work/inference"
 # Launches share the tokens and the prompts, and say what they differ by.
-ok 'launches' evaluate inference "${pair[@]:0:4}" --tokens 8 --prompt 16 --depths 0,full \
+ok 'launches' evaluate inference "${pair[@]:0:4}" --tokens 8 --prompt 16 --depths 0,full,00,496 \
     --retries 0 --launches 2 --out "$work/launches"
 launched() { test "$(jq -c "$1" "$work/launches" | tail -n 1)" = "$2"; }
 ok 'both are in the row' launched '[.launches.count, (.launches.median_ms | length)]' '[2,2]'
 ok 'with all their tokens' launched '[.decode[].tokens == (.samples_ms["\(.decode[0].depth)"] | length)][0]' true
-ok 'at the full context' launched '[.decode[].depth] | sort' '[0,16,496]'
+ok 'at the full context, and each depth once' launched '[.decode[].depth] | sort' '[0,16,496]'
 ok 'of medians the median' launched \
     '.decode_median_ms == (.launches.median_ms | add / 2)' true
 ok 'an interval that holds them' launched \
@@ -403,6 +408,7 @@ ok 'between and within' launched '.launches | .between >= 0 and .within >= 0' tr
 ok 'memory is of the first' launched '.peak_bytes > 1000000 and .hundred.tokens == 100' true
 ok 'one group' test "$(jq .group "$work/launches" | sort -u | wc -l)" = 1
 fails 2 'exclude one another' evaluate inference --launches 2 --sequences 2
+fails 2 'depths and --sequences exclude' evaluate inference --depths 0 --sequences 2
 fails 1 'No such file' evaluate inference --launches 2 --model "$work/nothing"
 ok 'sequences' evaluate inference --sequences 2 --length 24 --prompt 16 --out "$work/sequences"
 ok 'sequences with memory' grep -q '"peak_bytes":[0-9].*"cpu_utilisation":' "$work/sequences"

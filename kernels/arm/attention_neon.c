@@ -9,6 +9,7 @@
 #include "kernels/body/unroll.h"
 #include "kernels/list.h"
 #include "kernels/body/attention_whole.h"
+#include "kernels/body/words.h"
 
 enum { SUMS = 4 };
 

@@ -129,6 +129,7 @@ static inline u16x dot(u16x sum, u16x g, u16x x)
 
 #endif
 
+#define SPLIT_PAIRS
 /* Of a GEMM: q[0] for every row, then q[1]; and of four rows with two weights each the first
  * ones, then the others, as dot() adds halves. */
 static inline u16x act_pair(const int16_t *q)

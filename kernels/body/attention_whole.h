@@ -29,13 +29,4 @@ INLINE struct operand operand_values(const int16_t *w, int8_t *room, size_t n)
     return (struct operand){w};
 }
 
-/* Two neighbours, as one number. */
-INLINE int32_t two_words(const int16_t *p)
-{
-    int32_t q;
-
-    memcpy(&q, p, sizeof q);
-    return q;
-}
-
 #endif

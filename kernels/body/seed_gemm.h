@@ -8,10 +8,11 @@
  * two: a lane is a row, so no sum runs across lanes.  Matrices with more columns are cut: until
  * the last columns are done, y holds the 32-bit sums.
  *
- * Besides what seed_gemv.h asks for, the includer defines u16_store,
+ * Besides what seed_gemv.h asks for, the includer defines u16_store, u16_pair and
+ *   TILE_ROWS, TILE_VECTORS     registers of rows, and vectors, of a tile of sums
+ * and, with SPLIT_PAIRS, where dot() does not add neighbours,
  *   act_pair(q)                 activations q[0] and q[1] for every row
  *   row_pairs(v)                v, four rows with two weights each, as dot() wants them
- *   TILE_ROWS, TILE_VECTORS     registers of rows, and vectors, of a tile of sums
  */
 #ifndef RBE_KERNELS_BODY_SEED_GEMM_H
 #define RBE_KERNELS_BODY_SEED_GEMM_H
@@ -35,6 +36,18 @@ enum {
 struct decoded {
     _Alignas(64) int16_t g[DECODE_COLS / 2][DECODE_ROWS][2];
 };
+
+#ifndef SPLIT_PAIRS
+static inline u16x act_pair(const int16_t *q)
+{
+    return u16_pair(q);
+}
+
+static inline u16x row_pairs(u16x v)
+{
+    return v;
+}
+#endif
 
 /* U16_LANES columns of four rows, to those of the first two. */
 INLINE void put_quad(int16_t (*to)[DECODE_ROWS][2], size_t i, const u16x *g)

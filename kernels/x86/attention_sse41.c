@@ -51,7 +51,7 @@ INLINE struct bytes bytes_load(const uint8_t *b)
 INLINE struct four operand_four(struct operand x, size_t g)
 {
     const int16_t *const q = x.q + 4 * g;
-    return (struct four){_mm_set1_epi32(two_words(q)), _mm_set1_epi32(two_words(q + 2))};
+    return (struct four){u16_pair(q), u16_pair(q + 2)};
 }
 
 INLINE struct sums sums_add(struct sums s, struct bytes b, struct four x)

@@ -68,21 +68,6 @@ static inline u16x dot(u16x sum, u16x g, u16x x)
 
 #endif
 
-/* Of a GEMM: q[0] and q[1] for every row; four rows with two weights each stand as they
- * should. */
-static inline u16x act_pair(const int16_t *q)
-{
-    int32_t pair;
-
-    memcpy(&pair, q, sizeof pair);
-    return _mm256_set1_epi32(pair);
-}
-
-static inline u16x row_pairs(u16x v)
-{
-    return v;
-}
-
 /* Lane 4 l + i of the result: 128-bit lane l's part of the sum of s[i]. */
 static inline u16x fold4(const u16x *s)
 {

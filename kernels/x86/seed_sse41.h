@@ -41,21 +41,6 @@ static inline u16x dot(u16x sum, u16x g, u16x x)
     return _mm_add_epi32(sum, _mm_madd_epi16(g, x));
 }
 
-/* Of a GEMM: q[0] and q[1] for every row; four rows with two weights each stand as they
- * should. */
-static inline u16x act_pair(const int16_t *q)
-{
-    int32_t pair;
-
-    memcpy(&pair, q, sizeof pair);
-    return _mm_set1_epi32(pair);
-}
-
-static inline u16x row_pairs(u16x v)
-{
-    return v;
-}
-
 static inline void reduce(int32_t *out, const u16x *s, int n)
 {
     for (int i = 0; i < n; i += 4)

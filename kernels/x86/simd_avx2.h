@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "kernels/body/unroll.h"
+#include "kernels/body/words.h"
 
 #ifndef __AVX2__
 #error "needs -mavx2: the Makefile takes ISA flags from the file name's suffix"
@@ -280,6 +281,11 @@ static inline void u16_store(void *p, u16x v)
 static inline u16x u16_set(uint16_t v)
 {
     return _mm256_set1_epi16((short)v);
+}
+
+INLINE u16x u16_pair(const int16_t *p)
+{
+    return _mm256_set1_epi32(two_words(p));
 }
 
 static inline u16x u16_add(u16x a, u16x b)

@@ -16,6 +16,7 @@
 #include <tmmintrin.h>
 
 #include "kernels/body/unroll.h"
+#include "kernels/body/words.h"
 
 #ifndef __SSE4_1__
 #error "needs -msse4.1: the Makefile takes ISA flags from the file name's suffix"
@@ -310,6 +311,12 @@ static inline void u16_store(void *p, u16x v)
 static inline u16x u16_set(uint16_t v)
 {
     return _mm_set1_epi16((short)v);
+}
+
+/* p[0] and p[1], in every two lanes. */
+INLINE u16x u16_pair(const int16_t *p)
+{
+    return _mm_set1_epi32(two_words(p));
 }
 
 static inline u16x u16_add(u16x a, u16x b)
