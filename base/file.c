@@ -43,7 +43,8 @@ enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_dia
     void *p = NULL;
 
     *m = (struct rbe_map){0};
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* A pipe that nobody writes to is refused as any other is, not waited for. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return rbe_fail_errno(d, "%s", path);
     if (fstat(fd, &st) < 0) {

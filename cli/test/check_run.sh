@@ -45,6 +45,9 @@ check 'and no others' test -z "$(grep -E '^  (convert|report|tune|fetch) ' help)
 check 'another command is refused' refuses 2 "rbe-run: unknown command 'convert'" \
     "$bin/rbe-run" convert a b
 check 'a fault bears its name' refuses 1 '^rbe-run generate: ' "$bin/rbe-run" generate missing.rbe
+mkfifo pipe
+check 'a pipe is no model' refuses 1 'pipe: not a regular file' timeout -s KILL 20 \
+    "$bin/rbe-run" generate pipe
 check 'also of a line in a chat' grep -q '^rbe-run chat: not UTF-8 at byte 1' \
     <(printf 'a\xffb\n' | "$bin/rbe-run" chat --model "$model" 2>&1)
 printf 'one\0two\n' | "$bin/rbe-run" chat --model "$model" > out 2> err
