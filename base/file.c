@@ -549,14 +549,6 @@ enum rbe_status rbe_sha256(char hex[65], const void *bytes, size_t size)
     return RBE_OK;
 }
 
-enum rbe_status rbe_map_sha256(char hex[65], const struct rbe_map *m)
-{
-    const enum rbe_status err = rbe_sha256(hex, m->bytes, m->size);
-
-    rbe_map_forget(m->bytes, m->size);
-    return err;
-}
-
 enum rbe_status rbe_sha256_file(char hex[65], const char *path, struct rbe_diag *d)
 {
     struct rbe_map m;

@@ -26,8 +26,6 @@ enum rbe_status rbe_map_open(struct rbe_map *m, const char *path, struct rbe_dia
 void rbe_map_close(struct rbe_map *m);
 /* These bytes of a mapped file need not stay in memory: who reads them again reads the file. */
 void rbe_map_forget(const void *bytes, size_t size);
-/* rbe_sha256() of a whole file, which then need not stay in memory. */
-enum rbe_status rbe_map_sha256(char hex[65], const struct rbe_map *m);
 
 /* Reads all of path, a regular file or a pipe, into *out (malloc, NUL added past the end, the
  * caller frees). */

@@ -568,7 +568,10 @@ uint64_t rbe_gguf_stamp(const struct rbe_gguf *g)
 
 enum rbe_status rbe_gguf_sha256(char hex[65], const struct rbe_gguf *g)
 {
-    return rbe_map_sha256(hex, &g->map);
+    const enum rbe_status err = rbe_sha256(hex, g->map.bytes, g->map.size);
+
+    rbe_map_forget(g->map.bytes, g->map.size);      /* need not stay in memory */
+    return err;
 }
 
 /* --- tensors and metadata by name --------------------------------------------------------- */

@@ -529,13 +529,22 @@ uint64_t rbe_safetensors_stamp(const struct rbe_safetensors *s)
     return stamp;
 }
 
+/* A file that was hashed need not stay in memory. */
+static enum rbe_status hash_map(char hex[65], const struct rbe_map *m)
+{
+    const enum rbe_status err = rbe_sha256(hex, m->bytes, m->size);
+
+    rbe_map_forget(m->bytes, m->size);
+    return err;
+}
+
 enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensors *s)
 {
     size_t room = 1, at = 0;
     enum rbe_status err;
 
     if (!s->shard_count)
-        return rbe_map_sha256(hex, &s->map);
+        return hash_map(hex, &s->map);
     for (size_t i = 0; i <= s->shard_count; i++)
         room += 64 + 3 + strlen(base_name(i ? s->shards[i - 1]->path : s->path));
     char *lines = malloc(room);
@@ -543,7 +552,7 @@ enum rbe_status rbe_safetensors_sha256(char hex[65], const struct rbe_safetensor
         return RBE_ERR_NOMEM;
     for (size_t i = 0; i <= s->shard_count; i++) {
         const struct rbe_safetensors *f = i ? s->shards[i - 1] : s;
-        if ((err = rbe_map_sha256(hex, &f->map)))
+        if ((err = hash_map(hex, &f->map)))
             goto out;
         at += (size_t)snprintf(lines + at, room - at, "%s  %s\n", hex, base_name(f->path));
     }
