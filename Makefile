@@ -159,10 +159,14 @@ $(B)/librbe-kernels.a $(B)/librbe.a $(B)/librun.a:
 	@echo '  AR    $@'
 	$(Q)rm -f $@ && ar rcsT $@ $^
 
+# A program is replaced as a whole: another make may run it, or link it too, at the same time.
+NEW    = $@.$$$$
+RENAME = mv -f $(NEW) $@
+
 $(B)/bin/rbe: $(B)/cli/main.o $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS)
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) && $(RENAME)
 
 # The small one for devices: what it uses beyond libc is inside, and oneDNN is left out.
 $(runobjs): $(B)/run/%.o: %.c $(B)/flags
@@ -175,8 +179,8 @@ $(B)/bin/rbe-serve: $(serveobjs) $(B)/base/commit.o $(B)/librbe.a
 $(B)/bin/rbe-run $(B)/bin/rbe-serve:
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
-	    -Wl,-Bstatic $(filter-out -ldl -lm,$(LIBS)) -Wl,-Bdynamic -ldl -lm
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -o $(NEW) $(filter %.o,$^) $(filter %.a,$^) \
+	    -Wl,-Bstatic $(filter-out -ldl -lm,$(LIBS)) -Wl,-Bdynamic -ldl -lm && $(RENAME)
 
 # The same for any system of the processor's kind, libc inside.
 $(B)/run/static/base/library.o: base/library.c $(B)/flags
@@ -188,14 +192,14 @@ $(B)/bin/rbe-run-static: $(runobjs) $(B)/run/static/base/library.o $(B)/base/com
     $(B)/librun.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(COMMON) $(LDFLAGS) -static -o $@ $^ $(filter-out -ldl,$(LIBS))
+	$(Q)$(CC) $(COMMON) $(LDFLAGS) -static -o $(NEW) $^ $(filter-out -ldl,$(LIBS)) && $(RENAME)
 
 static: $(B)/bin/rbe-run-static             ## build rbe-run-static, for a device (CC=...)
 
 $(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS) && $(RENAME)
 
 $(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
 	@echo '  LINK  $@'
@@ -216,7 +220,7 @@ $(B)/bin/rbe-fuzz: $(call objs,$(harnesses)) $(B)/librbe.a
 
 $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS) && $(RENAME)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
