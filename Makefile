@@ -199,7 +199,8 @@ static: $(B)/bin/rbe-run-static             ## build rbe-run-static, for a devic
 $(B)/bin/rbe-bench: $(B)/cli/bench_main.o $(B)/base/commit.o $(call objs,$(bench)) $(B)/librbe.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS) && $(RENAME)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS) && \
+	    $(RENAME)
 
 $(kernelbins): $(B)/%: $(B)/%.o $(B)/librbe-kernels.a
 	@echo '  LINK  $@'
@@ -220,7 +221,8 @@ $(B)/bin/rbe-fuzz: $(call objs,$(harnesses)) $(B)/librbe.a
 
 $(benchbins): $(B)/%: $(B)/%.o $(call objs,$(bench)) $(B)/librbe.a
 	@echo '  LINK  $@'
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS) && $(RENAME)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $(NEW) $^ $(LATE.$(CONFIG)) $(LIBS) $(BENCHLIBS) && \
+	    $(RENAME)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
