@@ -7,6 +7,8 @@ ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
+.DEFAULT_GOAL := all
+
 CONFIG    ?= release
 CC        := $(if $(filter default,$(origin CC)),$(if $(filter fuzz,$(CONFIG)),clang,gcc),$(CC))
 CXX       := $(if $(filter default,$(origin CXX)),g++,$(CXX))

@@ -7,6 +7,10 @@
 set -eu
 cd "$(dirname "$0")/../.."
 root=${BUILDROOT:-build}
+if [ "$(make -npq 2> /dev/null | sed -n 's/^\.DEFAULT_GOAL := //p')" != all ]; then
+    echo "FAIL: make alone does not build the programs"
+    exit 1
+fi
 for cc in ${CI_COMPILERS:-gcc clang}; do
     case $cc in
     gcc) cxx=g++ ;;

@@ -22,6 +22,7 @@ INLINE void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
     lanes sum = lanes_zero();
 
     for (size_t g = 0; g < groups; g++, code += 128, q += 128) {
+        stream_ahead(code, 128);
         const s32x low =
             s32_dot_add(s32_dot(s16_bytes(code), q), s16_bytes(code + 32), q + 32);
         const s32x high =
@@ -38,6 +39,7 @@ INLINE void dot_int4(const uint16_t *code, const uint16_t *scale, size_t units,
     lanes sum = lanes_zero();
 
     for (size_t u = 0; u < units; u++, code += 32, scale += 4, q += 128) {
+        stream_ahead(code, 64);
         const s16x w = s16_load(code);
         float s[4];
         half4(s, scale);
