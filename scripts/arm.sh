@@ -39,18 +39,11 @@ few=2 more=6    # tokens of two runs: what they differ in is no start-up
 fact() { sed -n "/\"tensors\"/q; s/^ \"$1\": \\(.*\\),\$/\\1/p" "$work/info"; }
 # counted CPU TOKENS: of one thread; the checksums of the codes are compared at the start.
 counted() {
-    scripts/count.sh "$1" "$static" generate "$model" --tokenizer "$work" -p 'The river' -n "$2" \
+    scripts/count.sh "$1" "$static" generate "$model" "${words[@]}" -p 'The river' -n "$2" \
         --temperature 0 -t 1 --ignore-eos 2> "$work/log" || { local rc=$?; cat "$work/log" >&2; return $rc; }
 }
-projections() {
-    local device core cpu ghz least most a b path # assigned apart: errors end this
-    mkdir -p "$(dirname "$out")"
-    static=$folder/rbe-run-static
-    make -s -j"$(nproc)" CC=$cc DNNL= "$static"
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
-    rbe info --json "$model" > "$work/info"
-    # A vocabulary of the model's size: which words it has changes no count.
+# A vocabulary of the model's size in $work.
+made_words() {
     awk -v n="$(fact vocab)" 'BEGIN { RS = "\001" } {
         at = match($0, /"<\|endoftext\|>": [0-9]+}/)
         size = substr($0, at + 17) + 0
@@ -63,6 +56,20 @@ projections() {
     }' datasets/embedded/rbe-mini/vocab.json > "$work/vocab.json" ||
         { echo "no vocabulary of $(fact vocab) tokens"; exit 77; }
     cp datasets/embedded/rbe-mini/merges.txt "$work/"
+    words=(--tokenizer "$work")
+}
+projections() {
+    local device core cpu ghz least most a b path # assigned apart: errors end this
+    mkdir -p "$(dirname "$out")"
+    static=$folder/rbe-run-static
+    make -s -j"$(nproc)" CC=$cc DNNL= "$static"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    rbe info --json "$model" > "$work/info"
+    # A GPT-2 of any size gets a vocabulary of that size: which words it has changes no count.
+    # Others have their own.
+    words=()
+    if [ "$(fact architecture)" = '"gpt2"' ]; then made_words; fi
     path=$(fact path | sed 's,^".*/,",')
     while read -r device core cpu ghz least most; do
         a=$(counted "$cpu" $few)

@@ -153,5 +153,21 @@ else
     echo 'FAIL three projections on the page'
     bad=1
 fi
+# A Llama has its own vocabulary, which no other of that size replaces.
+if {
+    "$native" synth "$work/llama" --arch llama --shape 1,64,1,128,8200,1,64 &&
+        cp datasets/embedded/rbe-mini/{merges.txt,vocab.json} "$work/llama" &&
+        sed -i 's/_token_id": 2/_token_id": 8191/' "$work/llama/config.json" &&
+        "$native" export "$work/llama" "$work/llama.gguf" --dtype f32 -q &&
+        "$native" convert "$work/llama.gguf" "$work/llama.rbe" --profile seed-b44 \
+            --search fast --no-calibration -q &&
+        PATH=$(dirname "$native"):$PATH scripts/arm.sh --count "$work/llama.rbe" "$work/llama.jsonl"
+} > "$work/log" 2>&1 && [ "$(grep -c '"kind":"projection"' "$work/llama.jsonl")" = 3 ]; then
+    echo 'projections of a Llama'
+else
+    tail "$work/log"
+    echo 'FAIL three projections of a Llama'
+    bad=1
+fi
 echo "an RBE model gives the same $tokens tokens on aarch64 (emulated) and natively"
 exit $bad
