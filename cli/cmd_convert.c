@@ -82,6 +82,7 @@ struct stages {
     double seconds[STAGES];
     uint64_t peak[STAGES];
     bool done[STAGES];
+    bool resumed;               /* a part of the work had been done before */
     double since;
 };
 
@@ -165,9 +166,12 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
         .name = rbe_base_name(a->out), .path = rbe_base_name(a->out), .sha256 = sha,
         .label = from->label, .bytes = c->file_bytes, .params = c->params, .rbe = true};
     json_t *j = rbe_result_new(RBE_KIND(convert), threads), *rows = json_array();
-    for (size_t i = 0; i < c->count; i++)
+    bool resumed = s->resumed;
+    for (size_t i = 0; i < c->count; i++) {
+        resumed = resumed || c->entries[i].reused;
         if (c->entries[i].encoded && !c->entries[i].elsewhere)
             json_array_append_new(rows, entry_json(&c->entries[i]));
+    }
     json_t *totals =
         RBE_OBJECT(RBE_INT(bytes, c->file_bytes), RBE_INT(parameters, c->params),
                    RBE_REAL(bits_per_weight, 8 * (double)c->file_bytes / (double)c->params),
@@ -184,6 +188,8 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
           bad;
     bad = RBE_SET(j, RBE_WORD(allocation, c->measured ? "measured" : "even")) || bad;
     bad = RBE_SET(j, RBE_REAL(peak_bytes, peak_of(s))) || bad;
+    if (resumed)
+        bad = RBE_SET(j, RBE_FLAG(resumed, true)) || bad;
     /* Of shards each has its own: there is no sequence. */
     if (sha)
         bad = RBE_SET(j, RBE_JSON(stages, stages_json(s, c))) || bad;
@@ -462,6 +468,7 @@ static enum rbe_status calibrate(struct work *w, struct rbe_diag *d)
     print_unkept(&keep.why);
     if (err)
         return err;
+    w->stages.resumed = keep.taken > 0;
     printf("calibrated on %zu tokens of %s", rbe_calibration_tokens(w->calibration),
            text ? text : "the shipped sample");
     if (keep.taken)
@@ -483,6 +490,7 @@ static enum rbe_status allocate(struct work *w, struct rbe_diag *d)
     end_stage(&w->stages, SENSITIVITIES);
 
     print_unkept(&c->unkept);
+    w->stages.resumed = w->stages.resumed || c->probes_reused > 0;
     if (!err && c->probes_reused)
         printf("%zu of %zu sensitivities were measured before%s\n", c->probes_reused,
                c->probes, w->shared ? ", or by another process" : " the interrupt");

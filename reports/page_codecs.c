@@ -159,6 +159,12 @@ static enum rbe_status allocation(const struct rbe_page *p)
     return RBE_OK;
 }
 
+/* A part of it had been done before: its times are not those of a conversion. */
+static bool is_resumed(const struct rbe_row *row)
+{
+    return json_is_true(RBE_VALUE_AT(row->v, resumed));
+}
+
 static void conversions(const struct rbe_page *p)
 {
     const struct rbe_row *row;
@@ -195,7 +201,8 @@ static void conversions(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.3f", m->bits);
         rbe_number_cell(p->doc, "%.4f", n ? rmse / (double)n : NAN);
         rbe_number_cell(p->doc, "%.4f", n ? bound / (double)n : NAN);
-        rbe_number_cell(p->doc, "%.1f", RBE_NUMBER_AT(row->v, seconds));
+        rbe_number_cell(p->doc, "%.1f",
+                        is_resumed(row) ? NAN : RBE_NUMBER_AT(row->v, seconds));
     }
 }
 
@@ -252,7 +259,8 @@ static void stage_cells(const struct rbe_page *p, const struct rbe_row *row)
         if (isnan(x))
             continue;
         rbe_row_model_cell(p, row);
-        rbe_document_cell(p->doc, "%s", stages[k].what);
+        rbe_document_cell(p->doc, "%s%s", stages[k].what,
+                          is_resumed(row) ? " (what an earlier run had left)" : "");
         rbe_number_cell(p->doc, "%.2f", x);
         rbe_number_cell(p->doc, "%.1f %%", 100 * x / all);
         rbe_megabytes_cell(p->doc, RBE_NUMBER_AT(stages[k].part ? encoding
@@ -284,7 +292,7 @@ static enum rbe_status stages_section(const struct rbe_page *p)
             continue;
         rbe_plot_series(&data, name, rbe_text_or(rbe_page_model(p, rbe_model_of(p, row))->name,
                                                  "?"));
-        fputs(name, data.tsv);
+        fprintf(data.tsv, "%s%s", name, is_resumed(row) ? ", the rest" : "");
         for (int k = 0; k < STAGES; k++) {
             const double x = seconds_of(row->v, k);
             fprintf(data.tsv, "\t%.17g", isnan(x) ? 0 : x);
@@ -297,7 +305,8 @@ static enum rbe_status stages_section(const struct rbe_page *p)
     const enum rbe_status err = rbe_plot_draw(
         p->plotter, &data, p->doc, "stages", "stages", "Where the time of a conversion goes",
         vars, "Seconds of each part of a conversion, in their order. Conversions without "
-        "calibration have no first two; codes of generated weights are drawn, not searched.",
+        "calibration have no first two; codes of generated weights are drawn, not searched; \"the "
+        "rest\": of a conversion that an earlier run had begun.",
         p->d);
     if (err || !rows)
         return err;

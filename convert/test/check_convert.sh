@@ -55,7 +55,7 @@ check 'no text for it' fails 2 'excludes --calibration' "$dir/made" "$dir/t.rbe"
 
 # Interrupted, then finished: the same file as without.
 printf 'all codec=int4\nall layers=1-3 scale-search=on\n' >"$dir/slow.profile"
-run "$mini" "$dir/whole.rbe" -p "$dir/slow.profile"
+run "$mini" "$dir/whole.rbe" -p "$dir/slow.profile" --json "$dir/whole.jsonl"
 "$rbe" convert -q "$mini" "$dir/cut.rbe" -p "$dir/slow.profile" >"$dir/out" 2>"$dir/err" &
 pid=$!
 for _ in $(seq 2000); do
@@ -67,7 +67,9 @@ wait $pid
 check 'an interrupt is a failure' [ $? = 1 ]
 check 'it says how to go on' grep -q 'interrupted.*continues' "$dir/err"
 check 'no file yet' [ ! -e "$dir/cut.rbe" ]
-check 'going on' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile"
+check 'going on' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile" --json "$dir/cut.jsonl"
+check 'its times are of the rest' grep -q '"resumed":true' "$dir/cut.jsonl"
+check 'those of the other are not' [ "$(grep -c '"resumed"' "$dir/whole.jsonl")" = 0 ]
 check 'finished matrices are kept' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
 check 'the same file as uninterrupted' cmp "$dir/cut.rbe" "$dir/whole.rbe"
 check 'nothing else stays' [ ! -e "$dir/cut.rbe.partial" ]

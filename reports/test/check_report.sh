@@ -462,6 +462,15 @@ check 'memory over depth' grep -q "$(printf '^shape-45mb\t1023\t72')" "$work/mad
 check 'where the time of a conversion goes' grep -q \
     "$(printf '^shape-45mb\t2[^\t]*\t0\t0\t0\t4[^\t]*\t0\t3[^\t]*\t1')" "$work/madep/plots/stages.tsv"
 check 'as a table' grep -q 'search for seeds</td><td class="r">4.00</td><td class="r">40.0 %</td><td class="r">700' "$page"
+made_resumed() {
+    rm -rf "$work/madep" && sed -i 's/"kind":"convert",/&"resumed":true,/' "$work/made/shape.jsonl" &&
+        run "$work/made" --out "$work/madep"
+}
+check 'one that was resumed' made_resumed
+flat "$work/madep/index.html"
+check 'is named so' grep -q "$(printf '^shape-45mb, the rest\t2')" "$work/madep/plots/stages.tsv"
+check 'in the table too' has "$page" 'search for seeds (what an earlier run had left)</td>'
+check 'and has no time of its own' grep -q '>p</td>.*>-</td>' <(tr -d '\n' < "$page")
 check 'the search by version' grep -q '>avx2</td><td[^>]*>yes</td>.*>16</td>.*>44</td>.*>0.160</td><td class="r">6.25<' \
     <(tr -d '\n' < "$page")
 
