@@ -305,8 +305,8 @@ static enum rbe_status stages_section(const struct rbe_page *p)
     const enum rbe_status err = rbe_plot_draw(
         p->plotter, &data, p->doc, "stages", "stages", "Where the time of a conversion goes",
         vars, "Seconds of each part of a conversion, in their order. Conversions without "
-        "calibration have no first two; codes of generated weights are drawn, not searched; \"the "
-        "rest\": of a conversion that an earlier run had begun.",
+        "calibration have no first two; codes of generated weights are drawn, not searched; "
+        "\"the rest\": of a conversion that an earlier run had begun.",
         p->d);
     if (err || !rows)
         return err;
