@@ -209,7 +209,7 @@ def prompts(name, ours, theirs, bound):
         # Behind the first tie the texts are others.
         same = next((k for k in range(GREEDY) if greedy[k] != want[k]), GREEDY)
         steps += same
-        if same < GREEDY:
+        if same < GREEDY and ahead[same] > 2 * bound:
             differs(check, "greedy %d" % i, "token %d is %d, want %d, ahead by %.2e"
                     % (same, greedy[same], want[same], ahead[same]))
     return "log p apart by %.1e, %d greedy tokens equal" % (worst, steps)
@@ -275,6 +275,11 @@ def comprehension(name, ours, theirs, sets, bound):
             if metric in ("group", "paradigm"):
                 continue
             want = [metric_of(s, metric) for s in samples]
+            if metric == "acc" and "log_odds" in row["samples"]:
+                # Where both answers are as good, either may be taken.
+                even = [abs(metric_of(s, "log_odds")) < bound_of("log_odds", bound) for s in samples]
+                values = [v for v, e in zip(values, even) if not e]
+                want = [v for v, e in zip(want, even) if not e]
             close(check, metric, values, want, bound_of(metric, bound))
         said.append("%s %d" % (task, row["items"]))
     return ", ".join(said)
@@ -308,13 +313,14 @@ def others():
 def models(work):
     """Name, what we read, what they read, bounds of P1 and of log p."""
     mini, tuned = os.path.join(embedded, "rbe-mini"), os.path.join(embedded, "mini-2.89-tuned.rbe")
-    # 16-bit inputs of the products: convert/test/check_export.c's bound, of log p up to 10 nats.
+    # 16-bit inputs of the products: convert/test/check_export.c's bound, of the mean.  Of single
+    # tokens one of some thousand is forty times as far apart (log p up to 20 nats).
     coded = 49 * 2 ** -15
     f32 = "--dtype", "f32"
     yield "rbe-mini", mini, lambda: mini, 1e-5, 1e-4
     yield "rbe-mini.gguf", mini, lambda: export(work, mini, "mini.gguf"), 1e-5, 1e-4
-    yield "tuned", tuned, lambda: export(work, tuned, "tuned", *f32), coded, 10 * coded
-    yield "tuned.gguf", tuned, lambda: export(work, tuned, "tuned.gguf", *f32), coded, 10 * coded
+    yield "tuned", tuned, lambda: export(work, tuned, "tuned", *f32), coded, 64 * coded
+    yield "tuned.gguf", tuned, lambda: export(work, tuned, "tuned.gguf", *f32), coded, 64 * coded
     # The same weights in both programs: nothing but the arithmetic differs.
     again = os.path.join(work, "again")
     yield "tuned-again", again, lambda: export(work, tuned, "again"), 1e-5, 1e-4

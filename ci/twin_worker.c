@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/status.h"
 #include "eval/softmax.h"
-#include "kernels/cpu.h"
 #include "model/model.h"
 
 struct work {
@@ -62,8 +62,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: twin_worker MODEL\n");
         return 2;
     }
-    rbe_cpu_init();
-    if (rbe_model_open(&m, argv[1], &w.d) || rbe_session_open(&w.s, m, l, NULL, &w.d))
+    if (rbe_init(&w.d) || rbe_model_open(&m, argv[1], &w.d) ||
+        rbe_session_open(&w.s, m, l, NULL, &w.d))
         good = false;
     else
         w.logits = malloc((w.vocab = rbe_model_vocab(m)) * sizeof *w.logits);
