@@ -188,11 +188,11 @@ static json_t *result_row(const struct rbe_convert_args *a, const struct rbe_con
           bad;
     bad = RBE_SET(j, RBE_WORD(allocation, c->measured ? "measured" : "even")) || bad;
     bad = RBE_SET(j, RBE_REAL(peak_bytes, peak_of(s))) || bad;
-    if (resumed)
-        bad = RBE_SET(j, RBE_FLAG(resumed, true)) || bad;
     /* Of shards each has its own: there is no sequence. */
     if (sha)
         bad = RBE_SET(j, RBE_JSON(stages, stages_json(s, c))) || bad;
+    if (sha && resumed)
+        bad = RBE_SET(j, RBE_FLAG(resumed, true)) || bad;
     bad = RBE_SET(j, RBE_JSON(totals, totals)) || bad;
     if (c->o.low_rank > 0)
         bad = RBE_SET(j, RBE_INT(low_rank_bytes, rbe_convert_low_rank_bytes(c))) || bad;

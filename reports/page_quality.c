@@ -176,35 +176,31 @@ void rbe_section_generation(const struct rbe_page *p)
     if (!rbe_page_has(p, RBE_KIND(generation), "generation",
                       "no run has compared generated texts"))
         return;
-    /* What each column is; of those with two the original's beside the model's. */
     static const struct {
-        const char *key, *format;
+        const char *key, *what, *format;
         double scale;
-    } kept[] = {{RBE_KEY(fluency), NULL, 0}, {RBE_KEY(relevance), "%.1f %%", 100},
-                {RBE_KEY(coherence), "%.3f", 1}, {RBE_KEY(text_perplexity), "%.2f", 1},
-                {RBE_KEY(rep4), "%.3f", 1}, {RBE_KEY(distinct2), "%.3f", 1},
-                {RBE_KEY(distinct1), "%.3f", 1}};
-    rbe_document_table(p->doc, "model|>prompts|>fluency retained (95 %)|>relevance (original)|"
-                       ">relevance|>retained (95 %)|>gain by the prompt, nats (original)|>gain|"
-                       ">retained (95 %)|>perplexity (original)|>perplexity|>retained (95 %)|"
-                       ">rep-4 (original)|>rep-4|>retained (95 %)|>distinct-2 (original)|"
-                       ">distinct-2|>retained (95 %)|>distinct-1 (original)|>distinct-1|"
-                       ">retained (95 %)");
-    while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i))) {
-        rbe_row_model_cell(p, row);
-        rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, prompts));
+    } kept[] = {{RBE_KEY(relevance), "relevance, %", "%.1f", 100},
+                {RBE_KEY(coherence), "gain by the prompt, nats a token", "%.3f", 1},
+                {RBE_KEY(fluency), "fluency: the worst of the next three", NULL, 0},
+                {RBE_KEY(text_perplexity), "perplexity", "%.2f", 1},
+                {RBE_KEY(rep4), "rep-4", "%.3f", 1},
+                {RBE_KEY(distinct2), "distinct-2", "%.3f", 1},
+                {RBE_KEY(distinct1), "distinct-1", "%.3f", 1}};
+    rbe_document_table(p->doc, "model|>prompts|measure|>original|>model's|>retained (95 %)");
+    while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i)))
         for (k = 0; k < sizeof kept / sizeof *kept; k++) {
             const json_t *m = rbe_value_at(row->v, kept[k].key);
-            if (kept[k].format) {
-                rbe_number_cell(p->doc, kept[k].format,
-                                kept[k].scale * RBE_NUMBER_AT(m, original));
-                rbe_number_cell(p->doc, kept[k].format,
-                                kept[k].scale * RBE_NUMBER_AT(m, model));
-            }
+            const char *format = kept[k].format;
+            rbe_row_model_cell(p, row);
+            rbe_number_cell(p->doc, "%.0f", RBE_NUMBER_AT(row->v, prompts));
+            rbe_document_cell(p->doc, "%s", kept[k].what);
+            rbe_number_cell(p->doc, format ? format : "%.3f",
+                            format ? kept[k].scale * RBE_NUMBER_AT(m, original) : NAN);
+            rbe_number_cell(p->doc, format ? format : "%.3f",
+                            format ? kept[k].scale * RBE_NUMBER_AT(m, model) : NAN);
             rbe_share_cell(p->doc, RBE_NUMBER_AT(m, retained),
                            RBE_INTERVAL_AT(m, retained_ci95));
         }
-    }
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(generation), &i))) {
         if (!json_array_size(RBE_VALUE_AT(row->v, samples)))

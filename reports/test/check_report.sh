@@ -169,6 +169,8 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
 check 'reads more' run "$work/more" --out "$work/mpage"
 flat "$work/mpage/index.html"
 number=$(grep -n '"step":"long"' "$work/mpage/rows.jsonl" | cut -d: -f1)
+check 'what is kept of generated text, a measure in each row' grep -q \
+    '>relevance, %</td>.*>94.0 % (90.0 to 100.0)<' <(tr -d '\n' < "$page")
 check 'says which failed, and by how much' has "$page" \
     '<p class="item">C6, gain by the prompt, for coherence: 50.0 % (40.0 to 60.0) (wanted: &gt;= 95 % retained; margin: -45.0 points)'
 check 'which are within error' has "$page" '<p class="item">C6c, relevance of generated text: 94.0 % (90.0 to 100.0)'
