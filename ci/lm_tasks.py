@@ -42,7 +42,5 @@ def metric_of(sample, metric):
 
 
 def bound_of(metric, bound):
-    """How far apart it may be where two log p of a token may be `bound` apart.
-
-    Odds are of two endings of many tokens: what a few of those may be apart adds up."""
-    return {"log_p": bound, "log_odds": 8 * bound}.get(metric, 0)
+    """How far apart it may be where two log p may be `bound` apart."""
+    return {"log_p": bound, "log_odds": 2 * bound}.get(metric, 0)

@@ -209,7 +209,7 @@ def prompts(name, ours, theirs, bound):
         # Behind the first tie the texts are others.
         same = next((k for k in range(GREEDY) if greedy[k] != want[k]), GREEDY)
         steps += same
-        if same < GREEDY and ahead[same] > 2 * bound:
+        if same < GREEDY:
             differs(check, "greedy %d" % i, "token %d is %d, want %d, ahead by %.2e"
                     % (same, greedy[same], want[same], ahead[same]))
     return "log p apart by %.1e, %d greedy tokens equal" % (worst, steps)
@@ -280,7 +280,9 @@ def comprehension(name, ours, theirs, sets, bound):
                 even = [abs(metric_of(s, "log_odds")) < bound_of("log_odds", bound) for s in samples]
                 values = [v for v, e in zip(values, even) if not e]
                 want = [v for v, e in zip(want, even) if not e]
-            close(check, metric, values, want, bound_of(metric, bound))
+            # Random weights: log p of tens of nats, and what endings of many bytes add up to.
+            wide = 4 if metric == "log_odds" and name.startswith("tiny-") else 1
+            close(check, metric, values, want, wide * bound_of(metric, bound))
         said.append("%s %d" % (task, row["items"]))
     return ", ".join(said)
 

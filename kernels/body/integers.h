@@ -15,6 +15,16 @@
 #include "kernels/format/int8.h"
 #include "kernels/kernel.h"
 
+/* How far ahead of their use codes that are read in order are asked for. */
+enum { STREAM_AHEAD = 4096 };
+
+/* Asks for the lines that lie STREAM_AHEAD bytes behind p..p + bytes; they may not exist. */
+INLINE void stream_ahead(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const void *)((uintptr_t)p + STREAM_AHEAD + i));
+}
+
 INLINE void dot_int8(const int8_t *code, const uint16_t *scale, size_t groups,
                      const struct rbe_act *a, size_t t, float *y)
 {
