@@ -384,6 +384,9 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
     if ((err = rbe_loss_named(&r->loss, r->recipe.loss, d)) ||
         (err = rbe_pool_open(&r->pool, (unsigned)a->threads, d)))
         return err;
+    if (rbe_recipe_wants_text(&r->recipe) && (r->loss.alpha < 1 || r->loss.temperature != 1))
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s: text=X is for the loss kl, not '%s'",
+                        r->recipe.name, r->recipe.loss);
     rbe_warn_threads("tune", rbe_pool_threads(r->pool));
     const char *const layout = a->layout ? a->layout : rbe_layout_name(RBE_LAYOUT_BOTH);
     while (r->layout < RBE_LAYOUT_COUNT && strcmp(rbe_layout_name(r->layout), layout) != 0)
@@ -459,7 +462,8 @@ static json_t *stages_json(const struct run *r)
             stages, RBE_OBJECT(RBE_TEXT(name, s->name),
                                RBE_WORD(mechanism, rbe_mechanism_name(s->matrices)),
                                RBE_REAL(scales, s->scales), RBE_REAL(plain, s->plain),
-                               RBE_REAL(latents, s->latents), RBE_REAL(average, s->average),
+                               RBE_REAL(latents, s->latents), RBE_REAL(text, s->text),
+                               RBE_REAL(average, s->average),
                                RBE_INT(end_tokens, at)));
     }
     return stages;

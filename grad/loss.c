@@ -40,6 +40,7 @@ void rbe_loss_sums_add(struct rbe_loss_sums *to, const struct rbe_loss_sums *fro
     to->loss += from->loss;
     to->ce += from->ce;
     to->kl += from->kl;
+    to->original += from->original;
     to->agree += from->agree;
     to->count += from->count;
 }

@@ -5,11 +5,11 @@
  *
  * For one position, s the student's logits, t the teacher's, y the next token:
  *
- *   loss = (1 - alpha) * CE + alpha * factor * KL
+ *   loss = (1 - alpha + text) * CE + alpha * factor * KL
  *   CE   = -log softmax(s)[y]
  *   KL   = sum over v of p[v] log(p[v] / q[v]), p = softmax(t / T), q = softmax(s / T)
  *
- * and d loss / d s = (1 - alpha) (softmax(s) - onehot(y)) + alpha factor / T (q - p).
+ * and d loss / d s = (1 - alpha + text) (softmax(s) - onehot(y)) + alpha factor / T (q - p).
  */
 #ifndef RBE_GRAD_LOSS_H
 #define RBE_GRAD_LOSS_H

@@ -20,11 +20,13 @@ struct rbe_loss {
     float alpha;                /* 0..1: weight of the divergence */
     float temperature;          /* T > 0 */
     float factor;               /* 1, or T^2 so that gradients keep their size as T grows */
+    float text;                 /* weight of the cross entropy besides; may be negative */
 };
 
 /* Sums over positions; divide by count.  In nats. */
 struct rbe_loss_sums {
     double loss, ce, kl;        /* kl is 0 where the loss has no teacher */
+    double original;            /* the teacher's own cross entropy, of t / T; 0 likewise */
     uint64_t agree;             /* positions where student's and teacher's largest agree */
     uint64_t count;
 };

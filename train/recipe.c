@@ -60,7 +60,8 @@ static bool set_key(struct rbe_stage *s, const char *key, const char *v)
         double *to, low, high;
     } numbers[] = {{"epochs", &s->epochs, 1e-6, 1e9}, {"scales", &s->scales, 0, 1e3},
                    {"plain", &s->plain, 0, 1e3},        {"latents", &s->latents, 0, 1e3},
-                   {"decay", &s->decay, 0, 100},       {"average", &s->average, 0, 1}};
+                   {"decay", &s->decay, 0, 100},       {"text", &s->text, 0, 100},
+                   {"average", &s->average, 0, 1}};
     double x;
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -295,6 +296,14 @@ bool rbe_recipe_has_latents(const struct rbe_recipe *r)
 {
     for (size_t i = 0; i < r->count; i++)
         if (r->stages[i].matrices != RBE_MATRICES_CODED)
+            return true;
+    return false;
+}
+
+bool rbe_recipe_wants_text(const struct rbe_recipe *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->stages[i].text > 0)
             return true;
     return false;
 }

@@ -22,6 +22,9 @@
  *     plain=X          of norms, biases, positions, relative to the RMS of the tensor
  *     latents=X        of matrices that are latent (train/student.h), likewise
  *     decay=X          of scales, towards the values they start from
+ *     text=X           pulls the mean log probability of the text's tokens to the original's:
+ *                      the cross entropy counts besides the loss by X times what it is above the
+ *                      original's, the mean of the last steps, in nats.  For the loss kl alone
  *     average=X        the stage gives the mean of the states after its last X of all steps, 0
  *                      to 1 (matrices=coded alone)
  *     matrices=coded   codes stand still (the default)
@@ -58,7 +61,7 @@ enum { RBE_RECIPE_STAGES = 16 };
 struct rbe_stage {
     char name[32];
     double epochs;
-    double scales, plain, latents, decay, average;
+    double scales, plain, latents, decay, text, average;
     enum rbe_mechanism matrices;
     enum rbe_encode_order order;
     uint64_t encode_every;
@@ -92,6 +95,8 @@ uint64_t rbe_recipe_steps(const struct rbe_recipe *r, size_t i, uint64_t tokens)
 
 /* True when some stage trains weights. */
 bool rbe_recipe_has_latents(const struct rbe_recipe *r);
+/* True when some stage has text=X. */
+bool rbe_recipe_wants_text(const struct rbe_recipe *r);
 /* True when some stage takes means. */
 bool rbe_recipe_averages(const struct rbe_recipe *r);
 

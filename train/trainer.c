@@ -30,6 +30,7 @@ struct state {
     struct rbe_adaptive adaptive;
     double first;               /* perplexity at the start */
     double loss;                /* smoothed, for people */
+    double gap;                 /* smoothed: cross entropy less the original's, nats */
     double seconds;
     double original;
     uint64_t points;
@@ -80,7 +81,7 @@ static enum rbe_status evaluate(struct rbe_trainer_point *p, struct rbe_grad *t,
     const struct rbe_tokens *v = o->valid;
     const size_t all = (v->count - 1) / o->time;
     const size_t n = all < o->valid_windows ? all : o->valid_windows;
-    const struct rbe_loss both = {teacher ? 0.5F : 0, 1, 1};
+    const struct rbe_loss both = {.alpha = teacher ? 0.5F : 0, .temperature = 1, .factor = 1};
     struct rbe_loss_sums sums = {0};
     enum rbe_status err = RBE_OK;
 
@@ -362,6 +363,12 @@ static enum rbe_status make_known(struct trainer *t, uint64_t first, uint32_t co
     return err;
 }
 
+/* The mean over the last steps, about ten. */
+static void smooth(const struct trainer *t, double *mean, double x)
+{
+    *mean = t->now.tokens ? 0.9 * *mean + 0.1 * x : x;
+}
+
 static enum rbe_status train_step(struct trainer *t)
 {
     const struct rbe_trainer_options *o = t->o;
@@ -370,14 +377,16 @@ static enum rbe_status train_step(struct trainer *t)
     const float weight = 1 / ((float)sequences * (float)o->time);
     const uint64_t window = t->now.window, passes = t->now.passes;
     struct rbe_loss_sums sums = {0};
+    struct rbe_loss loss = o->loss;
     enum rbe_status err;
     double norm;
 
+    loss.text = (float)(stage_of(t)->text * t->now.gap);
     for (uint32_t done = 0; done < sequences;) {
         const uint32_t n = micro_of(o, done);
         if (!(err = make_known(t, t->now.window, n))) {
             const struct rbe_grad_batch b = take_windows(t, t->now.window, n);
-            err = rbe_grad_step(t->train, &b, &o->loss, t->teacher, weight, &sums, t->d);
+            err = rbe_grad_step(t->train, &b, &loss, t->teacher, weight, &sums, t->d);
             t->now.passes += t->teacher ? n - b.known : 0;
         }
         if (err) {
@@ -395,8 +404,8 @@ static enum rbe_status train_step(struct trainer *t)
                                                      (uint64_t)warmup, r->floor);
     if ((err = rbe_student_step(t->s, (float)rate, (float)r->clip, &norm, t->d)))
         return err;
-    const double loss = sums.loss / (double)sums.count;
-    t->now.loss = t->now.tokens ? 0.9 * t->now.loss + 0.1 * loss : loss;
+    smooth(t, &t->now.loss, sums.loss / (double)sums.count);
+    smooth(t, &t->now.gap, t->teacher ? (sums.ce - sums.original) / (double)sums.count : 0);
     t->now.tokens += (uint64_t)sequences * o->time;
     t->now.step++;
     const double counted = stage_of(t)->average * (double)t->steps_here;

@@ -569,7 +569,7 @@ static struct outcome outcome(const struct rbe_model_config *c, struct rbe_grad_
 {
     struct rbe_grad *t = open_train(c, l, pool);
     struct check_rng rng = {77};
-    const struct rbe_loss ce = {0, 1, 1};
+    const struct rbe_loss ce = {0, 1, 1, 0};
     struct outcome o = {0};
     struct rbe_diag d;
 
@@ -644,7 +644,7 @@ static void check_frozen(const struct rbe_model_config *c, struct rbe_pool *pool
     struct rbe_grad *t = open_train(c, limits, pool);
     const struct rbe_grad_batch b = {.batch = BATCH, .time = TIME, .tokens = tokens,
                                      .targets = targets};
-    const struct rbe_loss ce = {0, 1, 1};
+    const struct rbe_loss ce = {0, 1, 1, 0};
     struct rbe_loss_sums sums = {0};
 
     fill(t, rng);
@@ -694,7 +694,7 @@ static void check_sums(const struct rbe_model_config *c, bool bf16, struct rbe_p
     struct rbe_grad_sums *sums = calloc(n, sizeof *sums);
     uint32_t (*row0)[2] = calloc(n, sizeof *row0);
     float *all = malloc(floats * sizeof *all);
-    const struct rbe_loss ce = {0, 1, 1};
+    const struct rbe_loss ce = {0, 1, 1, 0};
     struct rbe_loss_sums loss = {0};
 
     fill(t, rng);
@@ -803,7 +803,7 @@ static void check_tap(const struct rbe_model_config *c, struct rbe_pool *pool,
                                      .targets = targets};
     const struct rbe_grad_batch drawn = {.batch = BATCH, .time = TIME, .tokens = tokens,
                                          .draws = draws};
-    const struct rbe_loss ce = {0, 1, 1}, kl = {1, 1, 1};
+    const struct rbe_loss ce = {0, 1, 1, 0}, kl = {1, 1, 1, 0};
     const size_t n = rbe_grad_floats(t);
     struct tapped k = {calloc(n, sizeof(double)), tokens, 0};
     struct tapped v = {calloc(n, sizeof(double)), tokens, 0};
@@ -858,7 +858,7 @@ static void check_errors(struct rbe_pool *pool)
     struct rbe_grad_limits l = {.batch = 1, .time = 8};
     struct rbe_grad_batch b = {.batch = 1, .time = 8, .tokens = tokens, .targets = targets};
     struct rbe_model_config other = small;
-    struct rbe_loss loss = {0, 1, 1};
+    struct rbe_loss loss = {0, 1, 1, 0};
     struct rbe_loss_sums sums = {0};
     struct rbe_grad *t, *teacher, *none;
     struct check_rng rng = {5};
@@ -927,7 +927,7 @@ static void check_bf16(const struct rbe_model_config *c, struct rbe_pool *pool,
     uint32_t tokens[N], targets[N];
     const struct rbe_grad_batch b = {.batch = 4, .time = 270, .tokens = tokens,
                                      .targets = targets};
-    const struct rbe_loss kl = {0.5F, 1, 1};
+    const struct rbe_loss kl = {0.5F, 1, 1, 0};
     struct rbe_loss_sums sums = {0}, rounded = {0}, same = {0};
     const size_t n = rbe_grad_floats(t);
 

@@ -105,7 +105,7 @@ static void check_ends(void)
         CHECK_NEAR(p[N - 1], sure ? 1 : 1.0 / N, 1e-6);
         CHECK_NEAR(p[0], sure ? 0 : 1.0 / N, 2e-6);
         struct rbe_loss_sums sums = {0};
-        const struct rbe_loss kl = {1, 1, 1};
+        const struct rbe_loss kl = {1, 1, 1, 0};
         memcpy(scratch, student, sizeof scratch);
         rbe_loss_row(&kl, scratch, made, N, 1, 1, true, &sums);
         CHECK_NEAR(sums.kl, sure ? log(N) : 0, 1e-5);
@@ -113,7 +113,7 @@ static void check_ends(void)
     }
     for (size_t i = 0; i < N; i += N - 1) {
         struct rbe_loss_sums sums = {0};
-        const struct rbe_loss kl = {1, 1, 1};
+        const struct rbe_loss kl = {1, 1, 1, 0};
         memcpy(scratch, student, sizeof scratch);
         scratch[i] = NAN;
         rbe_top_logits(made, kept, scratch, N, 1);

@@ -263,7 +263,7 @@ static double log_sum(const double *z, size_t n, double by)
     return log(sum);
 }
 
-/* By the definition; what[0..2] are ce, kl and the loss. */
+/* By the definition; what[0..3] are ce, kl, the loss and the teacher's own ce at T. */
 static void definition(double *what, const struct rbe_loss *l, const double *s, const float *t,
                        size_t n, size_t target)
 {
@@ -271,27 +271,29 @@ static void definition(double *what, const struct rbe_loss *l, const double *s, 
     double o[MAX];
 
     what[0] = log_sum(s, n, 1) - s[target];
-    what[1] = 0;
+    what[1] = what[3] = 0;
     if (rbe_loss_distils(l)) {
         for (size_t i = 0; i < n; i++)
             o[i] = (double)t[i];
         const double hard = log_sum(o, n, by);
+        what[3] = hard - (double)t[target] * by;
         for (size_t i = 0; i < n; i++)
             what[1] += exp(o[i] * by - hard) * (o[i] * by - hard - s[i] * by + soft);
     }
-    what[2] = (1 - (double)l->alpha) * what[0] +
+    what[2] = (1 - (double)l->alpha + (double)l->text) * what[0] +
               (double)l->alpha * (double)l->factor * what[1];
 }
 
 static void check_loss(const struct rbe_vector *v, size_t version, size_t size,
-                       const char *name, int keep)
+                       const char *name, float text, int keep)
 {
     const size_t n = sizes[size], target = n / 2, stride = n / 40 + 1;
     struct rbe_loss_sums sums = {.count = 2, .ce = 1}, again = sums;
     struct rbe_loss l;
-    double s[MAX], up[3], down[3], want[3];
+    double s[MAX], up[4], down[4], want[4];
 
     CHECK(!rbe_loss_named(&l, name, NULL));
+    l.text = text;
     for (size_t i = 0; i < n; i++)
         s[i] = (double)x[i];
     definition(want, &l, s, y, n, target);
@@ -302,6 +304,7 @@ static void check_loss(const struct rbe_vector *v, size_t version, size_t size,
     CHECK_NEAR(sums.ce - 1, want[0], 3e-6);
     CHECK_NEAR(sums.kl, want[1], 3e-6);
     CHECK_NEAR(sums.loss, want[2], 3e-5);
+    CHECK_NEAR(sums.original, want[3], 3e-6);
     CHECK(sums.count == 3 && (n > 1 || sums.agree == rbe_loss_distils(&l)));
     for (size_t i = 0; i < n; i += stride) {
         s[i] += 1e-4;
@@ -322,7 +325,7 @@ static void check_loss(const struct rbe_vector *v, size_t version, size_t size,
 static void check_agree(const struct rbe_vector *v)
 {
     float s[40] = {0}, t[40] = {0};
-    const struct rbe_loss kl = {1, 1, 1};
+    const struct rbe_loss kl = {1, 1, 1, 0};
     struct rbe_loss_sums sums = {0};
 
     s[33] = t[33] = 2;
@@ -344,7 +347,7 @@ static void check_agree(const struct rbe_vector *v)
 static void check_no_target(void)
 {
     float s[3] = {1, 2, 3};
-    const struct rbe_loss ce = {0, 1, 1};
+    const struct rbe_loss ce = {0, 1, 1, 0};
     struct rbe_loss_sums sums = {0};
     struct rbe_loss l;
 
@@ -561,9 +564,9 @@ int main(int argc, char **argv)
             check_tilt(v, k, size);
             check_moves(v, k, size);
             check_rounding(v, size);
-            check_loss(v, k, size, "ce", 12);
-            check_loss(v, k, size, "kl", 13);
-            check_loss(v, k, size, "chapter", 14);
+            check_loss(v, k, size, "ce", 0, 12);
+            check_loss(v, k, size, "kl", 0.5F, 13);
+            check_loss(v, k, size, "chapter", -0.25F, 14);
         }
         check_agree(v);
         check_dots(v, k);

@@ -307,6 +307,8 @@ static void loss_row(const struct rbe_loss *l, float *student, float *teacher, s
                           .by_t = 1 / l->temperature,
                           .single = !teacher || l->temperature == 1};
     const double alpha = teacher ? (double)l->alpha : 0, s_target = (double)student[target];
+    const double t_target = teacher ? (double)(teacher[target] - r.t_max) * (double)r.by_t : 0;
+    const double hard = 1 - alpha + (double)l->text;
     struct row_sums row;
 
     if (teacher) {
@@ -321,10 +323,11 @@ static void loss_row(const struct rbe_loss *l, float *student, float *teacher, s
     const double kl = teacher ? row.gap / row.teacher - log(row.teacher) + log(row.soft) : 0;
     sums->ce += ce;
     sums->kl += kl;
-    sums->loss += (1 - alpha) * ce + alpha * (double)l->factor * kl;
+    sums->original += teacher ? log(row.teacher) - t_target : 0;
+    sums->loss += hard * ce + alpha * (double)l->factor * kl;
     sums->count++;
     if (want_gradient) {
-        const double plain = (1 - alpha) * (double)weight;
+        const double plain = hard * (double)weight;
         const double soft = alpha * (double)l->factor * (double)weight * (double)r.by_t;
         row_gradient(student, teacher, vocab, &r, (float)(plain / row.plain),
                      (float)(soft / row.soft), teacher ? (float)(soft / row.teacher) : 0);

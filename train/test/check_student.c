@@ -278,7 +278,7 @@ static void check_gradients(const struct world *w, struct check_rng *rng)
 static void check_sums(const struct world *w, struct check_rng *rng)
 {
     const struct rbe_student_rates rates = {.scales = 0.01F, .plain = 0.01F};
-    const struct rbe_loss ce = {0, 1, 1};
+    const struct rbe_loss ce = {0, 1, 1, 0};
     uint32_t tokens[8], targets[8];
     const struct rbe_grad_batch b = {.batch = 1, .time = 8, .tokens = tokens,
                                      .targets = targets};

@@ -231,6 +231,18 @@ check 'nothing was written' [ ! -e "$dir/g.rbe" ]
 printf 'stage a epochs=1 matrices=latent average=0.5\n' >"$dir/x.profile"
 check 'no mean of latents' fails 2 'average is for' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
 
+# The pull of the text: the perplexity comes closer to the original's, by a real model.
+end_of() { # TEXT=X: the perplexity after a training with it
+    printf 'loss: kl\nbatch: 512\nwarmup: 0\nstage s epochs=1 scales=1e-3 plain=1e-3 %s\n' "$1" \
+        >"$dir/pull.profile"
+    run rbe-mini "$root/datasets/embedded/mini-2.89-tuned.rbe" "$dir/pull.rbe" --profile \
+        "$dir/pull.profile" --tokens 4096 --evaluations 0
+    sed -n 's/^validation perplexity .* -> \([0-9.]*\),.*/\1/p' "$dir/out"
+}
+free=$(end_of '') pulled=$(end_of text=20)
+check "the pull of the text (${pulled:-none} < ${free:-none})" \
+    awk "BEGIN { exit !(${pulled:-1e9} < 0.995 * ${free:-0}) }"
+
 # --- Llama: grouped queries, an output layer of its own, means that the model has alone ----------
 l=$dir/llama lm=$dir/l.rbe
 "$rbe" synth --arch llama --shape 2,32,4,64,8192,2,48 --dtype F32 "$l" >/dev/null 2>"$dir/err"
@@ -262,7 +274,7 @@ name: lmixed
 loss: kl
 batch: 256
 stage encode epochs=1 matrices=progressive order=embedding-first latents=1e-3 scales=1e-3 plain=1e-3 search=fast
-stage scales epochs=1 scales=1e-2 plain=1e-2 average=0.5
+stage scales epochs=1 scales=1e-2 plain=1e-2 text=20 average=0.5
 END
 largs=("$l" "$lm" "$dir/lb.rbe" --profile "$dir/lmixed.profile" --tokens 1536 --text "$text"
     --valid "$text")
@@ -275,6 +287,11 @@ for at in 2 5; do
     check 'a Llama going on' run "${largs[@]}" --checkpoint "$dir/ck" --resume
     check "the same bytes (Llama, $at)" cmp "$dir/whole.rbe" "$dir/lb.rbe"
 done
+sed 's/ text=20//' "$dir/lmixed.profile" >"$dir/plain.profile"
+check 'without the pull of the text' run "${largs[@]}" --profile "$dir/plain.profile"
+check 'other bytes than with it' \
+    [ "$(cmp "$dir/whole.rbe" "$dir/lb.rbe" >/dev/null; echo $?)" = 1 ]
+check 'no pull by another loss' fails 2 'text=X is for the loss kl' "${largs[@]}" --loss chapter
 # With what a calibration tells of the ranges of a weight.
 head -c 6000 "$text" >"$dir/cal.txt"
 without=("${small[@]}")
