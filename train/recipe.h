@@ -23,8 +23,8 @@
  *     latents=X        of matrices that are latent (train/student.h), likewise
  *     decay=X          of scales, towards the values they start from
  *     text=X           pulls the mean log probability of the text's tokens to the original's:
- *                      the cross entropy counts besides the loss by X times what it is above the
- *                      original's, the mean of the last steps, in nats.  For the loss kl alone
+ *                      the cross entropy counts besides, by X times its excess over the
+ *                      original's, the mean of the last steps, in nats; for the loss kl alone
  *     average=X        the stage gives the mean of the states after its last X of all steps, 0
  *                      to 1 (matrices=coded alone)
  *     matrices=coded   codes stand still (the default)
