@@ -205,7 +205,8 @@ static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
                                  .kind = recipe->optimizer};
 
     for (size_t i = 0; i < recipe->count; i++)
-        u.errors = u.errors || recipe->stages[i].matrices == RBE_MATRICES_LATENT;
+        u.errors = u.errors || (recipe->stages[i].matrices == RBE_MATRICES_LATENT &&
+                                !(recipe->stages[i].share > 0));
     return u;
 }
 
@@ -463,7 +464,7 @@ static json_t *stages_json(const struct run *r)
                                RBE_WORD(mechanism, rbe_mechanism_name(s->matrices)),
                                RBE_REAL(scales, s->scales), RBE_REAL(plain, s->plain),
                                RBE_REAL(latents, s->latents), RBE_REAL(text, s->text),
-                               RBE_REAL(average, s->average),
+                               RBE_REAL(average, s->average), RBE_REAL(share, s->share),
                                RBE_INT(end_tokens, at)));
     }
     return stages;

@@ -217,6 +217,25 @@ bool rbe_encode_tick(const struct rbe_encode_job *j, double done)
            o->progress(o->progress_arg, j->done0 + done * (j->done1 - j->done0));
 }
 
+/* Has b the parts of seeds, the rotation and the scales that are asked for? */
+static bool is_like(const struct rbe_weight *b, uint32_t rows, uint32_t cols,
+                    const struct rbe_encode_options *o)
+{
+    const struct rbe_encode_part whole = {rows, o->format, o->block, o->aux};
+    const struct rbe_encode_part *parts = o->part_count ? o->parts : &whole;
+    bool like = b->rows == rows && b->cols == cols && b->hadamard == o->hadamard &&
+                b->sign_seed == o->sign_seed &&
+                b->part_count == (o->part_count ? o->part_count : 1);
+
+    for (size_t i = 0; i < b->part_count && like; i++) {
+        const struct rbe_matrix *m = &b->parts[i].m;
+        like = m->rows == parts[i].rows && m->format == parts[i].format &&
+               m->block == parts[i].block && rbe_format_facts(m->format)->feedback &&
+               !m->col_scale == (o->scales == RBE_SCALES_ROW);
+    }
+    return like;
+}
+
 static enum rbe_status check(const float *w, uint32_t rows, uint32_t cols,
                              const struct rbe_encode_options *o, struct rbe_diag *d)
 {
@@ -232,6 +251,8 @@ static enum rbe_status check(const float *w, uint32_t rows, uint32_t cols,
         if (!isfinite(w[i]))
             return rbe_fail(d, RBE_ERR_NUMERIC, "%s at row %zu, column %zu",
                             isnan(w[i]) ? "NaN" : "infinity", i / cols, i % cols);
+    if (o->before && !is_like(o->before, rows, cols, o))
+        return rbe_fail(d, RBE_ERR_ARG, "what was encoded before is of other parts");
     for (uint32_t r = 0; o->row_importance && r < rows; r++)
         if (!(o->row_importance[r] > 0) || isinf(o->row_importance[r]))
             return rbe_fail(d, RBE_ERR_ARG, "importance of row %u is not positive", r);
@@ -270,6 +291,8 @@ static enum rbe_status encode_parts(struct rbe_weight *out, const float *w,
             .row_metric = o->row_metric ? o->row_metric + (size_t)p->row0 * (out->rows + 1)
                                         : NULL,
             .metric_ld = out->rows,
+            .before = o->before ? &o->before->parts[i].m : NULL,
+            .again = o->before ? o->again + i * out->cols : NULL,
             .pool = pool,
             .done0 = (double)p->row0 / out->rows,
             .done1 = (double)(p->row0 + p->m.rows) / out->rows,
@@ -289,6 +312,24 @@ static enum rbe_status hash_floats(char hex[65], const float *x, size_t n)
 {
     strcpy(hex, "-");
     return x ? rbe_sha256(hex, x, n * sizeof *x) : RBE_OK;
+}
+
+/* What stays of a part that was encoded before, into the hash of all else. */
+static enum rbe_status fold_before(char hex[65], const struct rbe_matrix *m, const bool *again)
+{
+    const struct rbe_matrix_size size =
+        rbe_matrix_size(m->format, m->rows, m->cols, m->block, m->aux);
+    char codes[65], scale[65], col_scale[65] = "-", which[65], text[5 * 65];
+    enum rbe_status err;
+
+    if ((err = rbe_sha256(codes, m->codes, m->code_bytes)) ||
+        (err = rbe_sha256(scale, m->scale, size.scale)) ||
+        (m->col_scale && (err = rbe_sha256(col_scale, m->col_scale, size.col_scale))) ||
+        (err = rbe_sha256(which, again, m->cols * sizeof *again)))
+        return err;
+    const int n = snprintf(text, sizeof text, "%s %s %s %s %s", hex, codes, scale, col_scale,
+                           which);
+    return rbe_sha256(hex, text, (size_t)n);
 }
 
 enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint32_t cols,
@@ -317,6 +358,8 @@ enum rbe_status rbe_encode_key(char hex[65], const float *w, uint32_t rows, uint
         n = snprintf(text, sizeof text, "%s %s", hex, moment);
         err = rbe_sha256(hex, text, (size_t)n);
     }
+    for (size_t i = 0; o->before && i < o->before->part_count && !err; i++)
+        err = fold_before(hex, &o->before->parts[i].m, o->again + i * cols);
     /* Parts are many; each folds into the hash of those before it. */
     for (size_t i = 0; i < o->part_count && !err; i++) {
         const struct rbe_encode_part *p = &o->parts[i];

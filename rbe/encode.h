@@ -70,6 +70,12 @@ struct rbe_encode_options {
      * times and memory, which do not depend on values.  The moment is not looked at. */
     bool drawn;
 
+    /* Seeds that were encoded before, in the same parts and rotation, NULL: none.  Their scales
+     * stay, and so do the codes of the columns of which again [part_count][cols] is false, in
+     * the stored basis; what those err is passed on like the errors of others. */
+    const struct rbe_weight *before;
+    const bool *again;
+
     uint32_t hadamard;          /* 0, or block of the rotation: divides cols, power of two */
     uint64_t sign_seed;
 
@@ -165,6 +171,8 @@ struct rbe_encode_job {
     const float *row_metric;    /* [m->rows][metric_ld] or NULL */
     size_t metric_ld;
     const float *moment;        /* [m->cols][m->cols] or NULL */
+    const struct rbe_matrix *before;    /* or NULL */
+    const bool *again;          /* [m->cols] then */
     struct rbe_pool *pool;
     double done0, done1;        /* the part of the weight's progress this job is */
 };

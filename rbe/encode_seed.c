@@ -205,6 +205,23 @@ static enum rbe_status round_rows(struct encoder *e, struct rbe_diag *d)
     return RBE_OK;
 }
 
+/* The scales of what was encoded before, which stay. */
+static void take_scales(struct encoder *e)
+{
+    const struct rbe_matrix *m = e->job->before;
+
+    e->col_unit = COL_UNIT;
+    for (size_t r = 0; r < e->rows; r++) {
+        e->row[r] = row_from_stored(e, rbe_f16_to_f32(m->scale[r]));
+        e->zero_rows = e->zero_rows || !(e->row[r] > 0);
+    }
+    for (size_t n = 0; n < e->cols; n++)
+        e->col[n] = m->col_scale ? rbe_f16_to_f32(m->col_scale[n]) / e->col_unit : 1;
+    memcpy(e->job->scale, m->scale, e->rows * sizeof *m->scale);
+    if (m->col_scale)
+        memcpy(e->job->col_scale, m->col_scale, e->cols * sizeof *m->col_scale);
+}
+
 /* --- searching columns ------------------------------------------------------------------- */
 
 /* Does the last row's window reach past the last word? */
@@ -232,17 +249,22 @@ static void search_block(const struct encoder *e, struct rbe_seed_search *s,
     rbe_seed_search_run(s, &span, words + 8 * e->cut[b]);
 }
 
-/* Stores the words of column n interleaved. */
+/* Where word j of column n stands, for they are interleaved. */
+static size_t place_of(const struct encoder *e, size_t n, size_t j)
+{
+    const size_t strip = j / RBE_SEED_WORDS * RBE_SEED_WORDS, left = e->stream - strip;
+    const size_t group = left < RBE_SEED_WORDS ? left : RBE_SEED_WORDS;
+    const size_t line = strip * e->groups + n / RBE_SEED_LANES * group + j - strip;
+
+    return line * RBE_SEED_LANES + n % RBE_SEED_LANES;
+}
+
 static void store_words(const struct encoder *e, size_t n, const uint16_t *words)
 {
     uint16_t *const codes = e->job->codes;
 
-    for (size_t j = 0; j < e->stream; j++) {
-        const size_t strip = j / RBE_SEED_WORDS * RBE_SEED_WORDS, left = e->stream - strip;
-        const size_t group = left < RBE_SEED_WORDS ? left : RBE_SEED_WORDS;
-        const size_t line = strip * e->groups + n / RBE_SEED_LANES * group + j - strip;
-        codes[line * RBE_SEED_LANES + n % RBE_SEED_LANES] = words[j];
-    }
+    for (size_t j = 0; j < e->stream; j++)
+        codes[place_of(e, n, j)] = words[j];
 }
 
 /* And the outputs they stand for. */
@@ -253,6 +275,18 @@ static void store_column(struct encoder *e, size_t n, const uint16_t *words)
     for (size_t m = 0; e->zero_rows && m < e->rows; m++)
         if (!(e->row[m] > 0))
             e->g[n * e->rows + m] = 0;
+}
+
+/* A column that keeps the codes it had: there they are again. */
+static bool is_kept(struct encoder *e, size_t n, uint16_t *words)
+{
+    if (!e->job->before || e->job->again[n])
+        return false;
+    const uint16_t *const codes = e->job->before->codes;
+    for (size_t j = 0; j < e->stream; j++)
+        words[j] = codes[place_of(e, n, j)];
+    store_column(e, n, words);
+    return true;
 }
 
 /* A column of scale 0 keeps its codes of zero bits, which stand for nothing. */
@@ -288,7 +322,7 @@ static void columns_alone(void *arg, unsigned i, unsigned n)
     while (!atomic_load(&e->stop) && (at = atomic_fetch_add(&e->taken, 1)) < e->cols) {
         uint16_t joint = 0;
 
-        if (is_zero_column(e, at))
+        if (is_zero_column(e, at) || is_kept(e, at, words))
             continue;
         fill_target(e, at, 0, e->rows, target);
         if (ring_is_read(e))
@@ -443,16 +477,18 @@ static void search_down(struct encoder *e)
 static void columns_in_turn(struct encoder *e)
 {
     for (size_t i = 0; i < e->cols && !atomic_load(&e->stop); i++) {
+        const size_t at = rbe_feedback_column(e->feedback, i);
+
         e->column = i;
         rbe_pool_run(e->job->pool, block_targets, e);
         clock_in(e, &e->spent.feedback);
-        if (!is_zero_column(e, rbe_feedback_column(e->feedback, i))) {
+        if (!is_zero_column(e, at) && !is_kept(e, at, e->words)) {
             rbe_pool_run(e->job->pool, block_joints, e);
             if (e->down)
                 search_down(e);
             else
                 rbe_pool_run(e->job->pool, block_search, e);
-            store_column(e, rbe_feedback_column(e->feedback, i), e->words);
+            store_column(e, at, e->words);
         }
         clock_in(e, &e->spent.search);
         rbe_pool_run(e->job->pool, block_errors, e);
@@ -603,7 +639,11 @@ static enum rbe_status prepare(struct encoder *e, struct rbe_diag *d)
         if (err)
             return err;
     }
-    if ((err = find_scales(e, d)) || (err = round_rows(e, d)) || (err = weigh_rows(e, d)))
+    if (j->before)
+        take_scales(e);
+    else if ((err = find_scales(e, d)) || (err = round_rows(e, d)))
+        return err;
+    if ((err = weigh_rows(e, d)))
         return err;
     for (size_t m = 0; m < e->rows; m++)
         for (size_t c = 0; c < e->cols; c++)
@@ -692,8 +732,8 @@ static enum rbe_status encode(const struct rbe_encode_job *j, struct rbe_diag *d
         goto out;
     }
     /* Drawn codes have nothing of the weights that scales could be fitted to. */
-    err = o->drawn ? RBE_OK : refit(&e, d);
-    if (!err)
+    err = o->drawn || j->before ? RBE_OK : refit(&e, d);
+    if (!err && !j->before)
         err = store_scales(&e, d);
     clock_in(&e, &e.spent.scales);
     if (o->spent) {

@@ -61,7 +61,7 @@ static bool set_key(struct rbe_stage *s, const char *key, const char *v)
     } numbers[] = {{"epochs", &s->epochs, 1e-6, 1e9}, {"scales", &s->scales, 0, 1e3},
                    {"plain", &s->plain, 0, 1e3},        {"latents", &s->latents, 0, 1e3},
                    {"decay", &s->decay, 0, 100},       {"text", &s->text, 0, 100},
-                   {"average", &s->average, 0, 1}};
+                   {"average", &s->average, 0, 1},     {"share", &s->share, 0, 1}};
     double x;
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -109,6 +109,9 @@ static enum rbe_status read_stage(struct rbe_recipe *r, char *line, const char *
                         s->name);
     if (s->average > 0 && s->matrices != RBE_MATRICES_CODED)
         return rbe_fail(d, RBE_ERR_ARG, "%s:%d: stage '%s': average is for matrices=coded",
+                        where, number, s->name);
+    if (s->share > 0 && s->matrices != RBE_MATRICES_LATENT)
+        return rbe_fail(d, RBE_ERR_ARG, "%s:%d: stage '%s': share is for matrices=latent",
                         where, number, s->name);
     r->epochs += s->epochs;
     r->count++;

@@ -32,6 +32,9 @@
  *                      (the embedding, each layer), the rest trained on in between
  *     matrices=latent  all latent, from the original plus its codes' error; encoded every
  *                      encode-every steps and at the end
+ *     share=X          latent: all start from what their codes stand for instead, at every
+ *                      encoding again, which is of this part of a matrix's columns, those that
+ *                      moved most (train/student.h); all else, and scales, stays
  *     order=forward    progressive: layers 0, 1, ..., then the embedding; backward: the last
  *                      layer first; embedding-first: the embedding, then forward
  *     encode-every=N   steps; 0: only at the end
@@ -61,7 +64,7 @@ enum { RBE_RECIPE_STAGES = 16 };
 struct rbe_stage {
     char name[32];
     double epochs;
-    double scales, plain, latents, decay, text, average;
+    double scales, plain, latents, decay, text, average, share;
     enum rbe_mechanism matrices;
     enum rbe_encode_order order;
     uint64_t encode_every;

@@ -99,24 +99,41 @@ size_t rbe_student_matrices(const struct rbe_student *s);
 const struct rbe_source_tensor *rbe_student_matrix(const struct rbe_student *s, size_t i);
 bool rbe_student_is_latent(const struct rbe_student *s, size_t i);
 
-/* Matrix i becomes latent: its original, or (keep_error) its original plus the error of its
- * present codes, so that nothing changes at first. */
-enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_error,
+/* What a matrix starts from that becomes latent.  Only with the first its weights change. */
+enum rbe_student_start {
+    RBE_START_ORIGINAL,
+    RBE_START_ERROR,            /* its original, plus the error of its present codes */
+    RBE_START_CODES,            /* what its present codes stand for */
+};
+
+/* Matrix i becomes latent. */
+enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, enum rbe_student_start from,
                                  struct rbe_diag *d);
 
+/* How codes are found.  moment, importance: of the columns and rows, as in rbe/encode.h; may
+ * be NULL. */
+struct rbe_student_encoding {
+    enum rbe_search search;
+    const float *moment, *importance;
+    double share;               /* 0 or 1: all of it.  Else of seeds this part of the columns,
+                                 * those whose latents have moved most from their codes against
+                                 * what a code's error costs there, and by 1 / share times as
+                                 * far; the others, and all scales, stay (Malinovskii et al.
+                                 * 2024, "PV-Tuning") */
+    bool again;                 /* it stays latent, else it is coded from now on */
+};
+
 /*
- * Finds codes for latent matrix i with the codec, block and rotation of the container.
- * moment, importance: of the columns and rows, as in rbe/encode.h; may be NULL.  again: it
- * stays latent, else it is coded from now on.  A matrix that is not latent is left alone.
+ * Finds codes for latent matrix i with the codec, block and rotation of the container.  A
+ * matrix that is not latent is left alone.
  *
  * The optimiser's state: scales start anew, for they belong to other codes.  A latent that
  * stays latent goes on with its moments and steps, for it has not moved; one that is coded
  * from now on forgets them.  So once all is coded nothing of the latents' time is left: the
  * matrices train on as those of a student opened from the file.
  */
-enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
-                                   const float *moment, const float *importance, bool again,
-                                   struct rbe_diag *d);
+enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i,
+                                   const struct rbe_student_encoding *how, struct rbe_diag *d);
 
 /* t's parameters become what a file written now would decode to (latent matrices apart; with
  * the means where some were taken): to be evaluated.  rbe_student_refresh() goes back, before

@@ -3,10 +3,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/progress.h"
+#include "kernels/f16.h"
 #include "train/student_private.h"
 
 static bool is_matrix(const struct tensor *t)
@@ -64,7 +66,7 @@ enum rbe_status rbe_student_error_room(float **error, size_t n, struct rbe_diag 
     return *error ? RBE_OK : no_memory(d);
 }
 
-enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_error,
+enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, enum rbe_student_start from,
                                  struct rbe_diag *d)
 {
     struct tensor *t = matrix_at(s, i);
@@ -76,14 +78,15 @@ enum rbe_status rbe_student_thaw(struct rbe_student *s, size_t i, bool keep_erro
         return RBE_OK;
     if ((err = rbe_student_original(&x, s, t, d)))
         return err;
-    if ((err = rbe_student_find_zeros(t, x, d))) {
+    if ((err = rbe_student_find_zeros(t, x, d)) ||
+        (from == RBE_START_CODES && (err = rbe_student_store(s, t, d)))) {
         free(x);
         return err;
     }
-    if (keep_error && !(err = rbe_student_error_room(&t->error, n, d)))
+    if (from == RBE_START_ERROR && !(err = rbe_student_error_room(&t->error, n, d)))
         for (size_t k = 0; k < n; k++)
             t->error[k] = w[k] - x[k];
-    else if (!err)
+    else if (!err && from == RBE_START_ORIGINAL)
         memcpy(w, x, n * sizeof *w);
     free(x);
     if (!err)
@@ -100,16 +103,16 @@ static void forget(struct rbe_student *s, int span)
 
 enum rbe_status rbe_student_encode_like(struct rbe_weight *out, const struct rbe_student *s,
                                         const struct tensor *t, const float *x,
-                                        enum rbe_search search, const float *moment,
-                                        const float *importance, struct rbe_diag *d)
+                                        const struct rbe_student_encoding *how,
+                                        const bool *chosen, struct rbe_diag *d)
 {
     struct rbe_encode_part *parts = calloc(t->w.part_count, sizeof *parts);
     struct rbe_encode_options o = {
-        .part_count = t->w.part_count, .parts = parts, .search = search,
+        .part_count = t->w.part_count, .parts = parts, .search = how->search,
         .progress = rbe_not_interrupted,
         .scales = t->w.parts[0].m.col_scale ? RBE_SCALES_ROW_COL : RBE_SCALES_ROW,
-        .hadamard = t->w.hadamard, .sign_seed = t->w.sign_seed, .moment = moment,
-        .row_importance = importance};
+        .hadamard = t->w.hadamard, .sign_seed = t->w.sign_seed, .moment = how->moment,
+        .row_importance = how->importance, .before = chosen ? &t->w : NULL, .again = chosen};
     struct rbe_diag why = {""};
     enum rbe_status err;
 
@@ -127,12 +130,115 @@ enum rbe_status rbe_student_encode_like(struct rbe_weight *out, const struct rbe
     return err;
 }
 
-/* t's codes are new: what they stand for, and scales that start from there. */
-static enum rbe_status take_codes(struct rbe_student *s, struct tensor *t, struct rbe_diag *d)
+/* --- which columns ------------------------------------------------------------------------ */
+
+struct column {
+    double moved;               /* over what an error of its codes costs */
+    uint32_t n;
+};
+
+static int by_move(const void *pa, const void *pb)
+{
+    const struct column *a = pa, *b = pb;
+
+    return a->moved != b->moved ? (a->moved < b->moved) - (a->moved > b->moved)
+                                : (a->n > b->n) - (a->n < b->n);
+}
+
+/* How far row r of the latents x is from its codes, in the stored basis. */
+static void row_moves(float *delta, const struct tensor *t, const float *x, size_t r)
+{
+    const size_t cols = t->w.cols;
+
+    rbe_weight_decode_row(&t->w, r, delta);
+    for (size_t n = 0; n < cols; n++)
+        delta[n] = x[r * cols + n] - delta[n];
+    if (t->w.hadamard)
+        rbe_rotate(delta, cols, 1, cols, t->w.hadamard, t->w.sign_seed);
+}
+
+/* The columns of a part in the order in which they moved; delta [cols] is scratch. */
+static void sort_columns(struct column *c, const struct tensor *t, size_t part, const float *x,
+                         const float *importance, float *delta)
+{
+    const struct rbe_part *p = &t->w.parts[part];
+    const size_t cols = t->w.cols;
+
+    for (size_t n = 0; n < cols; n++)
+        c[n] = (struct column){0, (uint32_t)n};
+    for (size_t r = p->row0; r < p->row0 + (size_t)p->m.rows; r++) {
+        const double weight = importance ? (double)importance[r] : 1;
+        row_moves(delta, t, x, r);
+        for (size_t n = 0; n < cols; n++)
+            c[n].moved += weight * (double)delta[n] * (double)delta[n];
+    }
+    /* All columns of a part have the same rows: what an error costs follows their scales. */
+    for (size_t n = 0; n < cols && p->m.col_scale; n++) {
+        const double col = (double)rbe_f16_to_f32(p->m.col_scale[n]);
+        c[n].moved = col > 0 ? c[n].moved / (col * col) : 0;
+    }
+    qsort(c, cols, sizeof *c, by_move);
+}
+
+/* x becomes what the codes are to be found for: the chosen columns of a part go as much further
+ * than the latents went as they are fewer than all, the others stay where their codes are. */
+static void aim(float *x, const struct tensor *t, size_t part, const bool *chosen, double share,
+                float *delta)
+{
+    const struct rbe_part *p = &t->w.parts[part];
+    const size_t cols = t->w.cols;
+
+    for (size_t r = p->row0; r < p->row0 + (size_t)p->m.rows; r++) {
+        row_moves(delta, t, x, r);
+        for (size_t n = 0; n < cols; n++)
+            delta[n] = chosen[n] ? delta[n] / (float)share : 0;
+        if (t->w.hadamard)
+            rbe_unrotate(delta, cols, 1, cols, t->w.hadamard, t->w.sign_seed);
+        rbe_weight_decode_row(&t->w, r, x + r * cols);
+        for (size_t n = 0; n < cols; n++)
+            x[r * cols + n] += delta[n];
+    }
+}
+
+/* Fresh: [parts][cols], true for those that are to be encoded; x: for what. */
+static enum rbe_status choose(bool **out, const struct tensor *t, float *x,
+                              const struct rbe_student_encoding *how, struct rbe_diag *d)
+{
+    const size_t cols = t->w.cols, count = (size_t)ceil(how->share * (double)cols);
+    bool *chosen = calloc(t->w.part_count * cols, sizeof *chosen);
+    struct column *c = malloc(cols * sizeof *c);
+    float *delta = malloc(cols * sizeof *delta);
+    const bool room = chosen && c && delta;
+
+    for (size_t i = 0; room && i < t->w.part_count; i++) {
+        sort_columns(c, t, i, x, how->importance, delta);
+        for (size_t k = 0; k < count; k++)
+            chosen[i * cols + c[k].n] = true;
+        aim(x, t, i, chosen + i * cols, how->share, delta);
+    }
+    free(delta);
+    free(c);
+    if (!room) {
+        free(chosen);
+        chosen = NULL;
+    }
+    *out = chosen;
+    return room ? RBE_OK : no_memory(d);
+}
+
+/* --- codes -------------------------------------------------------------------------------- */
+
+/* t's codes are new: what they stand for, and scales that start from there or (kept) stay. */
+static enum rbe_status take_codes(struct rbe_student *s, struct tensor *t, bool kept,
+                                  struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
 
     for (size_t i = 0; t->parts && i < t->w.part_count && !err; i++) {
+        if (kept) {
+            err = rbe_student_read_codes(&t->parts[i], &t->w.parts[i].m, d);
+            continue;
+        }
         err = rbe_student_read_scales(&t->parts[i], &t->w.parts[i].m, d);
         forget(s, t->parts[i].row_span);
         forget(s, t->parts[i].col_span);
@@ -142,15 +248,25 @@ static enum rbe_status take_codes(struct rbe_student *s, struct tensor *t, struc
     return err;
 }
 
-enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_search search,
-                                   const float *moment, const float *importance, bool again,
-                                   struct rbe_diag *d)
+/* Whether a part of its columns can be encoded. */
+static bool is_searched(const struct tensor *t)
+{
+    for (size_t i = 0; i < t->w.part_count; i++)
+        if (!rbe_format_facts(t->w.parts[i].m.format)->feedback)
+            return false;
+    return true;
+}
+
+enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i,
+                                   const struct rbe_student_encoding *how, struct rbe_diag *d)
 {
     struct tensor *t = matrix_at(s, i);
     const size_t n = t->slice->count;
+    const bool some = how->share > 0 && how->share < 1 && is_searched(t);
     float *w = weights_of(s, t), *x;
+    bool *chosen = NULL;
     struct rbe_weight fresh;
-    enum rbe_status err;
+    enum rbe_status err = RBE_OK;
 
     if (t->kind != LATENT)
         return RBE_OK;
@@ -158,13 +274,16 @@ enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_sea
         return no_memory(d);
     for (size_t k = 0; k < n; k++)
         x[k] = t->error ? w[k] - t->error[k] : w[k];
-    if ((err = rbe_student_encode_like(&fresh, s, t, x, search, moment, importance, d)))
+    if ((some && (err = choose(&chosen, t, x, how, d))) ||
+        (err = rbe_student_encode_like(&fresh, s, t, x, how, chosen, d)))
         goto out;
     rbe_weight_free(&t->w);
     t->w = fresh;
-    if ((err = take_codes(s, t, d)))
+    if ((err = take_codes(s, t, some, d)))
         goto out;
-    if (again && !(err = rbe_student_error_room(&t->error, n, d))) {
+    if (how->again && some) {
+        t->kind = LATENT;       /* from the new codes on */
+    } else if (how->again && !(err = rbe_student_error_room(&t->error, n, d))) {
         for (size_t k = 0; k < n; k++)
             t->error[k] = w[k] - x[k];
         t->kind = LATENT;
@@ -175,6 +294,7 @@ enum rbe_status rbe_student_encode(struct rbe_student *s, size_t i, enum rbe_sea
     }
     rbe_student_rate(s, t);
 out:
+    free(chosen);
     free(x);
     return err;
 }

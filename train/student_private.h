@@ -97,7 +97,10 @@ bool rbe_student_has_scales(enum rbe_format f);
  * of the passes where sums are wanted, else 0. */
 enum rbe_status rbe_student_open_scales(struct tensor *t, unsigned threads, struct rbe_diag *d);
 void rbe_student_free_scales(struct tensor *t);
-/* What the codes stand for, and the stored scales; theta becomes 0. */
+/* What the codes stand for. */
+enum rbe_status rbe_student_read_codes(struct scales *p, const struct rbe_matrix *m,
+                                       struct rbe_diag *d);
+/* And the stored scales; theta becomes 0. */
 enum rbe_status rbe_student_read_scales(struct scales *p, const struct rbe_matrix *m,
                                         struct rbe_diag *d);
 /* Brings t's weights up to date with what is stored; those of all tensors. */
@@ -122,11 +125,12 @@ enum rbe_status rbe_student_open_means(struct rbe_student *s, size_t *floats,
 enum rbe_status rbe_student_original(float **out, const struct rbe_student *s,
                                      const struct tensor *t, struct rbe_diag *d);
 enum rbe_status rbe_student_error_room(float **error, size_t n, struct rbe_diag *d);
-/* Codes for x with the codec, blocks and rotation that t has. */
+/* Codes for x with the codec, blocks and rotation that t has.  chosen: the columns of each
+ * part that are encoded, all else stays; NULL: all. */
 enum rbe_status rbe_student_encode_like(struct rbe_weight *out, const struct rbe_student *s,
                                         const struct tensor *t, const float *x,
-                                        enum rbe_search search, const float *moment,
-                                        const float *importance, struct rbe_diag *d);
+                                        const struct rbe_student_encoding *how,
+                                        const bool *chosen, struct rbe_diag *d);
 
 /* --- student_write.c ---------------------------------------------------------------------- */
 

@@ -51,8 +51,8 @@ static enum rbe_status alloc_scales(struct scales *p, const struct rbe_part *fro
     return RBE_OK;
 }
 
-enum rbe_status rbe_student_read_scales(struct scales *p, const struct rbe_matrix *m,
-                                        struct rbe_diag *d)
+enum rbe_status rbe_student_read_codes(struct scales *p, const struct rbe_matrix *m,
+                                       struct rbe_diag *d)
 {
     const size_t n = (size_t)p->rows * p->groups;
     uint16_t *ones = malloc(n * sizeof *ones);
@@ -64,15 +64,8 @@ enum rbe_status rbe_student_read_scales(struct scales *p, const struct rbe_matri
         err = no_memory(d);
         goto out;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         ones[i] = rbe_f16_from_f32(1);
-        p->row[i] = rbe_f16_to_f32(m->scale[i]);
-        p->row_theta[i] = 0;
-    }
-    for (size_t c = 0; p->col && c < p->cols; c++) {
-        p->col[c] = rbe_f16_to_f32(m->col_scale[c]);
-        p->col_theta[c] = 0;
-    }
     unit.scale = ones;
     unit.col_scale = NULL;
     for (size_t r = 0; r < p->rows; r++) {
@@ -84,6 +77,20 @@ out:
     free(ones);
     free(row);
     return err;
+}
+
+enum rbe_status rbe_student_read_scales(struct scales *p, const struct rbe_matrix *m,
+                                        struct rbe_diag *d)
+{
+    for (size_t i = 0; i < (size_t)p->rows * p->groups; i++) {
+        p->row[i] = rbe_f16_to_f32(m->scale[i]);
+        p->row_theta[i] = 0;
+    }
+    for (size_t c = 0; p->col && c < p->cols; c++) {
+        p->col[c] = rbe_f16_to_f32(m->col_scale[c]);
+        p->col_theta[c] = 0;
+    }
+    return rbe_student_read_codes(p, m, d);
 }
 
 /* Room for the sums that stand in the place of the weights' gradient, where they can. */

@@ -37,8 +37,8 @@ enum rbe_status rbe_student_store(struct rbe_student *s, struct tensor *t, struc
     if (t->kind == LATENT)
         return rbe_fail(d, RBE_ERR_ARG, "tensor '%s' is not encoded", t->slice->name);
     if (t->kind == PLAIN) {
-        err = rbe_student_encode_like(&fresh, s, t, t->master, RBE_SEARCH_DEFAULT, NULL, NULL,
-                                      d);
+        err = rbe_student_encode_like(&fresh, s, t, t->master,
+                                      &(struct rbe_student_encoding){.again = false}, NULL, d);
         if (err)
             return err;
         rbe_weight_free(&t->w);

@@ -181,8 +181,13 @@ static enum rbe_status encode_group(struct trainer *t, unsigned group, bool agai
         const float *rows = c ? rbe_calibration_rows(c, m->weight_name) : NULL;
         float *moment = NULL;
         if (!c || !(err = rbe_calibration_moment(&moment, c, m->weight_name, t->d)))
-            err = rbe_student_encode(t->s, i, stage_of(t)->search, moment,
-                                     rows ? rows + m->row0 : NULL, again, t->d);
+            err = rbe_student_encode(
+                t->s, i,
+                &(struct rbe_student_encoding){
+                    .search = stage_of(t)->search, .moment = moment,
+                    .importance = rows ? rows + m->row0 : NULL, .share = stage_of(t)->share,
+                    .again = again},
+                t->d);
         free(moment);
         if (!err && rbe_interrupted())
             err = rbe_fail(t->d, RBE_ERR_INTERRUPTED, "interrupted while encoding%s",
@@ -297,7 +302,11 @@ static enum rbe_status begin_stage(struct trainer *t)
     t->now.encoded = 0;
     use_rates(t);
     for (size_t i = 0; s->matrices && i < rbe_student_matrices(t->s) && !err; i++)
-        err = rbe_student_thaw(t->s, i, s->matrices == RBE_MATRICES_LATENT, t->d);
+        err = rbe_student_thaw(t->s, i,
+                               s->matrices == RBE_MATRICES_PROGRESSIVE ? RBE_START_ORIGINAL
+                               : s->share > 0                          ? RBE_START_CODES
+                                                                       : RBE_START_ERROR,
+                               t->d);
     return err;
 }
 

@@ -87,6 +87,20 @@ int main(void)
         o.part_count = 2;
         fresh(w, ROWS, COLS, &o);
     }
+    /* What was encoded before, and which columns are encoded again. */
+    struct rbe_weight before[2];
+    CHECK(!rbe_encode_weight(&before[0], w, ROWS, COLS, &base, NULL, NULL) &&
+          !rbe_encode_weight(&before[1], other, ROWS, COLS, &base, NULL, NULL));
+    bool again[COLS] = {false};
+    for (int i = 0; i < 3; i++) {
+        o = base;
+        o.before = &before[i % 2];
+        o.again = again;
+        again[1] = i == 2;
+        fresh(w, ROWS, COLS, &o);
+    }
+    rbe_weight_free(&before[0]);
+    rbe_weight_free(&before[1]);
     /* Whoever watches decides nothing. */
     o = base;
     o.progress = never;

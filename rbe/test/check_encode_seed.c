@@ -621,6 +621,68 @@ static void check_scales_fit(bool fixed)
     free(h);
 }
 
+/* What was encoded before: chosen columns come closer to new weights, the others and all scales
+ * stay; and weights that the codes stand for exactly are encoded to themselves. */
+static void check_before(bool feedback)
+{
+    enum { ROWS = 200, COLS = 32, FIRST = 120 };
+    const struct rbe_encode_part parts[] = {{FIRST, RBE_SEED, 44, 0},
+                                            {ROWS - FIRST, RBE_SEED, 40, 0}};
+    float *h = feedback ? correlated(COLS) : NULL;
+    float w[ROWS * COLS], to[ROWS * COLS], row[3][COLS];
+    struct rbe_encode_options o = {.part_count = 2, .parts = parts, .window = 10, .moment = h};
+    bool again[2 * COLS];
+    double far = 0, near = 0;
+    struct rbe_weight a, b, c, e;
+
+    fill(w, (size_t)ROWS * COLS, 0.02F);
+    memset(w + 5 * COLS, 0, COLS * sizeof *w);
+    CHECK(rbe_encode_weight(&a, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    fill(to, (size_t)ROWS * COLS, 0.02F);
+    for (size_t i = 0; i < 2 * COLS; i++)
+        again[i] = i % 3 == 0;
+    /* What stays has no error that others would take over. */
+    for (uint32_t r = 0; r < ROWS; r++) {
+        rbe_weight_decode_row(&a, r, row[0]);
+        for (uint32_t n = 0; n < COLS; n++)
+            to[r * COLS + n] = again[(r < FIRST ? 0 : COLS) + n] ? to[r * COLS + n] : row[0][n];
+    }
+    o.before = &a;
+    o.again = again;
+    CHECK(rbe_encode_weight(&b, to, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    for (uint32_t r = 0; r < ROWS; r++) {
+        rbe_weight_decode_row(&a, r, row[0]);
+        rbe_weight_decode_row(&b, r, row[1]);
+        memcpy(w + r * COLS, row[0], sizeof row[0]);
+        for (uint32_t n = 0; n < COLS; n++) {
+            if (!again[(r < FIRST ? 0 : COLS) + n]) {
+                CHECK(row[0][n] == row[1][n]);
+                continue;
+            }
+            const double x = (double)to[r * COLS + n];
+            far += pow(x - (double)row[0][n], 2);
+            near += pow(x - (double)row[1][n], 2);
+        }
+    }
+    CHECK(near < 0.1 * far);
+    for (size_t i = 0; i < 2; i++)
+        CHECK(!memcmp(a.parts[i].m.scale, b.parts[i].m.scale, 2 * (size_t)a.parts[i].m.rows) &&
+              !memcmp(a.parts[i].m.col_scale, b.parts[i].m.col_scale, 2 * COLS));
+    memset(again, true, sizeof again);
+    o.window = 16;
+    CHECK(rbe_encode_weight(&c, w, ROWS, COLS, &o, NULL, NULL) == RBE_OK);
+    for (uint32_t r = 0; r < ROWS; r++) {
+        rbe_weight_decode_row(&c, r, row[2]);
+        CHECK(!memcmp(row[2], w + r * COLS, sizeof row[2]));
+    }
+    o.scales = RBE_SCALES_ROW;
+    CHECK(rbe_encode_weight(&e, w, ROWS, COLS, &o, NULL, NULL) == RBE_ERR_ARG);
+    rbe_weight_free(&a);
+    rbe_weight_free(&b);
+    rbe_weight_free(&c);
+    free(h);
+}
+
 static void check_arguments(void)
 {
     struct rbe_seed_search *s = NULL;
@@ -697,6 +759,8 @@ int main(int argc, char **argv)
     check_scales_fit(false);
     check_scales_fit(true);
     check_drawn();
+    check_before(false);
+    check_before(true);
     check_arguments();
     return check_done();
 }

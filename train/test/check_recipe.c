@@ -16,7 +16,8 @@ static void check_read(const char *end)
 
     snprintf(text, sizeof text,
              "# a comment\nname: two\n\nloss: ce\nschedule: linear\nfloor: 0.2\nclip: 0.5\n"
-             "batch: 1024\nstage first epochs=5 matrices=latent encode-every=7 latents=1e-3\n"
+             "batch: 1024\nstage first epochs=5 matrices=latent encode-every=7 latents=1e-3 "
+             "share=0.5\n"
              "stage last epochs=3 scales=2e-3 plain=3e-3 decay=0.125 text=2 average=0.5%s",
              end);
     if (!CHECK(!rbe_recipe_parse(&r, text, "t", &d))) {
@@ -29,7 +30,7 @@ static void check_read(const char *end)
     CHECK(r.count == 2);
     CHECK(!strcmp(r.stages[0].name, "first") && r.stages[0].epochs == 5 &&
           r.stages[0].matrices == RBE_MATRICES_LATENT && r.stages[0].encode_every == 7 &&
-          r.stages[0].latents == 1e-3);
+          r.stages[0].latents == 1e-3 && r.stages[0].share == 0.5);
     if (r.count == 2)
         CHECK(!strcmp(r.stages[1].name, "last") && r.stages[1].epochs == 3 &&
               r.stages[1].scales == 2e-3 && r.stages[1].plain == 3e-3 &&

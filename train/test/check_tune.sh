@@ -229,6 +229,8 @@ check 'too many goals' fails 2 exclude "${common[@]}" "$dir/g.rbe" --tokens 1e6 
 check 'no arguments' fails 2 'want ORIGINAL'
 check 'nothing was written' [ ! -e "$dir/g.rbe" ]
 printf 'stage a epochs=1 matrices=latent average=0.5\n' >"$dir/x.profile"
+printf 'stage a epochs=1 share=0.5\n' >"$dir/y.profile"
+check 'no share of what stands' fails 2 'share is for' "${common[@]}" "$dir/g.rbe" -p "$dir/y.profile"
 check 'no mean of latents' fails 2 'average is for' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
 
 # The pull of the text: the perplexity comes closer to the original's, by a real model.
@@ -274,13 +276,14 @@ name: lmixed
 loss: kl
 batch: 256
 stage encode epochs=1 matrices=progressive order=embedding-first latents=1e-3 scales=1e-3 plain=1e-3 search=fast
+stage some epochs=1 matrices=latent latents=1e-2 encode-every=2 share=0.2 search=fast
 stage scales epochs=1 scales=1e-2 plain=1e-2 text=20 average=0.5
 END
-largs=("$l" "$lm" "$dir/lb.rbe" --profile "$dir/lmixed.profile" --tokens 1536 --text "$text"
+largs=("$l" "$lm" "$dir/lb.rbe" --profile "$dir/lmixed.profile" --tokens 2304 --text "$text"
     --valid "$text")
 check 'a Llama encoded again' run "${largs[@]}"
 cp "$dir/lb.rbe" "$dir/whole.rbe"
-for at in 2 5; do
+for at in 2 4 8; do
     rm -f "$dir/lb.rbe"
     check "a Llama stopped after $at steps" fails 1 '--resume goes on' "${largs[@]}" \
         --checkpoint "$dir/ck" --stop-after "$at"
@@ -290,6 +293,10 @@ done
 sed 's/ text=20//' "$dir/lmixed.profile" >"$dir/plain.profile"
 check 'without the pull of the text' run "${largs[@]}" --profile "$dir/plain.profile"
 check 'other bytes than with it' \
+    [ "$(cmp "$dir/whole.rbe" "$dir/lb.rbe" >/dev/null; echo $?)" = 1 ]
+sed 's/ share=0.2/ share=0.4/' "$dir/lmixed.profile" >"$dir/plain.profile"
+check 'more of the columns' run "${largs[@]}" --profile "$dir/plain.profile"
+check 'other bytes by them' \
     [ "$(cmp "$dir/whole.rbe" "$dir/lb.rbe" >/dev/null; echo $?)" = 1 ]
 check 'no pull by another loss' fails 2 'text=X is for the loss kl' "${largs[@]}" --loss chapter
 # With what a calibration tells of the ranges of a weight.
