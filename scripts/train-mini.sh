@@ -36,7 +36,7 @@ fi
 resume=()
 [ ! -s "$made.checkpoint" ] || resume=(--resume)
 if [ ! -s "$made.rbe" ]; then
-    rbe tune "$mini" "$start" "$made.rbe" --profile scales-large --bf16 --threads 2 \
+    rbe tune "$mini" "$start" "$made.rbe" --profile scales-text --bf16 --threads 2 \
         --tokens "${TOKENS:-2000000}" --evaluations 8 --checkpoint "$made.checkpoint" \
         "${resume[@]}" --out-json "$made.jsonl" "${tune[@]}"
 fi

@@ -1,8 +1,8 @@
-# As scales-large.profile, and the mean log probability of the text's tokens is drawn to the
-# original's: a student closer to its teacher token by token may still be a little worse at the
-# text as a whole (docs/log/TUNING.md).
+# For models that compensate (docs/TUNING.md): a third of the rates of scales.profile, ending at
+# a tenth.  The mean log probability of the text's tokens is drawn to the original's: a student
+# that is closer to its teacher token by token may still be a little worse at the whole text.
 name: scales-text
-about: as scales-large, the log probability of the text drawn to the original's
+about: row and column scales, norms, biases and positions, the text's log probability with them
 loss: kl
 schedule: linear
 floor: 0.1

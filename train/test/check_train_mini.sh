@@ -35,7 +35,7 @@ if grep -q 'no bf16 products' "$work/err"; then
 fi
 check 'the whole' test -s "$work/whole/mini-2.89-tuned.rbe"
 check 'its row' test "$(jq -r '"\(.tokens) \(.profile) \(.bf16)"' \
-    "$work/whole/mini-2.89-tuned.jsonl")" = '2048 scales-large true'
+    "$work/whole/mini-2.89-tuned.jsonl")" = '2048 scales-text true'
 make_it cut 2048 '--stop-after 1'
 check 'stopped' test ! -e "$work/cut/mini-2.89-tuned.rbe"
 check 'what is left' test -s "$work/cut/mini-2.89-tuned.checkpoint"
