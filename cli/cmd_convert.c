@@ -581,6 +581,8 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     else if (!(err = encode(&w, d)) && a->json)
         err = append_result(w.json, a, w.c, &w.stages, rbe_pool_threads(w.pool), d);
 out:
+    if (err == RBE_ERR_NUMERIC && w.c)
+        rbe_convert_give_up(w.c);
     if (err == RBE_ERR_INTERRUPTED && w.c && rbe_convert_has_kept(w.c))
         rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command "
                          "continues", w.c->folder);
