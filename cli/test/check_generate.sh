@@ -71,6 +71,10 @@ refuse 1 'vocabulary' "$rbe" generate "$dir/tiny" --tokenizer datasets/embedded/
 printf 'ab\xffcd' > "$dir/latin"
 refuse 1 'UTF-8 at byte 2' "$rbe" generate rbe-mini --prompt-file "$dir/latin"
 refuse 1 'limit of 60.0 MB' "$rbe" generate rbe-mini -n 5 --memory-limit 60000000
+refuse 1 'generate: /nonexistent: No such file' "$rbe" generate rbe-mini --tokenizer /nonexistent -n 1
+mkdir "$dir/hollow"
+refuse 1 'hollow: no tokenizer.json, nor' "$rbe" generate rbe-mini --tokenizer "$dir/hollow" -n 1
+refuse 1 'prompt: neither a folder' "$rbe" generate rbe-mini --tokenizer "$dir/prompt" -n 1
 refuse 2 'unknown size' "$rbe" synth --size 7B "$dir/x"
 refuse 2 "unknown architecture 'nonsense'; valid: gpt2, llama" "$rbe" synth --arch nonsense "$dir/x"
 refuse 2 'unknown architecture' "$rbe" synth --arch nonsense --shape 2,32,4,64,300 "$dir/x"
