@@ -43,8 +43,10 @@ struct chat {
     EditLine *edit;             /* NULL: not a terminal */
     History *history;
     char *past;                 /* file of the history; NULL: none is kept */
-    char *line;                 /* of getline(), when there is no terminal */
+    char *line;                 /* of getline(), when nothing is edited */
     size_t room;
+    bool terminal;              /* what is typed there can be typed again */
+    unsigned asked, failed;     /* lines, and those without an answer */
     int timing;
 };
 
@@ -136,7 +138,7 @@ static bool open_editor(struct chat *c)
 
     /* Letters beyond ASCII are typed in the terminal's encoding; numbers stay plain. */
     setlocale(LC_CTYPE, "");
-    if (!isatty(STDIN_FILENO) ||
+    if (!c->terminal ||
         !rbe_library_open(&edit, "libedit.so.2", names, sizeof names / sizeof names[0]) ||
         !(c->edit = edit.el_init("rbe", stdin, stdout, stderr)))
         return false;
@@ -154,47 +156,56 @@ static bool open_editor(struct chat *c)
     return true;
 }
 
-/* The next line, its newline taken off; NULL at the end of input. */
-static char *read_line(struct chat *c)
+/* As getline() has it: NULL at the end. */
+static enum rbe_status read_plainly(char **line, struct chat *c, struct rbe_diag *d)
+{
+    errno = 0;
+    const ssize_t got = getline(&c->line, &c->room, stdin);
+    if (got < 0)
+        return feof(stdin) || rbe_interrupted() ? RBE_OK : rbe_fail_errno(d, "standard input");
+    /* Not the half of a question. */
+    if (strlen(c->line) < (size_t)got) {
+        fprintf(stderr, "%s: not text: a zero at byte %zu of the line\n", c->name,
+                strlen(c->line));
+        c->asked++;
+        c->failed++;
+        c->line[0] = 0;
+    }
+    c->line[strcspn(c->line, "\r\n")] = 0;
+    /* A file's byte-order mark is no part of its first line. */
+    *line = c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
+    return RBE_OK;
+}
+
+/* The next line, its newline taken off; *out NULL at the end of input. */
+static enum rbe_status read_line(char **out, struct chat *c, struct rbe_diag *d)
 {
     static char kept[16384];
     HistEvent event;
     int n = 0;
 
-    if (!c->edit) {
-        errno = 0;
-        const ssize_t got = getline(&c->line, &c->room, stdin);
-        if (got < 0 && errno == ENOMEM)
-            rbe_shortage_note();
-        if (got < 0)
-            return NULL;
-        /* Not the half of a question. */
-        if (strlen(c->line) < (size_t)got) {
-            fprintf(stderr, "%s: not text: a zero at byte %zu of the line\n", c->name,
-                    strlen(c->line));
-            c->line[0] = 0;
-        }
-        c->line[strcspn(c->line, "\r\n")] = 0;
-        /* A file's byte-order mark is no part of its first line. */
-        return c->line + (strncmp(c->line, "\xEF\xBB\xBF", 3) ? 0 : 3);
-    }
+    *out = NULL;
+    if (!c->edit)
+        return read_plainly(out, c, d);
     const char *line = edit.el_gets(c->edit, &n);
     if (!line) {
         if (!rbe_interrupted() || rbe_told_to_end()) {
             putchar('\n');     /* the shell's prompt begins a line */
-            return NULL;
+            return RBE_OK;
         }
         rbe_clear_interrupt();
         edit.el_reset(c->edit);
         putchar('\n');
         kept[0] = 0;
-        return kept;
+        *out = kept;
+        return RBE_OK;
     }
     if (c->history && n > 1)
         edit.history(c->history, &event, H_ENTER, line);
     snprintf(kept, sizeof kept, "%s", line);
     kept[strcspn(kept, "\r\n")] = 0;
-    return kept;
+    *out = kept;
+    return RBE_OK;
 }
 
 static bool print_token(void *arg, const char *bytes, size_t size)
@@ -222,49 +233,66 @@ static bool is_over(const struct chat *c)
     return rbe_told_to_end() || (rbe_interrupted() && !c->edit);
 }
 
+/* Answers a line.  What is wrong with it is said: an error ends the chat. */
+static enum rbe_status reply(struct chat *c, const char *line, struct rbe_diag *d)
+{
+    const size_t n = strlen(line), bad = rbe_utf8_valid(line, n);
+    struct rbe_diag why = {""};
+    struct rbe_turn turn;
+    enum rbe_status err;
+
+    if (bad == n && !rbe_count_words(line, n))
+        return RBE_OK;
+    c->asked++;
+    if (c->edit)
+        rbe_clear_interrupt();
+    err = bad < n ? rbe_fail(&why, RBE_ERR_FORMAT, "not UTF-8 at byte %zu of the line", bad)
+                  : rbe_conversation_turn(c->conversation, line, print_token, NULL, &turn,
+                                          &why);
+    /* The conversation is as it was before. */
+    if (bad < n || err == RBE_ERR_LIMIT ||
+        (err && err != RBE_ERR_INTERRUPTED && c->terminal)) {
+        fprintf(stderr, "%s: %s\n", c->name, why.text[0] ? why.text : rbe_strerror(err));
+        c->failed++;
+        return RBE_OK;
+    }
+    if (err) {
+        *d = why;
+        return err;
+    }
+    printf("%s\n", rbe_interrupted() ? " [stopped]" : "");
+    if (c->edit)
+        rbe_clear_interrupt();
+    if (turn.dropped)
+        printf("[context full: the %u oldest turns were forgotten]\n", turn.dropped);
+    if (c->timing)
+        print_timing(&turn);
+    rbe_turn_free(&turn);
+    return RBE_OK;
+}
+
 static enum rbe_status converse(struct chat *c, struct rbe_diag *d)
 {
+    enum rbe_status err = RBE_OK;
     char *line;
 
-    while (!is_over(c) && (line = read_line(c))) {
-        struct rbe_turn turn;
-        struct rbe_diag why = {""};
+    while (!err && !is_over(c) && !(err = read_line(&line, c, d)) && line) {
         if (!strcmp(line, "/quit"))
             break;
         if (!strcmp(line, "/reset")) {
             rbe_conversation_reset(c->conversation);
             printf("[forgotten]\n");
-            continue;
+        } else {
+            err = reply(c, line, d);
         }
-        const size_t n = strlen(line), bad = rbe_utf8_valid(line, n);
-        if (bad < n) {
-            fprintf(stderr, "%s: not UTF-8 at byte %zu of the line\n", c->name, bad);
-            continue;
-        }
-        if (!rbe_count_words(line, n))
-            continue;
-        if (c->edit)
-            rbe_clear_interrupt();
-        const enum rbe_status err = rbe_conversation_turn(c->conversation, line, print_token,
-                                                          NULL, &turn, &why);
-        if (err == RBE_ERR_LIMIT) {
-            fprintf(stderr, "%s: %s\n", c->name, why.text);
-            continue;
-        }
-        if (err) {
-            *d = why;
-            return err;
-        }
-        printf("%s\n", rbe_interrupted() ? " [stopped]" : "");
-        if (c->edit)
-            rbe_clear_interrupt();
-        if (turn.dropped)
-            printf("[context full: the %u oldest turns were forgotten]\n", turn.dropped);
-        if (c->timing)
-            print_timing(&turn);
-        rbe_turn_free(&turn);
     }
-    return is_over(c) ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
+    if (!err && is_over(c))
+        return rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted");
+    /* Nobody may have read what was said of each. */
+    if (!err && c->failed && !c->terminal)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%u of %u lines without an answer", c->failed,
+                        c->asked);
+    return err;
 }
 
 static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
@@ -274,7 +302,8 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     const struct rbe_conversation_options how = {
         .sampling = a->how, .max_tokens = (uint32_t)a->max_tokens, .min_tokens = 1,
         .plain = a->plain, .lookup = lookup};
-    struct chat c = {.name = a->call.name, .timing = a->timing};
+    struct chat c = {.name = a->call.name, .timing = a->timing,
+                     .terminal = isatty(STDIN_FILENO)};
     struct rbe_pool *pool = NULL;
     struct rbe_tokenizer *t = NULL;
     const char *model = a->model;
@@ -296,7 +325,7 @@ static enum rbe_status run(const struct rbe_chat_args *a, enum rbe_kv_cache kv,
     rbe_warn_threads(a->call.name, rbe_pool_threads(pool));
     rbe_progress_release(true);
     rbe_catch_interrupt();
-    if (isatty(STDIN_FILENO) && !a->no_history)
+    if (c.terminal && !a->no_history)
         c.past = history_file();
     if (open_editor(&c))
         printf("%s; /reset forgets, /quit or Ctrl-D ends, Ctrl-C stops an answer\n",

@@ -22,6 +22,7 @@
 #include "model/source.h"
 #include "rbe/container.h"
 #include "rbe/distortion.h"
+#include "rbe/gguf.h"
 #include "rbe/quality.h"
 #include "rbe/svd.h"
 
@@ -106,19 +107,41 @@ static struct methods list_methods(void)
 
 /* --- reading ---------------------------------------------------------------------------- */
 
-static bool is_candidate(const struct rbe_tensor *t, const char *match)
+/* Where matrices are: a file of any, or a GGUF model, whose blocks its source decodes. */
+struct origin {
+    const struct rbe_safetensors *file;         /* NULL: */
+    const struct rbe_source *gguf;
+};
+
+static size_t tensor_count(const struct origin *o)
 {
+    return o->gguf ? o->gguf->count : rbe_safetensors_count(o->file);
+}
+
+static bool is_large(uint64_t rows, uint64_t cols)
+{
+    return rows >= MIN_SIDE && cols >= MIN_SIDE && rows < 1 << 24 && cols < 1 << 24;
+}
+
+static bool is_candidate(const struct origin *o, size_t i, const char *match)
+{
+    if (o->gguf) {
+        const struct rbe_source_tensor *g = &o->gguf->tensors[i];
+        return g->dims == 2 && is_large(g->rows, g->cols) &&
+               (match ? strstr(g->name, match) || strstr(g->gguf_name, match)
+                      : g->role != RBE_ROLE_POSITIONS);
+    }
+    const struct rbe_tensor *t = rbe_safetensors_at(o->file, i);
     int layer;
     const struct rbe_arch_tensor *known = rbe_arch_by_name(t->name, &layer);
 
-    return t->dims == 2 && rbe_tensor_is_float(t) && t->shape[0] >= MIN_SIDE &&
-           t->shape[1] >= MIN_SIDE && t->shape[0] < 1 << 24 && t->shape[1] < 1 << 24 &&
+    return t->dims == 2 && rbe_tensor_is_float(t) && is_large(t->shape[0], t->shape[1]) &&
            (match ? strstr(t->name, match) != NULL
                   : !known || known->role != RBE_ROLE_POSITIONS);
 }
 
 /* What an architecture stores as [in][out] is turned to [out][in]. */
-static enum rbe_status read_matrix(struct matrix *m, const struct rbe_tensor *t,
+static enum rbe_status read_tensor(struct matrix *m, const struct rbe_tensor *t,
                                    struct rbe_diag *d)
 {
     const size_t r = (size_t)t->shape[0], c = (size_t)t->shape[1];
@@ -146,16 +169,27 @@ out:
     return err;
 }
 
-static enum rbe_status read_matrices(struct table *t, const struct rbe_safetensors *file,
+static enum rbe_status read_matrix(struct matrix *m, const struct origin *o, size_t i,
+                                   struct rbe_diag *d)
+{
+    if (!o->gguf)
+        return read_tensor(m, rbe_safetensors_at(o->file, i), d);
+    const struct rbe_source_tensor *t = &o->gguf->tensors[i];
+    snprintf(m->name, sizeof m->name, "%s", t->name);
+    m->rows = t->rows;
+    m->cols = t->cols;
+    return rbe_source_read(&m->w, o->gguf, t, d);
+}
+
+static enum rbe_status read_matrices(struct table *t, const struct origin *o, const char *path,
                                      struct rbe_diag *d)
 {
     const struct rbe_codecs_args *a = t->a;
-    const char *path = rbe_safetensors_path(file);
     enum rbe_status err = RBE_OK;
     size_t found = 0;
 
-    for (size_t i = 0; i < rbe_safetensors_count(file); i++)
-        found += is_candidate(rbe_safetensors_at(file, i), a->match);
+    for (size_t i = 0; i < tensor_count(o); i++)
+        found += is_candidate(o, i, a->match);
     if (!found)
         return rbe_fail(d, RBE_ERR_ARG, "%s: no matrix of at least %d x %d%s%s", path, MIN_SIDE,
                         MIN_SIDE, a->match ? " has a name with " : "",
@@ -168,18 +202,18 @@ static enum rbe_status read_matrices(struct table *t, const struct rbe_safetenso
         return rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     /* Evenly spaced over the candidates, the first one included. */
     size_t seen = 0;
-    for (size_t i = 0; i < rbe_safetensors_count(file) && t->count < want && !err; i++) {
-        const struct rbe_tensor *s = rbe_safetensors_at(file, i);
-        if (!is_candidate(s, a->match) || seen++ != t->count * found / want)
+    for (size_t i = 0; i < tensor_count(o) && t->count < want && !err; i++) {
+        if (!is_candidate(o, i, a->match) || seen++ != t->count * found / want)
             continue;
         struct matrix *m = &t->m[t->count++];
-        if (!(err = read_matrix(m, s, d)))
+        if (!(err = read_matrix(m, o, i, d)))
             t->weights += (double)m->rows * m->cols;
     }
     return err;
 }
 
-/* A folder is a model, checked as everywhere; a file may hold any matrices. */
+/* A folder and a GGUF file are models, checked as everywhere; another file may hold any
+ * matrices. */
 static enum rbe_status read_model(struct table *t, struct rbe_diag *d)
 {
     const char *path = t->a->path;
@@ -188,23 +222,25 @@ static enum rbe_status read_model(struct table *t, struct rbe_diag *d)
     enum rbe_status err;
     struct stat st;
 
-    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+    if ((!stat(path, &st) && S_ISDIR(st.st_mode)) || rbe_gguf_is(path))
         err = rbe_source_open(&source, path, d);
     else
         err = rbe_safetensors_open(&file, path, d);
     if (err)
         goto out;
-    const struct rbe_safetensors *from = source ? source->file : file;
-    const char *name = rbe_safetensors_path(from), *slash = strrchr(name, '/');
-    if (rbe_container_is(from)) {
+    const struct origin from = {source ? source->file : file,
+                                source && source->gguf ? source : NULL};
+    const char *name = source ? rbe_source_path(source) : rbe_safetensors_path(file);
+    const char *slash = strrchr(name, '/');
+    if (from.file && rbe_container_is(from.file)) {
         err = rbe_fail(d, RBE_ERR_ARG, "%s: an RBE model; codecs wants the original checkpoint",
                        name);
         goto out;
     }
     if (source)
         memcpy(t->sha256, source->sha256, sizeof t->sha256);
-    if ((source || !(err = rbe_safetensors_sha256(t->sha256, from))) &&
-        !(err = read_matrices(t, from, d)) &&
+    if ((source || !(err = rbe_safetensors_sha256(t->sha256, file))) &&
+        !(err = read_matrices(t, &from, name, d)) &&
         !(t->file_name = strdup(slash ? slash + 1 : name)))
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
 out:

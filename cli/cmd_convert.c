@@ -276,6 +276,19 @@ static enum rbe_status check_files(const struct rbe_convert_args *a, struct rbe_
     return err;
 }
 
+/* That the model gets no companion which nothing can read. */
+static enum rbe_status check_tokenizer(const struct rbe_source *s, const char *model,
+                                       struct rbe_diag *d)
+{
+    struct rbe_tokenizer *t = NULL;
+    enum rbe_status err = RBE_OK;
+
+    if (s->gguf && rbe_companion_is_due(s->gguf))
+        err = rbe_find_tokenizer(&t, model, model, &s->config, d);
+    rbe_tokenizer_close(&t);
+    return err;
+}
+
 /* The profile the options name, or the default for this model. */
 static enum rbe_status open_profile(struct rbe_profile **out, const struct rbe_convert_args *a,
                                     const struct rbe_source *s, struct rbe_diag *d)
@@ -547,6 +560,7 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
         (err = rbe_shard_parse(&w.shard_index, &w.shard_count, a->shard, d)) ||
         (!a->plan && (err = check_files(a, d))) ||
         (err = rbe_source_open(&w.source, a->model, d)) ||
+        (err = check_tokenizer(w.source, a->model, d)) ||
         (err = open_profile(&w.profile, a, w.source, d)) ||
         (err = rbe_pool_open(&w.pool, (unsigned)a->threads, d)))
         goto out;
@@ -567,6 +581,8 @@ static enum rbe_status convert(const struct rbe_convert_args *a, struct rbe_diag
     else if (!(err = encode(&w, d)) && a->json)
         err = append_result(w.json, a, w.c, &w.stages, rbe_pool_threads(w.pool), d);
 out:
+    if (err == RBE_ERR_NUMERIC && w.c)
+        rbe_convert_give_up(w.c);
     if (err == RBE_ERR_INTERRUPTED && w.c && rbe_convert_has_kept(w.c))
         rbe_fail(d, err, "interrupted; what is finished is kept in %s, the same command "
                          "continues", w.c->folder);

@@ -402,6 +402,7 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
                         "has no gradient; give --loss ce or chapter", r->recipe.loss);
     if (!a->control &&
         ((err = rbe_source_open_encoded(&r->model, a->model, !rbe_no_verify, d)) ||
+         (err = rbe_student_fits(r->source, r->model, d)) ||
          (err = rbe_sha256_file(r->model_sha, a->model, d))))
         return err;
     if ((uint32_t)a->context > c->n_ctx)

@@ -142,7 +142,7 @@ void rbe_option_text(char *out, size_t size, const char *text,
         else if (!strncmp(text, "{codec table}", word + 1))
             codec_table(out + at, size - at);
         else if (!strncmp(text, "{sizes}", word + 1))
-            rbe_model_config_sizes(out + at, size - at, " or ");
+            rbe_model_config_sizes(out + at, size - at, RBE_ARCH_COUNT, " or ");
         at += strlen(out + at);
         text += word + 1;
     }

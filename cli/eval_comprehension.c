@@ -110,7 +110,9 @@ static enum rbe_status run_all(struct rbe_eval_options *o, const char *const *ta
         (err = rbe_files_replace(&o->files, log_samples, d)) ||
         (log_samples && (err = rbe_outfile_open(&log, log_samples, d))) ||
         (err = rbe_eval_open_models(o, 1, &runners, d)) ||
-        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
+        (err = rbe_eval_tokenizer(o, runners, &t, d)) ||
+        (err = rbe_runners_hold(runners, o->model_count, runners[0].n_ctx, d)) ||
+        (err = rbe_runners_same_end(runners, o->model_count, d)))
         goto out;
     for (const char *const *a = tasks; *a && !err; a++) {
         struct rbe_items x;

@@ -48,13 +48,17 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_generation_pla
     if (!err && o->model_count < 2)
         err = rbe_fail(d, RBE_ERR_ARG, "wants two or more --model, the original first");
     if (err || (err = rbe_eval_open_models(o, 1, &runners, d)) ||
-        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
+        (err = rbe_eval_tokenizer(o, runners, &t, d)) ||
+        (err = rbe_runners_same_end(runners, o->model_count, d)))
         goto out;
-    if ((uint32_t)(p->prompt_tokens + p->tokens) > runners[0].n_ctx) {
+    const uint32_t context = (uint32_t)(p->prompt_tokens + p->tokens);
+    if (context > runners[0].n_ctx) {
         err = rbe_fail(d, RBE_ERR_ARG, "%d tokens and %d more are beyond the model's %u",
                        p->prompt_tokens, p->tokens, runners[0].n_ctx);
         goto out;
     }
+    if ((err = rbe_runners_hold(runners, o->model_count, context, d)))
+        goto out;
     p->text = o->texts[0];
     const struct rbe_evaluation e = rbe_eval_given(o, runners, print_record, NULL);
     err = rbe_measure_generation(&e, p, t, d);

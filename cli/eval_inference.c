@@ -170,7 +170,8 @@ static enum rbe_status run(struct rbe_eval_options *o, struct rbe_inference_plan
     if ((err = rbe_eval_open_models(o, 1, &runners, d)))
         goto out;
     const uint32_t n_ctx = runners[0].n_ctx;
-    if ((err = plan_tokens(p, n_ctx, d)))
+    if ((err = rbe_runners_hold(runners, o->model_count, n_ctx, d)) ||
+        (err = plan_tokens(p, n_ctx, d)))
         goto out;
     const struct rbe_evaluation e = rbe_eval_given(o, runners, print_row, p);
     if (p->sequences || !(err = plan_depths(p, depths, n_ctx, d)))

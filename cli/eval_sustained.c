@@ -52,7 +52,9 @@ enum rbe_status rbe_eval_sustained(struct rbe_eval_sustained_args *a, struct rbe
 
     if ((err = check_device(d)) ||
         (err = rbe_eval_refuse_shard(o, "one run over minutes has no parts", d)) ||
-        (err = rbe_eval_begin(o, false, d)) || (err = rbe_eval_open_models(o, 1, &runners, d)))
+        (err = rbe_eval_begin(o, false, d)) ||
+        (err = rbe_eval_open_models(o, 1, &runners, d)) ||
+        (err = rbe_runners_hold(runners, o->model_count, runners[0].n_ctx, d)))
         goto out;
     const double count = round(60 * a->minutes / a->interval);
     const struct rbe_sustained_plan plan = {.interval_s = a->interval,

@@ -150,15 +150,15 @@ enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
     return rbe_runners_open(out, o->models, o->model_count, rows, o->kv, o->pool, d);
 }
 
-enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
+enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *runners,
                                    struct rbe_tokenizer **out, struct rbe_diag *d)
 {
-    const enum rbe_status err = rbe_find_tokenizer(out, o->tokenizer, o->models[0],
-                                                   rbe_model_config(r->model), d);
-
     if (!o->special)
         o->special = SPECIAL_TOKENS;
-    if (!err && !strcmp(o->special, "parse"))
+    const bool parse = !strcmp(o->special, "parse");
+    const enum rbe_status err = rbe_runners_tokenizer(out, runners, o->models, o->model_count,
+                                                      o->tokenizer, parse, d);
+    if (!err && parse)
         rbe_tokenizer_parse_special(*out);
     return err;
 }
@@ -185,7 +185,7 @@ enum rbe_status rbe_eval_each_text(struct rbe_eval_options *o, uint32_t rows,
     enum rbe_status err;
 
     if ((err = rbe_eval_open_models(o, rows, &runners, d)) ||
-        (err = rbe_eval_tokenizer(o, &runners[0], &t, d)))
+        (err = rbe_eval_tokenizer(o, runners, &t, d)))
         goto out;
     for (char **path = o->texts; *path && !err; path++) {
         struct rbe_text text;
@@ -196,7 +196,11 @@ enum rbe_status rbe_eval_each_text(struct rbe_eval_options *o, uint32_t rows,
             if ((err = rbe_windows_make(&w, *p, &text, t, runners[0].n_ctx, context, d)))
                 break;
             note_bytes(&text, *p);
-            err = measure(o, runners, &text, &w, arg, d);
+            if (!(err = rbe_runners_hold(runners, o->model_count, w.context, d)) &&
+                /* The one protocol that puts it before a text. */
+                (*p != RBE_P4 || w.begins ||
+                 !(err = rbe_runners_same_end(runners, o->model_count, d))))
+                err = measure(o, runners, &text, &w, arg, d);
             rbe_windows_free(&w);
         }
         rbe_text_close(&text);

@@ -56,12 +56,12 @@ enum rbe_status rbe_eval_refuse_shard(const struct rbe_eval_options *o, const ch
 struct rbe_evaluation rbe_eval_given(struct rbe_eval_options *o, struct rbe_runner *runners,
                                      void (*show)(const json_t *row, void *arg), void *arg);
 
-/* The tokenizer of all models, r the first of them, set to --special, which records say from
- * now on. */
-enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *r,
+/* The tokenizer of all models, which must have the same unless --tokenizer names one, set to
+ * --special, which records say from now on. */
+enum rbe_status rbe_eval_tokenizer(struct rbe_eval_options *o, const struct rbe_runner *runners,
                                    struct rbe_tokenizer **out, struct rbe_diag *d);
 
-/* Opens all models into a fresh array; all must match the first. */
+/* Opens all models into a fresh array, as rbe_runners_open() does. */
 enum rbe_status rbe_eval_open_models(struct rbe_eval_options *o, uint32_t rows,
                                      struct rbe_runner **out, struct rbe_diag *d);
 void rbe_eval_close_models(struct rbe_eval_options *o, struct rbe_runner **runners);

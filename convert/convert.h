@@ -78,6 +78,7 @@ struct rbe_convert {
     bool measured;                      /* the blocks are those of rbe_convert_allocate() */
     size_t probes, probes_reused;       /* sensitivities measured, and taken over, by it */
     char *folder;                       /* OUT.partial, from rbe_convert_begin() on */
+    bool made;                          /* which was not there before */
     struct rbe_diag unkept;             /* why a sensitivity was not kept, or "" */
     double seconds;                     /* of encoding, interrupted runs included */
     unsigned shortages;                 /* rbe_shortages() before the plan */
@@ -149,6 +150,9 @@ bool rbe_convert_is_untold(const struct rbe_convert *c, const struct rbe_convert
 enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struct rbe_diag *d);
 /* Is something of an unfinished conversion there? */
 bool rbe_convert_has_kept(const struct rbe_convert *c);
+/* Where the model's own weights are the reason that nothing can go on: PATH.partial is removed,
+ * unless something of an earlier run was there. */
+void rbe_convert_give_up(const struct rbe_convert *c);
 
 /*
  * Encodes the next matrix, or takes it over, and keeps it in PATH.partial, which must have been

@@ -121,7 +121,8 @@ enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struc
     if (!(c->folder = malloc(n)))
         return no_memory(d);
     snprintf(c->folder, n, "%s.partial", path);
-    if (mkdir(c->folder, 0777) < 0 && errno != EEXIST) {
+    c->made = !mkdir(c->folder, 0777);
+    if (!c->made && errno != EEXIST) {
         const enum rbe_status err = rbe_fail_errno(d, "%s: cannot write", path);
         free(c->folder);
         c->folder = NULL;
@@ -129,6 +130,12 @@ enum rbe_status rbe_convert_begin(struct rbe_convert *c, const char *path, struc
     }
     rbe_remove_temporaries(c->folder, "");
     return RBE_OK;
+}
+
+void rbe_convert_give_up(const struct rbe_convert *c)
+{
+    if (c->folder && c->made)
+        rbe_partial_remove(c);
 }
 
 bool rbe_convert_has_kept(const struct rbe_convert *c)

@@ -219,9 +219,18 @@ enum rbe_status rbe_measure_conversation(const struct rbe_evaluation *e,
     if ((err = load_script(k, d)) || (err = open_talkers(k, d)) ||
         (err = rbe_runners_open(&k->runners, e->models, e->model_count, 64, e->kv,
                                 e->pool, d)) ||
-        (err = rbe_find_tokenizer(&t, p->tokenizer, e->models[0],
-                                  rbe_model_config(k->runners[0].model), d)))
+        (err = rbe_runners_same_end(k->runners, e->model_count, d)) ||
+        (err = rbe_runners_tokenizer(&t, k->runners, e->models, e->model_count, p->tokenizer,
+                                     true, d)))
         goto out;
+    /* A larger one would forget less. */
+    for (size_t m = 1; m < e->model_count; m++)
+        if (k->runners[m].n_ctx != k->runners[0].n_ctx) {
+            err = rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different contexts (%u and %u)",
+                           k->runners[0].name, k->runners[m].name, k->runners[0].n_ctx,
+                           k->runners[m].n_ctx);
+            goto out;
+        }
     if (!strcmp(e->special, "parse"))
         rbe_tokenizer_parse_special(t);
     k->t = t;

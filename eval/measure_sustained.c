@@ -112,7 +112,7 @@ static enum rbe_status measure_model(struct run *u, struct rbe_runner *r, json_t
         (err = rbe_time_decode(&t, r, u->first, 2, 0, d)))
         goto out;
     const double token_ms = t.ms[1];
-    const double fits = fmin(MOST_BURST, r->n_ctx - n);
+    const double fits = fmin(MOST_BURST, u->e->runners[0].n_ctx - n);
     u->burst = (size_t)fmax(1, fmin(fits, ceil(1e3 * burst_s / token_ms)));
     rbe_progress_start(&u->bar, "sustained", "s", u->how->intervals * u->how->interval_s);
     u->start = rbe_now();

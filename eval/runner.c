@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "eval/softmax.h"
+#include "model/data.h"
 
 enum { LOGIT_FLOATS = 8 << 20 };
 
@@ -183,20 +184,62 @@ enum rbe_status rbe_runner_nll(struct rbe_runner *r, size_t first, size_t count,
     return RBE_OK;
 }
 
-/* RBE_ERR_MISMATCH when two models cannot be compared token by token. */
-static enum rbe_status match(const struct rbe_runner *a, const struct rbe_runner *b,
-                             struct rbe_diag *d)
-{
-    const struct rbe_model_config *x = rbe_model_config(a->model);
-    const struct rbe_model_config *y = rbe_model_config(b->model);
+/* --- are they comparable? ----------------------------------------------------------------- */
 
-    if (x->vocab != y->vocab || x->eos != y->eos)
-        return rbe_fail(d, RBE_ERR_MISMATCH,
-                        "%s and %s have different vocabularies (%u and %u tokens)", a->name,
-                        b->name, x->vocab, y->vocab);
-    if (x->n_ctx != y->n_ctx)
-        return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different contexts (%u and %u)",
-                        a->name, b->name, x->n_ctx, y->n_ctx);
+/* The tokenizer of b, unless it has none of its own, against that of a. */
+static enum rbe_status match_tokenizer(const struct rbe_tokenizer *t,
+                                       const struct rbe_runner *a, const struct rbe_runner *b,
+                                       const char *path, bool special, struct rbe_diag *d)
+{
+    struct rbe_tokenizer *own = NULL;
+    struct rbe_diag what = {""};
+    enum rbe_status err = RBE_OK;
+
+    if (rbe_has_tokenizer(path) &&
+        !(err = rbe_find_tokenizer(&own, NULL, path, rbe_model_config(b->model), d)) &&
+        (err = rbe_tokenizer_alike(t, own, special, &what)))
+        rbe_fail(d, err, "%s and %s have different tokenizers (%s): --tokenizer names one for "
+                 "both", a->name, b->name, what.text);
+    rbe_tokenizer_close(&own);
+    return err;
+}
+
+enum rbe_status rbe_runners_tokenizer(struct rbe_tokenizer **out, const struct rbe_runner *r,
+                                      char *const *paths, size_t count, const char *path,
+                                      bool special, struct rbe_diag *d)
+{
+    enum rbe_status err =
+        rbe_find_tokenizer(out, path, paths[0], rbe_model_config(r[0].model), d);
+
+    for (size_t i = 1; i < count && !err && !path; i++)
+        err = match_tokenizer(*out, &r[0], &r[i], paths[i], special, d);
+    if (err)
+        rbe_tokenizer_close(out);
+    return err;
+}
+
+enum rbe_status rbe_runners_hold(const struct rbe_runner *r, size_t count, uint32_t context,
+                                 struct rbe_diag *d)
+{
+    for (size_t i = 1; i < count; i++)
+        if (r[i].n_ctx < context)
+            return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different contexts (%u and "
+                            "%u), and %u is in use", r[0].name, r[i].name, r[0].n_ctx,
+                            r[i].n_ctx, context);
+    return RBE_OK;
+}
+
+enum rbe_status rbe_runners_same_end(const struct rbe_runner *r, size_t count,
+                                     struct rbe_diag *d)
+{
+    const uint32_t eos = rbe_model_config(r[0].model)->eos;
+
+    for (size_t i = 1; i < count; i++) {
+        const uint32_t other = rbe_model_config(r[i].model)->eos;
+        if (other != eos)
+            return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s end texts with different tokens "
+                            "(%u and %u)", r[0].name, r[i].name, eos, other);
+    }
     return RBE_OK;
 }
 
@@ -218,8 +261,9 @@ enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, si
             err = rbe_model_hash(r[i].model, d);
         if (!err)
             rbe_session_stop_early(r[i].session, true);
-        if (!err && i)
-            err = match(&r[0], &r[i], d);
+        if (!err && r[i].vocab != r[0].vocab)
+            err = rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different vocabularies (%u and "
+                           "%u tokens)", r[0].name, r[i].name, r[0].vocab, r[i].vocab);
     }
     *out = r;
     if (err)

@@ -36,14 +36,30 @@ enum rbe_status rbe_runner_open(struct rbe_runner *r, const char *path, uint32_t
                                 struct rbe_diag *d);
 void rbe_runner_close(struct rbe_runner *r);
 
-/* All of them, hashed, into a fresh array; all must match the first, which of several has the
- * default cache: it is the base of comparisons. */
+/* All of them, hashed, into a fresh array; all must have as many tokens as the first, which of
+ * several has the default cache: it is the base of comparisons. */
 enum rbe_status rbe_runners_open(struct rbe_runner **out, char *const *paths, size_t count,
                                  uint32_t rows, enum rbe_kv_cache kv, struct rbe_pool *pool,
                                  struct rbe_diag *d);
 /* What model i of so many is given of that. */
 enum rbe_kv_cache rbe_runner_kv(enum rbe_kv_cache kv, size_t i, size_t count);
 void rbe_runners_close(struct rbe_runner **runners, size_t count);
+
+/*
+ * What else makes models comparable; RBE_ERR_MISMATCH names two that are not.  The tokenizer of
+ * all: of `path` when given; else of the first of the models' paths, and those of the others
+ * must make the same tokens (special: of special tokens, too).  One that has no tokenizer of
+ * its own does not contradict.
+ */
+enum rbe_status rbe_runners_tokenizer(struct rbe_tokenizer **out, const struct rbe_runner *r,
+                                      char *const *paths, size_t count, const char *path,
+                                      bool special, struct rbe_diag *d);
+/* All hold so many tokens. */
+enum rbe_status rbe_runners_hold(const struct rbe_runner *r, size_t count, uint32_t context,
+                                 struct rbe_diag *d);
+/* All have the same end of text: where that is read or ends what is generated. */
+enum rbe_status rbe_runners_same_end(const struct rbe_runner *r, size_t count,
+                                     struct rbe_diag *d);
 
 /*
  * A runner of the same model that works on one thread beside others: a session and rows of

@@ -37,7 +37,8 @@ char *rbe_tokenizer_beside(const char *model_path)
     return path;
 }
 
-/* Of what the file says of its tokenizer; false, and nothing, when it has none in it. */
+/* Of what the file says of its tokenizer; false, and nothing, when it has none in it: a token
+ * that ends texts, say, is the configuration's too. */
 static bool sum_of(char hex[17], const struct rbe_gguf *g)
 {
     uint64_t sum = 0;
@@ -49,7 +50,8 @@ static bool sum_of(char hex[17], const struct rbe_gguf *g)
         const uint64_t kind[] = {v->kind, v->element, v->count};
         if (!rbe_tokenizer_is_key(v->key))
             continue;
-        any = true;
+        any = any || !strcmp(v->key, "tokenizer.ggml.model") ||
+              !strcmp(v->key, "tokenizer.ggml.tokens");
         sum = XXH3_64bits_withSeed(v->key, strlen(v->key), sum);
         sum = XXH3_64bits_withSeed(kind, sizeof kind, sum);
         sum = XXH3_64bits_withSeed(v->data, v->bytes, sum);
@@ -57,6 +59,13 @@ static bool sum_of(char hex[17], const struct rbe_gguf *g)
     if (any)
         snprintf(hex, 17, "%016llx", (unsigned long long)sum);
     return any;
+}
+
+bool rbe_companion_is_due(const struct rbe_gguf *from)
+{
+    char sum[17];
+
+    return sum_of(sum, from);
 }
 
 /* Whether it is a container, and what that says its companion is; "": it has none.  What cannot

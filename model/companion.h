@@ -28,6 +28,9 @@ enum rbe_status rbe_companion_find(char **path, const char *model_path, struct r
 enum rbe_status rbe_companion_replace(struct rbe_files *f, const char *model, bool gets_one,
                                       struct rbe_diag *d);
 
+/* Whether what is made from the file gets a companion: there is a tokenizer in it. */
+bool rbe_companion_is_due(const struct rbe_gguf *from);
+
 /* Says in a container that is being built which companion it has: the tokenizer of `from`, if
  * that (it may be NULL) has one. */
 enum rbe_status rbe_companion_add_meta(struct rbe_container_builder *b,

@@ -599,13 +599,16 @@ static const struct size sizes[RBE_ARCH_COUNT][SIZES] = {
 #include "model/arch.def"
 };
 
-const char *rbe_model_config_sizes(char *buf, size_t size, const char *last)
+const char *rbe_model_config_sizes(char *buf, size_t size, enum rbe_arch_id arch,
+                                   const char *last)
 {
+    const bool all = arch == RBE_ARCH_COUNT;
     size_t at = 0;
 
-    for (int a = 0; a < RBE_ARCH_COUNT; a++)
+    buf[0] = 0;
+    for (int a = all ? 0 : (int)arch; a < (all ? RBE_ARCH_COUNT : (int)arch + 1); a++)
         for (const struct size *s = sizes[a]; s->name && at < size; s++) {
-            const bool end = a + 1 == RBE_ARCH_COUNT && !s[1].name;
+            const bool end = (!all || a + 1 == RBE_ARCH_COUNT) && !s[1].name;
             const bool two = strcmp(s->name, s->other) != 0;
             const char *comma = !at ? "" : end ? last : ", ";
             at += (size_t)snprintf(buf + at, size - at, "%s%s%s%s%s", comma, s->name,
@@ -631,7 +634,7 @@ enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *si
             }
     *c = (struct rbe_model_config){0};
     return rbe_fail(d, RBE_ERR_ARG, "unknown size '%s'; valid: %s", size,
-                    rbe_model_config_sizes(valid, sizeof valid, ", "));
+                    rbe_model_config_sizes(valid, sizeof valid, RBE_ARCH_COUNT, ", "));
 }
 
 /* The shortest text that is read as x again. */

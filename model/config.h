@@ -73,8 +73,9 @@ enum rbe_status rbe_model_config_gguf(struct rbe_model_config *c, const struct r
 /* A published size, "117M" (also "124M") say; RBE_ERR_ARG names the valid ones. */
 enum rbe_status rbe_model_config_size(struct rbe_model_config *c, const char *size,
                                       struct rbe_diag *d);
-/* All of them into buf, `last` before the last one. */
-const char *rbe_model_config_sizes(char *buf, size_t size, const char *last);
+/* Those of the architecture, RBE_ARCH_COUNT: of all, into buf, `last` before the last one. */
+const char *rbe_model_config_sizes(char *buf, size_t size, enum rbe_arch_id arch,
+                                   const char *last);
 
 /*
  * A shape of one's own, of the architecture whose model_type it is: the counts of `wanted` that

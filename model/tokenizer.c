@@ -52,6 +52,7 @@ struct rbe_tokenizer {
     char *bytes;                /* of all tokens, one after the other */
     uint32_t *start;            /* [vocab + 1] into bytes */
     struct merge *merges;       /* the lowest rank first: rank 1 is merges[0] */
+    size_t merge_count;
     uint32_t *ranks;            /* open addressing, mask + 1 slots; 0: free */
     size_t mask;
     uint32_t *whole;            /* words that are tokens, whole_mask + 1 slots; or NULL */
@@ -456,6 +457,7 @@ static enum rbe_status load_merges(struct rbe_tokenizer *t, const struct rbe_tok
     err = f->merges ? add_list(t, &m, d) : add_lines(t, &m, d);
     if (!err && !m.rank)
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: no merges", f->merges_path);
+    t->merge_count = m.rank;
     free(m.both);
     return err;
 }
@@ -548,6 +550,52 @@ enum rbe_status rbe_tokenizer_fits(struct rbe_tokenizer *t, const char *folder,
                         folder, (int)(t->start[t->eos + 1] - t->start[t->eos]),
                         t->bytes + t->start[t->eos], t->eos, eos);
     return RBE_OK;
+}
+
+/* Whether b looks for every token that a looks for.  The pass is not compared: it differs by
+ * the form of the files, and decides only where two of them overlap. */
+static bool looks_for(const struct rbe_tokenizer *b, const struct rbe_tokenizer *a,
+                      bool special)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < a->mark_count && all; i++) {
+        const struct mark *m = &a->marks[i];
+        bool found = m->special && !special;
+        for (size_t k = 0; k < b->mark_count && !found; k++)
+            found = b->marks[k].id == m->id && b->marks[k].special == m->special;
+        all = found;
+    }
+    return all;
+}
+
+enum rbe_status rbe_tokenizer_alike(const struct rbe_tokenizer *a,
+                                    const struct rbe_tokenizer *b, bool special,
+                                    struct rbe_diag *d)
+{
+    /* What one has more is padding: nothing that is compared below makes such a token. */
+    const uint32_t vocab = a->vocab < b->vocab ? a->vocab : b->vocab;
+    const char *what = NULL;
+
+    for (uint32_t i = 0; i < vocab; i++) {
+        size_t m, n;
+        const char *x = rbe_tokenizer_bytes(a, i, &m), *y = rbe_tokenizer_bytes(b, i, &n);
+        if (m != n || memcmp(x, y, n))
+            return rbe_fail(d, RBE_ERR_MISMATCH, "token %u", i);
+    }
+    if (memcmp(a->byte_id, b->byte_id, sizeof a->byte_id) ||
+        a->merge_count != b->merge_count ||
+        memcmp(a->merges, b->merges, a->merge_count * sizeof *a->merges))
+        what = "merges";
+    else if (a->pattern != b->pattern || !a->whole != !b->whole)
+        what = "how texts are cut into words";
+    else if (a->nfc != b->nfc)
+        what = "the Unicode form of texts";
+    else if (!looks_for(a, b, special) || !looks_for(b, a, special))
+        what = "added tokens";
+    else if (a->bos != b->bos)
+        what = "the token before a text";
+    return what ? rbe_fail(d, RBE_ERR_MISMATCH, "%s", what) : RBE_OK;
 }
 
 const char *rbe_tokenizer_bytes(const struct rbe_tokenizer *t, uint32_t id, size_t *size)

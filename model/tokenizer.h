@@ -23,6 +23,13 @@ enum rbe_status rbe_tokenizer_fits(struct rbe_tokenizer *t, const char *folder,
  * first text: encoding is for several threads at once, this is not. */
 void rbe_tokenizer_parse_special(struct rbe_tokenizer *t);
 
+/* RBE_ERR_MISMATCH, and in d what differs, when the two may make different tokens of a text, in
+ * which special tokens are tokens or (special false) characters.  In what form their files are
+ * does not matter, nor which token ends a text. */
+enum rbe_status rbe_tokenizer_alike(const struct rbe_tokenizer *a,
+                                    const struct rbe_tokenizer *b, bool special,
+                                    struct rbe_diag *d);
+
 /* Whether this text is a special token, and which. */
 bool rbe_tokenizer_special(const struct rbe_tokenizer *t, const char *text, uint32_t *id);
 

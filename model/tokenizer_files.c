@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -400,8 +401,17 @@ static enum rbe_status read_plain(struct rbe_tokenizer_files *f, const char *fol
 {
     enum rbe_status err;
     const char *content;
+    struct stat st;
     json_t *id;
 
+    if (stat(folder, &st) < 0)
+        return rbe_fail_errno(d, "%s", folder);
+    if (!S_ISDIR(st.st_mode))
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: neither a folder with a tokenizer nor a GGUF "
+                        "file", folder);
+    if (!has(folder, vocab_names))
+        return rbe_fail(d, RBE_ERR_IO, "%s: no tokenizer.json, nor vocab.json and merges.txt, "
+                        "in it", folder);
     f->pattern = rbe_pattern_at(RBE_PATTERN_GPT2);
     f->path = pick(folder, vocab_names);
     f->merges_path = pick(folder, merges_names);

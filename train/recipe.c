@@ -270,9 +270,12 @@ enum rbe_status rbe_recipe_open(struct rbe_recipe *r, const char *name_or_path,
     if (!path) {
         char names[1024];
         rbe_recipe_names(names, sizeof names, ", ");
-        return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'%s; valid: %s%sa file "
-                        "NAME.profile", name_or_path, rbe_nearest_in(name_or_path, names).text,
-                        names, *names ? ", or " : "");
+        if (!*names)
+            return rbe_fail(d, RBE_ERR_IO, "'%.60s': the shipped training profiles are not "
+                            "found; give a file NAME.profile", name_or_path);
+        return rbe_fail(d, RBE_ERR_ARG, "unknown training profile '%.60s'%s; valid: %s, or a "
+                        "file NAME.profile", name_or_path,
+                        rbe_nearest_in(name_or_path, names).text, names);
     }
     if ((err = rbe_read_text(&text, &size, NULL, path, d)))
         goto out;

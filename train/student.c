@@ -175,11 +175,12 @@ static void list_spans(struct rbe_student *s, const struct rbe_student_uses *use
     s->span_count = (size_t)(to - s->spans);
 }
 
-static enum rbe_status check_same(const struct rbe_student *s, struct rbe_diag *d)
+enum rbe_status rbe_student_fits(const struct rbe_source *source,
+                                 const struct rbe_source *model, struct rbe_diag *d)
 {
-    const char *sha = rbe_safetensors_meta(s->model->file, "rbe.source_sha256");
-    const char *original = rbe_source_path(s->source), *path = rbe_source_path(s->model);
-    const struct rbe_model_config *a = &s->source->config, *b = &s->model->config;
+    const char *sha = rbe_safetensors_meta(model->file, "rbe.source_sha256");
+    const char *original = rbe_source_path(source), *path = rbe_source_path(model);
+    const struct rbe_model_config *a = &source->config, *b = &model->config;
     /* The model may have got a place for the embedding's means. */
     const unsigned may = rbe_config_has(a, RBE_OPTION_EMBED_MEAN) ? 0
                                                                   : 1U << RBE_OPTION_EMBED_MEAN;
@@ -194,9 +195,9 @@ static enum rbe_status check_same(const struct rbe_student *s, struct rbe_diag *
     if (a->options != (b->options & ~may))
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s and %s have different tensors", original,
                         path);
-    if (!sha || strcmp(sha, s->source->sha256) != 0)
+    if (!sha || strcmp(sha, source->sha256) != 0)
         return rbe_fail(d, RBE_ERR_MISMATCH, "%s was not made from %s (sha256 %.16s..., not "
-                        "%.16s...)", path, original, sha ? sha : "unknown", s->source->sha256);
+                        "%.16s...)", path, original, sha ? sha : "unknown", source->sha256);
     return RBE_OK;
 }
 
@@ -242,7 +243,7 @@ static enum rbe_status open_student(struct rbe_student **out, struct rbe_grad *t
         return no_memory(d);
     *s = (struct rbe_student){.train = t, .source = source, .model = model, .pool = pool,
                               .summed = uses->sums};
-    if (model && (err = check_same(s, d)))
+    if (model && (err = rbe_student_fits(source, model, d)))
         goto out;
     s->count = rbe_grad_slices(t);
     if (s->count != own->count) {

@@ -54,10 +54,14 @@ struct rbe_student_uses {
 size_t rbe_student_bytes(const struct rbe_source *source, const struct rbe_source *model,
                          const struct rbe_student_uses *uses, unsigned threads);
 
+/* RBE_ERR_MISMATCH: `model`, an RBE container, is of another configuration than `source`, or
+ * not made from it; both names are given. */
+enum rbe_status rbe_student_fits(const struct rbe_source *source,
+                                 const struct rbe_source *model, struct rbe_diag *d);
+
 /*
- * Reads `model`, an RBE container whose tensors were found, into t's parameters; all matrices
- * coded.  t is of model's configuration.  RBE_ERR_MISMATCH: of another configuration than
- * `source`, or not made from it; both names are given.  All arguments must outlive the student.
+ * Reads `model`, whose tensors were found, into t's parameters; all matrices coded.  t is of
+ * model's configuration.  RBE_ERR_MISMATCH as above.  All arguments must outlive the student.
  */
 enum rbe_status rbe_student_open(struct rbe_student **out, struct rbe_grad *t,
                                  const struct rbe_source *source,

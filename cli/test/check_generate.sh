@@ -71,7 +71,20 @@ refuse 1 'vocabulary' "$rbe" generate "$dir/tiny" --tokenizer datasets/embedded/
 printf 'ab\xffcd' > "$dir/latin"
 refuse 1 'UTF-8 at byte 2' "$rbe" generate rbe-mini --prompt-file "$dir/latin"
 refuse 1 'limit of 60.0 MB' "$rbe" generate rbe-mini -n 5 --memory-limit 60000000
+refuse 1 'generate: /nonexistent: No such file' "$rbe" generate rbe-mini --tokenizer /nonexistent -n 1
+mkdir "$dir/hollow"
+refuse 1 'hollow: no tokenizer.json, nor' "$rbe" generate rbe-mini --tokenizer "$dir/hollow" -n 1
+refuse 1 'prompt: neither a folder' "$rbe" generate rbe-mini --tokenizer "$dir/prompt" -n 1
 refuse 2 'unknown size' "$rbe" synth --size 7B "$dir/x"
+refuse 2 "unknown architecture 'nonsense'; valid: gpt2, llama" "$rbe" synth --arch nonsense "$dir/x"
+refuse 2 'unknown architecture' "$rbe" synth --arch nonsense --shape 2,32,4,64,300 "$dir/x"
+refuse 2 'unknown architecture' "$rbe" synth --arch nonsense --size 124M "$dir/x"
+refuse 2 'size 124M is a GPT-2, --arch llama has SmolLM2' "$rbe" synth --arch llama --size 124M "$dir/x"
+refuse 2 'SmolLM2-135M is a Llama' "$rbe" synth --arch gpt2 --size SmolLM2-135M "$dir/x"
+refuse 2 'arch llama: wants its --shape, or a --size: SmolLM2' "$rbe" synth --arch llama "$dir/x"
+refuse 2 'exclude each other' "$rbe" synth --size 124M --shape 2,32,4,64,300 "$dir/x"
+check 'an architecture and its shape' "$rbe" synth --arch llama --shape 1,32,2,64,300,1,64 \
+    "$dir/llama"
 refuse 2 'multiple' "$rbe" synth --shape 2,33,4,64,300 "$dir/x"
 refuse 2 'dtype' "$rbe" synth --dtype F8 "$dir/x"
 refuse 1 'cannot' "$rbe" synth --shape 1,8,1,8,300 /proc/none/x

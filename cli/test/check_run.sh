@@ -53,6 +53,24 @@ check 'also of a line in a chat' grep -q '^rbe-run chat: not UTF-8 at byte 1' \
 printf 'one\0two\n' | "$bin/rbe-run" chat --model "$model" > out 2> err
 check 'half of a line is no question' grep -q '^rbe-run chat: not text: a zero at byte 3' err
 check 'and has no answer' [ ! -s out ]
+# Lines that fail do not end a chat, and are in its exit status; other lines are answered.
+answered() { # STATUS LINES TEXT: it exits so, with so many lines of answers
+    printf '%b' "$3" > questions
+    "$bin/rbe-run" chat --model "$model" --max-tokens 4 --temperature 0 < questions > out 2> err
+    [ $? = "$1" ] && [ "$(grep -c . out)" = "$2" ]
+}
+check 'two lines' answered 0 2 'One?\n\nTwo?\n'
+check 'and not a word' [ ! -s err ]
+check 'a zero among them' answered 1 2 'One?\na\0b\nTwo?\n'
+check 'is counted' grep -q '^rbe-run chat: 1 of 3 lines without an answer$' err
+check 'what is not UTF-8' answered 1 2 'One?\na\xffb\nTwo?\n'
+check 'is counted, too' grep -q '1 of 3 lines without' err
+long=$(head -c 20000 "${model%/*}/calibration.txt" | tr -d '\n\\')
+check 'a question too long' answered 1 1 "$long\nTwo?\n"
+check 'is said' grep -q 'do not fit a context' err
+"$bin/rbe-run" chat --model "$model" < . > out 2> err
+check 'a folder as the questions' [ $? = 1 ]
+check 'is an error' grep -q '^rbe-run chat: standard input: Is a directory' err
 check 'too many threads' grep -q '^rbe-run eval: 1000 threads' <("$bin/rbe-run" eval perplexity -q \
     --model "$model" --windows 1 --context 16 --threads 1000 --text "${model%/*}/wiki.valid.raw" 2>&1)
 if limits_hold "$bin/rbe-run"; then

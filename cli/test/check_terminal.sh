@@ -196,6 +196,9 @@ check 'kept nothing' cmp -s "$kept" before
 echo 'no history' > "$kept"
 check 'a file that is none' terminal first "$chat"
 check 'is replaced' grep -q 'Where.*river' "$kept"
+{ head -c 3000 /dev/zero | tr '\0' x; printf '\nWho?\n/quit\n'; } > third
+check 'an error does not end one' terminal third "$chat"
+check 'nor is it in its exit status' grep -q 'do not fit a context' out
 check 'no terminal, no history' gives 0 env XDG_STATE_HOME="$work/none" "$rbe" chat -t 1
 check 'none was made' test ! -e none
 finish

@@ -39,6 +39,16 @@ for codec in packed128 hybrid seed4 svd; do
     check "seed beats $codec at 8:1" less "$(error_of 8:1 seed)" "$(error_of 8:1 "$codec")"
 done
 check 'seed at 8:1 is good' less "$(error_of 8:1 seed)" 0.13
+# A GGUF file of the same weights, by either name: the same rows but for their times.
+check 'a GGUF file' gives 0 "$rbe" export "$mini" "$dir/mini.gguf" --quiet
+for name in h.5.attn.c_proj blk.5.attn_output.weight; do
+    check "$name of it" run "$dir/mini.gguf" --tensor $name --ratios 8,64 --json "$dir/g.jsonl"
+    check 'the same' [ "$(jq -S '[.rows[] | del(.seconds)]' "$dir/g.jsonl" | sort -u)" = \
+        "$(jq -S '[.rows[] | del(.seconds)]' "$dir/r.jsonl" | sort -u)" ]
+    check 'of its digest' grep -q "$(sha256sum < "$dir/mini.gguf" | cut -d ' ' -f 1)" \
+        "$dir/g.jsonl"
+    rm "$dir/g.jsonl"
+done
 check 'seed is worse at 64:1' less "$(error_of 8:1 seed)" "$(error_of 64:1 seed)"
 check 'the published seed loses nearly all' less 0.8 "$(error_of 8:1 packed128)"
 check 'the result has its kind' grep -q '"kind":"codecs"' "$dir/r.jsonl"

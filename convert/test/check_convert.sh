@@ -249,16 +249,52 @@ printf '\x00\x7e' | dd of="$dir/nan/model.safetensors" bs=1 seek=4000000 conv=no
 check 'NaN is named by tensor' fails 1 "tensor '" "$dir/nan" "$dir/x.rbe" --profile int8
 check 'as NaN' grep -q NaN "$dir/err"
 check 'and leaves no file' [ ! -e "$dir/x.rbe" ]
+check 'nor what cannot go on' [ ! -e "$dir/x.rbe.partial" ]
+mkdir "$dir/x.rbe.partial"
+echo kept >"$dir/x.rbe.partial/kept.rbe"
+check 'NaN again' fails 1 "tensor '" "$dir/nan" "$dir/x.rbe" --profile int8
+check 'leaves what was there before' same "$dir/x.rbe.partial/kept.rbe" kept
+rm -r "$dir/x.rbe.partial"
 # The backward pass of the calibration meets them first: the model's fault, not the text's.
 check 'under the Fisher metric too' fails 1 "model.safetensors: tensor '" "$dir/nan" "$dir/x.rbe" \
     --codec seed --block 44 --metric fisher --calibration "$dir/c.txt"
 check 'the line begins with the model' grep -q "^rbe convert: $dir/nan/" "$dir/err"
-rm -rf "$dir/x.rbe.partial"
+check 'nothing is left of that' [ ! -e "$dir/x.rbe.partial" ]
 truncate -s 3000000 "$dir/nan/model.safetensors"
 check 'a truncated checkpoint' fails 1 truncated "$dir/nan" "$dir/x.rbe"
 sed 's/"n_embd": 256/"n_embd": 128/' "$mini/config.json" >"$dir/nan/config.json"
 cp "$mini/model.safetensors" "$dir/nan"
 check 'a configuration of another model' fails 1 'the configuration wants' "$dir/nan" "$dir/x.rbe"
+
+# The tokenizer of a GGUF file is read before the work, whether a text is to be read or not.
+gguf=$dir/tiny.gguf
+check 'a GGUF file' gives 0 "$rbe" export "$tiny" "$gguf" --tokenizer "$mini" --quiet
+changed() { # NAME SED: the file with one text replaced by another of its length
+    LC_ALL=C sed "$2" "$gguf" >"$dir/$1.gguf"
+    ! cmp -s "$gguf" "$dir/$1.gguf" && [ "$(size "$gguf")" = "$(size "$dir/$1.gguf")" ]
+}
+unread() { # PATTERN FILE OPTION...
+    fails 1 "$1" "$dir/$2.gguf" "$dir/x.rbe" "${@:3}" && [ ! -e "$dir/x.rbe" ] &&
+        [ ! -e "$dir/x.rbe.partial" ] && [ ! -e "$dir/x.rbe.tokenizer.gguf" ]
+}
+check 'of another kind' changed kind 's/\(tokenizer.ggml.model............\)gpt2/\1bert/'
+check 'cut otherwise' changed pre 's/gpt-2/gpt-9/'
+check 'without merges' changed merges 's/tokenizer.ggml.merges/tokenizer.ggml.xerges/'
+check 'of no kind' changed none 's/tokenizer.ggml.model/tokenizer.ggml.xodel/'
+for how in '--codec int8' '--codec int8 --no-calibration' \
+    '--codec seed --block 44 --no-calibration --plan' '--codec seed --block 44'; do
+    # shellcheck disable=SC2086
+    {
+        check "another kind, $how" unread "kind.gguf: .*'bert' is not supported" kind $how
+        check "cut otherwise, $how" unread "pre.gguf: .*'gpt-9' is not supported" pre $how
+        check "without merges, $how" unread "merges.gguf: .*merges' is missing" merges $how
+        check "of no kind, $how" unread "none.gguf: .*model' is missing" none $how
+    }
+done
+check 'one without any' gives 0 "$rbe" export "$tiny" "$dir/bare.gguf" --no-tokenizer --quiet
+check 'becomes a model without any' run "$dir/bare.gguf" "$dir/bare.rbe" --codec int8
+check 'and without a companion' [ ! -e "$dir/bare.rbe.tokenizer.gguf" ]
+check 'which runs' gives 0 "$rbe" generate "$dir/bare.rbe" -n 2
 
 # K of hybrid from the energy to leave: a relative RMSE of sqrt(0.25).
 printf 'all codec=int4\nattn.proj codec=hybrid block=32 energy=0.25\n' >"$dir/energy.profile"

@@ -380,7 +380,63 @@ for e in perplexity divergence generation conversation inference; do
         --model "$work/other-vocabulary"
 done
 ok 'another context' "$rbe" synth --shape 1,64,2,128,8192 "$work/other-context"
-fails 1 'different contexts' evaluate divergence "${pair[@]:0:2}" --model "$work/other-context"
+fails 1 'different contexts.*512 is in use' evaluate divergence "${pair[@]:0:2}" \
+    --model "$work/other-context"
+fails 1 'different contexts' evaluate conversation --model "$work/other-context" "${pair[@]:0:2}"
+ok 'a context that both hold' evaluate perplexity "${pair[@]:0:2}" --model "$work/other-context" \
+    --text "$work/text" --context 128 --windows 1
+ok 'the smaller one first' evaluate perplexity --model "$work/other-context" "${pair[@]:0:2}" \
+    --text "$work/text" --windows 1
+ok 'a generation that both hold' evaluate generation "${pair[@]:0:2}" --text "$work/text" \
+    --model "$work/other-context" --prompts 2 --prompt 8 --tokens 8
+fails 1 'different contexts.*200 is in use' evaluate generation "${pair[@]:0:2}" \
+    --model "$work/other-context" --text "$work/text" --prompts 2 --prompt 100 --tokens 100
+
+# --- models with different tokenizers, or ends of text ----------------------------------------
+cp -r "$model" "$work/swapped"
+jq -c '. as $v | .the = $v.and | .and = $v.the' "$model/vocab.json" > "$work/swapped/vocab.json"
+cp -r "$model" "$work/merged"
+sed '2{h;d};3{G}' "$model/merges.txt" > "$work/merged/merges.txt"
+texts=(--text "$work/text" --windows 1)
+for e in "perplexity ${texts[*]}" "divergence ${texts[*]}" "generation --text $work/text" \
+    "comprehension lambada=$work/lambada.jsonl" 'conversation --turns 1'; do
+    # shellcheck disable=SC2086
+    fails 1 'small and swapped have different tokenizers (token .*--tokenizer' evaluate $e \
+        --model "$model" --model "$work/swapped"
+done
+fails 1 'small and merged have different tokenizers (merges)' evaluate perplexity \
+    "${texts[@]}" --model "$model" --model "$work/merged"
+ok 'one that is named is of both' evaluate perplexity "${texts[@]}" --model "$model" \
+    --model "$work/swapped" --tokenizer "$mini"
+ok 'speed does not depend on it' evaluate inference --model "$model" --model "$work/swapped" \
+    --tokens 4 --prompt 16 --depths 0 --retries 0 --no-child
+# Forms of one: a folder, a GGUF file, a container with one beside it or in a folder without.
+ok 'a GGUF file' "$rbe" export "$model" "$work/small.gguf" --quiet
+ok 'a folder again' "$rbe" export "$work/small.gguf" "$work/reshaped" --quiet
+check 'in another form' test -f "$work/reshaped/tokenizer.json"
+mkdir "$work/beside"
+ok 'a container of the GGUF file' "$rbe" convert "$work/small.gguf" "$work/beside/g.rbe" \
+    --profile int4 --quiet
+check 'with a companion' test -f "$work/beside/g.rbe.tokenizer.gguf"
+forms=(--model "$work/small.gguf" --model "$model" --model "$work/reshaped" --model "$other"
+    --model "$work/beside/g.rbe")
+for how in text parse; do
+    ok "all forms, special tokens as $how" evaluate perplexity "${forms[@]}" "${texts[@]}" \
+        --special $how
+done
+ok 'a folder first' evaluate perplexity "${forms[@]:2}" "${forms[@]:0:2}" "${texts[@]}"
+ok 'another end' cp -r "$model" "$work/ended"
+sed 's/"eos_token_id": *[0-9]*/"eos_token_id": 11/' "$model/config.json" \
+    > "$work/ended/config.json"
+rm "$work/ended"/{vocab.json,merges.txt}
+ends=(--model "$model" --model "$work/ended")
+ok 'which P1 does not read' evaluate perplexity "${texts[@]}" "${ends[@]}"
+for e in "perplexity --protocol P4 --text $RBE_DATA/wiki.test.raw" "generation --text $work/text" \
+    "comprehension lambada=$work/lambada.jsonl" 'conversation --turns 1'; do
+    # shellcheck disable=SC2086
+    fails 1 'small and ended end texts with different tokens (8191 and 11)' evaluate $e \
+        "${ends[@]}"
+done
 
 # --- the rest runs ---------------------------------------------------------------------------
 if limits_hold "$rbe"; then

@@ -126,7 +126,7 @@ int main(void)
     CHECK(!rbe_arch_at(RBE_ARCH_COUNT) && !rbe_class_name(RBE_CLASS_COUNT));
     check_names();
     check_gpt2();
-    rbe_model_config_sizes(sizes, sizeof sizes, " or ");
+    rbe_model_config_sizes(sizes, sizeof sizes, RBE_ARCH_COUNT, " or ");
     CHECK(!strncmp(sizes, "117M (124M), 345M (355M), ", 26) && strstr(sizes, " or "));
     while ((size = strtok_r(at, ", ()", &at)))
         if (strcmp(size, "or") != 0)

@@ -667,6 +667,7 @@ static void check_fast(const struct rbe_tokenizer *plain, const char *folder)
         if (t) {
             CHECK(rbe_tokenizer_vocab(t) == 8192 && rbe_tokenizer_eos(t) == 8191);
             same_ids(plain, t);
+            CHECK(!rbe_tokenizer_alike(plain, t, true, NULL));
         }
         rbe_tokenizer_close(&t);
     }
@@ -1029,6 +1030,45 @@ static void check_normal_gguf(const struct small_gguf *other, const char *path)
     rbe_tokenizer_close(&t);
 }
 
+/* What makes two tokenizers different ones, and what does not. */
+static void check_alike(const struct small_gguf *good, const char *path)
+{
+    static const struct small_gguf other[] = {
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAX]", 5},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n"}, 1, 261, "[PAD]", 5},
+        {"gpt2", "gpt-2", "llama", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 5},
+        {"gpt2", "llama-bpe", "llama", 258, 258, 0, {"i n", "in g"}, 2, 261, "[PAD]", 5},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 4},
+        /* Where special tokens are characters, it does not matter which there are. */
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 3},
+        {"gpt2", "llama-bpe", "llama", 257, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5},
+        {"gpt2", "llama-bpe", "gpt2", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 2}};
+    static const struct {
+        const char *text, *special;     /* NULL: they are alike */
+    } want[] = {{"token 260", "token 260"}, {"merges", "merges"},
+                {"cut into words", "cut into words"},
+                {"before a text", "before a text"}, {"added tokens", "added tokens"},
+                {NULL, "added tokens"}, {NULL, "added tokens"}, {NULL, NULL}};
+    struct rbe_tokenizer *t, *u;
+
+    put_gguf(good);
+    CHECK(!rbe_tokenizer_open(&t, path, NULL));
+    for (size_t i = 0; t && i < sizeof other / sizeof other[0]; i++) {
+        put_gguf(&other[i]);
+        CHECK(!rbe_tokenizer_open(&u, path, NULL));
+        for (int k = 0; u && k < 4; k++) {
+            const char *why = k & 1 ? want[i].special : want[i].text;
+            struct rbe_diag d = {""};
+            const enum rbe_status err = rbe_tokenizer_alike(k & 2 ? u : t, k & 2 ? t : u, k & 1,
+                                                            &d);
+            if (!CHECK(why ? err == RBE_ERR_MISMATCH && strstr(d.text, why) : !err))
+                printf("     %zu, %d: '%s'\n", i, k, d.text);
+        }
+        rbe_tokenizer_close(&u);
+    }
+    rbe_tokenizer_close(&t);
+}
+
 static void check_gguf(void)
 {
     static const struct small_gguf good = {
@@ -1055,6 +1095,7 @@ static void check_gguf(void)
     rbe_tokenizer_close(&t);
     CHECK(rbe_has_tokenizer(path));
     check_normal_gguf(&good, path);
+    check_alike(&good, path);
 
     struct {
         struct small_gguf s;

@@ -210,6 +210,10 @@ check 'no control by itself as teacher' fails 2 'its own teacher' --control "$o"
 "$rbe" convert -q "$dir/words" "$dir/words.rbe" --codec int4 >/dev/null 2>&1
 check 'another original' fails 1 'was not made from' "$dir/twin" "$m" "$dir/g.rbe" "${args[@]}"
 check 'another shape' fails 1 'two kinds: n_layer 1 and 2' "$dir/short" "$m" "$dir/g.rbe" "${args[@]}"
+"$rbe" synth --shape 2,32,2,32,8192 --dtype F32 "$dir/narrow" >/dev/null 2>&1
+"$rbe" convert -q "$dir/narrow" "$dir/narrow.rbe" --codec int4 >/dev/null 2>&1
+check 'another context' fails 1 'two kinds: n_.* 64 and 32' "$o" "$dir/narrow.rbe" "$dir/g.rbe" \
+    --text "$text" --valid "$text"
 check 'another vocabulary' fails 1 'vocabulary of 8192' "$o" "$dir/words.rbe" "$dir/g.rbe" \
     "${args[@]}"
 check 'no RBE model' fails 1 'model.safetensors' "$o" "$o/model.safetensors" "$dir/g.rbe" \
@@ -221,6 +225,11 @@ check 'a validation too short' fails 2 'too short' "${common[@]}" "$dir/g.rbe" -
 check 'too little memory' fails 1 'MB are needed' "${common[@]}" "$dir/g.rbe" "${args[@]}" \
     --memory 1
 check 'no profile' fails 2 'unknown training profile' "${common[@]}" "$dir/g.rbe" -p nothing
+mkdir "$dir/alone"
+cp "$rbe" "$dir/alone/rbe"
+alone() { (cd "$dir/alone" && gives 1 ./rbe tune -q "${common[@]}" "$dir/g.rbe" "${args[@]:2}"); }
+check 'no profiles at all' alone
+check 'is said' one_line "'default': the shipped training profiles are not found"
 printf 'stage a epochs=1 colour=red\n' >"$dir/x.profile"
 check 'a bad profile' fails 2 'x.profile:1:' "${common[@]}" "$dir/g.rbe" -p "$dir/x.profile"
 check 'no loss' fails 2 "'huber'" "${common[@]}" "$dir/g.rbe" --loss huber
