@@ -25,6 +25,7 @@ struct figures {
     const struct rbe_model_seen *b, *m;
     const struct rbe_row *time, *base_time, *text;
     double ms, base_ms, f16_ms, speedup, peak, base_peak, f16_bytes, change, target_bytes;
+    double other;               /* positions with another most likely token, % */
     bool recorded;              /* its times: by another run */
 };
 
@@ -103,6 +104,8 @@ static struct figures figures_of(const struct rbe_page *p, int base, int model, 
     }
     f.f16_bytes = f16 >= 0 ? rbe_page_model(p, f16)->bytes : 2 * f.m->parameters;
     f.change = f.text ? RBE_NUMBER_AT(f.text->v, percent_change) : NAN;
+    const struct rbe_row *kl = all ? NULL : rbe_results_last(p->r, RBE_KIND(divergence), model);
+    f.other = kl ? 100 * (1 - RBE_NUMBER_AT(kl->v, top1, agreement)) : NAN;
     f.target_bytes = left() * 4 * f.m->parameters;
     if (rbe_is_gpt2_small(f.m))
         f.target_bytes = RBE_LIMIT(C1_FILE);
@@ -203,6 +206,8 @@ static void put_note(FILE *out, const struct figures *f, enum answer which)
                     RBE_TRUE_AT(f->text->v, complete) ? "" : ", on a part of the text");
         else if (f->m->label)
             fputs(". Generated weights predict nothing", out);
+        if (f->text)
+            put_number(out, ". Another most likely token at ", f->other, " % of positions");
         break;
     default:
         fputs("Target: a tenth of f32's peak", out);
@@ -637,13 +642,17 @@ static void put_reasons(FILE *f, const struct figures *x, const enum rbe_verdict
         fputs(")", f);
         before = " or ";
     }
-    if (!isnan(x->change))
-        fprintf(f, "%s accept predictions that are %.*f %% %s (by perplexity)",
+    if (!isnan(x->change)) {
+        fprintf(f, "%s accept predictions that are %.*f %% %s (by perplexity",
                 *before == ' ' && before[1] == 'i' ? " if you" : ", and",
                 fabs(x->change) < 100 ? 1 : 0, fabs(x->change),
                 x->change > 0 ? "worse" : "better");
-    else if (before[1] == 'i')
+        /* A perplexity can come back by training while the predictions differ. */
+        put_number(f, "; another most likely token at ", x->other, " % of positions");
+        fputs(")", f);
+    } else if (before[1] == 'i') {
         fputs(" you have measured more", f);
+    }
 }
 
 /* Where the targets are missed.  *before is what stands before the next one. */

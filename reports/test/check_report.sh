@@ -188,6 +188,7 @@ check 'keeps another text off the curve' lacks "$work/mpage/plots/rate.tsv" '54\
 check 'gives the reason of a step' has "$page" "NOT MEASURED: the step 'conversation' did not run."
 check 'in its words' has "$page" 'It said: out of luck'
 check 'a step of that name for another' has "$work/mpage/report.md" '| tasks-one | no such data |'
+check 'says how many predictions are others' has "$page" 'nother most likely token at 25 % of positions'
 check 'shows 90 % of the divergence' has "$page" '>0.777<'
 check 'and errors' grep -q '>75.00 %</td><td class="r">1.23</td>.*>0.01234<' <(tr '\n' ' ' < "$page")
 check 'no number where there is none' lacks "$page" '>-?nan|[ >]nan[ <]'
