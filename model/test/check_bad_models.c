@@ -202,7 +202,10 @@ static void check_configs(void)
     REFUSE("{" BASE ",\"n_head\":5}", "multiple");
     REFUSE("{" BASE ",\"n_head\":3,\"n_head\":3}", "JSON at line 1: duplicate object key");
     REFUSE("{" BASE ",\"n_head\":3,\"activation_function\":\"relu\"}", "gelu_new");
-    REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":false}", "tie_word_embeddings");
+    REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":false}",
+           "tensor 'lm_head.weight' is missing");
+    REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":0}",
+           "tie_word_embeddings: an integer where true or false is expected");
     REFUSE("{" BASE ",\"n_head\":3,\"scale_attn_weights\":false}", "attention");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":0}", "layer_norm_epsilon");
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":300}", "eos_token_id");
