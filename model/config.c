@@ -838,8 +838,12 @@ uint64_t rbe_model_config_params(const struct rbe_model_config *c)
     for (size_t i = 0; i < n; i++) {
         uint32_t rows, cols;
         int layer;
+        const struct rbe_arch_tensor *const t = rbe_arch_find(c, i, &layer);
 
-        rbe_arch_shape(rbe_arch_find(c, i, &layer), c, &rows, &cols);
+        /* Only a conversion adds it: the original has no such parameters. */
+        if (t->role == RBE_ROLE_EMBED_MEAN)
+            continue;
+        rbe_arch_shape(t, c, &rows, &cols);
         sum += (uint64_t)rows * cols;
     }
     return sum;

@@ -100,7 +100,9 @@ const char *rbe_model_config_difference(char *buf, size_t size,
                                         const struct rbe_model_config *a,
                                         const struct rbe_model_config *b);
 
-/* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
+/* Parameters of the original, tied output layer counted once: 124,439,808 for GPT-2 small.  The
+ * means that a conversion moves to a tensor of their own (center=on) are not counted again, so
+ * that bits a parameter of the file are those of its conversion. */
 uint64_t rbe_model_config_params(const struct rbe_model_config *c);
 
 #endif
