@@ -399,9 +399,9 @@ static enum rbe_status get_tied(struct rbe_model_config *c, const struct reader 
     return RBE_OK;
 }
 
-/* Where it is not said: the architecture's, for rows behind it are padding. */
-static enum rbe_status get_end_token(struct rbe_model_config *c, const struct reader *r,
-                                     const char *key, uint32_t missing)
+/* A token's id; `missing` where it is not said. */
+static enum rbe_status get_token(uint32_t *out, const struct reader *r, const char *key,
+                                 uint32_t vocab, uint32_t missing)
 {
     const json_t *v = value_of(r, key);
 
@@ -409,13 +409,19 @@ static enum rbe_status get_end_token(struct rbe_model_config *c, const struct re
         v = json_array_get(v, 0);
     if (v && !json_is_integer(v))
         return wrong_type(r, key, v, "an integer");
-    const json_int_t id = v ? json_integer_value(v)
-                            : c->vocab > missing ? missing : c->vocab - 1;
-    if (id < 0 || id >= c->vocab)
+    const json_int_t id = v ? json_integer_value(v) : missing;
+    if (id < 0 || id >= vocab)
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is outside the vocabulary", r->name,
                         shown(r, key));
-    c->eos = (uint32_t)id;
+    *out = (uint32_t)id;
     return RBE_OK;
+}
+
+/* Where it is not said: the architecture's, for rows behind it are padding. */
+static enum rbe_status get_end_token(struct rbe_model_config *c, const struct reader *r,
+                                     const char *key, uint32_t missing)
+{
+    return get_token(&c->eos, r, key, c->vocab, c->vocab > missing ? missing : c->vocab - 1);
 }
 
 static enum rbe_status get_rest(struct rbe_model_config *c, const struct reader *r)
@@ -430,6 +436,15 @@ static enum rbe_status get_rest(struct rbe_model_config *c, const struct reader 
 #define RBE_ROPE(key, other, missing) err = err ? err : get_rope(c, r, key, other, missing);
 #define RBE_TIED(key, missing) err = err ? err : get_tied(c, r, key, missing);
 #define RBE_EQUALS(key, field, why) err = err ? err : check_equals(r, key, c->field, why);
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    /* What stands for it is known now. */
+    c->bos = c->eos;
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_BEGIN_TOKEN(key) err = err ? err : get_token(&c->bos, r, key, c->vocab, c->eos);
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
@@ -678,6 +693,7 @@ void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
 #define RBE_ROPE(key, other, missing) print_rope(f, key, c);
 #define RBE_TIED(key, missing) print_bool(f, key, !rbe_config_has(c, RBE_OPTION_UNTIED));
 #define RBE_SAYS(key, want, why) print_bool(f, key, want);
+#define RBE_BEGIN_TOKEN(key) RBE_ALSO(bos, key)
 #define RBE_END_TOKEN(key, missing) RBE_ALSO(eos, key)
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;

@@ -28,6 +28,7 @@ struct rbe_model_config {
     uint32_t options;           /* bits 1 << RBE_OPTION_X */
     float ln_eps;
     uint32_t eos;               /* <|endoftext|> */
+    uint32_t bos;               /* as config.json says it; of a GGUF file, eos */
     /* Zeros where positions are not rotated: model/rope.h. */
     float rope_base, rope_factor, rope_low, rope_high;
     uint32_t rope_original;

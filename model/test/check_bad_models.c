@@ -231,6 +231,9 @@ static void check_configs(void)
     ACCEPT(",\"eos_token_id\":[298, 299]", 298);
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":\"299\"}", "eos_token_id: a string");
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":-1}", "eos_token_id");
+    REFUSE("{" BASE ",\"n_head\":3,\"bos_token_id\":300}",
+           "bos_token_id is outside the vocabulary");
+    REFUSE("{" BASE ",\"n_head\":3,\"bos_token_id\":\"<s>\"}", "bos_token_id: a string");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":\"1e-5\"}",
            "layer_norm_epsilon: a string where a number is expected");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":1e-60}", "between 0 and 1");
@@ -251,6 +254,8 @@ static void check_configs(void)
     /* And what is as good as GPT-2's: null is absent, n_positions comes first. */
     ACCEPT("", 299);
     ACCEPT(",\"eos_token_id\":null,\"n_inner\":null,\"layer_norm_epsilon\":null", 299);
+    ACCEPT(",\"eos_token_id\":[298],\"bos_token_id\":[299, 1],\"pad_token_id\":300", 298);
+    ACCEPT(",\"eos_token_id\":7,\"bos_token_id\":null", 7);
     ACCEPT(",\"eos_token_id\":7,\"reorder_and_upcast_attn\":true", 7);
     ACCEPT(",\"tie_word_embeddings\":true,\"scale_attn_weights\":true,"
            "\"add_cross_attention\":false,\"model_type\":\"gpt2\"", 299);
