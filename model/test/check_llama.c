@@ -89,8 +89,8 @@ static char dir[] = "/tmp/rbe-check-llama-XXXXXX";
 
 /* What is wrong with a file that is written. */
 enum fault { NONE, NO_TENSOR, ONE_MORE, OTHER_SHAPE, OTHER_HEADS, OTHER_ARCH, EXPERTS, YARN,
-             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FAULTS,
-             OLD_SCALE, BOTH_SCALES };
+             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FACTOR_0, FACTOR_BELOW,
+             FAULTS, OLD_SCALE, BOTH_SCALES };
 static const char *const said[FAULTS] = {
     "", "tensor 'blk.1.ffn_gate.weight' is missing", "tensor 'blk.9.extra' has no place",
     "tensor 'blk.1.ffn_gate.weight' is 1 x", "llama.attention.head_count: an object",
@@ -98,7 +98,9 @@ static const char *const said[FAULTS] = {
     "llama.rope.scaling.type: rotated positions scaled as 'yarn'",
     "llama.block_count is missing", "only a part of each head",
     "llama.attention.layer_norm_rms_epsilon is missing", "llama.context_length is missing",
-    "llama.rope.scaling.factor and llama.rope.scale_linear are not equal"};
+    "llama.rope.scaling.factor and llama.rope.scale_linear are not equal",
+    "tensor 'rope_freqs.weight': element 1 is 0, not above 0",
+    "tensor 'rope_freqs.weight': element 1 is -2, not above 0"};
 
 /* Rows as GGUF has them, read one after another. */
 struct stored {
@@ -129,7 +131,7 @@ static void write_gguf(const char *path, enum fault fault)
     struct rbe_source *s = NULL;
     struct rbe_gguf_out *o = NULL;
     struct rbe_diag d = {""};
-    static float extra[32];
+    static float extra[32], factors[][5] = {{1, 0, 1, 1, 1}, {1, -2, 1, 1, 1}};
 
     if (!CHECK(!rbe_source_open(&s, dir, &d)) || !CHECK(!rbe_gguf_begin(&o, &d)))
         return;
@@ -174,6 +176,10 @@ static void write_gguf(const char *path, enum fault fault)
     if (fault == ONE_MORE)
         rbe_gguf_add_tensor(o, &(struct rbe_gguf_tensor_out){
             .name = "blk.9.extra", .type = RBE_GT_F32, .dims = 1, .ne = {32}, .user = extra});
+    if (fault == FACTOR_0 || fault == FACTOR_BELOW)
+        rbe_gguf_add_tensor(o, &(struct rbe_gguf_tensor_out){
+            .name = "rope_freqs.weight", .type = RBE_GT_F32, .dims = 1, .ne = {c->head / 2},
+            .user = factors[fault - FACTOR_0]});
     if (!CHECK(!rbe_gguf_write(o, path, &d)))
         printf("     %s\n", d.text);
     rbe_gguf_end(&o);
