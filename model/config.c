@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json.h"
 #include "rbe/gguf.h"
@@ -173,26 +174,40 @@ static enum rbe_status check_equals(const struct reader *r, const char *key, uin
     return RBE_OK;
 }
 
-/* What is not written is the first one of the list. */
+/* Whether a word of "architectures" is of this model_type: "LlamaForCausalLM" is, and
+ * "Llama4ForCausalLM" of another. */
+static bool is_of_type(const char *word, const char *type)
+{
+    const size_t n = strlen(type);
+
+    return !strncasecmp(word, type, n) && word[n] >= 'A' && word[n] <= 'Z';
+}
+
+/* What is not written is the first one of the list.  Without model_type, architectures says it:
+ * a list of names, of which the first counts. */
 static enum rbe_status get_arch(enum rbe_arch_id *out, const struct reader *r)
 {
     const json_t *v = value_of(r, "model_type");
-    const char *s = v ? json_string_value(v) : rbe_arch_at(0)->type;
+    const json_t *list = v || r->gguf ? NULL : value_of(r, "architectures");
+    const json_t *name = json_is_array(list) ? json_array_get(list, 0) : list;
+    const char *const key = name ? "architectures" : "model_type";
+    const char *s = name ? json_string_value(name) : v ? json_string_value(v)
+                                                       : rbe_arch_at(0)->type;
     char types[200] = "";
 
     if (!s)
-        return wrong_type(r, "model_type", v, "a string");
+        return wrong_type(r, key, name ? name : v, "a string");
     for (int a = 0; a < RBE_ARCH_COUNT; a++) {
         const char *type = rbe_arch_at((enum rbe_arch_id)a)->type;
         const size_t n = strlen(types);
-        if (!strcmp(s, type)) {
+        if (name ? is_of_type(s, type) : !strcmp(s, type)) {
             *out = (enum rbe_arch_id)a;
             return RBE_OK;
         }
         snprintf(types + n, sizeof types - n, "%s%s", n ? " or " : "", type);
     }
-    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is '%.32s', not %s", r->name,
-                    shown(r, "model_type"), s, types);
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is '%.32s', not %s%s", r->name, shown(r, key),
+                    s, name ? "of " : "", types);
 }
 
 /* Switches of other models that change the arithmetic must have the architecture's value.
@@ -520,7 +535,7 @@ static enum rbe_status add_meta(json_t *j, const struct rbe_gguf *g, const char 
             return err;
         value = json_boolean(yes);
     } else if (v->kind == RBE_GV_ARRAY) {
-        value = json_object();  /* no key takes one; as such it is refused */
+        value = json_array();   /* no key takes one; as such it is refused */
     } else if (rbe_gguf_as_i64(&whole, v)) {
         value = json_integer(whole);
     } else if (rbe_gguf_as_real(&real, v) && isfinite(real)) {

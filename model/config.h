@@ -59,10 +59,10 @@ static inline bool rbe_config_has(const struct rbe_model_config *c, enum rbe_opt
 
 /*
  * From the text of a config.json, by the keys that model/arch.def lists for its model_type
- * (GPT-2's without one); every field is checked, and whatever would make another model of it
- * (activation, scaling of attention, cross attention, quantised weights) must have the
- * architecture's value.  The vocabulary may have more rows than the tokenizer has tokens.
- * `name` is for messages.
+ * (without one, that of the first of its architectures; without both, GPT-2's).  Every field is
+ * checked, and whatever would make another model of it (activation, scaling of attention, cross
+ * attention, quantised weights) must have the architecture's value.  The vocabulary may have
+ * more rows than the tokenizer has tokens.  `name` is for messages.
  */
 enum rbe_status rbe_model_config_parse(struct rbe_model_config *c, const char *json,
                                        size_t size, const char *name, struct rbe_diag *d);

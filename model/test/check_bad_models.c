@@ -261,6 +261,8 @@ static void check_configs(void)
            "\"add_cross_attention\":false,\"model_type\":\"gpt2\"", 299);
     accept_config("{\"n_head\":3,\"n_ctx\":9,\"n_positions\":16,\"vocab_size\":300,"
                   "\"n_embd\":24,\"n_layer\":2}", 299, __LINE__);
+    ACCEPT(",\"architectures\":[\"GPT2LMHeadModel\"]", 299);
+    ACCEPT(",\"architectures\":null", 299);
     accept_config("\xef\xbb\xbf{" BASE ",\"n_head\":3}", 299, __LINE__);
     unlink(config_path);
     refuse(RBE_ERR_IO, "config.json", __LINE__);
