@@ -251,6 +251,32 @@ static enum rbe_status read_config(json_t **j, const struct rbe_source *s, struc
     return rbe_json_load(j, text, strlen(text), 0, NULL, "config.json", d);
 }
 
+/* Of a GGUF file the tokenizer says which token stands before a text, not the configuration. */
+static enum rbe_status set_begin_token(json_t *config, const struct export *e,
+                                       struct rbe_diag *d)
+{
+    static const char key[] = "tokenizer.ggml.bos_token_id";
+    const char *const tokenizer = e->o->tokenizer;
+    const char *const place = tokenizer && rbe_gguf_is(tokenizer) ? tokenizer
+                              : e->s->gguf ? rbe_source_path(e->s) : NULL;
+    struct rbe_gguf *g;
+    enum rbe_status err;
+    uint32_t id;
+
+    if (!place)
+        return RBE_OK;
+    if ((err = rbe_gguf_open(&g, place, d)))
+        return err;
+    if (rbe_gguf_value(g, key) && !(err = rbe_gguf_u32(&id, g, key, d))) {
+        if (id >= e->s->config.vocab)
+            err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is outside the vocabulary", place, key);
+        else if (json_object_set_new(config, "bos_token_id", json_integer(id)))
+            err = no_memory(place, d);
+    }
+    rbe_gguf_close(&g);
+    return err;
+}
+
 /* It, but for the type of the weights. */
 static enum rbe_status write_config(const struct export *e, const char *path,
                                     struct rbe_diag *d)
@@ -264,7 +290,7 @@ static enum rbe_status write_config(const struct export *e, const char *path,
     json_object_del(j, "dtype");        /* its name in newer files; all read this one */
     if (json_object_set_new(j, "torch_dtype", json_string(e->o->wide ? "float32" : "float16")))
         err = no_memory(path, d);
-    if (!err && !(err = rbe_outfile_open(&o, path, d))) {
+    if (!err && !(err = set_begin_token(j, e, d)) && !(err = rbe_outfile_open(&o, path, d))) {
         if (json_dumpf(j, o.f, JSON_INDENT(2)) || fputc('\n', o.f) == EOF)
             err = rbe_fail_errno(d, "%s: cannot write", path);
         else

@@ -380,7 +380,7 @@ static enum rbe_status make_metadata(struct rbe_gguf_out *o, const char *place,
     add_tokens(o, &t, &f, c);
     if ((err = add_merges(o, &f, d)))
         goto out;
-    rbe_gguf_add_u32(o, KEY("bos_token_id"), f.bos < 0 ? c->eos : (uint32_t)f.bos);
+    rbe_gguf_add_u32(o, KEY("bos_token_id"), f.bos < 0 ? c->bos : (uint32_t)f.bos);
     rbe_gguf_add_bool(o, KEY("add_bos_token"), f.bos >= 0);
 out:
     tokens_close(&t);

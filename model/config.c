@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json.h"
 #include "rbe/gguf.h"
@@ -173,26 +174,40 @@ static enum rbe_status check_equals(const struct reader *r, const char *key, uin
     return RBE_OK;
 }
 
-/* What is not written is the first one of the list. */
+/* Whether a word of "architectures" is of this model_type: "LlamaForCausalLM" is, and
+ * "Llama4ForCausalLM" of another. */
+static bool is_of_type(const char *word, const char *type)
+{
+    const size_t n = strlen(type);
+
+    return !strncasecmp(word, type, n) && word[n] >= 'A' && word[n] <= 'Z';
+}
+
+/* What is not written is the first one of the list.  Without model_type, architectures says it:
+ * a list of names, of which the first counts. */
 static enum rbe_status get_arch(enum rbe_arch_id *out, const struct reader *r)
 {
     const json_t *v = value_of(r, "model_type");
-    const char *s = v ? json_string_value(v) : rbe_arch_at(0)->type;
+    const json_t *list = v || r->gguf ? NULL : value_of(r, "architectures");
+    const json_t *name = json_is_array(list) ? json_array_get(list, 0) : list;
+    const char *const key = name ? "architectures" : "model_type";
+    const char *s = name ? json_string_value(name) : v ? json_string_value(v)
+                                                       : rbe_arch_at(0)->type;
     char types[200] = "";
 
     if (!s)
-        return wrong_type(r, "model_type", v, "a string");
+        return wrong_type(r, key, name ? name : v, "a string");
     for (int a = 0; a < RBE_ARCH_COUNT; a++) {
         const char *type = rbe_arch_at((enum rbe_arch_id)a)->type;
         const size_t n = strlen(types);
-        if (!strcmp(s, type)) {
+        if (name ? is_of_type(s, type) : !strcmp(s, type)) {
             *out = (enum rbe_arch_id)a;
             return RBE_OK;
         }
         snprintf(types + n, sizeof types - n, "%s%s", n ? " or " : "", type);
     }
-    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is '%.32s', not %s", r->name,
-                    shown(r, "model_type"), s, types);
+    return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is '%.32s', not %s%s", r->name, shown(r, key),
+                    s, name ? "of " : "", types);
 }
 
 /* Switches of other models that change the arithmetic must have the architecture's value.
@@ -399,9 +414,9 @@ static enum rbe_status get_tied(struct rbe_model_config *c, const struct reader 
     return RBE_OK;
 }
 
-/* Where it is not said: the architecture's, for rows behind it are padding. */
-static enum rbe_status get_end_token(struct rbe_model_config *c, const struct reader *r,
-                                     const char *key, uint32_t missing)
+/* A token's id; `missing` where it is not said. */
+static enum rbe_status get_token(uint32_t *out, const struct reader *r, const char *key,
+                                 uint32_t vocab, uint32_t missing)
 {
     const json_t *v = value_of(r, key);
 
@@ -409,13 +424,19 @@ static enum rbe_status get_end_token(struct rbe_model_config *c, const struct re
         v = json_array_get(v, 0);
     if (v && !json_is_integer(v))
         return wrong_type(r, key, v, "an integer");
-    const json_int_t id = v ? json_integer_value(v)
-                            : c->vocab > missing ? missing : c->vocab - 1;
-    if (id < 0 || id >= c->vocab)
+    const json_int_t id = v ? json_integer_value(v) : missing;
+    if (id < 0 || id >= vocab)
         return rbe_fail(r->d, RBE_ERR_FORMAT, "%s: %s is outside the vocabulary", r->name,
                         shown(r, key));
-    c->eos = (uint32_t)id;
+    *out = (uint32_t)id;
     return RBE_OK;
+}
+
+/* Where it is not said: the architecture's, for rows behind it are padding. */
+static enum rbe_status get_end_token(struct rbe_model_config *c, const struct reader *r,
+                                     const char *key, uint32_t missing)
+{
+    return get_token(&c->eos, r, key, c->vocab, c->vocab > missing ? missing : c->vocab - 1);
 }
 
 static enum rbe_status get_rest(struct rbe_model_config *c, const struct reader *r)
@@ -430,6 +451,15 @@ static enum rbe_status get_rest(struct rbe_model_config *c, const struct reader 
 #define RBE_ROPE(key, other, missing) err = err ? err : get_rope(c, r, key, other, missing);
 #define RBE_TIED(key, missing) err = err ? err : get_tied(c, r, key, missing);
 #define RBE_EQUALS(key, field, why) err = err ? err : check_equals(r, key, c->field, why);
+#include "model/arch.def"
+    case RBE_ARCH_COUNT: break;
+    }
+    /* What stands for it is known now. */
+    c->bos = c->eos;
+    switch (c->arch) {
+#define RBE_ARCH(id, ...) case RBE_ARCH_##id:
+#define RBE_END_ARCH break;
+#define RBE_BEGIN_TOKEN(key) err = err ? err : get_token(&c->bos, r, key, c->vocab, c->eos);
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
     }
@@ -505,7 +535,7 @@ static enum rbe_status add_meta(json_t *j, const struct rbe_gguf *g, const char 
             return err;
         value = json_boolean(yes);
     } else if (v->kind == RBE_GV_ARRAY) {
-        value = json_object();  /* no key takes one; as such it is refused */
+        value = json_array();   /* no key takes one; as such it is refused */
     } else if (rbe_gguf_as_i64(&whole, v)) {
         value = json_integer(whole);
     } else if (rbe_gguf_as_real(&real, v) && isfinite(real)) {
@@ -681,6 +711,7 @@ void rbe_model_config_print(FILE *f, const struct rbe_model_config *c)
 #define RBE_ROPE(key, other, missing) print_rope(f, key, c);
 #define RBE_TIED(key, missing) print_bool(f, key, !rbe_config_has(c, RBE_OPTION_UNTIED));
 #define RBE_SAYS(key, want, why) print_bool(f, key, want);
+#define RBE_BEGIN_TOKEN(key) RBE_ALSO(bos, key)
 #define RBE_END_TOKEN(key, missing) RBE_ALSO(eos, key)
 #include "model/arch.def"
     case RBE_ARCH_COUNT: break;
@@ -841,8 +872,12 @@ uint64_t rbe_model_config_params(const struct rbe_model_config *c)
     for (size_t i = 0; i < n; i++) {
         uint32_t rows, cols;
         int layer;
+        const struct rbe_arch_tensor *const t = rbe_arch_find(c, i, &layer);
 
-        rbe_arch_shape(rbe_arch_find(c, i, &layer), c, &rows, &cols);
+        /* Only a conversion adds it: the original has no such parameters. */
+        if (t->role == RBE_ROLE_EMBED_MEAN)
+            continue;
+        rbe_arch_shape(t, c, &rows, &cols);
         sum += (uint64_t)rows * cols;
     }
     return sum;

@@ -28,6 +28,7 @@ struct rbe_model_config {
     uint32_t options;           /* bits 1 << RBE_OPTION_X */
     float ln_eps;
     uint32_t eos;               /* <|endoftext|> */
+    uint32_t bos;               /* as config.json says it; of a GGUF file, eos */
     /* Zeros where positions are not rotated: model/rope.h. */
     float rope_base, rope_factor, rope_low, rope_high;
     uint32_t rope_original;
@@ -58,10 +59,10 @@ static inline bool rbe_config_has(const struct rbe_model_config *c, enum rbe_opt
 
 /*
  * From the text of a config.json, by the keys that model/arch.def lists for its model_type
- * (GPT-2's without one); every field is checked, and whatever would make another model of it
- * (activation, scaling of attention, cross attention, an output layer of its own, quantised
- * weights) must have the architecture's value.  The vocabulary may have more rows than the
- * tokenizer has tokens.  `name` is for messages.
+ * (without one, that of the first of its architectures; without both, GPT-2's).  Every field is
+ * checked, and whatever would make another model of it (activation, scaling of attention, cross
+ * attention, quantised weights) must have the architecture's value.  The vocabulary may have
+ * more rows than the tokenizer has tokens.  `name` is for messages.
  */
 enum rbe_status rbe_model_config_parse(struct rbe_model_config *c, const char *json,
                                        size_t size, const char *name, struct rbe_diag *d);
@@ -101,7 +102,9 @@ const char *rbe_model_config_difference(char *buf, size_t size,
                                         const struct rbe_model_config *a,
                                         const struct rbe_model_config *b);
 
-/* Parameters in all, tied output layer counted once: 124,439,808 for GPT-2 small. */
+/* Parameters of the original, tied output layer counted once: 124,439,808 for GPT-2 small.  The
+ * means that a conversion moves to a tensor of their own (center=on) are not counted again, so
+ * that bits a parameter of the file are those of its conversion. */
 uint64_t rbe_model_config_params(const struct rbe_model_config *c);
 
 #endif

@@ -254,6 +254,25 @@ static enum rbe_status check_others(const struct rbe_source *s, struct rbe_diag 
     return err;
 }
 
+/* Frequencies are divided by them: what is not above 0 makes angles of no meaning. */
+static enum rbe_status check_factors(const struct rbe_source *s, struct rbe_diag *d)
+{
+    const struct rbe_source_tensor *t = rbe_source_of_role(s, RBE_ROLE_ROPE_FACTORS, -1);
+    enum rbe_status err;
+    float *x;
+
+    if (!t)
+        return RBE_OK;
+    if ((err = rbe_source_read(&x, s, t, d)))
+        return err;
+    for (uint32_t i = 0; i < t->cols && !err; i++)
+        if (!(x[i] > 0))
+            err = rbe_fail(d, RBE_ERR_NUMERIC, "%s: tensor '%s': element %u is %g, not above 0",
+                           rbe_source_path(s), t->name, i, (double)x[i]);
+    free(x);
+    return err;
+}
+
 enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d)
 {
     const size_t n = rbe_source_count(&s->config);
@@ -276,7 +295,9 @@ enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d)
         if (!err && !t->weight)
             err = s->gguf ? find_in_gguf(t, s, d) : find_stored(t, s, d);
     }
-    return err ? err : s->gguf ? check_gguf_others(s, d) : check_others(s, d);
+    if (err || (err = s->gguf ? check_gguf_others(s, d) : check_others(s, d)))
+        return err;
+    return check_factors(s, d);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */

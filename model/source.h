@@ -65,8 +65,9 @@ enum rbe_status rbe_source_open_head(struct rbe_source **out, const char *path,
  * Finds every tensor of the architecture, which must have the configuration's shape and a float
  * type, or in a container be encoded where it is no vector: a matrix must be.  What else the
  * file holds must be what the architecture has to spare (causal masks, the tied output layer
- * once more); anything else means that it is not the model it says.  A container's header and
- * checksums are checked, but for those of codes.
+ * once more); anything else means that it is not the model it says.  Factors of rotated
+ * positions must be above 0.  A container's header and checksums are checked, but for those of
+ * codes.
  */
 enum rbe_status rbe_source_find_all(struct rbe_source *s, struct rbe_diag *d);
 

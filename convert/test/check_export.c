@@ -337,6 +337,48 @@ static void check_llama(void)
     free(synth);
 }
 
+/* A GPT-2 whose output layer is not its embedding: as a folder, as a GGUF file, and as an RBE
+ * model made of that file. */
+static void check_untied_gpt2(void)
+{
+    char *synth = in_dir("synth"), *file = in_dir("untied.gguf"), *coded = in_dir("untied.rbe");
+    struct rbe_model_config c = config;
+    struct rbe_convert_options o = {.search = RBE_SEARCH_FAST};
+    struct rbe_source *s = NULL, *again = NULL;
+    struct rbe_convert *convert = NULL;
+    struct rbe_profile *p = NULL;
+    struct rbe_export_counts n;
+    struct rbe_diag d = {""};
+    char *wide;
+
+    c.options = 1U << RBE_OPTION_UNTIED;
+    CHECK(!rbe_synth(synth, &c, RBE_DT_F32, 1, &d));
+    check_formats(synth, NULL, &wide);
+    free(wide);
+    if (!open_source(&s, synth) || !export(s, file, true, true, NULL, &n) ||
+        !CHECK(!rbe_source_open(&again, file, &d)) ||
+        !CHECK(!rbe_profile_parse(&p, "other codec=f32\nall codec=f32\n", "t", &d)))
+        goto out;
+    CHECK(rbe_config_has(&again->config, RBE_OPTION_UNTIED));
+    o.profile = p;
+    if (CHECK(!rbe_convert_plan(&convert, again, &o, &d) &&
+              !rbe_convert_run(convert, coded, &d))) {
+        check_outputs(file, synth, c.n_layer, c.vocab);
+        check_outputs(file, coded, c.n_layer, c.vocab);
+    }
+out:
+    if (d.text[0])
+        printf("     %s\n", d.text);
+    rbe_convert_close(&convert);
+    rbe_profile_close(&p);
+    rbe_source_close(&again);
+    rbe_source_close(&s);
+    free(coded);
+    free(file);
+    free(synth);
+    clear();
+}
+
 static void check_codecs(void)
 {
     char *synth = in_dir("synth"), *wide;
@@ -447,6 +489,7 @@ int main(void)
     clear();
     check_codecs();
     check_llama();
+    check_untied_gpt2();
     check_refusals(tuned);
     rmdir(dir);
     free(mini);

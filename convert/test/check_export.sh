@@ -54,6 +54,25 @@ check 'which cuts texts alike' test "$(perplexity "$dir/made")" = "$(perplexity 
 check 'a file is replaced' run rbe-mini "$dir/model.gguf" --dtype f32 --no-tokenizer
 check 'by one without words' test \
     "$("$rbe" info "$dir/model.gguf" | grep -c tokenizer.ggml.tokens)" = 0
+
+# The token that other programs put before a text is no end token: from folder to file and back.
+begin() { jq .bos_token_id "$dir/$1/config.json"; }
+file_begins() { "$rbe" info "$dir/$1" | grep -q '^tokenizer.ggml.bos_token_id *u32 *5$'; }
+mkdir "$dir/five" && ln -s "$mini"/*.safetensors "$mini"/*.txt "$mini"/vocab.json "$dir/five"
+jq '.bos_token_id = 5' "$mini/config.json" > "$dir/five/config.json"
+check 'a token before texts' run "$dir/five" "$dir/five.gguf"
+check 'into a file' file_begins five.gguf
+check 'and from there' run "$dir/five.gguf" "$dir/five-back"
+check 'into a folder' test "$(begin five-back)" = 5
+check 'and again' run "$dir/five-back" "$dir/five-again.gguf"
+check 'into a file' file_begins five-again.gguf
+check 'without words' run "$dir/five.gguf" "$dir/five-bare" --no-tokenizer
+check 'too' test "$(begin five-bare)" = 5
+check 'a model made of the file' gives 0 "$rbe" convert -q --codec f16 --no-calibration \
+    "$dir/five.gguf" "$dir/five.rbe"
+check 'as a folder' run "$dir/five.rbe" "$dir/five-coded"
+check 'has it from its words' test "$(begin five-coded)" = 5
+rm -r "$dir"/five*
 "$rbe" synth --shape 1,64,2,64,300 "$dir/synth" > "$work/out"
 check 'generated weights stay labelled' run "$dir/synth" "$dir/s" --no-tokenizer
 check 'with the label' grep -q '"synthetic":"synthetic weights' "$dir/s/model.safetensors"

@@ -135,6 +135,8 @@ static void check_means(void)
     CHECK(difference(dir, out) < 0.05);
     CHECK(!rbe_model_open(&m, out, NULL) &&
           rbe_config_has(rbe_model_config(m), RBE_OPTION_EMBED_MEAN));
+    /* Bits a parameter are those of the original's, in every command. */
+    CHECK(m && rbe_model_config_params(rbe_model_config(m)) == rbe_model_config_params(&tied));
     const float *mean = m ? m->whole.values[RBE_ROLE_EMBED_MEAN] : NULL;
     CHECK(mean && fabsf(mean[0] - 0.3F) < 0.1F);
     rbe_model_close(&m);

@@ -202,7 +202,10 @@ static void check_configs(void)
     REFUSE("{" BASE ",\"n_head\":5}", "multiple");
     REFUSE("{" BASE ",\"n_head\":3,\"n_head\":3}", "JSON at line 1: duplicate object key");
     REFUSE("{" BASE ",\"n_head\":3,\"activation_function\":\"relu\"}", "gelu_new");
-    REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":false}", "tie_word_embeddings");
+    REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":false}",
+           "tensor 'lm_head.weight' is missing");
+    REFUSE("{" BASE ",\"n_head\":3,\"tie_word_embeddings\":0}",
+           "tie_word_embeddings: an integer where true or false is expected");
     REFUSE("{" BASE ",\"n_head\":3,\"scale_attn_weights\":false}", "attention");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":0}", "layer_norm_epsilon");
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":300}", "eos_token_id");
@@ -228,6 +231,9 @@ static void check_configs(void)
     ACCEPT(",\"eos_token_id\":[298, 299]", 298);
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":\"299\"}", "eos_token_id: a string");
     REFUSE("{" BASE ",\"n_head\":3,\"eos_token_id\":-1}", "eos_token_id");
+    REFUSE("{" BASE ",\"n_head\":3,\"bos_token_id\":300}",
+           "bos_token_id is outside the vocabulary");
+    REFUSE("{" BASE ",\"n_head\":3,\"bos_token_id\":\"<s>\"}", "bos_token_id: a string");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":\"1e-5\"}",
            "layer_norm_epsilon: a string where a number is expected");
     REFUSE("{" BASE ",\"n_head\":3,\"layer_norm_epsilon\":1e-60}", "between 0 and 1");
@@ -248,11 +254,15 @@ static void check_configs(void)
     /* And what is as good as GPT-2's: null is absent, n_positions comes first. */
     ACCEPT("", 299);
     ACCEPT(",\"eos_token_id\":null,\"n_inner\":null,\"layer_norm_epsilon\":null", 299);
+    ACCEPT(",\"eos_token_id\":[298],\"bos_token_id\":[299, 1],\"pad_token_id\":300", 298);
+    ACCEPT(",\"eos_token_id\":7,\"bos_token_id\":null", 7);
     ACCEPT(",\"eos_token_id\":7,\"reorder_and_upcast_attn\":true", 7);
     ACCEPT(",\"tie_word_embeddings\":true,\"scale_attn_weights\":true,"
            "\"add_cross_attention\":false,\"model_type\":\"gpt2\"", 299);
     accept_config("{\"n_head\":3,\"n_ctx\":9,\"n_positions\":16,\"vocab_size\":300,"
                   "\"n_embd\":24,\"n_layer\":2}", 299, __LINE__);
+    ACCEPT(",\"architectures\":[\"GPT2LMHeadModel\"]", 299);
+    ACCEPT(",\"architectures\":null", 299);
     accept_config("\xef\xbb\xbf{" BASE ",\"n_head\":3}", 299, __LINE__);
     unlink(config_path);
     refuse(RBE_ERR_IO, "config.json", __LINE__);

@@ -25,9 +25,11 @@ enum { MAX_IDS = 64 };
 
 /* --- configurations ----------------------------------------------------------------------- */
 
-#define SHAPE "\"model_type\":\"llama\",\"vocab_size\":300,\"hidden_size\":24," \
-              "\"num_hidden_layers\":2,\"intermediate_size\":40"
+#define SIZES "\"vocab_size\":300,\"hidden_size\":24,\"num_hidden_layers\":2," \
+              "\"intermediate_size\":40"
+#define SHAPE "\"model_type\":\"llama\"," SIZES
 #define HEADS SHAPE ",\"num_attention_heads\":4"
+#define NAMED(list) "\"architectures\":" list "," SIZES ",\"num_attention_heads\":4"
 
 static void refuse(const char *json, const char *why, int line)
 {
@@ -46,6 +48,7 @@ static void check_configs(void)
         "\"rope_theta\":500000.0,\"rope_scaling\":{\"factor\":32.0,\"high_freq_factor\":4.0,"
         "\"low_freq_factor\":1.0,\"original_max_position_embeddings\":8192,"
         "\"rope_type\":\"llama3\"},\"tie_word_embeddings\":true,\"eos_token_id\":[9,8]}";
+    static const char named[] = "{" NAMED("[\"LlamaForCausalLM\"]") "}";
     static const char newer[] = "{" HEADS ",\"rope_parameters\":{\"rope_theta\":5000,"
         "\"rope_type\":\"linear\",\"factor\":2}}";
     struct rbe_model_config c;
@@ -56,6 +59,9 @@ static void check_configs(void)
     CHECK(!rbe_model_config_parse(&c, newer, strlen(newer), "config", NULL));
     CHECK(c.n_kv == 4 && c.head == 6 && rbe_config_has(&c, RBE_OPTION_UNTIED));
     CHECK(c.rope_scaling == RBE_ROPE_LINEAR && c.rope_base == 5000 && c.rope_factor == 2);
+
+    CHECK(!rbe_model_config_parse(&c, named, strlen(named), "config", NULL) &&
+          c.arch == RBE_ARCH_LLAMA && c.n_embd == 24);
 
     REFUSE(SHAPE, "num_attention_heads is missing");
     REFUSE(SHAPE ",\"num_attention_heads\":5", "not a multiple");
@@ -80,6 +86,12 @@ static void check_configs(void)
            "factor is not from");
     REFUSE(HEADS ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,"
            "\"high_freq_factor\":4,\"original_max_position_embeddings\":64}", "not above");
+    REFUSE(NAMED("[\"Llama4ForCausalLM\"]"),
+           "architectures is 'Llama4ForCausalLM', not of gpt2 or llama");
+    REFUSE(NAMED("[\"LlamaForCausalLM\"]") ",\"hidden_act\":\"gelu\"", "silu");
+    REFUSE(NAMED("[7]"), "architectures: an integer where a string");
+    REFUSE(NAMED("{}"), "architectures: an object where a string");
+    REFUSE(NAMED("[]"), "n_positions is missing");
     REFUSE("\"model_type\":\"qwen2\"", "model_type is 'qwen2', not gpt2 or llama");
 }
 
@@ -89,16 +101,18 @@ static char dir[] = "/tmp/rbe-check-llama-XXXXXX";
 
 /* What is wrong with a file that is written. */
 enum fault { NONE, NO_TENSOR, ONE_MORE, OTHER_SHAPE, OTHER_HEADS, OTHER_ARCH, EXPERTS, YARN,
-             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FAULTS,
-             OLD_SCALE, BOTH_SCALES };
+             NO_COUNT, PART_TURNED, NO_EPSILON, NO_CONTEXT, TWO_SCALES, FACTOR_0, FACTOR_BELOW,
+             FAULTS, OLD_SCALE, BOTH_SCALES };
 static const char *const said[FAULTS] = {
     "", "tensor 'blk.1.ffn_gate.weight' is missing", "tensor 'blk.9.extra' has no place",
-    "tensor 'blk.1.ffn_gate.weight' is 1 x", "llama.attention.head_count: an object",
+    "tensor 'blk.1.ffn_gate.weight' is 1 x", "llama.attention.head_count: a list where",
     "general.architecture is 'mamba', not gpt2 or llama", "experts",
     "llama.rope.scaling.type: rotated positions scaled as 'yarn'",
     "llama.block_count is missing", "only a part of each head",
     "llama.attention.layer_norm_rms_epsilon is missing", "llama.context_length is missing",
-    "llama.rope.scaling.factor and llama.rope.scale_linear are not equal"};
+    "llama.rope.scaling.factor and llama.rope.scale_linear are not equal",
+    "tensor 'rope_freqs.weight': element 1 is 0, not above 0",
+    "tensor 'rope_freqs.weight': element 1 is -2, not above 0"};
 
 /* Rows as GGUF has them, read one after another. */
 struct stored {
@@ -129,7 +143,7 @@ static void write_gguf(const char *path, enum fault fault)
     struct rbe_source *s = NULL;
     struct rbe_gguf_out *o = NULL;
     struct rbe_diag d = {""};
-    static float extra[32];
+    static float extra[32], factors[][5] = {{1, 0, 1, 1, 1}, {1, -2, 1, 1, 1}};
 
     if (!CHECK(!rbe_source_open(&s, dir, &d)) || !CHECK(!rbe_gguf_begin(&o, &d)))
         return;
@@ -174,6 +188,10 @@ static void write_gguf(const char *path, enum fault fault)
     if (fault == ONE_MORE)
         rbe_gguf_add_tensor(o, &(struct rbe_gguf_tensor_out){
             .name = "blk.9.extra", .type = RBE_GT_F32, .dims = 1, .ne = {32}, .user = extra});
+    if (fault == FACTOR_0 || fault == FACTOR_BELOW)
+        rbe_gguf_add_tensor(o, &(struct rbe_gguf_tensor_out){
+            .name = "rope_freqs.weight", .type = RBE_GT_F32, .dims = 1, .ne = {c->head / 2},
+            .user = factors[fault - FACTOR_0]});
     if (!CHECK(!rbe_gguf_write(o, path, &d)))
         printf("     %s\n", d.text);
     rbe_gguf_end(&o);
