@@ -1037,15 +1037,23 @@ static void check_normal_gguf(const struct small_gguf *other, const char *path)
 static void check_alike(const struct small_gguf *good, const char *path)
 {
     static const struct small_gguf other[] = {
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAX]", 5},
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n"}, 1, 261, "[PAD]", 5},
-        {"gpt2", "gpt-2", "llama", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 5},
-        {"gpt2", "llama-bpe", "llama", 258, 258, 0, {"i n", "in g"}, 2, 261, "[PAD]", 5},
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 4},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAX]", 5,
+         NULL, 0},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n"}, 1, 261, "[PAD]", 5,
+         NULL, 0},
+        {"gpt2", "gpt-2", "llama", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 5,
+         NULL, 0},
+        {"gpt2", "llama-bpe", "llama", 258, 258, 0, {"i n", "in g"}, 2, 261, "[PAD]", 5,
+         NULL, 0},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 4,
+         NULL, 0},
         /* Where special tokens are characters, it does not matter which there are. */
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 3},
-        {"gpt2", "llama-bpe", "llama", 257, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5},
-        {"gpt2", "llama-bpe", "gpt2", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 2}};
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 3,
+         NULL, 0},
+        {"gpt2", "llama-bpe", "llama", 257, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5,
+         NULL, 0},
+        {"gpt2", "llama-bpe", "gpt2", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 2,
+         NULL, 0}};
     static const struct {
         const char *text, *special;     /* NULL: they are alike */
     } want[] = {{"token 260", "token 260"}, {"merges", "merges"},
