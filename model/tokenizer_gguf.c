@@ -87,29 +87,9 @@ out:
     return err;
 }
 
-/* Ids of all kinds, those for other programs too: an export copies them. */
-static enum rbe_status check_ids(const struct rbe_gguf *g, size_t count, struct rbe_diag *d)
-{
-    static const char end[] = "_token_id";
-
-    for (size_t i = 0; i < rbe_gguf_value_count(g); i++) {
-        const struct rbe_gguf_value *v = rbe_gguf_value_at(g, i);
-        uint64_t id;
-
-        /* No key of a tokenizer is shorter than this end. */
-        if (!rbe_tokenizer_is_key(v->key) ||
-            strcmp(v->key + strlen(v->key) - strlen(end), end) != 0)
-            continue;
-        if (rbe_gguf_as_u64(&id, v) && id >= count)
-            return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is %llu, and there are %zu tokens",
-                            rbe_gguf_path(g), v->key, (unsigned long long)id, count);
-    }
-    return RBE_OK;
-}
-
 /* An id under a key that may be missing: -1 then. */
 static enum rbe_status optional_id(json_int_t *out, const struct rbe_gguf *g, const char *key,
-                                   struct rbe_diag *d)
+                                   size_t count, struct rbe_diag *d)
 {
     uint32_t id;
 
@@ -117,6 +97,9 @@ static enum rbe_status optional_id(json_int_t *out, const struct rbe_gguf *g, co
     if (!rbe_gguf_value(g, key))
         return RBE_OK;
     const enum rbe_status err = rbe_gguf_u32(&id, g, key, d);
+    if (!err && id >= count)
+        return rbe_fail(d, RBE_ERR_FORMAT, "%s: %s is %u, and there are %zu tokens",
+                        rbe_gguf_path(g), key, id, count);
     *out = err ? -1 : (json_int_t)id;
     return err;
 }
@@ -133,9 +116,8 @@ static enum rbe_status read_ends(struct rbe_tokenizer_files *f, const struct rbe
     bool begins = f->pattern == rbe_pattern_at(RBE_PATTERN_LLAMA3), ends = false, blank = false;
     enum rbe_status err;
 
-    if ((err = check_ids(g, count, d)) ||
-        (err = optional_id(&f->eos, g, KEY("eos_token_id"), d)) ||
-        (err = optional_id(&f->bos, g, KEY("bos_token_id"), d)) ||
+    if ((err = optional_id(&f->eos, g, KEY("eos_token_id"), count, d)) ||
+        (err = optional_id(&f->bos, g, KEY("bos_token_id"), count, d)) ||
         (err = optional_bool(&begins, g, KEY("add_bos_token"), d)) ||
         (err = optional_bool(&ends, g, KEY("add_eos_token"), d)) ||
         (err = optional_bool(&blank, g, KEY("add_space_prefix"), d)))

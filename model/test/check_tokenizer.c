@@ -961,8 +961,6 @@ struct small_gguf {
     size_t merge_count, type_count;
     const char *last;                   /* the last token's text */
     int32_t last_type;
-    const char *other;                  /* the key of one more id, and that */
-    uint32_t id;
 };
 
 /* 256 bytes, "in", "ing", <|endoftext|>, a token of the user's, and the last. */
@@ -1004,7 +1002,6 @@ static void put_gguf(const struct small_gguf *s)
         rbe_gguf_add_u32(o, "tokenizer.ggml.eos_token_id", (uint32_t)s->end);
     if (s->begin >= 0)
         rbe_gguf_add_u32(o, "tokenizer.ggml.bos_token_id", (uint32_t)s->begin);
-    rbe_gguf_add_u32(o, s->other, s->id);
     if (s->add_begin >= 0)
         rbe_gguf_add_bool(o, "tokenizer.ggml.add_bos_token", s->add_begin);
     rbe_gguf_add_strings(o, "tokenizer.ggml.tokens", token, COUNT);
@@ -1037,23 +1034,15 @@ static void check_normal_gguf(const struct small_gguf *other, const char *path)
 static void check_alike(const struct small_gguf *good, const char *path)
 {
     static const struct small_gguf other[] = {
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAX]", 5,
-         NULL, 0},
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n"}, 1, 261, "[PAD]", 5,
-         NULL, 0},
-        {"gpt2", "gpt-2", "llama", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 5,
-         NULL, 0},
-        {"gpt2", "llama-bpe", "llama", 258, 258, 0, {"i n", "in g"}, 2, 261, "[PAD]", 5,
-         NULL, 0},
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 4,
-         NULL, 0},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAX]", 5},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n"}, 1, 261, "[PAD]", 5},
+        {"gpt2", "gpt-2", "llama", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 5},
+        {"gpt2", "llama-bpe", "llama", 258, 258, 0, {"i n", "in g"}, 2, 261, "[PAD]", 5},
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 4},
         /* Where special tokens are characters, it does not matter which there are. */
-        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 3,
-         NULL, 0},
-        {"gpt2", "llama-bpe", "llama", 257, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5,
-         NULL, 0},
-        {"gpt2", "llama-bpe", "gpt2", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 2,
-         NULL, 0}};
+        {"gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 3},
+        {"gpt2", "llama-bpe", "llama", 257, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5},
+        {"gpt2", "llama-bpe", "gpt2", 258, 258, 1, {"i n", "in g"}, 2, 261, "[PAD]", 2}};
     static const struct {
         const char *text, *special;     /* NULL: they are alike */
     } want[] = {{"token 260", "token 260"}, {"merges", "merges"},
@@ -1083,8 +1072,7 @@ static void check_alike(const struct small_gguf *good, const char *path)
 static void check_gguf(void)
 {
     static const struct small_gguf good = {
-        "gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5,
-        "tokenizer.ggml.padding_token_id", 260};
+        "gpt2", "llama-bpe", "llama", 258, 258, -1, {"i n", "in g"}, 2, 261, "[PAD]", 5};
     char *path = rbe_path_join(dir, "small.gguf");
     struct rbe_tokenizer *t;
     struct rbe_diag d = {""};
@@ -1112,7 +1100,7 @@ static void check_gguf(void)
     struct {
         struct small_gguf s;
         const char *reason;
-    } bad[16];
+    } bad[15];
     n = 0;
 #define BAD(why, change) (bad[n].s = good, bad[n].s.change, bad[n++].reason = (why))
     BAD("SentencePiece", model = "llama");
@@ -1122,8 +1110,7 @@ static void check_gguf(void)
     BAD("'llama-bpe llama3'", pre = "llama-bpe llama3");
     BAD("(missing) is not supported", pre = NULL);
     BAD("'default' is not supported", pre = "default");
-    BAD("eos_token_id is 261, and there are 261 tokens", end = 261);
-    BAD("padding_token_id is 261, and there are 261 tokens", id = 261);
+    BAD("there are 261 tokens", end = 261);
     BAD("without tokenizer.ggml.bos_token_id", begin = -1);
     BAD("has 260 elements", type_count = 260);
     BAD("token 260 is there before", last = "ing");
