@@ -106,7 +106,7 @@ static void check_config(const char *size)
     FILE *f = open_memstream(&text, &bytes);
 
     CHECK(f && !rbe_model_config_size(&c, size, NULL));
-    c.eos = 7;
+    c.eos = c.bos = 7;          /* bos follows where an architecture has no key for it */
     c.n_inner = c.n_embd;
     if (f) {
         rbe_model_config_print(f, &c);
