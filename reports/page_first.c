@@ -91,7 +91,8 @@ static struct figures figures_of(const struct rbe_page *p, int base, int model, 
     f.recorded = f.time && rbe_row_recorded(p, f.time);
     const double threads = f.time ? RBE_NUMBER_AT(f.time->v, machine, threads) : 0;
     f.base_time = timed(p, base, threads, all);
-    f.text = all ? NULL : rbe_criteria_paired(p->r, base, model);
+    /* Generated weights predict nothing, so nothing of it can be lost. */
+    f.text = all || f.m->label ? NULL : rbe_criteria_paired(p->r, base, model);
     f.ms = ms_of(f.time);
     f.base_ms = ms_of(f.base_time);
     f.f16_ms = ms_of(timed(p, f16, threads, false));
@@ -305,7 +306,7 @@ static void recorded_tiles(const struct rbe_page *p, int base)
     if (model < 0)
         return;
     struct figures f = figures_of(p, base, model, true);
-    f.text = recorded_text(p, base, model);
+    f.text = f.m->label ? NULL : recorded_text(p, base, model);
     f.change = f.text ? RBE_NUMBER_AT(f.text->v, percent_change) : NAN;
     rbe_document_tiles(
         p->doc, "%s as %s: %.1f million %s. Recorded %.10s on %s, %.0f CPUs, not by this run",

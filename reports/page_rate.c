@@ -331,17 +331,22 @@ static enum rbe_status rate_points(struct rate_points *r, const struct rbe_page 
 
 /* It shows what somebody may ship: bits between these, and at most so many percent lost. */
 enum { BITS_LOW = 2, BITS_HIGH = 5, MOST_LOST = 100 };
+/* On a logarithmic scale nothing lost has no place: it stands here. */
+#define LEAST_LOST 0.05
 
-static double lost(const struct rate_points *r, const struct rate_point *x)
+static double lost_in_full(const struct rate_points *r, const struct rate_point *x)
 {
     return 100 * (x->perplexity / r->f32 - 1);
 }
 
-/* On a logarithmic scale nothing lost, or less, has no place. */
+static double lost(const struct rate_points *r, const struct rate_point *x)
+{
+    return fmax(lost_in_full(r, x), LEAST_LOST);
+}
+
 static bool is_shown(const struct rate_points *r, const struct rate_point *x)
 {
-    return x->bits >= BITS_LOW && x->bits <= BITS_HIGH && lost(r, x) > 0 &&
-           lost(r, x) <= MOST_LOST;
+    return x->bits >= BITS_LOW && x->bits <= BITS_HIGH && lost(r, x) <= MOST_LOST;
 }
 
 /* Where a point's label stands, in lead.gp's order.  Lines fall from left to right: above at
@@ -494,13 +499,16 @@ static enum rbe_status lead_rows(struct rbe_plot_data *data, struct rate_points 
 static char *lead_caption(const struct rate_points *r)
 {
     char *caption = NULL;
-    size_t size, left_out = 0;
+    size_t size, left_out = 0, least = 0;
     FILE *f = open_memstream(&caption, &size);
 
     if (!f)
         return NULL;
-    for (size_t k = 0; k < r->count; k++)
-        left_out += !is_shown(r, &r->v[k]);
+    for (size_t k = 0; k < r->count; k++) {
+        const bool shown = is_shown(r, &r->v[k]);
+        left_out += !shown;
+        least += shown && lost_in_full(r, &r->v[k]) <= LEAST_LOST;
+    }
     fprintf(f, "How much worse each encoded model predicts than the original (its perplexity "
             "in f32 is %.2f), by its size, the whole file counted. Lower and further left is "
             "better. Protocol " RBE_CRITERIA_PROTOCOL ", %.0f tokens (%.0f windows). The "
@@ -509,8 +517,10 @@ static char *lead_caption(const struct rate_points *r)
             r->f32, r->tokens, r->windows, RBE_LIMIT(C3));
     if (left_out)
         fprintf(f, "Not shown, but in 'Size against quality': %zu of less than %d or more than "
-                "%d bits, of more than %d %% lost, or of nothing lost. ", left_out, BITS_LOW,
-                BITS_HIGH, MOST_LOST);
+                "%d bits, or of more than %d %% lost. ", left_out, BITS_LOW, BITS_HIGH,
+                MOST_LOST);
+    if (least)
+        fprintf(f, "At %g %% stands what loses that or less: %zu. ", LEAST_LOST, least);
     if (r->other_windows)
         fprintf(f, "In the table only, because measured on another part of the text: %zu. ",
                 r->other_windows);

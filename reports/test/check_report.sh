@@ -228,6 +228,7 @@ model='{"name":"hybrid-4","sha256":"c1",'$mini':5000000,"rbe":true,"bits_per_wei
 svd='{"name":"svd-8","sha256":"c2",'$mini':23426000,"rbe":true,"bits_per_weight":16}'
 again='{"name":"seed-2'$odd'","sha256":"b2",'$mini':2926464,"rbe":true,"bits_per_weight":2}'
 tuned='{"name":"hybrid-4-t","sha256":"c3",'$mini':5000000,"rbe":true,"bits_per_weight":2.7}'
+least='{"name":"none","sha256":"c5",'$mini':5100000,"rbe":true,"bits_per_weight":3.4}'
 parts='{"name":"half","sha256":"c4",'$mini':9000000,"rbe":true,"bits_per_weight":6}'
 for m in "$model" "$svd" "$again"; do
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$m,$ppl:99876}"
@@ -235,6 +236,7 @@ done > "$work/r/recorded/curve.jsonl"
 {
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$tuned,$ppl:60}"
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$parts,$ppl:99875}"
+    echo "$head"'"kind":"paired","base":'"$base"',"model":'"$least,$ppl:20}"
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"$parts"',"profile":"f16","seconds":1,
 "series":"parts","tensors":['"$tensor"']}' | tr '\n' ' '
     echo
@@ -267,10 +269,13 @@ check 'and apart from what was measured' above 'Recorded earlier, not by this ru
     'hybrid-4 (recorded 2025-01-31)'
 check 'draws them open, what was measured filled' test \
     "$(sed -n 's/^\(seed[^\t]*\).*\t\(.*\)$/\1 \2/p' "$work/rec/plots/rate.tsv" | tr '\n' ' ')" = \
-    'seed,_before_recovery 0 seed,_before_recovery 0 seed,_before_recovery 0 seed,_after_recovery 1 '
+    'seed,_before_recovery 0 seed,_before_recovery 0 seed,_before_recovery 0 seed,_after_recovery 1 seed,_one_B 1 '
+check 'what loses nothing stands at the lower end' grep -qP '\t0\.050*\d?\t[^\t]*none' \
+    "$work/rec/plots/rate.tsv"
+check 'and is said to' has "$page" 'At 0.05 % stands what loses that or less: 1.'
 check 'labels them in the tables' has "$page" 'hybrid-4 (recorded 2025-01-31)'
 check 'and under the plot' has "$page" \
-    'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): seed, after recovery; parts of the model; low rank (SVD); hybrid. All others: measured'
+    'Recorded earlier (a &amp; b, 2 CPUs, 2025-01-31): seed, after recovery; seed, one B; parts of the model; low rank (SVD); hybrid. All others: measured'
 check 'counts the factors of a low rank' has "$work/rec/plots/rate_all.tsv" \
     "$(printf 'low_rank_(SVD)\t4\t99876')"
 check 'a model that a training wrote stands apart' has "$work/rec/plots/rate_all.tsv" \
@@ -374,6 +379,10 @@ for m in '{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}' \
     esac
     echo "$head"'"kind":"inference","mode":"latency","group":"r","prompt_tokens":128,"decode":[],"model":'"$m"',"decode_median_ms":'"$ms}"
 done > "$work/f/recorded/shape.jsonl"
+made='{"name":"124m","sha256":"a1",'"$shape"':249135680,"rbe":false}'
+echo "$head"'"kind":"paired","base":'"$made"',"model":{"name":"shape-45mb","sha256":"a2",'"$shape"':44994474,
+"rbe":true,"bits_per_weight":2.89},'"${ppl/4.5,/-3,}:37.4}" | tr '\n' ' ' >> "$work/f/recorded/shape.jsonl"
+echo >> "$work/f/recorded/shape.jsonl"
 was='"parameters":134515008,"label":null,"bytes"'
 ours='{"name":"was-2.89","sha256":"f2",'$was':48600000,"rbe":true,"bits_per_weight":2.89}'
 was='{"name":"was","sha256":"f1",'$was':269060552,"rbe":false,"bits_per_weight":16}'
@@ -395,6 +404,7 @@ check 'a real one that was recorded, with what it loses' grep -q \
     <(tr '\n' ' ' < "$page")
 check 'GPT-2'\''s shape is labelled' has "$page" \
     "GPT-2 small's shape as shape-45mb: 124.4 million synthetic weights, not trained. Recorded 2025-01-31 on a &amp; b, 2 CPUs, not by this run"
+check 'which predicts nothing, so loses nothing' lacks "$page" '3.0 % better'
 check 'its numbers meet or miss, but pass nothing' grep -q 'class="pass"><b>MET<.*class="fail"><b>MISSED<' \
     <(sed -n '/small.s shape as/,/class="verdict"/p' "$page" | tr '\n' ' ')
 check 'a column for each format' has "$page" \
