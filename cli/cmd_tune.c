@@ -287,7 +287,7 @@ static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
     if ((err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text))) ||
         (err = rbe_sha256(shape, &r->source->config, sizeof r->source->config)))
         return err;
-    const int n = snprintf(text, sizeof text, "tune 3 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
+    const int n = snprintf(text, sizeof text, "tune 4 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
                            " %s %s %u %u %u %u %d %d %d %d %s %zu", r->source->sha256, shape,
                            r->model_sha, calibration, recipe,
                            r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
