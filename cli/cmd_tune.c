@@ -205,8 +205,7 @@ static struct rbe_student_uses uses_of(const struct rbe_recipe *recipe)
                                  .kind = recipe->optimizer};
 
     for (size_t i = 0; i < recipe->count; i++)
-        u.errors = u.errors || (recipe->stages[i].matrices == RBE_MATRICES_LATENT &&
-                                !(recipe->stages[i].share > 0));
+        u.errors = u.errors || recipe->stages[i].matrices == RBE_MATRICES_LATENT;
     return u;
 }
 
