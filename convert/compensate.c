@@ -394,34 +394,55 @@ struct sums {
     float *stream;              /* (r - r') x'^T [n_embd][cols], or NULL */
 };
 
+/* Tokens at hand: what they differ by, into a. */
+struct difference {
+    struct side *a, *b;
+    size_t count;
+    bool adds;                  /* to the stream, which counts, too */
+};
+
+static void subtract(float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        a[i] -= b[i];
+}
+
 /*
  * What is added to a stream is normalised with it before it is used, so there a token counts by
  * the inverse square of its stream's size: of Llama models a few are hundreds of times larger
  * than all others.  Scales what is summed up by the root.
  */
-static void weigh(struct side *a, struct side *b, size_t count)
+static void weigh(const struct difference *g, size_t t)
 {
-    const size_t e = a->embd;
+    const size_t e = g->a->embd, cols = g->a->cols;
+    float *has = g->b->onto + t * e, *lacks = g->a->onto + t * e;
+    double sum = 0;
 
-    for (size_t t = 0; t < count; t++) {
-        double sum = 0;
-        for (size_t i = 0; i < e; i++)
-            sum += (double)b->onto[t * e + i] * (double)b->onto[t * e + i];
-        const float w = sum > 0 ? (float)sqrt((double)e / sum) : 0;
-        for (size_t i = 0; i < e; i++)
-            a->onto[t * e + i] *= w;
-        for (size_t i = 0; i < a->cols; i++) {
-            a->x[t * a->cols + i] *= w;
-            b->x[t * a->cols + i] *= w;
-        }
+    for (size_t i = 0; i < e; i++)
+        sum += (double)has[i] * (double)has[i];
+    const float w = sum > 0 ? (float)sqrt((double)e / sum) : 0;
+    for (size_t i = 0; i < e; i++)
+        lacks[i] *= w;
+    for (size_t i = 0; i < cols; i++) {
+        g->a->x[t * cols + i] *= w;
+        g->b->x[t * cols + i] *= w;
     }
 }
 
-/* a - b into a. */
-static void subtract(float *a, const float *b, size_t n)
+static void run_difference(void *arg, unsigned i, unsigned n)
 {
-    for (size_t i = 0; i < n; i++)
-        a[i] -= b[i];
+    const struct difference *g = arg;
+    const size_t e = g->a->embd, cols = g->a->cols;
+    size_t from, to;
+
+    rbe_split(g->count, 1, i, n, &from, &to);
+    for (size_t t = from; t < to; t++) {
+        subtract(g->a->x + t * cols, g->b->x + t * cols, cols);
+        if (!g->adds)
+            continue;
+        subtract(g->a->onto + t * e, g->b->onto + t * e, e);
+        weigh(g, t);
+    }
 }
 
 static enum rbe_status gather(struct rbe_compensation *k, const struct rbe_source_tensor *t,
@@ -444,11 +465,8 @@ static enum rbe_status gather(struct rbe_compensation *k, const struct rbe_sourc
             (err = rbe_grad_layer(b->layer, batch, k->window, b->stream + at * e, NULL, t->role,
                                   keep_inputs, b, d)))
             return err;
-        subtract(a->x, b->x, count * cols);
-        if (s->stream) {
-            subtract(a->onto, b->onto, count * e);
-            weigh(a, b, count);
-        }
+        struct difference g = {.a = a, .b = b, .count = count, .adds = s->stream != NULL};
+        rbe_pool_run(k->c->o.pool, run_difference, &g);
         rbe_half_add(k->half, s->moment, cols, b->x, cols, count);
         add_product(k, cols, cols, count, a->x, b->x, s->inputs);
         if (s->stream)
@@ -465,6 +483,7 @@ static enum rbe_status solve(struct rbe_compensation *k, size_t rows, size_t col
     float *root = malloc(cols * cols * sizeof *root);
     float *change = malloc(rows * cols * sizeof *change);
     float *half = malloc(rows * cols * sizeof *half);
+    const float share = rbe_profile_compensate_share(k->c->o.profile);
     enum rbe_status err = RBE_OK;
     double trace = 0;
 
@@ -478,8 +497,11 @@ static enum rbe_status solve(struct rbe_compensation *k, size_t rows, size_t col
     if (trace == 0 || (err = rbe_inverse_root(root, moment, cols, 0, k->c->o.pool, d)))
         goto out;               /* of inputs that are zero throughout nothing follows */
     multiply(k, rows, cols, k->targets, s->inputs, false, change);
-    for (size_t i = 0; s->stream && i < rows * cols; i++)
-        change[i] += RBE_COMPENSATE_STREAM * s->stream[i];
+    for (size_t i = 0; i < rows * cols; i++) {
+        change[i] *= share;
+        if (s->stream)
+            change[i] += RBE_COMPENSATE_STREAM * s->stream[i];
+    }
     multiply(k, rows, cols, change, root, true, half);
     multiply(k, rows, cols, half, root, false, change);
     for (size_t r = 0; r < rows; r++) {

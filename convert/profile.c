@@ -56,6 +56,7 @@ struct rbe_profile {
     bool measured;
     enum rbe_metric metric;
     size_t tokens, probes, compensate;  /* 0: not given */
+    float compensate_share;
     struct rule *rules;
     size_t count;
 };
@@ -391,12 +392,19 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
         p->compensate = (size_t)n;
         return RBE_OK;
     }
+    if (!strcmp(line, "compensate-share")) {
+        if (!get_number(value, 0, 1, &x))
+            return fault(r, "compensate-share is between 0 and 1, not '%.40s'", value);
+        p->compensate_share = (float)x;
+        return RBE_OK;
+    }
     if (!strcmp(line, "tokens") || !strcmp(line, "probes") || !strcmp(line, "compensate"))
         return fault(r, "'%.40s' is no number of tokens", value);
     if (!strncmp(line, "budget-b", 8))
         return fault(r, "'%.40s' is no budget", value);
     return fault(r, "unknown header '%.40s:'; valid: name, about, budget-bits, budget-bytes, "
-                 "allocation, metric, tokens, probes, compensate, series", line);
+                 "allocation, metric, tokens, probes, compensate, compensate-share, "
+                 "series", line);
 }
 
 static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
@@ -429,6 +437,7 @@ enum rbe_status rbe_profile_parse(struct rbe_profile **out, const char *text, co
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", where);
         goto out;
     }
+    p->compensate_share = 1;
     while (line && !err) {
         char *next = strchr(line, '\n');
         if (next)
@@ -648,6 +657,11 @@ size_t rbe_profile_probes(const struct rbe_profile *p)
 size_t rbe_profile_compensate(const struct rbe_profile *p)
 {
     return p->compensate;
+}
+
+float rbe_profile_compensate_share(const struct rbe_profile *p)
+{
+    return p->compensate_share;
 }
 
 /* Key by key, those the later line sets. */

@@ -15,6 +15,8 @@
  *     compensate: 32768            tokens of the calibration text by which matrices of layers
  *                                  compensate for what is encoded before (convert/compensate.h;
  *                                  default: they do not)
+ *     compensate-share: 0.6        the part of what their inputs have lost that is restored so
+ *                                  (0..1, default 1)
  *     series: parts                where its models stand in the curve of size against quality:
  *                                  parts of the model, or schedule; else by their codec
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
@@ -120,6 +122,7 @@ enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 size_t rbe_profile_tokens(const struct rbe_profile *p);
 size_t rbe_profile_probes(const struct rbe_profile *p);
 size_t rbe_profile_compensate(const struct rbe_profile *p);
+float rbe_profile_compensate_share(const struct rbe_profile *p);
 
 struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
                                          int layer);

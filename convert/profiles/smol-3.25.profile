@@ -7,6 +7,8 @@ budget-bits: 3.25
 allocation: measured
 metric: two-sided
 tokens: 98304
+compensate: 98304
+compensate-share: 0.6
 probes: 512
 other codec=f16
 all   codec=seedg hadamard=max

@@ -140,10 +140,11 @@ static void eliminate(double *h, double *b, size_t n)
     }
 }
 
-/* The change that is wanted of a row w [cols], into y [cols], for inputs x that have become z.
+/* The change that is wanted of a row w [cols], into y [cols], for inputs x that have become z,
+ * of which the share is restored.
  * has: the stream to which its outputs are added, by whose size squared tokens count the less,
  * and which lacks `lacks` [TOKENS] there; NULL both: they are not added to it. */
-static void change_of(double *y, const float *w, const float *x, const float *z,
+static void change_of(double *y, const float *w, const float *x, const float *z, double share,
                       const float *lacks, const float *has, size_t cols)
 {
     double *h = calloc(cols * cols, sizeof *h), trace = 0;
@@ -153,7 +154,7 @@ static void change_of(double *y, const float *w, const float *x, const float *z,
         const float *a = x + t * cols, *b = z + t * cols;
         double lost = lacks ? (double)RBE_COMPENSATE_STREAM * (double)lacks[t] : 0;
         for (size_t k = 0; k < cols; k++)
-            lost += (double)w[k] * ((double)a[k] - (double)b[k]);
+            lost += share * (double)w[k] * ((double)a[k] - (double)b[k]);
         double weight = has ? 0 : 1;
         for (size_t i = 0; has && i < EMBD; i++)
             weight += (double)has[t * EMBD + i] * (double)has[t * EMBD + i] / EMBD;
@@ -190,6 +191,7 @@ static void check_targets(const struct rbe_convert *c, struct rbe_compensation *
     const struct rbe_convert_entry *r = entry_of(c, role, layer);
     const struct rbe_source_tensor *t = r->tensor;
     const bool adds = role == RBE_ROLE_ATTN_OUT || role == RBE_ROLE_FFN_DOWN;
+    const double share = (double)rbe_profile_compensate_share(c->o.profile);
     float *x = inputs_of(dir, t->weight_name, t->cols), *had = NULL, *has = NULL;
     float *z = inputs_of(out, t->weight_name, t->cols), *w = NULL;
     double *y = malloc(t->cols * sizeof *y), error = 0, power = 0, all = 0;
@@ -212,7 +214,7 @@ static void check_targets(const struct rbe_convert *c, struct rbe_compensation *
         float *lacks = adds ? malloc(TOKENS * sizeof *lacks) : NULL;
         for (size_t n = 0; adds && n < TOKENS; n++)
             lacks[n] = had[n * EMBD + row] - has[n * EMBD + row];
-        change_of(y, w + row * t->cols, x, z, lacks, has, t->cols);
+        change_of(y, w + row * t->cols, x, z, share, lacks, has, t->cols);
         free(lacks);
         for (size_t n = 0; n < t->cols; n++) {
             const double moved = (double)got[n] - (double)w[row * t->cols + n];
@@ -341,8 +343,8 @@ int main(int argc, char **argv)
                             "wte codec=int4\n");
     check_shards();
     CHECK(!unlink(files[1]) && !unlink(files[2]));
-    check_model(&shapes[1], "other codec=f32\nall codec=seed block=20\nwte codec=int4 "
-                            "center=on\n");
+    check_model(&shapes[1], "compensate-share: 0.5\nother codec=f32\n"
+                            "all codec=seed block=20\nwte codec=int4 center=on\n");
     for (int i = 0; i < 3; i++) {
         CHECK(!unlink(files[i]));
         free(files[i]);

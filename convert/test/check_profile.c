@@ -23,6 +23,8 @@ static void rules(void)
         "metric: fisher\n"
         "tokens: 777\n"
         "probes: 333\n"
+        "compensate: 555\n"
+        "compensate-share: 0.25\n"
         "all codec=seed block=44 search=best hadamard=256\n"
         "mlp.fc layers=3-8 codec=hybrid ratio=100 quality=High\n"
         "  mlp.fc\tlayers=5 search=fast scales=row\n"
@@ -44,6 +46,8 @@ static void rules(void)
     CHECK(!strcmp(rbe_profile_series(p), "parts"));
     CHECK(rbe_profile_metric(p) == RBE_METRIC_FISHER);
     CHECK(rbe_profile_tokens(p) == 777 && rbe_profile_probes(p) == 333);
+    CHECK(rbe_profile_compensate(p) == 555);
+    CHECK_NEAR(rbe_profile_compensate_share(p), 0.25, 0);
     CHECK(rbe_metric_by_name("inputs") == RBE_METRIC_INPUTS);
     CHECK(!rbe_metric_name(RBE_METRIC_COUNT));
     CHECK(rbe_profile_budget_bytes(p) == 0);
@@ -111,6 +115,8 @@ static void faults(void)
         {"metric: feet\nall codec=seed", "inputs, fisher or two-sided"},
         {"probes: 0\nall codec=seed", "no number of tokens"},
         {"probes: many\nall codec=seed", "no number of tokens"},
+        {"compensate-share: 1.1\nall codec=seed", "between 0 and 1"},
+        {"compensate-share: \nall codec=seed", "between 0 and 1"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
     };
 
