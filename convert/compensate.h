@@ -12,8 +12,8 @@
  *
  * W' = W + (S W E[(x - x') x'^T] + RBE_COMPENSATE_STREAM E[(r - r') x'^T]) E[x' x'^T]^-1, the
  * moment damped as that of feedback.h.  S is the profile's compensate-share: all of it suits
- * the text at hand best, and other text less.  Where W is added to the stream, a token counts by
- * the inverse of |r'|^2, because what follows normalises.  Targets for the inputs of encoded
+ * the text at hand best, and other text less.  Where W is added to the stream, a token counts
+ * by the inverse of |r'|^2, because what follows normalises.  Targets for the inputs of encoded
  * layers: Li et al. 2025, "GPTAQ", and Arai and Ichikawa 2025, "Quantization error
  * propagation".  The share of the stream's error was found by measurement
  * (docs/log/ENCODER.md).
