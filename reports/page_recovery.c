@@ -38,8 +38,26 @@ static void recovery_points(const struct rbe_page *p, const struct rbe_row *row,
     }
 }
 
+static bool is_of_judged(const struct rbe_page *p, const struct rbe_row *row)
+{
+    return rbe_results_model(p->r, RBE_VALUE_AT(row->v, base)) == p->c->base;
+}
+
+/* Whether a training of the judged original is there: then the plot shows those alone. */
+static bool has_judged(const struct rbe_page *p)
+{
+    const struct rbe_row *row;
+    size_t i = 0;
+
+    while ((row = rbe_next_of_all(p, RBE_KIND(recovery), &i)))
+        if (is_of_judged(p, row))
+            return true;
+    return false;
+}
+
 enum rbe_status rbe_section_recovery(const struct rbe_page *p)
 {
+    const bool judged = has_judged(p);
     const struct rbe_row *row;
     struct rbe_plot_data data;
     enum rbe_status err;
@@ -56,6 +74,8 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
     data.missing = "no training gives its perplexity and the original's";
     fprintf(data.tsv, "# model\ttokens_millions\tperplexity_above_original_percent\n");
     while ((row = rbe_next_of_all(p, RBE_KIND(recovery), &i))) {
+        if (judged && !is_of_judged(p, row))
+            continue;
         recovery_points(p, row, &data);
         if (json_array_size(RBE_VALUE_AT(row->v, stages)) > json_array_size(stages))
             stages = RBE_VALUE_AT(row->v, stages);
@@ -77,7 +97,8 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
                              "Perplexity on validation text, in percent above the original's, "
                              "while the encoded model is trained to follow it; not the test "
                              "text of the criteria. "
-                             "Dotted: where a stage of the training ends, with its name.",
+                             "Dotted: where a stage of the training ends, with its name. "
+                             "Trainings of other originals are in the table alone.",
                              p->d)))
         return err;
     rbe_document_table(p->doc, "model|profile|loss|>tokens|>perplexity before|>after|"

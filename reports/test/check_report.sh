@@ -250,6 +250,9 @@ done > "$work/r/recorded/curve.jsonl"
 [{"name":"it'\''s","end_tokens":4},{"name":"b","end_tokens":9}],"points":[{"tokens":0,"perplexity":9,
 "divergence":0.4321},{"tokens":9,"perplexity":8,"divergence":0.1234}]}' | tr '\n' ' '
     echo
+    echo "$head"'"kind":"recovery","base":{"name":"other","sha256":"dd"},"model":{"name":"of-other","sha256":"de",
+"bytes":9,"rbe":true},"tokens":9,"base_perplexity":5,"stages":[],"points":[{"tokens":9,"perplexity":8}]}' | tr '\n' ' '
+    echo
     echo "$head"'"kind":"inference","mode":"latency","decode_median_ms":7,"decode":[],"model":'"$svd}"
     echo "$head"'"kind":"codecs","source":{"name":"s"},"matrices":[],"rows":[{"codec":"seed",
 "asked":8,"ratio":8.1,"bits_per_weight":3.9,"relative_rmse":0.1,"bound":0.07}]}' | tr '\n' ' '
@@ -261,6 +264,8 @@ done > "$work/r/recorded/curve.jsonl"
 check 'takes recorded rows' run "$work/r" --out "$work/rec"
 check 'training by tokens, in millions, then percent above the original' grep -q \
     "$(printf '^hybrid-4-t[^\t]*\t9[^\t]*e-06\t60[.0]')" "$work/rec/plots/recovery.tsv"
+check 'the training of another original is in the table alone' sh -c "
+    ! grep -q of-other '$work/rec/plots/recovery.tsv' && grep -q 'of-other (recorded)' '$work/rec/index.html'"
 check 'and the divergence before and after it' test \
     "$(grep -oE '>0\.(4321|1234)<' "$work/rec/index.html" | wc -l)" = 2
 check 'judges none of them' grep -Eq '^C3 .*PASS .* 57' "$work/out"
