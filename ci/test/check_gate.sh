@@ -59,7 +59,17 @@ check 'not a hair' gives 0 gate 1000 --exact perplexity=50:50.01
 check 'judges counts alone' gives 3 gate 1000 --metrics '' --count decode=1000:1030
 check 'allows fewer' gives 0 gate 1000 --metrics '' --count decode=1000:1010
 SPREAD=900
-check 'says when it is too noisy' gives 4 gate 1000 --budget 0.5
+# Of such noise three runs in a hundred find one of the two faster: two of three tell.
+noisy() {
+    local n=0 i status
+    for i in 1 2 3; do
+        status=0
+        gate 1000 --budget 0.5 > "$work/out.$i" 2>&1 || status=$?
+        [ $status != 4 ] || n=$((n + 1))
+    done
+    [ $n -ge 2 ]
+}
+check 'says when it is too noisy' noisy
 SPREAD=10
 check 'catches memory' gives 3 "$rbe" gate --base "exec $work/stub" \
     --new "MEMORY=1040000 exec $work/stub" --metrics memory
