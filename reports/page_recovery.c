@@ -97,10 +97,11 @@ enum rbe_status rbe_section_recovery(const struct rbe_page *p)
                              "Perplexity on validation text, in percent above the original's, "
                              "while the encoded model is trained to follow it; not the test "
                              "text of the criteria. "
-                             "Dotted: where a stage of the training ends, with its name. "
-                             "Trainings of other originals are in the table alone.",
+                             "Dotted: where a stage of the training ends, with its name.",
                              p->d)))
         return err;
+    if (judged)
+        rbe_document_paragraph(p->doc, "Trainings of other originals are in the table alone.");
     rbe_document_table(p->doc, "model|profile|loss|>tokens|>perplexity before|>after|"
                        ">original, f32|>divergence before, nats|>after|>tokens/s|>time, s");
     i = 0;
