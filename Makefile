@@ -152,18 +152,19 @@ $(B)/base/commit.o:    $(B)/commit.h
 all: programs                               ## build rbe, rbe-run, rbe-serve and rbe-bench
 programs: $(B)/bin/rbe $(B)/bin/rbe-run $(B)/bin/rbe-serve $(B)/bin/rbe-bench
 
-# The kernels alone, which need no library but libm: their tests build for any machine.
+# What is linked is replaced as a whole: another make may use it, or link it too, at the same
+# time.
+NEW    = $@.$$$$
+RENAME = mv -f $(NEW) $@
+
+# The kernels alone need no library but libm: their tests build for any machine.
 # Archives that stay here are thin, lists of the objects beside them.
 $(B)/librbe-kernels.a: $(kernelobjs)
 $(B)/librbe.a: $(library)
 $(B)/librun.a: $(runfrom)
 $(B)/librbe-kernels.a $(B)/librbe.a $(B)/librun.a:
 	@echo '  AR    $@'
-	$(Q)rm -f $@ && ar rcsT $@ $^
-
-# A program is replaced as a whole: another make may run it, or link it too, at the same time.
-NEW    = $@.$$$$
-RENAME = mv -f $(NEW) $@
+	$(Q)ar rcsT $(NEW) $^ && $(RENAME)
 
 $(B)/bin/rbe: $(B)/cli/main.o $(B)/base/commit.o $(B)/librbe.a
 	@mkdir -p $(@D)
@@ -255,7 +256,7 @@ LIBRARYLIBS := -ljansson -lxxhash -ldl -lm
 $(B)/lib/librbe.a: $(publicobjs)
 	@mkdir -p $(@D)
 	@echo '  AR    $@'
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)ar rcs $(NEW) $^ && $(RENAME)
 
 $(B)/lib/librbe.map: $(B)/lib/librbe.a $(headers) scripts/symbols.sh
 	$(Q)scripts/symbols.sh RBE_$(SOVERSION) $< $(headers) > $@.tmp && mv $@.tmp $@

@@ -135,7 +135,10 @@ void rbe_convert_print_totals(const struct rbe_convert *c, double peak_bytes)
         printf("as low-rank factors: %" PRIu64 " bytes, %.4f bits a parameter\n",
                rbe_convert_low_rank_bytes(c),
                8 * (double)rbe_convert_low_rank_bytes(c) / (double)c->params);
-    printf("%.0f s of encoding; peak memory %.0f MB\n", c->seconds, peak_bytes / 1e6);
+    printf("%.0f s of encoding; ", c->seconds);
+    if (c->compensating > 0)
+        printf("%.0f s of targets before it; ", c->compensating);
+    printf("peak memory %.0f MB\n", peak_bytes / 1e6);
     if (unmet)
         printf("! %" PRIu64 " matrices: the codec cannot have the rate the profile asks for at "
                "that block; its smallest is used\n", unmet);

@@ -3,15 +3,13 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "convert/calibrate.h"
+#include "convert/calibrate_private.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/file.h"
@@ -29,20 +27,11 @@
 
 enum {
     WINDOWS_MIN = 8,
-    WINDOW_MOST = 1024,         /* tokens of a window: the whole context, if it is no longer, */
-    WINDOW_LONG = 512,          /* else so many */
     LOGITS = 64,                /* rows of logits asked for at once, only for their inputs */
     SLICES = 8,                 /* of the positions at hand, whose sums are apart */
-    NAME_SIZE = 64,
     METRIC_ROWS_MOST = 4096,    /* of a matrix with a metric of its rows: what it takes grows
                                  * with their square */
 };
-
-/* Changes whenever the same windows would give other sums. */
-#define CALIBRATION "rbe-calibration-5"
-
-/* Behind a weight's name: the moment of its gradients. */
-#define OUTER ".outer"
 
 /* Seconds of work that may be lost. */
 #define KEEP_EVERY 60.0
@@ -56,69 +45,6 @@ enum {
 /* Limits of a row's weight over the mean of all. */
 #define ROW_LEAST 0.05
 #define ROW_MOST 20.0
-
-/* Rows of a range of a weight, and where the moment of their gradients is. */
-struct range {
-    size_t row0, rows, at;
-};
-
-/* One weight's inputs, and the gradients by its outputs. */
-struct site {
-    char name[NAME_SIZE];
-    size_t rows, cols;
-    struct range ranges[RBE_RANGES_MAX];        /* those with such a moment */
-    size_t range_count, outer_floats;
-    float *outer;               /* sums of g g^T, half a square for each range; as sums */
-    const float *outer_upper;   /* as upper */
-    double weight;              /* of the positions, summed */
-    float *sums;                /* half of it (half.h); NULL once it is on the disk */
-    const float *upper;         /* the same, or where it is mapped */
-    unsigned pass;              /* by which it is gathered */
-    double *energy;             /* [rows] sums of g^2; NULL by RBE_METRIC_INPUTS */
-    float *importance;          /* [rows], mean 1; as energy */
-    bool silent;                /* the sums are all zero: nothing is known */
-};
-
-/* Which pass gathers a weight's moment. */
-struct share {
-    char name[NAME_SIZE];
-    unsigned pass;
-};
-
-struct rbe_calibration {
-    struct rbe_calibration_how how;
-    struct rbe_model_config config;
-    struct site *sites;
-    size_t site_count, tokens;
-    uint32_t *text;             /* [tokens] */
-    char sha256[65];
-
-    /* While gathering. */
-    struct rbe_pool *pool;
-    const struct rbe_vector *v;
-    struct rbe_half *half;
-    float *weights;             /* [tokens of a window]; NULL by RBE_METRIC_INPUTS */
-    float *scaled;              /* [tokens of a window][largest cols]; the same */
-    float *energies;            /* [SLICES][largest rows]; the same */
-    bool failed;                /* out of memory in the tap */
-    unsigned pass;
-    struct share *shares;       /* [share_count]; NULL with one pass */
-    size_t share_count;
-    size_t done;                /* tokens of this pass, whole windows */
-    bool found_whole;           /* all of this pass was on the disk */
-    struct rbe_calibration_keep *keep;  /* or NULL */
-    char key[65];               /* of all that the sums depend on */
-    double kept;                /* rbe_now() of the last state kept */
-    int lock;                   /* of a shared folder, or -1 */
-
-    struct rbe_container **files;       /* [passes] what is on the disk, mapped; or NULL */
-};
-
-/* Tokens of a window. */
-static uint32_t window_of(const struct rbe_model_config *c)
-{
-    return c->n_ctx <= WINDOW_MOST ? c->n_ctx : WINDOW_LONG;
-}
 
 /* --- passes ------------------------------------------------------------------------------- */
 
@@ -180,8 +106,7 @@ static enum rbe_status set_shares(struct rbe_calibration *c,
     return RBE_OK;
 }
 
-/* Whether this pass gathers the weight's moment; NULL: of any weight. */
-static bool is_of_pass(const struct rbe_calibration *c, const char *name)
+bool rbe_calibration_is_of_pass(const struct rbe_calibration *c, const char *name)
 {
     for (size_t i = 0; i < c->share_count; i++)
         if (c->shares[i].pass == c->pass && (!name || !strcmp(c->shares[i].name, name)))
@@ -221,7 +146,7 @@ static void free_site(struct site *s)
     free(s->importance);
 }
 
-static struct site *add_site(struct rbe_calibration *c, const char *name, size_t rows,
+struct site *rbe_calibration_add_site(struct rbe_calibration *c, const char *name, size_t rows,
                              size_t cols)
 {
     struct site *grown = realloc(c->sites, (c->site_count + 1) * sizeof *grown);
@@ -249,6 +174,13 @@ static struct site *add_site(struct rbe_calibration *c, const char *name, size_t
     return s;
 }
 
+void rbe_calibration_drop_sites(struct rbe_calibration *c, size_t first)
+{
+    for (size_t i = first; i < c->site_count; i++)
+        free_site(&c->sites[i]);
+    c->site_count = first;
+}
+
 /* `count` positions' inputs of a site, and gradients by its outputs, or by the logits. */
 struct gather {
     struct rbe_calibration *c;
@@ -264,9 +196,9 @@ static void on_product(void *arg, const char *name, const float *x, size_t ldx, 
     struct rbe_calibration *c = arg;
     struct site *s = find(c, name);
 
-    if (!is_of_pass(c, name))
+    if (!rbe_calibration_is_of_pass(c, name))
         return;
-    if (!s && !(s = add_site(c, name, 0, cols))) {
+    if (!s && !(s = rbe_calibration_add_site(c, name, 0, cols))) {
         c->failed = true;
         return;
     }
@@ -354,10 +286,11 @@ static void on_gradient(void *arg, const struct rbe_grad_slice *slice, const flo
     struct rbe_calibration *c = arg;
     struct site *s = find(c, slice->name);
 
-    if (!is_of_pass(c, slice->name))
+    if (!rbe_calibration_is_of_pass(c, slice->name))
         return;
     /* The ranges of a weight share its inputs: one site. */
-    if (!s && !(s = add_site(c, slice->name, slice->weight_rows, slice->cols))) {
+    if (!s && !(s = rbe_calibration_add_site(c, slice->name, slice->weight_rows,
+                                             slice->cols))) {
         c->failed = true;
         return;
     }
@@ -431,256 +364,6 @@ static void finish_rows(struct site *s)
     }
 }
 
-/* --- kept on disk ------------------------------------------------------------------------- */
-
-static char *keep_path(const struct rbe_calibration *c)
-{
-    char name[64], pass[32] = "";
-
-    if (c->how.passes > 1)
-        snprintf(pass, sizeof pass, "-%u-of-%u", c->pass + 1, c->how.passes);
-    snprintf(name, sizeof name, "calibration%s%.16s%s.rbe", c->keep->shared ? "-" : "",
-             c->keep->shared ? c->key : "", pass);
-    return rbe_path_join(c->keep->folder, name);
-}
-
-/* Whether a kept file is of all the text. */
-static bool is_whole(const struct rbe_calibration *c, const struct rbe_container *file)
-{
-    const char *key = rbe_safetensors_meta(rbe_container_file(file), "calibration.key");
-    const char *at = rbe_safetensors_meta(rbe_container_file(file), "calibration.done");
-    size_t done;
-
-    return key && !strcmp(key, c->key) && at && sscanf(at, "%zu", &done) == 1 &&
-           done == c->tokens;
-}
-
-/* Whether this pass is there as a whole, by what the file says of itself. */
-static bool pass_is_kept(const struct rbe_calibration *c)
-{
-    struct rbe_container *file = NULL;
-    char *path = keep_path(c);
-    const bool kept = path && !access(path, R_OK) &&
-                      !rbe_container_open(&file, path, false, NULL) && is_whole(c, file);
-
-    rbe_container_close(&file);
-    free(path);
-    return kept;
-}
-
-static enum rbe_status set_key(struct rbe_calibration *c, const struct rbe_model_config *config)
-{
-    char text[400], ids[65], shape[65];
-
-    if (rbe_sha256(ids, c->text, c->tokens * sizeof *c->text) ||
-        rbe_sha256(shape, config, sizeof *config))
-        return RBE_ERR_NOMEM;
-    const int n = snprintf(text, sizeof text, CALIBRATION " %s %s %s %s %zu %s",
-                           c->keep->source_sha256, shape, rbe_metric_name(c->how.metric),
-                           c->how.bf16 ? "bf16" : "f32", c->tokens, ids);
-    return rbe_sha256(c->key, text, (size_t)n);
-}
-
-static void energy_name(char name[NAME_SIZE + 8], const struct site *s)
-{
-    snprintf(name, NAME_SIZE + 8, "%s.energy", s->name);
-}
-
-static void outer_name(char name[NAME_SIZE + 8], const struct site *s)
-{
-    snprintf(name, NAME_SIZE + 8, "%s" OUTER, s->name);
-}
-
-static bool is_outer(const char *name)
-{
-    const size_t n = strlen(name), end = sizeof OUTER - 1;
-
-    return n > end && !strcmp(name + n - end, OUTER);
-}
-
-/* The sums so far, as tensors of a container, which has checksums. */
-static enum rbe_status add_sums(struct rbe_container_builder *b,
-                                const struct rbe_calibration *c, struct rbe_diag *d)
-{
-    char name[NAME_SIZE + 8], done[24];
-    enum rbe_status err;
-
-    snprintf(done, sizeof done, "%zu", c->done);
-    if ((err = rbe_container_add_meta(b, "calibration.key", c->key, d)) ||
-        (err = rbe_container_add_meta(b, "calibration.done", done, d)))
-        return err;
-    for (size_t i = 0; i < c->site_count && !err; i++) {
-        const struct site *s = &c->sites[i];
-        if (s->pass != c->pass)
-            continue;
-        const uint64_t half[1] = {rbe_half_floats(s->cols)}, rows[1] = {s->rows};
-        char size[64];
-
-        snprintf(size, sizeof size, "%zu %a", s->cols, s->weight);
-        energy_name(name, s);
-        if (!(err = rbe_container_add_tensor(b, s->name, RBE_DT_F32, 1, half, s->sums, d)) &&
-            !(err = rbe_container_add_meta(b, s->name, size, d)) && s->rows)
-            err = rbe_container_add_tensor(b, name, RBE_DT_F64, 1, rows, s->energy, d);
-        const uint64_t outer[1] = {s->outer_floats};
-        outer_name(name, s);
-        if (!err && s->outer_floats)
-            err = rbe_container_add_tensor(b, name, RBE_DT_F32, 1, outer, s->outer, d);
-    }
-    return err;
-}
-
-/* A file beside which the conversion's own would find no room is not written. */
-static enum rbe_status check_room(const struct rbe_calibration *c, size_t bytes,
-                                  struct rbe_diag *d)
-{
-    struct statvfs fs;
-
-    if (statvfs(c->keep->folder, &fs) < 0)
-        return rbe_fail_errno(d, "%s", c->keep->folder);
-    if ((double)fs.f_bavail * (double)fs.f_frsize < (double)bytes + (double)c->keep->reserve)
-        return rbe_fail(d, RBE_ERR_IO, "%s: too little room on the disk for a calibration of "
-                        "%zu MB", c->keep->folder, bytes / 1000000);
-    return RBE_OK;
-}
-
-/* Keeps the state; where that fails, the work goes on without. */
-static void keep_state(struct rbe_calibration *c)
-{
-    struct rbe_container_builder *b = NULL;
-    struct rbe_diag *why = &c->keep->why;
-    char *path = keep_path(c);
-
-    why->text[0] = 0;
-    if (!path)
-        rbe_fail(why, RBE_ERR_NOMEM, "out of memory");
-    /* A whole one is there where a lock did not keep another process out: that one counts. */
-    else if (!(c->keep->shared && pass_is_kept(c)) && !rbe_container_begin(&b, why) &&
-             !add_sums(b, c, why) &&
-             !check_room(c, rbe_container_file_bytes(b), why))
-        rbe_container_write(b, path, why);
-    rbe_container_end(&b);
-    free(path);
-    c->kept = rbe_now();
-}
-
-/* One site from a kept file; false when it is not as written. */
-static bool take_site(struct rbe_calibration *c, const struct rbe_safetensors *f,
-                      const struct rbe_tensor *t)
-{
-    const char *size = rbe_safetensors_meta(f, t->name);
-    char name[NAME_SIZE + 8];
-    size_t cols;
-    double v;
-
-    if (!size || sscanf(size, "%zu %la", &cols, &v) != 2 || cols > UINT32_MAX ||
-        t->count != rbe_half_floats(cols) || strlen(t->name) >= NAME_SIZE)
-        return false;
-    snprintf(name, sizeof name, "%s.energy", t->name);
-    const struct rbe_tensor *energy = rbe_safetensors_find(f, name);
-    if ((c->how.metric != RBE_METRIC_INPUTS) != (energy != NULL) ||
-        (energy && (energy->dtype != RBE_DT_F64 || energy->dims != 1)))
-        return false;
-    struct site *s = add_site(c, t->name, energy ? (size_t)energy->count : 0, cols);
-    if (!s)
-        return false;
-    s->weight = v;
-    memcpy(s->sums, t->data, t->bytes);
-    rbe_map_forget(t->data, t->bytes);
-    outer_name(name, s);
-    const struct rbe_tensor *outer = rbe_safetensors_find(f, name);
-    if (s->outer_floats && (!outer || outer->dtype != RBE_DT_F32 || outer->dims != 1 ||
-                            outer->count != s->outer_floats))
-        return false;
-    if (s->outer_floats) {
-        memcpy(s->outer, outer->data, outer->bytes);
-        rbe_map_forget(outer->data, outer->bytes);
-    }
-    if (energy)
-        memcpy(s->energy, energy->data, energy->bytes);
-    return true;
-}
-
-/* Those from the first on. */
-static void drop_sites(struct rbe_calibration *c, size_t first)
-{
-    for (size_t i = first; i < c->site_count; i++)
-        free_site(&c->sites[i]);
-    c->site_count = first;
-}
-
-/* Goes on from a kept state of the same calibration, undamaged; else from nothing. */
-static void take_state(struct rbe_calibration *c, const struct rbe_model_config *config)
-{
-    struct rbe_container *file = NULL;
-    const size_t before = c->site_count;
-    char *path = keep_path(c);
-    size_t done = 0;
-
-    c->done = 0;
-    if (!path || rbe_container_open(&file, path, true, NULL))
-        goto out;
-    const struct rbe_safetensors *f = rbe_container_file(file);
-    const char *key = rbe_safetensors_meta(f, "calibration.key");
-    const char *at = rbe_safetensors_meta(f, "calibration.done");
-    bool good = key && !strcmp(key, c->key) && at && sscanf(at, "%zu", &done) == 1 &&
-                done <= c->tokens && done % window_of(config) == 0;
-    for (size_t i = 0; i < rbe_safetensors_count(f) && good; i++) {
-        const struct rbe_tensor *t = rbe_safetensors_at(f, i);
-        if (t->dims == 1 && t->dtype == RBE_DT_F32 && !is_outer(t->name))
-            good = take_site(c, f, t);
-    }
-    if (good)
-        c->done = done;
-    else
-        drop_sites(c, before);
-    c->keep->taken += c->done;
-out:
-    rbe_container_close(&file);
-    free(path);
-}
-
-/* What a pass has gathered stays on the disk, where there is room; else in memory. */
-static enum rbe_status leave_on_disk(struct rbe_calibration *c, struct rbe_diag *d)
-{
-    struct rbe_container **file = &c->files[c->pass];
-    char *path = keep_path(c);
-
-    if (!c->found_whole)
-        keep_state(c);
-    if (!c->keep->why.text[0] && path && !rbe_container_open(file, path, true, &c->keep->why) &&
-        !is_whole(c, *file)) {
-        rbe_container_close(file);
-        rbe_fail(&c->keep->why, RBE_ERR_IO, "%s: another process has replaced it", path);
-    }
-    if (*file) {
-        const struct rbe_safetensors *f = rbe_container_file(*file);
-        for (size_t i = 0; i < c->site_count; i++) {
-            struct site *s = &c->sites[i];
-            const struct rbe_tensor *t = rbe_safetensors_find(f, s->name);
-            char name[NAME_SIZE + 8];
-            outer_name(name, s);
-            const struct rbe_tensor *outer = rbe_safetensors_find(f, name);
-            if (s->pass != c->pass || !t || t->count != rbe_half_floats(s->cols) ||
-                (s->outer_floats && (!outer || outer->count != s->outer_floats)))
-                continue;
-            s->upper = (const float *)t->data;
-            free(s->sums);
-            s->sums = NULL;
-            rbe_map_forget(t->data, t->bytes);
-            if (!s->outer_floats)
-                continue;
-            s->outer_upper = (const float *)outer->data;
-            free(s->outer);
-            s->outer = NULL;
-            rbe_map_forget(outer->data, outer->bytes);
-        }
-    }
-    free(path);
-    return (c->how.passes > 1 || c->keep->shared) && !*file
-               ? rbe_fail(d, RBE_ERR_IO, "%s", c->keep->why.text)
-               : RBE_OK;
-}
-
 /* --- windows ------------------------------------------------------------------------------ */
 
 /* Of all inputs. */
@@ -718,7 +401,7 @@ static enum rbe_status begin(struct rbe_calibration **out, struct rbe_calibratio
                              size_t count, struct rbe_calibration_keep *keep,
                              struct rbe_pool *pool, struct rbe_diag *d)
 {
-    const size_t n = window_of(config), windows = count / n;
+    const size_t n = rbe_calibration_window(config), windows = count / n;
 
     *out = NULL;
     if (windows < WINDOWS_MIN)
@@ -742,7 +425,7 @@ static enum rbe_status begin(struct rbe_calibration **out, struct rbe_calibratio
     c->files = calloc(c->how.passes, sizeof *c->files);
     enum rbe_status err = rbe_half_open(&c->half, how.bf16, widest_moment(config, how.metric),
                                         n, pool, d);
-    if (!err && (!c->files || (keep && set_key(c, config)) ||
+    if (!err && (!c->files || (keep && rbe_calibration_set_key(c, config)) ||
                  (c->how.passes > 1 && set_shares(c, config))))
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (err)
@@ -751,47 +434,17 @@ static enum rbe_status begin(struct rbe_calibration **out, struct rbe_calibratio
     return err;
 }
 
-/* Whether nothing is left to gather. */
-static bool all_is_kept(struct rbe_calibration *c)
-{
-    bool all = c->keep != NULL;
-
-    for (c->pass = 0; all && c->pass < c->how.passes; c->pass++)
-        all = !is_of_pass(c, NULL) || pass_is_kept(c);
-    c->pass = 0;
-    return all;
-}
-
-/* In a shared folder one process gathers while the others wait. */
-static enum rbe_status wait_turn(struct rbe_calibration *c, struct rbe_diag *d)
-{
-    char name[64];
-
-    if (!c->keep || !c->keep->shared || all_is_kept(c))
-        return RBE_OK;
-    snprintf(name, sizeof name, "calibration-%.16s.lock", c->key);
-    char *path = rbe_path_join(c->keep->folder, name);
-    if (path)
-        c->lock = rbe_lock_take(path, "another process's calibration");
-    free(path);
-    /* What killed ones were writing. */
-    *strrchr(name, '.') = 0;
-    if (c->lock >= 0)
-        rbe_remove_temporaries(c->keep->folder, name);
-    return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
-}
-
 /* The next one that is not empty, from what was kept of it; false: there is none. */
 static bool begin_pass(struct rbe_calibration *c, const struct rbe_model_config *config,
                        struct rbe_progress *progress)
 {
-    while (c->pass < c->how.passes && !is_of_pass(c, NULL))
+    while (c->pass < c->how.passes && !rbe_calibration_is_of_pass(c, NULL))
         c->pass++;
     if (c->pass == c->how.passes)
         return false;
     c->done = 0;
     if (c->keep)
-        take_state(c, config);
+        rbe_calibration_take_state(c, config);
     c->found_whole = c->done == c->tokens;
     c->kept = rbe_now();
     if (progress)
@@ -808,7 +461,7 @@ static enum rbe_status end_pass(struct rbe_calibration *c, struct rbe_diag *d)
         if (c->sites[i].pass == c->pass && !(err = check_moment(&c->sites[i], d)))
             finish_rows(&c->sites[i]);
     if (!err && c->keep)
-        err = leave_on_disk(c, d);
+        err = rbe_calibration_leave_on_disk(c, d);
     c->pass++;
     return err;
 }
@@ -831,7 +484,7 @@ static enum rbe_status window_done(struct rbe_calibration *c, size_t done,
     c->done = done;
     const double lost = rbe_now() - c->kept;
     if (c->keep && (rbe_interrupted() || (done < c->tokens && lost > KEEP_EVERY)))
-        keep_state(c);
+        rbe_calibration_keep_state(c);
     return rbe_interrupted() ? rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted") : RBE_OK;
 }
 
@@ -862,8 +515,9 @@ static enum rbe_status end(struct rbe_calibration **out, struct rbe_calibration 
 
 static struct rbe_session_limits tap_limits(const struct rbe_model_config *c)
 {
-    return (struct rbe_session_limits){
-        .max_tokens = window_of(c), .max_batch = window_of(c), .max_logits = LOGITS};
+    const uint32_t n = rbe_calibration_window(c);
+
+    return (struct rbe_session_limits){.max_tokens = n, .max_batch = n, .max_logits = LOGITS};
 }
 
 static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model *m,
@@ -873,7 +527,7 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
                                  struct rbe_progress *progress, struct rbe_diag *d)
 {
     const struct rbe_model_config *config = rbe_model_config(m);
-    const size_t n = window_of(config);
+    const size_t n = rbe_calibration_window(config);
     struct rbe_calibration *c;
     struct rbe_session *s = NULL;
     enum rbe_status err;
@@ -882,7 +536,7 @@ static enum rbe_status by_inputs(struct rbe_calibration **out, struct rbe_model 
     if ((err = begin(&c, how, config, tokens, count, keep, pool, d)))
         return err;
     float *logits = malloc(LOGITS * (size_t)config->vocab * sizeof *logits);
-    if (!(err = wait_turn(c, d)))
+    if (!(err = rbe_calibration_wait_turn(c, d)))
         err = logits ? rbe_session_open(&s, m, tap_limits(config), pool, d)
                      : rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
     if (!err) {
@@ -949,8 +603,8 @@ size_t rbe_calibration_held_bytes(const struct rbe_model_config *c, enum rbe_met
 static struct rbe_grad_limits fisher_limits(const struct rbe_model_config *c,
                                             struct rbe_calibration_how how)
 {
-    return (struct rbe_grad_limits){.batch = 1, .time = window_of(c), .tap_only = true,
-                                    .recompute = how.again, .bf16 = how.bf16};
+    return (struct rbe_grad_limits){.batch = 1, .time = rbe_calibration_window(c),
+                                    .tap_only = true, .recompute = how.again, .bf16 = how.bf16};
 }
 
 /* The most that a weight on its way to the engine takes: as it is stored, and turned where
@@ -970,7 +624,7 @@ static size_t loading_bytes(const struct rbe_model_config *c)
 /* Of the positions at hand: weights, draws, inputs, energies of rows. */
 static size_t position_bytes(const struct rbe_model_config *c)
 {
-    return (window_of(c) * (2 + widest(c)) + SLICES * tallest(c)) * sizeof(float);
+    return (rbe_calibration_window(c) * (2 + widest(c)) + SLICES * tallest(c)) * sizeof(float);
 }
 
 size_t rbe_calibration_bytes(const struct rbe_model_config *c, struct rbe_calibration_how how,
@@ -978,7 +632,8 @@ size_t rbe_calibration_bytes(const struct rbe_model_config *c, struct rbe_calibr
 {
     const size_t kept = rbe_calibration_held_bytes(c, how.metric) +
                         gathered_bytes(c, how.metric, passes_of(how)) +
-                        rbe_half_bytes(how.bf16, widest_moment(c, how.metric), window_of(c));
+                        rbe_half_bytes(how.bf16, widest_moment(c, how.metric),
+                                       rbe_calibration_window(c));
 
     if (how.metric != RBE_METRIC_INPUTS) {
         const size_t gathers = kept + position_bytes(c), loads = loading_bytes(c);
@@ -1037,7 +692,7 @@ static enum rbe_status by_fisher(struct rbe_calibration **out, struct rbe_calibr
     draws = malloc(n * sizeof *draws);
     if (!c->weights || !c->scaled || !c->energies || !draws)
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
-    else if (!(err = wait_turn(c, d)) && !all_is_kept(c))
+    else if (!(err = rbe_calibration_wait_turn(c, d)) && !rbe_calibration_all_is_kept(c))
         err = open_engine(&t, s, limits, c, d);
     start_progress(c, progress);
     while (!err && begin_pass(c, config, progress)) {
@@ -1148,7 +803,7 @@ void rbe_calibration_close(struct rbe_calibration **pc)
 
     if (!c)
         return;
-    drop_sites(c, 0);
+    rbe_calibration_drop_sites(c, 0);
     free(c->sites);
     free_buffers(c);
     for (unsigned i = 0; c->files && i < c->how.passes; i++)
