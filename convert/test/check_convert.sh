@@ -103,6 +103,8 @@ measured=("$tiny" -p mini-2.89 --bits 4 --calibration "$dir/c.txt" --search fast
 plain_error() { awk '$1 ~ /^h\.[01]\.mlp/ { sum += $10 } END { print sum }' "$dir/out"; }
 check 'a measured allocation' run "${measured[@]}" "$dir/m.rbe" --json "$dir/m.jsonl"
 with=$(plain_error)
+check 'it says how long the targets took' grep -Eq '^[0-9]+ s of encoding; [0-9]+ s of targets before it; peak' \
+    "$dir/out"
 staged() { test "$(jq -c "$1" "$dir/m.jsonl")" = "$2"; }
 check 'its stages are in the row' staged '[.stages[].name]' \
     '["calibration","sensitivities","encoding","writing"]'
