@@ -187,21 +187,42 @@ mode_t rbe_file_mode(mode_t mode)
     return (mode & ~mask) | (mode & 0700);
 }
 
+/* Whether standard output or standard error go to this file. */
+static bool is_standard(const struct stat *st)
+{
+    struct stat own;
+
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (!fstat(fd, &own) && own.st_dev == st->st_dev && own.st_ino == st->st_ino)
+            return true;
+    return false;
+}
+
 enum rbe_status rbe_outfile_open(struct rbe_outfile *o, const char *path, struct rbe_diag *d)
 {
     enum rbe_status err = RBE_OK;
-    const size_t n = strlen(path);
-    struct stat st;
+    struct stat st, link;
 
     *o = (struct rbe_outfile){0};
     /* The rename would put a file in the place of a device, a pipe, or a folder. */
-    if (!stat(path, &st) && !S_ISREG(st.st_mode))
-        return rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
-    o->path = strdup(path);
+    if (!stat(path, &st)) {
+        if (!S_ISREG(st.st_mode))
+            return rbe_fail(d, RBE_ERR_IO, "%s: cannot write: not a regular file", path);
+        /* What is printed would go on into a file that has no name any more. */
+        if (is_standard(&st))
+            return rbe_fail(d, RBE_ERR_IO, "%s: cannot write: this program prints there", path);
+    }
+    /* Of a link the file behind it is replaced. */
+    o->path = !lstat(path, &link) && S_ISLNK(link.st_mode) ? realpath(path, NULL)
+                                                            : strdup(path);
+    if (!o->path)
+        return errno == ENOMEM ? rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path)
+                               : rbe_fail_errno(d, "%s: cannot write", path);
+    const size_t n = strlen(path = o->path);
     o->tmp = malloc(n + 12);
     /* A name as long as names may be leaves no room behind it. */
     const size_t name = strlen(rbe_base_name(path)), cut = name + 10 > NAME_MAX ? 10 : 0;
-    if (!o->path || !o->tmp) {
+    if (!o->tmp) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         goto out;
     }

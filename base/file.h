@@ -42,8 +42,9 @@ mode_t rbe_file_mode(mode_t mode);
 
 /*
  * A file being written beside `path`; it takes path's place only at commit, after every
- * byte was written and synced.  Write to `f` with stdio.  Only a regular file is replaced:
- * RBE_ERR_IO for a device, a pipe, a folder.
+ * byte was written and synced.  Write to `f` with stdio.  Only a regular file is replaced, of a
+ * link the one behind it: RBE_ERR_IO for a device, a pipe, a folder, a link to nothing, and
+ * where standard output or standard error go.
  */
 struct rbe_outfile {
     FILE *f;

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,36 @@ static void check_outputs(const char *path)
     free(soft);
     free(fresh);
     free(dots);
+}
+
+/* What is behind a link is replaced, not the link; nor what the program prints into. */
+static void check_links(const char *path)
+{
+    char *soft = rbe_path_join(folder, "soft"), *out = rbe_path_join(folder, "out");
+    struct rbe_diag d = {{0}};
+    struct rbe_outfile o;
+    struct stat st;
+
+    CHECK(!symlink("a", soft));
+    put(soft, "through the link");
+    CHECK(!lstat(soft, &st) && S_ISLNK(st.st_mode) && holds(path, "through the link"));
+    put(path, "first");
+    CHECK(!unlink(soft) && !symlink("nothing", soft));
+    CHECK(rbe_outfile_open(&o, soft, &d) == RBE_ERR_IO && !o.f && strstr(d.text, soft));
+    CHECK(!unlink(soft));
+
+    put(out, "");
+    fflush(stdout);
+    const int kept = dup(STDOUT_FILENO), fd = open(out, O_WRONLY);
+    CHECK(kept >= 0 && dup2(fd, STDOUT_FILENO) == STDOUT_FILENO);
+    const enum rbe_status err = rbe_outfile_open(&o, out, &d);
+    dup2(kept, STDOUT_FILENO);
+    CHECK(err == RBE_ERR_IO && strstr(d.text, "prints there"));
+    close(kept);
+    close(fd);
+    CHECK(!unlink(out));
+    free(soft);
+    free(out);
 }
 
 static void check_names(void)
@@ -134,6 +165,7 @@ int main(void)
     CHECK(rbe_outfile_open(&o, folder, &d) == RBE_ERR_IO);
     unlink(pipe_path);
     free(pipe_path);
+    check_links(path);
 
     /* A name as long as names may be. */
     char name[NAME_MAX + 1], *longest;
