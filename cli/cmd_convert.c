@@ -66,13 +66,20 @@ static json_t *calibration_json(const struct rbe_convert *c)
 {
     const struct rbe_calibration *k = c->o.calibration;
 
-    return !k ? json_null()
-              : RBE_OBJECT(RBE_INT(tokens, rbe_calibration_tokens(k)),
+    if (!k)
+        return json_null();
+    json_t *j = RBE_OBJECT(RBE_INT(tokens, rbe_calibration_tokens(k)),
                            RBE_WORD(metric, rbe_metric_name(rbe_calibration_metric(k))),
                            RBE_WORD(products, rbe_calibration_is_bf16(k) ? "bf16" : "f32"),
                            RBE_WORD(sha256, rbe_calibration_sha256(k)),
                            RBE_FLAG(feedback, !c->o.no_feedback),
                            RBE_INT(compensated, rbe_convert_compensated(c)));
+    if (j && rbe_convert_compensated(c) &&
+        RBE_SET(j, RBE_REAL(compensated_share, rbe_profile_compensate_share(c->o.profile)))) {
+        json_decref(j);
+        j = NULL;
+    }
+    return j;
 }
 
 /* What a part of the conversion took. */
@@ -235,11 +242,15 @@ static enum rbe_status check_arguments(const struct rbe_convert_args *a, struct 
     if ((a->calibration || a->metric || a->f32) && a->no_calibration)
         return rbe_fail(d, RBE_ERR_ARG, "--no-calibration excludes --calibration, --metric and "
                         "--f32");
+    if (a->compensate > 0 && (a->no_calibration || a->no_feedback))
+        return rbe_fail(d, RBE_ERR_ARG, "--compensate is by error feedback: it excludes %s",
+                        a->no_calibration ? "--no-calibration" : "--no-feedback");
     if (a->search && !is_drawn(a) && rbe_search_by_name(a->search) == RBE_SEARCH_COUNT)
         return rbe_fail(d, RBE_ERR_ARG, "--search: fast, default, best or none");
-    if (is_drawn(a) && (a->calibration || a->metric || a->f32 || a->allocate))
+    if (is_drawn(a) &&
+        (a->calibration || a->metric || a->f32 || a->allocate || a->compensate > 0))
         return rbe_fail(d, RBE_ERR_ARG, "--search none draws codes: it excludes --calibration, "
-                        "--metric, --f32 and --allocate");
+                        "--metric, --f32, --allocate and --compensate");
     if (a->shard && a->plan)
         return rbe_fail(d, RBE_ERR_ARG, "--plan: is the same for all shards");
     if (a->shard && a->json)

@@ -33,9 +33,13 @@ size_t rbe_convert_bytes(const struct rbe_convert *c, const struct rbe_calibrati
     const size_t held = how ? rbe_calibration_held_bytes(config, how->metric) : 0;
     const size_t first = how ? rbe_calibration_bytes(config, *how, threads) : 0;
     const enum rbe_metric metric = how ? how->metric : RBE_METRIC_INPUTS;
-    const bool compensates = how && c->o.compensate && !c->o.no_feedback;
+    const size_t text = rbe_profile_tokens(c->o.profile);
+    const size_t read = text ? text : RBE_CALIBRATION_TOKENS;
+    /* No more tokens than the calibration reads. */
+    const size_t compensated = c->o.compensate < read ? c->o.compensate : read;
     const size_t streams =
-        compensates ? rbe_compensation_bytes(config, c->o.compensate, how->bf16, threads) : 0;
+        how && compensated && !c->o.no_feedback
+            ? rbe_compensation_bytes(config, compensated, how->bf16, threads) : 0;
     size_t most = allocates ? rbe_convert_allocate_bytes(c, threads) : 0;
 
     for (size_t i = 0; i < c->count; i++) {

@@ -31,7 +31,7 @@
  *     codec=NAME       one of kernels/formats.def; other: f32 f16
  *     block=N          B
  *     bits=X ratio=X   rate of this tensor, scales counted: B or K follows; without block, bits
- *                      and ratio B follows the budget in seed and seed4
+ *                      and ratio B follows the budget in seed, seed4 and seedg
  *     k=N              hybrid: coefficients of each block
  *     energy=X         hybrid: smallest K that leaves this part of the energy (0..1)
  *     layout=published hybrid: 8-byte coefficients instead of f16 and packed indices

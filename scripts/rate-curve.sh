@@ -12,8 +12,9 @@
 #   SEEDS     profiles of the seed points (default: mini-2.25 mini-2.89 mini-3.25 mini-4.0)
 #   TRAINED   models after recovery training (default: those that ship and
 #             RESULTS/models/*-tuned.rbe)
-#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe, from its
-#             profile NAME-train where there is one
+#   TOKENS    train every seed point on so many tokens into RESULTS/models/*-tuned.rbe
+#   TUNE      options of rbe tune for that (default: --profile scales-text --evaluations 4, and
+#             --bf16 where the CPU has it)
 #   PARTS     profiles that encode a part of the model, the chapter's phases among them
 #             (default: phase1 phase2 phase3 hybrid-architecture)
 #   RATIOS    of hybrid and low rank (default: "4 8 11")
@@ -42,6 +43,9 @@ read -ra seeds <<< "${SEEDS:-mini-2.25 mini-2.89 mini-3.25 mini-4.0}"
 read -ra parts <<< "${PARTS:-phase1 phase2 phase3 hybrid-architecture}"
 read -ra ratios <<< "${RATIOS:-4 8 11}"
 read -ra options <<< "${OPTIONS:-}"
+bf16=''
+! grep -qsw avx512_bf16 /proc/cpuinfo || bf16=--bf16
+read -ra tune <<< "${TUNE:---profile scales-text --evaluations 4 $bf16}"
 windows=${WINDOWS:-60}
 packed=packed128 codecs=() times=()
 if [ -n "${QUICK:-}" ]; then
@@ -84,14 +88,9 @@ fi
 
 for p in "${seeds[@]}"; do
     if [ -z "${TOKENS:-}" ] || [ -s "$models/$p-tuned.rbe" ]; then continue; fi
-    start=$p
-    if [ -s "convert/profiles/$p-train.profile" ]; then
-        start=$p-train
-        convert "$start" --profile "$start" "${options[@]}"
-    fi
     rm -f "$models/$p-tuned.jsonl"
-    rbe tune "$model" "$models/$start.rbe" "$models/$p-tuned.rbe" "${threads[@]}" --quiet \
-        --tokens "$TOKENS" --out-json "$models/$p-tuned.jsonl"
+    rbe tune "$model" "$models/$p.rbe" "$models/$p-tuned.rbe" "${threads[@]}" --quiet \
+        --tokens "$TOKENS" --out-json "$models/$p-tuned.jsonl" "${tune[@]}"
 done
 shopt -s nullglob
 trained=("$models"/*-tuned.rbe)

@@ -17,7 +17,7 @@
 # step failed; 2 usage.
 set -eu
 cd "$(dirname "$0")/.."
-if [ $# != 1 ] || [ -z "$1" ]; then
+if [ $# != 1 ] || [ -z "$1" ] || [ "${1#-}" != "$1" ]; then
     echo "train-mini.sh: wants a folder; see the head of scripts/train-mini.sh" >&2
     exit 2
 fi

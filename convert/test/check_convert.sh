@@ -118,12 +118,18 @@ check 'within the budget' [ "$(($(size "$dir/m.rbe") * 8))" -le $((628480 * 4)) 
 check 'near to it' [ "$(($(size "$dir/m.rbe") * 8))" -gt $((628480 * 39 / 10)) ]
 check 'rows of the embedding apart' grep -q '"parts":\[{"rows":128,' "$dir/m.jsonl"
 check 'divergences in the result' grep -q '"probe_divergence":' "$dir/m.jsonl"
+check 'and how much of what is lost is restored' staged .calibration.compensated_share 1
 check 'and peak memory' grep -q '"peak_bytes":[1-9]' "$dir/m.jsonl"
 check 'the same again' run "${measured[@]}" "$dir/m2.rbe"
 check 'bit for bit' cmp "$dir/m.rbe" "$dir/m2.rbe"
 check 'without feedback' run "${measured[@]}" "$dir/m3.rbe" --no-feedback
 check 'layers err more' awk -v a="$with" -v b="$(plain_error)" \
     'BEGIN { exit !(a > 0 && b > 1.3 * a) }'
+asked() { sed -n 's/^memory: up to \([0-9]*\) MB.*/\1/p' "$dir/out"; }
+check 'as many tokens as are read' run "${measured[@]}" --plan --compensate 131072
+by_text=$(asked)
+check 'more are not counted' run "${measured[@]}" --plan --compensate 16000000
+check 'to the same memory' [ "$(asked)" = "$by_text" ]
 check 'it says what memory it takes' grep -q '^memory: up to [1-9][0-9]* MB' "$dir/out"
 check 'and refuses more than is allowed' fails 1 'besides the mapped checkpoint, 5 are allowed' \
     "${measured[@]}" "$dir/x.rbe" --memory 5
@@ -140,6 +146,11 @@ if [ "$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')" -gt 1000 ]; then
     check 'or within what is offered' planned 1500 2000 --threads 2 --memory 2000
     rm -r "$dir/large"
 fi
+for without in --no-calibration --no-feedback '--search none'; do
+    # shellcheck disable=SC2086 # two words
+    check "compensation with $without" fails 2 '--compensate' "$tiny" "$dir/x.rbe" -p mini-2.89 \
+        --compensate 4000 $without
+done
 check 'a limit that is none' fails 2 '--memory' "$tiny" "$dir/x.rbe" --memory -1
 check 'a calibration text' run "$tiny" "$dir/lf.rbe" -p seed-b44 --calibration "$dir/c.txt" \
     --search fast

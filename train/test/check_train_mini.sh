@@ -10,6 +10,7 @@ script=$root/scripts/train-mini.sh shipped=$root/datasets/embedded/mini-2.89-tun
 
 check 'no folder' refuses 2 'wants a folder' "$script"
 check 'an empty name' refuses 2 'wants a folder' "$script" ''
+check 'an option' refuses 2 'wants a folder' "$script" --help
 # What is there is taken, and compared.
 mkdir "$work/same" "$work/other"
 for to in same other; do
