@@ -52,7 +52,7 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
     rbe_document_table(p->doc, "model|text|>tokens|>KL mean, nats|>s.e.|>median|>90 %|>99 %|"
                        ">99.9 %|>same first choice|>s.e.|>of five choices the same|>s.e.|"
                        ">same token drawn|>s.e.|"
-                       ">change of the true token's p, mean|>s.e.|>RMS|>s.e.");
+                       ">change of the true token's p|>s.e.");
     i = 0;
     while ((row = rbe_next_of_all(p, RBE_KIND(divergence), &i))) {
         rbe_row_model_cell(p, row);
@@ -72,8 +72,6 @@ enum rbe_status rbe_section_divergence(const struct rbe_page *p)
         rbe_number_cell(p->doc, "%.2f", 100 * RBE_NUMBER_AT(row->v, acceptance, rate_se));
         rbe_number_cell(p->doc, "%+.5f", RBE_NUMBER_AT(row->v, true_token, mean));
         rbe_number_cell(p->doc, "%.5f", RBE_NUMBER_AT(row->v, true_token, mean_se));
-        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, true_token, rms));
-        rbe_number_cell(p->doc, "%.4f", RBE_NUMBER_AT(row->v, true_token, rms_se));
     }
     return RBE_OK;
 }
