@@ -76,6 +76,23 @@ static void rules(void)
     CHECK(!p);
 }
 
+/* What a profile of one rule leaves open. */
+static void defaults(void)
+{
+    struct rbe_profile *p;
+    struct rbe_diag d = {""};
+
+    if (!CHECK(rbe_profile_parse(&p, "all codec=seed", "t", &d) == RBE_OK))
+        return;
+    CHECK(!strcmp(rbe_profile_name(p), "t") && !*rbe_profile_about(p));
+    CHECK(rbe_profile_budget_bits(p) == 0 && rbe_profile_budget_bytes(p) == 0);
+    CHECK(!rbe_profile_measured(p) && !rbe_profile_series(p));
+    CHECK(rbe_profile_metric(p) == RBE_METRIC_INPUTS);
+    CHECK(rbe_profile_tokens(p) == 0 && rbe_profile_probes(p) == 0);
+    CHECK(rbe_profile_compensate(p) == 0 && rbe_profile_compensate_share(p) == 1);
+    rbe_profile_close(&p);
+}
+
 static void faults(void)
 {
     static const struct {
@@ -210,6 +227,7 @@ static void rates(void)
 int main(void)
 {
     rules();
+    defaults();
     faults();
     shipped();
     rates();
