@@ -93,6 +93,24 @@ static void defaults(void)
     rbe_profile_close(&p);
 }
 
+/* Lines about layers that a model does not have, by its number of layers. */
+static void beyond(void)
+{
+    struct rbe_profile *p;
+
+    if (!CHECK(rbe_profile_parse(&p,
+                                 "# a comment\nall codec=seed\nmlp.fc layers=1-99 block=44\n"
+                                 "mlp.fc layers=2 block=45\n\nall layers=12-9999 block=46",
+                                 "t", NULL) == RBE_OK))
+        return;
+    CHECK(rbe_profile_beyond(p, 2, 0) == 4 && rbe_profile_beyond(p, 2, 4) == 6);
+    CHECK(rbe_profile_beyond(p, 2, 6) == 0);
+    CHECK(rbe_profile_beyond(p, 1, 0) == 3);
+    CHECK(rbe_profile_beyond(p, 3, 0) == 6);
+    CHECK(rbe_profile_beyond(p, 13, 0) == 0);
+    rbe_profile_close(&p);
+}
+
 static void faults(void)
 {
     static const struct {
@@ -135,6 +153,12 @@ static void faults(void)
         {"compensate-share: 1.1\nall codec=seed", "between 0 and 1"},
         {"compensate-share: \nall codec=seed", "between 0 and 1"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
+        {"budget-bits: 2\n\nbudget-bits: 2\nall codec=seed",
+         "t:3: 'budget-bits:' is given twice"},
+        {"name: a\nall codec=seed\nname: b", "t:3: 'name:' is given twice"},
+        {"about: a\nabout:\nall codec=seed", "t:2: 'about:' is given twice"},
+        {"compensate: 5\ncompensate-share: 1\ncompensate: 6\nall codec=seed",
+         "t:3: 'compensate:' is given twice"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -228,6 +252,7 @@ int main(void)
 {
     rules();
     defaults();
+    beyond();
     faults();
     shipped();
     rates();
