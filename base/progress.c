@@ -121,11 +121,14 @@ void rbe_progress_say(const char *fmt, ...)
     va_end(ap);
 }
 
-static char held[160];
+static char held[640];
 
 void rbe_progress_hold(const char *line)
 {
-    snprintf(held, sizeof held, "%s", line);
+    const size_t n = strlen(held);
+
+    if (!strstr(held, line))
+        snprintf(held + n, sizeof held - n, "%s%s", n ? "\n" : "", line);
 }
 
 void rbe_progress_release(bool print)

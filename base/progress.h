@@ -41,7 +41,8 @@ void rbe_progress_line(char *buf, size_t size, const struct rbe_progress *p, dou
 double rbe_progress_left(const struct rbe_progress *p, double spent);
 
 /* Holds a line for stderr back until work begins, which is at rbe_progress_start(): an error
- * before then stands alone.  To release it by hand: printed, or dropped. */
+ * before then stands alone.  Lines held before stay in front of it; the same line again is
+ * none.  To release them by hand: printed, or dropped. */
 void rbe_progress_hold(const char *line);
 void rbe_progress_release(bool print);
 

@@ -96,6 +96,16 @@ enum rbe_status rbe_read_text(char **out, size_t *size, char sha256[65], const c
     return RBE_OK;
 }
 
+bool rbe_word_again(struct rbe_words_seen *s, const char *word)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (!strcmp(s->word[i], word))
+            return true;
+    if (s->count < sizeof s->word / sizeof *s->word)
+        s->word[s->count++] = word;
+    return false;
+}
+
 char *rbe_text_name(const char *path)
 {
     const char *base = strrchr(path, '/');

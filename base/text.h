@@ -40,6 +40,16 @@ char *rbe_text_name(const char *path);
  * new size.  marks may be NULL. */
 size_t rbe_text_plain(char *s, size_t size, struct rbe_text_marks *marks);
 
+/* Words of a small text seen so far, not copied. */
+struct rbe_words_seen {
+    const char *word[32];
+    size_t count;
+};
+
+/* Whether this one was there before; it is now.  The caller sees to it that there are not more
+ * than fit: where each known word is taken once, by the number of those. */
+bool rbe_word_again(struct rbe_words_seen *s, const char *word);
+
 /* What Python's str.isspace() takes for white space. */
 bool rbe_is_space(uint32_t code);
 

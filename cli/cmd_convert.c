@@ -404,6 +404,26 @@ static void fit_calibration(struct work *w)
         w->how = twice;
 }
 
+/* Lines of the profile for layers that the model does not have: a slip, or a profile for models
+ * of several depths. */
+static void warn_beyond(const struct rbe_profile *p, const struct rbe_source *s)
+{
+    const int layers = (int)s->config.n_layer;
+    char text[300];
+    size_t n = 0;
+    int line = 0;
+
+    while ((line = rbe_profile_beyond(p, layers, line)) && n < sizeof text / 2)
+        n += (size_t)snprintf(text + n, sizeof text - n, n ? ", line %d" : "line %d", line);
+    if (!n)
+        return;
+    char all[480];
+    snprintf(all, sizeof all, "rbe convert: profile %.60s: without effect, as the model has "
+             "layers 0 to %d alone: %s%s", rbe_profile_name(p), layers - 1, text,
+             line ? ", and others" : "");
+    rbe_progress_hold(all);
+}
+
 /* Which codec and B each matrix gets, as far as that is known before anything is measured. */
 static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
 {
@@ -423,6 +443,7 @@ static enum rbe_status make_plan(struct work *w, struct rbe_diag *d)
                         "only generated weights (rbe synth) may become", a->model);
     if ((err = rbe_convert_plan(&w->c, w->source, &o, d)) || (err = check_used(a, w->c, d)))
         return err;
+    warn_beyond(w->profile, w->source);
     w->how.metric = a->metric ? rbe_metric_by_name(a->metric) : rbe_profile_metric(w->profile);
     w->calibrates = rbe_convert_wants_calibration(w->c) && !a->no_calibration && !is_drawn(a);
     w->allocates = w->calibrates &&

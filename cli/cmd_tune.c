@@ -52,6 +52,7 @@ struct run {
     struct rbe_trainer_result result;
     char key[65], model_sha[65];
     uint64_t tokens;
+    bool rounded;               /* the recipe's batch, to whole sequences */
 };
 
 static void close_run(struct run *r)
@@ -286,14 +287,17 @@ static enum rbe_status make_key(struct run *r, struct rbe_diag *d)
     if ((err = rbe_sha256(recipe, r->recipe.text, strlen(r->recipe.text))) ||
         (err = rbe_sha256(shape, &r->source->config, sizeof r->source->config)))
         return err;
-    const int n = snprintf(text, sizeof text, "tune 4 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
-                           " %s %s %u %u %u %u %d %d %d %d %s %zu", r->source->sha256, shape,
-                           r->model_sha, calibration, recipe,
-                           r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
-                           r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
-                           r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
-                           r->a->bf16, r->a->recompute, rbe_metric_name(r->o.how.metric),
-                           kept_bytes(r, r->tokens));
+    int n = snprintf(text, sizeof text, "tune 4 %s %s %s %s %s %s %" PRIu64 " %" PRIu64
+                     " %s %s %u %u %u %u %d %d %d %d %s %zu", r->source->sha256, shape,
+                     r->model_sha, calibration, recipe,
+                     r->recipe.loss, r->tokens, r->o.seed, r->text.sha256,
+                     r->valid.sha256, r->o.time, r->o.micro, r->o.evaluations,
+                     r->o.valid_windows, (int)rbe_pool_threads(r->pool), r->a->control,
+                     r->a->bf16, r->a->recompute, rbe_metric_name(r->o.how.metric),
+                     kept_bytes(r, r->tokens));
+    /* A checkpoint that took steps of another size does not go on. */
+    if (r->rounded)
+        n += snprintf(text + n, sizeof text - (size_t)n, " %u", r->recipe.batch);
     return rbe_sha256(r->key, text, (size_t)n);
 }
 
@@ -337,6 +341,10 @@ static enum rbe_status tokens_for_minutes(struct run *r, struct rbe_diag *d)
         rate = (double)b.batch * b.time / (rbe_now() - start);
     }
     rbe_grad_zero(r->train);
+    if (60 * r->a->minutes * rate < r->recipe.batch)
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s: a step has %u tokens (batch), which take "
+                        "%.0f s, longer than --minutes %g", r->recipe.name, r->recipe.batch,
+                        r->recipe.batch / rate, r->a->minutes);
     /* A tenth for evaluations and what else a step does. */
     r->tokens = (uint64_t)(0.9 * 60 * r->a->minutes * rate / r->recipe.batch) * r->recipe.batch;
     r->tokens = r->tokens ? r->tokens : r->recipe.batch;
@@ -357,6 +365,29 @@ static void on_point(void *arg, const struct rbe_trainer_point *p)
         printf("  divergence %.5f  agreement %.2f %%", p->divergence, 100 * p->agreement);
     printf("%s\n", p->latent ? "  (not all matrices are encoded)" : "");
     fflush(stdout);
+}
+
+/* Sequences no longer than a step, and a step of whole sequences. */
+static enum rbe_status fit_step(struct run *r, struct rbe_diag *d)
+{
+    const uint32_t batch = r->recipe.batch;
+    const uint32_t time = r->o.time < batch ? r->o.time : batch;
+
+    if (time < 2)
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s: sequences of %u token have none to "
+                        "predict: the profile's batch is %u, the model's context %u",
+                        r->recipe.name, time, batch, r->source->config.n_ctx);
+    r->o.time = time;
+    r->recipe.batch = batch / time * time;
+    r->rounded = r->recipe.batch != batch;
+    if (r->rounded)
+        printf("batch: %u tokens are no whole number of sequences of %u: a step has %u\n",
+               batch, time, r->recipe.batch);
+    if (!(r->a->minutes > 0) && r->recipe.batch > r->tokens)
+        return rbe_fail(d, RBE_ERR_ARG, "profile %s: a step has %u tokens (batch), the whole "
+                        "training %" PRIu64 " (--tokens)", r->recipe.name, r->recipe.batch,
+                        r->tokens);
+    return RBE_OK;
 }
 
 static uint32_t default_time(const struct rbe_model_config *c)
@@ -423,9 +454,8 @@ static enum rbe_status open_run(struct run *r, struct rbe_diag *d)
         .stop_after = (uint64_t)a->stop_after, .key = r->key, .pool = r->pool,
         .progress = &r->progress, .on_point = on_point, .arg = r};
     rbe_calibration_fit(&r->o.how, c, 1, rbe_pool_threads(r->pool), CALIBRATION_MOST);
-    if (r->o.time > r->recipe.batch)
-        r->o.time = r->recipe.batch;
-    if ((err = rbe_find_tokenizer(&r->tokenizer, NULL, a->original, c, d)) ||
+    if ((err = fit_step(r, d)) ||
+        (err = rbe_find_tokenizer(&r->tokenizer, NULL, a->original, c, d)) ||
         (err = open_texts(r, d)) || (err = open_models(r, d)))
         return err;
     if (a->minutes > 0 && (err = tokens_for_minutes(r, d)))

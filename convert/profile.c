@@ -44,6 +44,7 @@ static const char *const key_names[KEY_COUNT] = {
 struct rule {
     unsigned classes;           /* bits of enum rbe_class */
     int layer0, layer1;
+    int line;                   /* of the text, from 1 on */
     unsigned set;               /* bits of enum key that the line gives */
     struct rbe_settings c;
 };
@@ -94,9 +95,9 @@ static unsigned classes_with(bool (*has)(enum rbe_class))
 struct reader {
     const char *where;
     int line;
+    struct rbe_words_seen headers;
     struct rbe_diag *d;
 };
-
 
 static enum rbe_status __attribute__((format(printf, 2, 3)))
 fault(const struct reader *r, const char *fmt, ...)
@@ -285,7 +286,7 @@ static enum rbe_status check_rule(const struct reader *r, const struct rule *u)
 
 static enum rbe_status read_rule(struct rbe_profile *p, const struct reader *r, char *line)
 {
-    struct rule u = {.layer0 = 0, .layer1 = MAX_LAYER,
+    struct rule u = {.layer0 = 0, .layer1 = MAX_LAYER, .line = r->line,
                      .c = {.k = -1, .feedback = true, .cost = 1}};
     const char *class_names[RBE_CLASS_COUNT];
     char names[256], *save, *word = strtok_r(line, " \t", &save);
@@ -338,7 +339,7 @@ static enum rbe_status read_rule(struct rbe_profile *p, const struct reader *r, 
     return RBE_OK;
 }
 
-static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r, char *line,
+static enum rbe_status read_header(struct rbe_profile *p, struct reader *r, char *line,
                                    char *colon)
 {
     char *value = colon + 1 + strspn(colon + 1, " \t");
@@ -346,6 +347,8 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
     long n;
 
     *colon = 0;
+    if (rbe_word_again(&r->headers, line))
+        return fault(r, "'%.40s:' is given twice", line);
     if (!strcmp(line, "name") || !strcmp(line, "about")) {
         char **to = *line == 'n' ? &p->name : &p->about;
         free(*to);
@@ -407,7 +410,7 @@ static enum rbe_status read_header(struct rbe_profile *p, const struct reader *r
                  "series", line);
 }
 
-static enum rbe_status read_line(struct rbe_profile *p, const struct reader *r, char *line)
+static enum rbe_status read_line(struct rbe_profile *p, struct reader *r, char *line)
 {
     char *hash = strchr(line, '#');
 
@@ -662,6 +665,14 @@ size_t rbe_profile_compensate(const struct rbe_profile *p)
 float rbe_profile_compensate_share(const struct rbe_profile *p)
 {
     return p->compensate_share;
+}
+
+int rbe_profile_beyond(const struct rbe_profile *p, int layers, int after)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->rules[i].layer0 >= layers && p->rules[i].line > after)
+            return p->rules[i].line;
+    return 0;
 }
 
 /* Key by key, those the later line sets. */

@@ -21,6 +21,8 @@
  *                                  parts of the model, or schedule; else by their codec
  *     CLASS [layers=A-B] codec=NAME [KEY=VALUE...]
  *
+ * Each header stands once at most.
+ *
  * CLASS is one of model/arch.def's: wte, wpe, attn.qkv, attn.proj, mlp.fc, mlp.proj, other
  * (norms and biases; the same words for every architecture: of a Llama attn.qkv are its
  * queries, keys and values, mlp.fc its gates and what they gate); or all (the matrices: every
@@ -123,6 +125,10 @@ size_t rbe_profile_tokens(const struct rbe_profile *p);
 size_t rbe_profile_probes(const struct rbe_profile *p);
 size_t rbe_profile_compensate(const struct rbe_profile *p);
 float rbe_profile_compensate_share(const struct rbe_profile *p);
+
+/* The first line of its text below line `after` (0: of all) whose layers=A-B begins past the
+ * last of so many layers, so that it is about no matrix of such a model; 0: there is none. */
+int rbe_profile_beyond(const struct rbe_profile *p, int layers, int after);
 
 struct rbe_settings rbe_profile_settings(const struct rbe_profile *p, enum rbe_class c,
                                          int layer);

@@ -35,6 +35,13 @@ const char *rbe_mechanism_name(enum rbe_mechanism m)
 
 /* --- reading ------------------------------------------------------------------------------ */
 
+struct reader {
+    const char *where;
+    int line;
+    struct rbe_words_seen headers;
+    struct rbe_diag *d;
+};
+
 static bool get_number(const char *s, double low, double high, double *out)
 {
     char *end;
@@ -83,11 +90,14 @@ static bool set_key(struct rbe_stage *s, const char *key, const char *v)
     return false;
 }
 
-static enum rbe_status read_stage(struct rbe_recipe *r, char *line, const char *where,
-                                  int number, struct rbe_diag *d)
+static enum rbe_status read_stage(struct rbe_recipe *r, const struct reader *from, char *line)
 {
     char *save, *word = strtok_r(line, " \t", &save);
     struct rbe_stage *s = &r->stages[r->count];
+    const char *const where = from->where;
+    const int number = from->line;
+    struct rbe_diag *const d = from->d;
+    struct rbe_words_seen keys = {.count = 0};
 
     if (r->count == RBE_RECIPE_STAGES)
         return rbe_fail(d, RBE_ERR_ARG, "%s:%d: more than %d stages", where, number,
@@ -103,6 +113,8 @@ static enum rbe_status read_stage(struct rbe_recipe *r, char *line, const char *
         if (!value || !set_key(s, word, value))
             return rbe_fail(d, RBE_ERR_ARG, "%s:%d: '%.40s' is no key, or '%.40s' no value for "
                             "it", where, number, word, value ? value : "");
+        if (rbe_word_again(&keys, word))
+            return rbe_fail(d, RBE_ERR_ARG, "%s:%d: '%s' is given twice", where, number, word);
     }
     if (!(s->epochs > 0))
         return rbe_fail(d, RBE_ERR_ARG, "%s:%d: stage '%s' has no epochs", where, number,
@@ -144,14 +156,14 @@ static bool set_header(struct rbe_recipe *r, const char *key, const char *v)
         return rbe_optimizer_named(&r->optimizer, v, NULL) == RBE_OK;
     } else if (!strcmp(key, "batch") && get_number(v, 1, 1e7, &x)) {
         r->batch = (uint32_t)x;
+        return x == floor(x);
     } else {
         return false;
     }
     return true;
 }
 
-static enum rbe_status read_line(struct rbe_recipe *r, char *line, const char *where,
-                                 int number, struct rbe_diag *d)
+static enum rbe_status read_line(struct rbe_recipe *r, struct reader *from, char *line)
 {
     char *hash = strchr(line, '#');
 
@@ -164,15 +176,19 @@ static enum rbe_status read_line(struct rbe_recipe *r, char *line, const char *w
     if (!n)
         return RBE_OK;
     if (!strncmp(line, "stage", 5) && (line[5] == ' ' || line[5] == '\t'))
-        return read_stage(r, line, where, number, d);
+        return read_stage(r, from, line);
     char *colon = strchr(line, ':');
     if (!colon)
-        return rbe_fail(d, RBE_ERR_ARG, "%s:%d: neither a stage nor KEY: VALUE", where, number);
+        return rbe_fail(from->d, RBE_ERR_ARG, "%s:%d: neither a stage nor KEY: VALUE",
+                        from->where, from->line);
     *colon++ = 0;
     colon += strspn(colon, " \t");
     if (!set_header(r, line, colon))
-        return rbe_fail(d, RBE_ERR_ARG, "%s:%d: '%.40s' is no header, or '%.40s' no value for "
-                        "it", where, number, line, colon);
+        return rbe_fail(from->d, RBE_ERR_ARG, "%s:%d: '%.40s' is no header, or '%.40s' no "
+                        "value for it", from->where, from->line, line, colon);
+    if (rbe_word_again(&from->headers, line))
+        return rbe_fail(from->d, RBE_ERR_ARG, "%s:%d: '%s:' is given twice", from->where,
+                        from->line, line);
     return RBE_OK;
 }
 
@@ -181,7 +197,7 @@ enum rbe_status rbe_recipe_parse(struct rbe_recipe *r, const char *text, const c
 {
     enum rbe_status err = RBE_OK;
     char *copy = strdup(text), *line = copy;
-    int number = 0;
+    struct reader from = {.where = where, .d = d};
 
     *r = (struct rbe_recipe){.loss = "kl", .warmup = 0.05, .clip = 1, .batch = 4096};
     snprintf(r->name, sizeof r->name, "%s", where);
@@ -193,7 +209,8 @@ enum rbe_status rbe_recipe_parse(struct rbe_recipe *r, const char *text, const c
         char *next = strchr(line, '\n');
         if (next)
             *next++ = 0;
-        err = read_line(r, line, where, ++number, d);
+        from.line++;
+        err = read_line(r, &from, line);
         line = next;
     }
     if (!err && !r->count)

@@ -15,6 +15,9 @@
  *     optimizer: adamw         of latent matrices but the embedding: or muon
  *     stage NAME epochs=N KEY=VALUE...
  *
+ * A header stands once, and so does a key of a stage.  A step is of whole sequences: `batch` is
+ * rounded down to them, or they are as short as it is.
+ *
  * Stages come in turn; each gets the part of all tokens that its epochs are of all epochs.
  *
  *     epochs=X         its share

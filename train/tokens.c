@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -282,6 +284,27 @@ static enum rbe_status add_lines(struct reader *r)
     return err;
 }
 
+/* Whether a file can be text, as far as can be said without reading it: a pipe could not be
+ * read again. */
+static enum rbe_status check_file(const char *path, struct rbe_diag *d)
+{
+    struct stat st;
+    FILE *f = NULL;
+    bool empty;
+
+    if (ends_in(path, ".xz") || ends_in(path, ".gz") || ends_in(path, ".zst"))
+        return rbe_fail(d, RBE_ERR_ARG, "%s: compressed; unpack it first", path);
+    if (stat(path, &st) || access(path, R_OK))
+        return rbe_fail_errno(d, "%s", path);
+    if (S_ISDIR(st.st_mode))
+        return rbe_fail(d, RBE_ERR_IO, "%s: a folder", path);
+    /* Some say so that are not (/proc). */
+    empty = S_ISREG(st.st_mode) && !st.st_size && (f = fopen(path, "rb")) && fgetc(f) == EOF;
+    if (f)
+        fclose(f);
+    return empty ? rbe_fail(d, RBE_ERR_FORMAT, "%s: no text in it", path) : RBE_OK;
+}
+
 static enum rbe_status add_file(struct reader *r)
 {
     const size_t before = r->t->count;
@@ -289,8 +312,6 @@ static enum rbe_status add_file(struct reader *r)
     char *text;
     size_t size;
 
-    if (ends_in(r->path, ".xz") || ends_in(r->path, ".gz") || ends_in(r->path, ".zst"))
-        return rbe_fail(r->d, RBE_ERR_ARG, "%s: compressed; unpack it first", r->path);
     if (ends_in(r->path, ".jsonl")) {
         err = add_lines(r);
     } else if (!(err = rbe_read_text(&text, &size, NULL, r->path, r->d))) {
@@ -311,6 +332,9 @@ enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths
     enum rbe_status err = RBE_OK;
 
     *out = (struct rbe_tokens){0};
+    /* All of them: the last may be reached in another run only. */
+    for (size_t i = 0; i < count && !err; i++)
+        err = check_file(paths[i], d);
     for (size_t i = 0; i < count && !err && !full(&r); i++) {
         r.path = paths[i];
         err = add_file(&r);

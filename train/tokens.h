@@ -36,7 +36,8 @@ const char *rbe_layout_name(enum rbe_layout l);
  * "text" and perhaps a "title", which is put above it; anything else is one document of plain
  * UTF-8.  The end-of-text token stands after each document.  Reading ends after the document
  * that brings `limit` tokens (0: all of them).  A compressed, empty or damaged file is an
- * error that names it.
+ * error that names it; so is one that is not there or may not be read, also where reading ends
+ * before it.
  */
 enum rbe_status rbe_tokens_open(struct rbe_tokens *out, const char *const *paths, size_t count,
                                 size_t limit, enum rbe_layout layout,

@@ -114,8 +114,35 @@ static void check_terminal(unsigned short columns)
     CHECK(line && line - seen > 4 && !memcmp(line - 4, "\r\033[K", 4));
 }
 
+/* Lines that are held back until work begins, or are dropped: each once, in their order. */
+static void check_held(void)
+{
+    char path[] = "/tmp/rbe-held-XXXXXX", seen[200] = "";
+    const int fd = mkstemp(path), kept = dup(STDERR_FILENO);
+
+    if (!CHECK(fd >= 0 && kept >= 0))
+        return;
+    fflush(stderr);
+    dup2(fd, STDERR_FILENO);
+    rbe_progress_hold("dropped");
+    rbe_progress_release(false);
+    rbe_progress_hold("the first");
+    rbe_progress_hold("the second");
+    rbe_progress_hold("the first");
+    rbe_progress_release(true);
+    rbe_progress_release(true);
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    CHECK(pread(fd, seen, sizeof seen - 1, 0) > 0);
+    CHECK(!strcmp(seen, "the first\nthe second\n"));
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
+    check_held();
     for (unsigned short columns = 20; columns <= 120; columns += 10)
         check_terminal(columns);
     check_lines();

@@ -124,8 +124,18 @@ static void check_files(void)
     free(s);
 }
 
+static void check_again(void)
+{
+    struct rbe_words_seen seen = {.count = 0};
+
+    CHECK(!rbe_word_again(&seen, "a") && !rbe_word_again(&seen, "ab"));
+    CHECK(rbe_word_again(&seen, "a") && rbe_word_again(&seen, "ab"));
+    CHECK(!rbe_word_again(&seen, "b") && seen.count == 3);
+}
+
 int main(void)
 {
+    check_again();
     check_plain();
     check_strip();
     check_pipe();

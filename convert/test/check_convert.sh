@@ -95,6 +95,19 @@ check 'going on after that' run "$mini" "$dir/cut.rbe" -p "$dir/slow.profile"
 check 'finished matrices are kept then too' [ "$(grep -c '(kept)' "$dir/out")" -ge 3 ]
 check 'the same file as one never killed' cmp "$dir/cut.rbe" "$dir/whole.rbe"
 
+# Layers that the model (of two) does not have: a line says so, where nothing else is wrong.
+printf 'name: deep\nall codec=int4\nall layers=99 scale-search=on\nmlp.fc layers=0-99 cost=2\n%s\n' \
+    'mlp.fc layers=2-9999 codec=int8' >"$dir/deep.profile"
+check 'rules for no layer' run "$dir/made" "$dir/deep.rbe" -p "$dir/deep.profile"
+check 'are said to be so' one_line \
+    '^rbe convert: profile deep: without effect, as the model has layers 0 to 1 alone: line 3, line 5$'
+check 'and do nothing' run "$dir/made" "$dir/plain.rbe" --codec int4
+check 'to no matrix' test "$(tensors "$dir/deep.rbe")" = "$(tensors "$dir/plain.rbe")"
+check 'rules for some' run "$mini" "$dir/deep.rbe" -p chapter-8.3.1 --plan
+check 'are not' test ! -s "$dir/err"
+sed 's/int4/seed/' "$dir/deep.profile" >"$dir/open.profile"
+check 'an error stands alone' fails 2 'leaves B to a budget' "$dir/made" "$dir/deep.rbe" -p "$dir/open.profile"
+
 # Calibrated and with a measured allocation, on a model small enough to test.
 tiny=$dir/tiny
 "$rbe" synth --shape 2,64,2,64,8192 "$tiny" >"$dir/out" 2>&1

@@ -76,6 +76,41 @@ static void rules(void)
     CHECK(!p);
 }
 
+/* What a profile of one rule leaves open. */
+static void defaults(void)
+{
+    struct rbe_profile *p;
+    struct rbe_diag d = {""};
+
+    if (!CHECK(rbe_profile_parse(&p, "all codec=seed", "t", &d) == RBE_OK))
+        return;
+    CHECK(!strcmp(rbe_profile_name(p), "t") && !*rbe_profile_about(p));
+    CHECK(rbe_profile_budget_bits(p) == 0 && rbe_profile_budget_bytes(p) == 0);
+    CHECK(!rbe_profile_measured(p) && !rbe_profile_series(p));
+    CHECK(rbe_profile_metric(p) == RBE_METRIC_INPUTS);
+    CHECK(rbe_profile_tokens(p) == 0 && rbe_profile_probes(p) == 0);
+    CHECK(rbe_profile_compensate(p) == 0 && rbe_profile_compensate_share(p) == 1);
+    rbe_profile_close(&p);
+}
+
+/* Lines about layers that a model does not have, by its number of layers. */
+static void beyond(void)
+{
+    struct rbe_profile *p;
+
+    if (!CHECK(rbe_profile_parse(&p,
+                                 "# a comment\nall codec=seed\nmlp.fc layers=1-99 block=44\n"
+                                 "mlp.fc layers=2 block=45\n\nall layers=12-9999 block=46",
+                                 "t", NULL) == RBE_OK))
+        return;
+    CHECK(rbe_profile_beyond(p, 2, 0) == 4 && rbe_profile_beyond(p, 2, 4) == 6);
+    CHECK(rbe_profile_beyond(p, 2, 6) == 0);
+    CHECK(rbe_profile_beyond(p, 1, 0) == 3);
+    CHECK(rbe_profile_beyond(p, 3, 0) == 6);
+    CHECK(rbe_profile_beyond(p, 13, 0) == 0);
+    rbe_profile_close(&p);
+}
+
 static void faults(void)
 {
     static const struct {
@@ -118,6 +153,12 @@ static void faults(void)
         {"compensate-share: 1.1\nall codec=seed", "between 0 and 1"},
         {"compensate-share: \nall codec=seed", "between 0 and 1"},
         {"budget-bits: 2\nbudget-bytes: 5\nall codec=seed", "two budgets"},
+        {"budget-bits: 2\n\nbudget-bits: 2\nall codec=seed",
+         "t:3: 'budget-bits:' is given twice"},
+        {"name: a\nall codec=seed\nname: b", "t:3: 'name:' is given twice"},
+        {"about: a\nabout:\nall codec=seed", "t:2: 'about:' is given twice"},
+        {"compensate: 5\ncompensate-share: 1\ncompensate: 6\nall codec=seed",
+         "t:3: 'compensate:' is given twice"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -210,6 +251,8 @@ static void rates(void)
 int main(void)
 {
     rules();
+    defaults();
+    beyond();
     faults();
     shipped();
     rates();

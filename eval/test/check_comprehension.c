@@ -503,6 +503,54 @@ static void check_generation(void)
     }
 }
 
+/* Two prompts, all texts of one nat a token: which part of fluency is the worst. */
+static void check_worst(const uint32_t *original, const uint32_t *model, size_t length,
+                        size_t model_length, const char *worst, double retained)
+{
+    size_t n[2] = {length, length}, m[2] = {model_length, model_length};
+    double alone[2] = {-(double)length, -(double)length}, one[2] = {1, 1};
+    double model_alone[2] = {-(double)model_length, -(double)model_length};
+    double after[2] = {-1, -1};
+    const struct rbe_judged a = {n, alone, after, one, NULL};
+    const struct rbe_judged b = {m, model_alone, after, one, NULL};
+    struct rbe_diag d = {""};
+    json_t *r = json_pack("{s:i, s:{s:o, s:o}}", "prompts_total", 2, "per_prompt", "original",
+                          rbe_generation_samples(original, 8, &a, 0, 2), "model",
+                          rbe_generation_samples(model, 8, &b, 0, 2));
+
+    CHECK(!rbe_generation_summarise(r, &d));
+    const json_t *fluency = json_object_get(r, "fluency");
+    CHECK(!strcmp(json_string_value(json_object_get(fluency, "worst")), worst));
+    CHECK_NEAR(at(r, "text_perplexity", "retained"), 1, 1e-12);
+    CHECK_NEAR(at(r, "fluency", "retained"), retained, 1e-12);
+    CHECK_NEAR(at(r, "fluency", "original"), at(r, worst, "original"), 1e-12);
+    CHECK_NEAR(at(r, "fluency", "model"), at(r, worst, "model"), 1e-12);
+    /* Both prompts alike, so that no interval is wider than a point. */
+    const json_t *ci = json_object_get(fluency, "retained_ci95");
+    CHECK_NEAR(json_number_value(json_array_get(ci, 0)), retained, 1e-12);
+    CHECK_NEAR(json_number_value(json_array_get(ci, 1)), retained, 1e-12);
+    json_decref(r);
+}
+
+/* Of fluency counts what is repeated, too, within a text and in all texts together: by the
+ * perplexity alone all of these would be as good as the original. */
+static void check_fluency(void)
+{
+    /* Different pairs: 4 of 4 against 2 of 4; groups of four: none, for the texts are short. */
+    static const uint32_t apart[16] = {1, 2, 3, 0, 0, 0, 0, 0, 4, 5, 6};
+    static const uint32_t alike[16] = {1, 2, 3, 0, 0, 0, 0, 0, 1, 2, 3};
+    /* Pairs: 4 of 8 against 4 of 12, two thirds; groups of four that are new: all against 2 of
+     * 4, half. */
+    static const uint32_t same[16] = {1, 2, 3, 4, 5, 0, 0, 0, 1, 2, 3, 4, 5};
+    static const uint32_t turns[16] = {1, 2, 1, 2, 1, 2, 1, 0, 3, 4, 3, 4, 3, 4, 3};
+
+    check_worst(apart, apart, 3, 3, "text_perplexity", 1);
+    check_worst(apart, alike, 3, 3, "distinct2", 0.5);
+    check_worst(alike, apart, 3, 3, "distinct2", 0.5);
+    check_worst(same, turns, 5, 7, "rep4", 0.5);
+    check_worst(turns, same, 7, 5, "rep4", 0.5);
+}
+
 /* Two texts of 2 and 4 tokens: log p alone -4 and -8, after the prompt -3 and -4. */
 static void check_retained(void)
 {
@@ -574,6 +622,12 @@ static void check_jackknife(void)
     CHECK_NEAR(ci.low, 2 * exp(-1.96 * log(2)), 1e-12);
     CHECK_NEAR(ci.high, 2 * exp(1.96 * log(2)), 1e-12);
     CHECK(isnan(rbe_jackknife_ratio(2, ones, four, 1).low));
+    /* Logarithms 0, 1 and 3 times ln 2 around 4/3 of it: squares 16/9, 1/9 and 25/9; their sum
+     * times 2/3 is 28/9. */
+    const double three[3] = {2, 1, 4}, more[3] = {2, 2, 32}, error = sqrt(28) / 3 * log(2);
+    const struct rbe_interval of_three = rbe_jackknife_ratio(0.5, three, more, 3);
+    CHECK_NEAR(of_three.low, 0.5 * exp(-1.96 * error), 1e-12);
+    CHECK_NEAR(of_three.high, 0.5 * exp(1.96 * error), 1e-12);
 }
 
 /* A choice longer than the context loses its left end; the scored part stays. */
@@ -678,6 +732,7 @@ int main(void)
     check_two_sided();
     check_jackknife();
     check_generation();
+    check_fluency();
     check_cutting();
     check_scoring(path);
     rbe_tokenizer_close(&tokenizer);

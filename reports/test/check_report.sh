@@ -150,7 +150,8 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo "$head"'"kind":"step","step":"tasks","of":"two","ok":true}'
     echo "$head"'"kind":"paired","base":'"$base"',"model":'"$one,${ppl/$sha/f00dfeedbeef}:54.5}"
     echo "$head"'"kind":"divergence","base":'"$base"',"model":'"$one"',"kl":{"mean":0.5,"p90":0.777},
-"top1":{"agreement":0.75,"agreement_se":0.0123},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
+"top1":{"agreement":0.75,"agreement_se":0.0123},"top5":{"agreement":0.625,"agreement_se":0.0456},
+"acceptance":{"rate":0.875,"rate_se":0.0321},"true_token":{"mean":0.1,"mean_se":0.01234}}' |
         tr '\n' ' '
     echo
     echo "$head"'"kind":"generation","base":'"$base"',"model":'"$one"',"prompts":9,"candidates":8,"candidates_apart":96,"tokens":4,
@@ -160,6 +161,10 @@ one='{"name":"m","sha256":"b3",'$mini':4389696,"rbe":true,"bits_per_weight":3}'
     echo "$head"'"kind":"comprehension","base":'"$base"',"model":'"$one"',"task":"lambada","items":9,
 "items_refused":2,"items_cut":3,"metrics":{"perplexity":{"value":20,"se":1}},"paired":{"log_p":{"change":-0.1,"change_se":0.01}}}' |
         tr '\n' ' '
+    echo
+    echo "$head"'"kind":"comprehension","base":'"$base"',"model":'"$one"',"task":"blimp","items":9,
+"metrics":{"acc":{"value":0.7,"se":0.1}},"groups":{"syntax":{"items":5,"acc":0.6,"acc_se":0.22,"change":-0.2,"change_se":0.18}},
+"paradigms":{"wh_island":{"items":4,"acc":0.75,"acc_se":0.217,"change":0.25,"change_se":0.109}}}' | tr '\n' ' '
     echo
     echo "$head"'"kind":"distortion","shape":[64,256],"rows":[{"codec":"seed","loss_db":1.875}]}'
     echo "$head"'"kind":"convert","base":'"$base"',"model":'"${one/b3/b9}"',"profile":"chapter-8.3.1",
@@ -191,6 +196,13 @@ check 'a step of that name for another' has "$work/mpage/report.md" '| tasks-one
 check 'says how many predictions are others' has "$page" 'nother most likely token at 25 % of positions'
 check 'shows 90 % of the divergence' has "$page" '>0.777<'
 check 'and errors' grep -q '>75.00 %</td><td class="r">1.23</td>.*>0.01234<' <(tr '\n' ' ' < "$page")
+cells() { tr -d '\n' < "$page" | sed 's/<\/t[dh]>/|/g; s/<[^>]*>//g'; }
+check 'the shares of equal choices, each below its name' grep -q \
+    'same first choice|s\.e\.|of five choices the same|s\.e\.|same token drawn|s\.e\.|.*|75\.00 %|1\.23|62\.50 %|4\.56|87\.50 %|3\.21|' \
+    <(cells)
+check 'a task by groups' grep -q 'blimp by group, m.*syntax|5|0\.600|0\.220|-0\.200|0\.180|' <(cells)
+check 'and by paradigms' grep -q 'blimp by paradigm, m.*wh_island|4|0\.750|0\.217|+0\.250|0\.109|' \
+    <(cells)
 check 'no number where there is none' lacks "$page" '>-?nan|[ >]nan[ <]'
 check 'intervals of generation' has "$page" '90.0 % (80.0 to 95.0)'
 check 'the change of perplexity on LAMBADA' has "$page" '>+10.5 %</td><td class="r">1.1 %<'

@@ -40,8 +40,40 @@ static void check_read(const char *end)
     rbe_recipe_close(&r);
 }
 
+/* What is no recipe, with the line that says why. */
+static void check_faults(void)
+{
+    static const char *const cases[][2] = {
+        {"", "t: not one stage"},
+        {"oops\n", "t:1: neither a stage nor"},
+        {"colour: red\nstage a epochs=1", "t:1: 'colour' is no header"},
+        {"batch: 0\nstage a epochs=1", "t:1: 'batch' is no header, or '0' no value"},
+        {"batch: 10.5\nstage a epochs=1", "'10.5' no value"},
+        {"batch: 512\n\nbatch: 512\nstage a epochs=1", "t:3: 'batch:' is given twice"},
+        {"loss: kl\nstage a epochs=1\nloss: ce", "t:3: 'loss:' is given twice"},
+        {"stage\tepochs=1", "t:1: a stage needs a name"},
+        {"stage a epochs=1 colour=red", "t:1: 'colour' is no key, or 'red' no value"},
+        {"stage a scales=1", "t:1: stage 'a' has no epochs"},
+        {"stage a epochs=1\nstage b epochs=1 scales=1 epochs=2",
+         "t:2: 'epochs' is given twice"},
+        {"stage a matrices=latent epochs=1 matrices=latent", "t:1: 'matrices' is given twice"},
+        {"stage a epochs=1 share=0.5", "share is for"}};
+    struct rbe_recipe r;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rbe_diag d = {""};
+        CHECK(rbe_recipe_parse(&r, cases[i][0], "t", &d) == RBE_ERR_ARG && !r.text);
+        if (!CHECK(strstr(d.text, cases[i][1]) && !strchr(d.text, '\n')))
+            printf("'%s' instead of '%s'\n", d.text, cases[i][1]);
+    }
+    /* The same keys in several stages are none too many. */
+    CHECK(!rbe_recipe_parse(&r, "stage a epochs=1\nstage b epochs=1", "t", NULL));
+    rbe_recipe_close(&r);
+}
+
 int main(void)
 {
+    check_faults();
     check_read("\n");
     check_read("");
     check_read("\n\n# the end");

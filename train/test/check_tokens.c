@@ -59,6 +59,27 @@ static void check_reading(const struct rbe_tokenizer *t, const char *dir)
     CHECK(x.documents == 1);
     rbe_tokens_close(&x);
 
+    /* What is not reached is looked for: not there, a folder, empty, compressed. */
+    static const struct {
+        const char *name, *reason;
+    } unread[] = {{"none.txt", "No such file"},
+                  {"", "a folder"},
+                  {"empty.txt", "no text in it"},
+                  {"c.jsonl.zst", "compressed"}};
+    char *empty = rbe_path_join(dir, "empty.txt");
+    write_file(empty, "");
+    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
+        struct rbe_diag d = {""};
+        char *path = rbe_path_join(dir, unread[i].name);
+        const char *const two[] = {jsonl, path};
+        CHECK(rbe_tokens_open(&x, two, 2, 1, RBE_LAYOUT_PLAIN, t, &d) != RBE_OK && !x.ids);
+        if (!CHECK(strstr(d.text, unread[i].reason) && strstr(d.text, path)))
+            printf("     got '%s'\n", d.text);
+        free(path);
+    }
+    unlink(empty);
+    free(empty);
+
     /* From another system: a mark in front, CR LF, blank lines. */
     write_file(jsonl, "\xEF\xBB\xBF{\"text\": \"One\"}\r\n\r\n \r\n{\"text\": \"Three\"}\r\n");
     write_file(txt, "\xEF\xBB\xBFOne\r\ntwo\r\n");

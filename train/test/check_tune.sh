@@ -16,6 +16,8 @@ fails() { # STATUS TEXT ARGUMENT...: that exit status, one line on stderr that h
     refuses "$status" "$text" "$rbe" tune "${small[@]}" "$@"
 }
 size() { stat -c %s "$1"; }
+lacks_line() { ! grep -q -- "$1" "$dir/out"; }
+lacks_steps() { lacks_line ' tokens  ' && [ ! -e "$dir/g.rbe" ]; }
 
 o=$dir/original m=$dir/m.rbe text=$dir/text.txt
 head -c 60000 "$root/datasets/embedded/calibration.txt" | iconv -c -f utf-8 -t utf-8 >"$text"
@@ -49,6 +51,65 @@ run "${common[@]}" "$dir/b.rbe" "${args[@]}"
 check 'the same bytes again' cmp "$dir/a.rbe" "$dir/b.rbe"
 run "${common[@]}" "$dir/b.rbe" "${args[@]}" --seed 2
 check 'another seed, other bytes' [ "$(cmp "$dir/a.rbe" "$dir/b.rbe" >/dev/null; echo $?)" = 1 ]
+
+# A text that is not needed is looked for, too, before the first step.
+check 'a second text that is not there' fails 1 'absent.txt: No such file' "${common[@]}" \
+    "$dir/g.rbe" "${args[@]}" --text "$dir/absent.txt"
+check 'trains nothing' lacks_steps
+: >"$dir/nothing.txt"
+check 'an empty one' fails 1 'nothing.txt: no text in it' "${common[@]}" "$dir/g.rbe" "${args[@]}" \
+    --text "$dir/nothing.txt"
+check 'a second that is there' run "${common[@]}" "$dir/g.rbe" "${args[@]}" --text "$text"
+rm -f "$dir/g.rbe"
+
+# A step is of whole sequences (64 tokens): its tokens are those that the row counts, and what has
+# no step, or no token to predict, is refused before the training.
+steps_of() { # BATCH: a profile of two stages with it
+    printf 'loss: ce\nbatch: %s\nstage a epochs=1 scales=1e-3\nstage b epochs=1 plain=1e-3\n' "$1" \
+        >"$dir/steps.profile"
+}
+steps=("${common[@]}" "$dir/g.rbe" --profile "$dir/steps.profile" --text "$text" --valid "$text")
+row_says() { # TOKENS END...: that the last row trained, by its tokens and those of its stages
+    test "$(tail -n 1 "$dir/r.jsonl" | jq -c '[.tokens, .points[-1].tokens, .stages[].end_tokens]')" = \
+        "[$1,$1,$2,$3]"
+}
+steps_of 100
+check 'a batch of one sequence and a half' run "${steps[@]}" --tokens 1280 --out-json "$dir/r.jsonl"
+check 'is said' grep -q '^batch: 100 tokens are no whole number of sequences of 64: a step has 64$' \
+    "$dir/out"
+check 'the row says what was trained' row_says 1280 640 1280
+mv "$dir/g.rbe" "$dir/rounded.rbe"
+check 'stopped in the middle' fails 1 '--resume goes on' "${steps[@]}" --tokens 1280 --checkpoint "$dir/ck" \
+    --stop-after 13
+check 'it goes on' run "${steps[@]}" --tokens 1280 --checkpoint "$dir/ck" --resume
+check 'to the same bytes' cmp "$dir/g.rbe" "$dir/rounded.rbe"
+steps_of 64
+check 'a batch of one sequence' run "${steps[@]}" --tokens 1280 --out-json "$dir/r.jsonl"
+check 'is the same' cmp "$dir/g.rbe" "$dir/rounded.rbe"
+check 'and not said' lacks_line '^batch:'
+steps_of 48
+check 'a batch of less than one' run "${steps[@]}" --tokens 960 --out-json "$dir/r.jsonl"
+check 'is of one that is shorter' row_says 960 480 960
+rm "$dir/g.rbe"
+steps_of 4160
+check 'a step of more than all tokens' fails 2 \
+    'a step has 4160 tokens (batch), the whole training 4096 (--tokens)' "${steps[@]}" --tokens 4096
+steps_of 1e7
+check 'of many more' fails 2 'a step has 10000000 tokens (batch)' "${steps[@]}" --tokens 4096
+check 'or than all minutes' fails 2 'longer than --minutes 0.001' "${steps[@]}" --minutes 1e-3
+steps_of 4096
+check 'one of as many' run "${steps[@]}" --tokens 4096
+rm "$dir/g.rbe"
+steps_of 1
+check 'a batch of one token' fails 2 "none to predict: the profile's batch is 1" "${steps[@]}" \
+    --tokens 64
+check 'a context of one' fails 2 "--context: '1' is out of range" "${steps[@]}" --context 1
+steps_of 2
+check 'of two' run "${steps[@]}" --tokens 8 --context 2
+rm "$dir/g.rbe"
+steps_of 256
+sed -i '/^batch/p' "$dir/steps.profile"
+check 'a batch twice' fails 2 "steps.profile:3: 'batch:' is given twice" "${steps[@]}"
 
 # Training helps: cross entropy of a model of random weights falls.
 cat >"$dir/ce.profile" <<'END'
