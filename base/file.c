@@ -330,6 +330,10 @@ static enum rbe_status add_file(struct rbe_files *f, const char *path, bool writ
 
     if (grown)
         f->id = grown;
+    if (written && !*path) {
+        err = rbe_fail(d, RBE_ERR_ARG, "'': cannot write: a file needs a name");
+        goto out;
+    }
     if (!grown || !folder || !id.path) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "%s: out of memory", path);
         goto out;

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* Two paths as long as the system takes, and a sentence. */
 enum { LONGEST = 2 * 4096 + 1024 };
 
@@ -32,6 +34,17 @@ const char *rbe_strerror(enum rbe_status s)
     return i < sizeof texts / sizeof texts[0] && texts[i] ? texts[i] : "unknown status";
 }
 
+void rbe_one_line(char *text)
+{
+    char *to = text;
+
+    for (size_t n; *text; text += n ? n : 1) {
+        n = rbe_utf8_control(text);
+        *to++ = n ? '?' : *text;
+    }
+    *to = 0;
+}
+
 /* Keeps both ends of what is too long: a path may be, and the reason stands behind it. */
 static void squeeze(struct rbe_diag *d, const char *text)
 {
@@ -43,9 +56,7 @@ static void squeeze(struct rbe_diag *d, const char *text)
     if (n >= size)
         snprintf(d->text + head, size - head, "...%s", text + n - (size - head - 4));
     /* One line, whatever the names in it are. */
-    for (char *c = d->text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
+    rbe_one_line(d->text);
 }
 
 enum rbe_status rbe_fail(struct rbe_diag *d, enum rbe_status s, const char *fmt, ...)

@@ -22,6 +22,10 @@ enum rbe_status rbe_fail_errno(struct rbe_diag *d, const char *fmt, ...)
 /* RBE_ERR_ARG, for a public call that was given NULL in place of what it needs. */
 enum rbe_status rbe_fail_null(struct rbe_diag *d);
 
+/* In place: control characters become question marks, so that the text is one line and changes
+ * nothing else on a terminal. */
+void rbe_one_line(char *text);
+
 /*
  * For what has no status to say that memory ran out, as a median that became NaN or a field of
  * a result: it is counted, and who gives results away compares the count with that of before.

@@ -11,6 +11,7 @@
 
 #include "base/nearest.h"
 #include "base/rows.h"
+#include "base/utf8.h"
 
 enum { MOST_DEPTH = 8, LONGEST_PATH = 200 };
 
@@ -160,6 +161,17 @@ static void put_sql(FILE *f, const json_t *v)
         put_number(f, v);
 }
 
+/* Neither a cell nor what a terminal shows ends by it. */
+static void put_md_text(FILE *f, const char *s)
+{
+    for (size_t n; *s; s += n ? n : 1) {
+        n = rbe_utf8_control(s);
+        if (*s == '|')
+            putc('\\', f);
+        putc(*s == '\n' ? ' ' : n ? '?' : *s, f);
+    }
+}
+
 static void put_md(FILE *f, const json_t *v)
 {
     const char *s = json_string_value(v);
@@ -168,11 +180,7 @@ static void put_md(FILE *f, const json_t *v)
         fprintf(f, "%.6g", json_real_value(v));
     else if (!s && v && !json_is_null(v))
         put_number(f, v);
-    for (; s && *s; s++) {
-        if (*s == '|')
-            putc('\\', f);
-        putc(*s == '\n' ? ' ' : *s, f);
-    }
+    put_md_text(f, s ? s : "");
 }
 
 /* --- tables ------------------------------------------------------------------------------- */
@@ -249,9 +257,11 @@ static void print_md(FILE *f, const json_t *all, json_t *columns, const json_t *
 
     for (int line = 0; line < 2; line++) {
         json_object_foreach(columns, key, x)
-            if (in_markdown(key, x))
-                fprintf(f, line ? "|%s" : "| %s ",
-                        !line ? key : json_is_number(x) ? "---:" : "---");
+            if (in_markdown(key, x)) {
+                fputs(line ? "|" : "| ", f);
+                put_md_text(f, !line ? key : json_is_number(x) ? "---:" : "---");
+                fputs(line ? "" : " ", f);
+            }
         fputs("|\n", f);
     }
     json_array_foreach(all, i, row) {

@@ -79,6 +79,15 @@ char *rbe_utf8_text(const char *s)
     return out;
 }
 
+size_t rbe_utf8_control(const char *s)
+{
+    const unsigned char c = (unsigned char)s[0], next = c ? (unsigned char)s[1] : 0;
+
+    if (c == 0xC2 && next >= 0x80 && next < 0xA0)
+        return 2;
+    return (c && c < ' ') || c == 127;
+}
+
 size_t rbe_utf8_valid(const char *s, size_t size)
 {
     size_t i = 0;

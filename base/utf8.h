@@ -15,6 +15,9 @@
 size_t rbe_utf8_char(const char *s, size_t left, uint32_t *code);
 /* Its bytes into out; their number. */
 size_t rbe_utf8_put(char out[4], uint32_t code);
+/* Bytes of the control character at s (U+0001 to U+001F, U+007F to U+009F), or 0: another one
+ * is there. */
+size_t rbe_utf8_control(const char *s);
 /* Offset of the first byte that is not valid UTF-8 (or is NUL), or size. */
 size_t rbe_utf8_valid(const char *s, size_t size);
 

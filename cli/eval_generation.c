@@ -71,8 +71,6 @@ out:
 
 enum rbe_status rbe_eval_generation(struct rbe_eval_generation_args *a, struct rbe_diag *d)
 {
-    if (a->plan.prompts < 2 || a->plan.tokens < 2)
-        return rbe_fail(d, RBE_ERR_ARG, "a number is out of range");
     a->plan.how = a->how;
     return run(&a->o, &a->plan, d);
 }

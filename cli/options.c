@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "base/rows.h"
+#include "base/utf8.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "eval/merge.h"
@@ -264,13 +265,24 @@ struct rbe_shown rbe_show_interval(const char *format, const json_t *pair)
     return s;
 }
 
+struct rbe_shown rbe_show_text(const char *text, int most)
+{
+    struct rbe_shown s;
+
+    snprintf(s.text, sizeof s.text, "%.*s", most, text);
+    /* No half character at its end. */
+    s.text[rbe_utf8_valid(s.text, strlen(s.text))] = 0;
+    rbe_one_line(s.text);
+    return s;
+}
+
 struct rbe_shown rbe_show_model(const json_t *record, const char *key)
 {
     const json_t *m = json_object_get(record, key);
     const char *name = json_string_value(RBE_VALUE_AT(m, name));
     struct rbe_shown s;
 
-    snprintf(s.text, sizeof s.text, "%.100s%s", name ? name : "?",
+    snprintf(s.text, sizeof s.text, "%.100s%s", rbe_show_text(name ? name : "?", 100).text,
              json_is_string(RBE_VALUE_AT(m, label)) ? " (synthetic)" : "");
     return s;
 }

@@ -94,6 +94,9 @@ struct rbe_shown rbe_show(const char *format, double x);
 /* "[low, high]" of a record's pair, either end by the format; "[-]" when not measured. */
 struct rbe_shown rbe_show_interval(const char *format, const json_t *pair);
 
+/* Text from outside, at most so many bytes of it (up to 120), as it may go to a terminal. */
+struct rbe_shown rbe_show_text(const char *text, int most);
+
 /* The name of a record's "model" or "base"; weights that were generated are called so. */
 struct rbe_shown rbe_show_model(const json_t *record, const char *key);
 

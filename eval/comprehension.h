@@ -67,7 +67,7 @@ struct rbe_item {
     struct rbe_choice *choice;  /* [choices] */
     unsigned choices, answer;
     unsigned group, paradigm;   /* index of its group; BLiMP: of the phenomenon, the paradigm */
-    unsigned line;              /* where it ends in its file */
+    unsigned file, line;        /* index of its file, and where it ends there */
 };
 
 struct rbe_names {
@@ -79,6 +79,7 @@ struct rbe_items {
     enum rbe_task task;
     struct rbe_item *item;
     size_t count, room;
+    struct rbe_names files;     /* their base names */
     struct rbe_names groups, paradigms;
     char sha256[65];            /* of the file; of the files' hashes for a folder */
     uint64_t bytes;

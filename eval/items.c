@@ -112,6 +112,7 @@ void rbe_items_free(struct rbe_items *x)
 {
     for (size_t i = 0; i < x->count; i++)
         free_item(&x->item[i]);
+    free_names(&x->files);
     free_names(&x->groups);
     free_names(&x->paradigms);
     free(x->item);
@@ -139,6 +140,7 @@ enum rbe_status rbe_item_add(struct rbe_loading *l, struct rbe_item *it, const c
             /* For a row: a name may be no UTF-8, or cut within a character. */
             for (char *s = first; *s; s++)
                 *s = (unsigned char)*s < 0x80 ? *s : '?';
+            rbe_one_line(first);
         }
         l->refused = true;
         return RBE_OK;
@@ -160,6 +162,7 @@ void rbe_item_end(struct rbe_loading *l)
     for (unsigned k = 0; k < it->choices; k++)
         cut = cut || it->choice[k].cut;
     it->line = l->line;
+    it->file = l->file;
     if (l->refused) {
         free_item(it);
         l->x->count--;
@@ -235,7 +238,8 @@ static enum rbe_status load_jsonl(struct rbe_loading *l, char *text, size_t size
         if (rbe_strip_right(text + at, n)) {
             const size_t had = l->x->count;
             json_t *o;
-            if ((err = rbe_json_load(&o, text + at, n, 0, &e, l->path, d)))
+            if ((err = rbe_json_load(&o, text + at, n, JSON_REJECT_DUPLICATES, &e, l->path,
+                                     d)))
                 err = err == RBE_ERR_NOMEM ? err : rbe_item_malformed(l, e.text, d);
             else
                 err = l->kind->line(l, o, d);
@@ -253,18 +257,16 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
                                  const struct rbe_tokenizer *t, uint32_t n_ctx, size_t limit,
                                  struct rbe_diag *d)
 {
-    struct rbe_loading l = {x, rbe_task_kind(x->task), t, n_ctx, path, 0, false};
-    char *text = NULL, both[130];
+    struct rbe_loading l = {.x = x, .kind = rbe_task_kind(x->task), .t = t, .n_ctx = n_ctx,
+                            .path = path};
+    char *text = NULL, *name = rbe_text_name(path), both[130];
     size_t size;
-    enum rbe_status err = rbe_read_file(&text, &size, path, d);
+    enum rbe_status err = name ? rbe_names_index(&x->files, name, &l.file) : RBE_ERR_NOMEM;
 
-    if (err)
-        return err;
+    if (err || (err = rbe_read_file(&text, &size, path, d)) ||
+        (err = rbe_text_utf16(text, size, path, d)))
+        goto out;
     const size_t bad = rbe_utf8_valid(text, size);
-    if ((err = rbe_text_utf16(text, size, path, d))) {
-        free(text);
-        return err;
-    }
     if (!size || bad < size) {
         err = rbe_fail(d, RBE_ERR_FORMAT, "%s: %s", path,
                        size ? "not text (packed? unpack it first)" : "empty");
@@ -287,6 +289,7 @@ static enum rbe_status load_file(struct rbe_items *x, const char *path,
     }
 out:
     free(text);
+    free(name);
     return err;
 }
 

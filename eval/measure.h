@@ -13,8 +13,8 @@
 #include <rbe/sampler.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "eval/comprehension.h"
 #include "model/conversation.h"
@@ -156,10 +156,24 @@ struct rbe_sustained_plan {
 enum rbe_status rbe_measure_sustained(const struct rbe_evaluation *e,
                                       const struct rbe_sustained_plan *p, struct rbe_diag *d);
 
-/* A row for each model; e's limit was one of the items' files.  log (may be NULL; not together
- * with old rows): a JSON line for each choice that a model scored, its text and log p. */
+/* What the models said of each choice of some items. */
+struct rbe_scores {
+    struct rbe_scored {
+        double log_p;
+        bool greedy;
+    } *scored;                  /* [model][count][widest], the caller frees it */
+    size_t widest;              /* choices of an item, at most */
+    size_t first, count, done;  /* items: the first, wanted, scored */
+};
+
+/* A row for each model; e's limit was one of the items' files.  kept (may be NULL; not together
+ * with old rows) is filled, also up to an interrupt. */
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
-                                          const struct rbe_items *x, FILE *log,
+                                          const struct rbe_items *x, struct rbe_scores *kept,
                                           struct rbe_diag *d);
+/* A JSON line for each choice that a model scored, its text and log p. */
+enum rbe_status rbe_scores_write(const struct rbe_scores *s, const struct rbe_evaluation *e,
+                                 const struct rbe_items *x, const struct rbe_outfile *out,
+                                 struct rbe_diag *d);
 
 #endif

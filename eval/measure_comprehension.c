@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,20 +16,13 @@
 /* Rows of logits a lane makes at once. */
 enum { ROWS = 64 };
 
-/* What a model says of one choice. */
-struct scored {
-    double log_p;
-    bool greedy;
-};
-
 struct job {
     const struct rbe_evaluation *e;
     const struct rbe_items *x;
     size_t first, count, done;  /* items: the first of this shard, wanted, answered */
     struct rbe_answer *a;       /* [model][count] */
     struct rbe_scorer *scorer;  /* [lane][model] */
-    size_t widest;              /* choices of an item, at most */
-    struct scored *scored;      /* [model][count][widest] for the log, or NULL */
+    struct rbe_scores *kept;    /* or NULL */
 };
 
 /* A record without its samples, with the base's name or without; NULL: out of memory. */
@@ -48,7 +42,8 @@ static json_t *describe(const struct job *j, size_t m, bool base)
 }
 
 static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *x, size_t i,
-                                  struct rbe_answer *a, struct scored *keep, struct rbe_diag *d)
+                                  struct rbe_answer *a, struct rbe_scored *keep,
+                                  struct rbe_diag *d)
 {
     const struct rbe_item *it = &x->item[i];
     double log_p[RBE_MAX_CHOICES];
@@ -62,7 +57,7 @@ static enum rbe_status score_item(struct rbe_scorer *s, const struct rbe_items *
         if (!k)
             greedy = each;
         if (keep)
-            keep[k] = (struct scored){log_p[k], each};
+            keep[k] = (struct rbe_scored){log_p[k], each};
     }
     if (!err)
         *a = rbe_judge(it, x->task, log_p, greedy);
@@ -80,7 +75,7 @@ static enum rbe_status one_item(void *arg, unsigned lane, struct rbe_runner *r, 
     for (size_t m = 0; m < models && !err; m++) {
         const size_t at = m * j->count + i - j->first;
         err = score_item(&j->scorer[lane * models + m], j->x, i, &j->a[at],
-                         j->scored ? j->scored + at * j->widest : NULL, d);
+                         j->kept ? j->kept->scored + at * j->kept->widest : NULL, d);
     }
     return err;
 }
@@ -147,43 +142,63 @@ static enum rbe_status emit(struct job *j, struct rbe_diag *d)
     }
     if (!err && j->done < j->count)
         err = rbe_fail(d, RBE_ERR_INTERRUPTED, "interrupted after %zu of %zu items%s", j->done,
-                       j->count, j->e->saved ? "; --resume goes on" : "");
+                       j->count, !j->e->saved ? ""
+                       : j->kept ? "; --resume, without --log-samples, goes on"
+                                 : "; --resume goes on");
     json_decref(base);
     return err;
 }
 
 /* A line for each choice of item i, as model m scored it. */
-static int log_item(FILE *log, const struct job *j, size_t m, size_t i)
+static enum rbe_status write_item(const struct rbe_outfile *out, const struct rbe_scores *s,
+                                  const struct rbe_evaluation *e, const struct rbe_items *x,
+                                  size_t m, size_t i, struct rbe_diag *d)
 {
-    const struct rbe_item *it = &j->x->item[j->first + i];
-    const struct scored *s = j->scored + (m * j->count + i) * j->widest;
+    const struct rbe_item *it = &x->item[s->first + i];
+    const struct rbe_scored *of = s->scored + (m * s->count + i) * s->widest;
     unsigned best = 0;
-    int bad = 0;
+    enum rbe_status err = RBE_OK;
 
     for (unsigned k = 1; k < it->choices; k++)
-        if (s[k].log_p > s[best].log_p)
+        if (of[k].log_p > of[best].log_p)
             best = k;
-    for (unsigned k = 0; k < it->choices && !bad; k++) {
+    for (unsigned k = 0; k < it->choices && !err; k++) {
         const struct rbe_choice *c = &it->choice[k];
         json_t *o = json_pack(
-            "{s:s, s:s, s:s, s:I, s:i, s:i, s:b, s:b, s:s, s:s, s:o, s:b, s:i, s:i, s:i}",
-            "model", j->e->runners[m].name, "task", rbe_task_name(j->x->task), "file",
-            j->x->name, "item", (json_int_t)(j->first + i), "line", (int)it->line, "choice",
-            (int)k, "right", k == it->answer, "chosen", k == best, "context", c->context,
-            "continuation", c->continuation, "log_p", rbe_result_real(s[k].log_p), "greedy",
-            (int)s[k].greedy, "tokens", (int)(c->count - c->first), "characters",
+            "{s:o, s:s, s:o, s:I, s:i, s:i, s:b, s:b, s:s, s:s, s:o, s:b, s:i, s:i, s:i}",
+            "model", rbe_result_string(e->runners[m].name), "task", rbe_task_name(x->task),
+            "file", rbe_result_string(x->files.name[it->file]), "item",
+            (json_int_t)(s->first + i), "line", (int)it->line, "choice", (int)k, "right",
+            k == it->answer, "chosen", k == best, "context", c->context, "continuation",
+            c->continuation, "log_p", rbe_result_real(of[k].log_p), "greedy",
+            (int)of[k].greedy, "tokens", (int)(c->count - c->first), "characters",
             (int)c->characters, "cut", (int)c->cut);
-        bad = !o || json_dumpf(o, log, JSON_COMPACT) || fputc('\n', log) == EOF;
+        /* Where it is not the file that fails, memory ran out: jansson does not say so. */
+        errno = ENOMEM;
+        if (!o || json_dumpf(o, out->f, JSON_COMPACT) || fputc('\n', out->f) == EOF)
+            err = rbe_fail_errno(d, "%s: cannot write", out->path);
         json_decref(o);
     }
-    return bad;
+    return err;
+}
+
+enum rbe_status rbe_scores_write(const struct rbe_scores *s, const struct rbe_evaluation *e,
+                                 const struct rbe_items *x, const struct rbe_outfile *out,
+                                 struct rbe_diag *d)
+{
+    enum rbe_status err = RBE_OK;
+
+    for (size_t m = 0; m < e->model_count && !err; m++)
+        for (size_t i = 0; i < s->done && !err; i++)
+            err = write_item(out, s, e, x, m, i, d);
+    return err;
 }
 
 enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
-                                          const struct rbe_items *x, FILE *log,
+                                          const struct rbe_items *x, struct rbe_scores *kept,
                                           struct rbe_diag *d)
 {
-    struct job j = {.e = e, .x = x};
+    struct job j = {.e = e, .x = x, .kept = kept};
     /* The limit is one of each file, applied when they were loaded. */
     struct rbe_evaluation all = *e;
     all.limit = 0;
@@ -192,13 +207,16 @@ enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
 
     if (err)
         return err;
-    for (size_t i = 0; i < j.count; i++)
-        if (x->item[j.first + i].choices > j.widest)
-            j.widest = x->item[j.first + i].choices;
     j.a = calloc(e->model_count * j.count + 1, sizeof *j.a);
-    if (log)
-        j.scored = calloc(e->model_count * j.count * j.widest + 1, sizeof *j.scored);
-    if (!j.a || (log && !j.scored)) {
+    if (kept) {
+        *kept = (struct rbe_scores){.first = j.first, .count = j.count};
+        for (size_t i = 0; i < j.count; i++)
+            if (x->item[j.first + i].choices > kept->widest)
+                kept->widest = x->item[j.first + i].choices;
+        kept->scored =
+            calloc(e->model_count * j.count * kept->widest + 1, sizeof *kept->scored);
+    }
+    if (!j.a || (kept && !kept->scored)) {
         err = rbe_fail(d, RBE_ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -206,14 +224,11 @@ enum rbe_status rbe_measure_comprehension(const struct rbe_evaluation *e,
         err = resume(&j, d);
     if (!err && j.done < j.count)
         err = measure(&j, d);
-    for (size_t m = 0; log && m < e->model_count && !err; m++)
-        for (size_t i = 0; i < j.done && !err; i++)
-            if (log_item(log, &j, m, i))
-                err = rbe_fail(d, RBE_ERR_IO, "cannot write the samples");
+    if (kept)
+        kept->done = j.done;
     if (!err)
         err = emit(&j, d);
 out:
     free(j.a);
-    free(j.scored);
     return err;
 }

@@ -15,7 +15,7 @@ struct rbe_loading {
     const struct rbe_tokenizer *t;
     uint32_t n_ctx;
     const char *path;
-    unsigned line;
+    unsigned file, line;        /* its index among the items' files */
     bool refused;               /* a choice of the item being read cannot be scored */
 };
 

@@ -41,15 +41,17 @@ static enum rbe_status line(struct rbe_loading *l, const json_t *o, struct rbe_d
         return rbe_item_unlabelled(l, "answer", d);
     if (!json_is_integer(answer) || json_integer_value(answer) < 0 ||
         json_integer_value(answer) >= (json_int_t)n) {
-        snprintf(why, sizeof why, "\"answer\" is no number from 0 to %zu", n - 1);
+        snprintf(why, sizeof why, "\"answer\" is no integer from 0 to %zu", n - 1);
         return rbe_item_malformed(l, why, d);
     }
     if (group && !json_is_string(group))
         return rbe_item_malformed(l, "\"group\" is no string", d);
-    if (group && (err = rbe_names_index(&l->x->groups, json_string_value(group), &in)))
+    /* Where any item has a group, those without have one without a name: group 0, where they
+     * are the first. */
+    const bool any = l->x->groups.count, late = group && !any && l->x->count;
+    if ((late || (!group && any)) && (err = rbe_names_index(&l->x->groups, "", &in)))
         return err;
-    /* An item without a group among others that have one has one without a name. */
-    if (!group && l->x->groups.count && (err = rbe_names_index(&l->x->groups, "", &in)))
+    if (group && (err = rbe_names_index(&l->x->groups, json_string_value(group), &in)))
         return err;
     struct rbe_item *it = rbe_item_new(l->x);
     if (!it)

@@ -37,6 +37,17 @@ static json_t *rows_of(const char *text)
     return rows;
 }
 
+/* A name of a column or in a cell is one line, and changes nothing else on a terminal. */
+static void check_controls(void)
+{
+    json_t *rows = rows_of("[{\"kind\":\"k\","
+                           "\"g\":{\"a\\u001b[2J|\\n\":\"\\u009b\\u00e9\\u007f\"}}]");
+
+    prints(RBE_OUTPUT_MD, rows, NULL,
+           "| kind | g.a?[2J\\|  |\n|---|---|\n| k | ?\xC3\xA9? |\n");
+    json_decref(rows);
+}
+
 static void check_forms(void)
 {
     json_t *rows = rows_of(
@@ -115,6 +126,7 @@ static void check_names(void)
 int main(void)
 {
     check_forms();
+    check_controls();
     check_kinds();
     check_names();
     return check_done();

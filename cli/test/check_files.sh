@@ -42,6 +42,8 @@ ln "$m/part1" "$work/part"
 
 # --- outputs and inputs -------------------------------------------------------------------
 convert=("$rbe" convert "$m")
+check 'convert without a name' refuses 2 "'': cannot write: a file needs a name" "${convert[@]}" '' -p int8
+check 'rows without a name' refuses 2 "'': cannot write: a file needs a name" "${perplexity[@]}" --out ''
 check 'convert over its checkpoint' refused "${convert[@]}" "$m/model.safetensors" -p int8
 check 'by a hard link' refused "${convert[@]}" "$work/hard" -p int8
 check 'by a symbolic link' refused "${convert[@]}" "$work/soft" -p int8

@@ -57,6 +57,11 @@ for value in '' 3x nan inf 0x3 1e999 ' 3' '3,' - 9999999999999999999999; do
     check "convert --bits=$value" refused 'rbe convert' bits "$value"
     check "generate --seed=$value" refused 'rbe generate' seed "$value"
 done
+# Variety and relevance are those of two.
+check 'two texts' refused 'rbe eval generation' prompts 1
+check 'of two tokens' refused 'rbe eval generation' tokens 1
+check 'the help says so' gives 0 "$bin/rbe" eval generation --help
+check 'of both' test "$(grep -c '2 or more' out)" = 2
 check 'no half token' refused 'rbe chat' top-k 1.5
 
 # Decimal, whatever stands in front.

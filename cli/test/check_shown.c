@@ -24,6 +24,12 @@ static void check_shown(void)
     CHECK(!strcmp(rbe_show_interval("%.2f", NULL).text, "[-]"));
     CHECK(!strcmp(rbe_show_model(r, "model").text, "m (synthetic)"));
     CHECK(!strcmp(rbe_show_model(r, "base").text, "b"));
+    /* Names come from files and models; what they hold changes nothing on a terminal. */
+    CHECK(!strcmp(rbe_show_text("a\x1b[2J\n\x7f\xC2\x9B\xC2\xA0\xC3\xA9", 60).text,
+                  "a?[2J?\?\?\xC2\xA0\xC3\xA9"));
+    CHECK(!strcmp(rbe_show_text("ab\xC3\xA9", 3).text, "ab"));
+    json_object_set_new(json_object_get(r, "model"), "name", json_string("m\x1b[1m"));
+    CHECK(!strcmp(rbe_show_model(r, "model").text, "m?[1m (synthetic)"));
     json_decref(pair);
     json_decref(none);
     json_decref(r);
