@@ -483,7 +483,7 @@ static enum rbe_status solve(struct rbe_compensation *k, size_t rows, size_t col
     float *root = malloc(cols * cols * sizeof *root);
     float *change = malloc(rows * cols * sizeof *change);
     float *half = malloc(rows * cols * sizeof *half);
-    const float share = rbe_profile_compensate_share(k->c->o.profile);
+    const float share = (float)rbe_profile_compensate_share(k->c->o.profile);
     enum rbe_status err = RBE_OK;
     double trace = 0;
 

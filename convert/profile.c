@@ -57,7 +57,7 @@ struct rbe_profile {
     bool measured;
     enum rbe_metric metric;
     size_t tokens, probes, compensate;  /* 0: not given */
-    float compensate_share;
+    double compensate_share;
     struct rule *rules;
     size_t count;
 };
@@ -398,7 +398,7 @@ static enum rbe_status read_header(struct rbe_profile *p, struct reader *r, char
     if (!strcmp(line, "compensate-share")) {
         if (!get_number(value, 0, 1, &x))
             return fault(r, "compensate-share is between 0 and 1, not '%.40s'", value);
-        p->compensate_share = (float)x;
+        p->compensate_share = x;
         return RBE_OK;
     }
     if (!strcmp(line, "tokens") || !strcmp(line, "probes") || !strcmp(line, "compensate"))
@@ -662,7 +662,7 @@ size_t rbe_profile_compensate(const struct rbe_profile *p)
     return p->compensate;
 }
 
-float rbe_profile_compensate_share(const struct rbe_profile *p)
+double rbe_profile_compensate_share(const struct rbe_profile *p)
 {
     return p->compensate_share;
 }

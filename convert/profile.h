@@ -124,7 +124,7 @@ enum rbe_metric rbe_profile_metric(const struct rbe_profile *p);
 size_t rbe_profile_tokens(const struct rbe_profile *p);
 size_t rbe_profile_probes(const struct rbe_profile *p);
 size_t rbe_profile_compensate(const struct rbe_profile *p);
-float rbe_profile_compensate_share(const struct rbe_profile *p);
+double rbe_profile_compensate_share(const struct rbe_profile *p);
 
 /* The first line of its text below line `after` (0: of all) whose layers=A-B begins past the
  * last of so many layers, so that it is about no matrix of such a model; 0: there is none. */

@@ -191,7 +191,7 @@ static void check_targets(const struct rbe_convert *c, struct rbe_compensation *
     const struct rbe_convert_entry *r = entry_of(c, role, layer);
     const struct rbe_source_tensor *t = r->tensor;
     const bool adds = role == RBE_ROLE_ATTN_OUT || role == RBE_ROLE_FFN_DOWN;
-    const double share = (double)rbe_profile_compensate_share(c->o.profile);
+    const double share = rbe_profile_compensate_share(c->o.profile);
     float *x = inputs_of(dir, t->weight_name, t->cols), *had = NULL, *has = NULL;
     float *z = inputs_of(out, t->weight_name, t->cols), *w = NULL;
     double *y = malloc(t->cols * sizeof *y), error = 0, power = 0, all = 0;
