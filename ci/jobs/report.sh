@@ -121,11 +121,13 @@ env MODEL="$folder/tiny.gguf" RESULTS="$work/two" ARM=no BENCH=no scripts/report
 grep -q 'there already' "$work/log" && complain 'a model of another original was taken'
 grep -q 'rbe-mini' "$two" && complain 'rows of another original are on the page'
 
-# The curve, on what is there.
-RESULTS=$work/rate scripts/rate-curve.sh > "$work/log" 2>&1 ||
+# The curve, on what is there, and a seed point trained as the recorded ones are.
+RESULTS=$work/rate TOKENS=2048 scripts/rate-curve.sh > "$work/log" 2>&1 ||
     { tail -n 20 "$work/log" && complain 'scripts/rate-curve.sh'; }
 for f in rows/rate-curve.jsonl page/plots/{rate,distortion}.svg; do
     [ -s "$work/rate/$f" ] || complain "scripts/rate-curve.sh made no $f"
 done
+jq -e '.profile == "scales-text" and .tokens == 2048' "$work"/rate/models/*-tuned.jsonl > /dev/null ||
+    complain 'scripts/rate-curve.sh trained no seed point by scales-text'
 echo "$steps steps, $(wc -l < "$work/wanted") criteria, $(wc -c < "$report") bytes of report.md"
 exit $bad
